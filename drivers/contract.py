@@ -1,0 +1,253 @@
+"""What a driver is: bytes in, words out; what to say next comes out as bytes. No port, no clock, no event loop.
+
+The link (edge.field) does the rest: it opens the port, sends one `Question` at a time, cuts the bytes into frames
+with the driver's `Framing`, gives each frame to `Driver.hear`, and stamps what was heard with bed, device and time.
+
+    link                                  driver
+     | open                                 |
+     | start() ---------------------------> |  said once after every (re)open: identity, modes
+     | ask(at_s) -------------------------> |  what is due now, or None (a device that streams asks nothing)
+     |   bytes -> framing -> frame          |
+     | answers(frame, asked) -------------> |  is this the answer to what was asked, or something said unasked?
+     | hear(frame, asked) ----------------> |  -> readings, pump state, alarms, identity, waves; or BadFrame
+     | unanswered(asked) -----------------> |  the answer never came
+
+Two times exist and are never mixed. `at_s` is the house clock (it may run fast in a demonstration) and is for
+schedules: "a determination every 300 s". `timeout_s`, `gap_s`, `lateness_s` and `silent_after_s` belong to the wire
+and are real seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, Protocol
+
+
+class BadFrame(Exception):
+    """The bytes are not a good frame of this protocol: counted and dropped by the link, never a value."""
+
+
+class Validity(StrEnum):
+    """Whether a reading's value may be believed (IEEE 11073 BICEPS MeasurementValidity, in words)."""
+
+    VALID = "valid"
+    QUESTIONABLE = "questionable"  # shown with a mark; may sustain an alarm, never start or clear one
+    MEASURING = "measuring"  # no result yet; not a fault
+    CALIBRATING = "calibrating"
+    INVALID = "invalid"  # the device says it cannot tell, and says why in `reason`
+    UNAVAILABLE = "unavailable"  # the device has no value and gives no reason
+    OVERFLOW = "overflow"  # above what the device can measure
+    UNDERFLOW = "underflow"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One number a driver heard. `metric` is a key of edge.vocabulary; the unit is in its name.
+
+    `value` is None whenever `validity` is not valid or questionable; a device's sentinel (127, 511, 0x7FFF, '---')
+    never gets here. `reason` is a word of REASONS.
+    A completed or failed NIBP determination is one `hear` result that carries sbp_mmhg, dbp_mmhg, map_mmhg and
+    nibp_pulse_bpm together, once.
+    """
+
+    metric: str
+    value: float | None
+    validity: Validity = Validity.VALID
+    reason: str | None = None
+
+
+PumpState = Literal["infusing", "stopped", "paused", "alarm", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pump:
+    """What the pump's own status says it is doing."""
+
+    state: PumpState
+
+
+Priority = Literal["high", "medium", "low"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceAlarm:
+    """One alarm the device itself has. `code` is a word of ALARMS, `raw` the device's own code, `text` plain words."""
+
+    code: str
+    priority: Priority
+    raw: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceAlarms:
+    """All alarms the device has now; an empty tuple means it says it has none."""
+
+    alarms: tuple[DeviceAlarm, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the device says it is. `serial` is what a bed is bound by; None where the protocol has no serial number."""
+
+    serial: str | None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """Consecutive samples of a waveform at `rate_hz`, each from `low` to `high` (no unit), None where not measurable."""
+
+    name: str
+    rate_hz: float
+    low: int
+    high: int
+    samples: tuple[int | None, ...]
+
+
+Heard = Reading | Pump | DeviceAlarms | Identity | Wave
+
+REASONS = frozenset(
+    "sensor_off sensor_disconnected no_sensor searching low_perfusion artifact low_signal_quality ambient_light"
+    " cuff_loose cuff_leak overpressure inflate_timeout weak_pulse out_of_range module_error user_abort timeout"
+    " pneumatic_fault not_measured spot_check_only implausible".split()
+)
+
+ALARMS = frozenset(
+    "occlusion end_of_infusion near_end vtbi_done syringe drive_disengaged low_battery battery_empty mains_lost"
+    " comms_timeout attention fault pressure_line rate_high titration overpressure underpressure poor_fill"
+    " sensor_off low_spo2 unknown".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A question to a device on a byte stream: the exact bytes, and how long its answer may take."""
+
+    name: str
+    frame: bytes
+    timeout_s: float | None = 1.0  # None: no answer is expected
+    retries: int = 0
+    gap_s: float = 0.0  # silence kept on the wire after this exchange
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A question to a Modbus device. `hear` gets the registers as big-endian bytes, or the coils packed, low bit first."""
+
+    name: str
+    function: Literal[1, 2, 3, 4]
+    address: int
+    count: int
+    timeout_s: float = 1.0
+
+
+Question = Say | Read
+Transport = Literal["serial", "tcp", "modbus+tcp", "modbus+rtu"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How the wire is set, and what the wire's silence means (real seconds)."""
+
+    baud: int
+    bits: Literal[7, 8] = 8
+    parity: Literal["N", "E", "O"] = "N"
+    stop: Literal[1, 2] = 1
+    silent_after_s: float = 5.0  # no good frame for so long: the device is silent
+    lateness_s: float = 1.0  # the longest a late answer may take: the quiet kept after a timeout, so it is never read as the next
+
+
+class Framing(Protocol):
+    """Cuts a byte stream into frames. Keeps what is incomplete; forgets what cannot become a frame, and counts it."""
+
+    dropped: int
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The whole frames that `data` completes, oldest first. Never raises, never holds more than a few frames."""
+        ...
+
+    def flush(self) -> None:
+        """Forget what is incomplete (the line was reopened, or the rest never came)."""
+        ...
+
+
+class Driver(Protocol):
+    """One device's protocol, seen from the host. Holds what it must remember between frames, and nothing of the world."""
+
+    framing: Framing
+
+    def start(self) -> Sequence[Question]:
+        """What to say after the line opens, in order; also the moment to forget everything remembered."""
+        ...
+
+    def ask(self, at_s: float) -> Question | None:
+        """The next question that is due at house time `at_s`, or None. Called whenever the line is free."""
+        ...
+
+    def answers(self, frame: bytes, asked: Question) -> bool:
+        """Whether `frame` answers `asked`; if not, it was said unasked and the wait goes on."""
+        ...
+
+    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Heard]:
+        """What a whole frame says. Raises BadFrame where it fails its check or makes no sense."""
+        ...
+
+    def unanswered(self, asked: Question) -> Sequence[Heard]:
+        """What it means that `asked` got no answer in time (often nothing: the link counts it)."""
+        ...
+
+
+Kind = Literal["pump", "nibp", "oximeter", "monitor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One thing a technician may set for a device in edge.toml; `default` also says its type."""
+
+    default: str | int | float
+    help: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A driver as others find it: `DRIVER = Spec(...)` in its module."""
+
+    name: str
+    title: str
+    kind: Kind
+    transports: tuple[Transport, ...]
+    grade: str  # A to D and P, as reference/monitors.md grades evidence; letters M S C V D for pumps
+    source: str
+    line: Line
+    metrics: frozenset[str]
+    says: tuple[Question, ...]  # everything it can ever say, for `vigil devices` and the golden table
+    wiring: str
+    make: Callable[[Mapping[str, str | int | float]], Driver]
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+
+    def driver(self, settings: Mapping[str, object] | None = None) -> Driver:
+        """A driver with these settings over the defaults. Raises ValueError with one clear line for a bad one."""
+        chosen: dict[str, str | int | float] = {name: setting.default for name, setting in self.settings.items()}
+        for name, value in (settings or {}).items():
+            setting = self.settings.get(name)
+            if setting is None:
+                known = ", ".join(self.settings) or "none"
+                raise ValueError(f"{self.name} has no setting {name!r}; it has: {known}")
+            chosen[name] = _checked(self.name, name, setting, value)
+        return self.make(chosen)
+
+
+def _checked(driver: str, name: str, setting: Setting, value: object) -> str | int | float:
+    kind = type(setting.default)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(f"{driver}: setting {name!r} must be {kind.__name__}, not {value!r}")
+    if setting.choices and value not in setting.choices:
+        raise ValueError(f"{driver}: setting {name!r} must be one of {', '.join(setting.choices)}, not {value!r}")
+    assert isinstance(value, str | int | float)
+    return value
