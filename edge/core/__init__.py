@@ -1,0 +1,1 @@
+"""The core: what is judged, and how. No I/O, no clock, no asyncio: inputs and a time go in, events come out."""

@@ -1,0 +1,115 @@
+"""Replay: a journal's inputs through the core again. The same inputs and rules give the same events, always.
+
+With other rules it answers "what would this threshold have done?".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from edge.core.bedside import Bedside
+from edge.core.rules import RuleSet, parse_rules
+from edge.model import Configured, Draft, Event, Recorded
+
+OF_THE_EDGE = frozenset({"stream", "journal"})  # events that no bed concludes
+
+
+class Replay:
+    """Every bed of a journal, from its inputs. `rules`: judge by these instead of the recorded ones."""
+
+    def __init__(self, rules: RuleSet | None = None) -> None:
+        self.beds: dict[str, Bedside] = {}
+        self._rules = rules
+
+    def configure(self, given: Configured) -> None:
+        """The edge (re)started with this configuration; what the beds remember is carried over."""
+        rules = self._rules or parse_rules(given.rules, "the recorded rules")
+        before, self.beds = self.beds, {}
+        for bed in given.beds:
+            bedside = Bedside(bed.bed, bed.devices, rules, nibp_interval_s=bed.nibp_interval_s)
+            if bed.bed in before:
+                bedside.restore(before[bed.bed].snapshot())
+            self.beds[bed.bed] = bedside
+
+    def give(self, recorded: Recorded) -> list[Draft]:
+        """What follows from one recorded input. Raises KeyError for a bed that no configuration names."""
+        if isinstance(recorded.input, Configured):
+            self.configure(recorded.input)
+            return []
+        assert recorded.bed is not None
+        return self.beds[recorded.bed].apply(recorded.input, recorded.at_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A place where the replay and the record part. One of the two is None where the other has something more."""
+
+    n: int
+    recorded: Event | None
+    replayed: Draft | None
+
+    def __str__(self) -> str:
+        event, draft = self.recorded, self.replayed
+        was = f"event {event.seq} {event.kind} {brief(event.body)}" if event else "nothing"
+        now = f"{draft.kind} {brief(draft.body)}" if draft else "nothing"
+        return f"after input {self.n}: recorded {was}; replayed {now}"
+
+
+def brief(body: Mapping[str, object]) -> str:
+    """The words of an event's body that tell it apart."""
+    return " ".join(str(body[key]) for key in ("rule", "state", "priority", "phase", "device", "change") if key in body)
+
+
+def differences(inputs: Iterable[Recorded], events: Iterable[Event], rules: RuleSet | None = None) -> Iterator[Difference]:
+    """Replay `inputs` and compare with `events`, both in journal order.
+
+    With the recorded rules the two must agree one by one. With others they are matched by what they say.
+    """
+    replay = Replay(rules)
+    expected = iter([event for event in events if event.kind not in OF_THE_EDGE])
+    if rules is not None:
+        yield from _loosely(replay, inputs, list(expected))
+        return
+    n = 0
+    for recorded in inputs:
+        n = recorded.n
+        for draft in replay.give(recorded):
+            event = next(expected, None)
+            if event is None or not same(draft, event):
+                yield Difference(n, event, draft)
+                return
+            if draft.bed is not None:
+                replay.beds[draft.bed].numbered([event])
+    for event in expected:
+        yield Difference(n, event, None)
+
+
+def _loosely(replay: Replay, inputs: Iterable[Recorded], events: list[Event]) -> Iterator[Difference]:
+    waiting: dict[tuple[object, ...], list[Event]] = {}
+    for event in events:
+        waiting.setdefault(_likeness(event.bed, event.at_s, event.kind, event.body), []).append(event)
+    for recorded in inputs:
+        for draft in replay.give(recorded):
+            found = waiting.get(_likeness(draft.bed, draft.at_s, draft.kind, draft.body))
+            if not found:
+                yield Difference(recorded.n, None, draft)
+                continue
+            event = found.pop(0)
+            if draft.bed is not None:
+                replay.beds[draft.bed].numbered([event])
+    for event in sorted((event for left in waiting.values() for event in left), key=lambda event: event.seq):
+        yield Difference(0, event, None)
+
+
+def _likeness(bed: str | None, at_s: float, kind: str, body: Mapping[str, object]) -> tuple[object, ...]:
+    return (bed, at_s, kind, *(body.get(key) for key in ("rule", "state", "priority", "phase", "command", "device")))
+
+
+def same(draft: Draft, event: Event) -> bool:
+    """Whether the two say the same, in their written form."""
+    return (draft.kind, draft.bed, draft.session, draft.at_s) == (event.kind, event.bed, event.session, event.at_s) and (
+        msgspec.json.encode(draft.body, order="sorted") == msgspec.json.encode(event.body, order="sorted")
+    )

@@ -1,0 +1,147 @@
+"""One bed at one moment, as the conditions of rules see it."""
+
+from __future__ import annotations
+
+from edge.core.alarms import SHOWN
+from edge.core.expression import Condition, Number
+from edge.core.logic import Truth, both
+from edge.core.state import BedState, Determination, Device
+from edge.model import SILENCE
+from edge.vocabulary import DETERMINATION, METRICS
+
+PAIR_MIN_S = 60.0
+
+
+class Moment:
+    """The `Scene` of expression.py over a `BedState`. `device` is set for a rule that holds for each device."""
+
+    __slots__ = ("_cycle", "at_s", "device", "state")
+
+    def __init__(self, state: BedState, at_s: float, device: str | None = None, cycle: Determination | None = None):
+        self.state = state
+        self.at_s = at_s
+        self.device = device
+        self._cycle = cycle
+
+    def metric(self, key: str) -> Number:
+        """The live, valid value, or None. A questionable or stale value is unknown (clinical.md 3.7)."""
+        if self._cycle is not None and key in DETERMINATION:
+            value: Number = getattr(self._cycle, key)
+            return value
+        if key in DETERMINATION:
+            newest = self._newest()
+            return getattr(newest, key) if newest else None
+        seen = self.state.seen.get(key)
+        if seen is None or seen.validity not in ("valid", "overflow", "underflow"):
+            return None
+        stale = self.at_s - seen.at_s > METRICS[key].stale_after_s
+        return None if stale else seen.value
+
+    def _newest(self) -> Determination | None:
+        if not self.state.determinations:
+            return None
+        newest = self.state.determinations[-1]
+        return newest if self.at_s - newest.at_s <= self.state.interval_s() + 300 else None
+
+    def pair(self, condition: Condition) -> Truth:
+        """Whether the last two valid determinations, 60 s to W apart, both are so; W as in clinical.md 1.4."""
+        if len(self.state.determinations) < 2:
+            return False
+        newest, before = self._newest(), self.state.determinations[-2]
+        if newest is None:
+            return None
+        window_s = max(600.0, 1.2 * self.state.interval_s() + 60.0)
+        if not PAIR_MIN_S <= round(newest.at_s - before.at_s, 3) <= window_s:
+            return False
+        return both(condition(Moment(self.state, self.at_s, self.device, cycle)) for cycle in (newest, before))
+
+    def no_valid_s(self, metric: str) -> Number:
+        """Seconds since the last valid (or at least questionable) reading, since anybody could have seen one."""
+        seen = self.state.seen.get(metric)
+        last = 0.0
+        if seen is not None:
+            last = seen.at_s if seen.validity == "questionable" else seen.valid_at_s or 0.0
+        session = self.state.session
+        device = self._this() or (self.state.devices.get(seen.device) if seen else None)
+        live = device.since_s if device and device.link == "live" else 0.0
+        return self.at_s - max(last, self.state.boot_s, session.opened_s if session else 0.0, live)
+
+    def satseconds(self, metric: str, limit: float) -> Number:
+        account = self.state.below.get(f"{metric}<{limit:g}")
+        return account.points if account else 0.0
+
+    def violations(self, metric: str, limit: float, window_s: float) -> Number:
+        account = self.state.below.get(f"{metric}<{limit:g}")
+        if account is None or not account.is_below:  # the third dip raises; having had three does not
+            return 0.0
+        return float(sum(self.at_s - at < window_s for at in account.entered_s))
+
+    def failed_determinations(self) -> Number:
+        return float(self.state.failed_in_row)
+
+    def _this(self) -> Device | None:
+        return self.state.devices.get(self.device) if self.device else None
+
+    def link_down(self) -> Truth:
+        """This device was there and is not; before it first came, only an open session makes that a loss."""
+        device = self._this()
+        if device is None:
+            return None
+        if device.link == "connecting":
+            return device.ever_live or self.state.session is not None
+        return device.link in SILENCE
+
+    def link_live(self, kind: str | None = None) -> Truth:
+        if kind is None:
+            device = self._this()
+            return None if device is None else device.link == "live"
+        return any(device.link == "live" for device in self.state.devices.values() if device.kind == kind)
+
+    def device_alarm(self, *but: str) -> Truth:
+        device = self._this()
+        return None if device is None else any(alarm.code not in but for alarm in device.alarms)
+
+    def standing(self, group: str) -> Truth:
+        return any(alarm.state in SHOWN and alarm.rule.startswith(group) for alarm in self.state.alarms.values())
+
+    def infusing(self) -> Truth:
+        """Whether a pump of this bed infuses, by its own fresh status; None where no pump can tell."""
+        pumps = [device for device in self.state.devices.values() if device.kind == "pump"]
+        said = [d.pump for d in pumps if d.link == "live" and d.pump not in (None, "unknown")
+                and self.at_s - d.pump_at_s <= METRICS["rate_ml_h"].stale_after_s]
+        if not said:
+            return None
+        if "infusing" not in said:
+            return False
+        rate = self.metric("rate_ml_h")
+        return None if rate is None else rate > 0
+
+    def part(self, of: str, name: str) -> Number:
+        """A field of the baseline, the last check-in or the session; None where there is none."""
+        session = self.state.session
+        if session is None:
+            return None
+        if of == "baseline":
+            value: Number = getattr(session.baseline, name, None)
+            return value
+        if of == "check_in":
+            if not session.check_ins:
+                return None
+            last = session.check_ins[-1]
+            return self.at_s - last.at_s if name == "age_s" else getattr(last, name)
+        return self._session_part(name)
+
+    def _session_part(self, name: str) -> Number:
+        session = self.state.session
+        assert session is not None
+        order = session.order
+        return {
+            "weight_kg": order.weight_kg, "dose_mg_kg": order.dose_mg_kg, "dose_mg": order.dose_mg,
+            "delivered_mg": session.delivered_mg, "duration_s": order.duration_min * 60,
+            "infused_s": session.infused_s, "age_years": order.age_years,
+            "ended_s": None if session.ended_s is None else self.at_s - session.ended_s,
+            "nibp_interval_s": self.state.interval_s(),
+            "dissociation_s": None if session.dissociation_opened_s is None or not session.is_open_period
+            else self.at_s - session.dissociation_opened_s,
+            "phase_s": self.at_s - session.phase_since_s,
+        }[name]

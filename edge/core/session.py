@@ -1,0 +1,223 @@
+"""A session's life: precheck, baseline, infusion, recovery, discharge (clinical.md 1.2, 1.4, 1.8, 7.1).
+
+The phase follows what the pump itself says and what the nurse enters. Silence moves nothing: a pump that cannot be heard
+keeps the phase it had.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Any
+
+from msgspec.structs import replace
+
+from edge.core.alarms import SHOWN
+from edge.core.dissociation import quiet_check_in
+from edge.core.logic import Truth
+from edge.core.scene import Moment
+from edge.core.state import Baseline, BedState, Session
+from edge.model import PRIORITY_RANK, Phase
+
+RUNNING_FOR_S = 3.0  # the pump must say so for this long before the phase moves
+BASELINE_WINDOW_S = 1800.0
+BASELINE_APART_S = 60.0
+DOSE_COMPLETE = 0.97
+PAUSED_AT_MOST_S = 1800.0
+DISCHARGE_AFTER_S = 3600.0
+DISCHARGE_HELD_S = 300.0
+
+
+def on_infusion(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
+    """Follow the pump; the phases entered now, each with its reason."""
+    session = state.session
+    if session is None or session.phase == "CLOSED":
+        return []
+    running = Moment(state, at_s).infusing()
+    session = _counted(session, running, at_s)
+    state.session = session
+    moved: list[tuple[Phase, str]] = []
+    if session.infusing_since_s is not None and at_s - session.infusing_since_s >= RUNNING_FOR_S:
+        moved += _running(state, at_s)
+    elif session.stopped_since_s is not None and at_s - session.stopped_since_s >= RUNNING_FOR_S:
+        moved += _stopped(state, at_s)
+    return moved
+
+
+def _counted(session: Session, running: Truth, at_s: float) -> Session:
+    """Cumulative infusing time, and since when the pump has said what it says."""
+    infused_s = session.infused_s
+    if session.infusing_since_s is not None and session.infused_at_s is not None and running is not False:
+        infused_s += at_s - session.infused_at_s
+    if running is None:
+        return replace(session, infused_s=infused_s, infused_at_s=at_s)
+    if running:
+        since = session.infusing_since_s if session.infusing_since_s is not None else at_s
+        return replace(session, infused_s=infused_s, infused_at_s=at_s, infusing_since_s=since, stopped_since_s=None)
+    since = session.stopped_since_s if session.stopped_since_s is not None else at_s
+    return replace(session, infused_s=infused_s, infused_at_s=None, infusing_since_s=None, stopped_since_s=since)
+
+
+def _running(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
+    session = state.session
+    assert session is not None and session.infusing_since_s is not None
+    if session.phase == "INFUSING":
+        return []
+    unready = session.unready_start or session.phase == "PRECHECK"
+    started = session.started_s if session.started_s is not None else session.infusing_since_s
+    state.session = replace(session, unready_start=unready, started_s=started, ended_s=None,
+                            baseline=session.baseline or baseline(state, at_s))
+    return [enter(state, "INFUSING", at_s, "the pump infuses" + (", before the precheck was done" if unready else ""))]
+
+
+def _stopped(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
+    session = state.session
+    assert session is not None and session.stopped_since_s is not None
+    if session.phase not in ("INFUSING", "PAUSED"):
+        return []
+    if session.delivered_mg >= DOSE_COMPLETE * session.order.dose_mg:
+        return [_ended(state, session.stopped_since_s, at_s, "the ordered dose is in")]
+    if session.phase == "INFUSING":
+        return [enter(state, "PAUSED", at_s, "the pump stopped before the dose was complete")]
+    if at_s - session.stopped_since_s > PAUSED_AT_MOST_S:
+        return [_ended(state, session.stopped_since_s, at_s, "paused for more than 30 minutes")]
+    return []
+
+
+def _ended(state: BedState, ended_s: float, at_s: float, why: str) -> tuple[Phase, str]:
+    assert state.session is not None
+    state.session = replace(state.session, ended_s=ended_s)
+    return enter(state, "RECOVERY", at_s, why)
+
+
+def end_infusion(state: BedState, at_s: float, why: str) -> tuple[Phase, str]:
+    """The nurse says that the infusion is over although the dose is not complete."""
+    assert state.session is not None
+    ended = state.session.stopped_since_s
+    return _ended(state, at_s if ended is None else ended, at_s, why)
+
+
+def enter(state: BedState, phase: Phase, at_s: float, why: str) -> tuple[Phase, str]:
+    """Move to `phase`; the baseline freezes when the infusion starts because nothing recomputes it after READY."""
+    assert state.session is not None
+    state.session = replace(state.session, phase=phase, phase_since_s=at_s)
+    return phase, why
+
+
+def on_time(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
+    """What readings and time allow: READY when nothing is open, DISCHARGE_READY when its criteria have held."""
+    session = state.session
+    if session is None:
+        return []
+    if session.phase in ("PRECHECK", "READY"):
+        return _precheck(state, at_s)
+    if session.phase in ("RECOVERY", "DISCHARGE_READY"):
+        return _recovery(state, at_s)
+    return []
+
+
+def _precheck(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
+    assert state.session is not None
+    if state.session.phase == "PRECHECK":
+        state.session = replace(state.session, baseline=baseline(state, at_s))
+        if not open_points(state, at_s):
+            return [enter(state, "READY", at_s, "precheck complete")]
+    elif at_s - state.session.phase_since_s > BASELINE_WINDOW_S:
+        return [enter(state, "PRECHECK", at_s, "ready for 30 minutes without a start; measure the blood pressure again")]
+    return []
+
+
+def _recovery(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
+    session = state.session
+    assert session is not None
+    unmet = open_points(state, at_s)
+    if unmet:
+        state.session = session = replace(session, ready_for_discharge_since_s=None)
+        return [enter(state, "RECOVERY", at_s, unmet[0])] if session.phase == "DISCHARGE_READY" else []
+    since = session.ready_for_discharge_since_s if session.ready_for_discharge_since_s is not None else at_s
+    state.session = replace(session, ready_for_discharge_since_s=since)
+    if session.phase == "RECOVERY" and at_s - since >= DISCHARGE_HELD_S:
+        return [enter(state, "DISCHARGE_READY", at_s, "all discharge criteria have held for 5 minutes")]
+    return []
+
+
+def baseline(state: BedState, at_s: float) -> Baseline | None:
+    """The median of the valid determinations of the last 30 minutes (clinical.md 1.4), or None."""
+    recent = [cycle for cycle in state.determinations if at_s - cycle.at_s <= BASELINE_WINDOW_S]
+    if not recent:
+        return None
+    apart = recent[-1].at_s - recent[0].at_s >= BASELINE_APART_S
+    moment = Moment(state, at_s)
+    means = [cycle.map_mmhg for cycle in recent if cycle.map_mmhg is not None]
+    return Baseline(
+        median(cycle.sbp_mmhg for cycle in recent), median(cycle.dbp_mmhg for cycle in recent),
+        len(recent), "pair" if apart else "single",
+        map_mmhg=median(means) if means else None,
+        pulse_bpm=moment.metric("pulse_bpm"), spo2_pct=moment.metric("spo2_pct"),
+    )
+
+
+def open_points(state: BedState, at_s: float) -> list[str]:
+    """What is still open before the next step, in plain words: before READY, or before discharge."""
+    session = state.session
+    if session is None:
+        return []
+    if session.phase in ("PRECHECK", "READY"):
+        return _before_ready(state, session, at_s)
+    if session.phase in ("RECOVERY", "DISCHARGE_READY"):
+        return _before_discharge(state, session, at_s)
+    return []
+
+
+def _before_ready(state: BedState, session: Session, at_s: float) -> list[str]:
+    moment = Moment(state, at_s)
+    spo2 = moment.metric("spo2_pct")
+    unmet = [] if session.checklist else ["checklist not confirmed"]
+    if session.baseline is None:
+        unmet.append("no blood pressure measured yet")
+    elif session.baseline.quality == "single":
+        unmet.append("a second blood pressure at least 1 minute after the first")
+    if spo2 is None:
+        unmet.append("no live SpO₂")
+    elif spo2 < 94:
+        unmet.append(f"SpO₂ {spo2:.0f} % is below 94 %")
+    sbp, dbp = moment.metric("sbp_mmhg"), moment.metric("dbp_mmhg")
+    highest = 150 if (session.order.age_years or 0) > 65 else 140
+    if sbp is not None and dbp is not None and (sbp > highest or dbp > 90):
+        unmet.append(f"blood pressure {sbp:.0f}/{dbp:.0f} is above {highest}/90: rest and measure again, or ask the prescriber")
+    return unmet
+
+
+def _before_discharge(state: BedState, session: Session, at_s: float) -> list[str]:
+    unmet = []
+    if session.ended_s is None or at_s - session.ended_s < DISCHARGE_AFTER_S:
+        unmet.append("60 minutes after the end of the infusion")
+    last = state.determinations[-2:]
+    base = session.baseline
+    if len(last) < 2 or base is None or not all(
+        abs(c.sbp_mmhg - base.sbp_mmhg) <= 0.2 * base.sbp_mmhg and abs(c.dbp_mmhg - base.dbp_mmhg) <= 0.2 * base.dbp_mmhg
+        and c.sbp_mmhg < 160 and c.dbp_mmhg < 100 for c in last
+    ):
+        unmet.append("last two blood pressures within 20 % of baseline and below 160/100")
+    moment = Moment(state, at_s)
+    spo2, pulse = moment.metric("spo2_pct"), moment.metric("pulse_bpm")
+    if spo2 is None or spo2 < min(94, base.spo2_pct - 2 if base and base.spo2_pct is not None else 94):
+        unmet.append("SpO₂ at least 94 %")
+    if pulse is None or not 50 <= pulse <= 110:
+        unmet.append("pulse 50 to 110")
+    if not quiet_check_in(session, at_s):
+        unmet.append("a check-in of the last 15 minutes: MOAA/S 5, CADSS at most 4, distress at most 3")
+    if session.is_open_period:
+        unmet.append("dissociation period still open")
+    if any(a.state in SHOWN and PRIORITY_RANK[a.priority] >= 2 for a in state.alarms.values()):
+        unmet.append("an alarm of medium or high priority")
+    return unmet
+
+
+def describe_order(session: Session) -> dict[str, Any]:
+    """The order as it is published."""
+    order = session.order
+    return {
+        "protocol": order.protocol, "weight_kg": order.weight_kg, "dose_mg_kg": order.dose_mg_kg,
+        "dose_mg": round(order.dose_mg, 2), "duration_min": order.duration_min,
+        "concentration_mg_ml": order.concentration_mg_ml, "nibp_interval_min": order.nibp_interval_min,
+    }

@@ -1,0 +1,166 @@
+"""All a bed remembers, as one value that can be written down and read back (the journal's snapshot)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from edge.core.alarms import Alarm
+from edge.model import DeviceAlarm, Kind, LinkState, Phase, PumpState, Validity
+from edge.vocabulary import NIBP_STALE_AFTER_S
+
+Dissociation = Literal["none", "expected", "observed", "resolving", "resolved"]
+OPEN: frozenset[Dissociation] = frozenset({"expected", "observed", "resolving"})
+
+
+class Seen(msgspec.Struct):
+    """The newest word about one metric, and the newest valid one."""
+
+    device: str
+    value: float | None
+    validity: Validity
+    reason: str | None
+    at_s: float
+    valid_value: float | None = None
+    valid_at_s: float | None = None
+    before_s: float | None = None  # the valid reading before that
+
+
+class Determination(msgspec.Struct, frozen=True):
+    """One completed, valid NIBP cycle."""
+
+    at_s: float
+    sbp_mmhg: float
+    dbp_mmhg: float
+    map_mmhg: float | None = None
+    nibp_pulse_bpm: float | None = None
+
+
+class Below(msgspec.Struct):
+    """The running account of one metric against one low limit."""
+
+    points: float = 0.0  # limit - value, times seconds, since it last went below
+    is_below: bool = False
+    entered_s: list[float] = []
+
+
+class Device(msgspec.Struct):
+    """What the bed knows of one of its devices."""
+
+    kind: Kind
+    driver: str
+    link: LinkState = "connecting"
+    reason: str = ""
+    since_s: float = 0.0
+    ever_live: bool = False
+    identity: str | None = None
+    pump: PumpState | None = None
+    pump_at_s: float = 0.0
+    alarms: tuple[DeviceAlarm, ...] = ()
+
+
+class Baseline(msgspec.Struct, frozen=True):
+    """This patient's own values before the infusion: the median of the precheck determinations (clinical.md 1.4)."""
+
+    sbp_mmhg: float
+    dbp_mmhg: float
+    determinations: int
+    quality: Literal["pair", "single"]
+    map_mmhg: float | None = None
+    pulse_bpm: float | None = None
+    spo2_pct: float | None = None
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What was ordered for this session."""
+
+    protocol: str
+    weight_kg: float
+    dose_mg_kg: float
+    duration_min: float
+    concentration_mg_ml: float
+    nibp_interval_min: float = 5.0
+    age_years: float | None = None
+
+    @property
+    def dose_mg(self) -> float:
+        return self.dose_mg_kg * self.weight_kg
+
+
+class CheckIn(msgspec.Struct, frozen=True):
+    """What the nurse entered; None is 'not assessed'."""
+
+    at_s: float
+    user: str
+    moaas: int | None = None
+    cadss: int | None = None
+    anxiety: int | None = None
+    distress: int | None = None
+    nausea: int | None = None
+    symptoms: tuple[str, ...] = ()
+    note: str = ""
+
+
+class Session(msgspec.Struct, frozen=True):
+    """One treatment of one patient in one bed. Replaced, never edited."""
+
+    id: str
+    bed: str
+    order: Order
+    phase: Phase
+    phase_since_s: float
+    opened_s: float
+    opened_by: str
+    checklist: bool = False
+    baseline: Baseline | None = None
+    infusing_since_s: float | None = None  # the pump has said so, without a break, since then
+    stopped_since_s: float | None = None
+    started_s: float | None = None  # t0
+    ended_s: float | None = None  # tE
+    infused_s: float = 0.0
+    infused_at_s: float | None = None  # up to when infused_s is counted
+    unready_start: bool = False  # the infusion ran before the session was ready
+    delivered_ml: float = 0.0
+    dissociation: Dissociation = "none"
+    dissociation_since_s: float | None = None
+    dissociation_opened_s: float | None = None
+    check_ins: tuple[CheckIn, ...] = ()
+    ready_for_discharge_since_s: float | None = None
+
+    @property
+    def delivered_mg(self) -> float:
+        return self.delivered_ml * self.order.concentration_mg_ml
+
+    @property
+    def is_open_period(self) -> bool:
+        """Whether the dissociation period is open."""
+        return self.dissociation in OPEN
+
+
+class BedState(msgspec.Struct):
+    """Everything of one bed. The only mutable value of the core; `Bedside` alone changes it."""
+
+    bed: str
+    nibp_interval_s: float = 300.0
+    boot_s: float = 0.0
+    devices: dict[str, Device] = {}
+    seen: dict[str, Seen] = {}
+    determinations: list[Determination] = []
+    failed_in_row: int = 0
+    below: dict[str, Below] = {}
+    pump_volume_ml: float | None = None
+    session: Session | None = None
+    alarms: dict[str, Alarm] = {}
+    alarm_count: int = 0
+    audio_paused_until_s: float | None = None
+    request: dict[str, Any] | None = None
+    closed: Session | None = None  # the last session of this bed, for a late look
+
+    def interval_s(self) -> float:
+        """How often a determination is due, seconds."""
+        return self.session.order.nibp_interval_min * 60 if self.session else self.nibp_interval_s
+
+    def stale_after_s(self, default: float) -> float:
+        """How old a metric may be; the cuff's depends on its interval (clinical.md 3.7)."""
+        return self.interval_s() + 300.0 if default == NIBP_STALE_AFTER_S else default

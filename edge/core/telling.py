@@ -1,0 +1,67 @@
+"""Telling: an alarm in words for a person, and in numbers for the record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge.core.alarms import Alarm
+from edge.core.rules import Rule
+from edge.core.scene import Moment
+from edge.core.state import BedState
+from edge.model import iso
+from edge.vocabulary import DETERMINATION, METRICS
+
+
+class _Words(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return "--"
+
+
+def tell(state: BedState, rule: Rule, alarm: Alarm, was: str, moment: Moment) -> dict[str, Any]:
+    """The body of an alarm's event (house.md 7): what, how urgent, why, on what evidence, and what ends it."""
+    session = state.session
+    return {
+        "rule": rule.id, "alarm": alarm.id, "title": rule.title, "state": alarm.state, "was": was,
+        "priority": alarm.priority, "class": rule.kind, "device": alarm.device,
+        "since": iso(alarm.since_s) if alarm.since_s else None,
+        "text": rule.text.format_map(_words(state, rule, alarm, moment)), "why": rule.why, "clears": rule.clears,
+        "limit": rule.limit, "evidence": evidence(state, rule, moment), "by": alarm.by,
+        "phase": session.phase if session else None,
+        "dissociation": session.dissociation if session else None,
+    }
+
+
+def _words(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> _Words:
+    words = _Words(bed=state.bed, device=alarm.device or "")
+    for key in METRICS:
+        if key in rule.metrics or "{" + key in rule.text:
+            value = moment.metric(key)
+            if value is not None:
+                words[key] = f"{value:.{METRICS[key].decimals}f}"
+    baseline = state.session.baseline if state.session else None
+    if baseline:
+        words["baseline"] = f"{baseline.sbp_mmhg:.0f}/{baseline.dbp_mmhg:.0f}"
+    device = state.devices.get(alarm.device) if alarm.device else None
+    if device:
+        words["link"], words["reason"] = device.link, device.reason or device.link
+        words["alarms"] = "; ".join(said.text for said in device.alarms) or "--"
+    for metric in rule.metrics:
+        seen = state.seen.get(metric)
+        if seen and seen.reason and seen.validity != "valid":
+            words["reason"] = seen.reason.replace("_", " ")
+    words.setdefault("reason", "no data")
+    return words
+
+
+def evidence(state: BedState, rule: Rule, moment: Moment) -> list[dict[str, Any]]:
+    """The readings a rule looked at, with their ages; both determinations where it compares a pair."""
+    found = []
+    paired = "pair" in rule.when.uses
+    for metric in rule.metrics:
+        if metric in DETERMINATION:
+            for cycle in state.determinations[-2:] if paired else state.determinations[-1:]:
+                found.append((metric, getattr(cycle, metric), cycle.at_s))
+        elif metric in state.seen:
+            seen = state.seen[metric]
+            found.append((metric, seen.value, seen.at_s))
+    return [{"metric": metric, "value": value, "age_s": round(moment.at_s - at_s, 1)} for metric, value, at_s in found]

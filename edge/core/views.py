@@ -1,0 +1,104 @@
+"""A bed as the outside sees it: the numbers with their ages, and the full state (the shapes of house.md 7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from edge.core.alarms import SHOWN
+from edge.core.dissociation import quiet_check_in
+from edge.core.session import describe_order, open_points
+from edge.core.state import BedState, Session
+from edge.model import PRIORITY_RANK, iso
+from edge.vocabulary import METRICS
+
+CHECK_IN_EVERY_S = 600.0
+CHECK_IN_LATER_EVERY_S = 900.0
+SHORTLY_AFTER_S = 1800.0
+
+
+def _iso(at_s: float | None) -> str | None:
+    return None if at_s is None else iso(at_s)
+
+
+def vitals(state: BedState, at_s: float) -> dict[str, Any]:
+    """Every metric's newest word with its age; a stale one keeps its value and says so."""
+    numerics = {}
+    for metric, seen in state.seen.items():
+        age_s = max(0.0, at_s - seen.at_s)
+        numerics[metric] = {
+            "value": None if seen.value in (float("inf"), float("-inf")) else seen.value,
+            "at": iso(seen.at_s), "age_s": round(age_s, 1),
+            "stale": age_s > state.stale_after_s(METRICS[metric].stale_after_s),
+            "validity": seen.validity, "reason": seen.reason, "device": seen.device,
+        }
+    return {"bed": state.bed, "at": iso(at_s), "numerics": numerics, "pump": _pump(state, at_s)}
+
+
+def _pump(state: BedState, at_s: float) -> dict[str, Any] | None:
+    for name, device in state.devices.items():
+        if device.kind == "pump" and device.pump_at_s:
+            age_s = round(max(0.0, at_s - device.pump_at_s), 1)
+            stale = device.pump is None or age_s > METRICS["rate_ml_h"].stale_after_s
+            return {"state": device.pump or "unknown", "device": name, "at": iso(device.pump_at_s),
+                    "age_s": age_s, "stale": stale}
+    return None
+
+
+def full(state: BedState, at_s: float) -> dict[str, Any]:
+    """Session, alarms, devices and what is paused or asked: enough to paint the bed from nothing."""
+    alarms = [alarm for alarm in state.alarms.values() if alarm.state in SHOWN]
+    alarms.sort(key=lambda alarm: (-PRIORITY_RANK[alarm.priority], -alarm.since_s))
+    paused = state.audio_paused_until_s
+    return {
+        "bed": state.bed, "at": iso(at_s), "session": _session(state, at_s),
+        "alarms": [
+            {**alarm.body, "alarm": alarm.id, "rule": alarm.rule, "state": alarm.state, "priority": alarm.priority,
+             "since": iso(alarm.since_s), "seq": alarm.seq, "by": alarm.by, "no_data": alarm.no_data,
+             "acknowledged_at": _iso(alarm.acknowledged_at_s)}
+            for alarm in alarms
+        ],
+        "devices": [
+            {"device": name, "kind": device.kind, "driver": device.driver, "identity": device.identity,
+             "link": device.link, "reason": device.reason, "since": _iso(device.since_s or None),
+             "alarms": msgspec.to_builtins(device.alarms)}
+            for name, device in state.devices.items()
+        ],
+        "audio_paused_until": _iso(paused) if paused is not None and paused > at_s else None,
+        "request": {"text": state.request["text"], "since": iso(state.request["since_s"])} if state.request else None,
+    }
+
+
+def _session(state: BedState, at_s: float) -> dict[str, Any] | None:
+    session = state.session
+    if session is None:
+        return None
+    return {
+        "id": session.id, "phase": session.phase, "phase_since": iso(session.phase_since_s),
+        "dissociation": "open" if session.is_open_period else "closed",
+        "dissociation_state": session.dissociation, "dissociation_since": _iso(session.dissociation_since_s),
+        "started": iso(session.opened_s), "infusion_started": _iso(session.started_s),
+        "infusion_ended": _iso(session.ended_s), "infused_s": round(session.infused_s, 1),
+        "dose_mg": round(session.delivered_mg, 2), "order": describe_order(session),
+        "baseline": msgspec.to_builtins(session.baseline), "open": open_points(state, at_s),
+        "check_in": _check_in(session), "check_in_due": _iso(_check_in_due(session, at_s)),
+        "quiet": quiet_check_in(session, at_s) is not None,
+    }
+
+
+def _check_in(session: Session) -> dict[str, Any] | None:
+    if not session.check_ins:
+        return None
+    last = session.check_ins[-1]
+    entered: dict[str, Any] = msgspec.to_builtins(last)
+    return {**{key: value for key, value in entered.items() if key != "at_s"}, "at": iso(last.at_s)}
+
+
+def _check_in_due(session: Session, at_s: float) -> float | None:
+    """Every 10 minutes while infusing and for half an hour after, then every 15 (clinical.md 1.3)."""
+    if session.started_s is None or session.phase == "CLOSED":
+        return None
+    last = max(session.check_ins[-1].at_s if session.check_ins else 0.0, session.started_s)
+    soon = session.ended_s is None or at_s - session.ended_s <= SHORTLY_AFTER_S
+    return last + (CHECK_IN_EVERY_S if soon else CHECK_IN_LATER_EVERY_S)

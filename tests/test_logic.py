@@ -1,0 +1,94 @@
+"""Three-valued logic and the language of conditions."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.core.expression import ExpressionError, compile_condition
+from edge.core.logic import Truth, both, either, negate
+from edge.core.scene import Moment
+from edge.core.state import BedState, Determination, Seen
+
+T, F, U = True, False, None
+AND = {(T, T): T, (T, F): F, (T, U): U, (F, T): F, (F, F): F, (F, U): F, (U, T): U, (U, F): F, (U, U): U}
+OR = {(T, T): T, (T, F): T, (T, U): T, (F, T): T, (F, F): F, (F, U): U, (U, T): T, (U, F): U, (U, U): U}
+AT_S = 1000.0
+
+
+@pytest.mark.parametrize(("a", "b"), list(itertools.product((T, F, U), repeat=2)))
+def test_kleene(a: Truth, b: Truth) -> None:
+    assert both((a, b)) is AND[a, b]
+    assert either((a, b)) is OR[a, b]
+    assert negate(both((a, b))) is either((negate(a), negate(b)))
+
+
+def bed(**values: float | None) -> BedState:
+    seen = {key: Seen("d", value, "valid" if value is not None else "invalid", None, AT_S, value, AT_S)
+            for key, value in values.items()}
+    return BedState(bed="b", seen=seen)
+
+
+TABLE: list[tuple[str, dict[str, float | None], Truth]] = [
+    ("spo2_pct < 90", {"spo2_pct": 89}, T),
+    ("spo2_pct < 90", {"spo2_pct": 90}, F),
+    ("spo2_pct < 90", {"spo2_pct": None}, U),
+    ("spo2_pct < 90", {}, U),
+    ("spo2_pct < 90 or pulse_bpm > 120", {"pulse_bpm": 130}, T),
+    ("spo2_pct < 90 and pulse_bpm > 120", {"pulse_bpm": 100}, F),
+    ("not spo2_pct < 90", {"spo2_pct": 95}, T),
+    ("pulse_bpm >= 2 * spo2_pct - 10", {"spo2_pct": 50, "pulse_bpm": 90}, T),
+    ("sbp_mmhg >= 1.2 * baseline.sbp_mmhg", {}, U),
+    ("1 > 2", {}, F),
+    ("pulse_bpm == 60 and pulse_bpm != 61", {"pulse_bpm": 60}, T),
+]
+
+
+@pytest.mark.parametrize(("text", "values", "expected"), TABLE)
+def test_conditions(text: str, values: dict[str, float | None], expected: Truth) -> None:
+    assert compile_condition(text).ask(Moment(bed(**values), AT_S)) is expected
+
+
+def test_a_stale_value_is_unknown() -> None:
+    ask = compile_condition("spo2_pct < 90").ask
+    assert ask(Moment(bed(spo2_pct=80), AT_S + 10)) is True
+    assert ask(Moment(bed(spo2_pct=80), AT_S + 10.1)) is None
+
+
+@pytest.mark.parametrize(("apart_s", "expected"), [(59, F), (60, T), (600, T), (600.1, F)])
+def test_a_pair_is_60_s_to_w_apart(apart_s: float, expected: Truth) -> None:
+    state = BedState(bed="b", determinations=[Determination(AT_S - apart_s, 150, 90), Determination(AT_S, 150, 90)])
+    assert compile_condition("pair(sbp_mmhg >= 150)").ask(Moment(state, AT_S)) is expected
+
+
+BAD = [
+    ("spo2 < 90", "did you mean 'spo2_pct'"),
+    ("spo2_pct", "is not a condition"),
+    ("60 < pulse_bpm < 90", "one comparison at a time"),
+    ("pulse_bpm > 'x'", "is not a number"),
+    ("__import__('os') > 1", "no function is named"),
+    ("baseline.sbp > 1", "baseline has no 'sbp'"),
+    ("pair(sbp_mmhg)", "is not a condition"),
+    ("violations(spo2_pct, 90) > 1", "takes (metric, number, number)"),
+    ("spo2_pct <", "cannot read"),
+    ("pulse_bpm if 1 else 2", "is not a condition"),
+    ("(lambda: 1)() > 0", "no function is named ''"),
+]
+
+
+@pytest.mark.parametrize(("text", "says"), BAD)
+def test_what_cannot_be_understood_is_said(text: str, says: str) -> None:
+    with pytest.raises(ExpressionError) as wrong:
+        compile_condition(text)
+    assert says in str(wrong.value)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_condition_or_an_expression_error(text: str) -> None:
+    try:
+        compile_condition(text)
+    except ExpressionError:
+        pass
