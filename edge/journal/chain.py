@@ -1,0 +1,148 @@
+"""What is hashed, how one record is chained to the next, and what a stored row must say to be believed.
+
+Events are chained one by one (edge.model.event_hash). Inputs are many, so each commit has one seal: a SHA-256 over the
+seal before, the commit's inputs as stored, and the events' head. A seal binds the two records together: neither can
+lose its end without the other showing it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from edge.model import GENESIS, Event, Recorded, canonical, decode_input, encode, event_hash
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+InputRow = tuple[int, str, str | None, int, str, str]  # n, boot, bed, at_ms, kind, body: the order of the columns
+
+
+class Wrong(ValueError):
+    """A stored row cannot be what was written; says in words why."""
+
+
+class Unknown(ValueError):
+    """A stored row is as it was written, but this version does not know what it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """Closes one commit. `event_seq` and `event_hash` are the events' head with that commit in it."""
+
+    id: int
+    first_n: int
+    last_n: int
+    event_seq: int
+    event_hash: str
+    prev: str
+    hash: str
+
+    def __str__(self) -> str:
+        over = f"inputs {self.first_n}..{self.last_n}" if self.last_n >= self.first_n else "no inputs"
+        return f"seal {self.id} over {over}"
+
+
+START = Seal(0, 1, 0, 0, GENESIS, GENESIS, GENESIS)  # before the first
+
+
+def opened(seal: Seal) -> _Hash:
+    """The seal's hash before its inputs are put in."""
+    return hashlib.sha256(canonical({
+        "id": seal.id, "first_n": seal.first_n, "last_n": seal.last_n, "event_seq": seal.event_seq,
+        "event_hash": seal.event_hash, "prev": seal.prev}))
+
+
+def line(row: InputRow) -> bytes:
+    """One input as it goes into its seal's hash. JSON holds no bare line feed, so lines cannot run together."""
+    return b"\n" + encode(row)
+
+
+def digest(seal: Seal, rows: Iterable[InputRow]) -> str:
+    """The hash `seal` must have over `rows`."""
+    hashing = opened(seal)
+    for row in rows:
+        hashing.update(line(row))
+    return hashing.hexdigest()
+
+
+def sealed(before: Seal, rows: list[InputRow], event_seq: int, event_hash: str) -> Seal:
+    """The seal after `before`, over `rows` (which go on where `before` ended)."""
+    seal = Seal(before.id + 1, before.last_n + 1, before.last_n + len(rows), event_seq, event_hash, before.hash, "")
+    return replace(seal, hash=digest(seal, rows))
+
+
+def read_seal(row: Sequence[Any], before: Seal) -> Seal:
+    """A stored seal that goes on where `before` ended; its hash is still to be checked. Raises Wrong."""
+    values = tuple(row)
+    if [type(value) for value in values] != [int, int, int, int, str, str, str]:
+        raise Wrong(f"seal after {before.id}: a field has the wrong type")
+    seal = Seal(*values)
+    if seal.id != before.id + 1:
+        raise Wrong(f"seal: gap after {before.id}: the next one is {seal.id}")
+    if seal.prev != before.hash:
+        raise Wrong(f"seal {seal.id}: prev does not match the hash of seal {before.id}")
+    if seal.first_n != before.last_n + 1 or seal.last_n < before.last_n:
+        raise Wrong(f"{seal} does not go on after input {before.last_n}")
+    if seal.event_seq < before.event_seq:
+        raise Wrong(f"{seal} says events end at {seal.event_seq}, the one before said {before.event_seq}")
+    return seal
+
+
+def read_input(row: Sequence[Any], n: int) -> InputRow:
+    """A stored input that must be number `n`. Its seal says whether it is as written. Raises Wrong."""
+    number, boot, bed, at_ms, kind, body = row
+    if number != n:
+        raise Wrong(f"input: gap after {n - 1}: the next one is {number}" if number > n
+                    else f"input {number} is out of order: {n} should follow {n - 1}")
+    if [type(value) for value in (number, boot, at_ms, kind, body)] != [int, str, int, str, str] or not (
+            bed is None or type(bed) is str):
+        raise Wrong(f"input {n}: a field has the wrong type")
+    return number, boot, bed, at_ms, kind, body
+
+
+def recorded(row: InputRow) -> Recorded:
+    """The input a row holds. Raises Unknown when this version knows no such input."""
+    n, boot, bed, at_ms, _kind, body = row
+    try:
+        return Recorded(n, boot, bed, at_ms / 1000, decode_input(body))
+    except msgspec.MsgspecError as fault:
+        raise Unknown(f"input {n} is none this version of vigil knows: {fault}") from fault
+
+
+def read_event(row: Sequence[Any], seq: int, prev: str) -> Event:
+    """A stored event that must be number `seq`, chained to `prev`, with a hash that matches. Raises Wrong."""
+    number, boot, edge, bed, session, at_ms, wall, kind, text, before, stored = row
+    if number != seq:
+        raise Wrong(f"event: gap after {seq - 1}: the next one is {number}" if number > seq
+                    else f"event {number} is out of order: {seq} should follow {seq - 1}")
+    given = [type(value) for value in (number, boot, edge, at_ms, wall, kind, text, before, stored)]
+    if given != [int, str, str, int, str, str, str, str, str] or not (
+            (bed is None or type(bed) is str) and (session is None or type(session) is str)):
+        raise Wrong(f"event {seq}: a field has the wrong type")
+    try:
+        body = msgspec.json.decode(text)
+    except msgspec.MsgspecError:
+        raise Wrong(f"event {seq}: its body is not JSON") from None
+    # Byte for byte, or a space or a repeated key could be slipped into what the hash was made over.
+    if not isinstance(body, dict) or canonical(body).decode() != text:
+        raise Wrong(f"event {seq}: its body is not the JSON that was hashed")
+    if before != prev:
+        raise Wrong(f"event {seq}: prev does not match the hash of event {seq - 1}")
+    try:
+        right = event_hash(seq=seq, boot=boot, edge=edge, bed=bed, session=session, at_s=at_ms / 1000, wall=wall,
+                           kind=kind, body=body, prev=before)
+    except (ValueError, OverflowError, OSError):
+        raise Wrong(f"event {seq}: its time is no time, so its hash does not match") from None
+    if stored != right:
+        raise Wrong(f"event {seq}: its hash does not match")
+    return Event(seq, boot, edge, bed, session, at_ms / 1000, wall, kind, body, before, stored)
+
+
+def snapshot_hash(bed: str, n: int, at_ms: int, body: bytes) -> str:
+    """SHA-256 over all a snapshot says."""
+    return hashlib.sha256(canonical({"bed": bed, "n": n, "at_ms": at_ms}) + b"\n" + body).hexdigest()

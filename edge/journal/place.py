@@ -1,0 +1,220 @@
+"""Where a journal lives: its address, its lock, the one connection that writes it and those that only read.
+
+SQLite up to 3.51.2 can corrupt a WAL database that two connections write or checkpoint (reliability.md, finding 5).
+So exactly one connection ever writes: the lock keeps a second edge out, and readers open the file `mode=ro`, which
+neither writes nor checkpoints.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+
+from edge.journal import schema
+from edge.journal.chain import Unknown, Wrong
+
+BUSY_TIMEOUT_MS = 5000
+WAL_KEPT_BYTES = 64 * 1024 * 1024  # what is left of the -wal file after a long reader made it grow
+POSTGRES_LOCK = 0x766967696C  # "vigil"; advisory locks are per database, and a database holds one journal
+DAMAGED_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+class JournalError(Exception):
+    """The journal cannot do what was asked; one line that says which journal and why."""
+
+
+class JournalBusy(JournalError):
+    """Another process, or another Journal in this one, is writing this journal."""
+
+
+class JournalDamaged(JournalError):
+    """What is stored is not what was written. To be moved away, never written on."""
+
+
+class Place:
+    """A journal's address: a bare path or `sqlite:///path`, `sqlite://` (in memory), or `postgresql+psycopg://...`."""
+
+    def __init__(self, journal: str) -> None:
+        try:
+            self.url: URL = make_url(journal) if "://" in journal else URL.create("sqlite", database=journal)
+        except ArgumentError as fault:
+            raise JournalError(f"journal {journal!r} is neither a path nor a database URL") from fault
+        self.sqlite = self.url.get_backend_name() == "sqlite"
+        name = self.url.database
+        self.path: Path | None = Path(name).resolve() if self.sqlite and name and name != ":memory:" else None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.path else self.url.render_as_string(hide_password=True)
+
+    def damaged(self, what: str, known: str = "") -> JournalDamaged:
+        """`what` is wrong, and what to do about it. `known` says what the consoles still have."""
+        where = f"{self} with its -wal and -shm files" if self.path else str(self)
+        return JournalDamaged(f"journal {self} is damaged: {what}. Move {where} away and start again"
+                              f" with a new one{known or '; the consoles still have the events they acknowledged'}")
+
+    def error(self, fault: DBAPIError) -> JournalError:
+        """A database's fault in one line of ours."""
+        words = str(fault.orig).strip().splitlines()[0] if str(fault.orig).strip() else type(fault.orig).__name__
+        if (getattr(fault.orig, "sqlite_errorcode", 0) & 0xFF in DAMAGED_CODES
+                or words.startswith("Could not decode to UTF-8")):
+            return self.damaged(words)
+        return JournalError(f"journal {self}: {words}")
+
+    @contextmanager
+    def spoken(self) -> Iterator[None]:
+        """What the database cannot do, and what is not to be believed, comes out as JournalError or JournalDamaged."""
+        try:
+            yield
+        except DBAPIError as fault:
+            raise self.error(fault) from fault
+        except Wrong as fault:
+            raise self.damaged(str(fault)) from fault
+        except Unknown as fault:
+            raise JournalError(f"journal {self}: {fault}") from fault
+
+
+class Lock:
+    """An exclusive lock on `<journal>.lock`, held until released or the process ends, however it ends."""
+
+    def __init__(self, place: Place) -> None:
+        self._fd: int | None = None
+        if place.path is None:
+            return
+        path = f"{place.path}.lock"
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as fault:
+            raise JournalError(f"journal {place}: cannot open {path}: {fault.strerror}") from fault
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(fd)
+            raise JournalBusy(f"journal {place} is already being written by process {holder};"
+                              " only one edge may write a journal") from None
+        except OSError as fault:
+            os.close(fd)
+            raise JournalError(f"journal {place}: cannot lock {path}: {fault.strerror}") from fault
+        # For the message above alone: a full disk, which cannot take the number, must not keep the edge from starting.
+        try:
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        except OSError:
+            pass
+        self._fd = fd
+
+    def release(self) -> None:
+        """Let the next one in. The file stays: removing it would race with who opens it now."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def _set_up(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    # None: the driver begins no transactions of its own; ours are BEGIN IMMEDIATE, DDL included.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "synchronous=FULL", "foreign_keys=ON",
+                   f"journal_size_limit={WAL_KEPT_BYTES}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _engine(place: Place, **options: Any) -> Engine:
+    try:
+        return create_engine(place.url, poolclass=NullPool, **options)
+    except (NoSuchModuleError, ModuleNotFoundError) as fault:
+        raise JournalError(f"journal {place}: no database driver for this address: {fault}") from fault
+
+
+def writing(place: Place) -> Connection:
+    """The one connection that may write. Raises JournalError, JournalBusy (PostgreSQL), JournalDamaged."""
+    if place.sqlite:
+        # Opened here, then used by the writer's thread alone.
+        engine = _engine(place, connect_args={"check_same_thread": False})
+        event.listen(engine, "connect", _set_up)
+        event.listen(engine, "begin", _begin_immediate)
+    else:
+        engine = _engine(place)
+    with place.spoken():
+        connection = engine.connect()
+    try:
+        with place.spoken():
+            _claim(place, connection)
+    except JournalError:
+        connection.close()
+        raise
+    return connection
+
+
+def _claim(place: Place, connection: Connection) -> None:
+    """Make it ours alone, once it is known to be ours: not a byte of another's database is changed."""
+    with connection.begin():
+        identity(place, connection)
+        if not place.sqlite and not connection.exec_driver_sql(
+                f"SELECT pg_try_advisory_lock({POSTGRES_LOCK})").scalar():
+            raise JournalBusy(f"journal {place} is already being written; only one edge may write a journal")
+    if place.path:
+        cursor = connection.connection.cursor()  # beside SQLAlchemy: the mode cannot change in a transaction
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            if cursor.fetchone() != ("wal",):
+                raise JournalError(f"journal {place}: this file system cannot hold a WAL journal; use a local disk")
+        except sqlite3.Error as fault:
+            raise JournalError(f"journal {place}: {fault}") from fault
+        finally:
+            cursor.close()
+
+
+def reading(place: Place) -> Connection:
+    """A connection that cannot write or checkpoint. Raises JournalError."""
+    if not place.sqlite:
+        engine = _engine(place, isolation_level="AUTOCOMMIT")
+    else:
+        path = place.path
+        if path is None or not path.is_file():
+            raise JournalError(f"there is no journal at {place}")
+
+        def connect() -> sqlite3.Connection:
+            # On a read-only disk SQLite cannot make the -shm file it needs, unless told that nobody writes.
+            wal = Path(f"{path}-wal")
+            still = not os.access(path.parent, os.W_OK) and not (wal.exists() and wal.stat().st_size)
+            mode = "mode=ro&immutable=1" if still else "mode=ro"
+            return sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True, isolation_level=None,
+                                   timeout=BUSY_TIMEOUT_MS / 1000)
+
+        engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    with place.spoken():
+        return engine.connect()
+
+
+def identity(place: Place, connection: Connection) -> tuple[int, str]:
+    """Schema version and edge id of what is there; (0, "") where nothing is. Raises JournalError if it is not ours."""
+    tables = set(inspect(connection).get_table_names())
+    if schema.META.name not in tables:
+        if tables:
+            raise JournalError(f"{place} is not a journal: it is a database with other tables ({min(tables)}, ...)")
+        return 0, ""
+    meta = dict(connection.execute(select(schema.META.c.key, schema.META.c.value)).all())
+    found, edge = meta.get("schema", ""), meta.get("edge", "")
+    if not found.isdecimal() or not edge:
+        raise JournalError(f"{place} is not a journal: its table 'meta' has no schema version or no edge")
+    if int(found) > schema.version():
+        raise JournalError(f"journal {place} was written by a newer vigil (schema {found}, this one knows"
+                           f" {schema.version()}): update vigil, or give it another journal")
+    return int(found), edge

@@ -1,0 +1,160 @@
+"""Checked reading: what is not as it was written is not served. Also `Reader`, for a journal an edge is writing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Self
+
+from sqlalchemy import Connection, func, select
+
+from edge.journal import chain
+from edge.journal.chain import START, InputRow, Seal, Wrong
+from edge.journal.place import JournalError, Place, identity, reading
+from edge.journal.schema import EVENT, INPUT, SEAL, SNAPSHOT
+from edge.model import GENESIS, Event, Recorded
+
+PAGE = 1000
+
+
+class Ends(NamedTuple):
+    """How far each table goes, read in one statement and so at one moment."""
+
+    n: int
+    seq: int
+    id: int
+
+
+def ends(connection: Connection) -> Ends:
+    """The highest number of each record, 0 where there is none."""
+    n, seq, last = (select(func.coalesce(func.max(key), 0)).scalar_subquery()
+                    for key in (INPUT.c.n, EVENT.c.seq, SEAL.c.id))
+    return Ends(*connection.execute(select(n, seq, last)).one())
+
+
+def events_page(connection: Connection, after: int, limit: int) -> list[Event]:
+    """Up to `limit` events after number `after`, in order, each checked against its hash and the one before."""
+    # One more, the event at `after` itself, for the hash it hands on.
+    rows = connection.execute(
+        select(EVENT).where(EVENT.c.seq >= max(after, 0)).order_by(EVENT.c.seq).limit(limit + 1)).all()
+    seq, prev = max(after, 0), GENESIS
+    if seq and rows:
+        if rows[0].seq != seq:
+            raise Wrong(f"event: {seq} is missing, the next one is {rows[0].seq}")
+        prev, rows = rows[0].hash, rows[1:]
+    found: list[Event] = []
+    for row in rows[:limit]:
+        seq += 1
+        found.append(chain.read_event(row, seq, prev))
+        prev = found[-1].hash
+    return found
+
+
+def seal_before(connection: Connection, after_n: int) -> Seal:
+    """The last seal all of whose inputs are number `after_n` or lower."""
+    if after_n <= 0:
+        return START
+    row = connection.execute(select(SEAL).where(SEAL.c.last_n <= after_n).order_by(SEAL.c.id.desc()).limit(1)).first()
+    return Seal(*row) if row is not None else START
+
+
+def sealed_page(connection: Connection, before: Seal) -> tuple[Seal, list[InputRow]]:
+    """The inputs of the seals after `before`, at least PAGE if there are so many, and the last of those seals."""
+    found: list[InputRow] = []
+    for row in connection.execute(
+            select(SEAL).where(SEAL.c.id > before.id).order_by(SEAL.c.id).limit(PAGE)).all():
+        seal = chain.read_seal(row, before)
+        found += sealed_rows(connection, seal)
+        before = seal
+        if len(found) >= PAGE:
+            break
+    return before, found
+
+
+def sealed_rows(connection: Connection, seal: Seal) -> list[InputRow]:
+    """The inputs under one seal, as written. Raises Wrong."""
+    stored = [] if seal.last_n < seal.first_n else connection.execute(
+        select(INPUT).where(INPUT.c.n.between(seal.first_n, seal.last_n)).order_by(INPUT.c.n)).all()
+    rows = [chain.read_input(row, n) for n, row in enumerate(stored, seal.first_n)]
+    if len(rows) != seal.last_n - seal.first_n + 1 or chain.digest(seal, rows) != seal.hash:
+        raise Wrong(f"{seal} does not match")
+    return rows
+
+
+def latest_snapshots(connection: Connection) -> dict[str, tuple[int, float, bytes]]:
+    """The newest good snapshot of each bed: n, at_s, body. One that does not match its hash is passed over."""
+    last_n = ends(connection).n
+    found: dict[str, tuple[int, float, bytes]] = {}
+    for bed, n, at_ms, body, stored in connection.execute(
+            select(SNAPSHOT).where(SNAPSHOT.c.n <= last_n).order_by(SNAPSHOT.c.n.desc())).all():
+        if bed not in found and chain.snapshot_hash(bed, n, at_ms, bytes(body)) == stored:
+            found[bed] = (n, at_ms / 1000, bytes(body))
+    return found
+
+
+class Reader:
+    """A journal opened only to be read, also while an edge writes it; every page is its own short transaction.
+
+    `journal` is a path or a database URL. Raises JournalError where there is no journal, or a newer one; reading raises
+    JournalDamaged at the first record that is not as it was written.
+    """
+
+    def __init__(self, journal: str) -> None:
+        self.place = Place(journal)
+        self.connection = reading(self.place)
+        try:
+            with self.place.spoken():
+                self.version, self.edge = identity(self.place, self.connection)
+            if self.version == 0:
+                raise JournalError(f"there is no journal at {self.place}: the database is empty")
+        except JournalError:
+            self.connection.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+    def events(self, after: int = 0) -> Iterator[Event]:
+        """The events after number `after`, in order."""
+        while page := self._events(after):
+            yield from page
+            after = page[-1].seq
+
+    def inputs(self, after_n: int = 0) -> Iterator[Recorded]:
+        """The inputs after number `after_n`, in order."""
+        with self.place.spoken():
+            before = seal_before(self.connection, after_n)
+        while True:
+            with self.place.spoken():
+                seal, rows = sealed_page(self.connection, before)
+                page = [chain.recorded(row) for row in rows if row[0] > after_n]
+            yield from page
+            if seal == before:
+                return
+            before = seal
+
+    def seals(self) -> Iterator[Seal]:
+        """Every seal, in order, each chained to the one before (its inputs are checked by `inputs`)."""
+        before = START
+        while True:
+            with self.place.spoken():
+                rows = self.connection.execute(
+                    select(SEAL).where(SEAL.c.id > before.id).order_by(SEAL.c.id).limit(PAGE)).all()
+                page: list[Seal] = []
+                for row in rows:
+                    before = chain.read_seal(row, before)
+                    page.append(before)
+            if not page:
+                return
+            yield from page
+
+    def snapshots(self) -> dict[str, tuple[int, float, bytes]]:
+        """The newest good snapshot of each bed: n, at_s, body."""
+        with self.place.spoken():
+            return latest_snapshots(self.connection)
+
+    def _events(self, after: int) -> list[Event]:
+        with self.place.spoken():
+            return events_page(self.connection, after, PAGE)

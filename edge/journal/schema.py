@@ -1,0 +1,95 @@
+"""The journal's tables, what makes them append-only, and how an older journal becomes a newer one.
+
+Portable between SQLite and PostgreSQL: times are integer milliseconds since 1970 UTC of the house clock, JSON is TEXT.
+`input`, `seal` and `event` are append-only by trigger; `snapshot` is a cache; `cursor` moves forward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, MetaData, Table, Text, insert, update
+
+# SQLite's STRICT tables know INTEGER, not BIGINT; and only INTEGER becomes the row id itself.
+BIG = BigInteger().with_variant(Integer(), "sqlite")
+TABLES = MetaData()
+
+
+def _table(name: str, *columns: Column[int] | Column[str] | Column[bytes]) -> Table:
+    # STRICT: an integer column holds integers and nothing else, so a row has exactly one written form.
+    return Table(name, TABLES, *columns, sqlite_strict=True)
+
+
+def _key(name: str) -> Column[int]:
+    return Column(name, BIG, primary_key=True, autoincrement=False)
+
+
+def _number(name: str) -> Column[int]:
+    return Column(name, BIG, nullable=False)
+
+
+def _text(name: str, *, nullable: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=nullable)
+
+
+META = _table("meta", Column("key", Text, primary_key=True), _text("value"))
+
+INPUT = _table(
+    "input", _key("n"), _text("boot"), _text("bed", nullable=True), _number("at_ms"), _text("kind"), _text("body"))
+
+# One row a commit: over the inputs first_n..last_n (none when last_n < first_n) and the events' head at that commit.
+SEAL = _table(
+    "seal", _key("id"), _number("first_n"), _number("last_n"), _number("event_seq"), _text("event_hash"),
+    _text("prev"), _text("hash"))
+
+EVENT = _table(
+    "event", _key("seq"), _text("boot"), _text("edge"), _text("bed", nullable=True), _text("session", nullable=True),
+    _number("at_ms"), _text("wall"), _text("kind"), _text("body"), _text("prev"), _text("hash"))
+
+SNAPSHOT = _table(
+    "snapshot", Column("bed", Text, primary_key=True), _key("n"), _number("at_ms"),
+    Column("body", LargeBinary, nullable=False), _text("hash"))
+
+# `event_hash` is that of the event at `seq`: a cursor that does not fit it would silently skip events.
+CURSOR = _table(
+    "cursor", Column("console", Text, primary_key=True), _number("seq"), _text("event_hash"), _number("moved_at_ms"))
+
+APPEND_ONLY = (INPUT, SEAL, EVENT)
+
+
+def _create(connection: Connection) -> None:
+    """Version 1: all tables, and triggers that refuse to change what was written."""
+    TABLES.create_all(connection, checkfirst=False)
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(
+            "CREATE FUNCTION journal_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+            "'BEGIN RAISE EXCEPTION ''the journal is append-only''; END'")
+        for table in APPEND_ONLY:
+            connection.exec_driver_sql(
+                f"CREATE TRIGGER {table.name}_append_only BEFORE UPDATE OR DELETE ON {table.name} "
+                "FOR EACH ROW EXECUTE FUNCTION journal_append_only()")
+        return
+    for table in APPEND_ONLY:
+        for verb in ("UPDATE", "DELETE"):
+            connection.exec_driver_sql(
+                f"CREATE TRIGGER {table.name}_no_{verb.lower()} BEFORE {verb} ON {table.name} "
+                "BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END")
+
+
+# MIGRATIONS[v] makes version v + 1 out of version v. One that was released is never edited; a new one is appended.
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create,)
+
+
+def version() -> int:
+    """The schema version this program writes."""
+    return len(MIGRATIONS)
+
+
+def migrate(connection: Connection, found: int, edge: str) -> None:
+    """From version `found` (0: nothing there) to `version()`. The caller's transaction makes it all or nothing."""
+    for step in MIGRATIONS[found:]:
+        step(connection)
+    if found == 0:
+        connection.execute(insert(META), [{"key": "schema", "value": str(version())}, {"key": "edge", "value": edge}])
+    else:
+        connection.execute(update(META).where(META.c.key == "schema").values(value=str(version())))
