@@ -1,0 +1,402 @@
+"""The MQTT contract as types: every topic, every payload, and how a command is signed (house.md, section 7).
+
+Both sides use this file: the edge writes what the console reads, and the other way round for acks and commands.
+Payloads are JSON. Decoding refuses a wrong type and ignores a field it does not know, for fields may be added.
+Every time is ISO 8601 UTC with milliseconds and Z, of the house clock (`edge.model.iso`); `seq` is the journal's.
+
+What a console does: subscribe to all topics of its edge; treat the edge as dead when no status came for DEAD_AFTER_S
+of its own real time, or when a status with the *same* boot says dead (an old will may come after a new birth); store
+each event once by `seq`, and only then send an Ack, whose `seq` says that *every* event up to it is stored; send an Ack
+every HEARTBEAT_S real seconds even when nothing is new, for the ack is also the console's heartbeat.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import hmac
+from collections.abc import Hashable, Iterable
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+import msgspec
+
+from edge.model import (
+    AlarmClass,
+    AlarmState,
+    Event,
+    Kind,
+    LinkState,
+    Phase,
+    Priority,
+    PumpState,
+    Role,
+    Validity,
+    canonical,
+    event_hash,
+    from_iso,
+    iso,
+)
+from edge.stream import topics
+
+# The whole contract is reached through this one module.
+Topic = topics.Topic
+TopicKind = topics.TopicKind
+parse_topic, status_topic, event_topic = topics.parse_topic, topics.status_topic, topics.event_topic
+vitals_topic, wave_topic, state_topic = topics.vitals_topic, topics.wave_topic, topics.state_topic
+ack_topic, command_topic, answer_topic = topics.ack_topic, topics.command_topic, topics.answer_topic
+
+HEARTBEAT_S = 2.0  # real seconds between statuses, and between a console's acks
+DEAD_AFTER_S = 5.0  # real seconds without one: the other side is lost
+
+ID_PATTERN = r"^[a-z0-9-]{1,32}(?!\n)$"  # an edge, a bed, a console; `$` alone would let a line end pass
+WAVE_PATTERN = r"^[a-z0-9_-]{1,32}(?!\n)$"
+Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
+WaveName = Annotated[str, msgspec.Meta(pattern=WAVE_PATTERN)]
+Time = Annotated[str, msgspec.Meta(description="UTC, ISO 8601 with milliseconds and Z, of the house clock")]
+Text64 = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+# verb -> the roles that may ask for it. What is not here nobody may do: there is no verb that starts or sets a pump.
+VERBS: dict[str, frozenset[Role]] = {
+    verb: frozenset({"nurse"})
+    for verb in (
+        "acknowledge", "audio_pause", "audio_resume", "check_in", "start_session", "checklist", "end_infusion",
+        "close_session",
+    )
+}  # fmt: skip
+
+
+class BadPayload(ValueError):
+    """The bytes are not what the contract says; the message tells what and where."""
+
+
+class Payload(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of everything on the wire: unknown fields are ignored, wrong types refused."""
+
+
+# --- vitals and waves (QoS 0) -----------------------------------------------------------------------------------------
+
+
+class Numeric(Payload, frozen=True, kw_only=True):
+    """The latest word on one metric. `value` is null unless `validity` is valid or questionable."""
+
+    value: float | None
+    at: Time
+    age_s: float
+    stale: bool
+    validity: Validity
+    reason: str | None = None
+    device: str
+
+
+class PumpNow(Payload, frozen=True, kw_only=True):
+    """What the pump's own status said last."""
+
+    state: PumpState
+    device: str
+    at: Time
+    age_s: float
+    stale: bool
+
+
+class Vitals(Payload, frozen=True, kw_only=True):
+    """All latest numerics of one bed, by metric key (edge.vocabulary)."""
+
+    edge: Id
+    bed: Id
+    at: Time
+    simulated: bool
+    numerics: dict[str, Numeric]
+    pump: PumpNow | None = None
+
+
+class Wave(Payload, frozen=True, kw_only=True):
+    """Consecutive samples of one waveform; `start` is the first one's time, each is `low` to `high` or null."""
+
+    edge: Id
+    bed: Id
+    name: WaveName
+    device: str = ""
+    start: Time
+    rate_hz: float
+    low: int = 0
+    high: int = 255
+    samples: list[int | None]
+    simulated: bool = False
+
+
+# --- state (QoS 1, retained) ------------------------------------------------------------------------------------------
+
+
+class Order(Payload, frozen=True, kw_only=True):
+    """What was ordered for this session."""
+
+    protocol: str
+    weight_kg: float | None = None
+    dose_mg_kg: float | None = None
+    dose_mg: float | None = None
+    duration_min: float | None = None
+    concentration_mg_ml: float | None = None
+    nibp_interval_min: float | None = None
+
+
+class Baseline(Payload, frozen=True, kw_only=True):
+    """This patient's own blood pressure before the infusion, from how many determinations, and how good it is."""
+
+    sbp_mmhg: float | None = None
+    dbp_mmhg: float | None = None
+    determinations: int = 0
+    quality: str | None = None
+
+
+class SessionNow(Payload, frozen=True, kw_only=True):
+    """The open session of a bed. No patient: names live in the console's store alone."""
+
+    id: str
+    phase: Phase
+    phase_since: Time | None = None
+    dissociation: Literal["open", "closed"] = "closed"
+    dissociation_state: str | None = None
+    dissociation_since: Time | None = None
+    started: Time | None = None
+    infusion_started: Time | None = None
+    infusion_ended: Time | None = None
+    infused_s: float | None = None
+    dose_mg: float | None = None
+    order: Order | None = None
+    baseline: Baseline | None = None
+    open: list[str] = []
+    check_in: dict[str, Any] | None = None
+    check_in_due: Time | None = None
+
+
+class Evidence(Payload, frozen=True, kw_only=True):
+    """One number an alarm rests on, and how old it was."""
+
+    metric: str
+    value: float | None = None
+    age_s: float | None = None
+
+
+class AlarmNow(Payload, frozen=True, kw_only=True):
+    """Where one alarm stands. `seq` is the event that moved it last: an acknowledgement names the one the nurse saw."""
+
+    alarm: str
+    rule: str
+    title: str = ""
+    state: AlarmState
+    priority: Priority
+    alarm_class: AlarmClass | None = msgspec.field(default=None, name="class")
+    since: Time
+    seq: int
+    text: str
+    why: str = ""
+    clears: str = ""
+    limit: str | None = None
+    evidence: list[Evidence] = []
+    by: str | None = None
+
+
+class DeviceAlarmNow(Payload, frozen=True, kw_only=True):
+    """One alarm a device itself has."""
+
+    code: str
+    priority: Priority
+    text: str = ""
+
+
+class DeviceNow(Payload, frozen=True, kw_only=True):
+    """One device of a bed and its link; `frames`, `bad` and `late` are counts since the edge started."""
+
+    device: str
+    kind: Kind | None = None
+    driver: str
+    identity: str | None = None
+    link: LinkState
+    since: Time | None = None
+    frames: int = 0
+    bad: int = 0
+    late: int = 0
+    alarms: list[DeviceAlarmNow] = []
+
+
+class Request(Payload, frozen=True, kw_only=True):
+    """What the system asks a person for."""
+
+    text: str
+    since: Time
+
+
+class State(Payload, frozen=True, kw_only=True):
+    """A bed's full state as of event `seq`. Retained by the broker, so a reader must judge `at` before believing it."""
+
+    edge: Id
+    bed: Id
+    at: Time
+    seq: int
+    boot: str
+    simulated: bool = False
+    session: SessionNow | None = None
+    alarms: list[AlarmNow] = []
+    devices: list[DeviceNow] = []
+    audio_paused_until: Time | None = None
+    request: Request | None = None
+
+
+# --- events, status, acks (QoS 1) -------------------------------------------------------------------------------------
+
+
+class EventOut(Payload, frozen=True, kw_only=True):
+    """An event as it travels. `late`: it comes from the backlog, and must never sound."""
+
+    seq: int
+    boot: str
+    edge: Id
+    bed: str | None = None
+    session: str | None = None
+    at: Time
+    wall: str = ""
+    kind: str
+    late: bool
+    body: dict[str, Any]
+    prev: str
+    hash: str
+
+    def verify(self) -> bool:
+        """Whether `hash` is of these contents. Whether `prev` is the hash of `seq` - 1 the reader must check."""
+        try:
+            digest = event_hash(
+                seq=self.seq, boot=self.boot, edge=self.edge, bed=self.bed, session=self.session,
+                at_s=from_iso(self.at), wall=self.wall, kind=self.kind, body=self.body, prev=self.prev,
+            )  # fmt: skip
+        except (ValueError, OverflowError, OSError):  # `at` is no time, or one no calendar has
+            return False
+        return hmac.compare_digest(digest.encode(), self.hash.encode())
+
+
+class ConsoleSeen(Payload, frozen=True, kw_only=True):
+    """One console as the edge sees it: its acks come or do not, how far it has stored, and since when it is so."""
+
+    state: Literal["live", "lost"]
+    seq: int
+    since: Time
+
+
+class Status(Payload, frozen=True, kw_only=True):
+    """Birth, heartbeat and death of an edge. `epoch` is the house time of this boot's start, from which the house clock
+    runs `speed` times as fast as real time."""
+
+    edge: Id
+    boot: str
+    state: Literal["alive", "dead"]
+    at: Time
+    version: str
+    config: str
+    beds: list[Id]
+    seq: int
+    speed: float = 1.0
+    epoch: Time = ""
+    simulated: bool = False
+    consoles: dict[str, ConsoleSeen] = {}
+
+
+class Ack(Payload, frozen=True, kw_only=True):
+    """`console` has stored every event up to `seq`. `boot` is the edge boot it last heard; `sounded_seq` is the highest
+    alarm event a page has confirmed sounding."""
+
+    console: Id
+    seq: Annotated[int, msgspec.Meta(ge=0)]
+    boot: str
+    sounded_seq: int | None = None
+    at: Time | None = None
+
+
+# --- commands and answers (QoS 1) -------------------------------------------------------------------------------------
+
+
+class CommandIn(Payload, frozen=True, kw_only=True):
+    """What a person asks. `edge` is the one meant: a command that names another is refused, whoever signed it."""
+
+    id: Text64
+    edge: str = ""
+    console: Id
+    user: Text64
+    role: Role
+    bed: Id
+    verb: Text64
+    args: dict[str, Any]
+    issued: Time
+    expires: Time
+    nonce: Text64
+    sig: str
+
+
+class Answer(Payload, frozen=True, kw_only=True):
+    """The answer to the command `id`: done, or refused for `reason`; `state` is what is true now, where that helps."""
+
+    id: str
+    ok: bool
+    reason: str | None = None
+    state: dict[str, Any] | None = None
+
+
+def sign(command: dict[str, Any], key: bytes) -> str:
+    """HMAC-SHA256, hex, over the canonical JSON of `command` without its "sig"."""
+    unsigned = {name: value for name, value in command.items() if name != "sig"}
+    return hmac.new(key, canonical(unsigned), hashlib.sha256).hexdigest()
+
+
+def command_payload(
+    key: bytes, *, id: str, edge: str, console: str, user: str, role: Role, bed: str, verb: str,  # noqa: A002
+    args: dict[str, Any], issued_s: float, expires_s: float, nonce: str,
+) -> bytes:  # fmt: skip
+    """A signed command for `command_topic(edge)`. `nonce` is random and never used again; times are house time."""
+    command: dict[str, Any] = {
+        "id": id, "edge": edge, "console": console, "user": user, "role": role, "bed": bed, "verb": verb, "args": args,
+        "issued": iso(issued_s), "expires": iso(expires_s), "nonce": nonce,
+    }  # fmt: skip
+    return msgspec.json.encode(command | {"sig": sign(command, key)})
+
+
+# --- reading and writing ----------------------------------------------------------------------------------------------
+
+T = TypeVar("T")
+encode = msgspec.json.encode
+
+
+@functools.cache
+def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(cast(Any, kind))
+
+
+def decode(kind: type[T], payload: bytes) -> T:
+    """`payload` as this payload type: `decode(Vitals, payload)`. Raises BadPayload, and nothing else."""
+    try:
+        value: T = _decoder(cast(Hashable, kind)).decode(payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: not UTF-8
+        raise BadPayload(str(error)) from None
+    return value
+
+
+def event_out(event: Event, late: bool) -> EventOut:
+    """The event as it travels."""
+    return EventOut(
+        seq=event.seq, boot=event.boot, edge=event.edge, bed=event.bed, session=event.session, at=iso(event.at_s),
+        wall=event.wall, kind=event.kind, late=late, body=event.body, prev=event.prev, hash=event.hash,
+    )  # fmt: skip
+
+
+def event_payload(event: Event, late: bool) -> bytes:
+    """One event as JSON."""
+    return encode(event_out(event, late))
+
+
+def events_payload(events: Iterable[Event], late: bool) -> bytes:
+    """Events as a JSON list, in the order given: oldest first."""
+    return encode([event_out(event, late) for event in events])
+
+
+def decode_events(payload: bytes) -> list[EventOut]:
+    """One event or a list of them. Raises BadPayload."""
+    if payload.lstrip()[:1] == b"[":
+        return decode(list[EventOut], payload)
+    return [decode(EventOut, payload)]

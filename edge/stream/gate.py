@@ -1,0 +1,110 @@
+"""The gate every command passes: shape, signature, edge, time, nonce and role; whatever fails is refused with a reason.
+
+Nothing is believed because of the topic it came on or the client that sent it (reference/reliability.md, finding 7).
+No clock: the house time is told.
+"""
+
+from __future__ import annotations
+
+import heapq
+import hmac
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from edge.model import from_iso
+from edge.stream.contract import ID_PATTERN, VERBS, BadPayload, CommandIn, decode, sign
+
+MAX_BYTES = 65_536
+MAX_FUTURE_S = 30.0  # how far the console's clock may be ahead of the house clock
+MAX_LIFE_S = 86_400.0  # a nonce is remembered until its command expires, so that may not be for ever
+_ID = re.compile(ID_PATTERN)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a command was refused. `answer_to` is the console to tell, or "" where the payload names none."""
+
+    id: str
+    answer_to: str
+    reason: str
+
+
+class Gate:
+    """Checks commands for one edge. Remembers the nonces of accepted ones until they would have expired anyway."""
+
+    def __init__(self, key: bytes, edge: str) -> None:
+        """`key` is shared with the consoles. Raises ValueError for one too short to protect anything."""
+        if len(key) < 16:
+            raise ValueError(f"the command key must have at least 16 bytes, not {len(key)}")
+        self._key = key
+        self._edge = edge
+        self._seen: set[str] = set()
+        self._forget: list[tuple[float, str]] = []  # a heap: (house time, nonce)
+
+    def remember(self, nonces: Iterable[str], until_s: float = math.inf) -> None:
+        """Nonces already used before a restart, from the journal; kept until house time `until_s`."""
+        for nonce in nonces:
+            if nonce not in self._seen:
+                self._seen.add(nonce)
+                heapq.heappush(self._forget, (until_s, nonce))
+
+    def check(self, payload: bytes, at_s: float) -> CommandIn | Refusal:
+        """The command, which may then be done once, or why it may not. Never raises, whatever the bytes."""
+        if len(payload) > MAX_BYTES:
+            return Refusal("", "", f"bad_shape: {len(payload)} bytes; at most {MAX_BYTES}")
+        try:
+            raw = decode(dict[str, Any], payload)
+        except BadPayload as error:
+            return Refusal("", "", f"bad_shape: {error}")
+        try:
+            command = msgspec.convert(raw, CommandIn)
+            signature = sign(raw, self._key)
+            issued_s, expires_s = _time(command.issued), _time(command.expires)
+        except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
+            return _refusal(raw, f"bad_shape: {error}")
+        if not hmac.compare_digest(signature.encode(), command.sig.encode()):
+            return _refusal(raw, "forged")
+        reason = self._judge(command, issued_s, expires_s, at_s)
+        if reason is not None:
+            return _refusal(raw, reason)
+        self.remember((command.nonce,), expires_s)
+        return command
+
+    def _judge(self, command: CommandIn, issued_s: float, expires_s: float, at_s: float) -> str | None:
+        """The reason to refuse a command whose signature is good, or None."""
+        while self._forget and self._forget[0][0] <= at_s:
+            self._seen.discard(heapq.heappop(self._forget)[1])
+        if command.edge not in ("", self._edge):
+            return "wrong_edge"
+        if expires_s - issued_s > MAX_LIFE_S:
+            return "bad_shape: it would live more than a day"
+        if at_s >= expires_s:
+            return "expired"
+        if issued_s > at_s + MAX_FUTURE_S:
+            return "not_yet"
+        if command.nonce in self._seen:
+            return "replayed"
+        if command.role not in VERBS.get(command.verb, frozenset()):
+            return "forbidden"
+        return None
+
+
+def _time(text: str) -> float:
+    if not text.endswith("Z"):
+        raise ValueError(f"{text!r} is not a UTC time that ends in Z")
+    return from_iso(text)
+
+
+def _refusal(raw: dict[str, Any], reason: str) -> Refusal:
+    """A refusal addressed as well as an unchecked payload allows."""
+    id_, console = raw.get("id"), raw.get("console")
+    return Refusal(
+        id_[:64] if isinstance(id_, str) else "",
+        console if isinstance(console, str) and _ID.search(console) else "",
+        reason,
+    )

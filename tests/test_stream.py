@@ -1,0 +1,445 @@
+"""The stream over real brokers: birth and death, an outage, acks, commands, a broker that hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiomqtt
+import msgspec
+import pytest
+
+from edge.model import GENESIS, Draft, Event, iso, numbered
+from edge.stream import contract
+from edge.stream.backlog import WINDOW
+from edge.stream.contract import (
+    Ack,
+    Answer,
+    CommandIn,
+    ConsoleSeen,
+    EventOut,
+    Status,
+    command_payload,
+    decode,
+    decode_events,
+    encode,
+    parse_topic,
+)
+from edge.stream.gate import Gate
+from edge.stream.link import Mqtt
+from edge.stream.publisher import Stream
+
+KEY = b"the-key-of-this-edge-and-consoles"
+ROOT = Path(__file__).parent.parent
+MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin")
+
+
+# --- over real brokers ------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Box:
+    """A journal of only events and cursors."""
+
+    stored: list[Event] = field(default_factory=list)
+    cursors: dict[str, int] = field(default_factory=dict)
+    moves: list[tuple[str, int]] = field(default_factory=list)
+    on_read: Callable[[], object] = lambda: None
+
+    def add(self, count: int) -> list[Event]:
+        """Commits `count` more events and returns them."""
+        before = len(self.stored)
+        for seq in range(before + 1, before + count + 1):
+            draft = Draft("alarm", "chair-1", None, 1_770_000_000.0 + seq, {"n": seq})
+            prev = self.stored[-1].hash if self.stored else GENESIS
+            self.stored.append(numbered(draft, seq=seq, boot="boot-1", edge="clinic-1", wall="", prev=prev))
+        return self.stored[before:]
+
+    async def events_after(self, seq: int, limit: int) -> Sequence[Event]:
+        self.on_read()
+        return self.stored[seq : seq + limit]
+
+    async def cursor(self, console: str) -> int:
+        return self.cursors.get(console, 0)
+
+    async def move_cursor(self, console: str, seq: int) -> None:
+        assert seq > self.cursors.get(console, 0)
+        self.cursors[console] = seq
+        self.moves.append((console, seq))
+
+
+def spawn(argv: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+class BrokerProcess:
+    """A broker of its own process, on a port that stays the same over restarts."""
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        if kind == "mosquitto":
+            config = folder / "mosquitto.conf"
+            config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
+            self._argv = [str(MOSQUITTO), "-c", str(config)]
+        else:
+            serve = f"import asyncio; from edge.stream.broker import serve; asyncio.run(serve(port={self.port}))"
+            self._argv = [sys.executable, "-c", serve]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        self._process = spawn(self._argv)
+        for _ in range(200):
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError("the broker does not come up")
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+class Console:
+    """A console that keeps all it hears and, unless told to be quiet, acknowledges what it has stored without a gap."""
+
+    def __init__(self, port: int, name: str = "main") -> None:
+        self._port, self.name = port, name
+        self.heard: list[tuple[str, bytes]] = []
+        self.events: list[EventOut] = []
+        self.store: dict[int, EventOut] = {}
+        self.acks = True
+        self._client: aiomqtt.Client | None = None
+
+    @property
+    def seq(self) -> int:
+        seq = 0
+        while seq + 1 in self.store:
+            seq += 1
+        return seq
+
+    def statuses(self) -> list[Status]:
+        return [decode(Status, payload) for topic, payload in self.heard if topic.endswith("/status")]
+
+    def of(self, kind: str) -> list[bytes]:
+        return [payload for topic, payload in self.heard if (t := parse_topic(topic)) is not None and t.kind == kind]
+
+    async def ack(self, seq: int | None = None, console: str | None = None) -> None:
+        ack = Ack(console=console or self.name, seq=self.seq if seq is None else seq, boot="boot-1")
+        await self.publish(contract.ack_topic("clinic-1", self.name), encode(ack))
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        assert self._client is not None
+        await self._client.publish(topic, payload, qos=1)
+
+    async def run(self) -> None:
+        while True:
+            with contextlib.suppress(aiomqtt.MqttError):
+                async with aiomqtt.Client("127.0.0.1", self._port, timeout=2, keepalive=5) as self._client:
+                    self._client.pending_calls_threshold = 1000
+                    await self._client.subscribe("vigil/1/#", qos=1)
+                    if self.acks:
+                        await self.ack()
+                    await self._hear(self._client)
+            self._client = None
+            await asyncio.sleep(0.05)
+
+    async def _hear(self, client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            assert isinstance(message.payload, bytes)
+            self.heard.append((message.topic.value, message.payload))
+            if message.topic.value.endswith("/event"):
+                got = decode_events(message.payload)
+                self.events += got
+                self.store |= {event.seq: event for event in got}
+                if self.acks:
+                    await self.ack()
+
+
+@dataclass
+class World:
+    """A broker, an edge's stream over it, and a console."""
+
+    broker: BrokerProcess
+    box: Box
+    stream: Stream
+    console: Console
+    commands: list[CommandIn]
+    changes: list[tuple[str, ConsoleSeen]]
+    links: list[bool]
+    tasks: dict[str, asyncio.Task[None]]
+
+    def commit(self, count: int) -> list[Event]:
+        events = self.box.add(count)
+        self.stream.events(events)
+        return events
+
+    async def stop(self, name: str) -> None:
+        task = self.tasks.pop(name)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(happened: Callable[[], object], within_s: float = 8.0) -> float:
+    """Waits for it in real time, and says how long that took; fails when it takes longer than `within_s`."""
+    began_s = time.monotonic()
+    while not happened():
+        assert time.monotonic() - began_s < within_s, "it did not happen in time"
+        await asyncio.sleep(0.01)
+    return time.monotonic() - began_s
+
+
+BROKERS = ["amqtt", pytest.param("mosquitto", marks=pytest.mark.skipif(MOSQUITTO is None, reason="no mosquitto"))]
+
+
+@pytest.fixture(params=BROKERS)
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BrokerProcess]:
+    process = BrokerProcess(request.param, tmp_path)
+    yield process
+    process.kill()
+
+
+@pytest.fixture
+async def world(broker: BrokerProcess) -> AsyncIterator[World]:
+    await broker.start()
+    box, commands = Box(), list[CommandIn]()
+    changes, links = list[tuple[str, ConsoleSeen]](), list[bool]()
+
+    async def on_command(command: CommandIn) -> Answer:
+        commands.append(command)
+        return Answer(id=command.id, ok=True)
+
+    def status() -> Status:
+        return Status(
+            edge="clinic-1", boot="boot-1", state="alive", at=iso(time.monotonic()), version="1", config="",
+            beds=["chair-1"], seq=len(box.stored), consoles=stream.console_states(),
+        )  # fmt: skip
+
+    stream = Stream(
+        Mqtt(port=broker.port), edge="clinic-1", boot="boot-1", status=status, outbox=box, consoles=["main"],
+        gate=Gate(KEY, "clinic-1"), on_command=on_command, now=lambda: 1_770_000_000.0,
+        on_consoles_changed=lambda name, seen: changes.append((name, seen)),
+        on_broker_changed=lambda up, _: links.append(up),
+    )  # fmt: skip
+    console = Console(broker.port)
+    tasks = {"stream": asyncio.ensure_future(stream.run()), "console": asyncio.ensure_future(console.run())}
+    made = World(broker, box, stream, console, commands, changes, links, tasks)
+    await until(lambda: stream.up and console.statuses())
+    yield made
+    for name in list(tasks):
+        await made.stop(name)
+
+
+@pytest.mark.slow
+async def test_birth_heartbeat_and_a_clean_death(world: World) -> None:
+    await until(lambda: len({status.at for status in world.console.statuses()}) >= 3, within_s=6)
+    assert {status.state for status in world.console.statuses()} == {"alive"}
+    await world.stop("stream")
+    await until(lambda: world.console.statuses()[-1].state == "dead", within_s=1)
+    retained = Console(world.broker.port)
+    retained.acks = False
+    task = asyncio.ensure_future(retained.run())
+    await until(lambda: retained.statuses(), within_s=2)
+    task.cancel()
+    assert retained.statuses()[0].state == "dead"
+
+
+@pytest.mark.slow
+async def test_an_edge_that_is_killed_is_declared_dead_by_its_will(broker: BrokerProcess) -> None:
+    await broker.start()
+    script = f"""
+import asyncio
+from edge.stream.contract import Answer, Status
+from edge.stream.gate import Gate
+from edge.stream.link import Mqtt
+from edge.stream.publisher import Stream
+from tests.test_stream import Box, KEY
+status = lambda: Status(edge="clinic-1", boot="boot-1", state="alive", at="", version="", config="", beds=[], seq=0)
+asyncio.run(Stream(Mqtt(port={broker.port}), edge="clinic-1", boot="boot-1", status=status, outbox=Box(), consoles=[],
+    gate=Gate(KEY, "clinic-1"), on_command=lambda c: Answer(id=c.id, ok=True), now=lambda: 0.0).run())
+"""
+    console = Console(broker.port)
+    task = asyncio.ensure_future(console.run())
+    edge = spawn([sys.executable, "-c", script])
+    try:
+        await until(lambda: console.statuses() and console.statuses()[-1].state == "alive", within_s=15)
+        edge.kill()
+        await until(lambda: console.statuses()[-1].state == "dead", within_s=2)
+    finally:
+        edge.kill()
+        edge.wait()
+        task.cancel()
+
+
+@pytest.mark.slow
+async def test_a_will_that_comes_after_the_new_birth_is_contradicted_at_once(world: World) -> None:
+    await until(lambda: len(world.console.statuses()) >= 2)
+    dead = msgspec.structs.replace(world.console.statuses()[-1], state="dead")
+    await world.console.publish(contract.status_topic("clinic-1"), encode(dead))
+    await until(lambda: any(status.state == "dead" for status in world.console.statuses()), within_s=1)
+    assert await until(lambda: world.console.statuses()[-1].state == "alive", within_s=1) < 0.5
+
+
+@pytest.mark.slow
+async def test_an_outage_loses_nothing_and_the_live_alarm_does_not_wait_for_the_backlog(world: World) -> None:
+    world.commit(3)
+    await until(lambda: world.box.cursors.get("main") == 3)
+    assert [event.late for event in world.console.events] == [False] * 3
+    world.stream.state("chair-1", b'{"as":"of 3"}')
+    world.broker.kill()
+    await until(lambda: not world.stream.up)
+    for _ in range(30):
+        world.commit(100)
+    world.stream.state("chair-1", b'{"as":"of 3003"}')
+    world.console.heard.clear()
+    world.console.events.clear()
+    world.console.acks = False
+    await world.broker.start()
+    await until(lambda: world.stream.up and world.console.events)
+    (alarm,) = world.commit(1)
+    took_s = await until(lambda: alarm.seq in world.console.store, within_s=3)
+    assert took_s < 1.0
+    assert not world.console.store[alarm.seq].late
+    assert len(world.console.store) <= 3 + WINDOW * 200 + 1, "no more than the window without an ack"
+    world.console.acks = True
+    await world.console.ack()
+    await until(lambda: world.box.cursors["main"] == alarm.seq, within_s=10)
+    first_seen: dict[int, bool] = {}
+    for event in world.console.events:
+        first_seen.setdefault(event.seq, event.late)
+    missed = [seq for seq in first_seen if seq != alarm.seq]
+    assert missed == list(range(4, 3004)), "in order"
+    assert all(first_seen[seq] for seq in missed), "what was missed is marked late"
+    assert all(event.verify() for event in world.console.store.values())
+    assert world.links == [True, False, True]
+    states = world.console.of("state")
+    assert states[-1] == b'{"as":"of 3003"}'
+    order = [topic.rsplit("/", 1)[1] for topic, _ in world.console.heard]
+    assert order.index("state") < order.index("event"), "what is true comes before what was missed"
+
+
+@pytest.mark.slow
+async def test_only_an_ack_moves_the_cursor_and_only_a_true_one(world: World) -> None:
+    world.console.acks = False
+    world.commit(5)
+    await until(lambda: world.console.seq == 5)
+    await world.console.ack(seq=2)
+    await until(lambda: world.box.moves == [("main", 2)])
+    await world.console.ack(seq=6)
+    await world.console.ack(seq=4, console="other")
+    await world.console.publish(contract.ack_topic("clinic-1", "main"), b"4")
+    await world.console.publish(contract.ack_topic("clinic-1", "other"), encode(Ack(console="other", seq=4, boot="")))
+    await world.console.ack(seq=3)
+    await until(lambda: world.box.moves[-1] == ("main", 3))
+    assert world.box.moves == [("main", 2), ("main", 3)]
+    again = await until(lambda: [event.seq for event in world.console.events if event.late][:2] == [4, 5], within_s=4)
+    assert again < 3.0, "what is not acknowledged comes again, late"
+
+
+@pytest.mark.slow
+async def test_an_alarm_committed_while_the_backlog_is_read_still_comes_live_first(world: World) -> None:
+    world.console.acks = False
+    world.commit(2)
+    world.box.on_read = lambda: len(world.box.stored) < 3 and world.commit(1)
+    await until(lambda: world.console.seq == 3)
+    assert next(event.late for event in world.console.events if event.seq == 3) is False
+    assert [event.seq for event in world.console.events if event.late][:2] == [1, 2]
+
+
+@pytest.mark.slow
+async def test_a_console_that_lost_its_store_gets_it_back_and_the_cursor_stays(world: World) -> None:
+    world.commit(500)
+    await until(lambda: world.box.cursors.get("main") == 500)
+    world.console.store.clear()
+    await world.console.ack()
+    await until(lambda: world.console.seq == 500)
+    assert world.box.cursors == {"main": 500}
+    assert sorted(seq for _, seq in world.box.moves) == [seq for _, seq in world.box.moves]
+
+
+@pytest.mark.slow
+async def test_a_console_lives_by_its_acks(world: World) -> None:
+    await until(lambda: world.changes)
+    assert (world.changes[0][0], world.changes[0][1].state) == ("main", "live")
+    world.console.acks = False
+    took_s = await until(lambda: len(world.changes) == 2, within_s=7)
+    assert world.changes[1][1].state == world.stream.console_states()["main"].state == "lost"
+    assert took_s > 3.0
+    await until(lambda: world.console.statuses()[-1].consoles["main"].state == "lost", within_s=1)
+    await world.console.ack()
+    await until(lambda: world.stream.console_states()["main"].state == "live", within_s=1)
+
+
+@pytest.mark.slow
+async def test_a_command_is_done_once_and_answered_whatever_else_is_refused_with_its_reason(world: World) -> None:
+    def signed(name: str, nonce: str, key: bytes = KEY) -> bytes:
+        now_s = 1_770_000_000.0
+        return command_payload(
+            key, id=name, edge="clinic-1", console="main", user="ann", role="nurse", bed="chair-1", verb="audio_pause",
+            args={}, issued_s=now_s, expires_s=now_s + 10, nonce=nonce,
+        )  # fmt: skip
+
+    for payload in (signed("c1", "n1"), signed("c1", "n1"), signed("c2", "n2", b"not-the-key-of-this-edge"), b"{"):
+        await world.console.publish(contract.command_topic("clinic-1"), payload)
+    await world.console.publish(contract.command_topic("clinic-1"), signed("c3", "n3"))
+    await until(lambda: len(world.console.of("answer")) == 4)
+    answers = [decode(Answer, payload) for payload in world.console.of("answer")]
+    assert [(answer.id, answer.ok, answer.reason) for answer in answers] == [
+        ("c1", True, None), ("c1", False, "replayed"), ("c2", False, "forged"), ("c3", True, None),
+    ]  # fmt: skip
+    assert [command.id for command in world.commands] == ["c1", "c3"]
+
+
+@pytest.mark.slow
+async def test_vitals_leave_at_once_and_are_forgotten_while_there_is_no_broker(world: World) -> None:
+    took_s: list[float] = []
+    for number in range(60):
+        payload = str(number).encode()
+        world.stream.vitals("chair-1", payload)
+        began_s = time.perf_counter()
+        while not (vitals := world.console.of("vitals")) or vitals[-1] != payload:
+            assert time.perf_counter() - began_s < 2.0
+            await asyncio.sleep(0)
+        took_s.append(time.perf_counter() - began_s)
+    assert sorted(took_s)[30] < 0.02
+    world.broker.kill()
+    await until(lambda: not world.stream.up)
+    world.stream.vitals("chair-1", b"old")
+    world.stream.wave("chair-1", "pleth", b"old")
+    await world.broker.start()
+    await until(lambda: world.stream.up)
+    world.stream.wave("chair-1", "pleth", b"new")
+    world.stream.vitals("chair-1", b"new")
+    await asyncio.sleep(1.0)  # long enough for anything that was kept to come
+    assert b"old" not in world.console.of("vitals") + world.console.of("wave")
+
+
+@pytest.mark.slow
+async def test_a_broker_that_hangs_is_noticed_within_12_s_and_nothing_is_lost(world: World) -> None:
+    world.commit(1)
+    await until(lambda: world.box.cursors.get("main") == 1)
+    world.broker.send(signal.SIGSTOP)
+    try:
+        assert await until(lambda: not world.stream.up, within_s=12) < 6.0
+        world.commit(5)
+    finally:
+        world.broker.send(signal.SIGCONT)
+    await until(lambda: world.box.cursors["main"] == 6, within_s=10)
+    await until(lambda: world.console.statuses()[-1].state == "alive", within_s=3)
