@@ -1,0 +1,58 @@
+"""The house clock: the only place that reads this machine's clocks.
+
+House time is UTC at start plus monotonic time since, so a step of the system clock (NTP, a person, a leap) can neither
+shorten nor lengthen a hold. For demonstrations it may run fast: `speed` scales what rules, schedules and physiology
+see, while the wire's own time-outs stay real time (`real_s`, and the event loop).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from edge.model import iso
+
+ROUNDING_MS = 0.001  # forgives binary fractions: 9.25 s after a whole millisecond is not rounded down to 9.249
+
+
+class HouseClock:
+    """Time as the house has it.
+
+    `speed` is house seconds per real second. `epoch` (seconds since 1970 UTC) is the moment at which a fast clock and
+    the machine's agree; processes that share one agree with each other; None: agree now. `not_before` is the last
+    time the journal knows: a machine that boots in the past goes on from there. `wall` and `monotonic` are the two
+    sources, in seconds.
+    """
+
+    def __init__(self, speed: float = 1.0, epoch: float | None = None, *, not_before: float = 0.0,
+                 wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
+        if not (math.isfinite(speed) and speed > 0):
+            raise ValueError(f"speed must be a positive number, not {speed!r}")
+        self.speed = speed
+        self._wall = wall
+        self._monotonic = monotonic
+        self._started_real = monotonic()
+        at_start = wall()
+        if speed != 1 and epoch is not None:
+            at_start = epoch + (at_start - epoch) * speed
+        self._started_house = max(at_start, not_before)
+        self._last = not_before
+
+    def now(self) -> float:
+        """House time: seconds since 1970 UTC in whole milliseconds, never smaller than an earlier answer."""
+        exact = self._started_house + (self._monotonic() - self._started_real) * self.speed
+        self._last = max(self._last, math.floor(exact * 1000 + ROUNDING_MS) / 1000)
+        return self._last
+
+    def real_s(self) -> float:
+        """Monotonic real seconds, for the wire and for measuring; comparable only with itself."""
+        return self._monotonic()
+
+    def wall(self) -> str:
+        """This machine's own UTC clock, steps and all, in ISO form: for the record, never for a decision."""
+        return iso(self._wall())
+
+    def drift_s(self) -> float:
+        """How far house time is ahead of this machine's clock, in seconds; 0 on a fast clock, where it says nothing."""
+        return self.now() - self._wall() if self.speed == 1 else 0.0

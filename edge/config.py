@@ -1,0 +1,403 @@
+"""What edge.toml and console.toml may say, and the one clear line when they say it wrongly.
+
+Nothing is guessed and nothing is passed over: every table forbids keys it does not know (a mistyped limit that is
+silently ignored is worse than no limit), types are strict, and a file is either wholly good or refused before anything
+starts. Relative paths are relative to the file that names them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic_core import ErrorDetails
+
+from drivers.contract import Line, Spec
+from edge.field.at import At, parse_at
+from edge.toml_lines import Where, key_lines, line_of
+
+
+class ConfigError(Exception):
+    """A configuration that is refused: one line that says where, what is wrong, and what to write instead."""
+
+    def __init__(self, path: Path, line: int | None, message: str) -> None:
+        self.path, self.line, self.message = path, line, message
+        super().__init__(f"{path}:{line}: {message}" if line else f"{path}: {message}")
+
+
+# --- what may be said -------------------------------------------------------------------------------------------------
+
+
+def _from_file(path: Path, info: ValidationInfo) -> Path:
+    base = (info.context or {}).get("base")
+    return Path(os.path.normpath(base / path.expanduser())) if isinstance(base, Path) else path
+
+
+def _in_data(raw: Mapping[str, Any], name: str) -> str:
+    data = raw.get("data")  # where it is wrong or missing, that is the fault to speak of
+    return str(Path(data if isinstance(data, str | Path) else "") / name)
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9-]{1,32}", text):
+        raise ValueError(f"{text!r} must be 1 to 32 of a-z, 0-9 and -")
+    return text
+
+
+def _place(text: str) -> str:
+    parse_at(text)
+    return text
+
+
+def _mqtt_url(text: str) -> str:
+    match = re.fullmatch(r"mqtts?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(?::(\d{1,5}))?/?", text)
+    if not match or not 0 < int(match[2] or 1) < 65536:
+        raise ValueError(f"{text!r} is no broker; write mqtt://host:1883 or mqtts://host:8883")
+    return text
+
+
+def _journal_url(text: str, info: ValidationInfo) -> str:
+    if not re.match(r"(sqlite|postgresql)(\+\w+)?://", text):
+        raise ValueError(f"{text!r} is no database; write sqlite:///journal.db or postgresql+psycopg://host/name")
+    head, slashes, tail = text.partition(":///")
+    if head.startswith("sqlite") and slashes and tail and not tail.startswith(":memory:"):
+        return f"{head}:///{_from_file(Path(tail), info)}"
+    return text
+
+
+FilePath = Annotated[Path, Field(strict=False), AfterValidator(_from_file)]
+Name = Annotated[str, AfterValidator(_name)]
+Place = Annotated[str, AfterValidator(_place)]
+MqttUrl = Annotated[str, AfterValidator(_mqtt_url)]
+JournalUrl = Annotated[str, AfterValidator(_journal_url)]
+Speed = Annotated[float, Field(gt=0, le=10_000)]
+
+
+class Table(BaseModel):
+    """Base of every table: strict, closed and unchangeable."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Clocked(Table):
+    """What services that share a house clock must agree on."""
+
+    data: FilePath
+    command_key: FilePath  # the key that signs commands; default: command.key in `data`
+    simulated: bool = False  # every value is watermarked: it can never pass for a patient's
+    speed: Speed = 1.0  # house seconds per real second; a demonstration's alone
+    epoch: float | None = None  # when a fast clock and this machine's agree, seconds since 1970 UTC; None: at start
+
+    @model_validator(mode="before")
+    @classmethod
+    def _beside_data(cls, raw: Any) -> Any:
+        return {"command_key": _in_data(raw, "command.key"), **raw} if isinstance(raw, Mapping) else raw
+
+    @model_validator(mode="after")
+    def _patients_live_in_real_time(self) -> Clocked:
+        if self.speed != 1 and not self.simulated:
+            raise ValueError("'speed' other than 1 is for simulated devices; remove it, or write simulated = true")
+        return self
+
+
+class EdgeTable(Clocked):
+    """[edge]: this box."""
+
+    id: Name
+    rules: FilePath
+    consoles: Annotated[tuple[Name, ...], Field(strict=False)] = ("main",)  # whose stored-up-to it waits for
+    journal: JournalUrl  # default: SQLite, journal.db in `data`
+
+    @model_validator(mode="before")
+    @classmethod
+    def _journal_in_data(cls, raw: Any) -> Any:
+        return {"journal": f"sqlite:///{_in_data(raw, 'journal.db')}", **raw} if isinstance(raw, Mapping) else raw
+
+
+class MqttTable(Table):
+    """[mqtt]: the broker. `ca`, `cert` and `key` belong to mqtts://."""
+
+    url: MqttUrl = "mqtt://127.0.0.1:1883"
+    ca: FilePath | None = None
+    cert: FilePath | None = None
+    key: FilePath | None = None
+    user: str | None = None
+    password_file: FilePath | None = None
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> MqttTable:
+        if not self.tls and (self.ca or self.cert or self.key):
+            raise ValueError("'ca', 'cert' and 'key' are for TLS; write url = \"mqtts://...\" or remove them")
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("'cert' and 'key' go together; write both or neither")
+        if (self.user is None) != (self.password_file is None):
+            raise ValueError("'user' and 'password_file' go together; write both or neither")
+        return self
+
+    @property
+    def tls(self) -> bool:
+        """Whether the way to the broker is encrypted."""
+        return self.url.startswith("mqtts:")
+
+    @property
+    def host(self) -> str:
+        """The broker's host, without the brackets of an IPv6 address."""
+        return re.sub(r"(:\d+)?/?$", "", self.url.split("//", 1)[1]).strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The broker's port; 1883, or 8883 with TLS, where none is given."""
+        match = re.search(r":(\d+)/?$", self.url.split("//", 1)[1].rpartition("]")[2])
+        return int(match[1]) if match else (8883 if self.tls else 1883)
+
+
+class DeviceTable(Table):
+    """[[bed.device]]: one device at a bed."""
+
+    id: Name
+    driver: str
+    at: Place
+    identity: Annotated[str, Field(min_length=1)] | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def place(self) -> At:
+        """`at`, read."""
+        return parse_at(self.at)
+
+
+class BedTable(Table):
+    """[[bed]]: one bed or treatment chair."""
+
+    id: Name
+    nibp_interval_s: Annotated[float, Field(ge=30, le=7200)] = 300.0
+    device: Annotated[tuple[DeviceTable, ...], Field(strict=False)] = ()
+
+
+class EdgeConfig(Table):
+    """edge.toml."""
+
+    edge: EdgeTable
+    mqtt: MqttTable = Field(default_factory=MqttTable)
+    bed: Annotated[tuple[BedTable, ...], Field(strict=False, min_length=1)]
+
+
+class ConsoleConfig(Clocked):
+    """console.toml."""
+
+    name: Name = "main"
+    edge: Name
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    origins: Annotated[tuple[str, ...], Field(strict=False)] = ()  # other addresses pages may come from (a proxy's)
+    mqtt: MqttTable = Field(default_factory=MqttTable)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+T = TypeVar("T", bound=Table)
+
+
+def load_edge(path: Path, known: Mapping[str, Spec] | None = None) -> EdgeConfig:
+    """edge.toml, wholly checked, against the drivers in `known` where given. Raises ConfigError."""
+    return _load(EdgeConfig, path, lambda config: _edge_faults(config, known))
+
+
+def load_console(path: Path) -> ConsoleConfig:
+    """console.toml, wholly checked. Raises ConfigError."""
+    return _load(ConsoleConfig, path, lambda config: iter(()))
+
+
+def config_hash(path: Path) -> str:
+    """SHA-256 of the file's bytes, in hex. Raises ConfigError where it cannot be read."""
+    return hashlib.sha256(_read(path)).hexdigest()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(path, None, f"cannot be read ({error.strerror}); give --config the path of a file") from None
+
+
+def _load(model: type[T], path: Path, more: Callable[[T], Iterator[tuple[Where, str]]]) -> T:
+    try:
+        text = _read(path).decode()
+        raw = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise ConfigError(path, None, f"is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise _not_toml(path, text, str(error)) from None
+    lines = key_lines(text)
+    try:
+        config = model.model_validate(raw, context={"base": path.absolute().parent})
+    except ValidationError as error:
+        faults = [(line_of(lines, fault["loc"]), _say(model, fault)) for fault in error.errors()]
+        raise ConfigError(path, *min(faults)) from None
+    for where, message in more(config):
+        raise ConfigError(path, line_of(lines, where), message)
+    return config
+
+
+def _not_toml(path: Path, text: str, said: str) -> ConfigError:
+    at = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", said)
+    line = int(at[1]) if at and at[1] else max(1, text.rstrip().count("\n") + 1)
+    what = said[: at.start()] if at else said
+    return ConfigError(path, line, f"is not TOML: {what}; write key = value, with text in quotes")
+
+
+# --- what only the whole file shows -----------------------------------------------------------------------------------
+
+
+def _edge_faults(config: EdgeConfig, known: Mapping[str, Spec] | None) -> Iterator[tuple[Where, str]]:
+    beds: set[str] = set()
+    taken: dict[str, Taken] = {}
+    for b, bed in enumerate(config.bed):
+        if bed.id in beds:
+            yield ("bed", b, "id"), f"bed {bed.id!r} is there twice; give each bed its own id"
+        beds.add(bed.id)
+        devices: set[str] = set()
+        for d, device in enumerate(bed.device):
+            where: Where = ("bed", b, "device", d)
+            if device.id in devices:
+                yield (*where, "id"), f"bed {bed.id!r} has two devices {device.id!r}; give each its own id"
+            devices.add(device.id)
+            if known is not None:
+                yield from _driver_faults(where, device, known)
+            spec = (known or {}).get(device.driver)
+            line = device.place.line(spec.line if spec else Line(9600))
+            mine = Taken(device.place, f"{bed.id}/{device.id}", (line.baud, line.bits, line.parity, line.stop))
+            yield from _sharing_faults((*where, "at"), mine, taken)
+
+
+def _driver_faults(where: Where, device: DeviceTable, known: Mapping[str, Spec]) -> Iterator[tuple[Where, str]]:
+    spec = known.get(device.driver)
+    if spec is None:
+        yield (*where, "driver"), f"no driver {device.driver!r}; {_nearest(device.driver, known)}"
+        return
+    if device.place.transport not in spec.transports:
+        ways = ", ".join(f"{way}://" for way in spec.transports)
+        yield (*where, "at"), f"driver {spec.name!r} cannot be reached by {device.place.transport}://; write {ways}"
+    for name, value in device.settings.items():
+        try:
+            spec.driver({name: value})
+        except ValueError as error:
+            yield (*where, "settings", name), str(error)
+    try:
+        spec.driver(device.settings)
+    except ValueError as error:
+        yield (*where, "settings"), str(error)
+
+
+class Taken(NamedTuple):
+    """A port that has its device."""
+
+    at: At
+    who: str
+    wire: tuple[int, int, str, int]  # baud, bits, parity, stop
+
+
+def _sharing_faults(where: Where, mine: Taken, taken: dict[str, Taken]) -> Iterator[tuple[Where, str]]:
+    """One port, one device; only Modbus units with different numbers and the same line share one."""
+    at = mine.at
+    port = os.path.realpath(at.path) if at.path else at.endpoint
+    for key in (port, f"{port}?{at.unit}"):
+        other = taken.get(key)
+        if other is None:
+            continue
+        if not (at.is_modbus and other.at.transport == at.transport):
+            yield where, f"{at.endpoint} is already used by {other.who}; give each device its own port"
+        elif other.at.unit == at.unit:
+            yield where, f"unit {at.unit} on {at.endpoint} is already {other.who}; give each device its own ?unit="
+        elif at.path and other.wire != mine.wire:
+            yield where, f"{at.endpoint} is shared with {other.who}; give both the same baud, bits, parity and stop"
+    taken.setdefault(port, mine)
+    taken[f"{port}?{at.unit}"] = mine
+
+
+# --- saying what is wrong ---------------------------------------------------------------------------------------------
+
+WANTED = {
+    "string_type": "text in quotes",
+    "bool_type": "true or false",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "int_type": "a whole number",
+    "tuple_type": "a list in [ ]",
+    "dict_type": "a table",
+    "path_type": "a path in quotes",
+}
+BOUNDS = {"greater_than": "above {gt:g}", "greater_than_equal": "at least {ge:g}", "less_than_equal": "at most {le:g}"}
+
+
+def _say(model: type[Table], fault: ErrorDetails) -> str:
+    """One fault in our words: what is wrong, and what to write instead."""
+    where, kind, given, context = fault["loc"], fault["type"], fault["input"], fault.get("ctx", {})
+    key = next((part for part in reversed(where) if isinstance(part, str)), "")
+    table = _table_name(where[:-1])
+    if kind == "extra_forbidden":
+        if len(where) > 1 and key in model.model_fields and not _is_table(model, (key,)):
+            return f"no key {key!r} in {table}; write it above {table}, before the first table"
+        return f"no key {key!r} in {table}; {_nearest(key, _fields(model, where[:-1]))}"
+    if kind == "missing":
+        return f"{table} lacks {key!r}; write {_header(model, where, key)}"
+    if kind == "value_error":
+        said = str(context["error"])
+        return said if said.startswith("'") and _is_table(model, where) else f"{key}: {said}"
+    if kind in ("too_short", "string_too_short"):
+        return f"{key!r} must not be empty; {'write [[bed]] tables' if key == 'bed' else 'remove it or fill it in'}"
+    if kind in BOUNDS:
+        return f"{key!r} must be {BOUNDS[kind].format(**context)}, not {given!r}"
+    if kind in ("model_type", "tuple_type") and _is_table(model, where):
+        return f"{key!r} must be a table; write {_table_name((*where, 0) if kind == 'tuple_type' else where)}"
+    wanted = WANTED.get(kind, fault["msg"].lower())
+    return f"{key!r} must be {wanted}, not {given!r}"
+
+
+def _words(where: Where) -> list[str]:
+    return [part for part in where if isinstance(part, str)]
+
+
+def _table_name(where: Where) -> str:
+    if not _words(where):
+        return "the file"
+    name = f"[{'.'.join(_words(where))}]"
+    return f"[{name}]" if isinstance(where[-1], int) else name
+
+
+def _header(model: type[Table], where: Where, key: str) -> str:
+    if not _is_table(model, where):
+        return f"{key} = ..."
+    return f"[[{key}]]" if key == "bed" else f"[{key}]"
+
+
+
+def _model_at(model: type[Table], where: Where) -> type[Table] | None:
+    """The table a way leads to, or None where it leads to a plain key."""
+    current: type[Table] | None = model
+    for word in _words(where):
+        annotation = current.model_fields[word].annotation if current and word in current.model_fields else None
+        inner = [annotation, *get_args(annotation)]
+        current = next((part for part in inner if isinstance(part, type) and issubclass(part, Table)), None)
+    return current
+
+
+def _is_table(model: type[Table], where: Where) -> bool:
+    return _model_at(model, where) is not None
+
+
+def _fields(model: type[Table], where: Where) -> Mapping[str, object]:
+    found = _model_at(model, where)
+    return found.model_fields if found else {}
+
+
+def _nearest(word: str, known: Mapping[str, object]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there is: {', '.join(sorted(known)) or 'none'}"

@@ -1,0 +1,1 @@
+"""The devices' side: ports, links, the Modbus bus, identity and supervision."""

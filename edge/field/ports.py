@@ -1,0 +1,145 @@
+"""A byte stream to a device, over a serial port or a terminal server; every act on it ends in bounded time.
+
+Whatever the world does (no such port, pulled cable, a device that takes no bytes) comes out as `PortLost` with words a
+technician can act on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import termios
+from dataclasses import replace
+from functools import partial
+
+import serial
+import serial_asyncio_fast
+
+from drivers.contract import Line
+from edge.field.at import At
+
+OPEN_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 1.0
+CHUNK = 4096
+MAX_UNSENT = 4096  # bytes a network device may leave untaken before the line counts as jammed
+
+
+class PortLost(Exception):
+    """The way to the device is gone or cannot be opened; says why in words."""
+
+
+class ByteLink:
+    """One byte stream. Reads lose nothing: what arrives between two reads is kept."""
+
+    def __init__(self, at: At, line: Line) -> None:
+        self._at, self._line = at, line
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._port: serial.Serial | None = None
+        self._opening: asyncio.Future[serial.Serial] | None = None
+
+    async def open(self) -> None:
+        """Open the line within OPEN_TIMEOUT_S. Raises PortLost."""
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                await (self._open_serial() if self._at.path else self._open_tcp())
+        except TimeoutError:
+            raise PortLost(f"{self._at.endpoint} does not open within {OPEN_TIMEOUT_S:g} s") from None
+        except (OSError, termios.error, ValueError) as error:
+            raise PortLost(_why(self._at, error)) from None
+
+    async def read(self, until_s: float) -> bytes:
+        """The bytes that came, at most CHUNK; b"" if none did until `until_s` (loop time). Raises PortLost."""
+        assert self._reader is not None, "read before open"
+        try:
+            async with asyncio.timeout_at(until_s):
+                data = await self._reader.read(CHUNK)
+        except TimeoutError:
+            return b""
+        except (OSError, termios.error):
+            data = b""
+        if not data:
+            raise PortLost(_hung_up(self._at))
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Send `data` at once. Raises PortLost, also when the other side takes no more bytes."""
+        assert self._writer is not None, "write before open"
+        if self._port is None:
+            self._writer.write(data)
+            if self._writer.transport.get_write_buffer_size() > MAX_UNSENT:
+                raise PortLost(f"{self._at.endpoint} takes no bytes")
+            return
+        # Not through pyserial's write: where the device takes no more, it spins for ever on EAGAIN, and with it
+        # the event loop and every other bed.
+        try:
+            sent = os.write(self._port.fileno(), data)
+        except BlockingIOError:
+            sent = 0
+        except (OSError, TypeError):  # TypeError: the transport has just closed the port
+            raise PortLost(_hung_up(self._at)) from None
+        if sent < len(data):
+            raise PortLost(f"{self._at.endpoint} takes no bytes")
+
+    async def close(self) -> None:
+        """Close the line within CLOSE_TIMEOUT_S; unsent bytes are thrown away."""
+        writer, self._writer, self._reader, self._port = self._writer, None, None, None
+        if writer is None:
+            return
+        if not writer.transport.is_closing():  # a second end would be an error inside the transport
+            writer.transport.abort()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await writer.wait_closed()
+        except (TimeoutError, OSError):
+            pass  # gone already, or the kernel is still at it: nothing of it is ours any more
+
+    async def _open_serial(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._opening is None:  # an opening that hangs in the kernel holds one thread, not one a try
+            line = wire(self._at.path, self._line)
+            self._opening = loop.run_in_executor(
+                None, partial(serial.Serial, self._at.path, baudrate=line.baud, bytesize=line.bits, parity=line.parity,
+                              stopbits=line.stop, exclusive=True))
+        opening = self._opening
+        try:
+            port = await asyncio.shield(opening)
+        finally:
+            if opening.done():
+                self._opening = None
+        reader = asyncio.StreamReader(loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        transport, _ = await serial_asyncio_fast.connection_for_serial(loop, lambda: protocol, port)
+        self._reader, self._writer, self._port = reader, asyncio.StreamWriter(transport, protocol, reader, loop), port
+
+    async def _open_tcp(self) -> None:
+        self._reader, self._writer = await asyncio.open_connection(self._at.host, self._at.port)
+        sock = self._writer.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def wire(path: str, line: Line) -> Line:
+    """The line as the port can be set. A pty has no wire: Linux answers EINVAL to any parity or length but 8N1."""
+    pty = os.path.realpath(path).startswith("/dev/pts/")
+    return replace(line, bits=8, parity="N", stop=1) if pty else line
+
+
+def _hung_up(at: At) -> str:
+    gone = at.path and not os.path.exists(at.path)
+    return f"{at.endpoint} is not there any more" if gone else f"{at.endpoint} hung up"
+
+
+def _why(at: At, error: Exception) -> str:
+    """Why it does not open, in a technician's words, without the library's own around them."""
+    if at.path and not os.path.exists(at.path):
+        return f"{at.path} is not there"
+    if "exclusively lock" in str(error):
+        return f"{at.path} is in use by another program"
+    if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EACCES):
+        return f"{at.path}: permission denied; add the service's user to the group that owns it (dialout)"
+    number = error.errno if isinstance(error, OSError) else next(iter(error.args), None)
+    words = os.strerror(number).lower() if isinstance(number, int) and number > 0 else str(error)
+    return f"{at.endpoint} does not open: {words}"

@@ -1,0 +1,58 @@
+"""On which line of a TOML file a key stands, so that a refusal can name it. The standard parser does not say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+Where = tuple[str | int, ...]  # the way to a key: ("bed", 0, "device", 1, "at")
+
+_PART = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
+_DOTTED = rf"{_PART}(?:\s*\.\s*{_PART})*"
+_HEADER = re.compile(rf"\s*(\[\[?)\s*({_DOTTED})\s*\]\]?\s*(?:#.*)?$")
+_KEY = re.compile(rf"\s*({_DOTTED})\s*=")
+
+
+def key_lines(text: str) -> dict[Where, int]:
+    """The line (from 1) of every table and key of a TOML text, by the way to it.
+
+    Keys inside { } and items of a list over several lines are not told apart; `line_of` gives their owner's line.
+    """
+    lines: dict[Where, int] = {(): 1}
+    table: Where = ()
+    counts: dict[Where, int] = {}
+    closing = ""
+    for number, line in enumerate(text.split("\n"), 1):
+        if closing:
+            closing = "" if closing in line else closing
+        elif header := _HEADER.match(line):
+            table = _enter(_split(header[2]), header[1] == "[[", counts)
+            lines.setdefault(table, number)
+        elif key := _KEY.match(line):
+            lines.setdefault((*table, *_split(key[1])), number)
+            closing = next((mark for mark in ('"""', "'''") if line.count(mark) == 1), "")
+    return lines
+
+
+def line_of(lines: Mapping[Where, int], where: Where) -> int:
+    """The line of a key, or of the nearest table around it."""
+    while where not in lines:
+        where = where[:-1]
+    return lines[where]
+
+
+def _split(dotted: str) -> list[str]:
+    return [part.strip("\"'") for part in re.findall(_PART, dotted)]
+
+
+def _enter(words: list[str], many: bool, counts: dict[Where, int]) -> Where:
+    """The way to a [table] or to the next [[table]]; a name of many on the way means its latest."""
+    where: Where = ()
+    for word in words[:-1]:
+        where = (*where, word)
+        if where in counts:
+            where = (*where, counts[where])
+    where = (*where, words[-1])
+    if many:
+        counts[where] = counts.get(where, -1) + 1
+    return (*where, counts[where]) if where in counts else where

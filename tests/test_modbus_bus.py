@@ -1,0 +1,372 @@
+"""On a Modbus bus no late, foreign or misshapen answer becomes a value, and a bus that breaks heals for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+import tty
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import pytest
+from pymodbus.constants import ExcCodes
+from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+
+from drivers.contract import BadFrame, Framing, Heard, Identity, Line, Question, Read, Reading, Spec
+from edge import model
+from edge.field.at import At
+from edge.field.intake import WaveBy
+from edge.field.modbus import BadAnswer, Bus, Buses, ModbusLink, NoAnswer
+from edge.field.ports import PortLost
+
+FAST = Line(19200, silent_after_s=1.0, lateness_s=0.05)
+
+
+@dataclass
+class Waiter:
+    late: int = 0
+
+    def came_late(self) -> None:
+        self.late += 1
+
+
+# --- RTU over a pty: the slave is written here, byte by byte, so that it shares nothing with the client ---------------
+
+
+def crc(data: bytes) -> bytes:
+    """The Modbus CRC as the standard draws it: polynomial A001, low byte first."""
+    value = 0xFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ (0xA001 if value & 1 else 0)
+    return struct.pack("<H", value)
+
+
+class Slave:
+    """Unit 1 on a pty: register n holds n. The n-th answer takes `takes_s`(n); `spoil` is what becomes of it."""
+
+    def __init__(self) -> None:
+        self.takes_s: Callable[[int], float] = lambda n: 0.0
+        self.spoil: Callable[[bytes], bytes] = lambda answer: answer
+        self.twice_after_s: float | None = None
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        self.at = At("modbus+rtu", path=os.ttyname(self._slave), unit=1)
+        self._asked = 0
+        asyncio.get_running_loop().add_reader(self._master, self._answer)
+
+    def _answer(self) -> None:
+        unit, function, address, count = struct.unpack(">BBHH", os.read(self._master, 100)[:6])
+        values = range(address, address + count)
+        answer = struct.pack(f">BBB{count}H", unit, function, 2 * count, *values)
+        answer = self.spoil(answer + crc(answer))
+        self._asked += 1
+        loop = asyncio.get_running_loop()
+        loop.call_later(self.takes_s(self._asked), self._say, answer)
+        if self.twice_after_s is not None:
+            loop.call_later(self.twice_after_s, self._say, answer)
+
+    def _say(self, answer: bytes) -> None:
+        if self._master >= 0:
+            os.write(self._master, answer)
+
+    def pull(self) -> None:
+        if self._master >= 0:
+            asyncio.get_running_loop().remove_reader(self._master)
+            os.close(self._master)
+            os.close(self._slave)
+            self._master = -1
+
+
+@pytest.fixture
+async def slave() -> AsyncIterator[Slave]:
+    made = Slave()
+    yield made
+    made.pull()
+
+
+async def read_many(bus: Bus, n: int, timeout_s: float) -> tuple[int, int, list[tuple[int, int]], Waiter]:
+    """(right, unanswered, wrong, who waited) of n reads that look alike."""
+    right, unanswered, waiter = 0, 0, Waiter()
+    wrong: list[tuple[int, int]] = []
+    for i in range(n):
+        asked = 100 + i
+        try:
+            (got,) = struct.unpack(">H", await bus.read(1, Read("r", 4, asked, 1, timeout_s), waiter))
+        except (NoAnswer, BadAnswer):
+            unanswered += 1
+        else:
+            right += got == asked
+            wrong += [(asked, got)] * (got != asked)
+    bus.close()
+    return right, unanswered, wrong, waiter
+
+
+async def test_s1_a_late_rtu_answer_is_never_read_as_the_next(slave: Slave) -> None:
+    slave.takes_s = lambda n: 0.25 if n % 6 == 0 else 0.0
+    right, unanswered, wrong, waiter = await read_many(Bus(slave.at, Line(19200, lateness_s=0.3)), 24, 0.1)
+    assert wrong == []
+    assert right >= 15
+    assert unanswered >= 4
+    assert waiter.late >= 3
+
+
+async def test_s1_control_without_the_quiet_it_is(slave: Slave) -> None:
+    slave.takes_s = lambda n: 0.11 if n % 3 == 0 else 0.04
+    _, _, wrong, _ = await read_many(Bus(slave.at, Line(19200, lateness_s=0.001)), 12, 0.08)
+    assert wrong, "the test above could not fail"
+
+
+async def test_the_answer_to_a_cancelled_request_is_never_read_as_the_next(slave: Slave) -> None:
+    bus, waiter = Bus(slave.at, Line(19200, lateness_s=0.2)), Waiter()
+    await bus.read(1, Read("first", 4, 1, 1), waiter)
+    slave.takes_s = lambda n: 0.1 if n == 2 else 0.0
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await bus.read(1, Read("cancelled", 4, 2, 1), waiter)
+    assert await bus.read(1, Read("next", 4, 3, 1), waiter) == b"\0\x03"
+    bus.close()
+
+
+async def test_an_answer_said_twice_is_never_read_as_the_next(slave: Slave) -> None:
+    slave.twice_after_s = 0.03
+    bus, waiter = Bus(slave.at, FAST), Waiter()
+    for asked in (1, 2, 3):
+        assert await bus.read(1, Read("r", 4, asked, 1), waiter) == struct.pack(">H", asked)
+        await asyncio.sleep(0.04)
+    assert waiter.late == 3
+    bus.close()
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda answer: answer[:-2] + bytes([answer[-2] ^ 1, answer[-1]]),
+    lambda answer: b"\x02" + answer[1:-2] + crc(b"\x02" + answer[1:-2]),
+    lambda answer: answer[:1] + b"\x03" + answer[2:-2] + crc(answer[:1] + b"\x03" + answer[2:-2]),
+    lambda answer: b"\x01\x04\x04\0\x07\0\x08" + crc(b"\x01\x04\x04\0\x07\0\x08"),
+    lambda answer: answer[:4],
+], ids=["bad CRC", "another unit", "another function", "another length", "cut off"])
+async def test_an_answer_to_something_else_is_no_answer(slave: Slave, spoil: Callable[[bytes], bytes]) -> None:
+    slave.spoil = spoil
+    bus = Bus(slave.at, FAST)
+    with pytest.raises((NoAnswer, BadAnswer)):
+        await bus.read(1, Read("r", 4, 7, 1, 0.05), Waiter())
+    slave.spoil = lambda answer: answer
+    assert await bus.read(1, Read("r", 4, 9, 1), Waiter()) == b"\0\x09"
+    bus.close()
+
+
+async def test_a_pulled_rtu_cable_is_lost(slave: Slave) -> None:
+    bus = Bus(slave.at, FAST)
+    await bus.read(1, Read("r", 4, 7, 1), Waiter())
+    slave.pull()
+    async with asyncio.timeout(1):
+        while not bus.hung_up:  # noqa: ASYNC110 - it is the property that is tested
+            await asyncio.sleep(0.005)
+    with pytest.raises(PortLost, match=r"hung up$"):
+        await bus.read(1, Read("r", 4, 7, 1), Waiter())
+    with pytest.raises(PortLost, match=r"does not open$"):
+        await bus.open()
+    assert bus.losses == 2
+
+
+async def test_units_on_one_serial_bus_share_it_and_devices_on_tcp_do_not() -> None:
+    buses = Buses()
+    one, two = (At("modbus+rtu", path="/dev/ttyS90", unit=unit) for unit in (1, 2))
+    assert buses.bus(one, FAST) is buses.bus(two, replace(FAST, lateness_s=2.0))
+    assert buses.bus(one, FAST).lateness_s == 2.0, "the slowest unit's late answer must not meet another's question"
+    tcp = At("modbus+tcp", host="h", port=502)
+    assert buses.bus(tcp, FAST) is not buses.bus(tcp, FAST)
+
+
+# --- TCP against pymodbus' own server ---------------------------------------------------------------------------------
+
+
+class Nothing:
+    """Modbus cuts its own frames."""
+
+    dropped = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        return []
+
+    def flush(self) -> None:
+        return None
+
+
+class Registers:
+    """A driver: register 0 is its serial number, register 1 a pulse, coil 0 to 9 a pattern."""
+
+    def __init__(self) -> None:
+        self.framing: Framing = Nothing()
+        self.coils: list[bytes] = []
+        self._due_s = 0.0
+        self._round: list[Read] = []
+
+    def start(self) -> Sequence[Question]:
+        return [Read("serial", 3, 0, 1, 0.3)]
+
+    def ask(self, at_s: float) -> Question | None:
+        if at_s >= self._due_s:
+            self._due_s = at_s + 0.1
+            self._round = [Read("pulse", 4, 1, 1, 0.3), Read("coils", 1, 0, 10, 0.3)]
+        return self._round.pop(0) if self._round else None
+
+    def answers(self, frame: bytes, asked: Question) -> bool:
+        return True
+
+    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Heard]:
+        assert asked is not None
+        if asked.name == "coils":
+            self.coils.append(frame)
+            return []
+        value = int.from_bytes(frame)
+        if value == 0xFFFF:
+            raise BadFrame("no value")
+        return [Identity(str(value))] if asked.name == "serial" else [Reading("pulse_bpm", value)]
+
+    def unanswered(self, asked: Question) -> Sequence[Heard]:
+        return []
+
+
+@dataclass
+class Bed:
+    samples: list[model.Sample] = field(default_factory=list)
+    links: list[model.LinkChanged] = field(default_factory=list)
+    mores: list[bool] = field(default_factory=list)
+
+    def heard(self, inputs: Sequence[model.Input], at_s: float, more: bool) -> None:
+        self.mores.append(more)
+        for one in inputs:
+            if isinstance(one, model.Samples):
+                self.samples += one.samples
+            elif isinstance(one, model.LinkChanged):
+                self.links.append(one)
+
+
+UNITS = (1, 2, 3)
+NO_WAVE: WaveBy = lambda wave, at_s: None  # noqa: E731 - a typed nothing
+
+
+class Plant:
+    """Three units on one address: unit n has serial number 100 + n and pulse 60 + n; `refused` ones say exceptions."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.refused: set[int] = set()
+        self._server: ModbusTcpServer | None = None
+
+    async def start(self) -> None:
+        devices = [SimDevice(id=unit, simdata=(
+            [SimData(0, values=[True, False, True, True] + [False] * 12, datatype=DataType.BITS)],
+            [SimData(0, values=[False] * 16, datatype=DataType.BITS)],
+            [SimData(0, values=[100 + unit], datatype=DataType.REGISTERS)],
+            [SimData(0, values=[0, 60 + unit], datatype=DataType.REGISTERS)],
+        ), action=self._action(unit)) for unit in UNITS]
+        self._server = ModbusTcpServer(devices, address=("127.0.0.1", self.port))
+        await self._server.serve_forever(background=True)
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            await self._server.shutdown()  # type: ignore[no-untyped-call]
+            self._server = None
+
+    def _action(self, unit: int) -> Callable[..., Coroutine[None, None, ExcCodes | None]]:
+        async def action(function: int, *_: object) -> ExcCodes | None:
+            return ExcCodes.DEVICE_BUSY if unit in self.refused and function == 4 else None
+
+        return action
+
+
+def maker(driver: Registers) -> Callable[[Mapping[str, str | int | float]], Registers]:
+    return lambda settings: driver
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@pytest.fixture
+async def plant() -> AsyncIterator[Plant]:
+    made = Plant(free_port())
+    await made.start()
+    yield made
+    await made.stop()
+
+
+Running = tuple[list[ModbusLink], list[Bed], list[Registers]]
+
+
+@asynccontextmanager
+async def running(plant: Plant, identity: str | None = None) -> AsyncIterator[Running]:
+    loop, buses = asyncio.get_running_loop(), Buses()
+    beds, drivers = [Bed() for _ in UNITS], [Registers() for _ in UNITS]
+    links = []
+    for unit, bed, driver in zip(UNITS, beds, drivers, strict=True):
+        at = At("modbus+tcp", host="127.0.0.1", port=plant.port, unit=unit)
+        spec = Spec("r", "R", "monitor", ("modbus+tcp",), "D", "", FAST, frozenset(), (), "",
+                    maker(driver))
+        links.append(ModbusLink(f"chair-{unit}", "r", spec, at, buses.bus(at, FAST), now=loop.time, heard=bed.heard,
+                                wave=NO_WAVE, identity=identity))
+    tasks = [loop.create_task(link.run()) for link in links]
+    try:
+        yield links, beds, drivers
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert all(task.cancelled() for task in tasks)
+
+
+async def until(happened: Callable[[], bool], within_s: float) -> None:
+    async with asyncio.timeout(within_s):
+        while not happened():  # noqa: ASYNC110 - what is awaited is a plain attribute of the link
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.slow
+async def test_three_units_each_tell_their_own_and_outlive_the_server(plant: Plant) -> None:
+    async with running(plant) as (links, beds, drivers):
+        for _ in range(2):
+            await until(lambda: all(link.state == "live" for link in links), 5)
+            told = [len(bed.samples) for bed in beds]
+            await until(lambda told=told: all(len(b.samples) > t + 1 for b, t in zip(beds, told, strict=True)), 2)  # type: ignore[misc]
+            await plant.stop()
+            await until(lambda: all(link.state == "lost" for link in links), 2)
+            await plant.start()
+        await until(lambda: all(link.state == "live" for link in links), 5)
+    for unit, bed, driver in zip(UNITS, beds, drivers, strict=True):
+        assert {(sample.bed, sample.value) for sample in bed.samples} == {(f"chair-{unit}", 60.0 + unit)}
+        assert bed.links[1].identity == str(100 + unit)
+        assert [link.state for link in bed.links] == ["connecting", "live", "lost", "live", "lost", "live"]
+        assert set(driver.coils) == {b"\x0d\x00"}, "ten coils, packed low bit first"
+        assert {True, False} <= set(bed.mores)
+
+
+@pytest.mark.slow
+async def test_a_unit_that_refuses_is_counted_and_stops_nobody_else(plant: Plant) -> None:
+    async with running(plant) as (links, beds, _):
+        await until(lambda: all(len(bed.samples) > 1 for bed in beds), 5)
+        plant.refused = {2}
+        await asyncio.sleep(0.02)
+        bad, told = links[1].counters.bad, [len(bed.samples) for bed in beds]
+        await until(lambda: links[1].counters.bad > bad + 2, 3)
+        assert len(beds[1].samples) <= told[1] + 1
+        assert len(beds[0].samples) > told[0]
+        assert len(beds[2].samples) > told[2]
+
+
+@pytest.mark.slow
+async def test_a_unit_with_another_serial_number_is_refused(plant: Plant) -> None:
+    async with running(plant, identity="102") as (links, beds, _):
+        await until(lambda: all(link.state in ("live", "wrong_device") for link in links), 5)
+        await asyncio.sleep(0.2)
+        assert [link.state for link in links] == ["wrong_device", "live", "wrong_device"]
+        assert [bool(bed.samples) for bed in beds] == [False, True, False]
+        assert beds[0].links[-1].reason == "expected 102, found 101"
