@@ -155,6 +155,18 @@ async def test_a_snapshot_is_stored_with_its_inputs_and_not_before(journal: Jour
         journal.snapshot("chair-1", 2, AT_S, b"of what never was")
 
 
+async def test_inputs_are_not_stored_if_their_snapshot_cannot_be(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "journal.db")
+    with sqlite3.connect(tmp_path / "journal.db") as raw:
+        raw.execute("CREATE TRIGGER refuse BEFORE INSERT ON snapshot BEGIN SELECT RAISE(ABORT, 'no room'); END")
+    raw.close()
+    journal.snapshot("chair-1", journal.record("chair-1", AT_S, FRAME), AT_S, b"state")
+    with pytest.raises(JournalError, match="no room"):
+        await journal.flush()
+    await journal.close()
+    assert verify(str(tmp_path / "journal.db")) == Verdict(True, 0, 0, GENESIS)
+
+
 async def test_the_newest_two_snapshots_of_a_bed_are_kept(journal: Journal, tmp_path: Path) -> None:
     for k in range(5):
         n = journal.record("chair-1", AT_S + k, FRAME)
@@ -243,8 +255,13 @@ async def test_a_reader_beside_a_running_edge_changes_no_byte(tmp_path: Path) ->
 
 async def test_a_transaction_keeps_other_writers_out_from_its_start(journal: Journal, tmp_path: Path) -> None:
     inside, gate = threading.Event(), threading.Event()
-    held = journal._writer.ask(lambda _: (inside.set(), gate.wait(10)))
-    inside.wait(10)
+
+    def hold(_: Connection) -> bool:
+        inside.set()
+        return gate.wait(10)
+
+    held = journal._writer.ask(hold)
+    assert inside.wait(10)
     other = sqlite3.connect(tmp_path / "journal.db", isolation_level=None, timeout=0)
     with pytest.raises(sqlite3.OperationalError, match="locked"):
         other.execute("BEGIN IMMEDIATE")

@@ -18,7 +18,7 @@ from sqlalchemy.schema import CreateTable
 from edge.journal import Journal, JournalDamaged, JournalError, Reader, schema
 from edge.journal.chain import Wrong
 from edge.journal.verify import Verdict, Walk, verify
-from edge.model import Boot, Command, Draft, Event, Input, Sample, Samples, Tick
+from edge.model import Boot, Command, Draft, Event, Input, Sample, Samples, Tick, numbered
 
 AT_S = 1_700_000_000.25
 FRAME = Samples("oximeter", (Sample("chair-1", "oximeter", "spo2_pct", 97.0, "valid", AT_S),))
@@ -244,6 +244,17 @@ def test_the_first_bad_record_is_named(copy: Path, done: str, says: str) -> None
     verdict = verify(f"sqlite:///{copy}")
     assert not verdict.ok
     assert says in str(verdict.problem)
+
+
+def test_a_last_event_written_anew_with_a_hash_that_fits_is_found_by_its_seal(copy: Path) -> None:
+    with Reader(str(copy)) as reader:
+        *_, last = reader.events(after=16)
+    forged = numbered(Draft(last.kind, last.bed, last.session, last.at_s, {"k": 0}), seq=last.seq, boot=last.boot,
+                      edge=last.edge, wall=last.wall, prev=last.prev)
+    tampered(copy, f"""UPDATE event SET body = '{{"k":0}}', hash = '{forged.hash}' WHERE seq = 18""")
+    assert verify(str(copy)).problem == "seal 12: its event_hash does not match event 18"
+    with pytest.raises(JournalDamaged, match="event 18 is not the one seal 12 was put on"):
+        opened(copy)
 
 
 @pytest.mark.parametrize("done", [done for done, _ in TAMPERINGS])

@@ -69,7 +69,8 @@ def test_killed_at_any_moment_it_keeps_all_it_confirmed_and_goes_on_without_a_ga
         printed = "".join(process.stdout.readline() for _ in range(1 + chance.randrange(40)))
         time.sleep(chance.random() / 100)  # not always just after it spoke
         process.send_signal(signal.SIGKILL)
-        printed += process.communicate()[0]
+        printed += process.stdout.read()
+        process.communicate()
         lines += printed.count("\n")
         seq, digest, n = confirmed(printed)
         verdict = verify(str(path), expect_seq=seq, expect_hash=digest)  # with the -wal file as the kill left it
