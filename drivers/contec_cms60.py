@@ -1,0 +1,276 @@
+"""Contec CMS60C (and CMS50D+/E/F with the same protocol) oximeters: protocol V7.0, 115200 8N1.
+
+Source: the manufacturer's V7.0 document and a real CMS60C session of 1177 real-time frames (grade A). There is no
+checksum: only the shape of the packets, so three real-time frames must agree before a new number is told.
+
+    type | highbyte | payload ...        type has b7 = 0, every other byte on the wire has b7 = 1
+                                         bit 7 of payload byte i is bit i of highbyte
+
+    device   01 real time, 9 bytes, 60/s    p0  b0-3 signal 0-8, b4 searching too long, b5 low SpO2, b6 beep,
+                                                b7 probe error (finger out)
+                                            p1  b0-6 wave 0-127 (0x40 on probe error), b7 searching
+                                            p2  b0-3 bar 0-15, b4 PI invalid, b5-7 zero
+                                            p3  pulse 1-254 /min, FF invalid      p4  SpO2 1-100 %, 7F invalid
+                                            p5, p6  PI x 100, low byte first, at most 22.00 %, FFFF invalid
+             02 model, 03 brand (text; seen on real hardware, not in the document)   0B command, reason: feedback
+             0C free (stopped)   0D disconnect notice: reason
+             others: 04 05 06 07 08 09 0A 0E 0F 10 11 12 15 of known length are heard and say nothing here
+    host     7D | 81 | command | six arguments, unused 0      always 9 bytes
+
+What is made of it:
+
+* A number is told when it changes and once a second (60 frames). A lost number is told at once; a new one when three
+  frames running say it (33 ms), since one may hold a flipped bit and a bad wire may send that twice. Only a driver that
+  was never started, which is shown single frames, takes the first at its word.
+* Probe error: invalid, sensor_off; searching: invalid, searching; both override any value. PI out of reach or flagged
+  invalid is simply unavailable.
+* The stream is asked for again when it ends (0C, 0D) or has been still for 2 s; keep-alive every 5 s (house time).
+* Never enable XON/XOFF on this line: packet types 11 and 13 are legal bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from drivers.contract import (
+    BadFrame,
+    Framing,
+    Heard,
+    Identity,
+    Line,
+    Question,
+    Reading,
+    Say,
+    Spec,
+    Validity,
+    Wave,
+)
+
+LENGTHS = {
+    0x01: 9, 0x02: 9, 0x03: 9, 0x04: 9, 0x05: 9, 0x06: 4, 0x07: 8, 0x08: 8, 0x09: 6, 0x0A: 4, 0x0B: 4, 0x0C: 2,
+    0x0D: 3, 0x0E: 3, 0x0F: 8, 0x10: 3, 0x11: 9, 0x12: 8, 0x15: 9,
+}  # fmt: skip
+REAL_TIME, MODEL, BRAND, FEEDBACK, FREE, GOODBYE = 0x01, 0x02, 0x03, 0x0B, 0x0C, 0x0D
+FRAMES_S = 60
+WAVE_FRAMES = 15
+AGREE = 3
+RESTART_S = 2.0
+KEEP_ALIVE_S = 5.0
+PI_HIGHEST = 2200
+
+
+def packet(type_: int, *payload: int) -> bytes:
+    """A packet on the wire: the payload's high bits gathered in the second byte. At most 7 payload bytes."""
+    high = sum((byte >> 7) << i for i, byte in enumerate(payload))
+    return bytes((type_, 0x80 | high, *(0x80 | byte for byte in payload)))
+
+
+def payload_of(frame: bytes) -> bytes:
+    """The payload with its high bits put back. Raises BadFrame where the bytes have not the shape of a packet."""
+    if len(frame) < 2 or LENGTHS.get(frame[0]) != len(frame) or min(frame[1:]) < 0x80:
+        raise BadFrame(f"not a packet of this protocol: {frame[:9].hex(' ')}")
+    if (frame[1] & 0x7F) >> len(frame) - 2:
+        raise BadFrame(f"high bits {frame[1]:02X} for bytes that are not there")
+    return bytes((byte & 0x7F) | (frame[1] >> i & 1) << 7 for i, byte in enumerate(frame[2:]))
+
+
+def command(name: str, code: int, timeout_s: float | None = 1.0) -> Say:
+    """A control packet. The document lets an answer take 1 s."""
+    return Say(name, packet(0x7D, code, 0, 0, 0, 0, 0, 0), timeout_s)
+
+
+STOP = command("stop_real_time", 0xA2)
+STOP_STORAGE = command("stop_storage", 0xA7)
+ASK_BRAND = command("ask_brand", 0xA9)
+ASK_MODEL = command("ask_model", 0xA8)
+START = command("start_real_time", 0xA1)
+KEEP_ALIVE = command("keep_alive", 0xAF, timeout_s=None)
+SAYS = (STOP, STOP_STORAGE, ASK_BRAND, ASK_MODEL, START, KEEP_ALIVE)
+ANSWERS = {
+    STOP.name: FREE, STOP_STORAGE.name: FREE, ASK_BRAND.name: BRAND, ASK_MODEL.name: MODEL, START.name: REAL_TIME,
+}  # fmt: skip
+
+
+class ContecFraming:
+    """A byte below 80 begins a packet whose length its type tells; a byte below 80 inside one begins anew."""
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The whole packets that `data` completes."""
+        frames: list[bytes] = []
+        buffer = self._buffer
+        for byte in data:
+            if byte < 0x80:
+                self.dropped += len(buffer)
+                buffer.clear()
+                if byte not in LENGTHS:
+                    self.dropped += 1
+                    continue
+            elif not buffer:
+                self.dropped += 1
+                continue
+            buffer.append(byte)
+            if len(buffer) == LENGTHS[buffer[0]]:
+                frames.append(bytes(buffer))
+                buffer.clear()
+        return frames
+
+    def flush(self) -> None:
+        """Forget the incomplete packet."""
+        self._buffer.clear()
+
+
+Said = tuple[float | None, Validity, str | None]
+METRICS = ("pulse_bpm", "spo2_pct", "perfusion_index_pct")
+NOTHING: Said = (None, Validity.UNAVAILABLE, None)
+
+
+def _real_time(payload: bytes) -> tuple[Said, Said, Said]:
+    """Pulse, SpO2 and perfusion index of one real-time packet. Raises BadFrame where the numbers make no sense."""
+    flags, wave, bar, pulse, spo2 = payload[:5]
+    index = payload[5] | payload[6] << 8
+    if bar & 0xE0 or (spo2 > 100 and spo2 != 0x7F):
+        raise BadFrame(f"SpO2 {spo2} or the bits of {bar:02X} cannot be")
+    if flags & 0x80:
+        return ((None, Validity.INVALID, "sensor_off"),) * 3
+    if wave & 0x80:
+        return ((None, Validity.INVALID, "searching"),) * 3
+    return (
+        (float(pulse), Validity.VALID, None) if 0 < pulse < 0xFF else NOTHING,
+        (float(spo2), Validity.VALID, None) if 0 < spo2 <= 100 else NOTHING,
+        (index / 100, Validity.VALID, None) if not bar & 0x10 and index <= PI_HIGHEST else NOTHING,
+    )
+
+
+class ContecCms60:
+    """The driver: what was last said of each number, so that only news is told, and whether the stream still runs."""
+
+    def __init__(self) -> None:
+        self.framing: Framing = ContecFraming()
+        self._started = False
+        self._forget()
+
+    def _forget(self) -> None:
+        self._brand = ""
+        self._told: dict[str, Said] = {}
+        self._running: dict[str, tuple[Said, int]] = {}  # what the last frame said, and how many running said so
+        self._frames = 0
+        self._wave: list[int | None] = []
+        self._ended = False
+        self._seen_frames = -1
+        self._still_since_s: float | None = None
+        self._asked_start_s: float | None = None
+        self._kept_alive_s: float | None = None
+
+    def start(self) -> Sequence[Question]:
+        self._forget()
+        self._started = True
+        return [STOP, STOP_STORAGE, ASK_BRAND, ASK_MODEL, START]
+
+    def ask(self, at_s: float) -> Question | None:
+        if self._kept_alive_s is None or self._asked_start_s is None or self._still_since_s is None:
+            self._kept_alive_s = self._asked_start_s = self._still_since_s = at_s
+        if self._frames != self._seen_frames:
+            self._seen_frames, self._still_since_s = self._frames, at_s
+        still = at_s - self._still_since_s >= RESTART_S
+        if (still or self._ended) and at_s - self._asked_start_s >= RESTART_S:
+            self._asked_start_s = self._still_since_s = self._kept_alive_s = at_s
+            self._ended = False
+            return START
+        if at_s - self._kept_alive_s >= KEEP_ALIVE_S:
+            self._kept_alive_s = at_s
+            return KEEP_ALIVE
+        return None
+
+    def answers(self, frame: bytes, asked: Question) -> bool:
+        if not frame or not isinstance(asked, Say):
+            return False
+        if frame[0] == FEEDBACK and len(frame) == LENGTHS[FEEDBACK] and min(frame[1:]) >= 0x80:
+            return payload_of(frame)[0] == asked.frame[2]
+        return frame[0] == ANSWERS.get(asked.name)
+
+    def unanswered(self, asked: Question) -> Sequence[Heard]:
+        return []  # an older model knows neither 02 nor 03; a start that brought nothing is said again by `ask`
+
+    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Heard]:
+        payload = payload_of(frame)
+        match frame[0]:
+            case 0x01:
+                return self._hear_real_time(payload)
+            case 0x02:
+                return self._hear_model(payload)
+            case 0x03:
+                self._brand = _text(payload)
+            case 0x0C if asked is None or asked.name not in (STOP.name, STOP_STORAGE.name):
+                return self._lost()
+            case 0x0D:
+                return self._lost()
+            case _:
+                pass
+        return []
+
+    def _hear_real_time(self, payload: bytes) -> list[Heard]:
+        said = dict(zip(METRICS, _real_time(payload), strict=True))
+        self._ended = False
+        self._frames += 1
+        once_a_second = self._frames % FRAMES_S == 0
+        heard: list[Heard] = []
+        for metric, now in said.items():
+            last, times = self._running.get(metric, (NOTHING, 0))
+            self._running[metric] = (now, times + 1 if now == last else 1)
+            shown_alone = not self._started and metric not in self._told
+            believed = now[0] is None or self._running[metric][1] >= AGREE or shown_alone
+            changed = believed and self._told.get(metric) != now
+            if changed:
+                self._told[metric] = now
+            if changed or (once_a_second and self._told.get(metric) == now):
+                heard.append(Reading(metric, *now))
+        self._wave.append(None if payload[0] & 0x80 else payload[1] & 0x7F)
+        if len(self._wave) == WAVE_FRAMES:
+            heard.append(Wave("pleth", float(FRAMES_S), 0, 127, tuple(self._wave)))
+            self._wave.clear()
+        return heard
+
+    def _hear_model(self, payload: bytes) -> list[Heard]:
+        """The real CMS60C says its model in two parts: index 0 with six letters, then index FF with a remainder."""
+        model = _text(payload[1:])
+        if payload[0] != 0 or not model:
+            return []
+        return [Identity(None, f"{self._brand} {model}".strip())]
+
+    def _lost(self) -> list[Heard]:
+        """The device itself ended the stream: from here on it has no numbers."""
+        self._ended = True
+        self._wave.clear()
+        self._told = dict.fromkeys(METRICS, NOTHING)
+        self._running.clear()
+        return [Reading(metric, *NOTHING) for metric in METRICS]
+
+
+def _text(payload: bytes) -> str:
+    return "".join(chr(byte) for byte in payload if 0x20 <= byte < 0x7F).strip()
+
+
+def _make(settings: Mapping[str, str | int | float]) -> ContecCms60:
+    return ContecCms60()
+
+
+DRIVER = Spec(
+    name="contec_cms60",
+    title="Contec CMS60C / CMS50 oximeter (protocol V7.0)",
+    kind="oximeter",
+    transports=("serial", "tcp"),
+    grade="A",
+    source="Contec communication protocol V7.0; a real CMS60C session (InfantLab, MIT)",
+    line=Line(baud=115200, silent_after_s=3.0),
+    metrics=frozenset(METRICS),
+    says=SAYS,
+    wiring=(
+        "The device's own USB cable (a serial port inside), 115200 8N1, no flow control: XON/XOFF must be off, since"
+        " its two bytes are data here."
+    ),
+    make=_make,
+)

@@ -1,0 +1,124 @@
+"""Modbus maps as data: which value stands at which address in which form, and the values a block's bytes hold.
+
+A device's map is a tuple of `Field`s; what is asked for in one go is a `Block`. Nothing here knows any device.
+
+    Field("flow", 74, "f32", metric="rate_ml_h")          two registers, IEEE 754, most significant word first
+    Field("battery", 12, "u16", scale=0.1)                one register times 0.1
+    Field("running", 0, "coil")                           one bit
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from drivers.contract import BadFrame, Read, Reading, Validity
+
+Type = Literal["coil", "u16", "s16", "u32", "s32", "f32"]
+Words = Literal["big", "little"]
+
+_FORMAT: Mapping[Type, str] = {"u16": ">H", "s16": ">h", "u32": ">I", "s32": ">i", "f32": ">f"}
+_COILS = frozenset({1, 2})
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One value of a map. `address` is the 0-based PDU address; the value is what is there times `scale`."""
+
+    name: str
+    address: int
+    type: Type
+    scale: float = 1.0
+    metric: str | None = None  # a key of the vocabulary, where the scaled value is one as it stands
+    words: Words = "big"  # which word of a pair comes first: the most significant ("big", AB CD) or the least
+
+    @property
+    def width(self) -> int:
+        """How many registers (or coils) it takes."""
+        return 2 if self.type in ("u32", "s32", "f32") else 1
+
+
+def answer_bytes(read: Read) -> int:
+    """How many bytes the answer to `read` has, as `Driver.hear` gets it."""
+    return (read.count + 7) // 8 if read.function in _COILS else 2 * read.count
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One question and the fields its answer holds. Raises ValueError where a field is not inside the block."""
+
+    read: Read
+    fields: tuple[Field, ...]
+
+    def __post_init__(self) -> None:
+        coils = self.read.function in _COILS
+        end = self.read.address + self.read.count
+        for field in self.fields:
+            if not self.read.address <= field.address <= end - field.width or coils != (field.type == "coil"):
+                raise ValueError(f"field {field.name!r} at {field.address} is not in block {self.read.name!r}")
+
+    def decode(self, frame: bytes) -> dict[str, float]:
+        """The fields by name; a coil is 0.0 or 1.0, a float may be NaN. Raises BadFrame where the length is wrong."""
+        wanted = answer_bytes(self.read)
+        if len(frame) != wanted:
+            raise BadFrame(f"{self.read.name}: {len(frame)} bytes instead of {wanted}")
+        return {field.name: _value(field, frame, field.address - self.read.address) for field in self.fields}
+
+    def readings(self, frame: bytes, limits: Mapping[str, tuple[float, float]]) -> list[Reading]:
+        """A reading for every field with a metric, each held to its `limits` (see `reading`). Raises BadFrame."""
+        values = self.decode(frame)
+        return [reading(f.metric, values[f.name], limits[f.metric]) for f in self.fields if f.metric is not None]
+
+
+def reading(metric: str, value: float, limits: tuple[float, float]) -> Reading:
+    """`value` as a reading, or invalid and implausible where it is no number or outside `limits`."""
+    if math.isfinite(value) and limits[0] <= value <= limits[1]:
+        return Reading(metric, value)
+    return Reading(metric, None, Validity.INVALID, "implausible")
+
+
+def _value(field: Field, frame: bytes, offset: int) -> float:
+    if field.type == "coil":
+        return float(frame[offset // 8] >> (offset % 8) & 1)
+    raw = frame[2 * offset : 2 * (offset + field.width)]
+    if field.words == "little" and field.width == 2:
+        raw = raw[2:] + raw[:2]
+    (number,) = struct.unpack(_FORMAT[field.type], raw)
+    return float(number) * field.scale
+
+
+def f32_words(value: float) -> tuple[int, int]:
+    """`value` as two registers, most significant word first. Raises OverflowError beyond single precision."""
+    high, low = struct.unpack(">HH", struct.pack(">f", value))
+    return high, low
+
+
+def words_f32(words: Sequence[int]) -> float:
+    """Two registers, most significant word first, as a number (perhaps NaN)."""
+    (value,) = struct.unpack(">f", struct.pack(">HH", *words))
+    return float(value)
+
+
+def packed(coils: Sequence[int]) -> bytes:
+    """Coils as bytes, low bit first: the form `Driver.hear` gets, and the form on the wire."""
+    out = bytearray((len(coils) + 7) // 8)
+    for place, coil in enumerate(coils):
+        if coil:
+            out[place // 8] |= 1 << place % 8
+    return bytes(out)
+
+
+class Answers:
+    """The framing of a Modbus driver: the bus has cut the answers already, so what comes in is a whole one."""
+
+    def __init__(self) -> None:
+        self.dropped = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        return [data] if data else []
+
+    def flush(self) -> None:
+        """Nothing is ever kept."""

@@ -1,0 +1,152 @@
+"""A recorded session, played on the wire with its own timing: real frames, and real gaps.
+
+A capture is a file of JSON lines `{"n": 52, "dir": "dev->host", "ts": "21:26:20.953", "hex": "0C 80"}`: `dir` says who
+spoke (`host->dev` or `dev->host`), `ts` when (time of day; a step back by half a day or more is midnight), `hex` what.
+`n` numbers the record in its log and may be missing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from simulators.contract import Hands
+
+DAY_S = 86400.0
+SEAM_S = 1.0  # the gap between the end of a looped capture and its beginning
+START_REAL_TIME = bytes.fromhex("7D 81 A1")  # a Contec V7 host asks for the stream
+TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d):([0-5]\d(?:\.\d+)?)", re.ASCII)
+FORM = '{"n": 1, "dir": "dev->host", "ts": "21:26:20.953", "hex": "0C 80"}'
+
+Direction = Literal["dev->host", "host->dev"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What one side said in one moment. `at_s` is seconds since the capture's first record."""
+
+    at_s: float
+    direction: Direction
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A recorded session, in the order of time."""
+
+    records: tuple[Record, ...]
+
+    @classmethod
+    def read(cls, path: str | Path) -> Capture:
+        """The capture in this file. Raises ValueError, one line: file, line, what is wrong, what to write instead."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: cannot be read ({error}); give a file of lines like {FORM}") from error
+        return cls.parse(text, str(path))
+
+    @classmethod
+    def parse(cls, text: str, name: str = "capture") -> Capture:
+        """The capture in this text; `name` is what a message calls it. Raises ValueError as `read` does."""
+        records: list[Record] = []
+        first_s = before_s = 0.0
+        midnights = 0
+        for number, line in enumerate(text.split("\n"), start=1):
+            if not line.strip():
+                continue
+            try:
+                time_s, direction, data = _record(line)
+                if time_s < before_s - DAY_S / 2:
+                    midnights += 1
+                elif time_s < before_s:
+                    raise ValueError("time runs backwards; put the records in the order they were heard")
+            except ValueError as error:
+                raise ValueError(f"{name}, line {number}: {error}") from None
+            first_s = first_s if records else time_s
+            before_s = time_s
+            records.append(Record(time_s + midnights * DAY_S - first_s, direction, data))
+        if not any(record.direction == "dev->host" for record in records):
+            raise ValueError(f"{name}: the device never speaks in it; give a file of lines like {FORM}")
+        return cls(tuple(records))
+
+    def stream_begins_s(self) -> float:
+        """When the device first spoke after the host asked for its stream; if it never asked, when it first spoke."""
+        asked = False
+        for record in self.records:
+            asked = asked or (record.direction == "host->dev" and START_REAL_TIME in record.data)
+            if asked and record.direction == "dev->host":
+                return record.at_s
+        return next((record.at_s for record in self.records if record.direction == "dev->host"), 0.0)
+
+
+def _record(line: str) -> tuple[float, Direction, bytes]:
+    """Time of day in seconds, who spoke, and what. Raises ValueError with what is wrong and what to write instead."""
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError):
+        raise ValueError(f"not JSON; write {FORM}") from None
+    if not isinstance(said, dict):
+        raise ValueError(f"not a JSON object; write {FORM}")
+    if lacking := [key for key in ("dir", "ts", "hex") if not isinstance(said.get(key), str)]:
+        raise ValueError(f"{lacking[0]!r} is missing or no text; write {FORM}")
+    if said["dir"] not in ("dev->host", "host->dev"):
+        raise ValueError(f'dir is {said["dir"]!r}; write "dev->host" or "host->dev"')
+    try:
+        data = bytes.fromhex(said["hex"])
+    except ValueError:
+        raise ValueError(f'hex is {said["hex"][:40]!r}; write pairs of hex digits, like "0C 80"') from None
+    return _time_of_day_s(said["ts"]), said["dir"], data
+
+
+def _time_of_day_s(text: str) -> float:
+    if (time := TIME.fullmatch(text)) is None:
+        raise ValueError(f'ts is {text[:40]!r}; write a time of day, like "21:26:20.953"')
+    hours, minutes, seconds = int(time[1]), int(time[2]), float(time[3])
+    return hours * 3600 + minutes * 60 + seconds
+
+
+class ReplayTwin:
+    """Plays what the device said in a capture, each record at its own time after `connect`; hears nothing.
+
+    `from_first_frame`: time zero is the first thing the device said after the host had asked for its stream, so that a
+    listener hears something soon; otherwise it is the capture's first record. Gaps inside stay as they were. At the end
+    it is silent, or begins again after a gap of one second (`loop`).
+    """
+
+    def __init__(self, capture: Capture, *, from_first_frame: bool = True, loop: bool = False) -> None:
+        zero_s = capture.stream_begins_s() if from_first_frame else 0.0
+        self._said = [
+            (record.at_s - zero_s, record.data)
+            for record in capture.records
+            if record.direction == "dev->host" and record.at_s >= zero_s
+        ]
+        self._loop = loop and bool(self._said)
+        self._connected = False
+        self._next = 0
+        self._now_s = 0.0
+        self.hands: Hands = {}
+
+    def connect(self) -> None:
+        """The session begins anew."""
+        self._connected, self._next, self._now_s = True, 0, 0.0
+
+    def step(self, dt_s: float) -> bytes:
+        if not self._connected:
+            return b""
+        self._now_s += dt_s
+        said = bytearray()
+        while True:
+            while self._next < len(self._said) and self._said[self._next][0] <= self._now_s + 1e-6:
+                said += self._said[self._next][1]
+                self._next += 1
+            lasts_s = self._said[-1][0] + SEAM_S if self._said else 0.0
+            if not self._loop or self._next < len(self._said) or self._now_s < lasts_s:
+                return bytes(said)
+            self._now_s -= lasts_s
+            self._next = 0
+
+    def feed(self, data: bytes) -> bytes:
+        return b""

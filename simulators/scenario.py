@@ -1,0 +1,154 @@
+"""Scenarios as data: which chairs stand where with which devices, and what happens to them, minute by minute.
+
+A step's minute counts simulated time from "go". What it does is a hand of the device's twin (start, probe_off, mute),
+something done to its plug (unplug, replug), or an episode of the patient (device "patient").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from drivers.contract import Transport
+from simulators.contract import TwinSpec
+from simulators.patient import Baseline
+
+DOSE_MG_KG = 0.5
+OVER_MIN = 40.0
+CONCENTRATION_MG_ML = 1.0
+FIRST_START_MIN, NEXT_START_MIN, STARTS = 1.0, 0.2, 10  # pumps start one after another, ten to a turn
+
+PATIENT = "patient"
+AT_REST = Baseline()
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A twin at a bed: its name there, whose twin it is, and what it is reached by."""
+
+    id: str
+    driver: str
+    transport: Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Chair:
+    """A bed, its devices, and who sits in it. `response` is the g of the pressure model (simulators/patient.py)."""
+
+    id: str
+    devices: tuple[Device, ...]
+    weight_kg: float = 70.0
+    baseline: Baseline = AT_REST
+    response: float = 0.5
+
+    @property
+    def dose_ml(self) -> float:
+        return self.weight_kg * DOSE_MG_KG / CONCENTRATION_MG_ML
+
+    @property
+    def rate_ml_h(self) -> float:
+        return self.dose_ml / (OVER_MIN / 60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What happens at simulated minute `at_min` after "go". `amount` and `over_s` are for episodes."""
+
+    at_min: float
+    bed: str
+    device: str
+    do: str
+    amount: float = 0.0
+    over_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    chairs: tuple[Chair, ...]
+    steps: tuple[Step, ...] = ()
+
+
+_ALARIS = Device("pump", "alaris_gh", "serial")
+_ISCO_TCP = Device("pump", "isco", "modbus+tcp")
+_ISCO_RTU = Device("pump", "isco", "modbus+rtu")
+_CUFF = Device("cuff", "suntech_advantage", "serial")
+_NONIN = Device("oximeter", "nonin", "serial")
+_CONTEC = Device("oximeter", "contec_cms60", "serial")
+
+CHAIRS: tuple[Chair, ...] = (
+    Chair("chair-1", (_ALARIS, _CUFF, _NONIN), 70.0, Baseline(122.0, 76.0, 70.0), 0.5),
+    Chair("chair-2", (_ISCO_TCP, _CUFF, _CONTEC), 82.0, Baseline(118.0, 74.0, 66.0), 0.45),
+    Chair("chair-3", (_ISCO_RTU, _CUFF, _NONIN), 58.0, Baseline(112.0, 70.0, 76.0), 0.4),
+    Chair("chair-4", (_ALARIS, _CUFF, _NONIN), 75.0, Baseline(126.0, 78.0, 72.0), 0.5),
+)
+
+# What goes wrong in the story; minutes of that chair's own infusion.
+TROUBLE: tuple[Step, ...] = (
+    Step(29.5, "chair-1", PATIENT, "hypertension", amount=60.0, over_s=90.0),
+    Step(41.0, "chair-1", PATIENT, "hypertension", amount=0.0, over_s=300.0),
+    Step(10.0, "chair-2", "cuff", "mute"),
+    Step(22.0, "chair-2", "cuff", "unmute"),
+    Step(15.0, "chair-3", "oximeter", "probe_off"),
+    Step(18.0, "chair-3", "oximeter", "probe_on"),
+    Step(20.0, "chair-4", "pump", "unplug"),
+    Step(22.0, "chair-4", "pump", "replug"),
+)
+
+
+def start_min(number: int) -> float:
+    """When the pump of the `number`th chair (from 0) starts."""
+    return FIRST_START_MIN + NEXT_START_MIN * (number % STARTS)
+
+
+def calm(beds: int | None = None) -> Scenario:
+    """`beds` chairs (4), each a session without trouble; from the fifth on, the four device sets come round again."""
+    chairs = tuple(
+        Chair(f"chair-{n + 1}", like.devices, like.weight_kg, like.baseline, like.response)
+        for n in range(len(CHAIRS) if beds is None else beds)
+        for like in (CHAIRS[n % len(CHAIRS)],)
+    )
+    return Scenario(chairs, tuple(Step(start_min(n), chair.id, "pump", "start") for n, chair in enumerate(chairs)))
+
+
+def story(beds: int | None = None) -> Scenario:
+    """The four chairs of `calm` with their trouble: blood pressure, a dead cuff, a finger out, a pulled cable."""
+    quiet = calm(beds)
+    began = {chair.id: start_min(n) for n, chair in enumerate(quiet.chairs)}
+    trouble = (
+        Step(began[step.bed] + step.at_min, step.bed, step.device, step.do, step.amount, step.over_s)
+        for step in TROUBLE
+        if step.bed in began
+    )
+    return Scenario(quiet.chairs, tuple(sorted((*quiet.steps, *trouble), key=lambda step: step.at_min)))
+
+
+SCENARIOS: Mapping[str, Callable[[int | None], Scenario]] = {"story": story, "calm": calm}
+
+
+def catalogue(names: Iterable[str], twins: Mapping[str, TwinSpec], beds: int = 1) -> Scenario:
+    """`beds` chairs, each with a twin of every name; NAME:TRANSPORT picks one transport, else a twin for each.
+
+    Pumps stand programmed and stopped. Raises ValueError with one clear line for a name that has no twin.
+    """
+    devices: list[Device] = []
+    for text in names:
+        name, _, wanted = text.partition(":")
+        if name not in twins:
+            raise ValueError(f"no twin named {name!r}; there are: {', '.join(twins)}")
+        for transport in _transports(name, twins[name], wanted):
+            many = len(_transports(name, twins[name], "")) > 1
+            kind = f"-{transport.removeprefix('modbus+')}" if many or wanted else ""
+            devices.append(Device(name.replace("_", "-") + kind, name, transport))
+    if len({device.id for device in devices}) < len(devices):
+        raise ValueError("the same twin is named twice")
+    return Scenario(tuple(Chair(f"chair-{n + 1}", tuple(devices)) for n in range(beds)))
+
+
+def _transports(name: str, spec: TwinSpec, wanted: str) -> tuple[Transport, ...]:
+    known = spec.transports if "serial" not in spec.transports else (*dict.fromkeys((*spec.transports, "tcp")),)
+    if not wanted:  # raw TCP is the same twin on another wire: only when asked for
+        return tuple(t for t in known if t != "tcp" or known == ("tcp",))
+    chosen: tuple[Transport, ...] = tuple(t for t in known if t == wanted)
+    if not chosen:
+        raise ValueError(f"{name} has no transport {wanted!r}; it has: {', '.join(known)}")
+    return chosen

@@ -1,0 +1,187 @@
+"""A capture plays back byte for byte, at its own times, with its own gaps; a bad file is refused in one clear line."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from drivers.contec_cms60 import DRIVER
+from drivers.contract import Heard, Reading, Validity, Wave
+from simulators.capture import FORM, SEAM_S, Capture, ReplayTwin
+
+GOLDEN = Path(__file__).parent / "golden"
+SESSION = Capture.read(GOLDEN / "cms60c_session.jsonl")
+ON_AIR = b"".join(record.data for record in SESSION.records if record.direction == "dev->host")
+
+
+def line(ts: str, hex_: str, direction: str = "dev->host") -> str:
+    return f'{{"n": 1, "dir": "{direction}", "ts": "{ts}", "hex": "{hex_}"}}\n'
+
+
+def played(twin: ReplayTwin, seconds: float, dt_s: float) -> list[tuple[float, bytes]]:
+    """What came, and by the end of which step."""
+    steps = [((n + 1) * dt_s, twin.step(dt_s)) for n in range(round(seconds / dt_s))]
+    return [(at_s, said) for at_s, said in steps if said]
+
+
+def test_the_real_session_is_read_whole() -> None:
+    assert len(SESSION.records) == 1148
+    assert len(ON_AIR) == 10702
+    assert SESSION.records[0].at_s == 0
+    assert SESSION.stream_begins_s() == pytest.approx(15.875)  # 21:26:36.812 after 21:26:20.937
+    assert SESSION.records[-1].at_s == pytest.approx(689.266)
+
+
+@pytest.mark.parametrize("dt_s", [0.0005, 0.016, 0.1, 3.0, 60.0])
+def test_every_record_comes_whatever_the_step(dt_s: float) -> None:
+    twin = ReplayTwin(SESSION, from_first_frame=False)
+    twin.connect()
+    assert b"".join(said for _, said in played(twin, 60.0, dt_s)) == ON_AIR
+
+
+def test_every_record_comes_at_its_own_time() -> None:
+    twin = ReplayTwin(SESSION, from_first_frame=False)
+    twin.connect()
+    spoken = [record for record in SESSION.records if record.direction == "dev->host"]
+    now_s = 0.0
+    for record in spoken:
+        just_before_s = max(0.0, record.at_s - now_s - 0.0005)
+        assert twin.step(just_before_s) == b""
+        assert twin.step(record.at_s - now_s - just_before_s) == record.data
+        now_s = record.at_s
+
+
+def test_a_listener_hears_the_stream_at_once_by_default() -> None:
+    twin = ReplayTwin(SESSION)
+    twin.connect()
+    assert twin.step(0.001) == bytes.fromhex("01 E9 94 C0 95 FF FF FF FF" * 2)
+    rest = b"".join(said for _, said in played(twin, 30.0, 0.01))
+    assert (18 + len(rest)) // 9 == 1177
+
+
+def test_silent_before_anybody_connects_and_anew_after_each_connect() -> None:
+    twin = ReplayTwin(SESSION)
+    assert twin.step(100.0) == b""
+    twin.connect()
+    first = twin.step(5.0)
+    assert first
+    assert twin.step(5.0) != first
+    twin.connect()
+    assert twin.step(5.0) == first
+
+
+def test_it_hears_nothing() -> None:
+    twin = ReplayTwin(SESSION)
+    twin.connect()
+    assert twin.feed(bytes.fromhex("7D 81 A2 80 80 80 80 80 80")) == b""
+    assert twin.step(1.0)
+
+
+def test_the_end_is_silence() -> None:
+    twin = ReplayTwin(SESSION)
+    twin.connect()
+    twin.step(20.0)
+    assert twin.step(3600.0) == b""
+
+
+def test_a_loop_begins_again_after_its_seam() -> None:
+    twin = ReplayTwin(Capture.parse(line("10:00:00.000", "01") + line("10:00:02.000", "02")), loop=True)
+    twin.connect()
+    assert [twin.step(0.5) for _ in range(12)] == [
+        b"\x01", b"", b"", b"\x02", b"", b"\x01", b"", b"", b"", b"\x02", b"", b"\x01",
+    ]  # fmt: skip
+    assert SEAM_S == 1.0
+
+
+def test_one_long_step_of_a_loop_plays_every_round() -> None:
+    twin = ReplayTwin(Capture.parse(line("10:00:00.000", "01") + line("10:00:02.000", "02")), loop=True)
+    twin.connect()
+    assert twin.step(9.5) == bytes([1, 2] * 3 + [1])
+
+
+def test_a_gap_inside_stays_a_gap() -> None:
+    twin = ReplayTwin(Capture.parse(line("10:00:00.000", "01") + line("10:00:30.500", "02")))
+    twin.connect()
+    assert [at_s for at_s, _ in played(twin, 40.0, 0.5)] == [0.5, 30.5]
+
+
+def test_midnight_may_lie_between() -> None:
+    days = Capture.parse(line("23:59:59.500", "01") + line("00:00:00.25", "02") + line("23:00:00", "03")
+                         + line("00:30:00", "04"))
+    assert [record.at_s for record in days.records] == pytest.approx([0.0, 0.75, 82800.5, 88200.5])
+
+
+def test_without_a_request_for_the_stream_time_begins_at_the_first_thing_said() -> None:
+    capture = Capture.parse(line("10:00:00", "02 72 00 03", "host->dev") + line("10:00:07", "02 F2"))
+    assert capture.stream_begins_s() == 7.0
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("hello", "line 1: not JSON; write " + FORM),
+        ("[1]", "line 1: not a JSON object; write " + FORM),
+        ("\n" + line("10:00:00", "01") + '{"dir": "dev->host", "hex": "01"}', "line 3: 'ts' is missing or no text;"),
+        (line("10:00:00", "01", "there"), "line 1: dir is 'there'; write \"dev->host\" or \"host->dev\""),
+        (line("25:00:00", "01"), "line 1: ts is '25:00:00'; write a time of day"),
+        (line("10:00:00", "0G"), "line 1: hex is '0G'; write pairs of hex digits"),
+        (line("10:00:05", "01") + line("10:00:04", "01"), "line 2: time runs backwards; put the records in the order"),
+        (line("10:00:05", "01", "host->dev"), "the device never speaks in it; give a file of lines like"),
+        ("", "the device never speaks in it"),
+        ("[" * 100000, "line 1: not JSON"),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_line(text: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"bad\.jsonl") as refusal:
+        Capture.read(path)
+    message = str(refusal.value)
+    assert says in message
+    assert "\n" not in message
+    assert message.startswith(str(path))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"none\.jsonl: cannot be read .*give a file of lines like"):
+        Capture.read(tmp_path / "none.jsonl")
+
+
+def test_the_real_session_through_the_driver_is_what_was_decoded() -> None:
+    with (GOLDEN / "cms60c_realtime_decoded.csv").open(newline="") as file:
+        decoded = list(csv.DictReader(file))
+    driver = DRIVER.driver()
+    driver.start()
+    real_time: list[list[Heard]] = []
+    waves: list[int | None] = []
+    shown: dict[str, Reading] = {}
+    history: list[dict[str, Reading]] = []
+    for frame in driver.framing.feed(ON_AIR):
+        heard = list(driver.hear(frame, None))
+        if frame[0] != 0x01:
+            continue
+        real_time.append(heard)
+        shown |= {item.metric: item for item in heard if isinstance(item, Reading)}
+        history.append(dict(shown))
+        waves += [sample for item in heard if isinstance(item, Wave) for sample in item.samples]
+    assert driver.framing.dropped == 0
+    assert len(real_time) == len(decoded) == 1177
+    for row, now, before in zip(decoded, history, [{}, *history], strict=False):
+        for metric, column in (("spo2_pct", "spo2"), ("pulse_bpm", "pr")):
+            reading = now[metric]
+            if row["probe_error"] == "1":
+                assert (reading.value, reading.validity, reading.reason) == (None, Validity.INVALID, "sensor_off")
+            elif row["searching"] == "1":
+                assert (reading.value, reading.validity, reading.reason) == (None, Validity.INVALID, "searching")
+            elif before[metric].value is None and reading.value is None:
+                assert row["i"] in ("893", "894")  # the first number waits until three frames agree
+            else:
+                assert (reading.value, reading.validity) == (float(row[column]), Validity.VALID)
+    expected = [None if row["probe_error"] == "1" else int(row["pleth"]) for row in decoded]
+    assert waves == expected[: len(waves)]
+    assert len(waves) == 1177 // 15 * 15
+    without_number = [row for row in decoded if row["probe_error"] == "1" or row["searching"] == "1"]
+    assert (len(without_number), len(decoded) - len(without_number)) == (893, 284)
+    assert {(row["pr"], row["spo2"]) for row in decoded if row not in without_number} == {("82", "97")}
