@@ -156,10 +156,16 @@ class Stage:
             pumps = 0
             for device in chair.devices:
                 patient = self.patients[chair.id]
-                placed = await self._place(chair, device, patient if pumps == 0 else self._patient(chair, number))
+                if self._is_pump(device):
+                    pumps += 1
+                    patient = patient if pumps == 1 else self._patient(chair, number)
+                placed = await self._place(chair, device, patient)
                 self._placed[chair.id, device.id] = placed
                 self.rows.append(placed.row)
-                pumps += isinstance(placed.twin, Programmable)
+
+    def _is_pump(self, device: Device) -> bool:
+        """Whether a person can program its twin."""
+        return device.driver in self._twins and "program" in self._twins[device.driver].hands
 
     def _patient(self, chair: Chair, number: int) -> Patient:
         """The one in the chair; or, for a second pump at it, somebody nobody looks at: two pumps never share a vein."""

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,10 +25,10 @@ from drivers.contract import Heard, Pump, Read, Reading
 from drivers.isco import Isco
 from drivers.registers import packed
 from edge.cli.simulate import command, run_simulate
-from simulators.contract import Hands, Twin, TwinSpec
+from simulators.contract import Hands, ModbusTwin, Twin, TwinSpec
 from simulators.isco import TWIN, IscoTwin
 from simulators.patient import Patient
-from simulators.scenario import CHAIRS, TROUBLE, Scenario, calm, catalogue, start_min, story
+from simulators.scenario import CHAIRS, TROUBLE, Chair, Device, Scenario, calm, catalogue, start_min, story
 from simulators.stage import Options, Row, Stage
 
 ROOT = Path(__file__).parent.parent
@@ -99,7 +100,7 @@ def fakes(log: list[str]) -> Mapping[str, TwinSpec]:
         return SilentPump(patient, log)
 
     names = ("suntech_advantage", "nonin", "contec_cms60")
-    pumps = {"isco": TWIN, "alaris_gh": TwinSpec("alaris_gh", ("serial",), pump)}
+    pumps = {"isco": TWIN, "alaris_gh": TwinSpec("alaris_gh", ("serial",), pump, hands=("program", "start"))}
     return pumps | {name: TwinSpec(name, ("serial",), monitor) for name in names}
 
 
@@ -136,10 +137,10 @@ async def test_only_chair_1_gets_hypertensive_and_only_when_the_story_says() -> 
         if chair.id != "chair-1":
             assert high == []
             continue
-        assert high[0] == 33  # infusion minute 30
-        plateau = told["chair-1"][34:43]
+        assert high[0] == 31  # infusion minute 30
+        plateau = told["chair-1"][32:41]
         assert all(184 <= sbp <= 194 and 104 <= dbp <= 114 for sbp, dbp in plateau)
-        assert all(sbp < 145 for sbp, _ in told["chair-1"][49:])
+        assert all(sbp < 145 for sbp, _ in told["chair-1"][47:])
 
 
 async def test_hands_and_plugs_act_at_their_minute(tmp_path: Path) -> None:
@@ -148,14 +149,14 @@ async def test_hands_and_plugs_act_at_their_minute(tmp_path: Path) -> None:
         assert log.count("program") == 2
         cable = tmp_path / "chair-4-pump"
         stage.go()
-        await minutes(stage, 3)
+        await minutes(stage, 1)
         assert "start" not in log
-        await minutes(stage, 15)  # 18
+        await minutes(stage, 15)  # 16
         assert log.count("start") == 2
         assert "probe_off" not in log
         await minutes(stage, 1)
         assert "probe_off" in log
-        await minutes(stage, 4)  # 23
+        await minutes(stage, 4)  # 21
         assert cable.is_symlink()
         await minutes(stage, 1)
         assert not cable.is_symlink()
@@ -163,7 +164,7 @@ async def test_hands_and_plugs_act_at_their_minute(tmp_path: Path) -> None:
         assert cable.is_symlink()
 
 
-async def test_the_isco_pumps_stop_by_themselves_about_minute_43() -> None:
+async def test_the_isco_pumps_stop_by_themselves_about_minute_41() -> None:
     scenario = Scenario(calm().chairs[1:3], calm().steps[1:3])
     async with staged(scenario, fakes([])) as stage:
         stage.go()
@@ -173,8 +174,29 @@ async def test_the_isco_pumps_stop_by_themselves_about_minute_43() -> None:
             await minutes(stage, 1)
             running.append([pump.coils[0] for pump in pumps if isinstance(pump, IscoTwin)])
     ends = [max(n for n, row in enumerate(running, 1) if row[pump]) for pump in (0, 1)]
-    assert ends == [43, 43]
+    assert ends == [41, 41]
     assert start_min(1) == pytest.approx(1.2)
+
+
+async def test_all_devices_of_a_chair_feel_the_same_patient() -> None:
+    """What the pump gives, the cuff finds and the oximeter sees; a second pump gives to nobody they know."""
+    felt: dict[str, list[Patient]] = {}
+
+    def spying(name: str, spec: TwinSpec) -> TwinSpec:
+        def make(patient: Patient, seed: int) -> Twin | ModbusTwin:
+            felt.setdefault(name, []).append(patient)
+            return spec.make(patient, seed)
+
+        return replace(spec, make=make)
+
+    twins = {name: spying(name, spec) for name, spec in simulators.find().items()}
+    pump, second = Device("pump", "alaris_gh", "serial"), Device("second", "alaris_gh", "serial")
+    devices = (pump, Device("cuff", "suntech_advantage", "serial"), second, Device("oximeter", "nonin", "serial"))
+    async with staged(Scenario((Chair("chair-1", devices),)), twins) as stage:
+        patient = stage.patients["chair-1"]
+        assert felt["suntech_advantage"] == felt["nonin"] == [patient]
+        assert felt["alaris_gh"][0] is patient
+        assert felt["alaris_gh"][1] is not patient
 
 
 async def test_speed_makes_them_live_faster() -> None:
