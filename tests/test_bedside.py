@@ -214,7 +214,8 @@ def test_an_infusion_before_the_precheck_is_done_is_followed_and_marked() -> Non
 
 
 @pytest.mark.parametrize(("sbp", "dbp", "spo2", "says"), [
-    (141, 80, 98, "above 140/90"), (130, 91, 98, "above 140/90"), (120, 75, 93, "below 94"), (120, 75, None, "no live SpO₂"),
+    (141, 80, 98, "above 140/90"), (130, 91, 98, "above 140/90"), (120, 75, 93, "below 94"),
+    (120, 75, None, "no live SpO₂"),
 ])
 def test_what_holds_a_patient_in_the_precheck(sbp: float, dbp: float, spo2: float | None, says: str) -> None:
     chair = Chair().until(-10)
@@ -246,7 +247,8 @@ def test_another_patient_inherits_nothing() -> None:
     assert chair.bed.state.alarms["HTN-3"].state == "active"
     chair.pump = "stopped"
     chair.until(6).ask("close_session", reason="stopped by the patient")
-    assert chair.bed.state.alarms.get("HTN-3") is None or chair.bed.state.alarms["HTN-3"].state == "inactive"
+    ended = chair.bed.state.alarms.get("HTN-3")
+    assert ended is None or ended.state == "inactive"
     chair.until(8).ask("start_session", **{**ORDER, "session": "session-2"})
     shown = views.vitals(chair.bed.state, chair.at_s)["numerics"]
     assert "sbp_mmhg" not in shown

@@ -1,8 +1,8 @@
 """The bedside: `apply(input, at_s) -> drafts` is the whole service in one line.
 
-A `Bedside` holds one bed's session, alarms and newest readings, and is told the time. It never raises for what the world
-does; a refused command is a draft too. `snapshot` and `restore` carry it over a crash; `numbered` tells it which numbers
-the journal gave its events, because an acknowledgement names the number the nurse saw.
+A `Bedside` holds one bed's session, alarms and newest readings, and is told the time. It never raises for what the
+world does; a refused command is a draft too. `snapshot` and `restore` carry it over a crash; `numbered` tells it which
+numbers the journal gave its events, because an acknowledgement names the number the nurse saw.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Commands: what a nurse may ask of a bed, each checked against what is true now, and what follows or why not.
 
 Arguments by verb (any other is refused):
-    start_session  session protocol weight_kg dose_mg_kg duration_min concentration_mg_ml nibp_interval_min? age_years? checklist?
+    start_session  session protocol weight_kg dose_mg_kg duration_min concentration_mg_ml nibp_interval_min? age_years?
+                   checklist?
     checklist      done
     check_in       moaas? cadss? anxiety? distress? nausea? symptoms? note?      (left out: not assessed)
     acknowledge    alarm seq
@@ -116,7 +117,8 @@ def _check_in(state: BedState, rules: RuleSet, command: Command, at_s: float) ->
     symptoms = command.args.get("symptoms", [])
     if not isinstance(symptoms, list) or not all(isinstance(s, str) and len(s) <= 40 for s in symptoms):
         raise Refused("bad_args: symptoms must be a list of words")
-    entered = CheckIn(at_s, command.user, **scales, symptoms=tuple(symptoms), note=str(command.args.get("note", ""))[:500])
+    note = str(command.args.get("note", ""))[:500]
+    entered = CheckIn(at_s, command.user, **scales, symptoms=tuple(symptoms), note=note)
     state.session = replace(current, check_ins=(*current.check_ins, entered))
     body = {key: value for key, value in msgspec.to_builtins(entered).items() if key not in ("at_s", "user")}
     yield _draft(state, "check_in", at_s, command, body)

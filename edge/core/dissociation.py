@@ -1,6 +1,6 @@
-"""The dissociation period, by clock, dose and check-in (clinical.md 7.2). It opens early and never closes by itself.
+"""The dissociation period by clock, dose and check-in (clinical.md 7.2). It opens early and never closes by itself.
 
-No effect-site estimate is used yet, so the clock part of its end is 60 minutes, as the text asks where none is available.
+No effect-site estimate is used yet, so the clock part of its end is 60 minutes, as the text asks where there is none.
 """
 
 from __future__ import annotations

@@ -182,8 +182,9 @@ def _begun(state: BedState, alarm: Alarm, at_s: float) -> Alarm:
 
 
 def _priority(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> Priority:
+    """It only rises while the alarm stands: what was urgent a moment ago is not less so before it is over."""
     worst = rule.priority
-    found: list[Priority] = []
+    found: list[Priority] = [alarm.priority] if alarm.state in STANDING else []
     if rule.device_priority and alarm.device is not None:
         found += [said.priority for said in state.devices[alarm.device].alarms]
     for step in rule.raises:

@@ -63,7 +63,9 @@ def brief(body: Mapping[str, object]) -> str:
     return " ".join(str(body[key]) for key in ("rule", "state", "priority", "phase", "device", "change") if key in body)
 
 
-def differences(inputs: Iterable[Recorded], events: Iterable[Event], rules: RuleSet | None = None) -> Iterator[Difference]:
+def differences(
+    inputs: Iterable[Recorded], events: Iterable[Event], rules: RuleSet | None = None,
+) -> Iterator[Difference]:
     """Replay `inputs` and compare with `events`, both in journal order.
 
     With the recorded rules the two must agree one by one. With others they are matched by what they say.
@@ -110,6 +112,6 @@ def _likeness(bed: str | None, at_s: float, kind: str, body: Mapping[str, object
 
 def same(draft: Draft, event: Event) -> bool:
     """Whether the two say the same, in their written form."""
-    return (draft.kind, draft.bed, draft.session, draft.at_s) == (event.kind, event.bed, event.session, event.at_s) and (
-        msgspec.json.encode(draft.body, order="sorted") == msgspec.json.encode(event.body, order="sorted")
-    )
+    if (draft.kind, draft.bed, draft.session, draft.at_s) != (event.kind, event.bed, event.session, event.at_s):
+        return False
+    return msgspec.json.encode(draft.body, order="sorted") == msgspec.json.encode(event.body, order="sorted")

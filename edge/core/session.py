@@ -1,7 +1,7 @@
 """A session's life: precheck, baseline, infusion, recovery, discharge (clinical.md 1.2, 1.4, 1.8, 7.1).
 
-The phase follows what the pump itself says and what the nurse enters. Silence moves nothing: a pump that cannot be heard
-keeps the phase it had.
+The phase follows what the pump itself says and what the nurse enters. Silence moves nothing: a pump that cannot be
+heard keeps the phase it had.
 """
 
 from __future__ import annotations
@@ -122,7 +122,8 @@ def _precheck(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
         if not open_points(state, at_s):
             return [enter(state, "READY", at_s, "precheck complete")]
     elif at_s - state.session.phase_since_s > BASELINE_WINDOW_S:
-        return [enter(state, "PRECHECK", at_s, "ready for 30 minutes without a start; measure the blood pressure again")]
+        why = "ready for 30 minutes without a start; measure the blood pressure again"
+        return [enter(state, "PRECHECK", at_s, why)]
     return []
 
 
@@ -183,7 +184,8 @@ def _before_ready(state: BedState, session: Session, at_s: float) -> list[str]:
     sbp, dbp = moment.metric("sbp_mmhg"), moment.metric("dbp_mmhg")
     highest = 150 if (session.order.age_years or 0) > 65 else 140
     if sbp is not None and dbp is not None and (sbp > highest or dbp > 90):
-        unmet.append(f"blood pressure {sbp:.0f}/{dbp:.0f} is above {highest}/90: rest and measure again, or ask the prescriber")
+        unmet.append(f"blood pressure {sbp:.0f}/{dbp:.0f} is above {highest}/90: rest and measure again,"
+                     " or ask the prescriber")
     return unmet
 
 
@@ -194,7 +196,8 @@ def _before_discharge(state: BedState, session: Session, at_s: float) -> list[st
     last = state.determinations[-2:]
     base = session.baseline
     if len(last) < 2 or base is None or not all(
-        abs(c.sbp_mmhg - base.sbp_mmhg) <= 0.2 * base.sbp_mmhg and abs(c.dbp_mmhg - base.dbp_mmhg) <= 0.2 * base.dbp_mmhg
+        abs(c.sbp_mmhg - base.sbp_mmhg) <= 0.2 * base.sbp_mmhg
+        and abs(c.dbp_mmhg - base.dbp_mmhg) <= 0.2 * base.dbp_mmhg
         and c.sbp_mmhg < 160 and c.dbp_mmhg < 100 for c in last
     ):
         unmet.append("last two blood pressures within 20 % of baseline and below 160/100")

@@ -73,7 +73,8 @@ class Told:
         events = []
         for draft in drafts:
             self.seq += 1
-            events.append(Event(self.seq, "", "", draft.bed, draft.session, draft.at_s, "", draft.kind, draft.body, "", ""))
+            events.append(
+                Event(self.seq, "", "", draft.bed, draft.session, draft.at_s, "", draft.kind, draft.body, "", ""))
         self.bedside.numbered(events)
         self.drafts += drafts
         return drafts
@@ -119,7 +120,8 @@ def _given(words: str, name: str, rules: RuleSet, where: str) -> Told:
         elif match := re.fullmatch(r"nibp (\d+)", word):
             interval = float(match[1])
         elif word not in ("no session", "precheck", "infusing"):
-            raise StoryError(f"{where}: cannot read {word!r}; write baseline S/D, nibp MIN, no session, precheck, infusing")
+            raise StoryError(
+                f"{where}: cannot read {word!r}; write baseline S/D, nibp MIN, no session, precheck, infusing")
     told.at_s = T0 - 600
     for device in ("pump", "cuff", "oximeter"):
         told.give(LinkChanged(device, "live"))
@@ -244,7 +246,8 @@ def _expect(told: Told, words: str, drafts: list[Draft], where: str) -> None:
         alarm = alarms.get(key)
         found = (alarm.state, alarm.priority) if alarm else ("inactive", "none")
         if found[0] != state or (priority and found[1] != priority[0]):
-            raise StoryError(f"{where}: expected {wanted}, found {key} {' '.join(found)}; shown: {_list(shown) or 'nothing'}")
+            raise StoryError(
+                f"{where}: expected {wanted}, found {key} {' '.join(found)}; shown: {_list(shown) or 'nothing'}")
 
 
 def _list(shown: Mapping[str, object]) -> str:

@@ -24,11 +24,17 @@ def tell(state: BedState, rule: Rule, alarm: Alarm, was: str, moment: Moment) ->
         "rule": rule.id, "alarm": alarm.id, "title": rule.title, "state": alarm.state, "was": was,
         "priority": alarm.priority, "class": rule.kind, "device": alarm.device,
         "since": iso(alarm.since_s) if alarm.since_s else None,
-        "text": rule.text.format_map(_words(state, rule, alarm, moment)), "why": rule.why, "clears": rule.clears,
+        "text": _text(state, rule, alarm, moment), "why": rule.why, "clears": rule.clears,
         "limit": rule.limit, "evidence": evidence(state, rule, moment), "by": alarm.by,
         "phase": session.phase if session else None,
         "dissociation": session.dissociation if session else None,
     }
+
+
+def _text(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> str:
+    if alarm.state == "inactive" and alarm.id:
+        return f"{rule.title}: over"
+    return rule.text.format_map(_words(state, rule, alarm, moment))
 
 
 def _words(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> _Words:
@@ -43,7 +49,8 @@ def _words(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> _Words:
         words["baseline"] = f"{baseline.sbp_mmhg:.0f}/{baseline.dbp_mmhg:.0f}"
     device = state.devices.get(alarm.device) if alarm.device else None
     if device:
-        words["link"], words["reason"] = device.link, device.reason or device.link
+        if device.link != "live":
+            words["reason"] = device.reason or device.link
         words["alarms"] = "; ".join(said.text for said in device.alarms) or "--"
     for metric in rule.metrics:
         seen = state.seen.get(metric)
