@@ -16,7 +16,7 @@ from simulators.patient import Baseline
 DOSE_MG_KG = 0.5
 OVER_MIN = 40.0
 CONCENTRATION_MG_ML = 1.0
-FIRST_START_MIN, NEXT_START_MIN, STARTS = 1.0, 0.2, 10  # pumps start one after another, ten to a turn
+FIRST_START_MIN, NEXT_START_MIN, STARTS = 3.0, 0.2, 10  # pumps start one after another, ten to a turn
 
 PATIENT = "patient"
 AT_REST = Baseline()

@@ -137,10 +137,10 @@ async def test_only_chair_1_gets_hypertensive_and_only_when_the_story_says() -> 
         if chair.id != "chair-1":
             assert high == []
             continue
-        assert high[0] == 31  # infusion minute 30
-        plateau = told["chair-1"][32:41]
+        assert high[0] == 33  # infusion minute 30
+        plateau = told["chair-1"][34:43]
         assert all(184 <= sbp <= 194 and 104 <= dbp <= 114 for sbp, dbp in plateau)
-        assert all(sbp < 145 for sbp, _ in told["chair-1"][47:])
+        assert all(sbp < 145 for sbp, _ in told["chair-1"][49:])
 
 
 async def test_hands_and_plugs_act_at_their_minute(tmp_path: Path) -> None:
@@ -149,14 +149,14 @@ async def test_hands_and_plugs_act_at_their_minute(tmp_path: Path) -> None:
         assert log.count("program") == 2
         cable = tmp_path / "chair-4-pump"
         stage.go()
-        await minutes(stage, 1)
+        await minutes(stage, 3)
         assert "start" not in log
-        await minutes(stage, 15)  # 16
+        await minutes(stage, 15)  # 18
         assert log.count("start") == 2
         assert "probe_off" not in log
         await minutes(stage, 1)
         assert "probe_off" in log
-        await minutes(stage, 4)  # 21
+        await minutes(stage, 4)  # 23
         assert cable.is_symlink()
         await minutes(stage, 1)
         assert not cable.is_symlink()
@@ -164,7 +164,7 @@ async def test_hands_and_plugs_act_at_their_minute(tmp_path: Path) -> None:
         assert cable.is_symlink()
 
 
-async def test_the_isco_pumps_stop_by_themselves_about_minute_41() -> None:
+async def test_the_isco_pumps_stop_by_themselves_about_minute_43() -> None:
     scenario = Scenario(calm().chairs[1:3], calm().steps[1:3])
     async with staged(scenario, fakes([])) as stage:
         stage.go()
@@ -174,8 +174,8 @@ async def test_the_isco_pumps_stop_by_themselves_about_minute_41() -> None:
             await minutes(stage, 1)
             running.append([pump.coils[0] for pump in pumps if isinstance(pump, IscoTwin)])
     ends = [max(n for n, row in enumerate(running, 1) if row[pump]) for pump in (0, 1)]
-    assert ends == [41, 41]
-    assert start_min(1) == pytest.approx(1.2)
+    assert ends == [43, 43]
+    assert start_min(1) == pytest.approx(3.2)
 
 
 async def test_all_devices_of_a_chair_feel_the_same_patient() -> None:
@@ -206,7 +206,7 @@ async def test_speed_makes_them_live_faster() -> None:
             stage.advance(0.5)
         pump = stage.twin("chair-2", "pump")
         assert isinstance(pump, IscoTwin)
-        assert pump.values[148] == pytest.approx(61.5 * (5 - 1.2) / 60, abs=0.02)
+        assert pump.values[148] == pytest.approx(61.5 * (5 - 3.2) / 60, abs=0.02)
 
 
 def test_every_hand_of_the_story_is_one_its_twin_has() -> None:

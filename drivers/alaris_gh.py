@@ -1,0 +1,292 @@
+"""Alaris / Asena GH syringe pump over its RS-232 line: read only, here and always.
+
+Grade S for the line, frame and commands (OpenICE Asena driver, MDDT man-in-the-middle, infupy); C (captured from real
+pumps) for the answers marked so. The maker's protocol manual ("Asena Rev 2.1.5") is not public.
+
+    38400 8N1, no flow control, point to point, no address; the pump speaks only when asked                        S
+    ! body | CRC CR        body: command, then fields, separated by ^; ASCII
+                           CRC: CRC-16/CCITT-FALSE of the body alone (not ! or |), four upper-case hex digits
+                                (32 of 33 published frames agree)
+                           ESC (1B) drops a frame that was begun                                                   S
+
+    what is asked      what is answered                                    what is made of it
+    INST_SERIALNO      INST_SERIALNO^8002-51740                            identity                                C
+    COMMS_PROTOCOL     COMMS_PROTOCOL^Asena Rev 2.1.5                      model                                   C
+    SYRINGE_STATUS     SYRINGE_STATUS^BD PLASTIPAK^ 50^CONF                brand, size in mL, CONF = confirmed     S
+    INF                see below, once a second
+    ALARM              ALARM^AL_OCCLU^ ^                                   code, text, extra (a blank when none)   C
+
+    INF, 14 fields (captured during an occlusion, CRC checked):
+    INF^8002-51733^A^HLD^0.00^ml/h^^0.969^ml^530.15^mmHg^00:04:09^EVENT^214725
+     1  serial        the pump's own serial number, in every status
+     2  alarm         - none, A an alarm is on
+     3  mode          HLD on hold, SET programmed or running; nothing else has ever been seen
+     4  rate          mL/h, two decimals          5  unit, ml/h
+     6  drug          empty when none is set
+     7  infused       mL, three decimals          8  unit, ml
+     9  pressure      mmHg, may be negative      10  unit, mmHg
+    11  time left     hh:mm:ss, or 24+: more than 24 h
+    12  log type      EVENT                      13  number of the newest entry of the event log
+
+Each answer repeats its question's name, so answers cannot be exchanged; a late answer to the same question is caught
+by the quiet after a time-out: the pump says of itself that it may take 4000 ms (COMMS_RESPONSE_MAX, S). An INF with
+another unit, a wrong number of fields or a number the pump cannot have (rate over 1200 mL/h, S) is a bad frame, never
+a value. An INF of another serial number yields that identity and nothing else.
+
+State: SET with a rate is `infusing`, also under an alarm that does not stop it (a low battery); what stands still is
+`alarm` with flag A and `stopped` without; any other flag or mode is `unknown`. The meanings of the alarm codes are a reading of their names,
+but for AL_NOALM and AL_OCCLU.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Mapping, Sequence
+
+from drivers.contract import (
+    BadFrame,
+    DeviceAlarm,
+    DeviceAlarms,
+    Framing,
+    Heard,
+    Identity,
+    Line,
+    Priority,
+    Pump,
+    PumpState,
+    Question,
+    Reading,
+    Say,
+    Spec,
+    Validity,
+)
+from drivers.framing import Delimited
+
+START, END, ESC = b"!", b"\r", b"\x1b"
+MAX_FRAME = 200  # bytes; the longest one seen has 80
+EVERY_S = 1.0  # house time between two INF, and between two ALARM
+TIMEOUT_S = 0.5  # both published hosts wait so long
+LATENESS_S = 4.0  # the pump's own COMMS_RESPONSE_MAX
+# One lost answer costs up to EVERY_S + TIMEOUT_S + LATENESS_S before the next can come: that alone is not silence.
+SILENT_AFTER_S = 6.0
+
+MAX_RATE_ML_H = 1200.0
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "rate_ml_h": (0.0, MAX_RATE_ML_H),
+    "volume_infused_ml": (0.0, 5000.0),
+    "line_pressure_mmhg": (-500.0, 2000.0),
+    "syringe_size_ml": (1.0, 100.0),
+}
+NO_ALARM = "AL_NOALM"
+ALARM_CODES: Mapping[str, tuple[str, Priority, str]] = {  # the pump's code: shared code, priority, plain words
+    "AL_OCCLU": ("occlusion", "high", "Occlusion: the line is blocked"),
+    "AL_EOIST": ("end_of_infusion", "high", "End of infusion, pump stopped"),
+    "AL_EOIKV": ("end_of_infusion", "medium", "End of infusion, keeping the vein open"),
+    "AL_NEOIN": ("near_end", "low", "Near end of infusion"),
+    "AL_VTBIS": ("vtbi_done", "medium", "Volume infused, pump stopped"),
+    "AL_VTBIK": ("vtbi_done", "medium", "Volume infused, keeping the vein open"),
+    "AL_VTBIC": ("vtbi_done", "medium", "Volume infused, pump goes on at the set rate"),
+    "AL_SYRCO": ("syringe", "high", "Check syringe"),
+    "AL_DRDIS": ("drive_disengaged", "high", "Drive disengaged"),
+    "AL_LWBAT": ("low_battery", "medium", "Battery low"),
+    "AL_LBTAC": ("low_battery", "medium", "Battery low, connect mains"),
+    "AL_EMBAT": ("battery_empty", "high", "Battery empty"),
+    "AL_ACDIS": ("mains_lost", "low", "Mains disconnected"),
+    "AL_COMTO": ("comms_timeout", "medium", "Communication time-out at the pump"),
+    "AL_CALLB": ("attention", "low", "Call back: the pump waits for an action"),
+    "AL_FAULT": ("fault", "high", "Internal fault"),
+    "AL_PRDSC": ("pressure_line", "medium", "Pressure disc missing"),
+    "AL_LDSCN": ("pressure_line", "medium", "Pressure line disconnected"),
+    "AL_RHIGH": ("rate_high", "medium", "Rate high"),
+    "AL_TITNC": ("titration", "medium", "Titration not confirmed"),
+    "AL_TITCA": ("titration", "medium", "Titration alarm"),
+    "AL_TCITG": ("titration", "medium", "Titration alarm"),
+}
+
+_NUMBER = re.compile(r"-?\d{1,6}(\.\d{1,4})?")
+_TIME_LEFT = re.compile(r"(\d\d):([0-5]\d):([0-5]\d)")
+_SERIAL = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{1,31}")
+
+
+def crc(body: bytes) -> int:
+    """CRC-16/CCITT-FALSE; of b"123456789" it is 29B1."""
+    return binascii.crc_hqx(body, 0xFFFF)
+
+
+def encode(body: str) -> bytes:
+    """`body` as it goes over the wire. Raises UnicodeEncodeError where it is not ASCII."""
+    plain = body.encode("ascii")
+    return START + plain + f"|{crc(plain):04X}".encode() + END
+
+
+def decode(frame: bytes) -> list[str]:
+    """The fields of a frame's body, the command's name first. Raises BadFrame."""
+    if len(frame) < 8 or frame[:1] != START or frame[-1:] != END or frame[-6:-5] != b"|":
+        raise BadFrame("not !body|CRC and a carriage return")
+    body = frame[1:-6]
+    if frame[-5:-1] != b"%04X" % crc(body):
+        raise BadFrame("CRC")
+    if not all(0x20 <= byte < 0x7F for byte in body):
+        raise BadFrame("not printable ASCII")
+    return body.decode("ascii").split("^")
+
+
+def _ask(name: str) -> Say:
+    return Say(name, encode(name), timeout_s=TIMEOUT_S)
+
+
+SERIAL, PROTOCOL, SYRINGE, STATUS, ALARM = SAYS = tuple(
+    _ask(name) for name in ("INST_SERIALNO", "COMMS_PROTOCOL", "SYRINGE_STATUS", "INF", "ALARM")
+)
+
+
+class AlarisGh:
+    """One pump on its own line."""
+
+    def __init__(self) -> None:
+        self.framing: Framing = Delimited(START, END, MAX_FRAME, abort=ESC)
+        self._serial: str | None = None
+        self._model: str | None = None
+        self._due_s: dict[str, float] = {}
+
+    def start(self) -> Sequence[Question]:
+        self._serial = self._model = None
+        self._due_s = {}
+        return (SERIAL, PROTOCOL, SYRINGE)
+
+    def ask(self, at_s: float) -> Question | None:
+        """Whichever of INF and ALARM has waited longest, once a second each."""
+        say = min((STATUS, ALARM), key=lambda one: self._due_s.get(one.name, float("-inf")))
+        if at_s < self._due_s.get(say.name, float("-inf")):
+            return None
+        self._due_s[say.name] = at_s + EVERY_S
+        return say
+
+    def answers(self, frame: bytes, asked: Question) -> bool:
+        return frame.startswith((f"!{asked.name}^".encode(), f"!{asked.name}|".encode()))
+
+    def unanswered(self, asked: Question) -> Sequence[Heard]:
+        return ()
+
+    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Heard]:
+        """What an answer says. A good frame that answers nothing is late or doubled, and says nothing."""
+        name, *fields = decode(frame)
+        if asked is None or asked.name != name:
+            return ()
+        if name == STATUS.name:
+            return self._status(fields)
+        if name == ALARM.name:
+            return (_alarms(fields),)
+        if name == SYRINGE.name:
+            return (_syringe(fields),)
+        if len(fields) != 1 or not fields[0].strip():
+            raise BadFrame(f"{name}: one field, not {fields}")
+        if name == PROTOCOL.name:
+            self._model = fields[0].strip()
+        else:
+            self._serial = _serial(fields[0])
+        return (Identity(self._serial, self._model),) if self._serial else ()
+
+    def _status(self, fields: Sequence[str]) -> Sequence[Heard]:
+        if len(fields) != 13:
+            raise BadFrame(f"INF: 14 fields, not {len(fields) + 1}")
+        told, flag, mode, rate, rate_unit, _, infused, infused_unit, pressure, pressure_unit, left, _, _ = fields
+        if (rate_unit, infused_unit, pressure_unit) != ("ml/h", "ml", "mmHg"):
+            raise BadFrame(f"INF: units {rate_unit} {infused_unit} {pressure_unit}")
+        serial = _serial(told)
+        readings = (
+            _reading("rate_ml_h", rate),
+            _reading("volume_infused_ml", infused),
+            _reading("line_pressure_mmhg", pressure),
+            _time_left(left),
+        )
+        if self._serial is not None and serial != self._serial:
+            return (Identity(serial, self._model),)
+        pump = Pump(_state(flag, mode, readings[0].value or 0.0))
+        if self._serial is None:
+            self._serial = serial
+            return (Identity(serial, self._model), *readings, pump)
+        return (*readings, pump)
+
+
+def _serial(text: str) -> str:
+    if not _SERIAL.fullmatch(text.strip()):
+        raise BadFrame(f"serial number {text!r}")
+    return text.strip()
+
+
+def _number(text: str, metric: str) -> float:
+    if not _NUMBER.fullmatch(text.strip()):
+        raise BadFrame(f"{metric}: {text!r} is not a number")
+    value = float(text)
+    low, high = LIMITS[metric]
+    if not low <= value <= high:
+        raise BadFrame(f"{metric}: {text!r} is impossible")
+    return value
+
+
+def _reading(metric: str, text: str) -> Reading:
+    return Reading(metric, _number(text, metric))
+
+
+def _time_left(text: str) -> Reading:
+    if text == "24+":
+        return Reading("time_remaining_s", None, Validity.OVERFLOW)
+    if not text.strip():
+        return Reading("time_remaining_s", None, Validity.UNAVAILABLE)
+    found = _TIME_LEFT.fullmatch(text)
+    if found is None:
+        raise BadFrame(f"time left {text!r}")
+    hours, minutes, seconds = (int(part) for part in found.groups())
+    return Reading("time_remaining_s", float(hours * 3600 + minutes * 60 + seconds))
+
+
+def _state(flag: str, mode: str, rate_ml_h: float) -> PumpState:
+    if flag not in ("A", "-") or mode not in ("HLD", "SET"):
+        return "unknown"
+    if mode == "SET" and rate_ml_h > 0:
+        return "infusing"
+    return "alarm" if flag == "A" else "stopped"
+
+
+def _syringe(fields: Sequence[str]) -> Reading:
+    if len(fields) != 3:
+        raise BadFrame(f"SYRINGE_STATUS: 4 fields, not {len(fields) + 1}")
+    if fields[2].strip() != "CONF":  # nobody at the pump has confirmed what is fitted
+        return Reading("syringe_size_ml", None, Validity.UNAVAILABLE)
+    return _reading("syringe_size_ml", fields[1])
+
+
+def _alarms(fields: Sequence[str]) -> DeviceAlarms:
+    if len(fields) != 3 or not fields[0].strip():
+        raise BadFrame(f"ALARM: 4 fields, not {len(fields) + 1}")
+    raw = fields[0].strip()
+    if raw == NO_ALARM:
+        return DeviceAlarms(())
+    said = " ".join(" ".join(fields[1:]).split())
+    code, priority, text = ALARM_CODES.get(raw, ("unknown", "medium", f"Pump alarm {raw}"))
+    return DeviceAlarms((DeviceAlarm(code, priority, raw, f"{text} ({said})" if said else text),))
+
+
+def _make(settings: Mapping[str, str | int | float]) -> AlarisGh:
+    return AlarisGh()
+
+
+DRIVER = Spec(
+    name="alaris_gh",
+    title="Alaris / Asena GH syringe pump",
+    kind="pump",
+    transports=("serial", "tcp"),
+    grade="S, captured answers C",
+    source="OpenICE Asena driver, MDDT captures of two real pumps, infupy; no maker's manual is public",
+    line=Line(baud=38400, silent_after_s=SILENT_AFTER_S, lateness_s=LATENESS_S),
+    metrics=frozenset({*LIMITS, "time_remaining_s"}),
+    says=SAYS,
+    wiring=(
+        "RS-232 socket of the pump, at RS-232 levels, to an isolated USB adapter or terminal server; 38400 baud, 8 data"
+        " bits, no parity, 1 stop bit, no flow control. One pump a line. RS-232 must be enabled in the pump's"
+        " configuration. Monitoring needs no remote control, and this driver never asks for it."
+    ),
+    make=_make,
+)

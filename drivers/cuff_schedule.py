@@ -1,0 +1,54 @@
+"""When a cuff that is started by the host is due: for devices without a cycle of their own.
+
+All in house time. The first determination comes `start_s` after the first opening of the line, the second
+`first_pair_s` after the first good one (a baseline is a pair), then one every `interval_s`, from start to start. Never
+within 30 s of the last one's end: a monitor's own pause before an automatic determination, and the least that lets a
+limb recover (reference/monitors.md 4.1 addendum, 4.4). After a failure it is tried once more after 30 s; after a second
+one not before 60 s, and not before the next is due anyway; from the fourth on only at the ordinary interval.
+"""
+
+from __future__ import annotations
+
+PAUSE_S = 30.0  # after the end of one
+PAUSE_FAILED_S = 60.0  # after the end of two failed ones
+SOON_FAILURES = 4  # so many in a row, and the baseline pair is no longer hurried
+
+
+class Schedule:
+    """Told what happened; says whether one is due. It outlives a lost line."""
+
+    def __init__(self, interval_s: float, first_pair_s: float, start_s: float) -> None:
+        self._interval_s, self._first_pair_s, self._start_s = interval_s, first_pair_s, start_s
+        self._due_s: float | None = None
+        self._started_s = 0.0
+        self._good = 0
+        self._failed = 0
+
+    def opened(self, at_s: float) -> None:
+        """The line is (again) open: never at once."""
+        self._due_s = max(self._due_s if self._due_s is not None else at_s, at_s + self._start_s)
+
+    def due(self, at_s: float) -> bool:
+        """Whether one is to be begun now."""
+        return self._due_s is not None and at_s >= self._due_s
+
+    def began(self, at_s: float) -> None:
+        """A start was said to the device."""
+        self._started_s = at_s
+
+    def ended(self, at_s: float, *, good: bool) -> None:
+        """A determination ended, or could not be begun."""
+        self._good += good
+        self._failed = 0 if good else self._failed + 1
+        soon = self._good < 2 and self._failed < SOON_FAILURES
+        regular = self._started_s + (self._first_pair_s if soon else self._interval_s)
+        if good:
+            self._due_s = max(regular, at_s + PAUSE_S)
+        elif self._failed % 2:
+            self._due_s = at_s + PAUSE_S
+        else:
+            self._due_s = max(regular, at_s + PAUSE_FAILED_S)
+
+    def held(self, at_s: float) -> None:
+        """One was due and is not started."""
+        self._due_s = at_s + self._interval_s

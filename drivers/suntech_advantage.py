@@ -1,0 +1,401 @@
+"""SunTech Advantage OEM cuff module (and Advantage A+): the host starts every determination, at the times set here.
+
+Grade B for line, frames, commands and result (four independent clients and published test vectors agree); C for the
+status answer and the version text (one client). No maker's manual was found; it has no cycle command.
+
+    9600 8N1, question and answer, the host leads; multi-byte values least significant byte first                  B
+    host    3A | command [data] | CHK                                                                              B
+    module  3E | LEN | data     | CHK       LEN: bytes of the whole frame, 3E, LEN and CHK included                B
+            CHK: the 8-bit sum of the whole frame is 0
+
+    what is said                 bytes               what is answered
+    start adult                  3A 20 A6            O received; K when finished, unasked (or A, E, T)             B
+    start paediatric, neonate    3A 87 3F, 3A 28 9E
+    cuff pressure                3A 79 05 00 48      3E 05 lo hi CHK           mmHg; FFFF: not available           B
+    BP data                      3A 79 03 00 4A      3E 18 ..., see below                                          B
+    abort                        3A 79 01 00 4C      A; K when stopped                                             B
+    version, then its text       3A 00 C6            K                                                             C
+                                 3A 79 02 40 0B      3E 43 ...: two NUL-ended strings, at 2 and 10                 C
+    module status                3A 79 10 03 3A      3E 05 e0 e1 CHK           e0: error code, 0 healthy           C
+    the same where the version   3A 79 11 00 3C      same
+      begins with SB (A+)
+    acknowledgement  3E 04 X CHK   X: O received  K done  A aborted  B busy  E error  N undefined  D unrecognised
+                                      S sleeping  T timeout                                                        B
+
+    BP data, 24 bytes:  3E 18 | SYS 2-3 | DIA 4-5 | beats 6 | status 7 | test code 8-15 | HR 16-17 | MAP 18-19
+                        | error 20 | - 21-22 | CHK 23          pressures in mmHg, HR in /min                       B
+    error  0 ok  1 weak signal  2 artifact  3 out of range  4 timeout  85 blockage  86 user abort
+           87 inflate timeout, leak or loose cuff  88 safety timeout  89 over-pressure  90 power or hardware
+           91 safety override  97 transducer out of range  99 EEPROM
+
+A result counts only with status 1, error 0, SYS > MAP > DIA and plausible; anything else is one failed determination:
+four readings without a value and with the reason. It is read once, after the module's end mark or, where that was
+lost, after the cuff was up and has been below 5 mmHg for 3 s. Cuff and status answers look alike, so one question is
+in flight and a start needs two low cuff pressures in a row.
+
+Schedule: drivers/cuff_schedule.py. A lost line never brings a determination forward. None is started while the cuff
+holds more than 10 mmHg, or its pressure or the module's status is unknown. Over-pressure (89) and safety errors (88,
+91) hold: this driver starts none until a person has unplugged the line or switched the module off (seen as a reopened
+line, or three questions running without an answer). One that has not ended after 700 cuff pressures (140 s) is aborted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from drivers.contract import (
+    BadFrame,
+    DeviceAlarms,
+    Framing,
+    Heard,
+    Identity,
+    Line,
+    Question,
+    Reading,
+    Say,
+    Setting,
+    Spec,
+    Validity,
+)
+from drivers.cuff_schedule import PAUSE_S, Schedule
+from drivers.framing import Counted
+from drivers.suntech_frames import (
+    ACK_LEN,
+    BP_LEN,
+    CUFF_UNKNOWN,
+    DETERMINATION,
+    ERRORS,
+    HOLDING,
+    HOST,
+    MODULE,
+    REPLY_LENGTHS,
+    SHORT_LEN,
+    TEXT_LEN,
+    encode,
+    failed,
+    holding_alarm,
+    reply_length,
+    result,
+    status_alarm,
+    sums_to_zero,
+    u16,
+)
+
+STATUS_EVERY_S = 2.0  # house time; with its 1 s time-out and the line's quiet, one lost answer is not yet silence
+CUFF_GAP_S, GAP_S, TIMEOUT_S = 0.2, 0.1, 2.0  # real time: the module's own pacing
+LOW_MMHG, EMPTY_MMHG, RISEN_MMHG, CUFF_MAX_MMHG = 10, 5, 20, 330
+EMPTY_POLLS = 15  # cuff pressures in 3 s
+READY_POLLS = 2
+READY_GIVE_UP_POLLS = 150  # 30 s
+BUSY_POLLS, BUSY_TRIES = 25, 12  # a busy module is asked again after 5 s, a minute long
+RESULT_POLLS, RESULT_TRIES = 5, 10
+ABORT_POLLS = 700  # 140 s; the module's own limit is 120 s
+MISSED_PLUG = 3  # questions without an answer that mean the module was off
+
+END_MARKS: Mapping[str, str | None] = {"K": None, "A": "user_abort", "E": "module_error", "T": "timeout"}
+
+Phase = Literal["idle", "ready", "starting", "measuring", "reading", "stopping"]
+
+
+def _say(name: str, *data: int, timeout_s: float = TIMEOUT_S, gap_s: float = GAP_S) -> Say:
+    return Say(name, encode(HOST, bytes(data)), timeout_s=timeout_s, gap_s=gap_s)
+
+
+VERSION = _say("version", 0x00, timeout_s=1.0)
+VERSION_TEXT = _say("version_text", 0x79, 0x02, 0x40, timeout_s=1.0)
+STATUS = _say("status", 0x79, 0x10, 0x03, timeout_s=1.0)
+STATUS_SB = _say("status_sb", 0x79, 0x11, 0x00, timeout_s=1.0)
+CUFF = _say("cuff_pressure", 0x79, 0x05, 0x00, gap_s=CUFF_GAP_S)
+BP_DATA = _say("bp_data", 0x79, 0x03, 0x00)
+ABORT = _say("abort", 0x79, 0x01, 0x00, gap_s=0.5)
+STARTS: Mapping[str, Say] = {
+    "adult": _say("start_adult", 0x20),
+    "paediatric": _say("start_paediatric", 0x87),
+    "neonate": _say("start_neonate", 0x28),
+}
+SAYS: tuple[Question, ...] = (VERSION, VERSION_TEXT, STATUS, STATUS_SB, CUFF, *STARTS.values(), BP_DATA, ABORT)
+
+# What answers a question: frames of this length, or an acknowledgement with one of these letters. K is never the answer
+# to a start: it ends one. A late end mark never answers anything.
+_ANSWERS: Mapping[str, tuple[int, str]] = {
+    VERSION.name: (0, "KEBNDST"),
+    VERSION_TEXT.name: (TEXT_LEN, "EBNDS"),
+    STATUS.name: (SHORT_LEN, "BNDS"),
+    STATUS_SB.name: (SHORT_LEN, "BNDS"),
+    CUFF.name: (SHORT_LEN, "BNDS"),
+    BP_DATA.name: (BP_LEN, "BNDS"),
+    ABORT.name: (0, "AKENDS"),
+    **{say.name: (0, "OEBNDSAT") for say in STARTS.values()},
+}
+
+
+class Advantage:
+    """One cuff module on its own line."""
+
+    def __init__(self, schedule: Schedule, start: Say) -> None:
+        self.framing: Framing = Counted(MODULE, reply_length, TEXT_LEN, sums_to_zero)
+        self._schedule = schedule
+        self._start = start
+        self._now_s = 0.0
+        self._phase: Phase = "idle"
+        self._held: int | None = None  # the error code that stopped automatic determinations
+        self._error: int | None = None  # the module's own status; None: not asked yet
+        self._owed: list[Heard] = []  # what is told with the next frame
+        self._missed = 0
+        self._last_result = b""
+        self._opened = self._interrupted = False
+        self._status = STATUS
+        self._status_due_s = float("-inf")
+        self._model: str | None = None
+        self._reset_determination()
+
+    def _reset_determination(self) -> None:
+        self._polls = self._low = self._wait = self._tries = 0
+        self._risen = False
+        self._end: str | None = None  # the reason an end mark gave
+        self._missed_here = 0
+
+    # --- asking ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> Sequence[Question]:
+        """Forgets the talk, not the schedule. A hold ends only where a person may have been: see the datasheet."""
+        self._interrupted = self._interrupted or self._phase not in ("idle", "ready")
+        self._opened = True
+        self._phase = "idle"
+        self._reset_determination()
+        if self._missed == 0 or self._missed >= MISSED_PLUG:
+            self._held = None
+        self._error = None
+        self._status, self._status_due_s = STATUS, float("-inf")
+        return (VERSION, VERSION_TEXT)
+
+    def ask(self, at_s: float) -> Question | None:
+        self._now_s = at_s
+        self._after_opening()
+        if self._phase == "idle":
+            return self._ask_idle(at_s)
+        if self._phase == "ready":
+            return self._ask_ready(at_s)
+        if self._phase == "measuring" and self._polls >= ABORT_POLLS:
+            self._phase = "stopping"
+        if self._phase == "stopping":
+            return ABORT
+        if self._phase == "reading" and self._wait == 0:
+            return BP_DATA
+        self._wait = max(self._wait - 1, 0)
+        self._polls += 1
+        return CUFF
+
+    def _after_opening(self) -> None:
+        if self._interrupted:
+            self._interrupted = False
+            self._owed += self._fail("timeout")
+        if self._opened:
+            self._opened = False
+            self._schedule.opened(self._now_s)
+
+    def _ask_idle(self, at_s: float) -> Question | None:
+        if self._schedule.due(at_s) and self._holding is not None:
+            self._schedule.held(at_s)
+            self._owed += failed(ERRORS[self._holding][0])
+        elif self._schedule.due(at_s) and self._error is not None:
+            self._reset_determination()
+            self._phase = "ready"
+            return self._ask_ready(at_s)
+        if at_s >= self._status_due_s:
+            self._status_due_s = at_s + STATUS_EVERY_S
+            return self._status
+        return None
+
+    def _ask_ready(self, at_s: float) -> Question | None:
+        """The cuff is asked until it is known to be empty; then the start is said, once."""
+        if self._low >= READY_POLLS and self._wait == 0:
+            self._phase = "starting"
+            self._schedule.began(at_s)
+            return self._start
+        self._wait = max(self._wait - 1, 0)
+        return CUFF
+
+    def answers(self, frame: bytes, asked: Question) -> bool:
+        length, letters = _ANSWERS[asked.name]
+        if len(frame) == ACK_LEN:
+            return chr(frame[2]) in letters
+        return len(frame) == length
+
+    def unanswered(self, asked: Question) -> Sequence[Heard]:
+        self._missed += 1
+        self._missed_here += 1
+        if self._phase in ("idle", "ready") or (asked.name in (CUFF.name, BP_DATA.name) and self._missed_here < 2):
+            if self._phase == "ready" and self._missed_here >= 2:
+                return self._told(self._fail("timeout"))
+            return ()
+        return self._told(self._fail("timeout"))
+
+    # --- hearing --------------------------------------------------------------------------------------------------
+
+    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Heard]:
+        """What a frame says. What looks like an answer but was not asked for says nothing."""
+        if len(frame) < ACK_LEN or frame[:1] != MODULE or frame[1] != len(frame) or frame[1] not in REPLY_LENGTHS:
+            raise BadFrame("not 3E, length, data")
+        if not sums_to_zero(frame):
+            raise BadFrame("checksum")
+        name = asked.name if asked is not None else ""
+        heard: Sequence[Heard] = ()
+        if len(frame) == ACK_LEN:
+            heard = self._acknowledged(chr(frame[2]), name)
+        elif len(frame) == SHORT_LEN and name == CUFF.name:
+            heard = self._cuff(u16(frame, 2))
+        elif len(frame) == SHORT_LEN and name in (STATUS.name, STATUS_SB.name):
+            heard = self._module(frame[2])
+        elif len(frame) == BP_LEN and name == BP_DATA.name:
+            heard = self._result(frame)
+        elif len(frame) == TEXT_LEN and name == VERSION_TEXT.name:
+            heard = (self._identity(frame),)
+        self._missed = 0
+        if asked is not None:
+            self._missed_here = 0
+        return self._told(heard)
+
+    def _told(self, heard: Sequence[Heard]) -> Sequence[Heard]:
+        told = (*self._owed, *heard)
+        self._owed.clear()
+        return told
+
+    def _acknowledged(self, letter: str, name: str) -> Sequence[Heard]:
+        if letter not in "OKABENDST":
+            raise BadFrame(f"acknowledgement {letter!r}")
+        if name == self._start.name and self._phase == "starting":
+            return self._start_answered(letter)
+        if name == BP_DATA.name and self._phase == "reading":
+            return self._no_result_yet(letter)
+        if name in (STATUS.name, STATUS_SB.name) and letter in "ND":
+            self._error = 0  # a module that does not know the question has nothing to say against a start
+        if name == ABORT.name and self._phase == "stopping":
+            return self._fail("timeout")
+        if not name and self._phase == "measuring" and letter in END_MARKS:
+            self._phase = "reading"
+            self._end = END_MARKS[letter]
+        return ()
+
+    def _start_answered(self, letter: str) -> Sequence[Heard]:
+        if letter == "O":
+            self._phase = "measuring"
+            self._polls = self._low = self._tries = 0
+            self._risen = False
+            return ()
+        self._tries += 1
+        if letter in "BS" and self._tries <= BUSY_TRIES:
+            self._phase = "ready"
+            self._polls = self._low = 0
+            self._wait = BUSY_POLLS if letter == "B" else READY_POLLS
+            return ()
+        return self._fail("module_error")
+
+    def _no_result_yet(self, letter: str) -> Sequence[Heard]:
+        self._tries += 1
+        if letter in "BS" and self._tries <= RESULT_TRIES:
+            self._wait = RESULT_POLLS
+            return ()
+        return self._fail("module_error")
+
+    def _cuff(self, mmhg: int) -> Sequence[Heard]:
+        known = mmhg != CUFF_UNKNOWN
+        limit = LOW_MMHG + 1 if self._phase == "ready" else EMPTY_MMHG
+        self._low = self._low + 1 if known and mmhg < limit else 0
+        self._risen = self._risen or (known and mmhg >= RISEN_MMHG)
+        told: Sequence[Heard] = ()
+        if known and mmhg > CUFF_MAX_MMHG:
+            told = (Reading("cuff_pressure_mmhg", None, Validity.OVERFLOW),)
+        elif known:
+            told = (Reading("cuff_pressure_mmhg", float(mmhg)),)
+        if self._phase == "ready":
+            self._polls += 1
+            if self._low == 0 and self._polls >= READY_GIVE_UP_POLLS:
+                return (*told, *self._fail("not_measured"))
+        if self._phase == "measuring" and self._risen and self._low >= EMPTY_POLLS:
+            self._phase = "reading"
+        return told
+
+    def _result(self, frame: bytes) -> Sequence[Heard]:
+        if self._phase != "reading":
+            return ()
+        old = frame == self._last_result and not self._risen  # the cuff never rose: the last result once more
+        self._last_result = frame
+        found = result(frame)
+        if frame[20] in HOLDING:
+            self._held = frame[20]
+        if isinstance(found, str):
+            return self._fail(found)
+        if self._end is not None or old:
+            return self._fail(self._end or "not_measured")
+        self._phase = "idle"
+        self._schedule.ended(self._now_s, good=True)
+        return found
+
+    def _fail(self, reason: str) -> tuple[Heard, ...]:
+        """This determination is over without numbers."""
+        self._phase = "idle"
+        self._schedule.ended(self._now_s, good=False)
+        if self._held is None:
+            return failed(reason)
+        self._schedule.held(self._now_s)
+        return (*failed(reason), self._alarms())
+
+    def _module(self, error: int) -> Sequence[Heard]:
+        self._error = error
+        return (self._alarms(),)
+
+    @property
+    def _holding(self) -> int | None:
+        """The error that forbids to start: one remembered, or the module's own now."""
+        if self._held is not None:
+            return self._held
+        return self._error if self._error in HOLDING else None
+
+    def _alarms(self) -> DeviceAlarms:
+        return holding_alarm(self._holding) if self._holding is not None else status_alarm(self._error or 0)
+
+    def _identity(self, frame: bytes) -> Identity:
+        """No serial number; the model from the two strings, the first of which names the family."""
+        payload = frame[2:-1]
+        texts = [payload[at:].split(b"\0", 1)[0] for at in (0, 8)]
+        if not texts[0] or not all(0x20 <= byte < 0x7F for text in texts for byte in text):
+            raise BadFrame("version text")
+        family = texts[0][:8].decode("ascii")
+        self._status = STATUS_SB if family.startswith("SB") else STATUS
+        self._model = " ".join(("SunTech Advantage", *(text.decode("ascii") for text in texts if text)))
+        return Identity(None, self._model)
+
+
+def _make(settings: Mapping[str, str | int | float]) -> Advantage:
+    seconds = {name: float(settings[name]) for name in ("interval_s", "first_pair_s", "start_s")}
+    for name, least in (("interval_s", PAUSE_S), ("first_pair_s", PAUSE_S), ("start_s", 0.0)):
+        if not least <= seconds[name] <= 7200.0:
+            raise ValueError(f"suntech_advantage: setting {name!r} must be {least:g} to 7200, not {seconds[name]:g}")
+    return Advantage(Schedule(**seconds), STARTS[str(settings["patient"])])
+
+
+DRIVER = Spec(
+    name="suntech_advantage",
+    title="SunTech Advantage OEM cuff module",
+    kind="nibp",
+    transports=("serial", "tcp"),
+    grade="B, status and version C",
+    source="four independent public clients and their test vectors; no maker's manual was found",
+    line=Line(baud=9600, silent_after_s=5.0, lateness_s=1.0),
+    metrics=frozenset({*DETERMINATION, "cuff_pressure_mmhg"}),
+    says=SAYS,
+    wiring=(
+        "TTL or RS-232 host port of the module, as its maker's board is wired, to an isolated adapter; 9600 baud, 8"
+        " data bits, no parity, 1 stop bit, no flow control. One module a line, and nobody else may start it. It has no"
+        " serial number: it is bound by its port."
+    ),
+    make=_make,
+    settings={
+        "interval_s": Setting(300.0, "seconds from one determination to the next"),
+        "first_pair_s": Setting(90.0, "seconds from the first good determination to the second (the baseline pair)"),
+        "start_s": Setting(5.0, "seconds from the opening of the line to the first determination"),
+        "patient": Setting("adult", "how high the cuff inflates at first", tuple(STARTS)),
+    },
+)

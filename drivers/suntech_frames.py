@@ -1,0 +1,107 @@
+"""The frames of SunTech modules and what is in them; drawn, with sources, in drivers/suntech_advantage.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from drivers.contract import DeviceAlarm, DeviceAlarms, Reading, Validity
+
+HOST, MODULE = b"\x3a", b"\x3e"
+ACK_LEN, SHORT_LEN, RETURN_LEN, BP_LEN, TEXT_LEN = 4, 5, 6, 0x18, 0x43
+REPLY_LENGTHS = frozenset({ACK_LEN, SHORT_LEN, RETURN_LEN, BP_LEN, TEXT_LEN})
+CUFF_UNKNOWN = 0xFFFF
+
+DETERMINATION = ("sbp_mmhg", "dbp_mmhg", "map_mmhg", "nibp_pulse_bpm")
+LIMITS: Mapping[str, tuple[int, int]] = {  # as edge.vocabulary bounds them
+    "sbp_mmhg": (40, 300),
+    "dbp_mmhg": (10, 220),
+    "map_mmhg": (20, 260),
+    "nibp_pulse_bpm": (20, 321),
+}
+ERRORS: Mapping[int, tuple[str, str]] = {  # error code: reason, plain words
+    1: ("weak_pulse", "weak signal"),
+    2: ("artifact", "artifact or erratic signal"),
+    3: ("out_of_range", "blood pressure out of range"),
+    4: ("timeout", "measurement timed out"),
+    85: ("pneumatic_fault", "pneumatic blockage"),
+    86: ("user_abort", "stopped by the user"),
+    87: ("cuff_leak", "leak or loose cuff"),
+    88: ("timeout", "safety time-out"),
+    89: ("overpressure", "cuff over-pressure"),
+    90: ("module_error", "power or hardware fault"),
+    91: ("module_error", "safety override"),
+    97: ("module_error", "transducer out of range"),
+    99: ("module_error", "memory fault"),
+}
+HOLDING = frozenset({88, 89, 91})
+
+
+def encode(head: bytes, data: bytes) -> bytes:
+    """`head` and `data` with the byte that makes their sum 0."""
+    frame = head + data
+    return frame + bytes((-sum(frame) & 0xFF,))
+
+
+def reply(data: bytes) -> bytes:
+    """A module frame around `data`."""
+    return encode(MODULE, bytes((len(data) + 3,)) + data)
+
+
+def sums_to_zero(frame: bytes) -> bool:
+    """Whether the frame passes its check."""
+    return sum(frame) & 0xFF == 0
+
+
+def reply_length(held: bytes) -> int | None:
+    """How long the module frame is that begins so (see drivers.framing.Counted)."""
+    if len(held) < 2:
+        return None
+    return held[1] if held[1] in REPLY_LENGTHS else 0
+
+
+def u16(frame: bytes, at: int) -> int:
+    """The 16-bit value at `at`."""
+    return frame[at] | frame[at + 1] << 8
+
+
+def failed(reason: str) -> tuple[Reading, ...]:
+    """A determination that gave no numbers."""
+    return tuple(Reading(metric, None, Validity.INVALID, reason) for metric in DETERMINATION)
+
+
+def result(frame: bytes) -> tuple[Reading, ...] | str:
+    """The four readings of a BP data frame, or the reason why there are none."""
+    error, status = frame[20], frame[7]
+    if error:
+        return ERRORS.get(error, ("module_error", ""))[0]
+    if status != 1:
+        return "not_measured"
+    values = {"sbp_mmhg": u16(frame, 2), "dbp_mmhg": u16(frame, 4), "map_mmhg": u16(frame, 18)}
+    pulse = u16(frame, 16)
+    if pulse not in (0, 0xFFFF):
+        values["nibp_pulse_bpm"] = pulse
+    plausible = all(LIMITS[metric][0] <= value <= LIMITS[metric][1] for metric, value in values.items())
+    if not plausible or not values["sbp_mmhg"] > values["map_mmhg"] > values["dbp_mmhg"]:
+        return "implausible"
+    return tuple(
+        Reading(metric, float(values[metric])) if metric in values
+        else Reading(metric, None, Validity.UNAVAILABLE)
+        for metric in DETERMINATION
+    )
+
+
+def holding_alarm(error: int) -> DeviceAlarms:
+    """An error after which nothing is started."""
+    _, words = ERRORS[error]
+    text = f"{words.capitalize()}: no more measurements. Check cuff and hose, then replug the module"
+    return DeviceAlarms((DeviceAlarm("overpressure" if error == 89 else "fault", "high", str(error), text),))
+
+
+def status_alarm(error: int) -> DeviceAlarms:
+    """Any other error the module's status names; 0 is none."""
+    if error == 0:
+        return DeviceAlarms(())
+    _, words = ERRORS.get(error, ("", f"module error {error}"))
+    if error in (85, 90, 97, 99) or error not in ERRORS:
+        return DeviceAlarms((DeviceAlarm("fault", "medium", str(error), words.capitalize()),))
+    return DeviceAlarms((DeviceAlarm("attention", "low", str(error), words.capitalize()),))
