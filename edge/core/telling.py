@@ -8,8 +8,14 @@ from edge.core.alarms import Alarm
 from edge.core.rules import Rule
 from edge.core.scene import Moment
 from edge.core.state import BedState
-from edge.model import iso
+from edge.model import LinkState, iso
 from edge.vocabulary import DETERMINATION, METRICS
+
+
+_LINKS: dict[LinkState, str] = {  # for a nurse; the technician's page has the link's own reason
+    "connecting": "not found yet", "silent": "it says nothing", "lost": "cable or port gone",
+    "wrong_device": "another device is on its cable", "live": "connected",
+}
 
 
 class _Words(dict[str, str]):
@@ -34,6 +40,8 @@ def tell(state: BedState, rule: Rule, alarm: Alarm, was: str, moment: Moment) ->
 def _text(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> str:
     if alarm.state == "inactive" and alarm.id:
         return f"{rule.title}: over"
+    if alarm.state == "latched" and alarm.body:  # what it was about, not how things stand by now
+        return str(alarm.body["text"])
     return rule.text.format_map(_words(state, rule, alarm, moment))
 
 
@@ -50,7 +58,7 @@ def _words(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> _Words:
     device = state.devices.get(alarm.device) if alarm.device else None
     if device:
         if device.link != "live":
-            words["reason"] = device.reason or device.link
+            words["reason"] = _LINKS[device.link]
         words["alarms"] = "; ".join(said.text for said in device.alarms) or "--"
     for metric in rule.metrics:
         seen = state.seen.get(metric)
