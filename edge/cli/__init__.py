@@ -1,0 +1,221 @@
+"""`vigil`: one command with verbs. What a person asks wrongly gets one line and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="vigil", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Vigil watches over ketamine infusions: it reads the pump, the cuff and the oximeter at each chair, judges "
+    "them against the patient's own baseline, and puts every event on the nurse's screen. Decision support, not a "
+    "medical device: the devices keep their own alarms.",
+)
+rules_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Validate rules, say them in words, run their stories.")
+app.add_typer(rules_app, name="rules")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for another program.")]
+File = Annotated[Path, typer.Argument(help="A rules.toml.")]
+Journal = Annotated[str, typer.Argument(help="journal.db, or a database URL.")]
+
+
+def main() -> None:
+    """The console script."""
+    from edge.cli.process import BadUsage
+
+    try:
+        code = app(standalone_mode=False)
+    except BadUsage as wrong:
+        print(f"vigil: {wrong}", file=sys.stderr)
+        code = 2
+    except typer.TyperException as wrong:
+        print(f"vigil: {wrong.format_message()} See: vigil --help", file=sys.stderr)
+        code = 2
+    except (typer.Abort, KeyboardInterrupt):
+        code = 130
+    sys.exit(code or 0)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(version("vigil"))
+        raise typer.Exit
+
+
+@app.callback()
+def _vigil(
+    shown: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo(
+    beds: Annotated[int, typer.Option(min=1, max=64, help="How many chairs.")] = 4,
+    speed: Annotated[
+        float, typer.Option(min=0.1, max=60, help="House seconds a real second; 20 tells the story in 3 minutes.")] = 1.0,
+    port: Annotated[int | None, typer.Option(help="The console's port; 8080 if it is free.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Where to keep everything; a new temporary folder.")] = None,
+    scenario: Annotated[str, typer.Option(help="story (four chairs, four troubles) or calm.")] = "story",
+    as_json: Json = False,
+) -> int:
+    """Everything on one machine: broker, simulated chairs on ptys and Modbus TCP, edge, console. Ctrl-C ends it."""
+    from edge.cli.demo import Wanted, run_demo
+
+    return run_demo(Wanted(beds, speed, port, data, scenario, as_json))
+
+
+@app.command()
+def edge(config: Annotated[Path, typer.Option(help="edge.toml: devices, drivers, ports, beds.")]) -> int:
+    """The edge service alone: reads the devices, judges, keeps the journal, streams over MQTT."""
+    from edge.cli.run import run_edge
+
+    return run_edge(config)
+
+
+@app.command()
+def console(config: Annotated[Path, typer.Option(help="console.toml.")]) -> int:
+    """The bedside console alone: pages for nurses and technicians."""
+    from edge.cli.run import run_console
+
+    return run_console(config)
+
+
+@app.command()
+def user(
+    config: Annotated[Path, typer.Option(help="console.toml.")],
+    name: Annotated[str, typer.Argument(help="The login.")],
+    role: Annotated[str, typer.Option(help="nurse or technician.")] = "nurse",
+) -> int:
+    """Make a console account, or give it a new password: asked twice, or one line on standard input."""
+    from edge.cli.run import put_user
+
+    return put_user(config, name, role)
+
+
+@app.command()
+def broker(
+    host: Annotated[
+        str, typer.Option(help="A loopback address; for any other, mosquitto (deploy/mosquitto.conf).")] = "127.0.0.1",
+    port: Annotated[int, typer.Option()] = 1883,
+) -> int:
+    """The embedded MQTT broker, on loopback only."""
+    from edge.cli.process import run_broker
+
+    return run_broker(host, port)
+
+
+@app.command()
+def simulate(
+    driver: Annotated[
+        list[str] | None, typer.Argument(help="Twins of these drivers; all of them if none is named.")] = None,
+    beds: Annotated[int | None, typer.Option(min=1, max=256, help="How many chairs, with --scenario.")] = None,
+    scenario: Annotated[str | None, typer.Option(help="story or calm: whole chairs that live through it.")] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="KIND=RATE on the wire, as in flip=0.01; may be repeated.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same day.")] = 1,
+    speed: Annotated[float, typer.Option(min=0.01, max=1000, help="Simulated seconds per real second.")] = 1.0,
+    play: Annotated[
+        Path | None, typer.Option(help="Put a recorded capture (JSONL) on the wire of the one driver named.")] = None,
+    patient: Annotated[Path | None, typer.Option(help="Take the vitals from a recorded patient (CSV).")] = None,
+    ports: Annotated[Path | None, typer.Option(help="A folder for links to the ptys that survive replugging.")] = None,
+    wait_for_go: Annotated[
+        bool, typer.Option("--wait-for-go", help='Begin the scenario when {"do":"go"} comes on stdin.')] = False,
+    journal: Annotated[Path | None, typer.Option(help="Write every fault put on a wire to this file (JSON).")] = None,
+    port: Annotated[int, typer.Option(help="First TCP port; 0: any free ones.")] = 0,
+    as_json: Json = False,
+) -> int:
+    """Only the simulators: twins on real ptys and TCP ports; prints where each can be reached."""
+    from edge.cli.simulate import run_simulate
+
+    return run_simulate(
+        driver or [], beds=beds, scenario=scenario, faults=fault or [], seed=seed, speed=speed, play=play,
+        patient=patient, as_json=as_json, ports=ports, wait_for_go=wait_for_go, port=port, journal=journal)
+
+
+@app.command()
+def devices(
+    name: Annotated[str | None, typer.Argument(help="One driver: its wiring card.")] = None, as_json: Json = False,
+) -> int:
+    """The drivers: kind, transport, evidence grade, source, and everything that can be said to the device."""
+    from edge.cli.catalogue import list_devices
+
+    return list_devices(name, as_json)
+
+
+@app.command()
+def ports(as_json: Json = False) -> int:
+    """Serial ports by their identity."""
+    from edge.cli.catalogue import list_ports
+
+    return list_ports(as_json)
+
+
+@rules_app.command("check")
+def rules_check(file: File) -> int:
+    """Validate the rules."""
+    from edge.cli.records import check_rules
+
+    return check_rules(file)
+
+
+@rules_app.command("explain")
+def rules_explain(file: File) -> int:
+    """Say each rule in words."""
+    from edge.cli.records import explain_rules
+
+    return explain_rules(file)
+
+
+@rules_app.command("test")
+def rules_test(
+    file: File,
+    stories: Annotated[Path | None, typer.Option(help="Folder of stories, one text file a rule.")] = None,
+) -> int:
+    """Run the rules' stories."""
+    from edge.cli.records import test_rules
+
+    return test_rules(file, stories)
+
+
+@app.command()
+def replay(
+    journal: Journal,
+    rules: Annotated[Path | None, typer.Option(help="Judge by these rules instead of the recorded ones.")] = None,
+    as_json: Json = False,
+) -> int:
+    """The journal's inputs through the core again; differences from what was recorded. 1 if there are any."""
+    from edge.cli.records import replay_journal
+
+    return replay_journal(journal, rules, as_json)
+
+
+@app.command()
+def verify(journal: Journal) -> int:
+    """Check the hash chain; 1 and the first bad record if it does not hold."""
+    from edge.cli.records import verify_journal
+
+    return verify_journal(journal)
+
+
+@app.command()
+def bench(
+    seconds: Annotated[float, typer.Option(min=2, help="How long each size is measured.")] = 20.0,
+    sizes: Annotated[str, typer.Option(help="Numbers of Modbus devices, each asked once a second.")] = "4,256",
+    as_json: Json = False,
+) -> int:
+    """The project's own benchmark: wire byte to MQTT subscriber and to page, CPU and memory of the edge."""
+    from edge.cli.bench import run_bench
+
+    numbers = [int(size) if size.isdigit() else 0 for size in sizes.split(",")]
+    if not all(0 < number <= 256 for number in numbers):
+        raise typer.BadParameter(f"--sizes takes numbers from 1 to 256 with commas, as in 4,256, not {sizes!r}")
+    return run_bench(numbers, seconds, as_json)
+
+

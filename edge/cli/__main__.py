@@ -1,0 +1,5 @@
+"""`python -m edge.cli`: the same as `vigil`."""
+
+from edge.cli import main
+
+main()

@@ -1,0 +1,106 @@
+"""Processes kept alive: each service of a demonstration is its own, and is started again when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+AGAIN_AFTER_S = 0.3  # real seconds; doubles up to a bound while a service dies at once
+AGAIN_AT_MOST_S = 5.0
+STOPS_WITHIN_S = 5.0
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    """In the child, before exec: a parent that is killed takes its services with it (prctl(2))."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@dataclass(slots=True)
+class Child:
+    """One service: its name, its arguments to `vigil`, and its process now."""
+
+    name: str
+    arguments: list[str]
+    process: asyncio.subprocess.Process | None = None
+    pipes: bool = False  # its standard input and output belong to us
+
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid if self.process else None
+
+
+@dataclass(slots=True)
+class Children:
+    """All services. `file` always holds their present pids."""
+
+    file: Path
+    logs: Path
+    changed: Callable[[str], None]
+    all: dict[str, Child] = field(default_factory=dict)
+    stopping: bool = False
+
+    async def start(self, child: Child) -> Child:
+        """Start one, with its log in a file of its own."""
+        self.all[child.name] = child
+        pipe = asyncio.subprocess.PIPE if child.pipes else None
+        with (self.logs / f"{child.name}.log").open("ab") as out:
+            child.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "edge.cli", *child.arguments,
+                stdin=pipe or asyncio.subprocess.DEVNULL, stdout=pipe or out, stderr=out,
+                start_new_session=True, preexec_fn=_die_with_parent)  # a terminal's Ctrl-C is ours to pass on
+        self._write()
+        return child
+
+    def _write(self) -> None:
+        pids = {name: child.pid for name, child in self.all.items()}
+        new = self.file.with_suffix(".new")
+        new.write_text(json.dumps(pids))
+        new.replace(self.file)
+
+    async def keep(self, child: Child) -> None:
+        """Start `child` again whenever it ends, for as long as the demonstration lasts."""
+        wait_s = AGAIN_AFTER_S
+        while True:
+            assert child.process is not None
+            began_s = asyncio.get_running_loop().time()
+            code = await child.process.wait()
+            if self.stopping:
+                return
+            self.changed(f"{child.name} ended ({_why(code)}); starting it again")
+            if asyncio.get_running_loop().time() - began_s > 10 * AGAIN_AFTER_S:
+                wait_s = AGAIN_AFTER_S
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, AGAIN_AT_MOST_S)
+            await self.start(child)
+            self.changed(f"{child.name} runs again, pid {child.pid}")
+
+    async def stop(self) -> None:
+        """End all, politely, then not."""
+        self.stopping = True
+        running = [c.process for c in self.all.values() if c.process is not None and c.process.returncode is None]
+        for process in running:
+            process.terminate()
+        waits = [asyncio.ensure_future(process.wait()) for process in running]
+        if waits:
+            await asyncio.wait(waits, timeout=STOPS_WITHIN_S)
+        for process in running:
+            if process.returncode is None:
+                log.warning("pid %s did not stop; killed", process.pid)
+                os.kill(process.pid, signal.SIGKILL)
+        for waiting in waits:
+            await waiting
+
+
+def _why(code: int) -> str:
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,129 @@
+"""What leaves for the screens, and how often: vitals, waves and states, paced so that a screen gets neither too little
+nor too much. Paces are the wire's own and run in real seconds (house.md 7)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from drivers.contract import Wave
+from edge.core import views
+from edge.core.bedside import Bedside
+from edge.field.intake import Counters
+from edge.model import iso
+from edge.stream.contract import encode
+from edge.stream.publisher import Stream
+
+GAP_S = 0.2  # at most five vitals a second a bed
+LATEST_S = 1.8  # and at least one in so long, whatever the devices do
+COALESCE_S = 0.02  # what belongs to one round of questions leaves together
+STATE_EVERY_S = 5.0
+WAVE_GAP_S = 0.2
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Samples of one waveform on their way out."""
+
+    wave: Wave
+    device: str
+    start_s: float
+    samples: list[int | None] = field(default_factory=list)
+    sent_s: float = 0.0
+
+
+class Outlet:
+    """One bed's way to the screens. `now` and `at_s` are house seconds; everything else the loop's."""
+
+    def __init__(self, edge: str, boot: str, simulated: bool, bedside: Bedside, stream: Stream, *,
+                 now: Callable[[], float]) -> None:
+        self._who = {"edge": edge, "simulated": simulated}
+        self._boot = boot
+        self._bedside = bedside
+        self._stream = stream
+        self._now = now
+        self._loop = asyncio.get_running_loop()
+        self._sent_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._chunks: dict[str, _Chunk] = {}
+        self._state_like = b""
+        self._state_sent_s = 0.0
+        self.counters: dict[str, Counters] = {}
+
+    def heard(self, more: bool) -> None:
+        """Something was heard; `more` of the same round is coming."""
+        if self._timer is not None:
+            if more or self._loop.time() - self._sent_s < GAP_S:
+                return
+            self._timer.cancel()
+            self._timer = None
+        wait_s = max(self._sent_s + GAP_S - self._loop.time(), COALESCE_S if more else 0.0)
+        if wait_s <= 0:
+            self._send()
+        else:
+            self._timer = self._loop.call_later(wait_s, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        self._send()
+
+    def _send(self) -> None:
+        self._sent_s = self._loop.time()
+        at_s = self._now()
+        self._stream.vitals(self._bedside.state.bed, encode(self._who | views.vitals(self._bedside.state, at_s)))
+
+    def remind(self) -> None:
+        """Called now and then: the numbers again, with their ages, where nothing new came."""
+        if self._timer is None and self._loop.time() - self._sent_s >= LATEST_S:
+            self._send()
+
+    def wave(self, device: str, wave: Wave, at_s: float) -> None:
+        """Samples that ended at `at_s`; they leave with others of the same waveform."""
+        chunk = self._chunks.get(wave.name)
+        if chunk is None:
+            chunk = self._chunks[wave.name] = _Chunk(wave, device, at_s)
+        if not chunk.samples:
+            chunk.wave, chunk.start_s = wave, at_s - len(wave.samples) / wave.rate_hz
+        chunk.samples.extend(wave.samples)
+        if self._loop.time() - chunk.sent_s >= WAVE_GAP_S:
+            self._send_wave(chunk)
+
+    def _send_wave(self, chunk: _Chunk) -> None:
+        chunk.sent_s = self._loop.time()
+        body = self._who | {
+            "bed": self._bedside.state.bed, "name": chunk.wave.name, "device": chunk.device,
+            "start": iso(chunk.start_s), "rate_hz": chunk.wave.rate_hz, "low": chunk.wave.low, "high": chunk.wave.high,
+            "samples": chunk.samples,
+        }
+        self._stream.wave(self._bedside.state.bed, chunk.wave.name, encode(body))
+        chunk.samples = []
+
+    def state(self, at_s: float, seq: int) -> bytes:
+        """The full state as of event `seq`; build it when it is true, send it (`send_state`) when it is stored."""
+        full: dict[str, Any] = views.full(self._bedside.state, at_s)
+        for device in full["devices"]:
+            counters = self.counters.get(device["device"])
+            if counters is not None:
+                device |= {"frames": counters.frames, "bad": counters.bad, "late": counters.late}
+        return encode(self._who | full | {"seq": seq, "boot": self._boot})
+
+    def send_state(self, payload: bytes) -> None:
+        """Publish a state built before."""
+        self._state_sent_s = self._loop.time()
+        self._stream.state(self._bedside.state.bed, payload)
+
+    def refresh(self, at_s: float, seq: int) -> None:
+        """Now and then, the state again if more than its time has changed; only when nothing waits for the disk."""
+        if self._loop.time() - self._state_sent_s < STATE_EVERY_S:
+            return
+        payload = self.state(at_s, seq)
+        like = encode({key: value for key, value in msgspec.json.decode(payload).items() if key != "at"})
+        if like != self._state_like:
+            self._state_like = like
+            self.send_state(payload)
+        else:
+            self._state_sent_s = self._loop.time()

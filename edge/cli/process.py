@@ -1,0 +1,67 @@
+"""What every service shares: one line for bad usage, one log, one clean end, one key."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+KEY_BYTES = 32
+
+
+class BadUsage(Exception):
+    """What the person asked for cannot be done; its one line says what, where, and what to write instead."""
+
+
+def log_to_stderr(name: str) -> None:
+    """One line an event, with the service's name."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO,
+                        format=f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # it dumps the wire at every timeout; links count them
+
+
+def command_key(path: Path, *, make: bool) -> bytes:
+    """The key that signs commands; the edge makes it on its first start. Raises BadUsage."""
+    if not path.exists() and make:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(KEY_BYTES) + "\n")
+    try:
+        return bytes.fromhex(path.read_text().strip())
+    except (OSError, ValueError) as wrong:
+        raise BadUsage(f"{path}: no command key ({wrong}); start the edge once, or copy its command.key here") from None
+
+
+def until_stopped(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    """Run `work` until SIGTERM or SIGINT, then cancel it and let it finish what it must."""
+    log_to_stderr(name)
+
+    async def main() -> None:
+        task = asyncio.ensure_future(work())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, task.cancel)
+        try:
+            await task
+        except asyncio.CancelledError:
+            logging.getLogger("vigil").info("stopped")
+
+    uvloop.run(main())
+    return 0
+
+
+def run_broker(host: str, port: int) -> int:
+    """`vigil broker`. Raises BadUsage where it would leave loopback."""
+    from edge.stream.broker import BrokerFailed, serve
+
+    try:
+        return until_stopped("broker", lambda: serve(host, port))
+    except BrokerFailed as wrong:
+        raise BadUsage(str(wrong)) from None

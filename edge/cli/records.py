@@ -1,0 +1,111 @@
+"""The verbs about what is written down: verify, replay, and the rules."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from edge.cli.process import BadUsage
+from edge.cli.run import read_rules
+from edge.core.expression import Compiled
+from edge.core.replay import differences
+from edge.core.rules import Rule, RuleSet
+from edge.core.stories import StoryError, run_story, stories_of
+from edge.journal.place import JournalError
+from edge.journal.reading import Reader
+from edge.journal.verify import verify
+
+SHOWN = 20
+
+
+def verify_journal(journal: str) -> int:
+    """`vigil verify`: 0 if the chain holds, 1 with the first bad record if not."""
+    try:
+        verdict = verify(journal)
+    except JournalError as wrong:
+        raise BadUsage(str(wrong)) from None
+    print(verdict)
+    return 0 if verdict.ok else 1
+
+
+def replay_journal(journal: str, rules: Path | None, as_json: bool) -> int:
+    """`vigil replay`: 0 without a difference, 1 with."""
+    other = read_rules(rules)[0] if rules else None
+    try:
+        with Reader(journal) as reader:
+            found = list(differences(reader.inputs(), reader.events(), other))
+            head = sum(1 for _ in reader.events())
+    except JournalError as wrong:
+        raise BadUsage(str(wrong)) from None
+    if as_json:
+        print(json.dumps({"events": head, "differences": [str(difference) for difference in found]}))
+        return 1 if found else 0
+    for difference in found[:SHOWN]:
+        print(difference)
+    if len(found) > SHOWN:
+        print(f"and {len(found) - SHOWN} more")
+    print(f"{head} events recorded, {len(found)} differences" + ("" if rules else " (the recorded rules)"))
+    return 1 if found else 0
+
+
+def check_rules(path: Path) -> int:
+    """`vigil rules check`."""
+    rules, _ = read_rules(path)
+    print(f"{path}: {len(rules.rules)} rules, all good: {', '.join(rule.id for rule in rules.rules)}")
+    return 0
+
+
+def explain_rules(path: Path) -> int:
+    """`vigil rules explain`: each rule as a person would say it."""
+    for rule in read_rules(path)[0].rules:
+        print(_in_words(rule), end="\n\n")
+    return 0
+
+
+def _in_words(rule: Rule) -> str:
+    hold = f", for {rule.hold_s:g} s" if rule.hold_s else ""
+    once = f"\n  or at once: {_say(rule.at_once)}" if rule.at_once else ""
+    latch = "; its picture stays until a nurse acknowledges it" if rule.latch else ""
+    what = "asks for" if rule.request else f"{rule.priority.upper()} {rule.kind} alarm"
+    raised = "".join(
+        f"\n  rises to {step.priority.upper()} in {', '.join(sorted(step.context))}"
+        + (f" when {_say(step.when)}" if step.when else "") for step in rule.raises)
+    where = "always" if "*" in rule.context else "in " + ", ".join(sorted(rule.context))
+    each = f", for each {' or '.join(rule.for_each)}" if rule.for_each else ""
+    return (f"{rule.id}  {rule.title}: {what}, {where}{each}\n  when {_say(rule.when)}{hold}{once}\n"
+            f"  ends: {rule.clears}{latch}{raised}\n  says: {rule.text}\n  why: {rule.why}\n  source: {rule.source}")
+
+
+def _say(condition: Compiled) -> str:
+    return " ".join(condition.text.split())
+
+
+def test_rules(path: Path, stories: Path | None) -> int:
+    """`vigil rules test`: runs every rule's stories; 1 if one does not come true or is missing."""
+    rules, _ = read_rules(path)
+    folder = stories or _stories_beside(path)
+    bad = sum(_tell(rules, rule, folder) for rule in rules.rules)
+    print(f"{len(rules.rules)} rules, {bad} without a true story")
+    return 1 if bad else 0
+
+
+def _stories_beside(path: Path) -> Path:
+    for folder in (path.parent / "stories", path.parent.parent / "tests" / "stories"):
+        if folder.is_dir():
+            return folder
+    raise BadUsage(f"{path}: no stories beside it; write --stories FOLDER with one text file a rule")
+
+
+def _tell(rules: RuleSet, rule: Rule, folder: Path) -> bool:
+    file = folder / f"{rule.id}.txt"
+    if not file.is_file():
+        print(f"{rule.id}: no story; write {file}", file=sys.stderr)
+        return True
+    try:
+        for number, story in enumerate(stories_of(file.read_text()), 1):
+            run_story(story, f"{file}/{number}", rules)
+    except StoryError as wrong:
+        print(wrong, file=sys.stderr)
+        return True
+    return False

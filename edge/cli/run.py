@@ -1,0 +1,144 @@
+"""Running a service alone: edge, console. Each ends cleanly on SIGTERM or Ctrl-C, with exit code 0."""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import sys
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import cast
+
+import drivers
+from edge.cli.process import BadUsage, command_key, log_to_stderr, until_stopped
+from edge.cli.recall import recall
+from edge.cli.service import EdgeService
+from edge.clock import HouseClock
+from edge.config import ConfigError, ConsoleConfig, EdgeConfig, MqttTable, config_hash, load_console, load_edge
+from edge.console.settings import Settings, Tls
+from edge.core.rules import RulesError, RuleSet, parse_rules
+from edge.field.supervise import Supervisor
+from edge.journal.journal import Journal
+from edge.journal.place import JournalError
+from edge.model import Role
+from edge.stream.link import Mqtt
+
+MIN_PASSWORD = 10
+
+
+def read_rules(path: Path) -> tuple[RuleSet, str]:
+    """The rules in a file, and its text. Raises BadUsage."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise BadUsage(f"{path}: cannot be read ({wrong}); give the path of a rules.toml") from None
+    try:
+        return parse_rules(text, path), text
+    except RulesError as wrong:
+        raise BadUsage(str(wrong)) from None
+
+
+def mqtt_of(table: MqttTable) -> Mqtt:
+    """The broker as the stream knows it. Raises BadUsage."""
+    return Mqtt(table.host, table.port, table.user, _password(table), table.tls, table.ca, table.cert, table.key)
+
+
+def _password(table: MqttTable) -> str | None:
+    if table.password_file is None:
+        return None
+    try:
+        return table.password_file.read_text().strip()
+    except OSError as wrong:
+        raise BadUsage(f"{table.password_file}: no broker password ({wrong.strerror}); write it there") from None
+
+
+def run_edge(path: Path) -> int:
+    """`vigil edge`. Raises BadUsage."""
+    specs = drivers.find()
+    try:
+        config = load_edge(path, specs)
+    except ConfigError as wrong:
+        raise BadUsage(str(wrong)) from None
+    rules, text = read_rules(config.edge.rules)
+    config.edge.data.mkdir(parents=True, exist_ok=True)
+    key = command_key(config.edge.command_key, make=True)
+    mqtt = mqtt_of(config.mqtt)
+    return until_stopped("edge", lambda: _edge(config, rules, text, key, mqtt, config_hash(path)))
+
+
+async def _edge(config: EdgeConfig, rules: RuleSet, text: str, key: bytes, mqtt: Mqtt, digest: str) -> None:
+    boot = secrets.token_hex(8)
+    edge = config.edge
+    wall = HouseClock().wall
+    try:
+        journal = Journal.open(edge.journal, edge=edge.id, boot=boot, wall=wall)
+    except JournalError as wrong:
+        raise SystemExit(f"vigil edge: {wrong}") from None
+    clock = HouseClock(edge.speed, edge.epoch, not_before=journal.head.at_s)
+    try:
+        recalled = await recall(journal)
+        service = EdgeService(
+            config, rules, text, drivers.find(), clock=clock, journal=journal, recalled=recalled, boot=boot,
+            version=installed("vigil"), config_hash=digest, key=key, mqtt=mqtt)
+        await Supervisor().run_all(service.tasks())
+    finally:
+        if journal.failed is None:
+            await journal.close()
+
+
+def run_console(path: Path) -> int:
+    """`vigil console`. Raises BadUsage."""
+    from edge.console.app import run
+
+    try:
+        config = load_console(path)
+    except ConfigError as wrong:
+        raise BadUsage(str(wrong)) from None
+    settings = console_settings(config)
+    log_to_stderr("console")
+    try:
+        run(settings)
+    except OSError as wrong:
+        if wrong.errno != errno.EADDRINUSE:
+            raise
+        raise BadUsage(f"{path}: port {config.port} of {config.host} is taken; write another port") from None
+    return 0
+
+
+def console_settings(config: ConsoleConfig) -> Settings:
+    """What the console is told. Raises BadUsage."""
+    clock = HouseClock(config.speed, config.epoch)
+    mqtt = config.mqtt
+    config.data.mkdir(parents=True, exist_ok=True)
+    return Settings(
+        config.name, config.edge, config.data, command_key(config.command_key, make=False), clock.now,
+        mqtt_host=mqtt.host, mqtt_port=mqtt.port, mqtt_user=mqtt.user, mqtt_password=_password(mqtt),
+        tls=Tls(mqtt.ca, mqtt.cert, mqtt.key) if mqtt.tls else None, speed=config.speed, epoch=config.epoch or 0.0,
+        host=config.host, port=config.port, origins=config.origins, simulated=config.simulated,
+    )
+
+
+def put_user(path: Path, name: str, role: str) -> int:
+    """`vigil user`. Raises BadUsage."""
+    from getpass import getpass
+
+    from edge.console.accounts import ensure_user
+
+    if role not in ("nurse", "technician"):
+        raise BadUsage(f"--role must be nurse or technician, not {role!r}")
+    try:
+        config = load_console(path)
+    except ConfigError as wrong:
+        raise BadUsage(str(wrong)) from None
+    if sys.stdin.isatty():
+        password = getpass("password: ")
+        if getpass("again: ") != password:
+            raise BadUsage("the two passwords differ; try again")
+    else:
+        password = sys.stdin.readline().rstrip("\n")
+    if len(password) < MIN_PASSWORD:
+        raise BadUsage(f"a password needs at least {MIN_PASSWORD} characters")
+    config.data.mkdir(parents=True, exist_ok=True)
+    made = ensure_user(config.data / "console.db", name, password, cast(Role, role), HouseClock().now())
+    print(f"{name}: {'made' if made else 'new password'}, {role}")
+    return 0

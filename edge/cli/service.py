@@ -1,0 +1,240 @@
+"""The edge service, wired: links -> bedsides -> journal -> stream. The one place where all rooms meet.
+
+    a frame     journal.record, bedside.apply and journal.conclude on the link's own stack: no queue before judgement
+    events      published when the journal says they are stored, not before; so is the state they make
+    ticks       every house second a bed, spread over the second so that many beds never make one long pause
+    crash       each bed is taken up from its newest snapshot and the inputs after it; the gap is an event
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from drivers.contract import Spec, Wave
+from edge.cli.outlet import Outlet
+from edge.cli.recall import CONFIGURED, Recalled
+from edge.clock import HouseClock
+from edge.config import BedTable, DeviceTable, EdgeConfig
+from edge.core import views
+from edge.core.bedside import Bedside
+from edge.core.rules import RuleSet
+from edge.field.link import Link
+from edge.field.modbus import Buses, ModbusLink
+from edge.journal.journal import Concluded, Journal
+from edge.model import BedConfigured, Boot, Command, Configured, Draft, Event, Input, Tick, encode, iso
+from edge.stream.contract import Answer, CommandIn, ConsoleSeen, Status
+from edge.stream.gate import Gate, Refusal
+from edge.stream.link import Mqtt
+from edge.stream.publisher import Stream
+
+log = logging.getLogger(__name__)
+
+TICK_S = 1.0  # house seconds
+SLICE_S = 0.02  # real seconds: how finely the beds' ticks are spread
+SNAPSHOT_EVERY_S = 30.0  # real seconds: a restart replays at most so much
+FLUSH_S = 0.5
+NONCE_KEPT_S = 600.0
+
+
+@dataclass(slots=True)
+class _Bed:
+    bedside: Bedside
+    outlet: Outlet
+    links: list[Link | ModbusLink] = field(default_factory=list)
+    due_s: float = 0.0  # house time of its next tick
+    snapshot_s: float = 0.0
+    last_n: int = 0
+    unstored: int = 0  # conclusions on their way to the disk
+
+
+class EdgeService:
+    """One edge. `tasks` are what the supervisor runs; when one fails the process ends and is started again."""
+
+    def __init__(
+        self, config: EdgeConfig, rules: RuleSet, rules_text: str, specs: Mapping[str, Spec], *, clock: HouseClock,
+        journal: Journal, recalled: Recalled, boot: str, version: str, config_hash: str, key: bytes, mqtt: Mqtt,
+    ) -> None:
+        self._config, self._clock, self._journal, self._boot = config, clock, journal, boot
+        self._about = (version, config_hash)
+        self._began_s = clock.now()
+        self._loop = asyncio.get_running_loop()
+        self._buses = Buses()
+        self._broken: asyncio.Future[None] = self._loop.create_future()
+        gate = Gate(key, config.edge.id)
+        gate.remember(recalled.nonces, self._began_s + NONCE_KEPT_S)
+        self._stream = Stream(
+            mqtt, edge=config.edge.id, boot=boot, status=self._status, outbox=journal, consoles=config.edge.consoles,
+            gate=gate, on_command=self._command, now=clock.now, on_refused=self._refused,
+            on_consoles_changed=self._console_changed,
+            on_broker_changed=self._broker_changed,
+        )
+        self._beds = {bed.id: self._bed(bed, rules, specs, recalled) for bed in config.bed}
+        self._boot_beds(rules_text)
+
+    # --- the start ----------------------------------------------------------------------------------------------------
+
+    def _bed(self, bed: BedTable, rules: RuleSet, specs: Mapping[str, Spec], recalled: Recalled) -> _Bed:
+        devices = [(device.id, specs[device.driver].kind, device.driver) for device in bed.device]
+        bedside = Bedside(bed.id, devices, rules, nibp_interval_s=bed.nibp_interval_s)
+        if bed.id in recalled.beds:
+            bedside.restore(recalled.beds[bed.id].snapshot())
+        edge = self._config.edge
+        work = _Bed(bedside, Outlet(edge.id, self._boot, edge.simulated, bedside, self._stream,
+                                     now=self._clock.now))
+        for device in bed.device:
+            link = self._link(bed.id, device, specs[device.driver])
+            work.links.append(link)
+            work.outlet.counters[device.id] = link.counters
+        return work
+
+    def _link(self, bed: str, device: DeviceTable, spec: Spec) -> Link | ModbusLink:
+        at, heard, wave = device.place, partial(self._heard, bed), partial(self._wave, bed, device.id)
+        if not at.transport.startswith("modbus"):
+            return Link(bed, device.id, spec, at, now=self._clock.now, heard=heard, wave=wave,
+                        identity=device.identity, settings=device.settings)
+        return ModbusLink(bed, device.id, spec, at, self._buses.bus(at, at.line(spec.line)), now=self._clock.now,
+                          heard=heard, wave=wave, identity=device.identity, settings=device.settings,
+                          speed=self._config.edge.speed)
+
+    def _boot_beds(self, rules_text: str) -> None:
+        at_s, last_s = self._clock.now(), self._journal.head.at_s
+        gap_s = round(at_s - last_s, 3) if last_s else 0.0
+        states = [work.bedside.state for work in self._beds.values()]
+        configured = Configured(rules_text, tuple(
+            BedConfigured(state.bed, state.nibp_interval_s,
+                          tuple((name, device.kind, device.driver) for name, device in state.devices.items()))
+            for state in states))
+        n = self._journal.record(None, at_s, configured)
+        self._journal.snapshot(CONFIGURED, n, at_s, encode(configured))
+        for number, (bed, work) in enumerate(self._beds.items()):
+            work.due_s = at_s + TICK_S * number / len(self._beds)
+            self._apply(bed, Boot(self._boot, gap_s), at_s)
+            self._snapshot(bed, work, at_s)
+
+    def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Everything that runs, by name."""
+        links = {f"link {bed}/{number}": link.run() for bed, work in self._beds.items()
+                 for number, link in enumerate(work.links)}
+        return {"journal": self._watch(), "stream": self._stream.run(), "ticks": self._ticks(),
+                "flush": self._flushes(), **links}
+
+    # --- what comes in ------------------------------------------------------------------------------------------------
+
+    def _heard(self, bed: str, inputs: Sequence[Input], at_s: float, more: bool) -> None:
+        for given in inputs:
+            self._apply(bed, given, at_s)
+        self._beds[bed].outlet.heard(more)
+
+    def _wave(self, bed: str, device: str, wave: Wave, at_s: float) -> None:
+        self._beds[bed].outlet.wave(device, wave, at_s)
+
+    def _apply(self, bed: str, given: Input, at_s: float) -> Concluded | None:
+        work = self._beds[bed]
+        work.last_n = self._journal.record(bed, at_s, given)
+        drafts = work.bedside.apply(given, at_s)
+        return self._conclude(work, drafts, at_s) if drafts else None
+
+    def _conclude(self, work: _Bed, drafts: Sequence[Draft], at_s: float) -> Concluded:
+        concluded = self._journal.conclude(drafts)
+        work.bedside.numbered(concluded.events)
+        state = work.outlet.state(at_s, concluded.events[-1].seq)
+        work.unstored += 1
+        concluded.stored.add_done_callback(partial(self._stored, work, concluded.events, state))
+        return concluded
+
+    def _stored(self, work: _Bed, events: tuple[Event, ...], state: bytes, stored: asyncio.Future[None]) -> None:
+        work.unstored -= 1
+        if stored.cancelled() or (error := stored.exception()) is not None:
+            if not self._broken.done() and not stored.cancelled():
+                assert error is not None
+                self._broken.set_exception(error)
+            return
+        self._stream.events(events)
+        work.outlet.send_state(state)
+
+    async def _command(self, asked: CommandIn) -> Answer:
+        work = self._beds.get(asked.bed)
+        if work is None:
+            beds = ", ".join(self._beds)
+            return Answer(id=asked.id, ok=False, reason=f"unknown_bed: {asked.bed}; this edge has {beds}")
+        at_s = self._clock.now()
+        command = Command(
+            asked.id, asked.console, asked.user, asked.role, asked.bed, asked.verb, asked.args, asked.nonce)
+        concluded = self._apply(asked.bed, command, at_s)
+        assert concluded is not None, "a command always leads to an event"
+        await asyncio.shield(concluded.stored)
+        refused = next((event.body["reason"] for event in concluded.events if event.kind == "command"), None)
+        if refused is None:
+            return Answer(id=asked.id, ok=True)
+        state = views.full(work.bedside.state, at_s) if refused == "moved_on" else None
+        return Answer(id=asked.id, ok=False, reason=refused, state=state)
+
+    # --- what time brings ---------------------------------------------------------------------------------------------
+
+    async def _ticks(self) -> None:
+        while True:
+            await asyncio.sleep(SLICE_S)
+            at_s = self._clock.now()
+            for bed, work in self._beds.items():
+                if at_s >= work.due_s:
+                    work.due_s += TICK_S
+                    if work.due_s < at_s - TICK_S:  # after a pause: time goes on, ticks are not made up
+                        work.due_s = at_s + TICK_S
+                    self._tick(bed, work, at_s)
+
+    def _tick(self, bed: str, work: _Bed, at_s: float) -> None:
+        self._apply(bed, Tick(), at_s)
+        work.outlet.remind()
+        if not work.unstored:
+            work.outlet.refresh(at_s, self._journal.head.seq)
+        if self._loop.time() - work.snapshot_s >= SNAPSHOT_EVERY_S:
+            self._snapshot(bed, work, at_s)
+
+    def _snapshot(self, bed: str, work: _Bed, at_s: float) -> None:
+        work.snapshot_s = self._loop.time()
+        self._journal.snapshot(bed, work.last_n, at_s, work.bedside.snapshot())
+
+    async def _flushes(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            await self._journal.flush()
+
+    async def _watch(self) -> None:
+        """Ends, with its error, when the journal can store no more."""
+        await self._broken
+
+    # --- what is said of the edge itself ------------------------------------------------------------------------------
+
+    def _status(self) -> Status:
+        edge = self._config.edge
+        version, config = self._about
+        return Status(
+            edge=edge.id, boot=self._boot, state="alive", at=iso(self._clock.now()), version=version, config=config,
+            beds=list(self._beds), seq=self._journal.head.seq, speed=edge.speed, epoch=iso(self._began_s),
+            simulated=edge.simulated, consoles=self._stream.console_states() if hasattr(self, "_stream") else {},
+        )
+
+    def _console_changed(self, console: str, seen: ConsoleSeen) -> None:
+        log.info("console %s is %s", console, seen.state)
+        self._note({"console": console, "state": seen.state, "seq": seen.seq})
+
+    def _broker_changed(self, up: bool, why: str) -> None:
+        self._note({"broker": "reached" if up else "lost", "reason": why})
+
+    def _refused(self, refusal: Refusal) -> None:
+        """A command that did not pass the gate never reaches a bed; that it was tried is a fact all the same."""
+        self._note({"command": refusal.id, "console": refusal.answer_to, "ok": False, "reason": refusal.reason})
+
+    def _note(self, body: dict[str, Any]) -> None:
+        """An event of the edge itself, of no bed."""
+        concluded = self._journal.conclude([Draft("stream", None, None, self._clock.now(), body)])
+        concluded.stored.add_done_callback(partial(self._noted, concluded.events))
+
+    def _noted(self, events: tuple[Event, ...], stored: asyncio.Future[None]) -> None:
+        if not stored.cancelled() and stored.exception() is None:
+            self._stream.events(events)

@@ -1,0 +1,174 @@
+"""`vigil simulate`: only the simulators, each reachable as a real device would be, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
+
+import simulators
+from simulators.capture import Capture, ReplayTwin
+from simulators.contract import Twin, TwinSpec
+from simulators.faults import parse
+from simulators.recorded import RecordedPatient
+from simulators.scenario import SCENARIOS, Scenario, catalogue
+from simulators.stage import Options, Stage
+
+_PIECE = 65536
+_HAND = '{"bed": "chair-1", "device": "oximeter", "do": "probe_off"}'
+
+
+def run_simulate(
+    drivers: list[str],
+    *,
+    beds: int | None = None,
+    scenario: str | None = None,
+    faults: list[str] | None = None,
+    seed: int = 0,
+    speed: float = 1.0,
+    play: Path | None = None,
+    patient: Path | None = None,
+    as_json: bool = False,
+    ports: Path | None = None,
+    wait_for_go: bool = False,
+    port: int = 0,
+    journal: Path | None = None,
+) -> int:
+    """Serve the twins until SIGTERM or SIGINT (0). Bad usage is one line on stderr (2).
+
+    `drivers` are names, or NAME:TRANSPORT; without them and without `scenario`, every twin there is stands at one bed.
+    `ports` is a folder for links to the ptys, `port` the first Modbus TCP port (0: any), `journal` a file that gets a
+    line of JSON for every fault. Standard input takes lines of JSON: {"do": "go"}, and hands at devices.
+    """
+    note: TextIO | None = None
+    try:
+        twins = simulators.find()
+        play_ = _play(drivers, play, twins)
+        plan = _plan(drivers, beds, scenario, twins)
+        _check(speed, port, patient)
+        note = journal.open("w", encoding="utf-8") if journal is not None else None
+        options = Options(
+            seed=seed, speed=speed, faults=parse(faults or []), port=port, ports=ports, instead=play_, journal=note,
+            patient=None if patient is None else lambda: RecordedPatient(patient),
+        )
+        asyncio.run(_serve(plan, twins, options, as_json, wait_for_go))
+    except (ValueError, OSError) as error:
+        print(f"vigil simulate: {error}", file=sys.stderr)
+        return 2
+    finally:
+        if note is not None:
+            note.close()
+    return 0
+
+
+def _check(speed: float, port: int, patient: Path | None) -> None:
+    if not 0 < speed < float("inf"):
+        raise ValueError(f"--speed {speed:g}: must be above 0")
+    if not 0 <= port <= 65535:
+        raise ValueError(f"--port {port}: must be 0 to 65535")
+    if patient is not None:
+        RecordedPatient(patient)  # says now what is wrong with the file
+
+
+def _play(drivers: list[str], play: Path | None, twins: dict[str, TwinSpec]) -> dict[str, Callable[[], Twin]]:
+    if play is None:
+        return {}
+    if len(drivers) != 1:
+        raise ValueError("--play FILE needs the name of one driver, whose line the capture is played on")
+    name = drivers[0].partition(":")[0]
+    if name in twins and "serial" not in twins[name].transports:
+        raise ValueError(f"--play: {name} has no byte stream to play a capture on")
+    capture = Capture.read(play)
+    return {name: lambda: ReplayTwin(capture)}
+
+
+def _plan(drivers: list[str], beds: int | None, scenario: str | None, twins: dict[str, TwinSpec]) -> Scenario:
+    if beds is not None and beds < 1:
+        raise ValueError(f"--beds {beds}: must be at least 1")
+    if drivers and scenario is not None:
+        raise ValueError("give driver names or --scenario, not both: a scenario brings its own devices")
+    if scenario is not None and scenario not in SCENARIOS:
+        raise ValueError(f"--scenario {scenario}: there are {', '.join(SCENARIOS)}")
+    if scenario is not None:
+        return SCENARIOS[scenario](beds)
+    if not drivers and beds is not None:
+        return SCENARIOS["calm"](beds)
+    return catalogue(drivers or list(twins), twins, beds or 1)
+
+
+async def _serve(
+    plan: Scenario, twins: dict[str, TwinSpec], options: Options, as_json: bool, wait_for_go: bool
+) -> None:
+    loop = asyncio.get_running_loop()
+    stage = Stage(plan, twins, loop.time, options)
+    try:
+        await stage.open()
+        running = asyncio.ensure_future(stage.run())
+        for ending in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(ending, running.cancel)
+        print(json.dumps({"twins": stage.table()}) if as_json else _table(stage), flush=True)
+        if not wait_for_go:
+            stage.go()
+        _listen(loop, stage)
+        with suppress(asyncio.CancelledError):
+            await running
+    finally:
+        stage.close()
+
+
+def _table(stage: Stage) -> str:
+    """One line a twin, in columns."""
+    rows = [("bed", "device", "driver", "at", "port")]
+    rows += [(row.bed, row.device, row.driver, row.at, row.port or "") for row in stage.rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def _listen(loop: asyncio.AbstractEventLoop, stage: Stage) -> None:
+    """Hand every line of standard input to `command`. A thread, because a file or /dev/null cannot be waited for."""
+    source = sys.stdin.fileno() if sys.stdin is not None else -1
+    if source < 0 or (os.isatty(source) and os.tcgetpgrp(source) != os.getpgrp()):
+        return  # in the background of a terminal, reading would stop us
+
+    def read() -> None:
+        held = b""
+        with suppress(OSError, RuntimeError):  # the terminal hung up; the loop has ended
+            while piece := os.read(source, _PIECE):
+                *lines, held = (held + piece).split(b"\n")
+                for line in lines:
+                    loop.call_soon_threadsafe(command, stage, line)
+
+    threading.Thread(target=read, name="stdin", daemon=True).start()
+
+
+def command(stage: Stage, line: bytes) -> None:
+    """Do what `line` says; what cannot be done is one clear line on stderr."""
+    if not line.strip():
+        return
+    try:
+        _command(stage, line)
+    except ValueError as error:
+        print(f"vigil simulate: {error}", file=sys.stderr, flush=True)
+
+
+def _command(stage: Stage, line: bytes) -> None:
+    try:
+        said = json.loads(line)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict) or not isinstance(said.get("do"), str):
+        raise ValueError(f'not understood: {line[:80].decode(errors="replace")!r}; write {{"do": "go"}} or {_HAND}')
+    if said["do"] == "go":
+        stage.go()
+        return
+    numbers = [said.get(name, 0.0) for name in ("amount", "over_s")]
+    if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
+        raise ValueError('"amount" and "over_s" must be numbers')
+    stage.do(str(said.get("bed")), str(said.get("device")), said["do"], *map(float, numbers))

@@ -1,0 +1,113 @@
+"""`vigil` as a person types it: every wrong word gets one line that says what, where, and what to write instead."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.test_stories import FILE, HERE
+
+
+def vigil(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "edge.cli", *arguments], input=stdin, capture_output=True, text=True,
+                          timeout=60, check=False)
+
+
+BAD = [
+    (("dance",), "No such command 'dance'"),
+    (("demo", "--beds", "none"), "--beds"),
+    (("demo", "--scenario", "tragedy"), "no scenario is named 'tragedy'; there are story, calm"),
+    (("edge", "--config", "/nowhere/edge.toml"), "/nowhere/edge.toml: cannot be read"),
+    (("console", "--config", "/nowhere/console.toml"), "/nowhere/console.toml: cannot be read"),
+    (("broker", "--host", "0.0.0.0"), "serves this machine only"),
+    (("devices", "alaris"), "no driver is named 'alaris'"),
+    (("rules", "check", "/nowhere"), "/nowhere: cannot be read"),
+    (("verify", "/nowhere/journal.db"), "/nowhere/journal.db"),
+    (("replay", "/nowhere/journal.db"), "/nowhere/journal.db"),
+    (("bench", "--sizes", "many"), "--sizes"),
+    (("simulate", "teapot"), "teapot"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), BAD, ids=[" ".join(a) for a, _ in BAD])
+def test_bad_usage_is_one_line_and_exit_2(arguments: tuple[str, ...], says: str) -> None:
+    done = vigil(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert done.stdout == ""
+
+
+RULES = [
+    ('when = "spo2_pct < 90"', 'when = "spo2 < 90"', "RES-2: no metric is named 'spo2'; did you mean 'spo2_pct'?"),
+    ('priority = "high"', 'priority = "loud"',
+     "HTN-3: priority must be one of 'high', 'medium', 'low', 'none', not 'loud'"),
+    ("hold_s = 15", "hold = 15", "RES-2: unknown field hold"),
+    ("hold_s = 15", "hold_s = -1", "RES-2: hold_s must be seconds, 0 or more, not -1"),
+    ('context = ["*"]', 'context = ["ALWAYS"]', "HTN-3: context must be a list of"),
+    ('id = "HTN-2"', 'id = "HTN-1"', "HTN-1: this id is used twice"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "says"), RULES, ids=[new for _, new, _ in RULES])
+def test_a_bad_rule_is_named_with_its_line(tmp_path: Path, old: str, new: str, says: str) -> None:
+    file = tmp_path / "rules.toml"
+    text = FILE.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+    done = vigil("rules", "check", str(file))
+    assert done.returncode == 2
+    number = 1 + text[: text.rindex("[[rule]]", 0, text.index(old))].count("\n")
+    assert done.stderr.startswith(f"vigil: {file}:{number}: {says}"), done.stderr
+
+
+def test_rules_are_said_in_words_and_their_stories_told() -> None:
+    said = vigil("rules", "explain", str(FILE))
+    assert said.returncode == 0
+    assert "HTN-3  Severe hypertension: HIGH physiological alarm, always" in said.stdout
+    told = vigil("rules", "test", str(FILE))
+    assert (told.returncode, told.stdout) == (0, "11 rules, 0 without a true story\n")
+
+
+def test_a_story_that_does_not_come_true_fails_with_its_line(tmp_path: Path) -> None:
+    folder = tmp_path / "stories"
+    folder.mkdir()
+    for story in (HERE / "stories").glob("*.txt"):
+        (folder / story.name).write_text(story.read_text())
+    (folder / "TEC-3.txt").write_text("given infusing\n20:00 link pump lost\n20:05 -> TEC-3:pump active\n")
+    done = vigil("rules", "test", str(FILE), "--stories", str(folder))
+    assert done.returncode == 1
+    assert "TEC-3.txt/1:3: expected TEC-3:pump active, found TEC-3:pump pending" in done.stderr
+
+
+def test_devices_say_everything_they_can_ever_say() -> None:
+    rows = json.loads(vigil("devices", "--json").stdout)
+    names = {row["name"] for row in rows}
+    assert {"alaris_gh", "contec_cms60", "isco", "nonin", "suntech_advantage"} <= names
+    for row in rows:
+        assert row["source"]
+        assert row["grade"]
+        assert all("hex" in said or "function" in said for said in row["says"])
+    card = vigil("devices", "alaris_gh").stdout
+    assert "everything it can ever say to the device" in card
+    assert "38400 8N1" in card
+
+
+def test_ports_and_version() -> None:
+    assert isinstance(json.loads(vigil("ports", "--json").stdout), list)
+    assert vigil("--version").stdout.strip() == "0.1.0"
+
+
+def test_an_account_needs_a_real_password(tmp_path: Path) -> None:
+    config = tmp_path / "console.toml"
+    config.write_text('edge = "clinic-1"\ndata = "data"\n')
+    short = vigil("user", "--config", str(config), "nina", stdin="short\n")
+    assert short.returncode == 2
+    assert "at least 10 characters" in short.stderr
+    made = vigil("user", "--config", str(config), "nina", stdin="a long enough one\n")
+    assert (made.returncode, made.stdout) == (0, "nina: made, nurse\n")
+    assert "a long enough one" not in (tmp_path / "data" / "console.db").read_bytes().decode("latin-1")

@@ -1,0 +1,92 @@
+"""kill -9 of edge, console and broker, one after the other, in the middle of a run: said, restarted, nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.demo_run import Demo, running
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+SAID_WITHIN_S = 6.0
+BACK_WITHIN_S = 15.0
+
+
+async def hops(demo: Demo) -> dict[str, Any]:
+    found: dict[str, Any] = (await demo.get("/healthz"))["hops"]
+    return found
+
+
+async def kill(demo: Demo, name: str) -> int:
+    pid = demo.pids[name]
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+async def back(demo: Demo, name: str, old: int) -> None:
+    await demo.until(lambda: demo.pids[name] not in (None, old), BACK_WITHIN_S, f"{name} is started again")
+
+
+async def console_says(demo: Demo, hop: str, ok: bool, within_s: float) -> None:
+    async with asyncio.timeout(within_s):
+        while True:
+            try:
+                if (await hops(demo))[hop]["ok"] is ok:
+                    return
+            except (httpx.HTTPError, OSError):
+                pass
+            await asyncio.sleep(0.1)
+
+
+def statuses(demo: Demo) -> list[dict[str, Any]]:
+    return [payload for _, topic, payload in demo.heard if topic.endswith("/status")]
+
+
+async def test_kill_each_in_turn(tmp_path: Path) -> None:
+    async with running(tmp_path, "--speed", "20") as demo:
+        await demo.until(lambda: len({e["bed"] for e in demo.events("phase") if e["body"]["phase"] == "INFUSING"}) == 4,
+                         60, "all four infusions run")
+        await demo.get("/api/beds")
+
+        boot = statuses(demo)[-1]["boot"]
+        pid = await kill(demo, "edge")
+        await console_says(demo, "edge", False, SAID_WITHIN_S)
+        await back(demo, "edge", pid)
+        await console_says(demo, "edge", True, BACK_WITHIN_S)
+        await demo.until(lambda: statuses(demo)[-1]["boot"] != boot and statuses(demo)[-1]["state"] == "alive",
+                         BACK_WITHIN_S, "a new boot is born")
+        await demo.until(lambda: any(e["kind"] == "boot" and e["body"]["gap_s"] > 0 for e in demo.events()), 10,
+                         "the gap is an event")
+        states = {bed["state"]["bed"]: bed["state"] for bed in await demo.get("/api/beds")}
+        assert {state["session"]["phase"] for state in states.values()} == {"INFUSING"}, "sessions come back"
+
+        pid = await kill(demo, "console")
+        await demo.until(lambda: statuses(demo)[-1]["consoles"]["main"]["state"] == "lost", SAID_WITHIN_S + 2,
+                         "the edge says that the console is lost")
+        await back(demo, "console", pid)
+        await demo.until(lambda: statuses(demo)[-1]["consoles"]["main"]["state"] == "live", BACK_WITHIN_S,
+                         "the edge hears the console again")
+
+        await console_says(demo, "broker", True, BACK_WITHIN_S)
+        pid = await kill(demo, "broker")
+        await console_says(demo, "broker", False, SAID_WITHIN_S)
+        await back(demo, "broker", pid)
+        await console_says(demo, "broker", True, BACK_WITHIN_S)
+        await console_says(demo, "edge", True, BACK_WITHIN_S)
+
+        await demo.until(lambda: any(e["body"].get("broker") == "lost" for e in demo.events("stream")), 20,
+                         "the outage is an event, delivered afterwards")
+        committed = [seq for seq, *_ in demo.journal()]
+        await demo.until(lambda: set(demo.stored()) >= set(committed), 20, "every committed event is stored")
+        stored = demo.stored()
+        assert len(stored) == len(set(stored)), "none is doubled"
+        assert stored == list(range(1, len(stored) + 1)), "none is missing"
+        invented = [fired for fired in demo.active() if fired[1].startswith(("HTN", "RES"))]
+        assert not invented, "no restart raises a patient's alarm"

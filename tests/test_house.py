@@ -1,0 +1,161 @@
+"""The house's own laws: who may import whom, where clocks and catch-alls may be, how long a thing may grow."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import drivers
+import simulators
+from edge.vocabulary import METRICS, WAVES
+
+ROOT = Path(__file__).parent.parent
+OURS = ("edge", "drivers", "simulators")
+FILE_LINES, FUNCTION_LINES = 420, 45  # "under about 400" and "about 40": house.md 3
+
+# room -> the rooms it may import (house.md 3). A room not listed here may import nothing of ours.
+MAY = {
+    "drivers": {"drivers"},
+    "simulators": {"drivers", "simulators"},
+    "edge.model": set(),
+    "edge.vocabulary": set(),
+    "edge.toml_lines": set(),
+    "edge.clock": {"edge.model"},
+    "edge.config": {"edge.field.at", "edge.toml_lines", "drivers.contract"},
+    "edge.core": {"edge.model", "edge.vocabulary", "edge.core"},
+    "edge.field": {"edge.model", "edge.vocabulary", "edge.field", "drivers.contract"},
+    "edge.journal": {"edge.model", "edge.journal"},
+    "edge.stream": {"edge.model", "edge.stream"},
+    "edge.console": {"edge.model", "edge.vocabulary", "edge.stream.contract", "edge.console"},
+    "edge.cli": set(OURS),
+}
+# room -> what of the world it never sees
+NEVER = {
+    "drivers": {"asyncio", "time", "socket", "serial", "threading", "datetime.datetime"},
+    "simulators": {"time", "serial"},
+    "edge.core": {"asyncio", "time", "socket", "threading", "sqlalchemy", "aiomqtt", "fastapi", "pathlib.Path.open"},
+    "edge.model": {"asyncio", "time", "socket"},
+}
+CATCH_ALL_MAY = {"edge/field/supervise.py"}
+CLOCK_MAY = {"edge/clock.py"}
+UNIT = re.compile(r"_(pct|bpm|mmhg|c|ml_h|ml|s)$")
+
+
+@cache
+def modules() -> dict[str, tuple[Path, ast.Module]]:
+    found = {}
+    for room in OURS:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            if "node_modules" in path.parts:
+                continue
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            found[name] = path, ast.parse(path.read_text())
+    return found
+
+
+def room_of(module: str) -> str | None:
+    return next((room for room in sorted(MAY, key=len, reverse=True) if within(module, {room})), None)
+
+
+def within(module: str, rooms: set[str]) -> bool:
+    return any(module == room or module.startswith(room + ".") for room in rooms)
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, "write whole names: relative imports hide the room"
+            inside = (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from (full if full in modules() else node.module for full in inside)
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_a_room_imports_only_whom_it_may_know(module: str) -> None:
+    room = room_of(module)
+    if module == "edge":
+        return
+    assert room is not None, f"{module} is in no room of house.md: put it in one, or give it a line in MAY"
+    for imported in imports(modules()[module][1]):
+        if imported.split(".")[0] in OURS and imported != "edge":
+            assert within(imported, MAY[room]), f"{module} ({room}) may not know {imported}"
+        for world in NEVER.get(room, ()):
+            assert not within(imported, {world}), f"{module} ({room}) may never see {world}"
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_laws_of_the_text(module: str) -> None:
+    path, tree = modules()[module]
+    name = path.relative_to(ROOT).as_posix()
+    assert ast.get_docstring(tree), f"{name}: say its purpose in the docstring's first line"
+    assert len(path.read_text().splitlines()) <= FILE_LINES, f"{name}: over {FILE_LINES} lines; two purposes, two files"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler) and name not in CATCH_ALL_MAY:
+            caught = "" if node.type is None else ast.unparse(node.type)
+            assert caught not in ("", "Exception", "BaseException"), f"{name}:{node.lineno}: catch what you expect"
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert length <= FUNCTION_LINES, f"{name}:{node.lineno}: {node.name} has {length} lines"
+        if isinstance(node, ast.Call):
+            call = ast.unparse(node.func)
+            if call in ("time.time", "time.monotonic", "time.perf_counter", "datetime.now", "datetime.utcnow"):
+                assert name in CLOCK_MAY, f"{name}:{node.lineno}: time is an argument; ask edge.clock"
+            assert call != "asyncio.create_task", f"{name}:{node.lineno}: a bare task dies unseen; use a TaskGroup"
+
+
+def test_every_driver_has_its_twin_its_golden_table_and_its_test() -> None:
+    found = drivers.find()
+    assert {"alaris_gh", "contec_cms60", "isco", "nonin", "suntech_advantage"} <= set(found)
+    assert set(found) == set(simulators.find())
+    for name in found:
+        assert (ROOT / "tests" / "golden" / f"{name}.txt").is_file(), f"no golden table, no device: {name}"
+        assert (ROOT / "tests" / f"test_driver_{name}.py").is_file()
+
+
+def test_drivers_speak_the_vocabulary() -> None:
+    for spec in drivers.find().values():
+        unknown = spec.metrics - set(METRICS)
+        assert not unknown, f"{spec.name} speaks of {unknown}"
+
+
+def test_every_number_carries_its_unit() -> None:
+    assert all(UNIT.search(key) for key in METRICS)
+    assert {"pleth"} == WAVES
+
+
+def test_the_field_names_no_device() -> None:
+    names = set(drivers.find())
+    for module, (path, _) in modules().items():
+        if module.startswith("edge.field"):
+            named = {name for name in names if name in path.read_text()}
+            assert not named, f"{module} names {named}"
+
+
+def test_no_pump_can_be_told_to_run() -> None:
+    """Read-only by default: there is no start, rate or resume encoder (house.md 5)."""
+    for spec in drivers.find().values():
+        if spec.kind == "pump":
+            for question in spec.says:
+                text = question.frame.decode("latin-1") if hasattr(question, "frame") else ""
+                assert not re.search(r"INF_START|INF_RATE\^|REMOTE_C|BOLUS", text), f"{spec.name} says {text!r}"
+                assert getattr(question, "function", 3) in (1, 2, 3, 4)
+
+
+def test_lock_files_name_no_host() -> None:
+    locks = [*(ROOT / "deploy").glob("*.lock"), ROOT / "edge" / "console" / "web" / "package-lock.json"]
+    assert len(locks) >= 4
+    for lock in locks:
+        assert not re.search(r"https?://[^\s\"']*(pypi|pythonhosted|npmjs|registry)", lock.read_text()), lock.name
+
+
+def test_what_is_installed_is_what_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert f"## {project['version']}" in changelog
