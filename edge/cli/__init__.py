@@ -59,7 +59,7 @@ def _vigil(
 def demo(
     beds: Annotated[int, typer.Option(min=1, max=64, help="How many chairs.")] = 4,
     speed: Annotated[
-        float, typer.Option(min=0.1, max=60, help="House seconds a real second; 20 tells the story in 3 minutes.")] = 1.0,
+        float, typer.Option(min=0.1, max=60, help="House seconds a real second; 20 tells the story in 3 min.")] = 1.0,
     port: Annotated[int | None, typer.Option(help="The console's port; 8080 if it is free.")] = None,
     data: Annotated[Path | None, typer.Option(help="Where to keep everything; a new temporary folder.")] = None,
     scenario: Annotated[str, typer.Option(help="story (four chairs, four troubles) or calm.")] = "story",

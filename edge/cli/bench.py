@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import aiomqtt
+import uvloop
 import websockets
 
 import drivers
@@ -278,7 +279,7 @@ def run_bench(sizes: list[int], seconds: float, as_json: bool) -> int:
     results = []
     for size in sizes:
         with tempfile.TemporaryDirectory(prefix="vigil-bench-") as folder:
-            results.append(asyncio.run(Bench(size, seconds, Path(folder)).run()))
+            results.append(uvloop.run(Bench(size, seconds, Path(folder)).run()))
         if not as_json:
             print(_words(results[-1]), flush=True)
     if as_json:

@@ -54,8 +54,10 @@ class Outlet:
         self._state_sent_s = 0.0
         self.counters: dict[str, Counters] = {}
 
-    def heard(self, more: bool) -> None:
-        """Something was heard; `more` of the same round is coming."""
+    def heard(self, anything: bool, more: bool) -> None:
+        """A frame was heard, which said something or nothing by itself; `more` of the same round is coming."""
+        if not anything and (more or self._timer is None):
+            return
         if self._timer is not None:
             if more or self._loop.time() - self._sent_s < GAP_S:
                 return

@@ -128,7 +128,7 @@ class EdgeService:
     def _heard(self, bed: str, inputs: Sequence[Input], at_s: float, more: bool) -> None:
         for given in inputs:
             self._apply(bed, given, at_s)
-        self._beds[bed].outlet.heard(more)
+        self._beds[bed].outlet.heard(bool(inputs), more)
 
     def _wave(self, bed: str, device: str, wave: Wave, at_s: float) -> None:
         self._beds[bed].outlet.wave(device, wave, at_s)
