@@ -1,0 +1,93 @@
+/** One bed's alarms: what each means, and one tap to acknowledge one. Nothing here ends an alarm: its condition does. */
+import { useState } from "preact/hooks";
+import { clockTime, stopwatch } from "./age.ts";
+import { command } from "./api.ts";
+import { isPaused, ranked } from "./rank.ts";
+import { store } from "./state.ts";
+import type { Alarm, BedState } from "./types.ts";
+import { PRIORITY, refusal, SYMBOL } from "./words.ts";
+
+export function AlarmList({ bed, state }: { bed: string; state: BedState | undefined }) {
+  const alarms = ranked(state?.alarms ?? []);
+  const patient = alarms.filter((alarm) => alarm.class !== "technical");
+  const equipment = alarms.filter((alarm) => alarm.class === "technical");
+  return (
+    <section class="alarm-list" aria-label="Alarms of this bed">
+      <div class="alarm-list-head"><h2>Alarms</h2><Pause bed={bed} state={state} alarms={alarms} /></div>
+      <div class="alarm-rows">
+        {alarms.length === 0 && <p class="calm">{state === undefined ? "Not known yet" : "None"}</p>}
+        {patient.length > 0 && <h3>Patient</h3>}
+        {patient.map((alarm) => <Row key={alarm.alarm} bed={bed} alarm={alarm} />)}
+        {equipment.length > 0 && <h3>Equipment</h3>}
+        {equipment.map((alarm) => <Row key={alarm.alarm} bed={bed} alarm={alarm} />)}
+      </div>
+    </section>
+  );
+}
+
+function Pause({ bed, state, alarms }: { bed: string; state: BedState | undefined; alarms: Alarm[] }) {
+  const [problem, setProblem] = useState<string | null>(null);
+  const ask = async (verb: string): Promise<void> => {
+    const answer = await command(bed, verb);
+    setProblem(answer.ok ? null : refusal(answer));
+  };
+  const house = store.house_ms();
+  const until = state?.audio_paused_until ?? null;
+  if (isPaused(until, house)) {
+    const left_s = (Date.parse(until ?? "") - (house ?? 0)) / 1000;
+    return <button class="paused" onClick={() => void ask("audio_resume")}>🔕 Paused {stopwatch(left_s)}<small>tap to end</small></button>;
+  }
+  if (!alarms.some((alarm) => alarm.state === "active")) return null;
+  return <>{problem !== null && <em role="alert">{problem}</em>}<button class="pause" onClick={() => void ask("audio_pause")}>Pause sound 2 min</button></>;
+}
+
+/** What the nurse is told after pressing, for the occurrence (seq) that was pressed; a newer one starts clean. */
+interface Told { seq: number; words: string | null }
+
+function Row({ bed, alarm }: { bed: string; alarm: Alarm }) {
+  const [wide, setWide] = useState(false);
+  const [told, setTold] = useState<Told | null>(null);
+  const acknowledge = async (): Promise<void> => {
+    setTold({ seq: alarm.seq, words: null });
+    const answer = await command(bed, "acknowledge", { alarm: alarm.alarm, seq: alarm.seq });
+    setTold(answer.ok ? null : { seq: alarm.seq, words: refusal(answer) });
+  };
+  const sending = told !== null && told.words === null && told.seq === alarm.seq;
+  return (
+    <article class={`alarm ${alarm.priority} ${alarm.state}`} data-alarm={alarm.alarm} data-state={alarm.state}>
+      <button class="tell" aria-expanded={wide} onClick={() => setWide(!wide)}>
+        <b class="symbol" aria-hidden="true">{SYMBOL[alarm.priority]}</b>
+        <span>
+          <b class="text">{alarm.text || alarm.title}</b>
+          <small>{PRIORITY[alarm.priority]} since {clockTime(alarm.since)}{alarm.limit !== null && `, limit ${alarm.limit}`} {wide ? "▴" : "▾ why"}</small>
+        </span>
+      </button>
+      <Answered alarm={alarm} sending={sending} acknowledge={() => void acknowledge()} />
+      {told?.words != null && <p class="refused" role="alert">{told.words}</p>}
+      {wide && <Meaning alarm={alarm} />}
+    </article>
+  );
+}
+
+function Answered({ alarm, sending, acknowledge }: { alarm: Alarm; sending: boolean; acknowledge: () => void }) {
+  if (alarm.state === "acknowledged") {
+    return <span class="tick">✓ {alarm.by ?? "acknowledged"}<small>{clockTime(store.acknowledgedAt(alarm))}</small></span>;
+  }
+  return (
+    <button class="acknowledge" data-first="alarm" disabled={sending} onClick={acknowledge} aria-label={`Acknowledge: ${alarm.text || alarm.title}`}>
+      {sending ? "Sending" : "Acknowledge"}
+      {alarm.state === "latched" && <small>is over</small>}
+    </button>
+  );
+}
+
+function Meaning({ alarm }: { alarm: Alarm }) {
+  return (
+    <dl class="meaning">
+      {alarm.title !== "" && <><dt>Rule</dt><dd>{alarm.title} ({alarm.rule})</dd></>}
+      {alarm.limit !== null && <><dt>Limit</dt><dd>{alarm.limit}</dd></>}
+      {alarm.why !== "" && <><dt>Why</dt><dd>{alarm.why}</dd></>}
+      {alarm.clears !== "" && <><dt>Ends when</dt><dd>{alarm.clears}</dd></>}
+    </dl>
+  );
+}

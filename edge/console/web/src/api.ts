@@ -1,0 +1,70 @@
+/** Requests to the console's server. Nothing here throws for what a server or a network may do: the answer says it. */
+import type { BedState, Happening, History, Me } from "./types.ts";
+
+const WAIT_MS = 8000;
+
+export interface Answer { ok: boolean; status: number; reason: string | null; state?: unknown }
+export interface DevicesOfBed { bed: string; devices: BedState["devices"] }
+
+let csrf = "";
+
+async function request(method: string, path: string, body?: unknown): Promise<Response | null> {
+  try {
+    return await fetch(path, {
+      method, credentials: "same-origin", cache: "no-store", signal: AbortSignal.timeout(WAIT_MS),
+      headers: { Accept: "application/json", "X-CSRF": csrf, ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  } catch {
+    return null; // no network, or no answer in time: fetch has no other failure
+  }
+}
+
+async function read<T>(response: Response | null): Promise<T | null> {
+  if (response === null || !response.ok) return null;
+  return (await response.json().catch(() => null)) as T | null;
+}
+
+function remember(me: Me | null): Me | null {
+  csrf = me?.csrf ?? "";
+  return me;
+}
+
+/** Who is signed in; null: nobody; "unreachable": cannot be asked now. */
+export async function whoAmI(): Promise<Me | null | "unreachable"> {
+  const response = await request("GET", "/api/me");
+  if (response?.status === 401 || response?.status === 403) return remember(null);
+  const me = await read<Me>(response);
+  return me === null ? "unreachable" : remember(me);
+}
+
+export async function login(name: string, password: string): Promise<Me | string> {
+  const response = await request("POST", "/api/login", { name, password });
+  const me = await read<Me>(response);
+  if (me !== null) return remember(me) as Me;
+  if (response === null) return "The console does not answer. Try again.";
+  if (response.status === 429) return "Too many tries. Wait a minute.";
+  return response.status < 500 ? "Name or password is wrong." : "The console has a fault. Try again.";
+}
+
+export async function logout(): Promise<void> {
+  await request("POST", "/api/logout");
+  remember(null);
+}
+
+export async function command(bed: string, verb: string, args: Record<string, unknown> = {}): Promise<Answer> {
+  const response = await request("POST", `/api/beds/${encodeURIComponent(bed)}/commands`, { verb, args });
+  if (response === null) return { ok: false, status: 0, reason: "no_answer" };
+  const said = (await response.json().catch(() => null)) as Partial<Answer> | null;
+  const reason = typeof said?.reason === "string" ? said.reason : null;
+  return { ok: response.ok && said?.ok === true, status: response.status, reason, state: said?.state };
+}
+
+export async function history(bed: string, minutes: number, metrics: readonly string[]): Promise<History | null> {
+  const query = `minutes=${minutes}&metrics=${metrics.join(",")}`;
+  return read<History>(await request("GET", `/api/beds/${encodeURIComponent(bed)}/history?${query}`));
+}
+
+export async function happenings(bed: string): Promise<Happening[] | null> {
+  return read<Happening[]>(await request("GET", `/api/beds/${encodeURIComponent(bed)}/events?limit=200`));
+}

@@ -1,0 +1,84 @@
+/** The page's frame: what is always there (banners, rail, footer), and the one view below it. */
+import { useEffect, useReducer } from "preact/hooks";
+import { Bed } from "./bed.tsx";
+import { NotLive, SoundOff } from "./banner.tsx";
+import { Devices } from "./devices.tsx";
+import { Login } from "./login.tsx";
+import { Announcer, Rail } from "./rail.tsx";
+import { go, Link, type Place, usePlace } from "./router.tsx";
+import { ScreenSize } from "./screen.tsx";
+import { signOut } from "./session.ts";
+import { store } from "./state.ts";
+import type { Me } from "./types.ts";
+import { Ward } from "./ward.tsx";
+
+const STATEMENT =
+  "Decision support, not a medical device. The devices' own alarms stay in force. Look at the patient, then at the screen.";
+
+const FIRST = "[data-first=alarm]"; // on a bed's page its own first alarm, elsewhere the rail's
+
+/** Draws the component again whenever the store changed. */
+function useStore(): void {
+  const [, redraw] = useReducer((count: number, _: undefined) => count + 1, 0);
+  useEffect(() => store.subscribe(() => redraw(undefined)), []);
+}
+
+/** a: the first alarm. w: the ward. 1 to 9: that bed. Not while someone types. */
+function useShortcuts(): void {
+  useEffect(() => {
+    const pressed = (event: KeyboardEvent): void => {
+      const target = event.target as HTMLElement;
+      if (event.ctrlKey || event.altKey || event.metaKey || target.matches("input, textarea, select")) return;
+      if (event.key === "a") (document.querySelector<HTMLElement>(`main ${FIRST}`) ?? document.querySelector<HTMLElement>(FIRST))?.focus();
+      else if (event.key === "w") go("/");
+      else if (/^[1-9]$/.test(event.key) && store.me?.role === "nurse") {
+        const bed = store.beds[Number(event.key) - 1];
+        if (bed !== undefined) go(`/bed/${bed}`);
+      }
+    };
+    addEventListener("keydown", pressed);
+    return () => removeEventListener("keydown", pressed);
+  }, []);
+}
+
+export function App() {
+  useStore();
+  useShortcuts();
+  const place = usePlace();
+  if (store.me === undefined) return <div class="opening" role="status">NOT LIVE: waiting for the console</div>;
+  if (store.me === null) return <Login statement={STATEMENT} />;
+  const broken = store.broken();
+  return (
+    <div class={broken === null ? "frame" : "frame not-live"} data-live={broken === null}>
+      <NotLive broken={broken} />
+      <SoundOff me={store.me} />
+      <TopBar me={store.me} place={place} />
+      <Rail me={store.me} broken={broken !== null} />
+      <main><View me={store.me} place={place} /></main>
+      {store.isSimulated() && <div class="watermark" aria-hidden="true"><span>SIMULATED - NOT A PATIENT</span></div>}
+      <footer><span>{STATEMENT}</span><ScreenSize /></footer>
+      <Announcer />
+    </div>
+  );
+}
+
+function View({ me, place }: { me: Me; place: Place }) {
+  if (place.page === "devices" && me.role === "technician") return <Devices />;
+  if (place.page === "bed" && me.role === "nurse") return <Bed key={place.bed} bed={place.bed} />;
+  return <Ward me={me} />;
+}
+
+function TopBar({ me, place }: { me: Me; place: Place }) {
+  return (
+    <header>
+      <b class="name">Vigil</b>
+      <nav aria-label="Pages">
+        <Link to="/" current={place.page === "ward"}>Ward</Link>
+        {me.role === "technician" && <Link to="/devices" current={place.page === "devices"}>Devices</Link>}
+      </nav>
+      {store.isSimulated() && <strong class="simulated">SIMULATED - NOT A PATIENT{store.house.speed !== 1 && ` - ${store.house.speed}x speed`}</strong>}
+      <span class="who">{me.name}, {me.role}</span>
+      <button class="quiet" onClick={() => void signOut()}>Sign out</button>
+    </header>
+  );
+}

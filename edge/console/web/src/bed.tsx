@@ -1,0 +1,123 @@
+/** One bed, from arm's length: live numbers, pleth and trend, its alarms, and what the nurse enters. */
+import { useEffect, useState } from "preact/hooks";
+import { clockTime, stopwatch } from "./age.ts";
+import { AlarmList } from "./alarmlist.tsx";
+import { CheckIn } from "./checkin.tsx";
+import { plain } from "./dose.ts";
+import { Events } from "./events.tsx";
+import { Figure, Pressure, shown } from "./numbers.tsx";
+import { Band, phaseWords } from "./phase.tsx";
+import { Pleth } from "./pleth.tsx";
+import { PumpLine } from "./pump.tsx";
+import { Link } from "./router.tsx";
+import { SessionPanel } from "./sessionpanel.tsx";
+import { live } from "./session.ts";
+import { StartSession } from "./startsession.tsx";
+import { store } from "./state.ts";
+import { Trend } from "./trend.tsx";
+import type { BedState, Session } from "./types.ts";
+import { bedName, linkTrouble } from "./words.ts";
+
+type Open = "nothing" | "check-in" | "session" | "start" | "events";
+
+export function Bed({ bed }: { bed: string }) {
+  const [open, setOpen] = useState<Open>("nothing");
+  useEffect(() => {
+    live.watch(bed);
+    return () => live.watch(null);
+  }, [bed]);
+  useEffect(() => {
+    const pressed = (event: KeyboardEvent): void => {
+      if (event.key === "Escape") setOpen("nothing");
+    };
+    addEventListener("keydown", pressed);
+    return () => removeEventListener("keydown", pressed);
+  }, []);
+  const state = store.states.get(bed);
+  const session = state?.session?.phase === "CLOSED" ? null : state?.session ?? null;
+  const close = (): void => setOpen("nothing");
+  return (
+    <div class={`bed-page${store.context(bed).live ? "" : " stale"}`} data-bed={bed}>
+      <BedHead bed={bed} state={state} session={session} />
+      <Numbers bed={bed} session={session} />
+      <div class="curves">
+        <Pleth bed={bed} />
+        <Trend bed={bed} session={session} />
+      </div>
+      <aside>
+        <AlarmList bed={bed} state={state} />
+        <nav class="actions" aria-label="What to do">
+          {session === null && <button class="go" onClick={() => setOpen("start")}>Start session</button>}
+          {session !== null && <button class="go" onClick={() => setOpen("check-in")}>Check-in<Due session={session} /></button>}
+          {session !== null && <button onClick={() => setOpen("session")}>Session<OpenItems session={session} /></button>}
+          <button onClick={() => setOpen("events")}>Events</button>
+        </nav>
+      </aside>
+      {open === "check-in" && session !== null && <CheckIn bed={bed} session={session} close={close} />}
+      {open === "session" && session !== null && <SessionPanel bed={bed} session={session} close={close} />}
+      {open === "start" && session === null && <StartSession bed={bed} close={close} />}
+      {open === "events" && <Events bed={bed} close={close} />}
+    </div>
+  );
+}
+
+function Due({ session }: { session: Session }) {
+  const since_s = store.since_s(session.check_in_due);
+  if (since_s === null) return null;
+  return <small>{since_s > 0 ? `overdue ${stopwatch(since_s)}` : `due in ${stopwatch(-since_s)}`}</small>;
+}
+
+function OpenItems({ session }: { session: Session }) {
+  return session.open.length === 0 ? null : <small>{session.open.length} open</small>;
+}
+
+function BedHead({ bed, state, session }: { bed: string; state: BedState | undefined; session: Session | null }) {
+  const context = store.context(bed);
+  const troubles = (state?.devices ?? []).flatMap((device) => {
+    const words = linkTrouble(device);
+    return words === null ? [] : [`${words}, ${stopwatch(store.since_s(device.since) ?? 0)}`];
+  });
+  const order = session?.order ?? null;
+  return (
+    <div class="bed-head">
+      <Link to="/" class="back">← Ward</Link>
+      <h1>{bedName(bed)}</h1>
+      <span class="patient">{session === null ? "" : state?.patient ?? "name not recorded"}</span>
+      <b class="phase">{state === undefined ? "no data yet" : phaseWords(state, context.live)}</b>
+      <Band session={session} />
+      {order !== null && order.dose_mg !== null && (
+        <span class="order">Order {plain(order.dose_mg)} mg in {order.duration_min ?? "--"} min, {order.weight_kg ?? "--"} kg</span>
+      )}
+      {state !== undefined && !state.live && <span class="last-known">Last known {clockTime(state.at)}</span>}
+      {troubles.length > 0 && <span class="link">⊘ {troubles.join("; ")}</span>}
+      {state?.request && <span class="request">➤ {state.request.text}</span>}
+    </div>
+  );
+}
+
+function Numbers({ bed, session }: { bed: string; session: Session | null }) {
+  const vitals = store.vitals.get(bed);
+  const context = store.context(bed);
+  return (
+    <div class="numbers">
+      <Figure metric="spo2_pct" label="SpO₂" unit="%" figure={shown("spo2_pct", vitals, context)} />
+      <Figure metric="pulse_bpm" label="Pulse" unit="/min" figure={shown("pulse_bpm", vitals, context)} />
+      <Pressure vitals={vitals} context={context}><FromBaseline bed={bed} session={session} /></Pressure>
+      <div class="pump-card"><span class="label">Pump</span><PumpLine vitals={vitals} context={context} session={session} /></div>
+    </div>
+  );
+}
+
+/** The rise in a word, because a curve alone is overlooked. */
+function FromBaseline({ bed, session }: { bed: string; session: Session | null }) {
+  const baseline = session?.baseline ?? null;
+  const sbp = store.vitals.get(bed)?.numerics["sbp_mmhg"]?.told.value ?? null;
+  if (baseline === null || baseline.sbp_mmhg === null) return session === null ? null : <span class="baseline">no baseline yet</span>;
+  const rise = sbp === null ? null : Math.round(sbp - baseline.sbp_mmhg);
+  return (
+    <span class="baseline">
+      {rise !== null && <b>SYS {rise >= 0 ? "+" : "−"}{Math.abs(rise)}</b>} from {Math.round(baseline.sbp_mmhg)}/{baseline.dbp_mmhg === null ? "--" : Math.round(baseline.dbp_mmhg)}
+      {baseline.quality === "single" && " (single)"}
+    </span>
+  );
+}

@@ -1,0 +1,96 @@
+/** The check-in: tap grids that open empty. What is not tapped is "not assessed", and is sent as that. */
+import { useState } from "preact/hooks";
+import { command } from "./api.ts";
+import { useDraft } from "./drafts.ts";
+import { parseNumber } from "./keypad.tsx";
+import { Sheet } from "./sheet.tsx";
+import { store } from "./state.ts";
+import type { Session } from "./types.ts";
+import { bedName, refusal } from "./words.ts";
+
+const MOAAS = [
+  [5, "answers readily to name"], [4, "slow answer to name"], [3, "only when called loudly"], [2, "only when shaken"],
+  [1, "only to pain"], [0, "no answer"],
+] as const;
+const TEN = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10] as const;
+const SCALES = [["anxiety", "Anxiety"], ["distress", "Distress"], ["nausea", "Nausea"]] as const;
+const SYMPTOMS = [
+  ["chest_pain", "Chest pain"], ["dyspnoea", "Short of breath"], ["severe_headache", "Sudden severe headache"],
+  ["visual_disturbance", "Visual disturbance"], ["seizure", "Seizure"], ["focal_deficit", "Weakness on one side"],
+  ["dissociation", "Dissociation"], ["dizziness", "Dizziness"],
+] as const;
+const CADSS_MOST = 92;
+
+interface Draft {
+  moaas: number | null; cadss: number | null; anxiety: number | null; distress: number | null; nausea: number | null;
+  symptoms: string[]; note: string;
+}
+const EMPTY: Draft = { moaas: null, cadss: null, anxiety: null, distress: null, nausea: null, symptoms: [], note: "" };
+
+export function CheckIn({ bed, session, close }: { bed: string; session: Session; close: () => void }) {
+  const [draft, change, forget] = useDraft<Draft>(`check-in ${session.id}`, EMPTY);
+  const patient = store.states.get(bed)?.patient ?? null;
+  const [sending, setSending] = useState(false);
+  const [problem, setProblem] = useState<string | null>(null);
+  const scores = [draft.moaas, draft.cadss, draft.anxiety, draft.distress, draft.nausea];
+  const assessed = scores.filter((score) => score !== null).length;
+  const cadssWrong = draft.cadss !== null && (draft.cadss > CADSS_MOST || draft.cadss < 0 || !Number.isInteger(draft.cadss));
+  const empty = assessed === 0 && draft.symptoms.length === 0 && draft.note.trim() === "";
+  const save = async (): Promise<void> => {
+    setSending(true);
+    const answer = await command(bed, "check_in", { ...draft });
+    setSending(false);
+    if (!answer.ok) return setProblem(refusal(answer));
+    forget();
+    close();
+  };
+  return (
+    <Sheet title={`Check-in, ${bedName(bed)}${patient === null ? "" : `, ${patient}`}`} close={close} foot={
+      <>
+        <span>{assessed} of 5 assessed{assessed < 5 && ", the rest is saved as not assessed"}. Kept until saved.</span>
+        {problem !== null && <em role="alert">{problem}</em>}
+        <button class="go" disabled={sending || empty || cadssWrong} onClick={() => void save()}>{sending ? "Saving" : "Save check-in"}</button>
+      </>
+    }>
+      <Scale name="moaas" label="MOAA/S" help="say the name" value={draft.moaas} choose={(moaas) => change({ moaas })} options={MOAAS} />
+      {SCALES.map(([key, label]) => (
+        <Scale key={key} name={key} label={label} help="10 worst" value={draft[key]} choose={(value) => change({ [key]: value })} options={TEN.map((n) => [n, ""] as const)} />
+      ))}
+      <div class="scale cadss">
+        <b>CADSS total<small> 0 to {CADSS_MOST}</small></b>
+        <input name="cadss" inputMode="numeric" autoComplete="off" placeholder="not assessed" value={draft.cadss ?? ""}
+          onInput={(event) => change({ cadss: parseNumber(event.currentTarget.value) })} />
+        {cadssWrong && <em>A whole number from 0 to {CADSS_MOST}</em>}
+      </div>
+      <div class="scale symptoms">
+        <b>Symptoms<small> {draft.symptoms.length === 0 ? "none ticked" : `${draft.symptoms.length} ticked`}</small></b>
+        <span class="taps">
+          {SYMPTOMS.map(([key, label]) => {
+            const on = draft.symptoms.includes(key);
+            const next = on ? draft.symptoms.filter((one) => one !== key) : [...draft.symptoms, key];
+            return <button key={key} type="button" aria-pressed={on} onClick={() => change({ symptoms: next })}>{on ? "☑ " : "☐ "}{label}</button>;
+          })}
+        </span>
+      </div>
+      <label class="scale note"><b>Note</b><textarea rows={2} maxLength={500} value={draft.note} onInput={(event) => change({ note: event.currentTarget.value })} /></label>
+    </Sheet>
+  );
+}
+
+function Scale(props: {
+  name: string; label: string; help: string; value: number | null; choose: (value: number | null) => void;
+  options: readonly (readonly [number, string])[];
+}) {
+  return (
+    <div class="scale" role="group" aria-label={props.label} data-scale={props.name}>
+      <b>{props.label} <i>{props.help}</i><small> {props.value === null ? "not assessed" : `${props.value}, tap again to clear`}</small></b>
+      <span class={`taps of-${props.options.length}`}>
+        {props.options.map(([score, words]) => (
+          <button key={score} type="button" aria-pressed={props.value === score} onClick={() => props.choose(props.value === score ? null : score)}>
+            {score}{words !== "" && <small>{words}</small>}
+          </button>
+        ))}
+      </span>
+    </div>
+  );
+}

@@ -1,0 +1,60 @@
+/** Every device at every bed, for the technician: the worst first, or in the order of a column. */
+import { useState } from "preact/hooks";
+import { clockTime, stopwatch } from "./age.ts";
+import { RANK } from "./rank.ts";
+import { store } from "./state.ts";
+import type { Device } from "./types.ts";
+import { bedName, kindWord, linkTrouble, sentence } from "./words.ts";
+
+interface Entry { bed: string; device: Device }
+const LINK_RANK: Record<string, number> = { wrong_device: 4, lost: 3, silent: 2, connecting: 1, live: 0 };
+
+function badShare({ device }: Entry): number {
+  return device.frames + device.bad === 0 ? 0 : device.bad / (device.frames + device.bad);
+}
+
+/** Trouble in one number: the link first, then the device's own alarms, then its share of bad frames. */
+export function trouble(entry: Entry): number {
+  const alarm = Math.max(0, ...entry.device.alarms.map(({ priority }) => RANK[priority]));
+  return (LINK_RANK[entry.device.link] ?? 4) * 100 + alarm * 10 + badShare(entry) * 9;
+}
+
+const ORDERS: Record<string, (a: Entry, b: Entry) => number> = {
+  Trouble: (a, b) => trouble(b) - trouble(a),
+  Bed: () => 0,
+  Driver: (a, b) => a.device.driver.localeCompare(b.device.driver),
+  Bad: (a, b) => badShare(b) - badShare(a),
+  Late: (a, b) => b.device.late - a.device.late,
+};
+
+export function Devices() {
+  const [order, setOrder] = useState("Trouble");
+  const entries = store.beds.flatMap((bed) => (store.states.get(bed)?.devices ?? []).map((device) => ({ bed, device })));
+  const broken = entries.filter(({ device }) => device.link !== "live").length;
+  return (
+    <div class="devices">
+      <div class="devices-head">
+        <h1>Devices</h1><b>{broken === 0 ? `All ${entries.length} live` : `${broken} of ${entries.length} not live`}</b>
+        <span class="ranges">Order by {Object.keys(ORDERS).map((key) => <button key={key} aria-pressed={key === order} onClick={() => setOrder(key)}>{key}</button>)}</span>
+      </div>
+      <div class="table"><table>
+        <thead><tr><th>Bed</th><th>Device</th><th>Driver</th><th>Identity</th><th>Link</th><th>Since</th><th>Frames</th><th>Bad</th><th>Late</th><th>Its own alarms</th></tr></thead>
+        <tbody>{entries.sort(ORDERS[order]).map((entry) => <Line key={`${entry.bed} ${entry.device.device}`} entry={entry} />)}</tbody>
+      </table></div>
+    </div>
+  );
+}
+
+function Line({ entry }: { entry: Entry }) {
+  const { bed, device } = entry;
+  const since_s = store.since_s(device.since);
+  return (
+    <tr class={device.link === "live" ? "" : "troubled"} data-device={`${bed}/${device.device}`}>
+      <td>{bedName(bed)}</td><td>{sentence(kindWord(device))} <small>{device.device}</small></td><td>{device.driver}</td>
+      <td>{device.identity ?? "not told"}</td><td><b>{linkTrouble(device) ?? "Live"}</b></td>
+      <td>{clockTime(device.since)}{since_s !== null && <small> {stopwatch(since_s)}</small>}</td>
+      <td class="n">{device.frames}</td><td class="n">{device.bad}{device.bad > 0 && <small> {(badShare(entry) * 100).toFixed(1)} %</small>}</td><td class="n">{device.late}</td>
+      <td>{device.alarms.map(({ text, code }) => text || sentence(code)).join(", ")}</td>
+    </tr>
+  );
+}

@@ -1,0 +1,52 @@
+/** One number on a screen: its digits while they are live, grey with their age when not, the reason when there are none. */
+import type { ComponentChildren } from "preact";
+import { ageWords, type Context, show, type Shown, stopwatch } from "./age.ts";
+import type { BedVitals } from "./state.ts";
+import { number, reasonWords } from "./words.ts";
+
+export function shown(metric: string, vitals: BedVitals | undefined, context: Context): Shown {
+  return show(metric, vitals?.numerics[metric], context);
+}
+
+/** What stands below the digits: always the age, with the reason where there is one (house.md law 3). */
+function below(figure: Shown): string {
+  switch (figure.standing) {
+    case "live": return figure.why === null ? ageWords(figure.age_s) : `${ageWords(figure.age_s)}, ${reasonWords(figure.why)}`;
+    case "old": return `old: ${stopwatch(figure.age_s)}`;
+    case "absent": return reasonWords(figure.why);
+    case "none": return "no data yet";
+  }
+}
+
+export function Figure(props: {
+  metric: string; label: string; unit: string; figure: Shown; decimals?: number; children?: ComponentChildren;
+}) {
+  const { figure } = props;
+  return (
+    <div class={`figure ${figure.standing} of-${props.metric}`} data-metric={props.metric} data-standing={figure.standing}>
+      <span class="label">{props.label} <small>{props.unit}</small></span>
+      <span class="digits">{number(figure.value, props.decimals ?? 0)}</span>
+      <span class="below">{below(figure)}{props.children}</span>
+    </div>
+  );
+}
+
+/** A blood pressure never stands alone: its age is beside it, and when the next one is due. */
+export function Pressure({ vitals, context, children }: { vitals: BedVitals | undefined; context: Context; children?: ComponentChildren }) {
+  const sbp = shown("sbp_mmhg", vitals, context);
+  const dbp = shown("dbp_mmhg", vitals, context);
+  const due_s = context.nibp_interval_min === null || sbp.standing === "none" ? null : context.nibp_interval_min * 60 - sbp.age_s;
+  return (
+    <div class={`figure pressure ${sbp.standing} of-sbp_mmhg`} data-metric="sbp_mmhg" data-standing={sbp.standing}>
+      <span class="label">BP <small>mmHg</small></span>
+      <span class="digits">{number(sbp.value)}/{number(dbp.value)}</span>
+      <span class="below">
+        {sbp.standing === "none" ? "not measured yet" : sbp.standing === "absent" ? reasonWords(sbp.why) : (
+          <b class="age">{sbp.standing === "old" ? "old: " : ""}{ageWords(sbp.age_s)}</b>
+        )}
+        {context.live && due_s !== null && <span class="due">{due_s >= 0 ? ` next ${stopwatch(due_s)}` : ` overdue ${stopwatch(-due_s)}`}</span>}
+        {children}
+      </span>
+    </div>
+  );
+}

@@ -1,0 +1,103 @@
+/** The alarm rail: on every page, in one place, never scrolled or rotated away. Every HIGH is a row of its own. */
+import { useRef } from "preact/hooks";
+import { clockTime, stopwatch } from "./age.ts";
+import { command } from "./api.ts";
+import { SoundTest } from "./banner.tsx";
+import { isPaused, RANK, ranked } from "./rank.ts";
+import { Link } from "./router.tsx";
+import { sounder } from "./session.ts";
+import { store } from "./state.ts";
+import type { Alarm, Me } from "./types.ts";
+import { bedName, PRIORITY, SYMBOL } from "./words.ts";
+
+interface Placed { bed: string; alarm: Alarm }
+
+function everywhere(): Placed[] {
+  const placed = store.beds.flatMap((bed) => (store.states.get(bed)?.alarms ?? []).map((alarm) => ({ bed, alarm })));
+  const order = new Map(ranked(placed.map(({ alarm }) => alarm)).map((alarm, index) => [alarm, index]));
+  return placed.filter(({ alarm }) => order.has(alarm)).sort((a, b) => (order.get(a.alarm) ?? 0) - (order.get(b.alarm) ?? 0));
+}
+
+export function Rail({ me, broken }: { me: Me; broken: boolean }) {
+  const all = everywhere();
+  const high = all.filter(({ alarm }) => alarm.priority === "high");
+  const rest = all.filter(({ alarm }) => alarm.priority !== "high");
+  return (
+    <section class="rail" aria-label="Alarms of all beds">
+      <div class={high.length > 4 ? "rail-rows many" : "rail-rows"}>
+        {high.map((placed, index) => <Row key={placed.bed + placed.alarm.alarm} placed={placed} me={me} first={index === 0} more={0} />)}
+        {rest[0] !== undefined && <Row placed={rest[0]} me={me} first={high.length === 0} more={rest.length - 1} />}
+        {all.length === 0 && <p class="calm">{broken ? "No alarm was known when the data stopped" : `No alarms at ${store.beds.length} beds`}</p>}
+      </div>
+      <Sound me={me} />
+    </section>
+  );
+}
+
+function Row({ placed, me, first, more }: { placed: Placed; me: Me; first: boolean; more: number }) {
+  const { bed, alarm } = placed;
+  const text = (
+    <>
+      <b class="symbol" aria-hidden="true">{SYMBOL[alarm.priority]}</b>
+      <span class="what">
+        <b class="where">{bedName(bed)}</b> <b>{alarm.text || alarm.title}</b>
+        <small>
+          {PRIORITY[alarm.priority]}{alarm.state === "latched" ? ", over," : ""} since {clockTime(alarm.since)}
+          {alarm.state === "acknowledged" && ` ✓ ${alarm.by ?? "acknowledged"}`}
+        </small>
+      </span>
+      {more > 0 && <b class="more">+{more} more</b>}
+    </>
+  );
+  const look = `row ${alarm.priority} ${alarm.state}`;
+  return me.role === "nurse" ? <Link to={`/bed/${bed}`} class={look} alarm={first}>{text}</Link> : <div class={look}>{text}</div>;
+}
+
+function Sound({ me }: { me: Me }) {
+  if (me.role !== "nurse") return null;
+  const house = store.house_ms();
+  const states = [...store.states.values()];
+  const paused = states.filter((state) => isPaused(state.audio_paused_until, house));
+  const sounding = states.filter(
+    (state) => !paused.includes(state) && state.alarms.some((alarm) => alarm.state === "active" && RANK[alarm.priority] > 0),
+  );
+  const ask = (beds: typeof states, verb: string) => (): void => {
+    for (const state of beds) void command(state.bed, verb);
+  };
+  const left_s = Math.max(0, ...paused.map((state) => (Date.parse(state.audio_paused_until ?? "") - (house ?? 0)) / 1000));
+  return (
+    <div class="sound" aria-label="Alarm sound">
+      {paused.length > 0 && (
+        <button class="paused" onClick={ask(paused, "audio_resume")}>
+          <span aria-hidden="true">🔕</span> Sound paused {stopwatch(left_s)}
+          <small>{paused.map((state) => bedName(state.bed)).join(", ")}: tap to end</small>
+        </button>
+      )}
+      {sounding.length > 0 && <button class="pause" onClick={ask(sounding, "audio_pause")}>Pause sound<small>2 min, all beds</small></button>}
+      {paused.length === 0 && sounding.length === 0 && (
+        <div class="sound-state">
+          <span>{sounder.state === "on" ? "🔔 Sound on" : "🔇 Sound off"}</span>
+          {sounder.state === "on" && <SoundTest />}
+        </div>
+      )}
+    </div>
+  );
+}
+
+/** Reads out what is new: a HIGH at once, the rest when there is time. */
+export function Announcer() {
+  const said = useRef({ seqs: new Set<number>(), high: "", rest: "" });
+  for (const { bed, alarm } of everywhere()) {
+    if (alarm.state !== "active" || said.current.seqs.has(alarm.seq)) continue;
+    said.current.seqs.add(alarm.seq);
+    const words = `${PRIORITY[alarm.priority]} alarm, ${bedName(bed)}: ${alarm.text || alarm.title}`;
+    if (alarm.priority === "high") said.current.high = words;
+    else said.current.rest = words;
+  }
+  return (
+    <>
+      <div class="unseen" aria-live="assertive" role="alert">{said.current.high}</div>
+      <div class="unseen" aria-live="polite">{said.current.rest}</div>
+    </>
+  );
+}

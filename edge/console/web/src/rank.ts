@@ -1,0 +1,57 @@
+/** Which alarm comes first, and which are heard. Pure. */
+import type { Alarm, Priority } from "./types.ts";
+
+export const RANK: Record<Priority, number> = { high: 3, medium: 2, low: 1, none: 0 };
+const STATE_RANK: Record<string, number> = { active: 2, latched: 1, acknowledged: 0 };
+
+/** Alarms a person is shown, the most pressing first: unacknowledged before acknowledged, then priority, then newest. */
+export function ranked(alarms: readonly Alarm[]): Alarm[] {
+  const seen = alarms.filter((alarm) => alarm.state in STATE_RANK && RANK[alarm.priority] > 0);
+  return seen.sort((a, b) => weight(b) - weight(a) || b.since.localeCompare(a.since) || a.alarm.localeCompare(b.alarm));
+}
+
+function weight(alarm: Alarm): number {
+  const open = alarm.state === "acknowledged" ? 0 : 100;
+  return open + RANK[alarm.priority] * 10 + (STATE_RANK[alarm.state] ?? 0);
+}
+
+export interface Frame { priority: Priority; flashing: boolean }
+
+/** How a bed's tile is framed: the highest priority present; flashing while one of that priority is active. */
+export function frameOf(alarms: readonly Alarm[]): Frame {
+  let frame: Frame = { priority: "none", flashing: false };
+  for (const alarm of ranked(alarms)) {
+    const flashing = alarm.state === "active";
+    const by = RANK[alarm.priority] - RANK[frame.priority];
+    if (by > 0 || (by === 0 && flashing)) frame = { priority: alarm.priority, flashing };
+  }
+  return frame;
+}
+
+export interface Audible { priority: Priority; seqs: number[] }
+
+/**
+ * What is to sound: the highest priority active and not paused, and every alarm that sounding announces. `known` tells
+ * the alarms once seen live: one that was only ever read from a retained state is history and stays silent.
+ */
+export function audible(
+  beds: Iterable<{ alarms: readonly Alarm[]; audio_paused_until: string | null }>, house_ms: number | null,
+  known: (alarm: Alarm) => boolean,
+): Audible {
+  let priority: Priority = "none";
+  const seqs: number[] = [];
+  for (const bed of beds) {
+    if (isPaused(bed.audio_paused_until, house_ms)) continue;
+    for (const alarm of bed.alarms) {
+      if (alarm.state !== "active" || RANK[alarm.priority] === 0 || !known(alarm)) continue;
+      seqs.push(alarm.seq);
+      if (RANK[alarm.priority] > RANK[priority]) priority = alarm.priority;
+    }
+  }
+  return { priority, seqs };
+}
+
+/** Whether a pause still holds. With the house clock unknown it does not: sound is the safe side. */
+export function isPaused(until: string | null, house_ms: number | null): boolean {
+  return until !== null && house_ms !== null && Date.parse(until) > house_ms;
+}

@@ -1,0 +1,117 @@
+/** A session in hand: its steps, what is still open, the pre-check list, and how it ends. */
+import { useState } from "preact/hooks";
+import { command } from "./api.ts";
+import { plain } from "./dose.ts";
+import { useDraft } from "./drafts.ts";
+import { Sheet } from "./sheet.tsx";
+import type { Phase, Session } from "./types.ts";
+import { bedName, PHASE, refusal, sentence } from "./words.ts";
+
+const STEPS: readonly Phase[] = ["PRECHECK", "READY", "INFUSING", "RECOVERY", "DISCHARGE_READY"];
+const CHECKLIST = [
+  "Identity checked with two identifiers", "Consent given", "Order read: drug, mg/kg, total mg, duration, concentration",
+  "Weight measured today", "Allergies asked and recorded", "Fasting asked", "Contraindications and other medicines gone through",
+  "Pregnancy asked where it applies", "Escort home confirmed", "Oxygen, suction, bag-mask and rescue medicines at hand",
+] as const;
+const END_REASONS = ["Dose complete", "Patient's wish", "Blood pressure", "Distress", "Line or pump problem"] as const;
+const CLOSE_REASONS = ["Discharged", "Not started", "Transferred"] as const;
+
+type Ask = "nothing" | "end_infusion" | "close_session";
+
+export function SessionPanel({ bed, session, close }: { bed: string; session: Session; close: () => void }) {
+  const [asking, setAsking] = useState<Ask>("nothing");
+  const infused = session.phase === "INFUSING" || session.phase === "PAUSED";
+  if (asking !== "nothing") return <Reason bed={bed} verb={asking} session={session} back={() => setAsking("nothing")} close={close} />;
+  return (
+    <Sheet title={`Session, ${bedName(bed)}`} close={close} foot={
+      <>
+        {infused && <button onClick={() => setAsking("end_infusion")}>End infusion…</button>}
+        <button onClick={() => setAsking("close_session")}>Close session…</button>
+      </>
+    }>
+      <ol class="steps">
+        {STEPS.map((step) => <li key={step} class={at(session.phase) === step ? "here" : ""} aria-current={at(session.phase) === step ? "step" : undefined}>{PHASE[step]}</li>)}
+      </ol>
+      <OrderLine session={session} />
+      <h3>Still open before the next step</h3>
+      {session.open.length === 0 ? <p>{infused ? "Nothing: the infusion is running its course." : "Nothing."}</p> : <ul class="open-items">{session.open.map((item) => <li key={item}>☐ {sentence(item)}</li>)}</ul>}
+      {(session.phase === "PRECHECK" || session.phase === "READY") && <Checklist bed={bed} session={session} />}
+    </Sheet>
+  );
+}
+
+function at(phase: Phase): Phase {
+  return phase === "PAUSED" ? "INFUSING" : phase;
+}
+
+function OrderLine({ session }: { session: Session }) {
+  const order = session.order;
+  if (order === null) return <p>No order recorded</p>;
+  return (
+    <p class="order-line">
+      Order: {order.weight_kg ?? "--"} kg × {order.dose_mg_kg ?? "--"} mg/kg = <b>{order.dose_mg === null ? "--" : plain(order.dose_mg)} mg</b> in {order.duration_min ?? "--"} min
+      at {order.concentration_mg_ml ?? "--"} mg/mL. Cuff every {order.nibp_interval_min ?? "--"} min.
+      {session.dose_mg !== null && <> Given so far: <b>{plain(session.dose_mg)} mg</b>.</>}
+    </p>
+  );
+}
+
+interface Ticks { done: string[] }
+
+function Checklist({ bed, session }: { bed: string; session: Session }) {
+  const [{ done }, change] = useDraft<Ticks>(`checklist ${session.id}`, { done: [] });
+  const [problem, setProblem] = useState<string | null>(null);
+  const [confirmed, setConfirmed] = useState(false);
+  const left = CHECKLIST.length - done.length;
+  const confirm = async (): Promise<void> => {
+    const answer = await command(bed, "checklist", { done: true });
+    setProblem(answer.ok ? null : refusal(answer));
+    setConfirmed(answer.ok);
+  };
+  const toggle = (item: string): void => change({ done: done.includes(item) ? done.filter((one) => one !== item) : [...done, item] });
+  return (
+    <div class="checklist">
+      <h3>Pre-check list</h3>
+      {CHECKLIST.map((item) => (
+        <button key={item} type="button" aria-pressed={done.includes(item)} onClick={() => toggle(item)}>{done.includes(item) ? "☑" : "☐"} {item}</button>
+      ))}
+      {problem !== null && <em role="alert">{problem}</em>}
+      <button class="go" disabled={left > 0 || confirmed} onClick={() => void confirm()}>
+        {confirmed ? "Checklist confirmed ✓" : left > 0 ? `${left} still to tick` : "Confirm checklist"}
+      </button>
+    </div>
+  );
+}
+
+function Reason(props: { bed: string; verb: "end_infusion" | "close_session"; session: Session; back: () => void; close: () => void }) {
+  const ending = props.verb === "end_infusion";
+  const [reason, setReason] = useState("");
+  const [sending, setSending] = useState(false);
+  const [problem, setProblem] = useState<string | null>(null);
+  const confirm = async (): Promise<void> => {
+    setSending(true);
+    const answer = await command(props.bed, props.verb, { reason: reason.trim() });
+    setSending(false);
+    if (!answer.ok) return setProblem(refusal(answer));
+    props.close();
+  };
+  const early = !ending && props.session.phase !== "DISCHARGE_READY";
+  return (
+    <Sheet title={`${ending ? "End infusion" : "Close session"}, ${bedName(props.bed)}`} close={props.close} foot={
+      <>
+        {problem !== null && <em role="alert">{problem}</em>}
+        <button onClick={props.back}>Back</button>
+        <button class="go" disabled={sending || reason.trim() === ""} onClick={() => void confirm()}>
+          {reason.trim() === "" ? "Choose a reason" : ending ? "Record: infusion ended" : "Close this session"}
+        </button>
+      </>
+    }>
+      {ending && <p class="help">This records that the infusion is over. It does not stop the pump: stop it at the pump.</p>}
+      {early && <p class="caution">➤ Not all discharge criteria are met: {props.session.open.map(sentence).join("; ") || PHASE[props.session.phase]}.</p>}
+      <div class="presets reasons">
+        {(ending ? END_REASONS : CLOSE_REASONS).map((one) => <button key={one} type="button" aria-pressed={reason === one} onClick={() => setReason(one)}>{one}</button>)}
+      </div>
+      <label class="patient-field"><span>Reason</span><input name="reason" maxLength={200} autoComplete="off" value={reason} onInput={(event) => setReason(event.currentTarget.value)} /></label>
+    </Sheet>
+  );
+}

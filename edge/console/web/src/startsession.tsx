@@ -1,0 +1,88 @@
+/** Opening a session: the order entered, then read back in mg, mL and mL/h before it is confirmed. */
+import { useState } from "preact/hooks";
+import { command } from "./api.ts";
+import { cautions, EMPTY_ORDER, type OrderDraft, plain, problems, total } from "./dose.ts";
+import { useDraft } from "./drafts.ts";
+import { type Field, NumberFields } from "./keypad.tsx";
+import { Sheet } from "./sheet.tsx";
+import { bedName, refusal } from "./words.ts";
+
+const FIELDS: readonly Field[] = [
+  { key: "weight_kg", label: "Weight", unit: "kg", presets: [], hint: "measured today" },
+  { key: "dose_mg_kg", label: "Dose", unit: "mg/kg", presets: [0.5, 0.75, 1] },
+  { key: "duration_min", label: "Duration", unit: "min", presets: [40, 60] },
+  { key: "concentration_mg_ml", label: "Concentration", unit: "mg/mL", presets: [0.5, 1, 2] },
+  { key: "nibp_interval_min", label: "Cuff every", unit: "min", presets: [5, 10] },
+  { key: "age_years", label: "Age", unit: "years", presets: [], hint: "if known" },
+];
+
+export function StartSession({ bed, close }: { bed: string; close: () => void }) {
+  const [order, change, forget] = useDraft<OrderDraft>(`start ${bed}`, EMPTY_ORDER);
+  const [reading, setReading] = useState(false);
+  const wrong = problems(order);
+  if (reading && wrong.length === 0) {
+    return <ReadBack bed={bed} order={order} back={() => setReading(false)} close={close} forget={forget} />;
+  }
+  const values = order as unknown as Record<string, number | null>;
+  return (
+    <Sheet title={`Start session, ${bedName(bed)}: racemic ketamine, intravenous`} close={close} foot={
+      <>
+        <span>{wrong.length > 0 ? list(wrong) : <Echo order={order} />}</span>
+        <button class="go" disabled={wrong.length > 0} onClick={() => setReading(true)}>Read back</button>
+      </>
+    }>
+      <label class="patient-field"><span>Patient</span>
+        <input name="patient" autoComplete="off" maxLength={80} placeholder="not entered" value={order.patient} onInput={(event) => change({ patient: event.currentTarget.value })} />
+      </label>
+      <NumberFields fields={FIELDS} values={values} change={(key, value) => change({ [key]: value })} />
+    </Sheet>
+  );
+}
+
+/** What is missing in one phrase, what is wrong in full. */
+function list(wrong: string[]): string {
+  const missing = wrong.filter((one) => one.endsWith(" is missing")).map((one) => one.replace(" is missing", "").toLowerCase());
+  const rest = wrong.filter((one) => !one.endsWith(" is missing"));
+  return [...rest, ...(missing.length > 0 ? [`Missing: ${missing.join(", ")}`] : [])].join(". ");
+}
+
+function Echo({ order }: { order: OrderDraft }) {
+  const sum = total(order);
+  if (sum === null) return null;
+  return <b>{plain(sum.dose_mg)} mg in {plain(sum.volume_ml)} mL, {plain(sum.rate_ml_h)} mL/h</b>;
+}
+
+function ReadBack(props: { bed: string; order: OrderDraft; back: () => void; close: () => void; forget: () => void }) {
+  const { order } = props;
+  const [sending, setSending] = useState(false);
+  const [problem, setProblem] = useState<string | null>(null);
+  const sum = total(order);
+  const confirm = async (): Promise<void> => {
+    setSending(true);
+    const answer = await command(props.bed, "start_session", { ...order, patient: order.patient.trim(), protocol: "iv_racemic_40", checklist: false });
+    setSending(false);
+    if (!answer.ok) return setProblem(refusal(answer));
+    props.forget();
+    props.close();
+  };
+  return (
+    <Sheet title={`Read back, ${bedName(props.bed)}`} close={props.close} foot={
+      <>
+        {problem !== null && <em role="alert">{problem}</em>}
+        <button onClick={props.back}>Back, change it</button>
+        <button class="go" disabled={sending} onClick={() => void confirm()}>{sending ? "Sending" : "Confirm and start session"}</button>
+      </>
+    }>
+      <div class="read-back">
+        <p>{order.patient.trim()}</p>
+        <p>{order.weight_kg} kg × {order.dose_mg_kg} mg/kg =</p>
+        <p class="big">{plain(sum?.dose_mg ?? 0)} mg ketamine</p>
+        <p class="big">{plain(sum?.volume_ml ?? 0)} mL <small>at {order.concentration_mg_ml} mg/mL</small></p>
+        <p class="big">{plain(sum?.rate_ml_h ?? 0)} mL/h <small>for {order.duration_min} min</small></p>
+        <p>Cuff every {order.nibp_interval_min} min. Age {order.age_years ?? "not recorded"}.</p>
+        {cautions(order).map((caution) => <p key={caution} class="caution">➤ {caution}: as ordered?</p>)}
+        <p class="help">This opens the record. The pump is set and started at the pump.</p>
+      </div>
+    </Sheet>
+  );
+}

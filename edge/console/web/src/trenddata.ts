@@ -1,0 +1,46 @@
+/** The trend's numbers: history from the server, with its gaps kept, and what came since. Pure. */
+import type { Determination, History } from "./types.ts";
+
+export const METRICS = ["spo2_pct", "pulse_bpm"] as const;
+
+/** Columns as uPlot wants them: seconds, then one column a metric. */
+export type Columns = [number[], ...(number | null)[][]];
+
+export interface Trended { columns: Columns; determinations: Determination[] }
+
+const GAP_S = 20; // farther apart than this, and than four usual steps, two points are not one line
+
+export function fromHistory(history: History): Trended {
+  const at = history.at.map((iso) => Date.parse(iso) / 1000);
+  const steps = at.slice(1).map((x, index) => x - (at[index] ?? x)).sort((a, b) => a - b);
+  const gap_s = Math.max(GAP_S, 4 * (steps[Math.floor(steps.length / 2)] ?? 0));
+  const columns: Columns = [[], ...METRICS.map(() => [])];
+  at.forEach((x, index) => {
+    const before = at[index - 1];
+    if (before !== undefined && x - before > gap_s) push(columns, (x + before) / 2, METRICS.map(() => null));
+    push(columns, x, METRICS.map((key) => history.metrics[key]?.[index] ?? null));
+  });
+  return { columns, determinations: history.determinations.filter((one) => one.sbp_mmhg !== null && one.dbp_mmhg !== null) };
+}
+
+/** Adds what is shown now; a value that is not live is a gap. Points older than `keep_s` go. */
+export function append(trended: Trended, x: number, values: (number | null)[], keep_s: number): void {
+  const { columns } = trended;
+  const last = columns[0].at(-1);
+  if (last !== undefined && x <= last) return;
+  if (last !== undefined && x - last > GAP_S) push(columns, (x + last) / 2, METRICS.map(() => null));
+  push(columns, x, values);
+  while (columns[0].length > 0 && x - (columns[0][0] ?? x) > keep_s) for (const column of columns) column.shift();
+}
+
+/** Adds a determination once, by its time. */
+export function addDetermination(trended: Trended, one: Determination): void {
+  const at = Date.parse(one.at);
+  if (!trended.determinations.some((known) => Math.abs(Date.parse(known.at) - at) < 1000)) trended.determinations.push(one);
+}
+
+function push(columns: Columns, x: number, values: (number | null)[]): void {
+  const [times, ...metrics] = columns;
+  times.push(x);
+  metrics.forEach((column, index) => column.push(values[index] ?? null));
+}

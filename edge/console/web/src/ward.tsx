@@ -1,0 +1,95 @@
+/** The ward: one fixed tile a bed, always in the same place, read in a glance from across the room. */
+import { clockTime, stopwatch } from "./age.ts";
+import { Figure, Pressure, shown } from "./numbers.tsx";
+import { Band, phaseWords } from "./phase.tsx";
+import { PumpLine } from "./pump.tsx";
+import { frameOf, ranked } from "./rank.ts";
+import { Link } from "./router.tsx";
+import { store } from "./state.ts";
+import type { BedState, Me } from "./types.ts";
+import { bedName, linkTrouble, PRIORITY, SYMBOL } from "./words.ts";
+
+/** How many columns fit that many beds, wide and upright. */
+function columns(beds: number): { wide: number; upright: number } {
+  if (beds <= 1) return { wide: 1, upright: 1 };
+  if (beds <= 4) return { wide: 2, upright: beds <= 3 ? 1 : 2 };
+  if (beds <= 6) return { wide: 3, upright: 2 };
+  if (beds <= 12) return { wide: 4, upright: beds <= 8 ? 2 : 3 };
+  return { wide: Math.max(4, Math.min(6, Math.ceil(Math.sqrt(beds)))), upright: 3 };
+}
+
+export function Ward({ me }: { me: Me }) {
+  const beds = store.beds;
+  const { wide, upright } = columns(beds.length);
+  if (beds.length === 0) return <p class="empty">Waiting for the console to name its beds.</p>;
+  return (
+    <div class={`ward wide-${wide} upright-${upright}`}>
+      {beds.map((bed) => <Tile key={bed} bed={bed} me={me} />)}
+    </div>
+  );
+}
+
+function Tile({ bed, me }: { bed: string; me: Me }) {
+  const state = store.states.get(bed);
+  const vitals = store.vitals.get(bed);
+  const context = store.context(bed);
+  const frame = frameOf(state?.alarms ?? []);
+  const session = state?.session ?? null;
+  const look = `tile frame-${frame.priority}${frame.flashing ? " flashing" : ""}${context.live ? "" : " stale"}`;
+  const inside = (
+    <>
+      <div class="head">
+        <b class="bed">{bedName(bed)}</b>
+        <span class="patient">{session === null ? "" : state?.patient ?? (me.role === "nurse" ? "name not recorded" : "")}</span>
+        <span class="phase">{state === undefined ? "no data yet" : phaseWords(state, context.live)}</span>
+      </div>
+      <div class="figures">
+        <Figure metric="spo2_pct" label="SpO₂" unit="%" figure={shown("spo2_pct", vitals, context)} />
+        <Figure metric="pulse_bpm" label="Pulse" unit="/min" figure={shown("pulse_bpm", vitals, context)} />
+        <Pressure vitals={vitals} context={context} />
+      </div>
+      <div class="notes">
+        <Band session={session} />
+        {state !== undefined && !state.live && <span class="last-known">Last known {clockTime(state.at)}</span>}
+        <Trouble state={state} />
+      </div>
+      <PumpLine vitals={vitals} context={context} session={session} />
+      <Headline state={state} />
+    </>
+  );
+  const label = `${bedName(bed)}${frame.priority === "none" ? "" : `, ${PRIORITY[frame.priority]} alarm`}`;
+  return me.role === "nurse" ? (
+    <div class={look} data-bed={bed}><Link to={`/bed/${bed}`} class="cover" label={label}> </Link>{inside}</div>
+  ) : (
+    <div class={look} data-bed={bed}>{inside}</div>
+  );
+}
+
+/** What cannot be seen, since when, and from which device. */
+function Trouble({ state }: { state: BedState | undefined }) {
+  const troubled = (state?.devices ?? []).flatMap((device) => {
+    const words = linkTrouble(device);
+    const since_s = store.since_s(device.since);
+    return words === null ? [] : [since_s === null ? words : `${words}, ${stopwatch(since_s)}`];
+  });
+  const request = state?.request?.text;
+  if (troubled[0] !== undefined) return <span class="link">⊘ {troubled[0]}{troubled.length > 1 && `, +${troubled.length - 1}`}</span>;
+  return request ? <span class="request">➤ {request}</span> : null;
+}
+
+function Headline({ state }: { state: BedState | undefined }) {
+  const alarms = ranked(state?.alarms ?? []);
+  const first = alarms[0];
+  if (first === undefined) return <div class="headline none">{state === undefined ? "" : "No alarms"}</div>;
+  return (
+    <div class={`headline ${first.priority} ${first.state}`}>
+      <b class="symbol">{SYMBOL[first.priority]}</b>
+      <span class="what">
+        <b class="level">{PRIORITY[first.priority]}</b> {first.text || first.title}
+        {first.state === "acknowledged" && ` ✓ ${first.by ?? "acknowledged"}`}
+        {first.state === "latched" && " (over, not acknowledged)"}
+      </span>
+      <span class="when">since {clockTime(first.since)}{alarms.length > 1 && <b> +{alarms.length - 1} more</b>}</span>
+    </div>
+  );
+}

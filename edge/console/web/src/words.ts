@@ -1,0 +1,86 @@
+/** The words on the screen for the words on the wire. Pure. */
+import type { Answer } from "./api.ts";
+import type { Device, Phase, Priority, PumpState } from "./types.ts";
+
+export const SYMBOL: Record<Priority, string> = { high: "!!!", medium: "!!", low: "!", none: "" };
+export const PRIORITY: Record<Priority, string> = { high: "HIGH", medium: "MEDIUM", low: "LOW", none: "" };
+
+export const PHASE: Record<Phase, string> = {
+  PRECHECK: "Pre-check", READY: "Ready", INFUSING: "Infusing", PAUSED: "Infusion paused", RECOVERY: "Recovery",
+  DISCHARGE_READY: "Ready for discharge", CLOSED: "Closed",
+};
+
+export const PUMP: Record<PumpState, string> = {
+  infusing: "Infusing", stopped: "Stopped", paused: "Paused", alarm: "Pump alarm", unknown: "State unknown",
+};
+
+export const DISSOCIATION: Record<string, string> = {
+  expected: "Dissociation expected", observed: "Dissociation observed", resolving: "Dissociation resolving",
+};
+
+const KIND: Record<string, string> = { nibp: "cuff", oximeter: "oximeter", pump: "pump", monitor: "monitor" };
+
+const REASON: Record<string, string> = {
+  sensor_off: "Sensor off", sensor_disconnected: "Sensor unplugged", no_sensor: "No sensor", searching: "Searching",
+  low_perfusion: "Weak pulse signal", artifact: "Movement", low_signal_quality: "Poor signal", ambient_light: "Too much light",
+  cuff_loose: "Cuff loose", cuff_leak: "Cuff leaks", overpressure: "Cuff overpressure", inflate_timeout: "Cuff did not inflate",
+  weak_pulse: "Weak pulse", out_of_range: "Out of range", module_error: "Device fault", user_abort: "Stopped by hand",
+  timeout: "Took too long", pneumatic_fault: "Cuff pump fault", not_measured: "Not measured", spot_check_only: "Spot check only",
+  implausible: "Implausible value", invalid: "No valid value", unavailable: "No value", measuring: "Measuring",
+  calibrating: "Calibrating", overflow: "Above range", underflow: "Below range", questionable: "Uncertain",
+};
+
+const REFUSED: Record<string, string> = {
+  moved_on: "This alarm has changed, look again",
+  no_answer: "No answer. It may or may not have been done: look, then try again.",
+  late: "The edge did not answer in time. It may or may not have been done: look, then try again.",
+  no_broker: "Not sent: the message broker is down.", store_broken: "Not sent: the console cannot store it.",
+  expired: "The edge got it too late and did not do it. Try again.", forbidden: "Your role may not do this.",
+};
+
+export function reasonWords(reason: string | null): string {
+  return reason === null ? "No value" : REASON[reason] ?? sentence(reason);
+}
+
+/** "chair-1" as people say it: "Chair 1". */
+export function bedName(bed: string): string {
+  return sentence(bed.replaceAll("-", " "));
+}
+
+export function sentence(word: string): string {
+  const words = word.replaceAll("_", " ");
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+export function kindWord(device: Pick<Device, "kind" | "device">): string {
+  return KIND[device.kind] ?? device.device;
+}
+
+/** What is wrong with a device's link, or null if nothing is. */
+export function linkTrouble(device: Device): string | null {
+  switch (device.link) {
+    case "live": return null;
+    case "connecting": return `Connecting to ${kindWord(device)}`;
+    case "silent": return `No data from ${kindWord(device)}`;
+    case "lost": return `${sentence(kindWord(device))} connection lost`;
+    case "wrong_device": return `Wrong ${kindWord(device)} connected`;
+  }
+}
+
+/** Why a command was not done, in words a nurse can act on. */
+export function refusal(answer: Answer): string {
+  if (answer.reason !== null) {
+    const [word = "", ...words] = answer.reason.split(": "); // "not_now: the pump is still infusing"
+    if (word === "already_acknowledged") return `Already acknowledged ${words.join(": ")}`;
+    return REFUSED[word] ?? sentence(words.length > 0 ? words.join(": ") : word);
+  }
+  if (answer.status === 401) return "You are signed out. Sign in again.";
+  if (answer.status === 403) return REFUSED["forbidden"] ?? "";
+  if (answer.status === 409) return REFUSED["moved_on"] ?? "";
+  if (answer.status === 504) return REFUSED["late"] ?? "";
+  return `Not done (${answer.status}).`;
+}
+
+export function number(value: number | null, decimals = 0): string {
+  return value === null ? "--" : value.toFixed(decimals);
+}

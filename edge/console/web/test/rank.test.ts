@@ -1,0 +1,67 @@
+/** Which alarm is first, how a tile is framed, what is heard; the order's arithmetic; the trend's gaps. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { cautions, EMPTY_ORDER, problems, total } from "../src/dose.ts";
+import { audible, frameOf, ranked } from "../src/rank.ts";
+import { append, fromHistory } from "../src/trenddata.ts";
+import type { Alarm, AlarmState, Priority } from "../src/types.ts";
+
+const alarm = (name: string, priority: Priority, state: AlarmState, seq = 1): Alarm => ({
+  alarm: name, rule: "X", title: "", state, priority, class: "physiological", since: "2026-09-21T12:00:00.000Z", seq, text: name, why: "",
+  clears: "", limit: null, evidence: [], by: null,
+});
+const bed = (alarms: Alarm[], audio_paused_until: string | null = null) => ({ alarms, audio_paused_until });
+const known = (): boolean => true;
+const NOON = Date.parse("2026-09-21T12:00:00.000Z");
+
+test("unacknowledged first, then priority, active before latched; pending and inactive are not shown", () => {
+  const list = [alarm("ack high", "high", "acknowledged"), alarm("low", "low", "active"), alarm("latched high", "high", "latched"),
+    alarm("high", "high", "active"), alarm("pending", "high", "pending"), alarm("gone", "high", "inactive")];
+  assert.deepEqual(ranked(list).map(({ text }) => text), ["high", "latched high", "low", "ack high"]);
+});
+
+const FRAMES: readonly [Alarm[], Priority, boolean][] = [
+  [[], "none", false],
+  [[alarm("a", "high", "acknowledged"), alarm("b", "low", "active")], "high", false],
+  [[alarm("a", "high", "acknowledged"), alarm("b", "high", "active")], "high", true],
+  [[alarm("a", "medium", "latched")], "medium", false],
+];
+FRAMES.forEach(([alarms, priority, flashing], index) => {
+  test(`frame ${index}: ${priority}${flashing ? ", flashing" : ""}`, () => assert.deepEqual(frameOf(alarms), { priority, flashing }));
+});
+
+test("heard: the highest active alarm that is not paused; acknowledged and latched are silent", () => {
+  const beds = [bed([alarm("a", "medium", "active", 5)]), bed([alarm("b", "high", "acknowledged", 6), alarm("c", "high", "latched", 7)])];
+  assert.deepEqual(audible(beds, NOON, known), { priority: "medium", seqs: [5] });
+});
+
+test("a pause silences its bed until its end, and no other bed", () => {
+  const beds = [bed([alarm("a", "high", "active", 5)], "2026-09-21T12:02:00.000Z"), bed([alarm("b", "low", "active", 6)])];
+  assert.deepEqual(audible(beds, NOON, known), { priority: "low", seqs: [6] });
+  assert.deepEqual(audible(beds, NOON + 120_001, known), { priority: "high", seqs: [5, 6] });
+  assert.equal(audible(beds, null, known).priority, "high", "with the time unknown, sound is the safe side");
+});
+
+test("an alarm only read from a retained state is history and is not heard", () => {
+  assert.equal(audible([bed([alarm("a", "high", "active")])], NOON, () => false).priority, "none");
+});
+
+test("70 kg at 0.5 mg/kg and 1 mg/mL in 40 min is 35 mg, 35 mL, 52.5 mL/h (clinical.md 1.1)", () => {
+  const order = { ...EMPTY_ORDER, patient: "A", weight_kg: 70, dose_mg_kg: 0.5, duration_min: 40, concentration_mg_ml: 1, nibp_interval_min: 5 };
+  assert.deepEqual(total(order), { dose_mg: 35, volume_ml: 35, rate_ml_h: 52.5 });
+  assert.deepEqual(total({ ...order, concentration_mg_ml: 0.7 })?.rate_ml_h, 75);
+  assert.deepEqual(problems(order), []);
+  assert.deepEqual(problems({ ...order, concentration_mg_ml: 50 }), ["Concentration must be 0.2 to 10 mg/mL"]);
+  assert.deepEqual(cautions({ ...order, dose_mg_kg: 1 }), ["Dose above 0.75 mg/kg"]);
+  assert.equal(problems(EMPTY_ORDER).length, 6);
+});
+
+test("a hole in the history stays a hole in the line", () => {
+  const times = [0, 10, 20, 200, 210].map((s) => new Date(NOON + s * 1000).toISOString());
+  const trended = fromHistory({ at: times, metrics: { spo2_pct: [97, 97, 96, 95, 95], pulse_bpm: [70, 70, 70, 70, 70] }, determinations: [] });
+  assert.deepEqual(trended.columns[1], [97, 97, 96, null, 95, 95]);
+  append(trended, NOON / 1000 + 211, [94, null], 3600);
+  append(trended, NOON / 1000 + 300, [94, 71], 3600);
+  assert.deepEqual(trended.columns[1], [97, 97, 96, null, 95, 95, 94, null, 94]);
+  assert.deepEqual(trended.columns[2]?.slice(-3), [null, null, 71]);
+});

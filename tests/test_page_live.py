@@ -1,0 +1,465 @@
+"""Holds the page to its promises in a real browser: dead screens look dead, numbers die, alarms are seen and heard."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from edge.console.web import build_page
+from edge.model import iso
+from tests.page_story import Story, alarm, playing
+
+pytestmark = pytest.mark.slow
+
+SCREENS = ((1280, 800), (1024, 768), (768, 1024))
+Opened = Callable[..., AbstractAsyncContextManager[Page]]
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """Debian's Chromium; sound is allowed without a tap."""
+    build_page.build()
+    async with async_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required"]
+        chromium = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
+        yield chromium
+        await chromium.close()
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Opened:
+    """Opens a page on a story; whatever the page complains of fails the test."""
+
+    @asynccontextmanager
+    async def open_page(story: Story, path: str = "/", *, screen: tuple[int, int] = (1280, 800),
+                        script: str | None = None) -> AsyncIterator[Page]:
+        context = await browser.new_context(viewport={"width": screen[0], "height": screen[1]})
+        page = await context.new_page()
+        wrong: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda said: wrong.append(said.text) if "Content Security" in said.text else None)
+        if script is not None:
+            await page.add_init_script(script)
+        async with playing(story):
+            await page.goto(story.url + path)
+            yield page
+            await context.close()
+        assert wrong == []
+
+    return open_page
+
+
+async def until(true: Callable[[], bool], what: str, within_s: float = 6) -> None:
+    """Waits for something the page does to the server."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    while not true():
+        assert asyncio.get_running_loop().time() < deadline, what
+        await asyncio.sleep(0.02)
+
+
+async def until_drawn(page: Page, script: str, within_s: float = 6) -> None:
+    """Waits until `script` is true in the page; not wait_for_function, which the page's own policy forbids."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    while not await page.evaluate(script):
+        assert asyncio.get_running_loop().time() < deadline, script
+        await asyncio.sleep(0.05)
+
+
+def figure(page: Page, metric: str, bed: str = "chair-1") -> Any:
+    """One number of one bed."""
+    return page.locator(f"[data-bed={bed}] [data-metric={metric}]")
+
+
+def with_high(story: Story, bed: str = "chair-1") -> dict[str, Any]:
+    """A HIGH at `bed`."""
+    high = alarm("a1", "high", "SBP 184 above limit 180", iso(story.now() - 60), 50, limit="180")
+    story.beds[bed].state["alarms"] = [high]
+    return high
+
+
+# --- a dead screen looks dead -----------------------------------------------------------------------------------------
+
+
+async def nothing(story: Story) -> None:
+    """All is well."""
+
+
+async def silence(story: Story) -> None:
+    """The network swallows everything."""
+    story.mute = True
+
+
+async def broker_down(story: Story) -> None:
+    """The broker goes."""
+    story.hops["broker"] = {"ok": False, "since": iso(story.now())}
+
+
+async def edge_down(story: Story) -> None:
+    """The edge goes."""
+    story.hops["edge"] = {"ok": False, "since": iso(story.now()), "age_s": 6}
+
+
+async def console_gone(story: Story) -> None:
+    """The console's server hangs up and does not come back."""
+    await story.hang_up()
+
+
+@pytest.mark.parametrize(("breaks", "hop"), [
+    (silence, "page"), (console_gone, "page"), (broker_down, "broker"), (edge_down, "edge"),
+])
+async def test_a_broken_hop_is_named_within_6_s_and_every_number_goes_grey(
+    opened: Opened, breaks: Callable[[Story], Awaitable[None]], hop: str,
+) -> None:
+    story = Story(beds=2)
+    async with opened(story) as page:
+        await expect(figure(page, "spo2_pct")).to_have_attribute("data-standing", "live")
+        await expect(page.locator(".frame")).to_have_attribute("data-live", "true")
+        await breaks(story)
+        banner = page.locator(".banner-not-live")
+        await expect(banner).to_contain_text("NOT LIVE", timeout=6000)
+        await expect(banner).to_have_attribute("data-hop", hop)
+        await expect(page.locator("[data-standing=live]")).to_have_count(0)
+        await expect(figure(page, "spo2_pct")).to_contain_text("97")
+        await expect(figure(page, "spo2_pct")).to_contain_text("old")
+
+
+async def test_it_comes_back_by_itself(opened: Opened) -> None:
+    story = Story(beds=1)
+    async with opened(story) as page:
+        await expect(figure(page, "spo2_pct")).to_have_attribute("data-standing", "live")
+        await story.hang_up()
+        await expect(page.locator(".banner-not-live")).to_be_visible(timeout=6000)
+        story.refusing = False
+        await expect(page.locator(".banner-not-live")).to_have_count(0, timeout=8000)
+        await expect(figure(page, "spo2_pct")).to_have_attribute("data-standing", "live")
+
+
+async def test_a_page_that_was_frozen_does_not_take_what_it_missed_for_fresh(opened: Opened) -> None:
+    story = Story(beds=1)
+    seen = """new MutationObserver(() => {
+      const banner = document.querySelector('.banner-not-live');
+      if (banner) (window.seen ??= []).push(banner.textContent);
+    }).observe(document, {childList: true, subtree: true, characterData: true});"""
+    async with opened(story, script=seen) as page:
+        await expect(figure(page, "spo2_pct")).to_have_attribute("data-standing", "live")
+        await asyncio.sleep(2)
+        await page.evaluate("window.seen = []; const end = performance.now() + 6000; while (performance.now() < end);")
+        await until_drawn(page, "window.seen.some(words => words.includes('NOT LIVE'))", within_s=3)
+        await expect(page.locator(".banner-not-live")).to_have_count(0, timeout=9000)
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_number_dies_by_itself_with_its_age(opened: Opened) -> None:
+    story = Story(beds=1, speed=4)  # 12 house seconds are 3 of ours
+    async with opened(story) as page:
+        await expect(figure(page, "spo2_pct")).to_have_attribute("data-standing", "live")
+        story.beds["chair-1"].speaking = False
+        await expect(figure(page, "spo2_pct")).to_have_attribute("data-standing", "old", timeout=5000)
+        await expect(figure(page, "spo2_pct")).to_contain_text(re.compile(r"old: 0:\d\d"))
+        await expect(page.locator(".tile .pump")).to_have_attribute("data-standing", "old")
+        await expect(figure(page, "sbp_mmhg")).to_have_attribute("data-standing", "live")  # 4 minutes old, every 5
+
+
+async def test_no_value_is_a_gap_with_its_reason_and_a_pressure_has_its_age(opened: Opened) -> None:
+    story = Story(beds=1)
+    bed = story.beds["chair-1"]
+    bed.values["spo2_pct"], bed.reasons["spo2_pct"] = None, "sensor_off"
+    async with opened(story) as page:
+        await expect(figure(page, "spo2_pct")).to_contain_text("Sensor off")
+        await expect(figure(page, "spo2_pct").locator(".digits")).to_have_text("--")
+        await expect(figure(page, "sbp_mmhg")).to_contain_text("4 min")
+
+
+async def test_a_retained_state_is_last_known_and_silent(opened: Opened) -> None:
+    story = Story(beds=1)
+    with_high(story)
+    story.beds["chair-1"].state["live"] = False
+    async with opened(story) as page:
+        await expect(page.locator(".last-known")).to_contain_text(re.compile(r"Last known \d\d:\d\d"))
+        await expect(page.locator(".rail .row.high")).to_be_visible()
+        await expect(page.locator("[data-standing=live]")).to_have_count(0)
+        await until(lambda: {"t": "sound", "state": "on"} in story.said, "sound is on")
+        await asyncio.sleep(1.2)
+        assert not [said for said in story.said if said["t"] == "sounded"]
+
+
+# --- alarms -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_new_high_is_seen_said_heard_and_receipted(opened: Opened) -> None:
+    story = Story(beds=3)
+    async with opened(story) as page:
+        await expect(page.locator(".calm")).to_be_visible()
+        await until(lambda: {"t": "sound", "state": "on"} in story.said, "sound is on")
+        with_high(story, "chair-2")
+        await story.tell("chair-2")
+        await until(lambda: {"t": "sounded", "seq": 50} in story.said, "a receipt once it sounds", within_s=3)
+        await expect(page.locator(".tile[data-bed=chair-2]")).to_have_class(re.compile("frame-high flashing"))
+        await expect(page.locator("[aria-live=assertive]")).to_contain_text("HIGH alarm, Chair 2: SBP 184")
+        rail = page.locator(".rail .row.high")
+        await expect(rail).to_contain_text("!!!")
+        await expect(rail).to_contain_text("HIGH since")
+
+
+async def test_blocked_sound_says_so_and_is_never_receipted_until_a_tap(opened: Opened) -> None:
+    story = Story(beds=1)
+    with_high(story)
+    blocked = """const Real = AudioContext; let allowed = false;
+      addEventListener('pointerdown', () => { allowed = true; }, true);
+      window.AudioContext = class extends Real {
+        constructor() { super(); super.suspend(); }
+        get state() { return allowed ? super.state : 'suspended'; }
+        get currentTime() { return allowed ? super.currentTime : 0; }
+        resume() { return allowed ? super.resume() : Promise.resolve(); }
+      };"""
+    async with opened(story, script=blocked) as page:
+        await until(lambda: {"t": "sound", "state": "blocked"} in story.said, "blocked is reported")
+        banner = page.get_by_role("button", name=re.compile("Sound is off: tap to switch on"))
+        await expect(banner).to_be_visible()
+        await asyncio.sleep(1)
+        assert not [said for said in story.said if said["t"] == "sounded"]
+        await banner.click()
+        await until(lambda: {"t": "sounded", "seq": 50} in story.said, "a receipt after the tap", within_s=4)
+        await expect(banner).to_have_count(0)
+        assert {"t": "sound", "state": "on"} in story.said
+
+
+async def test_one_tap_acknowledges_the_occurrence_seen_and_the_row_stays(opened: Opened) -> None:
+    story = Story(beds=1)
+    with_high(story)
+    async with opened(story, "/bed/chair-1") as page:
+        await page.locator("[data-alarm=a1]").wait_for()
+        await page.keyboard.press("a")
+        await page.keyboard.press("Enter")
+        row = page.locator("[data-alarm=a1][data-state=acknowledged]")
+        await expect(row).to_contain_text("✓ nurse")
+        await expect(row).to_contain_text("SBP 184")
+        asked = story.commands[0]
+        assert (asked["verb"], asked["args"], asked["csrf"]) == ("acknowledge", {"alarm": "a1", "seq": 50}, "token")
+        await row.locator(".tell").click()
+        await expect(row).to_contain_text("Below 170 systolic")
+
+
+@pytest.mark.parametrize(("status", "reason", "words"), [
+    (409, "already_acknowledged: by beate", "Already acknowledged by beate"),
+    (403, "forbidden", "Your role may not do this"),
+    (504, "no_answer", "may or may not have been done"),
+    (422, "not_now: the pump is infusing; stop it first", "The pump is infusing; stop it first"),
+    (500, None, "Not done (500)"),
+])
+async def test_a_refused_acknowledgement_says_why(
+    opened: Opened, status: int, reason: str | None, words: str,
+) -> None:
+    story = Story(beds=1)
+    with_high(story)
+    story.refuse_next = (status, {"ok": False, "reason": reason})
+    async with opened(story, "/bed/chair-1") as page:
+        await page.get_by_role("button", name=re.compile("^Acknowledge")).click()
+        await expect(page.locator("[data-alarm=a1]")).to_contain_text(words)
+        await expect(page.locator("[data-alarm=a1]")).to_have_attribute("data-state", "active")
+
+
+async def test_an_alarm_that_moved_on_is_not_acknowledged_unseen(opened: Opened) -> None:
+    story = Story(beds=1)
+    high = with_high(story)
+    async with opened(story, "/bed/chair-1") as page:
+        await page.locator("[data-alarm=a1]").wait_for()
+        high.update(seq=51, text="SBP 201 above limit 180")
+        await page.get_by_role("button", name=re.compile("^Acknowledge")).click()
+        await expect(page.locator("[data-alarm=a1]")).to_contain_text("This alarm has changed, look again")
+        await expect(page.locator("[data-alarm=a1]")).to_contain_text("SBP 201")
+        await expect(page.locator("[data-alarm=a1]")).to_have_attribute("data-state", "active")
+
+
+async def test_a_pause_counts_down_and_a_new_alarm_ends_it(opened: Opened) -> None:
+    story = Story(beds=1)
+    with_high(story)
+    async with opened(story) as page:
+        await page.get_by_role("button", name=re.compile("Pause sound")).click()
+        await expect(page.locator(".sound .paused")).to_contain_text(re.compile(r"Sound paused 1:5\d"))
+        low = alarm("a2", "high", "SpO₂ 84 below limit 85", iso(story.now()), 60)
+        story.beds["chair-1"].state["alarms"].append(low)
+        story.beds["chair-1"].state["audio_paused_until"] = None
+        await story.tell("chair-1")
+        await expect(page.locator(".sound .paused")).to_have_count(0)
+        await until(lambda: {"t": "sounded", "seq": 60} in story.said, "the new one sounds")
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("beds", [1, 4, 8, 16])
+async def test_every_bed_every_high_and_every_digit_fits_the_screen(
+    opened: Opened, screen: tuple[int, int], beds: int,
+) -> None:
+    story = Story(beds=beds)
+    for bed in list(story.beds)[:4]:
+        with_high(story, bed)
+    for one in story.beds.values():
+        one.values.update(spo2_pct=100, pulse_bpm=128, sbp_mmhg=184, dbp_mmhg=104)
+    async with opened(story, screen=screen) as page:
+        await expect(page.locator(".frame")).to_have_attribute("data-live", "true")
+        await expect(page.locator(".tile")).to_have_count(beds)
+        await expect(page.locator(".rail .row.high")).to_have_count(min(4, beds))
+        cut = await page.evaluate("""() => {
+          const out = [];
+          const inside = (inner, outer) => inner.left >= outer.left - 1 && inner.right <= outer.right + 1
+            && inner.top >= outer.top - 1 && inner.bottom <= outer.bottom + 1;
+          const screen = {left: 0, top: 0, right: innerWidth, bottom: innerHeight};
+          for (const box of document.querySelectorAll('.tile, .rail .row, .sound button'))
+            if (!inside(box.getBoundingClientRect(), screen)) out.push(box.className);
+          for (const digits of document.querySelectorAll('.tile .digits')) {
+            const range = document.createRange(); range.selectNodeContents(digits);
+            const ink = range.getBoundingClientRect();
+            if (!inside({left: ink.left, right: ink.right, top: ink.top + 6, bottom: ink.bottom - 6},
+                        digits.closest('.figure').getBoundingClientRect())) out.push(digits.textContent);
+          }
+          for (const words of document.querySelectorAll('.tile .label, .tile .below')) {
+            const {top, bottom} = words.getBoundingClientRect(), box = words.closest('.figure').getBoundingClientRect();
+            if (top < box.top - 4 || bottom > box.bottom + 4) out.push(words.textContent);
+          }
+          return out;
+        }""")
+        assert cut == []
+
+
+async def test_with_less_motion_alarms_are_steady(opened: Opened) -> None:
+    story = Story(beds=1)
+    with_high(story)
+    async with opened(story) as page:
+        await page.emulate_media(reduced_motion="reduce")
+        moving = "element => getComputedStyle(element).animationName"
+        assert await page.locator(".rail .row.high").evaluate(moving) == "none"
+        await page.emulate_media(reduced_motion="no-preference")
+        assert await page.locator(".rail .row.high").evaluate(moving) == "high"
+
+
+async def test_critical_buttons_are_at_least_64_pixels(opened: Opened) -> None:
+    story = Story(beds=1)
+    with_high(story)
+    async with opened(story, "/bed/chair-1", screen=(1024, 768)) as page:
+        for button in (".acknowledge", ".actions button >> nth=0", ".sound .pause"):
+            box = await page.locator(button).bounding_box()
+            assert box is not None
+            assert min(box["width"], box["height"]) >= 64, button
+
+
+# --- forms and people -------------------------------------------------------------------------------------------------
+
+
+async def test_a_check_in_opens_empty_and_sends_not_assessed_as_null(opened: Opened) -> None:
+    story = Story(beds=1)
+    async with opened(story, "/bed/chair-1") as page:
+        await page.get_by_role("button", name=re.compile("^Check-in")).click()
+        sheet = page.get_by_role("dialog")
+        await expect(sheet.locator("[aria-pressed=true]")).to_have_count(0)
+        await expect(sheet.get_by_role("button", name="Save check-in")).to_be_disabled()
+        await sheet.locator("[data-scale=moaas]").get_by_role("button", name=re.compile("^4")).click()
+        await sheet.locator("[data-scale=distress]").get_by_role("button", name="7", exact=True).click()
+        await sheet.get_by_role("button", name="Chest pain").click()
+        await expect(sheet).to_contain_text("2 of 5 assessed")
+        await sheet.get_by_role("button", name="Save check-in").click()
+        await expect(sheet).to_have_count(0)
+        assert story.commands[0]["args"] == {"moaas": 4, "cadss": None, "anxiety": None, "distress": 7, "nausea": None,
+                                             "symptoms": ["chest_pain"], "note": ""}
+
+
+async def test_an_order_is_read_back_in_mg_ml_and_ml_h_before_it_is_sent(opened: Opened) -> None:
+    story = Story(beds=1)
+    story.beds["chair-1"].state.update(session=None, patient=None)
+    name = "<img src=x onerror=alert(1)>"
+    async with opened(story, "/bed/chair-1") as page:
+        await page.get_by_role("button", name="Start session").click()
+        sheet = page.get_by_role("dialog")
+        await sheet.locator("[name=patient]").fill(name)
+        await sheet.locator("[name=weight_kg]").focus()
+        for key in ("7", "0"):
+            await sheet.locator(".keys").get_by_role("button", name=key, exact=True).click()
+        for field, preset in (("dose_mg_kg", "0.5"), ("duration_min", "40"), ("concentration_mg_ml", "1"),
+                              ("nibp_interval_min", "5")):
+            await sheet.locator(f"[name={field}]").focus()
+            await sheet.locator(".presets").get_by_role("button", name=preset, exact=True).click()
+        await sheet.get_by_role("button", name="Read back").click()
+        for words in ("70 kg", "35 mg ketamine", "35 mL", "52.5 mL/h", name):
+            await expect(sheet).to_contain_text(words)
+        assert story.commands == []
+        await sheet.get_by_role("button", name="Confirm and start session").click()
+        await expect(page.locator(".bed-head")).to_contain_text(name)
+        assert story.commands[0]["args"] == {
+            "patient": name, "protocol": "iv_racemic_40", "weight_kg": 70, "dose_mg_kg": 0.5, "duration_min": 40,
+            "concentration_mg_ml": 1, "age_years": None, "nibp_interval_min": 5, "checklist": False,
+        }
+        await page.get_by_role("button", name=re.compile("^Session")).click()
+        await expect(page.get_by_role("dialog")).to_contain_text("Checklist not confirmed")
+
+
+async def test_a_refusal_is_told_and_the_draft_is_kept(opened: Opened) -> None:
+    story = Story(beds=1)
+    async with opened(story, "/bed/chair-1") as page:
+        await page.get_by_role("button", name=re.compile("^Session")).click()
+        await page.get_by_role("button", name="Close session…").click()
+        await page.get_by_role("button", name="Discharged").click()
+        story.refuse_next = (504, {"ok": False, "reason": "late"})
+        await page.get_by_role("button", name="Close this session").click()
+        await expect(page.get_by_role("dialog")).to_contain_text("did not answer in time")
+        await page.get_by_role("button", name="Close this session").click()
+        await expect(page.locator(".bed-head")).to_contain_text("No session")
+
+
+async def test_the_bed_draws_its_pleth_and_its_trend(opened: Opened) -> None:
+    story = Story(beds=2)
+    async with opened(story, "/bed/chair-1") as page:
+        await until(lambda: {"t": "watch", "bed": "chair-1"} in story.said, "the page watches its bed")
+        for canvas in (".pleth canvas", ".plot canvas"):
+            await until_drawn(page, f"""(() => {{
+              const canvas = document.querySelector('{canvas}');
+              const {{data}} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+              return data.filter(Boolean).length > 2000;
+            }})()""")
+
+
+async def test_simulated_and_not_a_medical_device_are_always_in_sight(opened: Opened) -> None:
+    story = Story(beds=1)
+    async with opened(story) as page:
+        for path in ("/", "/bed/chair-1"):
+            await page.goto(story.url + path)
+            await expect(page.locator("header")).to_contain_text("SIMULATED - NOT A PATIENT")
+            await expect(page.locator(".watermark")).to_be_visible()
+            await expect(page.locator("footer")).to_contain_text("not a medical device")
+
+
+async def test_a_technician_sees_devices_by_trouble_and_no_clinical_button(opened: Opened) -> None:
+    story = Story(beds=2, role="technician", simulated=False)
+    with_high(story)
+    story.beds["chair-2"].state["devices"][1].update(link="silent", since=iso(story.now() - 42))
+    async with opened(story, "/devices") as page:
+        await expect(page.locator("tbody tr").first).to_contain_text("No data from oximeter")
+        await page.goto(story.url + "/bed/chair-1")
+        await expect(page.locator(".tile")).to_have_count(2)
+        for words in ("Acknowledge", "Check-in", "Pause sound", "Start session"):
+            await expect(page.get_by_role("button", name=words)).to_have_count(0)
+        await expect(page.locator(".tile a, .rail a, .watermark")).to_have_count(0)
+        assert not [said for said in story.said if said["t"] == "sound"]
+
+
+async def test_signing_in_and_out(opened: Opened) -> None:
+    story = Story(beds=1)
+    story.signed_in = False
+    async with opened(story) as page:
+        await page.get_by_label("Name").fill("nurse")
+        await page.get_by_label("Password").fill("wrong")
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.get_by_role("alert")).to_contain_text("Name or password is wrong")
+        await page.get_by_label("Password").fill("right")
+        await page.keyboard.press("Enter")
+        await expect(figure(page, "spo2_pct")).to_have_attribute("data-standing", "live")
+        await page.get_by_role("button", name="Sign out").click()
+        await expect(page.get_by_label("Password")).to_be_visible()
+        assert "Anna" not in await page.content()
+        assert "Anna" not in await page.evaluate("JSON.stringify([localStorage, sessionStorage])")
