@@ -1,0 +1,143 @@
+"""Who may come in: accounts with argon2 hashes, and web sessions that the server can revoke."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import cast, get_args
+
+from pwdlib import PasswordHash
+from pwdlib.exceptions import UnknownHashError
+from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from edge.console.store import Store
+from edge.console.tables import accounts, web_sessions
+from edge.model import Role
+
+SESSION_S = 12 * 3600.0  # real seconds: a long shift
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person as a request knows them. `key` names the web session, no secret; `csrf` must come back in a header."""
+
+    name: str
+    role: Role
+    key: str
+    csrf: str
+    expires_s: float
+
+
+@cache
+def _hasher() -> PasswordHash:
+    return PasswordHash.recommended()
+
+
+@cache
+def _nobody() -> str:
+    return _hasher().hash(secrets.token_hex(16))
+
+
+def hash_password(password: str) -> str:
+    """The argon2 hash of `password`. Takes about 0.1 s: never on the event loop."""
+    return _hasher().hash(password)
+
+
+def check_password(stored: str | None, password: str) -> bool:
+    """Whether `password` is the one. An unknown name (None) takes as long as a known one. Never on the event loop."""
+    try:
+        right = _hasher().verify(password, stored or _nobody())
+    except UnknownHashError:
+        return False
+    return right and stored is not None
+
+
+def account(connection: Connection, name: str) -> tuple[str, Role] | None:
+    """The hash and role of `name`, or None."""
+    row = connection.execute(select(accounts.c.hash, accounts.c.role).where(accounts.c.name == name)).one_or_none()
+    return None if row is None else (row.hash, cast(Role, row.role))
+
+
+def put_account(connection: Connection, name: str, hashed: str, role: Role, at_s: float) -> None:
+    """Makes or replaces the account, and ends the web sessions it had."""
+    row = insert(accounts).values(name=name, role=role, hash=hashed, made_at_s=at_s)
+    connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={"role": role, "hash": hashed}))
+    connection.execute(update(web_sessions).where(web_sessions.c.name == name).values(revoked=True))
+
+
+def _key(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def open_session(connection: Connection, name: str, now_s: float, length_s: float) -> tuple[str, str]:
+    """A new web session: its cookie token, of which only the hash is stored, and its CSRF token."""
+    token, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(24)
+    connection.execute(delete(web_sessions).where(web_sessions.c.expires_s < now_s))
+    connection.execute(insert(web_sessions).values(
+        token_hash=_key(token), name=name, csrf=csrf, made_at_s=now_s, expires_s=now_s + length_s, revoked=False))
+    return token, csrf
+
+
+def user_of(connection: Connection, token: str, now_s: float) -> User | None:
+    """Whose session `token` is, with the role the account has now; None where it is unknown, over or revoked."""
+    found = select(web_sessions.c.token_hash, web_sessions.c.name, web_sessions.c.csrf, web_sessions.c.expires_s,
+                   accounts.c.role).join(accounts, accounts.c.name == web_sessions.c.name)
+    row = connection.execute(found.where(
+        web_sessions.c.token_hash == _key(token), web_sessions.c.expires_s > now_s,
+        web_sessions.c.revoked.is_(False))).one_or_none()
+    if row is None:
+        return None
+    return User(row.name, cast(Role, row.role), row.token_hash, row.csrf, row.expires_s)
+
+
+def revoke(connection: Connection, key: str) -> None:
+    """Ends one web session."""
+    connection.execute(update(web_sessions).where(web_sessions.c.token_hash == key).values(revoked=True))
+
+
+def alive(connection: Connection, keys: set[str], now_s: float) -> set[str]:
+    """Which of these sessions still hold."""
+    found = select(web_sessions.c.token_hash).where(
+        web_sessions.c.token_hash.in_(keys), web_sessions.c.expires_s > now_s, web_sessions.c.revoked.is_(False))
+    return set(connection.execute(found).scalars())
+
+
+def same(given: str, expected: str) -> bool:
+    """Compared in constant time."""
+    return hmac.compare_digest(given.encode(), expected.encode())
+
+
+def users(connection: Connection) -> list[tuple[str, Role]]:
+    """All accounts by name."""
+    found = select(accounts.c.name, accounts.c.role).order_by(accounts.c.name)
+    return [(row.name, cast(Role, row.role)) for row in connection.execute(found)]
+
+
+def count(connection: Connection) -> int:
+    """How many accounts there are; 0: first start."""
+    return connection.execute(select(func.count()).select_from(accounts)).scalar_one()
+
+
+def ensure_user(database: Path, name: str, password: str, role: Role, at_s: float) -> bool:
+    """For the command line: `name` can log in with `password` as `role` afterwards. True where that changed anything.
+
+    `database` is `Settings.database`; no console may have it open. Raises ValueError for a role or name that is none.
+    """
+    if role not in get_args(Role):
+        raise ValueError(f"no role {role!r}: write one of {', '.join(get_args(Role))}")
+    if not 1 <= len(name) <= 64 or not name.isprintable():
+        raise ValueError(f"no name for an account: {name!r}: write 1 to 64 printable characters")
+    store = Store(database)
+    try:
+        known = store.now(account, name)
+        if known is not None and known[1] == role and check_password(known[0], password):
+            return False
+        store.now(put_account, name, hash_password(password), role, at_s)
+        return True
+    finally:
+        store.close()

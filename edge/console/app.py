@@ -1,0 +1,173 @@
+"""The console put together: `create_app` for any ASGI server, `serve` for ours."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from edge.console import api, live, login, pages
+from edge.console.link import Publisher
+from edge.console.metrics import Metrics
+from edge.console.security import Guesses, Shield
+from edge.console.service import Console
+from edge.console.settings import Settings
+from edge.console.store import Store, StoreBroken
+
+HASHING_MOST = 2  # passwords at once: a flood of logins may not take every core from the alarms
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings, publisher: Publisher | None = None) -> FastAPI:
+    """The console as an ASGI app; its lifespan opens the store and keeps the connection to the broker.
+
+    `app.state.console` is the Console once started. A bug in one of its tasks is put in `app.state.crash` and told to
+    `app.state.on_crash`, which must end the process. `publisher`: instead of a broker, whose messages are then given to
+    the console's `intake` by hand.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        console = Console(settings, publisher)
+        try:
+            await console.load()
+            app.state.console = console
+            app.state.metrics = Metrics(console)
+            async with asyncio.TaskGroup() as tasks:
+                working = tasks.create_task(_work(app, console), name="console")
+                yield
+                working.cancel()
+            await console.intake.keep_history()
+        finally:
+            console.store.close()
+
+    app = FastAPI(
+        title="Vigil console", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None,
+        description="Vigil is decision support, not a medical device: the devices keep their own alarms.")
+    app.state.guesses = Guesses()
+    app.state.hashing = asyncio.Semaphore(HASHING_MOST)
+    app.state.crash = None
+    app.state.on_crash = lambda: None
+    app.include_router(login.router)
+    app.include_router(api.router)
+    app.include_router(live.router)
+    pages.add_pages(app)
+    _add_problems(app)
+    app.add_middleware(Shield)
+    return app
+
+
+async def _work(app: FastAPI, console: Console) -> None:
+    try:
+        await console.run()
+    except ExceptionGroup as bug:
+        log.critical("the console crashed", exc_info=bug)
+        console.crashed = "crashed"
+        app.state.crash = bug
+        app.state.on_crash()
+
+
+def _version() -> str:
+    try:
+        return version("vigil")
+    except PackageNotFoundError:
+        return "0"
+
+
+def _add_problems(app: FastAPI) -> None:
+    """Every failure is one clear line: {"detail": "..."}."""
+
+    @app.exception_handler(RequestValidationError)
+    async def not_valid(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
+        return JSONResponse({"detail": f"{where}: {first['msg']}"}, 422)
+
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> JSONResponse:
+        detail = "no such address" if error.status_code == 404 and error.detail == "Not Found" else str(error.detail)
+        return JSONResponse({"detail": detail}, error.status_code, error.headers)
+
+    @app.exception_handler(StoreBroken)
+    async def broken(_: Request, __: StoreBroken) -> JSONResponse:
+        return JSONResponse({"detail": "the console's store does not work now"}, 503)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that ends on SIGTERM and SIGINT like any process that was asked to, with exit code 0."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ours: uvicorn's own raises the signal again at the end, which kills the process."""
+        loop = asyncio.get_running_loop()
+        asked = (signal.SIGTERM, signal.SIGINT)
+        for number in asked:
+            loop.add_signal_handler(number, self.stop)
+        try:
+            yield
+        finally:
+            for number in asked:
+                loop.remove_signal_handler(number)
+
+    def stop(self) -> None:
+        """Ends the server."""
+        self.should_exit = True
+
+
+def server_config(app: FastAPI) -> uvicorn.Config:
+    """How the app is to be served: a dead page is noticed within ten seconds, and no request is logged."""
+    return uvicorn.Config(
+        app, http="httptools", ws=live.CuttableWebSocket, lifespan="on", log_config=None, access_log=False,
+        server_header=False, ws_max_size=16_384, ws_ping_interval=5.0, ws_ping_timeout=5.0,
+        ws_per_message_deflate=False, timeout_graceful_shutdown=3)
+
+
+async def serve(settings: Settings, on_ready: Callable[[str], None] | None = None) -> None:
+    """Runs the console until SIGTERM or SIGINT. `on_ready` is told its address once it answers.
+
+    Raises OSError where the address is taken, SchemaTooNew or sqlalchemy.exc.DBAPIError where the store does not open,
+    and the ExceptionGroup of a bug of ours, so that the process ends and is started again.
+    """
+    Store(settings.database).close()  # what is wrong with the file is told before anything starts
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.create_server((settings.host, settings.port), family=family, backlog=256)
+    app = create_app(settings)
+    server = _Server(server_config(app))
+    app.state.on_crash = server.stop
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_announce(server, listener, on_ready or _say_nothing))
+        await server.serve(sockets=[listener])
+    if app.state.crash is not None:
+        raise app.state.crash
+
+
+async def _announce(server: _Server, listener: socket.socket, on_ready: Callable[[str], None]) -> None:
+    host, port = listener.getsockname()[:2]
+    while not server.started:
+        if server.should_exit:
+            return
+        await asyncio.sleep(0.01)
+    on_ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+
+
+def _say_nothing(_: str) -> None:
+    return
+
+
+def run(settings: Settings, on_ready: Callable[[str], None] | None = None) -> None:
+    """`serve` on uvloop, for a process of its own. Raises as `serve`."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings, on_ready))

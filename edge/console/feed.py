@@ -1,0 +1,131 @@
+"""The live feed: each message encoded once and handed to every page; a page that cannot keep up is cut, not fed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import msgspec
+
+from edge.console.accounts import User
+
+QUEUE = 256  # messages a page may lag behind: more than ten seconds of a full ward
+
+Sound = Literal["on", "blocked"]
+
+
+def encode(message: dict[str, Any]) -> str:
+    """A message for pages, as it goes to all of them."""
+    return msgspec.json.encode(message).decode()
+
+
+class Page:
+    """One connected browser page. `cut_code` is set once and ends it: 1013 too slow, 4401 logged out."""
+
+    def __init__(self, user: User, limit: int = QUEUE) -> None:
+        self.user = user
+        self.watching: str | None = None
+        self.sound: Sound | None = None
+        self.cut_code: int | None = None
+        self._limit = limit
+        self._waiting: deque[str] = deque()
+        self._wake = asyncio.Event()
+        self._sounded: deque[int] = deque(maxlen=256)
+
+    def first_sounding(self, seq: int) -> bool:
+        """Whether the page says for the first time, as far as remembered, that it sounded `seq`."""
+        if seq in self._sounded:
+            return False
+        self._sounded.append(seq)
+        return True
+
+    def give(self, message: str) -> None:
+        """Queues `message`; cuts the page where it has `limit` of them waiting."""
+        if self.cut_code is None and len(self._waiting) >= self._limit:
+            self.cut(1013)
+        if self.cut_code is None:
+            self._waiting.append(message)
+            self._wake.set()
+
+    def cut(self, code: int) -> None:
+        """Ends the page and forgets what it had not read."""
+        if self.cut_code is None:
+            self.cut_code = code
+            self._waiting.clear()
+            self._wake.set()
+
+    async def next(self) -> str | None:
+        """The next message; None once cut."""
+        while not self._waiting and self.cut_code is None:
+            self._wake.clear()
+            await self._wake.wait()
+        return self._waiting.popleft() if self._waiting else None
+
+    async def ended(self) -> int:
+        """Waits for the cut; its code."""
+        while self.cut_code is None:
+            self._wake.clear()
+            await self._wake.wait()
+        return self.cut_code
+
+
+class Feed:
+    """All pages."""
+
+    def __init__(self, limit: int = QUEUE) -> None:
+        self._limit = limit
+        self._pages: set[Page] = set()
+        self.cut_slow = 0
+
+    def __len__(self) -> int:
+        return len(self._pages)
+
+    def join(self, user: User, first: Iterable[str]) -> Page:
+        """A new page with what it must know first; nothing published later comes before that."""
+        before = list(first)
+        page = Page(user, self._limit + len(before))
+        for message in before:
+            page.give(message)
+        self._pages.add(page)
+        return page
+
+    def leave(self, page: Page) -> None:
+        """The page is gone."""
+        self._pages.discard(page)
+
+    def publish(self, message: str) -> None:
+        """To every page."""
+        for page in self._pages:
+            self._give(page, message)
+
+    def publish_wave(self, bed: str, message: str) -> None:
+        """To the pages that watch `bed`."""
+        for page in self._pages:
+            if page.watching == bed:
+                self._give(page, message)
+
+    def watched(self, bed: str) -> bool:
+        """Whether any page watches `bed`."""
+        return any(page.watching == bed for page in self._pages)
+
+    def audible(self) -> bool:
+        """Whether some page has its sound on."""
+        return any(page.sound == "on" and page.cut_code is None for page in self._pages)
+
+    def keys(self) -> set[str]:
+        """The web sessions of all pages."""
+        return {page.user.key for page in self._pages}
+
+    def end_sessions(self, keys: set[str]) -> None:
+        """Cuts the pages of web sessions that are over."""
+        for page in self._pages:
+            if page.user.key in keys:
+                page.cut(4401)
+
+    def _give(self, page: Page, message: str) -> None:
+        was = page.cut_code
+        page.give(message)
+        if was is None and page.cut_code == 1013:
+            self.cut_slow += 1

@@ -1,0 +1,155 @@
+"""What the trends are drawn from: a bed's numerics at most once a second, and each cuff determination once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects.sqlite import insert
+
+from edge.console.tables import determinations, vitals
+from edge.model import from_iso, iso
+from edge.stream.contract import Numeric, Vitals
+from edge.vocabulary import DETERMINATION
+
+KEEP_S = 7 * 86400.0
+EVERY_S = 1.0
+GAP_S = 15.0  # rows further apart than this are not joined by a line
+SHOWN = frozenset({"valid", "questionable"})
+
+Cuff = tuple[float, dict[str, float | None]]
+
+decode_numerics = msgspec.json.Decoder(dict[str, float]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One moment of one bed: what was valid and not stale. House time."""
+
+    bed: str
+    at_s: float
+    numerics: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Determination:
+    """One completed cuff cycle."""
+
+    bed: str
+    at_s: float
+    values: dict[str, float | None]
+
+
+class Recorder:
+    """Thins the vitals as they come and holds them until `take`, so that one commit a second stores them all.
+
+    `limit` bounds what is held while the store is broken; beyond it the oldest go.
+    """
+
+    def __init__(self, limit: int = 20_000) -> None:
+        self._limit = limit
+        self._last_row: dict[str, float] = {}
+        self._last_cuff: dict[str, float] = {}
+        self._held: list[Row | Determination] = []
+
+    def hear(self, heard: Vitals) -> None:
+        """Keeps what is due. Raises ValueError where a time is none."""
+        at_s = from_iso(heard.at)
+        last = self._last_row.get(heard.bed)
+        if last is None or at_s >= last + EVERY_S or at_s < last - GAP_S:  # far back: the edge's clock began anew
+            self._last_row[heard.bed] = at_s
+            shown = {metric: numeric.value for metric, numeric in heard.numerics.items()
+                     if metric not in DETERMINATION and _shown(numeric) and numeric.value is not None}
+            self._held.append(Row(heard.bed, at_s, shown))
+        cuff = heard.numerics.get("sbp_mmhg")
+        if cuff is not None and _shown(cuff):
+            self._hear_cuff(heard, from_iso(cuff.at))
+        del self._held[: -self._limit]
+
+    def _hear_cuff(self, heard: Vitals, at_s: float) -> None:
+        if self._last_cuff.get(heard.bed) == at_s:
+            return
+        self._last_cuff[heard.bed] = at_s
+        together: dict[str, float | None] = {}
+        for metric in DETERMINATION:
+            numeric = heard.numerics.get(metric)
+            ours = numeric is not None and _shown(numeric) and abs(from_iso(numeric.at) - at_s) < 1.0
+            together[metric] = numeric.value if numeric is not None and ours else None
+        self._held.append(Determination(heard.bed, at_s, together))
+
+    def take(self) -> list[Row | Determination]:
+        """What is held; it is then the caller's."""
+        held, self._held = self._held, []
+        return held
+
+    def give_back(self, rows: Sequence[Row | Determination]) -> None:
+        """The store would not have them: they are held on, as far as the limit goes."""
+        self._held = [*rows, *self._held][-self._limit:]
+
+
+def _shown(numeric: Numeric) -> bool:
+    return numeric.value is not None and not numeric.stale and numeric.validity in SHOWN
+
+
+def keep(connection: Connection, rows: Iterable[Row | Determination]) -> None:
+    """Stores what a Recorder held; what is there already stays as it is."""
+    moments: list[dict[str, Any]] = []
+    cuffs: list[dict[str, Any]] = []
+    for row in rows:
+        if isinstance(row, Row):
+            moments.append({"bed": row.bed, "at_s": row.at_s, "numerics": msgspec.json.encode(row.numerics)})
+        else:
+            cuffs.append({"bed": row.bed, "at_s": row.at_s} | row.values)
+    if moments:
+        connection.execute(insert(vitals).on_conflict_do_nothing(), moments)
+    if cuffs:
+        connection.execute(insert(determinations).on_conflict_do_nothing(), cuffs)
+
+
+def prune(connection: Connection, beds: Iterable[str], before_s: float) -> None:
+    """Forgets what is older than `before_s`, house time."""
+    for bed in beds:  # by bed, for so runs the key: a scan of the whole table would keep an alarm waiting
+        connection.execute(delete(vitals).where(vitals.c.bed == bed, vitals.c.at_s < before_s))
+        connection.execute(delete(determinations).where(determinations.c.bed == bed, determinations.c.at_s < before_s))
+
+
+def beds(connection: Connection) -> list[str]:
+    """Every bed with a trend."""
+    return list(connection.execute(select(vitals.c.bed).distinct().order_by(vitals.c.bed)).scalars())
+
+
+def rows_since(connection: Connection, bed: str, from_s: float) -> tuple[list[tuple[float, bytes]], list[Cuff]]:
+    """What is stored of `bed` from `from_s` on: moments as (time, JSON), and determinations; oldest first."""
+    found = select(vitals.c.at_s, vitals.c.numerics).where(vitals.c.bed == bed, vitals.c.at_s >= from_s)
+    moments = [(row.at_s, row.numerics) for row in connection.execute(found.order_by(vitals.c.at_s))]
+    cuffs = select(determinations).where(determinations.c.bed == bed, determinations.c.at_s >= from_s)
+    rows = connection.execute(cuffs.order_by(determinations.c.at_s)).mappings()
+    return moments, [(row["at_s"], {metric: row[metric] for metric in DETERMINATION}) for row in rows]
+
+
+def trend(moments: Sequence[tuple[float, bytes]], cuffs: Sequence[Cuff], metrics: Sequence[str],
+          gap_s: float = GAP_S) -> bytes:
+    """The page's JSON: `at` in ISO, one column a metric (empty: all heard), and the determinations.
+
+    Where moments are more than `gap_s` apart a row of nulls stands between them, a second after the earlier one, so
+    that no line can bridge what nobody saw. A metric that was not valid at a moment is null there.
+    """
+    rows = [(at_s, decode_numerics(stored)) for at_s, stored in moments]
+    names = list(metrics) or sorted({name for _, numerics in rows for name in numerics})
+    times: list[str] = []
+    columns: dict[str, list[float | None]] = {name: [] for name in names}
+    before_s: float | None = None
+    for at_s, numerics in rows:
+        if before_s is not None and at_s - before_s > gap_s:
+            times.append(iso(before_s + EVERY_S))
+            for column in columns.values():
+                column.append(None)
+        times.append(iso(at_s))
+        for name, column in columns.items():
+            column.append(numerics.get(name))
+        before_s = at_s
+    return msgspec.json.encode({"at": times, "metrics": columns,
+                                "determinations": [{"at": iso(at_s)} | values for at_s, values in cuffs]})

@@ -1,0 +1,99 @@
+"""The live feed's WebSocket: who may open it, and how a page that does not read is let go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from starlette.responses import PlainTextResponse
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request as Handshake
+
+from edge.console.doors import console_of, user_behind
+from edge.console.feed import Page
+from edge.console.security import same_origin
+from edge.console.service import Console
+from edge.console.store import StoreBroken
+
+FAREWELL_S = 1.0  # real seconds a page has to take the reason why it is cut
+GONE = frozenset({1000, 1005, 1006})  # the page ended it itself
+
+router = APIRouter()
+
+
+class CuttableWebSocket(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket with a way to drop the connection: a closed one waits for a peer that may never read."""
+
+    def handle_connect(self, event: Handshake) -> None:
+        """As uvicorn, then lends the application the transport's abort."""
+        super().handle_connect(event)
+        if self.handshake_initiated and not self.close_sent:
+            self.scope["state"]["abort"] = self.transport.abort
+
+
+@router.websocket("/live")
+async def live(socket: WebSocket) -> None:
+    """Hello, every bed, a beat; then all that happens. 403 for another site's page, 401 without a login."""
+    console = console_of(socket)
+    if not same_origin(socket.headers, console.settings.origins):
+        await socket.send_denial_response(PlainTextResponse("not this console's page", 403))
+        return
+    try:
+        user = await user_behind(socket, console)
+    except StoreBroken:
+        await socket.send_denial_response(PlainTextResponse("the store does not work now", 503))
+        return
+    if user is None:
+        await socket.send_denial_response(PlainTextResponse("not logged in", 401))
+        return
+    await socket.accept()
+    page = console.join(user)
+    try:
+        code = await _serve(socket, console, page)
+    finally:
+        console.leave(page)
+    if code not in GONE:
+        await _farewell(socket, code)
+
+
+async def _serve(socket: WebSocket, console: Console, page: Page) -> int:
+    """Feeds and hears the page until it is cut or gone; the close code."""
+    async with asyncio.TaskGroup() as tasks:
+        both = [tasks.create_task(_feed(socket, page)), tasks.create_task(_hear(socket, console, page))]
+        code = await page.ended()
+        for task in both:
+            task.cancel()
+    return code
+
+
+async def _feed(socket: WebSocket, page: Page) -> None:
+    try:
+        while (message := await page.next()) is not None:
+            await socket.send_text(message)
+    except WebSocketDisconnect:
+        page.cut(1006)
+
+
+async def _hear(socket: WebSocket, console: Console, page: Page) -> None:
+    while True:
+        message = await socket.receive()
+        if message["type"] == "websocket.disconnect":
+            page.cut(1000)
+            return
+        text = message.get("text")
+        if text is None or not await console.hear_page(page, text):
+            page.cut(1008)
+            return
+
+
+async def _farewell(socket: WebSocket, code: int) -> None:
+    try:
+        async with asyncio.timeout(FAREWELL_S):
+            await socket.close(code)
+    except TimeoutError:
+        abort: Callable[[], None] | None = socket.scope.get("state", {}).get("abort")
+        if abort is not None:
+            abort()
+    except (WebSocketDisconnect, RuntimeError):
+        return  # it went meanwhile

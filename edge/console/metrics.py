@@ -1,0 +1,59 @@
+"""What Prometheus reads of the console: numbers alone, no names, no patients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from edge.console.service import Console
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbers(Collector):
+    console: Console
+
+    def collect(self) -> Iterator[Metric]:
+        intake, feed, cursor = self.console.intake, self.console.feed, self.console.intake.cursor
+        hop = GaugeMetricFamily("vigil_console_hop_ok", "Whether the hop works", labels=["hop"])
+        for name, said in self.console.hops().items():
+            hop.add_metric([name], 1.0 if said["ok"] else 0.0)
+        yield hop
+        yield GaugeMetricFamily("vigil_console_clients", "Connected pages", len(feed))
+        yield GaugeMetricFamily("vigil_console_stored_seq", "Every event up to this number is stored", cursor.seq)
+        yield GaugeMetricFamily("vigil_console_event_gap", "Numbers from the first missing on", cursor.top - cursor.seq)
+        yield GaugeMetricFamily("vigil_console_sounded_seq", "Highest alarm event a page sounded", cursor.sounded_seq)
+        for name, text, value in (
+            ("events_stored", "Events stored since start", intake.stored),
+            ("events_refused", "Events refused: hash, chain, number or edge", intake.refused),
+            ("events_dropped", "Events dropped unacknowledged, to be sent again", intake.dropped),
+            ("payloads_refused", "MQTT payloads outside the contract", intake.bad),
+            ("clients_cut", "Pages cut because they were too slow", feed.cut_slow),
+        ):
+            yield CounterMetricFamily(f"vigil_console_{name}", text, value)
+
+
+class Metrics:
+    """One registry a console, so that several can live in one process."""
+
+    def __init__(self, console: Console) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_Numbers(console))
+        self._commands = Histogram(
+            "vigil_console_command_seconds", "From a person's command to its answer", ["verb", "outcome"],
+            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5), registry=self._registry)
+
+    def command(self, verb: str, status: int, took_s: float) -> None:
+        """A command was answered with this HTTP status after `took_s` real seconds."""
+        self._commands.labels(verb, str(status)).observe(took_s)
+
+    def text(self) -> bytes:
+        """All of it, in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,47 @@
+"""The built page: its one HTML file at every address a person may open, its assets for a year."""
+
+from __future__ import annotations
+
+from os import PathLike, stat_result
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+STATIC = Path(__file__).parent / "static"
+NOT_BUILT = ("The console works, but its page is not built.\n"
+             "Build it with: python edge/console/web/build_page.py\n")
+
+
+class Assets(StaticFiles):
+    """Files whose names carry a hash of what is in them: a browser may keep them."""
+
+    async def check_config(self) -> None:
+        """Nothing: a page that is not built yet has no folder, and its files are simply not there."""
+
+    def file_response(self, full_path: str | PathLike[str], stat_result: stat_result, scope: Scope,
+                      status_code: int = 200) -> Response:
+        """As StaticFiles, cached for a year."""
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
+
+
+def add_pages(app: FastAPI, static: Path = STATIC) -> None:
+    """Serves the page built into `static`; a plain word on how to build it where it is missing."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
+    @router.get("/login")
+    @router.get("/devices")
+    @router.get("/bed/{bed}")
+    async def page(bed: str | None = None) -> Response:
+        index = static / "index.html"
+        if not index.is_file():
+            return PlainTextResponse(NOT_BUILT, 503)
+        return FileResponse(index, media_type="text/html", headers={"Cache-Control": "no-cache"})
+
+    app.include_router(router)
+    app.mount("/assets", Assets(directory=static / "assets", check_dir=False), name="assets")

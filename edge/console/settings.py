@@ -1,0 +1,48 @@
+"""All the console needs to be told, clock included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files for MQTT over TLS: the broker's CA, and our own certificate and key where it asks for them."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One console. `now` is the house clock in seconds since 1970 UTC and runs `speed` times as fast as real time.
+
+    `origins` are the only pages allowed to act on it ("https://console.clinic"); empty: the address it is served at.
+    `command_key` signs commands and is the same at the edge.
+    """
+
+    name: str
+    edge: str
+    data: Path
+    command_key: bytes
+    now: Callable[[], float]
+    mqtt_host: str = "127.0.0.1"
+    mqtt_port: int = 1883
+    mqtt_user: str | None = None
+    mqtt_password: str | None = None
+    tls: Tls | None = None
+    speed: float = 1.0
+    epoch: float = 0.0
+    host: str = "127.0.0.1"
+    port: int = 8080
+    secure_cookies: bool = False
+    origins: tuple[str, ...] = ()
+    simulated: bool = False
+
+    @property
+    def database(self) -> Path:
+        """Where the console's own store lies."""
+        return self.data / "console.db"

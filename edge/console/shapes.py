@@ -1,0 +1,133 @@
+"""What goes over HTTP, as types: the console's OpenAPI is made of these."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from edge.model import Role
+
+
+class Shape(BaseModel):
+    """Base: what is not named is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Problem(BaseModel):
+    """Why not, in one line."""
+
+    detail: str
+
+
+class Login(Shape):
+    """Name and password."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    password: Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Me(BaseModel):
+    """Who is logged in; `csrf` goes into the X-CSRF header of every change."""
+
+    name: str
+    role: Role
+    csrf: str
+
+
+class Done(BaseModel):
+    """It is done."""
+
+    ok: bool = True
+
+
+class CommandAsked(Shape):
+    """A verb of the contract and its arguments. `start_session` may carry `patient`, a name that stays here."""
+
+    verb: Annotated[str, Field(min_length=1, max_length=64)]
+    args: dict[str, Any] = {}
+
+
+class CommandAnswered(BaseModel):
+    """Done, or refused for `reason`; `state` is what is true now. `session`: the one that was started."""
+
+    ok: bool
+    reason: str | None = None
+    state: dict[str, Any] | None = None
+    session: str | None = None
+
+
+class BedNow(BaseModel):
+    """A bed's last state (with `patient` and `live`) and vitals, as MQTT brought them."""
+
+    bed: str
+    state: dict[str, Any] | None
+    vitals: dict[str, Any] | None
+
+
+class EdgeNow(BaseModel):
+    """The edge's last status, and whether it is heard now."""
+
+    edge: str
+    ok: bool
+    since: str
+    age_s: float | None
+    status: dict[str, Any] | None
+
+
+class DevicesOfBed(BaseModel):
+    """One bed's devices; where not `live`, this is what they last were."""
+
+    bed: str
+    live: bool
+    devices: list[dict[str, Any]]
+
+
+class Devices(BaseModel):
+    """All beds' devices."""
+
+    edge: EdgeNow
+    beds: list[DevicesOfBed]
+
+
+class DeterminationAt(BaseModel):
+    """One completed cuff cycle."""
+
+    at: str
+    sbp_mmhg: float | None
+    dbp_mmhg: float | None
+    map_mmhg: float | None
+    nibp_pulse_bpm: float | None
+
+
+class History(BaseModel):
+    """A trend: `at` and each metric are columns of one length; null is a gap and is never to be bridged."""
+
+    at: list[str]
+    metrics: dict[str, list[float | None]]
+    determinations: list[DeterminationAt]
+
+
+class EventRead(BaseModel):
+    """An event as the edge wrote it (house.md 7)."""
+
+    seq: int
+    boot: str
+    edge: str
+    bed: str | None
+    session: str | None
+    at: str
+    wall: str
+    kind: str
+    late: bool
+    body: dict[str, Any]
+    prev: str
+    hash: str
+
+
+class Health(BaseModel):
+    """Whether the console works, and every hop."""
+
+    ok: bool
+    hops: dict[str, dict[str, Any]]

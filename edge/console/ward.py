@@ -1,0 +1,130 @@
+"""The last state and vitals of every bed, and whether they may be shown as live. No I/O, no clock."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+from edge.console.feed import encode
+from edge.model import from_iso
+from edge.stream.contract import BadPayload, Payload, State, Vitals, Wave, decode
+
+Said = dict[str, Any]
+P = TypeVar("P", bound=Payload)
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+REORDER_S = 60.0  # vitals this little older came out of order; older still, and the edge's clock began anew
+
+
+def read(kind: type[P], payload: bytes, edge: str, bed: str | None) -> tuple[P, Said]:
+    """A payload checked against the contract and against its topic, and as it came, unknown fields and all.
+
+    Raises BadPayload.
+    """
+    typed = decode(kind, payload)
+    said = decode(dict, payload)
+    if said.get("edge") != edge or said.get("bed") != bed:
+        raise BadPayload(f"says edge {said.get('edge')!r}, bed {said.get('bed')!r} on the topic of {edge}, {bed}")
+    return typed, said
+
+
+class Ward:
+    """All beds of one edge. Fed only by the retained state and the vitals: an event never changes what is live."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, str] = {}  # session -> patient; the console's store holds it
+        self._states: dict[str, tuple[State, Said]] = {}
+        self._vitals: dict[str, Said] = {}
+        self._vitals_at: dict[str, float] = {}
+        self._beds: dict[str, None] = {}
+
+    def beds(self) -> list[str]:
+        """Every bed ever heard of, in the edge's order."""
+        return list(self._beds)
+
+    def know(self, beds: list[str]) -> None:
+        """The edge named its beds: these first, in this order."""
+        self._beds = dict.fromkeys([*beds, *self._beds])
+
+    def new_boot(self) -> None:
+        """The edge started again; its clock may have, too."""
+        self._vitals_at.clear()
+
+    def hear_state(self, payload: bytes, edge: str, bed: str, boot: str | None) -> bool:
+        """Takes a state; False where it is older than what is held. `boot` is the one now heard. Raises BadPayload."""
+        state, said = read(State, payload, edge, bed)
+        at_s = moment(state.at)
+        held = self._states.get(bed)
+        if held is not None:
+            known = held[0]
+            if known.boot == state.boot and (state.seq, at_s) < (known.seq, moment(known.at)):
+                return False
+            if known.boot == boot and state.boot != boot:
+                return False
+        self._states[bed] = (state, said)
+        self._beds.setdefault(bed)
+        return True
+
+    def hear_vitals(self, payload: bytes, edge: str, bed: str) -> Vitals | None:
+        """Takes vitals; None where they are older than what is held. Raises BadPayload."""
+        vitals, said = read(Vitals, payload, edge, bed)
+        at_s = moment(vitals.at)
+        for numeric in vitals.numerics.values():
+            moment(numeric.at)
+        if vitals.pump is not None:
+            moment(vitals.pump.at)
+        if 0 < self._vitals_at.get(bed, at_s) - at_s < REORDER_S:
+            return None
+        self._vitals_at[bed] = at_s
+        self._vitals[bed] = said
+        self._beds.setdefault(bed)
+        return vitals
+
+    def live(self, bed: str, edge_ok: bool, boot: str | None) -> bool:
+        """Whether the held state may be shown as what is now: the edge is heard, and it is this boot's word."""
+        held = self._states.get(bed)
+        return held is not None and edge_ok and held[0].boot == boot
+
+    def state(self, bed: str) -> State | None:
+        """The held state."""
+        held = self._states.get(bed)
+        return None if held is None else held[0]
+
+    def said_state(self, bed: str, edge_ok: bool, boot: str | None) -> Said | None:
+        """The held state as it came, with the patient's name and whether it is live."""
+        held = self._states.get(bed)
+        if held is None:
+            return None
+        session = held[0].session
+        patient = None if session is None else self.names.get(session.id)
+        return held[1] | {"patient": patient, "live": self.live(bed, edge_ok, boot)}
+
+    def said_vitals(self, bed: str) -> Said | None:
+        """The held vitals as they came."""
+        return self._vitals.get(bed)
+
+    def alarm_known(self, seq: int) -> bool:
+        """Whether a held state lists an alarm that event `seq` moved."""
+        return any(alarm.seq == seq for state, _ in self._states.values() for alarm in state.alarms)
+
+
+def wave_message(payload: bytes, edge: str, bed: str, name: str) -> str:
+    """A waveform chunk as the page gets it. Raises BadPayload."""
+    wave, _ = read(Wave, payload, edge, bed)
+    if wave.name != name:
+        raise BadPayload(f"says wave {wave.name!r} on the topic of {name}")
+    moment(wave.start)
+    return encode({
+        "t": "wave", "bed": bed, "name": name, "start": wave.start, "rate": wave.rate_hz, "low": wave.low,
+        "high": wave.high, "samples": wave.samples,
+    })
+
+
+def moment(at: str) -> float:
+    """A time of the contract's one form in seconds since 1970 UTC. Raises BadPayload."""
+    if TIME.fullmatch(at) is None:
+        raise BadPayload(f"{at[:40]!r} is not UTC, ISO 8601 with milliseconds and Z")
+    try:
+        return from_iso(at)
+    except (ValueError, OverflowError, OSError) as error:  # no time, or one no calendar has
+        raise BadPayload(str(error)) from None

@@ -1,0 +1,156 @@
+"""An edge to play against the console in tests: its events, chained, and what it says on MQTT. No broker of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edge.console.accounts import ensure_user
+from edge.console.link import NotConnected
+from edge.console.settings import Settings
+from edge.model import GENESIS, Draft, Event, iso, numbered
+from edge.stream.contract import (
+    Ack,
+    DeviceNow,
+    EventOut,
+    Numeric,
+    SessionNow,
+    State,
+    Status,
+    Vitals,
+    Wave,
+    decode,
+    encode,
+    event_out,
+    events_payload,
+    state_topic,
+    status_topic,
+    vitals_topic,
+    wave_topic,
+)
+
+EDGE = "clinic-1"
+BED = "chair-1"
+START_S = 1_800_000_000.0
+KEY = b"k" * 32
+NURSE = ("ann", "a nurse's password")
+TECHNICIAN = ("tom", "a technician's password")
+
+
+@dataclass
+class Clock:
+    """A house clock that a test turns."""
+
+    at_s: float = START_S
+
+    def __call__(self) -> float:
+        return self.at_s
+
+
+def settings(data: Path, clock: Clock | None = None, **more: Any) -> Settings:
+    """A console's settings on a told clock."""
+    return Settings(name="main", edge=EDGE, data=data, command_key=KEY, now=clock or Clock(), **more)
+
+
+def with_users(told: Settings) -> Settings:
+    """The same, with a nurse and a technician who can log in."""
+    ensure_user(told.database, *NURSE, "nurse", START_S)
+    ensure_user(told.database, *TECHNICIAN, "technician", START_S)
+    return told
+
+
+@dataclass
+class Wire:
+    """What the console published, as a broker that is there or not would have taken it."""
+
+    up: bool = True
+    sent: list[tuple[str, bytes]] = field(default_factory=list)
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Takes it."""
+        if not self.up:
+            raise NotConnected("no broker", maybe_sent=False)
+        self.sent.append((topic, payload))
+
+    def acks(self) -> list[Ack]:
+        """Every ack, oldest first."""
+        return [decode(Ack, payload) for topic, payload in self.sent if "/ack/" in topic]
+
+
+class Journal:
+    """The edge's side of the events: each chained to the one before."""
+
+    def __init__(self, boot: str = "boot-1", events: Sequence[Event] = ()) -> None:
+        self.boot = boot
+        self.events = list(events)
+
+    def add(self, kind: Any = "alarm", bed: str | None = BED, **body: Any) -> EventOut:
+        """One more event."""
+        prev = self.events[-1].hash if self.events else GENESIS
+        seq = len(self.events) + 1
+        draft = Draft(kind, bed, "session-1", START_S + seq, body or {"rule": "HTN-3", "state": "active"})
+        self.events.append(numbered(draft, seq=seq, boot=self.boot, edge=EDGE, wall=iso(START_S), prev=prev))
+        return self.out(seq)
+
+    def fill(self, upto: int) -> Journal:
+        """Events up to number `upto`."""
+        while len(self.events) < upto:
+            self.add()
+        return self
+
+    def out(self, seq: int, late: bool = False) -> EventOut:
+        """Event `seq` as it travels."""
+        return event_out(self.events[seq - 1], late)
+
+    def payload(self, first: int, last: int, late: bool = False) -> bytes:
+        """Events `first` to `last` as one MQTT payload."""
+        return events_payload(self.events[first - 1:last], late)
+
+    def rewound(self, seq: int, boot: str) -> Journal:
+        """The journal as a later boot finds it when all after `seq` was lost."""
+        return Journal(boot, self.events[:seq])
+
+
+def status(at_s: float = START_S, *, boot: str = "boot-1", state: Any = "alive", seq: int = 0) -> bytes:
+    """A birth, heartbeat or death."""
+    return encode(Status(edge=EDGE, boot=boot, state=state, at=iso(at_s), version="1", config="c", beds=[BED], seq=seq))
+
+
+def state(at_s: float = START_S, *, boot: str = "boot-1", seq: int = 1, bed: str = BED, session: str | None = None,
+          **more: Any) -> bytes:
+    """A bed's state."""
+    opened = None if session is None else SessionNow(id=session, phase="PRECHECK")
+    device = DeviceNow(device="pump", kind="pump", driver="alaris_gh", identity="8002-51740", link="live",
+                       since=iso(START_S))
+    return encode(State(edge=EDGE, bed=bed, at=iso(at_s), seq=seq, boot=boot, session=opened, devices=[device], **more))
+
+
+def numeric(value: float | None, at_s: float, **more: Any) -> Numeric:
+    """One number, valid unless said otherwise."""
+    told = {"validity": "valid", "age_s": 0.0, "stale": False, "device": "monitor"} | more
+    return msgspec.convert({"value": value, "at": iso(at_s), **told}, Numeric)
+
+
+def vitals(at_s: float = START_S, *, bed: str = BED, **numerics: float | Numeric | None) -> bytes:
+    """A bed's vitals."""
+    told = {name: value if isinstance(value, Numeric) else numeric(value, at_s) for name, value in numerics.items()}
+    return encode(Vitals(edge=EDGE, bed=bed, at=iso(at_s), simulated=True, numerics=told))
+
+
+def wave(bed: str = BED) -> bytes:
+    """A chunk of a pleth."""
+    return encode(Wave(edge=EDGE, bed=bed, name="pleth", start=iso(START_S), rate_hz=75.0, samples=[1, None, 3]))
+
+
+STATUS, STATE, VITALS = status_topic(EDGE), state_topic(EDGE, BED), vitals_topic(EDGE, BED)
+WAVE = wave_topic(EDGE, BED, "pleth")
+
+
+def said(messages: Sequence[str], kind: str) -> list[dict[str, Any]]:
+    """Those of the page's messages that are of this kind."""
+    return [message for message in map(json.loads, messages) if message["t"] == kind]

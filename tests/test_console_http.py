@@ -1,0 +1,490 @@
+"""Who may do what over HTTP: login, CSRF, Origin and role, and what a command comes to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+
+from edge.console import accounts, audit, pages, patients
+from edge.console.app import create_app
+from edge.console.link import NotConnected
+from edge.console.security import HEADERS, Guesses
+from edge.console.service import Console
+from edge.model import iso
+from edge.stream.contract import VERBS, Answer, CommandIn, answer_topic, decode, encode, event_topic, sign
+from tests.console_story import (
+    BED,
+    EDGE,
+    KEY,
+    NURSE,
+    START_S,
+    STATE,
+    STATUS,
+    TECHNICIAN,
+    VITALS,
+    Clock,
+    Journal,
+    Wire,
+    numeric,
+    settings,
+    state,
+    status,
+    vitals,
+    with_users,
+)
+
+ORIGIN = "http://console.test"
+COMMANDS = f"/api/beds/{BED}/commands"
+ANSWER = answer_topic(EDGE, "main")
+Reply = Callable[[CommandIn], Answer | None]
+
+
+def _done(command: CommandIn) -> Answer | None:
+    return Answer(id=command.id, ok=True)
+
+
+@dataclass
+class AnsweringEdge(Wire):
+    """A wire with an edge at its end that answers each command as it is told; None: it says nothing."""
+
+    reply: Reply = _done
+    console: Console | None = None
+    breaks: bool = False
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        await super().publish(topic, payload)
+        if not topic.endswith("/command"):
+            return
+        if self.breaks:
+            raise NotConnected("broken pipe", maybe_sent=True)
+        answer = self.reply(decode(CommandIn, payload))
+        if answer is not None and self.console is not None:
+            self.console.intake.hear(ANSWER, encode(answer), False)
+
+    def commands(self) -> list[tuple[CommandIn, dict[str, Any]]]:
+        return [(decode(CommandIn, payload), json.loads(payload)) for topic, payload in self.sent
+                if topic.endswith("/command")]
+
+
+@dataclass
+class House:
+    """A console with its bed heard and live, and somebody at a browser."""
+
+    app: FastAPI
+    console: Console
+    wire: AnsweringEdge
+    clock: Clock
+    http: httpx.AsyncClient
+    csrf: str = ""
+
+    async def login(self, who: tuple[str, str] = NURSE) -> httpx.Response:
+        answer = await self.http.post("/api/login", json={"name": who[0], "password": who[1]})
+        self.csrf = answer.json().get("csrf", "")
+        return answer
+
+    async def command(self, verb: str, args: dict[str, Any] | None = None,
+                      headers: dict[str, str] | None = None) -> httpx.Response:
+        told = {"X-CSRF": self.csrf, "Origin": ORIGIN} | (headers or {})
+        return await self.http.post(COMMANDS, json={"verb": verb, "args": args or {}},
+                                    headers={name: value for name, value in told.items() if value != "-"})
+
+
+@asynccontextmanager
+async def house(data: Path, **more: Any) -> AsyncIterator[House]:
+    clock, wire = Clock(), AnsweringEdge()
+    app = create_app(with_users(settings(data, clock, **more)), wire)
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url=ORIGIN) as http:
+        console: Console = app.state.console
+        wire.console = console
+        console.intake.connected()
+        console.intake.hear(STATUS, status(), False)
+        console.intake.hear(STATE, state(), False)
+        console.intake.hear(VITALS, vitals(spo2_pct=97), False)
+        yield House(app, console, wire, clock, http)
+
+
+@pytest.fixture(autouse=True)
+def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2 at its cheapest: what is tested here is who passes, not how long guessing takes."""
+    cheap = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
+    monkeypatch.setattr(accounts, "_hasher", lambda: cheap)
+    accounts._nobody.cache_clear()
+
+
+# --- coming in --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_login_gives_a_cookie_no_script_can_read_and_no_other_site_can_send(tmp_path: Path) -> None:
+    async with house(tmp_path, secure_cookies=True) as home:
+        answer = await home.login()
+        assert (answer.status_code, answer.json()["role"]) == (200, "nurse")
+        cookie = answer.headers["set-cookie"]
+        for word in ("httponly", "samesite=strict", "secure", "path=/", "max-age=43200"):
+            assert word in cookie.lower(), word
+        token = cookie.split("=", 1)[1].split(";")[0]
+        files = b"".join(path.read_bytes() for path in tmp_path.iterdir())  # noqa: ASYNC240
+        assert home.csrf.encode() in files, "what is stored can be found"
+        assert token.encode() not in files, "of the token only its hash is stored"
+        assert NURSE[1].encode() not in files
+        assert b"$argon2id$" in files
+
+
+async def test_a_login_ends_with_logout_with_its_twelve_hours_and_with_a_new_password(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.login()
+        assert (await home.http.get("/api/me")).json() == {"name": "ann", "role": "nurse", "csrf": home.csrf}
+        kept = dict(home.http.cookies)
+        assert (await home.http.post("/api/logout", headers={"X-CSRF": home.csrf})).json() == {"ok": True}
+        home.http.cookies.update(kept)
+        assert (await home.http.get("/api/me")).status_code == 401, "the server has forgotten it, whoever kept it"
+        home.http.cookies.clear()
+        await home.login()
+        home.clock.at_s += 12 * 3600 - 1
+        assert (await home.http.get("/api/me")).status_code == 200
+        home.clock.at_s += 2
+        assert (await home.http.get("/api/me")).status_code == 401
+        await home.login()
+        assert (await home.http.get("/api/me")).status_code == 200
+        home.console.store.now(accounts.put_account, "ann", "x", "nurse", START_S)
+        assert (await home.http.get("/api/me")).status_code == 401
+
+
+async def test_a_shift_lasts_as_long_on_a_fast_clock(tmp_path: Path) -> None:
+    async with house(tmp_path, speed=60.0) as home:
+        await home.login()
+        home.clock.at_s += 60 * (12 * 3600 - 1)
+        assert (await home.http.get("/api/me")).status_code == 200
+
+
+async def test_wrong_passwords_run_out_and_right_ones_do_not(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        home.app.state.guesses = Guesses(burst=3, every_s=1e9)
+        for _ in range(5):
+            assert (await home.login()).status_code == 200
+        tried = [(await home.login(("ann", "guess"))).status_code for _ in range(4)]
+        assert tried == [401, 401, 401, 429]
+        assert (await home.login()).status_code == 429, "also with the right one: the door is shut"
+        assert (await home.login(TECHNICIAN)).status_code == 200, "for one name from one place"
+        assert (await home.login(("nobody", "guess"))).json() == {"detail": "wrong name or password"}
+
+
+def test_guesses_come_back_with_time() -> None:
+    guesses = Guesses(burst=2, every_s=6)
+    assert [guesses.allow("a", at_s) for at_s in (0, 0, 0, 5.9, 6.1, 6.2)] == [True, True, False, False, True, False]
+
+
+def test_ensure_user_says_whether_it_changed_anything(tmp_path: Path) -> None:
+    path = tmp_path / "console.db"
+    assert accounts.ensure_user(path, "ann", "one", "nurse", START_S)
+    assert not accounts.ensure_user(path, "ann", "one", "nurse", START_S)
+    assert accounts.ensure_user(path, "ann", "two", "nurse", START_S)
+    assert accounts.ensure_user(path, "ann", "two", "technician", START_S)
+    with pytest.raises(ValueError, match="no role 'doctor'"):
+        accounts.ensure_user(path, "ann", "two", "doctor", START_S)  # type: ignore[arg-type]
+
+
+# --- the matrix -------------------------------------------------------------------------------------------------------
+
+READS = ["/api/me", "/api/beds", f"/api/beds/{BED}/history", f"/api/beds/{BED}/events", "/api/devices"]
+
+
+async def test_nobody_reads_without_a_login_and_both_roles_read_with_one(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        for path in READS:
+            answer = await home.http.get(path)
+            assert (answer.status_code, answer.json()) == (401, {"detail": "not logged in"}), path
+        for who in (NURSE, TECHNICIAN):
+            await home.login(who)
+            assert [(await home.http.get(path)).status_code for path in READS] == [200] * len(READS)
+
+
+# who, Origin, Sec-Fetch-Site, X-CSRF -> what comes; "-": the header is not sent
+MATRIX = [
+    ("nurse", ORIGIN, "same-origin", "right", 200),
+    ("nurse", ORIGIN, "-", "right", 200),
+    ("nurse", "-", "-", "right", 200),
+    ("nurse", "https://desk.clinic", "-", "right", 200),
+    ("nurse", "https://desk.clinic", "cross-site", "right", 200),
+    ("nurse", ORIGIN, "same-origin", "-", 403),
+    ("nurse", ORIGIN, "same-origin", "wrong", 403),
+    ("nurse", "http://evil.test", "-", "right", 403),
+    ("nurse", "http://evil.test", "cross-site", "right", 403),
+    ("nurse", "http://console.test.evil.test", "-", "right", 403),
+    ("nurse", "http://console.test:81", "-", "right", 403),
+    ("nurse", "null", "-", "right", 403),
+    ("nurse", "", "-", "right", 403),
+    ("nurse", "-", "cross-site", "right", 403),
+    ("nurse", "-", "same-site", "right", 403),
+    ("technician", ORIGIN, "same-origin", "right", 403),
+    ("nobody", ORIGIN, "same-origin", "right", 401),
+    ("nobody", "http://evil.test", "cross-site", "right", 403),
+]
+
+
+async def test_only_a_nurse_on_our_own_page_commands(tmp_path: Path) -> None:
+    async with house(tmp_path, origins=("https://desk.clinic",)) as home:
+        for who, origin, site, csrf, expected in MATRIX:
+            home.http.cookies.clear()
+            home.wire.sent.clear()
+            if who != "nobody":
+                await home.login(NURSE if who == "nurse" else TECHNICIAN)
+            told = {"right": home.csrf or "x", "wrong": "x" * 32, "-": "-"}[csrf]
+            answer = await home.command("audio_pause", headers={
+                "Origin": origin, "X-CSRF": told, "Sec-Fetch-Site": site})
+            row = (who, origin, site, csrf)
+            assert answer.status_code == expected, (row, answer.text)
+            assert len(home.wire.commands()) == (expected == 200), row
+
+
+async def test_another_sites_page_cannot_log_anybody_in_or_out(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.login()
+        evil = {"Origin": "http://evil.test", "X-CSRF": home.csrf}
+        login = await home.http.post("/api/login", json={"name": NURSE[0], "password": NURSE[1]}, headers=evil)
+        assert (login.status_code, (await home.http.post("/api/logout", headers=evil)).status_code) == (403, 403)
+        assert (await home.http.post("/api/logout")).status_code == 403, "without the token"
+        assert (await home.http.get("/api/me")).status_code == 200
+
+
+async def test_every_verb_by_every_role(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        for who, role in ((NURSE, "nurse"), (TECHNICIAN, "technician")):
+            await home.login(who)
+            for verb, roles in VERBS.items():
+                answer = await home.command(verb)
+                assert answer.status_code == (200 if role in roles else 403), (role, verb)
+            for verb in ("start_pump", "set_rate", "", "ACKNOWLEDGE"):
+                assert (await home.command(verb)).status_code == 422
+        assert {command.verb for command, _ in home.wire.commands()} == set(VERBS)
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_command_is_signed_short_lived_and_from_whoever_is_logged_in(tmp_path: Path) -> None:
+    async with house(tmp_path, speed=60.0) as home:
+        await home.login()
+        for _ in range(2):
+            answer = await home.command("acknowledge", {"alarm": "a-1", "seq": 7})
+        assert answer.json() == {"ok": True, "reason": None, "state": None, "session": None}
+        (one, raw), (two, _) = home.wire.commands()
+        assert raw["sig"] == sign(raw, KEY)
+        assert (one.edge, one.console, one.user, one.role, one.bed, one.verb, one.args) == (
+            EDGE, "main", "ann", "nurse", BED, "acknowledge", {"alarm": "a-1", "seq": 7})
+        assert (one.issued, one.expires) == (iso(START_S), iso(START_S + 600)), "ten real seconds at sixty times"
+        assert one.id != two.id
+        assert one.nonce != two.nonce
+
+
+REASONS = [
+    ("moved_on", 409), ("already_acknowledged: by bob", 409), ("forbidden", 403), ("forged", 403), ("expired", 422),
+    ("bad_args: weight_kg must be a number, not 'x'", 422), ("no_session: open a session on this bed first", 422),
+    (None, 422),
+]
+
+
+@pytest.mark.parametrize(("reason", "expected"), REASONS)
+async def test_a_refusal_reaches_the_nurse_with_its_reason(tmp_path: Path, reason: str | None, expected: int) -> None:
+    async with house(tmp_path) as home:
+        home.wire.reply = lambda command: Answer(id=command.id, ok=False, reason=reason, state={"seq": 8})
+        await home.login()
+        answer = await home.command("acknowledge", {"alarm": "a", "seq": 7})
+        assert (answer.status_code, answer.json()) == (
+            expected, {"ok": False, "reason": reason or "refused", "state": {"seq": 8}, "session": None})
+
+
+async def test_no_answer_no_broker_and_a_broken_one_are_told_apart(tmp_path: Path,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.console.commands.ANSWER_S", 0.05)
+    async with house(tmp_path) as home:
+        await home.login()
+        home.wire.reply = lambda command: Answer(id="another", ok=True)
+        silent = await home.command("audio_pause")
+        home.wire.breaks = True
+        broke = await home.command("audio_pause")
+        home.wire.up = False
+        down = await home.command("audio_pause")
+        assert [(a.status_code, a.json()["reason"]) for a in (silent, broke, down)] == [
+            (504, "no_answer"), (504, "no_answer"), (503, "no_broker")]
+
+
+async def test_an_answer_is_for_its_own_command(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.login()
+        asked: list[CommandIn] = []
+
+        def reply(command: CommandIn) -> None:
+            asked.append(command)
+            if len(asked) == 2:  # both wait: the later one is answered first
+                for each in reversed(asked):
+                    home.console.intake.hear(ANSWER, encode(Answer(id=each.id, ok=False, reason=each.verb)), False)
+
+        home.wire.reply = reply
+        both = await asyncio.gather(home.command("audio_pause"), home.command("audio_resume"))
+        assert [each.json()["reason"] for each in both] == ["audio_pause", "audio_resume"]
+
+
+CANARY = "Zebulon Quux-Ötzi"
+
+
+async def test_a_patients_name_stays_in_the_store_and_comes_back_with_the_state(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.login()
+        answer = await home.command("start_session", {"patient": f" {CANARY} ", "weight_kg": 70, "session": "mine"})
+        session = answer.json()["session"]
+        [(command, _)] = home.wire.commands()
+        assert command.args == {"weight_kg": 70, "session": session}
+        assert len(session) == 32, "the server's own, whatever the page says"
+        home.console.intake.hear(STATE, state(START_S + 1, seq=2, session=session), False)
+        [bed] = (await home.http.get("/api/beds")).json()
+        assert (bed["state"]["patient"], bed["state"]["live"]) == (CANARY, True)
+        assert home.console.store.now(patients.names) == {session: CANARY}
+        everything = [payload for _, payload in home.wire.sent] + [
+            json.dumps(home.console.store.now(audit.lines), ensure_ascii=False).encode(),
+            (await home.http.get("/metrics")).content, (await home.http.get("/healthz")).content]
+        assert not [each for each in everything if CANARY.split()[0].encode() in each]
+
+
+async def test_the_name_of_a_session_that_was_refused_is_forgotten_and_one_unanswered_is_kept(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.console.commands.ANSWER_S", 0.05)
+    async with house(tmp_path) as home:
+        await home.login()
+        home.wire.reply = lambda command: Answer(id=command.id, ok=False, reason="session_open: close it first")
+        await home.command("start_session", {"patient": CANARY})
+        assert (home.console.store.now(patients.names), home.console.ward.names) == ({}, {})
+        home.wire.reply = lambda command: None
+        assert (await home.command("start_session", {"patient": CANARY})).status_code == 504
+        assert list(home.console.store.now(patients.names).values()) == [CANARY], "the session may well be open"
+
+
+BAD_BODIES = [
+    ("no JSON", b"{"), ("no verb", b"{}"), ("a list", b"[]"), ("one more field", b'{"verb":"audio_pause","x":1}'),
+    ("args no object", b'{"verb":"audio_pause","args":[]}'),
+    ("deep", b'{"verb":"audio_pause","args":{"a":' + b"[" * 20_000 + b"]" * 20_000 + b"}}"),
+    ("no number", b'{"verb":"audio_pause","args":{"a":NaN}}'),
+    ("half a character", b'{"verb":"audio_pause","args":{"a":"\\ud800"}}'),
+    ("half a character in the verb", b'{"verb":"\\ud800"}'), ("not UTF-8", b'{"verb":"\xff"}'),
+    ("a name that is none", b'{"verb":"start_session","args":{"patient":["x"]}}'),
+    ("a name too long", b'{"verb":"start_session","args":{"patient":"' + b"x" * 81 + b'"}}'),
+    ("a name of half a character", b'{"verb":"start_session","args":{"patient":"\\ud800"}}'),
+    ("too large", b'{"verb":"audio_pause","args":{"a":"' + b"x" * 70_000 + b'"}}'),
+]
+
+
+async def test_a_body_that_is_none_of_ours_is_refused_in_one_line_and_sends_nothing(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.login()
+        for name, body in BAD_BODIES:
+            answer = await home.http.post(COMMANDS, content=body, headers={
+                "X-CSRF": home.csrf, "Content-Type": "application/json"})
+            assert answer.status_code in (400, 413, 422), (name, answer.status_code, answer.text)
+            said = answer.json()
+            line = said.get("detail") or said.get("reason")
+            assert isinstance(line, str), (name, said)
+            assert "\n" not in line
+        assert home.wire.commands() == []
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+ODD = [
+    ("GET", "/api/nowhere", 404), ("GET", "/nowhere", 404), ("GET", "/api/beds/chair-9/events", 404),
+    ("GET", "/api/beds/Chair%201/events", 422), ("GET", "/api/beds/..%2f..%2fetc/events", 404),
+    ("GET", f"/api/beds/{BED}/events?limit=0", 422), ("GET", f"/api/beds/{BED}/events?before=9999999999999999999", 422),
+    ("GET", f"/api/beds/{BED}/history?minutes=1441", 422), ("GET", f"/api/beds/{BED}/history?metrics=a';--", 422),
+    ("DELETE", "/api/beds", 405), ("GET", "/assets/..%2f..%2fapp.py", 404), ("GET", "/assets/nothing.js", 404),
+]
+
+
+async def test_what_is_not_there_or_not_asked_rightly_is_one_clear_line(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.login()
+        for method, path, expected in ODD:
+            answer = await home.http.request(method, path)
+            assert answer.status_code == expected, (path, answer.text)
+            detail = answer.json()["detail"]
+            assert isinstance(detail, str), path
+            assert detail, path
+
+
+async def test_every_answer_wears_its_headers(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        for path in ("/", "/login", f"/bed/{BED}", "/devices", "/api/me", "/healthz", "/nowhere", "/openapi.json"):
+            answer = await home.http.get(path)
+            assert {name: answer.headers[name] for name in HEADERS} == HEADERS, path
+            assert "cache-control" in answer.headers
+        assert "unsafe" not in HEADERS["Content-Security-Policy"]
+
+
+async def test_a_trend_an_event_list_and_the_devices_are_what_was_heard(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.login()
+        for at in (0, 1, 40):
+            home.console.intake.hear(VITALS, vitals(START_S + at, spo2_pct=90 + at, bed=BED,
+                                                    sbp_mmhg=numeric(120, START_S)), False)
+        home.console.intake.hear(event_topic(EDGE), Journal().fill(3).payload(1, 3), False)
+        await home.console.intake.keep_batch()
+        await home.console.intake.keep_history()
+        home.clock.at_s += 60
+        trend = (await home.http.get(f"/api/beds/{BED}/history?minutes=120&metrics=spo2_pct")).json()
+        assert trend["metrics"] == {"spo2_pct": [97, 91, None, 130]}
+        assert [each["sbp_mmhg"] for each in trend["determinations"]] == [120]
+        recent = (await home.http.get(f"/api/beds/{BED}/history?minutes=1&metrics=spo2_pct")).json()
+        assert recent["metrics"]["spo2_pct"][-1] == 130
+        listed = (await home.http.get(f"/api/beds/{BED}/events?limit=2&before=3")).json()
+        assert [each["seq"] for each in listed] == [2, 1]
+        rows = (await home.http.get("/api/devices")).json()
+        assert (rows["edge"]["ok"], rows["edge"]["status"]["boot"]) == (True, "boot-1")
+        assert [(bed["bed"], bed["live"], bed["devices"][0]["identity"]) for bed in rows["beds"]] == [
+            (BED, True, "8002-51740")]
+
+
+async def test_health_and_metrics_say_when_nothing_can_be_stored(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        well = await home.http.get("/healthz")
+        assert (well.status_code, set(well.json()["hops"])) == (200, {"broker", "edge", "console", "sound"})
+        home.console.store.now(lambda connection: connection.exec_driver_sql("PRAGMA query_only=ON"))
+        assert (await home.login()).json() == {"detail": "the console's store does not work now"}
+        assert (await home.http.get("/healthz")).status_code == 503
+        text = (await home.http.get("/metrics")).text
+        assert 'vigil_console_hop_ok{hop="console"} 0.0' in text
+        assert 'vigil_console_hop_ok{hop="edge"} 1.0' in text
+
+
+async def test_the_page_is_served_at_every_address_and_its_absence_is_explained(tmp_path: Path) -> None:
+    app, static = FastAPI(), tmp_path / "static"
+    pages.add_pages(app, static)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=ORIGIN) as http:
+        missing = await http.get("/")
+        assert (missing.status_code, "build_page.py" in missing.text) == (503, True)
+        assert (await http.get("/assets/a-1.js")).status_code == 404
+        (static / "assets").mkdir(parents=True)
+        (static / "index.html").write_text("<!doctype html>")
+        (static / "assets" / "a-1.js").write_text("1")
+        for path in ("/", "/login", "/devices", f"/bed/{BED}"):
+            page = await http.get(path)
+            assert (page.status_code, page.headers["cache-control"]) == (200, "no-cache"), path
+        assert "immutable" in (await http.get("/assets/a-1.js")).headers["cache-control"]
+
+
+async def test_the_openapi_names_every_route_with_its_shape(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        told = (await home.http.get("/openapi.json")).json()
+        assert set(told["paths"]) == {
+            "/api/login", "/api/logout", "/api/me", "/api/beds", "/api/beds/{bed}/history", "/api/beds/{bed}/events",
+            "/api/devices", "/api/beds/{bed}/commands", "/healthz", "/metrics"}
+        schema = told["paths"][COMMANDS.replace(BED, "{bed}")]["post"]["responses"]["409"]
+        assert schema["content"]["application/json"]["schema"]["$ref"].endswith("CommandAnswered")
