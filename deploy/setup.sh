@@ -45,7 +45,7 @@ make_venv() {
 # what the environment is made of; when none of it has changed there is nothing to do
 stamp_now() {
     { echo "$extra $PWD"; cat pyproject.toml "$lock" deploy/uv.lock
-      find edge/console/web -type f -not -path '*/node_modules/*' | LC_ALL=C sort | xargs cat; } | cksum
+      find edge/console/web -type f -not -path '*/node_modules/*' -not -path '*/__pycache__/*' | LC_ALL=C sort | xargs cat; } | cksum
 }
 
 if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then

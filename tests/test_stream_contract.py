@@ -116,7 +116,7 @@ def test_the_full_state_of_a_bed_survives_the_wire() -> None:
               "frames": 1, "bad": 2, "late": 3, "alarms": [{"code": "c", "priority": "low", "text": "t"}]}  # fmt: skip
     state = {"edge": "e", "bed": "b", "at": "t", "seq": 9, "boot": "x", "simulated": True, "session": session,
              "alarms": [alarm], "devices": [device], "audio_paused_until": "t",
-             "request": {"text": "repeat", "since": "t"}}  # fmt: skip
+             "request": {"text": "repeat", "since": "t"}, "gap": {"from": "t", "to": "t"}}  # fmt: skip
     assert json.loads(encode(decode(State, encode(state)))) == state
     assert decode(AlarmNow, encode(alarm)).alarm_class == "technical"
 

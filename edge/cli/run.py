@@ -115,6 +115,7 @@ def console_settings(config: ConsoleConfig) -> Settings:
         mqtt_host=mqtt.host, mqtt_port=mqtt.port, mqtt_user=mqtt.user, mqtt_password=_password(mqtt),
         tls=Tls(mqtt.ca, mqtt.cert, mqtt.key) if mqtt.tls else None, speed=config.speed, epoch=config.epoch or 0.0,
         host=config.host, port=config.port, origins=config.origins, simulated=config.simulated,
+        secure_cookies=any(origin.startswith("https://") for origin in config.origins),
     )
 
 

@@ -64,6 +64,7 @@ class Alarm(msgspec.Struct, frozen=True):
     over_since_s: float | None = None
     acknowledged_at_s: float | None = None
     no_data: bool = False
+    about: tuple[str, ...] = ()  # the device's own alarms it speaks of
     seq: int = 0
     by: str | None = None
     body: dict[str, Any] = {}  # what its newest event says

@@ -146,7 +146,7 @@ class Bedside:
 
     def _boot(self, given: Boot, at_s: float) -> Iterator[Draft]:
         """Nobody watched for a while: nothing seen before counts as live, and what was being timed starts anew."""
-        self.state.boot_s = at_s
+        self.state.boot_s, self.state.gap_s = at_s, given.gap_s
         for device in self.state.devices.values():
             device.link, device.since_s, device.pump, device.reason = "connecting", at_s, None, ""
         for key, alarm in self.state.alarms.items():

@@ -87,6 +87,8 @@ class Compiled:
     text: str
     ask: Condition
     metrics: list[str] = field(default_factory=list)  # in the order first named
+    sampled: set[str] = field(default_factory=set)  # those of them whose value itself is compared
+    but: set[str] = field(default_factory=set)  # device alarms that do not count
     below: list[tuple[str, float]] = field(default_factory=list)  # (metric, limit) that need a running account
     uses: set[str] = field(default_factory=set)  # functions
 
@@ -98,7 +100,10 @@ def compile_condition(text: str) -> Compiled:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as wrong:  # ast.parse: nul bytes, absurd nesting
         raise ExpressionError(f"cannot read {text!r}: {getattr(wrong, 'msg', wrong)}") from None
     compiled = Compiled(text, lambda scene: None)
-    compiled.ask = _Compiler(compiled).condition(tree.body)
+    try:
+        compiled.ask = _Compiler(compiled).condition(tree.body)
+    except (OverflowError, RecursionError) as wrong:
+        raise ExpressionError(f"cannot read {text[:60]!r}: {wrong}") from None
     return compiled
 
 
@@ -149,7 +154,7 @@ class _Compiler:
                 negative = -float(value)
                 return lambda scene: negative
             case ast.Name(id=key):
-                self._metric(key)
+                self.into.sampled.add(self._metric(key))
                 return lambda scene: scene.metric(key)
             case ast.Attribute(value=ast.Name(id=of), attr=name):
                 return self._part(of, name)
@@ -206,6 +211,7 @@ class _Compiler:
             kind = words[0] if words else None
             return lambda scene: scene.link_live(kind)
         if name == "device_alarm":
+            self.into.but.update(words)
             return lambda scene: scene.device_alarm(*words)
         if name == "infusing":
             return lambda scene: scene.infusing()

@@ -8,9 +8,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from edge.core.alarms import STANDING, Alarm, Signal, move
+from edge.core.expression import Compiled
 from edge.core.logic import Truth, either, negate
 from edge.core.rules import EVERYWHERE, NO_SESSION, PERIOD, Rule, RuleSet
-from edge.core.scene import Moment
+from edge.core.scene import Moment, hole_s
 from edge.core.signals import GAP_S
 from edge.core.state import BedState
 from edge.core.telling import tell
@@ -93,9 +94,9 @@ def _signal(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> Judged
     if not applies(rule.context, state):
         return "over", None
     once = rule.at_once.ask(moment) if rule.at_once else False
-    when = rule.when.ask(moment)
     if alarm.state in STANDING:
-        return _standing_signal(state, rule, alarm, moment, either((when, once)))
+        return _standing_signal(state, rule, alarm, moment, either((rule.when.ask(moment), once)))
+    when = rule.when.ask(_held(moment, rule.hold_s))
     if once is True or (when is True and rule.hold_s == 0):
         return "held", True
     if when is True:
@@ -111,8 +112,25 @@ def _held_signal(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> J
     since = alarm.true_since_s
     if since is None or (alarm.unknown_since_s is not None and moment.at_s - alarm.unknown_since_s > GAP_S):
         since = _could_be_true_since(state, rule, moment)
+    since = max(since, _last_hole_s(state, rule.when))
     state.alarms[alarm.key] = replace(alarm, true_since_s=since, unknown_since_s=None)
     return ("held" if round(moment.at_s - since, 3) >= rule.hold_s else "true"), True
+
+
+def _held(moment: Moment, hold_s: float) -> Moment:
+    return Moment(moment.state, moment.at_s, moment.device, unbroken=True) if hold_s else moment
+
+
+def _last_hole_s(state: BedState, condition: Compiled) -> float:
+    """When the newest reading that came after a hole came: what was sustained before the hole does not count."""
+    last = 0.0
+    for metric in condition.sampled:
+        seen = state.seen.get(metric)
+        if seen is None or seen.valid_at_s is None or seen.before_s is None:
+            continue
+        if round(seen.valid_at_s - seen.before_s, 3) > hole_s(metric):
+            last = max(last, seen.valid_at_s)
+    return last
 
 
 def _could_be_true_since(state: BedState, rule: Rule, moment: Moment) -> float:
@@ -125,7 +143,8 @@ def _could_be_true_since(state: BedState, rule: Rule, moment: Moment) -> float:
 
 
 def _standing_signal(state: BedState, rule: Rule, alarm: Alarm, moment: Moment, true: Truth) -> Judged:
-    cleared = rule.clear.ask(moment) if rule.clear else negate(true)
+    held = _held(moment, rule.clear_hold_s)
+    cleared = rule.clear.ask(held) if rule.clear else negate(true)
     if cleared is not True:
         if alarm.over_since_s is not None:
             state.alarms[alarm.key] = alarm = replace(alarm, over_since_s=None)
@@ -133,6 +152,7 @@ def _standing_signal(state: BedState, rule: Rule, alarm: Alarm, moment: Moment, 
             return "expire", true
         return "unknown" if cleared is None else None, true
     since = alarm.over_since_s if alarm.over_since_s is not None else moment.at_s
+    since = max(since, _last_hole_s(state, rule.clear or rule.when))
     state.alarms[alarm.key] = replace(alarm, over_since_s=since)
     return ("over" if round(moment.at_s - since, 3) >= rule.clear_hold_s else None), true
 
@@ -152,14 +172,18 @@ def _follow(state: BedState, rule: Rule, alarm: Alarm, moment: Moment, judged: J
     priority = _priority(state, rule, alarm, moment) if now in STANDING else alarm.priority
     if now in STANDING and was == now and PRIORITY_RANK[priority] > PRIORITY_RANK[alarm.priority]:
         now = move(now, "raise", latch=rule.latch)
+    about = _about(state, rule, alarm) if now in STANDING else ()
+    if now in STANDING and was == now and not set(about) <= set(alarm.about):
+        now = move(now, "raise", latch=rule.latch)  # nobody has acknowledged the new one (reliability.md A8)
+        state.audio_paused_until_s = None
     no_data = now in STANDING and true is None
-    if now == was and priority == alarm.priority:
+    if now == was and priority == alarm.priority and about == alarm.about:
         if alarm.key in state.alarms and alarm.no_data != no_data:
             state.alarms[alarm.key] = replace(alarm, no_data=no_data)
         if signal == "over" and was in ("inactive", "latched") and alarm.true_since_s is not None:
             state.alarms[alarm.key] = replace(alarm, true_since_s=None, unknown_since_s=None)
         return
-    moved = replace(alarm, state=now, priority=priority, no_data=no_data)
+    moved = replace(alarm, state=now, priority=priority, no_data=no_data, about=about)
     if now in ("inactive", "latched"):
         since = alarm.true_since_s if superseded is not None and was in STANDING else None
         moved = replace(moved, true_since_s=since, unknown_since_s=None, over_since_s=None, acknowledged_at_s=None)
@@ -171,6 +195,13 @@ def _follow(state: BedState, rule: Rule, alarm: Alarm, moment: Moment, judged: J
     if "pending" in (was, now) and now != "active":
         return
     yield publish(state, rule, moved, was, moment, superseded=superseded)
+
+
+def _about(state: BedState, rule: Rule, alarm: Alarm) -> tuple[str, ...]:
+    """The device's own alarms that this one passes on."""
+    if "device_alarm" not in rule.when.uses or alarm.device is None:
+        return ()
+    return tuple(sorted({said.code for said in state.devices[alarm.device].alarms} - rule.when.but))
 
 
 def _begun(state: BedState, alarm: Alarm, at_s: float) -> Alarm:

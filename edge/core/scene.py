@@ -5,6 +5,7 @@ from __future__ import annotations
 from edge.core.alarms import SHOWN
 from edge.core.expression import Condition, Number
 from edge.core.logic import Truth, both
+from edge.core.signals import BEYOND, GAP_S
 from edge.core.state import BedState, Determination, Device
 from edge.model import SILENCE
 from edge.vocabulary import DETERMINATION, METRICS
@@ -12,16 +13,26 @@ from edge.vocabulary import DETERMINATION, METRICS
 PAIR_MIN_S = 60.0
 
 
+def hole_s(metric: str) -> float:
+    """A hole longer than this breaks what was sustained: 5 s at 1 Hz, longer for what comes more slowly."""
+    return max(GAP_S, METRICS[metric].stale_after_s / 2)
+
+
 class Moment:
-    """The `Scene` of expression.py over a `BedState`. `device` is set for a rule that holds for each device."""
+    """The `Scene` of expression.py over a `BedState`. `device` is set for a rule that holds for each device.
 
-    __slots__ = ("_cycle", "at_s", "device", "state")
+    `unbroken`: for a hold. A reading followed by a hole no longer says what is true now (clinical.md 6.2).
+    """
 
-    def __init__(self, state: BedState, at_s: float, device: str | None = None, cycle: Determination | None = None):
+    __slots__ = ("_cycle", "at_s", "device", "state", "unbroken")
+
+    def __init__(self, state: BedState, at_s: float, device: str | None = None, cycle: Determination | None = None, *,
+                 unbroken: bool = False):
         self.state = state
         self.at_s = at_s
         self.device = device
         self._cycle = cycle
+        self.unbroken = unbroken
 
     def metric(self, key: str) -> Number:
         """The live, valid value, or None. A questionable or stale value is unknown (clinical.md 3.7)."""
@@ -32,10 +43,10 @@ class Moment:
             newest = self._newest()
             return getattr(newest, key) if newest else None
         seen = self.state.seen.get(key)
-        if seen is None or seen.validity not in ("valid", "overflow", "underflow"):
+        if seen is None or (seen.validity != "valid" and seen.validity not in BEYOND):
             return None
-        stale = self.at_s - seen.at_s > METRICS[key].stale_after_s
-        return None if stale else seen.value
+        old = round(self.at_s - seen.at_s, 3) > (hole_s(key) if self.unbroken else METRICS[key].stale_after_s)
+        return None if old else BEYOND.get(seen.validity, seen.value)
 
     def _newest(self) -> Determination | None:
         if not self.state.determinations:
@@ -56,11 +67,10 @@ class Moment:
         return both(condition(Moment(self.state, self.at_s, self.device, cycle)) for cycle in (newest, before))
 
     def no_valid_s(self, metric: str) -> Number:
-        """Seconds since the last valid (or at least questionable) reading, since anybody could have seen one."""
+        """Seconds since the last valid reading, since anybody could have seen one. A questionable one is not valid:
+        the rules cannot judge by it, and whoever relies on them must know (clinical.md 3.7)."""
         seen = self.state.seen.get(metric)
-        last = 0.0
-        if seen is not None:
-            last = seen.at_s if seen.validity == "questionable" else seen.valid_at_s or 0.0
+        last = (seen.valid_at_s if seen else None) or 0.0
         session = self.state.session
         device = self._this() or (self.state.devices.get(seen.device) if seen else None)
         live = device.since_s if device and device.link == "live" else 0.0

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 from edge.core.state import BedState, Below, Determination, Seen
 from edge.model import Sample
-from edge.vocabulary import DETERMINATION
+from edge.vocabulary import DETERMINATION, METRICS
 
 KEPT_DETERMINATIONS = 60
 GAP_S = 5.0  # a hole longer than this breaks what was sustained (clinical.md 6.2)
 WINDOW_S = 60.0
-_LIMITLESS = {"overflow": math.inf, "underflow": -math.inf}
+BEYOND = {"overflow": math.inf, "underflow": -math.inf}  # out of the device's range: a breach in that direction
 
 
 def observe(state: BedState, samples: Iterable[Sample], limits: Iterable[tuple[str, float]]) -> bool:
@@ -20,6 +20,8 @@ def observe(state: BedState, samples: Iterable[Sample], limits: Iterable[tuple[s
     frame = {sample.metric: sample for sample in samples}
     for sample in frame.values():
         before = state.seen.get(sample.metric)
+        if sample.validity == "measuring" and before is not None:
+            continue  # no result yet is not a sample: what is known keeps its age, and no timer starts anew (3.7)
         seen = _seen(sample, before)
         state.seen[sample.metric] = seen
         if seen.valid_at_s == sample.at_s and seen.valid_value is not None:
@@ -30,15 +32,15 @@ def observe(state: BedState, samples: Iterable[Sample], limits: Iterable[tuple[s
 
 
 def _seen(sample: Sample, before: Seen | None) -> Seen:
-    value = _LIMITLESS.get(sample.validity, sample.value)
-    good = sample.validity == "valid" or sample.validity in _LIMITLESS
+    metric = METRICS[sample.metric]
+    beyond = {"overflow": metric.high, "underflow": metric.low}.get(sample.validity)
+    value = sample.value if beyond is None else None
+    good = (sample.validity == "valid" and value is not None) or beyond is not None
     if before is None:
         before = Seen(sample.device, None, "unavailable", None, sample.at_s)
-    if sample.validity == "measuring":  # no result yet is not a sample: it resets nothing (clinical.md 3.7)
-        value, good = before.value, False
     return Seen(
         sample.device, value, sample.validity, sample.reason, sample.at_s,
-        valid_value=value if good else before.valid_value,
+        valid_value=(value if beyond is None else beyond) if good else before.valid_value,
         valid_at_s=sample.at_s if good else before.valid_at_s,
         before_s=before.valid_at_s if good else before.before_s,
     )
@@ -55,7 +57,9 @@ def _account(state: BedState, metric: str, limit: float, seen: Seen) -> None:
         account.is_below = True
         account.entered_s = [at for at in account.entered_s if seen.at_s - at < WINDOW_S] + [seen.at_s]
     since = seen.at_s - seen.before_s if seen.before_s is not None else 1.0
-    account.points += (limit - max(seen.valid_value, 0.0)) * (since if since <= GAP_S else 1.0)
+    if since > GAP_S:  # nobody knows what was in between: the account starts anew
+        account.points, since = 0.0, 1.0
+    account.points += (limit - max(seen.valid_value, 0.0)) * since
 
 
 def _determination(state: BedState, frame: dict[str, Sample]) -> bool:

@@ -144,6 +144,7 @@ class BedState(msgspec.Struct):
     bed: str
     nibp_interval_s: float = 300.0
     boot_s: float = 0.0
+    gap_s: float = 0.0  # for so long before boot_s nobody watched
     devices: dict[str, Device] = {}
     seen: dict[str, Seen] = {}
     determinations: list[Determination] = []

@@ -16,6 +16,7 @@ from edge.vocabulary import METRICS
 CHECK_IN_EVERY_S = 600.0
 CHECK_IN_LATER_EVERY_S = 900.0
 SHORTLY_AFTER_S = 1800.0
+GAP_SHOWN_S = 1800.0
 
 
 def _iso(at_s: float | None) -> str | None:
@@ -65,9 +66,17 @@ def full(state: BedState, at_s: float) -> dict[str, Any]:
              "alarms": msgspec.to_builtins(device.alarms)}
             for name, device in state.devices.items()
         ],
+        "gap": {"from": iso(state.boot_s - state.gap_s), "to": iso(state.boot_s)} if _shows_gap(state, at_s) else None,
         "audio_paused_until": _iso(paused) if paused is not None and paused > at_s else None,
         "request": {"text": state.request["text"], "since": iso(state.request["since_s"])} if state.request else None,
     }
+
+
+def _shows_gap(state: BedState, at_s: float) -> bool:
+    """Whether a time in which nobody watched still matters: this session's, or the last half hour's."""
+    if not state.gap_s:
+        return False
+    return at_s - state.boot_s <= GAP_SHOWN_S or (state.session is not None and state.session.opened_s <= state.boot_s)
 
 
 def _session(state: BedState, at_s: float) -> dict[str, Any] | None:

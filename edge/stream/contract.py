@@ -226,6 +226,13 @@ class Request(Payload, frozen=True, kw_only=True):
     since: Time
 
 
+class Gap(Payload, frozen=True, kw_only=True):
+    """From when to when nobody watched (`from` in JSON): the edge was down."""
+
+    from_: Time = msgspec.field(name="from")
+    to: Time
+
+
 class State(Payload, frozen=True, kw_only=True):
     """A bed's full state as of event `seq`. Retained by the broker, so a reader must judge `at` before believing it."""
 
@@ -240,6 +247,7 @@ class State(Payload, frozen=True, kw_only=True):
     devices: list[DeviceNow] = []
     audio_paused_until: Time | None = None
     request: Request | None = None
+    gap: Gap | None = None
 
 
 # --- events, status, acks (QoS 1) -------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 /** What happened at this bed, newest first, from the journal. */
 import { useEffect, useState } from "preact/hooks";
-import { clockTime } from "./age.ts";
+import { clockTime, stopwatch } from "./age.ts";
 import { happenings } from "./api.ts";
 import { Sheet } from "./sheet.tsx";
 import { store } from "./state.ts";
@@ -38,6 +38,7 @@ export function Events({ bed, close }: { bed: string; close: () => void }) {
 /** One event in one line: the words it carries, else its plain fields. */
 function say(event: Happening): string {
   const body = event.body;
+  if (event.kind === "boot") return body["gap_s"] ? `Restarted: nobody watched for ${stopwatch(Number(body["gap_s"]))}` : "Started";
   const word = (key: string): string => (typeof body[key] === "string" || typeof body[key] === "number" ? String(body[key]) : "");
   const text = word("text") || word("reason") || word("why");
   const phase = PHASE[word("phase") as keyof typeof PHASE] ?? word("phase");

@@ -101,6 +101,7 @@ export interface BedState {
   devices: Device[];
   audio_paused_until: string | null;
   request: { text: string; since: string } | null;
+  gap?: { from: string; to: string } | null;
   simulated: boolean;
   patient: string | null;
   live: boolean;

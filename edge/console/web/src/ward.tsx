@@ -73,8 +73,10 @@ function Trouble({ state }: { state: BedState | undefined }) {
     return words === null ? [] : [since_s === null ? words : `${words}, ${stopwatch(since_s)}`];
   });
   const request = state?.request?.text;
+  const gap = state?.gap;
   if (troubled[0] !== undefined) return <span class="link">⊘ {troubled[0]}{troubled.length > 1 && `, +${troubled.length - 1}`}</span>;
-  return request ? <span class="request">➤ {request}</span> : null;
+  if (request) return <span class="request">➤ {request}</span>;
+  return gap ? <span class="gap">⊘ Not watched {clockTime(gap.from)} to {clockTime(gap.to)}</span> : null;
 }
 
 function Headline({ state }: { state: BedState | undefined }) {
