@@ -27,6 +27,7 @@ def find() -> dict[str, Spec]:
     found: dict[str, Spec] = {}
     for spec in specs:
         if spec.name in found:
-            raise ValueError(f"two drivers are named {spec.name!r}: {found[spec.name].title} and {spec.title}; rename one")
+            other = found[spec.name].title
+            raise ValueError(f"two drivers are named {spec.name!r}: {other} and {spec.title}; rename one")
         found[spec.name] = spec
     return dict(sorted(found.items()))

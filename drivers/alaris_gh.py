@@ -34,8 +34,8 @@ another unit, a wrong number of fields or a number the pump cannot have (rate ov
 a value. An INF of another serial number yields that identity and nothing else.
 
 State: SET with a rate is `infusing`, also under an alarm that does not stop it (a low battery); what stands still is
-`alarm` with flag A and `stopped` without; any other flag or mode is `unknown`. The meanings of the alarm codes are a reading of their names,
-but for AL_NOALM and AL_OCCLU.
+`alarm` with flag A and `stopped` without; any other flag or mode is `unknown`. The meanings of the alarm codes are a
+reading of their names, but for AL_NOALM and AL_OCCLU.
 """
 
 from __future__ import annotations

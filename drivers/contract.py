@@ -98,7 +98,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """Consecutive samples of a waveform at `rate_hz`, each from `low` to `high` (no unit), None where not measurable."""
+    """Consecutive samples of a waveform at `rate_hz`, each from `low` to `high` (no unit), None where there is none."""
 
     name: str
     rate_hz: float
@@ -109,17 +109,18 @@ class Wave:
 
 Heard = Reading | Pump | DeviceAlarms | Identity | Wave
 
-REASONS = frozenset(
-    "sensor_off sensor_disconnected no_sensor searching low_perfusion artifact low_signal_quality ambient_light"
-    " cuff_loose cuff_leak overpressure inflate_timeout weak_pulse out_of_range module_error user_abort timeout"
-    " pneumatic_fault not_measured spot_check_only implausible".split()
-)
+REASONS = frozenset({
+    "sensor_off", "sensor_disconnected", "no_sensor", "searching", "low_perfusion", "artifact",
+    "low_signal_quality", "ambient_light", "cuff_loose", "cuff_leak", "overpressure", "inflate_timeout",
+    "weak_pulse", "out_of_range", "module_error", "user_abort", "timeout", "pneumatic_fault", "not_measured",
+    "spot_check_only", "implausible",
+})
 
-ALARMS = frozenset(
-    "occlusion end_of_infusion near_end vtbi_done syringe drive_disengaged low_battery battery_empty mains_lost"
-    " comms_timeout attention fault pressure_line rate_high titration overpressure underpressure poor_fill"
-    " sensor_off low_spo2 unknown".split()
-)
+ALARMS = frozenset({
+    "occlusion", "end_of_infusion", "near_end", "vtbi_done", "syringe", "drive_disengaged", "low_battery",
+    "battery_empty", "mains_lost", "comms_timeout", "attention", "fault", "pressure_line", "rate_high", "titration",
+    "overpressure", "underpressure", "poor_fill", "sensor_off", "low_spo2", "unknown",
+})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A question to a Modbus device. `hear` gets the registers as big-endian bytes, or the coils packed, low bit first."""
+    """A question to a Modbus device. `hear` gets registers as big-endian bytes, or coils packed, low bit first."""
 
     name: str
     function: Literal[1, 2, 3, 4]
@@ -157,7 +158,7 @@ class Line:
     parity: Literal["N", "E", "O"] = "N"
     stop: Literal[1, 2] = 1
     silent_after_s: float = 5.0  # no good frame for so long: the device is silent
-    lateness_s: float = 1.0  # the longest a late answer may take: the quiet kept after a timeout, so it is never read as the next
+    lateness_s: float = 1.0  # the longest a late answer may take: the quiet after a timeout, so it is never the next's
 
 
 class Framing(Protocol):
@@ -175,7 +176,7 @@ class Framing(Protocol):
 
 
 class Driver(Protocol):
-    """One device's protocol, seen from the host. Holds what it must remember between frames, and nothing of the world."""
+    """One device's protocol, seen from the host. Holds what it must remember between frames, nothing of the world."""
 
     framing: Framing
 

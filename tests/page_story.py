@@ -270,7 +270,7 @@ async def playing(story: Story) -> AsyncIterator[Story]:
     """Serves `story` on a free loopback port."""
     server = uvicorn.Server(uvicorn.Config(story.app, host="127.0.0.1", port=0, log_level="warning", lifespan="off"))
     served = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110  uvicorn says so in an attribute alone
+    while not server.started:
         await asyncio.sleep(0.01)
     story.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     player = asyncio.create_task(story.play())

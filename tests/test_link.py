@@ -459,7 +459,7 @@ async def running(path: Path, bed: Bed) -> AsyncIterator[Link]:
 
 async def until(happened: Callable[[], bool], within_s: float) -> None:
     async with asyncio.timeout(within_s):
-        while not happened():  # noqa: ASYNC110 - what is awaited is a plain attribute of the link
+        while not happened():
             await asyncio.sleep(0.005)
 
 

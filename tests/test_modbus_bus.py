@@ -165,7 +165,7 @@ async def test_a_pulled_rtu_cable_is_lost(slave: Slave) -> None:
     await bus.read(1, Read("r", 4, 7, 1), Waiter())
     slave.pull()
     async with asyncio.timeout(1):
-        while not bus.hung_up:  # noqa: ASYNC110 - it is the property that is tested
+        while not bus.hung_up:
             await asyncio.sleep(0.005)
     with pytest.raises(PortLost, match=r"hung up$"):
         await bus.read(1, Read("r", 4, 7, 1), Waiter())
@@ -326,7 +326,7 @@ async def running(plant: Plant, identity: str | None = None) -> AsyncIterator[Ru
 
 async def until(happened: Callable[[], bool], within_s: float) -> None:
     async with asyncio.timeout(within_s):
-        while not happened():  # noqa: ASYNC110 - what is awaited is a plain attribute of the link
+        while not happened():
             await asyncio.sleep(0.005)
 
 

@@ -25,8 +25,11 @@ def verify_journal(journal: str) -> int:
         verdict = verify(journal)
     except JournalError as wrong:
         raise BadUsage(str(wrong)) from None
-    print(verdict)
-    return 0 if verdict.ok else 1
+    if not verdict.ok:
+        print(f"{journal}: the chain does not hold: {verdict.problem}")
+        return 1
+    print(f"{journal}: the chain holds: {verdict.events} events, {verdict.inputs} inputs; last hash {verdict.hash}")
+    return 0
 
 
 def replay_journal(journal: str, rules: Path | None, as_json: bool) -> int:
