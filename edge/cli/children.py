@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import json
 import logging
@@ -11,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -18,12 +20,17 @@ log = logging.getLogger(__name__)
 AGAIN_AFTER_S = 0.3  # real seconds; doubles up to a bound while a service dies at once
 AGAIN_AT_MOST_S = 5.0
 STOPS_WITHIN_S = 5.0
+URGENT = -5  # nice value
 _PR_SET_PDEATHSIG = 1
 
 
-def _die_with_parent() -> None:
-    """In the child, before exec: a parent that is killed takes its services with it (prctl(2))."""
+def _prepare(urgent: bool) -> None:
+    """In the child, before exec: a parent that is killed takes its services with it (prctl(2)); what must keep time in
+    a fast demonstration goes before what only shows it, where we may say so."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if urgent:
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, URGENT)
 
 
 @dataclass(slots=True)
@@ -34,6 +41,7 @@ class Child:
     arguments: list[str]
     process: asyncio.subprocess.Process | None = None
     pipes: bool = False  # its standard input and output belong to us
+    urgent: bool = False
 
     @property
     def pid(self) -> int | None:
@@ -55,10 +63,10 @@ class Children:
         self.all[child.name] = child
         pipe = asyncio.subprocess.PIPE if child.pipes else None
         with (self.logs / f"{child.name}.log").open("ab") as out:
-            child.process = await asyncio.create_subprocess_exec(
+            child.process = await asyncio.create_subprocess_exec(  # a session of its own: Ctrl-C is ours to pass on
                 sys.executable, "-m", "edge.cli", *child.arguments,
                 stdin=pipe or asyncio.subprocess.DEVNULL, stdout=pipe or out, stderr=out,
-                start_new_session=True, preexec_fn=_die_with_parent)  # a terminal's Ctrl-C is ours to pass on
+                start_new_session=True, preexec_fn=partial(_prepare, child.urgent))
         self._write()
         return child
 

@@ -136,7 +136,7 @@ class Demo:
         simulators = await self.children.start(Child("simulators", [
             "simulate", "--scenario", self.wanted.scenario, "--beds", str(self.wanted.beds), "--speed",
             str(self.wanted.speed), "--ports", str(self.ports), "--wait-for-go", "--port", str(free_port(0)), "--json",
-        ], pipes=True))
+        ], pipes=True, urgent=True))
         await self.children.start(Child("broker", ["broker", "--port", str(self.mqtt)]))
         await asyncio.to_thread(self._accounts)
         command_key(self.data / "command.key", make=True)
@@ -149,7 +149,7 @@ class Demo:
         self.twins = json.loads(line)["twins"]
         shutil.copy(rules_file(), self.data / "rules.toml")
         (self.data / "edge.toml").write_text(self._edge_toml())
-        await self.children.start(Child("edge", ["edge", "--config", str(self.data / "edge.toml")]))
+        await self.children.start(Child("edge", ["edge", "--config", str(self.data / "edge.toml")], urgent=True))
 
     def _accounts(self) -> None:
         for login in self.logins:
