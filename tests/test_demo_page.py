@@ -1,4 +1,5 @@
-"""The real page on the real demonstration: live at once, NOT LIVE with the hop that broke within 6 s, back by itself, and\nan alarm of the story seen and acknowledged."""
+"""The real page on the real demonstration: live at once, NOT LIVE with the hop that broke within 6 s, back by itself,
+and an alarm of the story seen and acknowledged."""
 
 from __future__ import annotations
 

@@ -64,8 +64,18 @@ async def _until_stopped(demo: Demo) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
+    try:
         await task
+    except asyncio.CancelledError:
+        return 0
+    except BaseExceptionGroup as wrong:
+        usage = wrong.subgroup(BadUsage)
+        if usage is None:
+            raise
+        first: BaseException = usage
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None
     return 0
 
 
@@ -125,8 +135,7 @@ class Demo:
                 for child in self.children.all.values():
                     group.create_task(self.children.keep(child))
                 beds = sorted({twin["bed"] for twin in self.twins}, key=lambda bed: (len(bed), bed))
-                async with asyncio.timeout(READY_WITHIN_S):
-                    await self._until(director.all_live, beds)
+                await self._until(director.all_live, beds, READY_WITHIN_S)
                 self._tell()
                 group.create_task(self._play(director, beds))
         finally:
@@ -156,29 +165,36 @@ class Demo:
             ensure_user(self.data / "console.db", login.name, login.password, login.role, self.epoch)
 
     def _console_toml(self) -> str:
-        return (f'name = "main"\nedge = "{EDGE}"\ndata = "{self.data}"\nport = {self.port}\nsimulated = true\n'
-                f'speed = {self.wanted.speed}\nepoch = {self.epoch}\n[mqtt]\nurl = "mqtt://127.0.0.1:{self.mqtt}"\n')
+        return (f'name = "main"\nedge = "{EDGE}"\ndata = {json.dumps(str(self.data))}\nport = {self.port}\n'
+                f'simulated = true\nspeed = {self.wanted.speed}\nepoch = {self.epoch}\n[mqtt]\nurl = "mqtt://127.0.0.1:{self.mqtt}"\n')
 
     def _edge_toml(self) -> str:
-        parts = [f'[edge]\nid = "{EDGE}"\ndata = "{self.data}"\nrules = "rules.toml"\nsimulated = true\n'
+        parts = [f'[edge]\nid = "{EDGE}"\ndata = {json.dumps(str(self.data))}\nrules = "rules.toml"\nsimulated = true\n'
                  f'speed = {self.wanted.speed}\nepoch = {self.epoch}\n[mqtt]\nurl = "mqtt://127.0.0.1:{self.mqtt}"\n']
         bed = None
         for twin in self.twins:
             if twin["bed"] != bed:
                 bed = twin["bed"]
                 parts.append(f'[[bed]]\nid = "{bed}"\n')
-            parts.append(f'[[bed.device]]\nid = "{twin["device"]}"\ndriver = "{twin["driver"]}"\nat = "{_at(twin)}"\n')
+            parts.append(f'[[bed.device]]\nid = "{twin["device"]}"\ndriver = "{twin["driver"]}"\n'
+                         f"at = {json.dumps(_at(twin))}\n")
             if "start_s" in drivers.find()[twin["driver"]].settings:
                 parts.append(f"[bed.device.settings]\nstart_s = {FIRST_CUFF_S * self.wanted.speed}\n")
         return "".join(parts)
 
-    async def _until(self, holds: Callable[[list[str]], None], beds: list[str]) -> None:
-        """Ask again until it no longer raises NotYet."""
+    async def _until(
+        self, holds: Callable[[list[str]], None], beds: list[str], within_s: float | None = None,
+    ) -> None:
+        """Ask again until it no longer raises NotYet; after `within_s` that is what ends the demonstration."""
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
         while True:
             try:
                 await asyncio.to_thread(holds, beds)
                 return
-            except NotYet:
+            except NotYet as why:
+                if within_s is not None and loop.time() - began_s > within_s:
+                    raise BadUsage(f"not up within {within_s:g} s ({why}); see the logs in {self.data}") from None
                 await asyncio.sleep(0.1)
 
     def _tell(self) -> None:
@@ -204,8 +220,9 @@ class Demo:
         await self._until(director.all_ready, beds)
         process = self.children.all["simulators"].process
         assert process is not None and process.stdin is not None
-        process.stdin.write(b'{"do":"go"}\n')
-        await process.stdin.drain()
+        with contextlib.suppress(ConnectionError):  # they have just died; started again, they wait with pumps stopped
+            process.stdin.write(b'{"do":"go"}\n')
+            await process.stdin.drain()
         began_s = self.clock.now()
         for minute, bed, scores in director.check_ins(beds):
             await asyncio.sleep(max(0.0, began_s + minute * 60 - self.clock.now()) / self.wanted.speed)

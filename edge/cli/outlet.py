@@ -19,7 +19,7 @@ from edge.stream.contract import encode
 from edge.stream.publisher import Stream
 
 GAP_S = 0.2  # at most five vitals a second a bed
-LATEST_S = 1.8  # and at least one in so long, whatever the devices do
+LATEST_S = 0.9  # looked at once a house second: so at least one every 2 s, whatever the devices do
 COALESCE_S = 0.02  # what belongs to one round of questions leaves together
 STATE_EVERY_S = 5.0
 WAVE_GAP_S = 0.2

@@ -7,9 +7,10 @@ import msgspec
 from edge.core.bedside import Bedside
 from edge.core.replay import Replay
 from edge.journal.journal import Journal
-from edge.model import Command, Configured, Event, Recorded
+from edge.model import Command, Configured, Draft, Event, Recorded
 
 CONFIGURED = "_configured"  # the snapshot that keeps what the edge was told; no bed can have such a name
+NONCES_BACK = 5000  # inputs looked through for commands that could still be sent again
 NUMBERED_BACK = 2000  # events looked through for the numbers of the alarms that stand
 _CONFIGURED = msgspec.json.Decoder(Configured)
 
@@ -34,13 +35,16 @@ async def recall(journal: Journal) -> Recalled:
         if bed in replay.beds:
             replay.beds[bed].restore(body)
     taken = {bed: snapshots[bed][0] if bed in snapshots else told[0] for bed in replay.beds}
+    told_s = await _numbers(journal)
     nonces: list[str] = []
-    for recorded in journal.inputs(min(taken.values(), default=0)):
+    for recorded in journal.inputs(min(*taken.values(), max(0, journal.head.n - NONCES_BACK))):
         if isinstance(recorded.input, Command):
             nonces.append(recorded.input.nonce)
         if _is_news(recorded, taken):
-            replay.give(recorded)
-    await _number(journal, replay)
+            for draft in replay.give(recorded):
+                event = told_s.get(_moved(draft))
+                if event is not None and draft.bed is not None:
+                    replay.beds[draft.bed].numbered([event])
     return Recalled(replay.beds, nonces)
 
 
@@ -50,15 +54,15 @@ def _is_news(recorded: Recorded, taken: dict[str, int]) -> bool:
     return recorded.n > taken[recorded.bed]
 
 
-async def _number(journal: Journal, replay: Replay) -> None:
-    """An alarm raised after the snapshot has its number in the journal alone."""
+def _moved(said: Draft | Event) -> tuple[object, ...]:
+    return (said.kind, said.bed, said.at_s, *(said.body.get(key) for key in ("alarm", "state", "was", "priority")))
+
+
+async def _numbers(journal: Journal) -> dict[tuple[object, ...], Event]:
+    """What alarms did lately, under the numbers the journal gave it: an acknowledgement in the inputs names them."""
+    found: dict[tuple[object, ...], Event] = {}
     after = max(0, journal.head.seq - NUMBERED_BACK)
     while events := await journal.events_after(after, 200):
         after = events[-1].seq
-        _tell(replay, events)
-
-
-def _tell(replay: Replay, events: list[Event]) -> None:
-    for event in events:
-        if event.bed in replay.beds:
-            replay.beds[event.bed].numbered([event])
+        found |= {_moved(event): event for event in events if event.kind == "alarm"}
+    return found

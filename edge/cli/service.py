@@ -62,6 +62,7 @@ class EdgeService:
         self._config, self._clock, self._journal, self._boot = config, clock, journal, boot
         self._about = (version, config_hash)
         self._began_s = clock.now()
+        self._stored_seq = journal.head.seq
         self._loop = asyncio.get_running_loop()
         self._buses = Buses()
         self._broken: asyncio.Future[None] = self._loop.create_future()
@@ -110,11 +111,12 @@ class EdgeService:
                           tuple((name, device.kind, device.driver) for name, device in state.devices.items()))
             for state in states))
         n = self._journal.record(None, at_s, configured)
-        self._journal.snapshot(CONFIGURED, n, at_s, encode(configured))
         for number, (bed, work) in enumerate(self._beds.items()):
             work.due_s = at_s + TICK_S * number / len(self._beds)
             self._apply(bed, Boot(self._boot, gap_s), at_s)
             self._snapshot(bed, work, at_s)
+        # last: until every bed has its snapshot, a restart must read the beds' inputs as they were configured before
+        self._journal.snapshot(CONFIGURED, n, at_s, encode(configured))
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Everything that runs, by name."""
@@ -154,6 +156,7 @@ class EdgeService:
                 assert error is not None
                 self._broken.set_exception(error)
             return
+        self._stored_seq = max(self._stored_seq, events[-1].seq)
         self._stream.events(events)
         work.outlet.send_state(state)
 
@@ -191,7 +194,7 @@ class EdgeService:
         self._apply(bed, Tick(), at_s)
         work.outlet.remind()
         if not work.unstored:
-            work.outlet.refresh(at_s, self._journal.head.seq)
+            work.outlet.refresh(at_s, self._stored_seq)
         if self._loop.time() - work.snapshot_s >= SNAPSHOT_EVERY_S:
             self._snapshot(bed, work, at_s)
 

@@ -34,6 +34,7 @@ from edge.model import (
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(BedState)
+COUNTER_NOISE_ML = 0.5  # a counter that falls by less was rounded, not cleared; counting it anew doubles the dose
 
 
 class Bedside:
@@ -115,7 +116,10 @@ class Bedside:
 
     def _infused(self, volume_ml: float) -> None:
         """Add what the pump's own counter grew by; a counter that fell was cleared and starts anew."""
-        before, self.state.pump_volume_ml = self.state.pump_volume_ml, volume_ml
+        before = self.state.pump_volume_ml
+        if before is not None and 0 < volume_ml < before <= volume_ml + COUNTER_NOISE_ML:
+            return
+        self.state.pump_volume_ml = volume_ml
         current = self.state.session
         if current is None or before is None or volume_ml == before:
             return

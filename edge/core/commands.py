@@ -71,7 +71,7 @@ def _number(args: Mapping[str, Any], name: str, *, needed: bool = True) -> float
         raise Refused(f"bad_args: {name} must be a number, not {value!r}")
     low, high, unit = _PLAUSIBLE[name]
     if not low <= value <= high:
-        raise Refused(f"bad_args: {name} must be from {low:g} to {high:g} {unit}, not {value:g}")
+        raise Refused(f"bad_args: {name} must be from {low:g} to {high:g} {unit}, not {str(value)[:20]}")
     return float(value)
 
 
@@ -132,7 +132,7 @@ def _acknowledge(state: BedState, rules: RuleSet, command: Command, at_s: float)
     alarm = next((a for a in state.alarms.values() if a.id == wanted and a.id), None)
     if alarm is None or alarm.state not in SHOWN:
         raise Refused("moved_on")
-    if alarm.seq != seq:
+    if isinstance(seq, bool) or alarm.seq != seq:
         raise Refused("moved_on")
     if alarm.state == "acknowledged":
         raise Refused(f"already_acknowledged: by {alarm.by}")

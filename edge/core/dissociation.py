@@ -22,8 +22,10 @@ def follow(state: BedState, at_s: float) -> list[tuple[Dissociation, str]]:
     session = state.session
     if session is None or session.started_s is None:
         return []
-    if session.dissociation in ("none", "resolved"):
+    if session.dissociation == "none":
         return _opening(state, session, at_s)
+    if session.dissociation in ("resolving", "resolved") and session.ended_s is None:
+        return [_to(state, "expected", at_s, "the pump infuses again")]
     if session.dissociation in ("expected", "observed") and _is_fading(session):
         return [_to(state, "resolving", at_s, "the infusion has ended")]
     if session.dissociation == "resolving" and _is_over(session, at_s):
@@ -32,8 +34,6 @@ def follow(state: BedState, at_s: float) -> list[tuple[Dissociation, str]]:
 
 
 def _opening(state: BedState, session: Session, at_s: float) -> list[tuple[Dissociation, str]]:
-    if session.dissociation == "resolved":
-        return []
     rate = state.seen.get("rate_ml_h")
     mg_kg_h = (rate.valid_value or 0.0) * session.order.concentration_mg_ml / session.order.weight_kg if rate else 0.0
     if session.infused_s >= START_AFTER_S and mg_kg_h >= MIN_RATE_MG_KG_H:

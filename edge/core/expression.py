@@ -62,7 +62,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "link_down": (),  # this device is silent, lost or the wrong one
     "link_live": ("word?",),  # this device, or any device of that kind, is live
     "device_alarm": ("word*",),  # this device has an alarm of its own other than these
-    "standing": ("word",),  # an alarm of this group stands
+    "standing": ("rule",),  # an alarm of this rule or group is shown (of this device, where there is one for each)
     "infusing": (),  # the pump says so
 }
 _TRUTHS = {"pair", "link_down", "link_live", "device_alarm", "standing", "infusing"}
@@ -239,6 +239,8 @@ def _name(call: ast.expr) -> str:
 def _word(node: ast.expr) -> str:
     if isinstance(node, ast.Name):
         return node.id
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
     raise ExpressionError(f"write a plain word here, not {ast.unparse(node)!r}")
 
 

@@ -144,7 +144,8 @@ def _could_be_true_since(state: BedState, rule: Rule, moment: Moment) -> float:
 
 def _standing_signal(state: BedState, rule: Rule, alarm: Alarm, moment: Moment, true: Truth) -> Judged:
     held = _held(moment, rule.clear_hold_s)
-    cleared = rule.clear.ask(held) if rule.clear else negate(true)
+    once = rule.at_once.ask(moment) if rule.at_once else False
+    cleared = rule.clear.ask(held) if rule.clear else negate(either((rule.when.ask(held), once)))
     if cleared is not True:
         if alarm.over_since_s is not None:
             state.alarms[alarm.key] = alarm = replace(alarm, over_since_s=None)
@@ -172,6 +173,7 @@ def _follow(state: BedState, rule: Rule, alarm: Alarm, moment: Moment, judged: J
     priority = _priority(state, rule, alarm, moment) if now in STANDING else alarm.priority
     if now in STANDING and was == now and PRIORITY_RANK[priority] > PRIORITY_RANK[alarm.priority]:
         now = move(now, "raise", latch=rule.latch)
+        state.audio_paused_until_s = None
     about = _about(state, rule, alarm) if now in STANDING else ()
     if now in STANDING and was == now and not set(about) <= set(alarm.about):
         now = move(now, "raise", latch=rule.latch)  # nobody has acknowledged the new one (reliability.md A8)

@@ -6,7 +6,9 @@ import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import PurePath
+from string import Formatter
 from typing import Any, get_args
 
 from edge.core.expression import Compiled, ExpressionError, compile_condition
@@ -18,6 +20,7 @@ EVERYWHERE = "*"
 PERIOD = "DISSOCIATION"  # the dissociation period is open, whatever the phase
 NO_SESSION = "NO_SESSION"
 CONTEXTS = (*PHASES, PERIOD, NO_SESSION, EVERYWHERE)
+WORDS = frozenset({*METRICS, "device", "reason", "alarms", "baseline", "bed"})  # what telling.py fills in
 
 
 class RulesError(ValueError):
@@ -141,6 +144,7 @@ def _rule(table: Mapping[str, Any]) -> Rule:
     for name in _TEXTS:
         if not isinstance(table.get(name), str) or not table[name]:
             raise _Wrong(f"needs {name} = \"...\"")
+    _template(table["text"])
     return Rule(
         id=table["id"], title=table["title"], text=table["text"], why=table["why"], source=table["source"],
         clears=table["clears"], limit=str(table.get("limit", "")),
@@ -153,9 +157,9 @@ def _rule(table: Mapping[str, Any]) -> Rule:
         hold_s=_seconds(table, "hold_s"), clear_hold_s=_seconds(table, "clear_hold_s"),
         latch=_flag(table, "latch"), request=_flag(table, "request"),
         device_priority=_flag(table, "device_priority"),
-        group=str(table.get("group", "")), tier=int(table.get("tier", 0)),
-        for_each=tuple(_kind(word) for word in table.get("for_each", ())),
-        raises=tuple(_raise(step) for step in table.get("raise", ())),
+        group=str(table.get("group", "")), tier=_tier(table),
+        for_each=tuple(_kind(word) for word in _list(table, "for_each")),
+        raises=tuple(_raise(step) for step in _list(table, "raise")),
     )
 
 
@@ -185,9 +189,34 @@ def _condition(table: Mapping[str, Any], name: str) -> Compiled:
     return compile_condition(table[name])
 
 
+def _list(table: Mapping[str, Any], name: str) -> list[Any]:
+    value = table.get(name, [])
+    if not isinstance(value, list):
+        raise _Wrong(f"{name} must be a list, not {value!r}")
+    return value
+
+
+def _tier(table: Mapping[str, Any]) -> int:
+    value = table.get("tier", 0)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _Wrong(f"tier must be a whole number, not {value!r}")
+    return value
+
+
+def _template(text: str) -> None:
+    """A text that cannot be filled in must fail here, not when its alarm is raised."""
+    try:
+        parts = list(Formatter().parse(text))
+    except ValueError as wrong:
+        raise _Wrong(f"text cannot be read: {wrong}; write {{{{ for a brace") from None
+    for _, name, spec, conversion in parts:
+        if name is not None and (name not in WORDS or spec or conversion):
+            raise _Wrong(f"text names {{{name}}}, which nothing fills in; known: {', '.join(sorted(WORDS))}")
+
+
 def _seconds(table: Mapping[str, Any], name: str) -> float:
     value = table.get(name, 0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < inf:
         raise _Wrong(f"{name} must be seconds, 0 or more, not {value!r}")
     return float(value)
 

@@ -112,7 +112,10 @@ class Moment:
         return None if device is None else any(alarm.code not in but for alarm in device.alarms)
 
     def standing(self, group: str) -> Truth:
-        return any(alarm.state in SHOWN and alarm.rule.startswith(group) for alarm in self.state.alarms.values())
+        return any(
+            alarm.state in SHOWN and alarm.rule.startswith(group) and self.device in (None, alarm.device)
+            for alarm in self.state.alarms.values()
+        )
 
     def infusing(self) -> Truth:
         """Whether a pump of this bed infuses, by its own fresh status; None where no pump can tell."""

@@ -6,6 +6,7 @@ heard keeps the phase it had.
 
 from __future__ import annotations
 
+from math import isfinite
 from statistics import median
 from typing import Any
 
@@ -25,6 +26,7 @@ DOSE_COMPLETE = 0.97
 PAUSED_AT_MOST_S = 1800.0
 DISCHARGE_AFTER_S = 3600.0
 DISCHARGE_HELD_S = 300.0
+DISCHARGE_BP_MAX_AGE_S = 1800.0  # every 15 to 30 minutes until then (clinical.md 1.3)
 
 
 def on_infusion(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
@@ -36,6 +38,8 @@ def on_infusion(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
     session = _counted(session, running, at_s)
     state.session = session
     moved: list[tuple[Phase, str]] = []
+    if running is None:  # silence moves nothing
+        return moved
     if session.infusing_since_s is not None and at_s - session.infusing_since_s >= RUNNING_FOR_S:
         moved += _running(state, at_s)
     elif session.stopped_since_s is not None and at_s - session.stopped_since_s >= RUNNING_FOR_S:
@@ -63,9 +67,10 @@ def _running(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
     if session.phase == "INFUSING":
         return []
     unready = session.unready_start or session.phase == "PRECHECK"
-    started = session.started_s if session.started_s is not None else session.infusing_since_s
-    state.session = replace(session, unready_start=unready, started_s=started, ended_s=None,
-                            baseline=session.baseline or baseline(state, at_s))
+    if session.started_s is None:  # here the baseline freezes: the last 30 minutes before, and nothing after
+        started = session.infusing_since_s
+        session = replace(session, started_s=started, baseline=baseline(state, started) or session.baseline)
+    state.session = replace(session, unready_start=unready, ended_s=None)
     return [enter(state, "INFUSING", at_s, "the pump infuses" + (", before the precheck was done" if unready else ""))]
 
 
@@ -93,11 +98,13 @@ def end_infusion(state: BedState, at_s: float, why: str) -> tuple[Phase, str]:
     """The nurse says that the infusion is over although the dose is not complete."""
     assert state.session is not None
     ended = state.session.stopped_since_s
+    # a pump that cannot be heard is taken at the nurse's word until it says otherwise
+    state.session = replace(state.session, infusing_since_s=None, infused_at_s=None)
     return _ended(state, at_s if ended is None else ended, at_s, why)
 
 
 def enter(state: BedState, phase: Phase, at_s: float, why: str) -> tuple[Phase, str]:
-    """Move to `phase`; the baseline freezes when the infusion starts because nothing recomputes it after READY."""
+    """Move to `phase`."""
     assert state.session is not None
     state.session = replace(state.session, phase=phase, phase_since_s=at_s)
     return phase, why
@@ -143,18 +150,22 @@ def _recovery(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
 
 def baseline(state: BedState, at_s: float) -> Baseline | None:
     """The median of the valid determinations of the last 30 minutes (clinical.md 1.4), or None."""
-    recent = [cycle for cycle in state.determinations if at_s - cycle.at_s <= BASELINE_WINDOW_S]
+    recent = [cycle for cycle in state.determinations if 0 <= round(at_s - cycle.at_s, 3) <= BASELINE_WINDOW_S]
     if not recent:
         return None
-    apart = recent[-1].at_s - recent[0].at_s >= BASELINE_APART_S
+    apart = round(recent[-1].at_s - recent[0].at_s, 3) >= BASELINE_APART_S
     moment = Moment(state, at_s)
     means = [cycle.map_mmhg for cycle in recent if cycle.map_mmhg is not None]
     return Baseline(
         median(cycle.sbp_mmhg for cycle in recent), median(cycle.dbp_mmhg for cycle in recent),
         len(recent), "pair" if apart else "single",
         map_mmhg=median(means) if means else None,
-        pulse_bpm=moment.metric("pulse_bpm"), spo2_pct=moment.metric("spo2_pct"),
+        pulse_bpm=_finite(moment.metric("pulse_bpm")), spo2_pct=_finite(moment.metric("spo2_pct")),
     )
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and isfinite(value) else None
 
 
 def open_points(state: BedState, at_s: float) -> list[str]:
@@ -180,12 +191,18 @@ def _before_ready(state: BedState, session: Session, at_s: float) -> list[str]:
     if spo2 is None:
         unmet.append("no live SpO₂")
     elif spo2 < 94:
-        unmet.append(f"SpO₂ {spo2:.0f} % is below 94 %")
-    sbp, dbp = moment.metric("sbp_mmhg"), moment.metric("dbp_mmhg")
+        unmet.append(f"SpO₂ {spo2:.0f} % is below 94 %" if isfinite(spo2) else "SpO₂ is below 94 %")
+    last = state.determinations[-1] if state.determinations else None  # however old: only a lower one ends the hold
     highest = 150 if (session.order.age_years or 0) > 65 else 140
-    if sbp is not None and dbp is not None and (sbp > highest or dbp > 90):
-        unmet.append(f"blood pressure {sbp:.0f}/{dbp:.0f} is above {highest}/90: rest and measure again,"
-                     " or ask the prescriber")
+    if last is not None and (last.sbp_mmhg > highest or last.dbp_mmhg > 90):
+        unmet.append(f"blood pressure {last.sbp_mmhg:.0f}/{last.dbp_mmhg:.0f} is above {highest}/90: rest and measure"
+                     " again, or ask the prescriber")
+    pulse = moment.metric("pulse_bpm")
+    if pulse is not None and not 50 <= pulse <= 110:
+        unmet.append("pulse 50 to 110 at rest")
+    moaas = next((entered.moaas for entered in reversed(session.check_ins) if entered.moaas is not None), None)
+    if moaas is not None and moaas < 5:
+        unmet.append(f"MOAA/S {moaas} before the start")
     return unmet
 
 
@@ -195,8 +212,9 @@ def _before_discharge(state: BedState, session: Session, at_s: float) -> list[st
         unmet.append("60 minutes after the end of the infusion")
     last = state.determinations[-2:]
     base = session.baseline
-    if len(last) < 2 or base is None or not all(
-        abs(c.sbp_mmhg - base.sbp_mmhg) <= 0.2 * base.sbp_mmhg
+    if len(last) < 2 or base is None or at_s - last[-1].at_s > DISCHARGE_BP_MAX_AGE_S or not all(
+        session.ended_s is not None and c.at_s > session.ended_s
+        and abs(c.sbp_mmhg - base.sbp_mmhg) <= 0.2 * base.sbp_mmhg
         and abs(c.dbp_mmhg - base.dbp_mmhg) <= 0.2 * base.dbp_mmhg
         and c.sbp_mmhg < 160 and c.dbp_mmhg < 100 for c in last
     ):

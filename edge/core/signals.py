@@ -34,7 +34,7 @@ def observe(state: BedState, samples: Iterable[Sample], limits: Iterable[tuple[s
 def _seen(sample: Sample, before: Seen | None) -> Seen:
     metric = METRICS[sample.metric]
     beyond = {"overflow": metric.high, "underflow": metric.low}.get(sample.validity)
-    value = sample.value if beyond is None else None
+    value = sample.value if sample.validity in ("valid", "questionable") else None
     good = (sample.validity == "valid" and value is not None) or beyond is not None
     if before is None:
         before = Seen(sample.device, None, "unavailable", None, sample.at_s)

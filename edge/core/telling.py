@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 from edge.core.alarms import Alarm
@@ -10,7 +11,6 @@ from edge.core.scene import Moment
 from edge.core.state import BedState
 from edge.model import LinkState, iso
 from edge.vocabulary import DETERMINATION, METRICS
-
 
 _LINKS: dict[LinkState, str] = {  # for a nurse; the technician's page has the link's own reason
     "connecting": "not found yet", "silent": "it says nothing", "lost": "cable or port gone",
@@ -51,7 +51,7 @@ def _words(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> _Words:
         if key in rule.metrics or "{" + key in rule.text:
             value = moment.metric(key)
             if value is not None:
-                words[key] = f"{value:.{METRICS[key].decimals}f}"
+                words[key] = f"{value:.{METRICS[key].decimals}f}" if isfinite(value) else _beyond(value)
     baseline = state.session.baseline if state.session else None
     if baseline:
         words["baseline"] = f"{baseline.sbp_mmhg:.0f}/{baseline.dbp_mmhg:.0f}"
@@ -60,12 +60,17 @@ def _words(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> _Words:
         if device.link != "live":
             words["reason"] = _LINKS[device.link]
         words["alarms"] = "; ".join(said.text for said in device.alarms) or "--"
-    for metric in rule.metrics:
+    looked_at = DETERMINATION if "failed_determinations" in rule.when.uses else rule.metrics
+    for metric in looked_at:
         seen = state.seen.get(metric)
         if seen and seen.reason and seen.validity != "valid":
             words["reason"] = seen.reason.replace("_", " ")
     words.setdefault("reason", "no data")
     return words
+
+
+def _beyond(value: float) -> str:
+    return "above the measuring range" if value > 0 else "below the measuring range"
 
 
 def evidence(state: BedState, rule: Rule, moment: Moment) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ def vitals(state: BedState, at_s: float) -> dict[str, Any]:
     for metric, seen in state.seen.items():
         age_s = max(0.0, at_s - seen.at_s)
         numerics[metric] = {
-            "value": None if seen.value in (float("inf"), float("-inf")) else seen.value,
+            "value": seen.value,
             "at": iso(seen.at_s), "age_s": round(age_s, 1),
             "stale": age_s > state.stale_after_s(METRICS[metric].stale_after_s),
             "validity": seen.validity, "reason": seen.reason, "device": seen.device,
