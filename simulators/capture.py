@@ -113,7 +113,7 @@ class ReplayTwin:
 
     `from_first_frame`: time zero is the first thing the device said after the host had asked for its stream, so that a
     listener hears something soon; otherwise it is the capture's first record. Gaps inside stay as they were. At the end
-    it is silent, or begins again after a gap of one second (`loop`).
+    it is silent for good, or begins again after a gap of one second (`loop`).
     """
 
     def __init__(self, capture: Capture, *, from_first_frame: bool = True, loop: bool = False) -> None:
@@ -130,7 +130,9 @@ class ReplayTwin:
         self.hands: Hands = {}
 
     def connect(self) -> None:
-        """The session begins anew."""
+        """The session begins anew; once it is over, it is over, or a link that tries again would play it for ever."""
+        if self._said and self._next >= len(self._said) and not self._loop:
+            return
         self._connected, self._next, self._now_s = True, 0, 0.0
 
     def step(self, dt_s: float) -> bytes:

@@ -48,6 +48,7 @@ class NoninTwin:
         self._beat = 0.0  # beats since the start, whole and part
         self._display = (HR_MISSING, SPO2_MISSING)
         self._display_s = 0.0  # since the last update
+        self._packet = self._display, self._display  # what this packet says: values change three times a second
         self._set_at: tuple[datetime, float] = (EPOCH, 0.0)
         self._heard = bytearray()
 
@@ -163,9 +164,10 @@ class NoninTwin:
         return self._beat % 1 * frames_a_beat < BEAT_FRAMES
 
     def _stream_frame(self, ago_s: float) -> bytes:
-        display = self._displayed()
         number = self._frame % PACKET_FRAMES
-        value = self._float(number + 1, self._recorded(), display)
+        if number == 0:
+            self._packet = self._recorded(), self._displayed()
+        value = self._float(number + 1, *self._packet)
         wave = 0.0 if self._off else min(max(self.patient.pleth(ago_s), 0.0), 1.0)
         if self.format == "df2":
             body = bytes((0x01, self._status(), round(wave * 255), value))

@@ -86,6 +86,14 @@ def test_the_end_is_silence() -> None:
     assert twin.step(3600.0) == b""
 
 
+def test_once_it_is_over_a_link_that_opens_again_hears_nothing() -> None:
+    twin = ReplayTwin(Capture.parse(line("10:00:00.000", "01 02") + line("10:00:01.000", "03")))
+    twin.connect()
+    assert b"".join(data for _, data in played(twin, 5, 0.5)) == b"\x01\x02\x03"
+    twin.connect()
+    assert played(twin, 60, 0.5) == []
+
+
 def test_a_loop_begins_again_after_its_seam() -> None:
     twin = ReplayTwin(Capture.parse(line("10:00:00.000", "01") + line("10:00:02.000", "02")), loop=True)
     twin.connect()

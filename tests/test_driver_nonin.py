@@ -324,6 +324,20 @@ def test_the_wave_is_the_patients(format_: str, high: int) -> None:
     assert max(samples) > high // 4
 
 
+@pytest.mark.parametrize("format_", ["df2", "df7"])
+def test_a_packet_is_of_one_moment(format_: str) -> None:
+    """A pulse that crosses 127 between a packet's first two frames must not come out as a third number."""
+    patient = Finger()
+    twin = twin_of(format_, patient)
+    driver = DRIVER.driver({"format": format_})
+    pulses: set[float | None] = set()
+    for frame in range(2000):
+        patient.pulse_bpm, patient.spo2_pct = ((127.0, 90.0), (128.0, 91.0))[frame % 2]
+        found = [one for one in listen(driver, twin.step(1 / 75)) if isinstance(one, Reading)]
+        pulses |= {one.value for one in found if one.metric == "pulse_bpm" and one.validity is Validity.VALID}
+    assert pulses == {127.0, 128.0}
+
+
 @pytest.mark.parametrize("format_", STREAMS)
 def test_a_finger_out_for_twenty_seconds_leaves_no_held_value(format_: str) -> None:
     patient = Finger()

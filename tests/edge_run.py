@@ -1,0 +1,200 @@
+"""An edge run as a clinic runs it: broker, simulators and edge, each its own process, listened to from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+
+from edge.cli.children import Child, Children
+from edge.cli.demo import free_port, rules_file
+from edge.cli.process import command_key
+from edge.clock import HouseClock
+from edge.core.replay import differences
+from edge.journal.reading import Reader
+from edge.journal.verify import verify
+from edge.model import Event, Recorded, Sample, Samples, from_iso
+
+EDGE = "recorded"
+STARTS_WITHIN_S = 40.0
+RETRY_S = 0.05
+
+
+@dataclass(slots=True)
+class Heard:
+    """One MQTT message, and the house time at which it came."""
+
+    at_s: float
+    topic: str
+    said: dict[str, Any]
+
+
+@dataclass(slots=True)
+class EdgeRun:
+    """A running edge, and all that was heard of it over MQTT. After the run its journal is whole."""
+
+    data: Path
+    mqtt: int
+    speed: float
+    clock: HouseClock
+    twins: list[dict[str, str]] = field(default_factory=list)
+    heard: list[Heard] = field(default_factory=list)
+    began_s: float = 0.0  # house time at which the simulated lives began
+
+    @property
+    def journal(self) -> str:
+        return str(self.data / "journal.db")
+
+    def vitals(self) -> list[Heard]:
+        """Every set of numerics, in the order they came."""
+        return [heard for heard in self.heard if heard.topic.endswith("/vitals")]
+
+    def numerics(self, metric: str) -> list[tuple[float, dict[str, Any]]]:
+        """Each word on `metric`, with the house time its message carries."""
+        return [(from_iso(heard.said["at"]), heard.said["numerics"][metric]) for heard in self.vitals()
+                if metric in heard.said["numerics"]]
+
+    def states(self) -> list[dict[str, Any]]:
+        """Every full state, in the order they came."""
+        return [heard.said for heard in self.heard if heard.topic.endswith("/state")]
+
+    def waves(self, name: str) -> list[list[int | None]]:
+        """The pieces of a waveform, in the order they came."""
+        return [heard.said["samples"] for heard in self.heard if heard.topic.endswith(f"/wave/{name}")]
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        """Events as MQTT carried them, each once, by number."""
+        found = {heard.said["seq"]: heard.said for heard in self.heard if heard.topic.endswith("/event")}
+        return [event for _, event in sorted(found.items()) if event["kind"] == kind]
+
+    def device(self, name: str) -> dict[str, Any] | None:
+        """What the newest state says of a device."""
+        states = self.states()
+        return next((device for device in states[-1]["devices"] if device["device"] == name), None) if states else None
+
+    async def until(self, holds: Callable[[], object], within_s: float, what: str) -> None:
+        """Wait real seconds until `holds()`; fails with `what`."""
+        try:
+            async with asyncio.timeout(within_s):
+                while not holds():
+                    await asyncio.sleep(RETRY_S)
+        except TimeoutError:
+            raise AssertionError(f"not within {within_s:g} s: {what}") from None
+
+    def recorded(self) -> Iterator[Recorded]:
+        """The journal's inputs, each checked against its seal."""
+        with Reader(self.journal) as reader:
+            yield from reader.inputs()
+
+    def events_recorded(self, kind: str) -> list[Event]:
+        """The journal's events of this kind, each checked against its hash."""
+        with Reader(self.journal) as reader:
+            return [event for event in reader.events() if event.kind == kind]
+
+    def samples(self, metric: str) -> list[Sample]:
+        """Every sample of `metric` in the journal, in order."""
+        return [sample for recorded in self.recorded() if isinstance(recorded.input, Samples)
+                for sample in recorded.input.samples if sample.metric == metric]
+
+    def check_record(self) -> None:
+        """The hash chain holds, and the inputs lead to the recorded events again."""
+        verdict = verify(self.journal)
+        assert verdict.ok, str(verdict)
+        assert verdict.events and verdict.inputs
+        with Reader(self.journal) as reader:
+            assert [str(difference) for difference in differences(reader.inputs(), reader.events())] == []
+
+
+@contextlib.asynccontextmanager
+async def edge_running(
+    data: Path, *simulate: str, speed: float, settings: Mapping[str, Mapping[str, float]] | None = None,
+) -> AsyncIterator[EdgeRun]:
+    """Broker, `vigil simulate` with these arguments, and an edge over all its twins, for as long as the body runs.
+
+    `settings` are driver settings by driver. All three must run to the end, and end cleanly.
+    """
+    clock = HouseClock(speed)
+    epoch = clock.now()
+    run = EdgeRun(data, free_port(0), speed, HouseClock(speed, epoch))
+    children = Children(data / "pids.json", data, lambda line: None)
+    listening: asyncio.Future[None] | None = None
+    try:
+        await children.start(Child("broker", ["broker", "--port", str(run.mqtt)]))
+        listening = asyncio.ensure_future(_listen(run))
+        await run.until(lambda: listening is not None and run.heard, STARTS_WITHIN_S, _said(data, "broker"))
+        command_key(data / "command.key", make=True)
+        await _simulators(children, run, simulate)
+        (data / "edge.toml").write_text(_edge_toml(run, epoch, settings or {}))
+        await children.start(Child("edge", ["edge", "--config", str(data / "edge.toml")]))
+        yield run
+        ended = [name for name, child in children.all.items()
+                 if child.process is None or child.process.returncode is not None]
+        assert not ended, _said(data, ended[0])
+    finally:
+        await _end(children)
+        if listening is not None:
+            listening.cancel()
+    codes = {name: child.process.returncode for name, child in children.all.items() if child.process is not None}
+    assert set(codes.values()) == {0}, (codes, [_said(data, name) for name, code in codes.items() if code])
+
+
+async def _simulators(children: Children, run: EdgeRun, simulate: tuple[str, ...]) -> None:
+    """Start them, and note who stands where and when their lives began."""
+    child = await children.start(Child("simulators", [
+        "simulate", *simulate, "--json", "--ports", str(run.data / "ports"), "--speed", str(run.speed)], pipes=True))
+    assert child.process is not None and child.process.stdout is not None
+    line = await asyncio.wait_for(child.process.stdout.readline(), STARTS_WITHIN_S)
+    run.began_s = run.clock.now()
+    assert line, _said(run.data, "simulators")
+    run.twins = json.loads(line)["twins"]
+
+
+async def _end(children: Children) -> None:
+    """The edge first, so that it hears no cable being pulled that was never pulled; then the others."""
+    edge = children.all.get("edge")
+    if edge is not None and edge.process is not None and edge.process.returncode is None:
+        edge.process.terminate()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(edge.process.wait(), 10)
+    await children.stop()
+
+
+def _edge_toml(run: EdgeRun, epoch: float, settings: Mapping[str, Mapping[str, float]]) -> str:
+    parts = [f'[edge]\nid = "{EDGE}"\ndata = "{run.data}"\nrules = "{rules_file()}"\nsimulated = true\n'
+             f'speed = {run.speed}\nepoch = {epoch}\n[mqtt]\nurl = "mqtt://127.0.0.1:{run.mqtt}"\n']
+    bed = None
+    for twin in run.twins:
+        if twin["bed"] != bed:
+            bed = twin["bed"]
+            parts.append(f'[[bed]]\nid = "{bed}"\n')
+        parts.append(f'[[bed.device]]\nid = "{twin["device"]}"\ndriver = "{twin["driver"]}"\nat = "{twin["at"]}"\n')
+        if own := settings.get(twin["driver"]):
+            parts.append("[bed.device.settings]\n" + "".join(f"{key} = {value}\n" for key, value in own.items()))
+    return "".join(parts)
+
+
+def _said(data: Path, name: str) -> str:
+    """The end of a process's log."""
+    log = data / f"{name}.log"
+    return f"{name}: " + (log.read_text()[-2000:] if log.exists() else "no log")
+
+
+async def _listen(run: EdgeRun) -> None:
+    """Keep all that comes; the first entry, without a topic, says that the broker is there."""
+    while True:
+        with contextlib.suppress(aiomqtt.MqttError):
+            async with aiomqtt.Client("127.0.0.1", run.mqtt, max_queued_incoming_messages=10_000) as client:
+                await client.subscribe("vigil/1/#", qos=1)
+                run.heard.append(Heard(run.clock.now(), "", {}))
+                async for message in client.messages:
+                    assert isinstance(message.payload, bytes)
+                    said = json.loads(message.payload)
+                    run.heard.extend(Heard(run.clock.now(), message.topic.value, one)
+                                     for one in (said if isinstance(said, list) else [said]))
+        await asyncio.sleep(RETRY_S)
