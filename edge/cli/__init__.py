@@ -157,6 +157,17 @@ def ports(as_json: Json = False) -> int:
     return list_ports(as_json)
 
 
+@app.command()
+def probe(
+    port: Annotated[str, typer.Argument(help="/dev/serial/by-id/..., tcp://host:port, modbus+tcp://host:port?unit=1.")],
+    as_json: Json = False,
+) -> int:
+    """What is on this port, by each driver's read-only questions, or what its bytes look like; 1 if it is nothing."""
+    from edge.cli.probe import run_probe
+
+    return run_probe(port, as_json)
+
+
 @rules_app.command("check")
 def rules_check(file: File) -> int:
     """Validate the rules."""

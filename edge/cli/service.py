@@ -26,7 +26,19 @@ from edge.core.rules import RuleSet
 from edge.field.link import Link
 from edge.field.modbus import Buses, ModbusLink
 from edge.journal.journal import Concluded, Journal
-from edge.model import BedConfigured, Boot, Command, Configured, Draft, Event, Input, Tick, encode, iso
+from edge.model import (
+    BedConfigured,
+    Boot,
+    Command,
+    Configured,
+    DeviceAlarmsSaid,
+    Draft,
+    Event,
+    Input,
+    Tick,
+    encode,
+    iso,
+)
 from edge.stream.contract import Answer, CommandIn, ConsoleSeen, Status
 from edge.stream.gate import Gate, Refusal
 from edge.stream.link import Mqtt
@@ -128,7 +140,10 @@ class EdgeService:
     # --- what comes in ------------------------------------------------------------------------------------------------
 
     def _heard(self, bed: str, inputs: Sequence[Input], at_s: float, more: bool) -> None:
+        devices = self._beds[bed].bedside.state.devices
         for given in inputs:
+            if isinstance(given, DeviceAlarmsSaid) and devices[given.device].alarms == given.alarms:
+                continue  # said again with every poll; nothing follows from it, so nothing needs to be kept
             self._apply(bed, given, at_s)
         self._beds[bed].outlet.heard(bool(inputs), more)
 

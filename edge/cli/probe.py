@@ -1,0 +1,153 @@
+"""`vigil probe`: which device is on this port, found by each driver's own read-only questions.
+
+Every driver whose transport fits is given the port for a few seconds, through the same link as in service. A cuff's
+driver is told to wait two hours before it measures: a probe inflates nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvloop
+
+import drivers
+from drivers.contract import Spec, Wave
+from edge.cli.process import BadUsage
+from edge.clock import HouseClock
+from edge.field.at import At, parse_at
+from edge.field.link import Link
+from edge.field.modbus import Buses, ModbusLink
+from edge.field.ports import ByteLink, PortLost
+from edge.model import Input, LinkChanged, Samples
+
+LISTEN_S = 3.0  # real seconds beyond a line's own quiet
+LOOK_S = 0.1
+RAW_S = 1.5
+LATER_S = 7200.0  # house seconds: long after the probe is over
+FRAMES = 2  # good frames that make a find
+
+
+@dataclass(slots=True)
+class Found:
+    """What one driver heard on the port."""
+
+    spec: Spec
+    frames: int = 0
+    bad: int = 0
+    state: str = "connecting"
+    identity: str | None = None
+    reason: str = ""
+    metrics: dict[str, float | None] = field(default_factory=dict)
+
+    @property
+    def fits(self) -> bool:
+        """Whether this driver's device answers here, and answers well."""
+        return self.state == "live" and self.frames >= FRAMES and self.bad * 4 <= self.frames
+
+    def hear(self, inputs: Sequence[Input], at_s: float, more: bool) -> None:
+        """What the link says; keeps the newest of everything."""
+        for given in inputs:
+            if isinstance(given, LinkChanged):
+                self.state, self.reason = given.state, given.reason
+                self.identity = given.identity or self.identity
+            elif isinstance(given, Samples):
+                self.metrics |= {sample.metric: sample.value for sample in given.samples}
+
+
+def run_probe(port: str, as_json: bool) -> int:
+    """0 where one driver or more fits, 1 where none does. Raises BadUsage."""
+    try:
+        at = parse_at(f"serial://{Path(port).absolute()}" if "://" not in port else port)
+    except ValueError as wrong:
+        raise BadUsage(str(wrong)) from None
+    logging.getLogger("edge.field").setLevel(logging.CRITICAL)  # what fails to answer is said at the end, once
+    fitting = [spec for spec in drivers.find().values() if at.transport in spec.transports]
+    tried, raw = uvloop.run(_probe(at, fitting))
+    found = [one for one in tried if one.fits]
+    if as_json:
+        print(json.dumps({"port": port, "found": [_row(one) for one in found], "raw": raw.hex(" ")}))
+    else:
+        print("\n".join(_words(port, tried, found, raw)))
+    return 0 if found else 1
+
+
+async def _probe(at: At, fitting: list[Spec]) -> tuple[list[Found], bytes]:
+    tried = []
+    for spec in fitting:
+        found = Found(spec)
+        tried.append(found)
+        await _listen(at, spec, found)
+        if found.fits:
+            return tried, b""
+    return tried, await _raw(at, fitting)
+
+
+async def _listen(at: At, spec: Spec, found: Found) -> None:
+    """Let this driver talk on the port for a while."""
+    now = HouseClock().now
+    settings = {"start_s": LATER_S} if "start_s" in spec.settings else {}
+    line = at.line(spec.line)
+    link: Link | ModbusLink
+    if at.is_modbus:
+        link = ModbusLink("probe", spec.name, spec, at, Buses().bus(at, line), now=now, heard=found.hear, wave=_ignore,
+                          settings=settings)
+    else:
+        link = Link("probe", spec.name, spec, at, now=now, heard=found.hear, wave=_ignore, settings=settings)
+    talking = asyncio.ensure_future(link.run())
+    enough_s = line.lateness_s + LISTEN_S
+    for _ in range(round(enough_s / LOOK_S)):
+        await asyncio.wait([talking], timeout=LOOK_S)
+        found.frames, found.bad = link.counters.frames, link.counters.bad
+        if talking.done() or (found.fits and (found.metrics or found.identity)):
+            break
+    talking.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await talking
+
+
+def _ignore(wave: Wave, at_s: float) -> None:
+    """A waveform says nothing that the numbers beside it do not."""
+
+
+async def _raw(at: At, fitting: list[Spec]) -> bytes:
+    """What comes by itself, at the line of the first driver that fits the transport."""
+    if at.is_modbus or not fitting:
+        return b""
+    port, heard = ByteLink(at, at.line(fitting[0].line)), b""
+    with contextlib.suppress(TimeoutError, PortLost):
+        async with asyncio.timeout(RAW_S):
+            await port.open()
+            while len(heard) < 64:
+                heard += await port.read(RAW_S)
+    await port.close()
+    return heard[:64]
+
+
+def _row(found: Found) -> dict[str, object]:
+    return {"driver": found.spec.name, "title": found.spec.title, "identity": found.identity, "frames": found.frames,
+            "bad": found.bad, "numbers": found.metrics}
+
+
+def _words(port: str, tried: list[Found], found: list[Found], raw: bytes) -> list[str]:
+    lines = []
+    for one in found:
+        known = [f"{key} {value:g}" for key, value in one.metrics.items() if value is not None]
+        numbers = ", ".join(known) or "no numbers"
+        who = one.identity or one.reason or "no serial number"
+        lines.append(f"{port}: {one.spec.title}; driver = \"{one.spec.name}\"; {who}; {numbers}")
+    if found:
+        return lines
+    asked = ", ".join(one.spec.name for one in tried) or "no driver speaks over this transport"
+    lines.append(f"{port}: none of the drivers found its device ({asked})")
+    gone = next((one.reason for one in tried if one.state == "lost"), "")
+    if gone:
+        lines.append(f"the port: {gone}")
+    lines.append(f"what comes by itself: {raw.hex(' ')}" if raw else
+                 "nothing comes by itself: look at the cable, the device's power, and its own output setting")
+    return lines
