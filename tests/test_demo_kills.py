@@ -75,11 +75,13 @@ async def test_kill_each_in_turn(tmp_path: Path) -> None:
                          "the edge hears the console again")
 
         await console_says(demo, "broker", True, BACK_WITHIN_S)
+        others = {name: demo.pids[name] for name in ("edge", "console", "simulators")}
         pid = await kill(demo, "broker")
         await console_says(demo, "broker", False, SAID_WITHIN_S)
         await back(demo, "broker", pid)
         await console_says(demo, "broker", True, BACK_WITHIN_S)
         await console_says(demo, "edge", True, BACK_WITHIN_S)
+        assert others == {name: demo.pids[name] for name in others}, "nobody else dies of it"
 
         await demo.until(lambda: any(e["body"].get("broker") == "lost" for e in demo.events("stream")), 20,
                          "the outage is an event, delivered afterwards")

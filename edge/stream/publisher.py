@@ -161,13 +161,19 @@ class Stream:
         wait_s = RETRY_S
         while True:
             began_s = loop.time()
+            # A task of its own: when the broker breaks in the moment of our stop, a TaskGroup lets its error win, and
+            # the stop would be lost in it.
+            connection = loop.create_task(self._connection())
             try:
-                await self._connection()
+                await asyncio.wait([connection])
+            finally:
+                if not connection.done():
+                    connection.cancel()
+                    await asyncio.wait([connection])
+            try:
+                connection.result()
             except* aiomqtt.MqttError as broken:
                 self._broke(broken)
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():  # the broker broke in the moment of our stop: its error won
-                raise asyncio.CancelledError
             if loop.time() - began_s > HEARTBEAT_S + TIMEOUT_S:  # it held: not one that breaks at once each time
                 wait_s = RETRY_S
             await asyncio.sleep(wait_s)

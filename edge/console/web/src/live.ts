@@ -47,6 +47,7 @@ export class Live {
     const behind = this.#store.house.behind_s() > BEHIND_S;
     if (open_s > GIVE_UP_S && (behind || this.#store.silent_s() > GIVE_UP_S)) {
       this.#drop();
+      this.#store.closed();
       this.#again();
     }
   }
@@ -69,6 +70,7 @@ export class Live {
     socket.onclose = () => {
       if (this.#socket !== socket) return;
       this.#socket = null;
+      this.#store.closed();
       if (!greeted) this.onRefused();
       this.#again();
     };

@@ -9,6 +9,8 @@ export interface Broken { hop: "page" | "console" | "broker" | "edge"; title: st
 export interface Feed {
   /** Real seconds since the server said anything; null if it never did. */
   silent_s: number | null;
+  /** The connection is gone; another is being tried. There is no need to wait for silence to say so. */
+  closed?: boolean;
   /** Real seconds by which what arrives is late. */
   behind_s: number;
   hops: Hops | null;
@@ -26,7 +28,7 @@ export function brokenHop(feed: Feed): Broken | null {
   if (feed.silent_s === null) {
     return { hop: "page", title: "NOT LIVE: connecting to the console", what: "Nothing has been received yet.", for_s: null };
   }
-  if (feed.silent_s > SILENT_S) {
+  if (feed.closed === true || feed.silent_s > SILENT_S) {
     return {
       hop: "page", title: "NOT LIVE: this screen has lost the console",
       what: "Screen to console is broken. Go to the patient and read the devices.", for_s: feed.silent_s,

@@ -23,6 +23,7 @@ export class Store {
   onWave: ((wave: Wave) => void) | null = null;
 
   #heard_ms: number | null = null;
+  #closed = false;
   #broken_since_ms: number | null = null;
   #seenLive = new Set<string>();
   #acknowledged = new Map<string, string>(); // alarm -> when the page first saw it acknowledged
@@ -62,7 +63,7 @@ export class Store {
   broken(): Broken | null {
     const now = this.now_ms();
     const broken = brokenHop({
-      silent_s: this.#heard_ms === null ? null : (now - this.#heard_ms) / 1000,
+      silent_s: this.#heard_ms === null ? null : (now - this.#heard_ms) / 1000, closed: this.#closed,
       behind_s: this.house.behind_s(), hops: this.hops, house_ms: this.house_ms(),
     });
     if (broken === null) this.#broken_since_ms = null;
@@ -105,8 +106,15 @@ export class Store {
     this.house.reset(this.house.speed);
   }
 
+  /** The connection is gone. */
+  closed(): void {
+    this.#closed = true;
+    this.changed();
+  }
+
   hear(message: ServerMessage): void {
     this.#heard_ms = this.now_ms();
+    this.#closed = false;
     switch (message.t) {
       case "hello": this.#hello(message); break;
       case "beat":
