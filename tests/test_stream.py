@@ -248,6 +248,15 @@ async def world(broker: BrokerProcess) -> AsyncIterator[World]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("later_s", [0.0, 0.001, 0.005, 0.02])
+async def test_a_stop_in_the_moment_the_broker_dies_is_still_a_stop(world: World, later_s: float) -> None:
+    world.broker.kill()
+    await asyncio.sleep(later_s)
+    async with asyncio.timeout(6):
+        await world.stop("stream")
+
+
+@pytest.mark.slow
 async def test_birth_heartbeat_and_a_clean_death(world: World) -> None:
     await until(lambda: len({status.at for status in world.console.statuses()}) >= 3, within_s=6)
     assert {status.state for status in world.console.statuses()} == {"alive"}
