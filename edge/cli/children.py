@@ -96,17 +96,18 @@ class Children:
     async def stop(self) -> None:
         """End all, politely, then not."""
         self.stopping = True
-        running = [c.process for c in self.all.values() if c.process is not None and c.process.returncode is None]
-        for process in running:
-            process.terminate()
-        waits = [asyncio.ensure_future(process.wait()) for process in running]
+        waits: dict[str, asyncio.Future[int]] = {}
+        for name, child in self.all.items():
+            if child.process is not None and child.process.returncode is None:
+                child.process.terminate()
+                waits[name] = asyncio.ensure_future(child.process.wait())
         if waits:
-            await asyncio.wait(waits, timeout=STOPS_WITHIN_S)
-        for process in running:
-            if process.returncode is None:
-                log.warning("pid %s did not stop; killed", process.pid)
+            await asyncio.wait(waits.values(), timeout=STOPS_WITHIN_S)
+        for name, waiting in waits.items():
+            process = self.all[name].process
+            if process is not None and not waiting.done():
+                log.warning("%s (pid %s) did not stop; killed", name, process.pid)
                 os.kill(process.pid, signal.SIGKILL)
-        for waiting in waits:
             await waiting
 
 

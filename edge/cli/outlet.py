@@ -19,7 +19,7 @@ from edge.stream.contract import encode
 from edge.stream.publisher import Stream
 
 GAP_S = 0.2  # at most five vitals a second a bed
-LATEST_S = 0.9  # looked at once a house second: so at least one every 2 s, whatever the devices do
+LATEST_S = 1.8  # and at least one in two, with its ages, whatever the devices do
 COALESCE_S = 0.02  # what belongs to one round of questions leaves together
 STATE_EVERY_S = 5.0
 WAVE_GAP_S = 0.2
@@ -48,6 +48,7 @@ class Outlet:
         self._now = now
         self._loop = asyncio.get_running_loop()
         self._sent_s = 0.0
+        self._reminder = self._loop.call_later(LATEST_S, self._send)
         self._timer: asyncio.TimerHandle | None = None
         self._chunks: dict[str, _Chunk] = {}
         self._state_like = b""
@@ -75,13 +76,10 @@ class Outlet:
 
     def _send(self) -> None:
         self._sent_s = self._loop.time()
+        self._reminder.cancel()
+        self._reminder = self._loop.call_later(LATEST_S, self._send)
         at_s = self._now()
         self._stream.vitals(self._bedside.state.bed, encode(self._who | views.vitals(self._bedside.state, at_s)))
-
-    def remind(self) -> None:
-        """Called now and then: the numbers again, with their ages, where nothing new came."""
-        if self._timer is None and self._loop.time() - self._sent_s >= LATEST_S:
-            self._send()
 
     def wave(self, device: str, wave: Wave, at_s: float) -> None:
         """Samples that ended at `at_s`; they leave with others of the same waveform."""

@@ -207,7 +207,6 @@ class EdgeService:
 
     def _tick(self, bed: str, work: _Bed, at_s: float) -> None:
         self._apply(bed, Tick(), at_s)
-        work.outlet.remind()
         if not work.unstored:
             work.outlet.refresh(at_s, self._stored_seq)
         if self._loop.time() - work.snapshot_s >= SNAPSHOT_EVERY_S:

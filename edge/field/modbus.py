@@ -30,6 +30,7 @@ from edge.field.intake import Counters, HeardBy, Intake, WaveBy
 from edge.field.link import FIRST_RETRY_S, LAST_RETRY_S
 from edge.field.ports import PortLost, wire
 from edge.model import LinkState
+from edge.stops import outcome
 
 logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)  # its errors dump wire bytes; ours are counted
 
@@ -98,8 +99,7 @@ class Bus:
             self._asking, self._last_waiter = True, waiter
             clean = False
             try:
-                async with asyncio.timeout(question.timeout_s):
-                    response = await _request(client, unit, question)
+                response = await outcome(_request(client, unit, question), question.timeout_s)
                 clean = True
             except TimeoutError:
                 raise (self._gone() if self.hung_up else NoAnswer(question.name)) from None
@@ -145,8 +145,7 @@ class Bus:
     async def _connect(self) -> Client:
         client = _client(self._at, self._line, self._trace)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                opened = await client.connect()
+            opened = await outcome(client.connect(), CONNECT_TIMEOUT_S)
         except (TimeoutError, OSError, termios.error, ModbusException):
             opened = False
         if not opened:

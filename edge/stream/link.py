@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import aiomqtt
 
+from edge.stops import outcome
+
 KEEPALIVE_S = 5  # at the usual 60 a half-open connection stays unnoticed for 120 s (reliability.md, finding 6)
 TIMEOUT_S = 2.0  # for connecting and for every acknowledgement: a publish in flight fails no sooner
 _PENDING_CALLS = 1000  # aiomqtt warns beyond 10, which any burst reaches
@@ -79,13 +81,13 @@ async def connected(
     client.pending_calls_threshold = _PENDING_CALLS
     client._client.connect_timeout = TIMEOUT_S  # paho's own is 5 s, and aiomqtt has no word for it
     try:
-        await client.__aenter__()
+        await outcome(client.__aenter__())
         yield client
     finally:
         try:
             with contextlib.suppress(aiomqtt.MqttError):
                 if client._connected.done():
-                    await client.__aexit__(None, None, None)
+                    await outcome(client.__aexit__(None, None, None))
         finally:
             _shut(client)
 
@@ -100,12 +102,12 @@ def _shut(client: aiomqtt.Client) -> None:
 
 async def publish(client: aiomqtt.Client, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
     """Sent, and at QoS 1 taken by the broker. Raises aiomqtt.MqttError, at the latest after TIMEOUT_S."""
-    await client.publish(topic, payload, qos=qos, retain=retain)
+    await outcome(client.publish(topic, payload, qos=qos, retain=retain))
 
 
 async def subscribe(client: aiomqtt.Client, topics: list[str]) -> None:
     """All `topics` at QoS 1. Raises aiomqtt.MqttError, also where the broker refuses one (its ACL)."""
-    granted = await client.subscribe([(topic, 1) for topic in topics])
+    granted = await outcome(client.subscribe([(topic, 1) for topic in topics]))
     codes = [code if isinstance(code, int) else code.value for code in granted]
     for topic, code in zip(topics, codes, strict=True):
         if code >= 0x80:

@@ -388,6 +388,7 @@ class Stream:
 
     def _changed(self, console: str) -> None:
         self._since[console] = self._now()
+        self._wake_status.set()  # a console that is lost, or back, is said at once, not with the next heartbeat
         self._wake_status.set()
         self._on_consoles_changed(console, self._seen(console))
 

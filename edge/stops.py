@@ -1,0 +1,33 @@
+"""Waiting for a library without losing our own stop.
+
+Before Python 3.12 `asyncio.wait_for` returns normally when what it waits for is done in the same moment as the waiting
+task is cancelled: the stop is swallowed, the task goes on for ever, and the process does not end. aiomqtt and pymodbus
+wait with it. So what they do runs in a task of its own, and ours waits with `asyncio.wait`, which swallows nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def outcome(work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
+    """What `work` gives or raises. It is cancelled with us, or after `timeout_s` real seconds. Raises TimeoutError."""
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        await asyncio.wait([task], timeout=timeout_s)
+    finally:
+        if not task.done():
+            task.cancel()
+            task.add_done_callback(_nobody_waits)
+    if not task.done():
+        raise TimeoutError
+    return task.result()
+
+
+def _nobody_waits(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()  # unread, asyncio would log it as an error nobody handled
