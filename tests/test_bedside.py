@@ -362,3 +362,18 @@ def test_a_pump_alarm_is_at_least_medium(priority: Priority, expected: str) -> N
     chair = Chair().infusing().until(1)
     chair.give(DeviceAlarmsSaid("pump", (DeviceAlarm("occlusion", priority, "AL_OCCLU", "occlusion"),)))
     assert chair.bed.state.alarms["INF-4:pump"].priority == expected
+
+
+def test_a_restart_follows_the_present_configuration() -> None:
+    chair = Chair().infusing().until(5)
+    chair.bp(186, 100)
+    chair.give(DeviceAlarmsSaid("pump", (DeviceAlarm("occlusion", "high", "AL_OCCLU", "occlusion"),)))
+    assert {"HTN-3", "INF-4:pump"} <= set(chair.bed.state.alarms)
+    changed = Bedside("chair-1", [DEVICES[1], ("oximeter", "oximeter", "another")], RULES, nibp_interval_s=600.0)
+    changed.restore(chair.bed.snapshot())
+    assert set(changed.state.devices) == {"cuff", "oximeter"}
+    assert changed.state.devices["cuff"].link == "live"
+    assert changed.state.devices["oximeter"].link == "connecting", "another driver's device is another device"
+    assert changed.state.nibp_interval_s == 600.0
+    assert "INF-4:pump" not in changed.state.alarms
+    assert changed.state.alarms["HTN-3"].state == "active"

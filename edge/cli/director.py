@@ -68,8 +68,10 @@ class Director:
 
     def open_sessions(self, beds: list[str]) -> None:
         """A session on every bed; one left open by an earlier demonstration is closed first."""
+        shown = self._beds()
         for number, bed in enumerate(beds):
-            self._command(bed, "close_session", {"reason": "a new demonstration"})
+            if shown[bed]["state"]["session"] is not None:
+                self._must(bed, "close_session", {"reason": "a new demonstration"})
             self._must(bed, "start_session", {
                 "patient": PATIENTS[number % 4], "protocol": "iv_racemic_40", "weight_kg": WEIGHTS_KG[number % 4],
                 "dose_mg_kg": 0.5, "duration_min": 40, "concentration_mg_ml": 1.0, "nibp_interval_min": 5,

@@ -233,7 +233,7 @@ class EdgeService:
         return Status(
             edge=edge.id, boot=self._boot, state="alive", at=iso(self._clock.now()), version=version, config=config,
             beds=list(self._beds), seq=self._journal.head.seq, speed=edge.speed, epoch=iso(self._began_s),
-            simulated=edge.simulated, consoles=self._stream.console_states() if hasattr(self, "_stream") else {},
+            simulated=edge.simulated, consoles=self._stream.console_states(),
         )
 
     def _console_changed(self, console: str, seen: ConsoleSeen) -> None:

@@ -44,11 +44,13 @@ class Bedside:
                  nibp_interval_s: float = 300.0) -> None:
         self.rules = rules
         self._configured = list(devices)
-        self.state = BedState(bed=bed, nibp_interval_s=nibp_interval_s)
+        self._nibp_interval_s = nibp_interval_s
+        self.state = BedState(bed=bed)
         self._configure()
 
     def _configure(self) -> None:
-        """Only the devices that edge.toml and the rules that rules.toml name now; what is known of them stays."""
+        """As edge.toml and rules.toml have it now; what is known of the devices they still name stays."""
+        self.state.nibp_interval_s = self._nibp_interval_s
         known = self.state.devices
         self.state.devices = {
             name: known[name] if name in known and known[name].driver == driver else Device(kind, driver)
