@@ -68,7 +68,7 @@ async def test_kill_each_in_turn(tmp_path: Path) -> None:
         assert {state["session"]["phase"] for state in states.values()} == {"INFUSING"}, "sessions come back"
 
         pid = await kill(demo, "console")
-        await demo.until(lambda: statuses(demo)[-1]["consoles"]["main"]["state"] == "lost", SAID_WITHIN_S + 2,
+        await demo.until(lambda: statuses(demo)[-1]["consoles"]["main"]["state"] == "lost", SAID_WITHIN_S,
                          "the edge says that the console is lost")
         await back(demo, "console", pid)
         await demo.until(lambda: statuses(demo)[-1]["consoles"]["main"]["state"] == "live", BACK_WITHIN_S,

@@ -242,6 +242,7 @@ async def world(broker: BrokerProcess) -> AsyncIterator[World]:
     tasks = {"stream": asyncio.ensure_future(stream.run()), "console": asyncio.ensure_future(console.run())}
     made = World(broker, box, stream, console, commands, changes, links, tasks)
     await until(lambda: stream.up and console.statuses())
+    await console.ack()  # its first may have come before the edge listened; a real one says it every two seconds
     yield made
     for name in list(tasks):
         await made.stop(name)
@@ -393,6 +394,26 @@ async def test_a_console_lives_by_its_acks(world: World) -> None:
     assert took_s > 3.0
     await until(lambda: world.console.statuses()[-1].consoles["main"].state == "lost", within_s=1)
     await world.console.ack()
+    await until(lambda: world.stream.console_states()["main"].state == "live", within_s=1)
+
+
+@pytest.mark.slow
+async def test_a_killed_consoles_last_will_is_believed_at_once_and_an_older_ones_not(world: World) -> None:
+    await until(lambda: world.changes)
+    world.console.acks = False
+
+    async def say(run: str, gone: bool) -> None:
+        ack = Ack(console="main", seq=0, boot="boot-1", run=run, gone=gone)
+        await world.console.publish(contract.ack_topic("clinic-1", "main"), encode(ack))
+
+    await say("second", gone=False)
+    await say("first", gone=True)
+    await asyncio.sleep(0.3)
+    assert world.stream.console_states()["main"].state == "live"
+    await say("second", gone=True)
+    await until(lambda: world.stream.console_states()["main"].state == "lost", within_s=1)
+    await until(lambda: world.console.statuses()[-1].consoles["main"].state == "lost", within_s=1)
+    await say("third", gone=False)
     await until(lambda: world.stream.console_states()["main"].state == "live", within_s=1)
 
 

@@ -12,7 +12,10 @@ import aiomqtt
 
 from edge.console.settings import Settings
 from edge.stream.contract import (
+    Ack,
+    ack_topic,
     answer_topic,
+    encode,
     event_topic,
     state_topic,
     status_topic,
@@ -62,6 +65,7 @@ class Link:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.run_id = ""  # names the present connection, so that an older one's last will says nothing of it
         self._client: aiomqtt.Client | None = None
 
     async def run(self, listener: Listener) -> None:
@@ -98,12 +102,15 @@ class Link:
 
     def _new_client(self) -> aiomqtt.Client:
         settings = self._settings
+        self.run_id = secrets.token_hex(4)
+        gone = Ack(console=settings.name, seq=0, boot="", run=self.run_id, gone=True)
         client = aiomqtt.Client(
             settings.mqtt_host, settings.mqtt_port, username=settings.mqtt_user, password=settings.mqtt_password,
             # a new name each time: not every broker ends an old connection for a new one (libraries.md 3.2)
-            identifier=f"console-{settings.name}-{secrets.token_hex(4)}",
+            identifier=f"console-{settings.name}-{self.run_id}",
             protocol=aiomqtt.ProtocolVersion.V311, clean_session=True, keepalive=KEEPALIVE_S, timeout=TIMEOUT_S,
             max_queued_incoming_messages=5000, max_inflight_messages=100, tls_context=self._tls(), logger=log,
+            will=aiomqtt.Will(ack_topic(settings.edge, settings.name), encode(gone), qos=1),
         )
         client.pending_calls_threshold = 1000
         return client

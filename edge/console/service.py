@@ -102,7 +102,8 @@ class Console:
         """Publishes how far is stored; without a broker nothing happens, and the next one says it."""
         try:
             topic = ack_topic(self.settings.edge, self.settings.name)
-            await self.publisher.publish(topic, encode_payload(self.intake.ack()))
+            ack = msgspec.structs.replace(self.intake.ack(), run=self.link.run_id or None)
+            await self.publisher.publish(topic, encode_payload(ack))
         except NotConnected:
             return
 

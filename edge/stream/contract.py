@@ -309,13 +309,16 @@ class Status(Payload, frozen=True, kw_only=True):
 
 class Ack(Payload, frozen=True, kw_only=True):
     """`console` has stored every event up to `seq`. `boot` is the edge boot it last heard; `sounded_seq` is the highest
-    alarm event a page has confirmed sounding."""
+    alarm event a page has confirmed sounding. `run` names the console's connection; its last will is an Ack with
+    `gone`, believed only for the connection heard last."""
 
     console: Id
     seq: Annotated[int, msgspec.Meta(ge=0)]
     boot: str
     sounded_seq: int | None = None
     at: Time | None = None
+    run: str | None = None
+    gone: bool = False
 
 
 # --- commands and answers (QoS 1) -------------------------------------------------------------------------------------

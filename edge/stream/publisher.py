@@ -79,6 +79,7 @@ class Stream:
         self._backlog = Backlog(dict.fromkeys(consoles, 0), 0)
         self._since = dict.fromkeys(self._backlog.followers, now())
         self._watch: dict[str, asyncio.TimerHandle] = {}
+        self._runs: dict[str, str | None] = {}  # the connection each console was heard on last
         self._acked: dict[str, int] = {}
         self._head = 0
         self._up: bool | None = None
@@ -313,6 +314,12 @@ class Stream:
         if console not in self._backlog.followers or ack.console != console:
             self._complain(console, f"an ack of {ack.console!r}, which is not a console configured for that topic")
             return
+        if ack.gone:
+            if console in self._watch and ack.run == self._runs.get(console):
+                self._watch[console].cancel()
+                self._lost(console)
+            return
+        self._runs[console] = ack.run
         self._alive(console)
         if ack.seq > self._head:
             self._complain(console, f"it says it has stored {ack.seq}, but the journal ends at {self._head}")
