@@ -27,6 +27,7 @@ from edge.stream.contract import (
     CommandIn,
     ConsoleSeen,
     EventOut,
+    Gone,
     Status,
     command_payload,
     decode,
@@ -403,8 +404,12 @@ async def test_a_killed_consoles_last_will_is_believed_at_once_and_an_older_ones
     world.console.acks = False
 
     async def say(run: str, gone: bool) -> None:
-        ack = Ack(console="main", seq=0, boot="boot-1", run=run, gone=gone)
-        await world.console.publish(contract.ack_topic("clinic-1", "main"), encode(ack))
+        if gone:
+            will = encode(Gone(console="main", run=run))
+            await world.console.publish(contract.gone_topic("clinic-1", "main"), will)
+        else:
+            ack = Ack(console="main", seq=0, boot="boot-1", run=run)
+            await world.console.publish(contract.ack_topic("clinic-1", "main"), encode(ack))
 
     await say("second", gone=False)
     await say("first", gone=True)

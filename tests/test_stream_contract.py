@@ -179,6 +179,7 @@ def test_late_is_not_part_of_what_is_hashed() -> None:
         (contract.state_topic("e", "b"), Topic("state", "e", "b")),
         (contract.event_topic("e"), Topic("event", "e")),
         (contract.ack_topic("e", "main"), Topic("ack", "e", None, "main")),
+        (contract.gone_topic("e", "main"), Topic("gone", "e", None, "main")),
         (contract.command_topic("e"), Topic("command", "e")),
         (contract.answer_topic("e", "main"), Topic("answer", "e", None, "main")),
         ("vigil/1/clinic-1/status", Topic("status", "clinic-1")),

@@ -12,11 +12,11 @@ import aiomqtt
 
 from edge.console.settings import Settings
 from edge.stream.contract import (
-    Ack,
-    ack_topic,
+    Gone,
     answer_topic,
     encode,
     event_topic,
+    gone_topic,
     state_topic,
     status_topic,
     vitals_topic,
@@ -103,14 +103,14 @@ class Link:
     def _new_client(self) -> aiomqtt.Client:
         settings = self._settings
         self.run_id = secrets.token_hex(4)
-        gone = Ack(console=settings.name, seq=0, boot="", run=self.run_id, gone=True)
+        gone = encode(Gone(console=settings.name, run=self.run_id))
         client = aiomqtt.Client(
             settings.mqtt_host, settings.mqtt_port, username=settings.mqtt_user, password=settings.mqtt_password,
             # a new name each time: not every broker ends an old connection for a new one (libraries.md 3.2)
             identifier=f"console-{settings.name}-{self.run_id}",
             protocol=aiomqtt.ProtocolVersion.V311, clean_session=True, keepalive=KEEPALIVE_S, timeout=TIMEOUT_S,
             max_queued_incoming_messages=5000, max_inflight_messages=100, tls_context=self._tls(), logger=log,
-            will=aiomqtt.Will(ack_topic(settings.edge, settings.name), encode(gone), qos=1),
+            will=aiomqtt.Will(gone_topic(settings.edge, settings.name), gone, qos=1),
         )
         client.pending_calls_threshold = 1000
         return client

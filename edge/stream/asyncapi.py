@@ -45,6 +45,8 @@ CHANNELS = (
             "Events by seq, oldest first; late on what comes from the backlog.", many=True),
     Channel("ack", contract.ack_topic("{edge}", "{console}"), contract.Ack, 1, "receive",
             "What a console has stored; the only thing that moves its cursor, and its heartbeat every 2 s."),
+    Channel("gone", contract.gone_topic("{edge}", "{console}"), contract.Gone, 1, "receive",
+            "A console's last will: the connection it names has broken."),
     Channel("command", contract.command_topic("{edge}"), contract.CommandIn, 1, "receive",
             "A signed request; sig: HMAC-SHA256, hex, over the JSON of all other fields, keys sorted, no white space."),
     Channel("answer", contract.answer_topic("{edge}", "{console}"), contract.Answer, 1, "send",

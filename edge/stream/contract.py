@@ -44,6 +44,7 @@ TopicKind = topics.TopicKind
 parse_topic, status_topic, event_topic = topics.parse_topic, topics.status_topic, topics.event_topic
 vitals_topic, wave_topic, state_topic = topics.vitals_topic, topics.wave_topic, topics.state_topic
 ack_topic, command_topic, answer_topic = topics.ack_topic, topics.command_topic, topics.answer_topic
+gone_topic = topics.gone_topic
 
 HEARTBEAT_S = 2.0  # real seconds between statuses, and between a console's acks
 DEAD_AFTER_S = 5.0  # real seconds without one: the other side is lost
@@ -309,8 +310,7 @@ class Status(Payload, frozen=True, kw_only=True):
 
 class Ack(Payload, frozen=True, kw_only=True):
     """`console` has stored every event up to `seq`. `boot` is the edge boot it last heard; `sounded_seq` is the highest
-    alarm event a page has confirmed sounding. `run` names the console's connection; its last will is an Ack with
-    `gone`, believed only for the connection heard last."""
+    alarm event a page has confirmed sounding; `run` names the connection it is said on (see Gone)."""
 
     console: Id
     seq: Annotated[int, msgspec.Meta(ge=0)]
@@ -318,7 +318,13 @@ class Ack(Payload, frozen=True, kw_only=True):
     sounded_seq: int | None = None
     at: Time | None = None
     run: str | None = None
-    gone: bool = False
+
+
+class Gone(Payload, frozen=True, kw_only=True):
+    """A console's last will: the connection `run` has broken. Believed only if that connection was heard last."""
+
+    console: Id
+    run: str
 
 
 # --- commands and answers (QoS 1) -------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ from edge.stream.contract import (
     BadPayload,
     CommandIn,
     ConsoleSeen,
+    Gone,
     Status,
     decode,
     encode,
@@ -202,7 +203,8 @@ class Stream:
     async def _born(self, client: aiomqtt.Client) -> None:
         """Ready for commands first, then birth, then what is true at every bed; from here on events go live."""
         status = contract.status_topic(self._edge)
-        await subscribe(client, [status, contract.command_topic(self._edge), contract.ack_topic(self._edge, "+")])
+        consoles = [contract.ack_topic(self._edge, "+"), contract.gone_topic(self._edge, "+")]
+        await subscribe(client, [status, contract.command_topic(self._edge), *consoles])
         await publish(client, status, encode(self._status()), retain=True)
         self._backlog.connected(self._head, asyncio.get_running_loop().time())
         self._healed()
@@ -300,6 +302,8 @@ class Stream:
                 continue
             if topic.kind == "ack" and topic.name is not None:
                 self._hear_ack(topic.name, payload)
+            elif topic.kind == "gone" and topic.name is not None:
+                self._hear_gone(topic.name, payload)
             elif topic.kind == "command":
                 self._hear_command(payload)
             elif topic.kind == "status":
@@ -314,11 +318,6 @@ class Stream:
         if console not in self._backlog.followers or ack.console != console:
             self._complain(console, f"an ack of {ack.console!r}, which is not a console configured for that topic")
             return
-        if ack.gone:
-            if console in self._watch and ack.run == self._runs.get(console):
-                self._watch[console].cancel()
-                self._lost(console)
-            return
         self._runs[console] = ack.run
         self._alive(console)
         if ack.seq > self._head:
@@ -329,6 +328,16 @@ class Stream:
         if ack.seq > self._acked[console]:
             self._acked[console] = ack.seq
             self._wake_cursors.set()
+
+    def _hear_gone(self, console: str, payload: bytes) -> None:
+        try:
+            gone = decode(Gone, payload)
+        except BadPayload as error:
+            self._complain(console, f"its last will is none: {error}")
+            return
+        if console in self._watch and gone.run == self._runs.get(console):
+            self._watch[console].cancel()
+            self._lost(console)
 
     def _hear_command(self, payload: bytes) -> None:
         try:

@@ -39,6 +39,11 @@ def ack_topic(edge: str, console: str) -> str:
     return f"{ROOT}/{edge}/ack/{console}"
 
 
+def gone_topic(edge: str, console: str) -> str:
+    """A console's last will: QoS 1. `+` as the console: all of them."""
+    return f"{ROOT}/{edge}/gone/{console}"
+
+
 def command_topic(edge: str) -> str:
     """Signed requests: QoS 1."""
     return f"{ROOT}/{edge}/command"
@@ -49,12 +54,13 @@ def answer_topic(edge: str, console: str) -> str:
     return f"{ROOT}/{edge}/answer/{console}"
 
 
-TopicKind = Literal["status", "vitals", "wave", "state", "event", "ack", "command", "answer"]
+TopicKind = Literal["status", "vitals", "wave", "state", "event", "ack", "gone", "command", "answer"]
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic taken apart. `bed`: for vitals, wave, state. `name`: the wave's or, for ack and answer, the console's."""
+    """A topic taken apart. `bed`: for vitals, wave, state. `name`: the wave's or, for ack, gone and answer, the
+    console's."""
 
     kind: TopicKind
     edge: str
@@ -66,7 +72,7 @@ _ID = r"[a-z0-9-]{1,32}"
 _TOPIC = re.compile(
     rf"vigil/1/(?P<edge>{_ID})/(?:(?P<plain>status|event|command)"
     rf"|bed/(?P<bed>{_ID})/(?:(?P<of_bed>vitals|state)|(?P<wave>wave)/(?P<wave_name>[a-z0-9_-]{{1,32}}))"
-    rf"|(?P<of_console>ack|answer)/(?P<console>{_ID}))"
+    rf"|(?P<of_console>ack|gone|answer)/(?P<console>{_ID}))"
 )
 
 
