@@ -35,7 +35,7 @@ function Pause({ bed, state, alarms }: { bed: string; state: BedState | undefine
   const until = state?.audio_paused_until ?? null;
   if (isPaused(until, house)) {
     const left_s = (Date.parse(until ?? "") - (house ?? 0)) / 1000;
-    return <button class="paused" onClick={() => void ask("audio_resume")}>🔕 Paused {stopwatch(left_s)}<small>tap to end</small></button>;
+    return <button class="paused" onClick={() => void ask("audio_resume")}>‖ Paused {stopwatch(left_s)}<small>tap to end</small></button>;
   }
   if (!alarms.some((alarm) => alarm.state === "active")) return null;
   return <>{problem !== null && <em role="alert">{problem}</em>}<button class="pause" onClick={() => void ask("audio_pause")}>Pause sound 2 min</button></>;

@@ -27,7 +27,7 @@ export function Rail({ me, broken }: { me: Me; broken: boolean }) {
       <div class={high.length > 4 ? "rail-rows many" : "rail-rows"}>
         {high.map((placed, index) => <Row key={placed.bed + placed.alarm.alarm} placed={placed} me={me} first={index === 0} more={0} />)}
         {rest[0] !== undefined && <Row placed={rest[0]} me={me} first={high.length === 0} more={rest.length - 1} />}
-        {all.length === 0 && <p class="calm">{broken ? "No alarm was known when the data stopped" : `No alarms at ${store.beds.length} beds`}</p>}
+        {all.length === 0 && <p class="calm">{broken ? "No alarm was known when the data stopped" : `No alarms at ${store.beds.length} ${store.beds.length === 1 ? "bed" : "beds"}`}</p>}
       </div>
       <Sound me={me} />
     </section>
@@ -69,14 +69,14 @@ function Sound({ me }: { me: Me }) {
     <div class="sound" aria-label="Alarm sound">
       {paused.length > 0 && (
         <button class="paused" onClick={ask(paused, "audio_resume")}>
-          <span aria-hidden="true">🔕</span> Sound paused {stopwatch(left_s)}
+          <span aria-hidden="true">‖</span> Sound paused {stopwatch(left_s)}
           <small>{paused.map((state) => bedName(state.bed)).join(", ")}: tap to end</small>
         </button>
       )}
       {sounding.length > 0 && <button class="pause" onClick={ask(sounding, "audio_pause")}>Pause sound<small>2 min, all beds</small></button>}
       {paused.length === 0 && sounding.length === 0 && (
         <div class="sound-state">
-          <span>{sounder.state === "on" ? "🔔 Sound on" : "🔇 Sound off"}</span>
+          <span>{sounder.state === "on" ? "♪ Sound on" : "✕ Sound off"}</span>
           {sounder.state === "on" && <SoundTest />}
         </div>
       )}
