@@ -33,6 +33,14 @@ _PLAUSIBLE: dict[str, tuple[float, float, str]] = {  # order entry: clinical.md 
     "concentration_mg_ml": (0.2, 10, "mg/mL; an undiluted vial must never run"), "nibp_interval_min": (2, 30, "min"),
     "age_years": (18, 110, "years"),
 }
+ARGUMENTS: dict[str, frozenset[str]] = {
+    "start_session": frozenset({"session", "protocol", "checklist", *_PLAUSIBLE}),
+    "checklist": frozenset({"done"}),
+    "check_in": frozenset({"moaas", "cadss", "anxiety", "distress", "nausea", "symptoms", "note"}),
+    "acknowledge": frozenset({"alarm", "seq"}),
+    "audio_pause": frozenset(), "audio_resume": frozenset(),
+    "end_infusion": frozenset({"reason"}), "close_session": frozenset({"reason"}),
+}
 _SCALES = {"moaas": 5, "cadss": 92, "anxiety": 10, "distress": 10, "nausea": 10}
 
 
@@ -46,6 +54,10 @@ def obey(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iter
     try:
         if verb is None:
             raise Refused(f"unknown_verb: {command.verb}")
+        unknown = sorted(set(command.args) - ARGUMENTS[command.verb])
+        if unknown:  # a misspelt score would otherwise pass for one that was not assessed
+            known = ", ".join(sorted(ARGUMENTS[command.verb])) or "none"
+            raise Refused(f"bad_args: {', '.join(unknown)[:60]} is not one; {command.verb} takes {known}")
         yield from verb(state, rules, command, at_s)
     except Refused as refused:
         yield _draft(state, "command", at_s, command, {"ok": False, "verb": command.verb, "reason": str(refused)})
@@ -90,7 +102,6 @@ def _start(state: BedState, rules: RuleSet, command: Command, at_s: float) -> It
         age_years=_number(args, "age_years", needed=False),
     )
     signals.forget_patient(state)
-    state.closed = None
     state.session = Session(session_id, state.bed, order, "PRECHECK", at_s, at_s, command.user,
                             checklist=args.get("checklist") is True)
     yield _draft(state, "session", at_s, command, {
@@ -174,7 +185,7 @@ def _close(state: BedState, rules: RuleSet, command: Command, at_s: float) -> It
         "change": "closed", "phase": "CLOSED", "from": current.phase, "reason": reason, "unmet": unmet,
         "delivered_mg": round(current.delivered_mg, 2)})
     yield from _end_alarms(state, rules, at_s)
-    state.closed, state.session, state.audio_paused_until_s = state.session, None, None
+    state.session, state.audio_paused_until_s = None, None
     signals.forget_patient(state)
 
 

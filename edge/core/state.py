@@ -156,7 +156,6 @@ class BedState(msgspec.Struct):
     alarm_count: int = 0
     audio_paused_until_s: float | None = None
     request: dict[str, Any] | None = None
-    closed: Session | None = None  # the last session of this bed, for a late look
 
     def interval_s(self) -> float:
         """How often a determination is due, seconds."""
