@@ -1,4 +1,4 @@
-"""`vigil probe` finds each twin on its port by its own words, and says plainly when it finds nothing."""
+"""`vigil probe` finds each twin on its port by its own words, takes none for another, says when it finds nothing."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-pytestmark = pytest.mark.slow
+import drivers
+import simulators
+from drivers.contract import Spec
+from edge.cli.probe import Found
+from edge.field.exchange import Exchange
+from edge.field.intake import Intake
+from simulators.contract import Twin
+from simulators.nonin import NoninTwin
+from simulators.patient import SimulatedPatient
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +44,7 @@ async def probe(port: str) -> tuple[int | None, str]:
     return process.returncode, said.decode()
 
 
+@pytest.mark.slow
 async def test_each_device_is_found(twins: dict[str, str]) -> None:
     assert set(twins) == {"alaris_gh", "contec_cms60", "isco", "nonin", "suntech_advantage"}
     said = dict(zip(twins, await asyncio.gather(*map(probe, twins.values())), strict=True))
@@ -48,6 +58,7 @@ async def test_each_device_is_found(twins: dict[str, str]) -> None:
             assert "sbp_mmhg" not in found[0]["numbers"], "a probe inflates nothing"
 
 
+@pytest.mark.slow
 async def test_a_dumb_port_is_said_to_be_dumb(tmp_path: Path) -> None:
     master, slave = os.openpty()
     try:
@@ -56,3 +67,54 @@ async def test_a_dumb_port_is_said_to_be_dumb(tmp_path: Path) -> None:
         os.close(master)
         os.close(slave)
     assert (code, json.loads(said)["found"]) == (1, [])
+
+
+# --- one talk, told the time: whose is it? ---------------------------------------------------------------------------
+
+SERIAL = {name: spec for name, spec in drivers.find().items() if "serial" in spec.transports}
+SEEDS = range(8)
+
+
+def talk(name: str, seed: int, format_: str | None = None) -> Twin:
+    """A device that has been on the line for a while."""
+    twin = cast("Twin", simulators.find()[name].make(SimulatedPatient(seed), seed))
+    twin.connect()
+    if isinstance(twin, NoninTwin) and format_:
+        twin.format = format_
+    twin.step(6.0 + seed / 77)  # past the time a Nonin may be told its format, and in the middle of a frame
+    return twin
+
+
+def listens(spec: Spec, twin: Twin, seconds: float = 6.0) -> Found:
+    """What the driver makes of it, without waiting."""
+    found = Found(spec)
+    clock = [0.0]
+    intake = Intake("probe", spec.name, spec.line, now=lambda: clock[0], heard=found.hear, wave=lambda wave, at_s: None)
+    found.counters = intake.counters
+    exchange = Exchange(spec.driver({"start_s": 7200.0} if "start_s" in spec.settings else {}), spec.line, intake)
+    exchange.opened(0.0)
+    while clock[0] < seconds:
+        clock[0] += 0.02
+        said = exchange.say(clock[0])
+        data = (twin.feed(said) if said else b"") + twin.step(0.02)
+        if data:
+            exchange.received(data, clock[0])
+    return found
+
+
+TALKS = [*((name, None) for name in SERIAL), *(("nonin", format_) for format_ in ("df2", "df8"))]
+
+
+@pytest.mark.parametrize(("name", "format_"), TALKS)
+@pytest.mark.parametrize("driver", SERIAL)
+def test_a_talk_belongs_to_its_own_driver(driver: str, name: str, format_: str | None) -> None:
+    """Any stretch of any device's talk, at whatever moment it is met, on a line without a speed (TCP, a pty)."""
+    fits = [listens(SERIAL[driver], talk(name, seed, format_)).fits for seed in SEEDS]
+    assert fits == [driver == name] * len(SEEDS)
+
+
+def test_lucky_frames_among_noise_are_no_find() -> None:
+    """A Nonin's pleth holds whole packets of the Contec's protocol, which has no checksum."""
+    lucky = [listens(SERIAL["contec_cms60"], talk("nonin", seed)) for seed in SEEDS]
+    assert any(found.counters.frames >= 2 for found in lucky), "the noise is lucky enough to be worth this test"
+    assert not any(found.fits for found in lucky)

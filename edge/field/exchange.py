@@ -62,10 +62,11 @@ class Exchange:
     def received(self, data: bytes, real_s: float) -> None:
         """These bytes came."""
         at_s = self._intake.now()
-        framing = self._driver.framing
+        framing, counters = self._driver.framing, self._intake.counters
+        counters.received += len(data)
         for frame in framing.feed(data):
             self._frame(frame, at_s, real_s)
-        self._intake.counters.dropped = framing.dropped
+        counters.dropped = framing.dropped
 
     def say(self, real_s: float) -> bytes | None:
         """Time passed: notice what did not come; the bytes to send now, or None."""
@@ -134,6 +135,7 @@ class Exchange:
         except BadFrame:
             self._intake.bad()
             return
+        self._intake.counters.understood += len(frame)
         more = False
         if asked and answered:
             self._asked = None
