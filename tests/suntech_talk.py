@@ -1,0 +1,93 @@
+"""How the tests talk to the SunTech driver: by hand, question by question, or with its twin for hours."""
+
+from __future__ import annotations
+
+from drivers.contract import Heard, Reading, Say
+from drivers.suntech_advantage import BP_DATA, CUFF, DRIVER, STARTS, STATUS, VERSION, Advantage
+from drivers.suntech_frames import DETERMINATION, reply
+from simulators.suntech_advantage import AdvantageTwin, ack
+from tests.golden_table import heard
+from tests.talk import StillPatient, Talk
+
+QUESTIONS = {question.name: question for question in DRIVER.says}
+ROWS = heard("suntech_advantage")
+GOOD = next(row.frame for row in ROWS if row.name.startswith("115/74"))
+START = STARTS["adult"]
+EMPTY = reply(bytes(2))
+HEALTHY = reply(bytes(2))
+UP = reply((150).to_bytes(2, "little"))
+
+
+def new(**settings: object) -> Advantage:
+    driver = DRIVER.driver(settings)
+    assert isinstance(driver, Advantage)
+    return driver
+
+
+class Bench:
+    """Asks and answers a driver by hand. House time moves 0.2 s with every question."""
+
+    def __init__(self, **settings: object) -> None:
+        self.driver = new(**{"start_s": 0.0, **settings})
+        self.at_s = 1000.0
+        self.greet()
+
+    def greet(self) -> None:
+        for say in self.driver.start():
+            self.driver.hear(ack("K"), say if say is VERSION else None)
+
+    def next(self) -> Say | None:
+        self.at_s += 0.2
+        question = self.driver.ask(self.at_s)
+        assert question is None or isinstance(question, Say)
+        return question
+
+    def until(self, wanted: Say, answers: dict[Say, bytes], most: int = 2000) -> list[Heard]:
+        """Answer whatever is asked until `wanted` is; what was heard on the way."""
+        told: list[Heard] = []
+        for _ in range(most):
+            question = self.next()
+            if question is wanted:
+                return told
+            if question is not None:
+                assert question in answers, f"{question.name} was not expected before {wanted.name}"
+                told += self.driver.hear(answers[question], question)
+        raise AssertionError(f"{wanted.name} was never asked")
+
+    def measuring(self) -> None:
+        """Up to a started determination with the cuff up."""
+        self.until(START, {STATUS: HEALTHY, CUFF: EMPTY})
+        self.driver.hear(ack("O"), START)
+        for _ in range(3):
+            assert self.next() is CUFF
+            self.driver.hear(UP, CUFF)
+
+    def result(self, frame: bytes) -> list[Heard]:
+        """A determination that ends with K and this result."""
+        self.measuring()
+        self.driver.hear(ack("K"), None)
+        told = self.until(BP_DATA, {CUFF: EMPTY})
+        return [*told, *self.driver.hear(frame, BP_DATA)]
+
+
+def talk(**settings: object) -> tuple[Talk, AdvantageTwin, StillPatient]:
+    patient = StillPatient()
+    twin = AdvantageTwin(patient, 1)
+    conversation = Talk(new(**settings), twin, DRIVER.line)
+    conversation.open()
+    return conversation, twin, patient
+
+
+def determinations(conversation: Talk) -> list[tuple[float, tuple[Reading, ...]]]:
+    """Every batch of the four readings; fails where they do not come together."""
+    found = []
+    for at_s, batch in conversation.heard:
+        four = tuple(one for one in batch if isinstance(one, Reading) and one.metric in DETERMINATION)
+        if four:
+            assert tuple(one.metric for one in four) == DETERMINATION
+            found.append((at_s, four))
+    return found
+
+
+def starts(conversation: Talk) -> list[float]:
+    return conversation.times(START.name)

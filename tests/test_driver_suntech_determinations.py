@@ -1,0 +1,381 @@
+"""The SunTech driver starts a cuff only when it may, reads each result once, and never takes one number for another."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from drivers.contract import DeviceAlarms, Heard, Reading
+from drivers.cuff_schedule import Schedule
+from drivers.suntech_advantage import ABORT, BP_DATA, CUFF, STATUS
+from drivers.suntech_frames import DETERMINATION, ERRORS, failed, reply
+from simulators.suntech_advantage import TWIN, ack
+from tests.suntech_talk import EMPTY, GOOD, HEALTHY, START, UP, Bench, determinations, starts, talk
+from tests.talk import Talk
+
+# --- when it starts ---------------------------------------------------------------------------------------------------
+
+
+def test_the_first_pair_and_then_every_interval() -> None:
+    conversation, twin, _ = talk()
+    conversation.run(1280)
+    times = starts(conversation)
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert 5.0 <= times[0] < 10.0
+    assert gaps == pytest.approx([90, 300, 300, 300], abs=2.5)
+    results = determinations(conversation)
+    assert len(results) == len(times) == twin.completed
+    assert {four for _, four in results} == {
+        tuple(Reading(metric, value) for metric, value in zip(DETERMINATION, (122.0, 76.0, 91.0, 72.0), strict=True))
+    }
+    assert all(20 < at_s - began < 40 for began, (at_s, _) in zip(times, results, strict=True))
+    assert (conversation.bad, conversation.missed) == (0, 0)
+
+
+def test_the_cuff_is_watched_while_it_works() -> None:
+    conversation, _, _ = talk()
+    conversation.run(60)
+    pressures = [one.value or 0.0 for _, one in conversation.readings("cuff_pressure_mmhg")]
+    assert 155 <= max(pressures) <= 165
+    asked = conversation.times(CUFF.name)
+    assert min(later - earlier for earlier, later in pairwise(asked)) >= 0.2 - 1e-9
+    every = [at_s for at_s, _ in conversation.said]
+    assert min(later - earlier for earlier, later in pairwise(every)) >= 0.1 - 1e-9
+
+
+def test_an_idle_module_is_asked_often_enough_to_be_missed() -> None:
+    conversation, _, _ = talk()
+    conversation.run(400)
+    every = [at_s for at_s, _ in conversation.said]
+    assert max(later - earlier for earlier, later in pairwise(every)) <= 2.1
+
+
+@pytest.mark.parametrize("speed", [1.0, 10.0, 60.0])
+def test_it_measures_at_any_speed_of_the_house(speed: float) -> None:
+    conversation, twin, _ = talk()
+    conversation.speed = speed
+    conversation.run(1500)
+    good = [four for _, four in determinations(conversation) if four[0].value == 122.0]
+    assert len(good) >= 4
+    assert len(good) <= twin.completed
+
+
+def test_never_while_the_cuff_is_up() -> None:
+    bench = Bench()
+    bench.until(CUFF, {STATUS: HEALTHY})
+    bench.driver.hear(reply((11).to_bytes(2, "little")), CUFF)
+    for _ in range(50):
+        assert bench.next() is CUFF
+        bench.driver.hear(reply((11).to_bytes(2, "little")), CUFF)
+    bench.until(START, {CUFF: reply((10).to_bytes(2, "little"))}, most=4)
+
+
+@pytest.mark.parametrize("pressure", [reply((60).to_bytes(2, "little")), reply(b"\xff\xff")])
+def test_a_cuff_that_stays_up_or_unknown_is_a_failed_determination(pressure: bytes) -> None:
+    bench = Bench()
+    told: list[Heard] = []
+    for _ in range(200):
+        question = bench.next()
+        assert question in (CUFF, STATUS, None)
+        if question is not None:
+            told += bench.driver.hear(pressure if question is CUFF else HEALTHY, question)
+    assert [one for one in told if one in failed("not_measured")] == list(failed("not_measured"))
+
+
+def test_one_low_pressure_is_not_enough() -> None:
+    """A late status looks like an empty cuff: one alone starts nothing."""
+    bench = Bench()
+    bench.until(CUFF, {STATUS: HEALTHY})
+    for mmhg in (0, 80, 0, 80, 0, 80):
+        bench.driver.hear(reply(mmhg.to_bytes(2, "little")), CUFF)
+        assert bench.next() is CUFF
+
+
+def test_never_before_the_modules_status_is_known() -> None:
+    bench = Bench()
+    question = bench.next()
+    assert question is STATUS
+    assert bench.driver.unanswered(question) == ()
+    assert bench.next() is None
+    bench.until(STATUS, {})
+
+
+def test_a_module_that_does_not_know_the_status_question_still_measures() -> None:
+    bench = Bench()
+    bench.until(START, {STATUS: ack("N"), CUFF: EMPTY})
+
+
+def test_a_busy_module_is_asked_again_later_and_then_given_up() -> None:
+    bench = Bench()
+    told: list[Heard] = []
+    begun: list[float] = []
+    for _ in range(13):
+        told += bench.until(START, {STATUS: HEALTHY, CUFF: EMPTY})
+        begun.append(bench.at_s)
+        told += bench.driver.hear(ack("B"), START)
+    assert all(later - earlier >= 5.0 for earlier, later in pairwise(begun))
+    assert told[-4:] == list(failed("module_error"))
+
+
+def test_a_sleeping_module_is_woken() -> None:
+    bench = Bench()
+    bench.until(START, {STATUS: HEALTHY, CUFF: EMPTY})
+    assert bench.driver.hear(ack("S"), START) == ()
+    bench.until(START, {STATUS: HEALTHY, CUFF: EMPTY}, most=10)
+
+
+def test_two_failures_buy_the_limb_a_minute() -> None:
+    conversation, twin, _ = talk()
+    twin.hands["motion"]()
+    conversation.run(900)
+    ends = [at_s for at_s, _ in determinations(conversation)]
+    begun = starts(conversation)
+    pauses = [began - ended for ended, began in zip(ends, begun[1:], strict=False)]
+    assert pauses[0] == pytest.approx(30, abs=3)
+    assert pauses[1] >= 59
+    assert all(pause >= 29.5 for pause in pauses)
+    assert {four for _, four in determinations(conversation)} == {failed("artifact")}
+    assert begun[4] - begun[3] >= 295  # from the fourth failure on, at the ordinary interval
+
+
+def test_the_schedule_never_runs_behind_itself() -> None:
+    schedule = Schedule(interval_s=300.0, first_pair_s=90.0, start_s=5.0)
+    schedule.opened(0.0)
+    schedule.began(5.0)
+    schedule.ended(400.0, good=True)  # it took longer than the interval
+    assert not schedule.due(429.9)
+    assert schedule.due(430.0)
+    schedule.opened(1000.0)  # and a line that comes back late
+    assert not schedule.due(1004.9)
+    schedule.began(1005.0)
+    schedule.ended(1400.0, good=False)
+    assert not schedule.due(1429.9)
+    assert schedule.due(1430.0)
+    schedule.ended(1800.0, good=False)
+    assert not schedule.due(1859.9)
+    assert schedule.due(1860.0)
+
+
+# --- how it ends ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hand", "reason"),
+    [("leak", "cuff_leak"), ("loose", "cuff_leak"), ("motion", "artifact"), ("weak", "weak_pulse"),
+     ("overpressure", "overpressure")],
+)
+def test_what_goes_wrong_at_the_cuff_is_told_once_with_its_reason(hand: str, reason: str) -> None:
+    conversation, twin, _ = talk()
+    twin.hands[hand]()
+    conversation.run(60)
+    assert [four for _, four in determinations(conversation)] == [failed(reason)]
+    assert set(TWIN.hands) == set(twin.hands)
+
+
+def test_a_patient_nobody_can_measure_gives_no_numbers() -> None:
+    conversation, _, patient = talk()
+    patient.map_mmhg = None
+    conversation.run(60)
+    assert [four for _, four in determinations(conversation)] == [failed("weak_pulse")]
+
+
+def test_one_result_is_read_once_however_often_it_is_said() -> None:
+    bench = Bench()
+    assert len([one for one in bench.result(GOOD) if isinstance(one, Reading) and one.metric == "sbp_mmhg"]) == 1
+    assert bench.driver.hear(GOOD, None) == ()
+    assert bench.driver.hear(GOOD, BP_DATA) == ()
+    assert bench.driver.hear(ack("K"), None) == ()
+    for _ in range(100):
+        question = bench.next()
+        assert question in (STATUS, None)
+        if question is not None:
+            bench.driver.hear(HEALTHY, question)
+
+
+def test_the_last_result_is_not_taken_for_a_cuff_that_never_rose() -> None:
+    bench = Bench()
+    bench.result(GOOD)
+    bench.until(START, {STATUS: HEALTHY, CUFF: EMPTY})
+    bench.driver.hear(ack("O"), START)
+    bench.driver.hear(ack("K"), None)  # a late K of the determination before
+    bench.until(BP_DATA, {CUFF: EMPTY})
+    assert bench.driver.hear(GOOD, BP_DATA) == failed("not_measured")
+
+
+@pytest.mark.parametrize(("letter", "reason"), [("A", "user_abort"), ("E", "module_error"), ("T", "timeout")])
+def test_after_any_end_but_k_good_numbers_are_not_believed(letter: str, reason: str) -> None:
+    bench = Bench()
+    bench.measuring()
+    bench.driver.hear(ack(letter), None)
+    bench.until(BP_DATA, {CUFF: EMPTY})
+    assert bench.driver.hear(GOOD, BP_DATA) == failed(reason)
+
+
+def test_a_lost_end_mark_is_made_up_for_by_the_empty_cuff() -> None:
+    bench = Bench()
+    bench.measuring()
+    polls = 0
+    while (question := bench.next()) is CUFF:
+        bench.driver.hear(reply((4).to_bytes(2, "little")), CUFF)
+        polls += 1
+    assert question is BP_DATA
+    assert polls == 15
+    assert Reading("sbp_mmhg", 115.0) in bench.driver.hear(GOOD, BP_DATA)
+
+
+def test_a_cuff_that_never_rose_is_waited_for_and_then_aborted() -> None:
+    """An empty cuff before it rose is no end: the module may be about to fill it, and holds the last result."""
+    bench = Bench()
+    bench.until(START, {STATUS: HEALTHY, CUFF: EMPTY})
+    bench.driver.hear(ack("O"), START)
+    bench.until(ABORT, {CUFF: EMPTY}, most=800)
+
+
+def test_a_result_that_is_not_ready_is_asked_for_again() -> None:
+    bench = Bench()
+    bench.measuring()
+    bench.driver.hear(ack("K"), None)
+    bench.until(BP_DATA, {})
+    assert bench.driver.hear(ack("B"), BP_DATA) == ()
+    told = bench.until(BP_DATA, {CUFF: EMPTY})
+    assert not [one for one in told if isinstance(one, Reading) and one.metric in DETERMINATION]
+    assert Reading("sbp_mmhg", 115.0) in bench.driver.hear(GOOD, BP_DATA)
+
+
+def test_a_determination_without_an_end_is_aborted_once() -> None:
+    bench = Bench()
+    bench.measuring()
+    bench.until(ABORT, {CUFF: UP}, most=800)
+    assert bench.driver.answers(ack("A"), ABORT)
+    assert bench.driver.hear(ack("A"), ABORT) == failed("timeout")
+    assert bench.driver.hear(ack("K"), None) == ()
+    assert bench.next() in (STATUS, None)
+
+
+# --- silence ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after_s", [0.5, 6.0, 12.0, 30.0])
+def test_a_module_that_falls_silent_fails_the_determination_once(after_s: float) -> None:
+    conversation, twin, _ = talk()
+    conversation.run(after_s)
+    begun = len(starts(conversation))
+    twin.hands["mute"]()
+    conversation.run(40)
+    assert [four for _, four in determinations(conversation)] in ([], [failed("timeout")])
+    assert len(determinations(conversation)) >= begun
+    assert len(starts(conversation)) <= 1
+    twin.hands["unmute"]()
+    conversation.run(120)
+    assert determinations(conversation)[-1][1][0] == Reading("sbp_mmhg", 122.0)
+    assert all(later - earlier >= 30.0 for earlier, later in pairwise(starts(conversation)))
+
+
+def test_one_lost_cuff_pressure_does_not_end_a_determination() -> None:
+    bench = Bench()
+    bench.measuring()
+    assert bench.next() is CUFF
+    assert bench.driver.unanswered(CUFF) == ()
+    assert bench.next() is CUFF
+    bench.driver.hear(UP, CUFF)
+    assert bench.next() is CUFF
+    assert bench.driver.unanswered(CUFF) == ()
+    assert bench.driver.unanswered(CUFF) == failed("timeout")
+
+
+def test_a_line_opened_again_in_mid_determination_fails_it_and_starts_none_early() -> None:
+    conversation, twin, _ = talk()
+    conversation.run(15)
+    assert twin.phase != "idle"
+    conversation.open()
+    opened_s = conversation.at_s
+    conversation.run(70)
+    assert determinations(conversation)[0][1] == failed("timeout")
+    assert starts(conversation)[1] >= opened_s + 30
+    assert [four[0].value for _, four in determinations(conversation)] == [None, 122.0]
+
+
+def test_a_line_that_flaps_starts_nothing_more() -> None:
+    conversation, _, _ = talk()
+    conversation.run(150)
+    begun = len(starts(conversation))
+    for _ in range(20):
+        conversation.open()
+        conversation.run(7)
+    assert len(starts(conversation)) == begun == 2
+
+
+@pytest.mark.parametrize("spoiled", [3, 7])
+def test_noise_on_the_line_never_makes_a_number(spoiled: int) -> None:
+    conversation, twin, _ = talk()
+    count = 0
+
+    def spoil(data: bytes) -> bytes:
+        nonlocal count
+        count += bool(data)
+        if not data or count % spoiled:
+            return data
+        return b"\x3e\x18" + data[:2] + bytes((data[2] ^ 0x10,)) + data[3:] + b"\xff\x3e"
+
+    conversation.wire, conversation.every = spoil, 2
+    conversation.run(3000)
+    values = {four[0].value for _, four in determinations(conversation)}
+    assert values <= {122.0, None}
+    assert conversation.missed > 10
+    assert all(later - earlier >= 30.0 for earlier, later in pairwise(starts(conversation)))
+    assert twin.completed <= len(starts(conversation))
+
+
+# --- holding ----------------------------------------------------------------------------------------------------------
+
+
+def holding(conversation: Talk) -> bool:
+    said = [one for _, batch in conversation.heard for one in batch if isinstance(one, DeviceAlarms)]
+    return any(alarm.code == "overpressure" for alarm in said[-1].alarms)
+
+
+def test_over_pressure_holds_until_the_module_was_unplugged() -> None:
+    conversation, twin, _ = talk()
+    twin.hands["overpressure"]()
+    conversation.run(60)
+    assert len(starts(conversation)) == 1
+    assert holding(conversation)
+    twin.hands["ok"]()  # the module is well again, and still nobody has looked
+    conversation.run(1000)
+    assert len(starts(conversation)) == 1
+    assert holding(conversation)
+    told = [four for _, four in determinations(conversation)]
+    assert len(told) >= 4
+    assert set(told) == {failed("overpressure")}  # each that was due and not done
+    conversation.open()
+    conversation.run(400)
+    assert len(starts(conversation)) > 1
+    assert not holding(conversation)
+
+
+def test_a_module_that_was_switched_off_may_measure_again_and_one_that_stuttered_may_not() -> None:
+    for silent_s, freed in ((4.0, False), (60.0, True)):
+        conversation, twin, _ = talk()
+        twin.hands["overpressure"]()
+        conversation.run(60)
+        twin.hands["ok"]()
+        twin.hands["mute"]()
+        conversation.run(silent_s)
+        twin.hands["unmute"]()
+        conversation.run(600)
+        assert (len(starts(conversation)) > 1) is freed
+
+
+@pytest.mark.parametrize("error", [88, 89, 91])
+def test_a_module_whose_own_status_forbids_it_is_not_started(error: int) -> None:
+    bench = Bench()
+    sick = reply(bytes((error, 0)))
+    told: list[Heard] = []
+    for _ in range(200):
+        question = bench.next()
+        assert question in (STATUS, None)
+        if question is not None:
+            told += bench.driver.hear(sick, question)
+    reason, _ = ERRORS[error]
+    assert [one for one in told if isinstance(one, Reading)] == list(failed(reason))
