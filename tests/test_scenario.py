@@ -1,0 +1,133 @@
+"""Scenarios: who sits where, and that everything happens when the story says, and nothing else does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import simulators
+from simulators.contract import ModbusTwin, Twin, TwinSpec
+from simulators.isco import IscoTwin
+from simulators.patient import Patient
+from simulators.scenario import CHAIRS, TROUBLE, Chair, Device, Scenario, calm, start_min, story
+from simulators.stage import Options
+from tests.stage_run import fakes, minutes, staged
+
+
+def test_the_doses_are_half_a_milligram_a_kilogram_over_forty_minutes() -> None:
+    told = [(chair.weight_kg, round(chair.dose_ml, 3), round(chair.rate_ml_h, 3)) for chair in CHAIRS]
+    assert told == [(70, 35, 52.5), (82, 41, 61.5), (58, 29, 43.5), (75, 37.5, 56.25)]
+
+
+def test_the_chairs_of_the_story_stand_as_told() -> None:
+    drivers = {chair.id: {d.id: (d.driver, d.transport) for d in chair.devices} for chair in story().chairs}
+    cuff = ("suntech_advantage", "serial")
+    assert drivers == {
+        "chair-1": {"pump": ("alaris_gh", "serial"), "cuff": cuff, "oximeter": ("nonin", "serial")},
+        "chair-2": {"pump": ("isco", "modbus+tcp"), "cuff": cuff, "oximeter": ("contec_cms60", "serial")},
+        "chair-3": {"pump": ("isco", "modbus+rtu"), "cuff": cuff, "oximeter": ("nonin", "serial")},
+        "chair-4": {"pump": ("alaris_gh", "serial"), "cuff": cuff, "oximeter": ("nonin", "serial")},
+    }
+
+
+def test_more_beds_bring_the_same_chairs_again_and_no_new_trouble() -> None:
+    six = story(6)
+    assert [chair.id for chair in six.chairs] == [f"chair-{n}" for n in range(1, 7)]
+    assert six.chairs[4].devices == six.chairs[0].devices
+    assert {step.bed for step in six.steps if step.do != "start"} == {"chair-1", "chair-2", "chair-3", "chair-4"}
+    assert {step.do for step in story(1).steps} == {"start", "hypertension"}
+    assert {step.do for step in calm(5).steps} == {"start"}
+
+
+async def test_only_chair_1_gets_hypertensive_and_only_when_the_story_says() -> None:
+    async with staged(story(), fakes([]), Options(seed=3)) as stage:
+        before = await minutes(stage, 3)  # nothing happens before go
+        stage.go()
+        told = await minutes(stage, 60)
+    for chair in CHAIRS:
+        lowest = [min(row[side] for row in before[chair.id]) for side in (0, 1)]
+        high = [n for n, row in enumerate(told[chair.id], 1) if row[0] >= 1.2 * lowest[0] or row[1] >= 1.2 * lowest[1]]
+        if chair.id != "chair-1":
+            assert high == []
+            continue
+        assert high[0] == 33  # infusion minute 30
+        plateau = told["chair-1"][34:43]
+        assert all(184 <= sbp <= 194 and 104 <= dbp <= 114 for sbp, dbp in plateau)
+        assert all(sbp < 145 for sbp, _ in told["chair-1"][49:])
+
+
+async def test_hands_and_plugs_act_at_their_minute(tmp_path: Path) -> None:
+    log: list[str] = []
+    async with staged(story(), fakes(log), Options(ports=tmp_path)) as stage:
+        assert log.count("program") == 2
+        cable = tmp_path / "chair-4-pump"
+        stage.go()
+        await minutes(stage, 3)
+        assert "start" not in log
+        await minutes(stage, 15)  # 18
+        assert log.count("start") == 2
+        assert "probe_off" not in log
+        await minutes(stage, 1)
+        assert "probe_off" in log
+        await minutes(stage, 4)  # 23
+        assert cable.is_symlink()
+        await minutes(stage, 1)
+        assert not cable.is_symlink()
+        await minutes(stage, 2)
+        assert cable.is_symlink()
+
+
+async def test_the_isco_pumps_stop_by_themselves_about_minute_43() -> None:
+    scenario = Scenario(calm().chairs[1:3], calm().steps[1:3])
+    async with staged(scenario, fakes([])) as stage:
+        stage.go()
+        pumps = [stage.twin(chair.id, "pump") for chair in scenario.chairs]
+        running = []
+        for _ in range(50):
+            await minutes(stage, 1)
+            running.append([pump.coils[0] for pump in pumps if isinstance(pump, IscoTwin)])
+    ends = [max(n for n, row in enumerate(running, 1) if row[pump]) for pump in (0, 1)]
+    assert ends == [43, 43]
+    assert start_min(1) == pytest.approx(3.2)
+
+
+async def test_all_devices_of_a_chair_feel_the_same_patient() -> None:
+    """What the pump gives, the cuff finds and the oximeter sees; a second pump gives to nobody they know."""
+    felt: dict[str, list[Patient]] = {}
+
+    def spying(name: str, spec: TwinSpec) -> TwinSpec:
+        def make(patient: Patient, seed: int) -> Twin | ModbusTwin:
+            felt.setdefault(name, []).append(patient)
+            return spec.make(patient, seed)
+
+        return replace(spec, make=make)
+
+    twins = {name: spying(name, spec) for name, spec in simulators.find().items()}
+    pump, second = Device("pump", "alaris_gh", "serial"), Device("second", "alaris_gh", "serial")
+    devices = (pump, Device("cuff", "suntech_advantage", "serial"), second, Device("oximeter", "nonin", "serial"))
+    async with staged(Scenario((Chair("chair-1", devices),)), twins) as stage:
+        patient = stage.patients["chair-1"]
+        assert felt["suntech_advantage"] == felt["nonin"] == [patient]
+        assert felt["alaris_gh"][0] is patient
+        assert felt["alaris_gh"][1] is not patient
+
+
+async def test_speed_makes_them_live_faster() -> None:
+    async with staged(Scenario(calm().chairs[1:2], calm().steps[1:2]), fakes([]), Options(speed=60.0)) as stage:
+        stage.go()
+        for _ in range(10):
+            stage.advance(0.5)
+        pump = stage.twin("chair-2", "pump")
+        assert isinstance(pump, IscoTwin)
+        assert pump.values[148] == pytest.approx(61.5 * (5 - 3.2) / 60, abs=0.02)
+
+
+def test_every_hand_of_the_story_is_one_its_twin_has() -> None:
+    twins = simulators.find()
+    chairs = {chair.id: {device.id: device.driver for device in chair.devices} for chair in CHAIRS}
+    plug = {"unplug", "replug", "mute", "unmute"}
+    for step in (*TROUBLE, *calm().steps):
+        if step.device != "patient":
+            assert step.do in plug | {*twins[chairs[step.bed][step.device]].hands}
