@@ -2,139 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import heapq
-import os
 import random
-import tty
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from drivers.contract import (
-    BadFrame,
-    DeviceAlarm,
-    DeviceAlarms,
-    Driver,
-    Framing,
-    Heard,
-    Identity,
-    Line,
-    Pump,
-    Question,
-    Reading,
-    Say,
-    Spec,
-    Validity,
-    Wave,
-)
+from drivers.contract import Driver, Line, Say
 from edge import model
-from edge.field.at import At
 from edge.field.exchange import Exchange
 from edge.field.intake import NAMELESS, UNNAMED, Intake
-from edge.field.link import Link
-
-# --- a device that answers every question in the same form, so that nothing but the link can tell its answers apart ---
-
-LINE = Line(9600, silent_after_s=2.0, lateness_s=0.8)
-WHO = Say("who", b"w", timeout_s=0.3)
-SPO2 = Say("spo2_pct", b"s", timeout_s=0.3)
-PULSE = Say("pulse_bpm", b"p", timeout_s=0.3)
-RESP = Say("resp_bpm", b"r", timeout_s=0.3, retries=1)
-TRUTH = {b"s": b"=97\n", b"p": b"=63\n", b"r": b"=14\n"}
-
-
-class Lines:
-    """Frames end in a line feed."""
-
-    def __init__(self) -> None:
-        self.dropped = 0
-        self._begun = b""
-
-    def feed(self, data: bytes) -> list[bytes]:
-        *whole, self._begun = (self._begun + data).split(b"\n")
-        return whole
-
-    def flush(self) -> None:
-        self._begun = b""
-
-
-class Script:
-    """A driver: `=97` answers what was asked, `#SN` says who it is, `!97` is said unasked, `~` is a pleth wave."""
-
-    def __init__(self, polls: Sequence[Say] = (SPO2, PULSE), every_s: float = 1.0, asks_who: bool = True) -> None:
-        self.framing: Framing = Lines()
-        self.missed: list[str] = []
-        self._polls, self._every_s, self._asks_who = polls, every_s, asks_who
-        self._due_s: float | None = None
-        self._round: list[Say] = []
-
-    def start(self) -> Sequence[Question]:
-        self._round = []
-        return [WHO] if self._asks_who else []
-
-    def ask(self, at_s: float) -> Question | None:
-        if self._due_s is None or at_s >= self._due_s:
-            self._due_s = at_s + self._every_s
-            self._round = list(self._polls)
-        return self._round.pop(0) if self._round else None
-
-    def answers(self, frame: bytes, asked: Question) -> bool:
-        return frame[:1] == (b"#" if asked is WHO else b"=")
-
-    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Heard]:
-        kind, rest = frame[:1], frame[1:].decode()
-        if kind == b"#":
-            return [Identity(rest or None)]
-        if kind == b"=" and asked is not None:
-            return [Reading(asked.name, float(rest))]
-        if kind == b"!":
-            return [Reading("heart_rate_bpm", float(rest))]
-        if kind == b"~":
-            return [Wave("pleth", 75.0, 0, 255, (1, None, 3))]
-        if kind == b"*":
-            alarm = DeviceAlarm("occlusion", "high", "E7", "Occlusion")
-            return [Pump("alarm"), DeviceAlarms((alarm,)), Reading("rate_ml_h", None, Validity.UNAVAILABLE)]
-        raise BadFrame(frame)
-
-    def unanswered(self, asked: Question) -> Sequence[Heard]:
-        self.missed.append(asked.name)
-        return [Reading(asked.name, None, Validity.UNAVAILABLE, "timeout")] if asked is RESP else []
-
-
-def spec(make: Callable[[], Driver]) -> Spec:
-    return Spec("script", "Script", "oximeter", ("serial",), "D", "this test", LINE, frozenset(), (), "",
-                lambda settings: make())
-
-
-@dataclass
-class Bed:
-    """What the service would be told."""
-
-    calls: list[tuple[tuple[model.Input, ...], float, bool]] = field(default_factory=list)
-    waves: list[tuple[Wave, float]] = field(default_factory=list)
-
-    def heard(self, inputs: Sequence[model.Input], at_s: float, more: bool) -> None:
-        self.calls.append((tuple(inputs), at_s, more))
-
-    def wave(self, wave: Wave, at_s: float) -> None:
-        self.waves.append((wave, at_s))
-
-    @property
-    def links(self) -> list[tuple[str, str, str | None]]:
-        return [(one.state, one.reason, one.identity) for inputs, *_ in self.calls for one in inputs
-                if isinstance(one, model.LinkChanged)]
-
-    @property
-    def samples(self) -> list[model.Sample]:
-        return [sample for inputs, *_ in self.calls for one in inputs if isinstance(one, model.Samples)
-                for sample in one.samples]
-
-
-# --- told time --------------------------------------------------------------------------------------------------------
+from tests.scripted_device import LINE, PULSE, RESP, SPO2, TRUTH, Bed, Script, wrong
 
 HOUSE_AT_ZERO = 1_790_000_000.0
 Device = Callable[[bytes], list[tuple[float, bytes]]]  # a question -> what is sent, and how long after
@@ -194,11 +73,6 @@ def late_one_in_ten(seed: int, late_s: tuple[float, float]) -> Device:
         return [(after_s, {**TRUTH, b"w": b"#A1\n"}[said])]
 
     return device
-
-
-def wrong(samples: Sequence[model.Sample]) -> list[model.Sample]:
-    truth = {"spo2_pct": 97, "pulse_bpm": 63, "resp_bpm": 14, None: None}
-    return [sample for sample in samples if sample.value not in (None, truth[sample.metric])]
 
 
 def test_s1_one_answer_in_ten_late_and_none_is_read_as_the_next() -> None:
@@ -404,118 +278,3 @@ def test_silence_is_noticed_in_time_and_ends_with_the_first_good_frame() -> None
     wire.runs(5)
     assert [state for state, *_ in wire.bed.links] == ["connecting", "live", "silent", "live"]
     assert wire.intake.counters.since > at_s
-
-
-# --- real ptys --------------------------------------------------------------------------------------------------------
-
-
-class Pty:
-    """A scripted device behind a symlink that stays the same, as /dev/serial/by-id does."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.master = -1
-        self.serial = b"A1"
-
-    def plug(self) -> None:
-        self.master, slave = os.openpty()
-        tty.setraw(slave)
-        self.path.unlink(missing_ok=True)
-        self.path.symlink_to(os.ttyname(slave))
-        os.close(slave)
-        os.set_blocking(self.master, False)
-        asyncio.get_running_loop().add_reader(self.master, self._answer)
-
-    def unplug(self) -> None:
-        if self.master >= 0:
-            asyncio.get_running_loop().remove_reader(self.master)
-            os.close(self.master)
-            self.master = -1
-            self.path.unlink()
-
-    def _answer(self) -> None:
-        try:
-            said = os.read(self.master, 100)
-        except OSError:  # nobody has the other side open yet
-            return
-        for byte in said:
-            os.write(self.master, {**TRUTH, b"w": b"#" + self.serial + b"\n"}[bytes([byte])])
-
-
-@asynccontextmanager
-async def running(path: Path, bed: Bed) -> AsyncIterator[Link]:
-    at = At("serial", path=str(path), overrides={"lateness_s": 0.05})
-    loop = asyncio.get_running_loop()
-    link = Link("chair-1", "script", spec(lambda: Script(every_s=0.05)), at, now=loop.time, heard=bed.heard,
-                wave=bed.wave)
-    task = loop.create_task(link.run())
-    try:
-        yield link
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        assert task.cancelled(), task.exception()
-
-
-async def until(happened: Callable[[], bool], within_s: float) -> None:
-    async with asyncio.timeout(within_s):
-        while not happened():
-            await asyncio.sleep(0.005)
-
-
-async def test_a_pulled_cable_is_noticed_and_a_plugged_one_heals_for_ever(tmp_path: Path) -> None:
-    bed, pty = Bed(), Pty(tmp_path / "by-id")
-    async with running(pty.path, bed) as link:
-        await until(lambda: link.state == "lost", 2)
-        assert bed.links[-1] == ("lost", f"{pty.path} is not there", None), "it started without the device"
-        for _ in range(3):
-            pty.plug()
-            await until(lambda: link.state == "live", 5)
-            heard = len(bed.samples)
-            await until(lambda heard=heard: len(bed.samples) > heard, 2)  # type: ignore[misc]
-            pty.unplug()
-            await until(lambda: link.state == "lost", 2)
-    assert [state for state, *_ in bed.links] == ["connecting", *["lost", "live"] * 3, "lost"]
-    assert wrong(bed.samples) == []
-
-
-async def test_another_device_plugged_into_the_same_port_is_refused(tmp_path: Path) -> None:
-    bed, pty = Bed(), Pty(tmp_path / "by-id")
-    pty.plug()
-    async with running(pty.path, bed) as link:
-        await until(lambda: link.state == "live", 5)
-        pty.unplug()
-        await until(lambda: link.state == "lost", 2)
-        heard = len(bed.samples)
-        pty.serial = b"B2"
-        pty.plug()
-        await until(lambda: link.state == "wrong_device", 5)
-        await asyncio.sleep(0.2)
-        assert len(bed.samples) == heard
-    pty.unplug()
-
-
-async def test_a_half_open_connection_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A terminal server that was switched off and on does not say that the old connection is dead."""
-    monkeypatch.setattr("edge.field.link.REOPEN_AFTER_S", 0.1)
-    callers: list[asyncio.StreamWriter] = []
-
-    async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        callers.append(writer)
-        while len(callers) > 1 and not reader.at_eof():
-            writer.write(b"!71\n")
-            await asyncio.sleep(0.05)
-
-    listening = await asyncio.start_server(server, "127.0.0.1", 0)
-    loop, bed = asyncio.get_running_loop(), Bed()
-    at = At("tcp", host="127.0.0.1", port=listening.sockets[0].getsockname()[1], overrides={"silent_after_s": 0.2})
-    link = Link("chair-1", "script", spec(lambda: Script((), asks_who=False)), at, now=loop.time, heard=bed.heard,
-                wave=bed.wave)
-    task = loop.create_task(link.run())
-    await until(lambda: link.state == "live", 3)
-    task.cancel()
-    await asyncio.wait([task])
-    assert [state for state, *_ in bed.links] == ["connecting", "silent", "live"]
-    for caller in callers:
-        caller.close()
-    listening.close()

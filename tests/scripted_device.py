@@ -1,0 +1,124 @@
+"""A device that answers every question in the same form, so that nothing but the link can tell its answers apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from drivers.contract import (
+    BadFrame,
+    DeviceAlarm,
+    DeviceAlarms,
+    Driver,
+    Framing,
+    Heard,
+    Identity,
+    Line,
+    Pump,
+    Question,
+    Reading,
+    Say,
+    Spec,
+    Validity,
+    Wave,
+)
+from edge import model
+
+LINE = Line(9600, silent_after_s=2.0, lateness_s=0.8)
+WHO = Say("who", b"w", timeout_s=0.3)
+SPO2 = Say("spo2_pct", b"s", timeout_s=0.3)
+PULSE = Say("pulse_bpm", b"p", timeout_s=0.3)
+RESP = Say("resp_bpm", b"r", timeout_s=0.3, retries=1)
+TRUTH = {b"s": b"=97\n", b"p": b"=63\n", b"r": b"=14\n"}
+
+
+class Lines:
+    """Frames end in a line feed."""
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._begun = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        *whole, self._begun = (self._begun + data).split(b"\n")
+        return whole
+
+    def flush(self) -> None:
+        self._begun = b""
+
+
+class Script:
+    """A driver: `=97` answers what was asked, `#SN` says who it is, `!97` is said unasked, `~` is a pleth wave."""
+
+    def __init__(self, polls: Sequence[Say] = (SPO2, PULSE), every_s: float = 1.0, asks_who: bool = True) -> None:
+        self.framing: Framing = Lines()
+        self.missed: list[str] = []
+        self._polls, self._every_s, self._asks_who = polls, every_s, asks_who
+        self._due_s: float | None = None
+        self._round: list[Say] = []
+
+    def start(self) -> Sequence[Question]:
+        self._round = []
+        return [WHO] if self._asks_who else []
+
+    def ask(self, at_s: float) -> Question | None:
+        if self._due_s is None or at_s >= self._due_s:
+            self._due_s = at_s + self._every_s
+            self._round = list(self._polls)
+        return self._round.pop(0) if self._round else None
+
+    def answers(self, frame: bytes, asked: Question) -> bool:
+        return frame[:1] == (b"#" if asked is WHO else b"=")
+
+    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Heard]:
+        kind, rest = frame[:1], frame[1:].decode()
+        if kind == b"#":
+            return [Identity(rest or None)]
+        if kind == b"=" and asked is not None:
+            return [Reading(asked.name, float(rest))]
+        if kind == b"!":
+            return [Reading("heart_rate_bpm", float(rest))]
+        if kind == b"~":
+            return [Wave("pleth", 75.0, 0, 255, (1, None, 3))]
+        if kind == b"*":
+            alarm = DeviceAlarm("occlusion", "high", "E7", "Occlusion")
+            return [Pump("alarm"), DeviceAlarms((alarm,)), Reading("rate_ml_h", None, Validity.UNAVAILABLE)]
+        raise BadFrame(frame)
+
+    def unanswered(self, asked: Question) -> Sequence[Heard]:
+        self.missed.append(asked.name)
+        return [Reading(asked.name, None, Validity.UNAVAILABLE, "timeout")] if asked is RESP else []
+
+
+def spec(make: Callable[[], Driver]) -> Spec:
+    return Spec("script", "Script", "oximeter", ("serial",), "D", "this test", LINE, frozenset(), (), "",
+                lambda settings: make())
+
+
+@dataclass
+class Bed:
+    """What the service would be told."""
+
+    calls: list[tuple[tuple[model.Input, ...], float, bool]] = field(default_factory=list)
+    waves: list[tuple[Wave, float]] = field(default_factory=list)
+
+    def heard(self, inputs: Sequence[model.Input], at_s: float, more: bool) -> None:
+        self.calls.append((tuple(inputs), at_s, more))
+
+    def wave(self, wave: Wave, at_s: float) -> None:
+        self.waves.append((wave, at_s))
+
+    @property
+    def links(self) -> list[tuple[str, str, str | None]]:
+        return [(one.state, one.reason, one.identity) for inputs, *_ in self.calls for one in inputs
+                if isinstance(one, model.LinkChanged)]
+
+    @property
+    def samples(self) -> list[model.Sample]:
+        return [sample for inputs, *_ in self.calls for one in inputs if isinstance(one, model.Samples)
+                for sample in one.samples]
+
+
+def wrong(samples: Sequence[model.Sample]) -> list[model.Sample]:
+    truth = {"spo2_pct": 97, "pulse_bpm": 63, "resp_bpm": 14, None: None}
+    return [sample for sample in samples if sample.value not in (None, truth[sample.metric])]

@@ -1,0 +1,208 @@
+"""The edges of alarms: what people do with them, odd arguments, rules that cannot be used, a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.cli.recall import recall
+from edge.core.bedside import Bedside
+from edge.core.rules import RulesError, parse_rules
+from edge.model import (
+    Boot,
+    Command,
+    DeviceAlarm,
+    DeviceAlarmsSaid,
+    Draft,
+    LinkChanged,
+    Sample,
+    Samples,
+    Tick,
+)
+from tests.test_bedside import DEVICES, ORDER, Chair
+from tests.test_core_edges import spo2, state_of, ticks
+from tests.test_recall import Life, bp, journal
+from tests.test_stories import FILE, RULES
+
+# --- alarms and what people do with them ------------------------------------------------------------------------------
+
+
+def occlusion(*more: str) -> DeviceAlarmsSaid:
+    return DeviceAlarmsSaid("pump", tuple(DeviceAlarm(code, "high", code, code) for code in ("occlusion", *more)))
+
+
+def test_an_acknowledged_pump_alarm_does_not_silence_the_next_one() -> None:
+    chair = Chair().infusing()
+    chair.give(occlusion())
+    first = chair.bed.state.alarms["INF-4:pump"]
+    chair.ask("acknowledge", alarm=first.id, seq=first.seq)
+    chair.give(occlusion())
+    assert state_of(chair, "INF-4:pump") == "acknowledged"
+    chair.ask("audio_pause")
+    chair.give(occlusion("air_in_line"))
+    again = chair.bed.state.alarms["INF-4:pump"]
+    assert (again.state, again.body["text"]) == ("active", "Pump: occlusion; air_in_line")
+    assert chair.bed.state.audio_paused_until_s is None
+    assert chair.reason(chair.ask("acknowledge", alarm=first.id, seq=first.seq)) == "moved_on"
+    chair.give(occlusion("near_end", "air_in_line"))
+    assert chair.bed.state.alarms["INF-4:pump"].seq == again.seq, "what is no alarm of ours changes nothing"
+
+
+def test_an_acknowledgement_of_a_high_alarm_ends_after_ten_minutes() -> None:
+    chair = Chair().infusing()
+    for _ in range(11):
+        spo2(chair, 80)
+    alarm = chair.bed.state.alarms["RES-3"]
+    chair.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)
+    for _ in range(599):
+        spo2(chair, 80)
+    assert state_of(chair, "RES-3") == "acknowledged"
+    spo2(chair, 80)
+    assert chair.bed.state.alarms["RES-3"].id == alarm.id
+    assert state_of(chair, "RES-3") == "active"
+
+
+def test_a_latched_alarm_that_comes_again_is_a_new_one() -> None:
+    chair = Chair().infusing()
+    chair.bp(185, 100)
+    first = chair.bed.state.alarms["HTN-3"]
+    chair.at_s += 300
+    chair.bp(150, 90)
+    assert state_of(chair, "HTN-3") == "latched"
+    chair.at_s += 300
+    chair.bp(186, 100)
+    second = chair.bed.state.alarms["HTN-3"]
+    assert second.state == "active"
+    assert second.id != first.id
+    assert chair.reason(chair.ask("acknowledge", alarm=first.id, seq=first.seq)) == "moved_on"
+
+
+def test_a_latched_alarm_is_taken_away_by_its_acknowledgement() -> None:
+    chair = Chair().infusing()
+    chair.bp(185, 100)
+    chair.at_s += 300
+    chair.bp(150, 90)
+    alarm = chair.bed.state.alarms["HTN-3"]
+    drafts = chair.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)
+    assert [draft.body["state"] for draft in drafts if draft.body.get("rule") == "HTN-3"] == ["inactive"]
+    assert chair.reason(chair.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)) == "moved_on"
+
+
+ODD: list[tuple[str, dict[str, Any]]] = [
+    ("acknowledge", {"alarm": None, "seq": None}), ("acknowledge", {"alarm": [], "seq": {}}), ("acknowledge", {}),
+    ("check_in", {"moaas": 2.5}), ("check_in", {"symptoms": [1]}), ("check_in", {"cadss": "4"}),
+    ("start_session", {**ORDER, "weight_kg": 10**400}), ("start_session", {**ORDER, "age_years": -1}),
+    ("checklist", {"done": "yes"}), ("", {}), ("_start", ORDER),
+]
+
+
+@pytest.mark.parametrize(("verb", "args"), ODD)
+def test_odd_arguments_are_refused_and_change_nothing(verb: str, args: dict[str, Any]) -> None:
+    chair = Chair()
+    if verb not in ("start_session", "_start"):
+        chair.ask("start_session", **ORDER)
+    before = chair.bed.snapshot()
+    assert chair.reason(chair.ask(verb, **args)) != ""
+    assert chair.bed.snapshot() == before
+
+
+def test_two_failed_measurements_say_why() -> None:
+    chair = Chair().infusing()
+    for _ in range(2):
+        chair.at_s += 60
+        chair.give(Samples("cuff", tuple(Sample("chair-1", "cuff", metric, None, "invalid", chair.at_s, "cuff_leak")
+                                         for metric in ("sbp_mmhg", "dbp_mmhg"))))
+        chair.give(Tick())
+    assert chair.bed.state.alarms["TEC-2:cuff"].body["text"].endswith("cuff leak")
+
+
+def test_the_beds_do_not_know_each_other() -> None:
+    one, other = Chair(), Chair()
+    alone = Chair().infusing()
+    alone.bp(120, 80)
+    one.opened()
+    other.infusing()
+    for _ in range(20):
+        spo2(one, 70)
+    other.bp(120, 80)
+    assert replace_boot(other.drafts) == replace_boot(alone.drafts)
+    assert other.bed.state == alone.bed.state
+
+
+def replace_boot(drafts: list[Draft]) -> list[tuple[str, float, str]]:
+    return [(draft.kind, draft.at_s, str({**draft.body, "command": ""})) for draft in drafts]
+
+
+# --- rules that cannot be used ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("was", "now", "says"), [
+    ('text = "SpO₂ {spo2_pct} %: low', 'text = "SpO₂ {spo2_pct:d} %: low', "text names {spo2_pct}"),
+    ('text = "SpO₂ {spo2_pct} %: low', 'text = "SpO₂ {spo2} %: low', "text names {spo2}"),
+    ('text = "SpO₂ {spo2_pct} %: low', 'text = "SpO₂ {spo2_pct %: low', "text cannot be read"),
+    ("tier = 1", 'tier = "1"', "tier must be"), ("tier = 1", "tier = true", "tier must be"),
+    ('for_each = ["pump"]', 'for_each = 3', "for_each must be"), ("hold_s = 15", "hold_s = nan", "hold_s must be"),
+    ("hold_s = 15", "hold_s = inf", "hold_s must be"),
+])
+def test_what_would_fail_when_an_alarm_is_raised_fails_when_the_rules_are_read(was: str, now: str, says: str) -> None:
+    text = FILE.read_text()
+    assert was in text
+    with pytest.raises(RulesError, match=r"^rules\.toml:\d+: ") as wrong:
+        parse_rules(text.replace(was, now, 1))
+    assert says in str(wrong.value)
+
+
+# --- a restart --------------------------------------------------------------------------------------------------------
+
+
+def restarted(chair: Chair, gap_s: float) -> None:
+    snapshot = chair.bed.snapshot()
+    chair.bed = Bedside("chair-1", DEVICES, RULES)
+    chair.bed.restore(snapshot)
+    chair.at_s += gap_s
+    chair.give(Boot("boot-2", gap_s))
+
+
+def test_a_restart_does_not_end_the_alarm_of_a_missing_signal() -> None:
+    chair = Chair().infusing()
+    for _ in range(20):
+        spo2(chair, None, "invalid")
+    assert state_of(chair, "TEC-1:oximeter") == "active"
+    restarted(chair, 2.0)
+    ticks(chair, 3)
+    chair.give(LinkChanged("oximeter", "live"))
+    for _ in range(20):
+        spo2(chair, None, "invalid")
+        assert state_of(chair, "TEC-1:oximeter") == "active"
+
+
+def test_a_restart_in_the_middle_of_a_hold_starts_it_anew_and_ends_nothing() -> None:
+    chair = Chair().infusing()
+    for _ in range(14):
+        spo2(chair, 89)
+    restarted(chair, 3.0)
+    chair.give(LinkChanged("oximeter", "live"))
+    for _ in range(10):
+        spo2(chair, 89)
+    assert state_of(chair, "RES-2") == "pending"
+    for _ in range(5):
+        spo2(chair, 89)
+    assert state_of(chair, "RES-2") == "active"
+
+
+async def test_an_acknowledgement_since_the_last_snapshot_survives_a_crash(tmp_path: Path) -> None:
+    kept = journal(tmp_path, "boot-1")
+    life = Life(kept)
+    life.begin("boot-1")
+    life.give(LinkChanged("cuff", "live"))
+    life.give(bp(life.at_s, 185.0, 100.0))
+    alarm = life.bed.state.alarms["HTN-3"]
+    life.give(Command("c1", "main", "nina", "nurse", "chair-1", "acknowledge", {"alarm": alarm.id, "seq": alarm.seq}))
+    assert life.bed.state.alarms["HTN-3"].state == "acknowledged"
+    await kept.close()
+    again = journal(tmp_path, "boot-2")
+    found = (await recall(again)).beds["chair-1"].state.alarms["HTN-3"]
+    await again.close()
+    assert found.state == "acknowledged"
