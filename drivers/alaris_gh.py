@@ -15,6 +15,7 @@ pumps) for the answers marked so. The maker's protocol manual ("Asena Rev 2.1.5"
     SYRINGE_STATUS     SYRINGE_STATUS^BD PLASTIPAK^ 50^CONF                brand, size in mL, CONF = confirmed     S
     INF                see below, once a second
     ALARM              ALARM^AL_OCCLU^ ^                                   code, text, extra (a blank when none)   C
+    Trailing fields that say nothing may be empty or missing.                                                      S
 
     INF, 14 fields (captured during an occlusion, CRC checked):
     INF^8002-51733^A^HLD^0.00^ml/h^^0.969^ml^530.15^mmHg^00:04:09^EVENT^214725
@@ -30,12 +31,15 @@ pumps) for the answers marked so. The maker's protocol manual ("Asena Rev 2.1.5"
 
 Each answer repeats its question's name, so answers cannot be exchanged; a late answer to the same question is caught
 by the quiet after a time-out: the pump says of itself that it may take 4000 ms (COMMS_RESPONSE_MAX, S). An INF with
-another unit, a wrong number of fields or a number the pump cannot have (rate over 1200 mL/h, S) is a bad frame, never
-a value. An INF of another serial number yields that identity and nothing else.
+another unit, a wrong number of fields or no number where one belongs is a bad frame, never a value. A field left blank
+or dashed has no value, and takes no other field with it; a number the pump cannot have (rate over 1200 mL/h, S) is
+implausible. An INF of another serial number yields that identity and nothing else.
 
-State: SET with a rate is `infusing`, also under an alarm that does not stop it (a low battery); what stands still is
-`alarm` with flag A and `stopped` without; any other flag or mode is `unknown`. The meanings of the alarm codes are a
-reading of their names, but for AL_NOALM and AL_OCCLU.
+State: a rate and not HLD is `infusing`, whatever the mode is called, and also under an alarm that does not stop it (a
+low battery); what stands still is `alarm` with flag A and `stopped` without; anything else is `unknown`. Flag A while
+ALARM goes unanswered (one published simulator forgets its CR) is an alarm of unknown kind. The meanings of the alarm
+codes are a reading of their names, but for AL_NOALM and AL_OCCLU. The syringe is asked for again every minute, where
+it gives no answer every eleven.
 """
 
 from __future__ import annotations
@@ -66,6 +70,8 @@ from drivers.framing import Delimited
 START, END, ESC = b"!", b"\r", b"\x1b"
 MAX_FRAME = 200  # bytes; the longest one seen has 80
 EVERY_S = 1.0  # house time between two INF, and between two ALARM
+SYRINGE_EVERY_S = 60.0
+SYRINGE_AGAIN_S = 600.0  # longer where it gave no answer, since each of those costs seconds of quiet
 TIMEOUT_S = 0.5  # both published hosts wait so long
 LATENESS_S = 4.0  # the pump's own COMMS_RESPONSE_MAX
 # One lost answer costs up to EVERY_S + TIMEOUT_S + LATENESS_S before the next can come: that alone is not silence.
@@ -78,6 +84,8 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "line_pressure_mmhg": (-500.0, 2000.0),
     "syringe_size_ml": (1.0, 100.0),
 }
+UNITS: Mapping[str, str] = {"rate_ml_h": "ml/h", "volume_infused_ml": "ml", "line_pressure_mmhg": "mmHg"}
+INF_FIELDS, INF_FIELDS_LEAST = 13, 11  # without the name; type and number of the log entry may be missing
 NO_ALARM = "AL_NOALM"
 ALARM_CODES: Mapping[str, tuple[str, Priority, str]] = {  # the pump's code: shared code, priority, plain words
     "AL_OCCLU": ("occlusion", "high", "Occlusion: the line is blocked"),
@@ -104,6 +112,9 @@ ALARM_CODES: Mapping[str, tuple[str, Priority, str]] = {  # the pump's code: sha
     "AL_TCITG": ("titration", "medium", "Titration alarm"),
 }
 
+UNTOLD = DeviceAlarm("unknown", "medium", "A", "Pump alarm; the pump does not say which")
+
+_BLANK = re.compile(r"[-.: ]*")
 _NUMBER = re.compile(r"-?\d{1,6}(\.\d{1,4})?")
 _TIME_LEFT = re.compile(r"(\d\d):([0-5]\d):([0-5]\d)")
 _SERIAL = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{1,31}")
@@ -149,25 +160,36 @@ class AlarisGh:
         self._serial: str | None = None
         self._model: str | None = None
         self._due_s: dict[str, float] = {}
+        self._flagged = False  # INF says that an alarm is on
+        self._guessed = False  # the last alarms told are a guess, for want of an answer to ALARM
 
     def start(self) -> Sequence[Question]:
         self._serial = self._model = None
         self._due_s = {}
+        self._flagged = self._guessed = False
         return (SERIAL, PROTOCOL, SYRINGE)
 
     def ask(self, at_s: float) -> Question | None:
-        """Whichever of INF and ALARM has waited longest, once a second each."""
-        say = min((STATUS, ALARM), key=lambda one: self._due_s.get(one.name, float("-inf")))
+        """Whichever has waited longest: INF and ALARM once a second each, the syringe once a minute."""
+        syringe_s = self._due_s.get(SYRINGE.name)
+        if syringe_s is None:  # it was asked in the greeting
+            self._due_s[SYRINGE.name] = at_s + SYRINGE_EVERY_S
+        say = min((STATUS, ALARM, SYRINGE), key=lambda one: self._due_s.get(one.name, float("-inf")))
         if at_s < self._due_s.get(say.name, float("-inf")):
             return None
-        self._due_s[say.name] = at_s + EVERY_S
+        self._due_s[say.name] = at_s + (SYRINGE_EVERY_S if say is SYRINGE else EVERY_S)
         return say
 
     def answers(self, frame: bytes, asked: Question) -> bool:
         return frame.startswith((f"!{asked.name}^".encode(), f"!{asked.name}|".encode()))
 
     def unanswered(self, asked: Question) -> Sequence[Heard]:
-        return ()
+        if asked.name == SYRINGE.name:
+            self._due_s[SYRINGE.name] = self._due_s.get(SYRINGE.name, 0.0) + SYRINGE_AGAIN_S
+        if asked.name != ALARM.name or self._flagged is self._guessed:
+            return ()
+        self._guessed = self._flagged
+        return (DeviceAlarms((UNTOLD,) if self._flagged else ()),)
 
     def hear(self, frame: bytes, asked: Question | None) -> Sequence[Heard]:
         """What an answer says. A good frame that answers nothing is late or doubled, and says nothing."""
@@ -177,7 +199,9 @@ class AlarisGh:
         if name == STATUS.name:
             return self._status(fields)
         if name == ALARM.name:
-            return (_alarms(fields),)
+            told = _alarms(fields)
+            self._guessed = False
+            return (told,)
         if name == SYRINGE.name:
             return (_syringe(fields),)
         if len(fields) != 1 or not fields[0].strip():
@@ -189,21 +213,20 @@ class AlarisGh:
         return (Identity(self._serial, self._model),) if self._serial else ()
 
     def _status(self, fields: Sequence[str]) -> Sequence[Heard]:
-        if len(fields) != 13:
-            raise BadFrame(f"INF: 14 fields, not {len(fields) + 1}")
-        told, flag, mode, rate, rate_unit, _, infused, infused_unit, pressure, pressure_unit, left, _, _ = fields
-        if (rate_unit, infused_unit, pressure_unit) != ("ml/h", "ml", "mmHg"):
-            raise BadFrame(f"INF: units {rate_unit} {infused_unit} {pressure_unit}")
+        if not INF_FIELDS_LEAST <= len(fields) <= INF_FIELDS:
+            raise BadFrame(f"INF: {INF_FIELDS + 1} fields, not {len(fields) + 1}")
+        told, flag, mode, rate, rate_unit, _, infused, infused_unit, pressure, pressure_unit, left = fields[:11]
         serial = _serial(told)
         readings = (
-            _reading("rate_ml_h", rate),
-            _reading("volume_infused_ml", infused),
-            _reading("line_pressure_mmhg", pressure),
+            _reading("rate_ml_h", rate, rate_unit),
+            _reading("volume_infused_ml", infused, infused_unit),
+            _reading("line_pressure_mmhg", pressure, pressure_unit),
             _time_left(left),
         )
         if self._serial is not None and serial != self._serial:
             return (Identity(serial, self._model),)
-        pump = Pump(_state(flag, mode, readings[0].value or 0.0))
+        self._flagged = flag.strip() == "A"
+        pump = Pump(_state(flag.strip(), mode.strip(), _number("rate_ml_h", rate)))
         if self._serial is None:
             self._serial = serial
             return (Identity(serial, self._model), *readings, pump)
@@ -216,50 +239,62 @@ def _serial(text: str) -> str:
     return text.strip()
 
 
-def _number(text: str, metric: str) -> float:
-    if not _NUMBER.fullmatch(text.strip()):
+def _number(metric: str, text: str) -> float | None:
+    """What the field says, None where it says nothing. Raises BadFrame where that is no number."""
+    plain = text.strip()
+    if _BLANK.fullmatch(plain):
+        return None
+    if not _NUMBER.fullmatch(plain):
         raise BadFrame(f"{metric}: {text!r} is not a number")
-    value = float(text)
+    return float(plain)
+
+
+def _reading(metric: str, text: str, unit: str) -> Reading:
+    value = _number(metric, text)
+    if unit.strip() != UNITS[metric] and (value is not None or unit.strip()):
+        raise BadFrame(f"{metric}: unit {unit!r}")
+    return _judged(metric, value)
+
+
+def _judged(metric: str, value: float | None) -> Reading:
+    if value is None:
+        return Reading(metric, None, Validity.UNAVAILABLE)
     low, high = LIMITS[metric]
-    if not low <= value <= high:
-        raise BadFrame(f"{metric}: {text!r} is impossible")
-    return value
-
-
-def _reading(metric: str, text: str) -> Reading:
-    return Reading(metric, _number(text, metric))
+    return Reading(metric, value) if low <= value <= high else Reading(metric, None, Validity.INVALID, "implausible")
 
 
 def _time_left(text: str) -> Reading:
-    if text == "24+":
+    if text.strip() == "24+":
         return Reading("time_remaining_s", None, Validity.OVERFLOW)
-    if not text.strip():
+    if _BLANK.fullmatch(text):
         return Reading("time_remaining_s", None, Validity.UNAVAILABLE)
-    found = _TIME_LEFT.fullmatch(text)
+    found = _TIME_LEFT.fullmatch(text.strip())
     if found is None:
         raise BadFrame(f"time left {text!r}")
     hours, minutes, seconds = (int(part) for part in found.groups())
     return Reading("time_remaining_s", float(hours * 3600 + minutes * 60 + seconds))
 
 
-def _state(flag: str, mode: str, rate_ml_h: float) -> PumpState:
-    if flag not in ("A", "-") or mode not in ("HLD", "SET"):
-        return "unknown"
-    if mode == "SET" and rate_ml_h > 0:
+def _state(flag: str, mode: str, rate_ml_h: float | None) -> PumpState:
+    if mode != "HLD" and rate_ml_h is not None and rate_ml_h > 0:
         return "infusing"
-    return "alarm" if flag == "A" else "stopped"
+    if flag == "A":
+        return "alarm"
+    known = flag == "-" and (mode == "HLD" or (mode == "SET" and rate_ml_h == 0))
+    return "stopped" if known else "unknown"
 
 
 def _syringe(fields: Sequence[str]) -> Reading:
-    if len(fields) != 3:
+    if not 1 <= len(fields) <= 3:
         raise BadFrame(f"SYRINGE_STATUS: 4 fields, not {len(fields) + 1}")
-    if fields[2].strip() != "CONF":  # nobody at the pump has confirmed what is fitted
+    _, size, confirmed = (*fields, "", "")[:3]
+    if confirmed.strip() != "CONF":  # nobody at the pump has confirmed what is fitted
         return Reading("syringe_size_ml", None, Validity.UNAVAILABLE)
-    return _reading("syringe_size_ml", fields[1])
+    return _judged("syringe_size_ml", _number("syringe_size_ml", size))
 
 
 def _alarms(fields: Sequence[str]) -> DeviceAlarms:
-    if len(fields) != 3 or not fields[0].strip():
+    if not 1 <= len(fields) <= 3 or not fields[0].strip():
         raise BadFrame(f"ALARM: 4 fields, not {len(fields) + 1}")
     raw = fields[0].strip()
     if raw == NO_ALARM:

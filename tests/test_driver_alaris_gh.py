@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.alaris_gh import ALARM, ALARM_CODES, DRIVER, SAYS, STATUS, AlarisGh, crc, decode, encode
+from drivers.alaris_gh import ALARM, ALARM_CODES, DRIVER, SAYS, STATUS, SYRINGE, AlarisGh, crc, decode, encode
 from drivers.contract import ALARMS, BadFrame, DeviceAlarms, Heard, Identity, Pump, Reading, Say, Validity
 from edge.vocabulary import METRICS
 from simulators.alaris_gh import TWIN, AlarisTwin, serial_number
@@ -19,6 +19,10 @@ from tests.talk import StillPatient, Talk
 QUESTIONS = {question.name: question for question in DRIVER.says}
 ROWS = heard("alaris_gh")
 INF_GOOD = next(row.frame for row in ROWS if row.name == "INF infusing")
+
+
+def decode_text(frame: bytes) -> str:
+    return "^".join(decode(frame))
 
 
 def talk(seed: int = 0) -> tuple[Talk, AlarisTwin, StillPatient]:
@@ -166,8 +170,42 @@ def test_status_and_alarm_are_each_asked_once_a_second() -> None:
 
 def test_after_a_long_stall_it_does_not_catch_up() -> None:
     driver = AlarisGh()
-    asked = [driver.ask(at_s) for at_s in (0.0, 0.0, 0.0, 3600.0, 3600.0, 3600.0)]
-    assert [one.name if one else None for one in asked] == ["INF", "ALARM", None] * 2
+    asked = [driver.ask(at_s) for at_s in (0.0, 0.0, 0.0, 3600.0, 3600.0, 3600.0, 3600.0)]
+    once = ["INF", "ALARM"]
+    assert [one.name if one else None for one in asked] == [*once, None, *once, "SYRINGE_STATUS", None]
+
+
+def test_the_syringe_is_asked_every_minute_and_seldom_where_it_gives_no_answer() -> None:
+    driver = AlarisGh()
+    driver.start()
+
+    def asked_until(end_s: int) -> list[int]:
+        return [at_s for at_s in range(end_s) for _ in range(3) if driver.ask(float(at_s)) is SYRINGE]
+
+    assert asked_until(200) == [60, 120, 180]
+    driver.unanswered(SYRINGE)
+    assert [at_s for at_s in asked_until(1000) if at_s >= 200] == [840, 900, 960]
+
+
+def test_an_alarm_flag_is_an_alarm_even_where_alarm_gets_no_answer() -> None:
+    """One published simulator forgets the CR after ALARM: nothing but the flag in INF is left then."""
+    driver = AlarisGh()
+    driver.start()
+    calm, flagged = INF_GOOD, encode(decode_text(INF_GOOD).replace("^-^", "^A^"))
+    driver.hear(calm, STATUS)
+    assert driver.unanswered(ALARM) == ()
+    driver.hear(flagged, STATUS)
+    (told,) = driver.unanswered(ALARM)
+    assert isinstance(told, DeviceAlarms)
+    assert [(one.code, one.priority) for one in told.alarms] == [("unknown", "medium")]
+    assert driver.unanswered(ALARM) == (), "told once"
+    driver.hear(encode("ALARM^AL_OCCLU"), ALARM)
+    driver.hear(calm, STATUS)
+    assert driver.unanswered(ALARM) == (), "what the pump said itself stands until it says otherwise"
+    driver.hear(flagged, STATUS)
+    driver.unanswered(ALARM)
+    driver.hear(calm, STATUS)
+    assert driver.unanswered(ALARM) == (DeviceAlarms(()),)
 
 
 # --- driver and twin --------------------------------------------------------------------------------------------------
