@@ -4,7 +4,8 @@ All in house time. The first determination comes `start_s` after the first openi
 `first_pair_s` after the first good one (a baseline is a pair), then one every `interval_s`, from start to start. Never
 within 30 s of the last one's end: a monitor's own pause before an automatic determination, and the least that lets a
 limb recover (reference/monitors.md 4.1 addendum, 4.4). After a failure it is tried once more after 30 s; after a second
-one not before 60 s, and not before the next is due anyway; from the fourth on only at the ordinary interval.
+and every further one not before 60 s, and not before the next is due anyway; from the fourth on only at the ordinary
+interval.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ class Schedule:
         """Whether one is to be begun now."""
         return self._due_s is not None and at_s >= self._due_s
 
+    def overdue_s(self, at_s: float) -> float:
+        """For how long one has been due; below 0 before."""
+        return at_s - self._due_s if self._due_s is not None else -1.0
+
     def began(self, at_s: float) -> None:
         """A start was said to the device."""
         self._started_s = at_s
@@ -44,7 +49,7 @@ class Schedule:
         regular = self._started_s + (self._first_pair_s if soon else self._interval_s)
         if good:
             self._due_s = max(regular, at_s + PAUSE_S)
-        elif self._failed % 2:
+        elif self._failed == 1:
             self._due_s = at_s + PAUSE_S
         else:
             self._due_s = max(regular, at_s + PAUSE_FAILED_S)

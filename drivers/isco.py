@@ -71,6 +71,8 @@ FLOW_UNITS: tuple[tuple[int, str, float], ...] = (  # coil, unit, mL/h in one
     (91, "uL/h", 0.001),
 )
 
+ZERO_ML_H = 0.1  # a measured flow trembles around zero: so much below it is a pump that stands still
+
 # Plausible, as the vocabulary bounds them; the link refuses once more.
 LIMITS: Mapping[str, tuple[float, float]] = {
     "rate_ml_h": (0.0, 2000.0),
@@ -255,7 +257,10 @@ def _running(flow: float, hold: bool) -> PumpState:
 def _scaled(metric: str, value: float, factor: float | None) -> Reading:
     if factor is None:
         return Reading(metric, None, Validity.INVALID, "module_error")
-    return reading(metric, value * factor, LIMITS[metric])
+    scaled = value * factor
+    if metric == "rate_ml_h" and -ZERO_ML_H <= scaled < 0:
+        scaled = 0.0
+    return reading(metric, scaled, LIMITS[metric])
 
 
 def _alarms(coils: Mapping[str, float]) -> tuple[DeviceAlarm, ...]:

@@ -29,14 +29,17 @@ status answer and the version text (one client). No maker's manual was found; it
            91 safety override  97 transducer out of range  99 EEPROM
 
 A result counts only with status 1, error 0, SYS > MAP > DIA and plausible; anything else is one failed determination:
-four readings without a value and with the reason. It is read once, after the module's end mark or, where that was
-lost, after the cuff was up and has been below 5 mmHg for 3 s. Cuff and status answers look alike, so one question is
-in flight and a start needs two low cuff pressures in a row.
+four readings without a value and with the reason. A pulse that cannot be is left out alone. A result is read once,
+after the module's end mark or, where that was lost, after the cuff was up and has been below 5 mmHg for 3 s. Cuff and
+status answers look alike, so one question is in flight and a start needs two low cuff pressures in a row.
 
 Schedule: drivers/cuff_schedule.py. A lost line never brings a determination forward. None is started while the cuff
-holds more than 10 mmHg, or its pressure or the module's status is unknown. Over-pressure (89) and safety errors (88,
-91) hold: this driver starts none until a person has unplugged the line or switched the module off (seen as a reopened
-line, or three questions running without an answer). One that has not ended after 700 cuff pressures (140 s) is aborted.
+holds more than 10 mmHg, or its pressure or the module's status is unknown; where that lasts for 30 s, it is a failed
+one. Over-pressure (89) and safety errors (88, 91) hold: this driver starts none until a person has unplugged the line
+or switched the module off (seen as a reopened line, or three questions running without an answer). A leak (87) does
+not hold: a loose cuff is fastened without anybody touching the module, and two failures running are an alarm of ours.
+One that has not ended after 140 s is aborted; an abort that is not confirmed is said again, five times in all, and
+then is a high alarm: the cuff may be inflated.
 """
 
 from __future__ import annotations
@@ -67,30 +70,31 @@ from drivers.suntech_frames import (
     DETERMINATION,
     ERRORS,
     HOLDING,
-    HOST,
     MODULE,
     REPLY_LENGTHS,
     SHORT_LEN,
     TEXT_LEN,
-    encode,
     failed,
     holding_alarm,
     reply_length,
     result,
     status_alarm,
+    stuck_alarm,
     sums_to_zero,
     u16,
 )
+from drivers.suntech_says import ABORT, ANSWERS, BP_DATA, CUFF, SAYS, STARTS, STATUS, STATUS_SB, VERSION, VERSION_TEXT
 
 STATUS_EVERY_S = 2.0  # house time; with its 1 s time-out and the line's quiet, one lost answer is not yet silence
-CUFF_GAP_S, GAP_S, TIMEOUT_S = 0.2, 0.1, 2.0  # real time: the module's own pacing
 LOW_MMHG, EMPTY_MMHG, RISEN_MMHG, CUFF_MAX_MMHG = 10, 5, 20, 330
 EMPTY_POLLS = 15  # cuff pressures in 3 s
 READY_POLLS = 2
 READY_GIVE_UP_POLLS = 150  # 30 s
 BUSY_POLLS, BUSY_TRIES = 25, 12  # a busy module is asked again after 5 s, a minute long
 RESULT_POLLS, RESULT_TRIES = 5, 10
-ABORT_POLLS = 700  # 140 s; the module's own limit is 120 s
+ABORT_AFTER_S = 140.0  # house time since the start; the module's own limit is 120 s
+ABORT_TRIES = 5
+STATUS_GIVE_UP_S = 30.0  # house time after a determination was due
 MISSED_PLUG = 3  # questions without an answer that mean the module was off
 
 END_MARKS: Mapping[str, str | None] = {"K": None, "A": "user_abort", "E": "module_error", "T": "timeout"}
@@ -98,40 +102,12 @@ END_MARKS: Mapping[str, str | None] = {"K": None, "A": "user_abort", "E": "modul
 Phase = Literal["idle", "ready", "starting", "measuring", "reading", "stopping"]
 
 
-def _say(name: str, *data: int, timeout_s: float = TIMEOUT_S, gap_s: float = GAP_S) -> Say:
-    return Say(name, encode(HOST, bytes(data)), timeout_s=timeout_s, gap_s=gap_s)
-
-
-VERSION = _say("version", 0x00, timeout_s=1.0)
-VERSION_TEXT = _say("version_text", 0x79, 0x02, 0x40, timeout_s=1.0)
-STATUS = _say("status", 0x79, 0x10, 0x03, timeout_s=1.0)
-STATUS_SB = _say("status_sb", 0x79, 0x11, 0x00, timeout_s=1.0)
-CUFF = _say("cuff_pressure", 0x79, 0x05, 0x00, gap_s=CUFF_GAP_S)
-BP_DATA = _say("bp_data", 0x79, 0x03, 0x00)
-ABORT = _say("abort", 0x79, 0x01, 0x00, gap_s=0.5)
-STARTS: Mapping[str, Say] = {
-    "adult": _say("start_adult", 0x20),
-    "paediatric": _say("start_paediatric", 0x87),
-    "neonate": _say("start_neonate", 0x28),
-}
-SAYS: tuple[Question, ...] = (VERSION, VERSION_TEXT, STATUS, STATUS_SB, CUFF, *STARTS.values(), BP_DATA, ABORT)
-
-# What answers a question: frames of this length, or an acknowledgement with one of these letters. K is never the answer
-# to a start: it ends one. A late end mark never answers anything.
-_ANSWERS: Mapping[str, tuple[int, str]] = {
-    VERSION.name: (0, "KEBNDST"),
-    VERSION_TEXT.name: (TEXT_LEN, "EBNDS"),
-    STATUS.name: (SHORT_LEN, "BNDS"),
-    STATUS_SB.name: (SHORT_LEN, "BNDS"),
-    CUFF.name: (SHORT_LEN, "BNDS"),
-    BP_DATA.name: (BP_LEN, "BNDS"),
-    ABORT.name: (0, "AKENDS"),
-    **{say.name: (0, "OEBNDSAT") for say in STARTS.values()},
-}
-
-
 class Advantage:
-    """One cuff module on its own line."""
+    """One cuff module on its own line.
+
+    A result counts only for a determination that this driver started; a driver that was never started, which is shown
+    single frames, takes each at its word.
+    """
 
     def __init__(self, schedule: Schedule, start: Say) -> None:
         self.framing: Framing = Counted(MODULE, reply_length, TEXT_LEN, sums_to_zero)
@@ -140,11 +116,12 @@ class Advantage:
         self._now_s = 0.0
         self._phase: Phase = "idle"
         self._held: int | None = None  # the error code that stopped automatic determinations
-        self._error: int | None = None  # the module's own status; None: not asked yet
+        self._error: int | None = None  # the module's own status; None: not known
+        self._stuck = False  # an abort was not confirmed; until the next good start
         self._owed: list[Heard] = []  # what is told with the next frame
         self._missed = 0
         self._last_result = b""
-        self._opened = self._interrupted = False
+        self._started = self._opened = self._interrupted = False
         self._status = STATUS
         self._status_due_s = float("-inf")
         self._model: str | None = None
@@ -153,6 +130,7 @@ class Advantage:
     def _reset_determination(self) -> None:
         self._polls = self._low = self._wait = self._tries = 0
         self._risen = False
+        self._began_s = 0.0
         self._end: str | None = None  # the reason an end mark gave
         self._missed_here = 0
 
@@ -161,7 +139,7 @@ class Advantage:
     def start(self) -> Sequence[Question]:
         """Forgets the talk, not the schedule. A hold ends only where a person may have been: see the datasheet."""
         self._interrupted = self._interrupted or self._phase not in ("idle", "ready")
-        self._opened = True
+        self._started = self._opened = True
         self._phase = "idle"
         self._reset_determination()
         if self._missed == 0 or self._missed >= MISSED_PLUG:
@@ -177,8 +155,8 @@ class Advantage:
             return self._ask_idle(at_s)
         if self._phase == "ready":
             return self._ask_ready(at_s)
-        if self._phase == "measuring" and self._polls >= ABORT_POLLS:
-            self._phase = "stopping"
+        if self._phase == "measuring" and at_s - self._began_s >= ABORT_AFTER_S:
+            self._phase, self._tries = "stopping", 0
         if self._phase == "stopping":
             return ABORT
         if self._phase == "reading" and self._wait == 0:
@@ -203,6 +181,8 @@ class Advantage:
             self._reset_determination()
             self._phase = "ready"
             return self._ask_ready(at_s)
+        elif self._schedule.overdue_s(at_s) >= STATUS_GIVE_UP_S:
+            self._owed += self._fail("not_measured")
         if at_s >= self._status_due_s:
             self._status_due_s = at_s + STATUS_EVERY_S
             return self._status
@@ -213,12 +193,13 @@ class Advantage:
         if self._low >= READY_POLLS and self._wait == 0:
             self._phase = "starting"
             self._schedule.began(at_s)
+            self._began_s = at_s
             return self._start
         self._wait = max(self._wait - 1, 0)
         return CUFF
 
     def answers(self, frame: bytes, asked: Question) -> bool:
-        length, letters = _ANSWERS[asked.name]
+        length, letters = ANSWERS[asked.name]
         if len(frame) == ACK_LEN:
             return chr(frame[2]) in letters
         return len(frame) == length
@@ -226,9 +207,11 @@ class Advantage:
     def unanswered(self, asked: Question) -> Sequence[Heard]:
         self._missed += 1
         self._missed_here += 1
-        if self._phase in ("idle", "ready") or (asked.name in (CUFF.name, BP_DATA.name) and self._missed_here < 2):
-            if self._phase == "ready" and self._missed_here >= 2:
-                return self._told(self._fail("timeout"))
+        if self._phase == "stopping":
+            return self._told(self._not_stopped())
+        if self._phase == "idle":
+            return self._told(())
+        if self._missed_here < 2 and (self._phase == "ready" or asked.name in (CUFF.name, BP_DATA.name)):
             return ()
         return self._told(self._fail("timeout"))
 
@@ -269,20 +252,28 @@ class Advantage:
             return self._start_answered(letter)
         if name == BP_DATA.name and self._phase == "reading":
             return self._no_result_yet(letter)
-        if name in (STATUS.name, STATUS_SB.name) and letter in "ND":
-            self._error = 0  # a module that does not know the question has nothing to say against a start
+        if name in (STATUS.name, STATUS_SB.name) and letter in "END":
+            self._error = 0  # a module that cannot answer this has nothing to say against a start, and may refuse it
         if name == ABORT.name and self._phase == "stopping":
-            return self._fail("timeout")
+            return self._fail("timeout") if letter in "AK" else self._not_stopped()
         if not name and self._phase == "measuring" and letter in END_MARKS:
             self._phase = "reading"
             self._end = END_MARKS[letter]
         return ()
 
+    def _not_stopped(self) -> Sequence[Heard]:
+        """The abort is said again (the question itself waits half a second); in the end a person must look."""
+        self._tries += 1
+        if self._tries < ABORT_TRIES:
+            return ()
+        self._stuck = True
+        return self._fail("timeout")
+
     def _start_answered(self, letter: str) -> Sequence[Heard]:
         if letter == "O":
             self._phase = "measuring"
             self._polls = self._low = self._tries = 0
-            self._risen = False
+            self._risen = self._stuck = False
             return ()
         self._tries += 1
         if letter in "BS" and self._tries <= BUSY_TRIES:
@@ -303,7 +294,7 @@ class Advantage:
         known = mmhg != CUFF_UNKNOWN
         limit = LOW_MMHG + 1 if self._phase == "ready" else EMPTY_MMHG
         self._low = self._low + 1 if known and mmhg < limit else 0
-        self._risen = self._risen or (known and mmhg >= RISEN_MMHG)
+        self._risen = self._risen or RISEN_MMHG <= mmhg <= CUFF_MAX_MMHG
         told: Sequence[Heard] = ()
         if known and mmhg > CUFF_MAX_MMHG:
             told = (Reading("cuff_pressure_mmhg", None, Validity.OVERFLOW),)
@@ -318,6 +309,9 @@ class Advantage:
         return told
 
     def _result(self, frame: bytes) -> Sequence[Heard]:
+        if not self._started:
+            found = result(frame)
+            return failed(found) if isinstance(found, str) else found
         if self._phase != "reading":
             return ()
         old = frame == self._last_result and not self._risen  # the cuff never rose: the last result once more
@@ -337,10 +331,9 @@ class Advantage:
         """This determination is over without numbers."""
         self._phase = "idle"
         self._schedule.ended(self._now_s, good=False)
-        if self._held is None:
-            return failed(reason)
-        self._schedule.held(self._now_s)
-        return (*failed(reason), self._alarms())
+        if self._held is not None:
+            self._schedule.held(self._now_s)
+        return (*failed(reason), self._alarms()) if self._held is not None or self._stuck else failed(reason)
 
     def _module(self, error: int) -> Sequence[Heard]:
         self._error = error
@@ -354,7 +347,9 @@ class Advantage:
         return self._error if self._error in HOLDING else None
 
     def _alarms(self) -> DeviceAlarms:
-        return holding_alarm(self._holding) if self._holding is not None else status_alarm(self._error or 0)
+        if self._holding is not None:
+            return holding_alarm(self._holding)
+        return stuck_alarm() if self._stuck else status_alarm(self._error or 0)
 
     def _identity(self, frame: bytes) -> Identity:
         """No serial number; the model from the two strings, the first of which names the family."""
@@ -395,7 +390,7 @@ DRIVER = Spec(
     settings={
         "interval_s": Setting(300.0, "seconds from one determination to the next"),
         "first_pair_s": Setting(90.0, "seconds from the first good determination to the second (the baseline pair)"),
-        "start_s": Setting(5.0, "seconds from the opening of the line to the first determination"),
+        "start_s": Setting(PAUSE_S, "seconds from the opening of the line to the first determination"),
         "patient": Setting("adult", "how high the cuff inflates at first", tuple(STARTS)),
     },
 )

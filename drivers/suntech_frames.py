@@ -70,24 +70,34 @@ def failed(reason: str) -> tuple[Reading, ...]:
 
 
 def result(frame: bytes) -> tuple[Reading, ...] | str:
-    """The four readings of a BP data frame, or the reason why there are none."""
+    """The four readings of a BP data frame, or the reason why there are none.
+
+    The pulse is judged apart: a pulse that cannot be (by one source byte 17 is a spare) takes no pressure with it.
+    """
     error, status = frame[20], frame[7]
     if error:
         return ERRORS.get(error, ("module_error", ""))[0]
     if status != 1:
         return "not_measured"
     values = {"sbp_mmhg": u16(frame, 2), "dbp_mmhg": u16(frame, 4), "map_mmhg": u16(frame, 18)}
-    pulse = u16(frame, 16)
-    if pulse not in (0, 0xFFFF):
-        values["nibp_pulse_bpm"] = pulse
-    plausible = all(LIMITS[metric][0] <= value <= LIMITS[metric][1] for metric, value in values.items())
-    if not plausible or not values["sbp_mmhg"] > values["map_mmhg"] > values["dbp_mmhg"]:
+    if not all(_plausible(metric, value) for metric, value in values.items()):
         return "implausible"
-    return tuple(
-        Reading(metric, float(values[metric])) if metric in values
-        else Reading(metric, None, Validity.UNAVAILABLE)
-        for metric in DETERMINATION
-    )
+    if not values["sbp_mmhg"] > values["map_mmhg"] > values["dbp_mmhg"]:
+        return "implausible"
+    pressures = (Reading(metric, float(value)) for metric, value in values.items())
+    return (*pressures, _pulse(u16(frame, 16)))
+
+
+def _plausible(metric: str, value: int) -> bool:
+    return LIMITS[metric][0] <= value <= LIMITS[metric][1]
+
+
+def _pulse(value: int) -> Reading:
+    if value in (0, 0xFFFF):
+        return Reading("nibp_pulse_bpm", None, Validity.UNAVAILABLE)
+    if not _plausible("nibp_pulse_bpm", value):
+        return Reading("nibp_pulse_bpm", None, Validity.INVALID, "implausible")
+    return Reading("nibp_pulse_bpm", float(value))
 
 
 def holding_alarm(error: int) -> DeviceAlarms:
@@ -95,6 +105,14 @@ def holding_alarm(error: int) -> DeviceAlarms:
     _, words = ERRORS[error]
     text = f"{words.capitalize()}: no more measurements. Check cuff and hose, then replug the module"
     return DeviceAlarms((DeviceAlarm("overpressure" if error == 89 else "fault", "high", str(error), text),))
+
+
+STUCK_TEXT = "The cuff does not answer the stop: it may be inflated. Open the cuff, then unplug its hose"
+
+
+def stuck_alarm() -> DeviceAlarms:
+    """An abort that the module did not confirm."""
+    return DeviceAlarms((DeviceAlarm("overpressure", "high", "abort", STUCK_TEXT),))
 
 
 def status_alarm(error: int) -> DeviceAlarms:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from drivers.contract import Heard, Reading, Say
-from drivers.suntech_advantage import BP_DATA, CUFF, DRIVER, STARTS, STATUS, VERSION, Advantage
+from drivers.suntech_advantage import DRIVER, Advantage
 from drivers.suntech_frames import DETERMINATION, reply
+from drivers.suntech_says import BP_DATA, CUFF, STARTS, STATUS, VERSION
 from simulators.suntech_advantage import AdvantageTwin, ack
 from tests.golden_table import heard
 from tests.talk import StillPatient, Talk

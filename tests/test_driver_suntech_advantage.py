@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.contract import ALARMS, REASONS, BadFrame, Heard, Reading, Say
-from drivers.suntech_advantage import ABORT, BP_DATA, CUFF, DRIVER, SAYS, STARTS, STATUS
+from drivers.suntech_advantage import DRIVER
 from drivers.suntech_frames import DETERMINATION, ERRORS, LIMITS
+from drivers.suntech_says import ABORT, BP_DATA, CUFF, SAYS, STARTS, STATUS
 from edge.vocabulary import DETERMINATION as HOUSE_DETERMINATION
 from edge.vocabulary import METRICS
 from simulators.suntech_advantage import TWIN, ack
@@ -38,6 +39,12 @@ def test_hears_what_the_table_says(row: Row) -> None:
             new().hear(row.frame, asked)
     else:
         assert heard_json(new().hear(row.frame, asked)) == row.expected
+
+
+def test_a_started_driver_takes_no_result_for_a_determination_it_did_not_start() -> None:
+    driver = new()
+    driver.start()
+    assert driver.hear(GOOD, BP_DATA) == ()
 
 
 def test_words_are_the_houses() -> None:
@@ -100,6 +107,7 @@ def test_a_truncated_frame_does_not_swallow_the_next() -> None:
        st.sampled_from([None, *SAYS]))
 def test_arbitrary_bytes_raise_nothing_but_bad_frame(pieces: list[bytes], asked: Say | None) -> None:
     driver = new()
+    driver.start()
     for frame in [frame for piece in pieces for frame in [piece, *driver.framing.feed(piece)]]:
         if asked is not None:
             driver.answers(frame, asked)

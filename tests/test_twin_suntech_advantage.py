@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from drivers.contract import Reading, Validity
-from drivers.suntech_advantage import ABORT, BP_DATA, CUFF, VERSION_TEXT
 from drivers.suntech_frames import encode
+from drivers.suntech_says import ABORT, BP_DATA, CUFF, VERSION_TEXT
 from simulators.suntech_advantage import AdvantageTwin, ack
 from tests.suntech_talk import EMPTY, START, Bench
 from tests.talk import StillPatient
