@@ -162,7 +162,7 @@ async def _end(children: Children) -> None:
         edge.process.terminate()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(edge.process.wait(), 10)
-    await children.stop()
+    await children.stop(last="broker")
 
 
 def _edge_toml(run: EdgeRun, epoch: float, settings: Mapping[str, Mapping[str, float]]) -> str:

@@ -93,6 +93,18 @@ def test_a_console_that_is_gone_never_holds_up_one_that_lives() -> None:
     assert sent[-1] is None
 
 
+def test_what_went_out_before_a_consoles_first_word_goes_again_in_order() -> None:
+    """It may have subscribed between two batches, and must not hear the second before the first."""
+    backlog = Backlog({"main": 5}, 100)
+    backlog.acked("main", 5, 0.0)
+    backlog.connected(100, 1.0)
+    assert [send_batch(backlog, 1.0) for _ in range(2)] == [(6, 15), (16, 25)]
+    backlog.acked("main", 5, 1.1)
+    assert [send_batch(backlog, 1.1) for _ in range(3)] == [(6, 15), (16, 25), None]
+    backlog.acked("main", 5, 1.2)
+    assert send_batch(backlog, 1.2) is None, "once: from here on it is there"
+
+
 def test_two_consoles_at_the_same_place_share_a_batch() -> None:
     backlog = Backlog({"a": 0, "b": 0}, 10)
     backlog.connected(10, 0.0)

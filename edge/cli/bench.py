@@ -138,7 +138,7 @@ class Bench:
                     task.cancel()
             return self._report(used)
         finally:
-            await children.stop()
+            await children.stop(last="broker")
             for wire in self.wires:
                 wire.close()
 

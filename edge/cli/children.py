@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -93,11 +93,16 @@ class Children:
             await self.start(child)
             self.changed(f"{child.name} runs again, pid {child.pid}")
 
-    async def stop(self) -> None:
-        """End all, politely, then not."""
+    async def stop(self, last: str) -> None:
+        """End all, politely, then not; `last` after the others, since they have last words for it to carry."""
         self.stopping = True
+        await self._end([name for name in self.all if name != last])
+        await self._end([name for name in self.all if name == last])
+
+    async def _end(self, names: Iterable[str]) -> None:
         waits: dict[str, asyncio.Future[int]] = {}
-        for name, child in self.all.items():
+        for name in names:
+            child = self.all[name]
             if child.process is not None and child.process.returncode is None:
                 child.process.terminate()
                 waits[name] = asyncio.ensure_future(child.process.wait())

@@ -139,7 +139,7 @@ class Demo:
                 self._tell()
                 group.create_task(self._play(director, beds))
         finally:
-            await self.children.stop()
+            await self.children.stop(last="broker")
 
     async def _start(self) -> None:
         simulators = await self.children.start(Child("simulators", [

@@ -18,7 +18,7 @@ from edge.model import iso
 from edge.stream.contract import encode
 from edge.stream.publisher import Stream
 
-GAP_S = 0.2  # at most five vitals a second a bed
+GAP_S = 0.21  # at most five vitals in any second a bed, timers a little early or not
 LATEST_S = 1.8  # and at least one in two, with its ages, whatever the devices do
 COALESCE_S = 0.02  # what belongs to one round of questions leaves together
 STATE_EVERY_S = 5.0

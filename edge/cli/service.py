@@ -18,6 +18,7 @@ from typing import Any
 from drivers.contract import Spec, Wave
 from edge.cli.outlet import Outlet
 from edge.cli.recall import CONFIGURED, Recalled
+from edge.cli.refusals import Refusals
 from edge.clock import HouseClock
 from edge.config import BedTable, DeviceTable, EdgeConfig
 from edge.core import views
@@ -78,6 +79,7 @@ class EdgeService:
         self._loop = asyncio.get_running_loop()
         self._buses = Buses()
         self._broken: asyncio.Future[None] = self._loop.create_future()
+        self._refusals = Refusals()
         gate = Gate(key, config.edge.id)
         gate.remember(recalled.nonces, self._began_s + NONCE_KEPT_S)
         self._stream = Stream(
@@ -245,7 +247,9 @@ class EdgeService:
 
     def _refused(self, refusal: Refusal) -> None:
         """A command that did not pass the gate never reaches a bed; that it was tried is a fact all the same."""
-        self._note({"command": refusal.id, "console": refusal.answer_to, "ok": False, "reason": refusal.reason})
+        if self._refusals.noted(self._loop.time()):
+            self._note({"command": refusal.id, "console": refusal.answer_to, "ok": False, "reason": refusal.reason,
+                        "more": self._refusals.taken()})
 
     def _note(self, body: dict[str, Any]) -> None:
         """An event of the edge itself, of no bed."""

@@ -69,9 +69,13 @@ class Backlog:
         self.late_to = head
 
     def connected(self, head: int, at_s: float) -> None:
-        """The broker is back: everything up to `head` that is not stored is late, and due at once."""
+        """The broker is back: everything up to `head` that is not stored is late, and due at once.
+
+        Nobody has been heard on this connection yet: what goes out before a console's first ack may go to nobody.
+        """
         self.late_to = head
         for follower in self.followers.values():
+            follower.live = False
             follower.patience_s = PATIENCE_S
             follower.rewind(at_s)
 
@@ -79,6 +83,7 @@ class Backlog:
         """`console` says it has stored everything up to `seq`; the caller has checked that there is such a seq."""
         follower = self.followers[console]
         returned, follower.live = not follower.live, True
+        deaf = returned and seq == follower.stored
         if seq < follower.stored:  # it lost its store
             follower.stored = seq
             follower.rewind(at_s)
@@ -89,8 +94,10 @@ class Backlog:
             follower.patience_s = PATIENCE_S
             while follower.batches and follower.batches[0] <= seq:
                 follower.batches.popleft()
-        if returned:  # what it owes since before it was lost goes again at once
+        if returned:
             follower.patience_s = PATIENCE_S
+        if deaf:  # whether it heard what went out before this word of it nobody knows: again at once, and in order
+            follower.rewind(at_s)
 
     def lost(self, console: str) -> None:
         """Nobody is there: nothing is sent again until it acknowledges something."""

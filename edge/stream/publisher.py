@@ -168,18 +168,23 @@ class Stream:
             connection = loop.create_task(self._connection())
             try:
                 await asyncio.wait([connection])
-            finally:
-                if not connection.done():
-                    connection.cancel()
-                    await asyncio.wait([connection])
-            try:
-                connection.result()
-            except* aiomqtt.MqttError as broken:
-                self._broke(broken)
+            except asyncio.CancelledError:
+                connection.cancel()
+                await asyncio.wait([connection])
+                if not connection.cancelled():
+                    self._ended(connection)
+                raise
+            self._ended(connection)
             if loop.time() - began_s > HEARTBEAT_S + TIMEOUT_S:  # it held: not one that breaks at once each time
                 wait_s = RETRY_S
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, RETRY_MAX_S)
+
+    def _ended(self, connection: asyncio.Task[None]) -> None:
+        try:
+            connection.result()
+        except* aiomqtt.MqttError as broken:
+            self._broke(broken)
 
     async def _connection(self) -> None:
         """One connection, from birth to whatever breaks it."""
@@ -405,7 +410,6 @@ class Stream:
     def _changed(self, console: str) -> None:
         self._since[console] = self._now()
         self._wake_status.set()  # a console that is lost, or back, is said at once, not with the next heartbeat
-        self._wake_status.set()
         self._on_consoles_changed(console, self._seen(console))
 
 
