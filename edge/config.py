@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args
 
@@ -239,11 +239,21 @@ def _load(model: type[T], path: Path, more: Callable[[T], Iterator[tuple[Where, 
     try:
         config = model.model_validate(raw, context={"base": path.absolute().parent})
     except ValidationError as error:
-        faults = [(line_of(lines, fault["loc"]), _say(model, fault)) for fault in error.errors()]
+        faults = [(line_of(lines, fault["loc"]), _say(model, fault)) for fault in _causes(error.errors())]
         raise ConfigError(path, *min(faults)) from None
     for where, message in more(config):
         raise ConfigError(path, line_of(lines, where), message)
     return config
+
+
+def _causes(faults: Sequence[ErrorDetails]) -> Iterator[ErrorDetails]:
+    """Without what only follows: a mistyped key leaves another one missing, a wrong only entry a list too short."""
+    mistyped = {fault["loc"][:-1] for fault in faults if fault["type"] == "extra_forbidden"}
+    for fault in faults:
+        follows = (fault["type"] == "missing" and fault["loc"][:-1] in mistyped) or (
+            fault["type"] == "too_short" and fault["input"])
+        if not follows:
+            yield fault
 
 
 def _not_toml(path: Path, text: str, said: str) -> ConfigError:

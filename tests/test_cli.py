@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.cli.process import BadUsage
+from edge.cli.run import run_console, run_edge
 from tests.test_stories import FILE, HERE
 
 
@@ -30,6 +32,10 @@ BAD = [
     (("replay", "/nowhere/journal.db"), "/nowhere/journal.db"),
     (("bench", "--sizes", "many"), "--sizes"),
     (("simulate", "teapot"), "teapot"),
+    (("demo", "--port", "99999"), "65535"),
+    (("demo", "--data", __file__), "no folder for data can be made there"),
+    (("broker", "--port", "99999"), "65535"),
+    (("probe", ""), "no port"),
 ]
 
 
@@ -40,6 +46,80 @@ def test_bad_usage_is_one_line_and_exit_2(arguments: tuple[str, ...], says: str)
     assert says in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert done.stdout == ""
+
+
+EDGE = """[edge]
+id = "clinic-1"
+data = "data"
+rules = "rules.toml"
+[mqtt]
+url = "mqtt://127.0.0.1:1"
+[[bed]]
+id = "chair-1"
+[[bed.device]]
+id = "oximeter"
+driver = "nonin"
+at = "tcp://127.0.0.1:1"
+"""
+WRONG_EDGE = [
+    ('at = "tcp://127.0.0.1:1"', 'at = "127.0.0.1:1"', "edge.toml:12: at:"),
+    ('driver = "nonin"', 'drivr = "nonin"', "edge.toml:11: no key 'drivr' in [[bed.device]]; did you mean 'driver'?"),
+    ('driver = "nonin"', 'driver = "nonim"', "edge.toml:11: no driver 'nonim'; did you mean 'nonin'?"),
+    ('id = "chair-1"', 'id = "Chair 1"', "edge.toml:8: "),
+    ('id = "chair-1"', 'nibp_interval_s = 5\nid = "chair-1"', "edge.toml:8: "),
+    ('data = "data"', 'data = "rules.toml"', "rules.toml: no folder for data can be made there"),
+    ('url = "mqtt://127.0.0.1:1"', 'url = "mqtts://127.0.0.1:1"\nca = "rules.toml"', "certificates cannot be used"),
+    ('url = "mqtt://127.0.0.1:1"', 'url = "mqtts://127.0.0.1:1"\nca = "none.pem"', "certificates cannot be used"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "says"), WRONG_EDGE, ids=[new.splitlines()[0] for _, new, _ in WRONG_EDGE])
+def test_a_wrong_edge_toml_is_named_with_its_line(tmp_path: Path, old: str, new: str, says: str) -> None:
+    """Its only bed is wrong here, which must not read as if there were none."""
+    assert old in EDGE
+    (tmp_path / "rules.toml").write_text(FILE.read_text())
+    (tmp_path / "edge.toml").write_text(EDGE.replace(old, new, 1))
+    with pytest.raises(BadUsage) as wrong:
+        run_edge(tmp_path / "edge.toml")
+    assert says in str(wrong.value)
+    assert "\n" not in str(wrong.value)
+
+
+def console_in(folder: Path, text: str) -> Path:
+    for name in ("data", "broken"):
+        (folder / name).mkdir()
+        (folder / name / "command.key").write_text("00" * 32)
+    (folder / "broken" / "console.db").write_bytes(b"no database at all" * 1000)
+    (folder / "file").write_text("no folder, and no certificate")
+    (folder / "console.toml").write_text(f'edge = "clinic-1"\n{text}\n')
+    return folder / "console.toml"
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    ('data = "file"', "no folder for data can be made there"),
+    ('data = "data"\n[mqtt]\nurl = "mqtts://127.0.0.1:1"\nca = "file"', "certificates cannot be used"),
+], ids=["data", "ca"])
+def test_a_wrong_console_toml_is_named(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(BadUsage) as wrong:
+        run_console(console_in(tmp_path, text))
+    assert says in str(wrong.value)
+
+
+@pytest.mark.parametrize(("verb", "text", "says"), [
+    ("console", 'data = "data"\nhost = "203.0.113.1"', "cannot listen on 203.0.113.1"),
+    ("console", 'data = "broken"', "console.db: cannot be used"),
+    ("edge", EDGE.replace('data = "data"', 'data = "data"\njournal = "postgresql+nothing://x/y"'), "nothing"),
+], ids=["host", "store", "journal"])
+def test_a_service_that_cannot_start_says_why_in_one_line(tmp_path: Path, verb: str, text: str, says: str) -> None:
+    file = console_in(tmp_path, text)
+    if verb == "edge":
+        file.write_text(text)
+        (tmp_path / "rules.toml").write_text(FILE.read_text())
+    done = vigil(verb, "--config", str(file))
+    assert done.returncode == 2, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("vigil: ")]
+    assert says in line
+    assert "Traceback" not in done.stderr
 
 
 RULES = [
@@ -70,7 +150,8 @@ def test_rules_are_said_in_words_and_their_stories_told() -> None:
     assert said.returncode == 0
     assert "HTN-3  Severe hypertension: HIGH physiological alarm, always" in said.stdout
     told = vigil("rules", "test", str(FILE))
-    assert (told.returncode, told.stdout) == (0, "11 rules, 0 without a true story\n")
+    count = FILE.read_text().count("[[rule]]")
+    assert (told.returncode, told.stdout) == (0, f"{count} rules, 0 without a true story\n")
 
 
 def test_a_story_that_does_not_come_true_fails_with_its_line(tmp_path: Path) -> None:

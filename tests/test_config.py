@@ -104,7 +104,8 @@ FAULTS = [
     ('id = "chair-1"\n', 'id = "chair-1"\nnibp_interval_s = 5\n', "11: 'nibp_interval_s' must be at least 30, not 5"),
     ('id = "chair-1"\n', 'id = "chair-1"\nnibp_intervall_s = 600\n', "11: no key 'nibp_intervall_s' in [[bed]]; did you"
      " mean 'nibp_interval_s'?"),
-    ('driver = "acme"', 'drivr = "acme"', "11: [[bed.device]] lacks 'driver'; write driver = ..."),
+    ('driver = "acme"', 'drivr = "acme"', "13: no key 'drivr' in [[bed.device]]; did you mean 'driver'?"),
+    ('driver = "acme"\n', "", "11: [[bed.device]] lacks 'driver'; write driver = ..."),
     ('driver = "acme"', 'driver = "acmee"', "13: no driver 'acmee'; did you mean 'acme'?"),
     ('driver = "acme"', 'driver = "zzz"', "13: no driver 'zzz'; there is: acme, busy"),
     ('settings = { averaging = "slow" }', 'settings = { averaging = "sloow" }', "15: acme: setting 'averaging' must be"

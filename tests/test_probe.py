@@ -15,7 +15,7 @@ import pytest
 import drivers
 import simulators
 from drivers.contract import Spec
-from edge.cli.probe import Found
+from edge.cli.probe import Found, run_probe
 from edge.field.exchange import Exchange
 from edge.field.intake import Intake
 from simulators.contract import Twin
@@ -46,7 +46,7 @@ async def probe(port: str) -> tuple[int | None, str]:
 
 @pytest.mark.slow
 async def test_each_device_is_found(twins: dict[str, str]) -> None:
-    assert set(twins) == {"alaris_gh", "contec_cms60", "isco", "nonin", "suntech_advantage"}
+    assert set(twins) == set(drivers.find())
     said = dict(zip(twins, await asyncio.gather(*map(probe, twins.values())), strict=True))
     for driver, (code, words) in said.items():
         found = json.loads(words)["found"]
@@ -56,6 +56,14 @@ async def test_each_device_is_found(twins: dict[str, str]) -> None:
             assert found[0]["identity"].startswith("8002-5")
         if driver == "suntech_advantage":
             assert "sbp_mmhg" not in found[0]["numbers"], "a probe inflates nothing"
+
+
+def test_a_port_that_does_not_open_is_said_before_any_driver_listens(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.cli.probe._listen", None)
+    assert run_probe(str(tmp_path / "ttyUSB9"), as_json=False) == 1
+    assert capsys.readouterr().out == f"{tmp_path}/ttyUSB9: cannot be asked: {tmp_path}/ttyUSB9 is not there\n"
 
 
 @pytest.mark.slow

@@ -34,7 +34,9 @@ def main() -> None:
         print(f"vigil: {wrong}", file=sys.stderr)
         code = 2
     except typer.TyperException as wrong:
-        print(f"vigil: {wrong.format_message()} See: vigil --help", file=sys.stderr)
+        said = wrong.format_message()
+        whole_help = said.startswith("Usage:")  # what is said where no verb was given
+        print(said if whole_help else f"vigil: {said} See: vigil --help", file=sys.stderr)
         code = 2
     except (typer.Abort, KeyboardInterrupt):
         code = 130
@@ -60,7 +62,8 @@ def demo(
     beds: Annotated[int, typer.Option(min=1, max=64, help="How many chairs.")] = 4,
     speed: Annotated[
         float, typer.Option(min=0.1, max=60, help="House seconds a real second; 20 tells the story in 3 min.")] = 1.0,
-    port: Annotated[int | None, typer.Option(help="The console's port; 8080 if it is free.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="The console's port; 8080 if it is free.")] = None,
     data: Annotated[Path | None, typer.Option(help="Where to keep everything; a new temporary folder.")] = None,
     scenario: Annotated[str, typer.Option(help="story (four chairs, four troubles) or calm.")] = "story",
     as_json: Json = False,
@@ -103,7 +106,7 @@ def user(
 def broker(
     host: Annotated[
         str, typer.Option(help="A loopback address; for any other, mosquitto (deploy/mosquitto.conf).")] = "127.0.0.1",
-    port: Annotated[int, typer.Option()] = 1883,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 1883,
 ) -> int:
     """The embedded MQTT broker, on loopback only."""
     from edge.cli.process import run_broker
@@ -128,7 +131,7 @@ def simulate(
     wait_for_go: Annotated[
         bool, typer.Option("--wait-for-go", help='Begin the scenario when {"do":"go"} comes on stdin.')] = False,
     journal: Annotated[Path | None, typer.Option(help="Write every fault put on a wire to this file (JSON).")] = None,
-    port: Annotated[int, typer.Option(help="First TCP port; 0: any free ones.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="First TCP port; 0: any free ones.")] = 0,
     as_json: Json = False,
 ) -> int:
     """Only the simulators: twins on real ptys and TCP ports; prints where each can be reached."""

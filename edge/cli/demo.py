@@ -19,7 +19,7 @@ from typing import Any
 import drivers
 from edge.cli.children import Child, Children
 from edge.cli.director import Director, NotYet
-from edge.cli.process import BadUsage, command_key
+from edge.cli.process import BadUsage, command_key, make_folder
 from edge.clock import HouseClock
 from edge.console.accounts import ensure_user
 from edge.model import Role
@@ -107,7 +107,7 @@ class Demo:
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
         self.data = (wanted.data or Path(tempfile.mkdtemp(prefix="vigil-demo-"))).absolute()
-        self.data.mkdir(parents=True, exist_ok=True)
+        make_folder(self.data)
         self.ports = self.data / "ports"
         self.ports.mkdir(exist_ok=True)
         self.port = free_port(wanted.port)

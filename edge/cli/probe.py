@@ -71,6 +71,8 @@ def run_probe(port: str, as_json: bool) -> int:
         at = parse_at(f"serial://{Path(port).absolute()}" if "://" not in port else port)
     except ValueError as wrong:
         raise BadUsage(str(wrong)) from None
+    if port == "":
+        raise BadUsage("no port; write a path like /dev/serial/by-id/..., or tcp://host:port; see: vigil ports")
     logging.getLogger("edge.field").setLevel(logging.CRITICAL)  # what fails to answer is said at the end, once
     fitting = [spec for spec in drivers.find().values() if at.transport in spec.transports]
     tried, raw = uvloop.run(_probe(at, fitting))
@@ -83,6 +85,9 @@ def run_probe(port: str, as_json: bool) -> int:
 
 
 async def _probe(at: At, fitting: list[Spec]) -> tuple[list[Found], bytes]:
+    gone = await _opens(at, fitting)
+    if gone:
+        return [Found(spec, state="lost", reason=gone) for spec in fitting], b""
     tried = []
     for spec in fitting:
         found = Found(spec)
@@ -91,6 +96,20 @@ async def _probe(at: At, fitting: list[Spec]) -> tuple[list[Found], bytes]:
         if found.fits:
             return tried, b""
     return tried, await _raw(at, fitting)
+
+
+async def _opens(at: At, fitting: list[Spec]) -> str:
+    """Why the port does not open, in words; empty where it does, or where only a Modbus master can tell."""
+    if at.is_modbus or not fitting:
+        return ""
+    port = ByteLink(at, at.line(fitting[0].line))
+    try:
+        await port.open()
+    except PortLost as gone:
+        return str(gone)
+    finally:
+        await port.close()
+    return ""
 
 
 async def _listen(at: At, spec: Spec, found: Found) -> None:
@@ -149,11 +168,11 @@ def _words(port: str, tried: list[Found], found: list[Found], raw: bytes) -> lis
         lines.append(f"{port}: {one.spec.title}; driver = \"{one.spec.name}\"; {who}; {numbers}")
     if found:
         return lines
-    asked = ", ".join(one.spec.name for one in tried) or "no driver speaks over this transport"
-    lines.append(f"{port}: none of the drivers found its device ({asked})")
     gone = next((one.reason for one in tried if one.state == "lost"), "")
     if gone:
-        lines.append(f"the port: {gone}")
+        return [f"{port}: cannot be asked: {gone}"]
+    asked = ", ".join(one.spec.name for one in tried) or "no driver speaks over this transport"
+    lines.append(f"{port}: none of the drivers found its device ({asked})")
     lines.append(f"what comes by itself: {raw.hex(' ')}" if raw else
                  "nothing comes by itself: look at the cable, the device's power, and its own output setting")
     return lines

@@ -27,13 +27,22 @@ def log_to_stderr(name: str) -> None:
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # it dumps the wire at every timeout; links count them
 
 
+def make_folder(path: Path) -> None:
+    """Where data is to be kept. Raises BadUsage."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as wrong:
+        raise BadUsage(f"{path}: no folder for data can be made there ({wrong.strerror}); write another one") from None
+
+
 def command_key(path: Path, *, make: bool) -> bytes:
     """The key that signs commands; the edge makes it on its first start. Raises BadUsage."""
-    if not path.exists() and make:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_hex(KEY_BYTES) + "\n")
+    if make:
+        make_folder(path.parent)
     try:
+        if make and not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_hex(KEY_BYTES) + "\n")
         return bytes.fromhex(path.read_text().strip())
     except (OSError, ValueError) as wrong:
         raise BadUsage(f"{path}: no command key ({wrong}); start the edge once, or copy its command.key here") from None

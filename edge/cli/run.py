@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import secrets
+import socket
 import sys
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import cast
 
+from sqlalchemy.exc import DBAPIError
+
 import drivers
-from edge.cli.process import BadUsage, command_key, log_to_stderr, until_stopped
+from edge.cli.process import BadUsage, command_key, log_to_stderr, make_folder, until_stopped
 from edge.cli.recall import recall
 from edge.cli.service import EdgeService
 from edge.clock import HouseClock
@@ -39,8 +42,15 @@ def read_rules(path: Path) -> tuple[RuleSet, str]:
 
 
 def mqtt_of(table: MqttTable) -> Mqtt:
-    """The broker as the stream knows it. Raises BadUsage."""
-    return Mqtt(table.host, table.port, table.user, _password(table), table.tls, table.ca, table.cert, table.key)
+    """The broker as the stream knows it, with certificates that can be used. Raises BadUsage."""
+    mqtt = Mqtt(table.host, table.port, table.user, _password(table), table.tls, table.ca, table.cert, table.key)
+    try:
+        mqtt.context()
+    except OSError as wrong:
+        files = ", ".join(str(file) for file in (table.ca, table.cert, table.key) if file) or "the system's own"
+        raise BadUsage(f"[mqtt] certificates cannot be used ({files}: {wrong.strerror or wrong}); write the paths of"
+                       " PEM files in ca, cert and key") from None
+    return mqtt
 
 
 def _password(table: MqttTable) -> str | None:
@@ -60,7 +70,7 @@ def run_edge(path: Path) -> int:
     except ConfigError as wrong:
         raise BadUsage(str(wrong)) from None
     rules, text = read_rules(config.edge.rules)
-    config.edge.data.mkdir(parents=True, exist_ok=True)
+    make_folder(config.edge.data)
     key = command_key(config.edge.command_key, make=True)
     mqtt = mqtt_of(config.mqtt)
     return until_stopped("edge", lambda: _edge(config, rules, text, key, mqtt, config_hash(path)))
@@ -73,7 +83,7 @@ async def _edge(config: EdgeConfig, rules: RuleSet, text: str, key: bytes, mqtt:
     try:
         journal = Journal.open(edge.journal, edge=edge.id, boot=boot, wall=wall)
     except JournalError as wrong:
-        raise SystemExit(f"vigil edge: {wrong}") from None
+        raise BadUsage(str(wrong)) from None
     clock = HouseClock(edge.speed, edge.epoch, not_before=journal.head.at_s)
     try:
         recalled = await recall(journal)
@@ -89,6 +99,8 @@ async def _edge(config: EdgeConfig, rules: RuleSet, text: str, key: bytes, mqtt:
 def run_console(path: Path) -> int:
     """`vigil console`. Raises BadUsage."""
     from edge.console.app import run
+    from edge.console.store import Store
+    from edge.console.tables import SchemaTooNew
 
     try:
         config = load_console(path)
@@ -97,19 +109,34 @@ def run_console(path: Path) -> int:
     settings = console_settings(config)
     log_to_stderr("console")
     try:
+        Store(settings.database).close()
+    except (DBAPIError, SchemaTooNew) as wrong:
+        why = wrong.orig if isinstance(wrong, DBAPIError) else wrong
+        raise BadUsage(f"{settings.database}: cannot be used ({why}); it must belong to the user the console runs as. A"
+                       " damaged one may be moved away: the edge sends again what it lacks") from None
+    try:
         run(settings)
     except OSError as wrong:
-        if wrong.errno != errno.EADDRINUSE:
-            raise
-        raise BadUsage(f"{path}: port {config.port} of {config.host} is taken; write another port") from None
+        raise _why_deaf(path, config, wrong) from wrong
     return 0
+
+
+def _why_deaf(path: Path, config: ConsoleConfig, wrong: OSError) -> Exception:
+    """What a person must write instead; any other fault is as it came."""
+    if wrong.errno == errno.EADDRINUSE:
+        return BadUsage(f"{path}: port {config.port} of {config.host} is taken; write another port")
+    if wrong.errno in (errno.EADDRNOTAVAIL, errno.EACCES) or isinstance(wrong, socket.gaierror):
+        return BadUsage(f"{path}: cannot listen on {config.host} port {config.port} ({wrong.strerror}); write an"
+                        " address of this machine and a free port")
+    return wrong
 
 
 def console_settings(config: ConsoleConfig) -> Settings:
     """What the console is told. Raises BadUsage."""
     clock = HouseClock(config.speed, config.epoch)
     mqtt = config.mqtt
-    config.data.mkdir(parents=True, exist_ok=True)
+    make_folder(config.data)
+    mqtt_of(mqtt)
     return Settings(
         config.name, config.edge, config.data, command_key(config.command_key, make=False), clock.now,
         mqtt_host=mqtt.host, mqtt_port=mqtt.port, mqtt_user=mqtt.user, mqtt_password=_password(mqtt),
@@ -139,7 +166,7 @@ def put_user(path: Path, name: str, role: str) -> int:
         password = sys.stdin.readline().rstrip("\n")
     if len(password) < MIN_PASSWORD:
         raise BadUsage(f"a password needs at least {MIN_PASSWORD} characters")
-    config.data.mkdir(parents=True, exist_ok=True)
+    make_folder(config.data)
     made = ensure_user(config.data / "console.db", name, password, cast(Role, role), HouseClock().now())
     print(f"{name}: {'made' if made else 'new password'}, {role}")
     return 0

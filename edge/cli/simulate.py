@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -22,6 +23,7 @@ from simulators.scenario import SCENARIOS, Scenario, catalogue
 from simulators.stage import Options, Stage
 
 _PIECE = 65536
+CONTEC = "contec_cms60"  # whose host a capture shows by its command for the stream
 _HAND = '{"bed": "chair-1", "device": "oximeter", "do": "probe_off"}'
 
 
@@ -44,18 +46,20 @@ def run_simulate(
     """Serve the twins until SIGTERM or SIGINT (0). Bad usage is one line on stderr (2).
 
     `drivers` are names, or NAME:TRANSPORT; without them and without `scenario`, every twin there is stands at one bed.
+    `play` is a capture put on the line of the one driver named, or of the one whose host speaks in it: from the first
+    real-time frame on, without the answers before it (simulators/capture.py).
     `ports` is a folder for links to the ptys, `port` the first Modbus TCP port (0: any), `journal` a file that gets a
     line of JSON for every fault. Standard input takes lines of JSON: {"do": "go"}, and hands at devices.
     """
     note: TextIO | None = None
     try:
         twins = simulators.find()
-        play_ = _play(drivers, play, twins)
+        drivers, instead = (drivers, {}) if play is None else _play(drivers, play, scenario, twins)
         plan = _plan(drivers, beds, scenario, twins)
         _check(speed, port, patient)
         note = journal.open("w", encoding="utf-8") if journal is not None else None
         options = Options(
-            seed=seed, speed=speed, faults=parse(faults or []), port=port, ports=ports, instead=play_, journal=note,
+            seed=seed, speed=speed, faults=parse(faults or []), port=port, ports=ports, instead=instead, journal=note,
             patient=None if patient is None else lambda: RecordedPatient(patient),
         )
         asyncio.run(_serve(plan, twins, options, as_json, wait_for_go))
@@ -77,16 +81,23 @@ def _check(speed: float, port: int, patient: Path | None) -> None:
         RecordedPatient(patient)  # says now what is wrong with the file
 
 
-def _play(drivers: list[str], play: Path | None, twins: dict[str, TwinSpec]) -> dict[str, Callable[[], Twin]]:
-    if play is None:
-        return {}
-    if len(drivers) != 1:
-        raise ValueError("--play FILE needs the name of one driver, whose line the capture is played on")
-    name = drivers[0].partition(":")[0]
-    if name in twins and "serial" not in twins[name].transports:
-        raise ValueError(f"--play: {name} has no byte stream to play a capture on")
+def _play(
+    drivers: list[str], play: Path, scenario: str | None, twins: dict[str, TwinSpec]
+) -> tuple[list[str], dict[str, Callable[[], Twin]]]:
+    """The one driver on whose line the capture is played (named, or shown by the capture itself), and its twin."""
+    if scenario is not None:
+        raise ValueError("give --play or --scenario, not both: a scenario brings its own devices")
+    streams = [name for name, twin in twins.items() if "serial" in twin.transports]
+    named = [driver.partition(":")[0] for driver in drivers]
+    if len(named) == 1 and named[0] in twins and named[0] not in streams:
+        raise ValueError(f"--play: {named[0]} has no byte stream to play a capture on")
     capture = Capture.read(play)
-    return {name: lambda: ReplayTwin(capture)}
+    if not drivers and capture.asks_contec and CONTEC in streams:
+        drivers = named = [CONTEC]
+    if len(named) != 1:
+        raise ValueError(f"--play FILE needs the name of one driver, whose line the capture is played on; type: vigil"
+                         f" simulate NAME --play {shlex.quote(str(play))} (NAME is one of {', '.join(streams)})")
+    return drivers, {named[0]: lambda: ReplayTwin(capture)}
 
 
 def _plan(drivers: list[str], beds: int | None, scenario: str | None, twins: dict[str, TwinSpec]) -> Scenario:
