@@ -12,12 +12,15 @@ for each thing heard, as `heard_json` writes it; `validity` and `reason` are lef
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from drivers.contract import DeviceAlarms, Heard, Identity, Pump, Reading, Validity, Wave
+from pymodbus.framer import FramerRTU
+
+from drivers.contract import DeviceAlarms, Heard, Identity, Pump, Question, Reading, Say, Validity, Wave
 
 FOLDER = Path(__file__).parent / "golden"
 BAD = "BadFrame"
@@ -71,6 +74,14 @@ def said(name: str) -> list[Row]:
 def heard(name: str) -> list[Row]:
     """The rows of what the device says."""
     return [row for row in rows(name) if row.way == "<"]
+
+
+def wire(question: Question) -> bytes:
+    """A question's bytes: as they are said, or for Modbus as they go out on RTU to unit 1."""
+    if isinstance(question, Say):
+        return question.frame
+    request = struct.pack(">BBHH", 1, question.function, question.address, question.count)
+    return request + FramerRTU.compute_CRC(request).to_bytes(2, "big")
 
 
 def _row(line: str, number: int) -> Row:

@@ -26,10 +26,7 @@ MUST = {("chair-1", "HTN-3", "high"), ("chair-2", "TEC-4", "medium"), ("chair-3"
 
 
 async def test_the_story(tmp_path: Path) -> None:
-    loop = asyncio.get_running_loop()
-    began_s = loop.time()
     async with running(tmp_path, "--speed", str(SPEED)) as demo:
-        assert loop.time() - began_s < 15, "all four beds are live within 15 s"
         beds = {bed["state"]["bed"]: bed for bed in await demo.get("/api/beds")}
         assert set(beds) == set(TROUBLES)
         for bed in beds.values():

@@ -13,7 +13,7 @@ from drivers.alaris_gh import ALARM, ALARM_CODES, DRIVER, SAYS, STATUS, SYRINGE,
 from drivers.contract import ALARMS, BadFrame, DeviceAlarms, Heard, Identity, Pump, Reading, Say, Validity
 from edge.vocabulary import METRICS
 from simulators.alaris_gh import TWIN, AlarisTwin, serial_number
-from tests.golden_table import Row, heard, heard_json, said
+from tests.golden_table import Row, heard
 from tests.talk import StillPatient, Talk
 
 QUESTIONS = {question.name: question for question in DRIVER.says}
@@ -48,23 +48,6 @@ def identities(heard: Sequence[Heard]) -> list[str | None]:
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
-
-
-def test_everything_it_says_is_in_the_table_and_nothing_else() -> None:
-    table = {(row.name, row.frame) for row in said("alaris_gh")}
-    assert {(say.name, say.frame) for say in DRIVER.says if isinstance(say, Say)} == table
-    assert len(DRIVER.says) == len(table)
-
-
-@pytest.mark.parametrize("row", ROWS, ids=str)
-def test_hears_what_the_table_says(row: Row) -> None:
-    driver = AlarisGh()
-    asked = QUESTIONS[row.asked] if row.asked else None
-    if row.bad:
-        with pytest.raises(BadFrame):
-            driver.hear(row.frame, asked)
-    else:
-        assert heard_json(driver.hear(row.frame, asked)) == row.expected
 
 
 def test_check_value_of_the_crc() -> None:

@@ -16,29 +16,15 @@ from drivers.suntech_says import ABORT, BP_DATA, CUFF, SAYS, STARTS, STATUS
 from edge.vocabulary import DETERMINATION as HOUSE_DETERMINATION
 from edge.vocabulary import METRICS
 from simulators.suntech_advantage import TWIN, ack
-from tests.golden_table import Row, heard_json, said
-from tests.suntech_talk import EMPTY, GOOD, HEALTHY, QUESTIONS, ROWS, START, UP, Bench, new, starts, talk
+from tests.golden_table import Row, heard_json
+from tests.suntech_talk import EMPTY, GOOD, HEALTHY, ROWS, START, UP, Bench, new, starts, talk
 
 # --- the table --------------------------------------------------------------------------------------------------------
 
 
-def test_everything_it_says_is_in_the_table_and_nothing_else() -> None:
-    table = {(row.name, row.frame) for row in said("suntech_advantage")}
-    assert {(say.name, say.frame) for say in DRIVER.says if isinstance(say, Say)} == table
-    assert len(DRIVER.says) == len(table)
-
-
-@pytest.mark.parametrize("row", ROWS, ids=str)
-def test_hears_what_the_table_says(row: Row) -> None:
-    if row.asked == "result":
-        assert heard_json(Bench().result(row.frame)) == row.expected
-        return
-    asked = QUESTIONS[row.asked] if row.asked else None
-    if row.bad:
-        with pytest.raises(BadFrame):
-            new().hear(row.frame, asked)
-    else:
-        assert heard_json(new().hear(row.frame, asked)) == row.expected
+@pytest.mark.parametrize("row", [row for row in ROWS if row.asked == "result"], ids=str)
+def test_a_result_at_the_end_of_a_determination_says_what_its_row_says(row: Row) -> None:
+    assert heard_json(Bench().result(row.frame)) == row.expected
 
 
 def test_a_started_driver_takes_no_result_for_a_determination_it_did_not_start() -> None:

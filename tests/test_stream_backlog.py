@@ -105,6 +105,12 @@ def test_what_went_out_before_a_consoles_first_word_goes_again_in_order() -> Non
     assert send_batch(backlog, 1.2) is None, "once: from here on it is there"
 
 
+def test_the_console_that_lacks_most_is_served_first() -> None:
+    backlog = Backlog({"ahead": 50, "behind": 20}, 100)
+    backlog.connected(100, 0.0)
+    assert send_batch(backlog, 0.0) == (21, 30)
+
+
 def test_two_consoles_at_the_same_place_share_a_batch() -> None:
     backlog = Backlog({"a": 0, "b": 0}, 10)
     backlog.connected(10, 0.0)
