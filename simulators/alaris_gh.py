@@ -55,6 +55,7 @@ class AlarisTwin:
         self.serial = serial_number(seed)
         self.rate_ml_h, self.vtbi_ml = 52.5, 35.0
         self.comms_timeout_s = 5.0
+        self.wire_speed = 1.0
         self.running = False
         self.volume_infused_ml = 0.0
         self.pressure_mmhg = RESTING_MMHG
@@ -117,8 +118,8 @@ class AlarisTwin:
         elif not self._occluded:
             rest = RUNNING_MMHG if self.running else RESTING_MMHG
             self.pressure_mmhg += (rest - self.pressure_mmhg) * min(SETTLE_PER_S * dt_s, 1.0)
-        self._config.step(dt_s)
-        if self._control.step(dt_s):
+        self._config.step(dt_s / self.wire_speed)
+        if self._control.step(dt_s / self.wire_speed):
             self._raise("AL_COMTO")
         return b""
 

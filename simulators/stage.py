@@ -32,6 +32,13 @@ class Programmable(Protocol):
     vtbi_ml: float
 
 
+@runtime_checkable
+class Waits(Protocol):
+    """A twin with time-outs towards its host: they are the wire's own, and stay real however fast the chair lives."""
+
+    wire_speed: float  # simulated seconds in a real one
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """Where a twin can be reached. `port` is a link to its pty that survives replugging, where a folder was given."""
@@ -186,6 +193,8 @@ class Stage:
         if isinstance(twin, Programmable) and "program" in twin.hands:
             twin.rate_ml_h, twin.vtbi_ml = chair.rate_ml_h, chair.dose_ml
             twin.hands["program"]()
+        if isinstance(twin, Waits):
+            twin.wire_speed = self._options.speed
         wire, at = await self._wire(chair, device, spec, twin)
         link = wire.link if isinstance(wire, PtyWire) else None
         row = Row(chair.id, device.id, device.driver, at, None if link is None else str(link))

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import simulators
+from drivers.alaris_gh import crc, encode
+from simulators.alaris_gh import AlarisTwin
 from simulators.contract import ModbusTwin, Twin, TwinSpec
 from simulators.isco import IscoTwin
 from simulators.patient import Patient
@@ -112,6 +114,19 @@ async def test_all_devices_of_a_chair_feel_the_same_patient() -> None:
         assert felt["suntech_advantage"] == felt["nonin"] == [patient]
         assert felt["alaris_gh"][0] is patient
         assert felt["alaris_gh"][1] is not patient
+
+
+async def test_a_devices_own_time_outs_stay_real_at_any_speed() -> None:
+    """A host that asks for remote control every second must keep it in a fast demonstration too."""
+    pump = Scenario((Chair("chair-1", (Device("pump", "alaris_gh", "serial"),)),))
+    async with staged(pump, {"alaris_gh": simulators.find()["alaris_gh"]}, Options(speed=20.0)) as stage:
+        twin = stage.twin("chair-1", "pump")
+        assert isinstance(twin, AlarisTwin)
+        twin.feed(encode(f"REMOTE_CTRL^ENABLED^{crc(twin.serial.encode()):04X}"))
+        stage.advance(4.9)
+        assert twin.feed(encode("ALARM")) == encode("ALARM^AL_NOALM^ ^ ")
+        stage.advance(0.2)
+        assert b"AL_COMTO" in twin.feed(encode("ALARM"))
 
 
 async def test_speed_makes_them_live_faster() -> None:
