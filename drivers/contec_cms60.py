@@ -20,10 +20,12 @@ checksum: only the shape of the packets, so three real-time frames must agree be
 What is made of it:
 
 * A number is told when it changes and once a second (60 frames). A lost number is told at once; a new one when three
-  frames running say it (33 ms), since one may hold a flipped bit and a bad wire may send that twice. Only a driver that
-  was never started, which is shown single frames, takes the first at its word.
-* Probe error: invalid, sensor_off; searching: invalid, searching; both override any value. PI out of reach or flagged
-  invalid is simply unavailable.
+  frames running say it (33 ms), since one may hold a flipped bit and a bad wire may send that twice. A driver that was
+  never started is shown single frames: it takes each at its word, and tells it.
+* Probe error: invalid, sensor_off; searching: invalid, searching; both override any value, possible or not. PI out of
+  reach or flagged invalid is simply unavailable.
+* Low SpO2 is the device's own alarm, told when it begins and ends, and believed like a new number; a device that has no
+  finger or searches has none.
 * The stream is asked for again when it ends (0C, 0D) or has been still for 2 s; keep-alive every 5 s (house time).
 * Never enable XON/XOFF on this line: packet types 11 and 13 are legal bytes.
 """
@@ -34,6 +36,8 @@ from collections.abc import Mapping, Sequence
 
 from drivers.contract import (
     BadFrame,
+    DeviceAlarm,
+    DeviceAlarms,
     Framing,
     Heard,
     Identity,
@@ -123,6 +127,7 @@ class ContecFraming:
         self._buffer.clear()
 
 
+LOW_SPO2 = DeviceAlarm("low_spo2", "medium", "low SpO2", "SpO2 low, says the oximeter")
 Said = tuple[float | None, Validity, str | None]
 METRICS = ("pulse_bpm", "spo2_pct", "perfusion_index_pct")
 NOTHING: Said = (None, Validity.UNAVAILABLE, None)
@@ -132,12 +137,12 @@ def _real_time(payload: bytes) -> tuple[Said, Said, Said]:
     """Pulse, SpO2 and perfusion index of one real-time packet. Raises BadFrame where the numbers make no sense."""
     flags, wave, bar, pulse, spo2 = payload[:5]
     index = payload[5] | payload[6] << 8
-    if bar & 0xE0 or (spo2 > 100 and spo2 != 0x7F):
-        raise BadFrame(f"SpO2 {spo2} or the bits of {bar:02X} cannot be")
     if flags & 0x80:
         return ((None, Validity.INVALID, "sensor_off"),) * 3
     if wave & 0x80:
         return ((None, Validity.INVALID, "searching"),) * 3
+    if bar & 0xE0 or (spo2 > 100 and spo2 != 0x7F):
+        raise BadFrame(f"SpO2 {spo2} or the bits of {bar:02X} cannot be")
     return (
         (float(pulse), Validity.VALID, None) if 0 < pulse < 0xFF else NOTHING,
         (float(spo2), Validity.VALID, None) if 0 < spo2 <= 100 else NOTHING,
@@ -157,6 +162,8 @@ class ContecCms60:
         self._brand = ""
         self._told: dict[str, Said] = {}
         self._running: dict[str, tuple[Said, int]] = {}  # what the last frame said, and how many running said so
+        self._low_spo2: bool | None = None  # the alarm as told; None: nothing yet
+        self._low_running = (False, 0)  # what the last frame said of it, and how many running said so
         self._frames = 0
         self._wave: list[int | None] = []
         self._ended = False
@@ -221,18 +228,26 @@ class ContecCms60:
         for metric, now in said.items():
             last, times = self._running.get(metric, (NOTHING, 0))
             self._running[metric] = (now, times + 1 if now == last else 1)
-            shown_alone = not self._started and metric not in self._told
-            believed = now[0] is None or self._running[metric][1] >= AGREE or shown_alone
+            believed = now[0] is None or self._running[metric][1] >= AGREE or not self._started
             changed = believed and self._told.get(metric) != now
             if changed:
                 self._told[metric] = now
-            if changed or (once_a_second and self._told.get(metric) == now):
+            if changed or not self._started or (once_a_second and self._told.get(metric) == now):
                 heard.append(Reading(metric, *now))
+        heard += self._hear_alarm(payload[0] & 0xA0 == 0x20 and not payload[1] & 0x80)
         self._wave.append(None if payload[0] & 0x80 else payload[1] & 0x7F)
         if len(self._wave) == WAVE_FRAMES:
             heard.append(Wave("pleth", float(FRAMES_S), 0, 127, tuple(self._wave)))
             self._wave.clear()
         return heard
+
+    def _hear_alarm(self, low: bool) -> list[Heard]:
+        before, times = self._low_running
+        self._low_running = low, times + 1 if low is before else 1
+        if self._started and (self._low_running[1] < AGREE or low is self._low_spo2):
+            return []
+        self._low_spo2 = low
+        return [DeviceAlarms((LOW_SPO2,) if low else ())]
 
     def _hear_model(self, payload: bytes) -> list[Heard]:
         """The real CMS60C says its model in two parts: index 0 with six letters, then index FF with a remainder."""
@@ -247,7 +262,9 @@ class ContecCms60:
         self._wave.clear()
         self._told = dict.fromkeys(METRICS, NOTHING)
         self._running.clear()
-        return [Reading(metric, *NOTHING) for metric in METRICS]
+        ended: list[Heard] = [DeviceAlarms(())] if self._low_spo2 else []
+        self._low_spo2, self._low_running = False, (False, 0)
+        return [*(Reading(metric, *NOTHING) for metric in METRICS), *ended]
 
 
 def _text(payload: bytes) -> str:

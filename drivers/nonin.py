@@ -32,8 +32,12 @@ What is made of it:
   held (a display keeps its last reading for 10 s after the finger left), and between SYNC and SREV: where SREV is not
   the one already known, frames were lost or doubled. SNSA: invalid, sensor_off, at once.
 * OOT: the artifact lasts, the values are questionable. ARTF: one pulse of the average is bad; valid, reason artifact.
-* Missing with the finger in: unavailable, searching. Low perfusion: valid, reason low_perfusion.
-* Format 8 has no checksum: it is believed from the second frame on, and a jump is questionable until it repeats.
+* Missing with the finger in: unavailable, searching. A number the device cannot measure (pulse below 18 or above 321,
+  SpO2 above 100): invalid, implausible, and the other one is told. Low perfusion: valid, reason low_perfusion.
+* Format 8 has no checksum: three frames running must be alike, or six have its form, before it is believed at all;
+  once it is, a number that the frame before did not say (a jump, the first after missing or finger out) is
+  questionable until it repeats. Reserved bits say nothing. A driver that was never started is shown single frames,
+  and takes each at its word.
 * Format 13: one from memory is not of now and gives no number; one of now is valid, reason spot_check_only. Between
   spot checks such a device is silent, and the link says so: continuous watching needs 2, 7 or 8.
 """
@@ -41,6 +45,7 @@ What is made of it:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from drivers.contract import (
     BadFrame,
@@ -58,19 +63,31 @@ from drivers.contract import (
     Validity,
     Wave,
 )
+from drivers.nonin_frames import (
+    ACK,
+    DF13_HEAD,
+    FRAME,
+    HR_HIGH,
+    HR_LOW,
+    HR_MISSING,
+    JUMP_BPM,
+    JUMP_PCT,
+    NAK,
+    PACKET,
+    SPO2_HIGH,
+    SPO2_MISSING,
+    SYNC,
+    NoninFraming,
+    fours,
+    good_frame,
+    numbers8,
+    spot_check_holds,
+)
 
-ACK, NAK = b"\x06", b"\x15"
-FRAME, PACKET_FRAMES = 5, 25
-PACKET = FRAME * PACKET_FRAMES
-DF13_HEAD = b"\x00\x02\x00\x0d"
-DF13_SHORTEST, DF13_LONGEST = 14, 64  # bytes of data; the length may grow in later firmware
 PLETH_HZ = 75.0
-HR_MISSING, SPO2_MISSING = 511, 127
-HR_LOW, HR_HIGH = 18, 321  # what the device can measure, /min
-JUMP_BPM, JUMP_PCT = 20, 4  # between two frames of format 8, one second apart
 COLOUR_PACKETS = 9  # a pulse's perfusion colour is believed for 3 s
 NEW_DEVICE_PACKETS = 9  # another firmware number for 3 s: another device was plugged in
-SYNC, SNSA, OOT, ARTF, SNSD = 0x01, 0x08, 0x10, 0x20, 0x40
+SNSA, OOT, ARTF, SNSD = 0x08, 0x10, 0x20, 0x40
 GPRF, RPRF = 0x02, 0x04
 
 SELECT = {
@@ -80,146 +97,8 @@ SELECT = {
 LOW_BATTERY = DeviceAlarm("low_battery", "low", "LOWBAT", "Battery low")
 
 
-def good_frame(frame: bytes | bytearray, df2: bool) -> bool:
-    """Whether these five bytes are a frame of format 2 (else 7): start, status bit and checksum."""
-    marked = frame[0] == 0x01 and frame[1] >= 0x80 if df2 else frame[0] >= 0x80
-    return marked and sum(frame[:4]) & 0xFF == frame[4]
-
-
-class NoninFraming:
-    """Cuts out whole packets (formats 2 and 7), 4-byte frames (8), spot checks (13) and the single bytes ACK and NAK.
-
-    25 checksums with SYNC in the first frame alone are proof enough of format 2 or 7 at any time. Format 8 has no
-    checksum: two neighbours must be alike, and three where 2 or 7 was heard before (no three can be found in those).
-    An ACK or NAK is believed once after each (re)open, and only where a frame may begin.
-    """
-
-    def __init__(self) -> None:
-        self.dropped = 0
-        self.format: str | None = None  # the one last heard
-        self._buffer = bytearray()
-        self._good = 0  # frames at the head of the buffer that have been checked
-        self._stray = 0
-        self._reply_due = True
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """The whole frames that `data` completes."""
-        frames: list[bytes] = []
-        for start in range(0, len(data), 256):
-            self._buffer += data[start : start + 256]
-            while self._buffer and (frame := self._next()) is not None:
-                if frame:
-                    frames.append(frame)
-        return frames
-
-    def flush(self) -> None:
-        """Forget what is incomplete, and which format was heard."""
-        self._buffer.clear()
-        self.format, self._good, self._stray, self._reply_due = None, 0, 0, True
-
-    def _next(self) -> bytes | None:
-        """A frame; nothing yet (None); or b'' after a step that made none."""
-        head = self._buffer[0]
-        if self._reply_due and not self._stray and head in (ACK[0], NAK[0]):
-            return self._reply(0)
-        if head == 0x01:
-            return self._packet(True)
-        if head >= 0x80:
-            return self._packet(False) if self.format != "df8" and self._may_be_df7() else self._four()
-        return self._spot_check() if head == 0x00 else self._drop()
-
-    def _may_be_df7(self) -> bool:
-        """Format 7 and 8 exclude each other by the sixth byte: a STATUS (80 or more) in 7, a pulse (below 80) in 8."""
-        buffer = self._buffer
-        if len(buffer) > FRAME and buffer[FRAME] < 0x80 and not (self._reply_due and buffer[FRAME] in (ACK[0], NAK[0])):
-            return False
-        return len(buffer) < FRAME or (buffer[0] & SYNC == 1 and good_frame(buffer[:FRAME], df2=False))
-
-    def _packet(self, df2: bool) -> bytes | None:
-        buffer = self._buffer
-        while (at := self._good * FRAME) < PACKET:
-            if at and self._reply_due and len(buffer) > at and buffer[at] in (ACK[0], NAK[0]):
-                return self._reply(at)
-            if len(buffer) < at + FRAME:
-                return None
-            frame = buffer[at : at + FRAME]
-            first = frame[1 if df2 else 0] & SYNC == 1
-            if not good_frame(frame, df2) or first != (self._good == 0):
-                return self._drop()
-            self._good += 1
-        return self._take(PACKET, "df2" if df2 else "df7")
-
-    def _four(self) -> bytes | None:
-        buffer = self._buffer
-        need = {"df8": 4, "df2": 12, "df7": 12}.get(self.format or "", 8)
-        if any((byte >= 0x80) != (i % 4 == 0) for i, byte in enumerate(buffer[:need])):
-            return self._drop()
-        if len(buffer) < need:
-            return None
-        if not all(_alike(buffer[at : at + 4], buffer[at + 4 : at + 8]) for at in range(0, need - 4, 4)):
-            return self._drop()
-        return self._take(4, "df8")
-
-    def _spot_check(self) -> bytes | None:
-        buffer = self._buffer
-        if not DF13_HEAD.startswith(buffer[:4]):
-            return self._drop()
-        if len(buffer) < 6:
-            return None
-        length = buffer[4] << 8 | buffer[5]
-        if not DF13_SHORTEST <= length <= DF13_LONGEST:
-            return self._drop()
-        if len(buffer) < length + 8:
-            return None
-        if not _spot_check_holds(buffer[: length + 8]):
-            return self._drop()
-        return self._take(length + 8, "df13")
-
-    def _reply(self, at: int) -> bytes:
-        reply = bytes(self._buffer[at : at + 1])
-        del self._buffer[at]
-        self._reply_due, self.format = False, None  # after an ACK another format may begin
-        return reply
-
-    def _take(self, length: int, form: str) -> bytes:
-        frame = bytes(self._buffer[:length])
-        del self._buffer[:length]
-        self.format, self._good, self._stray = form, 0, 0
-        return frame
-
-    def _drop(self) -> bytes:
-        del self._buffer[0]
-        self.dropped += 1
-        self._stray += 1
-        self._good = 0
-        if self.format == "df8":
-            self.format = None  # out of step: it must repeat again
-        return b""
-
-
-def _alike(one: bytearray, other: bytearray) -> bool:
-    """Two neighbours of format 8: reserved bits clear, numbers possible, and no more apart than a second allows."""
-    if any(frame[0] & 0x40 or frame[3] & 0x56 for frame in (one, other)):
-        return False
-    numbers = _numbers8(one), _numbers8(other)
-    return not any(_absurd(*pair) for pair in numbers) and not _jumped(*numbers)
-
-
-def _numbers8(frame: bytes | bytearray) -> tuple[int, int]:
-    return (frame[0] & 3) << 7 | frame[1], frame[2]
-
-
-def _absurd(hr: int, spo2: int) -> bool:
-    """Neither missing nor possible; 0 is what some firmware says for missing."""
-    return not (hr in (0, HR_MISSING) or HR_LOW <= hr <= HR_HIGH) or not (spo2 <= 100 or spo2 == SPO2_MISSING)
-
-
-def _spot_check_holds(frame: bytes | bytearray) -> bool:
-    whole = len(frame) >= DF13_SHORTEST + 8 and len(frame) == (frame[4] << 8 | frame[5]) + 8
-    return whole and frame[-1] == 0x03 and sum(frame[6:-2]) & 0xFF == frame[-2]
-
-
 Verdict = tuple[Validity, str | None]  # what the status bits make of both numbers
+Numbers = tuple[float | None, float | None]  # pulse and SpO2, None where there is no number
 
 
 def _status(*, unplugged: bool, off: bool, out_of_track: bool, artifact: bool, low: bool) -> Verdict:
@@ -232,29 +111,35 @@ def _status(*, unplugged: bool, off: bool, out_of_track: bool, artifact: bool, l
     return Validity.VALID, "artifact" if artifact else "low_perfusion" if low else None
 
 
-def _readings(hr: int, spo2: int, verdict: Verdict) -> list[Heard]:
+def _readings(hr: int, spo2: int, verdict: Verdict) -> list[Reading]:
+    """Pulse and SpO2. One that cannot be costs only itself."""
     if verdict[0] not in (Validity.VALID, Validity.QUESTIONABLE):
         return [Reading("pulse_bpm", None, *verdict), Reading("spo2_pct", None, *verdict)]
-    if _absurd(hr, spo2):
-        raise BadFrame(f"pulse {hr} or SpO2 {spo2} is neither missing nor possible")
-    return [_reading("pulse_bpm", hr, HR_MISSING, verdict), _reading("spo2_pct", spo2, SPO2_MISSING, verdict)]
+    return [
+        _reading("pulse_bpm", hr, HR_MISSING, range(HR_LOW, HR_HIGH + 1), verdict),
+        _reading("spo2_pct", spo2, SPO2_MISSING, range(SPO2_HIGH + 1), verdict),
+    ]
 
 
-def _reading(metric: str, value: int, missing: int, verdict: Verdict) -> Reading:
+def _reading(metric: str, value: int, missing: int, possible: range, verdict: Verdict) -> Reading:
     if value in (0, missing):
         return Reading(metric, None, Validity.UNAVAILABLE, "searching")
+    if value not in possible:
+        return Reading(metric, None, Validity.INVALID, "implausible")
     return Reading(metric, float(value), *verdict)
 
 
 class Nonin:
     """The driver: what was last said of battery, identity and perfusion, so that only news is told.
 
-    A started driver believes a packet's firmware number, and so its order, from the second packet on; one that was
-    never started, which is shown single packets, takes the first at its word.
+    A started driver believes a packet's firmware number, and so its order, from the second packet on, and a number of
+    format 8 when the frame before said much the same. One that was never started is shown single frames: it takes each
+    at its word, and remembers nothing of it.
     """
 
     def __init__(self, format_: str) -> None:
-        self.framing: Framing = NoninFraming()
+        self._framing = NoninFraming()
+        self.framing: Framing = self._framing
         self._select = SELECT[format_]
         self._started = False
         self._forget()
@@ -266,14 +151,15 @@ class Nonin:
         self._battery_before = False
         self._model: str | None = None
         self._low_perfusion, self._colour_age = False, 0
-        self._last8: tuple[int, int] | None = None
+        self._last8: Numbers = (None, None)
 
     def start(self) -> Sequence[Question]:
         self._forget()
-        self._started = True
+        self._started = self._framing.streaming = self._framing.reply_due = True
         return [self._select]
 
     def ask(self, at_s: float) -> Question | None:
+        self._framing.reply_due = False  # the line is free: the choice is answered, or its time is over
         return None
 
     def answers(self, frame: bytes, asked: Question) -> bool:
@@ -285,6 +171,8 @@ class Nonin:
     def hear(self, frame: bytes, asked: Question | None) -> Sequence[Heard]:
         if frame in (ACK, NAK):
             return []
+        if not self._started:
+            self._forget()
         if len(frame) == PACKET:
             return self._hear_packet(frame)
         if len(frame) == 4:
@@ -306,8 +194,9 @@ class Nonin:
         seen = {bit for bit in (SNSD, SNSA, OOT, ARTF) if any(byte & bit for byte in status)}
         verdict = _status(unplugged=SNSD in seen, off=SNSA in seen, out_of_track=OOT in seen, artifact=ARTF in seen,
                           low=self._low_perfusion)
-        heard = _readings((said[1] & 0x03) << 7 | (said[2] & 0x7F), said[3] & 0x7F, verdict)
-        heard.append(_wave(frames, status, df2))
+        heard: list[Heard] = [*_readings((said[1] & 0x03) << 7 | (said[2] & 0x7F), said[3] & 0x7F, verdict),
+                              _wave(frames, status, df2)]
+        self._last8 = None, None
         model = f"Nonin, data format {2 if df2 else 7}, firmware {said[4]}"
         return heard + self._news(model, bool(said[8] & 0x01))
 
@@ -331,26 +220,26 @@ class Nonin:
             self._low_perfusion = False
 
     def _hear_four(self, frame: bytes) -> list[Heard]:
-        if any((byte >= 0x80) != (i == 0) for i, byte in enumerate(frame)):
+        if not fours(frame):
             raise BadFrame("format 8 has b7 set in its first byte alone")
-        hr, spo2 = _numbers8(frame)
         first, last = frame[0], frame[3]
         verdict = _status(unplugged=False, off=bool(last & 0x08), out_of_track=bool(first & 0x20),
                           artifact=bool(first & 0x04), low=bool(first & 0x10))
-        before, self._last8 = self._last8, (hr, spo2)
-        if verdict[0] is Validity.VALID and before is not None and _jumped(before, (hr, spo2)):
-            verdict = Validity.QUESTIONABLE, "low_signal_quality"
-        return _readings(hr, spo2, verdict) + self._news("Nonin, data format 8", bool(last & 0x01))
+        heard = _readings(*numbers8(frame), verdict)
+        before, self._last8 = self._last8, (heard[0].value, heard[1].value)
+        if self._started and verdict[0] is Validity.VALID and not _repeats(before, self._last8):
+            heard = [_questioned(reading) for reading in heard]
+        return [*heard, *self._news("Nonin, data format 8", bool(last & 0x01))]
 
     def _hear_spot_check(self, frame: bytes) -> list[Heard]:
-        if not _spot_check_holds(frame):
+        if not spot_check_holds(frame):
             raise BadFrame("a spot check has not the length it says, fails its checksum or lacks its final 03")
         quality, origin = frame[14], frame[15]
         hr, spo2 = (frame[16] & 1) << 8 | frame[17], frame[19] & 0x7F
         measured, from_memory = not quality & 0x01, origin & 0x10
         reason = "spot_check_only" if measured else "not_measured"
         verdict = Validity.VALID if measured and not from_memory else Validity.UNAVAILABLE, reason
-        return _readings(hr, spo2, verdict) + self._news("Nonin, data format 13 (spot check)", bool(origin & 0x01))
+        return [*_readings(hr, spo2, verdict), *self._news("Nonin, data format 13 (spot check)", bool(origin & 0x01))]
 
     def _news(self, model: str, battery_low: bool) -> list[Heard]:
         news: list[Heard] = []
@@ -365,10 +254,17 @@ class Nonin:
         return news
 
 
-def _jumped(before: tuple[int, int], now: tuple[int, int]) -> bool:
-    """Further than a second allows: with no checksum it may be a flipped bit. What was missing before cannot jump."""
-    hr = HR_MISSING not in (before[0], now[0]) and abs(before[0] - now[0]) > JUMP_BPM
-    return hr or (SPO2_MISSING not in (before[1], now[1]) and abs(before[1] - now[1]) > JUMP_PCT)
+def _repeats(before: Numbers, now: Numbers) -> bool:
+    """Whether each number of `now` was said before, give or take what a second allows: with no checksum, one that was
+    not may be a flipped bit."""
+    pairs = zip(before, now, (JUMP_BPM, JUMP_PCT), strict=True)
+    return all(new is None or (old is not None and abs(new - old) <= jump) for old, new, jump in pairs)
+
+
+def _questioned(reading: Reading) -> Reading:
+    if reading.value is None:
+        return reading
+    return replace(reading, validity=Validity.QUESTIONABLE, reason="low_signal_quality")
 
 
 def _wave(frames: Sequence[bytes], status: Sequence[int], df2: bool) -> Wave:
@@ -386,7 +282,7 @@ DRIVER = Spec(
     transports=("serial", "tcp"),
     grade="A",
     source="Nonin 9560 OEM specification 6470-000-01; frame values also from pufferfish-software's unit tests",
-    line=Line(baud=9600, silent_after_s=3.5),
+    line=Line(baud=9600, silent_after_s=4.5),
     metrics=frozenset({"spo2_pct", "pulse_bpm"}),
     says=tuple(SELECT.values()),
     wiring=(

@@ -72,14 +72,10 @@ class Capture:
             raise ValueError(f"{name}: the device never speaks in it; give a file of lines like {FORM}")
         return cls(tuple(records))
 
-    def stream_begins_s(self) -> float:
-        """When the device first spoke after the host asked for its stream; if it never asked, when it first spoke."""
-        asked = False
-        for record in self.records:
-            asked = asked or (record.direction == "host->dev" and START_REAL_TIME in record.data)
-            if asked and record.direction == "dev->host":
-                return record.at_s
-        return next((record.at_s for record in self.records if record.direction == "dev->host"), 0.0)
+    @property
+    def asks_contec(self) -> bool:
+        """Whether the host asks for the stream in it as only a Contec V7 host does."""
+        return any(record.direction == "host->dev" and START_REAL_TIME in record.data for record in self.records)
 
 
 def _record(line: str) -> tuple[float, Direction, bytes]:
@@ -109,31 +105,28 @@ def _time_of_day_s(text: str) -> float:
 
 
 class ReplayTwin:
-    """Plays what the device said in a capture, each record at its own time after `connect`; hears nothing.
+    """Plays what the device said in a capture, each record at its own time since the first reader came; hears nothing.
 
-    `from_first_frame`: time zero is the first thing the device said after the host had asked for its stream, so that a
-    listener hears something soon; otherwise it is the capture's first record. Gaps inside stay as they were. At the end
-    it is silent for good, or begins again after a gap of one second (`loop`).
+    The session goes on like a life: whoever opens the port again hears the rest, and after its end there is silence.
+    It begins anew for a new reader (`rewind`; the wire calls it, see `simulators.wire.NEW_READER_S`), not for a link
+    that reopens its port because nothing comes: to that one an old session would come back as a live one, again and
+    again. `rewind` is a hand too. `loop` plays it for ever, after a gap of one second.
     """
 
-    def __init__(self, capture: Capture, *, from_first_frame: bool = True, loop: bool = False) -> None:
-        zero_s = capture.stream_begins_s() if from_first_frame else 0.0
-        self._said = [
-            (record.at_s - zero_s, record.data)
-            for record in capture.records
-            if record.direction == "dev->host" and record.at_s >= zero_s
-        ]
+    def __init__(self, capture: Capture, *, loop: bool = False) -> None:
+        self._said = [(record.at_s, record.data) for record in capture.records if record.direction == "dev->host"]
         self._loop = loop and bool(self._said)
         self._connected = False
         self._next = 0
         self._now_s = 0.0
-        self.hands: Hands = {}
+        self.hands: Hands = {"rewind": self.rewind}
 
     def connect(self) -> None:
-        """The session begins anew; once it is over, it is over, or a link that tries again would play it for ever."""
-        if self._said and self._next >= len(self._said) and not self._loop:
-            return
-        self._connected, self._next, self._now_s = True, 0, 0.0
+        self._connected = True
+
+    def rewind(self) -> None:
+        """From the beginning."""
+        self._next, self._now_s = 0, 0.0
 
     def step(self, dt_s: float) -> bytes:
         if not self._connected:

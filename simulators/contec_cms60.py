@@ -104,12 +104,10 @@ class ContecTwin:
             return packet(0x01, SIGNAL, 0x80 | wave, 0x10 | bar, 0xFF, 0x7F, 0xFF, 0xFF)
         self._beat += (pulse or 0.0) / 60 / FRAMES_S
         beep = 0x40 if pulse is not None and self._beat % 1 < BEEP_FRAMES * pulse / 60 / FRAMES_S else 0
-        hundredths = 0xFFFF if index is None else min(max(round(index * 100), 0), 2200)
+        hundredths = _told(None if index is None else index * 100, 0, 2200, 0xFFFF)
         return packet(
-            0x01, SIGNAL | beep, wave, bar | (0x10 if index is None else 0),
-            0xFF if pulse is None else min(max(round(pulse), 1), 254),
-            0x7F if spo2 is None else min(max(round(spo2), 1), 100),
-            hundredths & 0xFF, hundredths >> 8,
+            0x01, SIGNAL | beep, wave, bar | (0x10 if hundredths == 0xFFFF else 0),
+            _told(pulse, 1, 254, 0xFF), _told(spo2, 1, 100, 0x7F), hundredths & 0xFF, hundredths >> 8,
         )  # fmt: skip
 
     def _take_finger_out(self) -> None:
@@ -125,6 +123,11 @@ class ContecTwin:
 
     def _mute(self, muted: bool) -> None:
         self._muted = muted
+
+
+def _told(value: float | None, low: int, high: int, missing: int) -> int:
+    """The number in the device's code: missing where it cannot say it, never the nearest that it can."""
+    return missing if value is None or not low <= round(value) <= high else round(value)
 
 
 def _make(patient: Patient, seed: int) -> ContecTwin:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from drivers.nonin import ACK, DF13_HEAD, GPRF, HR_MISSING, NAK, RPRF, SPO2_MISSING
+from drivers.nonin import GPRF, RPRF
+from drivers.nonin_frames import ACK, DF13_HEAD, HR_HIGH, HR_LOW, HR_MISSING, NAK, SPO2_HIGH, SPO2_MISSING
 from simulators.contract import Hands, TwinSpec
 from simulators.patient import Patient
 
@@ -41,6 +42,7 @@ class NoninTwin:
         }  # fmt: skip
         self._colour = GPRF
         self._battery_low = self._moving = self._muted = self._off = False
+        self.wire_speed = 1.0
         self._since_connect_s = self._lived_s = 0.0
         self._off_s = self._finger_in_s = self._moving_s = 0.0
         self._due_s = EVERY_S[self.format]  # until the next frame or message
@@ -127,7 +129,7 @@ class NoninTwin:
         self._due_s, self._frame = EVERY_S[self.format], 0
 
     def _live(self, dt_s: float) -> None:
-        self._since_connect_s += dt_s
+        self._since_connect_s += dt_s / self.wire_speed
         self._lived_s += dt_s
         self._display_s += dt_s
         self._off_s = self._off_s + dt_s if self._off else 0.0
@@ -137,10 +139,11 @@ class NoninTwin:
 
     def _recorded(self) -> tuple[int, int]:
         """Pulse and SpO2 as measured now, in the device's own codes."""
-        hr, spo2 = self.patient.pulse_bpm, self.patient.spo2_pct
+        if self._off:
+            return HR_MISSING, SPO2_MISSING
         return (
-            HR_MISSING if self._off or hr is None else min(max(round(hr), 18), 321),
-            SPO2_MISSING if self._off or spo2 is None else min(max(round(spo2), 0), 100),
+            _told(self.patient.pulse_bpm, HR_LOW, HR_HIGH, HR_MISSING),
+            _told(self.patient.spo2_pct, 0, SPO2_HIGH, SPO2_MISSING),
         )
 
     def _displayed(self) -> tuple[int, int]:
@@ -229,6 +232,11 @@ class NoninTwin:
 
     def _mute(self, muted: bool) -> None:
         self._muted = muted
+
+
+def _told(value: float | None, low: int, high: int, missing: int) -> int:
+    """The number in the device's code: missing where it cannot measure it, never the nearest that it can."""
+    return missing if value is None or not low <= round(value) <= high else round(value)
 
 
 def _make(patient: Patient, seed: int) -> NoninTwin:

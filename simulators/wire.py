@@ -8,6 +8,7 @@ loop's thread; nothing here waits.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import select
 import termios
@@ -15,15 +16,25 @@ import tty
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from simulators.contract import Twin
 from simulators.faults import Faults
 
+NEW_READER_S = 2.0  # real seconds nobody was there, after which whoever comes is somebody new; links retry within 1 s
 MOST_WAITING = 64 * 1024  # bytes kept for a slow reader: seconds of the fastest stream, nothing in memory
 _PIECE = 4096
 
 Clock = Callable[[], float]
+
+
+@runtime_checkable
+class Rewinds(Protocol):
+    """A twin that plays something from a beginning."""
+
+    def rewind(self) -> None:
+        """A new reader is there."""
+        ...
 
 
 class Wire(Protocol):
@@ -107,6 +118,11 @@ def _fresh(slave: int) -> None:
     termios.tcsetattr(slave, termios.TCSANOW, attributes)
 
 
+def _welcome(twin: Twin, alone_s: float) -> None:
+    if alone_s >= NEW_READER_S and isinstance(twin, Rewinds):
+        twin.rewind()
+
+
 class PtyWire:
     """`twin` behind a pty. `path` is the port to open now; `link`, if given, is a name that survives replugging."""
 
@@ -116,6 +132,8 @@ class PtyWire:
         self.path = ""
         self.somebody = False  # whether anybody has the port open
         self._silenced = False
+        self._clock = clock
+        self._left_s = math.inf  # when the last reader left
         self._master: int | None = None
         self._poll = select.poll()
         self._out = Outbox(clock, faults, self._reset)
@@ -174,11 +192,13 @@ class PtyWire:
 
     def _arrive(self, master: int) -> None:
         self.somebody = True
+        _welcome(self.twin, self._clock() - self._left_s)
         asyncio.get_running_loop().add_reader(master, self._hear)
         self.twin.connect()
 
     def _leave(self) -> None:
         if self.somebody and self._master is not None:
+            self._left_s = self._clock()
             asyncio.get_running_loop().remove_reader(self._master)
             self.somebody = False
             self._flush()
@@ -245,6 +265,7 @@ class TcpWire:
         self.faults = faults
         self.silenced = False
         self.unplugged = False
+        self.left_s = math.inf  # when the last client left
         self._server: asyncio.Server | None = None
         self.connections: list[_Connection] = []
 
@@ -305,6 +326,8 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
             return
         self._transport.set_write_buffer_limits(high=_PIECE)
+        if not self._wire.connections:
+            _welcome(self.line, self._wire.clock() - self._wire.left_s)
         self._wire.connections.append(self)
         self.line.connect()
 
@@ -312,6 +335,7 @@ class _Connection(asyncio.Protocol):
         self._transport = None
         if self in self._wire.connections:
             self._wire.connections.remove(self)
+            self._wire.left_s = self._wire.clock()
 
     def data_received(self, data: bytes) -> None:
         self.say(self.line.feed(data))

@@ -30,19 +30,18 @@ def test_the_real_session_is_read_whole() -> None:
     assert len(SESSION.records) == 1148
     assert len(ON_AIR) == 10702
     assert SESSION.records[0].at_s == 0
-    assert SESSION.stream_begins_s() == pytest.approx(15.875)  # 21:26:36.812 after 21:26:20.937
     assert SESSION.records[-1].at_s == pytest.approx(689.266)
 
 
 @pytest.mark.parametrize("dt_s", [0.0005, 0.016, 0.1, 3.0, 60.0])
 def test_every_record_comes_whatever_the_step(dt_s: float) -> None:
-    twin = ReplayTwin(SESSION, from_first_frame=False)
+    twin = ReplayTwin(SESSION)
     twin.connect()
     assert b"".join(said for _, said in played(twin, 60.0, dt_s)) == ON_AIR
 
 
 def test_every_record_comes_at_its_own_time() -> None:
-    twin = ReplayTwin(SESSION, from_first_frame=False)
+    twin = ReplayTwin(SESSION)
     twin.connect()
     spoken = [record for record in SESSION.records if record.direction == "dev->host"]
     now_s = 0.0
@@ -53,36 +52,27 @@ def test_every_record_comes_at_its_own_time() -> None:
         now_s = record.at_s
 
 
-def test_a_listener_hears_the_stream_at_once_by_default() -> None:
-    twin = ReplayTwin(SESSION)
-    twin.connect()
-    assert twin.step(0.001) == bytes.fromhex("01 E9 94 C0 95 FF FF FF FF" * 2)
-    rest = b"".join(said for _, said in played(twin, 30.0, 0.01))
-    assert (18 + len(rest)) // 9 == 1177
-
-
-def test_silent_before_anybody_connects_and_anew_after_each_connect() -> None:
-    twin = ReplayTwin(SESSION)
+def test_silent_before_anybody_connects_and_then_it_goes_on_whoever_opens_the_port_again() -> None:
+    twin, other = ReplayTwin(SESSION), ReplayTwin(SESSION)
     assert twin.step(100.0) == b""
     twin.connect()
-    first = twin.step(5.0)
-    assert first
-    assert twin.step(5.0) != first
+    other.connect()
+    assert twin.step(17.0) == other.step(17.0)
     twin.connect()
-    assert twin.step(5.0) == first
+    assert twin.step(5.0) == other.step(5.0) != b""
 
 
 def test_it_hears_nothing() -> None:
     twin = ReplayTwin(SESSION)
     twin.connect()
     assert twin.feed(bytes.fromhex("7D 81 A2 80 80 80 80 80 80")) == b""
-    assert twin.step(1.0)
+    assert twin.step(17.0)
 
 
 def test_the_end_is_silence() -> None:
     twin = ReplayTwin(SESSION)
     twin.connect()
-    twin.step(20.0)
+    assert twin.step(36.0)
     assert twin.step(3600.0) == b""
 
 
@@ -92,6 +82,20 @@ def test_once_it_is_over_a_link_that_opens_again_hears_nothing() -> None:
     assert b"".join(data for _, data in played(twin, 5, 0.5)) == b"\x01\x02\x03"
     twin.connect()
     assert played(twin, 60, 0.5) == []
+
+
+def test_rewound_by_hand_it_plays_once_more() -> None:
+    twin = ReplayTwin(Capture.parse(line("10:00:00.000", "01 02") + line("10:00:01.000", "03")))
+    twin.connect()
+    assert twin.step(5.0) == b"\x01\x02\x03"
+    twin.hands["rewind"]()
+    assert twin.step(0.5) == b"\x01\x02"
+    twin.hands["rewind"]()
+    assert twin.step(5.0) == b"\x01\x02\x03"
+    assert twin.step(60.0) == b""
+    twin.hands["rewind"]()
+    twin.connect()  # by a new reader
+    assert twin.step(5.0) == b"\x01\x02\x03"
 
 
 def test_a_loop_begins_again_after_its_seam() -> None:
@@ -121,9 +125,11 @@ def test_midnight_may_lie_between() -> None:
     assert [record.at_s for record in days.records] == pytest.approx([0.0, 0.75, 82800.5, 88200.5])
 
 
-def test_without_a_request_for_the_stream_time_begins_at_the_first_thing_said() -> None:
-    capture = Capture.parse(line("10:00:00", "02 72 00 03", "host->dev") + line("10:00:07", "02 F2"))
-    assert capture.stream_begins_s() == 7.0
+def test_a_contec_is_known_by_what_its_host_says() -> None:
+    start = "7D 81 A1 80 80 80 80 80 80"
+    assert SESSION.asks_contec
+    assert Capture.parse(line("10:00:00", start, "host->dev") + line("10:00:07", "01")).asks_contec
+    assert not Capture.parse(line("10:00:00", "02 70 02 02 07 03", "host->dev") + line("10:00:07", start)).asks_contec
 
 
 @pytest.mark.parametrize(

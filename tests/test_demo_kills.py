@@ -90,6 +90,6 @@ async def test_kill_each_in_turn(tmp_path: Path) -> None:
         stored = demo.stored()
         assert len(stored) == len(set(stored)), "none is doubled"
         assert stored == list(range(1, len(stored) + 1)), "none is missing"
-        told = {("chair-1", "HTN-3"), ("chair-1", "HTN-2"), ("chair-1", "HTN-1")}  # on a slow machine the story gets there
+        told = {("chair-1", f"HTN-{tier}") for tier in (1, 2, 3)}  # on a slow machine the story gets so far
         invented = [fired for fired in demo.active() if fired[1].startswith(("HTN", "RES")) and fired[:2] not in told]
         assert not invented, "no restart raises a patient's alarm"

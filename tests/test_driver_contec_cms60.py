@@ -1,85 +1,18 @@
-"""A Contec is started, kept alive and restarted; no damaged number is told; its twin is one."""
+"""A Contec is started, kept alive and restarted; no damaged number is told."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.contec_cms60 import AGREE, DRIVER, KEEP_ALIVE, LENGTHS, METRICS, START, ContecFraming, packet
-from drivers.contract import BadFrame, Driver, Heard, Identity, Question, Reading, Say, Validity, Wave
-from simulators.capture import Capture
-from simulators.contec_cms60 import SEARCH_S, TWIN, ContecTwin
-from tests.golden_table import Row, heard, heard_json, rows, said
-
-SESSION = Capture.read(Path(__file__).parent / "golden" / "cms60c_session.jsonl")
-GOOD = [row for row in heard("contec_cms60") if not row.bad]
-NUMBER = bytes.fromhex("01 E0 86 BC 97 D2 E1 FF FF")  # pulse 82, SpO2 97
-PROBE_ERROR = bytes.fromhex("01 E9 94 C0 95 FF FF FF FF")
-FREE = bytes.fromhex("0C 80")
-
-
-@dataclass
-class Finger:
-    """A patient who holds still."""
-
-    spo2_pct: float | None = 97.2
-    pulse_bpm: float | None = 72.4
-    perfusion_index_pct: float | None = 2.35
-    sbp_mmhg: float | None = None
-    dbp_mmhg: float | None = None
-    map_mmhg: float | None = None
-    resp_bpm: float | None = None
-
-    def step(self, dt_s: float) -> None: ...
-
-    def infuse(self, rate_ml_h: float) -> None: ...
-
-    def pleth(self, t_s: float) -> float:
-        return 0.25 + t_s % 0.5
-
-
-def listen(driver: Driver, data: bytes) -> list[Heard]:
-    """What is heard in these bytes; bad frames are dropped as the link drops them."""
-    found: list[Heard] = []
-    for frame in driver.framing.feed(data):
-        try:
-            found += driver.hear(frame, None)
-        except BadFrame:
-            continue
-    return found
-
-
-def started() -> Driver:
-    driver = DRIVER.driver()
-    driver.start()
-    return driver
-
-
-def opened(patient: Finger | None = None) -> tuple[Driver, ContecTwin]:
-    """A driver and a twin whose stream runs."""
-    driver, twin = started(), ContecTwin(patient or Finger())
-    twin.connect()
-    assert twin.feed(START.frame) == b""
-    return driver, twin
-
-
-def told(driver: Driver, twin: ContecTwin, seconds: float, dt_s: float = 0.05) -> Iterator[tuple[float, Heard]]:
-    for n in range(round(seconds / dt_s)):
-        for item in listen(driver, twin.step(dt_s)):
-            yield (n + 1) * dt_s, item
-
-
-def of(items: list[Heard], metric: str) -> list[tuple[float | None, str, str | None]]:
-    return [(item.value, item.validity.value, item.reason)
-            for item in items if isinstance(item, Reading) and item.metric == metric]  # fmt: skip
-
+from drivers.contract import BadFrame, DeviceAlarms, Driver, Heard, Identity, Question, Reading, Say
+from simulators.contec_cms60 import ContecTwin
+from tests.contec_talk import FREE, GOOD, LOW, NUMBER, PROBE_ERROR, SESSION, Finger, listen, of, started
+from tests.golden_table import Row, heard_json, said
 
 # --- the golden table -------------------------------------------------------------------------------------------------
 
@@ -88,25 +21,10 @@ def question(name: str | None) -> Question | None:
     return next((question for question in DRIVER.says if question.name == name), None)
 
 
-@pytest.mark.parametrize("row", heard("contec_cms60"), ids=str)
-def test_hears_what_the_table_says(row: Row) -> None:
+def test_a_driver_that_was_never_started_takes_each_frame_of_the_table_at_its_word_one_after_another() -> None:
     driver = DRIVER.driver()
-    asked = question(row.asked)
-    if row.bad:
-        with pytest.raises(BadFrame):
-            driver.hear(row.frame, asked)
-        return
-    assert heard_json(driver.hear(row.frame, asked)) == row.expected
-    if asked is not None:
-        assert driver.answers(row.frame, asked)
-
-
-def test_says_exactly_what_the_table_says() -> None:
-    assert {row.name: row.frame for row in said("contec_cms60")} == {
-        question.name: question.frame for question in DRIVER.says if isinstance(question, Say)
-    }
-    assert len(said("contec_cms60")) == len(DRIVER.says)
-    assert len({row.name for row in rows("contec_cms60")}) == len(rows("contec_cms60"))
+    for row in [row for row in GOOD if row.frame[0] == 0x01] * 2:
+        assert [one for one in heard_json(driver.hear(row.frame, None)) if "wave" not in one] == row.expected, row
 
 
 def test_everything_we_say_was_said_by_the_recorded_host_too() -> None:
@@ -287,177 +205,41 @@ def test_a_lost_number_is_told_at_once_and_a_new_one_when_three_frames_agree() -
     assert told_spo2 == [[], [], [(97.0, valid, None)], [off], [], [], [(93.0, valid, None)]]
 
 
-# --- driver and twin, told the time -----------------------------------------------------------------------------------
-
-
-def test_a_quiet_minute_is_told_once_a_second() -> None:
-    driver, twin = opened()
-    items = [item for _, item in told(driver, twin, 60.0)]
-    assert driver.framing.dropped == 0
-    assert of(items, "spo2_pct") == [(97.0, "valid", None)] * 61  # once when it came, then every 60 frames
-    assert set(of(items, "pulse_bpm")) == {(72.0, "valid", None)}
-    assert set(of(items, "perfusion_index_pct")) == {(2.35, "valid", None)}
-    waves = [item for item in items if isinstance(item, Wave)]
-    assert {(wave.name, wave.rate_hz, wave.low, wave.high, len(wave.samples)) for wave in waves} == {
-        ("pleth", 60.0, 0, 127, 15)
-    }
-    assert len(waves) == 240
-    assert {sample for wave in waves for sample in wave.samples} <= set(range(31, 96))
-
-
-def test_a_change_is_told_within_three_frames() -> None:
-    patient = Finger()
-    driver, twin = opened(patient)
-    list(told(driver, twin, 1.5))
-    patient.spo2_pct = 88.0
-    at_s, first = next((at_s, item) for at_s, item in told(driver, twin, 1.0, 1 / 60)
-                       if isinstance(item, Reading) and item.metric == "spo2_pct")
-    assert first.value == 88.0
-    assert at_s == pytest.approx(AGREE / 60)
-
-
-def test_a_finger_out_for_twenty_seconds_leaves_no_held_value() -> None:
-    patient = Finger()
-    driver, twin = opened(patient)
-    list(told(driver, twin, 3.0))
-    twin.hands["probe_off"]()
-    off = [item for _, item in told(driver, twin, 20.0)]
-    for metric in METRICS:
-        assert set(of(off, metric)) == {(None, "invalid", "sensor_off")}
-        assert len(of(off, metric)) >= 20
-    assert {sample for item in off if isinstance(item, Wave) for sample in item.samples} == {None}
-    patient.spo2_pct = 91.0
-    twin.hands["probe_on"]()
-    back = list(told(driver, twin, SEARCH_S + 2))
-    searching = [item for at_s, item in back if at_s <= SEARCH_S]
-    assert set(of(searching, "spo2_pct")) == {(None, "invalid", "searching")}
-    assert of([item for _, item in back], "spo2_pct")[-1] == (91.0, "valid", None)
-
-
-def test_searching_ends_by_itself() -> None:
-    driver, twin = opened()
-    twin.hands["search"]()
-    items = [item for _, item in told(driver, twin, SEARCH_S + 2)]
-    assert of(items, "pulse_bpm")[0] == (None, "invalid", "searching")
-    assert of(items, "pulse_bpm")[-1] == (72.0, "valid", None)
-
-
-def test_nothing_to_measure_is_searching_and_one_thing_missing_is_only_that() -> None:
-    driver, twin = opened(Finger(None, None, None))
-    assert {of([item for _, item in told(driver, twin, 2.0)], metric)[-1] for metric in METRICS} == {
-        (None, "invalid", "searching")
-    }
-    driver, twin = opened(Finger(97.0, None, None))
-    items = [item for _, item in told(driver, twin, 2.0)]
-    assert [of(items, metric)[-1] for metric in METRICS] == [
-        (None, "unavailable", None), (97.0, "valid", None), (None, "unavailable", None),
-    ]  # fmt: skip
-
-
-def test_muted_it_is_started_again_when_it_is_back() -> None:
-    driver, twin = opened()
-    driver.ask(0.0)
-    twin.hands["mute"]()
-    assert list(told(driver, twin, 3.0)) == []
-    assert driver.ask(3.0) == START
-    assert twin.feed(FREE) == b""
-    twin.hands["unmute"]()
-    twin.feed(START.frame)
-    assert of([item for _, item in told(driver, twin, 1.0)], "spo2_pct")
-
-
-def test_a_device_that_restarts_is_started_again() -> None:
-    driver, twin = opened()
-    heard_s, now_s = [], 0.0
-    for n in range(100):
-        now_s += 0.1
-        if n == 30:
-            twin.connect()  # it restarted behind a line that stayed open
-        if of(listen(driver, twin.step(0.1)), "spo2_pct"):
-            heard_s.append(now_s)
-        if isinstance(asked := driver.ask(now_s), Say):
-            twin.feed(asked.frame)
-    assert max(after - before for before, after in pairwise(heard_s)) < 3.5
-    assert heard_s[-1] > 8.0
-
-
-def test_a_twin_that_wants_to_be_kept_alive_lets_go_of_a_host_that_does_not() -> None:
-    driver, twin = opened()
-    assert twin.step(100.0)
-    twin.keep_alive_s = 30.0
-    twin.feed(KEEP_ALIVE.frame)
-    assert twin.step(29.0)
-    twin.feed(KEEP_ALIVE.frame)
-    assert twin.step(29.0)
-    assert (twin.step(2.0), twin.step(10.0)) == (b"", b"")
-    twin.feed(START.frame)
-    assert listen(driver, twin.step(1.0))
-
-
-# --- the twin against the recorded device -----------------------------------------------------------------------------
-
-
-def test_the_twin_answers_the_recorded_host_as_the_recorded_device_did() -> None:
-    twin = ContecTwin(Finger())
-    twin.connect()
-    host = device = b""
-    for record in SESSION.records:
-        if START.frame in record.data:
-            break
-        if record.direction == "host->dev":
-            host += record.data
-            device += twin.feed(record.data)
-    recorded = b"".join(r.data for r in SESSION.records if r.direction == "dev->host" and r.data[0] != 0x01)
-    assert len(host) == 54 + 9 * 9
-    assert device == recorded
-
-
-def test_without_a_finger_the_twin_sends_the_recorded_frame() -> None:
-    _, twin = opened()
-    twin.hands["probe_off"]()
-    assert twin.step(0.5) == PROBE_ERROR * 30
-
-
 @pytest.mark.parametrize(
-    ("code", "answer"),
+    ("frame", "reason"),
     [
-        (0xB3, "0B 81 B3 85"),
-        (0xA3, "0B 81 A3 85"),
-        (0xAB, "05 80 80 F5 F3 E5 F2 A0 A0"),
-        (0xAD, "10 80 81"),
-        (0xAF, ""),
-        (0xB1, "0B 81 B1 80"),
+        ("01 F1 87 BC 97 FF FF FF FF", "sensor_off"),  # SpO2 FF
+        ("01 E5 87 BC F7 D2 E5 FF FF", "sensor_off"),  # SpO2 101, bits that must be zero
+        ("01 F2 87 BC 97 FF FF FF FF", "searching"),
+        ("01 E6 87 BC F7 D2 E5 FF FF", "searching"),
     ],
 )
-def test_the_twin_knows_the_other_commands(code: int, answer: str) -> None:
-    assert ContecTwin(Finger()).feed(packet(0x7D, code, 0, 0, 0, 0, 0, 0)) == bytes.fromhex(answer)
+def test_no_finger_is_told_whatever_stands_where_the_numbers_were(frame: str, reason: str) -> None:
+    driver = started()
+    assert of(listen(driver, NUMBER * AGREE), "spo2_pct") == [(97.0, "valid", None)]
+    for metric in METRICS:
+        assert of(listen(driver, bytes.fromhex(frame) * 60), metric)[:1] == [(None, "invalid", reason)]
 
 
-@given(st.lists(st.binary(max_size=40), max_size=6))
-def test_the_twin_takes_anything(chunks: list[bytes]) -> None:
-    twin = ContecTwin(Finger())
-    for chunk in chunks:
-        twin.feed(chunk)
-    assert len(twin.step(1.0)) in (0, 540)
+def alarms(driver: Driver, data: bytes) -> list[list[str]]:
+    return [[alarm.code for alarm in item.alarms] for item in listen(driver, data) if isinstance(item, DeviceAlarms)]
 
 
-@pytest.mark.parametrize("dt_s", [0.004, 0.02, 0.1, 1.0, 10.0])
-def test_the_pace_does_not_depend_on_the_step(dt_s: float) -> None:
-    _, twin = opened()
-    assert sum(len(twin.step(dt_s)) for _ in range(round(20 / dt_s))) == 20 * 540
+def test_low_spo2_is_the_devices_alarm_while_three_frames_running_say_so() -> None:
+    driver = started()
+    story = [
+        (NUMBER * 2, []), (NUMBER, [[]]), (NUMBER * 60, []),  # none, said once
+        (LOW * 2 + NUMBER, []), (LOW * 2, []), (LOW, [["low_spo2"]]), (LOW * 120, []),
+        (NUMBER * 2 + LOW, []), (NUMBER * 3, [[]]),
+        (LOW * 3, [["low_spo2"]]), (PROBE_ERROR * 3, [[]]), (LOW * 3, [["low_spo2"]]), (FREE, [[]]), (FREE, []),
+        (LOW * 3, [["low_spo2"]]),
+    ]  # fmt: skip
+    for step, (data, told_alarms) in enumerate(story):
+        assert alarms(driver, data) == told_alarms, step
+    driver.start()
+    assert alarms(driver, NUMBER * 3) == [[]], "whoever remembers an older alarm must hear that it is over"
 
 
-def test_every_hand_the_spec_names_is_there() -> None:
-    made: Callable[..., object] = TWIN.make
-    twin = made(Finger(), 1)
-    assert isinstance(twin, ContecTwin)
-    assert set(twin.hands) == set(TWIN.hands)
-    assert (TWIN.name, TWIN.baud, TWIN.parity) == (DRIVER.name, DRIVER.line.baud, DRIVER.line.parity)
-
-
-def test_every_reading_has_a_number_exactly_when_it_is_valid() -> None:
-    for record in SESSION.records:
-        for frame in ContecFraming().feed(record.data):
-            for item in DRIVER.driver().hear(frame, None):
-                if isinstance(item, Reading):
-                    assert (item.value is not None) == (item.validity is Validity.VALID)
+@pytest.mark.parametrize("frame", ["01 E1 A7 BC 97 D2 D4 FF FF", "01 E2 A7 BC 97 D2 D4 FF FF"])
+def test_without_a_finger_or_searching_there_is_no_low_spo2(frame: str) -> None:
+    assert alarms(started(), bytes.fromhex(frame) * 60) == [[]]

@@ -3,100 +3,37 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.contract import BadFrame, DeviceAlarms, Driver, Heard, Identity, Reading, Say, Validity, Wave
-from drivers.nonin import DRIVER, PACKET, SELECT, NoninFraming
+from drivers.contract import BadFrame, DeviceAlarms, Identity, Reading, Validity, Wave
+from drivers.nonin import DRIVER, SELECT
+from drivers.nonin_frames import PACKET, NoninFraming
 from simulators.nonin import HOLD_S, TWIN, NoninTwin
-from tests.golden_table import Row, heard, heard_json, rows, said
-
-FORMATS = ("df2", "df7", "df8", "df13")
-STREAMS = ("df2", "df7", "df8")
-PACKETS = [row for row in heard("nonin") if len(row.frame) == PACKET and not row.bad]
-GOOD = [row for row in heard("nonin") if not row.bad]
-
-
-@dataclass
-class Finger:
-    """A patient who holds still."""
-
-    spo2_pct: float | None = 97.2
-    pulse_bpm: float | None = 72.4
-    perfusion_index_pct: float | None = 2.0
-    sbp_mmhg: float | None = None
-    dbp_mmhg: float | None = None
-    map_mmhg: float | None = None
-    resp_bpm: float | None = None
-
-    def step(self, dt_s: float) -> None: ...
-
-    def infuse(self, rate_ml_h: float) -> None: ...
-
-    def pleth(self, t_s: float) -> float:
-        return 0.25 + t_s % 0.5
-
-
-def twin_of(format_: str, patient: Finger | None = None) -> NoninTwin:
-    twin = NoninTwin(patient or Finger())
-    twin.format = format_
-    twin.connect()
-    return twin
-
-
-def listen(driver: Driver, data: bytes) -> list[Heard]:
-    """What is heard in these bytes; bad frames are dropped as the link drops them."""
-    found: list[Heard] = []
-    for frame in driver.framing.feed(data):
-        try:
-            found += driver.hear(frame, None)
-        except BadFrame:
-            continue
-    return found
-
-
-def told(twin: NoninTwin, driver: Driver, seconds: float, dt_s: float = 0.05) -> Iterator[tuple[float, Heard]]:
-    for n in range(round(seconds / dt_s)):
-        for item in listen(driver, twin.step(dt_s)):
-            yield (n + 1) * dt_s, item
-
-
-def readings(items: list[Heard], metric: str) -> list[Reading]:
-    return [item for item in items if isinstance(item, Reading) and item.metric == metric]
-
-
-def started(format_: str = "df7") -> Driver:
-    driver = DRIVER.driver({"format": format_})
-    driver.start()
-    return driver
-
+from tests.golden_table import heard_json
+from tests.nonin_talk import (
+    FORMATS,
+    GOOD,
+    PACKETS,
+    STREAMS,
+    Finger,
+    listen,
+    readings,
+    started,
+    told,
+    twin_of,
+)
 
 # --- the golden table -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("row", heard("nonin"), ids=str)
-def test_hears_what_the_table_says(row: Row) -> None:
+def test_a_driver_that_was_never_started_takes_each_frame_of_the_table_at_its_word_one_after_another() -> None:
     driver = DRIVER.driver()
-    asked = next((question for question in DRIVER.says if question.name == row.asked), None)
-    if row.bad:
-        with pytest.raises(BadFrame):
-            driver.hear(row.frame, asked)
-        return
-    assert heard_json(driver.hear(row.frame, asked)) == row.expected
-    if asked is not None:
-        assert driver.answers(row.frame, asked)
-
-
-def test_says_exactly_what_the_table_says() -> None:
-    assert {row.name: row.frame for row in said("nonin")} == {
-        question.name: question.frame for question in DRIVER.says if isinstance(question, Say)
-    }
-    assert len(said("nonin")) == len(DRIVER.says) == 4
-    assert len({row.name for row in rows("nonin")}) == len(rows("nonin"))
+    for row in GOOD * 2:
+        assert heard_json(driver.hear(row.frame, None)) == row.expected, row
 
 
 @pytest.mark.parametrize("format_", FORMATS)
@@ -112,123 +49,6 @@ def test_a_setting_that_is_no_format_is_refused() -> None:
         DRIVER.driver({"format": "df9"})
 
 
-# --- framing ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("row", GOOD, ids=str)
-def test_cut_anywhere_it_is_the_same_frame(row: Row) -> None:
-    stream = row.frame * (2 if len(row.frame) == 4 else 1)
-    whole = NoninFraming().feed(stream)
-    assert whole == [row.frame] * (len(stream) // len(row.frame))
-    for cut in range(len(stream) + 1):
-        framing = NoninFraming()
-        assert framing.feed(stream[:cut]) + framing.feed(stream[cut:]) == whole
-        assert framing.dropped == 0
-
-
-@pytest.mark.parametrize("format_", FORMATS)
-def test_byte_by_byte_or_at_once_is_the_same_stream(format_: str) -> None:
-    noise = random.Random(7)
-    stream = noise.randbytes(300) + twin_of(format_).step(20.0) + noise.randbytes(40) + twin_of(format_).step(20.0)
-    whole, split = NoninFraming(), NoninFraming()
-    frames = whole.feed(stream)
-    assert len(frames) >= 2
-    assert [frame for byte in stream for frame in split.feed(bytes((byte,)))] == frames
-    assert split.dropped == whole.dropped > 300
-
-
-def test_single_frames_of_five_bytes_make_a_packet() -> None:
-    packet = next(row for row in PACKETS if row.name == "df2_pulse_200").frame
-    framing = NoninFraming()
-    came = [framing.feed(packet[at : at + 5]) for at in range(0, PACKET, 5)]
-    assert came == [[]] * 24 + [[packet]]
-
-
-@pytest.mark.parametrize("row", PACKETS, ids=str)
-def test_after_garbage_the_next_packet_is_found(row: Row) -> None:
-    noise = random.Random(row.line)
-    for length in range(60):
-        framing = NoninFraming()
-        frames = framing.feed(noise.randbytes(length) + row.frame * 2)
-        assert frames[-1:] == [row.frame]
-        dropped = framing.dropped + frames.count(b"\x06") + frames.count(b"\x15")  # noise may begin with an answer
-        assert dropped in (length, length + PACKET)
-
-
-@pytest.mark.parametrize("lost", range(PACKET))
-def test_a_lost_byte_costs_one_packet_and_no_more(lost: int) -> None:
-    stream = twin_of("df7").step(1.0)
-    framing = NoninFraming()
-    frames = framing.feed(stream[:lost] + stream[lost + 1 :])
-    assert frames == [stream[PACKET : 2 * PACKET], stream[2 * PACKET :]]
-    assert framing.dropped == PACKET - 1
-
-
-def test_opened_in_the_middle_of_a_packet_it_waits_for_the_first_frame_of_the_next() -> None:
-    for format_ in ("df2", "df7"):
-        stream = twin_of(format_).step(1.0)
-        for start in range(1, PACKET + 1):
-            assert NoninFraming().feed(stream[start:]) == [stream[PACKET : 2 * PACKET], stream[2 * PACKET :]]
-
-
-@pytest.mark.parametrize("reply", [b"\x06", b"\x15"])
-@pytest.mark.parametrize("format_", ["df2", "df7"])
-def test_the_answer_to_the_choice_is_heard_between_frames(format_: str, reply: bytes) -> None:
-    stream = twin_of(format_).step(1.0)
-    for after in range(0, 25, 4):
-        framing = NoninFraming()
-        frames = framing.feed(stream[: after * 5] + reply + stream[after * 5 :])
-        assert frames == [reply, *(stream[at : at + PACKET] for at in range(0, len(stream), PACKET))]
-        assert framing.dropped == 0
-
-
-def test_an_answer_is_believed_once_and_only_after_the_line_opened() -> None:
-    framing = NoninFraming()
-    assert framing.feed(b"\x06\x06") == [b"\x06"]
-    assert framing.dropped == 1
-    framing.flush()
-    assert framing.feed(b"\x15") == [b"\x15"]
-    assert NoninFraming().feed(b"\xff\x06") == []
-
-
-def test_format_8_is_believed_when_it_repeats() -> None:
-    frame = bytes.fromhex("80486100")
-    framing = NoninFraming()
-    assert framing.feed(frame) == []
-    assert framing.feed(frame) == [frame, frame]
-    assert framing.feed(frame) == [frame]
-    assert NoninFraming().feed(frame + bytes.fromhex("80C86100")) == []
-    far_away = bytes.fromhex("80704100")
-    assert NoninFraming().feed(frame + far_away) == []
-    assert framing.feed(b"\x00" + frame) == []  # out of step: it must repeat again
-    assert framing.feed(frame) == [frame, frame]
-
-
-def test_after_format_2_or_7_three_frames_of_format_8_are_needed() -> None:
-    frame = bytes.fromhex("80486100")
-    framing = NoninFraming()
-    framing.feed(twin_of("df7").step(1.0))
-    assert framing.feed(frame * 2) == []
-    assert framing.feed(frame) == [frame] * 3
-
-
-@pytest.mark.parametrize("before", FORMATS)
-@pytest.mark.parametrize("after", STREAMS)
-def test_a_device_that_changes_its_format_is_followed(before: str, after: str) -> None:
-    framing = NoninFraming()
-    framing.feed(twin_of(before).step(20.0))
-    assert framing.format == before
-    framing.feed(twin_of(after).step(4.0))
-    assert framing.format == after
-
-
-def test_format_7_is_never_taken_for_format_8() -> None:
-    twin = twin_of("df7")
-    stream = twin.step(30.0)
-    for start in range(2000):
-        assert 4 not in map(len, NoninFraming().feed(stream[start : start + 2 * PACKET]))
-
-
 # --- what may never happen --------------------------------------------------------------------------------------------
 
 
@@ -239,14 +59,6 @@ def test_any_bytes_are_heard_or_are_a_bad_frame(data: bytes) -> None:
         driver.hear(data, None)
     except BadFrame:
         pass
-
-
-@given(st.lists(st.binary(max_size=300), max_size=12))
-def test_the_framing_takes_anything_and_keeps_little(chunks: list[bytes]) -> None:
-    framing = NoninFraming()
-    frames = [frame for chunk in chunks for frame in framing.feed(chunk)]
-    held = sum(map(len, chunks)) - sum(map(len, frames)) - framing.dropped
-    assert 0 <= held <= PACKET
 
 
 def test_noise_makes_no_number() -> None:
@@ -287,13 +99,33 @@ def test_lost_or_doubled_frames_put_no_other_field_in_a_values_place(first: int,
     assert {reading.value for reading in readings(items, "pulse_bpm")} == {81.0}
 
 
-def test_a_jump_in_format_8_is_questionable_until_it_repeats() -> None:
+VALID, QUESTIONABLE, INVALID, UNAVAILABLE = "valid", "questionable", "invalid", "unavailable"
+
+
+@pytest.mark.parametrize(
+    ("what", "frames", "told"),
+    [
+        ("a jump of SpO2", ["80486100", "80486100", "80484100", "80484100", "80484100"],
+         [(97, QUESTIONABLE), (97, VALID), (65, QUESTIONABLE), (65, VALID), (65, VALID)]),
+        ("a jump of the pulse alone", ["80486100", "80486100", "80646100", "80646100"],
+         [(97, QUESTIONABLE), (97, VALID), (97, QUESTIONABLE), (97, VALID)]),
+        ("after missing", ["80486100", "80486100", "837F7F00", "80505F00", "80505F00"],
+         [(97, QUESTIONABLE), (97, VALID), (None, UNAVAILABLE), (95, QUESTIONABLE), (95, VALID)]),
+        ("after finger out, the display held", ["80486100", "80486100", "80486108", "80486100", "80486100"],
+         [(97, QUESTIONABLE), (97, VALID), (None, INVALID), (97, QUESTIONABLE), (97, VALID)]),
+        ("after a number that cannot be", ["80486100", "80486100", "80486700", "80486100", "80486100"],
+         [(97, QUESTIONABLE), (97, VALID), (None, INVALID), (97, QUESTIONABLE), (97, VALID)]),
+        ("its pulse missing all the time", ["837F6100", "837F6100"], [(97, QUESTIONABLE), (97, VALID)]),
+        ("more than 20 bpm up and down", ["80466100", "805F6100", "80466100", "805F6100"], [(97, QUESTIONABLE)] * 4),
+    ],
+)
+def test_a_number_of_format_8_that_is_new_is_questionable_until_it_repeats(
+    what: str, frames: list[str], told: list[tuple[float | None, str]]
+) -> None:
     driver = started("df8")
-    frames = [bytes.fromhex(text) for text in ("80486100", "80486100", "80484100", "80484100", "80484100")]
-    spo2 = [reading for frame in frames for reading in readings(list(driver.hear(frame, None)), "spo2_pct")]
-    assert [(reading.value, reading.validity.value) for reading in spo2] == [
-        (97, "valid"), (97, "valid"), (65, "questionable"), (65, "valid"), (65, "valid"),
-    ]  # fmt: skip
+    spo2 = [one for frame in frames for one in readings(list(driver.hear(bytes.fromhex(frame), None)), "spo2_pct")]
+    assert [(reading.value, reading.validity.value) for reading in spo2] == told
+    assert {one.reason for one in spo2 if one.validity is Validity.QUESTIONABLE} == {"low_signal_quality"}
 
 
 # --- driver and twin, told the time -----------------------------------------------------------------------------------
@@ -304,9 +136,12 @@ def test_a_quiet_minute(format_: str) -> None:
     driver = started(format_)
     items = [item for _, item in told(twin_of(format_), driver, 60.0)]
     assert driver.framing.dropped == 0
-    assert {(r.value, r.validity, r.reason) for r in readings(items, "spo2_pct")} == {(97.0, Validity.VALID, None)}
-    assert {(r.value, r.validity, r.reason) for r in readings(items, "pulse_bpm")} == {(72.0, Validity.VALID, None)}
-    assert len(readings(items, "spo2_pct")) == (60 if format_ == "df8" else 179)  # the first packet proves the order
+    new = 1 if format_ == "df8" else 0  # numbers without a checksum, not yet repeated
+    for metric, value in (("spo2_pct", 97.0), ("pulse_bpm", 72.0)):
+        said = [(r.value, r.validity, r.reason) for r in readings(items, metric)]
+        assert said[:new] == [(value, Validity.QUESTIONABLE, "low_signal_quality")] * new
+        assert set(said[new:]) == {(value, Validity.VALID, None)}
+        assert len(said) == (60 if format_ == "df8" else 179)  # the first packet proves the order
     assert [item for item in items if isinstance(item, DeviceAlarms)] == [DeviceAlarms(())]
     model = {"df2": "data format 2, firmware 48", "df7": "data format 7, firmware 48", "df8": "data format 8"}[format_]
     assert [item for item in items if isinstance(item, Identity)] == [Identity(None, f"Nonin, {model}")]
@@ -365,6 +200,25 @@ def test_the_twins_display_holds_ten_seconds_and_only_the_display() -> None:
         assert fields[2] == 127
         assert fields[8] == (97 if (n + 1) / 3 <= HOLD_S else 127) or n == 30
         assert all(packet[at + 1] & 0x08 for at in range(0, PACKET, 5))
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize(
+    ("pulse", "spo2", "told"),
+    [
+        (277.0, 97.0, (277.0, 97.0)), (321.4, 100.3, (321.0, 100.0)), (17.6, 1.0, (18.0, 1.0)),
+        (322.0, 97.0, (None, 97.0)), (17.4, 97.0, (None, 97.0)), (72.0, 101.0, (72.0, None)),
+        (72.0, -1.0, (72.0, None)),
+    ],
+)  # fmt: skip
+def test_what_the_device_cannot_measure_is_missing_and_never_the_nearest_number(
+    format_: str, pulse: float, spo2: float, told: tuple[float | None, float | None]
+) -> None:
+    items = listen(started(format_), twin_of(format_, Finger(spo2_pct=spo2, pulse_bpm=pulse)).step(9.0))
+    if format_ == "df13" and None in told:
+        told = None, None  # it says that it measured nothing
+    for metric, value in zip(("pulse_bpm", "spo2_pct"), told, strict=True):
+        assert {reading.value for reading in readings(items, metric)} == {value}
 
 
 def test_nothing_to_measure_is_searching() -> None:

@@ -9,9 +9,11 @@ import pytest
 
 import simulators
 from drivers.alaris_gh import crc, encode
+from drivers.nonin_frames import ACK, NAK
 from simulators.alaris_gh import AlarisTwin
 from simulators.contract import ModbusTwin, Twin, TwinSpec
 from simulators.isco import IscoTwin
+from simulators.nonin import NoninTwin
 from simulators.patient import Patient
 from simulators.scenario import CHAIRS, TROUBLE, Chair, Device, Scenario, calm, start_min, story
 from simulators.stage import Options
@@ -127,6 +129,18 @@ async def test_a_devices_own_time_outs_stay_real_at_any_speed() -> None:
         assert twin.feed(encode("ALARM")) == encode("ALARM^AL_NOALM^ ^ ")
         stage.advance(0.2)
         assert b"AL_COMTO" in twin.feed(encode("ALARM"))
+
+
+async def test_so_is_the_time_in_which_an_oximeter_may_be_told_its_format() -> None:
+    chair = Scenario((Chair("chair-1", (Device("oximeter", "nonin", "serial"),)),))
+    async with staged(chair, {"nonin": simulators.find()["nonin"]}, Options(speed=20.0)) as stage:
+        twin = stage.twin("chair-1", "oximeter")
+        assert isinstance(twin, NoninTwin)
+        twin.connect()
+        stage.advance(4.9)
+        assert twin.feed(bytes.fromhex("02 70 02 02 08 03")) == ACK
+        stage.advance(0.2)
+        assert twin.feed(bytes.fromhex("02 70 02 02 07 03")) == NAK
 
 
 async def test_speed_makes_them_live_faster() -> None:

@@ -19,6 +19,7 @@ from tests.stage_run import fakes, minutes, staged
 
 ROOT = Path(__file__).parent.parent
 MIMIC = Path(__file__).parent / "golden" / "mimic_s25047_numerics_1min.csv"
+SESSION = MIMIC.with_name("cms60c_session.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,9 @@ MIMIC = Path(__file__).parent / "golden" / "mimic_s25047_numerics_1min.csv"
         (["isco"], {"faults": ["flip=9"]}, "--fault flip=9: the rate must be a number from 0 to 1"),
         (["isco"], {"patient": Path("/no/such.csv")}, "/no/such.csv: No such file"),
         (["isco"], {"play": MIMIC}, "isco has no byte stream"),
-        ([], {"play": MIMIC}, "--play FILE needs the name of one driver"),
+        ([], {"play": MIMIC}, "mimic_s25047_numerics_1min.csv, line 1: not JSON"),
+        ([], {"play": SESSION, "scenario": "calm"}, "give --play or --scenario, not both"),
+        (["nonin", "contec_cms60"], {"play": SESSION}, f"type: vigil simulate NAME --play {SESSION} (NAME is one of "),
     ],
 )
 def test_bad_usage_is_one_clear_line_and_exit_2(
@@ -46,6 +49,18 @@ def test_bad_usage_is_one_clear_line_and_exit_2(
     out, err = capsys.readouterr()
     assert out == ""
     assert says in err
+    assert err.count("\n") == 1
+
+
+def test_a_capture_that_shows_no_driver_is_refused_with_what_to_type(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    capture = tmp_path / "a day.jsonl"
+    capture.write_text('{"dir": "dev->host", "ts": "21:26:20.953", "hex": "81 03 E8 00 6C"}\n')
+    assert run_simulate([], play=capture) == 2
+    err = capsys.readouterr().err
+    assert f"type: vigil simulate NAME --play '{capture}' (NAME is one of " in err
+    assert "nonin" in err and "isco" not in err
     assert err.count("\n") == 1
 
 
@@ -143,15 +158,16 @@ async def bytes_from(path: str, wanted: int) -> bytes:
 
 
 @pytest.mark.slow
-async def test_a_capture_is_played_on_its_drivers_line() -> None:
-    capture = MIMIC.with_name("cms60c_session.jsonl")
-    process = await started(f"['contec_cms60'], as_json=True, play=Path({str(capture)!r})")
+@pytest.mark.parametrize("drivers", [["contec_cms60"], []], ids=["named", "shown by the capture"])
+async def test_a_capture_is_played_on_its_drivers_line(drivers: list[str]) -> None:
+    process = await started(f"{drivers}, as_json=True, play=Path({str(SESSION)!r})")
     (row,) = (await first_line(process))["twins"]
-    heard = await bytes_from(row["at"].removeprefix("serial://").partition("?")[0], 90)
-    records = map(json.loads, capture.read_text(encoding="utf-8").splitlines())
+    assert row["driver"] == "contec_cms60"
+    heard = await bytes_from(row["at"].removeprefix("serial://").partition("?")[0], 40)
+    records = map(json.loads, SESSION.read_text(encoding="utf-8").splitlines())
     recorded = b"".join(bytes.fromhex(record["hex"]) for record in records if record["dir"] == "dev->host")
-    assert len(heard) >= 90
-    assert heard[:90] in recorded
+    assert len(heard) >= 40
+    assert recorded.startswith(heard), "from its first byte"
     process.terminate()
     assert await asyncio.wait_for(process.wait(), 10) == 0
 

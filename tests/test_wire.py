@@ -13,7 +13,7 @@ import serial
 
 from simulators.contract import Hands
 from simulators.faults import KINDS, Faults, parse
-from simulators.wire import MOST_WAITING, Outbox, PtyWire, TcpWire
+from simulators.wire import MOST_WAITING, NEW_READER_S, Outbox, PtyWire, TcpWire
 
 
 class Echo:
@@ -32,6 +32,17 @@ class Echo:
 
     def feed(self, data: bytes) -> bytes:
         return data.upper()
+
+
+class Tape(Echo):
+    """A twin that plays something from a beginning."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rewound = 0
+
+    def rewind(self) -> None:
+        self.rewound += 1
 
 
 def zero() -> float:
@@ -87,6 +98,42 @@ async def test_a_twin_hears_and_answers_over_a_real_pty_without_echo(wires: list
     assert twin.connects == 1
     os.close(port)
     await until(lambda: not wire.somebody, wire.tend)
+
+
+ABSENCES = [(0.2, 0), (NEW_READER_S - 0.1, 0), (NEW_READER_S, 1), (60.0, 1)]
+
+
+@pytest.mark.parametrize(("away_s", "rewound"), ABSENCES)
+async def test_a_new_reader_gets_a_tape_from_its_beginning_and_a_link_that_retries_does_not(
+    wires: list[PtyWire], away_s: float, rewound: int
+) -> None:
+    now_s = [100.0]
+    wires.append(wire := PtyWire(tape := Tape(), clock=lambda: now_s[0]))
+    port = open_port(wire.path)
+    await until(lambda: wire.somebody, wire.tend)
+    now_s[0] += 10.0
+    os.close(port)
+    await until(lambda: not wire.somebody, wire.tend)
+    now_s[0] += away_s
+    port = open_port(wire.path)
+    await until(lambda: wire.somebody, wire.tend)
+    assert (tape.connects, tape.rewound) == (2, rewound)
+    os.close(port)
+
+
+@pytest.mark.parametrize(("away_s", "rewound"), ABSENCES)
+async def test_so_it_is_at_a_tcp_port(away_s: float, rewound: int) -> None:
+    now_s = [100.0]
+    wire = TcpWire(clock=lambda: now_s[0], twin=(tape := Tape()))
+    await wire.open()
+    for after_s in (away_s, 0.0):
+        _, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+        await until(lambda: wire.connections)
+        writer.close()
+        await until(lambda: not wire.connections)
+        now_s[0] += after_s
+    assert (tape.connects, tape.rewound) == (2, rewound)
+    wire.close()
 
 
 async def test_what_is_said_while_nobody_listens_is_lost(wires: list[PtyWire]) -> None:

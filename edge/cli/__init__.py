@@ -125,7 +125,9 @@ def simulate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same day.")] = 1,
     speed: Annotated[float, typer.Option(min=0.01, max=1000, help="Simulated seconds per real second.")] = 1.0,
     play: Annotated[
-        Path | None, typer.Option(help="Put a recorded capture (JSONL) on the wire of the one driver named.")] = None,
+        Path | None, typer.Option(help="Put a recorded capture (JSONL) on the wire of the one driver named (a Contec's"
+                                  " session needs no name): all that its device said, at its own times; from the"
+                                  " beginning for every new reader.")] = None,
     patient: Annotated[Path | None, typer.Option(help="Take the vitals from a recorded patient (CSV).")] = None,
     ports: Annotated[Path | None, typer.Option(help="A folder for links to the ptys that survive replugging.")] = None,
     wait_for_go: Annotated[
