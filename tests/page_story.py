@@ -114,6 +114,8 @@ class Story:
         self.signed_in = True
         self.said: list[Json] = []  # by the page, over the feed
         self.commands: list[Json] = []
+        self.events: list[Json] = [{"kind": "alarm", "body": {"state": "active", "was": "pending", "priority": "high",
+                                                              "text": "SBP 184 above limit 180"}}]
         self.refuse_next: tuple[int, Json] | None = None
         self.sockets: dict[WebSocket, str | None] = {}
         self.url = ""
@@ -203,8 +205,8 @@ class Story:
 
         @app.get("/api/beds/{bed}/events")
         async def events(bed: str) -> list[Json]:
-            body = {"state": "active", "priority": "high", "text": "SBP 184 above limit 180"}
-            return [{"seq": 7, "bed": bed, "at": iso(self.now()), "kind": "alarm", "late": False, "body": body}]
+            told = {"bed": bed, "at": iso(self.now()), "late": False}
+            return [{"seq": len(self.events) - n, **told, **event} for n, event in enumerate(self.events)]
 
         @app.post("/api/beds/{bed}/commands")
         async def command(bed: str, request: Request) -> Response:

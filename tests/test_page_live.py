@@ -5,82 +5,28 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, expect
 
-from edge.console.web import build_page
 from edge.model import iso
-from tests.page_story import Story, alarm, playing
+from tests.page_browser import SCREENS, Opened, chromium, figure, opener, until, until_drawn, with_high
+from tests.page_story import Story, alarm
 
 pytestmark = pytest.mark.slow
-
-SCREENS = ((1280, 800), (1024, 768), (768, 1024))
-Opened = Callable[..., AbstractAsyncContextManager[Page]]
 
 
 @pytest.fixture(scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    """Debian's Chromium; sound is allowed without a tap."""
-    build_page.build()
-    async with async_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required"]
-        chromium = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
-        yield chromium
-        await chromium.close()
+    """Chromium on the page as its sources are now."""
+    async with chromium() as started:
+        yield started
 
 
 @pytest.fixture
 def opened(browser: Browser) -> Opened:
-    """Opens a page on a story; whatever the page complains of fails the test."""
-
-    @asynccontextmanager
-    async def open_page(story: Story, path: str = "/", *, screen: tuple[int, int] = (1280, 800),
-                        script: str | None = None) -> AsyncIterator[Page]:
-        context = await browser.new_context(viewport={"width": screen[0], "height": screen[1]})
-        page = await context.new_page()
-        wrong: list[str] = []
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda said: wrong.append(said.text) if "Content Security" in said.text else None)
-        if script is not None:
-            await page.add_init_script(script)
-        async with playing(story):
-            await page.goto(story.url + path)
-            yield page
-            await context.close()
-        assert wrong == []
-
-    return open_page
-
-
-async def until(true: Callable[[], bool], what: str, within_s: float = 6) -> None:
-    """Waits for something the page does to the server."""
-    deadline = asyncio.get_running_loop().time() + within_s
-    while not true():
-        assert asyncio.get_running_loop().time() < deadline, what
-        await asyncio.sleep(0.02)
-
-
-async def until_drawn(page: Page, script: str, within_s: float = 6) -> None:
-    """Waits until `script` is true in the page; not wait_for_function, which the page's own policy forbids."""
-    deadline = asyncio.get_running_loop().time() + within_s
-    while not await page.evaluate(script):
-        assert asyncio.get_running_loop().time() < deadline, script
-        await asyncio.sleep(0.05)
-
-
-def figure(page: Page, metric: str, bed: str = "chair-1") -> Any:
-    """One number of one bed."""
-    return page.locator(f"[data-bed={bed}] [data-metric={metric}]")
-
-
-def with_high(story: Story, bed: str = "chair-1") -> dict[str, Any]:
-    """A HIGH at `bed`."""
-    high = alarm("a1", "high", "SBP 184 above limit 180", iso(story.now() - 60), 50, limit="180")
-    story.beds[bed].state["alarms"] = [high]
-    return high
+    """Opens a page on a story."""
+    return opener(browser)
 
 
 # --- a dead screen looks dead -----------------------------------------------------------------------------------------
@@ -350,66 +296,7 @@ async def test_critical_buttons_are_at_least_64_pixels(opened: Opened) -> None:
             assert min(box["width"], box["height"]) >= 64, button
 
 
-# --- forms and people -------------------------------------------------------------------------------------------------
-
-
-async def test_a_check_in_opens_empty_and_sends_not_assessed_as_null(opened: Opened) -> None:
-    story = Story(beds=1)
-    async with opened(story, "/bed/chair-1") as page:
-        await page.get_by_role("button", name=re.compile("^Check-in")).click()
-        sheet = page.get_by_role("dialog")
-        await expect(sheet.locator("[aria-pressed=true]")).to_have_count(0)
-        await expect(sheet.get_by_role("button", name="Save check-in")).to_be_disabled()
-        await sheet.locator("[data-scale=moaas]").get_by_role("button", name=re.compile("^4")).click()
-        await sheet.locator("[data-scale=distress]").get_by_role("button", name="7", exact=True).click()
-        await sheet.get_by_role("button", name="Chest pain").click()
-        await expect(sheet).to_contain_text("2 of 5 assessed")
-        await sheet.get_by_role("button", name="Save check-in").click()
-        await expect(sheet).to_have_count(0)
-        assert story.commands[0]["args"] == {"moaas": 4, "cadss": None, "anxiety": None, "distress": 7, "nausea": None,
-                                             "symptoms": ["chest_pain"], "note": ""}
-
-
-async def test_an_order_is_read_back_in_mg_ml_and_ml_h_before_it_is_sent(opened: Opened) -> None:
-    story = Story(beds=1)
-    story.beds["chair-1"].state.update(session=None, patient=None)
-    name = "<img src=x onerror=alert(1)>"
-    async with opened(story, "/bed/chair-1") as page:
-        await page.get_by_role("button", name="Start session").click()
-        sheet = page.get_by_role("dialog")
-        await sheet.locator("[name=patient]").fill(name)
-        await sheet.locator("[name=weight_kg]").focus()
-        for key in ("7", "0"):
-            await sheet.locator(".keys").get_by_role("button", name=key, exact=True).click()
-        for field, preset in (("dose_mg_kg", "0.5"), ("duration_min", "40"), ("concentration_mg_ml", "1"),
-                              ("nibp_interval_min", "5")):
-            await sheet.locator(f"[name={field}]").focus()
-            await sheet.locator(".presets").get_by_role("button", name=preset, exact=True).click()
-        await sheet.get_by_role("button", name="Read back").click()
-        for words in ("70 kg", "35 mg ketamine", "35 mL", "52.5 mL/h", name):
-            await expect(sheet).to_contain_text(words)
-        assert story.commands == []
-        await sheet.get_by_role("button", name="Confirm and start session").click()
-        await expect(page.locator(".bed-head")).to_contain_text(name)
-        assert story.commands[0]["args"] == {
-            "patient": name, "protocol": "iv_racemic_40", "weight_kg": 70, "dose_mg_kg": 0.5, "duration_min": 40,
-            "concentration_mg_ml": 1, "age_years": None, "nibp_interval_min": 5, "checklist": False,
-        }
-        await page.get_by_role("button", name=re.compile("^Session")).click()
-        await expect(page.get_by_role("dialog")).to_contain_text("Checklist not confirmed")
-
-
-async def test_a_refusal_is_told_and_the_draft_is_kept(opened: Opened) -> None:
-    story = Story(beds=1)
-    async with opened(story, "/bed/chair-1") as page:
-        await page.get_by_role("button", name=re.compile("^Session")).click()
-        await page.get_by_role("button", name="Close session…").click()
-        await page.get_by_role("button", name="Discharged").click()
-        story.refuse_next = (504, {"ok": False, "reason": "late"})
-        await page.get_by_role("button", name="Close this session").click()
-        await expect(page.get_by_role("dialog")).to_contain_text("did not answer in time")
-        await page.get_by_role("button", name="Close this session").click()
-        await expect(page.locator(".bed-head")).to_contain_text("No session")
+# --- people and pictures ----------------------------------------------------------------------------------------------
 
 
 async def test_the_bed_draws_its_pleth_and_its_trend(opened: Opened) -> None:

@@ -91,6 +91,8 @@ def _add_problems(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def not_valid(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            return JSONResponse({"detail": f"the body is not JSON (at character {first['loc'][-1] + 1})"}, 422)
         where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
         return JSONResponse({"detail": f"{where}: {first['msg']}"}, 422)
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from edge.console import audit, patients
 from edge.console.accounts import User
+from edge.console.arguments import objection
 from edge.console.link import NotConnected, Publisher
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
@@ -74,6 +75,8 @@ class Commander:
         args = dict(args)
         if not _sendable(args):
             return Outcome(422, False, "bad_args")
+        if (why := objection(verb, args)) is not None:
+            return Outcome(422, False, why)
         if verb == "start_session":
             given = args.pop("patient", None)
             if given is not None and not (isinstance(given, str) and len(given.strip()) <= NAME_MOST):

@@ -1,28 +1,64 @@
 /** One bed's alarms: what each means, and one tap to acknowledge one. Nothing here ends an alarm: its condition does. */
-import { useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { clockTime, stopwatch } from "./age.ts";
 import { command } from "./api.ts";
+import { pumpSays } from "./pump.tsx";
 import { isPaused, ranked } from "./rank.ts";
 import { store } from "./state.ts";
 import type { Alarm, BedState } from "./types.ts";
-import { PRIORITY, refusal, SYMBOL } from "./words.ts";
+import { noAlarms, PRIORITY, refusal, SYMBOL } from "./words.ts";
 
 export function AlarmList({ bed, state }: { bed: string; state: BedState | undefined }) {
   const alarms = ranked(state?.alarms ?? []);
   const patient = alarms.filter((alarm) => alarm.class !== "technical");
   const equipment = alarms.filter((alarm) => alarm.class === "technical");
+  const rows = useRef<HTMLDivElement>(null);
+  const [unseen, setUnseen] = useState<Hidden>(NONE);
+  const measure = (): void => {
+    const now = rows.current === null ? NONE : hiddenIn(rows.current, unseen.above + unseen.below > 0);
+    setUnseen((before) => (before.above === now.above && before.below === now.below ? before : now));
+  };
+  useLayoutEffect(measure);
+  const turn = (down: boolean): void => {
+    const list = rows.current;
+    list?.scrollBy({ top: (down ? 1 : -1) * Math.max(60, list.clientHeight - 40) });
+    measure(); // at once: a second tap is not to turn back
+  };
   return (
     <section class="alarm-list" aria-label="Alarms of this bed">
       <div class="alarm-list-head"><h2>Alarms</h2><Pause bed={bed} state={state} alarms={alarms} /></div>
-      <div class="alarm-rows">
-        {alarms.length === 0 && <p class="calm">{state === undefined ? "Not known yet" : "None"}</p>}
+      <div class="alarm-rows" ref={rows} onScroll={measure}>
+        {alarms.length === 0 && <p class="calm">{state === undefined ? "Not known yet" : noAlarms(store.context(bed).live, pumpSays(store.vitals.get(bed), state.devices) !== null)}</p>}
         {patient.length > 0 && <h3>Patient</h3>}
         {patient.map((alarm) => <Row key={alarm.alarm} bed={bed} alarm={alarm} />)}
         {equipment.length > 0 && <h3>Equipment</h3>}
         {equipment.map((alarm) => <Row key={alarm.alarm} bed={bed} alarm={alarm} />)}
       </div>
+      <Unseen {...unseen} turn={turn} />
     </section>
   );
+}
+
+interface Hidden { above: number; below: number }
+const NONE: Hidden = { above: 0, below: 0 };
+const CUT_PX = 4;
+const BUTTON_PX = 52; // what the button that counts them itself takes from the list
+
+/** How many alarms the list's own edges cut off. `shown`: the button stands; none is cut off if they fit without it. */
+function hiddenIn(rows: HTMLElement, shown: boolean): Hidden {
+  if (shown && rows.scrollHeight <= rows.clientHeight + BUTTON_PX) return NONE;
+  const box = rows.getBoundingClientRect();
+  const articles = [...rows.querySelectorAll("article")].map((article) => article.getBoundingClientRect());
+  const above = articles.filter(({ top }) => top < box.top - CUT_PX).length;
+  return { above, below: articles.filter(({ top, bottom }) => top >= box.top - CUT_PX && bottom > box.bottom + CUT_PX).length };
+}
+
+/** No alarm is scrolled away in silence: what the list has no room for is counted, and one tap away. */
+function Unseen({ above, below, turn }: Hidden & { turn: (down: boolean) => void }) {
+  if (above + below === 0) return null;
+  const down = below > 0;
+  const left = down ? below : above;
+  return <button class="unseen-alarms" onClick={() => turn(down)}>{down ? "▾" : "▴"} {left} more {left === 1 ? "alarm" : "alarms"} {down ? "below" : "above"}</button>;
 }
 
 function Pause({ bed, state, alarms }: { bed: string; state: BedState | undefined; alarms: Alarm[] }) {
@@ -59,7 +95,7 @@ function Row({ bed, alarm }: { bed: string; alarm: Alarm }) {
         <b class="symbol" aria-hidden="true">{SYMBOL[alarm.priority]}</b>
         <span>
           <b class="text">{alarm.text || alarm.title}</b>
-          <small>{PRIORITY[alarm.priority]} since {clockTime(alarm.since)}{alarm.limit !== null && `, limit ${alarm.limit}`} {wide ? "▴" : "▾ why"}</small>
+          <small>{PRIORITY[alarm.priority]} since {clockTime(alarm.since)}{alarm.limit !== null && `, limit ${alarm.limit}`} <span class="why">{wide ? "▴" : "▾ why"}</span></small>
         </span>
       </button>
       <Answered alarm={alarm} sending={sending} acknowledge={() => void acknowledge()} />

@@ -4,8 +4,9 @@ import { Bed } from "./bed.tsx";
 import { NotLive, SoundOff } from "./banner.tsx";
 import { Devices } from "./devices.tsx";
 import { Login } from "./login.tsx";
+import type { Place } from "./place.ts";
 import { Announcer, Rail } from "./rail.tsx";
-import { go, Link, type Place, usePlace } from "./router.tsx";
+import { go, Link, usePlace } from "./router.tsx";
 import { ScreenSize } from "./screen.tsx";
 import { signOut } from "./session.ts";
 import { store } from "./state.ts";
@@ -64,8 +65,11 @@ export function App() {
 
 function View({ me, place }: { me: Me; place: Place }) {
   if (place.page === "devices" && me.role === "technician") return <Devices />;
-  if (place.page === "bed" && me.role === "nurse") return <Bed key={place.bed} bed={place.bed} />;
-  return <Ward me={me} />;
+  if (place.page !== "bed") return <Ward me={me} />;
+  const known = store.beds.includes(place.bed) || store.states.has(place.bed);
+  if (known && me.role === "nurse") return <Bed key={place.bed} bed={place.bed} />;
+  if (known || store.beds.length === 0) return <Ward me={me} />;
+  return <div class="missing"><p role="alert">There is no bed '{place.bed}'.</p><Ward me={me} /></div>;
 }
 
 function TopBar({ me, place }: { me: Me; place: Place }) {

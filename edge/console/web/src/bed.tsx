@@ -75,7 +75,7 @@ function BedHead({ bed, state, session }: { bed: string; state: BedState | undef
   const context = store.context(bed);
   const troubles = (state?.devices ?? []).flatMap((device) => {
     const words = linkTrouble(device);
-    return words === null ? [] : [`${words}, ${stopwatch(store.since_s(device.since) ?? 0)}`];
+    return words === null ? [] : [`${stopwatch(store.since_s(device.since) ?? 0)} ${words}`];
   });
   const order = session?.order ?? null;
   return (
@@ -104,7 +104,7 @@ function Numbers({ bed, session }: { bed: string; session: Session | null }) {
       <Figure metric="spo2_pct" label="SpO₂" unit="%" figure={shown("spo2_pct", vitals, context)} />
       <Figure metric="pulse_bpm" label="Pulse" unit="/min" figure={shown("pulse_bpm", vitals, context)} />
       <Pressure vitals={vitals} context={context}><FromBaseline bed={bed} session={session} /></Pressure>
-      <div class="pump-card"><span class="label">Pump</span><PumpLine vitals={vitals} context={context} session={session} /></div>
+      <div class="pump-card"><span class="label">Pump</span><PumpLine vitals={vitals} context={context} session={session} devices={store.states.get(bed)?.devices ?? []} /></div>
     </div>
   );
 }

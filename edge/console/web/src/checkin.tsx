@@ -2,9 +2,9 @@
 import { useState } from "preact/hooks";
 import { command } from "./api.ts";
 import { useDraft } from "./drafts.ts";
-import { parseNumber } from "./keypad.tsx";
 import { Sheet } from "./sheet.tsx";
 import { store } from "./state.ts";
+import { readScore } from "./typed.ts";
 import type { Session } from "./types.ts";
 import { bedName, refusal } from "./words.ts";
 
@@ -20,25 +20,28 @@ const SYMPTOMS = [
   ["dissociation", "Dissociation"], ["dizziness", "Dizziness"],
 ] as const;
 const CADSS_MOST = 92;
+const NOTE_MOST = 500;
 
 interface Draft {
-  moaas: number | null; cadss: number | null; anxiety: number | null; distress: number | null; nausea: number | null;
+  moaas: number | null; anxiety: number | null; distress: number | null; nausea: number | null;
+  cadss: string; // as typed: what is no score is told, not made into one
   symptoms: string[]; note: string;
 }
-const EMPTY: Draft = { moaas: null, cadss: null, anxiety: null, distress: null, nausea: null, symptoms: [], note: "" };
+const EMPTY: Draft = { moaas: null, cadss: "", anxiety: null, distress: null, nausea: null, symptoms: [], note: "" };
 
 export function CheckIn({ bed, session, close }: { bed: string; session: Session; close: () => void }) {
   const [draft, change, forget] = useDraft<Draft>(`check-in ${session.id}`, EMPTY);
   const patient = store.states.get(bed)?.patient ?? null;
   const [sending, setSending] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
-  const scores = [draft.moaas, draft.cadss, draft.anxiety, draft.distress, draft.nausea];
+  const cadss = readScore(draft.cadss, CADSS_MOST);
+  const scores = [draft.moaas, cadss.value, draft.anxiety, draft.distress, draft.nausea];
   const assessed = scores.filter((score) => score !== null).length;
-  const cadssWrong = draft.cadss !== null && (draft.cadss > CADSS_MOST || draft.cadss < 0 || !Number.isInteger(draft.cadss));
+  const noteLength = [...draft.note].length; // characters, as the console counts them
   const empty = assessed === 0 && draft.symptoms.length === 0 && draft.note.trim() === "";
   const save = async (): Promise<void> => {
     setSending(true);
-    const answer = await command(bed, "check_in", { ...draft });
+    const answer = await command(bed, "check_in", { ...draft, cadss: cadss.value });
     setSending(false);
     if (!answer.ok) return setProblem(refusal(answer));
     forget();
@@ -49,7 +52,7 @@ export function CheckIn({ bed, session, close }: { bed: string; session: Session
       <>
         <span>{assessed} of 5 assessed{assessed < 5 && ", the rest is saved as not assessed"}. Kept until saved.</span>
         {problem !== null && <em role="alert">{problem}</em>}
-        <button class="go" disabled={sending || empty || cadssWrong} onClick={() => void save()}>{sending ? "Saving" : "Save check-in"}</button>
+        <button class="go" disabled={sending || empty || cadss.wrong || noteLength > NOTE_MOST} onClick={() => void save()}>{sending ? "Saving" : "Save check-in"}</button>
       </>
     }>
       <Scale name="moaas" label="MOAA/S" help="say the name" value={draft.moaas} choose={(moaas) => change({ moaas })} options={MOAAS} />
@@ -58,9 +61,9 @@ export function CheckIn({ bed, session, close }: { bed: string; session: Session
       ))}
       <div class="scale cadss">
         <b>CADSS total<small> 0 to {CADSS_MOST}</small></b>
-        <input name="cadss" inputMode="numeric" autoComplete="off" placeholder="not assessed" value={draft.cadss ?? ""}
-          onInput={(event) => change({ cadss: parseNumber(event.currentTarget.value) })} />
-        {cadssWrong && <em>A whole number from 0 to {CADSS_MOST}</em>}
+        <input name="cadss" inputMode="numeric" autoComplete="off" placeholder="not assessed" value={draft.cadss}
+          onInput={(event) => change({ cadss: event.currentTarget.value })} />
+        {cadss.wrong && <em role="alert">CADSS total: a whole number from 0 to {CADSS_MOST}</em>}
       </div>
       <div class="scale symptoms">
         <b>Symptoms<small> {draft.symptoms.length === 0 ? "none ticked" : `${draft.symptoms.length} ticked`}</small></b>
@@ -72,7 +75,11 @@ export function CheckIn({ bed, session, close }: { bed: string; session: Session
           })}
         </span>
       </div>
-      <label class="scale note"><b>Note</b><textarea rows={2} maxLength={500} value={draft.note} onInput={(event) => change({ note: event.currentTarget.value })} /></label>
+      <label class="scale note">
+        <b>Note<small> up to {NOTE_MOST} characters</small></b>
+        <textarea rows={2} value={draft.note} onInput={(event) => change({ note: event.currentTarget.value })} />
+        {noteLength > NOTE_MOST && <em role="alert">{noteLength} characters: {noteLength - NOTE_MOST} too many</em>}
+      </label>
     </Sheet>
   );
 }

@@ -1,28 +1,41 @@
 /** The arithmetic of an order, its limits, and what is wrong with it in words. Pure (reference/clinical.md 1.1). */
+import { parseNumber, readNumber } from "./typed.ts";
 
-export interface OrderDraft {
-  patient: string;
-  weight_kg: number | null;
-  dose_mg_kg: number | null;
-  duration_min: number | null;
-  concentration_mg_ml: number | null;
-  age_years: number | null;
-  nibp_interval_min: number | null;
-}
+const NAME_MOST = 80;
 
-export const EMPTY_ORDER: OrderDraft = {
-  patient: "", weight_kg: null, dose_mg_kg: null, duration_min: null, concentration_mg_ml: null, age_years: null,
-  nibp_interval_min: null,
-};
+interface Limit { name: string; unit: string; least: number; most: number; optional?: boolean }
 
 export const LIMITS = {
-  weight_kg: [35, 200], dose_mg_kg: [0.1, 1], duration_min: [30, 120], concentration_mg_ml: [0.2, 10], age_years: [18, 110],
-} as const;
+  weight_kg: { name: "Weight", unit: "kg", least: 35, most: 200 },
+  dose_mg_kg: { name: "Dose", unit: "mg/kg", least: 0.1, most: 1 },
+  duration_min: { name: "Duration", unit: "min", least: 30, most: 120 },
+  concentration_mg_ml: { name: "Concentration", unit: "mg/mL", least: 0.2, most: 10 },
+  nibp_interval_min: { name: "Cuff interval", unit: "min", least: 2, most: 30 },
+  age_years: { name: "Age", unit: "years", least: 18, most: 110, optional: true },
+} as const satisfies Record<string, Limit>;
+
+export type NumberKey = keyof typeof LIMITS;
+const NUMBERS = Object.keys(LIMITS) as NumberKey[];
+
+/** An order as it is typed: text, so that what cannot be read is told and not lost. */
+export type OrderDraft = Record<NumberKey, string> & { patient: string };
+
+/** An order as it is read. */
+export type Order = Record<NumberKey, number | null> & { patient: string };
+
+export const EMPTY_ORDER: OrderDraft = {
+  patient: "", weight_kg: "", dose_mg_kg: "", duration_min: "", concentration_mg_ml: "", nibp_interval_min: "", age_years: "",
+};
+
+export function readOrder(draft: OrderDraft): Order {
+  const read = Object.fromEntries(NUMBERS.map((key) => [key, parseNumber(draft[key])])) as Record<NumberKey, number | null>;
+  return { ...read, patient: draft.patient.trim() };
+}
 
 export interface Total { dose_mg: number; volume_ml: number; rate_ml_h: number }
 
 /** mg, mL and mL/h of an order; null while a number is missing. */
-export function total(order: OrderDraft): Total | null {
+export function total(order: Order): Total | null {
   const { weight_kg, dose_mg_kg, duration_min, concentration_mg_ml } = order;
   if (weight_kg === null || dose_mg_kg === null || !duration_min || !concentration_mg_ml) return null;
   const dose_mg = weight_kg * dose_mg_kg;
@@ -31,25 +44,22 @@ export function total(order: OrderDraft): Total | null {
 }
 
 /** What keeps the order from being confirmed. */
-export function problems(order: OrderDraft): string[] {
-  const found: string[] = [];
-  if (order.patient.trim() === "") found.push("Patient is missing");
-  check(found, "Weight", "kg", order.weight_kg, LIMITS.weight_kg);
-  check(found, "Dose", "mg/kg", order.dose_mg_kg, LIMITS.dose_mg_kg);
-  check(found, "Duration", "min", order.duration_min, LIMITS.duration_min);
-  check(found, "Concentration", "mg/mL", order.concentration_mg_ml, LIMITS.concentration_mg_ml);
-  if (order.nibp_interval_min === null) found.push("Cuff interval is missing");
-  if (order.age_years !== null) check(found, "Age", "years", order.age_years, LIMITS.age_years);
-  return found;
+export function problems(draft: OrderDraft): string[] {
+  const found = NUMBERS.flatMap((key) => problem(draft[key], LIMITS[key]));
+  const patient = draft.patient.trim();
+  if (patient === "") return ["Patient is missing", ...found];
+  return [...patient].length > NAME_MOST ? [`Patient must be at most ${NAME_MOST} characters`, ...found] : found;
 }
 
-function check(found: string[], name: string, unit: string, value: number | null, limits: readonly [number, number]): void {
-  if (value === null) found.push(`${name} is missing`);
-  else if (value < limits[0] || value > limits[1]) found.push(`${name} must be ${limits[0]} to ${limits[1]} ${unit}`);
+function problem(text: string, { name, unit, least, most, optional }: Limit): string[] {
+  const { value, wrong } = readNumber(text);
+  if (wrong) return [`${name} "${text.trim().slice(0, 20)}" is not a number`];
+  if (value === null) return optional === true ? [] : [`${name} is missing`];
+  return value < least || value > most ? [`${name} must be ${least} to ${most} ${unit}`] : [];
 }
 
 /** What is allowed but unusual, to be read before confirming. */
-export function cautions(order: OrderDraft): string[] {
+export function cautions(order: Order): string[] {
   const found: string[] = [];
   if (order.dose_mg_kg !== null && order.dose_mg_kg > 0.75) found.push("Dose above 0.75 mg/kg");
   if (order.duration_min !== null && order.duration_min < 40) found.push("Shorter than 40 min");

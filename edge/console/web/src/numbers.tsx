@@ -42,7 +42,7 @@ export function Pressure({ vitals, context, children }: { vitals: BedVitals | un
       <span class="digits">{number(sbp.value)}/{number(dbp.value)}</span>
       <span class="below">
         {sbp.standing === "none" ? "not measured yet" : sbp.standing === "absent" ? reasonWords(sbp.why) : (
-          <b class="age">{sbp.standing === "old" ? "old: " : ""}{ageWords(sbp.age_s)}</b>
+          <b class="age">{sbp.standing === "old" && <span class="old-word">old: </span>}{ageWords(sbp.age_s)}</b>
         )}
         {context.live && due_s !== null && <span class="due">{due_s >= 0 ? ` next ${stopwatch(due_s)}` : ` overdue ${stopwatch(-due_s)}`}</span>}
         {children}

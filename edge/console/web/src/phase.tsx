@@ -33,7 +33,7 @@ export function Band({ session }: { session: Session | null }) {
   if (words === undefined && session?.dissociation !== "open") return null;
   return (
     <span class={`band ${session?.dissociation_state ?? "open"}`}>
-      <span aria-hidden="true">◐</span> {words ?? "Dissociation period"}
+      <span aria-hidden="true">◐</span><span class="words"> {words ?? "Dissociation period"}</span>
       {session?.dissociation_since && <small> since {clockTime(session.dissociation_since)}</small>}
     </span>
   );

@@ -1,22 +1,33 @@
-/** What the pump says of itself: state, rate, and what is in. */
+/** What the pump says of itself: state or its own alarm, rate, and what is in. */
 import { ageOf, type Context, pumpIsLive, stopwatch } from "./age.ts";
 import { plain } from "./dose.ts";
 import { shown } from "./numbers.tsx";
 import type { BedVitals } from "./state.ts";
-import type { Session } from "./types.ts";
-import { number, PUMP } from "./words.ts";
+import type { Device, Session } from "./types.ts";
+import { deviceSays, number, PUMP } from "./words.ts";
 
-export function PumpLine({ vitals, context, session }: { vitals: BedVitals | undefined; context: Context; session: Session | null }) {
+interface Shown { vitals: BedVitals | undefined; context: Context; session: Session | null; devices: readonly Device[] }
+
+/** The pump's own alarm in its own words; null: it has none. */
+export function pumpSays(vitals: BedVitals | undefined, devices: readonly Device[]): string | null {
+  const pump = vitals?.pump?.told;
+  const device = devices.find((one) => (pump === undefined ? one.kind === "pump" : one.device === pump.device));
+  return deviceSays(device, pump?.state === "alarm", "pump");
+}
+
+export function PumpLine({ vitals, context, session, devices }: Shown) {
   const pump = vitals?.pump ?? null;
   if (pump === null) return <div class="pump none" data-standing="none"><b>Pump</b> <span>no data yet</span></div>;
   const live = pumpIsLive(pump, context);
   const rate = shown("rate_ml_h", vitals, context);
   const volume = shown("volume_infused_ml", vitals, context);
   const mg = session?.dose_mg ?? null;
+  const says = pumpSays(vitals, devices);
   const ordered = session?.order?.dose_mg ?? null;
   return (
     <div class={live ? "pump live" : "pump old"} data-standing={live ? "live" : "old"}>
-      <b>{PUMP[pump.told.state]}</b>
+      {(says === null || pump.told.state !== "alarm") && <b>{PUMP[pump.told.state]}</b>}
+      {says !== null && <b class="says">{says}</b>}
       {!live && <em>old: {stopwatch(ageOf(pump, context.now_ms, context.speed))}</em>}
       <span class={`part ${rate.standing}`}><i>{number(rate.value, 1)}</i> mL/h</span>
       <span class={`part ${volume.standing}`}><i>{number(volume.value, 1)}</i> mL</span>

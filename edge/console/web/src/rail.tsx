@@ -8,7 +8,7 @@ import { Link } from "./router.tsx";
 import { sounder } from "./session.ts";
 import { store } from "./state.ts";
 import type { Alarm, Me } from "./types.ts";
-import { bedName, PRIORITY, SYMBOL } from "./words.ts";
+import { bedName, noAlarms, PRIORITY, SYMBOL } from "./words.ts";
 
 interface Placed { bed: string; alarm: Alarm }
 
@@ -27,11 +27,17 @@ export function Rail({ me, broken }: { me: Me; broken: boolean }) {
       <div class={high.length > 4 ? "rail-rows many" : "rail-rows"}>
         {high.map((placed, index) => <Row key={placed.bed + placed.alarm.alarm} placed={placed} me={me} first={index === 0} more={0} />)}
         {rest[0] !== undefined && <Row placed={rest[0]} me={me} first={high.length === 0} more={rest.length - 1} />}
-        {all.length === 0 && <p class="calm">{broken ? "No alarm was known when the data stopped" : `No alarms at ${store.beds.length} ${store.beds.length === 1 ? "bed" : "beds"}`}</p>}
+        {all.length === 0 && <p class="calm">{calm(broken)}</p>}
       </div>
       <Sound me={me} />
     </section>
   );
+}
+
+/** What the rail says while no alarm is known; of a bed that is not live it cannot say that there is none. */
+function calm(broken: boolean): string {
+  const live = !broken && store.beds.every((bed) => store.context(bed).live);
+  return live ? `${noAlarms(true)} at ${store.beds.length} ${store.beds.length === 1 ? "bed" : "beds"}` : noAlarms(false);
 }
 
 function Row({ placed, me, first, more }: { placed: Placed; me: Me; first: boolean; more: number }) {
@@ -44,9 +50,9 @@ function Row({ placed, me, first, more }: { placed: Placed; me: Me; first: boole
         <small>
           {PRIORITY[alarm.priority]}{alarm.state === "latched" ? ", over," : ""} since {clockTime(alarm.since)}
           {alarm.state === "acknowledged" && ` ✓ ${alarm.by ?? "acknowledged"}`}
+          {more > 0 && <b class="more"> +{more} more</b>}
         </small>
       </span>
-      {more > 0 && <b class="more">+{more} more</b>}
     </>
   );
   const look = `row ${alarm.priority} ${alarm.state}`;

@@ -1,16 +1,9 @@
-/** The three addresses of the page, and moving between them without loading it again. */
+/** Moving between the addresses of the page without loading it again. */
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
-
-export type Place = { page: "ward" } | { page: "devices" } | { page: "bed"; bed: string };
+import { type Place, placeOf } from "./place.ts";
 
 const MOVED = "vigil:moved";
-
-export function placeOf(path: string): Place {
-  const bed = /^\/bed\/([a-z0-9-]{1,32})\/?$/.exec(path)?.[1];
-  if (bed !== undefined) return { page: "bed", bed };
-  return path.startsWith("/devices") ? { page: "devices" } : { page: "ward" };
-}
 
 export function go(path: string): void {
   if (path === location.pathname) return;

@@ -15,6 +15,7 @@ const CHECKLIST = [
 ] as const;
 const END_REASONS = ["Dose complete", "Patient's wish", "Blood pressure", "Distress", "Line or pump problem"] as const;
 const CLOSE_REASONS = ["Discharged", "Not started", "Transferred"] as const;
+const REASON_MOST = 200;
 
 type Ask = "nothing" | "end_infusion" | "close_session";
 
@@ -95,14 +96,15 @@ function Reason(props: { bed: string; verb: "end_infusion" | "close_session"; se
     if (!answer.ok) return setProblem(refusal(answer));
     props.close();
   };
+  const long = [...reason.trim()].length > REASON_MOST;
   const early = !ending && props.session.phase !== "DISCHARGE_READY";
   return (
     <Sheet title={`${ending ? "End infusion" : "Close session"}, ${bedName(props.bed)}`} close={props.close} foot={
       <>
         {problem !== null && <em role="alert">{problem}</em>}
         <button onClick={props.back}>Back</button>
-        <button class="go" disabled={sending || reason.trim() === ""} onClick={() => void confirm()}>
-          {reason.trim() === "" ? "Choose a reason" : ending ? "Record: infusion ended" : "Close this session"}
+        <button class="go" disabled={sending || long || reason.trim() === ""} onClick={() => void confirm()}>
+          {reason.trim() === "" ? "Choose a reason" : long ? `Reason: at most ${REASON_MOST} characters` : ending ? "Record: infusion ended" : "Close this session"}
         </button>
       </>
     }>
@@ -111,7 +113,7 @@ function Reason(props: { bed: string; verb: "end_infusion" | "close_session"; se
       <div class="presets reasons">
         {(ending ? END_REASONS : CLOSE_REASONS).map((one) => <button key={one} type="button" aria-pressed={reason === one} onClick={() => setReason(one)}>{one}</button>)}
       </div>
-      <label class="patient-field"><span>Reason</span><input name="reason" maxLength={200} autoComplete="off" value={reason} onInput={(event) => setReason(event.currentTarget.value)} /></label>
+      <label class="patient-field"><span>Reason</span><input name="reason" autoComplete="off" value={reason} onInput={(event) => setReason(event.currentTarget.value)} /></label>
     </Sheet>
   );
 }

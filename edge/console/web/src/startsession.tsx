@@ -1,7 +1,7 @@
 /** Opening a session: the order entered, then read back in mg, mL and mL/h before it is confirmed. */
 import { useState } from "preact/hooks";
 import { command } from "./api.ts";
-import { cautions, EMPTY_ORDER, type OrderDraft, plain, problems, total } from "./dose.ts";
+import { cautions, EMPTY_ORDER, type Order, type OrderDraft, plain, problems, readOrder, total } from "./dose.ts";
 import { useDraft } from "./drafts.ts";
 import { type Field, NumberFields } from "./keypad.tsx";
 import { Sheet } from "./sheet.tsx";
@@ -17,13 +17,13 @@ const FIELDS: readonly Field[] = [
 ];
 
 export function StartSession({ bed, close }: { bed: string; close: () => void }) {
-  const [order, change, forget] = useDraft<OrderDraft>(`start ${bed}`, EMPTY_ORDER);
+  const [draft, change, forget] = useDraft<OrderDraft>(`start ${bed}`, EMPTY_ORDER);
   const [reading, setReading] = useState(false);
-  const wrong = problems(order);
+  const wrong = problems(draft);
+  const order = readOrder(draft);
   if (reading && wrong.length === 0) {
     return <ReadBack bed={bed} order={order} back={() => setReading(false)} close={close} forget={forget} />;
   }
-  const values = order as unknown as Record<string, number | null>;
   return (
     <Sheet title={`Start session, ${bedName(bed)}: racemic ketamine, intravenous`} close={close} foot={
       <>
@@ -32,9 +32,9 @@ export function StartSession({ bed, close }: { bed: string; close: () => void })
       </>
     }>
       <label class="patient-field"><span>Patient</span>
-        <input name="patient" autoComplete="off" maxLength={80} placeholder="not entered" value={order.patient} onInput={(event) => change({ patient: event.currentTarget.value })} />
+        <input name="patient" autoComplete="off" placeholder="not entered" value={draft.patient} onInput={(event) => change({ patient: event.currentTarget.value })} />
       </label>
-      <NumberFields fields={FIELDS} values={values} change={(key, value) => change({ [key]: value })} />
+      <NumberFields fields={FIELDS} texts={draft} change={(key, text) => change({ [key]: text })} />
     </Sheet>
   );
 }
@@ -46,20 +46,20 @@ function list(wrong: string[]): string {
   return [...rest, ...(missing.length > 0 ? [`Missing: ${missing.join(", ")}`] : [])].join(". ");
 }
 
-function Echo({ order }: { order: OrderDraft }) {
+function Echo({ order }: { order: Order }) {
   const sum = total(order);
   if (sum === null) return null;
   return <b>{plain(sum.dose_mg)} mg in {plain(sum.volume_ml)} mL, {plain(sum.rate_ml_h)} mL/h</b>;
 }
 
-function ReadBack(props: { bed: string; order: OrderDraft; back: () => void; close: () => void; forget: () => void }) {
+function ReadBack(props: { bed: string; order: Order; back: () => void; close: () => void; forget: () => void }) {
   const { order } = props;
   const [sending, setSending] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
   const sum = total(order);
   const confirm = async (): Promise<void> => {
     setSending(true);
-    const answer = await command(props.bed, "start_session", { ...order, patient: order.patient.trim(), protocol: "iv_racemic_40", checklist: false });
+    const answer = await command(props.bed, "start_session", { ...order, protocol: "iv_racemic_40", checklist: false });
     setSending(false);
     if (!answer.ok) return setProblem(refusal(answer));
     props.forget();
@@ -74,7 +74,7 @@ function ReadBack(props: { bed: string; order: OrderDraft; back: () => void; clo
       </>
     }>
       <div class="read-back">
-        <p>{order.patient.trim()}</p>
+        <p>{order.patient}</p>
         <p>{order.weight_kg} kg × {order.dose_mg_kg} mg/kg =</p>
         <p class="big">{plain(sum?.dose_mg ?? 0)} mg ketamine</p>
         <p class="big">{plain(sum?.volume_ml ?? 0)} mL <small>at {order.concentration_mg_ml} mg/mL</small></p>

@@ -34,7 +34,7 @@ export function Trend({ bed, session }: { bed: string; session: Session | null }
       const told = await history(bed, range_min, METRICS);
       if (gone) return;
       setMissing(told === null);
-      if (told !== null) trended = fromHistory(told);
+      if (told !== null) trended = fromHistory(told, store.house.speed);
       step();
     };
     const step = (): void => {
@@ -89,7 +89,7 @@ function grow(bed: string, trended: Trended, now_s: number, keep_s: number): voi
     const figure = shown(metric, vitals, context);
     return figure.standing === "live" ? figure.value : null;
   });
-  append(trended, now_s, values, keep_s);
+  append(trended, now_s, values, keep_s, store.house.speed);
   const sbp = vitals?.numerics["sbp_mmhg"]?.told;
   const dbp = vitals?.numerics["dbp_mmhg"]?.told;
   if (sbp?.value != null && dbp?.value != null) {

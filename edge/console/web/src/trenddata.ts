@@ -8,12 +8,18 @@ export type Columns = [number[], ...(number | null)[][]];
 
 export interface Trended { columns: Columns; determinations: Determination[] }
 
-const GAP_S = 20; // farther apart than this, and than four usual steps, two points are not one line
+const GAP_S = 20;
 
-export function fromHistory(history: History): Trended {
+/** House seconds beyond which two points are not one line: the page and the wire keep their real pace on a fast clock. */
+export function gapAt(speed: number): number {
+  return GAP_S * Math.max(1, speed);
+}
+
+/** Points farther apart than the gap, and than four usual steps, are not joined. */
+export function fromHistory(history: History, speed: number): Trended {
   const at = history.at.map((iso) => Date.parse(iso) / 1000);
   const steps = at.slice(1).map((x, index) => x - (at[index] ?? x)).sort((a, b) => a - b);
-  const gap_s = Math.max(GAP_S, 4 * (steps[Math.floor(steps.length / 2)] ?? 0));
+  const gap_s = Math.max(gapAt(speed), 4 * (steps[Math.floor(steps.length / 2)] ?? 0));
   const columns: Columns = [[], ...METRICS.map(() => [])];
   at.forEach((x, index) => {
     const before = at[index - 1];
@@ -24,11 +30,11 @@ export function fromHistory(history: History): Trended {
 }
 
 /** Adds what is shown now; a value that is not live is a gap. Points older than `keep_s` go. */
-export function append(trended: Trended, x: number, values: (number | null)[], keep_s: number): void {
+export function append(trended: Trended, x: number, values: (number | null)[], keep_s: number, speed: number): void {
   const { columns } = trended;
   const last = columns[0].at(-1);
   if (last !== undefined && x <= last) return;
-  if (last !== undefined && x - last > GAP_S) push(columns, (x + last) / 2, METRICS.map(() => null));
+  if (last !== undefined && x - last > gapAt(speed)) push(columns, (x + last) / 2, METRICS.map(() => null));
   push(columns, x, values);
   while (columns[0].length > 0 && x - (columns[0][0] ?? x) > keep_s) for (const column of columns) column.shift();
 }

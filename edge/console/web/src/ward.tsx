@@ -2,12 +2,12 @@
 import { clockTime, stopwatch } from "./age.ts";
 import { Figure, Pressure, shown } from "./numbers.tsx";
 import { Band, phaseWords } from "./phase.tsx";
-import { PumpLine } from "./pump.tsx";
+import { PumpLine, pumpSays } from "./pump.tsx";
 import { frameOf, ranked } from "./rank.ts";
 import { Link } from "./router.tsx";
 import { store } from "./state.ts";
 import type { BedState, Me } from "./types.ts";
-import { bedName, linkTrouble, PRIORITY, SYMBOL } from "./words.ts";
+import { bedName, linkTrouble, noAlarms, PRIORITY, SYMBOL } from "./words.ts";
 
 /** How many columns fit that many beds, wide and upright. */
 function columns(beds: number): { wide: number; upright: number } {
@@ -53,8 +53,8 @@ function Tile({ bed, me }: { bed: string; me: Me }) {
         {state !== undefined && !state.live && <span class="last-known">Last known {clockTime(state.at)}</span>}
         <Trouble state={state} />
       </div>
-      <PumpLine vitals={vitals} context={context} session={session} />
-      <Headline state={state} />
+      <PumpLine vitals={vitals} context={context} session={session} devices={state?.devices ?? []} />
+      <Headline state={state} live={context.live} other={pumpSays(vitals, state?.devices ?? []) !== null} />
     </>
   );
   const label = `${bedName(bed)}${frame.priority === "none" ? "" : `, ${PRIORITY[frame.priority]} alarm`}`;
@@ -65,12 +65,12 @@ function Tile({ bed, me }: { bed: string; me: Me }) {
   );
 }
 
-/** What cannot be seen, since when, and from which device. */
+/** What cannot be seen, for how long and from which device: the age first, so that it is never what is cut off. */
 function Trouble({ state }: { state: BedState | undefined }) {
   const troubled = (state?.devices ?? []).flatMap((device) => {
     const words = linkTrouble(device);
     const since_s = store.since_s(device.since);
-    return words === null ? [] : [since_s === null ? words : `${words}, ${stopwatch(since_s)}`];
+    return words === null ? [] : [since_s === null ? words : `${stopwatch(since_s)} ${words}`];
   });
   const request = state?.request?.text;
   const gap = state?.gap;
@@ -79,19 +79,21 @@ function Trouble({ state }: { state: BedState | undefined }) {
   return gap ? <span class="gap">⊘ Not watched {clockTime(gap.from)} to {clockTime(gap.to)}</span> : null;
 }
 
-function Headline({ state }: { state: BedState | undefined }) {
+/** The bed's first alarm. `other`: the pump line above tells an alarm of the pump's own, so "No alarms" would be untrue. */
+function Headline({ state, live, other }: { state: BedState | undefined; live: boolean; other: boolean }) {
   const alarms = ranked(state?.alarms ?? []);
   const first = alarms[0];
-  if (first === undefined) return <div class="headline none">{state === undefined ? "" : "No alarms"}</div>;
+  if (first === undefined) return <div class="headline none">{state === undefined ? "" : noAlarms(live, other)}</div>;
   return (
     <div class={`headline ${first.priority} ${first.state}`}>
       <b class="symbol">{SYMBOL[first.priority]}</b>
       <span class="what">
-        <b class="level">{PRIORITY[first.priority]}</b> {first.text || first.title}
-        {first.state === "acknowledged" && ` ✓ ${first.by ?? "acknowledged"}`}
-        {first.state === "latched" && " (over, not acknowledged)"}
+        <b class="level">{PRIORITY[first.priority]}</b> <span class="when">since {clockTime(first.since)}</span>{" "}
+        {first.state === "latched" && "Over, not acknowledged: "}
+        {first.state === "acknowledged" && `✓ ${first.by ?? "acknowledged"}: `}
+        {first.text || first.title}
       </span>
-      <span class="when">since {clockTime(first.since)}{alarms.length > 1 && <b> +{alarms.length - 1} more</b>}</span>
+      {alarms.length > 1 && <b class="more">+{alarms.length - 1}<span> more</span></b>}
     </div>
   );
 }

@@ -56,15 +56,41 @@ export function kindWord(device: Pick<Device, "kind" | "device">): string {
   return KIND[device.kind] ?? device.device;
 }
 
+/** How a device's link stands, whichever it is. */
+export function linkWords(link: string, device: string): string {
+  switch (link) {
+    case "live": return `${sentence(device)} connected`;
+    case "connecting": return `Connecting to ${device}`;
+    case "silent": return `No data from ${device}`;
+    case "lost": return `${sentence(device)} connection lost`;
+    case "wrong_device": return `Wrong ${device} connected`;
+    default: return `${sentence(device)}: ${link}`;
+  }
+}
+
 /** What is wrong with a device's link, or null if nothing is. */
 export function linkTrouble(device: Device): string | null {
-  switch (device.link) {
-    case "live": return null;
-    case "connecting": return `Connecting to ${kindWord(device)}`;
-    case "silent": return `No data from ${kindWord(device)}`;
-    case "lost": return `${sentence(kindWord(device))} connection lost`;
-    case "wrong_device": return `Wrong ${kindWord(device)} connected`;
-  }
+  return device.link === "live" ? null : linkWords(device.link, kindWord(device));
+}
+
+/** An alarm that is over, with its device where the rule's title does not name it. */
+export function overWords(title: string, device: string): string {
+  if (title === "") return "";
+  const named = device === "" || title.toLowerCase().includes(device.toLowerCase());
+  return `${named ? title : `${title} (${device})`}: over`;
+}
+
+/** What stands where alarms would: none now, or none that was known when the data stopped. `besides` what is told elsewhere. */
+export function noAlarms(live: boolean, besides = false): string {
+  if (!live) return "No alarm was known when the data stopped";
+  return besides ? "No other alarms" : "No alarms";
+}
+
+/** The device's own alarms in its own words; null: it has none. An alarm without a word is still told. */
+export function deviceSays(device: Pick<Device, "alarms"> | undefined, alarmed: boolean, name: string): string | null {
+  const said = (device?.alarms ?? []).map(({ text, code }) => text || sentence(code)).filter(Boolean);
+  if (said.length > 0) return `${sentence(name)} says: ${said.join("; ")}`;
+  return alarmed ? `${sentence(name)} says: alarm, see the ${name}` : null;
 }
 
 /** Why a command was not done, in words a nurse can act on. */

@@ -1,9 +1,7 @@
-/** Which alarm is first, how a tile is framed, what is heard; the order's arithmetic; the trend's gaps. */
+/** Which alarm is first, how a tile is framed, what is heard. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cautions, EMPTY_ORDER, problems, total } from "../src/dose.ts";
 import { audible, frameOf, ranked } from "../src/rank.ts";
-import { append, fromHistory } from "../src/trenddata.ts";
 import type { Alarm, AlarmState, Priority } from "../src/types.ts";
 
 const alarm = (name: string, priority: Priority, state: AlarmState, seq = 1): Alarm => ({
@@ -44,24 +42,4 @@ test("a pause silences its bed until its end, and no other bed", () => {
 
 test("an alarm only read from a retained state is history and is not heard", () => {
   assert.equal(audible([bed([alarm("a", "high", "active")])], NOON, () => false).priority, "none");
-});
-
-test("70 kg at 0.5 mg/kg and 1 mg/mL in 40 min is 35 mg, 35 mL, 52.5 mL/h (clinical.md 1.1)", () => {
-  const order = { ...EMPTY_ORDER, patient: "A", weight_kg: 70, dose_mg_kg: 0.5, duration_min: 40, concentration_mg_ml: 1, nibp_interval_min: 5 };
-  assert.deepEqual(total(order), { dose_mg: 35, volume_ml: 35, rate_ml_h: 52.5 });
-  assert.deepEqual(total({ ...order, concentration_mg_ml: 0.7 })?.rate_ml_h, 75);
-  assert.deepEqual(problems(order), []);
-  assert.deepEqual(problems({ ...order, concentration_mg_ml: 50 }), ["Concentration must be 0.2 to 10 mg/mL"]);
-  assert.deepEqual(cautions({ ...order, dose_mg_kg: 1 }), ["Dose above 0.75 mg/kg"]);
-  assert.equal(problems(EMPTY_ORDER).length, 6);
-});
-
-test("a hole in the history stays a hole in the line", () => {
-  const times = [0, 10, 20, 200, 210].map((s) => new Date(NOON + s * 1000).toISOString());
-  const trended = fromHistory({ at: times, metrics: { spo2_pct: [97, 97, 96, 95, 95], pulse_bpm: [70, 70, 70, 70, 70] }, determinations: [] });
-  assert.deepEqual(trended.columns[1], [97, 97, 96, null, 95, 95]);
-  append(trended, NOON / 1000 + 211, [94, null], 3600);
-  append(trended, NOON / 1000 + 300, [94, 71], 3600);
-  assert.deepEqual(trended.columns[1], [97, 97, 96, null, 95, 95, 94, null, 94]);
-  assert.deepEqual(trended.columns[2]?.slice(-3), [null, null, 71]);
 });

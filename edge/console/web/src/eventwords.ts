@@ -1,0 +1,127 @@
+/** One event of the journal in one plain line. Pure. */
+import { clockTime, stopwatch } from "./age.ts";
+import { plain } from "./dose.ts";
+import type { DeviceAlarm, Happening } from "./types.ts";
+import { DISSOCIATION, linkWords, overWords, PHASE, refusal, sentence } from "./words.ts";
+
+const KIND: Record<string, string> = {
+  check_in: "Check-in", link: "Connection", audio: "Sound", boot: "Start", command: "Refused",
+};
+const STANDING = new Set(["active", "acknowledged"]);
+const SCORES = [["moaas", "MOAA/S"], ["cadss", "CADSS"], ["anxiety", "anxiety"], ["distress", "distress"], ["nausea", "nausea"]] as const;
+
+type Body = Happening["body"];
+type Teller = (body: Body, at: string) => string;
+
+function word(body: Body, key: string): string {
+  const value = body[key];
+  return typeof value === "string" || typeof value === "number" ? String(value) : "";
+}
+
+function number(body: Body, key: string): number | null {
+  const value = body[key];
+  return typeof value === "number" ? value : null;
+}
+
+function words(body: Body, key: string): string[] {
+  const value = body[key];
+  return Array.isArray(value) ? value.filter((one) => typeof one === "string") : [];
+}
+
+function list(parts: readonly string[]): string {
+  return parts.filter(Boolean).join(", ");
+}
+
+function by(body: Body): string {
+  const who = word(body, "by");
+  return who === "" ? "" : `by ${who}`;
+}
+
+function alarm(body: Body): string {
+  const priority = word(body, "priority").toUpperCase();
+  const text = word(body, "text") || word(body, "title");
+  switch (body["state"]) {
+    case "inactive": return `${overWords(word(body, "title"), word(body, "device")) || text} (was ${priority})`;
+    case "latched": return `Over, not acknowledged: ${text} (was ${priority})`;
+    case "acknowledged": return list([`Acknowledged: ${text}`, by(body)]);
+    default: return [list([priority, STANDING.has(word(body, "was")) ? "told again" : ""]), text].filter(Boolean).join(": ");
+  }
+}
+
+function link(body: Body): string {
+  const said = linkWords(word(body, "state"), word(body, "device") || "device");
+  const reason = body["state"] === "live" ? "" : word(body, "reason");
+  return reason === "" ? said : `${said} (${reason})`;
+}
+
+function audio(body: Body, at: string): string {
+  const until = word(body, "paused_until");
+  if (until === "") return list(["Pause ended, alarms sound again", by(body)]);
+  const lasts_s = Math.round((Date.parse(until) - Date.parse(at)) / 1000);
+  return list([`Alarm sound paused for ${stopwatch(lasts_s)}, until ${clockTime(until)}`, by(body)]);
+}
+
+function device(body: Body): string {
+  const name = sentence(word(body, "device") || "device");
+  const alarms = body["alarms"];
+  if (!Array.isArray(alarms)) return list([name, word(body, "identity") && `is ${word(body, "identity")}`, word(body, "reason")]);
+  const said = (alarms as DeviceAlarm[]).map(({ text, code }) => text || sentence(code));
+  return said.length === 0 ? `${name}: its own alarms are over` : `${name} says: ${said.join("; ")}`;
+}
+
+function checkIn(body: Body): string {
+  const scores = SCORES.flatMap(([key, name]) => (number(body, key) === null ? [] : [`${name} ${word(body, key)}`]));
+  const note = word(body, "note").trim();
+  const told = [...scores, ...words(body, "symptoms").map((one) => one.replaceAll("_", " ")), note && `note: ${note}`];
+  return list([sentence(list(told) || "nothing assessed"), by(body)]);
+}
+
+function session(body: Body): string {
+  if (body["change"] === "checklist") return list([body["done"] === false ? "Checklist taken back" : "Checklist confirmed", by(body)]);
+  if (body["change"] === "closed") {
+    const given = number(body, "delivered_mg");
+    const unmet = words(body, "unmet");
+    return list(["Closed", by(body), word(body, "reason"), given === null ? "" : `${plain(given)} mg given`, unmet.length > 0 ? `unmet: ${unmet.join("; ")}` : ""]);
+  }
+  const order = body["order"] as Record<string, number> | undefined;
+  const dose = order?.["dose_mg"];
+  const minutes = order?.["duration_min"];
+  return list(["Opened", by(body), dose === undefined || minutes === undefined ? "" : `order ${plain(dose)} mg in ${plain(minutes)} min`]);
+}
+
+function boot(body: Body): string {
+  return body["gap_s"] ? `Restarted: nobody watched for ${stopwatch(Number(body["gap_s"]))}` : "Started";
+}
+
+function phase(body: Body): string {
+  const name = word(body, "phase");
+  return [PHASE[name as keyof typeof PHASE] ?? sentence(name), word(body, "why")].filter(Boolean).join(": ");
+}
+
+function dissociation(body: Body): string {
+  const state = word(body, "state");
+  const basis = word(body, "basis");
+  return list([(DISSOCIATION[state] ?? `Dissociation: ${state}`) + (basis === "" ? "" : ` (${basis})`), by(body)]);
+}
+
+function command(body: Body): string {
+  const verb = word(body, "verb").replaceAll("_", " ");
+  return list([`${sentence(verb)}: ${refusal({ ok: false, status: 422, reason: word(body, "reason") || null })}`, by(body)]);
+}
+
+/** What is not listed here: its words, else its plain fields. */
+function other(body: Body): string {
+  const said = list([word(body, "text") || word(body, "reason") || word(body, "why"), by(body)]);
+  if (said !== "") return said;
+  return list(Object.entries(body).filter(([, value]) => value !== null && typeof value !== "object").map(([key, value]) => `${sentence(key)} ${String(value)}`));
+}
+
+const TELLERS: Record<string, Teller> = { alarm, link, audio, device, check_in: checkIn, session, boot, phase, dissociation, command };
+
+export function kindOf(event: Happening): string {
+  return KIND[event.kind] ?? sentence(event.kind);
+}
+
+export function say(event: Happening): string {
+  return (TELLERS[event.kind] ?? other)(event.body, event.at);
+}

@@ -1,0 +1,76 @@
+/** Every event of a bed in plain words, and the words for what is missing, over, or a device's own. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { kindOf, say } from "../src/eventwords.ts";
+import { placeOf } from "../src/place.ts";
+import type { Happening } from "../src/types.ts";
+import { deviceSays, noAlarms, overWords } from "../src/words.ts";
+
+const AT = "2026-09-21T12:00:00.000Z";
+const event = (kind: string, body: Happening["body"]): Happening => ({ seq: 1, bed: "chair-1", at: AT, kind, late: false, body });
+const high = { rule: "HTN-3", title: "Severe hypertension", priority: "high", text: "Blood pressure 188/110 mmHg", device: null, phase: "RECOVERY", by: null };
+const monitor = { title: "No connection to a monitor", priority: "medium", text: "No connection to a monitor: over", device: "cuff", phase: "RECOVERY" };
+
+const TOLD: [kind: string, body: Happening["body"], kindWord: string, words: string][] = [
+  ["alarm", { ...high, state: "active", was: "pending" }, "Alarm", "HIGH: Blood pressure 188/110 mmHg"],
+  ["alarm", { ...high, state: "active", was: "acknowledged" }, "Alarm", "HIGH, told again: Blood pressure 188/110 mmHg"],
+  ["alarm", { ...high, state: "acknowledged", was: "active", by: "anna" }, "Alarm", "Acknowledged: Blood pressure 188/110 mmHg, by anna"],
+  ["alarm", { ...high, state: "latched", was: "active" }, "Alarm", "Over, not acknowledged: Blood pressure 188/110 mmHg (was HIGH)"],
+  ["alarm", { ...high, state: "inactive", was: "latched", text: "Severe hypertension: over" }, "Alarm", "Severe hypertension: over (was HIGH)"],
+  ["alarm", { ...monitor, state: "inactive", was: "active" }, "Alarm", "No connection to a monitor (cuff): over (was MEDIUM)"],
+  ["alarm", { ...monitor, title: "No connection to the pump", device: "pump", state: "inactive" }, "Alarm", "No connection to the pump: over (was MEDIUM)"],
+  ["link", { device: "oximeter", state: "silent", was: "live", reason: "nothing heard for 3 s", identity: null }, "Connection", "No data from oximeter (nothing heard for 3 s)"],
+  ["link", { device: "cuff", state: "lost", was: "live", reason: "" }, "Connection", "Cuff connection lost"],
+  ["link", { device: "pump", state: "wrong_device", was: "live", reason: "8002-1 expected" }, "Connection", "Wrong pump connected (8002-1 expected)"],
+  ["link", { device: "pump", state: "live", was: "silent", reason: "bound by its port" }, "Connection", "Pump connected"],
+  ["audio", { paused_until: "2026-09-21T12:02:00.000Z", by: "anna" }, "Sound", "Alarm sound paused for 2:00, until HH:MM, by anna"],
+  ["audio", { paused_until: null, by: "anna" }, "Sound", "Pause ended, alarms sound again, by anna"],
+  ["device", { device: "pump", alarms: [{ code: "vtbi_done", priority: "medium", raw: "AL_VTBIS", text: "Volume infused, pump stopped" }] }, "Device", "Pump says: Volume infused, pump stopped"],
+  ["device", { device: "pump", alarms: [] }, "Device", "Pump: its own alarms are over"],
+  ["check_in", { moaas: 5, cadss: null, anxiety: 3, distress: null, nausea: null, symptoms: ["chest_pain"], note: "pale", by: "anna" }, "Check-in", "MOAA/S 5, anxiety 3, chest pain, note: pale, by anna"],
+  ["check_in", { moaas: null, cadss: null, anxiety: null, distress: null, nausea: null, symptoms: [], note: "", by: "anna" }, "Check-in", "Nothing assessed, by anna"],
+  ["phase", { phase: "RECOVERY", why: "the ordered dose is in" }, "Phase", "Recovery: the ordered dose is in"],
+  ["dissociation", { state: "observed", basis: "nurse: check-in", by: "anna" }, "Dissociation", "Dissociation observed (nurse: check-in), by anna"],
+  ["session", { change: "opened", phase: "PRECHECK", by: "anna", order: { dose_mg: 35, duration_min: 40 } }, "Session", "Opened, by anna, order 35 mg in 40 min"],
+  ["session", { change: "closed", phase: "CLOSED", by: "anna", reason: "Discharged", delivered_mg: 35, unmet: ["no check-in"] }, "Session", "Closed, by anna, Discharged, 35 mg given, unmet: no check-in"],
+  ["session", { change: "checklist", done: true, by: "anna" }, "Session", "Checklist confirmed, by anna"],
+  ["command", { ok: false, verb: "start_session", reason: "bad_args: weight_kg must be a number", by: "anna" }, "Refused", "Start session: Weight kg must be a number, by anna"],
+  ["boot", { boot: "b", gap_s: 63.07 }, "Start", "Restarted: nobody watched for 1:03"],
+  ["request", { rule: "R", text: "Repeat the blood pressure", why: "x" }, "Request", "Repeat the blood pressure"],
+  ["tomorrow", { shade: "blue", depth: 3, nested: {} }, "Tomorrow", "Shade blue, Depth 3"],
+  ["alarm", {}, "Alarm", ""],
+];
+for (const [kind, body, kindWord, words] of TOLD) {
+  test(`${kind} ${JSON.stringify(body).slice(0, 90)}`, () => {
+    assert.equal(kindOf(event(kind, body)), kindWord);
+    assert.equal(say(event(kind, body)).replace(/until \d\d:\d\d/, "until HH:MM"), words);
+  });
+}
+
+test("what is over names its device where the title does not", () => {
+  assert.equal(overWords("No connection to a monitor", "oximeter"), "No connection to a monitor (oximeter): over");
+  assert.equal(overWords("Pump alarm", "pump"), "Pump alarm: over");
+  assert.equal(overWords("Severe hypertension", ""), "Severe hypertension: over");
+});
+
+test("no alarm is not claimed while the data stand still", () => {
+  assert.equal(noAlarms(true), "No alarms");
+  assert.equal(noAlarms(true, true), "No other alarms");
+  assert.equal(noAlarms(false, true), "No alarm was known when the data stopped");
+});
+
+test("a device's alarm is told in its own words, and without words it is still told", () => {
+  const done = { code: "vtbi_done", priority: "medium", raw: "AL_VTBIS", text: "Volume infused, pump stopped" } as const;
+  assert.equal(deviceSays({ alarms: [done] }, true, "pump"), "Pump says: Volume infused, pump stopped");
+  assert.equal(deviceSays({ alarms: [{ ...done, text: "" }] }, true, "pump"), "Pump says: Vtbi done");
+  assert.equal(deviceSays({ alarms: [] }, true, "pump"), "Pump says: alarm, see the pump");
+  assert.equal(deviceSays(undefined, true, "pump"), "Pump says: alarm, see the pump");
+  assert.equal(deviceSays({ alarms: [] }, false, "pump"), null);
+});
+
+test("an address names its bed as it was written, whatever it is", () => {
+  for (const [path, bed] of [["/bed/chair-1", "chair-1"], ["/bed/chair-1/", "chair-1"], ["/bed/nope", "nope"], ["/bed/%3Cimg%20src=x%3E", "<img src=x>"], ["/bed/100%", "100%"]] as const) {
+    assert.deepEqual(placeOf(path), { page: "bed", bed });
+  }
+  assert.deepEqual([placeOf("/"), placeOf("/devices"), placeOf("/login")], [{ page: "ward" }, { page: "devices" }, { page: "ward" }]);
+});

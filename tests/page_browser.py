@@ -1,0 +1,96 @@
+"""A browser to open the real page in, and what tests ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from playwright.async_api import Browser, Page, async_playwright
+
+from edge.console.web import build_page
+from edge.model import iso
+from tests.page_story import Story, alarm, playing
+
+SCREENS = ((1280, 800), (1024, 768), (768, 1024))
+Opened = Callable[..., AbstractAsyncContextManager[Page]]
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """Debian's Chromium, and the page built; sound is allowed without a tap."""
+    build_page.build()
+    async with async_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required"]
+        started = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
+        yield started
+        await started.close()
+
+
+def opener(browser: Browser) -> Opened:
+    """Opens a page on a story; whatever the page complains of fails the test."""
+
+    @asynccontextmanager
+    async def open_page(story: Story, path: str = "/", *, screen: tuple[int, int] = (1280, 800),
+                        script: str | None = None) -> AsyncIterator[Page]:
+        context = await browser.new_context(viewport={"width": screen[0], "height": screen[1]})
+        page = await context.new_page()
+        wrong: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda said: wrong.append(said.text) if "Content Security" in said.text else None)
+        if script is not None:
+            await page.add_init_script(script)
+        async with playing(story):
+            await page.goto(story.url + path)
+            yield page
+            await context.close()
+        assert wrong == []
+
+    return open_page
+
+
+async def until(true: Callable[[], bool], what: str, within_s: float = 6) -> None:
+    """Waits for something the page does to the server."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    while not true():
+        assert asyncio.get_running_loop().time() < deadline, what
+        await asyncio.sleep(0.02)
+
+
+async def until_drawn(page: Page, script: str, within_s: float = 6) -> None:
+    """Waits until `script` is true in the page; not wait_for_function, which the page's own policy forbids."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    while not await page.evaluate(script):
+        assert asyncio.get_running_loop().time() < deadline, script
+        await asyncio.sleep(0.05)
+
+
+def figure(page: Page, metric: str, bed: str = "chair-1") -> Any:
+    """One number of one bed."""
+    return page.locator(f"[data-bed={bed}] [data-metric={metric}]")
+
+
+def with_high(story: Story, bed: str = "chair-1") -> dict[str, Any]:
+    """A HIGH at `bed`."""
+    high = alarm("a1", "high", "SBP 184 above limit 180", iso(story.now() - 60), 50, limit="180")
+    story.beds[bed].state["alarms"] = [high]
+    return high
+
+
+async def cut_off(page: Page, words: str) -> list[str]:
+    """The text of every element matching `words` of which some is not in sight: clipped by itself, by anything it
+    stands in, by an ellipsis, or by the screen."""
+    found: list[str] = await page.evaluate("""selector => [...document.querySelectorAll(selector)].filter(element => {
+      const range = document.createRange();
+      range.selectNodeContents(element);
+      const clips = [{left: 0, top: 0, right: innerWidth, bottom: innerHeight}];
+      for (let outer = element; outer !== null; outer = outer.parentElement) {
+        const {overflowX, overflowY} = getComputedStyle(outer);
+        if (overflowX !== 'visible' || overflowY !== 'visible') clips.push(outer.getBoundingClientRect());
+      }
+      const inks = [...range.getClientRects()].filter(ink => ink.width > 0);
+      return inks.length === 0 || inks.some(ink => clips.some(clip => ink.left < clip.left - 1
+        || ink.right > clip.right + 1 || ink.top < clip.top - 4 || ink.bottom > clip.bottom + 4));
+    }).map(element => element.textContent)""", words)
+    return found

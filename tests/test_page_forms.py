@@ -1,0 +1,182 @@
+"""Holds the page's forms to what was typed: kept as typed, read strictly, named when wrong, never dropped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from tests.page_browser import Opened, chromium, opener
+from tests.page_story import Story
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """Chromium on the page as its sources are now."""
+    async with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Opened:
+    """Opens a page on a story."""
+    return opener(browser)
+
+
+# --- the check-in -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_check_in_opens_empty_and_sends_not_assessed_as_null(opened: Opened) -> None:
+    story = Story(beds=1)
+    async with opened(story, "/bed/chair-1") as page:
+        await page.get_by_role("button", name=re.compile("^Check-in")).click()
+        sheet = page.get_by_role("dialog")
+        await expect(sheet.locator("[aria-pressed=true]")).to_have_count(0)
+        await expect(sheet.get_by_role("button", name="Save check-in")).to_be_disabled()
+        await sheet.locator("[data-scale=moaas]").get_by_role("button", name=re.compile("^4")).click()
+        await sheet.locator("[data-scale=distress]").get_by_role("button", name="7", exact=True).click()
+        await sheet.get_by_role("button", name="Chest pain").click()
+        await expect(sheet).to_contain_text("2 of 5 assessed")
+        await sheet.get_by_role("button", name="Save check-in").click()
+        await expect(sheet).to_have_count(0)
+        assert story.commands[0]["args"] == {"moaas": 4, "cadss": None, "anxiety": None, "distress": 7, "nausea": None,
+                                             "symptoms": ["chest_pain"], "note": ""}
+
+
+WRONG_SCORES = ("4.5", "2,5", "-1", "0x10", "1e1", "4o", "abc", "93", "100")
+
+
+async def test_a_cadss_that_is_no_score_stays_as_typed_and_cannot_be_saved(opened: Opened) -> None:
+    story = Story(beds=1)
+    async with opened(story, "/bed/chair-1") as page:
+        await page.get_by_role("button", name=re.compile("^Check-in")).click()
+        sheet = page.get_by_role("dialog")
+        cadss, save = sheet.locator("[name=cadss]"), sheet.get_by_role("button", name="Save check-in")
+        await sheet.locator("[data-scale=anxiety]").get_by_role("button", name="3", exact=True).click()
+        for typed in WRONG_SCORES:
+            await cadss.fill("")
+            await cadss.press_sequentially(typed)
+            await expect(cadss).to_have_value(typed)
+            await expect(sheet.get_by_role("alert")).to_have_text("CADSS total: a whole number from 0 to 92")
+            await expect(save).to_be_disabled()
+            await expect(sheet).to_contain_text("1 of 5 assessed")
+        await sheet.get_by_role("button", name="Close").click()
+        await page.get_by_role("button", name=re.compile("^Check-in")).click()
+        await expect(cadss).to_have_value("100")
+        await expect(save).to_be_disabled()
+        await cadss.fill("45")
+        await expect(sheet.get_by_role("alert")).to_have_count(0)
+        await save.click()
+        await expect(sheet).to_have_count(0)
+        assert [(asked["args"]["cadss"], asked["args"]["anxiety"]) for asked in story.commands] == [(45, 3)]
+
+
+async def test_a_note_too_long_is_told_and_not_cut(opened: Opened) -> None:
+    story = Story(beds=1)
+    async with opened(story, "/bed/chair-1") as page:
+        await page.get_by_role("button", name=re.compile("^Check-in")).click()
+        sheet = page.get_by_role("dialog")
+        await sheet.locator("textarea").fill("ö" * 503)
+        await expect(sheet.get_by_role("alert")).to_have_text("503 characters: 3 too many")
+        await expect(sheet.get_by_role("button", name="Save check-in")).to_be_disabled()
+        await sheet.locator("textarea").fill("ö" * 500)
+        await sheet.get_by_role("button", name="Save check-in").click()
+        await expect(sheet).to_have_count(0)
+        assert story.commands[0]["args"]["note"] == "ö" * 500
+
+
+# --- the order --------------------------------------------------------------------------------------------------------
+
+
+async def test_an_order_is_read_back_in_mg_ml_and_ml_h_before_it_is_sent(opened: Opened) -> None:
+    story = Story(beds=1)
+    story.beds["chair-1"].state.update(session=None, patient=None)
+    name = "<img src=x onerror=alert(1)>"
+    async with opened(story, "/bed/chair-1") as page:
+        await page.get_by_role("button", name="Start session").click()
+        sheet = page.get_by_role("dialog")
+        await sheet.locator("[name=patient]").fill(name)
+        await sheet.locator("[name=weight_kg]").focus()
+        for key in ("7", "0"):
+            await sheet.locator(".keys").get_by_role("button", name=key, exact=True).click()
+        for field, preset in (("dose_mg_kg", "0.5"), ("duration_min", "40"), ("concentration_mg_ml", "1"),
+                              ("nibp_interval_min", "5")):
+            await sheet.locator(f"[name={field}]").focus()
+            await sheet.locator(".presets").get_by_role("button", name=preset, exact=True).click()
+        await sheet.get_by_role("button", name="Read back").click()
+        for words in ("70 kg", "35 mg ketamine", "35 mL", "52.5 mL/h", name):
+            await expect(sheet).to_contain_text(words)
+        assert story.commands == []
+        await sheet.get_by_role("button", name="Confirm and start session").click()
+        await expect(page.locator(".bed-head")).to_contain_text(name)
+        assert story.commands[0]["args"] == {
+            "patient": name, "protocol": "iv_racemic_40", "weight_kg": 70, "dose_mg_kg": 0.5, "duration_min": 40,
+            "concentration_mg_ml": 1, "age_years": None, "nibp_interval_min": 5, "checklist": False,
+        }
+        await page.get_by_role("button", name=re.compile("^Session")).click()
+        await expect(page.get_by_role("dialog")).to_contain_text("Checklist not confirmed")
+
+
+# a field, what is typed into it, and what the form says of it; all else is as ordered
+WRONG_ORDERS = [
+    ("age_years", "abc", 'Age "abc" is not a number'),
+    ("age_years", "4o", 'Age "4o" is not a number'),
+    ("weight_kg", "0x46", 'Weight "0x46" is not a number'),
+    ("weight_kg", "7e1", 'Weight "7e1" is not a number'),
+    ("weight_kg", "-70", 'Weight "-70" is not a number'),
+    ("nibp_interval_min", "0", "Cuff interval must be 2 to 30 min"),
+    ("nibp_interval_min", "99", "Cuff interval must be 2 to 30 min"),
+]
+
+
+async def ordered(page: Page) -> Any:
+    """The open form with an order that is right."""
+    await page.get_by_role("button", name="Start session").click()
+    sheet = page.get_by_role("dialog")
+    for field, typed in (("patient", "Anna"), ("weight_kg", "70"), ("dose_mg_kg", "0,5"), ("duration_min", "40"),
+                         ("concentration_mg_ml", "1"), ("nibp_interval_min", "5")):
+        await sheet.locator(f"[name={field}]").fill(typed)
+    return sheet
+
+
+async def test_what_cannot_be_read_is_named_and_kept_and_is_never_missing(opened: Opened) -> None:
+    story = Story(beds=1)
+    story.beds["chair-1"].state.update(session=None, patient=None)
+    async with opened(story, "/bed/chair-1") as page:
+        sheet = await ordered(page)
+        go = sheet.get_by_role("button", name="Read back")
+        await expect(go).to_be_enabled()
+        for field, typed, said in WRONG_ORDERS:
+            right = await sheet.locator(f"[name={field}]").input_value()
+            await sheet.locator(f"[name={field}]").fill(typed)
+            await expect(sheet.locator(".sheet-foot span")).to_have_text(said)
+            await expect(go).to_be_disabled()
+            await sheet.get_by_role("button", name="Close").click()
+            await page.get_by_role("button", name="Start session").click()
+            await expect(sheet.locator(f"[name={field}]")).to_have_value(typed)
+            await expect(go).to_be_disabled()
+            await sheet.locator(f"[name={field}]").fill(right)
+            await expect(go).to_be_enabled()
+        await go.click()
+        await expect(sheet).to_contain_text("Age not recorded")
+
+
+# --- how a session ends -----------------------------------------------------------------------------------------------
+
+
+async def test_a_refusal_is_told_and_the_draft_is_kept(opened: Opened) -> None:
+    story = Story(beds=1)
+    async with opened(story, "/bed/chair-1") as page:
+        await page.get_by_role("button", name=re.compile("^Session")).click()
+        await page.get_by_role("button", name="Close session…").click()
+        await page.get_by_role("button", name="Discharged").click()
+        story.refuse_next = (504, {"ok": False, "reason": "late"})
+        await page.get_by_role("button", name="Close this session").click()
+        await expect(page.get_by_role("dialog")).to_contain_text("did not answer in time")
+        await page.get_by_role("button", name="Close this session").click()
+        await expect(page.locator(".bed-head")).to_contain_text("No session")
