@@ -34,6 +34,7 @@ BAD = [
     (("simulate", "teapot"), "teapot"),
     (("demo", "--port", "99999"), "65535"),
     (("demo", "--data", __file__), "no folder for data can be made there"),
+    (("demo", "--data", "/tmp/is this real?"), "cannot stand in a port's address"),
     (("broker", "--port", "99999"), "65535"),
     (("probe", ""), "no port"),
 ]

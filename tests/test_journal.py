@@ -132,6 +132,14 @@ async def test_an_empty_journal_is_a_good_one(tmp_path: Path) -> None:
     assert opened(tmp_path / "journal.db").snapshots() == {}
 
 
+@pytest.mark.parametrize("name", ["c#d?e.db", "with space.db", "percent%20.db"])
+async def test_a_files_name_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
+    kept = Journal.open(f"sqlite:///{tmp_path / name}", edge="clinic-1", boot="boot-1", wall=lambda: "")
+    await kept.close()
+    assert {path.name for path in tmp_path.iterdir() if path.suffix == ".db"} == {name}
+    assert verify(str(tmp_path / name)).ok
+
+
 async def test_a_journal_in_memory_works_the_same() -> None:
     journal = opened("sqlite://")
     journal.record("chair-1", AT_S, FRAME)

@@ -107,6 +107,9 @@ class Demo:
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
         self.data = (wanted.data or Path(tempfile.mkdtemp(prefix="vigil-demo-"))).absolute()
+        if set("?#%") & set(str(self.data)):
+            raise BadUsage(f"--data {self.data}: the simulated ports lie in it, and ? # % cannot stand in a port's address;"
+                           " give another folder")
         make_folder(self.data)
         self.ports = self.data / "ports"
         self.ports.mkdir(exist_ok=True)

@@ -42,12 +42,19 @@ class JournalDamaged(JournalError):
     """What is stored is not what was written. To be moved away, never written on."""
 
 
+def _url(journal: str) -> URL:
+    """A file's path is taken as it is: a question mark in it begins no options."""
+    if "://" not in journal or journal.startswith("sqlite:///"):
+        return URL.create("sqlite", database=journal.removeprefix("sqlite:///"))
+    return make_url(journal)
+
+
 class Place:
     """A journal's address: a bare path or `sqlite:///path`, `sqlite://` (in memory), or `postgresql+psycopg://...`."""
 
     def __init__(self, journal: str) -> None:
         try:
-            self.url: URL = make_url(journal) if "://" in journal else URL.create("sqlite", database=journal)
+            self.url: URL = _url(journal)
         except ArgumentError as fault:
             raise JournalError(f"journal {journal!r} is neither a path nor a database URL") from fault
         self.sqlite = self.url.get_backend_name() == "sqlite"
