@@ -36,10 +36,10 @@ or dashed has no value, and takes no other field with it; a number the pump cann
 implausible. An INF of another serial number yields that identity and nothing else.
 
 State: a rate and not HLD is `infusing`, whatever the mode is called, and also under an alarm that does not stop it (a
-low battery); what stands still is `alarm` with flag A and `stopped` without; anything else is `unknown`. Flag A while
-ALARM goes unanswered (one published simulator forgets its CR) is an alarm of unknown kind. The meanings of the alarm
-codes are a reading of their names, but for AL_NOALM and AL_OCCLU. The syringe is asked for again every minute, where
-it gives no answer every eleven.
+low battery); what stands still is `alarm` with flag A and `stopped` without; anything else is `unknown`, and so is the
+state from the second INF without an answer on. Flag A while ALARM goes unanswered (one published simulator forgets its
+CR) is an alarm of unknown kind. The meanings of the alarm codes are a reading of their names, but for AL_NOALM and
+AL_OCCLU. The syringe is asked for again every minute, where it gives no answer every eleven.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ from drivers.framing import Delimited
 START, END, ESC = b"!", b"\r", b"\x1b"
 MAX_FRAME = 200  # bytes; the longest one seen has 80
 EVERY_S = 1.0  # house time between two INF, and between two ALARM
+MISSED = 2  # so many INF in a row without an answer, and what the pump does is unknown
 SYRINGE_EVERY_S = 60.0
 SYRINGE_AGAIN_S = 600.0  # longer where it gave no answer, since each of those costs seconds of quiet
 TIMEOUT_S = 0.5  # both published hosts wait so long
@@ -161,12 +162,14 @@ class AlarisGh:
         self._model: str | None = None
         self._due_s: dict[str, float] = {}
         self._flagged = False  # INF says that an alarm is on
+        self._missed = 0  # INF without an answer, running
         self._guessed = False  # the last alarms told are a guess, for want of an answer to ALARM
 
     def start(self) -> Sequence[Question]:
         self._serial = self._model = None
         self._due_s = {}
         self._flagged = self._guessed = False
+        self._missed = 0
         return (SERIAL, PROTOCOL, SYRINGE)
 
     def ask(self, at_s: float) -> Question | None:
@@ -184,6 +187,9 @@ class AlarisGh:
         return frame.startswith((f"!{asked.name}^".encode(), f"!{asked.name}|".encode()))
 
     def unanswered(self, asked: Question) -> Sequence[Heard]:
+        if asked.name == STATUS.name:
+            self._missed += 1
+            return (Pump("unknown"),) if self._missed >= MISSED else ()
         if asked.name == SYRINGE.name:
             self._due_s[SYRINGE.name] = self._due_s.get(SYRINGE.name, 0.0) + SYRINGE_AGAIN_S
         if asked.name != ALARM.name or self._flagged is self._guessed:
@@ -225,7 +231,7 @@ class AlarisGh:
         )
         if self._serial is not None and serial != self._serial:
             return (Identity(serial, self._model),)
-        self._flagged = flag.strip() == "A"
+        self._flagged, self._missed = flag.strip() == "A", 0
         pump = Pump(_state(flag.strip(), mode.strip(), _number("rate_ml_h", rate)))
         if self._serial is None:
             self._serial = serial

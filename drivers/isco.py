@@ -55,6 +55,7 @@ from drivers.contract import (
 from drivers.registers import Answers, Block, Field, answer_bytes, reading
 
 ROUND_S = 1.0
+MISSED = 2
 TIMEOUT_S = 2.0  # the reference polls every second with a time-out of two (epics-modules/SyringePump)
 PUMPS = ("A", "B", "C", "D")
 
@@ -167,6 +168,7 @@ class Isco:
         self._forget()
 
     def _forget(self) -> None:
+        self._missed = 0  # rounds given up for want of an answer, running
         self._due_s: float | None = None
         self._left: list[Read] = []
         self._status: dict[str, float] | None = None
@@ -187,9 +189,11 @@ class Isco:
         return isinstance(asked, Read) and len(frame) == answer_bytes(asked)
 
     def unanswered(self, asked: Question) -> Sequence[Heard]:
-        """The rest of the round is given up: numbers of two rounds are never put together."""
+        """The rest of the round is given up: numbers of two rounds are never put together. From the second such round
+        on nobody knows what the pump does."""
         self._give_up()
-        return ()
+        self._missed += 1
+        return (Pump("unknown"),) if self._missed >= MISSED else ()
 
     def hear(self, frame: bytes, asked: Question | None) -> Sequence[Heard]:
         if asked is None or asked.name not in self._blocks:
@@ -232,6 +236,7 @@ class Isco:
         """The round ends: what was read meanwhile is told, if the units stood still."""
         status, actuals, readings = self._status, self._actuals, self._readings
         self._give_up()
+        self._missed = 0
         if status is None or actuals is None:
             return ()
         if _units(status) != _units(coils):

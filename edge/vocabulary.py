@@ -3,7 +3,7 @@
 Codes: MDC is the IEEE 11073-10101 context-free code, LOINC and UCUM as in reference/clinical.md 5.1 (a code that could
 not be verified there is left out rather than guessed). `low` and `high` bound what a device may plausibly say: outside
 them a value is refused as implausible, whatever the device claims. `stale_after_s` is how old a number may grow before
-it is no longer shown, or judged, as live (clinical.md 3.7).
+it is no longer shown, or judged, as live (clinical.md 3.7). What may be judged by is narrower: edge.core.plausible.
 """
 
 from __future__ import annotations
@@ -57,3 +57,5 @@ METRICS: dict[str, Metric] = {
 
 DETERMINATION = ("sbp_mmhg", "dbp_mmhg", "map_mmhg", "nibp_pulse_bpm")  # the four that come together, once
 WAVES = frozenset({"pleth"})
+
+NOTE_MOST, REASON_MOST, WORD_MOST = 500, 200, 40  # characters of a nurse's note, reason, and each symptom

@@ -41,8 +41,8 @@ QUIET = {"moaas": 5, "cadss": 3, "distress": 1}
 class Chair:
     """A bed that is lived through second by second; times are minutes since the pump starts."""
 
-    def __init__(self) -> None:
-        self.bed = Bedside("chair-1", DEVICES, RULES)
+    def __init__(self, *more: tuple[str, Kind, str]) -> None:
+        self.bed = Bedside("chair-1", (*DEVICES, *more), RULES)
         self.at_s = T0 - 900
         self.drafts: list[Draft] = []
         self.seq = 0
@@ -50,7 +50,7 @@ class Chair:
         self.volume_ml = 0.0
         self.pump: PumpState | None = "stopped"
         self.spo2: float | None = 98.0
-        for device in ("pump", "cuff", "oximeter"):
+        for device in self.bed.state.devices:
             self.give(LinkChanged(device, "live"))
 
     def give(self, given: Input) -> list[Draft]:

@@ -131,6 +131,9 @@ RULES = [
     ("hold_s = 15", "hold_s = -1", "RES-2: hold_s must be seconds, 0 or more, not -1"),
     ('context = ["*"]', 'context = ["ALWAYS"]', "HTN-3: context must be a list of"),
     ('id = "HTN-2"', 'id = "HTN-1"', "HTN-1: this id is used twice"),
+    ("not standing('TEC-4')", "not standing('TEC-44')", "TEC-1: standing('TEC-44'): no rule or family has that name"),
+    ("standing(HTN)", "standing(HTM)", "HTN-R: standing('HTM'): no rule or family has that name; did you mean 'HTN"),
+    ("tier = 2", "tier = 1", "HTN-2: tier 1 of group 'HTN' is HTN-1's; give each its own"),
 ]
 
 

@@ -206,3 +206,38 @@ async def test_an_acknowledgement_since_the_last_snapshot_survives_a_crash(tmp_p
     found = (await recall(again)).beds["chair-1"].state.alarms["HTN-3"]
     await again.close()
     assert found.state == "acknowledged"
+
+
+def test_an_alarm_that_hands_over_says_to_which_and_never_that_all_is_well() -> None:
+    chair = Chair().infusing()
+    chair.give(LinkChanged("oximeter", "silent"))
+    ticks(chair, 30)
+    assert state_of(chair, "TEC-4:oximeter") == "active"
+    chair.give(LinkChanged("oximeter", "live"))
+    ticks(chair, 12)
+    assert state_of(chair, "TEC-1:oximeter") == "active"
+    chair.give(LinkChanged("oximeter", "silent"))
+    ticks(chair, 30)
+    assert state_of(chair, "TEC-4:oximeter") == "active"
+    ends = [draft.body["text"] for draft in chair.drafts if draft.kind == "alarm" and draft.body["rule"] == "TEC-1"
+            and draft.body["state"] == "inactive"]
+    assert ends == ["No SpO₂: see No connection to a monitor"]
+
+
+@pytest.mark.parametrize(("verb", "args", "says"), [
+    ("check_in", {}, "an empty check-in says nothing"),
+    ("check_in", {"note": "  ", "symptoms": []}, "an empty check-in says nothing"),
+    ("check_in", {"moaas": 5, "note": {"a": 1}}, "note must be text"),
+    ("check_in", {"moaas": 5, "note": "x" * 501}, "note must be at most 500 characters, not 501"),
+    ("check_in", {"moaas": 5, "symptoms": [""]}, "symptoms must be a list of words"),
+    ("close_session", {"reason": "   "}, "reason_needed"),
+    ("close_session", {"reason": ["x"]}, "reason must be text"),
+    ("close_session", {"reason": "x" * 201}, "reason must be at most 200 characters"),
+])
+def test_words_that_say_nothing_or_would_be_cut_are_refused(verb: str, args: dict[str, Any], says: str) -> None:
+    chair = Chair().infusing()
+    chair.pump = "stopped"
+    chair.until(11)
+    before = chair.session
+    assert says in chair.reason(chair.ask(verb, **args))
+    assert chair.session == before

@@ -251,7 +251,7 @@ def test_one_word_of_the_pump_and_then_silence_moves_no_phase(word: str) -> None
     chair.give(PumpSaid("pump", "infusing" if word == "infusing" else "stopped"))
     chair.say("pump", rate_ml_h=52.5 if word == "infusing" else 0.0)
     chair.give(LinkChanged("pump", "lost"))
-    ticks(chair, 30)
+    ticks(chair, 15)
     assert chair.session.phase == before
 
 

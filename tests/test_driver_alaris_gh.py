@@ -170,6 +170,15 @@ def test_the_syringe_is_asked_every_minute_and_seldom_where_it_gives_no_answer()
     assert [at_s for at_s in asked_until(1000) if at_s >= 200] == [840, 900, 960]
 
 
+def test_a_pump_that_does_not_answer_inf_does_something_unknown() -> None:
+    driver = AlarisGh()
+    driver.start()
+    driver.hear(INF_GOOD, STATUS)
+    assert [driver.unanswered(STATUS) for _ in range(3)] == [(), (Pump("unknown"),), (Pump("unknown"),)]
+    driver.hear(INF_GOOD, STATUS)
+    assert driver.unanswered(STATUS) == ()
+
+
 def test_an_alarm_flag_is_an_alarm_even_where_alarm_gets_no_answer() -> None:
     """One published simulator forgets the CR after ALARM: nothing but the flag in INF is left then."""
     driver = AlarisGh()

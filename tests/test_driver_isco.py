@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pymodbus.framer.rtu import FramerRTU
 
 from drivers.contract import BadFrame, DeviceAlarms, Heard, Identity, Pump, Question, Read, Reading, Validity
-from drivers.isco import DRIVER, Isco
+from drivers.isco import DRIVER, Isco, units_block
 from drivers.registers import Block, Field, answer_bytes, f32_words, packed, words_f32
 from simulators.contract import Refused
 from simulators.isco import IscoTwin
@@ -112,6 +112,18 @@ def test_a_round_is_heard_as_the_table_says(what: str, coils: str, dispensed: st
 def test_an_answer_of_another_length_is_no_answer(row: Row) -> None:
     question = next(question for question in DRIVER.says if question.name == row.asked)
     assert Isco().answers(row.frame, question) is not row.bad
+
+
+def test_a_pump_whose_flow_is_never_answered_does_something_unknown_from_the_second_round_on() -> None:
+    driver, told = Isco(), []
+    for at_s in (0.0, 1.0, 2.0):
+        while (question := driver.ask(at_s)) is not None and question.name != "actuals":
+            driver.hear(CALM[question.name], question)
+        assert question is not None
+        told.append(driver.unanswered(question))
+    assert told == [(), (Pump("unknown"),), (Pump("unknown"),)]
+    one_round(driver, CALM, 3.0)
+    assert driver.unanswered(units_block().read) == ()
 
 
 def test_the_printed_answer_is_what_the_table_has() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -136,7 +137,7 @@ async def test_an_empty_journal_is_a_good_one(tmp_path: Path) -> None:
 async def test_a_files_name_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
     kept = Journal.open(f"sqlite:///{tmp_path / name}", edge="clinic-1", boot="boot-1", wall=lambda: "")
     await kept.close()
-    assert {path.name for path in tmp_path.iterdir() if path.suffix == ".db"} == {name}
+    assert name in os.listdir(tmp_path)
     assert verify(str(tmp_path / name)).ok
 
 

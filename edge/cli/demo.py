@@ -108,7 +108,7 @@ class Demo:
         self.wanted = wanted
         self.data = (wanted.data or Path(tempfile.mkdtemp(prefix="vigil-demo-"))).absolute()
         if set("?#%") & set(str(self.data)):
-            raise BadUsage(f"--data {self.data}: the simulated ports lie in it, and ? # % cannot stand in a port's address;"
+            raise BadUsage(f"--data {self.data}: simulated ports lie in it, and ? # % cannot stand in a port's address;"
                            " give another folder")
         make_folder(self.data)
         self.ports = self.data / "ports"

@@ -154,6 +154,7 @@ class EdgeService:
 
     def _apply(self, bed: str, given: Input, at_s: float) -> Concluded | None:
         work = self._beds[bed]
+        work.bedside.check(given)  # before it is written: it would be read again at every start
         work.last_n = self._journal.record(bed, at_s, given)
         drafts = work.bedside.apply(given, at_s)
         return self._conclude(work, drafts, at_s) if drafts else None

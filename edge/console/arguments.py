@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from edge.vocabulary import NOTE_MOST, REASON_MOST, WORD_MOST
+
 SCORES = ("moaas", "cadss", "anxiety", "distress", "nausea")
-SYMPTOMS = frozenset({
-    "chest_pain", "dyspnoea", "severe_headache", "visual_disturbance", "seizure", "focal_deficit", "dissociation",
-    "dizziness"})  # what the page's check-in offers (web/src/checkin.tsx)
-NOTE_MOST = 500
-REASON_MOST = 200
 
 Args = Mapping[str, Any]
 
@@ -35,9 +32,9 @@ def _check_in(args: Args) -> str | None:
     if symptoms is not None:
         if not isinstance(symptoms, list):
             return "symptoms must be a list"
-        unknown = [each for each in symptoms if not isinstance(each, str) or each not in SYMPTOMS]
-        if unknown:
-            return f"{_shown(unknown[0])} is no symptom; known are {', '.join(sorted(SYMPTOMS))}"
+        unfit = [each for each in symptoms if not isinstance(each, str) or not 0 < len(each) <= WORD_MOST]
+        if unfit:
+            return f"{_shown(unfit[0])} is no symptom; write a word of at most {WORD_MOST} characters"
     assessed = any(args.get(score) is not None for score in SCORES)
     if not assessed and not symptoms and not (note or "").strip():
         return "an empty check-in says nothing: enter a score, a symptom or a note"

@@ -128,7 +128,8 @@ def open_engine(path: Path) -> Engine:
     (reliability.md 0.5). FULL: at NORMAL a power cut takes committed events with it (0.4).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(URL.create("sqlite", database=str(path)), poolclass=StaticPool, connect_args={"check_same_thread": False})
+    url = URL.create("sqlite", database=str(path))
+    engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

@@ -68,3 +68,8 @@ class Alarm(msgspec.Struct, frozen=True):
     seq: int = 0
     by: str | None = None
     body: dict[str, Any] = {}  # what its newest event says
+
+
+def family(rule_id: str) -> str:
+    """What stands before a rule's number: HTN of HTN-3."""
+    return rule_id.rpartition("-")[0]

@@ -1,8 +1,10 @@
 """The bedside: `apply(input, at_s) -> drafts` is the whole service in one line.
 
 A `Bedside` holds one bed's session, alarms and newest readings, and is told the time. It never raises for what the
-world does; a refused command is a draft too. `snapshot` and `restore` carry it over a crash; `numbered` tells it which
-numbers the journal gave its events, because an acknowledgement names the number the nurse saw.
+world does; a refused command is a draft too. It raises `Misdirected` for what can only be our own fault: an input of a
+device or a metric that this bed does not have, or of another bed. `snapshot` and `restore` carry it over a crash;
+`numbered` tells it which numbers the journal gave its events, because an acknowledgement names the number the nurse
+saw.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from edge.core import commands, dissociation, session, signals
+from edge.core import audio, commands, dissociation, dose, session, signals
+from edge.core.alarms import SHOWN, Alarm
 from edge.core.judge import judge, requests
 from edge.core.rules import RuleSet
 from edge.core.state import BedState, Device, Session
@@ -31,10 +34,14 @@ from edge.model import (
     Tick,
     iso,
 )
+from edge.vocabulary import METRICS
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(BedState)
-COUNTER_NOISE_ML = 0.5  # a counter that falls by less was rounded, not cleared; counting it anew doubles the dose
+
+
+class Misdirected(Exception):
+    """An input that is not this bed's: our own fault, and its words say whose."""
 
 
 class Bedside:
@@ -45,6 +52,7 @@ class Bedside:
         self.rules = rules
         self._configured = list(devices)
         self._nibp_interval_s = nibp_interval_s
+        self._longest_hold_s = rules.longest_hold_s
         self.state = BedState(bed=bed)
         self._configure()
 
@@ -57,10 +65,10 @@ class Bedside:
             for name, kind, driver in self._configured
         }
         rules = {rule.id for rule in self.rules}
-        self.state.alarms = {
-            key: alarm for key, alarm in self.state.alarms.items()
-            if alarm.rule in rules and (alarm.device is None or alarm.device in self.state.devices)
-        }
+        for key, alarm in list(self.state.alarms.items()):
+            if alarm.rule not in rules or (alarm.device is not None and alarm.device not in self.state.devices):
+                del self.state.alarms[key]
+                self.state.orphans += [alarm] if alarm.state in SHOWN else []
 
     def snapshot(self) -> bytes:
         """All this bed remembers, as JSON."""
@@ -80,16 +88,17 @@ class Bedside:
                         self.state.alarms[key] = replace(alarm, seq=event.seq)
 
     def apply(self, given: Input, at_s: float) -> list[Draft]:
-        """What follows from `given` at `at_s`."""
+        """What follows from `given` at `at_s`. Raises Misdirected."""
+        self.check(given)
         drafts: list[Draft] = []
         metrics: list[str] | None = None
+        determined = False
         match given:
             case Samples():
                 metrics = [sample.metric for sample in given.samples]
-                drafts += self._samples(given, at_s)
+                determined = self._samples(given)
             case PumpSaid():
-                self._device(given.device).pump = given.state
-                self._device(given.device).pump_at_s = at_s
+                self._pump(given, at_s)
                 metrics = []
             case DeviceAlarmsSaid():
                 drafts += self._device_alarms(given, at_s)
@@ -104,29 +113,38 @@ class Bedside:
         drafts += self._session(at_s, timed=not isinstance(given, Samples))
         if metrics is None or metrics:
             drafts += judge(self.state, self.rules, at_s, metrics)
+        if determined and not self.state.failed_in_row:  # last: an alarm that stands needs no repeat
+            drafts += requests(self.state, self.rules, at_s)
         return drafts
+
+    def check(self, given: Input) -> None:
+        """Whether it is this bed's at all. Raises Misdirected."""
+        bed, devices = self.state.bed, self.state.devices
+        if isinstance(given, Command) and given.bed != bed:
+            raise Misdirected(f"bed {bed} got a command for bed {given.bed}")
+        if isinstance(given, Samples | PumpSaid | DeviceAlarmsSaid | LinkChanged) and given.device not in devices:
+            raise Misdirected(f"bed {bed} has no device {given.device!r}; it has {', '.join(devices) or 'none'}")
+        if isinstance(given, Samples):
+            for sample in given.samples:
+                if (sample.bed, sample.device) != (bed, given.device):
+                    raise Misdirected(f"bed {bed}, device {given.device} got a sample of {sample.bed}/{sample.device}")
+                if sample.metric not in METRICS:
+                    raise Misdirected(f"bed {bed}, device {given.device}: no metric is named {sample.metric!r}")
 
     def _device(self, name: str) -> Device:
         return self.state.devices[name]
 
-    def _samples(self, given: Samples, at_s: float) -> Iterator[Draft]:
-        volume = next((s for s in given.samples if s.metric == "volume_infused_ml" and s.validity == "valid"), None)
-        if volume is not None and volume.value is not None:
-            self._infused(volume.value)
-        if signals.observe(self.state, given.samples, self.rules.below) and not self.state.failed_in_row:
-            yield from requests(self.state, self.rules, at_s)
+    def _pump(self, given: PumpSaid, at_s: float) -> None:
+        device = self._device(given.device)
+        device.pump, device.pump_at_s = given.state, at_s
+        if given.state != "unknown":
+            device.known_at_s, device.infused = at_s, given.state == "infusing"
 
-    def _infused(self, volume_ml: float) -> None:
-        """Add what the pump's own counter grew by; a counter that fell was cleared and starts anew."""
-        before = self.state.pump_volume_ml
-        if before is not None and 0 < volume_ml < before <= volume_ml + COUNTER_NOISE_ML:
-            return
-        self.state.pump_volume_ml = volume_ml
-        current = self.state.session
-        if current is None or before is None or volume_ml == before:
-            return
-        grown = volume_ml - before if volume_ml > before else volume_ml
-        self.state.session = replace(current, delivered_ml=current.delivered_ml + grown)
+    def _samples(self, given: Samples) -> bool:
+        """Take in a frame; whether it completed a determination."""
+        fresh = list(signals.news(self.state, given.samples))
+        dose.count(self.state, fresh)
+        return signals.observe(self.state, fresh, self.rules.below, self._longest_hold_s)
 
     def _device_alarms(self, given: DeviceAlarmsSaid, at_s: float) -> Iterator[Draft]:
         device = self._device(given.device)
@@ -161,8 +179,14 @@ class Bedside:
                                              unknown_since_s=None, over_since_s=None)
         current = self.state.session
         if current is not None:
-            self.state.session = replace(current, infusing_since_s=None, stopped_since_s=None)
+            infusing = current.infusing_since_s is not None or current.infusing_at_boot
+            self.state.session = replace(current, infusing_since_s=None, stopped_since_s=None,
+                                         infusing_at_boot=infusing)
         yield self._draft("boot", at_s, {"gap_s": given.gap_s, "boot": given.boot})
+        orphans, self.state.orphans = self.state.orphans, []
+        for alarm in orphans:
+            yield self._draft("alarm", at_s, _abandoned(alarm))
+        yield from audio.end_pause(self.state, at_s, "the edge was restarted")
 
     def _session(self, at_s: float, *, timed: bool) -> Iterator[Draft]:
         for phase, why in session.on_infusion(self.state, at_s):
@@ -186,3 +210,10 @@ class Bedside:
     def _draft(self, kind: commands.Kind, at_s: float, body: dict[str, object]) -> Draft:
         current: Session | None = self.state.session
         return Draft(kind, self.state.bed, current.id if current else None, at_s, body)
+
+
+def _abandoned(alarm: Alarm) -> dict[str, object]:
+    """The end of an alarm that nothing watches over any more: its rule or its device is not configured now."""
+    kept = {key: value for key, value in alarm.body.items() if key not in ("command", "superseded_by")}
+    text = f"{alarm.body.get('title', alarm.rule)}: no longer watched, the configuration has changed"
+    return {**kept, "state": "inactive", "was": alarm.state, "text": text, "evidence": []}

@@ -18,16 +18,18 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from edge.core import dissociation, session, signals
+from edge.core import audio, dissociation, session, signals
 from edge.core.alarms import SHOWN, move
-from edge.core.judge import applies, publish
+from edge.core.judge import again, applies, publish
 from edge.core.rules import RuleSet
 from edge.core.scene import Moment
 from edge.core.state import BedState, CheckIn, Order, Session
 from edge.model import Command, Draft, EventKind, iso
+from edge.vocabulary import NOTE_MOST, REASON_MOST, WORD_MOST
 
 Kind = EventKind
 AUDIO_PAUSE_S = 120.0
+KEPT_CLOSED = 200  # sessions whose ids are remembered, so that none is opened twice
 _PLAUSIBLE: dict[str, tuple[float, float, str]] = {  # order entry: clinical.md 1.1
     "weight_kg": (35, 200, "kg"), "dose_mg_kg": (0.1, 1.0, "mg/kg"), "duration_min": (30, 120, "min"),
     "concentration_mg_ml": (0.2, 10, "mg/mL; an undiluted vial must never run"), "nibp_interval_min": (2, 30, "min"),
@@ -94,6 +96,8 @@ def _start(state: BedState, rules: RuleSet, command: Command, at_s: float) -> It
     session_id = args.get("session")
     if not isinstance(session_id, str) or not 8 <= len(session_id) <= 64 or not session_id.replace("-", "").isalnum():
         raise Refused("bad_args: session must be an id of 8 to 64 letters and digits")
+    if session_id in state.closed:
+        raise Refused("session_closed: this session is over; open a new one under an id of its own")
     interval = _number(args, "nibp_interval_min", needed=False)
     numbers = {name: _number(args, name) for name in ("weight_kg", "dose_mg_kg", "duration_min", "concentration_mg_ml")}
     order = Order(
@@ -101,11 +105,14 @@ def _start(state: BedState, rules: RuleSet, command: Command, at_s: float) -> It
         nibp_interval_min=interval if interval is not None else state.nibp_interval_s / 60,
         age_years=_number(args, "age_years", needed=False),
     )
+    yield from _end_alarms(state, rules, at_s)  # of nobody knows whom
     signals.forget_patient(state)
     state.session = Session(session_id, state.bed, order, "PRECHECK", at_s, at_s, command.user,
                             checklist=args.get("checklist") is True)
     yield _draft(state, "session", at_s, command, {
         "change": "opened", "phase": "PRECHECK", "order": session.describe_order(state.session)})
+    yield from again(state, rules, at_s)
+    yield from audio.end_pause(state, at_s, "a new session")
 
 
 def _checklist(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[Draft]:
@@ -125,16 +132,30 @@ def _check_in(state: BedState, rules: RuleSet, command: Command, at_s: float) ->
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= highest):
             raise Refused(f"bad_args: {name} must be a whole number from 0 to {highest}, or left out; not {value!r}")
         scales[name] = value
-    symptoms = command.args.get("symptoms", [])
-    if not isinstance(symptoms, list) or not all(isinstance(s, str) and len(s) <= 40 for s in symptoms):
-        raise Refused("bad_args: symptoms must be a list of words")
-    note = str(command.args.get("note", ""))[:500]
+    symptoms = command.args.get("symptoms") or []
+    if not isinstance(symptoms, list) or not all(isinstance(s, str) and s and len(s) <= WORD_MOST for s in symptoms):
+        raise Refused(f"bad_args: symptoms must be a list of words of at most {WORD_MOST} characters")
+    note = _text(command.args, "note", NOTE_MOST)
+    if not symptoms and not note and all(score is None for score in scales.values()):
+        raise Refused("bad_args: an empty check-in says nothing; enter a score, a symptom or a note")
     entered = CheckIn(at_s, command.user, **scales, symptoms=tuple(symptoms), note=note)
     state.session = replace(current, check_ins=(*current.check_ins, entered))
     body = {key: value for key, value in msgspec.to_builtins(entered).items() if key not in ("at_s", "user")}
     yield _draft(state, "check_in", at_s, command, body)
     for moved, basis in dissociation.on_check_in(state, entered, at_s):
         yield _draft(state, "dissociation", at_s, command, {"state": moved, "basis": basis})
+
+
+def _text(args: Mapping[str, Any], name: str, most: int) -> str:
+    """Words of a person, without the blanks around them; empty where none were given."""
+    value = args.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise Refused(f"bad_args: {name} must be text, not {str(value)[:40]}")
+    if len(value) > most:
+        raise Refused(f"bad_args: {name} must be at most {most} characters, not {len(value)}")
+    return value.strip()
 
 
 def _acknowledge(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[Draft]:
@@ -168,13 +189,13 @@ def _end_infusion(state: BedState, rules: RuleSet, command: Command, at_s: float
         raise Refused(f"not_now: no infusion to end, the phase is {current.phase}")
     if Moment(state, at_s).infusing() is True:
         raise Refused("not_now: the pump is still infusing; stop it at the pump first")
-    phase, why = session.end_infusion(state, at_s, str(command.args.get("reason") or "ended by the nurse")[:200])
+    phase, why = session.end_infusion(state, at_s, _text(command.args, "reason", REASON_MOST) or "ended by the nurse")
     yield _draft(state, "phase", at_s, command, {"phase": phase, "why": why})
 
 
 def _close(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[Draft]:
     current = _open(state)
-    reason = str(command.args.get("reason") or "")[:200]
+    reason = _text(command.args, "reason", REASON_MOST)
     if Moment(state, at_s).infusing() is True:
         raise Refused("not_now: the pump is infusing; stop it at the pump first")
     unmet = session.open_points(state, at_s) if current.phase == "RECOVERY" else []
@@ -185,12 +206,15 @@ def _close(state: BedState, rules: RuleSet, command: Command, at_s: float) -> It
         "change": "closed", "phase": "CLOSED", "from": current.phase, "reason": reason, "unmet": unmet,
         "delivered_mg": round(current.delivered_mg, 2)})
     yield from _end_alarms(state, rules, at_s)
-    state.session, state.audio_paused_until_s = None, None
+    yield from audio.end_pause(state, at_s, "the session is closed")
+    state.closed = [*state.closed, current.id][-KEPT_CLOSED:]
+    state.session = None
     signals.forget_patient(state)
 
 
 def _end_alarms(state: BedState, rules: RuleSet, at_s: float) -> Iterator[Draft]:
-    """The patient's alarms end with the session; a technical one that holds without a session (a lost link) stays."""
+    """The patient's alarms end where a session ends or begins; a technical one that needs no session (a lost link)
+    stays."""
     for key, alarm in list(state.alarms.items()):
         rule = rules.named(alarm.rule)
         closed, state.session = state.session, None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from edge.core import dose
 from edge.core.state import BedState, CheckIn, Dissociation, Session
 
 START_AFTER_S = 300.0
@@ -15,6 +16,7 @@ MIN_RATE_MG_KG_H = 0.3  # 0.2 mg/kg over 40 min
 END_AFTER_S = 3600.0
 CHECK_IN_AFTER_END_S = 1200.0
 CHECK_IN_FRESH_S = 900.0
+SYMPTOM = "dissociation"  # as the console's check-in ticks it
 
 
 def follow(state: BedState, at_s: float) -> list[tuple[Dissociation, str]]:
@@ -34,8 +36,7 @@ def follow(state: BedState, at_s: float) -> list[tuple[Dissociation, str]]:
 
 
 def _opening(state: BedState, session: Session, at_s: float) -> list[tuple[Dissociation, str]]:
-    rate = state.seen.get("rate_ml_h")
-    mg_kg_h = (rate.valid_value or 0.0) * session.order.concentration_mg_ml / session.order.weight_kg if rate else 0.0
+    mg_kg_h = dose.rate_ml_h(state) * session.order.concentration_mg_ml / session.order.weight_kg
     if session.infused_s >= START_AFTER_S and mg_kg_h >= MIN_RATE_MG_KG_H:
         return [_to(state, "expected", at_s, "clock: 5 minutes of infusion")]
     if session.delivered_mg / session.order.weight_kg >= START_MG_KG:
@@ -67,8 +68,9 @@ def _is_fading(session: Session) -> bool:
 
 
 def shows_dissociation(entered: CheckIn) -> bool:
-    """CADSS above 4, or MOAA/S 4 or lower."""
-    return (entered.cadss is not None and entered.cadss > 4) or (entered.moaas is not None and entered.moaas <= 4)
+    """The nurse ticked it, CADSS above 4, or MOAA/S 4 or lower."""
+    scores = (entered.cadss is not None and entered.cadss > 4) or (entered.moaas is not None and entered.moaas <= 4)
+    return SYMPTOM in entered.symptoms or scores
 
 
 def quiet_check_in(session: Session, at_s: float) -> CheckIn | None:
@@ -76,7 +78,7 @@ def quiet_check_in(session: Session, at_s: float) -> CheckIn | None:
     if not session.check_ins or session.ended_s is None:
         return None
     last = session.check_ins[-1]
-    quiet = last.moaas == 5 and last.cadss is not None and last.cadss <= 4
+    quiet = last.moaas == 5 and last.cadss is not None and not shows_dissociation(last)
     calm = last.distress is not None and last.distress <= 3
     late = last.at_s >= session.ended_s + CHECK_IN_AFTER_END_S
     return last if quiet and calm and late and at_s - last.at_s <= CHECK_IN_FRESH_S else None

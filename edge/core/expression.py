@@ -33,13 +33,14 @@ class Scene(Protocol):
     def part(self, of: str, name: str) -> Number: ...
     def pair(self, condition: Condition) -> Truth: ...
     def no_valid_s(self, metric: str) -> Number: ...
+    def no_word_s(self) -> Number: ...
     def satseconds(self, metric: str, limit: float) -> Number: ...
     def violations(self, metric: str, limit: float, window_s: float) -> Number: ...
     def failed_determinations(self) -> Number: ...
     def link_down(self) -> Truth: ...
     def link_live(self, kind: str | None = None) -> Truth: ...
     def device_alarm(self, *but: str) -> Truth: ...
-    def standing(self, group: str) -> Truth: ...
+    def standing(self, name: str) -> Truth: ...
     def infusing(self) -> Truth: ...
 
 
@@ -56,13 +57,14 @@ FIELDS: dict[str, frozenset[str]] = {
 FUNCTIONS: dict[str, tuple[str, ...]] = {
     "pair": ("condition",),  # two consecutive determinations, 60 s to W apart, both so (clinical.md 1.4)
     "no_valid_s": ("metric",),  # seconds since the last valid reading
+    "no_word_s": (),  # seconds for which this pump has spoken without saying whether it runs
     "satseconds": ("metric", "number"),  # sum of (limit - value) x seconds while below the limit (clinical.md 3.8)
     "violations": ("metric", "number", "number"),  # times it went below the limit within so many seconds
     "failed_determinations": (),  # failed NIBP cycles in a row
     "link_down": (),  # this device is silent, lost or the wrong one
     "link_live": ("word?",),  # this device, or any device of that kind, is live
     "device_alarm": ("word*",),  # this device has an alarm of its own other than these
-    "standing": ("rule",),  # an alarm of this rule or group is shown (of this device, where there is one for each)
+    "standing": ("rule",),  # an alarm of this rule or family ('HTN') stands (of this device, if there is one for each)
     "infusing": (),  # the pump says so
 }
 _TRUTHS = {"pair", "link_down", "link_live", "device_alarm", "standing", "infusing"}
@@ -91,6 +93,7 @@ class Compiled:
     but: set[str] = field(default_factory=set)  # device alarms that do not count
     below: list[tuple[str, float]] = field(default_factory=list)  # (metric, limit) that need a running account
     uses: set[str] = field(default_factory=set)  # functions
+    others: set[str] = field(default_factory=set)  # rules, or families of them, it asks whether they stand
 
 
 def compile_condition(text: str) -> Compiled:
@@ -215,13 +218,16 @@ class _Compiler:
             return lambda scene: scene.device_alarm(*words)
         if name == "infusing":
             return lambda scene: scene.infusing()
-        group = words[0]
-        return lambda scene: scene.standing(group)
+        name = words[0]
+        self.into.others.add(name)
+        return lambda scene: scene.standing(name)
 
     def _number(self, call: ast.Call) -> Quantity:
         name, arguments = self._arguments(call)
         if name == "failed_determinations":
             return lambda scene: scene.failed_determinations()
+        if name == "no_word_s":
+            return lambda scene: scene.no_word_s()
         metric = self._metric(_word(arguments[0]))
         if name == "no_valid_s":
             return lambda scene: scene.no_valid_s(metric)

@@ -8,16 +8,19 @@ from typing import Any
 from msgspec.structs import replace
 
 from edge.core.alarms import STANDING, Alarm, Signal, move
+from edge.core.audio import end_pause
 from edge.core.expression import Compiled
 from edge.core.logic import Truth, either, negate
 from edge.core.rules import EVERYWHERE, NO_SESSION, PERIOD, Rule, RuleSet
 from edge.core.scene import Moment, hole_s
-from edge.core.signals import GAP_S
+from edge.core.signals import GAP_S, coverage
 from edge.core.state import BedState
 from edge.core.telling import tell
 from edge.model import PRIORITY_RANK, Draft, Priority
+from edge.vocabulary import DETERMINATION
 
 ACKNOWLEDGED_FOR_S = 600.0  # a HIGH that still stands after this is announced again (clinical.md 7.4)
+COVERAGE = 0.8  # of a hold's seconds must have a valid reading
 PERIOD_S = 2.0  # readings closer than this are one stream: a value may have begun right after the one before
 
 
@@ -114,11 +117,22 @@ def _held_signal(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> J
         since = _could_be_true_since(state, rule, moment)
     since = max(since, _last_hole_s(state, rule.when))
     state.alarms[alarm.key] = replace(alarm, true_since_s=since, unknown_since_s=None)
-    return ("held" if round(moment.at_s - since, 3) >= rule.hold_s else "true"), True
+    held = round(moment.at_s - since, 3) >= rule.hold_s and _is_covered(rule.when, moment, rule.hold_s)
+    return ("held" if held else "true"), True
 
 
 def _held(moment: Moment, hold_s: float) -> Moment:
     return Moment(moment.state, moment.at_s, moment.device, unbroken=True) if hold_s else moment
+
+
+def _is_covered(condition: Compiled, moment: Moment, hold_s: float) -> bool:
+    """Whether enough of the hold was seen: four seconds of five with a valid reading (clinical.md 6.2)."""
+    if not hold_s:
+        return True
+    return all(
+        round(coverage(moment.state.seen[metric], moment.at_s - hold_s, moment.at_s), 3) >= COVERAGE
+        for metric in condition.sampled if metric not in DETERMINATION and moment.metric(metric) is not None
+    )
 
 
 def _last_hole_s(state: BedState, condition: Compiled) -> float:
@@ -147,15 +161,29 @@ def _standing_signal(state: BedState, rule: Rule, alarm: Alarm, moment: Moment, 
     once = rule.at_once.ask(moment) if rule.at_once else False
     cleared = rule.clear.ask(held) if rule.clear else negate(either((rule.when.ask(held), once)))
     if cleared is not True:
-        if alarm.over_since_s is not None:
-            state.alarms[alarm.key] = alarm = replace(alarm, over_since_s=None)
+        alarm = _not_cleared(state, alarm, moment.at_s, cleared)
         if _acknowledgement_expired(alarm, moment.at_s):
             return "expire", true
         return "unknown" if cleared is None else None, true
     since = alarm.over_since_s if alarm.over_since_s is not None else moment.at_s
     since = max(since, _last_hole_s(state, rule.clear or rule.when))
-    state.alarms[alarm.key] = replace(alarm, over_since_s=since)
-    return ("over" if round(moment.at_s - since, 3) >= rule.clear_hold_s else None), true
+    state.alarms[alarm.key] = replace(alarm, over_since_s=since, unknown_since_s=None)
+    over = round(moment.at_s - since, 3) >= rule.clear_hold_s
+    seen_enough = _is_covered(rule.clear or rule.when, moment, rule.clear_hold_s)
+    return ("over" if over and seen_enough else None), true
+
+
+def _not_cleared(state: BedState, alarm: Alarm, at_s: float, cleared: Truth) -> Alarm:
+    """The time to clear begins anew, but for a moment in which it could not be told."""
+    since = alarm.unknown_since_s if alarm.unknown_since_s is not None else at_s
+    if alarm.over_since_s is None:
+        return alarm
+    if cleared is None and at_s - since <= GAP_S:
+        alarm = replace(alarm, unknown_since_s=since)
+    else:
+        alarm = replace(alarm, unknown_since_s=None, over_since_s=None)
+    state.alarms[alarm.key] = alarm
+    return alarm
 
 
 def _acknowledgement_expired(alarm: Alarm, at_s: float) -> bool:
@@ -173,11 +201,11 @@ def _follow(state: BedState, rule: Rule, alarm: Alarm, moment: Moment, judged: J
     priority = _priority(state, rule, alarm, moment) if now in STANDING else alarm.priority
     if now in STANDING and was == now and PRIORITY_RANK[priority] > PRIORITY_RANK[alarm.priority]:
         now = move(now, "raise", latch=rule.latch)
-        state.audio_paused_until_s = None
+        yield from end_pause(state, moment.at_s, f"{rule.id} is more urgent now")
     about = _about(state, rule, alarm) if now in STANDING else ()
     if now in STANDING and was == now and not set(about) <= set(alarm.about):
         now = move(now, "raise", latch=rule.latch)  # nobody has acknowledged the new one (reliability.md A8)
-        state.audio_paused_until_s = None
+        yield from end_pause(state, moment.at_s, f"{rule.id} has something new")
     no_data = now in STANDING and true is None
     if now == was and priority == alarm.priority and about == alarm.about:
         if alarm.key in state.alarms and alarm.no_data != no_data:
@@ -191,6 +219,7 @@ def _follow(state: BedState, rule: Rule, alarm: Alarm, moment: Moment, judged: J
         moved = replace(moved, true_since_s=since, unknown_since_s=None, over_since_s=None, acknowledged_at_s=None)
     elif now == "active" and was not in STANDING:
         moved = _begun(state, moved, moment.at_s)
+        yield from end_pause(state, moment.at_s, f"{rule.id} is new")
     elif now == "active":
         moved = replace(moved, acknowledged_at_s=None, by=None)
     state.alarms[alarm.key] = moved
@@ -207,9 +236,8 @@ def _about(state: BedState, rule: Rule, alarm: Alarm) -> tuple[str, ...]:
 
 
 def _begun(state: BedState, alarm: Alarm, at_s: float) -> Alarm:
-    """A new occurrence: a new id, and it ends an audio pause (console.md 2.2, 19 and 21)."""
+    """A new occurrence, under a new id. It ends an audio pause (console.md 2.2, 19 and 21)."""
     state.alarm_count += 1
-    state.audio_paused_until_s = None
     return replace(alarm, id=f"{alarm.bed}.{alarm.key}.{state.alarm_count}", since_s=at_s, acknowledged_at_s=None,
                    over_since_s=None, by=None)
 
@@ -219,11 +247,22 @@ def _priority(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> Prio
     worst = rule.priority
     found: list[Priority] = [alarm.priority] if alarm.state in STANDING else []
     if rule.device_priority and alarm.device is not None:
-        found += [said.priority for said in state.devices[alarm.device].alarms]
+        found += [said.priority for said in state.devices[alarm.device].alarms if said.code not in rule.when.but]
     for step in rule.raises:
         if applies(step.context, state) and (step.when is None or step.when.ask(moment) is True):
             found.append(step.priority)
     return max([worst, *found], key=PRIORITY_RANK.__getitem__)
+
+
+def again(state: BedState, rules: RuleSet, at_s: float) -> Iterator[Draft]:
+    """What was acknowledged for another patient is announced anew, as urgent as it is for this one."""
+    for alarm in list(state.alarms.values()):
+        if alarm.state != "acknowledged":
+            continue
+        rule, moment = rules.named(alarm.rule), Moment(state, at_s, alarm.device)
+        now = move(alarm.state, "expire", latch=rule.latch)
+        fresh = replace(alarm, state=now, acknowledged_at_s=None, by=None, priority="none")
+        yield publish(state, rule, replace(fresh, priority=_priority(state, rule, fresh, moment)), alarm.state, moment)
 
 
 def publish(state: BedState, rule: Rule, alarm: Alarm, was: str, moment: Moment, *,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from pathlib import PurePath
 from string import Formatter
 from typing import Any, get_args
 
+from edge.core.alarms import family
 from edge.core.expression import Compiled, ExpressionError, compile_condition
 from edge.model import AlarmClass, Kind, Phase, Priority
 from edge.vocabulary import METRICS
@@ -64,6 +66,11 @@ class Rule:
     device_priority: bool = False  # at least `priority`, else the worst of the device's own
 
     @property
+    def uses(self) -> frozenset[str]:
+        """The functions it asks."""
+        return frozenset(name for part in (self.when, self.at_once, self.clear) if part for name in part.uses)
+
+    @property
     def metrics(self) -> list[str]:
         """The metrics it looks at, in the order it names them."""
         named = [metric for part in (self.when, self.at_once, self.clear) if part for metric in part.metrics]
@@ -84,6 +91,11 @@ class RuleSet:
 
     def named(self, rule_id: str) -> Rule:
         return next(rule for rule in self.rules if rule.id == rule_id)
+
+    @property
+    def longest_hold_s(self) -> float:
+        """How far back any of them must know its readings."""
+        return max((max(rule.hold_s, rule.clear_hold_s) for rule in self.rules), default=0.0)
 
 
 _TEXTS = ("id", "title", "text", "why", "source", "clears")
@@ -112,8 +124,26 @@ def parse_rules(text: str, name: str | PurePath = "rules.toml") -> RuleSet:
         if any(rule.id == other.id for other in rules):
             raise RulesError(f"{where}: this id is used twice; give each rule its own")
         rules.append(rule)
+    for number, rule in enumerate(rules):
+        try:
+            _among(rule, rules)
+        except _Wrong as wrong:
+            raise RulesError(f"{name}:{_line(text, number)}: {rule.id}: {wrong}") from None
     needs = {need for rule in rules for part in _parts(rule) for need in part.below}
     return RuleSet(tuple(rules), tuple(sorted(needs)), hashlib.sha256(text.encode()).hexdigest(), _by_metric(rules))
+
+
+def _among(rule: Rule, rules: list[Rule]) -> None:
+    """What a rule says of others. A name nobody has would quietly never stand; of two rules of one tier, one would
+    hide the other."""
+    known = {rule.id for rule in rules} | {family(rule.id) for rule in rules}
+    for other in sorted({other for part in _parts(rule) for other in part.others} - known):
+        close = difflib.get_close_matches(other, sorted(known), n=1)
+        raise _Wrong(f"standing({other!r}): no rule or family has that name"
+                     + (f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"))
+    first = next(one for one in rules if (one.group, one.tier) == (rule.group, rule.tier))
+    if rule.group and first is not rule:
+        raise _Wrong(f"tier {rule.tier} of group {rule.group!r} is {first.id}'s; give each its own")
 
 
 def _parts(rule: Rule) -> list[Compiled]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from edge.core.alarms import SHOWN
+from edge.core.alarms import STANDING, Alarm, family
 from edge.core.expression import Condition, Number
-from edge.core.logic import Truth, both
+from edge.core.logic import Truth, both, either
 from edge.core.signals import BEYOND, GAP_S
 from edge.core.state import BedState, Determination, Device
 from edge.model import SILENCE
@@ -35,7 +35,8 @@ class Moment:
         self.unbroken = unbroken
 
     def metric(self, key: str) -> Number:
-        """The live, valid value, or None. A questionable or stale value is unknown (clinical.md 3.7)."""
+        """The live, valid value, or None. A questionable or stale value, or one whose device is not there any more,
+        is unknown (clinical.md 3.7)."""
         if self._cycle is not None and key in DETERMINATION:
             value: Number = getattr(self._cycle, key)
             return value
@@ -44,6 +45,9 @@ class Moment:
             return getattr(newest, key) if newest else None
         seen = self.state.seen.get(key)
         if seen is None or (seen.validity != "valid" and seen.validity not in BEYOND):
+            return None
+        device = self.state.devices.get(seen.device)
+        if device is not None and device.link != "live":
             return None
         old = round(self.at_s - seen.at_s, 3) > (hole_s(key) if self.unbroken else METRICS[key].stale_after_s)
         return None if old else BEYOND.get(seen.validity, seen.value)
@@ -68,12 +72,13 @@ class Moment:
 
     def no_valid_s(self, metric: str) -> Number:
         """Seconds since the last valid reading, since anybody could have seen one. A questionable one is not valid:
-        the rules cannot judge by it, and whoever relies on them must know (clinical.md 3.7)."""
+        the rules cannot judge by it, and whoever relies on them must know (clinical.md 3.7). That the link came back
+        is no news of the patient: it counts only for a device that has never said anything."""
         seen = self.state.seen.get(metric)
         last = (seen.valid_at_s if seen else None) or 0.0
         session = self.state.session
         device = self._this() or (self.state.devices.get(seen.device) if seen else None)
-        live = device.since_s if device and device.link == "live" else 0.0
+        live = device.since_s if device and device.link == "live" and not last else 0.0
         return self.at_s - max(last, self.state.boot_s, session.opened_s if session else 0.0, live)
 
     def satseconds(self, metric: str, limit: float) -> Number:
@@ -111,23 +116,53 @@ class Moment:
         device = self._this()
         return None if device is None else any(alarm.code not in but for alarm in device.alarms)
 
-    def standing(self, group: str) -> Truth:
-        return any(
-            alarm.state in SHOWN and alarm.rule.startswith(group) and self.device in (None, alarm.device)
-            for alarm in self.state.alarms.values()
-        )
+    def standing(self, name: str) -> Truth:
+        return bool(self.named(name))
+
+    def named(self, name: str) -> list[Alarm]:
+        """The standing alarms of this rule or family, of this device where it looks at one."""
+        return [alarm for alarm in self.state.alarms.values()
+                if alarm.state in STANDING and name in (alarm.rule, family(alarm.rule))
+                and self.device in (None, alarm.device)]
+
+    def no_word_s(self) -> Number:
+        """Seconds of talk since this pump last said a state other than unknown: while it says nothing at all they stand
+        still, since silence is its link's to notice."""
+        device = self._this()
+        if device is None:
+            return None
+        spoke_s = max(device.pump_at_s, max(device.newest_s.values(), default=0.0))
+        return max(0.0, spoke_s - max(device.known_at_s or device.since_s, self.state.boot_s))
 
     def infusing(self) -> Truth:
-        """Whether a pump of this bed infuses, by its own fresh status; None where no pump can tell."""
-        pumps = [device for device in self.state.devices.values() if device.kind == "pump"]
-        said = [d.pump for d in pumps if d.link == "live" and d.pump not in (None, "unknown")
-                and self.at_s - d.pump_at_s <= METRICS["rate_ml_h"].stale_after_s]
-        if not said:
+        """Whether any pump of this bed infuses, by its own fresh status and rate; None where it cannot be told.
+
+        A pump that was infusing when it was last heard, and is not heard now, may still run.
+        """
+        told = [self._runs(device) for device in self._pumps() if self._hears(device) or device.infused]
+        return either(told) if told else None
+
+    def word_s(self, running: bool) -> float:
+        """When the pumps last said so: one of those that run, or the last of all that do not."""
+        words = [device.pump_at_s for device in self._pumps()
+                 if self._hears(device) and self._runs(device) is running]
+        return (max(words) if running else min(words)) if words else 0.0
+
+    def _pumps(self) -> list[Device]:
+        return [device for device in self.state.devices.values() if device.kind == "pump"]
+
+    def _hears(self, device: Device) -> bool:
+        return (device.link == "live" and device.pump not in (None, "unknown")
+                and self.at_s - device.pump_at_s <= METRICS["rate_ml_h"].stale_after_s)
+
+    def _runs(self, device: Device) -> Truth:
+        if not self._hears(device):
             return None
-        if "infusing" not in said:
+        if device.pump != "infusing":
             return False
-        rate = self.metric("rate_ml_h")
-        return None if rate is None else rate > 0
+        if round(self.at_s - device.rate_at_s, 3) > METRICS["rate_ml_h"].stale_after_s or device.rate_ml_h is None:
+            return None
+        return device.rate_ml_h > 0
 
     def part(self, of: str, name: str) -> Number:
         """A field of the baseline, the last check-in or the session; None where there is none."""

@@ -19,12 +19,14 @@ from edge.core.scene import Moment
 from edge.core.state import Baseline, BedState, Session
 from edge.model import PRIORITY_RANK, Phase
 
-RUNNING_FOR_S = 3.0  # the pump must say so for this long before the phase moves
+RUNNING_FOR_S = 3.0  # the pump must say so, and say so again after so long, before the phase moves
+OPEN_FOR_S = 10.0  # what is open again for so long leaves READY; one bad second does not
 BASELINE_WINDOW_S = 1800.0
 BASELINE_APART_S = 60.0
 DOSE_COMPLETE = 0.97
 PAUSED_AT_MOST_S = 1800.0
 DISCHARGE_AFTER_S = 3600.0
+DISCHARGE_AFTER_START_S = 6000.0
 DISCHARGE_HELD_S = 300.0
 DISCHARGE_BP_MAX_AGE_S = 1800.0  # every 15 to 30 minutes until then (clinical.md 1.3)
 
@@ -34,31 +36,40 @@ def on_infusion(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
     session = state.session
     if session is None or session.phase == "CLOSED":
         return []
-    running = Moment(state, at_s).infusing()
+    moment = Moment(state, at_s)
+    running = moment.infusing()
     session = _counted(session, running, at_s)
     state.session = session
-    moved: list[tuple[Phase, str]] = []
     if running is None:  # silence moves nothing
-        return moved
-    if session.infusing_since_s is not None and at_s - session.infusing_since_s >= RUNNING_FOR_S:
-        moved += _running(state, at_s)
-    elif session.stopped_since_s is not None and at_s - session.stopped_since_s >= RUNNING_FOR_S:
-        moved += _stopped(state, at_s)
-    return moved
+        return []
+    word_s = moment.word_s(running)  # time alone moves nothing either: the pump has to say it again
+    if session.infusing_since_s is not None and word_s - session.infusing_since_s >= RUNNING_FOR_S:
+        return _running(state, at_s)
+    if session.stopped_since_s is not None and word_s - session.stopped_since_s >= RUNNING_FOR_S:
+        return _stopped(state, at_s)
+    return []
 
 
 def _counted(session: Session, running: Truth, at_s: float) -> Session:
-    """Cumulative infusing time, and since when the pump has said what it says."""
+    """Cumulative infusing time, and since when the pump has said what it says.
+
+    A time in which nobody could hear the pump counts if it infused before; over a restart, if it does so after, too.
+    """
+    if running is None and session.infusing_since_s is None:
+        return session
     infused_s = session.infused_s
-    if session.infusing_since_s is not None and session.infused_at_s is not None and running is not False:
+    was = session.infusing_since_s is not None or session.infusing_at_boot
+    if was and session.infused_at_s is not None and running is not False:
         infused_s += at_s - session.infused_at_s
     if running is None:
         return replace(session, infused_s=infused_s, infused_at_s=at_s)
     if running:
         since = session.infusing_since_s if session.infusing_since_s is not None else at_s
-        return replace(session, infused_s=infused_s, infused_at_s=at_s, infusing_since_s=since, stopped_since_s=None)
+        return replace(session, infused_s=infused_s, infused_at_s=at_s, infusing_since_s=since, stopped_since_s=None,
+                       infusing_at_boot=False)
     since = session.stopped_since_s if session.stopped_since_s is not None else at_s
-    return replace(session, infused_s=infused_s, infused_at_s=None, infusing_since_s=None, stopped_since_s=since)
+    return replace(session, infused_s=infused_s, infused_at_s=None, infusing_since_s=None, stopped_since_s=since,
+                   infusing_at_boot=False)
 
 
 def _running(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
@@ -99,7 +110,7 @@ def end_infusion(state: BedState, at_s: float, why: str) -> tuple[Phase, str]:
     assert state.session is not None
     ended = state.session.stopped_since_s
     # a pump that cannot be heard is taken at the nurse's word until it says otherwise
-    state.session = replace(state.session, infusing_since_s=None, infused_at_s=None)
+    state.session = replace(state.session, infusing_since_s=None, infused_at_s=None, infusing_at_boot=False)
     return _ended(state, at_s if ended is None else ended, at_s, why)
 
 
@@ -123,15 +134,21 @@ def on_time(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
 
 
 def _precheck(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
-    assert state.session is not None
-    if state.session.phase == "PRECHECK":
-        state.session = replace(state.session, baseline=baseline(state, at_s))
-        if not open_points(state, at_s):
-            return [enter(state, "READY", at_s, "precheck complete")]
-    elif at_s - state.session.phase_since_s > BASELINE_WINDOW_S:
+    session = state.session
+    assert session is not None
+    if session.phase == "PRECHECK":
+        state.session = replace(session, baseline=baseline(state, at_s), unready_since_s=None)
+        return [] if open_points(state, at_s) else [enter(state, "READY", at_s, "precheck complete")]
+    if at_s - session.phase_since_s > BASELINE_WINDOW_S:
         why = "ready for 30 minutes without a start; measure the blood pressure again"
         return [enter(state, "PRECHECK", at_s, why)]
-    return []
+    unmet = open_points(state, at_s)
+    if not unmet:
+        state.session = replace(session, unready_since_s=None)
+        return []
+    since = session.unready_since_s if session.unready_since_s is not None else at_s
+    state.session = replace(session, unready_since_s=since)
+    return [enter(state, "PRECHECK", at_s, unmet[0])] if at_s - since >= OPEN_FOR_S else []
 
 
 def _recovery(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
@@ -210,6 +227,8 @@ def _before_discharge(state: BedState, session: Session, at_s: float) -> list[st
     unmet = []
     if session.ended_s is None or at_s - session.ended_s < DISCHARGE_AFTER_S:
         unmet.append("60 minutes after the end of the infusion")
+    if session.started_s is None or at_s - session.started_s < DISCHARGE_AFTER_START_S:
+        unmet.append("100 minutes after the start of the infusion")
     last = state.determinations[-2:]
     base = session.baseline
     if len(last) < 2 or base is None or at_s - last[-1].at_s > DISCHARGE_BP_MAX_AGE_S or not all(
@@ -226,7 +245,8 @@ def _before_discharge(state: BedState, session: Session, at_s: float) -> list[st
     if pulse is None or not 50 <= pulse <= 110:
         unmet.append("pulse 50 to 110")
     if not quiet_check_in(session, at_s):
-        unmet.append("a check-in of the last 15 minutes: MOAA/S 5, CADSS at most 4, distress at most 3")
+        unmet.append("a check-in of the last 15 minutes: MOAA/S 5, CADSS at most 4, distress at most 3,"
+                     " no dissociation")
     if session.is_open_period:
         unmet.append("dissociation period still open")
     if any(a.state in SHOWN and PRIORITY_RANK[a.priority] >= 2 for a in state.alarms.values()):

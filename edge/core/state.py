@@ -25,6 +25,7 @@ class Seen(msgspec.Struct):
     valid_value: float | None = None
     valid_at_s: float | None = None
     before_s: float | None = None  # the valid reading before that
+    covered: list[tuple[float, float]] = []  # the stretches of the last while that valid readings speak for
 
 
 class Determination(msgspec.Struct, frozen=True):
@@ -57,6 +58,15 @@ class Device(msgspec.Struct):
     identity: str | None = None
     pump: PumpState | None = None
     pump_at_s: float = 0.0
+    known_at_s: float | None = None  # when a pump last said a state other than unknown
+    infused: bool = False  # its last such word was that it infuses
+    rate_ml_h: float | None = None  # its last valid rate
+    rate_at_s: float = 0.0  # 0: nobody knows the rate now
+    volume_ml: float | None = None  # its own counter, as last read
+    volume_at_s: float = 0.0
+    volume_of: str | None = None  # whose counter that is: the device's identity then
+    volume_doubtful: bool = False  # it had leapt there, and nothing of it was counted
+    newest_s: dict[str, float] = {}  # when it last said something of a metric
     alarms: tuple[DeviceAlarm, ...] = ()
 
 
@@ -120,7 +130,9 @@ class Session(msgspec.Struct, frozen=True):
     ended_s: float | None = None  # tE
     infused_s: float = 0.0
     infused_at_s: float | None = None  # up to when infused_s is counted
+    infusing_at_boot: bool = False  # it was, when the edge last started; nothing was heard of the pump since
     unready_start: bool = False  # the infusion ran before the session was ready
+    unready_since_s: float | None = None  # since then something has been open again in READY
     delivered_ml: float = 0.0
     dissociation: Dissociation = "none"
     dissociation_since_s: float | None = None
@@ -150,9 +162,10 @@ class BedState(msgspec.Struct):
     determinations: list[Determination] = []
     failed_in_row: int = 0
     below: dict[str, Below] = {}
-    pump_volume_ml: float | None = None
     session: Session | None = None
+    closed: list[str] = []  # the ids of the sessions closed last
     alarms: dict[str, Alarm] = {}
+    orphans: list[Alarm] = []  # shown when their rule or device left the configuration; they end at the next start
     alarm_count: int = 0
     audio_paused_until_s: float | None = None
     request: dict[str, Any] | None = None

@@ -9,6 +9,8 @@
     20:10                  -> TEC-4:cuff active medium
     21:00  bp failed cuff_leak
     22:00  ack HTN-3       -> HTN-3 acknowledged
+    22:30  pump unknown                             it says so, and no more; also infusing, stopped;
+                                                    silent: nothing at all; mum: its volume, and no more
     23:00                  -> nothing
 
 Times are minutes:seconds since the infusion started. A tick passes every second in between. After `->` comes what must
@@ -36,6 +38,7 @@ from edge.model import (
     Kind,
     LinkChanged,
     PumpSaid,
+    PumpState,
     Sample,
     Samples,
     Tick,
@@ -64,7 +67,8 @@ class Told:
     drafts: list[Draft] = field(default_factory=list)
     expected: set[str] = field(default_factory=set)
     live: dict[str, float | None] = field(default_factory=dict)
-    running: bool = False
+    pump: PumpState | None = "stopped"  # None: connected, and says nothing of it
+    mum: bool = False  # it tells its volume all the same
     links: dict[str, str] = field(default_factory=dict)
     spo2_reason: str | None = None
 
@@ -142,15 +146,18 @@ def _given(words: str, name: str, rules: RuleSet, where: str) -> Told:
     found = session.baseline
     assert isinstance(found, Baseline) and (found.sbp_mmhg, found.dbp_mmhg) == baseline, f"{where}: no baseline"
     if "precheck" not in given:
-        told.running = True
+        told.pump = "infusing"
         _stream(told)
     return told
 
 
 def _stream(told: Told) -> None:
-    if told.links["pump"] == "live":
-        told.give(PumpSaid("pump", "infusing" if told.running else "stopped"))
-        told.give(told.samples("pump", rate_ml_h=told.rate_ml_h if told.running else 0.0))
+    if told.links["pump"] == "live" and told.pump is not None:
+        told.give(PumpSaid("pump", told.pump))
+        if told.pump != "unknown":
+            told.give(told.samples("pump", rate_ml_h=told.rate_ml_h if told.pump == "infusing" else 0.0))
+    elif told.links["pump"] == "live" and told.mum:
+        told.give(told.samples("pump", volume_infused_ml=0.0))
     if told.links["oximeter"] == "live" and told.live:
         told.give(told.samples("oximeter", **told.live))
 
@@ -198,12 +205,15 @@ def _do(told: Told, deed: str, where: str) -> None:
         case "link", [device, "live" | "silent" | "lost" | "wrong_device" | "connecting" as state]:
             told.links[device] = state
             told.give(LinkChanged(device, state, "the cable is out" if state == "lost" else ""))
-        case "pump", ["infusing" | "stopped" as state]:
-            told.running = state == "infusing"
+        case "pump", ["infusing" | "stopped" | "unknown" as said]:
+            told.pump = said
+        case "pump", ["silent" | "mum" as how]:
+            told.pump, told.mum = None, how == "mum"
         case "alarm", [device, "none"]:
             told.give(DeviceAlarmsSaid(device, ()))
-        case "alarm", [device, code, "high" | "medium" | "low" as priority]:
-            told.give(DeviceAlarmsSaid(device, (DeviceAlarm(code, priority, code, code.replace("_", " ")),)))
+        case "alarm", [device, *said] if said and len(said) % 2 == 0:
+            told.give(DeviceAlarmsSaid(device, tuple(
+                _alarm(code, priority, where) for code, priority in zip(said[::2], said[1::2], strict=True))))
         case "ack", [key]:
             _acknowledge(told, key, where)
         case "check-in", scores:
@@ -211,6 +221,13 @@ def _do(told: Told, deed: str, where: str) -> None:
             told.give(Command("c", "main", "nurse", "nurse", "story", "check_in", args))
         case _:
             raise StoryError(f"{where}: cannot read {deed!r}; see edge/core/stories.py for what can happen")
+
+
+def _alarm(code: str, priority: str, where: str) -> DeviceAlarm:
+    match priority:
+        case "high" | "medium" | "low":
+            return DeviceAlarm(code, priority, code, code.replace("_", " "))
+    raise StoryError(f"{where}: an alarm of a device is high, medium or low, not {priority!r}")
 
 
 def _for(told: Told, more: list[str], where: str) -> None:

@@ -39,7 +39,8 @@ def tell(state: BedState, rule: Rule, alarm: Alarm, was: str, moment: Moment) ->
 
 def _text(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> str:
     if alarm.state == "inactive" and alarm.id:
-        return f"{rule.title}: over"
+        heirs = [heir for name in sorted(rule.clear.others) for heir in moment.named(name)] if rule.clear else []
+        return f"{rule.title}: see {heirs[0].body.get('title', heirs[0].rule)}" if heirs else f"{rule.title}: over"
     if alarm.state == "latched" and alarm.body:  # what it was about, not how things stand by now
         return str(alarm.body["text"])
     return rule.text.format_map(_words(state, rule, alarm, moment))
@@ -59,7 +60,9 @@ def _words(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> _Words:
     if device:
         if device.link != "live":
             words["reason"] = _LINKS[device.link]
-        words["alarms"] = "; ".join(said.text for said in device.alarms) or "--"
+        if device.link == "live" and "no_word_s" in rule.uses:
+            words["reason"] = "it does not say whether it runs"
+        words["alarms"] = "; ".join(said.text for said in device.alarms if said.code not in rule.when.but) or "--"
     looked_at = DETERMINATION if "failed_determinations" in rule.when.uses else rule.metrics
     for metric in looked_at:
         seen = state.seen.get(metric)

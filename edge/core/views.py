@@ -38,13 +38,15 @@ def vitals(state: BedState, at_s: float) -> dict[str, Any]:
 
 
 def _pump(state: BedState, at_s: float) -> dict[str, Any] | None:
-    for name, device in state.devices.items():
-        if device.kind == "pump" and device.pump_at_s:
-            age_s = round(max(0.0, at_s - device.pump_at_s), 1)
-            stale = device.pump is None or age_s > METRICS["rate_ml_h"].stale_after_s
-            return {"state": device.pump or "unknown", "device": name, "at": iso(device.pump_at_s),
-                    "age_s": age_s, "stale": stale}
-    return None
+    """What the pump says; of two, one that infuses."""
+    pumps = [(name, device) for name, device in state.devices.items() if device.kind == "pump" and device.pump_at_s]
+    if not pumps:
+        return None
+    name, device = next((pump for pump in pumps if pump[1].pump == "infusing"), pumps[0])
+    age_s = round(max(0.0, at_s - device.pump_at_s), 1)
+    stale = device.pump is None or age_s > METRICS["rate_ml_h"].stale_after_s
+    return {"state": device.pump or "unknown", "device": name, "at": iso(device.pump_at_s), "age_s": age_s,
+            "stale": stale}
 
 
 def full(state: BedState, at_s: float) -> dict[str, Any]:

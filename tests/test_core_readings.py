@@ -1,0 +1,221 @@
+"""What may be judged by: enough of it, possible in a patient, in order, and of this bed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from edge.core import views
+from edge.core.bedside import Misdirected
+from edge.model import (
+    Command,
+    DeviceAlarmsSaid,
+    Input,
+    LinkChanged,
+    PumpSaid,
+    Sample,
+    Samples,
+    Tick,
+    Validity,
+)
+from tests.test_bedside import T0, Chair
+from tests.test_core_edges import spo2, state_of, ticks
+
+LOW, HIGH, NONE, DOUBT = 88.0, 97.0, None, -1.0  # DOUBT: questionable
+
+
+def breathe(chair: Chair, readings: Sequence[float | None]) -> None:
+    """One reading a second; a DOUBT repeats the last number."""
+    for value in readings:
+        if value == DOUBT:
+            spo2(chair, 93.0, "questionable")
+        else:
+            spo2(chair, value, "valid" if value is not None else "invalid")
+
+
+# --- coverage ---------------------------------------------------------------------------------------------------------
+
+RAISED: list[tuple[str, Sequence[float | None], str]] = [
+    ("all of fifteen", [89.9] * 15, "active"),
+    ("twelve of fifteen", ([89.9] * 4 + [DOUBT]) * 3, "pending"),
+    ("twelve of fifteen, and one more", [89.9] + ([89.9] * 4 + [DOUBT]) * 3 + [89.9], "active"),
+    ("two of three", [89.9, 89.9, DOUBT] * 10, "pending"),
+    ("every other one", [89.9, NONE] * 30, "pending"),
+    ("every fourth", [89.9, DOUBT, DOUBT, DOUBT] * 15, "pending"),
+    ("a hole of four in sixty", [89.9] * 10 + [NONE] * 4 + [89.9] * 12, "active"),
+]
+
+
+@pytest.mark.parametrize(("what", "readings", "state"), RAISED, ids=[what for what, *_ in RAISED])
+def test_a_hold_needs_four_seconds_of_five(what: str, readings: Sequence[float | None], state: str) -> None:
+    chair = Chair().infusing()
+    breathe(chair, readings)
+    assert state_of(chair, "RES-2") == state
+
+
+CLEARED: list[tuple[str, Sequence[float | None], str]] = [
+    ("ten good ones", [HIGH] * 11, "inactive"),
+    ("eight of ten", [HIGH] * 4 + [DOUBT] + [HIGH] * 4 + [DOUBT] + [HIGH], "inactive"),
+    ("two of three", [HIGH, HIGH, NONE] * 10, "active"),
+    ("every other one", [HIGH, DOUBT] * 15, "active"),
+    ("six, and then nothing", [HIGH] * 6 + [NONE] * 20, "active"),
+]
+
+
+@pytest.mark.parametrize(("what", "readings", "state"), CLEARED, ids=[what for what, *_ in CLEARED])
+def test_so_does_the_time_to_clear(what: str, readings: Sequence[float | None], state: str) -> None:
+    chair = Chair().infusing()
+    breathe(chair, [LOW] * 16)
+    assert state_of(chair, "RES-2") == "active"
+    breathe(chair, readings)
+    assert state_of(chair, "RES-2") == state
+
+
+def test_six_good_readings_and_then_silence_end_nothing() -> None:
+    chair = Chair().infusing()
+    breathe(chair, [80.0] * 12 + [HIGH] * 6)
+    ticks(chair, 12)
+    assert state_of(chair, "RES-3") == "active"
+
+
+@pytest.mark.parametrize("every_s", [0.1, 1 / 3, 1.0, 1.2, 2.0])
+def test_any_pace_of_a_stream_is_enough(every_s: float) -> None:
+    chair = Chair().infusing()
+    for _ in range(int(15 / every_s) + 2):
+        spo2(chair, 89.9, after_s=every_s)
+    assert state_of(chair, "RES-2") == "active"
+
+
+def test_saturation_seconds_count_only_what_was_seen() -> None:
+    chair = Chair().infusing()
+    breathe(chair, [86.0, DOUBT, DOUBT, DOUBT] * 12)  # 4 points a reading; 16 if the doubtful seconds counted
+    assert state_of(chair, "RES-2") == "pending"
+    breathe(chair, [86.0])
+    assert state_of(chair, "RES-2") == "active"
+
+
+def test_a_saturation_whose_cable_is_out_says_nothing() -> None:
+    chair = Chair().infusing()
+    breathe(chair, [89.9] * 12)
+    chair.give(LinkChanged("oximeter", "lost"))
+    ticks(chair, 4)
+    assert state_of(chair, "RES-2") == "pending"
+    ticks(chair, 4)
+    assert state_of(chair, "RES-2") == "inactive"
+
+
+def test_nor_does_it_end_anything() -> None:
+    chair = Chair().infusing()
+    breathe(chair, [LOW] * 16 + [HIGH] * 8)
+    chair.give(LinkChanged("oximeter", "silent"))
+    ticks(chair, 4)
+    assert state_of(chair, "RES-2") == "active"
+    assert chair.bed.state.alarms["RES-2"].no_data
+
+
+# --- what no patient can have -----------------------------------------------------------------------------------------
+
+IMPOSSIBLE: list[tuple[float, float, float | None, bool]] = [
+    (104, 102, None, True), (100, 140, None, True), (120, 111, None, True), (120, 110, None, False),
+    (39, 20, None, True), (120, 19, None, True), (300, 200, None, False), (300, 201, None, True),
+    (120, 75, 75, True), (120, 75, 120, True), (120, 75, 90, False), (301, 90, None, True),
+]
+
+
+@pytest.mark.parametrize(("sbp", "dbp", "mean", "implausible"), IMPOSSIBLE)
+def test_an_impossible_determination_is_a_failed_one(
+    sbp: float, dbp: float, mean: float | None, implausible: bool,
+) -> None:
+    chair = Chair().infusing()
+    known = len(chair.bed.state.determinations)
+    chair.say("cuff", sbp_mmhg=sbp, dbp_mmhg=dbp, map_mmhg=mean)
+    assert (len(chair.bed.state.determinations) == known) is implausible
+    assert chair.bed.state.failed_in_row == int(implausible)
+    shown = views.vitals(chair.bed.state, chair.at_s)["numerics"]["sbp_mmhg"]
+    assert (shown["value"], shown["reason"]) == ((None, "implausible") if implausible else (sbp, None))
+
+
+def test_two_impossible_ones_are_a_technical_alarm() -> None:
+    chair = Chair().infusing()
+    for _ in range(2):
+        chair.bp(100, 140)
+        chair.give(Tick())
+    assert chair.bed.state.alarms["TEC-2:cuff"].body["text"].endswith("implausible")
+    assert state_of(chair, "HTN-3") == "inactive"
+
+
+@pytest.mark.parametrize(("value", "validity"), [(29.9, "invalid"), (0.0, "invalid"), (30.0, "questionable")])
+def test_a_saturation_that_nobody_has(value: float, validity: Validity) -> None:
+    chair = Chair().infusing()
+    spo2(chair, value)
+    assert chair.bed.state.seen["spo2_pct"].validity == validity
+    assert state_of(chair, "RES-2") == "inactive"
+
+
+LEAPS: list[tuple[str, list[tuple[float, float]], str]] = [  # after 98: (seconds later, reading)
+    ("down and back", [(1, 40), (1, 97)], "inactive"),
+    ("down and back, an uneven second", [(1.2, 40), (0.9, 97)], "inactive"),
+    ("three a second", [(0.33, 40), (0.33, 40), (0.34, 40), (0.33, 97)], "inactive"),
+    ("down twice", [(1, 40), (1, 40), (1, 40)], "active"),
+    ("twenty is no leap", [(1, 78), (1, 58), (1, 58)], "active"),
+]
+
+
+@pytest.mark.parametrize(("what", "readings", "state"), LEAPS, ids=[what for what, *_ in LEAPS])
+def test_a_leap_within_a_second_is_questionable(what: str, readings: list[tuple[float, float]], state: str) -> None:
+    chair = Chair().infusing()
+    for after_s, value in readings:
+        spo2(chair, value, after_s=after_s)
+    assert state_of(chair, "RES-2") == state
+
+
+def test_a_leap_out_of_the_range_is_one_too() -> None:
+    chair = Chair().infusing()
+    spo2(chair, None, "underflow")
+    assert chair.bed.state.seen["spo2_pct"].validity == "questionable"
+    spo2(chair, None, "underflow")
+    assert state_of(chair, "RES-2") == "active", "a second one is believed"
+
+
+# --- order, and whose -------------------------------------------------------------------------------------------------
+
+
+def test_a_reading_older_than_the_newest_is_ignored() -> None:
+    chair = Chair().infusing()
+    chair.bp(190, 100)
+    volume = chair.session.delivered_ml
+    for device, values in {"oximeter": {"spo2_pct": 50.0}, "cuff": {"sbp_mmhg": 120.0, "dbp_mmhg": 75.0},
+                           "pump": {"volume_infused_ml": 1.0}}.items():
+        chair.give(Samples(device, tuple(Sample("chair-1", device, metric, value, "valid", chair.at_s - 0.5)
+                                         for metric, value in values.items())))
+    shown = views.vitals(chair.bed.state, chair.at_s)["numerics"]
+    assert (shown["spo2_pct"]["value"], shown["sbp_mmhg"]["value"]) == (98, 190)
+    assert state_of(chair, "HTN-3") == "active"
+    assert chair.session.delivered_ml == volume
+
+
+def sample(bed: str, device: str, metric: str) -> Samples:
+    return Samples("oximeter", (Sample(bed, device, metric, 50.0, "valid", T0),))
+
+
+MISDIRECTED: list[tuple[Input, str]] = [
+    (Samples("ghost", ()), "bed chair-1 has no device 'ghost'; it has pump, cuff, oximeter"),
+    (PumpSaid("pump-9", "infusing"), "bed chair-1 has no device 'pump-9'; it has pump, cuff, oximeter"),
+    (LinkChanged("ghost", "live"), "bed chair-1 has no device 'ghost'; it has pump, cuff, oximeter"),
+    (DeviceAlarmsSaid("ghost", ()), "bed chair-1 has no device 'ghost'; it has pump, cuff, oximeter"),
+    (sample("chair-1", "oximeter", "foo"), "bed chair-1, device oximeter: no metric is named 'foo'"),
+    (sample("chair-2", "oximeter", "spo2_pct"), "bed chair-1, device oximeter got a sample of chair-2/oximeter"),
+    (sample("chair-1", "cuff", "spo2_pct"), "bed chair-1, device oximeter got a sample of chair-1/cuff"),
+    (Command("c", "main", "nina", "nurse", "chair-2", "audio_pause", {}), "bed chair-1 got a command for bed chair-2"),
+]
+
+
+@pytest.mark.parametrize(("given", "says"), MISDIRECTED, ids=range(len(MISDIRECTED)))
+def test_what_is_not_of_this_bed_is_our_own_fault_and_says_so(given: Input, says: str) -> None:
+    chair = Chair()
+    before = chair.bed.snapshot()
+    with pytest.raises(Misdirected) as wrong:
+        chair.give(given)
+    assert str(wrong.value) == says
+    assert chair.bed.snapshot() == before
