@@ -63,6 +63,12 @@ def _mqtt_url(text: str) -> str:
     return text
 
 
+def _origin(text: str) -> str:
+    if not re.fullmatch(r"https?://[A-Za-z0-9._-]+(:\d{1,5})?", text):
+        raise ValueError(f"{text!r} is no address a page comes from; write https://vigil.clinic.example")
+    return text
+
+
 def _journal_url(text: str, info: ValidationInfo) -> str:
     if not re.match(r"(sqlite|postgresql)(\+\w+)?://", text):
         raise ValueError(f"{text!r} is no database; write sqlite:///journal.db or postgresql+psycopg://host/name")
@@ -77,6 +83,7 @@ Name = Annotated[str, AfterValidator(_name)]
 Place = Annotated[str, AfterValidator(_place)]
 MqttUrl = Annotated[str, AfterValidator(_mqtt_url)]
 JournalUrl = Annotated[str, AfterValidator(_journal_url)]
+Origin = Annotated[str, AfterValidator(_origin)]
 Speed = Annotated[float, Field(gt=0, le=10_000)]
 
 
@@ -196,7 +203,7 @@ class ConsoleConfig(Clocked):
     edge: Name
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    origins: Annotated[tuple[str, ...], Field(strict=False)] = ()  # other addresses pages may come from (a proxy's)
+    origins: Annotated[tuple[Origin, ...], Field(strict=False)] = ()  # other addresses pages may come from (a proxy's)
     mqtt: MqttTable = Field(default_factory=MqttTable)
 
 

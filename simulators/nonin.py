@@ -23,6 +23,7 @@ CHOICE_S = 5.0  # the format may be chosen so long after the connect
 SPOT_CHECK_S = 8.0
 EVERY_S = {"df2": 1 / FRAMES_S, "df7": 1 / FRAMES_S, "df8": 1.0, "df13": SPOT_CHECK_S}
 OOT_AFTER_S = 3.0
+LONGEST_COMMAND = 10  # bytes: setting the clock
 FIRMWARE = 48
 FORMATS = {2: "df2", 7: "df7", 8: "df8", 13: "df13"}
 EPOCH = datetime(2026, 1, 1)  # the device's own clock before anybody sets it
@@ -90,6 +91,9 @@ class NoninTwin:
             if len(self._heard) < 3:
                 break
             length = self._heard[2] + 4
+            if length > LONGEST_COMMAND:  # no command is so long: whoever began it will not end it
+                del self._heard[0]
+                continue
             if len(self._heard) < length:
                 break
             answer += self._obey(bytes(self._heard[:length]))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.cli import main
 from edge.cli.process import BadUsage
 from edge.cli.run import run_console, run_edge
 from tests.test_stories import FILE, HERE
@@ -28,6 +29,7 @@ BAD = [
     (("broker", "--host", "0.0.0.0"), "serves this machine only"),
     (("devices", "alaris"), "no driver is named 'alaris'"),
     (("rules", "check", "/nowhere"), "/nowhere: cannot be read"),
+    (("rules", "test", str(FILE), "--stories", "/nowhere"), "--stories /nowhere: no such folder"),
     (("verify", "/nowhere/journal.db"), "/nowhere/journal.db"),
     (("replay", "/nowhere/journal.db"), "/nowhere/journal.db"),
     (("bench", "--sizes", "many"), "--sizes"),
@@ -40,13 +42,39 @@ BAD = [
 ]
 
 
+class Typed:
+    """`vigil` in this process: a new Python for each wrong word would take most of the fast tests' time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        """Exit code, output, complaints."""
+        self._monkeypatch.setattr(sys, "argv", ["vigil", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert isinstance(ended.value.code, int)
+        return (ended.value.code, *self._capsys.readouterr())
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
+    return Typed(monkeypatch, capsys)
+
+
 @pytest.mark.parametrize(("arguments", "says"), BAD, ids=[" ".join(a) for a, _ in BAD])
-def test_bad_usage_is_one_line_and_exit_2(arguments: tuple[str, ...], says: str) -> None:
-    done = vigil(*arguments)
-    assert done.returncode == 2, done.stderr
-    assert says in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    assert done.stdout == ""
+def test_bad_usage_is_one_line_and_exit_2(typed: Typed, arguments: tuple[str, ...], says: str) -> None:
+    code, out, err = typed(*arguments)
+    assert (code, out) == (2, ""), err
+    assert says in err
+    assert len(err.strip().splitlines()) == 1, err
+
+
+def test_bad_usage_ends_the_process_so(tmp_path: Path) -> None:
+    done = vigil("edge", "--config", str(tmp_path / "edge.toml"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (f"vigil: {tmp_path}/edge.toml: cannot be read (No such file or directory); give --config the"
+                           " path of a file\n")
 
 
 EDGE = """[edge]
@@ -138,35 +166,49 @@ RULES = [
 
 
 @pytest.mark.parametrize(("old", "new", "says"), RULES, ids=[new for _, new, _ in RULES])
-def test_a_bad_rule_is_named_with_its_line(tmp_path: Path, old: str, new: str, says: str) -> None:
+def test_a_bad_rule_is_named_with_its_line(typed: Typed, tmp_path: Path, old: str, new: str, says: str) -> None:
     file = tmp_path / "rules.toml"
     text = FILE.read_text()
     assert old in text
     file.write_text(text.replace(old, new, 1))
-    done = vigil("rules", "check", str(file))
-    assert done.returncode == 2
+    code, _, err = typed("rules", "check", str(file))
+    assert code == 2
     number = 1 + text[: text.rindex("[[rule]]", 0, text.index(old))].count("\n")
-    assert done.stderr.startswith(f"vigil: {file}:{number}: {says}"), done.stderr
+    assert err.startswith(f"vigil: {file}:{number}: {says}"), err
 
 
-def test_rules_are_said_in_words_and_their_stories_told() -> None:
-    said = vigil("rules", "explain", str(FILE))
-    assert said.returncode == 0
-    assert "HTN-3  Severe hypertension: HIGH physiological alarm, always" in said.stdout
-    told = vigil("rules", "test", str(FILE))
-    count = FILE.read_text().count("[[rule]]")
-    assert (told.returncode, told.stdout) == (0, f"{count} rules, 0 without a true story\n")
+def test_rules_are_said_in_words(typed: Typed) -> None:
+    code, out, _ = typed("rules", "explain", str(FILE))
+    assert code == 0
+    assert "HTN-3  Severe hypertension: HIGH physiological alarm, always" in out
 
 
-def test_a_story_that_does_not_come_true_fails_with_its_line(tmp_path: Path) -> None:
-    folder = tmp_path / "stories"
-    folder.mkdir()
-    for story in (HERE / "stories").glob("*.txt"):
-        (folder / story.name).write_text(story.read_text())
-    (folder / "TEC-3.txt").write_text("given infusing\n20:00 link pump lost\n20:05 -> TEC-3:pump active\n")
-    done = vigil("rules", "test", str(FILE), "--stories", str(folder))
-    assert done.returncode == 1
-    assert "TEC-3.txt/1:3: expected TEC-3:pump active, found TEC-3:pump pending" in done.stderr
+@pytest.fixture
+def one_rule(tmp_path: Path) -> Path:
+    """A rules.toml of TEC-3 alone, and its story beside it."""
+    (rule,) = [rule for rule in FILE.read_text().split("[[rule]]") if 'id = "TEC-3"' in rule]
+    (tmp_path / "rules.toml").write_text(f"[[rule]]{rule}")
+    (tmp_path / "stories").mkdir()
+    (tmp_path / "stories" / "TEC-3.txt").write_text((HERE / "stories" / "TEC-3.txt").read_text())
+    return tmp_path / "rules.toml"
+
+
+def test_the_stories_beside_a_rules_file_are_told(typed: Typed, one_rule: Path) -> None:
+    """Those of the default rules are told in tests/test_stories.py."""
+    assert typed("rules", "test", str(one_rule)) == (0, "1 rules, 0 without a true story\n", "")
+
+
+def test_a_story_that_does_not_come_true_fails_with_its_line(typed: Typed, one_rule: Path, tmp_path: Path) -> None:
+    (tmp_path / "TEC-3.txt").write_text("given infusing\n20:00 link pump lost\n20:05 -> TEC-3:pump active\n")
+    code, _, err = typed("rules", "test", str(one_rule), "--stories", str(tmp_path))
+    assert code == 1
+    assert "TEC-3.txt/1:3: expected TEC-3:pump active, found TEC-3:pump pending" in err
+
+
+def test_a_rule_without_a_story_is_named(typed: Typed, one_rule: Path, tmp_path: Path) -> None:
+    code, _, err = typed("rules", "test", str(one_rule), "--stories", str(tmp_path))
+    assert code == 1
+    assert err == f"TEC-3: no story; write {tmp_path / 'TEC-3.txt'}\n"
 
 
 def test_devices_say_everything_they_can_ever_say() -> None:

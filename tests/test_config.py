@@ -82,7 +82,8 @@ FAULTS = [
     ('id = "clinic-1"', 'id = "Clinic 1"', "2: id: 'Clinic 1' must be 1 to 32 of a-z, 0-9 and -"),
     ('id = "clinic-1"\n', "", "1: [edge] lacks 'id'; write id = ..."),
     ('data = "data"', "data = 7", "3: 'data' must be a path in quotes, not 7"),
-    ('rules = "rules.toml"', 'rule = "rules.toml"', "1: [edge] lacks 'rules'; write rules = ..."),
+    ('rules = "rules.toml"', 'rule = "rules.toml"', "4: no key 'rule' in [edge]; did you mean 'rules'?"),
+    ('rules = "rules.toml"\n', "", "1: [edge] lacks 'rules'; write rules = ..."),
     ("[mqtt]", "simulatd = true\n[mqtt]", "6: no key 'simulatd' in [edge]; did you mean 'simulated'?"),
     ("[mqtt]", 'simulated = "yes"\n[mqtt]', "6: 'simulated' must be true or false, not 'yes'"),
     ("[mqtt]", "speed = 0\nsimulated = true\n[mqtt]", "6: 'speed' must be above 0, not 0"),
@@ -176,6 +177,8 @@ def test_a_good_console_file_means_what_it_says(tmp_path: Path) -> None:
     ("[mqtt]\n", '[mqtt]\nhost = "0.0.0.0"\n', "6: no key 'host' in [mqtt]; write it above [mqtt], before the first"
      " table"),
     ("[mqtt]\n", "[mqtt]\nzzz = 1\n", "6: no key 'zzz' in [mqtt]; there is: ca, cert, key, password_file, url, user"),
+    ("https://a.example", "a.example", "4: origins: 'a.example' is no address a page comes from; write"
+     " https://vigil.clinic.example"),
     ("[mqtt]", "[mqttt]", "5: no key 'mqttt' in the file; did you mean 'mqtt'?"),
 ])
 def test_a_fault_in_the_console_file_is_one_exact_line(tmp_path: Path, old: str, new: str, said: str) -> None:

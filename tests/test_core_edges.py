@@ -38,13 +38,6 @@ def ticks(chair: Chair, seconds: int) -> None:
         chair.give(Tick())
 
 
-def infused() -> Chair:
-    """Forty minutes of infusion are over, and so is the infusion."""
-    chair = Chair().infusing().until(40)
-    chair.pump = "stopped"
-    return chair.until(45)
-
-
 # --- silence inside a hold --------------------------------------------------------------------------------------------
 
 
@@ -219,7 +212,7 @@ def test_the_vectors_of_clinical_7_5(
 
 
 def test_an_infusion_that_is_resumed_in_recovery_opens_the_period_again() -> None:
-    chair = infused()
+    chair = Chair().infused()
     assert chair.session.dissociation == "resolving"
     chair.pump = "infusing"
     chair.until(46)
@@ -227,7 +220,7 @@ def test_an_infusion_that_is_resumed_in_recovery_opens_the_period_again() -> Non
 
 
 def test_an_infusion_after_the_period_was_over_opens_it_again() -> None:
-    chair = infused().until(90)
+    chair = Chair().infused().until(90)
     chair.ask("check_in", **QUIET)
     assert chair.until(101).session.dissociation == "resolved"
     chair.pump = "infusing"

@@ -340,3 +340,10 @@ def test_every_hand_the_spec_names_is_there() -> None:
     assert isinstance(twin, NoninTwin)
     assert set(twin.hands) == set(TWIN.hands)
     assert (TWIN.name, TWIN.baud, TWIN.parity) == (DRIVER.name, DRIVER.line.baud, DRIVER.line.parity)
+
+
+def test_half_a_command_that_cannot_be_one_does_not_deafen_the_twin() -> None:
+    twin = NoninTwin(Finger())
+    twin.connect()
+    assert twin.feed(bytes.fromhex("02 70 FF")) == b""
+    assert twin.feed(bytes.fromhex("02 70 02 02 08 03")) == b"\x06"

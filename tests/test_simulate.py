@@ -34,6 +34,8 @@ SESSION = MIMIC.with_name("cms60c_session.jsonl")
         (["isco"], {"speed": 0.0}, "--speed 0"),
         (["isco"], {"speed": float("nan")}, "--speed nan"),
         (["isco"], {"port": 70000}, "--port 70000"),
+        (["nonin"], {"ports": MIMIC}, "is no folder"),
+        (["nonin"], {"journal": MIMIC.parent}, "cannot be written"),
         (["isco"], {"faults": ["flip=9"]}, "--fault flip=9: the rate must be a number from 0 to 1"),
         (["isco"], {"patient": Path("/no/such.csv")}, "/no/such.csv: No such file"),
         (["isco"], {"play": MIMIC}, "isco has no byte stream"),

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from simulators.faults import KINDS
+
 app = typer.Typer(
     name="vigil", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Vigil watches over ketamine infusions: it reads the pump, the cuff and the oximeter at each chair, judges "
@@ -19,6 +21,7 @@ rules_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Validate rules, say them in words, run their stories.")
 app.add_typer(rules_app, name="rules")
 
+FAULTS = ", ".join(KINDS)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for another program.")]
 File = Annotated[Path, typer.Argument(help="A rules.toml.")]
 Journal = Annotated[str, typer.Argument(help="journal.db, or a database URL.")]
@@ -121,7 +124,8 @@ def simulate(
     beds: Annotated[int | None, typer.Option(min=1, max=256, help="How many chairs, with --scenario.")] = None,
     scenario: Annotated[str | None, typer.Option(help="story or calm: whole chairs that live through it.")] = None,
     fault: Annotated[
-        list[str] | None, typer.Option(help="KIND=RATE on the wire, as in flip=0.01; may be repeated.")] = None,
+        list[str] | None, typer.Option(help=f"KIND=RATE on the wire, as in flip=0.01, KIND one of {FAULTS}; may be"
+                                       " repeated.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same day.")] = 1,
     speed: Annotated[float, typer.Option(min=0.01, max=1000, help="Simulated seconds per real second.")] = 1.0,
     play: Annotated[

@@ -88,6 +88,8 @@ def test_rules(path: Path, stories: Path | None) -> int:
     """`vigil rules test`: runs every rule's stories; 1 if one does not come true or is missing."""
     rules, _ = read_rules(path)
     folder = stories or _stories_beside(path)
+    if not folder.is_dir():
+        raise BadUsage(f"--stories {folder}: no such folder; give the one with a text file a rule")
     bad = sum(_tell(rules, rule, folder) for rule in rules.rules)
     print(f"{len(rules.rules)} rules, {bad} without a true story")
     return 1 if bad else 0

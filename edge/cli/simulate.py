@@ -46,8 +46,7 @@ def run_simulate(
     """Serve the twins until SIGTERM or SIGINT (0). Bad usage is one line on stderr (2).
 
     `drivers` are names, or NAME:TRANSPORT; without them and without `scenario`, every twin there is stands at one bed.
-    `play` is a capture put on the line of the one driver named, or of the one whose host speaks in it: from the first
-    real-time frame on, without the answers before it (simulators/capture.py).
+    `play` is a capture put on the line of the one driver named, or of the one whose host speaks in it.
     `ports` is a folder for links to the ptys, `port` the first Modbus TCP port (0: any), `journal` a file that gets a
     line of JSON for every fault. Standard input takes lines of JSON: {"do": "go"}, and hands at devices.
     """
@@ -57,7 +56,9 @@ def run_simulate(
         drivers, instead = (drivers, {}) if play is None else _play(drivers, play, scenario, twins)
         plan = _plan(drivers, beds, scenario, twins)
         _check(speed, port, patient)
-        note = journal.open("w", encoding="utf-8") if journal is not None else None
+        note = None if journal is None else _opened(journal)
+        if ports is not None and not (ports.is_dir() or not ports.exists()):
+            raise ValueError(f"--ports {ports}: is no folder; give one, or a name that is not there yet")
         options = Options(
             seed=seed, speed=speed, faults=parse(faults or []), port=port, ports=ports, instead=instead, journal=note,
             patient=None if patient is None else lambda: RecordedPatient(patient),
@@ -70,6 +71,13 @@ def run_simulate(
         if note is not None:
             note.close()
     return 0
+
+
+def _opened(journal: Path) -> TextIO:
+    try:
+        return journal.open("w", encoding="utf-8")
+    except OSError as wrong:
+        raise ValueError(f"--journal {journal}: cannot be written ({wrong.strerror}); give another file") from None
 
 
 def _check(speed: float, port: int, patient: Path | None) -> None:
