@@ -61,7 +61,8 @@ async def test_the_nurses_screen(tmp_path: Path, page: Page) -> None:
         await expect(tile).to_contain_text("No connection to the cuff", timeout=120_000)
         await expect(tile).to_contain_text("!!")
         await page.goto(f"{demo.told['console']}/bed/chair-2")
-        await page.get_by_role("button", name="Acknowledge").first.click(timeout=10_000)
+        row = page.locator(".alarm-rows article").filter(has_text="No connection to the cuff")
+        await row.get_by_role("button", name="Acknowledge").click(timeout=10_000)
         await demo.until(lambda: any(e["body"]["rule"] == "TEC-4" and e["body"]["state"] == "acknowledged"
                                      and e["body"]["by"] == "nurse" for e in demo.events("alarm")), 10,
                          "the acknowledgement is an event with the nurse's name")

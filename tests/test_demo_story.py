@@ -14,7 +14,7 @@ from tests.test_stories import FILE
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 SPEED = 20
-STORY_S = 66 * 60 / SPEED  # real seconds from "go" until every infusion is over and every pressure is down again
+STORY_S = 58 * 60 / SPEED  # real seconds from "go" until every infusion is over and every pressure is down again
 TROUBLES = {
     "chair-1": {("HTN-3", "high"), ("HTN-2", "medium"), ("HTN-1", "low")},  # severe, then easing step by step
     "chair-2": {("TEC-4", "medium")},
