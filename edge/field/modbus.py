@@ -340,6 +340,9 @@ async def _request(client: Client, unit: int, question: Read) -> ModbusPDU:
     return await ask(question.address, count=question.count, device_id=unit)
 
 
+_DIGITS = bytes.maketrans(b"\x00\x01", b"01")
+
+
 def _payload(response: ModbusPDU, unit: int, question: Read) -> bytes:
     """What the answer carries, as bytes. Raises BadAnswer if it is not exactly what was asked for."""
     if response.isError():
@@ -349,7 +352,8 @@ def _payload(response: ModbusPDU, unit: int, question: Read) -> bytes:
     if question.function in (1, 2):
         if len(response.bits) != math.ceil(question.count / 8) * 8:
             raise BadAnswer(f"{question.name}: {len(response.bits)} bits")
-        whole = sum(bit << place for place, bit in enumerate(response.bits[: question.count]))
+        digits = bytes(response.bits[: question.count]).translate(_DIGITS)
+        whole = int(digits[::-1], 2)  # the first coil is the lowest bit
         return whole.to_bytes(len(response.bits) // 8, "little")
     if len(response.registers) != question.count:
         raise BadAnswer(f"{question.name}: {len(response.registers)} registers")
