@@ -195,8 +195,11 @@ class ContecCms60:
     def answers(self, frame: bytes, asked: Question) -> bool:
         if not frame or not isinstance(asked, Say):
             return False
-        if frame[0] == FEEDBACK and len(frame) == LENGTHS[FEEDBACK] and min(frame[1:]) >= 0x80:
-            return payload_of(frame)[0] == asked.frame[2]
+        if frame[0] == FEEDBACK:
+            try:
+                return payload_of(frame)[0] == asked.frame[2]
+            except BadFrame:  # `hear` says so
+                return False
         return frame[0] == ANSWERS.get(asked.name)
 
     def unanswered(self, asked: Question) -> Sequence[Heard]:

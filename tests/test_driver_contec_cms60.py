@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from drivers.contec_cms60 import AGREE, DRIVER, KEEP_ALIVE, LENGTHS, METRICS, START, ContecFraming, packet
@@ -162,6 +162,7 @@ def test_every_type_of_the_table_is_tolerated(type_: int) -> None:
 # --- what may never happen --------------------------------------------------------------------------------------------
 
 
+@example(bytes.fromhex("0B 84 80 80"))
 @given(st.binary(max_size=20))
 def test_any_bytes_are_heard_or_are_a_bad_frame(data: bytes) -> None:
     driver = DRIVER.driver()
