@@ -14,18 +14,8 @@ from drivers.nonin import DRIVER, SELECT
 from drivers.nonin_frames import PACKET, NoninFraming
 from simulators.nonin import HOLD_S, TWIN, NoninTwin
 from tests.golden_table import heard_json
-from tests.nonin_talk import (
-    FORMATS,
-    GOOD,
-    PACKETS,
-    STREAMS,
-    Finger,
-    listen,
-    readings,
-    started,
-    told,
-    twin_of,
-)
+from tests.nonin_talk import FORMATS, GOOD, PACKETS, STREAMS, readings, started, twin_of
+from tests.oximeter_talk import Finger, listen, told
 
 # --- the golden table -------------------------------------------------------------------------------------------------
 
@@ -134,7 +124,7 @@ def test_a_number_of_format_8_that_is_new_is_questionable_until_it_repeats(
 @pytest.mark.parametrize("format_", STREAMS)
 def test_a_quiet_minute(format_: str) -> None:
     driver = started(format_)
-    items = [item for _, item in told(twin_of(format_), driver, 60.0)]
+    items = [item for _, item in told(driver, twin_of(format_), 60.0)]
     assert driver.framing.dropped == 0
     new = 1 if format_ == "df8" else 0  # numbers without a checksum, not yet repeated
     for metric, value in (("spo2_pct", 97.0), ("pulse_bpm", 72.0)):
@@ -149,7 +139,7 @@ def test_a_quiet_minute(format_: str) -> None:
 
 @pytest.mark.parametrize(("format_", "high"), [("df2", 255), ("df7", 65535)])
 def test_the_wave_is_the_patients(format_: str, high: int) -> None:
-    items = [item for _, item in told(twin_of(format_), started(format_), 10.0)]
+    items = [item for _, item in told(started(format_), twin_of(format_), 10.0)]
     waves = [item for item in items if isinstance(item, Wave)]
     assert {(wave.name, wave.rate_hz, wave.low, wave.high, len(wave.samples)) for wave in waves} == {
         ("pleth", 75.0, 0, high, 25)
@@ -177,16 +167,16 @@ def test_a_packet_is_of_one_moment(format_: str) -> None:
 def test_a_finger_out_for_twenty_seconds_leaves_no_held_value(format_: str) -> None:
     patient = Finger()
     twin, driver = twin_of(format_, patient), started(format_)
-    for _ in told(twin, driver, 5.0):
+    for _ in told(driver, twin, 5.0):
         pass
     twin.hands["probe_off"]()
     late_s = 2.0 if format_ == "df8" else 0.7  # what was on its way when the finger left
-    off = [(at_s, item) for at_s, item in told(twin, driver, 20.0) if at_s > late_s and isinstance(item, Reading)]
+    off = [(at_s, item) for at_s, item in told(driver, twin, 20.0) if at_s > late_s and isinstance(item, Reading)]
     assert len(off) >= 36
     assert {(item.value, item.validity, item.reason) for _, item in off} == {(None, Validity.INVALID, "sensor_off")}
     patient.spo2_pct = 91.0
     twin.hands["probe_on"]()
-    back = [item for at_s, item in told(twin, driver, 5.0) if at_s > late_s]
+    back = [item for at_s, item in told(driver, twin, 5.0) if at_s > late_s]
     assert {reading.value for reading in readings(back, "spo2_pct")} == {91.0}
 
 
@@ -222,39 +212,39 @@ def test_what_the_device_cannot_measure_is_missing_and_never_the_nearest_number(
 
 
 def test_nothing_to_measure_is_searching() -> None:
-    items = [item for _, item in told(twin_of("df7", Finger(None, None)), started(), 3.0)]
+    items = [item for _, item in told(started(), twin_of("df7", Finger(None, None)), 3.0)]
     assert {(item.value, item.reason) for item in items if isinstance(item, Reading)} == {(None, "searching")}
 
 
 def test_motion_marks_then_questions_then_stops() -> None:
     twin, driver = twin_of("df7"), started()
-    list(told(twin, driver, 1.0))
+    list(told(driver, twin, 1.0))
     twin.hands["motion"]()
-    moving = [r for _, item in told(twin, driver, 10.0) for r in readings([item], "spo2_pct")]
+    moving = [r for _, item in told(driver, twin, 10.0) for r in readings([item], "spo2_pct")]
     assert [r.validity for r in moving[2:8]] == [Validity.VALID] * 6
     assert {r.validity for r in moving[12:]} == {Validity.QUESTIONABLE}
     assert {r.reason for r in moving[2:]} == {"artifact"}
     twin.hands["still"]()
-    still = [r for _, item in told(twin, driver, 3.0) for r in readings([item], "spo2_pct")]
+    still = [r for _, item in told(driver, twin, 3.0) for r in readings([item], "spo2_pct")]
     assert {(r.validity, r.reason) for r in still[2:]} == {(Validity.VALID, None)}
 
 
 def test_low_perfusion_is_said_with_the_value_between_beats_too() -> None:
     twin, driver = twin_of("df7", Finger(pulse_bpm=40.0)), started()
     twin.hands["low_perfusion"]()
-    low = [r for _, item in told(twin, driver, 20.0) for r in readings([item], "spo2_pct")][5:]
+    low = [r for _, item in told(driver, twin, 20.0) for r in readings([item], "spo2_pct")][5:]
     assert {(r.value, r.validity, r.reason) for r in low} == {(97.0, Validity.VALID, "low_perfusion")}
     twin.hands["good_perfusion"]()
-    good = [r for _, item in told(twin, driver, 20.0) for r in readings([item], "spo2_pct")][6:]
+    good = [r for _, item in told(driver, twin, 20.0) for r in readings([item], "spo2_pct")][6:]
     assert {r.reason for r in good} == {None}
 
 
 @pytest.mark.parametrize("format_", STREAMS)
 def test_a_low_battery_is_said_once(format_: str) -> None:
     twin, driver = twin_of(format_), started(format_)
-    alarms = [item for _, item in told(twin, driver, 4.0) if isinstance(item, DeviceAlarms)]
+    alarms = [item for _, item in told(driver, twin, 4.0) if isinstance(item, DeviceAlarms)]
     twin.hands["low_battery"]()
-    alarms += [item for _, item in told(twin, driver, 20.0) if isinstance(item, DeviceAlarms)]
+    alarms += [item for _, item in told(driver, twin, 20.0) if isinstance(item, DeviceAlarms)]
     assert [[alarm.code for alarm in item.alarms] for item in alarms] == [[], ["low_battery"]]
 
 
@@ -268,10 +258,10 @@ def test_a_low_battery_in_one_packet_alone_is_not_believed() -> None:
 def test_muted_it_says_nothing_and_then_goes_on() -> None:
     twin, driver = twin_of("df7"), started()
     twin.hands["mute"]()
-    assert list(told(twin, driver, 5.0)) == []
+    assert list(told(driver, twin, 5.0)) == []
     assert twin.feed(SELECT["df2"].frame) == b""
     twin.hands["unmute"]()
-    assert list(told(twin, driver, 2.0))
+    assert list(told(driver, twin, 2.0))
 
 
 @pytest.mark.parametrize("wanted", FORMATS)
@@ -280,7 +270,7 @@ def test_the_format_can_be_chosen_in_the_first_five_seconds(wanted: str) -> None
     twin.connect()
     twin.step(4.9)
     assert twin.feed(SELECT[wanted].frame) == b"\x06"
-    items = [item for _, item in told(twin, driver, 30.0)]
+    items = [item for _, item in told(driver, twin, 30.0)]
     assert readings(items, "spo2_pct")[-1].value == 97.0
     assert isinstance(driver.framing, NoninFraming)
     assert driver.framing.format == wanted
@@ -292,7 +282,7 @@ def test_too_late_or_unknown_a_choice_is_refused_and_what_comes_is_heard() -> No
     twin.step(5.1)
     assert twin.feed(SELECT["df7"].frame) == b"\x15"
     assert twin.format == "df2"
-    items = [item for _, item in told(twin, driver, 5.0)]
+    items = [item for _, item in told(driver, twin, 5.0)]
     assert Identity(None, "Nonin, data format 2, firmware 48") in items
     assert readings(items, "pulse_bpm")[-1].value == 72.0
     twin.connect()
@@ -301,7 +291,7 @@ def test_too_late_or_unknown_a_choice_is_refused_and_what_comes_is_heard() -> No
 
 def test_a_spot_check_comes_after_eight_seconds_of_finger() -> None:
     twin, driver = twin_of("df13"), started("df13")
-    when = [at_s for at_s, item in told(twin, driver, 20.0) if isinstance(item, Reading) and item.metric == "spo2_pct"]
+    when = [at_s for at_s, item in told(driver, twin, 20.0) if isinstance(item, Reading) and item.metric == "spo2_pct"]
     assert when == pytest.approx([8.0, 16.0], abs=0.06)
     twin.hands["probe_off"]()
     assert twin.step(60.0) == b""

@@ -12,7 +12,8 @@ from drivers.nonin import DRIVER
 from drivers.nonin_frames import DF13_LONGEST, PACKET, NoninFraming
 from simulators.nonin import NoninTwin
 from tests.golden_table import Row, heard_json
-from tests.nonin_talk import FORMATS, FOUR, GOOD, PACKETS, STREAMS, Finger, listen, readings, started, twin_of
+from tests.nonin_talk import FORMATS, FOUR, GOOD, PACKETS, STREAMS, readings, started, twin_of
+from tests.oximeter_talk import Finger, listen
 from tests.talk import Talk
 
 # A true format 2 stream, opened in the middle of a packet: 81 00 02 01 80 7F 00 00 in it looks like two frames of 8.
