@@ -1,12 +1,32 @@
-"""How properties are searched: the same examples in every run, so that a failure is a change's and never the dice's.
+"""What all tests stand on: how properties are searched, and the browser that the pages' tests share.
 
+Properties try the same examples in every run, so that a failure is a change's and never the dice's;
 `./test -m "not slow" --hypothesis-profile=explore` looks further, with new examples each time.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
+import pytest
 from hypothesis import settings
+from playwright.async_api import Browser
+
+from tests.page_browser import Opened, chromium, opener
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("steady")
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """Chromium on the page as its sources are now."""
+    async with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Opened:
+    """Opens a page on a story."""
+    return opener(browser)

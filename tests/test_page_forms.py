@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Page, expect
 
-from tests.page_browser import Opened, chromium, opener
+from tests.page_browser import Opened
 from tests.page_story import Story
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    """Chromium on the page as its sources are now."""
-    async with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def opened(browser: Browser) -> Opened:
-    """Opens a page on a story."""
-    return opener(browser)
 
 
 # --- the check-in -----------------------------------------------------------------------------------------------------

@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import expect
 
 from edge.model import iso
-from tests.page_browser import SCREENS, Opened, chromium, figure, opener, until, until_drawn, with_high
+from tests.page_browser import SCREENS, Opened, figure, until, until_drawn, with_high
 from tests.page_story import Story, alarm
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    """Chromium on the page as its sources are now."""
-    async with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def opened(browser: Browser) -> Opened:
-    """Opens a page on a story."""
-    return opener(browser)
 
 
 # --- a dead screen looks dead -----------------------------------------------------------------------------------------

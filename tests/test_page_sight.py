@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Page, expect
 
 from edge.model import iso
-from tests.page_browser import SCREENS, Opened, chromium, cut_off, opener, with_high
+from tests.page_browser import SCREENS, Opened, cut_off, with_high
 from tests.page_story import Story, alarm
 
 pytestmark = pytest.mark.slow
 
 LOST = "No connection to the pump (cable or port gone); it may still be running: look at the pump"
 DONE = {"code": "vtbi_done", "priority": "medium", "raw": "AL_VTBIS", "text": "Volume infused, pump stopped"}
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    """Chromium on the page as its sources are now."""
-    async with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def opened(browser: Browser) -> Opened:
-    """Opens a page on a story."""
-    return opener(browser)
 
 
 def troubled(beds: int) -> Story:
