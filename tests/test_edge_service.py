@@ -14,9 +14,11 @@ from edge.cli.recall import recall
 from edge.cli.service import EdgeService
 from edge.clock import HouseClock
 from edge.config import load_edge
+from edge.core.bedside import Misdirected
 from edge.core.rules import parse_rules
 from edge.journal.journal import Journal
-from edge.model import Event
+from edge.journal.reading import Reader
+from edge.model import Event, PumpSaid
 from edge.stream.contract import CommandIn
 from edge.stream.link import Mqtt
 from edge.stream.publisher import Stream
@@ -98,6 +100,18 @@ async def test_a_command_is_answered_when_what_it_did_is_on_the_disk(
         answer = await service._command(AUDIO_PAUSE)
         assert answer.ok, answer.reason
         assert told.on_disk() > before
+
+
+async def test_what_a_bed_cannot_bear_is_not_read_again_at_every_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told(tmp_path / "journal.db", monkeypatch)
+    async with served(tmp_path) as service:
+        await until(told, 1)
+        with pytest.raises(Misdirected):
+            service._heard("chair-1", [PumpSaid("nobody", "stopped")], service._clock.now(), False)
+    with Reader(str(tmp_path / "journal.db")) as reader:
+        assert not [recorded for recorded in reader.inputs() if isinstance(recorded.input, PumpSaid)]
 
 
 async def test_a_command_for_no_bed_of_ours_says_which_there_are(

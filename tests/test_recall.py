@@ -50,8 +50,8 @@ class Life:
         self.snapshot()
 
     def give(self, given: Input) -> None:
-        self.last = self.kept.record("chair-1", self.at_s, given)
         drafts = self.bed.apply(given, self.at_s)
+        self.last = self.kept.record("chair-1", self.at_s, given)
         if drafts:
             self.bed.numbered(self.kept.conclude(drafts).events)
 

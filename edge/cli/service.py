@@ -1,6 +1,6 @@
 """The edge service, wired: links -> bedsides -> journal -> stream. The one place where all rooms meet.
 
-    a frame     journal.record, bedside.apply and journal.conclude on the link's own stack: no queue before judgement
+    a frame     bedside.apply, journal.record and journal.conclude on the link's own stack: no queue before judgement
     events      published when the journal says they are stored, not before; so is the state they make
     ticks       every house second a bed, spread over the second so that many beds never make one long pause
     crash       each bed is taken up from its newest snapshot and the inputs after it; the gap is an event
@@ -154,9 +154,8 @@ class EdgeService:
 
     def _apply(self, bed: str, given: Input, at_s: float) -> Concluded | None:
         work = self._beds[bed]
-        work.bedside.check(given)  # before it is written: it would be read again at every start
+        drafts = work.bedside.apply(given, at_s)  # first: what it cannot bear must not be read again at every start
         work.last_n = self._journal.record(bed, at_s, given)
-        drafts = work.bedside.apply(given, at_s)
         return self._conclude(work, drafts, at_s) if drafts else None
 
     def _conclude(self, work: _Bed, drafts: Sequence[Draft], at_s: float) -> Concluded:

@@ -89,7 +89,7 @@ class Bedside:
 
     def apply(self, given: Input, at_s: float) -> list[Draft]:
         """What follows from `given` at `at_s`. Raises Misdirected."""
-        self.check(given)
+        self._check(given)
         drafts: list[Draft] = []
         metrics: list[str] | None = None
         determined = False
@@ -117,8 +117,7 @@ class Bedside:
             drafts += requests(self.state, self.rules, at_s)
         return drafts
 
-    def check(self, given: Input) -> None:
-        """Whether it is this bed's at all. Raises Misdirected."""
+    def _check(self, given: Input) -> None:
         bed, devices = self.state.bed, self.state.devices
         if isinstance(given, Command) and given.bed != bed:
             raise Misdirected(f"bed {bed} got a command for bed {given.bed}")
