@@ -98,6 +98,9 @@ class LinkChanged(Fact, frozen=True, tag="link"):
     identity: str | None = None
 
 
+NOTE_MOST, REASON_MOST, WORD_MOST = 500, 200, 40  # characters of a nurse's note, of a reason, of each symptom
+
+
 class Command(Fact, frozen=True, tag="command"):
     """What a person asks through the console; checked (signature, expiry, nonce, role) before it gets here."""
 

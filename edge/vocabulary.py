@@ -57,5 +57,3 @@ METRICS: dict[str, Metric] = {
 
 DETERMINATION = ("sbp_mmhg", "dbp_mmhg", "map_mmhg", "nibp_pulse_bpm")  # the four that come together, once
 WAVES = frozenset({"pleth"})
-
-NOTE_MOST, REASON_MOST, WORD_MOST = 500, 200, 40  # characters of a nurse's note, reason, and each symptom

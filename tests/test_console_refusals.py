@@ -10,7 +10,7 @@ import pytest
 
 from edge.console.arguments import objection
 from edge.core import dissociation
-from edge.vocabulary import NOTE_MOST, REASON_MOST
+from edge.model import NOTE_MOST, REASON_MOST
 from tests.console_house import COMMANDS, house
 from tests.console_story import BED
 

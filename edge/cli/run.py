@@ -117,18 +117,21 @@ def run_console(path: Path) -> int:
     try:
         run(settings)
     except OSError as wrong:
-        raise _why_deaf(path, config, wrong) from wrong
+        usage = _cannot_listen(path, config, wrong)
+        if usage is None:
+            raise
+        raise usage from None
     return 0
 
 
-def _why_deaf(path: Path, config: ConsoleConfig, wrong: OSError) -> Exception:
-    """What a person must write instead; any other fault is as it came."""
+def _cannot_listen(path: Path, config: ConsoleConfig, wrong: OSError) -> BadUsage | None:
+    """What a person must write instead; None where it is another fault."""
     if wrong.errno == errno.EADDRINUSE:
         return BadUsage(f"{path}: port {config.port} of {config.host} is taken; write another port")
     if wrong.errno in (errno.EADDRNOTAVAIL, errno.EACCES) or isinstance(wrong, socket.gaierror):
         return BadUsage(f"{path}: cannot listen on {config.host} port {config.port} ({wrong.strerror}); write an"
                         " address of this machine and a free port")
-    return wrong
+    return None
 
 
 def console_settings(config: ConsoleConfig) -> Settings:

@@ -57,7 +57,7 @@ def run_simulate(
         plan = _plan(drivers, beds, scenario, twins)
         _check(speed, port, patient)
         note = None if journal is None else _opened(journal)
-        if ports is not None and not (ports.is_dir() or not ports.exists()):
+        if ports is not None and ports.exists() and not ports.is_dir():
             raise ValueError(f"--ports {ports}: is no folder; give one, or a name that is not there yet")
         options = Options(
             seed=seed, speed=speed, faults=parse(faults or []), port=port, ports=ports, instead=instead, journal=note,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from edge.vocabulary import NOTE_MOST, REASON_MOST, WORD_MOST
+from edge.model import NOTE_MOST, REASON_MOST, WORD_MOST
 
 SCORES = ("moaas", "cadss", "anxiety", "distress", "nausea")
 

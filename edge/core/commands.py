@@ -24,8 +24,7 @@ from edge.core.judge import again, applies, publish
 from edge.core.rules import RuleSet
 from edge.core.scene import Moment
 from edge.core.state import BedState, CheckIn, Order, Session
-from edge.model import Command, Draft, EventKind, iso
-from edge.vocabulary import NOTE_MOST, REASON_MOST, WORD_MOST
+from edge.model import NOTE_MOST, REASON_MOST, WORD_MOST, Command, Draft, EventKind, iso
 
 Kind = EventKind
 AUDIO_PAUSE_S = 120.0
