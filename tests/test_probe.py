@@ -15,7 +15,7 @@ import pytest
 import drivers
 import simulators
 from drivers.contract import Spec
-from edge.cli.probe import Found, run_probe
+from edge.cli.probe import Found, _words, run_probe
 from edge.field.exchange import Exchange
 from edge.field.intake import Intake
 from simulators.contract import Twin
@@ -73,13 +73,20 @@ def test_a_dumb_port_is_said_to_be_dumb(
     monkeypatch.setattr("edge.cli.probe.LISTEN_S", 0.2)  # nothing will ever come; each driver's own quiet is waited for
     master, slave = os.openpty()
     try:
-        assert run_probe(os.ttyname(slave), as_json=False) == 1
-        said = capsys.readouterr().out
+        code, said = run_probe(os.ttyname(slave), as_json=True), json.loads(capsys.readouterr().out)
     finally:
         os.close(master)
         os.close(slave)
-    assert f"none of the drivers found its device ({', '.join(SERIAL)})" in said
-    assert "nothing comes by itself" in said
+    assert (code, said["found"], said["raw"]) == (1, [], "")
+
+
+def test_what_is_said_where_nothing_is_found() -> None:
+    tried = [Found(spec) for spec in SERIAL.values()]
+    names = ", ".join(SERIAL)
+    asked = f"/dev/ttyUSB0: none of the drivers found its device ({names})"
+    silent = "nothing comes by itself: look at the cable, the device's power, and its own output setting"
+    assert _words("/dev/ttyUSB0", tried, [], b"") == [asked, silent]
+    assert _words("/dev/ttyUSB0", tried, [], b"\x1b\x00") == [asked, "what comes by itself: 1b 00"]
 
 
 # --- one talk, told the time: whose is it? ---------------------------------------------------------------------------
