@@ -39,9 +39,13 @@ function by(body: Body): string {
 
 function alarm(body: Body): string {
   const priority = word(body, "priority").toUpperCase();
-  const text = word(body, "text") || word(body, "title");
+  const title = word(body, "title");
+  const text = word(body, "text") || title;
   switch (body["state"]) {
-    case "inactive": return `${overWords(word(body, "title"), word(body, "device")) || text} (was ${priority})`;
+    case "inactive": {
+      const plain = title !== "" && (text === title || text.endsWith(": over")); // else it says why: handed over, not watched
+      return `${plain ? overWords(title, word(body, "device")) : text} (was ${priority})`;
+    }
     case "latched": return `Over, not acknowledged: ${text} (was ${priority})`;
     case "acknowledged": return list([`Acknowledged: ${text}`, by(body)]);
     default: return [list([priority, STANDING.has(word(body, "was")) ? "told again" : ""]), text].filter(Boolean).join(": ");

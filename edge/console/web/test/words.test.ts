@@ -18,6 +18,7 @@ const TOLD: [kind: string, body: Happening["body"], kindWord: string, words: str
   ["alarm", { ...high, state: "latched", was: "active" }, "Alarm", "Over, not acknowledged: Blood pressure 188/110 mmHg (was HIGH)"],
   ["alarm", { ...high, state: "inactive", was: "latched", text: "Severe hypertension: over" }, "Alarm", "Severe hypertension: over (was HIGH)"],
   ["alarm", { ...monitor, state: "inactive", was: "active" }, "Alarm", "No connection to a monitor (cuff): over (was MEDIUM)"],
+  ["alarm", { ...monitor, title: "No SpO₂", text: "No SpO₂: see No connection to a monitor", state: "inactive" }, "Alarm", "No SpO₂: see No connection to a monitor (was MEDIUM)"],
   ["alarm", { ...monitor, title: "No connection to the pump", device: "pump", state: "inactive" }, "Alarm", "No connection to the pump: over (was MEDIUM)"],
   ["link", { device: "oximeter", state: "silent", was: "live", reason: "nothing heard for 3 s", identity: null }, "Connection", "No data from oximeter (nothing heard for 3 s)"],
   ["link", { device: "cuff", state: "lost", was: "live", reason: "" }, "Connection", "Cuff connection lost"],
