@@ -19,7 +19,7 @@ from edge.console import accounts
 from edge.console.app import create_app
 from edge.console.link import NotConnected
 from edge.console.service import Console
-from edge.stream.contract import Answer, CommandIn, answer_topic, decode, encode
+from edge.contract.payloads import Answer, CommandIn, answer_topic, decode, encode
 from tests.console_story import (
     BED,
     EDGE,

@@ -14,7 +14,7 @@ from edge.console.accounts import ensure_user
 from edge.console.link import NotConnected
 from edge.console.settings import Settings
 from edge.model import GENESIS, Draft, Event, iso, numbered
-from edge.stream.contract import (
+from edge.contract.payloads import (
     Ack,
     DeviceNow,
     EventOut,

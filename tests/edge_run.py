@@ -12,12 +12,12 @@ from typing import Any
 
 import aiomqtt
 
-from edge.cli.children import Child, Children
-from edge.cli.demo import free_port, rules_file
+from edge.demo.children import Child, Children
+from edge.demo.demo import free_port, rules_file
 from edge.cli.process import command_key
 from edge.clock import HouseClock
 from edge.core.replay import differences
-from edge.journal.reading import Reader
+from edge.journal.reader import Reader
 from edge.journal.verify import verify
 from edge.model import Event, Recorded, Sample, Samples, from_iso
 

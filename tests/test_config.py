@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from drivers.contract import Driver, Line, Setting, Spec
-from edge.config import ConfigError, ConsoleConfig, EdgeConfig, config_hash, load_console, load_edge
-from edge.toml_lines import key_lines, line_of
+from edge.config.files import ConfigError, ConsoleConfig, EdgeConfig, config_hash, load_console, load_edge
+from edge.config.toml_lines import key_lines, line_of
 
 
 def _never(settings: Mapping[str, object]) -> Driver:

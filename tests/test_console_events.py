@@ -18,7 +18,7 @@ from edge.console.store import Store
 from edge.console.tables import events as events_table
 from edge.console.tables import refused_events
 from edge.model import GENESIS
-from edge.stream.contract import EventOut
+from edge.contract.payloads import EventOut
 from tests.console_story import BED, EDGE, START_S, Journal
 
 

@@ -17,7 +17,7 @@ from edge.console.feed import Feed, Page
 from edge.console.hops import EdgeWatch
 from edge.console.link import Link
 from edge.console.service import Console
-from edge.stream.contract import (
+from edge.contract.payloads import (
     DEAD_AFTER_S,
     AlarmNow,
     Status,

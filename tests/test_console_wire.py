@@ -29,7 +29,7 @@ from edge.clock import HouseClock
 from edge.console.accounts import ensure_user
 from edge.console.app import create_app, server_config
 from edge.console.service import Console
-from edge.stream.contract import (
+from edge.contract.payloads import (
     HEARTBEAT_S,
     Ack,
     Answer,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edge.cli.recall import recall
+from edge.app.recovery import recall
 from edge.core.bedside import Bedside
 from edge.core.rules import RulesError, parse_rules
 from edge.model import (

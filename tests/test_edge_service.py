@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from edge.cli.recall import recall
-from edge.cli.service import EdgeService
+from edge.app.recovery import recall
+from edge.app.service import EdgeService
 from edge.clock import HouseClock
-from edge.config import load_edge
+from edge.config.files import load_edge
 from edge.core.bedside import Misdirected
 from edge.core.rules import parse_rules
 from edge.journal.journal import Journal
-from edge.journal.reading import Reader
+from edge.journal.reader import Reader
 from edge.model import Event, PumpSaid
-from edge.stream.contract import CommandIn
-from edge.stream.link import Mqtt
+from edge.contract.payloads import CommandIn
+from edge.contract.mqtt import Mqtt
 from edge.stream.publisher import Stream
 from tests.test_stories import FILE
 

@@ -25,16 +25,16 @@ MAY = {
     "simulators": {"drivers", "simulators"},
     "edge.model": set(),
     "edge.vocabulary": set(),
-    "edge.toml_lines": set(),
-    "edge.stops": set(),
+    "edge.config.toml_lines": set(),
+    "edge.cancellation": set(),
     "edge.clock": {"edge.model"},
-    "edge.config": {"edge.field.at", "edge.config_words", "edge.toml_lines", "drivers.contract"},
-    "edge.config_words": {"edge.toml_lines"},
+    "edge.config": {"edge.field.device_url", "edge.config.messages", "edge.config.toml_lines", "drivers.contract"},
+    "edge.config.messages": {"edge.config.toml_lines"},
     "edge.core": {"edge.model", "edge.vocabulary", "edge.core"},
-    "edge.field": {"edge.model", "edge.vocabulary", "edge.stops", "edge.field", "drivers.contract"},
+    "edge.field": {"edge.model", "edge.vocabulary", "edge.cancellation", "edge.field", "drivers.contract"},
     "edge.journal": {"edge.model", "edge.journal"},
-    "edge.stream": {"edge.model", "edge.stops", "edge.stream"},
-    "edge.console": {"edge.model", "edge.vocabulary", "edge.stream.contract", "edge.console"},
+    "edge.stream": {"edge.model", "edge.cancellation", "edge.stream"},
+    "edge.console": {"edge.model", "edge.vocabulary", "edge.contract.payloads", "edge.console"},
     "edge.cli": set(OURS),
 }
 # room -> what of the world it never sees
@@ -44,7 +44,7 @@ NEVER = {
     "edge.core": {"asyncio", "time", "socket", "threading", "sqlalchemy", "aiomqtt", "fastapi", "pathlib.Path.open"},
     "edge.model": {"asyncio", "time", "socket"},
 }
-CATCH_ALL_MAY = {"edge/field/supervise.py"}
+CATCH_ALL_MAY = {"edge/app/supervisor.py"}
 CLOCK_MAY = {"edge/clock.py"}
 UNIT = re.compile(r"_(pct|bpm|mmhg|c|ml_h|ml|s)$")
 

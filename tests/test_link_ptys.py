@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.field.at import At
+from edge.field.device_url import At
 from edge.field.link import Link
 from tests.scripted_device import TRUTH, Bed, Script, spec, wrong
 

@@ -18,7 +18,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from drivers.contract import BadFrame, Framing, Heard, Identity, Line, Question, Read, Reading, Spec
 from edge import model
-from edge.field.at import At
+from edge.field.device_url import At
 from edge.field.intake import WaveBy
 from edge.field.modbus import BadAnswer, Bus, Buses, ModbusLink, NoAnswer
 from edge.field.ports import PortLost

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from drivers.contract import Line
-from edge.field.at import At, parse_at
+from edge.field.device_url import At, parse_at
 from edge.field.ports import ByteLink, PortLost
-from edge.field.supervise import Supervisor, TaskDied
+from edge.app.supervisor import Supervisor, TaskDied
 
 LINE = Line(9600)
 

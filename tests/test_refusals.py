@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.cli.refusals import MOST, WITHIN_S, Refusals
+from edge.app.refusals import MOST, WITHIN_S, Refusals
 
 
 def test_a_flood_of_refused_commands_is_counted_and_a_few_are_written_down() -> None:

@@ -19,9 +19,9 @@ import msgspec
 import pytest
 
 from edge.model import GENESIS, Draft, Event, iso, numbered
-from edge.stream import contract
+from edge.contract import payloads as contract
 from edge.stream.backlog import WINDOW
-from edge.stream.contract import (
+from edge.contract.payloads import (
     Ack,
     Answer,
     CommandIn,
@@ -35,8 +35,8 @@ from edge.stream.contract import (
     encode,
     parse_topic,
 )
-from edge.stream.gate import Gate
-from edge.stream.link import Mqtt
+from edge.stream.verifier import Gate
+from edge.contract.mqtt import Mqtt
 from edge.stream.publisher import Stream
 
 KEY = b"the-key-of-this-edge-and-consoles"
@@ -279,9 +279,9 @@ async def test_an_edge_that_is_killed_is_declared_dead_by_its_will(broker: Broke
     await broker.start()
     script = f"""
 import asyncio
-from edge.stream.contract import Answer, Status
-from edge.stream.gate import Gate
-from edge.stream.link import Mqtt
+from edge.contract.payloads import Answer, Status
+from edge.stream.verifier import Gate
+from edge.contract.mqtt import Mqtt
 from edge.stream.publisher import Stream
 from tests.test_stream import Box, KEY
 status = lambda: Status(edge="clinic-1", boot="boot-1", state="alive", at="", version="", config="", beds=[], seq=0)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from edge.model import GENESIS, Draft, Event, numbered
 from edge.stream.backlog import BATCH_BYTES, MAX_PATIENCE_S, PATIENCE_S, WINDOW, Backlog, late_payload
-from edge.stream.contract import decode_events
-from edge.stream.link import Latest, Mqtt
+from edge.contract.payloads import decode_events
+from edge.contract.mqtt import Latest, Mqtt
 
 
 def send_batch(backlog: Backlog, at_s: float, size: int = 10) -> tuple[int, int] | None:

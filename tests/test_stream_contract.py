@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edge.model import GENESIS, Draft, Event, canonical, iso, numbered
 from edge.stream import asyncapi, contract
-from edge.stream.contract import (
+from edge.contract.payloads import (
     Ack,
     AlarmNow,
     Answer,
@@ -34,7 +34,7 @@ from edge.stream.contract import (
     parse_topic,
     sign,
 )
-from edge.stream.gate import MAX_BYTES, Gate, Refusal
+from edge.stream.verifier import MAX_BYTES, Gate, Refusal
 
 NOW_S = 1_770_000_000.0
 KEY = b"the-key-of-this-edge-and-consoles"
@@ -334,7 +334,7 @@ def test_no_verb_starts_or_sets_a_pump() -> None:
 
 def test_the_asyncapi_document_says_what_the_types_say() -> None:
     path = Path(__file__).parent.parent / "deploy" / "asyncapi.json"
-    assert path.read_text() == asyncapi.text(), "run: python -m edge.stream.asyncapi > deploy/asyncapi.json"
+    assert path.read_text() == asyncapi.text(), "run: python -m edge.contract.asyncapi > deploy/asyncapi.json"
 
 
 def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:

@@ -72,7 +72,7 @@ def demo(
     as_json: Json = False,
 ) -> int:
     """Everything on one machine: broker, simulated chairs on ptys and Modbus TCP, edge, console. Ctrl-C ends it."""
-    from edge.cli.demo import Wanted, run_demo
+    from edge.demo.demo import Wanted, run_demo
 
     return run_demo(Wanted(beds, speed, port, data, scenario, as_json))
 
@@ -231,7 +231,7 @@ def bench(
     as_json: Json = False,
 ) -> int:
     """The project's own benchmark: wire byte to MQTT subscriber and to page, CPU and memory of the edge."""
-    from edge.cli.bench import run_bench
+    from edge.demo.bench import run_bench
 
     numbers = [int(size) if size.isdigit() else 0 for size in sizes.split(",")]
     if not all(0 < number <= 256 for number in numbers):

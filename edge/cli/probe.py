@@ -23,7 +23,7 @@ import drivers
 from drivers.contract import Spec, Wave
 from edge.cli.process import BadUsage
 from edge.clock import HouseClock
-from edge.field.at import At, parse_at
+from edge.field.device_url import At, parse_at
 from edge.field.intake import Counters
 from edge.field.link import Link
 from edge.field.modbus import Buses, ModbusLink

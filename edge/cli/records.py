@@ -12,8 +12,8 @@ from edge.core.expression import Compiled
 from edge.core.replay import differences
 from edge.core.rules import Rule, RuleSet
 from edge.core.stories import StoryError, run_story, stories_of
-from edge.journal.place import JournalError
-from edge.journal.reading import Reader
+from edge.journal.database import JournalError
+from edge.journal.reader import Reader
 from edge.journal.verify import verify
 
 SHOWN = 20

@@ -14,17 +14,17 @@ from sqlalchemy.exc import DBAPIError
 
 import drivers
 from edge.cli.process import BadUsage, command_key, log_to_stderr, make_folder, until_stopped
-from edge.cli.recall import recall
-from edge.cli.service import EdgeService
+from edge.app.recovery import recall
+from edge.app.service import EdgeService
 from edge.clock import HouseClock
-from edge.config import ConfigError, ConsoleConfig, EdgeConfig, MqttTable, config_hash, load_console, load_edge
+from edge.config.files import ConfigError, ConsoleConfig, EdgeConfig, MqttTable, config_hash, load_console, load_edge
 from edge.console.settings import Settings, Tls
 from edge.core.rules import RulesError, RuleSet, parse_rules
-from edge.field.supervise import Supervisor
+from edge.app.supervisor import Supervisor
 from edge.journal.journal import Journal
-from edge.journal.place import JournalError
+from edge.journal.database import JournalError
 from edge.model import Role
-from edge.stream.link import Mqtt
+from edge.contract.mqtt import Mqtt
 
 MIN_PASSWORD = 10
 

@@ -24,7 +24,7 @@ from edge.console.shapes import (
     History,
     Problem,
 )
-from edge.stream.contract import ID_PATTERN, VERBS
+from edge.contract.payloads import ID_PATTERN, VERBS
 
 MINUTES_MOST = 1440
 METRICS_PATTERN = r"^[a-z0-9_]{1,40}(,[a-z0-9_]{1,40}){0,31}$"

@@ -18,7 +18,7 @@ from edge.console.link import NotConnected, Publisher
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
 from edge.console.ward import Ward
-from edge.stream.contract import VERBS, Answer, command_payload, command_topic
+from edge.contract.payloads import VERBS, Answer, command_payload, command_topic
 
 ANSWER_S = 5.0  # real seconds
 LIFE_S = 10.0  # real seconds until a command that hangs on the way is worth nothing

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from edge.console.tables import edges, events, refused_events
 from edge.model import GENESIS, from_iso
-from edge.stream.contract import EventOut, decode, encode
+from edge.contract.payloads import EventOut, decode, encode
 
 REFUSED_KEPT = 10_000  # who floods the topic with rubbish does not fill the disk
 

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from edge.console.tables import determinations, vitals
 from edge.model import from_iso, iso
-from edge.stream.contract import Numeric, Vitals
+from edge.contract.payloads import Numeric, Vitals
 from edge.vocabulary import DETERMINATION
 
 KEEP_S = 7 * 86400.0

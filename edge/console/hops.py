@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edge.model import iso
-from edge.stream.contract import DEAD_AFTER_S, Status
+from edge.contract.payloads import DEAD_AFTER_S, Status
 
 BOOTS_REMEMBERED = 64
 

@@ -18,7 +18,7 @@ from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
 from edge.console.ward import Ward, moment, wave_message
 from edge.model import GENESIS, iso
-from edge.stream.contract import (
+from edge.contract.payloads import (
     Ack,
     Answer,
     BadPayload,

@@ -11,7 +11,7 @@ from typing import Protocol
 import aiomqtt
 
 from edge.console.settings import Settings
-from edge.stream.contract import (
+from edge.contract.payloads import (
     Gone,
     answer_topic,
     encode,

@@ -21,8 +21,8 @@ from edge.console.store import Store, StoreBroken
 from edge.console.tables import probe
 from edge.console.ward import Ward
 from edge.model import iso
-from edge.stream.contract import HEARTBEAT_S, ack_topic
-from edge.stream.contract import encode as encode_payload
+from edge.contract.payloads import HEARTBEAT_S, ack_topic
+from edge.contract.payloads import encode as encode_payload
 
 BEAT_S = 1.0  # real seconds
 SESSIONS_EVERY_S = 5.0

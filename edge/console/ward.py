@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from edge.console.feed import encode
 from edge.model import from_iso
-from edge.stream.contract import BadPayload, Payload, State, Vitals, Wave, decode
+from edge.contract.payloads import BadPayload, Payload, State, Vitals, Wave, decode
 
 Said = dict[str, Any]
 P = TypeVar("P", bound=Payload)

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from drivers.contract import Spec
-from edge.field.at import At
+from edge.field.device_url import At
 from edge.field.exchange import Exchange
 from edge.field.intake import Counters, HeardBy, Intake, WaveBy
 from edge.field.ports import ByteLink, PortLost

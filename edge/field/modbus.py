@@ -24,13 +24,13 @@ from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
 
 from drivers.contract import BadFrame, Driver, Heard, Line, Question, Read, Spec
-from edge.field.at import At
+from edge.field.device_url import At
 from edge.field.exchange import DOUBT_AFTER_MISSED, GREET_EVERY_S
 from edge.field.intake import Counters, HeardBy, Intake, WaveBy
 from edge.field.link import FIRST_RETRY_S, LAST_RETRY_S
 from edge.field.ports import PortLost, wire
 from edge.model import LinkState
-from edge.stops import outcome
+from edge.cancellation import outcome
 
 logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)  # its errors dump wire bytes; ours are counted
 

@@ -18,7 +18,7 @@ import serial
 import serial_asyncio_fast
 
 from drivers.contract import Line
-from edge.field.at import At
+from edge.field.device_url import At
 
 OPEN_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.0

@@ -17,7 +17,7 @@ that (`verify(..., expect_seq=, expect_hash=)`).
 
 from edge.journal.chain import Seal
 from edge.journal.journal import Concluded, Head, Journal
-from edge.journal.place import JournalBusy, JournalDamaged, JournalError
-from edge.journal.reading import Reader
+from edge.journal.database import JournalBusy, JournalDamaged, JournalError
+from edge.journal.reader import Reader
 
 __all__ = ["Concluded", "Head", "Journal", "JournalBusy", "JournalDamaged", "JournalError", "Reader", "Seal"]

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from edge.journal import chain, schema
 from edge.journal.chain import START, InputRow, Seal, Wrong
-from edge.journal.place import JournalError, Lock, Place, identity, writing
-from edge.journal.reading import ends, events_page, latest_snapshots, seal_before, sealed_page, sealed_rows
+from edge.journal.database import JournalError, Lock, Place, identity, writing
+from edge.journal.reader import ends, events_page, latest_snapshots, seal_before, sealed_page, sealed_rows
 from edge.journal.schema import CURSOR, EVENT, INPUT, SEAL
 from edge.journal.writer import Batch, SnapshotRow, Stop, Writer
 from edge.model import Draft, Event, Input, Recorded, canonical, encode, numbered

@@ -11,8 +11,8 @@ from sqlalchemy import Column, Connection, Table, select
 
 from edge.journal import chain
 from edge.journal.chain import START, Seal, Wrong
-from edge.journal.place import JournalDamaged
-from edge.journal.reading import PAGE, Reader, ends
+from edge.journal.database import JournalDamaged
+from edge.journal.reader import PAGE, Reader, ends
 from edge.journal.schema import EVENT, INPUT, SEAL
 from edge.model import GENESIS
 

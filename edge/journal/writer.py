@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from edge.journal import chain
 from edge.journal.chain import InputRow, Seal
-from edge.journal.place import JournalError, Place
+from edge.journal.database import JournalError, Place
 from edge.journal.schema import EVENT, INPUT, SEAL, SNAPSHOT
 from edge.model import Event, canonical
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from edge.model import Event
-from edge.stream.contract import event_payload
+from edge.contract.payloads import event_payload
 
 BATCH = 200  # events in one late payload, or
 BATCH_BYTES = 131_072  # so many bytes, that a thin line is never blocked for long

@@ -24,9 +24,9 @@ import aiomqtt
 import msgspec
 
 from edge.model import Event, iso
-from edge.stream import contract
+from edge.contract import payloads as contract
 from edge.stream.backlog import BATCH, Backlog, Outbox, late_payload
-from edge.stream.contract import (
+from edge.contract.payloads import (
     DEAD_AFTER_S,
     HEARTBEAT_S,
     Ack,
@@ -39,8 +39,8 @@ from edge.stream.contract import (
     decode,
     encode,
 )
-from edge.stream.gate import Gate, Refusal
-from edge.stream.link import TIMEOUT_S, Latest, Mqtt, connected, publish, subscribe
+from edge.stream.verifier import Gate, Refusal
+from edge.contract.mqtt import TIMEOUT_S, Latest, Mqtt, connected, publish, subscribe
 
 LIVE_MAX = 2000  # events waiting for the live lane; beyond it they go late
 ANSWERS_MAX = 256

@@ -16,11 +16,11 @@ from functools import partial
 from typing import Any
 
 from drivers.contract import Spec, Wave
-from edge.cli.outlet import Outlet
-from edge.cli.recall import CONFIGURED, Recalled
-from edge.cli.refusals import Refusals
+from edge.app.telemetry import Outlet
+from edge.app.recovery import CONFIGURED, Recalled
+from edge.app.refusals import Refusals
 from edge.clock import HouseClock
-from edge.config import BedTable, DeviceTable, EdgeConfig
+from edge.config.files import BedTable, DeviceTable, EdgeConfig
 from edge.core import views
 from edge.core.bedside import Bedside
 from edge.core.rules import RuleSet
@@ -40,9 +40,9 @@ from edge.model import (
     encode,
     iso,
 )
-from edge.stream.contract import Answer, CommandIn, ConsoleSeen, Status
-from edge.stream.gate import Gate, Refusal
-from edge.stream.link import Mqtt
+from edge.contract.payloads import Answer, CommandIn, ConsoleSeen, Status
+from edge.stream.verifier import Gate, Refusal
+from edge.contract.mqtt import Mqtt
 from edge.stream.publisher import Stream
 
 log = logging.getLogger(__name__)

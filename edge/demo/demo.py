@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import drivers
-from edge.cli.children import Child, Children
-from edge.cli.director import Director, NotYet
+from edge.demo.children import Child, Children
+from edge.demo.director import Director, NotYet
 from edge.cli.process import BadUsage, command_key, make_folder
 from edge.clock import HouseClock
 from edge.console.accounts import ensure_user

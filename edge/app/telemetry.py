@@ -15,7 +15,7 @@ from edge.core import views
 from edge.core.bedside import Bedside
 from edge.field.intake import Counters
 from edge.model import iso
-from edge.stream.contract import encode
+from edge.contract.payloads import encode
 from edge.stream.publisher import Stream
 
 GAP_S = 0.21  # at most five vitals in any second a bed, timers a little early or not

@@ -1,6 +1,6 @@
 """The AsyncAPI 3.0 document of the MQTT contract, made from its types.
 
-Written with `python -m edge.stream.asyncapi > deploy/asyncapi.json`. A test compares the file with what this
+Written with `python -m edge.contract.asyncapi > deploy/asyncapi.json`. A test compares the file with what this
 makes, so the document cannot say anything else than the code.
 """
 
@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from edge.stream import contract
-from edge.stream.topics import ROOT
+from edge.contract import payloads as contract
+from edge.contract.topics import ROOT
 
 VERSION = ROOT.rpartition("/")[2] + ".0.0"  # of the contract: the number in every topic
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from edge.cli.recall import CONFIGURED, recall
+from edge.app.recovery import CONFIGURED, recall
 from edge.core.bedside import Bedside
 from edge.core.replay import differences
 from edge.core.rules import parse_rules
 from edge.journal.journal import Journal
-from edge.journal.reading import Reader
+from edge.journal.reader import Reader
 from edge.model import BedConfigured, Boot, Command, Configured, Input, Kind, LinkChanged, Sample, Samples, Tick, encode
 from tests.test_stories import FILE
 

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from edge.model import from_iso
-from edge.stream.contract import ID_PATTERN, VERBS, BadPayload, CommandIn, decode, sign
+from edge.contract.payloads import ID_PATTERN, VERBS, BadPayload, CommandIn, decode, sign
 
 MAX_BYTES = 65_536
 MAX_FUTURE_S = 30.0  # how far the console's clock may be ahead of the house clock

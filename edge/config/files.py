@@ -18,9 +18,9 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from drivers.contract import Line, Spec
-from edge.config_words import causes, nearest, say
-from edge.field.at import At, parse_at
-from edge.toml_lines import Where, key_lines, line_of
+from edge.config.messages import causes, nearest, say
+from edge.field.device_url import At, parse_at
+from edge.config.toml_lines import Where, key_lines, line_of
 
 
 class ConfigError(Exception):

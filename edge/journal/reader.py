@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from edge.journal import chain
 from edge.journal.chain import START, InputRow, Seal, Wrong
-from edge.journal.place import JournalError, Place, identity, reading
+from edge.journal.database import JournalError, Place, identity, reading
 from edge.journal.schema import EVENT, INPUT, SEAL, SNAPSHOT
 from edge.model import GENESIS, Event, Recorded
 

@@ -36,7 +36,7 @@ from edge.model import (
     from_iso,
     iso,
 )
-from edge.stream import topics
+from edge.contract import topics
 
 # The whole contract is reached through this one module.
 Topic = topics.Topic

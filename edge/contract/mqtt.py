@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import aiomqtt
 
-from edge.stops import outcome
+from edge.cancellation import outcome
 
 KEEPALIVE_S = 5  # at the usual 60 a half-open connection stays unnoticed for 120 s (reliability.md, finding 6)
 TIMEOUT_S = 2.0  # for connecting and for every acknowledgement: a publish in flight fails no sooner

@@ -27,8 +27,8 @@ import uvloop
 import websockets
 
 import drivers
-from edge.cli.children import Child, Children
-from edge.cli.demo import free_port, rules_file
+from edge.demo.children import Child, Children
+from edge.demo.demo import free_port, rules_file
 from edge.cli.process import command_key
 from edge.clock import HouseClock
 from edge.console.accounts import ensure_user

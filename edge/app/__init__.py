@@ -1,0 +1,1 @@
+"""The edge process: the service wired, its telemetry, its recovery after a crash, its supervisor."""

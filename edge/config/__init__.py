@@ -1,0 +1,1 @@
+"""What edge.toml and console.toml may say, and the one clear line when they say it wrongly."""

@@ -1,0 +1,1 @@
+"""What crosses a process border, as types: topics, payloads, commands, the MQTT client and the generated documents."""
