@@ -50,10 +50,10 @@ from collections.abc import Mapping, Sequence
 
 from drivers.contract import (
     BadFrame,
+    Decoded,
     DeviceAlarm,
     DeviceAlarms,
     Framing,
-    Heard,
     Identity,
     Line,
     Priority,
@@ -69,7 +69,7 @@ from drivers.framing import Delimited
 
 START, END, ESC = b"!", b"\r", b"\x1b"
 MAX_FRAME = 200  # bytes; the longest one seen has 80
-EVERY_S = 1.0  # house time between two INF, and between two ALARM
+EVERY_S = 1.0  # edge time between two INF, and between two ALARM
 MISSED = 2  # so many INF in a row without an answer, and what the pump does is unknown
 SYRINGE_EVERY_S = 60.0
 SYRINGE_AGAIN_S = 600.0  # longer where it gave no answer, since each of those costs seconds of quiet
@@ -186,7 +186,7 @@ class AlarisGh:
     def answers(self, frame: bytes, asked: Question) -> bool:
         return frame.startswith((f"!{asked.name}^".encode(), f"!{asked.name}|".encode()))
 
-    def unanswered(self, asked: Question) -> Sequence[Heard]:
+    def unanswered(self, asked: Question) -> Sequence[Decoded]:
         if asked.name == STATUS.name:
             self._missed += 1
             return (Pump("unknown"),) if self._missed >= MISSED else ()
@@ -197,7 +197,7 @@ class AlarisGh:
         self._guessed = self._flagged
         return (DeviceAlarms((UNTOLD,) if self._flagged else ()),)
 
-    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Heard]:
+    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Decoded]:
         """What an answer says. A good frame that answers nothing is late or doubled, and says nothing."""
         name, *fields = decode(frame)
         if asked is None or asked.name != name:
@@ -218,7 +218,7 @@ class AlarisGh:
             self._serial = _serial(fields[0])
         return (Identity(self._serial, self._model),) if self._serial else ()
 
-    def _status(self, fields: Sequence[str]) -> Sequence[Heard]:
+    def _status(self, fields: Sequence[str]) -> Sequence[Decoded]:
         if not INF_FIELDS_LEAST <= len(fields) <= INF_FIELDS:
             raise BadFrame(f"INF: {INF_FIELDS + 1} fields, not {len(fields) + 1}")
         told, flag, mode, rate, rate_unit, _, infused, infused_unit, pressure, pressure_unit, left = fields[:11]

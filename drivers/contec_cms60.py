@@ -26,7 +26,7 @@ What is made of it:
   reach or flagged invalid is simply unavailable.
 * Low SpO2 is the device's own alarm, told when it begins and ends, and believed like a new number; a device that has no
   finger or searches has none.
-* The stream is asked for again when it ends (0C, 0D) or has been still for 2 s; keep-alive every 5 s (house time).
+* The stream is asked for again when it ends (0C, 0D) or has been still for 2 s; keep-alive every 5 s (edge time).
 * Never enable XON/XOFF on this line: packet types 11 and 13 are legal bytes.
 """
 
@@ -36,10 +36,10 @@ from collections.abc import Mapping, Sequence
 
 from drivers.contract import (
     BadFrame,
+    Decoded,
     DeviceAlarm,
     DeviceAlarms,
     Framing,
-    Heard,
     Identity,
     Line,
     Question,
@@ -53,7 +53,7 @@ from drivers.contract import (
 LENGTHS = {
     0x01: 9, 0x02: 9, 0x03: 9, 0x04: 9, 0x05: 9, 0x06: 4, 0x07: 8, 0x08: 8, 0x09: 6, 0x0A: 4, 0x0B: 4, 0x0C: 2,
     0x0D: 3, 0x0E: 3, 0x0F: 8, 0x10: 3, 0x11: 9, 0x12: 8, 0x15: 9,
-}  # fmt: skip
+}
 REAL_TIME, MODEL, BRAND, FEEDBACK, FREE, GOODBYE = 0x01, 0x02, 0x03, 0x0B, 0x0C, 0x0D
 FRAMES_S = 60
 WAVE_FRAMES = 15
@@ -92,7 +92,7 @@ KEEP_ALIVE = command("keep_alive", 0xAF, timeout_s=None)
 SAYS = (STOP, STOP_STORAGE, ASK_BRAND, ASK_MODEL, START, KEEP_ALIVE)
 ANSWERS = {
     STOP.name: FREE, STOP_STORAGE.name: FREE, ASK_BRAND.name: BRAND, ASK_MODEL.name: MODEL, START.name: REAL_TIME,
-}  # fmt: skip
+}
 
 
 class ContecFraming:
@@ -202,10 +202,10 @@ class ContecCms60:
                 return False
         return frame[0] == ANSWERS.get(asked.name)
 
-    def unanswered(self, asked: Question) -> Sequence[Heard]:
+    def unanswered(self, asked: Question) -> Sequence[Decoded]:
         return []  # an older model knows neither 02 nor 03; a start that brought nothing is said again by `ask`
 
-    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Heard]:
+    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Decoded]:
         payload = payload_of(frame)
         match frame[0]:
             case 0x01:
@@ -222,12 +222,12 @@ class ContecCms60:
                 pass
         return []
 
-    def _hear_real_time(self, payload: bytes) -> list[Heard]:
+    def _hear_real_time(self, payload: bytes) -> list[Decoded]:
         said = dict(zip(METRICS, _real_time(payload), strict=True))
         self._ended = False
         self._frames += 1
         once_a_second = self._frames % FRAMES_S == 0
-        heard: list[Heard] = []
+        heard: list[Decoded] = []
         for metric, now in said.items():
             last, times = self._running.get(metric, (NOTHING, 0))
             self._running[metric] = (now, times + 1 if now == last else 1)
@@ -244,7 +244,7 @@ class ContecCms60:
             self._wave.clear()
         return heard
 
-    def _hear_alarm(self, low: bool) -> list[Heard]:
+    def _hear_alarm(self, low: bool) -> list[Decoded]:
         before, times = self._low_running
         self._low_running = low, times + 1 if low is before else 1
         if self._started and (self._low_running[1] < AGREE or low is self._low_spo2):
@@ -252,20 +252,20 @@ class ContecCms60:
         self._low_spo2 = low
         return [DeviceAlarms((LOW_SPO2,) if low else ())]
 
-    def _hear_model(self, payload: bytes) -> list[Heard]:
+    def _hear_model(self, payload: bytes) -> list[Decoded]:
         """The real CMS60C says its model in two parts: index 0 with six letters, then index FF with a remainder."""
         model = _text(payload[1:])
         if payload[0] != 0 or not model:
             return []
         return [Identity(None, f"{self._brand} {model}".strip())]
 
-    def _lost(self) -> list[Heard]:
+    def _lost(self) -> list[Decoded]:
         """The device itself ended the stream: from here on it has no numbers."""
         self._ended = True
         self._wave.clear()
         self._told = dict.fromkeys(METRICS, NOTHING)
         self._running.clear()
-        ended: list[Heard] = [DeviceAlarms(())] if self._low_spo2 else []
+        ended: list[Decoded] = [DeviceAlarms(())] if self._low_spo2 else []
         self._low_spo2, self._low_running = False, (False, 0)
         return [*(Reading(metric, *NOTHING) for metric in METRICS), *ended]
 

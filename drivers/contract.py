@@ -12,7 +12,7 @@ with the driver's `Framing`, gives each frame to `Driver.hear`, and stamps what 
      | hear(frame, asked) ----------------> |  -> readings, pump state, alarms, identity, waves; or BadFrame
      | unanswered(asked) -----------------> |  the answer never came
 
-Two times exist and are never mixed. `at_s` is the house clock (it may run fast in a demonstration) and is for
+Two times exist and are never mixed. `at_s` is the edge clock (it may run fast in a demonstration) and is for
 schedules: "a determination every 300 s". `timeout_s`, `gap_s`, `lateness_s` and `silent_after_s` belong to the wire
 and are real seconds.
 """
@@ -107,7 +107,7 @@ class Wave:
     samples: tuple[int | None, ...]
 
 
-Heard = Reading | Pump | DeviceAlarms | Identity | Wave
+Decoded = Reading | Pump | DeviceAlarms | Identity | Wave
 
 REASONS = frozenset({
     "sensor_off", "sensor_disconnected", "no_sensor", "searching", "low_perfusion", "artifact",
@@ -185,18 +185,18 @@ class Driver(Protocol):
         ...
 
     def ask(self, at_s: float) -> Question | None:
-        """The next question that is due at house time `at_s`, or None. Called whenever the line is free."""
+        """The next question that is due at edge time `at_s`, or None. Called whenever the line is free."""
         ...
 
     def answers(self, frame: bytes, asked: Question) -> bool:
         """Whether `frame` answers `asked`; if not, it was said unasked and the wait goes on."""
         ...
 
-    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Heard]:
+    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Decoded]:
         """What a whole frame says. Raises BadFrame where it fails its check or makes no sense."""
         ...
 
-    def unanswered(self, asked: Question) -> Sequence[Heard]:
+    def unanswered(self, asked: Question) -> Sequence[Decoded]:
         """What it means that `asked` got no answer in time (often nothing: the link counts it)."""
         ...
 

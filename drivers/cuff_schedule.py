@@ -1,6 +1,6 @@
 """When a cuff that is started by the host is due: for devices without a cycle of their own.
 
-All in house time. The first determination comes `start_s` after the first opening of the line, the second
+All in edge time. The first determination comes `start_s` after the first opening of the line, the second
 `first_pair_s` after the first good one (a baseline is a pair), then one every `interval_s`, from start to start. Never
 within 30 s of the last one's end: a monitor's own pause before an automatic determination, and the least that lets a
 limb recover (reference/monitors.md 4.1 addendum, 4.4). After a failure it is tried once more after 30 s; after a second

@@ -36,10 +36,10 @@ from typing import cast
 
 from drivers.contract import (
     BadFrame,
+    Decoded,
     DeviceAlarm,
     DeviceAlarms,
     Framing,
-    Heard,
     Identity,
     Line,
     Priority,
@@ -188,14 +188,14 @@ class Isco:
     def answers(self, frame: bytes, asked: Question) -> bool:
         return isinstance(asked, Read) and len(frame) == answer_bytes(asked)
 
-    def unanswered(self, asked: Question) -> Sequence[Heard]:
+    def unanswered(self, asked: Question) -> Sequence[Decoded]:
         """The rest of the round is given up: numbers of two rounds are never put together. From the second such round
         on nobody knows what the pump does."""
         self._give_up()
         self._missed += 1
         return (Pump("unknown"),) if self._missed >= MISSED else ()
 
-    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Heard]:
+    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Decoded]:
         if asked is None or asked.name not in self._blocks:
             raise BadFrame("an answer to nothing that was asked")
         block = self._blocks[asked.name]
@@ -222,17 +222,17 @@ class Isco:
         self._status = self._actuals = None
         self._readings = []
 
-    def _hear_status(self, coils: dict[str, float]) -> Sequence[Heard]:
+    def _hear_status(self, coils: dict[str, float]) -> Sequence[Decoded]:
         """The alarms, and that it does not run, are told at once; that it runs waits for the flow."""
         self._status, self._actuals, self._readings = coils, None, []
         alarms = _alarms(coils)
-        heard: list[Heard] = [DeviceAlarms(alarms)]
+        heard: list[Decoded] = [DeviceAlarms(alarms)]
         if not coils["run"] or coils["refill"]:
             stopped_by = not coils["run"] and any(alarm.code in _STOPPING for alarm in alarms)
             heard.append(Pump("alarm" if stopped_by else "stopped"))
         return heard
 
-    def _hear_units(self, coils: dict[str, float]) -> Sequence[Heard]:
+    def _hear_units(self, coils: dict[str, float]) -> Sequence[Decoded]:
         """The round ends: what was read meanwhile is told, if the units stood still."""
         status, actuals, readings = self._status, self._actuals, self._readings
         self._give_up()
@@ -242,7 +242,7 @@ class Isco:
         if _units(status) != _units(coils):
             raise BadFrame("the units changed while the numbers were read")
         pressure_unit, flow_unit = _units(status)
-        heard: list[Heard] = [_scaled("rate_ml_h", actuals["flow"], flow_unit), *readings]
+        heard: list[Decoded] = [_scaled("rate_ml_h", actuals["flow"], flow_unit), *readings]
         if status["connected"]:
             heard.append(_scaled("line_pressure_mmhg", actuals["pressure"], pressure_unit))
         else:

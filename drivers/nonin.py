@@ -49,10 +49,10 @@ from dataclasses import replace
 
 from drivers.contract import (
     BadFrame,
+    Decoded,
     DeviceAlarm,
     DeviceAlarms,
     Framing,
-    Heard,
     Identity,
     Line,
     Question,
@@ -165,10 +165,10 @@ class Nonin:
     def answers(self, frame: bytes, asked: Question) -> bool:
         return frame in (ACK, NAK)
 
-    def unanswered(self, asked: Question) -> Sequence[Heard]:
+    def unanswered(self, asked: Question) -> Sequence[Decoded]:
         return []  # more than 5 s after its connect a Nonin ignores the choice; what it sends is heard all the same
 
-    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Heard]:
+    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Decoded]:
         if frame in (ACK, NAK):
             return []
         if not self._started:
@@ -181,7 +181,7 @@ class Nonin:
             return self._hear_spot_check(frame)
         raise BadFrame(f"{len(frame)} bytes are no packet of format 2 or 7 and no frame of 8 or 13")
 
-    def _hear_packet(self, packet: bytes) -> list[Heard]:
+    def _hear_packet(self, packet: bytes) -> list[Decoded]:
         df2 = packet[0] == 0x01
         frames = [packet[at : at + FRAME] for at in range(0, PACKET, FRAME)]
         status = [frame[1 if df2 else 0] for frame in frames]
@@ -194,7 +194,7 @@ class Nonin:
         seen = {bit for bit in (SNSD, SNSA, OOT, ARTF) if any(byte & bit for byte in status)}
         verdict = _status(unplugged=SNSD in seen, off=SNSA in seen, out_of_track=OOT in seen, artifact=ARTF in seen,
                           low=self._low_perfusion)
-        heard: list[Heard] = [*_readings((said[1] & 0x03) << 7 | (said[2] & 0x7F), said[3] & 0x7F, verdict),
+        heard: list[Decoded] = [*_readings((said[1] & 0x03) << 7 | (said[2] & 0x7F), said[3] & 0x7F, verdict),
                               _wave(frames, status, df2)]
         self._last8 = None, None
         model = f"Nonin, data format {2 if df2 else 7}, firmware {said[4]}"
@@ -219,7 +219,7 @@ class Nonin:
         elif self._colour_age > COLOUR_PACKETS or any(byte & (SNSA | SNSD) for byte in status):
             self._low_perfusion = False
 
-    def _hear_four(self, frame: bytes) -> list[Heard]:
+    def _hear_four(self, frame: bytes) -> list[Decoded]:
         if not fours(frame):
             raise BadFrame("format 8 has b7 set in its first byte alone")
         first, last = frame[0], frame[3]
@@ -231,7 +231,7 @@ class Nonin:
             heard = [_questioned(reading) for reading in heard]
         return [*heard, *self._news("Nonin, data format 8", bool(last & 0x01))]
 
-    def _hear_spot_check(self, frame: bytes) -> list[Heard]:
+    def _hear_spot_check(self, frame: bytes) -> list[Decoded]:
         if not spot_check_holds(frame):
             raise BadFrame("a spot check has not the length it says, fails its checksum or lacks its final 03")
         quality, origin = frame[14], frame[15]
@@ -241,8 +241,8 @@ class Nonin:
         verdict = Validity.VALID if measured and not from_memory else Validity.UNAVAILABLE, reason
         return [*_readings(hr, spo2, verdict), *self._news("Nonin, data format 13 (spot check)", bool(origin & 0x01))]
 
-    def _news(self, model: str, battery_low: bool) -> list[Heard]:
-        news: list[Heard] = []
+    def _news(self, model: str, battery_low: bool) -> list[Decoded]:
+        news: list[Decoded] = []
         said_twice = battery_low is self._battery_before or self._battery_low is None
         self._battery_before = battery_low
         if said_twice and battery_low is not self._battery_low:

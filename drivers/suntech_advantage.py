@@ -49,9 +49,9 @@ from typing import Literal
 
 from drivers.contract import (
     BadFrame,
+    Decoded,
     DeviceAlarms,
     Framing,
-    Heard,
     Identity,
     Line,
     Question,
@@ -85,16 +85,16 @@ from drivers.suntech_frames import (
 )
 from drivers.suntech_says import ABORT, ANSWERS, BP_DATA, CUFF, SAYS, STARTS, STATUS, STATUS_SB, VERSION, VERSION_TEXT
 
-STATUS_EVERY_S = 2.0  # house time; with its 1 s time-out and the line's quiet, one lost answer is not yet silence
+STATUS_EVERY_S = 2.0  # edge time; with its 1 s time-out and the line's quiet, one lost answer is not yet silence
 LOW_MMHG, EMPTY_MMHG, RISEN_MMHG, CUFF_MAX_MMHG = 10, 5, 20, 330
 EMPTY_POLLS = 15  # cuff pressures in 3 s
 READY_POLLS = 2
 READY_GIVE_UP_POLLS = 150  # 30 s
 BUSY_POLLS, BUSY_TRIES = 25, 12  # a busy module is asked again after 5 s, a minute long
 RESULT_POLLS, RESULT_TRIES = 5, 10
-ABORT_AFTER_S = 140.0  # house time since the start; the module's own limit is 120 s
+ABORT_AFTER_S = 140.0  # edge time since the start; the module's own limit is 120 s
 ABORT_TRIES = 5
-STATUS_GIVE_UP_S = 30.0  # house time after a determination was due
+STATUS_GIVE_UP_S = 30.0  # edge time after a determination was due
 MISSED_PLUG = 3  # questions without an answer that mean the module was off
 
 END_MARKS: Mapping[str, str | None] = {"K": None, "A": "user_abort", "E": "module_error", "T": "timeout"}
@@ -118,7 +118,7 @@ class Advantage:
         self._held: int | None = None  # the error code that stopped automatic determinations
         self._error: int | None = None  # the module's own status; None: not known
         self._stuck = False  # an abort was not confirmed; until the next good start
-        self._owed: list[Heard] = []  # what is told with the next frame
+        self._owed: list[Decoded] = []  # what is told with the next frame
         self._missed = 0
         self._last_result = b""
         self._started = self._opened = self._interrupted = False
@@ -204,7 +204,7 @@ class Advantage:
             return chr(frame[2]) in letters
         return len(frame) == length
 
-    def unanswered(self, asked: Question) -> Sequence[Heard]:
+    def unanswered(self, asked: Question) -> Sequence[Decoded]:
         self._missed += 1
         self._missed_here += 1
         if self._phase == "stopping":
@@ -217,14 +217,14 @@ class Advantage:
 
     # --- hearing --------------------------------------------------------------------------------------------------
 
-    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Heard]:
+    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Decoded]:
         """What a frame says. What looks like an answer but was not asked for says nothing."""
         if len(frame) < ACK_LEN or frame[:1] != MODULE or frame[1] != len(frame) or frame[1] not in REPLY_LENGTHS:
             raise BadFrame("not 3E, length, data")
         if not sums_to_zero(frame):
             raise BadFrame("checksum")
         name = asked.name if asked is not None else ""
-        heard: Sequence[Heard] = ()
+        heard: Sequence[Decoded] = ()
         if len(frame) == ACK_LEN:
             heard = self._acknowledged(chr(frame[2]), name)
         elif len(frame) == SHORT_LEN and name == CUFF.name:
@@ -240,12 +240,12 @@ class Advantage:
             self._missed_here = 0
         return self._told(heard)
 
-    def _told(self, heard: Sequence[Heard]) -> Sequence[Heard]:
+    def _told(self, heard: Sequence[Decoded]) -> Sequence[Decoded]:
         told = (*self._owed, *heard)
         self._owed.clear()
         return told
 
-    def _acknowledged(self, letter: str, name: str) -> Sequence[Heard]:
+    def _acknowledged(self, letter: str, name: str) -> Sequence[Decoded]:
         if letter not in "OKABENDST":
             raise BadFrame(f"acknowledgement {letter!r}")
         if name == self._start.name and self._phase == "starting":
@@ -261,7 +261,7 @@ class Advantage:
             self._end = END_MARKS[letter]
         return ()
 
-    def _not_stopped(self) -> Sequence[Heard]:
+    def _not_stopped(self) -> Sequence[Decoded]:
         """The abort is said again (the question itself waits half a second); in the end a person must look."""
         self._tries += 1
         if self._tries < ABORT_TRIES:
@@ -269,7 +269,7 @@ class Advantage:
         self._stuck = True
         return self._fail("timeout")
 
-    def _start_answered(self, letter: str) -> Sequence[Heard]:
+    def _start_answered(self, letter: str) -> Sequence[Decoded]:
         if letter == "O":
             self._phase = "measuring"
             self._polls = self._low = self._tries = 0
@@ -283,19 +283,19 @@ class Advantage:
             return ()
         return self._fail("module_error")
 
-    def _no_result_yet(self, letter: str) -> Sequence[Heard]:
+    def _no_result_yet(self, letter: str) -> Sequence[Decoded]:
         self._tries += 1
         if letter in "BS" and self._tries <= RESULT_TRIES:
             self._wait = RESULT_POLLS
             return ()
         return self._fail("module_error")
 
-    def _cuff(self, mmhg: int) -> Sequence[Heard]:
+    def _cuff(self, mmhg: int) -> Sequence[Decoded]:
         known = mmhg != CUFF_UNKNOWN
         limit = LOW_MMHG + 1 if self._phase == "ready" else EMPTY_MMHG
         self._low = self._low + 1 if known and mmhg < limit else 0
         self._risen = self._risen or RISEN_MMHG <= mmhg <= CUFF_MAX_MMHG
-        told: Sequence[Heard] = ()
+        told: Sequence[Decoded] = ()
         if known and mmhg > CUFF_MAX_MMHG:
             told = (Reading("cuff_pressure_mmhg", None, Validity.OVERFLOW),)
         elif known:
@@ -308,7 +308,7 @@ class Advantage:
             self._phase = "reading"
         return told
 
-    def _result(self, frame: bytes) -> Sequence[Heard]:
+    def _result(self, frame: bytes) -> Sequence[Decoded]:
         if not self._started:
             found = result(frame)
             return failed(found) if isinstance(found, str) else found
@@ -327,7 +327,7 @@ class Advantage:
         self._schedule.ended(self._now_s, good=True)
         return found
 
-    def _fail(self, reason: str) -> tuple[Heard, ...]:
+    def _fail(self, reason: str) -> tuple[Decoded, ...]:
         """This determination is over without numbers."""
         self._phase = "idle"
         self._schedule.ended(self._now_s, good=False)
@@ -335,7 +335,7 @@ class Advantage:
             self._schedule.held(self._now_s)
         return (*failed(reason), self._alarms()) if self._held is not None or self._stuck else failed(reason)
 
-    def _module(self, error: int) -> Sequence[Heard]:
+    def _module(self, error: int) -> Sequence[Decoded]:
         self._error = error
         return (self._alarms(),)
 

@@ -1,6 +1,6 @@
-"""The house clock: the only place that reads this machine's clocks.
+"""The edge clock: the only place that reads this machine's clocks.
 
-House time is UTC at start plus monotonic time since, so a step of the system clock (NTP, a person, a leap) can neither
+Edge time is UTC at start plus monotonic time since, so a step of the system clock (NTP, a person, a leap) can neither
 shorten nor lengthen a hold. For demonstrations it may run fast: `speed` scales what rules, schedules and physiology
 see, while the wire's own time-outs stay real time (`real_s`, and the event loop).
 """
@@ -16,10 +16,10 @@ from edge.model import iso
 ROUNDING_MS = 0.001  # forgives binary fractions: 9.25 s after a whole millisecond is not rounded down to 9.249
 
 
-class HouseClock:
+class EdgeClock:
     """Time as the house has it.
 
-    `speed` is house seconds per real second. `epoch` (seconds since 1970 UTC) is the moment at which a fast clock and
+    `speed` is edge seconds per real second. `epoch` (seconds since 1970 UTC) is the moment at which a fast clock and
     the machine's agree; processes that share one agree with each other; None: agree now. `not_before` is the last
     time the journal knows: a machine that boots in the past goes on from there. `wall` and `monotonic` are the two
     sources, in seconds.
@@ -40,7 +40,7 @@ class HouseClock:
         self._last = not_before
 
     def now(self) -> float:
-        """House time: seconds since 1970 UTC in whole milliseconds, never smaller than an earlier answer."""
+        """Edge time: seconds since 1970 UTC in whole milliseconds, never smaller than an earlier answer."""
         exact = self._started_house + (self._monotonic() - self._started_real) * self.speed
         self._last = max(self._last, math.floor(exact * 1000 + ROUNDING_MS) / 1000)
         return self._last
@@ -54,5 +54,5 @@ class HouseClock:
         return iso(self._wall())
 
     def drift_s(self) -> float:
-        """How far house time is ahead of this machine's clock, in seconds; 0 on a fast clock, where it says nothing."""
+        """How far edge time is ahead of this machine's clock, in seconds; 0 on a fast clock, where it says nothing."""
         return self.now() - self._wall() if self.speed == 1 else 0.0

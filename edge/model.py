@@ -1,7 +1,7 @@
 """The facts the rooms hand each other: what comes in (inputs), what is concluded (events), and how they are kept.
 
 Everything is frozen, slotted and typed, and has one JSON form (msgspec), which is what the journal keeps. Times are
-`at_s`: seconds since 1970 UTC of the house clock, in whole milliseconds; `iso` writes them for people and for MQTT.
+`at_s`: seconds since 1970 UTC of the edge clock, in whole milliseconds; `iso` writes them for people and for MQTT.
 Imports nothing of ours.
 """
 
@@ -40,14 +40,14 @@ def from_iso(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-class Fact(msgspec.Struct, frozen=True):
+class Frozen(msgspec.Struct, frozen=True):
     """Base of what is written down and never edited."""
 
 
 # --- what comes in ----------------------------------------------------------------------------------------------------
 
 
-class Sample(Fact, frozen=True):
+class Sample(Frozen, frozen=True):
     """A reading stamped by the link. `at_s` is when its bytes arrived and is never stamped again."""
 
     bed: str
@@ -59,21 +59,21 @@ class Sample(Fact, frozen=True):
     reason: str | None = None
 
 
-class Samples(Fact, frozen=True, tag="samples"):
+class Samples(Frozen, frozen=True, tag="samples"):
     """All samples of one frame of one device: a determination's four numbers come in one of these."""
 
     device: str
     samples: tuple[Sample, ...]
 
 
-class PumpSaid(Fact, frozen=True, tag="pump"):
+class PumpStatus(Frozen, frozen=True, tag="pump"):
     """The pump's own status."""
 
     device: str
     state: PumpState
 
 
-class DeviceAlarm(Fact, frozen=True):
+class DeviceAlarm(Frozen, frozen=True):
     """One alarm a device itself has."""
 
     code: str
@@ -82,14 +82,14 @@ class DeviceAlarm(Fact, frozen=True):
     text: str
 
 
-class DeviceAlarmsSaid(Fact, frozen=True, tag="device_alarms"):
+class DeviceAlarmsReported(Frozen, frozen=True, tag="device_alarms"):
     """All alarms a device has now, by its own word."""
 
     device: str
     alarms: tuple[DeviceAlarm, ...]
 
 
-class LinkChanged(Fact, frozen=True, tag="link"):
+class LinkChanged(Frozen, frozen=True, tag="link"):
     """The link to a device changed its state, or learned who the device is."""
 
     device: str
@@ -101,7 +101,7 @@ class LinkChanged(Fact, frozen=True, tag="link"):
 NOTE_MOST, REASON_MOST, WORD_MOST = 500, 200, 40  # characters of a nurse's note, of a reason, of each symptom
 
 
-class Command(Fact, frozen=True, tag="command"):
+class Command(Frozen, frozen=True, tag="command"):
     """What a person asks through the console; checked (signature, expiry, nonce, role) before it gets here."""
 
     id: str
@@ -114,18 +114,18 @@ class Command(Fact, frozen=True, tag="command"):
     nonce: str = ""
 
 
-class Tick(Fact, frozen=True, tag="tick"):
+class Tick(Frozen, frozen=True, tag="tick"):
     """Time passed."""
 
 
-class Boot(Fact, frozen=True, tag="boot"):
+class Boot(Frozen, frozen=True, tag="boot"):
     """The edge started; nobody watched for `gap_s` before (0: the first start)."""
 
     boot: str
     gap_s: float
 
 
-class BedConfigured(Fact, frozen=True):
+class BedConfigured(Frozen, frozen=True):
     """A bed as edge.toml had it: `devices` are (name, kind, driver)."""
 
     bed: str
@@ -133,17 +133,17 @@ class BedConfigured(Fact, frozen=True):
     devices: tuple[tuple[str, Kind, str], ...]
 
 
-class Configured(Fact, frozen=True, tag="configured"):
+class Configured(Frozen, frozen=True, tag="configured"):
     """What the edge was told at its start; with it a journal can be replayed years later."""
 
     rules: str  # the text of rules.toml
     beds: tuple[BedConfigured, ...]
 
 
-Input = Samples | PumpSaid | DeviceAlarmsSaid | LinkChanged | Command | Tick | Boot | Configured
+Input = Samples | PumpStatus | DeviceAlarmsReported | LinkChanged | Command | Tick | Boot | Configured
 
 
-class Recorded(Fact, frozen=True):
+class RecordedInput(Frozen, frozen=True):
     """One input as the journal keeps it: numbered over all beds; `bed` is None for what concerns the whole edge."""
 
     n: int
@@ -172,7 +172,7 @@ EventKind = Literal[
 ]
 
 
-class Draft(Fact, frozen=True):
+class PendingEvent(Frozen, frozen=True):
     """An event before the journal numbers it."""
 
     kind: EventKind
@@ -182,7 +182,7 @@ class Draft(Fact, frozen=True):
     body: dict[str, Any]
 
 
-class Event(Fact, frozen=True):
+class Event(Frozen, frozen=True):
     """A fact in the journal: numbered, hash-chained, never edited. `wall` is this machine's own UTC clock at commit."""
 
     seq: int
@@ -216,11 +216,13 @@ def event_hash(
     return hashlib.sha256(canonical(record)).hexdigest()
 
 
-def numbered(draft: Draft, *, seq: int, boot: str, edge: str, wall: str, prev: str) -> Event:
-    """`draft` as the event with this number, chained to the one before."""
-    digest = event_hash(seq=seq, boot=boot, edge=edge, bed=draft.bed, session=draft.session, at_s=draft.at_s,
-                        wall=wall, kind=draft.kind, body=draft.body, prev=prev)
-    return Event(seq, boot, edge, draft.bed, draft.session, draft.at_s, wall, draft.kind, draft.body, prev, digest)
+def numbered(pending: PendingEvent, *, seq: int, boot: str, edge: str, wall: str, prev: str) -> Event:
+    """`pending` as the event with this number, chained to the one before."""
+    digest = event_hash(seq=seq, boot=boot, edge=edge, bed=pending.bed, session=pending.session, at_s=pending.at_s,
+                        wall=wall, kind=pending.kind, body=pending.body, prev=prev)
+    return Event(
+        seq, boot, edge, pending.bed, pending.session, pending.at_s, wall, pending.kind, pending.body, prev, digest
+    )
 
 
 encode = msgspec.json.encode

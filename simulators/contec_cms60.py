@@ -43,7 +43,7 @@ class ContecTwin:
         self.hands: Hands = {
             "probe_off": self._take_finger_out, "probe_on": self._put_finger_in, "search": self._search,
             "mute": lambda: self._mute(True), "unmute": lambda: self._mute(False),
-        }  # fmt: skip
+        }
         self._off = self._muted = self._streaming = False
         self._search_s = 0.0
         self._unspoken_s = 0.0
@@ -108,7 +108,7 @@ class ContecTwin:
         return packet(
             0x01, SIGNAL | beep, wave, bar | (0x10 if hundredths == 0xFFFF else 0),
             _told(pulse, 1, 254, 0xFF), _told(spo2, 1, 100, 0x7F), hundredths & 0xFF, hundredths >> 8,
-        )  # fmt: skip
+        )
 
     def _take_finger_out(self) -> None:
         self._off = True

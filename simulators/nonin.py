@@ -40,7 +40,7 @@ class NoninTwin:
             "motion": lambda: self._move(True), "still": lambda: self._move(False),
             "low_perfusion": lambda: self._perfuse(RPRF), "good_perfusion": lambda: self._perfuse(GPRF),
             "low_battery": self._drain, "mute": lambda: self._mute(True), "unmute": lambda: self._mute(False),
-        }  # fmt: skip
+        }
         self._colour = GPRF
         self._battery_low = self._moving = self._muted = self._off = False
         self.wire_speed = 1.0
@@ -164,7 +164,7 @@ class NoninTwin:
         return (
             0x80 | (0x20 if self._moving else 0) | (0x10 if self._moving_s > OOT_AFTER_S else 0)
             | (0x08 if self._off else 0) | (self._colour if pulsing else 0) | (self._frame % PACKET_FRAMES == 0)
-        )  # fmt: skip
+        )
 
     def _in_beat(self) -> bool:
         frames_a_beat = FRAMES_S * 60 / (self.patient.pulse_bpm or 60.0)
@@ -195,7 +195,7 @@ class NoninTwin:
         return {
             3: recorded[1], 10: recorded[1], 11: recorded[1], 16: recorded[1], 9: display[1], 17: display[1],
             4: FIRMWARE, 6: thirds >> 7, 7: thirds & 0x7F, 8: stat2,
-        }.get(number, 0)  # fmt: skip
+        }.get(number, 0)
 
     def _message(self, ago_s: float) -> bytes:
         """What is due now; `ago_s` is how long before the end of this step that was."""
@@ -254,4 +254,4 @@ TWIN = TwinSpec(
     hands=(
         "probe_off", "probe_on", "motion", "still", "low_perfusion", "good_perfusion", "low_battery", "mute", "unmute",
     ),
-)  # fmt: skip
+)

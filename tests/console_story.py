@@ -13,7 +13,6 @@ import msgspec
 from edge.console.accounts import ensure_user
 from edge.console.link import NotConnected
 from edge.console.settings import Settings
-from edge.model import GENESIS, Draft, Event, iso, numbered
 from edge.contract.payloads import (
     Ack,
     DeviceNow,
@@ -33,6 +32,7 @@ from edge.contract.payloads import (
     vitals_topic,
     wave_topic,
 )
+from edge.model import GENESIS, Event, PendingEvent, iso, numbered
 
 EDGE = "clinic-1"
 BED = "chair-1"
@@ -44,7 +44,7 @@ TECHNICIAN = ("tom", "a technician's password")
 
 @dataclass
 class Clock:
-    """A house clock that a test turns."""
+    """A edge clock that a test turns."""
 
     at_s: float = START_S
 
@@ -93,8 +93,8 @@ class Journal:
         """One more event."""
         prev = self.events[-1].hash if self.events else GENESIS
         seq = len(self.events) + 1
-        draft = Draft(kind, bed, "session-1", START_S + seq, body or {"rule": "HTN-3", "state": "active"})
-        self.events.append(numbered(draft, seq=seq, boot=self.boot, edge=EDGE, wall=iso(START_S), prev=prev))
+        pending = PendingEvent(kind, bed, "session-1", START_S + seq, body or {"rule": "HTN-3", "state": "active"})
+        self.events.append(numbered(pending, seq=seq, boot=self.boot, edge=EDGE, wall=iso(START_S), prev=prev))
         return self.out(seq)
 
     def fill(self, upto: int) -> Journal:

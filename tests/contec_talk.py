@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from drivers.contec_cms60 import DRIVER, START
-from drivers.contract import Driver, Heard, Reading
+from drivers.contract import Decoded, Driver, Reading
 from simulators.capture import Capture
 from simulators.contec_cms60 import ContecTwin
 from tests.golden_table import heard
@@ -33,6 +33,6 @@ def opened(patient: Finger | None = None) -> tuple[Driver, ContecTwin]:
     return driver, twin
 
 
-def of(items: list[Heard], metric: str) -> list[tuple[float | None, str, str | None]]:
+def of(items: list[Decoded], metric: str) -> list[tuple[float | None, str, str | None]]:
     return [(item.value, item.validity.value, item.reason)
-            for item in items if isinstance(item, Reading) and item.metric == metric]  # fmt: skip
+            for item in items if isinstance(item, Reading) and item.metric == metric]

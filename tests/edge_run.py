@@ -12,14 +12,14 @@ from typing import Any
 
 import aiomqtt
 
+from edge.cli.process import command_key
+from edge.clock import EdgeClock
+from edge.core.replay import differences
 from edge.demo.children import Child, Children
 from edge.demo.demo import free_port, rules_file
-from edge.cli.process import command_key
-from edge.clock import HouseClock
-from edge.core.replay import differences
 from edge.journal.reader import Reader
 from edge.journal.verify import verify
-from edge.model import Event, Recorded, Sample, Samples, from_iso
+from edge.model import Event, RecordedInput, Sample, Samples, from_iso
 
 EDGE = "recorded"
 STARTS_WITHIN_S = 40.0
@@ -27,8 +27,8 @@ RETRY_S = 0.05
 
 
 @dataclass(slots=True)
-class Heard:
-    """One MQTT message, and the house time at which it came."""
+class Decoded:
+    """One MQTT message, and the edge time at which it came."""
 
     at_s: float
     topic: str
@@ -42,21 +42,21 @@ class EdgeRun:
     data: Path
     mqtt: int
     speed: float
-    clock: HouseClock
+    clock: EdgeClock
     twins: list[dict[str, str]] = field(default_factory=list)
-    heard: list[Heard] = field(default_factory=list)
-    began_s: float = 0.0  # house time at which the simulated lives began
+    heard: list[Decoded] = field(default_factory=list)
+    began_s: float = 0.0  # edge time at which the simulated lives began
 
     @property
     def journal(self) -> str:
         return str(self.data / "journal.db")
 
-    def vitals(self) -> list[Heard]:
+    def vitals(self) -> list[Decoded]:
         """Every set of numerics, in the order they came."""
         return [heard for heard in self.heard if heard.topic.endswith("/vitals")]
 
     def numerics(self, metric: str) -> list[tuple[float, dict[str, Any]]]:
-        """Each word on `metric`, with the house time its message carries."""
+        """Each word on `metric`, with the edge time its message carries."""
         return [(from_iso(heard.said["at"]), heard.said["numerics"][metric]) for heard in self.vitals()
                 if metric in heard.said["numerics"]]
 
@@ -87,7 +87,7 @@ class EdgeRun:
         except TimeoutError:
             raise AssertionError(f"not within {within_s:g} s: {what}") from None
 
-    def recorded(self) -> Iterator[Recorded]:
+    def recorded(self) -> Iterator[RecordedInput]:
         """The journal's inputs, each checked against its seal."""
         with Reader(self.journal) as reader:
             yield from reader.inputs()
@@ -119,9 +119,9 @@ async def edge_running(
 
     `settings` are driver settings by driver. All three must run to the end, and end cleanly.
     """
-    clock = HouseClock(speed)
+    clock = EdgeClock(speed)
     epoch = clock.now()
-    run = EdgeRun(data, free_port(0), speed, HouseClock(speed, epoch))
+    run = EdgeRun(data, free_port(0), speed, EdgeClock(speed, epoch))
     children = Children(data / "pids.json", data, lambda line: None)
     listening: asyncio.Future[None] | None = None
     try:
@@ -191,10 +191,10 @@ async def _listen(run: EdgeRun) -> None:
         with contextlib.suppress(aiomqtt.MqttError):
             async with aiomqtt.Client("127.0.0.1", run.mqtt, max_queued_incoming_messages=10_000) as client:
                 await client.subscribe("vigil/1/#", qos=1)
-                run.heard.append(Heard(run.clock.now(), "", {}))
+                run.heard.append(Decoded(run.clock.now(), "", {}))
                 async for message in client.messages:
                     assert isinstance(message.payload, bytes)
                     said = json.loads(message.payload)
-                    run.heard.extend(Heard(run.clock.now(), message.topic.value, one)
+                    run.heard.extend(Decoded(run.clock.now(), message.topic.value, one)
                                      for one in (said if isinstance(said, list) else [said]))
         await asyncio.sleep(RETRY_S)

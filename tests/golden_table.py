@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from pymodbus.framer import FramerRTU
 
-from drivers.contract import DeviceAlarms, Heard, Identity, Pump, Question, Reading, Say, Validity, Wave
+from drivers.contract import Decoded, DeviceAlarms, Identity, Pump, Question, Reading, Say, Validity, Wave
 
 FOLDER = Path(__file__).parent / "golden"
 BAD = "BadFrame"
@@ -102,12 +102,12 @@ def _row(line: str, number: int) -> Row:
     return Row("<", cells[0], bytes.fromhex(cells[1]), what, cells[-2], None if asked == "-" else asked, number)
 
 
-def heard_json(heard: Sequence[Heard]) -> list[dict[str, Any]]:
+def heard_json(heard: Sequence[Decoded]) -> list[dict[str, Any]]:
     """What was heard as plain data, in order: the form the `<` rows are written in."""
     return [_plain(one) for one in heard]
 
 
-def _plain(one: Heard) -> dict[str, Any]:
+def _plain(one: Decoded) -> dict[str, Any]:
     if isinstance(one, Reading):
         plain: dict[str, Any] = {"metric": one.metric, "value": one.value}
         if one.validity is not Validity.VALID:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drivers.contract import Driver, Heard, Reading
+from drivers.contract import Decoded, Driver, Reading
 from drivers.nonin import DRIVER
 from drivers.nonin_frames import PACKET
 from simulators.nonin import NoninTwin
@@ -23,7 +23,7 @@ def twin_of(format_: str, patient: Finger | None = None) -> NoninTwin:
     return twin
 
 
-def readings(items: list[Heard], metric: str) -> list[Reading]:
+def readings(items: list[Decoded], metric: str) -> list[Reading]:
     return [item for item in items if isinstance(item, Reading) and item.metric == metric]
 
 

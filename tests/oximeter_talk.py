@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from drivers.contract import BadFrame, Driver, Heard
+from drivers.contract import BadFrame, Decoded, Driver
 from simulators.contract import Twin
 
 
@@ -29,9 +29,9 @@ class Finger:
         return 0.25 + t_s % 0.5
 
 
-def listen(driver: Driver, data: bytes) -> list[Heard]:
+def listen(driver: Driver, data: bytes) -> list[Decoded]:
     """What is heard in these bytes; bad frames are dropped as the link drops them."""
-    found: list[Heard] = []
+    found: list[Decoded] = []
     for frame in driver.framing.feed(data):
         try:
             found += driver.hear(frame, None)
@@ -40,7 +40,7 @@ def listen(driver: Driver, data: bytes) -> list[Heard]:
     return found
 
 
-def told(driver: Driver, twin: Twin, seconds: float, dt_s: float = 0.05) -> Iterator[tuple[float, Heard]]:
+def told(driver: Driver, twin: Twin, seconds: float, dt_s: float = 0.05) -> Iterator[tuple[float, Decoded]]:
     """What is heard of the twin while it lives so long, and when."""
     for n in range(round(seconds / dt_s)):
         for item in listen(driver, twin.step(dt_s)):

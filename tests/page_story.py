@@ -101,7 +101,7 @@ def session(started: str) -> Json:
 
 
 class Story:
-    """The server. Its house clock starts at EPOCH and runs `speed` times as fast as the loop's."""
+    """The server. Its edge clock starts at EPOCH and runs `speed` times as fast as the loop's."""
 
     def __init__(self, beds: int = 4, speed: float = 1, role: str = "nurse", simulated: bool = True) -> None:
         self.speed, self.role, self.simulated = speed, role, simulated
@@ -122,7 +122,7 @@ class Story:
         self.app = self._routes()
 
     def now(self) -> float:
-        """The house clock, seconds."""
+        """The edge clock, seconds."""
         return EPOCH + (asyncio.get_running_loop().time() - self._start) * self.speed
 
     async def tell(self, bed: str) -> None:

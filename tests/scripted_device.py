@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from drivers.contract import (
     BadFrame,
+    Decoded,
     DeviceAlarm,
     DeviceAlarms,
     Driver,
     Framing,
-    Heard,
     Identity,
     Line,
     Pump,
@@ -70,7 +70,7 @@ class Script:
     def answers(self, frame: bytes, asked: Question) -> bool:
         return frame[:1] == (b"#" if asked is WHO else b"=")
 
-    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Heard]:
+    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Decoded]:
         kind, rest = frame[:1], frame[1:].decode()
         if kind == b"#":
             return [Identity(rest or None)]
@@ -85,7 +85,7 @@ class Script:
             return [Pump("alarm"), DeviceAlarms((alarm,)), Reading("rate_ml_h", None, Validity.UNAVAILABLE)]
         raise BadFrame(frame)
 
-    def unanswered(self, asked: Question) -> Sequence[Heard]:
+    def unanswered(self, asked: Question) -> Sequence[Decoded]:
         self.missed.append(asked.name)
         return [Reading(asked.name, None, Validity.UNAVAILABLE, "timeout")] if asked is RESP else []
 

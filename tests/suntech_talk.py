@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drivers.contract import Heard, Reading, Say
+from drivers.contract import Decoded, Reading, Say
 from drivers.suntech_advantage import DRIVER, Advantage
 from drivers.suntech_frames import DETERMINATION, reply
 from drivers.suntech_says import BP_DATA, CUFF, STARTS, STATUS, VERSION
@@ -26,7 +26,7 @@ def new(**settings: object) -> Advantage:
 
 
 class Bench:
-    """Asks and answers a driver by hand. House time moves 0.2 s with every question."""
+    """Asks and answers a driver by hand. Edge time moves 0.2 s with every question."""
 
     def __init__(self, **settings: object) -> None:
         self.driver = new(**{"start_s": 0.0, **settings})
@@ -43,9 +43,9 @@ class Bench:
         assert question is None or isinstance(question, Say)
         return question
 
-    def until(self, wanted: Say, answers: dict[Say, bytes], most: int = 2000) -> list[Heard]:
+    def until(self, wanted: Say, answers: dict[Say, bytes], most: int = 2000) -> list[Decoded]:
         """Answer whatever is asked until `wanted` is; what was heard on the way."""
-        told: list[Heard] = []
+        told: list[Decoded] = []
         for _ in range(most):
             question = self.next()
             if question is wanted:
@@ -63,7 +63,7 @@ class Bench:
             assert self.next() is CUFF
             self.driver.hear(UP, CUFF)
 
-    def result(self, frame: bytes) -> list[Heard]:
+    def result(self, frame: bytes) -> list[Decoded]:
         """A determination that ends with K and this result."""
         self.measuring()
         self.driver.hear(ack("K"), None)

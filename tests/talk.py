@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from drivers.contract import BadFrame, Driver, Heard, Line, Reading, Say
+from drivers.contract import BadFrame, Decoded, Driver, Line, Reading, Say
 from simulators.contract import Twin
 
 STEP_S = 0.05
@@ -15,7 +15,7 @@ Wire = Callable[[bytes], bytes]
 
 @dataclass(slots=True)
 class Talk:
-    """`speed` house seconds pass in a real second. `wire` may spoil what the twin says; `every` splits it in pieces."""
+    """`speed` edge seconds pass in a real second. `wire` may spoil what the twin says; `every` splits it in pieces."""
 
     driver: Driver
     twin: Twin
@@ -25,8 +25,8 @@ class Talk:
     every: int = 4096
     living: Callable[[float], None] = lambda dt_s: None
     real_s: float = 0.0
-    said: list[tuple[float, Say]] = field(default_factory=list)  # with house time
-    heard: list[tuple[float, Sequence[Heard]]] = field(default_factory=list)
+    said: list[tuple[float, Say]] = field(default_factory=list)  # with edge time
+    heard: list[tuple[float, Sequence[Decoded]]] = field(default_factory=list)
     bad: int = 0
     missed: int = 0
     _queue: deque[Say] = field(default_factory=deque)
@@ -37,7 +37,7 @@ class Talk:
 
     @property
     def at_s(self) -> float:
-        """House time."""
+        """Edge time."""
         return self.real_s * self.speed
 
     def open(self) -> None:
@@ -49,7 +49,7 @@ class Talk:
         self._greet()
 
     def run(self, house_s: float) -> None:
-        """So much house time passes."""
+        """So much edge time passes."""
         end_s = self.at_s + house_s
         while self.at_s < end_s - 1e-9:
             self.real_s += STEP_S
@@ -113,7 +113,7 @@ class Talk:
     # --- what a test asks for -------------------------------------------------------------------------------------
 
     def readings(self, metric: str) -> list[tuple[float, Reading]]:
-        """All readings of one metric, with the house time they were heard at."""
+        """All readings of one metric, with the edge time they were heard at."""
         heard = [(at_s, one) for at_s, batch in self.heard for one in batch if isinstance(one, Reading)]
         return [(at_s, one) for at_s, one in heard if one.metric == metric]
 

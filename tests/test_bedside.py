@@ -14,15 +14,15 @@ from edge.model import (
     Boot,
     Command,
     DeviceAlarm,
-    DeviceAlarmsSaid,
-    Draft,
+    DeviceAlarmsReported,
     Event,
     Input,
     Kind,
     LinkChanged,
+    PendingEvent,
     Priority,
-    PumpSaid,
     PumpState,
+    PumpStatus,
     Sample,
     Samples,
     Tick,
@@ -47,7 +47,7 @@ class Chair:
     def __init__(self, *more: tuple[str, Kind, str]) -> None:
         self.bed = Bedside("chair-1", (*DEVICES, *more), RULES)
         self.at_s = T0 - 900
-        self.drafts: list[Draft] = []
+        self.pending_events: list[PendingEvent] = []
         self.seq = 0
         self.rate_ml_h = 0.0
         self.volume_ml = 0.0
@@ -56,24 +56,24 @@ class Chair:
         for device in self.bed.state.devices:
             self.give(LinkChanged(device, "live"))
 
-    def give(self, given: Input) -> list[Draft]:
-        drafts = self.bed.apply(given, self.at_s)
-        for draft in drafts:
+    def give(self, given: Input) -> list[PendingEvent]:
+        pending_events = self.bed.apply(given, self.at_s)
+        for pending in pending_events:
             self.seq += 1
-            self.bed.numbered([Event(self.seq, "", "", draft.bed, draft.session, draft.at_s, "", draft.kind,
-                                     draft.body, "", "")])
-        self.drafts += drafts
-        return drafts
+            self.bed.numbered([Event(self.seq, "", "", pending.bed, pending.session, pending.at_s, "", pending.kind,
+                                     pending.body, "", "")])
+        self.pending_events += pending_events
+        return pending_events
 
-    def say(self, device: str, **values: float | None) -> list[Draft]:
+    def say(self, device: str, **values: float | None) -> list[PendingEvent]:
         return self.give(Samples(device, tuple(
             Sample("chair-1", device, metric, value, "valid" if value is not None else "invalid", self.at_s)
             for metric, value in values.items())))
 
-    def bp(self, sbp: float | None, dbp: float | None) -> list[Draft]:
+    def bp(self, sbp: float | None, dbp: float | None) -> list[PendingEvent]:
         return self.say("cuff", sbp_mmhg=sbp, dbp_mmhg=dbp)
 
-    def ask(self, verb: str, **args: Any) -> list[Draft]:
+    def ask(self, verb: str, **args: Any) -> list[PendingEvent]:
         return self.give(Command(f"c{self.seq}", "main", "nina", "nurse", "chair-1", verb, args))
 
     def until(self, minute: float) -> Chair:
@@ -82,7 +82,7 @@ class Chair:
             if self.pump == "infusing":
                 self.volume_ml += self.rate_ml_h / 3600
             if self.pump is not None:
-                self.give(PumpSaid("pump", self.pump))
+                self.give(PumpStatus("pump", self.pump))
                 self.say("pump", rate_ml_h=self.rate_ml_h if self.pump == "infusing" else 0.0,
                          volume_infused_ml=self.volume_ml)
             if self.spo2 is not None:
@@ -125,10 +125,10 @@ class Chair:
         key = (how, self.bed.snapshot(), self.at_s, self.rate_ml_h, self.pump, self.spo2)
         if key not in LIVED:
             live()
-            LIVED[key] = (self.bed.snapshot(), dict(vars(self), drafts=list(self.drafts)))
+            LIVED[key] = (self.bed.snapshot(), dict(vars(self), pending_events=list(self.pending_events)))
         snapshot, remembered = LIVED[key]
         bed = self.bed
-        vars(self).update(remembered, bed=bed, drafts=list(remembered["drafts"]))
+        vars(self).update(remembered, bed=bed, pending_events=list(remembered["pending_events"]))
         bed.restore(snapshot)
         return self
 
@@ -138,14 +138,14 @@ class Chair:
         return self.bed.state.session
 
     def phases(self) -> list[str]:
-        return [draft.body["phase"] for draft in self.drafts if draft.kind == "phase"]
+        return [pending.body["phase"] for pending in self.pending_events if pending.kind == "phase"]
 
     def dissociation(self) -> list[tuple[str, float]]:
-        return [(draft.body["state"], round((draft.at_s - T0) / 60, 1)) for draft in self.drafts
-                if draft.kind == "dissociation"]
+        return [(pending.body["state"], round((pending.at_s - T0) / 60, 1)) for pending in self.pending_events
+                if pending.kind == "dissociation"]
 
-    def reason(self, drafts: Iterable[Draft]) -> str:
-        refused = [draft for draft in drafts if draft.kind == "command"]
+    def reason(self, pending_events: Iterable[PendingEvent]) -> str:
+        refused = [pending for pending in pending_events if pending.kind == "command"]
         return str(refused[0].body["reason"]) if refused else ""
 
 
@@ -325,8 +325,8 @@ def test_an_acknowledgement_of_what_was_seen_and_of_what_has_moved_on() -> None:
     alarm = chair.bed.state.alarms["HTN-3"]
     assert alarm.seq > 0
     assert chair.reason(chair.ask("acknowledge", alarm=alarm.id, seq=alarm.seq - 1)) == "moved_on"
-    drafts = chair.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)
-    assert [(draft.body["state"], draft.body["by"]) for draft in drafts] == [("acknowledged", "nina")]
+    pending_events = chair.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)
+    assert [(pending.body["state"], pending.body["by"]) for pending in pending_events] == [("acknowledged", "nina")]
     again = chair.bed.state.alarms["HTN-3"]
     assert "already_acknowledged" in chair.reason(chair.ask("acknowledge", alarm=again.id, seq=again.seq))
 
@@ -356,24 +356,26 @@ def test_a_crash_forgets_nothing_and_shows_the_gap() -> None:
     chair.bed = Bedside("chair-1", DEVICES, RULES)
     chair.bed.restore(snapshot)
     chair.at_s += 20
-    drafts = chair.give(Boot("boot-2", 20.0))
-    assert [(draft.kind, draft.body.get("gap_s")) for draft in drafts] == [("boot", 20.0)]
+    pending_events = chair.give(Boot("boot-2", 20.0))
+    assert [(pending.kind, pending.body.get("gap_s")) for pending in pending_events] == [("boot", 20.0)]
     assert chair.bed.state.alarms["HTN-3"].id == alarm.id
     assert chair.bed.state.alarms["HTN-3"].state == "active"
     assert chair.session.phase == "INFUSING"
     for device in ("pump", "cuff", "oximeter"):
         chair.give(LinkChanged(device, "live"))
     chair.until(8)
-    assert [d.body["rule"] for d in chair.drafts if d.kind == "alarm"] == ["HTN-3"], "a restart alone raises nothing"
+    assert [d.body["rule"] for d in chair.pending_events if d.kind == "alarm"] == ["HTN-3"], (
+        "a restart alone raises nothing"
+    )
 
 
 def test_the_same_inputs_give_the_same_events_byte_for_byte() -> None:
-    def told() -> list[Draft]:
+    def told() -> list[PendingEvent]:
         chair = Chair().infusing().until(5)
         chair.bp(186, 100)
         chair.spo2 = 80
         chair.until(7).ask("acknowledge", alarm=chair.bed.state.alarms["HTN-3"].id, seq=1)
-        return chair.drafts
+        return chair.pending_events
 
     assert told() == told()
 
@@ -392,14 +394,14 @@ def test_a_snapshot_says_everything() -> None:
 @pytest.mark.parametrize(("priority", "expected"), [("low", "medium"), ("medium", "medium"), ("high", "high")])
 def test_a_pump_alarm_is_at_least_medium(priority: Priority, expected: str) -> None:
     chair = Chair().infusing().until(1)
-    chair.give(DeviceAlarmsSaid("pump", (DeviceAlarm("occlusion", priority, "AL_OCCLU", "occlusion"),)))
+    chair.give(DeviceAlarmsReported("pump", (DeviceAlarm("occlusion", priority, "AL_OCCLU", "occlusion"),)))
     assert chair.bed.state.alarms["INF-4:pump"].priority == expected
 
 
 def test_a_restart_follows_the_present_configuration() -> None:
     chair = Chair().infusing().until(5)
     chair.bp(186, 100)
-    chair.give(DeviceAlarmsSaid("pump", (DeviceAlarm("occlusion", "high", "AL_OCCLU", "occlusion"),)))
+    chair.give(DeviceAlarmsReported("pump", (DeviceAlarm("occlusion", "high", "AL_OCCLU", "occlusion"),)))
     assert {"HTN-3", "INF-4:pump"} <= set(chair.bed.state.alarms)
     changed = Bedside("chair-1", [DEVICES[1], ("oximeter", "oximeter", "another")], RULES, nibp_interval_s=600.0)
     changed.restore(chair.bed.snapshot())

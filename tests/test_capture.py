@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from drivers.contec_cms60 import DRIVER
-from drivers.contract import Heard, Reading, Validity, Wave
+from drivers.contract import Decoded, Reading, Validity, Wave
 from simulators.capture import FORM, SEAM_S, Capture, ReplayTwin
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -103,7 +103,7 @@ def test_a_loop_begins_again_after_its_seam() -> None:
     twin.connect()
     assert [twin.step(0.5) for _ in range(12)] == [
         b"\x01", b"", b"", b"\x02", b"", b"\x01", b"", b"", b"", b"\x02", b"", b"\x01",
-    ]  # fmt: skip
+    ]
     assert SEAM_S == 1.0
 
 
@@ -168,7 +168,7 @@ def test_the_real_session_through_the_driver_is_what_was_decoded() -> None:
         decoded = list(csv.DictReader(file))
     driver = DRIVER.driver()
     driver.start()
-    real_time: list[list[Heard]] = []
+    real_time: list[list[Decoded]] = []
     waves: list[int | None] = []
     shown: dict[str, Reading] = {}
     history: list[dict[str, Reading]] = []

@@ -1,4 +1,4 @@
-"""House time goes on evenly, whatever happens to the machine's clock."""
+"""Edge time goes on evenly, whatever happens to the machine's clock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from edge.clock import HouseClock
+from edge.clock import EdgeClock
 
 NOON = 1_790_000_000.0
 
@@ -18,8 +18,8 @@ class Machine:
     wall_s: float = NOON
     mono_s: float = 77.0
 
-    def clock(self, speed: float = 1.0, epoch: float | None = None, not_before: float = 0.0) -> HouseClock:
-        return HouseClock(speed, epoch, not_before=not_before, wall=lambda: self.wall_s, monotonic=lambda: self.mono_s)
+    def clock(self, speed: float = 1.0, epoch: float | None = None, not_before: float = 0.0) -> EdgeClock:
+        return EdgeClock(speed, epoch, not_before=not_before, wall=lambda: self.wall_s, monotonic=lambda: self.mono_s)
 
     def passes(self, seconds: float) -> None:
         self.wall_s += seconds
@@ -93,4 +93,4 @@ def test_the_record_keeps_the_machines_own_time() -> None:
 @pytest.mark.parametrize("speed", [0.0, -1.0, float("inf"), float("nan")])
 def test_time_neither_stands_nor_runs_backwards(speed: float) -> None:
     with pytest.raises(ValueError, match="speed must be a positive number"):
-        HouseClock(speed)
+        EdgeClock(speed)

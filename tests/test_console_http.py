@@ -12,8 +12,8 @@ from fastapi import FastAPI
 
 from edge.console import accounts, audit, pages, patients
 from edge.console.security import HEADERS, Guesses
-from edge.model import iso
 from edge.contract.payloads import VERBS, Answer, CommandIn, encode, event_topic, sign
+from edge.model import iso
 from tests.console_house import ANSWER, COMMANDS, ORIGIN, house
 from tests.console_story import (
     BED,

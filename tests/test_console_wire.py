@@ -25,7 +25,7 @@ import pytest
 import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 
-from edge.clock import HouseClock
+from edge.clock import EdgeClock
 from edge.console.accounts import ensure_user
 from edge.console.app import create_app, server_config
 from edge.console.service import Console
@@ -136,7 +136,7 @@ class FakeEdge:
 
     port: int
     journal: Journal
-    clock: HouseClock = field(default_factory=HouseClock)
+    clock: EdgeClock = field(default_factory=EdgeClock)
     acks: list[Ack] = field(default_factory=list)
     commands: list[CommandIn] = field(default_factory=list)
     client: aiomqtt.Client | None = None
@@ -268,7 +268,7 @@ async def browsing(console: ConsoleProcess) -> AsyncIterator[Browser]:
 
 
 def account(data: Path) -> None:
-    ensure_user(data / "console.db", *NURSE, "nurse", HouseClock().now())
+    ensure_user(data / "console.db", *NURSE, "nurse", EdgeClock().now())
 
 
 KINDS = ["embedded", pytest.param("mosquitto", marks=pytest.mark.skipif(MOSQUITTO is None, reason="no mosquitto"))]

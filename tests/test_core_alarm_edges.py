@@ -7,30 +7,30 @@ from typing import Any
 
 import pytest
 
-from edge.app.recovery import recall
+from edge.app.recovery import recover
 from edge.core.bedside import Bedside
 from edge.core.rules import RulesError, parse_rules
 from edge.model import (
     Boot,
     Command,
     DeviceAlarm,
-    DeviceAlarmsSaid,
-    Draft,
+    DeviceAlarmsReported,
     LinkChanged,
+    PendingEvent,
     Sample,
     Samples,
     Tick,
 )
 from tests.test_bedside import DEVICES, ORDER, Chair
 from tests.test_core_edges import spo2, state_of, ticks
-from tests.test_recall import Life, bp, journal
+from tests.test_recovery import Life, bp, journal
 from tests.test_stories import FILE, RULES
 
 # --- alarms and what people do with them ------------------------------------------------------------------------------
 
 
-def occlusion(*more: str) -> DeviceAlarmsSaid:
-    return DeviceAlarmsSaid("pump", tuple(DeviceAlarm(code, "high", code, code) for code in ("occlusion", *more)))
+def occlusion(*more: str) -> DeviceAlarmsReported:
+    return DeviceAlarmsReported("pump", tuple(DeviceAlarm(code, "high", code, code) for code in ("occlusion", *more)))
 
 
 def test_an_acknowledged_pump_alarm_does_not_silence_the_next_one() -> None:
@@ -85,8 +85,8 @@ def test_a_latched_alarm_is_taken_away_by_its_acknowledgement() -> None:
     chair.at_s += 300
     chair.bp(150, 90)
     alarm = chair.bed.state.alarms["HTN-3"]
-    drafts = chair.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)
-    assert [draft.body["state"] for draft in drafts if draft.body.get("rule") == "HTN-3"] == ["inactive"]
+    pending_events = chair.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)
+    assert [pending.body["state"] for pending in pending_events if pending.body.get("rule") == "HTN-3"] == ["inactive"]
     assert chair.reason(chair.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)) == "moved_on"
 
 
@@ -127,12 +127,12 @@ def test_the_beds_do_not_know_each_other() -> None:
     for _ in range(20):
         spo2(one, 70)
     other.bp(120, 80)
-    assert replace_boot(other.drafts) == replace_boot(alone.drafts)
+    assert replace_boot(other.pending_events) == replace_boot(alone.pending_events)
     assert other.bed.state == alone.bed.state
 
 
-def replace_boot(drafts: list[Draft]) -> list[tuple[str, float, str]]:
-    return [(draft.kind, draft.at_s, str({**draft.body, "command": ""})) for draft in drafts]
+def replace_boot(pending_events: list[PendingEvent]) -> list[tuple[str, float, str]]:
+    return [(pending.kind, pending.at_s, str({**pending.body, "command": ""})) for pending in pending_events]
 
 
 # --- rules that cannot be used ----------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ async def test_an_acknowledgement_since_the_last_snapshot_survives_a_crash(tmp_p
     assert life.bed.state.alarms["HTN-3"].state == "acknowledged"
     await kept.close()
     again = journal(tmp_path, "boot-2")
-    found = (await recall(again)).beds["chair-1"].state.alarms["HTN-3"]
+    found = (await recover(again)).beds["chair-1"].state.alarms["HTN-3"]
     await again.close()
     assert found.state == "acknowledged"
 
@@ -219,8 +219,11 @@ def test_an_alarm_that_hands_over_says_to_which_and_never_that_all_is_well() -> 
     chair.give(LinkChanged("oximeter", "silent"))
     ticks(chair, 30)
     assert state_of(chair, "TEC-4:oximeter") == "active"
-    ends = [draft.body["text"] for draft in chair.drafts if draft.kind == "alarm" and draft.body["rule"] == "TEC-1"
-            and draft.body["state"] == "inactive"]
+    ends = [
+        pending.body["text"]
+        for pending in chair.pending_events
+        if pending.kind == "alarm" and pending.body["rule"] == "TEC-1" and pending.body["state"] == "inactive"
+    ]
     assert ends == ["No SpO₂: see No connection to a monitor"]
 
 

@@ -8,9 +8,9 @@ from edge.core import views
 from edge.core.bedside import Bedside
 from edge.model import (
     Boot,
-    Draft,
     LinkChanged,
-    PumpSaid,
+    PendingEvent,
+    PumpStatus,
     Sample,
     Samples,
     Tick,
@@ -25,11 +25,13 @@ def state_of(chair: Chair, key: str) -> str:
     return alarm.state if alarm else "inactive"
 
 
-def spo2(chair: Chair, value: float | None, validity: Validity = "valid", after_s: float = 1.0) -> list[Draft]:
+def spo2(chair: Chair, value: float | None, validity: Validity = "valid", after_s: float = 1.0) -> list[PendingEvent]:
     """One SpO₂ reading and a tick, `after_s` later; nothing else is heard."""
     chair.at_s = round(chair.at_s + after_s, 3)
-    drafts = chair.give(Samples("oximeter", (Sample("chair-1", "oximeter", "spo2_pct", value, validity, chair.at_s),)))
-    return drafts + chair.give(Tick())
+    pending_events = chair.give(
+        Samples("oximeter", (Sample("chair-1", "oximeter", "spo2_pct", value, validity, chair.at_s),))
+    )
+    return pending_events + chair.give(Tick())
 
 
 def ticks(chair: Chair, seconds: int) -> None:
@@ -202,9 +204,9 @@ def test_the_vectors_of_clinical_7_5(
         minute, _, value = reading.partition(":")
         chair.until(float(minute))
         sbp, _, dbp = value.partition("/")
-        drafts = chair.bp(*((float(sbp), float(dbp)) if dbp else (None, None)))
-        found += [f"{minute} {draft.body['rule']} {draft.body.get('state', '')}".strip()
-                  for draft in drafts if draft.kind in ("alarm", "request")]
+        pending_events = chair.bp(*((float(sbp), float(dbp)) if dbp else (None, None)))
+        found += [f"{minute} {pending.body['rule']} {pending.body.get('state', '')}".strip()
+                  for pending in pending_events if pending.kind in ("alarm", "request")]
     assert ", ".join(found) == expected
 
 
@@ -241,7 +243,7 @@ def test_one_word_of_the_pump_and_then_silence_moves_no_phase(word: str) -> None
     chair = Chair().opened() if word == "infusing" else Chair().infusing()
     before = chair.session.phase
     chair.at_s += 1
-    chair.give(PumpSaid("pump", "infusing" if word == "infusing" else "stopped"))
+    chair.give(PumpStatus("pump", "infusing" if word == "infusing" else "stopped"))
     chair.say("pump", rate_ml_h=52.5 if word == "infusing" else 0.0)
     chair.give(LinkChanged("pump", "lost"))
     ticks(chair, 15)
@@ -268,7 +270,7 @@ def test_the_same_counter_is_never_counted_twice_over_a_lost_link_and_a_restart(
     chair.bed.restore(snapshot)
     chair.give(Boot("boot-2", 5.0))
     chair.give(LinkChanged("pump", "live"))
-    chair.give(PumpSaid("pump", "infusing"))
+    chair.give(PumpStatus("pump", "infusing"))
     chair.say("pump", rate_ml_h=52.5, volume_infused_ml=chair.volume_ml)
     assert chair.session.delivered_mg == before
     assert (chair.session.phase, chair.session.opened_s) == ("INFUSING", T0 - 600)

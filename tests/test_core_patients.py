@@ -7,7 +7,7 @@ import pytest
 from edge.core import views
 from edge.core.bedside import Bedside
 from edge.core.rules import parse_rules
-from edge.model import Boot, DeviceAlarm, DeviceAlarmsSaid, Draft, LinkChanged, Tick
+from edge.model import Boot, DeviceAlarm, DeviceAlarmsReported, LinkChanged, PendingEvent, Tick
 from tests.test_bedside import DEVICES, ORDER, Chair
 from tests.test_core_edges import spo2, state_of, ticks
 from tests.test_stories import FILE, RULES
@@ -15,13 +15,13 @@ from tests.test_stories import FILE, RULES
 NEXT = {**ORDER, "session": "session-2"}
 
 
-def alarms(drafts: list[Draft]) -> list[tuple[str, str, str, str]]:
-    return [(draft.body["rule"], draft.body["was"], draft.body["state"], draft.body["priority"])
-            for draft in drafts if draft.kind == "alarm"]
+def alarms(pending_events: list[PendingEvent]) -> list[tuple[str, str, str, str]]:
+    return [(pending.body["rule"], pending.body["was"], pending.body["state"], pending.body["priority"])
+            for pending in pending_events if pending.kind == "alarm"]
 
 
-def pauses(drafts: list[Draft]) -> list[str | None]:
-    return [draft.body["paused_until"] for draft in drafts if draft.kind == "audio"]
+def pauses(pending_events: list[PendingEvent]) -> list[str | None]:
+    return [pending.body["paused_until"] for pending in pending_events if pending.kind == "audio"]
 
 
 def acknowledge(chair: Chair, key: str) -> None:
@@ -43,18 +43,18 @@ def closed(chair: Chair) -> Chair:
 def test_what_was_acknowledged_for_one_patient_sounds_for_the_next() -> None:
     chair = Chair().infusing()
     chair.give(LinkChanged("cuff", "lost"))
-    chair.give(DeviceAlarmsSaid("pump", (DeviceAlarm("low_battery", "low", "b", "battery low"),)))
+    chair.give(DeviceAlarmsReported("pump", (DeviceAlarm("low_battery", "low", "b", "battery low"),)))
     chair.until(1)
     for key in ("TEC-4:cuff", "INF-4:pump"):
         acknowledge(chair, key)
     closed(chair)
     assert (state_of(chair, "TEC-4:cuff"), state_of(chair, "INF-4:pump")) == ("acknowledged", "acknowledged")
     chair.ask("audio_pause")
-    drafts = chair.ask("start_session", **NEXT)
-    assert sorted(alarms(drafts)) == [("INF-4", "acknowledged", "active", "medium"),
+    pending_events = chair.ask("start_session", **NEXT)
+    assert sorted(alarms(pending_events)) == [("INF-4", "acknowledged", "active", "medium"),
                                       ("TEC-4", "acknowledged", "active", "low")]
-    assert {draft.session for draft in drafts} == {"session-2"}
-    assert pauses(drafts) == [None]
+    assert {pending.session for pending in pending_events} == {"session-2"}
+    assert pauses(pending_events) == [None]
     again = chair.bed.state.alarms["TEC-4:cuff"]
     assert (again.by, again.acknowledged_at_s, again.seq) == (None, None, chair.seq - 2)
     chair.pump = "infusing"
@@ -74,8 +74,8 @@ def test_alarms_of_nobody_knows_whom_end_when_a_session_starts() -> None:
     acknowledge(chair, "RES-3")
     chair.give(LinkChanged("cuff", "lost"))
     ticks(chair, 10)
-    drafts = chair.ask("start_session", **ORDER)
-    assert sorted(alarms(drafts)) == [("HTN-3", "active", "inactive", "high"),
+    pending_events = chair.ask("start_session", **ORDER)
+    assert sorted(alarms(pending_events)) == [("HTN-3", "active", "inactive", "high"),
                                       ("RES-3", "acknowledged", "inactive", "high")]
     assert state_of(chair, "TEC-4:cuff") == "active", "the cuff is as lost for this patient"
     spo2(chair, 80)
@@ -111,9 +111,9 @@ def test_a_closed_session_is_not_opened_again() -> None:
 def test_a_new_alarm_ends_a_pause_with_an_event() -> None:
     chair = Chair().infusing()
     chair.ask("audio_pause")
-    drafts = chair.bp(186, 100)
-    assert pauses(drafts) == [None]
-    assert drafts[0].session == "session-1"
+    pending_events = chair.bp(186, 100)
+    assert pauses(pending_events) == [None]
+    assert pending_events[0].session == "session-1"
     assert pauses(chair.bp(187, 100)) == [], "nothing is paused any more"
 
 
@@ -138,10 +138,10 @@ def test_a_pause_ends_with_its_session() -> None:
 def test_a_pause_does_not_survive_a_restart() -> None:
     chair = Chair().infusing()
     chair.ask("audio_pause")
-    drafts = chair.give(Boot("boot-2", 5.0))
-    assert [draft.kind for draft in drafts] == ["boot", "audio"]
+    pending_events = chair.give(Boot("boot-2", 5.0))
+    assert [pending.kind for pending in pending_events] == ["boot", "audio"]
     assert views.full(chair.bed.state, chair.at_s)["audio_paused_until"] is None
-    assert [draft.kind for draft in chair.give(Boot("boot-3", 5.0))] == ["boot"]
+    assert [pending.kind for pending in chair.give(Boot("boot-3", 5.0))] == ["boot"]
 
 
 @pytest.mark.parametrize("twice", [False, True])
@@ -157,8 +157,10 @@ def test_an_alarm_that_nothing_watches_any_more_ends_at_the_start(twice: bool) -
     for _ in range(2 if twice else 1):  # a crash before the start was recorded
         snapshot, chair.bed = chair.bed.snapshot(), Bedside("chair-1", devices, without)
         chair.bed.restore(snapshot)
-    drafts = chair.give(Boot("boot-2", 5.0))
-    ended = [draft.body for draft in drafts if draft.kind == "alarm" and draft.body["state"] == "inactive"]
+    pending_events = chair.give(Boot("boot-2", 5.0))
+    ended = [
+        pending.body for pending in pending_events if pending.kind == "alarm" and pending.body["state"] == "inactive"
+    ]
     assert [(body["alarm"], body["was"]) for body in ended] == [(severe.id, "active"), (lost.id, "acknowledged")]
     assert ended[1]["text"] == "No connection to a monitor: no longer watched, the configuration has changed"
     assert not {"command", "superseded_by"} & set(ended[1])

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from edge.core import views
-from edge.model import LinkChanged, PumpSaid, PumpState, Tick
+from edge.model import LinkChanged, PumpState, PumpStatus, Tick
 from tests.test_bedside import ORDER, QUIET, T0, Chair
 from tests.test_core_edges import ticks
 
 
 def word(chair: Chair, state: PumpState) -> None:
-    chair.give(PumpSaid("pump", state))
+    chair.give(PumpStatus("pump", state))
     chair.say("pump", rate_ml_h=52.5 if state == "infusing" else 0.0)
     chair.give(Tick())
 
@@ -65,7 +65,7 @@ def test_what_is_open_again_for_ten_seconds_leaves_ready(what: str, says: str) -
     chair.until(-7 + 9 / 60)
     assert chair.session.phase == "READY"
     chair.until(-7 + 12 / 60)
-    moved = [draft.body for draft in chair.drafts if draft.kind == "phase"]
+    moved = [pending.body for pending in chair.pending_events if pending.kind == "phase"]
     assert [body["phase"] for body in moved] == ["READY", "PRECHECK"]
     assert says in moved[-1]["why"]
 

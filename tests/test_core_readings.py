@@ -10,10 +10,10 @@ from edge.core import views
 from edge.core.bedside import Misdirected
 from edge.model import (
     Command,
-    DeviceAlarmsSaid,
+    DeviceAlarmsReported,
     Input,
     LinkChanged,
-    PumpSaid,
+    PumpStatus,
     Sample,
     Samples,
     Tick,
@@ -201,9 +201,9 @@ def sample(bed: str, device: str, metric: str) -> Samples:
 
 MISDIRECTED: list[tuple[Input, str]] = [
     (Samples("ghost", ()), "bed chair-1 has no device 'ghost'; it has pump, cuff, oximeter"),
-    (PumpSaid("pump-9", "infusing"), "bed chair-1 has no device 'pump-9'; it has pump, cuff, oximeter"),
+    (PumpStatus("pump-9", "infusing"), "bed chair-1 has no device 'pump-9'; it has pump, cuff, oximeter"),
     (LinkChanged("ghost", "live"), "bed chair-1 has no device 'ghost'; it has pump, cuff, oximeter"),
-    (DeviceAlarmsSaid("ghost", ()), "bed chair-1 has no device 'ghost'; it has pump, cuff, oximeter"),
+    (DeviceAlarmsReported("ghost", ()), "bed chair-1 has no device 'ghost'; it has pump, cuff, oximeter"),
     (sample("chair-1", "oximeter", "foo"), "bed chair-1, device oximeter: no metric is named 'foo'"),
     (sample("chair-2", "oximeter", "spo2_pct"), "bed chair-1, device oximeter got a sample of chair-2/oximeter"),
     (sample("chair-1", "cuff", "spo2_pct"), "bed chair-1, device oximeter got a sample of chair-1/cuff"),

@@ -8,8 +8,8 @@ import pytest
 
 from edge.core import views
 from edge.core.logic import Truth
-from edge.core.scene import Moment
-from edge.model import Boot, Kind, LinkChanged, PumpSaid, PumpState, Sample, Samples, Tick, Validity
+from edge.core.scene import RuleContext
+from edge.model import Boot, Kind, LinkChanged, PumpState, PumpStatus, Sample, Samples, Tick, Validity
 from tests.test_bedside import Chair
 from tests.test_core_edges import state_of, ticks
 
@@ -91,7 +91,7 @@ def pumps(chair: Chair, seconds: int, *said: tuple[str, PumpState, float, float]
     for second in range(seconds):
         chair.at_s += 1
         for name, state, rate, counter in said:
-            chair.give(PumpSaid(name, state))
+            chair.give(PumpStatus(name, state))
             grown = rate * second / 3600 if state == "infusing" else 0.0
             chair.say(name, rate_ml_h=rate, volume_infused_ml=counter + grown)
         chair.give(Tick())
@@ -202,7 +202,7 @@ def test_after_a_long_silence_a_counter_may_have_grown_a_lot() -> None:
 def test_a_pump_infuses_at_a_rate_that_is_known(validity: Validity, value: float | None, infuses: Truth) -> None:
     chair = Chair().infusing()
     chair.give(Samples("pump", (Sample("chair-1", "pump", "rate_ml_h", value, validity, chair.at_s),)))
-    assert Moment(chair.bed.state, chair.at_s).infusing() is infuses
+    assert RuleContext(chair.bed.state, chair.at_s).infusing() is infuses
 
 
 def test_a_snapshot_of_the_time_before_can_be_read() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.alaris_gh import ALARM, ALARM_CODES, DRIVER, SAYS, STATUS, SYRINGE, AlarisGh, crc, decode, encode
-from drivers.contract import ALARMS, BadFrame, DeviceAlarms, Heard, Identity, Pump, Reading, Say, Validity
+from drivers.contract import ALARMS, BadFrame, Decoded, DeviceAlarms, Identity, Pump, Reading, Say, Validity
 from edge.vocabulary import METRICS
 from simulators.alaris_gh import TWIN, AlarisTwin, serial_number
 from tests.golden_table import Row, heard
@@ -43,7 +43,7 @@ def alarms(conversation: Talk) -> list[tuple[str, ...]]:
     return [tuple(alarm.raw for alarm in one.alarms) for one in said]
 
 
-def identities(heard: Sequence[Heard]) -> list[str | None]:
+def identities(heard: Sequence[Decoded]) -> list[str | None]:
     return [one.serial for one in heard if isinstance(one, Identity)]
 
 

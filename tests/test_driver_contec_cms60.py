@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from drivers.contec_cms60 import AGREE, DRIVER, KEEP_ALIVE, LENGTHS, METRICS, START, ContecFraming, packet
-from drivers.contract import BadFrame, DeviceAlarms, Driver, Heard, Identity, Question, Reading, Say
+from drivers.contract import BadFrame, Decoded, DeviceAlarms, Driver, Identity, Question, Reading, Say
 from simulators.contec_cms60 import ContecTwin
 from tests.contec_talk import FREE, GOOD, LOW, NUMBER, PROBE_ERROR, SESSION, of, started
 from tests.golden_table import Row, heard_json, said
@@ -50,13 +50,13 @@ def test_packets_are_written_as_the_document_has_them(what: tuple[int, ...], fra
 def test_the_stream_is_stopped_then_the_device_asked_who_it_is_then_started() -> None:
     assert [question.name for question in DRIVER.driver().start()] == [
         "stop_real_time", "stop_storage", "ask_brand", "ask_model", "start_real_time",
-    ]  # fmt: skip
+    ]
 
 
 def test_the_twin_answers_every_question_and_is_known_by_its_answers() -> None:
     driver, twin = DRIVER.driver(), ContecTwin(Finger())
     twin.connect()
-    items: list[Heard] = []
+    items: list[Decoded] = []
     for question in driver.start():
         assert isinstance(question, Say)
         frames = driver.framing.feed(twin.feed(question.frame) or twin.step(1 / 60))
@@ -235,7 +235,7 @@ def test_low_spo2_is_the_devices_alarm_while_three_frames_running_say_so() -> No
         (NUMBER * 2 + LOW, []), (NUMBER * 3, [[]]),
         (LOW * 3, [["low_spo2"]]), (PROBE_ERROR * 3, [[]]), (LOW * 3, [["low_spo2"]]), (FREE, [[]]), (FREE, []),
         (LOW * 3, [["low_spo2"]]),
-    ]  # fmt: skip
+    ]
     for step, (data, told_alarms) in enumerate(story):
         assert alarms(driver, data) == told_alarms, step
     driver.start()

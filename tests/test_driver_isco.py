@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymodbus.framer.rtu import FramerRTU
 
-from drivers.contract import BadFrame, DeviceAlarms, Heard, Identity, Pump, Question, Read, Reading, Validity
+from drivers.contract import BadFrame, Decoded, DeviceAlarms, Identity, Pump, Question, Read, Reading, Validity
 from drivers.isco import DRIVER, Isco, units_block
 from drivers.registers import Block, Field, answer_bytes, f32_words, packed, words_f32
 from simulators.contract import Refused
@@ -25,7 +25,7 @@ _LINES = (Path(__file__).parent / "golden" / "isco.rounds.txt").read_text(encodi
 ROUNDS = [[cell.strip() for cell in line.split("|")] for line in _LINES if not line.startswith("#")]
 
 
-def words(told: Sequence[Heard]) -> Iterator[str]:
+def words(told: Sequence[Decoded]) -> Iterator[str]:
     for item in told:
         match item:
             case Reading(metric, None, Validity.INVALID, reason):
@@ -40,9 +40,9 @@ def words(told: Sequence[Heard]) -> Iterator[str]:
                 yield repr(item)
 
 
-def one_round(driver: Isco, answers: dict[str, bytes], at_s: float = 0.0) -> list[Heard]:
+def one_round(driver: Isco, answers: dict[str, bytes], at_s: float = 0.0) -> list[Decoded]:
     """Ask until nothing more is due, answering from `answers`."""
-    told: list[Heard] = []
+    told: list[Decoded] = []
     while (question := driver.ask(at_s)) is not None:
         frame = answers[question.name]
         assert driver.answers(frame, question)

@@ -200,7 +200,7 @@ def test_the_twins_display_holds_ten_seconds_and_only_the_display() -> None:
         (322.0, 97.0, (None, 97.0)), (17.4, 97.0, (None, 97.0)), (72.0, 101.0, (72.0, None)),
         (72.0, -1.0, (72.0, None)),
     ],
-)  # fmt: skip
+)
 def test_what_the_device_cannot_measure_is_missing_and_never_the_nearest_number(
     format_: str, pulse: float, spo2: float, told: tuple[float | None, float | None]
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.contract import ALARMS, REASONS, BadFrame, Heard, Reading, Say
+from drivers.contract import ALARMS, REASONS, BadFrame, Decoded, Reading, Say
 from drivers.suntech_advantage import DRIVER
 from drivers.suntech_frames import DETERMINATION, ERRORS, LIMITS
 from drivers.suntech_says import ABORT, BP_DATA, CUFF, SAYS, STARTS, STATUS
@@ -152,7 +152,7 @@ class Anyhow:
         self.asked = None if answered else self.asked
         self.tell(told)
 
-    def tell(self, told: Sequence[Heard]) -> None:
+    def tell(self, told: Sequence[Decoded]) -> None:
         """What was heard."""
         self.sbps += [one.value for one in told if isinstance(one, Reading) and one.metric == "sbp_mmhg"]
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from drivers.contract import DeviceAlarms, Heard, Reading
+from drivers.contract import Decoded, DeviceAlarms, Reading
 from drivers.cuff_schedule import Schedule
 from drivers.suntech_frames import DETERMINATION, failed, reply
 from drivers.suntech_says import ABORT, BP_DATA, CUFF, STATUS
@@ -73,7 +73,7 @@ def test_never_while_the_cuff_is_up() -> None:
 @pytest.mark.parametrize("pressure", [reply((60).to_bytes(2, "little")), reply(b"\xff\xff")])
 def test_a_cuff_that_stays_up_or_unknown_is_a_failed_determination(pressure: bytes) -> None:
     bench = Bench()
-    told: list[Heard] = []
+    told: list[Decoded] = []
     for _ in range(200):
         question = bench.next()
         assert question in (CUFF, STATUS, None)
@@ -95,7 +95,7 @@ def test_one_low_pressure_is_not_enough() -> None:
 def test_a_status_that_stays_unknown_is_told_as_failed_determinations(answer: bytes | None) -> None:
     """A bed whose cuff can never start must not look live without a word."""
     bench = Bench()
-    told: list[tuple[float, Heard]] = []
+    told: list[tuple[float, Decoded]] = []
     while bench.at_s < 1100.0:
         question = bench.next()
         assert question in (STATUS, None)
@@ -123,7 +123,7 @@ def test_never_before_the_modules_status_is_known() -> None:
 
 def test_a_busy_module_is_asked_again_later_and_then_given_up() -> None:
     bench = Bench()
-    told: list[Heard] = []
+    told: list[Decoded] = []
     begun: list[float] = []
     for _ in range(13):
         told += bench.until(START, {STATUS: HEALTHY, CUFF: EMPTY})
@@ -289,7 +289,7 @@ def test_an_abort_that_is_not_confirmed_is_repeated_and_then_a_person_is_called(
     bench = Bench()
     bench.measuring()
     bench.until(ABORT, {CUFF: UP}, most=800)
-    told: list[Heard] = []
+    told: list[Decoded] = []
     for _ in range(5):
         assert not told
         if answer is not None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from drivers.contract import DeviceAlarms, Heard, Reading
+from drivers.contract import Decoded, DeviceAlarms, Reading
 from drivers.suntech_frames import ERRORS, failed, reply
 from drivers.suntech_says import CUFF, STATUS
 from tests.suntech_talk import UP, Bench, determinations, starts, talk
@@ -130,7 +130,7 @@ def test_a_module_that_was_switched_off_may_measure_again_and_one_that_stuttered
 def test_a_module_whose_own_status_forbids_it_is_not_started(error: int) -> None:
     bench = Bench()
     sick = reply(bytes((error, 0)))
-    told: list[Heard] = []
+    told: list[Decoded] = []
     for _ in range(200):
         question = bench.next()
         assert question in (STATUS, None)

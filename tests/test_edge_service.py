@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from edge.app.recovery import recall
+from edge.app.recovery import recover
 from edge.app.service import EdgeService
-from edge.clock import HouseClock
+from edge.clock import EdgeClock
 from edge.config.files import load_edge
+from edge.contract.mqtt import Mqtt
+from edge.contract.payloads import CommandIn
 from edge.core.bedside import Misdirected
 from edge.core.rules import parse_rules
 from edge.journal.journal import Journal
 from edge.journal.reader import Reader
-from edge.model import Event, PumpSaid
-from edge.contract.payloads import CommandIn
-from edge.contract.mqtt import Mqtt
+from edge.model import Event, PumpStatus
 from edge.stream.publisher import Stream
 from tests.test_stories import FILE
 
@@ -65,8 +65,8 @@ async def served(folder: Path) -> AsyncIterator[EdgeService]:
     journal = Journal.open(config.edge.journal, edge="clinic-1", boot="b1", wall=lambda: "2026-01-01T00:00:00.000Z")
     try:
         yield EdgeService(
-            config, parse_rules(FILE.read_text()), FILE.read_text(), {}, clock=HouseClock(), journal=journal,
-            recalled=await recall(journal), boot="b1", version="0", config_hash="0", key=b"k" * 32,
+            config, parse_rules(FILE.read_text()), FILE.read_text(), {}, clock=EdgeClock(), journal=journal,
+            recovered=await recover(journal), boot="b1", version="0", config_hash="0", key=b"k" * 32,
             mqtt=Mqtt("127.0.0.1", 1))
     finally:
         await journal.close()
@@ -109,9 +109,9 @@ async def test_what_a_bed_cannot_bear_is_not_read_again_at_every_start(
     async with served(tmp_path) as service:
         await until(told, 1)
         with pytest.raises(Misdirected):
-            service._heard("chair-1", [PumpSaid("nobody", "stopped")], service._clock.now(), False)
+            service._heard("chair-1", [PumpStatus("nobody", "stopped")], service._clock.now(), False)
     with Reader(str(tmp_path / "journal.db")) as reader:
-        assert not [recorded for recorded in reader.inputs() if isinstance(recorded.input, PumpSaid)]
+        assert not [recorded for recorded in reader.inputs() if isinstance(recorded.input, PumpStatus)]
 
 
 async def test_a_command_for_no_bed_of_ours_says_which_there_are(

@@ -15,9 +15,9 @@ import pytest_asyncio
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from edge.journal import Concluded, Journal, JournalBusy, JournalError, Reader, chain
+from edge.journal import Appended, Journal, JournalBusy, JournalError, Reader, chain
 from edge.journal.verify import Verdict, verify
-from edge.model import GENESIS, Boot, Command, Draft, Input, Sample, Samples, Tick, event_hash
+from edge.model import GENESIS, Boot, Command, Input, PendingEvent, Sample, Samples, Tick, event_hash
 
 AT_S = 1_700_000_000.25
 FRAME = Samples("oximeter", (Sample("chair-1", "oximeter", "spo2_pct", 97.0, "valid", AT_S),))
@@ -28,8 +28,10 @@ def opened(path: Path | str, *, edge: str = "clinic-1", boot: str = "b1") -> Jou
     return Journal.open(str(path), edge=edge, boot=boot, wall=lambda: "2023-11-14T22:13:20.250Z")
 
 
-def alarm(k: int, *, at_s: float = AT_S, bed: str | None = "chair-1") -> Draft:
-    return Draft("alarm", bed, "s1" if k % 2 else None, at_s + k, {"rule": "HTN-3", "k": k, "value": 184.0, "é": [k]})
+def alarm(k: int, *, at_s: float = AT_S, bed: str | None = "chair-1") -> PendingEvent:
+    return PendingEvent(
+        "alarm", bed, "s1" if k % 2 else None, at_s + k, {"rule": "HTN-3", "k": k, "value": 184.0, "é": [k]}
+    )
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -43,8 +45,8 @@ async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
 
 
 async def test_events_come_back_as_they_were_concluded(journal: Journal, tmp_path: Path) -> None:
-    first = journal.conclude([alarm(0), alarm(1)])
-    second = journal.conclude([alarm(2)])
+    first = journal.append([alarm(0), alarm(1)])
+    second = journal.append([alarm(2)])
     await second.stored
     assert first.stored.done()  # handed over before, so stored before
     assert [event.seq for event in (*first.events, *second.events)] == [1, 2, 3]
@@ -57,7 +59,7 @@ async def test_events_come_back_as_they_were_concluded(journal: Journal, tmp_pat
 
 
 async def test_an_event_is_chained_to_the_one_before(journal: Journal) -> None:
-    one, two = journal.conclude([alarm(0), alarm(1)]).events
+    one, two = journal.append([alarm(0), alarm(1)]).events
     assert (one.prev, two.prev, journal.head.hash) == (GENESIS, one.hash, two.hash)
     assert one.hash == event_hash(
         seq=1, boot="b1", edge="clinic-1", bed="chair-1", session=None, at_s=AT_S, wall="2023-11-14T22:13:20.250Z",
@@ -82,7 +84,7 @@ async def test_inputs_over_many_pages_and_seals(journal: Journal, tmp_path: Path
     for k in range(3500):  # beyond what is handed over without being asked, and beyond a page
         journal.record(None, AT_S + k, Tick())
         if k in (10, 700):
-            journal.conclude([alarm(k)])
+            journal.append([alarm(k)])
     await journal.flush()
     assert [each.n for each in journal.inputs()] == list(range(1, 3501))
     assert [each.n for each in journal.inputs(after_n=2999)] == list(range(3000, 3501))
@@ -93,7 +95,7 @@ async def test_inputs_over_many_pages_and_seals(journal: Journal, tmp_path: Path
 
 async def test_an_event_is_committed_with_the_inputs_before_it(journal: Journal, tmp_path: Path) -> None:
     journal.record("chair-1", AT_S, FRAME)
-    await journal.conclude([alarm(0)]).stored
+    await journal.append([alarm(0)]).stored
     with Reader(str(tmp_path / "journal.db")) as reader:
         (seal,) = reader.seals()
     assert (seal.first_n, seal.last_n, seal.event_seq) == (1, 1, 1)
@@ -105,7 +107,7 @@ async def test_all_that_waits_is_committed_at_once(journal: Journal, tmp_path: P
     waiting = []
     for k in range(20):
         journal.record(None, AT_S, Tick())
-        waiting.append(journal.conclude([alarm(k)]).stored)
+        waiting.append(journal.append([alarm(k)]).stored)
     await asyncio.sleep(0)
     assert not any(stored.done() for stored in waiting)
     busy.execute("ROLLBACK")
@@ -116,8 +118,8 @@ async def test_all_that_waits_is_committed_at_once(journal: Journal, tmp_path: P
 
 
 async def test_times_are_kept_in_whole_milliseconds(journal: Journal) -> None:
-    draft = Draft("boot", None, None, 1_700_000_000.0007, {"gap_s": 0.5, "nan": float("nan")})
-    (event,) = journal.conclude([draft]).events
+    pending = PendingEvent("boot", None, None, 1_700_000_000.0007, {"gap_s": 0.5, "nan": float("nan")})
+    (event,) = journal.append([pending]).events
     assert (event.at_s, event.body) == (1_700_000_000.001, {"gap_s": 0.5, "nan": None})
     await journal.flush()
     assert await journal.events_after(0, 1) == [event]
@@ -127,7 +129,7 @@ async def test_an_empty_journal_is_a_good_one(tmp_path: Path) -> None:
     journal = opened(tmp_path / "journal.db")
     assert (journal.head.seq, journal.head.n, journal.head.at_s, journal.head.hash) == (0, 0, 0.0, GENESIS)
     await journal.flush()
-    await journal.conclude([]).stored
+    await journal.append([]).stored
     await journal.close()
     assert verify(str(tmp_path / "journal.db")) == Verdict(True, 0, 0, GENESIS)
     assert opened(tmp_path / "journal.db").snapshots() == {}
@@ -144,9 +146,9 @@ async def test_a_files_name_is_taken_as_it_is(tmp_path: Path, name: str) -> None
 async def test_a_journal_in_memory_works_the_same() -> None:
     journal = opened("sqlite://")
     journal.record("chair-1", AT_S, FRAME)
-    concluded = journal.conclude([alarm(0)])
-    await concluded.stored
-    assert await journal.events_after(0, 9) == list(concluded.events)
+    appended = journal.append([alarm(0)])
+    await appended.stored
+    assert await journal.events_after(0, 9) == list(appended.events)
     assert [each.input for each in journal.inputs()] == [FRAME]
     await journal.close()
 
@@ -207,7 +209,7 @@ async def test_the_newest_two_snapshots_of_a_bed_are_kept(journal: Journal, tmp_
 ])
 async def test_a_cursor_moves_forward_and_never_beyond_what_is_stored(
         journal: Journal, moves: list[int], stands: int) -> None:
-    await journal.conclude([alarm(0), alarm(1), alarm(2)]).stored
+    await journal.append([alarm(0), alarm(1), alarm(2)]).stored
     for seq in moves:
         await journal.move_cursor("main", seq)
     assert await journal.cursor("main") == stands
@@ -249,12 +251,12 @@ async def test_a_reader_beside_a_running_edge_changes_no_byte(tmp_path: Path) ->
     path, wal = tmp_path / "a#b c%20?.db", tmp_path / "a#b c%20?.db-wal"
     journal = opened(path)
     journal.record("chair-1", AT_S, FRAME)
-    await journal.conclude([alarm(0)]).stored
+    await journal.append([alarm(0)]).stored
     before = path.read_bytes(), wal.read_bytes()
     assert before[1]
     with Reader(str(path)) as reader:
         assert len(list(reader.events())) == len(list(reader.inputs())) == len(list(reader.seals())) == 1
-        await journal.conclude([alarm(1)]).stored  # the reader holds nobody up, and sees what came
+        await journal.append([alarm(1)]).stored  # the reader holds nobody up, and sees what came
         assert len(list(reader.events())) == 2
         before = path.read_bytes(), wal.read_bytes()
     assert verify(str(path)).ok
@@ -263,24 +265,24 @@ async def test_a_reader_beside_a_running_edge_changes_no_byte(tmp_path: Path) ->
 
 
 async def test_a_transaction_keeps_other_writers_out_from_its_start(journal: Journal, tmp_path: Path) -> None:
-    inside, gate = threading.Event(), threading.Event()
+    inside, verifier = threading.Event(), threading.Event()
 
     def hold(_: Connection) -> bool:
         inside.set()
-        return gate.wait(10)
+        return verifier.wait(10)
 
     held = journal._writer.ask(hold)
     assert inside.wait(10)
     other = sqlite3.connect(tmp_path / "journal.db", isolation_level=None, timeout=0)
     with pytest.raises(sqlite3.OperationalError, match="locked"):
         other.execute("BEGIN IMMEDIATE")
-    gate.set()
+    verifier.set()
     await asyncio.wrap_future(held)
     other.close()
 
 
 async def test_a_reader_leaves_what_a_crash_left_as_it_is(journal: Journal, tmp_path: Path) -> None:
-    await journal.conclude([alarm(0)]).stored
+    await journal.append([alarm(0)]).stored
     left = {f"left.db{end}": (tmp_path / f"journal.db{end}").read_bytes() for end in ("", "-wal")}
     for name, content in left.items():
         (tmp_path / name).write_bytes(content)
@@ -327,20 +329,20 @@ async def _failing_fsync(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> N
 async def test_a_failed_commit_reaches_all_who_wait_and_all_who_come(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Callable[..., Any], says: str) -> None:
     journal = opened(tmp_path / "journal.db")
-    good = journal.conclude([alarm(0)])
+    good = journal.append([alarm(0)])
     await good.stored
     await fault(journal, monkeypatch)
-    gate, sealed = threading.Event(), chain.sealed
-    monkeypatch.setattr(chain, "sealed", lambda *args: sealed(*args) if gate.wait(10) else None)
-    big = Draft("alarm", None, None, AT_S, {"text": "x" * 100_000})
-    waiting: list[Concluded] = [journal.conclude([big]) for _ in range(3)]
-    gate.set()  # until now the first was being stored and the others stood behind it
+    verifier, sealed = threading.Event(), chain.sealed
+    monkeypatch.setattr(chain, "sealed", lambda *args: sealed(*args) if verifier.wait(10) else None)
+    big = PendingEvent("alarm", None, None, AT_S, {"text": "x" * 100_000})
+    waiting: list[Appended] = [journal.append([big]) for _ in range(3)]
+    verifier.set()  # until now the first was being stored and the others stood behind it
     outcome = await asyncio.gather(*(each.stored for each in waiting), return_exceptions=True)
     assert [type(each) for each in outcome] == [JournalError] * 3
     assert all(says in str(each) and "\n" not in str(each) for each in outcome)
     assert journal.failed is not None
     calls: list[Callable[[], object]] = [
-        lambda: journal.record(None, AT_S, Tick()), lambda: journal.conclude([]), journal.flush, journal.snapshots,
+        lambda: journal.record(None, AT_S, Tick()), lambda: journal.append([]), journal.flush, journal.snapshots,
         lambda: journal.snapshot("chair-1", 0, AT_S, b""), lambda: next(journal.inputs())]
     for call in calls:
         with pytest.raises(JournalError, match=says):
@@ -384,22 +386,22 @@ async def test_a_bug_in_the_writer_leaves_nobody_waiting(
     journal = opened(tmp_path / "journal.db")
     monkeypatch.setattr(chain, "sealed", lambda *_: 1 // 0)
     with pytest.raises(JournalError, match="an error of vigil itself"):
-        await journal.conclude([alarm(0)]).stored
+        await journal.append([alarm(0)]).stored
     await journal.close()
     assert seen == [ZeroDivisionError]  # and it is not hidden either
 
 
 async def test_a_caller_who_gave_up_harms_nobody(journal: Journal) -> None:
-    given_up = journal.conclude([alarm(0)]).stored
+    given_up = journal.append([alarm(0)]).stored
     given_up.cancel()
     asked = asyncio.ensure_future(journal.events_after(0, 1))
     asked.cancel()
-    await journal.conclude([alarm(1)]).stored
+    await journal.append([alarm(1)]).stored
     assert len(await journal.events_after(0, 9)) == 2
 
 
 async def test_a_body_that_is_no_json_is_the_callers_error_and_costs_no_number(journal: Journal) -> None:
     with pytest.raises(TypeError):
-        journal.conclude([alarm(0), Draft("alarm", None, None, AT_S, {"x": object()})])
-    (event,) = journal.conclude([alarm(1)]).events
+        journal.append([alarm(0), PendingEvent("alarm", None, None, AT_S, {"x": object()})])
+    (event,) = journal.append([alarm(1)]).events
     assert (event.seq, event.prev) == (1, GENESIS)

@@ -18,7 +18,7 @@ from sqlalchemy.schema import CreateTable
 from edge.journal import Journal, JournalDamaged, JournalError, Reader, schema
 from edge.journal.chain import Wrong
 from edge.journal.verify import Verdict, Walk, verify
-from edge.model import Boot, Command, Draft, Event, Input, Sample, Samples, Tick, numbered
+from edge.model import Boot, Command, Event, Input, PendingEvent, Sample, Samples, Tick, numbered
 
 AT_S = 1_700_000_000.25
 FRAME = Samples("oximeter", (Sample("chair-1", "oximeter", "spo2_pct", 97.0, "valid", AT_S),))
@@ -29,8 +29,10 @@ def opened(path: Path | str, *, edge: str = "clinic-1", boot: str = "b1") -> Jou
     return Journal.open(str(path), edge=edge, boot=boot, wall=lambda: "2023-11-14T22:13:20.250Z")
 
 
-def alarm(k: int, *, at_s: float = AT_S, bed: str | None = "chair-1") -> Draft:
-    return Draft("alarm", bed, "s1" if k % 2 else None, at_s + k, {"rule": "HTN-3", "k": k, "value": 184.0, "é": [k]})
+def alarm(k: int, *, at_s: float = AT_S, bed: str | None = "chair-1") -> PendingEvent:
+    return PendingEvent(
+        "alarm", bed, "s1" if k % 2 else None, at_s + k, {"rule": "HTN-3", "k": k, "value": 184.0, "é": [k]}
+    )
 
 
 async def written(path: Path) -> None:
@@ -43,7 +45,7 @@ async def written(path: Path) -> None:
             journal.record(bed, AT_S + k, said)
         if k == 4:
             journal.snapshot("chair-1", journal.head.n, AT_S, b"state")
-        await (journal.conclude([alarm(k), alarm(k, bed=None)]).stored if k % 4 != 2 else journal.flush())
+        await (journal.append([alarm(k), alarm(k, bed=None)]).stored if k % 4 != 2 else journal.flush())
     await journal.move_cursor("main", 3)
     await journal.close()
 
@@ -90,7 +92,7 @@ async def test_the_head_goes_on_after_reopening(tmp_path: Path) -> None:
     assert (journal.head.seq, journal.head.n, journal.head.hash) == (last.seq, 34, last.hash)
     assert journal.head.at_s == AT_S + 11
     assert journal.record(None, AT_S + 90, Boot("b2", 68.0)) == 35
-    (event,) = journal.conclude([alarm(99)]).events
+    (event,) = journal.append([alarm(99)]).events
     assert (event.seq, event.prev, event.boot) == (last.seq + 1, last.hash, "b2")
     assert journal.head.at_s == AT_S + 99
     await journal.close()
@@ -249,8 +251,14 @@ def test_the_first_bad_record_is_named(copy: Path, done: str, says: str) -> None
 def test_a_last_event_written_anew_with_a_hash_that_fits_is_found_by_its_seal(copy: Path) -> None:
     with Reader(str(copy)) as reader:
         *_, last = reader.events(after=16)
-    forged = numbered(Draft(last.kind, last.bed, last.session, last.at_s, {"k": 0}), seq=last.seq, boot=last.boot,
-                      edge=last.edge, wall=last.wall, prev=last.prev)
+    forged = numbered(
+        PendingEvent(last.kind, last.bed, last.session, last.at_s, {"k": 0}),
+        seq=last.seq,
+        boot=last.boot,
+        edge=last.edge,
+        wall=last.wall,
+        prev=last.prev,
+    )
     tampered(copy, f"""UPDATE event SET body = '{{"k":0}}', hash = '{forged.hash}' WHERE seq = 18""")
     assert verify(str(copy)).problem == "seal 12: its event_hash does not match event 18"
     with pytest.raises(JournalDamaged, match="event 18 is not the one seal 12 was put on"):

@@ -15,7 +15,7 @@ import pytest
 
 from edge.journal import Journal, JournalError, Reader
 from edge.journal.verify import verify
-from edge.model import Draft, Event, Recorded, Tick
+from edge.model import Event, PendingEvent, RecordedInput, Tick
 
 ROOT = Path(__file__).resolve().parents[1]
 AT_S = 1_700_000_000.0
@@ -116,7 +116,7 @@ def test_another_process_is_turned_away_while_one_writes(tmp_path: Path) -> None
 # --- bytes the disk changed -------------------------------------------------------------------------------------------
 
 
-async def crashed(folder: Path) -> tuple[list[Event], list[Recorded]]:
+async def crashed(folder: Path) -> tuple[list[Event], list[RecordedInput]]:
     """A journal as a kill leaves it: half of it in the main file, half still in the -wal file. And what it held."""
     live = folder / "live"
     live.mkdir()
@@ -125,7 +125,7 @@ async def crashed(folder: Path) -> tuple[list[Event], list[Recorded]]:
         for k in range(10):
             n = [journal.record("chair-1", AT_S + k, Tick()) for _ in range(10)][-1]
             journal.snapshot("chair-1", n, AT_S + k, b"s%d" % n)
-            await journal.conclude([Draft("alarm", "chair-1", "s1", AT_S + k, {"k": k})]).stored
+            await journal.append([PendingEvent("alarm", "chair-1", "s1", AT_S + k, {"k": k})]).stored
             await journal.move_cursor("main", journal.head.seq)
         if half == 0:
             await journal.close()  # brings all of it into the main file
@@ -136,7 +136,7 @@ async def crashed(folder: Path) -> tuple[list[Event], list[Recorded]]:
     return truth
 
 
-async def served(path: Path) -> tuple[list[Event], list[Recorded], int, dict[str, tuple[int, float, bytes]]]:
+async def served(path: Path) -> tuple[list[Event], list[RecordedInput], int, dict[str, tuple[int, float, bytes]]]:
     journal = Journal.open(str(path), edge="clinic-1", boot="b9", wall=lambda: "now")
     try:
         return (await journal.events_after(0, 1000), list(journal.inputs()), await journal.cursor("main"),

@@ -173,8 +173,8 @@ def test_pump_state_and_the_devices_own_alarms_are_handed_on() -> None:
     (_, (inputs, _, _)) = wire.bed.calls
     assert inputs[1:] == (
         model.Samples("script", (model.Sample("chair-1", "script", "rate_ml_h", None, "unavailable", HOUSE_AT_ZERO),)),
-        model.PumpSaid("script", "alarm"),
-        model.DeviceAlarmsSaid("script", (model.DeviceAlarm("occlusion", "high", "E7", "Occlusion"),)),
+        model.PumpStatus("script", "alarm"),
+        model.DeviceAlarmsReported("script", (model.DeviceAlarm("occlusion", "high", "E7", "Occlusion"),)),
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.field.device_url import At
+from edge.field.device_url import DeviceUrl
 from edge.field.link import Link
 from tests.scripted_device import TRUTH, Bed, Script, spec, wrong
 
@@ -51,7 +51,7 @@ class Pty:
 
 @asynccontextmanager
 async def running(path: Path, bed: Bed) -> AsyncIterator[Link]:
-    at = At("serial", path=str(path), overrides={"lateness_s": 0.05})
+    at = DeviceUrl("serial", path=str(path), overrides={"lateness_s": 0.05})
     loop = asyncio.get_running_loop()
     link = Link("chair-1", "script", spec(lambda: Script(every_s=0.05)), at, now=loop.time, heard=bed.heard,
                 wave=bed.wave)
@@ -115,7 +115,9 @@ async def test_a_half_open_connection_is_opened_again(monkeypatch: pytest.Monkey
 
     listening = await asyncio.start_server(server, "127.0.0.1", 0)
     loop, bed = asyncio.get_running_loop(), Bed()
-    at = At("tcp", host="127.0.0.1", port=listening.sockets[0].getsockname()[1], overrides={"silent_after_s": 0.2})
+    at = DeviceUrl(
+        "tcp", host="127.0.0.1", port=listening.sockets[0].getsockname()[1], overrides={"silent_after_s": 0.2}
+    )
     link = Link("chair-1", "script", spec(lambda: Script((), asks_who=False)), at, now=loop.time, heard=bed.heard,
                 wave=bed.wave)
     task = loop.create_task(link.run())

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from edge.core.expression import ExpressionError, compile_condition
 from edge.core.logic import Truth, both, either, negate
-from edge.core.scene import Moment
-from edge.core.state import BedState, Determination, Seen
+from edge.core.scene import RuleContext
+from edge.core.state import BedState, Determination, LatestValue
 
 T, F, U = True, False, None
 AND = {(T, T): T, (T, F): F, (T, U): U, (F, T): F, (F, F): F, (F, U): F, (U, T): U, (U, F): F, (U, U): U}
@@ -27,7 +27,7 @@ def test_kleene(a: Truth, b: Truth) -> None:
 
 
 def bed(**values: float | None) -> BedState:
-    seen = {key: Seen("d", value, "valid" if value is not None else "invalid", None, AT_S, value, AT_S)
+    seen = {key: LatestValue("d", value, "valid" if value is not None else "invalid", None, AT_S, value, AT_S)
             for key, value in values.items()}
     return BedState(bed="b", seen=seen)
 
@@ -49,19 +49,19 @@ TABLE: list[tuple[str, dict[str, float | None], Truth]] = [
 
 @pytest.mark.parametrize(("text", "values", "expected"), TABLE)
 def test_conditions(text: str, values: dict[str, float | None], expected: Truth) -> None:
-    assert compile_condition(text).ask(Moment(bed(**values), AT_S)) is expected
+    assert compile_condition(text).ask(RuleContext(bed(**values), AT_S)) is expected
 
 
 def test_a_stale_value_is_unknown() -> None:
     ask = compile_condition("spo2_pct < 90").ask
-    assert ask(Moment(bed(spo2_pct=80), AT_S + 10)) is True
-    assert ask(Moment(bed(spo2_pct=80), AT_S + 10.1)) is None
+    assert ask(RuleContext(bed(spo2_pct=80), AT_S + 10)) is True
+    assert ask(RuleContext(bed(spo2_pct=80), AT_S + 10.1)) is None
 
 
 @pytest.mark.parametrize(("apart_s", "expected"), [(59, F), (60, T), (600, T), (600.1, F)])
 def test_a_pair_is_60_s_to_w_apart(apart_s: float, expected: Truth) -> None:
     state = BedState(bed="b", determinations=[Determination(AT_S - apart_s, 150, 90), Determination(AT_S, 150, 90)])
-    assert compile_condition("pair(sbp_mmhg >= 150)").ask(Moment(state, AT_S)) is expected
+    assert compile_condition("pair(sbp_mmhg >= 150)").ask(RuleContext(state, AT_S)) is expected
 
 
 BAD = [

@@ -16,9 +16,9 @@ from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from drivers.contract import BadFrame, Framing, Heard, Identity, Line, Question, Read, Reading, Spec
+from drivers.contract import BadFrame, Decoded, Framing, Identity, Line, Question, Read, Reading, Spec
 from edge import model
-from edge.field.device_url import At
+from edge.field.device_url import DeviceUrl
 from edge.field.intake import WaveBy
 from edge.field.modbus import BadAnswer, Bus, Buses, ModbusLink, NoAnswer
 from edge.field.ports import PortLost
@@ -56,7 +56,7 @@ class Slave:
         self.twice_after_s: float | None = None
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
-        self.at = At("modbus+rtu", path=os.ttyname(self._slave), unit=1)
+        self.at = DeviceUrl("modbus+rtu", path=os.ttyname(self._slave), unit=1)
         self._asked = 0
         asyncio.get_running_loop().add_reader(self._master, self._answer)
 
@@ -176,10 +176,10 @@ async def test_a_pulled_rtu_cable_is_lost(slave: Slave) -> None:
 
 async def test_units_on_one_serial_bus_share_it_and_devices_on_tcp_do_not() -> None:
     buses = Buses()
-    one, two = (At("modbus+rtu", path="/dev/ttyS90", unit=unit) for unit in (1, 2))
+    one, two = (DeviceUrl("modbus+rtu", path="/dev/ttyS90", unit=unit) for unit in (1, 2))
     assert buses.bus(one, FAST) is buses.bus(two, replace(FAST, lateness_s=2.0))
     assert buses.bus(one, FAST).lateness_s == 2.0, "the slowest unit's late answer must not meet another's question"
-    tcp = At("modbus+tcp", host="h", port=502)
+    tcp = DeviceUrl("modbus+tcp", host="h", port=502)
     assert buses.bus(tcp, FAST) is not buses.bus(tcp, FAST)
 
 
@@ -219,7 +219,7 @@ class Registers:
     def answers(self, frame: bytes, asked: Question) -> bool:
         return True
 
-    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Heard]:
+    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Decoded]:
         assert asked is not None
         if asked.name == "coils":
             self.coils.append(frame)
@@ -229,7 +229,7 @@ class Registers:
             raise BadFrame("no value")
         return [Identity(str(value))] if asked.name == "serial" else [Reading("pulse_bpm", value)]
 
-    def unanswered(self, asked: Question) -> Sequence[Heard]:
+    def unanswered(self, asked: Question) -> Sequence[Decoded]:
         return []
 
 
@@ -309,7 +309,7 @@ async def running(plant: Plant, identity: str | None = None) -> AsyncIterator[Ru
     beds, drivers = [Bed() for _ in UNITS], [Registers() for _ in UNITS]
     links = []
     for unit, bed, driver in zip(UNITS, beds, drivers, strict=True):
-        at = At("modbus+tcp", host="127.0.0.1", port=plant.port, unit=unit)
+        at = DeviceUrl("modbus+tcp", host="127.0.0.1", port=plant.port, unit=unit)
         spec = Spec("r", "R", "monitor", ("modbus+tcp",), "D", "", FAST, frozenset(), (), "",
                     maker(driver))
         links.append(ModbusLink(f"chair-{unit}", "r", spec, at, buses.bus(at, FAST), now=loop.time, heard=bed.heard,

@@ -145,7 +145,7 @@ def test_reserved_bits_of_format_8_hide_it_from_nobody(frame: str) -> None:
         ["80486100", "85045800", "A37F7F08"], ["8048610085045800A37F7F08"], ["8048610085045800", "A37F7F08"],
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_shown_single_frames_of_format_8_a_driver_that_was_never_started_takes_each(feeds: list[str]) -> None:
     whole = bytes.fromhex("".join(feeds))
     table = {row.frame: row.expected for row in GOOD}

@@ -91,7 +91,7 @@ async def test_a_page_that_was_frozen_does_not_take_what_it_missed_for_fresh(ope
 
 
 async def test_a_number_dies_by_itself_with_its_age(opened: Opened) -> None:
-    story = Story(beds=1, speed=4)  # 12 house seconds are 3 of ours
+    story = Story(beds=1, speed=4)  # 12 edge seconds are 3 of ours
     async with opened(story) as page:
         await expect(figure(page, "spo2_pct")).to_have_attribute("data-standing", "live")
         story.beds["chair-1"].speaking = False

@@ -12,28 +12,28 @@ from pathlib import Path
 import pytest
 
 from drivers.contract import Line
-from edge.field.device_url import At, parse_at
-from edge.field.ports import ByteLink, PortLost
 from edge.app.supervisor import Supervisor, TaskDied
+from edge.field.device_url import DeviceUrl, parse_device_url
+from edge.field.ports import ByteLink, PortLost
 
 LINE = Line(9600)
 
 
 @pytest.mark.parametrize(("text", "at"), [
-    ("serial:///dev/ttyUSB0", At("serial", path="/dev/ttyUSB0")),
+    ("serial:///dev/ttyUSB0", DeviceUrl("serial", path="/dev/ttyUSB0")),
     ("serial:///dev/serial/by-id/usb-FTDI_A:1?baud=38400&parity=n&bits=7&stop=2",
-     At("serial", path="/dev/serial/by-id/usb-FTDI_A:1",
+     DeviceUrl("serial", path="/dev/serial/by-id/usb-FTDI_A:1",
         overrides={"baud": 38400, "parity": "N", "bits": 7, "stop": 2})),
-    ("tcp://10.0.0.7:4001?lateness_s=2.5", At("tcp", host="10.0.0.7", port=4001, overrides={"lateness_s": 2.5})),
-    ("tcp://[::1]:4001", At("tcp", host="::1", port=4001)),
-    ("modbus+tcp://plc.clinic", At("modbus+tcp", host="plc.clinic", port=502)),
-    ("modbus+tcp://10.0.0.9:5020?unit=0", At("modbus+tcp", host="10.0.0.9", port=5020, unit=0)),
+    ("tcp://10.0.0.7:4001?lateness_s=2.5", DeviceUrl("tcp", host="10.0.0.7", port=4001, overrides={"lateness_s": 2.5})),
+    ("tcp://[::1]:4001", DeviceUrl("tcp", host="::1", port=4001)),
+    ("modbus+tcp://plc.clinic", DeviceUrl("modbus+tcp", host="plc.clinic", port=502)),
+    ("modbus+tcp://10.0.0.9:5020?unit=0", DeviceUrl("modbus+tcp", host="10.0.0.9", port=5020, unit=0)),
     ("modbus+rtu:///dev/ttyUSB3?unit=247&baud=19200",
-     At("modbus+rtu", path="/dev/ttyUSB3", unit=247, overrides={"baud": 19200})),
+     DeviceUrl("modbus+rtu", path="/dev/ttyUSB3", unit=247, overrides={"baud": 19200})),
 ])
-def test_a_place_is_read_and_written_back(text: str, at: At) -> None:
-    assert parse_at(text) == at
-    assert parse_at(str(at)) == at
+def test_a_place_is_read_and_written_back(text: str, at: DeviceUrl) -> None:
+    assert parse_device_url(text) == at
+    assert parse_device_url(str(at)) == at
 
 
 @pytest.mark.parametrize(("text", "said"), [
@@ -56,12 +56,12 @@ def test_a_place_is_read_and_written_back(text: str, at: At) -> None:
 ])
 def test_a_place_that_is_none_is_refused_in_one_line(text: str, said: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole line is compared
-        parse_at(text)
+        parse_device_url(text)
     assert str(caught.value) == said
 
 
 def test_a_place_overrides_the_drivers_line() -> None:
-    line = parse_at("serial:///dev/t?parity=E&silent_after_s=9").line(Line(4800, bits=7, lateness_s=3))
+    line = parse_device_url("serial:///dev/t?parity=E&silent_after_s=9").line(Line(4800, bits=7, lateness_s=3))
     assert line == Line(4800, bits=7, parity="E", silent_after_s=9, lateness_s=3)
 
 
@@ -93,7 +93,7 @@ def soon(seconds: float) -> float:
 
 
 async def test_bytes_go_both_ways_and_none_is_lost_between_reads(cable: Cable) -> None:
-    link = ByteLink(At("serial", path=cable.path), LINE)
+    link = ByteLink(DeviceUrl("serial", path=cable.path), LINE)
     await link.open()
     link.write(b"who?")
     assert os.read(cable.device, 10) == b"who?"
@@ -111,14 +111,14 @@ async def test_bytes_go_both_ways_and_none_is_lost_between_reads(cable: Cable) -
     Line(19200, bits=7, parity="E"), Line(19200, parity="O", stop=2), Line(19200, bits=7)])
 async def test_a_pty_stands_in_for_any_line_also_when_it_is_opened_again(cable: Cable, line: Line) -> None:
     for _ in range(2):
-        link = ByteLink(At("serial", path=cable.path), line)
+        link = ByteLink(DeviceUrl("serial", path=cable.path), line)
         await link.open()
         assert termios.tcgetattr(cable.device)[4] == termios.B19200
         await link.close()
 
 
 async def test_a_pulled_cable_ends_a_waiting_read_at_once(cable: Cable) -> None:
-    link = ByteLink(At("serial", path=cable.path), LINE)
+    link = ByteLink(DeviceUrl("serial", path=cable.path), LINE)
     await link.open()
     asyncio.get_running_loop().call_later(0.05, cable.pull)
     with pytest.raises(PortLost, match=f"^{cable.path} (hung up|is not there any more)$"):
@@ -127,7 +127,7 @@ async def test_a_pulled_cable_ends_a_waiting_read_at_once(cable: Cable) -> None:
 
 
 async def test_a_device_that_takes_no_bytes_is_lost_and_stops_nobody_else(cable: Cable) -> None:
-    link = ByteLink(At("serial", path=cable.path), LINE)
+    link = ByteLink(DeviceUrl("serial", path=cable.path), LINE)
     await link.open()
     with pytest.raises(PortLost, match=f"^{cable.path} takes no bytes$"):
         link.write(b"x" * 100_000)
@@ -135,7 +135,7 @@ async def test_a_device_that_takes_no_bytes_is_lost_and_stops_nobody_else(cable:
 
 
 async def test_a_port_opens_once_and_again_when_it_is_free(cable: Cable) -> None:
-    first, second = (ByteLink(At("serial", path=cable.path), LINE) for _ in range(2))
+    first, second = (ByteLink(DeviceUrl("serial", path=cable.path), LINE) for _ in range(2))
     await first.open()
     with pytest.raises(PortLost, match=f"^{cable.path} is in use by another program$"):
         await second.open()
@@ -148,9 +148,9 @@ async def test_what_cannot_be_opened_says_why(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path, said in [(tmp_path / "none", "is not there"), (tmp_path / "file", "does not open: .*")]:
         with pytest.raises(PortLost, match=f"^{path} {said}$"):
-            await ByteLink(At("serial", path=str(path)), LINE).open()
+            await ByteLink(DeviceUrl("serial", path=str(path)), LINE).open()
     with pytest.raises(PortLost, match=r"^127\.0\.0\.1:1 does not open: .*"):
-        await ByteLink(parse_at("tcp://127.0.0.1:1"), LINE).open()
+        await ByteLink(parse_device_url("tcp://127.0.0.1:1"), LINE).open()
 
 
 async def test_a_terminal_server_is_a_byte_stream_too() -> None:
@@ -160,7 +160,7 @@ async def test_a_terminal_server_is_a_byte_stream_too() -> None:
         writer.close()
 
     server = await asyncio.start_server(device, "127.0.0.1", 0)
-    link = ByteLink(At("tcp", host="127.0.0.1", port=server.sockets[0].getsockname()[1]), LINE)
+    link = ByteLink(DeviceUrl("tcp", host="127.0.0.1", port=server.sockets[0].getsockname()[1]), LINE)
     await link.open()
     link.write(b"who?")
     assert await link.read(soon(1)) == b"who?!"

@@ -17,7 +17,7 @@ import pytest
 
 from drivers.contec_cms60 import DRIVER as CONTEC
 from drivers.contec_cms60 import REAL_TIME
-from edge.model import PumpSaid, Sample, Samples, from_iso, iso
+from edge.model import PumpStatus, Sample, Samples, from_iso, iso
 from edge.vocabulary import DETERMINATION, METRICS
 from simulators.capture import Capture
 from tests.edge_run import EdgeRun, edge_running
@@ -79,7 +79,7 @@ SEARCHING: Word = (None, "invalid", "searching")
 NO_INDEX: Word = (None, "unavailable", None)
 NO_STREAM: Word = (None, "unavailable", None)  # the device said that its stream is off
 FIRST_WORDS = 17  # packets before the stream
-LATENESS_S = 2.5  # house time a busy machine may add; 0.8 s of real time
+LATENESS_S = 2.5  # edge time a busy machine may add; 0.8 s of real time
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +189,7 @@ MINUTE_S = 60.0
 CUFF, PUMP, NONIN = "suntech-advantage", "isco-tcp", "nonin"
 OFTEN = {"suntech_advantage": {"interval_s": 30.0, "first_pair_s": 30.0, "start_s": 0.0}}
 NO_SIGNAL: Word = (None, "unavailable", "searching")
-CUFF_READ_S = 90.0  # house time from a cuff's end to its result in the record: the wire's real second and a bit
+CUFF_READ_S = 90.0  # edge time from a cuff's end to its result in the record: the wire's real second and a bit
 
 
 @pytest.fixture(scope="module")
@@ -317,7 +317,7 @@ def test_nothing_else_is_said_of_the_patient(patient: EdgeRun) -> None:
     assert {event.body["rule"] for event in active} <= {"RES-2", "RES-3", "HTN-3"}
     low = [event for event in active if event.body["rule"] == "RES-2"]
     assert low and minute(patient, low[0].at_s) >= 36, "88 % there, and never below 90 % before"
-    pump = [recorded.input.state for recorded in patient.recorded() if isinstance(recorded.input, PumpSaid)]
+    pump = [recorded.input.state for recorded in patient.recorded() if isinstance(recorded.input, PumpStatus)]
     assert set(pump) == {"stopped"}
     assert {word(sample) for sample in patient.samples("rate_ml_h")} == {(0.0, "valid", None)}
     assert {event.body["state"] for event in patient.events_recorded("link")} == {"live"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.app.recovery import CONFIGURED, recall
+from edge.app.recovery import CONFIGURED, recover
 from edge.core.bedside import Bedside
 from edge.core.replay import differences
 from edge.core.rules import parse_rules
@@ -50,10 +50,10 @@ class Life:
         self.snapshot()
 
     def give(self, given: Input) -> None:
-        drafts = self.bed.apply(given, self.at_s)
+        pending_events = self.bed.apply(given, self.at_s)
         self.last = self.kept.record("chair-1", self.at_s, given)
-        if drafts:
-            self.bed.numbered(self.kept.conclude(drafts).events)
+        if pending_events:
+            self.bed.numbered(self.kept.append(pending_events).events)
 
     def snapshot(self) -> None:
         self.kept.snapshot("chair-1", self.last, self.at_s, self.bed.snapshot())
@@ -81,19 +81,19 @@ async def test_a_restart_takes_up_everything(tmp_path: Path, snapshot_at: int) -
     await kept.close()
 
     again = journal(tmp_path, "boot-2")
-    recalled = await recall(again)
-    found = recalled.beds["chair-1"]
+    recovered = await recover(again)
+    found = recovered.beds["chair-1"]
     assert found.state == life.bed.state
     standing = {key: alarm for key, alarm in found.state.alarms.items() if alarm.state == "active"}
     assert set(standing) == {"RES-3", "HTN-3"}
     assert all(alarm.seq > 0 for alarm in standing.values())
-    assert recalled.nonces == ["nonce-1"], "a command cannot be sent again after a restart"
+    assert recovered.nonces == ["nonce-1"], "a command cannot be sent again after a restart"
     await again.close()
 
 
 async def test_a_first_start_recalls_nothing(tmp_path: Path) -> None:
     kept = journal(tmp_path, "boot-1")
-    assert (await recall(kept)).beds == {}
+    assert (await recover(kept)).beds == {}
     await kept.close()
 
 
@@ -101,9 +101,9 @@ async def test_two_boots_replay_without_a_difference_and_other_rules_with(tmp_pa
     for boot in ("boot-1", "boot-2"):
         kept = journal(tmp_path, boot)
         life = Life(kept)
-        recalled = await recall(kept)
-        if recalled.beds:
-            life.bed.restore(recalled.beds["chair-1"].snapshot())
+        recovered = await recover(kept)
+        if recovered.beds:
+            life.bed.restore(recovered.beds["chair-1"].snapshot())
         life.begin(boot)
         life.give(LinkChanged("oximeter", "live"))
         for second in range(30):

@@ -104,7 +104,7 @@ def started(arguments: str) -> asyncio.Future[asyncio.subprocess.Process]:
     return asyncio.ensure_future(asyncio.create_subprocess_exec(
         sys.executable, "-c", START.format(arguments), stdin=pipe, stdout=pipe, stderr=pipe, cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-    ))  # fmt: skip
+    ))
 
 
 @pytest.mark.slow
@@ -114,7 +114,7 @@ async def test_json_is_one_line_and_a_signal_ends_it_well(ending: signal.Signals
     twins = (await first_line(process))["twins"]
     assert [(row["bed"], row["device"], row["driver"]) for row in twins] == [
         ("chair-1", "isco-tcp", "isco"), ("chair-1", "isco-rtu", "isco"), ("chair-1", "nonin", "nonin"),
-    ]  # fmt: skip
+    ]
     assert twins[0]["at"].startswith("modbus+tcp://127.0.0.1:")
     assert twins[0]["at"].endswith("?unit=1")
     assert twins[1]["at"].startswith("modbus+rtu:///dev/pts/")

@@ -22,7 +22,7 @@ STORIES = [
 @pytest.mark.parametrize(("name", "number", "story"), STORIES, ids=[f"{name}-{number}" for name, number, _ in STORIES])
 def test_the_story_comes_true(name: str, number: int, story: str) -> None:
     told = run_story(story, f"{name}.txt/{number}", RULES)
-    assert told.drafts
+    assert told.pending_events
 
 
 def test_every_rule_has_a_story_and_every_story_a_rule() -> None:

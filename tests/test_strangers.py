@@ -13,7 +13,7 @@ import pytest
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.client.base import ModbusBaseClient
 
-from drivers.contract import Heard, Pump, Read, Reading
+from drivers.contract import Decoded, Pump, Read, Reading
 from drivers.isco import Isco
 from drivers.registers import packed
 from simulators.isco import TWIN, IscoTwin
@@ -83,9 +83,9 @@ async def test_a_neutral_master_runs_the_pump_over_rtu() -> None:
         client.close()
 
 
-async def polled(client: ModbusBaseClient, driver: Isco) -> list[Heard]:
+async def polled(client: ModbusBaseClient, driver: Isco) -> list[Decoded]:
     """One round of the driver's questions, asked by a neutral master."""
-    told: list[Heard] = []
+    told: list[Decoded] = []
     while (question := driver.ask(0.0)) is not None:
         assert isinstance(question, Read)
         ask = client.read_coils if question.function == 1 else client.read_holding_registers

@@ -18,9 +18,8 @@ import aiomqtt
 import msgspec
 import pytest
 
-from edge.model import GENESIS, Draft, Event, iso, numbered
 from edge.contract import payloads as contract
-from edge.stream.backlog import WINDOW
+from edge.contract.mqtt import Mqtt
 from edge.contract.payloads import (
     Ack,
     Answer,
@@ -35,9 +34,10 @@ from edge.contract.payloads import (
     encode,
     parse_topic,
 )
-from edge.stream.verifier import Gate
-from edge.contract.mqtt import Mqtt
+from edge.model import GENESIS, Event, PendingEvent, iso, numbered
+from edge.stream.backlog import WINDOW
 from edge.stream.publisher import Stream
+from edge.stream.verifier import CommandVerifier
 
 KEY = b"the-key-of-this-edge-and-consoles"
 ROOT = Path(__file__).parent.parent
@@ -60,9 +60,9 @@ class Box:
         """Commits `count` more events and returns them."""
         before = len(self.stored)
         for seq in range(before + 1, before + count + 1):
-            draft = Draft("alarm", "chair-1", None, 1_770_000_000.0 + seq, {"n": seq})
+            pending = PendingEvent("alarm", "chair-1", None, 1_770_000_000.0 + seq, {"n": seq})
             prev = self.stored[-1].hash if self.stored else GENESIS
-            self.stored.append(numbered(draft, seq=seq, boot="boot-1", edge="clinic-1", wall="", prev=prev))
+            self.stored.append(numbered(pending, seq=seq, boot="boot-1", edge="clinic-1", wall="", prev=prev))
         return self.stored[before:]
 
     async def events_after(self, seq: int, limit: int) -> Sequence[Event]:
@@ -233,14 +233,14 @@ async def world(broker: BrokerProcess) -> AsyncIterator[World]:
         return Status(
             edge="clinic-1", boot="boot-1", state="alive", at=iso(time.monotonic()), version="1", config="",
             beds=["chair-1"], seq=len(box.stored), consoles=stream.console_states(),
-        )  # fmt: skip
+        )
 
     stream = Stream(
         Mqtt(port=broker.port), edge="clinic-1", boot="boot-1", status=status, outbox=box, consoles=["main"],
-        gate=Gate(KEY, "clinic-1"), on_command=on_command, now=lambda: 1_770_000_000.0,
+        verifier=CommandVerifier(KEY, "clinic-1"), on_command=on_command, now=lambda: 1_770_000_000.0,
         on_consoles_changed=lambda name, seen: changes.append((name, seen)),
         on_broker_changed=lambda up, _: links.append(up),
-    )  # fmt: skip
+    )
     console = Console(broker.port)
     tasks = {"stream": asyncio.ensure_future(stream.run()), "console": asyncio.ensure_future(console.run())}
     made = World(broker, box, stream, console, commands, changes, links, tasks)
@@ -429,7 +429,7 @@ async def test_a_command_is_done_once_and_answered_whatever_else_is_refused_with
         return command_payload(
             key, id=name, edge="clinic-1", console="main", user="ann", role="nurse", bed="chair-1", verb="audio_pause",
             args={}, issued_s=now_s, expires_s=now_s + 10, nonce=nonce,
-        )  # fmt: skip
+        )
 
     for payload in (signed("c1", "n1"), signed("c1", "n1"), signed("c2", "n2", b"not-the-key-of-this-edge"), b"{"):
         await world.console.publish(contract.command_topic("clinic-1"), payload)
@@ -438,7 +438,7 @@ async def test_a_command_is_done_once_and_answered_whatever_else_is_refused_with
     answers = [decode(Answer, payload) for payload in world.console.of("answer")]
     assert [(answer.id, answer.ok, answer.reason) for answer in answers] == [
         ("c1", True, None), ("c1", False, "replayed"), ("c2", False, "forged"), ("c3", True, None),
-    ]  # fmt: skip
+    ]
     assert [command.id for command in world.commands] == ["c1", "c3"]
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.model import GENESIS, Draft, Event, numbered
-from edge.stream.backlog import BATCH_BYTES, MAX_PATIENCE_S, PATIENCE_S, WINDOW, Backlog, late_payload
-from edge.contract.payloads import decode_events
 from edge.contract.mqtt import Latest, Mqtt
+from edge.contract.payloads import decode_events
+from edge.model import GENESIS, Event, PendingEvent, numbered
+from edge.stream.backlog import BATCH_BYTES, MAX_PATIENCE_S, PATIENCE_S, WINDOW, Backlog, late_payload
 
 
 def send_batch(backlog: Backlog, at_s: float, size: int = 10) -> tuple[int, int] | None:
@@ -154,8 +154,8 @@ def chain(count: int, filler: str) -> list[Event]:
     events: list[Event] = []
     for seq in range(1, count + 1):
         prev = events[-1].hash if events else GENESIS
-        draft = Draft("alarm", "chair-1", None, 1_770_000_000.0, {"filler": filler})
-        events.append(numbered(draft, seq=seq, boot="boot-1", edge="clinic-1", wall="", prev=prev))
+        pending = PendingEvent("alarm", "chair-1", None, 1_770_000_000.0, {"filler": filler})
+        events.append(numbered(pending, seq=seq, boot="boot-1", edge="clinic-1", wall="", prev=prev))
     return events
 
 
@@ -189,7 +189,7 @@ async def test_the_newest_payload_of_a_topic_replaces_one_that_has_not_gone() ->
         ("mqtt://user:pw@host", {}, "no password"), ("mqtt://host", {"ca": Path("ca.pem")}, "write mqtts://"),
         ("mqtts://host", {"cert": Path("c.pem")}, "both or neither"), ("mqtt://host:x", {}, "x"),
     ],
-)  # fmt: skip
+)
 def test_a_brokers_url_is_read_or_refused_in_one_line(url: str, options: dict[str, Path], expected: str) -> None:
     try:
         said = str(Mqtt.from_url(url, **options))  # type: ignore[arg-type]

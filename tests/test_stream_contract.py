@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.model import GENESIS, Draft, Event, canonical, iso, numbered
-from edge.stream import asyncapi, contract
+from edge.contract import asyncapi
+from edge.contract import payloads as contract
 from edge.contract.payloads import (
     Ack,
     AlarmNow,
@@ -34,7 +34,8 @@ from edge.contract.payloads import (
     parse_topic,
     sign,
 )
-from edge.stream.verifier import MAX_BYTES, Gate, Refusal
+from edge.model import GENESIS, Event, PendingEvent, canonical, iso, numbered
+from edge.stream.verifier import MAX_BYTES, CommandVerifier, Refusal
 
 NOW_S = 1_770_000_000.0
 KEY = b"the-key-of-this-edge-and-consoles"
@@ -59,7 +60,7 @@ GOLDEN: list[tuple[type[contract.Payload], str]] = [
     (CommandIn, """{"id":"...","console":"main","user":"...","role":"nurse","bed":"chair-1","verb":"acknowledge",
  "args":{"alarm":"...","seq":4711},"issued":"...","expires":"...","nonce":"...","sig":"..."}"""),
     (Answer, """{"id":"...","ok":false,"reason":"moved_on","state":{"phase":"PAUSED"}}"""),
-]  # fmt: skip
+]
 
 
 def _contains(whole: Any, part: Any) -> bool:
@@ -95,7 +96,7 @@ def test_a_field_added_later_is_no_error(kind: type[contract.Payload], text: str
         (Status, GOLDEN[3][1].replace("alive", "asleep").encode()),
         (Vitals, GOLDEN[0][1].replace('"valid"', '"fine"').encode()),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_the_contract_is_refused_with_one_kind_of_error(kind: type[Any], payload: bytes) -> None:
     with pytest.raises(BadPayload):
         decode(kind, payload)
@@ -104,19 +105,19 @@ def test_what_is_not_the_contract_is_refused_with_one_kind_of_error(kind: type[A
 def test_the_full_state_of_a_bed_survives_the_wire() -> None:
     alarm = {"alarm": "a", "rule": "R", "title": "t", "state": "acknowledged", "priority": "medium",
              "class": "technical", "since": "s", "seq": 9, "text": "x", "why": "w", "clears": "c", "limit": "180",
-             "evidence": [{"metric": "sbp_mmhg", "value": 184.5, "age_s": 1.2}], "by": "ann"}  # fmt: skip
+             "evidence": [{"metric": "sbp_mmhg", "value": 184.5, "age_s": 1.2}], "by": "ann"}
     session = {"id": "s", "phase": "RECOVERY", "phase_since": "t", "dissociation": "open", "dissociation_state": "peak",
                "dissociation_since": "t", "started": "t", "infusion_started": "t", "infusion_ended": None,
                "infused_s": 2400.5, "dose_mg": 35.1,
                "order": {"protocol": "p", "weight_kg": 70.5, "dose_mg_kg": 0.5, "dose_mg": 35.25, "duration_min": 40.5,
                          "concentration_mg_ml": 0.7, "nibp_interval_min": 5.5},
                "baseline": {"sbp_mmhg": 121.5, "dbp_mmhg": 80.5, "determinations": 3, "quality": "good"},
-               "open": ["escort"], "check_in": {"moaa_s": 5}, "check_in_due": "t"}  # fmt: skip
+               "open": ["escort"], "check_in": {"moaa_s": 5}, "check_in_due": "t"}
     device = {"device": "pump", "kind": "pump", "driver": "d", "identity": None, "link": "silent", "since": "t",
-              "frames": 1, "bad": 2, "late": 3, "alarms": [{"code": "c", "priority": "low", "text": "t"}]}  # fmt: skip
+              "frames": 1, "bad": 2, "late": 3, "alarms": [{"code": "c", "priority": "low", "text": "t"}]}
     state = {"edge": "e", "bed": "b", "at": "t", "seq": 9, "boot": "x", "simulated": True, "session": session,
              "alarms": [alarm], "devices": [device], "audio_paused_until": "t",
-             "request": {"text": "repeat", "since": "t"}, "gap": {"from": "t", "to": "t"}}  # fmt: skip
+             "request": {"text": "repeat", "since": "t"}, "gap": {"from": "t", "to": "t"}}
     assert json.loads(encode(decode(State, encode(state)))) == state
     assert decode(AlarmNow, encode(alarm)).alarm_class == "technical"
 
@@ -135,9 +136,11 @@ def chain(count: int) -> list[Event]:
     """Events 1 to `count` of a journal."""
     events: list[Event] = []
     for seq in range(1, count + 1):
-        draft = Draft("alarm", "chair-1", "s1", NOW_S + seq / 8, {"value": 184.0, "n": seq, "text": "Blutdruck ↑"})
+        pending = PendingEvent(
+            "alarm", "chair-1", "s1", NOW_S + seq / 8, {"value": 184.0, "n": seq, "text": "Blutdruck ↑"}
+        )
         prev = events[-1].hash if events else GENESIS
-        events.append(numbered(draft, seq=seq, boot="boot", edge="clinic-1", wall=iso(NOW_S), prev=prev))
+        events.append(numbered(pending, seq=seq, boot="boot", edge="clinic-1", wall=iso(NOW_S), prev=prev))
     return events
 
 
@@ -156,7 +159,7 @@ def test_one_event_or_a_list_is_read_alike_and_can_be_verified_by_its_reader() -
     [("seq", 2), ("boot", "other"), ("edge", "clinic-2"), ("bed", None), ("session", "s2"), ("at", iso(NOW_S)),
      ("at", "soon"), ("wall", ""), ("kind", "session"), ("body", {"value": 148.0}), ("prev", "1" * 64),
      ("hash", "0" * 64), ("hash", "é")],
-)  # fmt: skip
+)
 def test_an_event_changed_in_any_field_does_not_verify(field: str, value: Any) -> None:
     (event,) = decode_events(event_payload(chain(1)[0], late=False))
     assert not msgspec.structs.replace(event, **{field: value}).verify()
@@ -190,7 +193,7 @@ def test_late_is_not_part_of_what_is_hashed() -> None:
             "vigil/1/e/status\n", "vigil/1/e/bed/b/wave", "vigil/1/e/ack/a/b", "vigil/1/é/status", "x/1/e/event",
         )),
     ],
-)  # fmt: skip
+)
 def test_topics_are_written_and_read_as_the_design_says(topic: str, parsed: Topic | None) -> None:
     assert parse_topic(topic) == parsed
 
@@ -204,7 +207,7 @@ def command(key: bytes = KEY, **changed: Any) -> bytes:
         "id": "c1", "edge": "clinic-1", "console": "main", "user": "ann", "role": "nurse", "bed": "chair-1",
         "verb": "acknowledge", "args": {"alarm": "a", "seq": 4711}, "issued": iso(NOW_S), "expires": iso(NOW_S + 10),
         "nonce": "n1",
-    }  # fmt: skip
+    }
     fields = {name: value for name, value in (fields | changed).items() if value is not ...}
     return encode(fields | {"sig": sign(fields, key)})
 
@@ -254,48 +257,48 @@ REFUSALS: list[tuple[str, bytes, float]] = [
 def test_the_gate_lets_in_only_what_is_whole_signed_timely_and_allowed(
     expected: str, payload: bytes, at_s: float
 ) -> None:
-    assert reason(Gate(KEY, "clinic-1").check(payload, at_s)).partition(":")[0] == expected
+    assert reason(CommandVerifier(KEY, "clinic-1").check(payload, at_s)).partition(":")[0] == expected
 
 
 def test_a_refusal_says_whom_to_tell_only_where_that_is_a_console() -> None:
-    gate = Gate(KEY, "clinic-1")
-    refused = gate.check(command(role="technician"), NOW_S)
+    verifier = CommandVerifier(KEY, "clinic-1")
+    refused = verifier.check(command(role="technician"), NOW_S)
     assert refused == Refusal("c1", "main", "forbidden")
     for console in ("#", "main/x", "", 7, "main\n"):
-        bad = gate.check(command(console=console), NOW_S)
+        bad = verifier.check(command(console=console), NOW_S)
         assert isinstance(bad, Refusal)
         assert bad.answer_to == ""
 
 
 def test_a_replay_is_refused_as_long_as_it_could_work_and_forgotten_after() -> None:
-    gate = Gate(KEY, "clinic-1")
-    assert reason(gate.check(command(), NOW_S)) == "accepted"
-    assert reason(gate.check(command(), NOW_S + 1)) == "replayed"
-    assert reason(gate.check(command(id="c2", verb="audio_pause"), NOW_S + 1)) == "replayed"
-    assert reason(gate.check(command(), NOW_S + 10)) == "expired"
+    verifier = CommandVerifier(KEY, "clinic-1")
+    assert reason(verifier.check(command(), NOW_S)) == "accepted"
+    assert reason(verifier.check(command(), NOW_S + 1)) == "replayed"
+    assert reason(verifier.check(command(id="c2", verb="audio_pause"), NOW_S + 1)) == "replayed"
+    assert reason(verifier.check(command(), NOW_S + 10)) == "expired"
     for number in range(1000):
         at_s = NOW_S + 20 * number
         sent = command(nonce=f"x{number}", issued=iso(at_s), expires=iso(at_s + 10))
-        assert reason(gate.check(sent, at_s)) == "accepted"
-    assert len(gate._seen) == len(gate._forget) == 1
+        assert reason(verifier.check(sent, at_s)) == "accepted"
+    assert len(verifier._seen) == len(verifier._forget) == 1
 
 
 def test_a_refused_command_does_not_use_up_its_nonce() -> None:
-    gate = Gate(KEY, "clinic-1")
-    assert reason(gate.check(command(key=b"the-key-of-another-edge"), NOW_S)) == "forged"
-    assert reason(gate.check(command(), NOW_S)) == "accepted"
+    verifier = CommandVerifier(KEY, "clinic-1")
+    assert reason(verifier.check(command(key=b"the-key-of-another-edge"), NOW_S)) == "forged"
+    assert reason(verifier.check(command(), NOW_S)) == "accepted"
 
 
 def test_a_replay_over_a_restart_is_refused_by_what_the_journal_remembers() -> None:
-    gate = Gate(KEY, "clinic-1")
-    gate.remember(["n1"], NOW_S + 60)
-    assert reason(gate.check(command(), NOW_S)) == "replayed"
-    assert reason(gate.check(command(nonce="n2"), NOW_S)) == "accepted"
+    verifier = CommandVerifier(KEY, "clinic-1")
+    verifier.remember(["n1"], NOW_S + 60)
+    assert reason(verifier.check(command(), NOW_S)) == "replayed"
+    assert reason(verifier.check(command(nonce="n2"), NOW_S)) == "accepted"
 
 
 def test_a_key_too_short_to_protect_anything_is_no_key() -> None:
     with pytest.raises(ValueError, match="at least 16 bytes"):
-        Gate(b"short", "clinic-1")
+        CommandVerifier(b"short", "clinic-1")
 
 
 @given(st.integers(0, len(command()) * 8 - 1))
@@ -303,29 +306,29 @@ def test_a_key_too_short_to_protect_anything_is_no_key() -> None:
 def test_a_command_with_one_bit_flipped_is_never_accepted_with_another_meaning(bit: int) -> None:
     payload = bytearray(command())
     payload[bit // 8] ^= 1 << bit % 8
-    result = Gate(KEY, "clinic-1").check(bytes(payload), NOW_S)
+    result = CommandVerifier(KEY, "clinic-1").check(bytes(payload), NOW_S)
     if isinstance(result, CommandIn):  # say, an added space: it must be the very same request
         assert canonical(json.loads(payload)) == canonical(json.loads(command()))
 
 
 @given(st.binary(max_size=200) | st.dictionaries(st.text(), st.integers() | st.text() | st.floats()).map(encode))
 def test_no_bytes_whatever_make_the_gate_raise(payload: bytes) -> None:
-    assert reason(Gate(KEY, "clinic-1").check(payload, NOW_S)).startswith("bad_shape")
+    assert reason(CommandVerifier(KEY, "clinic-1").check(payload, NOW_S)).startswith("bad_shape")
 
 
 def test_the_console_signs_what_the_gate_checks() -> None:
     sent = command_payload(
         KEY, id="c9", edge="clinic-1", console="main", user="ann", role="nurse", bed="chair-1", verb="check_in",
         args={"moaa_s": 4, "note": "müde"}, issued_s=NOW_S, expires_s=NOW_S + 10, nonce="n9",
-    )  # fmt: skip
-    done = Gate(KEY, "clinic-1").check(sent, NOW_S)
+    )
+    done = CommandVerifier(KEY, "clinic-1").check(sent, NOW_S)
     assert isinstance(done, CommandIn)
     assert (done.verb, done.args) == ("check_in", {"moaa_s": 4, "note": "müde"})
 
 
 def test_no_verb_starts_or_sets_a_pump() -> None:
     assert set(contract.VERBS) == {"acknowledge", "audio_pause", "audio_resume", "check_in", "start_session",
-                                   "checklist", "end_infusion", "close_session"}  # fmt: skip
+                                   "checklist", "end_infusion", "close_session"}
     assert all(roles == {"nurse"} for roles in contract.VERBS.values())
 
 

@@ -79,7 +79,7 @@ def test_nothing_to_measure_is_searching_and_one_thing_missing_is_only_that() ->
     items = [item for _, item in told(driver, twin, 2.0)]
     assert [of(items, metric)[-1] for metric in METRICS] == [
         (None, "unavailable", None), (97.0, "valid", None), (None, "unavailable", None),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(

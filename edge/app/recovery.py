@@ -7,7 +7,7 @@ import msgspec
 from edge.core.bedside import Bedside
 from edge.core.replay import Replay
 from edge.journal.journal import Journal
-from edge.model import Command, Configured, Draft, Event, Recorded
+from edge.model import Command, Configured, Event, PendingEvent, RecordedInput
 
 CONFIGURED = "_configured"  # the snapshot that keeps what the edge was told; no bed can have such a name
 NONCES_BACK = 5000  # inputs looked through for commands that could still be sent again
@@ -15,7 +15,7 @@ NUMBERED_BACK = 2000  # events looked through for the numbers of the alarms that
 _CONFIGURED = msgspec.json.Decoder(Configured)
 
 
-class Recalled:
+class Recovered:
     """What the journal remembers: each bed's state, and the nonces of the commands done lately."""
 
     def __init__(self, beds: dict[str, Bedside], nonces: list[str]) -> None:
@@ -23,12 +23,12 @@ class Recalled:
         self.nonces = nonces
 
 
-async def recall(journal: Journal) -> Recalled:
+async def recover(journal: Journal) -> Recovered:
     """Every bed as it was at the last stored input. Blocks for as long as that takes (a start)."""
     snapshots = journal.snapshots()
     told = snapshots.pop(CONFIGURED, None)
     if told is None:
-        return Recalled({}, [])
+        return Recovered({}, [])
     replay = Replay()
     replay.configure(_CONFIGURED.decode(told[2]))
     for bed, (_, _, body) in snapshots.items():
@@ -41,20 +41,20 @@ async def recall(journal: Journal) -> Recalled:
         if isinstance(recorded.input, Command):
             nonces.append(recorded.input.nonce)
         if _is_news(recorded, taken):
-            for draft in replay.give(recorded):
-                event = told_s.get(_moved(draft))
-                if event is not None and draft.bed is not None:
-                    replay.beds[draft.bed].numbered([event])
-    return Recalled(replay.beds, nonces)
+            for pending in replay.give(recorded):
+                event = told_s.get(_moved(pending))
+                if event is not None and pending.bed is not None:
+                    replay.beds[pending.bed].numbered([event])
+    return Recovered(replay.beds, nonces)
 
 
-def _is_news(recorded: Recorded, taken: dict[str, int]) -> bool:
+def _is_news(recorded: RecordedInput, taken: dict[str, int]) -> bool:
     if isinstance(recorded.input, Configured) or recorded.bed is None or recorded.bed not in taken:
         return False
     return recorded.n > taken[recorded.bed]
 
 
-def _moved(said: Draft | Event) -> tuple[object, ...]:
+def _moved(said: PendingEvent | Event) -> tuple[object, ...]:
     return (said.kind, said.bed, said.at_s, *(said.body.get(key) for key in ("alarm", "state", "was", "priority")))
 
 

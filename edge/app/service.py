@@ -2,7 +2,7 @@
 
     a frame     bedside.apply, journal.record and journal.conclude on the link's own stack: no queue before judgement
     events      published when the journal says they are stored, not before; so is the state they make
-    ticks       every house second a bed, spread over the second so that many beds never make one long pause
+    ticks       every edge second a bed, spread over the second so that many beds never make one long pause
     crash       each bed is taken up from its newest snapshot and the inputs after it; the gap is an event
 """
 
@@ -16,38 +16,38 @@ from functools import partial
 from typing import Any
 
 from drivers.contract import Spec, Wave
-from edge.app.telemetry import Outlet
-from edge.app.recovery import CONFIGURED, Recalled
+from edge.app.recovery import CONFIGURED, Recovered
 from edge.app.refusals import Refusals
-from edge.clock import HouseClock
+from edge.app.telemetry import Telemetry
+from edge.clock import EdgeClock
 from edge.config.files import BedTable, DeviceTable, EdgeConfig
+from edge.contract.mqtt import Mqtt
+from edge.contract.payloads import Answer, CommandIn, ConsoleSeen, Status
 from edge.core import views
 from edge.core.bedside import Bedside
 from edge.core.rules import RuleSet
 from edge.field.link import Link
 from edge.field.modbus import Buses, ModbusLink
-from edge.journal.journal import Concluded, Journal
+from edge.journal.journal import Appended, Journal
 from edge.model import (
     BedConfigured,
     Boot,
     Command,
     Configured,
-    DeviceAlarmsSaid,
-    Draft,
+    DeviceAlarmsReported,
     Event,
     Input,
+    PendingEvent,
     Tick,
     encode,
     iso,
 )
-from edge.contract.payloads import Answer, CommandIn, ConsoleSeen, Status
-from edge.stream.verifier import Gate, Refusal
-from edge.contract.mqtt import Mqtt
 from edge.stream.publisher import Stream
+from edge.stream.verifier import CommandVerifier, Refusal
 
 log = logging.getLogger(__name__)
 
-TICK_S = 1.0  # house seconds
+TICK_S = 1.0  # edge seconds
 SLICE_S = 0.02  # real seconds: how finely the beds' ticks are spread
 SNAPSHOT_EVERY_S = 30.0  # real seconds: a restart replays at most so much
 FLUSH_S = 0.5
@@ -57,9 +57,9 @@ NONCE_KEPT_S = 600.0
 @dataclass(slots=True)
 class _Bed:
     bedside: Bedside
-    outlet: Outlet
+    telemetry: Telemetry
     links: list[Link | ModbusLink] = field(default_factory=list)
-    due_s: float = 0.0  # house time of its next tick
+    due_s: float = 0.0  # edge time of its next tick
     snapshot_s: float = 0.0
     last_n: int = 0
     unstored: int = 0  # conclusions on their way to the disk
@@ -69,8 +69,8 @@ class EdgeService:
     """One edge. `tasks` are what the supervisor runs; when one fails the process ends and is started again."""
 
     def __init__(
-        self, config: EdgeConfig, rules: RuleSet, rules_text: str, specs: Mapping[str, Spec], *, clock: HouseClock,
-        journal: Journal, recalled: Recalled, boot: str, version: str, config_hash: str, key: bytes, mqtt: Mqtt,
+        self, config: EdgeConfig, rules: RuleSet, rules_text: str, specs: Mapping[str, Spec], *, clock: EdgeClock,
+        journal: Journal, recovered: Recovered, boot: str, version: str, config_hash: str, key: bytes, mqtt: Mqtt,
     ) -> None:
         self._config, self._clock, self._journal, self._boot = config, clock, journal, boot
         self._about = (version, config_hash)
@@ -80,31 +80,31 @@ class EdgeService:
         self._buses = Buses()
         self._broken: asyncio.Future[None] = self._loop.create_future()
         self._refusals = Refusals()
-        gate = Gate(key, config.edge.id)
-        gate.remember(recalled.nonces, self._began_s + NONCE_KEPT_S)
+        verifier = CommandVerifier(key, config.edge.id)
+        verifier.remember(recovered.nonces, self._began_s + NONCE_KEPT_S)
         self._stream = Stream(
             mqtt, edge=config.edge.id, boot=boot, status=self._status, outbox=journal, consoles=config.edge.consoles,
-            gate=gate, on_command=self._command, now=clock.now, on_refused=self._refused,
+            verifier=verifier, on_command=self._command, now=clock.now, on_refused=self._refused,
             on_consoles_changed=self._console_changed,
             on_broker_changed=self._broker_changed,
         )
-        self._beds = {bed.id: self._bed(bed, rules, specs, recalled) for bed in config.bed}
+        self._beds = {bed.id: self._bed(bed, rules, specs, recovered) for bed in config.bed}
         self._boot_beds(rules_text)
 
     # --- the start ----------------------------------------------------------------------------------------------------
 
-    def _bed(self, bed: BedTable, rules: RuleSet, specs: Mapping[str, Spec], recalled: Recalled) -> _Bed:
+    def _bed(self, bed: BedTable, rules: RuleSet, specs: Mapping[str, Spec], recovered: Recovered) -> _Bed:
         devices = [(device.id, specs[device.driver].kind, device.driver) for device in bed.device]
         bedside = Bedside(bed.id, devices, rules, nibp_interval_s=bed.nibp_interval_s)
-        if bed.id in recalled.beds:
-            bedside.restore(recalled.beds[bed.id].snapshot())
+        if bed.id in recovered.beds:
+            bedside.restore(recovered.beds[bed.id].snapshot())
         edge = self._config.edge
-        work = _Bed(bedside, Outlet(edge.id, self._boot, edge.simulated, bedside, self._stream,
+        work = _Bed(bedside, Telemetry(edge.id, self._boot, edge.simulated, bedside, self._stream,
                                      now=self._clock.now))
         for device in bed.device:
             link = self._link(bed.id, device, specs[device.driver])
             work.links.append(link)
-            work.outlet.counters[device.id] = link.counters
+            work.telemetry.counters[device.id] = link.counters
         return work
 
     def _link(self, bed: str, device: DeviceTable, spec: Spec) -> Link | ModbusLink:
@@ -144,27 +144,29 @@ class EdgeService:
     def _heard(self, bed: str, inputs: Sequence[Input], at_s: float, more: bool) -> None:
         devices = self._beds[bed].bedside.state.devices
         for given in inputs:
-            if isinstance(given, DeviceAlarmsSaid) and devices[given.device].alarms == given.alarms:
+            if isinstance(given, DeviceAlarmsReported) and devices[given.device].alarms == given.alarms:
                 continue  # said again with every poll; nothing follows from it, so nothing needs to be kept
             self._apply(bed, given, at_s)
-        self._beds[bed].outlet.heard(bool(inputs), more)
+        self._beds[bed].telemetry.heard(bool(inputs), more)
 
     def _wave(self, bed: str, device: str, wave: Wave, at_s: float) -> None:
-        self._beds[bed].outlet.wave(device, wave, at_s)
+        self._beds[bed].telemetry.wave(device, wave, at_s)
 
-    def _apply(self, bed: str, given: Input, at_s: float) -> Concluded | None:
+    def _apply(self, bed: str, given: Input, at_s: float) -> Appended | None:
         work = self._beds[bed]
-        drafts = work.bedside.apply(given, at_s)  # first: what it cannot bear must not be read again at every start
+        pending_events = work.bedside.apply(
+            given, at_s
+        )  # first: what it cannot bear must not be read again at every start
         work.last_n = self._journal.record(bed, at_s, given)
-        return self._conclude(work, drafts, at_s) if drafts else None
+        return self._conclude(work, pending_events, at_s) if pending_events else None
 
-    def _conclude(self, work: _Bed, drafts: Sequence[Draft], at_s: float) -> Concluded:
-        concluded = self._journal.conclude(drafts)
-        work.bedside.numbered(concluded.events)
-        state = work.outlet.state(at_s, concluded.events[-1].seq)
+    def _conclude(self, work: _Bed, pending_events: Sequence[PendingEvent], at_s: float) -> Appended:
+        appended = self._journal.append(pending_events)
+        work.bedside.numbered(appended.events)
+        state = work.telemetry.state(at_s, appended.events[-1].seq)
         work.unstored += 1
-        concluded.stored.add_done_callback(partial(self._stored, work, concluded.events, state))
-        return concluded
+        appended.stored.add_done_callback(partial(self._stored, work, appended.events, state))
+        return appended
 
     def _stored(self, work: _Bed, events: tuple[Event, ...], state: bytes, stored: asyncio.Future[None]) -> None:
         work.unstored -= 1
@@ -175,7 +177,7 @@ class EdgeService:
             return
         self._stored_seq = max(self._stored_seq, events[-1].seq)
         self._stream.events(events)
-        work.outlet.send_state(state)
+        work.telemetry.send_state(state)
 
     async def _command(self, asked: CommandIn) -> Answer:
         work = self._beds.get(asked.bed)
@@ -185,10 +187,10 @@ class EdgeService:
         at_s = self._clock.now()
         command = Command(
             asked.id, asked.console, asked.user, asked.role, asked.bed, asked.verb, asked.args, asked.nonce)
-        concluded = self._apply(asked.bed, command, at_s)
-        assert concluded is not None, "a command always leads to an event"
-        await asyncio.shield(concluded.stored)
-        refused = next((event.body["reason"] for event in concluded.events if event.kind == "command"), None)
+        appended = self._apply(asked.bed, command, at_s)
+        assert appended is not None, "a command always leads to an event"
+        await asyncio.shield(appended.stored)
+        refused = next((event.body["reason"] for event in appended.events if event.kind == "command"), None)
         if refused is None:
             return Answer(id=asked.id, ok=True)
         state = views.full(work.bedside.state, at_s) if refused == "moved_on" else None
@@ -210,7 +212,7 @@ class EdgeService:
     def _tick(self, bed: str, work: _Bed, at_s: float) -> None:
         self._apply(bed, Tick(), at_s)
         if not work.unstored:
-            work.outlet.refresh(at_s, self._stored_seq)
+            work.telemetry.refresh(at_s, self._stored_seq)
         if self._loop.time() - work.snapshot_s >= SNAPSHOT_EVERY_S:
             self._snapshot(bed, work, at_s)
 
@@ -253,8 +255,8 @@ class EdgeService:
 
     def _note(self, body: dict[str, Any]) -> None:
         """An event of the edge itself, of no bed."""
-        concluded = self._journal.conclude([Draft("stream", None, None, self._clock.now(), body)])
-        concluded.stored.add_done_callback(partial(self._noted, concluded.events))
+        appended = self._journal.append([PendingEvent("stream", None, None, self._clock.now(), body)])
+        appended.stored.add_done_callback(partial(self._noted, appended.events))
 
     def _noted(self, events: tuple[Event, ...], stored: asyncio.Future[None]) -> None:
         if not stored.cancelled() and stored.exception() is None:

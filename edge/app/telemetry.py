@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 
 from drivers.contract import Wave
+from edge.contract.payloads import encode
 from edge.core import views
 from edge.core.bedside import Bedside
 from edge.field.intake import Counters
 from edge.model import iso
-from edge.contract.payloads import encode
 from edge.stream.publisher import Stream
 
 GAP_S = 0.21  # at most five vitals in any second a bed, timers a little early or not
@@ -36,8 +36,8 @@ class _Chunk:
     sent_s: float = 0.0
 
 
-class Outlet:
-    """One bed's way to the screens. `now` and `at_s` are house seconds; everything else the loop's."""
+class Telemetry:
+    """One bed's way to the screens. `now` and `at_s` are edge seconds; everything else the loop's."""
 
     def __init__(self, edge: str, boot: str, simulated: bool, bedside: Bedside, stream: Stream, *,
                  now: Callable[[], float]) -> None:

@@ -22,8 +22,8 @@ import uvloop
 import drivers
 from drivers.contract import Spec, Wave
 from edge.cli.process import BadUsage
-from edge.clock import HouseClock
-from edge.field.device_url import At, parse_at
+from edge.clock import EdgeClock
+from edge.field.device_url import DeviceUrl, parse_device_url
 from edge.field.intake import Counters
 from edge.field.link import Link
 from edge.field.modbus import Buses, ModbusLink
@@ -33,7 +33,7 @@ from edge.model import Input, LinkChanged, Samples
 LISTEN_S = 3.0  # real seconds beyond a line's own quiet
 LOOK_S = 0.1
 RAW_S = 1.5
-LATER_S = 7200.0  # house seconds: long after the probe is over
+LATER_S = 7200.0  # edge seconds: long after the probe is over
 FRAMES = 2  # good frames that make a find
 
 
@@ -68,7 +68,7 @@ class Found:
 def run_probe(port: str, as_json: bool) -> int:
     """0 where one driver or more fits, 1 where none does. Raises BadUsage."""
     try:
-        at = parse_at(f"serial://{Path(port).absolute()}" if "://" not in port else port)
+        at = parse_device_url(f"serial://{Path(port).absolute()}" if "://" not in port else port)
     except ValueError as wrong:
         raise BadUsage(str(wrong)) from None
     if port == "":
@@ -84,7 +84,7 @@ def run_probe(port: str, as_json: bool) -> int:
     return 0 if found else 1
 
 
-async def _probe(at: At, fitting: list[Spec]) -> tuple[list[Found], bytes]:
+async def _probe(at: DeviceUrl, fitting: list[Spec]) -> tuple[list[Found], bytes]:
     gone = await _opens(at, fitting)
     if gone:
         return [Found(spec, state="lost", reason=gone) for spec in fitting], b""
@@ -98,7 +98,7 @@ async def _probe(at: At, fitting: list[Spec]) -> tuple[list[Found], bytes]:
     return tried, await _raw(at, fitting)
 
 
-async def _opens(at: At, fitting: list[Spec]) -> str:
+async def _opens(at: DeviceUrl, fitting: list[Spec]) -> str:
     """Why the port does not open, in words; empty where it does, or where only a Modbus master can tell."""
     if at.is_modbus or not fitting:
         return ""
@@ -112,9 +112,9 @@ async def _opens(at: At, fitting: list[Spec]) -> str:
     return ""
 
 
-async def _listen(at: At, spec: Spec, found: Found) -> None:
+async def _listen(at: DeviceUrl, spec: Spec, found: Found) -> None:
     """Let this driver talk on the port for a while."""
-    now = HouseClock().now
+    now = EdgeClock().now
     settings = {"start_s": LATER_S} if "start_s" in spec.settings else {}
     line = at.line(spec.line)
     link: Link | ModbusLink
@@ -139,7 +139,7 @@ def _ignore(wave: Wave, at_s: float) -> None:
     """A waveform says nothing that the numbers beside it do not."""
 
 
-async def _raw(at: At, fitting: list[Spec]) -> bytes:
+async def _raw(at: DeviceUrl, fitting: list[Spec]) -> bytes:
     """What comes by itself, at the line of the first driver that fits the transport."""
     if at.is_modbus or not fitting:
         return b""

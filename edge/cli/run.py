@@ -13,18 +13,18 @@ from typing import cast
 from sqlalchemy.exc import DBAPIError
 
 import drivers
-from edge.cli.process import BadUsage, command_key, log_to_stderr, make_folder, until_stopped
-from edge.app.recovery import recall
+from edge.app.recovery import recover
 from edge.app.service import EdgeService
-from edge.clock import HouseClock
+from edge.app.supervisor import Supervisor
+from edge.cli.process import BadUsage, command_key, log_to_stderr, make_folder, until_stopped
+from edge.clock import EdgeClock
 from edge.config.files import ConfigError, ConsoleConfig, EdgeConfig, MqttTable, config_hash, load_console, load_edge
 from edge.console.settings import Settings, Tls
-from edge.core.rules import RulesError, RuleSet, parse_rules
-from edge.app.supervisor import Supervisor
-from edge.journal.journal import Journal
-from edge.journal.database import JournalError
-from edge.model import Role
 from edge.contract.mqtt import Mqtt
+from edge.core.rules import RulesError, RuleSet, parse_rules
+from edge.journal.database import JournalError
+from edge.journal.journal import Journal
+from edge.model import Role
 
 MIN_PASSWORD = 10
 
@@ -79,16 +79,16 @@ def run_edge(path: Path) -> int:
 async def _edge(config: EdgeConfig, rules: RuleSet, text: str, key: bytes, mqtt: Mqtt, digest: str) -> None:
     boot = secrets.token_hex(8)
     edge = config.edge
-    wall = HouseClock().wall
+    wall = EdgeClock().wall
     try:
         journal = Journal.open(edge.journal, edge=edge.id, boot=boot, wall=wall)
     except JournalError as wrong:
         raise BadUsage(str(wrong)) from None
-    clock = HouseClock(edge.speed, edge.epoch, not_before=journal.head.at_s)
+    clock = EdgeClock(edge.speed, edge.epoch, not_before=journal.head.at_s)
     try:
-        recalled = await recall(journal)
+        recovered = await recover(journal)
         service = EdgeService(
-            config, rules, text, drivers.find(), clock=clock, journal=journal, recalled=recalled, boot=boot,
+            config, rules, text, drivers.find(), clock=clock, journal=journal, recovered=recovered, boot=boot,
             version=installed("vigil"), config_hash=digest, key=key, mqtt=mqtt)
         await Supervisor().run_all(service.tasks())
     finally:
@@ -136,7 +136,7 @@ def _cannot_listen(path: Path, config: ConsoleConfig, wrong: OSError) -> BadUsag
 
 def console_settings(config: ConsoleConfig) -> Settings:
     """What the console is told. Raises BadUsage."""
-    clock = HouseClock(config.speed, config.epoch)
+    clock = EdgeClock(config.speed, config.epoch)
     mqtt = config.mqtt
     make_folder(config.data)
     mqtt_of(mqtt)
@@ -170,6 +170,6 @@ def put_user(path: Path, name: str, role: str) -> int:
     if len(password) < MIN_PASSWORD:
         raise BadUsage(f"a password needs at least {MIN_PASSWORD} characters")
     make_folder(config.data)
-    made = ensure_user(config.data / "console.db", name, password, cast(Role, role), HouseClock().now())
+    made = ensure_user(config.data / "console.db", name, password, cast(Role, role), EdgeClock().now())
     print(f"{name}: {'made' if made else 'new password'}, {role}")
     return 0

@@ -19,8 +19,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from drivers.contract import Line, Spec
 from edge.config.messages import causes, nearest, say
-from edge.field.device_url import At, parse_at
 from edge.config.toml_lines import Where, key_lines, line_of
+from edge.field.device_url import DeviceUrl, parse_device_url
 
 
 class ConfigError(Exception):
@@ -51,7 +51,7 @@ def _name(text: str) -> str:
 
 
 def _place(text: str) -> str:
-    parse_at(text)
+    parse_device_url(text)
     return text
 
 
@@ -79,7 +79,7 @@ def _journal_url(text: str, info: ValidationInfo) -> str:
 
 FilePath = Annotated[Path, Field(strict=False), AfterValidator(_from_file)]
 Name = Annotated[str, AfterValidator(_name)]
-Place = Annotated[str, AfterValidator(_place)]
+DatabaseUrl = Annotated[str, AfterValidator(_place)]
 MqttUrl = Annotated[str, AfterValidator(_mqtt_url)]
 JournalUrl = Annotated[str, AfterValidator(_journal_url)]
 Origin = Annotated[str, AfterValidator(_origin)]
@@ -93,12 +93,12 @@ class Table(BaseModel):
 
 
 class Clocked(Table):
-    """What services that share a house clock must agree on."""
+    """What services that share a edge clock must agree on."""
 
     data: FilePath
     command_key: FilePath  # the key that signs commands; default: command.key in `data`
     simulated: bool = False  # every value is watermarked: it can never pass for a patient's
-    speed: Speed = 1.0  # house seconds per real second; a demonstration's alone
+    speed: Speed = 1.0  # edge seconds per real second; a demonstration's alone
     epoch: float | None = None  # when a fast clock and this machine's agree, seconds since 1970 UTC; None: at start
 
     @model_validator(mode="before")
@@ -169,14 +169,14 @@ class DeviceTable(Table):
 
     id: Name
     driver: str
-    at: Place
+    at: DatabaseUrl
     identity: Annotated[str, Field(min_length=1)] | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
 
     @property
-    def place(self) -> At:
+    def place(self) -> DeviceUrl:
         """`at`, read."""
-        return parse_at(self.at)
+        return parse_device_url(self.at)
 
 
 class BedTable(Table):
@@ -305,7 +305,7 @@ def _driver_faults(where: Where, device: DeviceTable, known: Mapping[str, Spec])
 class Taken(NamedTuple):
     """A port that has its device."""
 
-    at: At
+    at: DeviceUrl
     who: str
     wire: tuple[int, int, str, int]  # baud, bits, parity, stop
 

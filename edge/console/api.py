@@ -69,7 +69,7 @@ async def bed_history(
     _known(console, bed)
     from_s = console.settings.now() - minutes * 60
     moments, cuffs = await console.store.read(history.rows_since, bed, from_s)
-    # vitals come at the pace of the wire, so on a fast clock they lie further apart in house time
+    # vitals come at the pace of the wire, so on a fast clock they lie further apart in edge time
     gap_s = history.GAP_S * max(1.0, console.settings.speed)
     wanted = metrics.split(",") if metrics else []
     return Response(await asyncio.to_thread(history.trend, moments, cuffs, wanted, gap_s), media_type=JSON)

@@ -10,8 +10,8 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, func
 from sqlalchemy.dialects.sqlite import insert
 
 from edge.console.tables import edges, events, refused_events
-from edge.model import GENESIS, from_iso
 from edge.contract.payloads import EventOut, decode, encode
+from edge.model import GENESIS, from_iso
 
 REFUSED_KEPT = 10_000  # who floods the topic with rubbish does not fill the disk
 
@@ -69,7 +69,7 @@ def keep(connection: Connection, edge: str, delivery: Sequence[EventOut], live_b
 
     An event may come before the ones it follows (live alarms overtake the backlog); it is stored, and anchored to the
     chain once the gap is closed. `live_boot` is the boot whose heartbeat is heard now: only its word can show that the
-    edge's journal itself was rewound (a lost disk, a restored backup), see `_set_aside`. `at_s` is house time.
+    edge's journal itself was rewound (a lost disk, a restored backup), see `_set_aside`. `at_s` is edge time.
     """
     new: list[EventOut] = []
     refused: list[Refused] = []

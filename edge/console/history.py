@@ -11,8 +11,8 @@ from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from edge.console.tables import determinations, vitals
-from edge.model import from_iso, iso
 from edge.contract.payloads import Numeric, Vitals
+from edge.model import from_iso, iso
 from edge.vocabulary import DETERMINATION
 
 KEEP_S = 7 * 86400.0
@@ -27,7 +27,7 @@ decode_numerics = msgspec.json.Decoder(dict[str, float]).decode
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One moment of one bed: what was valid and not stale. House time."""
+    """One moment of one bed: what was valid and not stale. Edge time."""
 
     bed: str
     at_s: float
@@ -110,7 +110,7 @@ def keep(connection: Connection, rows: Iterable[Row | Determination]) -> None:
 
 
 def prune(connection: Connection, beds: Iterable[str], before_s: float) -> None:
-    """Forgets what is older than `before_s`, house time."""
+    """Forgets what is older than `before_s`, edge time."""
     for bed in beds:  # by bed, for so runs the key: a scan of the whole table would keep an alarm waiting
         connection.execute(delete(vitals).where(vitals.c.bed == bed, vitals.c.at_s < before_s))
         connection.execute(delete(determinations).where(determinations.c.bed == bed, determinations.c.at_s < before_s))

@@ -1,6 +1,6 @@
 """Which hop between a device and this screen works: broker, edge, console, sound.
 
-No I/O and no clock: real time comes as `loop_s` (the event loop's), house time as `house_s`.
+No I/O and no clock: real time comes as `loop_s` (the event loop's), edge time as `house_s`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edge.model import iso
 from edge.contract.payloads import DEAD_AFTER_S, Status
+from edge.model import iso
 
 BOOTS_REMEMBERED = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """Whether one hop works, since when (house time), and if it does not, why."""
+    """Whether one hop works, since when (edge time), and if it does not, why."""
 
     ok: bool
     since_s: float

@@ -17,7 +17,6 @@ from edge.console.hops import EdgeWatch, Hop
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
 from edge.console.ward import Ward, moment, wave_message
-from edge.model import GENESIS, iso
 from edge.contract.payloads import (
     Ack,
     Answer,
@@ -29,6 +28,7 @@ from edge.contract.payloads import (
     decode_events,
     parse_topic,
 )
+from edge.model import GENESIS, iso
 
 BATCH = 200  # events a commit: about 0.1 s, so that a live alarm never waits longer for the backlog
 WAITING_MOST = 20_000  # events in memory; beyond it they are dropped, not acknowledged, and sent again

@@ -30,7 +30,7 @@ async def login(asked: Login, request: Request, response: Response, console: The
         await store.run(audit.note, now_s, asked.name if known else "?", "login refused")
         raise HTTPException(401, "wrong name or password")
     guesses.forget(key)
-    length_s = accounts.SESSION_S * settings.speed  # in house time, so that the shift lasts as long on a fast clock
+    length_s = accounts.SESSION_S * settings.speed  # in edge time, so that the shift lasts as long on a fast clock
     token, csrf = await store.run(accounts.open_session, asked.name, now_s, length_s)
     await store.run(audit.note, now_s, asked.name, "login")
     response.set_cookie(COOKIE, token, max_age=int(accounts.SESSION_S), httponly=True, samesite="strict",

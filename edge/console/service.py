@@ -20,9 +20,9 @@ from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
 from edge.console.tables import probe
 from edge.console.ward import Ward
-from edge.model import iso
 from edge.contract.payloads import HEARTBEAT_S, ack_topic
 from edge.contract.payloads import encode as encode_payload
+from edge.model import iso
 
 BEAT_S = 1.0  # real seconds
 SESSIONS_EVERY_S = 5.0

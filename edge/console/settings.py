@@ -18,7 +18,7 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One console. `now` is the house clock in seconds since 1970 UTC and runs `speed` times as fast as real time.
+    """One console. `now` is the edge clock in seconds since 1970 UTC and runs `speed` times as fast as real time.
 
     `origins` are the only pages allowed to act on it ("https://console.clinic"); empty: the address it is served at.
     `command_key` signs commands and is the same at the edge.

@@ -6,8 +6,8 @@ import re
 from typing import Any, TypeVar
 
 from edge.console.feed import encode
-from edge.model import from_iso
 from edge.contract.payloads import BadPayload, Payload, State, Vitals, Wave, decode
+from edge.model import from_iso
 
 Said = dict[str, Any]
 P = TypeVar("P", bound=Payload)

@@ -51,7 +51,7 @@ CHANNELS = (
             "A signed request; sig: HMAC-SHA256, hex, over the JSON of all other fields, keys sorted, no white space."),
     Channel("answer", contract.answer_topic("{edge}", "{console}"), contract.Answer, 1, "send",
             "The answer to a command, by its id."),
-)  # fmt: skip
+)
 
 _PARAMETERS = {
     "edge": "the edge's id, [a-z0-9-]{1,32}",
@@ -72,7 +72,7 @@ def document() -> dict[str, Any]:
             "title": "Vigil on MQTT",
             "version": VERSION,
             "description": "MQTT 3.1.1, QoS 0 and 1. Payloads are JSON. Times are UTC, ISO 8601 with milliseconds"
-            " and Z, of the house clock. Fields may be added, never renamed. Decision support, not a medical device.",
+            " and Z, of the edge clock. Fields may be added, never renamed. Decision support, not a medical device.",
         },
         "defaultContentType": "application/json",
         "channels": {channel.name: _channel(channel) for channel in CHANNELS},

@@ -37,7 +37,7 @@ class Mqtt:
     def from_url(
         cls, url: str, *, username: str | None = None, password: str | None = None,
         ca: Path | None = None, cert: Path | None = None, key: Path | None = None,
-    ) -> Mqtt:  # fmt: skip
+    ) -> Mqtt:
         """`mqtt://host[:1883]` or `mqtts://host[:8883]`. Raises ValueError with one line that says what is wrong."""
         parts = urlsplit(url)
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
@@ -77,7 +77,7 @@ async def connected(
         protocol=aiomqtt.ProtocolVersion.V311, clean_session=True, will=will, tls_context=context,
         timeout=TIMEOUT_S, keepalive=KEEPALIVE_S, max_queued_incoming_messages=5000, max_inflight_messages=100,
         socket_options=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
-    )  # fmt: skip
+    )
     client.pending_calls_threshold = _PENDING_CALLS
     client._client.connect_timeout = TIMEOUT_S  # paho's own is 5 s, and aiomqtt has no word for it
     try:

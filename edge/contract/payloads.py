@@ -2,7 +2,7 @@
 
 Both sides use this file: the edge writes what the console reads, and the other way round for acks and commands.
 Payloads are JSON. Decoding refuses a wrong type and ignores a field it does not know, for fields may be added.
-Every time is ISO 8601 UTC with milliseconds and Z, of the house clock (`edge.model.iso`); `seq` is the journal's.
+Every time is ISO 8601 UTC with milliseconds and Z, of the edge clock (`edge.model.iso`); `seq` is the journal's.
 
 What a console does: subscribe to all topics of its edge; treat the edge as dead when no status came for DEAD_AFTER_S
 of its own real time, or when a status with the *same* boot says dead (an old will may come after a new birth); store
@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 
 import msgspec
 
+from edge.contract import topics
 from edge.model import (
     AlarmClass,
     AlarmState,
@@ -36,7 +37,6 @@ from edge.model import (
     from_iso,
     iso,
 )
-from edge.contract import topics
 
 # The whole contract is reached through this one module.
 Topic = topics.Topic
@@ -53,7 +53,7 @@ ID_PATTERN = r"^[a-z0-9-]{1,32}(?!\n)$"  # an edge, a bed, a console; `$` alone 
 WAVE_PATTERN = r"^[a-z0-9_-]{1,32}(?!\n)$"
 Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
 WaveName = Annotated[str, msgspec.Meta(pattern=WAVE_PATTERN)]
-Time = Annotated[str, msgspec.Meta(description="UTC, ISO 8601 with milliseconds and Z, of the house clock")]
+Time = Annotated[str, msgspec.Meta(description="UTC, ISO 8601 with milliseconds and Z, of the edge clock")]
 Text64 = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 # verb -> the roles that may ask for it. What is not here nobody may do: there is no verb that starts or sets a pump.
@@ -63,7 +63,7 @@ VERBS: dict[str, frozenset[Role]] = {
         "acknowledge", "audio_pause", "audio_resume", "check_in", "start_session", "checklist", "end_infusion",
         "close_session",
     )
-}  # fmt: skip
+}
 
 
 class BadPayload(ValueError):
@@ -276,7 +276,7 @@ class EventOut(Payload, frozen=True, kw_only=True):
             digest = event_hash(
                 seq=self.seq, boot=self.boot, edge=self.edge, bed=self.bed, session=self.session,
                 at_s=from_iso(self.at), wall=self.wall, kind=self.kind, body=self.body, prev=self.prev,
-            )  # fmt: skip
+            )
         except (ValueError, OverflowError, OSError):  # `at` is no time, or one no calendar has
             return False
         return hmac.compare_digest(digest.encode(), self.hash.encode())
@@ -291,7 +291,7 @@ class ConsoleSeen(Payload, frozen=True, kw_only=True):
 
 
 class Status(Payload, frozen=True, kw_only=True):
-    """Birth, heartbeat and death of an edge. `epoch` is the house time of this boot's start, from which the house clock
+    """Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock
     runs `speed` times as fast as real time."""
 
     edge: Id
@@ -365,12 +365,12 @@ def sign(command: dict[str, Any], key: bytes) -> str:
 def command_payload(
     key: bytes, *, id: str, edge: str, console: str, user: str, role: Role, bed: str, verb: str,  # noqa: A002
     args: dict[str, Any], issued_s: float, expires_s: float, nonce: str,
-) -> bytes:  # fmt: skip
-    """A signed command for `command_topic(edge)`. `nonce` is random and never used again; times are house time."""
+) -> bytes:
+    """A signed command for `command_topic(edge)`. `nonce` is random and never used again; times are edge time."""
     command: dict[str, Any] = {
         "id": id, "edge": edge, "console": console, "user": user, "role": role, "bed": bed, "verb": verb, "args": args,
         "issued": iso(issued_s), "expires": iso(expires_s), "nonce": nonce,
-    }  # fmt: skip
+    }
     return msgspec.json.encode(command | {"sig": sign(command, key)})
 
 
@@ -399,7 +399,7 @@ def event_out(event: Event, late: bool) -> EventOut:
     return EventOut(
         seq=event.seq, boot=event.boot, edge=event.edge, bed=event.bed, session=event.session, at=iso(event.at_s),
         wall=event.wall, kind=event.kind, late=late, body=event.body, prev=event.prev, hash=event.hash,
-    )  # fmt: skip
+    )
 
 
 def event_payload(event: Event, late: bool) -> bytes:

@@ -1,4 +1,4 @@
-"""The bedside: `apply(input, at_s) -> drafts` is the whole service in one line.
+"""The bedside: `apply(input, at_s) -> pending_events` is the whole service in one line.
 
 A `Bedside` holds one bed's session, alarms and newest readings, and is told the time. It never raises for what the
 world does; a refused command is a draft too. It raises `Misdirected` for what can only be our own fault: an input of a
@@ -23,13 +23,13 @@ from edge.model import (
     Boot,
     Command,
     Configured,
-    DeviceAlarmsSaid,
-    Draft,
+    DeviceAlarmsReported,
     Event,
     Input,
     Kind,
     LinkChanged,
-    PumpSaid,
+    PendingEvent,
+    PumpStatus,
     Samples,
     Tick,
     iso,
@@ -87,41 +87,41 @@ class Bedside:
                     if alarm.id and alarm.id == event.body["alarm"]:
                         self.state.alarms[key] = replace(alarm, seq=event.seq)
 
-    def apply(self, given: Input, at_s: float) -> list[Draft]:
+    def apply(self, given: Input, at_s: float) -> list[PendingEvent]:
         """What follows from `given` at `at_s`. Raises Misdirected."""
         self._check(given)
-        drafts: list[Draft] = []
+        pending_events: list[PendingEvent] = []
         metrics: list[str] | None = None
         determined = False
         match given:
             case Samples():
                 metrics = [sample.metric for sample in given.samples]
                 determined = self._samples(given)
-            case PumpSaid():
+            case PumpStatus():
                 self._pump(given, at_s)
                 metrics = []
-            case DeviceAlarmsSaid():
-                drafts += self._device_alarms(given, at_s)
+            case DeviceAlarmsReported():
+                pending_events += self._device_alarms(given, at_s)
             case LinkChanged():
-                drafts += self._link(given, at_s)
+                pending_events += self._link(given, at_s)
             case Boot():
-                drafts += self._boot(given, at_s)
+                pending_events += self._boot(given, at_s)
             case Command():
-                drafts += commands.obey(self.state, self.rules, given, at_s)
+                pending_events += commands.obey(self.state, self.rules, given, at_s)
             case Tick() | Configured():
                 pass
-        drafts += self._session(at_s, timed=not isinstance(given, Samples))
+        pending_events += self._session(at_s, timed=not isinstance(given, Samples))
         if metrics is None or metrics:
-            drafts += judge(self.state, self.rules, at_s, metrics)
+            pending_events += judge(self.state, self.rules, at_s, metrics)
         if determined and not self.state.failed_in_row:  # last: an alarm that stands needs no repeat
-            drafts += requests(self.state, self.rules, at_s)
-        return drafts
+            pending_events += requests(self.state, self.rules, at_s)
+        return pending_events
 
     def _check(self, given: Input) -> None:
         bed, devices = self.state.bed, self.state.devices
         if isinstance(given, Command) and given.bed != bed:
             raise Misdirected(f"bed {bed} got a command for bed {given.bed}")
-        if isinstance(given, Samples | PumpSaid | DeviceAlarmsSaid | LinkChanged) and given.device not in devices:
+        if isinstance(given, Samples | PumpStatus | DeviceAlarmsReported | LinkChanged) and given.device not in devices:
             raise Misdirected(f"bed {bed} has no device {given.device!r}; it has {', '.join(devices) or 'none'}")
         if isinstance(given, Samples):
             for sample in given.samples:
@@ -133,7 +133,7 @@ class Bedside:
     def _device(self, name: str) -> Device:
         return self.state.devices[name]
 
-    def _pump(self, given: PumpSaid, at_s: float) -> None:
+    def _pump(self, given: PumpStatus, at_s: float) -> None:
         device = self._device(given.device)
         device.pump, device.pump_at_s = given.state, at_s
         if given.state != "unknown":
@@ -145,14 +145,14 @@ class Bedside:
         dose.count(self.state, fresh)
         return signals.observe(self.state, fresh, self.rules.below, self._longest_hold_s)
 
-    def _device_alarms(self, given: DeviceAlarmsSaid, at_s: float) -> Iterator[Draft]:
+    def _device_alarms(self, given: DeviceAlarmsReported, at_s: float) -> Iterator[PendingEvent]:
         device = self._device(given.device)
         if device.alarms == given.alarms:
             return
         device.alarms = given.alarms
         yield self._draft("device", at_s, {"device": given.device, "alarms": msgspec.to_builtins(given.alarms)})
 
-    def _link(self, given: LinkChanged, at_s: float) -> Iterator[Draft]:
+    def _link(self, given: LinkChanged, at_s: float) -> Iterator[PendingEvent]:
         device = self._device(given.device)
         if device.link == given.state and device.identity == given.identity and device.reason == given.reason:
             return
@@ -167,7 +167,7 @@ class Bedside:
         yield self._draft("link", at_s, {"device": given.device, "state": given.state, "was": was,
                                          "reason": given.reason, "identity": device.identity})
 
-    def _boot(self, given: Boot, at_s: float) -> Iterator[Draft]:
+    def _boot(self, given: Boot, at_s: float) -> Iterator[PendingEvent]:
         """Nobody watched for a while: nothing seen before counts as live, and what was being timed starts anew."""
         self.state.boot_s, self.state.gap_s = at_s, given.gap_s
         for device in self.state.devices.values():
@@ -187,7 +187,7 @@ class Bedside:
             yield self._draft("alarm", at_s, _abandoned(alarm))
         yield from audio.end_pause(self.state, at_s, "the edge was restarted")
 
-    def _session(self, at_s: float, *, timed: bool) -> Iterator[Draft]:
+    def _session(self, at_s: float, *, timed: bool) -> Iterator[PendingEvent]:
         for phase, why in session.on_infusion(self.state, at_s):
             yield self._phase(phase, why, at_s)
         if not timed:
@@ -197,7 +197,7 @@ class Bedside:
         for moved, basis in dissociation.follow(self.state, at_s):
             yield self._draft("dissociation", at_s, {"state": moved, "basis": basis})
 
-    def _phase(self, phase: str, why: str, at_s: float) -> Draft:
+    def _phase(self, phase: str, why: str, at_s: float) -> PendingEvent:
         current = self.state.session
         assert current is not None
         return self._draft("phase", at_s, {
@@ -206,9 +206,9 @@ class Bedside:
             "started": iso(current.started_s) if current.started_s is not None else None,
         })
 
-    def _draft(self, kind: commands.Kind, at_s: float, body: dict[str, object]) -> Draft:
+    def _draft(self, kind: commands.Kind, at_s: float, body: dict[str, object]) -> PendingEvent:
         current: Session | None = self.state.session
-        return Draft(kind, self.state.bed, current.id if current else None, at_s, body)
+        return PendingEvent(kind, self.state.bed, current.id if current else None, at_s, body)
 
 
 def _abandoned(alarm: Alarm) -> dict[str, object]:

@@ -22,9 +22,9 @@ from edge.core import audio, dissociation, session, signals
 from edge.core.alarms import SHOWN, move
 from edge.core.judge import again, applies, publish
 from edge.core.rules import RuleSet
-from edge.core.scene import Moment
+from edge.core.scene import RuleContext
 from edge.core.state import BedState, CheckIn, Order, Session
-from edge.model import NOTE_MOST, REASON_MOST, WORD_MOST, Command, Draft, EventKind, iso
+from edge.model import NOTE_MOST, REASON_MOST, WORD_MOST, Command, EventKind, PendingEvent, iso
 
 Kind = EventKind
 AUDIO_PAUSE_S = 120.0
@@ -49,7 +49,7 @@ class Refused(Exception):
     """The command cannot be obeyed; its words say why."""
 
 
-def obey(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[Draft]:
+def obey(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[PendingEvent]:
     """Do what `command` asks, or tell why not; always at least one draft that names the command."""
     verb = _VERBS.get(command.verb)
     try:
@@ -64,10 +64,10 @@ def obey(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iter
         yield _draft(state, "command", at_s, command, {"ok": False, "verb": command.verb, "reason": str(refused)})
 
 
-def _draft(state: BedState, kind: EventKind, at_s: float, command: Command, body: dict[str, Any]) -> Draft:
+def _draft(state: BedState, kind: EventKind, at_s: float, command: Command, body: dict[str, Any]) -> PendingEvent:
     current = state.session
     body = {**body, "command": command.id, "by": command.user}
-    return Draft(kind, state.bed, current.id if current else None, at_s, body)
+    return PendingEvent(kind, state.bed, current.id if current else None, at_s, body)
 
 
 def _open(state: BedState) -> Session:
@@ -88,7 +88,7 @@ def _number(args: Mapping[str, Any], name: str, *, needed: bool = True) -> float
     return float(value)
 
 
-def _start(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[Draft]:
+def _start(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[PendingEvent]:
     if state.session is not None:
         raise Refused("session_open: close this bed's session first")
     args = command.args
@@ -114,7 +114,7 @@ def _start(state: BedState, rules: RuleSet, command: Command, at_s: float) -> It
     yield from audio.end_pause(state, at_s, "a new session")
 
 
-def _checklist(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[Draft]:
+def _checklist(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[PendingEvent]:
     current = _open(state)
     done = command.args.get("done")
     if not isinstance(done, bool):
@@ -123,7 +123,7 @@ def _checklist(state: BedState, rules: RuleSet, command: Command, at_s: float) -
     yield _draft(state, "session", at_s, command, {"change": "checklist", "done": done})
 
 
-def _check_in(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[Draft]:
+def _check_in(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[PendingEvent]:
     current = _open(state)
     scales: dict[str, int | None] = {}
     for name, highest in _SCALES.items():
@@ -157,7 +157,7 @@ def _text(args: Mapping[str, Any], name: str, most: int) -> str:
     return value.strip()
 
 
-def _acknowledge(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[Draft]:
+def _acknowledge(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[PendingEvent]:
     """Silence for this occurrence, if it is still the one the nurse saw (house.md 5)."""
     wanted, seq = command.args.get("alarm"), command.args.get("seq")
     alarm = next((a for a in state.alarms.values() if a.id == wanted and a.id), None)
@@ -171,31 +171,31 @@ def _acknowledge(state: BedState, rules: RuleSet, command: Command, at_s: float)
     moved = replace(alarm, state=move(alarm.state, "acknowledge", latch=rule.latch), acknowledged_at_s=at_s,
                     by=command.user)
     state.alarms[alarm.key] = moved
-    yield publish(state, rule, moved, alarm.state, Moment(state, at_s, alarm.device), by=command.user,
+    yield publish(state, rule, moved, alarm.state, RuleContext(state, at_s, alarm.device), by=command.user,
                   command=command.id)
 
 
-def _audio(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[Draft]:
+def _audio(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[PendingEvent]:
     pause = command.verb == "audio_pause"
     state.audio_paused_until_s = at_s + AUDIO_PAUSE_S if pause else None
     yield _draft(state, "audio", at_s, command, {
         "paused_until": iso(state.audio_paused_until_s) if state.audio_paused_until_s else None})
 
 
-def _end_infusion(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[Draft]:
+def _end_infusion(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[PendingEvent]:
     current = _open(state)
     if current.phase not in ("INFUSING", "PAUSED"):
         raise Refused(f"not_now: no infusion to end, the phase is {current.phase}")
-    if Moment(state, at_s).infusing() is True:
+    if RuleContext(state, at_s).infusing() is True:
         raise Refused("not_now: the pump is still infusing; stop it at the pump first")
     phase, why = session.end_infusion(state, at_s, _text(command.args, "reason", REASON_MOST) or "ended by the nurse")
     yield _draft(state, "phase", at_s, command, {"phase": phase, "why": why})
 
 
-def _close(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[Draft]:
+def _close(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[PendingEvent]:
     current = _open(state)
     reason = _text(command.args, "reason", REASON_MOST)
-    if Moment(state, at_s).infusing() is True:
+    if RuleContext(state, at_s).infusing() is True:
         raise Refused("not_now: the pump is infusing; stop it at the pump first")
     unmet = session.open_points(state, at_s) if current.phase == "RECOVERY" else []
     if current.phase != "DISCHARGE_READY" and not reason:
@@ -211,7 +211,7 @@ def _close(state: BedState, rules: RuleSet, command: Command, at_s: float) -> It
     signals.forget_patient(state)
 
 
-def _end_alarms(state: BedState, rules: RuleSet, at_s: float) -> Iterator[Draft]:
+def _end_alarms(state: BedState, rules: RuleSet, at_s: float) -> Iterator[PendingEvent]:
     """The patient's alarms end where a session ends or begins; a technical one that needs no session (a lost link)
     stays."""
     for key, alarm in list(state.alarms.items()):
@@ -221,12 +221,12 @@ def _end_alarms(state: BedState, rules: RuleSet, at_s: float) -> Iterator[Draft]
         state.session = closed
         if alarm.state in SHOWN and not stays:
             ended = replace(alarm, state="inactive", true_since_s=None, over_since_s=None, acknowledged_at_s=None)
-            yield publish(state, rule, ended, alarm.state, Moment(state, at_s, alarm.device))
+            yield publish(state, rule, ended, alarm.state, RuleContext(state, at_s, alarm.device))
         elif not stays:
             state.alarms.pop(key)
 
 
-_VERBS: dict[str, Callable[[BedState, RuleSet, Command, float], Iterator[Draft]]] = {
+_VERBS: dict[str, Callable[[BedState, RuleSet, Command, float], Iterator[PendingEvent]]] = {
     "start_session": _start, "checklist": _checklist, "check_in": _check_in, "acknowledge": _acknowledge,
     "audio_pause": _audio, "audio_resume": _audio, "end_infusion": _end_infusion, "close_session": _close,
 }

@@ -12,11 +12,11 @@ from edge.core.audio import end_pause
 from edge.core.expression import Compiled
 from edge.core.logic import Truth, either, negate
 from edge.core.rules import EVERYWHERE, NO_SESSION, PERIOD, Rule, RuleSet
-from edge.core.scene import Moment, hole_s
+from edge.core.scene import RuleContext, hole_s
 from edge.core.signals import GAP_S, coverage
 from edge.core.state import BedState
 from edge.core.telling import tell
-from edge.model import PRIORITY_RANK, Draft, Priority
+from edge.model import PRIORITY_RANK, PendingEvent, Priority
 from edge.vocabulary import DETERMINATION
 
 ACKNOWLEDGED_FOR_S = 600.0  # a HIGH that still stands after this is announced again (clinical.md 7.4)
@@ -24,7 +24,7 @@ COVERAGE = 0.8  # of a hold's seconds must have a valid reading
 PERIOD_S = 2.0  # readings closer than this are one stream: a value may have begun right after the one before
 
 
-def judge(state: BedState, rules: RuleSet, at_s: float, metrics: Iterable[str] | None) -> Iterator[Draft]:
+def judge(state: BedState, rules: RuleSet, at_s: float, metrics: Iterable[str] | None) -> Iterator[PendingEvent]:
     """Judge the rules that depend on `metrics` (None: all of them)."""
     concerned = None if metrics is None else _concerned(rules, metrics)
     done: set[str] = set()
@@ -62,8 +62,8 @@ def applies(rule_context: frozenset[str], state: BedState) -> bool:
     return session.phase in rule_context or (PERIOD in rule_context and session.is_open_period)
 
 
-def _single(state: BedState, rule: Rule, at_s: float, device: str | None) -> Iterator[Draft]:
-    moment = Moment(state, at_s, device)
+def _single(state: BedState, rule: Rule, at_s: float, device: str | None) -> Iterator[PendingEvent]:
+    moment = RuleContext(state, at_s, device)
     if rule.request:
         return
     key = rule.id if device is None else f"{rule.id}:{device}"
@@ -71,9 +71,9 @@ def _single(state: BedState, rule: Rule, at_s: float, device: str | None) -> Ite
     yield from _follow(state, rule, alarm, moment, _signal(state, rule, alarm, moment))
 
 
-def _group(state: BedState, rules: list[Rule], at_s: float) -> Iterator[Draft]:
+def _group(state: BedState, rules: list[Rule], at_s: float) -> Iterator[PendingEvent]:
     """One alarm for one cause: the highest tier that stands; the tiers below it are over (clinical.md 7.5 D, E, I)."""
-    moment = Moment(state, at_s)
+    moment = RuleContext(state, at_s)
     higher: Rule | None = None
     for rule in sorted(rules, key=lambda rule: -rule.tier):
         alarm = state.alarms.get(rule.id) or Alarm(rule.id, rule.id, state.bed)
@@ -92,7 +92,7 @@ def _group(state: BedState, rules: list[Rule], at_s: float) -> Iterator[Draft]:
 Judged = tuple[Signal | None, Truth]
 
 
-def _signal(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> Judged:
+def _signal(state: BedState, rule: Rule, alarm: Alarm, moment: RuleContext) -> Judged:
     """What the rule's condition says to its alarm now; the timing it needs is written into `state.alarms`."""
     if not applies(rule.context, state):
         return "over", None
@@ -111,7 +111,7 @@ def _signal(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> Judged
     return ("over", when) if when is False else ("unknown", None)
 
 
-def _held_signal(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> Judged:
+def _held_signal(state: BedState, rule: Rule, alarm: Alarm, moment: RuleContext) -> Judged:
     since = alarm.true_since_s
     if since is None or (alarm.unknown_since_s is not None and moment.at_s - alarm.unknown_since_s > GAP_S):
         since = _could_be_true_since(state, rule, moment)
@@ -121,11 +121,11 @@ def _held_signal(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> J
     return ("held" if held else "true"), True
 
 
-def _held(moment: Moment, hold_s: float) -> Moment:
-    return Moment(moment.state, moment.at_s, moment.device, unbroken=True) if hold_s else moment
+def _held(moment: RuleContext, hold_s: float) -> RuleContext:
+    return RuleContext(moment.state, moment.at_s, moment.device, unbroken=True) if hold_s else moment
 
 
-def _is_covered(condition: Compiled, moment: Moment, hold_s: float) -> bool:
+def _is_covered(condition: Compiled, moment: RuleContext, hold_s: float) -> bool:
     """Whether enough of the hold was seen: four seconds of five with a valid reading (clinical.md 6.2)."""
     if not hold_s:
         return True
@@ -147,7 +147,7 @@ def _last_hole_s(state: BedState, condition: Compiled) -> float:
     return last
 
 
-def _could_be_true_since(state: BedState, rule: Rule, moment: Moment) -> float:
+def _could_be_true_since(state: BedState, rule: Rule, moment: RuleContext) -> float:
     """A sampled condition may have begun right after the reading before: fifteen low readings at 1 Hz are 15 s."""
     for metric in rule.when.metrics:
         seen = state.seen.get(metric)
@@ -156,7 +156,7 @@ def _could_be_true_since(state: BedState, rule: Rule, moment: Moment) -> float:
     return moment.at_s
 
 
-def _standing_signal(state: BedState, rule: Rule, alarm: Alarm, moment: Moment, true: Truth) -> Judged:
+def _standing_signal(state: BedState, rule: Rule, alarm: Alarm, moment: RuleContext, true: Truth) -> Judged:
     held = _held(moment, rule.clear_hold_s)
     once = rule.at_once.ask(moment) if rule.at_once else False
     cleared = rule.clear.ask(held) if rule.clear else negate(either((rule.when.ask(held), once)))
@@ -191,8 +191,8 @@ def _acknowledgement_expired(alarm: Alarm, at_s: float) -> bool:
             and at_s - alarm.acknowledged_at_s >= ACKNOWLEDGED_FOR_S)
 
 
-def _follow(state: BedState, rule: Rule, alarm: Alarm, moment: Moment, judged: Judged, *,
-            superseded: str | None = None) -> Iterator[Draft]:
+def _follow(state: BedState, rule: Rule, alarm: Alarm, moment: RuleContext, judged: Judged, *,
+            superseded: str | None = None) -> Iterator[PendingEvent]:
     """Move the alarm; a draft where a person could notice the difference."""
     signal, true = judged
     alarm = state.alarms.get(alarm.key, alarm)
@@ -242,7 +242,7 @@ def _begun(state: BedState, alarm: Alarm, at_s: float) -> Alarm:
                    over_since_s=None, by=None)
 
 
-def _priority(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> Priority:
+def _priority(state: BedState, rule: Rule, alarm: Alarm, moment: RuleContext) -> Priority:
     """It only rises while the alarm stands: what was urgent a moment ago is not less so before it is over."""
     worst = rule.priority
     found: list[Priority] = [alarm.priority] if alarm.state in STANDING else []
@@ -254,19 +254,19 @@ def _priority(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> Prio
     return max([worst, *found], key=PRIORITY_RANK.__getitem__)
 
 
-def again(state: BedState, rules: RuleSet, at_s: float) -> Iterator[Draft]:
+def again(state: BedState, rules: RuleSet, at_s: float) -> Iterator[PendingEvent]:
     """What was acknowledged for another patient is announced anew, as urgent as it is for this one."""
     for alarm in list(state.alarms.values()):
         if alarm.state != "acknowledged":
             continue
-        rule, moment = rules.named(alarm.rule), Moment(state, at_s, alarm.device)
+        rule, moment = rules.named(alarm.rule), RuleContext(state, at_s, alarm.device)
         now = move(alarm.state, "expire", latch=rule.latch)
         fresh = replace(alarm, state=now, acknowledged_at_s=None, by=None, priority="none")
         yield publish(state, rule, replace(fresh, priority=_priority(state, rule, fresh, moment)), alarm.state, moment)
 
 
-def publish(state: BedState, rule: Rule, alarm: Alarm, was: str, moment: Moment, *,
-            superseded: str | None = None, by: str | None = None, command: str | None = None) -> Draft:
+def publish(state: BedState, rule: Rule, alarm: Alarm, was: str, moment: RuleContext, *,
+            superseded: str | None = None, by: str | None = None, command: str | None = None) -> PendingEvent:
     """The event of an alarm's move; `state.alarms` keeps what it says."""
     body: dict[str, Any] = tell(state, rule, alarm, was, moment)
     if superseded is not None:
@@ -276,16 +276,16 @@ def publish(state: BedState, rule: Rule, alarm: Alarm, was: str, moment: Moment,
     if command is not None:
         body["command"] = command
     state.alarms[alarm.key] = replace(alarm, body=body)
-    return Draft("alarm", state.bed, state.session.id if state.session else None, moment.at_s, body)
+    return PendingEvent("alarm", state.bed, state.session.id if state.session else None, moment.at_s, body)
 
 
-def requests(state: BedState, rules: RuleSet, at_s: float) -> Iterator[Draft]:
+def requests(state: BedState, rules: RuleSet, at_s: float) -> Iterator[PendingEvent]:
     """What the rules ask of a person after a determination: an event, never an alarm."""
-    moment = Moment(state, at_s)
+    moment = RuleContext(state, at_s)
     state.request = None
     for rule in rules.rules:
         if rule.request and applies(rule.context, state) and rule.when.ask(moment) is True:
             body = tell(state, rule, Alarm(rule.id, rule.id, state.bed), "inactive", moment)
             state.request = {"rule": rule.id, "text": body["text"], "since_s": at_s}
-            yield Draft("request", state.bed, state.session.id if state.session else None, at_s,
+            yield PendingEvent("request", state.bed, state.session.id if state.session else None, at_s,
                         {"rule": rule.id, "text": body["text"], "why": rule.why, "evidence": body["evidence"]})

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
-from edge.core.state import Seen
+from edge.core.state import LatestValue
 from edge.model import Sample
 from edge.vocabulary import DETERMINATION, METRICS
 
@@ -19,7 +19,7 @@ LEAP_PCT = 20.0
 LEAP_WITHIN_S = 1.5  # one second, and the unevenness of a stream at 1 Hz
 
 
-def believed(samples: Iterable[Sample], seen: Mapping[str, Seen]) -> dict[str, Sample]:
+def believed(samples: Iterable[Sample], seen: Mapping[str, LatestValue]) -> dict[str, Sample]:
     """The samples of one frame by metric, each as it may be judged."""
     frame = {sample.metric: sample for sample in samples}
     if not _is_possible(frame):
@@ -49,7 +49,7 @@ def _is_possible(frame: Mapping[str, Sample]) -> bool:
     return sbp - dbp >= PULSE_PRESSURE_MMHG and (mean is None or sbp > mean > dbp)
 
 
-def _saturation(sample: Sample, seen: Seen | None) -> Sample:
+def _saturation(sample: Sample, seen: LatestValue | None) -> Sample:
     if not _in_range(sample):
         return _implausible(sample)
     value = _as_number(sample)

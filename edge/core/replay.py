@@ -12,7 +12,7 @@ import msgspec
 
 from edge.core.bedside import Bedside
 from edge.core.rules import RuleSet, parse_rules
-from edge.model import Configured, Draft, Event, Recorded
+from edge.model import Configured, Event, PendingEvent, RecordedInput
 
 OF_THE_EDGE = frozenset({"stream", "journal"})  # events that no bed concludes
 
@@ -34,7 +34,7 @@ class Replay:
                 bedside.restore(before[bed.bed].snapshot())
             self.beds[bed.bed] = bedside
 
-    def give(self, recorded: Recorded) -> list[Draft]:
+    def give(self, recorded: RecordedInput) -> list[PendingEvent]:
         """What follows from one recorded input. Raises KeyError for a bed that no configuration names."""
         if isinstance(recorded.input, Configured):
             self.configure(recorded.input)
@@ -49,12 +49,12 @@ class Difference:
 
     n: int
     recorded: Event | None
-    replayed: Draft | None
+    replayed: PendingEvent | None
 
     def __str__(self) -> str:
-        event, draft = self.recorded, self.replayed
+        event, pending = self.recorded, self.replayed
         was = f"event {event.seq} {event.kind} {brief(event.body)}" if event else "nothing"
-        now = f"{draft.kind} {brief(draft.body)}" if draft else "nothing"
+        now = f"{pending.kind} {brief(pending.body)}" if pending else "nothing"
         return f"after input {self.n}: recorded {was}; replayed {now}"
 
 
@@ -64,7 +64,7 @@ def brief(body: Mapping[str, object]) -> str:
 
 
 def differences(
-    inputs: Iterable[Recorded], events: Iterable[Event], rules: RuleSet | None = None,
+    inputs: Iterable[RecordedInput], events: Iterable[Event], rules: RuleSet | None = None,
 ) -> Iterator[Difference]:
     """Replay `inputs` and compare with `events`, both in journal order.
 
@@ -78,30 +78,30 @@ def differences(
     n = 0
     for recorded in inputs:
         n = recorded.n
-        for draft in replay.give(recorded):
+        for pending in replay.give(recorded):
             event = next(expected, None)
-            if event is None or not same(draft, event):
-                yield Difference(n, event, draft)
+            if event is None or not same(pending, event):
+                yield Difference(n, event, pending)
                 return
-            if draft.bed is not None:
-                replay.beds[draft.bed].numbered([event])
+            if pending.bed is not None:
+                replay.beds[pending.bed].numbered([event])
     for event in expected:
         yield Difference(n, event, None)
 
 
-def _loosely(replay: Replay, inputs: Iterable[Recorded], events: list[Event]) -> Iterator[Difference]:
+def _loosely(replay: Replay, inputs: Iterable[RecordedInput], events: list[Event]) -> Iterator[Difference]:
     waiting: dict[tuple[object, ...], list[Event]] = {}
     for event in events:
         waiting.setdefault(_likeness(event.bed, event.at_s, event.kind, event.body), []).append(event)
     for recorded in inputs:
-        for draft in replay.give(recorded):
-            found = waiting.get(_likeness(draft.bed, draft.at_s, draft.kind, draft.body))
+        for pending in replay.give(recorded):
+            found = waiting.get(_likeness(pending.bed, pending.at_s, pending.kind, pending.body))
             if not found:
-                yield Difference(recorded.n, None, draft)
+                yield Difference(recorded.n, None, pending)
                 continue
             event = found.pop(0)
-            if draft.bed is not None:
-                replay.beds[draft.bed].numbered([event])
+            if pending.bed is not None:
+                replay.beds[pending.bed].numbered([event])
     for event in sorted((event for left in waiting.values() for event in left), key=lambda event: event.seq):
         yield Difference(0, event, None)
 
@@ -110,8 +110,8 @@ def _likeness(bed: str | None, at_s: float, kind: str, body: Mapping[str, object
     return (bed, at_s, kind, *(body.get(key) for key in ("rule", "state", "priority", "phase", "command", "device")))
 
 
-def same(draft: Draft, event: Event) -> bool:
+def same(pending: PendingEvent, event: Event) -> bool:
     """Whether the two say the same, in their written form."""
-    if (draft.kind, draft.bed, draft.session, draft.at_s) != (event.kind, event.bed, event.session, event.at_s):
+    if (pending.kind, pending.bed, pending.session, pending.at_s) != (event.kind, event.bed, event.session, event.at_s):
         return False
-    return msgspec.json.encode(draft.body, order="sorted") == msgspec.json.encode(event.body, order="sorted")
+    return msgspec.json.encode(pending.body, order="sorted") == msgspec.json.encode(event.body, order="sorted")

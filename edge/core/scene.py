@@ -18,7 +18,7 @@ def hole_s(metric: str) -> float:
     return max(GAP_S, METRICS[metric].stale_after_s / 2)
 
 
-class Moment:
+class RuleContext:
     """The `Scene` of expression.py over a `BedState`. `device` is set for a rule that holds for each device.
 
     `unbroken`: for a hold. A reading followed by a hole no longer says what is true now (clinical.md 6.2).
@@ -68,7 +68,7 @@ class Moment:
         window_s = max(600.0, 1.2 * self.state.interval_s() + 60.0)
         if not PAIR_MIN_S <= round(newest.at_s - before.at_s, 3) <= window_s:
             return False
-        return both(condition(Moment(self.state, self.at_s, self.device, cycle)) for cycle in (newest, before))
+        return both(condition(RuleContext(self.state, self.at_s, self.device, cycle)) for cycle in (newest, before))
 
     def no_valid_s(self, metric: str) -> Number:
         """Seconds since the last valid reading, since anybody could have seen one. A questionable one is not valid:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from edge.core.alarms import SHOWN
 from edge.core.dissociation import quiet_check_in
 from edge.core.logic import Truth
-from edge.core.scene import Moment
+from edge.core.scene import RuleContext
 from edge.core.state import Baseline, BedState, Session
 from edge.model import PRIORITY_RANK, Phase
 
@@ -36,7 +36,7 @@ def on_infusion(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
     session = state.session
     if session is None or session.phase == "CLOSED":
         return []
-    moment = Moment(state, at_s)
+    moment = RuleContext(state, at_s)
     running = moment.infusing()
     session = _counted(session, running, at_s)
     state.session = session
@@ -171,7 +171,7 @@ def baseline(state: BedState, at_s: float) -> Baseline | None:
     if not recent:
         return None
     apart = round(recent[-1].at_s - recent[0].at_s, 3) >= BASELINE_APART_S
-    moment = Moment(state, at_s)
+    moment = RuleContext(state, at_s)
     means = [cycle.map_mmhg for cycle in recent if cycle.map_mmhg is not None]
     return Baseline(
         median(cycle.sbp_mmhg for cycle in recent), median(cycle.dbp_mmhg for cycle in recent),
@@ -198,7 +198,7 @@ def open_points(state: BedState, at_s: float) -> list[str]:
 
 
 def _before_ready(state: BedState, session: Session, at_s: float) -> list[str]:
-    moment = Moment(state, at_s)
+    moment = RuleContext(state, at_s)
     spo2 = moment.metric("spo2_pct")
     unmet = [] if session.checklist else ["checklist not confirmed"]
     if session.baseline is None:
@@ -238,7 +238,7 @@ def _before_discharge(state: BedState, session: Session, at_s: float) -> list[st
         and c.sbp_mmhg < 160 and c.dbp_mmhg < 100 for c in last
     ):
         unmet.append("last two blood pressures within 20 % of baseline and below 160/100")
-    moment = Moment(state, at_s)
+    moment = RuleContext(state, at_s)
     spo2, pulse = moment.metric("spo2_pct"), moment.metric("pulse_bpm")
     if spo2 is None or spo2 < min(94, base.spo2_pct - 2 if base and base.spo2_pct is not None else 94):
         unmet.append("SpO₂ at least 94 %")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 
 from edge.core import plausible
-from edge.core.state import BedState, Below, Determination, Seen
+from edge.core.state import BedState, Below, Determination, LatestValue
 from edge.model import Sample
 from edge.vocabulary import DETERMINATION, METRICS
 
@@ -79,14 +79,14 @@ def _is_good(validity: str, value: float | None) -> bool:
     return (validity == "valid" and value is not None) or validity in BEYOND
 
 
-def _seen(sample: Sample, before: Seen | None) -> Seen:
+def _seen(sample: Sample, before: LatestValue | None) -> LatestValue:
     metric = METRICS[sample.metric]
     beyond = {"overflow": metric.high, "underflow": metric.low}.get(sample.validity)
     value = sample.value if sample.validity in ("valid", "questionable") else None
     good = _is_good(sample.validity, value)
     if before is None:
-        before = Seen(sample.device, None, "unavailable", None, sample.at_s)
-    return Seen(
+        before = LatestValue(sample.device, None, "unavailable", None, sample.at_s)
+    return LatestValue(
         sample.device, value, sample.validity, sample.reason, sample.at_s,
         valid_value=(value if beyond is None else beyond) if good else before.valid_value,
         valid_at_s=sample.at_s if good else before.valid_at_s,
@@ -95,7 +95,7 @@ def _seen(sample: Sample, before: Seen | None) -> Seen:
     )
 
 
-def _cover(seen: Seen, covered_s: float, kept_s: float) -> None:
+def _cover(seen: LatestValue, covered_s: float, kept_s: float) -> None:
     """Note the time this valid reading speaks for; touching stretches are one."""
     since_s = round(seen.at_s - covered_s, 3)
     if seen.covered and since_s <= seen.covered[-1][1]:
@@ -104,13 +104,13 @@ def _cover(seen: Seen, covered_s: float, kept_s: float) -> None:
     seen.covered.append((max(since_s, round(seen.at_s - kept_s, 3)), seen.at_s))
 
 
-def coverage(seen: Seen, since_s: float, until_s: float) -> float:
+def coverage(seen: LatestValue, since_s: float, until_s: float) -> float:
     """Which part of the time from `since_s` to `until_s` has valid readings, 0 to 1."""
     covered_s = sum(max(0.0, min(end_s, until_s) - max(begin_s, since_s)) for begin_s, end_s in seen.covered)
     return covered_s / (until_s - since_s)
 
 
-def _account(state: BedState, metric: str, limit: float, seen: Seen, covered_s: float) -> None:
+def _account(state: BedState, metric: str, limit: float, seen: LatestValue, covered_s: float) -> None:
     """SatSeconds as Nellcor counts them, and how often the limit was crossed downwards (clinical.md 3.8)."""
     assert seen.valid_value is not None
     account = state.below.setdefault(f"{metric}<{limit:g}", Below())

@@ -14,7 +14,7 @@ Dissociation = Literal["none", "expected", "observed", "resolving", "resolved"]
 OPEN: frozenset[Dissociation] = frozenset({"expected", "observed", "resolving"})
 
 
-class Seen(msgspec.Struct):
+class LatestValue(msgspec.Struct):
     """The newest word about one metric, and the newest valid one."""
 
     device: str
@@ -158,7 +158,7 @@ class BedState(msgspec.Struct):
     boot_s: float = 0.0
     gap_s: float = 0.0  # for so long before boot_s nobody watched
     devices: dict[str, Device] = {}
-    seen: dict[str, Seen] = {}
+    seen: dict[str, LatestValue] = {}
     determinations: list[Determination] = []
     failed_in_row: int = 0
     below: dict[str, Below] = {}

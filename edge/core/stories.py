@@ -31,14 +31,14 @@ from edge.core.state import Baseline
 from edge.model import (
     Command,
     DeviceAlarm,
-    DeviceAlarmsSaid,
-    Draft,
+    DeviceAlarmsReported,
     Event,
     Input,
     Kind,
     LinkChanged,
-    PumpSaid,
+    PendingEvent,
     PumpState,
+    PumpStatus,
     Sample,
     Samples,
     Tick,
@@ -64,7 +64,7 @@ class Told:
     rate_ml_h: float = 52.5
     at_s: float = T0
     seq: int = 0
-    drafts: list[Draft] = field(default_factory=list)
+    pending_events: list[PendingEvent] = field(default_factory=list)
     expected: set[str] = field(default_factory=set)
     live: dict[str, float | None] = field(default_factory=dict)
     pump: PumpState | None = "stopped"  # None: connected, and says nothing of it
@@ -72,16 +72,19 @@ class Told:
     links: dict[str, str] = field(default_factory=dict)
     spo2_reason: str | None = None
 
-    def give(self, given: Input) -> list[Draft]:
-        drafts = self.bedside.apply(given, self.at_s)
+    def give(self, given: Input) -> list[PendingEvent]:
+        pending_events = self.bedside.apply(given, self.at_s)
         events = []
-        for draft in drafts:
+        for pending in pending_events:
             self.seq += 1
             events.append(
-                Event(self.seq, "", "", draft.bed, draft.session, draft.at_s, "", draft.kind, draft.body, "", ""))
+                Event(
+                    self.seq, "", "", pending.bed, pending.session, pending.at_s, "", pending.kind, pending.body, "", ""
+                )
+            )
         self.bedside.numbered(events)
-        self.drafts += drafts
-        return drafts
+        self.pending_events += pending_events
+        return pending_events
 
     def samples(self, device: str, **values: float | None) -> Samples:
         reason = self.spo2_reason
@@ -107,7 +110,7 @@ def run_story(text: str, name: str, rules: RuleSet) -> Told:
     if told is None:
         raise StoryError(f"{name}: an empty story; write 'given ...' and what happens")
     fired = {f"{d.body['rule']}" + (f":{d.body['device']}" if d.body["device"] else "")
-             for d in told.drafts if d.kind == "alarm" and d.body["state"] == "active"}
+             for d in told.pending_events if d.kind == "alarm" and d.body["state"] == "active"}
     surprise = sorted(fired - told.expected)
     if surprise:
         raise StoryError(f"{name}: nobody expected {', '.join(surprise)}")
@@ -153,7 +156,7 @@ def _given(words: str, name: str, rules: RuleSet, where: str) -> Told:
 
 def _stream(told: Told) -> None:
     if told.links["pump"] == "live" and told.pump is not None:
-        told.give(PumpSaid("pump", told.pump))
+        told.give(PumpStatus("pump", told.pump))
         if told.pump != "unknown":
             told.give(told.samples("pump", rate_ml_h=told.rate_ml_h if told.pump == "infusing" else 0.0))
     elif told.links["pump"] == "live" and told.mum:
@@ -175,13 +178,13 @@ def _happen(told: Told, line: str, where: str) -> None:
     if match is None:
         raise StoryError(f"{where}: cannot read {line!r}; write 'MM:SS what -> expected'")
     _pass_until(told, T0 + int(match[1]) * 60 + float(match[2]))
-    mark = len(told.drafts)
+    mark = len(told.pending_events)
     for deed in filter(None, (part.strip() for part in match[3].split(";"))):
         _do(told, deed, where)
     _stream(told)
     told.give(Tick())
     if match[4]:
-        _expect(told, match[4], told.drafts[mark:], where)
+        _expect(told, match[4], told.pending_events[mark:], where)
 
 
 def _do(told: Told, deed: str, where: str) -> None:
@@ -210,9 +213,9 @@ def _do(told: Told, deed: str, where: str) -> None:
         case "pump", ["silent" | "mum" as how]:
             told.pump, told.mum = None, how == "mum"
         case "alarm", [device, "none"]:
-            told.give(DeviceAlarmsSaid(device, ()))
+            told.give(DeviceAlarmsReported(device, ()))
         case "alarm", [device, *said] if said and len(said) % 2 == 0:
-            told.give(DeviceAlarmsSaid(device, tuple(
+            told.give(DeviceAlarmsReported(device, tuple(
                 _alarm(code, priority, where) for code, priority in zip(said[::2], said[1::2], strict=True))))
         case "ack", [key]:
             _acknowledge(told, key, where)
@@ -246,7 +249,7 @@ def _acknowledge(told: Told, key: str, where: str) -> None:
     told.give(Command("ack", "main", "nurse", "nurse", "story", "acknowledge", {"alarm": alarm.id, "seq": alarm.seq}))
 
 
-def _expect(told: Told, words: str, drafts: list[Draft], where: str) -> None:
+def _expect(told: Told, words: str, pending_events: list[PendingEvent], where: str) -> None:
     alarms = told.bedside.state.alarms
     shown = {key: alarm for key, alarm in alarms.items() if alarm.state in SHOWN}
     for wanted in (word.strip() for word in words.split(",")):
@@ -255,7 +258,7 @@ def _expect(told: Told, words: str, drafts: list[Draft], where: str) -> None:
                 raise StoryError(f"{where}: expected nothing, but {_list(shown)}")
             continue
         if wanted == "request":
-            if not any(draft.kind == "request" for draft in drafts):
+            if not any(pending.kind == "request" for pending in pending_events):
                 raise StoryError(f"{where}: expected a request, got none")
             continue
         key, state, *priority = wanted.split()

@@ -7,7 +7,7 @@ from typing import Any
 
 from edge.core.alarms import Alarm
 from edge.core.rules import Rule
-from edge.core.scene import Moment
+from edge.core.scene import RuleContext
 from edge.core.state import BedState
 from edge.model import LinkState, iso
 from edge.vocabulary import DETERMINATION, METRICS
@@ -23,7 +23,7 @@ class _Words(dict[str, str]):
         return "--"
 
 
-def tell(state: BedState, rule: Rule, alarm: Alarm, was: str, moment: Moment) -> dict[str, Any]:
+def tell(state: BedState, rule: Rule, alarm: Alarm, was: str, moment: RuleContext) -> dict[str, Any]:
     """The body of an alarm's event (house.md 7): what, how urgent, why, on what evidence, and what ends it."""
     session = state.session
     return {
@@ -37,7 +37,7 @@ def tell(state: BedState, rule: Rule, alarm: Alarm, was: str, moment: Moment) ->
     }
 
 
-def _text(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> str:
+def _text(state: BedState, rule: Rule, alarm: Alarm, moment: RuleContext) -> str:
     if alarm.state == "inactive" and alarm.id:
         heirs = [heir for name in sorted(rule.clear.others) for heir in moment.named(name)] if rule.clear else []
         return f"{rule.title}: see {heirs[0].body.get('title', heirs[0].rule)}" if heirs else f"{rule.title}: over"
@@ -46,7 +46,7 @@ def _text(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> str:
     return rule.text.format_map(_words(state, rule, alarm, moment))
 
 
-def _words(state: BedState, rule: Rule, alarm: Alarm, moment: Moment) -> _Words:
+def _words(state: BedState, rule: Rule, alarm: Alarm, moment: RuleContext) -> _Words:
     words = _Words(bed=state.bed, device=alarm.device or "")
     for key in METRICS:
         if key in rule.metrics or "{" + key in rule.text:
@@ -76,7 +76,7 @@ def _beyond(value: float) -> str:
     return "above the measuring range" if value > 0 else "below the measuring range"
 
 
-def evidence(state: BedState, rule: Rule, moment: Moment) -> list[dict[str, Any]]:
+def evidence(state: BedState, rule: Rule, moment: RuleContext) -> list[dict[str, Any]]:
     """The readings a rule looked at, with their ages; both determinations where it compares a pair."""
     found = []
     paired = "pair" in rule.when.uses

@@ -27,11 +27,11 @@ import uvloop
 import websockets
 
 import drivers
+from edge.cli.process import command_key
+from edge.clock import EdgeClock
+from edge.console.accounts import ensure_user
 from edge.demo.children import Child, Children
 from edge.demo.demo import free_port, rules_file
-from edge.cli.process import command_key
-from edge.clock import HouseClock
-from edge.console.accounts import ensure_user
 from simulators.contract import Hands
 from simulators.modbus import ModbusLine
 from simulators.wire import TcpWire
@@ -109,7 +109,7 @@ class Bench:
     size: int
     seconds: float
     data: Path
-    clock: HouseClock = field(default_factory=HouseClock)
+    clock: EdgeClock = field(default_factory=EdgeClock)
     found: Measured = field(default_factory=Measured)
     pumps: list[BenchPump] = field(default_factory=list)
     wires: list[TcpWire] = field(default_factory=list)

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import drivers
+from edge.cli.process import BadUsage, command_key, make_folder
+from edge.clock import EdgeClock
+from edge.console.accounts import ensure_user
 from edge.demo.children import Child, Children
 from edge.demo.director import Director, NotYet
-from edge.cli.process import BadUsage, command_key, make_folder
-from edge.clock import HouseClock
-from edge.console.accounts import ensure_user
 from edge.model import Role
 
 EDGE = "demo"
@@ -115,7 +115,7 @@ class Demo:
         self.ports.mkdir(exist_ok=True)
         self.port = free_port(wanted.port)
         self.mqtt = free_port(0)
-        self.clock = HouseClock(wanted.speed)
+        self.clock = EdgeClock(wanted.speed)
         self.epoch = self.clock.now()
         self.children = Children(self.data / "pids.json", self.data, self._say)
         self.logins = [Login("nurse", secrets.token_urlsafe(9), "nurse"),

@@ -31,7 +31,7 @@ EXAMPLES: Mapping[Transport, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class At:
+class DeviceUrl:
     """One place a device can be reached. `path` is set on a serial line, `host` and `port` on a network."""
 
     transport: Transport
@@ -61,7 +61,7 @@ class At:
         return f"{self.transport}://{self.endpoint}" + ("?" + "&".join(query) if query else "")
 
 
-def parse_at(text: str) -> At:
+def parse_device_url(text: str) -> DeviceUrl:
     """The place `text` names. Raises ValueError with one clear line."""
     scheme = text.split(":", 1)[0].lower()
     if "://" not in text or scheme not in TRANSPORTS:
@@ -75,7 +75,7 @@ def parse_at(text: str) -> At:
     if transport in ("serial", "modbus+rtu"):
         if url.netloc or not url.path.startswith("/") or url.path == "/":
             raise ValueError(f"{text!r} names no port; write the whole path, like {EXAMPLES[transport]}")
-        return At(transport, path=url.path, unit=int(unit), overrides=options)
+        return DeviceUrl(transport, path=url.path, unit=int(unit), overrides=options)
     try:
         host, port = url.hostname, url.port
     except ValueError as error:
@@ -84,7 +84,7 @@ def parse_at(text: str) -> At:
         port = MODBUS_PORT
     if not host or not port or url.path not in ("", "/") or url.username is not None:
         raise ValueError(f"{text!r} must be a host and a port; write {EXAMPLES[transport]}")
-    return At(transport, host=host, port=port, unit=int(unit), overrides=options)
+    return DeviceUrl(transport, host=host, port=port, unit=int(unit), overrides=options)
 
 
 def _whole(low: int, high: int) -> tuple[Callable[[str], int | float | str], str]:

@@ -9,7 +9,7 @@ is waiting and is thrown away as late; it can never be read as the next answer (
 2: a client without that quiet showed one parameter's number as another's in 17 of 300 reads, and one whose quiet was
 shorter than the device's worst lateness in 143 of 300). The same quiet stands before the first question after every
 opening, for the answer somebody else asked for. What a device says unasked is heard at any time.
-`real_s` is monotonic real seconds; schedules inside the driver see house time.
+`real_s` is monotonic real seconds; schedules inside the driver see edge time.
 """
 
 from __future__ import annotations

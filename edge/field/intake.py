@@ -1,6 +1,6 @@
 """What a link does with what its driver heard: knows who is speaking, refuses the implausible, stamps it, hands it on.
 
-Everything here happens on the stack that read the bytes: no queue stands before judgement. House time stamps samples;
+Everything here happens on the stack that read the bytes: no queue stands before judgement. Edge time stamps samples;
 `real_s`, monotonic seconds, measures silence.
 
 Who is speaking. A device is bound to its bed by its own serial number: the one in edge.toml, else the first one heard
@@ -15,13 +15,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from drivers.contract import DeviceAlarms, Heard, Identity, Line, Pump, Reading, Wave
-from edge.model import DeviceAlarm, DeviceAlarmsSaid, Input, LinkChanged, LinkState, PumpSaid, Sample, Samples
+from drivers.contract import Decoded, DeviceAlarms, Identity, Line, Pump, Reading, Wave
+from edge.model import DeviceAlarm, DeviceAlarmsReported, Input, LinkChanged, LinkState, PumpStatus, Sample, Samples
 from edge.vocabulary import METRICS, WAVES
 
 log = logging.getLogger(__name__)
 
-HeardBy = Callable[[Sequence[Input], float, bool], None]  # (inputs, at_s, more questions due in this same round)
+DecodedBy = Callable[[Sequence[Input], float, bool], None]  # (inputs, at_s, more questions due in this same round)
 WaveBy = Callable[[Wave, float], None]
 
 NAMELESS = "no serial number; bound by its port"
@@ -32,7 +32,7 @@ BROKEN: frozenset[LinkState] = frozenset({"silent", "lost", "wrong_device"})
 
 @dataclass(slots=True)
 class Counters:
-    """What one link has seen since the service started; `since` is the house time its state last changed."""
+    """What one link has seen since the service started; `since` is the edge time its state last changed."""
 
     since: float
     frames: int = 0  # good ones
@@ -47,7 +47,7 @@ class Counters:
 class Intake:
     """The one door from a driver to a bed."""
 
-    def __init__(self, bed: str, device: str, line: Line, *, now: Callable[[], float], heard: HeardBy, wave: WaveBy,
+    def __init__(self, bed: str, device: str, line: Line, *, now: Callable[[], float], heard: DecodedBy, wave: WaveBy,
                  identity: str | None = None) -> None:
         self.now = now
         self.counters = Counters(since=now())
@@ -93,8 +93,8 @@ class Intake:
             self._change("live", self._remark)
             self._deliver([], self.now(), more=self._owes_end)
 
-    def good(self, items: Sequence[Heard], at_s: float, real_s: float, *, more: bool) -> None:
-        """A good frame came at house time `at_s`, and this is what it says."""
+    def good(self, items: Sequence[Decoded], at_s: float, real_s: float, *, more: bool) -> None:
+        """A good frame came at edge time `at_s`, and this is what it says."""
         self.counters.frames += 1
         self._last_good = real_s
         self._bad_at_last_good = self.counters.bad
@@ -107,7 +107,7 @@ class Intake:
             self._unproven(real_s)
         self.said(items, at_s, more=more)
 
-    def said(self, items: Sequence[Heard], at_s: float, *, more: bool) -> None:
+    def said(self, items: Sequence[Decoded], at_s: float, *, more: bool) -> None:
         """Hand on what follows from a frame, or from an answer that never came."""
         self._deliver(self._inputs(items, at_s) if self._trusted else [], at_s, more=more)
 
@@ -172,15 +172,15 @@ class Intake:
 
     # --- handing on -----------------------------------------------------------------------------------------------
 
-    def _inputs(self, items: Sequence[Heard], at_s: float) -> list[Input]:
+    def _inputs(self, items: Sequence[Decoded], at_s: float) -> list[Input]:
         readings = tuple(self._sample(item, at_s) for item in items if isinstance(item, Reading))
         inputs: list[Input] = [Samples(self._device, readings)] if readings else []
         for item in items:
             if isinstance(item, Pump):
-                inputs.append(PumpSaid(self._device, item.state))
+                inputs.append(PumpStatus(self._device, item.state))
             elif isinstance(item, DeviceAlarms):
                 alarms = tuple(DeviceAlarm(one.code, one.priority, one.raw, one.text) for one in item.alarms)
-                inputs.append(DeviceAlarmsSaid(self._device, alarms))
+                inputs.append(DeviceAlarmsReported(self._device, alarms))
             elif isinstance(item, Wave):
                 assert item.name in WAVES, f"{self._device}: the driver speaks of an unknown wave {item.name!r}"
                 self._wave(item, at_s)

@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from drivers.contract import Spec
-from edge.field.device_url import At
+from edge.field.device_url import DeviceUrl
 from edge.field.exchange import Exchange
-from edge.field.intake import Counters, HeardBy, Intake, WaveBy
+from edge.field.intake import Counters, DecodedBy, Intake, WaveBy
 from edge.field.ports import ByteLink, PortLost
 from edge.model import LinkState
 
@@ -24,7 +24,7 @@ REOPEN_AFTER_S = 5.0  # of silence beyond the first: a half-open connection neve
 class Link:
     """One device at one bed. `heard` and `wave` are called on the stack that read the bytes."""
 
-    def __init__(self, bed: str, device: str, spec: Spec, at: At, *, now: Callable[[], float], heard: HeardBy,
+    def __init__(self, bed: str, device: str, spec: Spec, at: DeviceUrl, *, now: Callable[[], float], heard: DecodedBy,
                  wave: WaveBy, identity: str | None = None, settings: Mapping[str, object] | None = None) -> None:
         self._line = at.line(spec.line)
         self._intake = Intake(bed, device, self._line, now=now, heard=heard, wave=wave, identity=identity)

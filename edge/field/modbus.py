@@ -23,14 +23,14 @@ from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
 
-from drivers.contract import BadFrame, Driver, Heard, Line, Question, Read, Spec
-from edge.field.device_url import At
+from drivers.contract import BadFrame, Decoded, Driver, Line, Question, Read, Spec
+from edge.cancellation import outcome
+from edge.field.device_url import DeviceUrl
 from edge.field.exchange import DOUBT_AFTER_MISSED, GREET_EVERY_S
-from edge.field.intake import Counters, HeardBy, Intake, WaveBy
+from edge.field.intake import Counters, DecodedBy, Intake, WaveBy
 from edge.field.link import FIRST_RETRY_S, LAST_RETRY_S
 from edge.field.ports import PortLost, wire
 from edge.model import LinkState
-from edge.cancellation import outcome
 
 logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)  # its errors dump wire bytes; ours are counted
 
@@ -38,7 +38,7 @@ CONNECT_TIMEOUT_S = 2.0
 QUIET_AT_MOST = 3  # times the lateness; a bus that babbles longer is reported, not waited for
 SHORTEST_SLEEP_S = 0.002  # uvloop's clock stands still within a millisecond
 CLIENT_TIMEOUT_S = 3600.0  # pymodbus' own, never reached: each request is bounded by its question's
-SPREAD_S = 1.0  # house seconds over which the devices of an edge begin, so that their rounds do not fall together
+SPREAD_S = 1.0  # edge seconds over which the devices of an edge begin, so that their rounds do not fall together
 LONGEST_TICK_S = 0.1  # a twentieth of a wake-up's cost on 256 devices, and fine enough for polls of 1 Hz
 SHORTEST_TICK_S = 0.02
 LONGEST_BACKOFF_S = 3.0  # between questions to a unit that does not answer: it must not eat the others' bus
@@ -66,7 +66,7 @@ class Waiter(Protocol):
 class Bus:
     """One endpoint, shared by the units on it. Requests queue up in the order they were made."""
 
-    def __init__(self, at: At, line: Line) -> None:
+    def __init__(self, at: DeviceUrl, line: Line) -> None:
         self._at, self._line = at, line
         self.lateness_s = line.lateness_s
         self._lock = asyncio.Lock()
@@ -178,7 +178,7 @@ class Buses:
     def __init__(self) -> None:
         self._shared: dict[str, Bus] = {}
 
-    def bus(self, at: At, line: Line) -> Bus:
+    def bus(self, at: DeviceUrl, line: Line) -> Bus:
         """The bus at `at`."""
         if at.transport == "modbus+tcp":
             return Bus(at, line)
@@ -190,8 +190,8 @@ class Buses:
 class ModbusLink:
     """One device at one bed behind Modbus. `heard` and `wave` are called on the stack that got the answer."""
 
-    def __init__(self, bed: str, device: str, spec: Spec, at: At, bus: Bus, *, now: Callable[[], float],
-                 heard: HeardBy, wave: WaveBy, identity: str | None = None,
+    def __init__(self, bed: str, device: str, spec: Spec, at: DeviceUrl, bus: Bus, *, now: Callable[[], float],
+                 heard: DecodedBy, wave: WaveBy, identity: str | None = None,
                  settings: Mapping[str, object] | None = None, speed: float = 1.0) -> None:
         self._line = at.line(spec.line)
         self._unit, self._bus = at.unit, bus
@@ -292,7 +292,7 @@ class ModbusLink:
         else:
             self._answered(items, at_s, greets)
 
-    def _answered(self, items: Sequence[Heard], at_s: float, greets: bool) -> None:
+    def _answered(self, items: Sequence[Decoded], at_s: float, greets: bool) -> None:
         real_s = asyncio.get_running_loop().time()
         self._missed = 0
         self._intake.good(items, at_s, real_s, more=self._due(at_s))
@@ -323,7 +323,7 @@ def _reads(questions: Iterable[Question]) -> list[Read]:
     return reads
 
 
-def _client(at: At, line: Line, trace: Callable[[bool, bytes], bytes]) -> Client:
+def _client(at: DeviceUrl, line: Line, trace: Callable[[bool, bytes], bytes]) -> Client:
     """pymodbus' client, which neither retries nor reconnects by itself."""
     if at.transport == "modbus+tcp":
         return AsyncModbusTcpClient(at.host, port=at.port, timeout=CLIENT_TIMEOUT_S, retries=0, reconnect_delay=0,

@@ -18,7 +18,7 @@ import serial
 import serial_asyncio_fast
 
 from drivers.contract import Line
-from edge.field.device_url import At
+from edge.field.device_url import DeviceUrl
 
 OPEN_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
@@ -33,7 +33,7 @@ class PortLost(Exception):
 class ByteLink:
     """One byte stream. Reads lose nothing: what arrives between two reads is kept."""
 
-    def __init__(self, at: At, line: Line) -> None:
+    def __init__(self, at: DeviceUrl, line: Line) -> None:
         self._at, self._line = at, line
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -127,12 +127,12 @@ def wire(path: str, line: Line) -> Line:
     return replace(line, bits=8, parity="N", stop=1) if pty else line
 
 
-def _hung_up(at: At) -> str:
+def _hung_up(at: DeviceUrl) -> str:
     gone = at.path and not os.path.exists(at.path)
     return f"{at.endpoint} is not there any more" if gone else f"{at.endpoint} hung up"
 
 
-def _why(at: At, error: Exception) -> str:
+def _why(at: DeviceUrl, error: Exception) -> str:
     """Why it does not open, in a technician's words, without the library's own around them."""
     if at.path and not os.path.exists(at.path):
         return f"{at.path} is not there"

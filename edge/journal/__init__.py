@@ -16,8 +16,8 @@ that (`verify(..., expect_seq=, expect_hash=)`).
 """
 
 from edge.journal.chain import Seal
-from edge.journal.journal import Concluded, Head, Journal
 from edge.journal.database import JournalBusy, JournalDamaged, JournalError
+from edge.journal.journal import Appended, Head, Journal
 from edge.journal.reader import Reader
 
-__all__ = ["Concluded", "Head", "Journal", "JournalBusy", "JournalDamaged", "JournalError", "Reader", "Seal"]
+__all__ = ["Appended", "Head", "Journal", "JournalBusy", "JournalDamaged", "JournalError", "Reader", "Seal"]

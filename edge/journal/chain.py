@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edge.model import GENESIS, Event, Recorded, canonical, decode_input, encode, event_hash
+from edge.model import GENESIS, Event, RecordedInput, canonical, decode_input, encode, event_hash
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -105,11 +105,11 @@ def read_input(row: Sequence[Any], n: int) -> InputRow:
     return number, boot, bed, at_ms, kind, body
 
 
-def recorded(row: InputRow) -> Recorded:
+def recorded(row: InputRow) -> RecordedInput:
     """The input a row holds. Raises Unknown when this version knows no such input."""
     n, boot, bed, at_ms, _kind, body = row
     try:
-        return Recorded(n, boot, bed, at_ms / 1000, decode_input(body))
+        return RecordedInput(n, boot, bed, at_ms / 1000, decode_input(body))
     except msgspec.MsgspecError as fault:
         raise Unknown(f"input {n} is none this version of vigil knows: {fault}") from fault
 

@@ -49,7 +49,7 @@ def _url(journal: str) -> URL:
     return make_url(journal)
 
 
-class Place:
+class DatabaseUrl:
     """A journal's address: a bare path or `sqlite:///path`, `sqlite://` (in memory), or `postgresql+psycopg://...`."""
 
     def __init__(self, journal: str) -> None:
@@ -94,7 +94,7 @@ class Place:
 class Lock:
     """An exclusive lock on `<journal>.lock`, held until released or the process ends, however it ends."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: DatabaseUrl) -> None:
         self._fd: int | None = None
         if place.path is None:
             return
@@ -142,14 +142,14 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _engine(place: Place, **options: Any) -> Engine:
+def _engine(place: DatabaseUrl, **options: Any) -> Engine:
     try:
         return create_engine(place.url, poolclass=NullPool, **options)
     except (NoSuchModuleError, ModuleNotFoundError) as fault:
         raise JournalError(f"journal {place}: no database driver for this address: {fault}") from fault
 
 
-def writing(place: Place) -> Connection:
+def writing(place: DatabaseUrl) -> Connection:
     """The one connection that may write. Raises JournalError, JournalBusy (PostgreSQL), JournalDamaged."""
     if place.sqlite:
         # Opened here, then used by the writer's thread alone.
@@ -169,7 +169,7 @@ def writing(place: Place) -> Connection:
     return connection
 
 
-def _claim(place: Place, connection: Connection) -> None:
+def _claim(place: DatabaseUrl, connection: Connection) -> None:
     """Make it ours alone, once it is known to be ours: not a byte of another's database is changed."""
     with connection.begin():
         identity(place, connection)
@@ -188,7 +188,7 @@ def _claim(place: Place, connection: Connection) -> None:
             cursor.close()
 
 
-def reading(place: Place) -> Connection:
+def reading(place: DatabaseUrl) -> Connection:
     """A connection that cannot write or checkpoint. Raises JournalError."""
     if not place.sqlite:
         engine = _engine(place, isolation_level="AUTOCOMMIT")
@@ -210,7 +210,7 @@ def reading(place: Place) -> Connection:
         return engine.connect()
 
 
-def identity(place: Place, connection: Connection) -> tuple[int, str]:
+def identity(place: DatabaseUrl, connection: Connection) -> tuple[int, str]:
     """Schema version and edge id of what is there; (0, "") where nothing is. Raises JournalError if it is not ours."""
     tables = set(inspect(connection).get_table_names())
     if schema.META.name not in tables:

@@ -14,11 +14,11 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from edge.journal import chain, schema
 from edge.journal.chain import START, InputRow, Seal, Wrong
-from edge.journal.database import JournalError, Lock, Place, identity, writing
+from edge.journal.database import DatabaseUrl, JournalError, Lock, identity, writing
 from edge.journal.reader import ends, events_page, latest_snapshots, seal_before, sealed_page, sealed_rows
 from edge.journal.schema import CURSOR, EVENT, INPUT, SEAL
 from edge.journal.writer import Batch, SnapshotRow, Stop, Writer
-from edge.model import Draft, Event, Input, Recorded, canonical, encode, numbered
+from edge.model import Event, Input, PendingEvent, RecordedInput, canonical, encode, numbered
 
 HANDED_OVER_AT = 1000  # inputs buffered before they are handed over without being asked
 # quick_check reads the whole file. Beyond this size a restart would keep a bed unwatched for too long: there the ends
@@ -39,7 +39,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Concluded:
+class Appended:
     """Numbered events, and the moment they (and every input before them) are on the disk. Publish nothing before."""
 
     events: tuple[Event, ...]
@@ -52,7 +52,7 @@ class Journal:
     Belongs to one event loop; nothing here blocks it except `open`, `snapshots` and `inputs`, which are for starting.
     """
 
-    def __init__(self, place: Place, lock: Lock, writer: Writer, *, edge: str, boot: str, wall: Callable[[], str],
+    def __init__(self, place: DatabaseUrl, lock: Lock, writer: Writer, *, edge: str, boot: str, wall: Callable[[], str],
                  at_ms: int) -> None:
         """For `open` alone."""
         self._place = place
@@ -75,7 +75,7 @@ class Journal:
         `wall` tells this machine's own UTC clock in ISO form. Raises JournalBusy when another edge has it,
         JournalDamaged when it must be moved away first, JournalError for all else (another edge's, a newer schema).
         """
-        place = Place(url)
+        place = DatabaseUrl(url)
         with ExitStack() as undo:
             lock = Lock(place)
             undo.callback(lock.release)
@@ -110,8 +110,8 @@ class Journal:
             self._hand()
         return n
 
-    def conclude(self, drafts: Sequence[Draft]) -> Concluded:
-        """Number and chain `drafts`, and hand them over with everything recorded so far, to be committed together.
+    def append(self, pending_events: Sequence[PendingEvent]) -> Appended:
+        """Number and chain `pending_events`, hand them over with all recorded so far, to be committed together.
 
         The events come back as they will be read: times in whole milliseconds, bodies as JSON.
         """
@@ -119,21 +119,21 @@ class Journal:
         stored = asyncio.get_running_loop().create_future()
         seq, prev, at_ms = self._seq, self._hash, self._at_ms
         events: list[Event] = []
-        wall = self._wall() if drafts else ""
-        for draft in drafts:
+        wall = self._wall() if pending_events else ""
+        for pending in pending_events:
             seq += 1
-            event = numbered(_plain(draft), seq=seq, boot=self._boot, edge=self._edge, wall=wall, prev=prev)
+            event = numbered(_plain(pending), seq=seq, boot=self._boot, edge=self._edge, wall=wall, prev=prev)
             prev = event.hash
             at_ms = max(at_ms, round(event.at_s * 1000))
             events.append(event)
         self._seq, self._hash, self._at_ms = seq, prev, at_ms
         self._hand(tuple(events), stored)
-        return Concluded(tuple(events), stored)
+        return Appended(tuple(events), stored)
 
     def flush(self) -> asyncio.Future[None]:
         """Hand over what is buffered; resolves when all that was handed over until now is stored. At least once a
         second is the caller's part: what is buffered longer is lost longer by a crash."""
-        return self.conclude(()).stored
+        return self.append(()).stored
 
     def snapshot(self, bed: str, n: int, at_s: float, body: bytes) -> None:
         """Keep a bed's whole state after input `n`; stored with the next commit, not before that input."""
@@ -160,7 +160,7 @@ class Journal:
         """The newest good snapshot of each bed: n, at_s, body. Blocks: for starting."""
         return self._writer.ask(latest_snapshots).result()
 
-    def inputs(self, after_n: int = 0) -> Iterator[Recorded]:
+    def inputs(self, after_n: int = 0) -> Iterator[RecordedInput]:
         """The stored inputs after number `after_n`, in order, each under a seal that matches. Blocks: for starting."""
         before = self._writer.ask(lambda connection: seal_before(connection, after_n)).result()
         while True:
@@ -189,13 +189,13 @@ class Journal:
         self._writer.hand(batch)
 
 
-def _plain(draft: Draft) -> Draft:
+def _plain(pending: PendingEvent) -> PendingEvent:
     """As it will be read: so that an event just concluded equals the same event from the disk."""
     return msgspec.structs.replace(
-        draft, at_s=round(draft.at_s * 1000) / 1000, body=msgspec.json.decode(canonical(draft.body)))
+        pending, at_s=round(pending.at_s * 1000) / 1000, body=msgspec.json.decode(canonical(pending.body)))
 
 
-def _opened(place: Place, connection: Connection, edge: str) -> tuple[Seal, int]:
+def _opened(place: DatabaseUrl, connection: Connection, edge: str) -> tuple[Seal, int]:
     """Create or migrate what is there, in one transaction, and check it. The last seal, and the last time in ms."""
     with place.spoken(), connection.begin():
         if place.path and place.path.stat().st_size <= QUICK_CHECK_UP_TO_BYTES:

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, func, select
 
 from edge.journal import chain
 from edge.journal.chain import START, InputRow, Seal, Wrong
-from edge.journal.database import JournalError, Place, identity, reading
+from edge.journal.database import DatabaseUrl, JournalError, identity, reading
 from edge.journal.schema import EVENT, INPUT, SEAL, SNAPSHOT
-from edge.model import GENESIS, Event, Recorded
+from edge.model import GENESIS, Event, RecordedInput
 
 PAGE = 1000
 
@@ -99,7 +99,7 @@ class Reader:
     """
 
     def __init__(self, journal: str) -> None:
-        self.place = Place(journal)
+        self.place = DatabaseUrl(journal)
         self.connection = reading(self.place)
         try:
             with self.place.spoken():
@@ -122,7 +122,7 @@ class Reader:
             yield from page
             after = page[-1].seq
 
-    def inputs(self, after_n: int = 0) -> Iterator[Recorded]:
+    def inputs(self, after_n: int = 0) -> Iterator[RecordedInput]:
         """The inputs after number `after_n`, in order."""
         with self.place.spoken():
             before = seal_before(self.connection, after_n)

@@ -1,6 +1,6 @@
 """The journal's tables, what makes them append-only, and how an older journal becomes a newer one.
 
-Portable between SQLite and PostgreSQL: times are integer milliseconds since 1970 UTC of the house clock, JSON is TEXT.
+Portable between SQLite and PostgreSQL: times are integer milliseconds since 1970 UTC of the edge clock, JSON is TEXT.
 `input`, `seal` and `event` are append-only by trigger; `snapshot` is a cache; `cursor` moves forward.
 """
 

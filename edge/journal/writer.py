@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from edge.journal import chain
 from edge.journal.chain import InputRow, Seal
-from edge.journal.database import JournalError, Place
+from edge.journal.database import DatabaseUrl, JournalError
 from edge.journal.schema import EVENT, INPUT, SEAL, SNAPSHOT
 from edge.model import Event, canonical
 
@@ -85,7 +85,7 @@ class Stop:
 class Writer:
     """Owns `connection` from `start` until it ends; `seal` is the last one stored."""
 
-    def __init__(self, place: Place, connection: Connection, seal: Seal) -> None:
+    def __init__(self, place: DatabaseUrl, connection: Connection, seal: Seal) -> None:
         self.place = place
         self.ended: JournalError | None = None  # why nothing more is taken
         self.seal = seal

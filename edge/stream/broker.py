@@ -32,7 +32,7 @@ class BrokerFailed(Exception):
 async def serve(
     host: str = "127.0.0.1", port: int = 1883, *, password_file: Path | None = None,
     ready: Callable[[int], None] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Serve until cancelled; `ready` is called with the port once it listens. Raises BrokerFailed."""
     async with embedded(host, port, password_file=password_file) as bound:
         if ready is not None:
@@ -101,7 +101,7 @@ async def _cut_off_the_deaf(broker: Broker) -> None:
         full = {
             client for client, open_ in transports.items()
             if open_.get_write_buffer_size() > open_.get_write_buffer_limits()[1]
-        }  # fmt: skip
+        }
         full_for_s = {client: full_for_s.get(client, 0) + 1 for client in full}
         for client in full:
             if full_for_s[client] >= MAX_DEAF_S:

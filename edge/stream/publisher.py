@@ -23,9 +23,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import aiomqtt
 import msgspec
 
-from edge.model import Event, iso
 from edge.contract import payloads as contract
-from edge.stream.backlog import BATCH, Backlog, Outbox, late_payload
+from edge.contract.mqtt import TIMEOUT_S, Latest, Mqtt, connected, publish, subscribe
 from edge.contract.payloads import (
     DEAD_AFTER_S,
     HEARTBEAT_S,
@@ -39,8 +38,9 @@ from edge.contract.payloads import (
     decode,
     encode,
 )
-from edge.stream.verifier import Gate, Refusal
-from edge.contract.mqtt import TIMEOUT_S, Latest, Mqtt, connected, publish, subscribe
+from edge.model import Event, iso
+from edge.stream.backlog import BATCH, Backlog, Outbox, late_payload
+from edge.stream.verifier import CommandVerifier, Refusal
 
 LIVE_MAX = 2000  # events waiting for the live lane; beyond it they go late
 ANSWERS_MAX = 256
@@ -59,13 +59,13 @@ class Stream:
 
     def __init__(
         self, mqtt: Mqtt, *, edge: str, boot: str, status: Callable[[], Status], outbox: Outbox,
-        consoles: Iterable[str], gate: Gate, on_command: Callable[[CommandIn], Answer | Awaitable[Answer]],
-        now: Callable[[], float],
+        consoles: Iterable[str], verifier: CommandVerifier,
+        on_command: Callable[[CommandIn], Answer | Awaitable[Answer]], now: Callable[[], float],
         on_refused: Callable[[Refusal], None] = _ignore,
         on_consoles_changed: Callable[[str, ConsoleSeen], None] = _ignore,
         on_broker_changed: Callable[[bool, str], None] = _ignore,
-    ) -> None:  # fmt: skip
-        """`status` builds the present status (its `consoles` from `console_states`); `now` is the house clock.
+    ) -> None:
+        """`status` builds the present status (its `consoles` from `console_states`); `now` is the edge clock.
 
         Callbacks run on the loop: `on_refused` for every command the gate refused; `on_consoles_changed` with a
         console's name when it comes to life or is lost (all begin lost); `on_broker_changed` when the way to the
@@ -74,7 +74,7 @@ class Stream:
         self._mqtt = mqtt
         self._context = mqtt.context()
         self._edge, self._boot, self._status = edge, boot, status
-        self._outbox, self._gate, self._on_command, self._now = outbox, gate, on_command, now
+        self._outbox, self._verifier, self._on_command, self._now = outbox, verifier, on_command, now
         self._on_refused, self._on_consoles_changed = on_refused, on_consoles_changed
         self._on_broker_changed = on_broker_changed
         self._backlog = Backlog(dict.fromkeys(consoles, 0), 0)
@@ -221,7 +221,7 @@ class Stream:
             for lane in (
                 self._hear, self._send_quick, self._send_live, self._send_states, self._send_late, self._send_status,
                 self._send_answers,
-            ):  # fmt: skip
+            ):
                 group.create_task(lane(client))
 
     def _broke(self, broken: BaseExceptionGroup[aiomqtt.MqttError]) -> None:
@@ -366,7 +366,7 @@ class Stream:
     async def _do_commands(self) -> None:
         """One after the other: the answer to a command is always out before that to its replay."""
         while True:
-            checked = self._gate.check(await self._commands.get(), self._now())
+            checked = self._verifier.check(await self._commands.get(), self._now())
             if isinstance(checked, Refusal):
                 log.warning("command %r of console %r refused: %s", checked.id, checked.answer_to, checked.reason)
                 self._on_refused(checked)

@@ -1,7 +1,7 @@
 """The gate every command passes: shape, signature, edge, time, nonce and role; whatever fails is refused with a reason.
 
 Nothing is believed because of the topic it came on or the client that sent it (reference/reliability.md, finding 7).
-No clock: the house time is told.
+No clock: the edge time is told.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 
 import msgspec
 
-from edge.model import from_iso
 from edge.contract.payloads import ID_PATTERN, VERBS, BadPayload, CommandIn, decode, sign
+from edge.model import from_iso
 
 MAX_BYTES = 65_536
-MAX_FUTURE_S = 30.0  # how far the console's clock may be ahead of the house clock
+MAX_FUTURE_S = 30.0  # how far the console's clock may be ahead of the edge clock
 MAX_LIFE_S = 86_400.0  # a nonce is remembered until its command expires, so that may not be for ever
 _ID = re.compile(ID_PATTERN)
 
@@ -34,7 +34,7 @@ class Refusal:
     reason: str
 
 
-class Gate:
+class CommandVerifier:
     """Checks commands for one edge. Remembers the nonces of accepted ones until they would have expired anyway."""
 
     def __init__(self, key: bytes, edge: str) -> None:
@@ -44,10 +44,10 @@ class Gate:
         self._key = key
         self._edge = edge
         self._seen: set[str] = set()
-        self._forget: list[tuple[float, str]] = []  # a heap: (house time, nonce)
+        self._forget: list[tuple[float, str]] = []  # a heap: (edge time, nonce)
 
     def remember(self, nonces: Iterable[str], until_s: float = math.inf) -> None:
-        """Nonces already used before a restart, from the journal; kept until house time `until_s`."""
+        """Nonces already used before a restart, from the journal; kept until edge time `until_s`."""
         for nonce in nonces:
             if nonce not in self._seen:
                 self._seen.add(nonce)

@@ -10,7 +10,7 @@ const NIBP = new Set(["sbp_mmhg", "dbp_mmhg", "map_mmhg", "nibp_pulse_bpm"]);
 /** What is kept of a number that arrived: how old it was then, and when that was on the page's clock. */
 export interface Received<T> { told: T; age_s: number; received_ms: number }
 
-/** House seconds. Where the house clock is known, a number held up on its way is aged by the delay. */
+/** Edge seconds. Where the edge clock is known, a number held up on its way is aged by the delay. */
 export function receive<T extends { age_s: number; at: string }>(
   told: T, received_ms: number, house_ms: number | null,
 ): Received<T> {
@@ -20,12 +20,12 @@ export function receive<T extends { age_s: number; at: string }>(
   return { told, age_s: Math.max(own, byClock), received_ms };
 }
 
-/** House seconds since the device said it. */
+/** Edge seconds since the device said it. */
 export function ageOf(received: Received<unknown>, now_ms: number, speed: number): number {
   return received.age_s + (Math.max(0, now_ms - received.received_ms) / 1000) * speed;
 }
 
-/** The age in house seconds from which a metric is no longer live. */
+/** The age in edge seconds from which a metric is no longer live. */
 export function staleAfter(metric: string, nibp_interval_min: number | null, speed: number): number {
   if (NIBP.has(metric)) return nibp_interval_min === null ? NIBP_STALE_S : nibp_interval_min * 60 + NIBP_SLACK_S;
   return Math.max(WIRE_STALE_S, WIRE_STALE_REAL_S * speed);

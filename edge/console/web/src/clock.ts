@@ -1,7 +1,7 @@
 /**
- * The page's two clocks: a monotonic one that also counts sleep, and the house clock as the server's beats tell it.
+ * The page's two clocks: a monotonic one that also counts sleep, and the edge clock as the server's beats tell it.
  *
- * The house clock is anchored by the beat that arrived with the least delay. A beat that comes later than the anchor
+ * The edge clock is anchored by the beat that arrived with the least delay. A beat that comes later than the anchor
  * foretells was held up on the way, and so was everything around it: that lateness is added to every age, so a tab that
  * was frozen and then reads a minute of queued messages does not take them for fresh.
  */
@@ -31,7 +31,7 @@ export class Monotonic {
   }
 }
 
-/** The house clock, told by beats. Times are milliseconds. */
+/** The edge clock, told by beats. Times are milliseconds. */
 export class HouseClock {
   speed = 1;
   #house_ms: number | null = null;
@@ -56,7 +56,7 @@ export class HouseClock {
     this.#behind_s = Math.max(0, behind_s);
   }
 
-  /** The house clock's time now; null before the first beat. */
+  /** The edge clock's time now; null before the first beat. */
   now_ms(now_ms: number): number | null {
     return this.#foretold_ms(now_ms);
   }

@@ -14,7 +14,7 @@ export interface Feed {
   /** Real seconds by which what arrives is late. */
   behind_s: number;
   hops: Hops | null;
-  /** House time, for how long a hop has been broken. */
+  /** Edge time, for how long a hop has been broken. */
   house_ms: number | null;
 }
 

@@ -51,7 +51,7 @@ export function audible(
   return { priority, seqs };
 }
 
-/** Whether a pause still holds. With the house clock unknown it does not: sound is the safe side. */
+/** Whether a pause still holds. With the edge clock unknown it does not: sound is the safe side. */
 export function isPaused(until: string | null, house_ms: number | null): boolean {
   return until !== null && house_ms !== null && Date.parse(until) > house_ms;
 }

@@ -53,7 +53,7 @@ export class Store {
     return this.house.now_ms(this.now_ms());
   }
 
-  /** House seconds since an ISO time; null while the house clock or the time is unknown. */
+  /** Edge seconds since an ISO time; null while the edge clock or the time is unknown. */
   since_s(iso: string | null | undefined): number | null {
     const house = this.house_ms();
     const at = iso ? Date.parse(iso) : Number.NaN;

@@ -25,7 +25,7 @@ test("the cuff's limit is its interval and 5 minutes", () => {
   assert.equal(staleAfter("map_mmhg", null, 1), 600);
 });
 
-test("house time runs faster in a demonstration, but the wire keeps 3 real seconds", () => {
+test("edge time runs faster in a demonstration, but the wire keeps 3 real seconds", () => {
   assert.equal(ageOf(receive(numeric({ age_s: 0 }), 0, null), 2_000, 10), 20);
   assert.deepEqual([1, 3, 10].map((speed) => staleAfter("spo2_pct", null, speed)), [10, 10, 30]);
 });

@@ -32,7 +32,7 @@ for (const [speed, away_s, expected] of [[1, 19, 0], [1, 21, 1], [0.5, 39, 0], [
 }
 
 test("a stored line of a fast house is not broken by the pace of the wire", () => {
-  const uneven = [0, 4, 8, 12, 16, 56, 60, 64]; // a 2 s pause of the wire is 40 house seconds at 20x
+  const uneven = [0, 4, 8, 12, 16, 56, 60, 64]; // a 2 s pause of the wire is 40 edge seconds at 20x
   assert.equal(gaps(fromHistory(stored(uneven), 20)), 0);
   assert.equal(gaps(fromHistory(stored(uneven), 1)), 1);
 });
