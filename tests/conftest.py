@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 from playwright.async_api import Browser
 
-from tests.page_browser import Opened, chromium, opener
+from tests.helpers.page_browser import Opened, chromium, opener
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)

@@ -12,7 +12,7 @@ import pytest
 from edge.cli import main
 from edge.cli.process import BadUsage
 from edge.cli.run import run_console, run_edge
-from tests.test_stories import FILE, HERE
+from tests.helpers.rule_files import FILE, HERE
 
 
 def vigil(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

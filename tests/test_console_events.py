@@ -19,7 +19,7 @@ from edge.console.tables import events as events_table
 from edge.console.tables import refused_events
 from edge.contract.payloads import EventOut
 from edge.model import GENESIS
-from tests.console_story import BED, EDGE, START_S, Journal
+from tests.helpers.console_story import BED, EDGE, START_S, Journal
 
 
 @pytest.fixture

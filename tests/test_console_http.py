@@ -14,8 +14,8 @@ from edge.console import accounts, audit, pages, patients
 from edge.console.security import HEADERS, Guesses
 from edge.contract.payloads import VERBS, Answer, CommandIn, encode, event_topic, sign
 from edge.model import iso
-from tests.console_house import ANSWER, COMMANDS, ORIGIN, house
-from tests.console_story import (
+from tests.helpers.console_house import ANSWER, COMMANDS, ORIGIN, house
+from tests.helpers.console_story import (
     BED,
     EDGE,
     KEY,

@@ -26,7 +26,7 @@ from edge.contract.payloads import (
     encode,
     event_topic,
 )
-from tests.console_story import (
+from tests.helpers.console_story import (
     BED,
     EDGE,
     START_S,

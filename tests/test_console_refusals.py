@@ -11,8 +11,8 @@ import pytest
 from edge.console.arguments import objection
 from edge.core import dissociation
 from edge.model import NOTE_MOST, REASON_MOST
-from tests.console_house import COMMANDS, house
-from tests.console_story import BED
+from tests.helpers.console_house import COMMANDS, house
+from tests.helpers.console_story import BED
 
 CHECK_IN = Path(__file__).parent.parent / "edge" / "console" / "web" / "src" / "checkin.tsx"
 

@@ -42,7 +42,7 @@ from edge.contract.payloads import (
     event_topic,
     sign,
 )
-from tests.console_story import (
+from tests.helpers.console_story import (
     BED,
     EDGE,
     KEY,
@@ -70,11 +70,11 @@ asyncio.run(serve("127.0.0.1", int(sys.argv[1])))
 CONSOLE = """
 import sys
 from pathlib import Path
-from edge.clock import HouseClock
+from edge.clock import EdgeClock
 from edge.console.app import run
 from edge.console.settings import Settings
 data, port, mqtt, key = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), bytes.fromhex(sys.argv[4])
-run(Settings(name="main", edge="clinic-1", data=data, command_key=key, now=HouseClock().now, mqtt_port=mqtt, port=port),
+run(Settings(name="main", edge="clinic-1", data=data, command_key=key, now=EdgeClock().now, mqtt_port=mqtt, port=port),
     lambda address: print(address, flush=True))
 """
 

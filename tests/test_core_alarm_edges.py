@@ -21,10 +21,9 @@ from edge.model import (
     Samples,
     Tick,
 )
-from tests.test_bedside import DEVICES, ORDER, Chair
-from tests.test_core_edges import spo2, state_of, ticks
-from tests.test_recovery import Life, bp, journal
-from tests.test_stories import FILE, RULES
+from tests.helpers.bed_story import DEVICES, ORDER, BedStory, spo2, state_of, ticks
+from tests.helpers.recovery_story import Life, bp, journal
+from tests.helpers.rule_files import FILE, RULES
 
 # --- alarms and what people do with them ------------------------------------------------------------------------------
 
@@ -34,60 +33,60 @@ def occlusion(*more: str) -> DeviceAlarmsReported:
 
 
 def test_an_acknowledged_pump_alarm_does_not_silence_the_next_one() -> None:
-    chair = Chair().infusing()
-    chair.give(occlusion())
-    first = chair.bed.state.alarms["INF-4:pump"]
-    chair.ask("acknowledge", alarm=first.id, seq=first.seq)
-    chair.give(occlusion())
-    assert state_of(chair, "INF-4:pump") == "acknowledged"
-    chair.ask("audio_pause")
-    chair.give(occlusion("air_in_line"))
-    again = chair.bed.state.alarms["INF-4:pump"]
+    story = BedStory().infusing()
+    story.give(occlusion())
+    first = story.bed.state.alarms["INF-4:pump"]
+    story.ask("acknowledge", alarm=first.id, seq=first.seq)
+    story.give(occlusion())
+    assert state_of(story, "INF-4:pump") == "acknowledged"
+    story.ask("audio_pause")
+    story.give(occlusion("air_in_line"))
+    again = story.bed.state.alarms["INF-4:pump"]
     assert (again.state, again.body["text"]) == ("active", "Pump: occlusion; air_in_line")
-    assert chair.bed.state.audio_paused_until_s is None
-    assert chair.reason(chair.ask("acknowledge", alarm=first.id, seq=first.seq)) == "moved_on"
-    chair.give(occlusion("near_end", "air_in_line"))
-    assert chair.bed.state.alarms["INF-4:pump"].seq == again.seq, "what is no alarm of ours changes nothing"
+    assert story.bed.state.audio_paused_until_s is None
+    assert story.reason(story.ask("acknowledge", alarm=first.id, seq=first.seq)) == "moved_on"
+    story.give(occlusion("near_end", "air_in_line"))
+    assert story.bed.state.alarms["INF-4:pump"].seq == again.seq, "what is no alarm of ours changes nothing"
 
 
 def test_an_acknowledgement_of_a_high_alarm_ends_after_ten_minutes() -> None:
-    chair = Chair().infusing()
+    story = BedStory().infusing()
     for _ in range(11):
-        spo2(chair, 80)
-    alarm = chair.bed.state.alarms["RES-3"]
-    chair.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)
+        spo2(story, 80)
+    alarm = story.bed.state.alarms["RES-3"]
+    story.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)
     for _ in range(599):
-        spo2(chair, 80)
-    assert state_of(chair, "RES-3") == "acknowledged"
-    spo2(chair, 80)
-    assert chair.bed.state.alarms["RES-3"].id == alarm.id
-    assert state_of(chair, "RES-3") == "active"
+        spo2(story, 80)
+    assert state_of(story, "RES-3") == "acknowledged"
+    spo2(story, 80)
+    assert story.bed.state.alarms["RES-3"].id == alarm.id
+    assert state_of(story, "RES-3") == "active"
 
 
 def test_a_latched_alarm_that_comes_again_is_a_new_one() -> None:
-    chair = Chair().infusing()
-    chair.bp(185, 100)
-    first = chair.bed.state.alarms["HTN-3"]
-    chair.at_s += 300
-    chair.bp(150, 90)
-    assert state_of(chair, "HTN-3") == "latched"
-    chair.at_s += 300
-    chair.bp(186, 100)
-    second = chair.bed.state.alarms["HTN-3"]
+    story = BedStory().infusing()
+    story.bp(185, 100)
+    first = story.bed.state.alarms["HTN-3"]
+    story.at_s += 300
+    story.bp(150, 90)
+    assert state_of(story, "HTN-3") == "latched"
+    story.at_s += 300
+    story.bp(186, 100)
+    second = story.bed.state.alarms["HTN-3"]
     assert second.state == "active"
     assert second.id != first.id
-    assert chair.reason(chair.ask("acknowledge", alarm=first.id, seq=first.seq)) == "moved_on"
+    assert story.reason(story.ask("acknowledge", alarm=first.id, seq=first.seq)) == "moved_on"
 
 
 def test_a_latched_alarm_is_taken_away_by_its_acknowledgement() -> None:
-    chair = Chair().infusing()
-    chair.bp(185, 100)
-    chair.at_s += 300
-    chair.bp(150, 90)
-    alarm = chair.bed.state.alarms["HTN-3"]
-    pending_events = chair.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)
+    story = BedStory().infusing()
+    story.bp(185, 100)
+    story.at_s += 300
+    story.bp(150, 90)
+    alarm = story.bed.state.alarms["HTN-3"]
+    pending_events = story.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)
     assert [pending.body["state"] for pending in pending_events if pending.body.get("rule") == "HTN-3"] == ["inactive"]
-    assert chair.reason(chair.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)) == "moved_on"
+    assert story.reason(story.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)) == "moved_on"
 
 
 ODD: list[tuple[str, dict[str, Any]]] = [
@@ -100,27 +99,27 @@ ODD: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("verb", "args"), ODD)
 def test_odd_arguments_are_refused_and_change_nothing(verb: str, args: dict[str, Any]) -> None:
-    chair = Chair()
+    story = BedStory()
     if verb not in ("start_session", "_start"):
-        chair.ask("start_session", **ORDER)
-    before = chair.bed.snapshot()
-    assert chair.reason(chair.ask(verb, **args)) != ""
-    assert chair.bed.snapshot() == before
+        story.ask("start_session", **ORDER)
+    before = story.bed.snapshot()
+    assert story.reason(story.ask(verb, **args)) != ""
+    assert story.bed.snapshot() == before
 
 
 def test_two_failed_measurements_say_why() -> None:
-    chair = Chair().infusing()
+    story = BedStory().infusing()
     for _ in range(2):
-        chair.at_s += 60
-        chair.give(Samples("cuff", tuple(Sample("chair-1", "cuff", metric, None, "invalid", chair.at_s, "cuff_leak")
+        story.at_s += 60
+        story.give(Samples("cuff", tuple(Sample("chair-1", "cuff", metric, None, "invalid", story.at_s, "cuff_leak")
                                          for metric in ("sbp_mmhg", "dbp_mmhg"))))
-        chair.give(Tick())
-    assert chair.bed.state.alarms["TEC-2:cuff"].body["text"].endswith("cuff leak")
+        story.give(Tick())
+    assert story.bed.state.alarms["TEC-2:cuff"].body["text"].endswith("cuff leak")
 
 
 def test_the_beds_do_not_know_each_other() -> None:
-    one, other = Chair(), Chair()
-    alone = Chair().infusing()
+    one, other = BedStory(), BedStory()
+    alone = BedStory().infusing()
     alone.bp(120, 80)
     one.opened()
     other.infusing()
@@ -157,39 +156,39 @@ def test_what_would_fail_when_an_alarm_is_raised_fails_when_the_rules_are_read(w
 # --- a restart --------------------------------------------------------------------------------------------------------
 
 
-def restarted(chair: Chair, gap_s: float) -> None:
-    snapshot = chair.bed.snapshot()
-    chair.bed = Bedside("chair-1", DEVICES, RULES)
-    chair.bed.restore(snapshot)
-    chair.at_s += gap_s
-    chair.give(Boot("boot-2", gap_s))
+def restarted(story: BedStory, gap_s: float) -> None:
+    snapshot = story.bed.snapshot()
+    story.bed = Bedside("chair-1", DEVICES, RULES)
+    story.bed.restore(snapshot)
+    story.at_s += gap_s
+    story.give(Boot("boot-2", gap_s))
 
 
 def test_a_restart_does_not_end_the_alarm_of_a_missing_signal() -> None:
-    chair = Chair().infusing()
+    story = BedStory().infusing()
     for _ in range(20):
-        spo2(chair, None, "invalid")
-    assert state_of(chair, "TEC-1:oximeter") == "active"
-    restarted(chair, 2.0)
-    ticks(chair, 3)
-    chair.give(LinkChanged("oximeter", "live"))
+        spo2(story, None, "invalid")
+    assert state_of(story, "TEC-1:oximeter") == "active"
+    restarted(story, 2.0)
+    ticks(story, 3)
+    story.give(LinkChanged("oximeter", "live"))
     for _ in range(20):
-        spo2(chair, None, "invalid")
-        assert state_of(chair, "TEC-1:oximeter") == "active"
+        spo2(story, None, "invalid")
+        assert state_of(story, "TEC-1:oximeter") == "active"
 
 
 def test_a_restart_in_the_middle_of_a_hold_starts_it_anew_and_ends_nothing() -> None:
-    chair = Chair().infusing()
+    story = BedStory().infusing()
     for _ in range(14):
-        spo2(chair, 89)
-    restarted(chair, 3.0)
-    chair.give(LinkChanged("oximeter", "live"))
+        spo2(story, 89)
+    restarted(story, 3.0)
+    story.give(LinkChanged("oximeter", "live"))
     for _ in range(10):
-        spo2(chair, 89)
-    assert state_of(chair, "RES-2") == "pending"
+        spo2(story, 89)
+    assert state_of(story, "RES-2") == "pending"
     for _ in range(5):
-        spo2(chair, 89)
-    assert state_of(chair, "RES-2") == "active"
+        spo2(story, 89)
+    assert state_of(story, "RES-2") == "active"
 
 
 async def test_an_acknowledgement_since_the_last_snapshot_survives_a_crash(tmp_path: Path) -> None:
@@ -209,19 +208,19 @@ async def test_an_acknowledgement_since_the_last_snapshot_survives_a_crash(tmp_p
 
 
 def test_an_alarm_that_hands_over_says_to_which_and_never_that_all_is_well() -> None:
-    chair = Chair().infusing()
-    chair.give(LinkChanged("oximeter", "silent"))
-    ticks(chair, 30)
-    assert state_of(chair, "TEC-4:oximeter") == "active"
-    chair.give(LinkChanged("oximeter", "live"))
-    ticks(chair, 12)
-    assert state_of(chair, "TEC-1:oximeter") == "active"
-    chair.give(LinkChanged("oximeter", "silent"))
-    ticks(chair, 30)
-    assert state_of(chair, "TEC-4:oximeter") == "active"
+    story = BedStory().infusing()
+    story.give(LinkChanged("oximeter", "silent"))
+    ticks(story, 30)
+    assert state_of(story, "TEC-4:oximeter") == "active"
+    story.give(LinkChanged("oximeter", "live"))
+    ticks(story, 12)
+    assert state_of(story, "TEC-1:oximeter") == "active"
+    story.give(LinkChanged("oximeter", "silent"))
+    ticks(story, 30)
+    assert state_of(story, "TEC-4:oximeter") == "active"
     ends = [
         pending.body["text"]
-        for pending in chair.pending_events
+        for pending in story.pending_events
         if pending.kind == "alarm" and pending.body["rule"] == "TEC-1" and pending.body["state"] == "inactive"
     ]
     assert ends == ["No SpO₂: see No connection to a monitor"]
@@ -238,9 +237,9 @@ def test_an_alarm_that_hands_over_says_to_which_and_never_that_all_is_well() -> 
     ("close_session", {"reason": "x" * 201}, "reason must be at most 200 characters"),
 ])
 def test_words_that_say_nothing_or_would_be_cut_are_refused(verb: str, args: dict[str, Any], says: str) -> None:
-    chair = Chair().infusing()
-    chair.pump = "stopped"
-    chair.until(11)
-    before = chair.session
-    assert says in chair.reason(chair.ask(verb, **args))
-    assert chair.session == before
+    story = BedStory().infusing()
+    story.pump = "stopped"
+    story.until(11)
+    before = story.session
+    assert says in story.reason(story.ask(verb, **args))
+    assert story.session == before

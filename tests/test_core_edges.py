@@ -9,144 +9,120 @@ from edge.core.bedside import Bedside
 from edge.model import (
     Boot,
     LinkChanged,
-    PendingEvent,
     PumpStatus,
-    Sample,
-    Samples,
     Tick,
     Validity,
 )
-from tests.test_bedside import DEVICES, ORDER, QUIET, T0, Chair
-from tests.test_stories import RULES
-
-
-def state_of(chair: Chair, key: str) -> str:
-    alarm = chair.bed.state.alarms.get(key)
-    return alarm.state if alarm else "inactive"
-
-
-def spo2(chair: Chair, value: float | None, validity: Validity = "valid", after_s: float = 1.0) -> list[PendingEvent]:
-    """One SpO₂ reading and a tick, `after_s` later; nothing else is heard."""
-    chair.at_s = round(chair.at_s + after_s, 3)
-    pending_events = chair.give(
-        Samples("oximeter", (Sample("chair-1", "oximeter", "spo2_pct", value, validity, chair.at_s),))
-    )
-    return pending_events + chair.give(Tick())
-
-
-def ticks(chair: Chair, seconds: int) -> None:
-    for _ in range(seconds):
-        chair.at_s += 1.0
-        chair.give(Tick())
-
+from tests.helpers.bed_story import DEVICES, ORDER, QUIET, T0, BedStory, spo2, state_of, ticks
+from tests.helpers.rule_files import RULES
 
 # --- silence inside a hold --------------------------------------------------------------------------------------------
 
 
 def test_one_low_reading_and_then_silence_raises_nothing() -> None:
-    chair = Chair().infusing()
-    spo2(chair, 80)
-    ticks(chair, 20)
-    assert state_of(chair, "RES-3") == state_of(chair, "RES-2") == "inactive"
+    story = BedStory().infusing()
+    spo2(story, 80)
+    ticks(story, 20)
+    assert state_of(story, "RES-3") == state_of(story, "RES-2") == "inactive"
 
 
 def test_one_good_reading_and_then_silence_ends_nothing() -> None:
-    chair = Chair().infusing()
+    story = BedStory().infusing()
     for _ in range(16):
-        spo2(chair, 88)
-    assert state_of(chair, "RES-2") == "active"
-    spo2(chair, 97)
-    ticks(chair, 600)
-    assert state_of(chair, "RES-2") == "active"
-    assert chair.bed.state.alarms["RES-2"].no_data
+        spo2(story, 88)
+    assert state_of(story, "RES-2") == "active"
+    spo2(story, 97)
+    ticks(story, 600)
+    assert state_of(story, "RES-2") == "active"
+    assert story.bed.state.alarms["RES-2"].no_data
 
 
 @pytest.mark.parametrize(("hole_s", "raised"), [(4.0, True), (5.0, True), (5.1, False), (9.0, False)])
 def test_a_hole_of_more_than_five_seconds_breaks_a_hold(hole_s: float, raised: bool) -> None:
-    chair = Chair().infusing()
+    story = BedStory().infusing()
     for _ in range(9):
-        spo2(chair, 89.9)
-    spo2(chair, 89.9, after_s=hole_s)
+        spo2(story, 89.9)
+    spo2(story, 89.9, after_s=hole_s)
     for _ in range(5):
-        spo2(chair, 89.9)
-    assert (state_of(chair, "RES-2") == "active") is raised
+        spo2(story, 89.9)
+    assert (state_of(story, "RES-2") == "active") is raised
 
 
 def test_a_hole_breaks_the_time_to_clear() -> None:
-    chair = Chair().infusing()
+    story = BedStory().infusing()
     for _ in range(16):
-        spo2(chair, 88)
-    spo2(chair, 95)
-    spo2(chair, 95, after_s=9.5)
-    spo2(chair, 95)
-    assert state_of(chair, "RES-2") == "active"
+        spo2(story, 88)
+    spo2(story, 95)
+    spo2(story, 95, after_s=9.5)
+    spo2(story, 95)
+    assert state_of(story, "RES-2") == "active"
 
 
 @pytest.mark.parametrize(("readings", "state"), [(149, "pending"), (150, "active")])
 def test_a_hold_is_exact_to_the_tenth_of_a_second(readings: int, state: str) -> None:
-    chair = Chair().infusing()
+    story = BedStory().infusing()
     for _ in range(readings):
-        spo2(chair, 89.9, after_s=0.1)
-    assert state_of(chair, "RES-2") == state
+        spo2(story, 89.9, after_s=0.1)
+    assert state_of(story, "RES-2") == state
 
 
 @pytest.mark.parametrize(("value", "state"), [(90.0, "inactive"), (89.9, "active")])
 def test_a_limit_itself_is_not_a_breach(value: float, state: str) -> None:
-    chair = Chair().infusing()
+    story = BedStory().infusing()
     for _ in range(40):
-        spo2(chair, value)
-    assert state_of(chair, "RES-2") == state
+        spo2(story, value)
+    assert state_of(story, "RES-2") == state
 
 
 def test_saturation_seconds_do_not_outlive_a_hole() -> None:
-    chair = Chair().infusing()
+    story = BedStory().infusing()
     for _ in range(12):
-        spo2(chair, 87)
+        spo2(story, 87)
     for _ in range(60):
-        spo2(chair, None, "invalid")
+        spo2(story, None, "invalid")
     for _ in range(5):
-        spo2(chair, 87)
-    assert state_of(chair, "RES-2") == "pending"
+        spo2(story, 87)
+    assert state_of(story, "RES-2") == "pending"
 
 
 # --- validity ---------------------------------------------------------------------------------------------------------
 
 
 def test_questionable_neither_starts_nor_clears_but_sustains() -> None:
-    chair = Chair().infusing()
+    story = BedStory().infusing()
     for _ in range(60):
-        spo2(chair, 80, "questionable")
-    assert state_of(chair, "RES-3") == "inactive"
+        spo2(story, 80, "questionable")
+    assert state_of(story, "RES-3") == "inactive"
     for _ in range(11):
-        spo2(chair, 80)
-    assert state_of(chair, "RES-3") == "active"
+        spo2(story, 80)
+    assert state_of(story, "RES-3") == "active"
     for _ in range(60):
-        spo2(chair, 99, "questionable")
-    assert state_of(chair, "RES-3") == "active"
+        spo2(story, 99, "questionable")
+    assert state_of(story, "RES-3") == "active"
 
 
 def test_nothing_but_questionable_readings_is_a_technical_alarm_and_does_not_end_one() -> None:
-    chair = Chair().infusing()
+    story = BedStory().infusing()
     for _ in range(31):
-        spo2(chair, 97, "questionable")
-    assert chair.bed.state.alarms["TEC-1:oximeter"].priority == "medium"
+        spo2(story, 97, "questionable")
+    assert story.bed.state.alarms["TEC-1:oximeter"].priority == "medium"
     for _ in range(20):
-        spo2(chair, 97, "questionable")
-    assert state_of(chair, "TEC-1:oximeter") == "active"
+        spo2(story, 97, "questionable")
+    assert state_of(story, "TEC-1:oximeter") == "active"
 
 
 def test_measuring_is_not_a_sample() -> None:
     """It neither refreshes the value before it nor breaks what is being timed (clinical.md 3.7)."""
-    chair = Chair().infusing()
+    story = BedStory().infusing()
     for second in range(15):
-        spo2(chair, 88, "measuring" if second % 3 == 1 else "valid")
-    assert state_of(chair, "RES-2") == "active"
-    spo2(chair, 97)
-    seen_s = chair.at_s
+        spo2(story, 88, "measuring" if second % 3 == 1 else "valid")
+    assert state_of(story, "RES-2") == "active"
+    spo2(story, 97)
+    seen_s = story.at_s
     for _ in range(4):
-        spo2(chair, None, "measuring")
-    shown = views.vitals(chair.bed.state, chair.at_s)["numerics"]["spo2_pct"]
-    assert (shown["value"], shown["age_s"]) == (97, chair.at_s - seen_s)
+        spo2(story, None, "measuring")
+    shown = views.vitals(story.bed.state, story.at_s)["numerics"]["spo2_pct"]
+    assert (shown["value"], shown["age_s"]) == (97, story.at_s - seen_s)
 
 
 @pytest.mark.parametrize(("validity", "key", "state"), [
@@ -155,22 +131,22 @@ def test_measuring_is_not_a_sample() -> None:
 def test_out_of_range_is_a_breach_in_its_direction_and_never_a_number(
     validity: Validity, key: str, state: str,
 ) -> None:
-    chair = Chair().infusing()
+    story = BedStory().infusing()
     for _ in range(20):
-        spo2(chair, None, validity)
-    assert state_of(chair, key) == state
-    assert views.vitals(chair.bed.state, chair.at_s)["numerics"]["spo2_pct"]["value"] is None
-    assert not any("inf" in str(alarm.body.get("text")) for alarm in chair.bed.state.alarms.values())
+        spo2(story, None, validity)
+    assert state_of(story, key) == state
+    assert views.vitals(story.bed.state, story.at_s)["numerics"]["spo2_pct"]["value"] is None
+    assert not any("inf" in str(alarm.body.get("text")) for alarm in story.bed.state.alarms.values())
     twin = Bedside("chair-1", DEVICES, RULES)
-    twin.restore(chair.bed.snapshot())
-    assert twin.state == chair.bed.state
+    twin.restore(story.bed.snapshot())
+    assert twin.state == story.bed.state
 
 
 @pytest.mark.parametrize("validity", ["invalid", "unavailable"])
 def test_the_number_beside_an_invalid_reading_is_not_shown(validity: Validity) -> None:
-    chair = Chair().infusing()
-    spo2(chair, 50, validity)
-    assert views.vitals(chair.bed.state, chair.at_s)["numerics"]["spo2_pct"]["value"] is None
+    story = BedStory().infusing()
+    spo2(story, 50, validity)
+    assert views.vitals(story.bed.state, story.at_s)["numerics"]["spo2_pct"]["value"] is None
 
 
 VECTORS: list[tuple[tuple[float, float], int, str, str]] = [  # clinical.md 7.5: baseline, interval (min), what comes
@@ -194,17 +170,17 @@ VECTORS: list[tuple[tuple[float, float], int, str, str]] = [  # clinical.md 7.5:
 def test_the_vectors_of_clinical_7_5(
     baseline: tuple[float, float], interval_min: int, readings: str, expected: str,
 ) -> None:
-    chair = Chair().until(-10)
-    chair.ask("start_session", **{**ORDER, "nibp_interval_min": interval_min})
-    chair.bp(*baseline)
-    chair.until(-8).bp(*baseline)
-    chair.until(0).pump, chair.rate_ml_h = "infusing", 52.5
+    story = BedStory().until(-10)
+    story.ask("start_session", **{**ORDER, "nibp_interval_min": interval_min})
+    story.bp(*baseline)
+    story.until(-8).bp(*baseline)
+    story.until(0).pump, story.rate_ml_h = "infusing", 52.5
     found: list[str] = []
     for reading in readings.split():
         minute, _, value = reading.partition(":")
-        chair.until(float(minute))
+        story.until(float(minute))
         sbp, _, dbp = value.partition("/")
-        pending_events = chair.bp(*((float(sbp), float(dbp)) if dbp else (None, None)))
+        pending_events = story.bp(*((float(sbp), float(dbp)) if dbp else (None, None)))
         found += [f"{minute} {pending.body['rule']} {pending.body.get('state', '')}".strip()
                   for pending in pending_events if pending.kind in ("alarm", "request")]
     assert ", ".join(found) == expected
@@ -214,75 +190,75 @@ def test_the_vectors_of_clinical_7_5(
 
 
 def test_an_infusion_that_is_resumed_in_recovery_opens_the_period_again() -> None:
-    chair = Chair().infused()
-    assert chair.session.dissociation == "resolving"
-    chair.pump = "infusing"
-    chair.until(46)
-    assert (chair.session.phase, chair.session.dissociation) == ("INFUSING", "expected")
+    story = BedStory().infused()
+    assert story.session.dissociation == "resolving"
+    story.pump = "infusing"
+    story.until(46)
+    assert (story.session.phase, story.session.dissociation) == ("INFUSING", "expected")
 
 
 def test_an_infusion_after_the_period_was_over_opens_it_again() -> None:
-    chair = Chair().infused().until(90)
-    chair.ask("check_in", **QUIET)
-    assert chair.until(101).session.dissociation == "resolved"
-    chair.pump = "infusing"
-    assert chair.until(102).session.is_open_period
+    story = BedStory().infused().until(90)
+    story.ask("check_in", **QUIET)
+    assert story.until(101).session.dissociation == "resolved"
+    story.pump = "infusing"
+    assert story.until(102).session.is_open_period
 
 
 def test_a_paused_pump_that_cannot_be_heard_has_not_ended() -> None:
-    chair = Chair().infusing().until(10)
-    chair.pump = "stopped"
-    chair.until(11)
-    chair.give(LinkChanged("pump", "lost", "the cable is out"))
-    chair.pump = None
-    assert chair.until(60).session.phase == "PAUSED"
+    story = BedStory().infusing().until(10)
+    story.pump = "stopped"
+    story.until(11)
+    story.give(LinkChanged("pump", "lost", "the cable is out"))
+    story.pump = None
+    assert story.until(60).session.phase == "PAUSED"
 
 
 @pytest.mark.parametrize("word", ["stopped", "infusing"])
 def test_one_word_of_the_pump_and_then_silence_moves_no_phase(word: str) -> None:
-    chair = Chair().opened() if word == "infusing" else Chair().infusing()
-    before = chair.session.phase
-    chair.at_s += 1
-    chair.give(PumpStatus("pump", "infusing" if word == "infusing" else "stopped"))
-    chair.say("pump", rate_ml_h=52.5 if word == "infusing" else 0.0)
-    chair.give(LinkChanged("pump", "lost"))
-    ticks(chair, 15)
-    assert chair.session.phase == before
+    story = BedStory().opened() if word == "infusing" else BedStory().infusing()
+    before = story.session.phase
+    story.at_s += 1
+    story.give(PumpStatus("pump", "infusing" if word == "infusing" else "stopped"))
+    story.say("pump", rate_ml_h=52.5 if word == "infusing" else 0.0)
+    story.give(LinkChanged("pump", "lost"))
+    ticks(story, 15)
+    assert story.session.phase == before
 
 
 def test_a_nurse_can_end_an_infusion_whose_pump_cannot_be_heard() -> None:
-    chair = Chair().infusing().until(20)
-    chair.give(LinkChanged("pump", "lost"))
-    chair.pump = None
-    chair.until(21)
-    assert chair.reason(chair.ask("end_infusion", reason="seen at the pump")) == ""
-    assert chair.until(22).session.phase == "RECOVERY"
-    chair.give(LinkChanged("pump", "live"))
-    chair.pump = "infusing"
-    assert chair.until(23).session.phase == "INFUSING", "the pump's own word counts as soon as it can be heard"
+    story = BedStory().infusing().until(20)
+    story.give(LinkChanged("pump", "lost"))
+    story.pump = None
+    story.until(21)
+    assert story.reason(story.ask("end_infusion", reason="seen at the pump")) == ""
+    assert story.until(22).session.phase == "RECOVERY"
+    story.give(LinkChanged("pump", "live"))
+    story.pump = "infusing"
+    assert story.until(23).session.phase == "INFUSING", "the pump's own word counts as soon as it can be heard"
 
 
 def test_the_same_counter_is_never_counted_twice_over_a_lost_link_and_a_restart() -> None:
-    chair = Chair().infusing().until(20)
-    before = chair.session.delivered_mg
-    snapshot = chair.bed.snapshot()
-    chair.bed = Bedside("chair-1", DEVICES, RULES)
-    chair.bed.restore(snapshot)
-    chair.give(Boot("boot-2", 5.0))
-    chair.give(LinkChanged("pump", "live"))
-    chair.give(PumpStatus("pump", "infusing"))
-    chair.say("pump", rate_ml_h=52.5, volume_infused_ml=chair.volume_ml)
-    assert chair.session.delivered_mg == before
-    assert (chair.session.phase, chair.session.opened_s) == ("INFUSING", T0 - 600)
+    story = BedStory().infusing().until(20)
+    before = story.session.delivered_mg
+    snapshot = story.bed.snapshot()
+    story.bed = Bedside("chair-1", DEVICES, RULES)
+    story.bed.restore(snapshot)
+    story.give(Boot("boot-2", 5.0))
+    story.give(LinkChanged("pump", "live"))
+    story.give(PumpStatus("pump", "infusing"))
+    story.say("pump", rate_ml_h=52.5, volume_infused_ml=story.volume_ml)
+    assert story.session.delivered_mg == before
+    assert (story.session.phase, story.session.opened_s) == ("INFUSING", T0 - 600)
 
 
 @pytest.mark.parametrize("fall_ml", [0.1, 0.5])
 def test_a_pump_counter_that_is_rounded_down_does_not_double_the_dose(fall_ml: float) -> None:
-    chair = Chair().infusing().until(30)
-    before = chair.session.delivered_mg
-    chair.say("pump", volume_infused_ml=chair.volume_ml - fall_ml)
-    assert chair.session.delivered_mg == before
-    assert chair.until(31).session.delivered_mg == pytest.approx(before + 52.5 / 60, abs=0.05)
+    story = BedStory().infusing().until(30)
+    before = story.session.delivered_mg
+    story.say("pump", volume_infused_ml=story.volume_ml - fall_ml)
+    assert story.session.delivered_mg == before
+    assert story.until(31).session.delivered_mg == pytest.approx(before + 52.5 / 60, abs=0.05)
 
 
 # --- the precheck, the baseline and discharge -------------------------------------------------------------------------
@@ -290,77 +266,77 @@ def test_a_pump_counter_that_is_rounded_down_does_not_double_the_dose(fall_ml: f
 
 @pytest.mark.parametrize(("apart_s", "quality"), [(59.999, "single"), (60.0, "pair")])
 def test_a_baseline_is_two_readings_a_minute_apart(apart_s: float, quality: str) -> None:
-    chair = Chair()
-    chair.at_s = T0 - 700.103
-    chair.ask("start_session", **ORDER)
-    chair.bp(120, 75)
-    chair.at_s = round(chair.at_s + apart_s, 3)
-    chair.bp(124, 77)
-    chair.give(Tick())
-    assert chair.session.baseline is not None
-    assert chair.session.baseline.quality == quality
+    story = BedStory()
+    story.at_s = T0 - 700.103
+    story.ask("start_session", **ORDER)
+    story.bp(120, 75)
+    story.at_s = round(story.at_s + apart_s, 3)
+    story.bp(124, 77)
+    story.give(Tick())
+    assert story.session.baseline is not None
+    assert story.session.baseline.quality == quality
 
 
 def test_a_high_blood_pressure_that_grew_old_still_holds_the_patient() -> None:
-    chair = Chair().until(-14)
-    chair.ask("start_session", **ORDER)
-    chair.bp(150, 95)
-    chair.until(-12.5).bp(150, 95)
-    chair.until(-0.5)
-    assert chair.session.phase == "PRECHECK"
-    chair.bp(138, 88)
-    assert chair.until(0).session.phase == "READY"
+    story = BedStory().until(-14)
+    story.ask("start_session", **ORDER)
+    story.bp(150, 95)
+    story.until(-12.5).bp(150, 95)
+    story.until(-0.5)
+    assert story.session.phase == "PRECHECK"
+    story.bp(138, 88)
+    assert story.until(0).session.phase == "READY"
 
 
 @pytest.mark.parametrize(("moaas", "pulse", "phase"), [
     (5, 70.0, "READY"), (4, 70.0, "PRECHECK"), (5, 49.0, "PRECHECK"), (5, 111.0, "PRECHECK"), (5, 110.0, "READY"),
 ])
 def test_sedation_and_pulse_hold_in_the_precheck(moaas: int, pulse: float, phase: str) -> None:
-    chair = Chair()
-    chair.ask("start_session", **ORDER)
-    chair.ask("check_in", moaas=moaas)
-    chair.bp(120, 75)
-    chair.at_s += 100
-    chair.bp(120, 75)
-    chair.say("oximeter", spo2_pct=98.0, pulse_bpm=pulse)
-    chair.give(Tick())
-    assert chair.session.phase == phase
+    story = BedStory()
+    story.ask("start_session", **ORDER)
+    story.ask("check_in", moaas=moaas)
+    story.bp(120, 75)
+    story.at_s += 100
+    story.bp(120, 75)
+    story.say("oximeter", spo2_pct=98.0, pulse_bpm=pulse)
+    story.give(Tick())
+    assert story.session.phase == phase
 
 
 def test_the_baseline_is_of_the_half_hour_before_the_infusion() -> None:
-    chair = Chair()
-    chair.at_s = T0 - 45 * 60
-    chair.ask("start_session", **ORDER)
-    chair.bp(130, 85)
-    chair.until(-43).bp(130, 85)
-    assert chair.until(-42).session.phase == "READY"
-    chair.until(-20).bp(110, 70)
-    chair.until(-15).bp(112, 70)
-    chair.until(-14).pump, chair.rate_ml_h = "infusing", 52.5
-    chair.until(-13)
-    assert chair.session.baseline is not None
-    assert chair.session.baseline.sbp_mmhg == 112, "130, 112 and 110; the reading of 31 minutes before does not count"
+    story = BedStory()
+    story.at_s = T0 - 45 * 60
+    story.ask("start_session", **ORDER)
+    story.bp(130, 85)
+    story.until(-43).bp(130, 85)
+    assert story.until(-42).session.phase == "READY"
+    story.until(-20).bp(110, 70)
+    story.until(-15).bp(112, 70)
+    story.until(-14).pump, story.rate_ml_h = "infusing", 52.5
+    story.until(-13)
+    assert story.session.baseline is not None
+    assert story.session.baseline.sbp_mmhg == 112, "130, 112 and 110; the reading of 31 minutes before does not count"
 
 
 def test_a_resumed_infusion_never_takes_a_baseline_under_ketamine() -> None:
-    chair = Chair().until(-10)
-    chair.ask("start_session", **ORDER)
-    chair.pump, chair.rate_ml_h = "infusing", 52.5
-    chair.until(-5).bp(160, 98)
-    chair.pump = "stopped"
-    chair.until(-4)
-    chair.pump = "infusing"
-    chair.until(-3)
-    assert chair.phases() == ["INFUSING", "PAUSED", "INFUSING"]
-    assert chair.session.baseline is None
+    story = BedStory().until(-10)
+    story.ask("start_session", **ORDER)
+    story.pump, story.rate_ml_h = "infusing", 52.5
+    story.until(-5).bp(160, 98)
+    story.pump = "stopped"
+    story.until(-4)
+    story.pump = "infusing"
+    story.until(-3)
+    assert story.phases() == ["INFUSING", "PAUSED", "INFUSING"]
+    assert story.session.baseline is None
 
 
 def test_blood_pressures_of_the_infusion_do_not_discharge() -> None:
-    chair = Chair().infusing().until(30)
-    chair.bp(122, 76)
-    chair.until(35).bp(122, 76)
-    chair.until(40).pump = "stopped"
+    story = BedStory().infusing().until(30)
+    story.bp(122, 76)
+    story.until(35).bp(122, 76)
+    story.until(40).pump = "stopped"
     for minute in (90, 100, 110):
-        chair.until(minute).ask("check_in", **QUIET)
-    assert chair.until(115).session.phase == "RECOVERY"
-    assert any("blood pressures" in point for point in views.full(chair.bed.state, chair.at_s)["session"]["open"])
+        story.until(minute).ask("check_in", **QUIET)
+    assert story.until(115).session.phase == "RECOVERY"
+    assert any("blood pressures" in point for point in views.full(story.bed.state, story.at_s)["session"]["open"])

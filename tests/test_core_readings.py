@@ -19,19 +19,18 @@ from edge.model import (
     Tick,
     Validity,
 )
-from tests.test_bedside import T0, Chair
-from tests.test_core_edges import spo2, state_of, ticks
+from tests.helpers.bed_story import T0, BedStory, spo2, state_of, ticks
 
 LOW, HIGH, NONE, DOUBT = 88.0, 97.0, None, -1.0  # DOUBT: questionable
 
 
-def breathe(chair: Chair, readings: Sequence[float | None]) -> None:
+def breathe(story: BedStory, readings: Sequence[float | None]) -> None:
     """One reading a second; a DOUBT repeats the last number."""
     for value in readings:
         if value == DOUBT:
-            spo2(chair, 93.0, "questionable")
+            spo2(story, 93.0, "questionable")
         else:
-            spo2(chair, value, "valid" if value is not None else "invalid")
+            spo2(story, value, "valid" if value is not None else "invalid")
 
 
 # --- coverage ---------------------------------------------------------------------------------------------------------
@@ -49,9 +48,9 @@ RAISED: list[tuple[str, Sequence[float | None], str]] = [
 
 @pytest.mark.parametrize(("what", "readings", "state"), RAISED, ids=[what for what, *_ in RAISED])
 def test_a_hold_needs_four_seconds_of_five(what: str, readings: Sequence[float | None], state: str) -> None:
-    chair = Chair().infusing()
-    breathe(chair, readings)
-    assert state_of(chair, "RES-2") == state
+    story = BedStory().infusing()
+    breathe(story, readings)
+    assert state_of(story, "RES-2") == state
 
 
 CLEARED: list[tuple[str, Sequence[float | None], str]] = [
@@ -65,53 +64,53 @@ CLEARED: list[tuple[str, Sequence[float | None], str]] = [
 
 @pytest.mark.parametrize(("what", "readings", "state"), CLEARED, ids=[what for what, *_ in CLEARED])
 def test_so_does_the_time_to_clear(what: str, readings: Sequence[float | None], state: str) -> None:
-    chair = Chair().infusing()
-    breathe(chair, [LOW] * 16)
-    assert state_of(chair, "RES-2") == "active"
-    breathe(chair, readings)
-    assert state_of(chair, "RES-2") == state
+    story = BedStory().infusing()
+    breathe(story, [LOW] * 16)
+    assert state_of(story, "RES-2") == "active"
+    breathe(story, readings)
+    assert state_of(story, "RES-2") == state
 
 
 def test_six_good_readings_and_then_silence_end_nothing() -> None:
-    chair = Chair().infusing()
-    breathe(chair, [80.0] * 12 + [HIGH] * 6)
-    ticks(chair, 12)
-    assert state_of(chair, "RES-3") == "active"
+    story = BedStory().infusing()
+    breathe(story, [80.0] * 12 + [HIGH] * 6)
+    ticks(story, 12)
+    assert state_of(story, "RES-3") == "active"
 
 
 @pytest.mark.parametrize("every_s", [0.1, 1 / 3, 1.0, 1.2, 2.0])
 def test_any_pace_of_a_stream_is_enough(every_s: float) -> None:
-    chair = Chair().infusing()
+    story = BedStory().infusing()
     for _ in range(int(15 / every_s) + 2):
-        spo2(chair, 89.9, after_s=every_s)
-    assert state_of(chair, "RES-2") == "active"
+        spo2(story, 89.9, after_s=every_s)
+    assert state_of(story, "RES-2") == "active"
 
 
 def test_saturation_seconds_count_only_what_was_seen() -> None:
-    chair = Chair().infusing()
-    breathe(chair, [86.0, DOUBT, DOUBT, DOUBT] * 12)  # 4 points a reading; 16 if the doubtful seconds counted
-    assert state_of(chair, "RES-2") == "pending"
-    breathe(chair, [86.0])
-    assert state_of(chair, "RES-2") == "active"
+    story = BedStory().infusing()
+    breathe(story, [86.0, DOUBT, DOUBT, DOUBT] * 12)  # 4 points a reading; 16 if the doubtful seconds counted
+    assert state_of(story, "RES-2") == "pending"
+    breathe(story, [86.0])
+    assert state_of(story, "RES-2") == "active"
 
 
 def test_a_saturation_whose_cable_is_out_says_nothing() -> None:
-    chair = Chair().infusing()
-    breathe(chair, [89.9] * 12)
-    chair.give(LinkChanged("oximeter", "lost"))
-    ticks(chair, 4)
-    assert state_of(chair, "RES-2") == "pending"
-    ticks(chair, 4)
-    assert state_of(chair, "RES-2") == "inactive"
+    story = BedStory().infusing()
+    breathe(story, [89.9] * 12)
+    story.give(LinkChanged("oximeter", "lost"))
+    ticks(story, 4)
+    assert state_of(story, "RES-2") == "pending"
+    ticks(story, 4)
+    assert state_of(story, "RES-2") == "inactive"
 
 
 def test_nor_does_it_end_anything() -> None:
-    chair = Chair().infusing()
-    breathe(chair, [LOW] * 16 + [HIGH] * 8)
-    chair.give(LinkChanged("oximeter", "silent"))
-    ticks(chair, 4)
-    assert state_of(chair, "RES-2") == "active"
-    assert chair.bed.state.alarms["RES-2"].no_data
+    story = BedStory().infusing()
+    breathe(story, [LOW] * 16 + [HIGH] * 8)
+    story.give(LinkChanged("oximeter", "silent"))
+    ticks(story, 4)
+    assert state_of(story, "RES-2") == "active"
+    assert story.bed.state.alarms["RES-2"].no_data
 
 
 # --- what no patient can have -----------------------------------------------------------------------------------------
@@ -127,30 +126,30 @@ IMPOSSIBLE: list[tuple[float, float, float | None, bool]] = [
 def test_an_impossible_determination_is_a_failed_one(
     sbp: float, dbp: float, mean: float | None, implausible: bool,
 ) -> None:
-    chair = Chair().infusing()
-    known = len(chair.bed.state.determinations)
-    chair.say("cuff", sbp_mmhg=sbp, dbp_mmhg=dbp, map_mmhg=mean)
-    assert (len(chair.bed.state.determinations) == known) is implausible
-    assert chair.bed.state.failed_in_row == int(implausible)
-    shown = views.vitals(chair.bed.state, chair.at_s)["numerics"]["sbp_mmhg"]
+    story = BedStory().infusing()
+    known = len(story.bed.state.determinations)
+    story.say("cuff", sbp_mmhg=sbp, dbp_mmhg=dbp, map_mmhg=mean)
+    assert (len(story.bed.state.determinations) == known) is implausible
+    assert story.bed.state.failed_in_row == int(implausible)
+    shown = views.vitals(story.bed.state, story.at_s)["numerics"]["sbp_mmhg"]
     assert (shown["value"], shown["reason"]) == ((None, "implausible") if implausible else (sbp, None))
 
 
 def test_two_impossible_ones_are_a_technical_alarm() -> None:
-    chair = Chair().infusing()
+    story = BedStory().infusing()
     for _ in range(2):
-        chair.bp(100, 140)
-        chair.give(Tick())
-    assert chair.bed.state.alarms["TEC-2:cuff"].body["text"].endswith("implausible")
-    assert state_of(chair, "HTN-3") == "inactive"
+        story.bp(100, 140)
+        story.give(Tick())
+    assert story.bed.state.alarms["TEC-2:cuff"].body["text"].endswith("implausible")
+    assert state_of(story, "HTN-3") == "inactive"
 
 
 @pytest.mark.parametrize(("value", "validity"), [(29.9, "invalid"), (0.0, "invalid"), (30.0, "questionable")])
 def test_a_saturation_that_nobody_has(value: float, validity: Validity) -> None:
-    chair = Chair().infusing()
-    spo2(chair, value)
-    assert chair.bed.state.seen["spo2_pct"].validity == validity
-    assert state_of(chair, "RES-2") == "inactive"
+    story = BedStory().infusing()
+    spo2(story, value)
+    assert story.bed.state.seen["spo2_pct"].validity == validity
+    assert state_of(story, "RES-2") == "inactive"
 
 
 LEAPS: list[tuple[str, list[tuple[float, float]], str]] = [  # after 98: (seconds later, reading)
@@ -164,35 +163,35 @@ LEAPS: list[tuple[str, list[tuple[float, float]], str]] = [  # after 98: (second
 
 @pytest.mark.parametrize(("what", "readings", "state"), LEAPS, ids=[what for what, *_ in LEAPS])
 def test_a_leap_within_a_second_is_questionable(what: str, readings: list[tuple[float, float]], state: str) -> None:
-    chair = Chair().infusing()
+    story = BedStory().infusing()
     for after_s, value in readings:
-        spo2(chair, value, after_s=after_s)
-    assert state_of(chair, "RES-2") == state
+        spo2(story, value, after_s=after_s)
+    assert state_of(story, "RES-2") == state
 
 
 def test_a_leap_out_of_the_range_is_one_too() -> None:
-    chair = Chair().infusing()
-    spo2(chair, None, "underflow")
-    assert chair.bed.state.seen["spo2_pct"].validity == "questionable"
-    spo2(chair, None, "underflow")
-    assert state_of(chair, "RES-2") == "active", "a second one is believed"
+    story = BedStory().infusing()
+    spo2(story, None, "underflow")
+    assert story.bed.state.seen["spo2_pct"].validity == "questionable"
+    spo2(story, None, "underflow")
+    assert state_of(story, "RES-2") == "active", "a second one is believed"
 
 
 # --- order, and whose -------------------------------------------------------------------------------------------------
 
 
 def test_a_reading_older_than_the_newest_is_ignored() -> None:
-    chair = Chair().infusing()
-    chair.bp(190, 100)
-    volume = chair.session.delivered_ml
+    story = BedStory().infusing()
+    story.bp(190, 100)
+    volume = story.session.delivered_ml
     for device, values in {"oximeter": {"spo2_pct": 50.0}, "cuff": {"sbp_mmhg": 120.0, "dbp_mmhg": 75.0},
                            "pump": {"volume_infused_ml": 1.0}}.items():
-        chair.give(Samples(device, tuple(Sample("chair-1", device, metric, value, "valid", chair.at_s - 0.5)
+        story.give(Samples(device, tuple(Sample("chair-1", device, metric, value, "valid", story.at_s - 0.5)
                                          for metric, value in values.items())))
-    shown = views.vitals(chair.bed.state, chair.at_s)["numerics"]
+    shown = views.vitals(story.bed.state, story.at_s)["numerics"]
     assert (shown["spo2_pct"]["value"], shown["sbp_mmhg"]["value"]) == (98, 190)
-    assert state_of(chair, "HTN-3") == "active"
-    assert chair.session.delivered_ml == volume
+    assert state_of(story, "HTN-3") == "active"
+    assert story.session.delivered_ml == volume
 
 
 def sample(bed: str, device: str, metric: str) -> Samples:
@@ -213,9 +212,9 @@ MISDIRECTED: list[tuple[Input, str]] = [
 
 @pytest.mark.parametrize(("given", "says"), MISDIRECTED, ids=range(len(MISDIRECTED)))
 def test_what_is_not_of_this_bed_is_our_own_fault_and_says_so(given: Input, says: str) -> None:
-    chair = Chair()
-    before = chair.bed.snapshot()
+    story = BedStory()
+    before = story.bed.snapshot()
     with pytest.raises(Misdirected) as wrong:
-        chair.give(given)
+        story.give(given)
     assert str(wrong.value) == says
-    assert chair.bed.snapshot() == before
+    assert story.bed.snapshot() == before

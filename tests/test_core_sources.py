@@ -10,25 +10,24 @@ from edge.core import views
 from edge.core.logic import Truth
 from edge.core.scene import RuleContext
 from edge.model import Boot, Kind, LinkChanged, PumpState, PumpStatus, Sample, Samples, Tick, Validity
-from tests.test_bedside import Chair
-from tests.test_core_edges import state_of, ticks
+from tests.helpers.bed_story import BedStory, state_of, ticks
 
 SECOND: tuple[str, Kind, str] = ("oximeter-2", "oximeter", "o")
 PUMP_2: tuple[str, Kind, str] = ("pump-2", "pump", "q")
 
 
-def shown(chair: Chair) -> tuple[float | None, str]:
+def shown(story: BedStory) -> tuple[float | None, str]:
     """The SpO₂ on the screen, and whose it is."""
-    numeric = views.vitals(chair.bed.state, chair.at_s)["numerics"]["spo2_pct"]
+    numeric = views.vitals(story.bed.state, story.at_s)["numerics"]["spo2_pct"]
     return numeric["value"], numeric["device"]
 
 
-def both(chair: Chair, first: float | None, second: float | None, seconds: int = 1) -> None:
+def both(story: BedStory, first: float | None, second: float | None, seconds: int = 1) -> None:
     for _ in range(seconds):
-        chair.at_s += 1
-        chair.say("oximeter", spo2_pct=first)
-        chair.say("oximeter-2", spo2_pct=second)
-        chair.give(Tick())
+        story.at_s += 1
+        story.say("oximeter", spo2_pct=first)
+        story.say("oximeter-2", spo2_pct=second)
+        story.give(Tick())
 
 
 @pytest.mark.parametrize(("first", "second", "shows", "res_3"), [
@@ -40,69 +39,69 @@ def both(chair: Chair, first: float | None, second: float | None, seconds: int =
 def test_the_first_with_something_valid_speaks(
     first: float | None, second: float | None, shows: tuple[float | None, str], res_3: str,
 ) -> None:
-    chair = Chair(SECOND).infusing()
-    both(chair, first, second, 20)
-    assert shown(chair) == shows
-    assert state_of(chair, "RES-3") == res_3
+    story = BedStory(SECOND).infusing()
+    both(story, first, second, 20)
+    assert shown(story) == shows
+    assert state_of(story, "RES-3") == res_3
 
 
 def test_the_first_comes_back_at_once_and_its_fault_displaces_nothing() -> None:
-    chair = Chair(SECOND).infusing()
-    both(chair, None, 95)
-    both(chair, None, 95)
-    chair.say("oximeter", spo2_pct=None)
-    assert shown(chair) == (95, "oximeter-2")
-    chair.say("oximeter", spo2_pct=97)
-    assert shown(chair) == (97, "oximeter")
+    story = BedStory(SECOND).infusing()
+    both(story, None, 95)
+    both(story, None, 95)
+    story.say("oximeter", spo2_pct=None)
+    assert shown(story) == (95, "oximeter-2")
+    story.say("oximeter", spo2_pct=97)
+    assert shown(story) == (97, "oximeter")
 
 
 def test_the_second_takes_over_when_the_first_is_too_old_or_its_cable_is_out() -> None:
-    chair = Chair(SECOND).infusing()
-    both(chair, 97, 95)
-    chair.at_s += 10
-    chair.say("oximeter-2", spo2_pct=95)
-    assert shown(chair) == (97, "oximeter")
-    chair.at_s += 0.1
-    chair.say("oximeter-2", spo2_pct=95)
-    assert shown(chair) == (95, "oximeter-2")
-    chair.say("oximeter", spo2_pct=97)
-    chair.give(LinkChanged("oximeter", "lost"))
-    chair.say("oximeter-2", spo2_pct=94)
-    assert shown(chair) == (94, "oximeter-2")
+    story = BedStory(SECOND).infusing()
+    both(story, 97, 95)
+    story.at_s += 10
+    story.say("oximeter-2", spo2_pct=95)
+    assert shown(story) == (97, "oximeter")
+    story.at_s += 0.1
+    story.say("oximeter-2", spo2_pct=95)
+    assert shown(story) == (95, "oximeter-2")
+    story.say("oximeter", spo2_pct=97)
+    story.give(LinkChanged("oximeter", "lost"))
+    story.say("oximeter-2", spo2_pct=94)
+    assert shown(story) == (94, "oximeter-2")
 
 
 def test_a_determination_is_of_one_cuff() -> None:
-    chair = Chair(("cuff-2", "nibp", "c")).infusing()
-    chair.bp(125, 78)
-    chair.at_s += 60
-    chair.say("cuff-2", sbp_mmhg=150, dbp_mmhg=90, map_mmhg=110)
-    assert [cycle.sbp_mmhg for cycle in chair.bed.state.determinations[-2:]] == [124, 125]
-    assert "map_mmhg" not in chair.bed.state.seen
-    chair.bp(None, None)
-    chair.say("cuff-2", sbp_mmhg=150, dbp_mmhg=90, map_mmhg=110)
-    assert (chair.bed.state.determinations[-1].sbp_mmhg, chair.bed.state.failed_in_row) == (150, 0)
+    story = BedStory(("cuff-2", "nibp", "c")).infusing()
+    story.bp(125, 78)
+    story.at_s += 60
+    story.say("cuff-2", sbp_mmhg=150, dbp_mmhg=90, map_mmhg=110)
+    assert [cycle.sbp_mmhg for cycle in story.bed.state.determinations[-2:]] == [124, 125]
+    assert "map_mmhg" not in story.bed.state.seen
+    story.bp(None, None)
+    story.say("cuff-2", sbp_mmhg=150, dbp_mmhg=90, map_mmhg=110)
+    assert (story.bed.state.determinations[-1].sbp_mmhg, story.bed.state.failed_in_row) == (150, 0)
 
 
 # --- pumps ------------------------------------------------------------------------------------------------------------
 
 
-def pumps(chair: Chair, seconds: int, *said: tuple[str, PumpState, float, float]) -> None:
+def pumps(story: BedStory, seconds: int, *said: tuple[str, PumpState, float, float]) -> None:
     """Each second both pumps speak: name, state, rate, and the counter it begins with."""
     for second in range(seconds):
-        chair.at_s += 1
+        story.at_s += 1
         for name, state, rate, counter in said:
-            chair.give(PumpStatus(name, state))
+            story.give(PumpStatus(name, state))
             grown = rate * second / 3600 if state == "infusing" else 0.0
-            chair.say(name, rate_ml_h=rate, volume_infused_ml=counter + grown)
-        chair.give(Tick())
+            story.say(name, rate_ml_h=rate, volume_infused_ml=counter + grown)
+        story.give(Tick())
 
 
 def test_the_dose_is_the_sum_of_what_each_pump_gave() -> None:
-    chair = Chair(PUMP_2).opened()
-    pumps(chair, 61, ("pump", "infusing", 60.0, 20.0), ("pump-2", "stopped", 0.0, 5.0))
-    assert chair.session.delivered_ml == pytest.approx(1.0)
-    pumps(chair, 61, ("pump", "stopped", 0.0, 21.0), ("pump-2", "infusing", 60.0, 5.0))
-    assert chair.session.delivered_ml == pytest.approx(2.0)
+    story = BedStory(PUMP_2).opened()
+    pumps(story, 61, ("pump", "infusing", 60.0, 20.0), ("pump-2", "stopped", 0.0, 5.0))
+    assert story.session.delivered_ml == pytest.approx(1.0)
+    pumps(story, 61, ("pump", "stopped", 0.0, 21.0), ("pump-2", "infusing", 60.0, 5.0))
+    assert story.session.delivered_ml == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize(("first", "second", "phase", "shows"), [
@@ -110,64 +109,64 @@ def test_the_dose_is_the_sum_of_what_each_pump_gave() -> None:
     ("stopped", "stopped", "READY", "pump"),
 ])
 def test_a_bed_infuses_if_any_of_its_pumps_does(first: PumpState, second: PumpState, phase: str, shows: str) -> None:
-    chair = Chair(PUMP_2).opened()
-    chair.spo2 = None
+    story = BedStory(PUMP_2).opened()
+    story.spo2 = None
     rates = {"stopped": 0.0, "infusing": 52.5}
-    pumps(chair, 6, ("pump", first, rates[first], 0.0), ("pump-2", second, rates[second], 0.0))
-    assert chair.session.phase == phase
-    assert views.vitals(chair.bed.state, chair.at_s)["pump"]["device"] == shows
+    pumps(story, 6, ("pump", first, rates[first], 0.0), ("pump-2", second, rates[second], 0.0))
+    assert story.session.phase == phase
+    assert views.vitals(story.bed.state, story.at_s)["pump"]["device"] == shows
 
 
 def test_the_period_opens_whichever_pump_infuses() -> None:
-    chair = Chair(PUMP_2).opened()
-    pumps(chair, 305, ("pump", "stopped", 0.0, 0.0), ("pump-2", "infusing", 52.5, 0.0))
-    assert [state for state, _ in chair.dissociation()] == ["expected"]
+    story = BedStory(PUMP_2).opened()
+    pumps(story, 305, ("pump", "stopped", 0.0, 0.0), ("pump-2", "infusing", 52.5, 0.0))
+    assert [state for state, _ in story.dissociation()] == ["expected"]
 
 
 def test_a_pump_that_infused_and_is_not_heard_may_still_run_whatever_the_other_says() -> None:
-    chair = Chair(PUMP_2).opened()
-    pumps(chair, 10, ("pump", "infusing", 52.5, 0.0), ("pump-2", "stopped", 0.0, 0.0))
-    chair.give(LinkChanged("pump", "lost"))
-    pumps(chair, 60, ("pump-2", "stopped", 0.0, 0.0))
-    assert chair.phases() == ["READY", "INFUSING"]
-    chair.give(LinkChanged("pump", "live"))
-    pumps(chair, 6, ("pump", "stopped", 0.0, 0.0), ("pump-2", "stopped", 0.0, 0.0))
-    assert chair.phases()[-1] == "PAUSED"
+    story = BedStory(PUMP_2).opened()
+    pumps(story, 10, ("pump", "infusing", 52.5, 0.0), ("pump-2", "stopped", 0.0, 0.0))
+    story.give(LinkChanged("pump", "lost"))
+    pumps(story, 60, ("pump-2", "stopped", 0.0, 0.0))
+    assert story.phases() == ["READY", "INFUSING"]
+    story.give(LinkChanged("pump", "live"))
+    pumps(story, 6, ("pump", "stopped", 0.0, 0.0), ("pump-2", "stopped", 0.0, 0.0))
+    assert story.phases()[-1] == "PAUSED"
 
 
 # --- a counter that is not this patient's -----------------------------------------------------------------------------
 
 
-def counted(chair: Chair, *counter: float) -> float:
+def counted(story: BedStory, *counter: float) -> float:
     """What is added to the dose when the pump's counter shows this, one second apart, mL."""
-    before = chair.session.delivered_ml
+    before = story.session.delivered_ml
     for shows in counter:
-        chair.at_s += 1
-        chair.say("pump", volume_infused_ml=shows)
-    return round(chair.session.delivered_ml - before, 3)
+        story.at_s += 1
+        story.say("pump", volume_infused_ml=shows)
+    return round(story.session.delivered_ml - before, 3)
 
 
 def test_another_pump_brings_another_counter() -> None:
-    chair = Chair()
-    chair.give(LinkChanged("pump", "live", "", "8002-1"))
-    chair.infusing().until(5)
-    chair.give(LinkChanged("pump", "lost"))
-    chair.give(LinkChanged("pump", "live", "", "8002-2"))
-    here = chair.volume_ml
-    assert counted(chair, here + 1.2, here + 1.3) == 0.1
-    chair.give(Boot("boot-2", 20.0))
-    chair.give(LinkChanged("pump", "live", "", "8002-3"))
-    assert counted(chair, 0.9, 1.0) == 0.1
+    story = BedStory()
+    story.give(LinkChanged("pump", "live", "", "8002-1"))
+    story.infusing().until(5)
+    story.give(LinkChanged("pump", "lost"))
+    story.give(LinkChanged("pump", "live", "", "8002-2"))
+    here = story.volume_ml
+    assert counted(story, here + 1.2, here + 1.3) == 0.1
+    story.give(Boot("boot-2", 20.0))
+    story.give(LinkChanged("pump", "live", "", "8002-3"))
+    assert counted(story, 0.9, 1.0) == 0.1
 
 
 def test_a_wrong_device_on_the_cable_does_not_lose_what_went_in_meanwhile() -> None:
-    chair = Chair()
-    chair.give(LinkChanged("pump", "live", "", "8002-1"))
-    chair.infusing().until(5)
-    chair.give(LinkChanged("pump", "wrong_device", "expected 8002-1, found 8002-2", "8002-2"))
-    chair.at_s += 60
-    chair.give(LinkChanged("pump", "live", "", "8002-1"))
-    assert counted(chair, chair.volume_ml + 0.9) == 0.9
+    story = BedStory()
+    story.give(LinkChanged("pump", "live", "", "8002-1"))
+    story.infusing().until(5)
+    story.give(LinkChanged("pump", "wrong_device", "expected 8002-1, found 8002-2", "8002-2"))
+    story.at_s += 60
+    story.give(LinkChanged("pump", "live", "", "8002-1"))
+    assert counted(story, story.volume_ml + 0.9) == 0.9
 
 
 GROWTH: list[tuple[tuple[float, ...], float]] = [  # what the counter shows beyond 10 mL, and what of it is dose, mL
@@ -182,17 +181,17 @@ GROWTH: list[tuple[tuple[float, ...], float]] = [  # what the counter shows beyo
 
 @pytest.mark.parametrize(("beyond", "dose"), GROWTH)
 def test_a_counter_is_believed_as_far_as_a_pump_can_pump(beyond: tuple[float, ...], dose: float) -> None:
-    chair = Chair().opened()
-    chair.say("pump", volume_infused_ml=9.0)
-    counted(chair, 10.0)
-    assert counted(chair, *(10.0 + more for more in beyond)) == pytest.approx(dose)
+    story = BedStory().opened()
+    story.say("pump", volume_infused_ml=9.0)
+    counted(story, 10.0)
+    assert counted(story, *(10.0 + more for more in beyond)) == pytest.approx(dose)
 
 
 def test_after_a_long_silence_a_counter_may_have_grown_a_lot() -> None:
-    chair = Chair().opened()
-    chair.say("pump", volume_infused_ml=10.0)
-    ticks(chair, 660)
-    assert counted(chair, 19.6) == pytest.approx(9.6)
+    story = BedStory().opened()
+    story.say("pump", volume_infused_ml=10.0)
+    ticks(story, 660)
+    assert counted(story, 19.6) == pytest.approx(9.6)
 
 
 @pytest.mark.parametrize(("validity", "value", "infuses"), [
@@ -200,15 +199,15 @@ def test_after_a_long_silence_a_counter_may_have_grown_a_lot() -> None:
     ("measuring", None, True), ("invalid", None, None), ("questionable", 60.0, None),
 ])
 def test_a_pump_infuses_at_a_rate_that_is_known(validity: Validity, value: float | None, infuses: Truth) -> None:
-    chair = Chair().infusing()
-    chair.give(Samples("pump", (Sample("chair-1", "pump", "rate_ml_h", value, validity, chair.at_s),)))
-    assert RuleContext(chair.bed.state, chair.at_s).infusing() is infuses
+    story = BedStory().infusing()
+    story.give(Samples("pump", (Sample("chair-1", "pump", "rate_ml_h", value, validity, story.at_s),)))
+    assert RuleContext(story.bed.state, story.at_s).infusing() is infuses
 
 
 def test_a_snapshot_of_the_time_before_can_be_read() -> None:
     """What it does not say yet has its default, and what nobody asks for any more is no fault."""
-    chair = Chair().infusing()
-    told = json.loads(chair.bed.snapshot())
+    story = BedStory().infusing()
+    told = json.loads(story.bed.snapshot())
     told["pump_volume_ml"] = 20.0
     for new in ("closed", "orphans"):
         del told[new]
@@ -220,7 +219,7 @@ def test_a_snapshot_of_the_time_before_can_be_read() -> None:
         del seen["covered"]
     for new in ("infusing_at_boot", "unready_since_s"):
         del told["session"][new]
-    chair.bed.restore(json.dumps(told).encode())
-    chair.until(1)
-    assert chair.session.phase == "INFUSING"
-    assert chair.session.delivered_ml == pytest.approx(52.5 / 60, abs=0.05)
+    story.bed.restore(json.dumps(told).encode())
+    story.until(1)
+    assert story.session.phase == "INFUSING"
+    assert story.session.delivered_ml == pytest.approx(52.5 / 60, abs=0.05)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from edge.model import from_iso
-from tests.demo_run import Demo, running
+from tests.helpers.demo_run import Demo, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

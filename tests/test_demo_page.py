@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 
-from tests.demo_run import Demo, running
+from tests.helpers.demo_run import Demo, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from edge.journal.verify import verify
-from tests.demo_run import running
-from tests.test_stories import FILE
+from tests.helpers.demo_run import running
+from tests.helpers.rule_files import FILE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 

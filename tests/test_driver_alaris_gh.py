@@ -13,8 +13,8 @@ from drivers.alaris_gh import ALARM, ALARM_CODES, DRIVER, SAYS, STATUS, SYRINGE,
 from drivers.contract import ALARMS, BadFrame, Decoded, DeviceAlarms, Identity, Pump, Reading, Say, Validity
 from edge.vocabulary import METRICS
 from simulators.alaris_gh import TWIN, AlarisTwin, serial_number
-from tests.golden_table import Row, heard
-from tests.talk import StillPatient, Talk
+from tests.helpers.golden_table import Row, heard
+from tests.helpers.talk import StillPatient, Talk
 
 QUESTIONS = {question.name: question for question in DRIVER.says}
 ROWS = heard("alaris_gh")

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from drivers.contec_cms60 import AGREE, DRIVER, KEEP_ALIVE, LENGTHS, METRICS, START, ContecFraming, packet
 from drivers.contract import BadFrame, Decoded, DeviceAlarms, Driver, Identity, Question, Reading, Say
 from simulators.contec_cms60 import ContecTwin
-from tests.contec_talk import FREE, GOOD, LOW, NUMBER, PROBE_ERROR, SESSION, of, started
-from tests.golden_table import Row, heard_json, said
-from tests.oximeter_talk import Finger, listen
+from tests.helpers.contec_talk import FREE, GOOD, LOW, NUMBER, PROBE_ERROR, SESSION, of, started
+from tests.helpers.golden_table import Row, heard_json, said
+from tests.helpers.oximeter_talk import Finger, listen
 
 # --- the golden table -------------------------------------------------------------------------------------------------
 

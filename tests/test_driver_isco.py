@@ -19,7 +19,7 @@ from simulators.contract import Refused
 from simulators.isco import IscoTwin
 from simulators.modbus import ModbusLine, NoAnswer
 from simulators.patient import SimulatedPatient
-from tests.golden_table import Row, heard
+from tests.helpers.golden_table import Row, heard
 
 _LINES = (Path(__file__).parent / "golden" / "isco.rounds.txt").read_text(encoding="utf-8").splitlines()
 ROUNDS = [[cell.strip() for cell in line.split("|")] for line in _LINES if not line.startswith("#")]

@@ -13,9 +13,9 @@ from drivers.contract import BadFrame, DeviceAlarms, Identity, Reading, Validity
 from drivers.nonin import DRIVER, SELECT
 from drivers.nonin_frames import PACKET, NoninFraming
 from simulators.nonin import HOLD_S, TWIN, NoninTwin
-from tests.golden_table import heard_json
-from tests.nonin_talk import FORMATS, GOOD, PACKETS, STREAMS, readings, started, twin_of
-from tests.oximeter_talk import Finger, listen, told
+from tests.helpers.golden_table import heard_json
+from tests.helpers.nonin_talk import FORMATS, GOOD, PACKETS, STREAMS, readings, started, twin_of
+from tests.helpers.oximeter_talk import Finger, listen, told
 
 # --- the golden table -------------------------------------------------------------------------------------------------
 

@@ -16,8 +16,8 @@ from drivers.suntech_says import ABORT, BP_DATA, CUFF, SAYS, STARTS, STATUS
 from edge.vocabulary import DETERMINATION as HOUSE_DETERMINATION
 from edge.vocabulary import METRICS
 from simulators.suntech_advantage import TWIN, ack
-from tests.golden_table import Row, heard_json
-from tests.suntech_talk import EMPTY, GOOD, HEALTHY, ROWS, START, UP, Bench, new, starts, talk
+from tests.helpers.golden_table import Row, heard_json
+from tests.helpers.suntech_talk import EMPTY, GOOD, HEALTHY, ROWS, START, UP, Bench, new, starts, talk
 
 # --- the table --------------------------------------------------------------------------------------------------------
 

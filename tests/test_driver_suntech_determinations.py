@@ -11,7 +11,7 @@ from drivers.cuff_schedule import Schedule
 from drivers.suntech_frames import DETERMINATION, failed, reply
 from drivers.suntech_says import ABORT, BP_DATA, CUFF, STATUS
 from simulators.suntech_advantage import TWIN, ack
-from tests.suntech_talk import EMPTY, GOOD, HEALTHY, START, UP, Bench, determinations, starts, talk
+from tests.helpers.suntech_talk import EMPTY, GOOD, HEALTHY, START, UP, Bench, determinations, starts, talk
 
 # --- when it starts ---------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ import pytest
 from drivers.contract import Decoded, DeviceAlarms, Reading
 from drivers.suntech_frames import ERRORS, failed, reply
 from drivers.suntech_says import CUFF, STATUS
-from tests.suntech_talk import UP, Bench, determinations, starts, talk
-from tests.talk import Talk
+from tests.helpers.suntech_talk import UP, Bench, determinations, starts, talk
+from tests.helpers.talk import Talk
 
 # --- silence ----------------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from edge.journal.journal import Journal
 from edge.journal.reader import Reader
 from edge.model import Event, PumpStatus
 from edge.stream.publisher import Stream
-from tests.test_stories import FILE
+from tests.helpers.rule_files import FILE
 
 EDGE = """[edge]
 id = "clinic-1"

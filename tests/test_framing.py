@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from drivers.contract import Framing
 from drivers.framing import Counted, Delimited
-from tests import golden_table
+from tests.helpers import golden_table
 
 MAX = 20
 

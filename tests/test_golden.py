@@ -8,7 +8,7 @@ import pytest
 
 import drivers
 from drivers.contract import BadFrame
-from tests.golden_table import Row, heard, heard_json, said, wire
+from tests.helpers.golden_table import Row, heard, heard_json, said, wire
 
 DRIVERS = drivers.find()
 HEARD = [(name, row) for name in DRIVERS for row in heard(name)]

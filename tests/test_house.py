@@ -114,6 +114,14 @@ def test_laws_of_the_text(module: str) -> None:
             assert call != "asyncio.create_task", f"{name}:{node.lineno}: a bare task dies unseen; use a TaskGroup"
 
 
+def test_no_test_module_imports_another() -> None:
+    """What tests share is in tests/helpers: a test module that moves or splits breaks no other."""
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        wrong = [name for name in imports(ast.parse(path.read_text()))
+                 if name == "tests" or name.startswith("tests.test_")]
+        assert not wrong, f"{path.name} imports {wrong[0]}: move what they share to tests/helpers"
+
+
 def test_every_driver_has_its_twin_and_its_golden_table() -> None:
     found = drivers.find()
     assert {"alaris_gh", "contec_cms60", "isco", "nonin", "suntech_advantage"} <= set(found)

@@ -24,7 +24,7 @@ AT_S = 1_700_000_000.0
 WRITER = """
 import asyncio, resource, sys
 from edge.journal import Journal, JournalError
-from edge.model import Draft, Tick
+from edge.model import PendingEvent, Tick
 
 async def main(path, boot, limit):
     journal = Journal.open(path, edge="clinic-1", boot=boot, wall=lambda: "now")
@@ -34,7 +34,7 @@ async def main(path, boot, limit):
         for k in range(20):
             n = journal.record("chair-1", float(journal.head.n), Tick())
         journal.snapshot("chair-1", n, float(n), b"%d" % n)
-        concluded = [journal.conclude([Draft("alarm", None, None, float(n), {"k": k})] * 2) for k in range(3)]
+        concluded = [journal.append([PendingEvent("alarm", None, None, float(n), {"k": k})] * 2) for k in range(3)]
         for each in concluded:
             await each.stored
             print(each.events[-1].seq, each.events[-1].hash, n, flush=True)

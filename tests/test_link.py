@@ -13,7 +13,7 @@ from drivers.contract import Driver, Line, Say
 from edge import model
 from edge.field.exchange import Exchange
 from edge.field.intake import NAMELESS, UNNAMED, Intake
-from tests.scripted_device import LINE, PULSE, RESP, SPO2, TRUTH, Bed, Script, wrong
+from tests.helpers.scripted_device import LINE, PULSE, RESP, SPO2, TRUTH, Bed, Script, wrong
 
 HOUSE_AT_ZERO = 1_790_000_000.0
 Device = Callable[[bytes], list[tuple[float, bytes]]]  # a question -> what is sent, and how long after

@@ -13,7 +13,7 @@ import pytest
 
 from edge.field.device_url import DeviceUrl
 from edge.field.link import Link
-from tests.scripted_device import TRUTH, Bed, Script, spec, wrong
+from tests.helpers.scripted_device import TRUTH, Bed, Script, spec, wrong
 
 
 class Pty:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from drivers.nonin import DRIVER
 from drivers.nonin_frames import DF13_LONGEST, PACKET, NoninFraming
 from simulators.nonin import NoninTwin
-from tests.golden_table import Row, heard_json
-from tests.nonin_talk import FORMATS, FOUR, GOOD, PACKETS, STREAMS, readings, started, twin_of
-from tests.oximeter_talk import Finger, listen
-from tests.talk import Talk
+from tests.helpers.golden_table import Row, heard_json
+from tests.helpers.nonin_talk import FORMATS, FOUR, GOOD, PACKETS, STREAMS, readings, started, twin_of
+from tests.helpers.oximeter_talk import Finger, listen
+from tests.helpers.talk import Talk
 
 # A true format 2 stream, opened in the middle of a packet: 81 00 02 01 80 7F 00 00 in it looks like two frames of 8.
 TWO_LOOKALIKES = bytes.fromhex(

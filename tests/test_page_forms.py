@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.page_browser import Opened
-from tests.page_story import Story
+from tests.helpers.page_browser import Opened
+from tests.helpers.page_story import Story
 
 pytestmark = pytest.mark.slow
 

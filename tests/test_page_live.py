@@ -10,8 +10,8 @@ import pytest
 from playwright.async_api import expect
 
 from edge.model import iso
-from tests.page_browser import SCREENS, Opened, figure, until, until_drawn, with_high
-from tests.page_story import Story, alarm
+from tests.helpers.page_browser import SCREENS, Opened, figure, until, until_drawn, with_high
+from tests.helpers.page_story import Story, alarm
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,8 @@ import pytest
 from playwright.async_api import Page, expect
 
 from edge.model import iso
-from tests.page_browser import SCREENS, Opened, cut_off, with_high
-from tests.page_story import Story, alarm
+from tests.helpers.page_browser import SCREENS, Opened, cut_off, with_high
+from tests.helpers.page_story import Story, alarm
 
 pytestmark = pytest.mark.slow
 

@@ -20,7 +20,7 @@ from drivers.contec_cms60 import REAL_TIME
 from edge.model import PumpStatus, Sample, Samples, from_iso, iso
 from edge.vocabulary import DETERMINATION, METRICS
 from simulators.capture import Capture
-from tests.edge_run import EdgeRun, edge_running
+from tests.helpers.edge_run import EdgeRun, edge_running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -17,7 +17,7 @@ from simulators.nonin import NoninTwin
 from simulators.patient import Patient
 from simulators.scenario import CHAIRS, TROUBLE, Chair, Device, Scenario, calm, start_min, story
 from simulators.stage import Options
-from tests.stage_run import fakes, minutes, staged
+from tests.helpers.stage_run import fakes, minutes, staged
 
 
 def test_the_doses_are_half_a_milligram_a_kilogram_over_forty_minutes() -> None:

@@ -15,7 +15,7 @@ import pytest
 import simulators
 from edge.cli.simulate import command, run_simulate
 from simulators.scenario import calm
-from tests.stage_run import fakes, minutes, staged
+from tests.helpers.stage_run import fakes, minutes, staged
 
 ROOT = Path(__file__).parent.parent
 MIMIC = Path(__file__).parent / "golden" / "mimic_s25047_numerics_1min.csv"

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from edge.core.rules import parse_rules
 from edge.core.stories import StoryError, run_story, stories_of
+from tests.helpers.rule_files import FILE, HERE, RULES
 
-HERE = Path(__file__).parent
-FILE = HERE.parent / "deploy" / "rules.toml"
-RULES = parse_rules(FILE.read_text(), FILE.name)
 STORIES = [
     (path.stem, number, story)
     for path in sorted((HERE / "stories").glob("*.txt"))

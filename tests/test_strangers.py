@@ -19,7 +19,7 @@ from drivers.registers import packed
 from simulators.isco import TWIN, IscoTwin
 from simulators.scenario import Scenario, catalogue
 from simulators.stage import Options, Row, Stage
-from tests.stage_run import staged
+from tests.helpers.stage_run import staged
 
 
 def isco_at(transport: str, beds: int = 1) -> Scenario:

@@ -10,8 +10,8 @@ from drivers.contract import Reading, Validity
 from drivers.suntech_frames import encode
 from drivers.suntech_says import ABORT, BP_DATA, CUFF, VERSION_TEXT
 from simulators.suntech_advantage import AdvantageTwin, ack
-from tests.suntech_talk import EMPTY, START, Bench
-from tests.talk import StillPatient
+from tests.helpers.suntech_talk import EMPTY, START, Bench
+from tests.helpers.talk import StillPatient
 
 EXCHANGES: list[tuple[str, str]] = [
     ("3A 00 C6", "3E 04 4B 73"),

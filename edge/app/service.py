@@ -1,6 +1,6 @@
 """The edge service, wired: links -> bedsides -> journal -> stream. The one place where all rooms meet.
 
-    a frame     bedside.apply, journal.record and journal.conclude on the link's own stack: no queue before judgement
+    a frame     bedside.apply, journal.record and journal.append on the link's own stack: no queue before judgement
     events      published when the journal says they are stored, not before; so is the state they make
     ticks       every edge second a bed, spread over the second so that many beds never make one long pause
     crash       each bed is taken up from its newest snapshot and the inputs after it; the gap is an event

@@ -8,10 +8,10 @@ from drivers.contec_cms60 import DRIVER, START
 from drivers.contract import Decoded, Driver, Reading
 from simulators.capture import Capture
 from simulators.contec_cms60 import ContecTwin
-from tests.golden_table import heard
-from tests.oximeter_talk import Finger
+from tests.helpers.golden_table import heard
+from tests.helpers.oximeter_talk import Finger
 
-SESSION = Capture.read(Path(__file__).parent / "golden" / "cms60c_session.jsonl")
+SESSION = Capture.read(Path(__file__).parent.parent / "golden" / "cms60c_session.jsonl")
 GOOD = [row for row in heard("contec_cms60") if not row.bad]
 NUMBER = bytes.fromhex("01 E0 86 BC 97 D2 E1 FF FF")  # pulse 82, SpO2 97
 PROBE_ERROR = bytes.fromhex("01 E9 94 C0 95 FF FF FF FF")

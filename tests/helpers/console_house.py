@@ -20,7 +20,7 @@ from edge.console.app import create_app
 from edge.console.link import NotConnected
 from edge.console.service import Console
 from edge.contract.payloads import Answer, CommandIn, answer_topic, decode, encode
-from tests.console_story import (
+from tests.helpers.console_story import (
     BED,
     EDGE,
     NURSE,

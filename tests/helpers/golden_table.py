@@ -22,7 +22,7 @@ from pymodbus.framer import FramerRTU
 
 from drivers.contract import Decoded, DeviceAlarms, Identity, Pump, Question, Reading, Say, Validity, Wave
 
-FOLDER = Path(__file__).parent / "golden"
+FOLDER = Path(__file__).parent.parent / "golden"
 BAD = "BadFrame"
 
 

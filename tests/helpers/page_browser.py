@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from edge.console.web import build_page
 from edge.model import iso
-from tests.page_story import Story, alarm, playing
+from tests.helpers.page_story import Story, alarm, playing
 
 SCREENS = ((1280, 800), (1024, 768), (768, 1024))
 Opened = Callable[..., AbstractAsyncContextManager[Page]]

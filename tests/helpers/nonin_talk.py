@@ -6,8 +6,8 @@ from drivers.contract import Decoded, Driver, Reading
 from drivers.nonin import DRIVER
 from drivers.nonin_frames import PACKET
 from simulators.nonin import NoninTwin
-from tests.golden_table import heard
-from tests.oximeter_talk import Finger
+from tests.helpers.golden_table import heard
+from tests.helpers.oximeter_talk import Finger
 
 FORMATS = ("df2", "df7", "df8", "df13")
 STREAMS = ("df2", "df7", "df8")

@@ -7,8 +7,8 @@ from drivers.suntech_advantage import DRIVER, Advantage
 from drivers.suntech_frames import DETERMINATION, reply
 from drivers.suntech_says import BP_DATA, CUFF, STARTS, STATUS, VERSION
 from simulators.suntech_advantage import AdvantageTwin, ack
-from tests.golden_table import heard
-from tests.talk import StillPatient, Talk
+from tests.helpers.golden_table import heard
+from tests.helpers.talk import StillPatient, Talk
 
 QUESTIONS = {question.name: question for question in DRIVER.says}
 ROWS = heard("suntech_advantage")

@@ -176,7 +176,7 @@ class Story:
 
     def _routes(self) -> FastAPI:
         app = FastAPI()
-        static = Path(__file__).parent.parent / "edge" / "console" / "static"
+        static = Path(__file__).parent.parent.parent / "edge" / "console" / "static"
         me = {"name": "nurse", "role": self.role, "csrf": "token"}
 
         @app.middleware("http")

@@ -1,0 +1,163 @@
+"""A bed that is lived through second by second, for the tests of the core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from edge.core.bedside import Bedside
+from edge.core.state import Session
+from edge.model import (
+    Command,
+    Event,
+    Input,
+    Kind,
+    LinkChanged,
+    PendingEvent,
+    PumpState,
+    PumpStatus,
+    Sample,
+    Samples,
+    Tick,
+    Validity,
+)
+from tests.helpers.rule_files import RULES
+
+T0 = 1_800_000_000.0
+DEVICES: tuple[tuple[str, Kind, str], ...] = (
+    ("pump", "pump", "p"), ("cuff", "nibp", "c"), ("oximeter", "oximeter", "o"),
+)
+ORDER: dict[str, Any] = {"session": "session-1", "protocol": "iv_racemic_40", "weight_kg": 70, "dose_mg_kg": 0.5,
+                         "duration_min": 40, "concentration_mg_ml": 1.0, "checklist": True}
+QUIET = {"moaas": 5, "cadss": 3, "distress": 1}
+LIVED: dict[tuple[object, ...], tuple[bytes, dict[str, Any]]] = {}
+
+
+class BedStory:
+    """A bed that is lived through second by second; times are minutes since the pump starts."""
+
+    def __init__(self, *more: tuple[str, Kind, str]) -> None:
+        self.bed = Bedside("chair-1", (*DEVICES, *more), RULES)
+        self.at_s = T0 - 900
+        self.pending_events: list[PendingEvent] = []
+        self.seq = 0
+        self.rate_ml_h = 0.0
+        self.volume_ml = 0.0
+        self.pump: PumpState | None = "stopped"
+        self.spo2: float | None = 98.0
+        for device in self.bed.state.devices:
+            self.give(LinkChanged(device, "live"))
+
+    def give(self, given: Input) -> list[PendingEvent]:
+        pending_events = self.bed.apply(given, self.at_s)
+        for pending in pending_events:
+            self.seq += 1
+            self.bed.numbered([Event(self.seq, "", "", pending.bed, pending.session, pending.at_s, "", pending.kind,
+                                     pending.body, "", "")])
+        self.pending_events += pending_events
+        return pending_events
+
+    def say(self, device: str, **values: float | None) -> list[PendingEvent]:
+        return self.give(Samples(device, tuple(
+            Sample("chair-1", device, metric, value, "valid" if value is not None else "invalid", self.at_s)
+            for metric, value in values.items())))
+
+    def bp(self, sbp: float | None, dbp: float | None) -> list[PendingEvent]:
+        return self.say("cuff", sbp_mmhg=sbp, dbp_mmhg=dbp)
+
+    def ask(self, verb: str, **args: Any) -> list[PendingEvent]:
+        return self.give(Command(f"c{self.seq}", "main", "nina", "nurse", "chair-1", verb, args))
+
+    def until(self, minute: float) -> BedStory:
+        while self.at_s < T0 + minute * 60 - 0.5:
+            self.at_s += 1.0
+            if self.pump == "infusing":
+                self.volume_ml += self.rate_ml_h / 3600
+            if self.pump is not None:
+                self.give(PumpStatus("pump", self.pump))
+                self.say("pump", rate_ml_h=self.rate_ml_h if self.pump == "infusing" else 0.0,
+                         volume_infused_ml=self.volume_ml)
+            if self.spo2 is not None:
+                self.say("oximeter", spo2_pct=self.spo2, pulse_bpm=70.0)
+            self.give(Tick())
+        return self
+
+    def opened(self) -> BedStory:
+        """Seven minutes before the infusion: a session, and a baseline."""
+        return self._lived("opened", self._open)
+
+    def infusing(self) -> BedStory:
+        """The first seconds of an infusion."""
+        return self._lived("infusing", self._infuse)
+
+    def infused(self) -> BedStory:
+        """Forty minutes of infusion are over, and so is the infusion."""
+        return self._lived("infused", self._end)
+
+    def _open(self) -> None:
+        self.until(-10)
+        self.ask("start_session", **ORDER)
+        self.bp(120, 75)
+        self.until(-8)
+        self.bp(124, 77)
+        self.until(-7)
+
+    def _infuse(self) -> None:
+        self.opened().until(0)
+        self.pump, self.rate_ml_h = "infusing", 52.5
+        self.until(0.1)
+
+    def _end(self) -> None:
+        self.infusing().until(40)
+        self.pump = "stopped"
+        self.until(45)
+
+    def _lived(self, how: str, live: Callable[[], None]) -> BedStory:
+        """Lives so the first time, and goes on from there whenever the same is asked of a chair as new."""
+        key = (how, self.bed.snapshot(), self.at_s, self.rate_ml_h, self.pump, self.spo2)
+        if key not in LIVED:
+            live()
+            LIVED[key] = (self.bed.snapshot(), dict(vars(self), pending_events=list(self.pending_events)))
+        snapshot, remembered = LIVED[key]
+        bed = self.bed
+        vars(self).update(remembered, bed=bed, pending_events=list(remembered["pending_events"]))
+        bed.restore(snapshot)
+        return self
+
+    @property
+    def session(self) -> Session:
+        assert self.bed.state.session is not None
+        return self.bed.state.session
+
+    def phases(self) -> list[str]:
+        return [pending.body["phase"] for pending in self.pending_events if pending.kind == "phase"]
+
+    def dissociation(self) -> list[tuple[str, float]]:
+        return [(pending.body["state"], round((pending.at_s - T0) / 60, 1)) for pending in self.pending_events
+                if pending.kind == "dissociation"]
+
+    def reason(self, pending_events: Iterable[PendingEvent]) -> str:
+        refused = [pending for pending in pending_events if pending.kind == "command"]
+        return str(refused[0].body["reason"]) if refused else ""
+
+
+def state_of(story: BedStory, key: str) -> str:
+    alarm = story.bed.state.alarms.get(key)
+    return alarm.state if alarm else "inactive"
+
+
+def spo2(
+    story: BedStory, value: float | None, validity: Validity = "valid", after_s: float = 1.0
+) -> list[PendingEvent]:
+    """One SpO₂ reading and a tick, `after_s` later; nothing else is heard."""
+    story.at_s = round(story.at_s + after_s, 3)
+    pending_events = story.give(
+        Samples("oximeter", (Sample("chair-1", "oximeter", "spo2_pct", value, validity, story.at_s),))
+    )
+    return pending_events + story.give(Tick())
+
+
+def ticks(story: BedStory, seconds: int) -> None:
+    for _ in range(seconds):
+        story.at_s += 1.0
+        story.give(Tick())

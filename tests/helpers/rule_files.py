@@ -1,0 +1,11 @@
+"""The default rules and where their stories are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge.core.rules import parse_rules
+
+HERE = Path(__file__).parent.parent
+FILE = HERE.parent / "deploy" / "rules.toml"
+RULES = parse_rules(FILE.read_text(), FILE.name)

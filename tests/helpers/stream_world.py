@@ -1,0 +1,198 @@
+"""A broker, an edge's stream and its consoles, for the tests of the stream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiomqtt
+
+from edge.contract import payloads as contract
+from edge.contract.payloads import (
+    Ack,
+    CommandIn,
+    ConsoleSeen,
+    EventOut,
+    Status,
+    decode,
+    decode_events,
+    encode,
+    parse_topic,
+)
+from edge.model import GENESIS, Event, PendingEvent, numbered
+from edge.stream.publisher import Stream
+
+KEY = b"the-key-of-this-edge-and-consoles"
+ROOT = Path(__file__).parent.parent.parent
+MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin")
+
+
+@dataclass
+class Box:
+    """A journal of only events and cursors."""
+
+    stored: list[Event] = field(default_factory=list)
+    cursors: dict[str, int] = field(default_factory=dict)
+    moves: list[tuple[str, int]] = field(default_factory=list)
+    on_read: Callable[[], object] = lambda: None
+
+    def add(self, count: int) -> list[Event]:
+        """Commits `count` more events and returns them."""
+        before = len(self.stored)
+        for seq in range(before + 1, before + count + 1):
+            pending = PendingEvent("alarm", "chair-1", None, 1_770_000_000.0 + seq, {"n": seq})
+            prev = self.stored[-1].hash if self.stored else GENESIS
+            self.stored.append(numbered(pending, seq=seq, boot="boot-1", edge="clinic-1", wall="", prev=prev))
+        return self.stored[before:]
+
+    async def events_after(self, seq: int, limit: int) -> Sequence[Event]:
+        self.on_read()
+        return self.stored[seq : seq + limit]
+
+    async def cursor(self, console: str) -> int:
+        return self.cursors.get(console, 0)
+
+    async def move_cursor(self, console: str, seq: int) -> None:
+        assert seq > self.cursors.get(console, 0)
+        self.cursors[console] = seq
+        self.moves.append((console, seq))
+
+
+def spawn(argv: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+class BrokerProcess:
+    """A broker of its own process, on a port that stays the same over restarts."""
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        if kind == "mosquitto":
+            config = folder / "mosquitto.conf"
+            config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
+            self._argv = [str(MOSQUITTO), "-c", str(config)]
+        else:
+            serve = f"import asyncio; from edge.stream.broker import serve; asyncio.run(serve(port={self.port}))"
+            self._argv = [sys.executable, "-c", serve]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        self._process = spawn(self._argv)
+        for _ in range(200):
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError("the broker does not come up")
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+class Console:
+    """A console that keeps all it hears and, unless told to be quiet, acknowledges what it has stored without a gap.
+
+    Like the real one it says how far it is whenever it has connected, unless it is not there (`greets`)."""
+
+    def __init__(self, port: int, name: str = "main") -> None:
+        self._port, self.name = port, name
+        self.heard: list[tuple[str, bytes]] = []
+        self.events: list[EventOut] = []
+        self.store: dict[int, EventOut] = {}
+        self.acks = self.greets = True
+        self._client: aiomqtt.Client | None = None
+
+    @property
+    def seq(self) -> int:
+        seq = 0
+        while seq + 1 in self.store:
+            seq += 1
+        return seq
+
+    def statuses(self) -> list[Status]:
+        return [decode(Status, payload) for topic, payload in self.heard if topic.endswith("/status")]
+
+    def of(self, kind: str) -> list[bytes]:
+        return [payload for topic, payload in self.heard if (t := parse_topic(topic)) is not None and t.kind == kind]
+
+    async def ack(self, seq: int | None = None, console: str | None = None) -> None:
+        ack = Ack(console=console or self.name, seq=self.seq if seq is None else seq, boot="boot-1")
+        await self.publish(contract.ack_topic("clinic-1", self.name), encode(ack))
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        assert self._client is not None
+        await self._client.publish(topic, payload, qos=1)
+
+    async def run(self) -> None:
+        while True:
+            with contextlib.suppress(aiomqtt.MqttError):
+                async with aiomqtt.Client("127.0.0.1", self._port, timeout=2, keepalive=5) as self._client:
+                    self._client.pending_calls_threshold = 1000
+                    await self._client.subscribe("vigil/1/#", qos=1)
+                    if self.greets:
+                        await self.ack()
+                    await self._hear(self._client)
+            self._client = None
+            await asyncio.sleep(0.05)
+
+    async def _hear(self, client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            assert isinstance(message.payload, bytes)
+            self.heard.append((message.topic.value, message.payload))
+            if message.topic.value.endswith("/event"):
+                got = decode_events(message.payload)
+                self.events += got
+                self.store |= {event.seq: event for event in got}
+                if self.acks:
+                    await self.ack()
+
+
+@dataclass
+class World:
+    """A broker, an edge's stream over it, and a console."""
+
+    broker: BrokerProcess
+    box: Box
+    stream: Stream
+    console: Console
+    commands: list[CommandIn]
+    changes: list[tuple[str, ConsoleSeen]]
+    links: list[bool]
+    tasks: dict[str, asyncio.Task[None]]
+
+    def commit(self, count: int) -> list[Event]:
+        events = self.box.add(count)
+        self.stream.events(events)
+        return events
+
+    async def stop(self, name: str) -> None:
+        task = self.tasks.pop(name)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(happened: Callable[[], object], within_s: float = 8.0) -> float:
+    """Waits for it in real time, and says how long that took; fails when it takes longer than `within_s`."""
+    began_s = time.monotonic()
+    while not happened():
+        assert time.monotonic() - began_s < within_s, "it did not happen in time"
+        await asyncio.sleep(0.01)
+    return time.monotonic() - began_s
