@@ -29,12 +29,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def keep(store: Store, *delivery: EventOut, boot: str | None = "boot-1") -> events.Kept:
-    return store.now(events.keep, EDGE, delivery, boot, START_S)
+def keep(store: Store, *delivery: EventOut, boot: str | None = "boot-1") -> events.Appended:
+    return store.now(events.append, EDGE, delivery, boot, START_S)
 
 
 def stored(store: Store) -> list[int]:
-    return store.now(events.numbers, EDGE)
+    return store.now(events.seqs, EDGE)
 
 
 def seqs(kept: list[EventOut]) -> list[int]:
@@ -171,14 +171,14 @@ def test_a_journal_that_went_back_is_followed_and_the_old_events_are_kept(store:
     kept = keep(store, journal.out(8), boot="boot-2")
     assert (seqs(kept.new), kept.cursor.seq, kept.cursor.top) == ([8], 8, 8)
     assert keep(store, journal.out(9), boot="boot-2").cursor.seq == 9
-    assert store.now(events.numbers, f"{EDGE}#2") == [8, 9, 10]
+    assert store.now(events.seqs, f"{EDGE}#2") == [8, 9, 10]
 
 
 def test_a_new_journal_begins_at_one_beside_the_old(store: Store) -> None:
     keep(store, *(Journal("boot-1").fill(3).out(n) for n in (1, 2, 3)))
     kept = keep(store, Journal("boot-9").add(), boot="boot-9")
     assert (seqs(kept.new), kept.cursor.seq) == ([1], 1)
-    assert store.now(events.numbers, f"{EDGE}#2") == [1, 2, 3]
+    assert store.now(events.seqs, f"{EDGE}#2") == [1, 2, 3]
 
 
 def test_only_a_known_alarm_can_have_sounded(store: Store) -> None:

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from edge.console import accounts, audit, pages, patients
-from edge.console.security import HEADERS, Guesses
+from edge.console.security import HEADERS, LoginLimiter
 from edge.contract.payloads import VERBS, Answer, CommandIn, encode, event_topic, sign
 from edge.model import iso
 from tests.helpers.console_house import ANSWER, COMMANDS, ORIGIN, house
@@ -77,7 +77,7 @@ async def test_a_shift_lasts_as_long_on_a_fast_clock(tmp_path: Path) -> None:
 
 async def test_wrong_passwords_run_out_and_right_ones_do_not(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
-        home.app.state.guesses = Guesses(burst=3, every_s=1e9)
+        home.app.state.limiter = LoginLimiter(burst=3, every_s=1e9)
         for _ in range(5):
             assert (await home.login()).status_code == 200
         tried = [(await home.login(("ann", "guess"))).status_code for _ in range(4)]
@@ -88,8 +88,8 @@ async def test_wrong_passwords_run_out_and_right_ones_do_not(tmp_path: Path) -> 
 
 
 def test_guesses_come_back_with_time() -> None:
-    guesses = Guesses(burst=2, every_s=6)
-    assert [guesses.allow("a", at_s) for at_s in (0, 0, 0, 5.9, 6.1, 6.2)] == [True, True, False, False, True, False]
+    limiter = LoginLimiter(burst=2, every_s=6)
+    assert [limiter.allow("a", at_s) for at_s in (0, 0, 0, 5.9, 6.1, 6.2)] == [True, True, False, False, True, False]
 
 
 def test_ensure_user_says_whether_it_changed_anything(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ async def test_a_refusal_reaches_the_nurse_with_its_reason(tmp_path: Path, reaso
 
 async def test_no_answer_no_broker_and_a_broken_one_are_told_apart(tmp_path: Path,
                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.console.commands.ANSWER_S", 0.05)
+    monkeypatch.setattr("edge.console.command_client.ANSWER_S", 0.05)
     async with house(tmp_path) as home:
         await home.login()
         home.wire.reply = lambda command: Answer(id="another", ok=True)
@@ -236,7 +236,7 @@ async def test_an_answer_is_for_its_own_command(tmp_path: Path) -> None:
             asked.append(command)
             if len(asked) == 2:  # both wait: the later one is answered first
                 for each in reversed(asked):
-                    home.console.intake.hear(ANSWER, encode(Answer(id=each.id, ok=False, reason=each.verb)), False)
+                    home.console.ingest.receive(ANSWER, encode(Answer(id=each.id, ok=False, reason=each.verb)), False)
 
         home.wire.reply = reply
         both = await asyncio.gather(home.command("audio_pause"), home.command("audio_resume"))
@@ -254,7 +254,7 @@ async def test_a_patients_name_stays_in_the_store_and_comes_back_with_the_state(
         [(command, _)] = home.wire.commands()
         assert command.args == {"weight_kg": 70, "session": session}
         assert len(session) == 32, "the server's own, whatever the page says"
-        home.console.intake.hear(STATE, state(START_S + 1, seq=2, session=session), False)
+        home.console.ingest.receive(STATE, state(START_S + 1, seq=2, session=session), False)
         [bed] = (await home.http.get("/api/beds")).json()
         assert (bed["state"]["patient"], bed["state"]["live"]) == (CANARY, True)
         assert home.console.store.now(patients.names) == {session: CANARY}
@@ -266,7 +266,7 @@ async def test_a_patients_name_stays_in_the_store_and_comes_back_with_the_state(
 
 async def test_the_name_of_a_session_that_was_refused_is_forgotten_and_one_unanswered_is_kept(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.console.commands.ANSWER_S", 0.05)
+    monkeypatch.setattr("edge.console.command_client.ANSWER_S", 0.05)
     async with house(tmp_path) as home:
         await home.login()
         home.wire.reply = lambda command: Answer(id=command.id, ok=False, reason="session_open: close it first")
@@ -292,11 +292,11 @@ async def test_a_trend_an_event_list_and_the_devices_are_what_was_heard(tmp_path
     async with house(tmp_path) as home:
         await home.login()
         for at in (0, 1, 40):
-            home.console.intake.hear(VITALS, vitals(START_S + at, spo2_pct=90 + at, bed=BED,
+            home.console.ingest.receive(VITALS, vitals(START_S + at, spo2_pct=90 + at, bed=BED,
                                                     sbp_mmhg=numeric(120, START_S)), False)
-        home.console.intake.hear(event_topic(EDGE), Journal().fill(3).payload(1, 3), False)
-        await home.console.intake.keep_batch()
-        await home.console.intake.keep_history()
+        home.console.ingest.receive(event_topic(EDGE), Journal().fill(3).payload(1, 3), False)
+        await home.console.ingest.store_batch()
+        await home.console.ingest.store_history()
         home.clock.at_s += 60
         trend = (await home.http.get(f"/api/beds/{BED}/history?minutes=120&metrics=spo2_pct")).json()
         assert trend["metrics"] == {"spo2_pct": [97, 91, None, 130]}

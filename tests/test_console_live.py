@@ -14,7 +14,7 @@ import pytest
 from edge.console import audit, history
 from edge.console.accounts import User
 from edge.console.feed import Feed, Page
-from edge.console.hops import EdgeWatch
+from edge.console.health import Heartbeat
 from edge.console.link import Link
 from edge.console.service import Console
 from edge.contract.payloads import (
@@ -107,63 +107,63 @@ HEARTBEATS: list[tuple[str, list[Step]]] = [
 
 @pytest.mark.parametrize("steps", [row[1] for row in HEARTBEATS], ids=[row[0] for row in HEARTBEATS])
 def test_only_a_fresh_heartbeat_is_life(steps: list[Step]) -> None:
-    watch = EdgeWatch(START_S)
+    heartbeat = Heartbeat(START_S)
     loop_s = 100.0
     for number, (how, boot, word, at, live) in enumerate(steps):
         if how == "connect":
-            watch.connected()
+            heartbeat.connected()
         elif how == "wait":
             loop_s += at
-            watch.tick(loop_s, START_S)
+            heartbeat.tick(loop_s, START_S)
         else:
             told = decode(Status, status(START_S + at, boot=boot, state=word))
-            watch.hear(told, START_S + at, how == "retained", loop_s, START_S)
-        assert watch.hop.ok is live, f"step {number + 1}: {how} {boot} {word} {at}"
+            heartbeat.receive(told, START_S + at, how == "retained", loop_s, START_S)
+        assert heartbeat.part.ok is live, f"step {number + 1}: {how} {boot} {word} {at}"
 
 
 def test_since_is_when_it_turned_and_age_is_real_time() -> None:
-    watch = EdgeWatch(START_S)
-    assert (watch.hop.since_s, watch.age_s(0)) == (START_S, None)
-    watch.hear(decode(Status, status(START_S)), START_S, False, 10.0, START_S + 1)
-    watch.hear(decode(Status, status(START_S + 2)), START_S + 2, False, 12.0, START_S + 3)
-    assert (watch.hop.since_s, watch.age_s(12.8)) == (START_S + 1, 0.8)
-    watch.tick(12.0 + DEAD_AFTER_S + 0.1, START_S + 9)
-    assert (watch.hop.ok, watch.hop.since_s, watch.hop.reason) == (False, START_S + 9, "silent")
+    heartbeat = Heartbeat(START_S)
+    assert (heartbeat.part.since_s, heartbeat.age_s(0)) == (START_S, None)
+    heartbeat.receive(decode(Status, status(START_S)), START_S, False, 10.0, START_S + 1)
+    heartbeat.receive(decode(Status, status(START_S + 2)), START_S + 2, False, 12.0, START_S + 3)
+    assert (heartbeat.part.since_s, heartbeat.age_s(12.8)) == (START_S + 1, 0.8)
+    heartbeat.tick(12.0 + DEAD_AFTER_S + 0.1, START_S + 9)
+    assert (heartbeat.part.ok, heartbeat.part.since_s, heartbeat.part.reason) == (False, START_S + 9, "silent")
 
 
 # --- what is shown as live --------------------------------------------------------------------------------------------
 
 
 async def test_a_retained_state_after_a_restart_is_not_live_until_the_edge_is_heard(console: Console) -> None:
-    console.intake.connected()
-    console.intake.hear(STATUS, status(START_S - 3600), True)
-    console.intake.hear(STATE, state(START_S - 3600), True)
+    console.ingest.connected()
+    console.ingest.receive(STATUS, status(START_S - 3600), True)
+    console.ingest.receive(STATE, state(START_S - 3600), True)
     page = console.join(ANN)
     first = read(page)
     assert [message["live"] for message in said(first, "state")] == [False]
     assert said(first, "beat")[0]["hops"]["edge"]["ok"] is False
-    console.intake.hear(STATUS, status(START_S), False)
+    console.ingest.receive(STATUS, status(START_S), False)
     assert [message["live"] for message in said(read(page), "state")] == [True], "told at once, without a new state"
 
 
 async def test_a_state_of_an_earlier_boot_is_not_live_though_the_edge_is(console: Console) -> None:
-    console.intake.hear(STATUS, status(START_S, boot="boot-1"), False)
-    console.intake.hear(STATE, state(START_S, boot="boot-1", seq=7), False)
+    console.ingest.receive(STATUS, status(START_S, boot="boot-1"), False)
+    console.ingest.receive(STATE, state(START_S, boot="boot-1", seq=7), False)
     page = console.join(ANN)
-    console.intake.hear(STATUS, status(START_S + 9, boot="boot-2"), False)
+    console.ingest.receive(STATUS, status(START_S + 9, boot="boot-2"), False)
     assert [message["live"] for message in said(read(page), "state")][-1] is False
-    console.intake.hear(STATE, state(START_S + 9, boot="boot-2", seq=9), False)
-    console.intake.hear(STATE, state(START_S + 1, boot="boot-1", seq=8), True)
+    console.ingest.receive(STATE, state(START_S + 9, boot="boot-2", seq=9), False)
+    console.ingest.receive(STATE, state(START_S + 1, boot="boot-1", seq=8), True)
     told = said(read(page), "state")
     assert [(message["boot"], message["live"]) for message in told] == [("boot-2", True)]
 
 
 async def test_a_state_that_was_overtaken_is_not_shown(console: Console) -> None:
-    console.intake.hear(STATUS, status(), False)
+    console.ingest.receive(STATUS, status(), False)
     page = console.join(ANN)
     read(page)
     for seq, at_s in ((5, 10.0), (4, 9.0), (5, 9.5), (5, 11.0), (6, 11.0)):
-        console.intake.hear(STATE, state(START_S + at_s, seq=seq), False)
+        console.ingest.receive(STATE, state(START_S + at_s, seq=seq), False)
     assert [(m["seq"], m["at"][-5:]) for m in said(read(page), "state")] == [(5, ".000Z"), (5, ".000Z"), (6, ".000Z")]
 
 
@@ -171,18 +171,18 @@ async def test_vitals_and_waves_that_a_broker_retained_are_not_shown(console: Co
     page = console.join(ANN)
     page.watching = BED
     read(page)
-    console.intake.hear(VITALS, vitals(spo2_pct=97), True)
-    console.intake.hear(WAVE, wave(), True)
+    console.ingest.receive(VITALS, vitals(spo2_pct=97), True)
+    console.ingest.receive(WAVE, wave(), True)
     assert read(page) == []
 
 
 async def test_vitals_reach_the_page_as_they_came_and_waves_only_who_watches(console: Console) -> None:
     ward, bedside = console.join(ANN), console.join(ANN)
-    await console.hear_page(bedside, json.dumps({"t": "watch", "bed": BED}))
+    await console.receive_from_page(bedside, json.dumps({"t": "watch", "bed": BED}))
     read(ward), read(bedside)
     more = json.loads(vitals(spo2_pct=97)) | {"t": "hello", "tomorrow": {"a": 1}}
-    console.intake.hear(VITALS, json.dumps(more).encode(), False)
-    console.intake.hear(WAVE, wave(), False)
+    console.ingest.receive(VITALS, json.dumps(more).encode(), False)
+    console.ingest.receive(WAVE, wave(), False)
     [shown] = map(json.loads, read(ward))
     assert shown == more | {"t": "vitals"}, "unknown fields travel; what kind it is we say ourselves"
     chunk = said(read(bedside), "wave")
@@ -205,14 +205,14 @@ REFUSED = [
 async def test_a_payload_outside_the_contract_changes_nothing(console: Console, topic: str, payload: bytes) -> None:
     page = console.join(ANN)
     read(page)
-    console.intake.hear(topic, payload, False)
-    assert (read(page), console.intake.bad, console.ward.beds()) == ([], 1, [])
+    console.ingest.receive(topic, payload, False)
+    assert (read(page), console.ingest.bad, console.ward.beds()) == ([], 1, [])
 
 
 async def test_another_edges_topics_are_not_ours(console: Console) -> None:
-    console.intake.hear("vigil/1/clinic-2/status", status(), False)
-    console.intake.hear("vigil/2/clinic-1/status", status(), False)
-    assert (console.intake.bad, console.intake.watch.boot) == (0, None)
+    console.ingest.receive("vigil/1/clinic-2/status", status(), False)
+    console.ingest.receive("vigil/2/clinic-1/status", status(), False)
+    assert (console.ingest.bad, console.ingest.heartbeat.boot) == (0, None)
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
@@ -222,11 +222,11 @@ async def test_an_event_is_shown_only_once_and_only_when_it_is_stored(console: C
     page = console.join(ANN)
     read(page)
     journal = Journal().fill(3)
-    console.intake.hear(EVENT, journal.payload(1, 3), False)
+    console.ingest.receive(EVENT, journal.payload(1, 3), False)
     assert read(page) == [], "not yet stored"
-    await console.intake.keep_batch()
-    console.intake.hear(EVENT, journal.payload(1, 3, late=True), False)
-    await console.intake.keep_batch()
+    await console.ingest.store_batch()
+    console.ingest.receive(EVENT, journal.payload(1, 3, late=True), False)
+    await console.ingest.store_batch()
     shown = [message["event"] for message in said(read(page), "event")]
     assert [(event["seq"], event["late"]) for event in shown] == [(1, False), (2, False), (3, False)]
     await console.acknowledge()
@@ -234,30 +234,30 @@ async def test_an_event_is_shown_only_once_and_only_when_it_is_stored(console: C
 
 
 async def test_late_events_are_shown_as_late_and_change_nothing_that_is_live(console: Console) -> None:
-    console.intake.hear(STATUS, status(), False)
-    console.intake.hear(STATE, state(seq=9), False)
-    before = console.ward.said_state(BED, True, "boot-1")
+    console.ingest.receive(STATUS, status(), False)
+    console.ingest.receive(STATE, state(seq=9), False)
+    before = console.ward.state_json(BED, True, "boot-1")
     page = console.join(ANN)
     read(page)
     journal = Journal().fill(2)
-    console.intake.hear(EVENT, journal.payload(1, 1, late=True), False)
-    console.intake.hear(EVENT, journal.payload(2, 2), True)
-    await console.intake.keep_batch()
+    console.ingest.receive(EVENT, journal.payload(1, 1, late=True), False)
+    console.ingest.receive(EVENT, journal.payload(2, 2), True)
+    await console.ingest.store_batch()
     told = read(page)
     assert [m["event"]["late"] for m in said(told, "event")] == [True, True], "a retained event is an old one"
     assert said(told, "state") == []
-    assert console.ward.said_state(BED, True, "boot-1") == before
+    assert console.ward.state_json(BED, True, "boot-1") == before
 
 
 async def test_a_live_alarm_does_not_wait_for_the_backlog(console: Console) -> None:
     journal = Journal().fill(500)
-    console.intake.hear(EVENT, journal.payload(1, 499, late=True), False)
-    console.intake.hear(EVENT, journal.payload(500, 500), False)
+    console.ingest.receive(EVENT, journal.payload(1, 499, late=True), False)
+    console.ingest.receive(EVENT, journal.payload(500, 500), False)
     page = console.join(ANN)
     read(page)
-    await console.intake.keep_batch()
+    await console.ingest.store_batch()
     assert [m["event"]["seq"] for m in said(read(page), "event")] == [500]
-    assert (console.intake.cursor.seq, console.intake.cursor.gap) == (0, True)
+    assert (console.ingest.cursor.seq, console.ingest.cursor.gap) == (0, True)
 
 
 async def test_what_cannot_be_stored_is_not_shown_not_acknowledged_and_said(console: Console, wire: Wire) -> None:
@@ -269,26 +269,26 @@ async def test_what_cannot_be_stored_is_not_shown_not_acknowledged_and_said(cons
         console.store.now(lambda connection: connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if yes else 'ON'}"))
 
     writable(False)
-    console.intake.hear(EVENT, journal.payload(1, 1), False)
-    await console.intake.keep_batch()
+    console.ingest.receive(EVENT, journal.payload(1, 1), False)
+    await console.ingest.store_batch()
     await console.acknowledge()
     assert (said(read(page), "event"), wire.acks()[-1].seq) == ([], 0)
-    assert console.hops()["console"]["ok"] is False
+    assert console.health()["console"]["ok"] is False
     writable(True)
-    console.intake.hear(EVENT, journal.payload(1, 1, late=True), False)
-    await console.intake.keep_batch()
+    console.ingest.receive(EVENT, journal.payload(1, 1, late=True), False)
+    await console.ingest.store_batch()
     await console.acknowledge()
     assert (len(said(read(page), "event")), wire.acks()[-1].seq) == (1, 1)
-    assert console.hops()["console"]["ok"] is True
+    assert console.health()["console"]["ok"] is True
 
 
 async def test_the_ack_names_console_boot_and_the_highest_alarm_that_sounded(console: Console, wire: Wire) -> None:
     page = console.join(ANN)
-    console.intake.hear(STATUS, status(boot="boot-7"), False)
-    console.intake.hear(EVENT, Journal("boot-7").fill(3).payload(1, 3), False)
-    await console.intake.keep_batch()
+    console.ingest.receive(STATUS, status(boot="boot-7"), False)
+    console.ingest.receive(EVENT, Journal("boot-7").fill(3).payload(1, 3), False)
+    await console.ingest.store_batch()
     for seq in (2, 1, 2, 99):
-        assert await console.hear_page(page, json.dumps({"t": "sounded", "seq": seq}))
+        assert await console.receive_from_page(page, json.dumps({"t": "sounded", "seq": seq}))
     await console.acknowledge()
     ack = wire.acks()[-1]
     assert (ack.console, ack.seq, ack.boot, ack.sounded_seq) == ("main", 3, "boot-7", 2)
@@ -298,18 +298,18 @@ async def test_the_ack_names_console_boot_and_the_highest_alarm_that_sounded(con
 
 async def test_an_alarm_the_state_lists_may_sound_before_its_event_is_stored(console: Console) -> None:
     alarm = AlarmNow(alarm="a", rule="HTN-3", state="active", priority="high", since="", seq=40, text="")
-    console.intake.hear(STATE, state(seq=40, alarms=[alarm]), False)
-    assert await console.intake.sounded(40)
-    assert not await console.intake.sounded(41)
+    console.ingest.receive(STATE, state(seq=40, alarms=[alarm]), False)
+    assert await console.ingest.sounded(40)
+    assert not await console.ingest.sounded(41)
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_page_first_hears_hello_then_every_bed_then_a_beat(console: Console) -> None:
-    console.intake.hear(STATUS, status(), False)
-    console.intake.hear(STATE, state(session="s-1"), False)
-    console.intake.hear(VITALS, vitals(spo2_pct=97), False)
+    console.ingest.receive(STATUS, status(), False)
+    console.ingest.receive(STATE, state(session="s-1"), False)
+    console.ingest.receive(VITALS, vitals(spo2_pct=97), False)
     console.ward.names["s-1"] = "A. B."
     first = [json.loads(message) for message in read(console.join(ANN))]
     assert [message["t"] for message in first] == ["hello", "state", "vitals", "beat"]
@@ -325,7 +325,7 @@ async def test_a_beat_comes_at_once_when_a_hop_turns_and_only_then(console: Cons
     read(page)
     console.beat_if(due=False)
     assert read(page) == []
-    console.intake.connected()
+    console.ingest.connected()
     console.beat_if(due=False)
     [beat] = said(read(page), "beat")
     assert {name: hop["ok"] for name, hop in beat["hops"].items()} == {
@@ -336,10 +336,10 @@ async def test_a_ward_is_heard_while_one_page_has_its_sound_on(console: Console)
     one, two = console.join(ANN), console.join(ANN)
     heard: list[bool] = []
     for page, word in ((one, "blocked"), (two, "on"), (one, "on"), (two, "blocked")):
-        assert await console.hear_page(page, json.dumps({"t": "sound", "state": word}))
-        heard.append(console.hops()["sound"]["ok"])
+        assert await console.receive_from_page(page, json.dumps({"t": "sound", "state": word}))
+        heard.append(console.health()["sound"]["ok"])
     console.leave(one)
-    assert [*heard, console.hops()["sound"]["ok"]] == [False, True, True, True, False]
+    assert [*heard, console.health()["sound"]["ok"]] == [False, True, True, True, False]
 
 
 NOT_OURS = ["", "{", "[]", '{"t":"watch"}', '{"t":"sound","state":"loud"}', '{"t":"sounded","seq":0}',
@@ -348,7 +348,7 @@ NOT_OURS = ["", "{", "[]", '{"t":"watch"}', '{"t":"sound","state":"loud"}', '{"t
 
 @pytest.mark.parametrize("text", NOT_OURS)
 async def test_a_page_that_talks_nonsense_is_refused(console: Console, text: str) -> None:
-    assert not await console.hear_page(console.join(ANN), text)
+    assert not await console.receive_from_page(console.join(ANN), text)
 
 
 async def test_a_slow_page_is_cut_and_the_others_miss_nothing() -> None:
@@ -379,7 +379,7 @@ async def test_beat_and_ack_keep_coming_by_themselves(console: Console, wire: Wi
     while (message := await page.next()) is not None and json.loads(message)["t"] != "beat":
         pass
     while len(wire.acks()) < 2:
-        console.intake.ack_due.set()
+        console.ingest.ack_due.set()
         await asyncio.sleep(0)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -416,7 +416,7 @@ def trend(recorder: history.Recorder, *metrics: str) -> dict[str, Any]:
 def test_a_trend_has_a_row_a_second_and_a_null_where_nobody_saw() -> None:
     recorder = history.Recorder()
     for at in (0, 0.2, 0.9, 1.0, 2.0, 30.0, 45.0, 60.5):
-        recorder.hear(decode(Vitals, vitals(START_S + at, spo2_pct=90 + at)))
+        recorder.receive(decode(Vitals, vitals(START_S + at, spo2_pct=90 + at)))
     told = trend(recorder, "spo2_pct", "resp_bpm")
     assert told["metrics"]["spo2_pct"] == [90, 91, 92, None, 120, 135, None, 150.5]
     assert told["metrics"]["resp_bpm"] == [None] * 8
@@ -430,7 +430,7 @@ NOT_SHOWN = [numeric(None, START_S, validity="invalid"), numeric(97, START_S, st
 @pytest.mark.parametrize("told", NOT_SHOWN)
 def test_what_is_stale_or_not_valid_is_a_gap_in_the_trend(told: Any) -> None:
     recorder = history.Recorder()
-    recorder.hear(decode(Vitals, vitals(START_S, spo2_pct=told, pulse_bpm=60)))
+    recorder.receive(decode(Vitals, vitals(START_S, spo2_pct=told, pulse_bpm=60)))
     assert trend(recorder, "spo2_pct", "pulse_bpm")["metrics"] == {"spo2_pct": [None], "pulse_bpm": [60]}
 
 
@@ -439,7 +439,7 @@ def test_a_determination_is_one_point_however_often_it_is_told() -> None:
     for at in range(5):
         cuff = {name: numeric(value, START_S + (0 if at < 3 else 3)) for name, value in (
             ("sbp_mmhg", 120), ("dbp_mmhg", 80), ("map_mmhg", 93))}
-        recorder.hear(decode(Vitals, vitals(START_S + at, bed=BED, **cuff)))
+        recorder.receive(decode(Vitals, vitals(START_S + at, bed=BED, **cuff)))
     told = trend(recorder)
     assert [(d["at"][17:19], d["sbp_mmhg"], d["nibp_pulse_bpm"]) for d in told["determinations"]] == [
         ("00", 120, None), ("03", 120, None)]
@@ -449,7 +449,7 @@ def test_a_determination_is_one_point_however_often_it_is_told() -> None:
 def test_what_waits_for_a_broken_store_is_bounded() -> None:
     recorder = history.Recorder(limit=10)
     for at in range(50):
-        recorder.hear(decode(Vitals, vitals(START_S + at, spo2_pct=97)))
+        recorder.receive(decode(Vitals, vitals(START_S + at, spo2_pct=97)))
     recorder.give_back(recorder.take())
     held = recorder.take()
     assert [row.at_s - START_S for row in held] == list(range(40, 50))
@@ -457,8 +457,8 @@ def test_what_waits_for_a_broken_store_is_bounded() -> None:
 
 async def test_old_trends_are_forgotten_and_the_rest_stays(console: Console, clock: Clock) -> None:
     for at in (0, 100):
-        console.intake.hear(VITALS, vitals(START_S + at, spo2_pct=97, sbp_mmhg=120), False)
-    await console.intake.keep_history()
+        console.ingest.receive(VITALS, vitals(START_S + at, spo2_pct=97, sbp_mmhg=120), False)
+    await console.ingest.store_history()
     console.store.now(history.prune, [BED], START_S + 50)
     moments, cuffs = console.store.now(history.rows_since, BED, 0.0)
     assert [at for at, _ in moments] == [at for at, _ in cuffs] == [START_S + 100]

@@ -39,7 +39,7 @@ def _hasher() -> PasswordHash:
 
 
 @cache
-def _nobody() -> str:
+def _dummy_hash() -> str:
     return _hasher().hash(secrets.token_hex(16))
 
 
@@ -51,7 +51,7 @@ def hash_password(password: str) -> str:
 def check_password(stored: str | None, password: str) -> bool:
     """Whether `password` is the one. An unknown name (None) takes as long as a known one. Never on the event loop."""
     try:
-        right = _hasher().verify(password, stored or _nobody())
+        right = _hasher().verify(password, stored or _dummy_hash())
     except UnknownHashError:
         return False
     return right and stored is not None
@@ -100,14 +100,14 @@ def revoke(connection: Connection, key: str) -> None:
     connection.execute(update(web_sessions).where(web_sessions.c.token_hash == key).values(revoked=True))
 
 
-def alive(connection: Connection, keys: set[str], now_s: float) -> set[str]:
+def valid_sessions(connection: Connection, keys: set[str], now_s: float) -> set[str]:
     """Which of these sessions still hold."""
     found = select(web_sessions.c.token_hash).where(
         web_sessions.c.token_hash.in_(keys), web_sessions.c.expires_s > now_s, web_sessions.c.revoked.is_(False))
     return set(connection.execute(found).scalars())
 
 
-def same(given: str, expected: str) -> bool:
+def equal(given: str, expected: str) -> bool:
     """Compared in constant time."""
     return hmac.compare_digest(given.encode(), expected.encode())
 

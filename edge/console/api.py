@@ -9,10 +9,9 @@ import msgspec
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 
 from edge.console import events, history
-from edge.console.doors import Actor, Someone, TheConsole, metrics_of
+from edge.console.auth import LoggedIn, MayChange, ThisConsole, metrics_of
 from edge.console.metrics import CONTENT_TYPE
-from edge.console.service import Console
-from edge.console.shapes import (
+from edge.console.schemas import (
     BedNow,
     CommandAnswered,
     CommandAsked,
@@ -24,9 +23,10 @@ from edge.console.shapes import (
     History,
     Problem,
 )
+from edge.console.service import Console
 from edge.contract.payloads import ID_PATTERN, VERBS
 
-MINUTES_MOST = 1440
+MAX_MINUTES = 1440
 METRICS_PATTERN = r"^[a-z0-9_]{1,40}(,[a-z0-9_]{1,40}){0,31}$"
 JSON = "application/json"
 
@@ -45,24 +45,24 @@ def _known(console: Console, bed: str) -> None:
 
 
 def _bed_now(console: Console, bed: str) -> BedNow:
-    watch = console.intake.watch
-    return BedNow(bed=bed, state=console.ward.said_state(bed, watch.hop.ok, watch.boot),
-                  vitals=console.ward.said_vitals(bed))
+    heartbeat = console.ingest.heartbeat
+    return BedNow(bed=bed, state=console.ward.state_json(bed, heartbeat.part.ok, heartbeat.boot),
+                  vitals=console.ward.vitals_json(bed))
 
 
 @router.get("/api/beds")
-async def beds(console: TheConsole, user: Someone) -> list[BedNow]:
+async def beds(console: ThisConsole, user: LoggedIn) -> list[BedNow]:
     """Every bed with its last state and vitals. `live` says whether the state is what is now."""
     return [_bed_now(console, bed) for bed in console.ward.beds()]
 
 
 @router.get("/api/beds/{bed}/history", response_model=History, responses={404: {"model": Problem}})
 async def bed_history(
-    console: TheConsole, user: Someone, bed: Bed,
-    minutes: Annotated[int, Query(ge=1, le=MINUTES_MOST)] = 120,
+    console: ThisConsole, user: LoggedIn, bed: Bed,
+    minutes: Annotated[int, Query(ge=1, le=MAX_MINUTES)] = 120,
     metrics: Annotated[str | None, Query(pattern=METRICS_PATTERN)] = None,
 ) -> Response:
-    """The trend of the last house `minutes`: nulls are gaps and never to be bridged. `metrics` is a comma list.
+    """The trend of the last `minutes` of edge time: nulls are gaps and never to be bridged. `metrics` is a comma list.
 
     The cuff's numbers are in `determinations` alone, each cycle once.
     """
@@ -77,7 +77,7 @@ async def bed_history(
 
 @router.get("/api/beds/{bed}/events", response_model=list[EventRead], responses={404: {"model": Problem}})
 async def bed_events(
-    console: TheConsole, user: Someone, bed: Bed,
+    console: ThisConsole, user: LoggedIn, bed: Bed,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
     before: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
 ) -> Response:
@@ -88,23 +88,23 @@ async def bed_events(
 
 
 @router.get("/api/devices")
-async def devices(console: TheConsole, user: Someone) -> Devices:
+async def devices(console: ThisConsole, user: LoggedIn) -> Devices:
     """Every bed's devices and the edge's own status."""
-    watch = console.intake.watch
-    hop = watch.hop.said()
-    status = None if watch.last is None else msgspec.to_builtins(watch.last)
+    heartbeat = console.ingest.heartbeat
+    hop = heartbeat.part.as_json()
+    status = None if heartbeat.last is None else msgspec.to_builtins(heartbeat.last)
     edge = EdgeNow(edge=console.settings.edge, ok=hop["ok"], since=hop["since"], status=status,
-                   age_s=watch.age_s(asyncio.get_running_loop().time()))
+                   age_s=heartbeat.age_s(asyncio.get_running_loop().time()))
     rows = []
     for bed in console.ward.beds():
-        said: dict[str, Any] = console.ward.said_state(bed, watch.hop.ok, watch.boot) or {}
+        said: dict[str, Any] = console.ward.state_json(bed, heartbeat.part.ok, heartbeat.boot) or {}
         rows.append(DevicesOfBed(bed=bed, live=said.get("live", False), devices=said.get("devices", [])))
     return Devices(edge=edge, beds=rows)
 
 
 @router.post("/api/beds/{bed}/commands", responses=COMMAND_ANSWERS)
 async def command(
-    asked: CommandAsked, request: Request, response: Response, console: TheConsole, user: Actor, bed: Bed,
+    asked: CommandAsked, request: Request, response: Response, console: ThisConsole, user: MayChange, bed: Bed,
 ) -> CommandAnswered:
     """Signs the command, sends it to the edge and waits for its answer, at most 5 s.
 
@@ -114,7 +114,7 @@ async def command(
     _known(console, bed)
     loop = asyncio.get_running_loop()
     started_s = loop.time()
-    outcome = await console.commander.ask(user, bed, asked.verb, asked.args)
+    outcome = await console.commands.ask(user, bed, asked.verb, asked.args)
     metrics_of(request).command(asked.verb if asked.verb in VERBS else "unknown", outcome.status,
                                 loop.time() - started_s)
     response.status_code = outcome.status
@@ -122,9 +122,9 @@ async def command(
 
 
 @router.get("/healthz", responses={503: {"model": Health}})
-async def healthz(console: TheConsole, response: Response) -> Health:
-    """200 while the console can store; the hops say what else is broken."""
-    hops = console.hops()
+async def healthz(console: ThisConsole, response: Response) -> Health:
+    """200 while the console can store; `hops` says what else is broken."""
+    hops = console.health()
     ok = bool(hops["console"]["ok"])
     response.status_code = 200 if ok else 503
     return Health(ok=ok, hops=hops)

@@ -19,12 +19,12 @@ from starlette.exceptions import HTTPException
 from edge.console import api, live, login, pages
 from edge.console.link import Publisher
 from edge.console.metrics import Metrics
-from edge.console.security import Guesses, Shield
+from edge.console.security import LoginLimiter, SecurityMiddleware
 from edge.console.service import Console
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
 
-HASHING_MOST = 2  # passwords at once: a flood of logins may not take every core from the alarms
+MAX_HASHING = 2  # passwords at once: a flood of logins may not take every core from the alarms
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def create_app(settings: Settings, publisher: Publisher | None = None) -> FastAP
 
     `app.state.console` is the Console once started. A bug in one of its tasks is put in `app.state.crash` and told to
     `app.state.on_crash`, which must end the process. `publisher`: instead of a broker, whose messages are then given to
-    the console's `intake` by hand.
+    the console's `ingest` by hand.
     """
 
     @asynccontextmanager
@@ -48,15 +48,15 @@ def create_app(settings: Settings, publisher: Publisher | None = None) -> FastAP
                 working = tasks.create_task(_work(app, console), name="console")
                 yield
                 working.cancel()
-            await console.intake.keep_history()
+            await console.ingest.store_history()
         finally:
             console.store.close()
 
     app = FastAPI(
         title="Vigil console", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None,
         description="Vigil is decision support, not a medical device: the devices keep their own alarms.")
-    app.state.guesses = Guesses()
-    app.state.hashing = asyncio.Semaphore(HASHING_MOST)
+    app.state.limiter = LoginLimiter()
+    app.state.hashing = asyncio.Semaphore(MAX_HASHING)
     app.state.crash = None
     app.state.on_crash = lambda: None
     app.include_router(login.router)
@@ -64,7 +64,7 @@ def create_app(settings: Settings, publisher: Publisher | None = None) -> FastAP
     app.include_router(live.router)
     pages.add_pages(app)
     _add_problems(app)
-    app.add_middleware(Shield)
+    app.add_middleware(SecurityMiddleware)
     return app
 
 
@@ -148,7 +148,7 @@ async def serve(settings: Settings, on_ready: Callable[[str], None] | None = Non
     server = _Server(server_config(app))
     app.state.on_crash = server.stop
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_announce(server, listener, on_ready or _say_nothing))
+        tasks.create_task(_announce(server, listener, on_ready or _ignore))
         await server.serve(sockets=[listener])
     if app.state.crash is not None:
         raise app.state.crash
@@ -163,7 +163,7 @@ async def _announce(server: _Server, listener: socket.socket, on_ready: Callable
     on_ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
 
-def _say_nothing(_: str) -> None:
+def _ignore(_: str) -> None:
     return
 
 

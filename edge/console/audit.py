@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select
 from edge.console.tables import audit
 
 
-def note(connection: Connection, at_s: float, user: str, what: str, bed: str | None = None, /, **detail: Any) -> None:
+def add(connection: Connection, at_s: float, user: str, what: str, bed: str | None = None, /, **detail: Any) -> None:
     """Adds one line. `at_s` is edge time; `detail` must be JSON."""
     connection.execute(insert(audit).values(
         at_s=at_s, user=user[:64], what=what, bed=bed, detail=msgspec.json.encode(detail)))

@@ -47,7 +47,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Appended:
     """What one delivery came to. `new` were not stored before; a duplicate is in neither list."""
 
     new: list[EventOut]
@@ -64,7 +64,9 @@ def cursor_of(connection: Connection, edge: str) -> Cursor:
     return Cursor(row["seq"], row["hash"], row["boot"], max(top, row["seq"]), row["sounded_seq"])
 
 
-def keep(connection: Connection, edge: str, delivery: Sequence[EventOut], live_boot: str | None, at_s: float) -> Kept:
+def append(
+    connection: Connection, edge: str, delivery: Sequence[EventOut], live_boot: str | None, at_s: float,
+) -> Appended:
     """Stores what is new and true of `delivery`, and moves the cursor over all that is now without a gap.
 
     An event may come before the ones it follows (live alarms overtake the backlog); it is stored, and anchored to the
@@ -88,7 +90,7 @@ def keep(connection: Connection, edge: str, delivery: Sequence[EventOut], live_b
     refused += [Refused(event, "chain") for event in unchained]
     for each in refused:
         _remember_refusal(connection, each, at_s)
-    return Kept(new, refused, cursor_of(connection, edge))
+    return Appended(new, refused, cursor_of(connection, edge))
 
 
 def _objection(event: EventOut, edge: str) -> Why | None:
@@ -203,6 +205,6 @@ def of_bed(connection: Connection, edge: str, bed: str, limit: int, before: int 
     return list(connection.execute(found).scalars())
 
 
-def numbers(connection: Connection, edge: str) -> list[int]:
+def seqs(connection: Connection, edge: str) -> list[int]:
     """Every stored number of `edge`, in order."""
     return list(connection.execute(select(events.c.seq).where(events.c.edge == edge).order_by(events.c.seq)).scalars())

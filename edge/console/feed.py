@@ -34,14 +34,14 @@ class Page:
         self._wake = asyncio.Event()
         self._sounded: deque[int] = deque(maxlen=256)
 
-    def first_sounding(self, seq: int) -> bool:
+    def first_sounded(self, seq: int) -> bool:
         """Whether the page says for the first time, as far as remembered, that it sounded `seq`."""
         if seq in self._sounded:
             return False
         self._sounded.append(seq)
         return True
 
-    def give(self, message: str) -> None:
+    def send(self, message: str) -> None:
         """Queues `message`; cuts the page where it has `limit` of them waiting."""
         if self.cut_code is None and len(self._waiting) >= self._limit:
             self.cut(1013)
@@ -87,7 +87,7 @@ class Feed:
         before = list(first)
         page = Page(user, self._limit + len(before))
         for message in before:
-            page.give(message)
+            page.send(message)
         self._pages.add(page)
         return page
 
@@ -98,13 +98,13 @@ class Feed:
     def publish(self, message: str) -> None:
         """To every page."""
         for page in self._pages:
-            self._give(page, message)
+            self._send(page, message)
 
     def publish_wave(self, bed: str, message: str) -> None:
         """To the pages that watch `bed`."""
         for page in self._pages:
             if page.watching == bed:
-                self._give(page, message)
+                self._send(page, message)
 
     def watched(self, bed: str) -> bool:
         """Whether any page watches `bed`."""
@@ -124,8 +124,8 @@ class Feed:
             if page.user.key in keys:
                 page.cut(4401)
 
-    def _give(self, page: Page, message: str) -> None:
+    def _send(self, page: Page, message: str) -> None:
         was = page.cut_code
-        page.give(message)
+        page.send(message)
         if was is None and page.cut_code == 1013:
             self.cut_slow += 1

@@ -55,7 +55,7 @@ class Recorder:
         self._last_cuff: dict[str, float] = {}
         self._held: list[Row | Determination] = []
 
-    def hear(self, heard: Vitals) -> None:
+    def receive(self, heard: Vitals) -> None:
         """Keeps what is due. Raises ValueError where a time is none."""
         at_s = from_iso(heard.at)
         last = self._last_row.get(heard.bed)
@@ -66,10 +66,10 @@ class Recorder:
             self._held.append(Row(heard.bed, at_s, shown))
         cuff = heard.numerics.get("sbp_mmhg")
         if cuff is not None and _shown(cuff):
-            self._hear_cuff(heard, from_iso(cuff.at))
+            self._receive_cuff(heard, from_iso(cuff.at))
         del self._held[: -self._limit]
 
-    def _hear_cuff(self, heard: Vitals, at_s: float) -> None:
+    def _receive_cuff(self, heard: Vitals, at_s: float) -> None:
         if self._last_cuff.get(heard.bed) == at_s:
             return
         self._last_cuff[heard.bed] = at_s
@@ -94,7 +94,7 @@ def _shown(numeric: Numeric) -> bool:
     return numeric.value is not None and not numeric.stale and numeric.validity in SHOWN
 
 
-def keep(connection: Connection, rows: Iterable[Row | Determination]) -> None:
+def append(connection: Connection, rows: Iterable[Row | Determination]) -> None:
     """Stores what a Recorder held; what is there already stays as it is."""
     moments: list[dict[str, Any]] = []
     cuffs: list[dict[str, Any]] = []

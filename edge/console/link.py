@@ -23,11 +23,11 @@ from edge.contract.payloads import (
     wave_topic,
 )
 
-KEEPALIVE_S = 5  # a frozen broker is noticed after twice this (reliability.md 0.6)
+KEEPALIVE_S = 5  # a frozen broker is noticed after twice this
 TIMEOUT_S = 5.0
 RETRY_S = 0.5
-RETRY_MOST_S = 2.0
-PAYLOAD_MOST = 1 << 20
+MAX_RETRY_S = 2.0
+MAX_PAYLOAD = 1 << 20
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Listener(Protocol):
     def disconnected(self, reason: str) -> None:
         """The broker is gone."""
 
-    def hear(self, topic: str, payload: bytes, retained: bool) -> None:
+    def receive(self, topic: str, payload: bytes, retained: bool) -> None:
         """One message."""
 
 
@@ -86,7 +86,7 @@ class Link:
                 self._client = None
             _end_if_cancelled()
             await asyncio.sleep(wait_s)
-            wait_s = min(wait_s * 2, RETRY_MOST_S)
+            wait_s = min(wait_s * 2, MAX_RETRY_S)
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Sends at QoS 1 and waits for the broker's word. Raises NotConnected."""
@@ -106,7 +106,7 @@ class Link:
         gone = encode(Gone(console=settings.name, run=self.run_id))
         client = aiomqtt.Client(
             settings.mqtt_host, settings.mqtt_port, username=settings.mqtt_user, password=settings.mqtt_password,
-            # a new name each time: not every broker ends an old connection for a new one (libraries.md 3.2)
+            # a new name each time: not every broker ends an old connection for a new one
             identifier=f"console-{settings.name}-{self.run_id}",
             protocol=aiomqtt.ProtocolVersion.V311, clean_session=True, keepalive=KEEPALIVE_S, timeout=TIMEOUT_S,
             max_queued_incoming_messages=5000, max_inflight_messages=100, tls_context=self._tls(), logger=log,
@@ -135,8 +135,8 @@ class Link:
     async def _listen(self, client: aiomqtt.Client, listener: Listener) -> None:
         async for message in client.messages:
             payload = message.payload
-            if isinstance(payload, bytes | bytearray) and 0 < len(payload) <= PAYLOAD_MOST:
-                listener.hear(message.topic.value, bytes(payload), message.retain)
+            if isinstance(payload, bytes | bytearray) and 0 < len(payload) <= MAX_PAYLOAD:
+                listener.receive(message.topic.value, bytes(payload), message.retain)
 
 
 def _end_if_cancelled() -> None:

@@ -10,13 +10,13 @@ from starlette.responses import PlainTextResponse
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request as Handshake
 
-from edge.console.doors import console_of, user_behind
+from edge.console.auth import console_of, user_of_cookie
 from edge.console.feed import Page
 from edge.console.security import same_origin
 from edge.console.service import Console
 from edge.console.store import StoreBroken
 
-FAREWELL_S = 1.0  # real seconds a page has to take the reason why it is cut
+CLOSE_S = 1.0  # real seconds a page has to take the reason why it is cut
 GONE = frozenset({1000, 1005, 1006})  # the page ended it itself
 
 router = APIRouter()
@@ -40,7 +40,7 @@ async def live(socket: WebSocket) -> None:
         await socket.send_denial_response(PlainTextResponse("not this console's page", 403))
         return
     try:
-        user = await user_behind(socket, console)
+        user = await user_of_cookie(socket, console)
     except StoreBroken:
         await socket.send_denial_response(PlainTextResponse("the store does not work now", 503))
         return
@@ -54,7 +54,7 @@ async def live(socket: WebSocket) -> None:
     finally:
         console.leave(page)
     if code not in GONE:
-        await _farewell(socket, code)
+        await _close(socket, code)
 
 
 async def _serve(socket: WebSocket, console: Console, page: Page) -> int:
@@ -82,14 +82,14 @@ async def _hear(socket: WebSocket, console: Console, page: Page) -> None:
             page.cut(1000)
             return
         text = message.get("text")
-        if text is None or not await console.hear_page(page, text):
+        if text is None or not await console.receive_from_page(page, text):
             page.cut(1008)
             return
 
 
-async def _farewell(socket: WebSocket, code: int) -> None:
+async def _close(socket: WebSocket, code: int) -> None:
     try:
-        async with asyncio.timeout(FAREWELL_S):
+        async with asyncio.timeout(CLOSE_S):
             await socket.close(code)
     except TimeoutError:
         abort: Callable[[], None] | None = socket.scope.get("state", {}).get("abort")

@@ -21,9 +21,9 @@ class _Numbers(Collector):
     console: Console
 
     def collect(self) -> Iterator[Metric]:
-        intake, feed, cursor = self.console.intake, self.console.feed, self.console.intake.cursor
-        hop = GaugeMetricFamily("vigil_console_hop_ok", "Whether the hop works", labels=["hop"])
-        for name, said in self.console.hops().items():
+        ingest, feed, cursor = self.console.ingest, self.console.feed, self.console.ingest.cursor
+        hop = GaugeMetricFamily("vigil_console_hop_ok", "Whether this part works", labels=["hop"])
+        for name, said in self.console.health().items():
             hop.add_metric([name], 1.0 if said["ok"] else 0.0)
         yield hop
         yield GaugeMetricFamily("vigil_console_clients", "Connected pages", len(feed))
@@ -31,10 +31,10 @@ class _Numbers(Collector):
         yield GaugeMetricFamily("vigil_console_event_gap", "Numbers from the first missing on", cursor.top - cursor.seq)
         yield GaugeMetricFamily("vigil_console_sounded_seq", "Highest alarm event a page sounded", cursor.sounded_seq)
         for name, text, value in (
-            ("events_stored", "Events stored since start", intake.stored),
-            ("events_refused", "Events refused: hash, chain, number or edge", intake.refused),
-            ("events_dropped", "Events dropped unacknowledged, to be sent again", intake.dropped),
-            ("payloads_refused", "MQTT payloads outside the contract", intake.bad),
+            ("events_stored", "Events stored since start", ingest.stored),
+            ("events_refused", "Events refused: hash, chain, number or edge", ingest.refused),
+            ("events_dropped", "Events dropped unacknowledged, to be sent again", ingest.dropped),
+            ("payloads_refused", "MQTT payloads outside the contract", ingest.bad),
             ("clients_cut", "Pages cut because they were too slow", feed.cut_slow),
         ):
             yield CounterMetricFamily(f"vigil_console_{name}", text, value)

@@ -1,4 +1,4 @@
-"""What stands before every request: headers, body size, same-origin, and a limit on guesses."""
+"""What stands before every request: headers, body size, same-origin, and a limit on limiter."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "vigil_session"
-BODY_MOST = 65_536
-BUCKETS_MOST = 10_000
+MAX_BODY = 65_536
+MAX_BUCKETS = 10_000
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -49,7 +49,7 @@ class _Bucket:
     at_s: float
 
 
-class Guesses:
+class LoginLimiter:
     """A token bucket for each key: `burst` tries at once, then one every `every_s` real seconds."""
 
     def __init__(self, burst: float = 10, every_s: float = 6.0) -> None:
@@ -63,7 +63,7 @@ class Guesses:
         bucket.tokens = min(self._burst, bucket.tokens + (loop_s - bucket.at_s) / self._every_s)
         bucket.at_s = loop_s
         self._buckets[key] = bucket
-        while len(self._buckets) > BUCKETS_MOST:
+        while len(self._buckets) > MAX_BUCKETS:
             self._buckets.popitem(last=False)
         if bucket.tokens < 1:
             return False
@@ -76,14 +76,14 @@ class Guesses:
 
 
 class TooLarge(HTTPException):
-    """The body is larger than BODY_MOST."""
+    """The body is larger than MAX_BODY."""
 
     def __init__(self) -> None:
-        super().__init__(413, f"more than {BODY_MOST} bytes")
+        super().__init__(413, f"more than {MAX_BODY} bytes")
 
 
-class Shield:
-    """ASGI middleware: the headers on every answer, and no body larger than BODY_MOST."""
+class SecurityMiddleware:
+    """ASGI middleware: the headers on every answer, and no body larger than MAX_BODY."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -98,7 +98,7 @@ class Shield:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > BODY_MOST:
+            if taken > MAX_BODY:
                 raise TooLarge
             return message
 

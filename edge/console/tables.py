@@ -125,7 +125,7 @@ def open_engine(path: Path) -> Engine:
     """The engine of the one connection that ever writes to `path`; creates folder and tables. Raises SchemaTooNew.
 
     One connection alone: SQLite before 3.51.3 can corrupt a WAL that two connections write and checkpoint
-    (reliability.md 0.5). FULL: at NORMAL a power cut takes committed events with it (0.4).
+   . FULL: at NORMAL a power cut takes committed events with it (0.4).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     url = URL.create("sqlite", database=str(path))

@@ -9,14 +9,14 @@ from edge.console.feed import encode
 from edge.contract.payloads import BadPayload, Payload, State, Vitals, Wave, decode
 from edge.model import from_iso
 
-Said = dict[str, Any]
+Json = dict[str, Any]
 P = TypeVar("P", bound=Payload)
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 REORDER_S = 60.0  # vitals this little older came out of order; older still, and the edge's clock began anew
 
 
-def read(kind: type[P], payload: bytes, edge: str, bed: str | None) -> tuple[P, Said]:
+def read(kind: type[P], payload: bytes, edge: str, bed: str | None) -> tuple[P, Json]:
     """A payload checked against the contract and against its topic, and as it came, unknown fields and all.
 
     Raises BadPayload.
@@ -33,8 +33,8 @@ class Ward:
 
     def __init__(self) -> None:
         self.names: dict[str, str] = {}  # session -> patient; the console's store holds it
-        self._states: dict[str, tuple[State, Said]] = {}
-        self._vitals: dict[str, Said] = {}
+        self._states: dict[str, tuple[State, Json]] = {}
+        self._vitals: dict[str, Json] = {}
         self._vitals_at: dict[str, float] = {}
         self._beds: dict[str, None] = {}
 
@@ -42,7 +42,7 @@ class Ward:
         """Every bed ever heard of, in the edge's order."""
         return list(self._beds)
 
-    def know(self, beds: list[str]) -> None:
+    def set_beds(self, beds: list[str]) -> None:
         """The edge named its beds: these first, in this order."""
         self._beds = dict.fromkeys([*beds, *self._beds])
 
@@ -50,14 +50,14 @@ class Ward:
         """The edge started again; its clock may have, too."""
         self._vitals_at.clear()
 
-    def hear_state(self, payload: bytes, edge: str, bed: str, boot: str | None) -> bool:
+    def receive_state(self, payload: bytes, edge: str, bed: str, boot: str | None) -> bool:
         """Takes a state; False where it is older than what is held. `boot` is the one now heard. Raises BadPayload."""
         state, said = read(State, payload, edge, bed)
-        at_s = moment(state.at)
+        at_s = parse_time(state.at)
         held = self._states.get(bed)
         if held is not None:
             known = held[0]
-            if known.boot == state.boot and (state.seq, at_s) < (known.seq, moment(known.at)):
+            if known.boot == state.boot and (state.seq, at_s) < (known.seq, parse_time(known.at)):
                 return False
             if known.boot == boot and state.boot != boot:
                 return False
@@ -65,14 +65,14 @@ class Ward:
         self._beds.setdefault(bed)
         return True
 
-    def hear_vitals(self, payload: bytes, edge: str, bed: str) -> Vitals | None:
+    def receive_vitals(self, payload: bytes, edge: str, bed: str) -> Vitals | None:
         """Takes vitals; None where they are older than what is held. Raises BadPayload."""
         vitals, said = read(Vitals, payload, edge, bed)
-        at_s = moment(vitals.at)
+        at_s = parse_time(vitals.at)
         for numeric in vitals.numerics.values():
-            moment(numeric.at)
+            parse_time(numeric.at)
         if vitals.pump is not None:
-            moment(vitals.pump.at)
+            parse_time(vitals.pump.at)
         if 0 < self._vitals_at.get(bed, at_s) - at_s < REORDER_S:
             return None
         self._vitals_at[bed] = at_s
@@ -90,7 +90,7 @@ class Ward:
         held = self._states.get(bed)
         return None if held is None else held[0]
 
-    def said_state(self, bed: str, edge_ok: bool, boot: str | None) -> Said | None:
+    def state_json(self, bed: str, edge_ok: bool, boot: str | None) -> Json | None:
         """The held state as it came, with the patient's name and whether it is live."""
         held = self._states.get(bed)
         if held is None:
@@ -99,7 +99,7 @@ class Ward:
         patient = None if session is None else self.names.get(session.id)
         return held[1] | {"patient": patient, "live": self.live(bed, edge_ok, boot)}
 
-    def said_vitals(self, bed: str) -> Said | None:
+    def vitals_json(self, bed: str) -> Json | None:
         """The held vitals as they came."""
         return self._vitals.get(bed)
 
@@ -113,14 +113,14 @@ def wave_message(payload: bytes, edge: str, bed: str, name: str) -> str:
     wave, _ = read(Wave, payload, edge, bed)
     if wave.name != name:
         raise BadPayload(f"says wave {wave.name!r} on the topic of {name}")
-    moment(wave.start)
+    parse_time(wave.start)
     return encode({
         "t": "wave", "bed": bed, "name": name, "start": wave.start, "rate": wave.rate_hz, "low": wave.low,
         "high": wave.high, "samples": wave.samples,
     })
 
 
-def moment(at: str) -> float:
+def parse_time(at: str) -> float:
     """A time of the contract's one form in seconds since 1970 UTC. Raises BadPayload."""
     if TIME.fullmatch(at) is None:
         raise BadPayload(f"{at[:40]!r} is not UTC, ISO 8601 with milliseconds and Z")

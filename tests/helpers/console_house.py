@@ -63,7 +63,7 @@ class AnsweringEdge(Wire):
             raise NotConnected("broken pipe", maybe_sent=True)
         answer = self.reply(decode(CommandIn, payload))
         if answer is not None and self.console is not None:
-            self.console.intake.hear(ANSWER, encode(answer), False)
+            self.console.ingest.receive(ANSWER, encode(answer), False)
 
     def commands(self) -> list[tuple[CommandIn, dict[str, Any]]]:
         """Every command sent, as the contract reads it and as it was written."""
@@ -101,9 +101,9 @@ def quick_hashes() -> Iterator[None]:
     """Argon2 at its cheapest: what is tested is who passes, not how long guessing takes."""
     cheap = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
     with patch.object(accounts, "_hasher", lambda: cheap):
-        accounts._nobody.cache_clear()
+        accounts._dummy_hash.cache_clear()
         yield
-    accounts._nobody.cache_clear()
+    accounts._dummy_hash.cache_clear()
 
 
 @asynccontextmanager
@@ -122,8 +122,8 @@ async def _house(data: Path, **more: Any) -> AsyncIterator[House]:
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url=ORIGIN) as http:
         console: Console = app.state.console
         wire.console = console
-        console.intake.connected()
-        console.intake.hear(STATUS, status(), False)
-        console.intake.hear(STATE, state(), False)
-        console.intake.hear(VITALS, vitals(spo2_pct=97), False)
+        console.ingest.connected()
+        console.ingest.receive(STATUS, status(), False)
+        console.ingest.receive(STATE, state(), False)
+        console.ingest.receive(VITALS, vitals(spo2_pct=97), False)
         yield House(app, console, wire, clock, http)

@@ -110,7 +110,7 @@ class History(BaseModel):
 
 
 class EventRead(BaseModel):
-    """An event as the edge wrote it (house.md 7)."""
+    """An event as the edge wrote it."""
 
     seq: int
     boot: str
@@ -127,7 +127,7 @@ class EventRead(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether the console works, and every hop."""
+    """Whether the console works, and each part of the way (`hops`)."""
 
     ok: bool
     hops: dict[str, dict[str, Any]]

@@ -12,11 +12,11 @@ import msgspec
 
 from edge.console import events, history
 from edge.console.feed import Feed, encode
+from edge.console.health import Heartbeat, Part
 from edge.console.history import Recorder
-from edge.console.hops import EdgeWatch, Hop
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
-from edge.console.ward import Ward, moment, wave_message
+from edge.console.ward import Ward, parse_time, wave_message
 from edge.contract.payloads import (
     Ack,
     Answer,
@@ -31,30 +31,30 @@ from edge.contract.payloads import (
 from edge.model import GENESIS, iso
 
 BATCH = 200  # events a commit: about 0.1 s, so that a live alarm never waits longer for the backlog
-WAITING_MOST = 20_000  # events in memory; beyond it they are dropped, not acknowledged, and sent again
+MAX_WAITING = 20_000  # events in memory; beyond it they are dropped, not acknowledged, and sent again
 
 log = logging.getLogger(__name__)
 
 
-class Intake:
+class Ingest:
     """Takes messages and keeps everything they change.
 
-    Wakes whoever waits: `hops_changed` when a hop may have turned, `ack_due` when more is stored or sounded.
+    Sets `health_changed` when a part of health may have changed, `ack_due` when more is stored or sounded.
     """
 
     def __init__(self, settings: Settings, store: Store, ward: Ward, feed: Feed,
                  on_answer: Callable[[Answer], None]) -> None:
-        house_s = settings.now()
+        now_s = settings.now()
         self._settings = settings
         self._store = store
         self._ward = ward
         self._feed = feed
-        self.broker = Hop(False, house_s, "not connected yet")
-        self.watch = EdgeWatch(house_s)
+        self.broker = Part(False, now_s, "not connected yet")
+        self.heartbeat = Heartbeat(now_s)
         self.recorder = Recorder()
         self.cursor = events.Cursor(0, GENESIS, "", 0, 0)
         self._on_answer = on_answer
-        self.hops_changed = asyncio.Event()
+        self.health_changed = asyncio.Event()
         self.ack_due = asyncio.Event()
         self.bad = 0
         self.stored = 0
@@ -72,21 +72,21 @@ class Intake:
         """Subscribed; what is retained comes now."""
         if not self.broker.ok:
             log.info("broker connected")
-        self.broker = self.broker.turned(True, self._settings.now())
-        self.watch.connected()
-        self.hops_changed.set()
+        self.broker = self.broker.changed(True, self._settings.now())
+        self.heartbeat.connected()
+        self.health_changed.set()
         self.ack_due.set()
 
     def disconnected(self, reason: str) -> None:
         """The broker is gone."""
         if self.broker.ok or self.broker.reason == "not connected yet":
             log.warning("broker lost: %s", reason)
-        self.broker = self.broker.turned(False, self._settings.now(), reason)
-        self.hops_changed.set()
+        self.broker = self.broker.changed(False, self._settings.now(), reason)
+        self.health_changed.set()
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
-    def hear(self, topic: str, payload: bytes, retained: bool) -> None:
+    def receive(self, topic: str, payload: bytes, retained: bool) -> None:
         """One message. What the contract does not allow is counted and dropped."""
         parsed = parse_topic(topic)
         if parsed is None or parsed.edge != self._settings.edge:
@@ -102,11 +102,11 @@ class Intake:
     def _dispatch(self, topic: Topic, payload: bytes, retained: bool) -> None:
         bed = topic.bed or ""
         if topic.kind == "event":
-            self._hear_events(decode_events(payload), retained)
+            self._receive_events(decode_events(payload), retained)
         elif topic.kind == "status":
-            self._hear_status(payload, retained)
+            self._receive_status(payload, retained)
         elif topic.kind == "state":
-            if self._ward.hear_state(payload, topic.edge, bed, self.watch.boot):
+            if self._ward.receive_state(payload, topic.edge, bed, self.heartbeat.boot):
                 self.publish_state(bed)
         elif topic.kind == "answer":
             if topic.name == self._settings.name and not retained:
@@ -114,37 +114,37 @@ class Intake:
         elif retained:
             return  # vitals and waves are never retained by us: whoever retains them shows old numbers as new
         elif topic.kind == "vitals":
-            self._hear_vitals(payload, topic.edge, bed)
+            self._receive_vitals(payload, topic.edge, bed)
         elif topic.kind == "wave" and self._feed.watched(bed):
             self._feed.publish_wave(bed, wave_message(payload, topic.edge, bed, topic.name or ""))
 
-    def _hear_status(self, payload: bytes, retained: bool) -> None:
+    def _receive_status(self, payload: bytes, retained: bool) -> None:
         status = decode(Status, payload)
         if status.edge != self._settings.edge:
             raise BadPayload(f"says edge {status.edge!r}")
-        at_s = moment(status.at)
+        at_s = parse_time(status.at)
         loop_s = asyncio.get_running_loop().time()
-        was = (self.watch.hop.ok, self.watch.boot)
-        self.watch.hear(status, at_s, retained, loop_s, self._settings.now())
-        if self.watch.last is not None:
-            self._ward.know(self.watch.last.beds)
-        if self.watch.boot != was[1]:
+        was = (self.heartbeat.part.ok, self.heartbeat.boot)
+        self.heartbeat.receive(status, at_s, retained, loop_s, self._settings.now())
+        if self.heartbeat.last is not None:
+            self._ward.set_beds(self.heartbeat.last.beds)
+        if self.heartbeat.boot != was[1]:
             self._ward.new_boot()
-        if (self.watch.hop.ok, self.watch.boot) != was:
-            self.edge_turned()
+        if (self.heartbeat.part.ok, self.heartbeat.boot) != was:
+            self.edge_changed()
 
-    def _hear_vitals(self, payload: bytes, edge: str, bed: str) -> None:
-        vitals = self._ward.hear_vitals(payload, edge, bed)
+    def _receive_vitals(self, payload: bytes, edge: str, bed: str) -> None:
+        vitals = self._ward.receive_vitals(payload, edge, bed)
         if vitals is None:
             return
-        self.recorder.hear(vitals)
-        said = self._ward.said_vitals(bed)
+        self.recorder.receive(vitals)
+        said = self._ward.vitals_json(bed)
         if said is not None:
             self._feed.publish(encode({**said, "t": "vitals"}))
 
-    def _hear_events(self, delivered: list[EventOut], retained: bool) -> None:
+    def _receive_events(self, delivered: list[EventOut], retained: bool) -> None:
         for event in delivered:
-            if len(self._live) + len(self._late) >= WAITING_MOST:
+            if len(self._live) + len(self._late) >= MAX_WAITING:
                 self.dropped += 1
             elif retained or event.late:
                 self._late.append(msgspec.structs.replace(event, late=True))
@@ -156,49 +156,50 @@ class Intake:
 
     def tick(self) -> None:
         """Real time passed: notices a silent edge."""
-        was = self.watch.hop.ok
-        self.watch.tick(asyncio.get_running_loop().time(), self._settings.now())
-        if self.watch.hop.ok != was:
-            self.edge_turned()
+        was = self.heartbeat.part.ok
+        self.heartbeat.tick(asyncio.get_running_loop().time(), self._settings.now())
+        if self.heartbeat.part.ok != was:
+            self.edge_changed()
 
-    def edge_turned(self) -> None:
+    def edge_changed(self) -> None:
         """Every state is live now, or none is: the pages are told at once."""
-        log.warning("edge %s: %s", self._settings.edge, "live" if self.watch.hop.ok else self.watch.hop.reason)
+        part = self.heartbeat.part
+        log.warning("edge %s: %s", self._settings.edge, "live" if part.ok else part.reason)
         for bed in self._ward.beds():
             self.publish_state(bed)
-        self.hops_changed.set()
+        self.health_changed.set()
         self.ack_due.set()
 
     def publish_state(self, bed: str) -> None:
         """The held state of `bed` to every page."""
-        said = self._ward.said_state(bed, self.watch.hop.ok, self.watch.boot)
+        said = self._ward.state_json(bed, self.heartbeat.part.ok, self.heartbeat.boot)
         if said is not None:
             self._feed.publish(encode({**said, "t": "state"}))
 
     def ack(self) -> Ack:
         """What is stored, as the edge is to be told."""
         sounded = self.cursor.sounded_seq or None
-        return Ack(console=self._settings.name, seq=self.cursor.seq, boot=self.watch.boot or "", sounded_seq=sounded,
-                   at=iso(self._settings.now()))
+        return Ack(console=self._settings.name, seq=self.cursor.seq, boot=self.heartbeat.boot or "",
+                   sounded_seq=sounded, at=iso(self._settings.now()))
 
-    async def keep_events(self) -> None:
+    async def store_events(self) -> None:
         """Stores what comes, live events before late ones, for ever."""
         while True:
             await self._arrived.wait()
             self._arrived.clear()
             while self._live or self._late:
-                await self.keep_batch()
+                await self.store_batch()
 
-    async def keep_batch(self) -> None:
+    async def store_batch(self) -> None:
         """Stores up to BATCH events in one commit, then shows the new ones."""
         lane = self._live or self._late
         batch = [lane.popleft() for _ in range(min(BATCH, len(lane)))]
-        live_boot = self.watch.boot if self.watch.hop.ok else None
+        live_boot = self.heartbeat.boot if self.heartbeat.part.ok else None
         try:
-            kept = await self._store.run(events.keep, self._settings.edge, batch, live_boot, self._settings.now())
+            kept = await self._store.run(events.append, self._settings.edge, batch, live_boot, self._settings.now())
         except StoreBroken:
             self.dropped += len(batch)  # never acknowledged, so the edge sends them again
-            self.hops_changed.set()
+            self.health_changed.set()
             return
         self.cursor = kept.cursor
         self.stored += len(kept.new)
@@ -210,16 +211,16 @@ class Intake:
             self._feed.publish(encode({"t": "event", "event": event}))
         self.ack_due.set()
 
-    async def keep_history(self) -> None:
+    async def store_history(self) -> None:
         """Stores the trends held since the last call."""
         rows = self.recorder.take()
         if not rows:
             return
         try:
-            await self._store.run(history.keep, rows)
+            await self._store.run(history.append, rows)
         except StoreBroken:
             self.recorder.give_back(rows)
-            self.hops_changed.set()
+            self.health_changed.set()
 
     async def sounded(self, seq: int) -> bool:
         """A page sounded alarm event `seq`; whether there is such an alarm. Raises StoreBroken."""

@@ -22,7 +22,7 @@ from edge.contract.payloads import VERBS, Answer, command_payload, command_topic
 
 ANSWER_S = 5.0  # real seconds
 LIFE_S = 10.0  # real seconds until a command that hangs on the way is worth nothing
-NAME_MOST = 80
+MAX_NAME = 80
 
 # by the word before the colon of the edge's reason; any other is 422
 STATUS = {"moved_on": 409, "already_acknowledged": 409, "forbidden": 403, "forged": 403}
@@ -48,7 +48,7 @@ def _sendable(args: dict[str, Any]) -> bool:
         return False
 
 
-class Commander:
+class CommandClient:
     """Sends commands and matches their answers."""
 
     def __init__(self, settings: Settings, store: Store, ward: Ward, publisher: Publisher) -> None:
@@ -69,7 +69,7 @@ class Commander:
         if verb not in VERBS:
             return Outcome(422, False, "unknown_verb")
         if user.role not in VERBS[verb]:
-            return await self._noted(user, bed, verb, "", Outcome(403, False, "forbidden"))
+            return await self._audited(user, bed, verb, "", Outcome(403, False, "forbidden"))
         session: str | None = None
         name: str | None = None
         args = dict(args)
@@ -79,7 +79,7 @@ class Commander:
             return Outcome(422, False, why)
         if verb == "start_session":
             given = args.pop("patient", None)
-            if given is not None and not (isinstance(given, str) and len(given.strip()) <= NAME_MOST):
+            if given is not None and not (isinstance(given, str) and len(given.strip()) <= MAX_NAME):
                 return Outcome(422, False, "bad_patient_name")
             session = args["session"] = uuid.uuid4().hex
             name = given.strip() or None if given else None
@@ -96,14 +96,14 @@ class Commander:
             await self._forget(session)
         elif session is not None and outcome.ok:
             outcome = replace(outcome, session=session)
-        return await self._noted(user, bed, verb, ident, outcome)
+        return await self._audited(user, bed, verb, ident, outcome)
 
     def _before(self, connection: Connection, user: User, bed: str, verb: str, ident: str, session: str | None,
                 name: str | None) -> None:
         now_s = self._settings.now()
         if session is not None and name is not None:
             patients.name_session(connection, session, bed, name, now_s)
-        audit.note(connection, now_s, user.name, f"ask {verb}", bed, id=ident, role=user.role)
+        audit.add(connection, now_s, user.name, f"ask {verb}", bed, id=ident, role=user.role)
 
     async def _send(self, user: User, bed: str, verb: str, args: dict[str, Any], ident: str) -> Outcome:
         settings = self._settings
@@ -135,9 +135,9 @@ class Commander:
         except StoreBroken:
             return  # a name for a session that never was: nothing shows it
 
-    async def _noted(self, user: User, bed: str, verb: str, ident: str, outcome: Outcome) -> Outcome:
+    async def _audited(self, user: User, bed: str, verb: str, ident: str, outcome: Outcome) -> Outcome:
         try:
-            await self._store.run(audit.note, self._settings.now(), user.name,
+            await self._store.run(audit.add, self._settings.now(), user.name,
                                   f"{'done' if outcome.ok else 'refused'} {verb}", bed, id=ident, role=user.role,
                                   reason=outcome.reason)
         except StoreBroken:

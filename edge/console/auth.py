@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 from edge.console import accounts
 from edge.console.accounts import User
 from edge.console.metrics import Metrics
-from edge.console.security import COOKIE, Guesses, same_origin
+from edge.console.security import COOKIE, LoginLimiter, same_origin
 from edge.console.service import Console
 
 
@@ -26,16 +26,16 @@ def metrics_of(connection: HTTPConnection) -> Metrics:
     return metrics
 
 
-def guesses_of(connection: HTTPConnection) -> Guesses:
+def limiter_of(connection: HTTPConnection) -> LoginLimiter:
     """Its count of failed logins."""
-    guesses: Guesses = connection.app.state.guesses
-    return guesses
+    limiter: LoginLimiter = connection.app.state.limiter
+    return limiter
 
 
-TheConsole = Annotated[Console, Depends(console_of)]
+ThisConsole = Annotated[Console, Depends(console_of)]
 
 
-async def user_behind(connection: HTTPConnection, console: Console) -> User | None:
+async def user_of_cookie(connection: HTTPConnection, console: Console) -> User | None:
     """Whose cookie this is; None: nobody's. Raises StoreBroken."""
     token = connection.cookies.get(COOKIE)
     if not token or len(token) > 256:
@@ -43,15 +43,15 @@ async def user_behind(connection: HTTPConnection, console: Console) -> User | No
     return await console.store.read(accounts.user_of, token, console.settings.now())
 
 
-async def logged_in(connection: HTTPConnection, console: TheConsole) -> User:
+async def logged_in(connection: HTTPConnection, console: ThisConsole) -> User:
     """The user, or 401."""
-    user = await user_behind(connection, console)
+    user = await user_of_cookie(connection, console)
     if user is None:
         raise HTTPException(401, "not logged in")
     return user
 
 
-def from_our_page(connection: HTTPConnection, console: TheConsole) -> None:
+def from_our_page(connection: HTTPConnection, console: ThisConsole) -> None:
     """403 for what another site's page sends."""
     if not same_origin(connection.headers, console.settings.origins):
         raise HTTPException(403, "the request does not come from this console's page")
@@ -63,11 +63,11 @@ async def may_change(
     x_csrf: Annotated[str, Header(alias="X-CSRF", max_length=256)] = "",
 ) -> User:
     """The user of a request that changes something; 403 without the session's CSRF token."""
-    if not accounts.same(x_csrf, user.csrf):
+    if not accounts.equal(x_csrf, user.csrf):
         raise HTTPException(403, "the X-CSRF header is missing or wrong; GET /api/me tells it")
     return user
 
 
-Someone = Annotated[User, Depends(logged_in)]
-Actor = Annotated[User, Depends(may_change)]
-OurPage = Annotated[None, Depends(from_our_page)]
+LoggedIn = Annotated[User, Depends(logged_in)]
+MayChange = Annotated[User, Depends(may_change)]
+SameOrigin = Annotated[None, Depends(from_our_page)]
