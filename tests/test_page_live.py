@@ -298,14 +298,14 @@ async def test_the_bed_draws_its_pleth_and_its_trend(opened: Opened) -> None:
             }})()""")
 
 
-async def test_simulated_and_not_a_medical_device_are_always_in_sight(opened: Opened) -> None:
+async def test_simulated_and_the_statement_are_always_in_sight(opened: Opened) -> None:
     story = Story(beds=1)
     async with opened(story) as page:
         for path in ("/", "/bed/chair-1"):
             await page.goto(story.url + path)
             await expect(page.locator("header")).to_contain_text("SIMULATED - NOT A PATIENT")
             await expect(page.locator(".watermark")).to_be_visible()
-            await expect(page.locator("footer")).to_contain_text("not a medical device")
+            await expect(page.locator("footer")).to_contain_text("not cleared or certified as a medical device")
 
 
 async def test_a_technician_sees_devices_by_trouble_and_no_clinical_button(opened: Opened) -> None:

@@ -1,23 +1,23 @@
 /** How old a number is, and when it is too old to be shown as live. Pure: every time is an argument. */
 import type { Numeric, Pump } from "./types.ts";
 
-const WIRE_STALE_S = 10; // clinical.md 3.7: oximeter and pump say something every second
+const WIRE_STALE_S = 10; // oximeter and pump send every second: ten missed is no longer live
 const WIRE_STALE_REAL_S = 3; // in a fast demonstration the wire still speaks in real seconds
 const NIBP_STALE_S = 600; // where no session says an interval
 const NIBP_SLACK_S = 300;
 const NIBP = new Set(["sbp_mmhg", "dbp_mmhg", "map_mmhg", "nibp_pulse_bpm"]);
 
 /** What is kept of a number that arrived: how old it was then, and when that was on the page's clock. */
-export interface Received<T> { told: T; age_s: number; received_ms: number }
+export interface Received<T> { latest: T; age_s: number; received_ms: number }
 
 /** Edge seconds. Where the edge clock is known, a number held up on its way is aged by the delay. */
 export function receive<T extends { age_s: number; at: string }>(
-  told: T, received_ms: number, house_ms: number | null,
+  latest: T, received_ms: number, edge_ms: number | null,
 ): Received<T> {
-  const own = Number.isFinite(told.age_s) ? Math.max(0, told.age_s) : 0;
-  const at = Date.parse(told.at);
-  const byClock = house_ms === null || Number.isNaN(at) ? 0 : (house_ms - at) / 1000;
-  return { told, age_s: Math.max(own, byClock), received_ms };
+  const own = Number.isFinite(latest.age_s) ? Math.max(0, latest.age_s) : 0;
+  const at = Date.parse(latest.at);
+  const byClock = edge_ms === null || Number.isNaN(at) ? 0 : (edge_ms - at) / 1000;
+  return { latest, age_s: Math.max(own, byClock), received_ms };
 }
 
 /** Edge seconds since the device said it. */
@@ -42,7 +42,7 @@ export interface Context { now_ms: number; speed: number; nibp_interval_min: num
 export function show(metric: string, received: Received<Numeric> | undefined, context: Context): Shown {
   if (received === undefined) return { standing: "none", value: null, age_s: 0, why: null };
   const age_s = ageOf(received, context.now_ms, context.speed);
-  const { value, stale, reason, validity } = received.told;
+  const { value, stale, reason, validity } = received.latest;
   if (value === null) return { standing: "absent", value, age_s, why: reason ?? validity };
   const limit = staleAfter(metric, context.nibp_interval_min, context.speed);
   const old = !context.live || stale || age_s > limit;
@@ -51,7 +51,7 @@ export function show(metric: string, received: Received<Numeric> | undefined, co
 
 /** Whether the pump's own status may still be shown as live. */
 export function pumpIsLive(pump: Received<Pump>, context: Context): boolean {
-  return context.live && !pump.told.stale && ageOf(pump, context.now_ms, context.speed) <= staleAfter("pump", null, context.speed);
+  return context.live && !pump.latest.stale && ageOf(pump, context.now_ms, context.speed) <= staleAfter("pump", null, context.speed);
 }
 
 /** An age in words a glance takes in: "now", "12 s", "4 min", "1 h 05". */

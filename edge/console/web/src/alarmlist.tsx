@@ -67,28 +67,28 @@ function Pause({ bed, state, alarms }: { bed: string; state: BedState | undefine
     const answer = await command(bed, verb);
     setProblem(answer.ok ? null : refusal(answer));
   };
-  const house = store.house_ms();
+  const edge_ms = store.edge_ms();
   const until = state?.audio_paused_until ?? null;
-  if (isPaused(until, house)) {
-    const left_s = (Date.parse(until ?? "") - (house ?? 0)) / 1000;
+  if (isPaused(until, edge_ms)) {
+    const left_s = (Date.parse(until ?? "") - (edge_ms ?? 0)) / 1000;
     return <button class="paused" onClick={() => void ask("audio_resume")}>‖ Paused {stopwatch(left_s)}<small>tap to end</small></button>;
   }
   if (!alarms.some((alarm) => alarm.state === "active")) return null;
   return <>{problem !== null && <em role="alert">{problem}</em>}<button class="pause" onClick={() => void ask("audio_pause")}>Pause sound 2 min</button></>;
 }
 
-/** What the nurse is told after pressing, for the occurrence (seq) that was pressed; a newer one starts clean. */
-interface Told { seq: number; words: string | null }
+/** What the nurse reads after pressing, for the occurrence (seq) that was pressed; a newer one starts clean. */
+interface Outcome { seq: number; words: string | null }
 
 function Row({ bed, alarm }: { bed: string; alarm: Alarm }) {
   const [wide, setWide] = useState(false);
-  const [told, setTold] = useState<Told | null>(null);
+  const [outcome, setOutcome] = useState<Outcome | null>(null);
   const acknowledge = async (): Promise<void> => {
-    setTold({ seq: alarm.seq, words: null });
+    setOutcome({ seq: alarm.seq, words: null });
     const answer = await command(bed, "acknowledge", { alarm: alarm.alarm, seq: alarm.seq });
-    setTold(answer.ok ? null : { seq: alarm.seq, words: refusal(answer) });
+    setOutcome(answer.ok ? null : { seq: alarm.seq, words: refusal(answer) });
   };
-  const sending = told !== null && told.words === null && told.seq === alarm.seq;
+  const sending = outcome !== null && outcome.words === null && outcome.seq === alarm.seq;
   return (
     <article class={`alarm ${alarm.priority} ${alarm.state}`} data-alarm={alarm.alarm} data-state={alarm.state}>
       <button class="tell" aria-expanded={wide} onClick={() => setWide(!wide)}>
@@ -99,7 +99,7 @@ function Row({ bed, alarm }: { bed: string; alarm: Alarm }) {
         </span>
       </button>
       <Answered alarm={alarm} sending={sending} acknowledge={() => void acknowledge()} />
-      {told?.words != null && <p class="refused" role="alert">{told.words}</p>}
+      {outcome?.words != null && <p class="refused" role="alert">{outcome.words}</p>}
       {wide && <Meaning alarm={alarm} />}
     </article>
   );

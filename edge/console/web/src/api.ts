@@ -1,5 +1,5 @@
 /** Requests to the console's server. Nothing here throws for what a server or a network may do: the answer says it. */
-import type { BedState, Happening, History, Me } from "./types.ts";
+import type { BedState, EdgeEvent, History, Me } from "./types.ts";
 
 const WAIT_MS = 8000;
 
@@ -55,9 +55,9 @@ export async function logout(): Promise<void> {
 export async function command(bed: string, verb: string, args: Record<string, unknown> = {}): Promise<Answer> {
   const response = await request("POST", `/api/beds/${encodeURIComponent(bed)}/commands`, { verb, args });
   if (response === null) return { ok: false, status: 0, reason: "no_answer" };
-  const said = (await response.json().catch(() => null)) as Partial<Answer> | null;
-  const reason = typeof said?.reason === "string" ? said.reason : null;
-  return { ok: response.ok && said?.ok === true, status: response.status, reason, state: said?.state };
+  const body = (await response.json().catch(() => null)) as Partial<Answer> | null;
+  const reason = typeof body?.reason === "string" ? body.reason : null;
+  return { ok: response.ok && body?.ok === true, status: response.status, reason, state: body?.state };
 }
 
 export async function history(bed: string, minutes: number, metrics: readonly string[]): Promise<History | null> {
@@ -65,6 +65,6 @@ export async function history(bed: string, minutes: number, metrics: readonly st
   return read<History>(await request("GET", `/api/beds/${encodeURIComponent(bed)}/history?${query}`));
 }
 
-export async function happenings(bed: string): Promise<Happening[] | null> {
-  return read<Happening[]>(await request("GET", `/api/beds/${encodeURIComponent(bed)}/events?limit=200`));
+export async function events(bed: string): Promise<EdgeEvent[] | null> {
+  return read<EdgeEvent[]>(await request("GET", `/api/beds/${encodeURIComponent(bed)}/events?limit=200`));
 }

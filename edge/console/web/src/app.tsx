@@ -14,7 +14,8 @@ import type { Me } from "./types.ts";
 import { Ward } from "./ward.tsx";
 
 const STATEMENT =
-  "Decision support, not a medical device. The devices' own alarms stay in force. Look at the patient, then at the screen.";
+  "Vigil is a research and evaluation system: a secondary display, not cleared or certified as a medical device. " +
+  "The bedside devices' own alarms stay in force; whoever operates it decides its status where it is used.";
 
 const FIRST = "[data-first=alarm]"; // on a bed's page its own first alarm, elsewhere the rail's
 
@@ -80,7 +81,7 @@ function TopBar({ me, place }: { me: Me; place: Place }) {
         <Link to="/" current={place.page === "ward"}>Ward</Link>
         {me.role === "technician" && <Link to="/devices" current={place.page === "devices"}>Devices</Link>}
       </nav>
-      {store.isSimulated() && <strong class="simulated">SIMULATED - NOT A PATIENT{store.house.speed !== 1 && ` - ${store.house.speed}x speed`}</strong>}
+      {store.isSimulated() && <strong class="simulated">SIMULATED - NOT A PATIENT{store.edgeClock.speed !== 1 && ` - ${store.edgeClock.speed}x speed`}</strong>}
       <span class="who">{me.name}, {me.role}</span>
       <button class="quiet" onClick={() => void signOut()}>Sign out</button>
     </header>

@@ -112,7 +112,7 @@ function Numbers({ bed, session }: { bed: string; session: Session | null }) {
 /** The rise in a word, because a curve alone is overlooked. */
 function FromBaseline({ bed, session }: { bed: string; session: Session | null }) {
   const baseline = session?.baseline ?? null;
-  const sbp = store.vitals.get(bed)?.numerics["sbp_mmhg"]?.told.value ?? null;
+  const sbp = store.vitals.get(bed)?.numerics["sbp_mmhg"]?.latest.value ?? null;
   if (baseline === null || baseline.sbp_mmhg === null) return session === null ? null : <span class="baseline">no baseline yet</span>;
   const rise = sbp === null ? null : Math.round(sbp - baseline.sbp_mmhg);
   return (

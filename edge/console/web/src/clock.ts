@@ -32,25 +32,25 @@ export class Monotonic {
 }
 
 /** The edge clock, told by beats. Times are milliseconds. */
-export class HouseClock {
+export class EdgeClock {
   speed = 1;
-  #house_ms: number | null = null;
+  #edge_ms: number | null = null;
   #at_ms = 0;
   #behind_s = 0;
 
   /** Starts anew: what was known of the old connection's delay says nothing of the new one's. */
   reset(speed: number): void {
     this.speed = speed;
-    this.#house_ms = null;
+    this.#edge_ms = null;
     this.#behind_s = 0;
   }
 
-  beat(house_ms: number, now_ms: number): void {
+  beat(edge_ms: number, now_ms: number): void {
     const foretold = this.#foretold_ms(now_ms);
-    const behind_s = foretold === null ? 0 : (foretold - house_ms) / 1000 / this.speed;
+    const behind_s = foretold === null ? 0 : (foretold - edge_ms) / 1000 / this.speed;
     const healing_s = foretold === null ? 0 : ((now_ms - this.#at_ms) / 1000) * DRIFT;
     if (foretold === null || behind_s <= healing_s) {
-      this.#house_ms = house_ms;
+      this.#edge_ms = edge_ms;
       this.#at_ms = now_ms;
     }
     this.#behind_s = Math.max(0, behind_s);
@@ -67,6 +67,6 @@ export class HouseClock {
   }
 
   #foretold_ms(now_ms: number): number | null {
-    return this.#house_ms === null ? null : this.#house_ms + (now_ms - this.#at_ms) * this.speed;
+    return this.#edge_ms === null ? null : this.#edge_ms + (now_ms - this.#at_ms) * this.speed;
   }
 }

@@ -1,4 +1,4 @@
-/** The arithmetic of an order, its limits, and what is wrong with it in words. Pure (reference/clinical.md 1.1). */
+/** The arithmetic of an order, its limits, and what is wrong with it in words. Pure. */
 import { parseNumber, readNumber } from "./typed.ts";
 
 const NAME_MOST = 80;
@@ -17,7 +17,7 @@ export const LIMITS = {
 export type NumberKey = keyof typeof LIMITS;
 const NUMBERS = Object.keys(LIMITS) as NumberKey[];
 
-/** An order as it is typed: text, so that what cannot be read is told and not lost. */
+/** An order as it is typed: text, so that what cannot be read is named and not lost. */
 export type OrderDraft = Record<NumberKey, string> & { patient: string };
 
 /** An order as it is read. */

@@ -1,7 +1,7 @@
 /** One event of the journal in one plain line. Pure. */
 import { clockTime, stopwatch } from "./age.ts";
 import { plain } from "./dose.ts";
-import type { DeviceAlarm, Happening } from "./types.ts";
+import type { DeviceAlarm, EdgeEvent } from "./types.ts";
 import { DISSOCIATION, linkWords, overWords, PHASE, refusal, sentence } from "./words.ts";
 
 const KIND: Record<string, string> = {
@@ -10,8 +10,8 @@ const KIND: Record<string, string> = {
 const STANDING = new Set(["active", "acknowledged"]);
 const SCORES = [["moaas", "MOAA/S"], ["cadss", "CADSS"], ["anxiety", "anxiety"], ["distress", "distress"], ["nausea", "nausea"]] as const;
 
-type Body = Happening["body"];
-type Teller = (body: Body, at: string) => string;
+type Body = EdgeEvent["body"];
+type Writer = (body: Body, at: string) => string;
 
 function word(body: Body, key: string): string {
   const value = body[key];
@@ -53,9 +53,9 @@ function alarm(body: Body): string {
 }
 
 function link(body: Body): string {
-  const said = linkWords(word(body, "state"), word(body, "device") || "device");
+  const text = linkWords(word(body, "state"), word(body, "device") || "device");
   const reason = body["state"] === "live" ? "" : word(body, "reason");
-  return reason === "" ? said : `${said} (${reason})`;
+  return reason === "" ? text : `${text} (${reason})`;
 }
 
 function audio(body: Body, at: string): string {
@@ -69,15 +69,15 @@ function device(body: Body): string {
   const name = sentence(word(body, "device") || "device");
   const alarms = body["alarms"];
   if (!Array.isArray(alarms)) return list([name, word(body, "identity") && `is ${word(body, "identity")}`, word(body, "reason")]);
-  const said = (alarms as DeviceAlarm[]).map(({ text, code }) => text || sentence(code));
-  return said.length === 0 ? `${name}: its own alarms are over` : `${name} says: ${said.join("; ")}`;
+  const text = (alarms as DeviceAlarm[]).map(({ text, code }) => text || sentence(code));
+  return text.length === 0 ? `${name}: its own alarms are over` : `${name} says: ${text.join("; ")}`;
 }
 
 function checkIn(body: Body): string {
   const scores = SCORES.flatMap(([key, name]) => (number(body, key) === null ? [] : [`${name} ${word(body, key)}`]));
   const note = word(body, "note").trim();
-  const told = [...scores, ...words(body, "symptoms").map((one) => one.replaceAll("_", " ")), note && `note: ${note}`];
-  return list([sentence(list(told) || "nothing assessed"), by(body)]);
+  const parts = [...scores, ...words(body, "symptoms").map((one) => one.replaceAll("_", " ")), note && `note: ${note}`];
+  return list([sentence(list(parts) || "nothing assessed"), by(body)]);
 }
 
 function session(body: Body): string {
@@ -115,17 +115,17 @@ function command(body: Body): string {
 
 /** What is not listed here: its words, else its plain fields. */
 function other(body: Body): string {
-  const said = list([word(body, "text") || word(body, "reason") || word(body, "why"), by(body)]);
-  if (said !== "") return said;
+  const text = list([word(body, "text") || word(body, "reason") || word(body, "why"), by(body)]);
+  if (text !== "") return text;
   return list(Object.entries(body).filter(([, value]) => value !== null && typeof value !== "object").map(([key, value]) => `${sentence(key)} ${String(value)}`));
 }
 
-const TELLERS: Record<string, Teller> = { alarm, link, audio, device, check_in: checkIn, session, boot, phase, dissociation, command };
+const WRITERS: Record<string, Writer> = { alarm, link, audio, device, check_in: checkIn, session, boot, phase, dissociation, command };
 
-export function kindOf(event: Happening): string {
+export function kindOf(event: EdgeEvent): string {
   return KIND[event.kind] ?? sentence(event.kind);
 }
 
-export function say(event: Happening): string {
-  return (TELLERS[event.kind] ?? other)(event.body, event.at);
+export function sentenceOf(event: EdgeEvent): string {
+  return (WRITERS[event.kind] ?? other)(event.body, event.at);
 }

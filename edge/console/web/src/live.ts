@@ -44,7 +44,7 @@ export class Live {
   tick(): void {
     if (this.#socket === null) return;
     const open_s = (this.#store.now_ms() - this.#opened_ms) / 1000;
-    const behind = this.#store.house.behind_s() > BEHIND_S;
+    const behind = this.#store.edgeClock.behind_s() > BEHIND_S;
     if (open_s > GIVE_UP_S && (behind || this.#store.silent_s() > GIVE_UP_S)) {
       this.#drop();
       this.#store.closed();
@@ -56,13 +56,13 @@ export class Live {
     const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`);
     this.#socket = socket;
     this.#opened_ms = this.#store.now_ms();
-    let greeted = false;
+    let welcomed = false;
     socket.onopen = () => this.#store.opened();
     socket.onmessage = (event: MessageEvent<string>) => {
       const message = JSON.parse(event.data) as ServerMessage;
       this.#store.hear(message);
       if (message.t !== "hello") return;
-      greeted = true;
+      welcomed = true;
       this.#attempts = 0;
       this.send({ t: "watch", bed: this.#watching });
       this.onHello();
@@ -71,7 +71,7 @@ export class Live {
       if (this.#socket !== socket) return;
       this.#socket = null;
       this.#store.closed();
-      if (!greeted) this.onRefused();
+      if (!welcomed) this.onRefused();
       this.#again();
     };
   }

@@ -15,12 +15,12 @@ export interface Feed {
   behind_s: number;
   hops: Hops | null;
   /** Edge time, for how long a hop has been broken. */
-  house_ms: number | null;
+  edge_ms: number | null;
 }
 
-function forSeconds(since: string | null | undefined, house_ms: number | null): number | null {
+function forSeconds(since: string | null | undefined, edge_ms: number | null): number | null {
   const at = since ? Date.parse(since) : Number.NaN;
-  return house_ms === null || Number.isNaN(at) ? null : Math.max(0, (house_ms - at) / 1000);
+  return edge_ms === null || Number.isNaN(at) ? null : Math.max(0, (edge_ms - at) / 1000);
 }
 
 /** The broken hop nearest to the reader, or null if all is live. */
@@ -45,19 +45,19 @@ export function brokenHop(feed: Feed): Broken | null {
   if (!hops.console.ok) {
     return {
       hop: "console", title: "NOT LIVE: the console is in trouble", what: "The console reports a fault of its own. Read the devices.",
-      for_s: forSeconds(hops.console.since, feed.house_ms),
+      for_s: forSeconds(hops.console.since, feed.edge_ms),
     };
   }
   if (!hops.broker.ok) {
     return {
       hop: "broker", title: "NOT LIVE: the message broker is down",
-      what: "Broker to console is broken. The edge keeps recording. Read the devices.", for_s: forSeconds(hops.broker.since, feed.house_ms),
+      what: "Broker to console is broken. The edge keeps recording. Read the devices.", for_s: forSeconds(hops.broker.since, feed.edge_ms),
     };
   }
   if (!hops.edge.ok) {
     return {
       hop: "edge", title: "NOT LIVE: the edge is silent",
-      what: "The edge box, which reads the devices, does not answer. Read the devices.", for_s: forSeconds(hops.edge.since, feed.house_ms),
+      what: "The edge box, which reads the devices, does not answer. Read the devices.", for_s: forSeconds(hops.edge.since, feed.edge_ms),
     };
   }
   return null;

@@ -8,7 +8,7 @@ export function shown(metric: string, vitals: BedVitals | undefined, context: Co
   return show(metric, vitals?.numerics[metric], context);
 }
 
-/** What stands below the digits: always the age, with the reason where there is one (house.md law 3). */
+/** What stands below the digits: always the age, with the reason where there is one. */
 function below(figure: Shown): string {
   switch (figure.standing) {
     case "live": return figure.why === null ? ageWords(figure.age_s) : `${ageWords(figure.age_s)}, ${reasonWords(figure.why)}`;

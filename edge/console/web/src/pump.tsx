@@ -10,7 +10,7 @@ interface Shown { vitals: BedVitals | undefined; context: Context; session: Sess
 
 /** The pump's own alarm in its own words; null: it has none. */
 export function pumpSays(vitals: BedVitals | undefined, devices: readonly Device[]): string | null {
-  const pump = vitals?.pump?.told;
+  const pump = vitals?.pump?.latest;
   const device = devices.find((one) => (pump === undefined ? one.kind === "pump" : one.device === pump.device));
   return deviceSays(device, pump?.state === "alarm", "pump");
 }
@@ -26,7 +26,7 @@ export function PumpLine({ vitals, context, session, devices }: Shown) {
   const ordered = session?.order?.dose_mg ?? null;
   return (
     <div class={live ? "pump live" : "pump old"} data-standing={live ? "live" : "old"}>
-      {(says === null || pump.told.state !== "alarm") && <b>{PUMP[pump.told.state]}</b>}
+      {(says === null || pump.latest.state !== "alarm") && <b>{PUMP[pump.latest.state]}</b>}
       {says !== null && <b class="says">{says}</b>}
       {!live && <em>old: {stopwatch(ageOf(pump, context.now_ms, context.speed))}</em>}
       <span class={`part ${rate.standing}`}><i>{number(rate.value, 1)}</i> mL/h</span>

@@ -61,16 +61,16 @@ function Row({ placed, me, first, more }: { placed: Placed; me: Me; first: boole
 
 function Sound({ me }: { me: Me }) {
   if (me.role !== "nurse") return null;
-  const house = store.house_ms();
+  const edge_ms = store.edge_ms();
   const states = [...store.states.values()];
-  const paused = states.filter((state) => isPaused(state.audio_paused_until, house));
+  const paused = states.filter((state) => isPaused(state.audio_paused_until, edge_ms));
   const sounding = states.filter(
     (state) => !paused.includes(state) && state.alarms.some((alarm) => alarm.state === "active" && RANK[alarm.priority] > 0),
   );
   const ask = (beds: typeof states, verb: string) => (): void => {
     for (const state of beds) void command(state.bed, verb);
   };
-  const left_s = Math.max(0, ...paused.map((state) => (Date.parse(state.audio_paused_until ?? "") - (house ?? 0)) / 1000));
+  const left_s = Math.max(0, ...paused.map((state) => (Date.parse(state.audio_paused_until ?? "") - (edge_ms ?? 0)) / 1000));
   return (
     <div class="sound" aria-label="Alarm sound">
       {paused.length > 0 && (

@@ -35,13 +35,13 @@ export interface Audible { priority: Priority; seqs: number[] }
  * the alarms once seen live: one that was only ever read from a retained state is history and stays silent.
  */
 export function audible(
-  beds: Iterable<{ alarms: readonly Alarm[]; audio_paused_until: string | null }>, house_ms: number | null,
+  beds: Iterable<{ alarms: readonly Alarm[]; audio_paused_until: string | null }>, edge_ms: number | null,
   known: (alarm: Alarm) => boolean,
 ): Audible {
   let priority: Priority = "none";
   const seqs: number[] = [];
   for (const bed of beds) {
-    if (isPaused(bed.audio_paused_until, house_ms)) continue;
+    if (isPaused(bed.audio_paused_until, edge_ms)) continue;
     for (const alarm of bed.alarms) {
       if (alarm.state !== "active" || RANK[alarm.priority] === 0 || !known(alarm)) continue;
       seqs.push(alarm.seq);
@@ -52,6 +52,6 @@ export function audible(
 }
 
 /** Whether a pause still holds. With the edge clock unknown it does not: sound is the safe side. */
-export function isPaused(until: string | null, house_ms: number | null): boolean {
-  return until !== null && house_ms !== null && Date.parse(until) > house_ms;
+export function isPaused(until: string | null, edge_ms: number | null): boolean {
+  return until !== null && edge_ms !== null && Date.parse(until) > edge_ms;
 }

@@ -1,4 +1,4 @@
-/** The alarm tones as data: IEC 60601-1-8 bursts (reference/console.md 1.1). Pure: times in seconds from the burst's start. */
+/** The alarm tones as data: bursts of IEC 60601-1-8. Pure: times in seconds from the burst's start. */
 import type { Priority } from "./types.ts";
 
 export interface Pulse { start_s: number; duration_s: number; rise_s: number; fall_s: number; gain: number }
@@ -6,7 +6,7 @@ export interface Burst { pulses: Pulse[]; length_s: number; silence_s: number }
 
 /** Peak of the fundamental; with four harmonics at -5 dB the sum stays below 1. */
 const GAIN = { high: 0.3, medium: 0.26, low: 0.2 } as const;
-const RISE = 0.16; // of the pulse: legal under both readings of the rise-time rule (console.md, correction 1)
+const RISE = 0.16; // of the pulse: legal under both readings of the rise-time rule : 10-40 % in the 2006 text, 10-20 % in checkers written against it
 
 export const FUNDAMENTAL_HZ = 656;
 /** Relative amplitude of harmonics 1 to 5: the four strongest within 15 dB, the fundamental within 150-1000 Hz. */

@@ -1,9 +1,9 @@
 /** What the page knows: the one store, fed by the live feed, read by every view. */
 import { type Context, receive, type Received } from "./age.ts";
-import { HouseClock, Monotonic } from "./clock.ts";
+import { EdgeClock, Monotonic } from "./clock.ts";
 import { type Broken, brokenHop } from "./liveness.ts";
 import { type Audible, audible } from "./rank.ts";
-import type { Alarm, BedState, Happening, Hops, Me, Numeric, Pump, ServerMessage, Vitals, Wave } from "./types.ts";
+import type { Alarm, BedState, EdgeEvent, Hops, Me, Numeric, Pump, ServerMessage, Vitals, Wave } from "./types.ts";
 
 export interface BedVitals { at: string; simulated: boolean; numerics: Record<string, Received<Numeric>>; pump: Received<Pump> | null }
 
@@ -11,7 +11,7 @@ const TONE_AFTER_S = 5; // a broken feed is itself announced, but not while the 
 
 export class Store {
   readonly monotonic = new Monotonic(() => performance.now(), () => Date.now());
-  readonly house = new HouseClock();
+  readonly edgeClock = new EdgeClock();
   me: Me | null | undefined = undefined; // undefined: not asked yet
   edge = "";
   simulated = false;
@@ -19,7 +19,7 @@ export class Store {
   states = new Map<string, BedState>();
   vitals = new Map<string, BedVitals>();
   hops: Hops | null = null;
-  happenings = new Map<string, number>(); // bed -> how many events came: whoever lists them asks again when it grows
+  events = new Map<string, number>(); // bed -> how many events came: whoever lists them asks again when it grows
   onWave: ((wave: Wave) => void) | null = null;
 
   #heard_ms: number | null = null;
@@ -49,22 +49,22 @@ export class Store {
     return this.monotonic.now_ms();
   }
 
-  house_ms(): number | null {
-    return this.house.now_ms(this.now_ms());
+  edge_ms(): number | null {
+    return this.edgeClock.now_ms(this.now_ms());
   }
 
   /** Edge seconds since an ISO time; null while the edge clock or the time is unknown. */
   since_s(iso: string | null | undefined): number | null {
-    const house = this.house_ms();
+    const edge_ms = this.edge_ms();
     const at = iso ? Date.parse(iso) : Number.NaN;
-    return house === null || Number.isNaN(at) ? null : (house - at) / 1000;
+    return edge_ms === null || Number.isNaN(at) ? null : (edge_ms - at) / 1000;
   }
 
   broken(): Broken | null {
     const now = this.now_ms();
     const broken = brokenHop({
       silent_s: this.#heard_ms === null ? null : (now - this.#heard_ms) / 1000, closed: this.#closed,
-      behind_s: this.house.behind_s(), hops: this.hops, house_ms: this.house_ms(),
+      behind_s: this.edgeClock.behind_s(), hops: this.hops, edge_ms: this.edge_ms(),
     });
     if (broken === null) this.#broken_since_ms = null;
     else this.#broken_since_ms ??= now;
@@ -84,13 +84,13 @@ export class Store {
   context(bed: string): Context {
     const state = this.states.get(bed);
     return {
-      now_ms: this.now_ms(), speed: this.house.speed, nibp_interval_min: state?.session?.order?.nibp_interval_min ?? null,
+      now_ms: this.now_ms(), speed: this.edgeClock.speed, nibp_interval_min: state?.session?.order?.nibp_interval_min ?? null,
       live: this.broken() === null && state?.live !== false,
     };
   }
 
   audible(): Audible {
-    return audible(this.states.values(), this.house_ms(), (alarm) => this.#seenLive.has(alarm.alarm));
+    return audible(this.states.values(), this.edge_ms(), (alarm) => this.#seenLive.has(alarm.alarm));
   }
 
   acknowledgedAt(alarm: Alarm): string | null {
@@ -103,7 +103,7 @@ export class Store {
 
   /** A new connection: nothing queued in the old one counts any more. */
   opened(): void {
-    this.house.reset(this.house.speed);
+    this.edgeClock.reset(this.edgeClock.speed);
   }
 
   /** The connection is gone. */
@@ -118,7 +118,7 @@ export class Store {
     switch (message.t) {
       case "hello": this.#hello(message); break;
       case "beat":
-        this.house.beat(Date.parse(message.at), this.now_ms());
+        this.edgeClock.beat(Date.parse(message.at), this.now_ms());
         this.hops = message.hops;
         break;
       case "vitals": this.#vitals(message); break;
@@ -142,24 +142,24 @@ export class Store {
   }
 
   #hello(hello: Extract<ServerMessage, { t: "hello" }>): void {
-    this.house.reset(hello.speed);
-    this.house.beat(Date.parse(hello.now), this.now_ms());
+    this.edgeClock.reset(hello.speed);
+    this.edgeClock.beat(Date.parse(hello.now), this.now_ms());
     this.edge = hello.edge;
     this.simulated = hello.simulated;
     const beds = hello.beds.map((bed) => (typeof bed === "string" ? bed : bed.bed));
     this.beds = [...this.beds.filter((bed) => beds.includes(bed)), ...beds.filter((bed) => !this.beds.includes(bed))];
     this.hops = null;
-    for (const [bed, state] of this.states) this.states.set(bed, { ...state, live: false }); // until told anew
+    for (const [bed, state] of this.states) this.states.set(bed, { ...state, live: false }); // until the feed repeats them
   }
 
   #vitals(vitals: Vitals): void {
     const now = this.now_ms();
-    const house = this.house_ms();
+    const edge_ms = this.edge_ms();
     this.#know(vitals.bed);
     const numerics: Record<string, Received<Numeric>> = {};
-    for (const [key, numeric] of Object.entries(vitals.numerics)) numerics[key] = receive(numeric, now, house);
+    for (const [key, numeric] of Object.entries(vitals.numerics)) numerics[key] = receive(numeric, now, edge_ms);
     this.vitals.set(vitals.bed, {
-      at: vitals.at, simulated: vitals.simulated, numerics, pump: vitals.pump ? receive(vitals.pump, now, house) : null,
+      at: vitals.at, simulated: vitals.simulated, numerics, pump: vitals.pump ? receive(vitals.pump, now, edge_ms) : null,
     });
   }
 
@@ -173,8 +173,8 @@ export class Store {
     }
   }
 
-  #event(event: Happening): void {
-    if (event.bed !== null) this.happenings.set(event.bed, (this.happenings.get(event.bed) ?? 0) + 1);
+  #event(event: EdgeEvent): void {
+    if (event.bed !== null) this.events.set(event.bed, (this.events.get(event.bed) ?? 0) + 1);
   }
 
   #know(bed: string): void {

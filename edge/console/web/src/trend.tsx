@@ -31,19 +31,19 @@ export function Trend({ bed, session }: { bed: string; session: Session | null }
     let gone = false;
     const plot = new uPlot(options(element, () => trended, () => marks.current, () => setPaused(true)), trended.columns, element);
     const load = async (): Promise<void> => {
-      const told = await history(bed, range_min, METRICS);
+      const answer = await history(bed, range_min, METRICS);
       if (gone) return;
-      setMissing(told === null);
-      if (told !== null) trended = fromHistory(told, store.house.speed);
+      setMissing(answer === null);
+      if (answer !== null) trended = fromHistory(answer, store.edgeClock.speed);
       step();
     };
     const step = (): void => {
-      const house_ms = store.house_ms();
-      if (house_ms === null) return;
-      grow(bed, trended, house_ms / 1000, range_min * 60);
+      const edge_ms = store.edge_ms();
+      if (edge_ms === null) return;
+      grow(bed, trended, edge_ms / 1000, range_min * 60);
       if (pausedNow.current) return;
       plot.setData(trended.columns, false);
-      plot.setScale("x", { min: house_ms / 1000 - range_min * 60, max: house_ms / 1000 });
+      plot.setScale("x", { min: edge_ms / 1000 - range_min * 60, max: edge_ms / 1000 });
     };
     void load();
     const every = setInterval(step, 1000);
@@ -89,11 +89,11 @@ function grow(bed: string, trended: Trended, now_s: number, keep_s: number): voi
     const figure = shown(metric, vitals, context);
     return figure.standing === "live" ? figure.value : null;
   });
-  append(trended, now_s, values, keep_s, store.house.speed);
-  const sbp = vitals?.numerics["sbp_mmhg"]?.told;
-  const dbp = vitals?.numerics["dbp_mmhg"]?.told;
+  append(trended, now_s, values, keep_s, store.edgeClock.speed);
+  const sbp = vitals?.numerics["sbp_mmhg"]?.latest;
+  const dbp = vitals?.numerics["dbp_mmhg"]?.latest;
   if (sbp?.value != null && dbp?.value != null) {
-    const map_mmhg = vitals?.numerics["map_mmhg"]?.told.value ?? null;
+    const map_mmhg = vitals?.numerics["map_mmhg"]?.latest.value ?? null;
     addDetermination(trended, { at: sbp.at, sbp_mmhg: sbp.value, dbp_mmhg: dbp.value, map_mmhg });
   }
 }

@@ -10,7 +10,7 @@ export interface Trended { columns: Columns; determinations: Determination[] }
 
 const GAP_S = 20;
 
-/** House seconds beyond which two points are not one line: the page and the wire keep their real pace on a fast clock. */
+/** Edge seconds beyond which two points are not one line: the page and the wire keep their real pace on a fast clock. */
 export function gapAt(speed: number): number {
   return GAP_S * Math.max(1, speed);
 }

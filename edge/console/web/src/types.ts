@@ -118,7 +118,7 @@ export interface Wave {
 }
 export interface Hop { ok: boolean; since?: string | null; age_s?: number | null }
 export interface Hops { broker: Hop; edge: Hop; console: Hop; sound: Hop }
-export interface Happening {
+export interface EdgeEvent {
   seq: number;
   bed: string | null;
   at: string;
@@ -135,7 +135,7 @@ export type ServerMessage =
   | ({ t: "vitals" } & Vitals)
   | ({ t: "state" } & BedState)
   | ({ t: "wave" } & Wave)
-  | { t: "event"; event: Happening };
+  | { t: "event"; event: EdgeEvent };
 
 export type PageMessage =
   | { t: "watch"; bed: string | null }

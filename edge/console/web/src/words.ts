@@ -88,8 +88,8 @@ export function noAlarms(live: boolean, besides = false): string {
 
 /** The device's own alarms in its own words; null: it has none. An alarm without a word is still told. */
 export function deviceSays(device: Pick<Device, "alarms"> | undefined, alarmed: boolean, name: string): string | null {
-  const said = (device?.alarms ?? []).map(({ text, code }) => text || sentence(code)).filter(Boolean);
-  if (said.length > 0) return `${sentence(name)} says: ${said.join("; ")}`;
+  const texts = (device?.alarms ?? []).map(({ text, code }) => text || sentence(code)).filter(Boolean);
+  if (texts.length > 0) return `${sentence(name)} says: ${texts.join("; ")}`;
   return alarmed ? `${sentence(name)} says: alarm, see the ${name}` : null;
 }
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ageOf, ageWords, type Context, receive, show, staleAfter, stopwatch } from "../src/age.ts";
-import { HouseClock, Monotonic } from "../src/clock.ts";
+import { EdgeClock, Monotonic } from "../src/clock.ts";
 import { brokenHop } from "../src/liveness.ts";
 import type { Hops, Numeric } from "../src/types.ts";
 
@@ -45,7 +45,7 @@ test("a future time never makes a number fresher, a delay on the way makes it ol
 });
 
 test("a frozen tab that reads a minute of queued beats knows that it is behind", () => {
-  const clock = new HouseClock();
+  const clock = new EdgeClock();
   clock.beat(AT, 0);
   clock.beat(AT + 1000, 1000);
   assert.equal(clock.behind_s(), 0);
@@ -57,7 +57,7 @@ test("a frozen tab that reads a minute of queued beats knows that it is behind",
 });
 
 test("two crystals that differ by 50 ppm do not add up to a delay in a day", () => {
-  const clock = new HouseClock();
+  const clock = new EdgeClock();
   for (let second = 0; second <= 86_400; second += 60) clock.beat(AT + second * 1000 * (1 - 50e-6), second * 1000);
   assert.ok(clock.behind_s() < 0.1, String(clock.behind_s()));
 });
@@ -79,8 +79,8 @@ const FEEDS = [
   ["edge silent", 0.5, 0, hops({ edge: { ok: false } }), "edge"], ["console ill", 0.5, 0, hops({ console: { ok: false } }), "console"],
   ["all well", 2.9, 0, hops({}), undefined], ["only sound", 0.5, 0, hops({ sound: { ok: false } }), undefined],
 ] as const;
-for (const [name, silent_s, behind_s, told, hop] of FEEDS) {
-  test(`not live: ${name}`, () => assert.equal(brokenHop({ silent_s, behind_s, hops: told, house_ms: null })?.hop, hop));
+for (const [name, silent_s, behind_s, latest, hop] of FEEDS) {
+  test(`not live: ${name}`, () => assert.equal(brokenHop({ silent_s, behind_s, hops: latest, edge_ms: null })?.hop, hop));
 }
 
 test("ages in words", () => {

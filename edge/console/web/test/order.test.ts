@@ -51,7 +51,7 @@ for (const [change, said] of WRONG) {
   test(`an order with ${JSON.stringify(change).slice(0, 60)} is told ${JSON.stringify(said)}`, () => assert.deepEqual(problems({ ...DRAFT, ...change }), said));
 }
 
-test("70 kg at 0.5 mg/kg and 1 mg/mL in 40 min is 35 mg, 35 mL, 52.5 mL/h (clinical.md 1.1)", () => {
+test("70 kg at 0.5 mg/kg and 1 mg/mL in 40 min is 35 mg, 35 mL, 52.5 mL/h", () => {
   const order = readOrder(DRAFT);
   assert.equal(order.patient, "Anna");
   assert.equal(order.age_years, null);

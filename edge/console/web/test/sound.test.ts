@@ -1,4 +1,4 @@
-/** The alarm tones keep the table of reference/console.md 1.1; silences are measured from a burst's end. */
+/** The alarm tones keep the table of IEC 60601-1-8; silences are measured from a burst's end. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Burst, FUNDAMENTAL_HZ, HARMONICS, schedule } from "../src/sound.ts";

@@ -1,4 +1,4 @@
-/** The trend draws every gap that was, and none that was not, at any speed of the house. */
+/** The trend draws every gap that was, and none that was not, at any speed of the edge clock. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { append, fromHistory, type Trended } from "../src/trenddata.ts";
@@ -31,7 +31,7 @@ for (const [speed, away_s, expected] of [[1, 19, 0], [1, 21, 1], [0.5, 39, 0], [
   });
 }
 
-test("a stored line of a fast house is not broken by the pace of the wire", () => {
+test("a stored line on a fast edge clock is not broken by the pace of the wire", () => {
   const uneven = [0, 4, 8, 12, 16, 56, 60, 64]; // a 2 s pause of the wire is 40 edge seconds at 20x
   assert.equal(gaps(fromHistory(stored(uneven), 20)), 0);
   assert.equal(gaps(fromHistory(stored(uneven), 1)), 1);

@@ -1,17 +1,17 @@
 /** Every event of a bed in plain words, and the words for what is missing, over, or a device's own. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { kindOf, say } from "../src/eventwords.ts";
+import { kindOf, sentenceOf } from "../src/eventwords.ts";
 import { placeOf } from "../src/place.ts";
-import type { Happening } from "../src/types.ts";
+import type { EdgeEvent } from "../src/types.ts";
 import { deviceSays, noAlarms, overWords } from "../src/words.ts";
 
 const AT = "2026-09-21T12:00:00.000Z";
-const event = (kind: string, body: Happening["body"]): Happening => ({ seq: 1, bed: "chair-1", at: AT, kind, late: false, body });
+const event = (kind: string, body: EdgeEvent["body"]): EdgeEvent => ({ seq: 1, bed: "chair-1", at: AT, kind, late: false, body });
 const high = { rule: "HTN-3", title: "Severe hypertension", priority: "high", text: "Blood pressure 188/110 mmHg", device: null, phase: "RECOVERY", by: null };
 const monitor = { title: "No connection to a monitor", priority: "medium", text: "No connection to a monitor: over", device: "cuff", phase: "RECOVERY" };
 
-const TOLD: [kind: string, body: Happening["body"], kindWord: string, words: string][] = [
+const TOLD: [kind: string, body: EdgeEvent["body"], kindWord: string, words: string][] = [
   ["alarm", { ...high, state: "active", was: "pending" }, "Alarm", "HIGH: Blood pressure 188/110 mmHg"],
   ["alarm", { ...high, state: "active", was: "acknowledged" }, "Alarm", "HIGH, told again: Blood pressure 188/110 mmHg"],
   ["alarm", { ...high, state: "acknowledged", was: "active", by: "anna" }, "Alarm", "Acknowledged: Blood pressure 188/110 mmHg, by anna"],
@@ -44,7 +44,7 @@ const TOLD: [kind: string, body: Happening["body"], kindWord: string, words: str
 for (const [kind, body, kindWord, words] of TOLD) {
   test(`${kind} ${JSON.stringify(body).slice(0, 90)}`, () => {
     assert.equal(kindOf(event(kind, body)), kindWord);
-    assert.equal(say(event(kind, body)).replace(/until \d\d:\d\d/, "until HH:MM"), words);
+    assert.equal(sentenceOf(event(kind, body)).replace(/until \d\d:\d\d/, "until HH:MM"), words);
   });
 }
 
