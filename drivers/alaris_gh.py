@@ -53,15 +53,16 @@ from drivers.contract import (
     Decoded,
     DeviceAlarm,
     DeviceAlarms,
+    Effect,
+    FrameRequest,
     Framing,
     Identity,
     Line,
     Priority,
     Pump,
     PumpState,
-    Question,
     Reading,
-    Say,
+    Request,
     Spec,
     Validity,
 )
@@ -144,13 +145,13 @@ def decode(frame: bytes) -> list[str]:
     return body.decode("ascii").split("^")
 
 
-def _ask(name: str) -> Say:
-    return Say(name, encode(name), timeout_s=TIMEOUT_S)
+def _request(name: str, effect: Effect = "read") -> FrameRequest:
+    return FrameRequest(name, encode(name), effect=effect, timeout_s=TIMEOUT_S)
 
 
-SERIAL, PROTOCOL, SYRINGE, STATUS, ALARM = SAYS = tuple(
-    _ask(name) for name in ("INST_SERIALNO", "COMMS_PROTOCOL", "SYRINGE_STATUS", "INF", "ALARM")
-)
+SERIAL, PROTOCOL = _request("INST_SERIALNO", "identify"), _request("COMMS_PROTOCOL", "identify")
+SYRINGE, STATUS, ALARM = (_request(name) for name in ("SYRINGE_STATUS", "INF", "ALARM"))
+REQUESTS = (SERIAL, PROTOCOL, SYRINGE, STATUS, ALARM)
 
 
 class AlarisGh:
@@ -165,42 +166,42 @@ class AlarisGh:
         self._missed = 0  # INF without an answer, running
         self._guessed = False  # the last alarms told are a guess, for want of an answer to ALARM
 
-    def start(self) -> Sequence[Question]:
+    def on_open(self) -> Sequence[Request]:
         self._serial = self._model = None
         self._due_s = {}
         self._flagged = self._guessed = False
         self._missed = 0
         return (SERIAL, PROTOCOL, SYRINGE)
 
-    def ask(self, at_s: float) -> Question | None:
+    def next_request(self, at_s: float) -> Request | None:
         """Whichever has waited longest: INF and ALARM once a second each, the syringe once a minute."""
         syringe_s = self._due_s.get(SYRINGE.name)
         if syringe_s is None:  # it was asked in the greeting
             self._due_s[SYRINGE.name] = at_s + SYRINGE_EVERY_S
-        say = min((STATUS, ALARM, SYRINGE), key=lambda one: self._due_s.get(one.name, float("-inf")))
-        if at_s < self._due_s.get(say.name, float("-inf")):
+        request = min((STATUS, ALARM, SYRINGE), key=lambda one: self._due_s.get(one.name, float("-inf")))
+        if at_s < self._due_s.get(request.name, float("-inf")):
             return None
-        self._due_s[say.name] = at_s + (SYRINGE_EVERY_S if say is SYRINGE else EVERY_S)
-        return say
+        self._due_s[request.name] = at_s + (SYRINGE_EVERY_S if request is SYRINGE else EVERY_S)
+        return request
 
-    def answers(self, frame: bytes, asked: Question) -> bool:
-        return frame.startswith((f"!{asked.name}^".encode(), f"!{asked.name}|".encode()))
+    def is_response(self, frame: bytes, request: Request) -> bool:
+        return frame.startswith((f"!{request.name}^".encode(), f"!{request.name}|".encode()))
 
-    def unanswered(self, asked: Question) -> Sequence[Decoded]:
-        if asked.name == STATUS.name:
+    def on_timeout(self, request: Request) -> Sequence[Decoded]:
+        if request.name == STATUS.name:
             self._missed += 1
             return (Pump("unknown"),) if self._missed >= MISSED else ()
-        if asked.name == SYRINGE.name:
+        if request.name == SYRINGE.name:
             self._due_s[SYRINGE.name] = self._due_s.get(SYRINGE.name, 0.0) + SYRINGE_AGAIN_S
-        if asked.name != ALARM.name or self._flagged is self._guessed:
+        if request.name != ALARM.name or self._flagged is self._guessed:
             return ()
         self._guessed = self._flagged
         return (DeviceAlarms((UNTOLD,) if self._flagged else ()),)
 
-    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Decoded]:
+    def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
         """What an answer says. A good frame that answers nothing is late or doubled, and says nothing."""
         name, *fields = decode(frame)
-        if asked is None or asked.name != name:
+        if request is None or request.name != name:
             return ()
         if name == STATUS.name:
             return self._status(fields)
@@ -323,7 +324,7 @@ DRIVER = Spec(
     source="OpenICE Asena driver, MDDT captures of two real pumps, infupy; no maker's manual is public",
     line=Line(baud=38400, silent_after_s=SILENT_AFTER_S, lateness_s=LATENESS_S),
     metrics=frozenset({*LIMITS, "time_remaining_s"}),
-    says=SAYS,
+    requests=REQUESTS,
     wiring=(
         "RS-232 socket of the pump, at RS-232 levels, to an isolated USB adapter or terminal server; 38400 baud, 8 data"
         " bits, no parity, 1 stop bit, no flow control. One pump a line. RS-232 must be enabled in the pump's"

@@ -39,12 +39,13 @@ from drivers.contract import (
     Decoded,
     DeviceAlarm,
     DeviceAlarms,
+    Effect,
+    FrameRequest,
     Framing,
     Identity,
     Line,
-    Question,
     Reading,
-    Say,
+    Request,
     Spec,
     Validity,
     Wave,
@@ -78,20 +79,20 @@ def payload_of(frame: bytes) -> bytes:
     return bytes((byte & 0x7F) | (frame[1] >> i & 1) << 7 for i, byte in enumerate(frame[2:]))
 
 
-def command(name: str, code: int, timeout_s: float | None = 1.0) -> Say:
-    """A control packet. The document lets an answer take 1 s."""
-    return Say(name, packet(0x7D, code, 0, 0, 0, 0, 0, 0), timeout_s)
+def command(name: str, code: int, effect: Effect = "mode", timeout_s: float | None = 1.0) -> FrameRequest:
+    """A control packet. The document lets a response take 1 s."""
+    return FrameRequest(name, packet(0x7D, code, 0, 0, 0, 0, 0, 0), effect=effect, timeout_s=timeout_s)
 
 
 STOP = command("stop_real_time", 0xA2)
 STOP_STORAGE = command("stop_storage", 0xA7)
-ASK_BRAND = command("ask_brand", 0xA9)
-ASK_MODEL = command("ask_model", 0xA8)
+GET_BRAND = command("ask_brand", 0xA9, "identify")
+GET_MODEL = command("ask_model", 0xA8, "identify")
 START = command("start_real_time", 0xA1)
 KEEP_ALIVE = command("keep_alive", 0xAF, timeout_s=None)
-SAYS = (STOP, STOP_STORAGE, ASK_BRAND, ASK_MODEL, START, KEEP_ALIVE)
-ANSWERS = {
-    STOP.name: FREE, STOP_STORAGE.name: FREE, ASK_BRAND.name: BRAND, ASK_MODEL.name: MODEL, START.name: REAL_TIME,
+REQUESTS = (STOP, STOP_STORAGE, GET_BRAND, GET_MODEL, START, KEEP_ALIVE)
+RESPONSES = {
+    STOP.name: FREE, STOP_STORAGE.name: FREE, GET_BRAND.name: BRAND, GET_MODEL.name: MODEL, START.name: REAL_TIME,
 }
 
 
@@ -172,12 +173,12 @@ class ContecCms60:
         self._asked_start_s: float | None = None
         self._kept_alive_s: float | None = None
 
-    def start(self) -> Sequence[Question]:
+    def on_open(self) -> Sequence[Request]:
         self._forget()
         self._started = True
-        return [STOP, STOP_STORAGE, ASK_BRAND, ASK_MODEL, START]
+        return [STOP, STOP_STORAGE, GET_BRAND, GET_MODEL, START]
 
-    def ask(self, at_s: float) -> Question | None:
+    def next_request(self, at_s: float) -> Request | None:
         if self._kept_alive_s is None or self._asked_start_s is None or self._still_since_s is None:
             self._kept_alive_s = self._asked_start_s = self._still_since_s = at_s
         if self._frames != self._seen_frames:
@@ -192,29 +193,29 @@ class ContecCms60:
             return KEEP_ALIVE
         return None
 
-    def answers(self, frame: bytes, asked: Question) -> bool:
-        if not frame or not isinstance(asked, Say):
+    def is_response(self, frame: bytes, request: Request) -> bool:
+        if not frame or not isinstance(request, FrameRequest):
             return False
         if frame[0] == FEEDBACK:
             try:
-                return payload_of(frame)[0] == asked.frame[2]
+                return payload_of(frame)[0] == request.frame[2]
             except BadFrame:  # `hear` says so
                 return False
-        return frame[0] == ANSWERS.get(asked.name)
+        return frame[0] == RESPONSES.get(request.name)
 
-    def unanswered(self, asked: Question) -> Sequence[Decoded]:
+    def on_timeout(self, request: Request) -> Sequence[Decoded]:
         return []  # an older model knows neither 02 nor 03; a start that brought nothing is said again by `ask`
 
-    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Decoded]:
+    def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
         payload = payload_of(frame)
         match frame[0]:
             case 0x01:
-                return self._hear_real_time(payload)
+                return self._decode_real_time(payload)
             case 0x02:
-                return self._hear_model(payload)
+                return self._decode_model(payload)
             case 0x03:
                 self._brand = _text(payload)
-            case 0x0C if asked is None or asked.name not in (STOP.name, STOP_STORAGE.name):
+            case 0x0C if request is None or request.name not in (STOP.name, STOP_STORAGE.name):
                 return self._lost()
             case 0x0D:
                 return self._lost()
@@ -222,12 +223,12 @@ class ContecCms60:
                 pass
         return []
 
-    def _hear_real_time(self, payload: bytes) -> list[Decoded]:
+    def _decode_real_time(self, payload: bytes) -> list[Decoded]:
         said = dict(zip(METRICS, _real_time(payload), strict=True))
         self._ended = False
         self._frames += 1
         once_a_second = self._frames % FRAMES_S == 0
-        heard: list[Decoded] = []
+        decoded: list[Decoded] = []
         for metric, now in said.items():
             last, times = self._running.get(metric, (NOTHING, 0))
             self._running[metric] = (now, times + 1 if now == last else 1)
@@ -236,15 +237,15 @@ class ContecCms60:
             if changed:
                 self._told[metric] = now
             if changed or not self._started or (once_a_second and self._told.get(metric) == now):
-                heard.append(Reading(metric, *now))
-        heard += self._hear_alarm(payload[0] & 0xA0 == 0x20 and not payload[1] & 0x80)
+                decoded.append(Reading(metric, *now))
+        decoded += self._decode_alarm(payload[0] & 0xA0 == 0x20 and not payload[1] & 0x80)
         self._wave.append(None if payload[0] & 0x80 else payload[1] & 0x7F)
         if len(self._wave) == WAVE_FRAMES:
-            heard.append(Wave("pleth", float(FRAMES_S), 0, 127, tuple(self._wave)))
+            decoded.append(Wave("pleth", float(FRAMES_S), 0, 127, tuple(self._wave)))
             self._wave.clear()
-        return heard
+        return decoded
 
-    def _hear_alarm(self, low: bool) -> list[Decoded]:
+    def _decode_alarm(self, low: bool) -> list[Decoded]:
         before, times = self._low_running
         self._low_running = low, times + 1 if low is before else 1
         if self._started and (self._low_running[1] < AGREE or low is self._low_spo2):
@@ -252,7 +253,7 @@ class ContecCms60:
         self._low_spo2 = low
         return [DeviceAlarms((LOW_SPO2,) if low else ())]
 
-    def _hear_model(self, payload: bytes) -> list[Decoded]:
+    def _decode_model(self, payload: bytes) -> list[Decoded]:
         """The real CMS60C says its model in two parts: index 0 with six letters, then index FF with a remainder."""
         model = _text(payload[1:])
         if payload[0] != 0 or not model:
@@ -287,7 +288,7 @@ DRIVER = Spec(
     source="Contec communication protocol V7.0; a real CMS60C session (InfantLab, MIT)",
     line=Line(baud=115200, silent_after_s=3.0),
     metrics=frozenset(METRICS),
-    says=SAYS,
+    requests=REQUESTS,
     wiring=(
         "The device's own USB cable (a serial port inside), 115200 8N1, no flow control: XON/XOFF must be off, since"
         " its two bytes are data here."

@@ -1,16 +1,16 @@
-"""What a driver is: bytes in, words out; what to say next comes out as bytes. No port, no clock, no event loop.
+"""What a driver is: frames in, values out; what to send next comes out as requests. No port, no clock, no event loop.
 
-The link (edge.field) does the rest: it opens the port, sends one `Question` at a time, cuts the bytes into frames
-with the driver's `Framing`, gives each frame to `Driver.hear`, and stamps what was heard with bed, device and time.
+The dialogue (edge.field) does the rest: it sends one `Request` at a time, cuts the bytes that come into frames with the
+driver's `Framing`, gives each frame to `Driver.decode`, and stamps what was decoded with bed, device and time.
 
-    link                                  driver
-     | open                                 |
-     | start() ---------------------------> |  said once after every (re)open: identity, modes
-     | ask(at_s) -------------------------> |  what is due now, or None (a device that streams asks nothing)
-     |   bytes -> framing -> frame          |
-     | answers(frame, asked) -------------> |  is this the answer to what was asked, or something said unasked?
-     | hear(frame, asked) ----------------> |  -> readings, pump state, alarms, identity, waves; or BadFrame
-     | unanswered(asked) -----------------> |  the answer never came
+    dialogue                                driver
+     | open                                   |
+     | on_open() ---------------------------> |  the handshake, sent after every (re)open: identity, modes
+     | next_request(at_s) ------------------> |  what is due now, or None (a device that streams is asked nothing)
+     |   bytes -> framing -> frame            |
+     | is_response(frame, request) ---------> |  is this the response to the request, or did it come by itself?
+     | decode(frame, request) --------------> |  -> readings, pump state, alarms, identity, waves; or BadFrame
+     | on_timeout(request) -----------------> |  no response came
 
 Two times exist and are never mixed. `at_s` is the edge clock (it may run fast in a demonstration) and is for
 schedules: "a determination every 300 s". `timeout_s`, `gap_s`, `lateness_s` and `silent_after_s` belong to the wire
@@ -26,7 +26,7 @@ from typing import Literal, Protocol
 
 
 class BadFrame(Exception):
-    """The bytes are not a good frame of this protocol: counted and dropped by the link, never a value."""
+    """The bytes are not a good frame of this protocol: counted and dropped by the dialogue, never a value."""
 
 
 class Validity(StrEnum):
@@ -44,11 +44,11 @@ class Validity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One number a driver heard. `metric` is a key of edge.vocabulary; the unit is in its name.
+    """One number a driver decoded. `metric` is a key of edge.vocabulary; the unit is in its name.
 
     `value` is None whenever `validity` is not valid or questionable; a device's sentinel (127, 511, 0x7FFF, '---')
     never gets here. `reason` is a word of REASONS.
-    A completed or failed NIBP determination is one `hear` result that carries sbp_mmhg, dbp_mmhg, map_mmhg and
+    A completed or failed NIBP determination is one `decode` result that carries sbp_mmhg, dbp_mmhg, map_mmhg and
     nibp_pulse_bpm together, once.
     """
 
@@ -83,7 +83,7 @@ class DeviceAlarm:
 
 @dataclass(frozen=True, slots=True)
 class DeviceAlarms:
-    """All alarms the device has now; an empty tuple means it says it has none."""
+    """All alarms the device has now; an empty tuple means that it reports none."""
 
     alarms: tuple[DeviceAlarm, ...]
 
@@ -123,29 +123,38 @@ ALARMS = frozenset({
 })
 
 
+Effect = Literal["identify", "read", "mode", "start_cuff", "stop_cuff"]
+"""What a request does to the device: it says who it is; it says what it measures; it sends in another way (format,
+stream on or off); its cuff inflates; its cuff lets go. A pump's driver may use the first two and no others (a law with
+a test, and the dialogue sends nothing else). There is none that starts, stops or sets a pump."""
+
+
 @dataclass(frozen=True, slots=True)
-class Say:
-    """A question to a device on a byte stream: the exact bytes, and how long its answer may take."""
+class FrameRequest:
+    """A request to a device on a byte stream: the exact bytes, and how long the response may take."""
 
     name: str
     frame: bytes
-    timeout_s: float | None = 1.0  # None: no answer is expected
-    retries: int = 0
-    gap_s: float = 0.0  # silence kept on the wire after this exchange
+    effect: Effect = field(kw_only=True)
+    timeout_s: float | None = 1.0  # None: there is no response
+    retries: int = 0  # how often it is sent again after a time-out, before `on_timeout`
+    gap_s: float = 0.0  # silence kept on the wire after the response
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """A question to a Modbus device. `hear` gets registers as big-endian bytes, or coils packed, low bit first."""
+class ModbusRequest:
+    """A read of a Modbus device. `decode` gets registers as big-endian bytes, or coils packed, low bit first."""
 
     name: str
     function: Literal[1, 2, 3, 4]
     address: int
     count: int
+    effect: Literal["identify", "read"] = field(kw_only=True)
     timeout_s: float = 1.0
+    retries: int = 0
 
 
-Question = Say | Read
+Request = FrameRequest | ModbusRequest
 Transport = Literal["serial", "tcp", "modbus+tcp", "modbus+rtu"]
 
 
@@ -158,13 +167,13 @@ class Line:
     parity: Literal["N", "E", "O"] = "N"
     stop: Literal[1, 2] = 1
     silent_after_s: float = 5.0  # no good frame for so long: the device is silent
-    lateness_s: float = 1.0  # the longest a late answer may take: the quiet after a timeout, so it is never the next's
+    lateness_s: float = 1.0  # the longest a late response may take: so long is the quiet after a time-out
 
 
 class Framing(Protocol):
     """Cuts a byte stream into frames. Keeps what is incomplete; forgets what cannot become a frame, and counts it."""
 
-    dropped: int
+    dropped: int  # bytes that became no frame
 
     def feed(self, data: bytes) -> list[bytes]:
         """The whole frames that `data` completes, oldest first. Never raises, never holds more than a few frames."""
@@ -180,28 +189,31 @@ class Driver(Protocol):
 
     framing: Framing
 
-    def start(self) -> Sequence[Question]:
-        """What to say after the line opens, in order; also the moment to forget everything remembered."""
+    def on_open(self) -> Sequence[Request]:
+        """The handshake after the line opens, in order; also the moment to forget everything remembered."""
         ...
 
-    def ask(self, at_s: float) -> Question | None:
-        """The next question that is due at edge time `at_s`, or None. Called whenever the line is free."""
+    def next_request(self, at_s: float) -> Request | None:
+        """The next request that is due at edge time `at_s`, or None. Called whenever the line is free."""
         ...
 
-    def answers(self, frame: bytes, asked: Question) -> bool:
-        """Whether `frame` answers `asked`; if not, it was said unasked and the wait goes on."""
+    def is_response(self, frame: bytes, request: Request) -> bool:
+        """Whether `frame` is the response to `request`; if not, it came by itself and the wait goes on."""
         ...
 
-    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Decoded]:
-        """What a whole frame says. Raises BadFrame where it fails its check or makes no sense."""
+    def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
+        """What a whole frame says; `request` is what it is the response to, None for a frame that came by itself.
+
+        Raises BadFrame where it fails its check or makes no sense.
+        """
         ...
 
-    def unanswered(self, asked: Question) -> Sequence[Decoded]:
-        """What it means that `asked` got no answer in time (often nothing: the link counts it)."""
+    def on_timeout(self, request: Request) -> Sequence[Decoded]:
+        """What it means that `request` got no response in time (often nothing: the dialogue counts it)."""
         ...
 
 
-Kind = Literal["pump", "nibp", "oximeter", "monitor"]
+DeviceKind = Literal["pump", "nibp", "oximeter", "monitor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,13 +231,13 @@ class Spec:
 
     name: str
     title: str
-    kind: Kind
+    kind: DeviceKind
     transports: tuple[Transport, ...]
-    grade: str  # A to D and P, as reference/monitors.md grades evidence; letters M S C V D for pumps
+    grade: str  # how well the protocol is known: see drivers/README.md
     source: str
     line: Line
     metrics: frozenset[str]
-    says: tuple[Question, ...]  # everything it can ever say, for `vigil devices` and the golden table
+    requests: tuple[Request, ...]  # everything it can ever send; the dialogue sends nothing else
     wiring: str
     make: Callable[[Mapping[str, str | int | float]], Driver]
     settings: Mapping[str, Setting] = field(default_factory=dict)

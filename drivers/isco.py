@@ -42,17 +42,17 @@ from drivers.contract import (
     Framing,
     Identity,
     Line,
+    ModbusRequest,
     Priority,
     Pump,
     PumpState,
-    Question,
-    Read,
     Reading,
+    Request,
     Setting,
     Spec,
     Validity,
 )
-from drivers.registers import Answers, Block, Field, answer_bytes, reading
+from drivers.registers import Block, Field, WholeResponses, reading, response_bytes
 
 ROUND_S = 1.0
 MISSED = 2
@@ -101,18 +101,19 @@ def status_block(pump: int) -> Block:
     }
     named = [Field(name, address, "coil") for name, address in names.items()]
     faults = [Field(f"fault{offset}", first + offset, "coil") for offset, *_ in _FAULTS]
-    return Block(Read("status", 1, 0, 142, TIMEOUT_S), (*named, *faults, *_unit_fields()))
+    request = ModbusRequest("status", 1, 0, 142, effect="read", timeout_s=TIMEOUT_S)
+    return Block(request, (*named, *faults, *_unit_fields()))
 
 
 def units_block() -> Block:
     """The unit coils once more, after the numbers."""
-    return Block(Read("units", 1, 84, 8, TIMEOUT_S), _unit_fields())
+    return Block(ModbusRequest("units", 1, 84, 8, effect="read", timeout_s=TIMEOUT_S), _unit_fields())
 
 
 def dispensed_block(pump: int) -> Block:
     """The volumes dispensed of all four; that of `pump` by name."""
     field = Field("dispensed", 148 + 2 * pump, "f32", metric="volume_infused_ml")
-    return Block(Read("dispensed", 3, 148, 8, TIMEOUT_S), (field,))
+    return Block(ModbusRequest("dispensed", 3, 148, 8, effect="read", timeout_s=TIMEOUT_S), (field,))
 
 
 def actuals_block(pump: int) -> Block:
@@ -123,7 +124,7 @@ def actuals_block(pump: int) -> Block:
         Field("flow", first + 2, "f32"),
         Field("remaining", first + 4, "f32", metric="volume_remaining_ml"),
     )
-    return Block(Read("actuals", 3, first, 6, TIMEOUT_S), fields)
+    return Block(ModbusRequest("actuals", 3, first, 6, effect="read", timeout_s=TIMEOUT_S), fields)
 
 
 def identity_block(pump: int) -> Block:
@@ -134,7 +135,7 @@ def identity_block(pump: int) -> Block:
         Field("minor", 242, "f32"),
         Field("micro", 244, "f32"),
     )
-    return Block(Read("identity", 3, 232, 14, TIMEOUT_S), fields)
+    return Block(ModbusRequest("identity", 3, 232, 14, effect="identify", timeout_s=TIMEOUT_S), fields)
 
 
 def _unit_fields() -> tuple[Field, ...]:
@@ -157,63 +158,63 @@ class Isco:
 
     def __init__(self, pump: str = "A") -> None:
         index = PUMPS.index(pump)
-        self.framing: Framing = Answers()
+        self.framing: Framing = WholeResponses()
         self._blocks: dict[str, Block] = {
-            block.read.name: block
+            block.request.name: block
             for block in (identity_block(index), status_block(index), dispensed_block(index), actuals_block(index),
                           units_block())
         }
         order = ("status", "dispensed", "actuals", "units")
-        self._round: tuple[Read, ...] = tuple(self._blocks[name].read for name in order)
+        self._round: tuple[ModbusRequest, ...] = tuple(self._blocks[name].request for name in order)
         self._forget()
 
     def _forget(self) -> None:
         self._missed = 0  # rounds given up for want of an answer, running
         self._due_s: float | None = None
-        self._left: list[Read] = []
+        self._left: list[ModbusRequest] = []
         self._status: dict[str, float] | None = None
         self._readings: list[Reading] = []
         self._actuals: dict[str, float] | None = None
 
-    def start(self) -> Sequence[Question]:
+    def on_open(self) -> Sequence[Request]:
         self._forget()
-        return (self._blocks["identity"].read,)
+        return (self._blocks["identity"].request,)
 
-    def ask(self, at_s: float) -> Question | None:
+    def next_request(self, at_s: float) -> Request | None:
         if not self._left and (self._due_s is None or at_s >= self._due_s):
             self._due_s = at_s + ROUND_S
             self._left = list(self._round)
         return self._left.pop(0) if self._left else None
 
-    def answers(self, frame: bytes, asked: Question) -> bool:
-        return isinstance(asked, Read) and len(frame) == answer_bytes(asked)
+    def is_response(self, frame: bytes, request: Request) -> bool:
+        return isinstance(request, ModbusRequest) and len(frame) == response_bytes(request)
 
-    def unanswered(self, asked: Question) -> Sequence[Decoded]:
+    def on_timeout(self, request: Request) -> Sequence[Decoded]:
         """The rest of the round is given up: numbers of two rounds are never put together. From the second such round
         on nobody knows what the pump does."""
         self._give_up()
         self._missed += 1
         return (Pump("unknown"),) if self._missed >= MISSED else ()
 
-    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Decoded]:
-        if asked is None or asked.name not in self._blocks:
+    def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
+        if request is None or request.name not in self._blocks:
             raise BadFrame("an answer to nothing that was asked")
-        block = self._blocks[asked.name]
+        block = self._blocks[request.name]
         try:
             values = block.decode(frame)
         except BadFrame:
             self._give_up()
             raise
-        if asked.name == "identity":
+        if request.name == "identity":
             return (_identity(values),)
-        if asked.name == "status":
-            return self._hear_status(values)
-        if asked.name == "units":
-            return self._hear_units(values)
+        if request.name == "status":
+            return self._decode_status(values)
+        if request.name == "units":
+            return self._decode_units(values)
         if self._status is None:
             return ()
         self._readings += block.readings(frame, LIMITS)
-        if asked.name == "actuals":
+        if request.name == "actuals":
             self._actuals = values
         return ()
 
@@ -222,17 +223,17 @@ class Isco:
         self._status = self._actuals = None
         self._readings = []
 
-    def _hear_status(self, coils: dict[str, float]) -> Sequence[Decoded]:
+    def _decode_status(self, coils: dict[str, float]) -> Sequence[Decoded]:
         """The alarms, and that it does not run, are told at once; that it runs waits for the flow."""
         self._status, self._actuals, self._readings = coils, None, []
         alarms = _alarms(coils)
-        heard: list[Decoded] = [DeviceAlarms(alarms)]
+        decoded: list[Decoded] = [DeviceAlarms(alarms)]
         if not coils["run"] or coils["refill"]:
             stopped_by = not coils["run"] and any(alarm.code in _STOPPING for alarm in alarms)
-            heard.append(Pump("alarm" if stopped_by else "stopped"))
-        return heard
+            decoded.append(Pump("alarm" if stopped_by else "stopped"))
+        return decoded
 
-    def _hear_units(self, coils: dict[str, float]) -> Sequence[Decoded]:
+    def _decode_units(self, coils: dict[str, float]) -> Sequence[Decoded]:
         """The round ends: what was read meanwhile is told, if the units stood still."""
         status, actuals, readings = self._status, self._actuals, self._readings
         self._give_up()
@@ -242,14 +243,14 @@ class Isco:
         if _units(status) != _units(coils):
             raise BadFrame("the units changed while the numbers were read")
         pressure_unit, flow_unit = _units(status)
-        heard: list[Decoded] = [_scaled("rate_ml_h", actuals["flow"], flow_unit), *readings]
+        decoded: list[Decoded] = [_scaled("rate_ml_h", actuals["flow"], flow_unit), *readings]
         if status["connected"]:
-            heard.append(_scaled("line_pressure_mmhg", actuals["pressure"], pressure_unit))
+            decoded.append(_scaled("line_pressure_mmhg", actuals["pressure"], pressure_unit))
         else:
-            heard.append(Reading("line_pressure_mmhg", None, Validity.INVALID, "sensor_disconnected"))
+            decoded.append(Reading("line_pressure_mmhg", None, Validity.INVALID, "sensor_disconnected"))
         if status["run"] and not status["refill"]:
-            heard.append(Pump(_running(actuals["flow"], bool(status["hold"]))))
-        return heard
+            decoded.append(Pump(_running(actuals["flow"], bool(status["hold"]))))
+        return decoded
 
 
 def _running(flow: float, hold: bool) -> PumpState:
@@ -292,12 +293,12 @@ def _make(settings: Mapping[str, str | int | float]) -> Isco:
     return Isco(cast(str, settings["pump"]))
 
 
-_SAYS: tuple[Question, ...] = (
-    identity_block(0).read,
-    status_block(0).read,
-    dispensed_block(0).read,
-    *(actuals_block(pump).read for pump in range(4)),
-    units_block().read,
+_REQUESTS: tuple[Request, ...] = (
+    identity_block(0).request,
+    status_block(0).request,
+    dispensed_block(0).request,
+    *(actuals_block(pump).request for pump in range(4)),
+    units_block().request,
 )
 
 DRIVER = Spec(
@@ -309,7 +310,7 @@ DRIVER = Spec(
     source="epics-modules/SyringePump (register map); SyriXus manual p. 7-1, 7-3 (line, word order)",
     line=Line(baud=19200, bits=8, parity="E", stop=1, silent_after_s=5.0, lateness_s=2.0),
     metrics=frozenset(LIMITS),
-    says=_SAYS,
+    requests=_REQUESTS,
     wiring=(
         "Modbus TCP: the controller's Ethernet socket, port 502, unit 1. The controller drops TCP connections for"
         " seconds to minutes now and then; RS-485 is steadier.\n"

@@ -52,12 +52,12 @@ from drivers.contract import (
     Decoded,
     DeviceAlarm,
     DeviceAlarms,
+    FrameRequest,
     Framing,
     Identity,
     Line,
-    Question,
     Reading,
-    Say,
+    Request,
     Setting,
     Spec,
     Validity,
@@ -91,7 +91,7 @@ SNSA, OOT, ARTF, SNSD = 0x08, 0x10, 0x20, 0x40
 GPRF, RPRF = 0x02, 0x04
 
 SELECT = {
-    name: Say(f"select_{name}", bytes((0x02, 0x70, 2, 2, code, 0x03)), timeout_s=0.5)
+    name: FrameRequest(f"select_{name}", bytes((0x02, 0x70, 2, 2, code, 0x03)), effect="mode", timeout_s=0.5)
     for name, code in (("df2", 2), ("df7", 7), ("df8", 8), ("df13", 13))
 }
 LOW_BATTERY = DeviceAlarm("low_battery", "low", "LOWBAT", "Battery low")
@@ -153,35 +153,35 @@ class Nonin:
         self._low_perfusion, self._colour_age = False, 0
         self._last8: Numbers = (None, None)
 
-    def start(self) -> Sequence[Question]:
+    def on_open(self) -> Sequence[Request]:
         self._forget()
         self._started = self._framing.streaming = self._framing.reply_due = True
         return [self._select]
 
-    def ask(self, at_s: float) -> Question | None:
+    def next_request(self, at_s: float) -> Request | None:
         self._framing.reply_due = False  # the line is free: the choice is answered, or its time is over
         return None
 
-    def answers(self, frame: bytes, asked: Question) -> bool:
+    def is_response(self, frame: bytes, request: Request) -> bool:
         return frame in (ACK, NAK)
 
-    def unanswered(self, asked: Question) -> Sequence[Decoded]:
+    def on_timeout(self, request: Request) -> Sequence[Decoded]:
         return []  # more than 5 s after its connect a Nonin ignores the choice; what it sends is heard all the same
 
-    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Decoded]:
+    def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
         if frame in (ACK, NAK):
             return []
         if not self._started:
             self._forget()
         if len(frame) == PACKET:
-            return self._hear_packet(frame)
+            return self._decode_packet(frame)
         if len(frame) == 4:
-            return self._hear_four(frame)
+            return self._decode_four(frame)
         if frame.startswith(DF13_HEAD):
-            return self._hear_spot_check(frame)
+            return self._decode_spot_check(frame)
         raise BadFrame(f"{len(frame)} bytes are no packet of format 2 or 7 and no frame of 8 or 13")
 
-    def _hear_packet(self, packet: bytes) -> list[Decoded]:
+    def _decode_packet(self, packet: bytes) -> list[Decoded]:
         df2 = packet[0] == 0x01
         frames = [packet[at : at + FRAME] for at in range(0, PACKET, FRAME)]
         status = [frame[1 if df2 else 0] for frame in frames]
@@ -194,11 +194,11 @@ class Nonin:
         seen = {bit for bit in (SNSD, SNSA, OOT, ARTF) if any(byte & bit for byte in status)}
         verdict = _status(unplugged=SNSD in seen, off=SNSA in seen, out_of_track=OOT in seen, artifact=ARTF in seen,
                           low=self._low_perfusion)
-        heard: list[Decoded] = [*_readings((said[1] & 0x03) << 7 | (said[2] & 0x7F), said[3] & 0x7F, verdict),
+        decoded: list[Decoded] = [*_readings((said[1] & 0x03) << 7 | (said[2] & 0x7F), said[3] & 0x7F, verdict),
                               _wave(frames, status, df2)]
         self._last8 = None, None
         model = f"Nonin, data format {2 if df2 else 7}, firmware {said[4]}"
-        return heard + self._news(model, bool(said[8] & 0x01))
+        return decoded + self._news(model, bool(said[8] & 0x01))
 
     def _in_order(self, firmware: int) -> bool:
         """Whether frame 4 is where it belongs; not yet, before two packets agree. Raises BadFrame where it is not."""
@@ -219,19 +219,19 @@ class Nonin:
         elif self._colour_age > COLOUR_PACKETS or any(byte & (SNSA | SNSD) for byte in status):
             self._low_perfusion = False
 
-    def _hear_four(self, frame: bytes) -> list[Decoded]:
+    def _decode_four(self, frame: bytes) -> list[Decoded]:
         if not fours(frame):
             raise BadFrame("format 8 has b7 set in its first byte alone")
         first, last = frame[0], frame[3]
         verdict = _status(unplugged=False, off=bool(last & 0x08), out_of_track=bool(first & 0x20),
                           artifact=bool(first & 0x04), low=bool(first & 0x10))
-        heard = _readings(*numbers8(frame), verdict)
-        before, self._last8 = self._last8, (heard[0].value, heard[1].value)
+        decoded = _readings(*numbers8(frame), verdict)
+        before, self._last8 = self._last8, (decoded[0].value, decoded[1].value)
         if self._started and verdict[0] is Validity.VALID and not _repeats(before, self._last8):
-            heard = [_questioned(reading) for reading in heard]
-        return [*heard, *self._news("Nonin, data format 8", bool(last & 0x01))]
+            decoded = [_questioned(reading) for reading in decoded]
+        return [*decoded, *self._news("Nonin, data format 8", bool(last & 0x01))]
 
-    def _hear_spot_check(self, frame: bytes) -> list[Decoded]:
+    def _decode_spot_check(self, frame: bytes) -> list[Decoded]:
         if not spot_check_holds(frame):
             raise BadFrame("a spot check has not the length it says, fails its checksum or lacks its final 03")
         quality, origin = frame[14], frame[15]
@@ -284,7 +284,7 @@ DRIVER = Spec(
     source="Nonin 9560 OEM specification 6470-000-01; frame values also from pufferfish-software's unit tests",
     line=Line(baud=9600, silent_after_s=4.5),
     metrics=frozenset({"spo2_pct", "pulse_bpm"}),
-    says=tuple(SELECT.values()),
+    requests=tuple(SELECT.values()),
     wiring=(
         "RS-232 or USB serial (or Bluetooth SPP), 9600 8N1, no flow control, TX/RX/GND. The data format is chosen in"
         " the first 5 s after the device connects; else it keeps the one it was last set to, and that one is heard."

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from drivers.contract import BadFrame, Read, Reading, Validity
+from drivers.contract import BadFrame, ModbusRequest, Reading, Validity
 
 Type = Literal["coil", "u16", "s16", "u32", "s32", "f32"]
 Words = Literal["big", "little"]
@@ -41,31 +41,31 @@ class Field:
         return 2 if self.type in ("u32", "s32", "f32") else 1
 
 
-def answer_bytes(read: Read) -> int:
-    """How many bytes the answer to `read` has, as `Driver.hear` gets it."""
-    return (read.count + 7) // 8 if read.function in _COILS else 2 * read.count
+def response_bytes(request: ModbusRequest) -> int:
+    """How many bytes the response to `request` has, as `Driver.decode` gets it."""
+    return (request.count + 7) // 8 if request.function in _COILS else 2 * request.count
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """One question and the fields its answer holds. Raises ValueError where a field is not inside the block."""
 
-    read: Read
+    request: ModbusRequest
     fields: tuple[Field, ...]
 
     def __post_init__(self) -> None:
-        coils = self.read.function in _COILS
-        end = self.read.address + self.read.count
+        coils = self.request.function in _COILS
+        end = self.request.address + self.request.count
         for field in self.fields:
-            if not self.read.address <= field.address <= end - field.width or coils != (field.type == "coil"):
-                raise ValueError(f"field {field.name!r} at {field.address} is not in block {self.read.name!r}")
+            if not self.request.address <= field.address <= end - field.width or coils != (field.type == "coil"):
+                raise ValueError(f"field {field.name!r} at {field.address} is not in block {self.request.name!r}")
 
     def decode(self, frame: bytes) -> dict[str, float]:
         """The fields by name; a coil is 0.0 or 1.0, a float may be NaN. Raises BadFrame where the length is wrong."""
-        wanted = answer_bytes(self.read)
+        wanted = response_bytes(self.request)
         if len(frame) != wanted:
-            raise BadFrame(f"{self.read.name}: {len(frame)} bytes instead of {wanted}")
-        return {field.name: _value(field, frame, field.address - self.read.address) for field in self.fields}
+            raise BadFrame(f"{self.request.name}: {len(frame)} bytes instead of {wanted}")
+        return {field.name: _value(field, frame, field.address - self.request.address) for field in self.fields}
 
     def readings(self, frame: bytes, limits: Mapping[str, tuple[float, float]]) -> list[Reading]:
         """A reading for every field with a metric, each held to its `limits` (see `reading`). Raises BadFrame."""
@@ -111,7 +111,7 @@ def packed(coils: Sequence[int]) -> bytes:
     return bytes(out)
 
 
-class Answers:
+class WholeResponses:
     """The framing of a Modbus driver: the bus has cut the answers already, so what comes in is a whole one."""
 
     def __init__(self) -> None:

@@ -51,12 +51,12 @@ from drivers.contract import (
     BadFrame,
     Decoded,
     DeviceAlarms,
+    FrameRequest,
     Framing,
     Identity,
     Line,
-    Question,
     Reading,
-    Say,
+    Request,
     Setting,
     Spec,
     Validity,
@@ -83,7 +83,18 @@ from drivers.suntech_frames import (
     sums_to_zero,
     u16,
 )
-from drivers.suntech_says import ABORT, ANSWERS, BP_DATA, CUFF, SAYS, STARTS, STATUS, STATUS_SB, VERSION, VERSION_TEXT
+from drivers.suntech_requests import (
+    ABORT,
+    BP_DATA,
+    CUFF,
+    REQUESTS,
+    RESPONSES,
+    STARTS,
+    STATUS,
+    STATUS_SB,
+    VERSION,
+    VERSION_TEXT,
+)
 
 STATUS_EVERY_S = 2.0  # edge time; with its 1 s time-out and the line's quiet, one lost answer is not yet silence
 LOW_MMHG, EMPTY_MMHG, RISEN_MMHG, CUFF_MAX_MMHG = 10, 5, 20, 330
@@ -109,7 +120,7 @@ class Advantage:
     single frames, takes each at its word.
     """
 
-    def __init__(self, schedule: Schedule, start: Say) -> None:
+    def __init__(self, schedule: Schedule, start: FrameRequest) -> None:
         self.framing: Framing = Counted(MODULE, reply_length, TEXT_LEN, sums_to_zero)
         self._schedule = schedule
         self._start = start
@@ -136,7 +147,7 @@ class Advantage:
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
-    def start(self) -> Sequence[Question]:
+    def on_open(self) -> Sequence[Request]:
         """Forgets the talk, not the schedule. A hold ends only where a person may have been: see the datasheet."""
         self._interrupted = self._interrupted or self._phase not in ("idle", "ready")
         self._started = self._opened = True
@@ -148,13 +159,13 @@ class Advantage:
         self._status, self._status_due_s = STATUS, float("-inf")
         return (VERSION, VERSION_TEXT)
 
-    def ask(self, at_s: float) -> Question | None:
+    def next_request(self, at_s: float) -> Request | None:
         self._now_s = at_s
         self._after_opening()
         if self._phase == "idle":
-            return self._ask_idle(at_s)
+            return self._request_idle(at_s)
         if self._phase == "ready":
-            return self._ask_ready(at_s)
+            return self._request_ready(at_s)
         if self._phase == "measuring" and at_s - self._began_s >= ABORT_AFTER_S:
             self._phase, self._tries = "stopping", 0
         if self._phase == "stopping":
@@ -173,14 +184,14 @@ class Advantage:
             self._opened = False
             self._schedule.opened(self._now_s)
 
-    def _ask_idle(self, at_s: float) -> Question | None:
+    def _request_idle(self, at_s: float) -> Request | None:
         if self._schedule.due(at_s) and self._holding is not None:
             self._schedule.held(at_s)
             self._owed += failed(ERRORS[self._holding][0])
         elif self._schedule.due(at_s) and self._error is not None:
             self._reset_determination()
             self._phase = "ready"
-            return self._ask_ready(at_s)
+            return self._request_ready(at_s)
         elif self._schedule.overdue_s(at_s) >= STATUS_GIVE_UP_S:
             self._owed += self._fail("not_measured")
         if at_s >= self._status_due_s:
@@ -188,7 +199,7 @@ class Advantage:
             return self._status
         return None
 
-    def _ask_ready(self, at_s: float) -> Question | None:
+    def _request_ready(self, at_s: float) -> Request | None:
         """The cuff is asked until it is known to be empty; then the start is said, once."""
         if self._low >= READY_POLLS and self._wait == 0:
             self._phase = "starting"
@@ -198,50 +209,50 @@ class Advantage:
         self._wait = max(self._wait - 1, 0)
         return CUFF
 
-    def answers(self, frame: bytes, asked: Question) -> bool:
-        length, letters = ANSWERS[asked.name]
+    def is_response(self, frame: bytes, request: Request) -> bool:
+        length, letters = RESPONSES[request.name]
         if len(frame) == ACK_LEN:
             return chr(frame[2]) in letters
         return len(frame) == length
 
-    def unanswered(self, asked: Question) -> Sequence[Decoded]:
+    def on_timeout(self, request: Request) -> Sequence[Decoded]:
         self._missed += 1
         self._missed_here += 1
         if self._phase == "stopping":
             return self._told(self._not_stopped())
         if self._phase == "idle":
             return self._told(())
-        if self._missed_here < 2 and (self._phase == "ready" or asked.name in (CUFF.name, BP_DATA.name)):
+        if self._missed_here < 2 and (self._phase == "ready" or request.name in (CUFF.name, BP_DATA.name)):
             return ()
         return self._told(self._fail("timeout"))
 
     # --- hearing --------------------------------------------------------------------------------------------------
 
-    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Decoded]:
+    def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
         """What a frame says. What looks like an answer but was not asked for says nothing."""
         if len(frame) < ACK_LEN or frame[:1] != MODULE or frame[1] != len(frame) or frame[1] not in REPLY_LENGTHS:
             raise BadFrame("not 3E, length, data")
         if not sums_to_zero(frame):
             raise BadFrame("checksum")
-        name = asked.name if asked is not None else ""
-        heard: Sequence[Decoded] = ()
+        name = request.name if request is not None else ""
+        decoded: Sequence[Decoded] = ()
         if len(frame) == ACK_LEN:
-            heard = self._acknowledged(chr(frame[2]), name)
+            decoded = self._acknowledged(chr(frame[2]), name)
         elif len(frame) == SHORT_LEN and name == CUFF.name:
-            heard = self._cuff(u16(frame, 2))
+            decoded = self._cuff(u16(frame, 2))
         elif len(frame) == SHORT_LEN and name in (STATUS.name, STATUS_SB.name):
-            heard = self._module(frame[2])
+            decoded = self._module(frame[2])
         elif len(frame) == BP_LEN and name == BP_DATA.name:
-            heard = self._result(frame)
+            decoded = self._result(frame)
         elif len(frame) == TEXT_LEN and name == VERSION_TEXT.name:
-            heard = (self._identity(frame),)
+            decoded = (self._identity(frame),)
         self._missed = 0
-        if asked is not None:
+        if request is not None:
             self._missed_here = 0
-        return self._told(heard)
+        return self._told(decoded)
 
-    def _told(self, heard: Sequence[Decoded]) -> Sequence[Decoded]:
-        told = (*self._owed, *heard)
+    def _told(self, decoded: Sequence[Decoded]) -> Sequence[Decoded]:
+        told = (*self._owed, *decoded)
         self._owed.clear()
         return told
 
@@ -380,7 +391,7 @@ DRIVER = Spec(
     source="four independent public clients and their test vectors; no maker's manual was found",
     line=Line(baud=9600, silent_after_s=5.0, lateness_s=1.0),
     metrics=frozenset({*DETERMINATION, "cuff_pressure_mmhg"}),
-    says=SAYS,
+    requests=REQUESTS,
     wiring=(
         "TTL or RS-232 host port of the module, as its maker's board is wired, to an isolated adapter; 9600 baud, 8"
         " data bits, no parity, 1 stop bit, no flow control. One module a line, and nobody else may start it. It has no"

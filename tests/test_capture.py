@@ -147,13 +147,13 @@ def test_a_contec_is_known_by_what_its_host_says() -> None:
         ("[" * 100000, "line 1: not JSON"),
     ],
 )
-def test_a_bad_file_is_refused_in_one_line(text: str, says: str, tmp_path: Path) -> None:
+def test_a_bad_file_is_refused_in_one_line(text: str, requests: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"bad\.jsonl") as refusal:
         Capture.read(path)
     message = str(refusal.value)
-    assert says in message
+    assert requests in message
     assert "\n" not in message
     assert message.startswith(str(path))
 
@@ -167,13 +167,13 @@ def test_the_real_session_through_the_driver_is_what_was_decoded() -> None:
     with (GOLDEN / "cms60c_realtime_decoded.csv").open(newline="") as file:
         decoded = list(csv.DictReader(file))
     driver = DRIVER.driver()
-    driver.start()
+    driver.on_open()
     real_time: list[list[Decoded]] = []
     waves: list[int | None] = []
     shown: dict[str, Reading] = {}
     history: list[dict[str, Reading]] = []
     for frame in driver.framing.feed(ON_AIR):
-        heard = list(driver.hear(frame, None))
+        heard = list(driver.decode(frame, None))
         if frame[0] != 0x01:
             continue
         real_time.append(heard)

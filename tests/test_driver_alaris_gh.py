@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.alaris_gh import ALARM, ALARM_CODES, DRIVER, SAYS, STATUS, SYRINGE, AlarisGh, crc, decode, encode
-from drivers.contract import ALARMS, BadFrame, Decoded, DeviceAlarms, Identity, Pump, Reading, Say, Validity
+from drivers.alaris_gh import ALARM, ALARM_CODES, DRIVER, REQUESTS, STATUS, SYRINGE, AlarisGh, crc, decode, encode
+from drivers.contract import ALARMS, BadFrame, Decoded, DeviceAlarms, FrameRequest, Identity, Pump, Reading, Validity
 from edge.vocabulary import METRICS
 from simulators.alaris_gh import TWIN, AlarisTwin, serial_number
-from tests.helpers.golden_table import Row, heard
+from tests.helpers.golden_table import Row, frames
 from tests.helpers.talk import StillPatient, Talk
 
-QUESTIONS = {question.name: question for question in DRIVER.says}
-ROWS = heard("alaris_gh")
+BY_NAME = {request.name: request for request in DRIVER.requests}
+ROWS = frames("alaris_gh")
 INF_GOOD = next(row.frame for row in ROWS if row.name == "INF infusing")
 
 
@@ -73,7 +73,7 @@ def test_any_single_bit_flipped_is_a_bad_frame_or_none() -> None:
         flipped = bytearray(INF_GOOD)
         flipped[bit // 8] ^= 1 << bit % 8
         with pytest.raises(BadFrame):
-            AlarisGh().hear(bytes(flipped), STATUS)
+            AlarisGh().decode(bytes(flipped), STATUS)
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if not row.bad], ids=str)
@@ -91,22 +91,22 @@ def test_a_frame_without_its_end_does_not_swallow_the_next() -> None:
     assert framing.dropped == 1
 
 
-@given(st.binary(max_size=300), st.sampled_from([None, *SAYS]))
-def test_arbitrary_bytes_raise_nothing_but_bad_frame(data: bytes, asked: Say | None) -> None:
+@given(st.binary(max_size=300), st.sampled_from([None, *REQUESTS]))
+def test_arbitrary_bytes_raise_nothing_but_bad_frame(data: bytes, asked: FrameRequest | None) -> None:
     driver = AlarisGh()
     for frame in [data, *driver.framing.feed(data + INF_GOOD)]:
         if asked is not None:
-            driver.answers(frame, asked)
+            driver.is_response(frame, asked)
         try:
-            driver.hear(frame, asked)
+            driver.decode(frame, asked)
         except BadFrame:
             pass
 
 
-@given(st.lists(st.text("^AHLDSET0123456789.-+:mlh/g ", max_size=8), max_size=16), st.sampled_from(SAYS))
-def test_a_right_crc_around_nonsense_gives_no_impossible_number(fields: list[str], asked: Say) -> None:
+@given(st.lists(st.text("^AHLDSET0123456789.-+:mlh/g ", max_size=8), max_size=16), st.sampled_from(REQUESTS))
+def test_a_right_crc_around_nonsense_gives_no_impossible_number(fields: list[str], asked: FrameRequest) -> None:
     try:
-        heard_now = AlarisGh().hear(encode("^".join((asked.name, *fields))), asked)
+        heard_now = AlarisGh().decode(encode("^".join((asked.name, *fields))), asked)
     except BadFrame:
         return
     for one in heard_now:
@@ -119,32 +119,32 @@ def test_a_right_crc_around_nonsense_gives_no_impossible_number(fields: list[str
 
 def test_an_answer_is_known_by_its_name() -> None:
     driver = AlarisGh()
-    assert driver.answers(INF_GOOD, STATUS)
-    assert not driver.answers(INF_GOOD, ALARM)
-    assert not driver.answers(encode("INF_RATE^1.00^ml/h"), STATUS)
-    assert not driver.answers(encode("INFX^1"), STATUS)
+    assert driver.is_response(INF_GOOD, STATUS)
+    assert not driver.is_response(INF_GOOD, ALARM)
+    assert not driver.is_response(encode("INF_RATE^1.00^ml/h"), STATUS)
+    assert not driver.is_response(encode("INFX^1"), STATUS)
 
 
 def test_a_status_of_another_pump_gives_its_name_and_no_numbers() -> None:
     driver = AlarisGh()
-    driver.start()
-    driver.hear(encode("INST_SERIALNO^8002-51733"), QUESTIONS["INST_SERIALNO"])
-    told = driver.hear(INF_GOOD, STATUS)
+    driver.on_open()
+    driver.decode(encode("INST_SERIALNO^8002-51733"), BY_NAME["INST_SERIALNO"])
+    told = driver.decode(INF_GOOD, STATUS)
     assert identities(told) == ["8002-51740"]
     assert len(told) == 1
-    assert identities(driver.hear(INF_GOOD, STATUS)) == ["8002-51740"]  # and again, until the line is opened anew
+    assert identities(driver.decode(INF_GOOD, STATUS)) == ["8002-51740"]  # and again, until the line is opened anew
 
 
 def test_a_restart_forgets_whose_line_it_was() -> None:
     driver = AlarisGh()
-    driver.hear(encode("INST_SERIALNO^8002-51733"), QUESTIONS["INST_SERIALNO"])
-    driver.start()
-    assert any(isinstance(one, Reading) for one in driver.hear(INF_GOOD, STATUS))
+    driver.decode(encode("INST_SERIALNO^8002-51733"), BY_NAME["INST_SERIALNO"])
+    driver.on_open()
+    assert any(isinstance(one, Reading) for one in driver.decode(INF_GOOD, STATUS))
 
 
 def test_status_and_alarm_are_each_asked_once_a_second() -> None:
     driver = AlarisGh()
-    asked = [(at, question.name) for at in (n * 0.05 for n in range(201)) if (question := driver.ask(at))]
+    asked = [(at, request.name) for at in (n * 0.05 for n in range(201)) if (request := driver.next_request(at))]
     for name in ("INF", "ALARM"):
         times = [at for at, one in asked if one == name]
         assert len(times) in (10, 11)
@@ -153,51 +153,51 @@ def test_status_and_alarm_are_each_asked_once_a_second() -> None:
 
 def test_after_a_long_stall_it_does_not_catch_up() -> None:
     driver = AlarisGh()
-    asked = [driver.ask(at_s) for at_s in (0.0, 0.0, 0.0, 3600.0, 3600.0, 3600.0, 3600.0)]
+    asked = [driver.next_request(at_s) for at_s in (0.0, 0.0, 0.0, 3600.0, 3600.0, 3600.0, 3600.0)]
     once = ["INF", "ALARM"]
     assert [one.name if one else None for one in asked] == [*once, None, *once, "SYRINGE_STATUS", None]
 
 
 def test_the_syringe_is_asked_every_minute_and_seldom_where_it_gives_no_answer() -> None:
     driver = AlarisGh()
-    driver.start()
+    driver.on_open()
 
     def asked_until(end_s: int) -> list[int]:
-        return [at_s for at_s in range(end_s) for _ in range(3) if driver.ask(float(at_s)) is SYRINGE]
+        return [at_s for at_s in range(end_s) for _ in range(3) if driver.next_request(float(at_s)) is SYRINGE]
 
     assert asked_until(200) == [60, 120, 180]
-    driver.unanswered(SYRINGE)
+    driver.on_timeout(SYRINGE)
     assert [at_s for at_s in asked_until(1000) if at_s >= 200] == [840, 900, 960]
 
 
 def test_a_pump_that_does_not_answer_inf_does_something_unknown() -> None:
     driver = AlarisGh()
-    driver.start()
-    driver.hear(INF_GOOD, STATUS)
-    assert [driver.unanswered(STATUS) for _ in range(3)] == [(), (Pump("unknown"),), (Pump("unknown"),)]
-    driver.hear(INF_GOOD, STATUS)
-    assert driver.unanswered(STATUS) == ()
+    driver.on_open()
+    driver.decode(INF_GOOD, STATUS)
+    assert [driver.on_timeout(STATUS) for _ in range(3)] == [(), (Pump("unknown"),), (Pump("unknown"),)]
+    driver.decode(INF_GOOD, STATUS)
+    assert driver.on_timeout(STATUS) == ()
 
 
 def test_an_alarm_flag_is_an_alarm_even_where_alarm_gets_no_answer() -> None:
     """One published simulator forgets the CR after ALARM: nothing but the flag in INF is left then."""
     driver = AlarisGh()
-    driver.start()
+    driver.on_open()
     calm, flagged = INF_GOOD, encode(decode_text(INF_GOOD).replace("^-^", "^A^"))
-    driver.hear(calm, STATUS)
-    assert driver.unanswered(ALARM) == ()
-    driver.hear(flagged, STATUS)
-    (told,) = driver.unanswered(ALARM)
+    driver.decode(calm, STATUS)
+    assert driver.on_timeout(ALARM) == ()
+    driver.decode(flagged, STATUS)
+    (told,) = driver.on_timeout(ALARM)
     assert isinstance(told, DeviceAlarms)
     assert [(one.code, one.priority) for one in told.alarms] == [("unknown", "medium")]
-    assert driver.unanswered(ALARM) == (), "told once"
-    driver.hear(encode("ALARM^AL_OCCLU"), ALARM)
-    driver.hear(calm, STATUS)
-    assert driver.unanswered(ALARM) == (), "what the pump said itself stands until it says otherwise"
-    driver.hear(flagged, STATUS)
-    driver.unanswered(ALARM)
-    driver.hear(calm, STATUS)
-    assert driver.unanswered(ALARM) == (DeviceAlarms(()),)
+    assert driver.on_timeout(ALARM) == (), "told once"
+    driver.decode(encode("ALARM^AL_OCCLU"), ALARM)
+    driver.decode(calm, STATUS)
+    assert driver.on_timeout(ALARM) == (), "what the pump said itself stands until it says otherwise"
+    driver.decode(flagged, STATUS)
+    driver.on_timeout(ALARM)
+    driver.decode(calm, STATUS)
+    assert driver.on_timeout(ALARM) == (DeviceAlarms(()),)
 
 
 # --- driver and twin --------------------------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ def test_an_infusion_from_start_to_the_end_of_its_volume() -> None:
     assert states(conversation)[-1] == "stopped"
     assert alarms(conversation)[-1] == ()
     assert (conversation.bad, conversation.missed) == (0, 0)
-    assert {say for _, say in conversation.said} == set(DRIVER.says)
+    assert {say for _, say in conversation.said} == set(DRIVER.requests)
 
 
 def test_an_occlusion_holds_the_pump() -> None:
@@ -315,7 +315,7 @@ def twin_of(seed: int = 0) -> tuple[AlarisTwin, StillPatient]:
     return AlarisTwin(patient, seed), patient
 
 
-def ask(twin: AlarisTwin, body: str) -> str:
+def request(twin: AlarisTwin, body: str) -> str:
     (answer,) = [twin.feed(encode(body))]
     return "^".join(decode(answer)) if answer else ""
 
@@ -330,50 +330,50 @@ def test_the_twin_gives_the_published_answers_at_every_split() -> None:
 
 def test_the_twin_takes_a_rate_only_from_who_may_set_it() -> None:
     twin, patient = twin_of()
-    assert ask(twin, "INF_RATE^12.50^ml/h") == "INF_RATE^52.50^ml/h"
-    assert ask(twin, "REMOTE_CFG^ENABLED^0000") == "REMOTE_CFG^DISABLED"
-    assert ask(twin, "REMOTE_CFG^ENABLED^3CC1") == "REMOTE_CFG^ENABLED^****"
-    assert ask(twin, "INF_RATE^0.1^ml/h") == "INF_RATE^0.10^ml/h"
+    assert request(twin, "INF_RATE^12.50^ml/h") == "INF_RATE^52.50^ml/h"
+    assert request(twin, "REMOTE_CFG^ENABLED^0000") == "REMOTE_CFG^DISABLED"
+    assert request(twin, "REMOTE_CFG^ENABLED^3CC1") == "REMOTE_CFG^ENABLED^****"
+    assert request(twin, "INF_RATE^0.1^ml/h") == "INF_RATE^0.10^ml/h"
     for refused in ("1200.01^ml/h", "0.05^ml/h", "12^ml/min", "nan^ml/h", "-1^ml/h", "^ml/h"):
-        assert ask(twin, f"INF_RATE^{refused}") == "INF_RATE^0.10^ml/h"
-    assert ask(twin, "INF_VTBI^ACTIV^11.000^ml^STOP") == "INF_VTBI^ACTIV^11.000^ml^STOP"
-    assert ask(twin, "INF_VTBI^DEACT") == ask(twin, "INF_VTBI") == "INF_VTBI^DEACT^^^"
+        assert request(twin, f"INF_RATE^{refused}") == "INF_RATE^0.10^ml/h"
+    assert request(twin, "INF_VTBI^ACTIV^11.000^ml^STOP") == "INF_VTBI^ACTIV^11.000^ml^STOP"
+    assert request(twin, "INF_VTBI^DEACT") == request(twin, "INF_VTBI") == "INF_VTBI^DEACT^^^"
     assert not patient.rates
 
 
 def test_the_twin_runs_and_stops_only_for_who_has_control() -> None:
     twin, patient = twin_of()
-    ask(twin, "INF_START")
+    request(twin, "INF_START")
     assert not twin.running
-    ask(twin, "REMOTE_CTRL^ENABLED^3CC1")
-    ask(twin, "INF_START")
+    request(twin, "REMOTE_CTRL^ENABLED^3CC1")
+    request(twin, "INF_START")
     assert twin.running
-    ask(twin, "INF_STOP")
+    request(twin, "INF_STOP")
     assert patient.rates == [52.5, 0.0]
 
 
 def test_remote_control_has_to_be_kept_alive() -> None:
     twin, _ = twin_of()
-    ask(twin, "REMOTE_CTRL^ENABLED^3CC1")
-    ask(twin, "INF_START")
+    request(twin, "REMOTE_CTRL^ENABLED^3CC1")
+    request(twin, "INF_START")
     for _ in range(20):
         twin.step(1.0)
-        ask(twin, "REMOTE_CTRL^ENABLED^3CC1")
-    assert ask(twin, "ALARM").startswith("ALARM^AL_NOALM")
+        request(twin, "REMOTE_CTRL^ENABLED^3CC1")
+    assert request(twin, "ALARM").startswith("ALARM^AL_NOALM")
     twin.step(5.5)
-    assert ask(twin, "ALARM").startswith("ALARM^AL_COMTO")
-    ask(twin, "INF_STOP")
+    assert request(twin, "ALARM").startswith("ALARM^AL_COMTO")
+    request(twin, "INF_STOP")
     assert twin.running  # control is lost; the infusion is left as it is
 
 
 def test_a_pump_that_was_never_controlled_misses_nobody() -> None:
     twin, _ = twin_of()
     twin.step(60.0)
-    assert ask(twin, "ALARM").startswith("ALARM^AL_NOALM")
-    ask(twin, "REMOTE_CTRL^ENABLED^3CC1")
-    ask(twin, "REMOTE_CTRL^DISABLED")
+    assert request(twin, "ALARM").startswith("ALARM^AL_NOALM")
+    request(twin, "REMOTE_CTRL^ENABLED^3CC1")
+    request(twin, "REMOTE_CTRL^DISABLED")
     twin.step(60.0)
-    assert ask(twin, "ALARM").startswith("ALARM^AL_NOALM")
+    assert request(twin, "ALARM").startswith("ALARM^AL_NOALM")
 
 
 @pytest.mark.parametrize(
@@ -382,7 +382,7 @@ def test_a_pump_that_was_never_controlled_misses_nobody() -> None:
 def test_the_twin_keeps_silent_on_what_is_no_command(sent: bytes) -> None:
     twin, _ = twin_of()
     assert twin.feed(sent) == b""
-    assert twin.feed(SAYS[0].frame) != b""
+    assert twin.feed(REQUESTS[0].frame) != b""
 
 
 @pytest.mark.parametrize(
@@ -393,7 +393,7 @@ def test_what_hands_raise(hand: str, code: str, runs: bool) -> None:
     twin, _ = twin_of()
     twin.hands["start"]()
     twin.hands[hand]()
-    assert ask(twin, "ALARM") == f"ALARM^{code}^ ^ "
+    assert request(twin, "ALARM") == f"ALARM^{code}^ ^ "
     assert twin.running is runs
     assert decode(twin.feed(STATUS.frame))[2] == "A"
     assert set(TWIN.hands) == set(twin.hands)
@@ -403,11 +403,11 @@ def test_time_left_of_a_slow_pump_is_more_than_a_day() -> None:
     twin, _ = twin_of()
     twin.rate_ml_h, twin.vtbi_ml = 1.0, 35.0
     twin.hands["program"]()
-    left = AlarisGh().hear(twin.feed(STATUS.frame), STATUS)
+    left = AlarisGh().decode(twin.feed(STATUS.frame), STATUS)
     assert Reading("time_remaining_s", None, Validity.OVERFLOW) in left
     twin.rate_ml_h = 70.0
     twin.hands["program"]()
-    assert Reading("time_remaining_s", 1800.0) in AlarisGh().hear(twin.feed(STATUS.frame), STATUS)
+    assert Reading("time_remaining_s", 1800.0) in AlarisGh().decode(twin.feed(STATUS.frame), STATUS)
 
 
 def test_an_empty_syringe_ends_the_infusion() -> None:
@@ -417,6 +417,6 @@ def test_an_empty_syringe_ends_the_infusion() -> None:
     twin.hands["start"]()
     for _ in range(400):
         twin.step(0.5)
-    assert ask(twin, "ALARM").startswith("ALARM^AL_EOIST")
+    assert request(twin, "ALARM").startswith("ALARM^AL_EOIST")
     assert twin.volume_infused_ml == pytest.approx(50.0)
     assert patient.rates == [1200.0, 0.0]

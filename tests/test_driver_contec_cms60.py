@@ -9,28 +9,28 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from drivers.contec_cms60 import AGREE, DRIVER, KEEP_ALIVE, LENGTHS, METRICS, START, ContecFraming, packet
-from drivers.contract import BadFrame, Decoded, DeviceAlarms, Driver, Identity, Question, Reading, Say
+from drivers.contract import BadFrame, Decoded, DeviceAlarms, Driver, FrameRequest, Identity, Reading, Request
 from simulators.contec_cms60 import ContecTwin
 from tests.helpers.contec_talk import FREE, GOOD, LOW, NUMBER, PROBE_ERROR, SESSION, of, started
-from tests.helpers.golden_table import Row, heard_json, said
+from tests.helpers.golden_table import Row, decoded_json, requests
 from tests.helpers.oximeter_talk import Finger, listen
 
 # --- the golden table -------------------------------------------------------------------------------------------------
 
 
-def question(name: str | None) -> Question | None:
-    return next((question for question in DRIVER.says if question.name == name), None)
+def request(name: str | None) -> Request | None:
+    return next((request for request in DRIVER.requests if request.name == name), None)
 
 
 def test_a_driver_that_was_never_started_takes_each_frame_of_the_table_at_its_word_one_after_another() -> None:
     driver = DRIVER.driver()
     for row in [row for row in GOOD if row.frame[0] == 0x01] * 2:
-        assert [one for one in heard_json(driver.hear(row.frame, None)) if "wave" not in one] == row.expected, row
+        assert [one for one in decoded_json(driver.decode(row.frame, None)) if "wave" not in one] == row.expected, row
 
 
 def test_everything_we_say_was_said_by_the_recorded_host_too() -> None:
     host = b"".join(record.data for record in SESSION.records if record.direction == "host->dev")
-    assert all(row.frame in host for row in said("contec_cms60"))
+    assert all(row.frame in host for row in requests("contec_cms60"))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_packets_are_written_as_the_document_has_them(what: tuple[int, ...], fra
 
 
 def test_the_stream_is_stopped_then_the_device_asked_who_it_is_then_started() -> None:
-    assert [question.name for question in DRIVER.driver().start()] == [
+    assert [request.name for request in DRIVER.driver().on_open()] == [
         "stop_real_time", "stop_storage", "ask_brand", "ask_model", "start_real_time",
     ]
 
@@ -57,11 +57,11 @@ def test_the_twin_answers_every_question_and_is_known_by_its_answers() -> None:
     driver, twin = DRIVER.driver(), ContecTwin(Finger())
     twin.connect()
     items: list[Decoded] = []
-    for question in driver.start():
-        assert isinstance(question, Say)
-        frames = driver.framing.feed(twin.feed(question.frame) or twin.step(1 / 60))
-        assert driver.answers(frames[0], question)
-        items += [item for frame in frames for item in driver.hear(frame, question)]
+    for request in driver.on_open():
+        assert isinstance(request, FrameRequest)
+        frames = driver.framing.feed(twin.feed(request.frame) or twin.step(1 / 60))
+        assert driver.is_response(frames[0], request)
+        items += [item for frame in frames for item in driver.decode(frame, request)]
     assert [item for item in items if isinstance(item, Identity)] == [Identity(None, "Contec CMS60C")]
 
 
@@ -69,39 +69,39 @@ def test_kept_alive_every_five_seconds_while_it_streams() -> None:
     driver = started()
     asked = []
     for tenth in range(200):
-        driver.hear(NUMBER, None)
-        if (question := driver.ask(tenth / 10)) is not None:
-            asked.append((tenth / 10, question))
+        driver.decode(NUMBER, None)
+        if (request := driver.next_request(tenth / 10)) is not None:
+            asked.append((tenth / 10, request))
     assert asked == [(at_s, KEEP_ALIVE) for at_s in (5.0, 10.0, 15.0)]
 
 
 def test_a_stream_that_stands_still_for_two_seconds_is_started_again_and_again() -> None:
     driver = started()
-    asked = [(tenth / 10, driver.ask(tenth / 10)) for tenth in range(65)]
-    assert [(at_s, question) for at_s, question in asked if question] == [(2.0, START), (4.0, START), (6.0, START)]
-    assert driver.unanswered(START) == []
+    asked = [(tenth / 10, driver.next_request(tenth / 10)) for tenth in range(65)]
+    assert [(at_s, request) for at_s, request in asked if request] == [(2.0, START), (4.0, START), (6.0, START)]
+    assert driver.on_timeout(START) == []
 
 
 @pytest.mark.parametrize("last_word", [FREE, bytes.fromhex("0D 80 81")])
 def test_a_stream_the_device_ended_is_started_again_and_its_numbers_are_gone(last_word: bytes) -> None:
     driver = started()
-    driver.ask(0.0)
+    driver.next_request(0.0)
     for _ in range(AGREE):
-        driver.hear(NUMBER, None)
-    assert driver.ask(10.0) == KEEP_ALIVE
-    gone = list(driver.hear(last_word, None))
+        driver.decode(NUMBER, None)
+    assert driver.next_request(10.0) == KEEP_ALIVE
+    gone = list(driver.decode(last_word, None))
     assert [of(gone, metric) for metric in METRICS] == [[(None, "unavailable", None)]] * 3
-    assert driver.ask(10.1) == START
-    assert driver.ask(10.2) is None
-    assert of(list(driver.hear(NUMBER, None)), "spo2_pct") == []  # a new number must repeat, as ever
+    assert driver.next_request(10.1) == START
+    assert driver.next_request(10.2) is None
+    assert of(list(driver.decode(NUMBER, None)), "spo2_pct") == []  # a new number must repeat, as ever
 
 
 def test_the_answer_to_our_own_stop_is_no_end() -> None:
     driver = started()
-    driver.ask(0.0)
-    assert driver.hear(FREE, question("stop_real_time")) == []
-    driver.hear(NUMBER, None)
-    assert driver.ask(3.0) is None
+    driver.next_request(0.0)
+    assert driver.decode(FREE, request("stop_real_time")) == []
+    driver.decode(NUMBER, None)
+    assert driver.next_request(3.0) is None
 
 
 # --- framing ----------------------------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def test_flush_forgets_the_half_packet() -> None:
 def test_every_type_of_the_table_is_tolerated(type_: int) -> None:
     frame = bytes((type_, *[0x80] * (LENGTHS[type_] - 1)))
     assert ContecFraming().feed(frame) == [frame]
-    DRIVER.driver().hear(frame, None)
+    DRIVER.driver().decode(frame, None)
 
 
 # --- what may never happen --------------------------------------------------------------------------------------------
@@ -167,9 +167,9 @@ def test_every_type_of_the_table_is_tolerated(type_: int) -> None:
 @given(st.binary(max_size=20))
 def test_any_bytes_are_heard_or_are_a_bad_frame(data: bytes) -> None:
     driver = DRIVER.driver()
-    driver.answers(data, START)
+    driver.is_response(data, START)
     try:
-        driver.hear(data, None)
+        driver.decode(data, None)
     except BadFrame:
         pass
 
@@ -202,7 +202,7 @@ def test_one_flipped_bit_anywhere_even_sent_twice_is_never_a_number(times: int) 
 def test_a_lost_number_is_told_at_once_and_a_new_one_when_three_frames_agree() -> None:
     driver = started()
     new = bytes.fromhex("01 E0 86 BC 97 D4 DD FF FF")  # pulse 84, SpO2 93
-    told_spo2 = [of(list(driver.hear(frame, None)), "spo2_pct") for frame in [NUMBER] * 3 + [PROBE_ERROR] + [new] * 3]
+    told_spo2 = [of(list(driver.decode(frame, None)), "spo2_pct") for frame in [NUMBER] * 3 + [PROBE_ERROR] + [new] * 3]
     off, valid = (None, "invalid", "sensor_off"), "valid"
     assert told_spo2 == [[], [], [(97.0, valid, None)], [off], [], [], [(93.0, valid, None)]]
 
@@ -238,7 +238,7 @@ def test_low_spo2_is_the_devices_alarm_while_three_frames_running_say_so() -> No
     ]
     for step, (data, told_alarms) in enumerate(story):
         assert alarms(driver, data) == told_alarms, step
-    driver.start()
+    driver.on_open()
     assert alarms(driver, NUMBER * 3) == [[]], "whoever remembers an older alarm must hear that it is over"
 
 

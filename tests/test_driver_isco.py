@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymodbus.framer.rtu import FramerRTU
 
-from drivers.contract import BadFrame, Decoded, DeviceAlarms, Identity, Pump, Question, Read, Reading, Validity
+from drivers.contract import BadFrame, Decoded, DeviceAlarms, Identity, ModbusRequest, Pump, Reading, Request, Validity
 from drivers.isco import DRIVER, Isco, units_block
-from drivers.registers import Block, Field, answer_bytes, f32_words, packed, words_f32
+from drivers.registers import Block, Field, f32_words, packed, response_bytes, words_f32
 from simulators.contract import Refused
 from simulators.isco import IscoTwin
 from simulators.modbus import ModbusLine, NoAnswer
 from simulators.patient import SimulatedPatient
-from tests.helpers.golden_table import Row, heard
+from tests.helpers.golden_table import Row, frames
 
 _LINES = (Path(__file__).parent / "golden" / "isco.rounds.txt").read_text(encoding="utf-8").splitlines()
 ROUNDS = [[cell.strip() for cell in line.split("|")] for line in _LINES if not line.startswith("#")]
@@ -43,10 +43,10 @@ def words(told: Sequence[Decoded]) -> Iterator[str]:
 def one_round(driver: Isco, answers: dict[str, bytes], at_s: float = 0.0) -> list[Decoded]:
     """Ask until nothing more is due, answering from `answers`."""
     told: list[Decoded] = []
-    while (question := driver.ask(at_s)) is not None:
-        frame = answers[question.name]
-        assert driver.answers(frame, question)
-        told += driver.hear(frame, question)
+    while (request := driver.next_request(at_s)) is not None:
+        frame = answers[request.name]
+        assert driver.is_response(frame, request)
+        told += driver.decode(frame, request)
     return told
 
 
@@ -68,35 +68,35 @@ CALM = answers_of([0, 13, 86, 89, 109], "40A00000", "41780000 41200000 42290000"
 
 
 def test_it_reads_only() -> None:
-    assert {question.function for question in DRIVER.says if isinstance(question, Read)} == {1, 3}
+    assert {request.function for request in DRIVER.requests if isinstance(request, ModbusRequest)} == {1, 3}
 
 
 @pytest.mark.parametrize("pump", ["A", "B", "C", "D"])
 def test_it_asks_nothing_that_is_not_declared(pump: str) -> None:
     driver = DRIVER.driver({"pump": pump})
-    asked = [*driver.start()]
-    while (question := driver.ask(0.0)) is not None:
-        asked.append(question)
-    assert set(asked) <= set(DRIVER.says)
+    asked = [*driver.on_open()]
+    while (request := driver.next_request(0.0)) is not None:
+        asked.append(request)
+    assert set(asked) <= set(DRIVER.requests)
 
 
 def test_the_answers_of_a_round_all_have_different_lengths() -> None:
     driver = Isco()
-    asked = [*driver.start()]
-    while (question := driver.ask(0.0)) is not None:
-        asked.append(question)
-    lengths = [answer_bytes(question) for question in asked if isinstance(question, Read)]
+    asked = [*driver.on_open()]
+    while (request := driver.next_request(0.0)) is not None:
+        asked.append(request)
+    lengths = [response_bytes(request) for request in asked if isinstance(request, ModbusRequest)]
     assert len(asked) == 5
     assert len(set(lengths)) == len(lengths)
 
 
 def test_a_round_is_asked_once_a_second_and_never_in_a_burst() -> None:
     driver = Isco()
-    driver.start()
-    times = [at_ms / 1000 for at_ms in range(0, 4000, 50) if driver.ask(at_ms / 1000) is not None]
+    driver.on_open()
+    times = [at_ms / 1000 for at_ms in range(0, 4000, 50) if driver.next_request(at_ms / 1000) is not None]
     assert len(times) == 16
     assert len(one_round(driver, CALM, 60.0)) > 0  # a minute later: one round, not fifty-six
-    assert driver.ask(60.5) is None
+    assert driver.next_request(60.5) is None
 
 
 # --- what it hears ----------------------------------------------------------------------------------------------------
@@ -108,28 +108,28 @@ def test_a_round_is_heard_as_the_table_says(what: str, coils: str, dispensed: st
     assert " ".join(words(one_round(Isco(), answers))) == told
 
 
-@pytest.mark.parametrize("row", heard("isco"), ids=str)
+@pytest.mark.parametrize("row", frames("isco"), ids=str)
 def test_an_answer_of_another_length_is_no_answer(row: Row) -> None:
-    question = next(question for question in DRIVER.says if question.name == row.asked)
-    assert Isco().answers(row.frame, question) is not row.bad
+    request = next(request for request in DRIVER.requests if request.name == row.request)
+    assert Isco().is_response(row.frame, request) is not row.bad
 
 
 def test_a_pump_whose_flow_is_never_answered_does_something_unknown_from_the_second_round_on() -> None:
     driver, told = Isco(), []
     for at_s in (0.0, 1.0, 2.0):
-        while (question := driver.ask(at_s)) is not None and question.name != "actuals":
-            driver.hear(CALM[question.name], question)
-        assert question is not None
-        told.append(driver.unanswered(question))
+        while (request := driver.next_request(at_s)) is not None and request.name != "actuals":
+            driver.decode(CALM[request.name], request)
+        assert request is not None
+        told.append(driver.on_timeout(request))
     assert told == [(), (Pump("unknown"),), (Pump("unknown"),)]
     one_round(driver, CALM, 3.0)
-    assert driver.unanswered(units_block().read) == ()
+    assert driver.on_timeout(units_block().request) == ()
 
 
 def test_the_printed_answer_is_what_the_table_has() -> None:
     printed = bytes.fromhex("01 03 0C 41780000 41200000 42290000 CE A3")
     assert FramerRTU.compute_CRC(printed[:-2]) == int.from_bytes(printed[-2:], "big")
-    assert printed[3:-2] in {row.frame for row in heard("isco") if row.asked == "actuals"}
+    assert printed[3:-2] in {row.frame for row in frames("isco") if row.request == "actuals"}
 
 
 def test_units_changed_between_the_numbers_and_now_are_no_numbers() -> None:
@@ -140,34 +140,34 @@ def test_units_changed_between_the_numbers_and_now_are_no_numbers() -> None:
 
 def test_an_answer_of_another_length_is_bad_and_ends_the_round() -> None:
     driver = Isco()
-    status = driver.ask(0.0)
+    status = driver.next_request(0.0)
     for name, frame in CALM.items():
         if name != "status":
             with pytest.raises(BadFrame):
-                driver.hear(frame, status)
-    assert driver.ask(0.9) is None
-    assert driver.ask(1.0) == status
+                driver.decode(frame, status)
+    assert driver.next_request(0.9) is None
+    assert driver.next_request(1.0) == status
 
 
 def test_after_a_missing_answer_nothing_of_that_round_is_told() -> None:
     driver = Isco()
-    status, dispensed = driver.ask(0.0), driver.ask(0.0)
+    status, dispensed = driver.next_request(0.0), driver.next_request(0.0)
     assert status is not None
     assert dispensed is not None
-    driver.hear(CALM["status"], status)
-    assert list(driver.unanswered(dispensed)) == []
-    assert driver.ask(0.5) is None
-    late = next(question for question in DRIVER.says if question.name == "units")
-    assert list(driver.hear(CALM["units"], late)) == []
+    driver.decode(CALM["status"], status)
+    assert list(driver.on_timeout(dispensed)) == []
+    assert driver.next_request(0.5) is None
+    late = next(request for request in DRIVER.requests if request.name == "units")
+    assert list(driver.decode(CALM["units"], late)) == []
     assert "pump=infusing" in words(one_round(driver, CALM, 1.0))
 
 
 @settings(deadline=None)
-@given(st.sampled_from(DRIVER.says), st.binary(max_size=40))
-def test_no_bytes_make_it_do_anything_but_hear_or_refuse(question: Question, frame: bytes) -> None:
+@given(st.sampled_from(DRIVER.requests), st.binary(max_size=40))
+def test_no_bytes_make_it_do_anything_but_hear_or_refuse(request: Request, frame: bytes) -> None:
     driver = Isco()
     try:
-        told = driver.hear(frame, question)
+        told = driver.decode(frame, request)
     except BadFrame:
         return
     assert all(isinstance(item, Reading | Pump | DeviceAlarms | Identity) for item in told)
@@ -195,13 +195,14 @@ def test_settings_pick_one_of_four_pumps() -> None:
 )
 def test_a_field_is_read_as_its_type_says(field: Field, frame: str, value: float) -> None:
     raw = bytes.fromhex(frame)
-    assert Block(Read("b", 3, 0, len(raw) // 2), (field,)).decode(raw) == {"x": pytest.approx(value)}
+    block = Block(ModbusRequest("b", 3, 0, len(raw) // 2, effect="read"), (field,))
+    assert block.decode(raw) == {"x": pytest.approx(value)}
 
 
 def test_a_field_outside_its_block_is_refused_at_once() -> None:
     for field in (Field("x", 1, "f32"), Field("x", 0, "coil"), Field("x", 9, "u16")):
         with pytest.raises(ValueError, match="'x'"):
-            Block(Read("b", 3, 0, 2), (field,))
+            Block(ModbusRequest("b", 3, 0, 2, effect="read"), (field,))
 
 
 @settings(deadline=None)
@@ -335,10 +336,10 @@ def test_the_twin_delivers_its_volume_into_the_patient_and_stops() -> None:
 
 def heard_from(twin: IscoTwin) -> dict[str, bytes]:
     return {
-        question.name: packed(values) if question.function == 1 else struct.pack(f">{len(values)}H", *values)
-        for question in (*DRIVER.says[:4], DRIVER.says[-1])
-        if isinstance(question, Read)
-        for values in (twin.read(question.function, question.address, question.count),)
+        request.name: packed(values) if request.function == 1 else struct.pack(f">{len(values)}H", *values)
+        for request in (*DRIVER.requests[:4], DRIVER.requests[-1])
+        if isinstance(request, ModbusRequest)
+        for values in (twin.read(request.function, request.address, request.count),)
     }
 
 

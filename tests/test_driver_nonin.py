@@ -13,7 +13,7 @@ from drivers.contract import BadFrame, DeviceAlarms, Identity, Reading, Validity
 from drivers.nonin import DRIVER, SELECT
 from drivers.nonin_frames import PACKET, NoninFraming
 from simulators.nonin import HOLD_S, TWIN, NoninTwin
-from tests.helpers.golden_table import heard_json
+from tests.helpers.golden_table import decoded_json
 from tests.helpers.nonin_talk import FORMATS, GOOD, PACKETS, STREAMS, readings, started, twin_of
 from tests.helpers.oximeter_talk import Finger, listen, told
 
@@ -23,15 +23,15 @@ from tests.helpers.oximeter_talk import Finger, listen, told
 def test_a_driver_that_was_never_started_takes_each_frame_of_the_table_at_its_word_one_after_another() -> None:
     driver = DRIVER.driver()
     for row in GOOD * 2:
-        assert heard_json(driver.hear(row.frame, None)) == row.expected, row
+        assert decoded_json(driver.decode(row.frame, None)) == row.expected, row
 
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_asks_once_for_the_chosen_format_and_for_nothing_else(format_: str) -> None:
     driver = DRIVER.driver({"format": format_})
-    assert driver.start() == [SELECT[format_]]
-    assert [driver.ask(at_s) for at_s in (0.0, 1.0, 3600.0)] == [None] * 3
-    assert driver.unanswered(SELECT[format_]) == []
+    assert driver.on_open() == [SELECT[format_]]
+    assert [driver.next_request(at_s) for at_s in (0.0, 1.0, 3600.0)] == [None] * 3
+    assert driver.on_timeout(SELECT[format_]) == []
 
 
 def test_a_setting_that_is_no_format_is_refused() -> None:
@@ -46,7 +46,7 @@ def test_a_setting_that_is_no_format_is_refused() -> None:
 def test_any_bytes_are_heard_or_are_a_bad_frame(data: bytes) -> None:
     driver = DRIVER.driver()
     try:
-        driver.hear(data, None)
+        driver.decode(data, None)
     except BadFrame:
         pass
 
@@ -65,7 +65,7 @@ def test_one_flipped_bit_anywhere_in_a_packet_is_never_a_value(format_: str) -> 
         broken = bytearray(packet)
         broken[bit // 8] ^= 1 << bit % 8
         with pytest.raises(BadFrame):
-            DRIVER.driver().hear(bytes(broken), None)
+            DRIVER.driver().decode(bytes(broken), None)
         assert NoninFraming().feed(bytes(broken)) == []
 
 
@@ -113,7 +113,7 @@ def test_a_number_of_format_8_that_is_new_is_questionable_until_it_repeats(
     what: str, frames: list[str], told: list[tuple[float | None, str]]
 ) -> None:
     driver = started("df8")
-    spo2 = [one for frame in frames for one in readings(list(driver.hear(bytes.fromhex(frame), None)), "spo2_pct")]
+    spo2 = [one for frame in frames for one in readings(list(driver.decode(bytes.fromhex(frame), None)), "spo2_pct")]
     assert [(reading.value, reading.validity.value) for reading in spo2] == told
     assert {one.reason for one in spo2 if one.validity is Validity.QUESTIONABLE} == {"low_signal_quality"}
 

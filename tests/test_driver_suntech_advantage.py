@@ -9,28 +9,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.contract import ALARMS, REASONS, BadFrame, Decoded, Reading, Say
+from drivers.contract import ALARMS, REASONS, BadFrame, Decoded, FrameRequest, Reading
 from drivers.suntech_advantage import DRIVER
 from drivers.suntech_frames import DETERMINATION, ERRORS, LIMITS
-from drivers.suntech_says import ABORT, BP_DATA, CUFF, SAYS, STARTS, STATUS
+from drivers.suntech_requests import ABORT, BP_DATA, CUFF, REQUESTS, STARTS, STATUS
 from edge.vocabulary import DETERMINATION as HOUSE_DETERMINATION
 from edge.vocabulary import METRICS
 from simulators.suntech_advantage import TWIN, ack
-from tests.helpers.golden_table import Row, heard_json
+from tests.helpers.golden_table import Row, decoded_json
 from tests.helpers.suntech_talk import EMPTY, GOOD, HEALTHY, ROWS, START, UP, Bench, new, starts, talk
 
 # --- the table --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.asked == "result"], ids=str)
+@pytest.mark.parametrize("row", [row for row in ROWS if row.request == "result"], ids=str)
 def test_a_result_at_the_end_of_a_determination_says_what_its_row_says(row: Row) -> None:
-    assert heard_json(Bench().result(row.frame)) == row.expected
+    assert decoded_json(Bench().result(row.frame)) == row.expected
 
 
 def test_a_started_driver_takes_no_result_for_a_determination_it_did_not_start() -> None:
     driver = new()
-    driver.start()
-    assert driver.hear(GOOD, BP_DATA) == ()
+    driver.on_open()
+    assert driver.decode(GOOD, BP_DATA) == ()
 
 
 def test_words_are_the_houses() -> None:
@@ -44,7 +44,7 @@ def test_words_are_the_houses() -> None:
 def test_the_line_is_as_published() -> None:
     assert (DRIVER.line.baud, DRIVER.line.bits, DRIVER.line.parity, DRIVER.line.stop) == (9600, 8, "N", 1)
     assert (TWIN.baud, TWIN.bits, TWIN.parity, TWIN.stop) == (9600, 8, "N", 1)
-    assert all(isinstance(say, Say) and say.gap_s >= 0.1 for say in SAYS)
+    assert all(isinstance(say, FrameRequest) and say.gap_s >= 0.1 for say in REQUESTS)
     assert CUFF.gap_s >= 0.2
 
 
@@ -73,7 +73,7 @@ def test_any_single_bit_flipped_is_a_bad_frame() -> None:
             flipped = bytearray(frame)
             flipped[bit // 8] ^= 1 << bit % 8
             with pytest.raises(BadFrame):
-                new().hear(bytes(flipped), asked)
+                new().decode(bytes(flipped), asked)
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if not row.bad], ids=str)
@@ -90,15 +90,15 @@ def test_a_truncated_frame_does_not_swallow_the_next() -> None:
 
 
 @given(st.lists(st.one_of(st.binary(max_size=80), st.sampled_from([row.frame for row in ROWS])), max_size=12),
-       st.sampled_from([None, *SAYS]))
-def test_arbitrary_bytes_raise_nothing_but_bad_frame(pieces: list[bytes], asked: Say | None) -> None:
+       st.sampled_from([None, *REQUESTS]))
+def test_arbitrary_bytes_raise_nothing_but_bad_frame(pieces: list[bytes], asked: FrameRequest | None) -> None:
     driver = new()
-    driver.start()
+    driver.on_open()
     for frame in [frame for piece in pieces for frame in [piece, *driver.framing.feed(piece)]]:
         if asked is not None:
-            driver.answers(frame, asked)
+            driver.is_response(frame, asked)
         try:
-            told = driver.hear(frame, asked)
+            told = driver.decode(frame, asked)
         except BadFrame:
             continue
         assert not [one for one in told if isinstance(one, Reading) and one.metric in DETERMINATION]
@@ -116,9 +116,9 @@ class Anyhow:
 
     def __init__(self) -> None:
         self.driver = new(start_s=0.0)
-        self.driver.start()
+        self.driver.on_open()
         self.at_s = 0.0
-        self.asked: Say | None = None
+        self.asked: FrameRequest | None = None
         self.begun: list[float] = []
         self.sbps: list[float | None] = []
 
@@ -126,15 +126,15 @@ class Anyhow:
         """One thing happens."""
         self.at_s += 400.0 if move == "jump" else 0.2
         if move == "start":
-            self.driver.start()
+            self.driver.on_open()
             self.asked = None
         if self.asked is None:
-            question = self.driver.ask(self.at_s)
-            assert question is None or isinstance(question, Say)
-            self.asked = question
-            self.begun += [self.at_s] if question is START else []
+            request = self.driver.next_request(self.at_s)
+            assert request is None or isinstance(request, FrameRequest)
+            self.asked = request
+            self.begun += [self.at_s] if request is START else []
         if move == "miss" and self.asked is not None:
-            told, self.asked = self.driver.unanswered(self.asked), None
+            told, self.asked = self.driver.on_timeout(self.asked), None
             self.tell(told)
         elif move == "answer" and self.asked is not None:
             answers = {START: ack("O"), BP_DATA: GOOD, ABORT: ack("A"), CUFF: EMPTY, STATUS: HEALTHY}
@@ -144,9 +144,9 @@ class Anyhow:
 
     def frame(self, frame: bytes) -> None:
         """A frame comes."""
-        answered = self.asked is not None and self.driver.answers(frame, self.asked)
+        answered = self.asked is not None and self.driver.is_response(frame, self.asked)
         try:
-            told = self.driver.hear(frame, self.asked if answered else None)
+            told = self.driver.decode(frame, self.asked if answered else None)
         except BadFrame:
             return
         self.asked = None if answered else self.asked
@@ -188,7 +188,7 @@ def test_says_nothing_but_the_table_over_a_long_day(version: bytes, monkeypatch:
     conversation.open()
     conversation.run(600)
     everything = {say for _, say in conversation.said}
-    assert everything <= set(DRIVER.says)
+    assert everything <= set(DRIVER.requests)
     assert len(starts(conversation)) > 5
     status = "status_sb" if version.startswith(b"SB") else "status"
     idle = {say.name for at_s, say in conversation.said if say.name.startswith("status") and at_s > 3000}

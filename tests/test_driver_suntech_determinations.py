@@ -9,7 +9,7 @@ import pytest
 from drivers.contract import Decoded, DeviceAlarms, Reading
 from drivers.cuff_schedule import Schedule
 from drivers.suntech_frames import DETERMINATION, failed, reply
-from drivers.suntech_says import ABORT, BP_DATA, CUFF, STATUS
+from drivers.suntech_requests import ABORT, BP_DATA, CUFF, STATUS
 from simulators.suntech_advantage import TWIN, ack
 from tests.helpers.suntech_talk import EMPTY, GOOD, HEALTHY, START, UP, Bench, determinations, starts, talk
 
@@ -63,10 +63,10 @@ def test_it_measures_at_any_speed_of_the_house(speed: float) -> None:
 def test_never_while_the_cuff_is_up() -> None:
     bench = Bench()
     bench.until(CUFF, {STATUS: HEALTHY})
-    bench.driver.hear(reply((11).to_bytes(2, "little")), CUFF)
+    bench.driver.decode(reply((11).to_bytes(2, "little")), CUFF)
     for _ in range(50):
         assert bench.next() is CUFF
-        bench.driver.hear(reply((11).to_bytes(2, "little")), CUFF)
+        bench.driver.decode(reply((11).to_bytes(2, "little")), CUFF)
     bench.until(START, {CUFF: reply((10).to_bytes(2, "little"))}, most=4)
 
 
@@ -75,10 +75,10 @@ def test_a_cuff_that_stays_up_or_unknown_is_a_failed_determination(pressure: byt
     bench = Bench()
     told: list[Decoded] = []
     for _ in range(200):
-        question = bench.next()
-        assert question in (CUFF, STATUS, None)
-        if question is not None:
-            told += bench.driver.hear(pressure if question is CUFF else HEALTHY, question)
+        request = bench.next()
+        assert request in (CUFF, STATUS, None)
+        if request is not None:
+            told += bench.driver.decode(pressure if request is CUFF else HEALTHY, request)
     assert [one for one in told if one in failed("not_measured")] == list(failed("not_measured"))
 
 
@@ -87,7 +87,7 @@ def test_one_low_pressure_is_not_enough() -> None:
     bench = Bench()
     bench.until(CUFF, {STATUS: HEALTHY})
     for mmhg in (0, 80, 0, 80, 0, 80):
-        bench.driver.hear(reply(mmhg.to_bytes(2, "little")), CUFF)
+        bench.driver.decode(reply(mmhg.to_bytes(2, "little")), CUFF)
         assert bench.next() is CUFF
 
 
@@ -97,10 +97,10 @@ def test_a_status_that_stays_unknown_is_told_as_failed_determinations(answer: by
     bench = Bench()
     told: list[tuple[float, Decoded]] = []
     while bench.at_s < 1100.0:
-        question = bench.next()
-        assert question in (STATUS, None)
-        if question is not None:
-            heard = bench.driver.unanswered(question) if answer is None else bench.driver.hear(answer, question)
+        request = bench.next()
+        assert request in (STATUS, None)
+        if request is not None:
+            heard = bench.driver.on_timeout(request) if answer is None else bench.driver.decode(answer, request)
             told += [(bench.at_s, one) for one in heard]
     assert [one for _, one in told] == [*failed("not_measured")] * 2
     assert 1030.0 <= told[0][0] <= 1033.0
@@ -114,9 +114,9 @@ def test_a_module_that_cannot_tell_its_status_still_measures(letter: str) -> Non
 
 def test_never_before_the_modules_status_is_known() -> None:
     bench = Bench()
-    question = bench.next()
-    assert question is STATUS
-    assert bench.driver.unanswered(question) == ()
+    request = bench.next()
+    assert request is STATUS
+    assert bench.driver.on_timeout(request) == ()
     assert bench.next() is None
     bench.until(STATUS, {})
 
@@ -128,7 +128,7 @@ def test_a_busy_module_is_asked_again_later_and_then_given_up() -> None:
     for _ in range(13):
         told += bench.until(START, {STATUS: HEALTHY, CUFF: EMPTY})
         begun.append(bench.at_s)
-        told += bench.driver.hear(ack("B"), START)
+        told += bench.driver.decode(ack("B"), START)
     assert all(later - earlier >= 5.0 for earlier, later in pairwise(begun))
     assert told[-4:] == list(failed("module_error"))
 
@@ -136,7 +136,7 @@ def test_a_busy_module_is_asked_again_later_and_then_given_up() -> None:
 def test_a_sleeping_module_is_woken() -> None:
     bench = Bench()
     bench.until(START, {STATUS: HEALTHY, CUFF: EMPTY})
-    assert bench.driver.hear(ack("S"), START) == ()
+    assert bench.driver.decode(ack("S"), START) == ()
     bench.until(START, {STATUS: HEALTHY, CUFF: EMPTY}, most=10)
 
 
@@ -200,64 +200,64 @@ def test_a_patient_nobody_can_measure_gives_no_numbers() -> None:
 def test_one_result_is_read_once_however_often_it_is_said() -> None:
     bench = Bench()
     assert len([one for one in bench.result(GOOD) if isinstance(one, Reading) and one.metric == "sbp_mmhg"]) == 1
-    assert bench.driver.hear(GOOD, None) == ()
-    assert bench.driver.hear(GOOD, BP_DATA) == ()
-    assert bench.driver.hear(ack("K"), None) == ()
+    assert bench.driver.decode(GOOD, None) == ()
+    assert bench.driver.decode(GOOD, BP_DATA) == ()
+    assert bench.driver.decode(ack("K"), None) == ()
     for _ in range(100):
-        question = bench.next()
-        assert question in (STATUS, None)
-        if question is not None:
-            bench.driver.hear(HEALTHY, question)
+        request = bench.next()
+        assert request in (STATUS, None)
+        if request is not None:
+            bench.driver.decode(HEALTHY, request)
 
 
 def test_the_last_result_is_not_taken_for_a_cuff_that_never_rose() -> None:
     bench = Bench()
     bench.result(GOOD)
     bench.until(START, {STATUS: HEALTHY, CUFF: EMPTY})
-    bench.driver.hear(ack("O"), START)
-    bench.driver.hear(ack("K"), None)  # a late K of the determination before
+    bench.driver.decode(ack("O"), START)
+    bench.driver.decode(ack("K"), None)  # a late K of the determination before
     bench.until(BP_DATA, {CUFF: EMPTY})
-    assert bench.driver.hear(GOOD, BP_DATA) == failed("not_measured")
+    assert bench.driver.decode(GOOD, BP_DATA) == failed("not_measured")
 
 
 @pytest.mark.parametrize(("letter", "reason"), [("A", "user_abort"), ("E", "module_error"), ("T", "timeout")])
 def test_after_any_end_but_k_good_numbers_are_not_believed(letter: str, reason: str) -> None:
     bench = Bench()
     bench.measuring()
-    bench.driver.hear(ack(letter), None)
+    bench.driver.decode(ack(letter), None)
     bench.until(BP_DATA, {CUFF: EMPTY})
-    assert bench.driver.hear(GOOD, BP_DATA) == failed(reason)
+    assert bench.driver.decode(GOOD, BP_DATA) == failed(reason)
 
 
 def test_a_lost_end_mark_is_made_up_for_by_the_empty_cuff() -> None:
     bench = Bench()
     bench.measuring()
     polls = 0
-    while (question := bench.next()) is CUFF:
-        bench.driver.hear(reply((4).to_bytes(2, "little")), CUFF)
+    while (request := bench.next()) is CUFF:
+        bench.driver.decode(reply((4).to_bytes(2, "little")), CUFF)
         polls += 1
-    assert question is BP_DATA
+    assert request is BP_DATA
     assert polls == 15
-    assert Reading("sbp_mmhg", 115.0) in bench.driver.hear(GOOD, BP_DATA)
+    assert Reading("sbp_mmhg", 115.0) in bench.driver.decode(GOOD, BP_DATA)
 
 
 def test_a_cuff_that_never_rose_is_waited_for_and_then_aborted() -> None:
     """An empty cuff before it rose is no end: the module may be about to fill it, and holds the last result."""
     bench = Bench()
     bench.until(START, {STATUS: HEALTHY, CUFF: EMPTY})
-    bench.driver.hear(ack("O"), START)
+    bench.driver.decode(ack("O"), START)
     bench.until(ABORT, {CUFF: EMPTY}, most=800)
 
 
 def test_a_result_that_is_not_ready_is_asked_for_again() -> None:
     bench = Bench()
     bench.measuring()
-    bench.driver.hear(ack("K"), None)
+    bench.driver.decode(ack("K"), None)
     bench.until(BP_DATA, {})
-    assert bench.driver.hear(ack("B"), BP_DATA) == ()
+    assert bench.driver.decode(ack("B"), BP_DATA) == ()
     told = bench.until(BP_DATA, {CUFF: EMPTY})
     assert not [one for one in told if isinstance(one, Reading) and one.metric in DETERMINATION]
-    assert Reading("sbp_mmhg", 115.0) in bench.driver.hear(GOOD, BP_DATA)
+    assert Reading("sbp_mmhg", 115.0) in bench.driver.decode(GOOD, BP_DATA)
 
 
 def test_a_determination_without_an_end_is_aborted_once() -> None:
@@ -266,9 +266,9 @@ def test_a_determination_without_an_end_is_aborted_once() -> None:
     began_s = bench.at_s
     bench.until(ABORT, {CUFF: UP}, most=800)
     assert bench.at_s - began_s == pytest.approx(140, abs=2)
-    assert bench.driver.answers(ack("A"), ABORT)
-    assert bench.driver.hear(ack("A"), ABORT) == failed("timeout")
-    assert bench.driver.hear(ack("K"), None) == ()
+    assert bench.driver.is_response(ack("A"), ABORT)
+    assert bench.driver.decode(ack("A"), ABORT) == failed("timeout")
+    assert bench.driver.decode(ack("K"), None) == ()
     assert bench.next() in (STATUS, None)
 
 
@@ -277,10 +277,10 @@ def test_a_slow_module_is_aborted_no_later() -> None:
     bench = Bench()
     bench.measuring()
     began_s = bench.at_s
-    while (question := bench.next()) is CUFF:
+    while (request := bench.next()) is CUFF:
         bench.at_s += 0.8
-        bench.driver.hear(UP, CUFF)
-    assert question is ABORT
+        bench.driver.decode(UP, CUFF)
+    assert request is ABORT
     assert bench.at_s - began_s == pytest.approx(140, abs=3)
 
 
@@ -293,25 +293,25 @@ def test_an_abort_that_is_not_confirmed_is_repeated_and_then_a_person_is_called(
     for _ in range(5):
         assert not told
         if answer is not None:
-            assert bench.driver.answers(answer, ABORT)
-        told += bench.driver.unanswered(ABORT) if answer is None else bench.driver.hear(answer, ABORT)
+            assert bench.driver.is_response(answer, ABORT)
+        told += bench.driver.on_timeout(ABORT) if answer is None else bench.driver.decode(answer, ABORT)
         asked = bench.next()
         assert (asked is ABORT) is not bool(told)
     alarms = [alarm for one in told if isinstance(one, DeviceAlarms) for alarm in one.alarms]
     assert [(one.code, one.priority) for one in alarms] == [("overpressure", "high")]
     assert "may be inflated" in alarms[0].text
     assert [one for one in told if isinstance(one, Reading)] == list(failed("timeout"))
-    later = bench.driver.hear(HEALTHY, STATUS)
+    later = bench.driver.decode(HEALTHY, STATUS)
     assert later == (DeviceAlarms(tuple(alarms)),), "it stands until a determination starts again"
     bench.until(START, {STATUS: HEALTHY, CUFF: EMPTY})
-    bench.driver.hear(ack("O"), START)
-    assert bench.driver.hear(HEALTHY, STATUS) == (DeviceAlarms(()),)
+    bench.driver.decode(ack("O"), START)
+    assert bench.driver.decode(HEALTHY, STATUS) == (DeviceAlarms(()),)
 
 
 def test_an_abort_that_is_confirmed_at_the_second_try_is_an_ordinary_failure() -> None:
     bench = Bench()
     bench.measuring()
     bench.until(ABORT, {CUFF: UP}, most=800)
-    assert bench.driver.hear(ack("B"), ABORT) == ()
+    assert bench.driver.decode(ack("B"), ABORT) == ()
     assert bench.next() is ABORT
-    assert bench.driver.hear(ack("A"), ABORT) == failed("timeout")
+    assert bench.driver.decode(ack("A"), ABORT) == failed("timeout")

@@ -8,7 +8,7 @@ import pytest
 
 from drivers.contract import Decoded, DeviceAlarms, Reading
 from drivers.suntech_frames import ERRORS, failed, reply
-from drivers.suntech_says import CUFF, STATUS
+from drivers.suntech_requests import CUFF, STATUS
 from tests.helpers.suntech_talk import UP, Bench, determinations, starts, talk
 from tests.helpers.talk import Talk
 
@@ -35,12 +35,12 @@ def test_one_lost_cuff_pressure_does_not_end_a_determination() -> None:
     bench = Bench()
     bench.measuring()
     assert bench.next() is CUFF
-    assert bench.driver.unanswered(CUFF) == ()
+    assert bench.driver.on_timeout(CUFF) == ()
     assert bench.next() is CUFF
-    bench.driver.hear(UP, CUFF)
+    bench.driver.decode(UP, CUFF)
     assert bench.next() is CUFF
-    assert bench.driver.unanswered(CUFF) == ()
-    assert bench.driver.unanswered(CUFF) == failed("timeout")
+    assert bench.driver.on_timeout(CUFF) == ()
+    assert bench.driver.on_timeout(CUFF) == failed("timeout")
 
 
 def test_a_line_opened_again_in_mid_determination_fails_it_and_starts_none_early() -> None:
@@ -132,9 +132,9 @@ def test_a_module_whose_own_status_forbids_it_is_not_started(error: int) -> None
     sick = reply(bytes((error, 0)))
     told: list[Decoded] = []
     for _ in range(200):
-        question = bench.next()
-        assert question in (STATUS, None)
-        if question is not None:
-            told += bench.driver.hear(sick, question)
+        request = bench.next()
+        assert request in (STATUS, None)
+        if request is not None:
+            told += bench.driver.decode(sick, request)
     reason, _ = ERRORS[error]
     assert [one for one in told if isinstance(one, Reading)] == list(failed(reason))

@@ -143,4 +143,4 @@ def test_a_golden_table_reads_in_the_order_it_is_written(name: str) -> None:
     assert rows == sorted(rows, key=lambda row: row.line)
     assert all(first.name != second.name for first, second in pairwise(rows))
     assert {row.way for row in rows} == {">", "<"}
-    assert len(golden_table.said(name)) + len(golden_table.heard(name)) == len(rows)
+    assert len(golden_table.requests(name)) + len(golden_table.frames(name)) == len(rows)

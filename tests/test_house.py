@@ -13,6 +13,7 @@ import pytest
 
 import drivers
 import simulators
+from drivers.contract import FrameRequest
 from edge.vocabulary import METRICS, WAVES
 
 ROOT = Path(__file__).parent.parent
@@ -149,14 +150,18 @@ def test_the_field_names_no_device() -> None:
             assert not named, f"{module} names {named}"
 
 
-def test_no_pump_can_be_told_to_run() -> None:
-    """Read-only by default: there is no start, rate or resume encoder (house.md 5)."""
-    for spec in drivers.find().values():
-        if spec.kind == "pump":
-            for question in spec.says:
-                text = question.frame.decode("latin-1") if hasattr(question, "frame") else ""
-                assert not re.search(r"INF_START|INF_RATE\^|REMOTE_C|BOLUS", text), f"{spec.name} says {text!r}"
-                assert getattr(question, "function", 3) in (1, 2, 3, 4)
+def test_a_pump_is_only_read() -> None:
+    """No request to a pump does more than read it or ask who it is; to stop one would be a type of its own, and is not
+    there. The dialogue sends nothing that is not in the spec's table (edge/field/dialogue.py)."""
+    pumps = [spec for spec in drivers.find().values() if spec.kind == "pump"]
+    assert pumps
+    for spec in pumps:
+        effects = {request.name: request.effect for request in spec.requests}
+        assert set(effects.values()) <= {"read", "identify"}, f"{spec.name}: {effects}"
+        for request in spec.requests:
+            text = request.frame.decode("latin-1") if isinstance(request, FrameRequest) else ""
+            assert not re.search(r"INF_START|INF_RATE\^|REMOTE_C|BOLUS", text), f"{spec.name} sends {text!r}"
+            assert isinstance(request, FrameRequest) or request.function in (1, 2, 3, 4)
 
 
 def test_lock_files_name_no_host() -> None:

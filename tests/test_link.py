@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from drivers.contract import Driver, Line, Say
+from drivers.contract import Driver, FrameRequest, Line
 from edge import model
 from edge.field.exchange import Exchange
 from edge.field.intake import NAMELESS, UNNAMED, Intake
@@ -61,7 +61,7 @@ class Wire:
                 self.t = wake
 
 
-def answers(serial: bytes = b"A1", after_s: float = 0.02) -> Device:
+def responses(serial: bytes = b"A1", after_s: float = 0.02) -> Device:
     return lambda said: [(after_s, {**TRUTH, b"w": b"#" + serial + b"\n"}[said])]
 
 
@@ -101,7 +101,7 @@ def test_after_a_time_out_nothing_is_said_for_the_lateness_budget() -> None:
 
 
 def test_the_late_answer_to_a_question_cut_off_by_a_hang_up_is_thrown_away() -> None:
-    wire = Wire(Script(), answers(after_s=0.25))
+    wire = Wire(Script(), responses(after_s=0.25))
     wire.runs(2.0)
     while wire.asked[-1][1] == b"w" or not wire.exchange.waiting:
         wire.runs(0.01)
@@ -115,18 +115,18 @@ def test_the_late_answer_to_a_question_cut_off_by_a_hang_up_is_thrown_away() -> 
 
 def test_a_question_is_said_again_as_often_as_it_allows_and_then_given_up() -> None:
     driver = Script((RESP, SPO2), asks_who=False, every_s=60)
-    wire = Wire(driver, lambda said: [] if said == b"r" else answers()(said), line=replace(LINE, silent_after_s=9))
+    wire = Wire(driver, lambda said: [] if said == b"r" else responses()(said), line=replace(LINE, silent_after_s=9))
     wire.runs(5)
     assert [said for _, said in wire.asked] == [b"r", b"r", b"s"]
     assert driver.missed == ["resp_bpm"]
-    assert wire.intake.counters.unanswered == 1
+    assert wire.intake.counters.timeouts == 1
     assert [(sample.metric, sample.value, sample.reason) for sample in wire.bed.samples] == [
         ("resp_bpm", None, "timeout"), ("spo2_pct", 97.0, None)]
 
 
 def test_a_pause_is_kept_after_an_exchange_and_a_command_without_answer_is_not_waited_for() -> None:
-    polls = (Say("go", b"g", timeout_s=None, gap_s=0.5), replace(SPO2, gap_s=0.4), PULSE)
-    wire = Wire(Script(polls, asks_who=False, every_s=60), lambda said: [] if said == b"g" else answers()(said))
+    polls = (FrameRequest("go", b"g", effect="read", timeout_s=None, gap_s=0.5), replace(SPO2, gap_s=0.4), PULSE)
+    wire = Wire(Script(polls, asks_who=False, every_s=60), lambda said: [] if said == b"g" else responses()(said))
     wire.runs(3)
     (go, _), (spo2, _), (pulse, _) = wire.asked
     assert spo2 - go == pytest.approx(0.5, abs=0.03)
@@ -134,21 +134,21 @@ def test_a_pause_is_kept_after_an_exchange_and_a_command_without_answer_is_not_w
 
 
 def test_the_end_of_a_poll_round_is_told() -> None:
-    wire = Wire(Script(every_s=60), answers())
+    wire = Wire(Script(every_s=60), responses())
     wire.runs(2)
     told = [([type(one).__name__ for one in inputs], more) for inputs, _, more in wire.bed.calls]
     assert told == [(["LinkChanged"], False), (["LinkChanged"], True), (["Samples"], True), (["Samples"], False)]
 
 
 def test_a_round_that_ends_unanswered_ends_too() -> None:
-    wire = Wire(Script(every_s=60, asks_who=False), lambda said: answers()(said) if said == b"s" else [])
+    wire = Wire(Script(every_s=60, asks_who=False), lambda said: responses()(said) if said == b"s" else [])
     wire.runs(2)
     told = [(len(inputs), more) for inputs, _, more in wire.bed.calls]
     assert told[-2:] == [(2, True), (0, False)]
 
 
 def test_what_is_said_unasked_while_a_question_waits_is_heard_and_the_wait_goes_on() -> None:
-    wire = Wire(Script((SPO2,), asks_who=False, every_s=60), answers(after_s=0.2))
+    wire = Wire(Script((SPO2,), asks_who=False, every_s=60), responses(after_s=0.2))
     wire.runs(0.9)
     wire.sends(b"!71\n", b"~\n")
     wire.runs(1)
@@ -189,7 +189,7 @@ def test_the_implausible_is_refused_and_counted(value: str) -> None:
 
 
 def test_an_unknown_metric_is_our_own_fault() -> None:
-    wire = Wire(Script((Say("mood", b"s"),), asks_who=False), answers())
+    wire = Wire(Script((FrameRequest("mood", b"s", effect="read"),), asks_who=False), responses())
     with pytest.raises(AssertionError, match="unknown metric 'mood'"):
         wire.runs(2)
 
@@ -207,18 +207,18 @@ def test_bad_frames_are_counted_and_are_no_sign_of_life() -> None:
 
 
 def test_a_device_is_bound_by_the_first_serial_number_it_says() -> None:
-    wire = Wire(Script(), answers(b"A1"))
+    wire = Wire(Script(), responses(b"A1"))
     wire.runs(3)
     assert wire.bed.links == [("connecting", "", None), ("live", "", "A1")]
 
 
 @pytest.mark.parametrize("identity", ["A1", None])
 def test_s7_another_device_on_the_cable_is_refused_until_the_first_is_back(identity: str | None) -> None:
-    wire = Wire(Script(), answers(b"A1"), identity=identity)
+    wire = Wire(Script(), responses(b"A1"), identity=identity)
     wire.runs(5)
     wire.device = None  # pulled,
     wire.runs(2.5)
-    wire.device = answers(b"B2")  # and into the neighbour's
+    wire.device = responses(b"B2")  # and into the neighbour's
     heard = len(wire.bed.samples)
     wire.runs(30)
     assert len(wire.bed.samples) == heard, "data of the wrong device for 0 s"
@@ -226,14 +226,14 @@ def test_s7_another_device_on_the_cable_is_refused_until_the_first_is_back(ident
     assert (state, serial) == ("wrong_device", "B2")
     assert reason == "expected A1, found B2" + ("" if identity else "; restart the edge to accept it")
     assert wire.bed.links.count(wire.bed.links[-1]) == 1, "said once"
-    wire.device = answers(b"A1")
+    wire.device = responses(b"A1")
     wire.runs(5)
     assert wire.bed.links[-1] == ("live", "", "A1")
     assert len(wire.bed.samples) > heard
 
 
 def test_nothing_counts_before_a_device_with_a_configured_identity_has_said_it() -> None:
-    wire = Wire(Script(asks_who=False), answers(), identity="A1")
+    wire = Wire(Script(asks_who=False), responses(), identity="A1")
     wire.runs(2)
     assert (wire.bed.samples, wire.intake.state) == ([], "connecting")
     wire.runs(3)
@@ -245,9 +245,9 @@ def test_nothing_counts_before_a_device_with_a_configured_identity_has_said_it()
 
 
 @pytest.mark.parametrize(("device", "asks_who", "reason"), [
-    (answers(b""), True, NAMELESS),
-    (answers(), False, NAMELESS),
-    (lambda said: [] if said == b"w" else answers()(said), True, UNNAMED),
+    (responses(b""), True, NAMELESS),
+    (responses(), False, NAMELESS),
+    (lambda said: [] if said == b"w" else responses()(said), True, UNNAMED),
 ], ids=["says none", "has none", "did not answer"])
 def test_a_device_without_a_serial_number_is_bound_by_its_port_and_says_so(
     device: Device, asks_who: bool, reason: str
@@ -259,14 +259,14 @@ def test_a_device_without_a_serial_number_is_bound_by_its_port_and_says_so(
 
 
 def test_a_device_without_a_serial_number_cannot_stand_in_for_one_that_has() -> None:
-    wire = Wire(Script(), answers(b""), identity="A1")
+    wire = Wire(Script(), responses(b""), identity="A1")
     wire.runs(4)
     assert wire.bed.links[-1] == ("wrong_device", "expected A1, found a device without a serial number", None)
     assert wire.bed.samples == []
 
 
 def test_silence_is_noticed_in_time_and_ends_with_the_first_good_frame() -> None:
-    wire = Wire(Script(), answers())
+    wire = Wire(Script(), responses())
     wire.runs(5)
     wire.device = None
     last = max(sample.at_s for sample in wire.bed.samples)
@@ -274,7 +274,7 @@ def test_silence_is_noticed_in_time_and_ends_with_the_first_good_frame() -> None
     inputs, at_s, _ = wire.bed.calls[-1]
     assert inputs == (model.LinkChanged("script", "silent", "nothing heard for 2 s", "A1"),)
     assert at_s - last == pytest.approx(LINE.silent_after_s, abs=0.001)
-    wire.device = answers()
+    wire.device = responses()
     wire.runs(5)
     assert [state for state, *_ in wire.bed.links] == ["connecting", "live", "silent", "live"]
     assert wire.intake.counters.since > at_s

@@ -16,7 +16,7 @@ from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from drivers.contract import BadFrame, Decoded, Framing, Identity, Line, Question, Read, Reading, Spec
+from drivers.contract import BadFrame, Decoded, Framing, Identity, Line, ModbusRequest, Reading, Request, Spec
 from edge import model
 from edge.field.device_url import DeviceUrl
 from edge.field.intake import WaveBy
@@ -97,7 +97,8 @@ async def read_many(bus: Bus, n: int, timeout_s: float) -> tuple[int, int, list[
     for i in range(n):
         asked = 100 + i
         try:
-            (got,) = struct.unpack(">H", await bus.read(1, Read("r", 4, asked, 1, timeout_s), waiter))
+            request = ModbusRequest("r", 4, asked, 1, effect="read", timeout_s=timeout_s)
+            (got,) = struct.unpack(">H", await bus.read(1, request, waiter))
         except (NoAnswer, BadAnswer):
             unanswered += 1
         else:
@@ -124,12 +125,12 @@ async def test_s1_control_without_the_quiet_it_is(slave: Slave) -> None:
 
 async def test_the_answer_to_a_cancelled_request_is_never_read_as_the_next(slave: Slave) -> None:
     bus, waiter = Bus(slave.at, Line(19200, lateness_s=0.2)), Waiter()
-    await bus.read(1, Read("first", 4, 1, 1), waiter)
+    await bus.read(1, ModbusRequest("first", 4, 1, 1, effect="read"), waiter)
     slave.takes_s = lambda n: 0.1 if n == 2 else 0.0
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
-            await bus.read(1, Read("cancelled", 4, 2, 1), waiter)
-    assert await bus.read(1, Read("next", 4, 3, 1), waiter) == b"\0\x03"
+            await bus.read(1, ModbusRequest("cancelled", 4, 2, 1, effect="read"), waiter)
+    assert await bus.read(1, ModbusRequest("next", 4, 3, 1, effect="read"), waiter) == b"\0\x03"
     bus.close()
 
 
@@ -137,7 +138,7 @@ async def test_an_answer_said_twice_is_never_read_as_the_next(slave: Slave) -> N
     slave.twice_after_s = 0.03
     bus, waiter = Bus(slave.at, FAST), Waiter()
     for asked in (1, 2, 3):
-        assert await bus.read(1, Read("r", 4, asked, 1), waiter) == struct.pack(">H", asked)
+        assert await bus.read(1, ModbusRequest("r", 4, asked, 1, effect="read"), waiter) == struct.pack(">H", asked)
         await asyncio.sleep(0.04)
     assert waiter.late == 3
     bus.close()
@@ -154,21 +155,21 @@ async def test_an_answer_to_something_else_is_no_answer(slave: Slave, spoil: Cal
     slave.spoil = spoil
     bus = Bus(slave.at, FAST)
     with pytest.raises((NoAnswer, BadAnswer)):
-        await bus.read(1, Read("r", 4, 7, 1, 0.05), Waiter())
+        await bus.read(1, ModbusRequest("r", 4, 7, 1, effect="read", timeout_s=0.05), Waiter())
     slave.spoil = lambda answer: answer
-    assert await bus.read(1, Read("r", 4, 9, 1), Waiter()) == b"\0\x09"
+    assert await bus.read(1, ModbusRequest("r", 4, 9, 1, effect="read"), Waiter()) == b"\0\x09"
     bus.close()
 
 
 async def test_a_pulled_rtu_cable_is_lost(slave: Slave) -> None:
     bus = Bus(slave.at, FAST)
-    await bus.read(1, Read("r", 4, 7, 1), Waiter())
+    await bus.read(1, ModbusRequest("r", 4, 7, 1, effect="read"), Waiter())
     slave.pull()
     async with asyncio.timeout(1):
         while not bus.hung_up:
             await asyncio.sleep(0.005)
     with pytest.raises(PortLost, match=r"hung up$"):
-        await bus.read(1, Read("r", 4, 7, 1), Waiter())
+        await bus.read(1, ModbusRequest("r", 4, 7, 1, effect="read"), Waiter())
     with pytest.raises(PortLost, match=r"does not open$"):
         await bus.open()
     assert bus.losses == 2
@@ -205,21 +206,22 @@ class Registers:
         self.framing: Framing = Nothing()
         self.coils: list[bytes] = []
         self._due_s = 0.0
-        self._round: list[Read] = []
+        self._round: list[ModbusRequest] = []
 
-    def start(self) -> Sequence[Question]:
-        return [Read("serial", 3, 0, 1, 0.3)]
+    def on_open(self) -> Sequence[Request]:
+        return [ModbusRequest("serial", 3, 0, 1, effect="identify", timeout_s=0.3)]
 
-    def ask(self, at_s: float) -> Question | None:
+    def next_request(self, at_s: float) -> Request | None:
         if at_s >= self._due_s:
             self._due_s = at_s + 0.1
-            self._round = [Read("pulse", 4, 1, 1, 0.3), Read("coils", 1, 0, 10, 0.3)]
+            self._round = [ModbusRequest("pulse", 4, 1, 1, effect="read", timeout_s=0.3),
+                           ModbusRequest("coils", 1, 0, 10, effect="read", timeout_s=0.3)]
         return self._round.pop(0) if self._round else None
 
-    def answers(self, frame: bytes, asked: Question) -> bool:
+    def is_response(self, frame: bytes, asked: Request) -> bool:
         return True
 
-    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Decoded]:
+    def decode(self, frame: bytes, asked: Request | None) -> Sequence[Decoded]:
         assert asked is not None
         if asked.name == "coils":
             self.coils.append(frame)
@@ -229,7 +231,7 @@ class Registers:
             raise BadFrame("no value")
         return [Identity(str(value))] if asked.name == "serial" else [Reading("pulse_bpm", value)]
 
-    def unanswered(self, asked: Question) -> Sequence[Decoded]:
+    def on_timeout(self, asked: Request) -> Sequence[Decoded]:
         return []
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from drivers.nonin import DRIVER
 from drivers.nonin_frames import DF13_LONGEST, PACKET, NoninFraming
 from simulators.nonin import NoninTwin
-from tests.helpers.golden_table import Row, heard_json
+from tests.helpers.golden_table import Row, decoded_json
 from tests.helpers.nonin_talk import FORMATS, FOUR, GOOD, PACKETS, STREAMS, readings, started, twin_of
 from tests.helpers.oximeter_talk import Finger, listen
 from tests.helpers.talk import Talk
@@ -152,7 +152,7 @@ def test_shown_single_frames_of_format_8_a_driver_that_was_never_started_takes_e
     driver = DRIVER.driver()
     frames = [frame for feed in feeds for frame in driver.framing.feed(bytes.fromhex(feed))]
     assert frames == [whole[at : at + 4] for at in range(0, len(whole), 4)]
-    assert [heard_json(driver.hear(frame, None)) for frame in frames] == [table[frame] for frame in frames]
+    assert [decoded_json(driver.decode(frame, None)) for frame in frames] == [table[frame] for frame in frames]
     running = started("df8")
     assert [frame for feed in feeds for frame in running.framing.feed(bytes.fromhex(feed))] == []
 

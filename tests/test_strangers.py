@@ -13,7 +13,7 @@ import pytest
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.client.base import ModbusBaseClient
 
-from drivers.contract import Decoded, Pump, Read, Reading
+from drivers.contract import Decoded, ModbusRequest, Pump, Reading
 from drivers.isco import Isco
 from drivers.registers import packed
 from simulators.isco import TWIN, IscoTwin
@@ -86,12 +86,12 @@ async def test_a_neutral_master_runs_the_pump_over_rtu() -> None:
 async def polled(client: ModbusBaseClient, driver: Isco) -> list[Decoded]:
     """One round of the driver's questions, asked by a neutral master."""
     told: list[Decoded] = []
-    while (question := driver.ask(0.0)) is not None:
-        assert isinstance(question, Read)
-        ask = client.read_coils if question.function == 1 else client.read_holding_registers
-        answer = await ask(question.address, count=question.count, device_id=1)
-        coils, words = packed(answer.bits[: question.count]), answer.registers
-        told += driver.hear(coils if question.function == 1 else struct.pack(f">{len(words)}H", *words), question)
+    while (request := driver.next_request(0.0)) is not None:
+        assert isinstance(request, ModbusRequest)
+        ask = client.read_coils if request.function == 1 else client.read_holding_registers
+        answer = await ask(request.address, count=request.count, device_id=1)
+        coils, words = packed(answer.bits[: request.count]), answer.registers
+        told += driver.decode(coils if request.function == 1 else struct.pack(f">{len(words)}H", *words), request)
     return told
 
 

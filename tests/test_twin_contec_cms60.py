@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.contec_cms60 import AGREE, DRIVER, KEEP_ALIVE, METRICS, START, ContecFraming, packet
-from drivers.contract import Reading, Say, Validity, Wave
+from drivers.contract import FrameRequest, Reading, Validity, Wave
 from simulators.contec_cms60 import SEARCH_S, TWIN, ContecTwin
 from tests.helpers.contec_talk import FREE, PROBE_ERROR, SESSION, of, opened
 from tests.helpers.oximeter_talk import Finger, listen, told
@@ -106,10 +106,10 @@ def test_what_the_device_cannot_say_is_missing_and_never_the_nearest_number(
 
 def test_muted_it_is_started_again_when_it_is_back() -> None:
     driver, twin = opened()
-    driver.ask(0.0)
+    driver.next_request(0.0)
     twin.hands["mute"]()
     assert list(told(driver, twin, 3.0)) == []
-    assert driver.ask(3.0) == START
+    assert driver.next_request(3.0) == START
     assert twin.feed(FREE) == b""
     twin.hands["unmute"]()
     twin.feed(START.frame)
@@ -125,7 +125,7 @@ def test_a_device_that_restarts_is_started_again() -> None:
             twin.connect()  # it restarted behind a line that stayed open
         if of(listen(driver, twin.step(0.1)), "spo2_pct"):
             heard_s.append(now_s)
-        if isinstance(asked := driver.ask(now_s), Say):
+        if isinstance(asked := driver.next_request(now_s), FrameRequest):
             twin.feed(asked.frame)
     assert max(after - before for before, after in pairwise(heard_s)) < 3.5
     assert heard_s[-1] > 8.0
@@ -208,6 +208,6 @@ def test_every_hand_the_spec_names_is_there() -> None:
 def test_every_reading_has_a_number_exactly_when_it_is_valid() -> None:
     for record in SESSION.records:
         for frame in ContecFraming().feed(record.data):
-            for item in DRIVER.driver().hear(frame, None):
+            for item in DRIVER.driver().decode(frame, None):
                 if isinstance(item, Reading):
                     assert (item.value is not None) == (item.validity is Validity.VALID)

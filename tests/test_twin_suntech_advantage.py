@@ -8,7 +8,7 @@ import pytest
 
 from drivers.contract import Reading, Validity
 from drivers.suntech_frames import encode
-from drivers.suntech_says import ABORT, BP_DATA, CUFF, VERSION_TEXT
+from drivers.suntech_requests import ABORT, BP_DATA, CUFF, VERSION_TEXT
 from simulators.suntech_advantage import AdvantageTwin, ack
 from tests.helpers.suntech_talk import EMPTY, START, Bench
 from tests.helpers.talk import StillPatient

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import drivers
-from drivers.contract import Read, Say, Spec
+from drivers.contract import FrameRequest, Request, Spec
 from edge.cli.process import BadUsage
 
 BY_ID = Path("/dev/serial/by-id")
@@ -32,29 +32,36 @@ def _row(spec: Spec) -> dict[str, object]:
     return {
         "name": spec.name, "title": spec.title, "kind": spec.kind, "transports": list(spec.transports),
         "grade": spec.grade, "source": spec.source, "metrics": sorted(spec.metrics),
-        "says": [_said(question) for question in spec.says],
+        "requests": [_request(request) for request in spec.requests],
+        "says": [_request(request) for request in spec.requests],  # its name in 0.1.0
         "settings": {key: {"default": s.default, "help": s.help, "choices": list(s.choices)}
                      for key, s in spec.settings.items()},
     }
 
 
-def _said(question: Say | Read) -> dict[str, object]:
-    if isinstance(question, Say):
-        return {"name": question.name, "hex": question.frame.hex(" ")}
-    return {"name": question.name, "function": question.function, "address": question.address, "count": question.count}
+def _request(request: Request) -> dict[str, object]:
+    plain: dict[str, object] = {"name": request.name, "effect": request.effect}
+    if isinstance(request, FrameRequest):
+        return plain | {"hex": request.frame.hex(" ")}
+    return plain | {"function": request.function, "address": request.address, "count": request.count}
+
+
+def _request_line(request: Request) -> str:
+    what = request.frame.hex(" ") if isinstance(request, FrameRequest) else (
+        f"function {request.function}, {request.count} from {request.address}")
+    return f"  {request.name:16} {request.effect:11} {what}"
 
 
 def _card(spec: Spec) -> str:
     line = spec.line
-    says = "\n".join(f"  {row['name']}: {row.get('hex') or 'read ' + str(row['function'])}" for row in
-                     (_said(question) for question in spec.says)) or "  nothing"
+    requests = "\n".join(_request_line(request) for request in spec.requests) or "  nothing"
     settings = "\n".join(
         f"  {key} = {s.default!r}  {s.help}" + (f" ({', '.join(s.choices)})" if s.choices else "")
         for key, s in spec.settings.items()) or "  none"
     return (f"{spec.title} ({spec.name})\nkind {spec.kind}; {', '.join(spec.transports)}; "
             f"{line.baud} {line.bits}{line.parity}{line.stop}\nevidence: grade {spec.grade}; {spec.source}\n"
             f"wiring: {spec.wiring}\nnumbers: {', '.join(sorted(spec.metrics))}\nsettings:\n{settings}\n"
-            f"everything it can ever say to the device:\n{says}")
+            f"every request it can send to the device, and its effect there:\n{requests}")
 
 
 def list_ports(as_json: bool) -> int:

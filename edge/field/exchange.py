@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from drivers.contract import BadFrame, Driver, Line, Question, Say
+from drivers.contract import BadFrame, Driver, FrameRequest, Line, Request
 from edge.field.intake import Intake
 
 TICK_S = 0.02  # how often a free line is asked whether something is due
@@ -31,7 +31,7 @@ DOUBT_AFTER_MISSED = 2  # so many unanswered questions in a row, and the cable m
 class Pending:
     """A question that waits for its turn; `tries` more are allowed; `greets`: it came from `start`."""
 
-    say: Say
+    say: FrameRequest
     tries: int
     greets: bool = False
 
@@ -43,7 +43,7 @@ class Exchange:
         self._driver, self._line, self._intake = driver, line, intake
         self._queue: deque[Pending] = deque()
         self._asked: Pending | None = None
-        self._overdue: Say | None = None
+        self._overdue: FrameRequest | None = None
         self._deadline = math.inf
         self._gate = 0.0
         self._missed = 0
@@ -96,7 +96,7 @@ class Exchange:
 
     def _greet(self, real_s: float) -> None:
         self._intake.doubt()
-        self._queue = deque(Pending(say, say.retries, greets=True) for say in _said(self._driver.start()))
+        self._queue = deque(Pending(say, say.retries, greets=True) for say in _said(self._driver.on_open()))
         self._greeted_well = True
         self._greet_at = real_s + GREET_EVERY_S if not self._queue else math.inf
         if not self._queue:
@@ -105,9 +105,9 @@ class Exchange:
     def _due(self, at_s: float) -> bool:
         """Whether a question waits; the driver is asked for one where none does. It is kept until its turn."""
         if not self._queue:
-            question = self._driver.ask(at_s)
-            if question is not None:
-                self._queue.extend(Pending(say, say.retries) for say in _said([question]))
+            request = self._driver.next_request(at_s)
+            if request is not None:
+                self._queue.extend(Pending(say, say.retries) for say in _said([request]))
         return bool(self._queue)
 
     def _send(self, pending: Pending, real_s: float) -> bytes:
@@ -127,11 +127,11 @@ class Exchange:
     def _frame(self, frame: bytes, at_s: float, real_s: float) -> None:
         asked = self._asked
         try:
-            if self._overdue is not None and self._driver.answers(frame, self._overdue):
+            if self._overdue is not None and self._driver.is_response(frame, self._overdue):
                 self._intake.counters.late += 1
                 return
-            answered = asked is not None and self._driver.answers(frame, asked.say)
-            items = self._driver.hear(frame, asked.say if asked and answered else None)
+            answered = asked is not None and self._driver.is_response(frame, asked.say)
+            items = self._driver.decode(frame, asked.say if asked and answered else None)
         except BadFrame:
             self._intake.bad()
             return
@@ -154,10 +154,10 @@ class Exchange:
             asked.tries -= 1
             self._queue.appendleft(asked)
             return
-        self._intake.counters.unanswered += 1
+        self._intake.counters.timeouts += 1
         self._missed += 1
         at_s = self._intake.now()
-        self._intake.said(self._driver.unanswered(asked.say), at_s, more=False)
+        self._intake.said(self._driver.on_timeout(asked.say), at_s, more=False)
         self._greeted_well = self._greeted_well and not asked.greets
         if asked.greets:
             self._greeting_ends(asked, real_s)
@@ -171,9 +171,9 @@ class Exchange:
             self._intake.greeted(answered=self._greeted_well)
 
 
-def _said(questions: Iterable[Question]) -> list[Say]:
-    says = []
-    for question in questions:
-        assert isinstance(question, Say), f"a driver on a byte stream asks {question!r}"
-        says.append(question)
-    return says
+def _said(requests: Iterable[Request]) -> list[FrameRequest]:
+    frames = []
+    for request in requests:
+        assert isinstance(request, FrameRequest), f"a driver on a byte stream sends {request!r}"
+        frames.append(request)
+    return frames

@@ -38,7 +38,7 @@ class Counters:
     frames: int = 0  # good ones
     bad: int = 0  # frames that failed their check, refusals, implausible values
     late: int = 0  # answers that came after their time and were thrown away
-    unanswered: int = 0  # questions that got no answer, retries and all
+    timeouts: int = 0  # requests that got no response, retries and all
     dropped: int = 0  # pieces the framing could make nothing of
     received: int = 0  # bytes of a byte stream
     understood: int = 0  # those of them that stood in good frames

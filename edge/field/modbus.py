@@ -23,7 +23,7 @@ from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
 
-from drivers.contract import BadFrame, Decoded, Driver, Line, Question, Read, Spec
+from drivers.contract import BadFrame, Decoded, Driver, Line, ModbusRequest, Request, Spec
 from edge.cancellation import outcome
 from edge.field.device_url import DeviceUrl
 from edge.field.exchange import DOUBT_AFTER_MISSED, GREET_EVERY_S
@@ -92,17 +92,17 @@ class Bus:
         async with self._lock:
             await self._ready()
 
-    async def read(self, unit: int, question: Read, waiter: Waiter) -> bytes:
+    async def read(self, unit: int, request: ModbusRequest, waiter: Waiter) -> bytes:
         """The registers big-endian, or the coils packed low bit first. Raises NoAnswer, BadAnswer, PortLost."""
         async with self._lock:
             client = await self._ready()
             self._asking, self._last_waiter = True, waiter
             clean = False
             try:
-                response = await outcome(_request(client, unit, question), question.timeout_s)
+                response = await outcome(_request(client, unit, request), request.timeout_s)
                 clean = True
             except TimeoutError:
-                raise (self._gone() if self.hung_up else NoAnswer(question.name)) from None
+                raise (self._gone() if self.hung_up else NoAnswer(request.name)) from None
             except ModbusException as error:
                 raise (self._gone() if self.hung_up else BadAnswer(str(error))) from None
             finally:
@@ -110,7 +110,7 @@ class Bus:
                 if not clean:  # also when cancelled: its answer is still on the way
                     self._keep_quiet()
             try:
-                return _payload(response, unit, question)
+                return _payload(response, unit, request)
             except BadAnswer:
                 if not isinstance(response, ExceptionResponse):
                     self._keep_quiet()
@@ -197,7 +197,7 @@ class ModbusLink:
         self._unit, self._bus = at.unit, bus
         self._driver: Driver = spec.driver(settings)
         self._intake = Intake(bed, device, self._line, now=now, heard=heard, wave=wave, identity=identity)
-        self._queue: deque[tuple[Read, bool]] = deque()  # a question, and whether it greets
+        self._queue: deque[tuple[ModbusRequest, bool]] = deque()  # a question, and whether it greets
         self._missed = 0
         self._greeted_well = True
         self._greet_at = math.inf
@@ -259,7 +259,7 @@ class ModbusLink:
 
     def _greet(self, real_s: float) -> None:
         self._intake.doubt()
-        self._queue = deque((read, True) for read in _reads(self._driver.start()))
+        self._queue = deque((read, True) for read in _reads(self._driver.on_open()))
         self._greeted_well = True
         self._greet_at = math.inf
         if not self._queue:
@@ -268,27 +268,27 @@ class ModbusLink:
     def _due(self, at_s: float) -> bool:
         """Whether a question waits; the driver is asked for one where none does. It is kept until its turn."""
         if not self._queue:
-            question = self._driver.ask(at_s)
-            if question is not None:
-                self._queue.extend((read, False) for read in _reads([question]))
+            request = self._driver.next_request(at_s)
+            if request is not None:
+                self._queue.extend((read, False) for read in _reads([request]))
         return bool(self._queue)
 
-    async def _exchange(self, question: Read, greets: bool) -> None:
+    async def _exchange(self, request: ModbusRequest, greets: bool) -> None:
         """Ask, and hear what comes; an answer that does not come is heard as that."""
         try:
-            data = await self._bus.read(self._unit, question, self)
+            data = await self._bus.read(self._unit, request, self)
             at_s = self._intake.now()
-            items = self._driver.hear(data, question)
+            items = self._driver.decode(data, request)
         except NoAnswer:
             self._missed += 1
             rest_s = min(self._tick_s * 2 ** min(self._missed, 8), LONGEST_BACKOFF_S)
             self._rest_until = asyncio.get_running_loop().time() + rest_s
-            self._intake.counters.unanswered += 1
-            self._unanswered(question, greets)
+            self._intake.counters.timeouts += 1
+            self._unanswered(request, greets)
         except (BadAnswer, BadFrame):
             self._missed = 0
             self._intake.bad()
-            self._unanswered(question, greets)
+            self._unanswered(request, greets)
         else:
             self._answered(items, at_s, greets)
 
@@ -299,9 +299,9 @@ class ModbusLink:
         if greets:
             self._greeting_ends(real_s)
 
-    def _unanswered(self, question: Read, greets: bool) -> None:
+    def _unanswered(self, request: ModbusRequest, greets: bool) -> None:
         real_s, at_s = asyncio.get_running_loop().time(), self._intake.now()
-        self._intake.said(self._driver.unanswered(question), at_s, more=self._missed == 0 and self._due(at_s))
+        self._intake.said(self._driver.on_timeout(request), at_s, more=self._missed == 0 and self._due(at_s))
         if greets:
             self._greeted_well = False
             self._greeting_ends(real_s)
@@ -315,11 +315,11 @@ class ModbusLink:
             self._intake.greeted(answered=self._greeted_well)
 
 
-def _reads(questions: Iterable[Question]) -> list[Read]:
+def _reads(requests: Iterable[Request]) -> list[ModbusRequest]:
     reads = []
-    for question in questions:
-        assert isinstance(question, Read), f"a driver behind Modbus asks {question!r}"
-        reads.append(question)
+    for request in requests:
+        assert isinstance(request, ModbusRequest), f"a driver behind Modbus sends {request!r}"
+        reads.append(request)
     return reads
 
 
@@ -334,27 +334,27 @@ def _client(at: DeviceUrl, line: Line, trace: Callable[[bool, bytes], bytes]) ->
                                    trace_packet=trace)
 
 
-async def _request(client: Client, unit: int, question: Read) -> ModbusPDU:
+async def _request(client: Client, unit: int, request: ModbusRequest) -> ModbusPDU:
     ask = {1: client.read_coils, 2: client.read_discrete_inputs, 3: client.read_holding_registers,
-           4: client.read_input_registers}[question.function]
-    return await ask(question.address, count=question.count, device_id=unit)
+           4: client.read_input_registers}[request.function]
+    return await ask(request.address, count=request.count, device_id=unit)
 
 
 _DIGITS = bytes.maketrans(b"\x00\x01", b"01")
 
 
-def _payload(response: ModbusPDU, unit: int, question: Read) -> bytes:
+def _payload(response: ModbusPDU, unit: int, request: ModbusRequest) -> bytes:
     """What the answer carries, as bytes. Raises BadAnswer if it is not exactly what was asked for."""
     if response.isError():
-        raise BadAnswer(f"{question.name}: exception {getattr(response, 'exception_code', '?')}")
-    if response.function_code != question.function or (unit and response.dev_id != unit):
-        raise BadAnswer(f"{question.name}: an answer to something else")
-    if question.function in (1, 2):
-        if len(response.bits) != math.ceil(question.count / 8) * 8:
-            raise BadAnswer(f"{question.name}: {len(response.bits)} bits")
-        digits = bytes(response.bits[: question.count]).translate(_DIGITS)
+        raise BadAnswer(f"{request.name}: exception {getattr(response, 'exception_code', '?')}")
+    if response.function_code != request.function or (unit and response.dev_id != unit):
+        raise BadAnswer(f"{request.name}: an answer to something else")
+    if request.function in (1, 2):
+        if len(response.bits) != math.ceil(request.count / 8) * 8:
+            raise BadAnswer(f"{request.name}: {len(response.bits)} bits")
+        digits = bytes(response.bits[: request.count]).translate(_DIGITS)
         whole = int(digits[::-1], 2)  # the first coil is the lowest bit
         return whole.to_bytes(len(response.bits) // 8, "little")
-    if len(response.registers) != question.count:
-        raise BadAnswer(f"{question.name}: {len(response.registers)} registers")
-    return struct.pack(f">{question.count}H", *response.registers)
+    if len(response.registers) != request.count:
+        raise BadAnswer(f"{request.name}: {len(response.registers)} registers")
+    return struct.pack(f">{request.count}H", *response.registers)

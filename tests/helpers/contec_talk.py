@@ -8,11 +8,11 @@ from drivers.contec_cms60 import DRIVER, START
 from drivers.contract import Decoded, Driver, Reading
 from simulators.capture import Capture
 from simulators.contec_cms60 import ContecTwin
-from tests.helpers.golden_table import heard
+from tests.helpers.golden_table import frames
 from tests.helpers.oximeter_talk import Finger
 
 SESSION = Capture.read(Path(__file__).parent.parent / "golden" / "cms60c_session.jsonl")
-GOOD = [row for row in heard("contec_cms60") if not row.bad]
+GOOD = [row for row in frames("contec_cms60") if not row.bad]
 NUMBER = bytes.fromhex("01 E0 86 BC 97 D2 E1 FF FF")  # pulse 82, SpO2 97
 PROBE_ERROR = bytes.fromhex("01 E9 94 C0 95 FF FF FF FF")
 FREE = bytes.fromhex("0C 80")
@@ -21,7 +21,7 @@ LOW = bytes.fromhex("01 E0 A7 BC 97 D2 D4 FF FF")  # pulse 82, SpO2 84, and the 
 
 def started() -> Driver:
     driver = DRIVER.driver()
-    driver.start()
+    driver.on_open()
     return driver
 
 

@@ -1,12 +1,13 @@
-"""Reads the golden tables: every frame a driver can say, and what it must hear in the frames a device says.
+"""Reads the golden tables: every request a driver can send, and what it must decode from the frames a device sends.
 
 A table (tests/golden/NAME.txt) is one row a line, `#` starts a comment line:
 
-    > name | hex bytes | what it is | origin                                              we say this
-    < name | hex bytes | JSON of what `hear` must yield, or BadFrame | origin | asked=QUESTION   the device says this
+    > name | hex bytes | effect | what it is | origin                                    a request
+    < name | hex bytes | JSON of what `decode` must yield, or BadFrame | origin | request=NAME   a frame of the device
 
-QUESTION is the name of the question the frame answers, or `-` where it was said unasked. The JSON is a list, one object
-for each thing heard, as `heard_json` writes it; `validity` and `reason` are left out where the value is simply valid.
+NAME is the request the frame is a response to, or `-` where the device sends it by itself. The JSON is a list, one
+object for each thing decoded, as `decoded_json` writes it; `validity` and `reason` are left out where the value is
+simply valid.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, Literal
 
 from pymodbus.framer import FramerRTU
 
-from drivers.contract import Decoded, DeviceAlarms, Identity, Pump, Question, Reading, Say, Validity, Wave
+from drivers.contract import Decoded, DeviceAlarms, FrameRequest, Identity, Pump, Reading, Request, Validity, Wave
 
 FOLDER = Path(__file__).parent.parent / "golden"
 BAD = "BadFrame"
@@ -28,26 +29,28 @@ BAD = "BadFrame"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a table. `what` is words in a `>` row, JSON or BadFrame in a `<` row; `asked` None: unasked."""
+    """One line of a table. `what` is words in a `>` row, JSON or BadFrame in a `<` row. `request` is None in a `>` row
+    and where the device sends by itself; `effect` is empty in a `<` row."""
 
     way: Literal[">", "<"]
     name: str
     frame: bytes
     what: str
     origin: str
-    asked: str | None
+    request: str | None
     line: int
+    effect: str = ""
 
     @property
     def bad(self) -> bool:
-        """Whether `hear` must raise BadFrame."""
+        """Whether `decode` must raise BadFrame."""
         return self.what == BAD
 
     @property
     def expected(self) -> list[dict[str, Any]]:
-        """What `heard_json` must give. Raises json.JSONDecodeError where the row is not JSON."""
-        heard: list[dict[str, Any]] = json.loads(self.what)
-        return heard
+        """What `decoded_json` must give. Raises json.JSONDecodeError where the row is not JSON."""
+        decoded: list[dict[str, Any]] = json.loads(self.what)
+        return decoded
 
     def __str__(self) -> str:
         return f"{self.name} (line {self.line})"
@@ -66,45 +69,46 @@ def rows(name: str) -> list[Row]:
     return found
 
 
-def said(name: str) -> list[Row]:
-    """The rows of what we say."""
+def requests(name: str) -> list[Row]:
+    """The rows of what we send."""
     return [row for row in rows(name) if row.way == ">"]
 
 
-def heard(name: str) -> list[Row]:
-    """The rows of what the device says."""
+def frames(name: str) -> list[Row]:
+    """The rows of what the device sends."""
     return [row for row in rows(name) if row.way == "<"]
 
 
-def wire(question: Question) -> bytes:
-    """A question's bytes: as they are said, or for Modbus as they go out on RTU to unit 1."""
-    if isinstance(question, Say):
-        return question.frame
-    request = struct.pack(">BBHH", 1, question.function, question.address, question.count)
-    return request + FramerRTU.compute_CRC(request).to_bytes(2, "big")
+def wire(request: Request) -> bytes:
+    """A request's bytes: as they are sent, or for Modbus as they go out on RTU to unit 1."""
+    if isinstance(request, FrameRequest):
+        return request.frame
+    frame = struct.pack(">BBHH", 1, request.function, request.address, request.count)
+    return frame + FramerRTU.compute_CRC(frame).to_bytes(2, "big")
 
 
 def _row(line: str, number: int) -> Row:
     way, text = line[0], line[1:]
     cells = [cell.strip() for cell in text.split("|")]
     if way == ">":
-        if len(cells) != 4:
-            raise ValueError(f"a row of what we say has 4 cells, not {len(cells)}")
-        return Row(">", cells[0], bytes.fromhex(cells[1]), cells[2], cells[3], None, number)
+        if len(cells) != 5:
+            raise ValueError(f"a row of what we send has 5 cells, not {len(cells)}")
+        name, frame, effect, what, origin = cells
+        return Row(">", name, bytes.fromhex(frame), what, origin, None, number, effect)
     if way != "<":
         raise ValueError(f"a row starts with > or <, not {way!r}")
-    if len(cells) < 5 or not cells[-1].startswith("asked="):
-        raise ValueError("a row of what the device says has 5 cells, the last one asked=QUESTION or asked=-")
-    asked = cells[-1].removeprefix("asked=").strip()
+    if len(cells) < 5 or not cells[-1].startswith("request="):
+        raise ValueError("a row of what the device sends has 5 cells, the last one request=NAME or request=-")
+    request = cells[-1].removeprefix("request=").strip()
     what = "|".join(cells[2:-2])  # the JSON may hold the bar
     if what != BAD:
         json.loads(what)
-    return Row("<", cells[0], bytes.fromhex(cells[1]), what, cells[-2], None if asked == "-" else asked, number)
+    return Row("<", cells[0], bytes.fromhex(cells[1]), what, cells[-2], None if request == "-" else request, number)
 
 
-def heard_json(heard: Sequence[Decoded]) -> list[dict[str, Any]]:
-    """What was heard as plain data, in order: the form the `<` rows are written in."""
-    return [_plain(one) for one in heard]
+def decoded_json(decoded: Sequence[Decoded]) -> list[dict[str, Any]]:
+    """What was decoded as plain data, in order: the form the `<` rows are written in."""
+    return [_plain(one) for one in decoded]
 
 
 def _plain(one: Decoded) -> dict[str, Any]:

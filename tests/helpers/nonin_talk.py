@@ -6,13 +6,13 @@ from drivers.contract import Decoded, Driver, Reading
 from drivers.nonin import DRIVER
 from drivers.nonin_frames import PACKET
 from simulators.nonin import NoninTwin
-from tests.helpers.golden_table import heard
+from tests.helpers.golden_table import frames
 from tests.helpers.oximeter_talk import Finger
 
 FORMATS = ("df2", "df7", "df8", "df13")
 STREAMS = ("df2", "df7", "df8")
-PACKETS = [row for row in heard("nonin") if len(row.frame) == PACKET and not row.bad]
-GOOD = [row for row in heard("nonin") if not row.bad]
+PACKETS = [row for row in frames("nonin") if len(row.frame) == PACKET and not row.bad]
+GOOD = [row for row in frames("nonin") if not row.bad]
 FOUR = bytes.fromhex("80486100")  # format 8: pulse 72, SpO2 97
 
 
@@ -29,5 +29,5 @@ def readings(items: list[Decoded], metric: str) -> list[Reading]:
 
 def started(format_: str = "df7") -> Driver:
     driver = DRIVER.driver({"format": format_})
-    driver.start()
+    driver.on_open()
     return driver

@@ -34,7 +34,7 @@ def listen(driver: Driver, data: bytes) -> list[Decoded]:
     found: list[Decoded] = []
     for frame in driver.framing.feed(data):
         try:
-            found += driver.hear(frame, None)
+            found += driver.decode(frame, None)
         except BadFrame:
             continue
     return found

@@ -11,13 +11,13 @@ from drivers.contract import (
     DeviceAlarm,
     DeviceAlarms,
     Driver,
+    FrameRequest,
     Framing,
     Identity,
     Line,
     Pump,
-    Question,
     Reading,
-    Say,
+    Request,
     Spec,
     Validity,
     Wave,
@@ -25,10 +25,10 @@ from drivers.contract import (
 from edge import model
 
 LINE = Line(9600, silent_after_s=2.0, lateness_s=0.8)
-WHO = Say("who", b"w", timeout_s=0.3)
-SPO2 = Say("spo2_pct", b"s", timeout_s=0.3)
-PULSE = Say("pulse_bpm", b"p", timeout_s=0.3)
-RESP = Say("resp_bpm", b"r", timeout_s=0.3, retries=1)
+WHO = FrameRequest("who", b"w", effect="identify", timeout_s=0.3)
+SPO2 = FrameRequest("spo2_pct", b"s", effect="read", timeout_s=0.3)
+PULSE = FrameRequest("pulse_bpm", b"p", effect="read", timeout_s=0.3)
+RESP = FrameRequest("resp_bpm", b"r", effect="read", timeout_s=0.3, retries=1)
 TRUTH = {b"s": b"=97\n", b"p": b"=63\n", b"r": b"=14\n"}
 
 
@@ -50,32 +50,33 @@ class Lines:
 class Script:
     """A driver: `=97` answers what was asked, `#SN` says who it is, `!97` is said unasked, `~` is a pleth wave."""
 
-    def __init__(self, polls: Sequence[Say] = (SPO2, PULSE), every_s: float = 1.0, asks_who: bool = True) -> None:
+    def __init__(self, polls: Sequence[FrameRequest] = (SPO2, PULSE), every_s: float = 1.0,
+                 asks_who: bool = True) -> None:
         self.framing: Framing = Lines()
         self.missed: list[str] = []
         self._polls, self._every_s, self._asks_who = polls, every_s, asks_who
         self._due_s: float | None = None
-        self._round: list[Say] = []
+        self._round: list[FrameRequest] = []
 
-    def start(self) -> Sequence[Question]:
+    def on_open(self) -> Sequence[Request]:
         self._round = []
         return [WHO] if self._asks_who else []
 
-    def ask(self, at_s: float) -> Question | None:
+    def next_request(self, at_s: float) -> Request | None:
         if self._due_s is None or at_s >= self._due_s:
             self._due_s = at_s + self._every_s
             self._round = list(self._polls)
         return self._round.pop(0) if self._round else None
 
-    def answers(self, frame: bytes, asked: Question) -> bool:
-        return frame[:1] == (b"#" if asked is WHO else b"=")
+    def is_response(self, frame: bytes, request: Request) -> bool:
+        return frame[:1] == (b"#" if request is WHO else b"=")
 
-    def hear(self, frame: bytes, asked: Question | None) -> Sequence[Decoded]:
+    def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
         kind, rest = frame[:1], frame[1:].decode()
         if kind == b"#":
             return [Identity(rest or None)]
-        if kind == b"=" and asked is not None:
-            return [Reading(asked.name, float(rest))]
+        if kind == b"=" and request is not None:
+            return [Reading(request.name, float(rest))]
         if kind == b"!":
             return [Reading("heart_rate_bpm", float(rest))]
         if kind == b"~":
@@ -85,9 +86,9 @@ class Script:
             return [Pump("alarm"), DeviceAlarms((alarm,)), Reading("rate_ml_h", None, Validity.UNAVAILABLE)]
         raise BadFrame(frame)
 
-    def unanswered(self, asked: Question) -> Sequence[Decoded]:
-        self.missed.append(asked.name)
-        return [Reading(asked.name, None, Validity.UNAVAILABLE, "timeout")] if asked is RESP else []
+    def on_timeout(self, request: Request) -> Sequence[Decoded]:
+        self.missed.append(request.name)
+        return [Reading(request.name, None, Validity.UNAVAILABLE, "timeout")] if request is RESP else []
 
 
 def spec(make: Callable[[], Driver]) -> Spec:

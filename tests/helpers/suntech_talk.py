@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from drivers.contract import Decoded, Reading, Say
+from drivers.contract import Decoded, FrameRequest, Reading
 from drivers.suntech_advantage import DRIVER, Advantage
 from drivers.suntech_frames import DETERMINATION, reply
-from drivers.suntech_says import BP_DATA, CUFF, STARTS, STATUS, VERSION
+from drivers.suntech_requests import BP_DATA, CUFF, STARTS, STATUS, VERSION
 from simulators.suntech_advantage import AdvantageTwin, ack
-from tests.helpers.golden_table import heard
+from tests.helpers.golden_table import frames
 from tests.helpers.talk import StillPatient, Talk
 
-QUESTIONS = {question.name: question for question in DRIVER.says}
-ROWS = heard("suntech_advantage")
+REQUESTS = {request.name: request for request in DRIVER.requests}
+ROWS = frames("suntech_advantage")
 GOOD = next(row.frame for row in ROWS if row.name.startswith("115/74"))
 START = STARTS["adult"]
 EMPTY = reply(bytes(2))
@@ -34,41 +34,41 @@ class Bench:
         self.greet()
 
     def greet(self) -> None:
-        for say in self.driver.start():
-            self.driver.hear(ack("K"), say if say is VERSION else None)
+        for say in self.driver.on_open():
+            self.driver.decode(ack("K"), say if say is VERSION else None)
 
-    def next(self) -> Say | None:
+    def next(self) -> FrameRequest | None:
         self.at_s += 0.2
-        question = self.driver.ask(self.at_s)
-        assert question is None or isinstance(question, Say)
-        return question
+        request = self.driver.next_request(self.at_s)
+        assert request is None or isinstance(request, FrameRequest)
+        return request
 
-    def until(self, wanted: Say, answers: dict[Say, bytes], most: int = 2000) -> list[Decoded]:
+    def until(self, wanted: FrameRequest, answers: dict[FrameRequest, bytes], most: int = 2000) -> list[Decoded]:
         """Answer whatever is asked until `wanted` is; what was heard on the way."""
         told: list[Decoded] = []
         for _ in range(most):
-            question = self.next()
-            if question is wanted:
+            request = self.next()
+            if request is wanted:
                 return told
-            if question is not None:
-                assert question in answers, f"{question.name} was not expected before {wanted.name}"
-                told += self.driver.hear(answers[question], question)
+            if request is not None:
+                assert request in answers, f"{request.name} was not expected before {wanted.name}"
+                told += self.driver.decode(answers[request], request)
         raise AssertionError(f"{wanted.name} was never asked")
 
     def measuring(self) -> None:
         """Up to a started determination with the cuff up."""
         self.until(START, {STATUS: HEALTHY, CUFF: EMPTY})
-        self.driver.hear(ack("O"), START)
+        self.driver.decode(ack("O"), START)
         for _ in range(3):
             assert self.next() is CUFF
-            self.driver.hear(UP, CUFF)
+            self.driver.decode(UP, CUFF)
 
     def result(self, frame: bytes) -> list[Decoded]:
         """A determination that ends with K and this result."""
         self.measuring()
-        self.driver.hear(ack("K"), None)
+        self.driver.decode(ack("K"), None)
         told = self.until(BP_DATA, {CUFF: EMPTY})
-        return [*told, *self.driver.hear(frame, BP_DATA)]
+        return [*told, *self.driver.decode(frame, BP_DATA)]
 
 
 def talk(**settings: object) -> tuple[Talk, AdvantageTwin, StillPatient]:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from drivers.contract import BadFrame, Decoded, Driver, Line, Reading, Say
+from drivers.contract import BadFrame, Decoded, Driver, FrameRequest, Line, Reading
 from simulators.contract import Twin
 
 STEP_S = 0.05
@@ -25,12 +25,12 @@ class Talk:
     every: int = 4096
     living: Callable[[float], None] = lambda dt_s: None
     real_s: float = 0.0
-    said: list[tuple[float, Say]] = field(default_factory=list)  # with edge time
+    said: list[tuple[float, FrameRequest]] = field(default_factory=list)  # with edge time
     heard: list[tuple[float, Sequence[Decoded]]] = field(default_factory=list)
     bad: int = 0
     missed: int = 0
-    _queue: deque[Say] = field(default_factory=deque)
-    _asked: Say | None = None
+    _queue: deque[FrameRequest] = field(default_factory=deque)
+    _asked: FrameRequest | None = None
     _deadline: float = 0.0
     _gate: float = 0.0
     _missed_running: int = 0
@@ -68,15 +68,15 @@ class Talk:
 
     def _greet(self) -> None:
         self._missed_running = 0
-        self._queue = deque(say for say in self.driver.start() if isinstance(say, Say))
+        self._queue = deque(say for say in self.driver.on_open() if isinstance(say, FrameRequest))
 
     def _say(self) -> None:
         if not self._queue:
-            question = self.driver.ask(self.at_s)
-            if question is None:
+            request = self.driver.next_request(self.at_s)
+            if request is None:
                 return
-            assert isinstance(question, Say)
-            self._queue.append(question)
+            assert isinstance(request, FrameRequest)
+            self._queue.append(request)
         say = self._queue.popleft()
         assert say.timeout_s is not None
         self.said.append((self.at_s, say))
@@ -86,8 +86,8 @@ class Talk:
     def _frame(self, frame: bytes) -> None:
         asked = self._asked
         try:
-            answered = asked is not None and self.driver.answers(frame, asked)
-            heard = self.driver.hear(frame, asked if answered else None)
+            answered = asked is not None and self.driver.is_response(frame, asked)
+            heard = self.driver.decode(frame, asked if answered else None)
         except BadFrame:
             self.bad += 1
             return
@@ -98,13 +98,13 @@ class Talk:
         if heard:
             self.heard.append((self.at_s, heard))
 
-    def _timed_out(self, asked: Say) -> None:
+    def _timed_out(self, asked: FrameRequest) -> None:
         self._asked = None
         self._gate = self.real_s + self.line.lateness_s
         self.driver.framing.flush()
         self.missed += 1
         self._missed_running += 1
-        heard = self.driver.unanswered(asked)
+        heard = self.driver.on_timeout(asked)
         if heard:
             self.heard.append((self.at_s, heard))
         if self._missed_running >= 2:
