@@ -1,0 +1,116 @@
+"""deploy/EVIDENCE.md and the numbers it speaks of: neither has one that the other lacks."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.rule_files import FILE
+
+ROOT = FILE.parent.parent
+PAGE = FILE.parent / "EVIDENCE.md"
+GRADES = ("A", "B", "C", "choice")
+EVERYDAY = {0.0, 1.0, 2.0}  # in code: an index, a sign, a half
+CONDITIONS, TIMES, TEXTS = ("when", "at_once", "clear"), ("hold_s", "clear_hold_s"), ("text", "limit", "clears")
+NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w])")
+
+TABLES: dict[str, Any] = tomllib.loads(FILE.read_text())
+RULES: dict[str, dict[str, Any]] = {rule["id"]: rule for rule in TABLES["rule"]}
+SECTIONS = {heading.split(" · ")[0]: body for heading, body in
+            re.findall(r"^### (.+)\n((?:(?!^##).*\n?)*)", PAGE.read_text(), re.MULTILINE)}
+FILES = [heading for heading in SECTIONS if heading.endswith(".py")]
+
+
+def rows(section: str) -> list[list[str]]:
+    lines = [line for line in SECTIONS[section].splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def first_column(section: str) -> set[float]:
+    return {float(row[0]) for row in rows(section) if row[0] != "–"}
+
+
+def numbers_of_condition(text: str) -> set[float]:
+    return {float(node.value) for node in ast.walk(ast.parse(text, mode="eval"))
+            if isinstance(node, ast.Constant) and isinstance(node.value, int | float)}
+
+
+def numbers_of_rule(rule: dict[str, Any]) -> set[float]:
+    conditions = [rule[name] for name in CONDITIONS if name in rule]
+    conditions += [step["when"] for step in rule.get("raise", []) if "when" in step]
+    found = {number for text in conditions for number in numbers_of_condition(text)}
+    return (found | {float(rule[name]) for name in TIMES if name in rule}) - {0.0}
+
+
+def numbers_of_table(table: object) -> set[float]:
+    """Every number anywhere in a table of rules.toml that is not a rule."""
+    if isinstance(table, dict):
+        return {number for value in table.values() for number in numbers_of_table(value)}
+    if isinstance(table, list):
+        return {number for value in table for number in numbers_of_table(value)}
+    return {float(table)} if isinstance(table, int | float) and not isinstance(table, bool) else set()
+
+
+def numbers_of_code(path: Path) -> set[float]:
+    tree = ast.parse(path.read_text())
+    digits = {id(node.args[1]) for node in ast.walk(tree) if isinstance(node, ast.Call)
+              and isinstance(node.func, ast.Name) and node.func.id == "round" and len(node.args) > 1}
+    slices = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.Slice) for inner in ast.walk(node)}
+    return {float(node.value) for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, int | float)
+            and not isinstance(node.value, bool) and id(node) not in digits | slices} - EVERYDAY
+
+
+def test_every_rule_has_its_section_and_every_section_its_rule() -> None:
+    tables = {f"[{name}]" for name in TABLES if name != "rule"}
+    assert set(SECTIONS) - set(FILES) == set(RULES) | tables
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_numbers_of_a_rule_are_the_numbers_of_its_section(rule: str) -> None:
+    assert first_column(rule) == numbers_of_rule(RULES[rule])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_words_of_a_rule_say_no_number_that_its_section_lacks(rule: str) -> None:
+    section = {float(found) for found in NUMBER.findall(SECTIONS[rule])}
+    for name in TEXTS:
+        said = {float(found) for found in NUMBER.findall(re.sub(r"{.*?}", "", RULES[rule].get(name, "")))}
+        missing = said - section - numbers_of_rule(RULES[rule])
+        assert not missing, f"{rule} {name}: {missing} stands nowhere under its heading in {PAGE.name}"
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_section_says_how_urgent_its_rule_is(rule: str) -> None:
+    for priority in {RULES[rule]["priority"], *(step["priority"] for step in RULES[rule].get("raise", []))}:
+        assert priority.upper() in SECTIONS[rule]
+
+
+def test_the_numbers_of_any_other_table_are_the_numbers_of_its_section() -> None:
+    for table in set(TABLES) - {"rule"}:
+        assert first_column(f"[{table}]") == numbers_of_table(TABLES[table])
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_numbers_of_a_file_are_the_numbers_of_its_section(file: str) -> None:
+    assert (ROOT / file).is_file(), f"{file} is gone: move its rows in {PAGE.name} to where its numbers stand now"
+    assert first_column(file) == numbers_of_code(ROOT / file)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_row_says_what_it_decides_where_it_is_from_and_how_sure_that_is(section: str) -> None:
+    assert rows(section)
+    for row in rows(section):
+        assert len(row) == 4 and all(row), row
+        assert any(grade in re.findall(r"\w+", row[3]) for grade in GRADES), row
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_source_is_a_source_and_no_file_that_is_not_here(rule: str) -> None:
+    named = re.findall(r"[\w/.-]+\.md", RULES[rule]["source"])
+    assert all((ROOT / name).is_file() for name in named), named
