@@ -135,7 +135,7 @@ def test_a_wrong_console_toml_is_named(tmp_path: Path, text: str, says: str) -> 
 
 
 @pytest.mark.parametrize(("verb", "text", "says"), [
-    ("console", 'data = "data"\nhost = "203.0.113.1"', "cannot listen on 203.0.113.1"),
+    ("console", 'data = "data"\nhost = "203.0.113.1"\nplain_http = true', "cannot listen on 203.0.113.1"),
     ("console", 'data = "broken"', "console.db: cannot be used"),
     ("edge", EDGE.replace('data = "data"', 'data = "data"\njournal = "postgresql+nothing://x/y"'), "nothing"),
 ], ids=["host", "store", "journal"])

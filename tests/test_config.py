@@ -55,6 +55,13 @@ at = "modbus+rtu:///dev/ttyS91?unit=2"
 """
 
 
+def find(folder: Path | None) -> Mapping[str, Spec]:
+    """The drivers there are, as drivers.find gives them."""
+    if folder is not None and not folder.is_dir():
+        raise ValueError(f"{folder} is no folder; write the folder that holds the clinic's own drivers")
+    return KNOWN
+
+
 def _write(folder: Path, text: str) -> Path:
     path = folder / "edge.toml"
     path.write_text(text)
@@ -62,7 +69,7 @@ def _write(folder: Path, text: str) -> Path:
 
 
 def test_a_good_file_means_what_it_says(tmp_path: Path) -> None:
-    config = load_edge(_write(tmp_path, GOOD), KNOWN)
+    config = load_edge(_write(tmp_path, GOOD), find)
     assert config.edge.data == tmp_path / "data"
     assert config.edge.rules == tmp_path / "rules.toml"
     assert config.edge.command_key == tmp_path / "data" / "command.key"
@@ -100,6 +107,12 @@ FAULTS = [
     ('"mqtt://127.0.0.1:1883"\n', '"mqtts://b"\ncert = "c.crt"\n', "6: 'cert' and 'key' go together; write both or"
      " neither"),
     ('1883"\n', '1883"\nuser = "u"\n', "6: 'user' and 'password_file' go together; write both or neither"),
+    ('"mqtt://127.0.0.1:1883"\n', '"mqtt://10.1.2.3"\nuser = "u"\npassword_file = "p"\n', "6: 'password_file' would"
+     ' cross the network to 10.1.2.3 unencrypted; write url = "mqtts://...", or plain_password = true if that is'
+     " meant"),
+    ("[mqtt]", 'drivers = "/nowhere"\n[mqtt]', "6: drivers: /nowhere is no folder; write the folder that holds the"
+     " clinic's own drivers"),
+    ("[mqtt]", 'console_keys = ["a"]\n[mqtt]', "6: 'console_keys' must be a table, not ['a']"),
     ('id = "chair-2"', 'id = "chair-1"', "18: bed 'chair-1' is there twice; give each bed its own id"),
     ('id = "two"', 'id = "one"', "24: bed 'chair-2' has two devices 'one'; give each its own id"),
     ('id = "chair-1"\n', 'id = "chair-1"\nnibp_interval_s = 5\n', "11: 'nibp_interval_s' must be at least 30, not 5"),
@@ -138,7 +151,7 @@ def test_a_fault_is_one_exact_line(tmp_path: Path, old: str, new: str, said: str
     assert GOOD.count(old) >= 1
     path = _write(tmp_path, GOOD.replace(old, new, 1))
     with pytest.raises(ConfigError) as caught:
-        load_edge(path, KNOWN)
+        load_edge(path, find)
     assert str(caught.value) == f"{path}:{said}"
 
 
@@ -176,7 +189,8 @@ def test_a_good_console_file_means_what_it_says(tmp_path: Path) -> None:
     ('data = "/d"\n', "", "1: the file lacks 'data'; write data = ..."),
     ("[mqtt]\n", '[mqtt]\nhost = "0.0.0.0"\n', "6: no key 'host' in [mqtt]; write it above [mqtt], before the first"
      " table"),
-    ("[mqtt]\n", "[mqtt]\nzzz = 1\n", "6: no key 'zzz' in [mqtt]; there is: ca, cert, key, password_file, url, user"),
+    ("[mqtt]\n", "[mqtt]\nzzz = 1\n", "6: no key 'zzz' in [mqtt]; there is: ca, cert, key, password_file,"
+     " plain_password, url, user"),
     ("https://a.example", "a.example", "4: origins: 'a.example' is no address a page comes from; write"
      " https://vigil.clinic.example"),
     ("[mqtt]", "[mqttt]", "5: no key 'mqttt' in the file; did you mean 'mqtt'?"),
@@ -186,6 +200,58 @@ def test_a_fault_in_the_console_file_is_one_exact_line(tmp_path: Path, old: str,
     with pytest.raises(ConfigError) as caught:
         load_console(path)
     assert str(caught.value) == f"{path}:{said}"
+
+
+@pytest.mark.parametrize(("old", "new", "said"), [
+    ('edge = "clinic-1"\n', "", "1: lacks 'edges'; write edges = [\"clinic-1\"]"),
+    ("port = 0", 'edges = ["clinic-1"]', "1: 'edge' and 'edges' say the same; remove edge"),
+    ('edge = "clinic-1"', 'edges = ["a", "a"]', "1: 'edges' names one edge twice; write each once"),
+    ('edge = "clinic-1"', 'edges = ["a", "B"]', "1: edges: 'B' must be 1 to 32 of a-z, 0-9 and -"),
+    ('edge = "clinic-1"', 'edges = "a"', "1: 'edges' must be a list in [ ], not 'a'"),
+    ("port = 0", 'host = "0.0.0.0"', "3: host '0.0.0.0' would carry passwords and patients' names unencrypted; write"
+     ' host = "127.0.0.1" behind a proxy with TLS (deploy/README.md), or plain_http = true if that is meant'),
+    ("port = 0", 'host = "vigil.clinic.example"', "3: host 'vigil.clinic.example' would carry passwords and patients'"
+     ' names unencrypted; write host = "127.0.0.1" behind a proxy with TLS (deploy/README.md), or plain_http = true if'
+     " that is meant"),
+    ("mqtts://[::1]", 'mqtt://broker"\nuser = "u"\npassword_file = "/p', "5: 'password_file' would cross the network to"
+     ' broker unencrypted; write url = "mqtts://...", or plain_password = true if that is meant'),
+])
+def test_what_would_leave_this_machine_unencrypted_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
+    path = _write(tmp_path, CONSOLE.replace(old, new, 1))
+    with pytest.raises(ConfigError) as caught:
+        load_console(path)
+    assert str(caught.value) == f"{path}:{said}"
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("port = 0", 'host = "0.0.0.0"\nplain_http = true'),
+    ("port = 0", 'host = "::1"'), ("port = 0", 'host = "127.9.9.9"'),
+    ("port = 0", 'host = "localhost"'), ("mqtts://[::1]", 'mqtt://[::1]"\nuser = "u"\npassword_file = "/p'),
+    ("mqtts://[::1]", 'mqtts://broker"\nuser = "u"\npassword_file = "/p'), ("mqtts://[::1]", "mqtt://broker"),
+    ("mqtts://[::1]", 'mqtt://broker"\nplain_password = true\nuser = "u"\npassword_file = "/p'),
+])
+def test_unless_it_is_written_out_or_stays_here(tmp_path: Path, old: str, new: str) -> None:
+    load_console(_write(tmp_path, CONSOLE.replace(old, new, 1)))
+
+
+def test_one_console_may_serve_many_edges(tmp_path: Path) -> None:
+    many = load_console(_write(tmp_path, CONSOLE.replace('edge = "clinic-1"', 'edges = ["clinic-1", "clinic-2"]')))
+    one = load_console(_write(tmp_path, CONSOLE))
+    assert (many.edge_ids, one.edge_ids) == (("clinic-1", "clinic-2"), ("clinic-1",))
+
+
+def test_keys_stand_in_data_or_where_they_are_written(tmp_path: Path) -> None:
+    edge = load_edge(_write(tmp_path, GOOD.replace("[mqtt]", 'console_keys = {main = "main.pub"}\n[mqtt]')))
+    console = load_console(_write(tmp_path, CONSOLE.replace("port = 0", 'edge_keys = {clinic-1 = "clinic-1.pub"}')))
+    assert (edge.edge.signing_key, edge.edge.console_keys) == (tmp_path / "data" / "edge.key", {"main": "main.pub"})
+    assert (console.signing_key, console.edge_keys) == (Path("/d/console.key"), {"clinic-1": "clinic-1.pub"})
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    """Windows' Notepad writes one; TOML has none."""
+    path = tmp_path / "edge.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    assert load_edge(path, find).edge.id == "clinic-1"
 
 
 def test_the_examples_an_installer_copies_are_good() -> None:
@@ -207,7 +273,7 @@ def test_every_one_key_mutant_is_refused_where_it_stands(tmp_path: Path) -> None
         if "=" in line and not line.startswith("#"):
             mutant = "".join([*lines[: number - 1], "x" + line, *lines[number:]])
             with pytest.raises(ConfigError) as caught:
-                load_edge(_write(tmp_path, mutant), KNOWN)
+                load_edge(_write(tmp_path, mutant), find)
             assert caught.value.line
             assert caught.value.line <= number
 

@@ -6,6 +6,7 @@ import errno
 import secrets
 import socket
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import cast
@@ -13,6 +14,7 @@ from typing import cast
 from sqlalchemy.exc import DBAPIError
 
 import drivers
+from drivers.contract import Spec
 from edge.app.recovery import recover
 from edge.app.service import EdgeService
 from edge.app.supervisor import Supervisor
@@ -62,11 +64,17 @@ def _password(table: MqttTable) -> str | None:
         raise BadUsage(f"{table.password_file}: no broker password ({wrong.strerror}); write it there") from None
 
 
+def catalogue(folder: Path | None) -> Mapping[str, Spec]:
+    """Every driver, with the clinic's own in `folder`. Raises ValueError."""
+    if folder is not None:
+        raise ValueError("drivers from a folder cannot be read yet; install them as a package instead")
+    return drivers.find()
+
+
 def run_edge(path: Path) -> int:
     """`vigil edge`. Raises BadUsage."""
-    specs = drivers.find()
     try:
-        config = load_edge(path, specs)
+        config = load_edge(path, catalogue)
     except ConfigError as wrong:
         raise BadUsage(str(wrong)) from None
     rules, text = read_rules(config.edge.rules)
@@ -141,7 +149,7 @@ def console_settings(config: ConsoleConfig) -> Settings:
     make_folder(config.data)
     mqtt_of(mqtt)
     return Settings(
-        config.name, config.edge, config.data, command_key(config.command_key, make=False), clock.now,
+        config.name, config.edge_ids[0], config.data, command_key(config.command_key, make=False), clock.now,
         mqtt_host=mqtt.host, mqtt_port=mqtt.port, mqtt_user=mqtt.user, mqtt_password=_password(mqtt),
         tls=Tls(mqtt.ca, mqtt.cert, mqtt.key) if mqtt.tls else None, speed=config.speed, epoch=config.epoch or 0.0,
         host=config.host, port=config.port, origins=config.origins, simulated=config.simulated,

@@ -8,6 +8,7 @@ starts. Relative paths are relative to the file that names them.
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
 import re
 import tomllib
@@ -68,6 +69,15 @@ def _origin(text: str) -> str:
     return text
 
 
+def on_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name: anybody's
+        return False
+
+
 def _journal_url(text: str, info: ValidationInfo) -> str:
     if not re.match(r"(sqlite|postgresql)(\+\w+)?://", text):
         raise ValueError(f"{text!r} is no database; write sqlite:///journal.db or postgresql+psycopg://host/name")
@@ -93,7 +103,7 @@ class Table(BaseModel):
 
 
 class Clocked(Table):
-    """What services that share a edge clock must agree on."""
+    """What services that share an edge clock must agree on."""
 
     data: FilePath
     command_key: FilePath  # the key that signs commands; default: command.key in `data`
@@ -118,13 +128,18 @@ class EdgeTable(Clocked):
 
     id: Name
     rules: FilePath
+    drivers: FilePath | None = None  # a folder with drivers of the clinic's own, beside those of the package
+    signing_key: FilePath  # this edge's private key; default: edge.key in `data`, made at the first start
+    console_keys: dict[Name, str] = Field(default_factory=dict)  # console -> its public key, or the path of its .pub
     consoles: Annotated[tuple[Name, ...], Field(strict=False)] = ("main",)  # whose stored-up-to it waits for
     journal: JournalUrl  # default: SQLite, journal.db in `data`
 
     @model_validator(mode="before")
     @classmethod
     def _journal_in_data(cls, raw: Any) -> Any:
-        return {"journal": f"sqlite:///{_in_data(raw, 'journal.db')}", **raw} if isinstance(raw, Mapping) else raw
+        if not isinstance(raw, Mapping):
+            return raw
+        return {"journal": f"sqlite:///{_in_data(raw, 'journal.db')}", "signing_key": _in_data(raw, "edge.key"), **raw}
 
 
 class MqttTable(Table):
@@ -136,6 +151,7 @@ class MqttTable(Table):
     key: FilePath | None = None
     user: str | None = None
     password_file: FilePath | None = None
+    plain_password: bool = False  # a password may leave this machine unencrypted
 
     @model_validator(mode="after")
     def _goes_together(self) -> MqttTable:
@@ -145,6 +161,9 @@ class MqttTable(Table):
             raise ValueError("'cert' and 'key' go together; write both or neither")
         if (self.user is None) != (self.password_file is None):
             raise ValueError("'user' and 'password_file' go together; write both or neither")
+        if self.user and not self.tls and not on_loopback(self.host) and not self.plain_password:
+            raise ValueError(f"'password_file' would cross the network to {self.host} unencrypted; write url ="
+                             ' "mqtts://...", or plain_password = true if that is meant')
         return self
 
     @property
@@ -199,26 +218,45 @@ class ConsoleConfig(Clocked):
     """console.toml."""
 
     name: Name = "main"
-    edge: Name
+    edges: Annotated[tuple[Name, ...], Field(strict=False)] = ()  # whose beds it shows
+    edge: Name | None = None  # the same with one edge
+    signing_key: FilePath  # this console's private key; default: console.key in `data`, made at the first start
+    edge_keys: dict[Name, str] = Field(default_factory=dict)  # edge -> its public key, or the path of its .pub
     host: str = "127.0.0.1"
+    plain_http: bool = False  # pages, passwords and patients' names may leave this machine unencrypted
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     origins: Annotated[tuple[Origin, ...], Field(strict=False)] = ()  # other addresses pages may come from (a proxy's)
     mqtt: MqttTable = Field(default_factory=MqttTable)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _key_in_data(cls, raw: Any) -> Any:
+        return {"signing_key": _in_data(raw, "console.key"), **raw} if isinstance(raw, Mapping) else raw
+
+    @property
+    def edge_ids(self) -> tuple[str, ...]:
+        """Every edge it serves, however the file names them."""
+        return self.edges or ((self.edge,) if self.edge else ())
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 T = TypeVar("T", bound=Table)
+Catalogue = Callable[[Path | None], Mapping[str, Spec]]
 
 
-def load_edge(path: Path, known: Mapping[str, Spec] | None = None) -> EdgeConfig:
-    """edge.toml, wholly checked, against the drivers in `known` where given. Raises ConfigError."""
+def load_edge(path: Path, known: Catalogue | None = None) -> EdgeConfig:
+    """edge.toml, wholly checked, against the drivers in `known` where given. Raises ConfigError.
+
+    `known` finds the drivers: it is given the clinic's own folder of them, or None, and raises ValueError with one line
+    for a folder that cannot be used.
+    """
     return _load(EdgeConfig, path, lambda config: _edge_faults(config, known))
 
 
 def load_console(path: Path) -> ConsoleConfig:
     """console.toml, wholly checked. Raises ConfigError."""
-    return _load(ConsoleConfig, path, lambda config: iter(()))
+    return _load(ConsoleConfig, path, _console_faults)
 
 
 def config_hash(path: Path) -> str:
@@ -235,7 +273,7 @@ def _read(path: Path) -> bytes:
 
 def _load(model: type[T], path: Path, more: Callable[[T], Iterator[tuple[Where, str]]]) -> T:
     try:
-        text = _read(path).decode()
+        text = _read(path).decode("utf-8-sig")  # some editors put a byte order mark before the first line
         raw = tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise ConfigError(path, None, f"is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
@@ -262,7 +300,27 @@ def _not_toml(path: Path, text: str, said: str) -> ConfigError:
 # --- what only the whole file shows -----------------------------------------------------------------------------------
 
 
-def _edge_faults(config: EdgeConfig, known: Mapping[str, Spec] | None) -> Iterator[tuple[Where, str]]:
+def _console_faults(config: ConsoleConfig) -> Iterator[tuple[Where, str]]:
+    if not config.edge_ids:
+        yield (), "lacks 'edges'; write edges = [\"clinic-1\"]"
+    if config.edges and config.edge:
+        yield ("edge",), "'edge' and 'edges' say the same; remove edge"
+    if len(set(config.edges)) < len(config.edges):
+        yield ("edges",), "'edges' names one edge twice; write each once"
+    if not on_loopback(config.host) and not config.plain_http:
+        yield ("host",), (f"host {config.host!r} would carry passwords and patients' names unencrypted; write"
+                          ' host = "127.0.0.1" behind a proxy with TLS (deploy/README.md), or plain_http = true if that'
+                          " is meant")
+
+
+def _edge_faults(config: EdgeConfig, catalogue: Catalogue | None) -> Iterator[tuple[Where, str]]:
+    known = None
+    if catalogue is not None:
+        try:
+            known = catalogue(config.edge.drivers)
+        except ValueError as error:
+            yield ("edge", "drivers"), f"drivers: {error}"
+            return
     beds: set[str] = set()
     taken: dict[str, Taken] = {}
     for b, bed in enumerate(config.bed):
