@@ -1,4 +1,4 @@
-"""The facts the rooms hand each other: what comes in (inputs), what is concluded (events), and how they are kept.
+"""The facts the rooms hand each other: the words they share, and what comes in (inputs), as they are kept.
 
 Everything is frozen, slotted and typed, and has one JSON form (msgspec), which is what the journal keeps. Times are
 `at_s`: seconds since 1970 UTC of the edge clock, in whole milliseconds; `iso` writes them for people and for MQTT.
@@ -7,7 +7,6 @@ Imports nothing of ours.
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -24,6 +23,7 @@ Priority = Literal["high", "medium", "low", "none"]
 AlarmState = Literal["pending", "active", "acknowledged", "latched", "inactive"]
 AlarmClass = Literal["physiological", "technical"]
 Kind = Literal["pump", "nibp", "oximeter", "monitor"]
+Dissociation = Literal["none", "expected", "observed", "resolving", "resolved"]
 Phase = Literal["PRECHECK", "READY", "INFUSING", "PAUSED", "RECOVERY", "DISCHARGE_READY", "CLOSED"]
 Role = Literal["nurse", "technician"]
 PRIORITY_RANK: dict[str, int] = {"none": 0, "low": 1, "medium": 2, "high": 3}
@@ -153,76 +153,9 @@ class RecordedInput(Frozen, frozen=True):
     input: Input
 
 
-# --- what is concluded ------------------------------------------------------------------------------------------------
-
-EventKind = Literal[
-    "alarm",  # an alarm moved: body as house.md 7
-    "session",  # a session was opened, changed or closed
-    "phase",  # the session's phase moved
-    "dissociation",  # the dissociation period opened, moved or closed
-    "check_in",  # the nurse entered one
-    "request",  # the system asks a person for something (repeat the blood pressure)
-    "audio",  # audio was paused or resumed
-    "command",  # a command was refused
-    "link",  # a device's link changed
-    "device",  # a device's identity, or its own alarms, changed
-    "boot",  # the edge started, and how long nobody watched
-    "stream",  # the way to the consoles broke or healed
-    "journal",  # the journal says something of itself
-]
-
-
-class PendingEvent(Frozen, frozen=True):
-    """An event before the journal numbers it."""
-
-    kind: EventKind
-    bed: str | None
-    session: str | None
-    at_s: float
-    body: dict[str, Any]
-
-
-class Event(Frozen, frozen=True):
-    """A fact in the journal: numbered, hash-chained, never edited. `wall` is this machine's own UTC clock at commit."""
-
-    seq: int
-    boot: str
-    edge: str
-    bed: str | None
-    session: str | None
-    at_s: float
-    wall: str
-    kind: EventKind
-    body: dict[str, Any]
-    prev: str
-    hash: str
-
-
-GENESIS = "0" * 64
-
-
-def canonical(record: dict[str, Any]) -> bytes:
+def canonical(record: object) -> bytes:
     """The bytes a hash or a signature is made over: JSON, keys sorted, no white space, UTF-8."""
     return msgspec.json.encode(record, order="sorted")
-
-
-def event_hash(
-    *, seq: int, boot: str, edge: str, bed: str | None, session: str | None, at_s: float, wall: str, kind: str,
-    body: dict[str, Any], prev: str,
-) -> str:
-    """SHA-256 over the canonical JSON of all an event says, `at` in ISO form, and the hash before it."""
-    record = {"seq": seq, "boot": boot, "edge": edge, "bed": bed, "session": session, "at": iso(at_s), "wall": wall,
-              "kind": kind, "body": body, "prev": prev}
-    return hashlib.sha256(canonical(record)).hexdigest()
-
-
-def numbered(pending: PendingEvent, *, seq: int, boot: str, edge: str, wall: str, prev: str) -> Event:
-    """`pending` as the event with this number, chained to the one before."""
-    digest = event_hash(seq=seq, boot=boot, edge=edge, bed=pending.bed, session=pending.session, at_s=pending.at_s,
-                        wall=wall, kind=pending.kind, body=pending.body, prev=prev)
-    return Event(
-        seq, boot, edge, pending.bed, pending.session, pending.at_s, wall, pending.kind, pending.body, prev, digest
-    )
 
 
 encode = msgspec.json.encode

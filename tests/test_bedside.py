@@ -6,16 +6,10 @@ from typing import Any
 
 import pytest
 
+from edge.contract.events import PendingEvent
 from edge.core import views
 from edge.core.bedside import Bedside
-from edge.model import (
-    Boot,
-    DeviceAlarm,
-    DeviceAlarmsReported,
-    LinkChanged,
-    PendingEvent,
-    Priority,
-)
+from edge.model import Boot, DeviceAlarm, DeviceAlarmsReported, LinkChanged, Priority
 from tests.helpers.bed_story import DEVICES, ORDER, QUIET, T0, BedStory
 from tests.helpers.rule_files import RULES
 

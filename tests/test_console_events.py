@@ -17,8 +17,8 @@ from edge.console import events
 from edge.console.store import Store
 from edge.console.tables import events as events_table
 from edge.console.tables import refused_events
+from edge.contract.events import GENESIS
 from edge.contract.payloads import EventOut
-from edge.model import GENESIS
 from tests.helpers.console_story import BED, EDGE, START_S, Journal
 
 

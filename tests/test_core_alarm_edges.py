@@ -8,19 +8,10 @@ from typing import Any
 import pytest
 
 from edge.app.recovery import recover
+from edge.contract.events import PendingEvent
 from edge.core.bedside import Bedside
 from edge.core.rules import RulesError, parse_rules
-from edge.model import (
-    Boot,
-    Command,
-    DeviceAlarm,
-    DeviceAlarmsReported,
-    LinkChanged,
-    PendingEvent,
-    Sample,
-    Samples,
-    Tick,
-)
+from edge.model import Boot, Command, DeviceAlarm, DeviceAlarmsReported, LinkChanged, Sample, Samples, Tick
 from tests.helpers.bed_story import DEVICES, ORDER, BedStory, spo2, state_of, ticks
 from tests.helpers.recovery_story import Life, bp, journal
 from tests.helpers.rule_files import FILE, RULES

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from edge.contract.events import PendingEvent
 from edge.core import views
 from edge.core.bedside import Bedside
 from edge.core.rules import parse_rules
-from edge.model import Boot, DeviceAlarm, DeviceAlarmsReported, LinkChanged, PendingEvent, Tick
+from edge.model import Boot, DeviceAlarm, DeviceAlarmsReported, LinkChanged, Tick
 from tests.helpers.bed_story import DEVICES, ORDER, BedStory, spo2, state_of, ticks
 from tests.helpers.rule_files import FILE, RULES
 

@@ -14,13 +14,14 @@ from edge.app.recovery import recover
 from edge.app.service import EdgeService
 from edge.clock import EdgeClock
 from edge.config.files import load_edge
+from edge.contract.events import Event
 from edge.contract.mqtt import Mqtt
 from edge.contract.payloads import CommandIn
 from edge.core.bedside import Misdirected
 from edge.core.rules import parse_rules
 from edge.journal.journal import Journal
 from edge.journal.reader import Reader
-from edge.model import Event, PumpStatus
+from edge.model import PumpStatus
 from edge.stream.publisher import Stream
 from tests.helpers.rule_files import FILE
 

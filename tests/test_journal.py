@@ -15,9 +15,10 @@ import pytest_asyncio
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from edge.contract.events import GENESIS, AsDict, PendingEvent, event_hash
 from edge.journal import Appended, Journal, JournalBusy, JournalError, Reader, chain
 from edge.journal.verify import Verdict, verify
-from edge.model import GENESIS, Boot, Command, Input, PendingEvent, Sample, Samples, Tick, event_hash
+from edge.model import Boot, Command, Input, Sample, Samples, Tick
 
 AT_S = 1_700_000_000.25
 FRAME = Samples("oximeter", (Sample("chair-1", "oximeter", "spo2_pct", 97.0, "valid", AT_S),))
@@ -30,7 +31,7 @@ def opened(path: Path | str, *, edge: str = "clinic-1", boot: str = "b1") -> Jou
 
 def alarm(k: int, *, at_s: float = AT_S, bed: str | None = "chair-1") -> PendingEvent:
     return PendingEvent(
-        "alarm", bed, "s1" if k % 2 else None, at_s + k, {"rule": "HTN-3", "k": k, "value": 184.0, "é": [k]}
+        bed, "s1" if k % 2 else None, at_s + k, AsDict("alarm", {"rule": "HTN-3", "k": k, "value": 184.0, "é": [k]})
     )
 
 
@@ -118,7 +119,7 @@ async def test_all_that_waits_is_committed_at_once(journal: Journal, tmp_path: P
 
 
 async def test_times_are_kept_in_whole_milliseconds(journal: Journal) -> None:
-    pending = PendingEvent("boot", None, None, 1_700_000_000.0007, {"gap_s": 0.5, "nan": float("nan")})
+    pending = PendingEvent(None, None, 1_700_000_000.0007, AsDict("boot", {"gap_s": 0.5, "nan": float("nan")}))
     (event,) = journal.append([pending]).events
     assert (event.at_s, event.body) == (1_700_000_000.001, {"gap_s": 0.5, "nan": None})
     await journal.flush()
@@ -334,7 +335,7 @@ async def test_a_failed_commit_reaches_all_who_wait_and_all_who_come(
     await fault(journal, monkeypatch)
     verifier, sealed = threading.Event(), chain.sealed
     monkeypatch.setattr(chain, "sealed", lambda *args: sealed(*args) if verifier.wait(10) else None)
-    big = PendingEvent("alarm", None, None, AT_S, {"text": "x" * 100_000})
+    big = PendingEvent(None, None, AT_S, AsDict("alarm", {"text": "x" * 100_000}))
     waiting: list[Appended] = [journal.append([big]) for _ in range(3)]
     verifier.set()  # until now the first was being stored and the others stood behind it
     outcome = await asyncio.gather(*(each.stored for each in waiting), return_exceptions=True)
@@ -402,6 +403,6 @@ async def test_a_caller_who_gave_up_harms_nobody(journal: Journal) -> None:
 
 async def test_a_body_that_is_no_json_is_the_callers_error_and_costs_no_number(journal: Journal) -> None:
     with pytest.raises(TypeError):
-        journal.append([alarm(0), PendingEvent("alarm", None, None, AT_S, {"x": object()})])
+        journal.append([alarm(0), PendingEvent(None, None, AT_S, AsDict("alarm", {"x": object()}))])
     (event,) = journal.append([alarm(1)]).events
     assert (event.seq, event.prev) == (1, GENESIS)

@@ -15,10 +15,11 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateTable
 
+from edge.contract.events import AsDict, Event, PendingEvent, numbered
 from edge.journal import Journal, JournalDamaged, JournalError, Reader, schema
 from edge.journal.chain import Wrong
 from edge.journal.verify import Verdict, Walk, verify
-from edge.model import Boot, Command, Event, Input, PendingEvent, Sample, Samples, Tick, numbered
+from edge.model import Boot, Command, Input, Sample, Samples, Tick
 
 AT_S = 1_700_000_000.25
 FRAME = Samples("oximeter", (Sample("chair-1", "oximeter", "spo2_pct", 97.0, "valid", AT_S),))
@@ -31,7 +32,7 @@ def opened(path: Path | str, *, edge: str = "clinic-1", boot: str = "b1") -> Jou
 
 def alarm(k: int, *, at_s: float = AT_S, bed: str | None = "chair-1") -> PendingEvent:
     return PendingEvent(
-        "alarm", bed, "s1" if k % 2 else None, at_s + k, {"rule": "HTN-3", "k": k, "value": 184.0, "é": [k]}
+        bed, "s1" if k % 2 else None, at_s + k, AsDict("alarm", {"rule": "HTN-3", "k": k, "value": 184.0, "é": [k]})
     )
 
 
@@ -252,7 +253,7 @@ def test_a_last_event_written_anew_with_a_hash_that_fits_is_found_by_its_seal(co
     with Reader(str(copy)) as reader:
         *_, last = reader.events(after=16)
     forged = numbered(
-        PendingEvent(last.kind, last.bed, last.session, last.at_s, {"k": 0}),
+        PendingEvent(last.bed, last.session, last.at_s, AsDict(last.kind, {"k": 0})),
         seq=last.seq,
         boot=last.boot,
         edge=last.edge,

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from edge.contract.events import AsDict, Event, PendingEvent
 from edge.journal import Journal, JournalError, Reader
 from edge.journal.verify import verify
-from edge.model import Event, PendingEvent, RecordedInput, Tick
+from edge.model import RecordedInput, Tick
 
 ROOT = Path(__file__).resolve().parents[1]
 AT_S = 1_700_000_000.0
@@ -24,7 +25,8 @@ AT_S = 1_700_000_000.0
 WRITER = """
 import asyncio, resource, sys
 from edge.journal import Journal, JournalError
-from edge.model import PendingEvent, Tick
+from edge.contract.events import AsDict, PendingEvent
+from edge.model import Tick
 
 async def main(path, boot, limit):
     journal = Journal.open(path, edge="clinic-1", boot=boot, wall=lambda: "now")
@@ -34,7 +36,8 @@ async def main(path, boot, limit):
         for k in range(20):
             n = journal.record("chair-1", float(journal.head.n), Tick())
         journal.snapshot("chair-1", n, float(n), b"%d" % n)
-        concluded = [journal.append([PendingEvent("alarm", None, None, float(n), {"k": k})] * 2) for k in range(3)]
+        concluded = [journal.append([PendingEvent(None, None, float(n), AsDict("alarm", {"k": k}))] * 2)
+                     for k in range(3)]
         for each in concluded:
             await each.stored
             print(each.events[-1].seq, each.events[-1].hash, n, flush=True)
@@ -125,7 +128,7 @@ async def crashed(folder: Path) -> tuple[list[Event], list[RecordedInput]]:
         for k in range(10):
             n = [journal.record("chair-1", AT_S + k, Tick()) for _ in range(10)][-1]
             journal.snapshot("chair-1", n, AT_S + k, b"s%d" % n)
-            await journal.append([PendingEvent("alarm", "chair-1", "s1", AT_S + k, {"k": k})]).stored
+            await journal.append([PendingEvent("chair-1", "s1", AT_S + k, AsDict("alarm", {"k": k}))]).stored
             await journal.move_cursor("main", journal.head.seq)
         if half == 0:
             await journal.close()  # brings all of it into the main file

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.contract.events import GENESIS, AsDict, Event, PendingEvent, numbered
 from edge.contract.mqtt import Latest, Mqtt
 from edge.contract.payloads import decode_events
-from edge.model import GENESIS, Event, PendingEvent, numbered
 from edge.stream.backlog import BATCH_BYTES, MAX_PATIENCE_S, PATIENCE_S, WINDOW, Backlog, late_payload
 
 
@@ -154,7 +154,7 @@ def chain(count: int, filler: str) -> list[Event]:
     events: list[Event] = []
     for seq in range(1, count + 1):
         prev = events[-1].hash if events else GENESIS
-        pending = PendingEvent("alarm", "chair-1", None, 1_770_000_000.0, {"filler": filler})
+        pending = PendingEvent("chair-1", None, 1_770_000_000.0, AsDict("alarm", {"filler": filler}))
         events.append(numbered(pending, seq=seq, boot="boot-1", edge="clinic-1", wall="", prev=prev))
     return events
 

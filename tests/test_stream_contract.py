@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from edge.contract import asyncapi
 from edge.contract import payloads as contract
+from edge.contract.events import GENESIS, AsDict, Event, PendingEvent, numbered
 from edge.contract.payloads import (
     Ack,
     AlarmNow,
@@ -34,7 +35,7 @@ from edge.contract.payloads import (
     parse_topic,
     sign,
 )
-from edge.model import GENESIS, Event, PendingEvent, canonical, iso, numbered
+from edge.model import canonical, iso
 from edge.stream.verifier import MAX_BYTES, CommandVerifier, Refusal
 
 NOW_S = 1_770_000_000.0
@@ -137,7 +138,7 @@ def chain(count: int) -> list[Event]:
     events: list[Event] = []
     for seq in range(1, count + 1):
         pending = PendingEvent(
-            "alarm", "chair-1", "s1", NOW_S + seq / 8, {"value": 184.0, "n": seq, "text": "Blutdruck ↑"}
+            "chair-1", "s1", NOW_S + seq / 8, AsDict("alarm", {"value": 184.0, "n": seq, "text": "Blutdruck ↑"})
         )
         prev = events[-1].hash if events else GENESIS
         events.append(numbered(pending, seq=seq, boot="boot", edge="clinic-1", wall=iso(NOW_S), prev=prev))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from edge.contract.events import Event, PendingEvent
 from edge.core.bedside import Bedside
 from edge.core.replay import Replay
 from edge.journal.journal import Journal
-from edge.model import Command, Configured, Event, PendingEvent, RecordedInput
+from edge.model import Command, Configured, RecordedInput
 
 CONFIGURED = "_configured"  # the snapshot that keeps what the edge was told; no bed can have such a name
 NONCES_BACK = 5000  # inputs looked through for commands that could still be sent again

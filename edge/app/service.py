@@ -21,6 +21,7 @@ from edge.app.refusals import Refusals
 from edge.app.telemetry import Telemetry
 from edge.clock import EdgeClock
 from edge.config.files import BedTable, DeviceTable, EdgeConfig
+from edge.contract.events import AsDict, Event, PendingEvent
 from edge.contract.mqtt import Mqtt
 from edge.contract.payloads import Answer, CommandIn, ConsoleSeen, Status
 from edge.core import views
@@ -29,19 +30,7 @@ from edge.core.rules import RuleSet
 from edge.field.link import Link
 from edge.field.modbus import Buses, ModbusLink
 from edge.journal.journal import Appended, Journal
-from edge.model import (
-    BedConfigured,
-    Boot,
-    Command,
-    Configured,
-    DeviceAlarmsReported,
-    Event,
-    Input,
-    PendingEvent,
-    Tick,
-    encode,
-    iso,
-)
+from edge.model import BedConfigured, Boot, Command, Configured, DeviceAlarmsReported, Input, Tick, encode, iso
 from edge.stream.publisher import Stream
 from edge.stream.verifier import CommandVerifier, Refusal
 
@@ -255,7 +244,7 @@ class EdgeService:
 
     def _note(self, body: dict[str, Any]) -> None:
         """An event of the edge itself, of no bed."""
-        appended = self._journal.append([PendingEvent("stream", None, None, self._clock.now(), body)])
+        appended = self._journal.append([PendingEvent(None, None, self._clock.now(), AsDict("stream", body))])
         appended.stored.add_done_callback(partial(self._noted, appended.events))
 
     def _noted(self, events: tuple[Event, ...], stored: asyncio.Future[None]) -> None:

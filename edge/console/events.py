@@ -10,8 +10,9 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, func
 from sqlalchemy.dialects.sqlite import insert
 
 from edge.console.tables import edges, events, refused_events
+from edge.contract.events import GENESIS
 from edge.contract.payloads import EventOut, decode, encode
-from edge.model import GENESIS, from_iso
+from edge.model import from_iso
 
 REFUSED_KEPT = 10_000  # who floods the topic with rubbish does not fill the disk
 

@@ -17,6 +17,7 @@ from edge.console.history import Recorder
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
 from edge.console.ward import Ward, parse_time, wave_message
+from edge.contract.events import GENESIS
 from edge.contract.payloads import (
     Ack,
     Answer,
@@ -28,7 +29,7 @@ from edge.contract.payloads import (
     decode_events,
     parse_topic,
 )
-from edge.model import GENESIS, iso
+from edge.model import iso
 
 BATCH = 200  # events a commit: about 0.1 s, so that a live alarm never waits longer for the backlog
 MAX_WAITING = 20_000  # events in memory; beyond it they are dropped, not acknowledged, and sent again

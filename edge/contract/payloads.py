@@ -21,10 +21,10 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 import msgspec
 
 from edge.contract import topics
+from edge.contract.events import Event, event_hash
 from edge.model import (
     AlarmClass,
     AlarmState,
-    Event,
     Kind,
     LinkState,
     Phase,
@@ -33,7 +33,6 @@ from edge.model import (
     Role,
     Validity,
     canonical,
-    event_hash,
     from_iso,
     iso,
 )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from edge.contract.events import AsDict, PendingEvent
 from edge.core.state import BedState
-from edge.model import PendingEvent
 
 
 def end_pause(state: BedState, at_s: float, why: str) -> Iterator[PendingEvent]:
     """End a pause; an event if it was still running."""
     until_s, state.audio_paused_until_s = state.audio_paused_until_s, None
     if until_s is not None and until_s > at_s:
-        yield PendingEvent("audio", state.bed, state.session.id if state.session else None, at_s,
-                    {"paused_until": None, "why": why})
+        yield PendingEvent(state.bed, state.session.id if state.session else None, at_s,
+                           AsDict("audio", {"paused_until": None, "why": why}))

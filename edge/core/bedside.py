@@ -10,10 +10,12 @@ saw.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
+from edge.contract.events import AsDict, Event, PendingEvent
 from edge.core import audio, commands, dissociation, dose, session, signals
 from edge.core.alarms import SHOWN, Alarm
 from edge.core.judge import judge, requests
@@ -24,11 +26,9 @@ from edge.model import (
     Command,
     Configured,
     DeviceAlarmsReported,
-    Event,
     Input,
     Kind,
     LinkChanged,
-    PendingEvent,
     PumpStatus,
     Samples,
     Tick,
@@ -206,12 +206,12 @@ class Bedside:
             "started": iso(current.started_s) if current.started_s is not None else None,
         })
 
-    def _draft(self, kind: commands.Kind, at_s: float, body: dict[str, object]) -> PendingEvent:
+    def _draft(self, kind: commands.Kind, at_s: float, body: dict[str, Any]) -> PendingEvent:
         current: Session | None = self.state.session
-        return PendingEvent(kind, self.state.bed, current.id if current else None, at_s, body)
+        return PendingEvent(self.state.bed, current.id if current else None, at_s, AsDict(kind, body))
 
 
-def _abandoned(alarm: Alarm) -> dict[str, object]:
+def _abandoned(alarm: Alarm) -> dict[str, Any]:
     """The end of an alarm that nothing watches over any more: its rule or its device is not configured now."""
     kept = {key: value for key, value in alarm.body.items() if key not in ("command", "superseded_by")}
     text = f"{alarm.body.get('title', alarm.rule)}: no longer watched, the configuration has changed"

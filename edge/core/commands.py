@@ -18,13 +18,14 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from edge.contract.events import AsDict, EventKind, PendingEvent
 from edge.core import audio, dissociation, session, signals
 from edge.core.alarms import SHOWN, move
 from edge.core.judge import again, applies, publish
 from edge.core.rules import RuleSet
 from edge.core.scene import RuleContext
 from edge.core.state import BedState, CheckIn, Order, Session
-from edge.model import NOTE_MOST, REASON_MOST, WORD_MOST, Command, EventKind, PendingEvent, iso
+from edge.model import NOTE_MOST, REASON_MOST, WORD_MOST, Command, iso
 
 Kind = EventKind
 AUDIO_PAUSE_S = 120.0
@@ -67,7 +68,7 @@ def obey(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iter
 def _draft(state: BedState, kind: EventKind, at_s: float, command: Command, body: dict[str, Any]) -> PendingEvent:
     current = state.session
     body = {**body, "command": command.id, "by": command.user}
-    return PendingEvent(kind, state.bed, current.id if current else None, at_s, body)
+    return PendingEvent(state.bed, current.id if current else None, at_s, AsDict(kind, body))
 
 
 def _open(state: BedState) -> Session:

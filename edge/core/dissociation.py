@@ -8,7 +8,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from edge.core import dose
-from edge.core.state import BedState, CheckIn, Dissociation, Session
+from edge.core.state import BedState, CheckIn, Session
+from edge.model import Dissociation
 
 START_AFTER_S = 300.0
 START_MG_KG = 0.10

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from edge.contract.events import AsDict, PendingEvent
 from edge.core.alarms import STANDING, Alarm, Signal, move
 from edge.core.audio import end_pause
 from edge.core.expression import Compiled
@@ -16,7 +17,7 @@ from edge.core.scene import RuleContext, hole_s
 from edge.core.signals import GAP_S, coverage
 from edge.core.state import BedState
 from edge.core.telling import tell
-from edge.model import PRIORITY_RANK, PendingEvent, Priority
+from edge.model import PRIORITY_RANK, Priority
 from edge.vocabulary import DETERMINATION
 
 ACKNOWLEDGED_FOR_S = 600.0  # a HIGH that still stands after this is announced again (clinical.md 7.4)
@@ -276,7 +277,7 @@ def publish(state: BedState, rule: Rule, alarm: Alarm, was: str, moment: RuleCon
     if command is not None:
         body["command"] = command
     state.alarms[alarm.key] = replace(alarm, body=body)
-    return PendingEvent("alarm", state.bed, state.session.id if state.session else None, moment.at_s, body)
+    return PendingEvent(state.bed, state.session.id if state.session else None, moment.at_s, AsDict("alarm", body))
 
 
 def requests(state: BedState, rules: RuleSet, at_s: float) -> Iterator[PendingEvent]:
@@ -287,5 +288,5 @@ def requests(state: BedState, rules: RuleSet, at_s: float) -> Iterator[PendingEv
         if rule.request and applies(rule.context, state) and rule.when.ask(moment) is True:
             body = tell(state, rule, Alarm(rule.id, rule.id, state.bed), "inactive", moment)
             state.request = {"rule": rule.id, "text": body["text"], "since_s": at_s}
-            yield PendingEvent("request", state.bed, state.session.id if state.session else None, at_s,
-                        {"rule": rule.id, "text": body["text"], "why": rule.why, "evidence": body["evidence"]})
+            yield PendingEvent(state.bed, state.session.id if state.session else None, at_s, AsDict("request", {
+                "rule": rule.id, "text": body["text"], "why": rule.why, "evidence": body["evidence"]}))

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import msgspec
 
+from edge.contract.events import Event, PendingEvent
 from edge.core.bedside import Bedside
 from edge.core.rules import RuleSet, parse_rules
-from edge.model import Configured, Event, PendingEvent, RecordedInput
+from edge.model import Configured, RecordedInput
 
 OF_THE_EDGE = frozenset({"stream", "journal"})  # events that no bed concludes
 

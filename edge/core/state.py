@@ -7,10 +7,9 @@ from typing import Any, Literal
 import msgspec
 
 from edge.core.alarms import Alarm
-from edge.model import DeviceAlarm, Kind, LinkState, Phase, PumpState, Validity
+from edge.model import DeviceAlarm, Dissociation, Kind, LinkState, Phase, PumpState, Validity
 from edge.vocabulary import NIBP_STALE_AFTER_S
 
-Dissociation = Literal["none", "expected", "observed", "resolving", "resolved"]
 OPEN: frozenset[Dissociation] = frozenset({"expected", "observed", "resolving"})
 
 

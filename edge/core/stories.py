@@ -24,6 +24,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from edge.contract.events import Event, PendingEvent
 from edge.core.alarms import SHOWN
 from edge.core.bedside import Bedside
 from edge.core.rules import RuleSet
@@ -32,11 +33,9 @@ from edge.model import (
     Command,
     DeviceAlarm,
     DeviceAlarmsReported,
-    Event,
     Input,
     Kind,
     LinkChanged,
-    PendingEvent,
     PumpState,
     PumpStatus,
     Sample,

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edge.model import GENESIS, Event, RecordedInput, canonical, decode_input, encode, event_hash
+from edge.contract.events import GENESIS, Event, event_hash
+from edge.model import RecordedInput, canonical, decode_input, encode
 
 if TYPE_CHECKING:
     from hashlib import _Hash

@@ -12,13 +12,14 @@ from typing import Self, get_args
 import msgspec
 from sqlalchemy import Connection, func, insert, select, update
 
+from edge.contract.events import Event, PendingEvent, numbered
 from edge.journal import chain, schema
 from edge.journal.chain import START, InputRow, Seal, Wrong
 from edge.journal.database import DatabaseUrl, JournalError, Lock, identity, writing
 from edge.journal.reader import ends, events_page, latest_snapshots, seal_before, sealed_page, sealed_rows
 from edge.journal.schema import CURSOR, EVENT, INPUT, SEAL
 from edge.journal.writer import Batch, SnapshotRow, Stop, Writer
-from edge.model import Event, Input, PendingEvent, RecordedInput, canonical, encode, numbered
+from edge.model import Input, RecordedInput, encode
 
 HANDED_OVER_AT = 1000  # inputs buffered before they are handed over without being asked
 # quick_check reads the whole file. Beyond this size a restart would keep a bed unwatched for too long: there the ends
@@ -191,8 +192,7 @@ class Journal:
 
 def _plain(pending: PendingEvent) -> PendingEvent:
     """As it will be read: so that an event just concluded equals the same event from the disk."""
-    return msgspec.structs.replace(
-        pending, at_s=round(pending.at_s * 1000) / 1000, body=msgspec.json.decode(canonical(pending.body)))
+    return msgspec.structs.replace(pending, at_s=round(pending.at_s * 1000) / 1000)
 
 
 def _opened(place: DatabaseUrl, connection: Connection, edge: str) -> tuple[Seal, int]:

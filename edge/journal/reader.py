@@ -7,11 +7,12 @@ from typing import NamedTuple, Self
 
 from sqlalchemy import Connection, func, select
 
+from edge.contract.events import GENESIS, Event
 from edge.journal import chain
 from edge.journal.chain import START, InputRow, Seal, Wrong
 from edge.journal.database import DatabaseUrl, JournalError, identity, reading
 from edge.journal.schema import EVENT, INPUT, SEAL, SNAPSHOT
-from edge.model import GENESIS, Event, RecordedInput
+from edge.model import RecordedInput
 
 PAGE = 1000
 

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 from sqlalchemy import Column, Connection, Table, select
 
+from edge.contract.events import GENESIS
 from edge.journal import chain
 from edge.journal.chain import START, Seal, Wrong
 from edge.journal.database import JournalDamaged
 from edge.journal.reader import PAGE, Reader, ends
 from edge.journal.schema import EVENT, INPUT, SEAL
-from edge.model import GENESIS
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,12 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection, Table, delete, insert, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from edge.contract.events import Event
 from edge.journal import chain
 from edge.journal.chain import InputRow, Seal
 from edge.journal.database import DatabaseUrl, JournalError
 from edge.journal.schema import EVENT, INPUT, SEAL, SNAPSHOT
-from edge.model import Event, canonical
+from edge.model import canonical
 
 T = TypeVar("T")
 SNAPSHOTS_KEPT = 2

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from edge.contract.events import Event
 from edge.contract.payloads import event_payload
-from edge.model import Event
 
 BATCH = 200  # events in one late payload, or
 BATCH_BYTES = 131_072  # so many bytes, that a thin line is never blocked for long

@@ -24,6 +24,7 @@ import aiomqtt
 import msgspec
 
 from edge.contract import payloads as contract
+from edge.contract.events import Event
 from edge.contract.mqtt import TIMEOUT_S, Latest, Mqtt, connected, publish, subscribe
 from edge.contract.payloads import (
     DEAD_AFTER_S,
@@ -33,12 +34,11 @@ from edge.contract.payloads import (
     BadPayload,
     CommandIn,
     ConsoleSeen,
-    Gone,
     Status,
     decode,
     encode,
 )
-from edge.model import Event, iso
+from edge.model import iso
 from edge.stream.backlog import BATCH, Backlog, Outbox, late_payload
 from edge.stream.verifier import CommandVerifier, Refusal
 
@@ -336,7 +336,7 @@ class Stream:
 
     def _hear_gone(self, console: str, payload: bytes) -> None:
         try:
-            gone = decode(Gone, payload)
+            gone = decode(contract.Gone, payload)
         except BadPayload as error:
             self._complain(console, f"its last will is none: {error}")
             return

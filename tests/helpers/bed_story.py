@@ -5,22 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from edge.contract.events import Event, PendingEvent
 from edge.core.bedside import Bedside
 from edge.core.state import Session
-from edge.model import (
-    Command,
-    Event,
-    Input,
-    Kind,
-    LinkChanged,
-    PendingEvent,
-    PumpState,
-    PumpStatus,
-    Sample,
-    Samples,
-    Tick,
-    Validity,
-)
+from edge.model import Command, Input, Kind, LinkChanged, PumpState, PumpStatus, Sample, Samples, Tick, Validity
 from tests.helpers.rule_files import RULES
 
 T0 = 1_800_000_000.0

@@ -13,6 +13,7 @@ import msgspec
 from edge.console.accounts import ensure_user
 from edge.console.link import NotConnected
 from edge.console.settings import Settings
+from edge.contract.events import GENESIS, AsDict, Event, PendingEvent, numbered
 from edge.contract.payloads import (
     Ack,
     DeviceNow,
@@ -32,7 +33,7 @@ from edge.contract.payloads import (
     vitals_topic,
     wave_topic,
 )
-from edge.model import GENESIS, Event, PendingEvent, iso, numbered
+from edge.model import iso
 
 EDGE = "clinic-1"
 BED = "chair-1"
@@ -93,7 +94,8 @@ class Journal:
         """One more event."""
         prev = self.events[-1].hash if self.events else GENESIS
         seq = len(self.events) + 1
-        pending = PendingEvent(kind, bed, "session-1", START_S + seq, body or {"rule": "HTN-3", "state": "active"})
+        pending = PendingEvent(bed, "session-1", START_S + seq,
+                               AsDict(kind, body or {"rule": "HTN-3", "state": "active"}))
         self.events.append(numbered(pending, seq=seq, boot=self.boot, edge=EDGE, wall=iso(START_S), prev=prev))
         return self.out(seq)
 

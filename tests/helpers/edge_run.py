@@ -14,12 +14,13 @@ import aiomqtt
 
 from edge.cli.process import command_key
 from edge.clock import EdgeClock
+from edge.contract.events import Event
 from edge.core.replay import differences
 from edge.demo.children import Child, Children
 from edge.demo.demo import free_port, rules_file
 from edge.journal.reader import Reader
 from edge.journal.verify import verify
-from edge.model import Event, RecordedInput, Sample, Samples, from_iso
+from edge.model import RecordedInput, Sample, Samples, from_iso
 
 EDGE = "recorded"
 STARTS_WITHIN_S = 40.0

@@ -17,6 +17,7 @@ from pathlib import Path
 import aiomqtt
 
 from edge.contract import payloads as contract
+from edge.contract.events import GENESIS, AsDict, Event, PendingEvent, numbered
 from edge.contract.payloads import (
     Ack,
     CommandIn,
@@ -28,7 +29,6 @@ from edge.contract.payloads import (
     encode,
     parse_topic,
 )
-from edge.model import GENESIS, Event, PendingEvent, numbered
 from edge.stream.publisher import Stream
 
 KEY = b"the-key-of-this-edge-and-consoles"
@@ -49,7 +49,7 @@ class Box:
         """Commits `count` more events and returns them."""
         before = len(self.stored)
         for seq in range(before + 1, before + count + 1):
-            pending = PendingEvent("alarm", "chair-1", None, 1_770_000_000.0 + seq, {"n": seq})
+            pending = PendingEvent("chair-1", None, 1_770_000_000.0 + seq, AsDict("alarm", {"n": seq}))
             prev = self.stored[-1].hash if self.stored else GENESIS
             self.stored.append(numbered(pending, seq=seq, boot="boot-1", edge="clinic-1", wall="", prev=prev))
         return self.stored[before:]

@@ -1,0 +1,362 @@
+"""Events, and the body of each kind as a type: what the core says, the journal keeps and every console reads.
+
+One kind of event has one body type, or a few that a reader tells apart (`BODIES`). A body says only what is in its
+type; a reader ignores a field it does not know, because fields may be added, and refuses one of another type. A field
+that is UNSET is left out of the JSON. Lists in `BODIES` of several types are tried in order: the first that fits.
+
+An event's hash is made over the canonical JSON of its body (`edge.model.canonical`), never over the type, so that a
+journal written by another version keeps its chain.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from edge.model import (
+    AlarmClass,
+    AlarmState,
+    DeviceAlarm,
+    Dissociation,
+    Frozen,
+    LinkState,
+    Phase,
+    Priority,
+    canonical,
+    iso,
+)
+
+EventKind = Literal[
+    "alarm",  # an alarm moved
+    "session",  # a session was opened, changed or closed
+    "phase",  # the session's phase moved
+    "dissociation",  # the dissociation period opened, moved or closed
+    "check_in",  # the nurse entered one
+    "request",  # the system asks a person for something (repeat the blood pressure)
+    "audio",  # audio was paused or resumed
+    "command",  # a command was refused
+    "link",  # a device's link changed
+    "device",  # a device's identity, or its own alarms, changed
+    "boot",  # the edge started, and how long nobody watched
+    "stream",  # the way to the consoles broke or healed, or a command was refused at the gate
+]
+
+
+class Body(Frozen, frozen=True, kw_only=True):
+    """Base of what an event says."""
+
+
+# --- parts of bodies --------------------------------------------------------------------------------------------------
+
+
+class Evidence(Body, frozen=True, kw_only=True):
+    """One number an alarm rests on, and how old it was."""
+
+    metric: str
+    value: float | None = None
+    age_s: float | None = None
+
+
+class Order(Body, frozen=True, kw_only=True):
+    """What was ordered for a session."""
+
+    protocol: str
+    weight_kg: float | None = None
+    dose_mg_kg: float | None = None
+    dose_mg: float | None = None
+    duration_min: float | None = None
+    concentration_mg_ml: float | None = None
+    nibp_interval_min: float | None = None
+
+
+class Baseline(Body, frozen=True, kw_only=True):
+    """This patient's own values before the infusion, from how many determinations, and how good they are."""
+
+    sbp_mmhg: float | None = None
+    dbp_mmhg: float | None = None
+    determinations: int = 0
+    quality: str | None = None
+    map_mmhg: float | None = None
+    pulse_bpm: float | None = None
+    spo2_pct: float | None = None
+
+
+# --- bodies -----------------------------------------------------------------------------------------------------------
+
+
+class AlarmMoved(Body, frozen=True, kw_only=True):
+    """An alarm moved from state `was` to `state`. `since`: when it became active; `by`: who acknowledged it."""
+
+    rule: str
+    alarm: str  # this occurrence: an acknowledgement names it
+    title: str
+    state: AlarmState
+    was: AlarmState
+    priority: Priority
+    alarm_class: AlarmClass = msgspec.field(name="class")
+    device: str | None
+    since: str | None
+    text: str
+    why: str
+    clears: str
+    limit: str
+    evidence: tuple[Evidence, ...]
+    by: str | None
+    phase: Phase | None
+    dissociation: Dissociation | None
+    superseded_by: str | UnsetType = UNSET  # the rule that took over
+    command: str | UnsetType = UNSET
+
+
+class SessionOpened(Body, frozen=True, kw_only=True, tag_field="change", tag="opened"):
+    """A session was opened on a bed."""
+
+    phase: Phase
+    order: Order
+    command: str
+    by: str
+
+
+class ChecklistSet(Body, frozen=True, kw_only=True, tag_field="change", tag="checklist"):
+    """The precheck's checklist was confirmed, or taken back."""
+
+    done: bool
+    command: str
+    by: str
+
+
+class SessionClosed(Body, frozen=True, kw_only=True, tag_field="change", tag="closed"):
+    """A session was closed, from phase `from`, with these discharge criteria unmet."""
+
+    phase: Phase
+    from_: Phase = msgspec.field(name="from")
+    reason: str
+    unmet: tuple[str, ...]
+    delivered_mg: float
+    command: str
+    by: str
+
+
+class PhaseMoved(Body, frozen=True, kw_only=True):
+    """The session is in `phase` now. Where a nurse's command moved it, that is named instead of the figures."""
+
+    phase: Phase
+    why: str
+    delivered_mg: float | UnsetType = UNSET
+    baseline: Baseline | UnsetType | None = UNSET
+    started: str | UnsetType | None = UNSET
+    command: str | UnsetType = UNSET
+    by: str | UnsetType = UNSET
+
+
+class DissociationMoved(Body, frozen=True, kw_only=True):
+    """The dissociation period is in `state` now, on this basis."""
+
+    state: Dissociation
+    basis: str
+    command: str | UnsetType = UNSET
+    by: str | UnsetType = UNSET
+
+
+class CheckedIn(Body, frozen=True, kw_only=True):
+    """What the nurse entered; null: not assessed."""
+
+    moaas: int | None
+    cadss: int | None
+    anxiety: int | None
+    distress: int | None
+    nausea: int | None
+    symptoms: tuple[str, ...]
+    note: str
+    command: str
+    by: str
+
+
+class Requested(Body, frozen=True, kw_only=True):
+    """The system asks a person for something."""
+
+    rule: str
+    text: str
+    why: str
+    evidence: tuple[Evidence, ...]
+
+
+class AudioMoved(Body, frozen=True, kw_only=True):
+    """Audio is paused until then, or sounds again (null): by a nurse's command, or because of `why`."""
+
+    paused_until: str | None
+    why: str | UnsetType = UNSET
+    command: str | UnsetType = UNSET
+    by: str | UnsetType = UNSET
+
+
+class CommandRefused(Body, frozen=True, kw_only=True):
+    """A bed refused a command; `reason` begins with its code."""
+
+    ok: Literal[False] = False
+    verb: str
+    reason: str
+    command: str
+    by: str
+
+
+class LinkMoved(Body, frozen=True, kw_only=True):
+    """The link to a device changed, or learned who the device is."""
+
+    device: str
+    state: LinkState
+    was: LinkState
+    reason: str
+    identity: str | None
+
+
+class DeviceAlarmsNow(Body, frozen=True, kw_only=True):
+    """All alarms a device itself has now."""
+
+    device: str
+    alarms: tuple[DeviceAlarm, ...]
+
+
+class Booted(Body, frozen=True, kw_only=True):
+    """The edge started; nobody watched for `gap_s` before."""
+
+    gap_s: float
+    boot: str
+
+
+class ConsoleMoved(Body, frozen=True, kw_only=True):
+    """A console came or went; it has stored every event up to `seq`."""
+
+    console: str
+    state: Literal["live", "lost"]
+    seq: int
+
+
+class BrokerMoved(Body, frozen=True, kw_only=True):
+    """The broker is reached, or lost for `reason`."""
+
+    broker: Literal["reached", "lost"]
+    reason: str
+
+
+class CommandRefusedAtGate(Body, frozen=True, kw_only=True):
+    """A command was refused before it reached a bed; `more`: as many others since the last event of this sort."""
+
+    command: str
+    console: str
+    ok: Literal[False] = False
+    reason: str
+    more: int
+
+
+EventBody = (
+    AlarmMoved | SessionOpened | ChecklistSet | SessionClosed | PhaseMoved | DissociationMoved | CheckedIn | Requested
+    | AudioMoved | CommandRefused | LinkMoved | DeviceAlarmsNow | Booted | ConsoleMoved | BrokerMoved
+    | CommandRefusedAtGate
+)
+
+# kind -> the types its body may have. Several of one kind differ in a tag or in the fields they need.
+BODIES: dict[EventKind, tuple[type[Body], ...]] = {
+    "alarm": (AlarmMoved,),
+    "session": (SessionOpened, ChecklistSet, SessionClosed),
+    "phase": (PhaseMoved,),
+    "dissociation": (DissociationMoved,),
+    "check_in": (CheckedIn,),
+    "request": (Requested,),
+    "audio": (AudioMoved,),
+    "command": (CommandRefused,),
+    "link": (LinkMoved,),
+    "device": (DeviceAlarmsNow,),
+    "boot": (Booted,),
+    "stream": (ConsoleMoved, BrokerMoved, CommandRefusedAtGate),
+}
+KIND_OF: dict[type[Body], EventKind] = {body: kind for kind, bodies in BODIES.items() for body in bodies}
+
+
+class BadBody(ValueError):
+    """A body that is not what its kind says; the message tells what and where."""
+
+
+@functools.cache
+def _decoders(kind: EventKind) -> tuple[msgspec.json.Decoder[EventBody], ...]:
+    return tuple(msgspec.json.Decoder(body) for body in BODIES[kind])
+
+
+def read_body(kind: str, text: str | bytes) -> EventBody:
+    """The JSON of a body as its type. Raises BadBody for a kind this version does not know, or a misfit."""
+    if kind not in BODIES:
+        raise BadBody(f"no kind of event is named {kind!r}")
+    faults: list[str] = []
+    for decoder in _decoders(kind):
+        try:
+            return decoder.decode(text)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as fault:  # ValueError: not UTF-8
+            faults.append(str(fault))
+    raise BadBody(f"{kind}: {'; '.join(dict.fromkeys(faults))}")
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+class AsDict(dict[str, Any]):
+    """A body that is not built as its type yet, and its kind. Goes when every builder uses the types above."""
+
+    def __init__(self, kind: EventKind, body: dict[str, Any]) -> None:
+        super().__init__(body)
+        self.kind: EventKind = kind
+
+
+class PendingEvent(Frozen, frozen=True):
+    """An event before the journal numbers it. Its kind follows from its body's type."""
+
+    bed: str | None
+    session: str | None
+    at_s: float
+    body: Any  # EventBody, or for a while AsDict
+
+    @property
+    def kind(self) -> EventKind:
+        """What sort of event it is."""
+        body = self.body
+        return body.kind if isinstance(body, AsDict) else KIND_OF[type(body)]
+
+
+class Event(Frozen, frozen=True):
+    """A fact in the journal: numbered, hash-chained, never edited. `wall` is this machine's own UTC clock at commit."""
+
+    seq: int
+    boot: str
+    edge: str
+    bed: str | None
+    session: str | None
+    at_s: float
+    wall: str
+    kind: EventKind
+    body: dict[str, Any]
+    prev: str
+    hash: str
+
+
+GENESIS = "0" * 64
+
+
+def event_hash(
+    *, seq: int, boot: str, edge: str, bed: str | None, session: str | None, at_s: float, wall: str, kind: str,
+    body: dict[str, Any], prev: str,
+) -> str:
+    """SHA-256 over the canonical JSON of all an event says, `at` in ISO form, and the hash before it."""
+    record = {"seq": seq, "boot": boot, "edge": edge, "bed": bed, "session": session, "at": iso(at_s), "wall": wall,
+              "kind": kind, "body": body, "prev": prev}
+    return hashlib.sha256(canonical(record)).hexdigest()
+
+
+def numbered(pending: PendingEvent, *, seq: int, boot: str, edge: str, wall: str, prev: str) -> Event:
+    """`pending` as the event with this number, chained to the one before."""
+    body: dict[str, Any] = msgspec.json.decode(canonical(pending.body))
+    digest = event_hash(seq=seq, boot=boot, edge=edge, bed=pending.bed, session=pending.session, at_s=pending.at_s,
+                        wall=wall, kind=pending.kind, body=body, prev=prev)
+    return Event(seq, boot, edge, pending.bed, pending.session, pending.at_s, wall, pending.kind, body, prev, digest)
