@@ -11,7 +11,7 @@ from edge.journal.verify import verify
 from tests.helpers.demo_run import running
 from tests.helpers.rule_files import FILE
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(420)]
 
 SPEED = 20
 STORY_S = 66 * 60 / SPEED  # real seconds from "go" until every infusion is over and every pressure is down again

@@ -62,6 +62,7 @@ def confirmed(printed: str) -> tuple[int, str, int]:
     return int(seq), digest, int(n)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_killed_at_any_moment_it_keeps_all_it_confirmed_and_goes_on_without_a_gap(tmp_path: Path) -> None:
     path, chance = tmp_path / "journal.db", random.Random(1)

@@ -22,7 +22,7 @@ from edge.vocabulary import DETERMINATION, METRICS
 from simulators.capture import Capture
 from tests.helpers.edge_run import EdgeRun, edge_running
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(240)]
 
 GOLDEN = Path(__file__).parent / "golden"
 SESSION, DECODED = GOLDEN / "cms60c_session.jsonl", GOLDEN / "cms60c_realtime_decoded.csv"
