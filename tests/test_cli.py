@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from edge.app.run import run_edge
 from edge.cli import main
-from edge.cli.process import BadUsage
-from edge.cli.run import run_console, run_edge
+from edge.console.run import run_console
+from edge.process import BadUsage
 from tests.helpers.rule_files import FILE, HERE
 
 

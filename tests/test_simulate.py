@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import simulators
-from edge.cli.simulate import command, run_simulate
 from simulators.scenario import calm
+from simulators.serve import command, run_simulate
 from tests.helpers.stage_run import fakes, minutes, staged
 
 ROOT = Path(__file__).parent.parent
@@ -90,7 +90,7 @@ async def test_lines_on_standard_input_are_hands_and_nonsense_is_one_line(capsys
             assert err.count("\n") == 1
 
 
-START = "import sys; from pathlib import Path; from edge.cli.simulate import run_simulate; sys.exit(run_simulate({}))"
+START = "import sys; from pathlib import Path; from simulators.serve import run_simulate; sys.exit(run_simulate({}))"
 
 
 async def first_line(process: asyncio.subprocess.Process) -> dict[str, list[dict[str, str]]]:

@@ -29,7 +29,7 @@ Journal = Annotated[str, typer.Argument(help="journal.db, or a database URL.")]
 
 def main() -> None:
     """The console script."""
-    from edge.cli.process import BadUsage
+    from edge.process import BadUsage
 
     try:
         code = app(standalone_mode=False)
@@ -64,7 +64,7 @@ def _vigil(
 def demo(
     beds: Annotated[int, typer.Option(min=1, max=64, help="How many chairs.")] = 4,
     speed: Annotated[
-        float, typer.Option(min=0.1, max=60, help="House seconds a real second; 20 tells the story in 3 min.")] = 1.0,
+        float, typer.Option(min=0.1, max=60, help="Edge seconds a real second; 20 tells the story in 3 min.")] = 1.0,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="The console's port; 8080 if it is free.")] = None,
     data: Annotated[Path | None, typer.Option(help="Where to keep everything; a new temporary folder.")] = None,
@@ -72,15 +72,15 @@ def demo(
     as_json: Json = False,
 ) -> int:
     """Everything on one machine: broker, simulated chairs on ptys and Modbus TCP, edge, console. Ctrl-C ends it."""
-    from edge.demo.demo import Wanted, run_demo
+    from edge.demo.demo import Options, run_demo
 
-    return run_demo(Wanted(beds, speed, port, data, scenario, as_json))
+    return run_demo(Options(beds, speed, port, data, scenario, as_json))
 
 
 @app.command()
 def edge(config: Annotated[Path, typer.Option(help="edge.toml: devices, drivers, ports, beds.")]) -> int:
     """The edge service alone: reads the devices, judges, keeps the journal, streams over MQTT."""
-    from edge.cli.run import run_edge
+    from edge.app.run import run_edge
 
     return run_edge(config)
 
@@ -88,7 +88,7 @@ def edge(config: Annotated[Path, typer.Option(help="edge.toml: devices, drivers,
 @app.command()
 def console(config: Annotated[Path, typer.Option(help="console.toml.")]) -> int:
     """The bedside console alone: pages for nurses and technicians."""
-    from edge.cli.run import run_console
+    from edge.console.run import run_console
 
     return run_console(config)
 
@@ -100,7 +100,7 @@ def user(
     role: Annotated[str, typer.Option(help="nurse or technician.")] = "nurse",
 ) -> int:
     """Make a console account, or give it a new password: asked twice, or one line on standard input."""
-    from edge.cli.run import put_user
+    from edge.console.run import put_user
 
     return put_user(config, name, role)
 
@@ -112,7 +112,7 @@ def broker(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 1883,
 ) -> int:
     """The embedded MQTT broker, on loopback only."""
-    from edge.cli.process import run_broker
+    from edge.app.run import run_broker
 
     return run_broker(host, port)
 
@@ -141,7 +141,7 @@ def simulate(
     as_json: Json = False,
 ) -> int:
     """Only the simulators: twins on real ptys and TCP ports; prints where each can be reached."""
-    from edge.cli.simulate import run_simulate
+    from simulators.serve import run_simulate
 
     return run_simulate(
         driver or [], beds=beds, scenario=scenario, faults=fault or [], seed=seed, speed=speed, play=play,

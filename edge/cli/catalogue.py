@@ -7,7 +7,7 @@ from pathlib import Path
 
 import drivers
 from drivers.contract import FrameRequest, Request, Spec
-from edge.cli.process import BadUsage
+from edge.process import BadUsage
 
 BY_ID = Path("/dev/serial/by-id")
 

@@ -21,7 +21,6 @@ import uvloop
 
 import drivers
 from drivers.contract import Spec, Wave
-from edge.cli.process import BadUsage
 from edge.clock import EdgeClock
 from edge.field.device_url import DeviceUrl, parse_device_url
 from edge.field.intake import Counters
@@ -29,6 +28,7 @@ from edge.field.link import Link
 from edge.field.modbus import Buses, ModbusLink
 from edge.field.ports import ByteLink, PortLost
 from edge.model import Input, LinkChanged, Samples
+from edge.process import BadUsage
 
 LISTEN_S = 3.0  # real seconds beyond a line's own quiet
 LOOK_S = 0.1

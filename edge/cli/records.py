@@ -6,8 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from edge.cli.process import BadUsage
-from edge.cli.run import read_rules
+from edge.app.run import read_rules
 from edge.core.expression import Compiled
 from edge.core.replay import differences
 from edge.core.rules import Rule, RuleSet
@@ -15,6 +14,7 @@ from edge.core.stories import StoryError, run_story, stories_of
 from edge.journal.database import JournalError
 from edge.journal.reader import Reader
 from edge.journal.verify import verify
+from edge.process import BadUsage
 
 SHOWN = 20
 

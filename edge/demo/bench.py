@@ -27,11 +27,11 @@ import uvloop
 import websockets
 
 import drivers
-from edge.cli.process import command_key
 from edge.clock import EdgeClock
 from edge.console.accounts import ensure_user
-from edge.demo.children import Child, Children
 from edge.demo.demo import free_port, rules_file
+from edge.demo.services import Service, Services
+from edge.process import command_key
 from simulators.contract import Hands
 from simulators.modbus import ModbusLine
 from simulators.wire import TcpWire
@@ -117,7 +117,7 @@ class Bench:
     async def run(self) -> dict[str, Any]:
         """Start everything, measure, stop everything."""
         self.mqtt, self.http = free_port(0), free_port(0)
-        children = Children(self.data / "pids.json", self.data, lambda line: None)
+        services = Services(self.data / "pids.json", self.data, lambda line: None)
         try:
             await self._open_pumps()
             self._configure()
@@ -126,9 +126,9 @@ class Bench:
                 ("console", ["console", "--config", str(self.data / "console.toml")]),
                 ("edge", ["edge", "--config", str(self.data / "edge.toml")]),
             ):
-                await children.start(Child(name, arguments))
+                await services.start(Service(name, arguments))
             await self._page_answers()
-            edge = children.all["edge"].pid
+            edge = services.all["edge"].pid
             assert edge is not None
             async with asyncio.TaskGroup() as group:
                 listening = [group.create_task(self._subscribe()), group.create_task(self._watch_page()),
@@ -138,7 +138,7 @@ class Bench:
                     task.cancel()
             return self._report(used)
         finally:
-            await children.stop(last="broker")
+            await services.stop(last="broker")
             for wire in self.wires:
                 wire.close()
 

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import drivers
-from edge.cli.process import BadUsage, command_key, make_folder
 from edge.clock import EdgeClock
 from edge.console.accounts import ensure_user
-from edge.demo.children import Child, Children
-from edge.demo.director import Director, NotYet
+from edge.demo.nurse import NotYet, Nurse
+from edge.demo.services import Service, Services
 from edge.model import Role
+from edge.process import BadUsage, command_key, make_folder
 
 EDGE = "demo"
 READY_WITHIN_S = 60.0  # real seconds
@@ -32,7 +32,7 @@ _DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Options:
     """What the person asked for."""
 
     beds: int
@@ -52,7 +52,7 @@ class Login:
     role: Role
 
 
-def run_demo(wanted: Wanted) -> int:
+def run_demo(wanted: Options) -> int:
     """Run until Ctrl-C or SIGTERM. Raises BadUsage."""
     if wanted.scenario not in SCENARIOS:
         raise BadUsage(f"no scenario is named {wanted.scenario!r}; there are {', '.join(SCENARIOS)}")
@@ -104,7 +104,7 @@ def free_port(wanted: int | None) -> int:
 class Demo:
     """One demonstration: its folder, its services, and the simulated nurse."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: Options) -> None:
         self.wanted = wanted
         self.data = (wanted.data or Path(tempfile.mkdtemp(prefix="vigil-demo-"))).absolute()
         if set("?#%") & set(str(self.data)):
@@ -117,7 +117,7 @@ class Demo:
         self.mqtt = free_port(0)
         self.clock = EdgeClock(wanted.speed)
         self.epoch = self.clock.now()
-        self.children = Children(self.data / "pids.json", self.data, self._say)
+        self.services = Services(self.data / "pids.json", self.data, self._say)
         self.logins = [Login("nurse", secrets.token_urlsafe(9), "nurse"),
                        Login("technician", secrets.token_urlsafe(9), "technician")]
         self.twins: list[dict[str, Any]] = []
@@ -133,27 +133,27 @@ class Demo:
         """Start everything, tell where it is, play the nurse, keep it alive."""
         try:
             await self._start()
-            director = Director(self.url, self.logins[0].name, self.logins[0].password, self.wanted.speed)
+            nurse = Nurse(self.url, self.logins[0].name, self.logins[0].password, self.wanted.speed)
             async with asyncio.TaskGroup() as group:
-                for child in self.children.all.values():
-                    group.create_task(self.children.keep(child))
+                for service in self.services.all.values():
+                    group.create_task(self.services.keep(service))
                 beds = sorted({twin["bed"] for twin in self.twins}, key=lambda bed: (len(bed), bed))
-                await self._until(director.all_live, beds, READY_WITHIN_S)
+                await self._until(nurse.all_live, beds, READY_WITHIN_S)
                 self._tell()
-                group.create_task(self._play(director, beds))
+                group.create_task(self._play(nurse, beds))
         finally:
-            await self.children.stop(last="broker")
+            await self.services.stop(last="broker")
 
     async def _start(self) -> None:
-        simulators = await self.children.start(Child("simulators", [
+        simulators = await self.services.start(Service("simulators", [
             "simulate", "--scenario", self.wanted.scenario, "--beds", str(self.wanted.beds), "--speed",
             str(self.wanted.speed), "--ports", str(self.ports), "--wait-for-go", "--port", str(free_port(0)), "--json",
         ], pipes=True, urgent=True))
-        await self.children.start(Child("broker", ["broker", "--port", str(self.mqtt)]))
+        await self.services.start(Service("broker", ["broker", "--port", str(self.mqtt)]))
         await asyncio.to_thread(self._accounts)
         command_key(self.data / "command.key", make=True)
         (self.data / "console.toml").write_text(self._console_toml())
-        await self.children.start(Child("console", ["console", "--config", str(self.data / "console.toml")]))
+        await self.services.start(Service("console", ["console", "--config", str(self.data / "console.toml")]))
         assert simulators.process is not None and simulators.process.stdout is not None
         line = await asyncio.wait_for(simulators.process.stdout.readline(), READY_WITHIN_S)
         if not line:
@@ -161,7 +161,7 @@ class Demo:
         self.twins = json.loads(line)["twins"]
         shutil.copy(rules_file(), self.data / "rules.toml")
         (self.data / "edge.toml").write_text(self._edge_toml())
-        await self.children.start(Child("edge", ["edge", "--config", str(self.data / "edge.toml")], urgent=True))
+        await self.services.start(Service("edge", ["edge", "--config", str(self.data / "edge.toml")], urgent=True))
 
     def _accounts(self) -> None:
         for login in self.logins:
@@ -205,7 +205,7 @@ class Demo:
             print(json.dumps({
                 "console": self.url, "mqtt": f"mqtt://127.0.0.1:{self.mqtt}", "data": str(self.data),
                 "users": [{"name": u.name, "password": u.password, "role": u.role} for u in self.logins],
-                "twins": self.twins, "pids": {name: child.pid for name, child in self.children.all.items()},
+                "twins": self.twins, "pids": {name: service.pid for name, service in self.services.all.items()},
             }), flush=True)
             return
         print(f"\nVigil demonstration, {self.wanted.beds} simulated chairs"
@@ -218,18 +218,18 @@ class Demo:
             print("The story takes an hour; with --speed 20 it is over in three minutes. Ctrl-C ends it.\n")
         sys.stdout.flush()
 
-    async def _play(self, director: Director, beds: list[str]) -> None:
-        await asyncio.to_thread(director.open_sessions, beds)
-        await self._until(director.all_ready, beds)
-        process = self.children.all["simulators"].process
+    async def _play(self, nurse: Nurse, beds: list[str]) -> None:
+        await asyncio.to_thread(nurse.open_sessions, beds)
+        await self._until(nurse.all_ready, beds)
+        process = self.services.all["simulators"].process
         assert process is not None and process.stdin is not None
         with contextlib.suppress(ConnectionError):  # they have just died; started again, they wait with pumps stopped
             process.stdin.write(b'{"do":"go"}\n')
             await process.stdin.drain()
         began_s = self.clock.now()
-        for minute, bed, scores in director.check_ins(beds):
+        for minute, bed, scores in nurse.check_ins(beds):
             await asyncio.sleep(max(0.0, began_s + minute * 60 - self.clock.now()) / self.wanted.speed)
-            await asyncio.to_thread(director.check_in, bed, scores)
+            await asyncio.to_thread(nurse.check_in, bed, scores)
 
 
 def _at(twin: dict[str, Any]) -> str:

@@ -12,15 +12,15 @@ from typing import Any
 
 import aiomqtt
 
-from edge.cli.process import command_key
 from edge.clock import EdgeClock
 from edge.contract.events import Event
 from edge.core.replay import differences
-from edge.demo.children import Child, Children
 from edge.demo.demo import free_port, rules_file
+from edge.demo.services import Service, Services
 from edge.journal.reader import Reader
 from edge.journal.verify import verify
 from edge.model import RecordedInput, Sample, Samples, from_iso
+from edge.process import command_key
 
 EDGE = "recorded"
 STARTS_WITHIN_S = 40.0
@@ -123,47 +123,47 @@ async def edge_running(
     clock = EdgeClock(speed)
     epoch = clock.now()
     run = EdgeRun(data, free_port(0), speed, EdgeClock(speed, epoch))
-    children = Children(data / "pids.json", data, lambda line: None)
+    services = Services(data / "pids.json", data, lambda line: None)
     listening: asyncio.Future[None] | None = None
     try:
-        await children.start(Child("broker", ["broker", "--port", str(run.mqtt)]))
+        await services.start(Service("broker", ["broker", "--port", str(run.mqtt)]))
         listening = asyncio.ensure_future(_listen(run))
         await run.until(lambda: listening is not None and run.heard, STARTS_WITHIN_S, _said(data, "broker"))
         command_key(data / "command.key", make=True)
-        await _simulators(children, run, simulate)
+        await _simulators(services, run, simulate)
         (data / "edge.toml").write_text(_edge_toml(run, epoch, settings or {}))
-        await children.start(Child("edge", ["edge", "--config", str(data / "edge.toml")]))
+        await services.start(Service("edge", ["edge", "--config", str(data / "edge.toml")]))
         yield run
-        ended = [name for name, child in children.all.items()
-                 if child.process is None or child.process.returncode is not None]
+        ended = [name for name, service in services.all.items()
+                 if service.process is None or service.process.returncode is not None]
         assert not ended, _said(data, ended[0])
     finally:
-        await _end(children)
+        await _end(services)
         if listening is not None:
             listening.cancel()
-    codes = {name: child.process.returncode for name, child in children.all.items() if child.process is not None}
+    codes = {name: service.process.returncode for name, service in services.all.items() if service.process is not None}
     assert set(codes.values()) == {0}, (codes, [_said(data, name) for name, code in codes.items() if code])
 
 
-async def _simulators(children: Children, run: EdgeRun, simulate: tuple[str, ...]) -> None:
+async def _simulators(services: Services, run: EdgeRun, simulate: tuple[str, ...]) -> None:
     """Start them, and note who stands where and when their lives began."""
-    child = await children.start(Child("simulators", [
+    service = await services.start(Service("simulators", [
         "simulate", *simulate, "--json", "--ports", str(run.data / "ports"), "--speed", str(run.speed)], pipes=True))
-    assert child.process is not None and child.process.stdout is not None
-    line = await asyncio.wait_for(child.process.stdout.readline(), STARTS_WITHIN_S)
+    assert service.process is not None and service.process.stdout is not None
+    line = await asyncio.wait_for(service.process.stdout.readline(), STARTS_WITHIN_S)
     run.began_s = run.clock.now()
     assert line, _said(run.data, "simulators")
     run.twins = json.loads(line)["twins"]
 
 
-async def _end(children: Children) -> None:
+async def _end(services: Services) -> None:
     """The edge first, so that it hears no cable being pulled that was never pulled; then the others."""
-    edge = children.all.get("edge")
+    edge = services.all.get("edge")
     if edge is not None and edge.process is not None and edge.process.returncode is None:
         edge.process.terminate()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(edge.process.wait(), 10)
-    await children.stop(last="broker")
+    await services.stop(last="broker")
 
 
 def _edge_toml(run: EdgeRun, epoch: float, settings: Mapping[str, Mapping[str, float]]) -> str:

@@ -1,4 +1,4 @@
-"""What every service shares: one line for bad usage, one log, one clean end, one key."""
+"""What every service of ours shares as a process: one line for bad usage, one log, one clean end, one command key."""
 
 from __future__ import annotations
 
@@ -64,13 +64,3 @@ def until_stopped(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> i
 
     uvloop.run(main())
     return 0
-
-
-def run_broker(host: str, port: int) -> int:
-    """`vigil broker`. Raises BadUsage where it would leave loopback."""
-    from edge.stream.broker import BrokerFailed, serve
-
-    try:
-        return until_stopped("broker", lambda: serve(host, port))
-    except BrokerFailed as wrong:
-        raise BadUsage(str(wrong)) from None

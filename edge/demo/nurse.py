@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-WEIGHTS_KG = (70.0, 82.0, 58.0, 75.0)  # as the simulated chairs' pumps are programmed (simulators/scenario.py)
+WEIGHTS_KG = (70.0, 82.0, 58.0, 75.0)  # as the simulated beds' pumps are programmed (simulators/scenario.py)
 PATIENTS = ("Ada Example", "Ben Sample", "Cleo Specimen", "Dov Pattern")
 TIMEOUT_S = 8.0
 log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ class NotYet(Exception):
     """The console or a bed is not up yet."""
 
 
-class Director:
+class Nurse:
     """A nurse's login at the console at `url`. All calls block; run them in a thread."""
 
     def __init__(self, url: str, name: str, password: str, speed: float) -> None:

@@ -25,8 +25,8 @@ _PR_SET_PDEATHSIG = 1
 
 
 def _prepare(urgent: bool) -> None:
-    """In the child, before exec: a parent that is killed takes its services with it (prctl(2)); what must keep time in
-    a fast demonstration goes before what only shows it, where we may say so."""
+    """In the service's process, before exec: a parent that is killed takes its services with it (prctl(2)); what must
+    keep time goes before what only shows it, where we may say so."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if urgent:
         with contextlib.suppress(PermissionError):
@@ -34,7 +34,7 @@ def _prepare(urgent: bool) -> None:
 
 
 @dataclass(slots=True)
-class Child:
+class Service:
     """One service: its name, its arguments to `vigil`, and its process now."""
 
     name: str
@@ -49,49 +49,49 @@ class Child:
 
 
 @dataclass(slots=True)
-class Children:
+class Services:
     """All services. `file` always holds their present pids."""
 
     file: Path
     logs: Path
     changed: Callable[[str], None]
-    all: dict[str, Child] = field(default_factory=dict)
+    all: dict[str, Service] = field(default_factory=dict)
     stopping: bool = False
 
-    async def start(self, child: Child) -> Child:
+    async def start(self, service: Service) -> Service:
         """Start one, with its log in a file of its own."""
-        self.all[child.name] = child
-        pipe = asyncio.subprocess.PIPE if child.pipes else None
-        with (self.logs / f"{child.name}.log").open("ab") as out:
-            child.process = await asyncio.create_subprocess_exec(  # a session of its own: Ctrl-C is ours to pass on
-                sys.executable, "-m", "edge.cli", *child.arguments,
+        self.all[service.name] = service
+        pipe = asyncio.subprocess.PIPE if service.pipes else None
+        with (self.logs / f"{service.name}.log").open("ab") as out:
+            service.process = await asyncio.create_subprocess_exec(  # a session of its own: Ctrl-C is ours to pass on
+                sys.executable, "-m", "edge.cli", *service.arguments,
                 stdin=pipe or asyncio.subprocess.DEVNULL, stdout=pipe or out, stderr=out,
-                start_new_session=True, preexec_fn=partial(_prepare, child.urgent))
+                start_new_session=True, preexec_fn=partial(_prepare, service.urgent))
         self._write()
-        return child
+        return service
 
     def _write(self) -> None:
-        pids = {name: child.pid for name, child in self.all.items()}
+        pids = {name: service.pid for name, service in self.all.items()}
         new = self.file.with_suffix(".new")
         new.write_text(json.dumps(pids))
         new.replace(self.file)
 
-    async def keep(self, child: Child) -> None:
-        """Start `child` again whenever it ends, for as long as the demonstration lasts."""
+    async def keep(self, service: Service) -> None:
+        """Start `service` again whenever it ends, for as long as the demonstration lasts."""
         wait_s = AGAIN_AFTER_S
         while True:
-            assert child.process is not None
+            assert service.process is not None
             began_s = asyncio.get_running_loop().time()
-            code = await child.process.wait()
+            code = await service.process.wait()
             if self.stopping:
                 return
-            self.changed(f"{child.name} ended ({_why(code)}); starting it again")
+            self.changed(f"{service.name} ended ({_why(code)}); starting it again")
             if asyncio.get_running_loop().time() - began_s > 10 * AGAIN_AFTER_S:
                 wait_s = AGAIN_AFTER_S
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, AGAIN_AT_MOST_S)
-            await self.start(child)
-            self.changed(f"{child.name} runs again, pid {child.pid}")
+            await self.start(service)
+            self.changed(f"{service.name} runs again, pid {service.pid}")
 
     async def stop(self, last: str) -> None:
         """End all, politely, then not; `last` after the others, since they have last words for it to carry."""
@@ -102,10 +102,10 @@ class Children:
     async def _end(self, names: Iterable[str]) -> None:
         waits: dict[str, asyncio.Future[int]] = {}
         for name in names:
-            child = self.all[name]
-            if child.process is not None and child.process.returncode is None:
-                child.process.terminate()
-                waits[name] = asyncio.ensure_future(child.process.wait())
+            service = self.all[name]
+            if service.process is not None and service.process.returncode is None:
+                service.process.terminate()
+                waits[name] = asyncio.ensure_future(service.process.wait())
         if waits:
             await asyncio.wait(waits.values(), timeout=STOPS_WITHIN_S)
         for name, waiting in waits.items():

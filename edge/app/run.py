@@ -1,0 +1,84 @@
+"""The edge and the embedded broker as processes: each ends cleanly on SIGTERM or Ctrl-C, with exit code 0."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from importlib.metadata import version as installed
+from pathlib import Path
+
+import drivers
+from drivers.contract import Spec
+from edge.app.recovery import recover
+from edge.app.service import EdgeService
+from edge.app.supervisor import Supervisor
+from edge.clock import EdgeClock
+from edge.config.broker import mqtt_of
+from edge.config.files import ConfigError, EdgeConfig, config_hash, load_edge
+from edge.contract.mqtt import Mqtt
+from edge.core.rules import RulesError, RuleSet, parse_rules
+from edge.journal.database import JournalError
+from edge.journal.journal import Journal
+from edge.process import BadUsage, command_key, make_folder, until_stopped
+
+
+def read_rules(path: Path) -> tuple[RuleSet, str]:
+    """The rules in a file, and its text. Raises BadUsage."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise BadUsage(f"{path}: cannot be read ({wrong}); give the path of a rules.toml") from None
+    try:
+        return parse_rules(text, path), text
+    except RulesError as wrong:
+        raise BadUsage(str(wrong)) from None
+
+
+def catalogue(folder: Path | None) -> Mapping[str, Spec]:
+    """Every driver, with the clinic's own in `folder`. Raises ValueError."""
+    if folder is not None:
+        raise ValueError("drivers from a folder cannot be read yet; install them as a package instead")
+    return drivers.find()
+
+
+def run_edge(path: Path) -> int:
+    """`vigil edge`. Raises BadUsage."""
+    try:
+        config = load_edge(path, catalogue)
+    except ConfigError as wrong:
+        raise BadUsage(str(wrong)) from None
+    rules, text = read_rules(config.edge.rules)
+    make_folder(config.edge.data)
+    key = command_key(config.edge.command_key, make=True)
+    mqtt = mqtt_of(config.mqtt)
+    return until_stopped("edge", lambda: _edge(config, rules, text, key, mqtt, config_hash(path)))
+
+
+async def _edge(config: EdgeConfig, rules: RuleSet, text: str, key: bytes, mqtt: Mqtt, digest: str) -> None:
+    boot = secrets.token_hex(8)
+    edge = config.edge
+    wall = EdgeClock().wall
+    try:
+        journal = Journal.open(edge.journal, edge=edge.id, boot=boot, wall=wall)
+    except JournalError as wrong:
+        raise BadUsage(str(wrong)) from None
+    clock = EdgeClock(edge.speed, edge.epoch, not_before=journal.head.at_s)
+    try:
+        recovered = await recover(journal)
+        service = EdgeService(
+            config, rules, text, drivers.find(), clock=clock, journal=journal, recovered=recovered, boot=boot,
+            version=installed("vigil"), config_hash=digest, key=key, mqtt=mqtt)
+        await Supervisor().run_all(service.tasks())
+    finally:
+        if journal.failed is None:
+            await journal.close()
+
+
+def run_broker(host: str, port: int) -> int:
+    """`vigil broker`. Raises BadUsage where it would leave loopback."""
+    from edge.stream.broker import BrokerFailed, serve
+
+    try:
+        return until_stopped("broker", lambda: serve(host, port))
+    except BrokerFailed as wrong:
+        raise BadUsage(str(wrong)) from None

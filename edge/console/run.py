@@ -1,0 +1,96 @@
+"""The console as a process, and its accounts from the command line."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+from getpass import getpass
+from pathlib import Path
+from typing import cast
+
+from sqlalchemy.exc import DBAPIError
+
+from edge.clock import EdgeClock
+from edge.config.broker import mqtt_of, password_of
+from edge.config.files import ConfigError, ConsoleConfig, load_console
+from edge.console import app
+from edge.console.accounts import ensure_user
+from edge.console.settings import Settings, Tls
+from edge.console.store import Store
+from edge.console.tables import SchemaTooNew
+from edge.model import Role
+from edge.process import BadUsage, command_key, log_to_stderr, make_folder
+
+MIN_PASSWORD = 10
+
+
+def run_console(path: Path) -> int:
+    """`vigil console`. Raises BadUsage."""
+    try:
+        config = load_console(path)
+    except ConfigError as wrong:
+        raise BadUsage(str(wrong)) from None
+    settings = console_settings(config)
+    log_to_stderr("console")
+    try:
+        Store(settings.database).close()
+    except (DBAPIError, SchemaTooNew) as wrong:
+        why = wrong.orig if isinstance(wrong, DBAPIError) else wrong
+        raise BadUsage(f"{settings.database}: cannot be used ({why}); it must belong to the user the console runs as. A"
+                       " damaged one may be moved away: the edge sends again what it lacks") from None
+    try:
+        app.run(settings)
+    except OSError as wrong:
+        usage = _cannot_listen(path, config, wrong)
+        if usage is None:
+            raise
+        raise usage from None
+    return 0
+
+
+def _cannot_listen(path: Path, config: ConsoleConfig, wrong: OSError) -> BadUsage | None:
+    """What a person must write instead; None where it is another fault."""
+    if wrong.errno == errno.EADDRINUSE:
+        return BadUsage(f"{path}: port {config.port} of {config.host} is taken; write another port")
+    if wrong.errno in (errno.EADDRNOTAVAIL, errno.EACCES) or isinstance(wrong, socket.gaierror):
+        return BadUsage(f"{path}: cannot listen on {config.host} port {config.port} ({wrong.strerror}); write an"
+                        " address of this machine and a free port")
+    return None
+
+
+def console_settings(config: ConsoleConfig) -> Settings:
+    """What the console is told. Raises BadUsage."""
+    clock = EdgeClock(config.speed, config.epoch)
+    mqtt = config.mqtt
+    make_folder(config.data)
+    mqtt_of(mqtt)
+    return Settings(
+        config.name, config.edge_ids[0], config.data, command_key(config.command_key, make=False), clock.now,
+        mqtt_host=mqtt.host, mqtt_port=mqtt.port, mqtt_user=mqtt.user, mqtt_password=password_of(mqtt),
+        tls=Tls(mqtt.ca, mqtt.cert, mqtt.key) if mqtt.tls else None, speed=config.speed, epoch=config.epoch or 0.0,
+        host=config.host, port=config.port, origins=config.origins, simulated=config.simulated,
+        secure_cookies=any(origin.startswith("https://") for origin in config.origins),
+    )
+
+
+def put_user(path: Path, name: str, role: str) -> int:
+    """`vigil user`. Raises BadUsage."""
+    if role not in ("nurse", "technician"):
+        raise BadUsage(f"--role must be nurse or technician, not {role!r}")
+    try:
+        config = load_console(path)
+    except ConfigError as wrong:
+        raise BadUsage(str(wrong)) from None
+    if sys.stdin.isatty():
+        password = getpass("password: ")
+        if getpass("again: ") != password:
+            raise BadUsage("the two passwords differ; try again")
+    else:
+        password = sys.stdin.readline().rstrip("\n")
+    if len(password) < MIN_PASSWORD:
+        raise BadUsage(f"a password needs at least {MIN_PASSWORD} characters")
+    make_folder(config.data)
+    made = ensure_user(config.data / "console.db", name, password, cast(Role, role), EdgeClock().now())
+    print(f"{name}: {'made' if made else 'new password'}, {role}")
+    return 0
