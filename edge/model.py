@@ -18,7 +18,7 @@ Validity = Literal[
     "valid", "questionable", "measuring", "calibrating", "invalid", "unavailable", "overflow", "underflow"
 ]
 PumpState = Literal["infusing", "stopped", "paused", "alarm", "unknown"]
-LinkState = Literal["connecting", "live", "silent", "lost", "wrong_device"]
+LinkState = Literal["connecting", "live", "silent", "lost", "wrong_device", "unstable"]
 Priority = Literal["high", "medium", "low", "none"]
 AlarmState = Literal["pending", "active", "acknowledged", "latched", "inactive"]
 AlarmClass = Literal["physiological", "technical"]
@@ -27,7 +27,7 @@ Dissociation = Literal["none", "expected", "observed", "resolving", "resolved"]
 Phase = Literal["PRECHECK", "READY", "INFUSING", "PAUSED", "RECOVERY", "DISCHARGE_READY", "CLOSED"]
 Role = Literal["nurse", "technician"]
 PRIORITY_RANK: dict[str, int] = {"none": 0, "low": 1, "medium": 2, "high": 3}
-SILENCE = frozenset({"silent", "lost", "wrong_device"})
+SILENCE = frozenset({"silent", "lost", "wrong_device", "unstable"})
 
 
 def iso(at_s: float) -> str:

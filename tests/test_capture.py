@@ -147,13 +147,13 @@ def test_a_contec_is_known_by_what_its_host_says() -> None:
         ("[" * 100000, "line 1: not JSON"),
     ],
 )
-def test_a_bad_file_is_refused_in_one_line(text: str, requests: str, tmp_path: Path) -> None:
+def test_a_bad_file_is_refused_in_one_line(text: str, says: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"bad\.jsonl") as refusal:
         Capture.read(path)
     message = str(refusal.value)
-    assert requests in message
+    assert says in message
     assert "\n" not in message
     assert message.startswith(str(path))
 

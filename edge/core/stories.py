@@ -204,7 +204,7 @@ def _do(told: Told, deed: str, where: str) -> None:
             told.live["spo2_pct"] = float(value)
             if more:
                 _for(told, more, where)
-        case "link", [device, "live" | "silent" | "lost" | "wrong_device" | "connecting" as state]:
+        case "link", [device, "live" | "silent" | "lost" | "wrong_device" | "unstable" | "connecting" as state]:
             told.links[device] = state
             told.give(LinkChanged(device, state, "the cable is out" if state == "lost" else ""))
         case "pump", ["infusing" | "stopped" | "unknown" as said]:

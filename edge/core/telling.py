@@ -14,7 +14,7 @@ from edge.vocabulary import DETERMINATION, METRICS
 
 _LINKS: dict[LinkState, str] = {  # for a nurse; the technician's page has the link's own reason
     "connecting": "not found yet", "silent": "it says nothing", "lost": "cable or port gone",
-    "wrong_device": "another device is on its cable", "live": "connected",
+    "wrong_device": "another device is on its cable", "unstable": "it comes and goes", "live": "connected",
 }
 
 
