@@ -7,8 +7,8 @@ import json
 import pytest
 
 from edge.core import views
+from edge.core.context import RuleContext
 from edge.core.logic import Truth
-from edge.core.scene import RuleContext
 from edge.model import Boot, Kind, LinkChanged, PumpState, PumpStatus, Sample, Samples, Tick, Validity
 from tests.helpers.bed_story import BedStory, state_of, ticks
 

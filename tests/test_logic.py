@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.core.context import RuleContext
 from edge.core.expression import ExpressionError, compile_condition
+from edge.core.facts import FACTS, FUNCTIONS
 from edge.core.logic import Truth, both, either, negate
-from edge.core.scene import RuleContext
 from edge.core.state import BedState, Determination, LatestValue
 
 T, F, U = True, False, None
@@ -92,3 +93,29 @@ def test_any_text_is_a_condition_or_an_expression_error(text: str) -> None:
         compile_condition(text)
     except ExpressionError:
         pass
+
+
+def test_every_fact_can_be_asked_and_said() -> None:
+    """Each by its own name, in a bed of which nothing is known; and its sentence has a place for each argument."""
+    examples = {"metric": "spo2_pct", "number": "90", "condition": "spo2_pct < 90", "word": "pump", "rule": "HTN"}
+    for fact in FACTS.values():
+        arguments = [examples[parameter.takes] for parameter in fact.parameters]
+        asked = f"{fact.name}({', '.join(arguments)})" if fact.name in FUNCTIONS else fact.name
+        compiled = compile_condition(asked if fact.truth else f"{asked} > 1")
+        assert compiled.ask(RuleContext(BedState(bed="b"), AT_S)) in (True, False, None)
+        assert compiled.uses[-1].fact is fact
+        assert "  " not in compiled.words and "{" not in compiled.words, compiled.words
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("spo2_pct < 90", "SpO₂ below 90 %"),
+    ("sbp_mmhg >= 1.20 * baseline.sbp_mmhg", "SBP at least 1.2 × the baseline SBP"),
+    ("sbp_mmhg > baseline.sbp_mmhg + 40", "SBP above the baseline SBP + 40 mmHg"),
+    ("pulse_bpm > 120 and (spo2_pct < 90 or link_down())",
+     "Pulse above 120 /min and (SpO₂ below 90 % or the device cannot be reached)"),
+    ("device_alarm(near_end, mains_lost)", "the device has an alarm of its own, other than near end, mains lost"),
+    ("not standing('TEC-4') and link_live()", "not (an alarm TEC-4 is active) and the device is connected"),
+    ("no_valid_s(spo2_pct) >= 15", "the time without a valid SpO₂ at least 15 s"),
+])
+def test_a_condition_in_words(text: str, words: str) -> None:
+    assert compile_condition(text).words == words

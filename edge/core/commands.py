@@ -21,9 +21,9 @@ from msgspec.structs import replace
 from edge.contract.events import AsDict, EventKind, PendingEvent
 from edge.core import audio, dissociation, session, signals
 from edge.core.alarms import SHOWN, move
+from edge.core.context import RuleContext
 from edge.core.judge import again, applies, publish
 from edge.core.rules import RuleSet
-from edge.core.scene import RuleContext
 from edge.core.state import BedState, CheckIn, Order, Session
 from edge.model import NOTE_MOST, REASON_MOST, WORD_MOST, Command, iso
 

@@ -4,9 +4,9 @@
     spo2_pct < 90 and link_live()
     sbp_mmhg >= 1.20 * baseline.sbp_mmhg
 
-The grammar is a small part of Python's own expressions (parsed by `ast`, never executed as Python): numbers, metrics,
-`baseline.`, `check_in.` and `session.` fields, + - * /, comparisons, `and` `or` `not`, and the functions of FUNCTIONS.
-Anything that cannot be known (no reading, a stale one, a questionable one, no baseline) makes a comparison unknown.
+The grammar is a small part of Python's own expressions (parsed by `ast`, never executed as Python): numbers, the facts
+of `facts.py`, + - * /, comparisons, `and` `or` `not`. Anything that cannot be known (no reading, a stale one, a
+questionable one, no baseline) makes a comparison unknown.
 """
 
 from __future__ import annotations
@@ -15,66 +15,20 @@ import ast
 import difflib
 import operator
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
+from edge.core.context import Number, RuleContext
+from edge.core.facts import FACTS, FUNCTIONS, OWNERS, Account, Argument, Condition, Quantity, Use
 from edge.core.logic import Truth, both, either, negate
+from edge.model import DeviceAlarm
 from edge.vocabulary import METRICS
 
-Number = float | None
-Condition = Callable[["Scene"], Truth]
-Quantity = Callable[["Scene"], Number]
-
-
-class Scene(Protocol):
-    """What a condition may look at: one bed (and, for a rule that holds for each device, one device) at one moment."""
-
-    def metric(self, key: str) -> Number: ...
-    def part(self, of: str, name: str) -> Number: ...
-    def pair(self, condition: Condition) -> Truth: ...
-    def no_valid_s(self, metric: str) -> Number: ...
-    def no_word_s(self) -> Number: ...
-    def satseconds(self, metric: str, limit: float) -> Number: ...
-    def violations(self, metric: str, limit: float, window_s: float) -> Number: ...
-    def failed_determinations(self) -> Number: ...
-    def link_down(self) -> Truth: ...
-    def link_live(self, kind: str | None = None) -> Truth: ...
-    def device_alarm(self, *but: str) -> Truth: ...
-    def standing(self, name: str) -> Truth: ...
-    def infusing(self) -> Truth: ...
-
-
-FIELDS: dict[str, frozenset[str]] = {
-    "baseline": frozenset({"sbp_mmhg", "dbp_mmhg", "map_mmhg", "pulse_bpm", "spo2_pct"}),
-    "check_in": frozenset({"moaas", "cadss", "anxiety", "distress", "nausea", "age_s"}),
-    "session": frozenset(
-        {"weight_kg", "dose_mg_kg", "dose_mg", "delivered_mg", "duration_s", "infused_s", "age_years", "ended_s",
-         "nibp_interval_s", "dissociation_s", "phase_s"}
-    ),
+_COMPARE: dict[type[ast.cmpop], tuple[Callable[[float, float], bool], str]] = {
+    ast.Lt: (operator.lt, "below"), ast.LtE: (operator.le, "at most"), ast.Gt: (operator.gt, "above"),
+    ast.GtE: (operator.ge, "at least"), ast.Eq: (operator.eq, "exactly"), ast.NotEq: (operator.ne, "not"),
 }
-
-# name: what its arguments are; a trailing * repeats, a ? may be left out
-FUNCTIONS: dict[str, tuple[str, ...]] = {
-    "pair": ("condition",),  # two consecutive determinations, 60 s to W apart, both so (clinical.md 1.4)
-    "no_valid_s": ("metric",),  # seconds since the last valid reading
-    "no_word_s": (),  # seconds for which this pump has spoken without saying whether it runs
-    "satseconds": ("metric", "number"),  # sum of (limit - value) x seconds while below the limit (clinical.md 3.8)
-    "violations": ("metric", "number", "number"),  # times it went below the limit within so many seconds
-    "failed_determinations": (),  # failed NIBP cycles in a row
-    "link_down": (),  # this device is silent, lost or the wrong one
-    "link_live": ("word?",),  # this device, or any device of that kind, is live
-    "device_alarm": ("word*",),  # this device has an alarm of its own other than these
-    "standing": ("rule",),  # an alarm of this rule or family ('HTN') stands (of this device, if there is one for each)
-    "infusing": (),  # the pump says so
-}
-_TRUTHS = {"pair", "link_down", "link_live", "device_alarm", "standing", "infusing"}
-
-_COMPARE: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
-    ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
-    ast.Eq: operator.eq, ast.NotEq: operator.ne,
-}
-_ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
+_ARITHMETIC: dict[type[ast.operator], tuple[Callable[[float, float], float], str]] = {
+    ast.Add: (operator.add, "+"), ast.Sub: (operator.sub, "−"), ast.Mult: (operator.mul, "×"),
 }
 
 
@@ -82,18 +36,23 @@ class ExpressionError(ValueError):
     """A condition that cannot be understood: what is wrong and what to write instead."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Compiled:
-    """A condition ready to be asked, and what it depends on."""
+    """A condition ready to be asked, in words, and with the facts it uses in the order it names them."""
 
     text: str
     ask: Condition
-    metrics: list[str] = field(default_factory=list)  # in the order first named
-    sampled: set[str] = field(default_factory=set)  # those of them whose value itself is compared
-    but: set[str] = field(default_factory=set)  # device alarms that do not count
-    below: list[tuple[str, float]] = field(default_factory=list)  # (metric, limit) that need a running account
-    uses: set[str] = field(default_factory=set)  # functions
-    others: set[str] = field(default_factory=set)  # rules, or families of them, it asks whether they stand
+    words: str
+    uses: tuple[Use, ...]
+    metrics: tuple[str, ...]  # that it looks at, in the order first named
+    sampled: tuple[str, ...]  # those of them whose value itself is compared
+    rules: frozenset[str]  # rules, or families of them, that it asks about
+    accounts: tuple[Account, ...]  # what must be counted for it
+    determinations: int  # how many determinations are its evidence
+
+    def alarms(self, context: RuleContext) -> tuple[DeviceAlarm, ...]:
+        """The device's own alarms that it passes on now."""
+        return tuple(alarm for use in self.uses for alarm in use.alarms(context))
 
 
 def compile_condition(text: str) -> Compiled:
@@ -102,140 +61,171 @@ def compile_condition(text: str) -> Compiled:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as wrong:  # ast.parse: nul bytes, absurd nesting
         raise ExpressionError(f"cannot read {text!r}: {getattr(wrong, 'msg', wrong)}") from None
-    compiled = Compiled(text, lambda scene: None)
+    compiler = _Compiler()
     try:
-        compiled.ask = _Compiler(compiled).condition(tree.body)
+        condition = compiler.condition(tree.body)
     except (OverflowError, RecursionError) as wrong:
         raise ExpressionError(f"cannot read {text[:60]!r}: {wrong}") from None
-    return compiled
+    uses = tuple(compiler.uses)
+    return Compiled(
+        text, condition.ask, condition.words, uses,
+        metrics=tuple(dict.fromkeys(metric for use in uses for metric in use.metrics)),
+        sampled=tuple(dict.fromkeys(metric for use in uses if use.fact.sampled for metric in use.metrics)),
+        rules=frozenset(name for use in uses for name in use.rules),
+        accounts=tuple(account for use in uses if (account := use.account)),
+        determinations=max((use.fact.determinations for use in uses), default=1),
+    )
 
 
-def _nearest(word: str, known: Collection[str]) -> str:
+def nearest(word: str, known: Collection[str]) -> str:
+    """The end of an error about a word that is not known: the one that was meant, or all there are."""
     close = difflib.get_close_matches(word, sorted(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
 
 
-class _Compiler:
-    def __init__(self, into: Compiled) -> None:
-        self.into = into
+@dataclass(frozen=True, slots=True)
+class _Truth:
+    ask: Condition
+    words: str
+    joined: str = ""  # by "and" or "or": needs brackets inside the other
 
-    def condition(self, node: ast.expr) -> Condition:
+
+@dataclass(frozen=True, slots=True)
+class _Number:
+    value: Quantity
+    words: str
+    unit: str = ""
+    is_constant: bool = False
+
+    def with_unit(self, unit: str) -> str:
+        """In words; a constant takes the unit of what it stands beside."""
+        return f"{self.words} {unit}" if self.is_constant and unit else self.words
+
+
+class _Compiler:
+    def __init__(self) -> None:
+        self.uses: list[Use] = []
+
+    def condition(self, node: ast.expr) -> _Truth:
         match node:
             case ast.BoolOp(op=op, values=values):
-                parts = [self.condition(value) for value in values]
-                combine = both if isinstance(op, ast.And) else either
-                return lambda scene: combine(part(scene) for part in parts)
+                return self._joined(op, values)
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 inner = self.condition(operand)
-                return lambda scene: negate(inner(scene))
+                ask = inner.ask
+                return _Truth(lambda context: negate(ask(context)), f"not ({inner.words})")
             case ast.Compare(left=left, ops=ops, comparators=rights):
                 return self._comparison(left, ops, rights)
-            case ast.Call() if _name(node) in _TRUTHS:
-                return self._truth(node)
+            case ast.Call() if (name := _name(node)) in FUNCTIONS and FUNCTIONS[name].truth:
+                use, words = self._use(node)
+                return _Truth(use.ask(), words)
             case ast.Constant(value=bool() as value):
-                return lambda scene: value
+                return _Truth(lambda context: value, "always" if value else "never")
         raise ExpressionError(f"{ast.unparse(node)!r} is not a condition; compare it with something, as in 'x >= 1'")
 
-    def _comparison(self, left: ast.expr, ops: list[ast.cmpop], rights: list[ast.expr]) -> Condition:
+    def _joined(self, op: ast.boolop, values: list[ast.expr]) -> _Truth:
+        parts = [self.condition(value) for value in values]
+        asks = [part.ask for part in parts]
+        combine, word = (both, "and") if isinstance(op, ast.And) else (either, "or")
+        words = (f"({part.words})" if part.joined not in ("", word) else part.words for part in parts)
+        return _Truth(lambda context: combine(ask(context) for ask in asks), f" {word} ".join(words), word)
+
+    def _comparison(self, left: ast.expr, ops: list[ast.cmpop], rights: list[ast.expr]) -> _Truth:
         if len(ops) != 1 or type(ops[0]) not in _COMPARE:
             raise ExpressionError("write one comparison at a time, joined by 'and': 'a < b and b < c'")
-        compare = _COMPARE[type(ops[0])]
+        compare, word = _COMPARE[type(ops[0])]
         this, that = self.quantity(left), self.quantity(rights[0])
+        this_value, that_value = this.value, that.value
 
-        def ask(scene: Scene) -> Truth:
-            x, y = this(scene), that(scene)
+        def ask(context: RuleContext) -> Truth:
+            x, y = this_value(context), that_value(context)
             return None if x is None or y is None else compare(x, y)
 
-        return ask
+        return _Truth(ask, f"{this.with_unit(that.unit)} {word} {that.with_unit(this.unit)}")
 
-    def quantity(self, node: ast.expr) -> Quantity:
+    def quantity(self, node: ast.expr) -> _Number:
         match node:
             case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
-                number = float(value)
-                return lambda scene: number
+                return _constant_number(float(value))
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
-                negative = -float(value)
-                return lambda scene: negative
+                return _constant_number(-float(value))
             case ast.Name(id=key):
-                self.into.sampled.add(self._metric(key))
-                return lambda scene: scene.metric(key)
-            case ast.Attribute(value=ast.Name(id=of), attr=name):
-                return self._part(of, name)
+                return self._fact(_metric(key))
+            case ast.Attribute(value=ast.Name(id=owner), attr=name):
+                return self._fact(_field(owner, name))
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
-                return self._arithmetic(left, _ARITHMETIC[type(op)], right)
-            case ast.Call() if _name(node) not in _TRUTHS:
-                return self._number(node)
+                return self._arithmetic(left, type(op), right)
+            case ast.Call() if (name := _name(node)) not in FUNCTIONS or not FUNCTIONS[name].truth:
+                use, words = self._use(node)
+                return _Number(use.ask(), words, use.fact.unit)
         raise ExpressionError(f"{ast.unparse(node)!r} is not a number this language knows")
 
-    def _arithmetic(self, left: ast.expr, apply: Callable[[float, float], float], right: ast.expr) -> Quantity:
-        this, that = self.quantity(left), self.quantity(right)
+    def _fact(self, name: str) -> _Number:
+        use = FACTS[name].use()
+        self.uses.append(use)
+        return _Number(use.ask(), use.words(), use.fact.unit)
 
-        def value(scene: Scene) -> Number:
-            x, y = this(scene), that(scene)
+    def _arithmetic(self, left: ast.expr, op: type[ast.operator], right: ast.expr) -> _Number:
+        apply, word = _ARITHMETIC[op]
+        this, that = self.quantity(left), self.quantity(right)
+        this_value, that_value = this.value, that.value
+
+        def value(context: RuleContext) -> Number:
+            x, y = this_value(context), that_value(context)
             return None if x is None or y is None else apply(x, y)
 
-        return value
+        unit = this.unit or that.unit
+        added = unit if op is not ast.Mult else ""
+        return _Number(value, f"{this.with_unit(added)} {word} {that.with_unit(added)}", unit,
+                       this.is_constant and that.is_constant)
 
-    def _metric(self, key: str) -> str:
-        if key not in METRICS:
-            raise ExpressionError(f"no metric is named {key!r}{_nearest(key, METRICS)}")
-        if key not in self.into.metrics:
-            self.into.metrics.append(key)
-        return key
-
-    def _part(self, of: str, name: str) -> Quantity:
-        if of not in FIELDS:
-            raise ExpressionError(f"nothing is named {of!r}{_nearest(of, FIELDS)}")
-        if name not in FIELDS[of]:
-            raise ExpressionError(f"{of} has no {name!r}{_nearest(name, FIELDS[of])}")
-        return lambda scene: scene.part(of, name)
-
-    def _arguments(self, call: ast.Call) -> tuple[str, list[ast.expr]]:
+    def _use(self, call: ast.Call) -> tuple[Use, str]:
         name = _name(call)
         if name not in FUNCTIONS:
-            raise ExpressionError(f"no function is named {name!r}{_nearest(name, FUNCTIONS)}")
-        kinds = FUNCTIONS[name]
-        most = len(call.args) if kinds and kinds[-1].endswith("*") else len(kinds)
-        least = sum(not kind.endswith(("*", "?")) for kind in kinds)
+            raise ExpressionError(f"no function is named {name!r}{nearest(name, FUNCTIONS)}")
+        parameters = FUNCTIONS[name].parameters
+        most = len(call.args) if parameters and parameters[-1].many else len(parameters)
+        least = sum(not (parameter.many or parameter.optional) for parameter in parameters)
         if call.keywords or not least <= len(call.args) <= most:
-            raise ExpressionError(f"{name} takes ({', '.join(kinds)}), not {ast.unparse(call)!r}")
-        self.into.uses.add(name)
-        return name, call.args
+            raise ExpressionError(f"{name} takes ({', '.join(map(str, parameters))}), not {ast.unparse(call)!r}")
+        kinds = [parameter.takes for parameter in parameters]
+        kinds += kinds[-1:] * (len(call.args) - len(kinds))
+        found = [self._argument(kind, argument) for kind, argument in zip(kinds, call.args, strict=False)]
+        use = FUNCTIONS[name].use(*(value for value, _ in found))
+        self.uses.append(use)
+        return use, use.words(*(words for _, words in found))
 
-    def _truth(self, call: ast.Call) -> Condition:
-        name, arguments = self._arguments(call)
-        if name == "pair":
-            inner = self.condition(arguments[0])
-            return lambda scene: scene.pair(inner)
-        words = [_word(argument) for argument in arguments]
-        if name == "link_down":
-            return lambda scene: scene.link_down()
-        if name == "link_live":
-            kind = words[0] if words else None
-            return lambda scene: scene.link_live(kind)
-        if name == "device_alarm":
-            self.into.but.update(words)
-            return lambda scene: scene.device_alarm(*words)
-        if name == "infusing":
-            return lambda scene: scene.infusing()
-        name = words[0]
-        self.into.others.add(name)
-        return lambda scene: scene.standing(name)
+    def _argument(self, kind: Argument, node: ast.expr) -> tuple[object, str]:
+        """What a fact is asked with, and the same in words."""
+        if kind == "condition":
+            condition = self.condition(node)
+            return condition.ask, condition.words
+        if kind == "number":
+            number = _constant(node)
+            return number, f"{number:g}"
+        word = _word(node)
+        if kind == "metric":
+            return _metric(word), METRICS[word].label
+        return word, word.replace("_", " ")
 
-    def _number(self, call: ast.Call) -> Quantity:
-        name, arguments = self._arguments(call)
-        if name == "failed_determinations":
-            return lambda scene: scene.failed_determinations()
-        if name == "no_word_s":
-            return lambda scene: scene.no_word_s()
-        metric = self._metric(_word(arguments[0]))
-        if name == "no_valid_s":
-            return lambda scene: scene.no_valid_s(metric)
-        limit, *rest = (_constant(argument) for argument in arguments[1:])
-        self.into.below.append((metric, limit))
-        if name == "satseconds":
-            return lambda scene: scene.satseconds(metric, limit)
-        return lambda scene: scene.violations(metric, limit, rest[0])
+
+def _metric(key: str) -> str:
+    if key not in METRICS:
+        raise ExpressionError(f"no metric is named {key!r}{nearest(key, METRICS)}")
+    return key
+
+
+def _field(owner: str, name: str) -> str:
+    if owner not in OWNERS:
+        raise ExpressionError(f"nothing is named {owner!r}{nearest(owner, OWNERS)}")
+    if f"{owner}.{name}" not in FACTS:
+        known = [fact.partition(".")[2] for fact in FACTS if fact.startswith(owner + ".")]
+        raise ExpressionError(f"{owner} has no {name!r}{nearest(name, known)}")
+    return f"{owner}.{name}"
+
+
+def _constant_number(number: float) -> _Number:
+    return _Number(lambda context: number, f"{number:g}", is_constant=True)
 
 
 def _name(call: ast.expr) -> str:

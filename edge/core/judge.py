@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from edge.contract.events import AsDict, PendingEvent
 from edge.core.alarms import STANDING, Alarm, Signal, move
 from edge.core.audio import end_pause
+from edge.core.context import RuleContext, longest_gap_s
 from edge.core.expression import Compiled
 from edge.core.logic import Truth, either, negate
 from edge.core.rules import EVERYWHERE, NO_SESSION, PERIOD, Rule, RuleSet
-from edge.core.scene import RuleContext, hole_s
 from edge.core.signals import GAP_S, coverage
 from edge.core.state import BedState
 from edge.core.telling import tell
@@ -143,7 +143,7 @@ def _last_hole_s(state: BedState, condition: Compiled) -> float:
         seen = state.seen.get(metric)
         if seen is None or seen.valid_at_s is None or seen.before_s is None:
             continue
-        if round(seen.valid_at_s - seen.before_s, 3) > hole_s(metric):
+        if round(seen.valid_at_s - seen.before_s, 3) > longest_gap_s(metric):
             last = max(last, seen.valid_at_s)
     return last
 
@@ -203,7 +203,7 @@ def _follow(state: BedState, rule: Rule, alarm: Alarm, moment: RuleContext, judg
     if now in STANDING and was == now and PRIORITY_RANK[priority] > PRIORITY_RANK[alarm.priority]:
         now = move(now, "raise", latch=rule.latch)
         yield from end_pause(state, moment.at_s, f"{rule.id} is more urgent now")
-    about = _about(state, rule, alarm) if now in STANDING else ()
+    about = tuple(sorted({said.code for said in rule.when.alarms(moment)})) if now in STANDING else ()
     if now in STANDING and was == now and not set(about) <= set(alarm.about):
         now = move(now, "raise", latch=rule.latch)  # nobody has acknowledged the new one (reliability.md A8)
         yield from end_pause(state, moment.at_s, f"{rule.id} has something new")
@@ -229,13 +229,6 @@ def _follow(state: BedState, rule: Rule, alarm: Alarm, moment: RuleContext, judg
     yield publish(state, rule, moved, was, moment, superseded=superseded)
 
 
-def _about(state: BedState, rule: Rule, alarm: Alarm) -> tuple[str, ...]:
-    """The device's own alarms that this one passes on."""
-    if "device_alarm" not in rule.when.uses or alarm.device is None:
-        return ()
-    return tuple(sorted({said.code for said in state.devices[alarm.device].alarms} - rule.when.but))
-
-
 def _begun(state: BedState, alarm: Alarm, at_s: float) -> Alarm:
     """A new occurrence, under a new id. It ends an audio pause (console.md 2.2, 19 and 21)."""
     state.alarm_count += 1
@@ -247,8 +240,8 @@ def _priority(state: BedState, rule: Rule, alarm: Alarm, moment: RuleContext) ->
     """It only rises while the alarm stands: what was urgent a moment ago is not less so before it is over."""
     worst = rule.priority
     found: list[Priority] = [alarm.priority] if alarm.state in STANDING else []
-    if rule.device_priority and alarm.device is not None:
-        found += [said.priority for said in state.devices[alarm.device].alarms if said.code not in rule.when.but]
+    if rule.device_priority:
+        found += [said.priority for said in rule.when.alarms(moment)]
     for step in rule.raises:
         if applies(step.context, state) and (step.when is None or step.when.ask(moment) is True):
             found.append(step.priority)

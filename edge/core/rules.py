@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 from edge.core.alarms import family
 from edge.core.expression import Compiled, ExpressionError, compile_condition
+from edge.core.facts import Use
 from edge.model import AlarmClass, Kind, Phase, Priority
 from edge.vocabulary import METRICS
 
@@ -66,15 +67,14 @@ class Rule:
     device_priority: bool = False  # at least `priority`, else the worst of the device's own
 
     @property
-    def uses(self) -> frozenset[str]:
-        """The functions it asks."""
-        return frozenset(name for part in (self.when, self.at_once, self.clear) if part for name in part.uses)
+    def uses(self) -> list[Use]:
+        """The facts it asks of, in the order it names them."""
+        return [use for part in (self.when, self.at_once, self.clear) if part for use in part.uses]
 
     @property
     def metrics(self) -> list[str]:
         """The metrics it looks at, in the order it names them."""
-        named = [metric for part in (self.when, self.at_once, self.clear) if part for metric in part.metrics]
-        return list(dict.fromkeys(named))
+        return list(dict.fromkeys(metric for use in self.uses for metric in use.metrics))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def parse_rules(text: str, name: str | PurePath = "rules.toml") -> RuleSet:
             _among(rule, rules)
         except _Wrong as wrong:
             raise RulesError(f"{name}:{_line(text, number)}: {rule.id}: {wrong}") from None
-    needs = {need for rule in rules for part in _parts(rule) for need in part.below}
+    needs = {(account.metric, account.limit) for rule in rules for part in _parts(rule) for account in part.accounts}
     return RuleSet(tuple(rules), tuple(sorted(needs)), hashlib.sha256(text.encode()).hexdigest(), _by_metric(rules))
 
 
@@ -137,7 +137,7 @@ def _among(rule: Rule, rules: list[Rule]) -> None:
     """What a rule says of others. A name nobody has would quietly never stand; of two rules of one tier, one would
     hide the other."""
     known = {rule.id for rule in rules} | {family(rule.id) for rule in rules}
-    for other in sorted({other for part in _parts(rule) for other in part.others} - known):
+    for other in sorted({other for part in _parts(rule) for other in part.rules} - known):
         close = difflib.get_close_matches(other, sorted(known), n=1)
         raise _Wrong(f"standing({other!r}): no rule or family has that name"
                      + (f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"))

@@ -13,9 +13,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from edge.core.alarms import SHOWN
+from edge.core.context import RuleContext
 from edge.core.dissociation import quiet_check_in
 from edge.core.logic import Truth
-from edge.core.scene import RuleContext
 from edge.core.state import Baseline, BedState, Session
 from edge.model import PRIORITY_RANK, Phase
 
@@ -42,7 +42,7 @@ def on_infusion(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
     state.session = session
     if running is None:  # silence moves nothing
         return []
-    word_s = moment.word_s(running)  # time alone moves nothing either: the pump has to say it again
+    word_s = moment.status_at_s(running)  # time alone moves nothing either: the pump has to say it again
     if session.infusing_since_s is not None and word_s - session.infusing_since_s >= RUNNING_FOR_S:
         return _running(state, at_s)
     if session.stopped_since_s is not None and word_s - session.stopped_since_s >= RUNNING_FOR_S:

@@ -6,8 +6,8 @@ from math import isfinite
 from typing import Any
 
 from edge.core.alarms import Alarm
+from edge.core.context import RuleContext
 from edge.core.rules import Rule
-from edge.core.scene import RuleContext
 from edge.core.state import BedState
 from edge.model import LinkState, iso
 from edge.vocabulary import DETERMINATION, METRICS
@@ -39,7 +39,7 @@ def tell(state: BedState, rule: Rule, alarm: Alarm, was: str, moment: RuleContex
 
 def _text(state: BedState, rule: Rule, alarm: Alarm, moment: RuleContext) -> str:
     if alarm.state == "inactive" and alarm.id:
-        heirs = [heir for name in sorted(rule.clear.others) for heir in moment.named(name)] if rule.clear else []
+        heirs = [heir for name in sorted(rule.clear.rules) for heir in moment.active(name)] if rule.clear else []
         return f"{rule.title}: see {heirs[0].body.get('title', heirs[0].rule)}" if heirs else f"{rule.title}: over"
     if alarm.state == "latched" and alarm.body:  # what it was about, not how things stand by now
         return str(alarm.body["text"])
@@ -57,18 +57,11 @@ def _words(state: BedState, rule: Rule, alarm: Alarm, moment: RuleContext) -> _W
     if baseline:
         words["baseline"] = f"{baseline.sbp_mmhg:.0f}/{baseline.dbp_mmhg:.0f}"
     device = state.devices.get(alarm.device) if alarm.device else None
-    if device:
-        if device.link != "live":
-            words["reason"] = _LINKS[device.link]
-        if device.link == "live" and "no_word_s" in rule.uses:
-            words["reason"] = "it does not say whether it runs"
-        words["alarms"] = "; ".join(said.text for said in device.alarms if said.code not in rule.when.but) or "--"
-    looked_at = DETERMINATION if "failed_determinations" in rule.when.uses else rule.metrics
-    for metric in looked_at:
-        seen = state.seen.get(metric)
-        if seen and seen.reason and seen.validity != "valid":
-            words["reason"] = seen.reason.replace("_", " ")
-    words.setdefault("reason", "no data")
+    if device and device.link != "live":
+        words["reason"] = _LINKS[device.link]
+    words["alarms"] = "; ".join(alarm.text for alarm in rule.when.alarms(moment)) or "--"
+    reasons = [reason for use in rule.uses if (reason := use.reason(moment))]
+    words["reason"] = reasons[-1] if reasons else words.get("reason", "no data")
     return words
 
 
@@ -79,10 +72,9 @@ def _beyond(value: float) -> str:
 def evidence(state: BedState, rule: Rule, moment: RuleContext) -> list[dict[str, Any]]:
     """The readings a rule looked at, with their ages; both determinations where it compares a pair."""
     found = []
-    paired = "pair" in rule.when.uses
     for metric in rule.metrics:
         if metric in DETERMINATION:
-            for cycle in state.determinations[-2:] if paired else state.determinations[-1:]:
+            for cycle in state.determinations[-rule.when.determinations:]:
                 found.append((metric, getattr(cycle, metric), cycle.at_s))
         elif metric in state.seen:
             seen = state.seen[metric]

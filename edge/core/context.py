@@ -1,0 +1,115 @@
+"""The rule context: one bed at one time, and for a rule that holds for each device one device, as conditions see it.
+
+It answers what several facts share: the latest value that may be judged by, the newest determination, the device, the
+pumps, the active alarms. What a condition may ask by name is in `facts.py`.
+"""
+
+from __future__ import annotations
+
+from edge.core.alarms import STANDING, Alarm, family
+from edge.core.logic import Truth, either
+from edge.core.signals import BEYOND, GAP_S
+from edge.core.state import BedState, Determination, Device
+from edge.vocabulary import DETERMINATION, METRICS
+
+Number = float | None
+
+
+def longest_gap_s(metric: str) -> float:
+    """A longer time without a reading breaks a hold: 5 s at 1 Hz, longer for what comes more slowly."""
+    return max(GAP_S, METRICS[metric].stale_after_s / 2)
+
+
+class RuleContext:
+    """A `BedState` at `at_s`, for one of its devices or for the bed as a whole.
+
+    `determination`: judge by this one instead of the newest. `unbroken`: for a hold; a reading followed by a gap no
+    longer says what is true now.
+    """
+
+    __slots__ = ("_determination", "at_s", "device", "state", "unbroken")
+
+    def __init__(self, state: BedState, at_s: float, device: str | None = None,
+                 determination: Determination | None = None, *, unbroken: bool = False):
+        self.state = state
+        self.at_s = at_s
+        self.device = device
+        self._determination = determination
+        self.unbroken = unbroken
+
+    # --- readings -----------------------------------------------------------------------------------------------------
+
+    def metric(self, key: str) -> Number:
+        """The value to judge by, or None: a questionable or stale value, or one whose device is gone, is unknown."""
+        if key in DETERMINATION:
+            determination = self._determination or self.newest_determination()
+            value: Number = getattr(determination, key) if determination else None
+            return value
+        latest = self.state.seen.get(key)
+        if latest is None or (latest.validity != "valid" and latest.validity not in BEYOND):
+            return None
+        device = self.state.devices.get(latest.device)
+        if device is not None and device.link != "live":
+            return None
+        most_s = longest_gap_s(key) if self.unbroken else METRICS[key].stale_after_s
+        return None if round(self.at_s - latest.at_s, 3) > most_s else BEYOND.get(latest.validity, latest.value)
+
+    def newest_determination(self) -> Determination | None:
+        """The newest one, unless it is older than the interval and five minutes."""
+        if not self.state.determinations:
+            return None
+        newest = self.state.determinations[-1]
+        return newest if self.at_s - newest.at_s <= self.state.interval_s() + 300 else None
+
+    def with_determination(self, determination: Determination) -> RuleContext:
+        """The same, judged by this determination."""
+        return RuleContext(self.state, self.at_s, self.device, determination)
+
+    def reason_of(self, metric: str) -> str | None:
+        """Why the latest value of a metric is not valid, as its device says; None where it is, or says nothing."""
+        latest = self.state.seen.get(metric)
+        return latest.reason.replace("_", " ") if latest and latest.reason and latest.validity != "valid" else None
+
+    # --- devices and alarms -------------------------------------------------------------------------------------------
+
+    def this_device(self) -> Device | None:
+        """The device the rule looks at, for a rule that holds for each device."""
+        return self.state.devices.get(self.device) if self.device else None
+
+    def active(self, name: str) -> list[Alarm]:
+        """The active alarms of this rule or family of rules, of this device where the rule looks at one."""
+        return [alarm for alarm in self.state.alarms.values()
+                if alarm.state in STANDING and name in (alarm.rule, family(alarm.rule))
+                and self.device in (None, alarm.device)]
+
+    # --- pumps --------------------------------------------------------------------------------------------------------
+
+    def infusing(self) -> Truth:
+        """Whether any pump of this bed infuses, by its own fresh status and rate; None where it cannot be told.
+
+        A pump that was infusing when it was last heard, and is not heard now, may still run.
+        """
+        answers = [self._is_running(pump) for pump in self._pumps() if self._is_heard(pump) or pump.infused]
+        return either(answers) if answers else None
+
+    def status_at_s(self, running: bool) -> float:
+        """When the pumps last said so: the newest status of those that run, the oldest of those that do not."""
+        times = [pump.pump_at_s for pump in self._pumps()
+                 if self._is_heard(pump) and self._is_running(pump) is running]
+        return (max(times) if running else min(times)) if times else 0.0
+
+    def _pumps(self) -> list[Device]:
+        return [device for device in self.state.devices.values() if device.kind == "pump"]
+
+    def _is_heard(self, pump: Device) -> bool:
+        return (pump.link == "live" and pump.pump not in (None, "unknown")
+                and self.at_s - pump.pump_at_s <= METRICS["rate_ml_h"].stale_after_s)
+
+    def _is_running(self, pump: Device) -> Truth:
+        if not self._is_heard(pump):
+            return None
+        if pump.pump != "infusing":
+            return False
+        if round(self.at_s - pump.rate_at_s, 3) > METRICS["rate_ml_h"].stale_after_s or pump.rate_ml_h is None:
+            return None
+        return pump.rate_ml_h > 0

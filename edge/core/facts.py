@@ -1,0 +1,327 @@
+"""The facts: everything that a condition, a story, an explanation or a document may name, each in one place.
+
+A fact has a name, a unit, a sentence for people, and says how it is computed from the rule context. Beyond that it says
+what alarms and their texts need to know of it: which metrics it looks at, how many determinations are its evidence, the
+device's own alarms it passes on, why it is so (`reason`), and what must be kept for it (`account`). To add a fact, add
+one entry; nothing else asks for a fact by its name.
+
+Numbers are None, and truths are None, where nobody can know. Times are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from edge.core.context import Number, RuleContext
+from edge.core.logic import Truth, both
+from edge.core.state import Session
+from edge.model import SILENCE, DeviceAlarm
+from edge.vocabulary import DETERMINATION, METRICS
+
+Condition = Callable[[RuleContext], Truth]
+Quantity = Callable[[RuleContext], Number]
+Argument = Literal["metric", "number", "condition", "word", "rule"]
+
+PAIR_MIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """What a fact is asked with. `said` puts it into the fact's sentence (of many, all that are given, joined);
+    `absent` stands there where it is left out."""
+
+    takes: Argument
+    name: str = ""  # as a document names it, where that says more
+    many: bool = False
+    optional: bool = False
+    said: str = "{}"
+    absent: str = ""
+
+    def __str__(self) -> str:
+        return self.takes + ("*" if self.many else "?" if self.optional else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a fact needs counted for it: how a metric behaves below a limit, and for how long crossings are kept."""
+
+    metric: str
+    limit: float
+    window_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that can be known of a bed. `compute` takes the rule context and the arguments, in their order."""
+
+    name: str
+    unit: str  # as a nurse reads it; empty for a truth, a score and a count
+    sentence: str  # {0}, {1}: its arguments in words
+    compute: Callable[..., Any]
+    parameters: tuple[Parameter, ...] = ()
+    truth: bool = False  # it is so or not; otherwise it is a number
+    decimals: int = 0
+    metrics: tuple[str, ...] = ()  # it looks at these whatever it is asked with
+    sampled: bool = False  # a stream of readings, whose coverage a hold asks for
+    determinations: int = 1  # how many determinations are its evidence, where it is about blood pressure
+    reason: Callable[..., str | None] | None = None  # why it is so, in a few words, for a text's {reason}
+    alarms: Callable[..., tuple[DeviceAlarm, ...]] | None = None  # the device's own alarms it passes on
+    account: Callable[..., Account] | None = None
+
+    def use(self, *arguments: Any) -> Use:
+        """This fact, asked with these arguments."""
+        return Use(self, arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A fact as a condition asks it: with its arguments (a nested condition's own uses stand beside this one)."""
+
+    fact: Fact
+    arguments: tuple[Any, ...] = ()
+
+    def _taking(self, takes: Argument) -> tuple[Any, ...]:
+        kinds = [parameter.takes for parameter in self.fact.parameters]
+        kinds += kinds[-1:] * (len(self.arguments) - len(kinds))
+        return tuple(value for value, kind in zip(self.arguments, kinds, strict=False) if kind == takes)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics it looks at."""
+        return (*self.fact.metrics, *self._taking("metric"))
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The rules, or families of them, that it asks about."""
+        return self._taking("rule")
+
+    @property
+    def account(self) -> Account | None:
+        """What must be counted for it."""
+        return self.fact.account(*self.arguments) if self.fact.account else None
+
+    def reason(self, context: RuleContext) -> str | None:
+        """Why it is so now, in a few words."""
+        return self.fact.reason(context, *self.arguments) if self.fact.reason else None
+
+    def alarms(self, context: RuleContext) -> tuple[DeviceAlarm, ...]:
+        """The device's own alarms it passes on now."""
+        return self.fact.alarms(context, *self.arguments) if self.fact.alarms else ()
+
+    def ask(self) -> Callable[[RuleContext], Any]:
+        """A function of the rule context alone."""
+        compute, arguments = self.fact.compute, self.arguments
+        return (lambda context: compute(context, *arguments)) if arguments else compute
+
+    def words(self, *arguments: str) -> str:
+        """Its sentence, with its arguments in words."""
+        return self.fact.sentence.format(*_said(self.fact.parameters, arguments))
+
+
+def _said(parameters: Iterable[Parameter], arguments: tuple[str, ...]) -> Iterable[str]:
+    for number, parameter in enumerate(parameters):
+        given = arguments[number:] if parameter.many else arguments[number:number + 1]
+        yield parameter.said.format(", ".join(given)) if given else parameter.absent
+
+
+# --- readings ---------------------------------------------------------------------------------------------------------
+
+
+def _metric_facts() -> Iterable[Fact]:
+    for key, metric in METRICS.items():
+        def compute(context: RuleContext, key: str = key) -> Number:
+            return context.metric(key)
+
+        def reason(context: RuleContext, key: str = key) -> str | None:
+            return context.reason_of(key)
+
+        yield Fact(key, metric.unit, metric.label, compute, decimals=metric.decimals, metrics=(key,), sampled=True,
+                   reason=reason)
+
+
+def _pair(context: RuleContext, condition: Condition) -> Truth:
+    determinations = context.state.determinations
+    if len(determinations) < 2:
+        return False
+    newest, before = context.newest_determination(), determinations[-2]
+    if newest is None:
+        return None
+    window_s = max(600.0, 1.2 * context.state.interval_s() + 60.0)
+    if not PAIR_MIN_S <= round(newest.at_s - before.at_s, 3) <= window_s:
+        return False
+    return both(condition(context.with_determination(one)) for one in (newest, before))
+
+
+def _no_valid_s(context: RuleContext, metric: str) -> Number:
+    """Since anybody could have seen one. A questionable reading is not valid: the rules cannot judge by it, and whoever
+    relies on them must know. That the link came back is no news of the patient: it counts only for a device that has
+    never said anything."""
+    state = context.state
+    latest = state.seen.get(metric)
+    last_s = (latest.valid_at_s if latest else None) or 0.0
+    device = context.this_device() or (state.devices.get(latest.device) if latest else None)
+    live_s = device.since_s if device and device.link == "live" and not last_s else 0.0
+    return context.at_s - max(last_s, state.boot_s, state.session.opened_s if state.session else 0.0, live_s)
+
+
+def _satseconds(context: RuleContext, metric: str, limit: float) -> Number:
+    account = context.state.below.get(f"{metric}<{limit:g}")
+    return account.points if account else 0.0
+
+
+def _violations(context: RuleContext, metric: str, limit: float, window_s: float) -> Number:
+    account = context.state.below.get(f"{metric}<{limit:g}")
+    if account is None or not account.is_below:  # the third dip counts as it comes; having had three does not
+        return 0.0
+    return float(sum(context.at_s - at_s < window_s for at_s in account.entered_s))
+
+
+def _reason_of_determination(context: RuleContext) -> str | None:
+    return next(filter(None, map(context.reason_of, reversed(DETERMINATION))), None)
+
+
+# --- devices ----------------------------------------------------------------------------------------------------------
+
+
+def _link_down(context: RuleContext) -> Truth:
+    """Before a device first came, only an open session makes its absence a loss."""
+    device = context.this_device()
+    if device is None:
+        return None
+    if device.link == "connecting":
+        return device.ever_live or context.state.session is not None
+    return device.link in SILENCE
+
+
+def _link_live(context: RuleContext, kind: str | None = None) -> Truth:
+    if kind is None:
+        device = context.this_device()
+        return None if device is None else device.link == "live"
+    return any(device.link == "live" for device in context.state.devices.values() if device.kind == kind)
+
+
+def _alarms_but(context: RuleContext, *codes: str) -> tuple[DeviceAlarm, ...]:
+    device = context.this_device()
+    return tuple(alarm for alarm in device.alarms if alarm.code not in codes) if device else ()
+
+
+def _device_alarm(context: RuleContext, *codes: str) -> Truth:
+    device = context.this_device()
+    return None if device is None else any(alarm.code not in codes for alarm in device.alarms)
+
+
+def _no_word_s(context: RuleContext) -> Number:
+    """Counted in seconds of talk: while the pump says nothing at all it stands still, for its link to notice."""
+    pump = context.this_device()
+    if pump is None:
+        return None
+    spoke_s = max(pump.pump_at_s, max(pump.newest_s.values(), default=0.0))
+    return max(0.0, spoke_s - max(pump.known_at_s or pump.since_s, context.state.boot_s))
+
+
+def _says_no_state(context: RuleContext) -> str | None:
+    pump = context.this_device()
+    return "it does not say whether it runs" if pump is not None and pump.link == "live" else None
+
+
+# --- the session ------------------------------------------------------------------------------------------------------
+
+
+def _baseline_facts() -> Iterable[Fact]:
+    for key in ("sbp_mmhg", "dbp_mmhg", "map_mmhg", "pulse_bpm", "spo2_pct"):
+        def compute(context: RuleContext, key: str = key) -> Number:
+            session = context.state.session
+            value: Number = getattr(session.baseline, key, None) if session else None
+            return value
+
+        yield Fact(f"baseline.{key}", METRICS[key].unit, f"the baseline {METRICS[key].label}", compute)
+
+
+def _check_in_facts() -> Iterable[Fact]:
+    sentences = {
+        "moaas": "MOAA/S in the last check-in", "cadss": "CADSS in the last check-in",
+        "anxiety": "anxiety in the last check-in", "distress": "distress in the last check-in",
+        "nausea": "nausea in the last check-in",
+    }
+    for key, sentence in sentences.items():
+        def compute(context: RuleContext, key: str = key) -> Number:
+            session = context.state.session
+            value: Number = getattr(session.check_ins[-1], key) if session and session.check_ins else None
+            return value
+
+        yield Fact(f"check_in.{key}", "", sentence, compute)
+
+    def age_s(context: RuleContext) -> Number:
+        session = context.state.session
+        return context.at_s - session.check_ins[-1].at_s if session and session.check_ins else None
+
+    yield Fact("check_in.age_s", "s", "the time since the last check-in", age_s)
+
+
+_OfSession = Callable[[Session, RuleContext], Number]
+
+
+def _dissociation_s(session: Session, context: RuleContext) -> Number:
+    opened_s = session.dissociation_opened_s
+    return None if opened_s is None or not session.is_open_period else context.at_s - opened_s
+
+
+_SESSION: tuple[tuple[str, str, str, _OfSession], ...] = (
+    ("weight_kg", "kg", "the patient's weight", lambda session, _: session.order.weight_kg),
+    ("age_years", "years", "the patient's age", lambda session, _: session.order.age_years),
+    ("dose_mg_kg", "mg/kg", "the ordered dose", lambda session, _: session.order.dose_mg_kg),
+    ("dose_mg", "mg", "the ordered dose", lambda session, _: session.order.dose_mg),
+    ("duration_s", "s", "the ordered duration", lambda session, _: session.order.duration_min * 60),
+    ("delivered_mg", "mg", "the delivered dose", lambda session, _: session.delivered_mg),
+    ("infused_s", "s", "the time infused", lambda session, _: session.infused_s),
+    ("ended_s", "s", "the time since the end of the infusion",
+     lambda session, context: None if session.ended_s is None else context.at_s - session.ended_s),
+    ("nibp_interval_s", "s", "the blood pressure interval", lambda _, context: context.state.interval_s()),
+    ("dissociation_s", "s", "the time since the dissociation period opened", _dissociation_s),
+    ("phase_s", "s", "the time in this phase", lambda session, context: context.at_s - session.phase_since_s),
+)
+
+
+def _session_facts() -> Iterable[Fact]:
+    for name, unit, sentence, of in _SESSION:
+        def compute(context: RuleContext, of: _OfSession = of) -> Number:
+            session = context.state.session
+            return None if session is None else of(session, context)
+
+        yield Fact(f"session.{name}", unit, sentence, compute)
+
+
+# --- the registry -----------------------------------------------------------------------------------------------------
+
+_METRIC, _LIMIT, _WINDOW = Parameter("metric"), Parameter("number", "limit"), Parameter("number", "seconds")
+
+FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
+    *_metric_facts(), *_baseline_facts(), *_check_in_facts(), *_session_facts(),
+    Fact("pair", "", "in two determinations in a row, at least one minute apart: {0}", _pair, (Parameter("condition"),),
+         truth=True, determinations=2),
+    Fact("no_valid_s", "s", "the time without a valid {0}", _no_valid_s, (_METRIC,),
+         reason=RuleContext.reason_of),
+    Fact("satseconds", "%·s", "what {0} has been below {1}, summed over the seconds", _satseconds, (_METRIC, _LIMIT),
+         reason=lambda context, metric, _: context.reason_of(metric), account=Account),
+    Fact("violations", "", "how often {0} has gone below {1} within {2} s", _violations, (_METRIC, _LIMIT, _WINDOW),
+         reason=lambda context, metric, *_: context.reason_of(metric), account=Account),
+    Fact("failed_determinations", "", "blood pressure measurements failed in a row",
+         lambda context: float(context.state.failed_in_row), reason=_reason_of_determination),
+    Fact("link_down", "", "the device cannot be reached", _link_down, truth=True),
+    Fact("link_live", "", "the {0} is connected", _link_live,
+         (Parameter("word", "kind", optional=True, absent="device"),), truth=True),
+    Fact("device_alarm", "", "the device has an alarm of its own{0}", _device_alarm,
+         (Parameter("word", "code", many=True, optional=True, said=", other than {}"),), truth=True,
+         alarms=_alarms_but),
+    Fact("standing", "", "an alarm {0} is active", lambda context, name: bool(context.active(name)),
+         (Parameter("rule"),), truth=True),
+    Fact("infusing", "", "the pump infuses", RuleContext.infusing, truth=True),
+    Fact("no_word_s", "s", "the time for which the pump has not said whether it runs", _no_word_s,
+         reason=_says_no_state),
+)}
+FUNCTIONS: Mapping[str, Fact] = {
+    name: fact for name, fact in FACTS.items() if name not in METRICS and "." not in name
+}
+OWNERS: tuple[str, ...] = tuple(dict.fromkeys(name.partition(".")[0] for name in FACTS if "." in name))
