@@ -1,0 +1,124 @@
+"""The keys of edges and consoles: how they are written, made, read and pinned.
+
+A private key is one line `ed25519-secret:<base64>` in a file that only its owner reads; the public key lies beside it
+as NAME.pub, one line `ed25519:<base64>`, and is what the other side pins. Whoever has no pinned key is not believed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from nacl.signing import SigningKey, VerifyKey
+
+PUBLIC, SECRET = "ed25519:", "ed25519-secret:"
+KEY_BYTES = 32
+PER_SECOND = 2**20  # counters of the clock: more than anybody signs
+RESERVE = 2**24  # counters for one writing of the file: half a day's at 400 a second
+log = logging.getLogger(__name__)
+
+
+class BadKey(ValueError):
+    """A key cannot be used; the message is one line that says which, why, and what to write or copy."""
+
+
+def public_text(key: VerifyKey) -> str:
+    """The public key in one line, as in a .pub file."""
+    return PUBLIC + base64.b64encode(bytes(key)).decode()
+
+
+def own_key(path: Path) -> SigningKey:
+    """This side's private key at `path`, made with mode 0600 where there is none; its .pub is written beside it.
+
+    Raises BadKey for a file that holds none or that others may read, OSError where it cannot be read or written.
+    """
+    if not path.exists():
+        write_whole(path, SECRET + base64.b64encode(bytes(SigningKey.generate())).decode() + "\n", 0o600)
+    if path.stat().st_mode & 0o077:
+        raise BadKey(f"others may read {path}; it is a private key: chmod 600 {path}")
+    key = SigningKey(_bytes(path.read_text().strip(), SECRET, str(path)))
+    public, text = path.with_suffix(".pub"), public_text(key.verify_key) + "\n"
+    if not public.exists() or public.read_text() != text:
+        write_whole(public, text, 0o644)
+    return key
+
+
+class Count:
+    """Strictly rising counters, over restarts too: above all it ever gave by a file, and by the clock, so that it takes
+    both a lost file and a clock set back to make it fall. Holds no more than one reader of a file at a time."""
+
+    def __init__(self, path: Path, wall_s: float) -> None:
+        """`path` keeps the counter up to which some may have been given; `wall_s`: seconds since 1970."""
+        self._path = path
+        try:
+            kept = int(path.read_text())
+        except (OSError, ValueError):  # not there yet, or damaged: the clock is left
+            kept = 0
+        self._last = max(kept, int(wall_s * PER_SECOND))
+        self._reserved = self._last
+
+    def __call__(self) -> int:
+        """The next one."""
+        self._last += 1
+        if self._last > self._reserved:
+            self._reserved = self._last + RESERVE
+            try:
+                write_whole(self._path, f"{self._reserved}\n", 0o600)
+            except OSError as error:  # the clock is left, as after a restart
+                log.warning("the counter of what is signed cannot be kept in %s: %s", self._path, error.strerror)
+        return self._last
+
+
+def pinned_key(text: str, folder: Path = Path()) -> VerifyKey:
+    """A public key as configuration gives it: `ed25519:<base64>`, or the path of a .pub file (from `folder`).
+
+    Raises BadKey.
+    """
+    if text.startswith(PUBLIC):
+        return VerifyKey(_bytes(text, PUBLIC, "the key"))
+    path = folder / text
+    try:
+        return VerifyKey(_bytes(path.read_text().strip(), PUBLIC, str(path)))
+    except OSError as error:
+        raise BadKey(f"no public key at {path} ({error.strerror}); copy the other side's .pub file there,"
+                     f" or write its line {PUBLIC}... here") from None
+    except UnicodeDecodeError:
+        raise BadKey(f"{path} is not a public key; it is one line {PUBLIC}...") from None
+
+
+def pinned_keys(given: Mapping[str, str], names: list[str], folder: Path) -> dict[str, VerifyKey]:
+    """The pinned public key of each of `names` that has one: as `given`, else from `folder`/keys/NAME.pub.
+
+    Raises BadKey.
+    """
+    found = {name: pinned_key(text, folder) for name, text in given.items()}
+    for name in names:
+        path = folder / "keys" / f"{name}.pub"
+        if name not in found and path.is_file():
+            found[name] = pinned_key(str(path))
+    return found
+
+
+def _bytes(text: str, prefix: str, where: str) -> bytes:
+    try:
+        raw = base64.b64decode(text.removeprefix(prefix), validate=True) if text.startswith(prefix) else b""
+    except binascii.Error:
+        raw = b""
+    if len(raw) != KEY_BYTES:
+        raise BadKey(f"{where} is not an Ed25519 key; it is one line {prefix}<base64 of {KEY_BYTES} bytes>")
+    return raw
+
+
+def write_whole(path: Path, text: str, mode: int) -> None:
+    """All of it or nothing, readable as `mode` says from its first byte on."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(fd, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
