@@ -13,16 +13,15 @@ from sqlalchemy import Connection
 
 from edge.console import audit, patients
 from edge.console.accounts import User
-from edge.console.arguments import objection
 from edge.console.link import NotConnected, Publisher
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
 from edge.console.ward import Ward
-from edge.contract.payloads import VERBS, Answer, command_payload, command_topic
+from edge.contract.commands import MAX_PATIENT_NAME, VERBS, BadCommand, parse
+from edge.contract.payloads import Answer, command_payload, command_topic
 
 ANSWER_S = 5.0  # real seconds
 LIFE_S = 10.0  # real seconds until a command that hangs on the way is worth nothing
-MAX_NAME = 80
 
 # by the word before the colon of the edge's reason; any other is 422
 STATUS = {"moved_on": 409, "already_acknowledged": 409, "forbidden": 403, "forged": 403}
@@ -68,21 +67,23 @@ class CommandClient:
         """Does the whole of it; takes up to ANSWER_S real seconds. Never raises for a broken world."""
         if verb not in VERBS:
             return Outcome(422, False, "unknown_verb")
-        if user.role not in VERBS[verb]:
+        if user.role not in VERBS[verb].roles:
             return await self._audited(user, bed, verb, "", Outcome(403, False, "forbidden"))
         session: str | None = None
         name: str | None = None
         args = dict(args)
         if not _sendable(args):
             return Outcome(422, False, "bad_args")
-        if (why := objection(verb, args)) is not None:
-            return Outcome(422, False, why)
         if verb == "start_session":
             given = args.pop("patient", None)
-            if given is not None and not (isinstance(given, str) and len(given.strip()) <= MAX_NAME):
+            if given is not None and not (isinstance(given, str) and len(given.strip()) <= MAX_PATIENT_NAME):
                 return Outcome(422, False, "bad_patient_name")
             session = args["session"] = uuid.uuid4().hex
             name = given.strip() or None if given else None
+        try:
+            parse(verb, args)  # the edge has the last word; here a wrong one costs no round trip
+        except BadCommand as bad:
+            return Outcome(422, False, str(bad))
         ident = str(uuid.uuid4())
         try:
             await self._store.run(self._before, user, bed, verb, ident, session, name)

@@ -55,14 +55,6 @@ WaveName = Annotated[str, msgspec.Meta(pattern=WAVE_PATTERN)]
 Time = Annotated[str, msgspec.Meta(description="UTC, ISO 8601 with milliseconds and Z, of the edge clock")]
 Text64 = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
-# verb -> the roles that may ask for it. What is not here nobody may do: there is no verb that starts or sets a pump.
-VERBS: dict[str, frozenset[Role]] = {
-    verb: frozenset({"nurse"})
-    for verb in (
-        "acknowledge", "audio_pause", "audio_resume", "check_in", "start_session", "checklist", "end_infusion",
-        "close_session",
-    )
-}
 
 
 class BadPayload(ValueError):
