@@ -99,6 +99,7 @@ class Vitals(Payload, frozen=True, kw_only=True):
     simulated: bool
     numerics: dict[str, Numeric]
     pump: PumpNow | None = None
+    boot: str = ""
 
 
 class Wave(Payload, frozen=True, kw_only=True):
@@ -114,6 +115,8 @@ class Wave(Payload, frozen=True, kw_only=True):
     high: int = 255
     samples: list[int | None]
     simulated: bool = False
+    boot: str = ""
+    at: Time = ""
 
 
 # --- state (QoS 1, retained) ------------------------------------------------------------------------------------------
@@ -260,6 +263,7 @@ class EventOut(Payload, frozen=True, kw_only=True):
     body: dict[str, Any]
     prev: str
     hash: str
+    hash_sig: str | None = None  # the journal's own signature over `hash`; null for events of 0.1.0
 
     def verify(self) -> bool:
         """Whether `hash` is of these contents. Whether `prev` is the hash of `seq` - 1 the reader must check."""
@@ -283,7 +287,9 @@ class ConsoleSeen(Payload, frozen=True, kw_only=True):
 
 class Status(Payload, frozen=True, kw_only=True):
     """Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock
-    runs `speed` times as fast as real time."""
+    runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be
+    believed; `other_boots` are boots other than this one that were heard alive lately under this edge's name: two boxes
+    that call themselves the same."""
 
     edge: Id
     boot: str
@@ -297,6 +303,8 @@ class Status(Payload, frozen=True, kw_only=True):
     epoch: Time = ""
     simulated: bool = False
     consoles: dict[str, ConsoleSeen] = {}
+    will: int = 0
+    other_boots: list[str] = []
 
 
 class Ack(Payload, frozen=True, kw_only=True):
@@ -339,12 +347,16 @@ class CommandIn(Payload, frozen=True, kw_only=True):
 
 
 class Answer(Payload, frozen=True, kw_only=True):
-    """The answer to the command `id`: done, or refused for `reason`; `state` is what is true now, where that helps."""
+    """The answer to the command `id` with that `nonce`: done, or refused for `reason`; `state` is what is true now,
+    where that helps."""
 
     id: str
     ok: bool
     reason: str | None = None
     state: dict[str, Any] | None = None
+    nonce: str = ""
+    boot: str = ""
+    at: Time = ""
 
 
 def sign(command: dict[str, Any], key: bytes) -> str:
@@ -390,6 +402,7 @@ def event_out(event: Event, late: bool) -> EventOut:
     return EventOut(
         seq=event.seq, boot=event.boot, edge=event.edge, bed=event.bed, session=event.session, at=iso(event.at_s),
         wall=event.wall, kind=event.kind, late=late, body=event.body, prev=event.prev, hash=event.hash,
+        hash_sig=event.sig,
     )
 
 
