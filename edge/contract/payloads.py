@@ -13,14 +13,13 @@ every HEARTBEAT_S real seconds even when nothing is new, for the ack is also the
 from __future__ import annotations
 
 import functools
-import hashlib
 import hmac
 from collections.abc import Hashable, Iterable
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 import msgspec
 
-from edge.contract import topics
+from edge.contract import shared_key, topics
 from edge.contract.events import Event, event_hash
 from edge.model import (
     AlarmClass,
@@ -32,7 +31,6 @@ from edge.model import (
     PumpState,
     Role,
     Validity,
-    canonical,
     from_iso,
     iso,
 )
@@ -44,6 +42,7 @@ parse_topic, status_topic, event_topic = topics.parse_topic, topics.status_topic
 vitals_topic, wave_topic, state_topic = topics.vitals_topic, topics.wave_topic, topics.state_topic
 ack_topic, command_topic, answer_topic = topics.ack_topic, topics.command_topic, topics.answer_topic
 gone_topic = topics.gone_topic
+sign, command_payload = shared_key.sign, shared_key.command_payload
 
 HEARTBEAT_S = 2.0  # real seconds between statuses, and between a console's acks
 DEAD_AFTER_S = 5.0  # real seconds without one: the other side is lost
@@ -357,24 +356,6 @@ class Answer(Payload, frozen=True, kw_only=True):
     nonce: str = ""
     boot: str = ""
     at: Time = ""
-
-
-def sign(command: dict[str, Any], key: bytes) -> str:
-    """HMAC-SHA256, hex, over the canonical JSON of `command` without its "sig"."""
-    unsigned = {name: value for name, value in command.items() if name != "sig"}
-    return hmac.new(key, canonical(unsigned), hashlib.sha256).hexdigest()
-
-
-def command_payload(
-    key: bytes, *, id: str, edge: str, console: str, user: str, role: Role, bed: str, verb: str,  # noqa: A002
-    args: dict[str, Any], issued_s: float, expires_s: float, nonce: str,
-) -> bytes:
-    """A signed command for `command_topic(edge)`. `nonce` is random and never used again; times are edge time."""
-    command: dict[str, Any] = {
-        "id": id, "edge": edge, "console": console, "user": user, "role": role, "bed": bed, "verb": verb, "args": args,
-        "issued": iso(issued_s), "expires": iso(expires_s), "nonce": nonce,
-    }
-    return msgspec.json.encode(command | {"sig": sign(command, key)})
 
 
 # --- reading and writing ----------------------------------------------------------------------------------------------
