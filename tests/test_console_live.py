@@ -135,44 +135,44 @@ def test_since_is_when_it_turned_and_age_is_real_time() -> None:
 
 
 async def test_a_retained_state_after_a_restart_is_not_live_until_the_edge_is_heard(console: Console) -> None:
-    console.ingest.connected()
-    console.ingest.receive(STATUS, status(START_S - 3600), True)
-    console.ingest.receive(STATE, state(START_S - 3600), True)
+    console.edges[EDGE].connected()
+    console.edges[EDGE].receive(STATUS, status(START_S - 3600), True)
+    console.edges[EDGE].receive(STATE, state(START_S - 3600), True)
     page = console.join(ANN)
     first = read(page)
     assert [message["live"] for message in said(first, "state")] == [False]
     assert said(first, "beat")[0]["hops"]["edge"]["ok"] is False
-    console.ingest.receive(STATUS, status(START_S), False)
+    console.edges[EDGE].receive(STATUS, status(START_S), False)
     assert [message["live"] for message in said(read(page), "state")] == [True], "told at once, without a new state"
 
 
 async def test_a_state_of_an_earlier_boot_is_not_live_though_the_edge_is(console: Console) -> None:
-    console.ingest.receive(STATUS, status(START_S, boot="boot-1"), False)
-    console.ingest.receive(STATE, state(START_S, boot="boot-1", seq=7), False)
+    console.edges[EDGE].receive(STATUS, status(START_S, boot="boot-1"), False)
+    console.edges[EDGE].receive(STATE, state(START_S, boot="boot-1", seq=7), False)
     page = console.join(ANN)
-    console.ingest.receive(STATUS, status(START_S + 9, boot="boot-2"), False)
+    console.edges[EDGE].receive(STATUS, status(START_S + 9, boot="boot-2"), False)
     assert [message["live"] for message in said(read(page), "state")][-1] is False
-    console.ingest.receive(STATE, state(START_S + 9, boot="boot-2", seq=9), False)
-    console.ingest.receive(STATE, state(START_S + 1, boot="boot-1", seq=8), True)
+    console.edges[EDGE].receive(STATE, state(START_S + 9, boot="boot-2", seq=9), False)
+    console.edges[EDGE].receive(STATE, state(START_S + 1, boot="boot-1", seq=8), True)
     told = said(read(page), "state")
     assert [(message["boot"], message["live"]) for message in told] == [("boot-2", True)]
 
 
 async def test_a_state_that_was_overtaken_is_not_shown(console: Console) -> None:
-    console.ingest.receive(STATUS, status(), False)
+    console.edges[EDGE].receive(STATUS, status(), False)
     page = console.join(ANN)
     read(page)
     for seq, at_s in ((5, 10.0), (4, 9.0), (5, 9.5), (5, 11.0), (6, 11.0)):
-        console.ingest.receive(STATE, state(START_S + at_s, seq=seq), False)
+        console.edges[EDGE].receive(STATE, state(START_S + at_s, seq=seq), False)
     assert [(m["seq"], m["at"][-5:]) for m in said(read(page), "state")] == [(5, ".000Z"), (5, ".000Z"), (6, ".000Z")]
 
 
 async def test_vitals_and_waves_that_a_broker_retained_are_not_shown(console: Console) -> None:
     page = console.join(ANN)
-    page.watching = BED
+    page.watching = (EDGE, BED)
     read(page)
-    console.ingest.receive(VITALS, vitals(spo2_pct=97), True)
-    console.ingest.receive(WAVE, wave(), True)
+    console.edges[EDGE].receive(VITALS, vitals(spo2_pct=97), True)
+    console.edges[EDGE].receive(WAVE, wave(), True)
     assert read(page) == []
 
 
@@ -181,8 +181,8 @@ async def test_vitals_reach_the_page_as_they_came_and_waves_only_who_watches(con
     await console.receive_from_page(bedside, json.dumps({"t": "watch", "bed": BED}))
     read(ward), read(bedside)
     more = json.loads(vitals(spo2_pct=97)) | {"t": "hello", "tomorrow": {"a": 1}}
-    console.ingest.receive(VITALS, json.dumps(more).encode(), False)
-    console.ingest.receive(WAVE, wave(), False)
+    console.edges[EDGE].receive(VITALS, json.dumps(more).encode(), False)
+    console.edges[EDGE].receive(WAVE, wave(), False)
     [shown] = map(json.loads, read(ward))
     assert shown == more | {"t": "vitals"}, "unknown fields travel; what kind it is we say ourselves"
     chunk = said(read(bedside), "wave")
@@ -205,14 +205,14 @@ REFUSED = [
 async def test_a_payload_outside_the_contract_changes_nothing(console: Console, topic: str, payload: bytes) -> None:
     page = console.join(ANN)
     read(page)
-    console.ingest.receive(topic, payload, False)
-    assert (read(page), console.ingest.bad, console.ward.beds()) == ([], 1, [])
+    console.edges[EDGE].receive(topic, payload, False)
+    assert (read(page), console.edges[EDGE].bad, console.edges[EDGE].beds.ids()) == ([], 1, [])
 
 
 async def test_another_edges_topics_are_not_ours(console: Console) -> None:
-    console.ingest.receive("vigil/1/clinic-2/status", status(), False)
-    console.ingest.receive("vigil/2/clinic-1/status", status(), False)
-    assert (console.ingest.bad, console.ingest.heartbeat.boot) == (0, None)
+    console.edges[EDGE].receive("vigil/1/clinic-2/status", status(), False)
+    console.edges[EDGE].receive("vigil/2/clinic-1/status", status(), False)
+    assert (console.edges[EDGE].bad, console.edges[EDGE].heartbeat.boot) == (0, None)
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
@@ -222,42 +222,42 @@ async def test_an_event_is_shown_only_once_and_only_when_it_is_stored(console: C
     page = console.join(ANN)
     read(page)
     journal = Journal().fill(3)
-    console.ingest.receive(EVENT, journal.payload(1, 3), False)
+    console.edges[EDGE].receive(EVENT, journal.payload(1, 3), False)
     assert read(page) == [], "not yet stored"
-    await console.ingest.store_batch()
-    console.ingest.receive(EVENT, journal.payload(1, 3, late=True), False)
-    await console.ingest.store_batch()
+    await console.edges[EDGE].store_batch()
+    console.edges[EDGE].receive(EVENT, journal.payload(1, 3, late=True), False)
+    await console.edges[EDGE].store_batch()
     shown = [message["event"] for message in said(read(page), "event")]
     assert [(event["seq"], event["late"]) for event in shown] == [(1, False), (2, False), (3, False)]
-    await console.acknowledge()
+    await console.acknowledge(EDGE)
     assert wire.acks()[-1].seq == 3
 
 
 async def test_late_events_are_shown_as_late_and_change_nothing_that_is_live(console: Console) -> None:
-    console.ingest.receive(STATUS, status(), False)
-    console.ingest.receive(STATE, state(seq=9), False)
-    before = console.ward.state_json(BED, True, "boot-1")
+    console.edges[EDGE].receive(STATUS, status(), False)
+    console.edges[EDGE].receive(STATE, state(seq=9), False)
+    before = console.edges[EDGE].state_json(BED)
     page = console.join(ANN)
     read(page)
     journal = Journal().fill(2)
-    console.ingest.receive(EVENT, journal.payload(1, 1, late=True), False)
-    console.ingest.receive(EVENT, journal.payload(2, 2), True)
-    await console.ingest.store_batch()
+    console.edges[EDGE].receive(EVENT, journal.payload(1, 1, late=True), False)
+    console.edges[EDGE].receive(EVENT, journal.payload(2, 2), True)
+    await console.edges[EDGE].store_batch()
     told = read(page)
     assert [m["event"]["late"] for m in said(told, "event")] == [True, True], "a retained event is an old one"
     assert said(told, "state") == []
-    assert console.ward.state_json(BED, True, "boot-1") == before
+    assert console.edges[EDGE].state_json(BED) == before
 
 
 async def test_a_live_alarm_does_not_wait_for_the_backlog(console: Console) -> None:
     journal = Journal().fill(500)
-    console.ingest.receive(EVENT, journal.payload(1, 499, late=True), False)
-    console.ingest.receive(EVENT, journal.payload(500, 500), False)
+    console.edges[EDGE].receive(EVENT, journal.payload(1, 499, late=True), False)
+    console.edges[EDGE].receive(EVENT, journal.payload(500, 500), False)
     page = console.join(ANN)
     read(page)
-    await console.ingest.store_batch()
+    await console.edges[EDGE].store_batch()
     assert [m["event"]["seq"] for m in said(read(page), "event")] == [500]
-    assert (console.ingest.cursor.seq, console.ingest.cursor.gap) == (0, True)
+    assert (console.edges[EDGE].cursor.seq, console.edges[EDGE].cursor.gap) == (0, True)
 
 
 async def test_what_cannot_be_stored_is_not_shown_not_acknowledged_and_said(console: Console, wire: Wire) -> None:
@@ -269,27 +269,27 @@ async def test_what_cannot_be_stored_is_not_shown_not_acknowledged_and_said(cons
         console.store.now(lambda connection: connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if yes else 'ON'}"))
 
     writable(False)
-    console.ingest.receive(EVENT, journal.payload(1, 1), False)
-    await console.ingest.store_batch()
-    await console.acknowledge()
+    console.edges[EDGE].receive(EVENT, journal.payload(1, 1), False)
+    await console.edges[EDGE].store_batch()
+    await console.acknowledge(EDGE)
     assert (said(read(page), "event"), wire.acks()[-1].seq) == ([], 0)
     assert console.health()["console"]["ok"] is False
     writable(True)
-    console.ingest.receive(EVENT, journal.payload(1, 1, late=True), False)
-    await console.ingest.store_batch()
-    await console.acknowledge()
+    console.edges[EDGE].receive(EVENT, journal.payload(1, 1, late=True), False)
+    await console.edges[EDGE].store_batch()
+    await console.acknowledge(EDGE)
     assert (len(said(read(page), "event")), wire.acks()[-1].seq) == (1, 1)
     assert console.health()["console"]["ok"] is True
 
 
 async def test_the_ack_names_console_boot_and_the_highest_alarm_that_sounded(console: Console, wire: Wire) -> None:
     page = console.join(ANN)
-    console.ingest.receive(STATUS, status(boot="boot-7"), False)
-    console.ingest.receive(EVENT, Journal("boot-7").fill(3).payload(1, 3), False)
-    await console.ingest.store_batch()
+    console.edges[EDGE].receive(STATUS, status(boot="boot-7"), False)
+    console.edges[EDGE].receive(EVENT, Journal("boot-7").fill(3).payload(1, 3), False)
+    await console.edges[EDGE].store_batch()
     for seq in (2, 1, 2, 99):
         assert await console.receive_from_page(page, json.dumps({"t": "sounded", "seq": seq}))
-    await console.acknowledge()
+    await console.acknowledge(EDGE)
     ack = wire.acks()[-1]
     assert (ack.console, ack.seq, ack.boot, ack.sounded_seq) == ("main", 3, "boot-7", 2)
     lines = [(what, detail["seq"]) for _, what, _, detail in console.store.now(audit.lines)]
@@ -298,24 +298,25 @@ async def test_the_ack_names_console_boot_and_the_highest_alarm_that_sounded(con
 
 async def test_an_alarm_the_state_lists_may_sound_before_its_event_is_stored(console: Console) -> None:
     alarm = AlarmNow(alarm="a", rule="HTN-3", state="active", priority="high", since="", seq=40, text="")
-    console.ingest.receive(STATE, state(seq=40, alarms=[alarm]), False)
-    assert await console.ingest.sounded(40)
-    assert not await console.ingest.sounded(41)
+    console.edges[EDGE].receive(STATE, state(seq=40, alarms=[alarm]), False)
+    assert await console.edges[EDGE].sounded(40)
+    assert not await console.edges[EDGE].sounded(41)
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_page_first_hears_hello_then_every_bed_then_a_beat(console: Console) -> None:
-    console.ingest.receive(STATUS, status(), False)
-    console.ingest.receive(STATE, state(session="s-1"), False)
-    console.ingest.receive(VITALS, vitals(spo2_pct=97), False)
-    console.ward.names["s-1"] = "A. B."
+    console.edges[EDGE].receive(STATUS, status(), False)
+    console.edges[EDGE].receive(STATE, state(session="s-1"), False)
+    console.edges[EDGE].receive(VITALS, vitals(spo2_pct=97), False)
+    console.patients["s-1"] = "A. B."
     first = [json.loads(message) for message in read(console.join(ANN))]
     assert [message["t"] for message in first] == ["hello", "state", "vitals", "beat"]
-    assert first[0] == {
+    assert first[0].items() >= {
         "t": "hello", "now": "2027-01-15T08:00:00.000Z", "speed": 1.0, "edge": EDGE, "simulated": False,
-        "user": {"name": "ann", "role": "nurse"}, "beds": [BED]}
+        "user": {"name": "ann", "role": "nurse"}, "beds": [BED]}.items()
+    assert (first[0]["edges"], first[0]["ward"]) == ([EDGE], [{"edge": EDGE, "bed": BED, "name": BED}])
     assert (first[1]["patient"], first[1]["live"]) == ("A. B.", True)
 
 
@@ -325,7 +326,7 @@ async def test_a_beat_comes_at_once_when_a_hop_turns_and_only_then(console: Cons
     read(page)
     console.beat_if(due=False)
     assert read(page) == []
-    console.ingest.connected()
+    console.edges[EDGE].connected()
     console.beat_if(due=False)
     [beat] = said(read(page), "beat")
     assert {name: hop["ok"] for name, hop in beat["hops"].items()} == {
@@ -379,7 +380,7 @@ async def test_beat_and_ack_keep_coming_by_themselves(console: Console, wire: Wi
     while (message := await page.next()) is not None and json.loads(message)["t"] != "beat":
         pass
     while len(wire.acks()) < 2:
-        console.ingest.ack_due.set()
+        console.edges[EDGE].ack_due.set()
         await asyncio.sleep(0)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -394,7 +395,7 @@ async def test_a_cancellation_that_the_mqtt_client_swallows_still_ends_the_task(
             except asyncio.CancelledError:
                 return  # as asyncio.wait_for does when the broker's word comes in the same moment
 
-    link = Link(settings(tmp_path))
+    link = Link(settings(tmp_path), EDGE)
     link._client = cast(aiomqtt.Client, Swallows())
     task = asyncio.ensure_future(link.publish("a", b""))
     await asyncio.sleep(0)
@@ -437,7 +438,7 @@ def test_what_is_stale_or_not_valid_is_a_gap_in_the_trend(told: Any) -> None:
 def test_a_determination_is_one_point_however_often_it_is_told() -> None:
     recorder = history.Recorder()
     for at in range(5):
-        cuff = {name: numeric(value, START_S + (0 if at < 3 else 3)) for name, value in (
+        cuff: dict[str, Any] = {name: numeric(value, START_S + (0 if at < 3 else 3)) for name, value in (
             ("sbp_mmhg", 120), ("dbp_mmhg", 80), ("map_mmhg", 93))}
         recorder.receive(decode(Vitals, vitals(START_S + at, bed=BED, **cuff)))
     told = trend(recorder)
@@ -457,8 +458,8 @@ def test_what_waits_for_a_broken_store_is_bounded() -> None:
 
 async def test_old_trends_are_forgotten_and_the_rest_stays(console: Console, clock: Clock) -> None:
     for at in (0, 100):
-        console.ingest.receive(VITALS, vitals(START_S + at, spo2_pct=97, sbp_mmhg=120), False)
-    await console.ingest.store_history()
-    console.store.now(history.prune, [BED], START_S + 50)
-    moments, cuffs = console.store.now(history.rows_since, BED, 0.0)
+        console.edges[EDGE].receive(VITALS, vitals(START_S + at, spo2_pct=97, sbp_mmhg=120), False)
+    await console.edges[EDGE].store_history()
+    console.store.now(history.prune, EDGE, [BED], START_S + 50)
+    moments, cuffs = console.store.now(history.rows_since, EDGE, BED, 0.0)
     assert [at for at, _ in moments] == [at for at, _ in cuffs] == [START_S + 100]

@@ -74,7 +74,8 @@ from edge.clock import EdgeClock
 from edge.console.app import run
 from edge.console.settings import Settings
 data, port, mqtt, key = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), bytes.fromhex(sys.argv[4])
-run(Settings(name="main", edge="clinic-1", data=data, command_key=key, now=EdgeClock().now, mqtt_port=mqtt, port=port),
+run(Settings(name="main", edges=("clinic-1",), data=data, command_key=key, now=EdgeClock().now, mqtt_port=mqtt,
+             port=port),
     lambda address: print(address, flush=True))
 """
 
@@ -473,7 +474,7 @@ async def test_who_logs_out_loses_the_feed_and_who_talks_nonsense_too(tmp_path: 
 
 async def test_a_bug_in_a_task_ends_the_process_with_an_error(tmp_path: Path) -> None:
     account(tmp_path)
-    crash = CONSOLE.replace("run(Settings", "from edge.console.ingest import Ingest\n"
+    crash = CONSOLE.replace("run(Settings", "from edge.console.edges[EDGE] import Ingest\n"
                             "async def bug(self): raise AssertionError('a bug of ours')\n"
                             "Ingest.store_events = bug\nrun(Settings")
     process = await asyncio.create_subprocess_exec(

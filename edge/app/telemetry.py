@@ -41,7 +41,8 @@ class Telemetry:
 
     def __init__(self, edge: str, boot: str, simulated: bool, bedside: Bedside, stream: Stream, *,
                  now: Callable[[], float]) -> None:
-        self._who = {"edge": edge, "simulated": simulated, "boot": boot}
+        self._who = {"edge": edge, "simulated": simulated}
+        self._boot = boot
         self._bedside = bedside
         self._stream = stream
         self._now = now
@@ -96,7 +97,7 @@ class Telemetry:
         body = self._who | {
             "bed": self._bedside.state.bed, "name": chunk.wave.name, "device": chunk.device,
             "start": iso(chunk.start_s), "rate_hz": chunk.wave.rate_hz, "low": chunk.wave.low, "high": chunk.wave.high,
-            "samples": chunk.samples, "at": iso(self._now()),
+            "samples": chunk.samples,
         }
         self._stream.wave(self._bedside.state.bed, chunk.wave.name, encode(body))
         chunk.samples = []
@@ -108,7 +109,7 @@ class Telemetry:
             counters = self.counters.get(device["device"])
             if counters is not None:
                 device |= {"frames": counters.frames, "bad": counters.bad, "late": counters.late}
-        return encode(self._who | full | {"seq": seq})
+        return encode(self._who | full | {"seq": seq, "boot": self._boot})
 
     def send_state(self, payload: bytes) -> None:
         """Publish a state built before."""

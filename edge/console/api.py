@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 
 from edge.console import events, history
+from edge.console.accounts import User
 from edge.console.auth import LoggedIn, MayChange, ThisConsole, metrics_of
+from edge.console.ingest import Ingest
 from edge.console.metrics import CONTENT_TYPE
 from edge.console.schemas import (
     BedNow,
@@ -24,8 +27,7 @@ from edge.console.schemas import (
     Problem,
 )
 from edge.console.service import Console
-from edge.contract.commands import VERBS
-from edge.contract.payloads import ID_PATTERN
+from edge.contract.payloads import ID_PATTERN, VERBS
 
 MAX_MINUTES = 1440
 METRICS_PATTERN = r"^[a-z0-9_]{1,40}(,[a-z0-9_]{1,40}){0,31}$"
@@ -35,91 +37,144 @@ COMMAND_ANSWERS: dict[int | str, dict[str, Any]] = {
     **{code: {"model": CommandAnswered} for code in (409, 422, 503, 504)}, 403: {"model": CommandAnswered | Problem},
     404: {"model": Problem}}
 
+NO_BED: dict[int | str, dict[str, Any]] = {404: {"model": Problem}}
+AMBIGUOUS: dict[int | str, dict[str, Any]] = {409: {"model": Problem}}
+
 router = APIRouter(responses={401: {"model": Problem}, 403: {"model": Problem}, 503: {"model": Problem}})
 
-Bed = Annotated[str, Path(pattern=ID_PATTERN.replace("(?!\\n)$", "$"), max_length=32)]
+@dataclass(frozen=True, slots=True)
+class At:
+    """The bed a request is about."""
+
+    edge: str
+    bed: str
+    ingest: Ingest
 
 
-def _known(console: Console, bed: str) -> None:
-    if bed not in console.ward.beds():
+Id = Annotated[str, Path(pattern=ID_PATTERN.replace("(?!\\n)$", "$"), max_length=32)]
+Minutes = Annotated[int, Query(ge=1, le=MAX_MINUTES)]
+Metrics = Annotated[str | None, Query(pattern=METRICS_PATTERN)]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Before = Annotated[int | None, Query(ge=1, le=2**63 - 1)]
+
+
+def _at(edge: Id, bed: Id, console: ThisConsole) -> At:
+    """The bed an address names by edge and bed; 404 where there is none."""
+    if edge not in console.edges:
+        raise HTTPException(404, f"no edge {edge}")
+    if bed not in console.edges[edge].beds.ids():
+        raise HTTPException(404, f"no bed {bed} at {edge}")
+    return At(edge, bed, console.edges[edge])
+
+
+def _only(bed: Id, console: ThisConsole) -> At:
+    """The bed an address of 0.1.0 names by bed alone; 409 where several edges have one of that name."""
+    found = [edge for edge, each in console.ward() if each == bed]
+    if not found:
         raise HTTPException(404, f"no bed {bed}")
+    if len(found) > 1:
+        raise HTTPException(409, f"{len(found)} edges have a bed {bed}: {', '.join(found)}")
+    return At(found[0], bed, console.edges[found[0]])
 
 
-def _bed_now(console: Console, bed: str) -> BedNow:
-    heartbeat = console.ingest.heartbeat
-    return BedNow(bed=bed, state=console.ward.state_json(bed, heartbeat.part.ok, heartbeat.boot),
-                  vitals=console.ward.vitals_json(bed))
-
-
-@router.get("/api/beds")
-async def beds(console: ThisConsole, user: LoggedIn) -> list[BedNow]:
-    """Every bed with its last state and vitals. `live` says whether the state is what is now."""
-    return [_bed_now(console, bed) for bed in console.ward.beds()]
-
-
-@router.get("/api/beds/{bed}/history", response_model=History, responses={404: {"model": Problem}})
-async def bed_history(
-    console: ThisConsole, user: LoggedIn, bed: Bed,
-    minutes: Annotated[int, Query(ge=1, le=MAX_MINUTES)] = 120,
-    metrics: Annotated[str | None, Query(pattern=METRICS_PATTERN)] = None,
-) -> Response:
-    """The trend of the last `minutes` of edge time: nulls are gaps and never to be bridged. `metrics` is a comma list.
-
-    The cuff's numbers are in `determinations` alone, each cycle once.
-    """
-    _known(console, bed)
-    from_s = console.settings.now() - minutes * 60
-    moments, cuffs = await console.store.read(history.rows_since, bed, from_s)
+async def _history(console: Console, at: At, minutes: int, metrics: str | None) -> Response:
+    from_s = at.ingest.now_s() - minutes * 60
+    moments, cuffs = await console.store.read(history.rows_since, at.edge, at.bed, from_s)
     # vitals come at the pace of the wire, so on a fast clock they lie further apart in edge time
     gap_s = history.GAP_S * max(1.0, console.settings.speed)
     wanted = metrics.split(",") if metrics else []
     return Response(await asyncio.to_thread(history.trend, moments, cuffs, wanted, gap_s), media_type=JSON)
 
 
-@router.get("/api/beds/{bed}/events", response_model=list[EventRead], responses={404: {"model": Problem}})
-async def bed_events(
-    console: ThisConsole, user: LoggedIn, bed: Bed,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
-    before: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
-) -> Response:
-    """The last `limit` events of the bed, those below number `before`, newest first."""
-    _known(console, bed)
-    found = await console.store.read(events.of_bed, console.settings.edge, bed, limit, before)
+async def _events(console: Console, at: At, limit: int, before: int | None) -> Response:
+    found = await console.store.read(events.of_bed, at.edge, at.bed, limit, before)
     return Response(b"[" + b",".join(found) + b"]", media_type=JSON)
+
+
+async def _command(asked: CommandAsked, request: Request, response: Response, console: Console, user: User,
+                   at: At) -> CommandAnswered:
+    loop = asyncio.get_running_loop()
+    started_s = loop.time()
+    outcome = await console.commands.ask(user, at.edge, at.bed, asked.verb, asked.args)
+    metrics_of(request).command(asked.verb if asked.verb in VERBS else "unknown", outcome.status,
+                                loop.time() - started_s)
+    response.status_code = outcome.status
+    return CommandAnswered(ok=outcome.ok, reason=outcome.reason, state=outcome.state, session=outcome.session)
+
+
+@router.get("/api/beds")
+async def beds(console: ThisConsole, user: LoggedIn) -> list[BedNow]:
+    """Every bed of every edge with its last state and vitals. `live` says whether the state is what is now."""
+    return [BedNow(edge=edge, bed=bed, state=console.edges[edge].state_json(bed),
+                   vitals=console.edges[edge].beds.vitals_json(bed)) for edge, bed in console.ward()]
+
+
+@router.get("/api/edges/{edge}/beds/{bed}/history", response_model=History, responses=NO_BED)
+async def history_at(console: ThisConsole, user: LoggedIn, at: Annotated[At, Depends(_at)], minutes: Minutes = 120,
+                     metrics: Metrics = None) -> Response:
+    """The trend of the last `minutes` of edge time: nulls are gaps and never to be bridged. `metrics`: a comma list.
+
+    The cuff's numbers are in `determinations` alone, each cycle once.
+    """
+    return await _history(console, at, minutes, metrics)
+
+
+@router.get("/api/beds/{bed}/history", response_model=History, responses=NO_BED | AMBIGUOUS)
+async def bed_history(console: ThisConsole, user: LoggedIn, at: Annotated[At, Depends(_only)], minutes: Minutes = 120,
+                      metrics: Metrics = None) -> Response:
+    """As with the edge in the address; for a bed whose id one edge alone has."""
+    return await _history(console, at, minutes, metrics)
+
+
+@router.get("/api/edges/{edge}/beds/{bed}/events", response_model=list[EventRead], responses=NO_BED)
+async def events_at(console: ThisConsole, user: LoggedIn, at: Annotated[At, Depends(_at)], limit: Limit = 200,
+                    before: Before = None) -> Response:
+    """The last `limit` events of the bed, those below number `before`, newest first."""
+    return await _events(console, at, limit, before)
+
+
+@router.get("/api/beds/{bed}/events", response_model=list[EventRead], responses=NO_BED | AMBIGUOUS)
+async def bed_events(console: ThisConsole, user: LoggedIn, at: Annotated[At, Depends(_only)], limit: Limit = 200,
+                     before: Before = None) -> Response:
+    """As with the edge in the address; for a bed whose id one edge alone has."""
+    return await _events(console, at, limit, before)
 
 
 @router.get("/api/devices")
 async def devices(console: ThisConsole, user: LoggedIn) -> Devices:
-    """Every bed's devices and the edge's own status."""
-    heartbeat = console.ingest.heartbeat
-    hop = heartbeat.part.as_json()
-    status = None if heartbeat.last is None else msgspec.to_builtins(heartbeat.last)
-    edge = EdgeNow(edge=console.settings.edge, ok=hop["ok"], since=hop["since"], status=status,
-                   age_s=heartbeat.age_s(asyncio.get_running_loop().time()))
+    """Every bed's devices and each edge's own status; `edge` is the first one's."""
     rows = []
-    for bed in console.ward.beds():
-        said: dict[str, Any] = console.ward.state_json(bed, heartbeat.part.ok, heartbeat.boot) or {}
-        rows.append(DevicesOfBed(bed=bed, live=said.get("live", False), devices=said.get("devices", [])))
-    return Devices(edge=edge, beds=rows)
+    for edge, bed in console.ward():
+        state: dict[str, Any] = console.edges[edge].state_json(bed) or {}
+        rows.append(DevicesOfBed(edge=edge, bed=bed, live=state.get("live", False), devices=state.get("devices", [])))
+    edges = [_edge_now(ingest) for ingest in console.edges.values()]
+    return Devices(edge=edges[0], edges=edges, beds=rows)
 
 
-@router.post("/api/beds/{bed}/commands", responses=COMMAND_ANSWERS)
-async def command(
-    asked: CommandAsked, request: Request, response: Response, console: ThisConsole, user: MayChange, bed: Bed,
-) -> CommandAnswered:
+def _edge_now(ingest: Ingest) -> EdgeNow:
+    heartbeat = ingest.heartbeat
+    part = heartbeat.part.as_json()
+    status = None if heartbeat.last is None else msgspec.to_builtins(heartbeat.last)
+    return EdgeNow(edge=ingest.edge, ok=part["ok"], since=part["since"], status=status,
+                   age_s=heartbeat.age_s(asyncio.get_running_loop().time()))
+
+
+@router.post("/api/edges/{edge}/beds/{bed}/commands", responses=COMMAND_ANSWERS)
+async def command_at(asked: CommandAsked, request: Request, response: Response, console: ThisConsole, user: MayChange,
+                     at: Annotated[At, Depends(_at)]) -> CommandAnswered:
     """Signs the command, sends it to the edge and waits for its answer, at most 5 s.
 
     409: what the nurse saw has moved on, `state` is what is true now. 403 and 422: refused for `reason`. 503: not
     sent. 504: sent, but nobody said whether it was done.
     """
-    _known(console, bed)
-    loop = asyncio.get_running_loop()
-    started_s = loop.time()
-    outcome = await console.commands.ask(user, bed, asked.verb, asked.args)
-    metrics_of(request).command(asked.verb if asked.verb in VERBS else "unknown", outcome.status,
-                                loop.time() - started_s)
-    response.status_code = outcome.status
-    return CommandAnswered(ok=outcome.ok, reason=outcome.reason, state=outcome.state, session=outcome.session)
+    return await _command(asked, request, response, console, user, at)
+
+
+@router.post("/api/beds/{bed}/commands", responses=COMMAND_ANSWERS)
+async def bed_command(asked: CommandAsked, request: Request, response: Response, console: ThisConsole, user: MayChange,
+                      at: Annotated[At, Depends(_only)]) -> CommandAnswered:
+    """As with the edge in the address; for a bed whose id one edge alone has."""
+    return await _command(asked, request, response, console, user, at)
 
 
 @router.get("/healthz", responses={503: {"model": Health}})

@@ -34,7 +34,7 @@ def create_app(settings: Settings, publisher: Publisher | None = None) -> FastAP
 
     `app.state.console` is the Console once started. A bug in one of its tasks is put in `app.state.crash` and told to
     `app.state.on_crash`, which must end the process. `publisher`: instead of a broker, whose messages are then given to
-    the console's `ingest` by hand.
+    `console.edges[edge].receive` by hand.
     """
 
     @asynccontextmanager
@@ -48,7 +48,8 @@ def create_app(settings: Settings, publisher: Publisher | None = None) -> FastAP
                 working = tasks.create_task(_work(app, console), name="console")
                 yield
                 working.cancel()
-            await console.ingest.store_history()
+            for ingest in console.edges.values():
+                await ingest.store_history()
         finally:
             console.store.close()
 

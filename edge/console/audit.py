@@ -10,10 +10,13 @@ from sqlalchemy import Connection, insert, select
 from edge.console.tables import audit
 
 
-def add(connection: Connection, at_s: float, user: str, what: str, bed: str | None = None, /, **detail: Any) -> None:
-    """Adds one line. `at_s` is edge time; `detail` must be JSON."""
+def add(
+    connection: Connection, at_s: float, user: str, what: str, edge: str | None = None, bed: str | None = None, /,
+    **detail: Any,
+) -> None:
+    """Adds one line. `at_s` is this console's time; `detail` must be JSON."""
     connection.execute(insert(audit).values(
-        at_s=at_s, user=user[:64], what=what, bed=bed, detail=msgspec.json.encode(detail)))
+        at_s=at_s, user=user[:64], what=what, edge=edge, bed=bed, detail=msgspec.json.encode(detail)))
 
 
 def lines(connection: Connection) -> list[tuple[str, str, str | None, dict[str, Any]]]:

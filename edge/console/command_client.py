@@ -5,23 +5,24 @@ from __future__ import annotations
 import asyncio
 import secrets
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from sqlalchemy import Connection
 
 from edge.console import audit, patients
 from edge.console.accounts import User
+from edge.console.arguments import objection
 from edge.console.link import NotConnected, Publisher
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
-from edge.console.ward import Ward
-from edge.contract.commands import MAX_PATIENT_NAME, VERBS, BadCommand, parse
-from edge.contract.payloads import Answer, command_payload, command_topic
+from edge.contract.payloads import VERBS, Answer, command_payload, command_topic
 
 ANSWER_S = 5.0  # real seconds
 LIFE_S = 10.0  # real seconds until a command that hangs on the way is worth nothing
+MAX_NAME = 80
 
 # by the word before the colon of the edge's reason; any other is 422
 STATUS = {"moved_on": 409, "already_acknowledged": 409, "forbidden": 403, "forged": 403}
@@ -47,84 +48,115 @@ def _sendable(args: dict[str, Any]) -> bool:
         return False
 
 
-class CommandClient:
-    """Sends commands and matches their answers."""
+class CommandWay(Protocol):
+    """How one edge is reached: what its clock says, and what publishes to it."""
 
-    def __init__(self, settings: Settings, store: Store, ward: Ward, publisher: Publisher) -> None:
+    publisher: Publisher
+
+    def now_s(self) -> float:
+        """The edge's clock, seconds since 1970 UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody asks for at a bed."""
+
+    user: User
+    edge: str
+    bed: str
+    verb: str
+    args: dict[str, Any]
+    id: str
+
+
+class CommandClient:
+    """Sends commands and matches their answers. `patients` (session id -> name) gains each session that is started."""
+
+    def __init__(self, settings: Settings, store: Store, patients: dict[str, str],
+                 edges: Mapping[str, CommandWay]) -> None:
         self._settings = settings
         self._store = store
-        self._ward = ward
-        self._publisher = publisher
-        self._waiting: dict[str, asyncio.Future[Answer]] = {}
+        self._patients = patients
+        self._edges = edges
+        self._waiting: dict[tuple[str, str], asyncio.Future[Answer]] = {}
 
-    def answered(self, answer: Answer) -> None:
-        """An answer came. One that nobody waits for (late, or twice) is dropped."""
-        waiting = self._waiting.get(answer.id)
+    def answered(self, edge: str, answer: Answer) -> None:
+        """An answer of `edge` came. One that nobody waits for (late, or twice) is dropped."""
+        waiting = self._waiting.get((edge, answer.id))
         if waiting is not None and not waiting.done():
             waiting.set_result(answer)
 
-    async def ask(self, user: User, bed: str, verb: str, args: dict[str, Any]) -> Outcome:
+    async def ask(self, user: User, edge: str, bed: str, verb: str, args: dict[str, Any]) -> Outcome:
         """Does the whole of it; takes up to ANSWER_S real seconds. Never raises for a broken world."""
+        asked = Asked(user, edge, bed, verb, dict(args), str(uuid.uuid4()))
         if verb not in VERBS:
             return Outcome(422, False, "unknown_verb")
-        if user.role not in VERBS[verb].roles:
-            return await self._audited(user, bed, verb, "", Outcome(403, False, "forbidden"))
-        session: str | None = None
-        name: str | None = None
-        args = dict(args)
-        if not _sendable(args):
+        if user.role not in VERBS[verb]:
+            return await self._audited(asked, Outcome(403, False, "forbidden"))
+        if not _sendable(asked.args):
             return Outcome(422, False, "bad_args")
+        if (why := objection(verb, asked.args)) is not None:
+            return Outcome(422, False, why)
         if verb == "start_session":
-            given = args.pop("patient", None)
-            if given is not None and not (isinstance(given, str) and len(given.strip()) <= MAX_PATIENT_NAME):
-                return Outcome(422, False, "bad_patient_name")
-            session = args["session"] = uuid.uuid4().hex
-            name = given.strip() or None if given else None
-        try:
-            parse(verb, args)  # the edge has the last word; here a wrong one costs no round trip
-        except BadCommand as bad:
-            return Outcome(422, False, str(bad))
-        ident = str(uuid.uuid4())
-        try:
-            await self._store.run(self._before, user, bed, verb, ident, session, name)
-        except StoreBroken:
+            return await self._start_session(asked)
+        if not await self._recorded(asked, None, None):
             return Outcome(503, False, "store_broken")
-        if session is not None and name is not None:
-            self._ward.names[session] = name
-        outcome = await self._send(user, bed, verb, args, ident)
-        if session is not None and outcome.status in NOT_DONE:
-            self._ward.names.pop(session, None)
+        return await self._audited(asked, await self._send(asked))
+
+    async def _start_session(self, asked: Asked) -> Outcome:
+        """The session's id is made here, and the patient's name stays here."""
+        given = asked.args.pop("patient", None)
+        if given is not None and not (isinstance(given, str) and len(given.strip()) <= MAX_NAME):
+            return Outcome(422, False, "bad_patient_name")
+        session = asked.args["session"] = uuid.uuid4().hex
+        name = given.strip() or None if given else None
+        if not await self._recorded(asked, session, name):
+            return Outcome(503, False, "store_broken")
+        if name is not None:
+            self._patients[session] = name
+        outcome = await self._send(asked)
+        if outcome.status in NOT_DONE:
+            self._patients.pop(session, None)
             await self._forget(session)
-        elif session is not None and outcome.ok:
+        elif outcome.ok:
             outcome = replace(outcome, session=session)
-        return await self._audited(user, bed, verb, ident, outcome)
+        return await self._audited(asked, outcome)
 
-    def _before(self, connection: Connection, user: User, bed: str, verb: str, ident: str, session: str | None,
-                name: str | None) -> None:
+    async def _recorded(self, asked: Asked, session: str | None, name: str | None) -> bool:
+        """Stores who asks for what before it is sent; False where that cannot be stored."""
         now_s = self._settings.now()
-        if session is not None and name is not None:
-            patients.name_session(connection, session, bed, name, now_s)
-        audit.add(connection, now_s, user.name, f"ask {verb}", bed, id=ident, role=user.role)
 
-    async def _send(self, user: User, bed: str, verb: str, args: dict[str, Any], ident: str) -> Outcome:
-        settings = self._settings
-        now_s = settings.now()
+        def record(connection: Connection) -> None:
+            if session is not None and name is not None:
+                patients.name_session(connection, session, asked.edge, asked.bed, name, now_s)
+            audit.add(connection, now_s, asked.user.name, f"ask {asked.verb}", asked.edge, asked.bed, id=asked.id,
+                      role=asked.user.role)
+
+        try:
+            await self._store.run(record)
+        except StoreBroken:
+            return False
+        return True
+
+    async def _send(self, asked: Asked) -> Outcome:
+        settings, way = self._settings, self._edges[asked.edge]
+        issued_s = way.now_s()
         payload = command_payload(
-            settings.command_key, id=ident, edge=settings.edge, console=settings.name, user=user.name, role=user.role,
-            bed=bed, verb=verb, args=args, issued_s=now_s, expires_s=now_s + LIFE_S * settings.speed,
-            nonce=secrets.token_hex(16))
+            settings.command_key, id=asked.id, edge=asked.edge, console=settings.name, user=asked.user.name,
+            role=asked.user.role, bed=asked.bed, verb=asked.verb, args=asked.args, issued_s=issued_s,
+            expires_s=issued_s + LIFE_S * settings.speed, nonce=secrets.token_hex(16))
         waiting: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting[ident] = waiting
+        self._waiting[asked.edge, asked.id] = waiting
         try:
             async with asyncio.timeout(ANSWER_S):
-                await self._publisher.publish(command_topic(settings.edge), payload)
+                await way.publisher.publish(command_topic(asked.edge), payload)
                 answer = await waiting
         except TimeoutError:
             return Outcome(504, False, "no_answer")
         except NotConnected as broken:
             return Outcome(504, False, "no_answer") if broken.maybe_sent else Outcome(503, False, "no_broker")
         finally:
-            del self._waiting[ident]
+            del self._waiting[asked.edge, asked.id]
         if answer.ok:
             return Outcome(200, True, answer.reason, answer.state)
         reason = answer.reason or "refused"
@@ -136,11 +168,11 @@ class CommandClient:
         except StoreBroken:
             return  # a name for a session that never was: nothing shows it
 
-    async def _audited(self, user: User, bed: str, verb: str, ident: str, outcome: Outcome) -> Outcome:
+    async def _audited(self, asked: Asked, outcome: Outcome) -> Outcome:
         try:
-            await self._store.run(audit.add, self._settings.now(), user.name,
-                                  f"{'done' if outcome.ok else 'refused'} {verb}", bed, id=ident, role=user.role,
-                                  reason=outcome.reason)
+            await self._store.run(
+                audit.add, self._settings.now(), asked.user.name, f"{'done' if outcome.ok else 'refused'} {asked.verb}",
+                asked.edge, asked.bed, id=asked.id, role=asked.user.role, reason=outcome.reason)
         except StoreBroken:
-            return outcome  # what was asked is noted, and the edge's journal has the rest
+            return outcome  # what was asked is recorded, and the edge's journal has the rest
         return outcome

@@ -26,19 +26,19 @@ class Page:
 
     def __init__(self, user: User, limit: int = QUEUE) -> None:
         self.user = user
-        self.watching: str | None = None
+        self.watching: tuple[str, str] | None = None
         self.sound: Sound | None = None
         self.cut_code: int | None = None
         self._limit = limit
         self._waiting: deque[str] = deque()
         self._wake = asyncio.Event()
-        self._sounded: deque[int] = deque(maxlen=256)
+        self._sounded: deque[tuple[str, int]] = deque(maxlen=256)
 
-    def first_sounded(self, seq: int) -> bool:
-        """Whether the page says for the first time, as far as remembered, that it sounded `seq`."""
-        if seq in self._sounded:
+    def first_sounded(self, edge: str, seq: int) -> bool:
+        """Whether the page says for the first time, as far as remembered, that it sounded `seq` of `edge`."""
+        if (edge, seq) in self._sounded:
             return False
-        self._sounded.append(seq)
+        self._sounded.append((edge, seq))
         return True
 
     def send(self, message: str) -> None:
@@ -100,15 +100,15 @@ class Feed:
         for page in self._pages:
             self._send(page, message)
 
-    def publish_wave(self, bed: str, message: str) -> None:
-        """To the pages that watch `bed`."""
+    def publish_wave(self, edge: str, bed: str, message: str) -> None:
+        """To the pages that watch this bed."""
         for page in self._pages:
-            if page.watching == bed:
+            if page.watching == (edge, bed):
                 self._send(page, message)
 
-    def watched(self, bed: str) -> bool:
-        """Whether any page watches `bed`."""
-        return any(page.watching == bed for page in self._pages)
+    def watched(self, edge: str, bed: str) -> bool:
+        """Whether any page watches this bed."""
+        return any(page.watching == (edge, bed) for page in self._pages)
 
     def audible(self) -> bool:
         """Whether some page has its sound on."""

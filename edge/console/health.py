@@ -1,11 +1,12 @@
-"""Which part of the way from a device to this screen works: broker, edge, console, sound.
+"""Which part of the way from a device to this screen works, and what an edge's clock says.
 
-No I/O and no clock: real time comes as `loop_s` (the event loop's), edge time as `now_s`.
+No I/O and no clock: real time comes as `loop_s` (the event loop's), this console's time as `now_s`.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +14,15 @@ from edge.contract.payloads import DEAD_AFTER_S, Status
 from edge.model import iso
 
 MAX_BOOTS = 64
+OFFSETS = 5  # heartbeats a clock's offset is judged by: the one least delayed counts
+SKEW_S = 2.0  # real seconds two clocks may differ before the screen says so
+
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Whether one part works, since when (edge time), and if it does not, why."""
+    """Whether one part works, since when (this console's time), and if it does not, why."""
 
     ok: bool
     since_s: float
@@ -27,14 +32,79 @@ class Part:
         """The part as it is now; `since` moves only when `ok` does."""
         return replace(self, ok=ok, since_s=self.since_s if ok == self.ok else now_s, reason=reason)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Json:
         """As the page gets it."""
-        said: dict[str, Any] = {"ok": self.ok, "since": iso(self.since_s)}
-        return said if self.reason is None else said | {"reason": self.reason}
+        told: Json = {"ok": self.ok, "since": iso(self.since_s)}
+        return told if self.reason is None else told | {"reason": self.reason}
+
+
+def together(parts: Mapping[str, Part]) -> Part:
+    """The same part of several edges as one: it works where each does, and says which do not."""
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    broken = {edge: part for edge, part in parts.items() if not part.ok}
+    if not broken:
+        return Part(True, max(part.since_s for part in parts.values()))
+    why = "; ".join(f"{edge}: {part.reason}" for edge, part in broken.items())
+    return Part(False, min(part.since_s for part in broken.values()), why)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing that is wrong, in words for a screen. `edge` None: it concerns them all."""
+
+    part: str
+    edge: str | None
+    since_s: float
+    what: str
+    remedy: str
+
+    def as_json(self) -> Json:
+        """As the page gets it."""
+        return {"part": self.part, "edge": self.edge, "ok": False, "since": iso(self.since_s), "what": self.what,
+                "remedy": self.remedy}
+
+
+def troubles_json(troubles: Iterable[Trouble]) -> list[Json]:
+    """As the page gets them: the newest first."""
+    return [each.as_json() for each in sorted(troubles, key=lambda each: -each.since_s)]
+
+
+class ClockOffset:
+    """How far an edge's clock is ahead of this console's, by its heartbeats.
+
+    A heartbeat is some time on its way, so each shows the edge's clock a little too early; of the last few, the one
+    that shows it latest was on its way the shortest.
+    """
+
+    def __init__(self) -> None:
+        self._offsets: deque[float] = deque(maxlen=OFFSETS)
+
+    def heard(self, at_s: float, now_s: float) -> None:
+        """A heartbeat of edge time `at_s` came at this console's `now_s`."""
+        self._offsets.append(at_s - now_s)
+
+    def forget(self) -> None:
+        """The edge started again, with a clock of its own."""
+        self._offsets.clear()
+
+    @property
+    def known(self) -> bool:
+        """Whether a heartbeat was heard."""
+        return bool(self._offsets)
+
+    @property
+    def offset_s(self) -> float:
+        """Seconds to add to this console's time; 0 while nothing is known."""
+        return max(self._offsets, default=0.0)
+
+    def skew_s(self, speed: float) -> float | None:
+        """The offset in real seconds, the edge ahead is positive; None: not known. `speed` is of both clocks."""
+        return round(self.offset_s / speed, 1) if self._offsets else None
 
 
 class Heartbeat:
-    """Whether the edge lives, by its heartbeats alone.
+    """Whether the edge lives, by its statuses alone.
 
     A retained status is what someone once said: it is a heartbeat only when `at` advances over an earlier status of
     the same connection, and at a new connection it counts for nothing. A replayed status, or one of a boot that has
@@ -45,6 +115,7 @@ class Heartbeat:
         self.part = Part(False, now_s, "no heartbeat yet")
         self.boot: str | None = None
         self.last: Status | None = None
+        self.clock = ClockOffset()
         self._at_s = 0.0
         self._heard_loop_s: float | None = None
         self._baseline: tuple[str, float] | None = None
@@ -70,6 +141,7 @@ class Heartbeat:
             return False
         self._adopt(status, at_s)
         self._heard_loop_s = loop_s
+        self.clock.heard(at_s, now_s)
         self.part = self.part.changed(True, now_s)
         return True
 
@@ -82,8 +154,10 @@ class Heartbeat:
             self._heard_loop_s = None
 
     def _adopt(self, status: Status, at_s: float) -> None:
-        if self.boot is not None and self.boot != status.boot:
-            self._past[self.boot] = None
+        if self.boot != status.boot:
+            self.clock.forget()
+            if self.boot is not None:
+                self._past[self.boot] = None
             while len(self._past) > MAX_BOOTS:
                 self._past.popitem(last=False)
         self.boot, self._at_s, self.last = status.boot, at_s, status

@@ -29,6 +29,7 @@ decode_numerics = msgspec.json.Decoder(dict[str, float]).decode
 class Row:
     """One moment of one bed: what was valid and not stale. Edge time."""
 
+    edge: str
     bed: str
     at_s: float
     numerics: dict[str, float]
@@ -38,6 +39,7 @@ class Row:
 class Determination:
     """One completed cuff cycle."""
 
+    edge: str
     bed: str
     at_s: float
     values: dict[str, float | None]
@@ -63,7 +65,7 @@ class Recorder:
             self._last_row[heard.bed] = at_s
             shown = {metric: numeric.value for metric, numeric in heard.numerics.items()
                      if metric not in DETERMINATION and _shown(numeric) and numeric.value is not None}
-            self._held.append(Row(heard.bed, at_s, shown))
+            self._held.append(Row(heard.edge, heard.bed, at_s, shown))
         cuff = heard.numerics.get("sbp_mmhg")
         if cuff is not None and _shown(cuff):
             self._receive_cuff(heard, from_iso(cuff.at))
@@ -78,7 +80,7 @@ class Recorder:
             numeric = heard.numerics.get(metric)
             ours = numeric is not None and _shown(numeric) and abs(from_iso(numeric.at) - at_s) < 1.0
             together[metric] = numeric.value if numeric is not None and ours else None
-        self._held.append(Determination(heard.bed, at_s, together))
+        self._held.append(Determination(heard.edge, heard.bed, at_s, together))
 
     def take(self) -> list[Row | Determination]:
         """What is held; it is then the caller's."""
@@ -100,32 +102,33 @@ def append(connection: Connection, rows: Iterable[Row | Determination]) -> None:
     cuffs: list[dict[str, Any]] = []
     for row in rows:
         if isinstance(row, Row):
-            moments.append({"bed": row.bed, "at_s": row.at_s, "numerics": msgspec.json.encode(row.numerics)})
+            moments.append({"edge": row.edge, "bed": row.bed, "at_s": row.at_s,
+                            "numerics": msgspec.json.encode(row.numerics)})
         else:
-            cuffs.append({"bed": row.bed, "at_s": row.at_s} | row.values)
+            cuffs.append({"edge": row.edge, "bed": row.bed, "at_s": row.at_s} | row.values)
     if moments:
         connection.execute(insert(vitals).on_conflict_do_nothing(), moments)
     if cuffs:
         connection.execute(insert(determinations).on_conflict_do_nothing(), cuffs)
 
 
-def prune(connection: Connection, beds: Iterable[str], before_s: float) -> None:
+def prune(connection: Connection, edge: str, beds: Iterable[str], before_s: float) -> None:
     """Forgets what is older than `before_s`, edge time."""
-    for bed in beds:  # by bed, for so runs the key: a scan of the whole table would keep an alarm waiting
-        connection.execute(delete(vitals).where(vitals.c.bed == bed, vitals.c.at_s < before_s))
-        connection.execute(delete(determinations).where(determinations.c.bed == bed, determinations.c.at_s < before_s))
+    for bed in beds:  # by bed, as the key runs: a scan of the whole table would keep an alarm waiting
+        for table in (vitals, determinations):
+            connection.execute(delete(table).where(table.c.edge == edge, table.c.bed == bed, table.c.at_s < before_s))
 
 
-def beds(connection: Connection) -> list[str]:
-    """Every bed with a trend."""
-    return list(connection.execute(select(vitals.c.bed).distinct().order_by(vitals.c.bed)).scalars())
-
-
-def rows_since(connection: Connection, bed: str, from_s: float) -> tuple[list[tuple[float, bytes]], list[Cuff]]:
-    """What is stored of `bed` from `from_s` on: moments as (time, JSON), and determinations; oldest first."""
-    found = select(vitals.c.at_s, vitals.c.numerics).where(vitals.c.bed == bed, vitals.c.at_s >= from_s)
+def rows_since(
+    connection: Connection, edge: str, bed: str, from_s: float,
+) -> tuple[list[tuple[float, bytes]], list[Cuff]]:
+    """What is stored of the bed from edge time `from_s` on: moments as (time, JSON), and determinations; oldest first.
+    """
+    found = select(vitals.c.at_s, vitals.c.numerics).where(
+        vitals.c.edge == edge, vitals.c.bed == bed, vitals.c.at_s >= from_s)
     moments = [(row.at_s, row.numerics) for row in connection.execute(found.order_by(vitals.c.at_s))]
-    cuffs = select(determinations).where(determinations.c.bed == bed, determinations.c.at_s >= from_s)
+    cuffs = select(determinations).where(
+        determinations.c.edge == edge, determinations.c.bed == bed, determinations.c.at_s >= from_s)
     rows = connection.execute(cuffs.order_by(determinations.c.at_s)).mappings()
     return moments, [(row["at_s"], {metric: row[metric] for metric in DETERMINATION}) for row in rows]
 

@@ -1,33 +1,37 @@
-"""All that comes over MQTT: checked against the contract, stored before it is shown, acknowledged when stored."""
+"""All that comes from one edge: checked against the contract, stored before it is shown, acknowledged when stored."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
 from edge.console import events, history
+from edge.console.beds import Beds, parse_time, wave_message
 from edge.console.feed import Feed, encode
 from edge.console.health import Heartbeat, Part
 from edge.console.history import Recorder
+from edge.console.link import Publisher
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
-from edge.console.ward import Ward, parse_time, wave_message
 from edge.contract.events import GENESIS
 from edge.contract.payloads import (
     Ack,
     Answer,
     BadPayload,
     EventOut,
+    State,
     Status,
     Topic,
     decode,
     decode_events,
     parse_topic,
+    state_topic,
 )
 from edge.model import iso
 
@@ -38,24 +42,28 @@ log = logging.getLogger(__name__)
 
 
 class Ingest:
-    """Takes messages and keeps everything they change.
+    """Takes the messages of `edge` and keeps everything they change.
 
     Sets `health_changed` when a part of health may have changed, `ack_due` when more is stored or sounded.
     """
 
-    def __init__(self, settings: Settings, store: Store, ward: Ward, feed: Feed,
-                 on_answer: Callable[[Answer], None]) -> None:
+    def __init__(self, edge: str, settings: Settings, store: Store, feed: Feed, patients: Mapping[str, str],
+                 on_answer: Callable[[str, Answer], None], health_changed: asyncio.Event,
+                 publisher: Publisher) -> None:
+        """`patients`: session id -> name. `health_changed` is the console's: one for all edges."""
         now_s = settings.now()
+        self.edge = edge
+        self.publisher = publisher
         self._settings = settings
         self._store = store
-        self._ward = ward
         self._feed = feed
+        self.beds = Beds(edge, patients)
         self.broker = Part(False, now_s, "not connected yet")
         self.heartbeat = Heartbeat(now_s)
         self.recorder = Recorder()
         self.cursor = events.Cursor(0, GENESIS, "", 0, 0)
         self._on_answer = on_answer
-        self.health_changed = asyncio.Event()
+        self.health_changed = health_changed
         self.ack_due = asyncio.Event()
         self.bad = 0
         self.stored = 0
@@ -65,14 +73,15 @@ class Ingest:
         self._live: deque[EventOut] = deque()
         self._late: deque[EventOut] = deque()
         self._arrived = asyncio.Event()
-        self._bad_said: set[str] = set()
+        self._bad_topics: set[str] = set()
+        self._early: dict[str, bytes] = {}  # bed -> a retained state above the status's seq
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
     def connected(self) -> None:
         """Subscribed; what is retained comes now."""
         if not self.broker.ok:
-            log.info("broker connected")
+            log.info("broker connected for edge %s", self.edge)
         self.broker = self.broker.changed(True, self._settings.now())
         self.heartbeat.connected()
         self.health_changed.set()
@@ -81,7 +90,7 @@ class Ingest:
     def disconnected(self, reason: str) -> None:
         """The broker is gone."""
         if self.broker.ok or self.broker.reason == "not connected yet":
-            log.warning("broker lost: %s", reason)
+            log.warning("broker lost for edge %s: %s", self.edge, reason)
         self.broker = self.broker.changed(False, self._settings.now(), reason)
         self.health_changed.set()
 
@@ -90,14 +99,14 @@ class Ingest:
     def receive(self, topic: str, payload: bytes, retained: bool) -> None:
         """One message. What the contract does not allow is counted and dropped."""
         parsed = parse_topic(topic)
-        if parsed is None or parsed.edge != self._settings.edge:
+        if parsed is None or parsed.edge != self.edge:
             return
         try:
             self._dispatch(parsed, payload, retained)
         except BadPayload as error:
             self.bad += 1
-            if topic not in self._bad_said and len(self._bad_said) < 1000:
-                self._bad_said.add(topic)  # once a topic: a mad sender does not fill the log
+            if topic not in self._bad_topics and len(self._bad_topics) < 1000:
+                self._bad_topics.add(topic)  # once a topic: a mad sender does not fill the log
                 log.warning("refused a payload on %s: %s", topic, error)
 
     def _dispatch(self, topic: Topic, payload: bytes, retained: bool) -> None:
@@ -107,39 +116,54 @@ class Ingest:
         elif topic.kind == "status":
             self._receive_status(payload, retained)
         elif topic.kind == "state":
-            if self._ward.receive_state(payload, topic.edge, bed, self.heartbeat.boot):
-                self.publish_state(bed)
+            self._receive_state(payload, bed, retained)
         elif topic.kind == "answer":
             if topic.name == self._settings.name and not retained:
-                self._on_answer(decode(Answer, payload))
+                self._on_answer(self.edge, decode(Answer, payload))
         elif retained:
             return  # vitals and waves are never retained by us: whoever retains them shows old numbers as new
         elif topic.kind == "vitals":
-            self._receive_vitals(payload, topic.edge, bed)
-        elif topic.kind == "wave" and self._feed.watched(bed):
-            self._feed.publish_wave(bed, wave_message(payload, topic.edge, bed, topic.name or ""))
+            self._receive_vitals(payload, bed)
+        elif topic.kind == "wave" and self._feed.watched(self.edge, bed):
+            self._feed.publish_wave(self.edge, bed, wave_message(payload, self.edge, bed, topic.name or ""))
 
     def _receive_status(self, payload: bytes, retained: bool) -> None:
         status = decode(Status, payload)
-        if status.edge != self._settings.edge:
+        if status.edge != self.edge:
             raise BadPayload(f"says edge {status.edge!r}")
         at_s = parse_time(status.at)
         loop_s = asyncio.get_running_loop().time()
         was = (self.heartbeat.part.ok, self.heartbeat.boot)
         self.heartbeat.receive(status, at_s, retained, loop_s, self._settings.now())
         if self.heartbeat.last is not None:
-            self._ward.set_beds(self.heartbeat.last.beds)
+            self.beds.set_ids(self.heartbeat.last.beds)
         if self.heartbeat.boot != was[1]:
-            self._ward.new_boot()
+            self.beds.new_boot()
         if (self.heartbeat.part.ok, self.heartbeat.boot) != was:
             self.edge_changed()
+        for bed, state in list(self._early.items()):
+            self.receive(state_topic(self.edge, bed), state, True)
 
-    def _receive_vitals(self, payload: bytes, edge: str, bed: str) -> None:
-        vitals = self._ward.receive_vitals(payload, edge, bed)
+    def _receive_state(self, payload: bytes, bed: str, retained: bool) -> None:
+        """A retained state may have been made after the status that is retained with it: it waits for the next one."""
+        last = self.heartbeat.last
+        early = self._early.pop(bed, None)
+        if retained:
+            state = decode(State, payload)
+            if last is None or (state.boot == last.boot and state.seq > last.seq):
+                if early is not None and last is not None and state.at <= last.at:
+                    raise BadPayload(f"a state as of event {state.seq}, but the edge says that it has {last.seq}")
+                self._early[bed] = payload
+                return
+        if self.beds.receive_state(payload, bed, self.heartbeat.boot):
+            self.publish_state(bed)
+
+    def _receive_vitals(self, payload: bytes, bed: str) -> None:
+        vitals = self.beds.receive_vitals(payload, bed)
         if vitals is None:
             return
         self.recorder.receive(vitals)
-        said = self._ward.vitals_json(bed)
+        said = self.beds.vitals_json(bed)
         if said is not None:
             self._feed.publish(encode({**said, "t": "vitals"}))
 
@@ -165,17 +189,25 @@ class Ingest:
     def edge_changed(self) -> None:
         """Every state is live now, or none is: the pages are told at once."""
         part = self.heartbeat.part
-        log.warning("edge %s: %s", self._settings.edge, "live" if part.ok else part.reason)
-        for bed in self._ward.beds():
+        log.warning("edge %s: %s", self.edge, "live" if part.ok else part.reason)
+        for bed in self.beds.ids():
             self.publish_state(bed)
         self.health_changed.set()
         self.ack_due.set()
 
     def publish_state(self, bed: str) -> None:
         """The held state of `bed` to every page."""
-        said = self._ward.state_json(bed, self.heartbeat.part.ok, self.heartbeat.boot)
-        if said is not None:
-            self._feed.publish(encode({**said, "t": "state"}))
+        message = self.state_json(bed)
+        if message is not None:
+            self._feed.publish(encode({**message, "t": "state"}))
+
+    def state_json(self, bed: str) -> dict[str, Any] | None:
+        """The held state of `bed`, with the patient's name and whether it is what is now."""
+        return self.beds.state_json(bed, self.heartbeat.part.ok, self.heartbeat.boot)
+
+    def now_s(self) -> float:
+        """What the edge's clock says now, by its heartbeats; this console's own time before the first."""
+        return self._settings.now() + self.heartbeat.clock.offset_s
 
     def ack(self) -> Ack:
         """What is stored, as the edge is to be told."""
@@ -197,7 +229,7 @@ class Ingest:
         batch = [lane.popleft() for _ in range(min(BATCH, len(lane)))]
         live_boot = self.heartbeat.boot if self.heartbeat.part.ok else None
         try:
-            kept = await self._store.run(events.append, self._settings.edge, batch, live_boot, self._settings.now())
+            kept = await self._store.run(events.append, self.edge, batch, live_boot, self.now_s())
         except StoreBroken:
             self.dropped += len(batch)  # never acknowledged, so the edge sends them again
             self.health_changed.set()
@@ -207,7 +239,8 @@ class Ingest:
         for refused in kept.refused:
             self.refused += 1
             self.last_refusal = f"event {refused.event.seq}: {refused.why}"
-            log.error("refused event %d of boot %s: %s", refused.event.seq, refused.event.boot, refused.why)
+            log.error("refused event %d of edge %s, boot %s: %s", refused.event.seq, self.edge, refused.event.boot,
+                      refused.why)
         for event in kept.new:
             self._feed.publish(encode({"t": "event", "event": event}))
         self.ack_due.set()
@@ -225,8 +258,8 @@ class Ingest:
 
     async def sounded(self, seq: int) -> bool:
         """A page sounded alarm event `seq`; whether there is such an alarm. Raises StoreBroken."""
-        known = self._ward.alarm_known(seq)
-        highest = await self._store.run(events.sounded, self._settings.edge, seq, known)
+        known = self.beds.alarm_known(seq)
+        highest = await self._store.run(events.sounded, self.edge, seq, known)
         if highest is None:
             return False
         self.cursor = replace(self.cursor, sounded_seq=highest)

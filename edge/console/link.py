@@ -61,10 +61,14 @@ class Listener(Protocol):
 
 
 class Link:
-    """One MQTT 3.1.1 connection at a time, clean session, reconnecting for ever."""
+    """One MQTT 3.1.1 connection at a time for one edge, clean session, reconnecting for ever.
 
-    def __init__(self, settings: Settings) -> None:
+    One an edge: a client has one last will, and each edge is told when its console is gone.
+    """
+
+    def __init__(self, settings: Settings, edge: str) -> None:
         self._settings = settings
+        self._edge = edge
         self.run_id = ""  # names the present connection, so that an older one's last will says nothing of it
         self._client: aiomqtt.Client | None = None
 
@@ -110,7 +114,7 @@ class Link:
             identifier=f"console-{settings.name}-{self.run_id}",
             protocol=aiomqtt.ProtocolVersion.V311, clean_session=True, keepalive=KEEPALIVE_S, timeout=TIMEOUT_S,
             max_queued_incoming_messages=5000, max_inflight_messages=100, tls_context=self._tls(), logger=log,
-            will=aiomqtt.Will(gone_topic(settings.edge, settings.name), gone, qos=1),
+            will=aiomqtt.Will(gone_topic(self._edge, settings.name), gone, qos=1),
         )
         client.pending_calls_threshold = 1000
         return client
@@ -126,7 +130,7 @@ class Link:
         return context
 
     async def _subscribe(self, client: aiomqtt.Client) -> None:
-        edge = self._settings.edge
+        edge = self._edge
         await client.subscribe([
             (status_topic(edge), 1), (vitals_topic(edge, "+"), 0), (wave_topic(edge, "+", "+"), 0),
             (state_topic(edge, "+"), 1), (event_topic(edge), 1), (answer_topic(edge, self._settings.name), 1),

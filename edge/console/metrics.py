@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Histogram
@@ -11,6 +11,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from edge.console.ingest import Ingest
 from edge.console.service import Console
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -21,23 +22,34 @@ class _Numbers(Collector):
     console: Console
 
     def collect(self) -> Iterator[Metric]:
-        ingest, feed, cursor = self.console.ingest, self.console.feed, self.console.ingest.cursor
+        edges, feed = self.console.edges, self.console.feed
         hop = GaugeMetricFamily("vigil_console_hop_ok", "Whether this part works", labels=["hop"])
         for name, said in self.console.health().items():
             hop.add_metric([name], 1.0 if said["ok"] else 0.0)
         yield hop
         yield GaugeMetricFamily("vigil_console_clients", "Connected pages", len(feed))
-        yield GaugeMetricFamily("vigil_console_stored_seq", "Every event up to this number is stored", cursor.seq)
-        yield GaugeMetricFamily("vigil_console_event_gap", "Numbers from the first missing on", cursor.top - cursor.seq)
-        yield GaugeMetricFamily("vigil_console_sounded_seq", "Highest alarm event a page sounded", cursor.sounded_seq)
-        for name, text, value in (
-            ("events_stored", "Events stored since start", ingest.stored),
-            ("events_refused", "Events refused: hash, chain, number or edge", ingest.refused),
-            ("events_dropped", "Events dropped unacknowledged, to be sent again", ingest.dropped),
-            ("payloads_refused", "MQTT payloads outside the contract", ingest.bad),
-            ("clients_cut", "Pages cut because they were too slow", feed.cut_slow),
-        ):
-            yield CounterMetricFamily(f"vigil_console_{name}", text, value)
+        gauges: list[tuple[str, str, Callable[[Ingest], float]]] = [
+            ("stored_seq", "Every event up to this number is stored", lambda each: each.cursor.seq),
+            ("event_gap", "Numbers from the first missing on", lambda each: each.cursor.top - each.cursor.seq),
+            ("sounded_seq", "Highest alarm event a page sounded", lambda each: each.cursor.sounded_seq),
+        ]
+        for name, text, of in gauges:
+            gauge = GaugeMetricFamily(f"vigil_console_{name}", text, labels=["edge"])
+            for edge, ingest in edges.items():
+                gauge.add_metric([edge], of(ingest))
+            yield gauge
+        counters: list[tuple[str, str, Callable[[Ingest], float]]] = [
+            ("events_stored", "Events stored since start", lambda each: each.stored),
+            ("events_refused", "Events refused: hash, chain, number or edge", lambda each: each.refused),
+            ("events_dropped", "Events dropped unacknowledged, to be sent again", lambda each: each.dropped),
+            ("payloads_refused", "MQTT payloads outside the contract", lambda each: each.bad),
+        ]
+        for name, text, of in counters:
+            counter = CounterMetricFamily(f"vigil_console_{name}", text, labels=["edge"])
+            for edge, ingest in edges.items():
+                counter.add_metric([edge], of(ingest))
+            yield counter
+        yield CounterMetricFamily("vigil_console_clients_cut", "Pages cut because they were too slow", feed.cut_slow)
 
 
 class Metrics:

@@ -16,9 +16,9 @@ from edge.config.broker import mqtt_of, password_of
 from edge.config.files import ConfigError, ConsoleConfig, load_console
 from edge.console import app
 from edge.console.accounts import ensure_user
+from edge.console.database import SchemaTooNew
 from edge.console.settings import Settings, Tls
 from edge.console.store import Store
-from edge.console.tables import SchemaTooNew
 from edge.model import Role
 from edge.process import BadUsage, command_key, log_to_stderr, make_folder
 
@@ -66,7 +66,7 @@ def console_settings(config: ConsoleConfig) -> Settings:
     make_folder(config.data)
     mqtt_of(mqtt)
     return Settings(
-        config.name, config.edge_ids[0], config.data, command_key(config.command_key, make=False), clock.now,
+        config.name, config.edge_ids, config.data, command_key(config.command_key, make=False), clock.now,
         mqtt_host=mqtt.host, mqtt_port=mqtt.port, mqtt_user=mqtt.user, mqtt_password=password_of(mqtt),
         tls=Tls(mqtt.ca, mqtt.cert, mqtt.key) if mqtt.tls else None, speed=config.speed, epoch=config.epoch or 0.0,
         host=config.host, port=config.port, origins=config.origins, simulated=config.simulated,

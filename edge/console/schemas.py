@@ -61,6 +61,7 @@ class CommandAnswered(BaseModel):
 class BedNow(BaseModel):
     """A bed's last state (with `patient` and `live`) and vitals, as MQTT brought them."""
 
+    edge: str
     bed: str
     state: dict[str, Any] | None
     vitals: dict[str, Any] | None
@@ -79,15 +80,17 @@ class EdgeNow(BaseModel):
 class DevicesOfBed(BaseModel):
     """One bed's devices; where not `live`, this is what they last were."""
 
+    edge: str
     bed: str
     live: bool
     devices: list[dict[str, Any]]
 
 
 class Devices(BaseModel):
-    """All beds' devices."""
+    """All beds' devices, and each edge; `edge` is the first."""
 
     edge: EdgeNow
+    edges: list[EdgeNow]
     beds: list[DevicesOfBed]
 
 

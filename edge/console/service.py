@@ -12,14 +12,13 @@ import msgspec
 from edge.console import accounts, audit, events, history, patients
 from edge.console.accounts import User
 from edge.console.command_client import CommandClient
+from edge.console.database import probe
 from edge.console.feed import Feed, Page, Sound, encode
-from edge.console.health import Part
+from edge.console.health import Json, Part, together
 from edge.console.ingest import Ingest
 from edge.console.link import Link, NotConnected, Publisher
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
-from edge.console.tables import probe
-from edge.console.ward import Ward
 from edge.contract.payloads import HEARTBEAT_S, ack_topic
 from edge.contract.payloads import encode as encode_payload
 from edge.model import iso
@@ -32,15 +31,17 @@ log = logging.getLogger(__name__)
 
 
 class Watch(msgspec.Struct, frozen=True, tag_field="t", tag="watch"):
-    """The page shows this bed's waves; null: none."""
+    """The page shows this bed's waves; null: none. `edge` may be left out where there is one."""
 
     bed: str | None
+    edge: str | None = None
 
 
 class Sounded(msgspec.Struct, frozen=True, tag_field="t", tag="sounded"):
-    """The page began to sound alarm event `seq`."""
+    """The page began to sound alarm event `seq` of `edge`, which may be left out where there is one."""
 
     seq: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+    edge: str | None = None
 
 
 class SoundIs(msgspec.Struct, frozen=True, tag_field="t", tag="sound"):
@@ -59,12 +60,15 @@ class Console:
         """Opens the store. Raises SchemaTooNew, sqlalchemy.exc.DBAPIError."""
         self.settings = settings
         self.store = Store(settings.database)
-        self.ward = Ward()
         self.feed = Feed()
-        self.link = Link(settings)
-        self.publisher: Publisher = publisher or self.link
-        self.commands = CommandClient(settings, self.store, self.ward, self.publisher)
-        self.ingest = Ingest(settings, self.store, self.ward, self.feed, self.commands.answered)
+        self.patients: dict[str, str] = {}  # session id -> name
+        self.health_changed = asyncio.Event()
+        self.links = {} if publisher else {edge: Link(settings, edge) for edge in settings.edges}
+        self.edges: dict[str, Ingest] = {}
+        self.commands = CommandClient(settings, self.store, self.patients, self.edges)
+        for edge in settings.edges:
+            self.edges[edge] = Ingest(edge, settings, self.store, self.feed, self.patients, self.commands.answered,
+                                      self.health_changed, publisher or self.links[edge])
         self._console_part = Part(True, settings.now())
         self._sound_part = Part(False, settings.now(), "no page with sound")
         self._said: object = None
@@ -72,38 +76,40 @@ class Console:
 
     async def load(self) -> None:
         """Reads back what the last run stored. Raises StoreBroken."""
-        self.ingest.cursor = await self.store.read(events.cursor_of, self.settings.edge)
-        self.ward.names.update(await self.store.read(patients.names))
+        for edge, ingest in self.edges.items():
+            ingest.cursor = await self.store.read(events.cursor_of, edge)
+        self.patients.update(await self.store.read(patients.names))
 
     async def run(self) -> None:
         """Works until cancelled; ends by itself only through a bug of ours, as an ExceptionGroup."""
         async with asyncio.TaskGroup() as tasks:
-            if self.publisher is self.link:
-                tasks.create_task(self.link.run(self.ingest), name="link")
-            tasks.create_task(self.ingest.store_events(), name="store events")
-            tasks.create_task(self._acknowledge(), name="acknowledge")
+            for edge, ingest in self.edges.items():
+                if edge in self.links:
+                    tasks.create_task(self.links[edge].run(ingest), name=f"link to {edge}")
+                tasks.create_task(ingest.store_events(), name=f"store events of {edge}")
+                tasks.create_task(self._acknowledge(ingest), name=f"acknowledge to {edge}")
             tasks.create_task(self._beat(), name="beat")
             tasks.create_task(self._housekeeping(), name="housekeeping")
 
     # --- what is told to the edge -------------------------------------------------------------------------------------
 
-    async def _acknowledge(self) -> None:
+    async def _acknowledge(self, ingest: Ingest) -> None:
         """At once when more is stored, and every HEARTBEAT_S real seconds, for it is our heartbeat too."""
         while True:
             try:
                 async with asyncio.timeout(HEARTBEAT_S):
-                    await self.ingest.ack_due.wait()
+                    await ingest.ack_due.wait()
             except TimeoutError:
                 pass  # nothing new: the heartbeat is due
-            self.ingest.ack_due.clear()
-            await self.acknowledge()
+            ingest.ack_due.clear()
+            await self.acknowledge(ingest.edge)
 
-    async def acknowledge(self) -> None:
-        """Publishes how far is stored; without a broker nothing happens, and the next one says it."""
+    async def acknowledge(self, edge: str) -> None:
+        """Tells `edge` how far it is stored; without a broker nothing happens, and the next one says it."""
+        link = self.links.get(edge)
         try:
-            topic = ack_topic(self.settings.edge, self.settings.name)
-            ack = msgspec.structs.replace(self.ingest.ack(), run=self.link.run_id or None)
-            await self.publisher.publish(topic, encode_payload(ack))
+            ack = msgspec.structs.replace(self.edges[edge].ack(), run=link.run_id if link and link.run_id else None)
+            await self.edges[edge].publisher.publish(ack_topic(edge, self.settings.name), encode_payload(ack))
         except NotConnected:
             return
 
@@ -117,12 +123,13 @@ class Console:
             due = False
             try:
                 async with asyncio.timeout_at(next_s):
-                    await self.ingest.health_changed.wait()
+                    await self.health_changed.wait()
             except TimeoutError:
                 due = True
                 next_s = max(next_s + BEAT_S, loop.time())
-            self.ingest.health_changed.clear()
-            self.ingest.tick()
+            self.health_changed.clear()
+            for ingest in self.edges.values():
+                ingest.tick()
             self.beat_if(due)
 
     def beat_if(self, due: bool) -> None:
@@ -133,46 +140,64 @@ class Console:
             self._said = changed
             self.feed.publish(self.beat())
 
-    def health(self) -> dict[str, dict[str, Any]]:
-        """Every part of health as the page gets it (`hops` in JSON)."""
+    def health(self) -> Json:
+        """Every part as the page gets it (`hops` in JSON), each that edges have of their own taken together."""
         now_s = self.settings.now()
-        ingest = self.ingest
         broken = self.crashed or self.store.broken
         self._console_part = self._console_part.changed(broken is None, now_s, broken)
         audible = self.feed.audible()
         self._sound_part = self._sound_part.changed(audible, now_s, None if audible else "no page with sound")
+        every = self.edges
         loop_s = asyncio.get_running_loop().time()
-        edge = ingest.heartbeat.part.as_json() | {"age_s": ingest.heartbeat.age_s(loop_s)}
+        ages = [ingest.heartbeat.age_s(loop_s) for ingest in every.values()]
+        edge = together({name: ingest.heartbeat.part for name, ingest in every.items()}).as_json()
         console = self._console_part.as_json() | {
-            "stored": ingest.cursor.seq, "gap": ingest.cursor.gap, "refused": ingest.refused}
-        if ingest.last_refusal is not None:
-            console["last_refusal"] = ingest.last_refusal
-        return {"broker": ingest.broker.as_json(), "edge": edge, "console": console,
-                "sound": self._sound_part.as_json()}
+            "stored": min((ingest.cursor.seq for ingest in every.values()), default=0),
+            "gap": any(ingest.cursor.gap for ingest in every.values()),
+            "refused": sum(ingest.refused for ingest in every.values())}
+        last = next((ingest.last_refusal for ingest in every.values() if ingest.last_refusal), None)
+        return {
+            "broker": together({name: ingest.broker for name, ingest in every.items()}).as_json(),
+            "edge": edge | {"age_s": None if None in ages else max((age for age in ages if age), default=0.0)},
+            "console": console if last is None else console | {"last_refusal": last},
+            "sound": self._sound_part.as_json()}
+
+    def edges_json(self) -> Json:
+        """Each edge: its clock, how far that differs from this console's (real seconds), and its parts."""
+        loop_s = asyncio.get_running_loop().time()
+        return {name: {
+            "at": iso(ingest.now_s()), "skew_s": ingest.heartbeat.clock.skew_s(self.settings.speed),
+            "broker": ingest.broker.as_json(),
+            "edge": ingest.heartbeat.part.as_json() | {"age_s": ingest.heartbeat.age_s(loop_s)},
+        } for name, ingest in self.edges.items()}
 
     def beat(self) -> str:
         """The beat as it is now."""
-        return encode({"t": "beat", "at": iso(self.settings.now()), "hops": self.health()})
+        return encode({"t": "beat", "at": iso(self.settings.now()), "hops": self.health(), "edges": self.edges_json()})
 
     def simulated(self) -> bool:
         """Whether anything of what is shown is simulated."""
-        last = self.ingest.heartbeat.last
-        return self.settings.simulated or (last is not None and last.simulated)
+        statuses = [ingest.heartbeat.last for ingest in self.edges.values()]
+        return self.settings.simulated or any(last is not None and last.simulated for last in statuses)
+
+    def ward(self) -> list[tuple[str, str]]:
+        """Every bed as (edge, bed), in the order of console.toml and of each edge."""
+        return [(name, bed) for name, ingest in self.edges.items() for bed in ingest.beds.ids()]
 
     def hello(self, user: User) -> str:
         """What a page hears first."""
         settings = self.settings
         return encode({
-            "t": "hello", "now": iso(settings.now()), "speed": settings.speed, "edge": settings.edge,
-            "simulated": self.simulated(), "user": {"name": user.name, "role": user.role}, "beds": self.ward.beds()})
+            "t": "hello", "now": iso(settings.now()), "speed": settings.speed, "edge": settings.edges[0],
+            "edges": settings.edges, "simulated": self.simulated(), "user": {"name": user.name, "role": user.role},
+            "beds": list(dict.fromkeys(bed for _, bed in self.ward())),
+            "ward": [{"edge": edge, "bed": bed, "name": bed} for edge, bed in self.ward()]})
 
     def join(self, user: User) -> Page:
         """A new page, with hello, each bed's last state and vitals, and a beat waiting for it."""
         first = [self.hello(user)]
-        heartbeat = self.ingest.heartbeat
-        for bed in self.ward.beds():
-            state = self.ward.state_json(bed, heartbeat.part.ok, heartbeat.boot)
-            vitals = self.ward.vitals_json(bed)
+        for edge, bed in self.ward():
+            state, vitals = self.edges[edge].state_json(bed), self.edges[edge].beds.vitals_json(bed)
             first += [] if state is None else [encode({**state, "t": "state"})]
             first += [] if vitals is None else [encode({**vitals, "t": "vitals"})]
         return self.feed.join(user, [*first, self.beat()])
@@ -180,7 +205,7 @@ class Console:
     def leave(self, page: Page) -> None:
         """The page is gone, and its sound with it."""
         self.feed.leave(page)
-        self.ingest.health_changed.set()
+        self.health_changed.set()
 
     # --- what a page says ---------------------------------------------------------------------------------------------
 
@@ -191,35 +216,35 @@ class Console:
         except (msgspec.MsgspecError, RecursionError):
             return False
         if isinstance(said, Watch):
-            page.watching = said.bed
+            page.watching = (said.edge or self.settings.edges[0], said.bed) if said.bed else None
         elif isinstance(said, SoundIs):
             await self._receive_sound(page, said.state)
         else:
-            await self._receive_sounded(page, said.seq)
+            await self._receive_sounded(page, said.edge or self.settings.edges[0], said.seq)
         return True
 
     async def _receive_sound(self, page: Page, state: Sound) -> None:
         if page.sound == state:
             return
         page.sound = state
-        self.ingest.health_changed.set()
+        self.health_changed.set()
         await self._note(page.user, f"sound {state}")
 
-    async def _receive_sounded(self, page: Page, seq: int) -> None:
-        if not page.first_sounded(seq):
+    async def _receive_sounded(self, page: Page, edge: str, seq: int) -> None:
+        if edge not in self.edges or not page.first_sounded(edge, seq):
             return
         try:
-            known = await self.ingest.sounded(seq)
+            known = await self.edges[edge].sounded(seq)
         except StoreBroken:
-            self.ingest.health_changed.set()
+            self.health_changed.set()
             return
-        await self._note(page.user, "sounded" if known else "sounded unknown", seq=seq)
+        await self._note(page.user, "sounded" if known else "sounded unknown", edge, seq=seq)
 
-    async def _note(self, user: User, what: str, **detail: Any) -> None:
+    async def _note(self, user: User, what: str, edge: str | None = None, **detail: Any) -> None:
         try:
-            await self.store.run(audit.add, self.settings.now(), user.name, what, None, **detail)
+            await self.store.run(audit.add, self.settings.now(), user.name, what, edge, **detail)
         except StoreBroken:
-            self.ingest.health_changed.set()
+            self.health_changed.set()
 
     # --- housekeeping -------------------------------------------------------------------------------------------------
 
@@ -229,7 +254,8 @@ class Console:
         sessions_s = pruned_s = -math.inf
         while True:
             await asyncio.sleep(1.0)
-            await self.ingest.store_history()
+            for ingest in self.edges.values():
+                await ingest.store_history()
             try:
                 if self.store.broken is not None:
                     await self.store.run(probe)  # a write that heals nothing but shows that the world is healed
@@ -238,10 +264,10 @@ class Console:
                     await self.end_sessions()
                 if loop.time() - pruned_s >= PRUNE_EVERY_S:
                     pruned_s = loop.time()
-                    oldest_s = self.settings.now() - history.KEEP_S
-                    await self.store.run(history.prune, self.ward.beds(), oldest_s)
+                    for edge, ingest in self.edges.items():
+                        await self.store.run(history.prune, edge, ingest.beds.ids(), ingest.now_s() - history.KEEP_S)
             except StoreBroken:
-                self.ingest.health_changed.set()
+                self.health_changed.set()
 
     async def end_sessions(self) -> None:
         """Cuts the pages whose login has ended. Raises StoreBroken."""

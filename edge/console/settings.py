@@ -18,14 +18,15 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One console. `now` is the edge clock in seconds since 1970 UTC and runs `speed` times as fast as real time.
+    """One console. `now` is its clock in seconds since 1970 UTC and runs `speed` times as fast as real time.
 
+    `edges` are those whose beds it shows.
     `origins` are the only pages allowed to act on it ("https://console.clinic"); empty: the address it is served at.
     `command_key` signs commands and is the same at the edge.
     """
 
     name: str
-    edge: str
+    edges: tuple[str, ...]
     data: Path
     command_key: bytes
     now: Callable[[], float]

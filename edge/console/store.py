@@ -12,7 +12,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from edge.console.tables import open_engine
+from edge.console.database import open_engine
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -1,29 +1,8 @@
-"""The console's tables, and how its SQLite file is opened."""
+"""The console's tables. A change here is a step in `migrations/versions`; a test compares the two."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from sqlalchemy import (
-    URL,
-    Boolean,
-    Column,
-    Connection,
-    Engine,
-    Float,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    create_engine,
-    event,
-)
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
-
-SCHEMA = 1
+from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table
 
 metadata = MetaData()
 
@@ -43,6 +22,7 @@ web_sessions = Table(
     Column("made_at_s", Float, nullable=False),
     Column("expires_s", Float, nullable=False),
     Column("revoked", Boolean, nullable=False, default=False),
+    Column("seen_s", Float, nullable=False, server_default="0"),  # when a page of it was last on the live feed
 )
 
 patients = Table(
@@ -51,6 +31,7 @@ patients = Table(
     Column("bed", String, nullable=False),
     Column("name", String, nullable=False),
     Column("made_at_s", Float, nullable=False),
+    Column("edge", String, nullable=False, server_default=""),
 )
 
 events = Table(
@@ -65,6 +46,7 @@ events = Table(
     Column("prev", String, nullable=False),
     Column("hash", String, nullable=False),
     Column("json", LargeBinary, nullable=False),
+    Column("sig", String),  # the edge's signature over `hash`; null: stored by 0.1.0, which had none
     Index("events_by_bed", "edge", "bed", "seq"),
 )
 
@@ -91,6 +73,7 @@ refused_events = Table(
 
 vitals = Table(
     "vitals", metadata,
+    Column("edge", String, primary_key=True),
     Column("bed", String, primary_key=True),
     Column("at_s", Float, primary_key=True),
     Column("numerics", LargeBinary, nullable=False),  # JSON: metric -> value, only what was valid and not stale
@@ -98,6 +81,7 @@ vitals = Table(
 
 determinations = Table(
     "determinations", metadata,
+    Column("edge", String, primary_key=True),
     Column("bed", String, primary_key=True),
     Column("at_s", Float, primary_key=True),
     Column("sbp_mmhg", Float),
@@ -114,44 +98,5 @@ audit = Table(
     Column("what", String, nullable=False),
     Column("bed", String),
     Column("detail", LargeBinary, nullable=False),  # JSON, never a patient's name
+    Column("edge", String),
 )
-
-
-class SchemaTooNew(RuntimeError):
-    """The file was written by a later version."""
-
-
-def open_engine(path: Path) -> Engine:
-    """The engine of the one connection that ever writes to `path`; creates folder and tables. Raises SchemaTooNew.
-
-    One connection alone: SQLite before 3.51.3 can corrupt a WAL that two connections write and checkpoint
-   . FULL: at NORMAL a power cut takes committed events with it (0.4).
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    url = URL.create("sqlite", database=str(path))
-    engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
-
-    @event.listens_for(engine, "connect")
-    def _pragmas(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-        cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    with engine.begin() as connection:
-        _ensure_schema(connection, path)
-    path.chmod(0o600)
-    return engine
-
-
-def probe(connection: Connection) -> None:
-    """Writes what is there already. Raises sqlalchemy.exc.DBAPIError where nothing can be written."""
-    connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
-
-
-def _ensure_schema(connection: Connection, path: Path) -> None:
-    found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-    if found > SCHEMA:
-        raise SchemaTooNew(f"{path}: written by a later version (schema {found}, this one knows {SCHEMA})")
-    metadata.create_all(connection)
-    connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")

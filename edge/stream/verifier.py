@@ -16,8 +16,7 @@ from typing import Any
 
 import msgspec
 
-from edge.contract.commands import VERBS
-from edge.contract.payloads import ID_PATTERN, BadPayload, CommandIn, decode, sign
+from edge.contract.payloads import ID_PATTERN, VERBS, BadPayload, CommandIn, decode, sign
 from edge.model import from_iso
 
 MAX_BYTES = 65_536
@@ -90,7 +89,7 @@ class CommandVerifier:
             return "not_yet"
         if command.nonce in self._seen:
             return "replayed"
-        if command.verb not in VERBS or command.role not in VERBS[command.verb].roles:
+        if command.role not in VERBS.get(command.verb, frozenset()):
             return "forbidden"
         return None
 

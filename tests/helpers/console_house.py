@@ -63,7 +63,8 @@ class AnsweringEdge(Wire):
             raise NotConnected("broken pipe", maybe_sent=True)
         answer = self.reply(decode(CommandIn, payload))
         if answer is not None and self.console is not None:
-            self.console.ingest.receive(ANSWER, encode(answer), False)
+            edge = topic.split("/")[2]
+            self.console.edges[edge].receive(answer_topic(edge, "main"), encode(answer), False)
 
     def commands(self) -> list[tuple[CommandIn, dict[str, Any]]]:
         """Every command sent, as the contract reads it and as it was written."""
@@ -122,8 +123,8 @@ async def _house(data: Path, **more: Any) -> AsyncIterator[House]:
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url=ORIGIN) as http:
         console: Console = app.state.console
         wire.console = console
-        console.ingest.connected()
-        console.ingest.receive(STATUS, status(), False)
-        console.ingest.receive(STATE, state(), False)
-        console.ingest.receive(VITALS, vitals(spo2_pct=97), False)
+        console.edges[EDGE].connected()
+        console.edges[EDGE].receive(STATUS, status(), False)
+        console.edges[EDGE].receive(STATE, state(), False)
+        console.edges[EDGE].receive(VITALS, vitals(spo2_pct=97), False)
         yield House(app, console, wire, clock, http)

@@ -55,7 +55,8 @@ class Clock:
 
 def settings(data: Path, clock: Clock | None = None, **more: Any) -> Settings:
     """A console's settings on a told clock."""
-    return Settings(name="main", edge=EDGE, data=data, command_key=KEY, now=clock or Clock(), **more)
+    told: dict[str, Any] = {"name": "main", "edges": (EDGE,), "command_key": KEY} | more
+    return Settings(data=data, now=clock or Clock(), **told)
 
 
 def with_users(told: Settings) -> Settings:
@@ -86,8 +87,9 @@ class Wire:
 class Journal:
     """The edge's side of the events: each chained to the one before."""
 
-    def __init__(self, boot: str = "boot-1", events: Sequence[Event] = ()) -> None:
+    def __init__(self, boot: str = "boot-1", events: Sequence[Event] = (), edge: str = EDGE) -> None:
         self.boot = boot
+        self.edge = edge
         self.events = list(events)
 
     def add(self, kind: Any = "alarm", bed: str | None = BED, **body: Any) -> EventOut:
@@ -96,7 +98,7 @@ class Journal:
         seq = len(self.events) + 1
         pending = PendingEvent(bed, "session-1", START_S + seq,
                                AsDict(kind, body or {"rule": "HTN-3", "state": "active"}))
-        self.events.append(numbered(pending, seq=seq, boot=self.boot, edge=EDGE, wall=iso(START_S), prev=prev))
+        self.events.append(numbered(pending, seq=seq, boot=self.boot, edge=self.edge, wall=iso(START_S), prev=prev))
         return self.out(seq)
 
     def fill(self, upto: int) -> Journal:
@@ -115,21 +117,23 @@ class Journal:
 
     def rewound(self, seq: int, boot: str) -> Journal:
         """The journal as a later boot finds it when all after `seq` was lost."""
-        return Journal(boot, self.events[:seq])
+        return Journal(boot, self.events[:seq], self.edge)
 
 
-def status(at_s: float = START_S, *, boot: str = "boot-1", state: Any = "alive", seq: int = 0) -> bytes:
+def status(at_s: float = START_S, *, boot: str = "boot-1", state: Any = "alive", seq: int = 1000,
+           edge: str = EDGE, beds: Sequence[str] = (BED,)) -> bytes:
     """A birth, heartbeat or death."""
-    return encode(Status(edge=EDGE, boot=boot, state=state, at=iso(at_s), version="1", config="c", beds=[BED], seq=seq))
+    return encode(Status(edge=edge, boot=boot, state=state, at=iso(at_s), version="1", config="c", beds=list(beds),
+                         seq=seq))
 
 
 def state(at_s: float = START_S, *, boot: str = "boot-1", seq: int = 1, bed: str = BED, session: str | None = None,
-          **more: Any) -> bytes:
+          edge: str = EDGE, **more: Any) -> bytes:
     """A bed's state."""
     opened = None if session is None else SessionNow(id=session, phase="PRECHECK")
     device = DeviceNow(device="pump", kind="pump", driver="alaris_gh", identity="8002-51740", link="live",
                        since=iso(START_S))
-    return encode(State(edge=EDGE, bed=bed, at=iso(at_s), seq=seq, boot=boot, session=opened, devices=[device], **more))
+    return encode(State(edge=edge, bed=bed, at=iso(at_s), seq=seq, boot=boot, session=opened, devices=[device], **more))
 
 
 def numeric(value: float | None, at_s: float, **more: Any) -> Numeric:
@@ -138,10 +142,10 @@ def numeric(value: float | None, at_s: float, **more: Any) -> Numeric:
     return msgspec.convert({"value": value, "at": iso(at_s), **told}, Numeric)
 
 
-def vitals(at_s: float = START_S, *, bed: str = BED, **numerics: float | Numeric | None) -> bytes:
+def vitals(at_s: float = START_S, *, bed: str = BED, edge: str = EDGE, **numerics: float | Numeric | None) -> bytes:
     """A bed's vitals."""
     told = {name: value if isinstance(value, Numeric) else numeric(value, at_s) for name, value in numerics.items()}
-    return encode(Vitals(edge=EDGE, bed=bed, at=iso(at_s), simulated=True, numerics=told))
+    return encode(Vitals(edge=edge, bed=bed, at=iso(at_s), simulated=True, numerics=told))
 
 
 def wave(bed: str = BED) -> bytes:

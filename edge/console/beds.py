@@ -1,8 +1,9 @@
-"""The last state and vitals of every bed, and whether they may be shown as live. No I/O, no clock."""
+"""The last state and vitals of one edge's beds, and whether they may be shown as live. No I/O, no clock."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from edge.console.feed import encode
@@ -19,40 +20,49 @@ REORDER_S = 60.0  # vitals this little older came out of order; older still, and
 def read(kind: type[P], payload: bytes, edge: str, bed: str | None) -> tuple[P, Json]:
     """A payload checked against the contract and against its topic, and as it came, unknown fields and all.
 
-    Raises BadPayload.
+    Its counter and signature stay behind: they are not for the page. Raises BadPayload.
     """
     typed = decode(kind, payload)
-    said = decode(dict, payload)
-    if said.get("edge") != edge or said.get("bed") != bed:
-        raise BadPayload(f"says edge {said.get('edge')!r}, bed {said.get('bed')!r} on the topic of {edge}, {bed}")
-    return typed, said
+    raw = decode(dict, payload)
+    if raw.get("edge") != edge or raw.get("bed") != bed:
+        raise BadPayload(f"says edge {raw.get('edge')!r}, bed {raw.get('bed')!r} on the topic of {edge}, {bed}")
+    raw.pop("n", None)
+    raw.pop("sig", None)
+    return typed, raw
 
 
-class Ward:
-    """All beds of one edge. Fed only by the retained state and the vitals: an event never changes what is live."""
+class Beds:
+    """All beds of one edge. Fed only by the retained state and the vitals: an event never changes what is live.
 
-    def __init__(self) -> None:
-        self.names: dict[str, str] = {}  # session -> patient; the console's store holds it
+    `patients` is who lies behind a session id, as the console's store holds it.
+    """
+
+    def __init__(self, edge: str, patients: Mapping[str, str]) -> None:
+        self._edge = edge
+        self._patients = patients
         self._states: dict[str, tuple[State, Json]] = {}
         self._vitals: dict[str, Json] = {}
         self._vitals_at: dict[str, float] = {}
-        self._beds: dict[str, None] = {}
+        self._ids: dict[str, None] = {}
 
-    def beds(self) -> list[str]:
+    def ids(self) -> list[str]:
         """Every bed ever heard of, in the edge's order."""
-        return list(self._beds)
+        return list(self._ids)
 
-    def set_beds(self, beds: list[str]) -> None:
-        """The edge named its beds: these first, in this order."""
-        self._beds = dict.fromkeys([*beds, *self._beds])
+    def set_ids(self, beds: list[str]) -> None:
+        """The edge named its beds: these, in this order. One it no longer has goes."""
+        self._ids = dict.fromkeys(beds)
+        for held in (self._states, self._vitals, self._vitals_at):
+            for bed in [bed for bed in held if bed not in self._ids]:
+                del held[bed]
 
     def new_boot(self) -> None:
         """The edge started again; its clock may have, too."""
         self._vitals_at.clear()
 
-    def receive_state(self, payload: bytes, edge: str, bed: str, boot: str | None) -> bool:
+    def receive_state(self, payload: bytes, bed: str, boot: str | None) -> bool:
         """Takes a state; False where it is older than what is held. `boot` is the one now heard. Raises BadPayload."""
-        state, said = read(State, payload, edge, bed)
+        state, raw = read(State, payload, self._edge, bed)
         at_s = parse_time(state.at)
         held = self._states.get(bed)
         if held is not None:
@@ -61,13 +71,13 @@ class Ward:
                 return False
             if known.boot == boot and state.boot != boot:
                 return False
-        self._states[bed] = (state, said)
-        self._beds.setdefault(bed)
+        self._states[bed] = (state, raw)
+        self._ids.setdefault(bed)
         return True
 
-    def receive_vitals(self, payload: bytes, edge: str, bed: str) -> Vitals | None:
+    def receive_vitals(self, payload: bytes, bed: str) -> Vitals | None:
         """Takes vitals; None where they are older than what is held. Raises BadPayload."""
-        vitals, said = read(Vitals, payload, edge, bed)
+        vitals, raw = read(Vitals, payload, self._edge, bed)
         at_s = parse_time(vitals.at)
         for numeric in vitals.numerics.values():
             parse_time(numeric.at)
@@ -76,12 +86,12 @@ class Ward:
         if 0 < self._vitals_at.get(bed, at_s) - at_s < REORDER_S:
             return None
         self._vitals_at[bed] = at_s
-        self._vitals[bed] = said
-        self._beds.setdefault(bed)
+        self._vitals[bed] = raw
+        self._ids.setdefault(bed)
         return vitals
 
     def live(self, bed: str, edge_ok: bool, boot: str | None) -> bool:
-        """Whether the held state may be shown as what is now: the edge is heard, and it is this boot's word."""
+        """Whether the held state may be shown as what is now: the edge is heard, and the state is of this boot."""
         held = self._states.get(bed)
         return held is not None and edge_ok and held[0].boot == boot
 
@@ -96,7 +106,7 @@ class Ward:
         if held is None:
             return None
         session = held[0].session
-        patient = None if session is None else self.names.get(session.id)
+        patient = None if session is None else self._patients.get(session.id)
         return held[1] | {"patient": patient, "live": self.live(bed, edge_ok, boot)}
 
     def vitals_json(self, bed: str) -> Json | None:
@@ -115,7 +125,7 @@ def wave_message(payload: bytes, edge: str, bed: str, name: str) -> str:
         raise BadPayload(f"says wave {wave.name!r} on the topic of {name}")
     parse_time(wave.start)
     return encode({
-        "t": "wave", "bed": bed, "name": name, "start": wave.start, "rate": wave.rate_hz, "low": wave.low,
+        "t": "wave", "edge": edge, "bed": bed, "name": name, "start": wave.start, "rate": wave.rate_hz, "low": wave.low,
         "high": wave.high, "samples": wave.samples,
     })
 

@@ -1,0 +1,125 @@
+"""console.db through its migrations: what 0.1.0 stored is all there, and no crash on the way loses any of it."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import Engine
+
+from edge.console import audit, database, events, history, patients
+from edge.console.store import Store
+from edge.console.tables import metadata
+
+OLD = Path(__file__).parent / "golden" / "console-0.1.0.sql"
+EDGE, BED = "demo", "chair-1"
+
+
+def old_file(folder: Path) -> Path:
+    """A console.db as 0.1.0 left it."""
+    path = folder / "console.db"
+    with closing(sqlite3.connect(path)) as file:
+        file.executescript(OLD.read_text())
+    return path
+
+
+def rows(path: Path, columns: str) -> list[tuple[object, ...]]:
+    table = columns.rpartition(" FROM ")[2]
+    with closing(sqlite3.connect(path)) as file:
+        return file.execute(f"SELECT {columns} ORDER BY 1, 2 /* {table} */").fetchall()
+
+
+KEPT = [  # what 0.1.0 had, column by column
+    "name, role, hash, made_at_s FROM accounts",
+    "token_hash, name, csrf, made_at_s, expires_s, revoked FROM web_sessions",
+    "session, bed, name, made_at_s FROM patients",
+    "edge, seq, boot, bed, session, at_s, kind, prev, hash, json FROM events",
+    "edge, seq, hash, boot, sounded_seq FROM edges", "n, edge, seq, hash, why, at_s, json FROM refused_events",
+    "bed, at_s, numerics FROM vitals", "bed, at_s, sbp_mmhg, dbp_mmhg, map_mmhg, nibp_pulse_bpm FROM determinations",
+    "n, at_s, user, what, bed, detail FROM audit",
+]
+
+
+def test_what_0_1_0_stored_is_all_there_and_belongs_to_its_edge(tmp_path: Path) -> None:
+    path = old_file(tmp_path)
+    before = {columns: rows(path, columns) for columns in KEPT}
+    assert [len(found) for found in before.values()] == [2, 1, 1, 14, 1, 0, 40, 6, 5]
+    store = Store(path)
+    assert {columns: rows(path, columns) for columns in KEPT} == before
+    moments, cuffs = store.now(history.rows_since, EDGE, BED, 0.0)
+    assert (len(moments), len(cuffs)) == (40, 6)
+    assert store.now(patients.names) == {"dd4e34a3b0f54deb855bc8a99576238a": "Ada Example"}
+    assert store.now(events.cursor_of, EDGE).seq == 14
+    assert len(store.now(audit.lines)) == 5
+    assert rows(path, "DISTINCT edge, bed FROM audit") == [(None, None), (EDGE, BED)]
+    assert rows(path, "edge, session FROM patients")[0][0] == EDGE
+    store.close()
+    Store(path).close()  # and it opens again
+
+
+def test_a_new_file_walks_the_same_steps_and_has_the_tables_the_code_knows(tmp_path: Path) -> None:
+    for path in (tmp_path / "new.db", old_file(tmp_path)):
+        store = Store(path)
+
+        def differences(connection: Connection) -> list[object]:
+            return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+        assert store.now(differences) == []
+        store.close()
+
+
+def test_the_newest_step_is_the_one_the_code_expects() -> None:
+    scripts = ScriptDirectory(str(Path(database.__file__).parent / "migrations"))
+    assert scripts.get_heads() == [database.HEAD]
+
+
+def test_a_migration_killed_at_any_statement_is_run_again(tmp_path: Path) -> None:
+    """Before each statement the files are copied, as a killed process leaves them; each copy then opens whole."""
+    path = old_file(tmp_path)
+    before = {columns: rows(path, columns) for columns in KEPT}
+    copies: list[Path] = []
+
+    def copy(connection: Connection, cursor: object, statement: str, *_: object) -> None:
+        if not statement.startswith(("SELECT", "PRAGMA")):
+            folder = tmp_path / f"killed-{len(copies)}"
+            folder.mkdir()
+            for file in tmp_path.glob("console.db*"):
+                shutil.copy(file, folder / file.name)
+            copies.append(folder / "console.db")
+
+    event.listen(Engine, "before_cursor_execute", copy)
+    try:
+        Store(path).close()
+    finally:
+        event.remove(Engine, "before_cursor_execute", copy)
+    assert len(copies) > 15
+    for killed in copies:
+        Store(killed).close()
+        assert {columns: rows(killed, columns) for columns in KEPT} == before, killed
+
+
+@pytest.mark.parametrize("newer", [
+    "UPDATE alembic_version SET version_num = '9999'", "DROP TABLE alembic_version; PRAGMA user_version = 3"])
+def test_a_file_of_a_later_version_is_refused_in_one_line_and_left_as_it_is(tmp_path: Path, newer: str) -> None:
+    path = tmp_path / "console.db"
+    Store(path).close()
+    with closing(sqlite3.connect(path)) as file:
+        file.executescript(newer)
+    before = path.read_bytes()
+    with pytest.raises(database.SchemaTooNew, match="written by a later version of Vigil") as refused:
+        Store(path)
+    assert "\n" not in str(refused.value)
+    assert path.read_bytes() == before
+
+
+def test_0_1_0_refuses_the_file_once_it_is_migrated(tmp_path: Path) -> None:
+    path = old_file(tmp_path)
+    Store(path).close()
+    assert rows(path, "user_version, 1 FROM pragma_user_version")[0][0] == 2, "0.1.0 knows 1 and opens nothing above"
