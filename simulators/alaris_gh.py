@@ -8,7 +8,7 @@ leaves the infusion as it is; the alarm flag is set with every alarm, a low batt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from drivers.alaris_gh import END, ESC, MAX_FRAME, MAX_RATE_ML_H, NO_ALARM, START, crc, decode, encode
 from drivers.contract import BadFrame
@@ -72,6 +72,7 @@ class AlarisTwin:
         self.hands: Hands = {
             "program": self._program, "start": self._start, "stop": self._stop, "occlude": self._occlude,
             "clear": self._clear, "mute": self._mute, "unmute": self._unmute,
+            "load": self._load,
             "low_battery": lambda: self._raise("AL_LWBAT"), "fault": lambda: self._raise("AL_FAULT"),
         }
         self._answers: dict[str, Callable[[Sequence[str]], str | None]] = {
@@ -189,6 +190,21 @@ class AlarisTwin:
         self._occluded = False
         self._event()
 
+    def _load(self) -> None:
+        """A full syringe for the next patient: nothing infused yet, nothing wrong, on hold; the programme is kept."""
+        self.running, self.volume_infused_ml = False, 0.0
+        self._syringe_left_ml = SYRINGE_ML
+        self._alarms.clear()
+        self._occluded = False
+        self._program()
+
+    def display(self) -> Mapping[str, float | str | bool | None]:
+        """The front: running or on hold, the programme, what went in, and the alarm that stands."""
+        return {
+            "running": self.running, "rate_ml_h": self._set_rate_ml_h, "vtbi_ml": self.vtbi_ml,
+            "infused_ml": round(self.volume_infused_ml, 2), "alarm": None if self._shown == NO_ALARM else self._shown,
+        }
+
     def _mute(self) -> None:
         self._muted = True
 
@@ -277,5 +293,5 @@ TWIN = TwinSpec(
     transports=("serial", "tcp"),
     make=AlarisTwin,
     baud=38400,
-    hands=("program", "start", "stop", "occlude", "clear", "mute", "unmute", "low_battery", "fault"),
+    hands=("program", "start", "stop", "occlude", "clear", "load", "mute", "unmute", "low_battery", "fault"),
 )

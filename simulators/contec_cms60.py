@@ -7,6 +7,8 @@ long; None, the default, never.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from drivers.contec_cms60 import packet
 from simulators.contract import Hands, TwinSpec
 from simulators.patient import Patient
@@ -54,6 +56,12 @@ class ContecTwin:
     def connect(self) -> None:
         self._streaming, self._due, self._unspoken_s = False, 0.0, 0.0
         self._heard.clear()
+
+    def display(self) -> Mapping[str, float | str | bool | None]:
+        """The front: probe, and the two numbers it shows."""
+        seen = not self._off and self._search_s <= 0
+        return {"probe": not self._off, "spo2_pct": _rounded(self.patient.spo2_pct) if seen else None,
+                "pulse_bpm": _rounded(self.patient.pulse_bpm) if seen else None}
 
     def step(self, dt_s: float) -> bytes:
         self._unspoken_s += dt_s
@@ -128,6 +136,10 @@ class ContecTwin:
 def _told(value: float | None, low: int, high: int, missing: int) -> int:
     """The number in the device's code: missing where it cannot say it, never the nearest that it can."""
     return missing if value is None or not low <= round(value) <= high else round(value)
+
+
+def _rounded(value: float | None) -> int | None:
+    return None if value is None else round(value)
 
 
 def _make(patient: Patient, seed: int) -> ContecTwin:

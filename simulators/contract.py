@@ -3,19 +3,28 @@
 A twin on a byte stream answers `feed` and streams from `step`; a Modbus twin answers `read` and `write` register by
 register (the framing is pymodbus'). Both look at, and act on, the `Patient` of their bed. `hands` are what a person can
 do at the device: press start, take the finger out, pull the hose. Every twin has one, named alike where they mean the
-same, so that a scenario is data.
+same, so that a scenario is data; `display` is what that person reads there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from drivers.contract import Transport
 from simulators.patient import Patient
 
 Hands = Mapping[str, Callable[[], None]]
+
+
+@runtime_checkable
+class Display(Protocol):
+    """A twin that shows a person something, by name with its unit: a number, a word, on or off, or None for nothing."""
+
+    def display(self) -> Mapping[str, float | str | bool | None]:
+        """What its front shows now."""
+        ...
 
 
 class Twin(Protocol):

@@ -10,7 +10,7 @@ it; and the bolus after an occlusion is not modelled. Values are kept in mL/h, k
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from drivers.isco import FLOW_UNITS, PRESSURE_UNITS
 from drivers.registers import f32_words, words_f32
@@ -67,7 +67,7 @@ class IscoTwin:
         }
         self.hands: Hands = {
             "program": self._program, "start": self._start, "stop": self._stop,
-            "occlude": self._occlude, "clear": self._clear, "fault": self._fault,
+            "occlude": self._occlude, "clear": self._clear, "load": self._load, "fault": self._fault,
             "mute": self._mute, "unmute": self._unmute,
         }
 
@@ -128,6 +128,20 @@ class IscoTwin:
         """The clamp is opened, the fault repaired; it does not start by itself."""
         self.occluded = False
         self.coils[MOTOR] = 0
+
+    def _load(self) -> None:
+        """The cylinder is full again for the next patient: nothing dispensed, nothing wrong, stopped."""
+        self._clear()
+        self.values[REMAINING] = FILLED_ML
+        self._program()
+
+    def display(self) -> Mapping[str, float | str | bool | None]:
+        """The front: running or stopped, the set flow, the volume to stop at, what went in, and a fault."""
+        wrong = "motor" if self.coils[MOTOR] else "over-pressure" if self.coils[OVER_PRESSURE] else None
+        return {
+            "running": bool(self.coils[RUN]), "rate_ml_h": self.values[FLOW_SET], "vtbi_ml": self.vtbi_ml,
+            "infused_ml": round(self.values.get(DISPENSED, 0.0), 2), "alarm": wrong,
+        }
 
     def _fault(self) -> None:
         self.coils[MOTOR] = 1
@@ -228,5 +242,5 @@ TWIN = TwinSpec(
     make=IscoTwin,
     baud=19200,
     parity="E",
-    hands=("program", "start", "stop", "occlude", "clear", "fault", "mute", "unmute"),
+    hands=("program", "start", "stop", "occlude", "clear", "load", "fault", "mute", "unmute"),
 )

@@ -7,6 +7,7 @@ OOT after 3 s, a beat raises the perfusion bits for 12 frames, and a spot check 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from drivers.nonin import GPRF, RPRF
@@ -67,6 +68,12 @@ class NoninTwin:
 
     def probe_on(self) -> None:
         self._off = False
+
+    def display(self) -> Mapping[str, float | str | bool | None]:
+        """The front: probe, and the two numbers it shows."""
+        hr, spo2 = self._display
+        return {"probe": not self._off, "spo2_pct": None if spo2 == SPO2_MISSING else spo2,
+                "pulse_bpm": None if hr == HR_MISSING else hr, "moving": self._moving}
 
     def step(self, dt_s: float) -> bytes:
         said = bytearray()

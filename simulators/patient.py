@@ -138,6 +138,17 @@ class SimulatedPatient:
         self._pulse = 0.0
         self._feel()
 
+    def become(self, seed: int) -> None:
+        """The next person with the same body: nothing infused yet, no episode, another day."""
+        rate_ml_h, concentration_mg_ml = self._rate_ml_h, self._mg_min_per_ml_h * 60.0
+        SimulatedPatient.__init__(
+            self, seed, self.ketamine.weight_kg, concentration_mg_ml, self.baseline, self._response)
+        self._rate_ml_h = rate_ml_h
+
+    def episodes(self) -> dict[str, float]:
+        """How far each kind of episode has gone by now, in its own unit; 0: there is none."""
+        return {kind: ramp.now for kind, ramp in self._ramps.items()}
+
     def infuse(self, rate_ml_h: float) -> None:
         self._rate_ml_h = rate_ml_h
 

@@ -1,4 +1,4 @@
-"""Scenarios as data: which chairs stand where with which devices, and what happens to them, minute by minute.
+"""Scenarios as data: which devices stand at which bed, and what happens to them, minute by minute.
 
 A step's minute counts simulated time from "go". What it does is a hand of the device's twin (start, probe_off, mute),
 something done to its plug (unplug, replug), or an episode of the patient (device "patient").
@@ -32,7 +32,7 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Chair:
+class Bed:
     """A bed, its devices, and who sits in it. `response` is the g of the pressure model (simulators/patient.py)."""
 
     id: str
@@ -64,7 +64,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    chairs: tuple[Chair, ...]
+    beds: tuple[Bed, ...]
     steps: tuple[Step, ...] = ()
 
 
@@ -75,14 +75,14 @@ _CUFF = Device("cuff", "suntech_advantage", "serial")
 _NONIN = Device("oximeter", "nonin", "serial")
 _CONTEC = Device("oximeter", "contec_cms60", "serial")
 
-CHAIRS: tuple[Chair, ...] = (
-    Chair("chair-1", (_ALARIS, _CUFF, _NONIN), 70.0, Baseline(122.0, 76.0, 70.0), 0.5),
-    Chair("chair-2", (_ISCO_TCP, _CUFF, _CONTEC), 82.0, Baseline(118.0, 74.0, 66.0), 0.45),
-    Chair("chair-3", (_ISCO_RTU, _CUFF, _NONIN), 58.0, Baseline(112.0, 70.0, 76.0), 0.4),
-    Chair("chair-4", (_ALARIS, _CUFF, _NONIN), 75.0, Baseline(126.0, 78.0, 72.0), 0.5),
+BEDS: tuple[Bed, ...] = (
+    Bed("chair-1", (_ALARIS, _CUFF, _NONIN), 70.0, Baseline(122.0, 76.0, 70.0), 0.5),
+    Bed("chair-2", (_ISCO_TCP, _CUFF, _CONTEC), 82.0, Baseline(118.0, 74.0, 66.0), 0.45),
+    Bed("chair-3", (_ISCO_RTU, _CUFF, _NONIN), 58.0, Baseline(112.0, 70.0, 76.0), 0.4),
+    Bed("chair-4", (_ALARIS, _CUFF, _NONIN), 75.0, Baseline(126.0, 78.0, 72.0), 0.5),
 )
 
-# What goes wrong in the story; minutes of that chair's own infusion.
+# What goes wrong in the story; minutes of that bed's own infusion.
 TROUBLE: tuple[Step, ...] = (
     Step(29.5, "chair-1", PATIENT, "hypertension", amount=60.0, over_s=90.0),
     Step(41.0, "chair-1", PATIENT, "hypertension", amount=0.0, over_s=300.0),
@@ -96,37 +96,37 @@ TROUBLE: tuple[Step, ...] = (
 
 
 def start_min(number: int) -> float:
-    """When the pump of the `number`th chair (from 0) starts."""
+    """When the pump of the `number`th bed (from 0) starts."""
     return FIRST_START_MIN + NEXT_START_MIN * (number % STARTS)
 
 
-def calm(beds: int | None = None) -> Scenario:
-    """`beds` chairs (4), each a session without trouble; from the fifth on, the four device sets come round again."""
-    chairs = tuple(
-        Chair(f"chair-{n + 1}", like.devices, like.weight_kg, like.baseline, like.response)
-        for n in range(len(CHAIRS) if beds is None else beds)
-        for like in (CHAIRS[n % len(CHAIRS)],)
+def calm(count: int | None = None) -> Scenario:
+    """`count` beds (4), each a session without trouble; from the fifth on, the four device sets come round again."""
+    beds = tuple(
+        Bed(f"chair-{n + 1}", like.devices, like.weight_kg, like.baseline, like.response)
+        for n in range(len(BEDS) if count is None else count)
+        for like in (BEDS[n % len(BEDS)],)
     )
-    return Scenario(chairs, tuple(Step(start_min(n), chair.id, "pump", "start") for n, chair in enumerate(chairs)))
+    return Scenario(beds, tuple(Step(start_min(n), bed.id, "pump", "start") for n, bed in enumerate(beds)))
 
 
-def story(beds: int | None = None) -> Scenario:
-    """The four chairs of `calm` with their trouble: blood pressure, a dead cuff, a finger out, a pulled cable."""
-    quiet = calm(beds)
-    began = {chair.id: start_min(n) for n, chair in enumerate(quiet.chairs)}
+def story(count: int | None = None) -> Scenario:
+    """The four beds of `calm` with their trouble: blood pressure, a dead cuff, a finger out, a pulled cable."""
+    quiet = calm(count)
+    began = {bed.id: start_min(n) for n, bed in enumerate(quiet.beds)}
     trouble = (
         Step(began[step.bed] + step.at_min, step.bed, step.device, step.do, step.amount, step.over_s)
         for step in TROUBLE
         if step.bed in began
     )
-    return Scenario(quiet.chairs, tuple(sorted((*quiet.steps, *trouble), key=lambda step: step.at_min)))
+    return Scenario(quiet.beds, tuple(sorted((*quiet.steps, *trouble), key=lambda step: step.at_min)))
 
 
 SCENARIOS: Mapping[str, Callable[[int | None], Scenario]] = {"story": story, "calm": calm}
 
 
 def catalogue(names: Iterable[str], twins: Mapping[str, TwinSpec], beds: int = 1) -> Scenario:
-    """`beds` chairs, each with a twin of every name; NAME:TRANSPORT picks one transport, else a twin for each.
+    """`beds` beds, each with a twin of every name; NAME:TRANSPORT picks one transport, else a twin for each.
 
     Pumps stand programmed and stopped. Raises ValueError with one clear line for a name that has no twin.
     """
@@ -141,7 +141,7 @@ def catalogue(names: Iterable[str], twins: Mapping[str, TwinSpec], beds: int = 1
             devices.append(Device(name.replace("_", "-") + kind, name, transport))
     if len({device.id for device in devices}) < len(devices):
         raise ValueError("the same twin is named twice")
-    return Scenario(tuple(Chair(f"chair-{n + 1}", tuple(devices)) for n in range(beds)))
+    return Scenario(tuple(Bed(f"chair-{n + 1}", tuple(devices)) for n in range(beds)))
 
 
 def _transports(name: str, spec: TwinSpec, wanted: str) -> tuple[Transport, ...]:

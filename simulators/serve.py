@@ -17,6 +17,7 @@ from typing import TextIO
 import simulators
 from simulators.capture import Capture, ReplayTwin
 from simulators.contract import Twin, TwinSpec
+from simulators.control import Control, serve_control
 from simulators.faults import parse
 from simulators.recorded import RecordedPatient
 from simulators.scenario import SCENARIOS, Scenario, catalogue
@@ -24,7 +25,6 @@ from simulators.stage import Options, Stage
 
 _PIECE = 65536
 CONTEC = "contec_cms60"  # whose host a capture shows by its command for the stream
-_HAND = '{"bed": "chair-1", "device": "oximeter", "do": "probe_off"}'
 
 
 def run_simulate(
@@ -42,35 +42,41 @@ def run_simulate(
     wait_for_go: bool = False,
     port: int = 0,
     journal: Path | None = None,
+    control: Path | None = None,
 ) -> int:
     """Serve the twins until SIGTERM or SIGINT (0). Bad usage is one line on stderr (2).
 
     `drivers` are names, or NAME:TRANSPORT; without them and without `scenario`, every twin there is stands at one bed.
     `play` is a capture put on the line of the one driver named, or of the one whose host speaks in it.
     `ports` is a folder for links to the ptys, `port` the first Modbus TCP port (0: any), `journal` a file that gets a
-    line of JSON for every fault. Standard input takes lines of JSON: {"do": "go"}, and hands at devices.
+    line of JSON for every fault. Standard input takes lines of JSON: {"do": "go"}, and hands at devices; a Unix socket
+    at `control` takes the same and answers (simulators/control.py).
     """
     note: TextIO | None = None
     try:
         twins = simulators.find()
         drivers, instead = (drivers, {}) if play is None else _play(drivers, play, scenario, twins)
         plan = _plan(drivers, beds, scenario, twins)
-        _check(speed, port, patient)
+        _check(speed, port, patient, ports)
         note = None if journal is None else _opened(journal)
-        if ports is not None and ports.exists() and not ports.is_dir():
-            raise ValueError(f"--ports {ports}: is no folder; give one, or a name that is not there yet")
         options = Options(
             seed=seed, speed=speed, faults=parse(faults or []), port=port, ports=ports, instead=instead, journal=note,
             patient=None if patient is None else lambda: RecordedPatient(patient),
         )
-        asyncio.run(_serve(plan, twins, options, as_json, wait_for_go))
+        asyncio.run(_serve(plan, twins, options, as_json, wait_for_go, control))
     except (ValueError, OSError) as error:
         print(f"vigil simulate: {error}", file=sys.stderr)
         return 2
     finally:
-        if note is not None:
-            note.close()
+        _tidy(note, control)
     return 0
+
+
+def _tidy(note: TextIO | None, control: Path | None) -> None:
+    if note is not None:
+        note.close()
+    if control is not None:
+        control.unlink(missing_ok=True)
 
 
 def _opened(journal: Path) -> TextIO:
@@ -80,11 +86,13 @@ def _opened(journal: Path) -> TextIO:
         raise ValueError(f"--journal {journal}: cannot be written ({wrong.strerror}); give another file") from None
 
 
-def _check(speed: float, port: int, patient: Path | None) -> None:
+def _check(speed: float, port: int, patient: Path | None, ports: Path | None) -> None:
     if not 0 < speed < float("inf"):
         raise ValueError(f"--speed {speed:g}: must be above 0")
     if not 0 <= port <= 65535:
         raise ValueError(f"--port {port}: must be 0 to 65535")
+    if ports is not None and ports.exists() and not ports.is_dir():
+        raise ValueError(f"--ports {ports}: is no folder; give one, or a name that is not there yet")
     if patient is not None:
         RecordedPatient(patient)  # says now what is wrong with the file
 
@@ -123,19 +131,23 @@ def _plan(drivers: list[str], beds: int | None, scenario: str | None, twins: dic
 
 
 async def _serve(
-    plan: Scenario, twins: dict[str, TwinSpec], options: Options, as_json: bool, wait_for_go: bool
+    plan: Scenario, twins: dict[str, TwinSpec], options: Options, as_json: bool, wait_for_go: bool,
+    socket: Path | None,
 ) -> None:
     loop = asyncio.get_running_loop()
     stage = Stage(plan, twins, loop.time, options)
+    control = Control(stage)
     try:
         await stage.open()
+        if socket is not None:
+            await serve_control(control, socket)
         running = asyncio.ensure_future(stage.run())
         for ending in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(ending, running.cancel)
         print(json.dumps({"twins": stage.table()}) if as_json else _table(stage), flush=True)
         if not wait_for_go:
             stage.go()
-        _listen(loop, stage)
+        _listen(loop, control)
         with suppress(asyncio.CancelledError):
             await running
     finally:
@@ -150,7 +162,7 @@ def _table(stage: Stage) -> str:
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
-def _listen(loop: asyncio.AbstractEventLoop, stage: Stage) -> None:
+def _listen(loop: asyncio.AbstractEventLoop, control: Control) -> None:
     """Hand every line of standard input to `command`. A thread, because a file or /dev/null cannot be waited for."""
     source = sys.stdin.fileno() if sys.stdin is not None else -1
     if source < 0 or (os.isatty(source) and os.tcgetpgrp(source) != os.getpgrp()):
@@ -162,32 +174,16 @@ def _listen(loop: asyncio.AbstractEventLoop, stage: Stage) -> None:
             while piece := os.read(source, _PIECE):
                 *lines, held = (held + piece).split(b"\n")
                 for line in lines:
-                    loop.call_soon_threadsafe(command, stage, line)
+                    loop.call_soon_threadsafe(command, control, line)
 
     threading.Thread(target=read, name="stdin", daemon=True).start()
 
 
-def command(stage: Stage, line: bytes) -> None:
+def command(control: Control, line: bytes) -> None:
     """Do what `line` says; what cannot be done is one clear line on stderr."""
     if not line.strip():
         return
     try:
-        _command(stage, line)
+        control.obey(line)
     except ValueError as error:
         print(f"vigil simulate: {error}", file=sys.stderr, flush=True)
-
-
-def _command(stage: Stage, line: bytes) -> None:
-    try:
-        said = json.loads(line)
-    except ValueError:
-        said = None
-    if not isinstance(said, dict) or not isinstance(said.get("do"), str):
-        raise ValueError(f'not understood: {line[:80].decode(errors="replace")!r}; write {{"do": "go"}} or {_HAND}')
-    if said["do"] == "go":
-        stage.go()
-        return
-    numbers = [said.get(name, 0.0) for name in ("amount", "over_s")]
-    if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
-        raise ValueError('"amount" and "over_s" must be numbers')
-    stage.do(str(said.get("bed")), str(said.get("device")), said["do"], *map(float, numbers))

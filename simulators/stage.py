@@ -10,17 +10,20 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol, TextIO, cast, runtime_checkable
+from typing import Any, Protocol, TextIO, cast, runtime_checkable
 
-from simulators.contract import ModbusTwin, Twin, TwinSpec
+from simulators.contract import Display, ModbusTwin, Twin, TwinSpec
 from simulators.faults import Faults
 from simulators.modbus import ModbusLine, NoAnswer
 from simulators.patient import EPISODES, Patient, SimulatedPatient
-from simulators.scenario import CONCENTRATION_MG_ML, PATIENT, Chair, Device, Scenario, Step
+from simulators.scenario import CONCENTRATION_MG_ML, PATIENT, Bed, Device, Scenario, Step
 from simulators.wire import Clock, PtyWire, TcpWire, Wire
 
+PLUG = ("unplug", "replug", "mute", "unmute")  # what can be done to any device's cable
+NEXT = "next"  # done to the patient: somebody else comes to this bed
 TICK_S = 0.02  # real seconds between looks at the wires
 MOST_STEP_S = 0.5  # simulated seconds a twin is handed at once: what a stall or a high speed piles up comes in these
+MOST_ML_H, MOST_ML = 1200.0, 500.0  # what these pumps can be told
 UNITS_A_PORT = 247  # Modbus unit ids 1 to 247
 
 
@@ -34,7 +37,7 @@ class Programmable(Protocol):
 
 @runtime_checkable
 class Waits(Protocol):
-    """A twin with time-outs towards its host: they are the wire's own, and stay real however fast the chair lives."""
+    """A twin with time-outs towards its host: they are the wire's own, and stay real however fast the bed lives."""
 
     wire_speed: float  # simulated seconds in a real one
 
@@ -55,6 +58,13 @@ class _Placed:
     row: Row
     twin: Twin | ModbusTwin
     wire: Wire
+    unplugged: bool = False
+
+    def look(self) -> dict[str, Any]:
+        """The device as a person beside it sees it, and all a person can do at it."""
+        shown = dict(self.twin.display()) if isinstance(self.twin, Display) else {}
+        return {"device": self.row.device, "driver": self.row.driver, "unplugged": self.unplugged, "display": shown,
+                "hands": list(dict.fromkeys((*self.twin.hands, *PLUG)))}
 
     def live(self, dt_s: float) -> None:
         """A byte-stream twin lives through its wire; a Modbus twin says nothing by itself."""
@@ -64,7 +74,9 @@ class _Placed:
             self.wire.step(dt_s)
 
     def do(self, what: str) -> None:
+        """A hand at it or at its cable. Raises ValueError for what nobody can do there."""
         hand = self.twin.hands.get(what)
+        self.unplugged = {"unplug": True, "replug": False}.get(what, self.unplugged)
         plug: Mapping[str, Callable[[], None]] = {
             "unplug": self.wire.unplug,
             "replug": self.wire.replug,
@@ -153,57 +165,58 @@ class Stage:
         self._wires: list[Wire] = []
         self._steps: list[Step] = []
         self._since_go_s: float | None = None
+        self._came = 0  # patients who took another's place
 
     async def open(self) -> None:
         """Set everything up. Raises OSError where a port or link cannot be made, ValueError for an unknown twin."""
         if self._options.ports is not None:
             self._options.ports.mkdir(parents=True, exist_ok=True)
-        for number, chair in enumerate(self.scenario.chairs):
-            self.patients[chair.id] = self._patient(chair, number)
+        for number, bed in enumerate(self.scenario.beds):
+            self.patients[bed.id] = self._patient(bed, number)
             pumps = 0
-            for device in chair.devices:
-                patient = self.patients[chair.id]
+            for device in bed.devices:
+                patient = self.patients[bed.id]
                 if self._is_pump(device):
                     pumps += 1
-                    patient = patient if pumps == 1 else self._patient(chair, number)
-                placed = await self._place(chair, device, patient)
-                self._placed[chair.id, device.id] = placed
+                    patient = patient if pumps == 1 else self._patient(bed, number)
+                placed = await self._place(bed, device, patient)
+                self._placed[bed.id, device.id] = placed
                 self.rows.append(placed.row)
 
     def _is_pump(self, device: Device) -> bool:
         """Whether a person can program its twin."""
         return device.driver in self._twins and "program" in self._twins[device.driver].hands
 
-    def _patient(self, chair: Chair, number: int) -> Patient:
-        """The one in the chair; or, for a second pump at it, somebody nobody looks at: two pumps never share a vein."""
+    def _patient(self, bed: Bed, number: int) -> Patient:
+        """The one in the bed; or, for a second pump at it, somebody nobody looks at: two pumps never share a vein."""
         if self._options.patient is not None:
             patient = self._options.patient()
         else:
             seed = self._options.seed * 1009 + number
-            patient = SimulatedPatient(seed, chair.weight_kg, CONCENTRATION_MG_ML, chair.baseline, chair.response)
+            patient = SimulatedPatient(seed, bed.weight_kg, CONCENTRATION_MG_ML, bed.baseline, bed.response)
         self._lived.append(patient)
         return patient
 
-    async def _place(self, chair: Chair, device: Device, patient: Patient) -> _Placed:
+    async def _place(self, bed: Bed, device: Device, patient: Patient) -> _Placed:
         spec = self._twins.get(device.driver)
         if spec is None:
             raise ValueError(f"no twin named {device.driver!r}; there are: {', '.join(self._twins)}")
         instead = (self._options.instead or {}).get(device.driver)
         twin = instead() if instead else spec.make(patient, self._options.seed * 10007 + len(self._placed) + 1)
         if isinstance(twin, Programmable) and "program" in twin.hands:
-            twin.rate_ml_h, twin.vtbi_ml = chair.rate_ml_h, chair.dose_ml
+            twin.rate_ml_h, twin.vtbi_ml = bed.rate_ml_h, bed.dose_ml
             twin.hands["program"]()
         if isinstance(twin, Waits):
             twin.wire_speed = self._options.speed
-        wire, at = await self._wire(chair, device, spec, twin)
+        wire, at = await self._wire(bed, device, spec, twin)
         link = wire.link if isinstance(wire, PtyWire) else None
-        row = Row(chair.id, device.id, device.driver, at, None if link is None else str(link))
+        row = Row(bed.id, device.id, device.driver, at, None if link is None else str(link))
         return _Placed(row, twin, wire)
 
-    async def _wire(self, chair: Chair, device: Device, spec: TwinSpec, twin: Twin | ModbusTwin) -> tuple[Wire, str]:
-        faults = self._faults(chair.id, device.id)
+    async def _wire(self, bed: Bed, device: Device, spec: TwinSpec, twin: Twin | ModbusTwin) -> tuple[Wire, str]:
+        faults = self._faults(bed.id, device.id)
         ports = self._options.ports
-        link = None if ports is None else (ports / f"{chair.id}-{device.id}").absolute()
+        link = None if ports is None else (ports / f"{bed.id}-{device.id}").absolute()
         if device.transport == "modbus+tcp":
             return await self._unit(cast(ModbusTwin, twin))
         if device.transport == "tcp":
@@ -263,6 +276,9 @@ class Stage:
     def do(self, bed: str, device: str, what: str, amount: float = 0.0, over_s: float = 0.0) -> None:
         """A hand at a device, its plug, or an episode (device "patient"). Raises ValueError with one clear line."""
         if device == PATIENT and bed in self.patients:
+            if what == NEXT:
+                self._next(bed)
+                return
             patient = self.patients[bed]
             if what not in EPISODES:
                 raise ValueError(f"no episode {what!r}; there are: {', '.join(EPISODES)}")
@@ -274,6 +290,41 @@ class Stage:
             known = ", ".join(f"{b} {d}" for b, d in self._placed)
             raise ValueError(f"no device {bed!r} {device!r}; there are: {known}")
         placed.do(what)
+
+    def program(self, bed: str, device: str, rate_ml_h: float, vtbi_ml: float) -> None:
+        """A person enters a rate and a volume at a pump. Raises ValueError with one clear line."""
+        placed = self._placed.get((bed, device))
+        if placed is None or not isinstance(placed.twin, Programmable):
+            raise ValueError(f"{bed} {device} is no pump that can be programmed")
+        if not (0 < rate_ml_h <= MOST_ML_H and 0 < vtbi_ml <= MOST_ML):
+            raise ValueError(f"a rate is above 0 and at most {MOST_ML_H:g} mL/h, a volume at most {MOST_ML:g} mL")
+        placed.twin.rate_ml_h, placed.twin.vtbi_ml = rate_ml_h, vtbi_ml
+        placed.do("program")
+
+    def look(self) -> list[dict[str, Any]]:
+        """Every bed: its devices as a person there sees them, and how far its patient's episodes have gone."""
+        beds: dict[str, dict[str, Any]] = {}
+        for bed, patient in self.patients.items():
+            episodes = patient.episodes() if isinstance(patient, SimulatedPatient) else {}
+            beds[bed] = {"bed": bed, "episodes": episodes, "devices": []}
+        for (bed, _), placed in self._placed.items():
+            beds[bed]["devices"].append(placed.look())
+        return list(beds.values())
+
+    def _next(self, bed: str) -> None:
+        """Somebody else comes: probe on, cables in, a full syringe, the bed's own programme, the pump stopped."""
+        patient = self.patients[bed]
+        plan = next(plan for plan in self.scenario.beds if plan.id == bed)
+        for (at, _), placed in self._placed.items():
+            if at == bed:
+                if isinstance(placed.twin, Programmable):
+                    placed.twin.rate_ml_h, placed.twin.vtbi_ml = plan.rate_ml_h, plan.dose_ml
+                for what in ("stop", "clear", "load", "ok", "probe_on", "still", "unmute", "replug"):
+                    if what in (*placed.twin.hands, *PLUG):
+                        placed.do(what)
+        if isinstance(patient, SimulatedPatient):
+            self._came += 1
+            patient.become(self._options.seed * 1009 + len(self.patients) + self._came)
 
     def advance(self, real_s: float) -> None:
         """`real_s` real seconds have passed: everybody lives `speed` times that, then the wires are looked after."""

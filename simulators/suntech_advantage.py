@@ -10,7 +10,7 @@ other error with K; while a measurement runs, BP data and a second start are ans
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from drivers.framing import Counted
@@ -64,6 +64,10 @@ class AdvantageTwin:
             **{what: self._hand(what) for what in ("leak", "loose", "motion", "weak", "overpressure")},
             "ok": self._ok, "mute": self._mute, "unmute": self._unmute,
         }
+
+    def display(self) -> Mapping[str, float | str | bool | None]:
+        """What a person beside it sees: whether it measures, the cuff's pressure, and what is wrong with the cuff."""
+        return {"phase": self.phase, "cuff_mmhg": round(self.pressure_mmhg), "wrong": self._wrong}
 
     # --- the line -------------------------------------------------------------------------------------------------
 

@@ -91,8 +91,10 @@ async def test_a_command_goes_to_the_edge_its_address_names(two: House) -> None:
 
 
 async def test_a_session_belongs_to_its_edge(two: House) -> None:
-    await two.http.post(at(OTHER, "commands"), json={"verb": "start_session", "args": {"patient": "A. B."}},
-                        headers={"X-CSRF": two.csrf})
+    order = {"weight_kg": 70, "dose_mg_kg": 0.5, "duration_min": 40, "concentration_mg_ml": 1}
+    answer = await two.http.post(at(OTHER, "commands"), headers={"X-CSRF": two.csrf}, json={
+        "verb": "start_session", "args": {"patient": "A. B.", **order}})
+    assert answer.status_code == 200, answer.text
 
     def edges_of(connection: Any) -> list[Any]:
         return list(connection.exec_driver_sql("SELECT edge, bed FROM patients"))

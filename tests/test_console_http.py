@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -12,7 +13,8 @@ from fastapi import FastAPI
 
 from edge.console import accounts, audit, pages, patients
 from edge.console.security import HEADERS, LoginLimiter
-from edge.contract.payloads import VERBS, Answer, CommandIn, encode, event_topic, sign
+from edge.contract.commands import VERBS
+from edge.contract.payloads import Answer, CommandIn, encode, event_topic, sign
 from edge.model import iso
 from tests.helpers.console_house import ANSWER, COMMANDS, ORIGIN, house
 from tests.helpers.console_story import (
@@ -165,13 +167,19 @@ async def test_another_sites_page_cannot_log_anybody_in_or_out(tmp_path: Path) -
         assert (await home.http.get("/api/me")).status_code == 200
 
 
+WHOLE: dict[str, dict[str, Any]] = {
+    "check_in": {"moaas": 5}, "acknowledge": {"alarm": "a-1", "seq": 7}, "checklist": {"done": True},
+    "start_session": {"weight_kg": 70, "dose_mg_kg": 0.5, "duration_min": 40, "concentration_mg_ml": 1},
+}
+
+
 async def test_every_verb_by_every_role(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         for who, role in ((NURSE, "nurse"), (TECHNICIAN, "technician")):
             await home.login(who)
-            for verb, roles in VERBS.items():
-                answer = await home.command(verb, {"moaas": 5} if verb == "check_in" else None)
-                assert answer.status_code == (200 if role in roles else 403), (role, verb)
+            for verb, asked in VERBS.items():
+                answer = await home.command(verb, WHOLE.get(verb))
+                assert answer.status_code == (200 if role in asked.roles else 403), (role, verb)
             for verb in ("start_pump", "set_rate", "", "ACKNOWLEDGE"):
                 assert (await home.command(verb)).status_code == 422
         assert {command.verb for command, _ in home.wire.commands()} == set(VERBS)
@@ -244,16 +252,17 @@ async def test_an_answer_is_for_its_own_command(tmp_path: Path) -> None:
         assert [each.json()["reason"] for each in both] == ["audio_pause", "audio_resume"]
 
 
+ORDER = WHOLE["start_session"]
 CANARY = "Zebulon Quux-Ötzi"
 
 
 async def test_a_patients_name_stays_in_the_store_and_comes_back_with_the_state(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         await home.login()
-        answer = await home.command("start_session", {"patient": f" {CANARY} ", "weight_kg": 70, "session": "mine"})
+        answer = await home.command("start_session", {"patient": f" {CANARY} ", **ORDER, "session": "mine"})
         session = answer.json()["session"]
         [(command, _)] = home.wire.commands()
-        assert command.args == {"weight_kg": 70, "session": session}
+        assert command.args == {**ORDER, "session": session}
         assert len(session) == 32, "the server's own, whatever the page says"
         home.console.edges[EDGE].receive(STATE, state(START_S + 1, seq=2, session=session), False)
         [bed] = (await home.http.get("/api/beds")).json()
@@ -271,10 +280,10 @@ async def test_the_name_of_a_session_that_was_refused_is_forgotten_and_one_unans
     async with house(tmp_path) as home:
         await home.login()
         home.wire.reply = lambda command: Answer(id=command.id, ok=False, reason="session_open: close it first")
-        await home.command("start_session", {"patient": CANARY})
+        await home.command("start_session", {"patient": CANARY, **ORDER})
         assert (home.console.store.now(patients.names), home.console.patients) == ({}, {})
         home.wire.reply = lambda command: None
-        assert (await home.command("start_session", {"patient": CANARY})).status_code == 504
+        assert (await home.command("start_session", {"patient": CANARY, **ORDER})).status_code == 504
         assert list(home.console.store.now(patients.names).values()) == [CANARY], "the session may well be open"
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from simulators.patient import Patient, SimulatedPatient
 from simulators.physiology import K10, Ketamine
 from simulators.recorded import RecordedPatient
-from simulators.scenario import CHAIRS, DOSE_MG_KG, Chair
+from simulators.scenario import BEDS, DOSE_MG_KG, Bed
 
 MIMIC = Path(__file__).parent / "golden" / "mimic_s25047_numerics_1min.csv"
 RATE = 0.875  # 35 mg over 40 min, mg/min
@@ -93,22 +93,22 @@ def test_what_went_in_is_in_the_body_or_has_left_it(plan: list[tuple[int, float]
 # --- the person -------------------------------------------------------------------------------------------------------
 
 
-def session(chair: Chair, seed: int, minutes: int = 150) -> list[tuple[float, ...]]:
+def session(bed: Bed, seed: int, minutes: int = 150) -> list[tuple[float, ...]]:
     """SBP, DBP, SpO2 and pulse, minute by minute; the pump runs from minute 10 to 50."""
-    patient = SimulatedPatient(seed, chair.weight_kg, baseline=chair.baseline, response=chair.response)
+    patient = SimulatedPatient(seed, bed.weight_kg, baseline=bed.baseline, response=bed.response)
     told = []
     for minute in range(minutes):
-        patient.infuse(chair.rate_ml_h if 10 <= minute < 50 else 0.0)
+        patient.infuse(bed.rate_ml_h if 10 <= minute < 50 else 0.0)
         for _ in range(6):
             patient.step(10.0)
         told.append((patient.sbp_mmhg, patient.dbp_mmhg, patient.spo2_pct, patient.pulse_bpm))
     return [tuple(math.nan if value is None else value for value in row) for row in told]
 
 
-@pytest.mark.parametrize("chair", CHAIRS, ids=lambda chair: str(chair.id))
-def test_a_calm_patient_never_reaches_a_fifth_above_any_baseline_measured(chair: Chair) -> None:
+@pytest.mark.parametrize("bed", BEDS, ids=lambda bed: str(bed.id))
+def test_a_calm_patient_never_reaches_a_fifth_above_any_baseline_measured(bed: Bed) -> None:
     for seed in range(8):
-        rows = session(chair, seed)
+        rows = session(bed, seed)
         before, during = rows[:10], rows[10:]
         assert max(row[0] for row in during) < 1.2 * min(row[0] for row in before)
         assert max(row[1] for row in during) < 1.2 * min(row[1] for row in before)
@@ -116,11 +116,11 @@ def test_a_calm_patient_never_reaches_a_fifth_above_any_baseline_measured(chair:
 
 
 def test_the_dose_raises_the_pressure_by_the_calibrated_mean() -> None:
-    chair = CHAIRS[0]
+    bed = BEDS[0]
     patient = SimulatedPatient(3, 70.0, response=1.0)
     rested = SimulatedPatient(3, 70.0, response=0.0)
     for person in (patient, rested):
-        person.infuse(chair.weight_kg * DOSE_MG_KG * 1.5)
+        person.infuse(bed.weight_kg * DOSE_MG_KG * 1.5)
         for _ in range(40 * 60):
             person.step(1.0)
     assert pressure(patient) - pressure(rested) == pytest.approx(0.108 * 148.37, rel=0.005)
@@ -132,7 +132,7 @@ def pressure(patient: Patient) -> float:
 
 
 def test_a_hypertensive_episode_rises_stays_and_goes() -> None:
-    patient = SimulatedPatient(1, baseline=CHAIRS[0].baseline)
+    patient = SimulatedPatient(1, baseline=BEDS[0].baseline)
     rest = pressure(patient)
     patient.episode("hypertension", 60.0, 90.0)
     patient.step(45.0)

@@ -15,18 +15,18 @@ from simulators.contract import ModbusTwin, Twin, TwinSpec
 from simulators.isco import IscoTwin
 from simulators.nonin import NoninTwin
 from simulators.patient import Patient
-from simulators.scenario import CHAIRS, TROUBLE, Chair, Device, Scenario, calm, start_min, story
+from simulators.scenario import BEDS, TROUBLE, Bed, Device, Scenario, calm, start_min, story
 from simulators.stage import Options
 from tests.helpers.stage_run import fakes, minutes, staged
 
 
 def test_the_doses_are_half_a_milligram_a_kilogram_over_forty_minutes() -> None:
-    told = [(chair.weight_kg, round(chair.dose_ml, 3), round(chair.rate_ml_h, 3)) for chair in CHAIRS]
+    told = [(bed.weight_kg, round(bed.dose_ml, 3), round(bed.rate_ml_h, 3)) for bed in BEDS]
     assert told == [(70, 35, 52.5), (82, 41, 61.5), (58, 29, 43.5), (75, 37.5, 56.25)]
 
 
-def test_the_chairs_of_the_story_stand_as_told() -> None:
-    drivers = {chair.id: {d.id: (d.driver, d.transport) for d in chair.devices} for chair in story().chairs}
+def test_the_beds_of_the_story_stand_as_told() -> None:
+    drivers = {bed.id: {d.id: (d.driver, d.transport) for d in bed.devices} for bed in story().beds}
     cuff = ("suntech_advantage", "serial")
     assert drivers == {
         "chair-1": {"pump": ("alaris_gh", "serial"), "cuff": cuff, "oximeter": ("nonin", "serial")},
@@ -36,10 +36,10 @@ def test_the_chairs_of_the_story_stand_as_told() -> None:
     }
 
 
-def test_more_beds_bring_the_same_chairs_again_and_no_new_trouble() -> None:
+def test_more_beds_bring_the_same_devices_again_and_no_new_trouble() -> None:
     six = story(6)
-    assert [chair.id for chair in six.chairs] == [f"chair-{n}" for n in range(1, 7)]
-    assert six.chairs[4].devices == six.chairs[0].devices
+    assert [bed.id for bed in six.beds] == [f"chair-{n}" for n in range(1, 7)]
+    assert six.beds[4].devices == six.beds[0].devices
     assert {step.bed for step in six.steps if step.do != "start"} == {"chair-1", "chair-2", "chair-3", "chair-4"}
     assert {step.do for step in story(1).steps} == {"start", "hypertension"}
     assert {step.do for step in calm(5).steps} == {"start"}
@@ -50,10 +50,10 @@ async def test_only_chair_1_gets_hypertensive_and_only_when_the_story_says() -> 
         before = await minutes(stage, 3)  # nothing happens before go
         stage.go()
         told = await minutes(stage, 60)
-    for chair in CHAIRS:
-        lowest = [min(row[side] for row in before[chair.id]) for side in (0, 1)]
-        high = [n for n, row in enumerate(told[chair.id], 1) if row[0] >= 1.2 * lowest[0] or row[1] >= 1.2 * lowest[1]]
-        if chair.id != "chair-1":
+    for bed in BEDS:
+        lowest = [min(row[side] for row in before[bed.id]) for side in (0, 1)]
+        high = [n for n, row in enumerate(told[bed.id], 1) if row[0] >= 1.2 * lowest[0] or row[1] >= 1.2 * lowest[1]]
+        if bed.id != "chair-1":
             assert high == []
             continue
         assert high[0] == 33  # infusion minute 30
@@ -84,10 +84,10 @@ async def test_hands_and_plugs_act_at_their_minute(tmp_path: Path) -> None:
 
 
 async def test_the_isco_pumps_stop_by_themselves_about_minute_43() -> None:
-    scenario = Scenario(calm().chairs[1:3], calm().steps[1:3])
+    scenario = Scenario(calm().beds[1:3], calm().steps[1:3])
     async with staged(scenario, fakes([])) as stage:
         stage.go()
-        pumps = [stage.twin(chair.id, "pump") for chair in scenario.chairs]
+        pumps = [stage.twin(bed.id, "pump") for bed in scenario.beds]
         running = []
         for _ in range(50):
             await minutes(stage, 1)
@@ -97,7 +97,7 @@ async def test_the_isco_pumps_stop_by_themselves_about_minute_43() -> None:
     assert start_min(1) == pytest.approx(3.2)
 
 
-async def test_all_devices_of_a_chair_feel_the_same_patient() -> None:
+async def test_all_devices_of_a_bed_feel_the_same_patient() -> None:
     """What the pump gives, the cuff finds and the oximeter sees; a second pump gives to nobody they know."""
     felt: dict[str, list[Patient]] = {}
 
@@ -111,7 +111,7 @@ async def test_all_devices_of_a_chair_feel_the_same_patient() -> None:
     twins = {name: spying(name, spec) for name, spec in simulators.find().items()}
     pump, second = Device("pump", "alaris_gh", "serial"), Device("second", "alaris_gh", "serial")
     devices = (pump, Device("cuff", "suntech_advantage", "serial"), second, Device("oximeter", "nonin", "serial"))
-    async with staged(Scenario((Chair("chair-1", devices),)), twins) as stage:
+    async with staged(Scenario((Bed("chair-1", devices),)), twins) as stage:
         patient = stage.patients["chair-1"]
         assert felt["suntech_advantage"] == felt["nonin"] == [patient]
         assert felt["alaris_gh"][0] is patient
@@ -120,7 +120,7 @@ async def test_all_devices_of_a_chair_feel_the_same_patient() -> None:
 
 async def test_a_devices_own_time_outs_stay_real_at_any_speed() -> None:
     """A host that asks for remote control every second must keep it in a fast demonstration too."""
-    pump = Scenario((Chair("chair-1", (Device("pump", "alaris_gh", "serial"),)),))
+    pump = Scenario((Bed("chair-1", (Device("pump", "alaris_gh", "serial"),)),))
     async with staged(pump, {"alaris_gh": simulators.find()["alaris_gh"]}, Options(speed=20.0)) as stage:
         twin = stage.twin("chair-1", "pump")
         assert isinstance(twin, AlarisTwin)
@@ -132,8 +132,8 @@ async def test_a_devices_own_time_outs_stay_real_at_any_speed() -> None:
 
 
 async def test_so_is_the_time_in_which_an_oximeter_may_be_told_its_format() -> None:
-    chair = Scenario((Chair("chair-1", (Device("oximeter", "nonin", "serial"),)),))
-    async with staged(chair, {"nonin": simulators.find()["nonin"]}, Options(speed=20.0)) as stage:
+    bed = Scenario((Bed("chair-1", (Device("oximeter", "nonin", "serial"),)),))
+    async with staged(bed, {"nonin": simulators.find()["nonin"]}, Options(speed=20.0)) as stage:
         twin = stage.twin("chair-1", "oximeter")
         assert isinstance(twin, NoninTwin)
         twin.connect()
@@ -144,7 +144,7 @@ async def test_so_is_the_time_in_which_an_oximeter_may_be_told_its_format() -> N
 
 
 async def test_speed_makes_them_live_faster() -> None:
-    async with staged(Scenario(calm().chairs[1:2], calm().steps[1:2]), fakes([]), Options(speed=60.0)) as stage:
+    async with staged(Scenario(calm().beds[1:2], calm().steps[1:2]), fakes([]), Options(speed=60.0)) as stage:
         stage.go()
         for _ in range(10):
             stage.advance(0.5)
@@ -155,8 +155,8 @@ async def test_speed_makes_them_live_faster() -> None:
 
 def test_every_hand_of_the_story_is_one_its_twin_has() -> None:
     twins = simulators.find()
-    chairs = {chair.id: {device.id: device.driver for device in chair.devices} for chair in CHAIRS}
+    beds = {bed.id: {device.id: device.driver for device in bed.devices} for bed in BEDS}
     plug = {"unplug", "replug", "mute", "unmute"}
     for step in (*TROUBLE, *calm().steps):
         if step.device != "patient":
-            assert step.do in plug | {*twins[chairs[step.bed][step.device]].hands}
+            assert step.do in plug | {*twins[beds[step.bed][step.device]].hands}

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import simulators
+from simulators.control import Control
 from simulators.scenario import calm
 from simulators.serve import command, run_simulate
 from tests.helpers.stage_run import fakes, minutes, staged
@@ -69,13 +70,14 @@ def test_a_capture_that_shows_no_driver_is_refused_with_what_to_type(
 async def test_lines_on_standard_input_are_hands_and_nonsense_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     log: list[str] = []
     async with staged(calm(4), fakes(log)) as stage:
-        command(stage, b'{"do": "go"}')
+        control = Control(stage)
+        command(control, b'{"do": "go"}')
         await minutes(stage, 4)
         assert log.count("start") == 2
-        command(stage, b'{"bed": "chair-1", "device": "oximeter", "do": "probe_off"}')
+        command(control, b'{"bed": "chair-1", "device": "oximeter", "do": "probe_off"}')
         assert log[-1] == "probe_off"
         before = stage.patients["chair-1"].sbp_mmhg or 0.0
-        command(stage, b'{"bed": "chair-1", "device": "patient", "do": "hypertension", "amount": 60, "over_s": 1}')
+        command(control, b'{"bed": "chair-1", "device": "patient", "do": "hypertension", "amount": 60, "over_s": 1}')
         await minutes(stage, 1)
         assert (stage.patients["chair-1"].sbp_mmhg or 0.0) > before + 50
         assert capsys.readouterr().err == ""
@@ -84,7 +86,7 @@ async def test_lines_on_standard_input_are_hands_and_nonsense_is_one_line(capsys
             b'{"bed": "chair-1", "device": "pump", "do": "sing"}',
             b'{"bed": "chair-1", "device": "patient", "do": "hypertension", "amount": "much"}',
         ):
-            command(stage, line)
+            command(control, line)
             err = capsys.readouterr().err
             assert err.startswith("vigil simulate: ")
             assert err.count("\n") == 1

@@ -41,8 +41,7 @@ class Telemetry:
 
     def __init__(self, edge: str, boot: str, simulated: bool, bedside: Bedside, stream: Stream, *,
                  now: Callable[[], float]) -> None:
-        self._who = {"edge": edge, "simulated": simulated}
-        self._boot = boot
+        self._who = {"edge": edge, "simulated": simulated, "boot": boot}
         self._bedside = bedside
         self._stream = stream
         self._now = now
@@ -97,7 +96,7 @@ class Telemetry:
         body = self._who | {
             "bed": self._bedside.state.bed, "name": chunk.wave.name, "device": chunk.device,
             "start": iso(chunk.start_s), "rate_hz": chunk.wave.rate_hz, "low": chunk.wave.low, "high": chunk.wave.high,
-            "samples": chunk.samples,
+            "samples": chunk.samples, "at": iso(self._now()),
         }
         self._stream.wave(self._bedside.state.bed, chunk.wave.name, encode(body))
         chunk.samples = []
@@ -109,7 +108,7 @@ class Telemetry:
             counters = self.counters.get(device["device"])
             if counters is not None:
                 device |= {"frames": counters.frames, "bad": counters.bad, "late": counters.late}
-        return encode(self._who | full | {"seq": seq, "boot": self._boot})
+        return encode(self._who | full | {"seq": seq})
 
     def send_state(self, payload: bytes) -> None:
         """Publish a state built before."""

@@ -138,6 +138,8 @@ def simulate(
         bool, typer.Option("--wait-for-go", help='Begin the scenario when {"do":"go"} comes on stdin.')] = False,
     journal: Annotated[Path | None, typer.Option(help="Write every fault put on a wire to this file (JSON).")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="First TCP port; 0: any free ones.")] = 0,
+    control: Annotated[
+        Path | None, typer.Option(help="A Unix socket that takes hands at the devices as JSON and answers.")] = None,
     as_json: Json = False,
 ) -> int:
     """Only the simulators: twins on real ptys and TCP ports; prints where each can be reached."""
@@ -145,7 +147,8 @@ def simulate(
 
     return run_simulate(
         driver or [], beds=beds, scenario=scenario, faults=fault or [], seed=seed, speed=speed, play=play,
-        patient=patient, as_json=as_json, ports=ports, wait_for_go=wait_for_go, port=port, journal=journal)
+        patient=patient, as_json=as_json, ports=ports, wait_for_go=wait_for_go, port=port, journal=journal,
+        control=control)
 
 
 @app.command()

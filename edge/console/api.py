@@ -27,7 +27,8 @@ from edge.console.schemas import (
     Problem,
 )
 from edge.console.service import Console
-from edge.contract.payloads import ID_PATTERN, VERBS
+from edge.contract.commands import VERBS
+from edge.contract.payloads import ID_PATTERN
 
 MAX_MINUTES = 1440
 METRICS_PATTERN = r"^[a-z0-9_]{1,40}(,[a-z0-9_]{1,40}){0,31}$"

@@ -14,15 +14,14 @@ from sqlalchemy import Connection
 
 from edge.console import audit, patients
 from edge.console.accounts import User
-from edge.console.arguments import objection
 from edge.console.link import NotConnected, Publisher
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
-from edge.contract.payloads import VERBS, Answer, command_payload, command_topic
+from edge.contract.commands import MAX_PATIENT_NAME, VERBS, BadCommand, parse
+from edge.contract.payloads import Answer, command_payload, command_topic
 
 ANSWER_S = 5.0  # real seconds
 LIFE_S = 10.0  # real seconds until a command that hangs on the way is worth nothing
-MAX_NAME = 80
 
 # by the word before the colon of the edge's reason; any other is 422
 STATUS = {"moved_on": 409, "already_acknowledged": 409, "forbidden": 403, "forged": 403}
@@ -69,6 +68,15 @@ class Asked:
     id: str
 
 
+def _objection(asked: Asked) -> str | None:
+    """Why the edge would refuse the arguments, in its own words: here a wrong one costs no round trip."""
+    try:
+        parse(asked.verb, asked.args)
+    except BadCommand as bad:
+        return str(bad)
+    return None
+
+
 class CommandClient:
     """Sends commands and matches their answers. `patients` (session id -> name) gains each session that is started."""
 
@@ -91,14 +99,14 @@ class CommandClient:
         asked = Asked(user, edge, bed, verb, dict(args), str(uuid.uuid4()))
         if verb not in VERBS:
             return Outcome(422, False, "unknown_verb")
-        if user.role not in VERBS[verb]:
+        if user.role not in VERBS[verb].roles:
             return await self._audited(asked, Outcome(403, False, "forbidden"))
         if not _sendable(asked.args):
             return Outcome(422, False, "bad_args")
-        if (why := objection(verb, asked.args)) is not None:
-            return Outcome(422, False, why)
         if verb == "start_session":
             return await self._start_session(asked)
+        if (why := _objection(asked)) is not None:
+            return Outcome(422, False, why)
         if not await self._recorded(asked, None, None):
             return Outcome(503, False, "store_broken")
         return await self._audited(asked, await self._send(asked))
@@ -106,10 +114,12 @@ class CommandClient:
     async def _start_session(self, asked: Asked) -> Outcome:
         """The session's id is made here, and the patient's name stays here."""
         given = asked.args.pop("patient", None)
-        if given is not None and not (isinstance(given, str) and len(given.strip()) <= MAX_NAME):
+        if given is not None and not (isinstance(given, str) and len(given.strip()) <= MAX_PATIENT_NAME):
             return Outcome(422, False, "bad_patient_name")
         session = asked.args["session"] = uuid.uuid4().hex
         name = given.strip() or None if given else None
+        if (why := _objection(asked)) is not None:
+            return Outcome(422, False, why)
         if not await self._recorded(asked, session, name):
             return Outcome(503, False, "store_broken")
         if name is not None:

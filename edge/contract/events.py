@@ -326,7 +326,8 @@ class PendingEvent(Frozen, frozen=True):
 
 
 class Event(Frozen, frozen=True):
-    """A fact in the journal: numbered, hash-chained, never edited. `wall` is this machine's own UTC clock at commit."""
+    """A fact in the journal: numbered, hash-chained, never edited. `wall` is this machine's own UTC clock at commit.
+    `sig` is the edge's signature over `hash` (edge.contract.signing), None in journals of 0.1.0."""
 
     seq: int
     boot: str
@@ -339,6 +340,7 @@ class Event(Frozen, frozen=True):
     body: dict[str, Any]
     prev: str
     hash: str
+    sig: str | None = None
 
 
 GENESIS = "0" * 64

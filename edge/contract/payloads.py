@@ -13,14 +13,13 @@ every HEARTBEAT_S real seconds even when nothing is new, for the ack is also the
 from __future__ import annotations
 
 import functools
-import hashlib
 import hmac
 from collections.abc import Hashable, Iterable
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 import msgspec
 
-from edge.contract import topics
+from edge.contract import shared_key, topics
 from edge.contract.events import Event, event_hash
 from edge.model import (
     AlarmClass,
@@ -32,7 +31,6 @@ from edge.model import (
     PumpState,
     Role,
     Validity,
-    canonical,
     from_iso,
     iso,
 )
@@ -44,6 +42,7 @@ parse_topic, status_topic, event_topic = topics.parse_topic, topics.status_topic
 vitals_topic, wave_topic, state_topic = topics.vitals_topic, topics.wave_topic, topics.state_topic
 ack_topic, command_topic, answer_topic = topics.ack_topic, topics.command_topic, topics.answer_topic
 gone_topic = topics.gone_topic
+sign, command_payload = shared_key.sign, shared_key.command_payload
 
 HEARTBEAT_S = 2.0  # real seconds between statuses, and between a console's acks
 DEAD_AFTER_S = 5.0  # real seconds without one: the other side is lost
@@ -55,14 +54,6 @@ WaveName = Annotated[str, msgspec.Meta(pattern=WAVE_PATTERN)]
 Time = Annotated[str, msgspec.Meta(description="UTC, ISO 8601 with milliseconds and Z, of the edge clock")]
 Text64 = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
-# verb -> the roles that may ask for it. What is not here nobody may do: there is no verb that starts or sets a pump.
-VERBS: dict[str, frozenset[Role]] = {
-    verb: frozenset({"nurse"})
-    for verb in (
-        "acknowledge", "audio_pause", "audio_resume", "check_in", "start_session", "checklist", "end_infusion",
-        "close_session",
-    )
-}
 
 
 class BadPayload(ValueError):
@@ -107,6 +98,7 @@ class Vitals(Payload, frozen=True, kw_only=True):
     simulated: bool
     numerics: dict[str, Numeric]
     pump: PumpNow | None = None
+    boot: str = ""
 
 
 class Wave(Payload, frozen=True, kw_only=True):
@@ -122,6 +114,8 @@ class Wave(Payload, frozen=True, kw_only=True):
     high: int = 255
     samples: list[int | None]
     simulated: bool = False
+    boot: str = ""
+    at: Time = ""
 
 
 # --- state (QoS 1, retained) ------------------------------------------------------------------------------------------
@@ -268,6 +262,7 @@ class EventOut(Payload, frozen=True, kw_only=True):
     body: dict[str, Any]
     prev: str
     hash: str
+    hash_sig: str | None = None  # the journal's own signature over `hash`; null for events of 0.1.0
 
     def verify(self) -> bool:
         """Whether `hash` is of these contents. Whether `prev` is the hash of `seq` - 1 the reader must check."""
@@ -291,7 +286,9 @@ class ConsoleSeen(Payload, frozen=True, kw_only=True):
 
 class Status(Payload, frozen=True, kw_only=True):
     """Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock
-    runs `speed` times as fast as real time."""
+    runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be
+    believed; `other_boots` are boots other than this one that were heard alive lately under this edge's name: two boxes
+    that call themselves the same."""
 
     edge: Id
     boot: str
@@ -305,6 +302,8 @@ class Status(Payload, frozen=True, kw_only=True):
     epoch: Time = ""
     simulated: bool = False
     consoles: dict[str, ConsoleSeen] = {}
+    will: int = 0
+    other_boots: list[str] = []
 
 
 class Ack(Payload, frozen=True, kw_only=True):
@@ -347,30 +346,16 @@ class CommandIn(Payload, frozen=True, kw_only=True):
 
 
 class Answer(Payload, frozen=True, kw_only=True):
-    """The answer to the command `id`: done, or refused for `reason`; `state` is what is true now, where that helps."""
+    """The answer to the command `id` with that `nonce`: done, or refused for `reason`; `state` is what is true now,
+    where that helps."""
 
     id: str
     ok: bool
     reason: str | None = None
     state: dict[str, Any] | None = None
-
-
-def sign(command: dict[str, Any], key: bytes) -> str:
-    """HMAC-SHA256, hex, over the canonical JSON of `command` without its "sig"."""
-    unsigned = {name: value for name, value in command.items() if name != "sig"}
-    return hmac.new(key, canonical(unsigned), hashlib.sha256).hexdigest()
-
-
-def command_payload(
-    key: bytes, *, id: str, edge: str, console: str, user: str, role: Role, bed: str, verb: str,  # noqa: A002
-    args: dict[str, Any], issued_s: float, expires_s: float, nonce: str,
-) -> bytes:
-    """A signed command for `command_topic(edge)`. `nonce` is random and never used again; times are edge time."""
-    command: dict[str, Any] = {
-        "id": id, "edge": edge, "console": console, "user": user, "role": role, "bed": bed, "verb": verb, "args": args,
-        "issued": iso(issued_s), "expires": iso(expires_s), "nonce": nonce,
-    }
-    return msgspec.json.encode(command | {"sig": sign(command, key)})
+    nonce: str = ""
+    boot: str = ""
+    at: Time = ""
 
 
 # --- reading and writing ----------------------------------------------------------------------------------------------
@@ -398,6 +383,7 @@ def event_out(event: Event, late: bool) -> EventOut:
     return EventOut(
         seq=event.seq, boot=event.boot, edge=event.edge, bed=event.bed, session=event.session, at=iso(event.at_s),
         wall=event.wall, kind=event.kind, late=late, body=event.body, prev=event.prev, hash=event.hash,
+        hash_sig=event.sig,
     )
 
 

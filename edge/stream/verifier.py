@@ -16,7 +16,8 @@ from typing import Any
 
 import msgspec
 
-from edge.contract.payloads import ID_PATTERN, VERBS, BadPayload, CommandIn, decode, sign
+from edge.contract.commands import VERBS
+from edge.contract.payloads import ID_PATTERN, BadPayload, CommandIn, decode, sign
 from edge.model import from_iso
 
 MAX_BYTES = 65_536
@@ -89,7 +90,7 @@ class CommandVerifier:
             return "not_yet"
         if command.nonce in self._seen:
             return "replayed"
-        if command.role not in VERBS.get(command.verb, frozenset()):
+        if command.verb not in VERBS or command.role not in VERBS[command.verb].roles:
             return "forbidden"
         return None
 

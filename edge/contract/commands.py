@@ -1,0 +1,253 @@
+"""What a person may ask of a bed: one struct a verb, with its roles, its limits and the words that go with them.
+
+The edge and the console both convert with `parse`, and the page gets the limits from here: no number stands twice.
+There is no verb that starts, sets or resumes a pump.
+
+The limits of an order bound what can be *meant*: outside them a number was mistyped, or is in another unit. They are no
+prescription; what a protocol allows is the protocol's. An undiluted vial (50 or 100 mg/mL) lies above the highest
+concentration on purpose: the label of ketamine forbids giving 100 mg/mL by vein undiluted.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from edge.model import Role
+
+ArgumentType = Literal["number", "whole", "text", "words", "flag"]
+MAX_NOTE, MAX_REASON, MAX_SYMPTOM = 500, 200, 40  # characters
+MAX_PATIENT_NAME = 80  # of the name that comes with start_session, and stays in the console's store
+NURSE: frozenset[Role] = frozenset({"nurse"})
+
+
+def _number(label: str, least: float, most: float, unit: str, remedy: str = "") -> Meta:
+    return Meta(ge=least, le=most, title=label, extra={"unit": unit, "remedy": remedy},
+                extra_json_schema={"x-unit": unit})
+
+
+def _score(label: str, most: int) -> Meta:
+    return Meta(ge=0, le=most, title=label)
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of every verb's arguments. What is None was left out."""
+
+    verb: ClassVar[str]
+    roles: ClassVar[frozenset[Role]] = NURSE
+
+    def objection(self) -> str | None:
+        """What is wrong with the arguments taken together, though each of them may be; None: nothing."""
+        return None
+
+
+class StartSession(Asked, frozen=True, kw_only=True):
+    """Open a session on a bed, by an order. `session` is the console's new id for it; no patient is named."""
+
+    verb: ClassVar[str] = "start_session"
+
+    session: Annotated[str, Meta(
+        min_length=8, max_length=64, pattern=r"^[A-Za-z0-9-]*[A-Za-z0-9][A-Za-z0-9-]*(?!\n)$", title="Session",
+        extra={"by": "console", "say": "an id of 8 to 64 letters and digits"})]
+    weight_kg: Annotated[float, _number("Weight", 35, 200, "kg")]
+    dose_mg_kg: Annotated[float, _number("Dose", 0.1, 1.0, "mg/kg")]
+    duration_min: Annotated[float, _number("Duration", 30, 120, "min")]
+    concentration_mg_ml: Annotated[float, _number(
+        "Concentration", 0.2, 10, "mg/mL", "an undiluted vial must never run")]
+    protocol: Annotated[str, Meta(min_length=1, max_length=64, title="Protocol")] | None = None
+    nibp_interval_min: Annotated[float, _number("Cuff interval", 2, 30, "min")] | None = None
+    age_years: Annotated[float, _number("Age", 18, 110, "years")] | None = None
+    checklist: Annotated[bool, Meta(title="Checklist done")] | None = None
+
+
+class SetChecklist(Asked, frozen=True, kw_only=True):
+    """Confirm the precheck's checklist, or take that back."""
+
+    verb: ClassVar[str] = "checklist"
+
+    done: Annotated[bool, Meta(title="Done")]
+
+
+class CheckIn(Asked, frozen=True, kw_only=True):
+    """What the nurse found; a score that is left out was not assessed."""
+
+    verb: ClassVar[str] = "check_in"
+
+    moaas: Annotated[int, _score("MOAA/S", 5)] | None = None
+    cadss: Annotated[int, _score("CADSS", 92)] | None = None
+    anxiety: Annotated[int, _score("Anxiety", 10)] | None = None
+    distress: Annotated[int, _score("Distress", 10)] | None = None
+    nausea: Annotated[int, _score("Nausea", 10)] | None = None
+    symptoms: Annotated[list[Annotated[str, Meta(min_length=1, max_length=MAX_SYMPTOM)]], Meta(
+        title="Symptoms", extra={"one": "symptom"})] | None = None
+    note: Annotated[str, Meta(max_length=MAX_NOTE, title="Note")] | None = None
+
+    def objection(self) -> str | None:
+        """An empty one says nothing."""
+        scores = (self.moaas, self.cadss, self.anxiety, self.distress, self.nausea)
+        if self.symptoms or (self.note or "").strip() or any(score is not None for score in scores):
+            return None
+        return "an empty check-in says nothing: enter a score, a symptom or a note"
+
+
+class Acknowledge(Asked, frozen=True, kw_only=True):
+    """Acknowledge an alarm as it was seen: `seq` is the number of the event that moved it last."""
+
+    verb: ClassVar[str] = "acknowledge"
+
+    alarm: Annotated[str, Meta(min_length=1, max_length=200, title="Alarm")]
+    seq: Annotated[int, Meta(ge=0, title="Number of the event seen")]
+
+
+class PauseAudio(Asked, frozen=True, kw_only=True):
+    """Pause the bed's sound for two minutes."""
+
+    verb: ClassVar[str] = "audio_pause"
+
+
+class ResumeAudio(Asked, frozen=True, kw_only=True):
+    """Let the bed sound again."""
+
+    verb: ClassVar[str] = "audio_resume"
+
+
+Reason = Annotated[str, Meta(max_length=MAX_REASON, pattern=r"\S", title="Reason")]
+
+
+class EndInfusion(Asked, frozen=True, kw_only=True):
+    """The infusion is over although the dose is not complete."""
+
+    verb: ClassVar[str] = "end_infusion"
+
+    reason: Reason | None = None
+
+
+class CloseSession(Asked, frozen=True, kw_only=True):
+    """The patient leaves; a reason is needed where discharge criteria are unmet."""
+
+    verb: ClassVar[str] = "close_session"
+
+    reason: Reason | None = None
+
+
+VERBS: dict[str, type[Asked]] = {
+    asked.verb: asked
+    for asked in (Acknowledge, PauseAudio, ResumeAudio, CheckIn, StartSession, SetChecklist, EndInfusion, CloseSession)
+}
+
+
+class BadCommand(ValueError):
+    """A command that cannot be meant, in one line: `code`, what is wrong and what to write instead. `where`: the
+    argument, or "" where it is the whole of it."""
+
+    def __init__(self, code: str, line: str, where: str = "") -> None:
+        super().__init__(f"{code}: {line}")
+        self.code = code
+        self.where = where
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a verb as its struct declares it: what a form needs to ask for it, and a refusal to name it."""
+
+    name: str
+    label: str
+    type: ArgumentType
+    optional: bool
+    least: float | None = None
+    most: float | None = None
+    max_length: int | None = None  # characters; of `words`, of each
+    unit: str = ""
+    remedy: str = ""
+    by: Literal["person", "console"] = "person"
+    say: str = ""  # what it must be, where the limits do not say it well
+    annotation: Any = None  # for msgspec
+
+    def must_be(self) -> str:
+        """What it must be, in words."""
+        if self.say:
+            return self.say
+        if self.type == "number":
+            return f"from {self.least:g} to {self.most:g} {self.unit}"
+        if self.type == "whole":
+            return f"a whole number from {self.least:g}" + (f" to {self.most:g}" if self.most is not None else " up")
+        if self.type == "flag":
+            return "true or false"
+        return f"a list of words of at most {self.max_length} characters" if self.type == "words" else "text"
+
+
+_TYPES: dict[Any, ArgumentType] = {float: "number", int: "whole", str: "text", bool: "flag"}
+
+
+@functools.cache
+def arguments(verb: str) -> tuple[Argument, ...]:
+    """What `verb` takes, in the order of its struct. Raises KeyError for a verb that is none."""
+    hints = get_type_hints(VERBS[verb], include_extras=True)
+    return tuple(_argument(field, hints[field.name]) for field in msgspec.structs.fields(VERBS[verb]))
+
+
+def _argument(field: msgspec.structs.FieldInfo, hint: Any) -> Argument:
+    optional = not field.required
+    annotated = get_args(hint)[0] if optional else hint
+    of, meta = get_args(annotated)
+    words = get_origin(of) is list
+    limits = get_args(get_args(of)[0])[1] if words else meta
+    extra = meta.extra or {}
+    return Argument(
+        field.name, meta.title, "words" if words else _TYPES[of], optional, meta.ge, meta.le, limits.max_length,
+        extra.get("unit", ""), extra.get("remedy", ""), extra.get("by", "person"), extra.get("say", ""), annotated)
+
+
+def parse(verb: str, args: Mapping[str, Any]) -> Asked:
+    """`args` as the struct of `verb`. Raises BadCommand, and nothing else, whatever the values are."""
+    if verb not in VERBS:
+        raise BadCommand("unknown_verb", f"{verb[:40]!r}; write one of {', '.join(sorted(VERBS))}")
+    takes = arguments(verb)
+    unknown = sorted(set(args) - {argument.name for argument in takes})
+    if unknown:  # a misspelt score would otherwise pass for one that was not assessed
+        known = ", ".join(sorted(argument.name for argument in takes)) or "none"
+        names = ", ".join(name if name.isascii() and name.isidentifier() else _shown(name) for name in unknown)
+        raise BadCommand("bad_args", f"{names[:60]} is not one; {verb} takes {known}", unknown[0])
+    asked = VERBS[verb](**{argument.name: _converted(argument, args.get(argument.name)) for argument in takes})
+    objection = asked.objection()
+    if objection is not None:
+        raise BadCommand("bad_args", objection)
+    return asked
+
+
+def _converted(argument: Argument, value: Any) -> Any:
+    if value is None and argument.optional:
+        return None
+    try:
+        return msgspec.convert(value, argument.annotation)
+    except msgspec.ValidationError:
+        raise BadCommand("bad_args", _why(argument, value), argument.name) from None
+
+
+def _why(argument: Argument, value: Any) -> str:
+    """What is wrong with this value, and what to write instead."""
+    name, most = argument.name, argument.max_length
+    if argument.type == "text" and isinstance(value, str) and not argument.say:
+        if most is not None and len(value) > most:
+            return f"{name} must be at most {most} characters, not {len(value)}"
+        return f"{name} must not be blank"
+    if argument.type == "words" and isinstance(value, list):
+        unfit = next(word for word in value if not isinstance(word, str) or not 0 < len(word) <= (most or 0))
+        return f"{_shown(unfit)} is no symptom; {name} must be {argument.must_be()}"
+    if argument.type == "number" and (isinstance(value, bool) or not isinstance(value, int | float)):
+        return f"{name} must be a number, not {_shown(value)}"
+    left_out = ", or left out" if argument.optional else ""
+    remedy = f"; {argument.remedy}" if argument.remedy else ""
+    return f"{name} must be {argument.must_be()}{left_out}, not {_shown(value)}{remedy}"
+
+
+def _shown(value: Any) -> str:
+    """A stranger's value in a line of ours: short, quoted, without line breaks."""
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return "a number of more than 20 digits"
+    return repr(value)[:40]
