@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -90,14 +91,31 @@ def test_the_page_builds_small_and_without_inline_code(tmp_path: Path) -> None:
     assert build_page.is_current(static)
     index = (static / "index.html").read_text()
     assert re.search(r"<script(?![^>]*src=)|<style|\son\w+=", index) is None
-    assert sum(path.stat().st_size for path in static.rglob("*") if path.is_file()) < 160_000
+    assert sum(path.stat().st_size for path in static.rglob("*") if path.is_file()) < 170_000
     assert build_page.build(static) is False
 
 
 @pytest.mark.slow
-def test_the_page_is_typed() -> None:
-    build_page.install_packages()
+def test_the_page_is_typed_and_linted() -> None:
+    build_page.install_packages(everything=True)
     build_page.node("node_modules/typescript/bin/tsc", "--noEmit")
+    build_page.node("node_modules/oxlint/bin/oxlint", "--deny-warnings", "src", "test", "vite.config.ts")
+
+
+@pytest.mark.parametrize(("installed", "everything", "asks"), [
+    ("", False, True), ("lock", False, False), ("lock", True, True), ("lock everything", False, False),
+    ("lock everything", True, False), ("other", False, True)])
+def test_packages_are_installed_once_and_what_only_checks_the_page_only_for_checking(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: str, everything: bool, asks: bool) -> None:
+    web = sources(tmp_path)
+    lock = hashlib.sha256((web / "package-lock.json").read_bytes()).hexdigest()
+    if installed:
+        (web / "node_modules" / build_page.STAMP).write_text(installed.replace("lock", lock))
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(build_page, "node", lambda *arguments, **more: asked.append(arguments))
+    build_page.install_packages(web, everything=everything)
+    assert bool(asked) is asks
+    assert all(("--omit=dev" in arguments) is not everything for arguments in asked)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from edge.model import iso
+from edge.vocabulary import DETERMINATION
 
 EPOCH = 1_790_000_000.0
 CSP = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
@@ -68,7 +69,7 @@ class Bed:
             self.heard_s = now - 0.2
         numerics: Json = {}
         for key, value in self.values.items():
-            at = now - self.pressure_age_s if key.endswith("_mmhg") else self.heard_s
+            at = now - self.pressure_age_s if key in DETERMINATION else self.heard_s
             numerics[key] = {
                 "value": value, "at": iso(at), "age_s": round(now - at, 2), "stale": False, "device": "monitor",
                 "validity": "valid" if value is not None else "invalid", "reason": self.reasons.get(key),

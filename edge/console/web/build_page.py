@@ -64,15 +64,19 @@ def node(*arguments: str, web: Path = WEB, **environment: str) -> None:
         raise PageNotBuilt(f"building the page failed at: node {' '.join(arguments)}; its own words are above")
 
 
-def install_packages(web: Path = WEB) -> None:
-    """Makes node_modules what the lock file says, unless it already is. Raises PageNotBuilt."""
+def install_packages(web: Path = WEB, *, everything: bool = False) -> None:
+    """Makes node_modules what the lock file says, unless it already is. Raises PageNotBuilt.
+
+    `everything`: with what checks the page (types, linter, axe), which building it does not need.
+    """
     lock = hashlib.sha256((web / "package-lock.json").read_bytes()).hexdigest()
-    installed = web / "node_modules" / STAMP
-    if installed.is_file() and installed.read_text() == lock:
+    stamp = web / "node_modules" / STAMP
+    installed = stamp.read_text() if stamp.is_file() else ""
+    if installed == f"{lock} everything" or (installed == lock and not everything):
         return
     npm = node_home() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    node(str(npm), "ci", "--ignore-scripts", web=web)
-    installed.write_text(lock)
+    node(str(npm), "ci", "--ignore-scripts", *([] if everything else ["--omit=dev"]), web=web)
+    stamp.write_text(f"{lock} everything" if everything else lock)
 
 
 def build(static: Path = STATIC, web: Path = WEB) -> bool:

@@ -1,9 +1,11 @@
 /** One bed's alarms: what each means, and one tap to acknowledge one. Nothing here ends an alarm: its condition does. */
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { clockTime, stopwatch } from "./age.ts";
+import { useAcknowledge } from "./acknowledge.ts";
 import { command } from "./api.ts";
 import { pumpSays } from "./pump.tsx";
 import { isPaused, ranked } from "./rank.ts";
+import { silence } from "./silence.ts";
 import { store } from "./state.ts";
 import type { Alarm, BedState } from "./types.ts";
 import { noAlarms, PRIORITY, refusal, SYMBOL } from "./words.ts";
@@ -77,18 +79,10 @@ function Pause({ bed, state, alarms }: { bed: string; state: BedState | undefine
   return <>{problem !== null && <em role="alert">{problem}</em>}<button class="pause" onClick={() => void ask("audio_pause")}>Pause sound 2 min</button></>;
 }
 
-/** What the nurse reads after pressing, for the occurrence (seq) that was pressed; a newer one starts clean. */
-interface Outcome { seq: number; words: string | null }
-
 function Row({ bed, alarm }: { bed: string; alarm: Alarm }) {
   const [wide, setWide] = useState(false);
-  const [outcome, setOutcome] = useState<Outcome | null>(null);
-  const acknowledge = async (): Promise<void> => {
-    setOutcome({ seq: alarm.seq, words: null });
-    const answer = await command(bed, "acknowledge", { alarm: alarm.alarm, seq: alarm.seq });
-    setOutcome(answer.ok ? null : { seq: alarm.seq, words: refusal(answer) });
-  };
-  const sending = outcome !== null && outcome.words === null && outcome.seq === alarm.seq;
+  const { sending, refused, acknowledge } = useAcknowledge(bed, alarm);
+  const silent = silence(bed, alarm);
   return (
     <article class={`alarm ${alarm.priority} ${alarm.state}`} data-alarm={alarm.alarm} data-state={alarm.state}>
       <button class="tell" aria-expanded={wide} onClick={() => setWide(!wide)}>
@@ -98,8 +92,9 @@ function Row({ bed, alarm }: { bed: string; alarm: Alarm }) {
           <small>{PRIORITY[alarm.priority]} since {clockTime(alarm.since)}{alarm.limit !== null && `, limit ${alarm.limit}`} <span class="why">{wide ? "▴" : "▾ why"}</span></small>
         </span>
       </button>
-      <Answered alarm={alarm} sending={sending} acknowledge={() => void acknowledge()} />
-      {outcome?.words != null && <p class="refused" role="alert">{outcome.words}</p>}
+      <Answered alarm={alarm} sending={sending} acknowledge={acknowledge} />
+      {silent !== null && <p class="silent">⊘ {silent}</p>}
+      {refused !== null && <p class="refused" role="alert">{refused}</p>}
       {wide && <Meaning alarm={alarm} />}
     </article>
   );

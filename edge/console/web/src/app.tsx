@@ -1,17 +1,17 @@
 /** The page's frame: what is always there (banners, rail, footer), and the one view below it. */
-import { useEffect, useReducer } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { Bed } from "./bed.tsx";
 import { NotLive, SoundOff } from "./banner.tsx";
 import { Devices } from "./devices.tsx";
 import { Login } from "./login.tsx";
 import type { Place } from "./place.ts";
-import { Announcer, Rail } from "./rail.tsx";
+import { Announcer, everywhere, Rail } from "./rail.tsx";
 import { go, Link, usePlace } from "./router.tsx";
-import { ScreenSize } from "./screen.tsx";
 import { signOut } from "./session.ts";
 import { store } from "./state.ts";
 import type { Me } from "./types.ts";
 import { Ward } from "./ward.tsx";
+import { bedName, SYMBOL } from "./words.ts";
 
 const STATEMENT =
   "Vigil is a research and evaluation system: a secondary display, not cleared or certified as a medical device. " +
@@ -21,8 +21,8 @@ const FIRST = "[data-first=alarm]"; // on a bed's page its own first alarm, else
 
 /** Draws the component again whenever the store changed. */
 function useStore(): void {
-  const [, redraw] = useReducer((count: number, _: undefined) => count + 1, 0);
-  useEffect(() => store.subscribe(() => redraw(undefined)), []);
+  const [, redraw] = useState(0);
+  useEffect(() => store.subscribe(() => redraw((count) => count + 1)), []);
 }
 
 /** a: the first alarm. w: the ward. 1 to 9: that bed. Not while someone types. */
@@ -43,10 +43,33 @@ function useShortcuts(): void {
   }, []);
 }
 
+/** The tab's title: the highest alarm and its bed, readable while another tab is in front. */
+function title(): string {
+  if (!store.me) return "Vigil";
+  const first = everywhere()[0];
+  if (first === undefined) return store.broken() === null ? "Vigil" : "NOT LIVE - Vigil";
+  const { bed, alarm } = first;
+  return `${SYMBOL[alarm.priority]} ${bedName(bed)}: ${alarm.text || alarm.title}${store.broken() === null ? "" : " - NOT LIVE"} - Vigil`;
+}
+
+/** After a change of page the heading has the focus, so that a keyboard or a screen reader goes on from there. */
+function useFocusOnMove(path: string): void {
+  const before = useRef(path);
+  useEffect(() => {
+    if (before.current === path) return;
+    before.current = path;
+    document.querySelector<HTMLElement>("main h1")?.focus();
+  }, [path]);
+}
+
 export function App() {
   useStore();
   useShortcuts();
   const place = usePlace();
+  useFocusOnMove(JSON.stringify(place));
+  useEffect(() => {
+    document.title = title();
+  });
   if (store.me === undefined) return <div class="opening" role="status">NOT LIVE: waiting for the console</div>;
   if (store.me === null) return <Login statement={STATEMENT} />;
   const broken = store.broken();
@@ -56,9 +79,11 @@ export function App() {
       <SoundOff me={store.me} />
       <TopBar me={store.me} place={place} />
       <Rail me={store.me} broken={broken !== null} />
-      <main><View me={store.me} place={place} /></main>
+      <div class="scroll">
+        <main><View me={store.me} place={place} /></main>
+        <footer>{STATEMENT}</footer>
+      </div>
       {store.isSimulated() && <div class="watermark" aria-hidden="true"><span>SIMULATED - NOT A PATIENT</span></div>}
-      <footer><span>{STATEMENT}</span><ScreenSize /></footer>
       <Announcer />
     </div>
   );

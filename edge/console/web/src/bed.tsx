@@ -5,7 +5,7 @@ import { AlarmList } from "./alarmlist.tsx";
 import { CheckIn } from "./checkin.tsx";
 import { plain } from "./dose.ts";
 import { Events } from "./events.tsx";
-import { Figure, Pressure, shown } from "./numbers.tsx";
+import { Figure, Further, Pressure } from "./numbers.tsx";
 import { Band, phaseWords } from "./phase.tsx";
 import { Pleth } from "./pleth.tsx";
 import { PumpLine } from "./pump.tsx";
@@ -16,6 +16,7 @@ import { StartSession } from "./startsession.tsx";
 import { store } from "./state.ts";
 import { Trend } from "./trend.tsx";
 import type { BedState, Session } from "./types.ts";
+import { vitalsOf } from "./vocabulary.ts";
 import { bedName, linkTrouble } from "./words.ts";
 
 type Open = "nothing" | "check-in" | "session" | "start" | "events";
@@ -46,13 +47,13 @@ export function Bed({ bed }: { bed: string }) {
       </div>
       <aside>
         <AlarmList bed={bed} state={state} />
-        <nav class="actions" aria-label="What to do">
-          {session === null && <button class="go" onClick={() => setOpen("start")}>Start session</button>}
-          {session !== null && <button class="go" onClick={() => setOpen("check-in")}>Check-in<Due session={session} /></button>}
-          {session !== null && <button onClick={() => setOpen("session")}>Session<OpenItems session={session} /></button>}
-          <button onClick={() => setOpen("events")}>Events</button>
-        </nav>
       </aside>
+      <nav class="actions" aria-label="What to do">
+        {session === null && <button class="go" onClick={() => setOpen("start")}>Start session</button>}
+        {session !== null && <button class="go" onClick={() => setOpen("check-in")}>Check-in<Due session={session} /></button>}
+        {session !== null && <button onClick={() => setOpen("session")}>Session<OpenItems session={session} /></button>}
+        <button onClick={() => setOpen("events")}>Events</button>
+      </nav>
       {open === "check-in" && session !== null && <CheckIn bed={bed} session={session} close={close} />}
       {open === "session" && session !== null && <SessionPanel bed={bed} session={session} close={close} />}
       {open === "start" && session === null && <StartSession bed={bed} close={close} />}
@@ -81,7 +82,7 @@ function BedHead({ bed, state, session }: { bed: string; state: BedState | undef
   return (
     <div class="bed-head">
       <Link to="/" class="back">← Ward</Link>
-      <h1>{bedName(bed)}</h1>
+      <h1 tabIndex={-1}>{bedName(bed)}</h1>
       <span class="patient">{session === null ? "" : state?.patient ?? "name not recorded"}</span>
       <b class="phase">{state === undefined ? "no data yet" : phaseWords(state, context.live)}</b>
       <Band session={session} />
@@ -99,12 +100,13 @@ function BedHead({ bed, state, session }: { bed: string; state: BedState | undef
 function Numbers({ bed, session }: { bed: string; session: Session | null }) {
   const vitals = store.vitals.get(bed);
   const context = store.context(bed);
+  const metrics = vitalsOf(Object.keys(vitals?.numerics ?? {}));
   return (
     <div class="numbers">
-      <Figure metric="spo2_pct" label="SpO₂" unit="%" figure={shown("spo2_pct", vitals, context)} />
-      <Figure metric="pulse_bpm" label="Pulse" unit="/min" figure={shown("pulse_bpm", vitals, context)} />
+      {metrics.filter(({ always }) => always).map((metric) => <Figure key={metric.key} metric={metric} vitals={vitals} context={context} />)}
       <Pressure vitals={vitals} context={context}><FromBaseline bed={bed} session={session} /></Pressure>
       <div class="pump-card"><span class="label">Pump</span><PumpLine vitals={vitals} context={context} session={session} devices={store.states.get(bed)?.devices ?? []} /></div>
+      <Further metrics={metrics.filter(({ always }) => !always)} vitals={vitals} context={context} />
     </div>
   );
 }

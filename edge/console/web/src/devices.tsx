@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { clockTime, stopwatch } from "./age.ts";
 import { RANK } from "./rank.ts";
+import { ScreenSize } from "./screen.tsx";
 import { store } from "./state.ts";
 import type { Device } from "./types.ts";
 import { bedName, kindWord, linkTrouble, sentence } from "./words.ts";
@@ -34,9 +35,10 @@ export function Devices() {
   return (
     <div class="devices">
       <div class="devices-head">
-        <h1>Devices</h1><b>{broken === 0 ? `All ${entries.length} live` : `${broken} of ${entries.length} not live`}</b>
+        <h1 tabIndex={-1}>Devices</h1><b>{broken === 0 ? `All ${entries.length} live` : `${broken} of ${entries.length} not live`}</b>
         <span class="ranges">Order by {Object.keys(ORDERS).map((key) => <button key={key} aria-pressed={key === order} onClick={() => setOrder(key)}>{key}</button>)}</span>
       </div>
+      <ScreenSize />
       <div class="table"><table>
         <thead><tr><th>Bed</th><th>Device</th><th>Driver</th><th>Identity</th><th>Link</th><th>Since</th><th>Frames</th><th>Bad</th><th>Late</th><th>Its own alarms</th></tr></thead>
         <tbody>{entries.sort(ORDERS[order]).map((entry) => <Line key={`${entry.bed} ${entry.device.device}`} entry={entry} />)}</tbody>

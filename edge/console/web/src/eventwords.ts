@@ -43,8 +43,8 @@ function alarm(body: Body): string {
   const text = word(body, "text") || title;
   switch (body["state"]) {
     case "inactive": {
-      const plain = title !== "" && (text === title || text.endsWith(": over")); // else it says why: handed over, not watched
-      return `${plain ? overWords(title, word(body, "device")) : text} (was ${priority})`;
+      const usual = title !== "" && (text === title || text.endsWith(": over")); // else it says why: handed over, not watched
+      return `${usual ? overWords(title, word(body, "device")) : text} (was ${priority})`;
     }
     case "latched": return `Over, not acknowledged: ${text} (was ${priority})`;
     case "acknowledged": return list([`Acknowledged: ${text}`, by(body)]);
@@ -69,8 +69,8 @@ function device(body: Body): string {
   const name = sentence(word(body, "device") || "device");
   const alarms = body["alarms"];
   if (!Array.isArray(alarms)) return list([name, word(body, "identity") && `is ${word(body, "identity")}`, word(body, "reason")]);
-  const text = (alarms as DeviceAlarm[]).map(({ text, code }) => text || sentence(code));
-  return text.length === 0 ? `${name}: its own alarms are over` : `${name} says: ${text.join("; ")}`;
+  const texts = (alarms as DeviceAlarm[]).map(({ text, code }) => text || sentence(code));
+  return texts.length === 0 ? `${name}: its own alarms are over` : `${name} says: ${texts.join("; ")}`;
 }
 
 function checkIn(body: Body): string {

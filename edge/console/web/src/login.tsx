@@ -1,5 +1,6 @@
 /** Signing in. */
 import { useState } from "preact/hooks";
+import { ScreenSize } from "./screen.tsx";
 import { signIn } from "./session.ts";
 
 export function Login({ statement }: { statement: string }) {
@@ -23,6 +24,7 @@ export function Login({ statement }: { statement: string }) {
         <button class="go" disabled={busy}>{busy ? "Signing in" : "Sign in"}</button>
       </form>
       <p class="statement">{statement}</p>
+      <ScreenSize />
     </div>
   );
 }

@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { ageWords, type Context, show, type Shown, stopwatch } from "./age.ts";
 import type { BedVitals } from "./state.ts";
+import type { Metric } from "./vocabulary.ts";
 import { number, reasonWords } from "./words.ts";
 
 export function shown(metric: string, vitals: BedVitals | undefined, context: Context): Shown {
@@ -18,15 +19,31 @@ function below(figure: Shown): string {
   }
 }
 
-export function Figure(props: {
-  metric: string; label: string; unit: string; figure: Shown; decimals?: number; children?: ComponentChildren;
-}) {
-  const { figure } = props;
+export function Figure({ metric, vitals, context }: { metric: Metric; vitals: BedVitals | undefined; context: Context }) {
+  const figure = shown(metric.key, vitals, context);
   return (
-    <div class={`figure ${figure.standing} of-${props.metric}`} data-metric={props.metric} data-standing={figure.standing}>
-      <span class="label">{props.label} <small>{props.unit}</small></span>
-      <span class="digits">{number(figure.value, props.decimals ?? 0)}</span>
-      <span class="below">{below(figure)}{props.children}</span>
+    <div class={`figure ${figure.standing} of-${metric.key}`} data-metric={metric.key} data-standing={figure.standing}>
+      <span class="label">{metric.label} <small>{metric.unit}</small></span>
+      <span class="digits">{number(figure.value, metric.decimals)}</span>
+      <span class="below">{below(figure)}</span>
+    </div>
+  );
+}
+
+/** What a bed measures beyond what every bed has a place for: one line each, whole or not at all. */
+export function Further({ metrics, vitals, context }: { metrics: readonly Metric[]; vitals: BedVitals | undefined; context: Context }) {
+  if (metrics.length === 0) return null;
+  return (
+    <div class="further">
+      {metrics.map((metric) => {
+        const figure = shown(metric.key, vitals, context);
+        return (
+          <span key={metric.key} class={`figure small ${figure.standing}`} data-metric={metric.key} data-standing={figure.standing}>
+            <span class="label">{metric.label}</span> <b class="digits">{number(figure.value, metric.decimals)}</b> <span class="label">{metric.unit}</span>
+            {figure.standing !== "live" && <span class="below"> {below(figure)}</span>}
+          </span>
+        );
+      })}
     </div>
   );
 }

@@ -1,6 +1,7 @@
 /** The alarm rail: on every page, in one place, never scrolled or rotated away. Every HIGH is a row of its own. */
 import { useRef } from "preact/hooks";
 import { clockTime, stopwatch } from "./age.ts";
+import { useAcknowledge } from "./acknowledge.ts";
 import { command } from "./api.ts";
 import { SoundTest } from "./banner.tsx";
 import { isPaused, RANK, ranked } from "./rank.ts";
@@ -12,7 +13,8 @@ import { bedName, noAlarms, PRIORITY, SYMBOL } from "./words.ts";
 
 interface Placed { bed: string; alarm: Alarm }
 
-function everywhere(): Placed[] {
+/** Every alarm of every bed that a person is to see, the most pressing first. */
+export function everywhere(): Placed[] {
   const placed = store.beds.flatMap((bed) => (store.states.get(bed)?.alarms ?? []).map((alarm) => ({ bed, alarm })));
   const order = new Map(ranked(placed.map(({ alarm }) => alarm)).map((alarm, index) => [alarm, index]));
   return placed.filter(({ alarm }) => order.has(alarm)).sort((a, b) => (order.get(a.alarm) ?? 0) - (order.get(b.alarm) ?? 0));
@@ -42,6 +44,7 @@ function calm(broken: boolean): string {
 
 function Row({ placed, me, first, more }: { placed: Placed; me: Me; first: boolean; more: number }) {
   const { bed, alarm } = placed;
+  const { sending, refused, acknowledge } = useAcknowledge(bed, alarm);
   const text = (
     <>
       <b class="symbol" aria-hidden="true">{SYMBOL[alarm.priority]}</b>
@@ -51,12 +54,23 @@ function Row({ placed, me, first, more }: { placed: Placed; me: Me; first: boole
           {PRIORITY[alarm.priority]}{alarm.state === "latched" ? ", over," : ""} since {clockTime(alarm.since)}
           {alarm.state === "acknowledged" && ` ✓ ${alarm.by ?? "acknowledged"}`}
           {more > 0 && <b class="more"> +{more} more</b>}
+          {refused !== null && <em role="alert">{refused}</em>}
         </small>
       </span>
     </>
   );
   const look = `row ${alarm.priority} ${alarm.state}`;
-  return me.role === "nurse" ? <Link to={`/bed/${bed}`} class={look} alarm={first}>{text}</Link> : <div class={look}>{text}</div>;
+  if (me.role !== "nurse") return <div class={look}>{text}</div>;
+  return (
+    <div class={look}>
+      <Link to={`/bed/${bed}`} class="to-bed" alarm={first}>{text}</Link>
+      {alarm.state !== "acknowledged" && (
+        <button class="rail-acknowledge" disabled={sending} onClick={acknowledge} aria-label={`${bedName(bed)}: acknowledge ${alarm.text || alarm.title}`}>
+          {sending ? "Sending" : "Acknowledge"}
+        </button>
+      )}
+    </div>
+  );
 }
 
 function Sound({ me }: { me: Me }) {

@@ -1,12 +1,15 @@
 /** The trend's numbers: history from the server, with its gaps kept, and what came since. Pure. */
 import type { Determination, History } from "./types.ts";
 
-export const METRICS = ["spo2_pct", "pulse_bpm"] as const;
-
 /** Columns as uPlot wants them: seconds, then one column a metric. */
 export type Columns = [number[], ...(number | null)[][]];
 
-export interface Trended { columns: Columns; determinations: Determination[] }
+/** `columns` has one column for each of `metrics` after its seconds. */
+export interface Trended { metrics: readonly string[]; columns: Columns; determinations: Determination[] }
+
+export function emptyTrend(metrics: readonly string[]): Trended {
+  return { metrics, columns: [[], ...metrics.map(() => [])], determinations: [] };
+}
 
 const GAP_S = 20;
 
@@ -15,18 +18,24 @@ export function gapAt(speed: number): number {
   return GAP_S * Math.max(1, speed);
 }
 
-/** Points farther apart than the gap, and than four usual steps, are not joined. */
-export function fromHistory(history: History, speed: number): Trended {
+/**
+ * Points farther apart than the gap, and than four usual steps, are not joined. What was before `from_s` (edge seconds)
+ * belongs to another patient and is left out.
+ */
+export function fromHistory(history: History, metrics: readonly string[], from_s: number, speed: number): Trended {
+  const trended = emptyTrend(metrics);
   const at = history.at.map((iso) => Date.parse(iso) / 1000);
   const steps = at.slice(1).map((x, index) => x - (at[index] ?? x)).sort((a, b) => a - b);
   const gap_s = Math.max(gapAt(speed), 4 * (steps[Math.floor(steps.length / 2)] ?? 0));
-  const columns: Columns = [[], ...METRICS.map(() => [])];
   at.forEach((x, index) => {
-    const before = at[index - 1];
-    if (before !== undefined && x - before > gap_s) push(columns, (x + before) / 2, METRICS.map(() => null));
-    push(columns, x, METRICS.map((key) => history.metrics[key]?.[index] ?? null));
+    if (x < from_s) return;
+    const before = trended.columns[0].at(-1);
+    if (before !== undefined && x - before > gap_s) push(trended.columns, (x + before) / 2, metrics.map(() => null));
+    push(trended.columns, x, metrics.map((key) => history.metrics[key]?.[index] ?? null));
   });
-  return { columns, determinations: history.determinations.filter((one) => one.sbp_mmhg !== null && one.dbp_mmhg !== null) };
+  trended.determinations = history.determinations.filter(
+    (one) => one.sbp_mmhg !== null && one.dbp_mmhg !== null && Date.parse(one.at) / 1000 >= from_s);
+  return trended;
 }
 
 /** Adds what is shown now; a value that is not live is a gap. Points older than `keep_s` go. */
@@ -34,7 +43,7 @@ export function append(trended: Trended, x: number, values: (number | null)[], k
   const { columns } = trended;
   const last = columns[0].at(-1);
   if (last !== undefined && x <= last) return;
-  if (last !== undefined && x - last > gapAt(speed)) push(columns, (x + last) / 2, METRICS.map(() => null));
+  if (last !== undefined && x - last > gapAt(speed)) push(columns, (x + last) / 2, trended.metrics.map(() => null));
   push(columns, x, values);
   while (columns[0].length > 0 && x - (columns[0][0] ?? x) > keep_s) for (const column of columns) column.shift();
 }

@@ -1,12 +1,15 @@
 /** The ward: one fixed tile a bed, always in the same place, read in a glance from across the room. */
+import type { RefObject } from "preact";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { clockTime, stopwatch } from "./age.ts";
-import { Figure, Pressure, shown } from "./numbers.tsx";
+import { Figure, Further, Pressure } from "./numbers.tsx";
 import { Band, phaseWords } from "./phase.tsx";
 import { PumpLine, pumpSays } from "./pump.tsx";
 import { frameOf, ranked } from "./rank.ts";
 import { Link } from "./router.tsx";
 import { store } from "./state.ts";
 import type { BedState, Me } from "./types.ts";
+import { vitalsOf } from "./vocabulary.ts";
 import { bedName, linkTrouble, noAlarms, PRIORITY, SYMBOL } from "./words.ts";
 
 /** How many columns fit that many beds, wide and upright. */
@@ -18,14 +21,39 @@ function columns(beds: number): { wide: number; upright: number } {
   return { wide: Math.max(4, Math.min(6, Math.ceil(Math.sqrt(beds)))), upright: 3 };
 }
 
+const ROW_PX = 120; // below this a tile has no room for its figures
+const GAP_PX = 8;
+const PADDING_PX = 12;
+
+/** Where not all beds fit, a row is as high as makes a whole number of rows fill the screen: none is cut in two. */
+function useWholeRows(): RefObject<HTMLDivElement | null> {
+  const ward = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    const main = ward.current?.closest("main");
+    if (!main) return undefined;
+    const watcher = new ResizeObserver(() => {
+      const height = main.clientHeight - PADDING_PX + GAP_PX;
+      const rows = Math.max(1, Math.floor(height / (ROW_PX + GAP_PX)));
+      ward.current?.style.setProperty("--row", `${Math.max(ROW_PX, Math.floor(height / rows) - GAP_PX)}px`);
+    });
+    watcher.observe(main);
+    return () => watcher.disconnect();
+  }, []);
+  return ward;
+}
+
 export function Ward({ me }: { me: Me }) {
   const beds = store.beds;
   const { wide, upright } = columns(beds.length);
-  if (beds.length === 0) return <p class="empty">Waiting for the console to name its beds.</p>;
+  const ward = useWholeRows();
   return (
-    <div class={`ward wide-${wide} upright-${upright}`}>
-      {beds.map((bed) => <Tile key={bed} bed={bed} me={me} />)}
-    </div>
+    <>
+      <h1 class="unseen" tabIndex={-1}>Ward</h1>
+      {beds.length === 0 && <p class="empty" role="status">Waiting for the console to name its beds.</p>}
+      <div class={`ward wide-${wide} upright-${upright}`} ref={ward}>
+        {beds.map((bed) => <Tile key={bed} bed={bed} me={me} />)}
+      </div>
+    </>
   );
 }
 
@@ -33,6 +61,7 @@ function Tile({ bed, me }: { bed: string; me: Me }) {
   const state = store.states.get(bed);
   const vitals = store.vitals.get(bed);
   const context = store.context(bed);
+  const metrics = vitalsOf(Object.keys(vitals?.numerics ?? {}));
   const frame = frameOf(state?.alarms ?? []);
   const session = state?.session ?? null;
   const look = `tile frame-${frame.priority}${frame.flashing ? " flashing" : ""}${context.live ? "" : " stale"}`;
@@ -44,10 +73,10 @@ function Tile({ bed, me }: { bed: string; me: Me }) {
         <span class="phase">{state === undefined ? "no data yet" : phaseWords(state, context.live)}</span>
       </div>
       <div class="figures">
-        <Figure metric="spo2_pct" label="SpO₂" unit="%" figure={shown("spo2_pct", vitals, context)} />
-        <Figure metric="pulse_bpm" label="Pulse" unit="/min" figure={shown("pulse_bpm", vitals, context)} />
+        {metrics.filter(({ always }) => always).map((metric) => <Figure key={metric.key} metric={metric} vitals={vitals} context={context} />)}
         <Pressure vitals={vitals} context={context} />
       </div>
+      <Further metrics={metrics.filter(({ always }) => !always)} vitals={vitals} context={context} />
       <div class="notes">
         <Band session={session} />
         {state !== undefined && !state.live && <span class="last-known">Last known {clockTime(state.at)}</span>}

@@ -1,0 +1,171 @@
+"""Holds the page to every size it is used at: no digit in part, no text over another, every target large enough to hit.
+
+The sizes are a telephone, two tablets, a laptop and a wall screen, and the laptop at 200 % zoom (half the CSS pixels).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from edge.model import iso
+from tests.helpers.page_browser import Opened
+from tests.helpers.page_story import Story, alarm
+
+pytestmark = pytest.mark.slow
+
+SIZES = {"390": (390, 844), "768": (768, 1024), "1024": (1024, 768), "1280": (1280, 800), "1920": (1920, 1080),
+         "zoomed": (640, 400)}
+TARGET_PX = 44  # WCAG 2.5.5
+
+# Every text with a digit in a tile or among a bed's numbers is whole, or not drawn at all: "184" cut short reads "18".
+DIGITS = """() => {
+  const found = [];
+  for (const box of document.querySelectorAll('.tile, .numbers')) {
+    const walker = document.createTreeWalker(box, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+      const node = walker.currentNode;
+      if (!/[0-9]/.test(node.textContent) || !node.parentElement.checkVisibility({visibilityProperty: true})) continue;
+      const range = document.createRange();
+      range.selectNodeContents(node);
+      for (const ink of range.getClientRects()) {
+        for (let outer = node.parentElement; outer !== box.parentElement; outer = outer.parentElement) {
+          const style = getComputedStyle(outer);
+          if (outer !== box && style.overflowX === 'visible' && !outer.matches('.figure')) continue;
+          if (style.textOverflow === 'ellipsis') break;
+          const clip = outer.getBoundingClientRect(), high = ink.height * 0.25;
+          const none = ink.top >= clip.bottom - high || ink.bottom <= clip.top + high || ink.left >= clip.right;
+          if (none) break;
+          if (ink.left < clip.left - 0.5 || ink.right > clip.right + 0.5
+              || ink.top < clip.top - high || ink.bottom > clip.bottom + high) {
+            found.push(`${node.textContent} leaves ${outer.className}`);
+            break;
+          }
+        }
+      }
+    }
+  }
+  return found;
+}"""
+
+# Every text a person may read, by what is scrolled with it: none lies over another.
+OVERLAPS = """() => {
+  const found = [];
+  const layers = '.sheet-foot, .sheet, .sound-test, .actions, .rail, header, footer, .scroll';
+  const layerOf = element => element.closest(layers);
+  const texts = [];
+  const walker = document.createTreeWalker(document.querySelector('#page'), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode, element = node.parentElement;
+    if (node.textContent.trim() === '' || element.closest('.watermark, .unseen, canvas, option, .u-over')) continue;
+    if (!element.checkVisibility({visibilityProperty: true})) continue;
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    for (const rect of range.getClientRects()) {
+      let clip = {left: -1e6, top: -1e6, right: 1e6, bottom: 1e6};
+      for (let outer = element; outer !== null; outer = outer.parentElement) {
+        if (getComputedStyle(outer).overflowY === 'visible') continue;
+        const box = outer.getBoundingClientRect();
+        clip = {left: Math.max(clip.left, box.left), top: Math.max(clip.top, box.top),
+                right: Math.min(clip.right, box.right), bottom: Math.min(clip.bottom, box.bottom)};
+      }
+      const shrink = rect.height * 0.2; // a line box is taller than its ink
+      const seen = {left: Math.max(rect.left, clip.left), right: Math.min(rect.right, clip.right),
+                    top: Math.max(rect.top + shrink, clip.top), bottom: Math.min(rect.bottom - shrink, clip.bottom)};
+      if (seen.right - seen.left > 1 && seen.bottom - seen.top > 1)
+        texts.push({...seen, words: node.textContent.trim(), layer: layerOf(element)});
+    }
+  }
+  for (let i = 0; i < texts.length; i += 1) for (let j = i + 1; j < texts.length; j += 1) {
+    const a = texts[i], b = texts[j];
+    if (a.layer !== b.layer) continue;
+    if (Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1.5
+        && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1.5) found.push(`${a.words} / ${b.words}`);
+  }
+  return found;
+}"""
+
+SIDEWAYS = """() => [document.documentElement, ...document.querySelectorAll('.scroll, main, .rail-rows, .sheet-body')]
+  .filter(box => box.scrollWidth > box.clientWidth + 1)
+  .map(box => `${box.className} ${box.scrollWidth} > ${box.clientWidth}`)"""
+
+SMALL = f"""() => [...document.querySelectorAll('button, a[href], select, input, textarea')].filter(target => {{
+  if (!target.checkVisibility({{visibilityProperty: true}}) || target.closest('.unseen')) return false;
+  const box = target.getBoundingClientRect();
+  return box.width < {TARGET_PX} || box.height < {TARGET_PX};
+}}).map(target => `${{target.textContent || target.name}} ${{Math.round(target.getBoundingClientRect().width)}}x`
+  + Math.round(target.getBoundingClientRect().height))"""
+
+
+def busy(beds: int) -> Story:
+    """A ward at work: a HIGH, mediums, a lost pump, long values, one bed that measures more than most."""
+    story = Story(beds=beds)
+    for number, bed in enumerate(story.beds.values()):
+        bed.values.update(spo2_pct=100, pulse_bpm=128, sbp_mmhg=188, dbp_mmhg=111)
+        if number == 1:
+            bed.values.update(resp_bpm=14, etco2_mmhg=38, temp_c=36.8)
+        if number == 2:
+            bed.state["devices"][0].update(link="lost", since=iso(story.now() - 725))
+            bed.state["alarms"] = [alarm("a2", "medium", "No connection to the pump (cable or port gone)",
+                                         iso(story.now() - 30), 51, **{"class": "technical"})]
+    story.beds["chair-1"].state["alarms"] = [
+        alarm("a1", "high", "Blood pressure 188/111 mmHg: severe hypertension", iso(story.now() - 60), 50, limit="180")]
+    return story
+
+
+async def in_sight(page: Page, target: Any) -> None:
+    """The whole of `target` is on the screen, and nothing lies over its middle."""
+    await target.scroll_into_view_if_needed()
+    await expect(target).to_be_in_viewport(ratio=0.98)
+    over = await target.evaluate("""element => {
+      const {left, top, width, height} = element.getBoundingClientRect();
+      const hit = document.elementFromPoint(left + width / 2, top + height / 2);
+      return element.contains(hit) || hit?.contains(element) || hit?.matches('.tile .cover') ? null : hit?.className;
+    }""")
+    assert over is None
+
+
+async def sound(page: Page) -> None:
+    """Nothing cut, overlaid, too small or wider than the screen."""
+    assert await page.evaluate(DIGITS) == []
+    assert await page.evaluate(SIDEWAYS) == []
+    assert await page.evaluate(OVERLAPS) == []
+    assert await page.evaluate(SMALL) == []
+
+
+@pytest.mark.parametrize("beds", [4, 30])
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_ward_at_every_size(opened: Opened, size: str, beds: int) -> None:
+    async with opened(busy(beds), screen=SIZES[size]) as page:
+        await expect(page.locator(".frame")).to_have_attribute("data-live", "true", timeout=20_000)
+        await expect(page.locator(".tile")).to_have_count(beds)
+        await expect(page.locator(".tile .figure.of-spo2_pct .digits").last).to_have_text("100")
+        await sound(page)
+        for name in ("Sign out", "Chair 1: acknowledge Blood pressure 188/111 mmHg: severe hypertension"):
+            await in_sight(page, page.get_by_role("button", name=name))
+        await in_sight(page, page.locator(".tile").last.locator(".digits").first)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_bed_at_every_size(opened: Opened, size: str) -> None:
+    async with opened(busy(4), "/bed/chair-1", screen=SIZES[size]) as page:
+        await expect(page.locator(".frame")).to_have_attribute("data-live", "true", timeout=20_000)
+        await expect(page.locator(".numbers .of-spo2_pct .digits")).to_have_text("100")
+        await sound(page)
+        for button in ("Check-in", "Sign out", "Acknowledge: "):
+            await in_sight(page, page.get_by_role("button", name=button, exact=False).first)
+        await page.get_by_role("button", name="Check-in").click()
+        await sound(page)
+        await in_sight(page, page.get_by_role("button", name="Save check-in"))
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_order_form_at_every_size(opened: Opened, size: str) -> None:
+    story = busy(4)
+    story.beds["chair-1"].state.update(session=None, patient=None)
+    async with opened(story, "/bed/chair-1", screen=SIZES[size]) as page:
+        await page.get_by_role("button", name="Start session").click()
+        await sound(page)
+        await in_sight(page, page.get_by_role("button", name="Read back"))
