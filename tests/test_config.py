@@ -9,7 +9,7 @@ import pytest
 
 from drivers.contract import Driver, Line, Setting, Spec
 from edge.config.files import ConfigError, ConsoleConfig, EdgeConfig, config_hash, load_console, load_edge
-from edge.config.toml_lines import key_lines, line_of
+from edge.toml_lines import key_lines, line_of
 
 
 def _never(settings: Mapping[str, object]) -> Driver:

@@ -20,8 +20,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from drivers.contract import Line, Spec
 from edge.config.messages import causes, nearest, say
-from edge.config.toml_lines import Where, key_lines, line_of
 from edge.field.device_url import DeviceUrl, parse_device_url
+from edge.toml_lines import Where, key_lines, line_of
 
 
 class ConfigError(Exception):

@@ -12,7 +12,7 @@ from typing import get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from edge.config.toml_lines import Where
+from edge.toml_lines import Where
 
 WANTED = {
     "string_type": "text in quotes",
