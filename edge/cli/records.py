@@ -9,7 +9,8 @@ from pathlib import Path
 from edge.app.run import read_rules
 from edge.core.expression import Compiled
 from edge.core.replay import differences
-from edge.core.rules import Rule, RuleSet
+from edge.core.rule import Rule
+from edge.core.rules import RuleSet
 from edge.core.stories import StoryError, run_story, stories_of
 from edge.journal.database import JournalError
 from edge.journal.reader import Reader

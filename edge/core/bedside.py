@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from edge.contract.events import AsDict, Event, PendingEvent
-from edge.core import audio, commands, dissociation, dose, session, signals
+from edge.core import audio, commands, dissociation, dose, samples, session
 from edge.core.alarms import SHOWN, Alarm
 from edge.core.judge import judge, requests
 from edge.core.rules import RuleSet
@@ -52,13 +52,13 @@ class Bedside:
         self.rules = rules
         self._configured = list(devices)
         self._nibp_interval_s = nibp_interval_s
-        self._longest_hold_s = rules.longest_hold_s
         self.state = BedState(bed=bed)
         self._configure()
 
     def _configure(self) -> None:
         """As edge.toml and rules.toml have it now; what is known of the devices they still name stays."""
         self.state.nibp_interval_s = self._nibp_interval_s
+        self.state.engine = self.rules.engine
         known = self.state.devices
         self.state.devices = {
             name: known[name] if name in known and known[name].driver == driver else Device(kind, driver)
@@ -141,9 +141,9 @@ class Bedside:
 
     def _samples(self, given: Samples) -> bool:
         """Take in a frame; whether it completed a determination."""
-        fresh = list(signals.news(self.state, given.samples))
+        fresh = list(samples.fresh(self.state, given.samples))
         dose.count(self.state, fresh)
-        return signals.observe(self.state, fresh, self.rules.below, self._longest_hold_s)
+        return samples.observe(self.state, fresh, self.rules.needs)
 
     def _device_alarms(self, given: DeviceAlarmsReported, at_s: float) -> Iterator[PendingEvent]:
         device = self._device(given.device)

@@ -19,12 +19,13 @@ import msgspec
 from msgspec.structs import replace
 
 from edge.contract.events import AsDict, EventKind, PendingEvent
-from edge.core import audio, dissociation, session, signals
+from edge.core import audio, dissociation, samples, session
 from edge.core.alarms import SHOWN, move
 from edge.core.context import RuleContext
-from edge.core.judge import again, applies, publish
+from edge.core.rule import applies
 from edge.core.rules import RuleSet
 from edge.core.state import BedState, CheckIn, Order, Session
+from edge.core.transitions import announce_anew, publish
 from edge.model import NOTE_MOST, REASON_MOST, WORD_MOST, Command, iso
 
 Kind = EventKind
@@ -105,13 +106,13 @@ def _start(state: BedState, rules: RuleSet, command: Command, at_s: float) -> It
         nibp_interval_min=interval if interval is not None else state.nibp_interval_s / 60,
         age_years=_number(args, "age_years", needed=False),
     )
-    yield from _end_alarms(state, rules, at_s)  # of nobody knows whom
-    signals.forget_patient(state)
+    yield from _end_alarms(state, rules, at_s)  # whoever they were of, it is not this patient
+    samples.forget_patient(state)
     state.session = Session(session_id, state.bed, order, "PRECHECK", at_s, at_s, command.user,
                             checklist=args.get("checklist") is True)
     yield _draft(state, "session", at_s, command, {
         "change": "opened", "phase": "PRECHECK", "order": session.describe_order(state.session)})
-    yield from again(state, rules, at_s)
+    yield from announce_anew(state, rules, at_s)
     yield from audio.end_pause(state, at_s, "a new session")
 
 
@@ -209,17 +210,15 @@ def _close(state: BedState, rules: RuleSet, command: Command, at_s: float) -> It
     yield from audio.end_pause(state, at_s, "the session is closed")
     state.closed = [*state.closed, current.id][-KEPT_CLOSED:]
     state.session = None
-    signals.forget_patient(state)
+    samples.forget_patient(state)
 
 
 def _end_alarms(state: BedState, rules: RuleSet, at_s: float) -> Iterator[PendingEvent]:
-    """The patient's alarms end where a session ends or begins; a technical one that needs no session (a lost link)
-    stays."""
+    """The patient's alarms end where a session ends or begins; a technical one stays if its rule applies on a bed
+    without a session too (a lost link)."""
     for key, alarm in list(state.alarms.items()):
         rule = rules.named(alarm.rule)
-        closed, state.session = state.session, None
-        stays = rule.kind == "technical" and applies(rule.context, state)
-        state.session = closed
+        stays = rule.kind == "technical" and applies(rule.context, None)
         if alarm.state in SHOWN and not stays:
             ended = replace(alarm, state="inactive", true_since_s=None, over_since_s=None, acknowledged_at_s=None)
             yield publish(state, rule, ended, alarm.state, RuleContext(state, at_s, alarm.device))

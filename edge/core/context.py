@@ -8,16 +8,11 @@ from __future__ import annotations
 
 from edge.core.alarms import STANDING, Alarm, family
 from edge.core.logic import Truth, either
-from edge.core.signals import BEYOND, GAP_S
+from edge.core.plausible import BEYOND
 from edge.core.state import BedState, Determination, Device
 from edge.vocabulary import DETERMINATION, METRICS
 
 Number = float | None
-
-
-def longest_gap_s(metric: str) -> float:
-    """A longer time without a reading breaks a hold: 5 s at 1 Hz, longer for what comes more slowly."""
-    return max(GAP_S, METRICS[metric].stale_after_s / 2)
 
 
 class RuleContext:
@@ -51,15 +46,19 @@ class RuleContext:
         device = self.state.devices.get(latest.device)
         if device is not None and device.link != "live":
             return None
-        most_s = longest_gap_s(key) if self.unbroken else METRICS[key].stale_after_s
+        most_s = self.state.longest_gap_s(key) if self.unbroken else METRICS[key].stale_after_s
         return None if round(self.at_s - latest.at_s, 3) > most_s else BEYOND.get(latest.validity, latest.value)
 
     def newest_determination(self) -> Determination | None:
-        """The newest one, unless it is older than the interval and five minutes."""
+        """The newest one, unless it is too old."""
         if not self.state.determinations:
             return None
         newest = self.state.determinations[-1]
-        return newest if self.at_s - newest.at_s <= self.state.interval_s() + 300 else None
+        return newest if self.at_s - newest.at_s <= self.state.stale_after_s("sbp_mmhg") else None
+
+    def for_hold(self, hold_s: float) -> RuleContext:
+        """The same for a condition that must hold for `hold_s`."""
+        return RuleContext(self.state, self.at_s, self.device, unbroken=True) if hold_s else self
 
     def with_determination(self, determination: Determination) -> RuleContext:
         """The same, judged by this determination."""

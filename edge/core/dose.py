@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from edge.core.plausible import as_number
 from edge.core.state import BedState, Device
 from edge.model import Sample
 from edge.vocabulary import METRICS
@@ -34,10 +35,8 @@ def count(state: BedState, samples: Iterable[Sample]) -> None:
 
 
 def _rate(device: Device, sample: Sample) -> None:
-    """The last valid rate is kept; a word that is not valid makes it one that nobody knows now."""
-    metric = METRICS["rate_ml_h"]
-    beyond = {"overflow": metric.high, "underflow": metric.low}.get(sample.validity)
-    value = sample.value if sample.validity == "valid" else beyond
+    """The last valid rate is kept; one that is not valid makes it unknown now."""
+    value = as_number(sample)
     if value is None:
         device.rate_at_s = 0.0
     else:

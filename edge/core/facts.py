@@ -24,8 +24,6 @@ Condition = Callable[[RuleContext], Truth]
 Quantity = Callable[[RuleContext], Number]
 Argument = Literal["metric", "number", "condition", "word", "rule"]
 
-PAIR_MIN_S = 60.0
-
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
@@ -50,6 +48,11 @@ class Account:
     metric: str
     limit: float
     window_s: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """Under which name it is counted."""
+        return f"{self.metric}<{self.limit:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +151,8 @@ def _pair(context: RuleContext, condition: Condition) -> Truth:
     newest, before = context.newest_determination(), determinations[-2]
     if newest is None:
         return None
-    window_s = max(600.0, 1.2 * context.state.interval_s() + 60.0)
-    if not PAIR_MIN_S <= round(newest.at_s - before.at_s, 3) <= window_s:
+    apart_s = round(newest.at_s - before.at_s, 3)
+    if not context.state.engine.pair_apart_s <= apart_s <= context.state.pair_window_s():
         return False
     return both(condition(context.with_determination(one)) for one in (newest, before))
 
@@ -167,12 +170,12 @@ def _no_valid_s(context: RuleContext, metric: str) -> Number:
 
 
 def _satseconds(context: RuleContext, metric: str, limit: float) -> Number:
-    account = context.state.below.get(f"{metric}<{limit:g}")
+    account = context.state.below.get(Account(metric, limit).key)
     return account.points if account else 0.0
 
 
 def _violations(context: RuleContext, metric: str, limit: float, window_s: float) -> Number:
-    account = context.state.below.get(f"{metric}<{limit:g}")
+    account = context.state.below.get(Account(metric, limit).key)
     if account is None or not account.is_below:  # the third dip counts as it comes; having had three does not
         return 0.0
     return float(sum(context.at_s - at_s < window_s for at_s in account.entered_s))

@@ -1,10 +1,11 @@
-"""The core's own door: what no patient can have is no reading, and a leap within a second is a questionable one.
+"""What may be judged by: what no patient can have is no reading, and a leap within a second is a questionable one.
 
-edge.vocabulary bounds what a device can say; here stands what may be judged by (clinical.md 3.7, 6).
+edge.vocabulary bounds what a device can say; here stand the narrower bounds of what is believed of a patient.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
@@ -17,6 +18,19 @@ RANGES: Mapping[str, tuple[float, float]] = {"spo2_pct": (30, 100), "sbp_mmhg": 
 PULSE_PRESSURE_MMHG = 10.0
 LEAP_PCT = 20.0
 LEAP_WITHIN_S = 1.5  # one second, and the unevenness of a stream at 1 Hz
+BEYOND: Mapping[str, float] = {"overflow": math.inf, "underflow": -math.inf}  # a breach in that direction
+
+
+def is_good(validity: str, value: float | None) -> bool:
+    """Whether it can be judged by: valid with a value, or beyond the device's range."""
+    return (validity == "valid" and value is not None) or validity in BEYOND
+
+
+def as_number(sample: Sample) -> float | None:
+    """What a sample that can be judged by says; beyond the device's range it is the end of that range."""
+    metric = METRICS[sample.metric]
+    beyond = {"overflow": metric.high, "underflow": metric.low}.get(sample.validity)
+    return sample.value if sample.validity == "valid" else beyond
 
 
 def believed(samples: Iterable[Sample], seen: Mapping[str, LatestValue]) -> dict[str, Sample]:
@@ -52,17 +66,10 @@ def _is_possible(frame: Mapping[str, Sample]) -> bool:
 def _saturation(sample: Sample, seen: LatestValue | None) -> Sample:
     if not _in_range(sample):
         return _implausible(sample)
-    value = _as_number(sample)
+    value = as_number(sample)
     if value is None or seen is None or seen.device != sample.device:
         return sample
     if seen.valid_value is None or seen.valid_at_s is None or sample.at_s - seen.valid_at_s >= LEAP_WITHIN_S:
         return sample
     leaps = abs(value - seen.valid_value) > LEAP_PCT
     return replace(sample, validity="questionable", reason="artifact") if leaps else sample
-
-
-def _as_number(sample: Sample) -> float | None:
-    """What a sample that could be judged says; out of the device's range is the end of that range."""
-    metric = METRICS[sample.metric]
-    beyond = {"overflow": metric.high, "underflow": metric.low}.get(sample.validity)
-    return sample.value if sample.validity == "valid" else beyond

@@ -1,268 +1,217 @@
-"""Rules as data: what rules.toml may say, checked whole before a single reading is judged."""
+"""Rules as data: what rules.toml may say, checked whole before a single reading is judged.
+
+A `RuleTable` is a [[rule]] as it is written, one struct with the limits and words of each key; a `Rule` is the same
+ready to be judged. To add a key, add a field to both.
+"""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from math import inf
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import PurePath
 from string import Formatter
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
+import msgspec
+from msgspec import Meta
+
+from edge.core import order
 from edge.core.alarms import family
-from edge.core.expression import Compiled, ExpressionError, compile_condition
-from edge.core.facts import Use
-from edge.model import AlarmClass, Kind, Phase, Priority
+from edge.core.engine import Engine
+from edge.core.expression import Compiled, ExpressionError, compile_condition, nearest
+from edge.core.rule import CONTEXTS, ContextWord, Raise, Rule
+from edge.core.samples import Needs
+from edge.core.tables import BadTable, read_table
+from edge.model import AlarmClass, Kind, Priority
+from edge.toml_lines import Where, key_lines, line_of
 from edge.vocabulary import METRICS
 
-PHASES: tuple[Phase, ...] = get_args(Phase)
-EVERYWHERE = "*"
-PERIOD = "DISSOCIATION"  # the dissociation period is open, whatever the phase
-NO_SESSION = "NO_SESSION"
-CONTEXTS = (*PHASES, PERIOD, NO_SESSION, EVERYWHERE)
 WORDS = frozenset({*METRICS, "device", "reason", "alarms", "baseline", "bed"})  # what telling.py fills in
+
+Text = Annotated[str, Meta(min_length=1, description='text, as in "..."')]
+ConditionText = Annotated[str, Meta(description='a condition, as in "spo2_pct < 90"')]
+Seconds = Annotated[float, Meta(ge=0, lt=1e9, description="seconds, 0 or more")]
+Flag = Annotated[bool, Meta(description="true or false")]
+Contexts = Annotated[list[ContextWord], Meta(min_length=1, description=f"a list of {', '.join(CONTEXTS)}")]
+Urgency = Annotated[Priority, Meta(description=f"one of {', '.join(map(repr, get_args(Priority)))}")]
 
 
 class RulesError(ValueError):
     """rules.toml cannot be used: file and line, what is wrong, what to write instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Raise:
-    """A higher priority that a rule has in some context, or once something more is true."""
+class RaiseTable(msgspec.Struct, kw_only=True):
+    """One table of a rule's `raise`, as it is written."""
 
-    priority: Priority
-    context: frozenset[str] = frozenset({EVERYWHERE})
-    when: Compiled | None = None
+    priority: Urgency
+    context: Contexts = msgspec.field(default_factory=lambda: ["*"])
+    when: ConditionText | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A condition as data; see deploy/rules.toml for what each field means."""
+class RuleTable(msgspec.Struct, kw_only=True):
+    """A [[rule]] as it is written; deploy/rules.toml says what each key means."""
 
-    id: str
-    title: str
-    kind: AlarmClass
-    priority: Priority
-    context: frozenset[str]
-    when: Compiled
-    text: str
-    why: str
-    source: str
-    clears: str
-    limit: str = ""
-    hold_s: float = 0.0
-    at_once: Compiled | None = None
-    clear: Compiled | None = None
-    clear_hold_s: float = 0.0
-    latch: bool = False
-    group: str = ""
-    tier: int = 0
-    for_each: tuple[Kind, ...] = ()
-    raises: tuple[Raise, ...] = ()
-    request: bool = False  # no alarm: an event that asks a person for something, once for each determination
-    device_priority: bool = False  # at least `priority`, else the worst of the device's own
-
-    @property
-    def uses(self) -> list[Use]:
-        """The facts it asks of, in the order it names them."""
-        return [use for part in (self.when, self.at_once, self.clear) if part for use in part.uses]
-
-    @property
-    def metrics(self) -> list[str]:
-        """The metrics it looks at, in the order it names them."""
-        return list(dict.fromkeys(metric for use in self.uses for metric in use.metrics))
+    id: Text
+    title: Text
+    alarm_class: Annotated[AlarmClass, Meta(description='"physiological" or "technical"')] = msgspec.field(name="class")
+    priority: Urgency
+    context: Contexts
+    when: ConditionText
+    text: Text
+    why: Text
+    source: Text
+    clears: Text
+    limit: Annotated[str | int | float, Meta(description="text")] = ""
+    hold_s: Seconds = 0.0
+    at_once: ConditionText | None = None
+    clear: ConditionText | None = None
+    clear_hold_s: Seconds = 0.0
+    latch: Flag = False
+    group: Annotated[str | int, Meta(description="text")] = ""
+    tier: Annotated[int, Meta(description="a whole number")] = 0
+    for_each: Annotated[list[Kind], Meta(description=f"a list of {', '.join(get_args(Kind))}")] = []
+    raises: Annotated[list[dict[str, Any]], Meta(description="a list of tables of priority, context and when")] = (
+        msgspec.field(name="raise", default_factory=list))
+    request: Flag = False
+    device_priority: Flag = False
 
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """All rules of a clinic, and what they need kept."""
+    """All rules of a clinic, in the order of the file, and in the one in which they are judged; what they need kept."""
 
     rules: tuple[Rule, ...]
-    below: tuple[tuple[str, float], ...]
     hash: str
-    by_metric: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    engine: Engine
+    needs: Needs
+    causes: tuple[tuple[Rule, ...], ...]  # alarms: a rule alone, or a group, its highest tier first
+    by_metric: Mapping[str, frozenset[str]]
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(self.rules)
 
     def named(self, rule_id: str) -> Rule:
+        """The rule of this id. Raises StopIteration if there is none."""
         return next(rule for rule in self.rules if rule.id == rule_id)
 
-    @property
-    def longest_hold_s(self) -> float:
-        """How far back any of them must know its readings."""
-        return max((max(rule.hold_s, rule.clear_hold_s) for rule in self.rules), default=0.0)
-
-
-_TEXTS = ("id", "title", "text", "why", "source", "clears")
-_FIELDS = {
-    "id", "title", "class", "priority", "context", "when", "text", "why", "source", "clears", "limit", "hold_s",
-    "at_once", "clear", "clear_hold_s", "latch", "group", "tier", "for_each", "raise", "request", "device_priority",
-}
+    def concerned_by(self, metrics: Iterable[str]) -> set[str]:
+        """The ids of the rules that look at any of these metrics."""
+        return set().union(*(self.by_metric.get(metric, frozenset()) for metric in metrics))
 
 
 def parse_rules(text: str, name: str | PurePath = "rules.toml") -> RuleSet:
-    """The rules in `text`. Raises RulesError with one line that names `name` and the line number."""
+    """The rules in `text`. Raises RulesError with one line that names `name` and the line of the key that is wrong."""
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as wrong:
         raise RulesError(f"{name}: not TOML: {wrong}") from None
-    extra = set(data) - {"rule"}
-    if extra or not isinstance(data.get("rule"), list):
-        raise RulesError(f"{name}: write [[rule]] tables only, not {', '.join(sorted(extra)) or 'an empty file'}")
+    lines = key_lines(text)
+    try:
+        return _rule_set(data, hashlib.sha256(text.encode()).hexdigest())
+    except BadTable as wrong:
+        raise RulesError(f"{name}:{line_of(lines, wrong.where)}: {wrong}") from None
+
+
+def _rule_set(data: Mapping[str, Any], digest: str) -> RuleSet:
+    tables = data.get("rule")
+    extra = sorted(set(data) - {"rule", "engine"})
+    if extra or not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+        raise BadTable((extra[0],) if extra else (),
+                       f"write [[rule]] tables and [engine], not {', '.join(extra) or 'an empty file'}")
+    engine = read_table(Engine, data.get("engine", {}), ("engine",), "[engine]")
     rules: list[Rule] = []
-    for number, table in enumerate(data["rule"]):
-        where = f"{name}:{_line(text, number)}: {table.get('id', '[[rule]]')}"
+    for number, table in enumerate(tables):
         try:
-            rule = _rule(table)
-        except (ExpressionError, _Wrong) as wrong:
-            raise RulesError(f"{where}: {wrong}") from None
-        if any(rule.id == other.id for other in rules):
-            raise RulesError(f"{where}: this id is used twice; give each rule its own")
-        rules.append(rule)
+            rules.append(_rule(table, ("rule", number), [rule.id for rule in rules]))
+        except BadTable as wrong:
+            raise BadTable(wrong.where, f"{table.get('id', '[[rule]]')}: {wrong}") from None
     for number, rule in enumerate(rules):
-        try:
-            _among(rule, rules)
-        except _Wrong as wrong:
-            raise RulesError(f"{name}:{_line(text, number)}: {rule.id}: {wrong}") from None
-    needs = {(account.metric, account.limit) for rule in rules for part in _parts(rule) for account in part.accounts}
-    return RuleSet(tuple(rules), tuple(sorted(needs)), hashlib.sha256(text.encode()).hexdigest(), _by_metric(rules))
+        _check_among(rule, rules, ("rule", number))
+    try:
+        causes = order.causes(rules)
+    except order.Circle as circle:
+        number = next(number for number, rule in enumerate(rules) if rule.id == circle.first)
+        raise BadTable(("rule", number, "when"), str(circle)) from None
+    return RuleSet(tuple(rules), digest, engine, _needs(rules), causes, _by_metric(rules))
 
 
-def _among(rule: Rule, rules: list[Rule]) -> None:
-    """What a rule says of others. A name nobody has would quietly never stand; of two rules of one tier, one would
-    hide the other."""
-    known = {rule.id for rule in rules} | {family(rule.id) for rule in rules}
-    for other in sorted({other for part in _parts(rule) for other in part.rules} - known):
-        close = difflib.get_close_matches(other, sorted(known), n=1)
-        raise _Wrong(f"standing({other!r}): no rule or family has that name"
-                     + (f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"))
-    first = next(one for one in rules if (one.group, one.tier) == (rule.group, rule.tier))
-    if rule.group and first is not rule:
-        raise _Wrong(f"tier {rule.tier} of group {rule.group!r} is {first.id}'s; give each its own")
-
-
-def _parts(rule: Rule) -> list[Compiled]:
-    parts = (rule.when, rule.at_once, rule.clear, *(step.when for step in rule.raises))
-    return [part for part in parts if part is not None]
-
-
-def _by_metric(rules: list[Rule]) -> dict[str, frozenset[str]]:
-    return {
-        metric: frozenset(rule.id for rule in rules if any(metric in part.metrics for part in _parts(rule)))
-        for metric in METRICS
-    }
-
-
-def _line(text: str, number: int) -> int:
-    lines = [at for at, line in enumerate(text.splitlines(), 1) if line.strip().startswith("[[rule]]")]
-    return lines[number] if number < len(lines) else 1
-
-
-class _Wrong(ValueError):
-    pass
-
-
-def _rule(table: Mapping[str, Any]) -> Rule:
-    unknown = set(table) - _FIELDS
-    if unknown:
-        raise _Wrong(f"unknown field {', '.join(sorted(unknown))}; a rule has {', '.join(sorted(_FIELDS))}")
-    for name in _TEXTS:
-        if not isinstance(table.get(name), str) or not table[name]:
-            raise _Wrong(f"needs {name} = \"...\"")
-    _template(table["text"])
+def _rule(table: Mapping[str, Any], where: Where, taken: list[str]) -> Rule:
+    written = read_table(RuleTable, table, where, "[[rule]]")
+    if written.id in taken:
+        raise BadTable((*where, "id"), "this id is used twice; give each rule its own")
+    _check_text(written.text, (*where, "text"))
+    steps = (read_table(RaiseTable, step, (*where, "raise", number), "raise")
+             for number, step in enumerate(written.raises))
     return Rule(
-        id=table["id"], title=table["title"], text=table["text"], why=table["why"], source=table["source"],
-        clears=table["clears"], limit=str(table.get("limit", "")),
-        kind=_one_of(table, "class", get_args(AlarmClass)),
-        priority=_one_of(table, "priority", get_args(Priority)),
-        context=_context(table.get("context")),
-        when=_condition(table, "when"),
-        at_once=_condition(table, "at_once") if "at_once" in table else None,
-        clear=_condition(table, "clear") if "clear" in table else None,
-        hold_s=_seconds(table, "hold_s"), clear_hold_s=_seconds(table, "clear_hold_s"),
-        latch=_flag(table, "latch"), request=_flag(table, "request"),
-        device_priority=_flag(table, "device_priority"),
-        group=str(table.get("group", "")), tier=_tier(table),
-        for_each=tuple(_kind(word) for word in _list(table, "for_each")),
-        raises=tuple(_raise(step) for step in _list(table, "raise")),
+        id=written.id, title=written.title, kind=written.alarm_class, priority=written.priority,
+        context=frozenset(written.context), text=written.text, why=written.why, source=written.source,
+        clears=written.clears, limit=str(written.limit), hold_s=written.hold_s, clear_hold_s=written.clear_hold_s,
+        latch=written.latch, request=written.request, device_priority=written.device_priority,
+        group=str(written.group), tier=written.tier, for_each=tuple(written.for_each),
+        when=_compiled(written.when, (*where, "when")),
+        at_once=None if written.at_once is None else _compiled(written.at_once, (*where, "at_once")),
+        clear=None if written.clear is None else _compiled(written.clear, (*where, "clear")),
+        raises=tuple(
+            Raise(step.priority, frozenset(step.context),
+                  None if step.when is None else _compiled(step.when, (*where, "raise", number, "when")))
+            for number, step in enumerate(steps)),
     )
 
 
-def _one_of(table: Mapping[str, Any], name: str, words: tuple[Any, ...]) -> Any:
-    if table.get(name) not in words:
-        raise _Wrong(f"{name} must be one of {', '.join(map(repr, words))}, not {table.get(name)!r}")
-    return table[name]
+def _compiled(text: str, where: Where) -> Compiled:
+    try:
+        return compile_condition(text)
+    except ExpressionError as wrong:
+        raise BadTable(where, str(wrong)) from None
 
 
-def _kind(word: object) -> Kind:
-    kinds: tuple[Kind, ...] = get_args(Kind)
-    for kind in kinds:
-        if word == kind:
-            return kind
-    raise _Wrong(f"for_each may name {', '.join(kinds)}, not {word!r}")
-
-
-def _context(words: object) -> frozenset[str]:
-    if not isinstance(words, list) or not words or not all(word in CONTEXTS for word in words):
-        raise _Wrong(f"context must be a list of {', '.join(CONTEXTS)}, not {words!r}")
-    return frozenset(words)
-
-
-def _condition(table: Mapping[str, Any], name: str) -> Compiled:
-    if not isinstance(table.get(name), str):
-        raise _Wrong(f"needs {name} = \"a condition\"")
-    return compile_condition(table[name])
-
-
-def _list(table: Mapping[str, Any], name: str) -> list[Any]:
-    value = table.get(name, [])
-    if not isinstance(value, list):
-        raise _Wrong(f"{name} must be a list, not {value!r}")
-    return value
-
-
-def _tier(table: Mapping[str, Any]) -> int:
-    value = table.get("tier", 0)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _Wrong(f"tier must be a whole number, not {value!r}")
-    return value
-
-
-def _template(text: str) -> None:
+def _check_text(text: str, where: Where) -> None:
     """A text that cannot be filled in must fail here, not when its alarm is raised."""
     try:
         parts = list(Formatter().parse(text))
     except ValueError as wrong:
-        raise _Wrong(f"text cannot be read: {wrong}; write {{{{ for a brace") from None
+        raise BadTable(where, f"text cannot be read: {wrong}; write {{{{ for a brace") from None
     for _, name, spec, conversion in parts:
         if name is not None and (name not in WORDS or spec or conversion):
-            raise _Wrong(f"text names {{{name}}}, which nothing fills in; known: {', '.join(sorted(WORDS))}")
+            raise BadTable(where, f"text names {{{name}}}, which nothing fills in{nearest(name, WORDS)}")
 
 
-def _seconds(table: Mapping[str, Any], name: str) -> float:
-    value = table.get(name, 0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < inf:
-        raise _Wrong(f"{name} must be seconds, 0 or more, not {value!r}")
-    return float(value)
+def _check_among(rule: Rule, rules: list[Rule], where: Where) -> None:
+    """What a rule says of others. A name nobody has would quietly never be active; of two rules of one tier, one would
+    hide the other."""
+    known = {rule.id for rule in rules} | {family(rule.id) for rule in rules}
+    for key, condition in rule.conditions.items():
+        for other in sorted(condition.rules - known):
+            raise BadTable((*where, *key.split(".")),
+                           f"{rule.id}: standing({other!r}): no rule or family has that name{nearest(other, known)}")
+    first = next(one for one in rules if (one.group, one.tier) == (rule.group, rule.tier))
+    if rule.group and first is not rule:
+        raise BadTable((*where, "tier"),
+                       f"{rule.id}: tier {rule.tier} of group {rule.group!r} is {first.id}'s; give each its own")
 
 
-def _flag(table: Mapping[str, Any], name: str) -> bool:
-    value = table.get(name, False)
-    if not isinstance(value, bool):
-        raise _Wrong(f"{name} must be true or false, not {value!r}")
-    return value
+# --- what the rules need kept -----------------------------------------------------------------------------------------
 
 
-def _raise(step: object) -> Raise:
-    if not isinstance(step, dict) or set(step) - {"priority", "context", "when"}:
-        raise _Wrong(f"raise takes tables of priority, context and when, not {step!r}")
-    return Raise(
-        priority=_one_of(step, "priority", get_args(Priority)),
-        context=_context(step["context"]) if "context" in step else frozenset({EVERYWHERE}),
-        when=_condition(step, "when") if "when" in step else None,
-    )
+def _needs(rules: list[Rule]) -> Needs:
+    """The longest window of each account, and for each metric the longest hold that asks for its coverage."""
+    windows: dict[tuple[str, float], float] = {}
+    coverage_s: dict[str, float] = {}
+    for rule in rules:
+        for account in (account for condition in rule.conditions.values() for account in condition.accounts):
+            key = (account.metric, account.limit)
+            windows[key] = max(windows.get(key, 0.0), account.window_s)
+        for condition, hold_s in ((rule.when, rule.hold_s), (rule.clear or rule.when, rule.clear_hold_s)):
+            for metric in condition.sampled if hold_s else ():
+                coverage_s[metric] = max(coverage_s.get(metric, 0.0), hold_s)
+    return Needs.of(windows, coverage_s)
+
+
+def _by_metric(rules: list[Rule]) -> dict[str, frozenset[str]]:
+    return {
+        metric: frozenset(rule.id for rule in rules
+                          if any(metric in condition.metrics for condition in rule.conditions.values()))
+        for metric in METRICS
+    }

@@ -16,12 +16,11 @@ from edge.core.alarms import SHOWN
 from edge.core.context import RuleContext
 from edge.core.dissociation import quiet_check_in
 from edge.core.logic import Truth
-from edge.core.state import Baseline, BedState, Session
+from edge.core.state import BASELINE_WINDOW_S, Baseline, BedState, Session
 from edge.model import PRIORITY_RANK, Phase
 
 RUNNING_FOR_S = 3.0  # the pump must say so, and say so again after so long, before the phase moves
 OPEN_FOR_S = 10.0  # what is open again for so long leaves READY; one bad second does not
-BASELINE_WINDOW_S = 1800.0
 BASELINE_APART_S = 60.0
 DOSE_COMPLETE = 0.97
 PAUSED_AT_MOST_S = 1800.0

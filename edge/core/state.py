@@ -7,9 +7,11 @@ from typing import Any, Literal
 import msgspec
 
 from edge.core.alarms import Alarm
+from edge.core.engine import Engine
 from edge.model import DeviceAlarm, Dissociation, Kind, LinkState, Phase, PumpState, Validity
-from edge.vocabulary import NIBP_STALE_AFTER_S
+from edge.vocabulary import DETERMINATION, METRICS
 
+BASELINE_WINDOW_S = 1800.0  # a baseline is of the determinations of so long before the infusion
 OPEN: frozenset[Dissociation] = frozenset({"expected", "observed", "resolving"})
 
 
@@ -153,6 +155,7 @@ class BedState(msgspec.Struct):
     """Everything of one bed. The only mutable value of the core; `Bedside` alone changes it."""
 
     bed: str
+    engine: Engine = Engine()
     nibp_interval_s: float = 300.0
     boot_s: float = 0.0
     gap_s: float = 0.0  # for so long before boot_s nobody watched
@@ -173,6 +176,17 @@ class BedState(msgspec.Struct):
         """How often a determination is due, seconds."""
         return self.session.order.nibp_interval_min * 60 if self.session else self.nibp_interval_s
 
-    def stale_after_s(self, default: float) -> float:
-        """How old a metric may be; the cuff's depends on its interval (clinical.md 3.7)."""
-        return self.interval_s() + 300.0 if default == NIBP_STALE_AFTER_S else default
+    def stale_after_s(self, metric: str) -> float:
+        """How old a value may be before it is no longer live; the cuff's depends on its interval."""
+        if metric in DETERMINATION:
+            return self.interval_s() + self.engine.nibp_stale_after_interval_s
+        return METRICS[metric].stale_after_s
+
+    def longest_gap_s(self, metric: str) -> float:
+        """A longer time without a valid reading breaks a hold."""
+        return max(self.engine.gap_s, METRICS[metric].stale_after_s * self.engine.gap_of_staleness)
+
+    def pair_window_s(self) -> float:
+        """How far apart two determinations in a row may be to count as a pair: jitter of the interval included."""
+        engine = self.engine
+        return max(engine.pair_within_s, engine.pair_within_intervals * self.interval_s() + engine.pair_spare_s)

@@ -7,7 +7,7 @@ from typing import Any
 
 from edge.core.alarms import Alarm
 from edge.core.context import RuleContext
-from edge.core.rules import Rule
+from edge.core.rule import Rule
 from edge.core.state import BedState
 from edge.model import LinkState, iso
 from edge.vocabulary import DETERMINATION, METRICS

@@ -31,7 +31,7 @@ def vitals(state: BedState, at_s: float) -> dict[str, Any]:
         numerics[metric] = {
             "value": seen.value,
             "at": iso(seen.at_s), "age_s": round(age_s, 1),
-            "stale": age_s > state.stale_after_s(METRICS[metric].stale_after_s),
+            "stale": age_s > state.stale_after_s(metric),
             "validity": seen.validity, "reason": seen.reason, "device": seen.device,
         }
     return {"bed": state.bed, "at": iso(at_s), "numerics": numerics, "pump": _pump(state, at_s)}

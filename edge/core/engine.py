@@ -1,0 +1,27 @@
+"""The numbers by which every rule is judged: the table [engine] of rules.toml."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400, description="seconds, 0 to 86400")]
+Part = Annotated[float, msgspec.Meta(ge=0, le=1, description="a part, 0 to 1")]
+Times = Annotated[float, msgspec.Meta(ge=0, le=10, description="a number of times, 0 to 10")]
+
+
+class Engine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a rules.toml leaves out is as 0.1.0 had it, whose rules could not say it."""
+
+    gap_s: Seconds = 5.0  # a longer time without a reading, or unknown, breaks a hold
+    gap_of_staleness: Part = 0.5  # for what comes slowly, if that is longer: this part of the age at which it is stale
+    coverage: Part = 0.8  # so much of a hold's time must have valid readings
+    stream_s: Seconds = 2.0  # readings closer than this are one stream: each speaks for the time since the one before
+    stream_of_staleness: Part = 0.2  # the same for what comes slowly
+    pair_apart_s: Seconds = 60.0  # two determinations that are closer are one and the same for a pair
+    pair_within_s: Seconds = 600.0  # the two of a pair are at most so far apart, or, if that is longer,
+    pair_within_intervals: Times = 1.2  # so many blood pressure intervals
+    pair_spare_s: Seconds = 60.0  # and so much more
+    nibp_stale_after_interval_s: Seconds = 300.0  # a determination is stale so long after the next one was due
+    acknowledged_for_s: Seconds = 600.0  # an acknowledged high alarm that is still active is announced again after this

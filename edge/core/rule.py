@@ -1,0 +1,81 @@
+"""A rule: a condition as data, ready to be judged, and the contexts in which it applies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from edge.core.expression import Compiled
+from edge.core.facts import Use
+from edge.core.state import Session
+from edge.model import AlarmClass, Kind, Phase, Priority
+
+PHASES: tuple[Phase, ...] = get_args(Phase)
+EVERYWHERE = "*"
+PERIOD = "DISSOCIATION"  # the dissociation period is open, whatever the phase
+NO_SESSION = "NO_SESSION"
+ContextWord = Phase | Literal["DISSOCIATION", "NO_SESSION", "*"]
+CONTEXTS = (*PHASES, PERIOD, NO_SESSION, EVERYWHERE)
+
+
+@dataclass(frozen=True, slots=True)
+class Raise:
+    """A higher priority that a rule has in some context, or once something more is true."""
+
+    priority: Priority
+    context: frozenset[str] = frozenset({EVERYWHERE})
+    when: Compiled | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A condition as data; see deploy/rules.toml for what each field means."""
+
+    id: str
+    title: str
+    kind: AlarmClass
+    priority: Priority
+    context: frozenset[str]
+    when: Compiled
+    text: str
+    why: str
+    source: str
+    clears: str
+    limit: str = ""
+    hold_s: float = 0.0
+    at_once: Compiled | None = None
+    clear: Compiled | None = None
+    clear_hold_s: float = 0.0
+    latch: bool = False
+    group: str = ""
+    tier: int = 0
+    for_each: tuple[Kind, ...] = ()
+    raises: tuple[Raise, ...] = ()
+    request: bool = False  # no alarm: an event that asks a person for something, once for each determination
+    device_priority: bool = False  # at least `priority`, else the worst of the device's own
+
+    @property
+    def uses(self) -> list[Use]:
+        """The facts it asks of, in the order it names them."""
+        return [use for part in (self.when, self.at_once, self.clear) if part for use in part.uses]
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics it looks at, in the order it names them."""
+        return list(dict.fromkeys(metric for use in self.uses for metric in use.metrics))
+
+    @property
+    def conditions(self) -> dict[str, Compiled]:
+        """All its conditions, by the key they stand under."""
+        found = {"when": self.when, "at_once": self.at_once, "clear": self.clear}
+        steps = {f"raise.{number}": step.when for number, step in enumerate(self.raises)}
+        return {key: condition for key, condition in (found | steps).items() if condition is not None}
+
+
+def applies(rule_context: frozenset[str], session: Session | None) -> bool:
+    """Whether a context of phases, DISSOCIATION, NO_SESSION or * holds with this session, or with none."""
+    if EVERYWHERE in rule_context:
+        return True
+    if session is None:
+        return NO_SESSION in rule_context
+    return session.phase in rule_context or (PERIOD in rule_context and session.is_open_period)

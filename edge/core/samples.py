@@ -1,0 +1,149 @@
+"""What the samples amount to: the latest value of each metric, the determinations, the accounts below a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from edge.core import plausible
+from edge.core.coverage import cover, speaks_for_s
+from edge.core.facts import Account
+from edge.core.plausible import as_number, is_good
+from edge.core.state import BASELINE_WINDOW_S, BedState, Below, Determination, LatestValue
+from edge.model import Sample
+from edge.vocabulary import DETERMINATION
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the rules need kept, by metric: accounts below a limit, and how far back its coverage must be known (s)."""
+
+    accounts: Mapping[str, tuple[Account, ...]] = field(default_factory=dict)
+    coverage_s: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, windows: Mapping[tuple[str, float], float], coverage_s: Mapping[str, float]) -> Self:
+        """From the window (s) of each metric and limit."""
+        accounts: dict[str, tuple[Account, ...]] = {}
+        for (metric, limit), window_s in windows.items():
+            accounts[metric] = (*accounts.get(metric, ()), Account(metric, limit, window_s))
+        return cls(accounts, coverage_s)
+
+
+def fresh(state: BedState, samples: Iterable[Sample]) -> Iterator[Sample]:
+    """Those samples that are not older than what their device has said of the metric before."""
+    for sample in samples:
+        newest_s = state.devices[sample.device].newest_s
+        if sample.at_s >= newest_s.get(sample.metric, sample.at_s):
+            newest_s[sample.metric] = sample.at_s
+            yield sample
+
+
+def observe(state: BedState, samples: Iterable[Sample], needs: Needs) -> bool:
+    """Take in the samples of one frame; whether they completed a determination (good or failed)."""
+    frame = _of_the_source(state, plausible.believed(samples, state.seen))
+    for sample in frame.values():
+        before = state.seen.get(sample.metric)
+        if sample.validity == "measuring" and before is not None:
+            continue  # no result yet is not a sample: what is known keeps its age, and no timer starts anew
+        most_s = speaks_for_s(state.engine, sample.metric)
+        covered_s = max(0.0, min(sample.at_s - before.at_s, most_s)) if before else 0.0
+        latest = state.seen[sample.metric] = _latest(sample, before)
+        if latest.valid_at_s == sample.at_s and latest.valid_value is not None:
+            if kept_s := needs.coverage_s.get(sample.metric):
+                cover(latest, covered_s, kept_s)
+            for account in needs.accounts.get(sample.metric, ()):
+                _count(state, account, latest, covered_s)
+    return "sbp_mmhg" in frame and _determination(state, frame)
+
+
+def _of_the_source(state: BedState, frame: Mapping[str, Sample]) -> dict[str, Sample]:
+    """What counts of a frame: a metric has one source at a time, and a determination is taken or left as a whole."""
+    taken = {metric: sample for metric, sample in frame.items() if _is_source(state, sample)}
+    if "sbp_mmhg" in frame:
+        of_the_cuff = {metric: frame[metric] for metric in DETERMINATION if metric in frame}
+        taken = {metric: sample for metric, sample in taken.items() if metric not in DETERMINATION}
+        taken |= of_the_cuff if _is_source(state, frame["sbp_mmhg"]) else {}
+    return taken
+
+
+def _is_source(state: BedState, sample: Sample) -> bool:
+    """Whether this device speaks for the metric now: the first in edge.toml that has something valid to say."""
+    latest = state.seen.get(sample.metric)
+    device = state.devices.get(latest.device) if latest else None
+    if latest is None or device is None or latest.device == sample.device or device.link != "live":
+        return True
+    is_fresh = sample.at_s - latest.at_s <= state.stale_after_s(sample.metric)
+    names = list(state.devices)
+    is_earlier = names.index(sample.device) < names.index(latest.device)
+    if is_good(sample.validity, sample.value):
+        return is_earlier or not (is_fresh and is_good(latest.validity, latest.value))
+    return not is_fresh or (is_earlier and not is_good(latest.validity, latest.value))
+
+
+def _latest(sample: Sample, before: LatestValue | None) -> LatestValue:
+    good = is_good(sample.validity, sample.value)
+    if before is None:
+        before = LatestValue(sample.device, None, "unavailable", None, sample.at_s)
+    return LatestValue(
+        sample.device, sample.value if sample.validity in ("valid", "questionable") else None,
+        sample.validity, sample.reason, sample.at_s,
+        valid_value=as_number(sample) if good else before.valid_value,
+        valid_at_s=sample.at_s if good else before.valid_at_s,
+        before_s=before.valid_at_s if good else before.before_s,
+        covered=before.covered,
+    )
+
+
+def _count(state: BedState, account: Account, latest: LatestValue, covered_s: float) -> None:
+    """SatSeconds as Nellcor counts them (limit - value, times seconds, while below; N-600x operator's manual), and how
+    often the limit was crossed downwards within the longest window that a rule asks about."""
+    assert latest.valid_value is not None
+    below = state.below.setdefault(account.key, Below())
+    if latest.valid_value >= account.limit:
+        below.points, below.is_below = 0.0, False
+        return
+    if not below.is_below:
+        below.is_below = True
+        recent = [at_s for at_s in below.entered_s if latest.at_s - at_s < account.window_s]
+        below.entered_s = [*recent, latest.at_s]
+    if latest.before_s is None or latest.at_s - latest.before_s > state.engine.gap_s:
+        below.points, covered_s = 0.0, 1.0  # nobody knows what was in between: the account starts anew
+    below.points += (account.limit - max(latest.valid_value, 0.0)) * covered_s
+
+
+def _determination(state: BedState, frame: Mapping[str, Sample]) -> bool:
+    sbp, dbp = frame["sbp_mmhg"], frame.get("dbp_mmhg")
+    if sbp.validity == "measuring":
+        return False
+    if dbp is None or sbp.validity != "valid" or dbp.validity != "valid" or sbp.value is None or dbp.value is None:
+        state.failed_in_row += 1
+        return True
+    state.failed_in_row = 0
+    mean, pulse = (frame[key].value if key in frame else None for key in DETERMINATION[2:])
+    state.determinations.append(Determination(sbp.at_s, sbp.value, dbp.value, mean, pulse))
+    _forget_old(state, sbp.at_s)
+    return True
+
+
+def _forget_old(state: BedState, at_s: float) -> None:
+    """Keep what a baseline or a pair may still ask for, and the last two however old they are."""
+    kept_s = max(BASELINE_WINDOW_S, state.pair_window_s())
+    old = sum(at_s - one.at_s > kept_s for one in state.determinations[:-2])
+    del state.determinations[:old]
+
+
+def forget_patient(state: BedState) -> None:
+    """Another patient: nothing measured before may be taken for theirs. What the pumps say is of the pumps."""
+    state.determinations.clear()
+    state.below.clear()
+    state.failed_in_row = 0
+    state.request = None
+    state.seen = {metric: latest for metric, latest in state.seen.items() if _is_of_a_pump(state, latest.device)}
+    for device in state.devices.values():
+        device.infused = False
+
+
+def _is_of_a_pump(state: BedState, name: str) -> bool:
+    return name in state.devices and state.devices[name].kind == "pump"

@@ -1,0 +1,117 @@
+"""Transitions: an alarm moved by a signal (the table of `alarms.py`), and the event where a person could notice it.
+
+An alarm that becomes active, rises in priority or passes on something new ends an audio pause: whoever paused the sound
+has not heard of it. (IEC 60601-1-8: a pause must not silence an alarm condition that comes after it.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec.structs import replace
+
+from edge.contract.events import AsDict, PendingEvent
+from edge.core.alarms import STANDING, Alarm, Signal, move
+from edge.core.audio import end_pause
+from edge.core.context import RuleContext
+from edge.core.logic import Truth
+from edge.core.rule import Rule, applies
+from edge.core.rules import RuleSet
+from edge.core.state import BedState
+from edge.core.telling import tell
+from edge.model import PRIORITY_RANK, Priority
+
+
+def follow(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext, signal: Signal | None, truth: Truth, *,
+           superseded: str | None = None) -> Iterator[PendingEvent]:
+    """Move the alarm by `signal`. `truth`: of its condition; unknown is told as "no data" while it is active.
+    `superseded`: the rule of a higher tier that takes over."""
+    alarm = state.alarms.get(alarm.key, alarm)
+    now = move(alarm.state, signal, latch=rule.latch and superseded is None) if signal else alarm.state
+    moved = replace(alarm, state=now, no_data=False, about=())
+    if now in STANDING:
+        codes = {said.code for said in rule.when.alarms(context)}
+        moved = replace(moved, priority=_priority(state, rule, alarm, context), no_data=truth is None,
+                        about=tuple(sorted(codes)))
+        if now == alarm.state and (worse := _worse(alarm, moved)):
+            moved = replace(moved, state=move(now, "raise", latch=rule.latch))
+            yield from end_pause(state, context.at_s, f"{rule.id} {worse}")
+    if (moved.state, moved.priority, moved.about) == (alarm.state, alarm.priority, alarm.about):
+        _keep(state, moved, signal)
+        return
+    if moved.state == "active" and alarm.state not in STANDING:
+        yield from end_pause(state, context.at_s, f"{rule.id} is new")
+    moved = _settled(state, moved, alarm, context.at_s, superseded=superseded is not None)
+    state.alarms[alarm.key] = moved
+    if "pending" in (alarm.state, moved.state) and moved.state != "active":
+        return
+    yield publish(state, rule, moved, alarm.state, context, superseded=superseded)
+
+
+def _keep(state: BedState, alarm: Alarm, signal: Signal | None) -> None:
+    """Nothing a person could notice: only what is timed, and whether there is data."""
+    known = state.alarms.get(alarm.key)
+    if known is None:
+        return
+    if signal == "over" and alarm.state not in STANDING and alarm.true_since_s is not None:
+        alarm = replace(alarm, true_since_s=None, unknown_since_s=None)
+    if alarm != known:
+        state.alarms[alarm.key] = alarm
+
+
+def _worse(was: Alarm, now: Alarm) -> str | None:
+    """Why whoever has acknowledged this alarm must hear of it again."""
+    if PRIORITY_RANK[now.priority] > PRIORITY_RANK[was.priority]:
+        return "is more urgent now"
+    return None if set(now.about) <= set(was.about) else "has something new"
+
+
+def _settled(state: BedState, alarm: Alarm, was: Alarm, at_s: float, *, superseded: bool) -> Alarm:
+    """What is timed and remembered, after a move. A lower tier keeps its hold, to take over at once when it can."""
+    if alarm.state in ("inactive", "latched"):
+        since_s = was.true_since_s if superseded and was.state in STANDING else None
+        return replace(alarm, true_since_s=since_s, unknown_since_s=None, over_since_s=None, acknowledged_at_s=None)
+    if alarm.state != "active":
+        return alarm
+    if was.state in STANDING:
+        return replace(alarm, acknowledged_at_s=None, by=None)
+    state.alarm_count += 1
+    return replace(alarm, id=f"{alarm.bed}.{alarm.key}.{state.alarm_count}", since_s=at_s, acknowledged_at_s=None,
+                   over_since_s=None, by=None)
+
+
+def _priority(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> Priority:
+    """It only rises while the alarm is active: what was urgent just now is not less so before it is over."""
+    found: list[Priority] = [rule.priority, *([alarm.priority] if alarm.state in STANDING else [])]
+    if rule.device_priority:
+        found += [said.priority for said in rule.when.alarms(context)]
+    for step in rule.raises:
+        if applies(step.context, state.session) and (step.when is None or step.when.ask(context) is True):
+            found.append(step.priority)
+    return max(found, key=PRIORITY_RANK.__getitem__)
+
+
+def announce_anew(state: BedState, rules: RuleSet, at_s: float) -> Iterator[PendingEvent]:
+    """What was acknowledged for another patient is announced anew, as urgent as it is for this one."""
+    for alarm in list(state.alarms.values()):
+        if alarm.state != "acknowledged":
+            continue
+        rule, context = rules.named(alarm.rule), RuleContext(state, at_s, alarm.device)
+        now = move(alarm.state, "expire", latch=rule.latch)
+        anew = replace(alarm, state=now, acknowledged_at_s=None, by=None, priority="none")
+        yield publish(state, rule, replace(anew, priority=_priority(state, rule, anew, context)), alarm.state, context)
+
+
+def publish(state: BedState, rule: Rule, alarm: Alarm, was: str, context: RuleContext, *,
+            superseded: str | None = None, by: str | None = None, command: str | None = None) -> PendingEvent:
+    """The event of an alarm's move; `state.alarms` keeps what it says."""
+    body: dict[str, Any] = tell(state, rule, alarm, was, context)
+    if superseded is not None:
+        body["superseded_by"] = superseded
+    if by is not None:
+        body["by"] = by
+    if command is not None:
+        body["command"] = command
+    state.alarms[alarm.key] = replace(alarm, body=body)
+    return PendingEvent(state.bed, state.session.id if state.session else None, context.at_s, AsDict("alarm", body))
