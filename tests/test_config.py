@@ -213,6 +213,8 @@ def test_a_fault_in_the_console_file_is_one_exact_line(tmp_path: Path, old: str,
     ("port = 0", 'host = "vigil.clinic.example"', "3: host 'vigil.clinic.example' would carry passwords and patients'"
      ' names unencrypted; write host = "127.0.0.1" behind a proxy with TLS (deploy/README.md), or plain_http = true if'
      " that is meant"),
+    ("[mqtt]", '[simulation]\nlogins = "l"\n[mqtt]', "5: [simulation] is for simulated beds; remove it, or write"
+     " simulated = true"),
     ("mqtts://[::1]", 'mqtt://broker"\nuser = "u"\npassword_file = "/p', "5: 'password_file' would cross the network to"
      ' broker unencrypted; write url = "mqtts://...", or plain_password = true if that is meant'),
 ])

@@ -214,6 +214,13 @@ class EdgeConfig(Table):
     bed: Annotated[tuple[BedTable, ...], Field(strict=False, min_length=1)]
 
 
+class SimulationTable(Table):
+    """[simulation]: where a demonstration's simulators listen, and its accounts."""
+
+    sockets: dict[Name, FilePath] = Field(default_factory=dict)  # edge -> the socket of `vigil simulate --control`
+    logins: FilePath | None = None  # a JSON list of name, password and role, offered to whoever opens the page
+
+
 class ConsoleConfig(Clocked):
     """console.toml."""
 
@@ -227,6 +234,7 @@ class ConsoleConfig(Clocked):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     origins: Annotated[tuple[Origin, ...], Field(strict=False)] = ()  # other addresses pages may come from (a proxy's)
     mqtt: MqttTable = Field(default_factory=MqttTable)
+    simulation: SimulationTable = Field(default_factory=SimulationTable)
 
     @model_validator(mode="before")
     @classmethod
@@ -301,6 +309,8 @@ def _not_toml(path: Path, text: str, said: str) -> ConfigError:
 
 
 def _console_faults(config: ConsoleConfig) -> Iterator[tuple[Where, str]]:
+    if not config.simulated and (config.simulation.sockets or config.simulation.logins):
+        yield ("simulation",), "[simulation] is for simulated beds; remove it, or write simulated = true"
     if not config.edge_ids:
         yield (), "lacks 'edges'; write edges = [\"clinic-1\"]"
     if config.edges and config.edge:

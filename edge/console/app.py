@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from edge.console import api, live, login, pages
+from edge.console import api, live, login, pages, simulation
 from edge.console.link import Publisher
 from edge.console.metrics import Metrics
 from edge.console.security import LoginLimiter, SecurityMiddleware
@@ -55,7 +55,9 @@ def create_app(settings: Settings, publisher: Publisher | None = None) -> FastAP
 
     app = FastAPI(
         title="Vigil console", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None,
-        description="Vigil is decision support, not a medical device: the devices keep their own alarms.")
+        description="Vigil is a research and evaluation system: a secondary display, not cleared or certified as a"
+        " medical device. The bedside devices' own alarms stay in force; whoever operates it decides its status where"
+        " it is used.")
     app.state.limiter = LoginLimiter()
     app.state.hashing = asyncio.Semaphore(MAX_HASHING)
     app.state.crash = None
@@ -63,6 +65,8 @@ def create_app(settings: Settings, publisher: Publisher | None = None) -> FastAP
     app.include_router(login.router)
     app.include_router(api.router)
     app.include_router(live.router)
+    if settings.simulated and settings.simulators:
+        app.include_router(simulation.router)
     pages.add_pages(app)
     _add_problems(app)
     app.add_middleware(SecurityMiddleware)

@@ -36,6 +36,7 @@ def add_pages(app: FastAPI, static: Path = STATIC) -> None:
     @router.get("/")
     @router.get("/login")
     @router.get("/devices")
+    @router.get("/simulation")
     @router.get("/bed/{bed}")
     async def page(bed: str | None = None) -> Response:
         index = static / "index.html"

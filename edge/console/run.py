@@ -70,6 +70,7 @@ def console_settings(config: ConsoleConfig) -> Settings:
         mqtt_host=mqtt.host, mqtt_port=mqtt.port, mqtt_user=mqtt.user, mqtt_password=password_of(mqtt),
         tls=Tls(mqtt.ca, mqtt.cert, mqtt.key) if mqtt.tls else None, speed=config.speed, epoch=config.epoch or 0.0,
         host=config.host, port=config.port, origins=config.origins, simulated=config.simulated,
+        simulators=config.simulation.sockets, demo_logins=config.simulation.logins,
         secure_cookies=any(origin.startswith("https://") for origin in config.origins),
     )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -42,6 +42,8 @@ class Settings:
     secure_cookies: bool = False
     origins: tuple[str, ...] = ()
     simulated: bool = False
+    simulators: Mapping[str, Path] = field(default_factory=dict)  # edge -> the socket that works its simulated devices
+    demo_logins: Path | None = None  # accounts of a demonstration, given to whoever opens its page
 
     @property
     def database(self) -> Path:

@@ -72,7 +72,8 @@ def document() -> dict[str, Any]:
             "title": "Vigil on MQTT",
             "version": VERSION,
             "description": "MQTT 3.1.1, QoS 0 and 1. Payloads are JSON. Times are UTC, ISO 8601 with milliseconds"
-            " and Z, of the edge clock. Fields may be added, never renamed. Decision support, not a medical device.",
+            " and Z, of the edge clock. Fields may be added, never renamed. A research and evaluation system: a"
+            " secondary display, not cleared or certified as a medical device.",
         },
         "defaultContentType": "application/json",
         "channels": {channel.name: _channel(channel) for channel in CHANNELS},

@@ -60,6 +60,36 @@ export async function command(bed: string, verb: string, args: Record<string, un
   return { ok: response.ok && body?.ok === true, status: response.status, reason, state: body?.state };
 }
 
+/** What can be done to a simulated device or patient; the simulators say what they do not know. */
+export interface Hand {
+  bed: string; device: string; do: string; amount?: number; over_s?: number; rate_ml_h?: number; vtbi_ml?: number;
+}
+export interface SimulatedDevice {
+  device: string; driver: string; unplugged: boolean; hands: string[]; display: Record<string, number | string | boolean | null>;
+}
+export interface SimulatedBed {
+  edge: string; bed: string; episodes: Record<string, number>; by_hand: boolean; devices: SimulatedDevice[];
+}
+export interface DemoLogin { name: string; password: string; role: string }
+
+/** Every simulated bed as it is this second; null: they do not answer. */
+export async function simulatedBeds(): Promise<SimulatedBed[] | null> {
+  return read<SimulatedBed[]>(await request("GET", "/api/simulation"));
+}
+
+/** Does it; null: done, else why not. */
+export async function hand(edge: string, asked: Hand): Promise<string | null> {
+  const response = await request("POST", `/api/simulation/${encodeURIComponent(edge)}`, asked);
+  if (response?.ok === true) return null;
+  const problem = await response?.json().catch(() => null) as { detail?: string } | null | undefined;
+  return problem?.detail ?? "The console does not answer. Try again.";
+}
+
+/** The accounts of a demonstration; none at any other console. */
+export async function demoLogins(): Promise<DemoLogin[]> {
+  return (await read<DemoLogin[]>(await request("GET", "/api/simulation/logins"))) ?? [];
+}
+
 export async function history(bed: string, minutes: number, metrics: readonly string[]): Promise<History | null> {
   const query = `minutes=${minutes}&metrics=${metrics.join(",")}`;
   return read<History>(await request("GET", `/api/beds/${encodeURIComponent(bed)}/history?${query}`));

@@ -1,4 +1,5 @@
 /** The page's frame: what is always there (banners, rail, footer), and the one view below it. */
+import type { ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Bed } from "./bed.tsx";
 import { NotLive, SoundOff } from "./banner.tsx";
@@ -89,8 +90,16 @@ export function App() {
   );
 }
 
+/** Not part of the page that a clinic loads. */
+function SimulationPage() {
+  const [Loaded, setLoaded] = useState<ComponentType | null>(null);
+  useEffect(() => void import("./simulation.tsx").then(({ Simulation }) => setLoaded(() => Simulation)), []);
+  return Loaded === null ? <p role="status">Opening</p> : <Loaded />;
+}
+
 function View({ me, place }: { me: Me; place: Place }) {
   if (place.page === "devices" && me.role === "technician") return <Devices />;
+  if (place.page === "simulation") return <SimulationPage />;
   if (place.page !== "bed") return <Ward me={me} />;
   const known = store.beds.includes(place.bed) || store.states.has(place.bed);
   if (known && me.role === "nurse") return <Bed key={place.bed} bed={place.bed} />;
@@ -105,6 +114,7 @@ function TopBar({ me, place }: { me: Me; place: Place }) {
       <nav aria-label="Pages">
         <Link to="/" current={place.page === "ward"}>Ward</Link>
         {me.role === "technician" && <Link to="/devices" current={place.page === "devices"}>Devices</Link>}
+        {store.isSimulated() && <Link to="/simulation" current={place.page === "simulation"}>Simulation</Link>}
       </nav>
       {store.isSimulated() && <strong class="simulated">SIMULATED - NOT A PATIENT{store.edgeClock.speed !== 1 && ` - ${store.edgeClock.speed}x speed`}</strong>}
       <span class="who">{me.name}, {me.role}</span>

@@ -1,17 +1,23 @@
 /** Signing in. */
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
+import { type DemoLogin, demoLogins } from "./api.ts";
 import { ScreenSize } from "./screen.tsx";
 import { signIn } from "./session.ts";
 
 export function Login({ statement }: { statement: string }) {
   const [problem, setProblem] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
+  const [accounts, setAccounts] = useState<DemoLogin[]>([]);
+  useEffect(() => void demoLogins().then(setAccounts), []);
+  const enter = async (name: string, password: string): Promise<void> => {
+    setBusy(true);
+    setProblem(await signIn(name, password));
+    setBusy(false);
+  };
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
     const fields = new FormData(event.currentTarget as HTMLFormElement);
-    setBusy(true);
-    setProblem(await signIn(String(fields.get("name") ?? "").trim(), String(fields.get("password") ?? "")));
-    setBusy(false);
+    await enter(String(fields.get("name") ?? "").trim(), String(fields.get("password") ?? ""));
   };
   return (
     <div class="login">
@@ -23,6 +29,14 @@ export function Login({ statement }: { statement: string }) {
         {problem !== null && <p class="problem" role="alert">{problem}</p>}
         <button class="go" disabled={busy}>{busy ? "Signing in" : "Sign in"}</button>
       </form>
+      {accounts.length > 0 && (
+        <div class="accounts">
+          <p>A demonstration with simulated patients. Come in as</p>
+          {accounts.map(({ name, password, role }) => (
+            <button key={name} disabled={busy} onClick={() => void enter(name, password)}>{name}<small> {role}</small></button>
+          ))}
+        </div>
+      )}
       <p class="statement">{statement}</p>
       <ScreenSize />
     </div>

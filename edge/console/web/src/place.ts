@@ -1,9 +1,10 @@
 /** Which view an address asks for. Pure. */
-export type Place = { page: "ward" } | { page: "devices" } | { page: "bed"; bed: string };
+export type Place = { page: "ward" } | { page: "devices" } | { page: "simulation" } | { page: "bed"; bed: string };
 
 export function placeOf(path: string): Place {
   const bed = /^\/bed\/([^/]+)\/?$/.exec(path)?.[1];
   if (bed !== undefined) return { page: "bed", bed: decoded(bed) };
+  if (path.startsWith("/simulation")) return { page: "simulation" };
   return path.startsWith("/devices") ? { page: "devices" } : { page: "ward" };
 }
 
