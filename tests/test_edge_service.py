@@ -24,6 +24,7 @@ from edge.journal.reader import Reader
 from edge.model import PumpStatus
 from edge.stream.publisher import Stream
 from tests.helpers.rule_files import FILE
+from tests.helpers.stream_world import edge_signer
 
 EDGE = """[edge]
 id = "clinic-1"
@@ -68,7 +69,7 @@ async def served(folder: Path) -> AsyncIterator[EdgeService]:
         yield EdgeService(
             config, parse_rules(FILE.read_text()), FILE.read_text(), {}, clock=EdgeClock(), journal=journal,
             recovered=await recover(journal), boot="b1", version="0", config_hash="0", key=b"k" * 32,
-            mqtt=Mqtt("127.0.0.1", 1))
+            mqtt=Mqtt("127.0.0.1", 1), signer=edge_signer(), console_keys={})
     finally:
         await journal.close()
 

@@ -289,7 +289,7 @@ def test_a_key_is_made_once_for_its_owner_alone_and_its_public_half_is_pinned(tm
         assert pinned_key(written, tmp_path) == made.verify_key
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys" / "main.pub").write_text(public_text(made.verify_key) + "\n")
-    assert pinned_keys({}, ["main", "other"], tmp_path) == {"main": made.verify_key}
+    assert pinned_keys({}, ["main", "other"], base=tmp_path, data=tmp_path) == {"main": made.verify_key}
 
 
 def test_a_key_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -27,24 +27,21 @@ from edge.contract.payloads import (
 )
 from edge.model import iso
 from edge.stream.backlog import WINDOW
+from edge.stream.faults import StreamFault
 from edge.stream.publisher import Stream
 from edge.stream.verifier import CommandVerifier
-from tests.helpers.stream_world import KEY, MOSQUITTO, Box, BrokerProcess, Console, World, spawn, until
-
-# --- over real brokers ------------------------------------------------------------------------------------------------
-
-
-
-
-
-
-
-
-
-
-
-
-
+from tests.helpers.stream_world import (
+    CONSOLE_KEY,
+    KEY,
+    MOSQUITTO,
+    Box,
+    BrokerProcess,
+    Console,
+    World,
+    edge_signer,
+    spawn,
+    until,
+)
 
 BROKERS = ["amqtt", pytest.param("mosquitto", marks=pytest.mark.skipif(MOSQUITTO is None, reason="no mosquitto"))]
 
@@ -60,7 +57,7 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BrokerPro
 async def world(broker: BrokerProcess) -> AsyncIterator[World]:
     await broker.start()
     box, commands = Box(), list[CommandIn]()
-    changes, links = list[tuple[str, ConsoleSeen]](), list[bool]()
+    changes, links, faults = list[tuple[str, ConsoleSeen]](), list[bool](), list[StreamFault]()
 
     async def on_command(command: CommandIn) -> Answer:
         commands.append(command)
@@ -74,13 +71,15 @@ async def world(broker: BrokerProcess) -> AsyncIterator[World]:
 
     stream = Stream(
         Mqtt(port=broker.port), edge="clinic-1", boot="boot-1", status=status, outbox=box, consoles=["main"],
-        verifier=CommandVerifier(KEY, "clinic-1"), on_command=on_command, now=lambda: 1_770_000_000.0,
+        signer=edge_signer(), console_keys={"main": CONSOLE_KEY.verify_key}, on_fault=faults.append,
+        verifier=CommandVerifier(KEY, "clinic-1", {"main": CONSOLE_KEY.verify_key}), on_command=on_command,
+        now=lambda: 1_770_000_000.0,
         on_consoles_changed=lambda name, seen: changes.append((name, seen)),
         on_broker_changed=lambda up, _: links.append(up),
     )
     console = Console(broker.port)
     tasks = {"stream": asyncio.ensure_future(stream.run()), "console": asyncio.ensure_future(console.run())}
-    made = World(broker, box, stream, console, commands, changes, links, tasks)
+    made = World(broker, box, stream, console, commands, changes, links, faults, tasks)
     await until(lambda: stream.up and console.statuses())
     await console.ack()  # its first may have come before the edge listened; a real one says it every two seconds
     yield made
@@ -119,10 +118,12 @@ import asyncio
 from edge.contract.payloads import Answer, Status
 from edge.stream.verifier import CommandVerifier
 from edge.contract.mqtt import Mqtt
+from edge.stream.faults import StreamFault
 from edge.stream.publisher import Stream
-from tests.helpers.stream_world import Box, KEY
+from tests.helpers.stream_world import Box, KEY, edge_signer
 status = lambda: Status(edge="clinic-1", boot="boot-1", state="alive", at="", version="", config="", beds=[], seq=0)
 asyncio.run(Stream(Mqtt(port={broker.port}), edge="clinic-1", boot="boot-1", status=status, outbox=Box(), consoles=[],
+    signer=edge_signer(), console_keys={{}},
     verifier=CommandVerifier(KEY, "clinic-1"), on_command=lambda c: Answer(id=c.id, ok=True), now=lambda: 0.0).run())
 """
     console = Console(broker.port)
@@ -142,7 +143,8 @@ asyncio.run(Stream(Mqtt(port={broker.port}), edge="clinic-1", boot="boot-1", sta
 async def test_a_will_that_comes_after_the_new_birth_is_contradicted_at_once(world: World) -> None:
     await until(lambda: len(world.console.statuses()) >= 2)
     dead = msgspec.structs.replace(world.console.statuses()[-1], state="dead")
-    await world.console.publish(contract.status_topic("clinic-1"), encode(dead))
+    topic = contract.status_topic("clinic-1")
+    await world.console.publish(topic, edge_signer(1_000_000).sign(topic, encode(dead)))
     await until(lambda: any(status.state == "dead" for status in world.console.statuses()), within_s=1)
     assert await until(lambda: world.console.statuses()[-1].state == "alive", within_s=1) < 0.5
 
@@ -192,8 +194,8 @@ async def test_only_an_ack_moves_the_cursor_and_only_a_true_one(world: World) ->
     await until(lambda: world.box.moves == [("main", 2)])
     await world.console.ack(seq=6)
     await world.console.ack(seq=4, console="other")
-    await world.console.publish(contract.ack_topic("clinic-1", "main"), b"4")
-    await world.console.publish(contract.ack_topic("clinic-1", "other"), encode(Ack(console="other", seq=4, boot="")))
+    await world.console.say(contract.ack_topic("clinic-1", "main"), b"{4}")
+    await world.console.say(contract.ack_topic("clinic-1", "other"), encode(Ack(console="other", seq=4, boot="")))
     await world.console.ack(seq=3)
     await until(lambda: world.box.moves[-1] == ("main", 3))
     assert world.box.moves == [("main", 2), ("main", 3)]
@@ -243,10 +245,10 @@ async def test_a_killed_consoles_last_will_is_believed_at_once_and_an_older_ones
     async def say(run: str, gone: bool) -> None:
         if gone:
             will = encode(Gone(console="main", run=run))
-            await world.console.publish(contract.gone_topic("clinic-1", "main"), will)
+            await world.console.say(contract.gone_topic("clinic-1", "main"), will)
         else:
             ack = Ack(console="main", seq=0, boot="boot-1", run=run)
-            await world.console.publish(contract.ack_topic("clinic-1", "main"), encode(ack))
+            await world.console.say(contract.ack_topic("clinic-1", "main"), encode(ack))
 
     await say("second", gone=False)
     await say("first", gone=True)
@@ -283,7 +285,7 @@ async def test_a_command_is_done_once_and_answered_whatever_else_is_refused_with
 async def test_vitals_leave_at_once_and_are_forgotten_while_there_is_no_broker(world: World) -> None:
     took_s: list[float] = []
     for number in range(60):
-        payload = str(number).encode()
+        payload = b'{"n":%d}' % number
         world.stream.vitals("chair-1", payload)
         began_s = time.perf_counter()
         while not (vitals := world.console.of("vitals")) or vitals[-1] != payload:
@@ -293,14 +295,14 @@ async def test_vitals_leave_at_once_and_are_forgotten_while_there_is_no_broker(w
     assert sorted(took_s)[30] < 0.02
     world.broker.kill()
     await until(lambda: not world.stream.up)
-    world.stream.vitals("chair-1", b"old")
-    world.stream.wave("chair-1", "pleth", b"old")
+    world.stream.vitals("chair-1", b'{"old":1}')
+    world.stream.wave("chair-1", "pleth", b'{"old":1}')
     await world.broker.start()
     await until(lambda: world.stream.up)
-    world.stream.wave("chair-1", "pleth", b"new")
-    world.stream.vitals("chair-1", b"new")
+    world.stream.wave("chair-1", "pleth", b'{"new":1}')
+    world.stream.vitals("chair-1", b'{"new":1}')
     await asyncio.sleep(1.0)  # long enough for anything that was kept to come
-    assert b"old" not in world.console.of("vitals") + world.console.of("wave")
+    assert b'{"old":1}' not in world.console.of("vitals") + world.console.of("wave")
 
 
 @pytest.mark.slow

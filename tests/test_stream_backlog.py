@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from edge.contract.events import GENESIS, AsDict, Event, PendingEvent, numbered
 from edge.contract.mqtt import Latest, Mqtt
 from edge.contract.payloads import decode_events
-from edge.stream.backlog import BATCH_BYTES, MAX_PATIENCE_S, PATIENCE_S, WINDOW, Backlog, late_payload
+from edge.stream.backlog import MAX_PATIENCE_S, PATIENCE_S, WINDOW, Backlog
+from edge.stream.batches import BATCH_BYTES, PayloadSize, event_message
+from tests.helpers.stream_world import edge_signer
 
 
 def send_batch(backlog: Backlog, at_s: float, size: int = 10) -> tuple[int, int] | None:
@@ -161,11 +163,10 @@ def chain(count: int, filler: str) -> list[Event]:
 
 def test_a_late_payload_is_never_longer_than_a_thin_line_can_bear() -> None:
     events = chain(3, filler="x" * (BATCH_BYTES // 2 - 1000))
-    payload, count = late_payload(events)
-    assert (count, [event.seq for event in decode_events(payload)]) == (2, [1, 2])
-    payload, count = late_payload(chain(1, filler="x" * BATCH_BYTES))
-    assert count == 1
-    assert late_payload([]) == (b"[]", 0)
+    message = event_message(events, True, edge_signer(), PayloadSize())
+    assert (message.first, message.last, [event.seq for event in decode_events(message.payload)]) == (1, 2, [1, 2])
+    message = event_message(chain(1, filler="x" * BATCH_BYTES), True, edge_signer(), PayloadSize())
+    assert (message.first, message.last) == (1, 1)
 
 
 async def test_the_newest_payload_of_a_topic_replaces_one_that_has_not_gone() -> None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from importlib.metadata import version as installed
 from pathlib import Path
 
+from nacl.signing import VerifyKey
+
 import drivers
 from drivers.contract import Spec
 from edge.app.recovery import recover
@@ -15,10 +17,13 @@ from edge.app.supervisor import Supervisor
 from edge.clock import EdgeClock
 from edge.config.broker import mqtt_of
 from edge.config.files import ConfigError, EdgeConfig, config_hash, load_edge
+from edge.contract.keys import BadKey, Count, own_key, pinned_keys
 from edge.contract.mqtt import Mqtt
+from edge.contract.signing import Signer
 from edge.core.rules import RulesError, RuleSet, parse_rules
 from edge.journal.database import JournalError
 from edge.journal.journal import Journal
+from edge.model import from_iso
 from edge.process import BadUsage, command_key, make_folder, until_stopped
 
 
@@ -51,10 +56,18 @@ def run_edge(path: Path) -> int:
     make_folder(config.edge.data)
     key = command_key(config.edge.command_key, make=True)
     mqtt = mqtt_of(config.mqtt)
-    return until_stopped("edge", lambda: _edge(config, rules, text, key, mqtt, config_hash(path)))
+    try:
+        signer = Signer(own_key(config.edge.signing_key),
+                        Count(config.edge.signing_key.with_suffix(".count"), from_iso(EdgeClock().wall())))
+        consoles = pinned_keys(config.edge.console_keys, config.edge.consoles, base=path.parent, data=config.edge.data)
+    except (BadKey, OSError) as wrong:
+        raise BadUsage(f"{path}: {wrong}") from None
+    return until_stopped(
+        "edge", lambda: _edge(config, rules, text, key, mqtt, config_hash(path), signer, consoles))
 
 
-async def _edge(config: EdgeConfig, rules: RuleSet, text: str, key: bytes, mqtt: Mqtt, digest: str) -> None:
+async def _edge(config: EdgeConfig, rules: RuleSet, text: str, key: bytes, mqtt: Mqtt, digest: str, signer: Signer,
+                consoles: Mapping[str, VerifyKey]) -> None:
     boot = secrets.token_hex(8)
     edge = config.edge
     wall = EdgeClock().wall
@@ -67,7 +80,8 @@ async def _edge(config: EdgeConfig, rules: RuleSet, text: str, key: bytes, mqtt:
         recovered = await recover(journal)
         service = EdgeService(
             config, rules, text, drivers.find(), clock=clock, journal=journal, recovered=recovered, boot=boot,
-            version=installed("vigil"), config_hash=digest, key=key, mqtt=mqtt)
+            version=installed("vigil"), config_hash=digest, key=key, mqtt=mqtt, signer=signer,
+            console_keys=consoles)
         await Supervisor().run_all(service.tasks())
     finally:
         if journal.failed is None:

@@ -15,15 +15,28 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from nacl.signing import VerifyKey
+
 from drivers.contract import Spec, Wave
 from edge.app.recovery import CONFIGURED, Recovered
 from edge.app.refusals import Refusals
 from edge.app.telemetry import Telemetry
 from edge.clock import EdgeClock
 from edge.config.files import BedTable, DeviceTable, EdgeConfig
-from edge.contract.events import AsDict, Event, PendingEvent
+from edge.contract.events import (
+    BrokerMoved,
+    CommandRefusedAtGate,
+    ConsoleMoved,
+    Event,
+    EventBody,
+    NotBelieved,
+    OtherBoxHeard,
+    PayloadTooLarge,
+    PendingEvent,
+)
 from edge.contract.mqtt import Mqtt
 from edge.contract.payloads import Answer, CommandIn, ConsoleSeen, Status
+from edge.contract.signing import Signer
 from edge.core import views
 from edge.core.bedside import Bedside
 from edge.core.rules import RuleSet
@@ -31,6 +44,7 @@ from edge.field.link import Link
 from edge.field.modbus import Buses, ModbusLink
 from edge.journal.journal import Appended, Journal
 from edge.model import BedConfigured, Boot, Command, Configured, DeviceAlarmsReported, Input, Tick, encode, iso
+from edge.stream.faults import OtherBox, Rejection, StreamFault, TooLarge
 from edge.stream.publisher import Stream
 from edge.stream.verifier import CommandVerifier, Refusal
 
@@ -60,6 +74,7 @@ class EdgeService:
     def __init__(
         self, config: EdgeConfig, rules: RuleSet, rules_text: str, specs: Mapping[str, Spec], *, clock: EdgeClock,
         journal: Journal, recovered: Recovered, boot: str, version: str, config_hash: str, key: bytes, mqtt: Mqtt,
+        signer: Signer, console_keys: Mapping[str, VerifyKey],
     ) -> None:
         self._config, self._clock, self._journal, self._boot = config, clock, journal, boot
         self._about = (version, config_hash)
@@ -69,13 +84,14 @@ class EdgeService:
         self._buses = Buses()
         self._broken: asyncio.Future[None] = self._loop.create_future()
         self._refusals = Refusals()
-        verifier = CommandVerifier(key, config.edge.id)
+        verifier = CommandVerifier(key, config.edge.id, console_keys)
         verifier.remember(recovered.nonces, self._began_s + NONCE_KEPT_S)
         self._stream = Stream(
             mqtt, edge=config.edge.id, boot=boot, status=self._status, outbox=journal, consoles=config.edge.consoles,
-            verifier=verifier, on_command=self._command, now=clock.now, on_refused=self._refused,
+            signer=signer, console_keys=console_keys, verifier=verifier, on_command=self._command, now=clock.now,
+            on_refused=self._refused,
             on_consoles_changed=self._console_changed,
-            on_broker_changed=self._broker_changed,
+            on_broker_changed=self._broker_changed, on_fault=self._stream_fault,
         )
         self._beds = {bed.id: self._bed(bed, rules, specs, recovered) for bed in config.bed}
         self._boot_beds(rules_text)
@@ -227,24 +243,34 @@ class EdgeService:
             edge=edge.id, boot=self._boot, state="alive", at=iso(self._clock.now()), version=version, config=config,
             beds=list(self._beds), seq=self._journal.head.seq, speed=edge.speed, epoch=iso(self._began_s),
             simulated=edge.simulated, consoles=self._stream.console_states(),
+            other_boots=self._stream.other_boots(),
         )
 
     def _console_changed(self, console: str, seen: ConsoleSeen) -> None:
         log.info("console %s is %s", console, seen.state)
-        self._note({"console": console, "state": seen.state, "seq": seen.seq})
+        self._note(ConsoleMoved(console=console, state=seen.state, seq=seen.seq))
 
     def _broker_changed(self, up: bool, why: str) -> None:
-        self._note({"broker": "reached" if up else "lost", "reason": why})
+        self._note(BrokerMoved(broker="reached" if up else "lost", reason=why))
 
     def _refused(self, refusal: Refusal) -> None:
         """A command that did not pass the gate never reaches a bed; that it was tried is a fact all the same."""
         if self._refusals.noted(self._loop.time()):
-            self._note({"command": refusal.id, "console": refusal.answer_to, "ok": False, "reason": refusal.reason,
-                        "more": self._refusals.taken()})
+            self._note(CommandRefusedAtGate(command=refusal.id, console=refusal.answer_to, reason=refusal.reason,
+                                            more=self._refusals.taken()))
 
-    def _note(self, body: dict[str, Any]) -> None:
+    def _stream_fault(self, fault: StreamFault) -> None:
+        match fault:
+            case Rejection(sender, topic, reason, count):
+                self._note(NotBelieved(not_believed=sender, topic=topic, reason=reason, count=count))
+            case OtherBox(boot):
+                self._note(OtherBoxHeard(other_boot=boot))
+            case TooLarge(topic, seq, size):
+                self._note(PayloadTooLarge(too_large=topic, of_seq=seq, size=size))
+
+    def _note(self, body: EventBody) -> None:
         """An event of the edge itself, of no bed."""
-        appended = self._journal.append([PendingEvent(None, None, self._clock.now(), AsDict("stream", body))])
+        appended = self._journal.append([PendingEvent(None, None, self._clock.now(), body)])
         appended.stored.add_done_callback(partial(self._noted, appended.events))
 
     def _noted(self, events: tuple[Event, ...], stored: asyncio.Future[None]) -> None:

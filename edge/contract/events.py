@@ -253,10 +253,35 @@ class CommandRefusedAtGate(Body, frozen=True, kw_only=True):
     more: int
 
 
+class NotBelieved(Body, frozen=True, kw_only=True):
+    """`count` payloads said to be of `not_believed` were rejected for `reason` (edge.contract.signing), the first of
+    them on `topic`, since the last event of this sort."""
+
+    not_believed: str
+    topic: str
+    reason: str
+    count: int
+
+
+class OtherBoxHeard(Body, frozen=True, kw_only=True):
+    """Another box, or a copy of this one, is alive under this edge's name; its boot is `other_boot`."""
+
+    other_boot: str
+
+
+class PayloadTooLarge(Body, frozen=True, kw_only=True):
+    """The broker does not take so many bytes: event `of_seq` went to the consoles without its body, or (0) a payload on
+    `too_large` not at all."""
+
+    too_large: str
+    of_seq: int
+    size: int
+
+
 EventBody = (
     AlarmMoved | SessionOpened | ChecklistSet | SessionClosed | PhaseMoved | DissociationMoved | CheckedIn | Requested
     | AudioMoved | CommandRefused | LinkMoved | DeviceAlarmsNow | Booted | ConsoleMoved | BrokerMoved
-    | CommandRefusedAtGate
+    | CommandRefusedAtGate | NotBelieved | OtherBoxHeard | PayloadTooLarge
 )
 
 # kind -> the types its body may have. Several of one kind differ in a tag or in the fields they need.
@@ -272,7 +297,7 @@ BODIES: dict[EventKind, tuple[type[Body], ...]] = {
     "link": (LinkMoved,),
     "device": (DeviceAlarmsNow,),
     "boot": (Booted,),
-    "stream": (ConsoleMoved, BrokerMoved, CommandRefusedAtGate),
+    "stream": (ConsoleMoved, BrokerMoved, CommandRefusedAtGate, NotBelieved, OtherBoxHeard, PayloadTooLarge),
 }
 KIND_OF: dict[type[Body], EventKind] = {body: kind for kind, bodies in BODIES.items() for body in bodies}
 

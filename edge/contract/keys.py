@@ -10,7 +10,7 @@ import base64
 import binascii
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from nacl.signing import SigningKey, VerifyKey
@@ -90,15 +90,15 @@ def pinned_key(text: str, folder: Path = Path()) -> VerifyKey:
         raise BadKey(f"{path} is not a public key; it is one line {PUBLIC}...") from None
 
 
-def pinned_keys(given: Mapping[str, str], names: list[str], folder: Path) -> dict[str, VerifyKey]:
-    """The pinned public key of each of `names` that has one: as `given`, else from `folder`/keys/NAME.pub.
-
-    Raises BadKey.
-    """
-    found = {name: pinned_key(text, folder) for name, text in given.items()}
+def pinned_keys(given: Mapping[str, str], names: Iterable[str], *, base: Path, data: Path) -> dict[str, VerifyKey]:
+    """The pinned public key of each of `names` that has one: as `given` (paths from `base`, the folder of the
+    configuration), else from the file keys/NAME.pub in the `data` folder. Raises BadKey."""
+    found: dict[str, VerifyKey] = {}
     for name in names:
-        path = folder / "keys" / f"{name}.pub"
-        if name not in found and path.is_file():
+        path = data / "keys" / f"{name}.pub"
+        if name in given:
+            found[name] = pinned_key(given[name], base)
+        elif path.is_file():
             found[name] = pinned_key(str(path))
     return found
 

@@ -8,15 +8,12 @@ what stays there too long is sent again, for no broker may be trusted with it (r
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from edge.contract.events import Event
-from edge.contract.payloads import event_payload
 
-BATCH = 200  # events in one late payload, or
-BATCH_BYTES = 131_072  # so many bytes, that a thin line is never blocked for long
 WINDOW = 2  # unacknowledged batches a console may have
 PATIENCE_S = 1.0  # real seconds after which what was sent and not acknowledged is sent again
 MAX_PATIENCE_S = 8.0  # for a console that lives but stores nothing: doubled each time up to here
@@ -63,8 +60,12 @@ class Follower:
 class Backlog:
     """The late lane's memory. `late_to`: up to here events may go late; beyond it they are the live lane's."""
 
-    def __init__(self, stored: Mapping[str, int], head: int) -> None:
-        """`stored`: each console's cursor; `head`: the newest event there is."""
+    def __init__(
+        self, stored: Mapping[str, int], head: int, on_unacknowledged: Callable[[], None] = lambda: None
+    ) -> None:
+        """`stored`: each console's cursor; `head`: the newest event there is. `on_unacknowledged`: a console that is
+        there has not acknowledged in time what was sent, so it is sent again."""
+        self._on_unacknowledged = on_unacknowledged
         self.followers = {console: Follower(seq, seq) for console, seq in stored.items()}
         self.late_to = head
 
@@ -114,6 +115,7 @@ class Backlog:
             again_at_s = follower.again_at_s()
             if again_at_s is not None and at_s >= again_at_s:
                 follower.patience_s = min(follower.patience_s * 2, MAX_PATIENCE_S)
+                self._on_unacknowledged()
                 follower.rewind(at_s)
         waiting = [f.sent for f in self.followers.values() if f.sent < self.late_to and len(f.batches) < WINDOW]
         return min(waiting, default=None)
@@ -137,16 +139,3 @@ class Backlog:
                 follower.owing_s = at_s
             follower.sent = last
         return advanced
-
-
-def late_payload(events: Sequence[Event]) -> tuple[bytes, int]:
-    """A JSON list of the first `events`, as many as BATCH_BYTES allow but at least one, and how many they are."""
-    parts: list[bytes] = []
-    size = 0
-    for event in events:
-        part = event_payload(event, True)
-        size += len(part) + 1
-        if parts and size > BATCH_BYTES:
-            break
-        parts.append(part)
-    return b"[" + b",".join(parts) + b"]", len(parts)

@@ -7,7 +7,8 @@
     status          QoS 1   retained; birth, heartbeat, death; the last will
     answers         QoS 1   to commands, in the order they were done
 
-Only a console's ack moves its cursor. A broker that hangs costs TIMEOUT_S, then everything starts again: birth, states,
+Each payload is signed as it leaves (edge.contract.signing). Only a console's
+signed ack moves its cursor. A broker that hangs costs TIMEOUT_S, then everything starts again: birth, states,
 backlog. The waits here (heartbeat, retry, patience) are the wire's own and run in real time, on the loop's clock.
 """
 
@@ -15,37 +16,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
+import itertools
 import logging
+import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import aiomqtt
 import msgspec
+from nacl.signing import VerifyKey
 
 from edge.contract import payloads as contract
 from edge.contract.events import Event
 from edge.contract.mqtt import TIMEOUT_S, Latest, Mqtt, connected, publish, subscribe
-from edge.contract.payloads import (
-    DEAD_AFTER_S,
-    HEARTBEAT_S,
-    Ack,
-    Answer,
-    BadPayload,
-    CommandIn,
-    ConsoleSeen,
-    Status,
-    decode,
-    encode,
-)
+from edge.contract.payloads import HEARTBEAT_S, Answer, CommandIn, ConsoleSeen, Status, encode
+from edge.contract.signing import Signer
 from edge.model import iso
-from edge.stream.backlog import BATCH, Backlog, Outbox, late_payload
+from edge.stream.backlog import Backlog, Outbox
+from edge.stream.batches import BATCH, Message, PayloadSize, event_message
+from edge.stream.consoles import Consoles
+from edge.stream.faults import Rejections, StreamFault, TooLarge
+from edge.stream.inbox import Inbox
+from edge.stream.own_status import OwnStatus
 from edge.stream.verifier import CommandVerifier, Refusal
 
 LIVE_MAX = 2000  # events waiting for the live lane; beyond it they go late
 ANSWERS_MAX = 256
-COMMANDS_MAX = 100
-COMPLAINTS_MAX = 100
 RETRY_S, RETRY_MAX_S = 0.1, 2.0
 log = logging.getLogger(__name__)
 
@@ -58,40 +54,49 @@ class Stream:
     """The edge's side of the stream. `run` it; every other method is called on its loop and returns at once."""
 
     def __init__(
-        self, mqtt: Mqtt, *, edge: str, boot: str, status: Callable[[], Status], outbox: Outbox,
-        consoles: Iterable[str], verifier: CommandVerifier,
+        self, mqtt: Mqtt, *, edge: str, boot: str, status: Callable[[], Status], outbox: Outbox, signer: Signer,
+        consoles: Iterable[str], console_keys: Mapping[str, VerifyKey], verifier: CommandVerifier,
         on_command: Callable[[CommandIn], Answer | Awaitable[Answer]], now: Callable[[], float],
         on_refused: Callable[[Refusal], None] = _ignore,
         on_consoles_changed: Callable[[str, ConsoleSeen], None] = _ignore,
         on_broker_changed: Callable[[bool, str], None] = _ignore,
+        on_fault: Callable[[StreamFault], None] = _ignore,
     ) -> None:
-        """`status` builds the present status (its `consoles` from `console_states`); `now` is the edge clock.
+        """`status` builds the present status (`console_states`, `other_boots`); `now` is the edge clock.
 
-        Callbacks run on the loop: `on_refused` for every command the gate refused; `on_consoles_changed` with a
-        console's name when it comes to life or is lost (all begin lost); `on_broker_changed` when the way to the
-        broker breaks (False, why) or heals (True, ""). Raises OSError where TLS files cannot be used.
+        `console_keys`: the pinned public key of each console; one without is not believed. Callbacks run on the loop:
+        `on_refused` for every command the verifier refused; `on_consoles_changed` with a console's name when it comes
+        to life or is lost (all begin lost); `on_broker_changed` when the way to the broker breaks (False, why) or heals
+        (True, ""); `on_fault` for what a person must know. Raises OSError where TLS files cannot be used.
         """
         self._mqtt = mqtt
         self._context = mqtt.context()
-        self._edge, self._boot, self._status = edge, boot, status
-        self._outbox, self._verifier, self._on_command, self._now = outbox, verifier, on_command, now
-        self._on_refused, self._on_consoles_changed = on_refused, on_consoles_changed
-        self._on_broker_changed = on_broker_changed
-        self._backlog = Backlog(dict.fromkeys(consoles, 0), 0)
-        self._since = dict.fromkeys(self._backlog.followers, now())
-        self._watch: dict[str, asyncio.TimerHandle] = {}
-        self._runs: dict[str, str | None] = {}  # the connection each console was heard on last
+        self._edge, self._boot, self._status, self._signer = edge, boot, status, signer
+        self._outbox, self._now = outbox, now
+        self._on_consoles_changed, self._on_broker_changed = on_consoles_changed, on_broker_changed
+        self._on_fault = on_fault
+        self._wake_status, self._wake_cursors = asyncio.Event(), asyncio.Event()
+        self._rejections = Rejections()
+        self._consoles = Consoles(
+            consoles, console_keys, boot=boot, now=now, stored=lambda name: self._backlog.followers[name].stored,
+            on_rejected=self._rejected, on_changed=self._console_changed)
+        self._own = OwnStatus(signer.public, boot, now())
+        self._inbox = Inbox(
+            edge, self._consoles, self._own, verifier, on_command=on_command, on_refused=on_refused, on_fault=on_fault,
+            on_rejected=self._rejected, on_ack=self._acknowledged, on_status_wanted=self._wake_status.set,
+            answer=self._answer, now=now)
+        self._backlog = Backlog(dict.fromkeys(self._consoles.names, 0), 0)
+        self._size = PayloadSize()
+        self._sent: Message | None = None  # the last event message
         self._acked: dict[str, int] = {}
         self._head = 0
         self._up: bool | None = None
+        self._will_n = 0
         self._quick, self._retained = Latest(), Latest()
         self._states: dict[str, bytes] = {}
         self._live: deque[Event] = deque()
-        self._answers: deque[tuple[str, bytes]] = deque(maxlen=ANSWERS_MAX)
-        self._commands: asyncio.Queue[bytes] = asyncio.Queue(COMMANDS_MAX)
+        self._answers: deque[tuple[str, Answer]] = deque(maxlen=ANSWERS_MAX)
         self._wake_live, self._wake_late, self._wake_answers = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._wake_status, self._wake_cursors = asyncio.Event(), asyncio.Event()
-        self._complaints: set[str] = set()
 
     # --- what the service says ----------------------------------------------------------------------------------------
 
@@ -102,7 +107,11 @@ class Stream:
 
     def console_states(self) -> dict[str, ConsoleSeen]:
         """Every configured console: live or lost, since when, and the seq it says it has stored."""
-        return {console: self._seen(console) for console in self._backlog.followers}
+        return self._consoles.seen()
+
+    def other_boots(self) -> list[str]:
+        """Boots other than this one heard alive lately under this edge's name."""
+        return self._own.others(asyncio.get_running_loop().time())
 
     def vitals(self, bed: str, payload: bytes) -> None:
         """A bed's numerics (contract.Vitals)."""
@@ -136,11 +145,6 @@ class Stream:
             self._wake_late.set()
         self._wake_live.set()
 
-    def answer(self, console: str, payload: bytes) -> None:
-        """An answer (contract.Answer) to `console`; kept over a reconnect."""
-        self._answers.append((contract.answer_topic(self._edge, console), payload))
-        self._wake_answers.set()
-
     # --- the life of the connection -----------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -148,15 +152,14 @@ class Stream:
         cursors = {console: await self._outbox.cursor(console) for console in self._backlog.followers}
         self._head = max(self._head, self._status().seq)
         self._acked = dict(cursors)
-        self._backlog = Backlog(cursors, self._head)
+        self._backlog = Backlog(cursors, self._head, self._unacknowledged)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._do_commands())
+                group.create_task(self._inbox.do_commands())
                 group.create_task(self._move_cursors(cursors))
                 await self._keep_connected()
         finally:
-            for timer in self._watch.values():
-                timer.cancel()
+            self._consoles.stop()
 
     async def _keep_connected(self) -> None:
         loop = asyncio.get_running_loop()
@@ -189,14 +192,17 @@ class Stream:
     async def _connection(self) -> None:
         """One connection, from birth to whatever breaks it."""
         topic = contract.status_topic(self._edge)
-        will = aiomqtt.Will(topic, self._last_words(), qos=1, retain=True)
-        async with connected(self._mqtt, self._context, f"vigil-edge-{self._edge}", will) as client:
+        self._will_n = self._signer.next_n()
+        # A name of its own each time: whoever knows the last one cannot push this one off the broker.
+        identifier = f"vigil-edge-{self._edge}-{secrets.token_hex(4)}"
+        will = aiomqtt.Will(topic, self._signer.sign(topic, self._last_words(), self._will_n), qos=1, retain=True)
+        async with connected(self._mqtt, self._context, identifier, will) as client:
             try:
                 await self._born(client)
                 await self._lanes(client)
             except asyncio.CancelledError:
                 with contextlib.suppress(aiomqtt.MqttError):
-                    await publish(client, topic, self._last_words(), retain=True)
+                    await self._say(client, topic, self._last_words(), retain=True)
                 raise
             finally:
                 self._quick.clear()
@@ -210,17 +216,20 @@ class Stream:
         status = contract.status_topic(self._edge)
         consoles = [contract.ack_topic(self._edge, "+"), contract.gone_topic(self._edge, "+")]
         await subscribe(client, [status, contract.command_topic(self._edge), *consoles])
-        await publish(client, status, encode(self._status()), retain=True)
-        self._backlog.connected(self._head, asyncio.get_running_loop().time())
+        await self._say_status(client)
+        now_s = asyncio.get_running_loop().time()
+        self._own.connected(now_s)
+        self._sent = None
+        self._backlog.connected(self._head, now_s)
         self._healed()
         for topic, payload in list(self._states.items()):
-            await publish(client, topic, payload, retain=True)
+            await self._say(client, topic, payload, retain=True)
 
     async def _lanes(self, client: aiomqtt.Client) -> None:
         async with asyncio.TaskGroup() as group:
             for lane in (
-                self._hear, self._send_quick, self._send_live, self._send_states, self._send_late, self._send_status,
-                self._send_answers,
+                self._inbox.hear, self._send_quick, self._send_live, self._send_states, self._send_late,
+                self._send_status, self._send_answers,
             ):
                 group.create_task(lane(client))
 
@@ -243,21 +252,62 @@ class Stream:
 
     # --- lanes out ----------------------------------------------------------------------------------------------------
 
+    async def _say(
+        self, client: aiomqtt.Client, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False
+    ) -> None:
+        """Signed and sent. What the broker has refused again and again is told and passed over, for all else to go."""
+        at_s = asyncio.get_running_loop().time()
+        if self._size.hopeless(topic, len(payload), at_s):
+            self._on_fault(TooLarge(topic, 0, len(payload)))
+            return
+        try:
+            await publish(client, topic, self._signer.sign(topic, payload), qos=qos, retain=retain)
+        except aiomqtt.MqttError:
+            self._size.failed(topic, len(payload), at_s)
+            raise
+        self._size.passed(topic)
+
+    async def _say_status(self, client: aiomqtt.Client) -> None:
+        status = msgspec.structs.replace(self._status(), will=self._will_n)
+        await self._say(client, contract.status_topic(self._edge), encode(status), retain=True)
+
+    async def _say_events(self, client: aiomqtt.Client, events: Sequence[Event], late: bool) -> Message:
+        """As many of `events` as the broker takes in one payload. The sender marks them as sent."""
+        message = event_message(events, late, self._signer, self._size)
+        self._sent = message
+        topic = contract.event_topic(self._edge)
+        try:
+            await publish(client, topic, message.payload)
+        except aiomqtt.MqttError:
+            self._unacknowledged()
+            raise
+        if message.withheld:
+            self._on_fault(TooLarge(topic, message.first, message.withheld))
+        return message
+
+    def _unacknowledged(self) -> None:
+        if self._sent is not None:
+            self._size.batch_failed(self._sent, asyncio.get_running_loop().time())
+
     async def _send_quick(self, client: aiomqtt.Client) -> None:
         while True:
             topic, payload = await self._quick.take()
-            await publish(client, topic, payload, qos=0)
+            await self._say(client, topic, payload, qos=0)
 
     async def _send_states(self, client: aiomqtt.Client) -> None:
         while True:
             topic, payload = await self._retained.take()
-            await publish(client, topic, payload, retain=True)
+            await self._say(client, topic, payload, retain=True)
 
     async def _send_status(self, client: aiomqtt.Client) -> None:
+        """The heartbeat; and the proof that we are still heard, for our own must come back."""
+        loop = asyncio.get_running_loop()
         while True:
             self._wake_status.clear()
             await _wait(self._wake_status, HEARTBEAT_S)
-            await publish(client, contract.status_topic(self._edge), encode(self._status()), retain=True)
+            if self._own.deaf(loop.time()):
+                raise aiomqtt.MqttError("our own status does not come back from it")
+            await self._say_status(client)
 
     async def _send_live(self, client: aiomqtt.Client) -> None:
         """All that came while the broker took the last payload go in one, so a burst cannot build a queue."""
@@ -265,11 +315,10 @@ class Stream:
             while not self._live:
                 self._wake_live.clear()
                 await self._wake_live.wait()
-            events = [self._live.popleft() for _ in range(min(len(self._live), BATCH))]
-            one = len(events) == 1
-            payload = contract.event_payload(events[0], False) if one else contract.events_payload(events, False)
-            await publish(client, contract.event_topic(self._edge), payload)
-            self._backlog.live_sent(events[0].seq, events[-1].seq, asyncio.get_running_loop().time())
+            message = await self._say_events(client, list(itertools.islice(self._live, BATCH)), False)
+            while self._live and self._live[0].seq <= message.last:
+                self._live.popleft()
+            self._backlog.live_sent(message.first, message.last, asyncio.get_running_loop().time())
             self._wake_late.set()
 
     async def _send_late(self, client: aiomqtt.Client) -> None:
@@ -282,10 +331,8 @@ class Stream:
                 continue
             late_to = self._backlog.late_to
             events = [event for event in await self._outbox.events_after(after, BATCH) if event.seq <= late_to]
-            payload, count = late_payload(events)
-            if count:
-                await publish(client, contract.event_topic(self._edge), payload)
-            self._backlog.batch_sent(after + 1, events[count - 1].seq if count else late_to, loop.time())
+            last = (await self._say_events(client, events, True)).last if events else late_to
+            self._backlog.batch_sent(after + 1, last, loop.time())
 
     async def _send_answers(self, client: aiomqtt.Client) -> None:
         while True:
@@ -293,88 +340,30 @@ class Stream:
                 self._wake_answers.clear()
                 await self._wake_answers.wait()
             oldest = self._answers[0]
-            await publish(client, *oldest)
+            console, answer = oldest
+            stamped = msgspec.structs.replace(answer, boot=self._boot, at=iso(self._now()))
+            await self._say(client, contract.answer_topic(self._edge, console), encode(stamped))
             if self._answers and self._answers[0] is oldest:  # else it was the one dropped meanwhile
                 self._answers.popleft()
 
-    # --- lanes in -----------------------------------------------------------------------------------------------------
+    # --- what comes in ------------------------------------------------------------------------------------------------
 
-    async def _hear(self, client: aiomqtt.Client) -> None:
-        async for message in client.messages:
-            topic = contract.parse_topic(message.topic.value)
-            payload = message.payload
-            if topic is None or topic.edge != self._edge or not isinstance(payload, bytes):
-                continue
-            if topic.kind == "ack" and topic.name is not None:
-                self._hear_ack(topic.name, payload)
-            elif topic.kind == "gone" and topic.name is not None:
-                self._hear_gone(topic.name, payload)
-            elif topic.kind == "command":
-                self._hear_command(payload)
-            elif topic.kind == "status":
-                self._hear_status(payload)
-
-    def _hear_ack(self, console: str, payload: bytes) -> None:
-        try:
-            ack = decode(Ack, payload)
-        except BadPayload as error:
-            self._complain(console, f"its ack is not one: {error}")
+    def _acknowledged(self, console: str, seq: int) -> None:
+        if seq > self._head:
+            log.warning("console %s says it has stored %d, but the journal ends at %d", console, seq, self._head)
             return
-        if console not in self._backlog.followers or ack.console != console:
-            self._complain(console, f"an ack of {ack.console!r}, which is not a console configured for that topic")
-            return
-        self._runs[console] = ack.run
-        self._alive(console)
-        if ack.seq > self._head:
-            self._complain(console, f"it says it has stored {ack.seq}, but the journal ends at {self._head}")
-            return
-        self._backlog.acked(console, ack.seq, asyncio.get_running_loop().time())
+        now_s = asyncio.get_running_loop().time()
+        self._backlog.acked(console, seq, now_s)
         self._wake_late.set()
-        if ack.seq > self._acked[console]:
-            self._acked[console] = ack.seq
+        if seq > self._acked[console]:
+            self._acked[console] = seq
+            self._size.batch_stored(seq, now_s)
             self._wake_cursors.set()
 
-    def _hear_gone(self, console: str, payload: bytes) -> None:
-        try:
-            gone = decode(contract.Gone, payload)
-        except BadPayload as error:
-            self._complain(console, f"its last will is none: {error}")
-            return
-        if console in self._watch and gone.run == self._runs.get(console):
-            self._watch[console].cancel()
-            self._lost(console)
-
-    def _hear_command(self, payload: bytes) -> None:
-        try:
-            self._commands.put_nowait(payload)
-        except asyncio.QueueFull:
-            self._complain("", f"more than {COMMANDS_MAX} commands are waiting; some were dropped")
-
-    def _hear_status(self, payload: bytes) -> None:
-        """The will of an older connection of ours may come after the new birth: say at once that we live."""
-        with contextlib.suppress(BadPayload):
-            status = decode(Status, payload)
-            if status.state == "dead":
-                self._wake_status.set()
-
-    def _complain(self, console: str, what: str) -> None:
-        """Each thing once a console: an ack comes every two seconds."""
-        if len(self._complaints) < COMPLAINTS_MAX and (complaint := f"{console}: {what[:20]}") not in self._complaints:
-            self._complaints.add(complaint)
-            log.warning("console %s: %s", console or "(any)", what)
-
-    async def _do_commands(self) -> None:
-        """One after the other: the answer to a command is always out before that to its replay."""
-        while True:
-            checked = self._verifier.check(await self._commands.get(), self._now())
-            if isinstance(checked, Refusal):
-                log.warning("command %r of console %r refused: %s", checked.id, checked.answer_to, checked.reason)
-                self._on_refused(checked)
-                if checked.answer_to:
-                    self.answer(checked.answer_to, encode(Answer(id=checked.id, ok=False, reason=checked.reason)))
-                continue
-            answer = self._on_command(checked)
-            self.answer(checked.console, encode(await answer if inspect.isawaitable(answer) else answer))
+    def _answer(self, console: str, answer: Answer) -> None:
+        """Kept over a reconnect."""
+        self._answers.append((console, answer))
+        self._wake_answers.set()
 
     async def _move_cursors(self, moved: dict[str, int]) -> None:
         """Writes down what was acknowledged, the newest of each console; `moved` is what is written already."""
@@ -386,31 +375,16 @@ class Stream:
                     moved[console] = seq
             await self._wake_cursors.wait()
 
-    # --- the consoles' lives ------------------------------------------------------------------------------------------
+    def _rejected(self, sender: str, topic: str, reason: str) -> None:
+        report = self._rejections.add(sender, topic, reason, asyncio.get_running_loop().time())
+        if report is not None:
+            self._on_fault(report)
 
-    def _seen(self, console: str) -> ConsoleSeen:
-        follower = self._backlog.followers[console]
-        return ConsoleSeen(
-            state="live" if console in self._watch else "lost", seq=follower.stored, since=iso(self._since[console])
-        )
-
-    def _alive(self, console: str) -> None:
-        timer = self._watch.get(console)
-        self._watch[console] = asyncio.get_running_loop().call_later(DEAD_AFTER_S, self._lost, console)
-        if timer is not None:
-            timer.cancel()
-        else:
-            self._changed(console)
-
-    def _lost(self, console: str) -> None:
-        del self._watch[console]
-        self._backlog.lost(console)
-        self._changed(console)
-
-    def _changed(self, console: str) -> None:
-        self._since[console] = self._now()
+    def _console_changed(self, console: str, seen: ConsoleSeen) -> None:
+        if seen.state == "lost":
+            self._backlog.lost(console)
         self._wake_status.set()  # a console that is lost, or back, is said at once, not with the next heartbeat
-        self._on_consoles_changed(console, self._seen(console))
+        self._on_consoles_changed(console, seen)
 
 
 async def _wait(wake: asyncio.Event, at_most_s: float | None) -> None:

@@ -1,7 +1,8 @@
-"""The gate every command passes: shape, signature, edge, time, nonce and role; whatever fails is refused with a reason.
+"""What every command passes: shape, signature, edge, time, nonce and role; whatever fails is refused with a reason.
 
-Nothing is believed because of the topic it came on or the client that sent it (reference/reliability.md, finding 7).
-No clock: the edge time is told.
+Nothing is believed because of the topic it came on or the client that sent it: amqtt 0.12.1 delivers a forged last will
+onto a topic its access list forbids, and any broker lets whoever holds a password publish. A console signs by its own
+key (edge.contract.signing); the shared key of 0.1.0 is accepted from who has it. No clock: the edge time is told.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ import heapq
 import hmac
 import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from nacl.signing import VerifyKey
 
 from edge.contract.commands import VERBS
-from edge.contract.payloads import ID_PATTERN, BadPayload, CommandIn, decode, sign
+from edge.contract.freshness import ConsoleFreshness
+from edge.contract.payloads import ID_PATTERN, BadPayload, CommandIn, command_topic, decode, sign
+from edge.contract.signing import Verified, Verifier
 from edge.model import from_iso
 
+PING = "ping"  # asks nothing of a bed: its answer proves the way to the edge and back; any role
 MAX_BYTES = 65_536
 MAX_FUTURE_S = 30.0  # how far the console's clock may be ahead of the edge clock
 MAX_LIFE_S = 86_400.0  # a nonce is remembered until its command expires, so that may not be for ever
@@ -33,17 +38,27 @@ class Refusal:
     id: str
     answer_to: str
     reason: str
+    nonce: str = field(default="", compare=False)
+
+    @property
+    def unsigned(self) -> bool:
+        """Whether nobody who may command anything has signed it."""
+        return self.reason == "forged" or self.reason.startswith("bad_shape")
 
 
 class CommandVerifier:
     """Checks commands for one edge. Remembers the nonces of accepted ones until they would have expired anyway."""
 
-    def __init__(self, key: bytes, edge: str) -> None:
-        """`key` is shared with the consoles. Raises ValueError for one too short to protect anything."""
+    def __init__(self, key: bytes, edge: str, console_keys: Mapping[str, VerifyKey] | None = None) -> None:
+        """`key` is shared with clients of 0.1.0; `console_keys` are the pinned public keys. Raises ValueError for a
+        shared key too short to protect anything."""
         if len(key) < 16:
             raise ValueError(f"the command key must have at least 16 bytes, not {len(key)}")
         self._key = key
         self._edge = edge
+        self._topic = command_topic(edge)
+        self._consoles = {
+            name: Verifier(public, ConsoleFreshness("")) for name, public in (console_keys or {}).items()}
         self._seen: set[str] = set()
         self._forget: list[tuple[float, str]] = []  # a heap: (edge time, nonce)
 
@@ -64,17 +79,27 @@ class CommandVerifier:
             return Refusal("", "", f"bad_shape: {error}")
         try:
             command = msgspec.convert(raw, CommandIn)
-            signature = sign(raw, self._key)
+            reason = self._signed(command, raw, payload)
             issued_s, expires_s = _time(command.issued), _time(command.expires)
         except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
             return _refusal(raw, f"bad_shape: {error}")
-        if not hmac.compare_digest(signature.encode(), command.sig.encode()):
-            return _refusal(raw, "forged")
-        reason = self._judge(command, issued_s, expires_s, at_s)
+        reason = reason or self._judge(command, issued_s, expires_s, at_s)
         if reason is not None:
             return _refusal(raw, reason)
         self.remember((command.nonce,), expires_s)
         return command
+
+    def _signed(self, command: CommandIn, raw: dict[str, Any], payload: bytes) -> str | None:
+        """The reason to refuse it by its signature: HMAC in 64 digits by the shared key, else by the console's own."""
+        if len(command.sig) <= 64:
+            return None if hmac.compare_digest(sign(raw, self._key).encode(), command.sig.encode()) else "forged"
+        verifier = self._consoles.get(command.console)
+        if verifier is None:
+            return "forged"
+        checked = verifier.check(self._topic, payload, 0.0)
+        if isinstance(checked, Verified):
+            return None
+        return "replayed" if checked.reason in ("duplicate", "replayed") else "forged"
 
     def _judge(self, command: CommandIn, issued_s: float, expires_s: float, at_s: float) -> str | None:
         """The reason to refuse a command whose signature is good, or None."""
@@ -90,6 +115,8 @@ class CommandVerifier:
             return "not_yet"
         if command.nonce in self._seen:
             return "replayed"
+        if command.verb == PING:
+            return None
         if command.verb not in VERBS or command.role not in VERBS[command.verb].roles:
             return "forbidden"
         return None
@@ -108,4 +135,5 @@ def _refusal(raw: dict[str, Any], reason: str) -> Refusal:
         id_[:64] if isinstance(id_, str) else "",
         console if isinstance(console, str) and _ID.search(console) else "",
         reason,
+        nonce[:64] if isinstance(nonce := raw.get("nonce"), str) else "",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiomqtt
+from nacl.signing import SigningKey
 
 from edge.contract import payloads as contract
 from edge.contract.events import GENESIS, AsDict, Event, PendingEvent, numbered
@@ -29,9 +31,12 @@ from edge.contract.payloads import (
     encode,
     parse_topic,
 )
+from edge.contract.signing import Signer
+from edge.stream.faults import StreamFault
 from edge.stream.publisher import Stream
 
 KEY = b"the-key-of-this-edge-and-consoles"
+EDGE_KEY, CONSOLE_KEY = SigningKey(b"e" * 32), SigningKey(b"c" * 32)
 ROOT = Path(__file__).parent.parent.parent
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin")
 
@@ -65,6 +70,16 @@ class Box:
         assert seq > self.cursors.get(console, 0)
         self.cursors[console] = seq
         self.moves.append((console, seq))
+
+
+def edge_signer(first: int = 1) -> Signer:
+    """This edge's."""
+    return Signer(EDGE_KEY, itertools.count(first).__next__)
+
+
+def unsigned(payload: bytes) -> bytes:
+    """What was handed in to be signed and published."""
+    return payload[: payload.rindex(b',"n":')] + b"}"
 
 
 def spawn(argv: list[str]) -> subprocess.Popen[bytes]:
@@ -118,6 +133,7 @@ class Console:
         self.events: list[EventOut] = []
         self.store: dict[int, EventOut] = {}
         self.acks = self.greets = True
+        self.signer = Signer(CONSOLE_KEY, itertools.count(1).__next__)
         self._client: aiomqtt.Client | None = None
 
     @property
@@ -131,11 +147,17 @@ class Console:
         return [decode(Status, payload) for topic, payload in self.heard if topic.endswith("/status")]
 
     def of(self, kind: str) -> list[bytes]:
-        return [payload for topic, payload in self.heard if (t := parse_topic(topic)) is not None and t.kind == kind]
+        """What was heard of this kind, without counters and signatures."""
+        parsed = [(parse_topic(topic), payload) for topic, payload in self.heard]
+        return [unsigned(payload) for topic, payload in parsed if topic is not None and topic.kind == kind]
 
     async def ack(self, seq: int | None = None, console: str | None = None) -> None:
         ack = Ack(console=console or self.name, seq=self.seq if seq is None else seq, boot="boot-1")
-        await self.publish(contract.ack_topic("clinic-1", self.name), encode(ack))
+        await self.say(contract.ack_topic("clinic-1", self.name), encode(ack))
+
+    async def say(self, topic: str, payload: bytes) -> None:
+        """Signed by this console."""
+        await self.publish(topic, self.signer.sign(topic, payload))
 
     async def publish(self, topic: str, payload: bytes) -> None:
         assert self._client is not None
@@ -176,6 +198,7 @@ class World:
     commands: list[CommandIn]
     changes: list[tuple[str, ConsoleSeen]]
     links: list[bool]
+    faults: list[StreamFault]
     tasks: dict[str, asyncio.Task[None]]
 
     def commit(self, count: int) -> list[Event]:
