@@ -1,16 +1,33 @@
-"""The metrics: the only numbers this house speaks of, with their units, codes and limits.
+"""The metrics: the only numbers this house speaks of, with their units, codes and limits, and where a page shows them.
 
-Codes: MDC is the IEEE 11073-10101 context-free code, LOINC and UCUM as in reference/clinical.md 5.1 (a code that could
-not be verified there is left out rather than guessed). `low` and `high` bound what a device may plausibly say: outside
-them a value is refused as implausible, whatever the device claims. `stale_after_s` is how old a number may grow before
-it is no longer shown, or judged, as live (clinical.md 3.7). What may be judged by is narrower: edge.core.plausible.
+Codes: MDC is the context-free code of IEEE 11073-10101, LOINC and UCUM are what a number is called where it leaves the
+house; a code that could not be verified in its own registry is left out rather than guessed. They stand in the AsyncAPI
+document and in `vigil devices --json`. `low` and `high` bound what a device may plausibly say: outside them a value is
+refused as implausible, whatever the device claims. `stale_after_s` is how old a number may grow before it is no longer
+shown, or judged, as live: about ten periods of a device that speaks every second. What may be judged by is narrower:
+edge.core.plausible.
+
+`group`, `order` and `trend` lay out every page: a metric with a group has a tile wherever a bed measures it, one with a
+trend is drawn in it. To show one more metric, add its row here (and run `python -m edge.contract.typescript`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 NIBP_STALE_AFTER_S = 600.0  # replaced by the session's own NIBP interval + 300 s where one is known
+
+Group = Literal["vital", "pressure", "pump", "none"]  # a tile each; the pressures share one; the pump's panel; none
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """How a metric is drawn over time: on which axis, and from where to where that axis goes."""
+
+    axis: str
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,33 +44,40 @@ class Metric:
     mdc: int | None = None
     loinc: str | None = None
     decimals: int = 0
+    group: Group = "none"
+    trend: Trend | None = None
 
+
+_CUFF_S = NIBP_STALE_AFTER_S
+_PCT, _RATE = Trend("pct", 70, 100), Trend("rate", 30, 210)  # heart rates and pressures share one axis, as on paper
 
 METRICS: dict[str, Metric] = {
     metric.key: metric
-    for metric in (
-        Metric("spo2_pct", "SpO₂", "%", "%", 0, 100, 10, 150456, "59408-5"),
-        Metric("pulse_bpm", "Pulse", "/min", "/min", 20, 321, 10, 149530, "8889-8"),
-        Metric("perfusion_index_pct", "Perfusion index", "%", "%", 0, 25, 10, 150448, "61006-3", 1),
-        Metric("sbp_mmhg", "SBP", "mmHg", "mm[Hg]", 40, 300, NIBP_STALE_AFTER_S, 150021, "8480-6"),
-        Metric("dbp_mmhg", "DBP", "mmHg", "mm[Hg]", 10, 220, NIBP_STALE_AFTER_S, 150022, "8462-4"),
-        Metric("map_mmhg", "MAP", "mmHg", "mm[Hg]", 20, 260, NIBP_STALE_AFTER_S, 150023, "8478-0"),
-        Metric("nibp_pulse_bpm", "Pulse (cuff)", "/min", "/min", 20, 321, NIBP_STALE_AFTER_S, 149546, "8867-4"),
+    for metric in (  # the order of the rows is the order on a page
+        Metric("spo2_pct", "SpO₂", "%", "%", 0, 100, 10, 150456, "59408-5", 0, "vital", _PCT),
+        Metric("pulse_bpm", "Pulse", "/min", "/min", 20, 321, 10, 149530, "8889-8", 0, "vital", _RATE),
+        Metric("heart_rate_bpm", "Heart rate", "/min", "/min", 10, 350, 10, 147842, "8867-4", 0, "vital", _RATE),
+        Metric("resp_bpm", "Respiration", "/min", "/min", 0, 120, 15, 151562, "9279-1", 0, "vital",
+               Trend("resp", 0, 40)),
+        Metric("etco2_mmhg", "etCO₂", "mmHg", "mm[Hg]", 0, 150, 15, 151708, "19891-1", 0, "vital", Trend("co2", 0, 80)),
+        Metric("temp_c", "Temperature", "°C", "Cel", 20, 45, 300, 150364, "8310-5", 1, "vital", Trend("temp", 34, 42)),
+        Metric("perfusion_index_pct", "Perfusion index", "%", "%", 0, 25, 10, 150448, "61006-3", 1, "vital",
+               Trend("pi", 0, 20)),
+        Metric("sbp_mmhg", "SBP", "mmHg", "mm[Hg]", 40, 300, _CUFF_S, 150021, "8480-6", 0, "pressure", _RATE),
+        Metric("dbp_mmhg", "DBP", "mmHg", "mm[Hg]", 10, 220, _CUFF_S, 150022, "8462-4", 0, "pressure", _RATE),
+        Metric("map_mmhg", "MAP", "mmHg", "mm[Hg]", 20, 260, _CUFF_S, 150023, "8478-0", 0, "pressure"),
+        Metric("nibp_pulse_bpm", "Pulse (cuff)", "/min", "/min", 20, 321, _CUFF_S, 149546, "8867-4", 0,
+               "pressure"),
         Metric("cuff_pressure_mmhg", "Cuff pressure", "mmHg", "mm[Hg]", 0, 330, 5),
-        Metric("heart_rate_bpm", "Heart rate", "/min", "/min", 10, 350, 10, 147842, "8867-4"),
-        Metric("resp_bpm", "Respiration", "/min", "/min", 0, 120, 15, 151562, "9279-1"),
-        Metric("etco2_mmhg", "etCO₂", "mmHg", "mm[Hg]", 0, 150, 15, 151708, "19891-1"),
-        Metric("temp_c", "Temperature", "°C", "Cel", 20, 45, 300, 150364, "8310-5", 1),
-        Metric("rate_ml_h", "Rate", "mL/h", "mL/h", 0, 2000, 10, 158014, None, 1),
-        Metric("volume_infused_ml", "Infused", "mL", "mL", 0, 5000, 10, 157993, None, 1),
-        Metric("vtbi_ml", "To infuse", "mL", "mL", 0, 5000, 60, 157884, None, 1),
-        Metric("volume_remaining_ml", "Remaining", "mL", "mL", 0, 5000, 10, 157872, None, 1),
-        Metric("time_remaining_s", "Time left", "s", "s", 0, 360000, 10, 157916),
-        Metric("line_pressure_mmhg", "Line pressure", "mmHg", "mm[Hg]", -500, 3_000_000, 10),
-        Metric("syringe_size_ml", "Syringe", "mL", "mL", 0, 1000, 3600, 157880),
+        Metric("rate_ml_h", "Rate", "mL/h", "mL/h", 0, 2000, 10, 158014, None, 1, "pump"),
+        Metric("volume_infused_ml", "Infused", "mL", "mL", 0, 5000, 10, 157993, None, 1, "pump"),
+        Metric("vtbi_ml", "To infuse", "mL", "mL", 0, 5000, 60, 157884, None, 1, "pump"),
+        Metric("volume_remaining_ml", "Remaining", "mL", "mL", 0, 5000, 10, 157872, None, 1, "pump"),
+        Metric("time_remaining_s", "Time left", "s", "s", 0, 360000, 10, 157916, None, 0, "pump"),
+        Metric("line_pressure_mmhg", "Line pressure", "mmHg", "mm[Hg]", -500, 3_000_000, 10, None, None, 0, "pump"),
+        Metric("syringe_size_ml", "Syringe", "mL", "mL", 0, 1000, 3600, 157880, None, 0, "pump"),
         Metric("battery_pct", "Battery", "%", "%", 0, 100, 300, 67996),
     )
 }
-
 DETERMINATION = ("sbp_mmhg", "dbp_mmhg", "map_mmhg", "nibp_pulse_bpm")  # the four that come together, once
 WAVES = frozenset({"pleth"})

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from edge.contract.events import PendingEvent
-from edge.core import views
 from edge.core.bedside import Bedside
 from edge.model import Boot, DeviceAlarm, DeviceAlarmsReported, LinkChanged, Priority
 from tests.helpers.bed_story import DEVICES, ORDER, QUIET, T0, BedStory
@@ -120,7 +119,7 @@ def test_what_holds_a_patient_in_the_precheck(sbp: float, dbp: float, spo2: floa
     story.until(-8).bp(sbp, dbp)
     story.until(-7)
     assert story.session.phase == "PRECHECK"
-    assert any(says in point for point in views.full(story.bed.state, story.at_s)["session"]["open"])
+    assert any(says in point for point in story.full()["session"]["open"])
 
 
 def test_discharge_ready_only_when_everything_has_held() -> None:
@@ -145,7 +144,7 @@ def test_another_patient_inherits_nothing() -> None:
     ended = story.bed.state.alarms.get("HTN-3")
     assert ended is None or ended.state == "inactive"
     story.until(8).ask("start_session", **{**ORDER, "session": "session-2"})
-    shown = views.vitals(story.bed.state, story.at_s)["numerics"]
+    shown = story.vitals()["numerics"]
     assert "sbp_mmhg" not in shown
     story.until(9)
     assert story.session.baseline is None
@@ -199,18 +198,18 @@ def test_an_acknowledgement_of_what_was_seen_and_of_what_has_moved_on() -> None:
 def test_a_new_alarm_ends_an_audio_pause() -> None:
     story = BedStory().infusing().until(5)
     story.ask("audio_pause")
-    assert views.full(story.bed.state, story.at_s)["audio_paused_until"] is not None
+    assert story.full()["audio_paused_until"] is not None
     story.bp(186, 100)
-    assert views.full(story.bed.state, story.at_s)["audio_paused_until"] is None
+    assert story.full()["audio_paused_until"] is None
 
 
 def test_an_audio_pause_ends_by_itself() -> None:
     story = BedStory().infusing().until(5)
     story.ask("audio_pause")
     story.until(6.9)
-    assert views.full(story.bed.state, story.at_s)["audio_paused_until"] is not None
+    assert story.full()["audio_paused_until"] is not None
     story.until(7.1)
-    assert views.full(story.bed.state, story.at_s)["audio_paused_until"] is None
+    assert story.full()["audio_paused_until"] is None
 
 
 def test_a_crash_forgets_nothing_and_shows_the_gap() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from edge.core import views
 from edge.core.bedside import Bedside
 from edge.model import (
     Boot,
@@ -121,7 +120,7 @@ def test_measuring_is_not_a_sample() -> None:
     seen_s = story.at_s
     for _ in range(4):
         spo2(story, None, "measuring")
-    shown = views.vitals(story.bed.state, story.at_s)["numerics"]["spo2_pct"]
+    shown = story.vitals()["numerics"]["spo2_pct"]
     assert (shown["value"], shown["age_s"]) == (97, story.at_s - seen_s)
 
 
@@ -135,7 +134,7 @@ def test_out_of_range_is_a_breach_in_its_direction_and_never_a_number(
     for _ in range(20):
         spo2(story, None, validity)
     assert state_of(story, key) == state
-    assert views.vitals(story.bed.state, story.at_s)["numerics"]["spo2_pct"]["value"] is None
+    assert story.vitals()["numerics"]["spo2_pct"]["value"] is None
     assert not any("inf" in str(alarm.body.get("text")) for alarm in story.bed.state.alarms.values())
     twin = Bedside("chair-1", DEVICES, RULES)
     twin.restore(story.bed.snapshot())
@@ -146,7 +145,7 @@ def test_out_of_range_is_a_breach_in_its_direction_and_never_a_number(
 def test_the_number_beside_an_invalid_reading_is_not_shown(validity: Validity) -> None:
     story = BedStory().infusing()
     spo2(story, 50, validity)
-    assert views.vitals(story.bed.state, story.at_s)["numerics"]["spo2_pct"]["value"] is None
+    assert story.vitals()["numerics"]["spo2_pct"]["value"] is None
 
 
 VECTORS: list[tuple[tuple[float, float], int, str, str]] = [  # clinical.md 7.5: baseline, interval (min), what comes
@@ -339,4 +338,4 @@ def test_blood_pressures_of_the_infusion_do_not_discharge() -> None:
     for minute in (90, 100, 110):
         story.until(minute).ask("check_in", **QUIET)
     assert story.until(115).session.phase == "RECOVERY"
-    assert any("blood pressures" in point for point in views.full(story.bed.state, story.at_s)["session"]["open"])
+    assert any("blood pressures" in point for point in story.full()["session"]["open"])

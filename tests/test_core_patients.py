@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from edge.contract.events import PendingEvent
-from edge.core import views
 from edge.core.bedside import Bedside
 from edge.core.rules import parse_rules
 from edge.model import Boot, DeviceAlarm, DeviceAlarmsReported, LinkChanged, Tick
@@ -88,11 +87,11 @@ def test_the_last_patients_saturation_is_not_this_ones() -> None:
     story.until(0.5)
     story.ask("close_session", reason="the end")
     story.ask("start_session", **NEXT)
-    numerics = views.vitals(story.bed.state, story.at_s)["numerics"]
+    numerics = story.vitals()["numerics"]
     assert set(numerics) == {"rate_ml_h", "volume_infused_ml"}
-    assert "no live SpO₂" in views.full(story.bed.state, story.at_s)["session"]["open"]
+    assert "no live SpO₂" in story.full()["session"]["open"]
     spo2(story, 97)
-    assert "no live SpO₂" not in views.full(story.bed.state, story.at_s)["session"]["open"]
+    assert "no live SpO₂" not in story.full()["session"]["open"]
 
 
 def test_a_closed_session_is_not_opened_again() -> None:
@@ -140,7 +139,7 @@ def test_a_pause_does_not_survive_a_restart() -> None:
     story.ask("audio_pause")
     pending_events = story.give(Boot("boot-2", 5.0))
     assert [pending.kind for pending in pending_events] == ["boot", "audio"]
-    assert views.full(story.bed.state, story.at_s)["audio_paused_until"] is None
+    assert story.full()["audio_paused_until"] is None
     assert [pending.kind for pending in story.give(Boot("boot-3", 5.0))] == ["boot"]
 
 

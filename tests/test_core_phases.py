@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from edge.core import views
 from edge.model import LinkChanged, PumpState, PumpStatus, Tick
 from tests.helpers.bed_story import ORDER, QUIET, T0, BedStory, ticks
 
@@ -105,7 +104,7 @@ def test_a_ticked_dissociation_keeps_it_open(symptoms: list[str], state: str) ->
     story.pump = "stopped"
     story.until(95).ask("check_in", **QUIET, symptoms=symptoms)
     assert story.until(102).session.dissociation == state
-    session: dict[str, Any] = views.full(story.bed.state, story.at_s)["session"]
+    session: dict[str, Any] = story.full()["session"]
     assert session["quiet"] is (state == "resolved")
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from edge.core import views
 from edge.core.bedside import Misdirected
 from edge.model import (
     Command,
@@ -131,7 +130,7 @@ def test_an_impossible_determination_is_a_failed_one(
     story.say("cuff", sbp_mmhg=sbp, dbp_mmhg=dbp, map_mmhg=mean)
     assert (len(story.bed.state.determinations) == known) is implausible
     assert story.bed.state.failed_in_row == int(implausible)
-    shown = views.vitals(story.bed.state, story.at_s)["numerics"]["sbp_mmhg"]
+    shown = story.vitals()["numerics"]["sbp_mmhg"]
     assert (shown["value"], shown["reason"]) == ((None, "implausible") if implausible else (sbp, None))
 
 
@@ -188,7 +187,7 @@ def test_a_reading_older_than_the_newest_is_ignored() -> None:
                            "pump": {"volume_infused_ml": 1.0}}.items():
         story.give(Samples(device, tuple(Sample("chair-1", device, metric, value, "valid", story.at_s - 0.5)
                                          for metric, value in values.items())))
-    shown = views.vitals(story.bed.state, story.at_s)["numerics"]
+    shown = story.vitals()["numerics"]
     assert (shown["spo2_pct"]["value"], shown["sbp_mmhg"]["value"]) == (98, 190)
     assert state_of(story, "HTN-3") == "active"
     assert story.session.delivered_ml == volume

@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from edge.core import views
 from edge.core.context import RuleContext
 from edge.core.logic import Truth
 from edge.model import Boot, Kind, LinkChanged, PumpState, PumpStatus, Sample, Samples, Tick, Validity
@@ -18,7 +17,7 @@ PUMP_2: tuple[str, Kind, str] = ("pump-2", "pump", "q")
 
 def shown(story: BedStory) -> tuple[float | None, str]:
     """The SpO₂ on the screen, and whose it is."""
-    numeric = views.vitals(story.bed.state, story.at_s)["numerics"]["spo2_pct"]
+    numeric = story.vitals()["numerics"]["spo2_pct"]
     return numeric["value"], numeric["device"]
 
 
@@ -114,7 +113,7 @@ def test_a_bed_infuses_if_any_of_its_pumps_does(first: PumpState, second: PumpSt
     rates = {"stopped": 0.0, "infusing": 52.5}
     pumps(story, 6, ("pump", first, rates[first], 0.0), ("pump-2", second, rates[second], 0.0))
     assert story.session.phase == phase
-    assert views.vitals(story.bed.state, story.at_s)["pump"]["device"] == shows
+    assert story.vitals()["pump"]["device"] == shows
 
 
 def test_the_period_opens_whichever_pump_infuses() -> None:

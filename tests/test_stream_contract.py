@@ -107,16 +107,22 @@ def test_what_is_not_the_contract_is_refused_with_one_kind_of_error(kind: type[A
 def test_the_full_state_of_a_bed_survives_the_wire() -> None:
     alarm = {"alarm": "a", "rule": "R", "title": "t", "state": "acknowledged", "priority": "medium",
              "class": "technical", "since": "s", "seq": 9, "text": "x", "why": "w", "clears": "c", "limit": "180",
-             "evidence": [{"metric": "sbp_mmhg", "value": 184.5, "age_s": 1.2}], "by": "ann"}
-    session = {"id": "s", "phase": "RECOVERY", "phase_since": "t", "dissociation": "open", "dissociation_state": "peak",
-               "dissociation_since": "t", "started": "t", "infusion_started": "t", "infusion_ended": None,
-               "infused_s": 2400.5, "dose_mg": 35.1,
+             "evidence": [{"metric": "sbp_mmhg", "value": 184.5, "age_s": 1.2}], "by": "ann",
+             "was": "active", "device": "cuff", "acknowledged_at": "t", "no_data": True, "phase": "INFUSING",
+             "dissociation": "observed", "superseded_by": "R2", "command": "c1"}
+    session = {"id": "s", "phase": "RECOVERY", "phase_since": "t", "dissociation": "open",
+               "dissociation_state": "observed", "dissociation_since": "t", "started": "t", "infusion_started": "t",
+               "infusion_ended": None, "infused_s": 2400.5, "dose_mg": 35.1,
                "order": {"protocol": "p", "weight_kg": 70.5, "dose_mg_kg": 0.5, "dose_mg": 35.25, "duration_min": 40.5,
                          "concentration_mg_ml": 0.7, "nibp_interval_min": 5.5},
-               "baseline": {"sbp_mmhg": 121.5, "dbp_mmhg": 80.5, "determinations": 3, "quality": "good"},
-               "open": ["escort"], "check_in": {"moaa_s": 5}, "check_in_due": "t"}
+               "baseline": {"sbp_mmhg": 121.5, "dbp_mmhg": 80.5, "determinations": 3, "quality": "pair",
+                            "map_mmhg": 94.5, "pulse_bpm": 70.5, "spo2_pct": 98.5},
+               "open": ["escort"], "check_in_due": "t", "quiet": True,
+               "check_in": {"at": "t", "user": "ann", "moaas": 5, "cadss": 3, "anxiety": 1, "distress": None,
+                            "nausea": 0, "symptoms": ["pale"], "note": "n"}}
     device = {"device": "pump", "kind": "pump", "driver": "d", "identity": None, "link": "silent", "since": "t",
-              "frames": 1, "bad": 2, "late": 3, "alarms": [{"code": "c", "priority": "low", "text": "t"}]}
+              "reason": "no answer", "frames": 1, "bad": 2, "late": 3, "received": 9, "understood": 8, "dropped": 1,
+              "alarms": [{"code": "c", "priority": "low", "raw": "07", "text": "t"}]}
     state = {"edge": "e", "bed": "b", "at": "t", "seq": 9, "boot": "x", "simulated": True, "session": session,
              "alarms": [alarm], "devices": [device], "audio_paused_until": "t",
              "request": {"text": "repeat", "since": "t"}, "gap": {"from": "t", "to": "t"}}

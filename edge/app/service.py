@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import msgspec
 from nacl.signing import VerifyKey
 
 from drivers.contract import Spec, Wave
@@ -35,9 +36,8 @@ from edge.contract.events import (
     PendingEvent,
 )
 from edge.contract.mqtt import Mqtt
-from edge.contract.payloads import Answer, CommandIn, ConsoleSeen, Status
+from edge.contract.payloads import Answer, CommandIn, ConsoleSeen, State, Status
 from edge.contract.signing import Signer
-from edge.core import views
 from edge.core.bedside import Bedside
 from edge.core.rules import RuleSet
 from edge.field.link import Link
@@ -173,7 +173,7 @@ class EdgeService:
         appended.stored.add_done_callback(partial(self._stored, work, appended.events, state))
         return appended
 
-    def _stored(self, work: _Bed, events: tuple[Event, ...], state: bytes, stored: asyncio.Future[None]) -> None:
+    def _stored(self, work: _Bed, events: tuple[Event, ...], state: State, stored: asyncio.Future[None]) -> None:
         work.unstored -= 1
         if stored.cancelled() or (error := stored.exception()) is not None:
             if not self._broken.done() and not stored.cancelled():
@@ -198,8 +198,8 @@ class EdgeService:
         refused = next((event.body["reason"] for event in appended.events if event.kind == "command"), None)
         if refused is None:
             return Answer(id=asked.id, ok=True)
-        state = views.full(work.bedside.state, at_s) if refused == "moved_on" else None
-        return Answer(id=asked.id, ok=False, reason=refused, state=state)
+        now = work.telemetry.state(at_s, self._journal.head.seq) if refused == "moved_on" else None
+        return Answer(id=asked.id, ok=False, reason=refused, state=None if now is None else msgspec.to_builtins(now))
 
     # --- what time brings ---------------------------------------------------------------------------------------------
 

@@ -6,12 +6,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
-from drivers.contract import Wave
-from edge.contract.payloads import encode
+from drivers.contract import Wave as WaveSamples
+from edge.contract.payloads import State, Wave, encode
 from edge.core import views
 from edge.core.bedside import Bedside
 from edge.field.intake import Counters
@@ -29,7 +28,7 @@ WAVE_GAP_S = 0.2
 class _Chunk:
     """Samples of one waveform on their way out."""
 
-    wave: Wave
+    wave: WaveSamples
     device: str
     start_s: float
     samples: list[int | None] = field(default_factory=list)
@@ -41,7 +40,7 @@ class Telemetry:
 
     def __init__(self, edge: str, boot: str, simulated: bool, bedside: Bedside, stream: Stream, *,
                  now: Callable[[], float]) -> None:
-        self._who = {"edge": edge, "simulated": simulated, "boot": boot}
+        self._edge, self._boot, self._simulated = edge, boot, simulated
         self._bedside = bedside
         self._stream = stream
         self._now = now
@@ -50,7 +49,7 @@ class Telemetry:
         self._reminder = self._loop.call_later(LATEST_S, self._send)
         self._timer: asyncio.TimerHandle | None = None
         self._chunks: dict[str, _Chunk] = {}
-        self._state_like = b""
+        self._state_like: State | None = None
         self._state_sent_s = 0.0
         self.counters: dict[str, Counters] = {}
 
@@ -78,9 +77,10 @@ class Telemetry:
         self._reminder.cancel()
         self._reminder = self._loop.call_later(LATEST_S, self._send)
         at_s = self._now()
-        self._stream.vitals(self._bedside.state.bed, encode(self._who | views.vitals(self._bedside.state, at_s)))
+        self._stream.vitals(self._bedside.state.bed, encode(views.vitals(
+            self._bedside.state, at_s, edge=self._edge, boot=self._boot, simulated=self._simulated)))
 
-    def wave(self, device: str, wave: Wave, at_s: float) -> None:
+    def wave(self, device: str, wave: WaveSamples, at_s: float) -> None:
         """Samples that ended at `at_s`; they leave with others of the same waveform."""
         chunk = self._chunks.get(wave.name)
         if chunk is None:
@@ -93,36 +93,34 @@ class Telemetry:
 
     def _send_wave(self, chunk: _Chunk) -> None:
         chunk.sent_s = self._loop.time()
-        body = self._who | {
-            "bed": self._bedside.state.bed, "name": chunk.wave.name, "device": chunk.device,
-            "start": iso(chunk.start_s), "rate_hz": chunk.wave.rate_hz, "low": chunk.wave.low, "high": chunk.wave.high,
-            "samples": chunk.samples, "at": iso(self._now()),
-        }
-        self._stream.wave(self._bedside.state.bed, chunk.wave.name, encode(body))
+        bed = self._bedside.state.bed
+        self._stream.wave(bed, chunk.wave.name, encode(Wave(
+            edge=self._edge, bed=bed, name=chunk.wave.name, device=chunk.device, start=iso(chunk.start_s),
+            rate_hz=chunk.wave.rate_hz, low=chunk.wave.low, high=chunk.wave.high, samples=chunk.samples,
+            simulated=self._simulated, boot=self._boot, at=iso(self._now()))))
         chunk.samples = []
 
-    def state(self, at_s: float, seq: int) -> bytes:
+    def state(self, at_s: float, seq: int) -> State:
         """The full state as of event `seq`; build it when it is true, send it (`send_state`) when it is stored."""
-        full: dict[str, Any] = views.full(self._bedside.state, at_s)
-        for device in full["devices"]:
-            counters = self.counters.get(device["device"])
-            if counters is not None:
-                device |= {"frames": counters.frames, "bad": counters.bad, "late": counters.late}
-        return encode(self._who | full | {"seq": seq})
+        return views.full(self._bedside.state, at_s, edge=self._edge, boot=self._boot, simulated=self._simulated,
+                          seq=seq, counts=self.counters)
 
-    def send_state(self, payload: bytes) -> None:
+    def send_state(self, state: State) -> None:
         """Publish a state built before."""
         self._state_sent_s = self._loop.time()
-        self._stream.state(self._bedside.state.bed, payload)
+        self._state_like = _timeless(state)
+        self._stream.state(self._bedside.state.bed, encode(state))
 
     def refresh(self, at_s: float, seq: int) -> None:
         """Now and then, the state again if more than its time has changed; only when nothing waits for the disk."""
         if self._loop.time() - self._state_sent_s < STATE_EVERY_S:
             return
-        payload = self.state(at_s, seq)
-        like = encode({key: value for key, value in msgspec.json.decode(payload).items() if key != "at"})
-        if like != self._state_like:
-            self._state_like = like
-            self.send_state(payload)
+        state = self.state(at_s, seq)
+        if _timeless(state) != self._state_like:
+            self.send_state(state)
         else:
             self._state_sent_s = self._loop.time()
+
+
+def _timeless(state: State) -> State:
+    return msgspec.structs.replace(state, at="")

@@ -1,4 +1,4 @@
-"""The MQTT contract as types: every topic, every payload, and how a command is signed (house.md, section 7).
+"""The MQTT contract as types: every topic, every payload, and how a command is signed.
 
 Both sides use this file: the edge writes what the console reads, and the other way round for acks and commands.
 Payloads are JSON. Decoding refuses a wrong type and ignores a field it does not know, for fields may be added.
@@ -18,12 +18,14 @@ from collections.abc import Hashable, Iterable
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from edge.contract import shared_key, topics
-from edge.contract.events import Event, event_hash
+from edge.contract.events import Baseline, Event, Evidence, Order, event_hash
 from edge.model import (
     AlarmClass,
     AlarmState,
+    Dissociation,
     Kind,
     LinkState,
     Phase,
@@ -121,25 +123,18 @@ class Wave(Payload, frozen=True, kw_only=True):
 # --- state (QoS 1, retained) ------------------------------------------------------------------------------------------
 
 
-class Order(Payload, frozen=True, kw_only=True):
-    """What was ordered for this session."""
+class CheckInNow(Payload, frozen=True, kw_only=True):
+    """The last check-in; null is "not assessed"."""
 
-    protocol: str
-    weight_kg: float | None = None
-    dose_mg_kg: float | None = None
-    dose_mg: float | None = None
-    duration_min: float | None = None
-    concentration_mg_ml: float | None = None
-    nibp_interval_min: float | None = None
-
-
-class Baseline(Payload, frozen=True, kw_only=True):
-    """This patient's own blood pressure before the infusion, from how many determinations, and how good it is."""
-
-    sbp_mmhg: float | None = None
-    dbp_mmhg: float | None = None
-    determinations: int = 0
-    quality: str | None = None
+    at: Time
+    user: str
+    moaas: int | None = None
+    cadss: int | None = None
+    anxiety: int | None = None
+    distress: int | None = None
+    nausea: int | None = None
+    symptoms: tuple[str, ...] = ()
+    note: str = ""
 
 
 class SessionNow(Payload, frozen=True, kw_only=True):
@@ -149,7 +144,7 @@ class SessionNow(Payload, frozen=True, kw_only=True):
     phase: Phase
     phase_since: Time | None = None
     dissociation: Literal["open", "closed"] = "closed"
-    dissociation_state: str | None = None
+    dissociation_state: Dissociation | None = None
     dissociation_since: Time | None = None
     started: Time | None = None
     infusion_started: Time | None = None
@@ -159,58 +154,66 @@ class SessionNow(Payload, frozen=True, kw_only=True):
     order: Order | None = None
     baseline: Baseline | None = None
     open: list[str] = []
-    check_in: dict[str, Any] | None = None
+    check_in: CheckInNow | None = None
     check_in_due: Time | None = None
-
-
-class Evidence(Payload, frozen=True, kw_only=True):
-    """One number an alarm rests on, and how old it was."""
-
-    metric: str
-    value: float | None = None
-    age_s: float | None = None
+    quiet: bool = False  # the last check-in is fresh and shows nothing that keeps the patient here
 
 
 class AlarmNow(Payload, frozen=True, kw_only=True):
-    """Where one alarm stands. `seq` is the event that moved it last: an acknowledgement names the one the nurse saw."""
+    """Where one alarm stands. `seq` is the event that moved it last: an acknowledgement names the one the nurse saw.
+    `no_data`: what it is about cannot be told now, so it stays. The rest is what that event said (AlarmMoved)."""
 
     alarm: str
     rule: str
     title: str = ""
     state: AlarmState
+    was: AlarmState = "inactive"
     priority: Priority
     alarm_class: AlarmClass | None = msgspec.field(default=None, name="class")
+    device: str | None = None
     since: Time
     seq: int
     text: str
     why: str = ""
     clears: str = ""
     limit: str | None = None
-    evidence: list[Evidence] = []
+    evidence: tuple[Evidence, ...] = ()
     by: str | None = None
+    acknowledged_at: Time | None = None
+    no_data: bool = False
+    phase: Phase | None = None
+    dissociation: Dissociation | None = None
+    superseded_by: str | UnsetType = UNSET
+    command: str | UnsetType = UNSET
 
 
 class DeviceAlarmNow(Payload, frozen=True, kw_only=True):
-    """One alarm a device itself has."""
+    """One alarm a device itself has: the shared code, and its own."""
 
     code: str
     priority: Priority
+    raw: str = ""
     text: str = ""
 
 
 class DeviceNow(Payload, frozen=True, kw_only=True):
-    """One device of a bed and its link; `frames`, `bad` and `late` are counts since the edge started."""
+    """One device of a bed and its link. `reason` says why the link is as it is. Since the edge started: `frames` good,
+    `bad` ones, responses that came too `late`; and in bytes: `received`, `understood` (in good frames), `dropped`."""
 
     device: str
     kind: Kind | None = None
     driver: str
     identity: str | None = None
     link: LinkState
+    reason: str = ""
     since: Time | None = None
     frames: int = 0
     bad: int = 0
     late: int = 0
-    alarms: list[DeviceAlarmNow] = []
+    received: int = 0
+    understood: int = 0
+    dropped: int = 0
+    alarms: tuple[DeviceAlarmNow, ...] = ()
 
 
 class Request(Payload, frozen=True, kw_only=True):
@@ -351,7 +354,7 @@ class CommandIn(Payload, frozen=True, kw_only=True):
 
 class Answer(Payload, frozen=True, kw_only=True):
     """The answer to the command `id` with that `nonce`: done, or refused for `reason`; `state` is what is true now,
-    where that helps."""
+    where that helps, as a State."""
 
     id: str
     ok: bool

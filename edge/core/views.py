@@ -1,15 +1,31 @@
-"""A bed as the outside sees it: the numbers with their ages, and the full state (the shapes of house.md 7)."""
+"""A bed as the outside sees it: the numbers with their ages, and the full state, as types of the contract."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Protocol
 
 import msgspec
+from msgspec.structs import asdict
 
-from edge.core.alarms import SHOWN
+from edge.contract.events import AlarmMoved, Baseline, Order
+from edge.contract.payloads import (
+    AlarmNow,
+    CheckInNow,
+    DeviceAlarmNow,
+    DeviceNow,
+    Gap,
+    Numeric,
+    PumpNow,
+    Request,
+    SessionNow,
+    State,
+    Vitals,
+)
+from edge.core.alarms import SHOWN, Alarm
 from edge.core.dissociation import quiet_check_in
 from edge.core.session import describe_order, open_points
-from edge.core.state import BedState, Session
+from edge.core.state import BedState, Device, Session
 from edge.model import PRIORITY_RANK, iso
 from edge.vocabulary import METRICS
 
@@ -19,25 +35,35 @@ SHORTLY_AFTER_S = 1800.0
 GAP_SHOWN_S = 1800.0
 
 
+class Counts(Protocol):
+    """What a link has counted since the edge started; the last three in bytes."""
+
+    frames: int
+    bad: int
+    late: int
+    received: int
+    understood: int
+    dropped: int
+
+
 def _iso(at_s: float | None) -> str | None:
     return None if at_s is None else iso(at_s)
 
 
-def vitals(state: BedState, at_s: float) -> dict[str, Any]:
+def vitals(state: BedState, at_s: float, *, edge: str = "", boot: str = "", simulated: bool = False) -> Vitals:
     """Every metric's newest word with its age; a stale one keeps its value and says so."""
     numerics = {}
     for metric, seen in state.seen.items():
         age_s = max(0.0, at_s - seen.at_s)
-        numerics[metric] = {
-            "value": seen.value,
-            "at": iso(seen.at_s), "age_s": round(age_s, 1),
-            "stale": age_s > state.stale_after_s(metric),
-            "validity": seen.validity, "reason": seen.reason, "device": seen.device,
-        }
-    return {"bed": state.bed, "at": iso(at_s), "numerics": numerics, "pump": _pump(state, at_s)}
+        numerics[metric] = Numeric(
+            value=seen.value, at=iso(seen.at_s), age_s=round(age_s, 1),
+            stale=age_s > state.stale_after_s(metric),
+            validity=seen.validity, reason=seen.reason, device=seen.device)
+    return Vitals(edge=edge, bed=state.bed, at=iso(at_s), simulated=simulated, numerics=numerics,
+                  pump=_pump(state, at_s), boot=boot)
 
 
-def _pump(state: BedState, at_s: float) -> dict[str, Any] | None:
+def _pump(state: BedState, at_s: float) -> PumpNow | None:
     """What the pump says; of two, one that infuses."""
     pumps = [(name, device) for name, device in state.devices.items() if device.kind == "pump" and device.pump_at_s]
     if not pumps:
@@ -45,33 +71,45 @@ def _pump(state: BedState, at_s: float) -> dict[str, Any] | None:
     name, device = next((pump for pump in pumps if pump[1].pump == "infusing"), pumps[0])
     age_s = round(max(0.0, at_s - device.pump_at_s), 1)
     stale = device.pump is None or age_s > METRICS["rate_ml_h"].stale_after_s
-    return {"state": device.pump or "unknown", "device": name, "at": iso(device.pump_at_s), "age_s": age_s,
-            "stale": stale}
+    return PumpNow(state=device.pump or "unknown", device=name, at=iso(device.pump_at_s), age_s=age_s, stale=stale)
 
 
-def full(state: BedState, at_s: float) -> dict[str, Any]:
+def full(state: BedState, at_s: float, *, edge: str = "", boot: str = "", simulated: bool = False, seq: int = 0,
+         counts: Mapping[str, Counts] | None = None) -> State:
     """Session, alarms, devices and what is paused or asked: enough to paint the bed from nothing."""
     alarms = [alarm for alarm in state.alarms.values() if alarm.state in SHOWN]
     alarms.sort(key=lambda alarm: (-PRIORITY_RANK[alarm.priority], -alarm.since_s))
-    paused = state.audio_paused_until_s
-    return {
-        "bed": state.bed, "at": iso(at_s), "session": _session(state, at_s),
-        "alarms": [
-            {**alarm.body, "alarm": alarm.id, "rule": alarm.rule, "state": alarm.state, "priority": alarm.priority,
-             "since": iso(alarm.since_s), "seq": alarm.seq, "by": alarm.by, "no_data": alarm.no_data,
-             "acknowledged_at": _iso(alarm.acknowledged_at_s)}
-            for alarm in alarms
-        ],
-        "devices": [
-            {"device": name, "kind": device.kind, "driver": device.driver, "identity": device.identity,
-             "link": device.link, "reason": device.reason, "since": _iso(device.since_s or None),
-             "alarms": msgspec.to_builtins(device.alarms)}
-            for name, device in state.devices.items()
-        ],
-        "gap": {"from": iso(state.boot_s - state.gap_s), "to": iso(state.boot_s)} if _shows_gap(state, at_s) else None,
-        "audio_paused_until": _iso(paused) if paused is not None and paused > at_s else None,
-        "request": {"text": state.request["text"], "since": iso(state.request["since_s"])} if state.request else None,
-    }
+    paused, asked = state.audio_paused_until_s, state.request
+    return State(
+        edge=edge, bed=state.bed, at=iso(at_s), seq=seq, boot=boot, simulated=simulated,
+        session=_session(state.session, state, at_s) if state.session is not None else None,
+        alarms=[_alarm(alarm) for alarm in alarms],
+        devices=[_device(name, device, (counts or {}).get(name)) for name, device in state.devices.items()],
+        audio_paused_until=_iso(paused) if paused is not None and paused > at_s else None,
+        request=Request(text=asked["text"], since=iso(asked["since_s"])) if asked else None,
+        gap=Gap(from_=iso(state.boot_s - state.gap_s), to=iso(state.boot_s)) if _shows_gap(state, at_s) else None)
+
+
+def _alarm(alarm: Alarm) -> AlarmNow:
+    """Where it stands, and what its newest event said of it."""
+    said: AlarmMoved = msgspec.convert(alarm.body, AlarmMoved)
+    return AlarmNow(
+        alarm=alarm.id, rule=alarm.rule, title=said.title, state=alarm.state, was=said.was, priority=alarm.priority,
+        alarm_class=said.alarm_class, device=said.device, since=iso(alarm.since_s), seq=alarm.seq, text=said.text,
+        why=said.why, clears=said.clears, limit=said.limit, evidence=said.evidence, by=alarm.by,
+        acknowledged_at=_iso(alarm.acknowledged_at_s), no_data=alarm.no_data, phase=said.phase,
+        dissociation=said.dissociation, superseded_by=said.superseded_by, command=said.command)
+
+
+def _device(name: str, device: Device, counts: Counts | None) -> DeviceNow:
+    counted = {} if counts is None else {
+        "frames": counts.frames, "bad": counts.bad, "late": counts.late, "received": counts.received,
+        "understood": counts.understood, "dropped": counts.dropped}
+    return DeviceNow(
+        device=name, kind=device.kind, driver=device.driver, identity=device.identity, link=device.link,
+        reason=device.reason, since=_iso(device.since_s or None),
+        alarms=tuple(DeviceAlarmNow(code=said.code, priority=said.priority, raw=said.raw, text=said.text)
+                     for said in device.alarms), **counted)
 
 
 def _shows_gap(state: BedState, at_s: float) -> bool:
@@ -81,29 +119,26 @@ def _shows_gap(state: BedState, at_s: float) -> bool:
     return at_s - state.boot_s <= GAP_SHOWN_S or (state.session is not None and state.session.opened_s <= state.boot_s)
 
 
-def _session(state: BedState, at_s: float) -> dict[str, Any] | None:
-    session = state.session
-    if session is None:
-        return None
-    return {
-        "id": session.id, "phase": session.phase, "phase_since": iso(session.phase_since_s),
-        "dissociation": "open" if session.is_open_period else "closed",
-        "dissociation_state": session.dissociation, "dissociation_since": _iso(session.dissociation_since_s),
-        "started": iso(session.opened_s), "infusion_started": _iso(session.started_s),
-        "infusion_ended": _iso(session.ended_s), "infused_s": round(session.infused_s, 1),
-        "dose_mg": round(session.delivered_mg, 2), "order": describe_order(session),
-        "baseline": msgspec.to_builtins(session.baseline), "open": open_points(state, at_s),
-        "check_in": _check_in(session), "check_in_due": _iso(_check_in_due(session, at_s)),
-        "quiet": quiet_check_in(session, at_s) is not None,
-    }
+def _session(session: Session, state: BedState, at_s: float) -> SessionNow:
+    return SessionNow(
+        id=session.id, phase=session.phase, phase_since=iso(session.phase_since_s),
+        dissociation="open" if session.is_open_period else "closed", dissociation_state=session.dissociation,
+        dissociation_since=_iso(session.dissociation_since_s), started=iso(session.opened_s),
+        infusion_started=_iso(session.started_s), infusion_ended=_iso(session.ended_s),
+        infused_s=round(session.infused_s, 1), dose_mg=round(session.delivered_mg, 2),
+        order=Order(**describe_order(session)),
+        baseline=Baseline(**asdict(session.baseline)) if session.baseline is not None else None,
+        open=open_points(state, at_s), check_in=_check_in(session), check_in_due=_iso(_check_in_due(session, at_s)),
+        quiet=quiet_check_in(session, at_s) is not None)
 
 
-def _check_in(session: Session) -> dict[str, Any] | None:
+def _check_in(session: Session) -> CheckInNow | None:
     if not session.check_ins:
         return None
     last = session.check_ins[-1]
-    entered: dict[str, Any] = msgspec.to_builtins(last)
-    return {**{key: value for key, value in entered.items() if key != "at_s"}, "at": iso(last.at_s)}
+    return CheckInNow(
+        at=iso(last.at_s), user=last.user, moaas=last.moaas, cadss=last.cadss, anxiety=last.anxiety,
+        distress=last.distress, nausea=last.nausea, symptoms=last.symptoms, note=last.note)
 
 
 def _check_in_due(session: Session, at_s: float) -> float | None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
+
 from edge.contract.events import Event, PendingEvent
+from edge.core import views
 from edge.core.bedside import Bedside
 from edge.core.state import Session
 from edge.model import Command, Input, Kind, LinkChanged, PumpState, PumpStatus, Sample, Samples, Tick, Validity
@@ -44,6 +47,16 @@ class BedStory:
                                      pending.body, "", "")])
         self.pending_events += pending_events
         return pending_events
+
+    def vitals(self) -> dict[str, Any]:
+        """The latest numbers as they go out."""
+        told: dict[str, Any] = msgspec.to_builtins(views.vitals(self.bed.state, self.at_s))
+        return told
+
+    def full(self) -> dict[str, Any]:
+        """The full state as it goes out."""
+        told: dict[str, Any] = msgspec.to_builtins(views.full(self.bed.state, self.at_s))
+        return told
 
     def say(self, device: str, **values: float | None) -> list[PendingEvent]:
         return self.give(Samples(device, tuple(
