@@ -286,7 +286,7 @@ DRIVER = Spec(
     transports=("serial", "tcp"),
     grade="A",
     source="Contec communication protocol V7.0; a real CMS60C session (InfantLab, MIT)",
-    line=Line(baud=115200, silent_after_s=3.0),
+    line=Line(baud=115200, silent_after_s=3.0, stream_bytes_s=FRAMES_S * LENGTHS[REAL_TIME]),
     metrics=frozenset(METRICS),
     requests=REQUESTS,
     wiring=(

@@ -167,6 +167,7 @@ class Line:
     parity: Literal["N", "E", "O"] = "N"
     stop: Literal[1, 2] = 1
     silent_after_s: float = 5.0  # no good frame for so long: the device is silent
+    stream_bytes_s: float | None = None  # what it sends by itself, bytes a second at most; faster is old. None: asked
     lateness_s: float = 1.0  # the longest a late response may take: so long is the quiet after a time-out
 
 

@@ -282,7 +282,7 @@ DRIVER = Spec(
     transports=("serial", "tcp"),
     grade="A",
     source="Nonin 9560 OEM specification 6470-000-01; frame values also from pufferfish-software's unit tests",
-    line=Line(baud=9600, silent_after_s=4.5),
+    line=Line(baud=9600, silent_after_s=4.5, stream_bytes_s=75 * FRAME),
     metrics=frozenset({"spo2_pct", "pulse_bpm"}),
     requests=tuple(SELECT.values()),
     wiring=(

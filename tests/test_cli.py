@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from drivers.contract import Effect
 from edge.app.run import run_edge
 from edge.cli import main
 from edge.console.run import run_console
@@ -219,9 +221,11 @@ def test_devices_say_everything_they_can_ever_say() -> None:
     for row in rows:
         assert row["source"]
         assert row["grade"]
-        assert all("hex" in said or "function" in said for said in row["says"])
+        assert all("hex" in said or "function" in said for said in row["says"]), "its name in 0.1.0"
+        assert row["requests"] == row["says"]
+        assert all(request["effect"] in get_args(Effect) for request in row["requests"])
     card = vigil("devices", "alaris_gh").stdout
-    assert "everything it can ever say to the device" in card
+    assert "every request it can send to the device, and its effect there" in card
     assert "38400 8N1" in card
 
 

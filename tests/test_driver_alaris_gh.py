@@ -13,8 +13,8 @@ from drivers.alaris_gh import ALARM, ALARM_CODES, DRIVER, REQUESTS, STATUS, SYRI
 from drivers.contract import ALARMS, BadFrame, Decoded, DeviceAlarms, FrameRequest, Identity, Pump, Reading, Validity
 from edge.vocabulary import METRICS
 from simulators.alaris_gh import TWIN, AlarisTwin, serial_number
+from tests.helpers.dialogue_run import DialogueRun, StillPatient
 from tests.helpers.golden_table import Row, frames
-from tests.helpers.talk import StillPatient, Talk
 
 BY_NAME = {request.name: request for request in DRIVER.requests}
 ROWS = frames("alaris_gh")
@@ -25,21 +25,21 @@ def decode_text(frame: bytes) -> str:
     return "^".join(decode(frame))
 
 
-def talk(seed: int = 0) -> tuple[Talk, AlarisTwin, StillPatient]:
+def talk(seed: int = 0) -> tuple[DialogueRun, AlarisTwin, StillPatient]:
     patient = StillPatient()
     twin = AlarisTwin(patient, seed)
     twin.hands["program"]()
-    conversation = Talk(DRIVER.driver(), twin, DRIVER.line)
-    conversation.open()
-    return conversation, twin, patient
+    run = DialogueRun(DRIVER, twin)
+    run.open()
+    return run, twin, patient
 
 
-def states(conversation: Talk) -> list[str]:
-    return [one.state for _, batch in conversation.heard for one in batch if isinstance(one, Pump)]
+def states(run: DialogueRun) -> list[str]:
+    return [one.state for _, batch in run.decoded for one in batch if isinstance(one, Pump)]
 
 
-def alarms(conversation: Talk) -> list[tuple[str, ...]]:
-    said = [one for _, batch in conversation.heard for one in batch if isinstance(one, DeviceAlarms)]
+def alarms(run: DialogueRun) -> list[tuple[str, ...]]:
+    said = [one for _, batch in run.decoded for one in batch if isinstance(one, DeviceAlarms)]
     return [tuple(alarm.raw for alarm in one.alarms) for one in said]
 
 
@@ -204,77 +204,77 @@ def test_an_alarm_flag_is_an_alarm_even_where_alarm_gets_no_answer() -> None:
 
 
 def test_an_infusion_from_start_to_the_end_of_its_volume() -> None:
-    conversation, twin, patient = talk()
-    conversation.run(5)
-    assert set(states(conversation)) == {"stopped"}
+    run, twin, patient = talk()
+    run.run(5)
+    assert set(states(run)) == {"stopped"}
     twin.hands["start"]()
-    conversation.heard.clear()
-    conversation.run(600)
-    assert set(states(conversation)) == {"infusing"}
-    assert conversation.readings("rate_ml_h")[-1][1] == Reading("rate_ml_h", 52.5)
-    infused = conversation.readings("volume_infused_ml")[-1][1].value
+    run.decoded.clear()
+    run.run(600)
+    assert set(states(run)) == {"infusing"}
+    assert run.readings("rate_ml_h")[-1][1] == Reading("rate_ml_h", 52.5)
+    infused = run.readings("volume_infused_ml")[-1][1].value
     assert infused == pytest.approx(52.5 * 600 / 3600, abs=0.03)
-    conversation.run(35 / 52.5 * 3600 - 590)
-    assert alarms(conversation)[-1] == ("AL_VTBIS",)
-    assert states(conversation)[-1] == "alarm"
+    run.run(35 / 52.5 * 3600 - 590)
+    assert alarms(run)[-1] == ("AL_VTBIS",)
+    assert states(run)[-1] == "alarm"
     assert patient.rates == [52.5, 0.0]
-    assert conversation.readings("volume_infused_ml")[-1][1].value == 35.0
+    assert run.readings("volume_infused_ml")[-1][1].value == 35.0
     twin.hands["clear"]()
-    conversation.run(3)
-    assert states(conversation)[-1] == "stopped"
-    assert alarms(conversation)[-1] == ()
-    assert (conversation.bad, conversation.missed) == (0, 0)
-    assert {say for _, say in conversation.said} == set(DRIVER.requests)
+    run.run(3)
+    assert states(run)[-1] == "stopped"
+    assert alarms(run)[-1] == ()
+    assert (run.bad, run.timeouts) == (0, 0)
+    assert {say for _, say in run.sent} == set(DRIVER.requests)
 
 
 def test_an_occlusion_holds_the_pump() -> None:
-    conversation, twin, patient = talk()
+    run, twin, patient = talk()
     twin.hands["start"]()
-    conversation.run(20)
+    run.run(20)
     twin.hands["occlude"]()
-    conversation.forget()
-    conversation.run(20)
-    pressures = [one.value for _, one in conversation.readings("line_pressure_mmhg")]
+    run.forget()
+    run.run(20)
+    pressures = [one.value for _, one in run.readings("line_pressure_mmhg")]
     assert pressures[-1] == 530.0
-    assert "infusing" in states(conversation)
-    assert states(conversation)[-1] == "alarm"
-    assert alarms(conversation)[-1] == ("AL_OCCLU",)
-    assert conversation.readings("rate_ml_h")[-1][1].value == 0.0
+    assert "infusing" in states(run)
+    assert states(run)[-1] == "alarm"
+    assert alarms(run)[-1] == ("AL_OCCLU",)
+    assert run.readings("rate_ml_h")[-1][1].value == 0.0
     assert patient.rates == [52.5, 0.0]
     twin.hands["start"]()
-    conversation.run(2)
-    assert states(conversation)[-1] == "alarm"
+    run.run(2)
+    assert states(run)[-1] == "alarm"
     twin.hands["clear"]()
     twin.hands["start"]()
-    conversation.run(10)
-    assert states(conversation)[-1] == "infusing"
+    run.run(10)
+    assert states(run)[-1] == "infusing"
     assert patient.rates[-1] == 52.5
 
 
 def test_the_greeting_names_the_pump_and_its_syringe() -> None:
-    conversation, twin, _ = talk(seed=1)
-    conversation.run(8)
-    names = [one for _, batch in conversation.heard for one in batch if isinstance(one, Identity)]
+    run, twin, _ = talk(seed=1)
+    run.run(8)
+    names = [one for _, batch in run.decoded for one in batch if isinstance(one, Identity)]
     assert names[-1] == Identity(twin.serial, "Asena Rev 2.1.5")
-    assert [one.value for _, one in conversation.readings("syringe_size_ml")] == [50.0]
+    assert [one.value for _, one in run.readings("syringe_size_ml")] == [50.0]
     assert len({serial_number(seed) for seed in range(10_000)}) == 10_000
 
 
 def test_a_mute_pump_is_asked_slowly_and_heard_again() -> None:
-    conversation, twin, _ = talk()
-    conversation.run(10)
+    run, twin, _ = talk()
+    run.run(10)
     twin.hands["mute"]()
-    conversation.forget()
-    conversation.run(30)
-    assert not conversation.heard
-    assert len(conversation.said) <= 30 / 4.5 + 1
+    run.forget()
+    run.run(30)
+    assert not run.decoded
+    assert len(run.sent) <= 30 / 4.5 + 1
     twin.hands["unmute"]()
-    conversation.run(10)
-    assert conversation.readings("rate_ml_h")
+    run.run(10)
+    assert run.readings("rate_ml_h")
 
 
 def test_noise_on_the_line_never_makes_a_number() -> None:
-    conversation, twin, _ = talk()
+    run, twin, _ = talk()
     twin.hands["start"]()
     count = 0
 
@@ -285,11 +285,11 @@ def test_noise_on_the_line_never_makes_a_number() -> None:
             return data
         return b"\xff\x21\x00" + data[:20] + bytes((data[20 % len(data)] ^ 0x04,)) + data[21:]
 
-    conversation.wire, conversation.every = spoil, 3
-    conversation.run(300)
-    assert conversation.missed > 10
-    assert {one.value for _, one in conversation.readings("rate_ml_h")} == {52.5}
-    assert len(conversation.readings("rate_ml_h")) > 30
+    run.wire, run.every = spoil, 3
+    run.run(300)
+    assert run.timeouts > 10
+    assert {one.value for _, one in run.readings("rate_ml_h")} == {52.5}
+    assert len(run.readings("rate_ml_h")) > 30
 
 
 # --- the twin, as a program that is not ours sees it ------------------------------------------------------------------

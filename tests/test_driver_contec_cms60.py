@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from drivers.contec_cms60 import AGREE, DRIVER, KEEP_ALIVE, LENGTHS, METRICS, START, ContecFraming, packet
 from drivers.contract import BadFrame, Decoded, DeviceAlarms, Driver, FrameRequest, Identity, Reading, Request
 from simulators.contec_cms60 import ContecTwin
-from tests.helpers.contec_talk import FREE, GOOD, LOW, NUMBER, PROBE_ERROR, SESSION, of, started
+from tests.helpers.contec_bench import FREE, GOOD, LOW, NUMBER, PROBE_ERROR, SESSION, of, started
 from tests.helpers.golden_table import Row, decoded_json, requests
-from tests.helpers.oximeter_talk import Finger, listen
+from tests.helpers.oximeter_bench import Finger, listen
 
 # --- the golden table -------------------------------------------------------------------------------------------------
 

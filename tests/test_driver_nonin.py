@@ -14,8 +14,8 @@ from drivers.nonin import DRIVER, SELECT
 from drivers.nonin_frames import PACKET, NoninFraming
 from simulators.nonin import HOLD_S, TWIN, NoninTwin
 from tests.helpers.golden_table import decoded_json
-from tests.helpers.nonin_talk import FORMATS, GOOD, PACKETS, STREAMS, readings, started, twin_of
-from tests.helpers.oximeter_talk import Finger, listen, told
+from tests.helpers.nonin_bench import FORMATS, GOOD, PACKETS, STREAMS, readings, started, twin_of
+from tests.helpers.oximeter_bench import Finger, listen, told
 
 # --- the golden table -------------------------------------------------------------------------------------------------
 

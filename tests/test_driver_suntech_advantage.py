@@ -17,7 +17,7 @@ from edge.vocabulary import DETERMINATION as HOUSE_DETERMINATION
 from edge.vocabulary import METRICS
 from simulators.suntech_advantage import TWIN, ack
 from tests.helpers.golden_table import Row, decoded_json
-from tests.helpers.suntech_talk import EMPTY, GOOD, HEALTHY, ROWS, START, UP, Bench, new, starts, talk
+from tests.helpers.suntech_bench import EMPTY, GOOD, HEALTHY, ROWS, START, UP, Bench, new, starts, talk
 
 # --- the table --------------------------------------------------------------------------------------------------------
 
@@ -181,16 +181,16 @@ def test_and_such_an_order_can_end_well() -> None:
 @pytest.mark.parametrize("version", [b"LX2.07", b"SB1.10"])
 def test_says_nothing_but_the_table_over_a_long_day(version: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simulators.suntech_advantage.VERSION_TEXT", (version, b""))
-    conversation, twin, _ = talk()
+    run, twin, _ = talk()
     for hand in ("ok", "motion", "mute", "unmute", "leak", "ok", "overpressure", "ok", "weak", "ok"):
         twin.hands[hand]()
-        conversation.run(330)
-    conversation.open()
-    conversation.run(600)
-    everything = {say for _, say in conversation.said}
+        run.run(330)
+    run.open()
+    run.run(600)
+    everything = {say for _, say in run.sent}
     assert everything <= set(DRIVER.requests)
-    assert len(starts(conversation)) > 5
+    assert len(starts(run)) > 5
     status = "status_sb" if version.startswith(b"SB") else "status"
-    idle = {say.name for at_s, say in conversation.said if say.name.startswith("status") and at_s > 3000}
+    idle = {say.name for at_s, say in run.sent if say.name.startswith("status") and at_s > 3000}
     assert idle == {status}
-    assert not conversation.times("abort")
+    assert not run.times("abort")

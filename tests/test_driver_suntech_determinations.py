@@ -11,51 +11,51 @@ from drivers.cuff_schedule import Schedule
 from drivers.suntech_frames import DETERMINATION, failed, reply
 from drivers.suntech_requests import ABORT, BP_DATA, CUFF, STATUS
 from simulators.suntech_advantage import TWIN, ack
-from tests.helpers.suntech_talk import EMPTY, GOOD, HEALTHY, START, UP, Bench, determinations, starts, talk
+from tests.helpers.suntech_bench import EMPTY, GOOD, HEALTHY, START, UP, Bench, determinations, starts, talk
 
 # --- when it starts ---------------------------------------------------------------------------------------------------
 
 
 def test_the_first_pair_and_then_every_interval() -> None:
-    conversation, twin, _ = talk()
-    conversation.run(1280)
-    times = starts(conversation)
+    run, twin, _ = talk()
+    run.run(1280)
+    times = starts(run)
     gaps = [later - earlier for earlier, later in pairwise(times)]
     assert 30.0 <= times[0] < 35.0
     assert gaps == pytest.approx([90, 300, 300, 300], abs=2.5)
-    results = determinations(conversation)
+    results = determinations(run)
     assert len(results) == len(times) == twin.completed
     assert {four for _, four in results} == {
         tuple(Reading(metric, value) for metric, value in zip(DETERMINATION, (122.0, 76.0, 91.0, 72.0), strict=True))
     }
     assert all(20 < at_s - began < 40 for began, (at_s, _) in zip(times, results, strict=True))
-    assert (conversation.bad, conversation.missed) == (0, 0)
+    assert (run.bad, run.timeouts) == (0, 0)
 
 
 def test_the_cuff_is_watched_while_it_works() -> None:
-    conversation, _, _ = talk()
-    conversation.run(60)
-    pressures = [one.value or 0.0 for _, one in conversation.readings("cuff_pressure_mmhg")]
+    run, _, _ = talk()
+    run.run(60)
+    pressures = [one.value or 0.0 for _, one in run.readings("cuff_pressure_mmhg")]
     assert 155 <= max(pressures) <= 165
-    asked = conversation.times(CUFF.name)
+    asked = run.times(CUFF.name)
     assert min(later - earlier for earlier, later in pairwise(asked)) >= 0.2 - 1e-9
-    every = [at_s for at_s, _ in conversation.said]
+    every = [at_s for at_s, _ in run.sent]
     assert min(later - earlier for earlier, later in pairwise(every)) >= 0.1 - 1e-9
 
 
 def test_an_idle_module_is_asked_often_enough_to_be_missed() -> None:
-    conversation, _, _ = talk()
-    conversation.run(400)
-    every = [at_s for at_s, _ in conversation.said]
+    run, _, _ = talk()
+    run.run(400)
+    every = [at_s for at_s, _ in run.sent]
     assert max(later - earlier for earlier, later in pairwise(every)) <= 2.1
 
 
 @pytest.mark.parametrize("speed", [1.0, 10.0, 60.0])
 def test_it_measures_at_any_speed_of_the_house(speed: float) -> None:
-    conversation, twin, _ = talk()
-    conversation.speed = speed
-    conversation.run(1500)
-    good = [four for _, four in determinations(conversation) if four[0].value == 122.0]
+    run, twin, _ = talk()
+    run.speed = speed
+    run.run(1500)
+    good = [four for _, four in determinations(run) if four[0].value == 122.0]
     assert len(good) >= 4
     assert len(good) <= twin.completed
 
@@ -141,16 +141,16 @@ def test_a_sleeping_module_is_woken() -> None:
 
 
 def test_two_failures_buy_the_limb_a_minute() -> None:
-    conversation, twin, _ = talk()
+    run, twin, _ = talk()
     twin.hands["motion"]()
-    conversation.run(900)
-    ends = [at_s for at_s, _ in determinations(conversation)]
-    begun = starts(conversation)
+    run.run(900)
+    ends = [at_s for at_s, _ in determinations(run)]
+    begun = starts(run)
     pauses = [began - ended for ended, began in zip(ends, begun[1:], strict=False)]
     assert pauses[0] == pytest.approx(30, abs=3)
     assert pauses[1] >= 59
     assert all(pause >= 29.5 for pause in pauses)
-    assert {four for _, four in determinations(conversation)} == {failed("artifact")}
+    assert {four for _, four in determinations(run)} == {failed("artifact")}
     assert begun[4] - begun[3] >= 295  # from the fourth failure on, at the ordinary interval
 
 
@@ -183,18 +183,18 @@ def test_the_schedule_never_runs_behind_itself() -> None:
      ("overpressure", "overpressure")],
 )
 def test_what_goes_wrong_at_the_cuff_is_told_once_with_its_reason(hand: str, reason: str) -> None:
-    conversation, twin, _ = talk()
+    run, twin, _ = talk()
     twin.hands[hand]()
-    conversation.run(60)
-    assert [four for _, four in determinations(conversation)] == [failed(reason)]
+    run.run(60)
+    assert [four for _, four in determinations(run)] == [failed(reason)]
     assert set(TWIN.hands) == set(twin.hands)
 
 
 def test_a_patient_nobody_can_measure_gives_no_numbers() -> None:
-    conversation, _, patient = talk()
+    run, _, patient = talk()
     patient.map_mmhg = None
-    conversation.run(60)
-    assert [four for _, four in determinations(conversation)] == [failed("weak_pulse")]
+    run.run(60)
+    assert [four for _, four in determinations(run)] == [failed("weak_pulse")]
 
 
 def test_one_result_is_read_once_however_often_it_is_said() -> None:

@@ -111,7 +111,7 @@ async def test_what_a_bed_cannot_bear_is_not_read_again_at_every_start(
     async with served(tmp_path) as service:
         await until(told, 1)
         with pytest.raises(Misdirected):
-            service._heard("chair-1", [PumpStatus("nobody", "stopped")], service._clock.now(), False)
+            service._decoded("chair-1", [PumpStatus("nobody", "stopped")], service._clock.now(), False)
     with Reader(str(tmp_path / "journal.db")) as reader:
         assert not [recorded for recorded in reader.inputs() if isinstance(recorded.input, PumpStatus)]
 

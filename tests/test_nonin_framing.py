@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from drivers.nonin import DRIVER
 from drivers.nonin_frames import DF13_LONGEST, PACKET, NoninFraming
 from simulators.nonin import NoninTwin
+from tests.helpers.dialogue_run import DialogueRun
 from tests.helpers.golden_table import Row, decoded_json
-from tests.helpers.nonin_talk import FORMATS, FOUR, GOOD, PACKETS, STREAMS, readings, started, twin_of
-from tests.helpers.oximeter_talk import Finger, listen
-from tests.helpers.talk import Talk
+from tests.helpers.nonin_bench import FORMATS, FOUR, GOOD, PACKETS, STREAMS, readings, started, twin_of
+from tests.helpers.oximeter_bench import Finger, listen
 
 # A true format 2 stream, opened in the middle of a packet: 81 00 02 01 80 7F 00 00 in it looks like two frames of 8.
 TWO_LOOKALIKES = bytes.fromhex(
@@ -218,23 +218,22 @@ def test_from_8_to_another_format_without_an_answer_between_no_wave_is_a_number(
 
 
 def test_an_answer_of_a_running_stream_is_heard_and_later_none_is_believed() -> None:
-    twin, driver = NoninTwin(Finger()), DRIVER.driver({"format": "df7"})
+    twin = NoninTwin(Finger())
     twin.format = "df2"
-    talk = Talk(driver, twin, DRIVER.line)
-    talk.open()
-    talk.run(3.0)  # the stream runs for a second before the choice is said
-    assert (len(talk.said), talk.missed, talk.bad) == (1, 0, 0)
-    assert isinstance(driver.framing, NoninFraming)
-    assert driver.framing.format == "df7"
+    run = DialogueRun(DRIVER, twin, {"format": "df7"})
+    run.open()
+    run.run(3.0)  # the stream runs for a second before the choice is sent
+    assert (len(run.sent), run.timeouts, run.bad) == (1, 0, 0)
+    assert isinstance(run.driver.framing, NoninFraming)
+    assert run.driver.framing.format == "df7"
     twin.hands["mute"]()
-    driver = DRIVER.driver({"format": "df7"})
-    talk = Talk(driver, twin, DRIVER.line)
-    talk.open()
-    talk.run(3.0)
-    assert talk.missed == 1
+    run = DialogueRun(DRIVER, twin, {"format": "df7"})
+    run.open()
+    run.run(3.0)
+    assert run.timeouts == 1
     packet = twin_of("df7").step(1 / 3)
-    assert driver.framing.feed(packet + b"\x06" + packet) == [packet] * 2
-    assert driver.framing.dropped == 1
+    assert run.driver.framing.feed(packet + b"\x06" + packet) == [packet] * 2
+    assert run.driver.framing.dropped == 1
 
 
 @given(st.lists(st.binary(max_size=300), max_size=12))

@@ -14,7 +14,7 @@ import pytest
 from drivers.contract import Line
 from edge.app.supervisor import Supervisor, TaskDied
 from edge.field.device_url import DeviceUrl, parse_device_url
-from edge.field.ports import ByteLink, PortLost
+from edge.field.ports import BytePort, PortLost
 
 LINE = Line(9600)
 
@@ -93,7 +93,7 @@ def soon(seconds: float) -> float:
 
 
 async def test_bytes_go_both_ways_and_none_is_lost_between_reads(cable: Cable) -> None:
-    link = ByteLink(DeviceUrl("serial", path=cable.path), LINE)
+    link = BytePort(DeviceUrl("serial", path=cable.path), LINE)
     await link.open()
     link.write(b"who?")
     assert os.read(cable.device, 10) == b"who?"
@@ -111,14 +111,14 @@ async def test_bytes_go_both_ways_and_none_is_lost_between_reads(cable: Cable) -
     Line(19200, bits=7, parity="E"), Line(19200, parity="O", stop=2), Line(19200, bits=7)])
 async def test_a_pty_stands_in_for_any_line_also_when_it_is_opened_again(cable: Cable, line: Line) -> None:
     for _ in range(2):
-        link = ByteLink(DeviceUrl("serial", path=cable.path), line)
+        link = BytePort(DeviceUrl("serial", path=cable.path), line)
         await link.open()
         assert termios.tcgetattr(cable.device)[4] == termios.B19200
         await link.close()
 
 
 async def test_a_pulled_cable_ends_a_waiting_read_at_once(cable: Cable) -> None:
-    link = ByteLink(DeviceUrl("serial", path=cable.path), LINE)
+    link = BytePort(DeviceUrl("serial", path=cable.path), LINE)
     await link.open()
     asyncio.get_running_loop().call_later(0.05, cable.pull)
     with pytest.raises(PortLost, match=f"^{cable.path} (hung up|is not there any more)$"):
@@ -127,7 +127,7 @@ async def test_a_pulled_cable_ends_a_waiting_read_at_once(cable: Cable) -> None:
 
 
 async def test_a_device_that_takes_no_bytes_is_lost_and_stops_nobody_else(cable: Cable) -> None:
-    link = ByteLink(DeviceUrl("serial", path=cable.path), LINE)
+    link = BytePort(DeviceUrl("serial", path=cable.path), LINE)
     await link.open()
     with pytest.raises(PortLost, match=f"^{cable.path} takes no bytes$"):
         link.write(b"x" * 100_000)
@@ -135,7 +135,7 @@ async def test_a_device_that_takes_no_bytes_is_lost_and_stops_nobody_else(cable:
 
 
 async def test_a_port_opens_once_and_again_when_it_is_free(cable: Cable) -> None:
-    first, second = (ByteLink(DeviceUrl("serial", path=cable.path), LINE) for _ in range(2))
+    first, second = (BytePort(DeviceUrl("serial", path=cable.path), LINE) for _ in range(2))
     await first.open()
     with pytest.raises(PortLost, match=f"^{cable.path} is in use by another program$"):
         await second.open()
@@ -148,9 +148,9 @@ async def test_what_cannot_be_opened_says_why(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path, said in [(tmp_path / "none", "is not there"), (tmp_path / "file", "does not open: .*")]:
         with pytest.raises(PortLost, match=f"^{path} {said}$"):
-            await ByteLink(DeviceUrl("serial", path=str(path)), LINE).open()
+            await BytePort(DeviceUrl("serial", path=str(path)), LINE).open()
     with pytest.raises(PortLost, match=r"^127\.0\.0\.1:1 does not open: .*"):
-        await ByteLink(parse_device_url("tcp://127.0.0.1:1"), LINE).open()
+        await BytePort(parse_device_url("tcp://127.0.0.1:1"), LINE).open()
 
 
 async def test_a_terminal_server_is_a_byte_stream_too() -> None:
@@ -160,7 +160,7 @@ async def test_a_terminal_server_is_a_byte_stream_too() -> None:
         writer.close()
 
     server = await asyncio.start_server(device, "127.0.0.1", 0)
-    link = ByteLink(DeviceUrl("tcp", host="127.0.0.1", port=server.sockets[0].getsockname()[1]), LINE)
+    link = BytePort(DeviceUrl("tcp", host="127.0.0.1", port=server.sockets[0].getsockname()[1]), LINE)
     await link.open()
     link.write(b"who?")
     assert await link.read(soon(1)) == b"who?!"

@@ -14,10 +14,10 @@ import pytest
 
 import drivers
 import simulators
-from drivers.contract import Spec
-from edge.cli.probe import Found, _words, run_probe
-from edge.field.exchange import Exchange
-from edge.field.intake import Intake
+from drivers.contract import FrameRequest, Spec
+from edge.cli.probe import _words, run_probe
+from edge.field.dialogue import Dialogue
+from edge.field.discovery import QUIET_SETTINGS, Found
 from simulators.contract import Twin
 from simulators.nonin import NoninTwin
 from simulators.patient import SimulatedPatient
@@ -61,7 +61,7 @@ async def test_each_device_is_found(twins: dict[str, str]) -> None:
 def test_a_port_that_does_not_open_is_said_before_any_driver_listens(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.cli.probe._listen", None)
+    monkeypatch.setattr("edge.field.discovery._listen", None)
     assert run_probe(str(tmp_path / "ttyUSB9"), as_json=False) == 1
     assert capsys.readouterr().out == f"{tmp_path}/ttyUSB9: cannot be asked: {tmp_path}/ttyUSB9 is not there\n"
 
@@ -70,7 +70,7 @@ def test_a_port_that_does_not_open_is_said_before_any_driver_listens(
 def test_a_dumb_port_is_said_to_be_dumb(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("edge.cli.probe.LISTEN_S", 0.2)  # nothing will ever come; each driver's own quiet is waited for
+    monkeypatch.setattr("edge.field.discovery.LISTEN_S", 0.2)  # each driver's own quiet is waited for
     master, slave = os.openpty()
     try:
         code, said = run_probe(os.ttyname(slave), as_json=True), json.loads(capsys.readouterr().out)
@@ -109,16 +109,18 @@ def listens(spec: Spec, twin: Twin, seconds: float = 6.0) -> Found:
     """What the driver makes of it, without waiting."""
     found = Found(spec)
     clock = [0.0]
-    intake = Intake("probe", spec.name, spec.line, now=lambda: clock[0], heard=found.hear, wave=lambda wave, at_s: None)
-    found.counters = intake.counters
-    exchange = Exchange(spec.driver({"start_s": 7200.0} if "start_s" in spec.settings else {}), spec.line, intake)
-    exchange.opened(0.0)
+    settings = {name: value for name, value in QUIET_SETTINGS.items() if name in spec.settings}
+    dialogue = Dialogue("probe", spec.name, spec, spec.line, now=lambda: clock[0], decoded=found.decoded,
+                        wave=lambda wave, at_s: None, settings=settings)
+    found.counters = dialogue.counters
+    dialogue.opened(0.0, 0.0)
     while clock[0] < seconds:
         clock[0] += 0.02
-        said = exchange.say(clock[0])
-        data = (twin.feed(said) if said else b"") + twin.step(0.02)
+        request = dialogue.next_request(clock[0], clock[0])
+        sent = twin.feed(request.frame) if isinstance(request, FrameRequest) else b""
+        data = sent + twin.step(0.02)
         if data:
-            exchange.received(data, clock[0])
+            dialogue.received(data, clock[0], clock[0])
     return found
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from drivers.contec_cms60 import AGREE, DRIVER, KEEP_ALIVE, METRICS, START, ContecFraming, packet
 from drivers.contract import FrameRequest, Reading, Validity, Wave
 from simulators.contec_cms60 import SEARCH_S, TWIN, ContecTwin
-from tests.helpers.contec_talk import FREE, PROBE_ERROR, SESSION, of, opened
-from tests.helpers.oximeter_talk import Finger, listen, told
+from tests.helpers.contec_bench import FREE, PROBE_ERROR, SESSION, of, opened
+from tests.helpers.oximeter_bench import Finger, listen, told
 
 # --- driver and twin, told the time -----------------------------------------------------------------------------------
 

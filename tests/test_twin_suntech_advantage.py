@@ -10,8 +10,8 @@ from drivers.contract import Reading, Validity
 from drivers.suntech_frames import encode
 from drivers.suntech_requests import ABORT, BP_DATA, CUFF, VERSION_TEXT
 from simulators.suntech_advantage import AdvantageTwin, ack
-from tests.helpers.suntech_talk import EMPTY, START, Bench
-from tests.helpers.talk import StillPatient
+from tests.helpers.dialogue_run import StillPatient
+from tests.helpers.suntech_bench import EMPTY, START, Bench
 
 EXCHANGES: list[tuple[str, str]] = [
     ("3A 00 C6", "3E 04 4B 73"),

@@ -1,6 +1,6 @@
-"""The edge service, wired: links -> bedsides -> journal -> stream. The one place where all rooms meet.
+"""The edge service, wired: devices -> bedsides -> journal -> stream. The one place where all rooms meet.
 
-    a frame     bedside.apply, journal.record and journal.append on the link's own stack: no queue before judgement
+    a frame     bedside.apply, journal.record and journal.append on the stack that read it: no queue before judgement
     events      published when the journal says they are stored, not before; so is the state they make
     ticks       every edge second a bed, spread over the second so that many beds never make one long pause
     crash       each bed is taken up from its newest snapshot and the inputs after it; the gap is an event
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from edge.app.recovery import CONFIGURED, Recovered
 from edge.app.refusals import Refusals
 from edge.app.telemetry import Telemetry
 from edge.clock import EdgeClock
-from edge.config.files import BedTable, DeviceTable, EdgeConfig
+from edge.config.files import BedTable, EdgeConfig
 from edge.contract.events import (
     BrokerMoved,
     CommandRefusedAtGate,
@@ -40,8 +40,7 @@ from edge.contract.payloads import Answer, CommandIn, ConsoleSeen, State, Status
 from edge.contract.signing import Signer
 from edge.core.bedside import Bedside
 from edge.core.rules import RuleSet
-from edge.field.link import Link
-from edge.field.modbus import Buses, ModbusLink
+from edge.field.devices import Devices
 from edge.journal.journal import Appended, Journal
 from edge.model import BedConfigured, Boot, Command, Configured, DeviceAlarmsReported, Input, Tick, encode, iso
 from edge.stream.faults import OtherBox, Rejection, StreamFault, TooLarge
@@ -61,7 +60,6 @@ NONCE_KEPT_S = 600.0
 class _Bed:
     bedside: Bedside
     telemetry: Telemetry
-    links: list[Link | ModbusLink] = field(default_factory=list)
     due_s: float = 0.0  # edge time of its next tick
     snapshot_s: float = 0.0
     last_n: int = 0
@@ -81,7 +79,7 @@ class EdgeService:
         self._began_s = clock.now()
         self._stored_seq = journal.head.seq
         self._loop = asyncio.get_running_loop()
-        self._buses = Buses()
+        self._devices = Devices(now=clock.now, speed=config.edge.speed)
         self._broken: asyncio.Future[None] = self._loop.create_future()
         self._refusals = Refusals()
         verifier = CommandVerifier(key, config.edge.id, console_keys)
@@ -107,19 +105,11 @@ class EdgeService:
         work = _Bed(bedside, Telemetry(edge.id, self._boot, edge.simulated, bedside, self._stream,
                                      now=self._clock.now))
         for device in bed.device:
-            link = self._link(bed.id, device, specs[device.driver])
-            work.links.append(link)
-            work.telemetry.counters[device.id] = link.counters
+            dialogue = self._devices.add(
+                bed.id, device.id, specs[device.driver], device.place, decoded=partial(self._decoded, bed.id),
+                wave=partial(self._wave, bed.id, device.id), identity=device.identity, settings=device.settings)
+            work.telemetry.counters[device.id] = dialogue.counters
         return work
-
-    def _link(self, bed: str, device: DeviceTable, spec: Spec) -> Link | ModbusLink:
-        at, heard, wave = device.place, partial(self._heard, bed), partial(self._wave, bed, device.id)
-        if not at.transport.startswith("modbus"):
-            return Link(bed, device.id, spec, at, now=self._clock.now, heard=heard, wave=wave,
-                        identity=device.identity, settings=device.settings)
-        return ModbusLink(bed, device.id, spec, at, self._buses.bus(at, at.line(spec.line)), now=self._clock.now,
-                          heard=heard, wave=wave, identity=device.identity, settings=device.settings,
-                          speed=self._config.edge.speed)
 
     def _boot_beds(self, rules_text: str) -> None:
         at_s, last_s = self._clock.now(), self._journal.head.at_s
@@ -139,14 +129,12 @@ class EdgeService:
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Everything that runs, by name."""
-        links = {f"link {bed}/{number}": link.run() for bed, work in self._beds.items()
-                 for number, link in enumerate(work.links)}
         return {"journal": self._watch(), "stream": self._stream.run(), "ticks": self._ticks(),
-                "flush": self._flushes(), **links}
+                "flush": self._flushes(), **self._devices.tasks()}
 
     # --- what comes in ------------------------------------------------------------------------------------------------
 
-    def _heard(self, bed: str, inputs: Sequence[Input], at_s: float, more: bool) -> None:
+    def _decoded(self, bed: str, inputs: Sequence[Input], at_s: float, more: bool) -> None:
         devices = self._beds[bed].bedside.state.devices
         for given in inputs:
             if isinstance(given, DeviceAlarmsReported) and devices[given.device].alarms == given.alarms:

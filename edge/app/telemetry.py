@@ -13,7 +13,7 @@ from drivers.contract import Wave as WaveSamples
 from edge.contract.payloads import State, Wave, encode
 from edge.core import views
 from edge.core.bedside import Bedside
-from edge.field.intake import Counters
+from edge.field.link_state import Counters
 from edge.model import iso
 from edge.stream.publisher import Stream
 

@@ -165,7 +165,7 @@ def devices(
 @app.command()
 def ports(as_json: Json = False) -> int:
     """Serial ports by their identity."""
-    from edge.cli.catalogue import list_ports
+    from edge.cli.probe import list_ports
 
     return list_ports(as_json)
 

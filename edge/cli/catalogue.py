@@ -1,15 +1,12 @@
-"""The verbs about drivers and ports: devices, ports."""
+"""The verb about drivers: `vigil devices`."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import drivers
 from drivers.contract import FrameRequest, Request, Spec
 from edge.process import BadUsage
-
-BY_ID = Path("/dev/serial/by-id")
 
 
 def list_devices(name: str | None, as_json: bool) -> int:
@@ -62,19 +59,3 @@ def _card(spec: Spec) -> str:
             f"{line.baud} {line.bits}{line.parity}{line.stop}\nevidence: grade {spec.grade}; {spec.source}\n"
             f"wiring: {spec.wiring}\nnumbers: {', '.join(sorted(spec.metrics))}\nsettings:\n{settings}\n"
             f"every request it can send to the device, and its effect there:\n{requests}")
-
-
-def list_ports(as_json: bool) -> int:
-    """`vigil ports`: serial ports by their own identity, which survives replugging and reboots."""
-    from serial.tools.list_ports import comports
-
-    stable = {str(link.resolve()): str(link) for link in sorted(BY_ID.glob("*"))} if BY_ID.is_dir() else {}
-    rows = [{"port": stable.get(port.device, port.device), "device": port.device, "what": port.description,
-             "serial": port.serial_number} for port in sorted(comports())]
-    if as_json:
-        print(json.dumps(rows))
-    elif not rows:
-        print("no serial ports; plug an adapter in, or give the terminal server's address as tcp://host:port")
-    for row in rows if not as_json else []:
-        print(f"{row['port']}  {row['device']}  {row['what']}  {row['serial'] or 'no serial number'}")
-    return 0

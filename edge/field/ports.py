@@ -30,7 +30,7 @@ class PortLost(Exception):
     """The way to the device is gone or cannot be opened; says why in words."""
 
 
-class ByteLink:
+class BytePort:
     """One byte stream. Reads lose nothing: what arrives between two reads is kept."""
 
     def __init__(self, at: DeviceUrl, line: Line) -> None:

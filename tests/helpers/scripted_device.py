@@ -1,4 +1,4 @@
-"""A device that answers every question in the same form, so that nothing but the link can tell its answers apart."""
+"""A device that responds to every request in the same form, so that only the dialogue can tell its responses apart."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class Lines:
 
 
 class Script:
-    """A driver: `=97` answers what was asked, `#SN` says who it is, `!97` is said unasked, `~` is a pleth wave."""
+    """A driver: `=97` is a response, `#SN` says who it is, `!97` comes by itself, `~` is a pleth wave."""
 
     def __init__(self, polls: Sequence[FrameRequest] = (SPO2, PULSE), every_s: float = 1.0,
                  asks_who: bool = True) -> None:
         self.framing: Framing = Lines()
         self.missed: list[str] = []
-        self._polls, self._every_s, self._asks_who = polls, every_s, asks_who
+        self.polls, self._every_s, self._asks_who = polls, every_s, asks_who
         self._due_s: float | None = None
         self._round: list[FrameRequest] = []
 
@@ -65,7 +65,7 @@ class Script:
     def next_request(self, at_s: float) -> Request | None:
         if self._due_s is None or at_s >= self._due_s:
             self._due_s = at_s + self._every_s
-            self._round = list(self._polls)
+            self._round = list(self.polls)
         return self._round.pop(0) if self._round else None
 
     def is_response(self, frame: bytes, request: Request) -> bool:
@@ -91,8 +91,8 @@ class Script:
         return [Reading(request.name, None, Validity.UNAVAILABLE, "timeout")] if request is RESP else []
 
 
-def spec(make: Callable[[], Driver]) -> Spec:
-    return Spec("script", "Script", "oximeter", ("serial",), "D", "this test", LINE, frozenset(), (), "",
+def spec(make: Callable[[], Driver], line: Line = LINE, requests: Sequence[Request] = (WHO, SPO2, PULSE, RESP)) -> Spec:
+    return Spec("script", "Script", "oximeter", ("serial",), "D", "this test", line, frozenset(), tuple(requests), "",
                 lambda settings: make())
 
 
@@ -103,7 +103,7 @@ class Bed:
     calls: list[tuple[tuple[model.Input, ...], float, bool]] = field(default_factory=list)
     waves: list[tuple[Wave, float]] = field(default_factory=list)
 
-    def heard(self, inputs: Sequence[model.Input], at_s: float, more: bool) -> None:
+    def decoded(self, inputs: Sequence[model.Input], at_s: float, more: bool) -> None:
         self.calls.append((tuple(inputs), at_s, more))
 
     def wave(self, wave: Wave, at_s: float) -> None:

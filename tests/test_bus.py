@@ -1,4 +1,5 @@
-"""On a Modbus bus no late, foreign or misshapen answer becomes a value, and a bus that breaks heals for ever."""
+"""On a Modbus bus no late, foreign or misshapen response becomes a value, the absent cost the others little, and a
+bus that breaks heals for ever."""
 
 from __future__ import annotations
 
@@ -18,19 +19,24 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from drivers.contract import BadFrame, Decoded, Framing, Identity, Line, ModbusRequest, Reading, Request, Spec
 from edge import model
-from edge.field.device_url import DeviceUrl
-from edge.field.intake import WaveBy
-from edge.field.modbus import BadAnswer, Bus, Buses, ModbusLink, NoAnswer
+from edge.field.bus import Bus
+from edge.field.device_url import DeviceUrl, parse_device_url
+from edge.field.devices import Devices
+from edge.field.dialogue import Dialogue, WaveBy
+from edge.field.modbus import BadResponse, ModbusPort, NoResponse
 from edge.field.ports import PortLost
 
 FAST = Line(19200, silent_after_s=1.0, lateness_s=0.05)
 
 
-@dataclass
-class Waiter:
-    late: int = 0
+class Port(ModbusPort):
+    """A port that counts what came late."""
 
-    def came_late(self) -> None:
+    def __init__(self, at: DeviceUrl, line: Line) -> None:
+        super().__init__(at, line, self._count)
+        self.late = 0
+
+    def _count(self) -> None:
         self.late += 1
 
 
@@ -90,57 +96,58 @@ async def slave() -> AsyncIterator[Slave]:
     made.pull()
 
 
-async def read_many(bus: Bus, n: int, timeout_s: float) -> tuple[int, int, list[tuple[int, int]], Waiter]:
-    """(right, unanswered, wrong, who waited) of n reads that look alike."""
-    right, unanswered, waiter = 0, 0, Waiter()
+async def read_many(bus: Port, n: int, timeout_s: float) -> tuple[int, int, list[tuple[int, int]]]:
+    """(right, unanswered, wrong) of n reads that look alike."""
+    right, unanswered = 0, 0
     wrong: list[tuple[int, int]] = []
     for i in range(n):
         asked = 100 + i
         try:
             request = ModbusRequest("r", 4, asked, 1, effect="read", timeout_s=timeout_s)
-            (got,) = struct.unpack(">H", await bus.read(1, request, waiter))
-        except (NoAnswer, BadAnswer):
+            (got,) = struct.unpack(">H", await bus.read(1, request))
+        except (NoResponse, BadResponse):
             unanswered += 1
         else:
             right += got == asked
             wrong += [(asked, got)] * (got != asked)
     bus.close()
-    return right, unanswered, wrong, waiter
+    return right, unanswered, wrong
 
 
 async def test_s1_a_late_rtu_answer_is_never_read_as_the_next(slave: Slave) -> None:
     slave.takes_s = lambda n: 0.25 if n % 6 == 0 else 0.0
-    right, unanswered, wrong, waiter = await read_many(Bus(slave.at, Line(19200, lateness_s=0.3)), 24, 0.1)
+    bus = Port(slave.at, Line(19200, lateness_s=0.3))
+    right, unanswered, wrong = await read_many(bus, 24, 0.1)
     assert wrong == []
     assert right >= 15
     assert unanswered >= 4
-    assert waiter.late >= 3
+    assert bus.late >= 3
 
 
 async def test_s1_control_without_the_quiet_it_is(slave: Slave) -> None:
     slave.takes_s = lambda n: 0.11 if n % 3 == 0 else 0.04
-    _, _, wrong, _ = await read_many(Bus(slave.at, Line(19200, lateness_s=0.001)), 12, 0.08)
+    _, _, wrong = await read_many(Port(slave.at, Line(19200, lateness_s=0.001)), 12, 0.08)
     assert wrong, "the test above could not fail"
 
 
 async def test_the_answer_to_a_cancelled_request_is_never_read_as_the_next(slave: Slave) -> None:
-    bus, waiter = Bus(slave.at, Line(19200, lateness_s=0.2)), Waiter()
-    await bus.read(1, ModbusRequest("first", 4, 1, 1, effect="read"), waiter)
+    bus = Port(slave.at, Line(19200, lateness_s=0.2))
+    await bus.read(1, ModbusRequest("first", 4, 1, 1, effect="read"))
     slave.takes_s = lambda n: 0.1 if n == 2 else 0.0
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
-            await bus.read(1, ModbusRequest("cancelled", 4, 2, 1, effect="read"), waiter)
-    assert await bus.read(1, ModbusRequest("next", 4, 3, 1, effect="read"), waiter) == b"\0\x03"
+            await bus.read(1, ModbusRequest("cancelled", 4, 2, 1, effect="read"))
+    assert await bus.read(1, ModbusRequest("next", 4, 3, 1, effect="read")) == b"\0\x03"
     bus.close()
 
 
 async def test_an_answer_said_twice_is_never_read_as_the_next(slave: Slave) -> None:
     slave.twice_after_s = 0.03
-    bus, waiter = Bus(slave.at, FAST), Waiter()
+    bus = Port(slave.at, FAST)
     for asked in (1, 2, 3):
-        assert await bus.read(1, ModbusRequest("r", 4, asked, 1, effect="read"), waiter) == struct.pack(">H", asked)
+        assert await bus.read(1, ModbusRequest("r", 4, asked, 1, effect="read")) == struct.pack(">H", asked)
         await asyncio.sleep(0.04)
-    assert waiter.late == 3
+    assert bus.late == 3
     bus.close()
 
 
@@ -153,35 +160,50 @@ async def test_an_answer_said_twice_is_never_read_as_the_next(slave: Slave) -> N
 ], ids=["bad CRC", "another unit", "another function", "another length", "cut off"])
 async def test_an_answer_to_something_else_is_no_answer(slave: Slave, spoil: Callable[[bytes], bytes]) -> None:
     slave.spoil = spoil
-    bus = Bus(slave.at, FAST)
-    with pytest.raises((NoAnswer, BadAnswer)):
-        await bus.read(1, ModbusRequest("r", 4, 7, 1, effect="read", timeout_s=0.05), Waiter())
+    bus = Port(slave.at, FAST)
+    with pytest.raises((NoResponse, BadResponse)):
+        await bus.read(1, ModbusRequest("r", 4, 7, 1, effect="read", timeout_s=0.05))
     slave.spoil = lambda answer: answer
-    assert await bus.read(1, ModbusRequest("r", 4, 9, 1, effect="read"), Waiter()) == b"\0\x09"
+    assert await bus.read(1, ModbusRequest("r", 4, 9, 1, effect="read")) == b"\0\x09"
     bus.close()
 
 
 async def test_a_pulled_rtu_cable_is_lost(slave: Slave) -> None:
-    bus = Bus(slave.at, FAST)
-    await bus.read(1, ModbusRequest("r", 4, 7, 1, effect="read"), Waiter())
+    bus = Port(slave.at, FAST)
+    await bus.read(1, ModbusRequest("r", 4, 7, 1, effect="read"))
     slave.pull()
     async with asyncio.timeout(1):
         while not bus.hung_up:
             await asyncio.sleep(0.005)
     with pytest.raises(PortLost, match=r"hung up$"):
-        await bus.read(1, ModbusRequest("r", 4, 7, 1, effect="read"), Waiter())
+        await bus.read(1, ModbusRequest("r", 4, 7, 1, effect="read"))
     with pytest.raises(PortLost, match=r"does not open$"):
         await bus.open()
-    assert bus.losses == 2
 
 
-async def test_units_on_one_serial_bus_share_it_and_devices_on_tcp_do_not() -> None:
-    buses = Buses()
-    one, two = (DeviceUrl("modbus+rtu", path="/dev/ttyS90", unit=unit) for unit in (1, 2))
-    assert buses.bus(one, FAST) is buses.bus(two, replace(FAST, lateness_s=2.0))
-    assert buses.bus(one, FAST).lateness_s == 2.0, "the slowest unit's late answer must not meet another's question"
-    tcp = DeviceUrl("modbus+tcp", host="h", port=502)
-    assert buses.bus(tcp, FAST) is not buses.bus(tcp, FAST)
+@pytest.mark.parametrize(("urls", "tasks"), [
+    (["modbus+rtu:///dev/ttyS90?unit=1", "modbus+rtu:///dev/ttyS90?unit=2"], ["bus /dev/ttyS90"]),
+    (["modbus+tcp://h:502?unit=1", "modbus+tcp://h?unit=2", "modbus+tcp://h:503"], ["bus h:502", "bus h:503"]),
+], ids=["units on a line", "units behind an address"])
+async def test_units_at_one_endpoint_share_one_bus_whichever_beds_they_serve(
+    urls: Sequence[str], tasks: Sequence[str]
+) -> None:
+    devices = Devices(now=lambda: 0.0)
+    for number, url in enumerate(urls):
+        devices.add(f"chair-{number}", "r", spec_of(Registers()), parse_device_url(url), decoded=Bed().decoded,
+                    wave=NO_WAVE)
+    running = devices.tasks()
+    assert list(running) == tasks
+    for task in running.values():
+        task.close()
+
+
+async def test_the_slowest_units_late_response_must_not_meet_anothers_request() -> None:
+    bus = Bus(DeviceUrl("modbus+rtu", path="/dev/ttyS90"), now=lambda: 0.0)
+    for lateness_s in (0.05, 2.0, 1.0):
+        bus.add(1, Dialogue("b", "r", spec_of(Registers()), replace(FAST, lateness_s=lateness_s), now=lambda: 0.0,
+                            decoded=Bed().decoded, wave=NO_WAVE, quiet=False))
+    assert bus.lateness_s == 2.0
 
 
 # --- TCP against pymodbus' own server ---------------------------------------------------------------------------------
@@ -199,6 +221,11 @@ class Nothing:
         return None
 
 
+SERIAL = ModbusRequest("serial", 3, 0, 1, effect="identify", timeout_s=0.3)
+PULSE = ModbusRequest("pulse", 4, 1, 1, effect="read", timeout_s=0.3)
+COILS = ModbusRequest("coils", 1, 0, 10, effect="read", timeout_s=0.3)
+
+
 class Registers:
     """A driver: register 0 is its serial number, register 1 a pulse, coil 0 to 9 a pattern."""
 
@@ -209,13 +236,12 @@ class Registers:
         self._round: list[ModbusRequest] = []
 
     def on_open(self) -> Sequence[Request]:
-        return [ModbusRequest("serial", 3, 0, 1, effect="identify", timeout_s=0.3)]
+        return [SERIAL]
 
     def next_request(self, at_s: float) -> Request | None:
         if at_s >= self._due_s:
             self._due_s = at_s + 0.1
-            self._round = [ModbusRequest("pulse", 4, 1, 1, effect="read", timeout_s=0.3),
-                           ModbusRequest("coils", 1, 0, 10, effect="read", timeout_s=0.3)]
+            self._round = [PULSE, COILS]
         return self._round.pop(0) if self._round else None
 
     def is_response(self, frame: bytes, asked: Request) -> bool:
@@ -241,7 +267,7 @@ class Bed:
     links: list[model.LinkChanged] = field(default_factory=list)
     mores: list[bool] = field(default_factory=list)
 
-    def heard(self, inputs: Sequence[model.Input], at_s: float, more: bool) -> None:
+    def decoded(self, inputs: Sequence[model.Input], at_s: float, more: bool) -> None:
         self.mores.append(more)
         for one in inputs:
             if isinstance(one, model.Samples):
@@ -288,6 +314,11 @@ def maker(driver: Registers) -> Callable[[Mapping[str, str | int | float]], Regi
     return lambda settings: driver
 
 
+def spec_of(driver: Registers) -> Spec:
+    return Spec("r", "R", "monitor", ("modbus+tcp", "modbus+rtu"), "D", "", FAST, frozenset(),
+                (SERIAL, PULSE, COILS), "", maker(driver))
+
+
 def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -302,28 +333,27 @@ async def plant() -> AsyncIterator[Plant]:
     await made.stop()
 
 
-Running = tuple[list[ModbusLink], list[Bed], list[Registers]]
+Running = tuple[list[Dialogue], list[Bed], list[Registers]]
 
 
 @asynccontextmanager
 async def running(plant: Plant, identity: str | None = None) -> AsyncIterator[Running]:
-    loop, buses = asyncio.get_running_loop(), Buses()
+    loop = asyncio.get_running_loop()
+    devices = Devices(now=loop.time)
     beds, drivers = [Bed() for _ in UNITS], [Registers() for _ in UNITS]
-    links = []
-    for unit, bed, driver in zip(UNITS, beds, drivers, strict=True):
-        at = DeviceUrl("modbus+tcp", host="127.0.0.1", port=plant.port, unit=unit)
-        spec = Spec("r", "R", "monitor", ("modbus+tcp",), "D", "", FAST, frozenset(), (), "",
-                    maker(driver))
-        links.append(ModbusLink(f"chair-{unit}", "r", spec, at, buses.bus(at, FAST), now=loop.time, heard=bed.heard,
-                                wave=NO_WAVE, identity=identity))
-    tasks = [loop.create_task(link.run()) for link in links]
+    dialogues = [
+        devices.add(f"chair-{unit}", "r", spec_of(driver),
+                    DeviceUrl("modbus+tcp", host="127.0.0.1", port=plant.port, unit=unit), decoded=bed.decoded,
+                    wave=NO_WAVE, identity=identity)
+        for unit, bed, driver in zip(UNITS, beds, drivers, strict=True)
+    ]
+    task = loop.create_task(devices.run())
     try:
-        yield links, beds, drivers
+        yield dialogues, beds, drivers
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        assert all(task.cancelled() for task in tasks)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
 
 
 async def until(happened: Callable[[], bool], within_s: float) -> None:

@@ -7,8 +7,8 @@ from drivers.suntech_advantage import DRIVER, Advantage
 from drivers.suntech_frames import DETERMINATION, reply
 from drivers.suntech_requests import BP_DATA, CUFF, STARTS, STATUS, VERSION
 from simulators.suntech_advantage import AdvantageTwin, ack
+from tests.helpers.dialogue_run import DialogueRun, StillPatient
 from tests.helpers.golden_table import frames
-from tests.helpers.talk import StillPatient, Talk
 
 REQUESTS = {request.name: request for request in DRIVER.requests}
 ROWS = frames("suntech_advantage")
@@ -71,18 +71,18 @@ class Bench:
         return [*told, *self.driver.decode(frame, BP_DATA)]
 
 
-def talk(**settings: object) -> tuple[Talk, AdvantageTwin, StillPatient]:
+def talk(**settings: object) -> tuple[DialogueRun, AdvantageTwin, StillPatient]:
     patient = StillPatient()
     twin = AdvantageTwin(patient, 1)
-    conversation = Talk(new(**settings), twin, DRIVER.line)
-    conversation.open()
-    return conversation, twin, patient
+    run = DialogueRun(DRIVER, twin, settings)
+    run.open()
+    return run, twin, patient
 
 
-def determinations(conversation: Talk) -> list[tuple[float, tuple[Reading, ...]]]:
+def determinations(run: DialogueRun) -> list[tuple[float, tuple[Reading, ...]]]:
     """Every batch of the four readings; fails where they do not come together."""
     found = []
-    for at_s, batch in conversation.heard:
+    for at_s, batch in run.decoded:
         four = tuple(one for one in batch if isinstance(one, Reading) and one.metric in DETERMINATION)
         if four:
             assert tuple(one.metric for one in four) == DETERMINATION
@@ -90,5 +90,5 @@ def determinations(conversation: Talk) -> list[tuple[float, tuple[Reading, ...]]
     return found
 
 
-def starts(conversation: Talk) -> list[float]:
-    return conversation.times(START.name)
+def starts(run: DialogueRun) -> list[float]:
+    return run.times(START.name)

@@ -7,7 +7,7 @@ from drivers.nonin import DRIVER
 from drivers.nonin_frames import PACKET
 from simulators.nonin import NoninTwin
 from tests.helpers.golden_table import frames
-from tests.helpers.oximeter_talk import Finger
+from tests.helpers.oximeter_bench import Finger
 
 FORMATS = ("df2", "df7", "df8", "df13")
 STREAMS = ("df2", "df7", "df8")

@@ -9,7 +9,7 @@ from drivers.contract import Decoded, Driver, Reading
 from simulators.capture import Capture
 from simulators.contec_cms60 import ContecTwin
 from tests.helpers.golden_table import frames
-from tests.helpers.oximeter_talk import Finger
+from tests.helpers.oximeter_bench import Finger
 
 SESSION = Capture.read(Path(__file__).parent.parent / "golden" / "cms60c_session.jsonl")
 GOOD = [row for row in frames("contec_cms60") if not row.bad]

@@ -1,4 +1,4 @@
-"""A device's talk keeps law 1 (a late answer is never read as the next), knows who is speaking, and heals by itself."""
+"""A dialogue keeps law 1 (a late response is never read as the next), knows who speaks, and heals by itself."""
 
 from __future__ import annotations
 
@@ -9,31 +9,38 @@ from dataclasses import replace
 
 import pytest
 
-from drivers.contract import Driver, FrameRequest, Line
+from drivers.contract import FrameRequest, Line
 from edge import model
-from edge.field.exchange import Exchange
-from edge.field.intake import NAMELESS, UNNAMED, Intake
-from tests.helpers.scripted_device import LINE, PULSE, RESP, SPO2, TRUTH, Bed, Script, wrong
+from edge.field.dialogue import Dialogue
+from edge.field.link_state import NAMELESS, NONE_UNDERSTOOD, UNNAMED
+from tests.helpers.scripted_device import LINE, PULSE, RESP, SPO2, TRUTH, WHO, Bed, Script, spec, wrong
 
-HOUSE_AT_ZERO = 1_790_000_000.0
-Device = Callable[[bytes], list[tuple[float, bytes]]]  # a question -> what is sent, and how long after
+EDGE_AT_ZERO = 1_790_000_000.0
+Device = Callable[[bytes], list[tuple[float, bytes]]]  # a request -> what is sent, and how long after
 
 
 class Wire:
-    """An Exchange and a scripted device on a wire whose time is told. `device` None: it is off."""
+    """A dialogue and a scripted device on a wire whose time is told. `device` None: it is off."""
 
-    def __init__(self, driver: Driver, device: Device | None, *, identity: str | None = None,
+    def __init__(self, driver: Script, device: Device | None, *, identity: str | None = None,
                  line: Line = LINE) -> None:
         self.t = 0.0
         self.bed = Bed()
         self.device = device
         self.asked: list[tuple[float, bytes]] = []
-        self.intake = Intake("chair-1", "script", line, now=lambda: HOUSE_AT_ZERO + self.t, heard=self.bed.heard,
-                             wave=self.bed.wave, identity=identity)
-        self.exchange = Exchange(driver, line, self.intake)
+        self.dialogue = Dialogue("chair-1", "script", spec(lambda: driver, line, (WHO, *driver.polls)), line,
+                                 now=lambda: self.at_s, decoded=self.bed.decoded, wave=self.bed.wave,
+                                 identity=identity)
         self._coming: list[tuple[float, bytes]] = []
-        self.intake.begin()
-        self.exchange.opened(0.0)
+        self.dialogue.begin(self.at_s)
+        self.opens()
+
+    @property
+    def at_s(self) -> float:
+        return EDGE_AT_ZERO + self.t
+
+    def opens(self) -> None:
+        self.dialogue.opened(self.at_s, self.t)
 
     def sends(self, *frames: bytes, after_s: float = 0.0) -> None:
         """The device says something by itself."""
@@ -43,12 +50,13 @@ class Wire:
     def runs(self, seconds: float) -> None:
         end = self.t + seconds
         while True:
-            said = self.exchange.say(self.t)
-            if said is not None:
-                self.asked.append((self.t, said))
-                for after_s, frame in self.device(said) if self.device else []:
+            request = self.dialogue.next_request(self.at_s, self.t)
+            if request is not None:
+                assert isinstance(request, FrameRequest)
+                self.asked.append((self.t, request.frame))
+                for after_s, frame in self.device(request.frame) if self.device else []:
                     heapq.heappush(self._coming, (self.t + after_s, frame))
-            wake = self.exchange.wake(self.t)
+            wake = self.dialogue.wake(self.t)
             assert wake > self.t, "it would spin"
             if min(wake, *(at for at, _ in self._coming), end) >= end:
                 self.t = end
@@ -56,7 +64,7 @@ class Wire:
             if self._coming and self._coming[0][0] <= wake:
                 at, frame = heapq.heappop(self._coming)
                 self.t = max(self.t, at)
-                self.exchange.received(frame, self.t)
+                self.dialogue.received(frame, self.at_s, self.t)
             else:
                 self.t = wake
 
@@ -81,7 +89,7 @@ def test_s1_one_answer_in_ten_late_and_none_is_read_as_the_next() -> None:
     asked = sum(said != b"w" for _, said in wire.asked)
     heard = sum(sample.value is not None for sample in wire.bed.samples)
     assert asked > 4000
-    assert wire.intake.counters.late > 300
+    assert wire.dialogue.counters.late > 300
     assert wrong(wire.bed.samples) == []
     assert heard / asked > 0.85
 
@@ -103,14 +111,14 @@ def test_after_a_time_out_nothing_is_said_for_the_lateness_budget() -> None:
 def test_the_late_answer_to_a_question_cut_off_by_a_hang_up_is_thrown_away() -> None:
     wire = Wire(Script(), responses(after_s=0.25))
     wire.runs(2.0)
-    while wire.asked[-1][1] == b"w" or not wire.exchange.waiting:
+    while wire.asked[-1][1] == b"w" or not wire.dialogue.waiting:
         wire.runs(0.01)
     heard = len(wire.bed.samples)
-    wire.intake.lost("pulled")
-    wire.exchange.opened(wire.t)
+    wire.dialogue.lost("pulled", wire.at_s, wire.t)
+    wire.opens()
     wire.runs(0.7)
     assert len(wire.bed.samples) == heard
-    assert wire.intake.counters.late == 1
+    assert wire.dialogue.counters.late == 1
 
 
 def test_a_question_is_said_again_as_often_as_it_allows_and_then_given_up() -> None:
@@ -119,7 +127,7 @@ def test_a_question_is_said_again_as_often_as_it_allows_and_then_given_up() -> N
     wire.runs(5)
     assert [said for _, said in wire.asked] == [b"r", b"r", b"s"]
     assert driver.missed == ["resp_bpm"]
-    assert wire.intake.counters.timeouts == 1
+    assert wire.dialogue.counters.timeouts == 1
     assert [(sample.metric, sample.value, sample.reason) for sample in wire.bed.samples] == [
         ("resp_bpm", None, "timeout"), ("spo2_pct", 97.0, None)]
 
@@ -163,16 +171,17 @@ def test_samples_carry_the_house_time_at_which_their_bytes_came() -> None:
     wire.sends(b"1\n", after_s=1.25)
     wire.runs(2)
     assert [(sample.bed, sample.device, sample.at_s) for sample in wire.bed.samples] == [
-        ("chair-1", "script", HOUSE_AT_ZERO + 1.25)]
+        ("chair-1", "script", EDGE_AT_ZERO + 1.25)]
 
 
 def test_pump_state_and_the_devices_own_alarms_are_handed_on() -> None:
     wire = Wire(Script((), asks_who=False), None)
-    wire.sends(b"*\n")
+    wire.sends(b"*\n", after_s=0.05)
     wire.runs(0.1)
     (_, (inputs, _, _)) = wire.bed.calls
+    sample = model.Sample("chair-1", "script", "rate_ml_h", None, "unavailable", EDGE_AT_ZERO + 0.05)
     assert inputs[1:] == (
-        model.Samples("script", (model.Sample("chair-1", "script", "rate_ml_h", None, "unavailable", HOUSE_AT_ZERO),)),
+        model.Samples("script", (sample,)),
         model.PumpStatus("script", "alarm"),
         model.DeviceAlarmsReported("script", (model.DeviceAlarm("occlusion", "high", "E7", "Occlusion"),)),
     )
@@ -181,11 +190,11 @@ def test_pump_state_and_the_devices_own_alarms_are_handed_on() -> None:
 @pytest.mark.parametrize("value", ["9", "351", "nan", "inf", "-inf", "-1"])
 def test_the_implausible_is_refused_and_counted(value: str) -> None:
     wire = Wire(Script((), asks_who=False), None)
-    wire.sends(f"!{value}\n".encode())
+    wire.sends(f"!{value}\n".encode(), after_s=0.05)
     wire.runs(0.1)
     (sample,) = wire.bed.samples
     assert (sample.value, sample.validity, sample.reason) == (None, "invalid", "implausible")
-    assert wire.intake.counters.bad == 1
+    assert wire.dialogue.counters.bad == 1
 
 
 def test_an_unknown_metric_is_our_own_fault() -> None:
@@ -199,8 +208,8 @@ def test_bad_frames_are_counted_and_are_no_sign_of_life() -> None:
     for tenth in range(40):
         wire.sends(b"?\n", after_s=tenth / 10 + 0.05)
     wire.runs(3.99)
-    assert wire.intake.counters.bad == 40
-    assert wire.bed.links == [("connecting", "", None), ("silent", "nothing but 20 bad frames for 2 s", None)]
+    assert wire.dialogue.counters.bad == 40
+    assert wire.bed.links == [("connecting", "", None), ("silent", NONE_UNDERSTOOD, None)]
 
 
 # --- who is speaking --------------------------------------------------------------------------------------------------
@@ -235,12 +244,12 @@ def test_s7_another_device_on_the_cable_is_refused_until_the_first_is_back(ident
 def test_nothing_counts_before_a_device_with_a_configured_identity_has_said_it() -> None:
     wire = Wire(Script(asks_who=False), responses(), identity="A1")
     wire.runs(2)
-    assert (wire.bed.samples, wire.intake.state) == ([], "connecting")
+    assert (wire.bed.samples, wire.dialogue.state) == ([], "connecting")
     wire.runs(3)
     assert wire.bed.links[-1] == ("wrong_device", "expected A1, but it does not say its serial number", None)
     wire.sends(b"#A1\n")
     wire.runs(2)
-    assert wire.intake.state == "live"
+    assert wire.dialogue.state == "live"
     assert wire.bed.samples
 
 
@@ -272,9 +281,9 @@ def test_silence_is_noticed_in_time_and_ends_with_the_first_good_frame() -> None
     last = max(sample.at_s for sample in wire.bed.samples)
     wire.runs(10)
     inputs, at_s, _ = wire.bed.calls[-1]
-    assert inputs == (model.LinkChanged("script", "silent", "nothing heard for 2 s", "A1"),)
+    assert inputs == (model.LinkChanged("script", "silent", "nothing received for 2 s", "A1"),)
     assert at_s - last == pytest.approx(LINE.silent_after_s, abs=0.001)
     wire.device = responses()
     wire.runs(5)
     assert [state for state, *_ in wire.bed.links] == ["connecting", "live", "silent", "live"]
-    assert wire.intake.counters.since > at_s
+    assert wire.dialogue.counters.since > at_s

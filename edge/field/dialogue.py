@@ -1,0 +1,319 @@
+"""The dialogue with one device, told the time: what to send now, and what comes of it. No port, no clock, no loop.
+
+    gate closed ---(quiet is over)---> free ---(something is due)---> pending ---(its response)---> free
+         ^                                                               |
+         +------------------(no response in time: keep quiet)------------+
+
+One request is in flight. After a time-out nothing is sent for the line's `lateness_s`, so that a late response comes
+while nobody waits and is thrown away; it can never be read as the next one. (Without that quiet a client showed one
+parameter's value as another's in 17 of 300 reads of a device that was late now and then; with one shorter than the
+device's worst lateness, in 143 of 300.) A late response that is recognised ends the quiet, since nothing else is on its
+way. The same quiet stands before the first request after every opening, for the response to somebody else's request.
+What a device sends by itself is decoded at any time.
+
+Bytes have an age. A device that streams sends so many bytes a second, and a line carries so many: what comes faster
+has waited on the way (in a stalled network, in a terminal server), and is counted as late, never taken for now.
+
+Byte streams and Modbus are the same dialogue: a stream's bytes go to `received`; a Modbus bus sends the request as a
+PDU and gives the response to `responded`, an exception to `refused`, nothing at all to `no_response`. The quiet of a
+shared bus is the bus's own (edge/field/modbus.py).
+
+`at_s` is edge time: samples are stamped with it, and drivers' schedules see it. `real_s` is monotonic real seconds, for
+time-outs and silence. Everything here happens on the stack that read the bytes: no queue stands before judgement.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from drivers.contract import BadFrame, Decoded, FrameRequest, Line, Request, Spec, Wave
+from edge.field.link_state import Counters, Link
+from edge.field.stamping import inputs
+from edge.model import Input, LinkState
+
+DecodedBy = Callable[[Sequence[Input], float, bool], None]  # (inputs, at_s, more requests due in this same round)
+WaveBy = Callable[[Wave, float], None]
+
+TICK_S = 0.02  # how often a free line is asked whether something is due
+HANDSHAKE_EVERY_S = 3.0  # how often a device that is silent, wrong or unproven is asked who it is
+DOUBT_AFTER_MISSED = 2  # so many time-outs in a row, and the cable may be in another device
+SETTLE_S = 0.1  # of quiet after a late response, in case it comes twice
+PACE_SLACK = 1.3  # a device's clock, and the buffers on the way, may be off by so much
+PACE_CAP_S = 1.0  # real seconds of a stream that may come at once and still be of now
+READ_ONLY = frozenset({"identify", "read"})
+
+
+@dataclass(slots=True)
+class Pending:
+    """A request that waits for its turn or for its response; `tries` more are allowed."""
+
+    request: Request
+    tries: int
+    handshake: bool = False
+
+
+class Dialogue:
+    """One device at one bed. `decoded` and `wave` are called with what comes; `speed` edge seconds pass in a real one.
+
+    Raises ValueError where the settings are not the driver's. `quiet` False: the transport keeps the quiet.
+    """
+
+    def __init__(self, bed: str, device: str, spec: Spec, line: Line, *, now: Callable[[], float], decoded: DecodedBy,
+                 wave: WaveBy, identity: str | None = None, settings: Mapping[str, object] | None = None,
+                 speed: float = 1.0, quiet: bool = True) -> None:
+        self.bed, self.device, self.line = bed, device, line
+        self.link = Link(bed, device, line.silent_after_s, now=now, identity=identity)
+        self._driver = spec.driver(settings)
+        self._allowed = frozenset(request for request in spec.requests
+                                  if spec.kind != "pump" or request.effect in READ_ONLY)
+        self._decoded, self._wave = decoded, wave
+        self._quiet_s = line.lateness_s if quiet else 0.0
+        self._queue: deque[Pending] = deque()
+        self._pending: Pending | None = None
+        self._overdue: Request | None = None  # timed out; its response may still come
+        self._unseen_until = 0.0  # until then a response that never came could still be on its way
+        self._deadline = math.inf
+        self._gate = 0.0
+        self._missed = 0
+        self._handshake_at = math.inf
+        self._handshake_answered = True
+        self._asked_nobody = False  # a request of the handshake timed out while the device was not there
+        self._owes_end = False
+        byte_bits = 1 + line.bits + (line.parity != "N") + line.stop
+        self._pace = PACE_SLACK * (line.stream_bytes_s or line.baud / byte_bits)  # bytes an edge second
+        self._cap = self._pace * PACE_CAP_S * speed
+        self._fresh, self._fresh_at_s, self._came_s = 0.0, 0.0, 0.0  # so many bytes that come now may be of now
+
+    # --- what others see ----------------------------------------------------------------------------------------------
+
+    @property
+    def counters(self) -> Counters:
+        """What this dialogue has seen so far."""
+        return self.link.counters
+
+    @property
+    def state(self) -> LinkState:
+        """Where the link stands."""
+        return self.link.state
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a response is awaited and may still come in time."""
+        return self._pending is not None
+
+    def wake(self, real_s: float) -> float:
+        """The real time at which `next_request` must be called again even if nothing comes."""
+        due = self._deadline if self._pending else max(self._gate, real_s + TICK_S)
+        silent_at = self.link.silent_at
+        return min(due, silent_at) if silent_at > real_s else due
+
+    # --- the connection -----------------------------------------------------------------------------------------------
+
+    def begin(self, at_s: float) -> None:
+        """The service has started: tell that the device is not heard yet."""
+        self.link.begin()
+        self._deliver([], at_s, more=False)
+
+    def opened(self, at_s: float, real_s: float) -> None:
+        """The connection was opened: whatever was begun is forgotten, and the handshake follows the quiet."""
+        self._overdue = self._pending.request if self._pending else self._overdue
+        self._pending = None
+        self._gate = real_s + self._quiet_s
+        self._fresh, self._fresh_at_s, self._came_s = 0.0, at_s, real_s
+        self._driver.framing.flush()
+        self.link.opened(real_s)
+        self._handshake(real_s)
+
+    def lost(self, reason: str, at_s: float, real_s: float) -> None:
+        """The connection is gone or does not open; `reason` in words."""
+        self.link.lost(reason, real_s)
+        self._deliver([], at_s, more=False)
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    def passed(self, at_s: float, real_s: float) -> None:
+        """Time passed: notice what did not come."""
+        if self._pending and real_s >= self._deadline:
+            self.no_response(at_s, real_s)
+        self.link.passed(real_s)
+        if self.link.changes:
+            self._deliver([], at_s, more=False)
+
+    def next_request(self, at_s: float, real_s: float) -> Request | None:
+        """Time passed (see `passed`): the request to send now, or None."""
+        self.passed(at_s, real_s)
+        if self._pending or real_s < self._gate:
+            return None
+        if real_s >= self._handshake_at and (self.link.doubtful or self._came_after_handshake):
+            self._handshake(real_s)
+        return self._send(self._queue.popleft(), real_s) if self._due(at_s) else None
+
+    @property
+    def _came_after_handshake(self) -> bool:
+        """Whether the device was switched on while it was asked who it is, and has not said so."""
+        return self._asked_nobody and self.link.up and not self.link.named
+
+    def _handshake(self, real_s: float) -> None:
+        self.link.doubt()
+        self._asked_nobody = False
+        self._queue = deque(Pending(request, request.retries, handshake=True) for request in self._driver.on_open())
+        self._handshake_answered = True
+        self._handshake_at = real_s + HANDSHAKE_EVERY_S if not self._queue else math.inf
+        if not self._queue:
+            self.link.handshake_ended(answered=True)
+
+    def _due(self, at_s: float) -> bool:
+        """Whether a request waits; the driver is asked for one where none does. It is kept until its turn."""
+        if not self._queue:
+            request = self._driver.next_request(at_s)
+            if request is not None:
+                self._queue.append(Pending(request, request.retries))
+        return bool(self._queue)
+
+    def _send(self, pending: Pending, real_s: float) -> Request:
+        request = pending.request
+        assert request in self._allowed, f"{self.device}: {request.name!r} is not a request this driver may send"
+        if self._overdue is not None:
+            self._overdue = None
+            self._unseen_until = real_s + 3 * self._quiet_s
+            self._driver.framing.flush()
+        if request.timeout_s is None:
+            self._gate = real_s + _gap_s(request)
+            self._handshake_ends(pending, real_s)
+        else:
+            self._pending = pending
+            self._deadline = real_s + request.timeout_s
+        return request
+
+    # --- what comes ---------------------------------------------------------------------------------------------------
+
+    def received(self, data: bytes, at_s: float, real_s: float) -> None:
+        """These bytes came on a stream."""
+        framing, link = self._driver.framing, self.link
+        link.received(len(data), real_s)
+        of_now = self._of_now(len(data), at_s, real_s)
+        for frame in framing.feed(data):
+            if of_now:
+                self._frame(frame, at_s, real_s)
+            else:
+                link.counters.late += 1
+                link.understood(len(frame))
+        link.counters.dropped = framing.dropped
+
+    def responded(self, data: bytes, at_s: float, real_s: float) -> None:
+        """The response to the request in flight, from a transport that cuts its own frames."""
+        assert self._pending is not None, "a response to nothing"
+        self.link.received(len(data), real_s)
+        self._frame(data, at_s, real_s)
+        if self._pending is not None:  # not one this driver can use
+            self._gave_nothing(at_s, real_s)
+
+    def refused(self, what: str, at_s: float, real_s: float) -> None:
+        """The device refuses the request in flight; `what` in words."""
+        self.link.refused(what)
+        self._gave_nothing(at_s, real_s)
+
+    def no_response(self, at_s: float, real_s: float) -> None:
+        """The request in flight got no response in time."""
+        pending, self._pending = self._pending, None
+        assert pending is not None, "no response to nothing"
+        self._overdue = pending.request
+        self._gate = real_s + max(self._quiet_s, _gap_s(pending.request))
+        if pending.tries > 0:
+            pending.tries -= 1
+            self._queue.appendleft(pending)
+            return
+        self.counters.timeouts += 1
+        self._missed += 1
+        self._failed(pending, at_s, real_s, more=False)
+
+    def came_late(self) -> None:
+        """A response came after its time, and the transport has thrown it away."""
+        self.counters.late += 1
+
+    def _frame(self, frame: bytes, at_s: float, real_s: float) -> None:
+        try:
+            if self._overdue is not None and self._driver.is_response(frame, self._overdue):
+                self.link.understood(len(frame))
+                self._late(real_s)
+                return
+            pending = self._pending
+            answered = pending is not None and self._driver.is_response(frame, pending.request)
+            items = self._driver.decode(frame, pending.request if pending and answered else None)
+        except BadFrame:
+            self.link.refused("")
+            return
+        self.link.understood(len(frame))
+        more = False
+        if pending and answered:
+            self._pending = None
+            self._missed = 0
+            self._gate = max(self._gate, real_s + _gap_s(pending.request))
+            more = self._due(at_s)
+        self.link.good(items, real_s)
+        self._deliver(self._inputs(items, at_s) if self.link.up else [], at_s, more=more)
+        if pending and answered:
+            self._handshake_ends(pending, real_s)
+
+    def _late(self, real_s: float) -> None:
+        """The response to the overdue request: nothing else is on its way, unless one before it never came."""
+        self.counters.late += 1
+        if self._pending is None and real_s >= self._unseen_until:
+            self._gate = min(self._gate, real_s + SETTLE_S)
+
+    def _of_now(self, count: int, at_s: float, real_s: float) -> bool:
+        """Whether so many bytes can have been sent since the last ones came; if not, nobody knows how old they are.
+
+        What comes while a request waits is its response: one that is late is known by other means.
+        """
+        if real_s - self._came_s >= self.line.silent_after_s:
+            self._fresh = 0.0  # after a stall the first that comes is the oldest
+        else:
+            self._fresh = min(self._cap, self._fresh + self._pace * max(at_s - self._fresh_at_s, 0.0))
+        self._fresh_at_s, self._came_s = at_s, real_s
+        of_now = count <= self._fresh or (self._pending is not None and not self.line.stream_bytes_s)
+        self._fresh = max(self._fresh - count, 0.0) if of_now else 0.0
+        return of_now
+
+    # --- what follows -------------------------------------------------------------------------------------------------
+
+    def _gave_nothing(self, at_s: float, real_s: float) -> None:
+        """The request in flight is over without a usable response, and the device is there."""
+        pending, self._pending = self._pending, None
+        assert pending is not None
+        self._missed = 0
+        self._failed(pending, at_s, real_s, more=True)
+
+    def _failed(self, pending: Pending, at_s: float, real_s: float, *, more: bool) -> None:
+        items = self._driver.on_timeout(pending.request)
+        self._deliver(self._inputs(items, at_s) if self.link.trusted else [], at_s, more=more and self._due(at_s))
+        self._handshake_answered = self._handshake_answered and not pending.handshake
+        self._asked_nobody = self._asked_nobody or (pending.handshake and not self.link.up)
+        if pending.handshake:
+            self._handshake_ends(pending, real_s)
+        elif self._missed >= DOUBT_AFTER_MISSED:
+            self._handshake(real_s)
+
+    def _handshake_ends(self, last: Pending, real_s: float) -> None:
+        """If `last` was the last request of the handshake, say so; ask again later where it left doubt."""
+        if last.handshake and not any(pending.handshake for pending in self._queue):
+            self._handshake_at = real_s + HANDSHAKE_EVERY_S
+            self.link.handshake_ended(answered=self._handshake_answered)
+
+    def _inputs(self, items: Sequence[Decoded], at_s: float) -> list[Input]:
+        return inputs(self.bed, self.device, items, at_s, self.counters, self._wave)
+
+    def _deliver(self, given: list[Input], at_s: float, *, more: bool) -> None:
+        """Give the bed what there is; an empty call ends a round that was announced as going on."""
+        told: list[Input] = [*self.link.changes, *given]
+        self.link.changes.clear()
+        if told or (self._owes_end and not more):
+            self._owes_end = more
+            self._decoded(told, at_s, more)
+
+
+def _gap_s(request: Request) -> float:
+    return request.gap_s if isinstance(request, FrameRequest) else 0.0
