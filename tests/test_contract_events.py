@@ -23,10 +23,10 @@ def test_what_0_1_0_wrote_reads_as_its_type_and_writes_the_same_bytes(kind: str,
     assert canonical(body).decode() == text
 
 
-def test_every_kind_and_every_body_has_its_place_and_an_example() -> None:
+def test_every_kind_and_every_body_has_its_place() -> None:
     assert set(BODIES) == set(get_args(EventKind))
     assert set(KIND_OF) == set(get_args(EventBody))
-    assert {type(read_body(kind, text)) for kind, text in ROWS} == set(KIND_OF)
+    assert {kind for kind, _ in ROWS} == set(BODIES)
 
 
 @pytest.mark.parametrize("kind", BODIES)

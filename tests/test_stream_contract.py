@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.contract import asyncapi
 from edge.contract import payloads as contract
 from edge.contract.commands import VERBS
 from edge.contract.events import GENESIS, AsDict, Event, PendingEvent, numbered
@@ -341,18 +339,3 @@ def test_no_verb_starts_or_sets_a_pump() -> None:
 
 
 # --- the document -----------------------------------------------------------------------------------------------------
-
-
-def test_the_asyncapi_document_says_what_the_types_say() -> None:
-    path = Path(__file__).parent.parent / "deploy" / "asyncapi.json"
-    assert path.read_text() == asyncapi.text(), "run: python -m edge.contract.asyncapi > deploy/asyncapi.json"
-
-
-def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:
-    document = asyncapi.document()
-    references = {part.split('"')[0] for part in json.dumps(document).split('"$ref": "')[1:]}
-    assert len(references) > 20
-    for reference in references:
-        place: Any = document
-        for step in reference.removeprefix("#/").split("/"):
-            place = place[step]

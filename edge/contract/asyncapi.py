@@ -1,14 +1,14 @@
 """The AsyncAPI 3.0 document of the MQTT contract, made from its types.
 
-Written with `python -m edge.contract.asyncapi > deploy/asyncapi.json`. A test compares the file with what this
+`python -m edge.contract.asyncapi` writes deploy/asyncapi.json. A test compares the file with what this
 makes, so the document cannot say anything else than the code.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from edge.contract import payloads as contract
 from edge.contract.topics import ROOT
 
+FILE = Path(__file__).parent.parent.parent / "deploy" / "asyncapi.json"
 VERSION = ROOT.rpartition("/")[2] + ".0.0"  # of the contract: the number in every topic
 
 
@@ -115,4 +116,4 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(text())
+    FILE.write_text(text())

@@ -1,0 +1,535 @@
+/** The contract as the page knows it. Made by `python -m edge.contract.typescript`; do not edit. */
+
+export type Role = "nurse" | "technician";
+export type Priority = "high" | "medium" | "low" | "none";
+export type AlarmState = "pending" | "active" | "acknowledged" | "latched" | "inactive";
+export type AlarmClass = "physiological" | "technical";
+export type PumpState = "infusing" | "stopped" | "paused" | "alarm" | "unknown";
+export type Phase = "PRECHECK" | "READY" | "INFUSING" | "PAUSED" | "RECOVERY" | "DISCHARGE_READY" | "CLOSED";
+export type Dissociation = "none" | "expected" | "observed" | "resolving" | "resolved";
+export type LinkState = "connecting" | "live" | "silent" | "lost" | "wrong_device" | "unstable";
+export type DeviceKind = "pump" | "nibp" | "oximeter" | "monitor";
+export type Validity = "valid" | "questionable" | "measuring" | "calibrating" | "invalid" | "unavailable" | "overflow" | "underflow";
+export type EventKind = "alarm" | "session" | "phase" | "dissociation" | "check_in" | "request" | "audio" | "command" | "link" | "device" | "boot" | "stream";
+
+/** The latest word on one metric. `value` is null unless `validity` is valid or questionable. */
+export interface Numeric {
+  value: number | null;
+  at: string;
+  age_s: number;
+  stale: boolean;
+  validity: Validity;
+  reason: string | null;
+  device: string;
+}
+
+/** What the pump's own status said last. */
+export interface PumpNow {
+  state: PumpState;
+  device: string;
+  at: string;
+  age_s: number;
+  stale: boolean;
+}
+
+/** All latest numerics of one bed, by metric key (edge.vocabulary). */
+export interface Vitals {
+  edge: string;
+  bed: string;
+  at: string;
+  simulated: boolean;
+  numerics: Record<string, Numeric>;
+  pump: PumpNow | null;
+  boot: string;
+}
+
+/** Consecutive samples of one waveform; `start` is the first one's time, each is `low` to `high` or null. */
+export interface Wave {
+  edge: string;
+  bed: string;
+  name: string;
+  device: string;
+  start: string;
+  rate_hz: number;
+  low: number;
+  high: number;
+  samples: (number | null)[];
+  simulated: boolean;
+  boot: string;
+  at: string;
+}
+
+/** What was ordered for a session. */
+export interface Order {
+  protocol: string;
+  weight_kg: number | null;
+  dose_mg_kg: number | null;
+  dose_mg: number | null;
+  duration_min: number | null;
+  concentration_mg_ml: number | null;
+  nibp_interval_min: number | null;
+}
+
+/** This patient's own values before the infusion, from how many determinations, and how good they are. */
+export interface Baseline {
+  sbp_mmhg: number | null;
+  dbp_mmhg: number | null;
+  determinations: number;
+  quality: string | null;
+  map_mmhg: number | null;
+  pulse_bpm: number | null;
+  spo2_pct: number | null;
+}
+
+/** The last check-in; null is "not assessed". */
+export interface CheckInNow {
+  at: string;
+  user: string;
+  moaas: number | null;
+  cadss: number | null;
+  anxiety: number | null;
+  distress: number | null;
+  nausea: number | null;
+  symptoms: string[];
+  note: string;
+}
+
+/** The open session of a bed. No patient: names live in the console's store alone. */
+export interface SessionNow {
+  id: string;
+  phase: Phase;
+  phase_since: string | null;
+  dissociation: "open" | "closed";
+  dissociation_state: Dissociation | null;
+  dissociation_since: string | null;
+  started: string | null;
+  infusion_started: string | null;
+  infusion_ended: string | null;
+  infused_s: number | null;
+  dose_mg: number | null;
+  order: Order | null;
+  baseline: Baseline | null;
+  open: string[];
+  check_in: CheckInNow | null;
+  check_in_due: string | null;
+  quiet: boolean;
+}
+
+/** One number an alarm rests on, and how old it was. */
+export interface Evidence {
+  metric: string;
+  value: number | null;
+  age_s: number | null;
+}
+
+/** Where one alarm stands. `seq` is the event that moved it last: an acknowledgement names the one the nurse saw. `no_data`: what it is about cannot be told now, so it stays. The rest is what that event said (AlarmMoved). */
+export interface AlarmNow {
+  alarm: string;
+  rule: string;
+  title: string;
+  state: AlarmState;
+  was: AlarmState;
+  priority: Priority;
+  class: AlarmClass | null;
+  device: string | null;
+  since: string;
+  seq: number;
+  text: string;
+  why: string;
+  clears: string;
+  limit: string | null;
+  evidence: Evidence[];
+  by: string | null;
+  acknowledged_at: string | null;
+  no_data: boolean;
+  phase: Phase | null;
+  dissociation: Dissociation | null;
+  superseded_by?: string;
+  command?: string;
+}
+
+/** One alarm a device itself has: the shared code, and its own. */
+export interface DeviceAlarmNow {
+  code: string;
+  priority: Priority;
+  raw: string;
+  text: string;
+}
+
+/** One device of a bed and its link. `reason` says why the link is as it is. Since the edge started: `frames` good, `bad` ones, responses that came too `late`; and in bytes: `received`, `understood` (in good frames), `dropped`. */
+export interface DeviceNow {
+  device: string;
+  kind: DeviceKind | null;
+  driver: string;
+  identity: string | null;
+  link: LinkState;
+  reason: string;
+  since: string | null;
+  frames: number;
+  bad: number;
+  late: number;
+  received: number;
+  understood: number;
+  dropped: number;
+  alarms: DeviceAlarmNow[];
+}
+
+/** What the system asks a person for. */
+export interface Request {
+  text: string;
+  since: string;
+}
+
+/** From when to when nobody watched (`from` in JSON): the edge was down. */
+export interface Gap {
+  from: string;
+  to: string;
+}
+
+/** A bed's full state as of event `seq`. Retained by the broker, so a reader must judge `at` before believing it. */
+export interface State {
+  edge: string;
+  bed: string;
+  at: string;
+  seq: number;
+  boot: string;
+  simulated: boolean;
+  session: SessionNow | null;
+  alarms: AlarmNow[];
+  devices: DeviceNow[];
+  audio_paused_until: string | null;
+  request: Request | null;
+  gap: Gap | null;
+}
+
+/** One console as the edge sees it: its acks come or do not, how far it has stored, and since when it is so. */
+export interface ConsoleSeen {
+  state: "live" | "lost";
+  seq: number;
+  since: string;
+}
+
+/** Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be believed; `other_boots` are boots other than this one that were heard alive lately under this edge's name: two boxes that call themselves the same. */
+export interface Status {
+  edge: string;
+  boot: string;
+  state: "alive" | "dead";
+  at: string;
+  version: string;
+  config: string;
+  beds: string[];
+  seq: number;
+  speed: number;
+  epoch: string;
+  simulated: boolean;
+  consoles: Record<string, ConsoleSeen>;
+  will: number;
+  other_boots: string[];
+}
+
+/** One problem document, as it goes over HTTP. A member that says nothing is left out. */
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  remedy: string;
+  where?: string;
+  instance?: string;
+}
+
+/** One alarm a device itself has. */
+export interface DeviceAlarm {
+  code: string;
+  priority: Priority;
+  raw: string;
+  text: string;
+}
+
+/** An alarm moved from state `was` to `state`. `since`: when it became active; `by`: who acknowledged it. */
+export interface AlarmMoved {
+  rule: string;
+  alarm: string;
+  title: string;
+  state: AlarmState;
+  was: AlarmState;
+  priority: Priority;
+  class: AlarmClass;
+  device: string | null;
+  since: string | null;
+  text: string;
+  why: string;
+  clears: string;
+  limit: string;
+  evidence: Evidence[];
+  by: string | null;
+  phase: Phase | null;
+  dissociation: Dissociation | null;
+  superseded_by?: string;
+  command?: string;
+}
+
+/** A session was opened on a bed. */
+export interface SessionOpened {
+  change: "opened";
+  phase: Phase;
+  order: Order;
+  command: string;
+  by: string;
+}
+
+/** The precheck's checklist was confirmed, or taken back. */
+export interface ChecklistSet {
+  change: "checklist";
+  done: boolean;
+  command: string;
+  by: string;
+}
+
+/** A session was closed, from phase `from`, with these discharge criteria unmet. */
+export interface SessionClosed {
+  change: "closed";
+  phase: Phase;
+  from: Phase;
+  reason: string;
+  unmet: string[];
+  delivered_mg: number;
+  command: string;
+  by: string;
+}
+
+/** The session is in `phase` now. Where a nurse's command moved it, that is named instead of the figures. */
+export interface PhaseMoved {
+  phase: Phase;
+  why: string;
+  delivered_mg?: number;
+  baseline?: Baseline | null;
+  started?: string | null;
+  command?: string;
+  by?: string;
+}
+
+/** The dissociation period is in `state` now, on this basis. */
+export interface DissociationMoved {
+  state: Dissociation;
+  basis: string;
+  command?: string;
+  by?: string;
+}
+
+/** What the nurse entered; null: not assessed. */
+export interface CheckedIn {
+  moaas: number | null;
+  cadss: number | null;
+  anxiety: number | null;
+  distress: number | null;
+  nausea: number | null;
+  symptoms: string[];
+  note: string;
+  command: string;
+  by: string;
+}
+
+/** The system asks a person for something. */
+export interface Requested {
+  rule: string;
+  text: string;
+  why: string;
+  evidence: Evidence[];
+}
+
+/** Audio is paused until then, or sounds again (null): by a nurse's command, or because of `why`. */
+export interface AudioMoved {
+  paused_until: string | null;
+  why?: string;
+  command?: string;
+  by?: string;
+}
+
+/** A bed refused a command; `reason` begins with its code. */
+export interface CommandRefused {
+  ok: false;
+  verb: string;
+  reason: string;
+  command: string;
+  by: string;
+}
+
+/** The link to a device changed, or learned who the device is. */
+export interface LinkMoved {
+  device: string;
+  state: LinkState;
+  was: LinkState;
+  reason: string;
+  identity: string | null;
+}
+
+/** All alarms a device itself has now. */
+export interface DeviceAlarmsNow {
+  device: string;
+  alarms: DeviceAlarm[];
+}
+
+/** The edge started; nobody watched for `gap_s` before. */
+export interface Booted {
+  gap_s: number;
+  boot: string;
+}
+
+/** A console came or went; it has stored every event up to `seq`. */
+export interface ConsoleMoved {
+  console: string;
+  state: "live" | "lost";
+  seq: number;
+}
+
+/** The broker is reached, or lost for `reason`. */
+export interface BrokerMoved {
+  broker: "reached" | "lost";
+  reason: string;
+}
+
+/** A command was refused before it reached a bed; `more`: as many others since the last event of this sort. */
+export interface CommandRefusedAtGate {
+  command: string;
+  console: string;
+  ok: false;
+  reason: string;
+  more: number;
+}
+
+/** `count` payloads said to be of `not_believed` were rejected for `reason` (edge.contract.signing), the first of them on `topic`, since the last event of this sort. */
+export interface NotBelieved {
+  not_believed: string;
+  topic: string;
+  reason: string;
+  count: number;
+}
+
+/** Another box, or a copy of this one, is alive under this edge's name; its boot is `other_boot`. */
+export interface OtherBoxHeard {
+  other_boot: string;
+}
+
+/** The broker does not take so many bytes: event `of_seq` went to the consoles without its body, or (0) a payload on `too_large` not at all. */
+export interface PayloadTooLarge {
+  too_large: string;
+  of_seq: number;
+  size: number;
+}
+
+/** The bodies an event of each kind may have. */
+export interface EventBodies {
+  alarm: AlarmMoved;
+  session: SessionOpened | ChecklistSet | SessionClosed;
+  phase: PhaseMoved;
+  dissociation: DissociationMoved;
+  check_in: CheckedIn;
+  request: Requested;
+  audio: AudioMoved;
+  command: CommandRefused;
+  link: LinkMoved;
+  device: DeviceAlarmsNow;
+  boot: Booted;
+  stream: ConsoleMoved | BrokerMoved | CommandRefusedAtGate | NotBelieved | OtherBoxHeard | PayloadTooLarge;
+}
+
+/** An event as it travels. `late`: it comes from the backlog, and must never sound. */
+export interface EventOf<K extends EventKind> {
+  kind: K;
+  body: EventBodies[K];
+  seq: number;
+  boot: string;
+  edge: string;
+  bed: string | null;
+  session: string | null;
+  at: string;
+  wall: string;
+  late: boolean;
+  prev: string;
+  hash: string;
+  hash_sig: string | null;
+  withheld: number;
+}
+export type EdgeEvent = { [K in EventKind]: EventOf<K> }[EventKind];
+
+/** What a form needs to ask for an argument; `min` and `max` are allowed, and lengths are in characters. */
+export interface Argument {
+  label: string; type: "number" | "whole" | "text" | "words" | "flag"; optional: boolean;
+  min?: number; max?: number; max_length?: number; unit?: string; remedy?: string;
+}
+
+export const VERBS = {
+  acknowledge: { roles: ["nurse"], args: {
+    alarm: {"label": "Alarm", "type": "text", "optional": false, "max_length": 200},
+    seq: {"label": "Number of the event seen", "type": "whole", "optional": false, "min": 0},
+  } },
+  audio_pause: { roles: ["nurse"], args: {
+  } },
+  audio_resume: { roles: ["nurse"], args: {
+  } },
+  check_in: { roles: ["nurse"], args: {
+    moaas: {"label": "MOAA/S", "type": "whole", "optional": true, "min": 0, "max": 5},
+    cadss: {"label": "CADSS", "type": "whole", "optional": true, "min": 0, "max": 92},
+    anxiety: {"label": "Anxiety", "type": "whole", "optional": true, "min": 0, "max": 10},
+    distress: {"label": "Distress", "type": "whole", "optional": true, "min": 0, "max": 10},
+    nausea: {"label": "Nausea", "type": "whole", "optional": true, "min": 0, "max": 10},
+    symptoms: {"label": "Symptoms", "type": "words", "optional": true, "max_length": 40},
+    note: {"label": "Note", "type": "text", "optional": true, "max_length": 500},
+  } },
+  start_session: { roles: ["nurse"], args: {
+    weight_kg: {"label": "Weight", "type": "number", "optional": false, "min": 35, "max": 200, "unit": "kg"},
+    dose_mg_kg: {"label": "Dose", "type": "number", "optional": false, "min": 0.1, "max": 1.0, "unit": "mg/kg"},
+    duration_min: {"label": "Duration", "type": "number", "optional": false, "min": 30, "max": 120, "unit": "min"},
+    concentration_mg_ml: {"label": "Concentration", "type": "number", "optional": false, "min": 0.2, "max": 10, "unit": "mg/mL", "remedy": "an undiluted vial must never run"},
+    protocol: {"label": "Protocol", "type": "text", "optional": true, "max_length": 64},
+    nibp_interval_min: {"label": "Cuff interval", "type": "number", "optional": true, "min": 2, "max": 30, "unit": "min"},
+    age_years: {"label": "Age", "type": "number", "optional": true, "min": 18, "max": 110, "unit": "years"},
+    checklist: {"label": "Checklist done", "type": "flag", "optional": true},
+  } },
+  checklist: { roles: ["nurse"], args: {
+    done: {"label": "Done", "type": "flag", "optional": false},
+  } },
+  end_infusion: { roles: ["nurse"], args: {
+    reason: {"label": "Reason", "type": "text", "optional": true, "max_length": 200},
+  } },
+  close_session: { roles: ["nurse"], args: {
+    reason: {"label": "Reason", "type": "text", "optional": true, "max_length": 200},
+  } },
+} as const satisfies Record<string, { roles: readonly Role[]; args: Record<string, Argument> }>;
+export type Verb = keyof typeof VERBS;
+
+/** Of the name that comes with start_session and stays in the console. */
+export const MAX_PATIENT_NAME = 80;
+
+/** Metrics of one axis share a scale, `low` to `high`. */
+export interface TrendScale { axis: string; low: number; high: number }
+
+/** How a metric is labelled and laid out. `always`: it has its place even before anything was measured. */
+export interface Metric {
+  key: string; label: string; unit: string; decimals: number;
+  group: "vital" | "pressure" | "pump" | "none"; order: number; always: boolean; trend: TrendScale | null;
+}
+
+export const METRIC_ROWS: readonly Metric[] = [
+  {"key": "spo2_pct", "label": "SpO₂", "unit": "%", "decimals": 0, "group": "vital", "always": true, "order": 0, "trend": {"axis": "%", "low": 70, "high": 100}},
+  {"key": "pulse_bpm", "label": "Pulse", "unit": "/min", "decimals": 0, "group": "vital", "always": true, "order": 1, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
+  {"key": "heart_rate_bpm", "label": "Heart rate", "unit": "/min", "decimals": 0, "group": "vital", "always": false, "order": 2, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
+  {"key": "resp_bpm", "label": "Respiration", "unit": "/min", "decimals": 0, "group": "vital", "always": false, "order": 3, "trend": {"axis": "/min", "low": 0, "high": 60}},
+  {"key": "etco2_mmhg", "label": "etCO₂", "unit": "mmHg", "decimals": 0, "group": "vital", "always": false, "order": 4, "trend": {"axis": "mmHg", "low": 0, "high": 60}},
+  {"key": "temp_c", "label": "Temperature", "unit": "°C", "decimals": 1, "group": "vital", "always": false, "order": 5, "trend": {"axis": "°C", "low": 34, "high": 41}},
+  {"key": "perfusion_index_pct", "label": "Perfusion index", "unit": "%", "decimals": 1, "group": "vital", "always": false, "order": 6, "trend": {"axis": "PI %", "low": 0, "high": 20}},
+  {"key": "sbp_mmhg", "label": "SBP", "unit": "mmHg", "decimals": 0, "group": "pressure", "always": true, "order": 7, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
+  {"key": "dbp_mmhg", "label": "DBP", "unit": "mmHg", "decimals": 0, "group": "pressure", "always": true, "order": 8, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
+  {"key": "map_mmhg", "label": "MAP", "unit": "mmHg", "decimals": 0, "group": "pressure", "always": false, "order": 9, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
+  {"key": "nibp_pulse_bpm", "label": "Pulse (cuff)", "unit": "/min", "decimals": 0, "group": "pressure", "always": false, "order": 10, "trend": null},
+  {"key": "cuff_pressure_mmhg", "label": "Cuff pressure", "unit": "mmHg", "decimals": 0, "group": "none", "always": false, "order": 11, "trend": null},
+  {"key": "rate_ml_h", "label": "Rate", "unit": "mL/h", "decimals": 1, "group": "pump", "always": false, "order": 12, "trend": null},
+  {"key": "volume_infused_ml", "label": "Infused", "unit": "mL", "decimals": 1, "group": "pump", "always": false, "order": 13, "trend": null},
+  {"key": "vtbi_ml", "label": "To infuse", "unit": "mL", "decimals": 1, "group": "pump", "always": false, "order": 14, "trend": null},
+  {"key": "volume_remaining_ml", "label": "Remaining", "unit": "mL", "decimals": 1, "group": "pump", "always": false, "order": 15, "trend": null},
+  {"key": "time_remaining_s", "label": "Time left", "unit": "s", "decimals": 0, "group": "pump", "always": false, "order": 16, "trend": null},
+  {"key": "line_pressure_mmhg", "label": "Line pressure", "unit": "mmHg", "decimals": 0, "group": "pump", "always": false, "order": 17, "trend": null},
+  {"key": "syringe_size_ml", "label": "Syringe", "unit": "mL", "decimals": 0, "group": "pump", "always": false, "order": 18, "trend": null},
+  {"key": "battery_pct", "label": "Battery", "unit": "%", "decimals": 0, "group": "none", "always": false, "order": 19, "trend": null},
+];

@@ -1,0 +1,146 @@
+"""What the page knows of the contract, written for it: its types, the limits of every verb, and the vocabulary.
+
+`python -m edge.contract.typescript` writes edge/console/web/src/contract.ts. A test compares the file with what this
+makes, so the page cannot believe anything else than the edge says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from edge import model
+from edge.contract import events, payloads
+from edge.contract.commands import MAX_PATIENT_NAME, VERBS, Argument, arguments
+from edge.contract.problems import Problem
+from edge.vocabulary import METRICS
+
+FILE = Path(__file__).parent.parent / "console" / "web" / "src" / "contract.ts"
+HEAD = "/** The contract as the page knows it. Made by `python -m edge.contract.typescript`; do not edit. */\n"
+
+# words the rooms share, by the name they have in the page
+WORDS: dict[str, Any] = {
+    "Role": model.Role, "Priority": model.Priority, "AlarmState": model.AlarmState, "AlarmClass": model.AlarmClass,
+    "PumpState": model.PumpState, "Phase": model.Phase, "Dissociation": model.Dissociation,
+    "LinkState": model.LinkState, "DeviceKind": model.Kind, "Validity": model.Validity, "EventKind": events.EventKind,
+}
+STRUCTS: tuple[type[msgspec.Struct], ...] = (
+    payloads.Numeric, payloads.PumpNow, payloads.Vitals, payloads.Wave, events.Order, events.Baseline,
+    payloads.CheckInNow, payloads.SessionNow, events.Evidence, payloads.AlarmNow, payloads.DeviceAlarmNow,
+    payloads.DeviceNow, payloads.Request, payloads.Gap, payloads.State, payloads.ConsoleSeen, payloads.Status,
+    Problem, model.DeviceAlarm, *events.KIND_OF,
+)
+_PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", types.NoneType: "null", Any: "unknown"}
+_WORD_OF = {frozenset(get_args(literal)): name for name, literal in WORDS.items()}
+
+
+def text() -> str:
+    """The whole file."""
+    parts = [HEAD, *(f"export type {name} = {_literals(literal)};" for name, literal in WORDS.items()), "",
+             *(_interface(struct) for struct in STRUCTS), _events(), _verbs(), _metrics()]
+    return "\n".join(parts)
+
+
+def _literals(literal: Any) -> str:
+    return " | ".join(json.dumps(value) for value in get_args(literal))
+
+
+def _type(hint: Any) -> str:
+    """A Python annotation as a TypeScript type. Raises KeyError for one the contract has no use for."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _type(args[0])
+    if origin is Literal:
+        return _WORD_OF.get(frozenset(args)) or _literals(hint)
+    if origin in (Union, types.UnionType):
+        return " | ".join(_type(arg) for arg in args if arg is not msgspec.UnsetType)
+    if origin is dict:
+        return f"Record<string, {_type(args[1])}>"
+    if origin in (list, tuple):
+        inner = _type(args[0])
+        return f"({inner})[]" if " | " in inner else f"{inner}[]"
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        assert hint in STRUCTS, f"{hint.__name__} crosses to the page: add it to STRUCTS"
+        return hint.__name__
+    return _PLAIN[hint]
+
+
+def _doc(struct: type[msgspec.Struct]) -> str:
+    return f"/** {' '.join((struct.__doc__ or '').split())} */"
+
+
+def _interface(struct: type[msgspec.Struct]) -> str:
+    """A struct as an interface; only what may be left out on the wire is optional."""
+    hints = get_type_hints(struct, include_extras=True)
+    config = struct.__struct_config__
+    lines = [_doc(struct), f"export interface {struct.__name__} {{"]
+    if config.tag is not None:
+        lines.append(f"  {config.tag_field}: {json.dumps(config.tag)};")
+    for field in msgspec.structs.fields(struct):
+        left_out = field.default is msgspec.UNSET or (config.omit_defaults and not field.required)
+        lines.append(f"  {field.encode_name}{'?' if left_out else ''}: {_type(hints[field.name])};")
+    return "\n".join([*lines, "}", ""])
+
+
+def _events() -> str:
+    """An event with the body of its kind, told apart by `kind`."""
+    hints = get_type_hints(payloads.EventOut, include_extras=True)
+    fields = [field for field in msgspec.structs.fields(payloads.EventOut) if field.name not in ("kind", "body")]
+    bodies = [f"  {kind}: {' | '.join(body.__name__ for body in of)};" for kind, of in events.BODIES.items()]
+    return "\n".join([
+        "/** The bodies an event of each kind may have. */", "export interface EventBodies {", *bodies, "}", "",
+        _doc(payloads.EventOut), "export interface EventOf<K extends EventKind> {", "  kind: K;",
+        "  body: EventBodies[K];", *(f"  {field.encode_name}: {_type(hints[field.name])};" for field in fields), "}",
+        "export type EdgeEvent = { [K in EventKind]: EventOf<K> }[EventKind];", ""])
+
+
+def _verbs() -> str:
+    """Every verb with who may ask it and what it takes."""
+    verbs: list[str] = []
+    for verb, asked in VERBS.items():
+        takes = [f"    {each.name}: {_json(_argument(each))}," for each in arguments(verb) if each.by == "person"]
+        verbs += [f"  {verb}: {{ roles: {_json(sorted(asked.roles))}, args: {{", *takes, "  } },"]
+    return "\n".join([
+        "/** What a form needs to ask for an argument; `min` and `max` are allowed, and lengths are in characters. */",
+        "export interface Argument {",
+        '  label: string; type: "number" | "whole" | "text" | "words" | "flag"; optional: boolean;',
+        "  min?: number; max?: number; max_length?: number; unit?: string; remedy?: string;", "}", "",
+        "export const VERBS = {", *verbs,
+        "} as const satisfies Record<string, { roles: readonly Role[]; args: Record<string, Argument> }>;",
+        "export type Verb = keyof typeof VERBS;", "",
+        "/** Of the name that comes with start_session and stays in the console. */",
+        f"export const MAX_PATIENT_NAME = {MAX_PATIENT_NAME};", ""])
+
+
+def _argument(argument: Argument) -> dict[str, Any]:
+    said = {"label": argument.label, "type": argument.type, "optional": argument.optional, "min": argument.least,
+            "max": argument.most, "max_length": argument.max_length, "unit": argument.unit, "remedy": argument.remedy}
+    return {name: value for name, value in said.items() if value not in (None, "")}
+
+
+def _metrics() -> str:
+    """The vocabulary in the order of a page."""
+    names = ("key", "label", "unit", "decimals", "group", "always")
+    rows = [{**{name: getattr(metric, name) for name in names}, "order": place,
+             "trend": dataclasses.asdict(metric.trend) if metric.trend else None}
+            for place, metric in enumerate(METRICS.values())]
+    return "\n".join([
+        "/** Metrics of one axis share a scale, `low` to `high`. */",
+        "export interface TrendScale { axis: string; low: number; high: number }", "",
+        "/** How a metric is labelled and laid out. `always`: it has its place even before anything was measured. */",
+        "export interface Metric {", "  key: string; label: string; unit: string; decimals: number;",
+        '  group: "vital" | "pressure" | "pump" | "none"; order: number; always: boolean; trend: TrendScale | null;',
+        "}", "", "export const METRIC_ROWS: readonly Metric[] = [", *(f"  {_json(row)}," for row in rows), "];", ""])
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    FILE.write_text(text())
