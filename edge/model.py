@@ -98,7 +98,7 @@ class LinkChanged(Frozen, frozen=True, tag="link"):
     identity: str | None = None
 
 
-NOTE_MOST, REASON_MOST, WORD_MOST = 500, 200, 40  # characters of a nurse's note, of a reason, of each symptom
+
 
 
 class Command(Frozen, frozen=True, tag="command"):

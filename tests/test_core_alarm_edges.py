@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from edge.app.recovery import recover
@@ -12,7 +13,7 @@ from edge.contract.events import PendingEvent
 from edge.core.bedside import Bedside
 from edge.core.rules import RulesError, parse_rules
 from edge.model import Boot, Command, DeviceAlarm, DeviceAlarmsReported, LinkChanged, Sample, Samples, Tick
-from tests.helpers.bed_story import DEVICES, ORDER, BedStory, spo2, state_of, ticks
+from tests.helpers.bed_story import DEVICES, ORDER, BedStory, alarms_in, spo2, state_of, text_of, ticks
 from tests.helpers.recovery_story import Life, bp, journal
 from tests.helpers.rule_files import FILE, RULES
 
@@ -33,7 +34,7 @@ def test_an_acknowledged_pump_alarm_does_not_silence_the_next_one() -> None:
     story.ask("audio_pause")
     story.give(occlusion("air_in_line"))
     again = story.bed.state.alarms["INF-4:pump"]
-    assert (again.state, again.body["text"]) == ("active", "Pump: occlusion; air_in_line")
+    assert (again.state, again.body and again.body.text) == ("active", "Pump: occlusion; air_in_line")
     assert story.bed.state.audio_paused_until_s is None
     assert story.reason(story.ask("acknowledge", alarm=first.id, seq=first.seq)) == "moved_on"
     story.give(occlusion("near_end", "air_in_line"))
@@ -76,7 +77,7 @@ def test_a_latched_alarm_is_taken_away_by_its_acknowledgement() -> None:
     story.bp(150, 90)
     alarm = story.bed.state.alarms["HTN-3"]
     pending_events = story.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)
-    assert [pending.body["state"] for pending in pending_events if pending.body.get("rule") == "HTN-3"] == ["inactive"]
+    assert [body.state for body in alarms_in(pending_events) if body.rule == "HTN-3"] == ["inactive"]
     assert story.reason(story.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)) == "moved_on"
 
 
@@ -105,7 +106,7 @@ def test_two_failed_measurements_say_why() -> None:
         story.give(Samples("cuff", tuple(Sample("chair-1", "cuff", metric, None, "invalid", story.at_s, "cuff_leak")
                                          for metric in ("sbp_mmhg", "dbp_mmhg"))))
         story.give(Tick())
-    assert story.bed.state.alarms["TEC-2:cuff"].body["text"].endswith("cuff leak")
+    assert text_of(story, "TEC-2:cuff").endswith("cuff leak")
 
 
 def test_the_beds_do_not_know_each_other() -> None:
@@ -122,7 +123,8 @@ def test_the_beds_do_not_know_each_other() -> None:
 
 
 def replace_boot(pending_events: list[PendingEvent]) -> list[tuple[str, float, str]]:
-    return [(pending.kind, pending.at_s, str({**pending.body, "command": ""})) for pending in pending_events]
+    return [(pending.kind, pending.at_s, str(msgspec.to_builtins(pending.body) | {"command": ""}))
+            for pending in pending_events]
 
 
 # --- rules that cannot be used ----------------------------------------------------------------------------------------
@@ -209,11 +211,7 @@ def test_an_alarm_that_hands_over_says_to_which_and_never_that_all_is_well() -> 
     story.give(LinkChanged("oximeter", "silent"))
     ticks(story, 30)
     assert state_of(story, "TEC-4:oximeter") == "active"
-    ends = [
-        pending.body["text"]
-        for pending in story.pending_events
-        if pending.kind == "alarm" and pending.body["rule"] == "TEC-1" and pending.body["state"] == "inactive"
-    ]
+    ends = [body.text for body in alarms_in(story.pending_events) if (body.rule, body.state) == ("TEC-1", "inactive")]
     assert ends == ["No SpO₂: see No connection to a monitor"]
 
 
@@ -223,7 +221,7 @@ def test_an_alarm_that_hands_over_says_to_which_and_never_that_all_is_well() -> 
     ("check_in", {"moaas": 5, "note": {"a": 1}}, "note must be text"),
     ("check_in", {"moaas": 5, "note": "x" * 501}, "note must be at most 500 characters, not 501"),
     ("check_in", {"moaas": 5, "symptoms": [""]}, "symptoms must be a list of words"),
-    ("close_session", {"reason": "   "}, "reason_needed"),
+    ("close_session", {"reason": "   "}, "reason must not be blank"),
     ("close_session", {"reason": ["x"]}, "reason must be text"),
     ("close_session", {"reason": "x" * 201}, "reason must be at most 200 characters"),
 ])

@@ -12,7 +12,7 @@ from edge.model import (
     Tick,
     Validity,
 )
-from tests.helpers.bed_story import DEVICES, ORDER, QUIET, T0, BedStory, spo2, state_of, ticks
+from tests.helpers.bed_story import DEVICES, ORDER, QUIET, T0, BedStory, spo2, state_of, text_of, ticks
 from tests.helpers.rule_files import RULES
 
 # --- silence inside a hold --------------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def test_out_of_range_is_a_breach_in_its_direction_and_never_a_number(
         spo2(story, None, validity)
     assert state_of(story, key) == state
     assert story.vitals()["numerics"]["spo2_pct"]["value"] is None
-    assert not any("inf" in str(alarm.body.get("text")) for alarm in story.bed.state.alarms.values())
+    assert not any("inf" in text_of(story, key) for key in story.bed.state.alarms)
     twin = Bedside("chair-1", DEVICES, RULES)
     twin.restore(story.bed.snapshot())
     assert twin.state == story.bed.state
@@ -180,7 +180,7 @@ def test_the_vectors_of_clinical_7_5(
         story.until(float(minute))
         sbp, _, dbp = value.partition("/")
         pending_events = story.bp(*((float(sbp), float(dbp)) if dbp else (None, None)))
-        found += [f"{minute} {pending.body['rule']} {pending.body.get('state', '')}".strip()
+        found += [f"{minute} {pending.body.rule} {getattr(pending.body, 'state', '')}".strip()
                   for pending in pending_events if pending.kind in ("alarm", "request")]
     assert ", ".join(found) == expected
 

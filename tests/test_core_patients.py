@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import UNSET
 
 from edge.contract.events import PendingEvent
 from edge.core.bedside import Bedside
 from edge.core.rules import parse_rules
 from edge.model import Boot, DeviceAlarm, DeviceAlarmsReported, LinkChanged, Tick
-from tests.helpers.bed_story import DEVICES, ORDER, BedStory, spo2, state_of, ticks
+from tests.helpers.bed_story import DEVICES, ORDER, BedStory, alarms_in, spo2, state_of, ticks
 from tests.helpers.rule_files import FILE, RULES
 
 NEXT = {**ORDER, "session": "session-2"}
 
 
 def alarms(pending_events: list[PendingEvent]) -> list[tuple[str, str, str, str]]:
-    return [(pending.body["rule"], pending.body["was"], pending.body["state"], pending.body["priority"])
+    return [(pending.body.rule, pending.body.was, pending.body.state, pending.body.priority)
             for pending in pending_events if pending.kind == "alarm"]
 
 
 def pauses(pending_events: list[PendingEvent]) -> list[str | None]:
-    return [pending.body["paused_until"] for pending in pending_events if pending.kind == "audio"]
+    return [pending.body.paused_until for pending in pending_events if pending.kind == "audio"]
 
 
 def acknowledge(story: BedStory, key: str) -> None:
@@ -157,12 +158,10 @@ def test_an_alarm_that_nothing_watches_any_more_ends_at_the_start(twice: bool) -
         snapshot, story.bed = story.bed.snapshot(), Bedside("chair-1", devices, without)
         story.bed.restore(snapshot)
     pending_events = story.give(Boot("boot-2", 5.0))
-    ended = [
-        pending.body for pending in pending_events if pending.kind == "alarm" and pending.body["state"] == "inactive"
-    ]
-    assert [(body["alarm"], body["was"]) for body in ended] == [(severe.id, "active"), (lost.id, "acknowledged")]
-    assert ended[1]["text"] == "No connection to a monitor: no longer watched, the configuration has changed"
-    assert not {"command", "superseded_by"} & set(ended[1])
+    ended = [body for body in alarms_in(pending_events) if body.state == "inactive"]
+    assert [(body.alarm, body.was) for body in ended] == [(severe.id, "active"), (lost.id, "acknowledged")]
+    assert ended[1].text == "No connection to a monitor: no longer watched, the configuration has changed"
+    assert (ended[1].command, ended[1].superseded_by) == (UNSET, UNSET)
     assert alarms(story.give(Boot("boot-3", 5.0))) == []
 
 

@@ -64,8 +64,8 @@ def test_what_is_open_again_for_ten_seconds_leaves_ready(what: str, says: str) -
     assert story.session.phase == "READY"
     story.until(-7 + 12 / 60)
     moved = [pending.body for pending in story.pending_events if pending.kind == "phase"]
-    assert [body["phase"] for body in moved] == ["READY", "PRECHECK"]
-    assert says in moved[-1]["why"]
+    assert [body.phase for body in moved] == ["READY", "PRECHECK"]
+    assert says in moved[-1].why
 
 
 def test_one_bad_second_does_not_leave_ready() -> None:

@@ -18,7 +18,7 @@ from edge.model import (
     Tick,
     Validity,
 )
-from tests.helpers.bed_story import T0, BedStory, spo2, state_of, ticks
+from tests.helpers.bed_story import T0, BedStory, spo2, state_of, text_of, ticks
 
 LOW, HIGH, NONE, DOUBT = 88.0, 97.0, None, -1.0  # DOUBT: questionable
 
@@ -139,7 +139,7 @@ def test_two_impossible_ones_are_a_technical_alarm() -> None:
     for _ in range(2):
         story.bp(100, 140)
         story.give(Tick())
-    assert story.bed.state.alarms["TEC-2:cuff"].body["text"].endswith("implausible")
+    assert text_of(story, "TEC-2:cuff").endswith("implausible")
     assert state_of(story, "HTN-3") == "inactive"
 
 

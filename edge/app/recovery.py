@@ -56,7 +56,8 @@ def _is_news(recorded: RecordedInput, taken: dict[str, int]) -> bool:
 
 
 def _moved(said: PendingEvent | Event) -> tuple[object, ...]:
-    return (said.kind, said.bed, said.at_s, *(said.body.get(key) for key in ("alarm", "state", "was", "priority")))
+    body = msgspec.to_builtins(said.body)
+    return (said.kind, said.bed, said.at_s, *(body.get(key) for key in ("alarm", "state", "was", "priority")))
 
 
 async def _numbers(journal: Journal) -> dict[tuple[object, ...], Event]:

@@ -16,10 +16,11 @@ acknowledgement's time is up. `raise`: the priority rose. `-`: nothing moves.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
+from edge.contract.events import AlarmMoved
 from edge.model import AlarmState, Priority
 
 Signal = Literal["true", "held", "unknown", "over", "acknowledge", "expire", "raise"]
@@ -67,7 +68,7 @@ class Alarm(msgspec.Struct, frozen=True):
     about: tuple[str, ...] = ()  # the device's own alarms it speaks of
     seq: int = 0
     by: str | None = None
-    body: dict[str, Any] = {}  # what its newest event says
+    body: AlarmMoved | None = None  # what its newest event says
 
 
 def family(rule_id: str) -> str:

@@ -1,7 +1,7 @@
 """The bedside: `apply(input, at_s) -> pending_events` is the whole service in one line.
 
 A `Bedside` holds one bed's session, alarms and newest readings, and is told the time. It never raises for what the
-world does; a refused command is a draft too. It raises `Misdirected` for what can only be our own fault: an input of a
+world does; a refused command is an event too. It raises `Misdirected` for what can only be our own fault: an input of a
 device or a metric that this bed does not have, or of another bed. `snapshot` and `restore` carry it over a crash;
 `numbered` tells it which numbers the journal gave its events, because an acknowledgement names the number the nurse
 saw.
@@ -10,17 +10,26 @@ saw.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from edge.contract.events import AsDict, Event, PendingEvent
+from edge.contract.events import (
+    AlarmMoved,
+    Booted,
+    DeviceAlarmsNow,
+    DissociationMoved,
+    Event,
+    LinkMoved,
+    PendingEvent,
+    PhaseMoved,
+)
 from edge.core import audio, commands, dissociation, dose, samples, session
 from edge.core.alarms import SHOWN, Alarm
 from edge.core.judge import judge, requests
 from edge.core.rules import RuleSet
-from edge.core.state import BedState, Device, Session
+from edge.core.state import BedState, Device
 from edge.model import (
     Boot,
     Command,
@@ -29,6 +38,7 @@ from edge.model import (
     Input,
     Kind,
     LinkChanged,
+    Phase,
     PumpStatus,
     Samples,
     Tick,
@@ -37,7 +47,6 @@ from edge.model import (
 from edge.vocabulary import METRICS
 
 _ENCODER = msgspec.json.Encoder()
-_DECODER = msgspec.json.Decoder(BedState)
 
 
 class Misdirected(Exception):
@@ -75,8 +84,8 @@ class Bedside:
         return _ENCODER.encode(self.state)
 
     def restore(self, snapshot: bytes) -> None:
-        """Take up what `snapshot` remembers. Raises msgspec.DecodeError where it is not one."""
-        self.state = _DECODER.decode(snapshot)
+        """Take up what `snapshot` remembers. Raises msgspec.MsgspecError where it is not one."""
+        self.state = _read(snapshot)
         self._configure()
 
     def numbered(self, events: Sequence[Event]) -> None:
@@ -150,7 +159,7 @@ class Bedside:
         if device.alarms == given.alarms:
             return
         device.alarms = given.alarms
-        yield self._draft("device", at_s, {"device": given.device, "alarms": msgspec.to_builtins(given.alarms)})
+        yield self.state.event(at_s, DeviceAlarmsNow(device=given.device, alarms=given.alarms))
 
     def _link(self, given: LinkChanged, at_s: float) -> Iterator[PendingEvent]:
         device = self._device(given.device)
@@ -164,8 +173,8 @@ class Bedside:
             device.identity = given.identity
         if given.state != "live":
             device.pump = None
-        yield self._draft("link", at_s, {"device": given.device, "state": given.state, "was": was,
-                                         "reason": given.reason, "identity": device.identity})
+        yield self.state.event(at_s, LinkMoved(device=given.device, state=given.state, was=was, reason=given.reason,
+                                               identity=device.identity))
 
     def _boot(self, given: Boot, at_s: float) -> Iterator[PendingEvent]:
         """Nobody watched for a while: nothing seen before counts as live, and what was being timed starts anew."""
@@ -181,10 +190,11 @@ class Bedside:
             infusing = current.infusing_since_s is not None or current.infusing_at_boot
             self.state.session = replace(current, infusing_since_s=None, stopped_since_s=None,
                                          infusing_at_boot=infusing)
-        yield self._draft("boot", at_s, {"gap_s": given.gap_s, "boot": given.boot})
+        yield self.state.event(at_s, Booted(gap_s=given.gap_s, boot=given.boot))
         orphans, self.state.orphans = self.state.orphans, []
         for alarm in orphans:
-            yield self._draft("alarm", at_s, _abandoned(alarm))
+            if alarm.body is not None:
+                yield self.state.event(at_s, _abandoned(alarm, alarm.body))
         yield from audio.end_pause(self.state, at_s, "the edge was restarted")
 
     def _session(self, at_s: float, *, timed: bool) -> Iterator[PendingEvent]:
@@ -195,24 +205,27 @@ class Bedside:
         for phase, why in session.on_time(self.state, at_s):
             yield self._phase(phase, why, at_s)
         for moved, basis in dissociation.follow(self.state, at_s):
-            yield self._draft("dissociation", at_s, {"state": moved, "basis": basis})
+            yield self.state.event(at_s, DissociationMoved(state=moved, basis=basis))
 
-    def _phase(self, phase: str, why: str, at_s: float) -> PendingEvent:
+    def _phase(self, phase: Phase, why: str, at_s: float) -> PendingEvent:
         current = self.state.session
         assert current is not None
-        return self._draft("phase", at_s, {
-            "phase": phase, "why": why, "delivered_mg": round(current.delivered_mg, 2),
-            "baseline": msgspec.to_builtins(current.baseline),
-            "started": iso(current.started_s) if current.started_s is not None else None,
-        })
-
-    def _draft(self, kind: commands.Kind, at_s: float, body: dict[str, Any]) -> PendingEvent:
-        current: Session | None = self.state.session
-        return PendingEvent(self.state.bed, current.id if current else None, at_s, AsDict(kind, body))
+        return self.state.event(at_s, PhaseMoved(
+            phase=phase, why=why, delivered_mg=round(current.delivered_mg, 2),
+            baseline=session.describe_baseline(current),
+            started=iso(current.started_s) if current.started_s is not None else None,
+        ))
 
 
-def _abandoned(alarm: Alarm) -> dict[str, Any]:
+def _abandoned(alarm: Alarm, last: AlarmMoved) -> AlarmMoved:
     """The end of an alarm that nothing watches over any more: its rule or its device is not configured now."""
-    kept = {key: value for key, value in alarm.body.items() if key not in ("command", "superseded_by")}
-    text = f"{alarm.body.get('title', alarm.rule)}: no longer watched, the configuration has changed"
-    return {**kept, "state": "inactive", "was": alarm.state, "text": text, "evidence": []}
+    text = f"{last.title}: no longer watched, the configuration has changed"
+    return replace(last, state="inactive", was=alarm.state, text=text, evidence=(), command=UNSET, superseded_by=UNSET)
+
+
+def _read(snapshot: bytes) -> BedState:
+    """In a snapshot of 0.1.0 an alarm that has said nothing yet has an empty body."""
+    told = msgspec.json.decode(snapshot)
+    for alarm in (*told.get("alarms", {}).values(), *told.get("orphans", ())):
+        alarm["body"] = alarm.get("body") or None
+    return msgspec.convert(told, BedState)

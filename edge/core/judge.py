@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from edge.contract.events import AsDict, PendingEvent
+from edge.contract.events import PendingEvent, Requested
 from edge.core import coverage
 from edge.core.alarms import STANDING, Alarm, Signal
 from edge.core.context import RuleContext
@@ -20,7 +20,7 @@ from edge.core.logic import Truth, either, negate
 from edge.core.rule import Rule, applies
 from edge.core.rules import RuleSet
 from edge.core.state import BedState
-from edge.core.telling import tell
+from edge.core.telling import tell_request
 from edge.core.transitions import follow
 
 
@@ -49,10 +49,9 @@ def requests(state: BedState, rules: RuleSet, at_s: float) -> Iterator[PendingEv
     state.request = None
     for rule in rules.rules:
         if rule.request and applies(rule.context, state.session) and rule.when.ask(context) is True:
-            body = tell(state, rule, Alarm(rule.id, rule.id, state.bed), "inactive", context)
-            state.request = {"rule": rule.id, "text": body["text"], "since_s": at_s}
-            asked = {"rule": rule.id, "text": body["text"], "why": rule.why, "evidence": body["evidence"]}
-            yield PendingEvent(state.bed, state.session.id if state.session else None, at_s, AsDict("request", asked))
+            text, evidence = tell_request(state, rule, context)
+            state.request = {"rule": rule.id, "text": text, "since_s": at_s}
+            yield state.event(at_s, Requested(rule=rule.id, text=text, why=rule.why, evidence=evidence))
 
 
 # --- one rule, one group ----------------------------------------------------------------------------------------------

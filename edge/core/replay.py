@@ -5,7 +5,7 @@ With other rules it answers "what would this threshold have done?".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -59,9 +59,10 @@ class Difference:
         return f"after input {self.n}: recorded {was}; replayed {now}"
 
 
-def brief(body: Mapping[str, object]) -> str:
+def brief(body: object) -> str:
     """The words of an event's body that tell it apart."""
-    return " ".join(str(body[key]) for key in ("rule", "state", "priority", "phase", "device", "change") if key in body)
+    said = msgspec.to_builtins(body)
+    return " ".join(str(said[key]) for key in ("rule", "state", "priority", "phase", "device", "change") if key in said)
 
 
 def differences(
@@ -107,8 +108,9 @@ def _loosely(replay: Replay, inputs: Iterable[RecordedInput], events: list[Event
         yield Difference(0, event, None)
 
 
-def _likeness(bed: str | None, at_s: float, kind: str, body: Mapping[str, object]) -> tuple[object, ...]:
-    return (bed, at_s, kind, *(body.get(key) for key in ("rule", "state", "priority", "phase", "command", "device")))
+def _likeness(bed: str | None, at_s: float, kind: str, body: object) -> tuple[object, ...]:
+    said = msgspec.to_builtins(body)
+    return (bed, at_s, kind, *(said.get(key) for key in ("rule", "state", "priority", "phase", "command", "device")))
 
 
 def same(pending: PendingEvent, event: Event) -> bool:

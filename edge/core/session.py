@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from math import isfinite
 from statistics import median
-from typing import Any
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
+from edge.contract import events
 from edge.core.alarms import SHOWN
 from edge.core.context import RuleContext
 from edge.core.dissociation import quiet_check_in
@@ -253,11 +253,16 @@ def _before_discharge(state: BedState, session: Session, at_s: float) -> list[st
     return unmet
 
 
-def describe_order(session: Session) -> dict[str, Any]:
+def describe_order(session: Session) -> events.Order:
     """The order as it is published."""
     order = session.order
-    return {
-        "protocol": order.protocol, "weight_kg": order.weight_kg, "dose_mg_kg": order.dose_mg_kg,
-        "dose_mg": round(order.dose_mg, 2), "duration_min": order.duration_min,
-        "concentration_mg_ml": order.concentration_mg_ml, "nibp_interval_min": order.nibp_interval_min,
-    }
+    return events.Order(
+        protocol=order.protocol, weight_kg=order.weight_kg, dose_mg_kg=order.dose_mg_kg,
+        dose_mg=round(order.dose_mg, 2), duration_min=order.duration_min,
+        concentration_mg_ml=order.concentration_mg_ml, nibp_interval_min=order.nibp_interval_min,
+    )
+
+
+def describe_baseline(session: Session) -> events.Baseline | None:
+    """The baseline as it is published."""
+    return events.Baseline(**asdict(session.baseline)) if session.baseline else None

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from edge.contract.events import EventBody, PendingEvent
 from edge.core.alarms import Alarm
 from edge.core.engine import Engine
 from edge.model import DeviceAlarm, Dissociation, Kind, LinkState, Phase, PumpState, Validity
@@ -171,6 +172,10 @@ class BedState(msgspec.Struct):
     alarm_count: int = 0
     audio_paused_until_s: float | None = None
     request: dict[str, Any] | None = None
+
+    def event(self, at_s: float, body: EventBody) -> PendingEvent:
+        """An event of this bed and its session, before the journal numbers it."""
+        return PendingEvent(self.bed, self.session.id if self.session else None, at_s, body)
 
     def interval_s(self) -> float:
         """How often a determination is due, seconds."""

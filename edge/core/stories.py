@@ -24,7 +24,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from edge.contract.events import Event, PendingEvent
+from edge.contract.events import AlarmMoved, PendingEvent, numbered
 from edge.core.alarms import SHOWN
 from edge.core.bedside import Bedside
 from edge.core.rules import RuleSet
@@ -76,11 +76,7 @@ class Told:
         events = []
         for pending in pending_events:
             self.seq += 1
-            events.append(
-                Event(
-                    self.seq, "", "", pending.bed, pending.session, pending.at_s, "", pending.kind, pending.body, "", ""
-                )
-            )
+            events.append(numbered(pending, seq=self.seq, boot="", edge="", wall="", prev=""))
         self.bedside.numbered(events)
         self.pending_events += pending_events
         return pending_events
@@ -108,8 +104,9 @@ def run_story(text: str, name: str, rules: RuleSet) -> Told:
             _happen(told, line, where)
     if told is None:
         raise StoryError(f"{name}: an empty story; write 'given ...' and what happens")
-    fired = {f"{d.body['rule']}" + (f":{d.body['device']}" if d.body["device"] else "")
-             for d in told.pending_events if d.kind == "alarm" and d.body["state"] == "active"}
+    bodies = [pending.body for pending in told.pending_events]
+    fired = {body.rule + (f":{body.device}" if body.device else "")
+             for body in bodies if isinstance(body, AlarmMoved) and body.state == "active"}
     surprise = sorted(fired - told.expected)
     if surprise:
         raise StoryError(f"{name}: nobody expected {', '.join(surprise)}")

@@ -7,11 +7,11 @@ has not heard of it. (IEC 60601-1-8: a pause must not silence an alarm condition
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from edge.contract.events import AsDict, PendingEvent
+from edge.contract.events import PendingEvent
 from edge.core.alarms import STANDING, Alarm, Signal, move
 from edge.core.audio import end_pause
 from edge.core.context import RuleContext
@@ -20,7 +20,7 @@ from edge.core.rule import Rule, applies
 from edge.core.rules import RuleSet
 from edge.core.state import BedState
 from edge.core.telling import tell
-from edge.model import PRIORITY_RANK, Priority
+from edge.model import PRIORITY_RANK, AlarmState, Priority
 
 
 def follow(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext, signal: Signal | None, truth: Truth, *,
@@ -103,15 +103,9 @@ def announce_anew(state: BedState, rules: RuleSet, at_s: float) -> Iterator[Pend
         yield publish(state, rule, replace(anew, priority=_priority(state, rule, anew, context)), alarm.state, context)
 
 
-def publish(state: BedState, rule: Rule, alarm: Alarm, was: str, context: RuleContext, *,
-            superseded: str | None = None, by: str | None = None, command: str | None = None) -> PendingEvent:
+def publish(state: BedState, rule: Rule, alarm: Alarm, was: AlarmState, context: RuleContext, *,
+            superseded: str | None = None, command: str | None = None) -> PendingEvent:
     """The event of an alarm's move; `state.alarms` keeps what it says."""
-    body: dict[str, Any] = tell(state, rule, alarm, was, context)
-    if superseded is not None:
-        body["superseded_by"] = superseded
-    if by is not None:
-        body["by"] = by
-    if command is not None:
-        body["command"] = command
+    body = replace(tell(state, rule, alarm, was, context), superseded_by=superseded or UNSET, command=command or UNSET)
     state.alarms[alarm.key] = replace(alarm, body=body)
-    return PendingEvent(state.bed, state.session.id if state.session else None, context.at_s, AsDict("alarm", body))
+    return state.event(context.at_s, body)

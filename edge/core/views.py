@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-import msgspec
-from msgspec.structs import asdict
-
-from edge.contract.events import AlarmMoved, Baseline, Order
 from edge.contract.payloads import (
     AlarmNow,
     CheckInNow,
@@ -24,7 +20,7 @@ from edge.contract.payloads import (
 )
 from edge.core.alarms import SHOWN, Alarm
 from edge.core.dissociation import quiet_check_in
-from edge.core.session import describe_order, open_points
+from edge.core.session import describe_baseline, describe_order, open_points
 from edge.core.state import BedState, Device, Session
 from edge.model import PRIORITY_RANK, iso
 from edge.vocabulary import METRICS
@@ -51,14 +47,14 @@ def _iso(at_s: float | None) -> str | None:
 
 
 def vitals(state: BedState, at_s: float, *, edge: str = "", boot: str = "", simulated: bool = False) -> Vitals:
-    """Every metric's newest word with its age; a stale one keeps its value and says so."""
+    """Every metric's latest value with its age; a stale one keeps its value and says so."""
     numerics = {}
-    for metric, seen in state.seen.items():
-        age_s = max(0.0, at_s - seen.at_s)
+    for metric, latest in state.seen.items():
+        age_s = max(0.0, at_s - latest.at_s)
         numerics[metric] = Numeric(
-            value=seen.value, at=iso(seen.at_s), age_s=round(age_s, 1),
+            value=latest.value, at=iso(latest.at_s), age_s=round(age_s, 1),
             stale=age_s > state.stale_after_s(metric),
-            validity=seen.validity, reason=seen.reason, device=seen.device)
+            validity=latest.validity, reason=latest.reason, device=latest.device)
     return Vitals(edge=edge, bed=state.bed, at=iso(at_s), simulated=simulated, numerics=numerics,
                   pump=_pump(state, at_s), boot=boot)
 
@@ -92,7 +88,8 @@ def full(state: BedState, at_s: float, *, edge: str = "", boot: str = "", simula
 
 def _alarm(alarm: Alarm) -> AlarmNow:
     """Where it stands, and what its newest event said of it."""
-    said: AlarmMoved = msgspec.convert(alarm.body, AlarmMoved)
+    said = alarm.body
+    assert said is not None, "what is shown has been said"
     return AlarmNow(
         alarm=alarm.id, rule=alarm.rule, title=said.title, state=alarm.state, was=said.was, priority=alarm.priority,
         alarm_class=said.alarm_class, device=said.device, since=iso(alarm.since_s), seq=alarm.seq, text=said.text,
@@ -126,8 +123,7 @@ def _session(session: Session, state: BedState, at_s: float) -> SessionNow:
         dissociation_since=_iso(session.dissociation_since_s), started=iso(session.opened_s),
         infusion_started=_iso(session.started_s), infusion_ended=_iso(session.ended_s),
         infused_s=round(session.infused_s, 1), dose_mg=round(session.delivered_mg, 2),
-        order=Order(**describe_order(session)),
-        baseline=Baseline(**asdict(session.baseline)) if session.baseline is not None else None,
+        order=describe_order(session), baseline=describe_baseline(session),
         open=open_points(state, at_s), check_in=_check_in(session), check_in_due=_iso(_check_in_due(session, at_s)),
         quiet=quiet_check_in(session, at_s) is not None)
 
@@ -142,7 +138,7 @@ def _check_in(session: Session) -> CheckInNow | None:
 
 
 def _check_in_due(session: Session, at_s: float) -> float | None:
-    """Every 10 minutes while infusing and for half an hour after, then every 15 (clinical.md 1.3)."""
+    """Every 10 minutes while infusing and for half an hour after, then every 15."""
     if session.started_s is None or session.phase == "CLOSED":
         return None
     last = max(session.check_ins[-1].at_s if session.check_ins else 0.0, session.started_s)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from edge.contract.events import Event, PendingEvent
+from edge.contract.events import AlarmMoved, PendingEvent, numbered
 from edge.core import views
 from edge.core.bedside import Bedside
 from edge.core.state import Session
@@ -43,8 +43,7 @@ class BedStory:
         pending_events = self.bed.apply(given, self.at_s)
         for pending in pending_events:
             self.seq += 1
-            self.bed.numbered([Event(self.seq, "", "", pending.bed, pending.session, pending.at_s, "", pending.kind,
-                                     pending.body, "", "")])
+            self.bed.numbered([numbered(pending, seq=self.seq, boot="", edge="", wall="", prev="")])
         self.pending_events += pending_events
         return pending_events
 
@@ -131,20 +130,31 @@ class BedStory:
         return self.bed.state.session
 
     def phases(self) -> list[str]:
-        return [pending.body["phase"] for pending in self.pending_events if pending.kind == "phase"]
+        return [pending.body.phase for pending in self.pending_events if pending.kind == "phase"]
 
     def dissociation(self) -> list[tuple[str, float]]:
-        return [(pending.body["state"], round((pending.at_s - T0) / 60, 1)) for pending in self.pending_events
+        return [(pending.body.state, round((pending.at_s - T0) / 60, 1)) for pending in self.pending_events
                 if pending.kind == "dissociation"]
 
     def reason(self, pending_events: Iterable[PendingEvent]) -> str:
         refused = [pending for pending in pending_events if pending.kind == "command"]
-        return str(refused[0].body["reason"]) if refused else ""
+        return str(refused[0].body.reason) if refused else ""
 
 
 def state_of(story: BedStory, key: str) -> str:
     alarm = story.bed.state.alarms.get(key)
     return alarm.state if alarm else "inactive"
+
+
+def alarms_in(pending_events: Iterable[PendingEvent]) -> list[AlarmMoved]:
+    """What these events say of alarms."""
+    return [pending.body for pending in pending_events if isinstance(pending.body, AlarmMoved)]
+
+
+def text_of(story: BedStory, key: str) -> str:
+    """What an alarm says; nothing while it has said nothing."""
+    body = story.bed.state.alarms[key].body
+    return body.text if body else ""
 
 
 def spo2(
