@@ -161,7 +161,7 @@ async def test_a_refusal_is_told_and_the_draft_is_kept(opened: Opened) -> None:
         await page.get_by_role("button", name=re.compile("^Session")).click()
         await page.get_by_role("button", name="Close session…").click()
         await page.get_by_role("button", name="Discharged").click()
-        story.refuse_next = (504, {"ok": False, "reason": "late"})
+        story.refuse_next = "late"
         await page.get_by_role("button", name="Close this session").click()
         await expect(page.get_by_role("dialog")).to_contain_text("did not answer in time")
         await page.get_by_role("button", name="Close this session").click()

@@ -67,7 +67,7 @@ async def test_a_bed_that_is_not_live_does_not_say_that_it_has_no_alarm(opened: 
     async with opened(story, address) as page:
         told = page.locator("main .headline, .alarm-rows .calm").first
         await expect(told).to_have_text("No alarms")
-        await story.hang_up()
+        story.network.hang_up()
         await expect(told).to_have_text("No alarm was known when the data stopped", timeout=6000)
         await expect(page.get_by_text(re.compile("^No alarms"))).to_have_count(0)
 

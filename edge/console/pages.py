@@ -37,8 +37,10 @@ def add_pages(app: FastAPI, static: Path = STATIC) -> None:
     @router.get("/login")
     @router.get("/devices")
     @router.get("/simulation")
+    @router.get("/ward/{edge}")
     @router.get("/bed/{bed}")
-    async def page(bed: str | None = None) -> Response:
+    @router.get("/bed/{edge}/{bed}")
+    async def page(edge: str | None = None, bed: str | None = None) -> Response:
         index = static / "index.html"
         if not index.is_file():
             return PlainTextResponse(NOT_BUILT, 503)

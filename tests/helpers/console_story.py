@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ class Clock:
         return self.at_s
 
 
-def settings(data: Path, clock: Clock | None = None, **more: Any) -> Settings:
+def settings(data: Path, clock: Callable[[], float] | None = None, **more: Any) -> Settings:
     """A console's settings on a told clock."""
     told: dict[str, Any] = {"name": "main", "edges": (EDGE,), "command_key": KEY} | more
     return Settings(data=data, now=clock or Clock(), **told)

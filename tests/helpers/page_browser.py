@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, Request, async_playwright
 
 from edge.console.web import build_page
 from edge.model import iso
-from tests.helpers.page_story import Story, alarm, playing
+from tests.helpers.page_story import PASSWORD, Story, alarm, playing
 
 SCREENS = ((1280, 800), (1024, 768), (768, 1024))
 Opened = Callable[..., AbstractAsyncContextManager[Page]]
@@ -41,13 +41,24 @@ def opener(browser: Browser) -> Opened:
         page.on("console", lambda said: wrong.append(said.text) if "Content Security" in said.text else None)
         if script is not None:
             await page.add_init_script(script)
+        page.on("request", lambda asked: _note_command(story, asked))
         async with playing(story):
+            if story.signed_in:
+                login = {"name": "nurse", "password": PASSWORD}
+                answer = await context.request.post(story.url + "/api/login", data=login, headers={"Origin": story.url})
+                assert answer.ok, await answer.text()
             await page.goto(story.url + path)
             yield page
             await context.close()
         assert wrong == []
 
     return open_page
+
+
+def _note_command(story: Story, asked: Request) -> None:
+    if asked.method == "POST" and asked.url.endswith("/commands"):
+        bed = asked.url.split("/")[-2]
+        story.commands.append({"bed": bed, "csrf": asked.headers.get("x-csrf"), **(asked.post_data_json or {})})
 
 
 async def until(true: Callable[[], bool], what: str, within_s: float = 6) -> None:

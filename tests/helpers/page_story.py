@@ -1,24 +1,49 @@
-"""A console server that plays a scripted story to the real page: its API in memory, every reply in the test's hand."""
+"""A played edge before the real console: what a test's beds say goes through the real ingest, store, API and live feed
+to the real page. Between browser and console stands a small network that a test can break."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import math
+import socket
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import msgspec
 import uvicorn
-from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
-from fastapi.responses import FileResponse, JSONResponse
-from fastapi.staticfiles import StaticFiles
 
+from edge.console import history
+from edge.console.accounts import ensure_user
+from edge.console.app import create_app, server_config
+from edge.console.feed import Page
+from edge.console.service import Console
+from edge.contract.payloads import (
+    Answer,
+    CommandIn,
+    State,
+    Status,
+    Vitals,
+    Wave,
+    answer_topic,
+    decode,
+    encode,
+    event_topic,
+    state_topic,
+    status_topic,
+    vitals_topic,
+    wave_topic,
+)
 from edge.model import iso
 from edge.vocabulary import DETERMINATION
+from tests.helpers.console_house import quick_hashes
+from tests.helpers.console_story import Journal, Wire, settings
 
 EPOCH = 1_790_000_000.0
-CSP = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+PASSWORD = "right"
 Json = dict[str, Any]
 
 
@@ -55,15 +80,15 @@ class Bed:
         self.speaking = True  # whether its devices still say something
         self.heard_s = story.now()
         self.state: Json = {
-            "t": "state", "bed": name, "seq": 100, "boot": "b1", "alarms": [], "audio_paused_until": None,
+            "bed": name, "seq": 100, "alarms": [], "audio_paused_until": None,
             "request": None, "simulated": story.simulated, "patient": "Anna Keller", "live": True,
             "devices": [device("pump", "pump", "alaris_gh", at), device("oximeter", "oximeter", "nonin", at),
                         device("cuff", "nibp", "suntech", at)],
-            "session": session(at),
+            "session": session(at, f"s-{name}"),
         }
 
     def vitals(self) -> Json:
-        """The vitals message of this moment; what does not speak any more keeps its time and ages."""
+        """The vitals of this moment; what does not speak any more keeps its time and ages."""
         now = self.story.now()
         if self.speaking:
             self.heard_s = now - 0.2
@@ -76,22 +101,21 @@ class Bed:
             }
         pump = self.pump and {"state": self.pump, "device": "pump", "at": iso(self.heard_s), "stale": False,
                               "age_s": now - self.heard_s}
-        return {"t": "vitals", "bed": self.name, "at": iso(now), "simulated": self.story.simulated,
-                "numerics": numerics, "pump": pump}
+        return {"bed": self.name, "at": iso(now), "simulated": self.story.simulated, "numerics": numerics, "pump": pump}
 
     def wave(self, chunk: int) -> Json:
         """A quarter second of a pulse wave."""
         beats = [(chunk * 19 + index) / 75 * 1.2 % 1 for index in range(19)]
         bump = [(46000, 0.25, 0.12), (14000, 0.55, 0.1)]
         samples = [round(9000 + sum(h * math.exp(-((x - at) / wide) ** 2) for h, at, wide in bump)) for x in beats]
-        return {"t": "wave", "bed": self.name, "name": "pleth", "start": iso(self.story.now()), "rate": 75, "low": 0,
+        return {"bed": self.name, "name": "pleth", "start": iso(self.story.now()), "rate_hz": 75.0, "low": 0,
                 "high": 65535, "samples": samples}
 
 
-def session(started: str) -> Json:
+def session(started: str, name: str) -> Json:
     """A session in the 32nd minute of its infusion."""
     return {
-        "id": "s1", "phase": "INFUSING", "phase_since": started,
+        "id": name, "phase": "INFUSING", "phase_since": started,
         "dissociation": "open", "dissociation_state": "expected", "dissociation_since": started,
         "started": started, "infusion_started": started, "infusion_ended": None,
         "infused_s": 1925, "dose_mg": 28.0, "open": [], "check_in": None, "check_in_due": None,
@@ -101,185 +125,225 @@ def session(started: str) -> Json:
     }
 
 
-class Story:
-    """The server. Its edge clock starts at EPOCH and runs `speed` times as fast as the loop's."""
+class Network:
+    """What lies between the browser and the console: forwards bytes, or swallows them, or refuses."""
 
-    def __init__(self, beds: int = 4, speed: float = 1, role: str = "nurse", simulated: bool = True) -> None:
-        self.speed, self.role, self.simulated = speed, role, simulated
+    def __init__(self) -> None:
+        self.mute = False  # connected, and silent
+        self.refusing = False
+        self._to = 0
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def serve(self, to: int) -> asyncio.Server:
+        """Stands before the loopback port `to`."""
+        self._to = to
+        return await asyncio.start_server(self._connected, "127.0.0.1", 0)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refusing:
+            writer.transport.abort()
+            return
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        both = {writer, up_writer}
+        self._open |= both
+        try:
+            async with asyncio.TaskGroup() as ways:
+                ways.create_task(self._forward(reader, up_writer))
+                ways.create_task(self._forward(up_reader, writer))
+        finally:
+            self._open -= both
+            for end in both:
+                end.close()
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if not self.mute:
+                    writer.write(data)
+                    await writer.drain()
+        writer.close()
+
+    def hang_up(self) -> None:
+        """Cuts every connection and refuses new ones."""
+        self.refusing = True
+        for writer in self._open:
+            writer.transport.abort()
+
+
+class Story(Wire):
+    """The edge and its beds. Its clock starts at EPOCH and runs `speed` times as fast as the loop's."""
+
+    def __init__(self, beds: int = 4, speed: float = 1, role: str = "nurse", simulated: bool = True,
+                 edge: str = "clinic-1") -> None:
+        super().__init__()
+        self.speed, self.role, self.simulated, self.edge = speed, role, simulated, edge
         self._start = asyncio.get_running_loop().time()
         self.beds = {name: Bed(name, self) for name in (f"chair-{n + 1}" for n in range(beds))}
-        hops = ("broker", "edge", "console", "sound")
-        self.hops: Json = {hop: {"ok": True, "since": None, "age_s": 0.2} for hop in hops}
-        self.mute = False  # connected, and silent: a network that swallows
-        self.refusing = False
+        self.beating = True  # whether the edge's heartbeat goes on
         self.signed_in = True
         self.said: list[Json] = []  # by the page, over the feed
-        self.commands: list[Json] = []
-        self.events: list[Json] = [{"kind": "alarm", "body": {"state": "active", "was": "pending", "priority": "high",
-                                                              "text": "SBP 184 above limit 180"}}]
-        self.refuse_next: tuple[int, Json] | None = None
-        self.sockets: dict[WebSocket, str | None] = {}
+        self.commands: list[Json] = []  # as the page asked for them over HTTP
+        self.events: list[Json] = [{"kind": "alarm", "body": {
+            "rule": "HTN-3", "state": "active", "was": "pending", "priority": "high",
+            "text": "SBP 184 above limit 180"}}]
+        self.refuse_next: str | None = None  # the edge's reason; "no_answer": it says nothing
+        self.network = Network()
+        self.console: Console | None = None
         self.url = ""
-        self.app = self._routes()
 
     def now(self) -> float:
         """The edge clock, seconds."""
         return EPOCH + (asyncio.get_running_loop().time() - self._start) * self.speed
 
-    async def tell(self, bed: str) -> None:
-        """Sends a bed's state to every page."""
-        state = self.beds[bed].state
-        state["at"], state["seq"] = iso(self.now()), state["seq"] + 1
-        await self.send(state)
+    # --- what the edge says -------------------------------------------------------------------------------------------
 
-    async def send(self, message: Json) -> None:
-        """Sends one message to every page, unless the story is mute."""
-        for socket in [] if self.mute else list(self.sockets):
-            with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-                await socket.send_json(message)
+    def receive(self, topic: str, payload: bytes, retained: bool = False) -> None:
+        """Hands one message of the edge to the console."""
+        assert self.console is not None
+        self.console.edges[self.edge].receive(topic, payload, retained)
 
-    async def beat(self) -> None:
-        """One beat, and everything new since the last."""
-        await self.send({"t": "beat", "at": iso(self.now()), "hops": self.hops})
+    def beat(self, state: str = "alive") -> None:
+        """A heartbeat, or the edge's death."""
+        told = {"edge": self.edge, "boot": "boot-1", "state": state, "at": iso(self.now()), "version": "1",
+                "config": "c", "beds": list(self.beds), "seq": 10_000, "speed": self.speed,
+                "simulated": self.simulated}
+        self.receive(status_topic(self.edge), encode(msgspec.convert(told, Status)))
+
+    def tell(self, bed: str) -> None:
+        """Publishes a bed's state as it is now."""
+        told = self.beds[bed].state
+        told["seq"] += 1
+        boot = "boot-1" if told["live"] else "boot-0"
+        session = told["session"]
+        if self.console is not None and session is not None and told["patient"] is not None:
+            self.console.patients[session["id"]] = told["patient"]
+        known = {name: value for name, value in told.items() if name not in ("live", "patient")}
+        state = msgspec.convert({**known, "edge": self.edge, "boot": boot, "at": iso(self.now())}, State)
+        self.receive(state_topic(self.edge, bed), encode(state))
+
+    def tell_vitals(self, bed: Bed) -> None:
+        """Publishes a bed's vitals."""
+        vitals = msgspec.convert({**bed.vitals(), "edge": self.edge, "boot": "boot-1"}, Vitals)
+        self.receive(vitals_topic(self.edge, bed.name), encode(vitals))
+
+    async def begin(self, console: Console) -> None:
+        """All that was before the page opens: history, events, the first states."""
+        self.console = console
         for bed in self.beds.values():
-            await self.send(bed.vitals())
+            await console.store.run(history.append, self._history(bed.name))
+        console.edges[self.edge].connected()
+        for name, bed in self.beds.items():  # a state of an earlier boot is what is retained when the edge begins
+            if not bed.state["live"]:
+                self.tell(name)
+        self.beat()
+        journal = Journal("boot-1", edge=self.edge)
+        for event in reversed(self.events):
+            journal.add(event["kind"], next(iter(self.beds)), **event["body"])
+        self.receive(event_topic(self.edge), journal.payload(1, len(self.events)))
+        for name, bed in self.beds.items():
+            if bed.state["live"]:
+                self.tell(name)
+            self.tell_vitals(bed)
 
     async def play(self) -> None:
-        """A beat a second and four pieces of wave, until cancelled."""
+        """A heartbeat and vitals a second and four pieces of wave, until cancelled."""
         chunk = 0
         while True:
             if chunk % 4 == 0:
-                await self.beat()
-            for bed in {bed for bed in self.sockets.values() if bed in self.beds}:
-                await self.send(self.beds[bed].wave(chunk))
+                if self.beating:
+                    self.beat()
+                for bed in self.beds.values():
+                    self.tell_vitals(bed)
+            for bed in self.beds.values():
+                wave = msgspec.convert({**bed.wave(chunk), "edge": self.edge, "boot": "boot-1"}, Wave)
+                self.receive(wave_topic(self.edge, bed.name, "pleth"), encode(wave))
             chunk += 1
             await asyncio.sleep(0.25)
 
-    def act(self, bed: Bed, verb: str, args: Json) -> tuple[int, Json]:
-        """What the edge would answer."""
+    def _history(self, bed: str) -> list[history.Row | history.Determination]:
+        """A point every 10 s, with a hole of 3 minutes, and a pressure every 5 minutes, over the last 40 minutes."""
+        now_s = self.now()
+        ago = [s for s in range(2400, 0, -10) if not 900 < s < 1080]
+        rows: list[history.Row | history.Determination] = [
+            history.Row(self.edge, bed, now_s - s, {"spo2_pct": 97 - (s % 130 > 110), "pulse_bpm": 72 + s % 70 // 10})
+            for s in ago]
+        for s in range(2100, 200, -300):
+            values = {"sbp_mmhg": 120 + (2300 - s) / 100, "dbp_mmhg": 76 + (2300 - s) / 200, "map_mmhg": 95.0,
+                      "nibp_pulse_bpm": None}
+            rows.append(history.Determination(self.edge, bed, now_s - s, values))
+        return rows
+
+    # --- what the edge is asked ---------------------------------------------------------------------------------------
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Takes what the console publishes; a command is answered at once, and the bed told anew."""
+        await super().publish(topic, payload)
+        if not topic.endswith("/command"):
+            return
+        command = decode(CommandIn, payload)
+        reason, self.refuse_next = self.refuse_next, None
+        if reason == "no_answer":
+            return
+        bed = self.beds[command.bed]
+        reason = reason or self.act(bed, command.verb, command.args, command.user)
+        self.tell(command.bed)
+        answer = Answer(id=command.id, ok=reason is None, reason=reason)
+        self.receive(answer_topic(self.edge, "main"), encode(answer))
+
+    def act(self, bed: Bed, verb: str, args: Json, by: str) -> str | None:
+        """Does what the edge would do; the reason where it would not."""
         if verb == "acknowledge":
             found = next(one for one in bed.state["alarms"] if one["alarm"] == args["alarm"])
             if found["seq"] != args["seq"]:
-                return 409, {"ok": False, "reason": "moved_on", "state": found}
-            found.update(state="acknowledged", by="nurse", seq=found["seq"] + 1)
+                return "moved_on"
+            found.update(state="acknowledged", by=by, seq=found["seq"] + 1)
         elif verb == "audio_pause":
             bed.state["audio_paused_until"] = iso(self.now() + 120)
         elif verb == "audio_resume":
             bed.state["audio_paused_until"] = None
         elif verb == "start_session":
-            bed.state["patient"] = args["patient"]
-            bed.state["session"] = {**session(iso(self.now())), "phase": "PRECHECK", "infusion_started": None,
-                                    "dissociation": "closed", "dissociation_state": "none", "baseline": None,
+            bed.state["patient"] = None  # the console alone knows the name
+            bed.state["session"] = {**session(iso(self.now()), args["session"]), "phase": "PRECHECK",
+                                    "infusion_started": None, "dissociation": "closed", "dissociation_state": "none",
+                                    "baseline": None,
                                     "open": ["checklist not confirmed", "no blood pressure measured yet"]}
         elif verb == "close_session":
             bed.state["session"] = None
-        return 200, {"ok": True}
-
-    def _routes(self) -> FastAPI:
-        app = FastAPI()
-        static = Path(__file__).parent.parent.parent / "edge" / "console" / "static"
-        me = {"name": "nurse", "role": self.role, "csrf": "token"}
-
-        @app.middleware("http")
-        async def policy(request: Request, call_next: Any) -> Response:
-            response: Response = await call_next(request)
-            response.headers["Content-Security-Policy"] = CSP
-            return response
-
-        @app.get("/api/me")
-        async def who() -> Response:
-            return JSONResponse(me) if self.signed_in else JSONResponse({}, 401)
-
-        @app.post("/api/login")
-        async def login(request: Request) -> Response:
-            self.signed_in = (await request.json())["password"] == "right"
-            return JSONResponse(me) if self.signed_in else JSONResponse({}, 401)
-
-        @app.post("/api/logout")
-        async def logout() -> Json:
-            self.signed_in = False
-            return {}
-
-        @app.get("/api/beds/{bed}/history")
-        async def history(bed: str, minutes: int) -> Json:
-            return self.history(minutes)
-
-        @app.get("/api/beds/{bed}/events")
-        async def events(bed: str) -> list[Json]:
-            told = {"bed": bed, "at": iso(self.now()), "late": False}
-            return [{"seq": len(self.events) - n, **told, **event} for n, event in enumerate(self.events)]
-
-        @app.post("/api/beds/{bed}/commands")
-        async def command(bed: str, request: Request) -> Response:
-            asked = await request.json()
-            self.commands.append({"bed": bed, "csrf": request.headers.get("x-csrf"), **asked})
-            refused, self.refuse_next = self.refuse_next, None
-            status, answer = refused or self.act(self.beds[bed], asked["verb"], asked["args"])
-            await self.tell(bed)
-            return JSONResponse(answer, status)
-
-        @app.websocket("/live")
-        async def live(socket: WebSocket) -> None:
-            await self.serve(socket)
-
-        app.mount("/assets", StaticFiles(directory=static / "assets"))
-
-        @app.get("/{path:path}")
-        async def page(path: str) -> FileResponse:
-            return FileResponse(static / "index.html")
-
-        return app
-
-    def history(self, minutes: int) -> Json:
-        """A point every 10 s, with a hole of 3 minutes, and a pressure every 5 minutes."""
-        ago = [s for s in range(minutes * 60, 0, -10) if not 900 < s < 1080 and s < 2400]
-        metrics = {"spo2_pct": [97 - (s % 130 > 110) for s in ago], "pulse_bpm": [72 + s % 70 // 10 for s in ago]}
-        cycles = [{"at": iso(self.now() - s), "sbp_mmhg": 120 + (2300 - s) / 100, "dbp_mmhg": 76 + (2300 - s) / 200,
-                   "map_mmhg": 95} for s in range(2100, 200, -300)]
-        return {"at": [iso(self.now() - s) for s in ago], "metrics": metrics, "determinations": cycles}
-
-    async def serve(self, socket: WebSocket) -> None:
-        """One page's feed, from hello to farewell."""
-        if self.refusing:
-            await socket.close()
-            return
-        await socket.accept()
-        await socket.send_json({
-            "t": "hello", "now": iso(self.now()), "speed": self.speed, "edge": "clinic-1", "simulated": self.simulated,
-            "user": {"name": "nurse", "role": self.role}, "beds": list(self.beds),
-        })
-        self.sockets[socket] = None
-        for bed in self.beds.values():
-            await socket.send_json({**bed.state, "at": iso(self.now())})
-            await socket.send_json(bed.vitals())
-        with contextlib.suppress(WebSocketDisconnect):
-            while True:
-                said = await socket.receive_json()
-                self.said.append(said)
-                if said["t"] == "watch":
-                    self.sockets[socket] = said["bed"]
-        self.sockets.pop(socket, None)
-
-    async def hang_up(self) -> None:
-        """Closes every feed and refuses new ones."""
-        self.refusing = True
-        for socket in list(self.sockets):
-            with contextlib.suppress(RuntimeError):
-                await socket.close()
+        return None
 
 
 @contextlib.asynccontextmanager
 async def playing(story: Story) -> AsyncIterator[Story]:
-    """Serves `story` on a free loopback port."""
-    server = uvicorn.Server(uvicorn.Config(story.app, host="127.0.0.1", port=0, log_level="warning", lifespan="off"))
-    served = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    story.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    player = asyncio.create_task(story.play())
-    try:
-        yield story
-    finally:
-        player.cancel()
-        server.force_exit = server.should_exit = True
-        await asyncio.gather(player, served, return_exceptions=True)
+    """Serves the console with `story` as its edge; the page is at `story.url`."""
+    with tempfile.TemporaryDirectory() as folder, quick_hashes():
+        told = settings(Path(folder), story.now, speed=story.speed, edges=(story.edge,), simulated=story.simulated)
+        ensure_user(told.database, "nurse", PASSWORD, "nurse" if story.role == "nurse" else "technician", story.now())
+        app = create_app(told, story)
+        server = uvicorn.Server(server_config(app))
+        served = asyncio.create_task(server.serve([_listener()]))
+        while not server.started:
+            await asyncio.sleep(0.01)
+        console: Console = app.state.console
+        network = await story.network.serve(server.servers[0].sockets[0].getsockname()[1])
+        story.url = f"http://127.0.0.1:{network.sockets[0].getsockname()[1]}"
+        await story.begin(console)
+        player = asyncio.create_task(story.play())
+        heard = console.receive_from_page
+
+        async def listening(page: Page, text: str) -> bool:
+            story.said.append(msgspec.json.decode(text))
+            return await heard(page, text)
+
+        try:
+            with patch.object(console, "receive_from_page", listening):
+                yield story
+        finally:
+            player.cancel()
+            network.close()
+            story.network.hang_up()
+            server.force_exit = server.should_exit = True
+            await asyncio.gather(player, served, return_exceptions=True)
+
+
+def _listener() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0))

@@ -69,7 +69,7 @@ function Pause({ bed, state, alarms }: { bed: string; state: BedState | undefine
     const answer = await command(bed, verb);
     setProblem(answer.ok ? null : refusal(answer));
   };
-  const edge_ms = store.edge_ms();
+  const edge_ms = store.edge_ms(bed);
   const until = state?.audio_paused_until ?? null;
   if (isPaused(until, edge_ms)) {
     const left_s = (Date.parse(until ?? "") - (edge_ms ?? 0)) / 1000;

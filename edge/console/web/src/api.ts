@@ -1,4 +1,5 @@
 /** Requests to the console's server. Nothing here throws for what a server or a network may do: the answer says it. */
+import { idOf } from "./beds.ts";
 import type { BedState, EdgeEvent, History, Me } from "./types.ts";
 
 const WAIT_MS = 8000;
@@ -7,6 +8,12 @@ export interface Answer { ok: boolean; status: number; reason: string | null; st
 export interface DevicesOfBed { bed: string; devices: BedState["devices"] }
 
 let csrf = "";
+
+/** `key`: of beds.ts. */
+function bedPath(key: string): string {
+  const { edge, bed } = idOf(key);
+  return `/api/edges/${encodeURIComponent(edge)}/beds/${encodeURIComponent(bed)}`;
+}
 
 async function request(method: string, path: string, body?: unknown): Promise<Response | null> {
   try {
@@ -53,7 +60,7 @@ export async function logout(): Promise<void> {
 }
 
 export async function command(bed: string, verb: string, args: Record<string, unknown> = {}): Promise<Answer> {
-  const response = await request("POST", `/api/beds/${encodeURIComponent(bed)}/commands`, { verb, args });
+  const response = await request("POST", `${bedPath(bed)}/commands`, { verb, args });
   if (response === null) return { ok: false, status: 0, reason: "no_answer" };
   const body = (await response.json().catch(() => null)) as Partial<Answer> | null;
   const reason = typeof body?.reason === "string" ? body.reason : null;
@@ -92,9 +99,9 @@ export async function demoLogins(): Promise<DemoLogin[]> {
 
 export async function history(bed: string, minutes: number, metrics: readonly string[]): Promise<History | null> {
   const query = `minutes=${minutes}&metrics=${metrics.join(",")}`;
-  return read<History>(await request("GET", `/api/beds/${encodeURIComponent(bed)}/history?${query}`));
+  return read<History>(await request("GET", `${bedPath(bed)}/history?${query}`));
 }
 
 export async function events(bed: string): Promise<EdgeEvent[] | null> {
-  return read<EdgeEvent[]>(await request("GET", `/api/beds/${encodeURIComponent(bed)}/events?limit=200`));
+  return read<EdgeEvent[]>(await request("GET", `${bedPath(bed)}/events?limit=200`));
 }

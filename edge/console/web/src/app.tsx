@@ -1,6 +1,7 @@
 /** The page's frame: what is always there (banners, rail, footer), and the one view below it. */
 import type { ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { idOf, matching, pathOf } from "./beds.ts";
 import { Bed } from "./bed.tsx";
 import { NotLive, SoundOff } from "./banner.tsx";
 import { Devices } from "./devices.tsx";
@@ -12,7 +13,7 @@ import { signOut } from "./session.ts";
 import { store } from "./state.ts";
 import type { Me } from "./types.ts";
 import { Ward } from "./ward.tsx";
-import { bedName, SYMBOL } from "./words.ts";
+import { SYMBOL } from "./words.ts";
 
 const STATEMENT =
   "Vigil is a research and evaluation system: a secondary display, not cleared or certified as a medical device. " +
@@ -36,7 +37,7 @@ function useShortcuts(): void {
       else if (event.key === "w") go("/");
       else if (/^[1-9]$/.test(event.key) && store.me?.role === "nurse") {
         const bed = store.beds[Number(event.key) - 1];
-        if (bed !== undefined) go(`/bed/${bed}`);
+        if (bed !== undefined) go(pathOf(idOf(bed), store.edges.length));
       }
     };
     addEventListener("keydown", pressed);
@@ -50,7 +51,7 @@ function title(): string {
   const first = everywhere()[0];
   if (first === undefined) return store.broken() === null ? "Vigil" : "NOT LIVE - Vigil";
   const { bed, alarm } = first;
-  return `${SYMBOL[alarm.priority]} ${bedName(bed)}: ${alarm.text || alarm.title}${store.broken() === null ? "" : " - NOT LIVE"} - Vigil`;
+  return `${SYMBOL[alarm.priority]} ${store.label(bed)}: ${alarm.text || alarm.title}${store.broken() === null ? "" : " - NOT LIVE"} - Vigil`;
 }
 
 /** After a change of page the heading has the focus, so that a keyboard or a screen reader goes on from there. */
@@ -77,6 +78,7 @@ export function App() {
   return (
     <div class={broken === null ? "frame" : "frame not-live"} data-live={broken === null}>
       <NotLive broken={broken} />
+      {broken === null && store.brokenEdges().map((one) => <NotLive key={one.title} broken={one} />)}
       <SoundOff me={store.me} />
       <TopBar me={store.me} place={place} />
       <Rail me={store.me} broken={broken !== null} />
@@ -100,10 +102,11 @@ function SimulationPage() {
 function View({ me, place }: { me: Me; place: Place }) {
   if (place.page === "devices" && me.role === "technician") return <Devices />;
   if (place.page === "simulation") return <SimulationPage />;
-  if (place.page !== "bed") return <Ward me={me} />;
-  const known = store.beds.includes(place.bed) || store.states.has(place.bed);
-  if (known && me.role === "nurse") return <Bed key={place.bed} bed={place.bed} />;
-  if (known || store.beds.length === 0) return <Ward me={me} />;
+  if (place.page !== "bed") return <Ward me={me} edge={place.page === "ward" ? place.edge : undefined} />;
+  const [key, ...others] = matching(store.beds, place.edge ?? null, place.bed);
+  if (key !== undefined && others.length === 0 && me.role === "nurse") return <Bed key={key} bed={key} />;
+  if (key !== undefined && others.length > 0) return <div class="missing"><p role="alert">Several edges have a bed '{place.bed}': choose one.</p><Ward me={me} /></div>;
+  if (key !== undefined || store.beds.length === 0) return <Ward me={me} />;
   return <div class="missing"><p role="alert">There is no bed '{place.bed}'.</p><Ward me={me} /></div>;
 }
 
@@ -112,7 +115,10 @@ function TopBar({ me, place }: { me: Me; place: Place }) {
     <header>
       <b class="name">Vigil</b>
       <nav aria-label="Pages">
-        <Link to="/" current={place.page === "ward"}>Ward</Link>
+        <Link to="/" current={place.page === "ward" && place.edge === undefined}>Ward</Link>
+        {store.edges.length > 1 && store.edges.map((edge) => (
+          <Link key={edge} to={`/ward/${edge}`} current={place.page === "ward" && place.edge === edge}>{edge}</Link>
+        ))}
         {me.role === "technician" && <Link to="/devices" current={place.page === "devices"}>Devices</Link>}
         {store.isSimulated() && <Link to="/simulation" current={place.page === "simulation"}>Simulation</Link>}
       </nav>

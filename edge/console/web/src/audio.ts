@@ -1,6 +1,7 @@
 /** Makes the alarm tones audible: bursts set on the audio clock, heard back through an analyser before they are reported. */
-import { RANK, type Audible } from "./rank.ts";
+import { RANK } from "./rank.ts";
 import { type Burst, FUNDAMENTAL_HZ, HARMONICS, schedule } from "./sound.ts";
+import type { Sounding } from "./state.ts";
 import type { Priority } from "./types.ts";
 
 export type SoundState = "on" | "blocked";
@@ -10,6 +11,13 @@ const AHEAD_S = 1.2; // the next burst is set this early, so a slow tick cannot 
 const STUCK_S = 2; // an audio clock that stands still plays nothing, whatever its state says
 const HEARD = 0.01; // peak, full scale 1
 
+/** What is to sound, and every alarm event that sounding announces. */
+export interface Wanted { priority: Priority; sounding: readonly Sounding[] }
+
+function nameOf({ edge, seq }: Sounding): string {
+  return `${edge}/${seq}`;
+}
+
 interface Playing { priority: Priority; from_s: number; until_s: number; next_s: number; nodes: Voice[] }
 interface Voice { tone: OscillatorNode; envelope: GainNode; until_s: number }
 
@@ -18,20 +26,20 @@ export class Sounder {
   /** The bursts started since the page opened, for whoever tests that they sound. */
   bursts = 0;
   onState: (state: SoundState) => void = () => undefined;
-  onSounded: (seq: number) => void = () => undefined;
+  onSounded: (event: Sounding) => void = () => undefined;
 
   #context: AudioContext | null = null;
   #analyser: AnalyserNode | null = null;
   #wave: PeriodicWave | null = null;
   #playing: Playing | null = null;
-  #announced = new Set<number>();
+  #announced = new Set<string>();
   #clock = { audio_s: -1, at_ms: 0 };
 
   /** Tries to start the sound; a browser allows it only after a tap, or where the clinic's policy says so. */
   async enable(): Promise<void> {
     this.#open();
     await this.#context?.resume().catch(() => undefined);
-    this.tick({ priority: "none", seqs: [] }, performance.now(), false);
+    this.tick({ priority: "none", sounding: [] }, performance.now(), false);
   }
 
   /** Plays one medium burst, so that a person can say whether they hear it. */
@@ -47,7 +55,7 @@ export class Sounder {
   }
 
   /** Called often. `sound` false: keep quiet (signed out) but keep watching the context. */
-  tick(wanted: Audible, now_ms: number, sound = true): void {
+  tick(wanted: Wanted, now_ms: number, sound = true): void {
     this.#judge(now_ms);
     const context = this.#context;
     if (context === null || this.state !== "on") return;
@@ -58,21 +66,21 @@ export class Sounder {
     }
     this.#next(wanted, now_s);
     if (this.#isHeard(now_s)) {
-      for (const seq of wanted.seqs) {
-        if (this.#announced.has(seq)) continue;
-        this.#announced.add(seq);
-        this.onSounded(seq);
+      for (const event of wanted.sounding) {
+        if (this.#announced.has(nameOf(event))) continue;
+        this.#announced.add(nameOf(event));
+        this.onSounded(event);
       }
     }
   }
 
-  #next(wanted: Audible, now_s: number): void {
+  #next(wanted: Wanted, now_s: number): void {
     const burst = schedule(wanted.priority);
     if (burst === null) return;
     const playing = this.#playing;
     const sounding = playing !== null && now_s < playing.until_s;
     const higher = playing !== null && RANK[wanted.priority] > RANK[playing.priority];
-    const unheard = wanted.seqs.some((seq) => !this.#announced.has(seq));
+    const unheard = wanted.sounding.some((event) => !this.#announced.has(nameOf(event)));
     if (playing === null || higher || (unheard && !sounding && now_s < playing.next_s - AHEAD_S)) {
       this.#cut(now_s);
       this.#begin(wanted.priority, burst, now_s + LEAD_S, []);

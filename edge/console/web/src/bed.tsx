@@ -1,6 +1,7 @@
 /** One bed, from arm's length: live numbers, pleth and trend, its alarms, and what the nurse enters. */
 import { useEffect, useState } from "preact/hooks";
 import { clockTime, stopwatch } from "./age.ts";
+import { idOf } from "./beds.ts";
 import { AlarmList } from "./alarmlist.tsx";
 import { CheckIn } from "./checkin.tsx";
 import { plain } from "./dose.ts";
@@ -17,14 +18,14 @@ import { store } from "./state.ts";
 import { Trend } from "./trend.tsx";
 import type { BedState, Session } from "./types.ts";
 import { vitalsOf } from "./vocabulary.ts";
-import { bedName, linkTrouble } from "./words.ts";
+import { linkTrouble } from "./words.ts";
 
 type Open = "nothing" | "check-in" | "session" | "start" | "events";
 
 export function Bed({ bed }: { bed: string }) {
   const [open, setOpen] = useState<Open>("nothing");
   useEffect(() => {
-    live.watch(bed);
+    live.watch(idOf(bed));
     return () => live.watch(null);
   }, [bed]);
   useEffect(() => {
@@ -38,7 +39,7 @@ export function Bed({ bed }: { bed: string }) {
   const session = state?.session?.phase === "CLOSED" ? null : state?.session ?? null;
   const close = (): void => setOpen("nothing");
   return (
-    <div class={`bed-page${store.context(bed).live ? "" : " stale"}`} data-bed={bed}>
+    <div class={`bed-page${store.context(bed).live ? "" : " stale"}`} data-edge={idOf(bed).edge} data-bed={idOf(bed).bed}>
       <BedHead bed={bed} state={state} session={session} />
       <Numbers bed={bed} session={session} />
       <div class="curves">
@@ -50,7 +51,7 @@ export function Bed({ bed }: { bed: string }) {
       </aside>
       <nav class="actions" aria-label="What to do">
         {session === null && <button class="go" onClick={() => setOpen("start")}>Start session</button>}
-        {session !== null && <button class="go" onClick={() => setOpen("check-in")}>Check-in<Due session={session} /></button>}
+        {session !== null && <button class="go" onClick={() => setOpen("check-in")}>Check-in<Due bed={bed} session={session} /></button>}
         {session !== null && <button onClick={() => setOpen("session")}>Session<OpenItems session={session} /></button>}
         <button onClick={() => setOpen("events")}>Events</button>
       </nav>
@@ -62,8 +63,8 @@ export function Bed({ bed }: { bed: string }) {
   );
 }
 
-function Due({ session }: { session: Session }) {
-  const since_s = store.since_s(session.check_in_due);
+function Due({ bed, session }: { bed: string; session: Session }) {
+  const since_s = store.since_s(session.check_in_due, bed);
   if (since_s === null) return null;
   return <small>{since_s > 0 ? `overdue ${stopwatch(since_s)}` : `due in ${stopwatch(-since_s)}`}</small>;
 }
@@ -76,13 +77,13 @@ function BedHead({ bed, state, session }: { bed: string; state: BedState | undef
   const context = store.context(bed);
   const troubles = (state?.devices ?? []).flatMap((device) => {
     const words = linkTrouble(device);
-    return words === null ? [] : [`${stopwatch(store.since_s(device.since) ?? 0)} ${words}`];
+    return words === null ? [] : [`${stopwatch(store.since_s(device.since, bed) ?? 0)} ${words}`];
   });
   const order = session?.order ?? null;
   return (
     <div class="bed-head">
       <Link to="/" class="back">← Ward</Link>
-      <h1 tabIndex={-1}>{bedName(bed)}</h1>
+      <h1 tabIndex={-1}>{store.label(bed)}</h1>
       <span class="patient">{session === null ? "" : state?.patient ?? "name not recorded"}</span>
       <b class="phase">{state === undefined ? "no data yet" : phaseWords(state, context.live)}</b>
       <Band session={session} />

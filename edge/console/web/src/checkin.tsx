@@ -6,7 +6,7 @@ import { Sheet } from "./sheet.tsx";
 import { store } from "./state.ts";
 import { readScore } from "./typed.ts";
 import type { Session } from "./types.ts";
-import { bedName, refusal } from "./words.ts";
+import { refusal } from "./words.ts";
 
 const MOAAS = [
   [5, "answers readily to name"], [4, "slow answer to name"], [3, "only when called loudly"], [2, "only when shaken"],
@@ -48,7 +48,7 @@ export function CheckIn({ bed, session, close }: { bed: string; session: Session
     close();
   };
   return (
-    <Sheet title={`Check-in, ${bedName(bed)}${patient === null ? "" : `, ${patient}`}`} close={close} foot={
+    <Sheet title={`Check-in, ${store.label(bed)}${patient === null ? "" : `, ${patient}`}`} close={close} foot={
       <>
         <span>{assessed} of 5 assessed{assessed < 5 && ", the rest is saved as not assessed"}. Kept until saved.</span>
         {problem !== null && <em role="alert">{problem}</em>}

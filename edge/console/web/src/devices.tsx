@@ -1,14 +1,15 @@
 /** Every device at every bed, for the technician: the worst first, or in the order of a column. */
 import { useState } from "preact/hooks";
+import { idOf } from "./beds.ts";
 import { clockTime, stopwatch } from "./age.ts";
 import { RANK } from "./rank.ts";
 import { ScreenSize } from "./screen.tsx";
 import { store } from "./state.ts";
 import type { Device } from "./types.ts";
-import { bedName, kindWord, linkTrouble, sentence } from "./words.ts";
+import { kindWord, linkTrouble, sentence } from "./words.ts";
 
 interface Entry { bed: string; device: Device }
-const LINK_RANK: Record<string, number> = { wrong_device: 4, lost: 3, silent: 2, connecting: 1, live: 0 };
+const LINK_RANK: Record<string, number> = { wrong_device: 4, lost: 3, unstable: 2.5, silent: 2, connecting: 1, live: 0 };
 
 function badShare({ device }: Entry): number {
   return device.frames + device.bad === 0 ? 0 : device.bad / (device.frames + device.bad);
@@ -49,10 +50,10 @@ export function Devices() {
 
 function Line({ entry }: { entry: Entry }) {
   const { bed, device } = entry;
-  const since_s = store.since_s(device.since);
+  const since_s = store.since_s(device.since, bed);
   return (
-    <tr class={device.link === "live" ? "" : "troubled"} data-device={`${bed}/${device.device}`}>
-      <td>{bedName(bed)}</td><td>{sentence(kindWord(device))} <small>{device.device}</small></td><td>{device.driver}</td>
+    <tr class={device.link === "live" ? "" : "troubled"} data-edge={idOf(bed).edge} data-device={`${idOf(bed).bed}/${device.device}`}>
+      <td>{store.label(bed)}</td><td>{sentence(kindWord(device))} <small>{device.device}</small></td><td>{device.driver}</td>
       <td>{device.identity ?? "not told"}</td><td><b>{linkTrouble(device) ?? "Live"}</b></td>
       <td>{clockTime(device.since)}{since_s !== null && <small> {stopwatch(since_s)}</small>}</td>
       <td class="n">{device.frames}</td><td class="n">{device.bad}{device.bad > 0 && <small> {(badShare(entry) * 100).toFixed(1)} %</small>}</td><td class="n">{device.late}</td>

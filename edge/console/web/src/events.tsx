@@ -6,7 +6,6 @@ import { kindOf, sentenceOf } from "./eventwords.ts";
 import { Sheet } from "./sheet.tsx";
 import { store } from "./state.ts";
 import type { EdgeEvent } from "./types.ts";
-import { bedName } from "./words.ts";
 
 export function Events({ bed, close }: { bed: string; close: () => void }) {
   const [listed, setListed] = useState<EdgeEvent[] | null | undefined>(undefined);
@@ -21,7 +20,7 @@ export function Events({ bed, close }: { bed: string; close: () => void }) {
     };
   }, [bed, count]);
   return (
-    <Sheet title={`Events, ${bedName(bed)}`} close={close}>
+    <Sheet title={`Events, ${store.label(bed)}`} close={close}>
       {listed === undefined && <p>Reading</p>}
       {listed === null && <p role="alert">The events cannot be read now.</p>}
       {listed?.length === 0 && <p>None yet.</p>}

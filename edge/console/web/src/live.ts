@@ -1,4 +1,5 @@
 /** The live feed: one WebSocket, opened again for ever, and replaced when it goes silent or falls behind. */
+import type { BedId } from "./beds.ts";
 import { BEHIND_S } from "./liveness.ts";
 import type { Store } from "./state.ts";
 import type { PageMessage, ServerMessage } from "./types.ts";
@@ -16,7 +17,7 @@ export class Live {
   #opened_ms = 0;
   #attempts = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
-  #watching: string | null = null;
+  #watching: BedId | null = null;
 
   constructor(store: Store) {
     this.#store = store;
@@ -35,9 +36,13 @@ export class Live {
     if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
   }
 
-  watch(bed: string | null): void {
+  watch(bed: BedId | null): void {
     this.#watching = bed;
-    this.send({ t: "watch", bed });
+    this.#sendWatch();
+  }
+
+  #sendWatch(): void {
+    this.send({ t: "watch", edge: this.#watching?.edge ?? null, bed: this.#watching?.bed ?? null });
   }
 
   /** Called by the page's ticker. */
@@ -64,7 +69,7 @@ export class Live {
       if (message.t !== "hello") return;
       welcomed = true;
       this.#attempts = 0;
-      this.send({ t: "watch", bed: this.#watching });
+      this.#sendWatch();
       this.onHello();
     };
     socket.onclose = () => {

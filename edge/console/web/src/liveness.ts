@@ -1,5 +1,5 @@
 /** Whether what the page shows is live, and if not, which hop broke. Pure. */
-import type { Hops } from "./types.ts";
+import type { EdgeHealth, Hops } from "./types.ts";
 
 export const SILENT_S = 3; // a beat comes every second
 export const BEHIND_S = 3;
@@ -61,4 +61,14 @@ export function brokenHop(feed: Feed): Broken | null {
     };
   }
   return null;
+}
+
+/** What is broken of one edge among several; null: it is live, or nothing is known of it yet. */
+export function brokenEdge(name: string, health: EdgeHealth | undefined, edge_ms: number | null): Broken | null {
+  if (health === undefined || (health.broker.ok && health.edge.ok)) return null;
+  const part = health.broker.ok ? health.edge : health.broker;
+  return {
+    hop: health.broker.ok ? "edge" : "broker", title: `NOT LIVE: ${name} ${health.broker.ok ? "is silent" : "cannot be reached"}`,
+    what: `The beds of ${name} are not live. Read the devices there.`, for_s: forSeconds(part.since, edge_ms),
+  };
 }

@@ -1,5 +1,6 @@
 /** Where a session stands, in one line: the phase with its minutes, and the dissociation period as a band beside it. */
 import { clockTime } from "./age.ts";
+import { keyOf } from "./beds.ts";
 import { store } from "./state.ts";
 import type { BedState, Session } from "./types.ts";
 import { DISSOCIATION, PHASE } from "./words.ts";
@@ -10,8 +11,8 @@ function minutes(seconds: number | null): number | null {
 
 /** Minutes infused: counted on from the last state while the infusion runs and the feed is live. */
 export function infusedMinutes(session: Session, state: BedState, live: boolean): number | null {
-  if (session.infused_s === null) return minutes(store.since_s(session.infusion_started));
-  const since_s = live && session.phase === "INFUSING" ? store.since_s(state.at) ?? 0 : 0;
+  if (session.infused_s === null) return minutes(store.since_s(session.infusion_started, keyOf(state)));
+  const since_s = live && session.phase === "INFUSING" ? store.since_s(state.at, keyOf(state)) ?? 0 : 0;
   return minutes(session.infused_s + Math.max(0, since_s));
 }
 
@@ -24,7 +25,7 @@ export function phaseWords(state: BedState, live: boolean): string {
     const planned = session.order?.duration_min ?? null;
     return `${words} ${infused ?? "--"} min${planned === null ? "" : ` of ${planned}`}`;
   }
-  const inPhase = live ? minutes(store.since_s(session.infusion_ended ?? session.phase_since)) : null;
+  const inPhase = live ? minutes(store.since_s(session.infusion_ended ?? session.phase_since, keyOf(state))) : null;
   return inPhase === null ? words : `${words} ${inPhase} min`;
 }
 

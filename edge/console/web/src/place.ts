@@ -1,9 +1,12 @@
 /** Which view an address asks for. Pure. */
-export type Place = { page: "ward" } | { page: "devices" } | { page: "simulation" } | { page: "bed"; bed: string };
+export type Place =
+  | { page: "ward"; edge?: string } | { page: "devices" } | { page: "simulation" } | { page: "bed"; bed: string; edge?: string };
 
 export function placeOf(path: string): Place {
-  const bed = /^\/bed\/([^/]+)\/?$/.exec(path)?.[1];
-  if (bed !== undefined) return { page: "bed", bed: decoded(bed) };
+  const [, edge, bed] = /^\/bed\/(?:([^/]+)\/)?([^/]+)\/?$/.exec(path) ?? [];
+  if (bed !== undefined) return edge === undefined ? { page: "bed", bed: decoded(bed) } : { page: "bed", bed: decoded(bed), edge: decoded(edge) };
+  const ward = /^\/ward\/([^/]+)\/?$/.exec(path)?.[1];
+  if (ward !== undefined) return { page: "ward", edge: decoded(ward) };
   if (path.startsWith("/simulation")) return { page: "simulation" };
   return path.startsWith("/devices") ? { page: "devices" } : { page: "ward" };
 }

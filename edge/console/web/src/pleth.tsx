@@ -1,5 +1,6 @@
 /** The pleth: a sweep that writes left to right over its own past, and stops with words when nothing comes. */
 import { useEffect, useRef } from "preact/hooks";
+import { keyOf } from "./beds.ts";
 import { store } from "./state.ts";
 import type { Wave } from "./types.ts";
 
@@ -25,7 +26,7 @@ export function Pleth({ bed }: { bed: string }) {
     if (!element || !draw) return undefined;
     const pen: Pen = { at_s: 0, y: null, queue: [], rate: 75, owed: 0, heard_ms: 0 };
     store.onWave = (wave) => {
-      if (wave.bed !== bed || wave.name !== "pleth" || !(wave.rate > 0)) return;
+      if (keyOf(wave) !== bed || wave.name !== "pleth" || !(wave.rate > 0)) return;
       pen.rate = wave.rate;
       pen.heard_ms = performance.now();
       pen.queue.push(...heights(wave));

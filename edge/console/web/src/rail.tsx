@@ -3,13 +3,14 @@ import { useRef } from "preact/hooks";
 import { clockTime, stopwatch } from "./age.ts";
 import { useAcknowledge } from "./acknowledge.ts";
 import { command } from "./api.ts";
+import { idOf, keyOf, pathOf } from "./beds.ts";
 import { SoundTest } from "./banner.tsx";
 import { isPaused, RANK, ranked } from "./rank.ts";
 import { Link } from "./router.tsx";
 import { sounder } from "./session.ts";
 import { store } from "./state.ts";
 import type { Alarm, Me } from "./types.ts";
-import { bedName, noAlarms, PRIORITY, SYMBOL } from "./words.ts";
+import { noAlarms, PRIORITY, SYMBOL } from "./words.ts";
 
 interface Placed { bed: string; alarm: Alarm }
 
@@ -49,7 +50,7 @@ function Row({ placed, me, first, more }: { placed: Placed; me: Me; first: boole
     <>
       <b class="symbol" aria-hidden="true">{SYMBOL[alarm.priority]}</b>
       <span class="what">
-        <b class="where">{bedName(bed)}</b> <b>{alarm.text || alarm.title}</b>
+        <b class="where">{store.label(bed)}</b> <b>{alarm.text || alarm.title}</b>
         <small>
           {PRIORITY[alarm.priority]}{alarm.state === "latched" ? ", over," : ""} since {clockTime(alarm.since)}
           {alarm.state === "acknowledged" && ` ✓ ${alarm.by ?? "acknowledged"}`}
@@ -63,9 +64,9 @@ function Row({ placed, me, first, more }: { placed: Placed; me: Me; first: boole
   if (me.role !== "nurse") return <div class={look}>{text}</div>;
   return (
     <div class={look}>
-      <Link to={`/bed/${bed}`} class="to-bed" alarm={first}>{text}</Link>
+      <Link to={pathOf(idOf(bed), store.edges.length)} class="to-bed" alarm={first}>{text}</Link>
       {alarm.state !== "acknowledged" && (
-        <button class="rail-acknowledge" disabled={sending} onClick={acknowledge} aria-label={`${bedName(bed)}: acknowledge ${alarm.text || alarm.title}`}>
+        <button class="rail-acknowledge" disabled={sending} onClick={acknowledge} aria-label={`${store.label(bed)}: acknowledge ${alarm.text || alarm.title}`}>
           {sending ? "Sending" : "Acknowledge"}
         </button>
       )}
@@ -75,22 +76,21 @@ function Row({ placed, me, first, more }: { placed: Placed; me: Me; first: boole
 
 function Sound({ me }: { me: Me }) {
   if (me.role !== "nurse") return null;
-  const edge_ms = store.edge_ms();
   const states = [...store.states.values()];
-  const paused = states.filter((state) => isPaused(state.audio_paused_until, edge_ms));
+  const paused = states.filter((state) => isPaused(state.audio_paused_until, store.edge_ms(keyOf(state))));
   const sounding = states.filter(
     (state) => !paused.includes(state) && state.alarms.some((alarm) => alarm.state === "active" && RANK[alarm.priority] > 0),
   );
   const ask = (beds: typeof states, verb: string) => (): void => {
-    for (const state of beds) void command(state.bed, verb);
+    for (const state of beds) void command(keyOf(state), verb);
   };
-  const left_s = Math.max(0, ...paused.map((state) => (Date.parse(state.audio_paused_until ?? "") - (edge_ms ?? 0)) / 1000));
+  const left_s = Math.max(0, ...paused.map((state) => (Date.parse(state.audio_paused_until ?? "") - (store.edge_ms(keyOf(state)) ?? 0)) / 1000));
   return (
     <div class="sound" aria-label="Alarm sound">
       {paused.length > 0 && (
         <button class="paused" onClick={ask(paused, "audio_resume")}>
           <span aria-hidden="true">‖</span> Sound paused {stopwatch(left_s)}
-          <small>{paused.map((state) => bedName(state.bed)).join(", ")}: tap to end</small>
+          <small>{paused.map((state) => store.label(keyOf(state))).join(", ")}: tap to end</small>
         </button>
       )}
       {sounding.length > 0 && <button class="pause" onClick={ask(sounding, "audio_pause")}>Pause sound<small>2 min, all beds</small></button>}
@@ -110,7 +110,7 @@ export function Announcer() {
   for (const { bed, alarm } of everywhere()) {
     if (alarm.state !== "active" || said.current.seqs.has(alarm.seq)) continue;
     said.current.seqs.add(alarm.seq);
-    const words = `${PRIORITY[alarm.priority]} alarm, ${bedName(bed)}: ${alarm.text || alarm.title}`;
+    const words = `${PRIORITY[alarm.priority]} alarm, ${store.label(bed)}: ${alarm.text || alarm.title}`;
     if (alarm.priority === "high") said.current.high = words;
     else said.current.rest = words;
   }

@@ -34,7 +34,7 @@ function tick(): void {
   const wanted = store.audible();
   const broken: Priority = notLiveSounds() ? "medium" : "none";
   const priority = RANK[broken] > RANK[wanted.priority] ? broken : wanted.priority;
-  sounder.tick({ priority, seqs: wanted.seqs }, performance.now(), sounds());
+  sounder.tick({ priority, sounding: wanted.sounding }, performance.now(), sounds());
   store.changed();
 }
 
@@ -87,7 +87,7 @@ export function start(): void {
     if (sounds()) live.send({ t: "sound", state });
     store.changed();
   };
-  sounder.onSounded = (seq) => live.send({ t: "sounded", seq });
+  sounder.onSounded = (event) => live.send({ t: "sounded", ...event });
   new Worker(new URL("./ticker.ts", import.meta.url), { type: "module" }).onmessage = tick;
   void sounder.enable();
   void begin();

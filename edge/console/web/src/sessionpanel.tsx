@@ -4,8 +4,9 @@ import { command } from "./api.ts";
 import { plain } from "./dose.ts";
 import { useDraft } from "./drafts.ts";
 import { Sheet } from "./sheet.tsx";
+import { store } from "./state.ts";
 import type { Phase, Session } from "./types.ts";
-import { bedName, PHASE, refusal, sentence } from "./words.ts";
+import { PHASE, refusal, sentence } from "./words.ts";
 
 const STEPS: readonly Phase[] = ["PRECHECK", "READY", "INFUSING", "RECOVERY", "DISCHARGE_READY"];
 const CHECKLIST = [
@@ -24,7 +25,7 @@ export function SessionPanel({ bed, session, close }: { bed: string; session: Se
   const infused = session.phase === "INFUSING" || session.phase === "PAUSED";
   if (asking !== "nothing") return <Reason bed={bed} verb={asking} session={session} back={() => setAsking("nothing")} close={close} />;
   return (
-    <Sheet title={`Session, ${bedName(bed)}`} close={close} foot={
+    <Sheet title={`Session, ${store.label(bed)}`} close={close} foot={
       <>
         {infused && <button onClick={() => setAsking("end_infusion")}>End infusion…</button>}
         <button onClick={() => setAsking("close_session")}>Close session…</button>
@@ -99,7 +100,7 @@ function Reason(props: { bed: string; verb: "end_infusion" | "close_session"; se
   const long = [...reason.trim()].length > REASON_MOST;
   const early = !ending && props.session.phase !== "DISCHARGE_READY";
   return (
-    <Sheet title={`${ending ? "End infusion" : "Close session"}, ${bedName(props.bed)}`} close={props.close} foot={
+    <Sheet title={`${ending ? "End infusion" : "Close session"}, ${store.label(props.bed)}`} close={props.close} foot={
       <>
         {problem !== null && <em role="alert">{problem}</em>}
         <button onClick={props.back}>Back</button>

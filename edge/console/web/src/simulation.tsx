@@ -2,7 +2,8 @@
 import "./style/simulation.css";
 import { useEffect, useState } from "preact/hooks";
 import { type Hand, hand, type SimulatedBed, type SimulatedDevice, simulatedBeds } from "./api.ts";
-import { bedName } from "./words.ts";
+import { keyOf } from "./beds.ts";
+import { store } from "./state.ts";
 
 const LOOK_MS = 1000;
 
@@ -35,7 +36,7 @@ export function Simulation() {
   if (beds === null) return <p role="alert">The simulators do not answer now.</p>;
   return (
     <div class="simulation">
-      <h1>Simulation</h1>
+      <h1 tabIndex={-1}>Simulation</h1>
       <p>
         You are beside the bed. What you do here is done to the simulated devices and patients, and Vigil reads it from them.
         A session: open it on the bed's page, start the pump, make check-ins, let the dose run or stop the pump, close it, and
@@ -50,8 +51,8 @@ export function Simulation() {
 function Beside({ bed, act }: { bed: SimulatedBed; act: Act }) {
   const devices = [...bed.devices].sort((a, b) => Number(isPump(b)) - Number(isPump(a)));
   return (
-    <section class="beside" data-bed={bed.bed} aria-label={bedName(bed.bed)}>
-      <h2>{bedName(bed.bed)}{bed.by_hand && <small> worked by you</small>}</h2>
+    <section class="beside" data-bed={bed.bed} aria-label={store.label(keyOf(bed))}>
+      <h2>{store.label(keyOf(bed))}{bed.by_hand && <small> worked by you</small>}</h2>
       <div class="device" data-device="patient">
         <h3>Patient</h3>
         {Object.entries(bed.episodes).map(([kind, now]) => <Episode key={kind} bed={bed.bed} kind={kind} now={now} act={act} />)}

@@ -5,7 +5,8 @@ import { cautions, EMPTY_ORDER, type Order, type OrderDraft, plain, problems, re
 import { useDraft } from "./drafts.ts";
 import { type Field, NumberFields } from "./keypad.tsx";
 import { Sheet } from "./sheet.tsx";
-import { bedName, refusal } from "./words.ts";
+import { store } from "./state.ts";
+import { refusal } from "./words.ts";
 
 const FIELDS: readonly Field[] = [
   { key: "weight_kg", label: "Weight", unit: "kg", presets: [], hint: "measured today" },
@@ -25,7 +26,7 @@ export function StartSession({ bed, close }: { bed: string; close: () => void })
     return <ReadBack bed={bed} order={order} back={() => setReading(false)} close={close} forget={forget} />;
   }
   return (
-    <Sheet title={`Start session, ${bedName(bed)}: racemic ketamine, intravenous`} close={close} foot={
+    <Sheet title={`Start session, ${store.label(bed)}: racemic ketamine, intravenous`} close={close} foot={
       <>
         <span>{wrong.length > 0 ? list(wrong) : <Echo order={order} />}</span>
         <button class="go" disabled={wrong.length > 0} onClick={() => setReading(true)}>Read back</button>
@@ -66,7 +67,7 @@ function ReadBack(props: { bed: string; order: Order; back: () => void; close: (
     props.close();
   };
   return (
-    <Sheet title={`Read back, ${bedName(props.bed)}`} close={props.close} foot={
+    <Sheet title={`Read back, ${store.label(props.bed)}`} close={props.close} foot={
       <>
         {problem !== null && <em role="alert">{problem}</em>}
         <button onClick={props.back}>Back, change it</button>

@@ -1,9 +1,13 @@
 /** What the page knows: the one store, fed by the live feed, read by every view. */
+import { idOf, keyOf, labelOf } from "./beds.ts";
 import { type Context, receive, type Received } from "./age.ts";
 import { EdgeClock, Monotonic } from "./clock.ts";
-import { type Broken, brokenHop } from "./liveness.ts";
-import { type Audible, audible } from "./rank.ts";
-import type { Alarm, BedState, EdgeEvent, Hops, Me, Numeric, Pump, ServerMessage, Vitals, Wave } from "./types.ts";
+import { type Broken, brokenHop, brokenEdge } from "./liveness.ts";
+import { audible, RANK } from "./rank.ts";
+import type { Alarm, BedState, EdgeEvent, EdgeHealth, Hops, Me, Numeric, Priority, Pump, ServerMessage, Trouble, Vitals, Wave } from "./types.ts";
+
+/** An alarm event that sounds: its edge and its number there. */
+export interface Sounding { edge: string; seq: number }
 
 export interface BedVitals { at: string; simulated: boolean; numerics: Record<string, Received<Numeric>>; pump: Received<Pump> | null }
 
@@ -13,15 +17,20 @@ export class Store {
   readonly monotonic = new Monotonic(() => performance.now(), () => Date.now());
   readonly edgeClock = new EdgeClock();
   me: Me | null | undefined = undefined; // undefined: not asked yet
-  edge = "";
+  edges: string[] = [];
+  build: string | null = null; // of the page the server serves now
   simulated = false;
-  beds: string[] = [];
+  beds: string[] = []; // keys, in the order of the console
   states = new Map<string, BedState>();
   vitals = new Map<string, BedVitals>();
   hops: Hops | null = null;
+  troubles: readonly Trouble[] = [];
   events = new Map<string, number>(); // bed -> how many events came: whoever lists them asks again when it grows
   onWave: ((wave: Wave) => void) | null = null;
 
+  #names = new Map<string, string>();
+  #edgeHealth = new Map<string, EdgeHealth>();
+  #offsets_ms = new Map<string, number>(); // an edge's clock less the console's
   #heard_ms: number | null = null;
   #closed = false;
   #broken_since_ms: number | null = null;
@@ -49,13 +58,20 @@ export class Store {
     return this.monotonic.now_ms();
   }
 
-  edge_ms(): number | null {
-    return this.edgeClock.now_ms(this.now_ms());
+  /** The clock of a bed's edge: each has its own, so that no clock that is wrong makes numbers look old. */
+  edge_ms(key: string): number | null {
+    const now_ms = this.edgeClock.now_ms(this.now_ms());
+    return now_ms === null ? null : now_ms + (this.#offsets_ms.get(idOf(key).edge) ?? 0);
   }
 
-  /** Edge seconds since an ISO time; null while the edge clock or the time is unknown. */
-  since_s(iso: string | null | undefined): number | null {
-    const edge_ms = this.edge_ms();
+  /** How people call a bed. */
+  label(key: string): string {
+    return labelOf(idOf(key), this.#names.get(key), this.edges.length);
+  }
+
+  /** Edge seconds since an ISO time of a bed's edge; null while its clock or the time is unknown. */
+  since_s(iso: string | null | undefined, key: string): number | null {
+    const edge_ms = this.edge_ms(key);
     const at = iso ? Date.parse(iso) : Number.NaN;
     return edge_ms === null || Number.isNaN(at) ? null : (edge_ms - at) / 1000;
   }
@@ -64,16 +80,30 @@ export class Store {
     const now = this.now_ms();
     const broken = brokenHop({
       silent_s: this.#heard_ms === null ? null : (now - this.#heard_ms) / 1000, closed: this.#closed,
-      behind_s: this.edgeClock.behind_s(), hops: this.hops, edge_ms: this.edge_ms(),
+      behind_s: this.edgeClock.behind_s(), hops: this.#hops(), edge_ms: this.edgeClock.now_ms(now),
     });
-    if (broken === null) this.#broken_since_ms = null;
+    if (broken === null && this.brokenEdges().length === 0) this.#broken_since_ms = null;
     else this.#broken_since_ms ??= now;
     return broken;
   }
 
+  /** Edges that are not live while another is: their beds alone are not. */
+  brokenEdges(): Broken[] {
+    if (this.edges.length < 2) return [];
+    return this.edges.flatMap((edge) => brokenEdge(edge, this.#edgeHealth.get(edge), this.edgeClock.now_ms(this.now_ms())) ?? []);
+  }
+
+  /** With several edges the page as a whole is live while one of them is. */
+  #hops(): Hops | null {
+    const parts = [...this.#edgeHealth.values()];
+    if (this.hops === null || parts.length < 2) return this.hops;
+    const live = parts.find(({ broker, edge }) => broker.ok && edge.ok);
+    return live === undefined ? this.hops : { ...this.hops, broker: live.broker, edge: live.edge };
+  }
+
   /** Whether the feed has been broken long enough for that itself to sound. */
   brokenLong(): boolean {
-    return this.broken() !== null && this.#broken_since_ms !== null && this.now_ms() - this.#broken_since_ms > TONE_AFTER_S * 1000;
+    return (this.broken() !== null || this.brokenEdges().length > 0) && this.#broken_since_ms !== null && this.now_ms() - this.#broken_since_ms > TONE_AFTER_S * 1000;
   }
 
   silent_s(): number {
@@ -81,16 +111,26 @@ export class Store {
   }
 
   /** How this bed's numbers are to be judged at this moment. */
-  context(bed: string): Context {
-    const state = this.states.get(bed);
+  context(key: string): Context {
+    const state = this.states.get(key);
+    const health = this.#edgeHealth.get(idOf(key).edge);
     return {
       now_ms: this.now_ms(), speed: this.edgeClock.speed, nibp_interval_min: state?.session?.order?.nibp_interval_min ?? null,
-      live: this.broken() === null && state?.live !== false,
+      live: this.broken() === null && state?.live !== false && health?.edge.ok !== false && health?.broker.ok !== false,
     };
   }
 
-  audible(): Audible {
-    return audible(this.states.values(), this.edge_ms(), (alarm) => this.#seenLive.has(alarm.alarm));
+  /** What is to sound, over all edges; an event's number counts only within its edge. */
+  audible(): { priority: Priority; sounding: Sounding[] } {
+    let priority: Priority = "none";
+    const sounding: Sounding[] = [];
+    for (const edge of this.edges) {
+      const states = [...this.states.values()].filter((state) => state.edge === edge);
+      const heard = audible(states, this.edge_ms(`${edge}/`), (alarm) => this.#seenLive.has(alarm.alarm));
+      if (RANK[heard.priority] > RANK[priority]) priority = heard.priority;
+      sounding.push(...heard.seqs.map((seq) => ({ edge, seq })));
+    }
+    return { priority, sounding };
   }
 
   acknowledgedAt(alarm: Alarm): string | null {
@@ -120,6 +160,8 @@ export class Store {
       case "beat":
         this.edgeClock.beat(Date.parse(message.at), this.now_ms());
         this.hops = message.hops;
+        this.troubles = message.health ?? [];
+        this.#edges(message.edges ?? {}, Date.parse(message.at));
         break;
       case "vitals": this.#vitals(message); break;
       case "state": this.#state(message); break;
@@ -136,6 +178,8 @@ export class Store {
     this.states.clear();
     this.vitals.clear();
     this.hops = null;
+    this.troubles = [];
+    this.#edgeHealth.clear();
     this.#heard_ms = null;
     this.#seenLive.clear();
     this.changed();
@@ -144,28 +188,40 @@ export class Store {
   #hello(hello: Extract<ServerMessage, { t: "hello" }>): void {
     this.edgeClock.reset(hello.speed);
     this.edgeClock.beat(Date.parse(hello.now), this.now_ms());
-    this.edge = hello.edge;
+    this.edges = hello.edges ?? [hello.edge];
+    this.build = hello.build ?? null;
     this.simulated = hello.simulated;
-    const beds = hello.beds.map((bed) => (typeof bed === "string" ? bed : bed.bed));
+    const ward = hello.ward ?? hello.beds.map((bed) => ({ edge: hello.edge, bed, name: bed }));
+    for (const bed of ward) this.#names.set(keyOf(bed), bed.name);
+    const beds = ward.map(keyOf);
     this.beds = [...this.beds.filter((bed) => beds.includes(bed)), ...beds.filter((bed) => !this.beds.includes(bed))];
     this.hops = null;
     for (const [bed, state] of this.states) this.states.set(bed, { ...state, live: false }); // until the feed repeats them
   }
 
+  #edges(edges: Record<string, EdgeHealth>, console_ms: number): void {
+    this.#edgeHealth = new Map(Object.entries(edges));
+    for (const [edge, { at }] of this.#edgeHealth) {
+      const offset_ms = Date.parse(at) - console_ms;
+      if (Number.isFinite(offset_ms)) this.#offsets_ms.set(edge, offset_ms);
+    }
+  }
+
   #vitals(vitals: Vitals): void {
+    const key = keyOf(vitals);
     const now = this.now_ms();
-    const edge_ms = this.edge_ms();
-    this.#know(vitals.bed);
+    const edge_ms = this.edge_ms(key);
+    this.#know(key);
     const numerics: Record<string, Received<Numeric>> = {};
-    for (const [key, numeric] of Object.entries(vitals.numerics)) numerics[key] = receive(numeric, now, edge_ms);
-    this.vitals.set(vitals.bed, {
+    for (const [metric, numeric] of Object.entries(vitals.numerics)) numerics[metric] = receive(numeric, now, edge_ms);
+    this.vitals.set(key, {
       at: vitals.at, simulated: vitals.simulated, numerics, pump: vitals.pump ? receive(vitals.pump, now, edge_ms) : null,
     });
   }
 
   #state(state: BedState): void {
-    this.#know(state.bed);
-    this.states.set(state.bed, state);
+    this.#know(keyOf(state));
+    this.states.set(keyOf(state), state);
     for (const alarm of state.alarms) {
       if (state.live) this.#seenLive.add(alarm.alarm);
       if (alarm.state !== "acknowledged") this.#acknowledged.delete(alarm.alarm);
@@ -174,7 +230,9 @@ export class Store {
   }
 
   #event(event: EdgeEvent): void {
-    if (event.bed !== null) this.events.set(event.bed, (this.events.get(event.bed) ?? 0) + 1);
+    if (event.bed === null) return;
+    const key = keyOf({ edge: event.edge, bed: event.bed });
+    this.events.set(key, (this.events.get(key) ?? 0) + 1);
   }
 
   #know(bed: string): void {

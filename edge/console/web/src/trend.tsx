@@ -78,7 +78,7 @@ function Plots(props: {
     const boxes = [...(holder.current?.children ?? [])] as HTMLElement[];
     const metrics = lines.map(({ key }) => key);
     // the trend is this session's; without one it begins when this page opened it
-    const opened_s = (store.edge_ms() ?? 0) / 1000;
+    const opened_s = (store.edge_ms(bed) ?? 0) / 1000;
     const from_s = (): number => {
       const started = now.current.session?.started;
       return started ? Date.parse(started) / 1000 : opened_s;
@@ -98,7 +98,7 @@ function Plots(props: {
       step();
     };
     const step = (): void => {
-      const edge_ms = store.edge_ms();
+      const edge_ms = store.edge_ms(bed);
       if (edge_ms === null) return;
       grow(bed, trended, edge_ms / 1000, from_s(), range_min * 60);
       if (now.current.paused) return;

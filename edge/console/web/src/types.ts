@@ -5,7 +5,7 @@ export type Priority = "high" | "medium" | "low" | "none";
 export type AlarmState = "pending" | "active" | "acknowledged" | "latched" | "inactive";
 export type PumpState = "infusing" | "stopped" | "paused" | "alarm" | "unknown";
 export type Phase = "PRECHECK" | "READY" | "INFUSING" | "PAUSED" | "RECOVERY" | "DISCHARGE_READY" | "CLOSED";
-export type Link = "connecting" | "live" | "silent" | "lost" | "wrong_device";
+export type Link = "connecting" | "live" | "silent" | "lost" | "wrong_device" | "unstable";
 
 export interface User { name: string; role: Role }
 export interface Me extends User { csrf: string }
@@ -21,6 +21,7 @@ export interface Numeric {
 }
 export interface Pump { state: PumpState; device: string; at: string; age_s: number; stale: boolean }
 export interface Vitals {
+  edge: string;
   bed: string;
   at: string;
   simulated: boolean;
@@ -92,6 +93,7 @@ export interface Device {
   alarms: DeviceAlarm[];
 }
 export interface BedState {
+  edge: string;
   bed: string;
   at: string;
   seq: number;
@@ -108,6 +110,7 @@ export interface BedState {
 }
 
 export interface Wave {
+  edge: string;
   bed: string;
   name: string;
   start: string;
@@ -120,26 +123,31 @@ export interface Hop { ok: boolean; since?: string | null; age_s?: number | null
 export interface Hops { broker: Hop; edge: Hop; console: Hop; sound: Hop }
 export interface EdgeEvent {
   seq: number;
+  edge: string;
   bed: string | null;
   at: string;
   kind: string;
   late: boolean;
   body: Record<string, unknown>;
 }
-/** A bed in hello: its name alone, or an object that says at least its name. */
-export type BedNamed = string | { bed: string };
+/** One edge in a beat: its own clock now, how far that is from the console's, and whether it is heard. */
+export interface EdgeHealth { at: string; skew_s: number | null; broker: Hop; edge: Hop; record?: Hop }
+
+/** One thing that is wrong, in words, with what to do next. */
+export interface Trouble { part: string; edge: string | null; since: string | null; what: string; remedy: string }
 
 export type ServerMessage =
-  | { t: "hello"; now: string; speed: number; edge: string; simulated: boolean; user: User; beds: BedNamed[] }
-  | { t: "beat"; at: string; hops: Hops }
+  | { t: "hello"; now: string; speed: number; edge: string; edges?: string[]; simulated: boolean; user: User; beds: string[];
+      ward?: { edge: string; bed: string; name: string }[]; version?: string; build?: string }
+  | { t: "beat"; at: string; hops: Hops; edges?: Record<string, EdgeHealth>; health?: Trouble[] }
   | ({ t: "vitals" } & Vitals)
   | ({ t: "state" } & BedState)
   | ({ t: "wave" } & Wave)
   | { t: "event"; event: EdgeEvent };
 
 export type PageMessage =
-  | { t: "watch"; bed: string | null }
-  | { t: "sounded"; seq: number }
+  | { t: "watch"; edge: string | null; bed: string | null }
+  | { t: "sounded"; edge: string; seq: number }
   | { t: "sound"; state: "on" | "blocked" };
 
 export interface Determination { at: string; sbp_mmhg: number | null; dbp_mmhg: number | null; map_mmhg: number | null }

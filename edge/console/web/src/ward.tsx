@@ -2,6 +2,7 @@
 import type { RefObject } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { clockTime, stopwatch } from "./age.ts";
+import { idOf, pathOf } from "./beds.ts";
 import { Figure, Further, Pressure } from "./numbers.tsx";
 import { Band, phaseWords } from "./phase.tsx";
 import { PumpLine, pumpSays } from "./pump.tsx";
@@ -10,7 +11,7 @@ import { Link } from "./router.tsx";
 import { store } from "./state.ts";
 import type { BedState, Me } from "./types.ts";
 import { vitalsOf } from "./vocabulary.ts";
-import { bedName, linkTrouble, noAlarms, PRIORITY, SYMBOL } from "./words.ts";
+import { linkTrouble, noAlarms, PRIORITY, SYMBOL } from "./words.ts";
 
 /** How many columns fit that many beds, wide and upright. */
 function columns(beds: number): { wide: number; upright: number } {
@@ -42,8 +43,9 @@ function useWholeRows(): RefObject<HTMLDivElement | null> {
   return ward;
 }
 
-export function Ward({ me }: { me: Me }) {
-  const beds = store.beds;
+/** `edge`: only that edge's beds. Alarms of all stay in the rail. */
+export function Ward({ me, edge }: { me: Me; edge?: string | undefined }) {
+  const beds = store.beds.filter((bed) => edge === undefined || idOf(bed).edge === edge);
   const { wide, upright } = columns(beds.length);
   const ward = useWholeRows();
   return (
@@ -68,7 +70,7 @@ function Tile({ bed, me }: { bed: string; me: Me }) {
   const inside = (
     <>
       <div class="head">
-        <b class="bed">{bedName(bed)}</b>
+        <b class="bed">{store.label(bed)}</b>
         <span class="patient">{session === null ? "" : state?.patient ?? (me.role === "nurse" ? "name not recorded" : "")}</span>
         <span class="phase">{state === undefined ? "no data yet" : phaseWords(state, context.live)}</span>
       </div>
@@ -80,25 +82,25 @@ function Tile({ bed, me }: { bed: string; me: Me }) {
       <div class="notes">
         <Band session={session} />
         {state !== undefined && !state.live && <span class="last-known">Last known {clockTime(state.at)}</span>}
-        <Trouble state={state} />
+        <Trouble bed={bed} state={state} />
       </div>
       <PumpLine vitals={vitals} context={context} session={session} devices={state?.devices ?? []} />
       <Headline state={state} live={context.live} other={pumpSays(vitals, state?.devices ?? []) !== null} />
     </>
   );
-  const label = `${bedName(bed)}${frame.priority === "none" ? "" : `, ${PRIORITY[frame.priority]} alarm`}`;
+  const label = `${store.label(bed)}${frame.priority === "none" ? "" : `, ${PRIORITY[frame.priority]} alarm`}`;
   return me.role === "nurse" ? (
-    <div class={look} data-bed={bed}><Link to={`/bed/${bed}`} class="cover" label={label}> </Link>{inside}</div>
+    <div class={look} data-edge={idOf(bed).edge} data-bed={idOf(bed).bed}><Link to={pathOf(idOf(bed), store.edges.length)} class="cover" label={label}> </Link>{inside}</div>
   ) : (
-    <div class={look} data-bed={bed}>{inside}</div>
+    <div class={look} data-edge={idOf(bed).edge} data-bed={idOf(bed).bed}>{inside}</div>
   );
 }
 
 /** What cannot be seen, for how long and from which device: the age first, so that it is never what is cut off. */
-function Trouble({ state }: { state: BedState | undefined }) {
+function Trouble({ bed, state }: { bed: string; state: BedState | undefined }) {
   const troubled = (state?.devices ?? []).flatMap((device) => {
     const words = linkTrouble(device);
-    const since_s = store.since_s(device.since);
+    const since_s = store.since_s(device.since, bed);
     return words === null ? [] : [since_s === null ? words : `${stopwatch(since_s)} ${words}`];
   });
   const request = state?.request?.text;

@@ -42,11 +42,6 @@ export function reasonWords(reason: string | null): string {
   return reason === null ? "No value" : REASON[reason] ?? sentence(reason);
 }
 
-/** "chair-1" as people say it: "Chair 1". */
-export function bedName(bed: string): string {
-  return sentence(bed.replaceAll("-", " "));
-}
-
 export function sentence(word: string): string {
   const words = word.replaceAll("_", " ");
   return words.charAt(0).toUpperCase() + words.slice(1);
@@ -63,6 +58,7 @@ export function linkWords(link: string, device: string): string {
     case "connecting": return `Connecting to ${device}`;
     case "silent": return `No data from ${device}`;
     case "lost": return `${sentence(device)} connection lost`;
+    case "unstable": return `${sentence(device)} connection comes and goes`;
     case "wrong_device": return `Wrong ${device} connected`;
     default: return `${sentence(device)}: ${link}`;
   }

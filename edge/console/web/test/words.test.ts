@@ -2,12 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { kindOf, sentenceOf } from "../src/eventwords.ts";
+import { idOf, labelOf, matching, pathOf } from "../src/beds.ts";
 import { placeOf } from "../src/place.ts";
 import type { EdgeEvent } from "../src/types.ts";
 import { deviceSays, noAlarms, overWords } from "../src/words.ts";
 
 const AT = "2026-09-21T12:00:00.000Z";
-const event = (kind: string, body: EdgeEvent["body"]): EdgeEvent => ({ seq: 1, bed: "chair-1", at: AT, kind, late: false, body });
+const event = (kind: string, body: EdgeEvent["body"]): EdgeEvent => ({ edge: "clinic-1", seq: 1, bed: "chair-1", at: AT, kind, late: false, body });
 const high = { rule: "HTN-3", title: "Severe hypertension", priority: "high", text: "Blood pressure 188/110 mmHg", device: null, phase: "RECOVERY", by: null };
 const monitor = { title: "No connection to a monitor", priority: "medium", text: "No connection to a monitor: over", device: "cuff", phase: "RECOVERY" };
 
@@ -74,4 +75,16 @@ test("an address names its bed as it was written, whatever it is", () => {
     assert.deepEqual(placeOf(path), { page: "bed", bed });
   }
   assert.deepEqual([placeOf("/"), placeOf("/devices"), placeOf("/login")], [{ page: "ward" }, { page: "devices" }, { page: "ward" }]);
+});
+
+test("an address names its edge where it must, and a bed of that name at two edges is not guessed", () => {
+  assert.deepEqual(placeOf("/bed/clinic-2/chair-1"), { page: "bed", bed: "chair-1", edge: "clinic-2" });
+  assert.deepEqual(placeOf("/ward/clinic-2"), { page: "ward", edge: "clinic-2" });
+  const keys = ["clinic-1/chair-1", "clinic-2/chair-1", "clinic-2/chair-2"];
+  assert.deepEqual(matching(keys, null, "chair-1"), ["clinic-1/chair-1", "clinic-2/chair-1"]);
+  assert.deepEqual(matching(keys, "clinic-2", "chair-1"), ["clinic-2/chair-1"]);
+  assert.deepEqual(matching(keys, null, "chair-2"), ["clinic-2/chair-2"]);
+  assert.deepEqual([pathOf(idOf("clinic-1/chair-1"), 1), pathOf(idOf("clinic-1/chair-1"), 2)], ["/bed/chair-1", "/bed/clinic-1/chair-1"]);
+  assert.equal(labelOf(idOf("clinic-2/chair-1"), undefined, 2), "Chair 1 (clinic-2)");
+  assert.equal(labelOf(idOf("clinic-2/chair-1"), "Room 4", 1), "Room 4");
 });
