@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
 import random
 import sqlite3
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
+from nacl.signing import SigningKey
 from sqlalchemy import Connection, create_engine, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateTable
 
-from edge.contract.events import AsDict, Event, PendingEvent, numbered
+from edge.contract.events import GENESIS, AsDict, Event, PendingEvent, numbered
+from edge.contract.signing import Signer
 from edge.journal import Journal, JournalDamaged, JournalError, Reader, schema
-from edge.journal.chain import Wrong
+from edge.journal.chain import START, Wrong, sealed
 from edge.journal.verify import Verdict, Walk, verify
 from edge.model import Boot, Command, Input, Sample, Samples, Tick
+from tests.helpers.stream_world import EDGE_KEY, edge_signer
 
+GOLDEN = Path(__file__).parent / "golden"
 AT_S = 1_700_000_000.25
 FRAME = Samples("oximeter", (Sample("chair-1", "oximeter", "spo2_pct", 97.0, "valid", AT_S),))
 ASKED = Command("c1", "main", "anna", "nurse", "chair-1", "check_in", {"cadss": 12, "text": "schwebt ☁"})
 
 
 def opened(path: Path | str, *, edge: str = "clinic-1", boot: str = "b1") -> Journal:
-    return Journal.open(str(path), edge=edge, boot=boot, wall=lambda: "2023-11-14T22:13:20.250Z")
+    return Journal.open(str(path), edge=edge, boot=boot, wall=lambda: "2023-11-14T22:13:20.250Z",
+                        sign=partial(edge_signer().sign_hash, edge))
 
 
 def alarm(k: int, *, at_s: float = AT_S, bed: str | None = "chair-1") -> PendingEvent:
@@ -97,7 +106,7 @@ async def test_the_head_goes_on_after_reopening(tmp_path: Path) -> None:
     assert (event.seq, event.prev, event.boot) == (last.seq + 1, last.hash, "b2")
     assert journal.head.at_s == AT_S + 99
     await journal.close()
-    assert verify(str(path)) == Verdict(True, last.seq + 1, 35, event.hash)
+    assert verify(str(path)) == Verdict(True, last.seq + 1, 35, event.hash, signed_from=1)
 
 
 async def test_a_cursor_survives_reopening(original: Path, copy: Path) -> None:
@@ -157,10 +166,10 @@ async def test_an_older_journal_is_brought_up_to_date(copy: Path, monkeypatch: p
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, second))
     await opened(copy).close()
     with Reader(str(copy)) as reader:
-        assert reader.version == 2
+        assert reader.version == 3
     assert verify(str(copy)).ok
     monkeypatch.undo()
-    with pytest.raises(JournalError, match=r"written by a newer vigil \(schema 2, this one knows 1\): update"):
+    with pytest.raises(JournalError, match=r"written by a newer vigil \(schema 3, this one knows 2\): update"):
         opened(copy)
 
 
@@ -211,8 +220,8 @@ TAMPERINGS = [
     ("DELETE FROM event WHERE seq = 17", "event: gap after 16: the next one is 18"),
     ("DELETE FROM event WHERE seq = 18", "event: gap after 17: seal 12 says they go on to 18"),
     ("DELETE FROM event", "event: gap after 0: seal 1 says they go on to 2"),
-    ("INSERT INTO event SELECT 19, boot, edge, bed, session, at_ms, wall, kind, body, prev, hash FROM event"
-     " WHERE seq = 1", "event 19 is under no seal: the last one, 12, ends at input 34 and event 18"),
+    ("INSERT INTO event SELECT 19, boot, edge, bed, session, at_ms, wall, kind, body, prev, hash, sig"
+     " FROM event WHERE seq = 1", "event 19 is under no seal: the last one, 12, ends at input 34 and event 18"),
     ("UPDATE input SET body = replace(body, '97', '91') WHERE n = 8", "seal 3 over inputs 8..10 does not match"),
     ("UPDATE input SET body = '{' WHERE n = 8", "input 8: its body is not JSON"),
     ("UPDATE input SET bed = 'chair-9' WHERE n = 9", "seal 3 over inputs 8..10 does not match"),
@@ -229,7 +238,7 @@ TAMPERINGS = [
     ("UPDATE seal SET prev = hash WHERE id = 3", "seal 3: prev does not match the hash of seal 2"),
     ("DELETE FROM seal WHERE id = 6", "seal: gap after 5: the next one is 7"),
     ("DELETE FROM seal WHERE id = 12", "input 32 is under no seal: the last one, 11, ends at input 31 and event 16"),
-    ("INSERT INTO seal SELECT 13, 35, 34, event_seq, event_hash, hash, hash FROM seal WHERE id = 12",
+    ("INSERT INTO seal SELECT 13, 35, 34, event_seq, event_hash, hash, hash, sig FROM seal WHERE id = 12",
      "seal 13 over no inputs does not match"),
     ("UPDATE meta SET value = 'clinic-2' WHERE key = 'edge'",
      "event 1 is of edge 'clinic-1', the journal of 'clinic-2'"),
@@ -364,6 +373,75 @@ def test_a_hash_expected_of_no_event_is_a_mistake(copy: Path) -> None:
         verify(str(copy), expect_hash="0" * 64)
 
 
+# --- signatures -------------------------------------------------------------------------------------------------------
+
+
+def rechained(path: Path, from_seq: int, sign: Callable[[str], str | None]) -> None:
+    """What somebody does who knows how all is hashed: a value changed, and every hash after it made anew."""
+    with sqlite3.connect(path) as raw:
+        unguard(raw.execute)
+        rows = raw.execute("SELECT * FROM event ORDER BY seq").fetchall()
+        prev = GENESIS
+        for seq, boot, edge, bed, session, at_ms, wall, kind, body, _prev, _hash, sig in rows:
+            text = body.replace("184.0", "124.0") if seq == from_seq else body
+            pending = PendingEvent(bed, session, at_ms / 1000, AsDict(kind, msgspec.json.decode(text)))
+            event = numbered(pending, seq=seq, boot=boot, edge=edge, wall=wall, prev=prev)
+            prev = event.hash
+            raw.execute("UPDATE event SET body = ?, prev = ?, hash = ?, sig = ? WHERE seq = ?",
+                        (text, event.prev, event.hash, sign(event.hash) if seq >= from_seq else sig, seq))
+        hashes = dict(raw.execute("SELECT seq, hash FROM event").fetchall())
+        before = START
+        for row in raw.execute("SELECT * FROM seal ORDER BY id").fetchall():
+            inputs = raw.execute("SELECT * FROM input WHERE n BETWEEN ? AND ? ORDER BY n", row[1:3]).fetchall()
+            seal = sealed(before, [tuple(given) for given in inputs], row[3], hashes.get(row[3], GENESIS))
+            sig = row[7] if seal.hash == row[6] else sign(seal.hash)
+            raw.execute("UPDATE seal SET event_hash = ?, prev = ?, hash = ?, sig = ? WHERE id = ?",
+                        (seal.event_hash, seal.prev, seal.hash, sig, seal.id))
+            before = seal
+    raw.close()
+
+
+def test_a_chain_made_anew_by_somebody_without_the_key_is_found(copy: Path) -> None:
+    key = EDGE_KEY.verify_key
+    assert verify(str(copy), key=key) == verify(str(copy))
+    other = Signer(SigningKey(b"x" * 32), itertools.count().__next__)
+    rechained(copy, 7, partial(other.sign_hash, "clinic-1"))
+    assert verify(str(copy)).ok, "the hashes alone cannot show it"
+    verdict = verify(str(copy), key=key)
+    assert (verdict.ok, verdict.events, verdict.problem) == (False, 6, "event 7: its signature is not this edge's")
+
+
+def test_a_chain_made_anew_with_its_signatures_left_out_is_found(copy: Path) -> None:
+    rechained(copy, 7, lambda _: None)
+    assert "event 7: it is not signed, but what is before it is" in str(verify(str(copy)).problem)
+
+
+def test_a_record_stripped_of_every_signature_is_no_older_record_once_there_is_a_key(copy: Path) -> None:
+    tampered(copy, "UPDATE event SET sig = NULL", "UPDATE seal SET sig = NULL", "UPDATE snapshot SET sig = NULL")
+    assert verify(str(copy)).signed_from is None
+    assert "event 1" in str(verify(str(copy), key=EDGE_KEY.verify_key).problem)
+
+
+def test_a_snapshot_put_in_by_somebody_else_is_found(copy: Path) -> None:
+    tampered(copy, "UPDATE snapshot SET sig = NULL")
+    assert str(verify(str(copy), key=EDGE_KEY.verify_key).problem).startswith("snapshot of chair-1 after input")
+
+
+async def test_a_journal_of_0_1_0_goes_on_signed_and_says_from_where(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.write_bytes(gzip.decompress((GOLDEN / "journal-0.1.0.db.gz").read_bytes()))
+    with Reader(str(path)) as reader:
+        old = [event.sig for event in reader.events()]
+        assert (reader.version, set(old)) == (1, {None})
+    assert verify(str(path), key=EDGE_KEY.verify_key).problem is not None
+    assert verify(str(path)).signed_from is None
+    journal = opened(path, boot="b2")
+    await journal.append([alarm(1)]).stored
+    await journal.close()
+    verdict = verify(str(path), key=EDGE_KEY.verify_key)
+    assert (verdict.ok, verdict.signed_from) == (True, len(old) + 1)
+
+
 # --- thousands of changes, one at a time ------------------------------------------------------------------------------
 
 COLUMNS = {table.name: [column.name for column in table.columns] for table in (schema.EVENT, schema.INPUT, schema.SEAL)}
@@ -387,7 +465,7 @@ def noticed(raw: Connection, *changes: tuple[str, tuple[Any, ...]]) -> bool | No
             raw.exec_driver_sql(statement, values)
         if contents(raw) == before:
             return None
-        Walk().run(raw, "clinic-1")
+        Walk(key=EDGE_KEY.verify_key).run(raw, "clinic-1")
     except IntegrityError:
         return None
     except (Wrong, DBAPIError):

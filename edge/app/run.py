@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version as installed
 from pathlib import Path
 
@@ -72,7 +73,8 @@ async def _edge(config: EdgeConfig, rules: RuleSet, text: str, key: bytes, mqtt:
     edge = config.edge
     wall = EdgeClock().wall
     try:
-        journal = Journal.open(edge.journal, edge=edge.id, boot=boot, wall=wall)
+        journal = Journal.open(edge.journal, edge=edge.id, boot=boot, wall=wall,
+                               sign=partial(signer.sign_hash, edge.id))
     except JournalError as wrong:
         raise BadUsage(str(wrong)) from None
     clock = EdgeClock(edge.speed, edge.epoch, not_before=journal.head.at_s)

@@ -221,11 +221,15 @@ def replay(
 
 
 @app.command()
-def verify(journal: Journal) -> int:
-    """Check the hash chain; 1 and the first bad record if it does not hold."""
+def verify(
+    journal: Journal,
+    key: Annotated[str | None, typer.Option(
+        help="The edge's public key, or its .pub file; default: edge.pub beside the journal.")] = None,
+) -> int:
+    """Check hash chain and signatures; 1 and the first bad record if they do not hold."""
     from edge.cli.records import verify_journal
 
-    return verify_journal(journal)
+    return verify_journal(journal, key)
 
 
 @app.command()

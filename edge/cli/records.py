@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from edge.app.run import read_rules
+from edge.contract.keys import BadKey, pinned_key
 from edge.core.expression import Compiled
 from edge.core.replay import differences
 from edge.core.rule import Rule
@@ -20,16 +21,28 @@ from edge.process import BadUsage
 SHOWN = 20
 
 
-def verify_journal(journal: str) -> int:
-    """`vigil verify`: 0 if the chain holds, 1 with the first bad record if not."""
+def verify_journal(journal: str, key: str | None = None) -> int:
+    """`vigil verify`: 0 if chain and signatures hold, 1 with the first bad record if not.
+
+    `key`: the edge's public key or its .pub file; None: edge.pub beside the journal, where there is one.
+    """
+    beside = Path(journal.removeprefix("sqlite:///")).with_name("edge.pub")
     try:
-        verdict = verify(journal)
-    except JournalError as wrong:
+        public = pinned_key(key or str(beside)) if key or beside.is_file() else None
+        verdict = verify(journal, key=public)
+    except (BadKey, JournalError) as wrong:
         raise BadUsage(str(wrong)) from None
     if not verdict.ok:
         print(f"{journal}: the chain does not hold: {verdict.problem}")
         return 1
     print(f"{journal}: the chain holds: {verdict.events} events, {verdict.inputs} inputs; last hash {verdict.hash}")
+    signed = verdict.signed_from
+    if signed is None:
+        print("no event is signed: it was written before edges had keys")
+    else:
+        before = f", events 1 to {signed - 1} are from before this edge had a key" if signed > 1 else ""
+        whose = "by this edge's key" if public is not None else "but by whom is not checked: write --key edge.pub"
+        print(f"signed from event {signed} on, {whose}{before}")
     return 0
 
 

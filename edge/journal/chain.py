@@ -42,12 +42,14 @@ class Seal:
     event_hash: str
     prev: str
     hash: str
+    sig: str | None = None  # the edge's signature over `hash`; None in journals of 0.1.0
 
     def __str__(self) -> str:
         over = f"inputs {self.first_n}..{self.last_n}" if self.last_n >= self.first_n else "no inputs"
         return f"seal {self.id} over {over}"
 
 
+CHECKPOINT = [int, int, int, int, str, str, str]  # the types of its columns, without the signature
 START = Seal(0, 1, 0, 0, GENESIS, GENESIS, GENESIS)  # before the first
 
 
@@ -80,7 +82,7 @@ def sealed(before: Seal, rows: list[InputRow], event_seq: int, event_hash: str) 
 def read_seal(row: Sequence[Any], before: Seal) -> Seal:
     """A stored seal that goes on where `before` ended; its hash is still to be checked. Raises Wrong."""
     values = tuple(row)
-    if [type(value) for value in values] != [int, int, int, int, str, str, str]:
+    if [type(value) for value in values] not in ([*CHECKPOINT, str], [*CHECKPOINT, type(None)]):
         raise Wrong(f"seal after {before.id}: a field has the wrong type")
     seal = Seal(*values)
     if seal.id != before.id + 1:
@@ -117,13 +119,13 @@ def recorded(row: InputRow) -> RecordedInput:
 
 def read_event(row: Sequence[Any], seq: int, prev: str) -> Event:
     """A stored event that must be number `seq`, chained to `prev`, with a hash that matches. Raises Wrong."""
-    number, boot, edge, bed, session, at_ms, wall, kind, text, before, stored = row
+    number, boot, edge, bed, session, at_ms, wall, kind, text, before, stored, sig = row
     if number != seq:
         raise Wrong(f"event: gap after {seq - 1}: the next one is {number}" if number > seq
                     else f"event {number} is out of order: {seq} should follow {seq - 1}")
     given = [type(value) for value in (number, boot, edge, at_ms, wall, kind, text, before, stored)]
     if given != [int, str, str, int, str, str, str, str, str] or not (
-            (bed is None or type(bed) is str) and (session is None or type(session) is str)):
+            all(value is None or type(value) is str for value in (bed, session, sig))):
         raise Wrong(f"event {seq}: a field has the wrong type")
     try:
         body = msgspec.json.decode(text)
@@ -141,7 +143,7 @@ def read_event(row: Sequence[Any], seq: int, prev: str) -> Event:
         raise Wrong(f"event {seq}: its time is no time, so its hash does not match") from None
     if stored != right:
         raise Wrong(f"event {seq}: its hash does not match")
-    return Event(seq, boot, edge, bed, session, at_ms / 1000, wall, kind, body, before, stored)
+    return Event(seq, boot, edge, bed, session, at_ms / 1000, wall, kind, body, before, stored, sig)
 
 
 def snapshot_hash(bed: str, n: int, at_ms: int, body: bytes) -> str:

@@ -224,4 +224,5 @@ def identity(place: DatabaseUrl, connection: Connection) -> tuple[int, str]:
     if int(found) > schema.version():
         raise JournalError(f"journal {place} was written by a newer vigil (schema {found}, this one knows"
                            f" {schema.version()}): update vigil, or give it another journal")
+    connection.info[schema.VERSION] = int(found)
     return int(found), edge

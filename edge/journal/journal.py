@@ -54,8 +54,9 @@ class Journal:
     """
 
     def __init__(self, place: DatabaseUrl, lock: Lock, writer: Writer, *, edge: str, boot: str, wall: Callable[[], str],
-                 at_ms: int) -> None:
+                 at_ms: int, sign: Callable[[str], str] | None) -> None:
         """For `open` alone."""
+        self._sign = sign
         self._place = place
         self._lock = lock
         self._writer = writer
@@ -70,10 +71,13 @@ class Journal:
         self._snapshots: list[SnapshotRow] = []
 
     @classmethod
-    def open(cls, url: str, *, edge: str, boot: str, wall: Callable[[], str]) -> Self:
+    def open(
+        cls, url: str, *, edge: str, boot: str, wall: Callable[[], str], sign: Callable[[str], str] | None = None
+    ) -> Self:
         """Open, or create, the journal of `edge` at a path or database URL, and check its ends. Blocks.
 
-        `wall` tells this machine's own UTC clock in ISO form. Raises JournalBusy when another edge has it,
+        `wall` tells this machine's own UTC clock in ISO form; `sign` makes this edge's signature over a hash, from any
+        thread. Raises JournalBusy when another edge has it,
         JournalDamaged when it must be moved away first, JournalError for all else (another edge's, a newer schema).
         """
         place = DatabaseUrl(url)
@@ -83,10 +87,10 @@ class Journal:
             connection = writing(place)
             undo.callback(connection.close)
             seal, at_ms = _opened(place, connection, edge)
-            writer = Writer(place, connection, seal)
+            writer = Writer(place, connection, seal, sign)
             writer.start()
             undo.pop_all()
-        return cls(place, lock, writer, edge=edge, boot=boot, wall=wall, at_ms=at_ms)
+        return cls(place, lock, writer, edge=edge, boot=boot, wall=wall, at_ms=at_ms, sign=sign)
 
     @property
     def head(self) -> Head:
@@ -124,6 +128,8 @@ class Journal:
         for pending in pending_events:
             seq += 1
             event = numbered(_plain(pending), seq=seq, boot=self._boot, edge=self._edge, wall=wall, prev=prev)
+            if self._sign is not None:
+                event = msgspec.structs.replace(event, sig=self._sign(event.hash))
             prev = event.hash
             at_ms = max(at_ms, round(event.at_s * 1000))
             events.append(event)
@@ -217,10 +223,11 @@ def _opened(place: DatabaseUrl, connection: Connection, edge: str) -> tuple[Seal
 
 def _checked_ends(connection: Connection) -> tuple[Seal, int]:
     last = ends(connection)
-    stored = [Seal(*row) for row in connection.execute(select(SEAL).order_by(SEAL.c.id.desc()).limit(2)).all()]
+    newest = schema.stored(connection, SEAL).order_by(SEAL.c.id.desc()).limit(2)
+    stored = [Seal(*row) for row in connection.execute(newest).all()]
     seal, before = (*stored, START, START)[:2]
     if stored:
-        chain.read_seal(connection.execute(select(SEAL).where(SEAL.c.id == seal.id)).one(), before)
+        chain.read_seal(connection.execute(schema.stored(connection, SEAL).where(SEAL.c.id == seal.id)).one(), before)
         sealed_rows(connection, seal)
     if (last.n, last.seq) != (seal.last_n, seal.event_seq):
         raise Wrong(f"there are inputs up to {last.n} and events up to {last.seq}, but the last seal, {seal.id}, says"

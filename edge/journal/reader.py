@@ -11,7 +11,7 @@ from edge.contract.events import GENESIS, Event
 from edge.journal import chain
 from edge.journal.chain import START, InputRow, Seal, Wrong
 from edge.journal.database import DatabaseUrl, JournalError, identity, reading
-from edge.journal.schema import EVENT, INPUT, SEAL, SNAPSHOT
+from edge.journal.schema import EVENT, INPUT, SEAL, SNAPSHOT, stored
 from edge.model import RecordedInput
 
 PAGE = 1000
@@ -36,7 +36,7 @@ def events_page(connection: Connection, after: int, limit: int) -> list[Event]:
     """Up to `limit` events after number `after`, in order, each checked against its hash and the one before."""
     # One more, the event at `after` itself, for the hash it hands on.
     rows = connection.execute(
-        select(EVENT).where(EVENT.c.seq >= max(after, 0)).order_by(EVENT.c.seq).limit(limit + 1)).all()
+        stored(connection, EVENT).where(EVENT.c.seq >= max(after, 0)).order_by(EVENT.c.seq).limit(limit + 1)).all()
     seq, prev = max(after, 0), GENESIS
     if seq and rows:
         if rows[0].seq != seq:
@@ -54,7 +54,8 @@ def seal_before(connection: Connection, after_n: int) -> Seal:
     """The last seal all of whose inputs are number `after_n` or lower."""
     if after_n <= 0:
         return START
-    row = connection.execute(select(SEAL).where(SEAL.c.last_n <= after_n).order_by(SEAL.c.id.desc()).limit(1)).first()
+    newest = stored(connection, SEAL).where(SEAL.c.last_n <= after_n).order_by(SEAL.c.id.desc()).limit(1)
+    row = connection.execute(newest).first()
     return Seal(*row) if row is not None else START
 
 
@@ -62,7 +63,7 @@ def sealed_page(connection: Connection, before: Seal) -> tuple[Seal, list[InputR
     """The inputs of the seals after `before`, at least PAGE if there are so many, and the last of those seals."""
     found: list[InputRow] = []
     for row in connection.execute(
-            select(SEAL).where(SEAL.c.id > before.id).order_by(SEAL.c.id).limit(PAGE)).all():
+            stored(connection, SEAL).where(SEAL.c.id > before.id).order_by(SEAL.c.id).limit(PAGE)).all():
         seal = chain.read_seal(row, before)
         found += sealed_rows(connection, seal)
         before = seal
@@ -73,9 +74,9 @@ def sealed_page(connection: Connection, before: Seal) -> tuple[Seal, list[InputR
 
 def sealed_rows(connection: Connection, seal: Seal) -> list[InputRow]:
     """The inputs under one seal, as written. Raises Wrong."""
-    stored = [] if seal.last_n < seal.first_n else connection.execute(
+    found = [] if seal.last_n < seal.first_n else connection.execute(
         select(INPUT).where(INPUT.c.n.between(seal.first_n, seal.last_n)).order_by(INPUT.c.n)).all()
-    rows = [chain.read_input(row, n) for n, row in enumerate(stored, seal.first_n)]
+    rows = [chain.read_input(row, n) for n, row in enumerate(found, seal.first_n)]
     if len(rows) != seal.last_n - seal.first_n + 1 or chain.digest(seal, rows) != seal.hash:
         raise Wrong(f"{seal} does not match")
     return rows
@@ -84,10 +85,11 @@ def sealed_rows(connection: Connection, seal: Seal) -> list[InputRow]:
 def latest_snapshots(connection: Connection) -> dict[str, tuple[int, float, bytes]]:
     """The newest good snapshot of each bed: n, at_s, body. One that does not match its hash is passed over."""
     last_n = ends(connection).n
+    snapshot_columns = (column for column in SNAPSHOT.c if column.name != "sig")
     found: dict[str, tuple[int, float, bytes]] = {}
-    for bed, n, at_ms, body, stored in connection.execute(
-            select(SNAPSHOT).where(SNAPSHOT.c.n <= last_n).order_by(SNAPSHOT.c.n.desc())).all():
-        if bed not in found and chain.snapshot_hash(bed, n, at_ms, bytes(body)) == stored:
+    for bed, n, at_ms, body, digest in connection.execute(
+            select(*snapshot_columns).where(SNAPSHOT.c.n <= last_n).order_by(SNAPSHOT.c.n.desc())).all():
+        if bed not in found and chain.snapshot_hash(bed, n, at_ms, bytes(body)) == digest:
             found[bed] = (n, at_ms / 1000, bytes(body))
     return found
 
@@ -142,7 +144,7 @@ class Reader:
         while True:
             with self.place.spoken():
                 rows = self.connection.execute(
-                    select(SEAL).where(SEAL.c.id > before.id).order_by(SEAL.c.id).limit(PAGE)).all()
+                    stored(self.connection, SEAL).where(SEAL.c.id > before.id).order_by(SEAL.c.id).limit(PAGE)).all()
                 page: list[Seal] = []
                 for row in rows:
                     before = chain.read_seal(row, before)

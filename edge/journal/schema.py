@@ -7,8 +7,24 @@ Portable between SQLite and PostgreSQL: times are integer milliseconds since 197
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, MetaData, Table, Text, insert, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    insert,
+    inspect,
+    null,
+    select,
+    update,
+)
 
 # SQLite's STRICT tables know INTEGER, not BIGINT; and only INTEGER becomes the row id itself.
 BIG = BigInteger().with_variant(Integer(), "sqlite")
@@ -40,25 +56,29 @@ INPUT = _table(
 # One row a commit: over the inputs first_n..last_n (none when last_n < first_n) and the events' head at that commit.
 SEAL = _table(
     "seal", _key("id"), _number("first_n"), _number("last_n"), _number("event_seq"), _text("event_hash"),
-    _text("prev"), _text("hash"))
+    _text("prev"), _text("hash"), _text("sig", nullable=True))
 
 EVENT = _table(
     "event", _key("seq"), _text("boot"), _text("edge"), _text("bed", nullable=True), _text("session", nullable=True),
-    _number("at_ms"), _text("wall"), _text("kind"), _text("body"), _text("prev"), _text("hash"))
+    _number("at_ms"), _text("wall"), _text("kind"), _text("body"), _text("prev"), _text("hash"),
+    _text("sig", nullable=True))
 
 SNAPSHOT = _table(
     "snapshot", Column("bed", Text, primary_key=True), _key("n"), _number("at_ms"),
-    Column("body", LargeBinary, nullable=False), _text("hash"))
+    Column("body", LargeBinary, nullable=False), _text("hash"), _text("sig", nullable=True))
 
 # `event_hash` is that of the event at `seq`: a cursor that does not fit it would silently skip events.
 CURSOR = _table(
     "cursor", Column("console", Text, primary_key=True), _number("seq"), _text("event_hash"), _number("moved_at_ms"))
 
 APPEND_ONLY = (INPUT, SEAL, EVENT)
+SIGNED = (EVENT, SEAL, SNAPSHOT)
+SIGNED_SINCE = 2
+VERSION = "journal schema"  # under this key a connection's `info` says which version it reads
 
 
 def _create(connection: Connection) -> None:
-    """Version 1: all tables, and triggers that refuse to change what was written."""
+    """All tables as they are now, and triggers that refuse to change what was written. It was version 1."""
     TABLES.create_all(connection, checkfirst=False)
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(
@@ -76,8 +96,22 @@ def _create(connection: Connection) -> None:
                 "BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END")
 
 
+def _add_signatures(connection: Connection) -> None:
+    """Version 2: events, checkpoints and snapshots carry the edge's signature over their hash."""
+    for table in SIGNED:
+        if "sig" not in {column["name"] for column in inspect(connection).get_columns(table.name)}:
+            connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN sig TEXT")
+
+
+def stored(connection: Connection, table: Table) -> Select[Any]:
+    """The rows of `table` as this journal has them: one of 0.1.0 has no signatures, and `sig` is null."""
+    if table in SIGNED and connection.info.get(VERSION, version()) < SIGNED_SINCE:
+        return select(*(column for column in table.c if column.name != "sig"), null().label("sig"))
+    return select(table)
+
+
 # MIGRATIONS[v] makes version v + 1 out of version v. One that was released is never edited; a new one is appended.
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create,)
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create, _add_signatures)
 
 
 def version() -> int:
@@ -93,3 +127,4 @@ def migrate(connection: Connection, found: int, edge: str) -> None:
         connection.execute(insert(META), [{"key": "schema", "value": str(version())}, {"key": "edge", "value": edge}])
     else:
         connection.execute(update(META).where(META.c.key == "schema").values(value=str(version())))
+    connection.info[VERSION] = version()

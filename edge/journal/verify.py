@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, Connection, Table, select
+from nacl.signing import VerifyKey
+from sqlalchemy import Column, Connection, Table
 
 from edge.contract.events import GENESIS
+from edge.contract.signing import hash_is_signed
 from edge.journal import chain
 from edge.journal.chain import START, Seal, Wrong
 from edge.journal.database import JournalDamaged
 from edge.journal.reader import PAGE, Reader, ends
-from edge.journal.schema import EVENT, INPUT, SEAL
+from edge.journal.schema import EVENT, INPUT, SEAL, SNAPSHOT, stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,31 +29,43 @@ class Verdict:
     inputs: int
     hash: str
     problem: str | None = None
+    signed_from: int | None = None  # the first event that is signed; None: none is
 
 
-def verify(journal: str, *, expect_seq: int | None = None, expect_hash: str | None = None) -> Verdict:
+def verify(
+    journal: str, *, key: VerifyKey | None = None, expect_seq: int | None = None, expect_hash: str | None = None
+) -> Verdict:
     """Check the journal at a path or database URL; an edge may be writing it meanwhile.
 
-    `expect_seq`, and `expect_hash` of that event, are what someone else has stored (a console): only so is it noticed
-    that the end of the whole record was cut off, or all of it written anew. Raises JournalError where there is no
-    journal to check, or a newer one.
+    `key`: the edge's public key. With it every signature is checked, and nothing may be unsigned once anything was
+    signed, nor all of it be unsigned: so a record whose hashes were all made anew by somebody without the private key
+    is found. `expect_seq`, and `expect_hash` of that event, are what someone else has stored (a console): only so is it
+    noticed that the end of the whole record was cut off. Raises JournalError where there is no journal to check, or a
+    newer one.
     """
     if expect_hash is not None and expect_seq is None:
         raise ValueError("expect_hash needs expect_seq: the number of the event that has this hash")
-    walk = Walk(expect_seq, expect_hash)
+    walk = Walk(expect_seq, expect_hash, key)
     try:
         with Reader(journal) as reader, reader.place.spoken():
             walk.run(reader.connection, reader.edge)
     except JournalDamaged as fault:
         words = str(fault.__cause__) if isinstance(fault.__cause__, Wrong) else f"after {walk.where()}: {fault}"
-        return Verdict(False, walk.seq, walk.n, walk.hash, words)
-    return Verdict(True, walk.seq, walk.n, walk.hash)
+        return Verdict(False, walk.seq, walk.n, walk.hash, words, walk.signed_from)
+    return Verdict(True, walk.seq, walk.n, walk.hash, None, walk.signed_from)
 
 
 class Walk:
     """Goes through seals, and with each through the inputs and events of its commit."""
 
-    def __init__(self, expect_seq: int | None = None, expect_hash: str | None = None) -> None:
+    def __init__(
+        self, expect_seq: int | None = None, expect_hash: str | None = None, key: VerifyKey | None = None
+    ) -> None:
+        self.signed_from: int | None = None
+        self._key = key
+        self._edge = ""
+        self._unsigned_boot: str | None = None
+        self._signed_from_n = 0  # the first input under a signed checkpoint
         self.seq = 0
         self.n = 0
         self.hash = GENESIS
@@ -65,18 +79,45 @@ class Walk:
     def run(self, connection: Connection, edge: str) -> None:
         """To the ends as they are now. Raises Wrong."""
         upto = ends(connection)
+        self._edge = edge
         inputs, events = _rows(connection, INPUT, INPUT.c.n, upto.n), _rows(connection, EVENT, EVENT.c.seq, upto.seq)
         before = START
         for row in _rows(connection, SEAL, SEAL.c.id, upto.id):
             seal = chain.read_seal(row, before)
             self._inputs_under(seal, inputs)
             self._events_under(seal, events, edge)
+            self._checkpoint_signed(seal)
             before = seal
         for table, rows in (("input", inputs), ("event", events)):
             for row in rows:
                 raise Wrong(f"{table} {row[0]} is under no seal: the last one, {before.id}, ends at input"
                             f" {before.last_n} and event {before.event_seq}")
         self._anchored()
+        self._snapshots_signed(connection)
+        if self._key is not None and self.seq and self.signed_from is None:
+            raise Wrong("event 1: neither it nor any event after it is signed, but this edge has a key")
+
+    def _signed(self, what: str, digest: str, sig: str | None, before: bool) -> bool:
+        """Whether `what` is signed, rightly as far as the key is known; `before`: one before it was."""
+        if sig is None:
+            if before:
+                raise Wrong(f"{what}: it is not signed, but what is before it is")
+            return False
+        if self._key is not None and not hash_is_signed(self._key, self._edge, digest, sig):
+            raise Wrong(f"{what}: its signature is not this edge's")
+        return True
+
+    def _checkpoint_signed(self, seal: Seal) -> None:
+        before = self._signed_from_n > 0 or self.signed_from is not None
+        if self._signed(str(seal), seal.hash, seal.sig, before) and not self._signed_from_n:
+            self._signed_from_n = seal.first_n
+
+    def _snapshots_signed(self, connection: Connection) -> None:
+        """A snapshot is a cache, and passed over where it is damaged; but none may be somebody else's."""
+        for bed, n, at_ms, body, digest, sig in connection.execute(stored(connection, SNAPSHOT)).all():
+            what = f"snapshot of {bed} after input {n}"
+            if digest == chain.snapshot_hash(bed, n, at_ms, bytes(body)):
+                self._signed(what, digest, sig, 0 < self._signed_from_n <= n)
 
     def _inputs_under(self, seal: Seal, rows: Iterator[Sequence[Any]]) -> None:
         hashing = chain.opened(seal)
@@ -102,6 +143,12 @@ class Walk:
             event = chain.read_event(row, self.seq + 1, self.hash)
             if event.edge != edge:
                 raise Wrong(f"event {event.seq} is of edge {event.edge!r}, the journal of {edge!r}")
+            if not self._signed(f"event {event.seq}", event.hash, event.sig, self.signed_from is not None):
+                self._unsigned_boot = event.boot
+            elif self.signed_from is None:
+                if event.boot == self._unsigned_boot:
+                    raise Wrong(f"event {event.seq - 1}: it is not signed, but others of its boot are")
+                self.signed_from = event.seq
             self.seq, self.hash = event.seq, event.hash
             if self.seq == self._expect_seq and self._expect_hash not in (None, self.hash):
                 raise Wrong(f"event {self.seq}: its hash is not the one expected, {self._expect_hash}")
@@ -116,7 +163,7 @@ class Walk:
 
 def _rows(connection: Connection, table: Table, key: Column[Any], upto: int) -> Iterator[Sequence[Any]]:
     """All rows in order, from whatever is lowest to `upto`, in pages, each its own short transaction."""
-    query = select(table).where(key <= upto).order_by(key).limit(PAGE)
+    query = stored(connection, table).where(key <= upto).order_by(key).limit(PAGE)
     page = connection.execute(query).all()
     while page:
         yield from page

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -86,7 +86,11 @@ class Stop:
 class Writer:
     """Owns `connection` from `start` until it ends; `seal` is the last one stored."""
 
-    def __init__(self, place: DatabaseUrl, connection: Connection, seal: Seal) -> None:
+    def __init__(
+        self, place: DatabaseUrl, connection: Connection, seal: Seal, sign: Callable[[str], str] | None = None
+    ) -> None:
+        """`sign` makes this edge's signature over a hash; it is called on the writer's thread."""
+        self._sign = sign
         self.place = place
         self.ended: JournalError | None = None  # why nothing more is taken
         self.seal = seal
@@ -167,10 +171,12 @@ class Writer:
             if inputs or events:
                 seq, head = (events[-1].seq, events[-1].hash) if events else (seal.event_seq, seal.event_hash)
                 seal = chain.sealed(seal, inputs, seq, head)
+                if self._sign is not None:
+                    seal = replace(seal, sig=self._sign(seal.hash))
                 self._insert(INPUT, inputs)
                 self._insert(EVENT, [_event_row(event) for event in events])
                 self._insert(SEAL, [(seal.id, seal.first_n, seal.last_n, seal.event_seq, seal.event_hash, seal.prev,
-                                     seal.hash)])
+                                     seal.hash, seal.sig)])
             for snapshot in snapshots:
                 self._keep(snapshot)
         self.seal = seal
@@ -184,9 +190,10 @@ class Writer:
         """Store it, and let go of all but the newest of its bed."""
         bed, n = snapshot.bed, snapshot.n
         self._connection.execute(delete(SNAPSHOT).where(SNAPSHOT.c.bed == bed, SNAPSHOT.c.n == n))
+        digest = chain.snapshot_hash(bed, n, snapshot.at_ms, snapshot.body)
         self._connection.execute(insert(SNAPSHOT).values(
-            bed=bed, n=n, at_ms=snapshot.at_ms, body=snapshot.body,
-            hash=chain.snapshot_hash(bed, n, snapshot.at_ms, snapshot.body)))
+            bed=bed, n=n, at_ms=snapshot.at_ms, body=snapshot.body, hash=digest,
+            sig=None if self._sign is None else self._sign(digest)))
         newest = select(SNAPSHOT.c.n).where(SNAPSHOT.c.bed == bed).order_by(SNAPSHOT.c.n.desc()).limit(SNAPSHOTS_KEPT)
         self._connection.execute(delete(SNAPSHOT).where(SNAPSHOT.c.bed == bed, SNAPSHOT.c.n.not_in(newest)))
 
@@ -213,4 +220,4 @@ class Writer:
 
 def _event_row(event: Event) -> tuple[Any, ...]:
     return (event.seq, event.boot, event.edge, event.bed, event.session, round(event.at_s * 1000), event.wall,
-            event.kind, canonical(event.body).decode(), event.prev, event.hash)
+            event.kind, canonical(event.body).decode(), event.prev, event.hash, event.sig)
