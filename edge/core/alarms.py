@@ -64,6 +64,7 @@ class Alarm(msgspec.Struct, frozen=True):
     unknown_since_s: float | None = None
     over_since_s: float | None = None
     acknowledged_at_s: float | None = None
+    at_once: bool = False  # raised by its rule's at_once, not by a hold
     no_data: bool = False
     about: tuple[str, ...] = ()  # the device's own alarms it speaks of
     seq: int = 0

@@ -181,6 +181,12 @@ def _violations(context: RuleContext, metric: str, limit: float, window_s: float
     return float(sum(context.at_s - at_s < window_s for at_s in account.entered_s))
 
 
+def _rise_pct(context: RuleContext, metric: str) -> Number:
+    session = context.state.session
+    value, baseline = context.metric(metric), getattr(session.baseline, metric, None) if session else None
+    return None if value is None or not baseline else 100.0 * (value - baseline) / baseline
+
+
 def _reason_of_determination(context: RuleContext) -> str | None:
     return next(filter(None, map(context.reason_of, reversed(DETERMINATION))), None)
 
@@ -310,6 +316,8 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
          reason=lambda context, metric, _: context.reason_of(metric), account=Account),
     Fact("violations", "", "how often {0} has gone below {1} within {2} s", _violations, (_METRIC, _LIMIT, _WINDOW),
          reason=lambda context, metric, *_: context.reason_of(metric), account=Account),
+    Fact("rise_pct", "%", "how far {0} is above its baseline", _rise_pct, (_METRIC,),
+         reason=RuleContext.reason_of),
     Fact("failed_determinations", "", "blood pressure measurements failed in a row",
          lambda context: float(context.state.failed_in_row), reason=_reason_of_determination),
     Fact("link_down", "", "the device cannot be reached", _link_down, truth=True),

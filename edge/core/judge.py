@@ -7,29 +7,20 @@ A rule whose alarm is not active asks its condition, for `hold_s`; one whose ala
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from edge.contract.events import PendingEvent, Requested
 from edge.core import coverage
-from edge.core.alarms import STANDING, Alarm, Signal
+from edge.core.alarms import STANDING, Alarm
 from edge.core.context import RuleContext
 from edge.core.hold import Hold, Progress
-from edge.core.logic import Truth, either, negate
+from edge.core.logic import either, negate
 from edge.core.rule import Rule, applies
 from edge.core.rules import RuleSet
 from edge.core.state import BedState
 from edge.core.telling import tell_request
-from edge.core.transitions import follow
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What a rule says to its alarm (None: nothing), and whether its condition is true."""
-
-    signal: Signal | None
-    truth: Truth = None
+from edge.core.transitions import Judged, follow
 
 
 def judge(state: BedState, rules: RuleSet, at_s: float, metrics: Iterable[str] | None) -> Iterator[PendingEvent]:
@@ -63,7 +54,7 @@ def _judge_alone(state: BedState, rule: Rule, at_s: float) -> Iterator[PendingEv
         key = rule.id if device is None else f"{rule.id}:{device}"
         alarm = state.alarms.get(key) or Alarm(key, rule.id, state.bed, device=device)
         judged = _judged(state, rule, alarm, context)
-        yield from follow(state, rule, alarm, context, judged.signal, judged.truth)
+        yield from follow(state, rule, alarm, context, judged)
 
 
 def _devices(state: BedState, rule: Rule) -> list[str | None]:
@@ -80,14 +71,14 @@ def _judge_group(state: BedState, rules: Iterable[Rule], at_s: float) -> Iterato
     for rule in rules:
         alarm = state.alarms.get(rule.id) or Alarm(rule.id, rule.id, state.bed)
         if higher is not None and alarm.state in STANDING:
-            yield from follow(state, rule, alarm, context, "over", None, superseded=higher)
+            yield from follow(state, rule, alarm, context, Judged("over"), superseded=higher)
             continue
         judged = _judged(state, rule, alarm, context)
         if higher is None:
-            yield from follow(state, rule, alarm, context, judged.signal, judged.truth)
+            yield from follow(state, rule, alarm, context, judged)
             higher = rule.id if state.alarms.get(rule.id, alarm).state in STANDING else None
         elif judged.signal == "over":
-            yield from follow(state, rule, alarm, context, "over", judged.truth, superseded=higher)
+            yield from follow(state, rule, alarm, context, judged, superseded=higher)
 
 
 # --- what a rule says to its alarm ------------------------------------------------------------------------------------
@@ -103,7 +94,7 @@ def _judged(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> 
 
 def _judge_raise(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> Judged:
     if rule.at_once and rule.at_once.ask(context) is True:
-        return Judged("held", True)
+        return Judged("held", True, at_once=True)
     truth = rule.when.ask(context.for_hold(rule.hold_s))
     if truth is False and alarm.true_since_s is None:  # nearly always
         return Judged("over", False)

@@ -42,6 +42,8 @@ class Rule:
     source: str
     clears: str
     limit: str = ""
+    at_once_limit: str = ""  # the limit where `at_once` raised it
+    ended: str = ""  # what is said when its own condition ends it; empty: that it is over
     hold_s: float = 0.0
     at_once: Compiled | None = None
     clear: Compiled | None = None

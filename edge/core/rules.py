@@ -24,11 +24,10 @@ from edge.core.expression import Compiled, ExpressionError, compile_condition, n
 from edge.core.rule import CONTEXTS, ContextWord, Raise, Rule
 from edge.core.samples import Needs
 from edge.core.tables import BadTable, read_table
+from edge.core.telling import WORDS
 from edge.model import AlarmClass, Kind, Priority
 from edge.toml_lines import Where, key_lines, line_of
 from edge.vocabulary import METRICS
-
-WORDS = frozenset({*METRICS, "device", "reason", "alarms", "baseline", "bed"})  # what telling.py fills in
 
 Text = Annotated[str, Meta(min_length=1, description='text, as in "..."')]
 ConditionText = Annotated[str, Meta(description='a condition, as in "spo2_pct < 90"')]
@@ -66,6 +65,8 @@ class RuleTable(msgspec.Struct, kw_only=True):
     limit: Annotated[str | int | float, Meta(description="text")] = ""
     hold_s: Seconds = 0.0
     at_once: ConditionText | None = None
+    at_once_limit: Text | None = None
+    ended: Text | None = None
     clear: ConditionText | None = None
     clear_hold_s: Seconds = 0.0
     latch: Flag = False
@@ -141,13 +142,16 @@ def _rule(table: Mapping[str, Any], where: Where, taken: list[str]) -> Rule:
     written = read_table(RuleTable, table, where, "[[rule]]")
     if written.id in taken:
         raise BadTable((*where, "id"), "this id is used twice; give each rule its own")
-    _check_text(written.text, (*where, "text"))
+    for key, said in (("text", written.text), ("ended", written.ended or "")):
+        _check_text(said, key, (*where, key))
     steps = (read_table(RaiseTable, step, (*where, "raise", number), "raise")
              for number, step in enumerate(written.raises))
     return Rule(
         id=written.id, title=written.title, kind=written.alarm_class, priority=written.priority,
         context=frozenset(written.context), text=written.text, why=written.why, source=written.source,
-        clears=written.clears, limit=str(written.limit), hold_s=written.hold_s, clear_hold_s=written.clear_hold_s,
+        clears=written.clears, limit=str(written.limit),
+        at_once_limit=written.at_once_limit or "", ended=written.ended or "",
+        hold_s=written.hold_s, clear_hold_s=written.clear_hold_s,
         latch=written.latch, request=written.request, device_priority=written.device_priority,
         group=str(written.group), tier=written.tier, for_each=tuple(written.for_each),
         when=_compiled(written.when, (*where, "when")),
@@ -167,15 +171,15 @@ def _compiled(text: str, where: Where) -> Compiled:
         raise BadTable(where, str(wrong)) from None
 
 
-def _check_text(text: str, where: Where) -> None:
+def _check_text(text: str, key: str, where: Where) -> None:
     """A text that cannot be filled in must fail here, not when its alarm is raised."""
     try:
         parts = list(Formatter().parse(text))
     except ValueError as wrong:
-        raise BadTable(where, f"text cannot be read: {wrong}; write {{{{ for a brace") from None
+        raise BadTable(where, f"{key} cannot be read: {wrong}; write {{{{ for a brace") from None
     for _, name, spec, conversion in parts:
         if name is not None and (name not in WORDS or spec or conversion):
-            raise BadTable(where, f"text names {{{name}}}, which nothing fills in{nearest(name, WORDS)}")
+            raise BadTable(where, f"{key} names {{{name}}}, which nothing fills in{nearest(name, WORDS)}")
 
 
 def _check_among(rule: Rule, rules: list[Rule], where: Where) -> None:

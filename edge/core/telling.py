@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from math import isfinite
+from string import Formatter
+
+from msgspec import UNSET
 
 from edge.contract.events import AlarmMoved, Evidence
 from edge.core.alarms import Alarm
 from edge.core.context import RuleContext
-from edge.core.rule import Rule
+from edge.core.facts import FACTS
+from edge.core.logic import negate
+from edge.core.rule import Rule, applies
 from edge.core.state import BedState
 from edge.model import AlarmState, LinkState, iso
 from edge.vocabulary import DETERMINATION, METRICS
@@ -18,63 +24,101 @@ _LINKS: dict[LinkState, str] = {  # for a nurse; the technician's page has the l
 }
 
 
-class _Words(dict[str, str]):
-    def __missing__(self, key: str) -> str:
-        return "--"
+def _blood_pressure(sbp: float, dbp: float, form: str) -> str:
+    return f"{sbp:{form}}/{dbp:{form}}"
 
 
-def tell(state: BedState, rule: Rule, alarm: Alarm, was: AlarmState, context: RuleContext) -> AlarmMoved:
-    """The body of an alarm's event: what, how urgent, why, on what evidence, and what ends it."""
+def _baseline(context: RuleContext, _: Rule) -> str | None:
+    session = context.state.session
+    baseline = session.baseline if session else None
+    return _blood_pressure(baseline.sbp_mmhg, baseline.dbp_mmhg, ".0f") if baseline else None
+
+
+def _rise(context: RuleContext, _: Rule) -> str | None:
+    """How far the newest blood pressure is from its baseline: +21/-3 %."""
+    rise_pct = FACTS["rise_pct"].compute
+    sbp, dbp = rise_pct(context, "sbp_mmhg"), rise_pct(context, "dbp_mmhg")
+    return None if sbp is None or dbp is None else _blood_pressure(sbp, dbp, "+.0f").replace("-", "−") + " %"
+
+
+def _reason(context: RuleContext, rule: Rule) -> str:
+    """Why it is so: the last of the rule's facts that can say so, else the state of the device's link."""
+    reasons = [reason for use in rule.uses if (reason := use.reason(context))]
+    device = context.this_device()
+    if not reasons and device and device.link != "live":
+        return _LINKS[device.link]
+    return reasons[-1] if reasons else "no data"
+
+
+def _alarms(context: RuleContext, rule: Rule) -> str | None:
+    return "; ".join(alarm.text for alarm in rule.when.alarms(context)) or None
+
+
+def _value(key: str) -> Callable[[RuleContext, Rule], str | None]:
+    def word(context: RuleContext, _: Rule) -> str | None:
+        value = context.metric(key)
+        if value is None or isfinite(value):
+            return None if value is None else f"{value:.{METRICS[key].decimals}f}"
+        return "above the measuring range" if value > 0 else "below the measuring range"
+
+    return word
+
+
+# what a rule's text may name in braces; what is not known is told as --
+WORDS: Mapping[str, Callable[[RuleContext, Rule], str | None]] = {
+    **{key: _value(key) for key in METRICS},
+    "bed": lambda context, _: context.state.bed, "device": lambda context, _: context.device,
+    "baseline": _baseline, "rise": _rise, "reason": _reason, "alarms": _alarms,
+}
+
+
+def tell(state: BedState, rule: Rule, alarm: Alarm, was: AlarmState, context: RuleContext,
+         superseded: str | None = None) -> AlarmMoved:
+    """The body of an alarm's event: what, how urgent, why, on what evidence, and what ends it. `superseded`: the rule
+    of a higher tier that has taken over."""
     session = state.session
     return AlarmMoved(
         rule=rule.id, alarm=alarm.id, title=rule.title, state=alarm.state, was=was, priority=alarm.priority,
         alarm_class=rule.kind, device=alarm.device, since=iso(alarm.since_s) if alarm.since_s else None,
-        text=_text(state, rule, alarm, context), why=rule.why, clears=rule.clears, limit=rule.limit,
+        text=_text(rule, alarm, context, superseded), why=rule.why, clears=rule.clears,
+        limit=rule.at_once_limit if alarm.at_once and rule.at_once_limit else rule.limit,
         evidence=evidence(state, rule, context), by=alarm.by, phase=session.phase if session else None,
-        dissociation=session.dissociation if session else None,
+        dissociation=session.dissociation if session else None, superseded_by=superseded or UNSET,
     )
 
 
 def tell_request(state: BedState, rule: Rule, context: RuleContext) -> tuple[str, tuple[Evidence, ...]]:
     """What a rule asks of a person, and on what evidence."""
-    return rule.text.format_map(_words(state, rule, None, context)), evidence(state, rule, context)
+    return _filled(rule.text, rule, context), evidence(state, rule, context)
 
 
-def _text(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> str:
+def _text(rule: Rule, alarm: Alarm, context: RuleContext, superseded: str | None) -> str:
     if alarm.state == "inactive" and alarm.id:
-        return f"{rule.title}: {_ended(rule, context)}"
+        return _ended(rule, context, superseded)
     if alarm.state == "latched" and alarm.body:  # what it was about, not how things are by now
         return alarm.body.text
-    return rule.text.format_map(_words(state, rule, alarm.device, context))
+    return _filled(rule.text, rule, context)
 
 
-def _ended(rule: Rule, context: RuleContext) -> str:
-    """That it is over, or which other alarm speaks of it now."""
-    heirs = [heir for name in sorted(rule.clear.rules) for heir in context.active(name)] if rule.clear else []
-    return f"see {heirs[0].body.title if heirs[0].body else heirs[0].rule}" if heirs else "over"
+def _ended(rule: Rule, context: RuleContext, superseded: str | None) -> str:
+    """Which other alarm speaks of it now, or what ended it, if the rule has words for that; else that it is over."""
+    heirs = context.active(superseded) if superseded and rule.ended else []
+    heirs += [heir for name in sorted(rule.clear.rules) for heir in context.active(name)] if rule.clear else []
+    if heirs:
+        return f"{rule.title}: see {heirs[0].body.title if heirs[0].body else heirs[0].rule}"
+    if rule.ended and applies(rule.context, context.state.session) and _is_clear(rule, context):
+        return _filled(rule.ended, rule, context)
+    return f"{rule.title}: over"
 
 
-def _words(state: BedState, rule: Rule, device_id: str | None, context: RuleContext) -> _Words:
-    words = _Words(bed=state.bed, device=device_id or "")
-    for key in METRICS:
-        if key in rule.metrics or "{" + key in rule.text:
-            value = context.metric(key)
-            if value is not None:
-                words[key] = f"{value:.{METRICS[key].decimals}f}" if isfinite(value) else _beyond(value)
-    baseline = state.session.baseline if state.session else None
-    if baseline:
-        words["baseline"] = f"{baseline.sbp_mmhg:.0f}/{baseline.dbp_mmhg:.0f}"
-    device = state.devices.get(device_id) if device_id else None
-    if device and device.link != "live":
-        words["reason"] = _LINKS[device.link]
-    words["alarms"] = "; ".join(alarm.text for alarm in rule.when.alarms(context)) or "--"
-    reasons = [reason for use in rule.uses if (reason := use.reason(context))]
-    words["reason"] = reasons[-1] if reasons else words.get("reason", "no data")
-    return words
+def _is_clear(rule: Rule, context: RuleContext) -> bool:
+    """Whether it is its own condition that ends it, and not a nurse or the end of the session."""
+    return (rule.clear.ask(context) if rule.clear else negate(rule.when.ask(context))) is True
 
 
-def _beyond(value: float) -> str:
-    return "above the measuring range" if value > 0 else "below the measuring range"
+def _filled(text: str, rule: Rule, context: RuleContext) -> str:
+    names = {name for _, name, _, _ in Formatter().parse(text) if name}
+    return text.format_map({name: WORDS[name](context, rule) or "--" for name in names})
 
 
 def evidence(state: BedState, rule: Rule, context: RuleContext) -> tuple[Evidence, ...]:

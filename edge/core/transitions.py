@@ -7,6 +7,7 @@ has not heard of it. (IEC 60601-1-8: a pause must not silence an alarm condition
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -23,16 +24,25 @@ from edge.core.telling import tell
 from edge.model import PRIORITY_RANK, AlarmState, Priority
 
 
-def follow(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext, signal: Signal | None, truth: Truth, *,
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a rule says to its alarm (None: nothing), whether its condition is true, and whether it was `at_once`."""
+
+    signal: Signal | None
+    truth: Truth = None
+    at_once: bool = False
+
+
+def follow(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext, judged: Judged, *,
            superseded: str | None = None) -> Iterator[PendingEvent]:
-    """Move the alarm by `signal`. `truth`: of its condition; unknown is told as "no data" while it is active.
+    """Move the alarm as judged. A condition that is unknown is told as "no data" while the alarm is active.
     `superseded`: the rule of a higher tier that takes over."""
-    alarm = state.alarms.get(alarm.key, alarm)
+    alarm, signal = state.alarms.get(alarm.key, alarm), judged.signal
     now = move(alarm.state, signal, latch=rule.latch and superseded is None) if signal else alarm.state
     moved = replace(alarm, state=now, no_data=False, about=())
     if now in STANDING:
         codes = {said.code for said in rule.when.alarms(context)}
-        moved = replace(moved, priority=_priority(state, rule, alarm, context), no_data=truth is None,
+        moved = replace(moved, priority=_priority(state, rule, alarm, context), no_data=judged.truth is None,
                         about=tuple(sorted(codes)))
         if now == alarm.state and (worse := _worse(alarm, moved)):
             moved = replace(moved, state=move(now, "raise", latch=rule.latch))
@@ -42,6 +52,7 @@ def follow(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext, sign
         return
     if moved.state == "active" and alarm.state not in STANDING:
         yield from end_pause(state, context.at_s, f"{rule.id} is new")
+        moved = replace(moved, at_once=judged.at_once)
     moved = _settled(state, moved, alarm, context.at_s, superseded=superseded is not None)
     state.alarms[alarm.key] = moved
     if "pending" in (alarm.state, moved.state) and moved.state != "active":
@@ -106,6 +117,6 @@ def announce_anew(state: BedState, rules: RuleSet, at_s: float) -> Iterator[Pend
 def publish(state: BedState, rule: Rule, alarm: Alarm, was: AlarmState, context: RuleContext, *,
             superseded: str | None = None, command: str | None = None) -> PendingEvent:
     """The event of an alarm's move; `state.alarms` keeps what it says."""
-    body = replace(tell(state, rule, alarm, was, context), superseded_by=superseded or UNSET, command=command or UNSET)
+    body = replace(tell(state, rule, alarm, was, context, superseded), command=command or UNSET)
     state.alarms[alarm.key] = replace(alarm, body=body)
     return state.event(context.at_s, body)

@@ -1,0 +1,113 @@
+"""What an alarm says: the number, the limit that fired, which device, what ended it; never that a low value is over."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge.core.bedside import Bedside
+from edge.core.rules import parse_rules
+from edge.model import DeviceAlarm, DeviceAlarmsReported, LinkChanged
+from tests.helpers.bed_story import DEVICES, BedStory, alarms_in, spo2, ticks
+from tests.helpers.rule_files import FILE
+
+
+def said(story: BedStory, rule: str) -> list[tuple[str, str]]:
+    return [(body.state, body.text) for body in alarms_in(story.pending_events) if body.rule == rule]
+
+
+def limits(story: BedStory, rule: str) -> list[str]:
+    return [body.limit for body in alarms_in(story.pending_events) if body.rule == rule]
+
+
+def low(story: BedStory, value: float, seconds: int) -> None:
+    for _ in range(seconds):
+        spo2(story, value)
+
+
+def test_what_ends_an_alarm_is_said_with_its_value() -> None:
+    story = BedStory().infusing()
+    low(story, 88, 15)
+    low(story, 95, 12)
+    assert said(story, "RES-2") == [("active", "SpO₂ 88 %: low oxygen saturation"),
+                                    ("inactive", "SpO₂ 95 %: 92 % or more again")]
+
+
+def test_a_lower_tier_that_a_higher_one_takes_over_is_not_over() -> None:
+    story = BedStory().infusing()
+    low(story, 88, 15)
+    low(story, 80, 10)
+    assert said(story, "RES-2")[-1] == ("inactive", "Low oxygen saturation: see Very low oxygen saturation")
+
+
+def test_an_alarm_that_the_end_of_a_session_ends_is_over_without_a_value() -> None:
+    story = BedStory().infusing()
+    low(story, 88, 15)
+    story.pump = "stopped"
+    story.at_s += 120
+    story.ask("close_session", reason="sent to hospital")
+    assert said(story, "RES-2")[-1] == ("inactive", "Low oxygen saturation: over")
+
+
+def test_the_limit_is_that_of_what_fired() -> None:
+    held, dips = BedStory().infusing(), BedStory().infusing()
+    low(held, 89, 15)
+    for _ in range(3):
+        low(dips, 89, 1)
+        low(dips, 95, 1)
+    assert limits(held, "RES-2") == ["90 % for 15 s"]
+    assert limits(dips, "RES-2") == ["three times below 90 % within 60 s, or 50 saturation seconds below 90 %"]
+    low(dips, 95, 60)
+    low(dips, 89, 15)
+    assert limits(dips, "RES-2")[-1] == "90 % for 15 s", "another occurrence, another limit"
+
+
+def test_a_lost_connection_names_its_device_when_it_comes_and_when_it_ends() -> None:
+    story = BedStory().infusing()
+    story.give(LinkChanged("oximeter", "lost"))
+    ticks(story, 10)
+    story.give(LinkChanged("oximeter", "live"))
+    ticks(story, 6)
+    assert said(story, "TEC-4") == [("active", "No connection to the oximeter (cable or port gone)"),
+                                    ("inactive", "The oximeter is connected again")]
+
+
+LINKS = [("connecting", "not found yet"), ("silent", "it says nothing"), ("lost", "cable or port gone"),
+         ("wrong_device", "another device is on its cable"), ("unstable", "it comes and goes")]
+
+
+@pytest.mark.parametrize(("link", "words"), LINKS)
+def test_what_a_link_that_is_not_live_is_called(link: str, words: str) -> None:
+    story = BedStory().infusing()
+    story.give(LinkChanged("pump", link, "COM3: errno 5"))  # type: ignore[arg-type]
+    story.pump = None
+    ticks(story, 10)
+    assert said(story, "TEC-3") == [
+        ("active", f"The pump is not heard ({words}); it may still be running: look at the pump")]
+
+
+def test_how_far_a_blood_pressure_is_from_its_baseline() -> None:
+    story = BedStory().infusing().until(5)  # baseline 122/76
+    story.bp(150, 92)
+    asked = [pending.body.text for pending in story.pending_events if pending.kind == "request"]
+    assert asked == ["Blood pressure 150/92 mmHg, +23/+21 % against baseline 122/76: repeat it in 2 to 3 minutes"]
+    story.until(8).bp(151, 70)
+    assert said(story, "HTN-1") == [
+        ("active", "Blood pressure 151/70 mmHg, +24/−8 % against baseline 122/76: the second of at least 20 %")]
+
+
+def test_the_devices_own_alarm() -> None:
+    story = BedStory().infusing()
+    story.give(DeviceAlarmsReported("pump", (DeviceAlarm("occlusion", "high", "OCC", "occlusion"),)))
+    story.give(DeviceAlarmsReported("pump", ()))
+    assert said(story, "INF-4") == [("active", "Pump: occlusion"), ("inactive", "The pump's own alarm has ended")]
+
+
+def test_rules_that_do_not_say_how_they_end_say_what_0_1_0_said() -> None:
+    text = "\n".join(line for line in FILE.read_text().splitlines() if not line.startswith(("ended", "at_once_limit")))
+    story = BedStory()
+    story.bed = Bedside("chair-1", DEVICES, parse_rules(text))
+    story.bed.restore(BedStory().infusing().bed.snapshot())
+    story.at_s = BedStory().infusing().at_s
+    low(story, 88, 15)
+    low(story, 80, 10)
+    assert said(story, "RES-2")[-1] == ("inactive", "Low oxygen saturation: over")
