@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.contract.events import GENESIS, AsDict, Event, PendingEvent, numbered
-from edge.contract.mqtt import Latest, Mqtt
+from edge.contract.mqtt import Latest
 from edge.contract.payloads import decode_events
 from edge.stream.backlog import MAX_PATIENCE_S, PATIENCE_S, WINDOW, Backlog
 from edge.stream.batches import BATCH_BYTES, PayloadSize, event_message
@@ -178,23 +177,3 @@ async def test_the_newest_payload_of_a_topic_replaces_one_that_has_not_gone() ->
     await asyncio.sleep(0)
     latest.put("c", b"3")
     assert await taking == ("c", b"3")
-
-
-@pytest.mark.parametrize(
-    ("url", "options", "expected"),
-    [
-        ("mqtt://127.0.0.1", {}, "mqtt://127.0.0.1:1883"),
-        ("mqtts://broker.clinic", {"ca": Path("ca.pem")}, "mqtts://broker.clinic:8883"),
-        ("mqtt://[::1]:1884", {"username": "edge", "password": "secret"}, "mqtt://::1:1884"),
-        ("http://x", {}, "write mqtt://"), ("1.2.3.4", {}, "write mqtt://"), ("mqtt://", {}, "write mqtt://"),
-        ("mqtt://user:pw@host", {}, "no password"), ("mqtt://host", {"ca": Path("ca.pem")}, "write mqtts://"),
-        ("mqtts://host", {"cert": Path("c.pem")}, "both or neither"), ("mqtt://host:x", {}, "x"),
-    ],
-)
-def test_a_brokers_url_is_read_or_refused_in_one_line(url: str, options: dict[str, Path], expected: str) -> None:
-    try:
-        said = str(Mqtt.from_url(url, **options))  # type: ignore[arg-type]
-    except ValueError as error:
-        said = str(error)
-    assert expected in said
-    assert "secret" not in repr(Mqtt(password="secret"))

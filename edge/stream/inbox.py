@@ -8,9 +8,9 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-import aiomqtt
 from msgspec.structs import replace
 
+from edge.contract.mqtt import Connection
 from edge.contract.payloads import Answer, CommandIn, parse_topic
 from edge.stream.consoles import Consoles
 from edge.stream.faults import OtherBox, StreamFault
@@ -41,12 +41,12 @@ class Inbox:
         self._unsigned: deque[float] = deque(maxlen=UNSIGNED_ANSWERED)
         self._named: set[str] = set()
 
-    async def hear(self, client: aiomqtt.Client) -> None:
+    async def hear(self, client: Connection) -> None:
         """All that comes on this connection."""
-        async for message in client.messages:
-            topic, payload = message.topic.value, message.payload
+        async for message in client.messages():
+            topic, payload = message.topic, message.payload
             parsed = parse_topic(topic)
-            if parsed is None or parsed.edge != self._edge or not isinstance(payload, bytes):
+            if parsed is None or parsed.edge != self._edge:
                 continue
             if parsed.kind == "ack" and parsed.name is not None:
                 if (ack := self._consoles.ack(parsed.name, topic, payload)) is not None:
@@ -56,7 +56,7 @@ class Inbox:
             elif parsed.kind == "command":
                 self._hear_command(topic, payload)
             elif parsed.kind == "status":
-                self._hear_status(topic, payload, bool(message.retain))
+                self._hear_status(topic, payload, message.retained)
 
     async def do_commands(self) -> None:
         """One after the other: the answer to a command is always out before that to its replay."""

@@ -22,13 +22,12 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-import aiomqtt
 import msgspec
 from nacl.signing import VerifyKey
 
 from edge.contract import payloads as contract
 from edge.contract.events import Event
-from edge.contract.mqtt import TIMEOUT_S, Latest, Mqtt, connected, publish, subscribe
+from edge.contract.mqtt import Connection, Latest, Mqtt, MqttError, Will, connected, keep_connected
 from edge.contract.payloads import HEARTBEAT_S, Answer, CommandIn, ConsoleSeen, Status, encode
 from edge.contract.signing import Signer
 from edge.model import iso
@@ -42,7 +41,6 @@ from edge.stream.verifier import CommandVerifier, Refusal
 
 LIVE_MAX = 2000  # events waiting for the live lane; beyond it they go late
 ANSWERS_MAX = 256
-RETRY_S, RETRY_MAX_S = 0.1, 2.0
 log = logging.getLogger(__name__)
 
 
@@ -157,37 +155,9 @@ class Stream:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._inbox.do_commands())
                 group.create_task(self._move_cursors(cursors))
-                await self._keep_connected()
+                await keep_connected(self._connection, self._broke)
         finally:
             self._consoles.stop()
-
-    async def _keep_connected(self) -> None:
-        loop = asyncio.get_running_loop()
-        wait_s = RETRY_S
-        while True:
-            began_s = loop.time()
-            # A task of its own: when the broker breaks in the moment of our stop, a TaskGroup lets its error win, and
-            # the stop would be lost in it.
-            connection = loop.create_task(self._connection())
-            try:
-                await asyncio.wait([connection])
-            except asyncio.CancelledError:
-                connection.cancel()
-                await asyncio.wait([connection])
-                if not connection.cancelled():
-                    self._ended(connection)
-                raise
-            self._ended(connection)
-            if loop.time() - began_s > HEARTBEAT_S + TIMEOUT_S:  # it held: not one that breaks at once each time
-                wait_s = RETRY_S
-            await asyncio.sleep(wait_s)
-            wait_s = min(wait_s * 2, RETRY_MAX_S)
-
-    def _ended(self, connection: asyncio.Task[None]) -> None:
-        try:
-            connection.result()
-        except* aiomqtt.MqttError as broken:
-            self._broke(broken)
 
     async def _connection(self) -> None:
         """One connection, from birth to whatever breaks it."""
@@ -195,13 +165,13 @@ class Stream:
         self._will_n = self._signer.next_n()
         # A name of its own each time: whoever knows the last one cannot push this one off the broker.
         identifier = f"vigil-edge-{self._edge}-{secrets.token_hex(4)}"
-        will = aiomqtt.Will(topic, self._signer.sign(topic, self._last_words(), self._will_n), qos=1, retain=True)
+        will = Will(topic, self._signer.sign(topic, self._last_words(), self._will_n), retain=True)
         async with connected(self._mqtt, self._context, identifier, will) as client:
             try:
                 await self._born(client)
                 await self._lanes(client)
             except asyncio.CancelledError:
-                with contextlib.suppress(aiomqtt.MqttError):
+                with contextlib.suppress(MqttError):
                     await self._say(client, topic, self._last_words(), retain=True)
                 raise
             finally:
@@ -211,11 +181,11 @@ class Stream:
                 if self._up:
                     self._up = None
 
-    async def _born(self, client: aiomqtt.Client) -> None:
+    async def _born(self, client: Connection) -> None:
         """Ready for commands first, then birth, then what is true at every bed; from here on events go live."""
         status = contract.status_topic(self._edge)
         consoles = [contract.ack_topic(self._edge, "+"), contract.gone_topic(self._edge, "+")]
-        await subscribe(client, [status, contract.command_topic(self._edge), *consoles])
+        await client.subscribe([status, contract.command_topic(self._edge), *consoles])
         await self._say_status(client)
         now_s = asyncio.get_running_loop().time()
         self._own.connected(now_s)
@@ -225,7 +195,7 @@ class Stream:
         for topic, payload in list(self._states.items()):
             await self._say(client, topic, payload, retain=True)
 
-    async def _lanes(self, client: aiomqtt.Client) -> None:
+    async def _lanes(self, client: Connection) -> None:
         async with asyncio.TaskGroup() as group:
             for lane in (
                 self._inbox.hear, self._send_quick, self._send_live, self._send_states, self._send_late,
@@ -233,14 +203,11 @@ class Stream:
             ):
                 group.create_task(lane(client))
 
-    def _broke(self, broken: BaseExceptionGroup[aiomqtt.MqttError]) -> None:
-        error: BaseException = broken
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
+    def _broke(self, why: str) -> None:
         if self._up is not False:
-            log.warning("the broker %s is not reached (%s); trying until it is", self._mqtt, error)
+            log.warning("the broker %s is not reached (%s); trying until it is", self._mqtt, why)
             self._up = False
-            self._on_broker_changed(False, str(error))
+            self._on_broker_changed(False, why)
 
     def _healed(self) -> None:
         log.info("the broker %s is reached", self._mqtt)
@@ -253,7 +220,7 @@ class Stream:
     # --- lanes out ----------------------------------------------------------------------------------------------------
 
     async def _say(
-        self, client: aiomqtt.Client, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False
+        self, client: Connection, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False
     ) -> None:
         """Signed and sent. What the broker has refused again and again is told and passed over, for all else to go."""
         at_s = asyncio.get_running_loop().time()
@@ -261,24 +228,24 @@ class Stream:
             self._on_fault(TooLarge(topic, 0, len(payload)))
             return
         try:
-            await publish(client, topic, self._signer.sign(topic, payload), qos=qos, retain=retain)
-        except aiomqtt.MqttError:
+            await client.publish(topic, self._signer.sign(topic, payload), qos=qos, retain=retain)
+        except MqttError:
             self._size.failed(topic, len(payload), at_s)
             raise
         self._size.passed(topic)
 
-    async def _say_status(self, client: aiomqtt.Client) -> None:
+    async def _say_status(self, client: Connection) -> None:
         status = msgspec.structs.replace(self._status(), will=self._will_n)
         await self._say(client, contract.status_topic(self._edge), encode(status), retain=True)
 
-    async def _say_events(self, client: aiomqtt.Client, events: Sequence[Event], late: bool) -> Message:
+    async def _say_events(self, client: Connection, events: Sequence[Event], late: bool) -> Message:
         """As many of `events` as the broker takes in one payload. The sender marks them as sent."""
         message = event_message(events, late, self._signer, self._size)
         self._sent = message
         topic = contract.event_topic(self._edge)
         try:
-            await publish(client, topic, message.payload)
-        except aiomqtt.MqttError:
+            await client.publish(topic, message.payload)
+        except MqttError:
             self._unacknowledged()
             raise
         if message.withheld:
@@ -289,27 +256,27 @@ class Stream:
         if self._sent is not None:
             self._size.batch_failed(self._sent, asyncio.get_running_loop().time())
 
-    async def _send_quick(self, client: aiomqtt.Client) -> None:
+    async def _send_quick(self, client: Connection) -> None:
         while True:
             topic, payload = await self._quick.take()
             await self._say(client, topic, payload, qos=0)
 
-    async def _send_states(self, client: aiomqtt.Client) -> None:
+    async def _send_states(self, client: Connection) -> None:
         while True:
             topic, payload = await self._retained.take()
             await self._say(client, topic, payload, retain=True)
 
-    async def _send_status(self, client: aiomqtt.Client) -> None:
+    async def _send_status(self, client: Connection) -> None:
         """The heartbeat; and the proof that we are still heard, for our own must come back."""
         loop = asyncio.get_running_loop()
         while True:
             self._wake_status.clear()
             await _wait(self._wake_status, HEARTBEAT_S)
             if self._own.deaf(loop.time()):
-                raise aiomqtt.MqttError("our own status does not come back from it")
+                raise MqttError("our own status does not come back from it")
             await self._say_status(client)
 
-    async def _send_live(self, client: aiomqtt.Client) -> None:
+    async def _send_live(self, client: Connection) -> None:
         """All that came while the broker took the last payload go in one, so a burst cannot build a queue."""
         while True:
             while not self._live:
@@ -321,7 +288,7 @@ class Stream:
             self._backlog.live_sent(message.first, message.last, asyncio.get_running_loop().time())
             self._wake_late.set()
 
-    async def _send_late(self, client: aiomqtt.Client) -> None:
+    async def _send_late(self, client: Connection) -> None:
         loop = asyncio.get_running_loop()
         while True:
             self._wake_late.clear()
@@ -334,7 +301,7 @@ class Stream:
             last = (await self._say_events(client, events, True)).last if events else late_to
             self._backlog.batch_sent(after + 1, last, loop.time())
 
-    async def _send_answers(self, client: aiomqtt.Client) -> None:
+    async def _send_answers(self, client: Connection) -> None:
         while True:
             while not self._answers:
                 self._wake_answers.clear()
