@@ -146,7 +146,7 @@ def decode(frame: bytes) -> list[str]:
 
 
 def _request(name: str, effect: Effect = "read") -> FrameRequest:
-    return FrameRequest(name, encode(name), effect=effect, timeout_s=TIMEOUT_S)
+    return FrameRequest(name, encode(name), effect=effect, timeout_s=TIMEOUT_S, distinct=True)
 
 
 SERIAL, PROTOCOL = _request("INST_SERIALNO", "identify"), _request("COMMS_PROTOCOL", "identify")

@@ -125,6 +125,7 @@ class ContecFraming:
 
     def flush(self) -> None:
         """Forget the incomplete packet."""
+        self.dropped += len(self._buffer)
         self._buffer.clear()
 
 

@@ -1,7 +1,7 @@
 """The two framing habits most devices have: a frame between two marks, and a frame that says its length.
 
-Both keep what is incomplete, never hold more than one frame and what came with it, and count in `dropped` each piece
-(not each byte) that could not become a frame.
+Both keep what is incomplete, never hold more than one frame and what came with it, and count in `dropped` the bytes
+that became no frame: what is fed is in a frame, dropped, or held.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ class Delimited:
         self._start, self._end, self._abort = start[0], end[0], abort
         self._max_len = max_len
         self._held = bytearray()  # empty, or begins with `start`
-        self._stray = False  # inside a run of bytes that belong to no frame
 
     def feed(self, data: bytes) -> list[bytes]:
         """The whole frames that `data` completes."""
@@ -34,13 +33,13 @@ class Delimited:
                 if self._held:
                     self._drop()
                 self._held.append(byte)
-                self._stray = False
             elif not self._held:
-                self._skip()
+                self.dropped += 1
             elif byte == self._end:
                 frames.append(bytes((*self._held, byte)))
                 self._held.clear()
             elif bytes((byte,)) == self._abort or len(self._held) + 2 > self._max_len:
+                self.dropped += 1
                 self._drop()
             else:
                 self._held.append(byte)
@@ -48,18 +47,11 @@ class Delimited:
 
     def flush(self) -> None:
         """Forget what is incomplete."""
-        self._held.clear()
-        self._stray = False
+        self._drop()
 
     def _drop(self) -> None:
+        self.dropped += len(self._held)
         self._held.clear()
-        self.dropped += 1
-        self._stray = True
-
-    def _skip(self) -> None:
-        if not self._stray:
-            self.dropped += 1
-            self._stray = True
 
 
 class Counted:
@@ -80,7 +72,6 @@ class Counted:
         self._max_len = max_len
         self._check = check
         self._held = bytearray()
-        self._stray = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """The whole frames that `data` completes."""
@@ -92,8 +83,7 @@ class Counted:
 
     def flush(self) -> None:
         """Forget what is incomplete."""
-        self._held.clear()
-        self._stray = False
+        self._skip(len(self._held))
 
     def _cut(self) -> list[bytes]:
         frames: list[bytes] = []
@@ -114,13 +104,10 @@ class Counted:
             if self._check(frame):
                 frames.append(frame)
                 del self._held[:length]
-                self._stray = False
             else:
                 self._skip(1)
         return frames
 
     def _skip(self, count: int) -> None:
         del self._held[:count]
-        if not self._stray:
-            self.dropped += 1
-            self._stray = True
+        self.dropped += count

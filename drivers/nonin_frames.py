@@ -79,6 +79,7 @@ class NoninFraming:
 
     def flush(self) -> None:
         """Forget what is incomplete, and which format was heard."""
+        self.dropped += len(self._buffer)
         self._buffer.clear()
         self.format, self._good, self._stray, self.reply_due = None, 0, 0, True
 

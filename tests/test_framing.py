@@ -1,4 +1,4 @@
-"""The framers cut alike however the bytes come, never raise, never grow, and count what they drop."""
+"""The framers cut alike however the bytes come, never raise, never grow, and count the bytes they drop."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def held(framing: Delimited | Counted) -> int:
     ("story", "data", "frames", "dropped"),
     [
         ("two frames", b"!A\r!B\r", [b"!A\r", b"!B\r"], 0),
-        ("noise before", b"xyz!A\r", [b"!A\r"], 1),
+        ("noise before", b"xyz!A\r", [b"!A\r"], 3),
         ("line feeds between", b"!A\r\n!B\r\n", [b"!A\r", b"!B\r"], 2),
-        ("a frame that was broken off", b"!AB!C\r", [b"!C\r"], 1),
-        ("escape drops what was begun", b"!AB\x1bC\r!D\r", [b"!D\r"], 1),
+        ("a frame that was broken off", b"!AB!C\r", [b"!C\r"], 3),
+        ("escape drops what was begun", b"!AB\x1bC\r!D\r", [b"!D\r"], 6),
         ("escape alone", b"\x1b!D\r", [b"!D\r"], 1),
         ("the longest frame", b"!" + b"A" * (MAX - 2) + b"\r", [b"!" + b"A" * (MAX - 2) + b"\r"], 0),
-        ("a byte too long", b"!" + b"A" * (MAX - 1) + b"\r!B\r", [b"!B\r"], 1),
+        ("a byte too long", b"!" + b"A" * (MAX - 1) + b"\r!B\r", [b"!B\r"], MAX + 1),
         ("an end with no start", b"\r!B\r", [b"!B\r"], 1),
         ("no end yet", b"!AB", [], 0),
     ],
@@ -67,11 +67,11 @@ def test_between_two_marks(story: str, data: bytes, frames: list[bytes], dropped
     ("story", "data", "frames", "dropped"),
     [
         ("two frames", whole(1) + whole(2, 3), [whole(1), whole(2, 3)], 0),
-        ("noise before", b"xyz" + whole(1), [whole(1)], 1),
-        ("a false start swallows nothing", b"\x3e\x07" + whole(1) + whole(2, 3), [whole(1), whole(2, 3)], 1),
+        ("noise before", b"xyz" + whole(1), [whole(1)], 3),
+        ("a false start swallows nothing", b"\x3e\x07" + whole(1) + whole(2, 3), [whole(1), whole(2, 3)], 2),
         ("a start in the data", whole(0x3E, 0x04, 0x3E), [whole(0x3E, 0x04, 0x3E)], 0),
-        ("a wrong sum", whole(1)[:-1] + b"\0" + whole(2), [whole(2)], 1),
-        ("a length that cannot be", b"\x3e\x03\x3e\xff" + whole(2), [whole(2)], 1),
+        ("a wrong sum", whole(1)[:-1] + b"\0" + whole(2), [whole(2)], 4),
+        ("a length that cannot be", b"\x3e\x03\x3e\xff" + whole(2), [whole(2)], 4),
         ("not yet whole", whole(1)[:-1], [], 0),
     ],
 )
@@ -107,6 +107,8 @@ def test_flush_forgets_what_is_incomplete(make: Callable[[], Framing]) -> None:
     framing.feed(half)
     framing.flush()
     assert framing.feed(frame) == []
+    framing.flush()
+    assert framing.dropped == len(half + frame)
 
 
 FRAGMENTS = st.one_of(
@@ -123,6 +125,7 @@ def test_any_bytes_in_any_pieces(pieces: list[bytes]) -> None:
         for piece in pieces:
             frames += framing.feed(piece)
             assert held(framing) <= MAX
+        assert framing.dropped + held(framing) + sum(map(len, frames)) == sum(map(len, pieces)), "each byte, once"
         assert frames == fed(once, b"".join(pieces))
         assert all(len(frame) <= MAX for frame in frames)
 
