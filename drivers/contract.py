@@ -139,6 +139,7 @@ class FrameRequest:
     timeout_s: float | None = 1.0  # None: there is no response
     retries: int = 0  # how often it is sent again after a time-out, before `on_timeout`
     gap_s: float = 0.0  # silence kept on the wire after the response
+    distinct: bool = False  # its response names it: neither can be taken for another such request's
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,15 @@ from drivers.suntech_frames import BP_LEN, HOST, SHORT_LEN, TEXT_LEN, encode
 CUFF_GAP_S, GAP_S, TIMEOUT_S = 0.2, 0.1, 2.0  # real time: the module's own pacing
 
 
-def _request(name: str, effect: Effect, *data: int, timeout_s: float = TIMEOUT_S, gap_s: float = GAP_S) -> FrameRequest:
-    return FrameRequest(name, encode(HOST, bytes(data)), effect=effect, timeout_s=timeout_s, gap_s=gap_s)
+def _request(
+    name: str, effect: Effect, *data: int, timeout_s: float = TIMEOUT_S, gap_s: float = GAP_S, retries: int = 0
+) -> FrameRequest:
+    return FrameRequest(name, encode(HOST, bytes(data)), effect=effect, timeout_s=timeout_s, gap_s=gap_s,
+                        retries=retries)
 
 
 VERSION = _request("version", "identify", 0x00, timeout_s=1.0)
-VERSION_TEXT = _request("version_text", "identify", 0x79, 0x02, 0x40, timeout_s=1.0)
+VERSION_TEXT = _request("version_text", "identify", 0x79, 0x02, 0x40, timeout_s=1.0, retries=1)
 STATUS = _request("status", "read", 0x79, 0x10, 0x03, timeout_s=1.0)
 STATUS_SB = _request("status_sb", "read", 0x79, 0x11, 0x00, timeout_s=1.0)
 CUFF = _request("cuff_pressure", "read", 0x79, 0x05, 0x00, gap_s=CUFF_GAP_S)

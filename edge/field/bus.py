@@ -1,7 +1,7 @@
 """A Modbus bus: one connection to a host and port or a serial line, and all units on it, whichever bed they serve.
 
 Units take turns, one request in flight. A unit that does not respond, or of which a gateway says so (exceptions 10 and
-11), is absent: it is asked for again now and then, and all absent units of a bus together get at most a twelfth of
+11), is absent: it is asked for again now and then, and all absent units of a bus together get at most a sixteenth of
 its time, however long each try takes. So the others keep their rate. A unit alone on its bus is asked again sooner.
 """
 
@@ -28,7 +28,7 @@ LONGEST_TICK_S = 0.1  # a twentieth of a wake-up's cost on 256 devices, and fine
 SHORTEST_TICK_S = 0.02
 LONGEST_BACKOFF_S = 3.0  # between requests to a unit that does not respond and keeps nobody else waiting
 ABSENT_AFTER_MISSED = 2
-ABSENT_SHARE = 12  # of the bus' time: one part for the absent, the rest for those who respond
+ABSENT_SHARE = 16  # of the bus' time: one part for the absent, the rest for those who respond
 
 
 @dataclass(slots=True)

@@ -8,8 +8,9 @@ One request is in flight. After a time-out nothing is sent for the line's `laten
 while nobody waits and is thrown away; it can never be read as the next one. (Without that quiet a client showed one
 parameter's value as another's in 17 of 300 reads of a device that was late now and then; with one shorter than the
 device's worst lateness, in 143 of 300.) A late response that is recognised ends the quiet, since nothing else is on its
-way. The same quiet stands before the first request after every opening, for the response to somebody else's request.
-What a device sends by itself is decoded at any time.
+way; and a request whose response names it need not wait for that of another such request. The same quiet stands before
+the first request after every opening, for the response to somebody else's request. What a device sends by itself is
+decoded at any time.
 
 Bytes have an age. A device that streams sends so many bytes a second, and a line carries so many: what comes faster
 has waited on the way (in a stalled network, in a terminal server), and is counted as late, never taken for now.
@@ -55,6 +56,14 @@ class Pending:
     handshake: bool = False
 
 
+@dataclass(slots=True)
+class Overdue:
+    """A request that timed out. Until `until` its response may come; `seen`: it has."""
+
+    until: float
+    seen: bool = False
+
+
 class Dialogue:
     """One device at one bed. `decoded` and `wave` are called with what comes; `speed` edge seconds pass in a real one.
 
@@ -73,7 +82,7 @@ class Dialogue:
         self._quiet_s = line.lateness_s if quiet else 0.0
         self._queue: deque[Pending] = deque()
         self._pending: Pending | None = None
-        self._overdue: Request | None = None  # timed out; its response may still come
+        self._overdue: dict[Request, Overdue] = {}  # timed out, and the response may still come
         self._unseen_until = 0.0  # until then a response that never came could still be on its way
         self._deadline = math.inf
         self._gate = 0.0
@@ -119,7 +128,8 @@ class Dialogue:
 
     def opened(self, at_s: float, real_s: float) -> None:
         """The connection was opened: whatever was begun is forgotten, and the handshake follows the quiet."""
-        self._overdue = self._pending.request if self._pending else self._overdue
+        if self._pending is not None:
+            self._overdue[self._pending.request] = Overdue(real_s + self._quiet_s)
         self._pending = None
         self._gate = real_s + self._quiet_s
         self._fresh, self._fresh_at_s, self._came_s = 0.0, at_s, real_s
@@ -149,7 +159,9 @@ class Dialogue:
             return None
         if real_s >= self._handshake_at and (self.link.doubtful or self._came_after_handshake):
             self._handshake(real_s)
-        return self._send(self._queue.popleft(), real_s) if self._due(at_s) else None
+        if not self._due(at_s) or not self._free(self._queue[0].request, real_s):
+            return None
+        return self._send(self._queue.popleft(), real_s)
 
     @property
     def _came_after_handshake(self) -> bool:
@@ -173,13 +185,20 @@ class Dialogue:
                 self._queue.append(Pending(request, request.retries))
         return bool(self._queue)
 
+    def _free(self, request: Request, real_s: float) -> bool:
+        """Whether no response that could be taken for this request's own is on its way."""
+        over = [old for old, overdue in self._overdue.items() if real_s >= overdue.until]
+        for old in over:
+            if not self._overdue.pop(old).seen:
+                self._unseen_until = real_s + 3 * self._quiet_s
+        if over and not self._overdue:
+            self._driver.framing.flush()  # what was begun and never ended
+        heard = self.link.up and self._missed < DOUBT_AFTER_MISSED  # a device that is mute is asked slowly
+        return all(heard and _distinct(request, old) for old in self._overdue)
+
     def _send(self, pending: Pending, real_s: float) -> Request:
         request = pending.request
         assert request in self._allowed, f"{self.device}: {request.name!r} is not a request this driver may send"
-        if self._overdue is not None:
-            self._overdue = None
-            self._unseen_until = real_s + 3 * self._quiet_s
-            self._driver.framing.flush()
         if request.timeout_s is None:
             self._gate = real_s + _gap_s(request)
             self._handshake_ends(pending, real_s)
@@ -220,8 +239,8 @@ class Dialogue:
         """The request in flight got no response in time."""
         pending, self._pending = self._pending, None
         assert pending is not None, "no response to nothing"
-        self._overdue = pending.request
-        self._gate = real_s + max(self._quiet_s, _gap_s(pending.request))
+        self._overdue[pending.request] = Overdue(real_s + self._quiet_s)
+        self._gate = real_s + _gap_s(pending.request)
         if pending.tries > 0:
             pending.tries -= 1
             self._queue.appendleft(pending)
@@ -236,9 +255,7 @@ class Dialogue:
 
     def _frame(self, frame: bytes, at_s: float, real_s: float) -> None:
         try:
-            if self._overdue is not None and self._driver.is_response(frame, self._overdue):
-                self.link.understood(len(frame))
-                self._late(real_s)
+            if self._is_late(frame, real_s):
                 return
             pending = self._pending
             answered = pending is not None and self._driver.is_response(frame, pending.request)
@@ -258,11 +275,18 @@ class Dialogue:
         if pending and answered:
             self._handshake_ends(pending, real_s)
 
-    def _late(self, real_s: float) -> None:
-        """The response to the overdue request: nothing else is on its way, unless one before it never came."""
-        self.counters.late += 1
-        if self._pending is None and real_s >= self._unseen_until:
-            self._gate = min(self._gate, real_s + SETTLE_S)
+    def _is_late(self, frame: bytes, real_s: float) -> bool:
+        """Whether this is the response to an overdue request. Then nothing else of that kind is on its way, unless one
+        before it never came."""
+        for request, overdue in self._overdue.items():
+            if self._driver.is_response(frame, request):
+                self.counters.late += 1
+                self.link.understood(len(frame))
+                overdue.seen = True
+                if real_s >= self._unseen_until:
+                    overdue.until = min(overdue.until, real_s + SETTLE_S)
+                return True
+        return False
 
     def _of_now(self, count: int, at_s: float, real_s: float) -> bool:
         """Whether so many bytes can have been sent since the last ones came; if not, nobody knows how old they are.
@@ -313,6 +337,12 @@ class Dialogue:
         if told or (self._owes_end and not more):
             self._owes_end = more
             self._decoded(told, at_s, more)
+
+
+def _distinct(one: Request, other: Request) -> bool:
+    """Whether the response to one cannot be taken for the response to the other."""
+    named = isinstance(one, FrameRequest) and isinstance(other, FrameRequest) and one.distinct and other.distinct
+    return named and one != other
 
 
 def _gap_s(request: Request) -> float:

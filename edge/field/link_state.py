@@ -33,6 +33,7 @@ TOO_LATE = "what comes is too old to be of now: it waited somewhere on the way"
 PATIENCE_S = 3.0  # the least time a speaking device has to say who it is
 LOSSES, LOSSES_WITHIN_S = 3, 120.0  # so many losses in so long: unstable
 STAYS_UNSTABLE_S = 30.0  # of nothing at all, and an unstable link is plainly silent or lost
+STILL_COMING = 0.2  # of a silence: bytes that came later than that after the last good frame are worth a word
 FADE_S = 1.0  # every so long the share of understood bytes forgets half of what it knows
 BROKEN: frozenset[LinkState] = frozenset({"silent", "lost", "wrong_device", "unstable"})
 
@@ -70,6 +71,7 @@ class Link:
         self._last = LinkChanged(device, "connecting")
         self._last_good = 0.0
         self._received, self._understood, self._fade_at = 0.0, 0.0, 0.0  # lately
+        self._came_s = 0.0  # when the last bytes came
         self._up = False  # the trusted device is heard
         self._losses: list[float] = []
         self._down_since, self._why_down = 0.0, ""
@@ -126,6 +128,7 @@ class Link:
     def received(self, count: int, real_s: float) -> None:
         """So many bytes came."""
         self.counters.received += count
+        self._came_s = real_s
         if real_s >= self._fade_at:
             keep = 0.5 ** ((real_s - self._fade_at) // FADE_S + 1)
             self._received, self._understood = self._received * keep, self._understood * keep
@@ -179,7 +182,8 @@ class Link:
 
     def _rise(self, real_s: float) -> None:
         if self._lately(real_s):
-            self._change("unstable", f"lost {LOSSES} times within {LOSSES_WITHIN_S:g} s; the last: {self._why_down}")
+            why = f"lost {LOSSES} times within {LOSSES_WITHIN_S:g} s; the last: {self._why_down}"
+            self._change("unstable", self._last.reason if self.state == "unstable" else why)
         else:
             self._change("live", self._remark)
 
@@ -212,10 +216,10 @@ class Link:
         received, understood, late = (now - then for now, then in zip(self._counted, self._seen, strict=True))
         if self._refusal:
             return self._refusal
-        if late:
-            return TOO_LATE
-        if not received:
+        if self._came_s - self._last_good < self._silent_after_s * STILL_COMING:
             return self._nothing_received
+        if late and understood * 2 >= received:
+            return TOO_LATE
         return FEW_UNDERSTOOD if understood else NONE_UNDERSTOOD
 
     # --- who it is ----------------------------------------------------------------------------------------------------

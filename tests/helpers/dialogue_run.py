@@ -96,8 +96,8 @@ class DialogueRun:
             self.real_s += STEP_S
             self.living(STEP_S * self.speed)
             came = self.twin.step(STEP_S * self.speed)
-            if came:
-                self.receive(self.wire(came))
+            if not self._modbus:
+                self.receive(self.wire(came or b""))
             request = self.dialogue.next_request(START_S + self.at_s, self.real_s)
             if request is not None:
                 self.sent.append((self.at_s, request))

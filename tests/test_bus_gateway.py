@@ -1,0 +1,162 @@
+"""A gateway that serves one request at a time: the absent cost the others little, and each one's trouble is named."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from drivers.contract import Decoded, Framing, Line, ModbusRequest, Reading, Request, Spec
+from drivers.registers import WholeResponses
+from edge import model
+from edge.field.device_url import DeviceUrl
+from edge.field.devices import Devices
+from edge.field.dialogue import Dialogue
+
+LINE = Line(19200, silent_after_s=0.6, lateness_s=0.05)
+READS = tuple(ModbusRequest(name, 3, address, 2, effect="read", timeout_s=0.5)
+              for name, address in (("one", 0), ("two", 2), ("three", 4), ("four", 6)))
+ROUND_S = 0.1
+
+
+class Poller:
+    """Four registers reads a round; the first is a pulse."""
+
+    def __init__(self) -> None:
+        self.framing: Framing = WholeResponses()
+        self.rounds = 0
+        self._due_s = 0.0
+        self._left: list[ModbusRequest] = []
+
+    def on_open(self) -> Sequence[Request]:
+        return [READS[0]]
+
+    def next_request(self, at_s: float) -> Request | None:
+        if not self._left and at_s >= self._due_s:
+            self._due_s = at_s + ROUND_S
+            self._left = list(READS)
+        return self._left.pop(0) if self._left else None
+
+    def is_response(self, frame: bytes, request: Request) -> bool:
+        return True
+
+    def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
+        if request is READS[3]:
+            self.rounds += 1
+        return [Reading("pulse_bpm", float(frame[1]))] if request is READS[0] else []
+
+    def on_timeout(self, request: Request) -> Sequence[Decoded]:
+        self._left.clear()
+        return []
+
+
+@dataclass
+class Gateway:
+    """One connection at a time, one request at a time. `absent`: unit -> what is answered for it, after `takes_s`."""
+
+    absent: dict[int, int | None] = field(default_factory=dict)  # exception code, or None: nothing at all
+    takes_s: float = 0.1
+    callers: int = 0
+    most_callers: int = 0
+    connects: int = 0
+    _server: asyncio.Server | None = None
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[int]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        try:
+            yield int(server.sockets[0].getsockname()[1])
+        finally:
+            server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.callers += 1
+        self.connects += 1
+        self.most_callers = max(self.most_callers, self.callers)
+        try:
+            while True:
+                transaction, _, _, unit, function, _, count = struct.unpack(
+                    ">HHHBBHH", await reader.readexactly(12))
+                pdu: bytes | None = struct.pack(f">BB{count}H", function, 2 * count, *(60 + unit for _ in range(count)))
+                if unit in self.absent:
+                    await asyncio.sleep(self.takes_s)
+                    code = self.absent[unit]
+                    pdu = bytes((function | 0x80, code)) if code is not None else None
+                if pdu is not None:
+                    writer.write(struct.pack(">HHHB", transaction, 0, len(pdu) + 1, unit) + pdu)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.callers -= 1
+            writer.close()
+
+
+@dataclass
+class Bed:
+    links: list[model.LinkChanged] = field(default_factory=list)
+    samples: int = 0
+
+    def decoded(self, inputs: Sequence[model.Input], at_s: float, more: bool) -> None:
+        self.links += [one for one in inputs if isinstance(one, model.LinkChanged)]
+        self.samples += sum(isinstance(one, model.Samples) for one in inputs)
+
+
+async def rounds(gateway: Gateway, units: Sequence[int], seconds: float) -> tuple[list[int], list[Bed], list[Dialogue]]:
+    """How many rounds each unit had, after the first second."""
+    loop = asyncio.get_running_loop()
+    devices, drivers, beds, dialogues = Devices(now=loop.time, speed=10.0), [], [], []
+    async with gateway.listening() as port:
+        for number, unit in enumerate(units):
+            driver, bed = Poller(), Bed()
+            spec = Spec("p", "P", "monitor", ("modbus+tcp",), "D", "", LINE, frozenset(), READS, "",
+                        lambda settings, driver=driver: driver)  # type: ignore[misc]
+            at = DeviceUrl("modbus+tcp", host="127.0.0.1", port=port, unit=unit)
+            dialogues.append(devices.add(f"chair-{number}", "p", spec, at, decoded=bed.decoded,
+                                         wave=lambda wave, at_s: None))
+            drivers.append(driver)
+            beds.append(bed)
+        task = loop.create_task(devices.run())
+        await asyncio.sleep(1.0)
+        before = [driver.rounds for driver in drivers]
+        await asyncio.sleep(seconds)
+        after = [driver.rounds for driver in drivers]
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled(), task.exception()
+    return [new - old for old, new in zip(before, after, strict=True)], beds, dialogues
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", [11, 10, None], ids=["0x0B after a while", "0x0A", "nothing at all"])
+async def test_units_that_are_off_leave_a_healthy_one_nine_tenths_of_its_rate(code: int | None) -> None:
+    (alone,), _, _ = await rounds(Gateway(), [1], 3.0)
+    (healthy, *off), beds, dialogues = await rounds(Gateway(absent=dict.fromkeys((2, 3, 4), code)), [1, 2, 3, 4], 3.0)
+    assert healthy >= 0.9 * alone, (healthy, alone)
+    assert off == [0, 0, 0]
+    assert {link.state for link in beds[0].links} == {"connecting", "live"}, "nor is it ever called silent"
+    wanted = "nothing received" if code is None else f"exception {code} at holding registers 0..1 (gateway: "
+    assert all(dialogue.state == "silent" for dialogue in dialogues[1:])
+    assert all(bed.links[-1].reason.startswith(wanted) for bed in beds[1:])
+
+
+@pytest.mark.slow
+async def test_two_beds_on_a_controller_that_takes_one_connection_share_it() -> None:
+    gateway = Gateway()
+    both, beds, dialogues = await rounds(gateway, [1, 1], 1.5)
+    assert (gateway.most_callers, gateway.connects) == (1, 1)
+    assert min(both) > 5
+    assert all(bed.samples for bed in beds)
+    assert [dialogue.state for dialogue in dialogues] == ["live", "live"]
+
+
+@pytest.mark.slow
+async def test_a_unit_that_is_switched_on_is_found() -> None:
+    gateway = Gateway(absent={2: 11}, takes_s=0.02)
+    loop = asyncio.get_running_loop()
+    back: Callable[[], None] = lambda: gateway.absent.clear()  # noqa: E731 - said once
+    loop.call_later(1.0, back)
+    (_, second), beds, _ = await rounds(gateway, [1, 2], 2.0)
+    assert second > 3
+    assert beds[1].links[-1].state == "live"
