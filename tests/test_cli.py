@@ -205,7 +205,7 @@ def test_a_story_that_does_not_come_true_fails_with_its_line(typed: Typed, one_r
     (tmp_path / "TEC-3.txt").write_text("given infusing\n20:00 link pump lost\n20:05 -> TEC-3:pump active\n")
     code, _, err = typed("rules", "test", str(one_rule), "--stories", str(tmp_path))
     assert code == 1
-    assert "TEC-3.txt/1:3: expected TEC-3:pump active, found TEC-3:pump pending" in err
+    assert "TEC-3.txt:3: expected TEC-3:pump active, found TEC-3:pump pending" in err
 
 
 def test_a_rule_without_a_story_is_named(typed: Typed, one_rule: Path, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ ROOT = FILE.parent.parent
 PAGE = FILE.parent / "EVIDENCE.md"
 GRADES = ("A", "B", "C", "choice")
 EVERYDAY = {0.0, 1.0, 2.0}  # in code: an index, a sign, a half
-CONDITIONS, TIMES, TEXTS = ("when", "at_once", "clear"), ("hold_s", "clear_hold_s"), ("text", "limit", "clears")
+CONDITIONS, TIMES = ("when", "at_once", "clear"), ("hold_s", "clear_hold_s")
+TEXTS = ("text", "limit", "at_once_limit", "clears", "ended")
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w])")
 
 TABLES: dict[str, Any] = tomllib.loads(FILE.read_text())

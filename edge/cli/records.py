@@ -122,8 +122,8 @@ def _tell(rules: RuleSet, rule: Rule, folder: Path) -> bool:
         print(f"{rule.id}: no story; write {file}", file=sys.stderr)
         return True
     try:
-        for number, story in enumerate(stories_of(file.read_text()), 1):
-            run_story(story, f"{file}/{number}", rules)
+        for story in stories_of(file.read_text()):
+            run_story(story, str(file), rules, of=rule.id)
     except StoryError as wrong:
         print(wrong, file=sys.stderr)
         return True

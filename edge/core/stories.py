@@ -1,275 +1,276 @@
 """Stories: a rule's test as plain text, read aloud by a nurse, run in milliseconds through the real `Bedside`.
 
     # what it shows
-    given baseline 128/80, nibp 5, infusing        (or: no session | precheck)
+    given baseline 128/80, nibp 5, infusing
     10:00  bp 150/92
-    15:00  bp 182/104      -> HTN-3 active high
-    17:00  spo2 88 for 20s -> RES-2 active          each second one reading
-    20:00  link cuff lost
-    20:10                  -> TEC-4:cuff active medium
-    21:00  bp failed cuff_leak
+    15:00  bp 182/104      -> HTN-3 active high text "182/104 mmHg: severe"
+    17:00  spo2 88 for 20s -> RES-2 active
     22:00  ack HTN-3       -> HTN-3 acknowledged
-    22:30  pump unknown                             it says so, and no more; also infusing, stopped;
-                                                    silent: nothing at all; mum: its volume, and no more
-    23:00                  -> nothing
 
-Times are minutes:seconds since the infusion started. A tick passes every second in between. After `->` comes what must
-hold then: `RULE[:device] state [priority]`, joined by commas; `request` (a person was asked for something then);
-`nothing` (no alarm is shown). At the end, any alarm that became active and was not expected somewhere is a failure.
+Times are minutes:seconds since the infusion started. Lines of === part the stories of a file. What goes on by itself
+while a story says nothing (every second a tick, saturation, pulse, breathing, the pump; the cuff at each interval;
+check-ins) is in `story_bed.py`; the first word about the cuff, the check-ins or the pump takes them over.
+
+`given`, joined by commas: no session | precheck | infusing; baseline S/D[/MEAN]; nibp MIN; weight KG; dose MG_KG;
+duration MIN; concentration MG_ML; age YEARS; METRIC VALUE; background: quiet (only saturation, pulse and pump).
+
+What can happen, joined by semicolons: the forms in `story_verbs.VERBS`, and METRIC VALUE, where METRIC is a metric's
+key with or without its unit.
+
+What must hold then, after `->` (or the word `expect`), joined by commas:
+    RULE[:device] STATE [PRIORITY] [no data] [text "..."]      STATE: pending active acknowledged latched inactive
+    nothing                 no alarm is shown            request [text "..."]   a person was asked for something then
+    phase PHASE             dissociation STATE           open "..."             what is open before the next step
+    refused "..."           the command of this line was refused; one that is refused and not expected is a failure
+Quoted words must occur in what is shown. At the end, an alarm that became active and was nowhere expected is a failure.
+
+`of`: the rule whose story it is. Then only its own family counts for `nothing` and at the end: the rule, its group, the
+rules that ask for each other, and whatever the story names. A rule that a clinic adds breaks no story but its own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from typing import get_args
 
-from edge.contract.events import AlarmMoved, PendingEvent, numbered
-from edge.core.alarms import SHOWN
+from edge.core.alarms import SHOWN, Alarm, family
 from edge.core.bedside import Bedside
+from edge.core.expression import nearest
 from edge.core.rules import RuleSet
-from edge.core.state import Baseline
-from edge.model import (
-    Command,
-    DeviceAlarm,
-    DeviceAlarmsReported,
-    Input,
-    Kind,
-    LinkChanged,
-    PumpState,
-    PumpStatus,
-    Sample,
-    Samples,
-    Tick,
-)
+from edge.core.session import open_points
+from edge.core.story_bed import BED, DEVICES, OPENED_S, T0, Pressure, Shown, StoryBed
+from edge.core.story_verbs import METRIC, VERBS, Unreadable, number, pressure, show_metric
+from edge.model import Dissociation, Phase, Tick
 
-T0 = 1_800_000_000.0
-DEVICES: tuple[tuple[str, Kind, str], ...] = (
-    ("pump", "pump", "story"), ("cuff", "nibp", "story"), ("oximeter", "oximeter", "story"),
-)
-_LINE = re.compile(r"^(?:(\d+):(\d\d(?:\.\d+)?))\s*(.*?)\s*(?:->\s*(.+))?$")
+_LINE = re.compile(r"(?:(\d+):(\d\d(?:\.\d+)?))\s*(.*?)\s*(?:(?:->|\bexpect\b)\s*(.+))?", re.DOTALL)
+_PIECES = {mark: re.compile(rf'(?:[^{mark}"]|"[^"]*")+') for mark in ",;#"}
+_EXPECTED = re.compile(r"(?P<key>\S+?)(?: (?P<state>pending|active|acknowledged|latched|inactive))?"
+                       r"(?: (?P<priority>high|medium|low|none))?(?P<no_data> no data)?(?: text \"(?P<text>[^\"]*)\")?")
+_ORDER = {"weight": "weight_kg", "dose": "dose_mg_kg", "duration": "duration_min", "age": "age_years",
+          "concentration": "concentration_mg_ml", "nibp": "nibp_interval_min"}
 
 
 class StoryError(ValueError):
-    """A story that cannot be read, or did not come true: name, line, what."""
+    """A story that cannot be read, or did not come true: file, line, what, and what to write instead."""
 
 
-@dataclass(slots=True)
-class Told:
-    """One story being told: the bed it happens to, and what has happened."""
-
-    name: str
-    bedside: Bedside
-    rate_ml_h: float = 52.5
-    at_s: float = T0
-    seq: int = 0
-    pending_events: list[PendingEvent] = field(default_factory=list)
-    expected: set[str] = field(default_factory=set)
-    live: dict[str, float | None] = field(default_factory=dict)
-    pump: PumpState | None = "stopped"  # None: connected, and says nothing of it
-    mum: bool = False  # it tells its volume all the same
-    links: dict[str, str] = field(default_factory=dict)
-    spo2_reason: str | None = None
-
-    def give(self, given: Input) -> list[PendingEvent]:
-        pending_events = self.bedside.apply(given, self.at_s)
-        events = []
-        for pending in pending_events:
-            self.seq += 1
-            events.append(numbered(pending, seq=self.seq, boot="", edge="", wall="", prev=""))
-        self.bedside.numbered(events)
-        self.pending_events += pending_events
-        return pending_events
-
-    def samples(self, device: str, **values: float | None) -> Samples:
-        reason = self.spo2_reason
-        return Samples(device, tuple(
-            Sample("story", device, metric, value, "valid" if value is not None else "invalid", self.at_s,
-                   None if value is not None else reason) for metric, value in values.items()))
-
-
-def run_story(text: str, name: str, rules: RuleSet) -> Told:
-    """Tell the story in `text`; returns how it went. Raises StoryError at the first thing that did not come true."""
-    told: Told | None = None
-    for number, raw in enumerate(text.splitlines(), 1):
-        line = raw.split("#")[0].strip()
+def run_story(text: str, name: str, rules: RuleSet, of: str | None = None) -> StoryBed:
+    """Tell the story in `text`, the story of the rule `of` (None: every rule's); returns how it went. Raises StoryError
+    at the first thing that did not come true; its line is counted from the start of `text`."""
+    story: _Story | None = None
+    for line_number, raw in enumerate(text.splitlines(), 1):
+        line = next(iter(_pieces(raw, "#")), "").strip() if not raw.lstrip().startswith("#") else ""
         if not line:
             continue
-        where = f"{name}:{number}"
-        if line.startswith("given "):
-            told = _given(line.removeprefix("given "), name, rules, where)
-        elif told is None:
-            raise StoryError(f"{where}: a story starts with 'given ...'")
-        else:
-            _happen(told, line, where)
-    if told is None:
+        try:
+            if line.startswith("given "):
+                story = _Story(rules, of, _given(line.removeprefix("given "), rules))
+            elif story is None:
+                raise Unreadable("a story starts with 'given ...'")
+            else:
+                story.happen(line)
+        except Unreadable as wrong:
+            raise StoryError(f"{name}:{line_number}: {wrong}") from None
+    if story is None:
         raise StoryError(f"{name}: an empty story; write 'given ...' and what happens")
-    bodies = [pending.body for pending in told.pending_events]
-    fired = {body.rule + (f":{body.device}" if body.device else "")
-             for body in bodies if isinstance(body, AlarmMoved) and body.state == "active"}
-    surprise = sorted(fired - told.expected)
+    surprise = sorted(key for key in story.bed.raised - story.expected if story.counts(key))
     if surprise:
         raise StoryError(f"{name}: nobody expected {', '.join(surprise)}")
-    return told
-
-
-def _given(words: str, name: str, rules: RuleSet, where: str) -> Told:
-    given = [word.strip() for word in words.split(",")]
-    told = Told(name, Bedside("story", DEVICES, rules))
-    interval, baseline = 5.0, (120.0, 75.0)
-    for word in given:
-        if match := re.fullmatch(r"baseline (\d+)/(\d+)", word):
-            baseline = float(match[1]), float(match[2])
-        elif match := re.fullmatch(r"nibp (\d+)", word):
-            interval = float(match[1])
-        elif word not in ("no session", "precheck", "infusing"):
-            raise StoryError(
-                f"{where}: cannot read {word!r}; write baseline S/D, nibp MIN, no session, precheck, infusing")
-    told.at_s = T0 - 600
-    for device in ("pump", "cuff", "oximeter"):
-        told.give(LinkChanged(device, "live"))
-        told.links[device] = "live"
-    told.live = {"spo2_pct": 97.0, "pulse_bpm": 70.0}
-    if "no session" in given:
-        told.at_s = T0
-        return told
-    told.give(Command("c0", "main", "story", "nurse", "story", "start_session", {
-        "session": "story-session", "protocol": "iv_racemic_40", "weight_kg": 70, "dose_mg_kg": 0.5, "duration_min": 40,
-        "concentration_mg_ml": 1, "nibp_interval_min": interval, "checklist": True}))
-    for before in (600, 500):
-        told.at_s = T0 - before
-        told.give(told.samples("cuff", sbp_mmhg=baseline[0], dbp_mmhg=baseline[1], map_mmhg=None))
-    _pass_until(told, T0)
-    session = told.bedside.state.session
-    assert session is not None
-    found = session.baseline
-    assert isinstance(found, Baseline) and (found.sbp_mmhg, found.dbp_mmhg) == baseline, f"{where}: no baseline"
-    if "precheck" not in given:
-        told.pump = "infusing"
-        _stream(told)
-    return told
-
-
-def _stream(told: Told) -> None:
-    if told.links["pump"] == "live" and told.pump is not None:
-        told.give(PumpStatus("pump", told.pump))
-        if told.pump != "unknown":
-            told.give(told.samples("pump", rate_ml_h=told.rate_ml_h if told.pump == "infusing" else 0.0))
-    elif told.links["pump"] == "live" and told.mum:
-        told.give(told.samples("pump", volume_infused_ml=0.0))
-    if told.links["oximeter"] == "live" and told.live:
-        told.give(told.samples("oximeter", **told.live))
-
-
-def _pass_until(told: Told, until_s: float) -> None:
-    while told.at_s + 1 < until_s:
-        told.at_s = float(int(told.at_s) + 1)
-        _stream(told)
-        told.give(Tick())
-    told.at_s = until_s
-
-
-def _happen(told: Told, line: str, where: str) -> None:
-    match = _LINE.match(line)
-    if match is None:
-        raise StoryError(f"{where}: cannot read {line!r}; write 'MM:SS what -> expected'")
-    _pass_until(told, T0 + int(match[1]) * 60 + float(match[2]))
-    mark = len(told.pending_events)
-    for deed in filter(None, (part.strip() for part in match[3].split(";"))):
-        _do(told, deed, where)
-    _stream(told)
-    told.give(Tick())
-    if match[4]:
-        _expect(told, match[4], told.pending_events[mark:], where)
-
-
-def _do(told: Told, deed: str, where: str) -> None:
-    word, *rest = deed.split()
-    match word, rest:
-        case "bp", ["failed", reason]:
-            told.spo2_reason = reason
-            told.give(told.samples("cuff", sbp_mmhg=None, dbp_mmhg=None, map_mmhg=None, nibp_pulse_bpm=None))
-        case "bp", [value] if "/" in value:
-            systolic, diastolic = map(float, value.split("/"))
-            told.give(told.samples("cuff", sbp_mmhg=systolic, dbp_mmhg=diastolic, map_mmhg=None, nibp_pulse_bpm=70.0))
-        case "spo2", ["none", reason]:
-            told.spo2_reason = reason
-            told.live["spo2_pct"] = None
-        case "spo2", ["silent"]:
-            told.live.clear()
-        case "spo2", [value, *more]:
-            told.live["spo2_pct"] = float(value)
-            if more:
-                _for(told, more, where)
-        case "link", [device, "live" | "silent" | "lost" | "wrong_device" | "unstable" | "connecting" as state]:
-            told.links[device] = state
-            told.give(LinkChanged(device, state, "the cable is out" if state == "lost" else ""))
-        case "pump", ["infusing" | "stopped" | "unknown" as said]:
-            told.pump = said
-        case "pump", ["silent" | "mum" as how]:
-            told.pump, told.mum = None, how == "mum"
-        case "alarm", [device, "none"]:
-            told.give(DeviceAlarmsReported(device, ()))
-        case "alarm", [device, *said] if said and len(said) % 2 == 0:
-            told.give(DeviceAlarmsReported(device, tuple(
-                _alarm(code, priority, where) for code, priority in zip(said[::2], said[1::2], strict=True))))
-        case "ack", [key]:
-            _acknowledge(told, key, where)
-        case "check-in", scores:
-            args = {name: int(value) for name, value in (score.split("=") for score in scores)}
-            told.give(Command("c", "main", "nurse", "nurse", "story", "check_in", args))
-        case _:
-            raise StoryError(f"{where}: cannot read {deed!r}; see edge/core/stories.py for what can happen")
-
-
-def _alarm(code: str, priority: str, where: str) -> DeviceAlarm:
-    match priority:
-        case "high" | "medium" | "low":
-            return DeviceAlarm(code, priority, code, code.replace("_", " "))
-    raise StoryError(f"{where}: an alarm of a device is high, medium or low, not {priority!r}")
-
-
-def _for(told: Told, more: list[str], where: str) -> None:
-    match = re.fullmatch(r"for (\d+)s", " ".join(more))
-    if match is None:
-        raise StoryError(f"{where}: write 'for 20s', not {' '.join(more)!r}")
-    for _ in range(int(match[1]) - 1):
-        _stream(told)
-        told.at_s += 1.0
-
-
-def _acknowledge(told: Told, key: str, where: str) -> None:
-    alarm = told.bedside.state.alarms.get(key)
-    if alarm is None:
-        raise StoryError(f"{where}: no alarm {key} to acknowledge")
-    told.give(Command("ack", "main", "nurse", "nurse", "story", "acknowledge", {"alarm": alarm.id, "seq": alarm.seq}))
-
-
-def _expect(told: Told, words: str, pending_events: list[PendingEvent], where: str) -> None:
-    alarms = told.bedside.state.alarms
-    shown = {key: alarm for key, alarm in alarms.items() if alarm.state in SHOWN}
-    for wanted in (word.strip() for word in words.split(",")):
-        if wanted == "nothing":
-            if shown:
-                raise StoryError(f"{where}: expected nothing, but {_list(shown)}")
-            continue
-        if wanted == "request":
-            if not any(pending.kind == "request" for pending in pending_events):
-                raise StoryError(f"{where}: expected a request, got none")
-            continue
-        key, state, *priority = wanted.split()
-        told.expected.add(key)
-        alarm = alarms.get(key)
-        found = (alarm.state, alarm.priority) if alarm else ("inactive", "none")
-        if found[0] != state or (priority and found[1] != priority[0]):
-            raise StoryError(
-                f"{where}: expected {wanted}, found {key} {' '.join(found)}; shown: {_list(shown) or 'nothing'}")
-
-
-def _list(shown: Mapping[str, object]) -> str:
-    return ", ".join(sorted(shown))
+    return story.bed
 
 
 def stories_of(text: str) -> Iterator[str]:
-    """The stories in one file: they are parted by lines of '==='."""
-    yield from (part for part in re.split(r"^===.*$", text, flags=re.MULTILINE) if part.strip())
+    """The stories in one file: they are parted by lines of '==='. Each begins with as many empty lines as stand before
+    it, so that its lines have the file's numbers."""
+    before = 0
+    for part in re.split(r"^===.*$", text, flags=re.MULTILINE):
+        if part.strip():
+            yield "\n" * before + part
+        before += part.count("\n")
+
+
+def own_family(rule_id: str, rules: RuleSet) -> frozenset[str]:
+    """A rule, its group, and the rules that ask for each other with standing(...)."""
+    rule = rules.named(rule_id)
+
+    def names(one: str) -> set[str]:
+        asked = {name for condition in rules.named(one).conditions.values() for name in condition.rules}
+        return {other.id for other in rules.rules if asked & {other.id, family(other.id)}}
+
+    group = {other.id for other in rules.rules if rule.group and other.group == rule.group}
+    asking = {other.id for other in rules.rules if rule_id in names(other.id)}
+    return frozenset({rule_id} | group | names(rule_id) | asking)
+
+
+def _pieces(text: str, mark: str) -> list[str]:
+    """What stands between the marks that are not within quotes."""
+    return [piece.strip() for piece in _PIECES[mark].findall(text) if piece.strip()]
+
+
+# --- given ------------------------------------------------------------------------------------------------------------
+
+
+def _given(words: str, rules: RuleSet) -> StoryBed:
+    given = _pieces(words, ",")
+    order = {"weight_kg": 70.0, "dose_mg_kg": 0.5, "duration_min": 40.0, "concentration_mg_ml": 1.0,
+             "nibp_interval_min": 5.0}
+    shown = {"spo2_pct": Shown(97.0), "pulse_bpm": Shown(70.0)}
+    baseline, is_quiet = Pressure(120.0, 75.0), "background: quiet" in given
+    if not is_quiet:
+        shown["resp_bpm"] = Shown(14.0)
+    for phrase in given:
+        match phrase.split():
+            case ["no", "session"] | ["precheck"] | ["infusing"] | ["background:", "quiet"]:
+                pass
+            case ["baseline", value]:
+                baseline = pressure(value)
+            case [word, value] if word in _ORDER:
+                order[_ORDER[word]] = number(value, word)
+            case [word, value] if word in METRIC:
+                shown[METRIC[word]] = Shown(number(value, word))
+            case _:
+                raise Unreadable(f"cannot read {phrase!r}; write no session, precheck, infusing, baseline S/D,"
+                                 f" {', '.join(_ORDER)}, METRIC VALUE or background: quiet")
+    bed = StoryBed(Bedside(BED, DEVICES, rules), order["nibp_interval_min"] * 60, is_quiet, shown=shown,
+                   pressure=baseline)
+    for device, *_ in DEVICES:
+        bed.link(device, "live")
+    if "no session" in given:
+        bed.at_s = bed.volume_at_s = T0
+    else:
+        _open_session(bed, order, "precheck" not in given)
+    return bed
+
+
+def _open_session(bed: StoryBed, order: dict[str, float], infusing: bool) -> None:
+    """A session with a baseline of two determinations, and the pump running if the story starts so."""
+    assert bed.pressure is not None
+    bed.ask("start_session", {"session": "story-session", "protocol": "iv_racemic_40", **order, "checklist": True})
+    if bed.refusal:
+        raise Unreadable(f"the session was refused: {bed.refusal}")
+    for after_s in (10, 80):
+        bed.pass_until(OPENED_S + after_s)
+        bed.measure(bed.pressure)
+    bed.pass_until(T0)
+    bed.cuff_at_s = T0
+    session = bed.bedside.state.session
+    found = session.baseline if session else None
+    if found is None or (found.sbp_mmhg, found.dbp_mmhg) != bed.pressure[:2]:
+        raise Unreadable(f"{bed.pressure.sbp:g}/{bed.pressure.dbp:g} is no baseline: no heart makes such numbers")
+    dose_ml = order["dose_mg_kg"] * order["weight_kg"] / order["concentration_mg_ml"]
+    bed.rate_ml_h, bed.dose_ml = dose_ml / order["duration_min"] * 60, None if bed.is_quiet else dose_ml
+    if infusing:
+        bed.pump = "infusing"
+        bed.go_on()
+
+
+# --- what happens -----------------------------------------------------------------------------------------------------
+
+
+class _Story:
+    """A story being told: its bed, the rules, and what it has said it expects."""
+
+    def __init__(self, rules: RuleSet, of: str | None, bed: StoryBed) -> None:
+        self.rules, self.bed = rules, bed
+        self.own = None if of is None else own_family(of, rules)
+        self.expected: set[str] = set()
+
+    def counts(self, key: str) -> bool:
+        """Whether this alarm is the story's business."""
+        rule = key.partition(":")[0]
+        return self.own is None or rule in self.own or rule in {one.partition(":")[0] for one in self.expected}
+
+    def happen(self, line: str) -> None:
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise Unreadable(f"cannot read {line!r}; write 'MM:SS what -> expected'")
+        at_s = T0 + int(match[1]) * 60 + float(match[2])
+        if at_s < self.bed.at_s:
+            raise Unreadable(f"{match[1]}:{match[2]} is in the past: it is {_clock(self.bed.at_s)} already")
+        self.bed.pass_until(at_s)
+        mark, self.bed.refusal = len(self.bed.pending_events), None
+        for deed in _pieces(match[3], ";"):
+            self._do(deed)
+        refusal = self.bed.refusal
+        if refusal is not None and "refused" not in (match[4] or ""):
+            raise Unreadable(f"the command was refused: {refusal}; if that is the story, write -> refused \"...\"")
+        self.bed.go_on()
+        self.bed.give(Tick())
+        asked = any(pending.kind == "request" for pending in self.bed.pending_events[mark:])
+        for wanted in _pieces(match[4] or "", ","):
+            self._expect(wanted.removeprefix("expect "), asked, refusal)
+
+    def _do(self, deed: str) -> None:
+        word, *rest = deed.split()
+        if word in METRIC:
+            show_metric(self.bed, METRIC[word], rest)
+        elif word in VERBS:
+            VERBS[word][1](self.bed, rest)
+        else:
+            raise Unreadable(f"cannot read {deed!r}{nearest(word, [*VERBS, *METRIC])}")
+
+    def _expect(self, wanted: str, asked: bool, refusal: str | None) -> None:
+        shown = sorted(key for key, alarm in self.bed.alarms.items() if alarm.state in SHOWN and self.counts(key))
+        state = self.bed.bedside.state
+        head, _, quoted = wanted.partition('"')
+        quoted = quoted.removesuffix('"')
+        match head.split():
+            case ["nothing"]:
+                _must(not shown, f"expected nothing, but {', '.join(shown)}")
+            case ["request"] | ["request", "text"]:
+                _must(asked, "expected a request, got none")
+                text = str(state.request["text"]) if state.request else ""
+                _must(quoted in text, f"expected a request that says {quoted!r}, found {text!r}")
+            case ["phase", phase]:
+                _among(phase, get_args(Phase))
+                found = state.session.phase if state.session else "no session"
+                _must(found == phase, f"expected phase {phase}, found {found}")
+            case ["dissociation", period]:
+                _among(period, get_args(Dissociation))
+                now = state.session.dissociation if state.session else "no session"
+                _must(now == period, f"expected dissociation {period}, found {now}")
+            case ["open"]:
+                points = open_points(state, self.bed.at_s)
+                _must(any(quoted in point for point in points), f"expected {quoted!r} to be open, found {points}")
+            case ["refused"]:
+                _must(refusal is not None and quoted in refusal, f"expected a refusal {quoted!r}, found {refusal!r}")
+            case _:
+                self._expect_alarm(wanted, shown)
+
+    def _expect_alarm(self, wanted: str, shown: list[str]) -> None:
+        match = _EXPECTED.fullmatch(wanted)
+        if match is None or not (match["state"] or match["text"]):
+            raise Unreadable(f"cannot read {wanted!r}; write RULE[:device] STATE [PRIORITY] [no data] [text \"...\"],"
+                             " nothing, request, phase P, dissociation D, open \"...\" or refused \"...\"")
+        key = match["key"]
+        rule, _, device = key.partition(":")
+        known = {one.id for one in self.rules.rules}
+        if rule not in known:
+            raise Unreadable(f"no rule is named {rule!r}{nearest(rule, known)}")
+        devices = sorted(self.bed.links) if self.rules.named(rule).for_each else [""]
+        names = [f"{rule}:{one}".removesuffix(":") for one in devices]
+        _must(device in devices, f"write {' or '.join(names)}, not {key}")
+        self.expected.add(key)
+        alarm = self.bed.alarms.get(key) or Alarm(key, rule, BED)
+        said = alarm.body.text if alarm.body else ""
+        right = (match["state"] in (None, alarm.state) and match["priority"] in (None, alarm.priority)
+                 and (alarm.no_data or not match["no_data"]) and (match["text"] or "") in said)
+        found = f"{key} {alarm.state} {alarm.priority}" + (" no data" if alarm.no_data else "")
+        found += f' text "{said}"' if match["text"] else ""
+        _must(right, f"expected {wanted}, found {found}; shown: {', '.join(shown) or 'nothing'}")
+
+
+def _must(true: bool, otherwise: str) -> None:
+    if not true:
+        raise Unreadable(otherwise)
+
+
+def _among(word: str, words: tuple[str, ...]) -> None:
+    if word not in words:
+        raise Unreadable(f"write one of {', '.join(words)}, not {word!r}")
+
+
+def _clock(at_s: float) -> str:
+    minutes, seconds = divmod(at_s - T0, 60)
+    return f"{minutes:.0f}:{seconds:02.0f}"

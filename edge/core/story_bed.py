@@ -1,0 +1,188 @@
+"""The bed that a story happens to: its devices, and what goes on by itself while the story says nothing.
+
+By itself: the oximeter sends saturation, pulse and breathing every second; the pump says whether it runs, its rate and
+its volume, and stops when the ordered dose is in; the cuff finds the baseline again at each interval; the nurse enters
+a quiet check-in every ten minutes. From the moment a story speaks for the cuff, the check-ins or the pump, it speaks
+for them alone (`auto` gives them back). In a quiet background there are no cuff, no check-ins, no volume, no breathing
+and no end of the infusion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from edge.contract.events import CommandRefused, PendingEvent, numbered
+from edge.core.alarms import Alarm
+from edge.core.bedside import Bedside
+from edge.model import (
+    Boot,
+    Command,
+    Input,
+    Kind,
+    LinkChanged,
+    LinkState,
+    PumpState,
+    PumpStatus,
+    Sample,
+    Samples,
+    Tick,
+    Validity,
+)
+
+T0 = 1_800_000_000.0  # the infusion starts
+OPENED_S = T0 - 120  # the session is opened, the devices are connected
+BED = "story"
+DEVICES: tuple[tuple[str, Kind, str], ...] = (
+    ("pump", "pump", "story"), ("cuff", "nibp", "story"), ("oximeter", "oximeter", "story"),
+)
+OF_THE_PUMP = ("rate_ml_h", "volume_infused_ml", "vtbi_ml", "volume_remaining_ml", "time_remaining_s",
+               "line_pressure_mmhg", "syringe_size_ml", "battery_pct")
+OF_THE_CUFF = ("cuff_pressure_mmhg",)
+CHECK_IN_EVERY_S = 600.0
+QUIET_CHECK_IN = {"moaas": 5, "cadss": 2, "anxiety": 1, "distress": 1, "nausea": 0}
+
+
+class Shown(NamedTuple):
+    """What a device shows of one metric, every second, until the story says otherwise."""
+
+    value: float | None
+    validity: Validity = "valid"
+    reason: str | None = None
+
+
+class Pressure(NamedTuple):
+    """What the cuff finds, mmHg."""
+
+    sbp: float
+    dbp: float
+    mean: float | None = None
+
+
+def device_of(metric: str) -> str:
+    """Which of the story's devices measures it."""
+    return "pump" if metric in OF_THE_PUMP else "cuff" if metric in OF_THE_CUFF else "oximeter"
+
+
+@dataclass(slots=True)
+class StoryBed:
+    """One bed, told second by second. `at_s` is the story's time; `raised` the alarms that have become active."""
+
+    bedside: Bedside
+    interval_s: float
+    is_quiet: bool = False
+    at_s: float = OPENED_S
+    seq: int = 0
+    pending_events: list[PendingEvent] = field(default_factory=list)
+    raised: set[str] = field(default_factory=set)
+    refusal: str | None = None  # why the last command was refused
+    links: dict[str, LinkState] = field(default_factory=dict)
+    shown: dict[str, Shown] = field(default_factory=dict)  # by metric
+    pump: PumpState | None = "stopped"  # None: connected, and says nothing of it
+    is_mum: bool = False  # it tells its volume all the same
+    rate_ml_h: float = 0.0  # while it infuses
+    volume_ml: float = 0.0
+    volume_at_s: float = OPENED_S
+    dose_ml: float | None = None  # it stops by itself when so much is in
+    pressure: Pressure | None = None  # what the cuff finds at each interval; None: the story speaks for the cuff
+    cuff_at_s: float = T0
+    checks_in: bool = True
+    check_in_at_s: float = T0
+
+    def give(self, given: Input) -> list[PendingEvent]:
+        """Give the bed an input now, and number what follows as the journal would."""
+        pending_events = self.bedside.apply(given, self.at_s)
+        events = []
+        for pending in pending_events:
+            self.seq += 1
+            events.append(numbered(pending, seq=self.seq, boot="", edge="", wall="", prev=""))
+        self.bedside.numbered(events)
+        self.pending_events += pending_events
+        self.raised |= {key for key, alarm in self.alarms.items() if alarm.state == "active"}
+        return pending_events
+
+    @property
+    def alarms(self) -> dict[str, Alarm]:
+        """The bed's alarms by key: the rule's id, and `:device` for a rule that holds for each device."""
+        return self.bedside.state.alarms
+
+    def ask(self, verb: str, args: dict[str, Any], user: str = "nurse") -> None:
+        """A command of a nurse; `refusal` says why if it was refused."""
+        pending_events = self.give(Command(f"story-{self.seq}", "main", user, "nurse", BED, verb, args))
+        bodies = [pending.body for pending in pending_events]
+        self.refusal = next((body.reason for body in bodies if isinstance(body, CommandRefused)), None)
+
+    def measure(self, found: Pressure | None, reason: str | None = None) -> None:
+        """The cuff completes a determination, or fails."""
+        pressures = {"sbp_mmhg": found.sbp, "dbp_mmhg": found.dbp, "map_mmhg": found.mean} if found else {
+            "sbp_mmhg": None, "dbp_mmhg": None, "map_mmhg": None}
+        values = pressures | {"nibp_pulse_bpm": 70.0 if found else None}
+        self.send("cuff", {metric: Shown(value, "invalid" if value is None else "valid", reason)
+                           for metric, value in values.items()})
+        self.cuff_at_s = self.at_s
+
+    def send(self, device: str, shown: dict[str, Shown]) -> None:
+        """One frame of a device."""
+        self.give(Samples(device, tuple(
+            Sample(BED, device, metric, one.value, one.validity, self.at_s,
+                   None if one.validity == "valid" else one.reason) for metric, one in shown.items())))
+
+    def link(self, device: str, state: LinkState) -> None:
+        """Its connection is in that state now."""
+        self.links[device] = state
+        self.give(LinkChanged(device, state, "the cable is out" if state == "lost" else ""))
+
+    def restart(self, gap_s: float) -> None:
+        """The edge is gone for so long; then its devices connect again."""
+        self.at_s += gap_s
+        self.give(Boot("story", gap_s))
+        for device, state in self.links.items():
+            if state == "live":
+                self.give(LinkChanged(device, "live"))
+
+    def pass_until(self, until_s: float) -> None:
+        """The seconds until then, each with what goes on by itself and a tick."""
+        while self.at_s + 1 < until_s:
+            self.at_s = float(int(self.at_s) + 1)
+            self.go_on()
+            self.give(Tick())
+        self.at_s = until_s
+
+    def go_on(self) -> None:
+        """What goes on by itself in this second."""
+        self._infuse()
+        if self.links["pump"] == "live":
+            self._pump_speaks()
+        for device in ("oximeter", "cuff"):
+            frame = {metric: one for metric, one in self.shown.items() if device_of(metric) == device}
+            if self.links[device] == "live" and frame:
+                self.send(device, frame)
+        if self.at_s < T0 or self.is_quiet:
+            return
+        if self.pressure and self.links["cuff"] == "live" and self.at_s - self.cuff_at_s >= self.interval_s:
+            self.measure(self.pressure)
+        if self.checks_in and self.bedside.state.session and self.at_s - self.check_in_at_s >= CHECK_IN_EVERY_S:
+            self.check_in_at_s = self.at_s
+            self.ask("check_in", dict(QUIET_CHECK_IN))
+
+    def _infuse(self) -> None:
+        """It infuses whether or not anybody hears it."""
+        if self.pump == "infusing":
+            self.volume_ml += self.rate_ml_h * (self.at_s - self.volume_at_s) / 3600
+            if self.dose_ml is not None and self.volume_ml >= self.dose_ml:
+                self.volume_ml, self.pump = self.dose_ml, "stopped"
+        self.volume_at_s = self.at_s
+
+    def _pump_speaks(self) -> None:
+        frame = {metric: one for metric, one in self.shown.items() if device_of(metric) == "pump"}
+        volume = {} if self.is_quiet else {"volume_infused_ml": Shown(round(self.volume_ml, 3))}
+        if self.pump is not None:
+            self.give(PumpStatus("pump", self.pump))
+            rate = {"rate_ml_h": Shown(self.rate_ml_h if self.pump == "infusing" else 0.0)}
+            frame = {} if self.pump == "unknown" else rate | volume | frame
+        elif self.is_mum:
+            frame = {"volume_infused_ml": Shown(round(self.volume_ml, 3))} | frame
+        else:
+            frame = {}
+        if frame:
+            self.send("pump", frame)

@@ -1,0 +1,183 @@
+"""What can happen in a story: `VERBS`, each with its forms, and METRIC VALUE for every metric of the vocabulary."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import get_args
+
+from edge.core.story_bed import Pressure, Shown, StoryBed, device_of
+from edge.model import DeviceAlarm, DeviceAlarmsReported, LinkState, PumpState
+from edge.vocabulary import DETERMINATION, METRICS
+
+NUMBER = r"-?\d+(?:\.\d+)?"
+METRIC = {  # by key, and by key without its unit
+    re.sub(r"_(pct|bpm|mmhg|c|ml_h|ml|s)$", "", key): key for key in METRICS if key not in DETERMINATION
+}
+METRIC |= {key: key for key in METRICS if key not in DETERMINATION}
+
+
+class Unreadable(Exception):
+    """Words that are no part of the language; says what to write instead."""
+
+
+def number(word: str, what: str) -> float:
+    """`word` as a number. Raises Unreadable, which names `what`."""
+    if not re.fullmatch(NUMBER, word):
+        raise Unreadable(f"{what} is a number, not {word!r}")
+    return float(word)
+
+
+def pressure(word: str) -> Pressure:
+    """`word`, S/D or S/D/MEAN in mmHg, as a blood pressure. Raises Unreadable."""
+    if not re.fullmatch(rf"{NUMBER}/{NUMBER}(/{NUMBER})?", word):
+        raise Unreadable(f"a blood pressure is S/D or S/D/MEAN, not {word!r}")
+    return Pressure(*map(float, word.split("/")))
+
+
+def show_metric(bed: StoryBed, key: str, rest: list[str]) -> None:
+    """METRIC VALUE [for 20s], or what else may be said of a metric."""
+    match rest:
+        case ["none", reason]:
+            bed.shown[key] = Shown(None, "invalid", reason)
+        case ["overflow" | "underflow" as validity]:
+            bed.shown[key] = Shown(None, validity, "out_of_range")
+        case ["questionable", value]:
+            bed.shown[key] = Shown(number(value, key), "questionable", "artifact")
+        case ["silent"] if key == "spo2_pct":  # the oximeter says nothing at all
+            bed.shown = {metric: one for metric, one in bed.shown.items() if device_of(metric) != "oximeter"}
+        case ["silent"]:
+            bed.shown.pop(key, None)
+        case [value, *more]:
+            shown = number(value, key)
+            if key == "volume_infused_ml":
+                bed.volume_ml, bed.dose_ml = shown, None
+            elif key == "rate_ml_h":
+                bed.rate_ml_h = shown
+                bed.shown.pop(key, None)
+            else:
+                bed.shown[key] = Shown(shown)
+            _for(bed, more)
+        case _:
+            raise Unreadable(f"write {key} VALUE [for 20s], {key} none REASON, {key} questionable VALUE, "
+                             f"{key} overflow, {key} underflow or {key} silent")
+
+
+def _for(bed: StoryBed, more: list[str]) -> None:
+    match = re.fullmatch(r"(?:for (\d+)s)?", " ".join(more))
+    if match is None:
+        raise Unreadable(f"write 'for 20s', not {' '.join(more)!r}")
+    for _ in range(int(match[1] or 1) - 1):
+        bed.go_on()
+        bed.at_s += 1.0
+
+
+def _bp(bed: StoryBed, rest: list[str]) -> None:
+    match rest:
+        case ["failed", reason]:
+            bed.pressure = None
+            bed.measure(None, reason)
+        case ["off"]:
+            bed.pressure = None
+        case ["auto", value]:
+            bed.pressure, bed.cuff_at_s = pressure(value), bed.at_s
+            bed.measure(bed.pressure)
+        case [value]:
+            bed.pressure = None
+            bed.measure(pressure(value))
+        case _:
+            raise Unreadable(f"write {VERBS['bp'][0]}")
+
+
+def _link(bed: StoryBed, rest: list[str]) -> None:
+    if len(rest) != 2 or rest[0] not in bed.links or rest[1] not in get_args(LinkState):
+        raise Unreadable(f"write {VERBS['link'][0]}")
+    bed.link(rest[0], next(state for state in get_args(LinkState) if state == rest[1]))
+
+
+def _pump(bed: StoryBed, rest: list[str]) -> None:
+    match rest:
+        case ["silent" | "mum" as how]:
+            bed.pump, bed.is_mum, bed.dose_ml = None, how == "mum", None
+        case [state] if state in get_args(PumpState):
+            bed.pump, bed.dose_ml = next(one for one in get_args(PumpState) if one == state), None
+        case _:
+            raise Unreadable(f"write {VERBS['pump'][0]}")
+
+
+def _alarm(bed: StoryBed, rest: list[str]) -> None:
+    match rest:
+        case [device, "none"] if device in bed.links:
+            bed.give(DeviceAlarmsReported(device, ()))
+        case [device, *words] if device in bed.links and words and len(words) % 2 == 0:
+            bed.give(DeviceAlarmsReported(device, tuple(map(_device_alarm, words[::2], words[1::2]))))
+        case _:
+            raise Unreadable(f"write {VERBS['alarm'][0]}")
+
+
+def _device_alarm(code: str, priority: str) -> DeviceAlarm:
+    match priority:
+        case "high" | "medium" | "low":
+            return DeviceAlarm(code, priority, code, code.replace("_", " "))
+    raise Unreadable(f"an alarm of a device is high, medium or low, not {priority!r}")
+
+
+def _ack(bed: StoryBed, rest: list[str]) -> None:
+    alarm = bed.alarms.get(rest[0]) if rest else None
+    if alarm is None or not alarm.id:
+        raise Unreadable(f"no alarm {' '.join(rest)} to acknowledge; write {VERBS['ack'][0]}")
+    bed.ask("acknowledge", {"alarm": alarm.id, "seq": alarm.seq})
+
+
+def _check_in(bed: StoryBed, rest: list[str]) -> None:
+    if rest in (["auto"], ["off"]):
+        bed.checks_in, bed.check_in_at_s = rest == ["auto"], bed.at_s
+        return
+    args: dict[str, object] = {}
+    symptoms: list[str] = []
+    for part in rest:
+        name, equals, value = part.partition("=")
+        if name == "symptom" and value:
+            symptoms.append(value)
+        elif equals and value.isdigit():
+            args[name] = int(value)
+        else:
+            raise Unreadable(f"write {VERBS['check-in'][0]}, not {part!r}")
+    bed.checks_in = False
+    bed.ask("check_in", args | ({"symptoms": symptoms} if symptoms else {}))
+
+
+def _checklist(bed: StoryBed, rest: list[str]) -> None:
+    if rest not in (["done"], ["open"]):
+        raise Unreadable(f"write {VERBS['checklist'][0]}")
+    bed.ask("checklist", {"done": rest == ["done"]})
+
+
+def _end(bed: StoryBed, rest: list[str]) -> None:
+    bed.ask("end_infusion", {"reason": " ".join(rest)} if rest else {})
+
+
+def _close(bed: StoryBed, rest: list[str]) -> None:
+    bed.ask("close_session", {"reason": " ".join(rest)} if rest else {})
+
+
+def _restart(bed: StoryBed, rest: list[str]) -> None:
+    match = re.fullmatch(r"(\d+)s", " ".join(rest))
+    if match is None:
+        raise Unreadable(f"write {VERBS['restart'][0]}")
+    bed.restart(float(match[1]))
+
+
+VERBS: dict[str, tuple[str, Callable[[StoryBed, list[str]], None]]] = {
+    "bp": ("bp S/D[/MEAN], bp failed REASON, bp auto S/D (so at each interval) or bp off", _bp),
+    "link": (f"link pump|cuff|oximeter {'|'.join(get_args(LinkState))}", _link),
+    "pump": (f"pump {'|'.join(get_args(PumpState))}, pump silent (nothing at all) or pump mum (volume alone)", _pump),
+    "alarm": ("alarm DEVICE CODE high|medium|low [CODE ...] or alarm DEVICE none", _alarm),
+    "ack": ("ack RULE[:device]", _ack),
+    "check-in": ("check-in moaas=5 cadss=2 anxiety=1 distress=1 nausea=0 symptom=WORD, check-in auto or check-in off",
+                 _check_in),
+    "checklist": ("checklist done|open", _checklist),
+    "end-infusion": ("end-infusion [WHY]", _end),
+    "close-session": ("close-session [WHY]", _close),
+    "restart": ("restart 120s (for so long the edge is gone)", _restart),
+}

@@ -1,0 +1,236 @@
+"""The language of stories: a verb for every fact, a background, and one line for what cannot be read or is not so."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge.core.facts import FACTS
+from edge.core.rules import RuleSet, parse_rules
+from edge.core.stories import StoryError, run_story, stories_of
+from edge.core.story_bed import T0, StoryBed
+from edge.vocabulary import DETERMINATION, METRICS
+from tests.helpers.rule_files import FILE, HERE, RULES
+
+RULE = """
+[[rule]]
+id = "{id}"
+class = "technical"
+priority = "low"
+context = ["*"]
+title = "{id}"
+text = "{id}"
+clears = "-"
+why = "-"
+source = "-"
+when = "{when}"
+"""
+
+
+def rules(when: str, *more: str) -> RuleSet:
+    return parse_rules(RULE.format(id="T-1", when=when) + "\n".join(more)
+                       + RULE.format(id="OTHER-1", when="pulse_bpm > 150"))
+
+
+def tell(text: str, by: RuleSet = RULES, of: str | None = None) -> StoryBed:
+    return run_story(text, "story.txt", by, of)
+
+
+OF_METRICS = {
+    key: (f"{key} >= {METRICS[key].high / 4:g}", "infusing", f"0:10 {key} {METRICS[key].high / 4:g}")
+    for key in METRICS if key not in DETERMINATION
+} | {
+    "spo2_pct": ("spo2_pct < 90", "infusing", "0:10 spo2 88"),
+    "pulse_bpm": ("pulse_bpm > 140", "infusing", "0:10 pulse 141"),
+    "sbp_mmhg": ("sbp_mmhg >= 150", "infusing", "0:10 bp 150/80"),
+    "dbp_mmhg": ("dbp_mmhg >= 90", "infusing", "0:10 bp 150/90"),
+    "map_mmhg": ("map_mmhg >= 100", "infusing", "0:10 bp 150/80/100"),
+}
+CHECKED_IN = "0:10 check-in moaas=4 cadss=50 anxiety=7 distress=8 nausea=9 symptom=headache"
+# fact: (condition, given, what happens so that it becomes true); before, it is not true
+BECOMES_TRUE: dict[str, tuple[str, str, str]] = OF_METRICS | {
+    "check_in.moaas": ("check_in.moaas == 4", "infusing", CHECKED_IN),
+    "check_in.cadss": ("check_in.cadss == 50", "infusing", CHECKED_IN),
+    "check_in.anxiety": ("check_in.anxiety == 7", "infusing", CHECKED_IN),
+    "check_in.distress": ("check_in.distress == 8", "infusing", CHECKED_IN),
+    "check_in.nausea": ("check_in.nausea == 9", "infusing", CHECKED_IN),
+    "check_in.age_s": ("check_in.age_s >= 30", "infusing", CHECKED_IN),
+    "session.delivered_mg": ("session.delivered_mg >= 1", "infusing", "1:20"),
+    "session.infused_s": ("session.infused_s >= 70", "infusing", "1:20"),
+    "session.ended_s": ("session.ended_s >= 5", "infusing", "0:10 pump stopped\n0:30 end-infusion enough"),
+    "session.dissociation_s": ("session.dissociation_s >= 30", "infusing", CHECKED_IN),
+    "session.phase_s": ("session.phase_s >= 70", "infusing", "1:20"),
+    "pair": ("pair(sbp_mmhg >= 150)", "infusing", "0:20 bp 150/90\n1:25 bp 151/90"),
+    "rise_pct": ("rise_pct(sbp_mmhg) >= 25", "infusing, baseline 120/75", "0:10 bp 150/80"),
+    "no_valid_s": ("no_valid_s(spo2_pct) >= 15", "infusing", "0:10 spo2 none sensor_off"),
+    "satseconds": ("satseconds(spo2_pct, 90) >= 50", "infusing", "0:10 spo2 85"),
+    "violations": ("violations(spo2_pct, 90, 90) >= 2", "infusing", "0:10 spo2 89\n0:15 spo2 95\n0:20 spo2 89"),
+    "failed_determinations": ("failed_determinations() >= 2", "infusing", "0:10 bp failed leak; bp failed leak"),
+    "link_down": ("link_down()", "infusing", "0:10 link pump lost"),
+    "link_live": ("not link_live(oximeter)", "infusing", "0:10 link oximeter silent"),
+    "device_alarm": ("device_alarm(vtbi_done)", "infusing", "0:10 alarm pump occlusion high"),
+    "standing": ("standing('OTHER')", "infusing", "0:10 pulse 151 -> OTHER-1 active"),
+    "infusing": ("not infusing()", "infusing", "0:10 pump stopped"),
+    "no_word_s": ("no_word_s() >= 30", "infusing", "0:10 pump unknown"),
+}
+IS_TRUE: dict[str, tuple[str, str]] = {  # fact: (condition, given)
+    "nibp_pulse_bpm": ("nibp_pulse_bpm == 70", "infusing"),
+    "baseline.sbp_mmhg": ("baseline.sbp_mmhg == 131", "infusing, baseline 131/82/97"),
+    "baseline.dbp_mmhg": ("baseline.dbp_mmhg == 82", "infusing, baseline 131/82/97"),
+    "baseline.map_mmhg": ("baseline.map_mmhg == 97", "infusing, baseline 131/82/97"),
+    "baseline.pulse_bpm": ("baseline.pulse_bpm == 95", "infusing, pulse 95"),
+    "baseline.spo2_pct": ("baseline.spo2_pct == 96", "infusing, spo2 96"),
+    "session.weight_kg": ("session.weight_kg == 80", "infusing, weight 80"),
+    "session.age_years": ("session.age_years == 66", "infusing, age 66"),
+    "session.dose_mg_kg": ("session.dose_mg_kg == 0.75", "infusing, dose 0.75"),
+    "session.dose_mg": ("session.dose_mg == 60", "infusing, dose 0.75, weight 80"),
+    "session.duration_s": ("session.duration_s == 3600", "infusing, duration 60"),
+    "session.nibp_interval_s": ("session.nibp_interval_s == 600", "infusing, nibp 10"),
+}
+
+
+def test_every_fact_has_its_row() -> None:
+    assert BECOMES_TRUE.keys() | IS_TRUE.keys() == FACTS.keys()
+
+
+@pytest.mark.parametrize("fact", BECOMES_TRUE)
+def test_a_story_can_make_every_fact_true(fact: str) -> None:
+    when, given, happens = BECOMES_TRUE[fact]
+    each = fact in ("link_down", "device_alarm", "no_word_s")
+    by = rules(when, 'for_each = ["pump"]' if each else "")
+    key = "T-1:pump" if each else "T-1"
+    tell(f"given {given}\n0:09 -> {key} inactive\n{happens}\n1:30 -> {key} active", by, of="T-1")
+
+
+@pytest.mark.parametrize("fact", IS_TRUE)
+def test_a_story_can_set_what_it_starts_with(fact: str) -> None:
+    when, given = IS_TRUE[fact]
+    tell(f"given {given}\n0:02 -> T-1 active", rules(when))
+
+
+BAD = [
+    ("0:20 bp 150/90", 1, "a story starts with 'given ...'"),
+    ("given nonsense", 1, "cannot read 'nonsense'; write no session, precheck, infusing, baseline S/D"),
+    ("given weight heavy", 1, "weight is a number, not 'heavy'"),
+    ("given weight 20", 1, "the session was refused: bad_args: weight_kg must be from 35 to 200 kg"),
+    ("given baseline 100/99, infusing", 1, "100/99 is no baseline"),
+    ("given infusing\n\n# why\nbp 150/90", 4, "write 'MM:SS what -> expected'"),
+    ("given infusing\n0:20 links pump lost", 2, "cannot read 'links pump lost'; did you mean 'link'?"),
+    ("given infusing\n0:20 bp 150", 2, "a blood pressure is S/D or S/D/MEAN, not '150'"),
+    ("given infusing\n0:20 bp", 2, "write bp S/D[/MEAN], bp failed REASON"),
+    ("given infusing\n0:20 spo2 88 for long", 2, "write 'for 20s', not 'for long'"),
+    ("given infusing\n0:20 spo2 low", 2, "spo2_pct is a number, not 'low'"),
+    ("given infusing\n0:20 link cable lost", 2, "write link pump|cuff|oximeter connecting|live|"),
+    ("given infusing\n0:20 pump runs", 2, "write pump infusing|stopped|paused|alarm|unknown, pump silent"),
+    ("given infusing\n0:20 alarm pump occlusion urgent", 2, "high, medium or low, not 'urgent'"),
+    ("given infusing\n0:20 check-in moaas", 2, "write check-in moaas=5 cadss=2"),
+    ("given infusing\n0:20 check-in moas=5", 2, "the command was refused: bad_args"),
+    ("given infusing\n0:20 ack HTN-3", 2, "no alarm HTN-3 to acknowledge"),
+    ("given infusing\n0:20\n0:10 bp 150/90", 3, "0:10 is in the past: it is 0:20 already"),
+    ("given infusing\n0:20 -> HTN-33 active", 2, "no rule is named 'HTN-33'; did you mean 'HTN-3'?"),
+    ("given infusing\n0:20 -> TEC-4 active", 2, "write TEC-4:cuff or TEC-4:oximeter or TEC-4:pump, not TEC-4"),
+    ("given infusing\n0:20 -> HTN-3 loud", 2, "cannot read 'HTN-3 loud'; write RULE[:device] STATE"),
+    ("given infusing\n0:20 -> phase OVER", 2, "write one of PRECHECK, READY, INFUSING"),
+    # and what is read, and is not so
+    ("given infusing\n0:20 bp 190/90 -> nothing", 2, "expected nothing, but HTN-3"),
+    ("given infusing\n0:20 bp 190/90 -> HTN-3 active low", 2, "expected HTN-3 active low, found HTN-3 active high"),
+    ('given infusing\n0:20 bp 190/90 -> HTN-3 text "190/91"', 2, 'found HTN-3 active high text "Blood pressure 190/90'),
+    ("given infusing\n0:20 bp 120/75 -> request", 2, "expected a request, got none"),
+    ('given infusing\n0:20 bp 146/86 -> request text "at once"', 2, "expected a request that says 'at once', found"),
+    ("given infusing\n0:20 -> phase RECOVERY", 2, "expected phase RECOVERY, found INFUSING"),
+    ("given infusing\n5:00 -> dissociation none", 2, "expected dissociation none, found expected"),
+    ('given precheck\n0:10 -> open "checklist"', 2, "expected 'checklist' to be open, found []"),
+    ('given infusing\n0:20 close-session -> refused "no_session"', 2, "a refusal 'no_session', found 'not_now"),
+    ("given infusing\n0:20 bp 190/90 -> HTN-3 active no data", 2, "HTN-3 active no data, found HTN-3 active high"),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "says"), BAD, ids=[f"{text!r}"[-30:] for text, _, _ in BAD])
+def test_what_cannot_be_read_or_is_not_so_is_one_line(text: str, line: int, says: str) -> None:
+    with pytest.raises(StoryError) as wrong:
+        tell(text)
+    assert str(wrong.value).startswith(f"story.txt:{line}: "), wrong.value
+    assert says in str(wrong.value)
+    assert "\n" not in str(wrong.value)
+
+
+def test_lines_are_counted_from_the_start_of_the_file() -> None:
+    first, second = stories_of("given infusing\n1:00\n===\n# two\ngiven infusing\n1:00 bp\n")
+    tell(first)
+    with pytest.raises(StoryError, match=r"story.txt:6: write bp"):
+        tell(second)
+
+
+def test_quoted_words_may_hold_the_marks_of_the_language() -> None:
+    tell('given infusing\n0:20 bp 190/90 -> HTN-3 text "190/90 mmHg: severe", HTN-3 active  # "done"')
+    with pytest.raises(StoryError, match="'a, b; c # d -> e'"):
+        tell('given infusing\n0:20 -> open "a, b; c # d -> e"')
+
+
+def test_expect_says_the_same_as_an_arrow() -> None:
+    tell('given infusing\n0:20 bp 190/90\n0:21 expect HTN-3 active high text "190/90"\n0:22 -> expect HTN-3 active')
+
+
+# --- what goes on by itself -------------------------------------------------------------------------------------------
+
+
+def test_in_the_background_cuff_pump_and_check_ins_go_on() -> None:
+    bed = tell("given infusing, baseline 118/70\n11:00")
+    state = bed.bedside.state
+    assert [(one.sbp_mmhg, one.dbp_mmhg, one.at_s - T0) for one in state.determinations[2:]] == [
+        (118, 70, 300), (118, 70, 600)]
+    assert state.session is not None
+    assert [one.at_s - T0 for one in state.session.check_ins] == [600]
+    assert round(state.session.delivered_mg, 1) == round(35 * 11 / 40, 1)
+    assert state.seen["resp_bpm"].value == 14
+
+
+def test_the_infusion_ends_by_itself_when_the_dose_is_in() -> None:
+    tell("given infusing\n40:00 -> phase INFUSING\n40:10 -> phase RECOVERY")
+    tell("given infusing, background: quiet\n41:00 -> phase INFUSING")
+
+
+def test_a_quiet_background_has_no_cuff_no_check_ins_and_no_volume() -> None:
+    bed = tell("given infusing, background: quiet\n11:00")
+    state = bed.bedside.state
+    assert state.session is not None
+    assert (len(state.determinations), len(state.session.check_ins), state.session.delivered_mg) == (2, 0, 0)
+    assert state.seen.keys() & {"spo2_pct", "resp_bpm"} == {"spo2_pct"}
+
+
+def test_what_a_story_speaks_for_goes_on_no_more_until_it_is_given_back() -> None:
+    state = tell("given infusing\n5:00 bp 121/76\n8:00 check-in moaas=5\n9:00 bp auto 122/77\n15:00").bedside.state
+    found = [(one.sbp_mmhg, one.at_s - T0) for one in state.determinations[2:]]
+    assert found == [(121, 300), (122, 540), (122, 840)]
+    assert state.session is not None
+    assert [one.at_s - T0 for one in state.session.check_ins] == [480]
+
+
+# --- whose story it is ------------------------------------------------------------------------------------------------
+
+OWN = RULE.format(id="CLINIC-1", when="pulse_bpm > 100")
+
+
+def test_a_rule_that_a_clinic_adds_breaks_no_story_of_another() -> None:
+    story = "given infusing, pulse 105\n0:20 bp 190/90 -> HTN-3 active\n3:00 bp 120/75 -> HTN-3 latched\n" \
+            "3:30 ack HTN-3 -> nothing"
+    with_own = parse_rules(FILE.read_text() + OWN)
+    tell(story, with_own, of="HTN-3")
+    with pytest.raises(StoryError, match="expected nothing, but CLINIC-1"):
+        tell(story, with_own)
+
+
+def test_one_that_joins_the_group_or_asks_for_the_rule_counts() -> None:
+    story = "given infusing, pulse 105\n0:20 bp 190/90 -> HTN-3 active"
+    joins = parse_rules(FILE.read_text() + OWN + 'group = "HTN"\ntier = 9\n')
+    with pytest.raises(StoryError, match="expected HTN-3 active, found HTN-3 inactive"):
+        tell(story, joins, of="HTN-3")
+    asks = parse_rules(FILE.read_text() + RULE.format(id="CLINIC-2", when="standing('HTN-3')"))
+    with pytest.raises(StoryError, match="nobody expected CLINIC-2"):
+        tell(story, asks, of="HTN-3")
+
+
+@pytest.mark.parametrize("rule", ["HTN-2", "RES-3", "TEC-4"])
+def test_the_default_stories_are_told_by_their_own_family_too(rule: str) -> None:
+    with_own = parse_rules(FILE.read_text() + OWN.replace("pulse_bpm > 100", "pulse_bpm > 1"))
+    first = next(stories_of((HERE / "stories" / f"{rule}.txt").read_text()))
+    run_story(first, f"{rule}.txt", with_own, of=rule)
