@@ -1,0 +1,253 @@
+"""What stands before amqtt: it reads fixed headers and CONNECT, and hands over connections that keep to the limits.
+
+amqtt 0.12.1 waits for a CONNECT for ever, reads a packet of any size, forgets the session of whoever is named in a
+CONNECT before it asks for a password, sends a last will wherever it is told to, never ends a client that is silent
+beyond its keepalive, and hands retained messages to whoever connects. All of that is settled here, by amqtt's public
+way for connections from outside (`Broker.external_connected`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from ssl import SSLObject
+
+from amqtt.adapters import BufferReader, ReaderAdapter, StreamWriterAdapter
+from amqtt.broker import Broker
+from amqtt.errors import AMQTTError, MQTTError, NoDataError
+from amqtt.mqtt.connect import ConnectPacket
+
+from edge.stream.broker_access import Access
+
+CONNECT_S = 3.0  # real seconds for a CONNECT to come
+CONNECT_BYTES = 65_536  # its will included
+PACKET_BYTES = 262_144
+MAX_CONNECTIONS = 100  # an edge, its consoles, and people who look
+MAX_PER_USER = 20
+MAX_WAITING = 50  # sockets that have not said CONNECT; beyond it the oldest makes room
+PRODUCER_PER_S, OTHER_PER_S = 2000.0, 50.0  # messages of who may write events, and of anybody else
+BURST_S = 2.0  # so many seconds' worth at once
+TAKEOVER_S = 2.0
+CONNECT, PUBLISH = 1, 3
+REFUSED = b"\x20\x02\x00\x05"  # CONNACK, not authorised
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class Client:
+    """One connection that was let in."""
+
+    id: str
+    user: str | None
+    keepalive_s: int
+    transport: asyncio.WriteTransport
+    per_s: float
+    heard_s: float
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    full_s: int = 0  # for how many looks its write buffer has been full
+
+
+class GuardedReader(ReaderAdapter):  # type: ignore[misc]
+    """Counts what amqtt reads packet by packet: one that is too long ends the connection before its body is read, and
+    messages faster than `per_s` wait unread."""
+
+    def __init__(self, reader: asyncio.StreamReader, first: bytes, client: Client) -> None:
+        self._reader, self._first, self._client = reader, BufferReader(first), client
+        self._first_left = len(first)
+        self._loop = asyncio.get_running_loop()
+        self._kind: int | None = None  # of the packet whose header is being read
+        self._left = self._shift = 0  # bytes of its body; and of its length
+        self._in_body = False
+        self._tokens, self._filled_s = client.per_s * BURST_S, self._loop.time()
+
+    async def read(self, n: int = -1) -> bytes:
+        """As StreamReaderAdapter. Raises ConnectionAbortedError for a packet that is too long."""
+        if self._first_left > 0:
+            self._first_left -= n
+            data: bytes = await self._first.read(n)
+            return data
+        if self._kind is None:
+            await self._wait_for_a_token()
+        data = await (self._reader.read(n) if n == -1 else self._reader.readexactly(n))
+        self._client.heard_s = self._loop.time()
+        self._count(data)
+        return data
+
+    def feed_eof(self) -> None:
+        """As StreamReaderAdapter."""
+        self._reader.feed_eof()
+
+    async def _wait_for_a_token(self) -> None:
+        now_s = self._loop.time()
+        self._tokens = min(
+            self._client.per_s * BURST_S, self._tokens + (now_s - self._filled_s) * self._client.per_s)
+        self._filled_s = now_s
+        if self._tokens < 1:
+            await asyncio.sleep((1 - self._tokens) / self._client.per_s)
+
+    def _count(self, data: bytes) -> None:
+        """Through the bytes just read: kind, length (1 to 4 bytes, 7 bits each), body."""
+        at = 0
+        while at < len(data):
+            if self._in_body:
+                took = min(self._left, len(data) - at)
+                self._left -= took
+                at += took
+            elif self._kind is None:
+                self._kind, self._left, self._shift = data[at] >> 4, 0, 0
+                at += 1
+                continue
+            else:
+                self._left |= (data[at] & 0x7F) << self._shift
+                self._shift += 7
+                self._in_body = data[at] < 0x80
+                at += 1
+                if self._in_body and self._kind == PUBLISH:
+                    self._tokens -= 1
+                if self._left > PACKET_BYTES:
+                    self._client.transport.abort()
+                    log.warning("client %r sends a packet of %d bytes; it is cut off", self._client.id, self._left)
+                    raise ConnectionAbortedError(f"a packet of {self._left} bytes")
+            if self._in_body and self._left == 0:
+                self._kind, self._in_body = None, False
+
+
+class GuardedWriter(StreamWriterAdapter):  # type: ignore[misc]
+    """Lets out no message that its client may not read: amqtt gives retained ones to anybody."""
+
+    def __init__(self, writer: asyncio.StreamWriter, client: Client, access: Access) -> None:
+        super().__init__(writer)
+        self._client, self._access = client, access
+
+    def write(self, data: bytes) -> None:
+        """One packet."""
+        if data and data[0] >> 4 == PUBLISH and not self._access.may(self._client.user, "read", _topic(data)):
+            return
+        super().write(data)
+
+    def get_ssl_info(self) -> SSLObject | None:
+        """No TLS on loopback."""
+        return None
+
+
+def _topic(publish: bytes) -> str:
+    at = 1
+    while publish[at] & 0x80:
+        at += 1
+    length = int.from_bytes(publish[at + 1 : at + 3], "big")
+    return bytes(publish[at + 3 : at + 3 + length]).decode(errors="replace")
+
+
+class Guard:
+    """The listener's side of the broker: `serve` each connection."""
+
+    def __init__(self, broker: Broker, listener: str, access: Access) -> None:
+        self._broker, self._listener, self._access = broker, listener, access
+        self.clients: dict[str, Client] = {}
+        self._waiting: dict[asyncio.WriteTransport, None] = {}  # in the order they came
+        self._users: Counter[str | None] = Counter()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, from its first byte to its end. Never raises but for a stop."""
+        try:
+            with contextlib.suppress(OSError, EOFError, AMQTTError, MQTTError, NoDataError):
+                first, connect = await self._connect(reader, writer.transport)
+                await self._admitted(reader, writer, first, connect)
+        finally:
+            self._waiting.pop(writer.transport, None)
+            writer.transport.abort()
+
+    def abort_all(self) -> None:
+        """End every connection: a client that does not read would hold up a stop for ever."""
+        for transport in [*self._waiting, *(client.transport for client in self.clients.values())]:
+            transport.abort()
+
+    def look(self, now_s: float, max_deaf_s: int) -> None:
+        """Once a second: cut off who does not read, and who says nothing for one and a half times its keepalive."""
+        for client in list(self.clients.values()):
+            buffered, limit = client.transport.get_write_buffer_size(), client.transport.get_write_buffer_limits()[1]
+            client.full_s = client.full_s + 1 if buffered > limit else 0
+            if client.full_s >= max_deaf_s:
+                log.warning("client %r does not read; it is cut off", client.id)
+                client.transport.abort()
+            elif client.keepalive_s and now_s - client.heard_s > client.keepalive_s * 1.5 + 1:
+                log.info("client %r is silent; it is cut off", client.id)
+                client.transport.abort()
+
+    async def _connect(
+        self, reader: asyncio.StreamReader, transport: asyncio.WriteTransport
+    ) -> tuple[bytes, ConnectPacket]:
+        """The CONNECT, as bytes and read. Raises what reading it raises."""
+        self._waiting[transport] = None
+        if len(self._waiting) > MAX_WAITING:
+            next(iter(self._waiting)).abort()
+        async with asyncio.timeout(CONNECT_S):
+            first = await reader.readexactly(2)
+            length, shift = first[1] & 0x7F, 7
+            if first[0] >> 4 != CONNECT:
+                raise MQTTError("no CONNECT")
+            while first[-1] & 0x80 and shift <= 21:
+                first += await reader.readexactly(1)
+                length |= (first[-1] & 0x7F) << shift
+                shift += 7
+            if first[-1] & 0x80 or length > CONNECT_BYTES:
+                raise MQTTError(f"a CONNECT of {length} bytes")
+            first += await reader.readexactly(length)
+        return first, await ConnectPacket.from_stream(BufferReader(first))
+
+    async def _admitted(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, first: bytes, connect: ConnectPacket
+    ) -> None:
+        """Handed to amqtt, if it is somebody and there is room."""
+        user: str | None = connect.username
+        refused = await self._refused(user, connect)
+        self._waiting.pop(writer.transport, None)
+        if refused:
+            log.warning("client %r of user %r is refused: %s", connect.client_id, user, refused)
+            writer.write(REFUSED)
+            await writer.drain()
+            writer.close()
+            return
+        await self._take_over(connect.client_id)
+        producer = self._access.may(user, "write", "vigil/1/+/event") or any(
+            right.endswith("/event") for right in (self._access.rights or {}).get(user or "", {}).get("write", ()))
+        client = Client(
+            connect.client_id, user, connect.keep_alive, writer.transport,
+            PRODUCER_PER_S if producer else OTHER_PER_S, asyncio.get_running_loop().time())
+        self.clients[client.id] = client
+        self._users[user] += 1
+        try:
+            await self._broker.external_connected(
+                GuardedReader(reader, first, client), GuardedWriter(writer, client, self._access), self._listener)
+        finally:
+            client.ended.set()
+            self._users[user] -= 1
+            if self.clients.get(client.id) is client:
+                del self.clients[client.id]
+
+    async def _refused(self, user: str | None, connect: ConnectPacket) -> str:
+        """Why it may not come in; "" if it may."""
+        if not await asyncio.to_thread(self._access.known, user, connect.password):
+            return "wrong user or password"
+        if connect.will_flag and not self._access.may(user, "write", connect.will_topic or ""):
+            return f"it may not write {connect.will_topic}, the topic of its last will"
+        if (same := self.clients.get(connect.client_id)) is not None:
+            if same.user != user:
+                return f"this client id is in use by user {same.user!r}"
+        elif len(self.clients) >= MAX_CONNECTIONS:
+            return f"there are {MAX_CONNECTIONS} clients already"
+        elif self._access.hashes and self._users[user] >= MAX_PER_USER:
+            return f"this user has {MAX_PER_USER} connections already"
+        return ""
+
+    async def _take_over(self, client_id: str) -> None:
+        """A second connection of one client ends the first, and waits for its end: amqtt keeps both."""
+        same = self.clients.get(client_id)
+        if same is not None:
+            same.transport.abort()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TAKEOVER_S):
+                    await same.ended.wait()

@@ -1,0 +1,242 @@
+"""What stands before the embedded broker: passwords, rights and limits, against who does not keep to them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiomqtt
+import pytest
+
+from edge.stream import broker_guard
+from edge.stream.broker import BrokerFailed, embedded
+from edge.stream.broker_access import BadAccess, access_text, covers, made_users, read_access
+
+ROOT = Path(__file__).parent.parent
+STATUS, EVENT = "vigil/1/clinic-1/status", "vigil/1/clinic-1/event"
+
+
+@pytest.mark.parametrize(("allowed", "wanted", "answer"), [
+    ("#", "a", True), ("#", "a/b", True), ("#", "$SYS/x", False), ("a/#", "a", True), ("a/#", "a/b/c", True),
+    ("a/#", "b", False), ("a/+", "a/b", True), ("a/+", "a/b/c", False), ("a/+", "a", False), ("a/+", "a/+", True),
+    ("a/+", "a/#", False), ("a/b", "a/+", False), ("a/b", "#", False), ("+/b", "a/b", True), ("a", "a", True),
+    ("a/+/c", "a/b/c", True), ("a/+/c", "a/#", False), ("+", "#", False), ("a/#", "a/+/b", True),
+])
+def test_a_filter_covers_what_it_takes_in_whole(allowed: str, wanted: str, answer: bool) -> None:
+    assert covers(allowed, wanted) is answer
+
+
+def test_the_shipped_access_list_is_one_and_says_what_ours_says(tmp_path: Path) -> None:
+    shipped = read_access(None, ROOT / "deploy" / "mosquitto.acl").rights
+    made = tmp_path / "access"
+    made.write_text(access_text({"clinic-1": ["main"]}))
+    ours = read_access(None, made).rights
+    assert shipped is not None
+    assert ours is not None
+    for right in ("read", "write"):
+        assert set(shipped["edge"][right]) == set(ours["edge-clinic-1"][right])
+        assert set(shipped["console"][right]) == set(ours["console-main"][right])
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    ("topic read x", ":1:"), ("user a\ntopic sing x", ":2:"), ("user", "write user NAME"), ("pattern read %u", ":1:")])
+def test_a_wrong_access_file_is_said_with_its_line(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "access"
+    path.write_text(text)
+    with pytest.raises(BadAccess, match=says):
+        read_access(None, path)
+
+
+def test_a_wrong_password_file_is_said_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "passwords").write_text("# ours\nnobody\n")
+    with pytest.raises(BadAccess, match=":2: 'nobody' is no user"):
+        read_access(tmp_path / "passwords", None)
+    (tmp_path / "passwords").write_text("edge:no-hash\n")
+    assert not read_access(tmp_path / "passwords", None).known("edge", "x")
+
+
+# --- over the real one ------------------------------------------------------------------------------------------------
+
+
+class House:
+    """A broker with a user each: the edge, two consoles and one who looks."""
+
+    def __init__(self, port: int, passwords: dict[str, str]) -> None:
+        self.port, self.passwords = port, passwords
+
+    def client(self, user: str, will: aiomqtt.Will | None = None, name: str | None = None) -> aiomqtt.Client:
+        return aiomqtt.Client("127.0.0.1", self.port, timeout=2, username=user, password=self.passwords[user],
+                              identifier=name, will=will, keepalive=5)
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    names = ["edge-clinic-1", "console-main", "console-other", "looker"]
+    text, passwords = made_users(names)
+    (tmp_path / "passwords").write_text(text)
+    (tmp_path / "access").write_text(access_text({"clinic-1": ["main", "other"]}, ["looker"]))
+    async with embedded(
+            port=0, password_file=tmp_path / "passwords", access_file=tmp_path / "access") as port:
+        yield House(port, passwords)
+
+
+async def heard(client: aiomqtt.Client, within_s: float = 3.0) -> tuple[str, bytes]:
+    async with asyncio.timeout(within_s):
+        message = await anext(client.messages)
+    assert isinstance(message.payload, bytes)
+    return message.topic.value, message.payload
+
+
+@pytest.mark.slow
+async def test_each_writes_what_is_its_own_and_nothing_else(house: House) -> None:
+    forbidden = [
+        ("looker", STATUS), ("looker", "vigil/1/clinic-1/command"), ("console-main", EVENT), ("console-main", STATUS),
+        ("console-main", "vigil/1/clinic-1/ack/other"), ("console-main", "vigil/1/clinic-1/bed/bed-1/state"),
+        ("edge-clinic-1", "vigil/1/clinic-2/event"), ("edge-clinic-1", "vigil/1/clinic-1/command"),
+    ]
+    allowed = [("edge-clinic-1", EVENT), ("console-main", "vigil/1/clinic-1/ack/main"),
+               ("console-other", "vigil/1/clinic-1/command")]
+    async with house.client("looker") as looker:
+        await looker.subscribe("vigil/1/#", qos=1)
+        for user, topic in forbidden:
+            async with house.client(user) as client:
+                await client.publish(topic, b"forged", qos=1, retain=True)
+        for user, topic in allowed:
+            async with house.client(user) as client:
+                await client.publish(topic, user.encode(), qos=1)
+            assert await heard(looker) == (topic, user.encode()), "the first thing heard: nothing forged before it"
+    async with house.client("looker") as looker:
+        await looker.subscribe("vigil/1/#", qos=1)
+        async with house.client("edge-clinic-1") as edge:
+            await edge.publish(EVENT, b"real", qos=1)
+        assert await heard(looker) == (EVENT, b"real"), "nothing forged was retained either"
+
+
+@pytest.mark.slow
+async def test_what_one_may_not_read_it_is_not_given_even_when_it_is_retained(house: House) -> None:
+    async with house.client("edge-clinic-1") as edge, house.client("looker") as looker:
+        await looker.subscribe("vigil/1/#", qos=1)  # with a subscription, amqtt gives what is retained to all comers
+        await edge.publish("vigil/1/clinic-1/bed/bed-1/state", b"secret", qos=1, retain=True)
+        assert await heard(looker) == ("vigil/1/clinic-1/bed/bed-1/state", b"secret")
+        async with house.client("edge-clinic-1") as other:
+            assert [code if isinstance(code, int) else code.value
+                    for code in await other.subscribe("vigil/1/#", qos=1)] == [0x80]
+            await other.subscribe(STATUS, qos=1)
+            await edge.publish(STATUS, b"alive", qos=1)
+            assert await heard(other) == (STATUS, b"alive"), "and not the state that was retained"
+
+
+@pytest.mark.slow
+async def test_a_last_will_goes_only_where_its_client_may_write(house: House) -> None:
+    with pytest.raises(aiomqtt.MqttError):
+        async with house.client("looker", will=aiomqtt.Will(STATUS, b"dead", qos=1, retain=True)):
+            pass
+    with pytest.raises(aiomqtt.MqttError):
+        async with house.client("console-main", will=aiomqtt.Will("vigil/1/clinic-1/gone/other", b"x", qos=1)):
+            pass
+
+
+@pytest.mark.slow
+async def test_a_client_id_belongs_to_who_has_it_and_passes_to_the_same_user_alone(house: House) -> None:
+    async with house.client("edge-clinic-1", name="vigil-edge-clinic-1") as edge:
+        await edge.subscribe("vigil/1/clinic-1/command", qos=1)
+        with pytest.raises(aiomqtt.MqttError):
+            async with house.client("console-other", name="vigil-edge-clinic-1"):
+                pass
+        async with house.client("console-main") as console:
+            await console.publish("vigil/1/clinic-1/command", b"acknowledge", qos=1)
+        assert await heard(edge) == ("vigil/1/clinic-1/command", b"acknowledge"), "it is still there, and hears"
+        async with house.client("edge-clinic-1", name="vigil-edge-clinic-1") as again:
+            with pytest.raises(aiomqtt.MqttError):
+                await heard(edge)
+            await again.subscribe(STATUS, qos=1)
+            await again.publish(STATUS, b"alive", qos=1)
+            assert await heard(again) == (STATUS, b"alive")
+
+
+@pytest.mark.slow
+async def test_sockets_that_say_nothing_are_cut_and_keep_nobody_out(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker_guard, "CONNECT_S", 1.0)
+    mute = [await asyncio.open_connection("127.0.0.1", house.port) for _ in range(120)]
+    began_s = time.monotonic()
+    async with house.client("edge-clinic-1") as edge:
+        await edge.publish(STATUS, b"alive", qos=1)
+    assert time.monotonic() - began_s < 0.9, "while all those wait"
+    for reader, writer in mute:
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        writer.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("what", "sent"), [
+    ("a CONNECT of 100 MiB", b"\x10\x80\x80\x80\x32"), ("a length without end", b"\x10\xff\xff\xff\xff\xff"),
+    ("no CONNECT", b"\x30\x03\x00\x01a"), ("HTTP", b"GET / HTTP/1.1\r\n\r\n")])
+async def test_what_does_not_begin_as_it_must_is_cut_at_once(house: House, what: str, sent: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    writer.write(sent)
+    async with asyncio.timeout(1):
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+    writer.close()
+
+
+@pytest.mark.slow
+async def test_a_packet_of_100_mib_is_refused_from_its_first_bytes() -> None:
+    async with embedded(port=0) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"\x10\x10\x00\x04MQTT\x04\x02\x00\x00\x00\x04huge")
+        assert await reader.readexactly(4) == b"\x20\x02\x00\x00"
+        writer.write(b"\x32\x80\x80\x80\x32\x00\x01a")
+        async with asyncio.timeout(1):
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        writer.close()
+        async with aiomqtt.Client("127.0.0.1", port, timeout=2) as client:
+            await client.publish("a", b"x" * 200_000, qos=1)
+
+
+@pytest.mark.slow
+async def test_who_floods_is_slowed_and_nobody_waits_for_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    command, ack = "vigil/1/clinic-1/command", "vigil/1/clinic-1/ack/main"
+    async with house.client("edge-clinic-1") as edge, house.client("console-main") as console:
+        await edge.subscribe([(command, 1), (ack, 1)])
+        async with house.client("console-other") as flood:
+            flood.pending_calls_threshold = 10_000
+            for _ in range(2000):
+                await flood.publish(command, b"garbage", qos=0)
+            took_s: list[float] = []
+            garbage = 0
+            for _ in range(10):
+                began_s = time.monotonic()
+                await console.publish(ack, b"signed", qos=1)
+                while await heard(edge) != (ack, b"signed"):
+                    garbage += 1
+                took_s.append(time.monotonic() - began_s)
+                await asyncio.sleep(0.05)
+    assert max(took_s) < 0.5, took_s
+    assert garbage < 50 * 2 + 50 * 2, "its burst, and what a second or two let through"
+
+
+@pytest.mark.slow
+async def test_a_client_that_freezes_is_cut_off_and_its_will_is_heard() -> None:
+    async with embedded(port=0) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"\x10\x18\x00\x04MQTT\x04\x06\x00\x01\x00\x04cold\x00\x01w\x00\x03end")
+        assert await reader.readexactly(4) == b"\x20\x02\x00\x00"
+        async with aiomqtt.Client("127.0.0.1", port, timeout=2) as client:
+            await client.subscribe("w", qos=1)
+            assert await heard(client, 6.0) == ("w", b"end")
+        writer.close()
+
+
+async def test_a_missing_access_file_is_said_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(BrokerFailed, match="there is no access file"):
+        async with embedded(port=0, access_file=tmp_path / "nowhere"):
+            pass
