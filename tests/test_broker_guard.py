@@ -42,7 +42,7 @@ def test_the_shipped_access_list_is_one_and_says_what_ours_says(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("text", "says"), [
-    ("topic read x", ":1:"), ("user a\ntopic sing x", ":2:"), ("user", "write user NAME"), ("pattern read %u", ":1:")])
+    ("topic read", ":1:"), ("user a\ntopic sing x", ":2:"), ("user", "write user NAME"), ("pattern read %u", ":1:")])
 def test_a_wrong_access_file_is_said_with_its_line(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "access"
     path.write_text(text)
@@ -113,6 +113,26 @@ async def test_each_writes_what_is_its_own_and_nothing_else(house: House) -> Non
         async with house.client("edge-clinic-1") as edge:
             await edge.publish(EVENT, b"real", qos=1)
         assert await heard(looker) == (EVENT, b"real"), "nothing forged was retained either"
+
+
+@pytest.mark.slow
+async def test_without_a_name_one_is_let_in_only_where_the_list_says_so_and_writes_commands_at_most(
+    house: House, tmp_path: Path
+) -> None:
+    with pytest.raises(aiomqtt.MqttError):
+        async with aiomqtt.Client("127.0.0.1", house.port, timeout=2):
+            pass
+    (tmp_path / "open").write_text(access_text({"clinic-1": ["main"]}, anonymous=True))
+    command = "vigil/1/clinic-1/command"
+    async with embedded(port=0, password_file=tmp_path / "passwords", access_file=tmp_path / "open") as port:
+        async with aiomqtt.Client("127.0.0.1", port, timeout=2) as client:
+            await client.subscribe("vigil/1/#", qos=1)
+            for topic in (STATUS, "vigil/1/clinic-1/ack/main", command):
+                await client.publish(topic, b"x", qos=1)
+            assert await heard(client) == (command, b"x")
+        with pytest.raises(aiomqtt.MqttError):
+            async with aiomqtt.Client("127.0.0.1", port, timeout=2, username="edge-clinic-1", password="guess"):
+                pass
 
 
 @pytest.mark.slow
@@ -209,6 +229,7 @@ async def test_who_floods_is_slowed_and_nobody_waits_for_it(house: House, monkey
         await edge.subscribe([(command, 1), (ack, 1)])
         async with house.client("console-other") as flood:
             flood.pending_calls_threshold = 10_000
+            flooded_s = time.monotonic()
             for _ in range(2000):
                 await flood.publish(command, b"garbage", qos=0)
             took_s: list[float] = []
@@ -220,8 +241,9 @@ async def test_who_floods_is_slowed_and_nobody_waits_for_it(house: House, monkey
                     garbage += 1
                 took_s.append(time.monotonic() - began_s)
                 await asyncio.sleep(0.05)
-    assert max(took_s) < 0.5, took_s
-    assert garbage < 50 * 2 + 50 * 2, "its burst, and what a second or two let through"
+    assert max(took_s) < 2.0, took_s
+    flooded_s = time.monotonic() - flooded_s
+    assert garbage <= 50 * (broker_guard.BURST_S + flooded_s) + 5, "its burst, and 50 a second since"
 
 
 @pytest.mark.slow

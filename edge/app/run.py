@@ -90,11 +90,11 @@ async def _edge(config: EdgeConfig, rules: RuleSet, text: str, key: bytes, mqtt:
             await journal.close()
 
 
-def run_broker(host: str, port: int) -> int:
-    """`vigil broker`. Raises BadUsage where it would leave loopback."""
+def run_broker(host: str, port: int, passwords: Path | None = None, access: Path | None = None) -> int:
+    """`vigil broker`. Raises BadUsage where it would leave loopback, or a file cannot be used."""
     from edge.stream.broker import BrokerFailed, serve
 
     try:
-        return until_stopped("broker", lambda: serve(host, port))
+        return until_stopped("broker", lambda: serve(host, port, password_file=passwords, access_file=access))
     except BrokerFailed as wrong:
         raise BadUsage(str(wrong)) from None

@@ -111,11 +111,15 @@ def broker(
     host: Annotated[
         str, typer.Option(help="A loopback address; for any other, mosquitto (deploy/mosquitto.conf).")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 1883,
+    passwords: Annotated[Path | None, typer.Option(
+        help="Lines user:argon2-hash; without it anybody on this machine is let in.")] = None,
+    access: Annotated[Path | None, typer.Option(
+        help="Who may read and write what, as in deploy/mosquitto.acl; without it each may do everything.")] = None,
 ) -> int:
     """The embedded MQTT broker, on loopback only."""
     from edge.app.run import run_broker
 
-    return run_broker(host, port)
+    return run_broker(host, port, passwords, access)
 
 
 @app.command()

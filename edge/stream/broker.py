@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from amqtt.broker import Broker
-from amqtt.contexts import Action, BaseContext
 from amqtt.errors import BrokerError, PluginError
-from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
+from amqtt.plugins.base import BaseAuthPlugin
 from amqtt.session import Session
 
-from edge.stream.broker_access import Access, BadAccess, read_access
+from edge.stream.broker_access import BadAccess, read_access
 from edge.stream.broker_guard import Guard
 
 MAX_DEAF_S = 5  # how long a subscriber's full buffer may stay full; then it is cut off
@@ -65,7 +64,7 @@ async def embedded(
     if password_file is None:
         log.warning("the embedded broker asks for no password: anybody on this machine can read it")
     try:
-        broker = Broker(_settings(access))
+        broker = Broker(_settings())
         await broker.start()
     except (BrokerError, PluginError) as error:
         raise BrokerFailed(f"the embedded broker cannot start: {error.__cause__ or error}") from None
@@ -107,40 +106,13 @@ class Admission(BaseAuthPlugin):  # type: ignore[misc]
         """None."""
 
 
-class TopicAccess(BaseTopicPlugin):  # type: ignore[misc]
-    """Each user's rights. What goes out the guard's writer checks."""
-
-    def __init__(self, context: BaseContext) -> None:
-        super().__init__(context)
-        self._access: Access = self.config.access
-
-    async def topic_filtering(
-        self, *, session: Session | None = None, topic: str | None = None, action: Action | None = None
-    ) -> bool:
-        """See BaseTopicPlugin."""
-        if action == Action.RECEIVE:
-            return True
-        if session is None or topic is None:
-            return False
-        return self._access.may(session.username, "write" if action == Action.PUBLISH else "read", topic)
-
-    @dataclass
-    class Config:
-        """The access list."""
-
-        access: Access
-
-
-def _settings(access: Access) -> dict[str, Any]:
+def _settings() -> dict[str, Any]:
     """amqtt's own, without its packet logging and its $SYS topics; the guard listens in its place."""
-    plugins: dict[str, Any] = {f"{__name__}.{Admission.__name__}": {}}
-    if access.rights is not None:
-        plugins[f"{__name__}.{TopicAccess.__name__}"] = {"access": access}
     return {
         "listeners": {LISTENER: {"type": "external", "bind": "guard"}},
         "timeout_disconnect_delay": 3,
         "session_expiry_interval": 60,
-        "plugins": plugins,
+        "plugins": {f"{__name__}.{Admission.__name__}": {}},
     }
 
 

@@ -2,6 +2,7 @@
 
 The password file has a line `user:hash` a user (Argon2, as pwdlib makes it). The access file has mosquitto's form, so
 that one list serves both brokers: `user NAME`, then `topic read|write|readwrite FILTER` for each right of that user.
+Rights before the first user are of who gives no name; where there are none, nobody without a password is let in.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ class Access:
         """Whether this is that user. Blocks for as long as its hash costs."""
         if not self.hashes:
             return True
+        if user is None and password is None:
+            return bool(self.rights and self.rights.get(""))
         if user is None or password is None or user not in self.hashes:
             return False
         try:
@@ -77,15 +80,15 @@ def read_access(passwords: Path | None, access: Path | None) -> Access:
 
 def _rights(path: Path) -> dict[str, dict[Right, tuple[str, ...]]]:
     rights: dict[str, dict[Right, tuple[str, ...]]] = {}
-    user: str | None = None
+    user = ""
     for number, line in _lines(path, "access file", "user NAME, then topic read|write FILTER"):
         words = line.split()
         if words[0] == "user" and len(words) == 2:
             user = words[1]
             rights.setdefault(user, {"read": (), "write": ()})
-        elif words[0] == "topic" and len(words) == 3 and user and words[1] in ("read", "write", "readwrite"):
+        elif words[0] == "topic" and len(words) == 3 and words[1] in ("read", "write", "readwrite"):
             for right in ("read", "write") if words[1] == "readwrite" else (words[1],):
-                of_user = rights[user]
+                of_user = rights.setdefault(user, {"read": (), "write": ()})
                 of_user[right] = (*of_user[right], words[2])
         else:
             raise BadAccess(f"{path}:{number}: {line!r}; write user NAME, or below one topic read|write FILTER")
@@ -112,10 +115,17 @@ def made_users(names: Iterable[str]) -> tuple[str, dict[str, str]]:
     return "".join(f"{name}:{_RANDOM.hash(password)}\n" for name, password in passwords.items()), passwords
 
 
-def access_text(edges: Mapping[str, Iterable[str]], observers: Iterable[str] = ()) -> str:
+def access_text(
+    edges: Mapping[str, Iterable[str]], observers: Iterable[str] = (), *, anonymous: bool = False
+) -> str:
     """The text of an access file: each edge (user `edge-NAME`) writes what is its own; each of its consoles (user
-    `console-NAME`) reads it and writes commands, its acks and its will; observers read everything."""
+    `console-NAME`) reads it and writes commands, its acks and its will; observers read everything.
+
+    `anonymous`: who gives no name reads everything and may send commands, which say by their signature whose they are.
+    """
     lines: list[str] = []
+    if anonymous:
+        lines += ["topic read vigil/1/#", *(f"topic write vigil/1/{edge}/command" for edge in edges)]
     consoles: dict[str, list[str]] = {}
     for edge, names in edges.items():
         root = f"vigil/1/{edge}"

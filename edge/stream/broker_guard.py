@@ -31,7 +31,8 @@ MAX_WAITING = 50  # sockets that have not said CONNECT; beyond it the oldest mak
 PRODUCER_PER_S, OTHER_PER_S = 2000.0, 50.0  # messages of who may write events, and of anybody else
 BURST_S = 2.0  # so many seconds' worth at once
 TAKEOVER_S = 2.0
-CONNECT, PUBLISH = 1, 3
+CONNECT, PUBLISH, SUBSCRIBE = 1, 3, 8
+MAX_HEADER = 5
 REFUSED = b"\x20\x02\x00\x05"  # CONNACK, not authorised
 log = logging.getLogger(__name__)
 
@@ -51,34 +52,47 @@ class Client:
 
 
 class GuardedReader(ReaderAdapter):  # type: ignore[misc]
-    """Counts what amqtt reads packet by packet: one that is too long ends the connection before its body is read, and
-    messages faster than `per_s` wait unread."""
+    """Gives amqtt one whole packet after the other: none that is too long, none faster than `per_s`, and nothing that
+    its client may not publish or subscribe to."""
 
-    def __init__(self, reader: asyncio.StreamReader, first: bytes, client: Client) -> None:
-        self._reader, self._first, self._client = reader, BufferReader(first), client
-        self._first_left = len(first)
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, first: bytes, client: Client, access: Access
+    ) -> None:
+        self._reader, self._writer, self._client, self._access = reader, writer, client, access
         self._loop = asyncio.get_running_loop()
-        self._kind: int | None = None  # of the packet whose header is being read
-        self._left = self._shift = 0  # bytes of its body; and of its length
-        self._in_body = False
+        self._packet, self._at = first, 0
+        self._head = bytearray()  # of the packet being read; kept when amqtt gives up waiting in its middle
         self._tokens, self._filled_s = client.per_s * BURST_S, self._loop.time()
 
     async def read(self, n: int = -1) -> bytes:
         """As StreamReaderAdapter. Raises ConnectionAbortedError for a packet that is too long."""
-        if self._first_left > 0:
-            self._first_left -= n
-            data: bytes = await self._first.read(n)
-            return data
-        if self._kind is None:
-            await self._wait_for_a_token()
-        data = await (self._reader.read(n) if n == -1 else self._reader.readexactly(n))
-        self._client.heard_s = self._loop.time()
-        self._count(data)
+        while self._at >= len(self._packet):
+            packet = await self._next()
+            if self._allowed(packet):
+                self._packet, self._at = packet, 0
+        end = len(self._packet) if n < 0 else self._at + n
+        data, self._at = self._packet[self._at : end], end
         return data
 
     def feed_eof(self) -> None:
         """As StreamReaderAdapter."""
         self._reader.feed_eof()
+
+    async def _next(self) -> bytes:
+        if not self._head:
+            await self._wait_for_a_token()
+            self._head += await self._reader.readexactly(1)
+        while len(self._head) < 2 or (self._head[-1] & 0x80 and len(self._head) < MAX_HEADER):
+            self._head += await self._reader.readexactly(1)
+        length = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(self._head[1:]))
+        if length > PACKET_BYTES or self._head[-1] & 0x80:
+            self._client.transport.abort()
+            log.warning("client %r sends a packet of %d bytes; it is cut off", self._client.id, length)
+            raise ConnectionAbortedError(f"a packet of {length} bytes")
+        packet = bytes(self._head) + (await self._reader.readexactly(length) if length else b"")
+        self._head.clear()
+        self._client.heard_s = self._loop.time()
+        return packet
 
     async def _wait_for_a_token(self) -> None:
         now_s = self._loop.time()
@@ -88,31 +102,34 @@ class GuardedReader(ReaderAdapter):  # type: ignore[misc]
         if self._tokens < 1:
             await asyncio.sleep((1 - self._tokens) / self._client.per_s)
 
-    def _count(self, data: bytes) -> None:
-        """Through the bytes just read: kind, length (1 to 4 bytes, 7 bits each), body."""
-        at = 0
-        while at < len(data):
-            if self._in_body:
-                took = min(self._left, len(data) - at)
-                self._left -= took
-                at += took
-            elif self._kind is None:
-                self._kind, self._left, self._shift = data[at] >> 4, 0, 0
-                at += 1
-                continue
+    def _allowed(self, packet: bytes) -> bool:
+        """Whether amqtt gets it. What it does not get is answered here, as a broker must."""
+        kind = packet[0] >> 4
+        if kind == PUBLISH:
+            self._tokens -= 1
+        if self._access.rights is None or kind not in (PUBLISH, SUBSCRIBE):
+            return True
+        at = _body(packet)
+        refused: tuple[str, ...]
+        try:
+            if kind == PUBLISH:
+                topic, at = _text(packet, at)
+                refused = () if self._access.may(self._client.user, "write", topic) else (topic,)
+                answer = b"\x40\x02" + packet[at : at + 2] if packet[0] & 0x06 == 0x02 else b""
             else:
-                self._left |= (data[at] & 0x7F) << self._shift
-                self._shift += 7
-                self._in_body = data[at] < 0x80
-                at += 1
-                if self._in_body and self._kind == PUBLISH:
-                    self._tokens -= 1
-                if self._left > PACKET_BYTES:
-                    self._client.transport.abort()
-                    log.warning("client %r sends a packet of %d bytes; it is cut off", self._client.id, self._left)
-                    raise ConnectionAbortedError(f"a packet of {self._left} bytes")
-            if self._in_body and self._left == 0:
-                self._kind, self._in_body = None, False
+                identifier, at, filters = packet[at : at + 2], at + 2, []
+                while at < len(packet):
+                    wanted, at = _text(packet, at)
+                    filters.append(wanted)
+                    at += 1
+                refused = tuple(f for f in filters if not self._access.may(self._client.user, "read", f))
+                answer = bytes((0x90, 2 + len(filters))) + identifier + b"\x80" * len(filters)
+        except (IndexError, UnicodeDecodeError):
+            refused, answer = ("what is no topic",), b""
+        if refused:
+            log.info("client %r of user %r may not use %s", self._client.id, self._client.user, ", ".join(refused))
+            self._writer.write(answer)
+        return not refused
 
 
 class GuardedWriter(StreamWriterAdapter):  # type: ignore[misc]
@@ -124,8 +141,10 @@ class GuardedWriter(StreamWriterAdapter):  # type: ignore[misc]
 
     def write(self, data: bytes) -> None:
         """One packet."""
-        if data and data[0] >> 4 == PUBLISH and not self._access.may(self._client.user, "read", _topic(data)):
-            return
+        if self._access.rights is not None and data[:1] and data[0] >> 4 == PUBLISH:
+            topic, _ = _text(bytes(data), _body(data))
+            if not self._access.may(self._client.user, "read", topic):
+                return
         super().write(data)
 
     def get_ssl_info(self) -> SSLObject | None:
@@ -133,12 +152,20 @@ class GuardedWriter(StreamWriterAdapter):  # type: ignore[misc]
         return None
 
 
-def _topic(publish: bytes) -> str:
+def _body(packet: bytes) -> int:
+    """Where the body of a packet begins."""
     at = 1
-    while publish[at] & 0x80:
+    while packet[at] & 0x80:
         at += 1
-    length = int.from_bytes(publish[at + 1 : at + 3], "big")
-    return bytes(publish[at + 3 : at + 3 + length]).decode(errors="replace")
+    return at + 1
+
+
+def _text(packet: bytes, at: int) -> tuple[str, int]:
+    """The string at `at`, and where it ends. Raises IndexError, UnicodeDecodeError."""
+    end = at + 2 + (packet[at] << 8 | packet[at + 1])
+    if end > len(packet):
+        raise IndexError(end)
+    return packet[at + 2 : end].decode(), end
 
 
 class Guard:
@@ -221,7 +248,8 @@ class Guard:
         self._users[user] += 1
         try:
             await self._broker.external_connected(
-                GuardedReader(reader, first, client), GuardedWriter(writer, client, self._access), self._listener)
+                GuardedReader(reader, writer, first, client, self._access),
+                GuardedWriter(writer, client, self._access), self._listener)
         finally:
             client.ended.set()
             self._users[user] -= 1
