@@ -13,7 +13,7 @@ import pytest
 from edge.console import accounts, audit, patients
 from edge.contract.payloads import ack_topic, event_topic, state_topic, status_topic, vitals_topic
 from tests.helpers.console_house import House, house
-from tests.helpers.console_story import BED, EDGE, START_S, STATE, Journal, said, state, status, vitals
+from tests.helpers.console_story import BED, EDGE, START_S, STATE, Journal, hear, said, state, status, vitals
 
 OTHER = "clinic-2"
 EDGES = (EDGE, OTHER)
@@ -24,9 +24,9 @@ async def two(tmp_path: Path) -> AsyncIterator[House]:
     async with house(tmp_path, edges=EDGES) as home:
         other = home.console.edges[OTHER]
         other.connected()
-        other.receive(status_topic(OTHER), status(edge=OTHER, boot="boot-2"), False)
-        other.receive(state_topic(OTHER, BED), state(edge=OTHER, boot="boot-2", session="s-2"), False)
-        other.receive(vitals_topic(OTHER, BED), vitals(edge=OTHER, spo2_pct=88), False)
+        hear(home.console, status_topic(OTHER), status(edge=OTHER, boot="boot-2"), False)
+        hear(home.console, state_topic(OTHER, BED), state(edge=OTHER, boot="boot-2", session="s-2"), False)
+        hear(home.console, vitals_topic(OTHER, BED), vitals(edge=OTHER, boot="boot-2", spo2_pct=88), False)
         await home.login()
         yield home
 
@@ -51,7 +51,7 @@ async def test_a_page_is_told_of_both_and_each_message_names_its_edge(two: House
 async def test_events_of_the_same_numbers_are_kept_apart_and_acknowledged_apart(two: House) -> None:
     journals = {EDGE: Journal().fill(3), OTHER: Journal("boot-2", edge=OTHER).fill(2)}
     for edge, journal in journals.items():
-        two.console.edges[edge].receive(event_topic(edge), journal.payload(1, len(journal.events)), False)
+        hear(two.console, event_topic(edge), journal.payload(1, len(journal.events)), False)
         await two.console.edges[edge].store_batch()
         await two.console.acknowledge(edge)
     acks = {topic: json.loads(payload)["seq"] for topic, payload in two.wire.sent if "/ack/" in topic}
@@ -63,16 +63,15 @@ async def test_events_of_the_same_numbers_are_kept_apart_and_acknowledged_apart(
 
 async def test_an_event_of_one_edge_under_the_topic_of_the_other_is_refused(two: House) -> None:
     other = two.console.edges[OTHER]
-    other.receive(event_topic(OTHER), Journal().fill(1).payload(1, 1), False)
+    hear(two.console, event_topic(OTHER), Journal().fill(1).payload(1, 1), False)
     await other.store_batch()
     assert (other.stored, other.refused) == (0, 1)
-    two.console.edges[EDGE].receive(STATE, state(edge=OTHER), False)
+    hear(two.console, STATE, state(edge=OTHER), False)
     assert two.console.edges[EDGE].bad == 1
 
 
 async def test_one_edge_that_falls_silent_leaves_the_other_live(two: House) -> None:
-    two.console.edges[OTHER].receive(
-        status_topic(OTHER), status(START_S + 1, edge=OTHER, boot="boot-2", state="dead"), False)
+    hear(two.console, status_topic(OTHER), status(START_S + 1, edge=OTHER, boot="boot-2", state="dead"), False)
     listed = (await two.http.get("/api/beds")).json()
     assert [bed["state"]["live"] for bed in listed] == [True, False]
     hops = two.console.health()
@@ -109,8 +108,7 @@ async def test_an_address_of_0_1_0_works_where_one_edge_has_the_bed_and_else_say
                                         json={"verb": "audio_pause"} if method == "POST" else None)
         assert answer.status_code == 409
         assert f"2 edges have a bed {BED}: {EDGE}, {OTHER}" in answer.json()["detail"]
-    two.console.edges[OTHER].receive(
-        status_topic(OTHER), status(START_S + 2, edge=OTHER, boot="boot-2", beds=["chair-7"]), False)
+    hear(two.console, status_topic(OTHER), status(START_S + 2, edge=OTHER, boot="boot-2", beds=["chair-7"]), False)
     assert (await two.http.get(f"/api/beds/{BED}/history")).status_code == 200
     assert (await two.http.get("/api/beds/chair-7/history")).status_code == 200, "there before its first state"
     assert (await two.http.get(at(OTHER, "history"))).status_code == 404, "a bed that its edge no longer names is gone"
@@ -131,7 +129,7 @@ async def test_a_page_watches_and_sounds_by_edge(two: House) -> None:
     assert not two.console.feed.watched(EDGE, BED)
     for edge in EDGES:
         journal = Journal(edge=edge).fill(1)
-        two.console.edges[edge].receive(event_topic(edge), journal.payload(1, 1), False)
+        hear(two.console, event_topic(edge), journal.payload(1, 1), False)
         await two.console.edges[edge].store_batch()
     await two.console.receive_from_page(page, json.dumps({"t": "sounded", "edge": OTHER, "seq": 1}))
     assert {edge: ingest.cursor.sounded_seq for edge, ingest in two.console.edges.items()} == {EDGE: 0, OTHER: 1}

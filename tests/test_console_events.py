@@ -200,7 +200,8 @@ def test_a_bed_reads_its_events_newest_first_by_pages(store: Store) -> None:
     keep(store, *(journal.out(n) for n in range(1, 11)))
 
     def page(limit: int, before: int | None) -> list[int]:
-        found = store.now(events.of_bed, EDGE, BED, limit, before)
+        found, damaged = store.now(events.of_bed, EDGE, BED, limit, before)
+        assert damaged == []
         return [msgspec.json.decode(each, type=EventOut).seq for each in found]
 
     assert page(3, None) == [9, 7, 5]

@@ -14,21 +14,26 @@ from fastapi import FastAPI
 from edge.console import accounts, audit, pages, patients
 from edge.console.security import HEADERS, LoginLimiter
 from edge.contract.commands import VERBS
-from edge.contract.payloads import Answer, CommandIn, encode, event_topic, sign
+from edge.contract.freshness import ConsoleFreshness
+from edge.contract.payloads import Answer, CommandIn, command_topic, encode, event_topic
+from edge.contract.signing import Verified, Verifier
 from edge.model import iso
 from tests.helpers.console_house import ANSWER, COMMANDS, ORIGIN, house
 from tests.helpers.console_story import (
     BED,
+    CONSOLE_KEY,
     EDGE,
-    KEY,
     NURSE,
     START_S,
     STATE,
+    STATUS,
     TECHNICIAN,
     VITALS,
     Journal,
+    hear,
     numeric,
     state,
+    status,
     vitals,
 )
 
@@ -195,7 +200,11 @@ async def test_a_command_is_signed_short_lived_and_from_whoever_is_logged_in(tmp
             answer = await home.command("acknowledge", {"alarm": "a-1", "seq": 7})
         assert answer.json() == {"ok": True, "reason": None, "state": None, "session": None}
         (one, raw), (two, _) = home.wire.commands()
-        assert raw["sig"] == sign(raw, KEY)
+        payloads = [payload for topic, payload in home.wire.sent if topic.endswith("/command")]
+        verifier = Verifier(CONSOLE_KEY.verify_key, ConsoleFreshness("boot-1"))
+        checked = [verifier.check(command_topic(EDGE), payload, 0.0) for payload in payloads]
+        assert [type(each) for each in checked] == [Verified, Verified], "and the counter rises"
+        assert list(raw)[-2:] == ["n", "sig"]
         assert (one.edge, one.console, one.user, one.role, one.bed, one.verb, one.args) == (
             EDGE, "main", "ann", "nurse", BED, "acknowledge", {"alarm": "a-1", "seq": 7})
         assert (one.issued, one.expires) == (iso(START_S), iso(START_S + 600)), "ten real seconds at sixty times"
@@ -225,7 +234,7 @@ async def test_no_answer_no_broker_and_a_broken_one_are_told_apart(tmp_path: Pat
     monkeypatch.setattr("edge.console.command_client.ANSWER_S", 0.05)
     async with house(tmp_path) as home:
         await home.login()
-        home.wire.reply = lambda command: Answer(id="another", ok=True)
+        home.wire.reply = lambda command: Answer(id="another", ok=True, nonce="another")
         silent = await home.command("audio_pause")
         home.wire.breaks = True
         broke = await home.command("audio_pause")
@@ -244,8 +253,8 @@ async def test_an_answer_is_for_its_own_command(tmp_path: Path) -> None:
             asked.append(command)
             if len(asked) == 2:  # both wait: the later one is answered first
                 for each in reversed(asked):
-                    answer = Answer(id=each.id, ok=False, reason=each.verb)
-                    home.console.edges[EDGE].receive(ANSWER, encode(answer), False)
+                    answer = Answer(id=each.id, ok=False, reason=each.verb, nonce=each.nonce, boot="boot-1")
+                    hear(home.console, ANSWER, encode(answer), False)
 
         home.wire.reply = reply
         both = await asyncio.gather(home.command("audio_pause"), home.command("audio_resume"))
@@ -264,7 +273,7 @@ async def test_a_patients_name_stays_in_the_store_and_comes_back_with_the_state(
         [(command, _)] = home.wire.commands()
         assert command.args == {**ORDER, "session": session}
         assert len(session) == 32, "the server's own, whatever the page says"
-        home.console.edges[EDGE].receive(STATE, state(START_S + 1, seq=2, session=session), False)
+        hear(home.console, STATE, state(START_S + 1, seq=2, session=session), False)
         [bed] = (await home.http.get("/api/beds")).json()
         assert (bed["state"]["patient"], bed["state"]["live"]) == (CANARY, True)
         assert home.console.store.now(patients.names) == {session: CANARY}
@@ -302,9 +311,10 @@ async def test_a_trend_an_event_list_and_the_devices_are_what_was_heard(tmp_path
     async with house(tmp_path) as home:
         await home.login()
         for at in (0, 1, 40):
-            home.console.edges[EDGE].receive(VITALS, vitals(START_S + at, spo2_pct=90 + at, bed=BED,
-                                                    sbp_mmhg=numeric(120, START_S)), False)
-        home.console.edges[EDGE].receive(event_topic(EDGE), Journal().fill(3).payload(1, 3), False)
+            hear(home.console, STATUS, status(START_S + at))
+            hear(home.console, VITALS, vitals(START_S + at, spo2_pct=90 + at, bed=BED,
+                                              sbp_mmhg=numeric(120, START_S)))
+        hear(home.console, event_topic(EDGE), Journal().fill(3).payload(1, 3), False)
         await home.console.edges[EDGE].store_batch()
         await home.console.edges[EDGE].store_history()
         home.clock.at_s += 60
@@ -324,7 +334,7 @@ async def test_a_trend_an_event_list_and_the_devices_are_what_was_heard(tmp_path
 async def test_health_and_metrics_say_when_nothing_can_be_stored(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         well = await home.http.get("/healthz")
-        assert (well.status_code, set(well.json()["hops"])) == (200, {"broker", "edge", "console", "sound"})
+        assert (well.status_code, set(well.json()["hops"])) == (200, {"broker", "edge", "record", "console", "sound"})
         home.console.store.now(lambda connection: connection.exec_driver_sql("PRAGMA query_only=ON"))
         assert (await home.login()).json() == {"detail": "the console's store does not work now"}
         assert (await home.http.get("/healthz")).status_code == 503

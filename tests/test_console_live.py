@@ -29,6 +29,7 @@ from edge.contract.payloads import (
 from tests.helpers.console_story import (
     BED,
     EDGE,
+    SIGNER,
     START_S,
     STATE,
     STATUS,
@@ -37,9 +38,11 @@ from tests.helpers.console_story import (
     Clock,
     Journal,
     Wire,
+    hear,
     numeric,
     said,
     settings,
+    signed,
     state,
     status,
     vitals,
@@ -136,34 +139,34 @@ def test_since_is_when_it_turned_and_age_is_real_time() -> None:
 
 async def test_a_retained_state_after_a_restart_is_not_live_until_the_edge_is_heard(console: Console) -> None:
     console.edges[EDGE].connected()
-    console.edges[EDGE].receive(STATUS, status(START_S - 3600), True)
-    console.edges[EDGE].receive(STATE, state(START_S - 3600), True)
+    hear(console, STATUS, status(START_S - 3600), True)
+    hear(console, STATE, state(START_S - 3600), True)
     page = console.join(ANN)
     first = read(page)
     assert [message["live"] for message in said(first, "state")] == [False]
     assert said(first, "beat")[0]["hops"]["edge"]["ok"] is False
-    console.edges[EDGE].receive(STATUS, status(START_S), False)
+    hear(console, STATUS, status(START_S), False)
     assert [message["live"] for message in said(read(page), "state")] == [True], "told at once, without a new state"
 
 
 async def test_a_state_of_an_earlier_boot_is_not_live_though_the_edge_is(console: Console) -> None:
-    console.edges[EDGE].receive(STATUS, status(START_S, boot="boot-1"), False)
-    console.edges[EDGE].receive(STATE, state(START_S, boot="boot-1", seq=7), False)
+    hear(console, STATUS, status(START_S, boot="boot-1"), False)
+    hear(console, STATE, state(START_S, boot="boot-1", seq=7), False)
     page = console.join(ANN)
-    console.edges[EDGE].receive(STATUS, status(START_S + 9, boot="boot-2"), False)
+    hear(console, STATUS, status(START_S + 9, boot="boot-2"), False)
     assert [message["live"] for message in said(read(page), "state")][-1] is False
-    console.edges[EDGE].receive(STATE, state(START_S + 9, boot="boot-2", seq=9), False)
-    console.edges[EDGE].receive(STATE, state(START_S + 1, boot="boot-1", seq=8), True)
+    hear(console, STATE, state(START_S + 9, boot="boot-2", seq=9), False)
+    hear(console, STATE, state(START_S + 1, boot="boot-1", seq=8), True)
     told = said(read(page), "state")
     assert [(message["boot"], message["live"]) for message in told] == [("boot-2", True)]
 
 
 async def test_a_state_that_was_overtaken_is_not_shown(console: Console) -> None:
-    console.edges[EDGE].receive(STATUS, status(), False)
+    hear(console, STATUS, status(START_S + 11))
     page = console.join(ANN)
     read(page)
     for seq, at_s in ((5, 10.0), (4, 9.0), (5, 9.5), (5, 11.0), (6, 11.0)):
-        console.edges[EDGE].receive(STATE, state(START_S + at_s, seq=seq), False)
+        hear(console, STATE, state(START_S + at_s, seq=seq), False)
     assert [(m["seq"], m["at"][-5:]) for m in said(read(page), "state")] == [(5, ".000Z"), (5, ".000Z"), (6, ".000Z")]
 
 
@@ -171,18 +174,19 @@ async def test_vitals_and_waves_that_a_broker_retained_are_not_shown(console: Co
     page = console.join(ANN)
     page.watching = (EDGE, BED)
     read(page)
-    console.edges[EDGE].receive(VITALS, vitals(spo2_pct=97), True)
-    console.edges[EDGE].receive(WAVE, wave(), True)
+    hear(console, VITALS, vitals(spo2_pct=97), True)
+    hear(console, WAVE, wave(), True)
     assert read(page) == []
 
 
 async def test_vitals_reach_the_page_as_they_came_and_waves_only_who_watches(console: Console) -> None:
+    hear(console, STATUS, status())
     ward, bedside = console.join(ANN), console.join(ANN)
     await console.receive_from_page(bedside, json.dumps({"t": "watch", "bed": BED}))
     read(ward), read(bedside)
     more = json.loads(vitals(spo2_pct=97)) | {"t": "hello", "tomorrow": {"a": 1}}
-    console.edges[EDGE].receive(VITALS, json.dumps(more).encode(), False)
-    console.edges[EDGE].receive(WAVE, wave(), False)
+    hear(console, VITALS, json.dumps(more).encode(), False)
+    hear(console, WAVE, wave(), False)
     [shown] = map(json.loads, read(ward))
     assert shown == more | {"t": "vitals"}, "unknown fields travel; what kind it is we say ourselves"
     chunk = said(read(bedside), "wave")
@@ -203,15 +207,17 @@ REFUSED = [
 
 @pytest.mark.parametrize(("topic", "payload"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 async def test_a_payload_outside_the_contract_changes_nothing(console: Console, topic: str, payload: bytes) -> None:
+    hear(console, STATUS, status(beds=[]))
+    ingest = console.edges[EDGE]
     page = console.join(ANN)
     read(page)
-    console.edges[EDGE].receive(topic, payload, False)
-    assert (read(page), console.edges[EDGE].bad, console.edges[EDGE].beds.ids()) == ([], 1, [])
+    hear(console, topic, payload, False)
+    assert (read(page), ingest.bad + ingest.trust.refused.total(), ingest.beds.ids()) == ([], 1, [])
 
 
 async def test_another_edges_topics_are_not_ours(console: Console) -> None:
-    console.edges[EDGE].receive("vigil/1/clinic-2/status", status(), False)
-    console.edges[EDGE].receive("vigil/2/clinic-1/status", status(), False)
+    for topic in ("vigil/1/clinic-2/status", "vigil/2/clinic-1/status"):
+        console.edges[EDGE].receive(topic, signed(topic, status()), False)
     assert (console.edges[EDGE].bad, console.edges[EDGE].heartbeat.boot) == (0, None)
 
 
@@ -219,13 +225,14 @@ async def test_another_edges_topics_are_not_ours(console: Console) -> None:
 
 
 async def test_an_event_is_shown_only_once_and_only_when_it_is_stored(console: Console, wire: Wire) -> None:
+    hear(console, STATUS, status())
     page = console.join(ANN)
     read(page)
     journal = Journal().fill(3)
-    console.edges[EDGE].receive(EVENT, journal.payload(1, 3), False)
+    hear(console, EVENT, journal.payload(1, 3), False)
     assert read(page) == [], "not yet stored"
     await console.edges[EDGE].store_batch()
-    console.edges[EDGE].receive(EVENT, journal.payload(1, 3, late=True), False)
+    hear(console, EVENT, journal.payload(1, 3, late=True), False)
     await console.edges[EDGE].store_batch()
     shown = [message["event"] for message in said(read(page), "event")]
     assert [(event["seq"], event["late"]) for event in shown] == [(1, False), (2, False), (3, False)]
@@ -234,14 +241,14 @@ async def test_an_event_is_shown_only_once_and_only_when_it_is_stored(console: C
 
 
 async def test_late_events_are_shown_as_late_and_change_nothing_that_is_live(console: Console) -> None:
-    console.edges[EDGE].receive(STATUS, status(), False)
-    console.edges[EDGE].receive(STATE, state(seq=9), False)
+    hear(console, STATUS, status(), False)
+    hear(console, STATE, state(seq=9), False)
     before = console.edges[EDGE].state_json(BED)
     page = console.join(ANN)
     read(page)
     journal = Journal().fill(2)
-    console.edges[EDGE].receive(EVENT, journal.payload(1, 1, late=True), False)
-    console.edges[EDGE].receive(EVENT, journal.payload(2, 2), True)
+    hear(console, EVENT, journal.payload(1, 1, late=True), False)
+    hear(console, EVENT, journal.payload(2, 2), True)
     await console.edges[EDGE].store_batch()
     told = read(page)
     assert [m["event"]["late"] for m in said(told, "event")] == [True, True], "a retained event is an old one"
@@ -250,9 +257,10 @@ async def test_late_events_are_shown_as_late_and_change_nothing_that_is_live(con
 
 
 async def test_a_live_alarm_does_not_wait_for_the_backlog(console: Console) -> None:
+    hear(console, STATUS, status(START_S + 500))
     journal = Journal().fill(500)
-    console.edges[EDGE].receive(EVENT, journal.payload(1, 499, late=True), False)
-    console.edges[EDGE].receive(EVENT, journal.payload(500, 500), False)
+    hear(console, EVENT, journal.payload(1, 499, late=True), False)
+    hear(console, EVENT, journal.payload(500, 500), False)
     page = console.join(ANN)
     read(page)
     await console.edges[EDGE].store_batch()
@@ -261,6 +269,7 @@ async def test_a_live_alarm_does_not_wait_for_the_backlog(console: Console) -> N
 
 
 async def test_what_cannot_be_stored_is_not_shown_not_acknowledged_and_said(console: Console, wire: Wire) -> None:
+    hear(console, STATUS, status())
     page = console.join(ANN)
     read(page)
     journal = Journal().fill(1)
@@ -269,13 +278,13 @@ async def test_what_cannot_be_stored_is_not_shown_not_acknowledged_and_said(cons
         console.store.now(lambda connection: connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if yes else 'ON'}"))
 
     writable(False)
-    console.edges[EDGE].receive(EVENT, journal.payload(1, 1), False)
+    hear(console, EVENT, journal.payload(1, 1), False)
     await console.edges[EDGE].store_batch()
     await console.acknowledge(EDGE)
     assert (said(read(page), "event"), wire.acks()[-1].seq) == ([], 0)
     assert console.health()["console"]["ok"] is False
     writable(True)
-    console.edges[EDGE].receive(EVENT, journal.payload(1, 1, late=True), False)
+    hear(console, EVENT, journal.payload(1, 1, late=True), False)
     await console.edges[EDGE].store_batch()
     await console.acknowledge(EDGE)
     assert (len(said(read(page), "event")), wire.acks()[-1].seq) == (1, 1)
@@ -284,8 +293,8 @@ async def test_what_cannot_be_stored_is_not_shown_not_acknowledged_and_said(cons
 
 async def test_the_ack_names_console_boot_and_the_highest_alarm_that_sounded(console: Console, wire: Wire) -> None:
     page = console.join(ANN)
-    console.edges[EDGE].receive(STATUS, status(boot="boot-7"), False)
-    console.edges[EDGE].receive(EVENT, Journal("boot-7").fill(3).payload(1, 3), False)
+    hear(console, STATUS, status(boot="boot-7"), False)
+    hear(console, EVENT, Journal("boot-7").fill(3).payload(1, 3), False)
     await console.edges[EDGE].store_batch()
     for seq in (2, 1, 2, 99):
         assert await console.receive_from_page(page, json.dumps({"t": "sounded", "seq": seq}))
@@ -297,8 +306,9 @@ async def test_the_ack_names_console_boot_and_the_highest_alarm_that_sounded(con
 
 
 async def test_an_alarm_the_state_lists_may_sound_before_its_event_is_stored(console: Console) -> None:
+    hear(console, STATUS, status())
     alarm = AlarmNow(alarm="a", rule="HTN-3", state="active", priority="high", since="", seq=40, text="")
-    console.edges[EDGE].receive(STATE, state(seq=40, alarms=[alarm]), False)
+    hear(console, STATE, state(seq=40, alarms=[alarm]), False)
     assert await console.edges[EDGE].sounded(40)
     assert not await console.edges[EDGE].sounded(41)
 
@@ -307,9 +317,9 @@ async def test_an_alarm_the_state_lists_may_sound_before_its_event_is_stored(con
 
 
 async def test_a_page_first_hears_hello_then_every_bed_then_a_beat(console: Console) -> None:
-    console.edges[EDGE].receive(STATUS, status(), False)
-    console.edges[EDGE].receive(STATE, state(session="s-1"), False)
-    console.edges[EDGE].receive(VITALS, vitals(spo2_pct=97), False)
+    hear(console, STATUS, status(), False)
+    hear(console, STATE, state(session="s-1"), False)
+    hear(console, VITALS, vitals(spo2_pct=97), False)
     console.patients["s-1"] = "A. B."
     first = [json.loads(message) for message in read(console.join(ANN))]
     assert [message["t"] for message in first] == ["hello", "state", "vitals", "beat"]
@@ -330,7 +340,7 @@ async def test_a_beat_comes_at_once_when_a_hop_turns_and_only_then(console: Cons
     console.beat_if(due=False)
     [beat] = said(read(page), "beat")
     assert {name: hop["ok"] for name, hop in beat["hops"].items()} == {
-        "broker": True, "edge": False, "console": True, "sound": False}
+        "broker": True, "edge": False, "record": True, "console": True, "sound": False}
 
 
 async def test_a_ward_is_heard_while_one_page_has_its_sound_on(console: Console) -> None:
@@ -395,7 +405,7 @@ async def test_a_cancellation_that_the_mqtt_client_swallows_still_ends_the_task(
             except asyncio.CancelledError:
                 return  # as asyncio.wait_for does when the broker's word comes in the same moment
 
-    link = Link(settings(tmp_path), EDGE)
+    link = Link(settings(tmp_path), EDGE, SIGNER)
     link._client = cast(aiomqtt.Client, Swallows())
     task = asyncio.ensure_future(link.publish("a", b""))
     await asyncio.sleep(0)
@@ -458,7 +468,8 @@ def test_what_waits_for_a_broken_store_is_bounded() -> None:
 
 async def test_old_trends_are_forgotten_and_the_rest_stays(console: Console, clock: Clock) -> None:
     for at in (0, 100):
-        console.edges[EDGE].receive(VITALS, vitals(START_S + at, spo2_pct=97, sbp_mmhg=120), False)
+        hear(console, STATUS, status(START_S + at))
+        hear(console, VITALS, vitals(START_S + at, spo2_pct=97, sbp_mmhg=120))
     await console.edges[EDGE].store_history()
     console.store.now(history.prune, EDGE, [BED], START_S + 50)
     moments, cuffs = console.store.now(history.rows_since, EDGE, BED, 0.0)

@@ -29,6 +29,7 @@ from edge.clock import EdgeClock
 from edge.console.accounts import ensure_user
 from edge.console.app import create_app, server_config
 from edge.console.service import Console
+from edge.contract.freshness import ConsoleFreshness
 from edge.contract.payloads import (
     HEARTBEAT_S,
     Ack,
@@ -40,12 +41,13 @@ from edge.contract.payloads import (
     decode,
     encode,
     event_topic,
-    sign,
 )
+from edge.contract.signing import Verified, Verifier
 from tests.helpers.console_story import (
     BED,
+    CONSOLE_KEY,
     EDGE,
-    KEY,
+    EDGE_KEY,
     NURSE,
     STATE,
     STATUS,
@@ -53,6 +55,7 @@ from tests.helpers.console_story import (
     Journal,
     Wire,
     settings,
+    signed,
     state,
     status,
     vitals,
@@ -70,12 +73,14 @@ asyncio.run(serve("127.0.0.1", int(sys.argv[1])))
 CONSOLE = """
 import sys
 from pathlib import Path
+from nacl.signing import SigningKey
 from edge.clock import EdgeClock
 from edge.console.app import run
 from edge.console.settings import Settings
-data, port, mqtt, key = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), bytes.fromhex(sys.argv[4])
-run(Settings(name="main", edges=("clinic-1",), data=data, command_key=key, now=EdgeClock().now, mqtt_port=mqtt,
-             port=port),
+data, port, mqtt = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+own, edge = (SigningKey(bytes.fromhex(key)) for key in sys.argv[4:6])
+run(Settings(name="main", edges=("clinic-1",), data=data, now=EdgeClock().now, signing_key=own,
+             edge_keys={"clinic-1": edge.verify_key}, mqtt_port=mqtt, port=port),
     lambda address: print(address, flush=True))
 """
 
@@ -140,6 +145,7 @@ class FakeEdge:
     clock: EdgeClock = field(default_factory=EdgeClock)
     acks: list[Ack] = field(default_factory=list)
     commands: list[CommandIn] = field(default_factory=list)
+    verifier: Verifier = field(default_factory=lambda: Verifier(CONSOLE_KEY.verify_key, ConsoleFreshness("boot-1")))
     client: aiomqtt.Client | None = None
     busy: bool = True
 
@@ -160,9 +166,10 @@ class FakeEdge:
     async def _beat(self, client: aiomqtt.Client) -> None:
         while True:
             now_s = self.clock.now()
-            await client.publish(STATUS, status(now_s, seq=len(self.journal.events)), qos=1, retain=True)
-            await client.publish(STATE, state(now_s, seq=len(self.journal.events)), qos=1, retain=True)
-            await client.publish(VITALS, vitals(now_s, spo2_pct=97), qos=0)
+            seq = len(self.journal.events)
+            await client.publish(STATUS, signed(STATUS, status(now_s, seq=seq)), qos=1, retain=True)
+            await client.publish(STATE, signed(STATE, state(now_s, seq=seq)), qos=1, retain=True)
+            await client.publish(VITALS, signed(VITALS, vitals(now_s, spo2_pct=97)), qos=0)
             await asyncio.sleep(HEARTBEAT_S / 4)
 
     async def _hear(self, client: aiomqtt.Client) -> None:
@@ -178,21 +185,24 @@ class FakeEdge:
     async def _send_again(self, client: aiomqtt.Client, stored: int) -> None:
         if stored < len(self.journal.events):
             payload = self.journal.payload(stored + 1, min(stored + 50, len(self.journal.events)), late=True)
-            await client.publish(event_topic(EDGE), payload, qos=1)
+            await client.publish(event_topic(EDGE), signed(event_topic(EDGE), payload), qos=1)
 
     async def _answer(self, client: aiomqtt.Client, payload: bytes) -> None:
         command = decode(CommandIn, payload)
         self.commands.append(command)
-        genuine = sign(json.loads(payload), KEY) == command.sig
-        answer = Answer(id=command.id, ok=genuine, reason=None if genuine else "forged")
-        await client.publish(answer_topic(EDGE, command.console), encode(answer), qos=1)
+        checked = self.verifier.check(command_topic(EDGE), payload, 0.0)
+        genuine = isinstance(checked, Verified)
+        answer = Answer(id=command.id, ok=genuine, reason=None if genuine else "forged", nonce=command.nonce,
+                        boot=self.journal.boot)
+        topic = answer_topic(EDGE, command.console)
+        await client.publish(topic, signed(topic, encode(answer)), qos=1)
 
     async def happen(self) -> int:
         """One more event, published live if there is a broker."""
         event = self.journal.add()
         with contextlib.suppress(aiomqtt.MqttError):
             if self.client is not None:
-                await self.client.publish(event_topic(EDGE), encode(event), qos=1)
+                await self.client.publish(event_topic(EDGE), signed(event_topic(EDGE), encode(event)), qos=1)
         return event.seq
 
 
@@ -221,7 +231,8 @@ class ConsoleProcess:
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        command = [sys.executable, "-c", CONSOLE, str(self.data), str(self.port), str(self.mqtt), KEY.hex()]
+        command = [sys.executable, "-c", CONSOLE, str(self.data), str(self.port), str(self.mqtt),
+                   bytes(CONSOLE_KEY).hex(), bytes(EDGE_KEY).hex()]
         self.process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
         assert self.process.stdout is not None
         async with asyncio.timeout(30):
@@ -338,7 +349,7 @@ async def test_what_the_broker_retained_is_not_live_after_a_restart(
     await console.end()
     async with aiomqtt.Client("127.0.0.1", broker.port) as old:
         for topic, payload in ((STATUS, status()), (STATE, state())):
-            await old.publish(topic, payload, qos=1, retain=True)
+            await old.publish(topic, signed(topic, payload), qos=1, retain=True)
     await console.start()
     async with browsing(console) as page:
         await until(lambda: bool(page.last("state")) and page.hop("broker"), 10, "what was last known")
@@ -478,7 +489,8 @@ async def test_a_bug_in_a_task_ends_the_process_with_an_error(tmp_path: Path) ->
                             "async def bug(self): raise AssertionError('a bug of ours')\n"
                             "Ingest.store_events = bug\nrun(Settings")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", crash, str(tmp_path), str(free_port()), str(free_port()), KEY.hex(),
+        sys.executable, "-c", crash, str(tmp_path), str(free_port()), str(free_port()),
+        bytes(CONSOLE_KEY).hex(), bytes(EDGE_KEY).hex(),
         stdout=PIPE, stderr=PIPE)
     async with asyncio.timeout(30):
         _, errors = await process.communicate()

@@ -39,7 +39,7 @@ MAY = {
     "edge.journal": {"edge.model", "edge.contract", "edge.journal"},
     "edge.stream": {"edge.model", "edge.cancellation", "edge.contract", "edge.stream"},
     "edge.console": {"edge.model", "edge.vocabulary", "edge.contract", "edge.console"},
-    "edge.console.run": {"edge.model", "edge.clock", "edge.config", "edge.console", "edge.process"},
+    "edge.console.run": {"edge.model", "edge.contract", "edge.clock", "edge.config", "edge.console", "edge.process"},
     "edge.app": {"drivers", "edge.model", "edge.vocabulary", "edge.clock", "edge.cancellation", "edge.contract",
                  "edge.config", "edge.core", "edge.field", "edge.journal", "edge.stream", "edge.app", "edge.process"},
     "edge.demo": set(OURS),

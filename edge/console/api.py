@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 
-from edge.console import events, history
+from edge.console import history
 from edge.console.accounts import User
 from edge.console.auth import LoggedIn, MayChange, ThisConsole, metrics_of
 from edge.console.ingest import Ingest
@@ -88,7 +88,7 @@ async def _history(console: Console, at: At, minutes: int, metrics: str | None) 
 
 
 async def _events(console: Console, at: At, limit: int, before: int | None) -> Response:
-    found = await console.store.read(events.of_bed, at.edge, at.bed, limit, before)
+    found = await at.ingest.events_of_bed(at.bed, limit, before)
     return Response(b"[" + b",".join(found) + b"]", media_type=JSON)
 
 

@@ -18,7 +18,9 @@ from edge.console.link import NotConnected, Publisher
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
 from edge.contract.commands import MAX_PATIENT_NAME, VERBS, BadCommand, parse
-from edge.contract.payloads import Answer, command_payload, command_topic
+from edge.contract.payloads import Answer, CommandOut, command_topic, encode
+from edge.contract.signing import Signer
+from edge.model import iso
 
 ANSWER_S = 5.0  # real seconds
 LIFE_S = 10.0  # real seconds until a command that hangs on the way is worth nothing
@@ -81,16 +83,17 @@ class CommandClient:
     """Sends commands and matches their answers. `patients` (session id -> name) gains each session that is started."""
 
     def __init__(self, settings: Settings, store: Store, patients: dict[str, str],
-                 edges: Mapping[str, CommandWay]) -> None:
+                 edges: Mapping[str, CommandWay], signer: Signer) -> None:
         self._settings = settings
         self._store = store
         self._patients = patients
         self._edges = edges
-        self._waiting: dict[tuple[str, str], asyncio.Future[Answer]] = {}
+        self._signer = signer
+        self._waiting: dict[tuple[str, str], asyncio.Future[Answer]] = {}  # by edge and the command's nonce
 
     def answered(self, edge: str, answer: Answer) -> None:
-        """An answer of `edge` came. One that nobody waits for (late, or twice) is dropped."""
-        waiting = self._waiting.get((edge, answer.id))
+        """An answer of `edge` came. One whose nonce nobody waits for (late, or twice) is dropped."""
+        waiting = self._waiting.get((edge, answer.nonce))
         if waiting is not None and not waiting.done():
             waiting.set_result(answer)
 
@@ -151,22 +154,23 @@ class CommandClient:
     async def _send(self, asked: Asked) -> Outcome:
         settings, way = self._settings, self._edges[asked.edge]
         issued_s = way.now_s()
-        payload = command_payload(
-            settings.command_key, id=asked.id, edge=asked.edge, console=settings.name, user=asked.user.name,
-            role=asked.user.role, bed=asked.bed, verb=asked.verb, args=asked.args, issued_s=issued_s,
-            expires_s=issued_s + LIFE_S * settings.speed, nonce=secrets.token_hex(16))
+        nonce, topic = secrets.token_hex(16), command_topic(asked.edge)
+        command = CommandOut(
+            id=asked.id, edge=asked.edge, console=settings.name, user=asked.user.name, role=asked.user.role,
+            bed=asked.bed, verb=asked.verb, args=asked.args, issued=iso(issued_s),
+            expires=iso(issued_s + LIFE_S * settings.speed), nonce=nonce)
         waiting: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting[asked.edge, asked.id] = waiting
+        self._waiting[asked.edge, nonce] = waiting
         try:
             async with asyncio.timeout(ANSWER_S):
-                await way.publisher.publish(command_topic(asked.edge), payload)
+                await way.publisher.publish(topic, self._signer.sign(topic, encode(command)))
                 answer = await waiting
         except TimeoutError:
             return Outcome(504, False, "no_answer")
         except NotConnected as broken:
             return Outcome(504, False, "no_answer") if broken.maybe_sent else Outcome(503, False, "no_broker")
         finally:
-            del self._waiting[asked.edge, asked.id]
+            del self._waiting[asked.edge, nonce]
         if answer.ok:
             return Outcome(200, True, answer.reason, answer.state)
         reason = answer.reason or "refused"

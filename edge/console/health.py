@@ -120,6 +120,17 @@ class Heartbeat:
         self._heard_loop_s: float | None = None
         self._baseline: tuple[str, float] | None = None
         self._past: OrderedDict[str, None] = OrderedDict()
+        self.two_boxes = False
+
+    def is_past(self, status: Status) -> bool:
+        """Whether a live status is of a boot that another has followed: two boxes with one name take turns."""
+        return status.state == "alive" and status.boot in self._past
+
+    def tell_two_boxes(self, two: bool, edge: str, now_s: float) -> None:
+        """While two boxes have one name nothing they say can be shown as live."""
+        self.two_boxes = two
+        if two:
+            self.part = self.part.changed(False, now_s, f"two boxes call themselves {edge}")
 
     def connected(self) -> None:
         """A new connection to the broker: what it retains is old until proven otherwise."""
@@ -142,7 +153,8 @@ class Heartbeat:
         self._adopt(status, at_s)
         self._heard_loop_s = loop_s
         self.clock.heard(at_s, now_s)
-        self.part = self.part.changed(True, now_s)
+        if not self.two_boxes:
+            self.part = self.part.changed(True, now_s)
         return True
 
     def _receive_death(self, status: Status, now_s: float) -> None:
@@ -164,7 +176,7 @@ class Heartbeat:
 
     def tick(self, loop_s: float, now_s: float) -> None:
         """Time passed: after DEAD_AFTER_S real seconds of silence the edge is dead."""
-        if self._heard_loop_s is not None and loop_s - self._heard_loop_s > DEAD_AFTER_S:
+        if self._heard_loop_s is not None and loop_s - self._heard_loop_s > DEAD_AFTER_S and not self.two_boxes:
             self.part = self.part.changed(False, now_s, "silent")
 
     def age_s(self, loop_s: float) -> float | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from edge.console.history import Recorder
 from edge.console.link import Publisher
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
+from edge.console.trust import Trust
 from edge.contract.events import GENESIS
 from edge.contract.payloads import (
     Ack,
@@ -29,14 +31,17 @@ from edge.contract.payloads import (
     Status,
     Topic,
     decode,
-    decode_events,
     parse_topic,
     state_topic,
 )
+from edge.contract.signing import Verified
 from edge.model import iso
 
 BATCH = 200  # events a commit: about 0.1 s, so that a live alarm never waits longer for the backlog
 MAX_WAITING = 20_000  # events in memory; beyond it they are dropped, not acknowledged, and sent again
+GAP_S = 5.0  # real seconds a gap may be open before the screen says so
+REFUSED_S = 30.0  # real seconds after a refusal until the record is well again
+CHECKED = 20  # stored events read back a second
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +63,7 @@ class Ingest:
         self._store = store
         self._feed = feed
         self.beds = Beds(edge, patients)
+        self.trust = Trust(edge, settings.edge_keys.get(edge))
         self.broker = Part(False, now_s, "not connected yet")
         self.heartbeat = Heartbeat(now_s)
         self.recorder = Recorder()
@@ -70,9 +76,14 @@ class Ingest:
         self.dropped = 0
         self.refused = 0
         self.last_refusal: str | None = None
+        self.refused_loop_s = -math.inf
+        self.record = Part(True, now_s)
+        self._gap_loop_s: float | None = None  # since when an event is missing
+        self._checked = 0  # the stored events up to here were read back in this round
         self._live: deque[EventOut] = deque()
         self._late: deque[EventOut] = deque()
         self._arrived = asyncio.Event()
+        self.memory_due = False  # what was believed last is to be stored
         self._bad_topics: set[str] = set()
         self._early: dict[str, bytes] = {}  # bed -> a retained state above the status's seq
 
@@ -97,22 +108,36 @@ class Ingest:
     # --- messages -----------------------------------------------------------------------------------------------------
 
     def receive(self, topic: str, payload: bytes, retained: bool) -> None:
-        """One message. What the contract does not allow is counted and dropped."""
+        """One message. What is not signed, not fresh or outside the contract is counted and dropped."""
         parsed = parse_topic(topic)
-        if parsed is None or parsed.edge != self.edge:
+        if parsed is None or parsed.edge != self.edge or self._is_idle_wave(parsed):
             return
-        try:
-            self._dispatch(parsed, payload, retained)
-        except BadPayload as error:
-            self.bad += 1
-            if topic not in self._bad_topics and len(self._bad_topics) < 1000:
-                self._bad_topics.add(topic)  # once a topic: a mad sender does not fill the log
-                log.warning("refused a payload on %s: %s", topic, error)
+        loop_s = asyncio.get_running_loop().time()
+        for checked in self.trust.check(parsed, topic, payload, loop_s, self._settings.now()):
+            try:
+                if isinstance(checked, Verified):
+                    self._dispatch(parsed, checked.payload, retained)
+                elif checked.reason == "duplicate" and parsed.kind == "status" and self.heartbeat.last is None:
+                    self._receive_known_status(payload)
+            except BadPayload as error:
+                self._count_bad(topic, error)
+        if self.trust.two_boxes(loop_s) != self.heartbeat.two_boxes:
+            self._tell_two_boxes()
+
+    def _is_idle_wave(self, topic: Topic) -> bool:
+        """Whether it is a wave that nobody looks at: most are, and checking them costs."""
+        return topic.kind == "wave" and not self._feed.watched(self.edge, topic.bed or "")
+
+    def _count_bad(self, topic: str, error: BadPayload) -> None:
+        self.bad += 1
+        if topic not in self._bad_topics and len(self._bad_topics) < 1000:
+            self._bad_topics.add(topic)  # once a topic: a mad sender does not fill the log
+            log.warning("refused a payload on %s: %s", topic, error)
 
     def _dispatch(self, topic: Topic, payload: bytes, retained: bool) -> None:
         bed = topic.bed or ""
         if topic.kind == "event":
-            self._receive_events(decode_events(payload), retained)
+            self._receive_event(decode(EventOut, payload), retained)
         elif topic.kind == "status":
             self._receive_status(payload, retained)
         elif topic.kind == "state":
@@ -124,25 +149,53 @@ class Ingest:
             return  # vitals and waves are never retained by us: whoever retains them shows old numbers as new
         elif topic.kind == "vitals":
             self._receive_vitals(payload, bed)
-        elif topic.kind == "wave" and self._feed.watched(self.edge, bed):
+        elif topic.kind == "wave":
             self._feed.publish_wave(self.edge, bed, wave_message(payload, self.edge, bed, topic.name or ""))
 
     def _receive_status(self, payload: bytes, retained: bool) -> None:
-        status = decode(Status, payload)
-        if status.edge != self.edge:
-            raise BadPayload(f"says edge {status.edge!r}")
+        status = self._status(payload)
         at_s = parse_time(status.at)
         loop_s = asyncio.get_running_loop().time()
         was = (self.heartbeat.part.ok, self.heartbeat.boot)
+        if status.other_boots or self.heartbeat.is_past(status):
+            self.trust.second_box(loop_s)
         self.heartbeat.receive(status, at_s, retained, loop_s, self._settings.now())
         if self.heartbeat.last is not None:
             self.beds.set_ids(self.heartbeat.last.beds)
         if self.heartbeat.boot != was[1]:
             self.beds.new_boot()
+            self.memory_due = True
         if (self.heartbeat.part.ok, self.heartbeat.boot) != was:
             self.edge_changed()
+        self._take_early()
+
+    def _receive_known_status(self, payload: bytes) -> None:
+        """The very status that was believed last before this console started again: no sign of life, but true."""
+        status = self._status(payload)
+        self.heartbeat.last = status
+        self.beds.set_ids(status.beds)
+        self._take_early()
+
+    def _status(self, payload: bytes) -> Status:
+        status = decode(Status, payload)
+        if status.edge != self.edge:
+            raise BadPayload(f"says edge {status.edge!r}")
+        return status
+
+    def _take_early(self) -> None:
         for bed, state in list(self._early.items()):
-            self.receive(state_topic(self.edge, bed), state, True)
+            try:
+                self._receive_state(state, bed, True)
+            except BadPayload as error:
+                self._count_bad(state_topic(self.edge, bed), error)
+
+    def _tell_two_boxes(self) -> None:
+        was = self.heartbeat.part.ok
+        loop_s = asyncio.get_running_loop().time()
+        self.heartbeat.tell_two_boxes(self.trust.two_boxes(loop_s), self.edge, self._settings.now())
+        if self.heartbeat.part.ok != was:
+            self.edge_changed()
+        self.health_changed.set()
 
     def _receive_state(self, payload: bytes, bed: str, retained: bool) -> None:
         """A retained state may have been made after the status that is retained with it: it waits for the next one."""
@@ -167,14 +220,13 @@ class Ingest:
         if said is not None:
             self._feed.publish(encode({**said, "t": "vitals"}))
 
-    def _receive_events(self, delivered: list[EventOut], retained: bool) -> None:
-        for event in delivered:
-            if len(self._live) + len(self._late) >= MAX_WAITING:
-                self.dropped += 1
-            elif retained or event.late:
-                self._late.append(msgspec.structs.replace(event, late=True))
-            else:
-                self._live.append(event)
+    def _receive_event(self, event: EventOut, retained: bool) -> None:
+        if len(self._live) + len(self._late) >= MAX_WAITING:
+            self.dropped += 1
+        elif retained or event.late:
+            self._late.append(msgspec.structs.replace(event, late=True))
+        else:
+            self._live.append(event)
         self._arrived.set()
 
     # --- what follows -------------------------------------------------------------------------------------------------
@@ -182,7 +234,10 @@ class Ingest:
     def tick(self) -> None:
         """Real time passed: notices a silent edge."""
         was = self.heartbeat.part.ok
-        self.heartbeat.tick(asyncio.get_running_loop().time(), self._settings.now())
+        loop_s = asyncio.get_running_loop().time()
+        self.heartbeat.tick(loop_s, self._settings.now())
+        if self.trust.two_boxes(loop_s) != self.heartbeat.two_boxes:
+            self._tell_two_boxes()
         if self.heartbeat.part.ok != was:
             self.edge_changed()
 
@@ -229,21 +284,76 @@ class Ingest:
         batch = [lane.popleft() for _ in range(min(BATCH, len(lane)))]
         live_boot = self.heartbeat.boot if self.heartbeat.part.ok else None
         try:
-            kept = await self._store.run(events.append, self.edge, batch, live_boot, self.now_s())
+            kept = await self._store.run(events.append, self.edge, batch, live_boot, self.now_s(), self.trust.is_signed)
         except StoreBroken:
             self.dropped += len(batch)  # never acknowledged, so the edge sends them again
             self.health_changed.set()
             return
-        self.cursor = kept.cursor
+        self._moved(kept.cursor)
         self.stored += len(kept.new)
         for refused in kept.refused:
             self.refused += 1
+            self.refused_loop_s = asyncio.get_running_loop().time()
             self.last_refusal = f"event {refused.event.seq}: {refused.why}"
             log.error("refused event %d of edge %s, boot %s: %s", refused.event.seq, self.edge, refused.event.boot,
                       refused.why)
         for event in kept.new:
             self._feed.publish(encode({"t": "event", "event": event}))
         self.ack_due.set()
+
+    def _moved(self, cursor: events.Cursor) -> None:
+        self.cursor = cursor
+        if not cursor.gap:
+            self._gap_loop_s = None
+        elif self._gap_loop_s is None:
+            self._gap_loop_s = asyncio.get_running_loop().time()
+
+    def judge_record(self) -> Part:
+        """Whether the record is whole and takes what comes. A gap may be open for GAP_S: live alarms overtake others.
+        """
+        loop_s = asyncio.get_running_loop().time()
+        why = None
+        if loop_s - self.refused_loop_s < REFUSED_S:
+            why = f"refused {self.last_refusal}"
+        elif self._gap_loop_s is not None and loop_s - self._gap_loop_s >= GAP_S:
+            why = f"events after {self.cursor.seq} are missing"
+        self.record = self.record.changed(why is None, self._settings.now(), why)
+        return self.record
+
+    async def events_of_bed(self, bed: str, limit: int, before: int | None) -> list[bytes]:
+        """The last events of `bed` as JSON, newest first. A damaged one is left out and asked for again."""
+        found, damaged = await self._store.read(events.of_bed, self.edge, bed, limit, before, self.trust.is_signed)
+        if damaged:
+            await self._heal(damaged)
+        return found
+
+    async def check_record(self) -> None:
+        """Reads a few stored events back, each round further; what is not what was stored is asked for again.
+
+        Raises StoreBroken.
+        """
+        self._checked, wrong = await self._store.read(
+            events.check, self.edge, self._checked, CHECKED, self.trust.is_signed)
+        if wrong:
+            await self._heal(wrong)
+
+    async def _heal(self, wrong: Sequence[int]) -> None:
+        log.error("stored events of edge %s are damaged (%s): asking for them again", self.edge, wrong[:5])
+        cursor = await self._store.run(events.heal, self.edge, wrong, self.now_s(), self.trust.is_signed)
+        self._moved(cursor)
+        self.refused_loop_s = asyncio.get_running_loop().time()
+        self.last_refusal = f"event {wrong[0]}: damaged in this console's store"
+        self.ack_due.set()
+        self.health_changed.set()
+
+    async def store_memory(self) -> None:
+        """Stores what was believed last, so that none of it is believed again after a restart."""
+        self.memory_due = False
+        try:
+            await self._store.run(events.remember, self.edge, self.trust.memory)
+        except StoreBroken:
+            self.memory_due = True
+            self.health_changed.set()
 
     async def store_history(self) -> None:
         """Stores the trends held since the last call."""

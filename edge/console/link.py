@@ -13,6 +13,7 @@ import aiomqtt
 from edge.console.settings import Settings
 from edge.contract.payloads import (
     Gone,
+    ack_topic,
     answer_topic,
     encode,
     event_topic,
@@ -22,9 +23,11 @@ from edge.contract.payloads import (
     vitals_topic,
     wave_topic,
 )
+from edge.contract.signing import Signer
 
 KEEPALIVE_S = 5  # a frozen broker is noticed after twice this
 TIMEOUT_S = 5.0
+ECHO_S = 4.0  # real seconds in which our own ack comes back to us
 RETRY_S = 0.5
 MAX_RETRY_S = 2.0
 MAX_PAYLOAD = 1 << 20
@@ -66,9 +69,13 @@ class Link:
     One an edge: a client has one last will, and each edge is told when its console is gone.
     """
 
-    def __init__(self, settings: Settings, edge: str) -> None:
+    def __init__(self, settings: Settings, edge: str, signer: Signer) -> None:
         self._settings = settings
         self._edge = edge
+        self._signer = signer
+        self._ack_topic = ack_topic(edge, settings.name)
+        self._hears_itself = False  # whether this broker ever brought us what we said
+        self._limit: asyncio.Timeout | None = None
         self.run_id = ""  # names the present connection, so that an older one's last will says nothing of it
         self._client: aiomqtt.Client | None = None
 
@@ -99,22 +106,30 @@ class Link:
             raise NotConnected("no broker", maybe_sent=False)
         try:
             await client.publish(topic, payload, qos=1, timeout=TIMEOUT_S)
+            if topic == self._ack_topic:
+                self._await_echo()
         except aiomqtt.MqttError as error:
             raise NotConnected(_plain(error), maybe_sent=True) from error
         finally:
             _end_if_cancelled()
 
+    def _await_echo(self) -> None:
+        """Our own ack must come back to us: a connection that takes and brings nothing is made anew."""
+        if self._limit is not None and self._limit.when() is None and self._hears_itself:
+            self._limit.reschedule(asyncio.get_running_loop().time() + ECHO_S)
+
     def _new_client(self) -> aiomqtt.Client:
         settings = self._settings
         self.run_id = secrets.token_hex(4)
-        gone = encode(Gone(console=settings.name, run=self.run_id))
+        topic = gone_topic(self._edge, settings.name)
+        gone = self._signer.sign(topic, encode(Gone(console=settings.name, run=self.run_id)))
         client = aiomqtt.Client(
             settings.mqtt_host, settings.mqtt_port, username=settings.mqtt_user, password=settings.mqtt_password,
             # a new name each time: not every broker ends an old connection for a new one
             identifier=f"console-{settings.name}-{self.run_id}",
             protocol=aiomqtt.ProtocolVersion.V311, clean_session=True, keepalive=KEEPALIVE_S, timeout=TIMEOUT_S,
             max_queued_incoming_messages=5000, max_inflight_messages=100, tls_context=self._tls(), logger=log,
-            will=aiomqtt.Will(gone_topic(self._edge, settings.name), gone, qos=1),
+            will=aiomqtt.Will(topic, gone, qos=1),
         )
         client.pending_calls_threshold = 1000
         return client
@@ -134,11 +149,26 @@ class Link:
         await client.subscribe([
             (status_topic(edge), 1), (vitals_topic(edge, "+"), 0), (wave_topic(edge, "+", "+"), 0),
             (state_topic(edge, "+"), 1), (event_topic(edge), 1), (answer_topic(edge, self._settings.name), 1),
+            (self._ack_topic, 1),
         ])
 
     async def _listen(self, client: aiomqtt.Client, listener: Listener) -> None:
+        try:
+            async with asyncio.timeout(None) as self._limit:
+                await self._hand_over(client, listener)
+        except TimeoutError:
+            raise aiomqtt.MqttError("this console no longer hears itself") from None
+        finally:
+            self._limit = None
+
+    async def _hand_over(self, client: aiomqtt.Client, listener: Listener) -> None:
         async for message in client.messages:
             payload = message.payload
+            if message.topic.value == self._ack_topic:
+                self._hears_itself = True
+                if self._limit is not None:
+                    self._limit.reschedule(None)
+                continue
             if isinstance(payload, bytes | bytearray) and 0 < len(payload) <= MAX_PAYLOAD:
                 listener.receive(message.topic.value, bytes(payload), message.retain)
 

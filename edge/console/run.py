@@ -19,8 +19,9 @@ from edge.console.accounts import ensure_user
 from edge.console.database import SchemaTooNew
 from edge.console.settings import Settings, Tls
 from edge.console.store import Store
+from edge.contract.keys import BadKey, own_key, pinned_keys
 from edge.model import Role
-from edge.process import BadUsage, command_key, log_to_stderr, make_folder
+from edge.process import BadUsage, log_to_stderr, make_folder
 
 MIN_PASSWORD = 10
 
@@ -31,7 +32,7 @@ def run_console(path: Path) -> int:
         config = load_console(path)
     except ConfigError as wrong:
         raise BadUsage(str(wrong)) from None
-    settings = console_settings(config)
+    settings = console_settings(config, path)
     log_to_stderr("console")
     try:
         Store(settings.database).close()
@@ -59,14 +60,19 @@ def _cannot_listen(path: Path, config: ConsoleConfig, wrong: OSError) -> BadUsag
     return None
 
 
-def console_settings(config: ConsoleConfig) -> Settings:
-    """What the console is told. Raises BadUsage."""
+def console_settings(config: ConsoleConfig, path: Path) -> Settings:
+    """What the console is told; `path` is its console.toml. Raises BadUsage."""
     clock = EdgeClock(config.speed, config.epoch)
     mqtt = config.mqtt
     make_folder(config.data)
     mqtt_of(mqtt)
+    try:
+        own = own_key(config.signing_key)
+        edges = pinned_keys(config.edge_keys, config.edge_ids, base=path.parent, data=config.data)
+    except (BadKey, OSError) as wrong:
+        raise BadUsage(f"{path}: {wrong}") from None
     return Settings(
-        config.name, config.edge_ids, config.data, command_key(config.command_key, make=False), clock.now,
+        config.name, config.edge_ids, config.data, clock.now, own, edges,
         mqtt_host=mqtt.host, mqtt_port=mqtt.port, mqtt_user=mqtt.user, mqtt_password=password_of(mqtt),
         tls=Tls(mqtt.ca, mqtt.cert, mqtt.key) if mqtt.tls else None, speed=config.speed, epoch=config.epoch or 0.0,
         host=config.host, port=config.port, origins=config.origins, simulated=config.simulated,

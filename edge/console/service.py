@@ -19,13 +19,16 @@ from edge.console.ingest import Ingest
 from edge.console.link import Link, NotConnected, Publisher
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
+from edge.contract.keys import Count
 from edge.contract.payloads import HEARTBEAT_S, ack_topic
 from edge.contract.payloads import encode as encode_payload
+from edge.contract.signing import Signer
 from edge.model import iso
 
 BEAT_S = 1.0  # real seconds
 SESSIONS_EVERY_S = 5.0
 PRUNE_EVERY_S = 600.0
+REMEMBER_EVERY_S = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +66,10 @@ class Console:
         self.feed = Feed()
         self.patients: dict[str, str] = {}  # session id -> name
         self.health_changed = asyncio.Event()
-        self.links = {} if publisher else {edge: Link(settings, edge) for edge in settings.edges}
+        self.signer = Signer(settings.signing_key, Count(settings.data / "console.count", settings.now()))
+        self.links = {} if publisher else {edge: Link(settings, edge, self.signer) for edge in settings.edges}
         self.edges: dict[str, Ingest] = {}
-        self.commands = CommandClient(settings, self.store, self.patients, self.edges)
+        self.commands = CommandClient(settings, self.store, self.patients, self.edges, self.signer)
         for edge in settings.edges:
             self.edges[edge] = Ingest(edge, settings, self.store, self.feed, self.patients, self.commands.answered,
                                       self.health_changed, publisher or self.links[edge])
@@ -78,6 +82,7 @@ class Console:
         """Reads back what the last run stored. Raises StoreBroken."""
         for edge, ingest in self.edges.items():
             ingest.cursor = await self.store.read(events.cursor_of, edge)
+            ingest.trust.remember(await self.store.read(events.memory_of, edge))
         self.patients.update(await self.store.read(patients.names))
 
     async def run(self) -> None:
@@ -109,7 +114,8 @@ class Console:
         link = self.links.get(edge)
         try:
             ack = msgspec.structs.replace(self.edges[edge].ack(), run=link.run_id if link and link.run_id else None)
-            await self.edges[edge].publisher.publish(ack_topic(edge, self.settings.name), encode_payload(ack))
+            topic = ack_topic(edge, self.settings.name)
+            await self.edges[edge].publisher.publish(topic, self.signer.sign(topic, encode_payload(ack)))
         except NotConnected:
             return
 
@@ -159,6 +165,7 @@ class Console:
         return {
             "broker": together({name: ingest.broker for name, ingest in every.items()}).as_json(),
             "edge": edge | {"age_s": None if None in ages else max((age for age in ages if age), default=0.0)},
+            "record": together({name: ingest.judge_record() for name, ingest in every.items()}).as_json(),
             "console": console if last is None else console | {"last_refusal": last},
             "sound": self._sound_part.as_json()}
 
@@ -169,6 +176,7 @@ class Console:
             "at": iso(ingest.now_s()), "skew_s": ingest.heartbeat.clock.skew_s(self.settings.speed),
             "broker": ingest.broker.as_json(),
             "edge": ingest.heartbeat.part.as_json() | {"age_s": ingest.heartbeat.age_s(loop_s)},
+            "record": ingest.judge_record().as_json(),
         } for name, ingest in self.edges.items()}
 
     def beat(self) -> str:
@@ -251,14 +259,21 @@ class Console:
     async def _housekeeping(self) -> None:
         """Trends to the store each second, ended logins off the feed, old trends out."""
         loop = asyncio.get_running_loop()
-        sessions_s = pruned_s = -math.inf
+        sessions_s = pruned_s = remembered_s = -math.inf
         while True:
             await asyncio.sleep(1.0)
             for ingest in self.edges.values():
                 await ingest.store_history()
             try:
+                for ingest in self.edges.values():
+                    await ingest.check_record()
                 if self.store.broken is not None:
                     await self.store.run(probe)  # a write that heals nothing but shows that the world is healed
+                remember = loop.time() - remembered_s >= REMEMBER_EVERY_S
+                remembered_s = loop.time() if remember else remembered_s
+                for ingest in self.edges.values():
+                    if remember or ingest.memory_due:
+                        await ingest.store_memory()
                 if loop.time() - sessions_s >= SESSIONS_EVERY_S:
                     sessions_s = loop.time()
                     await self.end_sessions()

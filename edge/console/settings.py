@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nacl.signing import SigningKey, VerifyKey
+
 
 @dataclass(frozen=True, slots=True)
 class Tls:
@@ -22,14 +24,16 @@ class Settings:
 
     `edges` are those whose beds it shows.
     `origins` are the only pages allowed to act on it ("https://console.clinic"); empty: the address it is served at.
-    `command_key` signs commands and is the same at the edge.
+    `signing_key` signs all that this console says; `edge_keys` are the public keys of the edges it believes. What an
+    edge without a key there says is not believed.
     """
 
     name: str
     edges: tuple[str, ...]
     data: Path
-    command_key: bytes
     now: Callable[[], float]
+    signing_key: SigningKey
+    edge_keys: Mapping[str, VerifyKey] = field(default_factory=dict)
     mqtt_host: str = "127.0.0.1"
     mqtt_port: int = 1883
     mqtt_user: str | None = None

@@ -57,6 +57,7 @@ edges = Table(
     Column("hash", String, nullable=False),  # of that event
     Column("boot", String, nullable=False),  # of that event
     Column("sounded_seq", Integer, nullable=False),
+    Column("memory", LargeBinary),  # JSON: what of it was believed last, edge.contract.freshness.Memory
 )
 
 refused_events = Table(

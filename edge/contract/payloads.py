@@ -335,8 +335,9 @@ class Gone(Payload, frozen=True, kw_only=True):
 # --- commands and answers (QoS 1) -------------------------------------------------------------------------------------
 
 
-class CommandIn(Payload, frozen=True, kw_only=True):
-    """What a person asks. `edge` is the one meant: a command that names another is refused, whoever signed it."""
+class CommandOut(Payload, frozen=True, kw_only=True):
+    """What a person asks, before it is signed. `edge` is the one meant: a command that names another is refused,
+    whoever signed it."""
 
     id: Text64
     edge: str = ""
@@ -349,6 +350,11 @@ class CommandIn(Payload, frozen=True, kw_only=True):
     issued: Time
     expires: Time
     nonce: Text64
+
+
+class CommandIn(CommandOut, frozen=True, kw_only=True):
+    """What a person asks. `edge` is the one meant: a command that names another is refused, whoever signed it."""
+
     sig: str
 
 

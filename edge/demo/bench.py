@@ -30,6 +30,7 @@ import drivers
 from edge.clock import EdgeClock
 from edge.console.accounts import ensure_user
 from edge.demo.demo import free_port, rules_file
+from edge.demo.enrol import enrol
 from edge.demo.services import Service, Services
 from edge.process import command_key
 from simulators.contract import Hands
@@ -153,6 +154,7 @@ class Bench:
 
     def _configure(self) -> None:
         command_key(self.data / "command.key", make=True)
+        enrol({EDGE: self.data}, {"main": self.data})
         ensure_user(self.data / "console.db", LOGIN["name"], LOGIN["password"], "nurse", self.clock.now())
         mqtt = f'[mqtt]\nurl = "mqtt://127.0.0.1:{self.mqtt}"\n'
         (self.data / "console.toml").write_text(

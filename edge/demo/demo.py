@@ -19,6 +19,7 @@ from typing import Any
 import drivers
 from edge.clock import EdgeClock
 from edge.console.accounts import ensure_user
+from edge.demo.enrol import enrol
 from edge.demo.nurse import NotYet, Nurse
 from edge.demo.services import Service, Services
 from edge.model import Role
@@ -152,6 +153,7 @@ class Demo:
         await self.services.start(Service("broker", ["broker", "--port", str(self.mqtt)]))
         await asyncio.to_thread(self._accounts)
         command_key(self.data / "command.key", make=True)
+        enrol({EDGE: self.data}, {"main": self.data})
         (self.data / "console.toml").write_text(self._console_toml())
         await self.services.start(Service("console", ["console", "--config", str(self.data / "console.toml")]))
         assert simulators.process is not None and simulators.process.stdout is not None

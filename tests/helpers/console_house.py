@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import httpx
 from fastapi import FastAPI
+from msgspec.structs import replace
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
@@ -29,6 +30,7 @@ from tests.helpers.console_story import (
     VITALS,
     Clock,
     Wire,
+    hear,
     settings,
     state,
     status,
@@ -64,7 +66,9 @@ class AnsweringEdge(Wire):
         answer = self.reply(decode(CommandIn, payload))
         if answer is not None and self.console is not None:
             edge = topic.split("/")[2]
-            self.console.edges[edge].receive(answer_topic(edge, "main"), encode(answer), False)
+            nonce = answer.nonce or decode(CommandIn, payload).nonce
+            boot = self.console.edges[edge].heartbeat.boot or ""
+            hear(self.console, answer_topic(edge, "main"), encode(replace(answer, nonce=nonce, boot=boot)))
 
     def commands(self) -> list[tuple[CommandIn, dict[str, Any]]]:
         """Every command sent, as the contract reads it and as it was written."""
@@ -124,7 +128,7 @@ async def _house(data: Path, **more: Any) -> AsyncIterator[House]:
         console: Console = app.state.console
         wire.console = console
         console.edges[EDGE].connected()
-        console.edges[EDGE].receive(STATUS, status(), False)
-        console.edges[EDGE].receive(STATE, state(), False)
-        console.edges[EDGE].receive(VITALS, vitals(spo2_pct=97), False)
+        hear(console, STATUS, status(), False)
+        hear(console, STATE, state(), False)
+        hear(console, VITALS, vitals(spo2_pct=97), False)
         yield House(app, console, wire, clock, http)

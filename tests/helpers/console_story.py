@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from nacl.signing import SigningKey
 
 from edge.console.accounts import ensure_user
 from edge.console.link import NotConnected
+from edge.console.service import Console
 from edge.console.settings import Settings
 from edge.contract.events import GENESIS, AsDict, Event, PendingEvent, numbered
 from edge.contract.payloads import (
@@ -33,12 +36,14 @@ from edge.contract.payloads import (
     vitals_topic,
     wave_topic,
 )
+from edge.contract.signing import Signer
 from edge.model import iso
 
 EDGE = "clinic-1"
 BED = "chair-1"
 START_S = 1_800_000_000.0
-KEY = b"k" * 32
+EDGE_KEY, CONSOLE_KEY = SigningKey(b"e" * 32), SigningKey(b"c" * 32)
+SIGNER = Signer(EDGE_KEY, itertools.count(1).__next__)
 NURSE = ("ann", "a nurse's password")
 TECHNICIAN = ("tom", "a technician's password")
 
@@ -55,7 +60,8 @@ class Clock:
 
 def settings(data: Path, clock: Callable[[], float] | None = None, **more: Any) -> Settings:
     """A console's settings on a told clock."""
-    told: dict[str, Any] = {"name": "main", "edges": (EDGE,), "command_key": KEY} | more
+    told: dict[str, Any] = {"name": "main", "edges": (EDGE,), "signing_key": CONSOLE_KEY} | more
+    told.setdefault("edge_keys", dict.fromkeys(told["edges"], EDGE_KEY.verify_key))
     return Settings(data=data, now=clock or Clock(), **told)
 
 
@@ -87,8 +93,10 @@ class Wire:
 class Journal:
     """The edge's side of the events: each chained to the one before."""
 
-    def __init__(self, boot: str = "boot-1", events: Sequence[Event] = (), edge: str = EDGE) -> None:
+    def __init__(self, boot: str = "boot-1", events: Sequence[Event] = (), edge: str = EDGE,
+                 start_s: float = START_S) -> None:
         self.boot = boot
+        self.start_s = start_s
         self.edge = edge
         self.events = list(events)
 
@@ -96,7 +104,7 @@ class Journal:
         """One more event."""
         prev = self.events[-1].hash if self.events else GENESIS
         seq = len(self.events) + 1
-        pending = PendingEvent(bed, "session-1", START_S + seq,
+        pending = PendingEvent(bed, "session-1", self.start_s + seq,
                                AsDict(kind, body or {"rule": "HTN-3", "state": "active"}))
         self.events.append(numbered(pending, seq=seq, boot=self.boot, edge=self.edge, wall=iso(START_S), prev=prev))
         return self.out(seq)
@@ -117,7 +125,7 @@ class Journal:
 
     def rewound(self, seq: int, boot: str) -> Journal:
         """The journal as a later boot finds it when all after `seq` was lost."""
-        return Journal(boot, self.events[:seq], self.edge)
+        return Journal(boot, self.events[:seq], self.edge, self.start_s)
 
 
 def status(at_s: float = START_S, *, boot: str = "boot-1", state: Any = "alive", seq: int = 1000,
@@ -142,19 +150,34 @@ def numeric(value: float | None, at_s: float, **more: Any) -> Numeric:
     return msgspec.convert({"value": value, "at": iso(at_s), **told}, Numeric)
 
 
-def vitals(at_s: float = START_S, *, bed: str = BED, edge: str = EDGE, **numerics: float | Numeric | None) -> bytes:
+def vitals(at_s: float = START_S, *, bed: str = BED, edge: str = EDGE, boot: str = "boot-1",
+           **numerics: float | Numeric | None) -> bytes:
     """A bed's vitals."""
     told = {name: value if isinstance(value, Numeric) else numeric(value, at_s) for name, value in numerics.items()}
-    return encode(Vitals(edge=edge, bed=bed, at=iso(at_s), simulated=True, numerics=told))
+    return encode(Vitals(edge=edge, bed=bed, boot=boot, at=iso(at_s), simulated=True, numerics=told))
 
 
-def wave(bed: str = BED) -> bytes:
+def wave(bed: str = BED, boot: str = "boot-1") -> bytes:
     """A chunk of a pleth."""
-    return encode(Wave(edge=EDGE, bed=bed, name="pleth", start=iso(START_S), rate_hz=75.0, samples=[1, None, 3]))
+    return encode(Wave(edge=EDGE, bed=bed, boot=boot, at=iso(START_S), name="pleth", start=iso(START_S), rate_hz=75.0,
+                       samples=[1, None, 3]))
 
 
 STATUS, STATE, VITALS = status_topic(EDGE), state_topic(EDGE, BED), vitals_topic(EDGE, BED)
 WAVE = wave_topic(EDGE, BED, "pleth")
+
+
+def signed(topic: str, payload: bytes, signer: Signer = SIGNER) -> bytes:
+    """What the edge sends for `payload` on `topic`: signed, each event of a list for itself."""
+    if payload[:1] == b"[" and payload[-1:] == b"]":
+        parts = msgspec.json.decode(payload, type=list[msgspec.Raw])
+        return b"[" + b",".join(signer.sign(topic, bytes(part)) for part in parts) + b"]"
+    return signer.sign(topic, payload)
+
+
+def hear(console: Console, topic: str, payload: bytes, retained: bool = False) -> None:
+    """The console hears `payload`, signed, from the edge that the topic names."""
+    console.edges[topic.split("/")[2]].receive(topic, signed(topic, payload), retained)
 
 
 def said(messages: Sequence[str], kind: str) -> list[dict[str, Any]]:

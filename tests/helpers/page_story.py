@@ -40,7 +40,7 @@ from edge.contract.payloads import (
 from edge.model import iso
 from edge.vocabulary import DETERMINATION
 from tests.helpers.console_house import quick_hashes
-from tests.helpers.console_story import Journal, Wire, settings
+from tests.helpers.console_story import Journal, Wire, hear, settings
 
 EPOCH = 1_790_000_000.0
 PASSWORD = "right"
@@ -198,13 +198,13 @@ class Story(Wire):
     # --- what the edge says -------------------------------------------------------------------------------------------
 
     def receive(self, topic: str, payload: bytes, retained: bool = False) -> None:
-        """Hands one message of the edge to the console."""
+        """Hands one message of the edge, signed, to the console."""
         assert self.console is not None
-        self.console.edges[self.edge].receive(topic, payload, retained)
+        hear(self.console, topic, payload, retained)
 
-    def beat(self, state: str = "alive") -> None:
+    def beat(self, state: str = "alive", boot: str = "boot-1") -> None:
         """A heartbeat, or the edge's death."""
-        told = {"edge": self.edge, "boot": "boot-1", "state": state, "at": iso(self.now()), "version": "1",
+        told = {"edge": self.edge, "boot": boot, "state": state, "at": iso(self.now()), "version": "1",
                 "config": "c", "beds": list(self.beds), "seq": 10_000, "speed": self.speed,
                 "simulated": self.simulated}
         self.receive(status_topic(self.edge), encode(msgspec.convert(told, Status)))
@@ -232,11 +232,12 @@ class Story(Wire):
         for bed in self.beds.values():
             await console.store.run(history.append, self._history(bed.name))
         console.edges[self.edge].connected()
+        self.beat(boot="boot-0")
         for name, bed in self.beds.items():  # a state of an earlier boot is what is retained when the edge begins
             if not bed.state["live"]:
                 self.tell(name)
         self.beat()
-        journal = Journal("boot-1", edge=self.edge)
+        journal = Journal("boot-1", edge=self.edge, start_s=self.now() - 60)
         for event in reversed(self.events):
             journal.add(event["kind"], next(iter(self.beds)), **event["body"])
         self.receive(event_topic(self.edge), journal.payload(1, len(self.events)))
@@ -287,7 +288,7 @@ class Story(Wire):
         bed = self.beds[command.bed]
         reason = reason or self.act(bed, command.verb, command.args, command.user)
         self.tell(command.bed)
-        answer = Answer(id=command.id, ok=reason is None, reason=reason)
+        answer = Answer(id=command.id, ok=reason is None, reason=reason, nonce=command.nonce, boot="boot-1")
         self.receive(answer_topic(self.edge, "main"), encode(answer))
 
     def act(self, bed: Bed, verb: str, args: Json, by: str) -> str | None:

@@ -18,6 +18,7 @@ def upgrade() -> None:
     """Every row is brought along."""
     op.add_column("web_sessions", sa.Column("seen_s", sa.Float, nullable=False, server_default="0"))
     op.add_column("events", sa.Column("sig", sa.String))
+    op.add_column("edges", sa.Column("memory", sa.LargeBinary))
     op.add_column("audit", sa.Column("edge", sa.String))
     op.execute(f"UPDATE audit SET edge = {THE_EDGE} WHERE bed IS NOT NULL")
     op.add_column("patients", sa.Column("edge", sa.String, nullable=False, server_default=""))
