@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from edge.model import iso
 from tests.helpers.page_browser import Opened
-from tests.helpers.page_story import Story, alarm
+from tests.helpers.page_story import busy
 
 pytestmark = pytest.mark.slow
 
@@ -97,22 +96,6 @@ SMALL = f"""() => [...document.querySelectorAll('button, a[href], select, input,
   return box.width < {TARGET_PX} || box.height < {TARGET_PX};
 }}).map(target => `${{target.textContent || target.name}} ${{Math.round(target.getBoundingClientRect().width)}}x`
   + Math.round(target.getBoundingClientRect().height))"""
-
-
-def busy(beds: int) -> Story:
-    """A ward at work: a HIGH, mediums, a lost pump, long values, one bed that measures more than most."""
-    story = Story(beds=beds)
-    for number, bed in enumerate(story.beds.values()):
-        bed.values.update(spo2_pct=100, pulse_bpm=128, sbp_mmhg=188, dbp_mmhg=111)
-        if number == 1:
-            bed.values.update(resp_bpm=14, etco2_mmhg=38, temp_c=36.8)
-        if number == 2:
-            bed.state["devices"][0].update(link="lost", since=iso(story.now() - 725))
-            bed.state["alarms"] = [alarm("a2", "medium", "No connection to the pump (cable or port gone)",
-                                         iso(story.now() - 30), 51, **{"class": "technical"})]
-    story.beds["chair-1"].state["alarms"] = [
-        alarm("a1", "high", "Blood pressure 188/111 mmHg: severe hypertension", iso(story.now() - 60), 50, limit="180")]
-    return story
 
 
 async def in_sight(page: Page, target: Any) -> None:

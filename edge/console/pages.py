@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import mimetypes
 from os import PathLike, stat_result
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
+from starlette.datastructures import Headers
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -23,10 +25,19 @@ class Assets(StaticFiles):
 
     def file_response(self, full_path: str | PathLike[str], stat_result: stat_result, scope: Scope,
                       status_code: int = 200) -> Response:
-        """As StaticFiles, cached for a year."""
-        response = super().file_response(full_path, stat_result, scope, status_code)
+        """As StaticFiles, cached for a year, and packed for a browser that takes it."""
+        response = packed(Path(full_path), scope) or super().file_response(full_path, stat_result, scope, status_code)
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         return response
+
+
+def packed(path: Path, scope: Scope) -> FileResponse | None:
+    """`path` as the build packed it beside itself; None where the browser does not take gzip or there is none."""
+    zipped = path.with_name(f"{path.name}.gz")
+    if "gzip" not in Headers(scope=scope).get("accept-encoding", "") or not zipped.is_file():
+        return None
+    return FileResponse(zipped, media_type=mimetypes.guess_type(path.name)[0],
+                        headers={"Content-Encoding": "gzip", "Vary": "Accept-Encoding"})
 
 
 def add_pages(app: FastAPI, static: Path = STATIC) -> None:
@@ -40,11 +51,13 @@ def add_pages(app: FastAPI, static: Path = STATIC) -> None:
     @router.get("/ward/{edge}")
     @router.get("/bed/{bed}")
     @router.get("/bed/{edge}/{bed}")
-    async def page(edge: str | None = None, bed: str | None = None) -> Response:
+    async def page(request: Request, edge: str | None = None, bed: str | None = None) -> Response:
         index = static / "index.html"
         if not index.is_file():
             return PlainTextResponse(NOT_BUILT, 503)
-        return FileResponse(index, media_type="text/html", headers={"Cache-Control": "no-cache"})
+        response = packed(index, request.scope) or FileResponse(index, media_type="text/html")
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
     app.include_router(router)
     app.mount("/assets", Assets(directory=static / "assets", check_dir=False), name="assets")

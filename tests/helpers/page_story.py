@@ -313,6 +313,22 @@ class Story(Wire):
         return None
 
 
+def busy(beds: int, role: str = "nurse") -> Story:
+    """A ward at work: a HIGH, mediums, a lost pump, long values, one bed that measures more than most."""
+    story = Story(beds=beds, role=role)
+    for number, bed in enumerate(story.beds.values()):
+        bed.values.update(spo2_pct=100, pulse_bpm=128, sbp_mmhg=188, dbp_mmhg=111)
+        if number == 1:
+            bed.values.update(resp_bpm=14, etco2_mmhg=38, temp_c=36.8)
+        if number == 2:
+            bed.state["devices"][0].update(link="lost", since=iso(story.now() - 725))
+            bed.state["alarms"] = [alarm("a2", "medium", "No connection to the pump (cable or port gone)",
+                                         iso(story.now() - 30), 51, **{"class": "technical"})]
+    story.beds["chair-1"].state["alarms"] = [
+        alarm("a1", "high", "Blood pressure 188/111 mmHg: severe hypertension", iso(story.now() - 60), 50, limit="180")]
+    return story
+
+
 @contextlib.asynccontextmanager
 async def playing(story: Story) -> AsyncIterator[Story]:
     """Serves the console with `story` as its edge; the page is at `story.url`."""

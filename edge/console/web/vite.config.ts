@@ -4,6 +4,7 @@ import { defineConfig } from "vite";
 export default defineConfig({
   base: "/",
   publicDir: false,
+  define: { PAGE_BUILD: JSON.stringify(process.env["VIGIL_PAGE_BUILD"] ?? "") },
   build: {
     outDir: process.env["VIGIL_PAGE_OUT"] ?? "../static",
     emptyOutDir: true,

@@ -1,7 +1,7 @@
 /** One tap acknowledges the occurrence (seq) a person sees; a newer one starts clean. Used by the rail and a bed's list. */
 import { useState } from "preact/hooks";
 import { command } from "./api.ts";
-import type { Alarm } from "./types.ts";
+import type { Alarm } from "./feed.ts";
 import { refusal } from "./words.ts";
 
 interface Outcome { seq: number; words: string | null }

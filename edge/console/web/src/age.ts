@@ -1,5 +1,5 @@
 /** How old a number is, and when it is too old to be shown as live. Pure: every time is an argument. */
-import type { Numeric, Pump } from "./types.ts";
+import type { Numeric, Pump } from "./feed.ts";
 
 const WIRE_STALE_S = 10; // oximeter and pump send every second: ten missed is no longer live
 const WIRE_STALE_REAL_S = 3; // in a fast demonstration the wire still speaks in real seconds

@@ -7,7 +7,7 @@ import { pumpSays } from "./pump.tsx";
 import { isPaused, ranked } from "./rank.ts";
 import { silence } from "./silence.ts";
 import { store } from "./state.ts";
-import type { Alarm, BedState } from "./types.ts";
+import type { Alarm, BedState } from "./feed.ts";
 import { noAlarms, PRIORITY, refusal, SYMBOL } from "./words.ts";
 
 export function AlarmList({ bed, state }: { bed: string; state: BedState | undefined }) {
@@ -102,7 +102,7 @@ function Row({ bed, alarm }: { bed: string; alarm: Alarm }) {
 
 function Answered({ alarm, sending, acknowledge }: { alarm: Alarm; sending: boolean; acknowledge: () => void }) {
   if (alarm.state === "acknowledged") {
-    return <span class="tick">✓ {alarm.by ?? "acknowledged"}<small>{clockTime(store.acknowledgedAt(alarm))}</small></span>;
+    return <span class="tick">✓ {alarm.by ?? "acknowledged"}<small>{clockTime(alarm.acknowledged_at)}</small></span>;
   }
   return (
     <button class="acknowledge" data-first="alarm" disabled={sending} onClick={acknowledge} aria-label={`Acknowledge: ${alarm.text || alarm.title}`}>

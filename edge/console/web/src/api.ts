@@ -1,6 +1,6 @@
 /** Requests to the console's server. Nothing here throws for what a server or a network may do: the answer says it. */
 import { idOf } from "./beds.ts";
-import type { BedState, EdgeEvent, History, Me } from "./types.ts";
+import type { BedState, EdgeEvent, History, Me } from "./feed.ts";
 
 const WAIT_MS = 8000;
 
@@ -57,6 +57,20 @@ export async function login(name: string, password: string): Promise<Me | string
 export async function logout(): Promise<void> {
   await request("POST", "/api/logout");
   remember(null);
+}
+
+/** More time for the sign-in; null: not now. */
+export async function renewal(): Promise<Me | null> {
+  const me = await read<Me>(await request("POST", "/api/renew"));
+  return me === null ? null : remember(me);
+}
+
+export async function unlock(password: string): Promise<Me | string> {
+  const response = await request("POST", "/api/unlock", { password });
+  const me = await read<Me>(response);
+  if (me !== null) return remember(me) as Me;
+  if (response === null) return "The console does not answer. Try again.";
+  return response.status === 429 ? "Too many tries. Wait a minute." : "The password is wrong.";
 }
 
 export async function command(bed: string, verb: string, args: Record<string, unknown> = {}): Promise<Answer> {

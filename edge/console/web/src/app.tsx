@@ -5,13 +5,16 @@ import { idOf, matching, pathOf } from "./beds.ts";
 import { Bed } from "./bed.tsx";
 import { NotLive, SoundOff } from "./banner.tsx";
 import { Devices } from "./devices.tsx";
+import { Lock } from "./lock.tsx";
 import { Login } from "./login.tsx";
 import type { Place } from "./place.ts";
 import { Announcer, everywhere, Rail } from "./rail.tsx";
 import { go, Link, usePlace } from "./router.tsx";
 import { signOut } from "./session.ts";
 import { store } from "./state.ts";
-import type { Me } from "./types.ts";
+import type { Me } from "./feed.ts";
+import { Troubles } from "./troubles.tsx";
+import { OldPage } from "./version.tsx";
 import { Ward } from "./ward.tsx";
 import { SYMBOL } from "./words.ts";
 
@@ -80,6 +83,9 @@ export function App() {
       <NotLive broken={broken} />
       {broken === null && store.brokenEdges().map((one) => <NotLive key={one.title} broken={one} />)}
       <SoundOff me={store.me} />
+      <Lock />
+      <OldPage />
+      <Troubles />
       <TopBar me={store.me} place={place} />
       <Rail me={store.me} broken={broken !== null} />
       <div class="scroll">

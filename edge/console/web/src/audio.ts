@@ -2,7 +2,7 @@
 import { RANK } from "./rank.ts";
 import { type Burst, FUNDAMENTAL_HZ, HARMONICS, schedule } from "./sound.ts";
 import type { Sounding } from "./state.ts";
-import type { Priority } from "./types.ts";
+import type { Priority } from "./feed.ts";
 
 export type SoundState = "on" | "blocked";
 
@@ -34,9 +34,11 @@ export class Sounder {
   #playing: Playing | null = null;
   #announced = new Set<string>();
   #clock = { audio_s: -1, at_ms: 0 };
+  #frozen = false;
 
   /** Tries to start the sound; a browser allows it only after a tap, or where the clinic's policy says so. */
   async enable(): Promise<void> {
+    if (this.#context?.state === "closed" || this.#frozen) this.#renew();
     this.#open();
     await this.#context?.resume().catch(() => undefined);
     this.tick({ priority: "none", sounding: [] }, performance.now(), false);
@@ -141,11 +143,21 @@ export class Sounder {
     const audio_s = context?.currentTime ?? -1;
     if (audio_s !== this.#clock.audio_s) this.#clock = { audio_s, at_ms: now_ms };
     const stuck = now_ms - this.#clock.at_ms > STUCK_S * 1000;
+    this.#frozen = context?.state === "running" && stuck;
     const state: SoundState = context?.state === "running" && !stuck ? "on" : "blocked";
     if (state === this.state) return;
     this.state = state;
     if (state === "blocked") this.#playing = null;
     this.onState(state);
+  }
+
+  /** A context that the browser closed, or whose clock stands still while it says it runs, plays nothing more: another takes its place. */
+  #renew(): void {
+    const old = this.#context;
+    this.#context = this.#analyser = this.#wave = this.#playing = null;
+    this.#clock = { audio_s: -1, at_ms: performance.now() };
+    this.#frozen = false;
+    if (old !== null && old.state !== "closed") void old.close().catch(() => undefined);
   }
 
   #open(): void {

@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { stopwatch } from "./age.ts";
 import type { Broken } from "./liveness.ts";
 import { notLiveSounds, quietNotLive, sounder, sounds } from "./session.ts";
-import type { Me } from "./types.ts";
+import type { Me } from "./feed.ts";
 
 export function NotLive({ broken }: { broken: Broken | null }) {
   if (broken === null) return null;

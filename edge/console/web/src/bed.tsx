@@ -16,7 +16,7 @@ import { live } from "./session.ts";
 import { StartSession } from "./startsession.tsx";
 import { store } from "./state.ts";
 import { Trend } from "./trend.tsx";
-import type { BedState, Session } from "./types.ts";
+import type { BedState, Session } from "./feed.ts";
 import { vitalsOf } from "./vocabulary.ts";
 import { linkTrouble } from "./words.ts";
 

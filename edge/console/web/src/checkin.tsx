@@ -1,26 +1,27 @@
 /** The check-in: tap grids that open empty. What is not tapped is "not assessed", and is sent as that. */
 import { useState } from "preact/hooks";
 import { command } from "./api.ts";
+import { VERBS } from "./contract.ts";
 import { useDraft } from "./drafts.ts";
 import { Sheet } from "./sheet.tsx";
 import { store } from "./state.ts";
 import { readScore } from "./typed.ts";
-import type { Session } from "./types.ts";
+import type { Session } from "./feed.ts";
 import { refusal } from "./words.ts";
 
 const MOAAS = [
   [5, "answers readily to name"], [4, "slow answer to name"], [3, "only when called loudly"], [2, "only when shaken"],
   [1, "only to pain"], [0, "no answer"],
 ] as const;
-const TEN = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10] as const;
-const SCALES = [["anxiety", "Anxiety"], ["distress", "Distress"], ["nausea", "Nausea"]] as const;
+const LIMITS = VERBS.check_in.args;
+const SCALES = ["anxiety", "distress", "nausea"] as const;
 const SYMPTOMS = [
   ["chest_pain", "Chest pain"], ["dyspnoea", "Short of breath"], ["severe_headache", "Sudden severe headache"],
   ["visual_disturbance", "Visual disturbance"], ["seizure", "Seizure"], ["focal_deficit", "Weakness on one side"],
   ["dissociation", "Dissociation"], ["dizziness", "Dizziness"],
 ] as const;
-const CADSS_MOST = 92;
-const NOTE_MOST = 500;
+const CADSS_MOST = LIMITS.cadss.max;
+const NOTE_MOST = LIMITS.note.max_length;
 
 interface Draft {
   moaas: number | null; anxiety: number | null; distress: number | null; nausea: number | null;
@@ -56,8 +57,8 @@ export function CheckIn({ bed, session, close }: { bed: string; session: Session
       </>
     }>
       <Scale name="moaas" label="MOAA/S" help="say the name" value={draft.moaas} choose={(moaas) => change({ moaas })} options={MOAAS} />
-      {SCALES.map(([key, label]) => (
-        <Scale key={key} name={key} label={label} help="10 worst" value={draft[key]} choose={(value) => change({ [key]: value })} options={TEN.map((n) => [n, ""] as const)} />
+      {SCALES.map((key) => (
+        <Scale key={key} name={key} label={LIMITS[key].label} help={`${LIMITS[key].max} worst`} value={draft[key]} choose={(value) => change({ [key]: value })} options={Array.from({ length: LIMITS[key].max + 1 }, (_, score) => [score, ""] as const)} />
       ))}
       <div class="scale cadss">
         <b>CADSS total<small> 0 to {CADSS_MOST}</small></b>

@@ -5,7 +5,7 @@ import { clockTime, stopwatch } from "./age.ts";
 import { RANK } from "./rank.ts";
 import { ScreenSize } from "./screen.tsx";
 import { store } from "./state.ts";
-import type { Device } from "./types.ts";
+import type { Device } from "./feed.ts";
 import { kindWord, linkTrouble, sentence } from "./words.ts";
 
 interface Entry { bed: string; device: Device }
@@ -40,8 +40,8 @@ export function Devices() {
         <span class="ranges">Order by {Object.keys(ORDERS).map((key) => <button key={key} aria-pressed={key === order} onClick={() => setOrder(key)}>{key}</button>)}</span>
       </div>
       <ScreenSize />
-      <div class="table"><table>
-        <thead><tr><th>Bed</th><th>Device</th><th>Driver</th><th>Identity</th><th>Link</th><th>Since</th><th>Frames</th><th>Bad</th><th>Late</th><th>Its own alarms</th></tr></thead>
+      <div class="table" tabIndex={0} role="region" aria-label="All devices"><table>
+        <thead><tr><th>Bed</th><th>Device</th><th>Driver</th><th>Identity</th><th>Link</th><th>Since</th><th>Frames</th><th>Bad</th><th>Late</th><th>Bytes understood</th><th>Its own alarms</th></tr></thead>
         <tbody>{entries.sort(ORDERS[order]).map((entry) => <Line key={`${entry.bed} ${entry.device.device}`} entry={entry} />)}</tbody>
       </table></div>
     </div>
@@ -54,9 +54,10 @@ function Line({ entry }: { entry: Entry }) {
   return (
     <tr class={device.link === "live" ? "" : "troubled"} data-edge={idOf(bed).edge} data-device={`${idOf(bed).bed}/${device.device}`}>
       <td>{store.label(bed)}</td><td>{sentence(kindWord(device))} <small>{device.device}</small></td><td>{device.driver}</td>
-      <td>{device.identity ?? "not told"}</td><td><b>{linkTrouble(device) ?? "Live"}</b></td>
+      <td>{device.identity ?? "not told"}</td><td><b>{linkTrouble(device) ?? "Live"}</b>{device.reason !== "" && <small> {device.reason}</small>}</td>
       <td>{clockTime(device.since)}{since_s !== null && <small> {stopwatch(since_s)}</small>}</td>
       <td class="n">{device.frames}</td><td class="n">{device.bad}{device.bad > 0 && <small> {(badShare(entry) * 100).toFixed(1)} %</small>}</td><td class="n">{device.late}</td>
+      <td class="n">{device.understood}<small> of {device.received}</small></td>
       <td>{device.alarms.map(({ text, code }) => text || sentence(code)).join(", ")}</td>
     </tr>
   );

@@ -1,21 +1,13 @@
 /** The arithmetic of an order, its limits, and what is wrong with it in words. Pure. */
+import { MAX_PATIENT_NAME, VERBS } from "./contract.ts";
 import { parseNumber, readNumber } from "./typed.ts";
 
-const NAME_MOST = 80;
+const LIMITS = VERBS.start_session.args;
+const NUMBERS = ["weight_kg", "dose_mg_kg", "duration_min", "concentration_mg_ml", "nibp_interval_min", "age_years"] as const satisfies
+  readonly (keyof typeof LIMITS)[];
+const MAY_BE_UNKNOWN: ReadonlySet<string> = new Set(["age_years"]); // a nurse's order says all else
 
-interface Limit { name: string; unit: string; least: number; most: number; optional?: boolean }
-
-export const LIMITS = {
-  weight_kg: { name: "Weight", unit: "kg", least: 35, most: 200 },
-  dose_mg_kg: { name: "Dose", unit: "mg/kg", least: 0.1, most: 1 },
-  duration_min: { name: "Duration", unit: "min", least: 30, most: 120 },
-  concentration_mg_ml: { name: "Concentration", unit: "mg/mL", least: 0.2, most: 10 },
-  nibp_interval_min: { name: "Cuff interval", unit: "min", least: 2, most: 30 },
-  age_years: { name: "Age", unit: "years", least: 18, most: 110, optional: true },
-} as const satisfies Record<string, Limit>;
-
-export type NumberKey = keyof typeof LIMITS;
-const NUMBERS = Object.keys(LIMITS) as NumberKey[];
+export type NumberKey = (typeof NUMBERS)[number];
 
 /** An order as it is typed: text, so that what cannot be read is named and not lost. */
 export type OrderDraft = Record<NumberKey, string> & { patient: string };
@@ -45,17 +37,18 @@ export function total(order: Order): Total | null {
 
 /** What keeps the order from being confirmed. */
 export function problems(draft: OrderDraft): string[] {
-  const found = NUMBERS.flatMap((key) => problem(draft[key], LIMITS[key]));
+  const found = NUMBERS.flatMap((key) => problem(key, draft[key]));
   const patient = draft.patient.trim();
   if (patient === "") return ["Patient is missing", ...found];
-  return [...patient].length > NAME_MOST ? [`Patient must be at most ${NAME_MOST} characters`, ...found] : found;
+  return [...patient].length > MAX_PATIENT_NAME ? [`Patient must be at most ${MAX_PATIENT_NAME} characters`, ...found] : found;
 }
 
-function problem(text: string, { name, unit, least, most, optional }: Limit): string[] {
+function problem(key: NumberKey, text: string): string[] {
+  const { label, unit, min, max } = LIMITS[key];
   const { value, wrong } = readNumber(text);
-  if (wrong) return [`${name} "${text.trim().slice(0, 20)}" is not a number`];
-  if (value === null) return optional === true ? [] : [`${name} is missing`];
-  return value < least || value > most ? [`${name} must be ${least} to ${most} ${unit}`] : [];
+  if (wrong) return [`${label} "${text.trim().slice(0, 20)}" is not a number`];
+  if (value === null) return MAY_BE_UNKNOWN.has(key) ? [] : [`${label} is missing`];
+  return value < min || value > max ? [`${label} must be ${min} to ${max} ${unit}`] : [];
 }
 
 /** What is allowed but unusual, to be read before confirming. */

@@ -5,7 +5,7 @@ import { events } from "./api.ts";
 import { kindOf, sentenceOf } from "./eventwords.ts";
 import { Sheet } from "./sheet.tsx";
 import { store } from "./state.ts";
-import type { EdgeEvent } from "./types.ts";
+import type { EdgeEvent } from "./feed.ts";
 
 export function Events({ bed, close }: { bed: string; close: () => void }) {
   const [listed, setListed] = useState<EdgeEvent[] | null | undefined>(undefined);

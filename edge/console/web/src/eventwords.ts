@@ -1,7 +1,7 @@
 /** One event of the journal in one plain line. Pure. */
 import { clockTime, stopwatch } from "./age.ts";
 import { plain } from "./dose.ts";
-import type { DeviceAlarm, EdgeEvent } from "./types.ts";
+import type { DeviceAlarm, EdgeEvent } from "./feed.ts";
 import { DISSOCIATION, linkWords, overWords, PHASE, refusal, sentence } from "./words.ts";
 
 const KIND: Record<string, string> = {

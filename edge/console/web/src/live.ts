@@ -2,7 +2,7 @@
 import type { BedId } from "./beds.ts";
 import { BEHIND_S } from "./liveness.ts";
 import type { Store } from "./state.ts";
-import type { PageMessage, ServerMessage } from "./types.ts";
+import type { PageMessage, ServerMessage } from "./feed.ts";
 
 const GIVE_UP_S = 5; // silent for this long: the connection is dead whatever the browser thinks
 const RETRY_S = [0.3, 0.6, 1, 2, 3] as const;

@@ -1,5 +1,5 @@
 /** Whether what the page shows is live, and if not, which hop broke. Pure. */
-import type { EdgeHealth, Hops } from "./types.ts";
+import type { EdgeHealth, Hops } from "./feed.ts";
 
 export const SILENT_S = 3; // a beat comes every second
 export const BEHIND_S = 3;

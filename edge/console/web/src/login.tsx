@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { type DemoLogin, demoLogins } from "./api.ts";
 import { ScreenSize } from "./screen.tsx";
-import { signIn } from "./session.ts";
+import { signIn, wasSignedOut } from "./session.ts";
 
 export function Login({ statement }: { statement: string }) {
   const [problem, setProblem] = useState<string | null>(null);
@@ -20,12 +20,13 @@ export function Login({ statement }: { statement: string }) {
     await enter(String(fields.get("name") ?? "").trim(), String(fields.get("password") ?? ""));
   };
   return (
-    <div class="login">
+    <main class="login">
       <form onSubmit={(event) => void submit(event)}>
         <h1>Vigil</h1>
         <p>Watches over ketamine infusions. This screen shows no patient until you sign in.</p>
         <label>Name<input name="name" autoComplete="username" autoCapitalize="none" required autofocus /></label>
         <label>Password<input name="password" type="password" autoComplete="current-password" required /></label>
+        {wasSignedOut() && <p class="problem" role="alert">This screen was signed out: alarms are not heard here. Sign in to go on where you were.</p>}
         {problem !== null && <p class="problem" role="alert">{problem}</p>}
         <button class="go" disabled={busy}>{busy ? "Signing in" : "Sign in"}</button>
       </form>
@@ -39,6 +40,6 @@ export function Login({ statement }: { statement: string }) {
       )}
       <p class="statement">{statement}</p>
       <ScreenSize />
-    </div>
+    </main>
   );
 }

@@ -2,7 +2,7 @@
 import { clockTime } from "./age.ts";
 import { keyOf } from "./beds.ts";
 import { store } from "./state.ts";
-import type { BedState, Session } from "./types.ts";
+import type { BedState, Session } from "./feed.ts";
 import { DISSOCIATION, PHASE } from "./words.ts";
 
 function minutes(seconds: number | null): number | null {

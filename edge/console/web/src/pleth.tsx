@@ -2,7 +2,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import { keyOf } from "./beds.ts";
 import { store } from "./state.ts";
-import type { Wave } from "./types.ts";
+import type { Wave } from "./feed.ts";
 
 const SPAN_S = 8; // one sweep across the canvas
 const GAP_S = 0.4; // blank ahead of the pen

@@ -3,7 +3,7 @@ import { ageOf, type Context, pumpIsLive, stopwatch } from "./age.ts";
 import { plain } from "./dose.ts";
 import { shown } from "./numbers.tsx";
 import type { BedVitals } from "./state.ts";
-import type { Device, Session } from "./types.ts";
+import type { Device, Session } from "./feed.ts";
 import { deviceSays, number, PUMP } from "./words.ts";
 
 interface Shown { vitals: BedVitals | undefined; context: Context; session: Session | null; devices: readonly Device[] }

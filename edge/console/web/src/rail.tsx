@@ -9,7 +9,7 @@ import { isPaused, RANK, ranked } from "./rank.ts";
 import { Link } from "./router.tsx";
 import { sounder } from "./session.ts";
 import { store } from "./state.ts";
-import type { Alarm, Me } from "./types.ts";
+import type { Alarm, Me } from "./feed.ts";
 import { noAlarms, PRIORITY, SYMBOL } from "./words.ts";
 
 interface Placed { bed: string; alarm: Alarm }

@@ -1,5 +1,5 @@
 /** Which alarm comes first, and which are heard. Pure. */
-import type { Alarm, Priority } from "./types.ts";
+import type { Alarm, Priority } from "./feed.ts";
 
 export const RANK: Record<Priority, number> = { high: 3, medium: 2, low: 1, none: 0 };
 const STATE_RANK: Record<string, number> = { active: 2, latched: 1, acknowledged: 0 };

@@ -1,17 +1,59 @@
 /** Who is signed in, and what runs while they are: feed, sound, ticker. Wires the parts; holds no state of its own. */
-import { login, logout, whoAmI } from "./api.ts";
+import { login, logout, renewal, unlock, whoAmI } from "./api.ts";
 import { Sounder } from "./audio.ts";
 import { forgetDrafts } from "./drafts.ts";
+import { endOf, isRenewalDue, type Lease, leaseOf } from "./lease.ts";
 import { Live } from "./live.ts";
 import { RANK } from "./rank.ts";
 import { store } from "./state.ts";
-import type { Me, Priority } from "./types.ts";
+import type { Me, Priority } from "./feed.ts";
 
 export const live = new Live(store);
 export const sounder = new Sounder();
 
 const QUIET_MS = 120_000;
 let quietUntil_ms = 0;
+let ends_ms: number | null = null; // of the sign-in
+let renewed_ms = 0;
+let used_ms = 0;
+let lastName = "";
+let lost = false; // signed out, and not by a hand at this screen
+
+/** Whether this screen was signed out without anybody asking here: it says so, and sounds. */
+export function wasSignedOut(): boolean {
+  return lost;
+}
+
+export function lease(): Lease {
+  return store.me ? leaseOf(store.me, ends_ms, store.now_ms()) : { state: "good" };
+}
+
+function know(me: Me): void {
+  store.me = me;
+  renewed_ms = store.now_ms();
+  ends_ms = endOf(me, renewed_ms, store.edgeClock.speed);
+  store.changed();
+}
+
+/** Asks for more time; whatever fails is asked again by the next use. */
+export async function renew(): Promise<void> {
+  renewed_ms = store.now_ms();
+  const me = await renewal();
+  if (me !== null) know(me);
+}
+
+export async function unlockWith(password: string): Promise<string | null> {
+  const answer = await unlock(password);
+  if (typeof answer === "string") return answer;
+  know(answer);
+  return null;
+}
+
+function used(): void {
+  used_ms = store.now_ms();
+  if (sounder.state !== "on") void sounder.enable(); // a tap lets a browser start what it had stopped
+}
+
 
 /** A technician's screen watches devices: it does not sound, and so never counts as someone hearing an alarm. */
 export function sounds(): boolean {
@@ -31,17 +73,27 @@ export function notLiveSounds(): boolean {
 
 function tick(): void {
   live.tick();
+  if (store.me && lease().state !== "locked" && isRenewalDue(used_ms, renewed_ms, store.now_ms())) void renew();
   const wanted = store.audible();
-  const broken: Priority = notLiveSounds() ? "medium" : "none";
+  const broken: Priority = notLiveSounds() || lost ? "medium" : "none";
   const priority = RANK[broken] > RANK[wanted.priority] ? broken : wanted.priority;
-  sounder.tick({ priority, sounding: wanted.sounding }, performance.now(), sounds());
+  sounder.tick({ priority, sounding: wanted.sounding }, performance.now(), sounds() || lost);
   store.changed();
 }
 
 function signedIn(me: Me): void {
-  store.me = me;
+  if (me.name !== lastName) forgetDrafts(); // another nurse shall not find this one's drafts
+  lastName = me.name;
+  lost = false;
+  know(me);
   live.start();
-  store.changed();
+  void keepAwake();
+}
+
+/** A screen that watches does not sleep. The browser lets go whenever the page is hidden, and is asked again after. */
+async function keepAwake(): Promise<void> {
+  if (!store.me || document.visibilityState !== "visible" || !("wakeLock" in navigator)) return;
+  await navigator.wakeLock.request("screen").catch(() => undefined); // a low battery may refuse
 }
 
 export async function signIn(name: string, password: string): Promise<string | null> {
@@ -54,17 +106,20 @@ export async function signIn(name: string, password: string): Promise<string | n
 
 export async function signOut(): Promise<void> {
   await logout();
+  forgetDrafts();
+  lastName = "";
   leave();
 }
 
 function leave(): void {
   live.stop();
-  forgetDrafts();
   store.forget();
 }
 
 async function checkSignedIn(): Promise<void> {
-  if ((await whoAmI()) === null) leave();
+  if ((await whoAmI()) !== null || !store.me) return;
+  lost = sounds();
+  leave();
 }
 
 async function begin(): Promise<void> {
@@ -83,6 +138,8 @@ export function start(): void {
     if (sounds()) live.send({ t: "sound", state: sounder.state });
   };
   live.onRefused = () => void checkSignedIn();
+  for (const use of ["pointerdown", "keydown"]) addEventListener(use, used, { capture: true, passive: true });
+  document.addEventListener("visibilitychange", () => void keepAwake());
   sounder.onState = (state) => {
     if (sounds()) live.send({ t: "sound", state });
     store.changed();

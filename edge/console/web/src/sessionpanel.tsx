@@ -1,11 +1,12 @@
 /** A session in hand: its steps, what is still open, the pre-check list, and how it ends. */
 import { useState } from "preact/hooks";
 import { command } from "./api.ts";
+import { VERBS } from "./contract.ts";
 import { plain } from "./dose.ts";
 import { useDraft } from "./drafts.ts";
 import { Sheet } from "./sheet.tsx";
 import { store } from "./state.ts";
-import type { Phase, Session } from "./types.ts";
+import type { Phase, Session } from "./feed.ts";
 import { PHASE, refusal, sentence } from "./words.ts";
 
 const STEPS: readonly Phase[] = ["PRECHECK", "READY", "INFUSING", "RECOVERY", "DISCHARGE_READY"];
@@ -16,7 +17,7 @@ const CHECKLIST = [
 ] as const;
 const END_REASONS = ["Dose complete", "Patient's wish", "Blood pressure", "Distress", "Line or pump problem"] as const;
 const CLOSE_REASONS = ["Discharged", "Not started", "Transferred"] as const;
-const REASON_MOST = 200;
+const REASON_MOST = VERBS.close_session.args.reason.max_length;
 
 type Ask = "nothing" | "end_infusion" | "close_session";
 

@@ -2,7 +2,7 @@
 import { stopwatch } from "./age.ts";
 import { shown } from "./numbers.tsx";
 import { store } from "./state.ts";
-import type { Alarm } from "./types.ts";
+import type { Alarm } from "./feed.ts";
 import { labelOf } from "./vocabulary.ts";
 
 /** Which of the numbers an alarm rests on are no longer live, and for how long; null: all of them are. */
@@ -13,7 +13,7 @@ export function silence(bed: string, alarm: Alarm): string | null {
     const figure = shown(metric, store.vitals.get(bed), context);
     return figure.standing === "old" || figure.standing === "absent" ? [{ metric, age_s: figure.age_s }] : [];
   });
-  if (lost.length === 0) return null;
+  if (lost.length === 0) return alarm.no_data ? "Nothing is heard that could end this alarm" : null;
   const names = lost.map(({ metric }) => labelOf(metric)).join(", ");
   return `No ${names} heard for ${stopwatch(Math.max(...lost.map(({ age_s }) => age_s)))}: the alarm stands on what was heard before`;
 }

@@ -33,7 +33,7 @@ export function Simulation() {
     setProblem(await hand(edge, asked));
     await look();
   };
-  if (beds === null) return <p role="alert">The simulators do not answer now.</p>;
+  if (beds === null) return <><h1 tabIndex={-1}>Simulation</h1><p role="alert">The simulators do not answer now.</p></>;
   return (
     <div class="simulation">
       <h1 tabIndex={-1}>Simulation</h1>

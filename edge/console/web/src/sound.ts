@@ -1,5 +1,5 @@
 /** The alarm tones as data: bursts of IEC 60601-1-8. Pure: times in seconds from the burst's start. */
-import type { Priority } from "./types.ts";
+import type { Priority } from "./feed.ts";
 
 export interface Pulse { start_s: number; duration_s: number; rise_s: number; fall_s: number; gain: number }
 export interface Burst { pulses: Pulse[]; length_s: number; silence_s: number }

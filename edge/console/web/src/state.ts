@@ -4,7 +4,7 @@ import { type Context, receive, type Received } from "./age.ts";
 import { EdgeClock, Monotonic } from "./clock.ts";
 import { type Broken, brokenHop, brokenEdge } from "./liveness.ts";
 import { audible, RANK } from "./rank.ts";
-import type { Alarm, BedState, EdgeEvent, EdgeHealth, Hops, Me, Numeric, Priority, Pump, ServerMessage, Trouble, Vitals, Wave } from "./types.ts";
+import type { BedState, EdgeEvent, EdgeHealth, Hops, Me, Numeric, Priority, Pump, ServerMessage, Trouble, Vitals, Wave } from "./feed.ts";
 
 /** An alarm event that sounds: its edge and its number there. */
 export interface Sounding { edge: string; seq: number }
@@ -35,7 +35,6 @@ export class Store {
   #closed = false;
   #broken_since_ms: number | null = null;
   #seenLive = new Set<string>();
-  #acknowledged = new Map<string, string>(); // alarm -> when the page first saw it acknowledged
   #listeners = new Set<() => void>();
   #queued = false;
 
@@ -133,10 +132,6 @@ export class Store {
     return { priority, sounding };
   }
 
-  acknowledgedAt(alarm: Alarm): string | null {
-    return this.#acknowledged.get(alarm.alarm) ?? null;
-  }
-
   isSimulated(): boolean {
     return this.simulated || [...this.states.values()].some((state) => state.simulated) || [...this.vitals.values()].some((v) => v.simulated);
   }
@@ -222,11 +217,7 @@ export class Store {
   #state(state: BedState): void {
     this.#know(keyOf(state));
     this.states.set(keyOf(state), state);
-    for (const alarm of state.alarms) {
-      if (state.live) this.#seenLive.add(alarm.alarm);
-      if (alarm.state !== "acknowledged") this.#acknowledged.delete(alarm.alarm);
-      else if (!this.#acknowledged.has(alarm.alarm)) this.#acknowledged.set(alarm.alarm, state.at);
-    }
+    if (state.live) for (const { alarm } of state.alarms) this.#seenLive.add(alarm);
   }
 
   #event(event: EdgeEvent): void {

@@ -5,7 +5,7 @@ import { history } from "./api.ts";
 import { shown } from "./numbers.tsx";
 import { store } from "./state.ts";
 import { addDetermination, append, emptyTrend, fromHistory, type Trended } from "./trenddata.ts";
-import type { Session } from "./types.ts";
+import type { Session } from "./feed.ts";
 import { METRICS, trendsOf, type TrendScale } from "./vocabulary.ts";
 
 const RANGES_MIN = [30, 60, 120] as const;

@@ -1,5 +1,5 @@
 /** The trend's numbers: history from the server, with its gaps kept, and what came since. Pure. */
-import type { Determination, History } from "./types.ts";
+import type { Determination, History } from "./feed.ts";
 
 /** Columns as uPlot wants them: seconds, then one column a metric. */
 export type Columns = [number[], ...(number | null)[][]];

@@ -9,7 +9,7 @@ import { PumpLine, pumpSays } from "./pump.tsx";
 import { frameOf, ranked } from "./rank.ts";
 import { Link } from "./router.tsx";
 import { store } from "./state.ts";
-import type { BedState, Me } from "./types.ts";
+import type { BedState, Me } from "./feed.ts";
 import { vitalsOf } from "./vocabulary.ts";
 import { linkTrouble, noAlarms, PRIORITY, SYMBOL } from "./words.ts";
 

@@ -1,6 +1,6 @@
 /** The words on the screen for the words on the wire. Pure. */
 import type { Answer } from "./api.ts";
-import type { Device, Phase, Priority, PumpState } from "./types.ts";
+import type { Device, Phase, Priority, PumpState } from "./feed.ts";
 
 export const SYMBOL: Record<Priority, string> = { high: "!!!", medium: "!!", low: "!", none: "" };
 export const PRIORITY: Record<Priority, string> = { high: "HIGH", medium: "MEDIUM", low: "LOW", none: "" };
@@ -48,7 +48,7 @@ export function sentence(word: string): string {
 }
 
 export function kindWord(device: Pick<Device, "kind" | "device">): string {
-  return KIND[device.kind] ?? device.device;
+  return KIND[device.kind ?? ""] ?? device.device;
 }
 
 /** How a device's link stands, whichever it is. */

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { ageOf, ageWords, type Context, receive, show, staleAfter, stopwatch } from "../src/age.ts";
 import { EdgeClock, Monotonic } from "../src/clock.ts";
 import { brokenHop } from "../src/liveness.ts";
-import type { Hops, Numeric } from "../src/types.ts";
+import type { Hops, Numeric } from "../src/feed.ts";
 
 const AT = Date.parse("2026-09-21T12:00:00.000Z");
 const numeric = (more: Partial<Numeric> = {}): Numeric => ({

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { audible, frameOf, ranked } from "../src/rank.ts";
-import type { Alarm, AlarmState, Priority } from "../src/types.ts";
+import type { Alarm, AlarmState, Priority } from "../src/feed.ts";
 
 const alarm = (name: string, priority: Priority, state: AlarmState, seq = 1): Alarm => ({
   alarm: name, rule: "X", title: "", state, priority, class: "physiological", since: "2026-09-21T12:00:00.000Z", seq, text: name, why: "",
-  clears: "", limit: null, evidence: [], by: null,
+  clears: "", limit: null, evidence: [], by: null, was: "pending", device: null, acknowledged_at: null, no_data: false, phase: null, dissociation: null,
 });
 const bed = (alarms: Alarm[], audio_paused_until: string | null = null) => ({ alarms, audio_paused_until });
 const known = (): boolean => true;

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { kindOf, sentenceOf } from "../src/eventwords.ts";
 import { idOf, labelOf, matching, pathOf } from "../src/beds.ts";
 import { placeOf } from "../src/place.ts";
-import type { EdgeEvent } from "../src/types.ts";
+import type { EdgeEvent } from "../src/feed.ts";
 import { deviceSays, noAlarms, overWords } from "../src/words.ts";
 
 const AT = "2026-09-21T12:00:00.000Z";
