@@ -21,6 +21,7 @@ What must hold then, after `->` (or the word `expect`), joined by commas:
     RULE[:device] STATE [PRIORITY] [no data] [text "..."]      STATE: pending active acknowledged latched inactive
     nothing                 no alarm is shown            request [text "..."]   a person was asked for something then
     phase PHASE             dissociation STATE           open "..."             what is open before the next step
+    no request              not open "..."
     refused "..."           the command of this line was refused; one that is refused and not expected is a failure
 Quoted words must occur in what is shown. At the end, an alarm that became active and was nowhere expected is a failure.
 
@@ -222,6 +223,8 @@ class _Story:
                 _must(asked, "expected a request, got none")
                 text = str(state.request["text"]) if state.request else ""
                 _must(quoted in text, f"expected a request that says {quoted!r}, found {text!r}")
+            case ["no", "request"]:
+                _must(not asked, f"expected no request, but {state.request['text'] if state.request else 'one'!r}")
             case ["phase", phase]:
                 _among(phase, get_args(Phase))
                 found = state.session.phase if state.session else "no session"
@@ -233,6 +236,9 @@ class _Story:
             case ["open"]:
                 points = open_points(state, self.bed.at_s)
                 _must(any(quoted in point for point in points), f"expected {quoted!r} to be open, found {points}")
+            case ["not", "open"]:
+                points = [point for point in open_points(state, self.bed.at_s) if quoted in point]
+                _must(not points, f"expected {quoted!r} not to be open, found {points}")
             case ["refused"]:
                 _must(refusal is not None and quoted in refusal, f"expected a refusal {quoted!r}, found {refusal!r}")
             case _:
