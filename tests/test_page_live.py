@@ -288,6 +288,53 @@ async def test_a_pause_counts_down_and_a_new_alarm_ends_it(opened: Opened) -> No
         await until(lambda: sounded(story, 60), "the new one sounds")
 
 
+# --- several edges ----------------------------------------------------------------------------------------------------
+
+
+async def test_two_edges_with_a_bed_of_one_name_are_two_beds(opened: Opened) -> None:
+    there = Story(beds=2, edge="clinic-2")
+    here = Story(beds=1, beside=there)
+    with_high(there)
+    with_high(here)["text"] = "SBP 199 above limit 180"
+    async with opened(here) as page:
+        await expect(page.locator(".tile")).to_have_count(3)
+        await until(lambda: {"t": "sounded", "edge": "clinic-2", "seq": 50} in here.said, "the one there sounds")
+        await until(lambda: sounded(here, 50), "and the one here, which has the same number")
+        row = page.locator(".rail .row", has_text="Chair 1 (clinic-2)")
+        await row.get_by_role("button", name=re.compile("acknowledge")).click()
+        await expect(row).to_contain_text("✓ nurse")
+        assert here.beds["chair-1"].state["alarms"][0]["state"] == "active"
+        await page.get_by_role("link", name="clinic-2", exact=True).click()
+        await expect(page.locator(".tile")).to_have_count(2)
+        await expect(page.locator(".rail .row", has_text="SBP 199")).to_be_visible()
+        await page.locator(".tile[data-bed=chair-1] a").click()
+        await expect(page.locator(".bed-head h1")).to_have_text("Chair 1 (clinic-2)")
+        await until(lambda: {"t": "watch", "edge": "clinic-2", "bed": "chair-1"} in here.said, "the page watches it")
+        await page.goto(here.url + "/bed/chair-1")
+        await expect(page.locator(".missing > p")).to_have_text("Several edges have a bed 'chair-1': choose one.")
+
+
+async def test_an_edge_that_is_silent_makes_its_own_beds_not_live_and_no_others(opened: Opened) -> None:
+    there = Story(beds=1, edge="clinic-2")
+    here = Story(beds=1, beside=there)
+    async with opened(here) as page:
+        await expect(page.locator(".tile .of-spo2_pct[data-standing=live]")).to_have_count(2)
+        there.beating = False
+        there.beat("dead")
+        await expect(page.locator(".banner-not-live")).to_contain_text("NOT LIVE: clinic-2 is silent", timeout=6000)
+        await expect(page.locator(".tile[data-edge=clinic-2] [data-standing=live]")).to_have_count(0)
+        await expect(page.locator(".tile[data-edge=clinic-1] .of-spo2_pct")).to_have_attribute("data-standing", "live")
+        await expect(page.locator(".frame")).to_have_attribute("data-live", "true")
+
+
+@pytest.mark.parametrize("skew_s", [-7200.0, 40.0])
+async def test_an_edge_whose_clock_is_wrong_shows_numbers_as_old_as_they_are(opened: Opened, skew_s: float) -> None:
+    async with opened(Story(beds=1, skew_s=skew_s)) as page:
+        await expect(figure(page, "spo2_pct")).to_have_attribute("data-standing", "live")
+        await expect(figure(page, "spo2_pct").locator(".below")).to_have_text("now")
+        await expect(figure(page, "sbp_mmhg")).to_contain_text("4 min")
+
+
 @pytest.mark.parametrize("screen", SCREENS)
 @pytest.mark.parametrize("beds", [1, 4, 8, 16])
 async def test_every_bed_every_high_and_every_digit_fits_the_screen(

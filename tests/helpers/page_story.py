@@ -37,7 +37,7 @@ from edge.contract.payloads import (
     vitals_topic,
     wave_topic,
 )
-from edge.model import iso
+from edge.model import Role, iso
 from edge.vocabulary import DETERMINATION
 from tests.helpers.console_house import quick_hashes
 from tests.helpers.console_story import Journal, Wire, hear, settings
@@ -171,12 +171,16 @@ class Network:
 
 
 class Story(Wire):
-    """The edge and its beds. Its clock starts at EPOCH and runs `speed` times as fast as the loop's."""
+    """The edge and its beds. Its clock starts at EPOCH and runs `speed` times as fast as the loop's.
+
+    `skew_s`: how far it is ahead of the console's. `beside`: another edge of the same console.
+    """
 
     def __init__(self, beds: int = 4, speed: float = 1, role: str = "nurse", simulated: bool = True,
-                 edge: str = "clinic-1") -> None:
+                 edge: str = "clinic-1", skew_s: float = 0.0, beside: Story | None = None) -> None:
         super().__init__()
         self.speed, self.role, self.simulated, self.edge = speed, role, simulated, edge
+        self.skew_s, self.beside = skew_s, beside
         self._start = asyncio.get_running_loop().time()
         self.beds = {name: Bed(name, self) for name in (f"chair-{n + 1}" for n in range(beds))}
         self.beating = True  # whether the edge's heartbeat goes on
@@ -193,6 +197,10 @@ class Story(Wire):
 
     def now(self) -> float:
         """The edge clock, seconds."""
+        return self.console_s() + self.skew_s
+
+    def console_s(self) -> float:
+        """The console's clock, seconds."""
         return EPOCH + (asyncio.get_running_loop().time() - self._start) * self.speed
 
     # --- what the edge says -------------------------------------------------------------------------------------------
@@ -278,6 +286,9 @@ class Story(Wire):
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Takes what the console publishes; a command is answered at once, and the bed told anew."""
+        if self.beside is not None and topic.split("/")[2] == self.beside.edge:
+            await self.beside.publish(topic, payload)
+            return
         await super().publish(topic, payload)
         if not topic.endswith("/command"):
             return
@@ -333,8 +344,11 @@ def busy(beds: int, role: str = "nurse") -> Story:
 async def playing(story: Story) -> AsyncIterator[Story]:
     """Serves the console with `story` as its edge; the page is at `story.url`."""
     with tempfile.TemporaryDirectory() as folder, quick_hashes():
-        told = settings(Path(folder), story.now, speed=story.speed, edges=(story.edge,), simulated=story.simulated)
-        ensure_user(told.database, "nurse", PASSWORD, "nurse" if story.role == "nurse" else "technician", story.now())
+        stories = [story] if story.beside is None else [story, story.beside]
+        told = settings(Path(folder), story.console_s, speed=story.speed, edges=tuple(each.edge for each in stories),
+                        simulated=story.simulated)
+        role: Role = "nurse" if story.role == "nurse" else "technician"
+        ensure_user(told.database, "nurse", PASSWORD, role, story.console_s())
         app = create_app(told, story)
         server = uvicorn.Server(server_config(app))
         served = asyncio.create_task(server.serve([_listener()]))
@@ -343,8 +357,9 @@ async def playing(story: Story) -> AsyncIterator[Story]:
         console: Console = app.state.console
         network = await story.network.serve(server.servers[0].sockets[0].getsockname()[1])
         story.url = f"http://127.0.0.1:{network.sockets[0].getsockname()[1]}"
-        await story.begin(console)
-        player = asyncio.create_task(story.play())
+        for each in stories:
+            await each.begin(console)
+        players = [asyncio.create_task(each.play()) for each in stories]
         heard = console.receive_from_page
 
         async def listening(page: Page, text: str) -> bool:
@@ -355,11 +370,12 @@ async def playing(story: Story) -> AsyncIterator[Story]:
             with patch.object(console, "receive_from_page", listening):
                 yield story
         finally:
-            player.cancel()
+            for player in players:
+                player.cancel()
             network.close()
             story.network.hang_up()
             server.force_exit = server.should_exit = True
-            await asyncio.gather(player, served, return_exceptions=True)
+            await asyncio.gather(*players, served, return_exceptions=True)
 
 
 def _listener() -> socket.socket:

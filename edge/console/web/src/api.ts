@@ -1,13 +1,25 @@
 /** Requests to the console's server. Nothing here throws for what a server or a network may do: the answer says it. */
 import { idOf } from "./beds.ts";
+import type { Problem } from "./contract.ts";
 import type { BedState, EdgeEvent, History, Me } from "./feed.ts";
 
 const WAIT_MS = 8000;
 
-export interface Answer { ok: boolean; status: number; reason: string | null; state?: unknown }
+/** `reason`: the edge's or console's word for a refusal; `problem`: what a problem document says, with its remedy. */
+export interface Answer { ok: boolean; status: number; reason: string | null; problem?: string | null; state?: unknown }
 export interface DevicesOfBed { bed: string; devices: BedState["devices"] }
 
 let csrf = "";
+let onLocked: () => void = () => undefined;
+
+/** Calls `told` when the console says that this screen is locked. */
+export function whenLocked(told: () => void): void {
+  onLocked = told;
+}
+
+function problemWords(body: Partial<Problem> | null): string | null {
+  return typeof body?.detail === "string" && typeof body.title === "string" ? [body.detail || body.title, body.remedy].filter(Boolean).join(" ") : null;
+}
 
 /** `key`: of beds.ts. */
 function bedPath(key: string): string {
@@ -76,9 +88,10 @@ export async function unlock(password: string): Promise<Me | string> {
 export async function command(bed: string, verb: string, args: Record<string, unknown> = {}): Promise<Answer> {
   const response = await request("POST", `${bedPath(bed)}/commands`, { verb, args });
   if (response === null) return { ok: false, status: 0, reason: "no_answer" };
-  const body = (await response.json().catch(() => null)) as Partial<Answer> | null;
+  const body = (await response.json().catch(() => null)) as Partial<Answer & Problem> | null;
   const reason = typeof body?.reason === "string" ? body.reason : null;
-  return { ok: response.ok && body?.ok === true, status: response.status, reason, state: body?.state };
+  if (response.status === 401 && body?.type?.endsWith("locked") === true) onLocked();
+  return { ok: response.ok && body?.ok === true, status: response.status, reason, problem: problemWords(body), state: body?.state };
 }
 
 /** What can be done to a simulated device or patient; the simulators say what they do not know. */

@@ -1,5 +1,5 @@
 /** Who is signed in, and what runs while they are: feed, sound, ticker. Wires the parts; holds no state of its own. */
-import { login, logout, renewal, unlock, whoAmI } from "./api.ts";
+import { login, logout, renewal, unlock, whenLocked, whoAmI } from "./api.ts";
 import { Sounder } from "./audio.ts";
 import { forgetDrafts } from "./drafts.ts";
 import { endOf, isRenewalDue, type Lease, leaseOf } from "./lease.ts";
@@ -138,6 +138,10 @@ export function start(): void {
     if (sounds()) live.send({ t: "sound", state: sounder.state });
   };
   live.onRefused = () => void checkSignedIn();
+  whenLocked(() => {
+    if (store.me) store.me = { ...store.me, locked: true };
+    store.changed();
+  });
   for (const use of ["pointerdown", "keydown"]) addEventListener(use, used, { capture: true, passive: true });
   document.addEventListener("visibilitychange", () => void keepAwake());
   sounder.onState = (state) => {

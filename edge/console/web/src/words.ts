@@ -96,6 +96,7 @@ export function refusal(answer: Answer): string {
     if (word === "already_acknowledged") return `Already acknowledged ${words.join(": ")}`;
     return REFUSED[word] ?? sentence(words.length > 0 ? words.join(": ") : word);
   }
+  if (answer.problem) return answer.problem;
   if (answer.status === 401) return "You are signed out. Sign in again.";
   if (answer.status === 403) return REFUSED["forbidden"] ?? "";
   if (answer.status === 409) return REFUSED["moved_on"] ?? "";
