@@ -10,6 +10,7 @@ from edge.contract.events import PendingEvent
 from edge.core.bedside import Bedside
 from edge.model import Boot, DeviceAlarm, DeviceAlarmsReported, LinkChanged, Priority
 from tests.helpers.bed_story import DEVICES, ORDER, QUIET, T0, BedStory
+from tests.helpers.bodies import body_of
 from tests.helpers.rule_files import RULES
 
 
@@ -190,7 +191,7 @@ def test_an_acknowledgement_of_what_was_seen_and_of_what_has_moved_on() -> None:
     assert alarm.seq > 0
     assert story.reason(story.ask("acknowledge", alarm=alarm.id, seq=alarm.seq - 1)) == "moved_on"
     pending_events = story.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)
-    assert [(pending.body.state, pending.body.by) for pending in pending_events] == [("acknowledged", "nina")]
+    assert [(body_of(pending).state, body_of(pending).by) for pending in pending_events] == [("acknowledged", "nina")]
     again = story.bed.state.alarms["HTN-3"]
     assert "already_acknowledged" in story.reason(story.ask("acknowledge", alarm=again.id, seq=again.seq))
 
@@ -221,14 +222,14 @@ def test_a_crash_forgets_nothing_and_shows_the_gap() -> None:
     story.bed.restore(snapshot)
     story.at_s += 20
     pending_events = story.give(Boot("boot-2", 20.0))
-    assert [(pending.kind, pending.body.gap_s) for pending in pending_events] == [("boot", 20.0)]
+    assert [(pending.kind, body_of(pending).gap_s) for pending in pending_events] == [("boot", 20.0)]
     assert story.bed.state.alarms["HTN-3"].id == alarm.id
     assert story.bed.state.alarms["HTN-3"].state == "active"
     assert story.session.phase == "INFUSING"
     for device in ("pump", "cuff", "oximeter"):
         story.give(LinkChanged(device, "live"))
     story.until(8)
-    assert [d.body.rule for d in story.pending_events if d.kind == "alarm"] == ["HTN-3"], (
+    assert [body_of(d).rule for d in story.pending_events if d.kind == "alarm"] == ["HTN-3"], (
         "a restart alone raises nothing"
     )
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from edge.contract.events import BODIES, KIND_OF, BadBody, EventBody, EventKind, read_body
 from edge.model import canonical
+from tests.helpers.bodies import rows
 
-ROWS = [tuple(line.split(" ", 1)) for line in (Path(__file__).parent / "golden" / "events_0.1.0.txt").read_text(
-    ).splitlines() if not line.startswith("#")]
+ROWS = rows()
 REQUIRED: dict[str, str] = {kind: next(text for of, text in ROWS if of == kind) for kind in BODIES}
 
 

@@ -13,6 +13,7 @@ from edge.model import (
     Validity,
 )
 from tests.helpers.bed_story import DEVICES, ORDER, QUIET, T0, BedStory, spo2, state_of, text_of, ticks
+from tests.helpers.bodies import body_of
 from tests.helpers.rule_files import RULES
 
 # --- silence inside a hold --------------------------------------------------------------------------------------------
@@ -180,7 +181,7 @@ def test_the_vectors_of_clinical_7_5(
         story.until(float(minute))
         sbp, _, dbp = value.partition("/")
         pending_events = story.bp(*((float(sbp), float(dbp)) if dbp else (None, None)))
-        found += [f"{minute} {pending.body.rule} {getattr(pending.body, 'state', '')}".strip()
+        found += [f"{minute} {body_of(pending).rule} {getattr(body_of(pending), 'state', '')}".strip()
                   for pending in pending_events if pending.kind in ("alarm", "request")]
     assert ", ".join(found) == expected
 

@@ -10,18 +10,19 @@ from edge.core.bedside import Bedside
 from edge.core.rules import parse_rules
 from edge.model import Boot, DeviceAlarm, DeviceAlarmsReported, LinkChanged, Tick
 from tests.helpers.bed_story import DEVICES, ORDER, BedStory, alarms_in, spo2, state_of, ticks
+from tests.helpers.bodies import body_of
 from tests.helpers.rule_files import FILE, RULES
 
 NEXT = {**ORDER, "session": "session-2"}
 
 
 def alarms(pending_events: list[PendingEvent]) -> list[tuple[str, str, str, str]]:
-    return [(pending.body.rule, pending.body.was, pending.body.state, pending.body.priority)
+    return [(body_of(pending).rule, body_of(pending).was, body_of(pending).state, body_of(pending).priority)
             for pending in pending_events if pending.kind == "alarm"]
 
 
 def pauses(pending_events: list[PendingEvent]) -> list[str | None]:
-    return [pending.body.paused_until for pending in pending_events if pending.kind == "audio"]
+    return [body_of(pending).paused_until for pending in pending_events if pending.kind == "audio"]
 
 
 def acknowledge(story: BedStory, key: str) -> None:

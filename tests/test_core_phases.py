@@ -8,6 +8,7 @@ import pytest
 
 from edge.model import LinkChanged, PumpState, PumpStatus, Tick
 from tests.helpers.bed_story import ORDER, QUIET, T0, BedStory, ticks
+from tests.helpers.bodies import body_of
 
 
 def word(story: BedStory, state: PumpState) -> None:
@@ -63,7 +64,7 @@ def test_what_is_open_again_for_ten_seconds_leaves_ready(what: str, says: str) -
     story.until(-7 + 9 / 60)
     assert story.session.phase == "READY"
     story.until(-7 + 12 / 60)
-    moved = [pending.body for pending in story.pending_events if pending.kind == "phase"]
+    moved = [body_of(pending) for pending in story.pending_events if pending.kind == "phase"]
     assert [body.phase for body in moved] == ["READY", "PRECHECK"]
     assert says in moved[-1].why
 

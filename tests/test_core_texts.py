@@ -8,6 +8,7 @@ from edge.core.bedside import Bedside
 from edge.core.rules import parse_rules
 from edge.model import DeviceAlarm, DeviceAlarmsReported, LinkChanged
 from tests.helpers.bed_story import DEVICES, BedStory, alarms_in, spo2, ticks
+from tests.helpers.bodies import body_of
 from tests.helpers.rule_files import FILE
 
 
@@ -88,7 +89,7 @@ def test_what_a_link_that_is_not_live_is_called(link: str, words: str) -> None:
 def test_how_far_a_blood_pressure_is_from_its_baseline() -> None:
     story = BedStory().infusing().until(5)  # baseline 122/76
     story.bp(150, 92)
-    asked = [pending.body.text for pending in story.pending_events if pending.kind == "request"]
+    asked = [body_of(pending).text for pending in story.pending_events if pending.kind == "request"]
     assert asked == ["Blood pressure 150/92 mmHg, +23/+21 % against baseline 122/76: repeat it in 2 to 3 minutes"]
     story.until(8).bp(151, 70)
     assert said(story, "HTN-1") == [

@@ -8,17 +8,18 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from edge.contract.events import GENESIS, AsDict, PendingEvent, event_hash
+from edge.contract.events import GENESIS, Booted, Evidence, PendingEvent, Requested, event_hash
 from edge.journal import Appended, Journal, JournalBusy, JournalError, Reader, chain
 from edge.journal.verify import Verdict, verify
 from edge.model import Boot, Command, Input, Sample, Samples, Tick
+from tests.helpers.bodies import body
 
 AT_S = 1_700_000_000.25
 FRAME = Samples("oximeter", (Sample("chair-1", "oximeter", "spo2_pct", 97.0, "valid", AT_S),))
@@ -31,7 +32,8 @@ def opened(path: Path | str, *, edge: str = "clinic-1", boot: str = "b1") -> Jou
 
 def alarm(k: int, *, at_s: float = AT_S, bed: str | None = "chair-1") -> PendingEvent:
     return PendingEvent(
-        bed, "s1" if k % 2 else None, at_s + k, AsDict("alarm", {"rule": "HTN-3", "k": k, "value": 184.0, "é": [k]})
+        bed, "s1" if k % 2 else None, at_s + k,
+        body("alarm", rule="HTN-3", text=f"é {k}", evidence=[{"metric": "sbp_mmhg", "value": 184.0, "age_s": k}])
     )
 
 
@@ -64,7 +66,7 @@ async def test_an_event_is_chained_to_the_one_before(journal: Journal) -> None:
     assert (one.prev, two.prev, journal.head.hash) == (GENESIS, one.hash, two.hash)
     assert one.hash == event_hash(
         seq=1, boot="b1", edge="clinic-1", bed="chair-1", session=None, at_s=AT_S, wall="2023-11-14T22:13:20.250Z",
-        kind="alarm", body={"rule": "HTN-3", "k": 0, "value": 184.0, "é": [0]}, prev=GENESIS)
+        kind="alarm", body=alarm(0).body, prev=GENESIS)
 
 
 async def test_inputs_come_back_in_order_and_as_told(journal: Journal) -> None:
@@ -119,9 +121,11 @@ async def test_all_that_waits_is_committed_at_once(journal: Journal, tmp_path: P
 
 
 async def test_times_are_kept_in_whole_milliseconds(journal: Journal) -> None:
-    pending = PendingEvent(None, None, 1_700_000_000.0007, AsDict("boot", {"gap_s": 0.5, "nan": float("nan")}))
+    pending = PendingEvent(None, None, 1_700_000_000.0007, Requested(
+        rule="R", text="t", why="w", evidence=(Evidence(metric="sbp_mmhg", value=float("nan"), age_s=0.5),)))
     (event,) = journal.append([pending]).events
-    assert (event.at_s, event.body) == (1_700_000_000.001, {"gap_s": 0.5, "nan": None})
+    assert (event.at_s, event.body) == (1_700_000_000.001, Requested(
+        rule="R", text="t", why="w", evidence=(Evidence(metric="sbp_mmhg", value=None, age_s=0.5),)))
     await journal.flush()
     assert await journal.events_after(0, 1) == [event]
 
@@ -335,7 +339,7 @@ async def test_a_failed_commit_reaches_all_who_wait_and_all_who_come(
     await fault(journal, monkeypatch)
     verifier, sealed = threading.Event(), chain.sealed
     monkeypatch.setattr(chain, "sealed", lambda *args: sealed(*args) if verifier.wait(10) else None)
-    big = PendingEvent(None, None, AT_S, AsDict("alarm", {"text": "x" * 100_000}))
+    big = PendingEvent(None, None, AT_S, body("alarm", text="x" * 100_000))
     waiting: list[Appended] = [journal.append([big]) for _ in range(3)]
     verifier.set()  # until now the first was being stored and the others stood behind it
     outcome = await asyncio.gather(*(each.stored for each in waiting), return_exceptions=True)
@@ -403,6 +407,6 @@ async def test_a_caller_who_gave_up_harms_nobody(journal: Journal) -> None:
 
 async def test_a_body_that_is_no_json_is_the_callers_error_and_costs_no_number(journal: Journal) -> None:
     with pytest.raises(TypeError):
-        journal.append([alarm(0), PendingEvent(None, None, AT_S, AsDict("alarm", {"x": object()}))])
+        journal.append([alarm(0), PendingEvent(None, None, AT_S, Booted(gap_s=0.0, boot=cast(str, object())))])
     (event,) = journal.append([alarm(1)]).events
     assert (event.seq, event.prev) == (1, GENESIS)

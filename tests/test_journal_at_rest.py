@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import pytest_asyncio
 from nacl.signing import SigningKey
@@ -20,12 +19,13 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateTable
 
-from edge.contract.events import GENESIS, AsDict, Event, PendingEvent, numbered
+from edge.contract.events import GENESIS, Event, PendingEvent, event_hash, numbered, read_body
 from edge.contract.signing import Signer
 from edge.journal import Journal, JournalDamaged, JournalError, Reader, schema
 from edge.journal.chain import START, Wrong, sealed
 from edge.journal.verify import Verdict, Walk, verify
 from edge.model import Boot, Command, Input, Sample, Samples, Tick
+from tests.helpers.bodies import body
 from tests.helpers.stream_world import EDGE_KEY, edge_signer
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -41,7 +41,8 @@ def opened(path: Path | str, *, edge: str = "clinic-1", boot: str = "b1") -> Jou
 
 def alarm(k: int, *, at_s: float = AT_S, bed: str | None = "chair-1") -> PendingEvent:
     return PendingEvent(
-        bed, "s1" if k % 2 else None, at_s + k, AsDict("alarm", {"rule": "HTN-3", "k": k, "value": 184.0, "é": [k]})
+        bed, "s1" if k % 2 else None, at_s + k,
+        body("alarm", rule="HTN-3", text=f"é {k}", evidence=[{"metric": "sbp_mmhg", "value": 184.0, "age_s": k}])
     )
 
 
@@ -207,7 +208,8 @@ def test_the_tables_are_portable() -> None:
 E17 = "event 17"
 TAMPERINGS = [
     # one line: what was done, and the words that name the first bad record
-    ("UPDATE event SET body = json_set(body, '$.value', 120.0) WHERE seq = 17", f"{E17}: its hash does not match"),
+    ("UPDATE event SET body = json_set(body, '$.evidence[0].value', 120.0) WHERE seq = 17",
+     f"{E17}: its hash does not match"),
     ("UPDATE event SET body = body || ' ' WHERE seq = 17", f"{E17}: its body is not the JSON that was hashed"),
     ("UPDATE event SET body = 'x' WHERE seq = 17", f"{E17}: its body is not JSON"),
     ("UPDATE event SET at_ms = at_ms + 1 WHERE seq = 17", f"{E17}: its hash does not match"),
@@ -261,15 +263,10 @@ def test_the_first_bad_record_is_named(copy: Path, done: str, says: str) -> None
 def test_a_last_event_written_anew_with_a_hash_that_fits_is_found_by_its_seal(copy: Path) -> None:
     with Reader(str(copy)) as reader:
         *_, last = reader.events(after=16)
-    forged = numbered(
-        PendingEvent(last.bed, last.session, last.at_s, AsDict(last.kind, {"k": 0})),
-        seq=last.seq,
-        boot=last.boot,
-        edge=last.edge,
-        wall=last.wall,
-        prev=last.prev,
-    )
-    tampered(copy, f"""UPDATE event SET body = '{{"k":0}}', hash = '{forged.hash}' WHERE seq = 18""")
+    forged = event_hash(
+        seq=last.seq, boot=last.boot, edge=last.edge, bed=last.bed, session=last.session, at_s=last.at_s,
+        wall=last.wall, kind=last.kind, body={"k": 0}, prev=last.prev)
+    tampered(copy, f"""UPDATE event SET body = '{{"k":0}}', hash = '{forged}' WHERE seq = 18""")
     assert verify(str(copy)).problem == "seal 12: its event_hash does not match event 18"
     with pytest.raises(JournalDamaged, match="event 18 is not the one seal 12 was put on"):
         opened(copy)
@@ -384,7 +381,7 @@ def rechained(path: Path, from_seq: int, sign: Callable[[str], str | None]) -> N
         prev = GENESIS
         for seq, boot, edge, bed, session, at_ms, wall, kind, body, _prev, _hash, sig in rows:
             text = body.replace("184.0", "124.0") if seq == from_seq else body
-            pending = PendingEvent(bed, session, at_ms / 1000, AsDict(kind, msgspec.json.decode(text)))
+            pending = PendingEvent(bed, session, at_ms / 1000, read_body(kind, text))
             event = numbered(pending, seq=seq, boot=boot, edge=edge, wall=wall, prev=prev)
             prev = event.hash
             raw.execute("UPDATE event SET body = ?, prev = ?, hash = ?, sig = ? WHERE seq = ?",

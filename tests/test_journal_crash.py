@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from edge.contract.events import AsDict, Event, PendingEvent
+from edge.contract.events import Event, PendingEvent
 from edge.journal import Journal, JournalError, Reader
 from edge.journal.verify import verify
 from edge.model import RecordedInput, Tick
+from tests.helpers.bodies import body
 
 ROOT = Path(__file__).resolve().parents[1]
 AT_S = 1_700_000_000.0
@@ -25,7 +26,7 @@ AT_S = 1_700_000_000.0
 WRITER = """
 import asyncio, resource, sys
 from edge.journal import Journal, JournalError
-from edge.contract.events import AsDict, PendingEvent
+from edge.contract.events import PendingEvent
 from edge.model import Tick
 
 async def main(path, boot, limit):
@@ -36,7 +37,7 @@ async def main(path, boot, limit):
         for k in range(20):
             n = journal.record("chair-1", float(journal.head.n), Tick())
         journal.snapshot("chair-1", n, float(n), b"%d" % n)
-        concluded = [journal.append([PendingEvent(None, None, float(n), AsDict("alarm", {"k": k}))] * 2)
+        concluded = [journal.append([PendingEvent(None, None, float(n), body("alarm", text=str(k)))] * 2)
                      for k in range(3)]
         for each in concluded:
             await each.stored
@@ -129,7 +130,7 @@ async def crashed(folder: Path) -> tuple[list[Event], list[RecordedInput]]:
         for k in range(10):
             n = [journal.record("chair-1", AT_S + k, Tick()) for _ in range(10)][-1]
             journal.snapshot("chair-1", n, AT_S + k, b"s%d" % n)
-            await journal.append([PendingEvent("chair-1", "s1", AT_S + k, AsDict("alarm", {"k": k}))]).stored
+            await journal.append([PendingEvent("chair-1", "s1", AT_S + k, body("alarm", text=str(k)))]).stored
             await journal.move_cursor("main", journal.head.seq)
         if half == 0:
             await journal.close()  # brings all of it into the main file

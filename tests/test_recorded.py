@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import itertools
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from drivers.contec_cms60 import REAL_TIME
 from edge.model import PumpStatus, Sample, Samples, from_iso, iso
 from edge.vocabulary import DETERMINATION, METRICS
 from simulators.capture import Capture
+from tests.helpers.bodies import body_of
 from tests.helpers.edge_run import EdgeRun, edge_running
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(240)]
@@ -169,9 +171,9 @@ def test_after_the_end_the_last_number_grows_old_and_the_link_says_why(session: 
         assert said["stale"] == (age_s > stale_after_s)
     for metric in ("spo2_pct", "pulse_bpm", "perfusion_index_pct"):
         assert session.numerics(metric)[-1][1]["stale"] is True
-    silent = [event for event in session.events_recorded("link") if event.body["state"] == "silent"]
+    silent = [event for event in session.events_recorded("link") if body_of(event).state == "silent"]
     reason = f"nothing heard for {CONTEC.line.silent_after_s:g} s"
-    assert [event.body["reason"] for event in silent] == [reason] * 2, "before the stream, and after it"
+    assert [body_of(event).reason for event in silent] == [reason] * 2, "before the stream, and after it"
     waited_s = (silent[1].at_s - last.at_s) / SPEED
     assert CONTEC.line.silent_after_s - 1 <= waited_s <= CONTEC.line.silent_after_s + LATENESS_S, "real seconds"
     alarms = [(e["body"]["rule"], e["body"]["state"], e["body"]["priority"]) for e in session.events("alarm")]
@@ -295,32 +297,32 @@ def test_the_absurd_passes_only_where_the_vocabulary_lets_it(patient: EdgeRun) -
 
 
 def test_a_real_desaturation_is_a_high_alarm_and_a_gap_does_not_end_it(patient: EdgeRun) -> None:
-    events = [event for event in patient.events_recorded("alarm") if event.body["rule"] == "RES-3"]
+    events = [event for event in patient.events_recorded("alarm") if body_of(event).rule == "RES-3"]
     # 71 % in minute 40, 97 % in 46, 65 % in 56, no signal in 58, 100 % in 60, 36 % in 70
     due = [("active", 40), ("latched", 46), ("active", 56), ("latched", 60), ("active", 70)]
-    assert [event.body["state"] for event in events] == [state for state, _ in due]
+    assert [body_of(event).state for event in events] == [state for state, _ in due]
     for event, (state, at) in zip(events, due, strict=True):
         assert at <= minute(patient, event.at_s) <= at + 1, f"{state} in minute {at}"
     first = events[0]
-    assert first.body["priority"] == "high"
+    assert body_of(first).priority == "high"
     assert first.at_s >= patient.began_s + 40 * MINUTE_S + 10, "held for 10 s first"
-    assert first.body["evidence"][0]["metric"] == "spo2_pct" and first.body["evidence"][0]["value"] == 71
+    assert body_of(first).evidence[0].metric == "spo2_pct" and body_of(first).evidence[0].value == 71
     heard = {event["seq"]: event for event in patient.events("alarm")}
     for event in events:
-        assert heard[event.seq]["hash"] == event.hash and heard[event.seq]["body"] == event.body
+        assert heard[event.seq]["hash"] == event.hash and heard[event.seq]["body"] == json.loads(event.body_json)
     shown = [alarm for state in patient.states() for alarm in state["alarms"] if alarm["rule"] == "RES-3"]
     assert ("active", "high") in {(alarm["state"], alarm["priority"]) for alarm in shown}
 
 
 def test_nothing_else_is_said_of_the_patient(patient: EdgeRun) -> None:
-    active = [event for event in patient.events_recorded("alarm") if event.body["state"] == "active"]
-    assert {event.body["rule"] for event in active} <= {"RES-2", "RES-3", "HTN-3"}
-    low = [event for event in active if event.body["rule"] == "RES-2"]
+    active = [event for event in patient.events_recorded("alarm") if body_of(event).state == "active"]
+    assert {body_of(event).rule for event in active} <= {"RES-2", "RES-3", "HTN-3"}
+    low = [event for event in active if body_of(event).rule == "RES-2"]
     assert low and minute(patient, low[0].at_s) >= 36, "88 % there, and never below 90 % before"
     pump = [recorded.input.state for recorded in patient.recorded() if isinstance(recorded.input, PumpStatus)]
     assert set(pump) == {"stopped"}
     assert {word(sample) for sample in patient.samples("rate_ml_h")} == {(0.0, "valid", None)}
-    assert {event.body["state"] for event in patient.events_recorded("link")} == {"live"}
+    assert {body_of(event).state for event in patient.events_recorded("link")} == {"live"}
 
 
 def test_the_record_of_the_patient_holds_and_replays(patient: EdgeRun) -> None:

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.contract.events import GENESIS, AsDict, Event, PendingEvent, numbered
+from edge.contract.events import GENESIS, Event, PendingEvent, numbered
 from edge.contract.mqtt import Latest
 from edge.contract.payloads import decode_events
 from edge.stream.backlog import MAX_PATIENCE_S, PATIENCE_S, WINDOW, Backlog
 from edge.stream.batches import BATCH_BYTES, PayloadSize, event_message
+from tests.helpers.bodies import body
 from tests.helpers.stream_world import edge_signer
 
 
@@ -155,7 +156,7 @@ def chain(count: int, filler: str) -> list[Event]:
     events: list[Event] = []
     for seq in range(1, count + 1):
         prev = events[-1].hash if events else GENESIS
-        pending = PendingEvent("chair-1", None, 1_770_000_000.0, AsDict("alarm", {"filler": filler}))
+        pending = PendingEvent("chair-1", None, 1_770_000_000.0, body("alarm", text=filler))
         events.append(numbered(pending, seq=seq, boot="boot-1", edge="clinic-1", wall="", prev=prev))
     return events
 

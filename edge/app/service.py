@@ -26,6 +26,7 @@ from edge.clock import EdgeClock
 from edge.config.files import BedTable, EdgeConfig
 from edge.contract.events import (
     BrokerMoved,
+    CommandRefused,
     CommandRefusedAtGate,
     ConsoleMoved,
     Event,
@@ -183,7 +184,8 @@ class EdgeService:
         appended = self._apply(asked.bed, command, at_s)
         assert appended is not None, "a command always leads to an event"
         await asyncio.shield(appended.stored)
-        refused = next((event.body["reason"] for event in appended.events if event.kind == "command"), None)
+        refused = next((body.reason for body in (event.body for event in appended.events)
+                        if isinstance(body, CommandRefused)), None)
         if refused is None:
             return Answer(id=asked.id, ok=True)
         now = work.telemetry.state(at_s, self._journal.head.seq) if refused == "moved_on" else None

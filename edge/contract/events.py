@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -327,32 +327,24 @@ def read_body(kind: str, text: str | bytes) -> EventBody:
 # --- events -----------------------------------------------------------------------------------------------------------
 
 
-class AsDict(dict[str, Any]):
-    """A body that is not built as its type yet, and its kind. Goes when every builder uses the types above."""
-
-    def __init__(self, kind: EventKind, body: dict[str, Any]) -> None:
-        super().__init__(body)
-        self.kind: EventKind = kind
-
-
 class PendingEvent(Frozen, frozen=True):
     """An event before the journal numbers it. Its kind follows from its body's type."""
 
     bed: str | None
     session: str | None
     at_s: float
-    body: Any  # EventBody, or for a while AsDict
+    body: EventBody
 
     @property
     def kind(self) -> EventKind:
         """What sort of event it is."""
-        body = self.body
-        return body.kind if isinstance(body, AsDict) else KIND_OF[type(body)]
+        return KIND_OF[type(self.body)]
 
 
 class Event(Frozen, frozen=True):
     """A fact in the journal: numbered, hash-chained, never edited. `wall` is this machine's own UTC clock at commit.
-    `sig` is the edge's signature over `hash` (edge.contract.signing), None in journals of 0.1.0."""
+    `body_json` is the canonical JSON of its body, byte for byte what was hashed. `sig` is the edge's signature over
+    `hash` (edge.contract.signing), None in journals of 0.1.0."""
 
     seq: int
     boot: str
@@ -362,10 +354,15 @@ class Event(Frozen, frozen=True):
     at_s: float
     wall: str
     kind: EventKind
-    body: dict[str, Any]
+    body_json: str
     prev: str
     hash: str
     sig: str | None = None
+
+    @property
+    def body(self) -> EventBody:
+        """What it says. Raises BadBody where this version does not know it."""
+        return read_body(self.kind, self.body_json)
 
 
 GENESIS = "0" * 64
@@ -373,9 +370,12 @@ GENESIS = "0" * 64
 
 def event_hash(
     *, seq: int, boot: str, edge: str, bed: str | None, session: str | None, at_s: float, wall: str, kind: str,
-    body: dict[str, Any], prev: str,
+    body: object, prev: str,
 ) -> str:
-    """SHA-256 over the canonical JSON of all an event says, `at` in ISO form, and the hash before it."""
+    """SHA-256 over the canonical JSON of all an event says, `at` in ISO form, and the hash before it.
+
+    `body`: any form of it with that JSON; what is canonical JSON already goes in as msgspec.Raw.
+    """
     record = {"seq": seq, "boot": boot, "edge": edge, "bed": bed, "session": session, "at": iso(at_s), "wall": wall,
               "kind": kind, "body": body, "prev": prev}
     return hashlib.sha256(canonical(record)).hexdigest()
@@ -383,7 +383,8 @@ def event_hash(
 
 def numbered(pending: PendingEvent, *, seq: int, boot: str, edge: str, wall: str, prev: str) -> Event:
     """`pending` as the event with this number, chained to the one before."""
-    body: dict[str, Any] = msgspec.json.decode(canonical(pending.body))
+    body = canonical(pending.body)
     digest = event_hash(seq=seq, boot=boot, edge=edge, bed=pending.bed, session=pending.session, at_s=pending.at_s,
-                        wall=wall, kind=pending.kind, body=body, prev=prev)
-    return Event(seq, boot, edge, pending.bed, pending.session, pending.at_s, wall, pending.kind, body, prev, digest)
+                        wall=wall, kind=pending.kind, body=msgspec.Raw(body), prev=prev)
+    return Event(seq, boot, edge, pending.bed, pending.session, pending.at_s, wall, pending.kind, body.decode(), prev,
+                 digest)

@@ -21,7 +21,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from edge.contract import shared_key, topics
-from edge.contract.events import Baseline, Event, Evidence, Order, event_hash
+from edge.contract.events import BadBody, Baseline, Event, EventBody, Evidence, Order, event_hash, read_body
 from edge.model import (
     AlarmClass,
     AlarmState,
@@ -55,7 +55,6 @@ Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
 WaveName = Annotated[str, msgspec.Meta(pattern=WAVE_PATTERN)]
 Time = Annotated[str, msgspec.Meta(description="UTC, ISO 8601 with milliseconds and Z, of the edge clock")]
 Text64 = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-
 
 
 class BadPayload(ValueError):
@@ -262,7 +261,7 @@ class EventOut(Payload, frozen=True, kw_only=True):
     wall: str = ""
     kind: str
     late: bool
-    body: dict[str, Any]
+    body: msgspec.Raw
     prev: str
     hash: str
     hash_sig: str | None = None  # the journal's own signature over `hash`; null for events of 0.1.0
@@ -276,11 +275,18 @@ class EventOut(Payload, frozen=True, kw_only=True):
         try:
             digest = event_hash(
                 seq=self.seq, boot=self.boot, edge=self.edge, bed=self.bed, session=self.session,
-                at_s=from_iso(self.at), wall=self.wall, kind=self.kind, body=self.body, prev=self.prev,
-            )
-        except (ValueError, OverflowError, OSError):  # `at` is no time, or one no calendar has
+                at_s=from_iso(self.at), wall=self.wall, kind=self.kind, body=msgspec.json.decode(self.body),
+                prev=self.prev)
+        except (msgspec.MsgspecError, ValueError, OverflowError, OSError):  # `at` is no time, or one no calendar has
             return False
         return hmac.compare_digest(digest.encode(), self.hash.encode())
+
+    def read(self) -> EventBody:
+        """What it says. Raises BadPayload where that does not fit its kind, or this version does not know the kind."""
+        try:
+            return read_body(self.kind, bytes(self.body))
+        except BadBody as error:
+            raise BadPayload(str(error)) from None
 
 
 class ConsoleSeen(Payload, frozen=True, kw_only=True):
@@ -395,14 +401,8 @@ def event_out(event: Event, late: bool) -> EventOut:
     """The event as it travels."""
     return EventOut(
         seq=event.seq, boot=event.boot, edge=event.edge, bed=event.bed, session=event.session, at=iso(event.at_s),
-        wall=event.wall, kind=event.kind, late=late, body=event.body, prev=event.prev, hash=event.hash,
-        hash_sig=event.sig,
-    )
-
-
-def event_payload(event: Event, late: bool) -> bytes:
-    """One event as JSON."""
-    return encode(event_out(event, late))
+        wall=event.wall, kind=event.kind, late=late, body=msgspec.Raw(event.body_json), prev=event.prev,
+        hash=event.hash, hash_sig=event.sig)
 
 
 def events_payload(events: Iterable[Event], late: bool) -> bytes:

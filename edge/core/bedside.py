@@ -91,9 +91,10 @@ class Bedside:
     def numbered(self, events: Sequence[Event]) -> None:
         """These events are in the journal under these numbers; alarms are acknowledged by them."""
         for event in events:
-            if event.kind == "alarm" and event.bed == self.state.bed:
+            said = event.body if event.kind == "alarm" and event.bed == self.state.bed else None
+            if isinstance(said, AlarmMoved):
                 for key, alarm in self.state.alarms.items():
-                    if alarm.id and alarm.id == event.body["alarm"]:
+                    if alarm.id and alarm.id == said.alarm:
                         self.state.alarms[key] = replace(alarm, seq=event.seq)
 
     def apply(self, given: Input, at_s: float) -> list[PendingEvent]:

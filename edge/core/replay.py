@@ -13,7 +13,7 @@ import msgspec
 from edge.contract.events import Event, PendingEvent
 from edge.core.bedside import Bedside
 from edge.core.rules import RuleSet, parse_rules
-from edge.model import Configured, RecordedInput
+from edge.model import Configured, RecordedInput, canonical
 
 OF_THE_EDGE = frozenset({"stream", "journal"})  # events that no bed concludes
 
@@ -117,4 +117,4 @@ def same(pending: PendingEvent, event: Event) -> bool:
     """Whether the two say the same, in their written form."""
     if (pending.kind, pending.bed, pending.session, pending.at_s) != (event.kind, event.bed, event.session, event.at_s):
         return False
-    return msgspec.json.encode(pending.body, order="sorted") == msgspec.json.encode(event.body, order="sorted")
+    return canonical(pending.body).decode() == event.body_json

@@ -143,7 +143,7 @@ def read_event(row: Sequence[Any], seq: int, prev: str) -> Event:
         raise Wrong(f"event {seq}: its time is no time, so its hash does not match") from None
     if stored != right:
         raise Wrong(f"event {seq}: its hash does not match")
-    return Event(seq, boot, edge, bed, session, at_ms / 1000, wall, kind, body, before, stored, sig)
+    return Event(seq, boot, edge, bed, session, at_ms / 1000, wall, kind, text, before, stored, sig)
 
 
 def snapshot_hash(bed: str, n: int, at_ms: int, body: bytes) -> str:

@@ -24,7 +24,6 @@ from edge.journal import chain
 from edge.journal.chain import InputRow, Seal
 from edge.journal.database import DatabaseUrl, JournalError
 from edge.journal.schema import EVENT, INPUT, SEAL, SNAPSHOT
-from edge.model import canonical
 
 T = TypeVar("T")
 SNAPSHOTS_KEPT = 2
@@ -220,4 +219,4 @@ class Writer:
 
 def _event_row(event: Event) -> tuple[Any, ...]:
     return (event.seq, event.boot, event.edge, event.bed, event.session, round(event.at_s * 1000), event.wall,
-            event.kind, canonical(event.body).decode(), event.prev, event.hash, event.sig)
+            event.kind, event.body_json, event.prev, event.hash, event.sig)

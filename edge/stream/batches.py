@@ -105,5 +105,5 @@ def event_message(events: Sequence[Event], late: bool, signer: Signer, size: Pay
 def _withheld(event: Event, late: bool, signer: Signer, topic: str) -> Message:
     whole = event_out(event, late)
     size = len(encode(whole))
-    without = msgspec.structs.replace(whole, body={}, withheld=size)
+    without = msgspec.structs.replace(whole, body=msgspec.Raw(b"{}"), withheld=size)
     return Message(signer.sign(topic, encode(without)), event.seq, event.seq, size)

@@ -12,6 +12,7 @@ from edge.core import views
 from edge.core.bedside import Bedside
 from edge.core.state import Session
 from edge.model import Command, Input, Kind, LinkChanged, PumpState, PumpStatus, Sample, Samples, Tick, Validity
+from tests.helpers.bodies import body_of
 from tests.helpers.rule_files import RULES
 
 T0 = 1_800_000_000.0
@@ -130,15 +131,15 @@ class BedStory:
         return self.bed.state.session
 
     def phases(self) -> list[str]:
-        return [pending.body.phase for pending in self.pending_events if pending.kind == "phase"]
+        return [body_of(pending).phase for pending in self.pending_events if pending.kind == "phase"]
 
     def dissociation(self) -> list[tuple[str, float]]:
-        return [(pending.body.state, round((pending.at_s - T0) / 60, 1)) for pending in self.pending_events
+        return [(body_of(pending).state, round((pending.at_s - T0) / 60, 1)) for pending in self.pending_events
                 if pending.kind == "dissociation"]
 
     def reason(self, pending_events: Iterable[PendingEvent]) -> str:
         refused = [pending for pending in pending_events if pending.kind == "command"]
-        return str(refused[0].body.reason) if refused else ""
+        return str(body_of(refused[0]).reason) if refused else ""
 
 
 def state_of(story: BedStory, key: str) -> str:

@@ -16,7 +16,7 @@ from edge.console.accounts import ensure_user
 from edge.console.link import NotConnected
 from edge.console.service import Console
 from edge.console.settings import Settings
-from edge.contract.events import GENESIS, AsDict, Event, PendingEvent, numbered
+from edge.contract.events import GENESIS, Event, PendingEvent, numbered
 from edge.contract.payloads import (
     Ack,
     DeviceNow,
@@ -38,6 +38,7 @@ from edge.contract.payloads import (
 )
 from edge.contract.signing import Signer
 from edge.model import iso
+from tests.helpers.bodies import body as event_body
 
 EDGE = "clinic-1"
 BED = "chair-1"
@@ -100,12 +101,11 @@ class Journal:
         self.edge = edge
         self.events = list(events)
 
-    def add(self, kind: Any = "alarm", bed: str | None = BED, **body: Any) -> EventOut:
+    def add(self, kind: Any = "alarm", bed: str | None = BED, **said: Any) -> EventOut:
         """One more event."""
         prev = self.events[-1].hash if self.events else GENESIS
         seq = len(self.events) + 1
-        pending = PendingEvent(bed, "session-1", self.start_s + seq,
-                               AsDict(kind, body or {"rule": "HTN-3", "state": "active"}))
+        pending = PendingEvent(bed, "session-1", self.start_s + seq, event_body(kind, **said))
         self.events.append(numbered(pending, seq=seq, boot=self.boot, edge=self.edge, wall=iso(START_S), prev=prev))
         return self.out(seq)
 

@@ -19,7 +19,7 @@ import aiomqtt
 from nacl.signing import SigningKey
 
 from edge.contract import payloads as contract
-from edge.contract.events import GENESIS, AsDict, Event, PendingEvent, numbered
+from edge.contract.events import GENESIS, Event, PendingEvent, numbered
 from edge.contract.payloads import (
     Ack,
     CommandIn,
@@ -34,6 +34,7 @@ from edge.contract.payloads import (
 from edge.contract.signing import Signer
 from edge.stream.faults import StreamFault
 from edge.stream.publisher import Stream
+from tests.helpers.bodies import body
 
 KEY = b"the-key-of-this-edge-and-consoles"
 EDGE_KEY, CONSOLE_KEY = SigningKey(b"e" * 32), SigningKey(b"c" * 32)
@@ -54,7 +55,7 @@ class Box:
         """Commits `count` more events and returns them."""
         before = len(self.stored)
         for seq in range(before + 1, before + count + 1):
-            pending = PendingEvent("chair-1", None, 1_770_000_000.0 + seq, AsDict("alarm", {"n": seq}))
+            pending = PendingEvent("chair-1", None, 1_770_000_000.0 + seq, body("alarm", text=str(seq)))
             prev = self.stored[-1].hash if self.stored else GENESIS
             self.stored.append(numbered(pending, seq=seq, boot="boot-1", edge="clinic-1", wall="", prev=prev))
         return self.stored[before:]
