@@ -1,33 +1,50 @@
-"""The drivers: one file a device, found by being here (or by the entry-point group ``vigil.drivers``)."""
+"""The drivers: found by being here, in a folder the clinic names, or in a package (entry points ``vigil.drivers``)."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 from functools import cache
-from importlib.metadata import entry_points
+from pathlib import Path
+from typing import get_args
 
-from drivers.contract import Spec
+from drivers.contract import Effect, Spec
+from drivers.loading import from_entry_points, from_folder
 
 GROUP = "vigil.drivers"
+READ_ONLY = {"identify", "read"}
 
 
 @cache
-def find() -> dict[str, Spec]:
-    """Every driver by name: the modules of this package that have a ``DRIVER``, then other packages' entry points.
+def find(folder: Path | None = None) -> dict[str, Spec]:
+    """Every driver by name: what this package has as ``DRIVER``, the modules of `folder`, other packages' entry points.
 
-    Raises ValueError where two drivers have the same name: a guess here could put one pump's words in another's mouth.
+    Raises ValueError with one line for a faulty file, a pump's driver that does more than read, and where two drivers
+    have the same name: a guess here could put one pump's values in another's mouth.
     """
-    specs: list[Spec] = []
+    specs: list[tuple[Spec, str]] = []
     for module in pkgutil.iter_modules(__path__):
         spec = getattr(importlib.import_module(f"{__name__}.{module.name}"), "DRIVER", None)
         if isinstance(spec, Spec):
-            specs.append(spec)
-    specs.extend(point.load() for point in entry_points(group=GROUP))
-    found: dict[str, Spec] = {}
-    for spec in specs:
+            specs.append((spec, f"{__name__}.{module.name}"))
+    if folder is not None:
+        specs += [(spec, str(path)) for spec, path in from_folder(folder, "DRIVER", Spec)]
+    specs += from_entry_points(GROUP, Spec)
+    found: dict[str, tuple[Spec, str]] = {}
+    for spec, where in specs:
+        _check(spec, where)
         if spec.name in found:
-            other = found[spec.name].title
-            raise ValueError(f"two drivers are named {spec.name!r}: {other} and {spec.title}; rename one")
-        found[spec.name] = spec
-    return dict(sorted(found.items()))
+            raise ValueError(f"{where}: a driver is named {spec.name!r} already, in {found[spec.name][1]}; rename one")
+        found[spec.name] = spec, where
+    return {name: spec for name, (spec, _) in sorted(found.items())}
+
+
+def _check(spec: Spec, where: str) -> None:
+    """The law over what is sent. Raises ValueError."""
+    for request in spec.requests:
+        effect = getattr(request, "effect", None)
+        if effect not in get_args(Effect):
+            raise ValueError(f"{where}: request {request.name!r} has effect {effect!r}; write one of"
+                             f" {', '.join(get_args(Effect))}")
+        if spec.kind == "pump" and effect not in READ_ONLY:
+            raise ValueError(f"{where}: request {request.name!r} to a pump has effect {effect!r}; a pump is only read")

@@ -66,7 +66,7 @@ from drivers.contract import (
     Spec,
     Validity,
 )
-from drivers.framing import Delimited
+from drivers.kit.framing import Delimited
 
 START, END, ESC = b"!", b"\r", b"\x1b"
 MAX_FRAME = 200  # bytes; the longest one seen has 80

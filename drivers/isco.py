@@ -52,7 +52,7 @@ from drivers.contract import (
     Spec,
     Validity,
 )
-from drivers.registers import Block, Field, WholeResponses, reading, response_bytes
+from drivers.kit.registers import Block, Field, WholeResponses, reading, response_bytes
 
 ROUND_S = 1.0
 MISSED = 2

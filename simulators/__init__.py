@@ -5,28 +5,32 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from functools import cache
-from importlib.metadata import entry_points
+from pathlib import Path
 
+from drivers.loading import from_entry_points, from_folder
 from simulators.contract import TwinSpec
 
 GROUP = "vigil.twins"
 
 
 @cache
-def find() -> dict[str, TwinSpec]:
-    """Every twin by its driver's name: this package's modules with a ``TWIN``, then other packages' entry points.
+def find(folder: Path | None = None) -> dict[str, TwinSpec]:
+    """Every twin by its driver's name: what this package has as ``TWIN``, the modules of `folder`, and other packages'
+    entry points (``vigil.twins``).
 
-    Raises ValueError where two twins have the same name.
+    Raises ValueError with one line for a faulty file, and where two have the same name.
     """
-    specs: list[TwinSpec] = []
+    specs: list[tuple[TwinSpec, str]] = []
     for module in pkgutil.iter_modules(__path__):
         spec = getattr(importlib.import_module(f"{__name__}.{module.name}"), "TWIN", None)
         if isinstance(spec, TwinSpec):
-            specs.append(spec)
-    specs.extend(point.load() for point in entry_points(group=GROUP))
-    found: dict[str, TwinSpec] = {}
-    for spec in specs:
+            specs.append((spec, f"{__name__}.{module.name}"))
+    if folder is not None:
+        specs += [(spec, str(path)) for spec, path in from_folder(folder, "TWIN", TwinSpec)]
+    specs += from_entry_points(GROUP, TwinSpec)
+    found: dict[str, tuple[TwinSpec, str]] = {}
+    for spec, where in specs:
         if spec.name in found:
-            raise ValueError(f"two twins are named {spec.name!r}; rename one")
-        found[spec.name] = spec
-    return dict(sorted(found.items()))
+            raise ValueError(f"{where}: a twin is named {spec.name!r} already, in {found[spec.name][1]}; rename one")
+        found[spec.name] = spec, where
+    return {name: spec for name, (spec, _) in sorted(found.items())}

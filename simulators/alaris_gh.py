@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from drivers.alaris_gh import END, ESC, MAX_FRAME, MAX_RATE_ML_H, NO_ALARM, START, crc, decode, encode
 from drivers.contract import BadFrame
-from drivers.framing import Delimited
+from drivers.kit.framing import Delimited
 from simulators.contract import Hands, TwinSpec
 from simulators.patient import Patient
 

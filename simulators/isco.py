@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from drivers.isco import FLOW_UNITS, PRESSURE_UNITS
-from drivers.registers import f32_words, words_f32
+from drivers.kit.registers import f32_words, words_f32
 from simulators.contract import Hands, Refused, TwinSpec
 from simulators.modbus import NoAnswer
 from simulators.patient import Patient

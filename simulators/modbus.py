@@ -15,7 +15,7 @@ from pymodbus.framer.rtu import FramerRTU
 from pymodbus.framer.socket import FramerSocket
 from pymodbus.pdu import DecodePDU
 
-from drivers.registers import packed
+from drivers.kit.registers import packed
 from simulators.contract import Hands, ModbusTwin, Refused
 
 _LONGEST = 260  # a Modbus TCP frame; an RTU frame has at most 256 bytes

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from drivers.nonin import GPRF, RPRF
-from drivers.nonin_frames import ACK, DF13_HEAD, HR_HIGH, HR_LOW, HR_MISSING, NAK, SPO2_HIGH, SPO2_MISSING
+from drivers.nonin.frames import ACK, DF13_HEAD, HR_HIGH, HR_LOW, HR_MISSING, NAK, SPO2_HIGH, SPO2_MISSING
 from simulators.contract import Hands, TwinSpec
 from simulators.patient import Patient
 

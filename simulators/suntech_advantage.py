@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from drivers.framing import Counted
-from drivers.suntech_frames import HOST, reply, sums_to_zero
+from drivers.kit.framing import Counted
+from drivers.suntech_advantage.frames import HOST, reply, sums_to_zero
 from simulators.contract import Hands, TwinSpec
 from simulators.patient import Patient
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from drivers.contract import Decoded, Framing, Line, ModbusRequest, Reading, Request, Spec
-from drivers.registers import WholeResponses
+from drivers.kit.registers import WholeResponses
 from edge import model
 from edge.field.device_url import DeviceUrl
 from edge.field.devices import Devices

@@ -14,7 +14,7 @@ from pymodbus.framer.rtu import FramerRTU
 
 from drivers.contract import BadFrame, Decoded, DeviceAlarms, Identity, ModbusRequest, Pump, Reading, Request, Validity
 from drivers.isco import DRIVER, Isco, units_block
-from drivers.registers import Block, Field, f32_words, packed, response_bytes, words_f32
+from drivers.kit.registers import Block, Field, f32_words, packed, response_bytes, words_f32
 from simulators.contract import Refused
 from simulators.isco import IscoTwin
 from simulators.modbus import ModbusLine, NoAnswer

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from drivers.contract import BadFrame, DeviceAlarms, Identity, Reading, Validity, Wave
 from drivers.nonin import DRIVER, SELECT
-from drivers.nonin_frames import PACKET, NoninFraming
+from drivers.nonin.frames import PACKET, NoninFraming
 from simulators.nonin import HOLD_S, TWIN, NoninTwin
 from tests.helpers.golden_table import decoded_json
 from tests.helpers.nonin_bench import FORMATS, GOOD, PACKETS, STREAMS, readings, started, twin_of

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from drivers.contract import ALARMS, REASONS, BadFrame, Decoded, FrameRequest, Reading
 from drivers.suntech_advantage import DRIVER
-from drivers.suntech_frames import DETERMINATION, ERRORS, LIMITS
-from drivers.suntech_requests import ABORT, BP_DATA, CUFF, REQUESTS, STARTS, STATUS
+from drivers.suntech_advantage.frames import DETERMINATION, ERRORS, LIMITS
+from drivers.suntech_advantage.requests import ABORT, BP_DATA, CUFF, REQUESTS, STARTS, STATUS
 from edge.vocabulary import DETERMINATION as HOUSE_DETERMINATION
 from edge.vocabulary import METRICS
 from simulators.suntech_advantage import TWIN, ack

@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from drivers.contract import Decoded, DeviceAlarms, Reading
-from drivers.suntech_frames import ERRORS, failed, reply
-from drivers.suntech_requests import CUFF, STATUS
+from drivers.suntech_advantage.frames import ERRORS, failed, reply
+from drivers.suntech_advantage.requests import CUFF, STATUS
 from tests.helpers.dialogue_run import DialogueRun
 from tests.helpers.suntech_bench import UP, Bench, determinations, starts, talk
 

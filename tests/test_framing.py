@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.contract import Framing
-from drivers.framing import Counted, Delimited
+from drivers.kit.framing import Counted, Delimited
 from tests.helpers import golden_table
 
 MAX = 20

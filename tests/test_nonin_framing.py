@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.nonin import DRIVER
-from drivers.nonin_frames import DF13_LONGEST, PACKET, NoninFraming
+from drivers.nonin.frames import DF13_LONGEST, PACKET, NoninFraming
 from simulators.nonin import NoninTwin
 from tests.helpers.dialogue_run import DialogueRun
 from tests.helpers.golden_table import Row, decoded_json

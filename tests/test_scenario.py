@@ -9,7 +9,7 @@ import pytest
 
 import simulators
 from drivers.alaris_gh import crc, encode
-from drivers.nonin_frames import ACK, NAK
+from drivers.nonin.frames import ACK, NAK
 from simulators.alaris_gh import AlarisTwin
 from simulators.contract import ModbusTwin, Twin, TwinSpec
 from simulators.isco import IscoTwin

@@ -15,7 +15,7 @@ from pymodbus.client.base import ModbusBaseClient
 
 from drivers.contract import Decoded, ModbusRequest, Pump, Reading
 from drivers.isco import Isco
-from drivers.registers import packed
+from drivers.kit.registers import packed
 from simulators.isco import TWIN, IscoTwin
 from simulators.scenario import Scenario, catalogue
 from simulators.stage import Options, Row, Stage

@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from drivers.contract import Reading, Validity
-from drivers.suntech_frames import encode
-from drivers.suntech_requests import ABORT, BP_DATA, CUFF, VERSION_TEXT
+from drivers.suntech_advantage.frames import encode
+from drivers.suntech_advantage.requests import ABORT, BP_DATA, CUFF, VERSION_TEXT
 from simulators.suntech_advantage import AdvantageTwin, ack
 from tests.helpers.dialogue_run import StillPatient
 from tests.helpers.suntech_bench import EMPTY, START, Bench

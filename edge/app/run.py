@@ -11,7 +11,6 @@ from pathlib import Path
 from nacl.signing import VerifyKey
 
 import drivers
-from drivers.contract import Spec
 from edge.app.recovery import recover
 from edge.app.service import EdgeService
 from edge.app.supervisor import Supervisor
@@ -40,17 +39,10 @@ def read_rules(path: Path) -> tuple[RuleSet, str]:
         raise BadUsage(str(wrong)) from None
 
 
-def catalogue(folder: Path | None) -> Mapping[str, Spec]:
-    """Every driver, with the clinic's own in `folder`. Raises ValueError."""
-    if folder is not None:
-        raise ValueError("drivers from a folder cannot be read yet; install them as a package instead")
-    return drivers.find()
-
-
 def run_edge(path: Path) -> int:
     """`vigil edge`. Raises BadUsage."""
     try:
-        config = load_edge(path, catalogue)
+        config = load_edge(path, drivers.find)
     except ConfigError as wrong:
         raise BadUsage(str(wrong)) from None
     rules, text = read_rules(config.edge.rules)
@@ -81,8 +73,8 @@ async def _edge(config: EdgeConfig, rules: RuleSet, text: str, key: bytes, mqtt:
     try:
         recovered = await recover(journal)
         service = EdgeService(
-            config, rules, text, drivers.find(), clock=clock, journal=journal, recovered=recovered, boot=boot,
-            version=installed("vigil"), config_hash=digest, key=key, mqtt=mqtt, signer=signer,
+            config, rules, text, drivers.find(edge.drivers), clock=clock, journal=journal, recovered=recovered,
+            boot=boot, version=installed("vigil"), config_hash=digest, key=key, mqtt=mqtt, signer=signer,
             console_keys=consoles)
         await Supervisor().run_all(service.tasks())
     finally:

@@ -24,6 +24,7 @@ app.add_typer(rules_app, name="rules")
 
 FAULTS = ", ".join(KINDS)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for another program.")]
+DriversFolder = Annotated[Path | None, typer.Option("--drivers", help="A folder with drivers of your own.")]
 File = Annotated[Path, typer.Argument(help="A rules.toml.")]
 Journal = Annotated[str, typer.Argument(help="journal.db, or a database URL.")]
 
@@ -159,11 +160,12 @@ def simulate(
 @app.command()
 def devices(
     name: Annotated[str | None, typer.Argument(help="One driver: its wiring card.")] = None, as_json: Json = False,
+    drivers: DriversFolder = None,
 ) -> int:
     """The drivers: kind, transport, evidence grade, source, and everything that can be said to the device."""
     from edge.cli.catalogue import list_devices
 
-    return list_devices(name, as_json)
+    return list_devices(name, as_json, drivers)
 
 
 @app.command()
@@ -177,12 +179,12 @@ def ports(as_json: Json = False) -> int:
 @app.command()
 def probe(
     port: Annotated[str, typer.Argument(help="/dev/serial/by-id/..., tcp://host:port, modbus+tcp://host:port?unit=1.")],
-    as_json: Json = False,
+    as_json: Json = False, drivers: DriversFolder = None,
 ) -> int:
     """What is on this port, by each driver's read-only questions, or what its bytes look like; 1 if it is nothing."""
     from edge.cli.probe import run_probe
 
-    return run_probe(port, as_json)
+    return run_probe(port, as_json, drivers)
 
 
 @rules_app.command("check")

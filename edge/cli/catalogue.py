@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import drivers
 from drivers.contract import FrameRequest, Request, Spec
 from edge.process import BadUsage
 
 
-def list_devices(name: str | None, as_json: bool) -> int:
-    """`vigil devices`: every driver, or one driver's wiring card."""
-    found = drivers.find()
+def find_drivers(folder: Path | None) -> dict[str, Spec]:
+    """Every driver, with the clinic's own in `folder`. Raises BadUsage."""
+    try:
+        return drivers.find(folder)
+    except ValueError as wrong:
+        raise BadUsage(str(wrong)) from None
+
+
+def list_devices(name: str | None, as_json: bool, folder: Path | None = None) -> int:
+    """`vigil devices`: every driver, or one driver's wiring card. Raises BadUsage."""
+    found = find_drivers(folder)
     if name is None:
         if as_json:
             print(json.dumps([_row(spec) for spec in found.values()]))

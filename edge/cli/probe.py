@@ -8,7 +8,7 @@ from pathlib import Path
 
 import uvloop
 
-import drivers
+from edge.cli.catalogue import find_drivers
 from edge.clock import EdgeClock
 from edge.field import discovery
 from edge.field.device_url import parse_device_url
@@ -30,7 +30,7 @@ def list_ports(as_json: bool) -> int:
     return 0
 
 
-def run_probe(port: str, as_json: bool) -> int:
+def run_probe(port: str, as_json: bool, folder: Path | None = None) -> int:
     """`vigil probe`: 0 where one driver or more fits, 1 where none does. Raises BadUsage."""
     try:
         at = parse_device_url(f"serial://{Path(port).absolute()}" if "://" not in port else port)
@@ -39,7 +39,8 @@ def run_probe(port: str, as_json: bool) -> int:
     if port == "":
         raise BadUsage("no port; write a path like /dev/serial/by-id/..., or tcp://host:port; see: vigil ports")
     logging.getLogger("edge.field").setLevel(logging.CRITICAL)  # what fails to respond is said at the end, once
-    tried, raw = uvloop.run(discovery.probe(at, list(drivers.find().values()), now=EdgeClock().now))
+    specs = list(find_drivers(folder).values())
+    tried, raw = uvloop.run(discovery.probe(at, specs, now=EdgeClock().now))
     found = [one for one in tried if one.fits]
     if as_json:
         print(json.dumps({"port": port, "found": [_row(one) for one in found], "raw": raw.hex(" ")}))

@@ -22,6 +22,7 @@ from drivers.contract import Line, Spec
 from edge.config.messages import causes, nearest, say
 from edge.field.device_url import DeviceUrl, parse_device_url
 from edge.toml_lines import Where, key_lines, line_of
+from edge.vocabulary import METRICS
 
 
 class ConfigError(Exception):
@@ -356,6 +357,9 @@ def _driver_faults(where: Where, device: DeviceTable, known: Mapping[str, Spec])
     if spec is None:
         yield (*where, "driver"), f"no driver {device.driver!r}; {nearest(device.driver, known)}"
         return
+    if unknown := sorted(spec.metrics - set(METRICS)):
+        yield (*where, "driver"), (f"driver {device.driver!r} decodes {', '.join(unknown)}, which edge/vocabulary.py"
+                                   " does not know; it knows: " + ", ".join(METRICS))
     if device.place.transport not in spec.transports:
         ways = ", ".join(f"{way}://" for way in spec.transports)
         yield (*where, "at"), f"driver {spec.name!r} cannot be reached by {device.place.transport}://; write {ways}"

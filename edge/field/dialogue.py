@@ -215,7 +215,7 @@ class Dialogue:
         link.received(len(data), real_s)
         of_now = self._of_now(len(data), at_s, real_s)
         for frame in framing.feed(data):
-            if of_now:
+            if of_now or self._is_awaited(frame):
                 self._frame(frame, at_s, real_s)
             else:
                 link.counters.late += 1
@@ -275,6 +275,10 @@ class Dialogue:
         if pending and answered:
             self._handshake_ends(pending, real_s)
 
+    def _is_awaited(self, frame: bytes) -> bool:
+        """Whether this is the response to the request in flight: that was not sent before it was asked for."""
+        return self._pending is not None and self._driver.is_response(frame, self._pending.request)
+
     def _is_late(self, frame: bytes, real_s: float) -> bool:
         """Whether this is the response to an overdue request. Then nothing else of that kind is on its way, unless one
         before it never came."""
@@ -291,7 +295,8 @@ class Dialogue:
     def _of_now(self, count: int, at_s: float, real_s: float) -> bool:
         """Whether so many bytes can have been sent since the last ones came; if not, nobody knows how old they are.
 
-        What comes while a request waits is its response: one that is late is known by other means.
+        What comes while a request waits is its response, from a device that sends nothing by itself: one that is late
+        is known by other means.
         """
         if real_s - self._came_s >= self.line.silent_after_s:
             self._fresh = 0.0  # after a stall the first that comes is the oldest

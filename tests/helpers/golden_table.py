@@ -56,9 +56,9 @@ class Row:
         return f"{self.name} (line {self.line})"
 
 
-def rows(name: str) -> list[Row]:
-    """All rows of tests/golden/`name`.txt, in order. Raises ValueError that names file and line of a bad row."""
-    path = FOLDER / f"{name}.txt"
+def rows(name: str, folder: Path = FOLDER) -> list[Row]:
+    """All rows of `folder`/`name`.txt, in order. Raises ValueError that names file and line of a bad row."""
+    path = folder / f"{name}.txt"
     found: list[Row] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if line.strip() and not line.startswith("#"):
@@ -69,14 +69,14 @@ def rows(name: str) -> list[Row]:
     return found
 
 
-def requests(name: str) -> list[Row]:
+def requests(name: str, folder: Path = FOLDER) -> list[Row]:
     """The rows of what we send."""
-    return [row for row in rows(name) if row.way == ">"]
+    return [row for row in rows(name, folder) if row.way == ">"]
 
 
-def frames(name: str) -> list[Row]:
+def frames(name: str, folder: Path = FOLDER) -> list[Row]:
     """The rows of what the device sends."""
-    return [row for row in rows(name) if row.way == "<"]
+    return [row for row in rows(name, folder) if row.way == "<"]
 
 
 def wire(request: Request) -> bytes:

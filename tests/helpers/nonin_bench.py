@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from drivers.contract import Decoded, Driver, Reading
 from drivers.nonin import DRIVER
-from drivers.nonin_frames import PACKET
+from drivers.nonin.frames import PACKET
 from simulators.nonin import NoninTwin
 from tests.helpers.golden_table import frames
 from tests.helpers.oximeter_bench import Finger

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from drivers.contract import Decoded, FrameRequest, Reading
 from drivers.suntech_advantage import DRIVER, Advantage
-from drivers.suntech_frames import DETERMINATION, reply
-from drivers.suntech_requests import BP_DATA, CUFF, STARTS, STATUS, VERSION
+from drivers.suntech_advantage.frames import DETERMINATION, reply
+from drivers.suntech_advantage.requests import BP_DATA, CUFF, STARTS, STATUS, VERSION
 from simulators.suntech_advantage import AdvantageTwin, ack
 from tests.helpers.dialogue_run import DialogueRun, StillPatient
 from tests.helpers.golden_table import frames

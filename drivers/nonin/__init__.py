@@ -63,7 +63,7 @@ from drivers.contract import (
     Validity,
     Wave,
 )
-from drivers.nonin_frames import (
+from drivers.nonin.frames import (
     ACK,
     DF13_HEAD,
     FRAME,

@@ -33,7 +33,7 @@ four readings without a value and with the reason. A pulse that cannot be is lef
 after the module's end mark or, where that was lost, after the cuff was up and has been below 5 mmHg for 3 s. Cuff and
 status answers look alike, so one question is in flight and a start needs two low cuff pressures in a row.
 
-Schedule: drivers/cuff_schedule.py. A lost line never brings a determination forward. None is started while the cuff
+Schedule: drivers/kit/schedules.py. A lost line never brings a determination forward. None is started while the cuff
 holds more than 10 mmHg, or its pressure or the module's status is unknown; where that lasts for 30 s, it is a failed
 one. Over-pressure (89) and safety errors (88, 91) hold: this driver starts none until a person has unplugged the line
 or switched the module off (seen as a reopened line, or three questions running without an answer). A leak (87) does
@@ -61,9 +61,9 @@ from drivers.contract import (
     Spec,
     Validity,
 )
-from drivers.cuff_schedule import PAUSE_S, Schedule
-from drivers.framing import Counted
-from drivers.suntech_frames import (
+from drivers.kit.framing import Counted
+from drivers.kit.schedules import PAUSE_S, Schedule
+from drivers.suntech_advantage.frames import (
     ACK_LEN,
     BP_LEN,
     CUFF_UNKNOWN,
@@ -83,7 +83,7 @@ from drivers.suntech_frames import (
     sums_to_zero,
     u16,
 )
-from drivers.suntech_requests import (
+from drivers.suntech_advantage.requests import (
     ABORT,
     BP_DATA,
     CUFF,

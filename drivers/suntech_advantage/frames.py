@@ -1,4 +1,4 @@
-"""The frames of SunTech modules and what is in them; drawn, with sources, in drivers/suntech_advantage.py."""
+"""The frames of SunTech modules and what is in them; drawn, with sources, in __init__.py here."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def sums_to_zero(frame: bytes) -> bool:
 
 
 def reply_length(held: bytes) -> int | None:
-    """How long the module frame is that begins so (see drivers.framing.Counted)."""
+    """How long the module frame is that begins so (see drivers.kit.framing.Counted)."""
     if len(held) < 2:
         return None
     return held[1] if held[1] in REPLY_LENGTHS else 0

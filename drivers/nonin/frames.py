@@ -1,4 +1,4 @@
-"""The frames of Nonin oximeters and how they are found in a stream; drawn, with sources, in drivers/nonin.py."""
+"""The frames of Nonin oximeters and how they are found in a stream; drawn, with sources, in __init__.py here."""
 
 from __future__ import annotations
 

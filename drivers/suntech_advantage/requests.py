@@ -1,11 +1,11 @@
-"""Every request to a SunTech module, and what is a response to it; drawn in drivers/suntech_advantage.py."""
+"""Every request to a SunTech module, and what is a response to it; drawn in __init__.py here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from drivers.contract import Effect, FrameRequest, Request
-from drivers.suntech_frames import BP_LEN, HOST, SHORT_LEN, TEXT_LEN, encode
+from drivers.suntech_advantage.frames import BP_LEN, HOST, SHORT_LEN, TEXT_LEN, encode
 
 CUFF_GAP_S, GAP_S, TIMEOUT_S = 0.2, 0.1, 2.0  # real time: the module's own pacing
 

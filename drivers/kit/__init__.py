@@ -1,0 +1,1 @@
+"""What drivers share: framings, Modbus maps, schedules. Knows no device; see README.md here."""
