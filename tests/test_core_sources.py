@@ -6,10 +6,24 @@ import json
 
 import pytest
 
+from edge.core.bedside import Bedside
 from edge.core.context import RuleContext
 from edge.core.logic import Truth
-from edge.model import Boot, Kind, LinkChanged, PumpState, PumpStatus, Sample, Samples, Tick, Validity
+from edge.model import (
+    Boot,
+    DeviceAlarm,
+    DeviceAlarmsReported,
+    Kind,
+    LinkChanged,
+    PumpState,
+    PumpStatus,
+    Sample,
+    Samples,
+    Tick,
+    Validity,
+)
 from tests.helpers.bed_story import BedStory, state_of, ticks
+from tests.helpers.rule_files import RULES
 
 SECOND: tuple[str, Kind, str] = ("oximeter-2", "oximeter", "o")
 PUMP_2: tuple[str, Kind, str] = ("pump-2", "pump", "q")
@@ -222,3 +236,30 @@ def test_a_snapshot_of_the_time_before_can_be_read() -> None:
     story.until(1)
     assert story.session.phase == "INFUSING"
     assert story.session.delivered_ml == pytest.approx(52.5 / 60, abs=0.05)
+
+
+@pytest.mark.parametrize("kind", ["oximeter", "nibp", "pump"])
+def test_each_device_of_a_kind_has_alarms_of_its_own(kind: Kind) -> None:
+    """Three of a kind on one bed, all lost and each with its own alarm: three alarms, and each ends for itself."""
+    names = [f"{kind}-{number}" for number in (1, 2, 3)]
+    bed = Bedside("b", [(name, kind, "d") for name in names], RULES)
+    at_s = 1e9
+    for name in names:
+        bed.apply(LinkChanged(name, "live"), at_s)
+        if kind != "oximeter":
+            bed.apply(DeviceAlarmsReported(name, (DeviceAlarm("fault", "high", "F", "fault"),)), at_s)
+        bed.apply(LinkChanged(name, "lost"), at_s)
+    for second in range(11):
+        bed.apply(Tick(), at_s + second)
+    own = {"pump": ["INF-4", "TEC-3"], "nibp": ["TEC-4", "TEC-9"], "oximeter": ["TEC-4"]}[kind]
+    assert active(bed) == {f"{rule}:{name}" for rule in own for name in names}
+    bed.apply(LinkChanged(names[1], "live"), at_s + 11)
+    bed.apply(DeviceAlarmsReported(names[1], ()), at_s + 11)
+    for second in range(12, 18):
+        bed.apply(PumpStatus(names[1], "stopped"), at_s + second) if kind == "pump" else None
+        bed.apply(Tick(), at_s + second)
+    assert active(bed) == {f"{rule}:{name}" for rule in own for name in (names[0], names[2])}
+
+
+def active(bed: Bedside) -> set[str]:
+    return {key for key, alarm in bed.state.alarms.items() if alarm.state == "active"}
