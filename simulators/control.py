@@ -44,7 +44,7 @@ class Control:
             shown = line[:80].decode(errors="replace")
             raise ValueError(f'not understood: {shown!r}; write {{"do": "go"}} or {_HAND}')
         if asked["do"] == "go":
-            self._stage.go()
+            self._stage.go(*_numbers(asked, "past_s"))
             return {}
         if asked["do"] == "look":
             return {"beds": [bed | {"by_hand": bed["bed"] in self._by_hand} for bed in self._stage.look()]}

@@ -122,7 +122,30 @@ def story(count: int | None = None) -> Scenario:
     return Scenario(quiet.beds, tuple(sorted((*quiet.steps, *trouble), key=lambda step: step.at_min)))
 
 
-SCENARIOS: Mapping[str, Callable[[int | None], Scenario]] = {"story": story, "calm": calm}
+# A day's opening, in minutes since it began. When the demonstration shows its first page, DAY_OPENS_MIN are over: the
+# first bed is in minute 29 of its infusion, the second in minute 8, the third before, the fourth after.
+DAY_OPENS_MIN = 52.0
+DAY_STARTS_MIN = {"chair-1": 23.0, "chair-2": 44.0, "chair-4": 5.0}
+DAY_STEPS: tuple[Step, ...] = (
+    Step(DAY_OPENS_MIN - 2.0, "chair-1", PATIENT, "hypertension", amount=75.0, over_s=90.0),
+    Step(DAY_OPENS_MIN + 12.0, "chair-1", PATIENT, "hypertension", amount=0.0, over_s=240.0),
+    Step(DAY_OPENS_MIN + 0.2, "chair-2", PATIENT, "desaturation", amount=10.5, over_s=10.0),
+    Step(DAY_OPENS_MIN + 4.0, "chair-2", PATIENT, "desaturation", amount=0.0, over_s=40.0),
+    Step(DAY_OPENS_MIN + 7.0, "chair-4", "oximeter", "probe_off"),
+    Step(DAY_OPENS_MIN + 9.0, "chair-4", "oximeter", "probe_on"),
+)
+
+
+def day(count: int | None = None) -> Scenario:
+    """The beds of `calm` on a busy day, taken up in its middle; what comes later is the demonstration's own story."""
+    beds = calm(count).beds
+    here = {bed.id for bed in beds}
+    starts = tuple(Step(at_min, bed, "pump", "start") for bed, at_min in DAY_STARTS_MIN.items() if bed in here)
+    steps = (*starts, *(step for step in DAY_STEPS if step.bed in here))
+    return Scenario(beds, tuple(sorted(steps, key=lambda step: step.at_min)))
+
+
+SCENARIOS: Mapping[str, Callable[[int | None], Scenario]] = {"story": story, "calm": calm, "day": day}
 
 
 def catalogue(names: Iterable[str], twins: Mapping[str, TwinSpec], beds: int = 1) -> Scenario:

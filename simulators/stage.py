@@ -208,12 +208,16 @@ class Stage:
             twin.hands["program"]()
         if isinstance(twin, Waits):
             twin.wire_speed = self._options.speed
-        wire, at = await self._wire(bed, device, spec, twin)
+        wire, at = await self.reach(bed, device, spec, twin)
         link = wire.link if isinstance(wire, PtyWire) else None
         row = Row(bed.id, device.id, device.driver, at, None if link is None else str(link))
         return _Placed(row, twin, wire)
 
-    async def _wire(self, bed: Bed, device: Device, spec: TwinSpec, twin: Twin | ModbusTwin) -> tuple[Wire, str]:
+    async def reach(self, bed: Bed, device: Device, spec: TwinSpec, twin: Twin | ModbusTwin) -> tuple[Wire, str]:
+        """The wire `twin` is reached by, and its address; another stage may have other wires.
+
+        Raises OSError where a port cannot be made.
+        """
         faults = self._faults(bed.id, device.id)
         ports = self._options.ports
         link = None if ports is None else (ports / f"{bed.id}-{device.id}").absolute()
@@ -267,11 +271,14 @@ class Stage:
         """The twin itself. Raises KeyError where there is none."""
         return self._placed[bed, device].twin
 
-    def go(self) -> None:
-        """The scenario begins. Said again, nothing."""
+    def go(self, past_s: float = 0.0) -> None:
+        """The scenario begins, or is taken up `past_s` simulated seconds after it began: what pumps gave in them is in
+        their patients, and every step until then is done. Said again, nothing."""
         if self._since_go_s is None:
             self._since_go_s = 0.0
             self._steps = sorted(self.scenario.steps, key=lambda step: step.at_min)
+            for _ in range(round(past_s / MOST_STEP_S)):
+                self._live(MOST_STEP_S, alone=True)
 
     def do(self, bed: str, device: str, what: str, amount: float = 0.0, over_s: float = 0.0) -> None:
         """A hand at a device, its plug, or an episode (device "patient"). Raises ValueError with one clear line."""
@@ -336,7 +343,8 @@ class Stage:
         for wire in self._wires:
             wire.tend()
 
-    def _live(self, dt_s: float) -> None:
+    def _live(self, dt_s: float, *, alone: bool = False) -> None:
+        """`alone`: nobody is at the wires, so monitors, which only ever show what is now, need not live it."""
         if self._since_go_s is not None:
             while self._steps and self._steps[0].at_min * 60.0 <= self._since_go_s:
                 step = self._steps.pop(0)
@@ -345,7 +353,10 @@ class Stage:
         for patient in self._lived:
             patient.step(dt_s)
         for placed in self._placed.values():
-            placed.live(dt_s)
+            if not alone:
+                placed.live(dt_s)
+            elif isinstance(placed.twin, Programmable):
+                placed.twin.step(dt_s)
 
     async def run(self) -> None:
         """Live on until cancelled."""
