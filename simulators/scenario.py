@@ -127,7 +127,7 @@ def story(count: int | None = None) -> Scenario:
 DAY_OPENS_MIN = 52.0
 DAY_STARTS_MIN = {"chair-1": 23.0, "chair-2": 44.0, "chair-4": 5.0}
 DAY_STEPS: tuple[Step, ...] = (
-    Step(DAY_OPENS_MIN - 2.0, "chair-1", PATIENT, "hypertension", amount=75.0, over_s=90.0),
+    Step(DAY_OPENS_MIN - 0.5, "chair-1", PATIENT, "hypertension", amount=75.0, over_s=90.0),
     Step(DAY_OPENS_MIN + 12.0, "chair-1", PATIENT, "hypertension", amount=0.0, over_s=240.0),
     Step(DAY_OPENS_MIN + 0.2, "chair-2", PATIENT, "desaturation", amount=10.5, over_s=10.0),
     Step(DAY_OPENS_MIN + 4.0, "chair-2", PATIENT, "desaturation", amount=0.0, over_s=40.0),

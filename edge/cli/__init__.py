@@ -64,19 +64,22 @@ def _vigil(
 
 @app.command()
 def demo(
-    beds: Annotated[int, typer.Option(min=1, max=64, help="How many chairs.")] = 4,
+    beds: Annotated[int, typer.Option(min=1, max=64, help="How many beds at each edge.")] = 4,
     speed: Annotated[
         float, typer.Option(min=0.1, max=60, help="Edge seconds a real second; 20 tells the story in 3 min.")] = 1.0,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="The console's port; 8080 if it is free.")] = None,
     data: Annotated[Path | None, typer.Option(help="Where to keep everything; a new temporary folder.")] = None,
-    scenario: Annotated[str, typer.Option(help="story (four chairs, four troubles) or calm.")] = "story",
+    scenario: Annotated[str | None, typer.Option(
+        help="day (opens in the middle of things, goes on for ever), story (an hour, four troubles) or calm; by itself"
+        " day at speed 1, story at any other.")] = None,
+    edges: Annotated[int, typer.Option(min=1, max=4, help="How many edges, each with so many beds.")] = 1,
     as_json: Json = False,
 ) -> int:
-    """Everything on one machine: broker, simulated chairs on ptys and Modbus TCP, edge, console. Ctrl-C ends it."""
+    """Everything on one machine: broker, simulated beds on ptys and Modbus TCP, edge, console. Ctrl-C ends it."""
     from edge.demo.demo import Options, run_demo
 
-    return run_demo(Options(beds, speed, port, data, scenario, as_json))
+    return run_demo(Options(beds, speed, port, data, scenario, as_json, edges))
 
 
 @app.command()
@@ -127,8 +130,8 @@ def broker(
 def simulate(
     driver: Annotated[
         list[str] | None, typer.Argument(help="Twins of these drivers; all of them if none is named.")] = None,
-    beds: Annotated[int | None, typer.Option(min=1, max=256, help="How many chairs, with --scenario.")] = None,
-    scenario: Annotated[str | None, typer.Option(help="story or calm: whole chairs that live through it.")] = None,
+    beds: Annotated[int | None, typer.Option(min=1, max=256, help="How many beds, with --scenario.")] = None,
+    scenario: Annotated[str | None, typer.Option(help="day, story or calm: whole beds that live through it.")] = None,
     fault: Annotated[
         list[str] | None, typer.Option(help=f"KIND=RATE on the wire, as in flip=0.01, KIND one of {FAULTS}; may be"
                                        " repeated.")] = None,

@@ -5,59 +5,64 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import secrets
 import shutil
 import signal
-import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import drivers
 from edge.clock import EdgeClock
 from edge.console.accounts import ensure_user
-from edge.demo.enrol import enrol
+from edge.demo.configuration import (
+    EDGE,
+    Shared,
+    Site,
+    free_port,
+    new_logins,
+    rules_file,
+    write_broker,
+    write_console,
+    write_edge,
+)
 from edge.demo.nurse import NotYet, Nurse
+from edge.demo.opening import live_past, name_patients
 from edge.demo.services import Service, Services
-from edge.model import Role
-from edge.process import BadUsage, command_key, make_folder
+from edge.demo.shift import Hands, Shift
+from edge.process import BadUsage, make_folder
+from simulators.control import LONGEST_PATH
+from simulators.scenario import SCENARIOS
 
-EDGE = "demo"
 READY_WITHIN_S = 60.0  # real seconds
 FIRST_CUFF_S = 5.0  # real seconds: the nurse opens the sessions first, so that the first cuff counts for the baseline
-SCENARIOS = ("story", "calm")
-_DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+DAY_FIRST_CUFF_S = 75.0  # edge seconds: on a day that has long begun, whoever looks sees it come
+BEDS_WITH_A_PAST = 8  # more would take longer to live than anybody waits
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the person asked for."""
+    """What the person asked for. `scenario` None: a day at the speed of life, the story at any other."""
 
     beds: int
     speed: float
     port: int | None
     data: Path | None
-    scenario: str
+    scenario: str | None
     as_json: bool
+    edges: int = 1
+
+    @property
+    def chosen(self) -> str:
+        """The scenario it comes to."""
+        return self.scenario or ("day" if self.speed == 1 else "story")
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
-    """An account made for this demonstration."""
-
-    name: str
-    password: str
-    role: Role
-
-
-def run_demo(wanted: Options) -> int:
+def run_demo(options: Options) -> int:
     """Run until Ctrl-C or SIGTERM. Raises BadUsage."""
-    if wanted.scenario not in SCENARIOS:
-        raise BadUsage(f"no scenario is named {wanted.scenario!r}; there are {', '.join(SCENARIOS)}")
-    return asyncio.run(_until_stopped(Demo(wanted)))
+    if options.chosen not in SCENARIOS:
+        raise BadUsage(f"no scenario is named {options.scenario!r}; there are {', '.join(SCENARIOS)}")
+    return asyncio.run(_until_stopped(Demo(options)))
 
 
 async def _until_stopped(demo: Demo) -> int:
@@ -80,112 +85,119 @@ async def _until_stopped(demo: Demo) -> int:
     return 0
 
 
-def rules_file() -> Path:
-    """The default rules: deploy/rules.toml of a checkout, or as they were installed with the package."""
-    installed = Path(__file__).resolve().parents[1] / "defaults" / "rules.toml"
-    return _DEPLOY / "rules.toml" if (_DEPLOY / "rules.toml").is_file() else installed
-
-
-def free_port(wanted: int | None) -> int:
-    """`wanted`, or 8080 where it is free, or any. Raises BadUsage where the wanted one is taken."""
-    for port in [wanted] if wanted is not None else [8080, 0]:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as wrong:
-                if wanted is not None:
-                    raise BadUsage(f"port {port} cannot be used ({wrong.strerror}); give another --port") from None
-                continue
-            chosen: int = probe.getsockname()[1]
-            return chosen
-    raise AssertionError("port 0 is always free")
-
-
 class Demo:
     """One demonstration: its folder, its services, and the simulated nurse."""
 
-    def __init__(self, wanted: Options) -> None:
-        self.wanted = wanted
-        self.data = (wanted.data or Path(tempfile.mkdtemp(prefix="vigil-demo-"))).absolute()
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.own_folder = options.data is None
+        self.data = (options.data or Path(tempfile.mkdtemp(prefix="vigil-demo-"))).absolute()
         if set("?#%") & set(str(self.data)):
             raise BadUsage(f"--data {self.data}: simulated ports lie in it, and ? # % cannot stand in a port's address;"
                            " give another folder")
         make_folder(self.data)
-        self.ports = self.data / "ports"
-        self.ports.mkdir(exist_ok=True)
-        self.port = free_port(wanted.port)
-        self.mqtt = free_port(0)
-        self.clock = EdgeClock(wanted.speed)
-        self.epoch = self.clock.now()
+        self.clock = EdgeClock(options.speed)
+        self.shared = Shared(self.data, options.speed, self.clock.now(), free_port(0), free_port(options.port))
+        self.sockets = Path(tempfile.mkdtemp(prefix="vigil-"))  # short: a socket's path may not be long
+        self.sites = [self._site(number) for number in range(options.edges)]
         self.services = Services(self.data / "pids.json", self.data, self._say)
-        self.logins = [Login("nurse", secrets.token_urlsafe(9), "nurse"),
-                       Login("technician", secrets.token_urlsafe(9), "technician")]
-        self.twins: list[dict[str, Any]] = []
+        self.logins = new_logins()
+
+    def _site(self, number: int) -> Site:
+        name = EDGE if number == 0 else f"{EDGE}-{number + 1}"
+        site = Site(name, self.data if number == 0 else self.data / name, self.sockets / name)
+        assert len(str(site.socket)) <= LONGEST_PATH, site.socket
+        site.ports.mkdir(parents=True, exist_ok=True)
+        return site
 
     def _say(self, line: str) -> None:
         print(f"vigil demo: {line}", file=sys.stderr, flush=True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        """Where the console's page is."""
+        return f"http://127.0.0.1:{self.shared.http_port}"
 
     async def run(self) -> None:
         """Start everything, tell where it is, play the nurse, keep it alive."""
         try:
             await self._start()
-            nurse = Nurse(self.url, self.logins[0].name, self.logins[0].password, self.wanted.speed)
+            nurses = {site.edge: self._nurse(site) for site in self.sites}
             async with asyncio.TaskGroup() as group:
                 for service in self.services.all.values():
                     group.create_task(self.services.keep(service))
-                beds = sorted({twin["bed"] for twin in self.twins}, key=lambda bed: (len(bed), bed))
-                await self._until(nurse.all_live, beds, READY_WITHIN_S)
+                for site in self.sites:
+                    await self._until(nurses[site.edge].all_live, site.beds, READY_WITHIN_S)
                 self._tell()
-                group.create_task(self._play(nurse, beds))
+                for site in self.sites:
+                    play = self._day if self.options.chosen == "day" else self._story
+                    group.create_task(play(site, nurses[site.edge]))
         finally:
             await self.services.stop(last="broker")
+            shutil.rmtree(self.sockets, ignore_errors=True)
+            if self.own_folder:
+                shutil.rmtree(self.data, ignore_errors=True)
+
+    def _nurse(self, site: Site) -> Nurse:
+        login = self.logins[0]
+        return Nurse(self.url, login.name, login.password, site.edge)
+
+    # --- the services -------------------------------------------------------------------------------------------------
 
     async def _start(self) -> None:
-        simulators = await self.services.start(Service("simulators", [
-            "simulate", "--scenario", self.wanted.scenario, "--beds", str(self.wanted.beds), "--speed",
-            str(self.wanted.speed), "--ports", str(self.ports), "--wait-for-go", "--port", str(free_port(0)), "--json",
-        ], pipes=True, urgent=True))
-        await self.services.start(Service("broker", ["broker", "--port", str(self.mqtt)]))
+        for site in self.sites:
+            await self.services.start(Service(f"simulators{site.suffix}", [
+                "simulate", "--scenario", self.options.chosen, "--beds", str(self.options.beds), "--speed",
+                str(self.options.speed), "--ports", str(site.ports), "--wait-for-go", "--port", str(free_port(0)),
+                "--control", str(site.socket), "--json",
+            ], pipes=True, urgent=True))
+        broker = await asyncio.to_thread(write_broker, self.shared, self.sites)
+        await self.services.start(Service("broker", broker, urgent=True))
         await asyncio.to_thread(self._accounts)
-        command_key(self.data / "command.key", make=True)
-        enrol({EDGE: self.data}, {"main": self.data})
-        (self.data / "console.toml").write_text(self._console_toml())
-        await self.services.start(Service("console", ["console", "--config", str(self.data / "console.toml")]))
-        assert simulators.process is not None and simulators.process.stdout is not None
-        line = await asyncio.wait_for(simulators.process.stdout.readline(), READY_WITHIN_S)
+        pasts = [await asyncio.to_thread(self._names, site) for site in self.sites]
+        console = write_console(self.shared, self.sites, self.logins)
+        await self.services.start(Service("console", ["console", "--config", str(console)]))
+        for site, sessions in zip(self.sites, pasts, strict=True):
+            await self._start_edge(site, sessions)
+
+    async def _start_edge(self, site: Site, sessions: Mapping[str, str]) -> None:
+        simulators = self.services.all[f"simulators{site.suffix}"].process
+        assert simulators is not None and simulators.stdout is not None
+        line = await asyncio.wait_for(simulators.stdout.readline(), READY_WITHIN_S)
         if not line:
-            raise BadUsage(f"the simulators did not start; see {self.data / 'simulators.log'}")
-        self.twins = json.loads(line)["twins"]
-        shutil.copy(rules_file(), self.data / "rules.toml")
-        (self.data / "edge.toml").write_text(self._edge_toml())
-        await self.services.start(Service("edge", ["edge", "--config", str(self.data / "edge.toml")], urgent=True))
+            raise BadUsage(f"the simulators did not start; see {self.data / f'simulators{site.suffix}.log'}")
+        site.twins = json.loads(line)["twins"]
+        day = self.options.chosen == "day"
+        config = write_edge(self.shared, site, DAY_FIRST_CUFF_S if day else FIRST_CUFF_S * self.options.speed)
+        if day:
+            await self._go(site, await self._past(site, sessions))
+        await self.services.start(Service(f"edge{site.suffix}", ["edge", "--config", str(config)], urgent=True))
+
+    def _names(self, site: Site) -> dict[str, str]:
+        """Session ids of a past that is to be lived; none where there is no past. It is lived once: a folder that has a
+        record keeps it."""
+        if self.options.chosen != "day" or (site.data / "journal.db").exists() or self.options.beds > BEDS_WITH_A_PAST:
+            return {}
+        return name_patients(self.shared, site, self.options.beds, self.shared.epoch)
+
+    async def _past(self, site: Site, sessions: Mapping[str, str]) -> float:
+        """How much of the day is over, edge seconds."""
+        if not sessions:
+            return 0.0
+        if not self.options.as_json:
+            self._say("living the last hour at every bed first; a quarter of a minute")
+        return await asyncio.to_thread(live_past, self.shared, site, sessions, self.clock.now)
+
+    async def _go(self, site: Site, past_s: float = 0.0) -> None:
+        process = self.services.all[f"simulators{site.suffix}"].process
+        assert process is not None and process.stdin is not None
+        with contextlib.suppress(ConnectionError):  # they have just died; started again, they wait with pumps stopped
+            process.stdin.write(json.dumps({"do": "go", "past_s": past_s}).encode() + b"\n")
+            await process.stdin.drain()
 
     def _accounts(self) -> None:
         for login in self.logins:
-            ensure_user(self.data / "console.db", login.name, login.password, login.role, self.epoch)
-
-    def _console_toml(self) -> str:
-        return (f'name = "main"\nedge = "{EDGE}"\ndata = {json.dumps(str(self.data))}\nport = {self.port}\n'
-                f'simulated = true\nspeed = {self.wanted.speed}\nepoch = {self.epoch}\n[mqtt]\nurl = "mqtt://127.0.0.1:{self.mqtt}"\n')
-
-    def _edge_toml(self) -> str:
-        parts = [f'[edge]\nid = "{EDGE}"\ndata = {json.dumps(str(self.data))}\nrules = "rules.toml"\nsimulated = true\n'
-                 f'speed = {self.wanted.speed}\nepoch = {self.epoch}\n[mqtt]\nurl = "mqtt://127.0.0.1:{self.mqtt}"\n']
-        bed = None
-        for twin in self.twins:
-            if twin["bed"] != bed:
-                bed = twin["bed"]
-                parts.append(f'[[bed]]\nid = "{bed}"\n')
-            parts.append(f'[[bed.device]]\nid = "{twin["device"]}"\ndriver = "{twin["driver"]}"\n'
-                         f"at = {json.dumps(_at(twin))}\n")
-            if "start_s" in drivers.find()[twin["driver"]].settings:
-                parts.append(f"[bed.device.settings]\nstart_s = {FIRST_CUFF_S * self.wanted.speed}\n")
-        return "".join(parts)
+            ensure_user(self.data / "console.db", login.name, login.password, login.role, self.shared.epoch)
 
     async def _until(
         self, holds: Callable[[list[str]], None], beds: list[str], within_s: float | None = None,
@@ -202,42 +214,53 @@ class Demo:
                     raise BadUsage(f"not up within {within_s:g} s ({why}); see the logs in {self.data}") from None
                 await asyncio.sleep(0.1)
 
+    # --- what is told -------------------------------------------------------------------------------------------------
+
     def _tell(self) -> None:
-        if self.wanted.as_json:
+        if self.options.as_json:
             print(json.dumps({
-                "console": self.url, "mqtt": f"mqtt://127.0.0.1:{self.mqtt}", "data": str(self.data),
+                "console": self.url, "mqtt": f"mqtt://127.0.0.1:{self.shared.mqtt_port}", "data": str(self.data),
                 "users": [{"name": u.name, "password": u.password, "role": u.role} for u in self.logins],
-                "twins": self.twins, "pids": {name: service.pid for name, service in self.services.all.items()},
+                "twins": [twin | ({"edge": site.edge} if len(self.sites) > 1 else {})
+                          for site in self.sites for twin in site.twins],
+                "pids": {name: service.pid for name, service in self.services.all.items()},
+                "edges": [site.edge for site in self.sites],
             }), flush=True)
             return
-        print(f"\nVigil demonstration, {self.wanted.beds} simulated chairs"
-              f"{f', {self.wanted.speed:g} times as fast as life' if self.wanted.speed != 1 else ''}\n\n"
-              f"  console   {self.url}")
+        fast = f", {self.options.speed:g} times as fast as life" if self.options.speed != 1 else ""
+        print(f"\nVigil demonstration, {self.options.beds * len(self.sites)} simulated beds{fast}\n\n"
+              f"  console   {self.url}     (the page offers the accounts; or by hand:)")
         for login in self.logins:
             print(f"            {login.name} / {login.password}")
-        print(f"  broker    mqtt://127.0.0.1:{self.mqtt}\n  data      {self.data}\n")
-        if self.wanted.speed == 1 and self.wanted.scenario == "story":
-            print("The story takes an hour; with --speed 20 it is over in three minutes. Ctrl-C ends it.\n")
-        sys.stdout.flush()
+        print(f"  broker    mqtt://127.0.0.1:{self.shared.mqtt_port}\n  data      {self.data}"
+              f"{'  (goes with the demonstration; --data DIR keeps it)' if self.own_folder else ''}\n")
+        if self.options.chosen == "day":
+            print(WHAT_TO_SEE.format(url=self.url))
+        elif self.options.speed == 1:
+            print("The story takes an hour; with --speed 20 it is over in three minutes.")
+        print("Ctrl-C ends it all.\n", flush=True)
 
-    async def _play(self, nurse: Nurse, beds: list[str]) -> None:
+    # --- what is played -----------------------------------------------------------------------------------------------
+
+    async def _day(self, site: Site, nurse: Nurse) -> None:
+        await Shift(nurse, Hands(site.socket), site.beds, self.clock.now, self.options.speed).run()
+
+    async def _story(self, site: Site, nurse: Nurse) -> None:
+        beds = site.beds
         await asyncio.to_thread(nurse.open_sessions, beds)
         await self._until(nurse.all_ready, beds)
-        process = self.services.all["simulators"].process
-        assert process is not None and process.stdin is not None
-        with contextlib.suppress(ConnectionError):  # they have just died; started again, they wait with pumps stopped
-            process.stdin.write(b'{"do":"go"}\n')
-            await process.stdin.drain()
+        await self._go(site)
         began_s = self.clock.now()
         for minute, bed, scores in nurse.check_ins(beds):
-            await asyncio.sleep(max(0.0, began_s + minute * 60 - self.clock.now()) / self.wanted.speed)
+            await asyncio.sleep(max(0.0, began_s + minute * 60 - self.clock.now()) / self.options.speed)
             await asyncio.to_thread(nurse.check_in, bed, scores)
 
 
-def _at(twin: dict[str, Any]) -> str:
-    """A pty by its link, which survives replugging; anything else as it is."""
-    at: str = twin["at"]
-    if not twin.get("port"):
-        return at
-    scheme, _, query = at.partition("?")
-    return f"{scheme.split('://')[0]}://{twin['port']}" + (f"?{query}" if query else "")
+WHAT_TO_SEE = """Look at, in this order:
+  1. {url}                 sign in as the nurse: four beds before, in and after an infusion
+  2. the second bed, at once        oxygen falls below 90 %: an alarm, heard and seen; acknowledge it
+  3. the first bed, within 4 min    its next cuff measurement is above 180: HIGH, with the burst of IEC 60601-1-8
+  4. {url}/simulation      work the devices yourself: a bed that you touch is yours, the others go on
+"""
+
+__all__ = ["Demo", "Options", "free_port", "rules_file", "run_demo"]

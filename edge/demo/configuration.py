@@ -1,0 +1,163 @@
+"""The files of a demonstration: keys that know each other, accounts, and what edge.toml and console.toml say."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import socket
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import drivers
+from edge.demo.enrol import enrol
+from edge.model import Role
+from edge.process import BadUsage, command_key
+from edge.stream.broker_access import access_text, made_users
+
+EDGE, CONSOLE = "demo", "main"
+_DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """An account made for this demonstration."""
+
+    name: str
+    password: str
+    role: Role
+
+
+@dataclass(slots=True)
+class Site:
+    """One edge with its simulators, and where both keep their things."""
+
+    edge: str
+    data: Path
+    socket: Path
+    twins: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def suffix(self) -> str:
+        """What tells the names of its services from the first one's."""
+        return self.edge.removeprefix(EDGE)
+
+    @property
+    def ports(self) -> Path:
+        """The folder of links to the simulated serial ports."""
+        return self.data / "ports"
+
+    @property
+    def beds(self) -> list[str]:
+        """In the order of their numbers."""
+        return sorted({twin["bed"] for twin in self.twins}, key=lambda bed: (len(bed), bed))
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What edges and console of one demonstration have in common."""
+
+    data: Path
+    speed: float
+    epoch: float
+    mqtt_port: int
+    http_port: int
+
+
+def rules_file() -> Path:
+    """The default rules: deploy/rules.toml of a checkout, or as they were installed with the package."""
+    installed = Path(__file__).resolve().parents[1] / "defaults" / "rules.toml"
+    return _DEPLOY / "rules.toml" if (_DEPLOY / "rules.toml").is_file() else installed
+
+
+def free_port(wanted: int | None) -> int:
+    """`wanted`, or 8080 where it is free, or any. Raises BadUsage where the wanted one is taken."""
+    for port in [wanted] if wanted is not None else [8080, 0]:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as wrong:
+                if wanted is not None:
+                    raise BadUsage(f"port {port} cannot be used ({wrong.strerror}); give another --port") from None
+                continue
+            chosen: int = probe.getsockname()[1]
+            return chosen
+    raise AssertionError("port 0 is always free")
+
+
+def new_logins() -> list[Login]:
+    """A nurse and a technician, with passwords nobody has had."""
+    roles: tuple[Role, ...] = ("nurse", "technician")
+    return [Login(role, secrets.token_urlsafe(9), role) for role in roles]
+
+
+def write_console(shared: Shared, sites: Sequence[Site], logins: Sequence[Login]) -> Path:
+    """console.toml, with every key it needs made and pinned. Its path."""
+    command_key(shared.data / "command.key", make=True)
+    enrol({site.edge: site.data for site in sites}, {CONSOLE: shared.data})
+    private(shared.data / "logins.json", json.dumps([asdict(login) for login in logins]))
+    sockets = ", ".join(f"{site.edge} = {json.dumps(str(site.socket))}" for site in sites)
+    path = shared.data / "console.toml"
+    path.write_text(
+        f'name = "{CONSOLE}"\nedges = {json.dumps([site.edge for site in sites])}\n'
+        f"data = {json.dumps(str(shared.data))}\n"
+        f"port = {shared.http_port}\nsimulated = true\nspeed = {shared.speed}\nepoch = {shared.epoch}\n"
+        f'{_mqtt(shared, f"console-{CONSOLE}")}'
+        f'[simulation]\nsockets = {{ {sockets} }}\nlogins = "logins.json"\n')
+    return path
+
+
+def write_edge(shared: Shared, site: Site, first_cuff_s: float) -> Path:
+    """edge.toml of one site, for the simulated devices at hand. Its path."""
+    shutil.copy(rules_file(), site.data / "rules.toml")
+    parts = [f'[edge]\nid = "{site.edge}"\ndata = {json.dumps(str(site.data))}\nrules = "rules.toml"\n'
+             f"simulated = true\ncommand_key = {json.dumps(str(shared.data / 'command.key'))}\n"
+             f"speed = {shared.speed}\nepoch = {shared.epoch}\n"
+             f'{_mqtt(shared, f"edge-{site.edge}")}']
+    bed = None
+    for twin in site.twins:
+        if twin["bed"] != bed:
+            bed = twin["bed"]
+            parts.append(f'[[bed]]\nid = "{bed}"\n')
+        parts.append(f'[[bed.device]]\nid = "{twin["device"]}"\ndriver = "{twin["driver"]}"\n'
+                     f"at = {json.dumps(_at(twin))}\n")
+        if "start_s" in drivers.find()[twin["driver"]].settings:
+            parts.append(f"[bed.device.settings]\nstart_s = {first_cuff_s}\n")
+    path = site.data / "edge.toml"
+    path.write_text("".join(parts))
+    return path
+
+
+def private(path: Path, text: str) -> None:
+    """Write a file that this user alone may read."""
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
+def write_broker(shared: Shared, sites: Sequence[Site]) -> list[str]:
+    """A password for each component and what each may read and write; whoever has none may look and, as ever, send
+    commands, which are believed as far as they are signed. The arguments of `vigil broker`."""
+    text, passwords = made_users([*(f"edge-{site.edge}" for site in sites), f"console-{CONSOLE}"])
+    users, access = shared.data / "broker.passwords", shared.data / "broker.access"
+    private(users, text)
+    private(access, access_text({site.edge: [CONSOLE] for site in sites}, anonymous=True))
+    for user, password in passwords.items():
+        private(shared.data / f"{user}.mqtt", password + "\n")
+    return ["broker", "--port", str(shared.mqtt_port), "--passwords", str(users), "--access", str(access)]
+
+
+def _mqtt(shared: Shared, user: str) -> str:
+    return (f'[mqtt]\nurl = "mqtt://127.0.0.1:{shared.mqtt_port}"\nuser = "{user}"\n'
+            f"password_file = {json.dumps(str(shared.data / f'{user}.mqtt'))}\n")
+
+
+def _at(twin: dict[str, Any]) -> str:
+    """A pty by its link, which survives replugging; anything else as it is."""
+    at: str = twin["at"]
+    if not twin.get("port"):
+        return at
+    scheme, _, query = at.partition("?")
+    return f"{scheme.split('://')[0]}://{twin['port']}" + (f"?{query}" if query else "")

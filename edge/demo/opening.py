@@ -1,0 +1,80 @@
+"""How a day's demonstration opens: which sessions were held before the first page, and that past lived and stored."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from edge.app.run import read_rules
+from edge.clock import EdgeClock
+from edge.console import history, patients
+from edge.console.store import Store
+from edge.contract.keys import Count, own_key
+from edge.contract.signing import Signer
+from edge.demo.configuration import Shared, Site
+from edge.demo.nurse import CLEAR, DEEP, DURING, order, patient
+from edge.demo.past import Act, Past
+from edge.journal.journal import Journal
+from simulators.scenario import DAY_OPENS_MIN, DAY_STARTS_MIN, day
+
+STARTS_IN_S = 12.0  # edge seconds from here to the first page, about
+ON_BEFORE_S = 60.0  # a bed is switched on so long before its session is opened
+READY_AFTER_MIN = 4.0  # from opening a session until the pump may be started
+WAITING_SINCE_MIN = DAY_OPENS_MIN - 2.0  # the session of a bed whose pump nobody has started yet
+CHECK_INS = ((10.0, DURING), (20.0, DEEP), (30.0, DEEP), (39.0, DURING), (47.0, CLEAR))  # minutes of the infusion
+FIRST_CUFF_S = ON_BEFORE_S + 15.0
+
+
+def name_patients(shared: Shared, site: Site, beds: int, began_s: float) -> dict[str, str]:
+    """Each bed's session id, with its patient's name in the console's store, where alone names are kept."""
+    sessions = {bed.id: uuid.uuid4().hex for bed in day(beds).beds}
+    store = Store(shared.data / "console.db")
+    try:
+        for number, (bed, session) in enumerate(sessions.items()):
+            store.now(patients.name_session, session, site.edge, bed, patient(number), began_s)
+    finally:
+        store.close()
+    return sessions
+
+
+def live_past(shared: Shared, site: Site, sessions: Mapping[str, str], now: Callable[[], float]) -> float:
+    """Live it, and store what edge and console keep of it. How long it was, in edge seconds. Blocks for its length."""
+    return asyncio.run(_live(shared, site, sessions, now))
+
+
+async def _live(shared: Shared, site: Site, sessions: Mapping[str, str], now: Callable[[], float]) -> float:
+    scenario = day(len(sessions))
+    opened = {bed: (DAY_STARTS_MIN[bed] - READY_AFTER_MIN if bed in DAY_STARTS_MIN else WAITING_SINCE_MIN) * 60
+              for bed in sessions}
+    acts = [act for number, bed in enumerate(sessions) for act in _acts(bed, number, sessions[bed], opened[bed])]
+    rules, text = read_rules(site.data / "rules.toml")
+    on_s = {bed: at_s - ON_BEFORE_S for bed, at_s in opened.items()}
+    past = Past(site.edge, scenario, rules, text, acts, on_s, {"start_s": FIRST_CUFF_S})
+    began_s = round(now() - DAY_OPENS_MIN * 60 + STARTS_IN_S, 3)
+    signer = Signer(own_key(site.data / "edge.key"), Count(site.data / "edge.count", shared.epoch))
+    journal = Journal.open(str(site.data / "journal.db"), edge=site.edge, boot=past.boot, wall=EdgeClock().wall,
+                           sign=partial(signer.sign_hash, site.edge))
+    try:
+        lasted_s = await past.live(journal, began_s, now)
+    finally:
+        await journal.close()
+    store = Store(shared.data / "console.db")
+    try:
+        await store.run(history.append, past.recorder.take())
+    finally:
+        store.close()
+    return lasted_s
+
+
+def _acts(bed: str, number: int, session: str, opened_s: float) -> list[Act]:
+    """What the nurse did at one bed: opened the session, and checked on the patient."""
+    asked: dict[str, Any] = {"session": session, **order(number)}
+    acts = [Act(opened_s, bed, "start_session", asked)]
+    started_min = DAY_STARTS_MIN.get(bed)
+    if started_min is not None:
+        acts += [Act((started_min + minute) * 60, bed, "check_in", dict(scores)) for minute, scores in CHECK_INS
+                 if started_min + minute < DAY_OPENS_MIN]
+    return acts
