@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
-
 from edge.contract import payloads as contract
+from edge.contract.examples import EXAMPLES
+from edge.contract.schemas import REF, components
 from edge.contract.topics import ROOT
 
 FILE = Path(__file__).parent.parent.parent / "deploy" / "asyncapi.json"
@@ -49,7 +49,7 @@ CHANNELS = (
     Channel("gone", contract.gone_topic("{edge}", "{console}"), contract.Gone, 1, "receive",
             "A console's last will: the connection it names has broken."),
     Channel("command", contract.command_topic("{edge}"), contract.CommandIn, 1, "receive",
-            "A signed request; sig: HMAC-SHA256, hex, over the JSON of all other fields, keys sorted, no white space."),
+            "What a person asks, signed by the console; a verb, and its arguments within their limits."),
     Channel("answer", contract.answer_topic("{edge}", "{console}"), contract.Answer, 1, "send",
             "The answer to a command, by its id."),
 )
@@ -64,16 +64,14 @@ _PARAMETERS = {
 
 def document() -> dict[str, Any]:
     """The whole AsyncAPI document as JSON types."""
-    _, schemas = msgspec.json.schema_components(
-        [channel.payload for channel in CHANNELS], ref_template="#/components/schemas/{name}"
-    )
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Vigil on MQTT",
             "version": VERSION,
             "description": "MQTT 3.1.1, QoS 0 and 1. Payloads are JSON. Times are UTC, ISO 8601 with milliseconds"
-            " and Z, of the edge clock. Fields may be added, never renamed. A research and evaluation system: a"
+            " and Z, of the edge clock. Every payload ends with its sender's counter and signature. Fields may be"
+            " added, never renamed. A research and evaluation system: a"
             " secondary display, not cleared or certified as a medical device.",
         },
         "defaultContentType": "application/json",
@@ -81,7 +79,7 @@ def document() -> dict[str, Any]:
         "operations": {channel.name: _operation(channel) for channel in CHANNELS},
         "components": {
             "messages": {channel.name: _message(channel) for channel in CHANNELS},
-            "schemas": dict(sorted(schemas.items())),
+            "schemas": components([channel.payload for channel in CHANNELS]),
         },
     }
 
@@ -105,9 +103,9 @@ def _operation(channel: Channel) -> dict[str, Any]:
 
 
 def _message(channel: Channel) -> dict[str, Any]:
-    one: dict[str, Any] = {"$ref": f"#/components/schemas/{channel.payload.__name__}"}
+    one: dict[str, Any] = {"$ref": REF + channel.payload.__name__}
     payload = {"oneOf": [one, {"type": "array", "items": one}]} if channel.many else one
-    return {"name": channel.name, "payload": payload}
+    return {"name": channel.name, "payload": payload, "examples": [{"payload": EXAMPLES[channel.name]}]}
 
 
 def text() -> str:

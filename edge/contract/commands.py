@@ -141,6 +141,9 @@ VERBS: dict[str, type[Asked]] = {
 }
 
 
+PING = "ping"  # no verb of a bed: its answer proves the way to the edge and back; any role may send it
+
+
 class BadCommand(ValueError):
     """A command that cannot be meant, in one line: `code`, what is wrong and what to write instead. `where`: the
     argument, or "" where it is the whole of it."""

@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable
 
 from msgspec.structs import replace
 
+from edge.contract.commands import PING
 from edge.contract.mqtt import Connection
 from edge.contract.payloads import Answer, CommandIn, parse_topic
 from edge.stream.consoles import Consoles
 from edge.stream.faults import OtherBox, StreamFault
 from edge.stream.own_status import OwnStatus
-from edge.stream.verifier import PING, CommandVerifier, Refusal
+from edge.stream.verifier import CommandVerifier, Refusal
 
 COMMANDS_MAX = 100
 UNSIGNED_ANSWERED = 20  # a second: whoever floods without a key is not worth more, and never in a signed command's way

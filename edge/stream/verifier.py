@@ -18,13 +18,12 @@ from typing import Any
 import msgspec
 from nacl.signing import VerifyKey
 
-from edge.contract.commands import VERBS
+from edge.contract.commands import PING, VERBS
 from edge.contract.freshness import ConsoleFreshness
 from edge.contract.payloads import ID_PATTERN, BadPayload, CommandIn, command_topic, decode, sign
 from edge.contract.signing import Verified, Verifier
 from edge.model import from_iso
 
-PING = "ping"  # asks nothing of a bed: its answer proves the way to the edge and back; any role
 MAX_BYTES = 65_536
 MAX_FUTURE_S = 30.0  # how far the console's clock may be ahead of the edge clock
 MAX_LIFE_S = 86_400.0  # a nonce is remembered until its command expires, so that may not be for ever
