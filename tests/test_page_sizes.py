@@ -152,3 +152,22 @@ async def test_the_order_form_at_every_size(opened: Opened, size: str) -> None:
         await page.get_by_role("button", name="Start session").click()
         await sound(page)
         await in_sight(page, page.get_by_role("button", name="Read back"))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("address", "heading"), [("/devices", "Devices"), ("/simulation", "Simulation")])
+async def test_the_other_pages_at_every_size(opened: Opened, size: str, address: str, heading: str) -> None:
+    async with opened(busy(4, "technician"), address, screen=SIZES[size]) as page:
+        await expect(page.locator("main h1")).to_have_text(heading)
+        await sound(page)
+        await in_sight(page, page.get_by_role("button", name="Sign out"))
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_signing_in_at_every_size(opened: Opened, size: str) -> None:
+    story = busy(1)
+    story.signed_in = False
+    async with opened(story, screen=SIZES[size]) as page:
+        await expect(page.get_by_label("Password")).to_be_visible()
+        await sound(page)
+        await in_sight(page, page.get_by_role("button", name="Sign in"))

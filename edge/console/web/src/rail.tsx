@@ -106,18 +106,18 @@ function Sound({ me }: { me: Me }) {
 
 /** Reads out what is new: a HIGH at once, the rest when there is time. */
 export function Announcer() {
-  const said = useRef({ seqs: new Set<number>(), high: "", rest: "" });
+  const spoken = useRef({ events: new Set<string>(), high: "", rest: "" });
   for (const { bed, alarm } of everywhere()) {
-    if (alarm.state !== "active" || said.current.seqs.has(alarm.seq)) continue;
-    said.current.seqs.add(alarm.seq);
+    if (alarm.state !== "active" || spoken.current.events.has(`${bed} ${alarm.seq}`)) continue;
+    spoken.current.events.add(`${bed} ${alarm.seq}`);
     const words = `${PRIORITY[alarm.priority]} alarm, ${store.label(bed)}: ${alarm.text || alarm.title}`;
-    if (alarm.priority === "high") said.current.high = words;
-    else said.current.rest = words;
+    if (alarm.priority === "high") spoken.current.high = words;
+    else spoken.current.rest = words;
   }
   return (
     <>
-      <div class="unseen" aria-live="assertive" role="alert">{said.current.high}</div>
-      <div class="unseen" aria-live="polite">{said.current.rest}</div>
+      <div class="unseen" aria-live="assertive" role="alert">{spoken.current.high}</div>
+      <div class="unseen" aria-live="polite">{spoken.current.rest}</div>
     </>
   );
 }

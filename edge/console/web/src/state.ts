@@ -125,9 +125,9 @@ export class Store {
     const sounding: Sounding[] = [];
     for (const edge of this.edges) {
       const states = [...this.states.values()].filter((state) => state.edge === edge);
-      const heard = audible(states, this.edge_ms(`${edge}/`), (alarm) => this.#seenLive.has(alarm.alarm));
-      if (RANK[heard.priority] > RANK[priority]) priority = heard.priority;
-      sounding.push(...heard.seqs.map((seq) => ({ edge, seq })));
+      const loud = audible(states, this.edge_ms(`${edge}/`), (alarm) => this.#seenLive.has(alarm.alarm));
+      if (RANK[loud.priority] > RANK[priority]) priority = loud.priority;
+      sounding.push(...loud.seqs.map((seq) => ({ edge, seq })));
     }
     return { priority, sounding };
   }
