@@ -1,15 +1,15 @@
 """Alaris / Asena GH syringe pump over its RS-232 line: read only, here and always.
 
 Grade S for the line, frame and commands (OpenICE Asena driver, MDDT man-in-the-middle, infupy); C (captured from real
-pumps) for the answers marked so. The maker's protocol manual ("Asena Rev 2.1.5") is not public.
+pumps) for the responses marked so. The maker's protocol manual ("Asena Rev 2.1.5") is not public.
 
-    38400 8N1, no flow control, point to point, no address; the pump speaks only when asked                        S
+    38400 8N1, no flow control, point to point, no address; the pump sends only responses                          S
     ! body | CRC CR        body: command, then fields, separated by ^; ASCII
                            CRC: CRC-16/CCITT-FALSE of the body alone (not ! or |), four upper-case hex digits
                                 (32 of 33 published frames agree)
                            ESC (1B) drops a frame that was begun                                                   S
 
-    what is asked      what is answered                                    what is made of it
+    request            response                                            what is made of it
     INST_SERIALNO      INST_SERIALNO^8002-51740                            identity                                C
     COMMS_PROTOCOL     COMMS_PROTOCOL^Asena Rev 2.1.5                      model                                   C
     SYRINGE_STATUS     SYRINGE_STATUS^BD PLASTIPAK^ 50^CONF                brand, size in mL, CONF = confirmed     S
@@ -29,7 +29,7 @@ pumps) for the answers marked so. The maker's protocol manual ("Asena Rev 2.1.5"
     11  time left     hh:mm:ss, or 24+: more than 24 h
     12  log type      EVENT                      13  number of the newest entry of the event log
 
-Each answer repeats its question's name, so answers cannot be exchanged; a late answer to the same question is caught
+Each response repeats its request's name, so responses cannot be exchanged; a late one to the same request is caught
 by the quiet after a time-out: the pump says of itself that it may take 4000 ms (COMMS_RESPONSE_MAX, S). An INF with
 another unit, a wrong number of fields or no number where one belongs is a bad frame, never a value. A field left blank
 or dashed has no value, and takes no other field with it; a number the pump cannot have (rate over 1200 mL/h, S) is
@@ -37,9 +37,9 @@ implausible. An INF of another serial number yields that identity and nothing el
 
 State: a rate and not HLD is `infusing`, whatever the mode is called, and also under an alarm that does not stop it (a
 low battery); what stands still is `alarm` with flag A and `stopped` without; anything else is `unknown`, and so is the
-state from the second INF without an answer on. Flag A while ALARM goes unanswered (one published simulator forgets its
+state from the second INF without a response on. Flag A while ALARM gets none (one published simulator forgets its
 CR) is an alarm of unknown kind. The meanings of the alarm codes are a reading of their names, but for AL_NOALM and
-AL_OCCLU. The syringe is asked for again every minute, where it gives no answer every eleven.
+AL_OCCLU. The syringe is read again every minute, where that gets no response every eleven.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ from drivers.kit.framing import Delimited
 START, END, ESC = b"!", b"\r", b"\x1b"
 MAX_FRAME = 200  # bytes; the longest one seen has 80
 EVERY_S = 1.0  # edge time between two INF, and between two ALARM
-MISSED = 2  # so many INF in a row without an answer, and what the pump does is unknown
+MISSED = 2  # so many INF in a row without a response, and what the pump does is unknown
 SYRINGE_EVERY_S = 60.0
-SYRINGE_AGAIN_S = 600.0  # longer where it gave no answer, since each of those costs seconds of quiet
+SYRINGE_AGAIN_S = 600.0  # longer where it got no response, since each of those costs seconds of quiet
 TIMEOUT_S = 0.5  # both published hosts wait so long
 LATENESS_S = 4.0  # the pump's own COMMS_RESPONSE_MAX
-# One lost answer costs up to EVERY_S + TIMEOUT_S + LATENESS_S before the next can come: that alone is not silence.
+# One lost response costs up to EVERY_S + TIMEOUT_S + LATENESS_S before the next can come: that alone is not silence.
 SILENT_AFTER_S = 6.0
 
 MAX_RATE_ML_H = 1200.0
@@ -114,7 +114,7 @@ ALARM_CODES: Mapping[str, tuple[str, Priority, str]] = {  # the pump's code: sha
     "AL_TCITG": ("titration", "medium", "Titration alarm"),
 }
 
-UNTOLD = DeviceAlarm("unknown", "medium", "A", "Pump alarm; the pump does not say which")
+UNNAMED_ALARM = DeviceAlarm("unknown", "medium", "A", "Pump alarm; the pump does not say which")
 
 _BLANK = re.compile(r"[-.: ]*")
 _NUMBER = re.compile(r"-?\d{1,6}(\.\d{1,4})?")
@@ -163,8 +163,8 @@ class AlarisGh:
         self._model: str | None = None
         self._due_s: dict[str, float] = {}
         self._flagged = False  # INF says that an alarm is on
-        self._missed = 0  # INF without an answer, running
-        self._guessed = False  # the last alarms told are a guess, for want of an answer to ALARM
+        self._missed = 0  # INF without a response, running
+        self._guessed = False  # the last alarms are a guess, for want of a response to ALARM
 
     def on_open(self) -> Sequence[Request]:
         self._serial = self._model = None
@@ -176,7 +176,7 @@ class AlarisGh:
     def next_request(self, at_s: float) -> Request | None:
         """Whichever has waited longest: INF and ALARM once a second each, the syringe once a minute."""
         syringe_s = self._due_s.get(SYRINGE.name)
-        if syringe_s is None:  # it was asked in the greeting
+        if syringe_s is None:  # it was in the handshake
             self._due_s[SYRINGE.name] = at_s + SYRINGE_EVERY_S
         request = min((STATUS, ALARM, SYRINGE), key=lambda one: self._due_s.get(one.name, float("-inf")))
         if at_s < self._due_s.get(request.name, float("-inf")):
@@ -196,19 +196,19 @@ class AlarisGh:
         if request.name != ALARM.name or self._flagged is self._guessed:
             return ()
         self._guessed = self._flagged
-        return (DeviceAlarms((UNTOLD,) if self._flagged else ()),)
+        return (DeviceAlarms((UNNAMED_ALARM,) if self._flagged else ()),)
 
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
-        """What an answer says. A good frame that answers nothing is late or doubled, and says nothing."""
+        """What a response says. A good frame that is no response is late or doubled, and gives nothing."""
         name, *fields = decode(frame)
         if request is None or request.name != name:
             return ()
         if name == STATUS.name:
             return self._status(fields)
         if name == ALARM.name:
-            told = _alarms(fields)
+            alarms = _alarms(fields)
             self._guessed = False
-            return (told,)
+            return (alarms,)
         if name == SYRINGE.name:
             return (_syringe(fields),)
         if len(fields) != 1 or not fields[0].strip():
@@ -222,8 +222,8 @@ class AlarisGh:
     def _status(self, fields: Sequence[str]) -> Sequence[Decoded]:
         if not INF_FIELDS_LEAST <= len(fields) <= INF_FIELDS:
             raise BadFrame(f"INF: {INF_FIELDS + 1} fields, not {len(fields) + 1}")
-        told, flag, mode, rate, rate_unit, _, infused, infused_unit, pressure, pressure_unit, left = fields[:11]
-        serial = _serial(told)
+        number, flag, mode, rate, rate_unit, _, infused, infused_unit, pressure, pressure_unit, left = fields[:11]
+        serial = _serial(number)
         readings = (
             _reading("rate_ml_h", rate, rate_unit),
             _reading("volume_infused_ml", infused, infused_unit),
@@ -306,9 +306,9 @@ def _alarms(fields: Sequence[str]) -> DeviceAlarms:
     raw = fields[0].strip()
     if raw == NO_ALARM:
         return DeviceAlarms(())
-    said = " ".join(" ".join(fields[1:]).split())
+    extra = " ".join(" ".join(fields[1:]).split())
     code, priority, text = ALARM_CODES.get(raw, ("unknown", "medium", f"Pump alarm {raw}"))
-    return DeviceAlarms((DeviceAlarm(code, priority, raw, f"{text} ({said})" if said else text),))
+    return DeviceAlarms((DeviceAlarm(code, priority, raw, f"{text} ({extra})" if extra else text),))
 
 
 def _make(settings: Mapping[str, str | int | float]) -> AlarisGh:
@@ -320,7 +320,7 @@ DRIVER = Spec(
     title="Alaris / Asena GH syringe pump",
     kind="pump",
     transports=("serial", "tcp"),
-    grade="S, captured answers C",
+    grade="S, captured responses C",
     source="OpenICE Asena driver, MDDT captures of two real pumps, infupy; no maker's manual is public",
     line=Line(baud=38400, silent_after_s=SILENT_AFTER_S, lateness_s=LATENESS_S),
     metrics=frozenset({*LIMITS, "time_remaining_s"}),
@@ -328,7 +328,7 @@ DRIVER = Spec(
     wiring=(
         "RS-232 socket of the pump, at RS-232 levels, to an isolated USB adapter or terminal server; 38400 baud, 8 data"
         " bits, no parity, 1 stop bit, no flow control. One pump a line. RS-232 must be enabled in the pump's"
-        " configuration. Monitoring needs no remote control, and this driver never asks for it."
+        " configuration. Monitoring needs no remote control, and this driver never requests it."
     ),
     make=_make,
 )

@@ -1,7 +1,7 @@
 """Contec CMS60C (and CMS50D+/E/F with the same protocol) oximeters: protocol V7.0, 115200 8N1.
 
 Source: the manufacturer's V7.0 document and a real CMS60C session of 1177 real-time frames (grade A). There is no
-checksum: only the shape of the packets, so three real-time frames must agree before a new number is told.
+checksum: only the shape of the packets, so three real-time frames must agree before a new number counts.
 
     type | highbyte | payload ...        type has b7 = 0, every other byte on the wire has b7 = 1
                                          bit 7 of payload byte i is bit i of highbyte
@@ -14,19 +14,19 @@ checksum: only the shape of the packets, so three real-time frames must agree be
                                             p5, p6  PI x 100, low byte first, at most 22.00 %, FFFF invalid
              02 model, 03 brand (text; seen on real hardware, not in the document)   0B command, reason: feedback
              0C free (stopped)   0D disconnect notice: reason
-             others: 04 05 06 07 08 09 0A 0E 0F 10 11 12 15 of known length are heard and say nothing here
+             others: 04 05 06 07 08 09 0A 0E 0F 10 11 12 15 of known length are cut and give nothing here
     host     7D | 81 | command | six arguments, unused 0      always 9 bytes
 
 What is made of it:
 
-* A number is told when it changes and once a second (60 frames). A lost number is told at once; a new one when three
-  frames running say it (33 ms), since one may hold a flipped bit and a bad wire may send that twice. A driver that was
-  never started is shown single frames: it takes each at its word, and tells it.
+* A number is reported when it changes and once a second (60 frames). A lost one at once; a new one when three frames
+  running say it (33 ms), since one may hold a flipped bit and a bad wire may send that twice. A driver that was
+  never started is shown single frames: it believes each, and reports it.
 * Probe error: invalid, sensor_off; searching: invalid, searching; both override any value, possible or not. PI out of
   reach or flagged invalid is simply unavailable.
-* Low SpO2 is the device's own alarm, told when it begins and ends, and believed like a new number; a device that has no
-  finger or searches has none.
-* The stream is asked for again when it ends (0C, 0D) or has been still for 2 s; keep-alive every 5 s (edge time).
+* Low SpO2 is the device's own alarm, reported when it begins and ends, and believed like a new number; a device without
+  a finger, or that searches, has none.
+* The stream is started again when it ends (0C, 0D) or has been still for 2 s; keep-alive every 5 s (edge time).
 * Never enable XON/XOFF on this line: packet types 11 and 13 are legal bytes.
 """
 
@@ -97,7 +97,7 @@ RESPONSES = {
 
 
 class ContecFraming:
-    """A byte below 80 begins a packet whose length its type tells; a byte below 80 inside one begins anew."""
+    """A byte below 80 begins a packet whose length its type gives; a byte below 80 inside one begins anew."""
 
     def __init__(self) -> None:
         self.dropped = 0
@@ -130,12 +130,12 @@ class ContecFraming:
 
 
 LOW_SPO2 = DeviceAlarm("low_spo2", "medium", "low SpO2", "SpO2 low, says the oximeter")
-Said = tuple[float | None, Validity, str | None]
+Value = tuple[float | None, Validity, str | None]
 METRICS = ("pulse_bpm", "spo2_pct", "perfusion_index_pct")
-NOTHING: Said = (None, Validity.UNAVAILABLE, None)
+NOTHING: Value = (None, Validity.UNAVAILABLE, None)
 
 
-def _real_time(payload: bytes) -> tuple[Said, Said, Said]:
+def _real_time(payload: bytes) -> tuple[Value, Value, Value]:
     """Pulse, SpO2 and perfusion index of one real-time packet. Raises BadFrame where the numbers make no sense."""
     flags, wave, bar, pulse, spo2 = payload[:5]
     index = payload[5] | payload[6] << 8
@@ -153,7 +153,7 @@ def _real_time(payload: bytes) -> tuple[Said, Said, Said]:
 
 
 class ContecCms60:
-    """The driver: what was last said of each number, so that only news is told, and whether the stream still runs."""
+    """The driver: the last of each number, so that only news is reported, and whether the stream still runs."""
 
     def __init__(self) -> None:
         self.framing: Framing = ContecFraming()
@@ -162,9 +162,9 @@ class ContecCms60:
 
     def _forget(self) -> None:
         self._brand = ""
-        self._told: dict[str, Said] = {}
-        self._running: dict[str, tuple[Said, int]] = {}  # what the last frame said, and how many running said so
-        self._low_spo2: bool | None = None  # the alarm as told; None: nothing yet
+        self._reported: dict[str, Value] = {}
+        self._running: dict[str, tuple[Value, int]] = {}  # what the last frame said, and how many running said so
+        self._low_spo2: bool | None = None  # the alarm as reported; None: nothing yet
         self._low_running = (False, 0)  # what the last frame said of it, and how many running said so
         self._frames = 0
         self._wave: list[int | None] = []
@@ -200,12 +200,12 @@ class ContecCms60:
         if frame[0] == FEEDBACK:
             try:
                 return payload_of(frame)[0] == request.frame[2]
-            except BadFrame:  # `hear` says so
+            except BadFrame:  # `decode` raises it again
                 return False
         return frame[0] == RESPONSES.get(request.name)
 
     def on_timeout(self, request: Request) -> Sequence[Decoded]:
-        return []  # an older model knows neither 02 nor 03; a start that brought nothing is said again by `ask`
+        return []  # an older model knows neither 02 nor 03; `next_request` repeats a start that brought nothing
 
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
         payload = payload_of(frame)
@@ -225,19 +225,19 @@ class ContecCms60:
         return []
 
     def _decode_real_time(self, payload: bytes) -> list[Decoded]:
-        said = dict(zip(METRICS, _real_time(payload), strict=True))
+        values = dict(zip(METRICS, _real_time(payload), strict=True))
         self._ended = False
         self._frames += 1
         once_a_second = self._frames % FRAMES_S == 0
         decoded: list[Decoded] = []
-        for metric, now in said.items():
+        for metric, now in values.items():
             last, times = self._running.get(metric, (NOTHING, 0))
             self._running[metric] = (now, times + 1 if now == last else 1)
             believed = now[0] is None or self._running[metric][1] >= AGREE or not self._started
-            changed = believed and self._told.get(metric) != now
+            changed = believed and self._reported.get(metric) != now
             if changed:
-                self._told[metric] = now
-            if changed or not self._started or (once_a_second and self._told.get(metric) == now):
+                self._reported[metric] = now
+            if changed or not self._started or (once_a_second and self._reported.get(metric) == now):
                 decoded.append(Reading(metric, *now))
         decoded += self._decode_alarm(payload[0] & 0xA0 == 0x20 and not payload[1] & 0x80)
         self._wave.append(None if payload[0] & 0x80 else payload[1] & 0x7F)
@@ -265,7 +265,7 @@ class ContecCms60:
         """The device itself ended the stream: from here on it has no numbers."""
         self._ended = True
         self._wave.clear()
-        self._told = dict.fromkeys(METRICS, NOTHING)
+        self._reported = dict.fromkeys(METRICS, NOTHING)
         self._running.clear()
         ended: list[Decoded] = [DeviceAlarms(())] if self._low_spo2 else []
         self._low_spo2, self._low_running = False, (False, 0)

@@ -22,8 +22,8 @@ settings, word order, exceptions). An industrial pump without a vital-sign use o
                             under-pressure, motor failure (1 = fault)
     133 · 134 · 135 · 136   poor fill                137  valve error
 
-A round a second: status (142 coils), dispensed (8 registers), actuals (6 registers), units (8 coils). Every answer of a
-round has a length of its own, so a late answer to one question cannot pass for the answer to another. The units are
+A round a second: status (142 coils), dispensed (8 registers), actuals (6 registers), units (8 coils). Every response of
+a round has a length of its own, so a late one cannot pass for the response to another request. The units are
 read before and after the numbers, and the numbers are dropped where they differ: nobody can change mL/min to mL/h in
 between and be misread by a factor of sixty. Rate and pressure are invalid (module_error) where not exactly one unit is
 set. There is no watchdog register: when the link is lost the pump may still run.
@@ -82,7 +82,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "line_pressure_mmhg": (-500.0, 3_000_000.0),
 }
 
-# The six status coils of a pump, from "transducer connected" on: offset, code, priority, what is said.
+# The six status coils of a pump, from "transducer connected" on: offset, code, priority, text.
 _FAULTS: tuple[tuple[int, str, Priority, str], ...] = (
     (1, "end_of_infusion", "high", "cylinder empty"),
     (3, "occlusion", "high", "over-pressure"),
@@ -169,7 +169,7 @@ class Isco:
         self._forget()
 
     def _forget(self) -> None:
-        self._missed = 0  # rounds given up for want of an answer, running
+        self._missed = 0  # rounds given up for want of a response, running
         self._due_s: float | None = None
         self._left: list[ModbusRequest] = []
         self._status: dict[str, float] | None = None
@@ -198,7 +198,7 @@ class Isco:
 
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
         if request is None or request.name not in self._blocks:
-            raise BadFrame("an answer to nothing that was asked")
+            raise BadFrame("a response to nothing that was requested")
         block = self._blocks[request.name]
         try:
             values = block.decode(frame)
@@ -224,7 +224,7 @@ class Isco:
         self._readings = []
 
     def _decode_status(self, coils: dict[str, float]) -> Sequence[Decoded]:
-        """The alarms, and that it does not run, are told at once; that it runs waits for the flow."""
+        """The alarms, and that it does not run, are reported at once; that it runs waits for the flow."""
         self._status, self._actuals, self._readings = coils, None, []
         alarms = _alarms(coils)
         decoded: list[Decoded] = [DeviceAlarms(alarms)]
@@ -234,7 +234,7 @@ class Isco:
         return decoded
 
     def _decode_units(self, coils: dict[str, float]) -> Sequence[Decoded]:
-        """The round ends: what was read meanwhile is told, if the units stood still."""
+        """The round ends: what was read meanwhile counts, if the units stood still."""
         status, actuals, readings = self._status, self._actuals, self._readings
         self._give_up()
         self._missed = 0

@@ -52,7 +52,7 @@ def identities(heard: Sequence[Decoded]) -> list[str | None]:
 
 def test_check_value_of_the_crc() -> None:
     assert crc(b"123456789") == 0x29B1
-    assert f"{crc(b'8002-51740'):04X} {crc(b'8002-51733'):04X}" == "3CC1 9535"  # pumps.md 1.3
+    assert f"{crc(b'8002-51740'):04X} {crc(b'8002-51733'):04X}" == "3CC1 9535"  # as captured by MDDT
 
 
 def test_alarm_words_and_metrics_are_the_houses() -> None:
@@ -294,7 +294,7 @@ def test_noise_on_the_line_never_makes_a_number() -> None:
 
 # --- the twin, as a program that is not ours sees it ------------------------------------------------------------------
 
-EXCHANGES = [  # published (pumps.md 1.7): host, pump 8002-51740
+EXCHANGES = [  # published by MDDT: host, pump 8002-51740
     ("!INST_SERIALNO|457D", "!INST_SERIALNO^8002-51740|050B"),
     ("!COMMS_RESPONSE_MAX|7E29", "!COMMS_RESPONSE_MAX^4000^ms|DFDF"),
     ("!COMMS_PROTOCOL|E8DA", "!COMMS_PROTOCOL^Asena Rev 2.1.5|661A"),

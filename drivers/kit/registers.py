@@ -1,6 +1,6 @@
 """Modbus maps as data: which value stands at which address in which form, and the values a block's bytes hold.
 
-A device's map is a tuple of `Field`s; what is asked for in one go is a `Block`. Nothing here knows any device.
+A device's map is a tuple of `Field`s; what is read in one go is a `Block`. Nothing here knows any device.
 
     Field("flow", 74, "f32", metric="rate_ml_h")          two registers, IEEE 754, most significant word first
     Field("battery", 12, "u16", scale=0.1)                one register times 0.1
@@ -48,7 +48,7 @@ def response_bytes(request: ModbusRequest) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One question and the fields its answer holds. Raises ValueError where a field is not inside the block."""
+    """One request and the fields its response holds. Raises ValueError where a field is not inside the block."""
 
     request: ModbusRequest
     fields: tuple[Field, ...]
@@ -103,7 +103,7 @@ def words_f32(words: Sequence[int]) -> float:
 
 
 def packed(coils: Sequence[int]) -> bytes:
-    """Coils as bytes, low bit first: the form `Driver.hear` gets, and the form on the wire."""
+    """Coils as bytes, low bit first: the form `Driver.decode` gets, and the form on the wire."""
     out = bytearray((len(coils) + 7) // 8)
     for place, coil in enumerate(coils):
         if coil:
@@ -112,7 +112,7 @@ def packed(coils: Sequence[int]) -> bytes:
 
 
 class WholeResponses:
-    """The framing of a Modbus driver: the bus has cut the answers already, so what comes in is a whole one."""
+    """The framing of a Modbus driver: the bus has cut the responses already, so what comes in is a whole one."""
 
     def __init__(self) -> None:
         self.dropped = 0

@@ -2,10 +2,10 @@
 
 All in edge time. The first determination comes `start_s` after the first opening of the line, the second
 `first_pair_s` after the first good one (a baseline is a pair), then one every `interval_s`, from start to start. Never
-within 30 s of the last one's end: a monitor's own pause before an automatic determination, and the least that lets a
-limb recover (reference/monitors.md 4.1 addendum, 4.4). After a failure it is tried once more after 30 s; after a second
-and every further one not before 60 s, and not before the next is due anyway; from the fourth on only at the ordinary
-interval.
+within 30 s of the last one's end: the pause that a monitor with a SunTech module keeps before an automatic
+determination (its published source), and what lets a limb recover (engineering advice, no vendor's text). After a
+failure it is tried once more after 30 s; after a second and every further one not before 60 s, and not before the next
+is due anyway; from the fourth on only at the ordinary interval.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SOON_FAILURES = 4  # so many in a row, and the baseline pair is no longer hurrie
 
 
 class Schedule:
-    """Told what happened; says whether one is due. It outlives a lost line."""
+    """Given what happened; knows whether one is due. It outlives a lost line."""
 
     def __init__(self, interval_s: float, first_pair_s: float, start_s: float) -> None:
         self._interval_s, self._first_pair_s, self._start_s = interval_s, first_pair_s, start_s
@@ -38,7 +38,7 @@ class Schedule:
         return at_s - self._due_s if self._due_s is not None else -1.0
 
     def began(self, at_s: float) -> None:
-        """A start was said to the device."""
+        """A start was sent to the device."""
         self._started_s = at_s
 
     def ended(self, at_s: float, *, good: bool) -> None:

@@ -2,7 +2,7 @@
 
 Source: Nonin 9560 OEM specification 6470-000-01 (grade A); b6 of STATUS from OEM III/Xpod. 9600 8N1, no flow control.
 The device pushes; the host may choose the format in the first 5 s after connecting, and the device remembers it. A
-technician rarely knows which that was, so the framing recognises all four and the identity says which one is heard.
+technician rarely knows which that was, so the framing recognises all four and the identity says which one it is.
 
 Data format 2: 5-byte frames, 75/s; 25 frames are a packet, 3 packets/s. Format 7 is the same with a 16-bit wave.
 
@@ -33,13 +33,13 @@ What is made of it:
   the one already known, frames were lost or doubled. SNSA: invalid, sensor_off, at once.
 * OOT: the artifact lasts, the values are questionable. ARTF: one pulse of the average is bad; valid, reason artifact.
 * Missing with the finger in: unavailable, searching. A number the device cannot measure (pulse below 18 or above 321,
-  SpO2 above 100): invalid, implausible, and the other one is told. Low perfusion: valid, reason low_perfusion.
+  SpO2 above 100): invalid, implausible, and the other one counts. Low perfusion: valid, reason low_perfusion.
 * Format 8 has no checksum: three frames running must be alike, or six have its form, before it is believed at all;
   once it is, a number that the frame before did not say (a jump, the first after missing or finger out) is
   questionable until it repeats. Reserved bits say nothing. A driver that was never started is shown single frames,
   and takes each at its word.
 * Format 13: one from memory is not of now and gives no number; one of now is valid, reason spot_check_only. Between
-  spot checks such a device is silent, and the link says so: continuous watching needs 2, 7 or 8.
+  spot checks such a device is silent, and the link state says so: continuous watching needs 2, 7 or 8.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _reading(metric: str, value: int, missing: int, possible: range, verdict: Ve
 
 
 class Nonin:
-    """The driver: what was last said of battery, identity and perfusion, so that only news is told.
+    """The driver: the last of battery, identity and perfusion, so that only news is reported.
 
     A started driver believes a packet's firmware number, and so its order, from the second packet on, and a number of
     format 8 when the frame before said much the same. One that was never started is shown single frames: it takes each
@@ -159,14 +159,14 @@ class Nonin:
         return [self._select]
 
     def next_request(self, at_s: float) -> Request | None:
-        self._framing.reply_due = False  # the line is free: the choice is answered, or its time is over
+        self._framing.reply_due = False  # the line is free: the choice has its response, or its time is over
         return None
 
     def is_response(self, frame: bytes, request: Request) -> bool:
         return frame in (ACK, NAK)
 
     def on_timeout(self, request: Request) -> Sequence[Decoded]:
-        return []  # more than 5 s after its connect a Nonin ignores the choice; what it sends is heard all the same
+        return []  # more than 5 s after its connect a Nonin ignores the choice; what it sends is decoded all the same
 
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
         if frame in (ACK, NAK):
@@ -187,18 +187,18 @@ class Nonin:
         status = [frame[1 if df2 else 0] for frame in frames]
         if not all(good_frame(frame, df2) for frame in frames) or [s & SYNC for s in status] != [1] + [0] * 24:
             raise BadFrame("a frame of the packet fails its checksum, or SYNC is not in the first frame alone")
-        said = [0] + [frame[3] for frame in frames]  # FLOAT, numbered from 1 as in the table
-        if not self._in_order(said[4]):
+        numbered = [0] + [frame[3] for frame in frames]  # FLOAT, numbered from 1 as in the table
+        if not self._in_order(numbered[4]):
             return []
         self._note_perfusion(status)
         seen = {bit for bit in (SNSD, SNSA, OOT, ARTF) if any(byte & bit for byte in status)}
         verdict = _status(unplugged=SNSD in seen, off=SNSA in seen, out_of_track=OOT in seen, artifact=ARTF in seen,
                           low=self._low_perfusion)
-        decoded: list[Decoded] = [*_readings((said[1] & 0x03) << 7 | (said[2] & 0x7F), said[3] & 0x7F, verdict),
-                              _wave(frames, status, df2)]
+        pulse, spo2 = (numbered[1] & 0x03) << 7 | (numbered[2] & 0x7F), numbered[3] & 0x7F
+        decoded: list[Decoded] = [*_readings(pulse, spo2, verdict), _wave(frames, status, df2)]
         self._last8 = None, None
-        model = f"Nonin, data format {2 if df2 else 7}, firmware {said[4]}"
-        return decoded + self._news(model, bool(said[8] & 0x01))
+        model = f"Nonin, data format {2 if df2 else 7}, firmware {numbered[4]}"
+        return decoded + self._news(model, bool(numbered[8] & 0x01))
 
     def _in_order(self, firmware: int) -> bool:
         """Whether frame 4 is where it belongs; not yet, before two packets agree. Raises BadFrame where it is not."""
@@ -255,8 +255,8 @@ class Nonin:
 
 
 def _repeats(before: Numbers, now: Numbers) -> bool:
-    """Whether each number of `now` was said before, give or take what a second allows: with no checksum, one that was
-    not may be a flipped bit."""
+    """Whether each number of `now` stood there before, give or take what a second allows: with no checksum, one that
+    did not may be a flipped bit."""
     pairs = zip(before, now, (JUMP_BPM, JUMP_PCT), strict=True)
     return all(new is None or (old is not None and abs(new - old) <= jump) for old, new, jump in pairs)
 
@@ -287,8 +287,8 @@ DRIVER = Spec(
     requests=tuple(SELECT.values()),
     wiring=(
         "RS-232 or USB serial (or Bluetooth SPP), 9600 8N1, no flow control, TX/RX/GND. The data format is chosen in"
-        " the first 5 s after the device connects; else it keeps the one it was last set to, and that one is heard."
+        " the first 5 s after the device connects; else it keeps the one it was last set to, and that one is decoded."
     ),
     make=lambda settings: Nonin(str(settings["format"])),
-    settings={"format": Setting("df7", "the format asked for; whichever of them comes is recognised", tuple(SELECT))},
+    settings={"format": Setting("df7", "the format requested; whichever of them comes is recognised", tuple(SELECT))},
 )

@@ -46,7 +46,7 @@ class NoninFraming:
     25 checksums with SYNC in the first frame alone are proof enough of format 2 or 7 at any time. Format 8 has no
     checksum: three frames running must be alike, or six have its form. In twelve bytes of format 2 or 7 two STATUS
     stand five apart, and no two bytes with b7 set do so in format 8: cut anywhere, those are never taken for this. Once
-    format 8 is heard a frame is taken when its four bytes are there, unless a sixth byte is too and has b7 set.
+    format 8 has come a frame is taken when its four bytes are there, unless a sixth byte is too and has b7 set.
 
     Until `streaming` is set (a started driver sets it) this is shown single frames: bytes that come into an empty
     buffer and are nothing but whole frames of format 8 are taken for them. Not where four bytes may be the beginning of
@@ -57,7 +57,7 @@ class NoninFraming:
 
     def __init__(self, *, streaming: bool = False) -> None:
         self.dropped = 0
-        self.format: str | None = None  # the one last heard
+        self.format: str | None = None  # the one that came last
         self.streaming = streaming
         self.reply_due = True
         self._buffer = bytearray()
@@ -78,7 +78,7 @@ class NoninFraming:
         return frames
 
     def flush(self) -> None:
-        """Forget what is incomplete, and which format was heard."""
+        """Forget what is incomplete, and which format came."""
         self.dropped += len(self._buffer)
         self._buffer.clear()
         self.format, self._good, self._stray, self.reply_due = None, 0, 0, True

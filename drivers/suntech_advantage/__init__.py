@@ -1,14 +1,14 @@
 """SunTech Advantage OEM cuff module (and Advantage A+): the host starts every determination, at the times set here.
 
 Grade B for line, frames, commands and result (four independent clients and published test vectors agree); C for the
-status answer and the version text (one client). No maker's manual was found; it has no cycle command.
+status response and the version text (one client). No maker's manual was found; it has no cycle command.
 
-    9600 8N1, question and answer, the host leads; multi-byte values least significant byte first                  B
+    9600 8N1, request and response, the host leads; multi-byte values least significant byte first                  B
     host    3A | command [data] | CHK                                                                              B
     module  3E | LEN | data     | CHK       LEN: bytes of the whole frame, 3E, LEN and CHK included                B
             CHK: the 8-bit sum of the whole frame is 0
 
-    what is said                 bytes               what is answered
+    request                      bytes               response
     start adult                  3A 20 A6            O received; K when finished, unasked (or A, E, T)             B
     start paediatric, neonate    3A 87 3F, 3A 28 9E
     cuff pressure                3A 79 05 00 48      3E 05 lo hi CHK           mmHg; FFFF: not available           B
@@ -31,14 +31,14 @@ status answer and the version text (one client). No maker's manual was found; it
 A result counts only with status 1, error 0, SYS > MAP > DIA and plausible; anything else is one failed determination:
 four readings without a value and with the reason. A pulse that cannot be is left out alone. A result is read once,
 after the module's end mark or, where that was lost, after the cuff was up and has been below 5 mmHg for 3 s. Cuff and
-status answers look alike, so one question is in flight and a start needs two low cuff pressures in a row.
+status responses look alike, so one request is in flight and a start needs two low cuff pressures in a row.
 
 Schedule: drivers/kit/schedules.py. A lost line never brings a determination forward. None is started while the cuff
 holds more than 10 mmHg, or its pressure or the module's status is unknown; where that lasts for 30 s, it is a failed
 one. Over-pressure (89) and safety errors (88, 91) hold: this driver starts none until a person has unplugged the line
-or switched the module off (seen as a reopened line, or three questions running without an answer). A leak (87) does
+or switched the module off (seen as a reopened line, or three requests running without a response). A leak (87) does
 not hold: a loose cuff is fastened without anybody touching the module, and two failures running are an alarm of ours.
-One that has not ended after 140 s is aborted; an abort that is not confirmed is said again, five times in all, and
+One that has not ended after 140 s is aborted; an abort that is not confirmed is sent again, five times in all, and
 then is a high alarm: the cuff may be inflated.
 """
 
@@ -96,17 +96,17 @@ from drivers.suntech_advantage.requests import (
     VERSION_TEXT,
 )
 
-STATUS_EVERY_S = 2.0  # edge time; with its 1 s time-out and the line's quiet, one lost answer is not yet silence
+STATUS_EVERY_S = 2.0  # edge time; with its 1 s time-out and the line's quiet, one lost response is not yet silence
 LOW_MMHG, EMPTY_MMHG, RISEN_MMHG, CUFF_MAX_MMHG = 10, 5, 20, 330
 EMPTY_POLLS = 15  # cuff pressures in 3 s
 READY_POLLS = 2
 READY_GIVE_UP_POLLS = 150  # 30 s
-BUSY_POLLS, BUSY_TRIES = 25, 12  # a busy module is asked again after 5 s, a minute long
+BUSY_POLLS, BUSY_TRIES = 25, 12  # a busy module is tried again after 5 s, a minute long
 RESULT_POLLS, RESULT_TRIES = 5, 10
 ABORT_AFTER_S = 140.0  # edge time since the start; the module's own limit is 120 s
 ABORT_TRIES = 5
 STATUS_GIVE_UP_S = 30.0  # edge time after a determination was due
-MISSED_PLUG = 3  # questions without an answer that mean the module was off
+MISSED_PLUG = 3  # requests without a response that mean the module was off
 
 END_MARKS: Mapping[str, str | None] = {"K": None, "A": "user_abort", "E": "module_error", "T": "timeout"}
 
@@ -129,7 +129,7 @@ class Advantage:
         self._held: int | None = None  # the error code that stopped automatic determinations
         self._error: int | None = None  # the module's own status; None: not known
         self._stuck = False  # an abort was not confirmed; until the next good start
-        self._owed: list[Decoded] = []  # what is told with the next frame
+        self._owed: list[Decoded] = []  # what goes out with the next frame
         self._missed = 0
         self._last_result = b""
         self._started = self._opened = self._interrupted = False
@@ -145,10 +145,10 @@ class Advantage:
         self._end: str | None = None  # the reason an end mark gave
         self._missed_here = 0
 
-    # --- asking ---------------------------------------------------------------------------------------------------
+    # --- requests ---------------------------------------------------------------------------------------------------
 
     def on_open(self) -> Sequence[Request]:
-        """Forgets the talk, not the schedule. A hold ends only where a person may have been: see the datasheet."""
+        """Forgets the dialogue, not the schedule. A hold ends only where a person may have been: see the datasheet."""
         self._interrupted = self._interrupted or self._phase not in ("idle", "ready")
         self._started = self._opened = True
         self._phase = "idle"
@@ -200,7 +200,7 @@ class Advantage:
         return None
 
     def _request_ready(self, at_s: float) -> Request | None:
-        """The cuff is asked until it is known to be empty; then the start is said, once."""
+        """The cuff is read until it is known to be empty; then the start is sent, once."""
         if self._low >= READY_POLLS and self._wait == 0:
             self._phase = "starting"
             self._schedule.began(at_s)
@@ -219,17 +219,17 @@ class Advantage:
         self._missed += 1
         self._missed_here += 1
         if self._phase == "stopping":
-            return self._told(self._not_stopped())
+            return self._with_owed(self._not_stopped())
         if self._phase == "idle":
-            return self._told(())
+            return self._with_owed(())
         if self._missed_here < 2 and (self._phase == "ready" or request.name in (CUFF.name, BP_DATA.name)):
             return ()
-        return self._told(self._fail("timeout"))
+        return self._with_owed(self._fail("timeout"))
 
-    # --- hearing --------------------------------------------------------------------------------------------------
+    # --- responses --------------------------------------------------------------------------------------------------
 
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
-        """What a frame says. What looks like an answer but was not asked for says nothing."""
+        """What a frame says. What looks like a response and is none gives nothing."""
         if len(frame) < ACK_LEN or frame[:1] != MODULE or frame[1] != len(frame) or frame[1] not in REPLY_LENGTHS:
             raise BadFrame("not 3E, length, data")
         if not sums_to_zero(frame):
@@ -249,12 +249,12 @@ class Advantage:
         self._missed = 0
         if request is not None:
             self._missed_here = 0
-        return self._told(decoded)
+        return self._with_owed(decoded)
 
-    def _told(self, decoded: Sequence[Decoded]) -> Sequence[Decoded]:
-        told = (*self._owed, *decoded)
+    def _with_owed(self, decoded: Sequence[Decoded]) -> Sequence[Decoded]:
+        everything = (*self._owed, *decoded)
         self._owed.clear()
-        return told
+        return everything
 
     def _acknowledged(self, letter: str, name: str) -> Sequence[Decoded]:
         if letter not in "OKABENDST":
@@ -264,7 +264,7 @@ class Advantage:
         if name == BP_DATA.name and self._phase == "reading":
             return self._no_result_yet(letter)
         if name in (STATUS.name, STATUS_SB.name) and letter in "END":
-            self._error = 0  # a module that cannot answer this has nothing to say against a start, and may refuse it
+            self._error = 0  # a module that does not know this has nothing against a start, and may refuse it
         if name == ABORT.name and self._phase == "stopping":
             return self._fail("timeout") if letter in "AK" else self._not_stopped()
         if not name and self._phase == "measuring" and letter in END_MARKS:
@@ -273,7 +273,7 @@ class Advantage:
         return ()
 
     def _not_stopped(self) -> Sequence[Decoded]:
-        """The abort is said again (the question itself waits half a second); in the end a person must look."""
+        """The abort is sent again (the request itself waits half a second); in the end a person must look."""
         self._tries += 1
         if self._tries < ABORT_TRIES:
             return ()
@@ -306,18 +306,18 @@ class Advantage:
         limit = LOW_MMHG + 1 if self._phase == "ready" else EMPTY_MMHG
         self._low = self._low + 1 if known and mmhg < limit else 0
         self._risen = self._risen or RISEN_MMHG <= mmhg <= CUFF_MAX_MMHG
-        told: Sequence[Decoded] = ()
+        pressure: Sequence[Decoded] = ()
         if known and mmhg > CUFF_MAX_MMHG:
-            told = (Reading("cuff_pressure_mmhg", None, Validity.OVERFLOW),)
+            pressure = (Reading("cuff_pressure_mmhg", None, Validity.OVERFLOW),)
         elif known:
-            told = (Reading("cuff_pressure_mmhg", float(mmhg)),)
+            pressure = (Reading("cuff_pressure_mmhg", float(mmhg)),)
         if self._phase == "ready":
             self._polls += 1
             if self._low == 0 and self._polls >= READY_GIVE_UP_POLLS:
-                return (*told, *self._fail("not_measured"))
+                return (*pressure, *self._fail("not_measured"))
         if self._phase == "measuring" and self._risen and self._low >= EMPTY_POLLS:
             self._phase = "reading"
-        return told
+        return pressure
 
     def _result(self, frame: bytes) -> Sequence[Decoded]:
         if not self._started:
