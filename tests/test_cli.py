@@ -158,7 +158,7 @@ RULES = [
     ('when = "spo2_pct < 90"', 'when = "spo2 < 90"', "RES-2: no metric is named 'spo2'; did you mean 'spo2_pct'?"),
     ('priority = "high"', 'priority = "loud"',
      "HTN-3: priority must be one of 'high', 'medium', 'low', 'none', not 'loud'"),
-    ("hold_s = 15", "hold = 15", "RES-2: unknown field hold"),
+    ("hold_s = 15", "hold = 15", "RES-2: no key 'hold' in [[rule]]; did you mean 'hold_s'?"),
     ("hold_s = 15", "hold_s = -1", "RES-2: hold_s must be seconds, 0 or more, not -1"),
     ('context = ["*"]', 'context = ["ALWAYS"]', "HTN-3: context must be a list of"),
     ('id = "HTN-2"', 'id = "HTN-1"', "HTN-1: this id is used twice"),
@@ -176,7 +176,7 @@ def test_a_bad_rule_is_named_with_its_line(typed: Typed, tmp_path: Path, old: st
     file.write_text(text.replace(old, new, 1))
     code, _, err = typed("rules", "check", str(file))
     assert code == 2
-    number = 1 + text[: text.rindex("[[rule]]", 0, text.index(old))].count("\n")
+    number = 1 + text[:text.index(old)].count("\n")
     assert err.startswith(f"vigil: {file}:{number}: {says}"), err
 
 

@@ -108,14 +108,28 @@ def test_every_fact_can_be_asked_and_said() -> None:
 
 
 @pytest.mark.parametrize(("text", "words"), [
-    ("spo2_pct < 90", "SpO₂ below 90 %"),
-    ("sbp_mmhg >= 1.20 * baseline.sbp_mmhg", "SBP at least 1.2 × the baseline SBP"),
-    ("sbp_mmhg > baseline.sbp_mmhg + 40", "SBP above the baseline SBP + 40 mmHg"),
+    ("spo2_pct < 90", "SpO₂ is below 90 %"),
+    ("sbp_mmhg >= 1.20 * baseline.sbp_mmhg", "SBP is at least 20 % above the baseline SBP"),
+    ("sbp_mmhg < 1.15 * baseline.sbp_mmhg", "SBP is less than 15 % above the baseline SBP"),
+    ("pulse_bpm < 0.75 * baseline.pulse_bpm", "Pulse is less than 25 % below the baseline Pulse"),
+    ("spo2_pct < baseline.spo2_pct - 2", "SpO₂ is below the baseline SpO₂ − 2 %"),
+    ("pair(dbp_mmhg >= 110)", "in both of two blood pressures in a row: DBP is at least 110 mmHg"),
+    ("not pair(dbp_mmhg >= 110)", "not in both of two blood pressures in a row: DBP is at least 110 mmHg"),
+    ("not standing(HTN)", "no alarm HTN is active"),
+    ("not link_live(oximeter)", "the oximeter is not connected"),
+    ("not infusing()", "the pump does not infuse"),
+    ("not not infusing()", "the pump infuses"),
+    ("not device_alarm()", "the device has no alarm of its own"),
+    ("device_alarm(near_end, vtbi_done)", "the device has an alarm of its own other than near end, vtbi done"),
+    ("not spo2_pct < 90", "not (SpO₂ is below 90 %)"),
+    ("link_down() and (spo2_pct < 90 or spo2_pct < 80 and infusing())",
+     "the device cannot be reached and (SpO₂ is below 90 % or (SpO₂ is below 80 % and the pump infuses))"),
+    ("pair(dbp_mmhg >= 110) and infusing()",
+     "(in both of two blood pressures in a row: DBP is at least 110 mmHg) and the pump infuses"),
+    ("sbp_mmhg > baseline.sbp_mmhg + 40", "SBP is above the baseline SBP + 40 mmHg"),
     ("pulse_bpm > 120 and (spo2_pct < 90 or link_down())",
-     "Pulse above 120 /min and (SpO₂ below 90 % or the device cannot be reached)"),
-    ("device_alarm(near_end, mains_lost)", "the device has an alarm of its own, other than near end, mains lost"),
-    ("not standing('TEC-4') and link_live()", "not (an alarm TEC-4 is active) and the device is connected"),
-    ("no_valid_s(spo2_pct) >= 15", "the time without a valid SpO₂ at least 15 s"),
+     "Pulse is above 120 /min and (SpO₂ is below 90 % or the device cannot be reached)"),
+    ("no_valid_s(spo2_pct) >= 15", "the time without a valid SpO₂ is at least 15 s"),
 ])
 def test_a_condition_in_words(text: str, words: str) -> None:
     assert compile_condition(text).words == words

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge.app.run import read_rules
 from edge.contract.keys import BadKey, pinned_key
-from edge.core.expression import Compiled
+from edge.core.explain import explain
 from edge.core.replay import differences
 from edge.core.rule import Rule
 from edge.core.rules import RuleSet
@@ -75,27 +75,8 @@ def check_rules(path: Path) -> int:
 
 def explain_rules(path: Path) -> int:
     """`vigil rules explain`: each rule as a person would say it."""
-    for rule in read_rules(path)[0].rules:
-        print(_in_words(rule), end="\n\n")
+    print(explain(read_rules(path)[0]))
     return 0
-
-
-def _in_words(rule: Rule) -> str:
-    hold = f", for {rule.hold_s:g} s" if rule.hold_s else ""
-    once = f"\n  or at once: {_say(rule.at_once)}" if rule.at_once else ""
-    latch = "; its picture stays until a nurse acknowledges it" if rule.latch else ""
-    what = "asks for" if rule.request else f"{rule.priority.upper()} {rule.kind} alarm"
-    raised = "".join(
-        f"\n  rises to {step.priority.upper()} in {', '.join(sorted(step.context))}"
-        + (f" when {_say(step.when)}" if step.when else "") for step in rule.raises)
-    where = "always" if "*" in rule.context else "in " + ", ".join(sorted(rule.context))
-    each = f", for each {' or '.join(rule.for_each)}" if rule.for_each else ""
-    return (f"{rule.id}  {rule.title}: {what}, {where}{each}\n  when {_say(rule.when)}{hold}{once}\n"
-            f"  ends: {rule.clears}{latch}{raised}\n  says: {rule.text}\n  why: {rule.why}\n  source: {rule.source}")
-
-
-def _say(condition: Compiled) -> str:
-    return " ".join(condition.text.split())
 
 
 def test_rules(path: Path, stories: Path | None) -> int:

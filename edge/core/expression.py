@@ -43,6 +43,7 @@ class Compiled:
     text: str
     ask: Condition
     words: str
+    branches: tuple[str, ...]  # in words, what is joined by the outermost "or"; or the whole
     uses: tuple[Use, ...]
     metrics: tuple[str, ...]  # that it looks at, in the order first named
     sampled: tuple[str, ...]  # those of them whose value itself is compared
@@ -68,7 +69,7 @@ def compile_condition(text: str) -> Compiled:
         raise ExpressionError(f"cannot read {text[:60]!r}: {wrong}") from None
     uses = tuple(compiler.uses)
     return Compiled(
-        text, condition.ask, condition.words, uses,
+        text, condition.ask, condition.words, condition.parts if condition.joined == "or" else (condition.words,), uses,
         metrics=tuple(dict.fromkeys(metric for use in uses for metric in use.metrics)),
         sampled=tuple(dict.fromkeys(metric for use in uses if use.fact.sampled for metric in use.metrics)),
         rules=frozenset(name for use in uses for name in use.rules),
@@ -87,7 +88,9 @@ def nearest(word: str, known: Collection[str]) -> str:
 class _Truth:
     ask: Condition
     words: str
-    joined: str = ""  # by "and" or "or": needs brackets inside the other
+    joined: str = ""  # by "and", "or", or ":" after a fact's own words: needs brackets inside another
+    parts: tuple[str, ...] = ()  # what is so joined
+    denied: str = ""  # that it is not so
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,8 @@ class _Number:
     words: str
     unit: str = ""
     is_constant: bool = False
+    is_baseline: bool = False
+    is_share: bool = False  # so many percent above or below a baseline value
 
     def with_unit(self, unit: str) -> str:
         """In words; a constant takes the unit of what it stands beside."""
@@ -113,12 +118,14 @@ class _Compiler:
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 inner = self.condition(operand)
                 ask = inner.ask
-                return _Truth(lambda context: negate(ask(context)), f"not ({inner.words})")
+                return _Truth(lambda context: negate(ask(context)), inner.denied or f"not ({inner.words})",
+                              ":" if inner.joined == ":" else "", denied=inner.words)
             case ast.Compare(left=left, ops=ops, comparators=rights):
                 return self._comparison(left, ops, rights)
             case ast.Call() if (name := _name(node)) in FUNCTIONS and FUNCTIONS[name].truth:
                 use, words = self._use(node)
-                return _Truth(use.ask(), words)
+                joined = ":" if any(parameter.takes == "condition" for parameter in use.fact.parameters) else ""
+                return _Truth(use.ask(), use.words(*words), joined, denied=use.denied(*words))
             case ast.Constant(value=bool() as value):
                 return _Truth(lambda context: value, "always" if value else "never")
         raise ExpressionError(f"{ast.unparse(node)!r} is not a condition; compare it with something, as in 'x >= 1'")
@@ -128,7 +135,8 @@ class _Compiler:
         asks = [part.ask for part in parts]
         combine, word = (both, "and") if isinstance(op, ast.And) else (either, "or")
         words = (f"({part.words})" if part.joined not in ("", word) else part.words for part in parts)
-        return _Truth(lambda context: combine(ask(context) for ask in asks), f" {word} ".join(words), word)
+        return _Truth(lambda context: combine(ask(context) for ask in asks), f" {word} ".join(words), word,
+                      tuple(part.words for part in parts))
 
     def _comparison(self, left: ast.expr, ops: list[ast.cmpop], rights: list[ast.expr]) -> _Truth:
         if len(ops) != 1 or type(ops[0]) not in _COMPARE:
@@ -141,7 +149,9 @@ class _Compiler:
             x, y = this_value(context), that_value(context)
             return None if x is None or y is None else compare(x, y)
 
-        return _Truth(ask, f"{this.with_unit(that.unit)} {word} {that.with_unit(this.unit)}")
+        if that.is_share:
+            word = {"below": "less than", "above": "more than"}.get(word, word)
+        return _Truth(ask, f"{this.with_unit(that.unit)} is {word} {that.with_unit(this.unit)}")
 
     def quantity(self, node: ast.expr) -> _Number:
         match node:
@@ -157,13 +167,13 @@ class _Compiler:
                 return self._arithmetic(left, type(op), right)
             case ast.Call() if (name := _name(node)) not in FUNCTIONS or not FUNCTIONS[name].truth:
                 use, words = self._use(node)
-                return _Number(use.ask(), words, use.fact.unit)
+                return _Number(use.ask(), use.words(*words), use.fact.unit)
         raise ExpressionError(f"{ast.unparse(node)!r} is not a number this language knows")
 
     def _fact(self, name: str) -> _Number:
         use = FACTS[name].use()
         self.uses.append(use)
-        return _Number(use.ask(), use.words(), use.fact.unit)
+        return _Number(use.ask(), use.words(), use.fact.unit, is_baseline=name.startswith("baseline."))
 
     def _arithmetic(self, left: ast.expr, op: type[ast.operator], right: ast.expr) -> _Number:
         apply, word = _ARITHMETIC[op]
@@ -174,12 +184,17 @@ class _Compiler:
             x, y = this_value(context), that_value(context)
             return None if x is None or y is None else apply(x, y)
 
+        if op is ast.Mult and this.is_constant and that.is_baseline:
+            percent = round((float(this.words) - 1) * 100, 6)
+            words = f"{abs(percent):g} % {'above' if percent >= 0 else 'below'} {that.words}"
+            return _Number(value, words, that.unit, is_share=True)
         unit = this.unit or that.unit
         added = unit if op is not ast.Mult else ""
         return _Number(value, f"{this.with_unit(added)} {word} {that.with_unit(added)}", unit,
                        this.is_constant and that.is_constant)
 
-    def _use(self, call: ast.Call) -> tuple[Use, str]:
+    def _use(self, call: ast.Call) -> tuple[Use, list[str]]:
+        """The fact that is called, with its arguments; these in words."""
         name = _name(call)
         if name not in FUNCTIONS:
             raise ExpressionError(f"no function is named {name!r}{nearest(name, FUNCTIONS)}")
@@ -193,7 +208,7 @@ class _Compiler:
         found = [self._argument(kind, argument) for kind, argument in zip(kinds, call.args, strict=False)]
         use = FUNCTIONS[name].use(*(value for value, _ in found))
         self.uses.append(use)
-        return use, use.words(*(words for _, words in found))
+        return use, [words for _, words in found]
 
     def _argument(self, kind: Argument, node: ast.expr) -> tuple[object, str]:
         """What a fact is asked with, and the same in words."""

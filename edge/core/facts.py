@@ -61,10 +61,11 @@ class Fact:
 
     name: str
     unit: str  # as a nurse reads it; empty for a truth, a score and a count
-    sentence: str  # {0}, {1}: its arguments in words
+    sentence: str  # {0}, {1}: its arguments in words; a number's reads on with "is at least ..."
     compute: Callable[..., Any]
     parameters: tuple[Parameter, ...] = ()
     truth: bool = False  # it is so or not; otherwise it is a number
+    denied: str = ""  # the sentence of a truth that is not so
     decimals: int = 0
     metrics: tuple[str, ...] = ()  # it looks at these whatever it is asked with
     sampled: bool = False  # a stream of readings, whose coverage a hold asks for
@@ -121,6 +122,10 @@ class Use:
     def words(self, *arguments: str) -> str:
         """Its sentence, with its arguments in words."""
         return self.fact.sentence.format(*_said(self.fact.parameters, arguments))
+
+    def denied(self, *arguments: str) -> str:
+        """The sentence that it is not so."""
+        return self.fact.denied.format(*_said(self.fact.parameters, arguments))
 
 
 def _said(parameters: Iterable[Parameter], arguments: tuple[str, ...]) -> Iterable[str]:
@@ -308,27 +313,28 @@ _METRIC, _LIMIT, _WINDOW = Parameter("metric"), Parameter("number", "limit"), Pa
 
 FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
     *_metric_facts(), *_baseline_facts(), *_check_in_facts(), *_session_facts(),
-    Fact("pair", "", "in two determinations in a row, at least one minute apart: {0}", _pair, (Parameter("condition"),),
-         truth=True, determinations=2),
+    Fact("pair", "", "in both of two blood pressures in a row: {0}", _pair, (Parameter("condition"),), truth=True,
+         denied="not in both of two blood pressures in a row: {0}", determinations=2),
     Fact("no_valid_s", "s", "the time without a valid {0}", _no_valid_s, (_METRIC,),
          reason=RuleContext.reason_of),
-    Fact("satseconds", "%·s", "what {0} has been below {1}, summed over the seconds", _satseconds, (_METRIC, _LIMIT),
+    Fact("satseconds", "%·s", "the sum of ({1} − {0}) × seconds below {1}", _satseconds, (_METRIC, _LIMIT),
          reason=lambda context, metric, _: context.reason_of(metric), account=Account),
-    Fact("violations", "", "how often {0} has gone below {1} within {2} s", _violations, (_METRIC, _LIMIT, _WINDOW),
-         reason=lambda context, metric, *_: context.reason_of(metric), account=Account),
+    Fact("violations", "", "the count of times {0} went below {1} within {2} s", _violations,
+         (_METRIC, _LIMIT, _WINDOW), reason=lambda context, metric, *_: context.reason_of(metric), account=Account),
     Fact("rise_pct", "%", "how far {0} is above its baseline", _rise_pct, (_METRIC,),
          reason=RuleContext.reason_of),
-    Fact("failed_determinations", "", "blood pressure measurements failed in a row",
+    Fact("failed_determinations", "", "the count of failed blood pressure measurements in a row",
          lambda context: float(context.state.failed_in_row), reason=_reason_of_determination),
-    Fact("link_down", "", "the device cannot be reached", _link_down, truth=True),
+    Fact("link_down", "", "the device cannot be reached", _link_down, truth=True,
+         denied="the device can be reached"),
     Fact("link_live", "", "the {0} is connected", _link_live,
-         (Parameter("word", "kind", optional=True, absent="device"),), truth=True),
+         (Parameter("word", "kind", optional=True, absent="device"),), truth=True, denied="the {0} is not connected"),
     Fact("device_alarm", "", "the device has an alarm of its own{0}", _device_alarm,
-         (Parameter("word", "code", many=True, optional=True, said=", other than {}"),), truth=True,
-         alarms=_alarms_but),
+         (Parameter("word", "code", many=True, optional=True, said=" other than {}"),), truth=True,
+         denied="the device has no alarm of its own{0}", alarms=_alarms_but),
     Fact("standing", "", "an alarm {0} is active", lambda context, name: bool(context.active(name)),
-         (Parameter("rule"),), truth=True),
-    Fact("infusing", "", "the pump infuses", RuleContext.infusing, truth=True),
+         (Parameter("rule"),), truth=True, denied="no alarm {0} is active"),
+    Fact("infusing", "", "the pump infuses", RuleContext.infusing, truth=True, denied="the pump does not infuse"),
     Fact("no_word_s", "s", "the time for which the pump has not said whether it runs", _no_word_s,
          reason=_says_no_state),
 )}

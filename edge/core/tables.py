@@ -46,7 +46,7 @@ def _value(struct: type[msgspec.Struct], field: msgspec.structs.FieldInfo, value
         return msgspec.convert(value, _hints(struct)[field.name])
     except msgspec.ValidationError:
         must_be = _must_be(struct, field.name)
-        raise BadTable(where, f"{field.encode_name} must be {must_be}, not {str(value)[:60]!r}") from None
+        raise BadTable(where, f"{field.encode_name} must be {must_be}, not {repr(value)[:60]}") from None
 
 
 @cache
