@@ -45,7 +45,7 @@ async def test_a_login_gives_a_cookie_no_script_can_read_and_no_other_site_can_s
         answer = await home.login()
         assert (answer.status_code, answer.json()["role"]) == (200, "nurse")
         cookie = answer.headers["set-cookie"]
-        for word in ("httponly", "samesite=strict", "secure", "path=/", "max-age=43200"):
+        for word in ("httponly", "samesite=strict", "secure", "path=/", "max-age=2592000"):
             assert word in cookie.lower(), word
         token = cookie.split("=", 1)[1].split(";")[0]
         files = b"".join(path.read_bytes() for path in tmp_path.iterdir())  # noqa: ASYNC240
@@ -58,7 +58,9 @@ async def test_a_login_gives_a_cookie_no_script_can_read_and_no_other_site_can_s
 async def test_a_login_ends_with_logout_with_its_twelve_hours_and_with_a_new_password(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         await home.login()
-        assert (await home.http.get("/api/me")).json() == {"name": "ann", "role": "nurse", "csrf": home.csrf}
+        me = (await home.http.get("/api/me")).json()
+        assert me == {"name": "ann", "role": "nurse", "csrf": home.csrf, "locked": False, "now": iso(START_S),
+                      "expires_at": iso(START_S + 12 * 3600)}
         kept = dict(home.http.cookies)
         assert (await home.http.post("/api/logout", headers={"X-CSRF": home.csrf})).json() == {"ok": True}
         home.http.cookies.update(kept)
@@ -72,6 +74,49 @@ async def test_a_login_ends_with_logout_with_its_twelve_hours_and_with_a_new_pas
         await home.login()
         assert (await home.http.get("/api/me")).status_code == 200
         home.console.store.now(accounts.put_account, "ann", "x", "nurse", START_S)
+        assert (await home.http.get("/api/me")).status_code == 401
+
+
+async def test_a_session_in_use_is_renewed_and_one_that_watches_is_locked_not_ended(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.login()
+        token = {"X-CSRF": home.csrf}
+        home.clock.at_s += 11 * 3600
+        renewed = (await home.http.post("/api/renew", headers=token)).json()
+        assert renewed["expires_at"] == iso(START_S + 23 * 3600)
+        home.clock.at_s = START_S + 23 * 3600 - 5
+        user = home.console.store.now(accounts.user_of, home.http.cookies["vigil_session"], home.clock())
+        assert user is not None
+        page = home.console.join(user)
+        await home.console.end_sessions()
+        home.clock.at_s += 10
+        await home.console.end_sessions()
+        assert page.cut_code is None, "what it shows and sounds goes on"
+        assert (await home.http.get("/api/me")).json()["locked"] is True
+        assert (await home.http.get("/api/beds")).status_code == 200
+        for path in ("/api/renew", COMMANDS):
+            refused = await home.http.post(path, headers=token, json={"verb": "audio_pause", "args": {}})
+            assert (refused.status_code, refused.json()["type"]) == (401, "/problems/locked")
+        assert home.wire.commands() == []
+        wrong = await home.http.post("/api/unlock", headers=token, json={"password": "guess"})
+        assert (wrong.status_code, wrong.json()["type"]) == (401, "/problems/wrong_password")
+        right = await home.http.post("/api/unlock", headers=token, json={"password": NURSE[1]})
+        assert (right.status_code, right.json()["locked"]) == (200, False)
+        assert (await home.command("audio_pause")).status_code == 200
+
+
+async def test_a_session_whose_time_is_up_ends_when_its_page_has_gone(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.login()
+        home.clock.at_s += 12 * 3600 - 1
+        user = home.console.store.now(accounts.user_of, home.http.cookies["vigil_session"], home.clock())
+        assert user is not None
+        page = home.console.join(user)
+        await home.console.end_sessions()
+        home.console.leave(page)
+        home.clock.at_s += 15 * 60 - 1
+        assert (await home.http.get("/api/me")).json()["locked"] is True
+        home.clock.at_s += 2
         assert (await home.http.get("/api/me")).status_code == 401
 
 
@@ -91,7 +136,7 @@ async def test_wrong_passwords_run_out_and_right_ones_do_not(tmp_path: Path) -> 
         assert tried == [401, 401, 401, 429]
         assert (await home.login()).status_code == 429, "also with the right one: the door is shut"
         assert (await home.login(TECHNICIAN)).status_code == 200, "for one name from one place"
-        assert (await home.login(("nobody", "guess"))).json() == {"detail": "wrong name or password"}
+        assert (await home.login(("nobody", "guess"))).json()["detail"] == "wrong name or password"
 
 
 def test_guesses_come_back_with_time() -> None:
@@ -118,7 +163,7 @@ async def test_nobody_reads_without_a_login_and_both_roles_read_with_one(tmp_pat
     async with house(tmp_path) as home:
         for path in READS:
             answer = await home.http.get(path)
-            assert (answer.status_code, answer.json()) == (401, {"detail": "not logged in"}), path
+            assert (answer.status_code, answer.json()["detail"]) == (401, "not logged in"), path
         for who in (NURSE, TECHNICIAN):
             await home.login(who)
             assert [(await home.http.get(path)).status_code for path in READS] == [200] * len(READS)
@@ -225,8 +270,12 @@ async def test_a_refusal_reaches_the_nurse_with_its_reason(tmp_path: Path, reaso
         home.wire.reply = lambda command: Answer(id=command.id, ok=False, reason=reason, state={"seq": 8})
         await home.login()
         answer = await home.command("acknowledge", {"alarm": "a", "seq": 7})
-        assert (answer.status_code, answer.json()) == (
-            expected, {"ok": False, "reason": reason or "refused", "state": {"seq": 8}, "session": None})
+        told = answer.json()
+        assert answer.status_code == told["status"] == expected
+        assert told.items() >= {"ok": False, "reason": reason or "refused", "session": None}.items()
+        assert told["state"] == {"seq": 8}
+        assert told["type"] == f"/problems/{(reason or 'refused').partition(':')[0]}"
+        assert told["remedy"]
 
 
 async def test_no_answer_no_broker_and_a_broken_one_are_told_apart(tmp_path: Path,
@@ -336,7 +385,7 @@ async def test_health_and_metrics_say_when_nothing_can_be_stored(tmp_path: Path)
         well = await home.http.get("/healthz")
         assert (well.status_code, set(well.json()["hops"])) == (200, {"broker", "edge", "record", "console", "sound"})
         home.console.store.now(lambda connection: connection.exec_driver_sql("PRAGMA query_only=ON"))
-        assert (await home.login()).json() == {"detail": "the console's store does not work now"}
+        assert (await home.login()).json()["detail"] == "the console's store does not work now"
         assert (await home.http.get("/healthz")).status_code == 503
         text = (await home.http.get("/metrics")).text
         assert 'vigil_console_hop_ok{hop="console"} 0.0' in text
@@ -364,7 +413,7 @@ async def test_the_openapi_names_every_route_with_its_shape(tmp_path: Path) -> N
         told = (await home.http.get("/openapi.json")).json()
         assert set(told["paths"]) == {
             "/api/login", "/api/logout", "/api/me", "/api/beds", "/api/beds/{bed}/history", "/api/beds/{bed}/events",
-            "/api/devices", "/api/beds/{bed}/commands", "/healthz", "/metrics",
+            "/api/devices", "/api/beds/{bed}/commands", "/healthz", "/metrics", "/api/renew", "/api/unlock",
             *(f"/api/edges/{{edge}}/beds/{{bed}}/{what}" for what in ("history", "events", "commands"))}
         schema = told["paths"][COMMANDS.replace(BED, "{bed}")]["post"]["responses"]["409"]
-        assert schema["content"]["application/json"]["schema"]["$ref"].endswith("CommandAnswered")
+        assert schema["content"]["application/problem+json"]["schema"]["$ref"].endswith("CommandRefused")

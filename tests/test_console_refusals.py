@@ -124,7 +124,7 @@ async def test_a_body_that_is_not_json_is_told_where(tmp_path: Path, body: bytes
         answer = await home.http.post(COMMANDS, content=body, headers={
             "X-CSRF": home.csrf, "Content-Type": "application/json"})
         said = "body: Field required" if at is None else f"the body is not JSON (at character {at})"
-        assert (answer.status_code, answer.json()) == (422, {"detail": said})
+        assert (answer.status_code, answer.json()["detail"], answer.json()["where"]) == (422, said, "body")
 
 
 ODD = [
@@ -142,6 +142,11 @@ async def test_what_is_not_there_or_not_asked_rightly_is_one_clear_line(tmp_path
         for method, path, expected in ODD:
             answer = await home.http.request(method, path)
             assert answer.status_code == expected, (path, answer.text)
-            detail = answer.json()["detail"]
+            problem = answer.json()
+            assert answer.headers["content-type"] == "application/problem+json", path
+            assert (problem["status"], problem["instance"]) == (expected, answer.request.url.path), path
+            assert problem["type"].startswith("/problems/")
+            assert problem["title"] and problem["remedy"], path
+            detail = problem["detail"]
             assert isinstance(detail, str), path
             assert detail, path

@@ -12,7 +12,7 @@ from typing import cast, get_args
 
 from pwdlib import PasswordHash
 from pwdlib.exceptions import UnknownHashError
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from edge.console.store import Store
@@ -20,17 +20,24 @@ from edge.console.tables import accounts, web_sessions
 from edge.model import Role
 
 SESSION_S = 12 * 3600.0  # real seconds: a long shift
+LINGER_S = 15 * 60.0  # real seconds a session whose time is up stays locked after its page was last on the live feed
+COOKIE_S = 30 * 86400  # real seconds a browser keeps the cookie: when a session ends the server says
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person as a request knows them. `key` names the web session, no secret; `csrf` must come back in a header."""
+    """A person as a request knows them. `key` names the web session, no secret; `csrf` must come back in a header.
+
+    `locked`: the session's time is up while its page watches. It goes on showing and sounding, and changes nothing
+    until its owner gives the password again.
+    """
 
     name: str
     role: Role
     key: str
     csrf: str
     expires_s: float
+    locked: bool = False
 
 
 @cache
@@ -77,22 +84,31 @@ def _key(token: str) -> str:
 def open_session(connection: Connection, name: str, now_s: float, length_s: float) -> tuple[str, str]:
     """A new web session: its cookie token, of which only the hash is stored, and its CSRF token."""
     token, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(24)
-    connection.execute(delete(web_sessions).where(web_sessions.c.expires_s < now_s))
+    over = and_(web_sessions.c.expires_s < now_s, web_sessions.c.seen_s < now_s - length_s)
+    connection.execute(delete(web_sessions).where(over))
     connection.execute(insert(web_sessions).values(
         token_hash=_key(token), name=name, csrf=csrf, made_at_s=now_s, expires_s=now_s + length_s, revoked=False))
     return token, csrf
 
 
-def user_of(connection: Connection, token: str, now_s: float) -> User | None:
-    """Whose session `token` is, with the role the account has now; None where it is unknown, over or revoked."""
+def _holds(now_s: float, linger_s: float) -> ColumnElement[bool]:
+    """The condition under which a session holds: in its time, or locked while its page is on the live feed."""
+    in_time = or_(web_sessions.c.expires_s > now_s, web_sessions.c.seen_s > now_s - linger_s)
+    return and_(web_sessions.c.revoked.is_(False), in_time)
+
+
+def user_of(connection: Connection, token: str, now_s: float, linger_s: float = LINGER_S) -> User | None:
+    """Whose session `token` is, with the role the account has now; None where it is unknown, over or revoked.
+
+    Times are this console's, so `linger_s` is LINGER_S times its clock's speed.
+    """
     found = select(web_sessions.c.token_hash, web_sessions.c.name, web_sessions.c.csrf, web_sessions.c.expires_s,
                    accounts.c.role).join(accounts, accounts.c.name == web_sessions.c.name)
     row = connection.execute(found.where(
-        web_sessions.c.token_hash == _key(token), web_sessions.c.expires_s > now_s,
-        web_sessions.c.revoked.is_(False))).one_or_none()
+        web_sessions.c.token_hash == _key(token), _holds(now_s, linger_s))).one_or_none()
     if row is None:
         return None
-    return User(row.name, cast(Role, row.role), row.token_hash, row.csrf, row.expires_s)
+    return User(row.name, cast(Role, row.role), row.token_hash, row.csrf, row.expires_s, row.expires_s <= now_s)
 
 
 def revoke(connection: Connection, key: str) -> None:
@@ -100,10 +116,19 @@ def revoke(connection: Connection, key: str) -> None:
     connection.execute(update(web_sessions).where(web_sessions.c.token_hash == key).values(revoked=True))
 
 
-def valid_sessions(connection: Connection, keys: set[str], now_s: float) -> set[str]:
+def renew(connection: Connection, key: str, until_s: float) -> None:
+    """The session holds until then: it is in use, or its owner gave the password again."""
+    connection.execute(update(web_sessions).where(web_sessions.c.token_hash == key).values(expires_s=until_s))
+
+
+def seen(connection: Connection, keys: set[str], now_s: float) -> None:
+    """Pages of these sessions are on the live feed now."""
+    connection.execute(update(web_sessions).where(web_sessions.c.token_hash.in_(keys)).values(seen_s=now_s))
+
+
+def valid_sessions(connection: Connection, keys: set[str], now_s: float, linger_s: float = LINGER_S) -> set[str]:
     """Which of these sessions still hold."""
-    found = select(web_sessions.c.token_hash).where(
-        web_sessions.c.token_hash.in_(keys), web_sessions.c.expires_s > now_s, web_sessions.c.revoked.is_(False))
+    found = select(web_sessions.c.token_hash).where(web_sessions.c.token_hash.in_(keys), _holds(now_s, linger_s))
     return set(connection.execute(found).scalars())
 
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from edge.console import history
 from edge.console.accounts import User
 from edge.console.auth import LoggedIn, MayChange, ThisConsole, metrics_of
+from edge.console.errors import Refused
 from edge.console.ingest import Ingest
 from edge.console.metrics import CONTENT_TYPE
+from edge.console.openapi import COMMAND_BODY, problems
 from edge.console.schemas import (
     BedNow,
     CommandAnswered,
@@ -24,24 +26,24 @@ from edge.console.schemas import (
     EventRead,
     Health,
     History,
-    Problem,
 )
 from edge.console.service import Console
 from edge.contract.commands import VERBS
 from edge.contract.payloads import ID_PATTERN
+from edge.contract.problems import MEDIA_TYPE, of_reason
 
 MAX_MINUTES = 1440
 METRICS_PATTERN = r"^[a-z0-9_]{1,40}(,[a-z0-9_]{1,40}){0,31}$"
 JSON = "application/json"
 
-COMMAND_ANSWERS: dict[int | str, dict[str, Any]] = {
-    **{code: {"model": CommandAnswered} for code in (409, 422, 503, 504)}, 403: {"model": CommandAnswered | Problem},
-    404: {"model": Problem}}
+READ = problems(401, 503)
+READ_BED = problems(401, 404, 422, 503)
+READ_ONLY_BED = problems(401, 404, 409, 422, 503)
+COMMAND: dict[str, Any] = {"response_model": CommandAnswered, "openapi_extra": COMMAND_BODY,
+                           "responses": problems(401, 403, 404, 409, 413, 422, 503, 504)}
 
-NO_BED: dict[int | str, dict[str, Any]] = {404: {"model": Problem}}
-AMBIGUOUS: dict[int | str, dict[str, Any]] = {409: {"model": Problem}}
+router = APIRouter()
 
-router = APIRouter(responses={401: {"model": Problem}, 403: {"model": Problem}, 503: {"model": Problem}})
 
 @dataclass(frozen=True, slots=True)
 class At:
@@ -62,9 +64,10 @@ Before = Annotated[int | None, Query(ge=1, le=2**63 - 1)]
 def _at(edge: Id, bed: Id, console: ThisConsole) -> At:
     """The bed an address names by edge and bed; 404 where there is none."""
     if edge not in console.edges:
-        raise HTTPException(404, f"no edge {edge}")
+        raise Refused("no_such_edge", f"no edge {edge}", where="edge",
+                      remedy=f"Write one of {', '.join(console.edges)}.")
     if bed not in console.edges[edge].beds.ids():
-        raise HTTPException(404, f"no bed {bed} at {edge}")
+        raise Refused("no_such_bed", f"no bed {bed} at {edge}", where="bed")
     return At(edge, bed, console.edges[edge])
 
 
@@ -72,9 +75,10 @@ def _only(bed: Id, console: ThisConsole) -> At:
     """The bed an address of 0.1.0 names by bed alone; 409 where several edges have one of that name."""
     found = [edge for edge, each in console.ward() if each == bed]
     if not found:
-        raise HTTPException(404, f"no bed {bed}")
+        raise Refused("no_such_bed", f"no bed {bed}", where="bed")
     if len(found) > 1:
-        raise HTTPException(409, f"{len(found)} edges have a bed {bed}: {', '.join(found)}")
+        raise Refused("ambiguous_bed", f"{len(found)} edges have a bed {bed}: {', '.join(found)}", where="bed",
+                      remedy=f"Write /api/edges/{found[0]}/beds/{bed}/... for the one at {found[0]}.")
     return At(found[0], bed, console.edges[found[0]])
 
 
@@ -92,25 +96,28 @@ async def _events(console: Console, at: At, limit: int, before: int | None) -> R
     return Response(b"[" + b",".join(found) + b"]", media_type=JSON)
 
 
-async def _command(asked: CommandAsked, request: Request, response: Response, console: Console, user: User,
-                   at: At) -> CommandAnswered:
+async def _command(asked: CommandAsked, request: Request, console: Console, user: User, at: At) -> Response:
     loop = asyncio.get_running_loop()
     started_s = loop.time()
     outcome = await console.commands.ask(user, at.edge, at.bed, asked.verb, asked.args)
     metrics_of(request).command(asked.verb if asked.verb in VERBS else "unknown", outcome.status,
                                 loop.time() - started_s)
-    response.status_code = outcome.status
-    return CommandAnswered(ok=outcome.ok, reason=outcome.reason, state=outcome.state, session=outcome.session)
+    answer = {"ok": outcome.ok, "reason": outcome.reason, "state": outcome.state, "session": outcome.session}
+    if outcome.ok:
+        return Response(msgspec.json.encode(answer), media_type=JSON)
+    told = msgspec.structs.replace(of_reason(outcome.reason or "refused", instance=request.url.path),
+                                   status=outcome.status)
+    return Response(msgspec.json.encode(msgspec.to_builtins(told) | answer), outcome.status, media_type=MEDIA_TYPE)
 
 
-@router.get("/api/beds")
+@router.get("/api/beds", responses=READ)
 async def beds(console: ThisConsole, user: LoggedIn) -> list[BedNow]:
     """Every bed of every edge with its last state and vitals. `live` says whether the state is what is now."""
     return [BedNow(edge=edge, bed=bed, state=console.edges[edge].state_json(bed),
                    vitals=console.edges[edge].beds.vitals_json(bed)) for edge, bed in console.ward()]
 
 
-@router.get("/api/edges/{edge}/beds/{bed}/history", response_model=History, responses=NO_BED)
+@router.get("/api/edges/{edge}/beds/{bed}/history", response_model=History, responses=READ_BED)
 async def history_at(console: ThisConsole, user: LoggedIn, at: Annotated[At, Depends(_at)], minutes: Minutes = 120,
                      metrics: Metrics = None) -> Response:
     """The trend of the last `minutes` of edge time: nulls are gaps and never to be bridged. `metrics`: a comma list.
@@ -120,28 +127,28 @@ async def history_at(console: ThisConsole, user: LoggedIn, at: Annotated[At, Dep
     return await _history(console, at, minutes, metrics)
 
 
-@router.get("/api/beds/{bed}/history", response_model=History, responses=NO_BED | AMBIGUOUS)
+@router.get("/api/beds/{bed}/history", response_model=History, responses=READ_ONLY_BED)
 async def bed_history(console: ThisConsole, user: LoggedIn, at: Annotated[At, Depends(_only)], minutes: Minutes = 120,
                       metrics: Metrics = None) -> Response:
     """As with the edge in the address; for a bed whose id one edge alone has."""
     return await _history(console, at, minutes, metrics)
 
 
-@router.get("/api/edges/{edge}/beds/{bed}/events", response_model=list[EventRead], responses=NO_BED)
+@router.get("/api/edges/{edge}/beds/{bed}/events", response_model=list[EventRead], responses=READ_BED)
 async def events_at(console: ThisConsole, user: LoggedIn, at: Annotated[At, Depends(_at)], limit: Limit = 200,
                     before: Before = None) -> Response:
     """The last `limit` events of the bed, those below number `before`, newest first."""
     return await _events(console, at, limit, before)
 
 
-@router.get("/api/beds/{bed}/events", response_model=list[EventRead], responses=NO_BED | AMBIGUOUS)
+@router.get("/api/beds/{bed}/events", response_model=list[EventRead], responses=READ_ONLY_BED)
 async def bed_events(console: ThisConsole, user: LoggedIn, at: Annotated[At, Depends(_only)], limit: Limit = 200,
                      before: Before = None) -> Response:
     """As with the edge in the address; for a bed whose id one edge alone has."""
     return await _events(console, at, limit, before)
 
 
-@router.get("/api/devices")
+@router.get("/api/devices", responses=READ)
 async def devices(console: ThisConsole, user: LoggedIn) -> Devices:
     """Every bed's devices and each edge's own status; `edge` is the first one's."""
     rows = []
@@ -160,22 +167,22 @@ def _edge_now(ingest: Ingest) -> EdgeNow:
                    age_s=heartbeat.age_s(asyncio.get_running_loop().time()))
 
 
-@router.post("/api/edges/{edge}/beds/{bed}/commands", responses=COMMAND_ANSWERS)
-async def command_at(asked: CommandAsked, request: Request, response: Response, console: ThisConsole, user: MayChange,
-                     at: Annotated[At, Depends(_at)]) -> CommandAnswered:
+@router.post("/api/edges/{edge}/beds/{bed}/commands", **COMMAND)
+async def command_at(asked: CommandAsked, request: Request, console: ThisConsole, user: MayChange,
+                     at: Annotated[At, Depends(_at)]) -> Response:
     """Signs the command, sends it to the edge and waits for its answer, at most 5 s.
 
     409: what the nurse saw has moved on, `state` is what is true now. 403 and 422: refused for `reason`. 503: not
     sent. 504: sent, but nobody said whether it was done.
     """
-    return await _command(asked, request, response, console, user, at)
+    return await _command(asked, request, console, user, at)
 
 
-@router.post("/api/beds/{bed}/commands", responses=COMMAND_ANSWERS)
-async def bed_command(asked: CommandAsked, request: Request, response: Response, console: ThisConsole, user: MayChange,
-                      at: Annotated[At, Depends(_only)]) -> CommandAnswered:
+@router.post("/api/beds/{bed}/commands", **COMMAND)
+async def bed_command(asked: CommandAsked, request: Request, console: ThisConsole, user: MayChange,
+                      at: Annotated[At, Depends(_only)]) -> Response:
     """As with the edge in the address; for a bed whose id one edge alone has."""
-    return await _command(asked, request, response, console, user, at)
+    return await _command(asked, request, console, user, at)
 
 
 @router.get("/healthz", responses={503: {"model": Health}})

@@ -8,21 +8,18 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from importlib.metadata import PackageNotFoundError, version
 
 import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
+from fastapi import FastAPI
 
-from edge.console import api, live, login, pages, simulation
+from edge.console import api, errors, live, login, pages, simulation
 from edge.console.link import Publisher
 from edge.console.metrics import Metrics
+from edge.console.openapi import add_openapi
 from edge.console.security import LoginLimiter, SecurityMiddleware
-from edge.console.service import Console
+from edge.console.service import Console, vigil_version
 from edge.console.settings import Settings
-from edge.console.store import Store, StoreBroken
+from edge.console.store import Store
 
 MAX_HASHING = 2  # passwords at once: a flood of logins may not take every core from the alarms
 
@@ -54,7 +51,7 @@ def create_app(settings: Settings, publisher: Publisher | None = None) -> FastAP
             console.store.close()
 
     app = FastAPI(
-        title="Vigil console", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None,
+        title="Vigil console", version=vigil_version(), lifespan=lifespan, docs_url=None, redoc_url=None,
         description="Vigil is a research and evaluation system: a secondary display, not cleared or certified as a"
         " medical device. The bedside devices' own alarms stay in force; whoever operates it decides its status where"
         " it is used.")
@@ -68,7 +65,8 @@ def create_app(settings: Settings, publisher: Publisher | None = None) -> FastAP
     if settings.simulated and settings.simulators:
         app.include_router(simulation.router)
     pages.add_pages(app)
-    _add_problems(app)
+    errors.add_handlers(app)
+    add_openapi(app)
     app.add_middleware(SecurityMiddleware)
     return app
 
@@ -81,34 +79,6 @@ async def _work(app: FastAPI, console: Console) -> None:
         console.crashed = "crashed"
         app.state.crash = bug
         app.state.on_crash()
-
-
-def _version() -> str:
-    try:
-        return version("vigil")
-    except PackageNotFoundError:
-        return "0"
-
-
-def _add_problems(app: FastAPI) -> None:
-    """Every failure is one clear line: {"detail": "..."}."""
-
-    @app.exception_handler(RequestValidationError)
-    async def not_valid(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        if first["type"] == "json_invalid":
-            return JSONResponse({"detail": f"the body is not JSON (at character {first['loc'][-1] + 1})"}, 422)
-        where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
-        return JSONResponse({"detail": f"{where}: {first['msg']}"}, 422)
-
-    @app.exception_handler(HTTPException)
-    async def refused(_: Request, error: HTTPException) -> JSONResponse:
-        detail = "no such address" if error.status_code == 404 and error.detail == "Not Found" else str(error.detail)
-        return JSONResponse({"detail": detail}, error.status_code, error.headers)
-
-    @app.exception_handler(StoreBroken)
-    async def broken(_: Request, __: StoreBroken) -> JSONResponse:
-        return JSONResponse({"detail": "the console's store does not work now"}, 503)
 
 
 class _Server(uvicorn.Server):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, Header, HTTPException
+from fastapi import Depends, Header
 from starlette.requests import HTTPConnection
 
 from edge.console import accounts
 from edge.console.accounts import User
+from edge.console.errors import Refused
 from edge.console.metrics import Metrics
 from edge.console.security import COOKIE, LoginLimiter, same_origin
 from edge.console.service import Console
@@ -40,34 +41,43 @@ async def user_of_cookie(connection: HTTPConnection, console: Console) -> User |
     token = connection.cookies.get(COOKIE)
     if not token or len(token) > 256:
         return None
-    return await console.store.read(accounts.user_of, token, console.settings.now())
+    settings = console.settings
+    return await console.store.read(accounts.user_of, token, settings.now(), settings.real(accounts.LINGER_S))
 
 
 async def logged_in(connection: HTTPConnection, console: ThisConsole) -> User:
     """The user, or 401."""
     user = await user_of_cookie(connection, console)
     if user is None:
-        raise HTTPException(401, "not logged in")
+        raise Refused("not_logged_in", "not logged in")
     return user
 
 
 def from_our_page(connection: HTTPConnection, console: ThisConsole) -> None:
     """403 for what another site's page sends."""
     if not same_origin(connection.headers, console.settings.origins):
-        raise HTTPException(403, "the request does not come from this console's page")
+        raise Refused("foreign_page", "the request does not come from this console's page")
 
 
-async def may_change(
+async def with_token(
     _: Annotated[None, Depends(from_our_page)],
     user: Annotated[User, Depends(logged_in)],
     x_csrf: Annotated[str, Header(alias="X-CSRF", max_length=256)] = "",
 ) -> User:
-    """The user of a request that changes something; 403 without the session's CSRF token."""
+    """The user of a request that our page sends, locked or not; 403 without the session's CSRF token."""
     if not accounts.equal(x_csrf, user.csrf):
-        raise HTTPException(403, "the X-CSRF header is missing or wrong; GET /api/me tells it")
+        raise Refused("no_token", "the X-CSRF header is missing or wrong; GET /api/me tells it", where="X-CSRF")
+    return user
+
+
+async def may_change(user: Annotated[User, Depends(with_token)]) -> User:
+    """The user of a request that changes something; 401 where the session is locked."""
+    if user.locked:
+        raise Refused("locked", "this screen is locked: its session's time is up")
     return user
 
 
 LoggedIn = Annotated[User, Depends(logged_in)]
+HasToken = Annotated[User, Depends(with_token)]
 MayChange = Annotated[User, Depends(may_change)]
 SameOrigin = Annotated[None, Depends(from_our_page)]

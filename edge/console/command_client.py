@@ -7,26 +7,27 @@ import secrets
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection
 
 from edge.console import audit, patients
 from edge.console.accounts import User
-from edge.console.link import NotConnected, Publisher
+from edge.console.ingest import Ingest
+from edge.console.link import NotConnected
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
 from edge.contract.commands import MAX_PATIENT_NAME, VERBS, BadCommand, parse
 from edge.contract.payloads import Answer, CommandOut, command_topic, encode
+from edge.contract.problems import KINDS, kind_of_reason
 from edge.contract.signing import Signer
 from edge.model import iso
 
 ANSWER_S = 5.0  # real seconds
 LIFE_S = 10.0  # real seconds until a command that hangs on the way is worth nothing
 
-# by the word before the colon of the edge's reason; any other is 422
-STATUS = {"moved_on": 409, "already_acknowledged": 409, "forbidden": 403, "forged": 403}
+PING = "ping"  # a verb that every edge answers and that does nothing
 NOT_DONE = frozenset({403, 409, 422, 503})  # the edge has not opened the session; after 504 nobody knows
 
 
@@ -47,15 +48,6 @@ def _sendable(args: dict[str, Any]) -> bool:
         return bool(msgspec.json.decode(msgspec.json.encode(args)) == args)
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):  # ValueError: a lone surrogate
         return False
-
-
-class CommandWay(Protocol):
-    """How one edge is reached: what its clock says, and what publishes to it."""
-
-    publisher: Publisher
-
-    def now_s(self) -> float:
-        """The edge's clock, seconds since 1970 UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +75,7 @@ class CommandClient:
     """Sends commands and matches their answers. `patients` (session id -> name) gains each session that is started."""
 
     def __init__(self, settings: Settings, store: Store, patients: dict[str, str],
-                 edges: Mapping[str, CommandWay], signer: Signer) -> None:
+                 edges: Mapping[str, Ingest], signer: Signer) -> None:
         self._settings = settings
         self._store = store
         self._patients = patients
@@ -151,6 +143,13 @@ class CommandClient:
             return False
         return True
 
+    async def ping(self, edge: str) -> str | None:
+        """Whether a command gets to `edge` and its answer back: None, or why not. It does nothing and is not stored."""
+        bed = next(iter(self._edges[edge].beds.ids()), "none")
+        nobody = User(self._settings.name, "technician", "", "", 0.0)
+        outcome = await self._send(Asked(nobody, edge, bed, PING, {}, str(uuid.uuid4())))
+        return None if outcome.ok else outcome.reason
+
     async def _send(self, asked: Asked) -> Outcome:
         settings, way = self._settings, self._edges[asked.edge]
         issued_s = way.now_s()
@@ -158,7 +157,7 @@ class CommandClient:
         command = CommandOut(
             id=asked.id, edge=asked.edge, console=settings.name, user=asked.user.name, role=asked.user.role,
             bed=asked.bed, verb=asked.verb, args=asked.args, issued=iso(issued_s),
-            expires=iso(issued_s + LIFE_S * settings.speed), nonce=nonce)
+            expires=iso(issued_s + settings.real(LIFE_S)), nonce=nonce)
         waiting: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[asked.edge, nonce] = waiting
         try:
@@ -174,7 +173,7 @@ class CommandClient:
         if answer.ok:
             return Outcome(200, True, answer.reason, answer.state)
         reason = answer.reason or "refused"
-        return Outcome(STATUS.get(reason.partition(":")[0], 422), False, reason, answer.state)
+        return Outcome(KINDS[kind_of_reason(reason)].status, False, reason, answer.state)
 
     async def _forget(self, session: str) -> None:
         try:

@@ -78,6 +78,7 @@ class Ingest:
         self.last_refusal: str | None = None
         self.refused_loop_s = -math.inf
         self.record = Part(True, now_s)
+        self.commands = Part(True, now_s)  # whether commands get through to the edge and back
         self._gap_loop_s: float | None = None  # since when an event is missing
         self._checked = 0  # the stored events up to here were read back in this round
         self._live: deque[EventOut] = deque()

@@ -3,43 +3,83 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from edge.console import accounts, audit
-from edge.console.auth import LoggedIn, MayChange, SameOrigin, ThisConsole, limiter_of
-from edge.console.schemas import Done, Login, Me, Problem
+from edge.console.accounts import User
+from edge.console.auth import HasToken, LoggedIn, MayChange, SameOrigin, ThisConsole, limiter_of
+from edge.console.errors import Refused
+from edge.console.openapi import problems
+from edge.console.schemas import Done, Login, Me, Unlock
 from edge.console.security import COOKIE
+from edge.console.service import Console
+from edge.model import Role, iso
 
-router = APIRouter(prefix="/api", responses={401: {"model": Problem}, 403: {"model": Problem}})
+router = APIRouter(prefix="/api")
 
 
-@router.post("/login", responses={429: {"model": Problem}})
+@router.post("/login", responses=problems(401, 403, 413, 422, 429, 503))
 async def login(asked: Login, request: Request, response: Response, console: ThisConsole, _: SameOrigin) -> Me:
     """Opens a web session and sets its cookie. 401 for a wrong name or password, 429 after too many of them."""
     settings, store = console.settings, console.store
-    limiter = limiter_of(request)
-    key = f"{asked.name}|{request.client.host if request.client else ''}"
-    if not limiter.allow(key, asyncio.get_running_loop().time()):
-        raise HTTPException(429, "too many wrong passwords; wait a minute", {"Retry-After": "60"})
-    known = await store.read(accounts.account, asked.name)
-    async with request.app.state.hashing:
-        right = await asyncio.to_thread(accounts.check_password, known[0] if known else None, asked.password)
-    now_s = settings.now()
-    if known is None or not right:
-        await store.run(audit.add, now_s, asked.name if known else "?", "login refused")
-        raise HTTPException(401, "wrong name or password")
-    limiter.forget(key)
-    length_s = accounts.SESSION_S * settings.speed  # in edge time, so that the shift lasts as long on a fast clock
-    token, csrf = await store.run(accounts.open_session, asked.name, now_s, length_s)
-    await store.run(audit.add, now_s, asked.name, "login")
-    response.set_cookie(COOKIE, token, max_age=int(accounts.SESSION_S), httponly=True, samesite="strict",
+    role = await _password_right(asked.name, asked.password, request, console)
+    token, csrf = await store.run(accounts.open_session, asked.name, settings.now(), _length_s(console))
+    await store.run(audit.add, settings.now(), asked.name, "login")
+    response.set_cookie(COOKIE, token, max_age=accounts.COOKIE_S, httponly=True, samesite="strict",
                         secure=settings.secure_cookies, path="/")
-    return Me(name=asked.name, role=known[1], csrf=csrf)
+    return _me(console, User(asked.name, role, "", csrf, settings.now() + _length_s(console)))
 
 
-@router.post("/logout")
-async def logout(response: Response, console: ThisConsole, user: MayChange) -> Done:
+async def _password_right(name: str, password: str, request: Request, console: Console) -> Role:
+    """The role of the account whose password this is. Raises Refused."""
+    limiter = limiter_of(request)
+    key = f"{name}|{request.client.host if request.client else ''}"
+    if not limiter.allow(key, asyncio.get_running_loop().time()):
+        raise Refused("too_many_attempts", "too many wrong passwords; wait a minute", headers={"Retry-After": "60"})
+    known = await console.store.read(accounts.account, name)
+    async with request.app.state.hashing:
+        right = await asyncio.to_thread(accounts.check_password, known[0] if known else None, password)
+    if known is None or not right:
+        await console.store.run(audit.add, console.settings.now(), name if known else "?", "login refused")
+        raise Refused("wrong_password", "wrong name or password")
+    limiter.forget(key)
+    return known[1]
+
+
+def _length_s(console: Console) -> float:
+    """How long a session holds, by this console's clock: a shift lasts as long on a fast clock."""
+    return console.settings.real(accounts.SESSION_S)
+
+
+def _me(console: Console, user: User) -> Me:
+    return Me(name=user.name, role=user.role, csrf=user.csrf, expires_at=iso(user.expires_s),
+              now=iso(console.settings.now()), locked=user.locked)
+
+
+async def _renewed(console: Console, user: User) -> Me:
+    until_s = console.settings.now() + _length_s(console)
+    await console.store.run(accounts.renew, user.key, until_s)
+    return _me(console, replace(user, expires_s=until_s, locked=False))
+
+
+@router.post("/renew", responses=problems(401, 403, 422, 503))
+async def renew(console: ThisConsole, user: MayChange) -> Me:
+    """The session is in use: it holds for a whole shift from now. 401 where it is locked already."""
+    return await _renewed(console, user)
+
+
+@router.post("/unlock", responses=problems(401, 403, 413, 422, 429, 503))
+async def unlock(asked: Unlock, request: Request, console: ThisConsole, user: HasToken) -> Me:
+    """The user of a locked session gives the password again, and it holds for a whole shift from now."""
+    await _password_right(user.name, asked.password, request, console)
+    await console.store.run(audit.add, console.settings.now(), user.name, "unlock")
+    return await _renewed(console, user)
+
+
+@router.post("/logout", responses=problems(401, 403, 422, 503))
+async def logout(response: Response, console: ThisConsole, user: HasToken) -> Done:
     """Ends this web session and the pages open under it."""
     await console.store.run(accounts.revoke, user.key)
     await console.store.run(audit.add, console.settings.now(), user.name, "logout")
@@ -48,7 +88,7 @@ async def logout(response: Response, console: ThisConsole, user: MayChange) -> D
     return Done()
 
 
-@router.get("/me")
-async def me(user: LoggedIn) -> Me:
-    """Who is logged in, and the CSRF token for what they change."""
-    return Me(name=user.name, role=user.role, csrf=user.csrf)
+@router.get("/me", responses=problems(401, 503))
+async def me(console: ThisConsole, user: LoggedIn) -> Me:
+    """Who is logged in, until when, and the CSRF token for what they change."""
+    return _me(console, user)

@@ -17,6 +17,12 @@ NOT_BUILT = ("The console works, but its page is not built.\n"
              "Build it with: python edge/console/web/build_page.py\n")
 
 
+def build(static: Path = STATIC) -> str:
+    """Names the page that is served now: it changes with the page's source. "": it is not built."""
+    stamp = static / ".stamp"
+    return stamp.read_text().strip() if stamp.is_file() else ""
+
+
 class Assets(StaticFiles):
     """Files whose names carry a hash of what is in them: a browser may keep them."""
 

@@ -15,12 +15,6 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Problem(BaseModel):
-    """Why not, in one line."""
-
-    detail: str
-
-
 class Login(Shape):
     """Name and password."""
 
@@ -28,12 +22,25 @@ class Login(Shape):
     password: Annotated[str, Field(min_length=1, max_length=256)]
 
 
+class Unlock(Shape):
+    """The password of whoever is logged in."""
+
+    password: Annotated[str, Field(min_length=1, max_length=256)]
+
+
 class Me(BaseModel):
-    """Who is logged in; `csrf` goes into the X-CSRF header of every change."""
+    """Who is logged in; `csrf` goes into the X-CSRF header of every change.
+
+    At `expires_at` (this console's time, as `now` is) a session locks, unless it is renewed before. `locked`: it shows
+    and sounds, and changes nothing until /api/unlock is given the password.
+    """
 
     name: str
     role: Role
     csrf: str
+    expires_at: str
+    now: str
+    locked: bool
 
 
 class Done(BaseModel):
@@ -50,7 +57,10 @@ class CommandAsked(Shape):
 
 
 class CommandAnswered(BaseModel):
-    """Done, or refused for `reason`; `state` is what is true now. `session`: the one that was started."""
+    """Done. `state` is what is true now, where that helps; `session`: the one that was started.
+
+    A command that was refused is answered with a problem that has these members too: `reason` is the edge's.
+    """
 
     ok: bool
     reason: str | None = None

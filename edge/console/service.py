@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from edge.console import accounts, audit, events, history, patients
+from edge.console import accounts, audit, events, history, patients, troubles
 from edge.console.accounts import User
 from edge.console.command_client import CommandClient
 from edge.console.database import probe
 from edge.console.feed import Feed, Page, Sound, encode
-from edge.console.health import Json, Part, together
+from edge.console.health import Json, Part, Trouble, together, troubles_json
 from edge.console.ingest import Ingest
 from edge.console.link import Link, NotConnected, Publisher
+from edge.console.pages import build
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
 from edge.contract.keys import Count
@@ -28,9 +30,19 @@ from edge.model import iso
 BEAT_S = 1.0  # real seconds
 SESSIONS_EVERY_S = 5.0
 PRUNE_EVERY_S = 600.0
+SEEN_EVERY_S = 60.0
+PING_EVERY_S = 5.0
 REMEMBER_EVERY_S = 30.0
 
 log = logging.getLogger(__name__)
+
+
+def vigil_version() -> str:
+    """The version of this installation; "0" where it is run from a folder that was never installed."""
+    try:
+        return version("vigil")
+    except PackageNotFoundError:
+        return "0"
 
 
 class Watch(msgspec.Struct, frozen=True, tag_field="t", tag="watch"):
@@ -64,6 +76,7 @@ class Console:
         self.settings = settings
         self.store = Store(settings.database)
         self.feed = Feed()
+        self.version = vigil_version()
         self.patients: dict[str, str] = {}  # session id -> name
         self.health_changed = asyncio.Event()
         self.signer = Signer(settings.signing_key, Count(settings.data / "console.count", settings.now()))
@@ -76,6 +89,8 @@ class Console:
         self._console_part = Part(True, settings.now())
         self._sound_part = Part(False, settings.now(), "no page with sound")
         self._said: object = None
+        self._seen: set[str] = set()  # web sessions whose pages were on the feed when that was last stored
+        self._seen_loop_s = -math.inf
         self.crashed: str | None = None  # our own bug: the process is about to end
 
     async def load(self) -> None:
@@ -93,6 +108,7 @@ class Console:
                     tasks.create_task(self.links[edge].run(ingest), name=f"link to {edge}")
                 tasks.create_task(ingest.store_events(), name=f"store events of {edge}")
                 tasks.create_task(self._acknowledge(ingest), name=f"acknowledge to {edge}")
+                tasks.create_task(self._prove_commands(ingest), name=f"prove commands to {edge}")
             tasks.create_task(self._beat(), name="beat")
             tasks.create_task(self._housekeeping(), name="housekeeping")
 
@@ -118,6 +134,16 @@ class Console:
             await self.edges[edge].publisher.publish(topic, self.signer.sign(topic, encode_payload(ack)))
         except NotConnected:
             return
+
+    async def _prove_commands(self, ingest: Ingest) -> None:
+        """Asks the edge, as a command is asked, for nothing: whether commands get through is known before one is
+        needed."""
+        while True:
+            await asyncio.sleep(PING_EVERY_S)
+            if ingest.broker.ok and ingest.heartbeat.part.ok:
+                why = await self.commands.ping(ingest.edge)
+                ingest.commands = ingest.commands.changed(why is None, self.settings.now(), why)
+                self.health_changed.set()
 
     # --- what is told to the pages ------------------------------------------------------------------------------------
 
@@ -176,12 +202,22 @@ class Console:
             "at": iso(ingest.now_s()), "skew_s": ingest.heartbeat.clock.skew_s(self.settings.speed),
             "broker": ingest.broker.as_json(),
             "edge": ingest.heartbeat.part.as_json() | {"age_s": ingest.heartbeat.age_s(loop_s)},
-            "record": ingest.judge_record().as_json(),
+            "record": ingest.judge_record().as_json(), "commands": ingest.commands.as_json(),
+            "refused": dict(ingest.trust.refused),
         } for name, ingest in self.edges.items()}
 
     def beat(self) -> str:
         """The beat as it is now."""
-        return encode({"t": "beat", "at": iso(self.settings.now()), "hops": self.health(), "edges": self.edges_json()})
+        return encode({"t": "beat", "at": iso(self.settings.now()), "hops": self.health(), "edges": self.edges_json(),
+                       "health": troubles_json(self.troubles())})
+
+    def troubles(self) -> list[Trouble]:
+        """Everything that is wrong now."""
+        loop_s, now_s, speed = asyncio.get_running_loop().time(), self.settings.now(), self.settings.speed
+        found = [trouble for ingest in self.edges.values()
+                 for trouble in troubles.of_edge(ingest, loop_s, now_s, speed)]
+        broken = self.store.broken
+        return found if broken is None else [troubles.of_store(broken, self._console_part.since_s), *found]
 
     def simulated(self) -> bool:
         """Whether anything of what is shown is simulated."""
@@ -197,7 +233,8 @@ class Console:
         settings = self.settings
         return encode({
             "t": "hello", "now": iso(settings.now()), "speed": settings.speed, "edge": settings.edges[0],
-            "edges": settings.edges, "simulated": self.simulated(), "user": {"name": user.name, "role": user.role},
+            "edges": settings.edges, "version": self.version, "build": build(),
+            "simulated": self.simulated(), "user": {"name": user.name, "role": user.role},
             "beds": list(dict.fromkeys(bed for _, bed in self.ward())),
             "ward": [{"edge": edge, "bed": bed, "name": bed} for edge, bed in self.ward()]})
 
@@ -288,5 +325,10 @@ class Console:
         """Cuts the pages whose login has ended. Raises StoreBroken."""
         keys = self.feed.keys()
         if keys:
-            holding = await self.store.read(accounts.valid_sessions, keys, self.settings.now())
+            now_s, linger_s = self.settings.now(), self.settings.real(accounts.LINGER_S)
+            holding = await self.store.read(accounts.valid_sessions, keys, now_s, linger_s)
             self.feed.end_sessions(keys - holding)
+            loop_s = asyncio.get_running_loop().time()
+            if holding and (holding != self._seen or loop_s - self._seen_loop_s >= SEEN_EVERY_S):
+                self._seen, self._seen_loop_s = holding, loop_s
+                await self.store.run(accounts.seen, holding, now_s)

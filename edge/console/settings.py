@@ -49,6 +49,10 @@ class Settings:
     simulators: Mapping[str, Path] = field(default_factory=dict)  # edge -> the socket that works its simulated devices
     demo_logins: Path | None = None  # accounts of a demonstration, given to whoever opens its page
 
+    def real(self, real_s: float) -> float:
+        """So many real seconds, in seconds of this console's clock."""
+        return real_s * self.speed
+
     @property
     def database(self) -> Path:
         """Where the console's own store lies."""

@@ -12,11 +12,13 @@ import json
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Path
+from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from edge.console.auth import LoggedIn, MayChange, ThisConsole
-from edge.console.schemas import Done, Problem, Shape
+from edge.console.errors import Refused
+from edge.console.openapi import problems
+from edge.console.schemas import Done, Shape
 from edge.contract.payloads import ID_PATTERN
 from edge.model import Role
 
@@ -24,8 +26,7 @@ ANSWERS_WITHIN_S = 3.0
 LONGEST_ANSWER = 2**20  # bytes
 WORD = r"^[a-z0-9_-]{1,32}$"
 
-router = APIRouter(prefix="/api/simulation", responses={
-    code: {"model": Problem} for code in (401, 403, 404, 409, 422, 503)})
+router = APIRouter(prefix="/api/simulation", responses=problems(401, 403, 404, 409, 413, 422, 503))
 
 
 class SimulatedDevice(BaseModel):
@@ -86,10 +87,10 @@ async def work(
     """Does it at once. 404: no such edge is simulated. 409: refused, with why. 503: the simulators do not answer."""
     socket = console.settings.simulators.get(edge)
     if socket is None:
-        raise HTTPException(404, f"no simulated edge {edge}; there are {', '.join(console.settings.simulators)}")
+        raise Refused("no_such_edge", f"no simulated edge {edge}; there are {', '.join(console.settings.simulators)}")
     told = await _ask(socket, {**hand.model_dump(exclude_none=True), "by": "person"})
     if not told["ok"]:
-        raise HTTPException(409, told["reason"])
+        raise Refused("hand_refused", told["reason"])
     return Done()
 
 
@@ -98,13 +99,13 @@ async def logins(console: ThisConsole) -> list[DemoLogin]:
     """The accounts made for a demonstration, for anybody who opens its page."""
     file = console.settings.demo_logins
     if file is None:
-        raise HTTPException(404, "no accounts are given away here")
+        raise Refused("not_found", "no accounts are given away here")
     told = json.loads(await asyncio.to_thread(file.read_text))
     return [DemoLogin(**login) for login in told]
 
 
 async def _ask(socket: FilePath, line: dict[str, Any]) -> dict[str, Any]:
-    """What the simulators answer. Raises HTTPException 503."""
+    """What the simulators answer. Raises Refused."""
     try:
         async with asyncio.timeout(ANSWERS_WITHIN_S):
             reader, writer = await asyncio.open_unix_connection(socket, limit=LONGEST_ANSWER)
@@ -115,5 +116,5 @@ async def _ask(socket: FilePath, line: dict[str, Any]) -> dict[str, Any]:
             finally:
                 writer.close()
     except (OSError, EOFError, ValueError) as wrong:  # TimeoutError is an OSError; a cut answer is no JSON
-        raise HTTPException(503, "the simulators do not answer; `vigil demo` starts them again") from wrong
+        raise Refused("simulators_silent", "the simulators do not answer; `vigil demo` starts them again") from wrong
     return answer

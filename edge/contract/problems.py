@@ -51,6 +51,8 @@ KINDS: dict[str, ProblemKind] = {
     # what is asked
     "not_found": ProblemKind(404, "No such address", "See /openapi.json for the addresses there are."),
     "no_such_bed": ProblemKind(404, "No such bed", "GET /api/beds lists the beds."),
+    "ambiguous_bed": ProblemKind(
+        409, "Several edges have a bed of that name", "Write /api/edges/EDGE/beds/BED/... instead."),
     "no_such_edge": ProblemKind(404, "No such edge", "GET /api/edges lists the edges."),
     "method_not_allowed": ProblemKind(405, "This address does not take that method", "See /openapi.json."),
     "too_large": ProblemKind(413, "The request is too large", "Send less."),
@@ -80,6 +82,9 @@ KINDS: dict[str, ProblemKind] = {
     "reason_needed": ProblemKind(422, "A reason is needed", "Enter a reason, then ask again."),
     "not_now": ProblemKind(422, "Not in this phase", "Do first what is named."),
     "refused": ProblemKind(422, "The edge refused the command", _RELOAD),
+    # simulated devices
+    "hand_refused": ProblemKind(409, "The device cannot do that now", "Look at the device's display, then try again."),
+    "simulators_silent": ProblemKind(503, "The simulators do not answer", "Wait; `vigil demo` starts them again."),
     # our own
     "internal": ProblemKind(500, "The console has an error of its own", "Tell the administrator; its log names it."),
 }

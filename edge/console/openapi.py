@@ -1,0 +1,77 @@
+"""What the console's OpenAPI says beyond FastAPI's own: problem documents, and the arguments of each command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from edge.contract.commands import MAX_PATIENT_NAME, VERBS
+from edge.contract.problems import KINDS, MEDIA_TYPE, Problem
+
+Json = dict[str, Any]
+REF = "#/components/schemas/{name}"
+REFUSED_COMMAND = frozenset({403, 404, 409, 422, 503, 504})  # of a command: also what the edge said
+
+
+def problems(*codes: int) -> dict[int | str, Json]:
+    """The `responses` of a route that may be answered with these problems."""
+    return {code: {
+        "description": "; ".join(kind.title for kind in KINDS.values() if kind.status == code) or "Problem",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(name="Problem")}}}} for code in codes}
+
+
+def _asked(verb: str) -> Json:
+    """A command's body: its verb, and the arguments that verb takes."""
+    return {"type": "object", "additionalProperties": False, "required": ["verb", "args"], "properties": {
+        "verb": {"const": verb}, "args": {"$ref": REF.format(name=VERBS[verb].__name__)}}}
+
+
+COMMAND_BODY: Json = {"requestBody": {"required": True, "content": {"application/json": {
+    "schema": {"oneOf": [_asked(verb) for verb in VERBS]}}}}}
+
+
+def _components() -> Json:
+    _, schemas = msgspec.json.schema_components([Problem, *VERBS.values()], ref_template=REF)
+    for struct in VERBS.values():
+        schemas[struct.__name__]["additionalProperties"] = False
+        for argument in schemas[struct.__name__]["properties"].values():
+            if "pattern" in argument:  # Python's way to say that no line end may follow
+                argument["pattern"] = argument["pattern"].replace("(?!\\n)$", "$")
+    start = schemas[VERBS["start_session"].__name__]
+    start["properties"].pop("session")  # the console gives it
+    start["required"].remove("session")
+    start["properties"]["patient"] = {
+        "anyOf": [{"type": "string", "maxLength": MAX_PATIENT_NAME}, {"type": "null"}], "default": None,
+        "title": "Patient", "description": "A name or initials; it stays in this console."}
+    refused = {"ok": {"const": False}, "reason": {"type": "string"}, "session": {"type": "null"},
+               "state": {"anyOf": [{"type": "object"}, {"type": "null"}]}}
+    schemas["CommandRefused"] = {
+        "title": "CommandRefused", "description": "A problem, and what the edge said.",
+        "anyOf": [{"$ref": REF.format(name="Problem")}, {
+            "allOf": [{"$ref": REF.format(name="Problem")}, {"type": "object", "properties": refused}]}]}
+    return dict(schemas)
+
+
+def add_openapi(app: FastAPI) -> None:
+    """The document of `app`, made once, with what FastAPI cannot know of our own types."""
+
+    def document() -> Json:
+        if app.openapi_schema is None:
+            told = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            told["components"]["schemas"] |= _components()
+            _refused_commands(told)
+            app.openapi_schema = told
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _refused_commands(told: Json) -> None:
+    for path, methods in told["paths"].items():
+        if path.endswith("/commands"):
+            for code, answer in methods["post"]["responses"].items():
+                if code.isdigit() and int(code) in REFUSED_COMMAND:
+                    answer["content"] = {MEDIA_TYPE: {"schema": {"$ref": REF.format(name="CommandRefused")}}}

@@ -1,0 +1,47 @@
+"""What is wrong now, each in words for a screen: what it is, and what a person does about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edge.console.health import SKEW_S, Trouble
+from edge.console.ingest import Ingest
+from edge.model import iso
+
+REFUSED_SHOWN_S = 60.0  # real seconds a refused message stands on the screen
+
+
+def of_edge(ingest: Ingest, loop_s: float, now_s: float, speed: float) -> Iterator[Trouble]:
+    """Everything that is wrong with one edge's messages, clock, name, record and commands."""
+    edge, trust = ingest.edge, ingest.trust
+    if trust.key is None:
+        yield Trouble("signatures", edge, ingest.heartbeat.part.since_s, f"No key of {edge} is known here: nothing it"
+                      " says is believed", f"Copy edge.pub of that box to keys/{edge}.pub in this console's data"
+                      " folder, or name it in edge_keys of console.toml; then start the console again.")
+    elif trust.last is not None and loop_s - trust.last.loop_s < REFUSED_SHOWN_S:
+        yield Trouble("signatures", edge, trust.last.at_s, f"Messages refused in the name of {edge}: {trust.words()};"
+                      f" the last {trust.last.reason.replace('_', ' ')}, {iso(trust.last.at_s)}, on {trust.last.topic}",
+                      "Something else speaks on the broker, or the edge has a new key. Tell the technician; what was"
+                      " refused is neither shown nor stored.")
+    if trust.two_boxes(loop_s):
+        yield Trouble("boxes", edge, ingest.heartbeat.part.since_s, f"Two boxes call themselves {edge}",
+                      "Switch off the one that is not at these beds, and give it a name and a key of its own.")
+    skew_s = ingest.heartbeat.clock.skew_s(speed)
+    if skew_s is not None and abs(skew_s) > SKEW_S:
+        way = "ahead of" if skew_s > 0 else "behind"
+        yield Trouble("clock", edge, now_s, f"The clock of {edge} is {abs(skew_s):g} s {way} this console's",
+                      "Set the clock of the box or of this console (NTP). Commands work meanwhile: they carry the"
+                      " edge's time.")
+    record = ingest.judge_record()
+    if not record.ok:
+        yield Trouble("record", edge, record.since_s, f"The record of {edge} is not whole: {record.reason}",
+                      "It is asked for again from the edge's journal by itself; if this stays, tell the technician.")
+    if not ingest.commands.ok:
+        yield Trouble("commands", edge, ingest.commands.since_s, f"Commands do not get through to {edge}:"
+                      f" {ingest.commands.reason}", "Acknowledge at the box; tell the technician.")
+
+
+def of_store(broken: str, since_s: float) -> Trouble:
+    """The console's own store does not work."""
+    return Trouble("storage", None, since_s, f"This console cannot store: {broken}",
+                   "Free or mend its disk; what came meanwhile is asked for again.")
