@@ -234,3 +234,12 @@ def test_the_default_stories_are_told_by_their_own_family_too(rule: str) -> None
     with_own = parse_rules(FILE.read_text() + OWN.replace("pulse_bpm > 100", "pulse_bpm > 1"))
     first = next(stories_of((HERE / "stories" / f"{rule}.txt").read_text()))
     run_story(first, f"{rule}.txt", with_own, of=rule)
+
+
+@pytest.mark.parametrize("page", ["README.md", "tests/README.md"])
+def test_the_stories_that_documents_show_come_true(page: str) -> None:
+    text = (FILE.parent.parent / page).read_text()
+    shown = [block for block in text.split("```")[1::2] if "\ngiven " in block]
+    assert shown
+    for block in shown:
+        tell(block)
