@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
+from unittest.mock import patch
 
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Page, expect
+from sqlalchemy import Connection, update
 
+from edge.console import service
+from edge.console.tables import web_sessions
 from edge.console.web import build_page
 from tests.helpers.page_browser import Opened, figure, until, with_high
-from tests.helpers.page_story import Story, busy
+from tests.helpers.page_story import PASSWORD, Story, busy
 
 pytestmark = pytest.mark.slow
 
@@ -87,51 +90,90 @@ async def test_forced_colours_keep_priority_as_symbol_word_and_line(opened: Open
 # --- a screen that watches --------------------------------------------------------------------------------------------
 
 
-def told_of(me: dict[str, Any]) -> Callable[[Route], Awaitable[None]]:
-    """Answers who is signed in with `me` added."""
+async def ends_in(story: Story, seconds: float) -> None:
+    """Every sign-in at the console ends so many seconds from now."""
+    assert story.console is not None
+    until_s = story.console_s() + seconds
 
-    async def answer(route: Route) -> None:
-        real = await route.fetch()
-        await route.fulfill(response=real, body=json.dumps({**await real.json(), **me}))
+    def end(connection: Connection) -> None:
+        connection.execute(update(web_sessions).values(expires_s=until_s))
 
-    return answer
-
-
-NOW = "2026-09-21T08:00:00.000Z"
+    await story.console.store.run(end)
 
 
 async def test_a_sign_in_that_ends_warns_and_is_prolonged_by_a_tap(opened: Opened) -> None:
     story = Story(beds=1)
     async with opened(story, "/login") as page:
-        asked: list[str] = []
-        await page.route("**/api/me", told_of({"now": NOW, "expires_at": "2026-09-21T08:20:00.000Z"}))
-
-        async def renewed(route: Route) -> None:
-            asked.append(route.request.url)
-            more = {"name": "nurse", "role": "nurse", "csrf": "token", "now": NOW,
-                    "expires_at": "2026-09-21T20:00:00.000Z", "locked": False}
-            await route.fulfill(json=more)
-
-        await page.route("**/api/renew", renewed)
+        await ends_in(story, 20 * 60)
         await page.goto(story.url + "/bed/chair-1")
         banner = page.locator(".banner-lock")
-        await expect(banner).to_contain_text(re.compile(r"This screen locks in 1[89]:\d\d|20:00"))
+        await expect(banner).to_contain_text(re.compile(r"This screen locks in (1[89]:\d\d|20:00)"))
         await banner.get_by_role("button", name="Stay signed in").click()
         await expect(banner).to_have_count(0)
-        assert len(asked) == 1
 
 
-async def test_a_locked_screen_keeps_its_place_its_numbers_and_its_sound(opened: Opened) -> None:
+async def test_a_locked_screen_keeps_place_numbers_and_sound_and_acts_after_the_password(opened: Opened) -> None:
     story = Story(beds=1)
     with_high(story)
-    async with opened(story, "/login") as page:
-        await page.route("**/api/me", told_of({"now": NOW, "expires_at": NOW}))
-        await page.goto(story.url + "/bed/chair-1")
-        await expect(page.locator(".banner-lock")).to_contain_text("Locked: alarms and sound go on")
-        await expect(page.locator(".banner-lock").get_by_label("Password")).to_be_visible()
+    async with opened(story, "/bed/chair-1") as page:
         await expect(figure(page, "spo2_pct")).to_have_attribute("data-standing", "live")
-        await until(lambda: {"t": "sounded", "edge": "clinic-1", "seq": 50} in story.said, "the HIGH sounds")
+        await ends_in(story, -1)
+        await page.get_by_role("button", name="Acknowledge: ").click()
+        banner = page.locator(".banner-lock")
+        await expect(banner).to_contain_text("Locked: alarms and sound go on")
+        await expect(page.locator(".alarm .refused")).to_contain_text("Enter your password to unlock it")
         await expect(page.locator(".bed-head h1")).to_have_text("Chair 1")
+        await until(lambda: {"t": "sounded", "edge": "clinic-1", "seq": 50} in story.said, "the HIGH sounds")
+        story.beds["chair-1"].values["spo2_pct"] = 93
+        await expect(figure(page, "spo2_pct").locator(".digits")).to_have_text("93")
+        await banner.get_by_label("Password").fill("wrong")
+        await page.keyboard.press("Enter")
+        await expect(banner).to_contain_text("The password is wrong")
+        await banner.get_by_label("Password").fill(PASSWORD)
+        await page.keyboard.press("Enter")
+        await expect(banner).to_have_count(0)
+        await page.get_by_role("button", name="Acknowledge: ").click()
+        await expect(page.locator("[data-alarm=a1]")).to_have_attribute("data-state", "acknowledged")
+
+
+async def test_a_screen_signed_out_by_the_console_says_so_and_keeps_draft_and_place(opened: Opened) -> None:
+    story = Story(beds=1)
+    async with opened(story, "/bed/chair-1") as page:
+        await page.get_by_role("button", name=re.compile("^Check-in")).click()
+        await page.locator("[data-scale=anxiety]").get_by_role("button", name="3", exact=True).click()
+        assert story.console is not None
+        await story.console.store.run(lambda c: c.execute(update(web_sessions).values(revoked=True)) and None)
+        await expect(page.locator(".login .problem")).to_contain_text("This screen was signed out", timeout=20_000)
+        await page.get_by_label("Name").fill("nurse")
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".bed-head h1")).to_have_text("Chair 1")
+        await page.get_by_role("button", name=re.compile("^Check-in")).click()
+        await expect(page.get_by_role("dialog")).to_contain_text("1 of 5 assessed")
+
+
+async def test_what_was_refused_and_a_wrong_clock_are_named_with_what_to_do(opened: Opened) -> None:
+    story = Story(beds=1, skew_s=40.0)
+    async with opened(story) as page:
+        clock = page.locator(".troubles [data-part=clock]")
+        await expect(clock).to_contain_text(re.compile(r"The clock of clinic-1 is (39\.\d+|40|40\.\d+) s ahead of"))
+        await expect(clock).to_contain_text("Set the clock")
+        assert story.console is not None
+        story.console.edges["clinic-1"].receive("vigil/1/clinic-1/bed/chair-1/state", b'{"edge":"clinic-1"}', False)
+        refused = page.locator(".troubles [data-part=signatures]")
+        await expect(refused).to_contain_text("Messages refused in the name of clinic-1")
+        await expect(refused).to_contain_text("unsigned")
+        await expect(refused).to_contain_text("Tell the technician")
+
+
+async def test_a_page_older_than_its_console_says_so_and_waits_for_the_last_alarm(opened: Opened) -> None:
+    story = Story(beds=1)
+    with_high(story)
+    with patch.object(service, "build", lambda: "another build"):
+        async with opened(story) as page:
+            await expect(page.locator(".banner-lock")).to_contain_text("This page is older than its console")
+            async with page.expect_navigation(timeout=30_000):
+                await page.get_by_role("button", name=re.compile("acknowledge")).click()
 
 
 async def test_a_sound_the_browser_closed_comes_back_with_a_tap(opened: Opened) -> None:

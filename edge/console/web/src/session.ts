@@ -13,8 +13,8 @@ export const sounder = new Sounder();
 
 const QUIET_MS = 120_000;
 let quietUntil_ms = 0;
-let ends_ms: number | null = null; // of the sign-in
-let renewed_ms = 0;
+let renewed_ms = 0; // when the console last said how long the sign-in holds, or was asked
+let known_ms = 0;
 let used_ms = 0;
 let lastName = "";
 let lost = false; // signed out, and not by a hand at this screen
@@ -25,13 +25,13 @@ export function wasSignedOut(): boolean {
 }
 
 export function lease(): Lease {
-  return store.me ? leaseOf(store.me, ends_ms, store.now_ms()) : { state: "good" };
+  if (!store.me) return { state: "good" };
+  return leaseOf(store.me, endOf(store.me, known_ms, store.edgeClock.speed), store.now_ms());
 }
 
 function know(me: Me): void {
   store.me = me;
-  renewed_ms = store.now_ms();
-  ends_ms = endOf(me, renewed_ms, store.edgeClock.speed);
+  known_ms = renewed_ms = store.now_ms();
   store.changed();
 }
 
