@@ -13,32 +13,23 @@ import msgspec
 import pytest
 
 from edge.contract import payloads as contract
-from edge.contract.mqtt import Mqtt
 from edge.contract.payloads import (
     Ack,
     Answer,
-    CommandIn,
-    ConsoleSeen,
     Gone,
-    Status,
     command_payload,
     decode,
     encode,
 )
-from edge.model import iso
 from edge.stream.backlog import WINDOW
-from edge.stream.faults import StreamFault
-from edge.stream.publisher import Stream
-from edge.stream.verifier import CommandVerifier
 from tests.helpers.stream_world import (
-    CONSOLE_KEY,
     KEY,
     MOSQUITTO,
-    Box,
     BrokerProcess,
     Console,
     World,
     edge_signer,
+    made_world,
     spawn,
     until,
 )
@@ -56,35 +47,8 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BrokerPro
 @pytest.fixture
 async def world(broker: BrokerProcess) -> AsyncIterator[World]:
     await broker.start()
-    box, commands = Box(), list[CommandIn]()
-    changes, links, faults = list[tuple[str, ConsoleSeen]](), list[bool](), list[StreamFault]()
-
-    async def on_command(command: CommandIn) -> Answer:
-        commands.append(command)
-        return Answer(id=command.id, ok=True)
-
-    def status() -> Status:
-        return Status(
-            edge="clinic-1", boot="boot-1", state="alive", at=iso(time.monotonic()), version="1", config="",
-            beds=["chair-1"], seq=len(box.stored), consoles=stream.console_states(),
-        )
-
-    stream = Stream(
-        Mqtt(port=broker.port), edge="clinic-1", boot="boot-1", status=status, outbox=box, consoles=["main"],
-        signer=edge_signer(), console_keys={"main": CONSOLE_KEY.verify_key}, on_fault=faults.append,
-        verifier=CommandVerifier(KEY, "clinic-1", {"main": CONSOLE_KEY.verify_key}), on_command=on_command,
-        now=lambda: 1_770_000_000.0,
-        on_consoles_changed=lambda name, seen: changes.append((name, seen)),
-        on_broker_changed=lambda up, _: links.append(up),
-    )
-    console = Console(broker.port)
-    tasks = {"stream": asyncio.ensure_future(stream.run()), "console": asyncio.ensure_future(console.run())}
-    made = World(broker, box, stream, console, commands, changes, links, faults, tasks)
-    await until(lambda: stream.up and console.statuses())
-    await console.ack()  # its first may have come before the edge listened; a real one says it every two seconds
-    yield made
-    for name in list(tasks):
-        await made.stop(name)
+    async with made_world(broker) as made:
+        yield made
 
 
 @pytest.mark.slow

@@ -61,10 +61,10 @@ class Backlog:
     """The late lane's memory. `late_to`: up to here events may go late; beyond it they are the live lane's."""
 
     def __init__(
-        self, stored: Mapping[str, int], head: int, on_unacknowledged: Callable[[], None] = lambda: None
+        self, stored: Mapping[str, int], head: int, on_unacknowledged: Callable[[int], None] = lambda _: None
     ) -> None:
-        """`stored`: each console's cursor; `head`: the newest event there is. `on_unacknowledged`: a console that is
-        there has not acknowledged in time what was sent, so it is sent again."""
+        """`stored`: each console's cursor; `head`: the newest event there is. `on_unacknowledged(seq)`: a
+        console that is there has stored up to `seq` and not acknowledged in time what was sent after it."""
         self._on_unacknowledged = on_unacknowledged
         self.followers = {console: Follower(seq, seq) for console, seq in stored.items()}
         self.late_to = head
@@ -115,7 +115,7 @@ class Backlog:
             again_at_s = follower.again_at_s()
             if again_at_s is not None and at_s >= again_at_s:
                 follower.patience_s = min(follower.patience_s * 2, MAX_PATIENCE_S)
-                self._on_unacknowledged()
+                self._on_unacknowledged(follower.stored)
                 follower.rewind(at_s)
         waiting = [f.sent for f in self.followers.values() if f.sent < self.late_to and len(f.batches) < WINDOW]
         return min(waiting, default=None)

@@ -94,7 +94,8 @@ class Consoles:
             return None
         checked = verifier.check(topic, payload, asyncio.get_running_loop().time())
         if isinstance(checked, Rejected):
-            self._on_rejected(console, topic, checked.reason)
+            if checked.reason != "other_boot":  # what each says until it hears of our restart
+                self._on_rejected(console, topic, checked.reason)
             return None
         return self._decoded(kind, console, topic, checked.payload)
 

@@ -85,7 +85,7 @@ class Stream:
             answer=self._answer, now=now)
         self._backlog = Backlog(dict.fromkeys(self._consoles.names, 0), 0)
         self._size = PayloadSize()
-        self._sent: Message | None = None  # the last event message
+        self._late: dict[int, Message] = {}  # what went of the backlog and is not acknowledged, by its first event
         self._acked: dict[str, int] = {}
         self._head = 0
         self._up: bool | None = None
@@ -189,7 +189,7 @@ class Stream:
         await self._say_status(client)
         now_s = asyncio.get_running_loop().time()
         self._own.connected(now_s)
-        self._sent = None
+        self._late.clear()
         self._backlog.connected(self._head, now_s)
         self._healed()
         for topic, payload in list(self._states.items()):
@@ -241,20 +241,21 @@ class Stream:
     async def _say_events(self, client: Connection, events: Sequence[Event], late: bool) -> Message:
         """As many of `events` as the broker takes in one payload. The sender marks them as sent."""
         message = event_message(events, late, self._signer, self._size)
-        self._sent = message
         topic = contract.event_topic(self._edge)
         try:
             await client.publish(topic, message.payload)
         except MqttError:
-            self._unacknowledged()
+            self._size.batch_failed(message, asyncio.get_running_loop().time())
             raise
         if message.withheld:
             self._on_fault(TooLarge(topic, message.first, message.withheld))
         return message
 
-    def _unacknowledged(self) -> None:
-        if self._sent is not None:
-            self._size.batch_failed(self._sent, asyncio.get_running_loop().time())
+    def _unacknowledged(self, stored: int) -> None:
+        """A console that is there has not stored what was sent after `stored`: perhaps it never came."""
+        message = self._late.pop(stored + 1, None)
+        if message is not None:
+            self._size.batch_failed(message, asyncio.get_running_loop().time())
 
     async def _send_quick(self, client: Connection) -> None:
         while True:
@@ -298,7 +299,10 @@ class Stream:
                 continue
             late_to = self._backlog.late_to
             events = [event for event in await self._outbox.events_after(after, BATCH) if event.seq <= late_to]
-            last = (await self._say_events(client, events, True)).last if events else late_to
+            last = late_to
+            if events:
+                message = await self._say_events(client, events, True)
+                self._late[message.first], last = message, message.last
             self._backlog.batch_sent(after + 1, last, loop.time())
 
     async def _send_answers(self, client: Connection) -> None:
@@ -325,6 +329,7 @@ class Stream:
         if seq > self._acked[console]:
             self._acked[console] = seq
             self._size.batch_stored(seq, now_s)
+            self._late = {first: message for first, message in self._late.items() if message.last > seq}
             self._wake_cursors.set()
 
     def _answer(self, console: str, answer: Answer) -> None:

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,8 +20,10 @@ from nacl.signing import SigningKey
 
 from edge.contract import payloads as contract
 from edge.contract.events import GENESIS, Event, PendingEvent, numbered
+from edge.contract.mqtt import Mqtt
 from edge.contract.payloads import (
     Ack,
+    Answer,
     CommandIn,
     ConsoleSeen,
     EventOut,
@@ -32,10 +34,13 @@ from edge.contract.payloads import (
     parse_topic,
 )
 from edge.contract.signing import Signer
+from edge.model import iso
 from edge.stream.faults import StreamFault
 from edge.stream.publisher import Stream
+from edge.stream.verifier import CommandVerifier
 from tests.helpers.bodies import body
 
+NOW_S = 1_770_000_000.0
 KEY = b"the-key-of-this-edge-and-consoles"
 EDGE_KEY, CONSOLE_KEY = SigningKey(b"e" * 32), SigningKey(b"c" * 32)
 ROOT = Path(__file__).parent.parent.parent
@@ -51,11 +56,12 @@ class Box:
     moves: list[tuple[str, int]] = field(default_factory=list)
     on_read: Callable[[], object] = lambda: None
 
-    def add(self, count: int) -> list[Event]:
-        """Commits `count` more events and returns them."""
+    def add(self, count: int, filler: str = "") -> list[Event]:
+        """Commits `count` more events, each with this in it, and returns them."""
         before = len(self.stored)
         for seq in range(before + 1, before + count + 1):
-            pending = PendingEvent("chair-1", None, 1_770_000_000.0 + seq, body("alarm", text=str(seq)))
+            said = body("alarm", text=str(seq), why=filler)
+            pending = PendingEvent("chair-1", None, 1_770_000_000.0 + seq, said)
             prev = self.stored[-1].hash if self.stored else GENESIS
             self.stored.append(numbered(pending, seq=seq, boot="boot-1", edge="clinic-1", wall="", prev=prev))
         return self.stored[before:]
@@ -90,13 +96,14 @@ def spawn(argv: list[str]) -> subprocess.Popen[bytes]:
 class BrokerProcess:
     """A broker of its own process, on a port that stays the same over restarts."""
 
-    def __init__(self, kind: str, folder: Path) -> None:
+    def __init__(self, kind: str, folder: Path, options: str = "") -> None:
+        """`options`: more lines of mosquitto's configuration."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         if kind == "mosquitto":
             config = folder / "mosquitto.conf"
-            config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
+            config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n{options}\n")
             self._argv = [str(MOSQUITTO), "-c", str(config)]
         else:
             serve = f"import asyncio; from edge.stream.broker import serve; asyncio.run(serve(port={self.port}))"
@@ -202,8 +209,8 @@ class World:
     faults: list[StreamFault]
     tasks: dict[str, asyncio.Task[None]]
 
-    def commit(self, count: int) -> list[Event]:
-        events = self.box.add(count)
+    def commit(self, count: int, filler: str = "") -> list[Event]:
+        events = self.box.add(count, filler)
         self.stream.events(events)
         return events
 
@@ -211,6 +218,47 @@ class World:
         task = self.tasks.pop(name)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def world_on(broker: BrokerProcess, box: Box, *, boot: str = "boot-1", first_n: int = 1) -> World:
+    """A stream over a running broker and a console that hears it; neither runs yet."""
+    commands = list[CommandIn]()
+    changes, links, faults = list[tuple[str, ConsoleSeen]](), list[bool](), list[StreamFault]()
+    keys = {"main": CONSOLE_KEY.verify_key}
+
+    async def on_command(command: CommandIn) -> Answer:
+        commands.append(command)
+        return Answer(id=command.id, ok=True)
+
+    def status() -> Status:
+        return Status(
+            edge="clinic-1", boot=boot, state="alive", at=iso(NOW_S + time.monotonic()), version="1", config="",
+            beds=["chair-1"], seq=len(box.stored), consoles=stream.console_states(), other_boots=stream.other_boots(),
+        )
+
+    stream = Stream(
+        Mqtt(port=broker.port), edge="clinic-1", boot=boot, status=status, outbox=box, consoles=["main"],
+        signer=edge_signer(first_n), console_keys=keys, on_fault=faults.append,
+        verifier=CommandVerifier(KEY, "clinic-1", keys), on_command=on_command, now=lambda: NOW_S,
+        on_consoles_changed=lambda name, seen: changes.append((name, seen)),
+        on_broker_changed=lambda up, _: links.append(up),
+    )
+    return World(broker, box, stream, Console(broker.port), commands, changes, links, faults, {})
+
+
+@contextlib.asynccontextmanager
+async def made_world(broker: BrokerProcess) -> AsyncIterator[World]:
+    """All of it running over a running broker, as long as the body lasts."""
+    made = world_on(broker, Box())
+    console, stream = made.console, made.stream
+    made.tasks = {"stream": asyncio.ensure_future(stream.run()), "console": asyncio.ensure_future(console.run())}
+    await until(lambda: stream.up and console.statuses())
+    await console.ack()  # its first may have come before the edge listened; a real one says it every two seconds
+    try:
+        yield made
+    finally:
+        for name in list(made.tasks):
+            await made.stop(name)
 
 
 async def until(happened: Callable[[], object], within_s: float = 8.0) -> float:
