@@ -73,7 +73,7 @@ async def broker(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 
 @pytest.mark.parametrize(("answer", "why"), [
-    (b"", "no answer to CONNECT"), (NOT_AUTHORISED, "Not authorized"), (b"\xff\xff\xff\xff\xff\xff", None),
+    (b"", "does not answer"), (NOT_AUTHORISED, "Not authorized"), (b"\xff\xff\xff\xff\xff\xff", None),
 ])
 async def test_a_broker_that_does_not_let_us_in_leaves_no_socket(
         answer: bytes, why: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,9 +115,9 @@ async def test_a_broker_that_takes_nothing_and_one_that_is_gone_are_told(monkeyp
             await connection.subscribe(["a"])
         await connection.close()
         for _ in range(2):
-            with pytest.raises(MqttError, match="closed"):
+            with pytest.raises(MqttError, match="not currently connected"):
                 await connection.publish("a", b"1")
-        with pytest.raises(MqttError, match="closed"):
+        with pytest.raises(MqttError, match="isconnected"):
             async for _message in connection.messages():
                 pass
     with pytest.raises(MqttError, match="refused"):
