@@ -26,7 +26,7 @@ def vigil(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
 BAD = [
     (("dance",), "No such command 'dance'"),
     (("demo", "--beds", "none"), "--beds"),
-    (("demo", "--scenario", "tragedy"), "no scenario is named 'tragedy'; there are story, calm"),
+    (("demo", "--scenario", "tragedy"), "no scenario is named 'tragedy'; there are story, calm, day"),
     (("edge", "--config", "/nowhere/edge.toml"), "/nowhere/edge.toml: cannot be read"),
     (("console", "--config", "/nowhere/console.toml"), "/nowhere/console.toml: cannot be read"),
     (("broker", "--host", "0.0.0.0"), "serves this machine only"),
@@ -36,6 +36,9 @@ BAD = [
     (("verify", "/nowhere/journal.db"), "/nowhere/journal.db"),
     (("replay", "/nowhere/journal.db"), "/nowhere/journal.db"),
     (("bench", "--sizes", "many"), "--sizes"),
+    (("bench", "--sizes", "2000"), "from 1 to 1024"),
+    (("bench", "--profile", "none"), "--profile none: there are four-reads, one-read"),
+    (("bench", "--broker", "none"), "--broker none: there are embedded, mosquitto"),
     (("simulate", "teapot"), "teapot"),
     (("demo", "--port", "99999"), "65535"),
     (("demo", "--data", __file__), "no folder for data can be made there"),

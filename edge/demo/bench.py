@@ -1,20 +1,25 @@
 """`vigil bench`: how long from a byte on the wire to an MQTT subscriber and to a page, and what it costs the edge.
 
 For each size N: a broker, an edge and a console, each its own process as in a clinic; N Modbus TCP pumps, one a bed,
-each asked once a second over its own connection; every rule judged, every sample journalled; and every second a
-hundredth of the pumps (at least one) raise or end an alarm of their own, so that committed events are in the path. Each
-round of answers carries a flow rate never sent before by that pump: the time its last byte is written to the socket is
-matched with the time the vitals that hold it arrive at a subscriber, and at a logged-in page's WebSocket. Pumps,
-subscriber and page live in this one process, whose own queueing is therefore in the figures.
+each asked once a second over its own connection; every rule judged, every sample journalled, every payload signed; and
+every second a hundredth of the pumps (at least one) raise or end an alarm of their own, so that committed events are in
+the path. Each round of answers carries a flow rate never sent before by that pump: the time its last byte is written to
+the socket is matched with the time the vitals that hold it arrive at a subscriber, and at a logged-in page's WebSocket.
+Fleet, subscriber and page are processes too (edge/demo/bench_parts.py): their own queueing is theirs alone.
+
+Profiles: `four-reads` asks an ISCO's four blocks each round (drivers/isco.py), `one-read` one block of eight registers.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import platform
-import struct
+import resource
+import shutil
+import sys
 import tempfile
 import urllib.request
 from collections.abc import Sequence
@@ -22,236 +27,198 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import aiomqtt
 import uvloop
-import websockets
 
-import drivers
 from edge.clock import EdgeClock
 from edge.console.accounts import ensure_user
-from edge.demo.demo import free_port, rules_file
+from edge.demo.bench_parts import METRICS, PROFILES
+from edge.demo.configuration import free_port, rules_file
 from edge.demo.enrol import enrol
 from edge.demo.services import Service, Services
-from edge.process import command_key
-from simulators.contract import Hands
-from simulators.modbus import ModbusLine
-from simulators.wire import TcpWire
+from edge.process import BadUsage, command_key
 
 WARM_S = 5.0  # real seconds before anything is counted
-READY_WITHIN_S = 60.0
-EVENTS_SHARE = 0.01  # of the pumps change their alarm each second
-UNITS = 84  # the first coil of the block that ends a round
-STEPS = 8000  # distinct flow rates, all exact in a 32-bit float
+READY_WITHIN_S = 120.0
+SETTLE_S = 1.0  # what left in the last moment may still arrive
+FILES = 16_384  # open at once: a socket a device, at both its ends
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 EDGE = "bench"
 LOGIN = {"name": "bench", "password": "only for this benchmark"}
+DRIVERS = Path(__file__).parent / "bench_drivers"
+BROKERS = ("embedded", "mosquitto")
 
 
-class BenchPump:
-    """An ISCO pump (drivers/isco.py) that answers each look at its flow with a new rate, and remembers when."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is measured."""
 
-    unit = 1
-    hands: Hands
-
-    def __init__(self, now: Any) -> None:
-        self.hands = {}
-        self.said: dict[float, float] = {}
-        self.alarmed_at: list[float] = []
-        self.alarm = False
-        self._waiting = False
-        self._now = now
-        self._count = 0
-        self._rate: float | None = None
-
-    def step(self, dt_s: float) -> None:
-        """Nothing happens by itself."""
-
-    def toggle(self) -> None:
-        """Its over-pressure alarm begins or ends; timed from the answer that first says so."""
-        self.alarm = not self.alarm
-        self._waiting = True
-
-    def read(self, function: int, address: int, count: int) -> Sequence[int]:
-        if function == 1:
-            if self._waiting and address <= 112 < address + count:
-                self._waiting = False
-                self.alarmed_at.append(self._now())
-            if address == UNITS and self._rate is not None:  # the answer that completes a round: it is believed now
-                self.said[self._rate] = self._now()
-            on = {0, 13, 47, 85, 89, 109} | ({112} if self.alarm else set())
-            return [int(coil in on) for coil in range(address, address + count)]
-        words = [0] * 246
-        if address <= 74 < address + count:
-            self._count += 1
-            self._rate = rate = 10.0 + self._count % STEPS / 8
-            words[72:78] = struct.unpack(">6H", struct.pack(">3f", 100.0, rate, 40.0))
-        words[148:150] = struct.unpack(">2H", struct.pack(">f", 1.0))
-        return words[address:address + count]
-
-    def write(self, function: int, address: int, values: Sequence[int]) -> None:
-        """Nothing in Vigil writes."""
-        raise AssertionError("the edge wrote to a pump")
+    sizes: tuple[int, ...]
+    seconds: float
+    profile: str = "four-reads"
+    broker: str = "embedded"
+    busy: int = 0  # neighbours that would like a whole processor each
 
 
-@dataclass(slots=True)
-class Measured:
-    """Latencies in seconds, and what the edge used meanwhile."""
+class Part:
+    """A process around the edge: says one line when it stands, and all it noted once it is told to stop."""
 
-    subscriber: list[float] = field(default_factory=list)
-    events: list[float] = field(default_factory=list)
-    page: list[float] = field(default_factory=list)
-    counting: bool = False
+    def __init__(self, *arguments: str) -> None:
+        self._arguments = arguments
+
+    async def start(self) -> Any:
+        """Its first line."""
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "edge.demo.bench_parts", *self._arguments, limit=2**28,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
+        assert self.process.stdout is not None
+        line = await asyncio.wait_for(self.process.stdout.readline(), READY_WITHIN_S)
+        if not line:
+            raise BadUsage(f"the benchmark's {self._arguments[0]} did not start; its own words are above")
+        return json.loads(line)
+
+    async def stop(self) -> Any:
+        """What it noted."""
+        assert self.process.stdout is not None and self.process.stdin is not None
+        self.process.stdin.write(b"stop\n")
+        return json.loads(await asyncio.wait_for(self.process.stdout.readline(), READY_WITHIN_S))
+
+    async def end(self) -> None:
+        """Whatever it does."""
+        if hasattr(self, "process") and self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
+            await self.process.wait()
 
 
 @dataclass(slots=True)
 class Bench:
     """One size being measured."""
 
+    plan: Plan
     size: int
-    seconds: float
     data: Path
     clock: EdgeClock = field(default_factory=EdgeClock)
-    found: Measured = field(default_factory=Measured)
-    pumps: list[BenchPump] = field(default_factory=list)
-    wires: list[TcpWire] = field(default_factory=list)
+    mqtt: int = field(default_factory=lambda: free_port(0))
+    http: int = field(default_factory=lambda: free_port(0))
 
     async def run(self) -> dict[str, Any]:
         """Start everything, measure, stop everything."""
-        self.mqtt, self.http = free_port(0), free_port(0)
         services = Services(self.data / "pids.json", self.data, lambda line: None)
+        fleet, subscriber = Part("fleet", str(self.size), self.plan.profile), Part("subscriber", EDGE, str(self.mqtt))
+        url = f"http://127.0.0.1:{self.http}"
+        page = Part("page", EDGE, url, LOGIN["name"], LOGIN["password"])
+        neighbours = [await asyncio.create_subprocess_exec(sys.executable, "-c", "while True: pass")
+                      for _ in range(self.plan.busy)]
         try:
-            await self._open_pumps()
-            self._configure()
-            for name, arguments in (
-                ("broker", ["broker", "--port", str(self.mqtt)]),
-                ("console", ["console", "--config", str(self.data / "console.toml")]),
-                ("edge", ["edge", "--config", str(self.data / "edge.toml")]),
-            ):
-                await services.start(Service(name, arguments))
-            await self._page_answers()
-            edge = services.all["edge"].pid
-            assert edge is not None
-            async with asyncio.TaskGroup() as group:
-                listening = [group.create_task(self._subscribe()), group.create_task(self._watch_page()),
-                             group.create_task(self._alarms())]
-                used = await self._measure(edge)
-                for task in listening:
-                    task.cancel()
-            return self._report(used)
+            self._configure(await fleet.start())
+            for service in self._services():
+                await services.start(service)
+            await self._answers(f"{url}/healthz")
+            await subscriber.start()
+            await page.start()
+            pid = services.all["edge"].pid
+            assert pid is not None
+            window, used = await self._measure(pid)
+            arrived, shown, answered = await subscriber.stop(), await page.stop(), await fleet.stop()
+            return self._report(window, used, answered, arrived, shown)
         finally:
+            for part in (fleet, subscriber, page):
+                await part.end()
+            for neighbour in neighbours:
+                neighbour.kill()
+                await neighbour.wait()
             await services.stop(last="broker")
-            for wire in self.wires:
-                wire.close()
 
-    async def _open_pumps(self) -> None:
-        real_s = self.clock.real_s
-        for _ in range(self.size):
-            pump = BenchPump(real_s)
-            wire = TcpWire(clock=real_s, line=lambda pump=pump: ModbusLine({1: pump}, "tcp", real_s))  # type: ignore[misc]
-            await wire.open()
-            self.pumps.append(pump)
-            self.wires.append(wire)
-
-    def _configure(self) -> None:
+    def _configure(self, ports: Sequence[int]) -> None:
         command_key(self.data / "command.key", make=True)
         enrol({EDGE: self.data}, {"main": self.data})
         ensure_user(self.data / "console.db", LOGIN["name"], LOGIN["password"], "nurse", self.clock.now())
         mqtt = f'[mqtt]\nurl = "mqtt://127.0.0.1:{self.mqtt}"\n'
+        data = json.dumps(str(self.data))
         (self.data / "console.toml").write_text(
-            f'edge = "{EDGE}"\ndata = "{self.data}"\nport = {self.http}\nsimulated = true\n{mqtt}')
+            f'edge = "{EDGE}"\ndata = {data}\nport = {self.http}\nsimulated = true\n{mqtt}')
         beds = "".join(
-            f'[[bed]]\nid = "bed-{number}"\n[[bed.device]]\nid = "pump"\ndriver = "isco"\n'
-            f'at = "modbus+tcp://127.0.0.1:{wire.port}?unit=1"\n' for number, wire in enumerate(self.wires))
+            f'[[bed]]\nid = "bed-{number}"\n[[bed.device]]\nid = "pump"\ndriver = "{PROFILES[self.plan.profile][0]}"\n'
+            f'at = "modbus+tcp://127.0.0.1:{port}?unit=1"\n' for number, port in enumerate(ports))
         (self.data / "edge.toml").write_text(
-            f'[edge]\nid = "{EDGE}"\ndata = "{self.data}"\nrules = "{rules_file()}"\nsimulated = true\n{mqtt}{beds}')
+            f'[edge]\nid = "{EDGE}"\ndata = {data}\nrules = {json.dumps(str(rules_file()))}\nsimulated = true\n'
+            f"drivers = {json.dumps(str(DRIVERS))}\n{mqtt}{beds}")
+        (self.data / "mosquitto.conf").write_text(f"listener {self.mqtt} 127.0.0.1\nallow_anonymous true\n")
 
-    async def _page_answers(self) -> None:
+    def _services(self) -> tuple[Service, ...]:
+        """As systemd would run them: edge and broker before what only shows."""
+        broker = (Service("broker", ["broker", "--port", str(self.mqtt)], urgent=True)
+                  if self.plan.broker == "embedded" else
+                  Service("broker", ["-c", str(self.data / "mosquitto.conf")], program=mosquitto(), urgent=True))
+        return (broker, Service("console", ["console", "--config", str(self.data / "console.toml")]),
+                Service("edge", ["edge", "--config", str(self.data / "edge.toml")], urgent=True))
+
+    async def _answers(self, url: str) -> None:
         async with asyncio.timeout(READY_WITHIN_S):
             while True:
                 try:
-                    await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{self.http}/healthz", timeout=2)
+                    await asyncio.to_thread(urllib.request.urlopen, url, timeout=2)
                     return
                 except OSError:
                     await asyncio.sleep(0.1)
 
-    async def _subscribe(self) -> None:
-        async with aiomqtt.Client("127.0.0.1", self.mqtt, max_queued_incoming_messages=10_000) as client:
-            await client.subscribe(f"vigil/1/{EDGE}/bed/+/vitals", qos=0)
-            await client.subscribe(f"vigil/1/{EDGE}/event", qos=1)
-            async for message in client.messages:
-                at_s = self.clock.real_s()
-                said = json.loads(message.payload)
-                for part in said if isinstance(said, list) else [said]:
-                    if "numerics" in part:
-                        self._arrived(part, at_s, self.found.subscriber)
-                    elif part.get("kind") == "alarm" and not part["late"]:
-                        self._event(part, at_s)
+    async def _measure(self, pid: int) -> tuple[tuple[float, float], dict[str, float]]:
+        """The window that counts, and what the edge and the whole machine used in it."""
+        await asyncio.sleep(WARM_S + self.size / 100)
+        began_s, edge_s, busy_s = self.clock.real_s(), _cpu_s(pid), _busy_s()
+        await asyncio.sleep(self.plan.seconds)
+        ended_s = self.clock.real_s()
+        edge_s, busy_s = _cpu_s(pid) - edge_s, _busy_s() - busy_s
+        used = {"cpu_pct_of_one_core": round(100 * edge_s / (ended_s - began_s), 1), "rss_mb": round(_rss_mb(pid), 1),
+                "share_of_all_work_pct": round(100 * edge_s / busy_s, 1) if busy_s else 0.0,
+                "machine_busy_pct": round(100 * busy_s / (ended_s - began_s) / (os.cpu_count() or 1), 1),
+                "load_1_min": os.getloadavg()[0]}
+        await asyncio.sleep(SETTLE_S)
+        return (began_s, ended_s), used
 
-    def _pump(self, bed: str) -> BenchPump:
-        return self.pumps[int(bed.removeprefix("bed-"))]
+    def _report(self, window: tuple[float, float], used: dict[str, float], fleet: dict[str, Any],
+                arrived: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
+        subscriber = matched(fleet["answered"], arrived["rates"], window)
+        rounds = sum(window[0] <= at_s < window[1] for pump in fleet["answered"] for _, at_s in pump)
+        return {"devices": self.size, "seconds": self.plan.seconds, "profile": self.plan.profile,
+                "broker": self.plan.broker, "busy": self.plan.busy,
+                "points_a_second": round(METRICS * rounds / (window[1] - window[0]), 1),
+                "arrived_of_answered_pct": round(100 * len(subscriber) / rounds, 1) if rounds else 0.0,
+                "wire_to_subscriber_ms": _spread(subscriber),
+                "wire_to_event_ms": _spread(matched_events(fleet["alarmed"], arrived["events"], window)),
+                "wire_to_page_ms": _spread(matched(fleet["answered"], shown["rates"], window)), "edge": used}
 
-    def _arrived(self, vitals: dict[str, Any], at_s: float, into: list[float]) -> None:
-        rate = (vitals["numerics"].get("rate_ml_h") or {}).get("value")
-        key = (id(into), vitals["bed"])
-        if rate is None or self._seen.get(key) == rate:
-            return
-        self._seen[key] = rate
-        said_s = self._pump(vitals["bed"]).said.get(rate)
-        if said_s is not None and self.found.counting:
-            into.append(at_s - said_s)
 
-    def _event(self, event: dict[str, Any], at_s: float) -> None:
-        waiting = self._pump(event["bed"]).alarmed_at
-        if waiting and self.found.counting:
-            self.found.events.append(at_s - waiting.pop(0))
-        else:
-            waiting.clear()
+def matched(answered: Sequence[Sequence[Sequence[float]]], rates: Sequence[tuple[str, float, float]],
+            window: tuple[float, float]) -> list[float]:
+    """How long each rate that left within the window took until it first arrived, seconds."""
+    left = {(number, rate): at_s for number, pump in enumerate(answered) for rate, at_s in pump
+            if window[0] <= at_s < window[1]}
+    found = []
+    for bed, rate, at_s in rates:
+        left_s = left.pop((_number(bed), rate), None)
+        if left_s is not None:
+            found.append(at_s - left_s)
+    return found
 
-    _seen: dict[tuple[int, str], float] = field(default_factory=dict)
-    mqtt: int = 0
-    http: int = 0
 
-    async def _watch_page(self) -> None:
-        url = f"http://127.0.0.1:{self.http}"
-        cookie = await asyncio.to_thread(self._login, url)
-        async with websockets.connect(f"ws://127.0.0.1:{self.http}/live", origin=websockets.Origin(url),
-                                      additional_headers={"Cookie": cookie}, max_size=None) as page:
-            async for message in page:
-                at_s = self.clock.real_s()
-                said = json.loads(message)
-                if said.get("t") == "vitals":
-                    self._arrived(said, at_s, self.found.page)
+def matched_events(alarmed: Sequence[Sequence[float]], events: Sequence[tuple[str, float]],
+                   window: tuple[float, float]) -> list[float]:
+    """How long each change of an alarm within the window took until the first event of its bed after it, seconds."""
+    of_bed: dict[int, list[float]] = {}
+    for bed, at_s in events:
+        of_bed.setdefault(_number(bed), []).append(at_s)
+    found = []
+    for number, times in enumerate(alarmed):
+        for left_s, next_s in zip(times, [*times[1:], float("inf")], strict=True):
+            first = next((at_s for at_s in of_bed.get(number, []) if left_s <= at_s < next_s), None)
+            if window[0] <= left_s < window[1] and first is not None:
+                found.append(first - left_s)
+    return found
 
-    def _login(self, url: str) -> str:
-        request = urllib.request.Request(f"{url}/api/login", json.dumps(LOGIN).encode(),
-                                         {"Content-Type": "application/json", "Origin": url})
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return "; ".join(value.split(";")[0] for value in answer.headers.get_all("Set-Cookie"))
 
-    async def _alarms(self) -> None:
-        turn = 0
-        while True:
-            await asyncio.sleep(1.0)
-            for _ in range(max(1, round(self.size * EVENTS_SHARE))):
-                self.pumps[turn % self.size].toggle()
-                turn += 1
-
-    async def _measure(self, pid: int) -> dict[str, float]:
-        async with asyncio.timeout(READY_WITHIN_S):
-            while not all(pump.said for pump in self.pumps):
-                await asyncio.sleep(0.1)
-        await asyncio.sleep(WARM_S)
-        self.found.counting = True
-        before_s, began_s = _cpu_s(pid), self.clock.real_s()
-        await asyncio.sleep(self.seconds)
-        used = (_cpu_s(pid) - before_s) / (self.clock.real_s() - began_s)
-        self.found.counting = False
-        return {"cpu_pct_of_one_core": round(100 * used, 1), "rss_mb": round(_rss_mb(pid), 1)}
-
-    def _report(self, used: dict[str, float]) -> dict[str, Any]:
-        found = self.found
-        return {"devices": self.size, "seconds": self.seconds, "wire_to_subscriber_ms": _spread(found.subscriber),
-                "wire_to_event_ms": _spread(found.events), "wire_to_page_ms": _spread(found.page), "edge": used}
+def _number(bed: str) -> int:
+    return int(bed.removeprefix("bed-"))
 
 
 def _spread(latencies: list[float]) -> dict[str, float]:
@@ -266,8 +233,15 @@ def _spread(latencies: list[float]) -> dict[str, float]:
 
 
 def _cpu_s(pid: int) -> float:
+    """Processor seconds of one process so far (proc(5), stat: utime, stime)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+
+
+def _busy_s() -> float:
+    """Processor seconds that the whole machine was not idle (proc(5), stat: all but idle and iowait)."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / CLOCK_TICKS
 
 
 def _rss_mb(pid: int) -> float:
@@ -275,13 +249,28 @@ def _rss_mb(pid: int) -> float:
     return int(line.split()[1]) / 1024
 
 
-def run_bench(sizes: list[int], seconds: float, as_json: bool) -> int:
-    """Measure each size in turn and print it."""
-    assert "isco" in drivers.find()
+def mosquitto() -> tuple[str, ...]:
+    """The program. Raises BadUsage where it is not installed."""
+    found = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if found is None:
+        raise BadUsage("--broker mosquitto: it is not installed; on Debian: apt-get install mosquitto")
+    return (found,)
+
+
+def run_bench(plan: Plan, as_json: bool) -> int:
+    """Measure each size in turn and print it. Raises BadUsage."""
+    if plan.profile not in PROFILES:
+        raise BadUsage(f"--profile {plan.profile}: there are {', '.join(PROFILES)}")
+    if plan.broker not in BROKERS:
+        raise BadUsage(f"--broker {plan.broker}: there are {', '.join(BROKERS)}")
+    if plan.broker == "mosquitto":
+        mosquitto()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES if hard == resource.RLIM_INFINITY else min(FILES, hard), hard))
     results = []
-    for size in sizes:
+    for size in plan.sizes:
         with tempfile.TemporaryDirectory(prefix="vigil-bench-") as folder:
-            results.append(uvloop.run(Bench(size, seconds, Path(folder)).run()))
+            results.append(uvloop.run(Bench(plan, size, Path(folder)).run()))
         if not as_json:
             print(_words(results[-1]), flush=True)
     if as_json:
@@ -290,12 +279,17 @@ def run_bench(sizes: list[int], seconds: float, as_json: bool) -> int:
 
 
 def _words(result: dict[str, Any]) -> str:
-    lines = [f"{result['devices']} Modbus devices at 1 Hz, {result['seconds']:g} s"]
+    busy = f", {result['busy']} busy neighbours" if result["busy"] else ""
+    lines = [f"{result['devices']} Modbus devices at 1 Hz, {result['profile']}, {result['broker']} broker,"
+             f" {result['seconds']:g} s{busy}: {result['points_a_second']:g} points a second,"
+             f" {result['arrived_of_answered_pct']:g} % arrived"]
     for key, what in (("wire_to_subscriber_ms", "wire byte -> MQTT subscriber"),
                       ("wire_to_event_ms", "wire byte -> committed alarm event"),
                       ("wire_to_page_ms", "wire byte -> page")):
         spread = result[key]
         lines.append(f"  {what:36}" + (f"p50 {spread['p50']:7} ms  p99 {spread['p99']:7} ms  max {spread['max']:7} ms  "
                                        f"({spread['count']})" if spread["count"] else "nothing arrived"))
-    return "\n".join([*lines, f"  edge: {result['edge']['cpu_pct_of_one_core']} % of one core, "
-                              f"{result['edge']['rss_mb']} MB resident"])
+    used = result["edge"]
+    return "\n".join([*lines, f"  edge: {used['cpu_pct_of_one_core']} % of one core, {used['rss_mb']} MB resident,"
+                              f" {used['share_of_all_work_pct']} % of all that ran; machine"
+                              f" {used['machine_busy_pct']} % busy, load {used['load_1_min']:g}"])

@@ -42,6 +42,7 @@ class Service:
     process: asyncio.subprocess.Process | None = None
     pipes: bool = False  # its standard input and output belong to us
     urgent: bool = False
+    program: tuple[str, ...] = (sys.executable, "-m", "edge.cli")
 
     @property
     def pid(self) -> int | None:
@@ -64,7 +65,7 @@ class Services:
         pipe = asyncio.subprocess.PIPE if service.pipes else None
         with (self.logs / f"{service.name}.log").open("ab") as out:
             service.process = await asyncio.create_subprocess_exec(  # a session of its own: Ctrl-C is ours to pass on
-                sys.executable, "-m", "edge.cli", *service.arguments,
+                *service.program, *service.arguments,
                 stdin=pipe or asyncio.subprocess.DEVNULL, stdout=pipe or out, stderr=out,
                 start_new_session=True, preexec_fn=partial(_prepare, service.urgent))
         self._write()
