@@ -112,7 +112,7 @@ def test_nothing_but_questionable_readings_is_a_technical_alarm_and_does_not_end
 
 
 def test_measuring_is_not_a_sample() -> None:
-    """It neither refreshes the value before it nor breaks what is being timed (clinical.md 3.7)."""
+    """It neither refreshes the value before it nor breaks what is being timed."""
     story = BedStory().infusing()
     for second in range(15):
         spo2(story, 88, "measuring" if second % 3 == 1 else "valid")
@@ -149,7 +149,7 @@ def test_the_number_beside_an_invalid_reading_is_not_shown(validity: Validity) -
     assert story.vitals()["numerics"]["spo2_pct"]["value"] is None
 
 
-VECTORS: list[tuple[tuple[float, float], int, str, str]] = [  # clinical.md 7.5: baseline, interval (min), what comes
+VECTORS: list[tuple[tuple[float, float], int, str, str]] = [  # baseline, interval (min), what comes
     ((120, 75), 5, "5:124/78 10:131/82 15:136/84 20:133/82 25:126/78", ""),
     ((120, 75), 5, "5:132/80 10:146/86 15:145/88 20:141/86 25:136/85",
      "10 HTN-R, 15 HTN-1 active, 25 HTN-1 inactive"),

@@ -38,7 +38,7 @@ def bed(phase: Any, check_in: CheckIn | None = None, *, bp: tuple[float, float] 
     fields = {key: value for key, value in values.items() if key in Session.__struct_fields__}
     return BedState(
         bed="b", devices={"oximeter": Device("oximeter", "o", link="live")},
-        seen={key: latest(values[key]) for key in ("spo2_pct", "pulse_bpm")},
+        latest={key: latest(values[key]) for key in ("spo2_pct", "pulse_bpm")},
         determinations=[Determination(NOW - 200, *bp), Determination(NOW - 100, *bp)],
         session=replace(opened, **(started | fields)))
 
@@ -146,13 +146,13 @@ def test_a_systolic_pressure_without_a_diastolic_one_is_a_failed_measurement(
     story = BedStory().infusing()
     before = len(story.bed.state.determinations)
     story.bp(sbp, dbp)
-    assert (len(story.bed.state.determinations) - before, story.bed.state.failed_in_row) == (counts, not counts)
+    assert (len(story.bed.state.determinations) - before, story.bed.state.failed_determinations) == (counts, not counts)
 
 
 def test_a_systolic_pressure_alone_in_its_frame_is_one_too() -> None:
     story = BedStory().infusing()
     story.say("cuff", sbp_mmhg=120.0)
-    assert story.bed.state.failed_in_row == 1
+    assert story.bed.state.failed_determinations == 1
 
 
 def test_an_urgency_only_rises_while_its_alarm_is_active() -> None:

@@ -129,7 +129,7 @@ def test_an_impossible_determination_is_a_failed_one(
     known = len(story.bed.state.determinations)
     story.say("cuff", sbp_mmhg=sbp, dbp_mmhg=dbp, map_mmhg=mean)
     assert (len(story.bed.state.determinations) == known) is implausible
-    assert story.bed.state.failed_in_row == int(implausible)
+    assert story.bed.state.failed_determinations == int(implausible)
     shown = story.vitals()["numerics"]["sbp_mmhg"]
     assert (shown["value"], shown["reason"]) == ((None, "implausible") if implausible else (sbp, None))
 
@@ -147,7 +147,7 @@ def test_two_impossible_ones_are_a_technical_alarm() -> None:
 def test_a_saturation_that_nobody_has(value: float, validity: Validity) -> None:
     story = BedStory().infusing()
     spo2(story, value)
-    assert story.bed.state.seen["spo2_pct"].validity == validity
+    assert story.bed.state.latest["spo2_pct"].validity == validity
     assert state_of(story, "RES-2") == "inactive"
 
 
@@ -171,7 +171,7 @@ def test_a_leap_within_a_second_is_questionable(what: str, readings: list[tuple[
 def test_a_leap_out_of_the_range_is_one_too() -> None:
     story = BedStory().infusing()
     spo2(story, None, "underflow")
-    assert story.bed.state.seen["spo2_pct"].validity == "questionable"
+    assert story.bed.state.latest["spo2_pct"].validity == "questionable"
     spo2(story, None, "underflow")
     assert state_of(story, "RES-2") == "active", "a second one is believed"
 

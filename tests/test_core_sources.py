@@ -89,10 +89,10 @@ def test_a_determination_is_of_one_cuff() -> None:
     story.at_s += 60
     story.say("cuff-2", sbp_mmhg=150, dbp_mmhg=90, map_mmhg=110)
     assert [cycle.sbp_mmhg for cycle in story.bed.state.determinations[-2:]] == [124, 125]
-    assert "map_mmhg" not in story.bed.state.seen
+    assert "map_mmhg" not in story.bed.state.latest
     story.bp(None, None)
     story.say("cuff-2", sbp_mmhg=150, dbp_mmhg=90, map_mmhg=110)
-    assert (story.bed.state.determinations[-1].sbp_mmhg, story.bed.state.failed_in_row) == (150, 0)
+    assert (story.bed.state.determinations[-1].sbp_mmhg, story.bed.state.failed_determinations) == (150, 0)
 
 
 # --- pumps ------------------------------------------------------------------------------------------------------------

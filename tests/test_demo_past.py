@@ -80,7 +80,7 @@ async def test_every_set_of_devices_lives_from_precheck_into_its_infusion(tmp_pa
     assert state.session is not None
     assert state.session.phase == "INFUSING"
     given_ml = BEDS[bed].rate_ml_h * (lasted_s / 60 - PUMP_STARTS_MIN) / 60
-    assert state.seen["volume_infused_ml"].value == pytest.approx(given_ml, abs=0.1)
+    assert state.latest["volume_infused_ml"].value == pytest.approx(given_ml, abs=0.1)
     rows = [row for row in past.recorder.take() if isinstance(row, Row)]
     assert len(rows) == pytest.approx(lasted_s / 5, abs=2), "a trend of the whole past"
 

@@ -28,9 +28,9 @@ def test_kleene(a: Truth, b: Truth) -> None:
 
 
 def bed(**values: float | None) -> BedState:
-    seen = {key: LatestValue("d", value, "valid" if value is not None else "invalid", None, AT_S, value, AT_S)
+    latest = {key: LatestValue("d", value, "valid" if value is not None else "invalid", None, AT_S, value, AT_S)
             for key, value in values.items()}
-    return BedState(bed="b", seen=seen)
+    return BedState(bed="b", latest=latest)
 
 
 TABLE: list[tuple[str, dict[str, float | None], Truth]] = [

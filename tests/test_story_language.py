@@ -181,7 +181,7 @@ def test_in_the_background_cuff_pump_and_check_ins_go_on() -> None:
     assert state.session is not None
     assert [one.at_s - T0 for one in state.session.check_ins] == [600]
     assert round(state.session.delivered_mg, 1) == round(35 * 11 / 40, 1)
-    assert state.seen["resp_bpm"].value == 14
+    assert state.latest["resp_bpm"].value == 14
 
 
 def test_the_infusion_ends_by_itself_when_the_dose_is_in() -> None:
@@ -194,7 +194,7 @@ def test_a_quiet_background_has_no_cuff_no_check_ins_and_no_volume() -> None:
     state = bed.bedside.state
     assert state.session is not None
     assert (len(state.determinations), len(state.session.check_ins), state.session.delivered_mg) == (2, 0, 0)
-    assert state.seen.keys() & {"spo2_pct", "resp_bpm"} == {"spo2_pct"}
+    assert state.latest.keys() & {"spo2_pct", "resp_bpm"} == {"spo2_pct"}
 
 
 def test_what_a_story_speaks_for_goes_on_no_more_until_it_is_given_back() -> None:

@@ -1,6 +1,6 @@
 """An alarm's life: one table, and the alarm itself.
 
-                 true       held      unknown   over        acknowledge   expire   raise
+                 true       held      unknown   clear       acknowledge   expire   escalate
     inactive     pending    active    -         -           -             -        -
     pending      -          active    -         inactive    -             -        -
     active       -          -         -         inactive*   acknowledged  -        -
@@ -8,10 +8,10 @@
     latched      -          active    -         -           inactive      -        -
 
 `true`: the condition is true but not yet for its hold. `held`: true for long enough. `unknown`: it cannot be told; it
-never raises and never clears. `over`: the rule's clear condition has held, or the rule no longer applies. `expire`: an
-acknowledgement's time is up. `raise`: the priority rose. `-`: nothing moves.
+never raises and never clears. `clear`: the rule's clear condition has held, or the rule no longer applies. `expire`: an
+acknowledgement's time is up. `escalate`: the priority rose, or there is something new. `-`: nothing moves.
 * `latched` where the rule latches: the condition is gone but nobody has acknowledged that it was there.
-(IEC 60601-1-8 vocabulary; clinical.md 3.4.)
+(Words of IEC 60601-1-8, and of the alert states of IEEE 11073 BICEPS.)
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ import msgspec
 from edge.contract.events import AlarmMoved
 from edge.model import AlarmState, Priority
 
-Signal = Literal["true", "held", "unknown", "over", "acknowledge", "expire", "raise"]
+Trigger = Literal["true", "held", "unknown", "clear", "acknowledge", "expire", "escalate"]
 
-LIFE: dict[tuple[AlarmState, Signal], AlarmState] = {
+LIFE: dict[tuple[AlarmState, Trigger], AlarmState] = {
     ("inactive", "true"): "pending",
     ("inactive", "held"): "active",
     ("pending", "held"): "active",
-    ("pending", "over"): "inactive",
-    ("active", "over"): "inactive",
+    ("pending", "clear"): "inactive",
+    ("active", "clear"): "inactive",
     ("active", "acknowledge"): "acknowledged",
-    ("acknowledged", "over"): "inactive",
+    ("acknowledged", "clear"): "inactive",
     ("acknowledged", "expire"): "active",
-    ("acknowledged", "raise"): "active",
+    ("acknowledged", "escalate"): "active",
     ("latched", "held"): "active",
     ("latched", "acknowledge"): "inactive",
 }
-LATCHING: dict[tuple[AlarmState, Signal], AlarmState] = {**LIFE, ("active", "over"): "latched"}
+LATCHING: dict[tuple[AlarmState, Trigger], AlarmState] = {**LIFE, ("active", "clear"): "latched"}
 
-STANDING: frozenset[AlarmState] = frozenset({"active", "acknowledged"})
+ACTIVE: frozenset[AlarmState] = frozenset({"active", "acknowledged"})
 SHOWN: frozenset[AlarmState] = frozenset({"active", "acknowledged", "latched"})
 
 
-def move(state: AlarmState, signal: Signal, *, latch: bool) -> AlarmState:
-    """Where `signal` takes an alarm that is in `state`: the table above."""
-    return (LATCHING if latch else LIFE).get((state, signal), state)
+def move(state: AlarmState, trigger: Trigger, *, latch: bool) -> AlarmState:
+    """Where `trigger` takes an alarm that is in `state`: the table above."""
+    return (LATCHING if latch else LIFE).get((state, trigger), state)
 
 
 class Alarm(msgspec.Struct, frozen=True):
@@ -62,7 +62,7 @@ class Alarm(msgspec.Struct, frozen=True):
     since_s: float = 0.0  # when it became active
     true_since_s: float | None = None
     unknown_since_s: float | None = None
-    over_since_s: float | None = None
+    clear_since_s: float | None = msgspec.field(default=None, name="over_since_s")
     acknowledged_at_s: float | None = None
     at_once: bool = False  # raised by its rule's at_once, not by a hold
     no_data: bool = False

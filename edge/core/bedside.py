@@ -1,6 +1,6 @@
 """The bedside: `apply(input, at_s) -> pending_events` is the whole service in one line.
 
-A `Bedside` holds one bed's session, alarms and newest readings, and is told the time. It never raises for what the
+A `Bedside` holds one bed's session, alarms and newest readings, and is state the time. It never raises for what the
 world does; a refused command is an event too. It raises `Misdirected` for what can only be our own fault: an input of a
 device or a metric that this bed does not have, or of another bed. `snapshot` and `restore` carry it over a crash;
 `numbered` tells it which numbers the journal gave its events, because an acknowledgement names the number the nurse
@@ -91,25 +91,25 @@ class Bedside:
     def numbered(self, events: Sequence[Event]) -> None:
         """These events are in the journal under these numbers; alarms are acknowledged by them."""
         for event in events:
-            said = event.body if event.kind == "alarm" and event.bed == self.state.bed else None
-            if isinstance(said, AlarmMoved):
+            body = event.body if event.kind == "alarm" and event.bed == self.state.bed else None
+            if isinstance(body, AlarmMoved):
                 for key, alarm in self.state.alarms.items():
-                    if alarm.id and alarm.id == said.alarm:
+                    if alarm.id and alarm.id == body.alarm:
                         self.state.alarms[key] = replace(alarm, seq=event.seq)
 
     def apply(self, given: Input, at_s: float) -> list[PendingEvent]:
         """What follows from `given` at `at_s`. Raises Misdirected."""
         self._check(given)
         pending_events: list[PendingEvent] = []
-        metrics: list[str] | None = None
+        metrics: tuple[str, ...] | None = None
         determined = False
         match given:
             case Samples():
-                metrics = [sample.metric for sample in given.samples]
+                metrics = tuple([sample.metric for sample in given.samples])
                 determined = self._samples(given)
             case PumpStatus():
                 self._pump(given, at_s)
-                metrics = []
+                metrics = ()
             case DeviceAlarmsReported():
                 pending_events += self._device_alarms(given, at_s)
             case LinkChanged():
@@ -123,7 +123,7 @@ class Bedside:
         pending_events += self._session(at_s, timed=not isinstance(given, Samples))
         if metrics is None or metrics:
             pending_events += judge(self.state, self.rules, at_s, metrics)
-        if determined and not self.state.failed_in_row:  # last: an alarm that stands needs no repeat
+        if determined and not self.state.failed_determinations:  # last: an alarm that stands needs no repeat
             pending_events += requests(self.state, self.rules, at_s)
         return pending_events
 
@@ -185,7 +185,7 @@ class Bedside:
         for key, alarm in self.state.alarms.items():
             pending = alarm.state == "pending"
             self.state.alarms[key] = replace(alarm, state="inactive" if pending else alarm.state, true_since_s=None,
-                                             unknown_since_s=None, over_since_s=None)
+                                             unknown_since_s=None, clear_since_s=None)
         current = self.state.session
         if current is not None:
             infusing = current.infusing_since_s is not None or current.infusing_at_boot
@@ -225,8 +225,8 @@ def _abandoned(alarm: Alarm, last: AlarmMoved) -> AlarmMoved:
 
 
 def _read(snapshot: bytes) -> BedState:
-    """In a snapshot of 0.1.0 an alarm that has said nothing yet has an empty body."""
-    told = msgspec.json.decode(snapshot)
-    for alarm in (*told.get("alarms", {}).values(), *told.get("orphans", ())):
+    """In a snapshot of 0.1.0 an alarm that has body nothing yet has an empty body."""
+    state = msgspec.json.decode(snapshot)
+    for alarm in (*state.get("alarms", {}).values(), *state.get("orphans", ())):
         alarm["body"] = alarm.get("body") or None
-    return msgspec.convert(told, BedState)
+    return msgspec.convert(state, BedState)

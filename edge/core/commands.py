@@ -105,9 +105,9 @@ def _check_in(state: BedState, _: RuleSet, command: Command, asked: CheckIn, at_
         nausea=asked.nausea, symptoms=tuple(asked.symptoms or ()), note=(asked.note or "").strip(),
     )
     state.session = replace(current, check_ins=(*current.check_ins, entered))
-    said = msgspec.structs.asdict(entered)
+    values = msgspec.structs.asdict(entered)
     yield state.event(at_s, CheckedIn(command=command.id, by=command.user,
-                                      **{key: value for key, value in said.items() if key not in ("at_s", "user")}))
+                                      **{key: value for key, value in values.items() if key not in ("at_s", "user")}))
     for moved, basis in dissociation.on_check_in(state, entered, at_s):
         yield state.event(at_s, DissociationMoved(state=moved, basis=basis, command=command.id, by=command.user))
 
@@ -178,7 +178,7 @@ def _end_alarms(state: BedState, rules: RuleSet, at_s: float) -> Iterator[Pendin
         rule = rules.named(alarm.rule)
         stays = rule.kind == "technical" and applies(rule.context, None)
         if alarm.state in SHOWN and not stays:
-            ended = replace(alarm, state="inactive", true_since_s=None, over_since_s=None, acknowledged_at_s=None)
+            ended = replace(alarm, state="inactive", true_since_s=None, clear_since_s=None, acknowledged_at_s=None)
             yield publish(state, rule, ended, alarm.state, RuleContext(state, at_s, alarm.device))
         elif not stays:
             state.alarms.pop(key)

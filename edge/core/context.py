@@ -6,7 +6,7 @@ pumps, the active alarms. What a condition may ask by name is in `facts.py`.
 
 from __future__ import annotations
 
-from edge.core.alarms import STANDING, Alarm, family
+from edge.core.alarms import ACTIVE, Alarm, family
 from edge.core.logic import Truth, either
 from edge.core.plausible import BEYOND
 from edge.core.state import BedState, Determination, Device
@@ -40,7 +40,7 @@ class RuleContext:
             determination = self._determination or self.newest_determination()
             value: Number = getattr(determination, key) if determination else None
             return value
-        latest = self.state.seen.get(key)
+        latest = self.state.latest.get(key)
         if latest is None or (latest.validity != "valid" and latest.validity not in BEYOND):
             return None
         device = self.state.devices.get(latest.device)
@@ -66,7 +66,7 @@ class RuleContext:
 
     def reason_of(self, metric: str) -> str | None:
         """Why the latest value of a metric is not valid, as its device says; None where it is, or says nothing."""
-        latest = self.state.seen.get(metric)
+        latest = self.state.latest.get(metric)
         return latest.reason.replace("_", " ") if latest and latest.reason and latest.validity != "valid" else None
 
     # --- devices and alarms -------------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ class RuleContext:
     def active(self, name: str) -> list[Alarm]:
         """The active alarms of this rule or family of rules, of this device where the rule looks at one."""
         return [alarm for alarm in self.state.alarms.values()
-                if alarm.state in STANDING and name in (alarm.rule, family(alarm.rule))
+                if alarm.state in ACTIVE and name in (alarm.rule, family(alarm.rule))
                 and self.device in (None, alarm.device)]
 
     # --- pumps --------------------------------------------------------------------------------------------------------

@@ -43,8 +43,8 @@ def to_clear(condition: Compiled, context: RuleContext, hold_s: float) -> Covera
 
 def _least_share(condition: Compiled, context: RuleContext, hold_s: float) -> float:
     """Of the readings that say something now, the one least seen. Determinations are no stream: they have none."""
-    seen = context.state.seen
-    shares = (round(share(seen[metric], context.at_s - hold_s, context.at_s), 3) for metric in condition.sampled
+    latest = context.state.latest
+    shares = (round(share(latest[metric], context.at_s - hold_s, context.at_s), 3) for metric in condition.sampled
               if metric not in DETERMINATION and context.metric(metric) is not None) if hold_s else ()
     return min(shares, default=1.0)
 
@@ -53,7 +53,7 @@ def _gap_ended_s(condition: Compiled, state: BedState) -> float:
     """When the newest reading that came after a gap came: what was so before the gap does not count."""
     last_s = 0.0
     for metric in condition.sampled:
-        latest = state.seen.get(metric)
+        latest = state.latest.get(metric)
         if latest is None or latest.valid_at_s is None or latest.before_s is None:
             continue
         if round(latest.valid_at_s - latest.before_s, 3) > state.longest_gap_s(metric):
@@ -64,7 +64,7 @@ def _gap_ended_s(condition: Compiled, state: BedState) -> float:
 def _began_s(condition: Compiled, context: RuleContext) -> float:
     """It may have begun right after the reading before: fifteen low readings at 1 Hz are 15 s."""
     for metric in condition.metrics:
-        latest = context.state.seen.get(metric)
+        latest = context.state.latest.get(metric)
         if latest and latest.at_s == context.at_s and latest.before_s is not None \
                 and context.at_s - latest.before_s <= context.state.engine.stream_s:
             return latest.before_s

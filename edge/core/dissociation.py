@@ -1,4 +1,4 @@
-"""The dissociation period by clock, dose and check-in (clinical.md 7.2). It opens early and never closes by itself.
+"""The dissociation period by clock, dose and check-in. It opens early and never closes by itself.
 
 No effect-site estimate is used yet, so the clock part of its end is 60 minutes, as the text asks where there is none.
 """

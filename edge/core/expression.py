@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from edge.core.context import Number, RuleContext
 from edge.core.facts import FACTS, FUNCTIONS, OWNERS, Account, Argument, Condition, Quantity, Use
-from edge.core.logic import Truth, both, either, negate
+from edge.core.logic import Truth, negate
 from edge.model import DeviceAlarm
 from edge.vocabulary import METRICS
 
@@ -133,10 +133,21 @@ class _Compiler:
     def _joined(self, op: ast.boolop, values: list[ast.expr]) -> _Truth:
         parts = [self.condition(value) for value in values]
         asks = [part.ask for part in parts]
-        combine, word = (both, "and") if isinstance(op, ast.And) else (either, "or")
+        word = "and" if isinstance(op, ast.And) else "or"
+        decides = word == "or"  # one true decides an "or", one false an "and"
         words = (f"({part.words})" if part.joined not in ("", word) else part.words for part in parts)
-        return _Truth(lambda context: combine(ask(context) for ask in asks), f" {word} ".join(words), word,
-                      tuple(part.words for part in parts))
+
+        def ask(context: RuleContext) -> Truth:  # as logic.both and logic.either, without asking more than decides
+            result: Truth = not decides
+            for part in asks:
+                truth = part(context)
+                if truth is decides:
+                    return decides
+                if truth is None:
+                    result = None
+            return result
+
+        return _Truth(ask, f" {word} ".join(words), word, tuple(part.words for part in parts))
 
     def _comparison(self, left: ast.expr, ops: list[ast.cmpop], rights: list[ast.expr]) -> _Truth:
         if len(ops) != 1 or type(ops[0]) not in _COMPARE:

@@ -27,14 +27,14 @@ Argument = Literal["metric", "number", "condition", "word", "rule"]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """What a fact is asked with. `said` puts it into the fact's sentence (of many, all that are given, joined);
+    """What a fact is asked with. `form` puts it into the fact's sentence (of many, all that are given, joined);
     `absent` stands there where it is left out."""
 
     takes: Argument
     name: str = ""  # as a document names it, where that says more
     many: bool = False
     optional: bool = False
-    said: str = "{}"
+    form: str = "{}"
     absent: str = ""
 
     def __str__(self) -> str:
@@ -121,17 +121,17 @@ class Use:
 
     def words(self, *arguments: str) -> str:
         """Its sentence, with its arguments in words."""
-        return self.fact.sentence.format(*_said(self.fact.parameters, arguments))
+        return self.fact.sentence.format(*_in_words(self.fact.parameters, arguments))
 
     def denied(self, *arguments: str) -> str:
         """The sentence that it is not so."""
-        return self.fact.denied.format(*_said(self.fact.parameters, arguments))
+        return self.fact.denied.format(*_in_words(self.fact.parameters, arguments))
 
 
-def _said(parameters: Iterable[Parameter], arguments: tuple[str, ...]) -> Iterable[str]:
+def _in_words(parameters: Iterable[Parameter], arguments: tuple[str, ...]) -> Iterable[str]:
     for number, parameter in enumerate(parameters):
         given = arguments[number:] if parameter.many else arguments[number:number + 1]
-        yield parameter.said.format(", ".join(given)) if given else parameter.absent
+        yield parameter.form.format(", ".join(given)) if given else parameter.absent
 
 
 # --- readings ---------------------------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ def _no_valid_s(context: RuleContext, metric: str) -> Number:
     relies on them must know. That the link came back is no news of the patient: it counts only for a device that has
     never said anything."""
     state = context.state
-    latest = state.seen.get(metric)
+    latest = state.latest.get(metric)
     last_s = (latest.valid_at_s if latest else None) or 0.0
     device = context.this_device() or (state.devices.get(latest.device) if latest else None)
     live_s = device.since_s if device and device.link == "live" and not last_s else 0.0
@@ -324,13 +324,13 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
     Fact("rise_pct", "%", "how far {0} is above its baseline", _rise_pct, (_METRIC,),
          reason=RuleContext.reason_of),
     Fact("failed_determinations", "", "the count of failed blood pressure measurements in a row",
-         lambda context: float(context.state.failed_in_row), reason=_reason_of_determination),
+         lambda context: float(context.state.failed_determinations), reason=_reason_of_determination),
     Fact("link_down", "", "the device cannot be reached", _link_down, truth=True,
          denied="the device can be reached"),
     Fact("link_live", "", "the {0} is connected", _link_live,
          (Parameter("word", "kind", optional=True, absent="device"),), truth=True, denied="the {0} is not connected"),
     Fact("device_alarm", "", "the device has an alarm of its own{0}", _device_alarm,
-         (Parameter("word", "code", many=True, optional=True, said=" other than {}"),), truth=True,
+         (Parameter("word", "code", many=True, optional=True, form=" other than {}"),), truth=True,
          denied="the device has no alarm of its own{0}", alarms=_alarms_but),
     Fact("standing", "", "an alarm {0} is active", lambda context, name: bool(context.active(name)),
          (Parameter("rule"),), truth=True, denied="no alarm {0} is active"),

@@ -1,4 +1,4 @@
-"""Judging: each rule that news may concern gives its alarm a signal, and `transitions.py` moves the alarm by it.
+"""Judging: each rule that news may concern gives its alarm a trigger, and `transitions.py` moves the alarm by it.
 
 A rule whose alarm is not active asks its condition, for `hold_s`; one whose alarm is active asks what ends it, for
 `clear_hold_s`. Of the rules of one group, only the highest tier is active.
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from edge.contract.events import PendingEvent, Requested
 from edge.core import coverage
-from edge.core.alarms import STANDING, Alarm
+from edge.core.alarms import ACTIVE, Alarm
 from edge.core.context import RuleContext
 from edge.core.hold import Hold, Progress
 from edge.core.logic import either, negate
@@ -23,15 +23,13 @@ from edge.core.telling import tell_request
 from edge.core.transitions import Judged, follow
 
 
-def judge(state: BedState, rules: RuleSet, at_s: float, metrics: Iterable[str] | None) -> Iterator[PendingEvent]:
+def judge(state: BedState, rules: RuleSet, at_s: float, metrics: tuple[str, ...] | None) -> Iterator[PendingEvent]:
     """Judge the rules that depend on `metrics` (None: all of them)."""
-    concerned = None if metrics is None else rules.concerned_by(metrics)
-    for rules_of_one_cause in rules.causes:
-        if concerned is None or any(rule.id in concerned for rule in rules_of_one_cause):
-            if rules_of_one_cause[0].group:
-                yield from _judge_group(state, rules_of_one_cause, at_s)
-            else:
-                yield from _judge_alone(state, rules_of_one_cause[0], at_s)
+    for one_cause in rules.causes if metrics is None else rules.causes_of(metrics):
+        if one_cause[0].group:
+            yield from _judge_group(state, one_cause, at_s)
+        else:
+            yield from _judge_alone(state, one_cause[0], at_s)
 
 
 def requests(state: BedState, rules: RuleSet, at_s: float) -> Iterator[PendingEvent]:
@@ -70,14 +68,14 @@ def _judge_group(state: BedState, rules: Iterable[Rule], at_s: float) -> Iterato
     higher: str | None = None
     for rule in rules:
         alarm = state.alarms.get(rule.id) or Alarm(rule.id, rule.id, state.bed)
-        if higher is not None and alarm.state in STANDING:
-            yield from follow(state, rule, alarm, context, Judged("over"), superseded=higher)
+        if higher is not None and alarm.state in ACTIVE:
+            yield from follow(state, rule, alarm, context, Judged("clear"), superseded=higher)
             continue
         judged = _judged(state, rule, alarm, context)
         if higher is None:
             yield from follow(state, rule, alarm, context, judged)
-            higher = rule.id if state.alarms.get(rule.id, alarm).state in STANDING else None
-        elif judged.signal == "over":
+            higher = rule.id if state.alarms.get(rule.id, alarm).state in ACTIVE else None
+        elif judged.trigger == "clear":
             yield from follow(state, rule, alarm, context, judged, superseded=higher)
 
 
@@ -86,8 +84,8 @@ def _judge_group(state: BedState, rules: Iterable[Rule], at_s: float) -> Iterato
 
 def _judged(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> Judged:
     if not applies(rule.context, state.session):
-        return Judged("over")
-    if alarm.state in STANDING:
+        return Judged("clear")
+    if alarm.state in ACTIVE:
         return _judge_clear(state, rule, alarm, context)
     return _judge_raise(state, rule, alarm, context)
 
@@ -96,8 +94,8 @@ def _judge_raise(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext
     if rule.at_once and rule.at_once.ask(context) is True:
         return Judged("held", True, at_once=True)
     truth = rule.when.ask(context.for_hold(rule.hold_s))
-    if truth is False and alarm.true_since_s is None:  # nearly always
-        return Judged("over", False)
+    if truth is not True and alarm.true_since_s is None:  # nearly always: no hold runs, none begins
+        return Judged("clear", truth)
     seen = coverage.to_raise(rule.when, context, rule.hold_s)
     before = Progress(alarm.true_since_s, alarm.unknown_since_s)
     progress, verdict = _hold(state, rule.hold_s).feed(before, truth, seen, context.at_s)
@@ -107,7 +105,7 @@ def _judge_raise(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext
     if verdict == "held":
         return Judged("held", True)
     if verdict == "broken":
-        return Judged("over", truth)
+        return Judged("clear", truth)
     return Judged("true" if truth else "unknown", truth)
 
 
@@ -116,14 +114,14 @@ def _judge_clear(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext
     truth = either((rule.when.ask(context), at_once))
     unbroken = context.for_hold(rule.clear_hold_s)
     cleared = rule.clear.ask(unbroken) if rule.clear else negate(either((rule.when.ask(unbroken), at_once)))
-    before = Progress(alarm.over_since_s, alarm.unknown_since_s)
+    before = Progress(alarm.clear_since_s, alarm.unknown_since_s)
     seen = coverage.to_clear(rule.clear or rule.when, context, rule.clear_hold_s)
     progress, verdict = _hold(state, rule.clear_hold_s).feed(before, cleared, seen, context.at_s)
     if progress != before:
-        alarm = replace(alarm, over_since_s=progress.since_s, unknown_since_s=progress.unknown_since_s)
+        alarm = replace(alarm, clear_since_s=progress.since_s, unknown_since_s=progress.unknown_since_s)
         state.alarms[alarm.key] = alarm
     if verdict == "held":
-        return Judged("over", truth)
+        return Judged("clear", truth)
     if cleared is not True and _acknowledgement_expired(state, alarm, context.at_s):
         return Judged("expire", truth)
     return Judged("unknown" if cleared is None else None, truth)

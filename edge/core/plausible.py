@@ -33,14 +33,14 @@ def as_number(sample: Sample) -> float | None:
     return sample.value if sample.validity == "valid" else beyond
 
 
-def believed(samples: Iterable[Sample], seen: Mapping[str, LatestValue]) -> dict[str, Sample]:
+def believed(samples: Iterable[Sample], latest: Mapping[str, LatestValue]) -> dict[str, Sample]:
     """The samples of one frame by metric, each as it may be judged."""
     frame = {sample.metric: sample for sample in samples}
     if not _is_possible(frame):
         frame |= {metric: _implausible(frame[metric]) for metric in DETERMINATION if metric in frame}
     spo2 = frame.get("spo2_pct")
     if spo2 is not None:
-        frame["spo2_pct"] = _saturation(spo2, seen.get("spo2_pct"))
+        frame["spo2_pct"] = _saturation(spo2, latest.get("spo2_pct"))
     return frame
 
 
@@ -63,13 +63,13 @@ def _is_possible(frame: Mapping[str, Sample]) -> bool:
     return sbp - dbp >= PULSE_PRESSURE_MMHG and (mean is None or sbp > mean > dbp)
 
 
-def _saturation(sample: Sample, seen: LatestValue | None) -> Sample:
+def _saturation(sample: Sample, latest: LatestValue | None) -> Sample:
     if not _in_range(sample):
         return _implausible(sample)
     value = as_number(sample)
-    if value is None or seen is None or seen.device != sample.device:
+    if value is None or latest is None or latest.device != sample.device:
         return sample
-    if seen.valid_value is None or seen.valid_at_s is None or sample.at_s - seen.valid_at_s >= LEAP_WITHIN_S:
+    if latest.valid_value is None or latest.valid_at_s is None or sample.at_s - latest.valid_at_s >= LEAP_WITHIN_S:
         return sample
-    leaps = abs(value - seen.valid_value) > LEAP_PCT
+    leaps = abs(value - latest.valid_value) > LEAP_PCT
     return replace(sample, validity="questionable", reason="artifact") if leaps else sample

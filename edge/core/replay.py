@@ -61,8 +61,9 @@ class Difference:
 
 def brief(body: object) -> str:
     """The words of an event's body that tell it apart."""
-    said = msgspec.to_builtins(body)
-    return " ".join(str(said[key]) for key in ("rule", "state", "priority", "phase", "device", "change") if key in said)
+    fields = msgspec.to_builtins(body)
+    names = ("rule", "state", "priority", "phase", "device", "change")
+    return " ".join(str(fields[name]) for name in names if name in fields)
 
 
 def differences(
@@ -109,8 +110,8 @@ def _loosely(replay: Replay, inputs: Iterable[RecordedInput], events: list[Event
 
 
 def _likeness(bed: str | None, at_s: float, kind: str, body: object) -> tuple[object, ...]:
-    said = msgspec.to_builtins(body)
-    return (bed, at_s, kind, *(said.get(key) for key in ("rule", "state", "priority", "phase", "command", "device")))
+    fields = msgspec.to_builtins(body)
+    return (bed, at_s, kind, *(fields.get(key) for key in ("rule", "state", "priority", "phase", "command", "device")))
 
 
 def same(pending: PendingEvent, event: Event) -> bool:

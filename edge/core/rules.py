@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from string import Formatter
 from typing import Annotated, Any, get_args
@@ -89,6 +89,7 @@ class RuleSet:
     needs: Needs
     causes: tuple[tuple[Rule, ...], ...]  # alarms: a rule alone, or a group, its highest tier first
     by_metric: Mapping[str, frozenset[str]]
+    kept: dict[tuple[str, ...], tuple[tuple[Rule, ...], ...]] = field(default_factory=dict, compare=False, repr=False)
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(self.rules)
@@ -97,9 +98,14 @@ class RuleSet:
         """The rule of this id. Raises StopIteration if there is none."""
         return next(rule for rule in self.rules if rule.id == rule_id)
 
-    def concerned_by(self, metrics: Iterable[str]) -> set[str]:
-        """The ids of the rules that look at any of these metrics."""
-        return set().union(*(self.by_metric.get(metric, frozenset()) for metric in metrics))
+    def causes_of(self, metrics: tuple[str, ...]) -> tuple[tuple[Rule, ...], ...]:
+        """Those of `causes` with a rule that looks at any of these metrics. Kept: a device always sends the same."""
+        found = self.kept.get(metrics)
+        if found is None:
+            ids = set().union(*(self.by_metric.get(metric, frozenset()) for metric in metrics))
+            found = tuple(rules for rules in self.causes if any(rule.id in ids for rule in rules))
+            self.kept[metrics] = found
+        return found
 
 
 def parse_rules(text: str, name: str | PurePath = "rules.toml") -> RuleSet:

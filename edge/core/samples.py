@@ -42,14 +42,14 @@ def fresh(state: BedState, samples: Iterable[Sample]) -> Iterator[Sample]:
 
 def observe(state: BedState, samples: Iterable[Sample], needs: Needs) -> bool:
     """Take in the samples of one frame; whether they completed a determination (good or failed)."""
-    frame = _of_the_source(state, plausible.believed(samples, state.seen))
+    frame = _of_the_source(state, plausible.believed(samples, state.latest))
     for sample in frame.values():
-        before = state.seen.get(sample.metric)
+        before = state.latest.get(sample.metric)
         if sample.validity == "measuring" and before is not None:
             continue  # no result yet is not a sample: what is known keeps its age, and no timer starts anew
         most_s = speaks_for_s(state.engine, sample.metric)
         covered_s = max(0.0, min(sample.at_s - before.at_s, most_s)) if before else 0.0
-        latest = state.seen[sample.metric] = _latest(sample, before)
+        latest = state.latest[sample.metric] = _latest(sample, before)
         if latest.valid_at_s == sample.at_s and latest.valid_value is not None:
             if kept_s := needs.coverage_s.get(sample.metric):
                 cover(latest, covered_s, kept_s)
@@ -70,7 +70,7 @@ def _of_the_source(state: BedState, frame: Mapping[str, Sample]) -> dict[str, Sa
 
 def _is_source(state: BedState, sample: Sample) -> bool:
     """Whether this device speaks for the metric now: the first in edge.toml that has something valid to say."""
-    latest = state.seen.get(sample.metric)
+    latest = state.latest.get(sample.metric)
     device = state.devices.get(latest.device) if latest else None
     if latest is None or device is None or latest.device == sample.device or device.link != "live":
         return True
@@ -118,9 +118,9 @@ def _determination(state: BedState, frame: Mapping[str, Sample]) -> bool:
     if sbp.validity == "measuring":
         return False
     if dbp is None or sbp.validity != "valid" or dbp.validity != "valid" or sbp.value is None or dbp.value is None:
-        state.failed_in_row += 1
+        state.failed_determinations += 1
         return True
-    state.failed_in_row = 0
+    state.failed_determinations = 0
     mean, pulse = (frame[key].value if key in frame else None for key in DETERMINATION[2:])
     state.determinations.append(Determination(sbp.at_s, sbp.value, dbp.value, mean, pulse))
     _forget_old(state, sbp.at_s)
@@ -138,9 +138,9 @@ def forget_patient(state: BedState) -> None:
     """Another patient: nothing measured before may be taken for theirs. What the pumps say is of the pumps."""
     state.determinations.clear()
     state.below.clear()
-    state.failed_in_row = 0
+    state.failed_determinations = 0
     state.request = None
-    state.seen = {metric: latest for metric, latest in state.seen.items() if _is_of_a_pump(state, latest.device)}
+    state.latest = {metric: latest for metric, latest in state.latest.items() if _is_of_a_pump(state, latest.device)}
     for device in state.devices.values():
         device.infused = False
 

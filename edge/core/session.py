@@ -1,4 +1,4 @@
-"""A session's life: precheck, baseline, infusion, recovery, discharge (clinical.md 1.2, 1.4, 1.8, 7.1).
+"""A session's life: precheck, baseline, infusion, recovery, discharge.
 
 The phase follows what the pump itself says and what the nurse enters. Silence moves nothing: a pump that cannot be
 heard keeps the phase it had.
@@ -27,7 +27,7 @@ PAUSED_AT_MOST_S = 1800.0
 DISCHARGE_AFTER_S = 3600.0
 DISCHARGE_AFTER_START_S = 6000.0
 DISCHARGE_HELD_S = 300.0
-DISCHARGE_BP_MAX_AGE_S = 1800.0  # every 15 to 30 minutes until then (clinical.md 1.3)
+DISCHARGE_BP_MAX_AGE_S = 1800.0  # every 15 to 30 minutes until then
 
 
 def on_infusion(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
@@ -35,16 +35,16 @@ def on_infusion(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
     session = state.session
     if session is None or session.phase == "CLOSED":
         return []
-    moment = RuleContext(state, at_s)
-    running = moment.infusing()
+    context = RuleContext(state, at_s)
+    running = context.infusing()
     session = _counted(session, running, at_s)
     state.session = session
     if running is None:  # silence moves nothing
         return []
-    word_s = moment.status_at_s(running)  # time alone moves nothing either: the pump has to say it again
-    if session.infusing_since_s is not None and word_s - session.infusing_since_s >= RUNNING_FOR_S:
+    status_s = context.status_at_s(running)  # time alone moves nothing either: the pump has to say it again
+    if session.infusing_since_s is not None and status_s - session.infusing_since_s >= RUNNING_FOR_S:
         return _running(state, at_s)
-    if session.stopped_since_s is not None and word_s - session.stopped_since_s >= RUNNING_FOR_S:
+    if session.stopped_since_s is not None and status_s - session.stopped_since_s >= RUNNING_FOR_S:
         return _stopped(state, at_s)
     return []
 
@@ -165,18 +165,18 @@ def _recovery(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
 
 
 def baseline(state: BedState, at_s: float) -> Baseline | None:
-    """The median of the valid determinations of the last 30 minutes (clinical.md 1.4), or None."""
+    """The median of the valid determinations of the last 30 minutes, or None."""
     recent = [cycle for cycle in state.determinations if 0 <= round(at_s - cycle.at_s, 3) <= BASELINE_WINDOW_S]
     if not recent:
         return None
     apart = round(recent[-1].at_s - recent[0].at_s, 3) >= BASELINE_APART_S
-    moment = RuleContext(state, at_s)
+    context = RuleContext(state, at_s)
     means = [cycle.map_mmhg for cycle in recent if cycle.map_mmhg is not None]
     return Baseline(
         median(cycle.sbp_mmhg for cycle in recent), median(cycle.dbp_mmhg for cycle in recent),
         len(recent), "pair" if apart else "single",
         map_mmhg=median(means) if means else None,
-        pulse_bpm=_finite(moment.metric("pulse_bpm")), spo2_pct=_finite(moment.metric("spo2_pct")),
+        pulse_bpm=_finite(context.metric("pulse_bpm")), spo2_pct=_finite(context.metric("spo2_pct")),
     )
 
 
@@ -197,8 +197,8 @@ def open_points(state: BedState, at_s: float) -> list[str]:
 
 
 def _before_ready(state: BedState, session: Session, at_s: float) -> list[str]:
-    moment = RuleContext(state, at_s)
-    spo2 = moment.metric("spo2_pct")
+    context = RuleContext(state, at_s)
+    spo2 = context.metric("spo2_pct")
     unmet = [] if session.checklist else ["checklist not confirmed"]
     if session.baseline is None:
         unmet.append("no blood pressure measured yet")
@@ -213,7 +213,7 @@ def _before_ready(state: BedState, session: Session, at_s: float) -> list[str]:
     if last is not None and (last.sbp_mmhg > highest or last.dbp_mmhg > 90):
         unmet.append(f"blood pressure {last.sbp_mmhg:.0f}/{last.dbp_mmhg:.0f} is above {highest}/90: rest and measure"
                      " again, or ask the prescriber")
-    pulse = moment.metric("pulse_bpm")
+    pulse = context.metric("pulse_bpm")
     if pulse is not None and not 50 <= pulse <= 110:
         unmet.append("pulse 50 to 110 at rest")
     moaas = next((entered.moaas for entered in reversed(session.check_ins) if entered.moaas is not None), None)
@@ -237,8 +237,8 @@ def _before_discharge(state: BedState, session: Session, at_s: float) -> list[st
         and c.sbp_mmhg < 160 and c.dbp_mmhg < 100 for c in last
     ):
         unmet.append("last two blood pressures within 20 % of baseline and below 160/100")
-    moment = RuleContext(state, at_s)
-    spo2, pulse = moment.metric("spo2_pct"), moment.metric("pulse_bpm")
+    context = RuleContext(state, at_s)
+    spo2, pulse = context.metric("spo2_pct"), context.metric("pulse_bpm")
     if spo2 is None or spo2 < min(94, base.spo2_pct - 2 if base and base.spo2_pct is not None else 94):
         unmet.append("SpO₂ at least 94 %")
     if pulse is None or not 50 <= pulse <= 110:

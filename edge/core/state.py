@@ -73,7 +73,7 @@ class Device(msgspec.Struct):
 
 
 class Baseline(msgspec.Struct, frozen=True):
-    """This patient's own values before the infusion: the median of the precheck determinations (clinical.md 1.4)."""
+    """This patient's own values before the infusion: the median of the precheck determinations."""
 
     sbp_mmhg: float
     dbp_mmhg: float
@@ -161,9 +161,9 @@ class BedState(msgspec.Struct):
     boot_s: float = 0.0
     gap_s: float = 0.0  # for so long before boot_s nobody watched
     devices: dict[str, Device] = {}
-    seen: dict[str, LatestValue] = {}
+    latest: dict[str, LatestValue] = msgspec.field(default_factory=dict, name="seen")  # by metric; JSON as in 0.1.0
     determinations: list[Determination] = []
-    failed_in_row: int = 0
+    failed_determinations: int = msgspec.field(default=0, name="failed_in_row")
     below: dict[str, Below] = {}
     session: Session | None = None
     closed: list[str] = []  # the ids of the sessions closed last

@@ -128,8 +128,8 @@ def evidence(state: BedState, rule: Rule, context: RuleContext) -> tuple[Evidenc
         if metric in DETERMINATION:
             for one in state.determinations[-rule.when.determinations:]:
                 found.append((metric, getattr(one, metric), one.at_s))
-        elif metric in state.seen:
-            latest = state.seen[metric]
+        elif metric in state.latest:
+            latest = state.latest[metric]
             found.append((metric, latest.value, latest.at_s))
     return tuple(Evidence(metric=metric, value=value, age_s=round(context.at_s - at_s, 1))
                  for metric, value, at_s in found)

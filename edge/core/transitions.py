@@ -1,4 +1,4 @@
-"""Transitions: an alarm moved by a signal (the table of `alarms.py`), and the event where a person could notice it.
+"""Transitions: an alarm moved by a trigger (the table of `alarms.py`), and the event where a person could notice it.
 
 An alarm that becomes active, rises in priority or passes on something new ends an audio pause: whoever paused the sound
 has not heard of it. (IEC 60601-1-8: a pause must not silence an alarm condition that comes after it.)
@@ -13,7 +13,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from edge.contract.events import PendingEvent
-from edge.core.alarms import STANDING, Alarm, Signal, move
+from edge.core.alarms import ACTIVE, Alarm, Trigger, move
 from edge.core.audio import end_pause
 from edge.core.context import RuleContext
 from edge.core.logic import Truth
@@ -28,7 +28,7 @@ from edge.model import PRIORITY_RANK, AlarmState, Priority
 class Judged:
     """What a rule says to its alarm (None: nothing), whether its condition is true, and whether it was `at_once`."""
 
-    signal: Signal | None
+    trigger: Trigger | None
     truth: Truth = None
     at_once: bool = False
 
@@ -37,20 +37,22 @@ def follow(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext, judg
            superseded: str | None = None) -> Iterator[PendingEvent]:
     """Move the alarm as judged. A condition that is unknown is told as "no data" while the alarm is active.
     `superseded`: the rule of a higher tier that takes over."""
-    alarm, signal = state.alarms.get(alarm.key, alarm), judged.signal
-    now = move(alarm.state, signal, latch=rule.latch and superseded is None) if signal else alarm.state
+    alarm, trigger = state.alarms.get(alarm.key, alarm), judged.trigger
+    if trigger == "clear" and alarm.state == "inactive" and alarm.true_since_s is None:  # nearly always
+        return
+    now = move(alarm.state, trigger, latch=rule.latch and superseded is None) if trigger else alarm.state
     moved = replace(alarm, state=now, no_data=False, about=())
-    if now in STANDING:
-        codes = {said.code for said in rule.when.alarms(context)}
+    if now in ACTIVE:
+        codes = {reported.code for reported in rule.when.alarms(context)}
         moved = replace(moved, priority=_priority(state, rule, alarm, context), no_data=judged.truth is None,
                         about=tuple(sorted(codes)))
         if now == alarm.state and (worse := _worse(alarm, moved)):
-            moved = replace(moved, state=move(now, "raise", latch=rule.latch))
+            moved = replace(moved, state=move(now, "escalate", latch=rule.latch))
             yield from end_pause(state, context.at_s, f"{rule.id} {worse}")
     if (moved.state, moved.priority, moved.about) == (alarm.state, alarm.priority, alarm.about):
-        _keep(state, moved, signal)
+        _keep(state, moved, trigger)
         return
-    if moved.state == "active" and alarm.state not in STANDING:
+    if moved.state == "active" and alarm.state not in ACTIVE:
         yield from end_pause(state, context.at_s, f"{rule.id} is new")
         moved = replace(moved, at_once=judged.at_once)
     moved = _settled(state, moved, alarm, context.at_s, superseded=superseded is not None)
@@ -60,12 +62,12 @@ def follow(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext, judg
     yield publish(state, rule, moved, alarm.state, context, superseded=superseded)
 
 
-def _keep(state: BedState, alarm: Alarm, signal: Signal | None) -> None:
+def _keep(state: BedState, alarm: Alarm, trigger: Trigger | None) -> None:
     """Nothing a person could notice: only what is timed, and whether there is data."""
     known = state.alarms.get(alarm.key)
     if known is None:
         return
-    if signal == "over" and alarm.state not in STANDING and alarm.true_since_s is not None:
+    if trigger == "clear" and alarm.state not in ACTIVE and alarm.true_since_s is not None:
         alarm = replace(alarm, true_since_s=None, unknown_since_s=None)
     if alarm != known:
         state.alarms[alarm.key] = alarm
@@ -81,22 +83,22 @@ def _worse(was: Alarm, now: Alarm) -> str | None:
 def _settled(state: BedState, alarm: Alarm, was: Alarm, at_s: float, *, superseded: bool) -> Alarm:
     """What is timed and remembered, after a move. A lower tier keeps its hold, to take over at once when it can."""
     if alarm.state in ("inactive", "latched"):
-        since_s = was.true_since_s if superseded and was.state in STANDING else None
-        return replace(alarm, true_since_s=since_s, unknown_since_s=None, over_since_s=None, acknowledged_at_s=None)
+        since_s = was.true_since_s if superseded and was.state in ACTIVE else None
+        return replace(alarm, true_since_s=since_s, unknown_since_s=None, clear_since_s=None, acknowledged_at_s=None)
     if alarm.state != "active":
         return alarm
-    if was.state in STANDING:
+    if was.state in ACTIVE:
         return replace(alarm, acknowledged_at_s=None, by=None)
     state.alarm_count += 1
     return replace(alarm, id=f"{alarm.bed}.{alarm.key}.{state.alarm_count}", since_s=at_s, acknowledged_at_s=None,
-                   over_since_s=None, by=None)
+                   clear_since_s=None, by=None)
 
 
 def _priority(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> Priority:
     """It only rises while the alarm is active: what was urgent just now is not less so before it is over."""
-    found: list[Priority] = [rule.priority, *([alarm.priority] if alarm.state in STANDING else [])]
+    found: list[Priority] = [rule.priority, *([alarm.priority] if alarm.state in ACTIVE else [])]
     if rule.device_priority:
-        found += [said.priority for said in rule.when.alarms(context)]
+        found += [reported.priority for reported in rule.when.alarms(context)]
     for step in rule.raises:
         if applies(step.context, state.session) and (step.when is None or step.when.ask(context) is True):
             found.append(step.priority)

@@ -49,7 +49,7 @@ def _iso(at_s: float | None) -> str | None:
 def vitals(state: BedState, at_s: float, *, edge: str = "", boot: str = "", simulated: bool = False) -> Vitals:
     """Every metric's latest value with its age; a stale one keeps its value and says so."""
     numerics = {}
-    for metric, latest in state.seen.items():
+    for metric, latest in state.latest.items():
         age_s = max(0.0, at_s - latest.at_s)
         numerics[metric] = Numeric(
             value=latest.value, at=iso(latest.at_s), age_s=round(age_s, 1),
@@ -87,15 +87,15 @@ def full(state: BedState, at_s: float, *, edge: str = "", boot: str = "", simula
 
 
 def _alarm(alarm: Alarm) -> AlarmNow:
-    """Where it stands, and what its newest event said of it."""
-    said = alarm.body
-    assert said is not None, "what is shown has been said"
+    """Where it stands, and what its newest event body of it."""
+    body = alarm.body
+    assert body is not None, "what is shown has been body"
     return AlarmNow(
-        alarm=alarm.id, rule=alarm.rule, title=said.title, state=alarm.state, was=said.was, priority=alarm.priority,
-        alarm_class=said.alarm_class, device=said.device, since=iso(alarm.since_s), seq=alarm.seq, text=said.text,
-        why=said.why, clears=said.clears, limit=said.limit, evidence=said.evidence, by=alarm.by,
-        acknowledged_at=_iso(alarm.acknowledged_at_s), no_data=alarm.no_data, phase=said.phase,
-        dissociation=said.dissociation, superseded_by=said.superseded_by, command=said.command)
+        alarm=alarm.id, rule=alarm.rule, title=body.title, state=alarm.state, was=body.was, priority=alarm.priority,
+        alarm_class=body.alarm_class, device=body.device, since=iso(alarm.since_s), seq=alarm.seq, text=body.text,
+        why=body.why, clears=body.clears, limit=body.limit, evidence=body.evidence, by=alarm.by,
+        acknowledged_at=_iso(alarm.acknowledged_at_s), no_data=alarm.no_data, phase=body.phase,
+        dissociation=body.dissociation, superseded_by=body.superseded_by, command=body.command)
 
 
 def _device(name: str, device: Device, counts: Counts | None) -> DeviceNow:
@@ -105,8 +105,8 @@ def _device(name: str, device: Device, counts: Counts | None) -> DeviceNow:
     return DeviceNow(
         device=name, kind=device.kind, driver=device.driver, identity=device.identity, link=device.link,
         reason=device.reason, since=_iso(device.since_s or None),
-        alarms=tuple(DeviceAlarmNow(code=said.code, priority=said.priority, raw=said.raw, text=said.text)
-                     for said in device.alarms), **counted)
+        alarms=tuple(DeviceAlarmNow(code=body.code, priority=body.priority, raw=body.raw, text=body.text)
+                     for body in device.alarms), **counted)
 
 
 def _shows_gap(state: BedState, at_s: float) -> bool:
