@@ -6,16 +6,14 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import aiomqtt
 import pytest
 
 from edge.console import audit, history
 from edge.console.accounts import User
 from edge.console.feed import Feed, Page
 from edge.console.health import Heartbeat
-from edge.console.link import Link
 from edge.console.service import Console
 from edge.contract.payloads import (
     DEAD_AFTER_S,
@@ -29,7 +27,6 @@ from edge.contract.payloads import (
 from tests.helpers.console_story import (
     BED,
     EDGE,
-    SIGNER,
     START_S,
     STATE,
     STATUS,
@@ -395,23 +392,6 @@ async def test_beat_and_ack_keep_coming_by_themselves(console: Console, wire: Wi
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-
-
-async def test_a_cancellation_that_the_mqtt_client_swallows_still_ends_the_task(tmp_path: Path) -> None:
-    class Swallows:
-        async def publish(self, *_: Any, **__: Any) -> None:
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                return  # as asyncio.wait_for does when the broker's word comes in the same moment
-
-    link = Link(settings(tmp_path), EDGE, SIGNER)
-    link._client = cast(aiomqtt.Client, Swallows())
-    task = asyncio.ensure_future(link.publish("a", b""))
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
 
 
 # --- trends -----------------------------------------------------------------------------------------------------------

@@ -136,6 +136,11 @@ class BrokerProcess:
         await end(self.process, signal.SIGKILL)
 
 
+def _journal() -> Journal:
+    """Of what happened lately: what is ahead of its edge's clock is not believed."""
+    return Journal(start_s=EdgeClock().now() - 1_000_000)  # a second for each event
+
+
 @dataclass
 class FakeEdge:
     """An edge with a journal: beats, sends what is not acknowledged again, and answers commands."""
@@ -304,7 +309,7 @@ async def console(broker: BrokerProcess, tmp_path: Path) -> AsyncIterator[Consol
 
 
 async def test_a_day_at_the_ward(broker: BrokerProcess, console: ConsoleProcess) -> None:
-    async with working(FakeEdge(broker.port, Journal())) as edge, browsing(console) as page:
+    async with working(FakeEdge(broker.port, _journal())) as edge, browsing(console) as page:
         await until(lambda: page.hop("broker") and page.hop("edge"), 15, "all hops live")
         assert page.told[0]["t"] == "hello"
         await until(lambda: page.last("state").get("live") is True and bool(page.last("vitals")), 5, "a live bed")
@@ -338,7 +343,7 @@ async def test_a_day_at_the_ward(broker: BrokerProcess, console: ConsoleProcess)
 async def test_an_edge_that_falls_silent_is_dead_within_seven_seconds(
         broker: BrokerProcess, console: ConsoleProcess) -> None:
     async with browsing(console) as page:
-        async with working(FakeEdge(broker.port, Journal())):
+        async with working(FakeEdge(broker.port, _journal())):
             await until(lambda: page.last("state").get("live") is True, 15, "a live bed")
         await until(lambda: not page.hop("edge") and page.last("state")["live"] is False, 7, "a dead edge on the page")
         assert page.hop("broker")
@@ -354,13 +359,13 @@ async def test_what_the_broker_retained_is_not_live_after_a_restart(
     async with browsing(console) as page:
         await until(lambda: bool(page.last("state")) and page.hop("broker"), 10, "what was last known")
         assert (page.last("state")["live"], page.hop("edge")) == (False, False)
-        async with working(FakeEdge(broker.port, Journal())):
+        async with working(FakeEdge(broker.port, _journal())):
             await until(lambda: page.hop("edge") and page.last("state")["live"], 10, "live after a heartbeat")
 
 
 async def test_a_console_killed_while_events_flow_misses_none_and_doubles_none(
         broker: BrokerProcess, console: ConsoleProcess) -> None:
-    async with working(FakeEdge(broker.port, Journal())) as edge:
+    async with working(FakeEdge(broker.port, _journal())) as edge:
         await until(lambda: bool(edge.acks), 10, "the console's first word")
         flowing = asyncio.ensure_future(_flow(edge))
         for _ in range(4):
