@@ -287,3 +287,15 @@ def test_silence_is_noticed_in_time_and_ends_with_the_first_good_frame() -> None
     wire.runs(5)
     assert [state for state, *_ in wire.bed.links] == ["connecting", "live", "silent", "live"]
     assert wire.dialogue.counters.since > at_s
+
+
+def test_a_late_response_ends_the_quiet_unless_one_before_it_never_came() -> None:
+    """The first response is later than the line ever should be: it looks like the second request's late one, whose own
+    is still on its way."""
+    delays = iter([1.45, 0.6])
+    wire = Wire(Script(asks_who=False, every_s=0.1), lambda said: [(next(delays, 0.25), TRUTH[said])],
+                line=replace(LINE, silent_after_s=9))
+    wire.runs(6)
+    assert wire.dialogue.counters.late == 2
+    assert wrong(wire.bed.samples) == []
+    assert len(wire.bed.samples) > 5
