@@ -151,7 +151,6 @@ EVENTS = [
      "Alarm", "No connection to a monitor (cuff): over (was MEDIUM)"),
     ("link", {"device": "oximeter", "state": "silent", "was": "live", "reason": "nothing heard for 3 s"},
      "Connection", "No data from oximeter (nothing heard for 3 s)"),
-    ("pause", {"shade": "blue"}, "Pause", "Shade blue"),
     ("alarm", {"title": "Severe hypertension", "state": "active", "was": "pending", "priority": "high",
                "text": "Blood pressure 188/110 mmHg: severe hypertension"},
      "Alarm", "HIGH: Blood pressure 188/110 mmHg: severe hypertension"),
@@ -196,7 +195,8 @@ async def test_an_address_without_a_bed_is_told_and_the_ward_is_shown(
 async def test_what_is_tapped_often_is_at_least_48_pixels_high(opened: Opened, screen: tuple[int, int]) -> None:
     story = Story(beds=1)
     async with opened(story, "/bed/chair-1", screen=screen) as page:
-        for target in (page.get_by_role("button", name="Test sound"), page.locator("header nav a"),
+        await expect(page.get_by_role("link", name="Simulation")).to_be_visible()
+        for target in (page.get_by_role("button", name="Test sound"), *await page.locator("header nav a").all(),
                        page.locator(".back"), page.get_by_role("button", name="Sign out")):
             await expect(target).to_be_visible()
             box = await target.bounding_box()
