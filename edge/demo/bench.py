@@ -210,7 +210,7 @@ def matched_events(alarmed: Sequence[Sequence[float]], events: Sequence[tuple[st
         of_bed.setdefault(_number(bed), []).append(at_s)
     found = []
     for number, times in enumerate(alarmed):
-        for left_s, next_s in zip(times, [*times[1:], float("inf")], strict=True):
+        for left_s, next_s in zip(times, [*times[1:], float("inf")], strict=False):
             first = next((at_s for at_s in of_bed.get(number, []) if left_s <= at_s < next_s), None)
             if window[0] <= left_s < window[1] and first is not None:
                 found.append(first - left_s)

@@ -50,7 +50,7 @@ class OneRead:
         return isinstance(request, ModbusRequest) and len(frame) == response_bytes(request)
 
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
-        if request is not BLOCK:
+        if request != BLOCK:
             raise BadFrame("an answer to nothing that was asked")
         flow, infused, left, pressure, alarm = struct.unpack(">fffHH", frame)
         return (
