@@ -84,8 +84,6 @@ class Consoles:
         if console not in self.names:
             self._on_rejected("unknown console", topic, "not_configured")
             return None
-        if not self.verifiers:  # no console is enrolled yet
-            return self._decoded(kind, console, topic, payload)
         verifier = self.verifiers.get(console)
         if verifier is None:
             self._on_rejected(console, topic, "no_key")
@@ -97,11 +95,8 @@ class Consoles:
             if checked.reason != "other_boot":  # what each says until it hears of our restart
                 self._on_rejected(console, topic, checked.reason)
             return None
-        return self._decoded(kind, console, topic, checked.payload)
-
-    def _decoded(self, kind: type[T], console: str, topic: str, payload: bytes) -> T | None:
         try:
-            return decode(kind, payload)
+            return decode(kind, checked.payload)
         except BadPayload as error:
             self._on_rejected(console, topic, "bad_shape")
             self.complain(console, f"signed, but no {kind.__name__}: {error}")
