@@ -83,7 +83,7 @@ async def test_inputs_come_back_in_order_and_as_told(journal: Journal) -> None:
     assert list(journal.inputs(after_n=9)) == []
 
 
-async def test_inputs_over_many_pages_and_seals(journal: Journal, tmp_path: Path) -> None:
+async def test_inputs_over_many_pages_and_checkpoints(journal: Journal, tmp_path: Path) -> None:
     for k in range(3500):  # beyond what is handed over without being asked, and beyond a page
         journal.record(None, AT_S + k, Tick())
         if k in (10, 700):
@@ -100,8 +100,8 @@ async def test_an_event_is_committed_with_the_inputs_before_it(journal: Journal,
     journal.record("chair-1", AT_S, FRAME)
     await journal.append([alarm(0)]).stored
     with Reader(str(tmp_path / "journal.db")) as reader:
-        (seal,) = reader.seals()
-    assert (seal.first_n, seal.last_n, seal.event_seq) == (1, 1, 1)
+        (checkpoint,) = reader.checkpoints()
+    assert (checkpoint.first_n, checkpoint.last_n, checkpoint.event_seq) == (1, 1, 1)
 
 
 async def test_all_that_waits_is_committed_at_once(journal: Journal, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ async def test_all_that_waits_is_committed_at_once(journal: Journal, tmp_path: P
     busy.close()
     await asyncio.gather(*waiting)
     with Reader(str(tmp_path / "journal.db")) as reader:
-        assert len(list(reader.seals())) <= 2
+        assert len(list(reader.checkpoints())) <= 2
 
 
 async def test_times_are_kept_in_whole_milliseconds(journal: Journal) -> None:
@@ -260,7 +260,7 @@ async def test_a_reader_beside_a_running_edge_changes_no_byte(tmp_path: Path) ->
     before = path.read_bytes(), wal.read_bytes()
     assert before[1]
     with Reader(str(path)) as reader:
-        assert len(list(reader.events())) == len(list(reader.inputs())) == len(list(reader.seals())) == 1
+        assert len(list(reader.events())) == len(list(reader.inputs())) == len(list(reader.checkpoints())) == 1
         await journal.append([alarm(1)]).stored  # the reader holds nobody up, and sees what came
         assert len(list(reader.events())) == 2
         before = path.read_bytes(), wal.read_bytes()
@@ -337,8 +337,8 @@ async def test_a_failed_commit_reaches_all_who_wait_and_all_who_come(
     good = journal.append([alarm(0)])
     await good.stored
     await fault(journal, monkeypatch)
-    verifier, sealed = threading.Event(), chain.sealed
-    monkeypatch.setattr(chain, "sealed", lambda *args: sealed(*args) if verifier.wait(10) else None)
+    verifier, following = threading.Event(), chain.next_checkpoint
+    monkeypatch.setattr(chain, "next_checkpoint", lambda *args: following(*args) if verifier.wait(10) else None)
     big = PendingEvent(None, None, AT_S, body("alarm", text="x" * 100_000))
     waiting: list[Appended] = [journal.append([big]) for _ in range(3)]
     verifier.set()  # until now the first was being stored and the others stood behind it
@@ -389,7 +389,7 @@ async def test_a_bug_in_the_writer_leaves_nobody_waiting(
     seen: list[object] = []
     monkeypatch.setattr("threading.excepthook", lambda args: seen.append(args.exc_type))
     journal = opened(tmp_path / "journal.db")
-    monkeypatch.setattr(chain, "sealed", lambda *_: 1 // 0)
+    monkeypatch.setattr(chain, "next_checkpoint", lambda *_: 1 // 0)
     with pytest.raises(JournalError, match="an error of vigil itself"):
         await journal.append([alarm(0)]).stored
     await journal.close()

@@ -22,7 +22,7 @@ from sqlalchemy.schema import CreateTable
 from edge.contract.events import GENESIS, Event, PendingEvent, event_hash, numbered, read_body
 from edge.contract.signing import Signer
 from edge.journal import Journal, JournalDamaged, JournalError, Reader, schema
-from edge.journal.chain import START, Wrong, sealed
+from edge.journal.chain import START, Wrong, next_checkpoint
 from edge.journal.verify import Verdict, Walk, verify
 from edge.model import Boot, Command, Input, Sample, Samples, Tick
 from tests.helpers.bodies import body
@@ -220,28 +220,31 @@ TAMPERINGS = [
     ("UPDATE event SET seq = 0 WHERE seq = 17", "event 0 is out of order: 1 should follow 0"),
     ("UPDATE event SET wall = CAST(x'ff' AS TEXT) WHERE seq = 17", "Could not decode to UTF-8"),
     ("DELETE FROM event WHERE seq = 17", "event: gap after 16: the next one is 18"),
-    ("DELETE FROM event WHERE seq = 18", "event: gap after 17: seal 12 says they go on to 18"),
-    ("DELETE FROM event", "event: gap after 0: seal 1 says they go on to 2"),
+    ("DELETE FROM event WHERE seq = 18", "event: gap after 17: checkpoint 12 says they go on to 18"),
+    ("DELETE FROM event", "event: gap after 0: checkpoint 1 says they go on to 2"),
     ("INSERT INTO event SELECT 19, boot, edge, bed, session, at_ms, wall, kind, body, prev, hash, sig"
-     " FROM event WHERE seq = 1", "event 19 is under no seal: the last one, 12, ends at input 34 and event 18"),
-    ("UPDATE input SET body = replace(body, '97', '91') WHERE n = 8", "seal 3 over inputs 8..10 does not match"),
+     " FROM event WHERE seq = 1", "event 19 is under no checkpoint: the last one, 12, ends at input 34 and event 18"),
+    ("UPDATE input SET body = replace(body, '97', '91') WHERE n = 8", "checkpoint 3 over inputs 8..10 does not match"),
     ("UPDATE input SET body = '{' WHERE n = 8", "input 8: its body is not JSON"),
-    ("UPDATE input SET bed = 'chair-9' WHERE n = 9", "seal 3 over inputs 8..10 does not match"),
-    ("UPDATE input SET boot = 'b0' WHERE n = 10", "seal 3 over inputs 8..10 does not match"),
+    ("UPDATE input SET bed = 'chair-9' WHERE n = 9", "checkpoint 3 over inputs 8..10 does not match"),
+    ("UPDATE input SET boot = 'b0' WHERE n = 10", "checkpoint 3 over inputs 8..10 does not match"),
     ("UPDATE input SET n = -4 WHERE n = 9", "input -4 is out of order: 1 should follow 0"),
     ("DELETE FROM input WHERE n = 9", "input: gap after 8: the next one is 10"),
-    ("DELETE FROM input WHERE n = 34", "input: gap after 33: seal 12 over inputs 32..34 needs more"),
-    ("INSERT INTO input SELECT 35, boot, bed, at_ms, kind, body FROM input WHERE n = 1", "input 35 is under no seal"),
-    ("UPDATE seal SET last_n = last_n + 1 WHERE id = 3", "seal 3 over inputs 8..11 does not match"),
-    ("UPDATE seal SET first_n = first_n - 1 WHERE id = 3", "seal 3 over inputs 7..10 does not go on after input 7"),
+    ("DELETE FROM input WHERE n = 34", "input: gap after 33: checkpoint 12 over inputs 32..34 needs more"),
+    ("INSERT INTO input SELECT 35, boot, bed, at_ms, kind, body FROM input WHERE n = 1",
+     "input 35 is under no checkpoint"),
+    ("UPDATE seal SET last_n = last_n + 1 WHERE id = 3", "checkpoint 3 over inputs 8..11 does not match"),
+    ("UPDATE seal SET first_n = first_n - 1 WHERE id = 3",
+     "checkpoint 3 over inputs 7..10 does not go on after input 7"),
     ("UPDATE seal SET event_seq = 1 WHERE id = 3",
-     "seal 3 over inputs 8..10 says events end at 1, the one before said 4"),
-    ("UPDATE seal SET hash = prev WHERE id = 3", "seal 3 over inputs 8..10 does not match"),
-    ("UPDATE seal SET prev = hash WHERE id = 3", "seal 3: prev does not match the hash of seal 2"),
-    ("DELETE FROM seal WHERE id = 6", "seal: gap after 5: the next one is 7"),
-    ("DELETE FROM seal WHERE id = 12", "input 32 is under no seal: the last one, 11, ends at input 31 and event 16"),
+     "checkpoint 3 over inputs 8..10 says events end at 1, the one before said 4"),
+    ("UPDATE seal SET hash = prev WHERE id = 3", "checkpoint 3 over inputs 8..10 does not match"),
+    ("UPDATE seal SET prev = hash WHERE id = 3", "checkpoint 3: prev does not match the hash of checkpoint 2"),
+    ("DELETE FROM seal WHERE id = 6", "checkpoint: gap after 5: the next one is 7"),
+    ("DELETE FROM seal WHERE id = 12",
+     "input 32 is under no checkpoint: the last one, 11, ends at input 31 and event 16"),
     ("INSERT INTO seal SELECT 13, 35, 34, event_seq, event_hash, hash, hash, sig FROM seal WHERE id = 12",
-     "seal 13 over no inputs does not match"),
+     "checkpoint 13 over no inputs does not match"),
     ("UPDATE meta SET value = 'clinic-2' WHERE key = 'edge'",
      "event 1 is of edge 'clinic-1', the journal of 'clinic-2'"),
 ]
@@ -260,15 +263,15 @@ def test_the_first_bad_record_is_named(copy: Path, done: str, says: str) -> None
     assert says in str(verdict.problem)
 
 
-def test_a_last_event_written_anew_with_a_hash_that_fits_is_found_by_its_seal(copy: Path) -> None:
+def test_a_last_event_written_anew_with_a_hash_that_fits_is_found_by_its_checkpoint(copy: Path) -> None:
     with Reader(str(copy)) as reader:
         *_, last = reader.events(after=16)
     forged = event_hash(
         seq=last.seq, boot=last.boot, edge=last.edge, bed=last.bed, session=last.session, at_s=last.at_s,
         wall=last.wall, kind=last.kind, body={"k": 0}, prev=last.prev)
     tampered(copy, f"""UPDATE event SET body = '{{"k":0}}', hash = '{forged}' WHERE seq = 18""")
-    assert verify(str(copy)).problem == "seal 12: its event_hash does not match event 18"
-    with pytest.raises(JournalDamaged, match="event 18 is not the one seal 12 was put on"):
+    assert verify(str(copy)).problem == "checkpoint 12: its event_hash does not match event 18"
+    with pytest.raises(JournalDamaged, match="event 18 is not the one checkpoint 12 was put on"):
         opened(copy)
 
 
@@ -315,10 +318,10 @@ async def test_damage_at_an_end_is_found_on_opening_and_says_what_to_do(copy: Pa
 
 @pytest.mark.parametrize(("done", "says"), [
     ("INSERT INTO input SELECT 35, boot, bed, at_ms, kind, body FROM input WHERE n = 1", "inputs up to 35"),
-    ("DELETE FROM seal WHERE id = 12", "but the last seal, 11, says 31 and 16"),
+    ("DELETE FROM seal WHERE id = 12", "but the last checkpoint, 11, says 31 and 16"),
     ("DELETE FROM event WHERE seq = 18", "events up to 17"),
-    ("DELETE FROM input WHERE n = 34", "seal 12 over inputs 32..34 does not match"),
-    ("UPDATE seal SET prev = hash WHERE id = 12", "seal 12: prev does not match"),
+    ("DELETE FROM input WHERE n = 34", "checkpoint 12 over inputs 32..34 does not match"),
+    ("UPDATE seal SET prev = hash WHERE id = 12", "checkpoint 12: prev does not match"),
 ])
 def test_ends_that_do_not_fit_together_are_never_written_on(copy: Path, done: str, says: str) -> None:
     tampered(copy, done)
@@ -390,11 +393,12 @@ def rechained(path: Path, from_seq: int, sign: Callable[[str], str | None]) -> N
         before = START
         for row in raw.execute("SELECT * FROM seal ORDER BY id").fetchall():
             inputs = raw.execute("SELECT * FROM input WHERE n BETWEEN ? AND ? ORDER BY n", row[1:3]).fetchall()
-            seal = sealed(before, [tuple(given) for given in inputs], row[3], hashes.get(row[3], GENESIS))
-            sig = row[7] if seal.hash == row[6] else sign(seal.hash)
+            given = [tuple(each) for each in inputs]
+            checkpoint = next_checkpoint(before, given, row[3], hashes.get(row[3], GENESIS))
+            sig = row[7] if checkpoint.hash == row[6] else sign(checkpoint.hash)
             raw.execute("UPDATE seal SET event_hash = ?, prev = ?, hash = ?, sig = ? WHERE id = ?",
-                        (seal.event_hash, seal.prev, seal.hash, sig, seal.id))
-            before = seal
+                        (checkpoint.event_hash, checkpoint.prev, checkpoint.hash, sig, checkpoint.id))
+            before = checkpoint
     raw.close()
 
 
@@ -441,7 +445,8 @@ async def test_a_journal_of_0_1_0_goes_on_signed_and_says_from_where(tmp_path: P
 
 # --- thousands of changes, one at a time ------------------------------------------------------------------------------
 
-COLUMNS = {table.name: [column.name for column in table.columns] for table in (schema.EVENT, schema.INPUT, schema.SEAL)}
+COLUMNS = {table.name: [column.name for column in table.columns]
+           for table in (schema.EVENT, schema.INPUT, schema.CHECKPOINT)}
 
 
 @pytest.fixture
@@ -521,8 +526,8 @@ def test_any_row_deleted_moved_swapped_or_added_is_noticed(raw: Connection, tabl
 
 def test_tables_cut_at_different_ends_are_noticed(raw: Connection) -> None:
     chance = random.Random(7)
-    seals = [(0, 0, 0), *raw.exec_driver_sql("SELECT id, last_n, event_seq FROM seal").all()]
-    whole = {tuple(each) for each in seals}
+    checkpoints = [(0, 0, 0), *raw.exec_driver_sql("SELECT id, last_n, event_seq FROM seal").all()]
+    whole = {tuple(each) for each in checkpoints}
     for _ in range(1000):
         cut = (chance.randrange(13), chance.randrange(35), chance.randrange(19))
         found = noticed(raw, *((f"DELETE FROM {table} WHERE {key} > ?", (upto,)) for table, key, upto in zip(

@@ -41,7 +41,7 @@ from tests.helpers.bodies import body
 NOW_S = 1_770_000_000.0
 KEY = b"the-key-of-this-edge-and-consoles"
 
-# house.md, section 7, JSON shapes: word for word, broken into more lines
+# the JSON shapes of the design, word for word, broken into more lines
 GOLDEN: list[tuple[type[contract.Payload], str]] = [
     (Vitals, """{"edge":"clinic-1","bed":"chair-1","at":"...","simulated":true,
  "numerics":{"spo2_pct":{"value":97,"at":"...","age_s":0.3,"stale":false,"validity":"valid","reason":null,"device":"oximeter"},

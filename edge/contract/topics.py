@@ -1,4 +1,4 @@
-"""The topics: how each is written, and taken apart again (house.md, section 7)."""
+"""The topics: how each is written, and taken apart again."""
 
 from __future__ import annotations
 

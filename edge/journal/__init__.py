@@ -10,14 +10,16 @@ Promised:
   any one of the three records, is found by `edge.journal.verify`, and is refused when it is read (JournalDamaged).
 * Two programs never write one journal (JournalBusy); any number may read it meanwhile (`Reader`).
 
-Not promised: the hashes have no key. Who may write the file and recomputes every hash after his change can rewrite the
-record, or cut the same last commits off all tables; only a number and hash kept elsewhere, as each console does, shows
-that (`verify(..., expect_seq=, expect_hash=)`).
+Each event and checkpoint bears the edge's signature: who recomputes every hash after his change is found by the public
+key (`verify(..., key=)`).
+
+Not promised: that nobody cut the same last commits off all tables; only a number and hash kept elsewhere, as each
+console does, shows that (`verify(..., expect_seq=, expect_hash=)`).
 """
 
-from edge.journal.chain import Seal
+from edge.journal.chain import Checkpoint
 from edge.journal.database import JournalBusy, JournalDamaged, JournalError
 from edge.journal.journal import Appended, Head, Journal
 from edge.journal.reader import Reader
 
-__all__ = ["Appended", "Head", "Journal", "JournalBusy", "JournalDamaged", "JournalError", "Reader", "Seal"]
+__all__ = ["Appended", "Checkpoint", "Head", "Journal", "JournalBusy", "JournalDamaged", "JournalError", "Reader"]

@@ -1,8 +1,8 @@
 """What is hashed, how one record is chained to the next, and what a stored row must say to be believed.
 
-Events are chained one by one (edge.model.event_hash). Inputs are many, so each commit has one seal: a SHA-256 over the
-seal before, the commit's inputs as stored, and the events' head. A seal binds the two records together: neither can
-lose its end without the other showing it.
+Events are chained one by one (edge.contract.events.event_hash). Inputs are many, so each commit has one checkpoint (a
+row of the table `seal`): a SHA-256 over the checkpoint before, the commit's inputs as stored, and the events' head. A
+checkpoint binds the two records together: neither can lose its end without the other showing it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Unknown(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Seal:
+class Checkpoint:
     """Closes one commit. `event_seq` and `event_hash` are the events' head with that commit in it."""
 
     id: int
@@ -46,58 +46,59 @@ class Seal:
 
     def __str__(self) -> str:
         over = f"inputs {self.first_n}..{self.last_n}" if self.last_n >= self.first_n else "no inputs"
-        return f"seal {self.id} over {over}"
+        return f"checkpoint {self.id} over {over}"
 
 
-CHECKPOINT = [int, int, int, int, str, str, str]  # the types of its columns, without the signature
-START = Seal(0, 1, 0, 0, GENESIS, GENESIS, GENESIS)  # before the first
+_COLUMNS = [int, int, int, int, str, str, str]  # the types of its columns, without the signature
+START = Checkpoint(0, 1, 0, 0, GENESIS, GENESIS, GENESIS)  # before the first
 
 
-def opened(seal: Seal) -> _Hash:
-    """The seal's hash before its inputs are put in."""
+def opened(checkpoint: Checkpoint) -> _Hash:
+    """The checkpoint's hash before its inputs are put in."""
     return hashlib.sha256(canonical({
-        "id": seal.id, "first_n": seal.first_n, "last_n": seal.last_n, "event_seq": seal.event_seq,
-        "event_hash": seal.event_hash, "prev": seal.prev}))
+        "id": checkpoint.id, "first_n": checkpoint.first_n, "last_n": checkpoint.last_n,
+        "event_seq": checkpoint.event_seq, "event_hash": checkpoint.event_hash, "prev": checkpoint.prev}))
 
 
 def line(row: InputRow) -> bytes:
-    """One input as it goes into its seal's hash. JSON holds no bare line feed, so lines cannot run together."""
+    """One input as it goes into its checkpoint's hash. JSON holds no bare line feed, so lines cannot run together."""
     return b"\n" + encode(row)
 
 
-def digest(seal: Seal, rows: Iterable[InputRow]) -> str:
-    """The hash `seal` must have over `rows`."""
-    hashing = opened(seal)
+def digest(checkpoint: Checkpoint, rows: Iterable[InputRow]) -> str:
+    """The hash `checkpoint` must have over `rows`."""
+    hashing = opened(checkpoint)
     for row in rows:
         hashing.update(line(row))
     return hashing.hexdigest()
 
 
-def sealed(before: Seal, rows: list[InputRow], event_seq: int, event_hash: str) -> Seal:
-    """The seal after `before`, over `rows` (which go on where `before` ended)."""
-    seal = Seal(before.id + 1, before.last_n + 1, before.last_n + len(rows), event_seq, event_hash, before.hash, "")
-    return replace(seal, hash=digest(seal, rows))
+def next_checkpoint(before: Checkpoint, rows: list[InputRow], event_seq: int, event_hash: str) -> Checkpoint:
+    """The checkpoint after `before`, over `rows` (which go on where `before` ended)."""
+    checkpoint = Checkpoint(
+        before.id + 1, before.last_n + 1, before.last_n + len(rows), event_seq, event_hash, before.hash, "")
+    return replace(checkpoint, hash=digest(checkpoint, rows))
 
 
-def read_seal(row: Sequence[Any], before: Seal) -> Seal:
-    """A stored seal that goes on where `before` ended; its hash is still to be checked. Raises Wrong."""
+def read_checkpoint(row: Sequence[Any], before: Checkpoint) -> Checkpoint:
+    """A stored checkpoint that goes on where `before` ended; its hash is still to be checked. Raises Wrong."""
     values = tuple(row)
-    if [type(value) for value in values] not in ([*CHECKPOINT, str], [*CHECKPOINT, type(None)]):
-        raise Wrong(f"seal after {before.id}: a field has the wrong type")
-    seal = Seal(*values)
-    if seal.id != before.id + 1:
-        raise Wrong(f"seal: gap after {before.id}: the next one is {seal.id}")
-    if seal.prev != before.hash:
-        raise Wrong(f"seal {seal.id}: prev does not match the hash of seal {before.id}")
-    if seal.first_n != before.last_n + 1 or seal.last_n < before.last_n:
-        raise Wrong(f"{seal} does not go on after input {before.last_n}")
-    if seal.event_seq < before.event_seq:
-        raise Wrong(f"{seal} says events end at {seal.event_seq}, the one before said {before.event_seq}")
-    return seal
+    if [type(value) for value in values] not in ([*_COLUMNS, str], [*_COLUMNS, type(None)]):
+        raise Wrong(f"checkpoint after {before.id}: a field has the wrong type")
+    checkpoint = Checkpoint(*values)
+    if checkpoint.id != before.id + 1:
+        raise Wrong(f"checkpoint: gap after {before.id}: the next one is {checkpoint.id}")
+    if checkpoint.prev != before.hash:
+        raise Wrong(f"checkpoint {checkpoint.id}: prev does not match the hash of checkpoint {before.id}")
+    if checkpoint.first_n != before.last_n + 1 or checkpoint.last_n < before.last_n:
+        raise Wrong(f"{checkpoint} does not go on after input {before.last_n}")
+    if checkpoint.event_seq < before.event_seq:
+        raise Wrong(f"{checkpoint} says events end at {checkpoint.event_seq}, the one before said {before.event_seq}")
+    return checkpoint
 
 
 def read_input(row: Sequence[Any], n: int) -> InputRow:
-    """A stored input that must be number `n`. Its seal says whether it is as written. Raises Wrong."""
+    """A stored input that must be number `n`. Its checkpoint says whether it is as written. Raises Wrong."""
     number, boot, bed, at_ms, kind, body = row
     if number != n:
         raise Wrong(f"input: gap after {n - 1}: the next one is {number}" if number > n

@@ -1,8 +1,8 @@
 """Where a journal lives: its address, its lock, the one connection that writes it and those that only read.
 
-SQLite up to 3.51.2 can corrupt a WAL database that two connections write or checkpoint (reliability.md, finding 5).
-So exactly one connection ever writes: the lock keeps a second edge out, and readers open the file `mode=ro`, which
-neither writes nor checkpoints.
+SQLite up to 3.51.2 can corrupt a WAL database that two connections write or checkpoint (the WAL-reset bug, fixed in
+3.51.3: sqlite.org/wal.html). So exactly one connection ever writes: the lock keeps a second edge out, and readers open
+the file `mode=ro`, which neither writes nor checkpoints.
 """
 
 from __future__ import annotations

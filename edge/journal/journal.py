@@ -14,10 +14,10 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from edge.contract.events import Event, PendingEvent, numbered
 from edge.journal import chain, schema
-from edge.journal.chain import START, InputRow, Seal, Wrong
+from edge.journal.chain import START, Checkpoint, InputRow, Wrong
 from edge.journal.database import DatabaseUrl, JournalError, Lock, identity, writing
-from edge.journal.reader import ends, events_page, latest_snapshots, seal_before, sealed_page, sealed_rows
-from edge.journal.schema import CURSOR, EVENT, INPUT, SEAL
+from edge.journal.reader import checkpoint_before, checkpoint_page, checkpoint_rows, ends, events_page, latest_snapshots
+from edge.journal.schema import CHECKPOINT, CURSOR, EVENT, INPUT
 from edge.journal.writer import Batch, SnapshotRow, Stop, Writer
 from edge.model import Input, RecordedInput, encode
 
@@ -63,9 +63,9 @@ class Journal:
         self._edge = edge
         self._boot = boot
         self._wall = wall
-        self._n = writer.seal.last_n
-        self._seq = writer.seal.event_seq
-        self._hash = writer.seal.event_hash
+        self._n = writer.checkpoint.last_n
+        self._seq = writer.checkpoint.event_seq
+        self._hash = writer.checkpoint.event_hash
         self._at_ms = at_ms
         self._inputs: list[InputRow] = []
         self._snapshots: list[SnapshotRow] = []
@@ -86,8 +86,8 @@ class Journal:
             undo.callback(lock.release)
             connection = writing(place)
             undo.callback(connection.close)
-            seal, at_ms = _opened(place, connection, edge)
-            writer = Writer(place, connection, seal, sign)
+            checkpoint, at_ms = _opened(place, connection, edge)
+            writer = Writer(place, connection, checkpoint, sign)
             writer.start()
             undo.pop_all()
         return cls(place, lock, writer, edge=edge, boot=boot, wall=wall, at_ms=at_ms, sign=sign)
@@ -168,11 +168,11 @@ class Journal:
         return self._writer.ask(latest_snapshots).result()
 
     def inputs(self, after_n: int = 0) -> Iterator[RecordedInput]:
-        """The stored inputs after number `after_n`, in order, each under a seal that matches. Blocks: for starting."""
-        before = self._writer.ask(lambda connection: seal_before(connection, after_n)).result()
+        """The stored inputs after number `after_n`, in order, each under a checkpoint that matches. Blocks."""
+        before = self._writer.ask(lambda connection: checkpoint_before(connection, after_n)).result()
         while True:
             at = before
-            before, rows = self._writer.ask(partial(sealed_page, before=at)).result()
+            before, rows = self._writer.ask(partial(checkpoint_page, before=at)).result()
             with self._place.spoken():
                 page = [chain.recorded(row) for row in rows if row[0] > after_n]
             yield from page
@@ -201,8 +201,8 @@ def _plain(pending: PendingEvent) -> PendingEvent:
     return msgspec.structs.replace(pending, at_s=round(pending.at_s * 1000) / 1000)
 
 
-def _opened(place: DatabaseUrl, connection: Connection, edge: str) -> tuple[Seal, int]:
-    """Create or migrate what is there, in one transaction, and check it. The last seal, and the last time in ms."""
+def _opened(place: DatabaseUrl, connection: Connection, edge: str) -> tuple[Checkpoint, int]:
+    """Create or migrate what is there, in one transaction, and check it. Last checkpoint, last time in ms."""
     with place.spoken(), connection.begin():
         if place.path and place.path.stat().st_size <= QUICK_CHECK_UP_TO_BYTES:
             said = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
@@ -221,25 +221,26 @@ def _opened(place: DatabaseUrl, connection: Connection, edge: str) -> tuple[Seal
             raise place.damaged(str(fault), f"; consoles still have the events: {known}" if known else "") from fault
 
 
-def _checked_ends(connection: Connection) -> tuple[Seal, int]:
+def _checked_ends(connection: Connection) -> tuple[Checkpoint, int]:
     last = ends(connection)
-    newest = schema.stored(connection, SEAL).order_by(SEAL.c.id.desc()).limit(2)
-    stored = [Seal(*row) for row in connection.execute(newest).all()]
-    seal, before = (*stored, START, START)[:2]
+    newest = schema.stored(connection, CHECKPOINT).order_by(CHECKPOINT.c.id.desc()).limit(2)
+    stored = [Checkpoint(*row) for row in connection.execute(newest).all()]
+    checkpoint, before = (*stored, START, START)[:2]
     if stored:
-        chain.read_seal(connection.execute(schema.stored(connection, SEAL).where(SEAL.c.id == seal.id)).one(), before)
-        sealed_rows(connection, seal)
-    if (last.n, last.seq) != (seal.last_n, seal.event_seq):
-        raise Wrong(f"there are inputs up to {last.n} and events up to {last.seq}, but the last seal, {seal.id}, says"
-                    f" {seal.last_n} and {seal.event_seq}")
+        last_row = schema.stored(connection, CHECKPOINT).where(CHECKPOINT.c.id == checkpoint.id)
+        chain.read_checkpoint(connection.execute(last_row).one(), before)
+        checkpoint_rows(connection, checkpoint)
+    if (last.n, last.seq) != (checkpoint.last_n, checkpoint.event_seq):
+        raise Wrong(f"there are inputs up to {last.n} and events up to {last.seq}, but the last checkpoint,"
+                    f" {checkpoint.id}, says {checkpoint.last_n} and {checkpoint.event_seq}")
     for event in events_page(connection, last.seq - 1, 1) if last.seq else ():
-        if event.hash != seal.event_hash:
-            raise Wrong(f"event {event.seq} is not the one seal {seal.id} was put on")
+        if event.hash != checkpoint.event_hash:
+            raise Wrong(f"event {event.seq} is not the one checkpoint {checkpoint.id} was put on")
     for console in connection.execute(select(CURSOR.c.console)).scalars().all():
         _cursor(connection, console)
     times = (select(func.max(column)).where(key == number)
              for column, key, number in ((INPUT.c.at_ms, INPUT.c.n, last.n), (EVENT.c.at_ms, EVENT.c.seq, last.seq)))
-    return seal, max(connection.execute(query).scalar() or 0 for query in times)
+    return checkpoint, max(connection.execute(query).scalar() or 0 for query in times)
 
 
 def _cursor(connection: Connection, console: str) -> int | None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from edge.contract.events import GENESIS, Event
 from edge.journal import chain
-from edge.journal.chain import START, InputRow, Seal, Wrong
+from edge.journal.chain import START, Checkpoint, InputRow, Wrong
 from edge.journal.database import DatabaseUrl, JournalError, identity, reading
-from edge.journal.schema import EVENT, INPUT, SEAL, SNAPSHOT, stored
+from edge.journal.schema import CHECKPOINT, EVENT, INPUT, SNAPSHOT, stored
 from edge.model import RecordedInput
 
 PAGE = 1000
@@ -28,7 +28,7 @@ class Ends(NamedTuple):
 def ends(connection: Connection) -> Ends:
     """The highest number of each record, 0 where there is none."""
     n, seq, last = (select(func.coalesce(func.max(key), 0)).scalar_subquery()
-                    for key in (INPUT.c.n, EVENT.c.seq, SEAL.c.id))
+                    for key in (INPUT.c.n, EVENT.c.seq, CHECKPOINT.c.id))
     return Ends(*connection.execute(select(n, seq, last)).one())
 
 
@@ -50,36 +50,40 @@ def events_page(connection: Connection, after: int, limit: int) -> list[Event]:
     return found
 
 
-def seal_before(connection: Connection, after_n: int) -> Seal:
-    """The last seal all of whose inputs are number `after_n` or lower."""
+def checkpoint_before(connection: Connection, after_n: int) -> Checkpoint:
+    """The last checkpoint all of whose inputs are number `after_n` or lower."""
     if after_n <= 0:
         return START
-    newest = stored(connection, SEAL).where(SEAL.c.last_n <= after_n).order_by(SEAL.c.id.desc()).limit(1)
-    row = connection.execute(newest).first()
-    return Seal(*row) if row is not None else START
+    up_to = stored(connection, CHECKPOINT).where(CHECKPOINT.c.last_n <= after_n)
+    row = connection.execute(up_to.order_by(CHECKPOINT.c.id.desc()).limit(1)).first()
+    return Checkpoint(*row) if row is not None else START
 
 
-def sealed_page(connection: Connection, before: Seal) -> tuple[Seal, list[InputRow]]:
-    """The inputs of the seals after `before`, at least PAGE if there are so many, and the last of those seals."""
+def checkpoint_page(connection: Connection, before: Checkpoint) -> tuple[Checkpoint, list[InputRow]]:
+    """The inputs of the checkpoints after `before`, at least PAGE if there are so many, and the last of those."""
     found: list[InputRow] = []
-    for row in connection.execute(
-            stored(connection, SEAL).where(SEAL.c.id > before.id).order_by(SEAL.c.id).limit(PAGE)).all():
-        seal = chain.read_seal(row, before)
-        found += sealed_rows(connection, seal)
-        before = seal
+    for row in connection.execute(_checkpoints_after(connection, before)).all():
+        checkpoint = chain.read_checkpoint(row, before)
+        found += checkpoint_rows(connection, checkpoint)
+        before = checkpoint
         if len(found) >= PAGE:
             break
     return before, found
 
 
-def sealed_rows(connection: Connection, seal: Seal) -> list[InputRow]:
-    """The inputs under one seal, as written. Raises Wrong."""
-    found = [] if seal.last_n < seal.first_n else connection.execute(
-        select(INPUT).where(INPUT.c.n.between(seal.first_n, seal.last_n)).order_by(INPUT.c.n)).all()
-    rows = [chain.read_input(row, n) for n, row in enumerate(found, seal.first_n)]
-    if len(rows) != seal.last_n - seal.first_n + 1 or chain.digest(seal, rows) != seal.hash:
-        raise Wrong(f"{seal} does not match")
+def checkpoint_rows(connection: Connection, checkpoint: Checkpoint) -> list[InputRow]:
+    """The inputs under one checkpoint, as written. Raises Wrong."""
+    found = [] if checkpoint.last_n < checkpoint.first_n else connection.execute(
+        select(INPUT).where(INPUT.c.n.between(checkpoint.first_n, checkpoint.last_n)).order_by(INPUT.c.n)).all()
+    rows = [chain.read_input(row, n) for n, row in enumerate(found, checkpoint.first_n)]
+    if len(rows) != checkpoint.last_n - checkpoint.first_n + 1 or chain.digest(checkpoint, rows) != checkpoint.hash:
+        raise Wrong(f"{checkpoint} does not match")
     return rows
+
+
+def _checkpoints_after(connection: Connection, before: Checkpoint) -> Select[Any]:
+    after = stored(connection, CHECKPOINT).where(CHECKPOINT.c.id > before.id)
+    return after.order_by(CHECKPOINT.c.id).limit(PAGE)
 
 
 def latest_snapshots(connection: Connection) -> dict[str, tuple[int, float, bytes]]:
@@ -128,26 +132,25 @@ class Reader:
     def inputs(self, after_n: int = 0) -> Iterator[RecordedInput]:
         """The inputs after number `after_n`, in order."""
         with self.place.spoken():
-            before = seal_before(self.connection, after_n)
+            before = checkpoint_before(self.connection, after_n)
         while True:
             with self.place.spoken():
-                seal, rows = sealed_page(self.connection, before)
+                checkpoint, rows = checkpoint_page(self.connection, before)
                 page = [chain.recorded(row) for row in rows if row[0] > after_n]
             yield from page
-            if seal == before:
+            if checkpoint == before:
                 return
-            before = seal
+            before = checkpoint
 
-    def seals(self) -> Iterator[Seal]:
-        """Every seal, in order, each chained to the one before (its inputs are checked by `inputs`)."""
+    def checkpoints(self) -> Iterator[Checkpoint]:
+        """Every checkpoint, in order, each chained to the one before (its inputs are checked by `inputs`)."""
         before = START
         while True:
             with self.place.spoken():
-                rows = self.connection.execute(
-                    stored(self.connection, SEAL).where(SEAL.c.id > before.id).order_by(SEAL.c.id).limit(PAGE)).all()
-                page: list[Seal] = []
+                rows = self.connection.execute(_checkpoints_after(self.connection, before)).all()
+                page: list[Checkpoint] = []
                 for row in rows:
-                    before = chain.read_seal(row, before)
+                    before = chain.read_checkpoint(row, before)
                     page.append(before)
             if not page:
                 return

@@ -1,7 +1,7 @@
 """The journal's tables, what makes them append-only, and how an older journal becomes a newer one.
 
 Portable between SQLite and PostgreSQL: times are integer milliseconds since 1970 UTC of the edge clock, JSON is TEXT.
-`input`, `seal` and `event` are append-only by trigger; `snapshot` is a cache; `cursor` moves forward.
+`input`, `checkpoint` and `event` are append-only by trigger; `snapshot` is a cache; `cursor` moves forward.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ INPUT = _table(
     "input", _key("n"), _text("boot"), _text("bed", nullable=True), _number("at_ms"), _text("kind"), _text("body"))
 
 # One row a commit: over the inputs first_n..last_n (none when last_n < first_n) and the events' head at that commit.
-SEAL = _table(
+CHECKPOINT = _table(
     "seal", _key("id"), _number("first_n"), _number("last_n"), _number("event_seq"), _text("event_hash"),
     _text("prev"), _text("hash"), _text("sig", nullable=True))
 
@@ -71,8 +71,8 @@ SNAPSHOT = _table(
 CURSOR = _table(
     "cursor", Column("console", Text, primary_key=True), _number("seq"), _text("event_hash"), _number("moved_at_ms"))
 
-APPEND_ONLY = (INPUT, SEAL, EVENT)
-SIGNED = (EVENT, SEAL, SNAPSHOT)
+APPEND_ONLY = (INPUT, CHECKPOINT, EVENT)
+SIGNED = (EVENT, CHECKPOINT, SNAPSHOT)
 SIGNED_SINCE = 2
 VERSION = "journal schema"  # under this key a connection's `info` says which version it reads
 

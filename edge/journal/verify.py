@@ -13,10 +13,10 @@ from sqlalchemy import Column, Connection, Table
 from edge.contract.events import GENESIS
 from edge.contract.signing import hash_is_signed
 from edge.journal import chain
-from edge.journal.chain import START, Seal, Wrong
+from edge.journal.chain import START, Checkpoint, Wrong
 from edge.journal.database import JournalDamaged
 from edge.journal.reader import PAGE, Reader, ends
-from edge.journal.schema import EVENT, INPUT, SEAL, SNAPSHOT, stored
+from edge.journal.schema import CHECKPOINT, EVENT, INPUT, SNAPSHOT, stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def verify(
 
 
 class Walk:
-    """Goes through seals, and with each through the inputs and events of its commit."""
+    """Goes through checkpoints, and with each through the inputs and events of its commit."""
 
     def __init__(
         self, expect_seq: int | None = None, expect_hash: str | None = None, key: VerifyKey | None = None
@@ -82,15 +82,15 @@ class Walk:
         self._edge = edge
         inputs, events = _rows(connection, INPUT, INPUT.c.n, upto.n), _rows(connection, EVENT, EVENT.c.seq, upto.seq)
         before = START
-        for row in _rows(connection, SEAL, SEAL.c.id, upto.id):
-            seal = chain.read_seal(row, before)
-            self._inputs_under(seal, inputs)
-            self._events_under(seal, events, edge)
-            self._checkpoint_signed(seal)
-            before = seal
+        for row in _rows(connection, CHECKPOINT, CHECKPOINT.c.id, upto.id):
+            checkpoint = chain.read_checkpoint(row, before)
+            self._inputs_under(checkpoint, inputs)
+            self._events_under(checkpoint, events, edge)
+            self._checkpoint_signed(checkpoint)
+            before = checkpoint
         for table, rows in (("input", inputs), ("event", events)):
             for row in rows:
-                raise Wrong(f"{table} {row[0]} is under no seal: the last one, {before.id}, ends at input"
+                raise Wrong(f"{table} {row[0]} is under no checkpoint: the last one, {before.id}, ends at input"
                             f" {before.last_n} and event {before.event_seq}")
         self._anchored()
         self._snapshots_signed(connection)
@@ -107,10 +107,10 @@ class Walk:
             raise Wrong(f"{what}: its signature is not this edge's")
         return True
 
-    def _checkpoint_signed(self, seal: Seal) -> None:
+    def _checkpoint_signed(self, checkpoint: Checkpoint) -> None:
         before = self._signed_from_n > 0 or self.signed_from is not None
-        if self._signed(str(seal), seal.hash, seal.sig, before) and not self._signed_from_n:
-            self._signed_from_n = seal.first_n
+        if self._signed(str(checkpoint), checkpoint.hash, checkpoint.sig, before) and not self._signed_from_n:
+            self._signed_from_n = checkpoint.first_n
 
     def _snapshots_signed(self, connection: Connection) -> None:
         """A snapshot is a cache, and passed over where it is damaged; but none may be somebody else's."""
@@ -119,12 +119,12 @@ class Walk:
             if digest == chain.snapshot_hash(bed, n, at_ms, bytes(body)):
                 self._signed(what, digest, sig, 0 < self._signed_from_n <= n)
 
-    def _inputs_under(self, seal: Seal, rows: Iterator[Sequence[Any]]) -> None:
-        hashing = chain.opened(seal)
-        while self.n < seal.last_n:
+    def _inputs_under(self, checkpoint: Checkpoint, rows: Iterator[Sequence[Any]]) -> None:
+        hashing = chain.opened(checkpoint)
+        while self.n < checkpoint.last_n:
             row = next(rows, None)
             if row is None:
-                raise Wrong(f"input: gap after {self.n}: {seal} needs more")
+                raise Wrong(f"input: gap after {self.n}: {checkpoint} needs more")
             stored = chain.read_input(row, self.n + 1)
             try:
                 msgspec.json.decode(stored[5])
@@ -132,14 +132,15 @@ class Walk:
                 raise Wrong(f"input {stored[0]}: its body is not JSON") from None
             hashing.update(chain.line(stored))
             self.n += 1
-        if hashing.hexdigest() != seal.hash:
-            raise Wrong(f"{seal} does not match")
+        if hashing.hexdigest() != checkpoint.hash:
+            raise Wrong(f"{checkpoint} does not match")
 
-    def _events_under(self, seal: Seal, rows: Iterator[Sequence[Any]], edge: str) -> None:
-        while self.seq < seal.event_seq:
+    def _events_under(self, checkpoint: Checkpoint, rows: Iterator[Sequence[Any]], edge: str) -> None:
+        while self.seq < checkpoint.event_seq:
             row = next(rows, None)
             if row is None:
-                raise Wrong(f"event: gap after {self.seq}: seal {seal.id} says they go on to {seal.event_seq}")
+                raise Wrong(f"event: gap after {self.seq}: checkpoint {checkpoint.id} says they go on to"
+                            f" {checkpoint.event_seq}")
             event = chain.read_event(row, self.seq + 1, self.hash)
             if event.edge != edge:
                 raise Wrong(f"event {event.seq} is of edge {event.edge!r}, the journal of {edge!r}")
@@ -152,8 +153,8 @@ class Walk:
             self.seq, self.hash = event.seq, event.hash
             if self.seq == self._expect_seq and self._expect_hash not in (None, self.hash):
                 raise Wrong(f"event {self.seq}: its hash is not the one expected, {self._expect_hash}")
-        if self.hash != seal.event_hash:
-            raise Wrong(f"seal {seal.id}: its event_hash does not match event {self.seq}")
+        if self.hash != checkpoint.event_hash:
+            raise Wrong(f"checkpoint {checkpoint.id}: its event_hash does not match event {self.seq}")
 
     def _anchored(self) -> None:
         if self._expect_seq is not None and self._expect_seq > self.seq:

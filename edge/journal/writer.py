@@ -1,8 +1,9 @@
 """The journal's one writer: a thread that owns the one connection, and commits all that waits at once.
 
 Whatever happens to the thread, every caller that waits is answered: with "it is on the disk", or with why it is not.
-After a failed commit nothing is tried again: what an fsync that failed once left behind, nobody knows (reliability.md,
-P3). The journal says so and stays failed; the process starts anew.
+After a failed commit nothing is tried again: Linux drops the pages that could not be written and reports the fault once
+("fsyncgate", PostgreSQL 2018), so what an fsync that failed left behind nobody knows. The journal says so and stays
+failed; the process starts anew.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -21,9 +22,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from edge.contract.events import Event
 from edge.journal import chain
-from edge.journal.chain import InputRow, Seal
+from edge.journal.chain import Checkpoint, InputRow
 from edge.journal.database import DatabaseUrl, JournalError
-from edge.journal.schema import EVENT, INPUT, SEAL, SNAPSHOT
+from edge.journal.schema import CHECKPOINT, EVENT, INPUT, SNAPSHOT
 
 T = TypeVar("T")
 SNAPSHOTS_KEPT = 2
@@ -83,16 +84,17 @@ class Stop:
 
 
 class Writer:
-    """Owns `connection` from `start` until it ends; `seal` is the last one stored."""
+    """Owns `connection` from `start` until it ends; `checkpoint` is the last one stored."""
 
     def __init__(
-        self, place: DatabaseUrl, connection: Connection, seal: Seal, sign: Callable[[str], str] | None = None
+        self, place: DatabaseUrl, connection: Connection, checkpoint: Checkpoint,
+        sign: Callable[[str], str] | None = None,
     ) -> None:
         """`sign` makes this edge's signature over a hash; it is called on the writer's thread."""
         self._sign = sign
         self.place = place
         self.ended: JournalError | None = None  # why nothing more is taken
-        self.seal = seal
+        self.checkpoint = checkpoint
         self._connection = connection
         self._queue: SimpleQueue[Batch | Ask[Any] | Stop] = SimpleQueue()
         self._taken: list[Batch | Ask[Any] | Stop] = []
@@ -165,20 +167,19 @@ class Writer:
         snapshots = [snapshot for batch in batches for snapshot in batch.snapshots]
         if not (inputs or events or snapshots):
             return
-        seal = self.seal
+        checkpoint = self.checkpoint
         with self._connection.begin():
             if inputs or events:
-                seq, head = (events[-1].seq, events[-1].hash) if events else (seal.event_seq, seal.event_hash)
-                seal = chain.sealed(seal, inputs, seq, head)
+                newest = (events[-1].seq, events[-1].hash) if events else (checkpoint.event_seq, checkpoint.event_hash)
+                checkpoint = chain.next_checkpoint(checkpoint, inputs, *newest)
                 if self._sign is not None:
-                    seal = replace(seal, sig=self._sign(seal.hash))
+                    checkpoint = replace(checkpoint, sig=self._sign(checkpoint.hash))
                 self._insert(INPUT, inputs)
                 self._insert(EVENT, [_event_row(event) for event in events])
-                self._insert(SEAL, [(seal.id, seal.first_n, seal.last_n, seal.event_seq, seal.event_hash, seal.prev,
-                                     seal.hash, seal.sig)])
+                self._insert(CHECKPOINT, [astuple(checkpoint)])
             for snapshot in snapshots:
                 self._keep(snapshot)
-        self.seal = seal
+        self.checkpoint = checkpoint
 
     def _insert(self, table: Table, rows: list[Any]) -> None:
         if rows:

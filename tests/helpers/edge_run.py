@@ -89,7 +89,7 @@ class EdgeRun:
             raise AssertionError(f"not within {within_s:g} s: {what}") from None
 
     def recorded(self) -> Iterator[RecordedInput]:
-        """The journal's inputs, each checked against its seal."""
+        """The journal's inputs, each checked against its checkpoint."""
         with Reader(self.journal) as reader:
             yield from reader.inputs()
 
