@@ -40,7 +40,7 @@ READ = problems(401, 503)
 READ_BED = problems(401, 404, 422, 503)
 READ_ONLY_BED = problems(401, 404, 409, 422, 503)
 COMMAND: dict[str, Any] = {"response_model": CommandAnswered, "openapi_extra": COMMAND_BODY,
-                           "responses": problems(401, 403, 404, 409, 413, 422, 503, 504)}
+                           "responses": problems(400, 401, 403, 404, 409, 413, 422, 503, 504)}
 
 router = APIRouter()
 

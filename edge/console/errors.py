@@ -13,8 +13,9 @@ from starlette.responses import Response
 from edge.console.store import StoreBroken
 from edge.contract.problems import MEDIA_TYPE, Problem, problem
 
-OF_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
-WORDS = {"method_not_allowed": "this address does not take that method", "not_found": "no such address"}
+OF_STATUS = {400: "not_json", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+WORDS = {"not_json": "the body is not text in UTF-8", "not_found": "no such address",
+         "method_not_allowed": "this address does not take that method"}
 
 
 class Refused(Exception):

@@ -20,7 +20,7 @@ from edge.model import Role, iso
 router = APIRouter(prefix="/api")
 
 
-@router.post("/login", responses=problems(401, 403, 413, 422, 429, 503))
+@router.post("/login", responses=problems(400, 401, 403, 413, 422, 429, 503))
 async def login(asked: Login, request: Request, response: Response, console: ThisConsole, _: SameOrigin) -> Me:
     """Opens a web session and sets its cookie. 401 for a wrong name or password, 429 after too many of them."""
     settings, store = console.settings, console.store
@@ -70,7 +70,7 @@ async def renew(console: ThisConsole, user: MayChange) -> Me:
     return await _renewed(console, user)
 
 
-@router.post("/unlock", responses=problems(401, 403, 413, 422, 429, 503))
+@router.post("/unlock", responses=problems(400, 401, 403, 413, 422, 429, 503))
 async def unlock(asked: Unlock, request: Request, console: ThisConsole, user: HasToken) -> Me:
     """The user of a locked session gives the password again, and it holds for a whole shift from now."""
     await _password_right(user.name, asked.password, request, console)

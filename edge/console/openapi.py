@@ -8,7 +8,7 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from edge.contract.commands import MAX_PATIENT_NAME, VERBS
+from edge.contract.commands import MAX_PATIENT_NAME, VERBS, arguments
 from edge.contract.problems import KINDS, MEDIA_TYPE, Problem
 
 Json = dict[str, Any]
@@ -24,9 +24,17 @@ def problems(*codes: int) -> dict[int | str, Json]:
 
 
 def _asked(verb: str) -> Json:
-    """A command's body: its verb, and the arguments that verb takes."""
-    return {"type": "object", "additionalProperties": False, "required": ["verb", "args"], "properties": {
-        "verb": {"const": verb}, "args": {"$ref": REF.format(name=VERBS[verb].__name__)}}}
+    """A command's body: its verb, and the arguments that verb takes; they may be left out where none is needed."""
+    needed = verb == "check_in" or any(not each.optional and each.by == "person" for each in arguments(verb))
+    return {"type": "object", "additionalProperties": False, "required": ["verb", "args"] if needed else ["verb"],
+            "properties": {"verb": {"const": verb}, "args": {"$ref": REF.format(name=VERBS[verb].__name__)}}}
+
+
+def _says_something(check_in: Json) -> None:
+    """A check-in holds at least one score, symptom or note."""
+    some: dict[str, Json] = {"note": {"type": "string", "pattern": r"\S"}, "symptoms": {"type": "array", "minItems": 1}}
+    check_in["anyOf"] = [{"required": [name], "properties": {name: some.get(name, {"type": "integer"})}}
+                         for name in check_in["properties"]]
 
 
 COMMAND_BODY: Json = {"requestBody": {"required": True, "content": {"application/json": {
@@ -40,6 +48,7 @@ def _components() -> Json:
         for argument in schemas[struct.__name__]["properties"].values():
             if "pattern" in argument:  # Python's way to say that no line end may follow
                 argument["pattern"] = argument["pattern"].replace("(?!\\n)$", "$")
+    _says_something(schemas[VERBS["check_in"].__name__])
     start = schemas[VERBS["start_session"].__name__]
     start["properties"].pop("session")  # the console gives it
     start["required"].remove("session")

@@ -26,7 +26,7 @@ ANSWERS_WITHIN_S = 3.0
 LONGEST_ANSWER = 2**20  # bytes
 WORD = r"^[a-z0-9_-]{1,32}$"
 
-router = APIRouter(prefix="/api/simulation", responses=problems(401, 403, 404, 409, 413, 422, 503))
+router = APIRouter(prefix="/api/simulation", responses=problems(400, 401, 403, 404, 409, 413, 422, 503))
 
 
 class SimulatedDevice(BaseModel):
