@@ -120,6 +120,42 @@ def test_laws_of_the_text(module: str) -> None:
             assert call != "asyncio.create_task", f"{name}:{node.lineno}: a bare task dies unseen; use a TaskGroup"
 
 
+def own_names(tree: ast.Module) -> set[str]:
+    """Names a module defines itself: functions, classes, attributes of self, names at module and class level."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("self", "cls"):
+            found.add(node.attr)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found.update(target.id for target in targets if isinstance(target, ast.Name))
+    return found
+
+
+def private_of_others(tree: ast.Module) -> list[str]:
+    """Private attributes and names that the module uses and another one owns."""
+    own = own_names(tree)
+    used = [(node.lineno, node.attr) for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "cls")]
+    used += [(node.lineno, alias.name) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
+             for alias in node.names]
+    return [f"line {line}: {name}" for line, name in used
+            if name.startswith("_") and not name.startswith("__") and name not in own]
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_no_module_reaches_into_the_private_parts_of_another(module: str) -> None:
+    """A library's private attribute changes without a word: find its public way, or another library."""
+    assert private_of_others(modules()[module][1]) == []
+
+
+@pytest.mark.parametrize("line", ["client._sock_close()", "from hashlib import _Hash", "super()._wait()"])
+def test_a_private_part_of_another_is_seen(line: str) -> None:
+    assert private_of_others(ast.parse(f"def own(self):\n    self._mine = other._mine\n    {line}"))
+
+
 def test_no_test_module_imports_another() -> None:
     """What tests share is in tests/helpers: a test module that moves or splits breaks no other."""
     for path in sorted((ROOT / "tests").rglob("*.py")):

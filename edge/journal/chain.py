@@ -10,15 +10,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
 
 from edge.contract.events import GENESIS, Event, event_hash
 from edge.model import RecordedInput, canonical, decode_input, encode
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
 
 InputRow = tuple[int, str, str | None, int, str, str]  # n, boot, bed, at_ms, kind, body: the order of the columns
 
@@ -53,7 +50,18 @@ _COLUMNS = [int, int, int, int, str, str, str]  # the types of its columns, with
 START = Checkpoint(0, 1, 0, 0, GENESIS, GENESIS, GENESIS)  # before the first
 
 
-def opened(checkpoint: Checkpoint) -> _Hash:
+class Hashing(Protocol):
+    """A hash that is still being made."""
+
+    def update(self, data: bytes, /) -> None:
+        """Put in some more."""
+
+    def hexdigest(self) -> str:
+        """What it is so far."""
+        ...
+
+
+def opened(checkpoint: Checkpoint) -> Hashing:
     """The checkpoint's hash before its inputs are put in."""
     return hashlib.sha256(canonical({
         "id": checkpoint.id, "first_n": checkpoint.first_n, "last_n": checkpoint.last_n,
