@@ -219,6 +219,8 @@ def test_a_rule_without_a_story_is_named(typed: Typed, one_rule: Path, tmp_path:
 
 def test_devices_say_everything_they_can_ever_say() -> None:
     rows = json.loads(vigil("devices", "--json").stdout)
+    oximeter = next(row for row in rows if row["name"] == "nonin")
+    assert oximeter["codes"]["spo2_pct"] == {"ucum": "%", "mdc": 150456, "loinc": "59408-5"}
     names = {row["name"] for row in rows}
     assert {"alaris_gh", "contec_cms60", "isco", "nonin", "suntech_advantage"} <= names
     for row in rows:

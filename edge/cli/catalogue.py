@@ -8,6 +8,7 @@ from pathlib import Path
 import drivers
 from drivers.contract import FrameRequest, Request, Spec
 from edge.process import BadUsage
+from edge.vocabulary import METRICS, Metric
 
 
 def find_drivers(folder: Path | None) -> dict[str, Spec]:
@@ -38,11 +39,17 @@ def _row(spec: Spec) -> dict[str, object]:
     return {
         "name": spec.name, "title": spec.title, "kind": spec.kind, "transports": list(spec.transports),
         "grade": spec.grade, "source": spec.source, "metrics": sorted(spec.metrics),
+        "codes": {key: _codes(METRICS[key]) for key in sorted(spec.metrics)},
         "requests": [_request(request) for request in spec.requests],
         "says": [_request(request) for request in spec.requests],  # its name in 0.1.0
         "settings": {key: {"default": s.default, "help": s.help, "choices": list(s.choices)}
                      for key, s in spec.settings.items()},
     }
+
+
+def _codes(metric: Metric) -> dict[str, object]:
+    """What a metric is called outside this house: UCUM's unit, IEEE 11073-10101's code, LOINC's; null: not known."""
+    return {"ucum": metric.ucum, "mdc": metric.mdc, "loinc": metric.loinc}
 
 
 def _request(request: Request) -> dict[str, object]:
