@@ -490,7 +490,7 @@ async def test_who_logs_out_loses_the_feed_and_who_talks_nonsense_too(tmp_path: 
 
 async def test_a_bug_in_a_task_ends_the_process_with_an_error(tmp_path: Path) -> None:
     account(tmp_path)
-    crash = CONSOLE.replace("run(Settings", "from edge.console.edges[EDGE] import Ingest\n"
+    crash = CONSOLE.replace("run(Settings", "from edge.console.ingest import Ingest\n"
                             "async def bug(self): raise AssertionError('a bug of ours')\n"
                             "Ingest.store_events = bug\nrun(Settings")
     process = await asyncio.create_subprocess_exec(
