@@ -12,6 +12,12 @@ from typing import Any, Literal
 
 import msgspec
 
+STATEMENT = (
+    "Vigil is a research and evaluation system: a secondary display, not cleared or certified as a medical device. The"
+    " bedside devices' own alarms stay in force; whoever operates it decides its status where it is used."
+)
+"""What Vigil is, wherever that is stated."""
+
 # --- words ------------------------------------------------------------------------------------------------------------
 
 Validity = Literal[

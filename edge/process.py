@@ -48,15 +48,19 @@ def command_key(path: Path, *, make: bool) -> bytes:
         raise BadUsage(f"{path}: no command key ({wrong}); start the edge once, or copy its command.key here") from None
 
 
+def cancel_on_signals(task: asyncio.Future[Any]) -> None:
+    """SIGTERM and SIGINT cancel `task`, of the running loop."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+
+
 def until_stopped(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> int:
     """Run `work` until SIGTERM or SIGINT, then cancel it and let it finish what it must."""
     log_to_stderr(name)
 
     async def main() -> None:
         task = asyncio.ensure_future(work())
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, task.cancel)
+        cancel_on_signals(task)
         try:
             await task
         except asyncio.CancelledError:

@@ -1,4 +1,4 @@
-"""The twin of an Alaris / Asena GH syringe pump: what the whole command table of reference/pumps.md 1.4 answers.
+"""The twin of an Alaris / Asena GH syringe pump: its responses to every command the driver knows of.
 
 It shares the frame with its driver and nothing else, and obeys remote control as a real pump would, so that programs
 that are not ours can be tried against it. Not known of the real pump, and chosen here: a refused command is answered

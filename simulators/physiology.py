@@ -1,8 +1,8 @@
 """What ketamine does to the simulated patient: plasma and effect-site concentration, and the pressures they raise.
 
 Pharmacokinetics: Clements & Nimmo 1981 (BJA 53:27), two compartments per kilogram, with an effect site of half-life
-6.1 min (Olofsen); reference values in clinical.md 2.5. The pressure model is simulator grade (clinical.md 2.4): linear
-in the effect-site concentration, calibrated to the mean of published sessions. Never a prediction of a person.
+6.1 min (Olofsen). The pressure model is good enough for a simulator and no more: linear in the effect-site
+concentration, calibrated to the mean of published sessions. Never a prediction of a person.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from edge.cancellation import outcome
+from edge.field.cancellation import outcome
 
 
 async def give(value: int, after_s: float = 0.0) -> int:

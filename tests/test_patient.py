@@ -17,7 +17,7 @@ from simulators.scenario import BEDS, DOSE_MG_KG, Bed
 MIMIC = Path(__file__).parent / "golden" / "mimic_s25047_numerics_1min.csv"
 RATE = 0.875  # 35 mg over 40 min, mg/min
 
-# clinical.md 2.5, clements250, 70 kg, ke0 = ln2/6.1: minute, Cp, Ce (ng/mL)
+# Clements & Nimmo 1981, 70 kg, ke0 = ln2/6.1, solved by LSODA and by matrix exponential: minute, Cp, Ce (ng/mL)
 SESSION = [
     (5, 33.20, 8.04), (10, 62.03, 25.93), (20, 109.48, 70.20), (30, 146.88, 112.38), (40, 177.31, 148.37),
     (50, 140.82, 152.60), (60, 115.42, 133.88), (80, 84.73, 97.37), (100, 68.43, 75.53), (120, 58.83, 63.05),

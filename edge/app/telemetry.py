@@ -1,5 +1,5 @@
 """What leaves for the screens, and how often: vitals, waves and states, paced so that a screen gets neither too little
-nor too much. Paces are the wire's own and run in real seconds (house.md 7)."""
+nor too much. The paces are of the wire and run in real seconds."""
 
 from __future__ import annotations
 

@@ -9,14 +9,13 @@ from typing import Annotated
 
 import typer
 
+from edge.model import STATEMENT
 from simulators.faults import KINDS
 
 app = typer.Typer(
     name="vigil", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Vigil watches over ketamine infusions: it reads the pump, the cuff and the oximeter at each bed, judges "
-    "them against the patient's own baseline, and puts every event on the nurse's screen. Vigil is a research and "
-    "evaluation system: a secondary display, not cleared or certified as a medical device. The bedside devices' own "
-    "alarms stay in force; whoever operates it decides its status where it is used.",
+    "them against the patient's own baseline, and puts every event on the nurse's screen. " + STATEMENT,
 )
 rules_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Validate rules, say them in words, run their stories.")

@@ -20,6 +20,7 @@ from edge.console.security import LoginLimiter, SecurityMiddleware
 from edge.console.service import Console, vigil_version
 from edge.console.settings import Settings
 from edge.console.store import Store
+from edge.model import STATEMENT
 
 MAX_HASHING = 2  # passwords at once: a flood of logins may not take every core from the alarms
 
@@ -51,10 +52,8 @@ def create_app(settings: Settings, publisher: Publisher | None = None) -> FastAP
             console.store.close()
 
     app = FastAPI(
-        title="Vigil console", version=vigil_version(), lifespan=lifespan, docs_url=None, redoc_url=None,
-        description="Vigil is a research and evaluation system: a secondary display, not cleared or certified as a"
-        " medical device. The bedside devices' own alarms stay in force; whoever operates it decides its status where"
-        " it is used.")
+        title="Vigil console", version=vigil_version(), description=STATEMENT, lifespan=lifespan, docs_url=None,
+        redoc_url=None)
     app.state.limiter = LoginLimiter()
     app.state.hashing = asyncio.Semaphore(MAX_HASHING)
     app.state.crash = None

@@ -15,6 +15,7 @@ from edge.contract import payloads as contract
 from edge.contract.examples import EXAMPLES
 from edge.contract.schemas import REF, components
 from edge.contract.topics import ROOT
+from edge.model import STATEMENT
 
 FILE = Path(__file__).parent.parent.parent / "deploy" / "asyncapi.json"
 VERSION = ROOT.rpartition("/")[2] + ".0.0"  # of the contract: the number in every topic
@@ -71,8 +72,7 @@ def document() -> dict[str, Any]:
             "version": VERSION,
             "description": "MQTT 3.1.1, QoS 0 and 1. Payloads are JSON. Times are UTC, ISO 8601 with milliseconds"
             " and Z, of the edge clock. Every payload ends with its sender's counter and signature. Fields may be"
-            " added, never renamed. A research and evaluation system: a"
-            " secondary display, not cleared or certified as a medical device.",
+            " added, never renamed. " + STATEMENT,
         },
         "defaultContentType": "application/json",
         "channels": {channel.name: _channel(channel) for channel in CHANNELS},

@@ -41,7 +41,9 @@ _WORD_OF = {frozenset(get_args(literal)): name for name, literal in WORDS.items(
 
 def text() -> str:
     """The whole file."""
-    parts = [HEAD, *(f"export type {name} = {_literals(literal)};" for name, literal in WORDS.items()), "",
+    statement = f"export const STATEMENT = {_json(model.STATEMENT)};"
+    parts = [HEAD, "/** What Vigil is, wherever that is stated. */", statement, "",
+             *(f"export type {name} = {_literals(literal)};" for name, literal in WORDS.items()), "",
              *(_interface(struct) for struct in STRUCTS), _events(), _verbs(), _metrics()]
     return "\n".join(parts)
 

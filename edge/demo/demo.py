@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -30,7 +29,7 @@ from edge.demo.nurse import NotYet, Nurse
 from edge.demo.opening import live_past, name_patients
 from edge.demo.services import Service, Services
 from edge.demo.shift import Hands, Shift
-from edge.process import BadUsage, make_folder
+from edge.process import BadUsage, cancel_on_signals, make_folder
 from simulators.control import LONGEST_PATH
 from simulators.scenario import SCENARIOS
 
@@ -67,9 +66,7 @@ def run_demo(options: Options) -> int:
 
 async def _until_stopped(demo: Demo) -> int:
     task = asyncio.ensure_future(demo.run())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
+    cancel_on_signals(task)
     try:
         await task
     except asyncio.CancelledError:

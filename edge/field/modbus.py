@@ -21,7 +21,7 @@ from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
 
 from drivers.contract import Line, ModbusRequest
-from edge.cancellation import outcome
+from edge.field.cancellation import outcome
 from edge.field.device_url import DeviceUrl
 from edge.field.ports import PortLost, wire
 

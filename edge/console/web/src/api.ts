@@ -1,12 +1,10 @@
 /** Requests to the console's server. Nothing here throws for what a server or a network may do: the answer says it. */
 import { idOf } from "./beds.ts";
 import type { Problem } from "./contract.ts";
-import type { BedState, EdgeEvent, History, Me } from "./feed.ts";
+import type { Answer, BedState, EdgeEvent, History, Me } from "./feed.ts";
 
 const WAIT_MS = 8000;
 
-/** `reason`: the edge's or console's word for a refusal; `problem`: what a problem document says, with its remedy. */
-export interface Answer { ok: boolean; status: number; reason: string | null; problem?: string | null; state?: unknown }
 export interface DevicesOfBed { bed: string; devices: BedState["devices"] }
 
 let csrf = "";

@@ -2,6 +2,7 @@
 import type { ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { idOf, matching, pathOf } from "./beds.ts";
+import { STATEMENT } from "./contract.ts";
 import { Bed } from "./bed.tsx";
 import { NotLive, SoundOff } from "./banner.tsx";
 import { Devices } from "./devices.tsx";
@@ -17,10 +18,6 @@ import { Troubles } from "./troubles.tsx";
 import { OldPage } from "./version.tsx";
 import { Ward } from "./ward.tsx";
 import { SYMBOL } from "./words.ts";
-
-const STATEMENT =
-  "Vigil is a research and evaluation system: a secondary display, not cleared or certified as a medical device. " +
-  "The bedside devices' own alarms stay in force; whoever operates it decides its status where it is used.";
 
 const FIRST = "[data-first=alarm]"; // on a bed's page its own first alarm, elsewhere the rail's
 

@@ -1,5 +1,8 @@
 /** The contract as the page knows it. Made by `python -m edge.contract.typescript`; do not edit. */
 
+/** What Vigil is, wherever that is stated. */
+export const STATEMENT = "Vigil is a research and evaluation system: a secondary display, not cleared or certified as a medical device. The bedside devices' own alarms stay in force; whoever operates it decides its status where it is used.";
+
 export type Role = "nurse" | "technician";
 export type Priority = "high" | "medium" | "low" | "none";
 export type AlarmState = "pending" | "active" | "acknowledged" | "latched" | "inactive";

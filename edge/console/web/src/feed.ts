@@ -11,6 +11,9 @@ export interface User { name: string; role: Role }
 /** `expires_at`, `now`: of the console's clock. `locked`: what is shown goes on, commands need the password. */
 export interface Me extends User { csrf: string; expires_at?: string; now?: string; locked?: boolean }
 
+/** What came of a command. `reason`: the edge's or console's code for a refusal; `problem`: what a problem document says, with its remedy. */
+export interface Answer { ok: boolean; status: number; reason: string | null; problem?: string | null; state?: unknown }
+
 /** A bed's state with what the console adds: the patient's name, and whether this is what is now. */
 export interface BedState extends State { patient: string | null; live: boolean }
 

@@ -1,6 +1,5 @@
 /** The words on the screen for the words on the wire. Pure. */
-import type { Answer } from "./api.ts";
-import type { Device, Phase, Priority, PumpState } from "./feed.ts";
+import type { Answer, Device, Phase, Priority, PumpState } from "./feed.ts";
 
 export const SYMBOL: Record<Priority, string> = { high: "!!!", medium: "!!", low: "!", none: "" };
 export const PRIORITY: Record<Priority, string> = { high: "HIGH", medium: "MEDIUM", low: "LOW", none: "" };

@@ -1,8 +1,8 @@
 """Waiting for a library without losing our own stop.
 
 Before Python 3.12 `asyncio.wait_for` returns normally when what it waits for is done in the same moment as the waiting
-task is cancelled: the stop is swallowed, the task goes on for ever, and the process does not end. aiomqtt and pymodbus
-wait with it. So what they do runs in a task of its own, and ours waits with `asyncio.wait`, which swallows nothing.
+task is cancelled: the stop is swallowed, the task goes on for ever, and the process does not end. pymodbus waits with
+it. So what it does runs in a task of its own, and ours waits with `asyncio.wait`, which swallows nothing.
 """
 
 from __future__ import annotations
