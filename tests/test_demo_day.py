@@ -79,7 +79,8 @@ async def test_a_newcomer_plays_a_session_from_start_to_close(tmp_path: Path) ->
         other = [event for event in demo.events("phase") if event["bed"] != "chair-3"]
         assert all(event["body"]["phase"] != "CLOSED" for event in other), "the others go on"
         await close_by_hand(page, demo, "chair-3")
-        await demo.until(lambda: "CLOSED" in phases(demo, "chair-3"), 10, "closed early, with a reason")
+        await demo.until(lambda: [e["body"]["reason"] for e in demo.events("session") if e["bed"] == "chair-3"
+                                  and e["body"]["change"] == "closed"] == ["played enough"], 10, "closed early")
         await page.goto(f"{demo.told['console']}/simulation")
         await beside.get_by_role("button", name="Next patient comes").click()
         await pump.get_by_role("button", name="Start").click()
