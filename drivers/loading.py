@@ -24,7 +24,7 @@ def from_folder(folder: Path, name: str, wanted: type[T]) -> Iterator[tuple[T, P
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
-        raise ValueError(f"{folder}: cannot be read ({error.strerror}); name a folder with drivers in it") from None
+        raise ValueError(f"{folder}: cannot be read ({error.strerror}); name a folder that is there") from None
     for path in entries:
         module = path / "__init__.py" if path.is_dir() else path
         if path.name.startswith(("_", ".")) or module.suffix != ".py" or not module.is_file():

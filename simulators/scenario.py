@@ -157,7 +157,8 @@ def catalogue(names: Iterable[str], twins: Mapping[str, TwinSpec], beds: int = 1
     for text in names:
         name, _, wanted = text.partition(":")
         if name not in twins:
-            raise ValueError(f"no twin named {name!r}; there are: {', '.join(twins)}")
+            raise ValueError(f"no twin named {name!r}; there are: {', '.join(twins)} (--simulators names a folder of"
+                             " your own)")
         for transport in _transports(name, twins[name], wanted):
             many = len(_transports(name, twins[name], "")) > 1
             kind = f"-{transport.removeprefix('modbus+')}" if many or wanted else ""

@@ -43,6 +43,7 @@ def run_simulate(
     port: int = 0,
     journal: Path | None = None,
     control: Path | None = None,
+    folder: Path | None = None,
 ) -> int:
     """Serve the twins until SIGTERM or SIGINT (0). Bad usage is one line on stderr (2).
 
@@ -50,11 +51,11 @@ def run_simulate(
     `play` is a capture put on the line of the one driver named, or of the one whose host speaks in it.
     `ports` is a folder for links to the ptys, `port` the first Modbus TCP port (0: any), `journal` a file that gets a
     line of JSON for every fault. Standard input takes lines of JSON: {"do": "go"}, and hands at devices; a Unix socket
-    at `control` takes the same and answers (simulators/control.py).
+    at `control` takes the same and answers (simulators/control.py). `folder` has twins of a clinic's own.
     """
     note: TextIO | None = None
     try:
-        twins = simulators.find()
+        twins = simulators.find(folder)
         drivers, instead = (drivers, {}) if play is None else _play(drivers, play, scenario, twins)
         plan = _plan(drivers, beds, scenario, twins)
         _check(speed, port, patient, ports)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from drivers.contract import BadFrame
 from edge.cli.catalogue import list_devices
 from edge.config.files import ConfigError, load_edge
 from edge.process import BadUsage
+from simulators.serve import run_simulate
 from tests.helpers.dialogue_run import DialogueRun, StillPatient
 from tests.helpers.golden_table import decoded_json, frames, requests, wire
 
@@ -69,6 +72,46 @@ def test_it_is_in_the_list_of_devices(folder: Path, capsys: pytest.CaptureFixtur
     row = json.loads(capsys.readouterr().out)
     assert (row["metrics"], row["requests"]) == (
         ["etco2_mmhg", "resp_bpm"], [{"name": "identify", "effect": "identify", "hex": "49 0d"}])
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    ("x = (\n", "/bad.py:1: SyntaxError: '(' was never closed"),
+    ("x = 1\n",
+     "/bad.py: has no TWIN = TwinSpec(...); write one, or begin the file's name with _ if it only helps others"),
+    ((OWN / "simulators" / "capnometer.py").read_text(),
+     "/capnometer.py: a twin is named 'capnometer' already, in {folder}/bad.py; rename one"),
+])
+def test_a_faulty_twin_is_one_clear_line_of_vigil_simulate(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, says: str) -> None:
+    folder = Path(shutil.copytree(OWN / "simulators", tmp_path / "simulators"))
+    (folder / "bad.py").write_text(text)
+    assert run_simulate(["capnometer"], folder=folder) == 2
+    assert capsys.readouterr().err == f"vigil simulate: {folder}{says.format(folder=folder)}\n"
+
+
+def test_vigil_simulate_without_the_folder_says_how_to_name_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_simulate(["capnometer"]) == 2
+    assert "no twin named 'capnometer'" in (err := capsys.readouterr().err)
+    assert "--simulators" in err
+
+
+@pytest.mark.slow
+def test_vigil_simulate_puts_it_on_a_wire_and_vigil_probe_finds_it_there(folder: Path) -> None:
+    command = [sys.executable, "-m", "edge.cli"]
+    twins = subprocess.Popen([*command, "simulate", "capnometer", "--simulators", str(OWN / "simulators"), "--json"],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, cwd=OWN.parent.parent)
+    try:
+        assert twins.stdout is not None
+        at = json.loads(twins.stdout.readline())["twins"][0]["at"]
+        probe = subprocess.run([*command, "probe", at.partition("?")[0].removeprefix("serial://"), "--json",
+                                "--drivers", str(folder)], capture_output=True, text=True, timeout=60, check=True,
+                               cwd=OWN.parent.parent)
+        found = json.loads(probe.stdout)["found"]
+        assert [one["driver"] for one in found] == ["capnometer"]
+        assert found[0]["numbers"]["etco2_mmhg"] == 38.0
+    finally:
+        twins.terminate()
+        twins.wait(10)
 
 
 EDGE = """[edge]

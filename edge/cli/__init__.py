@@ -148,6 +148,9 @@ def simulate(
     port: Annotated[int, typer.Option(min=0, max=65535, help="First TCP port; 0: any free ones.")] = 0,
     control: Annotated[
         Path | None, typer.Option(help="A Unix socket that takes hands at the devices as JSON and answers.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--simulators", help="A folder with twins of your own, as `--drivers` is of drivers.")
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Only the simulators: twins on real ptys and TCP ports; prints where each can be reached."""
@@ -156,7 +159,7 @@ def simulate(
     return run_simulate(
         driver or [], beds=beds, scenario=scenario, faults=fault or [], seed=seed, speed=speed, play=play,
         patient=patient, as_json=as_json, ports=ports, wait_for_go=wait_for_go, port=port, journal=journal,
-        control=control)
+        control=control, folder=folder)
 
 
 @app.command()
