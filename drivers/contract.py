@@ -113,13 +113,14 @@ REASONS = frozenset({
     "sensor_off", "sensor_disconnected", "no_sensor", "searching", "low_perfusion", "artifact",
     "low_signal_quality", "ambient_light", "cuff_loose", "cuff_leak", "overpressure", "inflate_timeout",
     "weak_pulse", "out_of_range", "module_error", "user_abort", "timeout", "pneumatic_fault", "not_measured",
-    "spot_check_only", "implausible",
+    "spot_check_only", "implausible", "sensor_fault",
 })
 
 ALARMS = frozenset({
     "occlusion", "end_of_infusion", "near_end", "vtbi_done", "syringe", "drive_disengaged", "low_battery",
     "battery_empty", "mains_lost", "comms_timeout", "attention", "fault", "pressure_line", "rate_high", "titration",
     "overpressure", "underpressure", "poor_fill", "sensor_off", "low_spo2", "unknown",
+    "high_spo2", "low_pulse", "high_pulse", "silenced",
 })
 
 
