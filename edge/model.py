@@ -28,7 +28,7 @@ LinkState = Literal["connecting", "live", "silent", "lost", "wrong_device", "uns
 Priority = Literal["high", "medium", "low", "none"]
 AlarmState = Literal["pending", "active", "acknowledged", "latched", "inactive"]
 AlarmClass = Literal["physiological", "technical"]
-Kind = Literal["pump", "nibp", "oximeter", "monitor"]
+DeviceKind = Literal["pump", "nibp", "oximeter", "monitor"]
 Dissociation = Literal["none", "expected", "observed", "resolving", "resolved"]
 Phase = Literal["PRECHECK", "READY", "INFUSING", "PAUSED", "RECOVERY", "DISCHARGE_READY", "CLOSED"]
 Role = Literal["nurse", "technician"]
@@ -136,7 +136,7 @@ class BedConfigured(Frozen, frozen=True):
 
     bed: str
     nibp_interval_s: float
-    devices: tuple[tuple[str, Kind, str], ...]
+    devices: tuple[tuple[str, DeviceKind, str], ...]
 
 
 class Configured(Frozen, frozen=True, tag="configured"):

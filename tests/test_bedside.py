@@ -30,15 +30,15 @@ def test_a_whole_session() -> None:
 def test_the_dissociation_period_as_in_clinical_7_5() -> None:
     """Start 5:00; check-ins at 62 (CADSS 9), 82 and 97 (quiet); without a concentration estimate it ends at 100."""
     story = BedStory().infused()
-    story.until(62).ask("check_in", cadss=9, moaas=5, distress=1)
-    story.until(82).ask("check_in", **QUIET)
-    story.until(97).ask("check_in", **QUIET)
+    story.until(62).command("check_in", cadss=9, moaas=5, distress=1)
+    story.until(82).command("check_in", **QUIET)
+    story.until(97).command("check_in", **QUIET)
     assert story.until(101).dissociation() == [("expected", 5.0), ("resolving", 40.1), ("resolved", 100.0)]
 
 
 def test_the_period_never_closes_by_itself() -> None:
     story = BedStory().infused()
-    story.until(62).ask("check_in", cadss=9, moaas=5, distress=1)
+    story.until(62).command("check_in", cadss=9, moaas=5, distress=1)
     assert story.until(170).dissociation()[-1][0] == "resolving"
     assert story.session.is_open_period
 
@@ -48,7 +48,7 @@ def test_the_period_never_closes_by_itself() -> None:
 ])
 def test_a_check_in_shows_dissociation(scores: dict[str, int], state: str) -> None:
     story = BedStory().infusing().until(10)
-    story.ask("check_in", **scores)
+    story.command("check_in", **scores)
     assert story.session.dissociation == state
 
 
@@ -61,8 +61,8 @@ def test_a_fast_infusion_opens_the_period_by_dose() -> None:
 def test_a_relapse_opens_it_again() -> None:
     story = BedStory().infusing().until(40)
     story.pump = "stopped"
-    story.until(90).ask("check_in", **QUIET)
-    story.until(101).ask("check_in", cadss=12)
+    story.until(90).command("check_in", **QUIET)
+    story.until(101).command("check_in", cadss=12)
     assert [state for state, _ in story.dissociation()][-2:] == ["resolved", "observed"]
 
 
@@ -101,7 +101,7 @@ def test_a_pump_counter_that_is_cleared_loses_nothing() -> None:
 
 def test_an_infusion_before_the_precheck_is_done_is_followed_and_marked() -> None:
     story = BedStory().until(-10)
-    story.ask("start_session", **{**ORDER, "checklist": False})
+    story.command("start_session", **{**ORDER, "checklist": False})
     story.pump, story.rate_ml_h = "infusing", 52.5
     story.until(-9)
     assert story.phases() == ["INFUSING"]
@@ -114,7 +114,7 @@ def test_an_infusion_before_the_precheck_is_done_is_followed_and_marked() -> Non
 ])
 def test_what_holds_a_patient_in_the_precheck(sbp: float, dbp: float, spo2: float | None, says: str) -> None:
     story = BedStory().until(-10)
-    story.ask("start_session", **ORDER)
+    story.command("start_session", **ORDER)
     story.spo2 = spo2
     story.bp(sbp, dbp)
     story.until(-8).bp(sbp, dbp)
@@ -129,9 +129,9 @@ def test_discharge_ready_only_when_everything_has_held() -> None:
     for minute in range(45, 105, 5):
         story.until(minute).bp(125, 78)
         if minute % 10 == 0:
-            story.ask("check_in", **QUIET)
+            story.command("check_in", **QUIET)
     assert story.until(112).session.phase == "DISCHARGE_READY"
-    story.ask("check_in", cadss=20)
+    story.command("check_in", cadss=20)
     story.until(113)
     assert story.session.phase == "RECOVERY"
 
@@ -141,10 +141,10 @@ def test_another_patient_inherits_nothing() -> None:
     story.bp(190, 100)
     assert story.bed.state.alarms["HTN-3"].state == "active"
     story.pump = "stopped"
-    story.until(6).ask("close_session", reason="stopped by the patient")
+    story.until(6).command("close_session", reason="stopped by the patient")
     ended = story.bed.state.alarms.get("HTN-3")
     assert ended is None or ended.state == "inactive"
-    story.until(8).ask("start_session", **{**ORDER, "session": "session-2"})
+    story.until(8).command("start_session", **{**ORDER, "session": "session-2"})
     shown = story.vitals()["numerics"]
     assert "sbp_mmhg" not in shown
     story.until(9)
@@ -170,7 +170,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(("verb", "args", "says"), REFUSED)
 def test_what_is_refused_says_why(verb: str, args: dict[str, Any], says: str) -> None:
     story = BedStory().infusing().until(1)
-    assert says in story.reason(story.ask(verb, **args))
+    assert says in story.reason(story.command(verb, **args))
 
 
 @pytest.mark.parametrize(("change", "says"), [
@@ -180,7 +180,7 @@ def test_what_is_refused_says_why(verb: str, args: dict[str, Any], says: str) ->
 ])
 def test_an_order_that_cannot_be_meant_is_refused(change: dict[str, Any], says: str) -> None:
     story = BedStory()
-    assert says in story.reason(story.ask("start_session", **{**ORDER, **change}))
+    assert says in story.reason(story.command("start_session", **{**ORDER, **change}))
     assert story.bed.state.session is None
 
 
@@ -189,16 +189,16 @@ def test_an_acknowledgement_of_what_was_seen_and_of_what_has_moved_on() -> None:
     story.bp(186, 100)
     alarm = story.bed.state.alarms["HTN-3"]
     assert alarm.seq > 0
-    assert story.reason(story.ask("acknowledge", alarm=alarm.id, seq=alarm.seq - 1)) == "moved_on"
-    pending_events = story.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)
+    assert story.reason(story.command("acknowledge", alarm=alarm.id, seq=alarm.seq - 1)) == "moved_on"
+    pending_events = story.command("acknowledge", alarm=alarm.id, seq=alarm.seq)
     assert [(body_of(pending).state, body_of(pending).by) for pending in pending_events] == [("acknowledged", "nina")]
     again = story.bed.state.alarms["HTN-3"]
-    assert "already_acknowledged" in story.reason(story.ask("acknowledge", alarm=again.id, seq=again.seq))
+    assert "already_acknowledged" in story.reason(story.command("acknowledge", alarm=again.id, seq=again.seq))
 
 
 def test_a_new_alarm_ends_an_audio_pause() -> None:
     story = BedStory().infusing().until(5)
-    story.ask("audio_pause")
+    story.command("audio_pause")
     assert story.full()["audio_paused_until"] is not None
     story.bp(186, 100)
     assert story.full()["audio_paused_until"] is None
@@ -206,7 +206,7 @@ def test_a_new_alarm_ends_an_audio_pause() -> None:
 
 def test_an_audio_pause_ends_by_itself() -> None:
     story = BedStory().infusing().until(5)
-    story.ask("audio_pause")
+    story.command("audio_pause")
     story.until(6.9)
     assert story.full()["audio_paused_until"] is not None
     story.until(7.1)
@@ -239,7 +239,7 @@ def test_the_same_inputs_give_the_same_events_byte_for_byte() -> None:
         story = BedStory().infusing().until(5)
         story.bp(186, 100)
         story.spo2 = 80
-        story.until(7).ask("acknowledge", alarm=story.bed.state.alarms["HTN-3"].id, seq=1)
+        story.until(7).command("acknowledge", alarm=story.bed.state.alarms["HTN-3"].id, seq=1)
         return story.pending_events
 
     assert told() == told()

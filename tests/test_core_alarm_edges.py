@@ -28,15 +28,15 @@ def test_an_acknowledged_pump_alarm_does_not_silence_the_next_one() -> None:
     story = BedStory().infusing()
     story.give(occlusion())
     first = story.bed.state.alarms["INF-4:pump"]
-    story.ask("acknowledge", alarm=first.id, seq=first.seq)
+    story.command("acknowledge", alarm=first.id, seq=first.seq)
     story.give(occlusion())
     assert state_of(story, "INF-4:pump") == "acknowledged"
-    story.ask("audio_pause")
+    story.command("audio_pause")
     story.give(occlusion("air_in_line"))
     again = story.bed.state.alarms["INF-4:pump"]
     assert (again.state, again.body and again.body.text) == ("active", "Pump: occlusion; air_in_line")
     assert story.bed.state.audio_paused_until_s is None
-    assert story.reason(story.ask("acknowledge", alarm=first.id, seq=first.seq)) == "moved_on"
+    assert story.reason(story.command("acknowledge", alarm=first.id, seq=first.seq)) == "moved_on"
     story.give(occlusion("near_end", "air_in_line"))
     assert story.bed.state.alarms["INF-4:pump"].seq == again.seq, "what is no alarm of ours changes nothing"
 
@@ -46,7 +46,7 @@ def test_an_acknowledgement_of_a_high_alarm_ends_after_ten_minutes() -> None:
     for _ in range(11):
         spo2(story, 80)
     alarm = story.bed.state.alarms["RES-3"]
-    story.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)
+    story.command("acknowledge", alarm=alarm.id, seq=alarm.seq)
     for _ in range(599):
         spo2(story, 80)
     assert state_of(story, "RES-3") == "acknowledged"
@@ -67,7 +67,7 @@ def test_a_latched_alarm_that_comes_again_is_a_new_one() -> None:
     second = story.bed.state.alarms["HTN-3"]
     assert second.state == "active"
     assert second.id != first.id
-    assert story.reason(story.ask("acknowledge", alarm=first.id, seq=first.seq)) == "moved_on"
+    assert story.reason(story.command("acknowledge", alarm=first.id, seq=first.seq)) == "moved_on"
 
 
 def test_a_latched_alarm_is_taken_away_by_its_acknowledgement() -> None:
@@ -76,9 +76,9 @@ def test_a_latched_alarm_is_taken_away_by_its_acknowledgement() -> None:
     story.at_s += 300
     story.bp(150, 90)
     alarm = story.bed.state.alarms["HTN-3"]
-    pending_events = story.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)
+    pending_events = story.command("acknowledge", alarm=alarm.id, seq=alarm.seq)
     assert [body.state for body in alarms_in(pending_events) if body.rule == "HTN-3"] == ["inactive"]
-    assert story.reason(story.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)) == "moved_on"
+    assert story.reason(story.command("acknowledge", alarm=alarm.id, seq=alarm.seq)) == "moved_on"
 
 
 ODD: list[tuple[str, dict[str, Any]]] = [
@@ -93,9 +93,9 @@ ODD: list[tuple[str, dict[str, Any]]] = [
 def test_odd_arguments_are_refused_and_change_nothing(verb: str, args: dict[str, Any]) -> None:
     story = BedStory()
     if verb not in ("start_session", "_start"):
-        story.ask("start_session", **ORDER)
+        story.command("start_session", **ORDER)
     before = story.bed.snapshot()
-    assert story.reason(story.ask(verb, **args)) != ""
+    assert story.reason(story.command(verb, **args)) != ""
     assert story.bed.snapshot() == before
 
 
@@ -230,5 +230,5 @@ def test_words_that_say_nothing_or_would_be_cut_are_refused(verb: str, args: dic
     story.pump = "stopped"
     story.until(11)
     before = story.session
-    assert says in story.reason(story.ask(verb, **args))
+    assert says in story.reason(story.command(verb, **args))
     assert story.session == before

@@ -171,7 +171,7 @@ def test_the_vectors_of_clinical_7_5(
     baseline: tuple[float, float], interval_min: int, readings: str, expected: str,
 ) -> None:
     story = BedStory().until(-10)
-    story.ask("start_session", **{**ORDER, "nibp_interval_min": interval_min})
+    story.command("start_session", **{**ORDER, "nibp_interval_min": interval_min})
     story.bp(*baseline)
     story.until(-8).bp(*baseline)
     story.until(0).pump, story.rate_ml_h = "infusing", 52.5
@@ -199,7 +199,7 @@ def test_an_infusion_that_is_resumed_in_recovery_opens_the_period_again() -> Non
 
 def test_an_infusion_after_the_period_was_over_opens_it_again() -> None:
     story = BedStory().infused().until(90)
-    story.ask("check_in", **QUIET)
+    story.command("check_in", **QUIET)
     assert story.until(101).session.dissociation == "resolved"
     story.pump = "infusing"
     assert story.until(102).session.is_open_period
@@ -231,7 +231,7 @@ def test_a_nurse_can_end_an_infusion_whose_pump_cannot_be_heard() -> None:
     story.give(LinkChanged("pump", "lost"))
     story.pump = None
     story.until(21)
-    assert story.reason(story.ask("end_infusion", reason="seen at the pump")) == ""
+    assert story.reason(story.command("end_infusion", reason="seen at the pump")) == ""
     assert story.until(22).session.phase == "RECOVERY"
     story.give(LinkChanged("pump", "live"))
     story.pump = "infusing"
@@ -268,7 +268,7 @@ def test_a_pump_counter_that_is_rounded_down_does_not_double_the_dose(fall_ml: f
 def test_a_baseline_is_two_readings_a_minute_apart(apart_s: float, quality: str) -> None:
     story = BedStory()
     story.at_s = T0 - 700.103
-    story.ask("start_session", **ORDER)
+    story.command("start_session", **ORDER)
     story.bp(120, 75)
     story.at_s = round(story.at_s + apart_s, 3)
     story.bp(124, 77)
@@ -279,7 +279,7 @@ def test_a_baseline_is_two_readings_a_minute_apart(apart_s: float, quality: str)
 
 def test_a_high_blood_pressure_that_grew_old_still_holds_the_patient() -> None:
     story = BedStory().until(-14)
-    story.ask("start_session", **ORDER)
+    story.command("start_session", **ORDER)
     story.bp(150, 95)
     story.until(-12.5).bp(150, 95)
     story.until(-0.5)
@@ -293,8 +293,8 @@ def test_a_high_blood_pressure_that_grew_old_still_holds_the_patient() -> None:
 ])
 def test_sedation_and_pulse_hold_in_the_precheck(moaas: int, pulse: float, phase: str) -> None:
     story = BedStory()
-    story.ask("start_session", **ORDER)
-    story.ask("check_in", moaas=moaas)
+    story.command("start_session", **ORDER)
+    story.command("check_in", moaas=moaas)
     story.bp(120, 75)
     story.at_s += 100
     story.bp(120, 75)
@@ -306,7 +306,7 @@ def test_sedation_and_pulse_hold_in_the_precheck(moaas: int, pulse: float, phase
 def test_the_baseline_is_of_the_half_hour_before_the_infusion() -> None:
     story = BedStory()
     story.at_s = T0 - 45 * 60
-    story.ask("start_session", **ORDER)
+    story.command("start_session", **ORDER)
     story.bp(130, 85)
     story.until(-43).bp(130, 85)
     assert story.until(-42).session.phase == "READY"
@@ -320,7 +320,7 @@ def test_the_baseline_is_of_the_half_hour_before_the_infusion() -> None:
 
 def test_a_resumed_infusion_never_takes_a_baseline_under_ketamine() -> None:
     story = BedStory().until(-10)
-    story.ask("start_session", **ORDER)
+    story.command("start_session", **ORDER)
     story.pump, story.rate_ml_h = "infusing", 52.5
     story.until(-5).bp(160, 98)
     story.pump = "stopped"
@@ -337,6 +337,6 @@ def test_blood_pressures_of_the_infusion_do_not_discharge() -> None:
     story.until(35).bp(122, 76)
     story.until(40).pump = "stopped"
     for minute in (90, 100, 110):
-        story.until(minute).ask("check_in", **QUIET)
+        story.until(minute).command("check_in", **QUIET)
     assert story.until(115).session.phase == "RECOVERY"
     assert any("blood pressures" in point for point in story.full()["session"]["open"])

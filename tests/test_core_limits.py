@@ -127,7 +127,7 @@ def test_a_pair_is_60_s_to_w_apart(interval_min: float, apart_s: float, pair: bo
     assert state.session is not None
     state.session = replace(state.session, order=replace(ORDER, nibp_interval_min=interval_min))
     state.determinations = [Determination(NOW - apart_s, 150, 90), Determination(NOW, 150, 90)]
-    assert compile_condition("pair(sbp_mmhg >= 150)").ask(RuleContext(state, NOW)) is pair
+    assert compile_condition("pair(sbp_mmhg >= 150)").evaluate(RuleContext(state, NOW)) is pair
 
 
 @pytest.mark.parametrize(("part", "phase"), [(0.969, "PAUSED"), (0.971, "RECOVERY")])
@@ -162,7 +162,7 @@ def test_an_urgency_only_rises_while_its_alarm_is_active() -> None:
     assert story.bed.state.alarms["TEC-4:oximeter"].priority == "medium"
     story.pump = "stopped"
     story.until(2)
-    story.ask("end_infusion", reason="enough")
+    story.command("end_infusion", reason="enough")
     story.until(3)
     assert story.session.phase == "RECOVERY" and not story.session.is_open_period
     assert story.bed.state.alarms["TEC-4:oximeter"].priority == "medium"

@@ -27,14 +27,14 @@ def pauses(pending_events: list[PendingEvent]) -> list[str | None]:
 
 def acknowledge(story: BedStory, key: str) -> None:
     alarm = story.bed.state.alarms[key]
-    assert story.reason(story.ask("acknowledge", alarm=alarm.id, seq=alarm.seq)) == ""
+    assert story.reason(story.command("acknowledge", alarm=alarm.id, seq=alarm.seq)) == ""
 
 
 def closed(story: BedStory) -> BedStory:
     story.pump = "stopped"
     for _ in range(5):
         story.until((story.at_s - 1_800_000_000) / 60 + 0.1)
-    story.ask("close_session", reason="the end")
+    story.command("close_session", reason="the end")
     return story
 
 
@@ -50,8 +50,8 @@ def test_what_was_acknowledged_for_one_patient_sounds_for_the_next() -> None:
         acknowledge(story, key)
     closed(story)
     assert (state_of(story, "TEC-4:cuff"), state_of(story, "INF-4:pump")) == ("acknowledged", "acknowledged")
-    story.ask("audio_pause")
-    pending_events = story.ask("start_session", **NEXT)
+    story.command("audio_pause")
+    pending_events = story.command("start_session", **NEXT)
     assert sorted(alarms(pending_events)) == [("INF-4", "acknowledged", "active", "medium"),
                                       ("TEC-4", "acknowledged", "active", "low")]
     assert {pending.session for pending in pending_events} == {"session-2"}
@@ -75,7 +75,7 @@ def test_alarms_of_nobody_knows_whom_end_when_a_session_starts() -> None:
     acknowledge(story, "RES-3")
     story.give(LinkChanged("cuff", "lost"))
     ticks(story, 10)
-    pending_events = story.ask("start_session", **ORDER)
+    pending_events = story.command("start_session", **ORDER)
     assert sorted(alarms(pending_events)) == [("HTN-3", "active", "inactive", "high"),
                                       ("RES-3", "acknowledged", "inactive", "high")]
     assert state_of(story, "TEC-4:cuff") == "active", "the cuff is as lost for this patient"
@@ -87,8 +87,8 @@ def test_the_last_patients_saturation_is_not_this_ones() -> None:
     story = BedStory().infusing()
     story.pump = "stopped"
     story.until(0.5)
-    story.ask("close_session", reason="the end")
-    story.ask("start_session", **NEXT)
+    story.command("close_session", reason="the end")
+    story.command("start_session", **NEXT)
     numerics = story.vitals()["numerics"]
     assert set(numerics) == {"rate_ml_h", "volume_infused_ml"}
     assert "no live SpO₂" in story.full()["session"]["open"]
@@ -98,12 +98,12 @@ def test_the_last_patients_saturation_is_not_this_ones() -> None:
 
 def test_a_closed_session_is_not_opened_again() -> None:
     story = closed(BedStory().infusing())
-    assert "session_closed" in story.reason(story.ask("start_session", **ORDER))
+    assert "session_closed" in story.reason(story.command("start_session", **ORDER))
     restored = Bedside("chair-1", DEVICES, RULES)
     restored.restore(story.bed.snapshot())
     story.bed = restored
-    assert "session_closed" in story.reason(story.ask("start_session", **ORDER))
-    assert story.reason(story.ask("start_session", **NEXT)) == ""
+    assert "session_closed" in story.reason(story.command("start_session", **ORDER))
+    assert story.reason(story.command("start_session", **NEXT)) == ""
 
 
 # --- the pause of the sound -------------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ def test_a_closed_session_is_not_opened_again() -> None:
 
 def test_a_new_alarm_ends_a_pause_with_an_event() -> None:
     story = BedStory().infusing()
-    story.ask("audio_pause")
+    story.command("audio_pause")
     pending_events = story.bp(186, 100)
     assert pauses(pending_events) == [None]
     assert pending_events[0].session == "session-1"
@@ -120,7 +120,7 @@ def test_a_new_alarm_ends_a_pause_with_an_event() -> None:
 
 def test_a_pause_that_is_over_by_itself_is_not_ended_again() -> None:
     story = BedStory().infusing()
-    story.ask("audio_pause")
+    story.command("audio_pause")
     ticks(story, 121)
     assert pauses(story.bp(186, 100)) == []
 
@@ -129,8 +129,8 @@ def test_a_pause_ends_with_its_session() -> None:
     story = BedStory().infusing()
     story.pump = "stopped"
     story.until(0.5)
-    story.ask("audio_pause")
-    assert pauses(story.ask("close_session", reason="the end")) == [None]
+    story.command("audio_pause")
+    assert pauses(story.command("close_session", reason="the end")) == [None]
 
 
 # --- a restart --------------------------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ def test_a_pause_ends_with_its_session() -> None:
 
 def test_a_pause_does_not_survive_a_restart() -> None:
     story = BedStory().infusing()
-    story.ask("audio_pause")
+    story.command("audio_pause")
     pending_events = story.give(Boot("boot-2", 5.0))
     assert [pending.kind for pending in pending_events] == ["boot", "audio"]
     assert story.full()["audio_paused_until"] is None

@@ -49,9 +49,9 @@ def worse(story: BedStory, what: str) -> None:
         case "saturation":
             story.spo2 = 90
         case "sedation":
-            story.ask("check_in", moaas=4)
+            story.command("check_in", moaas=4)
         case "checklist":
-            story.ask("checklist", done=False)
+            story.command("checklist", done=False)
 
 
 @pytest.mark.parametrize(("what", "says"), [
@@ -93,9 +93,9 @@ def test_a_probe_that_is_taken_away_leaves_ready_and_brings_it_back() -> None:
 
 def test_a_ticked_dissociation_opens_the_period() -> None:
     story = BedStory().infusing().until(1)
-    story.ask("check_in", moaas=5, cadss=4, distress=1, symptoms=["dizziness"])
+    story.command("check_in", moaas=5, cadss=4, distress=1, symptoms=["dizziness"])
     assert story.dissociation() == []
-    story.ask("check_in", moaas=5, cadss=4, distress=1, symptoms=["dizziness", "dissociation"])
+    story.command("check_in", moaas=5, cadss=4, distress=1, symptoms=["dizziness", "dissociation"])
     assert story.dissociation() == [("observed", 1.0)]
 
 
@@ -103,7 +103,7 @@ def test_a_ticked_dissociation_opens_the_period() -> None:
 def test_a_ticked_dissociation_keeps_it_open(symptoms: list[str], state: str) -> None:
     story = BedStory().infusing().until(40)
     story.pump = "stopped"
-    story.until(95).ask("check_in", **QUIET, symptoms=symptoms)
+    story.until(95).command("check_in", **QUIET, symptoms=symptoms)
     assert story.until(102).session.dissociation == state
     session: dict[str, Any] = story.full()["session"]
     assert session["quiet"] is (state == "resolved")
@@ -112,7 +112,7 @@ def test_a_ticked_dissociation_keeps_it_open(symptoms: list[str], state: str) ->
 @pytest.mark.parametrize(("stops_min", "ready_min"), [(10, 105), (40, 105), (50, 115)])
 def test_discharge_waits_an_hour_after_the_end_and_100_minutes_after_the_start(stops_min: int, ready_min: int) -> None:
     story = BedStory().until(-10)
-    story.ask("start_session", **{**ORDER, "duration_min": 30, "dose_mg_kg": 0.1})
+    story.command("start_session", **{**ORDER, "duration_min": 30, "dose_mg_kg": 0.1})
     story.bp(120, 75)
     story.until(-8).bp(120, 75)
     story.until(0)
@@ -124,7 +124,7 @@ def test_discharge_waits_an_hour_after_the_end_and_100_minutes_after_the_start(s
         story.until(minute)
         if minute % 5 == 0:
             story.bp(120, 75)
-            story.ask("check_in", **QUIET)
+            story.command("check_in", **QUIET)
         if entered is None and story.session.phase == "DISCHARGE_READY":
             entered = (story.at_s - T0) / 60
     assert entered == pytest.approx(ready_min, abs=1.1)

@@ -13,7 +13,7 @@ from edge.model import (
     Boot,
     DeviceAlarm,
     DeviceAlarmsReported,
-    Kind,
+    DeviceKind,
     LinkChanged,
     PumpState,
     PumpStatus,
@@ -25,8 +25,8 @@ from edge.model import (
 from tests.helpers.bed_story import BedStory, state_of, ticks
 from tests.helpers.rule_files import RULES
 
-SECOND: tuple[str, Kind, str] = ("oximeter-2", "oximeter", "o")
-PUMP_2: tuple[str, Kind, str] = ("pump-2", "pump", "q")
+SECOND: tuple[str, DeviceKind, str] = ("oximeter-2", "oximeter", "o")
+PUMP_2: tuple[str, DeviceKind, str] = ("pump-2", "pump", "q")
 
 
 def shown(story: BedStory) -> tuple[float | None, str]:
@@ -239,7 +239,7 @@ def test_a_snapshot_of_the_time_before_can_be_read() -> None:
 
 
 @pytest.mark.parametrize("kind", ["oximeter", "nibp", "pump"])
-def test_each_device_of_a_kind_has_alarms_of_its_own(kind: Kind) -> None:
+def test_each_device_of_a_kind_has_alarms_of_its_own(kind: DeviceKind) -> None:
     """Three of a kind on one bed, all lost and each with its own alarm: three alarms, and each ends for itself."""
     names = [f"{kind}-{number}" for number in (1, 2, 3)]
     bed = Bedside("b", [(name, kind, "d") for name in names], RULES)

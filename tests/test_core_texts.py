@@ -45,7 +45,7 @@ def test_an_alarm_that_the_end_of_a_session_ends_is_over_without_a_value() -> No
     low(story, 88, 15)
     story.pump = "stopped"
     story.at_s += 120
-    story.ask("close_session", reason="sent to hospital")
+    story.command("close_session", reason="sent to hospital")
     assert said(story, "RES-2")[-1] == ("inactive", "Low oxygen saturation: over")
 
 

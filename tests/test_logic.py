@@ -50,11 +50,11 @@ TABLE: list[tuple[str, dict[str, float | None], Truth]] = [
 
 @pytest.mark.parametrize(("text", "values", "expected"), TABLE)
 def test_conditions(text: str, values: dict[str, float | None], expected: Truth) -> None:
-    assert compile_condition(text).ask(RuleContext(bed(**values), AT_S)) is expected
+    assert compile_condition(text).evaluate(RuleContext(bed(**values), AT_S)) is expected
 
 
 def test_a_stale_value_is_unknown() -> None:
-    ask = compile_condition("spo2_pct < 90").ask
+    ask = compile_condition("spo2_pct < 90").evaluate
     assert ask(RuleContext(bed(spo2_pct=80), AT_S + 10)) is True
     assert ask(RuleContext(bed(spo2_pct=80), AT_S + 10.1)) is None
 
@@ -62,7 +62,7 @@ def test_a_stale_value_is_unknown() -> None:
 @pytest.mark.parametrize(("apart_s", "expected"), [(59, F), (60, T), (600, T), (600.1, F)])
 def test_a_pair_is_60_s_to_w_apart(apart_s: float, expected: Truth) -> None:
     state = BedState(bed="b", determinations=[Determination(AT_S - apart_s, 150, 90), Determination(AT_S, 150, 90)])
-    assert compile_condition("pair(sbp_mmhg >= 150)").ask(RuleContext(state, AT_S)) is expected
+    assert compile_condition("pair(sbp_mmhg >= 150)").evaluate(RuleContext(state, AT_S)) is expected
 
 
 BAD = [
@@ -102,7 +102,7 @@ def test_every_fact_can_be_asked_and_said() -> None:
         arguments = [examples[parameter.takes] for parameter in fact.parameters]
         asked = f"{fact.name}({', '.join(arguments)})" if fact.name in FUNCTIONS else fact.name
         compiled = compile_condition(asked if fact.truth else f"{asked} > 1")
-        assert compiled.ask(RuleContext(BedState(bed="b"), AT_S)) in (True, False, None)
+        assert compiled.evaluate(RuleContext(BedState(bed="b"), AT_S)) in (True, False, None)
         assert compiled.uses[-1].fact is fact
         assert "  " not in compiled.words and "{" not in compiled.words, compiled.words
 

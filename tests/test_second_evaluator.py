@@ -14,7 +14,7 @@ from edge.core.alarms import SHOWN
 from edge.core.bedside import Bedside
 from edge.core.rules import parse_rules
 from edge.core.state import Baseline, Order, Session
-from edge.model import Input, Kind, LinkChanged, Phase, Sample, Samples, Tick
+from edge.model import DeviceKind, Input, LinkChanged, Phase, Sample, Samples, Tick
 from tests.helpers.naive import HTN, LONG, RES, Trace, Word, shown
 from tests.helpers.rule_files import FILE
 
@@ -38,7 +38,7 @@ source = "-"
 """
 HEAD, *TABLES = FILE.read_text().split("[[rule]]")
 RULES = parse_rules("[[rule]]".join([HEAD, *(table for table in TABLES if table.split('"')[1] in NAMES)]) + LONG_1)
-DEVICES: tuple[tuple[str, Kind, str], ...] = (("cuff", "nibp", "naive"), ("oximeter", "oximeter", "naive"))
+DEVICES: tuple[tuple[str, DeviceKind, str], ...] = (("cuff", "nibp", "naive"), ("oximeter", "oximeter", "naive"))
 PHASES: tuple[Phase | None, ...] = ("INFUSING", "INFUSING", "PAUSED", "RECOVERY", "PRECHECK", None)
 BASELINES = ((120.0, 75.0), (130.0, 80.0), (100.0, 60.0), None)
 APART_S = (45, 59, 60, 61, 180, 300, 300, 360, 599, 600, 601, 719, 720, 721, 779, 780, 781, 900, 1140, 1141)

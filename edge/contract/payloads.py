@@ -25,8 +25,8 @@ from edge.contract.events import BadBody, Baseline, Event, EventBody, Evidence, 
 from edge.model import (
     AlarmClass,
     AlarmState,
+    DeviceKind,
     Dissociation,
-    Kind,
     LinkState,
     Phase,
     Priority,
@@ -200,7 +200,7 @@ class DeviceNow(Payload, frozen=True, kw_only=True):
     `bad` ones, responses that came too `late`; and in bytes: `received`, `understood` (in good frames), `dropped`."""
 
     device: str
-    kind: Kind | None = None
+    kind: DeviceKind | None = None
     driver: str
     identity: str | None = None
     link: LinkState

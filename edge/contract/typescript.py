@@ -27,7 +27,8 @@ HEAD = "/** The contract as the page knows it. Made by `python -m edge.contract.
 WORDS: dict[str, Any] = {
     "Role": model.Role, "Priority": model.Priority, "AlarmState": model.AlarmState, "AlarmClass": model.AlarmClass,
     "PumpState": model.PumpState, "Phase": model.Phase, "Dissociation": model.Dissociation,
-    "LinkState": model.LinkState, "DeviceKind": model.Kind, "Validity": model.Validity, "EventKind": events.EventKind,
+    "LinkState": model.LinkState, "DeviceKind": model.DeviceKind, "Validity": model.Validity,
+    "EventKind": events.EventKind,
 }
 STRUCTS: tuple[type[msgspec.Struct], ...] = (
     payloads.Numeric, payloads.PumpNow, payloads.Vitals, payloads.Wave, events.Order, events.Baseline,

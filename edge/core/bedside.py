@@ -35,8 +35,8 @@ from edge.model import (
     Command,
     Configured,
     DeviceAlarmsReported,
+    DeviceKind,
     Input,
-    Kind,
     LinkChanged,
     Phase,
     PumpStatus,
@@ -56,7 +56,7 @@ class Misdirected(Exception):
 class Bedside:
     """One bed. `devices` are (name, kind, driver) as edge.toml has them."""
 
-    def __init__(self, bed: str, devices: Iterable[tuple[str, Kind, str]], rules: RuleSet, *,
+    def __init__(self, bed: str, devices: Iterable[tuple[str, DeviceKind, str]], rules: RuleSet, *,
                  nibp_interval_s: float = 300.0) -> None:
         self.rules = rules
         self._configured = list(devices)

@@ -176,7 +176,7 @@ def _end_alarms(state: BedState, rules: RuleSet, at_s: float) -> Iterator[Pendin
     without a session too (a lost link)."""
     for key, alarm in list(state.alarms.items()):
         rule = rules.named(alarm.rule)
-        stays = rule.kind == "technical" and applies(rule.context, None)
+        stays = rule.alarm_class == "technical" and applies(rule.context, None)
         if alarm.state in SHOWN and not stays:
             ended = replace(alarm, state="inactive", true_since_s=None, clear_since_s=None, acknowledged_at_s=None)
             yield publish(state, rule, ended, alarm.state, RuleContext(state, at_s, alarm.device))

@@ -88,24 +88,24 @@ class RuleContext:
 
         A pump that was infusing when it was last heard, and is not heard now, may still run.
         """
-        answers = [self._is_running(pump) for pump in self._pumps() if self._is_heard(pump) or pump.infused]
+        answers = [self._is_running(pump) for pump in self._pumps() if self._is_reporting(pump) or pump.infused]
         return either(answers) if answers else None
 
     def status_at_s(self, running: bool) -> float:
         """When the pumps last said so: the newest status of those that run, the oldest of those that do not."""
         times = [pump.pump_at_s for pump in self._pumps()
-                 if self._is_heard(pump) and self._is_running(pump) is running]
+                 if self._is_reporting(pump) and self._is_running(pump) is running]
         return (max(times) if running else min(times)) if times else 0.0
 
     def _pumps(self) -> list[Device]:
         return [device for device in self.state.devices.values() if device.kind == "pump"]
 
-    def _is_heard(self, pump: Device) -> bool:
+    def _is_reporting(self, pump: Device) -> bool:
         return (pump.link == "live" and pump.pump not in (None, "unknown")
                 and self.at_s - pump.pump_at_s <= METRICS["rate_ml_h"].stale_after_s)
 
     def _is_running(self, pump: Device) -> Truth:
-        if not self._is_heard(pump):
+        if not self._is_reporting(pump):
             return None
         if pump.pump != "infusing":
             return False

@@ -10,7 +10,7 @@ from edge.core.state import BedState, LatestValue
 from edge.vocabulary import DETERMINATION, METRICS
 
 
-def speaks_for_s(engine: Engine, metric: str) -> float:
+def covers_s(engine: Engine, metric: str) -> float:
     """How far back a reading speaks for the time before it."""
     return max(engine.stream_s, METRICS[metric].stale_after_s * engine.stream_of_staleness)
 
@@ -30,7 +30,7 @@ def share(latest: LatestValue, since_s: float, until_s: float) -> float:
     return covered_s / (until_s - since_s)
 
 
-def to_raise(condition: Compiled, context: RuleContext, hold_s: float) -> Coverage:
+def to_activate(condition: Compiled, context: RuleContext, hold_s: float) -> Coverage:
     """For a condition that must hold before its alarm becomes active."""
     return Coverage(_began_s(condition, context), _gap_ended_s(condition, context.state),
                     _least_share(condition, context, hold_s))

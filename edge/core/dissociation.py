@@ -31,7 +31,7 @@ def follow(state: BedState, at_s: float) -> list[tuple[Dissociation, str]]:
         return [_to(state, "expected", at_s, "the pump infuses again")]
     if session.dissociation in ("expected", "observed") and _is_fading(session):
         return [_to(state, "resolving", at_s, "the infusion has ended")]
-    if session.dissociation == "resolving" and _is_over(session, at_s):
+    if session.dissociation == "resolving" and _has_ended(session, at_s):
         return [_to(state, "resolved", at_s, "60 minutes since the end and a quiet check-in")]
     return []
 
@@ -85,7 +85,7 @@ def quiet_check_in(session: Session, at_s: float) -> CheckIn | None:
     return last if quiet and calm and late and at_s - last.at_s <= CHECK_IN_FRESH_S else None
 
 
-def _is_over(session: Session, at_s: float) -> bool:
+def _has_ended(session: Session, at_s: float) -> bool:
     assert session.ended_s is not None
     stopped = session.infusing_since_s is None and session.phase not in ("INFUSING", "PAUSED")
     return stopped and at_s - session.ended_s >= END_AFTER_S and quiet_check_in(session, at_s) is not None

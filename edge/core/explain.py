@@ -11,11 +11,11 @@ import re
 from edge.core.expression import Compiled
 from edge.core.rule import CONTEXTS, EVERYWHERE, Rule
 from edge.core.rules import RuleSet
-from edge.model import Kind
+from edge.model import DeviceKind
 from edge.vocabulary import METRICS
 
-DEVICES: dict[Kind, str] = {"pump": "pump", "nibp": "cuff", "oximeter": "oximeter", "monitor": "monitor"}
-CONTEXT_WORDS = {
+DEVICES: dict[DeviceKind, str] = {"pump": "pump", "nibp": "cuff", "oximeter": "oximeter", "monitor": "monitor"}
+CONTEXT_TEXTS = {
     "PRECHECK": "before the infusion", "READY": "when ready to start", "INFUSING": "while infusing",
     "PAUSED": "while paused", "RECOVERY": "in recovery", "DISCHARGE_READY": "when ready for discharge",
     "CLOSED": "when closed", "DISSOCIATION": "in the dissociation period", "NO_SESSION": "without a session",
@@ -30,7 +30,7 @@ def explain(rules: RuleSet) -> str:
 
 def explain_rule(rule: Rule, rules: RuleSet) -> str:
     """One rule: how urgent and where, what raises it, what ends it, what it says, and why."""
-    kind = "a request, no alarm" if rule.request else f"{rule.priority.upper()} {rule.kind} alarm"
+    kind = "a request, no alarm" if rule.request else f"{rule.priority.upper()} {rule.alarm_class} alarm"
     each = f", for each {' and each '.join(DEVICES[kind] for kind in rule.for_each)}" if rule.for_each else ""
     lines = [f"{rule.id}  {rule.title}: {kind}, {_where(rule.context)}{each}"]
     lines += _listed("asks" if rule.request else "raised", _of(rule, rule.when), rule.hold_s)
@@ -41,7 +41,7 @@ def explain_rule(rule: Rule, rules: RuleSet) -> str:
     if rule.device_priority:
         lines.append(_line("urgent", "as the most urgent of the device's alarms, and never less than "
                                      f"{rule.priority.upper()}"))
-    for step in rule.raises:
+    for step in rule.escalations:
         when = f", when {_one_line(rule, step.when)}" if step.when else ""
         lines.append(_line("more urgent", f"{step.priority.upper()} {_where(step.context)}{when}; "
                                           "while it is active it becomes no less urgent"))
@@ -88,7 +88,7 @@ def _one_line(rule: Rule, condition: Compiled) -> str:
 def _where(context: frozenset[str]) -> str:
     if EVERYWHERE in context:
         return "always"
-    return ", ".join(CONTEXT_WORDS[word] for word in CONTEXTS if word in context)
+    return ", ".join(CONTEXT_TEXTS[word] for word in CONTEXTS if word in context)
 
 
 def _filled_in(text: str) -> str:

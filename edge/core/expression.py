@@ -41,13 +41,13 @@ class Compiled:
     """A condition ready to be asked, in words, and with the facts it uses in the order it names them."""
 
     text: str
-    ask: Condition
+    evaluate: Condition
     words: str
     branches: tuple[str, ...]  # in words, what is joined by the outermost "or"; or the whole
     uses: tuple[Use, ...]
     metrics: tuple[str, ...]  # that it looks at, in the order first named
     sampled: tuple[str, ...]  # those of them whose value itself is compared
-    rules: frozenset[str]  # rules, or families of them, that it asks about
+    rules: frozenset[str]  # rules, or families of them, that it names
     accounts: tuple[Account, ...]  # what must be counted for it
     determinations: int  # how many determinations are its evidence
 
@@ -69,7 +69,8 @@ def compile_condition(text: str) -> Compiled:
         raise ExpressionError(f"cannot read {text[:60]!r}: {wrong}") from None
     uses = tuple(compiler.uses)
     return Compiled(
-        text, condition.ask, condition.words, condition.parts if condition.joined == "or" else (condition.words,), uses,
+        text, condition.evaluate, condition.words,
+        condition.parts if condition.joined == "or" else (condition.words,), uses,
         metrics=tuple(dict.fromkeys(metric for use in uses for metric in use.metrics)),
         sampled=tuple(dict.fromkeys(metric for use in uses if use.fact.sampled for metric in use.metrics)),
         rules=frozenset(name for use in uses for name in use.rules),
@@ -86,7 +87,7 @@ def nearest(word: str, known: Collection[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Truth:
-    ask: Condition
+    evaluate: Condition
     words: str
     joined: str = ""  # by "and", "or", or ":" after a fact's own words: needs brackets inside another
     parts: tuple[str, ...] = ()  # what is so joined
@@ -117,29 +118,29 @@ class _Compiler:
                 return self._joined(op, values)
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 inner = self.condition(operand)
-                ask = inner.ask
-                return _Truth(lambda context: negate(ask(context)), inner.denied or f"not ({inner.words})",
+                evaluate = inner.evaluate
+                return _Truth(lambda context: negate(evaluate(context)), inner.denied or f"not ({inner.words})",
                               ":" if inner.joined == ":" else "", denied=inner.words)
             case ast.Compare(left=left, ops=ops, comparators=rights):
                 return self._comparison(left, ops, rights)
             case ast.Call() if (name := _name(node)) in FUNCTIONS and FUNCTIONS[name].truth:
                 use, words = self._use(node)
                 joined = ":" if any(parameter.takes == "condition" for parameter in use.fact.parameters) else ""
-                return _Truth(use.ask(), use.words(*words), joined, denied=use.denied(*words))
+                return _Truth(use.evaluator(), use.words(*words), joined, denied=use.denied(*words))
             case ast.Constant(value=bool() as value):
                 return _Truth(lambda context: value, "always" if value else "never")
         raise ExpressionError(f"{ast.unparse(node)!r} is not a condition; compare it with something, as in 'x >= 1'")
 
     def _joined(self, op: ast.boolop, values: list[ast.expr]) -> _Truth:
         parts = [self.condition(value) for value in values]
-        asks = [part.ask for part in parts]
+        operands = [part.evaluate for part in parts]
         word = "and" if isinstance(op, ast.And) else "or"
         decides = word == "or"  # one true decides an "or", one false an "and"
         words = (f"({part.words})" if part.joined not in ("", word) else part.words for part in parts)
 
-        def ask(context: RuleContext) -> Truth:  # as logic.both and logic.either, without asking more than decides
+        def evaluate(context: RuleContext) -> Truth:  # logic.both or logic.either, no further than it decides
             result: Truth = not decides
-            for part in asks:
+            for part in operands:
                 truth = part(context)
                 if truth is decides:
                     return decides
@@ -147,7 +148,7 @@ class _Compiler:
                     result = None
             return result
 
-        return _Truth(ask, f" {word} ".join(words), word, tuple(part.words for part in parts))
+        return _Truth(evaluate, f" {word} ".join(words), word, tuple(part.words for part in parts))
 
     def _comparison(self, left: ast.expr, ops: list[ast.cmpop], rights: list[ast.expr]) -> _Truth:
         if len(ops) != 1 or type(ops[0]) not in _COMPARE:
@@ -156,13 +157,13 @@ class _Compiler:
         this, that = self.quantity(left), self.quantity(rights[0])
         this_value, that_value = this.value, that.value
 
-        def ask(context: RuleContext) -> Truth:
+        def evaluate(context: RuleContext) -> Truth:
             x, y = this_value(context), that_value(context)
             return None if x is None or y is None else compare(x, y)
 
         if that.is_share:
             word = {"below": "less than", "above": "more than"}.get(word, word)
-        return _Truth(ask, f"{this.with_unit(that.unit)} is {word} {that.with_unit(this.unit)}")
+        return _Truth(evaluate, f"{this.with_unit(that.unit)} is {word} {that.with_unit(this.unit)}")
 
     def quantity(self, node: ast.expr) -> _Number:
         match node:
@@ -178,13 +179,13 @@ class _Compiler:
                 return self._arithmetic(left, type(op), right)
             case ast.Call() if (name := _name(node)) not in FUNCTIONS or not FUNCTIONS[name].truth:
                 use, words = self._use(node)
-                return _Number(use.ask(), use.words(*words), use.fact.unit)
+                return _Number(use.evaluator(), use.words(*words), use.fact.unit)
         raise ExpressionError(f"{ast.unparse(node)!r} is not a number this language knows")
 
     def _fact(self, name: str) -> _Number:
         use = FACTS[name].use()
         self.uses.append(use)
-        return _Number(use.ask(), use.words(), use.fact.unit, is_baseline=name.startswith("baseline."))
+        return _Number(use.evaluator(), use.words(), use.fact.unit, is_baseline=name.startswith("baseline."))
 
     def _arithmetic(self, left: ast.expr, op: type[ast.operator], right: ast.expr) -> _Number:
         apply, word = _ARITHMETIC[op]
@@ -225,7 +226,7 @@ class _Compiler:
         """What a fact is asked with, and the same in words."""
         if kind == "condition":
             condition = self.condition(node)
-            return condition.ask, condition.words
+            return condition.evaluate, condition.words
         if kind == "number":
             number = _constant(node)
             return number, f"{number:g}"

@@ -114,7 +114,7 @@ class Use:
         """The device's own alarms it passes on now."""
         return self.fact.alarms(context, *self.arguments) if self.fact.alarms else ()
 
-    def ask(self) -> Callable[[RuleContext], Any]:
+    def evaluator(self) -> Callable[[RuleContext], Any]:
         """A function of the rule context alone."""
         compute, arguments = self.fact.compute, self.arguments
         return (lambda context: compute(context, *arguments)) if arguments else compute
@@ -226,16 +226,16 @@ def _device_alarm(context: RuleContext, *codes: str) -> Truth:
     return None if device is None else any(alarm.code not in codes for alarm in device.alarms)
 
 
-def _no_word_s(context: RuleContext) -> Number:
+def _stateless_s(context: RuleContext) -> Number:
     """Counted in seconds of talk: while the pump says nothing at all it stands still, for its link to notice."""
     pump = context.this_device()
     if pump is None:
         return None
-    spoke_s = max(pump.pump_at_s, max(pump.newest_s.values(), default=0.0))
-    return max(0.0, spoke_s - max(pump.known_at_s or pump.since_s, context.state.boot_s))
+    reported_s = max(pump.pump_at_s, max(pump.newest_s.values(), default=0.0))
+    return max(0.0, reported_s - max(pump.known_at_s or pump.since_s, context.state.boot_s))
 
 
-def _says_no_state(context: RuleContext) -> str | None:
+def _reason_stateless(context: RuleContext) -> str | None:
     pump = context.this_device()
     return "it does not say whether it runs" if pump is not None and pump.link == "live" else None
 
@@ -335,8 +335,8 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
     Fact("standing", "", "an alarm {0} is active", lambda context, name: bool(context.active(name)),
          (Parameter("rule"),), truth=True, denied="no alarm {0} is active"),
     Fact("infusing", "", "the pump infuses", RuleContext.infusing, truth=True, denied="the pump does not infuse"),
-    Fact("no_word_s", "s", "the time for which the pump has not said whether it runs", _no_word_s,
-         reason=_says_no_state),
+    Fact("no_word_s", "s", "the time for which the pump has not said whether it runs", _stateless_s,
+         reason=_reason_stateless),
 )}
 FUNCTIONS: Mapping[str, Fact] = {
     name: fact for name, fact in FACTS.items() if name not in METRICS and "." not in name

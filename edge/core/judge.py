@@ -19,7 +19,7 @@ from edge.core.logic import either, negate
 from edge.core.rule import Rule, applies
 from edge.core.rules import RuleSet
 from edge.core.state import BedState
-from edge.core.telling import tell_request
+from edge.core.telling import request_text
 from edge.core.transitions import Judged, follow
 
 
@@ -37,8 +37,8 @@ def requests(state: BedState, rules: RuleSet, at_s: float) -> Iterator[PendingEv
     context = RuleContext(state, at_s)
     state.request = None
     for rule in rules.rules:
-        if rule.request and applies(rule.context, state.session) and rule.when.ask(context) is True:
-            text, evidence = tell_request(state, rule, context)
+        if rule.request and applies(rule.context, state.session) and rule.when.evaluate(context) is True:
+            text, evidence = request_text(state, rule, context)
             state.request = {"rule": rule.id, "text": text, "since_s": at_s}
             yield state.event(at_s, Requested(rule=rule.id, text=text, why=rule.why, evidence=evidence))
 
@@ -86,17 +86,17 @@ def _judged(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> 
     if not applies(rule.context, state.session):
         return Judged("clear")
     if alarm.state in ACTIVE:
-        return _judge_clear(state, rule, alarm, context)
-    return _judge_raise(state, rule, alarm, context)
+        return _judge_active(state, rule, alarm, context)
+    return _judge_inactive(state, rule, alarm, context)
 
 
-def _judge_raise(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> Judged:
-    if rule.at_once and rule.at_once.ask(context) is True:
+def _judge_inactive(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> Judged:
+    if rule.at_once and rule.at_once.evaluate(context) is True:
         return Judged("held", True, at_once=True)
-    truth = rule.when.ask(context.for_hold(rule.hold_s))
+    truth = rule.when.evaluate(context.for_hold(rule.hold_s))
     if truth is not True and alarm.true_since_s is None:  # nearly always: no hold runs, none begins
         return Judged("clear", truth)
-    seen = coverage.to_raise(rule.when, context, rule.hold_s)
+    seen = coverage.to_activate(rule.when, context, rule.hold_s)
     before = Progress(alarm.true_since_s, alarm.unknown_since_s)
     progress, verdict = _hold(state, rule.hold_s).feed(before, truth, seen, context.at_s)
     if progress != before:
@@ -109,11 +109,11 @@ def _judge_raise(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext
     return Judged("true" if truth else "unknown", truth)
 
 
-def _judge_clear(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> Judged:
-    at_once = rule.at_once.ask(context) if rule.at_once else False
-    truth = either((rule.when.ask(context), at_once))
+def _judge_active(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> Judged:
+    at_once = rule.at_once.evaluate(context) if rule.at_once else False
+    truth = either((rule.when.evaluate(context), at_once))
     unbroken = context.for_hold(rule.clear_hold_s)
-    cleared = rule.clear.ask(unbroken) if rule.clear else negate(either((rule.when.ask(unbroken), at_once)))
+    cleared = rule.clear.evaluate(unbroken) if rule.clear else negate(either((rule.when.evaluate(unbroken), at_once)))
     before = Progress(alarm.clear_since_s, alarm.unknown_since_s)
     seen = coverage.to_clear(rule.clear or rule.when, context, rule.clear_hold_s)
     progress, verdict = _hold(state, rule.clear_hold_s).feed(before, cleared, seen, context.at_s)

@@ -33,7 +33,7 @@ def as_number(sample: Sample) -> float | None:
     return sample.value if sample.validity == "valid" else beyond
 
 
-def believed(samples: Iterable[Sample], latest: Mapping[str, LatestValue]) -> dict[str, Sample]:
+def accepted(samples: Iterable[Sample], latest: Mapping[str, LatestValue]) -> dict[str, Sample]:
     """The samples of one frame by metric, each as it may be judged."""
     frame = {sample.metric: sample for sample in samples}
     if not _is_possible(frame):

@@ -8,18 +8,18 @@ from typing import Literal, get_args
 from edge.core.expression import Compiled
 from edge.core.facts import Use
 from edge.core.state import Session
-from edge.model import AlarmClass, Kind, Phase, Priority
+from edge.model import AlarmClass, DeviceKind, Phase, Priority
 
 PHASES: tuple[Phase, ...] = get_args(Phase)
 EVERYWHERE = "*"
 PERIOD = "DISSOCIATION"  # the dissociation period is open, whatever the phase
 NO_SESSION = "NO_SESSION"
-ContextWord = Phase | Literal["DISSOCIATION", "NO_SESSION", "*"]
+ContextName = Phase | Literal["DISSOCIATION", "NO_SESSION", "*"]
 CONTEXTS = (*PHASES, PERIOD, NO_SESSION, EVERYWHERE)
 
 
 @dataclass(frozen=True, slots=True)
-class Raise:
+class Escalation:
     """A higher priority that a rule has in some context, or once something more is true."""
 
     priority: Priority
@@ -33,7 +33,7 @@ class Rule:
 
     id: str
     title: str
-    kind: AlarmClass
+    alarm_class: AlarmClass
     priority: Priority
     context: frozenset[str]
     when: Compiled
@@ -51,8 +51,8 @@ class Rule:
     latch: bool = False
     group: str = ""
     tier: int = 0
-    for_each: tuple[Kind, ...] = ()
-    raises: tuple[Raise, ...] = ()
+    for_each: tuple[DeviceKind, ...] = ()
+    escalations: tuple[Escalation, ...] = ()
     request: bool = False  # no alarm: an event that asks a person for something, once for each determination
     device_priority: bool = False  # at least `priority`, else the worst of the device's own
 
@@ -70,7 +70,7 @@ class Rule:
     def conditions(self) -> dict[str, Compiled]:
         """All its conditions, by the key they stand under."""
         found = {"when": self.when, "at_once": self.at_once, "clear": self.clear}
-        steps = {f"raise.{number}": step.when for number, step in enumerate(self.raises)}
+        steps = {f"raise.{number}": step.when for number, step in enumerate(self.escalations)}
         return {key: condition for key, condition in (found | steps).items() if condition is not None}
 
 

@@ -21,11 +21,11 @@ from edge.core import order
 from edge.core.alarms import family
 from edge.core.engine import Engine
 from edge.core.expression import Compiled, ExpressionError, compile_condition, nearest
-from edge.core.rule import CONTEXTS, ContextWord, Raise, Rule
+from edge.core.rule import CONTEXTS, ContextName, Escalation, Rule
 from edge.core.samples import Needs
 from edge.core.tables import BadTable, read_table
-from edge.core.telling import WORDS
-from edge.model import AlarmClass, Kind, Priority
+from edge.core.telling import PLACEHOLDERS
+from edge.model import AlarmClass, DeviceKind, Priority
 from edge.toml_lines import Where, key_lines, line_of
 from edge.vocabulary import METRICS
 
@@ -33,7 +33,7 @@ Text = Annotated[str, Meta(min_length=1, description='text, as in "..."')]
 ConditionText = Annotated[str, Meta(description='a condition, as in "spo2_pct < 90"')]
 Seconds = Annotated[float, Meta(ge=0, lt=1e9, description="seconds, 0 or more")]
 Flag = Annotated[bool, Meta(description="true or false")]
-Contexts = Annotated[list[ContextWord], Meta(min_length=1, description=f"a list of {', '.join(CONTEXTS)}")]
+Contexts = Annotated[list[ContextName], Meta(min_length=1, description=f"a list of {', '.join(CONTEXTS)}")]
 Urgency = Annotated[Priority, Meta(description=f"one of {', '.join(map(repr, get_args(Priority)))}")]
 
 
@@ -41,7 +41,7 @@ class RulesError(ValueError):
     """rules.toml cannot be used: file and line, what is wrong, what to write instead."""
 
 
-class RaiseTable(msgspec.Struct, kw_only=True):
+class EscalationTable(msgspec.Struct, kw_only=True):
     """One table of a rule's `raise`, as it is written."""
 
     priority: Urgency
@@ -72,8 +72,8 @@ class RuleTable(msgspec.Struct, kw_only=True):
     latch: Flag = False
     group: Annotated[str | int, Meta(description="text")] = ""
     tier: Annotated[int, Meta(description="a whole number")] = 0
-    for_each: Annotated[list[Kind], Meta(description=f"a list of {', '.join(get_args(Kind))}")] = []
-    raises: Annotated[list[dict[str, Any]], Meta(description="a list of tables of priority, context and when")] = (
+    for_each: Annotated[list[DeviceKind], Meta(description=f"a list of {', '.join(get_args(DeviceKind))}")] = []
+    escalations: Annotated[list[dict[str, Any]], Meta(description="a list of tables of priority, context and when")] = (
         msgspec.field(name="raise", default_factory=list))
     request: Flag = False
     device_priority: Flag = False
@@ -150,10 +150,10 @@ def _rule(table: Mapping[str, Any], where: Where, taken: list[str]) -> Rule:
         raise BadTable((*where, "id"), "this id is used twice; give each rule its own")
     for key, said in (("text", written.text), ("ended", written.ended or "")):
         _check_text(said, key, (*where, key))
-    steps = (read_table(RaiseTable, step, (*where, "raise", number), "raise")
-             for number, step in enumerate(written.raises))
+    steps = (read_table(EscalationTable, step, (*where, "raise", number), "raise")
+             for number, step in enumerate(written.escalations))
     return Rule(
-        id=written.id, title=written.title, kind=written.alarm_class, priority=written.priority,
+        id=written.id, title=written.title, alarm_class=written.alarm_class, priority=written.priority,
         context=frozenset(written.context), text=written.text, why=written.why, source=written.source,
         clears=written.clears, limit=str(written.limit),
         at_once_limit=written.at_once_limit or "", ended=written.ended or "",
@@ -163,8 +163,8 @@ def _rule(table: Mapping[str, Any], where: Where, taken: list[str]) -> Rule:
         when=_compiled(written.when, (*where, "when")),
         at_once=None if written.at_once is None else _compiled(written.at_once, (*where, "at_once")),
         clear=None if written.clear is None else _compiled(written.clear, (*where, "clear")),
-        raises=tuple(
-            Raise(step.priority, frozenset(step.context),
+        escalations=tuple(
+            Escalation(step.priority, frozenset(step.context),
                   None if step.when is None else _compiled(step.when, (*where, "raise", number, "when")))
             for number, step in enumerate(steps)),
     )
@@ -184,8 +184,8 @@ def _check_text(text: str, key: str, where: Where) -> None:
     except ValueError as wrong:
         raise BadTable(where, f"{key} cannot be read: {wrong}; write {{{{ for a brace") from None
     for _, name, spec, conversion in parts:
-        if name is not None and (name not in WORDS or spec or conversion):
-            raise BadTable(where, f"{key} names {{{name}}}, which nothing fills in{nearest(name, WORDS)}")
+        if name is not None and (name not in PLACEHOLDERS or spec or conversion):
+            raise BadTable(where, f"{key} names {{{name}}}, which nothing fills in{nearest(name, PLACEHOLDERS)}")
 
 
 def _check_among(rule: Rule, rules: list[Rule], where: Where) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from edge.core import plausible
-from edge.core.coverage import cover, speaks_for_s
+from edge.core.coverage import cover, covers_s
 from edge.core.facts import Account
 from edge.core.plausible import as_number, is_good
 from edge.core.state import BASELINE_WINDOW_S, BedState, Below, Determination, LatestValue
@@ -42,12 +42,12 @@ def fresh(state: BedState, samples: Iterable[Sample]) -> Iterator[Sample]:
 
 def observe(state: BedState, samples: Iterable[Sample], needs: Needs) -> bool:
     """Take in the samples of one frame; whether they completed a determination (good or failed)."""
-    frame = _of_the_source(state, plausible.believed(samples, state.latest))
+    frame = _of_the_source(state, plausible.accepted(samples, state.latest))
     for sample in frame.values():
         before = state.latest.get(sample.metric)
         if sample.validity == "measuring" and before is not None:
             continue  # no result yet is not a sample: what is known keeps its age, and no timer starts anew
-        most_s = speaks_for_s(state.engine, sample.metric)
+        most_s = covers_s(state.engine, sample.metric)
         covered_s = max(0.0, min(sample.at_s - before.at_s, most_s)) if before else 0.0
         latest = state.latest[sample.metric] = _latest(sample, before)
         if latest.valid_at_s == sample.at_s and latest.valid_value is not None:

@@ -9,7 +9,7 @@ import msgspec
 from edge.contract.events import EventBody, PendingEvent
 from edge.core.alarms import Alarm
 from edge.core.engine import Engine
-from edge.model import DeviceAlarm, Dissociation, Kind, LinkState, Phase, PumpState, Validity
+from edge.model import DeviceAlarm, DeviceKind, Dissociation, LinkState, Phase, PumpState, Validity
 from edge.vocabulary import DETERMINATION, METRICS
 
 BASELINE_WINDOW_S = 1800.0  # a baseline is of the determinations of so long before the infusion
@@ -51,7 +51,7 @@ class Below(msgspec.Struct):
 class Device(msgspec.Struct):
     """What the bed knows of one of its devices."""
 
-    kind: Kind
+    kind: DeviceKind
     driver: str
     link: LinkState = "connecting"
     reason: str = ""

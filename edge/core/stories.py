@@ -100,8 +100,8 @@ def own_family(rule_id: str, rules: RuleSet) -> frozenset[str]:
         return {other.id for other in rules.rules if asked & {other.id, family(other.id)}}
 
     group = {other.id for other in rules.rules if rule.group and other.group == rule.group}
-    asking = {other.id for other in rules.rules if rule_id in names(other.id)}
-    return frozenset({rule_id} | group | names(rule_id) | asking)
+    dependents = {other.id for other in rules.rules if rule_id in names(other.id)}
+    return frozenset({rule_id} | group | names(rule_id) | dependents)
 
 
 def _pieces(text: str, mark: str) -> list[str]:
@@ -147,7 +147,7 @@ def _given(words: str, rules: RuleSet) -> StoryBed:
 def _open_session(bed: StoryBed, order: dict[str, float], infusing: bool) -> None:
     """A session with a baseline of two determinations, and the pump running if the story starts so."""
     assert bed.pressure is not None
-    bed.ask("start_session", {"session": "story-session", "protocol": "iv_racemic_40", **order, "checklist": True})
+    bed.command("start_session", {"session": "story-session", "protocol": "iv_racemic_40", **order, "checklist": True})
     if bed.refusal:
         raise Unreadable(f"the session was refused: {bed.refusal}")
     for after_s in (10, 80):

@@ -18,8 +18,8 @@ from edge.core.bedside import Bedside
 from edge.model import (
     Boot,
     Command,
+    DeviceKind,
     Input,
-    Kind,
     LinkChanged,
     LinkState,
     PumpState,
@@ -33,7 +33,7 @@ from edge.model import (
 T0 = 1_800_000_000.0  # the infusion starts
 OPENED_S = T0 - 120  # the session is opened, the devices are connected
 BED = "story"
-DEVICES: tuple[tuple[str, Kind, str], ...] = (
+DEVICES: tuple[tuple[str, DeviceKind, str], ...] = (
     ("pump", "pump", "story"), ("cuff", "nibp", "story"), ("oximeter", "oximeter", "story"),
 )
 OF_THE_PUMP = ("rate_ml_h", "volume_infused_ml", "vtbi_ml", "volume_remaining_ml", "time_remaining_s",
@@ -106,7 +106,7 @@ class StoryBed:
         """The bed's alarms by key: the rule's id, and `:device` for a rule that holds for each device."""
         return self.bedside.state.alarms
 
-    def ask(self, verb: str, args: dict[str, Any], user: str = "nurse") -> None:
+    def command(self, verb: str, args: dict[str, Any], user: str = "nurse") -> None:
         """A command of a nurse; `refusal` says why if it was refused."""
         pending_events = self.give(Command(f"story-{self.seq}", "main", user, "nurse", BED, verb, args))
         bodies = [pending.body for pending in pending_events]
@@ -152,7 +152,7 @@ class StoryBed:
         """What goes on by itself in this second."""
         self._infuse()
         if self.links["pump"] == "live":
-            self._pump_speaks()
+            self._pump_reports()
         for device in ("oximeter", "cuff"):
             frame = {metric: one for metric, one in self.shown.items() if device_of(metric) == device}
             if self.links[device] == "live" and frame:
@@ -163,7 +163,7 @@ class StoryBed:
             self.measure(self.pressure)
         if self.checks_in and self.bedside.state.session and self.at_s - self.check_in_at_s >= CHECK_IN_EVERY_S:
             self.check_in_at_s = self.at_s
-            self.ask("check_in", dict(QUIET_CHECK_IN))
+            self.command("check_in", dict(QUIET_CHECK_IN))
 
     def _infuse(self) -> None:
         """It infuses whether or not anybody hears it."""
@@ -173,7 +173,7 @@ class StoryBed:
                 self.volume_ml, self.pump = self.dose_ml, "stopped"
         self.volume_at_s = self.at_s
 
-    def _pump_speaks(self) -> None:
+    def _pump_reports(self) -> None:
         frame = {metric: one for metric, one in self.shown.items() if device_of(metric) == "pump"}
         volume = {} if self.is_quiet else {"volume_infused_ml": Shown(round(self.volume_ml, 3))}
         if self.pump is not None:

@@ -126,7 +126,7 @@ def _ack(bed: StoryBed, rest: list[str]) -> None:
     alarm = bed.alarms.get(rest[0]) if rest else None
     if alarm is None or not alarm.id:
         raise Unreadable(f"no alarm {' '.join(rest)} to acknowledge; write {VERBS['ack'][0]}")
-    bed.ask("acknowledge", {"alarm": alarm.id, "seq": alarm.seq})
+    bed.command("acknowledge", {"alarm": alarm.id, "seq": alarm.seq})
 
 
 def _check_in(bed: StoryBed, rest: list[str]) -> None:
@@ -144,21 +144,21 @@ def _check_in(bed: StoryBed, rest: list[str]) -> None:
         else:
             raise Unreadable(f"write {VERBS['check-in'][0]}, not {part!r}")
     bed.checks_in = False
-    bed.ask("check_in", args | ({"symptoms": symptoms} if symptoms else {}))
+    bed.command("check_in", args | ({"symptoms": symptoms} if symptoms else {}))
 
 
 def _checklist(bed: StoryBed, rest: list[str]) -> None:
     if rest not in (["done"], ["open"]):
         raise Unreadable(f"write {VERBS['checklist'][0]}")
-    bed.ask("checklist", {"done": rest == ["done"]})
+    bed.command("checklist", {"done": rest == ["done"]})
 
 
 def _end(bed: StoryBed, rest: list[str]) -> None:
-    bed.ask("end_infusion", {"reason": " ".join(rest)} if rest else {})
+    bed.command("end_infusion", {"reason": " ".join(rest)} if rest else {})
 
 
 def _close(bed: StoryBed, rest: list[str]) -> None:
-    bed.ask("close_session", {"reason": " ".join(rest)} if rest else {})
+    bed.command("close_session", {"reason": " ".join(rest)} if rest else {})
 
 
 def _restart(bed: StoryBed, rest: list[str]) -> None:

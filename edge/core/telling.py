@@ -65,21 +65,21 @@ def _value(key: str) -> Callable[[RuleContext, Rule], str | None]:
 
 
 # what a rule's text may name in braces; what is not known is told as --
-WORDS: Mapping[str, Callable[[RuleContext, Rule], str | None]] = {
+PLACEHOLDERS: Mapping[str, Callable[[RuleContext, Rule], str | None]] = {
     **{key: _value(key) for key in METRICS},
     "bed": lambda context, _: context.state.bed, "device": lambda context, _: context.device,
     "baseline": _baseline, "rise": _rise, "reason": _reason, "alarms": _alarms,
 }
 
 
-def tell(state: BedState, rule: Rule, alarm: Alarm, was: AlarmState, context: RuleContext,
+def alarm_moved(state: BedState, rule: Rule, alarm: Alarm, was: AlarmState, context: RuleContext,
          superseded: str | None = None) -> AlarmMoved:
     """The body of an alarm's event: what, how urgent, why, on what evidence, and what ends it. `superseded`: the rule
     of a higher tier that has taken over."""
     session = state.session
     return AlarmMoved(
         rule=rule.id, alarm=alarm.id, title=rule.title, state=alarm.state, was=was, priority=alarm.priority,
-        alarm_class=rule.kind, device=alarm.device, since=iso(alarm.since_s) if alarm.since_s else None,
+        alarm_class=rule.alarm_class, device=alarm.device, since=iso(alarm.since_s) if alarm.since_s else None,
         text=_text(rule, alarm, context, superseded), why=rule.why, clears=rule.clears,
         limit=rule.at_once_limit if alarm.at_once and rule.at_once_limit else rule.limit,
         evidence=evidence(state, rule, context), by=alarm.by, phase=session.phase if session else None,
@@ -87,7 +87,7 @@ def tell(state: BedState, rule: Rule, alarm: Alarm, was: AlarmState, context: Ru
     )
 
 
-def tell_request(state: BedState, rule: Rule, context: RuleContext) -> tuple[str, tuple[Evidence, ...]]:
+def request_text(state: BedState, rule: Rule, context: RuleContext) -> tuple[str, tuple[Evidence, ...]]:
     """What a rule asks of a person, and on what evidence."""
     return _filled(rule.text, rule, context), evidence(state, rule, context)
 
@@ -113,12 +113,12 @@ def _ended(rule: Rule, context: RuleContext, superseded: str | None) -> str:
 
 def _is_clear(rule: Rule, context: RuleContext) -> bool:
     """Whether it is its own condition that ends it, and not a nurse or the end of the session."""
-    return (rule.clear.ask(context) if rule.clear else negate(rule.when.ask(context))) is True
+    return (rule.clear.evaluate(context) if rule.clear else negate(rule.when.evaluate(context))) is True
 
 
 def _filled(text: str, rule: Rule, context: RuleContext) -> str:
     names = {name for _, name, _, _ in Formatter().parse(text) if name}
-    return text.format_map({name: WORDS[name](context, rule) or "--" for name in names})
+    return text.format_map({name: PLACEHOLDERS[name](context, rule) or "--" for name in names})
 
 
 def evidence(state: BedState, rule: Rule, context: RuleContext) -> tuple[Evidence, ...]:

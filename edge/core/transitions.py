@@ -20,7 +20,7 @@ from edge.core.logic import Truth
 from edge.core.rule import Rule, applies
 from edge.core.rules import RuleSet
 from edge.core.state import BedState
-from edge.core.telling import tell
+from edge.core.telling import alarm_moved
 from edge.model import PRIORITY_RANK, AlarmState, Priority
 
 
@@ -99,8 +99,8 @@ def _priority(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -
     found: list[Priority] = [rule.priority, *([alarm.priority] if alarm.state in ACTIVE else [])]
     if rule.device_priority:
         found += [reported.priority for reported in rule.when.alarms(context)]
-    for step in rule.raises:
-        if applies(step.context, state.session) and (step.when is None or step.when.ask(context) is True):
+    for step in rule.escalations:
+        if applies(step.context, state.session) and (step.when is None or step.when.evaluate(context) is True):
             found.append(step.priority)
     return max(found, key=PRIORITY_RANK.__getitem__)
 
@@ -119,6 +119,6 @@ def announce_anew(state: BedState, rules: RuleSet, at_s: float) -> Iterator[Pend
 def publish(state: BedState, rule: Rule, alarm: Alarm, was: AlarmState, context: RuleContext, *,
             superseded: str | None = None, command: str | None = None) -> PendingEvent:
     """The event of an alarm's move; `state.alarms` keeps what it says."""
-    body = replace(tell(state, rule, alarm, was, context, superseded), command=command or UNSET)
+    body = replace(alarm_moved(state, rule, alarm, was, context, superseded), command=command or UNSET)
     state.alarms[alarm.key] = replace(alarm, body=body)
     return state.event(context.at_s, body)

@@ -11,12 +11,12 @@ from edge.contract.events import AlarmMoved, PendingEvent, numbered
 from edge.core import views
 from edge.core.bedside import Bedside
 from edge.core.state import Session
-from edge.model import Command, Input, Kind, LinkChanged, PumpState, PumpStatus, Sample, Samples, Tick, Validity
+from edge.model import Command, DeviceKind, Input, LinkChanged, PumpState, PumpStatus, Sample, Samples, Tick, Validity
 from tests.helpers.bodies import body_of
 from tests.helpers.rule_files import RULES
 
 T0 = 1_800_000_000.0
-DEVICES: tuple[tuple[str, Kind, str], ...] = (
+DEVICES: tuple[tuple[str, DeviceKind, str], ...] = (
     ("pump", "pump", "p"), ("cuff", "nibp", "c"), ("oximeter", "oximeter", "o"),
 )
 ORDER: dict[str, Any] = {"session": "session-1", "protocol": "iv_racemic_40", "weight_kg": 70, "dose_mg_kg": 0.5,
@@ -28,7 +28,7 @@ LIVED: dict[tuple[object, ...], tuple[bytes, dict[str, Any]]] = {}
 class BedStory:
     """A bed that is lived through second by second; times are minutes since the pump starts."""
 
-    def __init__(self, *more: tuple[str, Kind, str]) -> None:
+    def __init__(self, *more: tuple[str, DeviceKind, str]) -> None:
         self.bed = Bedside("chair-1", (*DEVICES, *more), RULES)
         self.at_s = T0 - 900
         self.pending_events: list[PendingEvent] = []
@@ -66,7 +66,7 @@ class BedStory:
     def bp(self, sbp: float | None, dbp: float | None) -> list[PendingEvent]:
         return self.say("cuff", sbp_mmhg=sbp, dbp_mmhg=dbp)
 
-    def ask(self, verb: str, **args: Any) -> list[PendingEvent]:
+    def command(self, verb: str, **args: Any) -> list[PendingEvent]:
         return self.give(Command(f"c{self.seq}", "main", "nina", "nurse", "chair-1", verb, args))
 
     def until(self, minute: float) -> BedStory:
@@ -97,7 +97,7 @@ class BedStory:
 
     def _open(self) -> None:
         self.until(-10)
-        self.ask("start_session", **ORDER)
+        self.command("start_session", **ORDER)
         self.bp(120, 75)
         self.until(-8)
         self.bp(124, 77)

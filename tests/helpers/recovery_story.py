@@ -8,10 +8,10 @@ from edge.app.recovery import CONFIGURED
 from edge.core.bedside import Bedside
 from edge.core.rules import parse_rules
 from edge.journal.journal import Journal
-from edge.model import BedConfigured, Boot, Configured, Input, Kind, Sample, Samples, Tick, encode
+from edge.model import BedConfigured, Boot, Configured, DeviceKind, Input, Sample, Samples, Tick, encode
 from tests.helpers.rule_files import FILE
 
-DEVICES: tuple[tuple[str, Kind, str], ...] = (("cuff", "nibp", "c"), ("oximeter", "oximeter", "o"))
+DEVICES: tuple[tuple[str, DeviceKind, str], ...] = (("cuff", "nibp", "c"), ("oximeter", "oximeter", "o"))
 TEXT = FILE.read_text()
 RULES = parse_rules(TEXT)
 WALL = "2026-01-01T00:00:00.000Z"
