@@ -73,7 +73,7 @@ MAX_FRAME = 200  # bytes; the longest one seen has 80
 EVERY_S = 1.0  # edge time between two INF, and between two ALARM
 MISSED = 2  # so many INF in a row without a response, and what the pump does is unknown
 SYRINGE_EVERY_S = 60.0
-SYRINGE_AGAIN_S = 600.0  # longer where it got no response, since each of those costs seconds of quiet
+SYRINGE_RETRY_S = 600.0  # longer where it got no response, since each of those costs seconds of quiet
 TIMEOUT_S = 0.5  # both published hosts wait so long
 LATENESS_S = 4.0  # the pump's own COMMS_RESPONSE_MAX
 # One lost response costs up to EVERY_S + TIMEOUT_S + LATENESS_S before the next can come: that alone is not silence.
@@ -192,7 +192,7 @@ class AlarisGh:
             self._missed += 1
             return (Pump("unknown"),) if self._missed >= MISSED else ()
         if request.name == SYRINGE.name:
-            self._due_s[SYRINGE.name] = self._due_s.get(SYRINGE.name, 0.0) + SYRINGE_AGAIN_S
+            self._due_s[SYRINGE.name] = self._due_s.get(SYRINGE.name, 0.0) + SYRINGE_RETRY_S
         if request.name != ALARM.name or self._flagged is self._guessed:
             return ()
         self._guessed = self._flagged

@@ -169,9 +169,9 @@ class ContecCms60:
         self._frames = 0
         self._wave: list[int | None] = []
         self._ended = False
-        self._seen_frames = -1
+        self._frames_before = -1
         self._still_since_s: float | None = None
-        self._asked_start_s: float | None = None
+        self._start_requested_s: float | None = None
         self._kept_alive_s: float | None = None
 
     def on_open(self) -> Sequence[Request]:
@@ -180,13 +180,13 @@ class ContecCms60:
         return [STOP, STOP_STORAGE, GET_BRAND, GET_MODEL, START]
 
     def next_request(self, at_s: float) -> Request | None:
-        if self._kept_alive_s is None or self._asked_start_s is None or self._still_since_s is None:
-            self._kept_alive_s = self._asked_start_s = self._still_since_s = at_s
-        if self._frames != self._seen_frames:
-            self._seen_frames, self._still_since_s = self._frames, at_s
+        if self._kept_alive_s is None or self._start_requested_s is None or self._still_since_s is None:
+            self._kept_alive_s = self._start_requested_s = self._still_since_s = at_s
+        if self._frames != self._frames_before:
+            self._frames_before, self._still_since_s = self._frames, at_s
         still = at_s - self._still_since_s >= RESTART_S
-        if (still or self._ended) and at_s - self._asked_start_s >= RESTART_S:
-            self._asked_start_s = self._still_since_s = self._kept_alive_s = at_s
+        if (still or self._ended) and at_s - self._start_requested_s >= RESTART_S:
+            self._start_requested_s = self._still_since_s = self._kept_alive_s = at_s
             self._ended = False
             return START
         if at_s - self._kept_alive_s >= KEEP_ALIVE_S:

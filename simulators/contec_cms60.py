@@ -51,11 +51,11 @@ class ContecTwin:
         self._unspoken_s = 0.0
         self._due = 0.0
         self._beat = 0.0
-        self._heard = bytearray()
+        self._buffer = bytearray()
 
     def connect(self) -> None:
         self._streaming, self._due, self._unspoken_s = False, 0.0, 0.0
-        self._heard.clear()
+        self._buffer.clear()
 
     def display(self) -> Mapping[str, float | str | bool | None]:
         """The front: probe, and the two numbers it shows."""
@@ -80,15 +80,15 @@ class ContecTwin:
         answer = bytearray()
         for byte in data:
             if byte < 0x80:
-                self._heard.clear()
+                self._buffer.clear()
                 if byte != 0x7D:
                     continue
-            elif not self._heard:
+            elif not self._buffer:
                 continue
-            self._heard.append(byte)
-            if len(self._heard) == COMMAND:
-                answer += self._obey(self._heard[2] & 0x7F | (self._heard[1] & 1) << 7)
-                self._heard.clear()
+            self._buffer.append(byte)
+            if len(self._buffer) == COMMAND:
+                answer += self._obey(self._buffer[2] & 0x7F | (self._buffer[1] & 1) << 7)
+                self._buffer.clear()
         return b"" if self._muted else bytes(answer)
 
     def _obey(self, code: int) -> bytes:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from drivers.isco import FLOW_UNITS, PRESSURE_UNITS
 from drivers.kit.registers import f32_words, words_f32
 from simulators.contract import Hands, Refused, TwinSpec
-from simulators.modbus import NoAnswer
+from simulators.modbus import NoResponse
 from simulators.patient import Patient
 
 RUN, CONST_PRESSURE, CONST_FLOW = 0, 9, 13
@@ -157,7 +157,7 @@ class IscoTwin:
 
     def read(self, function: int, address: int, count: int) -> Sequence[int]:
         if self.muted:
-            raise NoAnswer
+            raise NoResponse
         if function == 1:
             _inside((range(_COILS),), address, count)
             return self.coils[address : address + count]
@@ -171,7 +171,7 @@ class IscoTwin:
 
     def write(self, function: int, address: int, values: Sequence[int]) -> None:
         if self.muted:
-            raise NoAnswer
+            raise NoResponse
         if function in (5, 15):
             _inside(_COILS_WRITABLE, address, len(values))
             for place, value in enumerate(values, address):

@@ -24,7 +24,7 @@ _MOST_BITS, _MOST_WORDS = 2000, 125  # Modbus application protocol V1.1b3, 6.1 a
 _MOST_BITS_WRITTEN, _MOST_WORDS_WRITTEN = 1968, 123  # 6.11 and 6.12
 
 
-class NoAnswer(Exception):
+class NoResponse(Exception):
     """The twin says nothing at all (it is mute)."""
 
 
@@ -44,7 +44,7 @@ class ModbusLine:
         self._framer: FramerRTU | FramerSocket = FramerRTU(decoder) if mode == "rtu" else FramerSocket(decoder)
         self._held = b""
         self._clock = clock
-        self._heard_s = float("-inf")
+        self._received_s = float("-inf")
 
     def connect(self) -> None:
         self._held = b""
@@ -56,9 +56,9 @@ class ModbusLine:
     def feed(self, data: bytes) -> bytes:
         """The answers to the requests that `data` completes."""
         now_s = self._clock()
-        if self.mode == "rtu" and now_s - self._heard_s > _SILENT_S:
+        if self.mode == "rtu" and now_s - self._received_s > _SILENT_S:
             self._held = b""
-        self._heard_s = now_s
+        self._received_s = now_s
         self._held += data
         said = b""
         while self._held:
@@ -101,7 +101,7 @@ def respond(twin: ModbusTwin, request: bytes) -> bytes:
         return _exception(request[0], ExcCodes.ILLEGAL_VALUE)
     except Refused as refused:
         return _exception(request[0], refused.code)
-    except NoAnswer:
+    except NoResponse:
         return b""
 
 

@@ -54,11 +54,11 @@ class NoninTwin:
         self._display_s = 0.0  # since the last update
         self._packet = self._display, self._display  # what this packet says: values change three times a second
         self._set_at: tuple[datetime, float] = (EPOCH, 0.0)
-        self._heard = bytearray()
+        self._buffer = bytearray()
 
     def connect(self) -> None:
         self._since_connect_s = 0.0
-        self._heard.clear()
+        self._buffer.clear()
         self._begin()
 
     def probe_off(self) -> None:
@@ -89,22 +89,22 @@ class NoninTwin:
         return b"" if self._muted else bytes(said)
 
     def feed(self, data: bytes) -> bytes:
-        self._heard += data
+        self._buffer += data
         answer = bytearray()
-        while self._heard:
-            if self._heard[0] != 0x02:
-                del self._heard[0]
+        while self._buffer:
+            if self._buffer[0] != 0x02:
+                del self._buffer[0]
                 continue
-            if len(self._heard) < 3:
+            if len(self._buffer) < 3:
                 break
-            length = self._heard[2] + 4
+            length = self._buffer[2] + 4
             if length > LONGEST_COMMAND:  # no command is so long: whoever began it will not end it
-                del self._heard[0]
+                del self._buffer[0]
                 continue
-            if len(self._heard) < length:
+            if len(self._buffer) < length:
                 break
-            answer += self._obey(bytes(self._heard[:length]))
-            del self._heard[:length]
+            answer += self._obey(bytes(self._buffer[:length]))
+            del self._buffer[:length]
         return b"" if self._muted else bytes(answer)
 
     def _obey(self, said: bytes) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TextIO, cast, runtime_checkable
 
 from simulators.contract import Display, ModbusTwin, Twin, TwinSpec
 from simulators.faults import Faults
-from simulators.modbus import ModbusLine, NoAnswer
+from simulators.modbus import ModbusLine, NoResponse
 from simulators.patient import EPISODES, Patient, SimulatedPatient
 from simulators.scenario import CONCENTRATION_MG_ML, PATIENT, Bed, Device, Scenario, Step
 from simulators.wire import Clock, PtyWire, TcpWire, Wire
@@ -100,10 +100,10 @@ class _Mute:
         self.hands, self.unit, self.step = twin.hands, twin.unit, twin.step
 
     def read(self, function: int, address: int, count: int) -> Sequence[int]:
-        raise NoAnswer
+        raise NoResponse
 
     def write(self, function: int, address: int, values: Sequence[int]) -> None:
-        raise NoAnswer
+        raise NoResponse
 
 
 class _UnitPlug:

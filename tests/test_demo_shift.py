@@ -14,7 +14,7 @@ from edge.demo.shift import Hands, Shift
 BEDS = ["chair-1", "chair-2"]
 
 
-class ToldNurse(Nurse):
+class RecordingNurse(Nurse):
     """A console that shows what it is told, and opens and closes sessions as it is asked."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class ToldNurse(Nurse):
         return True
 
 
-class ToldHands(Hands):
+class RecordingHands(Hands):
     """Devices that note what is done to them."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class ToldHands(Hands):
         self.done: list[tuple[str, str, str]] = []
         self.by_hand: set[str] = set()
 
-    async def ask(self, **words: Any) -> dict[str, Any]:
+    async def request(self, **words: Any) -> dict[str, Any]:
         if words["do"] == "look":
             return {"ok": True, "beds": [{"bed": bed, "by_hand": bed in self.by_hand} for bed in BEDS]}
         self.done.append((words["bed"], words["device"], words["do"]))
@@ -55,7 +55,7 @@ class Day:
     """A shift that looks whenever it is told that time has passed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.nurse, self.hands, self.at_s = ToldNurse(), ToldHands(), 0.0
+        self.nurse, self.hands, self.at_s = RecordingNurse(), RecordingHands(), 0.0
         self.shift = Shift(self.nurse, self.hands, BEDS, lambda: self.at_s, 1.0)
         self._looked = asyncio.Event()
         self._look = asyncio.Event()

@@ -25,7 +25,7 @@ def decode_text(frame: bytes) -> str:
     return "^".join(decode(frame))
 
 
-def talk(seed: int = 0) -> tuple[DialogueRun, AlarisTwin, StillPatient]:
+def with_twin(seed: int = 0) -> tuple[DialogueRun, AlarisTwin, StillPatient]:
     patient = StillPatient()
     twin = AlarisTwin(patient, seed)
     twin.hands["program"]()
@@ -204,7 +204,7 @@ def test_an_alarm_flag_is_an_alarm_even_where_alarm_gets_no_answer() -> None:
 
 
 def test_an_infusion_from_start_to_the_end_of_its_volume() -> None:
-    run, twin, patient = talk()
+    run, twin, patient = with_twin()
     run.run(5)
     assert set(states(run)) == {"stopped"}
     twin.hands["start"]()
@@ -228,7 +228,7 @@ def test_an_infusion_from_start_to_the_end_of_its_volume() -> None:
 
 
 def test_an_occlusion_holds_the_pump() -> None:
-    run, twin, patient = talk()
+    run, twin, patient = with_twin()
     twin.hands["start"]()
     run.run(20)
     twin.hands["occlude"]()
@@ -252,7 +252,7 @@ def test_an_occlusion_holds_the_pump() -> None:
 
 
 def test_the_greeting_names_the_pump_and_its_syringe() -> None:
-    run, twin, _ = talk(seed=1)
+    run, twin, _ = with_twin(seed=1)
     run.run(8)
     names = [one for _, batch in run.decoded for one in batch if isinstance(one, Identity)]
     assert names[-1] == Identity(twin.serial, "Asena Rev 2.1.5")
@@ -261,7 +261,7 @@ def test_the_greeting_names_the_pump_and_its_syringe() -> None:
 
 
 def test_a_mute_pump_is_asked_slowly_and_heard_again() -> None:
-    run, twin, _ = talk()
+    run, twin, _ = with_twin()
     run.run(10)
     twin.hands["mute"]()
     run.forget()
@@ -274,7 +274,7 @@ def test_a_mute_pump_is_asked_slowly_and_heard_again() -> None:
 
 
 def test_noise_on_the_line_never_makes_a_number() -> None:
-    run, twin, _ = talk()
+    run, twin, _ = with_twin()
     twin.hands["start"]()
     count = 0
 

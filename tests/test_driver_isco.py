@@ -17,7 +17,7 @@ from drivers.isco import DRIVER, Isco, units_block
 from drivers.kit.registers import Block, Field, f32_words, packed, response_bytes, words_f32
 from simulators.contract import Refused
 from simulators.isco import IscoTwin
-from simulators.modbus import ModbusLine, NoAnswer
+from simulators.modbus import ModbusLine, NoResponse
 from simulators.patient import SimulatedPatient
 from tests.helpers.golden_table import Row, frames
 
@@ -346,7 +346,7 @@ def heard_from(twin: IscoTwin) -> dict[str, bytes]:
 def test_a_mute_twin_says_nothing() -> None:
     twin, line = a_line()
     twin.hands["mute"]()
-    with pytest.raises(NoAnswer):
+    with pytest.raises(NoResponse):
         twin.read(3, 72, 6)
     assert exchange(line, "01 03 00 48 00 06 45 DE") == ""
     twin.hands["unmute"]()

@@ -17,7 +17,7 @@ from edge.vocabulary import DETERMINATION as HOUSE_DETERMINATION
 from edge.vocabulary import METRICS
 from simulators.suntech_advantage import TWIN, ack
 from tests.helpers.golden_table import Row, decoded_json
-from tests.helpers.suntech_bench import EMPTY, GOOD, HEALTHY, ROWS, START, UP, Bench, new, starts, talk
+from tests.helpers.suntech_bench import EMPTY, GOOD, HEALTHY, ROWS, START, UP, Bench, new, starts, with_twin
 
 # --- the table --------------------------------------------------------------------------------------------------------
 
@@ -105,7 +105,7 @@ def test_arbitrary_bytes_raise_nothing_but_bad_frame(pieces: list[bytes], asked:
 
 
 FRAMES = [row.frame for row in ROWS]
-MOVES = st.one_of(  # mostly a talk that goes well, with everything that can come in between
+MOVES = st.one_of(  # mostly a with_twin that goes well, with everything that can come in between
     st.just("answer"), st.just("answer"), st.just("answer"), st.sampled_from(["ask", "miss", "start", "jump"]),
     st.sampled_from([ack("K"), EMPTY, UP, GOOD, ack("O")]), st.sampled_from(FRAMES),
 )
@@ -181,7 +181,7 @@ def test_and_such_an_order_can_end_well() -> None:
 @pytest.mark.parametrize("version", [b"LX2.07", b"SB1.10"])
 def test_says_nothing_but_the_table_over_a_long_day(version: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simulators.suntech_advantage.VERSION_TEXT", (version, b""))
-    run, twin, _ = talk()
+    run, twin, _ = with_twin()
     for hand in ("ok", "motion", "mute", "unmute", "leak", "ok", "overpressure", "ok", "weak", "ok"):
         twin.hands[hand]()
         run.run(330)

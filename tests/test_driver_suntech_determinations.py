@@ -11,13 +11,13 @@ from drivers.kit.schedules import Schedule
 from drivers.suntech_advantage.frames import DETERMINATION, failed, reply
 from drivers.suntech_advantage.requests import ABORT, BP_DATA, CUFF, STATUS
 from simulators.suntech_advantage import TWIN, ack
-from tests.helpers.suntech_bench import EMPTY, GOOD, HEALTHY, START, UP, Bench, determinations, starts, talk
+from tests.helpers.suntech_bench import EMPTY, GOOD, HEALTHY, START, UP, Bench, determinations, starts, with_twin
 
 # --- when it starts ---------------------------------------------------------------------------------------------------
 
 
 def test_the_first_pair_and_then_every_interval() -> None:
-    run, twin, _ = talk()
+    run, twin, _ = with_twin()
     run.run(1280)
     times = starts(run)
     gaps = [later - earlier for earlier, later in pairwise(times)]
@@ -33,7 +33,7 @@ def test_the_first_pair_and_then_every_interval() -> None:
 
 
 def test_the_cuff_is_watched_while_it_works() -> None:
-    run, _, _ = talk()
+    run, _, _ = with_twin()
     run.run(60)
     pressures = [one.value or 0.0 for _, one in run.readings("cuff_pressure_mmhg")]
     assert 155 <= max(pressures) <= 165
@@ -44,7 +44,7 @@ def test_the_cuff_is_watched_while_it_works() -> None:
 
 
 def test_an_idle_module_is_asked_often_enough_to_be_missed() -> None:
-    run, _, _ = talk()
+    run, _, _ = with_twin()
     run.run(400)
     every = [at_s for at_s, _ in run.sent]
     assert max(later - earlier for earlier, later in pairwise(every)) <= 2.1
@@ -52,7 +52,7 @@ def test_an_idle_module_is_asked_often_enough_to_be_missed() -> None:
 
 @pytest.mark.parametrize("speed", [1.0, 10.0, 60.0])
 def test_it_measures_at_any_speed_of_the_house(speed: float) -> None:
-    run, twin, _ = talk()
+    run, twin, _ = with_twin()
     run.speed = speed
     run.run(1500)
     good = [four for _, four in determinations(run) if four[0].value == 122.0]
@@ -141,7 +141,7 @@ def test_a_sleeping_module_is_woken() -> None:
 
 
 def test_two_failures_buy_the_limb_a_minute() -> None:
-    run, twin, _ = talk()
+    run, twin, _ = with_twin()
     twin.hands["motion"]()
     run.run(900)
     ends = [at_s for at_s, _ in determinations(run)]
@@ -183,7 +183,7 @@ def test_the_schedule_never_runs_behind_itself() -> None:
      ("overpressure", "overpressure")],
 )
 def test_what_goes_wrong_at_the_cuff_is_told_once_with_its_reason(hand: str, reason: str) -> None:
-    run, twin, _ = talk()
+    run, twin, _ = with_twin()
     twin.hands[hand]()
     run.run(60)
     assert [four for _, four in determinations(run)] == [failed(reason)]
@@ -191,7 +191,7 @@ def test_what_goes_wrong_at_the_cuff_is_told_once_with_its_reason(hand: str, rea
 
 
 def test_a_patient_nobody_can_measure_gives_no_numbers() -> None:
-    run, _, patient = talk()
+    run, _, patient = with_twin()
     patient.map_mmhg = None
     run.run(60)
     assert [four for _, four in determinations(run)] == [failed("weak_pulse")]

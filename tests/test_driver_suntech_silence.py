@@ -10,14 +10,14 @@ from drivers.contract import Decoded, DeviceAlarms, Reading
 from drivers.suntech_advantage.frames import ERRORS, failed, reply
 from drivers.suntech_advantage.requests import CUFF, STATUS
 from tests.helpers.dialogue_run import DialogueRun
-from tests.helpers.suntech_bench import UP, Bench, determinations, starts, talk
+from tests.helpers.suntech_bench import UP, Bench, determinations, starts, with_twin
 
 # --- silence ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("after_s", [0.5, 31.0, 37.0, 55.0])
 def test_a_module_that_falls_silent_fails_the_determination_once(after_s: float) -> None:
-    run, twin, _ = talk()
+    run, twin, _ = with_twin()
     run.run(after_s)
     begun = len(starts(run))
     twin.hands["mute"]()
@@ -44,7 +44,7 @@ def test_one_lost_cuff_pressure_does_not_end_a_determination() -> None:
 
 
 def test_a_line_opened_again_in_mid_determination_fails_it_and_starts_none_early() -> None:
-    run, twin, _ = talk()
+    run, twin, _ = with_twin()
     run.run(45)
     assert twin.phase != "idle"
     run.open()
@@ -56,7 +56,7 @@ def test_a_line_opened_again_in_mid_determination_fails_it_and_starts_none_early
 
 
 def test_a_line_that_flaps_starts_nothing_more() -> None:
-    run, _, _ = talk()
+    run, _, _ = with_twin()
     run.run(150)
     begun = len(starts(run))
     for _ in range(20):
@@ -67,7 +67,7 @@ def test_a_line_that_flaps_starts_nothing_more() -> None:
 
 @pytest.mark.parametrize("spoiled", [3, 7])
 def test_noise_on_the_line_never_makes_a_number(spoiled: int) -> None:
-    run, twin, _ = talk()
+    run, twin, _ = with_twin()
     count = 0
 
     def spoil(data: bytes) -> bytes:
@@ -95,7 +95,7 @@ def holding(run: DialogueRun) -> bool:
 
 
 def test_over_pressure_holds_until_the_module_was_unplugged() -> None:
-    run, twin, _ = talk()
+    run, twin, _ = with_twin()
     twin.hands["overpressure"]()
     run.run(60)
     assert len(starts(run)) == 1
@@ -115,7 +115,7 @@ def test_over_pressure_holds_until_the_module_was_unplugged() -> None:
 
 def test_a_module_that_was_switched_off_may_measure_again_and_one_that_stuttered_may_not() -> None:
     for silent_s, freed in ((4.0, False), (60.0, True)):
-        run, twin, _ = talk()
+        run, twin, _ = with_twin()
         twin.hands["overpressure"]()
         run.run(60)
         twin.hands["ok"]()

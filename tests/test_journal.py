@@ -276,7 +276,7 @@ async def test_a_transaction_keeps_other_writers_out_from_its_start(journal: Jou
         inside.set()
         return verifier.wait(10)
 
-    held = journal._writer.ask(hold)
+    held = journal._writer.query(hold)
     assert inside.wait(10)
     other = sqlite3.connect(tmp_path / "journal.db", isolation_level=None, timeout=0)
     with pytest.raises(sqlite3.OperationalError, match="locked"):
@@ -305,7 +305,7 @@ def test_the_database_is_set_so_that_a_power_cut_loses_nothing_confirmed(tmp_pat
         return [connection.exec_driver_sql(f"PRAGMA {name}").scalar()
                 for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")]
 
-    assert journal._writer.ask(pragmas).result() == ["wal", 2, 1, 5000]
+    assert journal._writer.query(pragmas).result() == ["wal", 2, 1, 5000]
 
 
 # --- when storing fails -----------------------------------------------------------------------------------------------
@@ -316,7 +316,7 @@ async def _full_disk(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
 
-    await asyncio.wrap_future(journal._writer.ask(limit))
+    await asyncio.wrap_future(journal._writer.query(limit))
 
 
 async def _failing_fsync(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:

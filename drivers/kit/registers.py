@@ -18,7 +18,7 @@ from typing import Literal
 from drivers.contract import BadFrame, ModbusRequest, Reading, Validity
 
 Type = Literal["coil", "u16", "s16", "u32", "s32", "f32"]
-Words = Literal["big", "little"]
+WordOrder = Literal["big", "little"]
 
 _FORMAT: Mapping[Type, str] = {"u16": ">H", "s16": ">h", "u32": ">I", "s32": ">i", "f32": ">f"}
 _COILS = frozenset({1, 2})
@@ -33,7 +33,7 @@ class Field:
     type: Type
     scale: float = 1.0
     metric: str | None = None  # a key of the vocabulary, where the scaled value is one as it stands
-    words: Words = "big"  # which word of a pair comes first: the most significant ("big", AB CD) or the least
+    words: WordOrder = "big"  # which word of a pair comes first: the most significant ("big", AB CD) or the least
 
     @property
     def width(self) -> int:

@@ -146,7 +146,7 @@ class Nonin:
 
     def _forget(self) -> None:
         self._firmware: int | None = None
-        self._firmware_said = (-1, 0)  # by the last packet, and how many packets running
+        self._firmware_reported = (-1, 0)  # by the last packet, and how many packets running
         self._battery_low: bool | None = None
         self._battery_before = False
         self._model: str | None = None
@@ -202,9 +202,9 @@ class Nonin:
 
     def _in_order(self, firmware: int) -> bool:
         """Whether frame 4 is where it belongs; not yet, before two packets agree. Raises BadFrame where it is not."""
-        last, times = self._firmware_said
+        last, times = self._firmware_reported
         times = times + 1 if firmware == last else 1
-        self._firmware_said = (firmware, times)
+        self._firmware_reported = (firmware, times)
         if times >= (NEW_DEVICE_PACKETS if self._firmware is not None else 2 if self._started else 1):
             self._firmware = firmware
         if self._firmware not in (None, firmware):
@@ -243,9 +243,9 @@ class Nonin:
 
     def _news(self, model: str, battery_low: bool) -> list[Decoded]:
         news: list[Decoded] = []
-        said_twice = battery_low is self._battery_before or self._battery_low is None
+        confirmed = battery_low is self._battery_before or self._battery_low is None
         self._battery_before = battery_low
-        if said_twice and battery_low is not self._battery_low:
+        if confirmed and battery_low is not self._battery_low:
             self._battery_low = battery_low
             news.append(DeviceAlarms((LOW_BATTERY,) if battery_low else ()))
         if model != self._model:

@@ -260,7 +260,7 @@ class Advantage:
         if letter not in "OKABENDST":
             raise BadFrame(f"acknowledgement {letter!r}")
         if name == self._start.name and self._phase == "starting":
-            return self._start_answered(letter)
+            return self._on_start_response(letter)
         if name == BP_DATA.name and self._phase == "reading":
             return self._no_result_yet(letter)
         if name in (STATUS.name, STATUS_SB.name) and letter in "END":
@@ -280,7 +280,7 @@ class Advantage:
         self._stuck = True
         return self._fail("timeout")
 
-    def _start_answered(self, letter: str) -> Sequence[Decoded]:
+    def _on_start_response(self, letter: str) -> Sequence[Decoded]:
         if letter == "O":
             self._phase = "measuring"
             self._polls = self._low = self._tries = 0

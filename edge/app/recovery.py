@@ -10,7 +10,7 @@ from edge.core.replay import Replay
 from edge.journal.journal import Journal
 from edge.model import Command, Configured, RecordedInput
 
-CONFIGURED = "_configured"  # the snapshot that keeps what the edge was told; no bed can have such a name
+CONFIGURED = "_configured"  # the snapshot that keeps what the edge was configured; no bed can have such a name
 NONCES_BACK = 5000  # inputs looked through for commands that could still be sent again
 NUMBERED_BACK = 2000  # events looked through for the numbers of the alarms that stand
 _CONFIGURED = msgspec.json.Decoder(Configured)
@@ -27,23 +27,23 @@ class Recovered:
 async def recover(journal: Journal) -> Recovered:
     """Every bed as it was at the last stored input. Blocks for as long as that takes (a start)."""
     snapshots = journal.snapshots()
-    told = snapshots.pop(CONFIGURED, None)
-    if told is None:
+    configured = snapshots.pop(CONFIGURED, None)
+    if configured is None:
         return Recovered({}, [])
     replay = Replay()
-    replay.configure(_CONFIGURED.decode(told[2]))
+    replay.configure(_CONFIGURED.decode(configured[2]))
     for bed, (_, _, body) in snapshots.items():
         if bed in replay.beds:
             replay.beds[bed].restore(body)
-    taken = {bed: snapshots[bed][0] if bed in snapshots else told[0] for bed in replay.beds}
-    told_s = await _numbers(journal)
+    taken = {bed: snapshots[bed][0] if bed in snapshots else configured[0] for bed in replay.beds}
+    numbered_events = await _numbers(journal)
     nonces: list[str] = []
     for recorded in journal.inputs(min(*taken.values(), max(0, journal.head.n - NONCES_BACK))):
         if isinstance(recorded.input, Command):
             nonces.append(recorded.input.nonce)
         if _is_news(recorded, taken):
             for pending in replay.give(recorded):
-                event = told_s.get(_moved(pending))
+                event = numbered_events.get(_moved(pending))
                 if event is not None and pending.bed is not None:
                     replay.beds[pending.bed].numbered([event])
     return Recovered(replay.beds, nonces)

@@ -27,12 +27,12 @@ from edge.config.files import BedTable, EdgeConfig
 from edge.contract.events import (
     BrokerMoved,
     CommandRefused,
-    CommandRefusedAtGate,
+    CommandRejected,
     ConsoleMoved,
     Event,
     EventBody,
-    NotBelieved,
-    OtherBoxHeard,
+    OtherBoxFound,
+    PayloadsRejected,
     PayloadTooLarge,
     PendingEvent,
 )
@@ -152,9 +152,9 @@ class EdgeService:
             given, at_s
         )  # first: what it cannot bear must not be read again at every start
         work.last_n = self._journal.record(bed, at_s, given)
-        return self._conclude(work, pending_events, at_s) if pending_events else None
+        return self._append(work, pending_events, at_s) if pending_events else None
 
-    def _conclude(self, work: _Bed, pending_events: Sequence[PendingEvent], at_s: float) -> Appended:
+    def _append(self, work: _Bed, pending_events: Sequence[PendingEvent], at_s: float) -> Appended:
         appended = self._journal.append(pending_events)
         work.bedside.numbered(appended.events)
         state = work.telemetry.state(at_s, appended.events[-1].seq)
@@ -246,15 +246,15 @@ class EdgeService:
     def _refused(self, refusal: Refusal) -> None:
         """A command that did not pass the gate never reaches a bed; that it was tried is a fact all the same."""
         if self._refusals.noted(self._loop.time()):
-            self._note(CommandRefusedAtGate(command=refusal.id, console=refusal.answer_to, reason=refusal.reason,
+            self._note(CommandRejected(command=refusal.id, console=refusal.answer_to, reason=refusal.reason,
                                             more=self._refusals.taken()))
 
     def _stream_fault(self, fault: StreamFault) -> None:
         match fault:
             case Rejection(sender, topic, reason, count):
-                self._note(NotBelieved(not_believed=sender, topic=topic, reason=reason, count=count))
+                self._note(PayloadsRejected(rejected_sender=sender, topic=topic, reason=reason, count=count))
             case OtherBox(boot):
-                self._note(OtherBoxHeard(other_boot=boot))
+                self._note(OtherBoxFound(other_boot=boot))
             case TooLarge(topic, seq, size):
                 self._note(PayloadTooLarge(too_large=topic, of_seq=seq, size=size))
 

@@ -85,7 +85,7 @@ def test_rules(path: Path, stories: Path | None) -> int:
     folder = stories or _stories_beside(path)
     if not folder.is_dir():
         raise BadUsage(f"--stories {folder}: no such folder; give the one with a text file a rule")
-    bad = sum(_tell(rules, rule, folder) for rule in rules.rules)
+    bad = sum(_print_story_run(rules, rule, folder) for rule in rules.rules)
     print(f"{len(rules.rules)} rules, {bad} without a true story")
     return 1 if bad else 0
 
@@ -97,7 +97,7 @@ def _stories_beside(path: Path) -> Path:
     raise BadUsage(f"{path}: no stories beside it; write --stories FOLDER with one text file a rule")
 
 
-def _tell(rules: RuleSet, rule: Rule, folder: Path) -> bool:
+def _print_story_run(rules: RuleSet, rule: Rule, folder: Path) -> bool:
     file = folder / f"{rule.id}.txt"
     if not file.is_file():
         print(f"{rule.id}: no story; write {file}", file=sys.stderr)

@@ -118,7 +118,7 @@ class Clocked(Table):
         return {"command_key": _in_data(raw, "command.key"), **raw} if isinstance(raw, Mapping) else raw
 
     @model_validator(mode="after")
-    def _patients_live_in_real_time(self) -> Clocked:
+    def _check_clock(self) -> Clocked:
         if self.speed != 1 and not self.simulated:
             raise ValueError("'speed' other than 1 is for simulated devices; remove it, or write simulated = true")
         return self

@@ -18,8 +18,8 @@ from edge.console.metrics import CONTENT_TYPE
 from edge.console.openapi import COMMAND_BODY, problems
 from edge.console.schemas import (
     BedNow,
-    CommandAnswered,
-    CommandAsked,
+    CommandOutcome,
+    CommandRequest,
     Devices,
     DevicesOfBed,
     EdgeNow,
@@ -39,7 +39,7 @@ JSON = "application/json"
 READ = problems(401, 503)
 READ_BED = problems(401, 404, 422, 503)
 READ_ONLY_BED = problems(401, 404, 409, 422, 503)
-COMMAND: dict[str, Any] = {"response_model": CommandAnswered, "openapi_extra": COMMAND_BODY,
+COMMAND: dict[str, Any] = {"response_model": CommandOutcome, "openapi_extra": COMMAND_BODY,
                            "responses": problems(400, 401, 403, 404, 409, 413, 422, 503, 504)}
 
 router = APIRouter()
@@ -96,10 +96,10 @@ async def _events(console: Console, at: At, limit: int, before: int | None) -> R
     return Response(b"[" + b",".join(found) + b"]", media_type=JSON)
 
 
-async def _command(asked: CommandAsked, request: Request, console: Console, user: User, at: At) -> Response:
+async def _command(asked: CommandRequest, request: Request, console: Console, user: User, at: At) -> Response:
     loop = asyncio.get_running_loop()
     started_s = loop.time()
-    outcome = await console.commands.ask(user, at.edge, at.bed, asked.verb, asked.args)
+    outcome = await console.commands.perform(user, at.edge, at.bed, asked.verb, asked.args)
     metrics_of(request).command(asked.verb if asked.verb in VERBS else "unknown", outcome.status,
                                 loop.time() - started_s)
     answer = {"ok": outcome.ok, "reason": outcome.reason, "state": outcome.state, "session": outcome.session}
@@ -168,7 +168,7 @@ def _edge_now(ingest: Ingest) -> EdgeNow:
 
 
 @router.post("/api/edges/{edge}/beds/{bed}/commands", **COMMAND)
-async def command_at(asked: CommandAsked, request: Request, console: ThisConsole, user: MayChange,
+async def command_at(asked: CommandRequest, request: Request, console: ThisConsole, user: MayChange,
                      at: Annotated[At, Depends(_at)]) -> Response:
     """Signs the command, sends it to the edge and waits for its answer, at most 5 s.
 
@@ -179,7 +179,7 @@ async def command_at(asked: CommandAsked, request: Request, console: ThisConsole
 
 
 @router.post("/api/beds/{bed}/commands", **COMMAND)
-async def bed_command(asked: CommandAsked, request: Request, console: ThisConsole, user: MayChange,
+async def bed_command(asked: CommandRequest, request: Request, console: ThisConsole, user: MayChange,
                       at: Annotated[At, Depends(_only)]) -> Response:
     """As with the edge in the address; for a bed whose id one edge alone has."""
     return await _command(asked, request, console, user, at)

@@ -25,7 +25,7 @@ from edge.contract.signing import Signer
 from edge.model import iso
 
 ANSWER_S = 5.0  # real seconds
-LIFE_S = 10.0  # real seconds until a command that hangs on the way is worth nothing
+EXPIRES_AFTER_S = 10.0  # real seconds until a command that hangs on the way is worth nothing
 
 PING = "ping"  # a verb that every edge answers and that does nothing
 NOT_DONE = frozenset({403, 409, 422, 503})  # the edge has not opened the session; after 504 nobody knows
@@ -51,7 +51,7 @@ def _sendable(args: dict[str, Any]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class NewCommand:
     """What somebody asks for at a bed."""
 
     user: User
@@ -62,7 +62,7 @@ class Asked:
     id: str
 
 
-def _objection(asked: Asked) -> str | None:
+def _objection(asked: NewCommand) -> str | None:
     """Why the edge would refuse the arguments, in its own words: here a wrong one costs no round trip."""
     try:
         parse(asked.verb, asked.args)
@@ -89,9 +89,9 @@ class CommandClient:
         if waiting is not None and not waiting.done():
             waiting.set_result(answer)
 
-    async def ask(self, user: User, edge: str, bed: str, verb: str, args: dict[str, Any]) -> Outcome:
+    async def perform(self, user: User, edge: str, bed: str, verb: str, args: dict[str, Any]) -> Outcome:
         """Does the whole of it; takes up to ANSWER_S real seconds. Never raises for a broken world."""
-        asked = Asked(user, edge, bed, verb, dict(args), str(uuid.uuid4()))
+        asked = NewCommand(user, edge, bed, verb, dict(args), str(uuid.uuid4()))
         if verb not in VERBS:
             return Outcome(422, False, "unknown_verb")
         if user.role not in VERBS[verb].roles:
@@ -106,7 +106,7 @@ class CommandClient:
             return Outcome(503, False, "store_broken")
         return await self._audited(asked, await self._send(asked))
 
-    async def _start_session(self, asked: Asked) -> Outcome:
+    async def _start_session(self, asked: NewCommand) -> Outcome:
         """The session's id is made here, and the patient's name stays here."""
         given = asked.args.pop("patient", None)
         if given is not None and not (isinstance(given, str) and len(given.strip()) <= MAX_PATIENT_NAME):
@@ -127,7 +127,7 @@ class CommandClient:
             outcome = replace(outcome, session=session)
         return await self._audited(asked, outcome)
 
-    async def _recorded(self, asked: Asked, session: str | None, name: str | None) -> bool:
+    async def _recorded(self, asked: NewCommand, session: str | None, name: str | None) -> bool:
         """Stores who asks for what before it is sent; False where that cannot be stored."""
         now_s = self._settings.now()
 
@@ -147,17 +147,17 @@ class CommandClient:
         """Whether a command gets to `edge` and its answer back: None, or why not. It does nothing and is not stored."""
         bed = next(iter(self._edges[edge].beds.ids()), "none")
         nobody = User(self._settings.name, "technician", "", "", 0.0)
-        outcome = await self._send(Asked(nobody, edge, bed, PING, {}, str(uuid.uuid4())))
+        outcome = await self._send(NewCommand(nobody, edge, bed, PING, {}, str(uuid.uuid4())))
         return None if outcome.ok else outcome.reason
 
-    async def _send(self, asked: Asked) -> Outcome:
+    async def _send(self, asked: NewCommand) -> Outcome:
         settings, way = self._settings, self._edges[asked.edge]
         issued_s = way.now_s()
         nonce, topic = secrets.token_hex(16), command_topic(asked.edge)
         command = CommandOut(
             id=asked.id, edge=asked.edge, console=settings.name, user=asked.user.name, role=asked.user.role,
             bed=asked.bed, verb=asked.verb, args=asked.args, issued=iso(issued_s),
-            expires=iso(issued_s + settings.real(LIFE_S)), nonce=nonce)
+            expires=iso(issued_s + settings.real(EXPIRES_AFTER_S)), nonce=nonce)
         waiting: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[asked.edge, nonce] = waiting
         try:
@@ -181,7 +181,7 @@ class CommandClient:
         except StoreBroken:
             return  # a name for a session that never was: nothing shows it
 
-    async def _audited(self, asked: Asked, outcome: Outcome) -> Outcome:
+    async def _audited(self, asked: NewCommand, outcome: Outcome) -> Outcome:
         try:
             await self._store.run(
                 audit.add, self._settings.now(), asked.user.name, f"{'done' if outcome.ok else 'refused'} {asked.verb}",

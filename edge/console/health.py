@@ -126,7 +126,7 @@ class Heartbeat:
         """Whether a live status is of a boot that another has followed: two boxes with one name take turns."""
         return status.state == "alive" and status.boot in self._past
 
-    def tell_two_boxes(self, two: bool, edge: str, now_s: float) -> None:
+    def set_two_boxes(self, two: bool, edge: str, now_s: float) -> None:
         """While two boxes have one name nothing they say can be shown as live."""
         self.two_boxes = two
         if two:

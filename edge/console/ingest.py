@@ -123,7 +123,7 @@ class Ingest:
             except BadPayload as error:
                 self._count_bad(topic, error)
         if self.trust.two_boxes(loop_s) != self.heartbeat.two_boxes:
-            self._tell_two_boxes()
+            self._note_two_boxes()
 
     def _is_idle_wave(self, topic: Topic) -> bool:
         """Whether it is a wave that nobody looks at: most are, and checking them costs."""
@@ -190,10 +190,10 @@ class Ingest:
             except BadPayload as error:
                 self._count_bad(state_topic(self.edge, bed), error)
 
-    def _tell_two_boxes(self) -> None:
+    def _note_two_boxes(self) -> None:
         was = self.heartbeat.part.ok
         loop_s = asyncio.get_running_loop().time()
-        self.heartbeat.tell_two_boxes(self.trust.two_boxes(loop_s), self.edge, self._settings.now())
+        self.heartbeat.set_two_boxes(self.trust.two_boxes(loop_s), self.edge, self._settings.now())
         if self.heartbeat.part.ok != was:
             self.edge_changed()
         self.health_changed.set()
@@ -238,7 +238,7 @@ class Ingest:
         loop_s = asyncio.get_running_loop().time()
         self.heartbeat.tick(loop_s, self._settings.now())
         if self.trust.two_boxes(loop_s) != self.heartbeat.two_boxes:
-            self._tell_two_boxes()
+            self._note_two_boxes()
         if self.heartbeat.part.ok != was:
             self.edge_changed()
 

@@ -74,9 +74,9 @@ class Link:
 
     async def run(self, listener: Listener) -> None:
         """Connects, subscribes and hands over messages until cancelled; never ends by itself."""
-        await keep_connected(lambda: self._life(listener), listener.disconnected)
+        await keep_connected(lambda: self._connected(listener), listener.disconnected)
 
-    async def _life(self, listener: Listener) -> None:
+    async def _connected(self, listener: Listener) -> None:
         """One connection, to whatever breaks it."""
         settings = self._settings
         self.run_id = secrets.token_hex(4)
@@ -115,13 +115,13 @@ class Link:
     async def _listen(self, connection: Connection, listener: Listener) -> None:
         try:
             async with asyncio.timeout(None) as self._limit:
-                await self._hand_over(connection, listener)
+                await self._dispatch(connection, listener)
         except TimeoutError:
             raise MqttError("this console no longer hears itself") from None
         finally:
             self._limit = None
 
-    async def _hand_over(self, connection: Connection, listener: Listener) -> None:
+    async def _dispatch(self, connection: Connection, listener: Listener) -> None:
         async for message in connection.messages():
             if message.topic == self._ack_topic:
                 self._hears_itself = True

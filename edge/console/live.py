@@ -60,7 +60,7 @@ async def live(socket: WebSocket) -> None:
 async def _serve(socket: WebSocket, console: Console, page: Page) -> int:
     """Feeds and hears the page until it is cut or gone; the close code."""
     async with asyncio.TaskGroup() as tasks:
-        both = [tasks.create_task(_feed(socket, page)), tasks.create_task(_hear(socket, console, page))]
+        both = [tasks.create_task(_feed(socket, page)), tasks.create_task(_receive(socket, console, page))]
         code = await page.ended()
         for task in both:
             task.cancel()
@@ -75,7 +75,7 @@ async def _feed(socket: WebSocket, page: Page) -> None:
         page.cut(1006)
 
 
-async def _hear(socket: WebSocket, console: Console, page: Page) -> None:
+async def _receive(socket: WebSocket, console: Console, page: Page) -> None:
     while True:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":

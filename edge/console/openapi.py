@@ -30,7 +30,7 @@ def _asked(verb: str) -> Json:
             "properties": {"verb": {"const": verb}, "args": {"$ref": REF.format(name=VERBS[verb].__name__)}}}
 
 
-def _says_something(check_in: Json) -> None:
+def _require_a_value(check_in: Json) -> None:
     """A check-in holds at least one score, symptom or note."""
     some: dict[str, Json] = {"note": {"type": "string", "pattern": r"\S"}, "symptoms": {"type": "array", "minItems": 1}}
     check_in["anyOf"] = [{"required": [name], "properties": {name: some.get(name, {"type": "integer"})}}
@@ -48,7 +48,7 @@ def _components() -> Json:
         for argument in schemas[struct.__name__]["properties"].values():
             if "pattern" in argument:  # Python's way to say that no line end may follow
                 argument["pattern"] = argument["pattern"].replace("(?!\\n)$", "$")
-    _says_something(schemas[VERBS["check_in"].__name__])
+    _require_a_value(schemas[VERBS["check_in"].__name__])
     start = schemas[VERBS["start_session"].__name__]
     start["properties"].pop("session")  # the console gives it
     start["required"].remove("session")

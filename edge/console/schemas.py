@@ -9,20 +9,20 @@ from pydantic import BaseModel, ConfigDict, Field
 from edge.model import Role
 
 
-class Shape(BaseModel):
+class StrictModel(BaseModel):
     """Base: what is not named is refused."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Login(Shape):
+class Login(StrictModel):
     """Name and password."""
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
     password: Annotated[str, Field(min_length=1, max_length=256)]
 
 
-class Unlock(Shape):
+class Unlock(StrictModel):
     """The password of whoever is logged in."""
 
     password: Annotated[str, Field(min_length=1, max_length=256)]
@@ -49,14 +49,14 @@ class Done(BaseModel):
     ok: bool = True
 
 
-class CommandAsked(Shape):
+class CommandRequest(StrictModel):
     """A verb of the contract and its arguments. `start_session` may carry `patient`, a name that stays here."""
 
     verb: Annotated[str, Field(min_length=1, max_length=64)]
     args: dict[str, Any] = {}
 
 
-class CommandAnswered(BaseModel):
+class CommandOutcome(BaseModel):
     """Done. `state` is what is true now, where that helps; `session`: the one that was started.
 
     A command that was refused is answered with a problem that has these members too: `reason` is the edge's.

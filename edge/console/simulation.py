@@ -18,13 +18,13 @@ from pydantic import BaseModel, Field
 from edge.console.auth import LoggedIn, MayChange, ThisConsole
 from edge.console.errors import Refused
 from edge.console.openapi import problems
-from edge.console.schemas import Done, Shape
+from edge.console.schemas import Done, StrictModel
 from edge.contract.payloads import ID_PATTERN
 from edge.model import Role
 
 ANSWERS_WITHIN_S = 3.0
 LONGEST_ANSWER = 2**20  # bytes
-WORD = r"^[a-z0-9_-]{1,32}$"
+NAME = r"^[a-z0-9_-]{1,32}$"
 
 router = APIRouter(prefix="/api/simulation", responses=problems(400, 401, 403, 404, 409, 413, 422, 503))
 
@@ -49,12 +49,12 @@ class SimulatedBed(BaseModel):
     devices: list[SimulatedDevice]
 
 
-class Hand(Shape):
+class Hand(StrictModel):
     """What a person does: a hand of `device`, its plug (unplug, replug), or an episode of the device "patient"."""
 
-    bed: Annotated[str, Field(pattern=WORD)]
-    device: Annotated[str, Field(pattern=WORD)]
-    do: Annotated[str, Field(pattern=WORD)]
+    bed: Annotated[str, Field(pattern=NAME)]
+    device: Annotated[str, Field(pattern=NAME)]
+    do: Annotated[str, Field(pattern=NAME)]
     amount: float | None = None  # mmHg, % or /min: of an episode
     over_s: float | None = None
     rate_ml_h: float | None = None  # with do = "program"
@@ -74,7 +74,7 @@ async def look(console: ThisConsole, user: LoggedIn) -> list[SimulatedBed]:
     """Every simulated bed with its devices, as they are this second. 503: the simulators do not answer."""
     beds: list[SimulatedBed] = []
     for edge, socket in console.settings.simulators.items():
-        told = await _ask(socket, {"do": "look"})
+        told = await _request(socket, {"do": "look"})
         beds += [SimulatedBed(edge=edge, **bed) for bed in told["beds"]]
     return beds
 
@@ -88,7 +88,7 @@ async def work(
     socket = console.settings.simulators.get(edge)
     if socket is None:
         raise Refused("no_such_edge", f"no simulated edge {edge}; there are {', '.join(console.settings.simulators)}")
-    told = await _ask(socket, {**hand.model_dump(exclude_none=True), "by": "person"})
+    told = await _request(socket, {**hand.model_dump(exclude_none=True), "by": "person"})
     if not told["ok"]:
         raise Refused("hand_refused", told["reason"])
     return Done()
@@ -104,7 +104,7 @@ async def logins(console: ThisConsole) -> list[DemoLogin]:
     return [DemoLogin(**login) for login in told]
 
 
-async def _ask(socket: FilePath, line: dict[str, Any]) -> dict[str, Any]:
+async def _request(socket: FilePath, line: dict[str, Any]) -> dict[str, Any]:
     """What the simulators answer. Raises Refused."""
     try:
         async with asyncio.timeout(ANSWERS_WITHIN_S):

@@ -35,7 +35,7 @@ def _score(label: str, most: int) -> Meta:
     return Meta(ge=0, le=most, title=label)
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class Verb(msgspec.Struct, frozen=True, kw_only=True):
     """Base of every verb's arguments. What is None was left out."""
 
     verb: ClassVar[str]
@@ -46,7 +46,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
 
-class StartSession(Asked, frozen=True, kw_only=True):
+class StartSession(Verb, frozen=True, kw_only=True):
     """Open a session on a bed, by an order. `session` is the console's new id for it; no patient is named."""
 
     verb: ClassVar[str] = "start_session"
@@ -65,7 +65,7 @@ class StartSession(Asked, frozen=True, kw_only=True):
     checklist: Annotated[bool, Meta(title="Checklist done")] | None = None
 
 
-class SetChecklist(Asked, frozen=True, kw_only=True):
+class SetChecklist(Verb, frozen=True, kw_only=True):
     """Confirm the precheck's checklist, or take that back."""
 
     verb: ClassVar[str] = "checklist"
@@ -73,7 +73,7 @@ class SetChecklist(Asked, frozen=True, kw_only=True):
     done: Annotated[bool, Meta(title="Done")]
 
 
-class CheckIn(Asked, frozen=True, kw_only=True):
+class CheckIn(Verb, frozen=True, kw_only=True):
     """What the nurse found; a score that is left out was not assessed."""
 
     verb: ClassVar[str] = "check_in"
@@ -95,7 +95,7 @@ class CheckIn(Asked, frozen=True, kw_only=True):
         return "an empty check-in says nothing: enter a score, a symptom or a note"
 
 
-class Acknowledge(Asked, frozen=True, kw_only=True):
+class Acknowledge(Verb, frozen=True, kw_only=True):
     """Acknowledge an alarm as it was seen: `seq` is the number of the event that moved it last."""
 
     verb: ClassVar[str] = "acknowledge"
@@ -104,13 +104,13 @@ class Acknowledge(Asked, frozen=True, kw_only=True):
     seq: Annotated[int, Meta(ge=0, title="Number of the event seen")]
 
 
-class PauseAudio(Asked, frozen=True, kw_only=True):
+class PauseAudio(Verb, frozen=True, kw_only=True):
     """Pause the bed's sound for two minutes."""
 
     verb: ClassVar[str] = "audio_pause"
 
 
-class ResumeAudio(Asked, frozen=True, kw_only=True):
+class ResumeAudio(Verb, frozen=True, kw_only=True):
     """Let the bed sound again."""
 
     verb: ClassVar[str] = "audio_resume"
@@ -119,7 +119,7 @@ class ResumeAudio(Asked, frozen=True, kw_only=True):
 Reason = Annotated[str, Meta(max_length=MAX_REASON, pattern=r"\S", title="Reason")]
 
 
-class EndInfusion(Asked, frozen=True, kw_only=True):
+class EndInfusion(Verb, frozen=True, kw_only=True):
     """The infusion is over although the dose is not complete."""
 
     verb: ClassVar[str] = "end_infusion"
@@ -127,7 +127,7 @@ class EndInfusion(Asked, frozen=True, kw_only=True):
     reason: Reason | None = None
 
 
-class CloseSession(Asked, frozen=True, kw_only=True):
+class CloseSession(Verb, frozen=True, kw_only=True):
     """The patient leaves; a reason is needed where discharge criteria are unmet."""
 
     verb: ClassVar[str] = "close_session"
@@ -135,7 +135,7 @@ class CloseSession(Asked, frozen=True, kw_only=True):
     reason: Reason | None = None
 
 
-VERBS: dict[str, type[Asked]] = {
+VERBS: dict[str, type[Verb]] = {
     asked.verb: asked
     for asked in (Acknowledge, PauseAudio, ResumeAudio, CheckIn, StartSession, SetChecklist, EndInfusion, CloseSession)
 }
@@ -206,7 +206,7 @@ def _argument(field: msgspec.structs.FieldInfo, hint: Any) -> Argument:
         extra.get("unit", ""), extra.get("remedy", ""), extra.get("by", "person"), extra.get("say", ""), annotated)
 
 
-def parse(verb: str, args: Mapping[str, Any]) -> Asked:
+def parse(verb: str, args: Mapping[str, Any]) -> Verb:
     """`args` as the struct of `verb`. Raises BadCommand, and nothing else, whatever the values are."""
     if verb not in VERBS:
         raise BadCommand("unknown_verb", f"{verb[:40]!r}; write one of {', '.join(sorted(VERBS))}")

@@ -243,7 +243,7 @@ class BrokerMoved(Body, frozen=True, kw_only=True):
     reason: str
 
 
-class CommandRefusedAtGate(Body, frozen=True, kw_only=True):
+class CommandRejected(Body, frozen=True, kw_only=True):
     """A command was refused before it reached a bed; `more`: as many others since the last event of this sort."""
 
     command: str
@@ -253,17 +253,17 @@ class CommandRefusedAtGate(Body, frozen=True, kw_only=True):
     more: int
 
 
-class NotBelieved(Body, frozen=True, kw_only=True):
-    """`count` payloads said to be of `not_believed` were rejected for `reason` (edge.contract.signing), the first of
+class PayloadsRejected(Body, frozen=True, kw_only=True):
+    """`count` payloads said to be of `rejected_sender` were rejected for `reason` (edge.contract.signing), the first of
     them on `topic`, since the last event of this sort."""
 
-    not_believed: str
+    rejected_sender: str
     topic: str
     reason: str
     count: int
 
 
-class OtherBoxHeard(Body, frozen=True, kw_only=True):
+class OtherBoxFound(Body, frozen=True, kw_only=True):
     """Another box, or a copy of this one, is alive under this edge's name; its boot is `other_boot`."""
 
     other_boot: str
@@ -281,7 +281,7 @@ class PayloadTooLarge(Body, frozen=True, kw_only=True):
 EventBody = (
     AlarmMoved | SessionOpened | ChecklistSet | SessionClosed | PhaseMoved | DissociationMoved | CheckedIn | Requested
     | AudioMoved | CommandRefused | LinkMoved | DeviceAlarmsNow | Booted | ConsoleMoved | BrokerMoved
-    | CommandRefusedAtGate | NotBelieved | OtherBoxHeard | PayloadTooLarge
+    | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge
 )
 
 # kind -> the types its body may have. Several of one kind differ in a tag or in the fields they need.
@@ -297,7 +297,7 @@ BODIES: dict[EventKind, tuple[type[Body], ...]] = {
     "link": (LinkMoved,),
     "device": (DeviceAlarmsNow,),
     "boot": (Booted,),
-    "stream": (ConsoleMoved, BrokerMoved, CommandRefusedAtGate, NotBelieved, OtherBoxHeard, PayloadTooLarge),
+    "stream": (ConsoleMoved, BrokerMoved, CommandRejected, PayloadsRejected, OtherBoxFound, PayloadTooLarge),
 }
 KIND_OF: dict[type[Body], EventKind] = {body: kind for kind, bodies in BODIES.items() for body in bodies}
 

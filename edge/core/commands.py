@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from edge.contract.commands import (
     Acknowledge,
-    Asked,
     BadCommand,
     CheckIn,
     CloseSession,
@@ -21,6 +20,7 @@ from edge.contract.commands import (
     ResumeAudio,
     SetChecklist,
     StartSession,
+    Verb,
     parse,
 )
 from edge.contract.events import (
@@ -184,7 +184,7 @@ def _end_alarms(state: BedState, rules: RuleSet, at_s: float) -> Iterator[Pendin
             state.alarms.pop(key)
 
 
-_VERBS: dict[type[Asked], Callable[..., Iterator[PendingEvent]]] = {
+_VERBS: dict[type[Verb], Callable[..., Iterator[PendingEvent]]] = {
     StartSession: _start, SetChecklist: _checklist, CheckIn: _check_in, Acknowledge: _acknowledge,
     PauseAudio: _pause, ResumeAudio: _resume, EndInfusion: _end_infusion, CloseSession: _close,
 }

@@ -26,7 +26,7 @@ from edge.demo.configuration import (
     write_edge,
 )
 from edge.demo.nurse import NotYet, Nurse
-from edge.demo.opening import live_past, name_patients
+from edge.demo.opening import name_patients, simulate_past
 from edge.demo.services import Service, Services
 from edge.demo.shift import Hands, Shift
 from edge.process import BadUsage, cancel_on_signals, make_folder
@@ -97,7 +97,7 @@ class Demo:
         self.shared = Shared(self.data, options.speed, self.clock.now(), free_port(0), free_port(options.port))
         self.sockets = Path(tempfile.mkdtemp(prefix="vigil-"))  # short: a socket's path may not be long
         self.sites = [self._site(number) for number in range(options.edges)]
-        self.services = Services(self.data / "pids.json", self.data, self._say)
+        self.services = Services(self.data / "pids.json", self.data, self._print)
         self.logins = new_logins()
 
     def _site(self, number: int) -> Site:
@@ -107,7 +107,7 @@ class Demo:
         site.ports.mkdir(parents=True, exist_ok=True)
         return site
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         print(f"vigil demo: {line}", file=sys.stderr, flush=True)
 
     @property
@@ -182,8 +182,8 @@ class Demo:
         if not sessions:
             return 0.0
         if not self.options.as_json:
-            self._say("living the last hour at every bed first; a quarter of a minute")
-        return await asyncio.to_thread(live_past, self.shared, site, sessions, self.clock.now)
+            self._print("living the last hour at every bed first; a quarter of a minute")
+        return await asyncio.to_thread(simulate_past, self.shared, site, sessions, self.clock.now)
 
     async def _go(self, site: Site, past_s: float = 0.0) -> None:
         process = self.services.all[f"simulators{site.suffix}"].process

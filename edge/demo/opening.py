@@ -40,7 +40,7 @@ def name_patients(shared: Shared, site: Site, beds: int, began_s: float) -> dict
     return sessions
 
 
-def live_past(shared: Shared, site: Site, sessions: Mapping[str, str], now: Callable[[], float]) -> float:
+def simulate_past(shared: Shared, site: Site, sessions: Mapping[str, str], now: Callable[[], float]) -> float:
     """Live it, and store what edge and console keep of it. How long it was, in edge seconds. Blocks for its length."""
     return asyncio.run(_live(shared, site, sessions, now))
 

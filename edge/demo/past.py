@@ -84,7 +84,7 @@ class DirectWire:
         """No device is mute in a past."""
 
 
-class ToldStage(Stage):
+class SteppedStage(Stage):
     """A stage whose twins are reached without wires."""
 
     def __init__(self, scenario: Scenario, options: Options) -> None:
@@ -155,7 +155,7 @@ class Past:
         self._acts = sorted(acts, key=lambda act: act.at_s)
         self._opens_s = dict(opens_s)
         self._cuff = cuff  # settings of whatever measures by itself
-        self._stage = ToldStage(scenario, Options(seed=1))
+        self._stage = SteppedStage(scenario, Options(seed=1))
         self._beds: dict[str, Bedside] = {}
         self._readers: dict[str, list[Reader]] = {}
         self._on: set[str] = set()

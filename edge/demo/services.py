@@ -17,8 +17,8 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-AGAIN_AFTER_S = 0.3  # real seconds; doubles up to a bound while a service dies at once
-AGAIN_AT_MOST_S = 5.0
+RESTART_AFTER_S = 0.3  # real seconds; doubles up to a bound while a service dies at once
+RESTART_AFTER_MAX_S = 5.0
 STOPS_WITHIN_S = 5.0
 URGENT = -5  # nice value
 _PR_SET_PDEATHSIG = 1
@@ -79,7 +79,7 @@ class Services:
 
     async def keep(self, service: Service) -> None:
         """Start `service` again whenever it ends, for as long as the demonstration lasts."""
-        wait_s = AGAIN_AFTER_S
+        wait_s = RESTART_AFTER_S
         while True:
             assert service.process is not None
             began_s = asyncio.get_running_loop().time()
@@ -87,10 +87,10 @@ class Services:
             if self.stopping:
                 return
             self.changed(f"{service.name} ended ({_why(code)}); starting it again")
-            if asyncio.get_running_loop().time() - began_s > 10 * AGAIN_AFTER_S:
-                wait_s = AGAIN_AFTER_S
+            if asyncio.get_running_loop().time() - began_s > 10 * RESTART_AFTER_S:
+                wait_s = RESTART_AFTER_S
             await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, AGAIN_AT_MOST_S)
+            wait_s = min(2 * wait_s, RESTART_AFTER_MAX_S)
             await self.start(service)
             self.changed(f"{service.name} runs again, pid {service.pid}")
 

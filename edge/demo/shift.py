@@ -56,7 +56,7 @@ class Hands:
     def __init__(self, socket: Path) -> None:
         self._socket = socket
 
-    async def ask(self, **words: Any) -> dict[str, Any]:
+    async def request(self, **words: Any) -> dict[str, Any]:
         """Do one thing, or {"do": "look"}. Raises NotYet where the simulators are away."""
         try:
             reader, writer = await asyncio.open_unix_connection(self._socket, limit=2**20)
@@ -103,7 +103,7 @@ class Shift:
         while True:
             try:
                 shown = await asyncio.to_thread(self._nurse.beds)
-                by_hand = {row["bed"]: row["by_hand"] for row in (await self._hands.ask(do="look"))["beds"]}
+                by_hand = {row["bed"]: row["by_hand"] for row in (await self._hands.request(do="look"))["beds"]}
                 for bed, work in self._beds.items():
                     session = (shown[bed]["state"]["session"] if bed in shown else None) or {}
                     if first and session:
@@ -136,7 +136,7 @@ class Shift:
         elif phase in ("READY", "PAUSED"):
             if in_phase_s >= READY_S:
                 work.since_s = at_s
-                await self._hands.ask(bed=bed, device="pump", do="start")
+                await self._hands.request(bed=bed, device="pump", do="start")
         elif phase == "INFUSING":
             await self._check_in(bed, work, at_s)
             if work.infusing_s is not None and at_s - work.infusing_s >= TROUBLE_AFTER_S and work.trouble is None:
@@ -149,7 +149,7 @@ class Shift:
                 await self._do(bed, "close_session", {"reason": "fetched and taken home"})
 
     async def _next_patient(self, bed: str, work: BedNow) -> None:
-        await self._hands.ask(bed=bed, device="patient", do="next")
+        await self._hands.request(bed=bed, device="patient", do="next")
         name, self._came = patient(self._came), self._came + 1
         if await self._do(bed, "start_session", {"patient": name, **order(work.number)}):
             session = (await asyncio.to_thread(self._nurse.beds))[bed]["state"]["session"]
@@ -170,10 +170,11 @@ class Shift:
         trouble = TROUBLES[self._troubles % len(TROUBLES)]
         self._troubles += 1
         work.trouble, work.trouble_s, work.infusing_s = trouble, at_s, None
-        await self._hands.ask(bed=bed, device=trouble.device, do=trouble.begins, amount=trouble.amount,
+        await self._hands.request(bed=bed, device=trouble.device, do=trouble.begins, amount=trouble.amount,
                               over_s=trouble.over_s)
 
     async def _end_trouble(self, bed: str, work: BedNow, at_s: float) -> None:
         if work.trouble is not None and at_s - work.trouble_s >= work.trouble.lasts_s:
             trouble, work.trouble = work.trouble, None
-            await self._hands.ask(bed=bed, device=trouble.device, do=trouble.ends, amount=0.0, over_s=trouble.over_s)
+            await self._hands.request(bed=bed, device=trouble.device, do=trouble.ends, amount=0.0,
+                                      over_s=trouble.over_s)

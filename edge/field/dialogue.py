@@ -85,11 +85,11 @@ class Dialogue:
         self._overdue: dict[Request, Overdue] = {}  # timed out, and the response may still come
         self._unseen_until = 0.0  # until then a response that never came could still be on its way
         self._deadline = math.inf
-        self._gate = 0.0
+        self._not_before = 0.0
         self._missed = 0
         self._handshake_at = math.inf
-        self._handshake_answered = True
-        self._asked_nobody = False  # a request of the handshake timed out while the device was not there
+        self._handshake_complete = True
+        self._handshake_missed = False  # a request of the handshake timed out while the device was not there
         self._owes_end = False
         byte_bits = 1 + line.bits + (line.parity != "N") + line.stop
         self._pace = PACE_SLACK * (line.stream_bytes_s or line.baud / byte_bits)  # bytes an edge second
@@ -115,7 +115,7 @@ class Dialogue:
 
     def wake(self, real_s: float) -> float:
         """The real time at which `next_request` must be called again even if nothing comes."""
-        due = self._deadline if self._pending else max(self._gate, real_s + TICK_S)
+        due = self._deadline if self._pending else max(self._not_before, real_s + TICK_S)
         silent_at = self.link.silent_at
         return min(due, silent_at) if silent_at > real_s else due
 
@@ -131,7 +131,7 @@ class Dialogue:
         if self._pending is not None:
             self._overdue[self._pending.request] = Overdue(real_s + self._quiet_s)
         self._pending = None
-        self._gate = real_s + self._quiet_s
+        self._not_before = real_s + self._quiet_s
         self._fresh, self._fresh_at_s, self._came_s = 0.0, at_s, real_s
         self._driver.framing.flush()
         self.link.opened(real_s)
@@ -155,7 +155,7 @@ class Dialogue:
     def next_request(self, at_s: float, real_s: float) -> Request | None:
         """Time passed (see `passed`): the request to send now, or None."""
         self.passed(at_s, real_s)
-        if self._pending or real_s < self._gate:
+        if self._pending or real_s < self._not_before:
             return None
         if real_s >= self._handshake_at and (self.link.doubtful or self._came_after_handshake):
             self._handshake(real_s)
@@ -166,13 +166,13 @@ class Dialogue:
     @property
     def _came_after_handshake(self) -> bool:
         """Whether the device was switched on while it was asked who it is, and has not said so."""
-        return self._asked_nobody and self.link.up and not self.link.named
+        return self._handshake_missed and self.link.up and not self.link.named
 
     def _handshake(self, real_s: float) -> None:
         self.link.doubt()
-        self._asked_nobody = False
+        self._handshake_missed = False
         self._queue = deque(Pending(request, request.retries, handshake=True) for request in self._driver.on_open())
-        self._handshake_answered = True
+        self._handshake_complete = True
         self._handshake_at = real_s + HANDSHAKE_EVERY_S if not self._queue else math.inf
         if not self._queue:
             self.link.handshake_ended(answered=True)
@@ -200,7 +200,7 @@ class Dialogue:
         request = pending.request
         assert request in self._allowed, f"{self.device}: {request.name!r} is not a request this driver may send"
         if request.timeout_s is None:
-            self._gate = real_s + _gap_s(request)
+            self._not_before = real_s + _gap_s(request)
             self._handshake_ends(pending, real_s)
         else:
             self._pending = pending
@@ -240,7 +240,7 @@ class Dialogue:
         pending, self._pending = self._pending, None
         assert pending is not None, "no response to nothing"
         self._overdue[pending.request] = Overdue(real_s + self._quiet_s)
-        self._gate = real_s + _gap_s(pending.request)
+        self._not_before = real_s + _gap_s(pending.request)
         if pending.tries > 0:
             pending.tries -= 1
             self._queue.appendleft(pending)
@@ -268,7 +268,7 @@ class Dialogue:
         if pending and answered:
             self._pending = None
             self._missed = 0
-            self._gate = max(self._gate, real_s + _gap_s(pending.request))
+            self._not_before = max(self._not_before, real_s + _gap_s(pending.request))
             more = self._due(at_s)
         self.link.good(items, real_s)
         self._deliver(self._inputs(items, at_s) if self.link.up else [], at_s, more=more)
@@ -319,8 +319,8 @@ class Dialogue:
     def _failed(self, pending: Pending, at_s: float, real_s: float, *, more: bool) -> None:
         items = self._driver.on_timeout(pending.request)
         self._deliver(self._inputs(items, at_s) if self.link.trusted else [], at_s, more=more and self._due(at_s))
-        self._handshake_answered = self._handshake_answered and not pending.handshake
-        self._asked_nobody = self._asked_nobody or (pending.handshake and not self.link.up)
+        self._handshake_complete = self._handshake_complete and not pending.handshake
+        self._handshake_missed = self._handshake_missed or (pending.handshake and not self.link.up)
         if pending.handshake:
             self._handshake_ends(pending, real_s)
         elif self._missed >= DOUBT_AFTER_MISSED:
@@ -330,7 +330,7 @@ class Dialogue:
         """If `last` was the last request of the handshake, say so; ask again later where it left doubt."""
         if last.handshake and not any(pending.handshake for pending in self._queue):
             self._handshake_at = real_s + HANDSHAKE_EVERY_S
-            self.link.handshake_ended(answered=self._handshake_answered)
+            self.link.handshake_ended(answered=self._handshake_complete)
 
     def _inputs(self, items: Sequence[Decoded], at_s: float) -> list[Input]:
         return inputs(self.bed, self.device, items, at_s, self.counters, self._wave)

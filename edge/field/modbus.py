@@ -65,7 +65,7 @@ class ModbusPort:
         self._client: Client | None = None
         self._quiet_until = 0.0
         self._fresh = at.transport == "modbus+rtu"
-        self._asking = False
+        self._in_flight = False
         self._owed = False  # a response may still come
 
     @property
@@ -92,7 +92,7 @@ class ModbusPort:
         """The registers big-endian, or the coils packed low bit first. Raises NoResponse, BadResponse, PortLost."""
         async with self._lock:
             client = await self._ready()
-            self._asking = self._owed = True
+            self._in_flight = self._owed = True
             clean = False
             try:
                 response = await outcome(_request(client, unit, request), request.timeout_s)
@@ -102,7 +102,7 @@ class ModbusPort:
             except ModbusException as error:
                 raise (self._gone() if self.hung_up else BadResponse(str(error))) from None
             finally:
-                self._asking = False
+                self._in_flight = False
                 if not clean:  # also when cancelled: its response is still on the way
                     self._keep_quiet()
             try:
@@ -158,7 +158,7 @@ class ModbusPort:
 
     def _trace(self, sending: bool, data: bytes) -> bytes:
         """pymodbus shows all bytes here: those that come while nobody waits are a late response, or noise."""
-        if not sending and data and not self._asking:
+        if not sending and data and not self._in_flight:
             if self._owed:
                 self._owed = False
                 self._late()

@@ -79,7 +79,7 @@ class DatabaseUrl:
         return JournalError(f"journal {self}: {words}")
 
     @contextmanager
-    def spoken(self) -> Iterator[None]:
+    def translating_errors(self) -> Iterator[None]:
         """What the database cannot do, and what is not to be believed, comes out as JournalError or JournalDamaged."""
         try:
             yield
@@ -158,10 +158,10 @@ def writing(place: DatabaseUrl) -> Connection:
         event.listen(engine, "begin", _begin_immediate)
     else:
         engine = _engine(place)
-    with place.spoken():
+    with place.translating_errors():
         connection = engine.connect()
     try:
-        with place.spoken():
+        with place.translating_errors():
             _claim(place, connection)
     except JournalError:
         connection.close()
@@ -206,7 +206,7 @@ def reading(place: DatabaseUrl) -> Connection:
                                    timeout=BUSY_TIMEOUT_MS / 1000)
 
         engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
-    with place.spoken():
+    with place.translating_errors():
         return engine.connect()
 
 

@@ -21,7 +21,7 @@ from edge.journal.schema import CHECKPOINT, CURSOR, EVENT, INPUT
 from edge.journal.writer import Batch, SnapshotRow, Stop, Writer
 from edge.model import Input, RecordedInput, encode
 
-HANDED_OVER_AT = 1000  # inputs buffered before they are handed over without being asked
+FLUSH_AT = 1000  # inputs buffered before they are handed over without being asked
 # quick_check reads the whole file. Beyond this size a restart would keep a bed unwatched for too long: there the ends
 # are checked on opening, every record when it is read, and all of it by `vigil verify`.
 QUICK_CHECK_UP_TO_BYTES = 256 * 1024 * 1024
@@ -111,7 +111,7 @@ class Journal:
         self._n = n
         if at_ms > self._at_ms:
             self._at_ms = at_ms
-        if len(self._inputs) >= HANDED_OVER_AT:
+        if len(self._inputs) >= FLUSH_AT:
             self._hand()
         return n
 
@@ -151,29 +151,29 @@ class Journal:
 
     async def events_after(self, seq: int, limit: int) -> list[Event]:
         """Up to `limit` stored events after number `seq`, in order. Raises JournalDamaged at one that is not right."""
-        return await asyncio.wrap_future(self._writer.ask(lambda connection: events_page(connection, seq, limit)))
+        return await asyncio.wrap_future(self._writer.query(lambda connection: events_page(connection, seq, limit)))
 
     async def cursor(self, console: str) -> int:
         """The number up to which `console` has stored every event; 0 for one never heard of."""
-        return await asyncio.wrap_future(self._writer.ask(lambda connection: _cursor(connection, console) or 0))
+        return await asyncio.wrap_future(self._writer.query(lambda connection: _cursor(connection, console) or 0))
 
     async def move_cursor(self, console: str, seq: int) -> None:
         """`console` has stored every event up to `seq`. Never goes back; a number beyond what is stored here moves
         nothing (that console speaks of another journal: compare with `head`)."""
         at_ms = self._at_ms
-        await asyncio.wrap_future(self._writer.ask(lambda connection: _move(connection, console, seq, at_ms)))
+        await asyncio.wrap_future(self._writer.query(lambda connection: _move(connection, console, seq, at_ms)))
 
     def snapshots(self) -> dict[str, tuple[int, float, bytes]]:
         """The newest good snapshot of each bed: n, at_s, body. Blocks: for starting."""
-        return self._writer.ask(latest_snapshots).result()
+        return self._writer.query(latest_snapshots).result()
 
     def inputs(self, after_n: int = 0) -> Iterator[RecordedInput]:
         """The stored inputs after number `after_n`, in order, each under a checkpoint that matches. Blocks."""
-        before = self._writer.ask(lambda connection: checkpoint_before(connection, after_n)).result()
+        before = self._writer.query(lambda connection: checkpoint_before(connection, after_n)).result()
         while True:
             at = before
-            before, rows = self._writer.ask(partial(checkpoint_page, before=at)).result()
-            with self._place.spoken():
+            before, rows = self._writer.query(partial(checkpoint_page, before=at)).result()
+            with self._place.translating_errors():
                 page = [chain.recorded(row) for row in rows if row[0] > after_n]
             yield from page
             if before == at:
@@ -203,7 +203,7 @@ def _plain(pending: PendingEvent) -> PendingEvent:
 
 def _opened(place: DatabaseUrl, connection: Connection, edge: str) -> tuple[Checkpoint, int]:
     """Create or migrate what is there, in one transaction, and check it. Last checkpoint, last time in ms."""
-    with place.spoken(), connection.begin():
+    with place.translating_errors(), connection.begin():
         if place.path and place.path.stat().st_size <= QUICK_CHECK_UP_TO_BYTES:
             said = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
             if said != "ok":

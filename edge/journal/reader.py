@@ -109,7 +109,7 @@ class Reader:
         self.place = DatabaseUrl(journal)
         self.connection = reading(self.place)
         try:
-            with self.place.spoken():
+            with self.place.translating_errors():
                 self.version, self.edge = identity(self.place, self.connection)
             if self.version == 0:
                 raise JournalError(f"there is no journal at {self.place}: the database is empty")
@@ -131,10 +131,10 @@ class Reader:
 
     def inputs(self, after_n: int = 0) -> Iterator[RecordedInput]:
         """The inputs after number `after_n`, in order."""
-        with self.place.spoken():
+        with self.place.translating_errors():
             before = checkpoint_before(self.connection, after_n)
         while True:
-            with self.place.spoken():
+            with self.place.translating_errors():
                 checkpoint, rows = checkpoint_page(self.connection, before)
                 page = [chain.recorded(row) for row in rows if row[0] > after_n]
             yield from page
@@ -146,7 +146,7 @@ class Reader:
         """Every checkpoint, in order, each chained to the one before (its inputs are checked by `inputs`)."""
         before = START
         while True:
-            with self.place.spoken():
+            with self.place.translating_errors():
                 rows = self.connection.execute(_checkpoints_after(self.connection, before)).all()
                 page: list[Checkpoint] = []
                 for row in rows:
@@ -158,9 +158,9 @@ class Reader:
 
     def snapshots(self) -> dict[str, tuple[int, float, bytes]]:
         """The newest good snapshot of each bed: n, at_s, body."""
-        with self.place.spoken():
+        with self.place.translating_errors():
             return latest_snapshots(self.connection)
 
     def _events(self, after: int) -> list[Event]:
-        with self.place.spoken():
+        with self.place.translating_errors():
             return events_page(self.connection, after, PAGE)

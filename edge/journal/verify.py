@@ -47,7 +47,7 @@ def verify(
         raise ValueError("expect_hash needs expect_seq: the number of the event that has this hash")
     walk = Walk(expect_seq, expect_hash, key)
     try:
-        with Reader(journal) as reader, reader.place.spoken():
+        with Reader(journal) as reader, reader.place.translating_errors():
             walk.run(reader.connection, reader.edge)
     except JournalDamaged as fault:
         words = str(fault.__cause__) if isinstance(fault.__cause__, Wrong) else f"after {walk.where()}: {fault}"

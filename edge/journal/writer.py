@@ -66,7 +66,7 @@ def _resolve(stored: asyncio.Future[None], fault: JournalError | None) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask(Generic[T]):
+class Query(Generic[T]):
     """A question to the database, or a small change: its own transaction, after all that was handed in before."""
 
     question: Callable[[Connection], T]
@@ -96,15 +96,15 @@ class Writer:
         self.ended: JournalError | None = None  # why nothing more is taken
         self.checkpoint = checkpoint
         self._connection = connection
-        self._queue: SimpleQueue[Batch | Ask[Any] | Stop] = SimpleQueue()
-        self._taken: list[Batch | Ask[Any] | Stop] = []
+        self._queue: SimpleQueue[Batch | Query[Any] | Stop] = SimpleQueue()
+        self._taken: list[Batch | Query[Any] | Stop] = []
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
 
     def start(self) -> None:
         """From here on the connection belongs to the thread."""
         self._thread.start()
 
-    def hand(self, job: Batch | Ask[Any] | Stop) -> None:
+    def hand(self, job: Batch | Query[Any] | Stop) -> None:
         """Give the writer something to do. Never blocks. Raises JournalError once it has ended."""
         self.check()
         self._queue.put(job)
@@ -116,9 +116,9 @@ class Writer:
         if self.ended is not None:
             raise type(self.ended)(*self.ended.args)
 
-    def ask(self, question: Callable[[Connection], T]) -> Future[T]:
+    def query(self, question: Callable[[Connection], T]) -> Future[T]:
         """`question`, asked on the writer's thread. It may raise JournalError, which goes to the asker alone."""
-        job = Ask(question)
+        job = Query(question)
         self.hand(job)
         return job.answer
 
@@ -155,8 +155,8 @@ class Writer:
             batch.settle(None)
         self._taken = [job for job in self._taken if not isinstance(job, Batch)]
         for job in self._taken:
-            if isinstance(job, Ask):
-                self._answer(job)
+            if isinstance(job, Query):
+                self._run_query(job)
         going = not any(isinstance(job, Stop) for job in self._taken)
         self._taken = []
         return going
@@ -197,11 +197,11 @@ class Writer:
         newest = select(SNAPSHOT.c.n).where(SNAPSHOT.c.bed == bed).order_by(SNAPSHOT.c.n.desc()).limit(SNAPSHOTS_KEPT)
         self._connection.execute(delete(SNAPSHOT).where(SNAPSHOT.c.bed == bed, SNAPSHOT.c.n.not_in(newest)))
 
-    def _answer(self, job: Ask[Any]) -> None:
+    def _run_query(self, job: Query[Any]) -> None:
         if not job.answer.set_running_or_notify_cancel():
             return
         try:
-            with self.place.spoken(), self._connection.begin():
+            with self.place.translating_errors(), self._connection.begin():
                 found = job.question(self._connection)
         except JournalError as fault:
             job.answer.set_exception(fault)

@@ -21,7 +21,7 @@ BATCH_BYTES = 131_072  # so many bytes, that a thin line is never blocked for lo
 SMALL_BYTES = 2048  # a broker that does not take this much carries no state either; what is smaller is not to blame
 CEILING_S = 600.0  # real seconds a size that failed is not tried again
 TRIES = 3  # of an event alone, or of any other payload, before it is done without
-PASSED_OVER_S = 60.0  # real seconds a payload that failed so often is not tried again
+SKIPPED_S = 60.0  # real seconds a payload that failed so often is not tried again
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class PayloadSize:
     def hopeless(self, topic: str, size: int, at_s: float) -> bool:
         """Whether to do without it for now, so that the rest gets through."""
         count, last_s = self._failed.get(topic, (0, 0.0))
-        return count >= TRIES and size > SMALL_BYTES and at_s - last_s < PASSED_OVER_S
+        return count >= TRIES and size > SMALL_BYTES and at_s - last_s < SKIPPED_S
 
 
 def event_message(events: Sequence[Event], late: bool, signer: Signer, size: PayloadSize) -> Message:

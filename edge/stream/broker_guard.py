@@ -46,7 +46,7 @@ class Client:
     keepalive_s: int
     transport: asyncio.WriteTransport
     per_s: float
-    heard_s: float
+    received_s: float
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     full_s: int = 0  # for how many looks its write buffer has been full
 
@@ -91,7 +91,7 @@ class GuardedReader(ReaderAdapter):  # type: ignore[misc]
             raise ConnectionAbortedError(f"a packet of {length} bytes")
         packet = bytes(self._head) + (await self._reader.readexactly(length) if length else b"")
         self._head.clear()
-        self._client.heard_s = self._loop.time()
+        self._client.received_s = self._loop.time()
         return packet
 
     async def _wait_for_a_token(self) -> None:
@@ -200,7 +200,7 @@ class Guard:
             if client.full_s >= max_deaf_s:
                 log.warning("client %r does not read; it is cut off", client.id)
                 client.transport.abort()
-            elif client.keepalive_s and now_s - client.heard_s > client.keepalive_s * 1.5 + 1:
+            elif client.keepalive_s and now_s - client.received_s > client.keepalive_s * 1.5 + 1:
                 log.info("client %r is silent; it is cut off", client.id)
                 client.transport.abort()
 

@@ -50,7 +50,7 @@ class Consoles:
 
     def ack(self, console: str, topic: str, payload: bytes) -> Ack | None:
         """The ack, if it is believed; from now on that console is live."""
-        ack = self._believed(Ack, console, topic, payload)
+        ack = self._verified(Ack, console, topic, payload)
         if ack is None or ack.console != console:
             return None
         self._runs[console] = ack.run
@@ -64,7 +64,7 @@ class Consoles:
 
     def gone(self, console: str, topic: str, payload: bytes) -> None:
         """Its last will; an older connection's says nothing of the present one."""
-        gone = self._believed(Gone, console, topic, payload)
+        gone = self._verified(Gone, console, topic, payload)
         if gone is not None and console in self._watch and gone.run == self._runs.get(console):
             self._watch[console].cancel()
             self._lost(console)
@@ -80,7 +80,7 @@ class Consoles:
             self._complaints.add(complaint)
             log.warning("console %s: %s", console, what)
 
-    def _believed(self, kind: type[T], console: str, topic: str, payload: bytes) -> T | None:
+    def _verified(self, kind: type[T], console: str, topic: str, payload: bytes) -> T | None:
         if console not in self.names:
             self._on_rejected("unknown console", topic, "not_configured")
             return None

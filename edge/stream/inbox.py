@@ -42,7 +42,7 @@ class Inbox:
         self._unsigned: deque[float] = deque(maxlen=UNSIGNED_ANSWERED)
         self._named: set[str] = set()
 
-    async def hear(self, client: Connection) -> None:
+    async def receive(self, client: Connection) -> None:
         """All that comes on this connection."""
         async for message in client.messages():
             topic, payload = message.topic, message.payload
@@ -55,9 +55,9 @@ class Inbox:
             elif parsed.kind == "gone" and parsed.name is not None:
                 self._consoles.gone(parsed.name, topic, payload)
             elif parsed.kind == "command":
-                self._hear_command(topic, payload)
+                self._receive_command(topic, payload)
             elif parsed.kind == "status":
-                self._hear_status(topic, payload, message.retained)
+                self._receive_status(topic, payload, message.retained)
 
     async def do_commands(self) -> None:
         """One after the other: the answer to a command is always out before that to its replay."""
@@ -79,7 +79,7 @@ class Inbox:
             self._answer(refusal.answer_to,
                          Answer(id=refusal.id, ok=False, reason=refusal.reason, nonce=refusal.nonce))
 
-    def _hear_command(self, topic: str, payload: bytes) -> None:
+    def _receive_command(self, topic: str, payload: bytes) -> None:
         """Checked before it waits: what nobody signed never takes the place of what somebody did."""
         checked = self._verifier.check(payload, self._now())
         if isinstance(checked, Refusal) and checked.unsigned:
@@ -93,7 +93,7 @@ class Inbox:
         except asyncio.QueueFull:
             self._on_rejected("command", topic, "too_many")
 
-    def _hear_status(self, topic: str, payload: bytes, retained: bool) -> None:
+    def _receive_status(self, topic: str, payload: bytes, retained: bool) -> None:
         now_s = asyncio.get_running_loop().time()
         heard = self._own.heard(topic, payload, retained, now_s)
         if heard == "contradict":

@@ -25,17 +25,17 @@ class OwnStatus:
         """`born_at_s`: edge time of this boot's start."""
         self._verifier = Verifier(key, _AnyTime())
         self._boot, self._born_at_s = boot, born_at_s
-        self._heard_s = 0.0
+        self._received_s = 0.0
         self._newest = 0
         self._others: dict[str, float] = {}
 
     def connected(self, now_s: float) -> None:
         """From now on it must come back."""
-        self._heard_s = now_s
+        self._received_s = now_s
 
     def deaf(self, now_s: float) -> bool:
         """Whether our own has not come back for too long: pushed off, or not subscribed any more."""
-        return now_s - self._heard_s > ECHO_S
+        return now_s - self._received_s > ECHO_S
 
     def others(self, now_s: float) -> list[str]:
         """The other boots heard alive under our name lately."""
@@ -53,7 +53,7 @@ class OwnStatus:
                 return "contradict"
             if checked.n <= self._newest:
                 return "old"
-            self._newest, self._heard_s = checked.n, now_s
+            self._newest, self._received_s = checked.n, now_s
             return "echo"
         at_s = claim.at_s
         if claim.state == "dead" or retained or at_s is None or at_s <= self._born_at_s + AHEAD_S * claim.speed:

@@ -165,14 +165,14 @@ class Stream:
         self._will_n = self._signer.next_n()
         # A name of its own each time: whoever knows the last one cannot push this one off the broker.
         identifier = f"vigil-edge-{self._edge}-{secrets.token_hex(4)}"
-        will = Will(topic, self._signer.sign(topic, self._last_words(), self._will_n), retain=True)
+        will = Will(topic, self._signer.sign(topic, self._will_payload(), self._will_n), retain=True)
         async with connected(self._mqtt, self._context, identifier, will) as client:
             try:
                 await self._born(client)
                 await self._lanes(client)
             except asyncio.CancelledError:
                 with contextlib.suppress(MqttError):
-                    await self._say(client, topic, self._last_words(), retain=True)
+                    await self._publish(client, topic, self._will_payload(), retain=True)
                 raise
             finally:
                 self._quick.clear()
@@ -186,19 +186,19 @@ class Stream:
         status = contract.status_topic(self._edge)
         consoles = [contract.ack_topic(self._edge, "+"), contract.gone_topic(self._edge, "+")]
         await client.subscribe([status, contract.command_topic(self._edge), *consoles])
-        await self._say_status(client)
+        await self._publish_status(client)
         now_s = asyncio.get_running_loop().time()
         self._own.connected(now_s)
         self._late.clear()
         self._backlog.connected(self._head, now_s)
         self._healed()
         for topic, payload in list(self._states.items()):
-            await self._say(client, topic, payload, retain=True)
+            await self._publish(client, topic, payload, retain=True)
 
     async def _lanes(self, client: Connection) -> None:
         async with asyncio.TaskGroup() as group:
             for lane in (
-                self._inbox.hear, self._send_quick, self._send_live, self._send_states, self._send_late,
+                self._inbox.receive, self._send_quick, self._send_live, self._send_states, self._send_late,
                 self._send_status, self._send_answers,
             ):
                 group.create_task(lane(client))
@@ -214,12 +214,12 @@ class Stream:
         self._up = True
         self._on_broker_changed(True, "")
 
-    def _last_words(self) -> bytes:
+    def _will_payload(self) -> bytes:
         return encode(msgspec.structs.replace(self._status(), state="dead"))
 
     # --- lanes out ----------------------------------------------------------------------------------------------------
 
-    async def _say(
+    async def _publish(
         self, client: Connection, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False
     ) -> None:
         """Signed and sent. What the broker has refused again and again is told and passed over, for all else to go."""
@@ -234,11 +234,11 @@ class Stream:
             raise
         self._size.passed(topic)
 
-    async def _say_status(self, client: Connection) -> None:
+    async def _publish_status(self, client: Connection) -> None:
         status = msgspec.structs.replace(self._status(), will=self._will_n)
-        await self._say(client, contract.status_topic(self._edge), encode(status), retain=True)
+        await self._publish(client, contract.status_topic(self._edge), encode(status), retain=True)
 
-    async def _say_events(self, client: Connection, events: Sequence[Event], late: bool) -> Message:
+    async def _publish_events(self, client: Connection, events: Sequence[Event], late: bool) -> Message:
         """As many of `events` as the broker takes in one payload. The sender marks them as sent."""
         message = event_message(events, late, self._signer, self._size)
         topic = contract.event_topic(self._edge)
@@ -260,12 +260,12 @@ class Stream:
     async def _send_quick(self, client: Connection) -> None:
         while True:
             topic, payload = await self._quick.take()
-            await self._say(client, topic, payload, qos=0)
+            await self._publish(client, topic, payload, qos=0)
 
     async def _send_states(self, client: Connection) -> None:
         while True:
             topic, payload = await self._retained.take()
-            await self._say(client, topic, payload, retain=True)
+            await self._publish(client, topic, payload, retain=True)
 
     async def _send_status(self, client: Connection) -> None:
         """The heartbeat; and the proof that we are still heard, for our own must come back."""
@@ -275,7 +275,7 @@ class Stream:
             await _wait(self._wake_status, HEARTBEAT_S)
             if self._own.deaf(loop.time()):
                 raise MqttError("our own status does not come back from it")
-            await self._say_status(client)
+            await self._publish_status(client)
 
     async def _send_live(self, client: Connection) -> None:
         """All that came while the broker took the last payload go in one, so a burst cannot build a queue."""
@@ -283,7 +283,7 @@ class Stream:
             while not self._live:
                 self._wake_live.clear()
                 await self._wake_live.wait()
-            message = await self._say_events(client, list(itertools.islice(self._live, BATCH)), False)
+            message = await self._publish_events(client, list(itertools.islice(self._live, BATCH)), False)
             while self._live and self._live[0].seq <= message.last:
                 self._live.popleft()
             self._backlog.live_sent(message.first, message.last, asyncio.get_running_loop().time())
@@ -301,7 +301,7 @@ class Stream:
             events = [event for event in await self._outbox.events_after(after, BATCH) if event.seq <= late_to]
             last = late_to
             if events:
-                message = await self._say_events(client, events, True)
+                message = await self._publish_events(client, events, True)
                 self._late[message.first], last = message, message.last
             self._backlog.batch_sent(after + 1, last, loop.time())
 
@@ -313,7 +313,7 @@ class Stream:
             oldest = self._answers[0]
             console, answer = oldest
             stamped = msgspec.structs.replace(answer, boot=self._boot, at=iso(self._now()))
-            await self._say(client, contract.answer_topic(self._edge, console), encode(stamped))
+            await self._publish(client, contract.answer_topic(self._edge, console), encode(stamped))
             if self._answers and self._answers[0] is oldest:  # else it was the one dropped meanwhile
                 self._answers.popleft()
 

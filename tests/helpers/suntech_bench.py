@@ -1,4 +1,4 @@
-"""How the tests talk to the SunTech driver: by hand, question by question, or with its twin for hours."""
+"""How the tests with_twin to the SunTech driver: by hand, question by question, or with its twin for hours."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Bench:
         return [*told, *self.driver.decode(frame, BP_DATA)]
 
 
-def talk(**settings: object) -> tuple[DialogueRun, AdvantageTwin, StillPatient]:
+def with_twin(**settings: object) -> tuple[DialogueRun, AdvantageTwin, StillPatient]:
     patient = StillPatient()
     twin = AdvantageTwin(patient, 1)
     run = DialogueRun(DRIVER, twin, settings)

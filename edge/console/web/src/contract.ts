@@ -393,7 +393,7 @@ export interface BrokerMoved {
 }
 
 /** A command was refused before it reached a bed; `more`: as many others since the last event of this sort. */
-export interface CommandRefusedAtGate {
+export interface CommandRejected {
   command: string;
   console: string;
   ok: false;
@@ -401,16 +401,16 @@ export interface CommandRefusedAtGate {
   more: number;
 }
 
-/** `count` payloads said to be of `not_believed` were rejected for `reason` (edge.contract.signing), the first of them on `topic`, since the last event of this sort. */
-export interface NotBelieved {
-  not_believed: string;
+/** `count` payloads said to be of `rejected_sender` were rejected for `reason` (edge.contract.signing), the first of them on `topic`, since the last event of this sort. */
+export interface PayloadsRejected {
+  rejected_sender: string;
   topic: string;
   reason: string;
   count: number;
 }
 
 /** Another box, or a copy of this one, is alive under this edge's name; its boot is `other_boot`. */
-export interface OtherBoxHeard {
+export interface OtherBoxFound {
   other_boot: string;
 }
 
@@ -434,7 +434,7 @@ export interface EventBodies {
   link: LinkMoved;
   device: DeviceAlarmsNow;
   boot: Booted;
-  stream: ConsoleMoved | BrokerMoved | CommandRefusedAtGate | NotBelieved | OtherBoxHeard | PayloadTooLarge;
+  stream: ConsoleMoved | BrokerMoved | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge;
 }
 
 /** An event as it travels. `late`: it comes from the backlog, and must never sound. */
