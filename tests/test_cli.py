@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import get_args
 
@@ -236,7 +237,8 @@ def test_devices_say_everything_they_can_ever_say() -> None:
 
 def test_ports_and_version() -> None:
     assert isinstance(json.loads(vigil("ports", "--json").stdout), list)
-    assert vigil("--version").stdout.strip() == "0.1.0"
+    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]
+    assert vigil("--version").stdout.strip() == project["version"]
 
 
 def test_an_account_needs_a_real_password(tmp_path: Path) -> None:

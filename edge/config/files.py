@@ -200,7 +200,7 @@ class DeviceTable(Table):
 
 
 class BedTable(Table):
-    """[[bed]]: one bed or treatment chair."""
+    """[[bed]]: one bed; its label may be any text, as in "Chair 1"."""
 
     id: Name
     nibp_interval_s: Annotated[float, Field(ge=30, le=7200)] = 300.0
