@@ -120,7 +120,7 @@ ALARMS = frozenset({
     "occlusion", "end_of_infusion", "near_end", "vtbi_done", "syringe", "drive_disengaged", "low_battery",
     "battery_empty", "mains_lost", "comms_timeout", "attention", "fault", "pressure_line", "rate_high", "titration",
     "overpressure", "underpressure", "poor_fill", "sensor_off", "low_spo2", "unknown",
-    "high_spo2", "low_pulse", "high_pulse", "silenced",
+    "high_spo2", "low_pulse", "high_pulse", "no_pulse", "silenced",
 })
 
 

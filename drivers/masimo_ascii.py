@@ -150,7 +150,7 @@ class MasimoAscii:
 
     def on_open(self) -> Sequence[Request]:
         self._started = True
-        self._serial.forget()
+        self._serial.tell_again()
         self._alarms.forget()
         self._numbers.forget()
         return []

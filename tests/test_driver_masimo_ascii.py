@@ -173,8 +173,10 @@ def test_a_word_counts_when_it_was_said_twice_running() -> None:
     word: Twice[str] = Twice()
     assert [word.is_news(said) for said in "aabaabbba"] == [False, True, *[False] * 4, True, False, False]
     assert word.value == "b"
+    word.tell_again()
+    assert [word.is_news(said) for said in "aa"] == [True, False]
     word.forget()
-    assert [word.is_news(said) for said in "bb"] == [False, True]
+    assert [word.is_news(said) for said in "aa"] == [False, True]
 
 
 # --- with its twin, through the dialogue ------------------------------------------------------------------------------

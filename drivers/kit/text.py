@@ -75,6 +75,10 @@ class Twice(Generic[T]):
         """Nothing was said before."""
         self.value = self._last = None
 
+    def tell_again(self) -> None:
+        """Whoever listens has forgotten: the next line that says what the last one said is news."""
+        self.value = None
+
     def is_news(self, now: T) -> bool:
         """Whether `now` counts from this line on, and something else (or nothing) did before."""
         again, self._last = now == self._last, now

@@ -1,0 +1,188 @@
+"""Nellcor oximeters (N-560, N-595, N-600x, NPB-290) on their ASCII output: one line of text every 2 s, 9600 8N1.
+
+    N-560    VERSION 1.56.00    CRC:XXXX  SpO2 Limit: 90-100%    PR Limit: 60-170BPM      a head every 25 lines
+                                 ADULT            0SAT-S
+    TIME                 %SpO2   BPM     PA     Status
+    29-Dec-17 07:19:01    79*     66      18    MO SL       AS                            61 characters, CR LF
+
+    field    scale, unit                     source and grade
+    TIME     DD-MMM-YY HH:MM:SS              device clock, not used: a long N-560 log (B)
+    %SpO2    1 %, --- none; * beyond the device's limit: the log and two programs (B)
+    BPM      1 /min, --- none; * as above: B
+    PA       pulse amplitude, no unit, --- none: B; no perfusion index, so not used
+    Status   words of two letters, B (N-560 operator's manual, as programs quote it):
+             sensor  SD disconnected  SO off the patient     pulse   PS search  LP lost  LM lost, with interference
+             MO interference, motion                         limits  SH SL SpO2 high, low   PH PL pulse high, low
+             LB low battery                                  sound   AS silenced  AO off
+
+There is no checksum. An N-560 puts each word in a column of its own; other models may not, so columns do not count.
+
+Read-only: nothing is asked. Control-C twice would open a menu of an N-595, and the lines would stop: it is never sent.
+Unknown: how lines of an N-595, N-600x and NPB-290 differ (samples only), what the head of each says beside model and
+version, and status words beyond the table (shown raw).
+
+What is made of it:
+
+* SD, SO: invalid. PS: unavailable, whatever stands there: an N-560 printed 0, and 96 and 63 too, while it searched. LP,
+  LM: invalid. MO: questionable, artifact.
+* No checksum: a number that the line before did not say (give or take 4 %, 20 /min) is questionable until it repeats,
+  and alarms count when two lines running say them. A driver that was never started takes each line at its word.
+* Limits, lost pulse, battery and sound are the oximeter's own alarms. A number with * and no word for it is one too.
+* The first head gives model and version. There is no serial number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from drivers.contract import (
+    BadFrame,
+    Decoded,
+    DeviceAlarm,
+    DeviceAlarms,
+    Framing,
+    Identity,
+    Line,
+    Reading,
+    Request,
+    Spec,
+    Validity,
+)
+from drivers.kit.text import Lines, Repeats, Twice, text_of
+
+LONGEST = 120  # bytes; the head's first line has about 80
+STREAM_BYTES_S = 260  # a head and a line; else one line every 2 s
+PROBE_S = 4.0  # two lines take longer than a probe's 3 s; nothing is asked, so lateness has no other use here
+MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
+DATA = re.compile(
+    rf"[0-3]\d-(?:{MONTHS})-\d\d [0-2]\d:[0-5]\d:[0-5]\d +(\d{{1,3}}|---)(\*?) +(\d{{1,3}}|---)(\*?) +(?:\d{{1,3}}|---)"
+    r"((?: +[A-Z]{2})*)"
+)
+VERSION = re.compile(r"(N-\w+|NPB-\w+) +VERSION +([\w.]+) .*")
+REST_OF_HEAD = re.compile(r"TIME +%SpO2 +BPM +PA +Status|[A-Z]+ +\d+SAT-S")
+PULSE_LOW, PULSE_HIGH = 18, 321  # what an oximeter can say
+JUMPS = {"spo2_pct": 4.0, "pulse_bpm": 20.0}
+
+Verdict = tuple[Validity, str | None]
+STATES: dict[str, Verdict] = {  # the first that is there counts
+    "SD": (Validity.INVALID, "sensor_disconnected"), "SO": (Validity.INVALID, "sensor_off"),
+    "PS": (Validity.UNAVAILABLE, "searching"), "LM": (Validity.INVALID, "artifact"),
+    "LP": (Validity.INVALID, "weak_pulse"), "MO": (Validity.QUESTIONABLE, "artifact"),
+}
+SAYS: dict[str, DeviceAlarm] = {
+    "LM": DeviceAlarm("no_pulse", "high", "LM", "Pulse lost, with interference, says the oximeter"),
+    "LP": DeviceAlarm("no_pulse", "high", "LP", "Pulse lost, says the oximeter"),
+    "SH": DeviceAlarm("high_spo2", "medium", "SH", "SpO2 high, says the oximeter"),
+    "SL": DeviceAlarm("low_spo2", "medium", "SL", "SpO2 low, says the oximeter"),
+    "PH": DeviceAlarm("high_pulse", "medium", "PH", "Pulse high, says the oximeter"),
+    "PL": DeviceAlarm("low_pulse", "medium", "PL", "Pulse low, says the oximeter"),
+    "LB": DeviceAlarm("low_battery", "low", "LB", "Battery low"),
+    "AS": DeviceAlarm("silenced", "low", "AS", "The oximeter's alarm is silenced"),
+    "AO": DeviceAlarm("silenced", "low", "AO", "The oximeter's alarm sound is off"),
+}
+BEYOND = {
+    "SpO2*": DeviceAlarm("attention", "medium", "SpO2*", "SpO2 beyond the oximeter's limit"),
+    "BPM*": DeviceAlarm("attention", "medium", "BPM*", "Pulse beyond the oximeter's limit"),
+}
+
+
+def _reading(metric: str, said: str, low: int, high: int, verdict: Verdict) -> Reading:
+    if verdict[0] not in (Validity.VALID, Validity.QUESTIONABLE):
+        return Reading(metric, None, *verdict)
+    if said == "---":
+        return Reading(metric, None, Validity.UNAVAILABLE)
+    if not low <= int(said) <= high:
+        return Reading(metric, None, Validity.INVALID, "implausible")
+    return Reading(metric, float(said), *verdict)
+
+
+def _alarms(words: Sequence[str], spo2_beyond: bool, pulse_beyond: bool) -> tuple[DeviceAlarm, ...]:
+    """The alarms of a line's status words; words that are not known are shown raw."""
+    found = [SAYS.get(word) or DeviceAlarm("unknown", "medium", word, f"The oximeter says {word}, which is not known")
+             for word in words if word in SAYS or word not in STATES]
+    if spo2_beyond and not {"SH", "SL"} & set(words):
+        found.append(BEYOND["SpO2*"])
+    if pulse_beyond and not {"PH", "PL"} & set(words):
+        found.append(BEYOND["BPM*"])
+    return tuple(found)
+
+
+class NellcorAscii:
+    """The driver: the alarms and the model as reported, and the numbers of the line before."""
+
+    def __init__(self) -> None:
+        self.framing: Framing = Lines(LONGEST)
+        self._started = False
+        self._model = ""
+        self._alarms: Twice[tuple[DeviceAlarm, ...]] = Twice()
+        self._numbers = Repeats(JUMPS)
+
+    def on_open(self) -> Sequence[Request]:
+        self._started = True
+        self._model = ""
+        self._alarms.forget()
+        self._numbers.forget()
+        return []
+
+    def next_request(self, at_s: float) -> Request | None:
+        return None
+
+    def is_response(self, frame: bytes, request: Request) -> bool:
+        return False
+
+    def on_timeout(self, request: Request) -> Sequence[Decoded]:
+        return []
+
+    def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
+        line = text_of(frame)
+        if data := DATA.fullmatch(line):
+            return self._data(data)
+        if head := VERSION.fullmatch(line):
+            return self._head(f"Nellcor {head[1]}, version {head[2]}")
+        if REST_OF_HEAD.fullmatch(line):
+            return []
+        raise BadFrame("not a line of this output")
+
+    def _data(self, data: re.Match[str]) -> list[Decoded]:
+        spo2, spo2_beyond, pulse, pulse_beyond, status = data.groups()
+        words = status.split()
+        verdict = next((verdict for word, verdict in STATES.items() if word in words), (Validity.VALID, None))
+        readings = [_reading("pulse_bpm", pulse, PULSE_LOW, PULSE_HIGH, verdict),
+                    _reading("spo2_pct", spo2, 1, 100, verdict)]
+        alarms = _alarms(words, bool(spo2_beyond), bool(pulse_beyond))
+        if not self._started:
+            return [*readings, DeviceAlarms(alarms)]
+        news = [DeviceAlarms(alarms)] if self._alarms.is_news(alarms) else []
+        return [*self._numbers.judged(readings), *news]
+
+    def _head(self, model: str) -> list[Decoded]:
+        if self._started and model == self._model:
+            return []
+        self._model = model
+        return [Identity(None, model)]
+
+
+def _make(settings: Mapping[str, str | int | float]) -> NellcorAscii:
+    return NellcorAscii()
+
+
+DRIVER = Spec(
+    name="nellcor_ascii",
+    title="Nellcor oximeter (N-560, N-595, N-600x, NPB-290; ASCII output)",
+    kind="oximeter",
+    transports=("serial", "tcp"),
+    grade="B",
+    source="two logs of N-560 oximeters and three public programs that read them; status words of the N-560 operator's"
+           " manual as those programs quote them",
+    line=Line(baud=9600, silent_after_s=6.5, stream_bytes_s=STREAM_BYTES_S, lateness_s=PROBE_S),
+    metrics=frozenset({"pulse_bpm", "spo2_pct"}),
+    requests=(),
+    wiring=(
+        "RS-232 on the data port at the back (DB-15 on an N-560 and its relatives; pins: see the device's manual, not"
+        " known here), 9600 8N1, no flow control, TX/RX/GND. In the device's menu the serial port has to be set to"
+        " ASCII and 9600; the way there differs by model and is not known here. Never type into this port: control-C"
+        " opens a menu, and the lines stop."
+    ),
+    make=_make,
+)

@@ -1,0 +1,207 @@
+"""A Nellcor's lines: no held or damaged number passes for a live one; its alarms are shown as its own."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.contract import ALARMS, REASONS, BadFrame, Decoded, DeviceAlarms, Driver, Identity, Reading, Validity
+from drivers.nellcor_ascii import BEYOND, DRIVER, JUMPS, LONGEST, SAYS, STATES
+from simulators.nellcor_ascii import HEAD, HEAD_EVERY, SEARCH_S, TWIN, NellcorTwin
+from tests.helpers.dialogue_run import DialogueRun, StillPatient
+from tests.helpers.golden_table import decoded_json, frames
+from tests.helpers.oximeter_bench import listen
+
+GOOD = [row for row in frames("nellcor_ascii") if not row.bad]
+LINE = b"29-Dec-17 07:18:43    99      66      12                     \r\n"
+VALID, QUESTIONABLE, INVALID, UNAVAILABLE = (
+    Validity.VALID, Validity.QUESTIONABLE, Validity.INVALID, Validity.UNAVAILABLE)
+
+
+def started() -> Driver:
+    driver = DRIVER.driver()
+    driver.on_open()
+    return driver
+
+
+def of(items: list[Decoded], metric: str) -> list[tuple[float | None, Validity]]:
+    return [(item.value, item.validity) for item in items if isinstance(item, Reading) and item.metric == metric]
+
+
+def alarms(run: DialogueRun) -> list[list[str]]:
+    return [[alarm.raw for alarm in item.alarms] for _, batch in run.decoded for item in batch
+            if isinstance(item, DeviceAlarms)]
+
+
+def run_of(patient: StillPatient | None = None) -> DialogueRun:
+    run = DialogueRun(DRIVER, NellcorTwin(patient or StillPatient()))
+    run.open()
+    return run
+
+
+# --- the table and the words ------------------------------------------------------------------------------------------
+
+
+def test_a_driver_that_was_never_started_takes_each_line_of_the_table_at_its_word_one_after_another() -> None:
+    driver = DRIVER.driver()
+    for row in GOOD * 2:
+        assert decoded_json(driver.decode(row.frame, None)) == row.expected, row
+
+
+def test_it_asks_nothing() -> None:
+    driver = DRIVER.driver()
+    assert (DRIVER.requests, driver.on_open(), driver.next_request(9.0)) == ((), [], None)
+
+
+def test_reasons_and_alarms_are_words_of_the_contract() -> None:
+    assert {reason for _, reason in STATES.values()} <= REASONS
+    assert {alarm.code for alarm in (*SAYS.values(), *BEYOND.values())} <= ALARMS
+
+
+def test_the_twins_lines_are_as_long_as_the_logged_ones() -> None:
+    twin = NellcorTwin(StillPatient())
+    for hand in ("still", "low_battery", "motion", "silence", "probe_off", "sensor_out", "sensor_in", "probe_on"):
+        twin.hands[hand]()
+        lines = twin.step(10.0).decode().split("\r\n")
+        assert {len(line) for line in lines if line.startswith("0")} == {61}, hand
+    head = [row.frame for row in GOOD if row.name in ("head", "head_mode", "head_titles")]
+    assert [len(line) + 2 for line in HEAD.split("\r\n")[1:3]] == [len(line) for line in head[1:]]
+
+
+# --- bad bytes --------------------------------------------------------------------------------------------------------
+
+PIECES = st.one_of(st.binary(max_size=60), st.sampled_from([LINE, LINE[:30], LINE[30:], b"\r", b"\n", HEAD.encode()]))
+
+
+@given(st.lists(PIECES, max_size=8))
+def test_any_bytes_in_any_pieces_raise_nothing_and_are_counted(chunks: list[bytes]) -> None:
+    driver = started()
+    found = [frame for chunk in chunks for frame in driver.framing.feed(chunk)]
+    for frame in found:
+        try:
+            driver.decode(frame, None)
+        except BadFrame:
+            pass
+    held = sum(map(len, chunks)) - sum(map(len, found)) - driver.framing.dropped
+    assert 0 <= held < LONGEST
+
+
+@given(st.binary(max_size=400))
+def test_any_frame_is_heard_or_is_a_bad_frame(data: bytes) -> None:
+    try:
+        DRIVER.driver().decode(data, None)
+    except BadFrame:
+        pass
+
+
+@given(st.binary(max_size=300))
+def test_after_any_bytes_the_second_line_is_heard(noise: bytes) -> None:
+    framing = DRIVER.driver().framing
+    assert framing.feed(noise + LINE * 2)[-1] == b"\n" + LINE[:-1]
+
+
+@pytest.mark.parametrize("fault", ["flipped", "lost", "doubled"])
+def test_one_bad_byte_anywhere_is_never_a_valid_number_far_from_the_true_one(fault: str) -> None:
+    true = {"spo2_pct": 99.0, "pulse_bpm": 66.0}
+    for at in range(len(LINE)):
+        for bit in range(8) if fault == "flipped" else range(1):
+            middle = {"flipped": bytes((LINE[at] ^ 1 << bit,)), "lost": b"", "doubled": LINE[at : at + 1] * 2}[fault]
+            items = listen(started(), b"\n" + LINE * 2 + LINE[:at] + middle + LINE[at + 1 :] + LINE * 3)
+            for metric, number in true.items():
+                told = of(items, metric)
+                wrong = [abs(value - number) for value, validity in told if value is not None and validity is VALID]
+                assert max(wrong) <= JUMPS[metric], (at, bit)
+                assert told[-1] == (number, VALID)
+            assert [item for item in items if isinstance(item, DeviceAlarms)] == [DeviceAlarms(())], (at, bit)
+
+
+def test_two_lines_run_into_one_are_neither() -> None:
+    for cut in range(19, len(LINE) - 1):
+        driver = started()
+        for frame in driver.framing.feed(b"\n" + LINE[:cut] + LINE):
+            with pytest.raises(BadFrame):
+                driver.decode(frame, None)
+
+
+# --- with its twin, through the dialogue ------------------------------------------------------------------------------
+
+
+def test_two_quiet_minutes_hold_a_head_every_25_lines() -> None:
+    run = run_of()
+    run.run(120.0)
+    told = [(reading.value, reading.validity) for _, reading in run.readings("spo2_pct")]
+    assert told == [(98.0, QUESTIONABLE), *[(98.0, VALID)] * 59]
+    assert {reading.value for _, reading in run.readings("pulse_bpm")} == {72.0}
+    heads = [(at_s, item) for at_s, batch in run.decoded for item in batch if isinstance(item, Identity)]
+    assert [(round(at_s), item) for at_s, item in heads] == [
+        (2 + 2 * HEAD_EVERY, Identity(None, "Nellcor N-560, version 1.56.00"))]
+    assert alarms(run) == [[]]
+    assert (run.bad, run.dialogue.counters.late, run.sent) == (0, 0, [])
+    assert run.links()[-1][1:] == ("live", "no serial number; bound by its port")
+
+
+def test_a_finger_out_leaves_no_held_number_and_comes_back_after_a_search() -> None:
+    patient = StillPatient()
+    run = run_of(patient)
+    run.run(7.0)
+    run.twin.hands["probe_off"]()
+    run.forget()
+    run.run(20.0)
+    off = {(one.value, one.validity, one.reason) for metric in JUMPS for _, one in run.readings(metric)}
+    assert off == {(None, INVALID, "sensor_off")}
+    patient.spo2_pct = 91.0
+    run.twin.hands["probe_on"]()
+    run.forget()
+    run.run(SEARCH_S + 6)
+    told = [(one.value, one.validity) for _, one in run.readings("spo2_pct")]
+    assert told[:3] == [(None, UNAVAILABLE)] * 3
+    assert told[-3:] == [(91.0, QUESTIONABLE), (91.0, VALID), (91.0, VALID)]
+
+
+@pytest.mark.parametrize(("hand", "told"), [
+    ("sensor_out", (None, INVALID, "sensor_disconnected")), ("motion", (98.0, QUESTIONABLE, "artifact")),
+])
+def test_what_the_device_says_of_its_sensor(hand: str, told: tuple[float | None, Validity, str]) -> None:
+    run = run_of()
+    run.run(5.0)
+    run.twin.hands[hand]()
+    run.forget()
+    run.run(8.0)
+    assert {(one.value, one.validity, one.reason) for _, one in run.readings("spo2_pct")} == {told}
+
+
+def test_its_alarms_begin_are_silenced_and_end() -> None:
+    patient = StillPatient()
+    run = run_of(patient)
+    for what in ("well", "low", "silence", "well again", "fast", "low_battery"):
+        patient.spo2_pct = {"low": 84.0, "well again": 97.0}.get(what, patient.spo2_pct)
+        patient.pulse_bpm = 150.0 if what == "fast" else patient.pulse_bpm
+        if what in run.twin.hands:
+            run.twin.hands[what]()
+        run.run(10.0)
+    assert alarms(run) == [[], ["SL"], ["SL", "AS"], [], ["PH"], ["PH", "LB"]]
+
+
+def test_a_mute_device_is_silent_and_heard_again() -> None:
+    run = run_of()
+    run.run(7.0)
+    for hand in ("mute", "unmute"):
+        run.twin.hands[hand]()
+        run.run(10.0)
+    assert [state for _, state, _ in run.links()][-2:] == ["silent", "live"]
+
+
+@pytest.mark.parametrize(("pulse", "spo2", "told"), [
+    (251.0, 97.0, (None, 97.0)), (19.4, 97.0, (None, 97.0)), (72.0, 101.0, (72.0, None)), (None, None, (None, None)),
+])
+def test_what_the_twin_cannot_measure_is_missing(
+    pulse: float | None, spo2: float | None, told: tuple[float | None, float | None]
+) -> None:
+    items = listen(started(), NellcorTwin(StillPatient(spo2_pct=spo2, pulse_bpm=pulse)).step(8.0))
+    assert (of(items, "pulse_bpm")[-1][0], of(items, "spo2_pct")[-1][0]) == told
+
+
+def test_every_hand_the_spec_names_is_there() -> None:
+    assert set(NellcorTwin(StillPatient()).hands) == set(TWIN.hands)
+    assert (TWIN.name, TWIN.baud, TWIN.parity) == (DRIVER.name, DRIVER.line.baud, DRIVER.line.parity)
