@@ -385,8 +385,9 @@ async def test_three_units_each_tell_their_own_and_outlive_the_server(plant: Pla
 async def test_a_unit_that_refuses_is_counted_and_stops_nobody_else(plant: Plant) -> None:
     async with running(plant) as (links, beds, _):
         await until(lambda: all(len(bed.samples) > 1 for bed in beds), 5)
+        bad = links[1].counters.bad
         plant.refused = {2}
-        await asyncio.sleep(0.02)
+        await until(lambda: links[1].counters.bad > bad, 3)
         bad, told = links[1].counters.bad, [len(bed.samples) for bed in beds]
         await until(lambda: links[1].counters.bad > bad + 2, 3)
         assert len(beds[1].samples) <= told[1] + 1
@@ -398,7 +399,8 @@ async def test_a_unit_that_refuses_is_counted_and_stops_nobody_else(plant: Plant
 async def test_a_unit_with_another_serial_number_is_refused(plant: Plant) -> None:
     async with running(plant, identity="102") as (links, beds, _):
         await until(lambda: all(link.state in ("live", "wrong_device") for link in links), 5)
-        await asyncio.sleep(0.2)
+        before = len(beds[1].samples)
+        await until(lambda: len(beds[1].samples) > before + 2, 5)  # the others on this bus had their turns too
         assert [link.state for link in links] == ["wrong_device", "live", "wrong_device"]
         assert [bool(bed.samples) for bed in beds] == [False, True, False]
         assert beds[0].links[-1].reason == "expected 102, found 101"

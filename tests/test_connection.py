@@ -99,7 +99,8 @@ async def test_another_device_plugged_into_the_same_port_is_refused(tmp_path: Pa
         pty.serial = b"B2"
         pty.plug()
         await until(lambda: link.state == "wrong_device", 5)
-        await asyncio.sleep(0.2)
+        frames = link.counters.frames
+        await until(lambda: link.counters.frames > frames + 2, 5)
         assert len(bed.samples) == heard
     pty.unplug()
 

@@ -37,18 +37,24 @@ async def running(scenario: Scenario, options: Options | None = None) -> AsyncIt
             await asyncio.gather(task, return_exceptions=True)
 
 
+async def actuals(client: ModbusBaseClient, unit: int) -> list[float]:
+    """The pump's three actual values; the second is its rate."""
+    read = await client.read_holding_registers(72, count=6, device_id=unit)
+    values = client.convert_from_registers(read.registers, client.DATATYPE.FLOAT32)
+    assert isinstance(values, list)
+    return [float(value) for value in values]
+
+
 async def drive(client: ModbusBaseClient, unit: int) -> None:
     """An independent master runs the pump as its reference does, and reads it back."""
     for coil in (47, 89, 13):
         assert not (await client.write_coil(coil, True, device_id=unit)).isError()
     assert not (await client.write_registers(12, [0x4120, 0x0000], device_id=unit)).isError()
     assert not (await client.write_coil(0, True, device_id=unit)).isError()
-    await asyncio.sleep(0.1)
-    actuals = await client.read_holding_registers(72, count=6, device_id=unit)
-    told = client.convert_from_registers(actuals.registers, client.DATATYPE.FLOAT32)
-    assert isinstance(told, list)
-    assert told[1] == 10.0
-    assert 499.0 < float(told[2]) < 500.0
+    async with asyncio.timeout(5):
+        while (shown := await actuals(client, unit))[1] != 10.0:
+            await asyncio.sleep(0.01)
+    assert 499.0 < shown[2] < 500.0
     assert (await client.read_coils(109, count=6, device_id=unit)).bits[:6] == [True, False, False, False, False, False]
     assert (await client.read_holding_registers(170, count=2, device_id=unit)).exception_code == 2
     assert (await client.read_input_registers(72, count=2, device_id=unit)).exception_code == 1
@@ -106,9 +112,9 @@ async def test_the_driver_hears_the_running_twin_through_a_neutral_master(transp
         if transport == "modbus+tcp":
             client = AsyncModbusTcpClient("127.0.0.1", port=tcp_of(row)[0], timeout=2, retries=0)
         assert await client.connect()
-        await asyncio.sleep(0.1)
-        told = await polled(client, Isco())
-        assert Reading("rate_ml_h", 52.5) in told
+        async with asyncio.timeout(5):
+            while Reading("rate_ml_h", 52.5) not in (told := await polled(client, Isco())):
+                await asyncio.sleep(0.01)
         assert Pump("infusing") in told
         client.close()
 
