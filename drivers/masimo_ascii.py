@@ -139,7 +139,7 @@ def _alarms(alarm: int, exc: int, more: str) -> tuple[DeviceAlarm, ...]:
 
 
 class MasimoAscii:
-    """The driver: who speaks, the alarms as reported, and the numbers of the line before."""
+    """The driver: the identity of the device, the alarms as reported, and the numbers of the line before."""
 
     def __init__(self) -> None:
         self.framing: Framing = Lines(LONGEST)

@@ -1,4 +1,4 @@
-"""The metrics: the only numbers this house speaks of, with their units, codes and limits, and where a page shows them.
+"""The metrics: the only numbers Vigil knows, with their units, codes and limits, and where a page shows them.
 
 Codes: MDC is the context-free code of IEEE 11073-10101, LOINC and UCUM are what a number is called where it leaves the
 house; a code that could not be verified in its own registry is left out rather than guessed. They stand in the AsyncAPI

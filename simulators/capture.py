@@ -105,9 +105,9 @@ def _time_of_day_s(text: str) -> float:
 
 
 class ReplayTwin:
-    """Plays what the device said in a capture, each record at its own time since the first reader came; hears nothing.
+    """Plays what the device said in a capture, each record at its own time since the first reader came; reads nothing.
 
-    The session goes on like a life: whoever opens the port again hears the rest, and after its end there is silence.
+    The session goes on: whoever opens the port again gets the rest, and after its end there is silence.
     It begins anew for a new reader (`rewind`; the wire calls it, see `simulators.wire.NEW_READER_S`), not for a link
     that reopens its port because nothing comes: to that one an old session would come back as a live one, again and
     again. `rewind` is a hand too. `loop` plays it for ever, after a gap of one second.

@@ -58,7 +58,7 @@ class MasimoTwin:
         return b"" if self._muted else bytes(said)
 
     def feed(self, data: bytes) -> bytes:
-        """It hears nothing."""
+        """It reads nothing."""
         return b""
 
     def _live(self, dt_s: float) -> None:

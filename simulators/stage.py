@@ -94,7 +94,7 @@ def _streams(twin: Twin | ModbusTwin) -> bool:
 
 
 class _Mute:
-    """A unit that hears and says nothing."""
+    """A unit that never responds."""
 
     def __init__(self, twin: ModbusTwin) -> None:
         self.hands, self.unit, self.step = twin.hands, twin.unit, twin.step

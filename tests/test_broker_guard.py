@@ -61,7 +61,7 @@ def test_a_wrong_password_file_is_said_with_its_line(tmp_path: Path) -> None:
 # --- over the real one ------------------------------------------------------------------------------------------------
 
 
-class House:
+class Guarded:
     """A broker with a user each: the edge, two consoles and one who looks."""
 
     def __init__(self, port: int, passwords: dict[str, str]) -> None:
@@ -73,14 +73,14 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
+async def guarded(tmp_path: Path) -> AsyncIterator[Guarded]:
     names = ["edge-clinic-1", "console-main", "console-other", "looker"]
     text, passwords = made_users(names)
     (tmp_path / "passwords").write_text(text)
     (tmp_path / "access").write_text(access_text({"clinic-1": ["main", "other"]}, ["looker"]))
     async with embedded(
             port=0, password_file=tmp_path / "passwords", access_file=tmp_path / "access") as port:
-        yield House(port, passwords)
+        yield Guarded(port, passwords)
 
 
 async def heard(client: aiomqtt.Client, within_s: float = 3.0) -> tuple[str, bytes]:
@@ -91,7 +91,7 @@ async def heard(client: aiomqtt.Client, within_s: float = 3.0) -> tuple[str, byt
 
 
 @pytest.mark.slow
-async def test_each_writes_what_is_its_own_and_nothing_else(house: House) -> None:
+async def test_each_writes_what_is_its_own_and_nothing_else(guarded: Guarded) -> None:
     forbidden = [
         ("looker", STATUS), ("looker", "vigil/1/clinic-1/command"), ("console-main", EVENT), ("console-main", STATUS),
         ("console-main", "vigil/1/clinic-1/ack/other"), ("console-main", "vigil/1/clinic-1/bed/bed-1/state"),
@@ -99,28 +99,28 @@ async def test_each_writes_what_is_its_own_and_nothing_else(house: House) -> Non
     ]
     allowed = [("edge-clinic-1", EVENT), ("console-main", "vigil/1/clinic-1/ack/main"),
                ("console-other", "vigil/1/clinic-1/command")]
-    async with house.client("looker") as looker:
+    async with guarded.client("looker") as looker:
         await looker.subscribe("vigil/1/#", qos=1)
         for user, topic in forbidden:
-            async with house.client(user) as client:
+            async with guarded.client(user) as client:
                 await client.publish(topic, b"forged", qos=1, retain=True)
         for user, topic in allowed:
-            async with house.client(user) as client:
+            async with guarded.client(user) as client:
                 await client.publish(topic, user.encode(), qos=1)
             assert await heard(looker) == (topic, user.encode()), "the first thing heard: nothing forged before it"
-    async with house.client("looker") as looker:
+    async with guarded.client("looker") as looker:
         await looker.subscribe("vigil/1/#", qos=1)
-        async with house.client("edge-clinic-1") as edge:
+        async with guarded.client("edge-clinic-1") as edge:
             await edge.publish(EVENT, b"real", qos=1)
         assert await heard(looker) == (EVENT, b"real"), "nothing forged was retained either"
 
 
 @pytest.mark.slow
 async def test_without_a_name_one_is_let_in_only_where_the_list_says_so_and_writes_commands_at_most(
-    house: House, tmp_path: Path
+    guarded: Guarded, tmp_path: Path
 ) -> None:
     with pytest.raises(aiomqtt.MqttError):
-        async with aiomqtt.Client("127.0.0.1", house.port, timeout=2):
+        async with aiomqtt.Client("127.0.0.1", guarded.port, timeout=2):
             pass
     (tmp_path / "open").write_text(access_text({"clinic-1": ["main"]}, anonymous=True))
     command = "vigil/1/clinic-1/command"
@@ -136,12 +136,12 @@ async def test_without_a_name_one_is_let_in_only_where_the_list_says_so_and_writ
 
 
 @pytest.mark.slow
-async def test_what_one_may_not_read_it_is_not_given_even_when_it_is_retained(house: House) -> None:
-    async with house.client("edge-clinic-1") as edge, house.client("looker") as looker:
+async def test_what_one_may_not_read_it_is_not_given_even_when_it_is_retained(guarded: Guarded) -> None:
+    async with guarded.client("edge-clinic-1") as edge, guarded.client("looker") as looker:
         await looker.subscribe("vigil/1/#", qos=1)  # with a subscription, amqtt gives what is retained to all comers
         await edge.publish("vigil/1/clinic-1/bed/bed-1/state", b"secret", qos=1, retain=True)
         assert await heard(looker) == ("vigil/1/clinic-1/bed/bed-1/state", b"secret")
-        async with house.client("edge-clinic-1") as other:
+        async with guarded.client("edge-clinic-1") as other:
             assert [code if isinstance(code, int) else code.value
                     for code in await other.subscribe("vigil/1/#", qos=1)] == [0x80]
             await other.subscribe(STATUS, qos=1)
@@ -150,26 +150,26 @@ async def test_what_one_may_not_read_it_is_not_given_even_when_it_is_retained(ho
 
 
 @pytest.mark.slow
-async def test_a_last_will_goes_only_where_its_client_may_write(house: House) -> None:
+async def test_a_last_will_goes_only_where_its_client_may_write(guarded: Guarded) -> None:
     with pytest.raises(aiomqtt.MqttError):
-        async with house.client("looker", will=aiomqtt.Will(STATUS, b"dead", qos=1, retain=True)):
+        async with guarded.client("looker", will=aiomqtt.Will(STATUS, b"dead", qos=1, retain=True)):
             pass
     with pytest.raises(aiomqtt.MqttError):
-        async with house.client("console-main", will=aiomqtt.Will("vigil/1/clinic-1/gone/other", b"x", qos=1)):
+        async with guarded.client("console-main", will=aiomqtt.Will("vigil/1/clinic-1/gone/other", b"x", qos=1)):
             pass
 
 
 @pytest.mark.slow
-async def test_a_client_id_belongs_to_who_has_it_and_passes_to_the_same_user_alone(house: House) -> None:
-    async with house.client("edge-clinic-1", name="vigil-edge-clinic-1") as edge:
+async def test_a_client_id_belongs_to_who_has_it_and_passes_to_the_same_user_alone(guarded: Guarded) -> None:
+    async with guarded.client("edge-clinic-1", name="vigil-edge-clinic-1") as edge:
         await edge.subscribe("vigil/1/clinic-1/command", qos=1)
         with pytest.raises(aiomqtt.MqttError):
-            async with house.client("console-other", name="vigil-edge-clinic-1"):
+            async with guarded.client("console-other", name="vigil-edge-clinic-1"):
                 pass
-        async with house.client("console-main") as console:
+        async with guarded.client("console-main") as console:
             await console.publish("vigil/1/clinic-1/command", b"acknowledge", qos=1)
         assert await heard(edge) == ("vigil/1/clinic-1/command", b"acknowledge"), "it is still there, and hears"
-        async with house.client("edge-clinic-1", name="vigil-edge-clinic-1") as again:
+        async with guarded.client("edge-clinic-1", name="vigil-edge-clinic-1") as again:
             with pytest.raises(aiomqtt.MqttError):
                 await heard(edge)
             await again.subscribe(STATUS, qos=1)
@@ -179,12 +179,12 @@ async def test_a_client_id_belongs_to_who_has_it_and_passes_to_the_same_user_alo
 
 @pytest.mark.slow
 async def test_sockets_that_say_nothing_are_cut_and_keep_nobody_out(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broker_guard, "CONNECT_S", 1.0)
-    mute = [await asyncio.open_connection("127.0.0.1", house.port) for _ in range(120)]
+    mute = [await asyncio.open_connection("127.0.0.1", guarded.port) for _ in range(120)]
     began_s = time.monotonic()
-    async with house.client("edge-clinic-1") as edge:
+    async with guarded.client("edge-clinic-1") as edge:
         await edge.publish(STATUS, b"alive", qos=1)
     assert time.monotonic() - began_s < 0.9, "while all those wait"
     for reader, writer in mute:
@@ -198,8 +198,8 @@ async def test_sockets_that_say_nothing_are_cut_and_keep_nobody_out(
 @pytest.mark.parametrize(("what", "sent"), [
     ("a CONNECT of 100 MiB", b"\x10\x80\x80\x80\x32"), ("a length without end", b"\x10\xff\xff\xff\xff\xff"),
     ("no CONNECT", b"\x30\x03\x00\x01a"), ("HTTP", b"GET / HTTP/1.1\r\n\r\n")])
-async def test_what_does_not_begin_as_it_must_is_cut_at_once(house: House, what: str, sent: bytes) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+async def test_what_does_not_begin_as_it_must_is_cut_at_once(guarded: Guarded, what: str, sent: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", guarded.port)
     writer.write(sent)
     async with asyncio.timeout(1):
         with contextlib.suppress(ConnectionError):
@@ -223,11 +223,11 @@ async def test_a_packet_of_100_mib_is_refused_from_its_first_bytes() -> None:
 
 
 @pytest.mark.slow
-async def test_who_floods_is_slowed_and_nobody_waits_for_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_floods_is_slowed_and_nobody_waits_for_it(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
     command, ack = "vigil/1/clinic-1/command", "vigil/1/clinic-1/ack/main"
-    async with house.client("edge-clinic-1") as edge, house.client("console-main") as console:
+    async with guarded.client("edge-clinic-1") as edge, guarded.client("console-main") as console:
         await edge.subscribe([(command, 1), (ack, 1)])
-        async with house.client("console-other") as flood:
+        async with guarded.client("console-other") as flood:
             flood.pending_calls_threshold = 10_000
             flooded_s = time.monotonic()
             for _ in range(2000):

@@ -12,7 +12,7 @@ import pytest
 
 from edge.console import accounts, audit, patients
 from edge.contract.payloads import ack_topic, event_topic, state_topic, status_topic, vitals_topic
-from tests.helpers.console_house import House, house
+from tests.helpers.console_server import Server, served
 from tests.helpers.console_story import BED, EDGE, START_S, STATE, Journal, hear, said, state, status, vitals
 
 OTHER = "clinic-2"
@@ -20,8 +20,8 @@ EDGES = (EDGE, OTHER)
 
 
 @pytest.fixture
-async def two(tmp_path: Path) -> AsyncIterator[House]:
-    async with house(tmp_path, edges=EDGES) as home:
+async def two(tmp_path: Path) -> AsyncIterator[Server]:
+    async with served(tmp_path, edges=EDGES) as home:
         other = home.console.edges[OTHER]
         other.connected()
         hear(home.console, status_topic(OTHER), status(edge=OTHER, boot="boot-2"), False)
@@ -35,7 +35,7 @@ def at(edge: str, what: str) -> str:
     return f"/api/edges/{edge}/beds/{BED}/{what}"
 
 
-async def test_a_page_is_told_of_both_and_each_message_names_its_edge(two: House) -> None:
+async def test_a_page_is_told_of_both_and_each_message_names_its_edge(two: Server) -> None:
     page = two.console.join(await _user(two))
     first = [json.loads(message) for message in page._waiting]
     assert [(m["t"], m.get("edge")) for m in first if m["t"] in ("state", "vitals")] == [
@@ -48,7 +48,7 @@ async def test_a_page_is_told_of_both_and_each_message_names_its_edge(two: House
     assert shown == [(EDGE, 97), (OTHER, 88)]
 
 
-async def test_events_of_the_same_numbers_are_kept_apart_and_acknowledged_apart(two: House) -> None:
+async def test_events_of_the_same_numbers_are_kept_apart_and_acknowledged_apart(two: Server) -> None:
     journals = {EDGE: Journal().fill(3), OTHER: Journal("boot-2", edge=OTHER).fill(2)}
     for edge, journal in journals.items():
         hear(two.console, event_topic(edge), journal.payload(1, len(journal.events)), False)
@@ -61,7 +61,7 @@ async def test_events_of_the_same_numbers_are_kept_apart_and_acknowledged_apart(
         assert [event["hash"] for event in found] == [event.hash for event in reversed(journal.events)]
 
 
-async def test_an_event_of_one_edge_under_the_topic_of_the_other_is_refused(two: House) -> None:
+async def test_an_event_of_one_edge_under_the_topic_of_the_other_is_refused(two: Server) -> None:
     other = two.console.edges[OTHER]
     hear(two.console, event_topic(OTHER), Journal().fill(1).payload(1, 1), False)
     await other.store_batch()
@@ -70,7 +70,7 @@ async def test_an_event_of_one_edge_under_the_topic_of_the_other_is_refused(two:
     assert two.console.edges[EDGE].bad == 1
 
 
-async def test_one_edge_that_falls_silent_leaves_the_other_live(two: House) -> None:
+async def test_one_edge_that_falls_silent_leaves_the_other_live(two: Server) -> None:
     hear(two.console, status_topic(OTHER), status(START_S + 1, edge=OTHER, boot="boot-2", state="dead"), False)
     listed = (await two.http.get("/api/beds")).json()
     assert [bed["state"]["live"] for bed in listed] == [True, False]
@@ -79,7 +79,7 @@ async def test_one_edge_that_falls_silent_leaves_the_other_live(two: House) -> N
     assert {edge: told["edge"]["ok"] for edge, told in two.console.edges_json().items()} == {EDGE: True, OTHER: False}
 
 
-async def test_a_command_goes_to_the_edge_its_address_names(two: House) -> None:
+async def test_a_command_goes_to_the_edge_its_address_names(two: Server) -> None:
     for edge in EDGES:
         two.wire.sent.clear()
         answer = await two.http.post(at(edge, "commands"), json={"verb": "audio_pause"}, headers={"X-CSRF": two.csrf})
@@ -89,7 +89,7 @@ async def test_a_command_goes_to_the_edge_its_address_names(two: House) -> None:
     assert two.console.store.now(lambda connection: audit.lines(connection))[-1][2] == BED
 
 
-async def test_a_session_belongs_to_its_edge(two: House) -> None:
+async def test_a_session_belongs_to_its_edge(two: Server) -> None:
     order = {"weight_kg": 70, "dose_mg_kg": 0.5, "duration_min": 40, "concentration_mg_ml": 1}
     answer = await two.http.post(at(OTHER, "commands"), headers={"X-CSRF": two.csrf}, json={
         "verb": "start_session", "args": {"patient": "A. B.", **order}})
@@ -102,7 +102,7 @@ async def test_a_session_belongs_to_its_edge(two: House) -> None:
     assert list(two.console.store.now(patients.names).values()) == ["A. B."]
 
 
-async def test_an_address_of_0_1_0_works_where_one_edge_has_the_bed_and_else_says_what_to_write(two: House) -> None:
+async def test_an_address_of_0_1_0_works_where_one_edge_has_the_bed_and_else_says_what_to_write(two: Server) -> None:
     for method, what in (("GET", "history"), ("GET", "events"), ("POST", "commands")):
         answer = await two.http.request(method, f"/api/beds/{BED}/{what}", headers={"X-CSRF": two.csrf},
                                         json={"verb": "audio_pause"} if method == "POST" else None)
@@ -115,14 +115,14 @@ async def test_an_address_of_0_1_0_works_where_one_edge_has_the_bed_and_else_say
     assert (await two.http.get(at("clinic-9", "history"))).status_code == 404
 
 
-async def test_trends_of_beds_of_one_name_are_kept_apart(two: House) -> None:
+async def test_trends_of_beds_of_one_name_are_kept_apart(two: Server) -> None:
     for edge, value in ((EDGE, 97), (OTHER, 88)):
         await two.console.edges[edge].store_history()
         trend = (await two.http.get(at(edge, "history"))).json()
         assert trend["metrics"]["spo2_pct"] == [value]
 
 
-async def test_a_page_watches_and_sounds_by_edge(two: House) -> None:
+async def test_a_page_watches_and_sounds_by_edge(two: Server) -> None:
     page = two.console.join(await _user(two))
     await two.console.receive_from_page(page, json.dumps({"t": "watch", "edge": OTHER, "bed": BED}))
     assert two.console.feed.watched(OTHER, BED)
@@ -136,6 +136,6 @@ async def test_a_page_watches_and_sounds_by_edge(two: House) -> None:
     assert said(list(page._waiting), "event")[0]["event"]["edge"] == EDGE
 
 
-async def _user(home: House) -> Any:
+async def _user(home: Server) -> Any:
     token = home.http.cookies["vigil_session"]
     return home.console.store.now(accounts.user_of, token, home.clock())

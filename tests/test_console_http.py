@@ -18,7 +18,7 @@ from edge.contract.freshness import ConsoleFreshness
 from edge.contract.payloads import Answer, CommandIn, command_topic, encode, event_topic
 from edge.contract.signing import Verified, Verifier
 from edge.model import iso
-from tests.helpers.console_house import ANSWER, COMMANDS, ORIGIN, house
+from tests.helpers.console_server import ANSWER, COMMANDS, ORIGIN, served
 from tests.helpers.console_story import (
     BED,
     CONSOLE_KEY,
@@ -41,7 +41,7 @@ from tests.helpers.console_story import (
 
 
 async def test_a_login_gives_a_cookie_no_script_can_read_and_no_other_site_can_send(tmp_path: Path) -> None:
-    async with house(tmp_path, secure_cookies=True) as home:
+    async with served(tmp_path, secure_cookies=True) as home:
         answer = await home.login()
         assert (answer.status_code, answer.json()["role"]) == (200, "nurse")
         cookie = answer.headers["set-cookie"]
@@ -56,7 +56,7 @@ async def test_a_login_gives_a_cookie_no_script_can_read_and_no_other_site_can_s
 
 
 async def test_a_login_ends_with_logout_with_its_twelve_hours_and_with_a_new_password(tmp_path: Path) -> None:
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         await home.login()
         me = (await home.http.get("/api/me")).json()
         assert me == {"name": "ann", "role": "nurse", "csrf": home.csrf, "locked": False, "now": iso(START_S),
@@ -78,7 +78,7 @@ async def test_a_login_ends_with_logout_with_its_twelve_hours_and_with_a_new_pas
 
 
 async def test_a_session_in_use_is_renewed_and_one_that_watches_is_locked_not_ended(tmp_path: Path) -> None:
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         await home.login()
         token = {"X-CSRF": home.csrf}
         home.clock.at_s += 11 * 3600
@@ -106,7 +106,7 @@ async def test_a_session_in_use_is_renewed_and_one_that_watches_is_locked_not_en
 
 
 async def test_a_session_whose_time_is_up_ends_when_its_page_has_gone(tmp_path: Path) -> None:
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         await home.login()
         home.clock.at_s += 12 * 3600 - 1
         user = home.console.store.now(accounts.user_of, home.http.cookies["vigil_session"], home.clock())
@@ -121,14 +121,14 @@ async def test_a_session_whose_time_is_up_ends_when_its_page_has_gone(tmp_path: 
 
 
 async def test_a_shift_lasts_as_long_on_a_fast_clock(tmp_path: Path) -> None:
-    async with house(tmp_path, speed=60.0) as home:
+    async with served(tmp_path, speed=60.0) as home:
         await home.login()
         home.clock.at_s += 60 * (12 * 3600 - 1)
         assert (await home.http.get("/api/me")).status_code == 200
 
 
 async def test_wrong_passwords_run_out_and_right_ones_do_not(tmp_path: Path) -> None:
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         home.app.state.limiter = LoginLimiter(burst=3, every_s=1e9)
         for _ in range(5):
             assert (await home.login()).status_code == 200
@@ -160,7 +160,7 @@ READS = ["/api/me", "/api/beds", f"/api/beds/{BED}/history", f"/api/beds/{BED}/e
 
 
 async def test_nobody_reads_without_a_login_and_both_roles_read_with_one(tmp_path: Path) -> None:
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         for path in READS:
             answer = await home.http.get(path)
             assert (answer.status_code, answer.json()["detail"]) == (401, "not logged in"), path
@@ -193,7 +193,7 @@ MATRIX = [
 
 
 async def test_only_a_nurse_on_our_own_page_commands(tmp_path: Path) -> None:
-    async with house(tmp_path, origins=("https://desk.clinic",)) as home:
+    async with served(tmp_path, origins=("https://desk.clinic",)) as home:
         for who, origin, site, csrf, expected in MATRIX:
             home.http.cookies.clear()
             home.wire.sent.clear()
@@ -208,7 +208,7 @@ async def test_only_a_nurse_on_our_own_page_commands(tmp_path: Path) -> None:
 
 
 async def test_another_sites_page_cannot_log_anybody_in_or_out(tmp_path: Path) -> None:
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         await home.login()
         evil = {"Origin": "http://evil.test", "X-CSRF": home.csrf}
         login = await home.http.post("/api/login", json={"name": NURSE[0], "password": NURSE[1]}, headers=evil)
@@ -224,7 +224,7 @@ WHOLE: dict[str, dict[str, Any]] = {
 
 
 async def test_every_verb_by_every_role(tmp_path: Path) -> None:
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         for who, role in ((NURSE, "nurse"), (TECHNICIAN, "technician")):
             await home.login(who)
             for verb, asked in VERBS.items():
@@ -239,7 +239,7 @@ async def test_every_verb_by_every_role(tmp_path: Path) -> None:
 
 
 async def test_a_command_is_signed_short_lived_and_from_whoever_is_logged_in(tmp_path: Path) -> None:
-    async with house(tmp_path, speed=60.0) as home:
+    async with served(tmp_path, speed=60.0) as home:
         await home.login()
         for _ in range(2):
             answer = await home.command("acknowledge", {"alarm": "a-1", "seq": 7})
@@ -266,7 +266,7 @@ REASONS = [
 
 @pytest.mark.parametrize(("reason", "expected"), REASONS)
 async def test_a_refusal_reaches_the_nurse_with_its_reason(tmp_path: Path, reason: str | None, expected: int) -> None:
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         home.wire.reply = lambda command: Answer(id=command.id, ok=False, reason=reason, state={"seq": 8})
         await home.login()
         answer = await home.command("acknowledge", {"alarm": "a", "seq": 7})
@@ -281,7 +281,7 @@ async def test_a_refusal_reaches_the_nurse_with_its_reason(tmp_path: Path, reaso
 async def test_no_answer_no_broker_and_a_broken_one_are_told_apart(tmp_path: Path,
                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.console.command_client.ANSWER_S", 0.05)
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         await home.login()
         home.wire.reply = lambda command: Answer(id="another", ok=True, nonce="another")
         silent = await home.command("audio_pause")
@@ -294,7 +294,7 @@ async def test_no_answer_no_broker_and_a_broken_one_are_told_apart(tmp_path: Pat
 
 
 async def test_an_answer_is_for_its_own_command(tmp_path: Path) -> None:
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         await home.login()
         asked: list[CommandIn] = []
 
@@ -315,7 +315,7 @@ CANARY = "Zebulon Quux-Ötzi"
 
 
 async def test_a_patients_name_stays_in_the_store_and_comes_back_with_the_state(tmp_path: Path) -> None:
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         await home.login()
         answer = await home.command("start_session", {"patient": f" {CANARY} ", **ORDER, "session": "mine"})
         session = answer.json()["session"]
@@ -335,7 +335,7 @@ async def test_a_patients_name_stays_in_the_store_and_comes_back_with_the_state(
 async def test_the_name_of_a_session_that_was_refused_is_forgotten_and_one_unanswered_is_kept(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.console.command_client.ANSWER_S", 0.05)
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         await home.login()
         home.wire.reply = lambda command: Answer(id=command.id, ok=False, reason="session_open: close it first")
         await home.command("start_session", {"patient": CANARY, **ORDER})
@@ -348,7 +348,7 @@ async def test_the_name_of_a_session_that_was_refused_is_forgotten_and_one_unans
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 async def test_every_answer_wears_its_headers(tmp_path: Path) -> None:
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         for path in ("/", "/login", f"/bed/{BED}", "/devices", "/api/me", "/healthz", "/nowhere", "/openapi.json"):
             answer = await home.http.get(path)
             assert {name: answer.headers[name] for name in HEADERS} == HEADERS, path
@@ -357,7 +357,7 @@ async def test_every_answer_wears_its_headers(tmp_path: Path) -> None:
 
 
 async def test_a_trend_an_event_list_and_the_devices_are_what_was_heard(tmp_path: Path) -> None:
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         await home.login()
         for at in (0, 1, 40):
             hear(home.console, STATUS, status(START_S + at))
@@ -381,7 +381,7 @@ async def test_a_trend_an_event_list_and_the_devices_are_what_was_heard(tmp_path
 
 
 async def test_health_and_metrics_say_when_nothing_can_be_stored(tmp_path: Path) -> None:
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         well = await home.http.get("/healthz")
         assert (well.status_code, set(well.json()["hops"])) == (200, {"broker", "edge", "record", "console", "sound"})
         home.console.store.now(lambda connection: connection.exec_driver_sql("PRAGMA query_only=ON"))
@@ -409,7 +409,7 @@ async def test_the_page_is_served_at_every_address_and_its_absence_is_explained(
 
 
 async def test_the_openapi_names_every_route_with_its_shape(tmp_path: Path) -> None:
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         told = (await home.http.get("/openapi.json")).json()
         assert set(told["paths"]) == {
             "/api/login", "/api/logout", "/api/me", "/api/beds", "/api/beds/{bed}/history", "/api/beds/{bed}/events",

@@ -10,7 +10,7 @@ import pytest
 
 from edge.contract.commands import MAX_NOTE, MAX_REASON, BadCommand, parse
 from edge.core import dissociation
-from tests.helpers.console_house import COMMANDS, house
+from tests.helpers.console_server import COMMANDS, served
 from tests.helpers.console_story import BED
 
 CHECK_IN = Path(__file__).parent.parent / "edge" / "console" / "web" / "src" / "checkin.tsx"
@@ -57,7 +57,7 @@ ASKED: list[tuple[str, dict[str, Any], str | None]] = [
 @pytest.mark.parametrize(("verb", "args", "said"), ASKED)
 async def test_what_no_honest_page_asks_is_refused_in_one_line_and_never_sent(
         tmp_path: Path, verb: str, args: dict[str, Any], said: str | None) -> None:
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         await home.login()
         answer = await home.command(verb, args)
         sent = [command.args for command, _ in home.wire.commands()]
@@ -100,7 +100,7 @@ BAD_BODIES = [
 
 
 async def test_a_body_that_is_none_of_ours_is_refused_in_one_line_and_sends_nothing(tmp_path: Path) -> None:
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         await home.login()
         for name, body in BAD_BODIES:
             answer = await home.http.post(COMMANDS, content=body, headers={
@@ -119,7 +119,7 @@ NO_JSON = [(b"{", 2), (b"", None), (b"verb=x", 1), (b'{"verb": audio_pause}', 10
 
 @pytest.mark.parametrize(("body", "at"), NO_JSON)
 async def test_a_body_that_is_not_json_is_told_where(tmp_path: Path, body: bytes, at: int | None) -> None:
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         await home.login()
         answer = await home.http.post(COMMANDS, content=body, headers={
             "X-CSRF": home.csrf, "Content-Type": "application/json"})
@@ -137,7 +137,7 @@ ODD = [
 
 
 async def test_what_is_not_there_or_not_asked_rightly_is_one_clear_line(tmp_path: Path) -> None:
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         await home.login()
         for method, path, expected in ODD:
             answer = await home.http.request(method, path)

@@ -16,7 +16,7 @@ import simulators
 from simulators.control import Control, serve_control
 from simulators.scenario import Scenario, calm
 from simulators.stage import Stage
-from tests.helpers.console_house import ORIGIN, House, house
+from tests.helpers.console_server import ORIGIN, Server, served
 from tests.helpers.console_story import EDGE, TECHNICIAN
 from tests.helpers.stage_run import staged
 
@@ -24,17 +24,17 @@ START = {"bed": "chair-1", "device": "pump", "do": "start"}
 
 
 @asynccontextmanager
-async def simulated(folder: Path) -> AsyncIterator[tuple[House, Stage]]:
+async def simulated(folder: Path) -> AsyncIterator[tuple[Server, Stage]]:
     """A console over one simulated bed, and the stage it stands on."""
     socket = folder / "s"
     async with (
         staged(Scenario(calm(1).beds), simulators.find()) as stage, await serve_control(Control(stage), socket),
-        house(folder, simulated=True, simulators={EDGE: socket}) as home,
+        served(folder, simulated=True, simulators={EDGE: socket}) as home,
     ):
         yield home, stage
 
 
-async def work(home: House, edge: str = EDGE, **words: Any) -> httpx.Response:
+async def work(home: Server, edge: str = EDGE, **words: Any) -> httpx.Response:
     return await home.http.post(f"/api/simulation/{edge}", json=START | words,
                                 headers={"X-CSRF": home.csrf, "Origin": ORIGIN})
 
@@ -82,7 +82,7 @@ async def test_what_cannot_be_done_says_why(
 
 
 async def test_simulators_that_are_away_are_a_503(tmp_path: Path) -> None:
-    async with house(tmp_path, simulated=True, simulators={EDGE: tmp_path / "nobody"}) as home:
+    async with served(tmp_path, simulated=True, simulators={EDGE: tmp_path / "nobody"}) as home:
         await home.login()
         for answer in (await work(home), await home.http.get("/api/simulation")):
             assert answer.status_code == 503
@@ -97,7 +97,7 @@ async def test_simulators_that_hang_up_are_a_503(tmp_path: Path) -> None:
     socket = tmp_path / "s"
     async with (
         await asyncio.start_unix_server(cut, socket),
-        house(tmp_path, simulated=True, simulators={EDGE: socket}) as home,
+        served(tmp_path, simulated=True, simulators={EDGE: socket}) as home,
     ):
         await home.login()
         assert (await work(home)).status_code == 503
@@ -105,7 +105,7 @@ async def test_simulators_that_hang_up_are_a_503(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("more", [{}, {"simulated": True}, {"simulators": {EDGE: Path("/s")}}])
 async def test_no_other_console_has_these_routes(tmp_path: Path, more: dict[str, Any]) -> None:
-    async with house(tmp_path, **more) as home:
+    async with served(tmp_path, **more) as home:
         await home.login()
         assert (await work(home)).status_code == 404
         for path in ("/api/simulation", "/api/simulation/logins"):
@@ -116,7 +116,7 @@ async def test_a_demonstrations_accounts_are_offered_to_whoever_comes(tmp_path: 
     file = tmp_path / "logins.json"
     accounts = [{"name": "nurse", "password": "p", "role": "nurse"}]
     file.write_text(json.dumps(accounts))
-    async with house(tmp_path, simulated=True, simulators={EDGE: tmp_path / "s"}, demo_logins=file) as home:
+    async with served(tmp_path, simulated=True, simulators={EDGE: tmp_path / "s"}, demo_logins=file) as home:
         assert (await home.http.get("/api/simulation/logins")).json() == accounts
-    async with house(tmp_path, simulated=True, simulators={EDGE: tmp_path / "s"}) as home:
+    async with served(tmp_path, simulated=True, simulators={EDGE: tmp_path / "s"}) as home:
         assert (await home.http.get("/api/simulation/logins")).status_code == 404

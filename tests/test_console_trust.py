@@ -22,7 +22,7 @@ from edge.console.service import Console
 from edge.contract.payloads import Answer, CommandIn, EventOut, answer_topic, decode, encode, event_topic, state_topic
 from edge.contract.signing import Signer
 from edge.model import from_iso
-from tests.helpers.console_house import house
+from tests.helpers.console_server import served
 from tests.helpers.console_story import (
     BED,
     EDGE,
@@ -189,7 +189,7 @@ async def test_an_answer_counts_only_for_the_nonce_it_names(tmp_path: Path, monk
     def reply(command: CommandIn) -> Answer:
         return Answer(id=command.id, ok=True, nonce="of another command")
 
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         home.wire.reply = reply
         await home.login()
         assert (await home.command("audio_pause")).status_code == 504
@@ -216,7 +216,7 @@ async def test_an_edge_that_hears_its_own_name_said_by_another_says_so(console: 
 
 @pytest.mark.parametrize("skew_s", [-7200.0, -15.0, -2.1, 0.0, 1.9, 2.1, 40.0, 86400.0])
 async def test_no_skew_locks_a_nurse_out_and_it_is_named(tmp_path: Path, skew_s: float) -> None:
-    async with house(tmp_path) as home:
+    async with served(tmp_path) as home:
         await home.login()
         home.clock.at_s = START_S - skew_s  # the edge stays where it is
         ingest = home.console.edges[EDGE]

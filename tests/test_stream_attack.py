@@ -144,9 +144,9 @@ OWN: list[tuple[str, bytes, bool, str]] = [
 @pytest.mark.parametrize(("what", "payload", "retained", "answer"), OWN, ids=[row[0] for row in OWN])
 def test_what_comes_on_the_edges_own_status_topic(what: str, payload: bytes, retained: bool, answer: str) -> None:
     own = OwnStatus(EDGE_KEY.verify_key, "boot-1", NOW_S)
-    assert own.heard(STATUS, edge_signer(5).sign(STATUS, status()), False, 0.0) == "echo"
+    assert own.receive(STATUS, edge_signer(5).sign(STATUS, status()), False, 0.0) == "echo"
     own.connected(1.0)
-    assert own.heard(STATUS, payload, retained, 4.0) == answer
+    assert own.receive(STATUS, payload, retained, 4.0) == answer
     assert own.deaf(1.1 + ECHO_S) is (answer != "echo"), "nothing but our own proves that we are heard"
     assert own.others(4.0) == (["boot-2"] if answer == "other" else [])
     assert own.others(4.0 + OTHER_KEPT_S) == []
@@ -307,12 +307,12 @@ async def test_an_edge_that_no_longer_hears_itself_connects_again_within_5_s(
 ) -> None:
     broker = BrokerProcess("amqtt", tmp_path)
     await broker.start()
-    hearing = OwnStatus.heard
+    hearing = OwnStatus.receive
     try:
         async with made_world(broker) as world:
-            monkeypatch.setattr(OwnStatus, "heard", lambda *_: "old")
+            monkeypatch.setattr(OwnStatus, "receive", lambda *_: "old")
             took_s = await until(lambda: False in world.links, within_s=ECHO_S + 3)
-            monkeypatch.setattr(OwnStatus, "heard", hearing)
+            monkeypatch.setattr(OwnStatus, "receive", hearing)
             assert took_s < 6.5
             await until(lambda: world.links[-1], within_s=2)
     finally:

@@ -141,7 +141,7 @@ class EdgeService:
             if isinstance(given, DeviceAlarmsReported) and devices[given.device].alarms == given.alarms:
                 continue  # said again with every poll; nothing follows from it, so nothing needs to be kept
             self._apply(bed, given, at_s)
-        self._beds[bed].telemetry.heard(bool(inputs), more)
+        self._beds[bed].telemetry.decoded(bool(inputs), more)
 
     def _wave(self, bed: str, device: str, wave: Wave, at_s: float) -> None:
         self._beds[bed].telemetry.wave(device, wave, at_s)

@@ -53,8 +53,8 @@ class Telemetry:
         self._state_sent_s = 0.0
         self.counters: dict[str, Counters] = {}
 
-    def heard(self, anything: bool, more: bool) -> None:
-        """A frame was heard, which said something or nothing by itself; `more` of the same round is coming."""
+    def decoded(self, anything: bool, more: bool) -> None:
+        """A frame was decoded, into something or nothing by itself; `more` of the same round is coming."""
         if not anything and (more or self._timer is None):
             return
         if self._timer is not None:

@@ -48,7 +48,7 @@ def _row(spec: Spec) -> dict[str, object]:
 
 
 def _codes(metric: Metric) -> dict[str, object]:
-    """What a metric is called outside this house: UCUM's unit, IEEE 11073-10101's code, LOINC's; null: not known."""
+    """What a metric is called in the standards: UCUM's unit, IEEE 11073-10101's code, LOINC's; null: not known."""
     return {"ucum": metric.ucum, "mdc": metric.mdc, "loinc": metric.loinc}
 
 

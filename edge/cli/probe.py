@@ -67,7 +67,7 @@ def _words(port: str, tried: list[Found], found: list[Found], raw: bytes) -> lis
     gone = next((one.reason for one in tried if one.state == "lost"), "")
     if gone:
         return [f"{port}: cannot be asked: {gone}"]
-    asked = ", ".join(one.spec.name for one in tried) or "no driver speaks over this transport"
+    asked = ", ".join(one.spec.name for one in tried) or "no driver uses this transport"
     lines.append(f"{port}: none of the drivers found its device ({asked})")
     lines.append(f"what comes by itself: {raw.hex(' ')}" if raw else
                  "nothing comes by itself: look at the cable, the device's power, and its own output setting")

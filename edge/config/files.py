@@ -42,7 +42,7 @@ def _from_file(path: Path, info: ValidationInfo) -> Path:
 
 
 def _in_data(raw: Mapping[str, Any], name: str) -> str:
-    data = raw.get("data")  # where it is wrong or missing, that is the fault to speak of
+    data = raw.get("data")  # where it is wrong or missing, that is the fault to report
     return str(Path(data if isinstance(data, str | Path) else "") / name)
 
 

@@ -46,7 +46,7 @@ class Beds:
         self._ids: dict[str, None] = {}
 
     def ids(self) -> list[str]:
-        """Every bed ever heard of, in the edge's order."""
+        """Every bed known, in the edge's order."""
         return list(self._ids)
 
     def set_ids(self, beds: list[str]) -> None:
@@ -61,7 +61,7 @@ class Beds:
         self._vitals_at.clear()
 
     def receive_state(self, payload: bytes, bed: str, boot: str | None) -> bool:
-        """Takes a state; False where it is older than what is held. `boot` is the one now heard. Raises BadPayload."""
+        """Takes a state; False where it is older than what is held. `boot` is the present one. Raises BadPayload."""
         state, raw = read(State, payload, self._edge, bed)
         at_s = parse_time(state.at)
         held = self._states.get(bed)
@@ -91,7 +91,7 @@ class Beds:
         return vitals
 
     def live(self, bed: str, edge_ok: bool, boot: str | None) -> bool:
-        """Whether the held state may be shown as what is now: the edge is heard, and the state is of this boot."""
+        """Whether the held state may be shown as what is now: the edge is live, and the state is of this boot."""
         held = self._states.get(bed)
         return held is not None and edge_ok and held[0].boot == boot
 

@@ -75,7 +75,7 @@ def append(
     """Stores what is new and true of `delivery`, and moves the cursor over all that is now without a gap.
 
     An event may come before the ones it follows (live alarms overtake the backlog); it is stored, and anchored to the
-    chain once the gap is closed. `live_boot` is the boot whose heartbeat is heard now: only its word can show that the
+    chain once the gap is closed. `live_boot` is the boot whose heartbeat comes now: only its events can show that the
     edge's journal itself was rewound (a lost disk, a restored backup), see `_set_aside`. Where a stored row and what
     the edge says now disagree, and the row is not what was once stored, or was never signed, the row gives way. `at_s`
     is edge time; `is_signed(hash, signature)` checks the edge's signature over an event's hash.
@@ -267,7 +267,7 @@ def _remember_refusal(connection: Connection, refused: Refused, at_s: float) -> 
 def sounded(connection: Connection, edge: str, seq: int, known: bool = False) -> int | None:
     """Notes that a page sounded alarm event `seq`. Returns the highest so noted; None: `seq` is no alarm.
 
-    A page's word is not enough: a wrong high number would tell the edge that alarms yet to come were heard. `known`:
+    A page's word is not enough: a wrong high number would tell the edge that alarms yet to come had sounded. `known`:
     the bed's state lists the alarm, though its event is not stored yet.
     """
     kind = connection.execute(select(events.c.kind).where(events.c.edge == edge, events.c.seq == seq)).scalar()
@@ -334,7 +334,7 @@ def memory_of(connection: Connection, edge: str) -> Memory:
     kept = connection.execute(select(edges.c.memory).where(edges.c.edge == edge)).scalar()
     try:
         return Memory() if kept is None else decode(Memory, kept)
-    except BadPayload:  # a damaged row: as if this console had never heard the edge
+    except BadPayload:  # a damaged row: as if this console had never received anything of the edge
         return Memory()
 
 

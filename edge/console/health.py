@@ -90,7 +90,7 @@ class ClockOffset:
 
     @property
     def known(self) -> bool:
-        """Whether a heartbeat was heard."""
+        """Whether a heartbeat came."""
         return bool(self._offsets)
 
     @property

@@ -57,30 +57,30 @@ class Recorder:
         self._last_cuff: dict[str, float] = {}
         self._held: list[Row | Determination] = []
 
-    def receive(self, heard: Vitals) -> None:
+    def receive(self, vitals: Vitals) -> None:
         """Keeps what is due. Raises ValueError where a time is none."""
-        at_s = from_iso(heard.at)
-        last = self._last_row.get(heard.bed)
+        at_s = from_iso(vitals.at)
+        last = self._last_row.get(vitals.bed)
         if last is None or at_s >= last + EVERY_S or at_s < last - GAP_S:  # far back: the edge's clock began anew
-            self._last_row[heard.bed] = at_s
-            shown = {metric: numeric.value for metric, numeric in heard.numerics.items()
+            self._last_row[vitals.bed] = at_s
+            shown = {metric: numeric.value for metric, numeric in vitals.numerics.items()
                      if metric not in DETERMINATION and _shown(numeric) and numeric.value is not None}
-            self._held.append(Row(heard.edge, heard.bed, at_s, shown))
-        cuff = heard.numerics.get("sbp_mmhg")
+            self._held.append(Row(vitals.edge, vitals.bed, at_s, shown))
+        cuff = vitals.numerics.get("sbp_mmhg")
         if cuff is not None and _shown(cuff):
-            self._receive_cuff(heard, from_iso(cuff.at))
+            self._receive_cuff(vitals, from_iso(cuff.at))
         del self._held[: -self._limit]
 
-    def _receive_cuff(self, heard: Vitals, at_s: float) -> None:
-        if self._last_cuff.get(heard.bed) == at_s:
+    def _receive_cuff(self, vitals: Vitals, at_s: float) -> None:
+        if self._last_cuff.get(vitals.bed) == at_s:
             return
-        self._last_cuff[heard.bed] = at_s
+        self._last_cuff[vitals.bed] = at_s
         together: dict[str, float | None] = {}
         for metric in DETERMINATION:
-            numeric = heard.numerics.get(metric)
+            numeric = vitals.numerics.get(metric)
             ours = numeric is not None and _shown(numeric) and abs(from_iso(numeric.at) - at_s) < 1.0
             together[metric] = numeric.value if numeric is not None and ours else None
-        self._held.append(Determination(heard.edge, heard.bed, at_s, together))
+        self._held.append(Determination(vitals.edge, vitals.bed, at_s, together))
 
     def take(self) -> list[Row | Determination]:
         """What is held; it is then the caller's."""
@@ -135,7 +135,7 @@ def rows_since(
 
 def trend(moments: Sequence[tuple[float, bytes]], cuffs: Sequence[Cuff], metrics: Sequence[str],
           gap_s: float = GAP_S) -> bytes:
-    """The page's JSON: `at` in ISO, one column a metric (empty: all heard), and the determinations.
+    """The page's JSON: `at` in ISO, one column a metric (empty: all there are), and the determinations.
 
     Where moments are more than `gap_s` apart a row of nulls stands between them, a second after the earlier one, so
     that no line can bridge what nobody saw. A metric that was not valid at a moment is null there.

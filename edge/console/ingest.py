@@ -132,7 +132,7 @@ class Ingest:
     def _count_bad(self, topic: str, error: BadPayload) -> None:
         self.bad += 1
         if topic not in self._bad_topics and len(self._bad_topics) < 1000:
-            self._bad_topics.add(topic)  # once a topic: a mad sender does not fill the log
+            self._bad_topics.add(topic)  # once a topic: a faulty sender does not fill the log
             log.warning("refused a payload on %s: %s", topic, error)
 
     def _dispatch(self, topic: Topic, payload: bytes, retained: bool) -> None:

@@ -58,7 +58,7 @@ async def live(socket: WebSocket) -> None:
 
 
 async def _serve(socket: WebSocket, console: Console, page: Page) -> int:
-    """Feeds and hears the page until it is cut or gone; the close code."""
+    """Sends to the page and receives from it until it is cut or gone; the close code."""
     async with asyncio.TaskGroup() as tasks:
         both = [tasks.create_task(_feed(socket, page)), tasks.create_task(_receive(socket, console, page))]
         code = await page.ended()

@@ -78,7 +78,7 @@ class BedNow(BaseModel):
 
 
 class EdgeNow(BaseModel):
-    """The edge's last status, and whether it is heard now."""
+    """The edge's last status, and whether it is live now."""
 
     edge: str
     ok: bool

@@ -60,7 +60,7 @@ class Sounded(msgspec.Struct, frozen=True, tag_field="t", tag="sounded"):
 
 
 class SoundIs(msgspec.Struct, frozen=True, tag_field="t", tag="sound"):
-    """Whether the page can be heard."""
+    """Whether the page's sound is on."""
 
     state: Literal["on", "blocked"]
 
@@ -229,7 +229,7 @@ class Console:
         return [(name, bed) for name, ingest in self.edges.items() for bed in ingest.beds.ids()]
 
     def hello(self, user: User) -> str:
-        """What a page hears first."""
+        """The first message to a page."""
         settings = self.settings
         return encode({
             "t": "hello", "now": iso(settings.now()), "speed": settings.speed, "edge": settings.edges[0],

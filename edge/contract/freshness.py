@@ -98,7 +98,7 @@ class Memory:
 
 
 class Freshness:
-    """Of one edge. `boot` is the present one ("": none heard yet), `clock` its last told time."""
+    """Of one edge. `boot` is the present one ("": none received yet), `clock` its last time."""
 
     def __init__(self, memory: Memory | None = None) -> None:
         kept = memory or Memory()
@@ -184,7 +184,7 @@ class Freshness:
 
 
 class ConsoleFreshness:
-    """Of one console, as the edge hears it. `boot` is the edge's own: an ack that names another was said to another
+    """Of one console, as the edge receives it. `boot` is the edge's own: an ack that names another was said to another
     boot, and is no sign of life."""
 
     def __init__(self, boot: str) -> None:

@@ -300,7 +300,7 @@ class ConsoleSeen(Payload, frozen=True, kw_only=True):
 class Status(Payload, frozen=True, kw_only=True):
     """Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock
     runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be
-    believed; `other_boots` are boots other than this one that were heard alive lately under this edge's name: two boxes
+    believed; `other_boots` are boots other than this one that were alive lately under this edge's name: two boxes
     that call themselves the same."""
 
     edge: Id
@@ -320,7 +320,7 @@ class Status(Payload, frozen=True, kw_only=True):
 
 
 class Ack(Payload, frozen=True, kw_only=True):
-    """`console` has stored every event up to `seq`. `boot` is the edge boot it last heard; `sounded_seq` is the highest
+    """`console` has stored every event up to `seq`. `boot` is the edge boot it knows; `sounded_seq` is the highest
     alarm event a page has confirmed sounding; `run` names the connection it is said on (see Gone)."""
 
     console: Id
@@ -332,7 +332,7 @@ class Ack(Payload, frozen=True, kw_only=True):
 
 
 class Gone(Payload, frozen=True, kw_only=True):
-    """A console's last will: the connection `run` has broken. Believed only if that connection was heard last."""
+    """A console's last will: the connection `run` has broken. Accepted only for its last connection."""
 
     console: Id
     run: str

@@ -75,7 +75,7 @@ def _body(bodies: tuple[type[events.Body], ...]) -> Schema:
 
 
 def _numeric(metric: Metric) -> Schema:
-    """One metric of the vitals with the codes it has outside this house."""
+    """One metric of the vitals with its codes in the standards."""
     codes = {"x-ucum": metric.ucum, "x-mdc": metric.mdc, "x-loinc": metric.loinc}
     return {"allOf": [{"$ref": REF + "Numeric"}], "description": f"{metric.label}, {metric.unit}",
             **{name: code for name, code in codes.items() if code is not None}}

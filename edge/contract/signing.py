@@ -23,12 +23,12 @@ and believe `Verified.payload` alone. `now_s` is the caller's monotonic clock in
     forged      the signature is not the pinned key's, or is of another topic or other bytes
     duplicate   the very payload accepted before (a broker may deliver at QoS 1 twice; retained again after a reconnect)
     replayed    older than what was accepted: its counter does not rise
-    other_boot  of a boot that is not the present one (of an edge never heard: before its first signed status)
+    other_boot  of a boot that is not the present one (of an unknown edge: before its first signed status)
     two_boxes   a live status of another boot, signed by this key, newer than the present boot: a copied card
     ahead       its time is more than AHEAD_S ahead of the edge's clock as the last signed status told it
     bad_shape   signed, and not a payload of the contract
 
-Only `duplicate` happens in an orderly house; it is counted and nothing to name. Nothing rejected may be shown, recorded
+Only `duplicate` happens where nothing is wrong; it is counted and not named. Nothing rejected may be shown, recorded
 or taken as a sign of life.
 """
 

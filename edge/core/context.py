@@ -86,7 +86,7 @@ class RuleContext:
     def infusing(self) -> Truth:
         """Whether any pump of this bed infuses, by its own fresh status and rate; None where it cannot be told.
 
-        A pump that was infusing when it was last heard, and is not heard now, may still run.
+        A pump that was infusing when it last responded, and does not respond now, may still run.
         """
         answers = [self._is_running(pump) for pump in self._pumps() if self._is_reporting(pump) or pump.infused]
         return either(answers) if answers else None

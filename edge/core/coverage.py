@@ -1,4 +1,4 @@
-"""Coverage: for which stretches of the last while valid readings speak, and what a hold may conclude from that."""
+"""Coverage: which stretches of the last while have valid readings, and what a hold may conclude from that."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from edge.vocabulary import DETERMINATION, METRICS
 
 
 def covers_s(engine: Engine, metric: str) -> float:
-    """How far back a reading speaks for the time before it."""
+    """How far back a reading covers the time before it."""
     return max(engine.stream_s, METRICS[metric].stale_after_s * engine.stream_of_staleness)
 
 
 def cover(latest: LatestValue, covered_s: float, kept_s: float) -> None:
-    """Note the time for which this valid reading speaks; stretches that touch are one. Kept for `kept_s`."""
+    """Note the time that this valid reading covers; stretches that touch are one. Kept for `kept_s`."""
     since_s = round(latest.at_s - covered_s, 3)
     if latest.covered and since_s <= latest.covered[-1][1]:
         since_s = latest.covered.pop()[0]

@@ -17,7 +17,7 @@ class Engine(msgspec.Struct, frozen=True, omit_defaults=True):
     gap_s: Seconds = 5.0  # a longer time without a reading, or unknown, breaks a hold
     gap_of_staleness: Part = 0.5  # for what comes slowly, if that is longer: this part of the age at which it is stale
     coverage: Part = 0.8  # so much of a hold's time must have valid readings
-    stream_s: Seconds = 2.0  # readings closer than this are one stream: each speaks for the time since the one before
+    stream_s: Seconds = 2.0  # readings closer than this are one stream: each covers the time since the one before
     stream_of_staleness: Part = 0.2  # the same for what comes slowly
     pair_apart_s: Seconds = 60.0  # two determinations that are closer are one and the same for a pair
     pair_within_s: Seconds = 600.0  # the two of a pair are at most so far apart, or, if that is longer,

@@ -227,7 +227,7 @@ def _device_alarm(context: RuleContext, *codes: str) -> Truth:
 
 
 def _stateless_s(context: RuleContext) -> Number:
-    """Counted in seconds of talk: while the pump says nothing at all it stands still, for its link to notice."""
+    """Counted while the pump responds: while it sends nothing at all the count stands, and its link is what alarms."""
     pump = context.this_device()
     if pump is None:
         return None

@@ -27,11 +27,11 @@ class Progress(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """What was seen of the time a hold asks about."""
+    """What is known of the time that a hold looks at."""
 
-    began_s: float  # what is true now may have begun then: a reading speaks for the time since the one before
+    began_s: float  # what is true now may have begun then: a reading covers the time since the one before
     gap_ended_s: float = 0.0  # when the newest reading that came after a gap came; 0 for none
-    share: float = 1.0  # of the last `for_s` seconds, how much valid readings speak for
+    share: float = 1.0  # of the last `for_s` seconds, how much has valid readings
 
 
 NOTHING = Progress()

@@ -69,7 +69,7 @@ def _of_the_source(state: BedState, frame: Mapping[str, Sample]) -> dict[str, Sa
 
 
 def _is_source(state: BedState, sample: Sample) -> bool:
-    """Whether this device speaks for the metric now: the first in edge.toml that has something valid to say."""
+    """Whether this device is the source of the metric now: the first in edge.toml that has a valid value."""
     latest = state.latest.get(sample.metric)
     device = state.devices.get(latest.device) if latest else None
     if latest is None or device is None or latest.device == sample.device or device.link != "live":

@@ -52,7 +52,7 @@ def on_infusion(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
 def _counted(session: Session, running: Truth, at_s: float) -> Session:
     """Cumulative infusing time, and since when the pump has said what it says.
 
-    A time in which nobody could hear the pump counts if it infused before; over a restart, if it does so after, too.
+    A time in which the pump did not respond counts if it infused before; over a restart, if it does so after, too.
     """
     if running is None and session.infusing_since_s is None:
         return session
@@ -108,7 +108,7 @@ def end_infusion(state: BedState, at_s: float, why: str) -> tuple[Phase, str]:
     """The nurse says that the infusion is over although the dose is not complete."""
     assert state.session is not None
     ended = state.session.stopped_since_s
-    # a pump that cannot be heard is taken at the nurse's word until it says otherwise
+    # a pump that does not respond: the nurse's entry counts until the pump reports otherwise
     state.session = replace(state.session, infusing_since_s=None, infused_at_s=None, infusing_at_boot=False)
     return _ended(state, at_s if ended is None else ended, at_s, why)
 

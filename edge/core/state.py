@@ -27,7 +27,7 @@ class LatestValue(msgspec.Struct):
     valid_value: float | None = None
     valid_at_s: float | None = None
     before_s: float | None = None  # the valid reading before that
-    covered: list[tuple[float, float]] = []  # the stretches of the last while that valid readings speak for
+    covered: list[tuple[float, float]] = []  # the stretches of the last while that valid readings cover
 
 
 class Determination(msgspec.Struct, frozen=True):
@@ -132,7 +132,7 @@ class Session(msgspec.Struct, frozen=True):
     ended_s: float | None = None  # tE
     infused_s: float = 0.0
     infused_at_s: float | None = None  # up to when infused_s is counted
-    infusing_at_boot: bool = False  # it was, when the edge last started; nothing was heard of the pump since
+    infusing_at_boot: bool = False  # it was, when the edge last started; the pump has not responded since
     unready_start: bool = False  # the infusion ran before the session was ready
     unready_since_s: float | None = None  # since then something has been open again in READY
     delivered_ml: float = 0.0

@@ -2,7 +2,7 @@
 
 By itself: the oximeter sends saturation, pulse and breathing every second; the pump says whether it runs, its rate and
 its volume, and stops when the ordered dose is in; the cuff finds the baseline again at each interval; the nurse enters
-a quiet check-in every ten minutes. From the moment a story speaks for the cuff, the check-ins or the pump, it speaks
+a quiet check-in every ten minutes. From the moment a story sets the cuff, the check-ins or the pump, it speaks
 for them alone (`auto` gives them back). In a quiet background there are no cuff, no check-ins, no volume, no breathing
 and no end of the infusion.
 """
@@ -84,7 +84,7 @@ class StoryBed:
     volume_ml: float = 0.0
     volume_at_s: float = OPENED_S
     dose_ml: float | None = None  # it stops by itself when so much is in
-    pressure: Pressure | None = None  # what the cuff finds at each interval; None: the story speaks for the cuff
+    pressure: Pressure | None = None  # what the cuff finds at each interval; None: the story sets the cuff
     cuff_at_s: float = T0
     checks_in: bool = True
     check_in_at_s: float = T0
@@ -166,7 +166,7 @@ class StoryBed:
             self.command("check_in", dict(QUIET_CHECK_IN))
 
     def _infuse(self) -> None:
-        """It infuses whether or not anybody hears it."""
+        """It infuses whether or not its link is live."""
         if self.pump == "infusing":
             self.volume_ml += self.rate_ml_h * (self.at_s - self.volume_at_s) / 3600
             if self.dose_ml is not None and self.volume_ml >= self.dose_ml:

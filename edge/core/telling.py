@@ -101,7 +101,7 @@ def _text(rule: Rule, alarm: Alarm, context: RuleContext, superseded: str | None
 
 
 def _ended(rule: Rule, context: RuleContext, superseded: str | None) -> str:
-    """Which other alarm speaks of it now, or what ended it, if the rule has words for that; else that it is over."""
+    """Which other alarm covers it now, or what ended it, if the rule has a text for that; else that it is over."""
     heirs = context.active(superseded) if superseded and rule.ended else []
     heirs += [heir for name in sorted(rule.clear.rules) for heir in context.active(name)] if rule.clear else []
     if heirs:

@@ -74,7 +74,7 @@ def _keep(state: BedState, alarm: Alarm, trigger: Trigger | None) -> None:
 
 
 def _worse(was: Alarm, now: Alarm) -> str | None:
-    """Why whoever has acknowledged this alarm must hear of it again."""
+    """Why an acknowledged alarm must be announced again."""
     if PRIORITY_RANK[now.priority] > PRIORITY_RANK[was.priority]:
         return "is more urgent now"
     return None if set(now.about) <= set(was.about) else "has something new"

@@ -52,14 +52,14 @@ class DirectWire:
 
     def __init__(self, twin: Twin | ModbusTwin) -> None:
         self.twin = twin
-        self.heard = False  # whether somebody listens
+        self.is_open = False  # whether a dialogue is open
         self._sent = bytearray()
 
     def step(self, dt_s: float) -> None:
         """A pump lives always; a monitor shows only what is now, so it lives where somebody listens."""
-        if self.heard or "program" in self.twin.hands:
+        if self.is_open or "program" in self.twin.hands:
             sent = self.twin.step(dt_s)
-            if sent and self.heard:
+            if sent and self.is_open:
                 self._sent += sent
 
     def take(self) -> bytes:
@@ -106,7 +106,7 @@ class Reader:
 
     def open(self, at_s: float, real_s: float) -> None:
         """The edge is switched on."""
-        self.wire.heard = True
+        self.wire.is_open = True
         connect: Callable[[], None] | None = getattr(self.wire.twin, "connect", None)  # a Modbus twin has none
         if connect is not None:
             connect()

@@ -122,7 +122,7 @@ class Dialogue:
     # --- the connection -----------------------------------------------------------------------------------------------
 
     def begin(self, at_s: float) -> None:
-        """The service has started: tell that the device is not heard yet."""
+        """The service has started: report that the device has not responded yet."""
         self.link.begin()
         self._deliver([], at_s, more=False)
 
@@ -193,8 +193,8 @@ class Dialogue:
                 self._unseen_until = real_s + 3 * self._quiet_s
         if over and not self._overdue:
             self._driver.framing.flush()  # what was begun and never ended
-        heard = self.link.up and self._missed < DOUBT_AFTER_MISSED  # a device that is mute is asked slowly
-        return all(heard and _distinct(request, old) for old in self._overdue)
+        responsive = self.link.up and self._missed < DOUBT_AFTER_MISSED  # else it is polled slowly
+        return all(responsive and _distinct(request, old) for old in self._overdue)
 
     def _send(self, pending: Pending, real_s: float) -> Request:
         request = pending.request

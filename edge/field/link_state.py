@@ -1,13 +1,13 @@
-"""The state of the link to one device, and why: who speaks, whether it is understood, whether it comes and goes.
+"""The state of the link to one device, and why: which device it is, whether it is understood, whether it stays.
 
     connecting   nothing came yet
     live         the device is who it should be, and most of the bytes that come are understood
     silent       no good frame for `silent_after_s`; the reason says what came instead
     lost         the port is gone or does not open
-    wrong_device somebody else speaks, or does not say who it is
+    wrong_device another device is there, or it does not identify itself
     unstable     the link was lost three times within 120 s: it is not to be relied on, whatever it is at this moment
 
-Who speaks. A device is bound to its bed by its own serial number: the one in edge.toml, else the first one it gave in
+Identity. A device is bound to its bed by its own serial number: the one in edge.toml, else the first one it gave in
 this run. After every opening, silence or pair of time-outs it has to give it again, and nothing it sends counts before
 it has. A device whose protocol has no serial number is bound by its port, and the reason says so.
 
@@ -72,7 +72,7 @@ class Link:
         self._last_good = 0.0
         self._received, self._understood, self._fade_at = 0.0, 0.0, 0.0  # lately
         self._came_s = 0.0  # when the last bytes came
-        self._up = False  # the trusted device is heard
+        self._up = False  # the trusted device sends
         self._losses: list[float] = []
         self._down_since, self._why_down = 0.0, ""
         self._seen = (0, 0, 0)  # bytes received and understood, and late frames, when the last good frame came
@@ -101,7 +101,7 @@ class Link:
     # --- what happens -------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """The service has started: the device is not heard yet."""
+        """The service has started: the device has not sent anything yet."""
         self.changes.append(self._last)
 
     def opened(self, real_s: float) -> None:
@@ -238,7 +238,7 @@ class Link:
             self._change("wrong_device", f"expected {self._expected}, found {found}{accept}")
 
     def _unproven(self, real_s: float) -> None:
-        """Somebody speaks, and has not (yet) said who."""
+        """A device sends, and has not (yet) identified itself."""
         if self._unproven_since is None:
             self._unproven_since = real_s
         patience_s = max(self._silent_after_s, PATIENCE_S)

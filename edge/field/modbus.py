@@ -38,7 +38,7 @@ EXCEPTIONS = {
     6: "device busy", 8: "memory parity error", 10: "gateway: no path to the unit",
     11: "gateway: the unit does not respond",
 }
-UNIT_ABSENT = frozenset({10, 11})  # it is a gateway that speaks, of a unit that does not
+UNIT_ABSENT = frozenset({10, 11})  # a gateway responds, for a unit that does not
 
 Client = AsyncModbusTcpClient | AsyncModbusSerialClient
 

@@ -154,12 +154,12 @@ class Journal:
         return await asyncio.wrap_future(self._writer.query(lambda connection: events_page(connection, seq, limit)))
 
     async def cursor(self, console: str) -> int:
-        """The number up to which `console` has stored every event; 0 for one never heard of."""
+        """The number up to which `console` has stored every event; 0 for an unknown one."""
         return await asyncio.wrap_future(self._writer.query(lambda connection: _cursor(connection, console) or 0))
 
     async def move_cursor(self, console: str, seq: int) -> None:
         """`console` has stored every event up to `seq`. Never goes back; a number beyond what is stored here moves
-        nothing (that console speaks of another journal: compare with `head`)."""
+        nothing (that console means another journal: compare with `head`)."""
         at_ms = self._at_ms
         await asyncio.wrap_future(self._writer.query(lambda connection: _move(connection, console, seq, at_ms)))
 

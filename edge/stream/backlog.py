@@ -73,7 +73,7 @@ class Backlog:
     def connected(self, head: int, at_s: float) -> None:
         """The broker is back: everything up to `head` that is not stored is late, and due at once.
 
-        Nobody has been heard on this connection yet: what goes out before a console's first ack may go to nobody.
+        No console has sent an ack on this connection yet: what goes out before the first may reach none.
         """
         self.late_to = head
         for follower in self.followers.values():

@@ -1,4 +1,4 @@
-"""The consoles as the edge hears them: what each has signed for this boot, and whether it is there.
+"""The consoles as the edge knows them: what each has signed for this boot, and whether it is there.
 
 A console is there as long as its acks come: DEAD_AFTER_S without one, or its last will, and it is lost. Nothing
 unsigned, forged, replayed or said to another boot counts as an ack.
@@ -41,7 +41,7 @@ class Consoles:
         self._on_rejected, self._on_changed = on_rejected, on_changed
         self._since = dict.fromkeys(self.names, now())
         self._watch: dict[str, asyncio.TimerHandle] = {}
-        self._runs: dict[str, str | None] = {}  # the connection each console was heard on last
+        self._runs: dict[str, str | None] = {}  # the connection on which each console sent last
         self._complaints: set[str] = set()
 
     def seen(self) -> dict[str, ConsoleSeen]:
@@ -92,7 +92,7 @@ class Consoles:
             return None
         checked = verifier.check(topic, payload, asyncio.get_running_loop().time())
         if isinstance(checked, Rejected):
-            if checked.reason != "other_boot":  # what each says until it hears of our restart
+            if checked.reason != "other_boot":  # what each sends until it knows of our restart
                 self._on_rejected(console, topic, checked.reason)
             return None
         try:

@@ -95,15 +95,15 @@ class Inbox:
 
     def _receive_status(self, topic: str, payload: bytes, retained: bool) -> None:
         now_s = asyncio.get_running_loop().time()
-        heard = self._own.heard(topic, payload, retained, now_s)
-        if heard == "contradict":
+        verdict = self._own.receive(topic, payload, retained, now_s)
+        if verdict == "contradict":
             # The will of an older connection of ours may come after the new birth: say at once that we live.
             self._on_status_wanted()
-        elif heard == "other":
+        elif verdict == "other":
             for boot in set(self._own.others(now_s)) - self._named:
                 self._named.add(boot)
                 log.error("another box, or a copy of this one, calls itself %s: its boot is %s", self._edge, boot)
                 self._on_fault(OtherBox(boot))
                 self._on_status_wanted()
-        elif heard not in ("echo", "old") and not retained:
-            self._on_rejected("this edge", topic, heard)
+        elif verdict not in ("echo", "old") and not retained:
+            self._on_rejected("this edge", topic, verdict)

@@ -1,4 +1,4 @@
-"""The edge hears its own status: the proof that it is still on the broker, and that nobody else has its name."""
+"""The edge receives its own status: the proof that it is still on the broker, and that nobody else has its name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edge.contract.freshness import AHEAD_S, Claim, Reason
 from edge.contract.signing import Rejected, Verifier
 
 ECHO_S = 4.0  # real seconds without hearing our own status, published every 2 s: then the connection is made again
-OTHER_KEPT_S = 30.0  # real seconds another boot is named after it was heard last
+OTHER_KEPT_S = 30.0  # real seconds another boot is named after it last sent
 
 
 class _AnyTime:
@@ -38,11 +38,11 @@ class OwnStatus:
         return now_s - self._received_s > ECHO_S
 
     def others(self, now_s: float) -> list[str]:
-        """The other boots heard alive under our name lately."""
+        """The other boots that were alive under our name lately."""
         self._others = {boot: at_s for boot, at_s in self._others.items() if now_s - at_s < OTHER_KEPT_S}
         return sorted(self._others)
 
-    def heard(self, topic: str, payload: bytes, retained: bool, now_s: float) -> str:
+    def receive(self, topic: str, payload: bytes, retained: bool, now_s: float) -> str:
         """What it is: `echo`, `contradict` (says we are dead), `other` (another box), `old`, or why it is rejected."""
         checked = self._verifier.check(topic, payload, now_s)
         if isinstance(checked, Rejected):

@@ -108,7 +108,7 @@ class Stream:
         return self._consoles.seen()
 
     def other_boots(self) -> list[str]:
-        """Boots other than this one heard alive lately under this edge's name."""
+        """Boots other than this one that were alive lately under this edge's name."""
         return self._own.others(asyncio.get_running_loop().time())
 
     def vitals(self, bed: str, payload: bytes) -> None:
@@ -268,7 +268,7 @@ class Stream:
             await self._publish(client, topic, payload, retain=True)
 
     async def _send_status(self, client: Connection) -> None:
-        """The heartbeat; and the proof that we are still heard, for our own must come back."""
+        """The heartbeat; and the proof that we are still connected: our own must come back."""
         loop = asyncio.get_running_loop()
         while True:
             self._wake_status.clear()

@@ -39,7 +39,7 @@ from edge.contract.payloads import (
 )
 from edge.model import Role, iso
 from edge.vocabulary import DETERMINATION
-from tests.helpers.console_house import quick_hashes
+from tests.helpers.console_server import quick_hashes
 from tests.helpers.console_story import Journal, Wire, hear, settings
 
 EPOCH = 1_790_000_000.0

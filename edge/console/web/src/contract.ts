@@ -212,7 +212,7 @@ export interface ConsoleSeen {
   since: string;
 }
 
-/** Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be believed; `other_boots` are boots other than this one that were heard alive lately under this edge's name: two boxes that call themselves the same. */
+/** Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be believed; `other_boots` are boots other than this one that were alive lately under this edge's name: two boxes that call themselves the same. */
 export interface Status {
   edge: string;
   boot: string;

@@ -77,7 +77,7 @@ class AnsweringEdge(Wire):
 
 
 @dataclass
-class House:
+class Server:
     """A console with its bed heard and live, and somebody at a browser."""
 
     app: FastAPI
@@ -112,15 +112,15 @@ def quick_hashes() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def house(data: Path, **more: Any) -> AsyncIterator[House]:
-    """The house, until the end of the block."""
+async def served(data: Path, **more: Any) -> AsyncIterator[Server]:
+    """A console with its server and a fake edge, until the end of the block."""
     with quick_hashes():
-        async with _house(data, **more) as home:
+        async with _served(data, **more) as home:
             yield home
 
 
 @asynccontextmanager
-async def _house(data: Path, **more: Any) -> AsyncIterator[House]:
+async def _served(data: Path, **more: Any) -> AsyncIterator[Server]:
     clock, wire = Clock(), AnsweringEdge()
     app = create_app(with_users(settings(data, clock, **more)), wire)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
@@ -131,4 +131,4 @@ async def _house(data: Path, **more: Any) -> AsyncIterator[House]:
         hear(console, STATUS, status(), False)
         hear(console, STATE, state(), False)
         hear(console, VITALS, vitals(spo2_pct=97), False)
-        yield House(app, console, wire, clock, http)
+        yield Server(app, console, wire, clock, http)
