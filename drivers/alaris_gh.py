@@ -199,7 +199,7 @@ class AlarisGh:
         return (DeviceAlarms((UNNAMED_ALARM,) if self._flagged else ()),)
 
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
-        """What a response says. A good frame that is no response is late or doubled, and gives nothing."""
+        """What a response contains. A good frame that is no response is late or doubled, and gives nothing."""
         name, *fields = decode(frame)
         if request is None or request.name != name:
             return ()
@@ -247,7 +247,7 @@ def _serial(text: str) -> str:
 
 
 def _number(metric: str, text: str) -> float | None:
-    """What the field says, None where it says nothing. Raises BadFrame where that is no number."""
+    """The value of the field, None where it is empty. Raises BadFrame where that is no number."""
     plain = text.strip()
     if _BLANK.fullmatch(plain):
         return None

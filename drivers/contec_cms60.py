@@ -163,9 +163,9 @@ class ContecCms60:
     def _forget(self) -> None:
         self._brand = ""
         self._reported: dict[str, Value] = {}
-        self._running: dict[str, tuple[Value, int]] = {}  # what the last frame said, and how many running said so
+        self._running: dict[str, tuple[Value, int]] = {}  # of the last frame, and how many frames running had it
         self._low_spo2: bool | None = None  # the alarm as reported; None: nothing yet
-        self._low_running = (False, 0)  # what the last frame said of it, and how many running said so
+        self._low_running = (False, 0)  # of the last frame, and how many frames running had it
         self._frames = 0
         self._wave: list[int | None] = []
         self._ended = False

@@ -90,7 +90,7 @@ class DeviceAlarms:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who the device says it is. `serial` is what a bed is bound by; None where the protocol has no serial number."""
+    """The identity that the device gives. `serial` is what a bed is bound by; None where it has no such number."""
 
     serial: str | None
     model: str | None = None
@@ -205,7 +205,7 @@ class Driver(Protocol):
         ...
 
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
-        """What a whole frame says; `request` is what it is the response to, None for a frame that came by itself.
+        """What a whole frame contains; `request` is what it is the response to, None for a frame that came by itself.
 
         Raises BadFrame where it fails its check or makes no sense.
         """

@@ -1,1 +1,1 @@
-"""Vigil's edge service: reads the devices at every bed, judges them, and tells the nurse."""
+"""Vigil's edge service: reads the devices at every bed, judges them, and shows the nurse."""

@@ -183,7 +183,7 @@ def _alike(run: bytearray) -> bool:
 
 
 def _absurd(hr: int, spo2: int) -> bool:
-    """Neither missing nor possible; 0 is what some firmware says for missing."""
+    """Neither missing nor possible; 0 is what some firmware sends for missing."""
     return not (hr in (0, HR_MISSING) or HR_LOW <= hr <= HR_HIGH) or not (spo2 <= SPO2_HIGH or spo2 == SPO2_MISSING)
 
 

@@ -229,7 +229,7 @@ class Advantage:
     # --- responses --------------------------------------------------------------------------------------------------
 
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
-        """What a frame says. What looks like a response and is none gives nothing."""
+        """What a frame contains. What looks like a response and is none gives nothing."""
         if len(frame) < ACK_LEN or frame[:1] != MODULE or frame[1] != len(frame) or frame[1] not in REPLY_LENGTHS:
             raise BadFrame("not 3E, length, data")
         if not sums_to_zero(frame):

@@ -10,7 +10,7 @@ from edge.core.replay import Replay
 from edge.journal.journal import Journal
 from edge.model import Command, Configured, RecordedInput
 
-CONFIGURED = "_configured"  # the snapshot that keeps what the edge was configured; no bed can have such a name
+CONFIGURED = "_configured"  # the snapshot that keeps the configuration; no bed can have such a name
 NONCES_BACK = 5000  # inputs looked through for commands that could still be sent again
 NUMBERED_BACK = 2000  # events looked through for the numbers of the alarms that stand
 _CONFIGURED = msgspec.json.Decoder(Configured)

@@ -64,7 +64,7 @@ class _Bed:
     due_s: float = 0.0  # edge time of its next tick
     snapshot_s: float = 0.0
     last_n: int = 0
-    unstored: int = 0  # conclusions on their way to the disk
+    unstored: int = 0  # appends on their way to the disk
 
 
 class EdgeService:
@@ -139,7 +139,7 @@ class EdgeService:
         devices = self._beds[bed].bedside.state.devices
         for given in inputs:
             if isinstance(given, DeviceAlarmsReported) and devices[given.device].alarms == given.alarms:
-                continue  # said again with every poll; nothing follows from it, so nothing needs to be kept
+                continue  # repeated with every poll; nothing follows from it, so nothing needs to be kept
             self._apply(bed, given, at_s)
         self._beds[bed].telemetry.decoded(bool(inputs), more)
 
@@ -224,7 +224,7 @@ class EdgeService:
         """Ends, with its error, when the journal can store no more."""
         await self._broken
 
-    # --- what is said of the edge itself ------------------------------------------------------------------------------
+    # --- events of the edge itself ------------------------------------------------------------------------------------
 
     def _status(self) -> Status:
         edge = self._config.edge

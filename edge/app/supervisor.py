@@ -17,7 +17,7 @@ CANCEL_TIMEOUT_S = 5.0
 
 
 class TaskDied(Exception):
-    """A task that must live for ever ended; `name` says which. Its own error is the cause."""
+    """A task that must run for ever ended: `name`. Its own error is the cause."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"task {name} died")
@@ -25,7 +25,7 @@ class TaskDied(Exception):
 
 
 class Supervisor:
-    """Runs named tasks together. `died` is told the name of one that failed and its error, before all are ended."""
+    """Runs named tasks together. `died` gets the name of one that failed and its error, before all are ended."""
 
     def __init__(self, died: Callable[[str, BaseException], None] | None = None) -> None:
         self._died = died

@@ -167,7 +167,7 @@ def devices(
     name: Annotated[str | None, typer.Argument(help="One driver: its wiring card.")] = None, as_json: Json = False,
     drivers: DriversFolder = None,
 ) -> int:
-    """The drivers: kind, transport, evidence grade, source, and everything that can be said to the device."""
+    """The drivers: kind, transport, evidence grade, source, and every request that can be sent to the device."""
     from edge.cli.catalogue import list_devices
 
     return list_devices(name, as_json, drivers)

@@ -243,7 +243,7 @@ class Ingest:
             self.edge_changed()
 
     def edge_changed(self) -> None:
-        """Every state is live now, or none is: the pages are told at once."""
+        """Every state is live now, or none is: the pages get it at once."""
         part = self.heartbeat.part
         log.warning("edge %s: %s", self.edge, "live" if part.ok else part.reason)
         for bed in self.beds.ids():
@@ -266,7 +266,7 @@ class Ingest:
         return self._settings.now() + self.heartbeat.clock.offset_s
 
     def ack(self) -> Ack:
-        """What is stored, as the edge is to be told."""
+        """How far it is stored, as the ack to the edge."""
         sounded = self.cursor.sounded_seq or None
         return Ack(console=self._settings.name, seq=self.cursor.seq, boot=self.heartbeat.boot or "",
                    sounded_seq=sounded, at=iso(self._settings.now()))

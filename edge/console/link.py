@@ -65,7 +65,7 @@ class Link:
         self._edge = edge
         self._signer = signer
         self._ack_topic = ack_topic(edge, settings.name)
-        self._hears_itself = False  # whether this broker ever brought us what we said
+        self._hears_itself = False  # whether this broker ever brought us our own messages
         self._limit: asyncio.Timeout | None = None
         self.run_id = ""  # names the present connection, so that an older one's last will says nothing of it
         self._mqtt = _mqtt(settings)

@@ -1,4 +1,4 @@
-"""The console at work: its tasks, its beat, and what a page is told and may say."""
+"""The console at work: its tasks, its beat, and the messages to and from a page."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Console:
             tasks.create_task(self._beat(), name="beat")
             tasks.create_task(self._housekeeping(), name="housekeeping")
 
-    # --- what is told to the edge -------------------------------------------------------------------------------------
+    # --- acknowledgements to the edge ---------------------------------------------------------------------------------
 
     async def _acknowledge(self, ingest: Ingest) -> None:
         """At once when more is stored, and every HEARTBEAT_S real seconds, for it is our heartbeat too."""
@@ -145,7 +145,7 @@ class Console:
                 ingest.commands = ingest.commands.changed(why is None, self.settings.now(), why)
                 self.health_changed.set()
 
-    # --- what is told to the pages ------------------------------------------------------------------------------------
+    # --- messages to the pages ----------------------------------------------------------------------------------------
 
     async def _beat(self) -> None:
         """Every BEAT_S real seconds, and at once when a part of health changes."""
@@ -252,7 +252,7 @@ class Console:
         self.feed.leave(page)
         self.health_changed.set()
 
-    # --- what a page says ---------------------------------------------------------------------------------------------
+    # --- messages from a page -----------------------------------------------------------------------------------------
 
     async def receive_from_page(self, page: Page, text: str) -> bool:
         """One message of a page; False where it is none of ours and the page is to be cut."""

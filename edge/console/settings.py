@@ -1,4 +1,4 @@
-"""All the console needs to be told, clock included."""
+"""All the settings of the console, its clock included."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Refusal:
 
 
 class Trust:
-    """Checks what one edge is said to have sent. `key` None: no key is pinned, and nothing is believed."""
+    """Checks what comes in the name of one edge. `key` None: no key is pinned, and nothing is believed."""
 
     def __init__(self, edge: str, key: VerifyKey | None) -> None:
         self.edge = edge

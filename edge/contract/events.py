@@ -1,4 +1,4 @@
-"""Events, and the body of each kind as a type: what the core says, the journal keeps and every console reads.
+"""Events, and the body of each kind as a type: what the core makes, the journal keeps and every console reads.
 
 One kind of event has one body type, or a few that a reader tells apart (`BODIES`). A body says only what is in its
 type; a reader ignores a field it does not know, because fields may be added, and refuses one of another type. A field
@@ -47,7 +47,7 @@ EventKind = Literal[
 
 
 class Body(Frozen, frozen=True, kw_only=True):
-    """Base of what an event says."""
+    """Base of an event's body."""
 
 
 # --- parts of bodies --------------------------------------------------------------------------------------------------
@@ -254,8 +254,8 @@ class CommandRejected(Body, frozen=True, kw_only=True):
 
 
 class PayloadsRejected(Body, frozen=True, kw_only=True):
-    """`count` payloads said to be of `rejected_sender` were rejected for `reason` (edge.contract.signing), the first of
-    them on `topic`, since the last event of this sort."""
+    """`count` payloads in the name of `rejected_sender` were rejected for `reason` (edge.contract.signing), the first
+    of them on `topic`, since the last event of this sort."""
 
     rejected_sender: str
     topic: str
@@ -303,7 +303,7 @@ KIND_OF: dict[type[Body], EventKind] = {body: kind for kind, bodies in BODIES.it
 
 
 class BadBody(ValueError):
-    """A body that is not what its kind says; the message tells what and where."""
+    """A body that does not fit its kind; the message says what and where."""
 
 
 @functools.cache

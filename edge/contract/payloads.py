@@ -58,7 +58,7 @@ Text64 = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
 class BadPayload(ValueError):
-    """The bytes are not what the contract says; the message tells what and where."""
+    """The bytes do not fit the contract; the message says what and where."""
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True):
@@ -321,7 +321,7 @@ class Status(Payload, frozen=True, kw_only=True):
 
 class Ack(Payload, frozen=True, kw_only=True):
     """`console` has stored every event up to `seq`. `boot` is the edge boot it knows; `sounded_seq` is the highest
-    alarm event a page has confirmed sounding; `run` names the connection it is said on (see Gone)."""
+    alarm event a page has confirmed sounding; `run` names the connection it is sent on (see Gone)."""
 
     console: Id
     seq: Annotated[int, msgspec.Meta(ge=0)]

@@ -130,7 +130,7 @@ def hash_is_signed(key: VerifyKey, edge: str, event_hash: str, sig: str) -> bool
 
 
 class Verifier:
-    """Checks what one sender is said to have sent: first its signature, then that it is fresh."""
+    """Checks what comes in the name of one sender: first its signature, then that it is fresh."""
 
     def __init__(self, key: VerifyKey, fresh: Judge) -> None:
         self.key = key

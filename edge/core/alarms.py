@@ -7,8 +7,8 @@
     acknowledged -          -         -         inactive    -             active   active
     latched      -          active    -         -           inactive      -        -
 
-`true`: the condition is true but not yet for its hold. `held`: true for long enough. `unknown`: it cannot be told; it
-never raises and never clears. `clear`: the rule's clear condition has held, or the rule no longer applies. `expire`: an
+`true`: the condition is true but not yet for its hold. `held`: true for long enough. `unknown`: it is unknown; it
+never activates, never clears. `clear`: the rule's clear condition has held, or it no longer applies. `expire`: an
 acknowledgement's time is up. `escalate`: the priority rose, or there is something new. `-`: nothing moves.
 * `latched` where the rule latches: the condition is gone but nobody has acknowledged that it was there.
 (Words of IEC 60601-1-8, and of the alert states of IEEE 11073 BICEPS.)

@@ -50,7 +50,7 @@ _ENCODER = msgspec.json.Encoder()
 
 
 class Misdirected(Exception):
-    """An input that is not this bed's: our own fault, and its words say whose."""
+    """An input that is not this bed's: our own fault; the message says whose."""
 
 
 class Bedside:

@@ -50,7 +50,7 @@ DEFAULT_PROTOCOL = "iv_racemic_40"
 
 
 class Refused(Exception):
-    """The command cannot be obeyed; its words say why."""
+    """The command cannot be done; the message says why."""
 
 
 def obey(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[PendingEvent]:

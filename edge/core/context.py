@@ -84,7 +84,7 @@ class RuleContext:
     # --- pumps --------------------------------------------------------------------------------------------------------
 
     def infusing(self) -> Truth:
-        """Whether any pump of this bed infuses, by its own fresh status and rate; None where it cannot be told.
+        """Whether any pump of this bed infuses, by its own fresh status and rate; None where it is unknown.
 
         A pump that was infusing when it last responded, and does not respond now, may still run.
         """
@@ -92,7 +92,7 @@ class RuleContext:
         return either(answers) if answers else None
 
     def status_at_s(self, running: bool) -> float:
-        """When the pumps last said so: the newest status of those that run, the oldest of those that do not."""
+        """When the pumps last reported it: the newest status of those that run, the oldest of those that do not."""
         times = [pump.pump_at_s for pump in self._pumps()
                  if self._is_reporting(pump) and self._is_running(pump) is running]
         return (max(times) if running else min(times)) if times else 0.0

@@ -20,7 +20,7 @@ SPARE_ML = 1.0  # a reading may be late, a small bolus may have gone in
 
 
 def count(state: BedState, samples: Iterable[Sample]) -> None:
-    """Take in what a pump says of its rate and of its own total."""
+    """Take in the rate and the own total that a pump reports."""
     for sample in samples:
         device = state.devices.get(sample.device)
         if device is None:

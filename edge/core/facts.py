@@ -81,7 +81,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A fact as a condition asks it: with its arguments (a nested condition's own uses stand beside this one)."""
+    """A fact as a condition uses it: with its arguments (a nested condition's own uses stand beside this one)."""
 
     fact: Fact
     arguments: tuple[Any, ...] = ()
@@ -98,7 +98,7 @@ class Use:
 
     @property
     def rules(self) -> tuple[str, ...]:
-        """The rules, or families of them, that it asks about."""
+        """The rules, or families of them, that it names."""
         return self._taking("rule")
 
     @property

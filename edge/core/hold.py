@@ -20,7 +20,7 @@ Verdict = Literal["pending", "held", "broken"]
 
 
 class Progress(NamedTuple):
-    """How far a hold has got: since when it is true, and since when it cannot be told (edge clock, s)."""
+    """How far a hold has got: since when it is true, and since when it is unknown (edge clock, s)."""
 
     since_s: float | None = None
     unknown_since_s: float | None = None

@@ -1,7 +1,7 @@
 """Judging: each rule that news may concern gives its alarm a trigger, and `transitions.py` moves the alarm by it.
 
-A rule whose alarm is not active asks its condition, for `hold_s`; one whose alarm is active asks what ends it, for
-`clear_hold_s`. Of the rules of one group, only the highest tier is active.
+Of a rule whose alarm is not active the condition is evaluated, for `hold_s`; of one whose alarm is active what ends
+it, for `clear_hold_s`. Of the rules of one group, only the highest tier is active.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def judge(state: BedState, rules: RuleSet, at_s: float, metrics: tuple[str, ...]
 
 
 def requests(state: BedState, rules: RuleSet, at_s: float) -> Iterator[PendingEvent]:
-    """What the rules ask of a person after a determination: an event, never an alarm."""
+    """What the rules request of a person after a determination: an event, never an alarm."""
     context = RuleContext(state, at_s)
     state.request = None
     for rule in rules.rules:
@@ -79,7 +79,7 @@ def _judge_group(state: BedState, rules: Iterable[Rule], at_s: float) -> Iterato
             yield from follow(state, rule, alarm, context, judged, superseded=higher)
 
 
-# --- what a rule says to its alarm ------------------------------------------------------------------------------------
+# --- what a rule's conditions trigger ---------------------------------------------------------------------------------
 
 
 def _judged(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> Judged:

@@ -32,7 +32,7 @@ class Needs:
 
 
 def fresh(state: BedState, samples: Iterable[Sample]) -> Iterator[Sample]:
-    """Those samples that are not older than what their device has said of the metric before."""
+    """Those samples that are not older than what their device has sent of the metric before."""
     for sample in samples:
         newest_s = state.devices[sample.device].newest_s
         if sample.at_s >= newest_s.get(sample.metric, sample.at_s):
@@ -135,7 +135,7 @@ def _forget_old(state: BedState, at_s: float) -> None:
 
 
 def forget_patient(state: BedState) -> None:
-    """Another patient: nothing measured before may be taken for theirs. What the pumps say is of the pumps."""
+    """Another patient: nothing measured before may be taken for theirs. What the pumps report is of the pumps."""
     state.determinations.clear()
     state.below.clear()
     state.failed_determinations = 0

@@ -19,7 +19,7 @@ from edge.core.logic import Truth
 from edge.core.state import BASELINE_WINDOW_S, Baseline, BedState, Session
 from edge.model import PRIORITY_RANK, Phase
 
-RUNNING_FOR_S = 3.0  # the pump must say so, and say so again after so long, before the phase moves
+RUNNING_FOR_S = 3.0  # the pump must report it, and report it again after so long, before the phase moves
 OPEN_FOR_S = 10.0  # what is open again for so long leaves READY; one bad second does not
 BASELINE_APART_S = 60.0
 DOSE_COMPLETE = 0.97
@@ -41,7 +41,7 @@ def on_infusion(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
     state.session = session
     if running is None:  # silence moves nothing
         return []
-    status_s = context.status_at_s(running)  # time alone moves nothing either: the pump has to say it again
+    status_s = context.status_at_s(running)  # time alone moves nothing either: the pump has to report it again
     if session.infusing_since_s is not None and status_s - session.infusing_since_s >= RUNNING_FOR_S:
         return _running(state, at_s)
     if session.stopped_since_s is not None and status_s - session.stopped_since_s >= RUNNING_FOR_S:
@@ -50,7 +50,7 @@ def on_infusion(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
 
 
 def _counted(session: Session, running: Truth, at_s: float) -> Session:
-    """Cumulative infusing time, and since when the pump has said what it says.
+    """Cumulative infusing time, and since when the pump has reported what it reports now.
 
     A time in which the pump did not respond counts if it infused before; over a restart, if it does so after, too.
     """
@@ -105,7 +105,7 @@ def _ended(state: BedState, ended_s: float, at_s: float, why: str) -> tuple[Phas
 
 
 def end_infusion(state: BedState, at_s: float, why: str) -> tuple[Phase, str]:
-    """The nurse says that the infusion is over although the dose is not complete."""
+    """The nurse ends the infusion although the dose is not complete."""
     assert state.session is not None
     ended = state.session.stopped_since_s
     # a pump that does not respond: the nurse's entry counts until the pump reports otherwise

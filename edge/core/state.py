@@ -60,7 +60,7 @@ class Device(msgspec.Struct):
     identity: str | None = None
     pump: PumpState | None = None
     pump_at_s: float = 0.0
-    known_at_s: float | None = None  # when a pump last said a state other than unknown
+    known_at_s: float | None = None  # when a pump last reported a state other than unknown
     infused: bool = False  # its last such word was that it infuses
     rate_ml_h: float | None = None  # its last valid rate
     rate_at_s: float = 0.0  # 0: nobody knows the rate now
@@ -68,7 +68,7 @@ class Device(msgspec.Struct):
     volume_at_s: float = 0.0
     volume_of: str | None = None  # whose counter that is: the device's identity then
     volume_doubtful: bool = False  # it had leapt there, and nothing of it was counted
-    newest_s: dict[str, float] = {}  # when it last said something of a metric
+    newest_s: dict[str, float] = {}  # when it last sent a reading of a metric
     alarms: tuple[DeviceAlarm, ...] = ()
 
 
@@ -126,7 +126,7 @@ class Session(msgspec.Struct, frozen=True):
     opened_by: str
     checklist: bool = False
     baseline: Baseline | None = None
-    infusing_since_s: float | None = None  # the pump has said so, without a break, since then
+    infusing_since_s: float | None = None  # reported by the pump, without a break, since then
     stopped_since_s: float | None = None
     started_s: float | None = None  # t0
     ended_s: float | None = None  # tE

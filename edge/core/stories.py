@@ -170,7 +170,7 @@ def _open_session(bed: StoryBed, order: dict[str, float], infusing: bool) -> Non
 
 
 class _Story:
-    """A story being told: its bed, the rules, and what it has said it expects."""
+    """A story being run: its bed, the rules, and what it has stated that it expects."""
 
     def __init__(self, rules: RuleSet, of: str | None, bed: StoryBed) -> None:
         self.rules, self.bed = rules, bed

@@ -1,4 +1,4 @@
-"""The bed that a story happens to: its devices, and what goes on by itself while the story says nothing.
+"""The bed that a story happens to: its devices, and what goes on by itself while the story sets nothing else.
 
 By itself: the oximeter sends saturation, pulse and breathing every second; the pump says whether it runs, its rate and
 its volume, and stops when the ordered dose is in; the cuff finds the baseline again at each interval; the nurse enters
@@ -66,7 +66,7 @@ def device_of(metric: str) -> str:
 
 @dataclass(slots=True)
 class StoryBed:
-    """One bed, told second by second. `at_s` is the story's time; `raised` the alarms that have become active."""
+    """One bed, stepped second by second. `at_s` is the story's time; `raised` the alarms that have become active."""
 
     bedside: Bedside
     interval_s: float
@@ -78,8 +78,8 @@ class StoryBed:
     refusal: str | None = None  # why the last command was refused
     links: dict[str, LinkState] = field(default_factory=dict)
     shown: dict[str, Shown] = field(default_factory=dict)  # by metric
-    pump: PumpState | None = "stopped"  # None: connected, and says nothing of it
-    is_mum: bool = False  # it tells its volume all the same
+    pump: PumpState | None = "stopped"  # None: connected, and reports no state
+    is_mum: bool = False  # it reports its volume all the same
     rate_ml_h: float = 0.0  # while it infuses
     volume_ml: float = 0.0
     volume_at_s: float = OPENED_S

@@ -1,4 +1,4 @@
-"""Telling: an alarm in words for a person, and in numbers for the record."""
+"""Texts: an alarm in words for a person, and in numbers for the record."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _value(key: str) -> Callable[[RuleContext, Rule], str | None]:
     return word
 
 
-# what a rule's text may name in braces; what is not known is told as --
+# what a rule's text may name in braces; what is not known is shown as --
 PLACEHOLDERS: Mapping[str, Callable[[RuleContext, Rule], str | None]] = {
     **{key: _value(key) for key in METRICS},
     "bed": lambda context, _: context.state.bed, "device": lambda context, _: context.device,

@@ -26,7 +26,7 @@ from edge.model import PRIORITY_RANK, AlarmState, Priority
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What a rule says to its alarm (None: nothing), whether its condition is true, and whether it was `at_once`."""
+    """What a rule triggers (None: nothing), whether its condition is true, and whether it was `at_once`."""
 
     trigger: Trigger | None
     truth: Truth = None
@@ -35,7 +35,7 @@ class Judged:
 
 def follow(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext, judged: Judged, *,
            superseded: str | None = None) -> Iterator[PendingEvent]:
-    """Move the alarm as judged. A condition that is unknown is told as "no data" while the alarm is active.
+    """Move the alarm as judged. A condition that is unknown is shown as "no data" while the alarm is active.
     `superseded`: the rule of a higher tier that takes over."""
     alarm, trigger = state.alarms.get(alarm.key, alarm), judged.trigger
     if trigger == "clear" and alarm.state == "inactive" and alarm.true_since_s is None:  # nearly always

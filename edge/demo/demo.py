@@ -116,7 +116,7 @@ class Demo:
         return f"http://127.0.0.1:{self.shared.http_port}"
 
     async def run(self) -> None:
-        """Start everything, tell where it is, play the nurse, keep it alive."""
+        """Start everything, print where it is, play the nurse, keep it running."""
         try:
             await self._start()
             nurses = {site.edge: self._nurse(site) for site in self.sites}
@@ -211,7 +211,7 @@ class Demo:
                     raise BadUsage(f"not up within {within_s:g} s ({why}); see the logs in {self.data}") from None
                 await asyncio.sleep(0.1)
 
-    # --- what is told -------------------------------------------------------------------------------------------------
+    # --- what is printed ----------------------------------------------------------------------------------------------
 
     def _tell(self) -> None:
         if self.options.as_json:

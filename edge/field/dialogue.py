@@ -1,4 +1,4 @@
-"""The dialogue with one device, told the time: what to send now, and what comes of it. No port, no clock, no loop.
+"""The dialogue with one device; time is an argument: what to send now, and what came of it. No port, no clock, no loop.
 
     gate closed ---(quiet is over)---> free ---(something is due)---> pending ---(its response)---> free
          ^                                                               |
@@ -165,7 +165,7 @@ class Dialogue:
 
     @property
     def _came_after_handshake(self) -> bool:
-        """Whether the device was switched on while it was asked who it is, and has not said so."""
+        """Whether the device was switched on during its handshake, and has not identified itself."""
         return self._handshake_missed and self.link.up and not self.link.named
 
     def _handshake(self, real_s: float) -> None:
@@ -327,7 +327,7 @@ class Dialogue:
             self._handshake(real_s)
 
     def _handshake_ends(self, last: Pending, real_s: float) -> None:
-        """If `last` was the last request of the handshake, say so; ask again later where it left doubt."""
+        """If `last` was the last request of the handshake, report it; repeat it later where it left doubt."""
         if last.handshake and not any(pending.handshake for pending in self._queue):
             self._handshake_at = real_s + HANDSHAKE_EVERY_S
             self.link.handshake_ended(answered=self._handshake_complete)

@@ -31,7 +31,7 @@ LOOK_S = 0.1
 RAW_S = 1.5
 LATER_S = 7200.0  # edge seconds: long after the probe is over
 FRAMES = 2  # good frames that make a find
-QUIET_SETTINGS = {"start_s": LATER_S}  # a driver that has such a setting is told to do nothing by itself meanwhile
+QUIET_SETTINGS = {"start_s": LATER_S}  # a driver that has such a setting does nothing by itself meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Found:
         return self.state == "live" and seen.frames >= FRAMES and well
 
     def decoded(self, inputs: Sequence[Input], at_s: float, more: bool) -> None:
-        """What the dialogue tells; keeps the newest of everything."""
+        """What the dialogue reports; keeps the newest of everything."""
         for given in inputs:
             if isinstance(given, LinkChanged):
                 self.state, self.reason = given.state, given.reason

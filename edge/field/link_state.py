@@ -30,7 +30,7 @@ UNNAMED = "did not say its serial number; bound by its port"
 NONE_UNDERSTOOD = "bytes come, none understood: baud, bits, parity or driver?"
 FEW_UNDERSTOOD = "bytes come, most of them not understood: baud, bits, parity or driver?"
 TOO_LATE = "what comes is too old to be of now: it waited somewhere on the way"
-PATIENCE_S = 3.0  # the least time a speaking device has to say who it is
+PATIENCE_S = 3.0  # the least time a sending device has to identify itself
 LOSSES, LOSSES_WITHIN_S = 3, 120.0  # so many losses in so long: unstable
 STAYS_UNSTABLE_S = 30.0  # of nothing at all, and an unstable link is plainly silent or lost
 STILL_COMING = 0.2  # of a silence: bytes that came later than that after the last good frame are worth a word
@@ -53,7 +53,7 @@ class Counters:
 
 
 class Link:
-    """One device's link. `changes` are what is to be told, oldest first; whoever tells them clears the list."""
+    """One device's link. `changes` are to be reported, oldest first; whoever reports them clears the list."""
 
     def __init__(self, bed: str, device: str, silent_after_s: float, *, now: Callable[[], float],
                  identity: str | None = None) -> None:
@@ -66,7 +66,7 @@ class Link:
         self._expected = identity  # from edge.toml, else the first it gave
         self._configured = identity is not None
         self._unproven_since: float | None = None
-        self.named = False  # whether it has said who it is since it was last asked
+        self.named = False  # whether it has identified itself since the last handshake
         self._remark = ""
         self._last = LinkChanged(device, "connecting")
         self._last_good = 0.0
@@ -111,7 +111,7 @@ class Link:
         self._seen = self._counted
 
     def doubt(self) -> None:
-        """Somebody else may be on the line now: until the device has said who it is, nothing counts."""
+        """Somebody else may be on the line now: until the device has identified itself, nothing counts."""
         if self.trusted:
             self._unproven_since = None
         self.trusted = self._expected is None
@@ -212,7 +212,7 @@ class Link:
         return f"nothing received for {self._silent_after_s:g} s"
 
     def _silence(self) -> str:
-        """Why nothing good comes, as far as the bytes tell."""
+        """Why nothing good comes, as far as the bytes show."""
         received, understood, late = (now - then for now, then in zip(self._counted, self._seen, strict=True))
         if self._refusal:
             return self._refusal

@@ -31,7 +31,7 @@ DAMAGED_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 class JournalError(Exception):
-    """The journal cannot do what was asked; one line that says which journal and why."""
+    """The journal cannot do what it should; one line that says which journal and why."""
 
 
 class JournalBusy(JournalError):

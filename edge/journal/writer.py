@@ -50,7 +50,7 @@ class Batch:
     stored: asyncio.Future[None] | None = None
 
     def settle(self, fault: JournalError | None) -> None:
-        """Tell the caller. A loop that is closed has nobody left to tell."""
+        """Give the result to the caller. A loop that is closed has no caller left."""
         if self.stored is not None:
             with suppress(RuntimeError):
                 self.stored.get_loop().call_soon_threadsafe(_resolve, self.stored, fault)

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """`count` payloads said to be of `sender` were not believed for `reason`, the first of them on `topic`."""
+    """`count` payloads in the name of `sender` were rejected for `reason`, the first of them on `topic`."""
 
     sender: str
     topic: str

@@ -401,7 +401,7 @@ export interface CommandRejected {
   more: number;
 }
 
-/** `count` payloads said to be of `rejected_sender` were rejected for `reason` (edge.contract.signing), the first of them on `topic`, since the last event of this sort. */
+/** `count` payloads in the name of `rejected_sender` were rejected for `reason` (edge.contract.signing), the first of them on `topic`, since the last event of this sort. */
 export interface PayloadsRejected {
   rejected_sender: string;
   topic: string;
