@@ -67,7 +67,7 @@ class AdvantageTwin:
 
     def display(self) -> Mapping[str, float | str | bool | None]:
         """What a person beside it sees: whether it measures, the cuff's pressure, and what is wrong with the cuff."""
-        return {"phase": self.phase, "cuff_mmhg": round(self.pressure_mmhg), "wrong": self._wrong}
+        return {"phase": self.phase, "cuff_mmhg": round(self.pressure_mmhg), "fault": self._wrong}
 
     # --- the line -------------------------------------------------------------------------------------------------
 

@@ -63,9 +63,9 @@ async def test_a_newcomer_plays_a_session_from_start_to_close(tmp_path: Path) ->
         await until_ready(demo, "chair-3")
         await pump.get_by_label("Rate, mL/h").fill("60")
         await pump.get_by_role("button", name="Program").click()
-        await expect(pump.locator(".front")).to_contain_text("rate ml h 60", timeout=SEEN_WITHIN_MS)
+        await expect(pump.locator(".front")).to_contain_text("Rate 60.0 mL/h", timeout=SEEN_WITHIN_MS)
         await pump.get_by_role("button", name="Start").click()
-        await expect(pump.locator(".front")).to_contain_text("running true", timeout=SEEN_WITHIN_MS)
+        await expect(pump.locator(".front")).to_contain_text("Running", timeout=SEEN_WITHIN_MS)
         await demo.until(lambda: phases(demo, "chair-3")[-1:] == ["INFUSING"], 15, "Vigil read it from the pump")
 
         oximeter = beside.locator("[data-device=oximeter]")
@@ -84,7 +84,7 @@ async def test_a_newcomer_plays_a_session_from_start_to_close(tmp_path: Path) ->
         await page.goto(f"{demo.told['console']}/simulation")
         await beside.get_by_role("button", name="Next patient comes").click()
         await pump.get_by_role("button", name="Start").click()
-        await expect(pump.locator(".front")).to_contain_text("running true", timeout=SEEN_WITHIN_MS)
+        await expect(pump.locator(".front")).to_contain_text("Running", timeout=SEEN_WITHIN_MS)
 
 
 async def until_ready(demo: Demo, bed: str) -> None:

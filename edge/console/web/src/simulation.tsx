@@ -4,6 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { type Hand, hand, type SimulatedBed, type SimulatedDevice, simulatedBeds } from "./api.ts";
 import { keyOf } from "./beds.ts";
 import { store } from "./state.ts";
+import { METRICS } from "./vocabulary.ts";
 
 const LOOK_MS = 1000;
 
@@ -16,6 +17,12 @@ const EPISODES: Record<string, { word: string; amount: number; over_s: number; u
   hypertension: { word: "High blood pressure", amount: 65, over_s: 60, unit: "mmHg more" },
   desaturation: { word: "Low oxygen", amount: 10, over_s: 20, unit: "% less" },
   tachycardia: { word: "Fast pulse", amount: 60, over_s: 30, unit: "/min more" },
+};
+/** What a front calls otherwise than the vocabulary does. */
+const NUMBERS: Record<string, string> = { infused_ml: "volume_infused_ml", cuff_mmhg: "cuff_pressure_mmhg" };
+/** A switch on a front: its word when on, and when off. */
+const SWITCHES: Record<string, [string, string]> = {
+  running: ["Running", "Stopped"], probe: ["Finger in the probe", "Finger out"], moving: ["Hand moves", "Hand still"],
 };
 const EASES_S = 60;
 type Act = (asked: Hand) => Promise<void>;
@@ -94,8 +101,14 @@ function Device({ bed, device, act }: { bed: string; device: SimulatedDevice; ac
   );
 }
 
+/** What stands on a device's front, in words: numbers by the vocabulary, switches by what they mean. */
 function front(display: SimulatedDevice["display"]): string {
-  return Object.entries(display).map(([name, value]) => `${name.replaceAll("_", " ")} ${value ?? "--"}`).join(" · ");
+  return Object.entries(display).map(([name, value]) => {
+    const metric = METRICS.get(NUMBERS[name] ?? name);
+    if (metric !== undefined) return `${metric.label} ${typeof value === "number" ? `${value.toFixed(metric.decimals)} ${metric.unit}` : "--"}`;
+    if (typeof value === "boolean") return SWITCHES[name]?.[value ? 0 : 1] ?? `${name.replaceAll("_", " ")} ${value ? "on" : "off"}`;
+    return value === null ? `no ${name.replaceAll("_", " ")}` : `${name.replaceAll("_", " ")}: ${value}`;
+  }).join(" · ");
 }
 
 function Program({ bed, device, act }: { bed: string; device: SimulatedDevice; act: Act }) {
