@@ -6,7 +6,7 @@ driver's `Framing`, gives each frame to `Driver.decode`, and stamps what was dec
     dialogue                                driver
      | open                                   |
      | on_open() ---------------------------> |  the handshake, sent after every (re)open: identity, modes
-     | next_request(at_s) ------------------> |  what is due now, or None (a device that streams is asked nothing)
+     | next_request(at_s) ------------------> |  what is due now, or None (a device that streams gets no request)
      |   bytes -> framing -> frame            |
      | is_response(frame, request) ---------> |  is this the response to the request, or did it come by itself?
      | decode(frame, request) --------------> |  -> readings, pump state, alarms, identity, waves; or BadFrame
@@ -169,7 +169,7 @@ class Line:
     parity: Literal["N", "E", "O"] = "N"
     stop: Literal[1, 2] = 1
     silent_after_s: float = 5.0  # no good frame for so long: the device is silent
-    stream_bytes_s: float | None = None  # what it sends by itself, bytes a second at most; faster is old. None: asked
+    stream_bytes_s: float | None = None  # what it sends by itself, bytes a second at most; faster is old. None: polled
     lateness_s: float = 1.0  # the longest a late response may take: so long is the quiet after a time-out
 
 

@@ -173,23 +173,23 @@ class EdgeService:
         self._stream.events(events)
         work.telemetry.send_state(state)
 
-    async def _command(self, asked: CommandIn) -> Answer:
-        work = self._beds.get(asked.bed)
+    async def _command(self, sent: CommandIn) -> Answer:
+        work = self._beds.get(sent.bed)
         if work is None:
             beds = ", ".join(self._beds)
-            return Answer(id=asked.id, ok=False, reason=f"unknown_bed: {asked.bed}; this edge has {beds}")
+            return Answer(id=sent.id, ok=False, reason=f"unknown_bed: {sent.bed}; this edge has {beds}")
         at_s = self._clock.now()
         command = Command(
-            asked.id, asked.console, asked.user, asked.role, asked.bed, asked.verb, asked.args, asked.nonce)
-        appended = self._apply(asked.bed, command, at_s)
+            sent.id, sent.console, sent.user, sent.role, sent.bed, sent.verb, sent.args, sent.nonce)
+        appended = self._apply(sent.bed, command, at_s)
         assert appended is not None, "a command always leads to an event"
         await asyncio.shield(appended.stored)
         refused = next((body.reason for body in (event.body for event in appended.events)
                         if isinstance(body, CommandRefused)), None)
         if refused is None:
-            return Answer(id=asked.id, ok=True)
+            return Answer(id=sent.id, ok=True)
         now = work.telemetry.state(at_s, self._journal.head.seq) if refused == "moved_on" else None
-        return Answer(id=asked.id, ok=False, reason=refused, state=None if now is None else msgspec.to_builtins(now))
+        return Answer(id=sent.id, ok=False, reason=refused, state=None if now is None else msgspec.to_builtins(now))
 
     # --- what time brings ---------------------------------------------------------------------------------------------
 

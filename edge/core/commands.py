@@ -56,8 +56,8 @@ class Refused(Exception):
 def obey(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[PendingEvent]:
     """Do what `command` asks, or say why not; always at least one event that names the command."""
     try:
-        asked = parse(command.verb, command.args)
-        yield from _VERBS[type(asked)](state, rules, command, asked, at_s)
+        args = parse(command.verb, command.args)
+        yield from _VERBS[type(args)](state, rules, command, args, at_s)
     except (BadCommand, Refused) as refused:
         yield state.event(at_s, CommandRefused(verb=command.verb, reason=str(refused), command=command.id,
                                                by=command.user))
@@ -70,21 +70,21 @@ def _open(state: BedState) -> Session:
 
 
 def _start(
-    state: BedState, rules: RuleSet, command: Command, asked: StartSession, at_s: float,
+    state: BedState, rules: RuleSet, command: Command, args: StartSession, at_s: float,
 ) -> Iterator[PendingEvent]:
     if state.session is not None:
         raise Refused("session_open: close this bed's session first")
-    if asked.session in state.closed:
+    if args.session in state.closed:
         raise Refused("session_closed: this session is over; open a new one under an id of its own")
     order = Order(
-        protocol=asked.protocol or DEFAULT_PROTOCOL, weight_kg=asked.weight_kg, dose_mg_kg=asked.dose_mg_kg,
-        duration_min=asked.duration_min, concentration_mg_ml=asked.concentration_mg_ml,
-        nibp_interval_min=asked.nibp_interval_min or state.nibp_interval_s / 60, age_years=asked.age_years,
+        protocol=args.protocol or DEFAULT_PROTOCOL, weight_kg=args.weight_kg, dose_mg_kg=args.dose_mg_kg,
+        duration_min=args.duration_min, concentration_mg_ml=args.concentration_mg_ml,
+        nibp_interval_min=args.nibp_interval_min or state.nibp_interval_s / 60, age_years=args.age_years,
     )
     yield from _end_alarms(state, rules, at_s)  # whoever they were of, it is not this patient
     samples.forget_patient(state)
-    state.session = Session(asked.session, state.bed, order, "PRECHECK", at_s, at_s, command.user,
-                            checklist=asked.checklist is True)
+    state.session = Session(args.session, state.bed, order, "PRECHECK", at_s, at_s, command.user,
+                            checklist=args.checklist is True)
     yield state.event(at_s, SessionOpened(phase="PRECHECK", order=session.describe_order(state.session),
                                           command=command.id, by=command.user))
     yield from announce_anew(state, rules, at_s)
@@ -92,17 +92,17 @@ def _start(
 
 
 def _checklist(
-    state: BedState, _: RuleSet, command: Command, asked: SetChecklist, at_s: float,
+    state: BedState, _: RuleSet, command: Command, args: SetChecklist, at_s: float,
 ) -> Iterator[PendingEvent]:
-    state.session = replace(_open(state), checklist=asked.done)
-    yield state.event(at_s, ChecklistSet(done=asked.done, command=command.id, by=command.user))
+    state.session = replace(_open(state), checklist=args.done)
+    yield state.event(at_s, ChecklistSet(done=args.done, command=command.id, by=command.user))
 
 
-def _check_in(state: BedState, _: RuleSet, command: Command, asked: CheckIn, at_s: float) -> Iterator[PendingEvent]:
+def _check_in(state: BedState, _: RuleSet, command: Command, args: CheckIn, at_s: float) -> Iterator[PendingEvent]:
     current = _open(state)
     entered = CheckInEntered(
-        at_s, command.user, moaas=asked.moaas, cadss=asked.cadss, anxiety=asked.anxiety, distress=asked.distress,
-        nausea=asked.nausea, symptoms=tuple(asked.symptoms or ()), note=(asked.note or "").strip(),
+        at_s, command.user, moaas=args.moaas, cadss=args.cadss, anxiety=args.anxiety, distress=args.distress,
+        nausea=args.nausea, symptoms=tuple(args.symptoms or ()), note=(args.note or "").strip(),
     )
     state.session = replace(current, check_ins=(*current.check_ins, entered))
     values = msgspec.structs.asdict(entered)
@@ -113,11 +113,11 @@ def _check_in(state: BedState, _: RuleSet, command: Command, asked: CheckIn, at_
 
 
 def _acknowledge(
-    state: BedState, rules: RuleSet, command: Command, asked: Acknowledge, at_s: float,
+    state: BedState, rules: RuleSet, command: Command, args: Acknowledge, at_s: float,
 ) -> Iterator[PendingEvent]:
     """Silence for this occurrence, if it is still the one the nurse saw."""
-    alarm = next((alarm for alarm in state.alarms.values() if alarm.id == asked.alarm), None)
-    if alarm is None or alarm.state not in SHOWN or alarm.seq != asked.seq:
+    alarm = next((alarm for alarm in state.alarms.values() if alarm.id == args.alarm), None)
+    if alarm is None or alarm.state not in SHOWN or alarm.seq != args.seq:
         raise Refused("moved_on")
     if alarm.state == "acknowledged":
         raise Refused(f"already_acknowledged: by {alarm.by}")
@@ -128,33 +128,33 @@ def _acknowledge(
     yield publish(state, rule, moved, alarm.state, RuleContext(state, at_s, alarm.device), command=command.id)
 
 
-def _pause(state: BedState, _: RuleSet, command: Command, asked: PauseAudio, at_s: float) -> Iterator[PendingEvent]:
+def _pause(state: BedState, _: RuleSet, command: Command, args: PauseAudio, at_s: float) -> Iterator[PendingEvent]:
     state.audio_paused_until_s = at_s + AUDIO_PAUSE_S
     yield state.event(at_s, AudioMoved(paused_until=iso(state.audio_paused_until_s), command=command.id,
                                        by=command.user))
 
 
-def _resume(state: BedState, _: RuleSet, command: Command, asked: ResumeAudio, at_s: float) -> Iterator[PendingEvent]:
+def _resume(state: BedState, _: RuleSet, command: Command, args: ResumeAudio, at_s: float) -> Iterator[PendingEvent]:
     state.audio_paused_until_s = None
     yield state.event(at_s, AudioMoved(paused_until=None, command=command.id, by=command.user))
 
 
 def _end_infusion(
-    state: BedState, _: RuleSet, command: Command, asked: EndInfusion, at_s: float,
+    state: BedState, _: RuleSet, command: Command, args: EndInfusion, at_s: float,
 ) -> Iterator[PendingEvent]:
     current = _open(state)
     if current.phase not in ("INFUSING", "PAUSED"):
         raise Refused(f"not_now: no infusion to end, the phase is {current.phase}")
     if RuleContext(state, at_s).infusing() is True:
         raise Refused("not_now: the pump is still infusing; stop it at the pump first")
-    phase, why = session.end_infusion(state, at_s, (asked.reason or "").strip() or "ended by the nurse")
+    phase, why = session.end_infusion(state, at_s, (args.reason or "").strip() or "ended by the nurse")
     yield state.event(at_s, PhaseMoved(phase=phase, why=why, command=command.id, by=command.user))
 
 
 def _close(
-    state: BedState, rules: RuleSet, command: Command, asked: CloseSession, at_s: float,
+    state: BedState, rules: RuleSet, command: Command, args: CloseSession, at_s: float,
 ) -> Iterator[PendingEvent]:
-    current, reason = _open(state), (asked.reason or "").strip()
+    current, reason = _open(state), (args.reason or "").strip()
     if RuleContext(state, at_s).infusing() is True:
         raise Refused("not_now: the pump is infusing; stop it at the pump first")
     unmet = session.open_points(state, at_s) if current.phase == "RECOVERY" else []

@@ -1,7 +1,7 @@
 """The rule context: one bed at one time, and for a rule that holds for each device one device, as conditions see it.
 
-It answers what several facts share: the latest value that may be judged by, the newest determination, the device, the
-pumps, the active alarms. What a condition may ask by name is in `facts.py`.
+It computes what several facts share: the latest value that may be judged by, the newest determination, the device, the
+pumps, the active alarms. What a condition may name is in `facts.py`.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ class RuleContext:
 
         A pump that was infusing when it last responded, and does not respond now, may still run.
         """
-        answers = [self._is_running(pump) for pump in self._pumps() if self._is_reporting(pump) or pump.infused]
-        return either(answers) if answers else None
+        running = [self._is_running(pump) for pump in self._pumps() if self._is_reporting(pump) or pump.infused]
+        return either(running) if running else None
 
     def status_at_s(self, running: bool) -> float:
         """When the pumps last reported it: the newest status of those that run, the oldest of those that do not."""

@@ -38,7 +38,7 @@ class ExpressionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A condition ready to be asked, in words, and with the facts it uses in the order it names them."""
+    """A condition ready to be evaluated, in words, and with the facts it uses in the order it names them."""
 
     text: str
     evaluate: Condition
@@ -223,7 +223,7 @@ class _Compiler:
         return use, [words for _, words in found]
 
     def _argument(self, kind: Argument, node: ast.expr) -> tuple[object, str]:
-        """What a fact is asked with, and the same in words."""
+        """The arguments of a fact, and the same in words."""
         if kind == "condition":
             condition = self.condition(node)
             return condition.evaluate, condition.words

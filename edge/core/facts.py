@@ -3,7 +3,7 @@
 A fact has a name, a unit, a sentence for people, and says how it is computed from the rule context. Beyond that it says
 what alarms and their texts need to know of it: which metrics it looks at, how many determinations are its evidence, the
 device's own alarms it passes on, why it is so (`reason`), and what must be kept for it (`account`). To add a fact, add
-one entry; nothing else asks for a fact by its name.
+one entry; nothing else looks a fact up by its name.
 
 Numbers are None, and truths are None, where nobody can know. Times are seconds.
 """
@@ -27,7 +27,7 @@ Argument = Literal["metric", "number", "condition", "word", "rule"]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """What a fact is asked with. `form` puts it into the fact's sentence (of many, all that are given, joined);
+    """A parameter of a fact. `form` puts it into the fact's sentence (of many, all that are given, joined);
     `absent` stands there where it is left out."""
 
     takes: Argument
@@ -67,15 +67,15 @@ class Fact:
     truth: bool = False  # it is so or not; otherwise it is a number
     denied: str = ""  # the sentence of a truth that is not so
     decimals: int = 0
-    metrics: tuple[str, ...] = ()  # it looks at these whatever it is asked with
-    sampled: bool = False  # a stream of readings, whose coverage a hold asks for
+    metrics: tuple[str, ...] = ()  # it looks at these whatever its arguments
+    sampled: bool = False  # a stream of readings, whose coverage a hold needs
     determinations: int = 1  # how many determinations are its evidence, where it is about blood pressure
     reason: Callable[..., str | None] | None = None  # why it is so, in a few words, for a text's {reason}
     alarms: Callable[..., tuple[DeviceAlarm, ...]] | None = None  # the device's own alarms it passes on
     account: Callable[..., Account] | None = None
 
     def use(self, *arguments: Any) -> Use:
-        """This fact, asked with these arguments."""
+        """This fact with these arguments."""
         return Use(self, arguments)
 
 

@@ -39,7 +39,7 @@ NOTHING = Progress()
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """What is asked: for how long, with which gap at most, and how much of it must have been seen (0 to 1)."""
+    """For how long, with which gap at most, and how much of it must be covered (0 to 1)."""
 
     for_s: float
     gap_s: float

@@ -58,7 +58,7 @@ class Rule:
 
     @property
     def uses(self) -> list[Use]:
-        """The facts it asks of, in the order it names them."""
+        """The facts it uses, in the order it names them."""
         return [use for part in (self.when, self.at_once, self.clear) if part for use in part.uses]
 
     @property

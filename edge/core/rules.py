@@ -206,7 +206,7 @@ def _check_among(rule: Rule, rules: list[Rule], where: Where) -> None:
 
 
 def _needs(rules: list[Rule]) -> Needs:
-    """The longest window of each account, and for each metric the longest hold that asks for its coverage."""
+    """The longest window of each account, and for each metric the longest hold that needs its coverage."""
     windows: dict[tuple[str, float], float] = {}
     coverage_s: dict[str, float] = {}
     for rule in rules:

@@ -98,7 +98,7 @@ def _latest(sample: Sample, before: LatestValue | None) -> LatestValue:
 
 def _count(state: BedState, account: Account, latest: LatestValue, covered_s: float) -> None:
     """SatSeconds as Nellcor counts them (limit - value, times seconds, while below; N-600x operator's manual), and how
-    often the limit was crossed downwards within the longest window that a rule asks about."""
+    often the limit was crossed downwards within the longest window of a rule."""
     assert latest.valid_value is not None
     below = state.below.setdefault(account.key, Below())
     if latest.valid_value >= account.limit:
@@ -128,7 +128,7 @@ def _determination(state: BedState, frame: Mapping[str, Sample]) -> bool:
 
 
 def _forget_old(state: BedState, at_s: float) -> None:
-    """Keep what a baseline or a pair may still ask for, and the last two however old they are."""
+    """Keep what a baseline or a pair may still need, and the last two however old they are."""
     kept_s = max(BASELINE_WINDOW_S, state.pair_window_s())
     old = sum(at_s - one.at_s > kept_s for one in state.determinations[:-2])
     del state.determinations[:old]

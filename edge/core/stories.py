@@ -26,7 +26,7 @@ What must hold then, after `->` (or the word `expect`), joined by commas:
 Quoted words must occur in what is shown. At the end, an alarm that became active and was nowhere expected is a failure.
 
 `of`: the rule whose story it is. Then only its own family counts for `nothing` and at the end: the rule, its group, the
-rules that ask for each other, and whatever the story names. A rule that a clinic adds breaks no story but its own.
+rules that name each other, and whatever the story names. A rule that a clinic adds breaks no story but its own.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def stories_of(text: str) -> Iterator[str]:
 
 
 def own_family(rule_id: str, rules: RuleSet) -> frozenset[str]:
-    """A rule, its group, and the rules that ask for each other with standing(...)."""
+    """A rule, its group, and the rules that name each other with standing(...)."""
     rule = rules.named(rule_id)
 
     def names(one: str) -> set[str]:

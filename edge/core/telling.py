@@ -88,7 +88,7 @@ def alarm_moved(state: BedState, rule: Rule, alarm: Alarm, was: AlarmState, cont
 
 
 def request_text(state: BedState, rule: Rule, context: RuleContext) -> tuple[str, tuple[Evidence, ...]]:
-    """What a rule asks of a person, and on what evidence."""
+    """The text of a rule's request to a person, and its evidence."""
     return _filled(rule.text, rule, context), evidence(state, rule, context)
 
 

@@ -1,8 +1,8 @@
 """A Modbus bus: one connection to a host and port or a serial line, and all units on it, whichever bed they serve.
 
 Units take turns, one request in flight. A unit that does not respond, or of which a gateway says so (exceptions 10 and
-11), is absent: it is asked for again now and then, and all absent units of a bus together get at most a sixteenth of
-its time, however long each try takes. So the others keep their rate. A unit alone on its bus is asked again sooner.
+11), is absent: it is tried again now and then, and all absent units of a bus together get at most a sixteenth of
+its time, however long each try takes. So the others keep their rate. A unit alone on its bus is tried again sooner.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Bus:
         self._units: deque[Unit] = deque()
         self._port: ModbusPort | None = None
         self._asked: Dialogue | None = None  # last
-        self._absent_from = 0.0  # from when on an absent unit may be asked
+        self._absent_from = 0.0  # from when on an absent unit may be tried
         self._tick_s = min(LONGEST_TICK_S, max(SHORTEST_TICK_S, LONGEST_TICK_S / speed))
         self._phase_s = zlib.crc32(str(at).encode()) % 1000 / 1000 * SPREAD_S / speed  # not all at once
 

@@ -38,8 +38,8 @@ from edge.model import Input, LinkState
 DecodedBy = Callable[[Sequence[Input], float, bool], None]  # (inputs, at_s, more requests due in this same round)
 WaveBy = Callable[[Wave, float], None]
 
-TICK_S = 0.02  # how often a free line is asked whether something is due
-HANDSHAKE_EVERY_S = 3.0  # how often a device that is silent, wrong or unproven is asked who it is
+TICK_S = 0.02  # how often a free line is checked for something due
+HANDSHAKE_EVERY_S = 3.0  # how often a device that is silent, wrong or unproven is identified again
 DOUBT_AFTER_MISSED = 2  # so many time-outs in a row, and the cable may be in another device
 SETTLE_S = 0.1  # of quiet after a late response, in case it comes twice
 PACE_SLACK = 1.3  # a device's clock, and the buffers on the way, may be off by so much
@@ -175,10 +175,10 @@ class Dialogue:
         self._handshake_complete = True
         self._handshake_at = real_s + HANDSHAKE_EVERY_S if not self._queue else math.inf
         if not self._queue:
-            self.link.handshake_ended(answered=True)
+            self.link.handshake_ended(complete=True)
 
     def _due(self, at_s: float) -> bool:
-        """Whether a request waits; the driver is asked for one where none does. It is kept until its turn."""
+        """Whether a request waits; the driver gives one where none does. It is kept until its turn."""
         if not self._queue:
             request = self._driver.next_request(at_s)
             if request is not None:
@@ -258,25 +258,25 @@ class Dialogue:
             if self._is_late(frame, real_s):
                 return
             pending = self._pending
-            answered = pending is not None and self._driver.is_response(frame, pending.request)
-            items = self._driver.decode(frame, pending.request if pending and answered else None)
+            matches = pending is not None and self._driver.is_response(frame, pending.request)
+            items = self._driver.decode(frame, pending.request if pending and matches else None)
         except BadFrame:
             self.link.refused("")
             return
         self.link.understood(len(frame))
         more = False
-        if pending and answered:
+        if pending and matches:
             self._pending = None
             self._missed = 0
             self._not_before = max(self._not_before, real_s + _gap_s(pending.request))
             more = self._due(at_s)
         self.link.good(items, real_s)
         self._deliver(self._inputs(items, at_s) if self.link.up else [], at_s, more=more)
-        if pending and answered:
+        if pending and matches:
             self._handshake_ends(pending, real_s)
 
     def _is_awaited(self, frame: bytes) -> bool:
-        """Whether this is the response to the request in flight: that was not sent before it was asked for."""
+        """Whether this is the response to the request in flight: not one that was sent before that request."""
         return self._pending is not None and self._driver.is_response(frame, self._pending.request)
 
     def _is_late(self, frame: bytes, real_s: float) -> bool:
@@ -330,7 +330,7 @@ class Dialogue:
         """If `last` was the last request of the handshake, report it; repeat it later where it left doubt."""
         if last.handshake and not any(pending.handshake for pending in self._queue):
             self._handshake_at = real_s + HANDSHAKE_EVERY_S
-            self.link.handshake_ended(answered=self._handshake_complete)
+            self.link.handshake_ended(complete=self._handshake_complete)
 
     def _inputs(self, items: Sequence[Decoded], at_s: float) -> list[Input]:
         return inputs(self.bed, self.device, items, at_s, self.counters, self._wave)

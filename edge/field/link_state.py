@@ -95,7 +95,7 @@ class Link:
 
     @property
     def doubtful(self) -> bool:
-        """Whether the device should be asked again who it is."""
+        """Whether the handshake should be repeated."""
         return not self.trusted or (not self._up and self.state in BROKEN)
 
     # --- what happens -------------------------------------------------------------------------------------------------
@@ -117,11 +117,11 @@ class Link:
         self.trusted = self._expected is None
         self.named = False
 
-    def handshake_ended(self, *, answered: bool) -> None:
-        """All requests of the handshake were sent; `answered`: all of them got a response."""
+    def handshake_ended(self, *, complete: bool) -> None:
+        """All requests of the handshake were sent; `complete`: all of them got a response."""
         if self.named or self._expected is not None:
             return
-        self._remark = NAMELESS if answered else UNNAMED
+        self._remark = NAMELESS if complete else UNNAMED
         if self.state == "live":
             self._change("live", self._remark)
 

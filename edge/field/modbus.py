@@ -2,8 +2,8 @@
 
 A response on Modbus RTU carries no number, so a late one looks like the response to whatever was sent next; on TCP the
 transaction number tells them apart, unless a gateway does not echo it. Both are treated alike: after a time-out, a
-cancelled request, or bytes nobody asked for, the line is quiet for `lateness_s` and is then opened afresh. A response
-must also be of the function and the length that were asked for. Framing, checksums and transaction numbers are
+cancelled request, or bytes without a request, the line is quiet for `lateness_s` and is then opened afresh. A response
+must also be of the function and the length that were requested. Framing, checksums and transaction numbers are
 pymodbus' (Modbus application protocol 1.1b3; Modbus over serial line 1.02).
 """
 
@@ -48,7 +48,7 @@ class NoResponse(Exception):
 
 
 class BadResponse(Exception):
-    """The unit responded with an exception (`code`), or with something that was not asked for (`code` 0)."""
+    """The unit responded with an exception (`code`), or with something that was not requested (`code` 0)."""
 
     def __init__(self, words: str, code: int = 0) -> None:
         super().__init__(words)
@@ -192,7 +192,7 @@ _DIGITS = bytes.maketrans(b"\x00\x01", b"01")
 
 
 def _payload(response: ModbusPDU, unit: int, request: ModbusRequest) -> bytes:
-    """What the response carries, as bytes. Raises BadResponse if it is not exactly what was asked for."""
+    """What the response carries, as bytes. Raises BadResponse if it is not exactly what was requested."""
     if isinstance(response, ExceptionResponse):
         code = response.exception_code
         words = f" ({EXCEPTIONS[code]})" if code in EXCEPTIONS else ""

@@ -1,6 +1,6 @@
 """The journal's one writer: a thread that owns the one connection, and commits all that waits at once.
 
-Whatever happens to the thread, every caller that waits is answered: with "it is on the disk", or with why it is not.
+Whatever happens to the thread, every caller that waits gets a result: with "it is on the disk", or with why it is not.
 After a failed commit nothing is tried again: Linux drops the pages that could not be written and reports the fault once
 ("fsyncgate", PostgreSQL 2018), so what an fsync that failed left behind nobody knows. The journal says so and stays
 failed; the process starts anew.
@@ -70,13 +70,13 @@ class Query(Generic[T]):
     """A question to the database, or a small change: its own transaction, after all that was handed in before."""
 
     question: Callable[[Connection], T]
-    answer: Future[T] = field(default_factory=Future)
+    result: Future[T] = field(default_factory=Future)
 
     def settle(self, fault: JournalError) -> None:
-        """It will not be answered."""
-        if not self.answer.done():
+        """It will not be run."""
+        if not self.result.done():
             with suppress(RuntimeError):  # cancelled in between
-                self.answer.set_exception(fault)
+                self.result.set_exception(fault)
 
 
 class Stop:
@@ -117,10 +117,10 @@ class Writer:
             raise type(self.ended)(*self.ended.args)
 
     def query(self, question: Callable[[Connection], T]) -> Future[T]:
-        """`question`, asked on the writer's thread. It may raise JournalError, which goes to the asker alone."""
+        """`question`, run on the writer's thread. It may raise JournalError, which goes to this caller alone."""
         job = Query(question)
         self.hand(job)
-        return job.answer
+        return job.result
 
     def join(self) -> None:
         """Wait until the thread has ended. Blocks."""
@@ -144,7 +144,7 @@ class Writer:
             self._drain(ended)
 
     def _turn(self) -> bool:
-        """Take all that waits, commit it once, answer the questions. False after Stop."""
+        """Take all that waits, commit it once, run the queries. False after Stop."""
         self._taken.append(self._queue.get())
         with suppress(Empty):
             while True:
@@ -198,17 +198,17 @@ class Writer:
         self._connection.execute(delete(SNAPSHOT).where(SNAPSHOT.c.bed == bed, SNAPSHOT.c.n.not_in(newest)))
 
     def _run_query(self, job: Query[Any]) -> None:
-        if not job.answer.set_running_or_notify_cancel():
+        if not job.result.set_running_or_notify_cancel():
             return
         try:
             with self.place.translating_errors(), self._connection.begin():
                 found = job.question(self._connection)
         except JournalError as fault:
-            job.answer.set_exception(fault)
+            job.result.set_exception(fault)
             if isinstance(fault.__cause__, DBAPIError):  # the database's own fault, not a record's: the end
                 raise fault.__cause__ from None
             return
-        job.answer.set_result(found)
+        job.result.set_result(found)
 
     def _drain(self, fault: JournalError) -> None:
         with suppress(Empty):
