@@ -77,7 +77,7 @@ async def test_another_patient_comes_to_a_bed_made_ready() -> None:
         assert stage.patients["chair-1"].sbp_mmhg == pytest.approx(before, abs=10)
         pump, cuff, oximeter = (shown(stage, device) for device in ("pump", "cuff", "oximeter"))
         assert (pump["display"]["running"], pump["display"]["infused_ml"]) == (False, 0.0)
-        assert (cuff["display"]["wrong"], oximeter["display"]["probe"], oximeter["unplugged"]) == (None, True, False)
+        assert (cuff["display"]["fault"], oximeter["display"]["probe"], oximeter["unplugged"]) == (None, True, False)
 
 
 @pytest.mark.parametrize(("words", "reason"), [
