@@ -106,7 +106,7 @@ async def test_a_session_in_use_is_renewed_and_one_that_watches_is_locked_not_en
 
 
 async def test_a_screen_nobody_touches_locks_as_soon_as_the_clinic_says(tmp_path: Path) -> None:
-    async with house(tmp_path, lock_after_s=900.0) as home:
+    async with served(tmp_path, lock_after_s=900.0) as home:
         await home.login()
         told = (await home.http.get("/api/me")).json()
         assert (told["lock_after_s"], told["expires_at"]) == (900.0, iso(START_S + 900))
