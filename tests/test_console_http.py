@@ -60,7 +60,7 @@ async def test_a_login_ends_with_logout_with_its_twelve_hours_and_with_a_new_pas
         await home.login()
         me = (await home.http.get("/api/me")).json()
         assert me == {"name": "ann", "role": "nurse", "csrf": home.csrf, "locked": False, "now": iso(START_S),
-                      "expires_at": iso(START_S + 12 * 3600)}
+                      "expires_at": iso(START_S + 12 * 3600), "lock_after_s": 12 * 3600}
         kept = dict(home.http.cookies)
         assert (await home.http.post("/api/logout", headers={"X-CSRF": home.csrf})).json() == {"ok": True}
         home.http.cookies.update(kept)
