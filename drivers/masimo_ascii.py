@@ -142,7 +142,7 @@ class MasimoAscii:
     """The driver: the identity of the device, the alarms as reported, and the numbers of the line before."""
 
     def __init__(self) -> None:
-        self.framing: Framing = Lines(LONGEST)
+        self.framing: Framing = Lines(LONGEST, DATED)
         self._started = False
         self._serial: Twice[str] = Twice()
         self._alarms: Twice[tuple[DeviceAlarm, ...]] = Twice()

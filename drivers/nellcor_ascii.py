@@ -61,6 +61,7 @@ DATA = re.compile(
 )
 VERSION = re.compile(r"(N-\w+|NPB-\w+) +VERSION +([\w.]+) .*")
 REST_OF_HEAD = re.compile(r"TIME +%SpO2 +BPM +PA +Status|[A-Z]+ +\d+SAT-S")
+WHOLE = re.compile("|".join(form.pattern for form in (DATA, VERSION, REST_OF_HEAD)))
 PULSE_LOW, PULSE_HIGH = 18, 321  # what an oximeter can say
 JUMPS = {"spo2_pct": 4.0, "pulse_bpm": 20.0}
 
@@ -112,7 +113,7 @@ class NellcorAscii:
     """The driver: the alarms and the model as reported, and the numbers of the line before."""
 
     def __init__(self) -> None:
-        self.framing: Framing = Lines(LONGEST)
+        self.framing: Framing = Lines(LONGEST, WHOLE)
         self._started = False
         self._model = ""
         self._alarms: Twice[tuple[DeviceAlarm, ...]] = Twice()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from drivers.contract import ALARMS, REASONS, BadFrame, Decoded, DeviceAlarms, Driver, Identity, Reading, Validity
 from drivers.kit.text import Lines, Repeats, Twice
-from drivers.masimo_ascii import DOUBTFUL, DRIVER, JUMPS, LIMITS, LONGEST, NO_NUMBER, ON, SILENCED
+from drivers.masimo_ascii import DATED, DOUBTFUL, DRIVER, JUMPS, LIMITS, LONGEST, NO_NUMBER, ON, SILENCED
 from simulators.masimo_ascii import SEARCH_S, TWIN, MasimoTwin
 from tests.helpers.dialogue_run import DialogueRun, StillPatient
 from tests.helpers.golden_table import decoded_json, frames
@@ -88,20 +88,33 @@ def test_any_frame_is_heard_or_is_a_bad_frame(data: bytes) -> None:
 @given(st.binary(max_size=700))
 def test_after_any_bytes_the_second_line_is_heard(noise: bytes) -> None:
     framing = DRIVER.driver().framing
-    assert framing.feed(noise + LINE * 2)[-1] == b"\n" + LINE[:-1]
+    assert framing.feed(noise + LINE * 2)[-1] == LINE
 
 
 def test_cut_anywhere_it_is_the_same_line() -> None:
-    stream = b"\n" + LINE * 2
+    stream = LINE * 2
     for cut in range(len(stream) + 1):
-        framing = Lines(LONGEST)
-        assert framing.feed(stream[:cut]) + framing.feed(stream[cut:]) == [b"\n" + LINE[:-1]] * 2
+        framing = Lines(LONGEST, DATED)
+        assert framing.feed(stream[:cut]) + framing.feed(stream[cut:]) == [LINE] * 2
 
 
 def test_blank_lines_are_no_frames() -> None:
-    framing = Lines(LONGEST)
-    assert framing.feed(b"\r\n\r\n \r\n" + LINE + b"\r\n") == [b"\n" + LINE[:-1]]
-    assert framing.dropped == 1 + 2 + 3 + 2
+    framing = Lines(LONGEST, DATED)
+    assert framing.feed(b"\r\n\r\n \r\n" + LINE + b"\r\n") == [LINE]
+    assert framing.dropped == 2 + 2 + 3 + 2
+
+
+def test_the_first_line_counts_only_if_it_is_whole() -> None:
+    for cut in range(1, len(LINE)):
+        framing = Lines(LONGEST, DATED)
+        assert framing.feed(LINE[cut:] + LINE) == [LINE], cut
+        framing.flush()
+        assert framing.feed(LINE[cut:] + LINE) == [LINE], cut
+
+
+def test_a_line_without_an_end_is_dropped_and_its_rest_too() -> None:
+    framing = Lines(LONGEST, DATED)
+    assert framing.feed(LINE + b"0" * LONGEST + b"1 PI=04.96%\r\n" + LINE) == [LINE, LINE]
 
 
 def worst(items: list[Decoded]) -> dict[str, float]:
@@ -118,7 +131,7 @@ def test_one_bad_byte_anywhere_is_never_a_valid_number_far_from_the_true_one(fau
         for bit in bits:
             middle = {"flipped": bytes((LINE[at] ^ 1 << bit,)), "lost": b"", "doubled": LINE[at : at + 1] * 2}[fault]
             driver = started()
-            items = listen(driver, b"\n" + LINE * 2 + LINE[:at] + middle + LINE[at + 1 :] + LINE * 3)
+            items = listen(driver, LINE * 2 + LINE[:at] + middle + LINE[at + 1 :] + LINE * 3)
             assert all(error <= JUMPS[metric] for metric, error in worst(items).items()), (at, bit)
             assert {value for value, _, _ in of(items, "spo2_pct")[-2:]} == {97.0}
             assert [item for item in items if isinstance(item, Identity)] == [
@@ -129,7 +142,7 @@ def test_one_bad_byte_anywhere_is_never_a_valid_number_far_from_the_true_one(fau
 def test_two_lines_run_into_one_are_neither() -> None:
     for cut in range(40, len(LINE) - 24):
         driver = started()
-        for frame in driver.framing.feed(b"\n" + LINE[:cut] + LINE):
+        for frame in driver.framing.feed(LINE[:cut] + LINE):
             with pytest.raises(BadFrame):
                 driver.decode(frame, None)
 
@@ -186,8 +199,8 @@ def test_a_quiet_minute() -> None:
     run = run_of()
     run.run(60.0)
     spo2 = [reading for _, reading in run.readings("spo2_pct")]
-    assert len(spo2) == 59, "the first line has no beginning"
-    assert [one.validity for one in spo2] == [QUESTIONABLE, *[VALID] * 58]
+    assert len(spo2) == 60
+    assert [one.validity for one in spo2] == [QUESTIONABLE, *[VALID] * 59]
     assert {one.value for one in spo2} == {98.0}
     assert {one.value for _, one in run.readings("pulse_bpm")} == {72.0}
     assert {one.value for _, one in run.readings("perfusion_index_pct")} == {4.0}

@@ -7,37 +7,66 @@ two lines running say them. What stays possible is an error no larger than that.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Generic, TypeVar
 
 from drivers.contract import BadFrame, Reading, Validity
-from drivers.kit.framing import Delimited
 
 T = TypeVar("T")
+LF = 0x0A
 
 
-class Lines(Delimited):
-    """Lines that end in CR LF: a frame is the LF before a line, the line, and its CR. Blank lines are no frames.
+class Lines:
+    """Lines that end in CR LF; a frame is a line with its end. What is blank or not printable ASCII is no frame.
 
-    The line that was under way when the port was opened has no beginning and is dropped.
+    The line that was under way when the port was opened lacks its beginning: the first one is taken only where it
+    matches `whole`. A line longer than `max_len` bytes is dropped.
     """
 
-    def __init__(self, max_len: int) -> None:
-        super().__init__(b"\n", b"\r", max_len)
+    def __init__(self, max_len: int, whole: re.Pattern[str]) -> None:
+        self.dropped = 0
+        self._max_len, self._whole = max_len, whole
+        self._held = bytearray()
+        self._cut = True  # what is held may lack its beginning
 
     def feed(self, data: bytes) -> list[bytes]:
         """The whole lines that `data` completes."""
-        frames = super().feed(data)
-        lines = [frame for frame in frames if frame.strip()]
-        self.dropped += sum(map(len, frames)) - sum(map(len, lines))
-        return lines
+        frames: list[bytes] = []
+        for byte in data:
+            self._held.append(byte)
+            if byte == LF:
+                line = bytes(self._held)
+                self._held.clear()
+                if self._good(line):
+                    frames.append(line)
+                else:
+                    self.dropped += len(line)
+                self._cut = False
+            elif len(self._held) >= self._max_len:
+                self.flush()
+        return frames
+
+    def flush(self) -> None:
+        """Forget what is incomplete."""
+        self.dropped += len(self._held)
+        self._held.clear()
+        self._cut = True
+
+    def _good(self, line: bytes) -> bool:
+        text = line.strip()
+        return _printable(text) and (not self._cut or self._whole.fullmatch(text.decode("ascii")) is not None)
+
+
+def _printable(text: bytes) -> bool:
+    return bool(text) and all(0x20 <= byte < 0x7F for byte in text)
 
 
 def text_of(frame: bytes) -> str:
     """A frame of `Lines` as text, without the blanks around it. Raises BadFrame where it is not printable ASCII."""
     line = frame.strip()
-    if not line or not all(0x20 <= byte < 0x7F for byte in line):
+    if not _printable(line):
         raise BadFrame(f"not a line of text: {frame[:20].hex(' ')}")
     return line.decode("ascii")
 
