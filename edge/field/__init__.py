@@ -1,1 +1,1 @@
-"""From a port to a bed: ports, the Modbus bus, the dialogue with a device, identity and discovery."""
+"""The devices' side: ports, links, the Modbus bus, identity and supervision."""
