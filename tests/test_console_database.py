@@ -17,6 +17,7 @@ from sqlalchemy.engine import Engine
 from edge.console import audit, database, events, history, patients
 from edge.console.store import Store
 from edge.console.tables import metadata
+from tests.helpers.console_server import served
 
 OLD = Path(__file__).parent / "golden" / "console-0.1.0.sql"
 EDGE, BED = "demo", "chair-1"
@@ -62,6 +63,17 @@ def test_what_0_1_0_stored_is_all_there_and_belongs_to_its_edge(tmp_path: Path) 
     assert rows(path, "edge, session FROM patients")[0][0] == EDGE
     store.close()
     Store(path).close()  # and it opens again
+
+
+async def test_what_0_1_0_stored_is_read_over_http_while_its_edge_says_nothing(tmp_path: Path) -> None:
+    old_file(tmp_path)
+    async with served(tmp_path, edges=("clinic-1", EDGE)) as home:
+        await home.login()
+        found = await home.http.get(f"/api/edges/{EDGE}/beds/{BED}/events")
+        assert [row["kind"] for row in found.json()][:2] == ["dissociation", "check_in"]
+        assert len(found.json()) == 12
+        assert (await home.http.get(f"/api/edges/{EDGE}/beds/{BED}/history")).status_code == 200
+        assert (await home.http.get(f"/api/edges/{EDGE}/beds/chair-77/events")).status_code == 404
 
 
 def test_a_new_file_walks_the_same_steps_and_has_the_tables_the_code_knows(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nacl.signing import SigningKey
+from nacl.signing import SigningKey, VerifyKey
 
 from edge.contract.freshness import AHEAD_S, MAX_N, ConsoleFreshness, Freshness, Memory
-from edge.contract.keys import BadKey, Count, own_key, pinned_key, pinned_keys, public_text
+from edge.contract.keys import BadKey, Count, own_key, pin_neighbour, pinned_key, pinned_keys, public_text
 from edge.contract.signing import Rejected, Signer, Verified, Verifier, hash_is_signed
 from edge.model import iso
 
@@ -290,6 +290,26 @@ def test_a_key_is_made_once_for_its_owner_alone_and_its_public_half_is_pinned(tm
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys" / "main.pub").write_text(public_text(made.verify_key) + "\n")
     assert pinned_keys({}, ["main", "other"], base=tmp_path, data=tmp_path) == {"main": made.verify_key}
+
+
+def test_edge_and_console_of_one_folder_pin_each_other_whoever_starts_first(tmp_path: Path) -> None:
+    """As 0.1.0's example files have it, which know nothing of keys."""
+    pinned: dict[str, VerifyKey] = {}
+    pin_neighbour(pinned, ["main"], tmp_path, database="console.db", key="console.key")
+    assert pinned == {}, "no console lives here"
+    (tmp_path / "console.db").touch()
+    pin_neighbour(pinned, ["main"], tmp_path, database="console.db", key="console.key")
+    theirs = own_key(tmp_path / "console.key").verify_key  # the console starts
+    assert pinned == {"main": theirs}
+    later: dict[str, VerifyKey] = {}
+    pin_neighbour(later, ["main"], tmp_path, database="console.db", key="console.key")
+    assert later == {"main": theirs}
+    enrolled = {"main": SigningKey(b"x" * 32).verify_key}
+    pin_neighbour(enrolled, ["main"], tmp_path, database="console.db", key="console.key")
+    assert enrolled["main"] != theirs, "what was pinned by hand stays"
+    several: dict[str, VerifyKey] = {}
+    pin_neighbour(several, ["main", "second"], tmp_path, database="console.db", key="console.key")
+    assert several == {}
 
 
 def test_a_key_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from edge.app.supervisor import Supervisor
 from edge.clock import EdgeClock
 from edge.config.broker import mqtt_of
 from edge.config.files import ConfigError, EdgeConfig, config_hash, load_edge
-from edge.contract.keys import BadKey, Count, own_key, pinned_keys
+from edge.contract.keys import BadKey, Count, own_key, pin_neighbour, pinned_keys
 from edge.contract.mqtt import Mqtt
 from edge.contract.signing import Signer
 from edge.core.rules import RulesError, RuleSet, parse_rules
@@ -53,6 +53,7 @@ def run_edge(path: Path) -> int:
         signer = Signer(own_key(config.edge.signing_key),
                         Count(config.edge.signing_key.with_suffix(".count"), from_iso(EdgeClock().wall())))
         consoles = pinned_keys(config.edge.console_keys, config.edge.consoles, base=path.parent, data=config.edge.data)
+        pin_neighbour(consoles, config.edge.consoles, config.edge.data, database="console.db", key="console.key")
     except (BadKey, OSError) as wrong:
         raise BadUsage(f"{path}: {wrong}") from None
     return until_stopped(

@@ -66,14 +66,14 @@ def _at(edge: Id, bed: Id, console: ThisConsole) -> At:
     if edge not in console.edges:
         raise Refused("no_such_edge", f"no edge {edge}", where="edge",
                       remedy=f"Write one of {', '.join(console.edges)}.")
-    if bed not in console.edges[edge].beds.ids():
+    if not console.edges[edge].has_bed(bed):
         raise Refused("no_such_bed", f"no bed {bed} at {edge}", where="bed")
     return At(edge, bed, console.edges[edge])
 
 
 def _only(bed: Id, console: ThisConsole) -> At:
     """The bed an address of 0.1.0 names by bed alone; 409 where several edges have one of that name."""
-    found = [edge for edge, each in console.ward() if each == bed]
+    found = [edge for edge, ingest in console.edges.items() if ingest.has_bed(bed)]
     if not found:
         raise Refused("no_such_bed", f"no bed {bed}", where="bed")
     if len(found) > 1:

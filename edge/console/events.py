@@ -329,6 +329,12 @@ def remember(connection: Connection, edge: str, memory: Memory) -> None:
     connection.execute(row.on_conflict_do_update(index_elements=["edge"], set_={"memory": row.excluded.memory}))
 
 
+def beds_of(connection: Connection, edge: str) -> set[str]:
+    """Every bed of `edge` that something is stored of."""
+    found = select(events.c.bed).where(events.c.edge == edge, events.c.bed.is_not(None)).distinct()
+    return set(connection.execute(found).scalars())
+
+
 def memory_of(connection: Connection, edge: str) -> Memory:
     """What of `edge` was believed last."""
     kept = connection.execute(select(edges.c.memory).where(edges.c.edge == edge)).scalar()

@@ -63,6 +63,7 @@ class Ingest:
         self._store = store
         self._feed = feed
         self.beds = Beds(edge, patients)
+        self.recorded: set[str] = set()  # beds that something was stored of before this start
         self.trust = Trust(edge, settings.edge_keys.get(edge))
         self.broker = Part(False, now_s, "not connected yet")
         self.heartbeat = Heartbeat(now_s)
@@ -320,6 +321,10 @@ class Ingest:
             why = f"events after {self.cursor.seq} are missing"
         self.record = self.record.changed(why is None, self._settings.now(), why)
         return self.record
+
+    def has_bed(self, bed: str) -> bool:
+        """Whether the edge has this bed, or had it: what is stored of a bed is there while its edge is not."""
+        return bed in self.beds.ids() or bed in self.recorded
 
     async def events_of_bed(self, bed: str, limit: int, before: int | None) -> list[bytes]:
         """The last events of `bed` as JSON, newest first. A damaged one is left out and asked for again."""

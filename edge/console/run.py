@@ -19,7 +19,7 @@ from edge.console.accounts import ensure_user
 from edge.console.database import SchemaTooNew
 from edge.console.settings import Settings, Tls
 from edge.console.store import Store
-from edge.contract.keys import BadKey, own_key, pinned_keys
+from edge.contract.keys import BadKey, own_key, pin_neighbour, pinned_keys
 from edge.model import Role
 from edge.process import BadUsage, log_to_stderr, make_folder
 
@@ -69,6 +69,7 @@ def console_settings(config: ConsoleConfig, path: Path) -> Settings:
     try:
         own = own_key(config.signing_key)
         edges = pinned_keys(config.edge_keys, config.edge_ids, base=path.parent, data=config.data)
+        pin_neighbour(edges, config.edge_ids, config.data, database="journal.db", key="edge.key")
     except (BadKey, OSError) as wrong:
         raise BadUsage(f"{path}: {wrong}") from None
     return Settings(

@@ -97,6 +97,7 @@ class Console:
         """Reads back what the last run stored. Raises StoreBroken."""
         for edge, ingest in self.edges.items():
             ingest.cursor = await self.store.read(events.cursor_of, edge)
+            ingest.recorded = await self.store.read(events.beds_of, edge)
             ingest.trust.remember(await self.store.read(events.memory_of, edge))
         self.patients.update(await self.store.read(patients.names))
 

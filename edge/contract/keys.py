@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from nacl.signing import SigningKey, VerifyKey
@@ -37,7 +38,7 @@ def own_key(path: Path) -> SigningKey:
     Raises BadKey for a file that holds none or that others may read, OSError where it cannot be read or written.
     """
     if not path.exists():
-        write_whole(path, SECRET + base64.b64encode(bytes(SigningKey.generate())).decode() + "\n", 0o600)
+        _make(path)
     if path.stat().st_mode & 0o077:
         raise BadKey(f"others may read {path}; it is a private key: chmod 600 {path}")
     key = SigningKey(_bytes(path.read_text().strip(), SECRET, str(path)))
@@ -101,6 +102,27 @@ def pinned_keys(given: Mapping[str, str], names: Iterable[str], *, base: Path, d
         elif path.is_file():
             found[name] = pinned_key(str(path))
     return found
+
+
+def pin_neighbour(pinned: dict[str, VerifyKey], names: Sequence[str], data: Path, *, database: str, key: str) -> None:
+    """Pins the one edge or console that lives in the same `data` folder, as both did on one machine in 0.1.0: whoever
+    writes there is both, so that nobody has to copy a key from a folder to itself. Does nothing where a key is pinned
+    already, or there are several names, or their `database` is not there. `key` is their private key's file, made if
+    need be: either may start first. Raises BadKey, OSError."""
+    if len(names) == 1 and names[0] not in pinned and (data / database).is_file():
+        public = (data / key).with_suffix(".pub")
+        pinned[names[0]] = pinned_key(str(public)) if public.is_file() else own_key(data / key).verify_key
+
+
+def _make(path: Path) -> None:
+    """A new private key at `path`, unless somebody else makes one there at the same time."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.new")
+    write_whole(part, SECRET + base64.b64encode(bytes(SigningKey.generate())).decode() + "\n", 0o600)
+    try:
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(part)
+    finally:
+        part.unlink()
 
 
 def _bytes(text: str, prefix: str, where: str) -> bytes:
