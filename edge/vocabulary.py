@@ -47,6 +47,12 @@ class Metric:
     group: Group = "none"
     trend: Trend | None = None
     always: bool = False  # it has its place on a page even before anything was measured
+    abbreviated: str = ""  # where a line of the ward has no room for the label
+
+    @property
+    def short(self) -> str:
+        """The label in few letters."""
+        return self.abbreviated or self.label
 
 
 _CUFF_S = NIBP_STALE_AFTER_S
@@ -57,14 +63,16 @@ METRICS: dict[str, Metric] = {
     for metric in (  # the order of the rows is the order on a page
         Metric("spo2_pct", "SpO₂", "%", "%", 0, 100, 10, 150456, "59408-5", 0, "vital", _PCT, True),
         Metric("pulse_bpm", "Pulse", "/min", "/min", 20, 321, 10, 149530, "8889-8", 0, "vital", _RATE, True),
-        Metric("heart_rate_bpm", "Heart rate", "/min", "/min", 10, 350, 10, 147842, "8867-4", 0, "vital", _RATE),
         Metric("resp_bpm", "Respiration", "/min", "/min", 0, 120, 15, 151562, "9279-1", 0, "vital",
-               Trend("/min", 0, 60)),
+               Trend("/min", 0, 60), abbreviated="Resp"),
         Metric("etco2_mmhg", "etCO₂", "mmHg", "mm[Hg]", 0, 150, 15, 151708, "19891-1", 0, "vital",
                Trend("mmHg", 0, 60)),
-        Metric("temp_c", "Temperature", "°C", "Cel", 20, 45, 300, 150364, "8310-5", 1, "vital", Trend("°C", 34, 41)),
+        Metric("heart_rate_bpm", "Heart rate", "/min", "/min", 10, 350, 10, 147842, "8867-4", 0, "vital", _RATE,
+               abbreviated="HR"),
+        Metric("temp_c", "Temperature", "°C", "Cel", 20, 45, 300, 150364, "8310-5", 1, "vital", Trend("°C", 34, 41),
+               abbreviated="Temp"),
         Metric("perfusion_index_pct", "Perfusion index", "%", "%", 0, 25, 10, 150448, "61006-3", 1, "vital",
-               Trend("PI %", 0, 20)),
+               Trend("PI %", 0, 20), abbreviated="PI"),
         Metric("sbp_mmhg", "SBP", "mmHg", "mm[Hg]", 40, 300, _CUFF_S, 150021, "8480-6", 0, "pressure", _RATE, True),
         Metric("dbp_mmhg", "DBP", "mmHg", "mm[Hg]", 10, 220, _CUFF_S, 150022, "8462-4", 0, "pressure", _RATE, True),
         Metric("map_mmhg", "MAP", "mmHg", "mm[Hg]", 20, 260, _CUFF_S, 150023, "8478-0", 0, "pressure", _RATE),

@@ -18,8 +18,8 @@ from simulators.contract import Hands, Refused, TwinSpec
 from simulators.modbus import NoResponse
 from simulators.patient import Patient
 
-RUN, CONST_PRESSURE, CONST_FLOW = 0, 9, 13
-LOCAL, REMOTE, EXTERNAL = 46, 47, 48
+RUN, CONST_FLOW = 0, 13
+LOCAL, REMOTE = 46, 47
 SHUTDOWN = 94
 CONNECTED, EMPTY, FULL, OVER_PRESSURE, MOTOR = 109, 110, 111, 112, 114
 RESET_ALL = 108

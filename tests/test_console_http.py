@@ -60,7 +60,7 @@ async def test_a_login_ends_with_logout_with_its_twelve_hours_and_with_a_new_pas
         await home.login()
         me = (await home.http.get("/api/me")).json()
         assert me == {"name": "ann", "role": "nurse", "csrf": home.csrf, "locked": False, "now": iso(START_S),
-                      "expires_at": iso(START_S + 12 * 3600)}
+                      "expires_at": iso(START_S + 12 * 3600), "lock_after_s": 12 * 3600}
         kept = dict(home.http.cookies)
         assert (await home.http.post("/api/logout", headers={"X-CSRF": home.csrf})).json() == {"ok": True}
         home.http.cookies.update(kept)
@@ -103,6 +103,26 @@ async def test_a_session_in_use_is_renewed_and_one_that_watches_is_locked_not_en
         right = await home.http.post("/api/unlock", headers=token, json={"password": NURSE[1]})
         assert (right.status_code, right.json()["locked"]) == (200, False)
         assert (await home.command("audio_pause")).status_code == 200
+
+
+async def test_a_screen_nobody_touches_locks_as_soon_as_the_clinic_says(tmp_path: Path) -> None:
+    async with served(tmp_path, lock_after_s=900.0) as home:
+        await home.login()
+        told = (await home.http.get("/api/me")).json()
+        assert (told["lock_after_s"], told["expires_at"]) == (900.0, iso(START_S + 900))
+        home.clock.at_s += 600
+        assert (await home.http.post("/api/renew", headers={"X-CSRF": home.csrf})).json()["locked"] is False
+        home.clock.at_s += 899
+        assert (await home.http.get("/api/me")).json()["locked"] is False
+        user = home.console.store.now(accounts.user_of, home.http.cookies["vigil_session"], home.clock())
+        assert user is not None
+        page = home.console.join(user)
+        await home.console.end_sessions()
+        home.clock.at_s += 1
+        await home.console.end_sessions()
+        assert page.cut_code is None, "what it shows and sounds goes on"
+        assert (await home.http.get("/api/me")).json()["locked"] is True
+        assert (await home.command("audio_pause")).status_code == 401
 
 
 async def test_a_session_whose_time_is_up_ends_when_its_page_has_gone(tmp_path: Path) -> None:

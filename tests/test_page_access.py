@@ -117,6 +117,8 @@ async def test_a_locked_screen_keeps_place_numbers_and_sound_and_acts_after_the_
     with_high(story)
     async with opened(story, "/bed/chair-1") as page:
         await expect(figure(page, "spo2_pct")).to_have_attribute("data-standing", "live")
+        assert story.console is not None
+        await story.console.end_sessions()  # the console has noticed that this page watches
         await ends_in(story, -1)
         await page.get_by_role("button", name="Acknowledge: ").click()
         banner = page.locator(".banner-lock")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.helpers.page_browser import Opened
-from tests.helpers.page_story import busy
+from tests.helpers.page_browser import Opened, cut_off, until_drawn
+from tests.helpers.page_story import Story, busy
 
 pytestmark = pytest.mark.slow
 
@@ -142,6 +142,57 @@ async def test_a_bed_at_every_size(opened: Opened, size: str) -> None:
         await page.get_by_role("button", name="Check-in").click()
         await sound(page)
         await in_sight(page, page.get_by_role("button", name="Save check-in"))
+
+
+# --- a bed that measures more than most: a capnometer of the clinic's own, and what else the vocabulary knows -------
+
+CAPNOMETER = {"resp_bpm": (14, "Respiration", "14"), "etco2_mmhg": (38, "etCO₂", "38")}
+MORE = {**CAPNOMETER, "heart_rate_bpm": (73, "Heart rate", "73"), "temp_c": (36.8, "Temperature", "36.8"),
+        "perfusion_index_pct": (4.2, "Perfusion index", "4.2")}
+
+# The lines of the legend of whose colour no pixel is drawn in any plot.
+UNDRAWN = """() => {
+  const drawn = new Set();
+  for (const canvas of document.querySelectorAll('.plots canvas')) {
+    const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    for (let i = 0; i < data.length; i += 4)
+      if (data[i + 3] > 250) drawn.add(`rgb(${data[i]}, ${data[i + 1]}, ${data[i + 2]})`);
+  }
+  return [...document.querySelectorAll('.trend-head b')].filter(b => !drawn.has(getComputedStyle(b).color))
+    .map(b => b.textContent);
+}"""
+
+
+def measuring(told: dict[str, tuple[float, str, str]]) -> Story:
+    """A quiet ward whose first bed has such a device."""
+    story = Story(beds=2)
+    story.beds["chair-1"].values.update({metric: value for metric, (value, *_) in told.items()})
+    return story
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("told", [CAPNOMETER, MORE], ids=["capnometer", "more"])
+async def test_what_a_bed_measures_besides_has_a_tile_a_line_and_a_place_on_the_ward(
+        opened: Opened, size: str, told: dict[str, tuple[float, str, str]]) -> None:
+    async with opened(measuring(told), "/bed/chair-1", screen=SIZES[size]) as page:
+        await expect(page.locator(".frame")).to_have_attribute("data-live", "true", timeout=20_000)
+        for metric, (_, label, digits) in told.items():
+            tile = page.locator(f".numbers [data-metric={metric}]")
+            await expect(tile.locator(".label")).to_contain_text(label)
+            await expect(tile.locator(".digits")).to_have_text(digits)
+            await expect(tile.locator(".below")).to_have_text("now")
+            await tile.evaluate("tile => tile.scrollIntoView({block: 'center'})")
+            await in_sight(page, tile)
+            await expect(page.locator(".trend-head")).to_contain_text(label)
+        assert await cut_off(page, ".further-tiles .digits") == []
+        await until_drawn(page, f"({UNDRAWN})().length === 0")
+        await sound(page)
+        await in_sight(page, page.get_by_role("button", name="Check-in"))
+        await page.goto(page.url.replace("/bed/chair-1", "/"))
+        for metric, (_, _, digits) in list(told.items())[:2]:
+            await expect(page.locator(f".tile[data-bed=chair-1] [data-metric={metric}] .digits")).to_have_text(digits)
+        await sound(page)
+        assert await cut_off(page, ".tile [data-metric=resp_bpm] .digits, .tile [data-metric=etco2_mmhg] .digits") == []
 
 
 @pytest.mark.parametrize("size", SIZES)

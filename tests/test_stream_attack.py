@@ -321,7 +321,7 @@ async def test_an_edge_that_no_longer_hears_itself_connects_again_within_5_s(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["amqtt", pytest.param("mosquitto", marks=needs_mosquitto)])
-async def test_garbage_keeps_no_signed_command_waiting_and_forged_words_are_told_once(
+async def test_garbage_and_replays_keep_no_signed_command_waiting_and_forged_words_are_told_once(
     kind: str, tmp_path: Path
 ) -> None:
     broker = BrokerProcess(kind, tmp_path)
@@ -335,6 +335,9 @@ async def test_garbage_keeps_no_signed_command_waiting_and_forged_words_are_told
                 flood.pending_calls_threshold = 10_000
                 for number in range(1500):
                     await flood.publish(COMMAND, b'{"garbage":%d}' % number, qos=0)
+                overheard = signer(CONSOLE_KEY, 10**9).sign(COMMAND, ping("p0"))
+                for _ in range(1500):
+                    await flood.publish(COMMAND, overheard, qos=0)
                 await flood.publish(ACK, encode(Ack(console="main", seq=0, boot="boot-1")), qos=1)
                 await flood.publish(ACK, forger.sign(ACK, ack(0)), qos=1)
                 await flood.publish(COMMAND, forger.sign(COMMAND, ping("p9")), qos=1)

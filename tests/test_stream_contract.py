@@ -264,7 +264,11 @@ REFUSALS: list[tuple[str, bytes, float]] = [
 def test_the_gate_lets_in_only_what_is_whole_signed_timely_and_allowed(
     expected: str, payload: bytes, at_s: float
 ) -> None:
-    assert reason(CommandVerifier(KEY, "clinic-1").check(payload, at_s)).partition(":")[0] == expected
+    checked = CommandVerifier(KEY, "clinic-1").check(payload, at_s)
+    assert reason(checked).partition(":")[0] == expected
+    anybody = expected in ("forged", "bad_shape", "expired")
+    worthless = isinstance(checked, Refusal) and checked.worthless
+    assert worthless is anybody, "what anybody may send never waits in the line of what only a console can"
 
 
 def test_a_refusal_says_whom_to_tell_only_where_that_is_a_console() -> None:
@@ -280,7 +284,9 @@ def test_a_refusal_says_whom_to_tell_only_where_that_is_a_console() -> None:
 def test_a_replay_is_refused_as_long_as_it_could_work_and_forgotten_after() -> None:
     verifier = CommandVerifier(KEY, "clinic-1")
     assert reason(verifier.check(command(), NOW_S)) == "accepted"
-    assert reason(verifier.check(command(), NOW_S + 1)) == "replayed"
+    again = verifier.check(command(), NOW_S + 1)
+    assert again == Refusal("c1", "main", "replayed")
+    assert again.worthless, "whoever overheard a command may say it a thousand times"
     assert reason(verifier.check(command(id="c2", verb="audio_pause"), NOW_S + 1)) == "replayed"
     assert reason(verifier.check(command(), NOW_S + 10)) == "expired"
     for number in range(1000):

@@ -233,6 +233,7 @@ class ConsoleConfig(Clocked):
     host: str = "127.0.0.1"
     plain_http: bool = False  # pages, passwords and patients' names may leave this machine unencrypted
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    lock_after_min: Annotated[float, Field(ge=5, le=720)] = 720  # nobody touches a screen for so long: it locks
     origins: Annotated[tuple[Origin, ...], Field(strict=False)] = ()  # other addresses pages may come from (a proxy's)
     mqtt: MqttTable = Field(default_factory=MqttTable)
     simulation: SimulationTable = Field(default_factory=SimulationTable)

@@ -19,7 +19,6 @@ from edge.console.store import Store
 from edge.console.tables import accounts, web_sessions
 from edge.model import Role
 
-SESSION_S = 12 * 3600.0  # real seconds: a long shift
 LINGER_S = 15 * 60.0  # real seconds a session whose time is up stays locked after its page was last on the live feed
 COOKIE_S = 30 * 86400  # real seconds a browser keeps the cookie: when a session ends the server says
 

@@ -49,13 +49,13 @@ async def _password_right(name: str, password: str, request: Request, console: C
 
 
 def _length_s(console: Console) -> float:
-    """How long a session holds, by this console's clock: a shift lasts as long on a fast clock."""
-    return console.settings.real(accounts.SESSION_S)
+    """How long a session holds that nobody uses, by this console's clock: it lasts as long on a fast one."""
+    return console.settings.real(console.settings.lock_after_s)
 
 
 def _me(console: Console, user: User) -> Me:
     return Me(name=user.name, role=user.role, csrf=user.csrf, expires_at=iso(user.expires_s),
-              now=iso(console.settings.now()), locked=user.locked)
+              now=iso(console.settings.now()), lock_after_s=console.settings.lock_after_s, locked=user.locked)
 
 
 async def _renewed(console: Console, user: User) -> Me:
@@ -66,13 +66,13 @@ async def _renewed(console: Console, user: User) -> Me:
 
 @router.post("/renew", responses=problems(401, 403, 422, 503))
 async def renew(console: ThisConsole, user: MayChange) -> Me:
-    """The session is in use: it holds for a whole shift from now. 401 where it is locked already."""
+    """The session is in use: it holds anew from now. 401 where it is locked already."""
     return await _renewed(console, user)
 
 
 @router.post("/unlock", responses=problems(400, 401, 403, 413, 422, 429, 503))
 async def unlock(asked: Unlock, request: Request, console: ThisConsole, user: HasToken) -> Me:
-    """The user of a locked session gives the password again, and it holds for a whole shift from now."""
+    """The user of a locked session gives the password again, and it holds anew from now."""
     await _password_right(user.name, asked.password, request, console)
     await console.store.run(audit.add, console.settings.now(), user.name, "unlock")
     return await _renewed(console, user)

@@ -78,6 +78,7 @@ def console_settings(config: ConsoleConfig, path: Path) -> Settings:
         tls=Tls(mqtt.ca, mqtt.cert, mqtt.key) if mqtt.tls else None, speed=config.speed, epoch=config.epoch or 0.0,
         host=config.host, port=config.port, origins=config.origins, simulated=config.simulated,
         simulators=config.simulation.sockets, demo_logins=config.simulation.logins,
+        lock_after_s=config.lock_after_min * 60.0,
         secure_cookies=any(origin.startswith("https://") for origin in config.origins),
     )
 

@@ -31,8 +31,8 @@ class Unlock(StrictModel):
 class Me(BaseModel):
     """Who is logged in; `csrf` goes into the X-CSRF header of every change.
 
-    At `expires_at` (this console's time, as `now` is) a session locks, unless it is renewed before. `locked`: it shows
-    and sounds, and changes nothing until /api/unlock is given the password.
+    At `expires_at` (this console's time, as `now` is) a session locks, unless it is renewed before; it holds for
+    `lock_after_s` real seconds. `locked`: it shows and sounds, and changes nothing until /api/unlock has the password.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Me(BaseModel):
     csrf: str
     expires_at: str
     now: str
+    lock_after_s: float
     locked: bool
 
 

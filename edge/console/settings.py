@@ -8,6 +8,8 @@ from pathlib import Path
 
 from nacl.signing import SigningKey, VerifyKey
 
+LONG_SHIFT_S = 12 * 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Tls:
@@ -24,6 +26,7 @@ class Settings:
 
     `edges` are those whose beds it shows.
     `origins` are the only pages allowed to act on it ("https://console.clinic"); empty: the address it is served at.
+    `lock_after_s`: real seconds without a touch after which a screen locks; it goes on showing and sounding.
     `signing_key` signs all that this console says; `edge_keys` are the public keys of the edges it believes. What an
     edge without a key there says is not believed.
     """
@@ -44,6 +47,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8080
     secure_cookies: bool = False
+    lock_after_s: float = LONG_SHIFT_S
     origins: tuple[str, ...] = ()
     simulated: bool = False
     simulators: Mapping[str, Path] = field(default_factory=dict)  # edge -> the socket that works its simulated devices

@@ -79,6 +79,16 @@ async def look(console: ThisConsole, user: LoggedIn) -> list[SimulatedBed]:
     return beds
 
 
+@router.get("/logins")  # before "/{edge}": the first that fits an address says what it allows
+async def logins(console: ThisConsole) -> list[DemoLogin]:
+    """The accounts made for a demonstration, for anybody who opens its page."""
+    file = console.settings.demo_logins
+    if file is None:
+        raise Refused("not_found", "no accounts are given away here")
+    told = json.loads(await asyncio.to_thread(file.read_text))
+    return [DemoLogin(**login) for login in told]
+
+
 @router.post("/{edge}")
 async def work(
     hand: Hand, console: ThisConsole, user: MayChange,
@@ -92,16 +102,6 @@ async def work(
     if not told["ok"]:
         raise Refused("hand_refused", told["reason"])
     return Done()
-
-
-@router.get("/logins")
-async def logins(console: ThisConsole) -> list[DemoLogin]:
-    """The accounts made for a demonstration, for anybody who opens its page."""
-    file = console.settings.demo_logins
-    if file is None:
-        raise Refused("not_found", "no accounts are given away here")
-    told = json.loads(await asyncio.to_thread(file.read_text))
-    return [DemoLogin(**login) for login in told]
 
 
 async def _request(socket: FilePath, line: dict[str, Any]) -> dict[str, Any]:

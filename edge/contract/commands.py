@@ -4,8 +4,10 @@ The edge and the console both convert with `parse`, and the page gets the limits
 There is no verb that starts, sets or resumes a pump.
 
 The limits of an order bound what can be *meant*: outside them a number was mistyped, or is in another unit. They are no
-prescription; what a protocol allows is the protocol's. An undiluted vial (50 or 100 mg/mL) lies above the highest
-concentration on purpose: the label of ketamine forbids giving 100 mg/mL by vein undiluted.
+prescription; what a protocol allows is the protocol's. Usual are 0.5 mg/kg over 40 minutes (Am J Psychiatry
+2013;170:1134, doi 10.1176/appi.ajp.2013.13030392): above 0.75 mg/kg or below 40 min, our choice, a person is asked once
+more. An undiluted vial (50 or 100 mg/mL) lies above the highest concentration on purpose: the label of ketamine forbids
+giving 100 mg/mL by vein undiluted.
 """
 
 from __future__ import annotations
@@ -26,9 +28,14 @@ MAX_PATIENT_NAME = 80  # of the name that comes with start_session, and stays in
 NURSE: frozenset[Role] = frozenset({"nurse"})
 
 
-def _number(label: str, least: float, most: float, unit: str, remedy: str = "") -> Meta:
-    return Meta(ge=least, le=most, title=label, extra={"unit": unit, "remedy": remedy},
-                extra_json_schema={"x-unit": unit})
+def _number(label: str, least: float, most: float, unit: str, remedy: str = "", presets: tuple[float, ...] = (),
+            usual: tuple[float | None, float | None] = (None, None)) -> Meta:
+    """`presets` are offered beside the keys; what lies outside `usual` is allowed, and read back with a caution."""
+    more = {"presets": presets, "usual_min": usual[0], "usual_max": usual[1]}
+    said = {name: value for name, value in more.items() if value not in (None, ())}
+    schema = {"x-" + name.replace("_", "-"): value for name, value in {"unit": unit, **said}.items()}
+    return Meta(ge=least, le=most, title=label, extra={"unit": unit, "remedy": remedy, **said},
+                extra_json_schema=schema)
 
 
 def _score(label: str, most: int) -> Meta:
@@ -55,12 +62,13 @@ class StartSession(Verb, frozen=True, kw_only=True):
         min_length=8, max_length=64, pattern=r"^[A-Za-z0-9-]*[A-Za-z0-9][A-Za-z0-9-]*(?!\n)$", title="Session",
         extra={"by": "console", "say": "an id of 8 to 64 letters and digits"})]
     weight_kg: Annotated[float, _number("Weight", 35, 200, "kg")]
-    dose_mg_kg: Annotated[float, _number("Dose", 0.1, 1.0, "mg/kg")]
-    duration_min: Annotated[float, _number("Duration", 30, 120, "min")]
+    dose_mg_kg: Annotated[float, _number(
+        "Dose", 0.1, 1.0, "mg/kg", presets=(0.5, 0.75, 1), usual=(None, 0.75))]
+    duration_min: Annotated[float, _number("Duration", 30, 120, "min", presets=(40, 60), usual=(40, None))]
     concentration_mg_ml: Annotated[float, _number(
-        "Concentration", 0.2, 10, "mg/mL", "an undiluted vial must never run")]
+        "Concentration", 0.2, 10, "mg/mL", "an undiluted vial must never run", presets=(0.5, 1, 2))]
     protocol: Annotated[str, Meta(min_length=1, max_length=64, title="Protocol")] | None = None
-    nibp_interval_min: Annotated[float, _number("Cuff interval", 2, 30, "min")] | None = None
+    nibp_interval_min: Annotated[float, _number("Cuff interval", 2, 30, "min", presets=(5, 10))] | None = None
     age_years: Annotated[float, _number("Age", 18, 110, "years")] | None = None
     checklist: Annotated[bool, Meta(title="Checklist done")] | None = None
 
@@ -169,6 +177,9 @@ class Argument:
     remedy: str = ""
     by: Literal["person", "console"] = "person"
     say: str = ""  # what it must be, where the limits do not say it well
+    presets: tuple[float, ...] = ()  # offered beside the keys
+    usual_min: float | None = None  # below or above what is usual it is allowed, and read back with a caution
+    usual_max: float | None = None
     annotation: Any = None  # for msgspec
 
     def must_be(self) -> str:
@@ -203,7 +214,8 @@ def _argument(field: msgspec.structs.FieldInfo, hint: Any) -> Argument:
     extra = meta.extra or {}
     return Argument(
         field.name, meta.title, "words" if words else _TYPES[of], optional, meta.ge, meta.le, limits.max_length,
-        extra.get("unit", ""), extra.get("remedy", ""), extra.get("by", "person"), extra.get("say", ""), annotated)
+        extra.get("unit", ""), extra.get("remedy", ""), extra.get("by", "person"), extra.get("say", ""),
+        extra.get("presets", ()), extra.get("usual_min"), extra.get("usual_max"), annotated)
 
 
 def parse(verb: str, args: Mapping[str, Any]) -> Verb:

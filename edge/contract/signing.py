@@ -48,7 +48,6 @@ from nacl.signing import SigningKey, VerifyKey
 
 from edge.contract.freshness import MAX_N, Claim, Reason, claim_of
 
-SIG_BYTES = 64
 _TAIL = re.compile(rb',"sig":"([A-Za-z0-9+/]{86}==)"\}')
 _TAIL_BYTES = len(b',"sig":""}') + 88
 _COUNTER = re.compile(rb',"n":(0|[1-9][0-9]{0,15})\Z')

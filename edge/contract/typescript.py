@@ -109,10 +109,11 @@ def _verbs() -> str:
         takes = [f"    {each.name}: {_json(_argument(each))}," for each in arguments(verb) if each.by == "person"]
         verbs += [f"  {verb}: {{ roles: {_json(sorted(asked.roles))}, args: {{", *takes, "  } },"]
     return "\n".join([
-        "/** What a form needs to ask for an argument; `min` and `max` are allowed, and lengths are in characters. */",
+        "/** What a form needs to ask for an argument; `min` and `max` are allowed, outside `usual` asks once more. */",
         "export interface Argument {",
         '  label: string; type: "number" | "whole" | "text" | "words" | "flag"; optional: boolean;',
-        "  min?: number; max?: number; max_length?: number; unit?: string; remedy?: string;", "}", "",
+        "  min?: number; max?: number; max_length?: number; unit?: string; remedy?: string;",
+        "  presets?: readonly number[]; usual_min?: number; usual_max?: number;", "}", "",
         "export const VERBS = {", *verbs,
         "} as const satisfies Record<string, { roles: readonly Role[]; args: Record<string, Argument> }>;",
         "export type Verb = keyof typeof VERBS;", "",
@@ -122,21 +123,22 @@ def _verbs() -> str:
 
 def _argument(argument: Argument) -> dict[str, Any]:
     said = {"label": argument.label, "type": argument.type, "optional": argument.optional, "min": argument.least,
-            "max": argument.most, "max_length": argument.max_length, "unit": argument.unit, "remedy": argument.remedy}
-    return {name: value for name, value in said.items() if value not in (None, "")}
+            "max": argument.most, "max_length": argument.max_length, "unit": argument.unit, "remedy": argument.remedy,
+            "presets": argument.presets, "usual_min": argument.usual_min, "usual_max": argument.usual_max}
+    return {name: value for name, value in said.items() if value not in (None, "", ())}
 
 
 def _metrics() -> str:
     """The vocabulary in the order of a page."""
-    names = ("key", "label", "unit", "decimals", "group", "always")
+    names = ("key", "label", "short", "unit", "decimals", "group", "always")
     rows = [{**{name: getattr(metric, name) for name in names}, "order": place,
              "trend": dataclasses.asdict(metric.trend) if metric.trend else None}
             for place, metric in enumerate(METRICS.values())]
     return "\n".join([
         "/** Metrics of one axis share a scale, `low` to `high`. */",
         "export interface TrendScale { axis: string; low: number; high: number }", "",
-        "/** How a metric is labelled and laid out. `always`: it has its place even before anything was measured. */",
-        "export interface Metric {", "  key: string; label: string; unit: string; decimals: number;",
+        "/** How a metric is labelled and laid out. `short`: on the ward. `always`: also before it was measured. */",
+        "export interface Metric {", "  key: string; label: string; short: string; unit: string; decimals: number;",
         '  group: "vital" | "pressure" | "pump" | "none"; order: number; always: boolean; trend: TrendScale | null;',
         "}", "", "export const METRIC_ROWS: readonly Metric[] = [", *(f"  {_json(row)}," for row in rows), "];", ""])
 

@@ -14,7 +14,7 @@ from typing import Any
 import drivers
 from edge.demo.enrol import enrol
 from edge.model import Role
-from edge.process import BadUsage, command_key
+from edge.process import BadUsage
 from edge.stream.broker_access import access_text, made_users
 
 EDGE, CONSOLE = "demo", "main"
@@ -96,7 +96,6 @@ def new_logins() -> list[Login]:
 
 def write_console(shared: Shared, sites: Sequence[Site], logins: Sequence[Login]) -> Path:
     """console.toml, with every key it needs made and pinned. Its path."""
-    command_key(shared.data / "command.key", make=True)
     enrol({site.edge: site.data for site in sites}, {CONSOLE: shared.data})
     private(shared.data / "logins.json", json.dumps([asdict(login) for login in logins]))
     sockets = ", ".join(f"{site.edge} = {json.dumps(str(site.socket))}" for site in sites)
@@ -114,7 +113,7 @@ def write_edge(shared: Shared, site: Site, first_cuff_s: float) -> Path:
     """edge.toml of one site, for the simulated devices at hand. Its path."""
     shutil.copy(rules_file(), site.data / "rules.toml")
     parts = [f'[edge]\nid = "{site.edge}"\ndata = {json.dumps(str(site.data))}\nrules = "rules.toml"\n'
-             f"simulated = true\ncommand_key = {json.dumps(str(shared.data / 'command.key'))}\n"
+             "simulated = true\n"
              f"speed = {shared.speed}\nepoch = {shared.epoch}\n"
              f'{_mqtt(shared, f"edge-{site.edge}")}']
     bed = None

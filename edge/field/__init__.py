@@ -1,1 +1,1 @@
-"""The devices' side: ports, links, the Modbus bus, identity and supervision."""
+"""From a port to a bed: ports, the Modbus bus, the dialogue with a device, identity and discovery."""

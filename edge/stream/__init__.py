@@ -1,1 +1,1 @@
-"""The MQTT contract as types, the outbox publisher, command intake, and the embedded broker."""
+"""The stream over MQTT: the outbox publisher, the command verifier, and the embedded broker."""

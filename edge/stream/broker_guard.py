@@ -28,13 +28,32 @@ PACKET_BYTES = 262_144
 MAX_CONNECTIONS = 100  # an edge, its consoles, and people who look
 MAX_PER_USER = 20
 MAX_WAITING = 50  # sockets that have not said CONNECT; beyond it the oldest makes room
-PRODUCER_PER_S, OTHER_PER_S = 2000.0, 50.0  # messages of who may write events, and of anybody else
-BURST_S = 2.0  # so many seconds' worth at once
+PRODUCER_PER_S, OTHER_PER_S = 2000.0, 50.0  # packets of a user who may write events, and of any other
+PRODUCER_BURST, OTHER_BURST = 400.0, 100.0  # so many at once
+TURN = 8  # rounds of the event loop in which amqtt hands on one message
 TAKEOVER_S = 2.0
-CONNECT, PUBLISH, SUBSCRIBE = 1, 3, 8
+CONNECT, PUBLISH, PUBACK, SUBSCRIBE = 1, 3, 4, 8
 MAX_HEADER = 5
 REFUSED = b"\x20\x02\x00\x05"  # CONNACK, not authorised
 log = logging.getLogger(__name__)
+
+
+class Pace:
+    """How fast the packets of one user are taken, over all its connections: `burst` at once, and `per_s`."""
+
+    def __init__(self, per_s: float, burst: float, now_s: float) -> None:
+        self._per_s, self._burst = per_s, burst
+        self._tokens, self._filled_s = burst, now_s
+
+    def wait_s(self, now_s: float) -> float:
+        """Until the next packet may be read; 0: now."""
+        self._tokens = min(self._burst, self._tokens + (now_s - self._filled_s) * self._per_s)
+        self._filled_s = now_s
+        return 0.0 if self._tokens >= 1 else (1 - self._tokens) / self._per_s
+
+    def count(self) -> None:
+        """One was read."""
+        self._tokens -= 1
 
 
 @dataclass(eq=False, slots=True)
@@ -45,31 +64,38 @@ class Client:
     user: str | None
     keepalive_s: int
     transport: asyncio.WriteTransport
-    per_s: float
+    pace: Pace
     received_s: float
+    refused: int = 0  # packets that it had no right to
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     full_s: int = 0  # for how many looks its write buffer has been full
 
 
 class GuardedReader(ReaderAdapter):  # type: ignore[misc]
-    """Gives amqtt one whole packet after the other: none that is too long, none faster than `per_s`, and nothing that
-    its client may not publish or subscribe to."""
+    """Gives amqtt one whole packet after the other: none that is too long, none faster than its user's pace, nothing
+    that its client may not publish or subscribe to, and messages in turn with those of all others: amqtt would queue
+    a thousand of one client before it hands on one of another."""
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, first: bytes, client: Client, access: Access
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, first: bytes, client: Client, access: Access,
+        turn: asyncio.Lock,
     ) -> None:
         self._reader, self._writer, self._client, self._access = reader, writer, client, access
+        self._turn = turn
         self._loop = asyncio.get_running_loop()
         self._packet, self._at = first, 0
         self._head = bytearray()  # of the packet being read; kept when amqtt gives up waiting in its middle
-        self._tokens, self._filled_s = client.per_s * BURST_S, self._loop.time()
+        self._passed: bytes | None = None  # a whole packet that waits for its turn; kept likewise
 
     async def read(self, n: int = -1) -> bytes:
         """As StreamReaderAdapter. Raises ConnectionAbortedError for a packet that is too long."""
         while self._at >= len(self._packet):
-            packet = await self._next()
-            if self._allowed(packet):
-                self._packet, self._at = packet, 0
+            if self._passed is None:
+                packet = await self._next()
+                self._passed = packet if self._allowed(packet) else None
+            if self._passed is not None:
+                await self._take_turn(self._passed)
+                self._packet, self._at, self._passed = self._passed, 0, None
         end = len(self._packet) if n < 0 else self._at + n
         data, self._at = self._packet[self._at : end], end
         return data
@@ -80,7 +106,8 @@ class GuardedReader(ReaderAdapter):  # type: ignore[misc]
 
     async def _next(self) -> bytes:
         if not self._head:
-            await self._wait_for_a_token()
+            while wait_s := self._client.pace.wait_s(self._loop.time()):
+                await asyncio.sleep(wait_s)
             self._head += await self._reader.readexactly(1)
         while len(self._head) < 2 or (self._head[-1] & 0x80 and len(self._head) < MAX_HEADER):
             self._head += await self._reader.readexactly(1)
@@ -94,19 +121,19 @@ class GuardedReader(ReaderAdapter):  # type: ignore[misc]
         self._client.received_s = self._loop.time()
         return packet
 
-    async def _wait_for_a_token(self) -> None:
-        now_s = self._loop.time()
-        self._tokens = min(
-            self._client.per_s * BURST_S, self._tokens + (now_s - self._filled_s) * self._client.per_s)
-        self._filled_s = now_s
-        if self._tokens < 1:
-            await asyncio.sleep((1 - self._tokens) / self._client.per_s)
+    async def _take_turn(self, packet: bytes) -> None:
+        """Messages go in one at a time, first come first served (asyncio.Lock is fair), each when the one before is
+        handed on."""
+        if packet[0] >> 4 == PUBLISH:
+            async with self._turn:
+                for _ in range(TURN):
+                    await asyncio.sleep(0)
 
     def _allowed(self, packet: bytes) -> bool:
         """Whether amqtt gets it. What it does not get is answered here, as a broker must."""
         kind = packet[0] >> 4
-        if kind == PUBLISH:
-            self._tokens -= 1
+        if kind != PUBACK:  # as many as there are messages to acknowledge
+            self._client.pace.count()
         if self._access.rights is None or kind not in (PUBLISH, SUBSCRIBE):
             return True
         at = _body(packet)
@@ -127,7 +154,10 @@ class GuardedReader(ReaderAdapter):  # type: ignore[misc]
         except (IndexError, UnicodeDecodeError):
             refused, answer = ("what is no topic",), b""
         if refused:
-            log.info("client %r of user %r may not use %s", self._client.id, self._client.user, ", ".join(refused))
+            if not self._client.refused:  # once a connection: whoever floods does not fill the log
+                log.warning("client %r of user %r may not use %s; it goes nowhere", self._client.id, self._client.user,
+                            ", ".join(refused)[:200])
+            self._client.refused += 1
             self._writer.write(answer)
         return not refused
 
@@ -176,6 +206,8 @@ class Guard:
         self.clients: dict[str, Client] = {}
         self._waiting: dict[asyncio.WriteTransport, None] = {}  # in the order they came
         self._users: Counter[str | None] = Counter()
+        self._paces: dict[str, Pace] = {}  # by user; where nobody is asked who he is, by client id
+        self._turn = asyncio.Lock()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, from its first byte to its end. Never raises but for a stop."""
@@ -239,22 +271,32 @@ class Guard:
             writer.close()
             return
         await self._take_over(connect.client_id)
-        producer = self._access.may(user, "write", "vigil/1/+/event") or any(
-            right.endswith("/event") for right in (self._access.rights or {}).get(user or "", {}).get("write", ()))
-        client = Client(
-            connect.client_id, user, connect.keep_alive, writer.transport,
-            PRODUCER_PER_S if producer else OTHER_PER_S, asyncio.get_running_loop().time())
+        client = Client(connect.client_id, user, connect.keep_alive, writer.transport,
+                        self._pace(user, connect.client_id), asyncio.get_running_loop().time())
         self.clients[client.id] = client
         self._users[user] += 1
         try:
             await self._broker.external_connected(
-                GuardedReader(reader, writer, first, client, self._access),
+                GuardedReader(reader, writer, first, client, self._access, self._turn),
                 GuardedWriter(writer, client, self._access), self._listener)
         finally:
             client.ended.set()
             self._users[user] -= 1
             if self.clients.get(client.id) is client:
                 del self.clients[client.id]
+            if client.refused > 1:
+                log.warning("client %r of user %r: %d packets went nowhere", client.id, user, client.refused)
+            if not self._access.hashes:
+                self._paces.pop(client.id, None)
+
+    def _pace(self, user: str | None, client_id: str) -> Pace:
+        """The one of this user."""
+        producer = self._access.may(user, "write", "vigil/1/+/event") or any(
+            right.endswith("/event") for right in (self._access.rights or {}).get(user or "", {}).get("write", ()))
+        return self._paces.setdefault(
+            user or "" if self._access.hashes else client_id,
+            Pace(PRODUCER_PER_S if producer else OTHER_PER_S, PRODUCER_BURST if producer else OTHER_BURST,
+                 asyncio.get_running_loop().time()))
 
     async def _refused(self, user: str | None, connect: ConnectPacket) -> str:
         """Why it may not come in; "" if it may."""

@@ -19,7 +19,7 @@ from edge.stream.own_status import OwnStatus
 from edge.stream.verifier import CommandVerifier, Refusal
 
 COMMANDS_MAX = 100
-UNSIGNED_ANSWERED = 20  # a second: whoever floods without a key is not worth more, and never in a signed command's way
+WORTHLESS_ANSWERED = 20  # a second: whoever floods without a key is not worth more, and never in a signed command's way
 log = logging.getLogger(__name__)
 
 
@@ -39,7 +39,7 @@ class Inbox:
         self._on_rejected, self._on_ack, self._on_status_wanted = on_rejected, on_ack, on_status_wanted
         self._answer, self._now = answer, now
         self._signed: asyncio.Queue[CommandIn | Refusal] = asyncio.Queue(COMMANDS_MAX)
-        self._unsigned: deque[float] = deque(maxlen=UNSIGNED_ANSWERED)
+        self._worthless: deque[float] = deque(maxlen=WORTHLESS_ANSWERED)
         self._named: set[str] = set()
 
     async def receive(self, client: Connection) -> None:
@@ -80,14 +80,14 @@ class Inbox:
                          Answer(id=refusal.id, ok=False, reason=refusal.reason, nonce=refusal.nonce))
 
     def _receive_command(self, topic: str, payload: bytes) -> None:
-        """Checked before it waits: what nobody signed never takes the place of what somebody did."""
+        """Checked before it waits: what anybody may have sent never takes the place of what only a console can."""
         checked = self._verifier.check(payload, self._now())
-        if isinstance(checked, Refusal) and checked.unsigned:
+        if isinstance(checked, Refusal) and checked.worthless:
             now_s = asyncio.get_running_loop().time()
-            if len(self._unsigned) == UNSIGNED_ANSWERED and now_s - self._unsigned[0] < 1.0:
+            if len(self._worthless) == WORTHLESS_ANSWERED and now_s - self._worthless[0] < 1.0:
                 self._on_rejected("command", topic, "too_many")
                 return
-            self._unsigned.append(now_s)
+            self._worthless.append(now_s)
         try:
             self._signed.put_nowait(checked)
         except asyncio.QueueFull:

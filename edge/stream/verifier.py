@@ -40,9 +40,9 @@ class Refusal:
     nonce: str = field(default="", compare=False)
 
     @property
-    def unsigned(self) -> bool:
-        """Whether nobody who may command anything has signed it."""
-        return self.reason == "forged" or self.reason.startswith("bad_shape")
+    def worthless(self) -> bool:
+        """Whether anybody may have sent it: nobody signed it, or it was overheard and is said again."""
+        return self.reason in ("forged", "replayed", "expired") or self.reason.startswith("bad_shape")
 
 
 class CommandVerifier:

@@ -38,7 +38,7 @@ from edge.contract.payloads import (
     wave_topic,
 )
 from edge.model import Role, iso
-from edge.vocabulary import DETERMINATION
+from edge.vocabulary import DETERMINATION, METRICS
 from tests.helpers.console_server import quick_hashes
 from tests.helpers.console_story import Journal, Wire, hear, settings
 
@@ -273,8 +273,11 @@ class Story(Wire):
         """A point every 10 s, with a hole of 3 minutes, and a pressure every 5 minutes, over the last 40 minutes."""
         now_s = self.now()
         ago = [s for s in range(2400, 0, -10) if not 900 < s < 1080]
+        steady = {name: value for name, value in self.beds[bed].values.items()
+                  if value is not None and METRICS[name].group == "vital"}
         rows: list[history.Row | history.Determination] = [
-            history.Row(self.edge, bed, now_s - s, {"spo2_pct": 97 - (s % 130 > 110), "pulse_bpm": 72 + s % 70 // 10})
+            history.Row(self.edge, bed, now_s - s,
+                        {**steady, "spo2_pct": 97 - (s % 130 > 110), "pulse_bpm": 72 + s % 70 // 10})
             for s in ago]
         for s in range(2100, 200, -300):
             values = {"sbp_mmhg": 120 + (2300 - s) / 100, "dbp_mmhg": 76 + (2300 - s) / 200, "map_mmhg": 95.0,

@@ -6,7 +6,7 @@ import { AlarmList } from "./alarmlist.tsx";
 import { CheckIn } from "./checkin.tsx";
 import { plain } from "./dose.ts";
 import { Events } from "./events.tsx";
-import { Figure, Further, Pressure } from "./numbers.tsx";
+import { Figure, FurtherTiles, Pressure } from "./numbers.tsx";
 import { Band, phaseWords } from "./phase.tsx";
 import { Pleth } from "./pleth.tsx";
 import { PumpLine } from "./pump.tsx";
@@ -107,7 +107,7 @@ function Numbers({ bed, session }: { bed: string; session: Session | null }) {
       {metrics.filter(({ always }) => always).map((metric) => <Figure key={metric.key} metric={metric} vitals={vitals} context={context} />)}
       <Pressure vitals={vitals} context={context}><FromBaseline bed={bed} session={session} /></Pressure>
       <div class="pump-card"><span class="label">Pump</span><PumpLine vitals={vitals} context={context} session={session} devices={store.states.get(bed)?.devices ?? []} /></div>
-      <Further metrics={metrics.filter(({ always }) => !always)} vitals={vitals} context={context} />
+      <FurtherTiles metrics={metrics.filter(({ always }) => !always)} vitals={vitals} context={context} />
     </div>
   );
 }

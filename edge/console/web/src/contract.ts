@@ -456,10 +456,11 @@ export interface EventOf<K extends EventKind> {
 }
 export type EdgeEvent = { [K in EventKind]: EventOf<K> }[EventKind];
 
-/** What a form needs to ask for an argument; `min` and `max` are allowed, and lengths are in characters. */
+/** What a form needs to ask for an argument; `min` and `max` are allowed, outside `usual` asks once more. */
 export interface Argument {
   label: string; type: "number" | "whole" | "text" | "words" | "flag"; optional: boolean;
   min?: number; max?: number; max_length?: number; unit?: string; remedy?: string;
+  presets?: readonly number[]; usual_min?: number; usual_max?: number;
 }
 
 export const VERBS = {
@@ -482,11 +483,11 @@ export const VERBS = {
   } },
   start_session: { roles: ["nurse"], args: {
     weight_kg: {"label": "Weight", "type": "number", "optional": false, "min": 35, "max": 200, "unit": "kg"},
-    dose_mg_kg: {"label": "Dose", "type": "number", "optional": false, "min": 0.1, "max": 1.0, "unit": "mg/kg"},
-    duration_min: {"label": "Duration", "type": "number", "optional": false, "min": 30, "max": 120, "unit": "min"},
-    concentration_mg_ml: {"label": "Concentration", "type": "number", "optional": false, "min": 0.2, "max": 10, "unit": "mg/mL", "remedy": "an undiluted vial must never run"},
+    dose_mg_kg: {"label": "Dose", "type": "number", "optional": false, "min": 0.1, "max": 1.0, "unit": "mg/kg", "presets": [0.5, 0.75, 1], "usual_max": 0.75},
+    duration_min: {"label": "Duration", "type": "number", "optional": false, "min": 30, "max": 120, "unit": "min", "presets": [40, 60], "usual_min": 40},
+    concentration_mg_ml: {"label": "Concentration", "type": "number", "optional": false, "min": 0.2, "max": 10, "unit": "mg/mL", "remedy": "an undiluted vial must never run", "presets": [0.5, 1, 2]},
     protocol: {"label": "Protocol", "type": "text", "optional": true, "max_length": 64},
-    nibp_interval_min: {"label": "Cuff interval", "type": "number", "optional": true, "min": 2, "max": 30, "unit": "min"},
+    nibp_interval_min: {"label": "Cuff interval", "type": "number", "optional": true, "min": 2, "max": 30, "unit": "min", "presets": [5, 10]},
     age_years: {"label": "Age", "type": "number", "optional": true, "min": 18, "max": 110, "unit": "years"},
     checklist: {"label": "Checklist done", "type": "flag", "optional": true},
   } },
@@ -508,31 +509,31 @@ export const MAX_PATIENT_NAME = 80;
 /** Metrics of one axis share a scale, `low` to `high`. */
 export interface TrendScale { axis: string; low: number; high: number }
 
-/** How a metric is labelled and laid out. `always`: it has its place even before anything was measured. */
+/** How a metric is labelled and laid out. `short`: on the ward. `always`: also before it was measured. */
 export interface Metric {
-  key: string; label: string; unit: string; decimals: number;
+  key: string; label: string; short: string; unit: string; decimals: number;
   group: "vital" | "pressure" | "pump" | "none"; order: number; always: boolean; trend: TrendScale | null;
 }
 
 export const METRIC_ROWS: readonly Metric[] = [
-  {"key": "spo2_pct", "label": "SpO₂", "unit": "%", "decimals": 0, "group": "vital", "always": true, "order": 0, "trend": {"axis": "%", "low": 70, "high": 100}},
-  {"key": "pulse_bpm", "label": "Pulse", "unit": "/min", "decimals": 0, "group": "vital", "always": true, "order": 1, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
-  {"key": "heart_rate_bpm", "label": "Heart rate", "unit": "/min", "decimals": 0, "group": "vital", "always": false, "order": 2, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
-  {"key": "resp_bpm", "label": "Respiration", "unit": "/min", "decimals": 0, "group": "vital", "always": false, "order": 3, "trend": {"axis": "/min", "low": 0, "high": 60}},
-  {"key": "etco2_mmhg", "label": "etCO₂", "unit": "mmHg", "decimals": 0, "group": "vital", "always": false, "order": 4, "trend": {"axis": "mmHg", "low": 0, "high": 60}},
-  {"key": "temp_c", "label": "Temperature", "unit": "°C", "decimals": 1, "group": "vital", "always": false, "order": 5, "trend": {"axis": "°C", "low": 34, "high": 41}},
-  {"key": "perfusion_index_pct", "label": "Perfusion index", "unit": "%", "decimals": 1, "group": "vital", "always": false, "order": 6, "trend": {"axis": "PI %", "low": 0, "high": 20}},
-  {"key": "sbp_mmhg", "label": "SBP", "unit": "mmHg", "decimals": 0, "group": "pressure", "always": true, "order": 7, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
-  {"key": "dbp_mmhg", "label": "DBP", "unit": "mmHg", "decimals": 0, "group": "pressure", "always": true, "order": 8, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
-  {"key": "map_mmhg", "label": "MAP", "unit": "mmHg", "decimals": 0, "group": "pressure", "always": false, "order": 9, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
-  {"key": "nibp_pulse_bpm", "label": "Pulse (cuff)", "unit": "/min", "decimals": 0, "group": "pressure", "always": false, "order": 10, "trend": null},
-  {"key": "cuff_pressure_mmhg", "label": "Cuff pressure", "unit": "mmHg", "decimals": 0, "group": "none", "always": false, "order": 11, "trend": null},
-  {"key": "rate_ml_h", "label": "Rate", "unit": "mL/h", "decimals": 1, "group": "pump", "always": false, "order": 12, "trend": null},
-  {"key": "volume_infused_ml", "label": "Infused", "unit": "mL", "decimals": 1, "group": "pump", "always": false, "order": 13, "trend": null},
-  {"key": "vtbi_ml", "label": "To infuse", "unit": "mL", "decimals": 1, "group": "pump", "always": false, "order": 14, "trend": null},
-  {"key": "volume_remaining_ml", "label": "Remaining", "unit": "mL", "decimals": 1, "group": "pump", "always": false, "order": 15, "trend": null},
-  {"key": "time_remaining_s", "label": "Time left", "unit": "s", "decimals": 0, "group": "pump", "always": false, "order": 16, "trend": null},
-  {"key": "line_pressure_mmhg", "label": "Line pressure", "unit": "mmHg", "decimals": 0, "group": "pump", "always": false, "order": 17, "trend": null},
-  {"key": "syringe_size_ml", "label": "Syringe", "unit": "mL", "decimals": 0, "group": "pump", "always": false, "order": 18, "trend": null},
-  {"key": "battery_pct", "label": "Battery", "unit": "%", "decimals": 0, "group": "none", "always": false, "order": 19, "trend": null},
+  {"key": "spo2_pct", "label": "SpO₂", "short": "SpO₂", "unit": "%", "decimals": 0, "group": "vital", "always": true, "order": 0, "trend": {"axis": "%", "low": 70, "high": 100}},
+  {"key": "pulse_bpm", "label": "Pulse", "short": "Pulse", "unit": "/min", "decimals": 0, "group": "vital", "always": true, "order": 1, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
+  {"key": "resp_bpm", "label": "Respiration", "short": "Resp", "unit": "/min", "decimals": 0, "group": "vital", "always": false, "order": 2, "trend": {"axis": "/min", "low": 0, "high": 60}},
+  {"key": "etco2_mmhg", "label": "etCO₂", "short": "etCO₂", "unit": "mmHg", "decimals": 0, "group": "vital", "always": false, "order": 3, "trend": {"axis": "mmHg", "low": 0, "high": 60}},
+  {"key": "heart_rate_bpm", "label": "Heart rate", "short": "HR", "unit": "/min", "decimals": 0, "group": "vital", "always": false, "order": 4, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
+  {"key": "temp_c", "label": "Temperature", "short": "Temp", "unit": "°C", "decimals": 1, "group": "vital", "always": false, "order": 5, "trend": {"axis": "°C", "low": 34, "high": 41}},
+  {"key": "perfusion_index_pct", "label": "Perfusion index", "short": "PI", "unit": "%", "decimals": 1, "group": "vital", "always": false, "order": 6, "trend": {"axis": "PI %", "low": 0, "high": 20}},
+  {"key": "sbp_mmhg", "label": "SBP", "short": "SBP", "unit": "mmHg", "decimals": 0, "group": "pressure", "always": true, "order": 7, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
+  {"key": "dbp_mmhg", "label": "DBP", "short": "DBP", "unit": "mmHg", "decimals": 0, "group": "pressure", "always": true, "order": 8, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
+  {"key": "map_mmhg", "label": "MAP", "short": "MAP", "unit": "mmHg", "decimals": 0, "group": "pressure", "always": false, "order": 9, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
+  {"key": "nibp_pulse_bpm", "label": "Pulse (cuff)", "short": "Pulse (cuff)", "unit": "/min", "decimals": 0, "group": "pressure", "always": false, "order": 10, "trend": null},
+  {"key": "cuff_pressure_mmhg", "label": "Cuff pressure", "short": "Cuff pressure", "unit": "mmHg", "decimals": 0, "group": "none", "always": false, "order": 11, "trend": null},
+  {"key": "rate_ml_h", "label": "Rate", "short": "Rate", "unit": "mL/h", "decimals": 1, "group": "pump", "always": false, "order": 12, "trend": null},
+  {"key": "volume_infused_ml", "label": "Infused", "short": "Infused", "unit": "mL", "decimals": 1, "group": "pump", "always": false, "order": 13, "trend": null},
+  {"key": "vtbi_ml", "label": "To infuse", "short": "To infuse", "unit": "mL", "decimals": 1, "group": "pump", "always": false, "order": 14, "trend": null},
+  {"key": "volume_remaining_ml", "label": "Remaining", "short": "Remaining", "unit": "mL", "decimals": 1, "group": "pump", "always": false, "order": 15, "trend": null},
+  {"key": "time_remaining_s", "label": "Time left", "short": "Time left", "unit": "s", "decimals": 0, "group": "pump", "always": false, "order": 16, "trend": null},
+  {"key": "line_pressure_mmhg", "label": "Line pressure", "short": "Line pressure", "unit": "mmHg", "decimals": 0, "group": "pump", "always": false, "order": 17, "trend": null},
+  {"key": "syringe_size_ml", "label": "Syringe", "short": "Syringe", "unit": "mL", "decimals": 0, "group": "pump", "always": false, "order": 18, "trend": null},
+  {"key": "battery_pct", "label": "Battery", "short": "Battery", "unit": "%", "decimals": 0, "group": "none", "always": false, "order": 19, "trend": null},
 ];

@@ -5,11 +5,11 @@ import { clockTime, stopwatch } from "./age.ts";
 import { RANK } from "./rank.ts";
 import { ScreenSize } from "./screen.tsx";
 import { store } from "./state.ts";
-import type { Device } from "./feed.ts";
-import { kindWord, linkTrouble, sentence } from "./words.ts";
+import type { Device, Link } from "./feed.ts";
+import { kindWord, linkRemedy, linkTrouble, sentence } from "./words.ts";
 
 interface Entry { bed: string; device: Device }
-const LINK_RANK: Record<string, number> = { wrong_device: 4, lost: 3, unstable: 2.5, silent: 2, connecting: 1, live: 0 };
+const LINK_RANK: Record<Link, number> = { wrong_device: 5, lost: 4, unstable: 3, silent: 2, connecting: 1, live: 0 };
 
 function badShare({ device }: Entry): number {
   return device.frames + device.bad === 0 ? 0 : device.bad / (device.frames + device.bad);
@@ -18,7 +18,7 @@ function badShare({ device }: Entry): number {
 /** Trouble in one number: the link first, then the device's own alarms, then its share of bad frames. */
 export function trouble(entry: Entry): number {
   const alarm = Math.max(0, ...entry.device.alarms.map(({ priority }) => RANK[priority]));
-  return (LINK_RANK[entry.device.link] ?? 4) * 100 + alarm * 10 + badShare(entry) * 9;
+  return (LINK_RANK[entry.device.link] ?? 5) * 100 + alarm * 10 + badShare(entry) * 9;
 }
 
 const ORDERS: Record<string, (a: Entry, b: Entry) => number> = {
@@ -54,7 +54,8 @@ function Line({ entry }: { entry: Entry }) {
   return (
     <tr class={device.link === "live" ? "" : "troubled"} data-edge={idOf(bed).edge} data-device={`${idOf(bed).bed}/${device.device}`}>
       <td>{store.label(bed)}</td><td>{sentence(kindWord(device))} <small>{device.device}</small></td><td>{device.driver}</td>
-      <td>{device.identity ?? "not told"}</td><td><b>{linkTrouble(device) ?? "Live"}</b>{device.reason !== "" && <small> {device.reason}</small>}</td>
+      <td>{device.identity ?? "not told"}</td><td><b>{linkTrouble(device) ?? "Live"}</b>{device.reason !== "" && <small> {device.reason}</small>}
+        {device.link !== "live" && <small class="remedy">➤ {linkRemedy(device.link)}</small>}</td>
       <td>{clockTime(device.since)}{since_s !== null && <small> {stopwatch(since_s)}</small>}</td>
       <td class="n">{device.frames}</td><td class="n">{device.bad}{device.bad > 0 && <small> {(badShare(entry) * 100).toFixed(1)} %</small>}</td><td class="n">{device.late}</td>
       <td class="n">{device.understood}<small> of {device.received}</small></td>

@@ -1,5 +1,5 @@
 /** The arithmetic of an order, its limits, and what is wrong with it in words. Pure. */
-import { MAX_PATIENT_NAME, VERBS } from "./contract.ts";
+import { type Argument, MAX_PATIENT_NAME, VERBS } from "./contract.ts";
 import { parseNumber, readNumber } from "./typed.ts";
 
 const LIMITS = VERBS.start_session.args;
@@ -53,11 +53,22 @@ function problem(key: NumberKey, text: string): string[] {
 
 /** What is allowed but unusual, to be read before confirming. */
 export function cautions(order: Order): string[] {
-  const found: string[] = [];
-  if (order.dose_mg_kg !== null && order.dose_mg_kg > 0.75) found.push("Dose above 0.75 mg/kg");
-  if (order.duration_min !== null && order.duration_min < 40) found.push("Shorter than 40 min");
-  return found;
+  return NUMBERS.flatMap((key) => {
+    const value = order[key];
+    const { label, unit, usual_min, usual_max }: Argument = LIMITS[key];
+    if (value === null) return [];
+    if (usual_min !== undefined && value < usual_min) return [`${label} below ${usual_min} ${unit}`];
+    return usual_max !== undefined && value > usual_max ? [`${label} above ${usual_max} ${unit}`] : [];
+  });
 }
+
+const HINTS: Partial<Record<NumberKey, string>> = { weight_kg: "measured today", age_years: "if known" };
+
+/** The fields of the form, as the verb declares them. */
+export const FIELDS = NUMBERS.map((key) => {
+  const { label, unit = "", presets = [] }: Argument = LIMITS[key];
+  return { key, label, unit, presets, hint: HINTS[key] };
+});
 
 /** A number as it is written on a syringe label: no trailing zeros, at most `decimals`. */
 export function plain(value: number, decimals = 1): string {

@@ -8,8 +8,11 @@ export type {
 
 export interface User { name: string; role: Role }
 
-/** `expires_at`, `now`: of the console's clock. `locked`: what is shown goes on, commands need the password. */
-export interface Me extends User { csrf: string; expires_at?: string; now?: string; locked?: boolean }
+/**
+ * `expires_at`, `now`: of the console's clock. `lock_after_s`: real seconds nobody uses a screen before it locks.
+ * `locked`: what is shown goes on, commands need the password.
+ */
+export interface Me extends User { csrf: string; expires_at?: string; now?: string; lock_after_s?: number; locked?: boolean }
 
 /** What came of a command. `reason`: the edge's or console's code for a refusal; `problem`: what a problem document says, with its remedy. */
 export interface Answer { ok: boolean; status: number; reason: string | null; problem?: string | null; state?: unknown }

@@ -4,7 +4,7 @@ import { pressed } from "./typed.ts";
 
 const KEYS = ["7", "8", "9", "4", "5", "6", "1", "2", "3", ".", "0", "⌫"];
 
-export interface Field { key: string; label: string; unit: string; presets: readonly number[]; hint?: string }
+export interface Field { key: string; label: string; unit: string; presets: readonly number[]; hint: string | undefined }
 
 /** Fields beside one keypad that serves whichever is chosen. */
 export function NumberFields(props: {

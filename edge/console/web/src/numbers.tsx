@@ -30,8 +30,10 @@ export function Figure({ metric, vitals, context }: { metric: Metric; vitals: Be
   );
 }
 
-/** What a bed measures beyond what every bed has a place for: one line each, whole or not at all. */
-export function Further({ metrics, vitals, context }: { metrics: readonly Metric[]; vitals: BedVitals | undefined; context: Context }) {
+interface FurtherOf { metrics: readonly Metric[]; vitals: BedVitals | undefined; context: Context }
+
+/** What a bed measures beyond what every bed has a place for, on the ward: in lines, each number whole or not at all. */
+export function Further({ metrics, vitals, context }: FurtherOf) {
   if (metrics.length === 0) return null;
   return (
     <div class="further">
@@ -39,13 +41,19 @@ export function Further({ metrics, vitals, context }: { metrics: readonly Metric
         const figure = shown(metric.key, vitals, context);
         return (
           <span key={metric.key} class={`figure small ${figure.standing}`} data-metric={metric.key} data-standing={figure.standing}>
-            <span class="label">{metric.label}</span> <b class="digits">{number(figure.value, metric.decimals)}</b> <span class="label">{metric.unit}</span>
+            <span class="label">{metric.short}</span> <b class="digits">{number(figure.value, metric.decimals)}</b> <span class="label unit">{metric.unit}</span>
             {figure.standing !== "live" && <span class="below"> {below(figure)}</span>}
           </span>
         );
       })}
     </div>
   );
+}
+
+/** The same on the bed's page: a tile each, its words beside its digits. */
+export function FurtherTiles({ metrics, vitals, context }: FurtherOf) {
+  if (metrics.length === 0) return null;
+  return <div class="further-tiles">{metrics.map((metric) => <Figure key={metric.key} metric={metric} vitals={vitals} context={context} />)}</div>;
 }
 
 /** A blood pressure never stands alone: its age is beside it, and when the next one is due. */

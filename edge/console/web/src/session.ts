@@ -73,7 +73,7 @@ export function notLiveSounds(): boolean {
 
 function tick(): void {
   live.tick();
-  if (store.me && lease().state !== "locked" && isRenewalDue(used_ms, renewed_ms, store.now_ms())) void renew();
+  if (store.me && lease().state !== "locked" && isRenewalDue(store.me, used_ms, renewed_ms, store.now_ms())) void renew();
   const wanted = store.audible();
   const broken: Priority = notLiveSounds() || lost ? "medium" : "none";
   const priority = RANK[broken] > RANK[wanted.priority] ? broken : wanted.priority;

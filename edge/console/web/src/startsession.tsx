@@ -1,21 +1,12 @@
 /** Opening a session: the order entered, then read back in mg, mL and mL/h before it is confirmed. */
 import { useState } from "preact/hooks";
 import { command } from "./api.ts";
-import { cautions, EMPTY_ORDER, type Order, type OrderDraft, plain, problems, readOrder, total } from "./dose.ts";
+import { cautions, EMPTY_ORDER, FIELDS, type Order, type OrderDraft, plain, problems, readOrder, total } from "./dose.ts";
 import { useDraft } from "./drafts.ts";
-import { type Field, NumberFields } from "./keypad.tsx";
+import { NumberFields } from "./keypad.tsx";
 import { Sheet } from "./sheet.tsx";
 import { store } from "./state.ts";
 import { refusal } from "./words.ts";
-
-const FIELDS: readonly Field[] = [
-  { key: "weight_kg", label: "Weight", unit: "kg", presets: [], hint: "measured today" },
-  { key: "dose_mg_kg", label: "Dose", unit: "mg/kg", presets: [0.5, 0.75, 1] },
-  { key: "duration_min", label: "Duration", unit: "min", presets: [40, 60] },
-  { key: "concentration_mg_ml", label: "Concentration", unit: "mg/mL", presets: [0.5, 1, 2] },
-  { key: "nibp_interval_min", label: "Cuff every", unit: "min", presets: [5, 10] },
-  { key: "age_years", label: "Age", unit: "years", presets: [], hint: "if known" },
-];
 
 export function StartSession({ bed, close }: { bed: string; close: () => void }) {
   const [draft, change, forget] = useDraft<OrderDraft>(`start ${bed}`, EMPTY_ORDER);

@@ -51,6 +51,7 @@ export function Trend({ bed, session }: { bed: string; session: Session | null }
       <div class="trend-head">
         {lines.map((line) => <b key={line.key} style={{ color: ink(line) }}>{line.label} {line.unit}</b>)}
         <b style={{ color: INK.bp }}>┃ BP mmHg</b>
+        {session === null && <em>No session: drawn since this page was opened</em>}
         {missing && <em>History cannot be read now</em>}
         {paused && <em class="paused-note">PAUSED - NOT LIVE</em>}
         <span class="ranges">

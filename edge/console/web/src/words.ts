@@ -63,6 +63,17 @@ export function linkWords(link: string, device: string): string {
   }
 }
 
+const LINK_REMEDY: Record<string, string> = {
+  connecting: "Switched on and plugged in?", silent: "Switch it on; check its cable and that it sends.",
+  lost: "Check cable and adapter at the edge box.", unstable: "Do not rely on it. Change its cable, then its adapter.",
+  wrong_device: "Connect this bed's own device.",
+};
+
+/** What to do about a link that is not live; null: nothing. */
+export function linkRemedy(link: string): string | null {
+  return link === "live" ? null : LINK_REMEDY[link] ?? "Look at the device.";
+}
+
 /** What is wrong with a device's link, or null if nothing is. */
 export function linkTrouble(device: Device): string | null {
   return device.link === "live" ? null : linkWords(device.link, kindWord(device));

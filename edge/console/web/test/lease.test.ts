@@ -27,5 +27,16 @@ test("a console that names no end never locks a screen, and one that says locked
 
 for (const [used, renewed, now, due] of [[0, 0, 6, false], [3, 0, 4, false], [3, 0, 5, true], [3, 5, 20, false], [19, 5, 20, true]] as const) {
   test(`used at ${used}, asked at ${renewed}: at ${now} min more time is${due ? "" : " not"} asked for`, () =>
-    assert.equal(isRenewalDue(used * MIN, renewed * MIN, now * MIN), due));
+    assert.equal(isRenewalDue(me(), used * MIN, renewed * MIN, now * MIN), due));
 }
+
+const idle = me({ lock_after_s: 15 * 60, expires_at: "2026-09-21T08:15:00.000Z" });
+for (const [minutes, state] of [[11, "good"], [12, "ending"], [15, "locked"]] as const) {
+  test(`of a screen that locks after 15 minutes nobody has touched it for ${minutes}: ${state}`, () =>
+    assert.equal(leaseOf(idle, endOf(idle, 0, 1), minutes * MIN).state, state));
+}
+
+test("whoever touches it has more time asked for every 3 minutes", () => {
+  assert.equal(isRenewalDue(idle, 2 * MIN, 0, 2.9 * MIN), false);
+  assert.equal(isRenewalDue(idle, 2 * MIN, 0, 3 * MIN), true);
+});

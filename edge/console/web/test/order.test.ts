@@ -58,5 +58,7 @@ test("70 kg at 0.5 mg/kg and 1 mg/mL in 40 min is 35 mg, 35 mL, 52.5 mL/h", () =
   assert.deepEqual(total(order), { dose_mg: 35, volume_ml: 35, rate_ml_h: 52.5 });
   assert.deepEqual(total({ ...order, concentration_mg_ml: 0.7 })?.rate_ml_h, 75);
   assert.deepEqual(cautions({ ...order, dose_mg_kg: 1 }), ["Dose above 0.75 mg/kg"]);
+  assert.deepEqual(cautions({ ...order, duration_min: 39 }), ["Duration below 40 min"]);
+  assert.deepEqual(cautions({ ...order, dose_mg_kg: 0.75 }), []);
   assert.equal(problems(EMPTY_ORDER).length, 6);
 });
