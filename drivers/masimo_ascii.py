@@ -175,11 +175,8 @@ class MasimoAscii:
         if not self._started:
             return [*readings, DeviceAlarms(alarms), identity]
         decoded: list[Decoded] = []
-        known = self._serial.value
         if self._serial.is_news(serial):
             decoded.append(identity)
-            if known is not None:
-                self._numbers.forget()
         if self._serial.value not in (None, serial):
             raise BadFrame(f"the serial number is {serial}, and was {self._serial.value}")
         decoded += self._numbers.judged(readings)

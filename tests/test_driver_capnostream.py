@@ -279,3 +279,11 @@ def test_what_the_twin_cannot_measure_is_missing(
 def test_every_hand_the_spec_names_is_there() -> None:
     assert set(CapnostreamTwin(StillPatient()).hands) == set(TWIN.hands)
     assert (TWIN.name, TWIN.baud, TWIN.parity) == (DRIVER.name, DRIVER.line.baud, DRIVER.line.parity)
+
+
+def test_a_fast_status_counts_for_the_next_numerics_and_no_longer() -> None:
+    driver = started()
+    blocked, well = framed(0, bytes((1, 0, 0, 0x04))), framed(0, bytes((2, 38, 0, 0x08)))
+    etco2 = [last(listen(driver, data))["etco2_mmhg"][0]
+             for data in (blocked + NUMBERS, NUMBERS, blocked + well + NUMBERS, blocked + NUMBERS)]
+    assert etco2 == [None, 38.0, 38.0, None]
