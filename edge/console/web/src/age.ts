@@ -72,6 +72,12 @@ export function stopwatch(seconds: number): string {
   return hours > 0 ? `${hours}:${rest}` : rest;
 }
 
+/** A time in which nobody watched: from when to when, or for how long where both are the same minute. */
+export function gapWords({ from, to }: { from: string; to: string }): string {
+  if (clockTime(from) !== clockTime(to)) return `Not watched ${clockTime(from)} to ${clockTime(to)}`;
+  return `Not watched for ${Math.max(1, Math.round((Date.parse(to) - Date.parse(from)) / 1000))} s at ${clockTime(to)}`;
+}
+
 /** hh:mm on the wall of whoever looks. */
 export function clockTime(iso: string | null | undefined): string {
   const at = iso ? new Date(iso) : null;

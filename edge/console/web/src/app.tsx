@@ -126,7 +126,7 @@ function TopBar({ me, place }: { me: Me; place: Place }) {
         {store.isSimulated() && <Link to="/simulation" current={place.page === "simulation"}>Simulation</Link>}
       </nav>
       {store.isSimulated() && <strong class="simulated">SIMULATED - NOT A PATIENT{store.edgeClock.speed !== 1 && ` - ${store.edgeClock.speed}x speed`}</strong>}
-      <span class="who">{me.name}, {me.role}</span>
+      <span class="who">{me.name}{me.name !== me.role && `, ${me.role}`}</span>
       <button class="quiet" onClick={() => void signOut()}>Sign out</button>
     </header>
   );

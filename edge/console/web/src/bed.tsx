@@ -1,6 +1,6 @@
 /** One bed, from arm's length: live numbers, pleth and trend, its alarms, and what the nurse enters. */
 import { useEffect, useState } from "preact/hooks";
-import { clockTime, stopwatch } from "./age.ts";
+import { clockTime, gapWords, stopwatch } from "./age.ts";
 import { idOf } from "./beds.ts";
 import { AlarmList } from "./alarmlist.tsx";
 import { CheckIn } from "./checkin.tsx";
@@ -91,7 +91,7 @@ function BedHead({ bed, state, session }: { bed: string; state: BedState | undef
         <span class="order">Order {plain(order.dose_mg)} mg in {order.duration_min ?? "--"} min, {order.weight_kg ?? "--"} kg</span>
       )}
       {state !== undefined && !state.live && <span class="last-known">Last known {clockTime(state.at)}</span>}
-      {state?.gap && <span class="gap">⊘ Not watched {clockTime(state.gap.from)} to {clockTime(state.gap.to)} (restart)</span>}
+      {state?.gap && <span class="gap">⊘ {gapWords(state.gap)} (restart)</span>}
       {troubles.length > 0 && <span class="link">⊘ {troubles.join("; ")}</span>}
       {state?.request && <span class="request">➤ {state.request.text}</span>}
     </div>

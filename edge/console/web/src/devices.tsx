@@ -41,7 +41,7 @@ export function Devices() {
       </div>
       <ScreenSize />
       <div class="table" tabIndex={0} role="region" aria-label="All devices"><table>
-        <thead><tr><th>Bed</th><th>Device</th><th>Driver</th><th>Identity</th><th>Link</th><th>Since</th><th>Frames</th><th>Bad</th><th>Late</th><th>Bytes understood</th><th>Its own alarms</th></tr></thead>
+        <thead><tr><th>Bed</th><th>Device</th><th>Link</th><th>Since</th><th>Driver</th><th>Identity</th><th>Frames</th><th>Bad</th><th>Late</th><th>Bytes understood</th><th>Its own alarms</th></tr></thead>
         <tbody>{entries.sort(ORDERS[order]).map((entry) => <Line key={`${entry.bed} ${entry.device.device}`} entry={entry} />)}</tbody>
       </table></div>
     </div>
@@ -53,10 +53,11 @@ function Line({ entry }: { entry: Entry }) {
   const since_s = store.since_s(device.since, bed);
   return (
     <tr class={device.link === "live" ? "" : "troubled"} data-edge={idOf(bed).edge} data-device={`${idOf(bed).bed}/${device.device}`}>
-      <td>{store.label(bed)}</td><td>{sentence(kindWord(device))} <small>{device.device}</small></td><td>{device.driver}</td>
-      <td>{device.identity ?? "not told"}</td><td><b>{linkTrouble(device) ?? "Live"}</b>{device.reason !== "" && <small> {device.reason}</small>}
+      <td>{store.label(bed)}</td><td>{sentence(kindWord(device))}{device.device !== kindWord(device) && <small> {device.device}</small>}</td>
+      <td class="link-told"><b>{linkTrouble(device) ?? "Live"}</b>{device.reason !== "" && <small> {device.reason}</small>}
         {device.link !== "live" && <small class="remedy">➤ {linkRemedy(device.link)}</small>}</td>
       <td>{clockTime(device.since)}{since_s !== null && <small> {stopwatch(since_s)}</small>}</td>
+      <td>{device.driver}</td><td>{device.identity ?? "not told"}</td>
       <td class="n">{device.frames}</td><td class="n">{device.bad}{device.bad > 0 && <small> {(badShare(entry) * 100).toFixed(1)} %</small>}</td><td class="n">{device.late}</td>
       <td class="n">{device.understood}<small> of {device.received}</small></td>
       <td>{device.alarms.map(({ text, code }) => text || sentence(code)).join(", ")}</td>

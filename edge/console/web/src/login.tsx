@@ -34,7 +34,7 @@ export function Login({ statement }: { statement: string }) {
         <div class="accounts">
           <p>A demonstration with simulated patients. Come in as</p>
           {accounts.map(({ name, password, role }) => (
-            <button key={name} disabled={busy} onClick={() => void enter(name, password)}>{name}<small> {role}</small></button>
+            <button key={name} disabled={busy} onClick={() => void enter(name, password)}>{name}{name !== role && <small> {role}</small>}</button>
           ))}
         </div>
       )}

@@ -226,7 +226,10 @@ function drawMarks(plot: uPlot, marks: Drawn, named: boolean): void {
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
-    if (named) ctx.fillText(words, x + 5 * devicePixelRatio, bbox.top + bbox.height - 8 * devicePixelRatio);
+    const space = 5 * devicePixelRatio;
+    const fits = x + space + ctx.measureText(words).width <= bbox.left + bbox.width;
+    ctx.textAlign = fits ? "left" : "right"; // where the axis begins the words stand on the line's other side
+    if (named) ctx.fillText(words, fits ? x + space : x - space, bbox.top + bbox.height - 8 * devicePixelRatio);
   }
   ctx.restore();
 }

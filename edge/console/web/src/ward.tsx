@@ -1,7 +1,7 @@
 /** The ward: one fixed tile a bed, always in the same place, read in a glance from across the room. */
 import type { RefObject } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { clockTime, stopwatch } from "./age.ts";
+import { clockTime, gapWords, stopwatch } from "./age.ts";
 import { idOf, pathOf } from "./beds.ts";
 import { Figure, Further, Pressure } from "./numbers.tsx";
 import { Band, phaseWords } from "./phase.tsx";
@@ -107,7 +107,7 @@ function Trouble({ bed, state }: { bed: string; state: BedState | undefined }) {
   const gap = state?.gap;
   if (troubled[0] !== undefined) return <span class="link">⊘ {troubled[0]}{troubled.length > 1 && `, +${troubled.length - 1}`}</span>;
   if (request) return <span class="request">➤ {request}</span>;
-  return gap ? <span class="gap">⊘ Not watched {clockTime(gap.from)} to {clockTime(gap.to)}</span> : null;
+  return gap ? <span class="gap">⊘ {gapWords(gap)}</span> : null;
 }
 
 /** The bed's first alarm. `other`: the pump line above tells an alarm of the pump's own, so "No alarms" would be untrue. */

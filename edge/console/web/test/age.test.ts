@@ -1,7 +1,7 @@
 /** A number dies by itself: by its own age, the server's word, a broken feed, or a delay on the way. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ageOf, ageWords, type Context, receive, show, staleAfter, stopwatch } from "../src/age.ts";
+import { ageOf, ageWords, type Context, gapWords, receive, show, staleAfter, stopwatch } from "../src/age.ts";
 import { EdgeClock, Monotonic } from "../src/clock.ts";
 import { brokenHop } from "../src/liveness.ts";
 import type { Hops, Numeric } from "../src/feed.ts";
@@ -86,4 +86,9 @@ for (const [name, silent_s, behind_s, latest, hop] of FEEDS) {
 test("ages in words", () => {
   assert.deepEqual([0, 12, 240, 3900].map(ageWords), ["now", "12 s", "4 min", "1 h 05"]);
   assert.deepEqual([42, 725, 3720].map(stopwatch), ["0:42", "12:05", "1:02:00"]);
+});
+
+test("a gap within a minute is told by its length, not as from 02:29 to 02:29", () => {
+  assert.match(gapWords({ from: "2026-09-21T08:29:10.000Z", to: "2026-09-21T08:29:13.400Z" }), /^Not watched for 3 s at \d\d:29$/);
+  assert.match(gapWords({ from: "2026-09-21T08:29:10.000Z", to: "2026-09-21T08:31:00.000Z" }), /^Not watched \d\d:29 to \d\d:31$/);
 });
