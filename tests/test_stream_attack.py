@@ -63,7 +63,8 @@ class Heard:
         self.consoles = Consoles(
             ["main", "second"], {"main": CONSOLE_KEY.verify_key}, boot="boot-1", now=lambda: NOW_S,
             stored=lambda _: 0, on_rejected=lambda sender, _, reason: self.rejected.append((sender, reason)),
-            on_changed=lambda name, seen: self.moved.append(f"{name} {seen.state}"))
+            on_changed=lambda name, seen: self.moved.append(f"{name} {seen.state}"),
+            on_arrived=lambda: self.moved.append("arrived"))
 
 
 FORGED_ACKS: list[tuple[str, str, Callable[[Signer], bytes], tuple[str, str] | None]] = [
@@ -88,7 +89,16 @@ async def test_a_forged_ack_is_no_ack_and_no_sign_of_life(
     assert (heard.rejected, heard.moved) == ([rejected] if rejected else [], [])
     said = Ack(console="main", seq=9, boot="boot-1", run="r1")
     assert heard.consoles.ack("main", ACK, true.sign(ACK, encode(said))) == said
-    assert heard.moved == ["main live"]
+    assert heard.moved == ["arrived", "main live"]
+    heard.consoles.stop()
+
+
+async def test_a_console_on_a_new_connection_has_arrived_though_its_last_one_was_never_missed() -> None:
+    heard, true = Heard(), signer()
+    for run in ("r1", "r1", "r2", "r2"):
+        said = encode(Ack(console="main", seq=9, boot="boot-1", run=run))
+        assert heard.consoles.ack("main", ACK, true.sign(ACK, said)) is not None
+    assert heard.moved == ["arrived", "main live", "arrived"]
     heard.consoles.stop()
 
 
@@ -104,9 +114,9 @@ async def test_an_ack_said_again_moves_nothing_and_a_forged_will_ends_nothing() 
     heard.consoles.gone("main", GONE, true.sign(ACK, gone))
     heard.consoles.gone("main", GONE, true.sign(GONE, encode(Gone(console="main", run="r0"))))
     assert heard.rejected == [("main", reason) for reason in ("replayed", "duplicate", "unsigned", "forged", "forged")]
-    assert heard.moved == ["main live"]
+    assert heard.moved == ["arrived", "main live"]
     heard.consoles.gone("main", GONE, true.sign(GONE, gone))
-    assert heard.moved == ["main live", "main lost"]
+    assert heard.moved == ["arrived", "main live", "main lost"]
     heard.consoles.stop()
 
 
@@ -347,6 +357,30 @@ async def test_garbage_and_replays_keep_no_signed_command_waiting_and_forged_wor
             assert told >= {("main", "unsigned"), ("main", "forged"), ("command", "too_many")}
             assert world.box.cursors == {"main": 3}
             assert not world.commands
+    finally:
+        broker.kill()
+
+
+@pytest.mark.slow
+async def test_an_old_state_that_somebody_retains_again_is_replaced_for_a_console_that_starts(tmp_path: Path) -> None:
+    """Signed by the edge and of this very boot: a console that starts has nothing to tell it from the present one."""
+    state, old, new = contract.state_topic("clinic-1", "chair-1"), b'{"boot":"boot-1","alarms":1}', b'{"boot":"boot-1"}'
+    broker = BrokerProcess("amqtt", tmp_path)
+    await broker.start()
+    try:
+        async with made_world(broker) as world:
+            await until(lambda: world.stream.up)
+            world.stream.state("chair-1", old)
+            await until(lambda: world.console.of("state") == [old])
+            overheard = world.console.heard[-1][1]
+            world.stream.state("chair-1", new)
+            await until(lambda: world.console.of("state") == [old, new])
+            async with aiomqtt.Client("127.0.0.1", broker.port, timeout=5) as attacker:
+                await attacker.publish(state, overheard, qos=1, retain=True)
+                await until(lambda: world.console.of("state") == [old, new, old])
+            started = Ack(console="main", seq=0, boot="boot-1", run="started-again")
+            await world.console.say(ACK, encode(started))
+            await until(lambda: world.console.of("state") == [old, new, old, new])
     finally:
         broker.kill()
 

@@ -29,16 +29,17 @@ class Consoles:
     def __init__(
         self, names: Iterable[str], keys: Mapping[str, VerifyKey], *, boot: str, now: Callable[[], float],
         stored: Callable[[str], int], on_rejected: Callable[[str, str, str], None],
-        on_changed: Callable[[str, ConsoleSeen], None],
+        on_changed: Callable[[str, ConsoleSeen], None], on_arrived: Callable[[], None],
     ) -> None:
         """`keys`: the pinned public key of each. `stored(console)`: how far it has stored. `now`: edge time.
 
-        `on_rejected(console, topic, reason)` for what is not believed, `on_changed` when one comes to life or is lost.
+        `on_rejected(console, topic, reason)` for what is not believed, `on_changed` when one comes to life or is lost,
+        `on_arrived` when one is on a new connection: it knows no more of the present than what the broker retains.
         """
         self.names = tuple(names)
         self.verifiers = {name: Verifier(keys[name], ConsoleFreshness(boot)) for name in self.names if name in keys}
         self._now, self._stored = now, stored
-        self._on_rejected, self._on_changed = on_rejected, on_changed
+        self._on_rejected, self._on_changed, self._on_arrived = on_rejected, on_changed, on_arrived
         self._since = dict.fromkeys(self.names, now())
         self._watch: dict[str, asyncio.TimerHandle] = {}
         self._runs: dict[str, str | None] = {}  # the connection on which each console sent last
@@ -53,8 +54,10 @@ class Consoles:
         ack = self._verified(Ack, console, topic, payload)
         if ack is None or ack.console != console:
             return None
-        self._runs[console] = ack.run
         timer = self._watch.get(console)
+        if timer is None or ack.run != self._runs.get(console):
+            self._on_arrived()
+        self._runs[console] = ack.run
         self._watch[console] = asyncio.get_running_loop().call_later(DEAD_AFTER_S, self._lost, console)
         if timer is not None:
             timer.cancel()

@@ -1,7 +1,7 @@
 """The outbox publisher: puts the edge's facts on MQTT in lanes that never wait for each other, and takes commands in.
 
     vitals, waves   QoS 0   latest wins; forgotten while there is no broker
-    state           QoS 1   retained; latest wins a bed; all again after every connect
+    state           QoS 1   retained; latest wins a bed; all again after every connect, and for who arrives
     live events     QoS 1   as they are committed
     late events     QoS 1   what a console has not stored, in order, at most two batches ahead of its acks
     status          QoS 1   retained; birth, heartbeat, death; the last will
@@ -77,7 +77,7 @@ class Stream:
         self._rejections = Rejections()
         self._consoles = Consoles(
             consoles, console_keys, boot=boot, now=now, stored=lambda name: self._backlog.followers[name].stored,
-            on_rejected=self._rejected, on_changed=self._console_changed)
+            on_rejected=self._rejected, on_changed=self._console_changed, on_arrived=self._say_states_again)
         self._own = OwnStatus(signer.public, boot, now())
         self._inbox = Inbox(
             edge, self._consoles, self._own, verifier, on_command=on_command, on_refused=on_refused, on_fault=on_fault,
@@ -351,6 +351,11 @@ class Stream:
         report = self._rejections.add(sender, topic, reason, asyncio.get_running_loop().time())
         if report is not None:
             self._on_fault(report)
+
+    def _say_states_again(self) -> None:
+        """What the broker retains may be an older state of this very boot, which somebody has put there again."""
+        for topic, payload in self._states.items():
+            self._retained.put(topic, payload)
 
     def _console_changed(self, console: str, seen: ConsoleSeen) -> None:
         if seen.state == "lost":
