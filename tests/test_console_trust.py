@@ -19,6 +19,7 @@ from edge.console.feed import Page
 from edge.console.health import ClockOffset
 from edge.console.ingest import Ingest
 from edge.console.service import Console
+from edge.contract.events import CommandRejected, ConsoleMoved, EventBody, PayloadsRejected, PayloadTooLarge
 from edge.contract.payloads import Answer, CommandIn, EventOut, answer_topic, decode, encode, event_topic, state_topic
 from edge.contract.signing import Signer
 from edge.model import from_iso
@@ -123,6 +124,36 @@ async def test_what_the_edge_did_not_sign_is_counted_named_and_changes_nothing(
     assert topic in trouble.what
     hear(console, VITALS, vitals(START_S + 1, spo2_pct=96))
     assert [message["t"] for message in read(page)] == ["vitals"], "the genuine ones go on"
+
+
+ACK = "vigil/1/clinic-1/ack/main"
+SAID_BY_THE_EDGE: list[tuple[EventBody, tuple[str, str] | None]] = [
+    (PayloadsRejected(rejected_sender="main", topic=ACK, reason="forged", count=3),
+     ("signatures", f"3 messages in the name of main were rejected: forged, on {ACK}")),
+    (CommandRejected(command="c1", console="main", reason="replayed", more=41),
+     ("signatures", "42 commands in the name of main were rejected: replayed")),
+    (CommandRejected(command="", console="", reason="bad_shape: no JSON", more=0),
+     ("signatures", "1 commands in the name of nobody were rejected: bad_shape: no JSON")),
+    (PayloadTooLarge(too_large=EVENT, of_seq=7, size=9000),
+     ("broker", f"The broker does not take 9000 bytes on {EVENT}")),
+    (CommandRejected(command="c1", console="main", reason="forbidden", more=0), None),
+    (ConsoleMoved(console="main", state="lost", seq=3), None),
+]
+
+
+@pytest.mark.parametrize(("body", "shown"), SAID_BY_THE_EDGE)
+async def test_what_the_edge_rejected_stands_on_the_screen_for_a_minute_with_a_remedy(
+    tmp_path: Path, body: EventBody, shown: tuple[str, str] | None
+) -> None:
+    async with served(tmp_path) as home:
+        journal = Journal()
+        journal.add(body, None)
+        hear(home.console, EVENT, journal.payload(1, 1))
+        await home.console.edges[EDGE].store_batch()
+        found = [(trouble.part, trouble.what) for trouble in home.console.troubles() if trouble.remedy]
+        assert found == ([] if shown is None else [(shown[0], f"{EDGE} says: {shown[1]}")])
+        home.clock.at_s += 62
+        assert [each for each in home.console.troubles() if each.part in ("signatures", "broker")] == []
 
 
 async def test_a_payload_heard_again_is_not_believed_again(console: Console) -> None:

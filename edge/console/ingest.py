@@ -14,6 +14,7 @@ import msgspec
 
 from edge.console import events, history
 from edge.console.beds import Beds, parse_time, wave_message
+from edge.console.edge_said import EdgeSaid
 from edge.console.feed import Feed, encode
 from edge.console.health import Heartbeat, Part
 from edge.console.history import Recorder
@@ -35,7 +36,7 @@ from edge.contract.payloads import (
     state_topic,
 )
 from edge.contract.signing import Verified
-from edge.model import iso
+from edge.model import from_iso, iso
 
 BATCH = 200  # events a commit: about 0.1 s, so that a live alarm never waits longer for the backlog
 MAX_WAITING = 20_000  # events in memory; beyond it they are dropped, not acknowledged, and sent again
@@ -78,6 +79,7 @@ class Ingest:
         self.refused = 0
         self.last_refusal: str | None = None
         self.refused_loop_s = -math.inf
+        self.edge_said = EdgeSaid()
         self.record = Part(True, now_s)
         self.commands = Part(True, now_s)  # whether commands get through to the edge and back
         self._gap_loop_s: float | None = None  # since when an event is missing
@@ -300,6 +302,8 @@ class Ingest:
             log.error("refused event %d of edge %s, boot %s: %s", refused.event.seq, self.edge, refused.event.boot,
                       refused.why)
         for event in kept.new:
+            if event.kind == "stream":
+                self.edge_said.receive(event, self._settings.now() + from_iso(event.at) - self.now_s())
             self._feed.publish(encode({"t": "event", "event": event}))
         self.ack_due.set()
 

@@ -39,6 +39,7 @@ def of_edge(ingest: Ingest, loop_s: float, now_s: float, speed: float) -> Iterat
     if not ingest.commands.ok:
         yield Trouble("commands", edge, ingest.commands.since_s, f"Commands do not get through to {edge}:"
                       f" {ingest.commands.reason}", "Acknowledge at the box; tell the technician.")
+    yield from ingest.edge_said.troubles(edge, now_s, REFUSED_SHOWN_S * max(1.0, speed))
 
 
 def of_store(broken: str, since_s: float) -> Trouble:

@@ -102,10 +102,11 @@ class Journal:
         self.events = list(events)
 
     def add(self, kind: Any = "alarm", bed: str | None = BED, **said: Any) -> EventOut:
-        """One more event."""
+        """One more event of this kind, or with this body."""
+        body = event_body(kind, **said) if isinstance(kind, str) else kind
         prev = self.events[-1].hash if self.events else GENESIS
         seq = len(self.events) + 1
-        pending = PendingEvent(bed, "session-1", self.start_s + seq, event_body(kind, **said))
+        pending = PendingEvent(bed, "session-1", self.start_s + seq, body)
         self.events.append(numbered(pending, seq=seq, boot=self.boot, edge=self.edge, wall=iso(START_S), prev=prev))
         return self.out(seq)
 
