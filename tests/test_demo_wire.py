@@ -1,0 +1,77 @@
+"""A story of two edges as a stranger reads it who has an MQTT client and the documents: every payload on every topic is
+what deploy/asyncapi.json says, and is signed as edge/contract/signing.py says."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+import pytest
+from nacl.signing import VerifyKey
+
+from tests.helpers.demo_run import running
+from tests.helpers.schema import faults
+
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(180)]
+
+DOCUMENT = json.loads((Path(__file__).parent.parent / "deploy" / "asyncapi.json").read_text())
+SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
+TAIL = re.compile(rb'(,"n":\d{1,16}),"sig":"([A-Za-z0-9+/]{86}==)"\}')
+MUST = {"status", "vitals", "wave", "state", "event", "ack", "command", "answer"}
+
+
+def channels() -> dict[str, re.Pattern[str]]:
+    """What each channel's topics look like."""
+    return {name: re.compile(re.sub(r"\\{\w+\\}", "[a-z0-9_-]{1,32}", re.escape(channel["address"])))
+            for name, channel in DOCUMENT["channels"].items()}
+
+
+def parts(payload: bytes) -> list[bytes]:
+    """The objects of a payload, each in its exact bytes."""
+    if payload[:1] != b"[":
+        return [payload]
+    text, at, found = payload.decode(), 1, []
+    while text[at] != "]":
+        _, end = json.JSONDecoder().raw_decode(text, at)
+        found.append(text[at:end].encode())
+        at = end + (text[end] == ",")
+    return found
+
+
+def public_key(path: Path) -> VerifyKey:
+    return VerifyKey(base64.b64decode(path.read_text().strip().removeprefix("ed25519:")))
+
+
+async def test_every_payload_fits_its_schema_and_is_signed_by_its_sender(tmp_path: Path) -> None:
+    heard: list[tuple[str, bytes]] = []
+    async with running(tmp_path, "--speed", "20", "--edges", "2") as demo:
+        port = int(demo.told["mqtt"].rpartition(":")[2])
+        async with aiomqtt.Client("127.0.0.1", port, max_queued_incoming_messages=10_000) as client:
+            await client.subscribe("vigil/1/#", qos=1)
+            kinds: Counter[str] = Counter()
+            async for message in client.messages:
+                assert isinstance(message.payload, bytes)
+                heard.append((message.topic.value, message.payload))
+                kinds[message.topic.value.split("/")[3 if "/bed/" not in message.topic.value else 5]] += 1
+                if set(kinds) >= MUST and kinds["event"] >= 10:
+                    break
+        edges = demo.told["edges"]
+        keys = {edge: public_key((tmp_path if number == 0 else tmp_path / edge) / "edge.pub")
+                for number, edge in enumerate(edges)}
+        console = public_key(tmp_path / "console.pub")
+    assert {topic.split("/")[2] for topic, _ in heard} == set(edges)
+    for topic, payload in heard:
+        [kind] = [name for name, pattern in channels().items() if pattern.fullmatch(topic)]
+        [message] = DOCUMENT["channels"][kind]["messages"]
+        schema = DOCUMENT["components"]["messages"][message]["payload"]
+        assert list(faults(json.loads(payload), schema, SCHEMAS)) == [], topic
+        key = console if kind in ("ack", "gone", "command") else keys[topic.split("/")[2]]
+        for part in parts(payload):
+            tail = TAIL.fullmatch(part, part.rindex(b',"n":'))
+            assert tail is not None, part
+            key.verify(topic.encode() + b"\n" + part[:tail.end(1)], base64.b64decode(tail[2]))
