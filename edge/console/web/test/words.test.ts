@@ -5,7 +5,7 @@ import { kindOf, sentenceOf } from "../src/eventwords.ts";
 import { idOf, labelOf, matching, pathOf } from "../src/beds.ts";
 import { placeOf } from "../src/place.ts";
 import type { EdgeEvent } from "../src/feed.ts";
-import { deviceSays, noAlarms, overWords } from "../src/words.ts";
+import { deviceSays, linkRemedy, linkWords, noAlarms, overWords } from "../src/words.ts";
 
 const AT = "2026-09-21T12:00:00.000Z";
 const event = (kind: string, body: EdgeEvent["body"]): EdgeEvent => ({ edge: "clinic-1", seq: 1, bed: "chair-1", at: AT, kind, late: false, body });
@@ -88,3 +88,15 @@ test("an address names its edge where it must, and a bed of that name at two edg
   assert.equal(labelOf(idOf("clinic-2/chair-1"), undefined, 2), "Chair 1 (clinic-2)");
   assert.equal(labelOf(idOf("clinic-2/chair-1"), "Room 4", 1), "Room 4");
 });
+
+for (const [link, words] of [
+  ["connecting", "Connecting to cuff"], ["silent", "No data from cuff"], ["lost", "Cuff connection lost"],
+  ["unstable", "Cuff connection comes and goes"], ["wrong_device", "Wrong cuff connected"],
+] as const) {
+  test(`a link that is ${link} is told plainly, with what to do next`, () => {
+    assert.equal(linkWords(link, "cuff"), words);
+    assert.match(linkRemedy(link) ?? "", /^[A-Z].*[.?]$/);
+  });
+}
+
+test("nothing is to be done about a live link", () => assert.equal(linkRemedy("live"), null));
