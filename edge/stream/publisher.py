@@ -229,7 +229,7 @@ class Stream:
             return
         try:
             await client.publish(topic, self._signer.sign(topic, payload), qos=qos, retain=retain)
-        except MqttError:
+        except (MqttError, asyncio.CancelledError):  # cancelled: another lane saw first that the connection broke
             self._size.failed(topic, len(payload), at_s)
             raise
         self._size.passed(topic)
@@ -244,7 +244,7 @@ class Stream:
         topic = contract.event_topic(self._edge)
         try:
             await client.publish(topic, message.payload)
-        except MqttError:
+        except (MqttError, asyncio.CancelledError):
             self._size.batch_failed(message, asyncio.get_running_loop().time())
             raise
         if message.withheld:
