@@ -28,6 +28,7 @@ import asyncio, resource, sys
 from edge.journal import Journal, JournalError
 from edge.contract.events import PendingEvent
 from edge.model import Tick
+from tests.helpers.bodies import body
 
 async def main(path, boot, limit):
     journal = Journal.open(path, edge="clinic-1", boot=boot, wall=lambda: "now")
@@ -37,9 +38,9 @@ async def main(path, boot, limit):
         for k in range(20):
             n = journal.record("chair-1", float(journal.head.n), Tick())
         journal.snapshot("chair-1", n, float(n), b"%d" % n)
-        concluded = [journal.append([PendingEvent(None, None, float(n), body("alarm", text=str(k)))] * 2)
+        appended = [journal.append([PendingEvent(None, None, float(n), body("alarm", text=str(k)))] * 2)
                      for k in range(3)]
-        for each in concluded:
+        for each in appended:
             await each.stored
             print(each.events[-1].seq, each.events[-1].hash, n, flush=True)
 

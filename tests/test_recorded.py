@@ -149,7 +149,8 @@ def test_the_screens_are_told_so_too(session: EdgeRun) -> None:
 def test_every_byte_of_the_session_was_understood(session: EdgeRun) -> None:
     device = session.device(OXIMETER)
     assert device is not None
-    assert (device["bad"], device["late"]) == (0, 0)
+    assert device["bad"] == 0
+    assert device["late"] <= 1, "what waited at the port when it was opened is late, and nothing else"
     assert 1160 <= device["frames"] <= 1177 + FIRST_WORDS, "all but what the port forgot while it was being opened"
     pleth = [None if frame["probe_error"] == "1" else int(frame["pleth"]) for frame in frames()]
     at = total = 0
@@ -172,7 +173,7 @@ def test_after_the_end_the_last_number_grows_old_and_the_link_says_why(session: 
     for metric in ("spo2_pct", "pulse_bpm", "perfusion_index_pct"):
         assert session.numerics(metric)[-1][1]["stale"] is True
     silent = [event for event in session.events_recorded("link") if body_of(event).state == "silent"]
-    reason = f"nothing heard for {CONTEC.line.silent_after_s:g} s"
+    reason = f"nothing received for {CONTEC.line.silent_after_s:g} s"
     assert [body_of(event).reason for event in silent] == [reason] * 2, "before the stream, and after it"
     waited_s = (silent[1].at_s - last.at_s) / SPEED
     assert CONTEC.line.silent_after_s - 1 <= waited_s <= CONTEC.line.silent_after_s + LATENESS_S, "real seconds"
