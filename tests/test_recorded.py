@@ -172,7 +172,9 @@ def test_after_the_end_the_last_number_grows_old_and_the_link_says_why(session: 
         assert said["stale"] == (age_s > stale_after_s)
     for metric in ("spo2_pct", "pulse_bpm", "perfusion_index_pct"):
         assert session.numerics(metric)[-1][1]["stale"] is True
-    silent = [event for event in session.events_recorded("link") if body_of(event).state == "silent"]
+    links = [(event, body_of(event)) for event in session.events_recorded("link")]
+    silent = [event for (_, before), (event, now) in itertools.pairwise([(links[0][0], None), *links])
+              if now is not None and now.state == "silent" and (before is None or before.state != "silent")]
     reason = f"nothing received for {CONTEC.line.silent_after_s:g} s"
     assert [body_of(event).reason for event in silent] == [reason] * 2, "before the stream, and after it"
     waited_s = (silent[1].at_s - last.at_s) / SPEED
