@@ -16,6 +16,8 @@ from typing import Any
 import aiomqtt
 import httpx
 
+from edge.demo.configuration import free_port
+
 START_WITHIN_S = 40.0
 DAY_STARTS_WITHIN_S = 120.0  # an hour is lived first
 
@@ -91,8 +93,8 @@ class Demo:
 async def running(data: Path, *arguments: str) -> AsyncIterator[Demo]:
     """`vigil demo --json` with these arguments, for as long as the body runs; it must end cleanly."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "edge.cli", "demo", "--json", "--data", str(data), *arguments,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+        sys.executable, "-m", "edge.cli", "demo", "--json", "--data", str(data), "--port", str(free_port(0)),
+        *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     assert process.stdout is not None and process.stderr is not None
     try:
         line = await asyncio.wait_for(process.stdout.readline(), START_WITHIN_S if arguments else DAY_STARTS_WITHIN_S)
