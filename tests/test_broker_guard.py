@@ -13,7 +13,7 @@ import pytest
 
 from edge.stream import broker_guard
 from edge.stream.broker import BrokerFailed, embedded
-from edge.stream.broker_access import BadAccess, access_text, covers, made_users, read_access
+from edge.stream.broker_access import Access, BadAccess, access_text, covers, made_users, read_access
 
 ROOT = Path(__file__).parent.parent
 STATUS, EVENT = "vigil/1/clinic-1/status", "vigil/1/clinic-1/event"
@@ -250,6 +250,84 @@ async def test_who_floods_is_slowed_over_all_its_connections_and_nobody_waits_fo
     flooded_s = time.monotonic() - began_s
     most = broker_guard.OTHER_BURST + broker_guard.OTHER_PER_S * flooded_s
     assert garbage <= most + connections, "its burst, and 50 a second since"
+
+
+async def test_who_always_has_more_keeps_no_other_connection_of_its_user_waiting() -> None:
+    pace, taken = broker_guard.Pace(1000.0, 1.0, 0.0), list[str]()
+
+    async def read(name: str, packets: int) -> None:
+        for _ in range(packets):
+            await pace.take()
+            taken.append(name)
+
+    await asyncio.gather(*(read("greedy", 40) for _ in range(3)), read("modest", 5))
+    assert taken[:24].count("modest") == 5, "each in its turn"
+
+
+@pytest.mark.parametrize(("given", "acknowledged", "counted"), [(0, 3, 3), (2, 2, 0), (2, 3, 1), (3, 2, 0)])
+async def test_a_receipt_costs_no_pace_for_a_message_that_was_given_and_any_other_does(
+    given: int, acknowledged: int, counted: int
+) -> None:
+    taken: list[int] = []
+
+    class Counting(broker_guard.Pace):
+        async def take(self) -> None:
+            taken.append(1)
+
+    reader, writer = asyncio.StreamReader(), Written()
+    client = broker_guard.Client("a", None, 5, writer.transport, Counting(1.0, 1.0, 0.0), 0.0)
+    out = broker_guard.GuardedWriter(writer, client, Access())  # type: ignore[arg-type]
+    for number in range(given):
+        out.write(b"\x32\x06\x00\x01a\x00" + bytes((number,)) + b"x")
+        out.write(b"\x30\x04\x00\x01ax")  # at QoS 0: there is no receipt for it
+    guarded = broker_guard.GuardedReader(reader, writer, b"", client, Access(), asyncio.Lock())  # type: ignore[arg-type]
+    for number in range(acknowledged):
+        reader.feed_data(b"\x40\x02\x00" + bytes((number,)))
+        assert await guarded.read(4) == b"\x40\x02\x00" + bytes((number,))
+    assert len(taken) == counted
+
+
+class Written:
+    """Stands for a connection that is written to."""
+
+    def __init__(self) -> None:
+        self.transport = asyncio.WriteTransport()
+
+    def write(self, data: bytes) -> None:
+        """Taken."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("connections", [1, 18])
+async def test_a_flood_under_a_consoles_own_password_keeps_its_commands_waiting_less_than_2_s(
+    guarded: Guarded, connections: int
+) -> None:
+    """The console is sent a lot meanwhile and acknowledges it, as a real one does."""
+    command, ack, vitals = (f"vigil/1/clinic-1/{topic}" for topic in ("command", "ack/main", "bed/chair-1/vitals"))
+    async with guarded.client("edge-clinic-1") as edge, guarded.client("console-main") as console:
+        await edge.subscribe([(command, 1)])
+        await console.subscribe([(vitals, 1)])
+
+        async def produce() -> None:
+            while True:
+                await edge.publish(vitals, b"x" * 300, qos=1)
+                await asyncio.sleep(0.02)
+
+        async with contextlib.AsyncExitStack() as floods, asyncio.TaskGroup() as tasks:
+            producing = tasks.create_task(produce())
+            for _ in range(connections):
+                flood = await floods.enter_async_context(guarded.client("console-main"))
+                flood.pending_calls_threshold = 10_000
+                for _ in range(3600 // connections):
+                    await flood.publish(ack, b"forged", qos=0)
+            took_s: list[float] = []
+            for number in range(5):
+                sent_s = time.monotonic()
+                await console.publish(command, b"%d" % number, qos=1)
+                assert await heard(edge) == (command, b"%d" % number)
+                took_s.append(time.monotonic() - sent_s)
+            producing.cancel()
+    assert max(took_s) < 2.0, took_s
 
 
 @pytest.mark.slow

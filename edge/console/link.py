@@ -82,8 +82,8 @@ class Link:
         self.run_id = secrets.token_hex(4)
         topic = gone_topic(self._edge, settings.name)
         will = Will(topic, self._signer.sign(topic, encode(Gone(console=settings.name, run=self.run_id))))
-        # a new name each time: not every broker ends an old connection for a new one
-        name = f"console-{settings.name}-{self.run_id}"
+        # A new name each time, which nothing we publish tells: whoever knew it could push us off the broker.
+        name = f"console-{settings.name}-{secrets.token_hex(4)}"
         async with connected(self._mqtt, self._context, name, will) as connection:
             edge = self._edge
             await connection.subscribe([

@@ -28,7 +28,7 @@ PACKET_BYTES = 262_144
 MAX_CONNECTIONS = 100  # an edge, its consoles, and people who look
 MAX_PER_USER = 20
 MAX_WAITING = 50  # sockets that have not said CONNECT; beyond it the oldest makes room
-PRODUCER_PER_S, OTHER_PER_S = 2000.0, 50.0  # packets of a user who may write events, and of any other
+PRODUCER_PER_S, OTHER_PER_S = 2000.0, 100.0  # packets of a user who may write events, and of any other
 PRODUCER_BURST, OTHER_BURST = 400.0, 100.0  # so many at once
 TURN = 8  # rounds of the event loop in which amqtt hands on one message
 TAKEOVER_S = 2.0
@@ -39,21 +39,25 @@ log = logging.getLogger(__name__)
 
 
 class Pace:
-    """How fast the packets of one user are taken, over all its connections: `burst` at once, and `per_s`."""
+    """How fast the packets of one user are taken, over all its connections: `burst` at once, and `per_s`; each
+    connection in its turn, so that one that always has more keeps no other of the same user waiting."""
 
     def __init__(self, per_s: float, burst: float, now_s: float) -> None:
         self._per_s, self._burst = per_s, burst
         self._tokens, self._filled_s = burst, now_s
+        self._turn = asyncio.Lock()
 
-    def wait_s(self, now_s: float) -> float:
-        """Until the next packet may be read; 0: now."""
+    async def take(self) -> None:
+        """Until one more packet may be read."""
+        async with self._turn:
+            while (short := 1 - self._filled(asyncio.get_running_loop().time())) > 0:
+                await asyncio.sleep(short / self._per_s)
+            self._tokens -= 1
+
+    def _filled(self, now_s: float) -> float:
         self._tokens = min(self._burst, self._tokens + (now_s - self._filled_s) * self._per_s)
         self._filled_s = now_s
-        return 0.0 if self._tokens >= 1 else (1 - self._tokens) / self._per_s
-
-    def count(self) -> None:
-        """One was read."""
-        self._tokens -= 1
+        return self._tokens
 
 
 @dataclass(eq=False, slots=True)
@@ -67,6 +71,7 @@ class Client:
     pace: Pace
     received_s: float
     refused: int = 0  # packets that it had no right to
+    unacknowledged: int = 0  # messages at QoS 1 that it was given and has not acknowledged
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     full_s: int = 0  # for how many looks its write buffer has been full
 
@@ -85,6 +90,7 @@ class GuardedReader(ReaderAdapter):  # type: ignore[misc]
         self._loop = asyncio.get_running_loop()
         self._packet, self._at = first, 0
         self._head = bytearray()  # of the packet being read; kept when amqtt gives up waiting in its middle
+        self._counted = False  # whether that packet has been taken within the pace
         self._passed: bytes | None = None  # a whole packet that waits for its turn; kept likewise
 
     async def read(self, n: int = -1) -> bytes:
@@ -106,9 +112,11 @@ class GuardedReader(ReaderAdapter):  # type: ignore[misc]
 
     async def _next(self) -> bytes:
         if not self._head:
-            while wait_s := self._client.pace.wait_s(self._loop.time()):
-                await asyncio.sleep(wait_s)
             self._head += await self._reader.readexactly(1)
+        if not self._counted:
+            if not self._acknowledges():
+                await self._client.pace.take()
+            self._counted = True
         while len(self._head) < 2 or (self._head[-1] & 0x80 and len(self._head) < MAX_HEADER):
             self._head += await self._reader.readexactly(1)
         length = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(self._head[1:]))
@@ -118,8 +126,17 @@ class GuardedReader(ReaderAdapter):  # type: ignore[misc]
             raise ConnectionAbortedError(f"a packet of {length} bytes")
         packet = bytes(self._head) + (await self._reader.readexactly(length) if length else b"")
         self._head.clear()
+        self._counted = False
         self._client.received_s = self._loop.time()
         return packet
+
+    def _acknowledges(self) -> bool:
+        """Whether this is the receipt for a message that the client was given: it costs nothing of its pace, or a
+        console that is sent much could say little."""
+        if self._head[0] >> 4 != PUBACK or not self._client.unacknowledged:
+            return False
+        self._client.unacknowledged -= 1
+        return True
 
     async def _take_turn(self, packet: bytes) -> None:
         """Messages go in one at a time, first come first served (asyncio.Lock is fair), each when the one before is
@@ -132,8 +149,6 @@ class GuardedReader(ReaderAdapter):  # type: ignore[misc]
     def _allowed(self, packet: bytes) -> bool:
         """Whether amqtt gets it. What it does not get is answered here, as a broker must."""
         kind = packet[0] >> 4
-        if kind != PUBACK:  # as many as there are messages to acknowledge
-            self._client.pace.count()
         if self._access.rights is None or kind not in (PUBLISH, SUBSCRIBE):
             return True
         at = _body(packet)
@@ -171,10 +186,12 @@ class GuardedWriter(StreamWriterAdapter):  # type: ignore[misc]
 
     def write(self, data: bytes) -> None:
         """One packet."""
-        if self._access.rights is not None and data[:1] and data[0] >> 4 == PUBLISH:
-            topic, _ = _text(bytes(data), _body(data))
-            if not self._access.may(self._client.user, "read", topic):
-                return
+        if data[:1] and data[0] >> 4 == PUBLISH:
+            if self._access.rights is not None:
+                topic, _ = _text(bytes(data), _body(data))
+                if not self._access.may(self._client.user, "read", topic):
+                    return
+            self._client.unacknowledged += (data[0] & 0x06) == 0x02
         super().write(data)
 
     def get_ssl_info(self) -> SSLObject | None:
