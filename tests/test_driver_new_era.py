@@ -1,0 +1,259 @@
+"""The New Era driver in both modes: what its table cannot hold, runs with its twin, the twin before other hosts."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.contract import BadFrame, DeviceAlarms, FrameRequest, Identity, Pump, Reading, Validity
+from drivers.new_era import BASIC, DRIVER, MAX_SAFE, SAFE, NewEra, crc, safe
+from edge.vocabulary import METRICS
+from simulators.contract import Hands
+from simulators.new_era import TWIN, NewEraTwin, number
+from tests.helpers.dialogue_run import DialogueRun, StillPatient
+
+MODES = ("basic", "safe")
+
+
+def with_twin(mode: str = "basic") -> tuple[DialogueRun, NewEraTwin, StillPatient]:
+    patient = StillPatient()
+    twin = NewEraTwin(patient)
+    twin.safe_s = 30 if mode == "safe" else 0
+    twin.hands["program"]()
+    run = DialogueRun(DRIVER, twin, settings={"mode": mode})
+    run.open()
+    return run, twin, patient
+
+
+def states(run: DialogueRun) -> list[str]:
+    return [one.state for _, batch in run.decoded for one in batch if isinstance(one, Pump)]
+
+
+def alarms(run: DialogueRun) -> list[tuple[str, ...]]:
+    told = [one for _, batch in run.decoded for one in batch if isinstance(one, DeviceAlarms)]
+    return [tuple(alarm.raw for alarm in one.alarms) for one in told]
+
+
+def basic(text: str) -> bytes:
+    return b"\x02" + text.encode() + b"\x03"
+
+
+def told(text: str, name: str, mode: str = "safe") -> list[object]:
+    driver = NewEra(mode)
+    return list(driver.decode(safe(text.encode()), (SAFE if mode == "safe" else BASIC)[name]))
+
+
+# --- frames -----------------------------------------------------------------------------------------------------------
+
+
+def test_vectors_of_the_makers_manual_and_of_two_programs() -> None:
+    assert crc(b"123456789") == 0x31C3
+    assert safe(b"SAF0") == bytes.fromhex("0208534146305543 03")
+    assert safe(b"00I").hex() == "0207303049" + "19dd03"
+
+
+def test_safe_mode_believes_a_frame_at_once() -> None:
+    assert told("00I", "state") == [Pump("infusing"), DeviceAlarms(())]
+    assert Reading("rate_ml_h", 10.0) in told("00I10.00MH", "RAT")
+    assert Reading("volume_infused_ml", 0.005013) in told("00II5.013W0.000UL", "DIS")
+    assert Identity(None, "NE1000V3.923") in told("00SNE1000V3.923", "VER")
+
+
+@pytest.mark.parametrize(("text", "rate"), [
+    ("00I10.00MH", 10.0), ("00I1.000MM", 60.0), ("00I1000UM", 60.0), ("00I9999UH", 9.999), ("00I1699MH", 1699.0),
+    ("00I1701MH", None), ("00I99.99MM", None), ("00S10.00MH", 0.0), ("00P10.00MH", 0.0), ("00T10.00MH", 0.0),
+    ("00U10.00MH", 0.0), ("00W10.00MH", None), ("00X10.00MH", None), ("00I?NA", None), ("00S?NA", None),
+])
+def test_the_set_rate_is_what_flows_only_where_the_state_says_so(text: str, rate: float | None) -> None:
+    readings = [one for one in told(text, "RAT") if isinstance(one, Reading)]
+    assert [one.value for one in readings] == [rate]
+
+
+@pytest.mark.parametrize(("status", "state", "raw"), [
+    ("I", "infusing", []), ("X", "infusing", ["X"]), ("W", "unknown", ["W"]), ("S", "stopped", []),
+    ("P", "paused", []), ("T", "paused", []), ("U", "paused", []),
+])
+def test_each_status(status: str, state: str, raw: list[str]) -> None:
+    pump, said = told(f"00{status}", "state")
+    assert pump == Pump(state)  # type: ignore[arg-type]
+    assert isinstance(said, DeviceAlarms)
+    assert [one.raw for one in said.alarms] == raw
+
+
+def test_any_single_bit_flipped_is_a_bad_frame_in_safe_mode() -> None:
+    good = safe(b"00I10.00MH")
+    for bit in range(len(good) * 8):
+        flipped = bytearray(good)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(BadFrame):
+            NewEra("safe").decode(bytes(flipped), SAFE["RAT"])
+
+
+@pytest.mark.parametrize("place", range(1, 11))
+def test_without_a_checksum_a_digit_that_flips_is_questionable(place: int) -> None:
+    """S and W, I and A are a bit apart, and so are most digits."""
+    driver, good = NewEra(), basic("00I10.00MH")
+    for _ in range(3):
+        (*_, reading) = driver.decode(good, BASIC["RAT"])
+    assert reading == Reading("rate_ml_h", 10.0)
+    for bit in range(7):
+        flipped = bytearray(good)
+        flipped[place] ^= 1 << bit
+        try:
+            heard = driver.decode(bytes(flipped), BASIC["RAT"])
+        except BadFrame:
+            continue
+        assert not [one for one in heard if isinstance(one, Reading) and one.validity is Validity.VALID
+                    and one.value != 10.0]
+        for _ in range(3):
+            driver.decode(good, BASIC["RAT"])
+
+
+@given(st.binary(max_size=120), st.integers(1, 9), st.sampled_from(MODES), st.sampled_from(sorted(BASIC)))
+def test_any_bytes_in_any_pieces_raise_nothing_and_the_second_frame_is_found(
+        data: bytes, every: int, mode: str, name: str) -> None:
+    driver = NewEra(mode)
+    asked, good = (SAFE[name], safe(b"00I")) if mode == "safe" else (BASIC[name], basic("00I"))
+    stream = data + good * (1 + MAX_SAFE // len(good))
+    found = [frame for at in range(0, len(stream), every) for frame in driver.framing.feed(stream[at : at + every])]
+    assert found[-1] == good
+    for frame in [data, *found]:
+        driver.is_response(frame, asked)
+        try:
+            heard = driver.decode(frame, asked)
+        except BadFrame:
+            continue
+        values = [one for one in heard if isinstance(one, Reading) and one.value is not None]
+        assert all(METRICS[one.metric].low <= one.value <= METRICS[one.metric].high for one in values if one.value)
+
+
+@pytest.mark.parametrize(("text", "names"), [
+    ("00S", ["state"]), ("00SNE1000V3.923", ["VER"]), ("00I10.00MH", ["RAT"]), ("00II5.008W0.000UL", ["DIS"]),
+    ("00I?NA", ["DIS", "RAT", "VER", "state"]), ("00A?S", ["DIS", "RAT", "VER", "state"]),
+])
+def test_a_response_is_known_by_its_form(text: str, names: list[str]) -> None:
+    assert [name for name in sorted(BASIC) if NewEra().is_response(basic(text), BASIC[name])] == names
+
+
+def test_an_alarm_the_read_has_acknowledged_is_shown_until_the_pump_runs() -> None:
+    driver = NewEra("safe")
+    said = [driver.decode(safe(text), SAFE["state"]) for text in (b"00A?S", b"00S", b"00S", b"00I")]
+    raws = [[alarm.raw for alarm in one.alarms] for batch in said for one in batch if isinstance(one, DeviceAlarms)]
+    assert raws == [["A?S"], ["A?S"], ["A?S"], []]
+    assert [one.state for batch in said for one in batch if isinstance(one, Pump)] == [*["alarm"] * 3, "infusing"]
+
+
+# --- driver and twin --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_infusion_to_the_end_of_its_volume(mode: str) -> None:
+    run, twin, patient = with_twin(mode)
+    run.run(6)
+    assert states(run)[-1] == "stopped"
+    twin.hands["start"]()
+    run.run(600)
+    assert states(run)[-1] == "infusing"
+    assert run.readings("rate_ml_h")[-1][1] == Reading("rate_ml_h", 52.5)
+    assert run.readings("volume_infused_ml")[-1][1].value == pytest.approx(8.75, abs=0.03)
+    run.run(1900)
+    assert states(run)[-1] == "stopped"
+    assert patient.rates == [52.5, 0.0]
+    assert (run.bad, run.timeouts) == (0, 0)
+    assert {request for _, request in run.sent} == set((SAFE if mode == "safe" else BASIC).values())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_stall_and_an_interrupted_power(mode: str) -> None:
+    run, twin, _ = with_twin(mode)
+    twin.hands["start"]()
+    twin.hands["occlude"]()
+    run.run(30)
+    assert (states(run)[-1], alarms(run)[-1]) == ("alarm", ("A?S",))
+    twin.hands["clear"]()
+    twin.hands["start"]()
+    run.run(5)
+    assert (states(run)[-1], alarms(run)[-1]) == ("infusing", ())
+    twin.reset()
+    run.run(5)
+    assert (states(run)[-1], alarms(run)[-1]) == ("alarm", ("A?R",))
+    rates = {one.value for at_s, one in run.readings("rate_ml_h") if at_s > 37}
+    assert rates <= {0.0, None}
+
+
+def test_a_pump_in_the_other_mode_is_silent_and_gives_nothing() -> None:
+    run, twin, _ = with_twin("basic")
+    twin.safe_s = 30
+    run.run(20)
+    assert (run.decoded, run.dialogue.state) == ([], "silent")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_mute_and_back(mode: str) -> None:
+    run, twin, _ = with_twin(mode)
+    twin.hands["start"]()
+    run.run(10)
+    twin.hands["mute"]()
+    run.forget()
+    run.run(25)
+    assert (run.readings("rate_ml_h"), run.dialogue.state) == ([], "silent")
+    twin.hands["unmute"]()
+    run.run(10)
+    assert run.readings("rate_ml_h")[-1][1] == Reading("rate_ml_h", 52.5)
+
+
+@pytest.mark.parametrize("late_s", [0.3, 0.7, 1.4])
+def test_late_responses_never_give_a_wrong_number(late_s: float) -> None:
+    run, twin, _ = with_twin()
+    twin.hands["start"]()
+    held: list[tuple[float, bytes]] = []
+    count = 0
+
+    def wire(data: bytes) -> bytes:
+        nonlocal count
+        count += bool(data)
+        if data and count % 4 == 0:
+            held.append((run.real_s + late_s, data))
+            data = b""
+        return data + b"".join(held.pop(0)[1] for due in list(held) if due[0] <= run.real_s)
+
+    run.wire = wire
+    run.run(200)
+    valid = [one for _, one in run.readings("rate_ml_h") if one.validity is Validity.VALID]
+    assert {one.value for one in valid} == {52.5}
+    volumes = [(at_s, one.value) for at_s, one in run.readings("volume_infused_ml") if one.value is not None]
+    assert all(abs(value - 52.5 * at_s / 3600) < 0.06 for at_s, value in volumes)
+
+
+# --- the twin, as programs that are not ours see it -------------------------------------------------------------------
+
+
+def test_the_twin_gives_what_two_other_programs_said_to_each_other() -> None:
+    twin = NewEraTwin(StillPatient())
+    twin.reset()
+    said = [("020a30534146333005dc03", "02303041 3f5203"), ("020a30534146333005dc03", "020730305 3aaa603"),
+            ("0208305645524809 03", "0213303053 4e4531303030 56332e393233 964903"),
+            ("020830535450b3f903", safe(b"00S").hex()), ("0209305341463059ad03", basic("00S").hex())]
+    heard = [twin.feed(bytes.fromhex(sent)) for sent, _ in said]
+    assert heard == [bytes.fromhex(text.replace(" ", "")) for _, text in said]
+
+
+def test_safe_mode_stops_the_pump_when_the_host_falls_silent() -> None:
+    twin = NewEraTwin(StillPatient())
+    twin.safe_s = 5
+    twin.hands["start"]()
+    twin.step(60.0)
+    assert twin.running, "the time-out begins with the first valid packet"
+    twin.feed(SAFE["state"].frame)
+    assert twin.step(4.9) == b""
+    assert twin.step(0.2) == safe(b"00A?T")
+    assert not twin.running
+
+
+def test_numbers_have_four_digits() -> None:
+    assert [number(value) for value in (0.0, 5.0081, 52.5, 123.45, 1699.0, 12345.0)] == [
+        "0.000", "5.008", "52.50", "123.5", "1699", "9999"]
+    hands: Hands = NewEraTwin(StillPatient()).hands
+    assert set(TWIN.hands) == set(hands)
+    assert all(isinstance(request, FrameRequest) for request in DRIVER.requests)
