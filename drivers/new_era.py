@@ -26,9 +26,11 @@ response that has it until the pump runs again; and in safe mode the first valid
 communication time-out, after which it STOPS when nothing valid comes. Basic mode is therefore the default.
 
 Only the state says whether the set rate is what flows: it is the rate while infusing, and the rate is 0 while it
-stands still; withdrawing and purging have none. Basic mode has no checksum: there a number counts when it repeats, and
-a status when two responses running say it. The form of a response names its request; an error or alarm could answer
-any, and holds no number. Lateness is unknown; taken as 1 s.
+stands still; withdrawing and purging have none. Basic mode has no checksum: there a new rate counts when three
+responses running say it, a volume where it follows from the last that counted and the rate, or three running follow
+from each other; a status when two responses running say it. So a wrong volume is off by no more than what can have
+flowed meanwhile. The form of a response names its request; an error or alarm could answer any, and holds no number.
+Lateness is unknown; taken as 1 s.
 """
 
 from __future__ import annotations
@@ -57,17 +59,18 @@ from drivers.contract import (
     Validity,
 )
 from drivers.kit.framing import Counted, Delimited
-from drivers.kit.text import Repeats, Twice
+from drivers.kit.text import Twice
 
 STX, ETX, CR = b"\x02", b"\x03", b"\r"
 MAX_BASIC, MAX_SAFE = 40, 48
 EVERY_S = 1.0
-TIMEOUT_S = 0.5  # the pump's own time-out between two bytes (M); it responds in far less
+TIMEOUT_S = 1.0  # twice the pump's own time-out between two bytes (M); it responds in far less
 LATENESS_S = 1.0
 MISSED = 2
+NEW_TIMES = 3  # the same bit may flip twice; in three running it would be rare
+MOST_HOLE_S = 10.0  # edge time between two volumes; after a longer hole it has to follow anyway
 
 LIMITS: Mapping[str, tuple[float, float]] = {"rate_ml_h": (0.0, 1700.0), "volume_infused_ml": (0.0, 5000.0)}
-JUMPS: Mapping[str, float] = {"rate_ml_h": 0.0, "volume_infused_ml": 1.0}  # in two seconds at 1700 mL/h
 ML_H: Mapping[str, float] = {"UM": 0.06, "MM": 60.0, "UH": 0.001, "MH": 1.0}
 ML: Mapping[str, float] = {"UL": 0.001, "ML": 1.0}
 STATES: Mapping[str, PumpState] = {
@@ -141,18 +144,20 @@ class NewEra:
         self._requests = SAFE if self._safe else BASIC
         self.framing: Framing = (Counted(STX, _safe_length, MAX_SAFE, _safe_good) if self._safe
                                  else Delimited(STX, ETX, MAX_BASIC))
-        self._repeats = {metric: Repeats({metric: jump}) for metric, jump in JUMPS.items()}
         self._twice: Twice[str] = Twice()
         self._forget()
 
     def _forget(self) -> None:
         self._due_s = dict.fromkeys(("state", "RAT", "DIS"), float("-inf"))
+        self._read_s = float("-inf")  # when the last volume was requested
+        self._volume: tuple[float, float] | None = None  # the last that was believed, and when it was requested
+        self._volumes: tuple[float, float, int] | None = None  # the last that was said, when, how many running
+        self._rate_ml_h: float | None = None  # the last that was believed
+        self._rates: tuple[float, int] = (-1.0, 0)  # the last that was said, and how often running
         self._missed = 0
         self._status = ""  # the status that counts; empty: none yet
         self._alarm: str | None = None  # the letter of the last alarm, until the pump runs again
         self._twice.forget()
-        for repeats in self._repeats.values():
-            repeats.forget()
 
     def on_open(self) -> Sequence[Request]:
         self._forget()
@@ -163,6 +168,8 @@ class NewEra:
         if at_s < self._due_s[name]:
             return None
         self._due_s[name] = at_s + EVERY_S
+        if name == "DIS":
+            self._read_s = at_s
         return self._requests[name]
 
     def is_response(self, frame: bytes, request: Request) -> bool:
@@ -251,8 +258,37 @@ class NewEra:
             return Reading(metric, None, Validity.UNAVAILABLE)
         if not LIMITS[metric][0] <= value <= LIMITS[metric][1]:
             return Reading(metric, None, Validity.INVALID, "implausible")
-        reading = Reading(metric, value)
-        return reading if self._safe else self._repeats[metric].judged((reading,))[0]
+        if metric == "rate_ml_h":
+            return self._believed(value)
+        return Reading(metric, value) if self._safe else self._follows(value)
+
+    def _follows(self, volume_ml: float) -> Reading:
+        """The volume without a checksum; questionable where it follows from none that counts."""
+        times = 1
+        if self._volumes is not None and self._flowed(self._volumes[:2], volume_ml):
+            times = self._volumes[2] + 1
+        self._volumes = (volume_ml, self._read_s, times)
+        if times < NEW_TIMES and not (self._volume and self._flowed(self._volume, volume_ml)):
+            return Reading("volume_infused_ml", volume_ml, Validity.QUESTIONABLE, "low_signal_quality")
+        self._volume = (volume_ml, self._read_s)
+        return Reading("volume_infused_ml", volume_ml)
+
+    def _believed(self, rate_ml_h: float) -> Reading:
+        """The rate; without a checksum it is questionable until it repeats, a new one twice."""
+        last, times = self._rates
+        self._rates = (rate_ml_h, times + 1 if rate_ml_h == last else 1)
+        wanted = 1 if self._safe else 2 if rate_ml_h == self._rate_ml_h else NEW_TIMES
+        if self._rates[1] < wanted:
+            return Reading("rate_ml_h", rate_ml_h, Validity.QUESTIONABLE, "low_signal_quality")
+        self._rate_ml_h = rate_ml_h
+        return Reading("rate_ml_h", rate_ml_h)
+
+    def _flowed(self, before: tuple[float, float], volume_ml: float) -> bool:
+        """Whether no more than twice the rate's has flowed since, give or take one step of the display."""
+        step_ml = next((step for under, step in ((10, 0.001), (100, 0.01), (1000, 0.1)) if volume_ml < under), 1.0)
+        rate_ml_h = LIMITS["rate_ml_h"][1] if self._rate_ml_h is None else self._rate_ml_h
+        hours = min(self._read_s - before[1], MOST_HOLE_S) / 3600.0
+        return -1.01 * step_ml <= volume_ml - before[0] <= 2 * rate_ml_h * hours + 1.01 * step_ml
 
 
 def _value(name: str, found: re.Match[str]) -> float | None:

@@ -1,8 +1,8 @@
 """The twin of a New Era NE-1000: basic and safe mode, queries, and the commands that its public hosts send.
 
 `safe_s` is what SAF set: 0 is basic mode. An alarm is in the response to whatever comes next, which is then not done,
-and is forgotten with it (the manual). Chosen here: it answers in the mode that it is in; a safe frame is understood in
-both; a new pump's alarm `reset` is shown only where `reset` is set, as a pump that was on for a while.
+and is forgotten with it (the manual). A safe frame is understood in both modes and gets a safe response (seen with
+nesp_lib). Chosen here: a new pump's alarm of a reset is shown only after `reset`, as by a pump that was on for a while.
 """
 
 from __future__ import annotations
@@ -73,23 +73,23 @@ class NewEraTwin(SyringePump):
         return safe(f"00A?{news}".encode()) if news and not self.muted else b""
 
     def feed(self, data: bytes) -> bytes:
+        in_safe_frames = bool(self.safe_s) or data[:1] == STX
+        texts = self._packeted(data) if in_safe_frames else self._lines(data)
         replies = []
-        for text in self._texts(data):
+        for text in texts:
             self._silent_s = 0.0
-            replies.append(self._framed(self._reply(text)))
+            plain = self._reply(text).encode()
+            replies.append(safe(plain) if in_safe_frames else STX + plain + ETX)
         return b"" if self.muted else b"".join(replies)
 
-    def _texts(self, data: bytes) -> list[str]:
-        """The commands that `data` completes."""
-        if self.safe_s or data[:1] == STX or self._held[:1] == STX:
-            return [frame[2:-3].decode("latin-1") for frame in self._packets.feed(data)]
+    def _packeted(self, data: bytes) -> list[str]:
+        return [frame[2:-3].decode("latin-1") for frame in self._packets.feed(data)]
+
+    def _lines(self, data: bytes) -> list[str]:
         self._held += data
         *lines, rest = bytes(self._held).split(CR)
         self._held = bytearray(rest[-MAX_SAFE:])
         return [line.decode("latin-1").replace(" ", "").upper() for line in lines]
-
-    def _framed(self, text: str) -> bytes:
-        return safe(text.encode()) if self.safe_s else STX + text.encode() + ETX
 
     def _reply(self, text: str) -> str:
         if self._letter is not None:
