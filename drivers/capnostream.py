@@ -56,11 +56,11 @@ from drivers.contract import (
     Identity,
     Line,
     Priority,
-    Reading,
     Request,
     Spec,
     Validity,
 )
+from drivers.kit.listening import WELL, Verdict, judged, worst
 
 START_BYTE, ESCAPE, ESCAPED = 0x85, 0x80, (0x00, 0x05)
 WAVE, NUMERICS, IDENTITY = 0x00, 0x01, 0x04
@@ -72,8 +72,6 @@ MMHG_PER_KPA = 7.50062
 IN_MMHG = {1: 1.0, 2: 0.1 * MMHG_PER_KPA, 3: None}  # unit of byte 25: what a count is in mmHg
 WHO = re.compile(r"V([\w.]{5}) [\d/ ]{10} ([0-9A-Z]{10}) {0,2}")
 
-Verdict = tuple[Validity, str | None]
-WELL: Verdict = (Validity.VALID, None)
 FAST: tuple[tuple[int, Verdict], ...] = (
     (0x80, (Validity.INVALID, "module_error")), (0x40, (Validity.INVALID, "sensor_disconnected")),
     (0x04, (Validity.INVALID, "pneumatic_fault")), (0x32, (Validity.CALIBRATING, None)),
@@ -181,20 +179,8 @@ def message_of(frame: bytes) -> tuple[int, bytes]:
     return plain[1], plain[2:-1]
 
 
-def _reading(
-    metric: str, said: int, scale: float | None, verdict: Verdict, highest: float, lowest: float = 0
-) -> Reading:
-    if verdict[0] is not Validity.VALID:
-        return Reading(metric, None, *verdict)
-    if said == NONE or scale is None:
-        return Reading(metric, None, Validity.UNAVAILABLE)
-    if not lowest <= said * scale <= highest:
-        return Reading(metric, None, Validity.INVALID, "implausible")
-    return Reading(metric, round(said * scale, 1), *verdict)
-
-
-def _verdict(bits: int, table: Sequence[tuple[int, Verdict]]) -> Verdict:
-    return next((verdict for mask, verdict in table if bits & mask), WELL)
+def _scaled(said: int, scale: float | None = 1.0) -> float | None:
+    return None if said == NONE or scale is None else round(said * scale, 1)
 
 
 def _said(field: str, bits: int, says: Says, silent: int = 0) -> list[DeviceAlarm]:
@@ -262,13 +248,14 @@ class Capnostream:
         if said[25] not in IN_MMHG or said[24] in IN_MMHG:  # no pulse limit is so low
             raise BadFrame(f"numerics have no unit {said[25]} after a pulse limit {said[24]}: moved by a byte?")
         fast, self._fast = self._fast, 0
-        co2, oximeter = _verdict(fast, FAST), _verdict(said[14], OXIMETER)
+        co2, oximeter = worst(fast, FAST), worst(said[14], OXIMETER)
         if said[26] & 0x04 and co2 == WELL:
             co2 = Validity.UNAVAILABLE, "not_measured"
         decoded: list[Decoded] = [
-            _reading("etco2_mmhg", said[4], IN_MMHG[said[25]], co2, 150), _reading("resp_bpm", said[6], 1.0, co2, 150),
-            _reading("spo2_pct", said[7], 1.0, oximeter, 100, 1),
-            _reading("pulse_bpm", said[8], 1.0, oximeter, 254, 18),
+            judged("etco2_mmhg", _scaled(said[4], IN_MMHG[said[25]]), 0, 150, co2),
+            judged("resp_bpm", _scaled(said[6]), 0, 150, co2),
+            judged("spo2_pct", _scaled(said[7]), 1, 100, oximeter),
+            judged("pulse_bpm", _scaled(said[8]), 18, 254, oximeter),
         ]
         alarms = (*_said("CO2", said[13], CO2_SAYS), *_said("SpO2", said[14], SPO2_SAYS),
                   *_said("module", said[26], MODULE_SAYS), *_said("slow", said[9], SLOW_SAYS, silent=0xF9),

@@ -47,7 +47,8 @@ from drivers.contract import (
     Spec,
     Validity,
 )
-from drivers.kit.text import Lines, Repeats, Twice, text_of
+from drivers.kit.listening import Listener, Verdict, judged, worst
+from drivers.kit.text import Lines, Repeats, Twice, number_of, text_of
 
 LONGEST = 320  # bytes; a Radical-7 with every option on fills about 190
 STREAM_BYTES_S = 250
@@ -60,7 +61,6 @@ BITS = re.compile(r"[0-9A-F]{4,8}")
 PULSE_LOW, PULSE_HIGH, INDEX_HIGH = 18, 321, 20.0  # what an oximeter can say
 JUMPS = {"spo2_pct": 2.0, "pulse_bpm": 10.0, "perfusion_index_pct": 2.0}
 
-Verdict = tuple[Validity, str | None]
 NO_NUMBER: tuple[tuple[int, Verdict], ...] = (
     (0x001, (Validity.INVALID, "no_sensor")), (0x002, (Validity.INVALID, "sensor_fault")),
     (0x080, (Validity.INVALID, "sensor_fault")), (0x020, (Validity.INVALID, "sensor_off")),
@@ -106,20 +106,10 @@ def _readings(fields: Mapping[str, str], verdict: Verdict) -> list[Reading]:
     if "-" not in spo2 and int(spo2) > 100:
         raise BadFrame(f"SPO2 cannot be {spo2}")
     return [
-        _reading("pulse_bpm", pulse, PULSE_LOW, PULSE_HIGH, verdict),
-        _reading("spo2_pct", spo2, 1, 100, verdict),
-        _reading("perfusion_index_pct", index, 0, INDEX_HIGH, verdict),
+        judged("pulse_bpm", number_of(pulse), PULSE_LOW, PULSE_HIGH, verdict),
+        judged("spo2_pct", number_of(spo2), 1, 100, verdict),
+        judged("perfusion_index_pct", number_of(index), 0, INDEX_HIGH, verdict),
     ]
-
-
-def _reading(metric: str, said: str, low: float, high: float, verdict: Verdict) -> Reading:
-    if verdict[0] not in (Validity.VALID, Validity.QUESTIONABLE):
-        return Reading(metric, None, *verdict)
-    if "-" in said:
-        return Reading(metric, None, Validity.UNAVAILABLE)
-    if not low <= float(said) <= high:
-        return Reading(metric, None, Validity.INVALID, "implausible")
-    return Reading(metric, float(said), *verdict)
 
 
 def _alarms(alarm: int, exc: int, more: str) -> tuple[DeviceAlarm, ...]:
@@ -138,7 +128,7 @@ def _alarms(alarm: int, exc: int, more: str) -> tuple[DeviceAlarm, ...]:
     return tuple(found)
 
 
-class MasimoAscii:
+class MasimoAscii(Listener):
     """The driver: the identity of the device, the alarms as reported, and the numbers of the line before."""
 
     def __init__(self) -> None:
@@ -155,22 +145,12 @@ class MasimoAscii:
         self._numbers.forget()
         return []
 
-    def next_request(self, at_s: float) -> Request | None:
-        return None
-
-    def is_response(self, frame: bytes, request: Request) -> bool:
-        return False
-
-    def on_timeout(self, request: Request) -> Sequence[Decoded]:
-        return []
-
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
         fields = fields_of(frame)
         serial = _checked(fields, "SN", SERIAL)
         exc, more = _checked(fields, "EXC", BITS), _checked({"EXC1": "0000", **fields}, "EXC1", BITS)
         alarms = _alarms(int(_checked(fields, "ALARM", BITS), 16), int(exc, 16), more)
-        verdict = next((verdict for bit, verdict in NO_NUMBER + DOUBTFUL if int(exc, 16) & bit), (Validity.VALID, None))
-        readings = _readings(fields, verdict)
+        readings = _readings(fields, worst(int(exc, 16), NO_NUMBER + DOUBTFUL))
         identity = Identity(None if "-" in serial else serial, "Masimo, ASCII 1")
         if not self._started:
             return [*readings, DeviceAlarms(alarms), identity]

@@ -44,12 +44,12 @@ from drivers.contract import (
     Framing,
     Identity,
     Line,
-    Reading,
     Request,
     Spec,
     Validity,
 )
-from drivers.kit.text import Lines, Repeats, Twice, text_of
+from drivers.kit.listening import WELL, Listener, Verdict, judged
+from drivers.kit.text import Lines, Repeats, Twice, number_of, text_of
 
 LONGEST = 120  # bytes; the head's first line has about 80
 STREAM_BYTES_S = 260  # a head and a line; else one line every 2 s
@@ -65,7 +65,6 @@ WHOLE = re.compile("|".join(form.pattern for form in (DATA, VERSION, REST_OF_HEA
 PULSE_LOW, PULSE_HIGH = 18, 321  # what an oximeter can say
 JUMPS = {"spo2_pct": 4.0, "pulse_bpm": 20.0}
 
-Verdict = tuple[Validity, str | None]
 STATES: dict[str, Verdict] = {  # the first that is there counts
     "SD": (Validity.INVALID, "sensor_disconnected"), "SO": (Validity.INVALID, "sensor_off"),
     "PS": (Validity.UNAVAILABLE, "searching"), "LM": (Validity.INVALID, "artifact"),
@@ -88,16 +87,6 @@ BEYOND = {
 }
 
 
-def _reading(metric: str, said: str, low: int, high: int, verdict: Verdict) -> Reading:
-    if verdict[0] not in (Validity.VALID, Validity.QUESTIONABLE):
-        return Reading(metric, None, *verdict)
-    if said == "---":
-        return Reading(metric, None, Validity.UNAVAILABLE)
-    if not low <= int(said) <= high:
-        return Reading(metric, None, Validity.INVALID, "implausible")
-    return Reading(metric, float(said), *verdict)
-
-
 def _alarms(words: Sequence[str], spo2_beyond: bool, pulse_beyond: bool) -> tuple[DeviceAlarm, ...]:
     """The alarms of a line's status words; words that are not known are shown raw."""
     found = [SAYS.get(word) or DeviceAlarm("unknown", "medium", word, f"The oximeter says {word}, which is not known")
@@ -109,7 +98,7 @@ def _alarms(words: Sequence[str], spo2_beyond: bool, pulse_beyond: bool) -> tupl
     return tuple(found)
 
 
-class NellcorAscii:
+class NellcorAscii(Listener):
     """The driver: the alarms and the model as reported, and the numbers of the line before."""
 
     def __init__(self) -> None:
@@ -126,15 +115,6 @@ class NellcorAscii:
         self._numbers.forget()
         return []
 
-    def next_request(self, at_s: float) -> Request | None:
-        return None
-
-    def is_response(self, frame: bytes, request: Request) -> bool:
-        return False
-
-    def on_timeout(self, request: Request) -> Sequence[Decoded]:
-        return []
-
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
         line = text_of(frame)
         if data := DATA.fullmatch(line):
@@ -148,9 +128,9 @@ class NellcorAscii:
     def _data(self, data: re.Match[str]) -> list[Decoded]:
         spo2, spo2_beyond, pulse, pulse_beyond, status = data.groups()
         words = status.split()
-        verdict = next((verdict for word, verdict in STATES.items() if word in words), (Validity.VALID, None))
-        readings = [_reading("pulse_bpm", pulse, PULSE_LOW, PULSE_HIGH, verdict),
-                    _reading("spo2_pct", spo2, 1, 100, verdict)]
+        verdict = next((verdict for word, verdict in STATES.items() if word in words), WELL)
+        readings = [judged("pulse_bpm", number_of(pulse), PULSE_LOW, PULSE_HIGH, verdict),
+                    judged("spo2_pct", number_of(spo2), 1, 100, verdict)]
         alarms = _alarms(words, bool(spo2_beyond), bool(pulse_beyond))
         if not self._started:
             return [*readings, DeviceAlarms(alarms)]

@@ -18,11 +18,11 @@ from drivers.capnostream import (
     CapnostreamFraming,
     message_of,
 )
-from drivers.contract import ALARMS, REASONS, BadFrame, Decoded, DeviceAlarms, Driver, Identity, Reading, Validity
-from simulators.capnostream import NO_BREATH_S, SEARCH_S, TWIN, CapnostreamTwin, framed
+from drivers.contract import ALARMS, REASONS, BadFrame, Identity, Validity
+from simulators.capnostream import NO_BREATH_S, SEARCH_S, CapnostreamTwin, framed
 from tests.helpers.dialogue_run import DialogueRun, StillPatient
 from tests.helpers.golden_table import decoded_json, frames
-from tests.helpers.oximeter_bench import listen
+from tests.helpers.oximeter_bench import alarms, all_of, last, listen, spoiled, started
 
 GOOD = [row for row in frames("capnostream") if not row.bad]
 NUMBERS = next(row.frame for row in GOOD if row.name == "numerics")
@@ -32,21 +32,6 @@ LONGEST = 1 + 2 * (1 + 255 + 1)  # header, then length, 255 bytes and the check,
 VALID, INVALID, UNAVAILABLE = Validity.VALID, Validity.INVALID, Validity.UNAVAILABLE
 
 
-def started() -> Driver:
-    driver = DRIVER.driver()
-    driver.on_open()
-    return driver
-
-
-def last(items: list[Decoded]) -> dict[str, tuple[float | None, Validity, str | None]]:
-    return {item.metric: (item.value, item.validity, item.reason) for item in items if isinstance(item, Reading)}
-
-
-def alarms(run: DialogueRun) -> list[list[str]]:
-    return [[alarm.raw for alarm in item.alarms] for _, batch in run.decoded for item in batch
-            if isinstance(item, DeviceAlarms)]
-
-
 def run_of(patient: StillPatient | None = None, serial: str = "B355987654") -> DialogueRun:
     run = DialogueRun(DRIVER, CapnostreamTwin(patient or StillPatient(), serial))
     run.open()
@@ -54,7 +39,7 @@ def run_of(patient: StillPatient | None = None, serial: str = "B355987654") -> D
 
 
 def told(run: DialogueRun) -> dict[str, tuple[float | None, Validity, str | None]]:
-    return last([item for _, batch in run.decoded for item in batch])
+    return last(all_of(run))
 
 
 # --- the table and the words ------------------------------------------------------------------------------------------
@@ -118,22 +103,6 @@ def test_escapes_are_those_of_the_published_test(plain: str, sent: str) -> None:
     assert CapnostreamFraming().feed(frame) == [frame]
 
 
-PIECES = st.one_of(st.binary(max_size=60), st.sampled_from([NUMBERS, ESCAPES[:9], ESCAPES[9:], b"\x85", b"\x80"]))
-
-
-@given(st.lists(PIECES, max_size=8))
-def test_any_bytes_in_any_pieces_raise_nothing_and_are_counted(chunks: list[bytes]) -> None:
-    driver = started()
-    found = [frame for chunk in chunks for frame in driver.framing.feed(chunk)]
-    for frame in found:
-        try:
-            driver.decode(frame, None)
-        except BadFrame:
-            pass
-    held = sum(map(len, chunks)) - sum(map(len, found)) - driver.framing.dropped
-    assert 0 <= held < LONGEST
-
-
 @given(st.binary(max_size=80))
 def test_any_frame_is_heard_or_is_a_bad_frame(data: bytes) -> None:
     for frame in (data, framed(1, data), framed(4, data), framed(0, data)):
@@ -143,28 +112,11 @@ def test_any_frame_is_heard_or_is_a_bad_frame(data: bytes) -> None:
             pass
 
 
-@given(st.binary(max_size=600))
-def test_after_any_bytes_the_next_frame_is_heard(noise: bytes) -> None:
-    assert CapnostreamFraming().feed(noise + NUMBERS)[-1] == NUMBERS
-
-
-def test_cut_anywhere_it_is_the_same_frame() -> None:
-    stream = ESCAPES + NUMBERS
-    for cut in range(len(stream) + 1):
-        framing = CapnostreamFraming()
-        assert framing.feed(stream[:cut]) + framing.feed(stream[cut:]) == [ESCAPES, NUMBERS]
-        assert framing.dropped == 0
-
-
-@pytest.mark.parametrize("fault", ["flipped", "lost", "doubled"])
 @pytest.mark.parametrize("frame", [NUMBERS, ESCAPES], ids=["plain", "escapes"])
-def test_one_bad_byte_anywhere_is_never_another_number(frame: bytes, fault: str) -> None:
-    true = last(listen(started(), frame))
-    for at in range(len(frame)):
-        for bit in range(8) if fault == "flipped" else range(1):
-            middle = {"flipped": bytes((frame[at] ^ 1 << bit,)), "lost": b"", "doubled": frame[at : at + 1] * 2}[fault]
-            items = listen(started(), frame[:at] + middle + frame[at + 1 :])
-            assert last(items) in ({}, true), (at, bit)
+def test_one_bad_byte_anywhere_is_never_another_number(frame: bytes) -> None:
+    true = last(listen(started(DRIVER), frame))
+    for bad in spoiled(frame):
+        assert last(listen(started(DRIVER), bad)) in ({}, true), bad
 
 
 # --- with its twin, through the dialogue ------------------------------------------------------------------------------
@@ -256,15 +208,6 @@ def test_another_device_in_its_place_is_known_after_a_silence_and_none_of_its_nu
     assert 70.0 not in {sample.value for _, sample in run.samples("spo2_pct")}
 
 
-def test_a_mute_device_is_silent_and_heard_again() -> None:
-    run = run_of()
-    run.run(8.0)
-    for hand in ("mute", "unmute"):
-        run.twin.hands[hand]()
-        run.run(12.0)
-    assert [state for _, state, _ in run.links()][-2:] == ["silent", "live"]
-
-
 @pytest.mark.parametrize(("pulse", "spo2", "shown"), [
     (251.0, 97.0, (None, 97.0)), (19.4, 97.0, (None, 97.0)), (72.0, 101.0, (72.0, None)), (None, None, (None, None)),
 ])
@@ -276,13 +219,8 @@ def test_what_the_twin_cannot_measure_is_missing(
     assert (told(run)["pulse_bpm"][0], told(run)["spo2_pct"][0]) == shown
 
 
-def test_every_hand_the_spec_names_is_there() -> None:
-    assert set(CapnostreamTwin(StillPatient()).hands) == set(TWIN.hands)
-    assert (TWIN.name, TWIN.baud, TWIN.parity) == (DRIVER.name, DRIVER.line.baud, DRIVER.line.parity)
-
-
 def test_a_fast_status_counts_for_the_next_numerics_and_no_longer() -> None:
-    driver = started()
+    driver = started(DRIVER)
     blocked, well = framed(0, bytes((1, 0, 0, 0x04))), framed(0, bytes((2, 38, 0, 0x08)))
     etco2 = [last(listen(driver, data))["etco2_mmhg"][0]
              for data in (blocked + NUMBERS, NUMBERS, blocked + well + NUMBERS, blocked + NUMBERS)]

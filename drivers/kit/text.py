@@ -71,6 +71,11 @@ def text_of(frame: bytes) -> str:
     return line.decode("ascii")
 
 
+def number_of(text: str) -> float | None:
+    """The number a field says, or None where dashes stand for none."""
+    return None if "-" in text else float(text)
+
+
 class Repeats:
     """Remembers the numbers of the line before. `jumps` is how far each may move from one line to the next."""
 

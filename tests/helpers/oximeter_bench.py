@@ -1,12 +1,14 @@
-"""How the tests listen to an oximeter: a patient who holds still, and what a driver makes of what the twin sends."""
+"""How the tests listen to an oximeter or monitor: a patient who holds still, what a driver makes of what the twin
+sends, and frames with one bad byte."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from drivers.contract import BadFrame, Decoded, Driver
+from drivers.contract import BadFrame, Decoded, DeviceAlarms, Driver, Reading, Spec, Validity
 from simulators.contract import Twin
+from tests.helpers.dialogue_run import DialogueRun
 
 
 @dataclass
@@ -45,3 +47,41 @@ def told(driver: Driver, twin: Twin, seconds: float, dt_s: float = 0.05) -> Iter
     for n in range(round(seconds / dt_s)):
         for item in listen(driver, twin.step(dt_s)):
             yield (n + 1) * dt_s, item
+
+
+def started(spec: Spec) -> Driver:
+    """A driver whose line was opened."""
+    driver = spec.driver()
+    driver.on_open()
+    return driver
+
+
+def last(items: Iterable[Decoded]) -> dict[str, tuple[float | None, Validity, str | None]]:
+    """The newest reading of each metric: value, validity, reason."""
+    return {item.metric: (item.value, item.validity, item.reason) for item in items if isinstance(item, Reading)}
+
+
+def all_of(run: DialogueRun) -> list[Decoded]:
+    """All that was decoded since the last `forget`."""
+    return [item for _, batch in run.decoded for item in batch]
+
+
+def alarms(run: DialogueRun) -> list[list[str]]:
+    """The device's own codes of each set of alarms it reported."""
+    return [[alarm.raw for alarm in item.alarms] for item in all_of(run) if isinstance(item, DeviceAlarms)]
+
+
+def opened(spec: Spec, twin: Twin, seconds: float = 0.0, settings: Mapping[str, object] | None = None) -> DialogueRun:
+    """A dialogue with this twin that has run for so long."""
+    run = DialogueRun(spec, twin, settings or {})
+    run.open()
+    run.run(seconds)
+    return run
+
+
+def spoiled(frame: bytes) -> Iterator[bytes]:
+    """The frame with each bit flipped, each byte lost, each byte doubled, one at a time."""
+    for at in range(len(frame)):
+        middles = [bytes((frame[at] ^ 1 << bit,)) for bit in range(8)]
+        for middle in (*middles, b"", frame[at : at + 1] * 2):
+            yield frame[:at] + middle + frame[at + 1 :]
