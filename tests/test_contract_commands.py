@@ -66,8 +66,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("start_session", {}, "bad_args: session must be an id of 8 to 64 letters and digits, not None"),
     ("checklist", {}, "bad_args: done must be true or false, not None"),
     ("check_in", {"moaas": 2.5}, "bad_args: moaas must be a whole number from 0 to 5, or left out, not 2.5"),
-    ("check_in", {"moas": 3}, "bad_args: moas is not one; check_in takes anxiety, cadss, distress, moaas, nausea, note,"
-                              " symptoms"),
+    ("check_in", {"moas": 3}, "bad_args: moas is not one; check_in takes anxiety, cadss, distress, gone, moaas, nausea,"
+                              " note, symptoms"),
     ("check_in", {"symptoms": "dizzy"},
      "bad_args: symptoms must be a list of words of at most 40 characters, or left out, not 'dizzy'"),
     ("check_in", {"symptoms": ["pale", ""]},

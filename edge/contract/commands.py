@@ -82,7 +82,8 @@ class SetChecklist(Verb, frozen=True, kw_only=True):
 
 
 class CheckIn(Verb, frozen=True, kw_only=True):
-    """What the nurse found; a score that is left out was not assessed."""
+    """What the nurse found; a score that is left out was not assessed. A symptom stands until a later check-in names
+    it as `gone`."""
 
     verb: ClassVar[str] = "check_in"
 
@@ -93,13 +94,16 @@ class CheckIn(Verb, frozen=True, kw_only=True):
     nausea: Annotated[int, _score("Nausea", 10)] | None = None
     symptoms: Annotated[list[Annotated[str, Meta(min_length=1, max_length=MAX_SYMPTOM)]], Meta(
         title="Symptoms", extra={"one": "symptom"})] | None = None
+    gone: Annotated[list[Annotated[str, Meta(min_length=1, max_length=MAX_SYMPTOM)]], Meta(
+        title="Symptoms that are gone", extra={"one": "symptom"})] | None = None
     note: Annotated[str, Meta(max_length=MAX_NOTE, title="Note")] | None = None
 
     def objection(self) -> str | None:
         """An empty one says nothing."""
         scores = (self.moaas, self.cadss, self.anxiety, self.distress, self.nausea)
-        if self.symptoms or (self.note or "").strip() or any(score is not None for score in scores):
-            return None
+        if self.symptoms or self.gone or (self.note or "").strip() or any(score is not None for score in scores):
+            both = sorted(set(self.symptoms or ()) & set(self.gone or ()))
+            return f"{both[0]!r} cannot be there and gone; name it once" if both else None
         return "an empty check-in says nothing: enter a score, a symptom or a note"
 
 

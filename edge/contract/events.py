@@ -172,6 +172,7 @@ class CheckedIn(Body, frozen=True, kw_only=True):
     nausea: int | None
     symptoms: tuple[str, ...]
     note: str
+    gone: tuple[str, ...] | UnsetType = UNSET  # symptoms named before that are no more
     command: str
     by: str
 

@@ -155,6 +155,7 @@ class SessionNow(Payload, frozen=True, kw_only=True):
     open: list[str] = []
     check_in: CheckInNow | None = None
     check_in_due: Time | None = None
+    symptoms: tuple[str, ...] = ()  # named in a check-in, and in none since as gone
     quiet: bool = False  # the last check-in is fresh and shows nothing that keeps the patient here
 
 

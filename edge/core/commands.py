@@ -103,9 +103,10 @@ def _check_in(state: BedState, _: RuleSet, command: Command, args: CheckIn, at_s
     entered = CheckInEntered(
         at_s, command.user, moaas=args.moaas, cadss=args.cadss, anxiety=args.anxiety, distress=args.distress,
         nausea=args.nausea, symptoms=tuple(args.symptoms or ()), note=(args.note or "").strip(),
+        gone=tuple(args.gone or ()),
     )
     state.session = replace(current, check_ins=(*current.check_ins, entered))
-    values = msgspec.structs.asdict(entered)
+    values = msgspec.structs.asdict(entered) | {"gone": entered.gone or msgspec.UNSET}
     yield state.event(at_s, CheckedIn(command=command.id, by=command.user,
                                       **{key: value for key, value in values.items() if key not in ("at_s", "user")}))
     for moved, basis in dissociation.on_check_in(state, entered, at_s):

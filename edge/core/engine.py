@@ -25,3 +25,6 @@ class Engine(msgspec.Struct, frozen=True, omit_defaults=True):
     pair_spare_s: Seconds = 60.0  # and so much more
     nibp_stale_after_interval_s: Seconds = 300.0  # a determination is stale so long after the next one was due
     acknowledged_for_s: Seconds = 600.0  # an acknowledged high alarm that is still active is announced again after this
+    check_in_every_s: Seconds = 600.0  # a check-in is due so long after the last one while infusing,
+    check_in_soon_s: Seconds = 1800.0  # and if the last one was within so long after the end; later,
+    check_in_later_every_s: Seconds = 900.0  # so long after the last one

@@ -112,6 +112,7 @@ class CheckIn(msgspec.Struct, frozen=True):
     nausea: int | None = None
     symptoms: tuple[str, ...] = ()
     note: str = ""
+    gone: tuple[str, ...] = ()  # symptoms of earlier check-ins that are no more
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -147,6 +148,17 @@ class Session(msgspec.Struct, frozen=True):
         return self.delivered_ml * self.order.concentration_mg_ml
 
     @property
+    def symptoms(self) -> dict[str, float]:
+        """The symptoms that stand, each with when it was named last: from the check-in that names it until a later one
+        names it as gone."""
+        found: dict[str, float] = {}
+        for entered in self.check_ins:
+            found |= dict.fromkeys(entered.symptoms, entered.at_s)
+            for symptom in entered.gone:
+                found.pop(symptom, None)
+        return found
+
+    @property
     def is_open_period(self) -> bool:
         """Whether the dissociation period is open."""
         return self.dissociation in OPEN
@@ -180,6 +192,16 @@ class BedState(msgspec.Struct):
     def interval_s(self) -> float:
         """How often a determination is due, seconds."""
         return self.session.order.nibp_interval_min * 60 if self.session else self.nibp_interval_s
+
+    def check_in_due_s(self) -> float | None:
+        """When the next check-in is due: so long after the last one, or after the infusion started; None before that,
+        and without a session."""
+        session = self.session
+        if session is None or session.started_s is None:
+            return None
+        last_s = max(session.check_ins[-1].at_s if session.check_ins else 0.0, session.started_s)
+        soon = session.ended_s is None or last_s - session.ended_s <= self.engine.check_in_soon_s
+        return last_s + (self.engine.check_in_every_s if soon else self.engine.check_in_later_every_s)
 
     def stale_after_s(self, metric: str) -> float:
         """How old a value may be before it is no longer live; the cuff's depends on its interval."""

@@ -25,9 +25,6 @@ from edge.core.state import BedState, Device, Session
 from edge.model import PRIORITY_RANK, iso
 from edge.vocabulary import METRICS
 
-CHECK_IN_EVERY_S = 600.0
-CHECK_IN_LATER_EVERY_S = 900.0
-SHORTLY_AFTER_S = 1800.0
 GAP_SHOWN_S = 1800.0
 
 
@@ -124,7 +121,8 @@ def _session(session: Session, state: BedState, at_s: float) -> SessionNow:
         infusion_started=_iso(session.started_s), infusion_ended=_iso(session.ended_s),
         infused_s=round(session.infused_s, 1), dose_mg=round(session.delivered_mg, 2),
         order=describe_order(session), baseline=describe_baseline(session),
-        open=open_points(state, at_s), check_in=_check_in(session), check_in_due=_iso(_check_in_due(session, at_s)),
+        open=open_points(state, at_s), check_in=_check_in(session), check_in_due=_iso(state.check_in_due_s()),
+        symptoms=tuple(session.symptoms),
         quiet=quiet_check_in(session, at_s) is not None)
 
 
@@ -135,12 +133,3 @@ def _check_in(session: Session) -> CheckInNow | None:
     return CheckInNow(
         at=iso(last.at_s), user=last.user, moaas=last.moaas, cadss=last.cadss, anxiety=last.anxiety,
         distress=last.distress, nausea=last.nausea, symptoms=last.symptoms, note=last.note)
-
-
-def _check_in_due(session: Session, at_s: float) -> float | None:
-    """Every 10 minutes while infusing and for half an hour after, then every 15."""
-    if session.started_s is None or session.phase == "CLOSED":
-        return None
-    last = max(session.check_ins[-1].at_s if session.check_ins else 0.0, session.started_s)
-    soon = session.ended_s is None or at_s - session.ended_s <= SHORTLY_AFTER_S
-    return last + (CHECK_IN_EVERY_S if soon else CHECK_IN_LATER_EVERY_S)

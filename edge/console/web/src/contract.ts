@@ -115,6 +115,7 @@ export interface SessionNow {
   open: string[];
   check_in: CheckInNow | null;
   check_in_due: string | null;
+  symptoms: string[];
   quiet: boolean;
 }
 
@@ -329,6 +330,7 @@ export interface CheckedIn {
   nausea: number | null;
   symptoms: string[];
   note: string;
+  gone?: string[];
   command: string;
   by: string;
 }
@@ -479,6 +481,7 @@ export const VERBS = {
     distress: {"label": "Distress", "type": "whole", "optional": true, "min": 0, "max": 10},
     nausea: {"label": "Nausea", "type": "whole", "optional": true, "min": 0, "max": 10},
     symptoms: {"label": "Symptoms", "type": "words", "optional": true, "max_length": 40},
+    gone: {"label": "Symptoms that are gone", "type": "words", "optional": true, "max_length": 40},
     note: {"label": "Note", "type": "text", "optional": true, "max_length": 500},
   } },
   start_session: { roles: ["nurse"], args: {
