@@ -91,3 +91,9 @@ METRICS: dict[str, Metric] = {
 }
 DETERMINATION = ("sbp_mmhg", "dbp_mmhg", "map_mmhg", "nibp_pulse_bpm")  # the four that come together, once
 WAVES = frozenset({"pleth"})
+SYMPTOMS: dict[str, str] = {  # that rules may name; a nurse may write others, which no rule knows
+    "chest_pain": "chest pain", "dyspnoea": "short of breath", "severe_headache": "sudden severe headache",
+    "visual_disturbance": "visual disturbance", "seizure": "seizure", "focal_deficit": "weakness on one side",
+    "suicidal_thoughts": "suicidal thoughts", "agitation": "agitated", "calls_for_help": "calls for help",
+    "dissociation": "dissociation", "dizziness": "dizziness", "vomiting": "vomiting",
+}

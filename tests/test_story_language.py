@@ -54,6 +54,10 @@ BECOMES_TRUE: dict[str, tuple[str, str, str]] = OF_METRICS | {
     "check_in.distress": ("check_in.distress == 8", "infusing", CHECKED_IN),
     "check_in.nausea": ("check_in.nausea == 9", "infusing", CHECKED_IN),
     "check_in.age_s": ("check_in.age_s >= 30", "infusing", CHECKED_IN),
+    "check_in.upset": ("check_in.upset == 8", "infusing", CHECKED_IN),
+    "symptom": ("symptom(seizure)", "infusing", "0:10 check-in moaas=5 symptom=seizure"),
+    "symptom_within": ("symptom_within(600, seizure)", "infusing", "0:10 check-in moaas=5 symptom=seizure"),
+    "dissociation_open": ("dissociation_open()", "infusing", CHECKED_IN),
     "session.delivered_mg": ("session.delivered_mg >= 1", "infusing", "1:20"),
     "session.infused_s": ("session.infused_s >= 70", "infusing", "1:20"),
     "session.ended_s": ("session.ended_s >= 5", "infusing", "0:10 pump stopped\n0:30 end-infusion enough"),
@@ -73,6 +77,7 @@ BECOMES_TRUE: dict[str, tuple[str, str, str]] = OF_METRICS | {
     "no_word_s": ("no_word_s() >= 30", "infusing", "0:10 pump unknown"),
 }
 IS_TRUE: dict[str, tuple[str, str]] = {  # fact: (condition, given)
+    "check_in.overdue_s": ("check_in.overdue_s == 0", "infusing"),
     "nibp_pulse_bpm": ("nibp_pulse_bpm == 70", "infusing"),
     "baseline.sbp_mmhg": ("baseline.sbp_mmhg == 131", "infusing, baseline 131/82/97"),
     "baseline.dbp_mmhg": ("baseline.dbp_mmhg == 82", "infusing, baseline 131/82/97"),
@@ -186,7 +191,7 @@ def test_in_the_background_cuff_pump_and_check_ins_go_on() -> None:
 
 def test_the_infusion_ends_by_itself_when_the_dose_is_in() -> None:
     tell("given infusing\n40:00 -> phase INFUSING\n40:10 -> phase RECOVERY")
-    tell("given infusing, background: quiet\n41:00 -> phase INFUSING")
+    tell("given infusing, background: quiet\n41:00 -> phase INFUSING, DIS-4 active")
 
 
 def test_a_quiet_background_has_no_cuff_no_check_ins_and_no_volume() -> None:

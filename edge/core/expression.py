@@ -21,7 +21,7 @@ from edge.core.context import Number, RuleContext
 from edge.core.facts import FACTS, FUNCTIONS, OWNERS, Account, Argument, Condition, Quantity, Use
 from edge.core.logic import Truth, negate
 from edge.model import DeviceAlarm
-from edge.vocabulary import METRICS
+from edge.vocabulary import METRICS, SYMPTOMS
 
 _COMPARE: dict[type[ast.cmpop], tuple[Callable[[float, float], bool], str]] = {
     ast.Lt: (operator.lt, "below"), ast.LtE: (operator.le, "at most"), ast.Gt: (operator.gt, "above"),
@@ -212,7 +212,7 @@ class _Compiler:
             raise ExpressionError(f"no function is named {name!r}{nearest(name, FUNCTIONS)}")
         parameters = FUNCTIONS[name].parameters
         most = len(call.args) if parameters and parameters[-1].many else len(parameters)
-        least = sum(not (parameter.many or parameter.optional) for parameter in parameters)
+        least = sum(not parameter.optional for parameter in parameters)
         if call.keywords or not least <= len(call.args) <= most:
             raise ExpressionError(f"{name} takes ({', '.join(map(str, parameters))}), not {ast.unparse(call)!r}")
         kinds = [parameter.takes for parameter in parameters]
@@ -231,6 +231,10 @@ class _Compiler:
             number = _constant(node)
             return number, f"{number:g}"
         word = _word(node)
+        if kind == "symptom":
+            if word not in SYMPTOMS:
+                raise ExpressionError(f"no symptom is named {word!r}{nearest(word, SYMPTOMS)}")
+            return word, SYMPTOMS[word]
         if kind == "metric":
             return _metric(word), METRICS[word].label
         return word, word.replace("_", " ")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from edge.core import treatment
 from edge.core.context import Number, RuleContext
 from edge.core.logic import Truth, both
 from edge.core.state import Session
@@ -22,7 +23,7 @@ from edge.vocabulary import DETERMINATION, METRICS
 
 Condition = Callable[[RuleContext], Truth]
 Quantity = Callable[[RuleContext], Number]
-Argument = Literal["metric", "number", "condition", "word", "rule"]
+Argument = Literal["metric", "number", "condition", "word", "symptom", "rule"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,15 +256,13 @@ def _baseline_facts() -> Iterable[Fact]:
 
 def _check_in_facts() -> Iterable[Fact]:
     sentences = {
-        "moaas": "MOAA/S in the last check-in", "cadss": "CADSS in the last check-in",
-        "anxiety": "anxiety in the last check-in", "distress": "distress in the last check-in",
-        "nausea": "nausea in the last check-in",
+        "moaas": "MOAA/S as last assessed", "cadss": "CADSS as last assessed",
+        "anxiety": "anxiety as last assessed", "distress": "distress as last assessed",
+        "nausea": "nausea as last assessed",
     }
     for key, sentence in sentences.items():
         def compute(context: RuleContext, key: str = key) -> Number:
-            session = context.state.session
-            value: Number = getattr(session.check_ins[-1], key) if session and session.check_ins else None
-            return value
+            return treatment.score(context, key)
 
         yield Fact(f"check_in.{key}", "", sentence, compute)
 
@@ -272,6 +271,8 @@ def _check_in_facts() -> Iterable[Fact]:
         return context.at_s - session.check_ins[-1].at_s if session and session.check_ins else None
 
     yield Fact("check_in.age_s", "s", "the time since the last check-in", age_s)
+    yield Fact("check_in.overdue_s", "s", "the time since the next check-in was due", treatment.check_in_overdue_s)
+    yield Fact("check_in.upset", "", "the worse of anxiety and distress as last assessed", treatment.upset)
 
 
 _OfSession = Callable[[Session, RuleContext], Number]
@@ -309,6 +310,7 @@ def _session_facts() -> Iterable[Fact]:
 
 # --- the registry -----------------------------------------------------------------------------------------------------
 
+_SYMPTOMS = Parameter("symptom", many=True)
 _METRIC, _LIMIT, _WINDOW = Parameter("metric"), Parameter("number", "limit"), Parameter("number", "seconds")
 
 FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
@@ -335,6 +337,15 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
     Fact("standing", "", "an alarm {0} is active", lambda context, name: bool(context.active(name)),
          (Parameter("rule"),), truth=True, denied="no alarm {0} is active"),
     Fact("infusing", "", "the pump infuses", RuleContext.infusing, truth=True, denied="the pump does not infuse"),
+    Fact("symptom", "", "a nurse has entered one of these symptoms, and not that it is gone: {0}",
+         treatment.has_symptom, (_SYMPTOMS,), truth=True,
+         denied="none of these symptoms is entered, or each is gone: {0}", reason=treatment.standing_symptoms),
+    Fact("symptom_within", "", "within the last {0} s a nurse has entered one of these symptoms, and not that it is"
+         " gone: {1}", treatment.has_new_symptom, (Parameter("number", "seconds"), _SYMPTOMS), truth=True,
+         denied="within the last {0} s none of these symptoms was entered, or each is gone: {1}",
+         reason=lambda context, _, *names: treatment.standing_symptoms(context, *names)),
+    Fact("dissociation_open", "", "the dissociation period is open", treatment.period_open, truth=True,
+         denied="the dissociation period is not open"),
     Fact("no_word_s", "s", "the time for which the pump has not said whether it runs", _stateless_s,
          reason=_reason_stateless),
 )}

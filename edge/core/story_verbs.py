@@ -135,16 +135,19 @@ def _check_in(bed: StoryBed, rest: list[str]) -> None:
         return
     args: dict[str, object] = {}
     symptoms: list[str] = []
+    gone: list[str] = []
     for part in rest:
         name, equals, value = part.partition("=")
         if name == "symptom" and value:
             symptoms.append(value)
+        elif name == "gone" and value:
+            gone.append(value)
         elif equals and value.isdigit():
             args[name] = int(value)
         else:
             raise Unreadable(f"write {VERBS['check-in'][0]}, not {part!r}")
     bed.checks_in = False
-    bed.command("check_in", args | ({"symptoms": symptoms} if symptoms else {}))
+    bed.command("check_in", args | ({"symptoms": symptoms} if symptoms else {}) | ({"gone": gone} if gone else {}))
 
 
 def _checklist(bed: StoryBed, rest: list[str]) -> None:
@@ -174,8 +177,8 @@ VERBS: dict[str, tuple[str, Callable[[StoryBed, list[str]], None]]] = {
     "pump": (f"pump {'|'.join(get_args(PumpState))}, pump silent (nothing at all) or pump mum (volume alone)", _pump),
     "alarm": ("alarm DEVICE CODE high|medium|low [CODE ...] or alarm DEVICE none", _alarm),
     "ack": ("ack RULE[:device]", _ack),
-    "check-in": ("check-in moaas=5 cadss=2 anxiety=1 distress=1 nausea=0 symptom=WORD, check-in auto or check-in off",
-                 _check_in),
+    "check-in": ("check-in moaas=5 cadss=2 anxiety=1 distress=1 nausea=0 symptom=WORD gone=WORD, check-in auto or"
+                 " check-in off", _check_in),
     "checklist": ("checklist done|open", _checklist),
     "end-infusion": ("end-infusion [WHY]", _end),
     "close-session": ("close-session [WHY]", _close),

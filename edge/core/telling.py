@@ -64,10 +64,21 @@ def _value(key: str) -> Callable[[RuleContext, Rule], str | None]:
     return word
 
 
+def _fact(name: str) -> Callable[[RuleContext, Rule], str | None]:
+    fact = FACTS[name]
+
+    def word(context: RuleContext, _: Rule) -> str | None:
+        value = fact.compute(context)
+        return None if value is None else f"{value:.{fact.decimals}f}"
+
+    return word
+
+
 # what a rule's text may name in braces; what is not known is shown as --
 PLACEHOLDERS: Mapping[str, Callable[[RuleContext, Rule], str | None]] = {
     **{key: _value(key) for key in METRICS},
     "bed": lambda context, _: context.state.bed, "device": lambda context, _: context.device,
+    **{name: _fact(f"check_in.{name}") for name in ("moaas", "cadss", "anxiety", "distress")},
     "baseline": _baseline, "rise": _rise, "reason": _reason, "alarms": _alarms,
 }
 
