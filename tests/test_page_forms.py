@@ -34,6 +34,24 @@ async def test_a_check_in_opens_empty_and_sends_not_assessed_as_null(opened: Ope
                                              "symptoms": ["chest_pain"], "note": ""}
 
 
+async def test_a_symptom_that_stands_is_entered_as_gone_and_is_never_there_and_gone_at_once(opened: Opened) -> None:
+    story = Story(beds=1)
+    story.beds["chair-1"].state["session"]["symptoms"] = ["chest_pain", "itching"]
+    async with opened(story, "/bed/chair-1") as page:
+        await page.get_by_role("button", name=re.compile("^Check-in")).click()
+        sheet = page.get_by_role("dialog")
+        gone, there = sheet.locator("[data-ticks=gone]"), sheet.locator("[data-ticks=symptoms]")
+        await expect(gone.get_by_role("button")).to_have_text(["☐ Chest pain: gone now", "☐ Itching: gone now"])
+        await there.get_by_role("button", name="Chest pain").click()
+        await gone.get_by_role("button", name="Chest pain").click()
+        await expect(there.locator("[aria-pressed=true]")).to_have_count(0)
+        await there.get_by_role("button", name="Suicidal thoughts").click()
+        await sheet.get_by_role("button", name="Save check-in").click()
+        await expect(sheet).to_have_count(0)
+        args = story.commands[0]["args"]
+        assert (args["symptoms"], args["gone"]) == (["suicidal_thoughts"], ["chest_pain"])
+
+
 WRONG_SCORES = ("4.5", "2,5", "-1", "0x10", "1e1", "4o", "abc", "93", "100")
 
 

@@ -18,7 +18,7 @@ from edge import model
 from edge.contract import events, payloads
 from edge.contract.commands import MAX_PATIENT_NAME, VERBS, Argument, arguments
 from edge.contract.problems import Problem
-from edge.vocabulary import METRICS
+from edge.vocabulary import METRICS, SYMPTOMS
 
 FILE = Path(__file__).parent.parent / "console" / "web" / "src" / "contract.ts"
 HEAD = "/** The contract as the page knows it. Made by `python -m edge.contract.typescript`; do not edit. */\n"
@@ -45,7 +45,7 @@ def text() -> str:
     statement = f"export const STATEMENT = {_json(model.STATEMENT)};"
     parts = [HEAD, "/** What Vigil is, wherever that is stated. */", statement, "",
              *(f"export type {name} = {_literals(literal)};" for name, literal in WORDS.items()), "",
-             *(_interface(struct) for struct in STRUCTS), _events(), _verbs(), _metrics()]
+             *(_interface(struct) for struct in STRUCTS), _events(), _verbs(), _symptoms(), _metrics()]
     return "\n".join(parts)
 
 
@@ -126,6 +126,12 @@ def _argument(argument: Argument) -> dict[str, Any]:
             "max": argument.most, "max_length": argument.max_length, "unit": argument.unit, "remedy": argument.remedy,
             "presets": argument.presets, "usual_min": argument.usual_min, "usual_max": argument.usual_max}
     return {name: value for name, value in said.items() if value not in (None, "", ())}
+
+
+def _symptoms() -> str:
+    """The symptoms that rules know, for the check-in."""
+    return "\n".join(["/** Symptoms that rules know, each in words; a check-in offers them. */",
+                      f"export const SYMPTOMS: Readonly<Record<string, string>> = {_json(SYMPTOMS)};", ""])
 
 
 def _metrics() -> str:

@@ -16,7 +16,8 @@ PATIENTS = ("Ada Example", "Ben Sample", "Cleo Specimen", "Dov Pattern", "Eva Mo
 TIMEOUT_S = 8.0
 DURING = {"moaas": 5, "cadss": 6, "anxiety": 2, "distress": 1, "nausea": 1, "symptoms": ["dissociation"]}
 DEEP = {"moaas": 4, "cadss": 22, "anxiety": 3, "distress": 2, "nausea": 2, "symptoms": ["dissociation", "dizziness"]}
-CLEAR = {"moaas": 5, "cadss": 0, "anxiety": 0, "distress": 0, "nausea": 0}
+CLEAR = {"moaas": 5, "cadss": 0, "anxiety": 0, "distress": 0, "nausea": 0,
+         "gone": ["dissociation", "dizziness"]}
 log = logging.getLogger(__name__)
 
 

@@ -119,6 +119,7 @@ def session(started: str, name: str) -> Json:
         "dissociation": "open", "dissociation_state": "expected", "dissociation_since": started,
         "started": started, "infusion_started": started, "infusion_ended": None,
         "infused_s": 1925, "dose_mg": 28.0, "open": [], "check_in": None, "check_in_due": None,
+        "symptoms": [],
         "baseline": {"sbp_mmhg": 120, "dbp_mmhg": 75, "determinations": 2, "quality": "pair"},
         "order": {"protocol": "iv_racemic_40", "weight_kg": 70, "dose_mg_kg": 0.5, "dose_mg": 35, "duration_min": 40,
                   "concentration_mg_ml": 1, "nibp_interval_min": 5},

@@ -1,13 +1,13 @@
 /** The check-in: tap grids that open empty. What is not tapped is "not assessed", and is sent as that. */
 import { useState } from "preact/hooks";
 import { command } from "./api.ts";
-import { VERBS } from "./contract.ts";
+import { SYMPTOMS, VERBS } from "./contract.ts";
 import { useDraft } from "./drafts.ts";
 import { Sheet } from "./sheet.tsx";
 import { store } from "./state.ts";
 import { readScore } from "./typed.ts";
 import type { Session } from "./feed.ts";
-import { refusal } from "./words.ts";
+import { refusal, sentence } from "./words.ts";
 
 const MOAAS = [
   [5, "answers readily to name"], [4, "slow answer to name"], [3, "only when called loudly"], [2, "only when shaken"],
@@ -15,20 +15,15 @@ const MOAAS = [
 ] as const;
 const LIMITS = VERBS.check_in.args;
 const SCALES = ["anxiety", "distress", "nausea"] as const;
-const SYMPTOMS = [
-  ["chest_pain", "Chest pain"], ["dyspnoea", "Short of breath"], ["severe_headache", "Sudden severe headache"],
-  ["visual_disturbance", "Visual disturbance"], ["seizure", "Seizure"], ["focal_deficit", "Weakness on one side"],
-  ["dissociation", "Dissociation"], ["dizziness", "Dizziness"],
-] as const;
 const CADSS_MOST = LIMITS.cadss.max;
 const NOTE_MOST = LIMITS.note.max_length;
 
 interface Draft {
   moaas: number | null; anxiety: number | null; distress: number | null; nausea: number | null;
   cadss: string; // as typed: what is no score is told, not made into one
-  symptoms: string[]; note: string;
+  symptoms: string[]; gone: string[]; note: string;
 }
-const EMPTY: Draft = { moaas: null, cadss: "", anxiety: null, distress: null, nausea: null, symptoms: [], note: "" };
+const EMPTY: Draft = { moaas: null, cadss: "", anxiety: null, distress: null, nausea: null, symptoms: [], gone: [], note: "" };
 
 export function CheckIn({ bed, session, close }: { bed: string; session: Session; close: () => void }) {
   const [draft, change, forget] = useDraft<Draft>(`check-in ${session.id}`, EMPTY);
@@ -39,10 +34,11 @@ export function CheckIn({ bed, session, close }: { bed: string; session: Session
   const scores = [draft.moaas, cadss.value, draft.anxiety, draft.distress, draft.nausea];
   const assessed = scores.filter((score) => score !== null).length;
   const noteLength = [...draft.note].length; // characters, as the console counts them
-  const empty = assessed === 0 && draft.symptoms.length === 0 && draft.note.trim() === "";
+  const empty = assessed === 0 && draft.symptoms.length === 0 && draft.gone.length === 0 && draft.note.trim() === "";
   const save = async (): Promise<void> => {
     setSending(true);
-    const answer = await command(bed, "check_in", { ...draft, cadss: cadss.value });
+    const { gone, ...found } = draft;
+    const answer = await command(bed, "check_in", { ...found, cadss: cadss.value, ...(gone.length > 0 && { gone }) });
     setSending(false);
     if (!answer.ok) return setProblem(refusal(answer));
     forget();
@@ -66,22 +62,36 @@ export function CheckIn({ bed, session, close }: { bed: string; session: Session
           onInput={(event) => change({ cadss: event.currentTarget.value })} />
         {cadss.wrong && <em role="alert">CADSS total: a whole number from 0 to {CADSS_MOST}</em>}
       </div>
-      <div class="scale symptoms">
-        <b>Symptoms<small> {draft.symptoms.length === 0 ? "none ticked" : `${draft.symptoms.length} ticked`}</small></b>
-        <span class="taps">
-          {SYMPTOMS.map(([key, label]) => {
-            const on = draft.symptoms.includes(key);
-            const next = on ? draft.symptoms.filter((one) => one !== key) : [...draft.symptoms, key];
-            return <button key={key} type="button" aria-pressed={on} onClick={() => change({ symptoms: next })}>{on ? "☑ " : "☐ "}{label}</button>;
-          })}
-        </span>
-      </div>
+      <Ticks name="symptoms" label="Symptoms" rows={Object.entries(SYMPTOMS)} ticked={draft.symptoms}
+        change={(symptoms) => change({ symptoms, gone: draft.gone.filter((one) => !symptoms.includes(one)) })} />
+      {session.symptoms.length > 0 && (
+        <Ticks name="gone" label="Entered before" rows={session.symptoms.map((key) => [key, `${SYMPTOMS[key] ?? key}: gone now`] as const)} ticked={draft.gone}
+          change={(gone) => change({ gone, symptoms: draft.symptoms.filter((one) => !gone.includes(one)) })} />
+      )}
       <label class="scale note">
         <b>Note<small> up to {NOTE_MOST} characters</small></b>
         <textarea rows={2} value={draft.note} onInput={(event) => change({ note: event.currentTarget.value })} />
         {noteLength > NOTE_MOST && <em role="alert">{noteLength} characters: {noteLength - NOTE_MOST} too many</em>}
       </label>
     </Sheet>
+  );
+}
+
+function Ticks(props: {
+  name: string; label: string; rows: readonly (readonly [string, string])[]; ticked: string[]; change: (ticked: string[]) => void;
+}) {
+  const { ticked } = props;
+  return (
+    <div class="scale symptoms" role="group" aria-label={props.label} data-ticks={props.name}>
+      <b>{props.label}<small> {ticked.length === 0 ? "none ticked" : `${ticked.length} ticked`}</small></b>
+      <span class="taps">
+        {props.rows.map(([key, label]) => {
+          const on = ticked.includes(key);
+          const next = on ? ticked.filter((one) => one !== key) : [...ticked, key];
+          return <button key={key} type="button" aria-pressed={on} onClick={() => props.change(next)}>{on ? "☑ " : "☐ "}{sentence(label)}</button>;
+        })}
+      </span>
+    </div>
   );
 }
 

@@ -509,6 +509,9 @@ export type Verb = keyof typeof VERBS;
 /** Of the name that comes with start_session and stays in the console. */
 export const MAX_PATIENT_NAME = 80;
 
+/** Symptoms that rules know, each in words; a check-in offers them. */
+export const SYMPTOMS: Readonly<Record<string, string>> = {"chest_pain": "chest pain", "dyspnoea": "short of breath", "severe_headache": "sudden severe headache", "visual_disturbance": "visual disturbance", "seizure": "seizure", "focal_deficit": "weakness on one side", "suicidal_thoughts": "suicidal thoughts", "agitation": "agitated", "calls_for_help": "calls for help", "dissociation": "dissociation", "dizziness": "dizziness", "vomiting": "vomiting"};
+
 /** Metrics of one axis share a scale, `low` to `high`. */
 export interface TrendScale { axis: string; low: number; high: number }
 

@@ -76,7 +76,8 @@ function device(body: Body): string {
 function checkIn(body: Body): string {
   const scores = SCORES.flatMap(([key, name]) => (number(body, key) === null ? [] : [`${name} ${word(body, key)}`]));
   const note = word(body, "note").trim();
-  const parts = [...scores, ...words(body, "symptoms").map((one) => one.replaceAll("_", " ")), note && `note: ${note}`];
+  const parts = [...scores, ...words(body, "symptoms").map((one) => one.replaceAll("_", " ")),
+    ...words(body, "gone").map((one) => `no more ${one.replaceAll("_", " ")}`), note && `note: ${note}`];
   return list([sentence(list(parts) || "nothing assessed"), by(body)]);
 }
 
