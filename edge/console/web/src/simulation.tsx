@@ -8,10 +8,17 @@ import { METRICS } from "./vocabulary.ts";
 
 const LOOK_MS = 1000;
 
-/** Words of the hands that every newcomer needs; the others follow under their own names. */
+/** Words of the hands that every newcomer needs. */
 const FIRST: Record<string, string> = {
   start: "Start", stop: "Stop", load: "New syringe", probe_off: "Take finger out", probe_on: "Put finger in",
-  unplug: "Pull cable", replug: "Plug in",
+  unplug: "Pull cable", replug: "Plug in", apnoea: "Patient stops breathing", breathe: "Patient breathes again",
+};
+/** Words of the others, where their name alone does not say what happens; they follow under "more". */
+const MORE: Record<string, string> = {
+  mute: "Device falls silent", unmute: "Device speaks again", occlude: "Block the line", clear: "Free the line",
+  line_out: "Unplug the sampling line", line_in: "Plug the sampling line in", motion: "Hand moves", still: "Hand holds still",
+  sensor_out: "Unplug the sensor", sensor_in: "Plug the sensor in", low_battery: "Battery runs low", fault: "Device has a fault",
+  silence: "Silence its own alarm", search: "Probe searches",
 };
 const EPISODES: Record<string, { word: string; amount: number; over_s: number; unit: string }> = {
   hypertension: { word: "High blood pressure", amount: 65, over_s: 60, unit: "mmHg more" },
@@ -88,7 +95,7 @@ function Device({ bed, device, act }: { bed: string; device: SimulatedDevice; ac
   const first = usable.filter((name) => name in FIRST);
   const more = usable.filter((name) => !(name in FIRST));
   const button = (name: string) => (
-    <button key={name} onClick={() => void act({ bed, device: device.device, do: name })}>{FIRST[name] ?? name.replaceAll("_", " ")}</button>
+    <button key={name} onClick={() => void act({ bed, device: device.device, do: name })}>{FIRST[name] ?? MORE[name] ?? name.replaceAll("_", " ")}</button>
   );
   return (
     <div class="device" data-device={device.device}>
