@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from edge.core import dissociation
 from tests.helpers.console_server import COMMANDS, served
 from tests.helpers.console_story import BED
 
-CHECK_IN = Path(__file__).parent.parent / "edge" / "console" / "web" / "src" / "checkin.tsx"
+PAGE = Path(__file__).parent.parent / "edge" / "console" / "web" / "src"
+CHECK_IN, CONTRACT = PAGE / "checkin.tsx", PAGE / "contract.ts"
 
 # --- a command's arguments --------------------------------------------------------------------------------------------
 
@@ -78,9 +80,10 @@ def test_a_strangers_word_is_quoted_short_and_on_one_line() -> None:
 
 
 def test_the_page_ticks_dissociation_by_the_word_the_core_listens_to() -> None:
-    listed = re.search(r"const SYMPTOMS = \[(.*?)\] as const;", CHECK_IN.read_text(), re.DOTALL)
+    listed = re.search(r"export const SYMPTOMS: .*? = (\{.*?\});", CONTRACT.read_text())
     assert listed is not None
-    assert dissociation.SYMPTOM in re.findall(r'\["([a-z_]+)",', listed[1])
+    assert dissociation.SYMPTOM in json.loads(listed[1])
+    assert re.search(r"import \{[^}]*\bSYMPTOMS\b[^}]*\} from \"./contract.ts\"", CHECK_IN.read_text())
 
 
 # --- bodies and addresses ---------------------------------------------------------------------------------------------
