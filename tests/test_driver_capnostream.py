@@ -28,7 +28,6 @@ GOOD = [row for row in frames("capnostream") if not row.bad]
 NUMBERS = next(row.frame for row in GOOD if row.name == "numerics")
 ESCAPES = next(row.frame for row in GOOD if row.name == "escapes")
 METRICS = ("etco2_mmhg", "resp_bpm", "spo2_pct", "pulse_bpm")
-LONGEST = 1 + 2 * (1 + 255 + 1)  # header, then length, 255 bytes and the check, all escaped
 VALID, INVALID, UNAVAILABLE = Validity.VALID, Validity.INVALID, Validity.UNAVAILABLE
 
 

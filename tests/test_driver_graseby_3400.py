@@ -148,18 +148,7 @@ def test_mute_and_back() -> None:
 def test_late_responses_never_give_a_wrong_number(late_s: float) -> None:
     run, twin, _ = with_twin()
     twin.hands["start"]()
-    held: list[tuple[float, bytes]] = []
-    count = 0
-
-    def wire(data: bytes) -> bytes:
-        nonlocal count
-        count += bool(data)
-        if data and count % 3 == 0:
-            held.append((run.real_s + late_s, data))
-            data = b""
-        return data + b"".join(held.pop(0)[1] for due in list(held) if due[0] <= run.real_s)
-
-    run.wire = wire
+    run.delay(each=3, late_s=late_s)
     run.run(200)
     assert {one.value for _, one in run.readings("rate_ml_h")} == {52.5}
     volumes = [(at_s, one.value) for at_s, one in run.readings("volume_infused_ml") if one.value is not None]

@@ -208,18 +208,7 @@ def test_mute_and_back(mode: str) -> None:
 def test_late_responses_never_give_a_wrong_number(late_s: float) -> None:
     run, twin, _ = with_twin()
     twin.hands["start"]()
-    held: list[tuple[float, bytes]] = []
-    count = 0
-
-    def wire(data: bytes) -> bytes:
-        nonlocal count
-        count += bool(data)
-        if data and count % 4 == 0:
-            held.append((run.real_s + late_s, data))
-            data = b""
-        return data + b"".join(held.pop(0)[1] for due in list(held) if due[0] <= run.real_s)
-
-    run.wire = wire
+    run.delay(each=4, late_s=late_s)
     run.run(200)
     valid = [one for _, one in run.readings("rate_ml_h") if one.validity is Validity.VALID]
     assert {one.value for one in valid} == {52.5}

@@ -103,6 +103,21 @@ class DialogueRun:
                 self.sent.append((self.at_s, request))
                 self._exchange(request)
 
+    def delay(self, *, each: int, late_s: float) -> None:
+        """From now on every `each`th piece of what the twin sends comes `late_s` real seconds late."""
+        held: list[tuple[float, bytes]] = []
+        count = 0
+
+        def wire(data: bytes) -> bytes:
+            nonlocal count
+            count += bool(data)
+            if data and count % each == 0:
+                held.append((self.real_s + late_s, data))
+                data = b""
+            return data + b"".join(held.pop(0)[1] for due in list(held) if due[0] <= self.real_s)
+
+        self.wire = wire
+
     def receive(self, data: bytes) -> None:
         """Bytes come from the device."""
         for at in range(0, len(data), self.every):
