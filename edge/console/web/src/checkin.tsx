@@ -7,7 +7,7 @@ import { Sheet } from "./sheet.tsx";
 import { store } from "./state.ts";
 import { readScore } from "./typed.ts";
 import type { Session } from "./feed.ts";
-import { refusal, sentence } from "./words.ts";
+import { refusal, sentence, symptom } from "./words.ts";
 
 const MOAAS = [
   [5, "answers readily to name"], [4, "slow answer to name"], [3, "only when called loudly"], [2, "only when shaken"],
@@ -65,7 +65,7 @@ export function CheckIn({ bed, session, close }: { bed: string; session: Session
       <Ticks name="symptoms" label="Symptoms" rows={Object.entries(SYMPTOMS)} ticked={draft.symptoms}
         change={(symptoms) => change({ symptoms, gone: draft.gone.filter((one) => !symptoms.includes(one)) })} />
       {session.symptoms.length > 0 && (
-        <Ticks name="gone" label="Entered before" rows={session.symptoms.map((key) => [key, `${SYMPTOMS[key] ?? key}: gone now`] as const)} ticked={draft.gone}
+        <Ticks name="gone" label="Entered before" rows={session.symptoms.map((key) => [key, `${symptom(key)}: gone now`] as const)} ticked={draft.gone}
           change={(gone) => change({ gone, symptoms: draft.symptoms.filter((one) => !gone.includes(one)) })} />
       )}
       <label class="scale note">

@@ -2,7 +2,7 @@
 import { clockTime, stopwatch } from "./age.ts";
 import { plain } from "./dose.ts";
 import type { DeviceAlarm, EdgeEvent } from "./feed.ts";
-import { DISSOCIATION, linkWords, overWords, PHASE, refusal, sentence } from "./words.ts";
+import { DISSOCIATION, linkWords, overWords, PHASE, refusal, sentence, symptom } from "./words.ts";
 
 const KIND: Record<string, string> = {
   check_in: "Check-in", link: "Connection", audio: "Sound", boot: "Start", command: "Refused",
@@ -76,8 +76,7 @@ function device(body: Body): string {
 function checkIn(body: Body): string {
   const scores = SCORES.flatMap(([key, name]) => (number(body, key) === null ? [] : [`${name} ${word(body, key)}`]));
   const note = word(body, "note").trim();
-  const parts = [...scores, ...words(body, "symptoms").map((one) => one.replaceAll("_", " ")),
-    ...words(body, "gone").map((one) => `no more ${one.replaceAll("_", " ")}`), note && `note: ${note}`];
+  const parts = [...scores, ...words(body, "symptoms").map(symptom), ...words(body, "gone").map((one) => `no more: ${symptom(one)}`), note && `note: ${note}`];
   return list([sentence(list(parts) || "nothing assessed"), by(body)]);
 }
 

@@ -1,4 +1,5 @@
 /** The words on the screen for the words on the wire. Pure. */
+import { SYMPTOMS } from "./contract.ts";
 import type { Answer, Device, Phase, Priority, PumpState } from "./feed.ts";
 
 export const SYMBOL: Record<Priority, string> = { high: "!!!", medium: "!!", low: "!", none: "" };
@@ -44,6 +45,11 @@ export function reasonWords(reason: string | null): string {
 export function sentence(word: string): string {
   const words = word.replaceAll("_", " ");
   return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+/** A symptom in words: the vocabulary's, or as a nurse wrote it. */
+export function symptom(name: string): string {
+  return SYMPTOMS[name] ?? name.replaceAll("_", " ");
 }
 
 export function kindWord(device: Pick<Device, "kind" | "device">): string {

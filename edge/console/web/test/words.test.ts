@@ -30,6 +30,7 @@ const TOLD: [kind: string, body: EdgeEvent["body"], kindWord: string, words: str
   ["device", { device: "pump", alarms: [{ code: "vtbi_done", priority: "medium", raw: "AL_VTBIS", text: "Volume infused, pump stopped" }] }, "Device", "Pump says: Volume infused, pump stopped"],
   ["device", { device: "pump", alarms: [] }, "Device", "Pump: its own alarms are over"],
   ["check_in", { moaas: 5, cadss: null, anxiety: 3, distress: null, nausea: null, symptoms: ["chest_pain"], note: "pale", by: "anna" }, "Check-in", "MOAA/S 5, anxiety 3, chest pain, note: pale, by anna"],
+  ["check_in", { moaas: null, cadss: null, anxiety: null, distress: null, nausea: null, symptoms: ["focal_deficit", "itching_skin"], gone: ["dyspnoea"], note: "", by: "anna" }, "Check-in", "Weakness on one side, itching skin, no more: short of breath, by anna"],
   ["check_in", { moaas: null, cadss: null, anxiety: null, distress: null, nausea: null, symptoms: [], note: "", by: "anna" }, "Check-in", "Nothing assessed, by anna"],
   ["phase", { phase: "RECOVERY", why: "the ordered dose is in" }, "Phase", "Recovery: the ordered dose is in"],
   ["dissociation", { state: "observed", basis: "nurse: check-in", by: "anna" }, "Dissociation", "Dissociation observed (nurse: check-in), by anna"],
