@@ -31,7 +31,7 @@ def _asked(verb: str) -> Json:
 
 
 def _require_a_value(check_in: Json) -> None:
-    """A check-in holds at least one score, symptom or note."""
+    """A check-in holds at least one score, symptom (there or gone) or note."""
     some: dict[str, Json] = {"note": {"type": "string", "pattern": r"\S"}, "symptoms": {"type": "array", "minItems": 1},
                             "gone": {"type": "array", "minItems": 1}}
     check_in["anyOf"] = [{"required": [name], "properties": {name: some.get(name, {"type": "integer"})}}
