@@ -55,6 +55,10 @@ class Compiled:
         """The device's own alarms that it passes on now."""
         return tuple(alarm for use in self.uses for alarm in use.alarms(context))
 
+    def names(self, context: RuleContext) -> frozenset[str]:
+        """What it is about now, by name: device alarms, symptoms."""
+        return frozenset(name for use in self.uses for name in use.names(context))
+
 
 def compile_condition(text: str) -> Compiled:
     """`text` as a condition. Raises ExpressionError."""

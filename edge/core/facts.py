@@ -73,6 +73,7 @@ class Fact:
     determinations: int = 1  # how many determinations are its evidence, where it is about blood pressure
     reason: Callable[..., str | None] | None = None  # why it is so, in a few words, for a text's {reason}
     alarms: Callable[..., tuple[DeviceAlarm, ...]] | None = None  # the device's own alarms it passes on
+    names: Callable[..., tuple[str, ...]] | None = None  # what it is so of; a new name is announced anew
     account: Callable[..., Account] | None = None
 
     def use(self, *arguments: Any) -> Use:
@@ -114,6 +115,11 @@ class Use:
     def alarms(self, context: RuleContext) -> tuple[DeviceAlarm, ...]:
         """The device's own alarms it passes on now."""
         return self.fact.alarms(context, *self.arguments) if self.fact.alarms else ()
+
+    def names(self, context: RuleContext) -> tuple[str, ...]:
+        """What it is about now, by name: the codes of the alarms it passes on, the symptoms it finds."""
+        named = self.fact.names(context, *self.arguments) if self.fact.names else ()
+        return (*named, *(alarm.code for alarm in self.alarms(context)))
 
     def evaluator(self) -> Callable[[RuleContext], Any]:
         """A function of the rule context alone."""
@@ -272,7 +278,8 @@ def _check_in_facts() -> Iterable[Fact]:
 
     yield Fact("check_in.age_s", "s", "the time since the last check-in", age_s)
     yield Fact("check_in.overdue_s", "s", "the time since the next check-in was due", treatment.check_in_overdue_s)
-    yield Fact("check_in.upset", "", "the worse of anxiety and distress as last assessed", treatment.upset)
+    yield Fact("check_in.upset", "", "the worse of anxiety and distress as last assessed", treatment.upset,
+               reason=treatment.upset_in_words)
 
 
 _OfSession = Callable[[Session, RuleContext], Number]
@@ -339,11 +346,13 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
     Fact("infusing", "", "the pump infuses", RuleContext.infusing, truth=True, denied="the pump does not infuse"),
     Fact("symptom", "", "a nurse has entered one of these symptoms, and not that it is gone: {0}",
          treatment.has_symptom, (_SYMPTOMS,), truth=True,
-         denied="none of these symptoms is entered, or each is gone: {0}", reason=treatment.standing_symptoms),
+         denied="none of these symptoms is entered, or each is gone: {0}", reason=treatment.symptoms_in_words,
+         names=treatment.standing_symptoms),
     Fact("symptom_within", "", "within the last {0} s a nurse has entered one of these symptoms, and not that it is"
          " gone: {1}", treatment.has_new_symptom, (Parameter("number", "seconds"), _SYMPTOMS), truth=True,
          denied="within the last {0} s none of these symptoms was entered, or each is gone: {1}",
-         reason=lambda context, _, *names: treatment.standing_symptoms(context, *names)),
+         reason=lambda context, _, *names: treatment.symptoms_in_words(context, *names),
+         names=lambda context, _, *names: treatment.standing_symptoms(context, *names)),
     Fact("dissociation_open", "", "the dissociation period is open", treatment.period_open, truth=True,
          denied="the dissociation period is not open"),
     Fact("no_word_s", "s", "the time for which the pump has not said whether it runs", _stateless_s,

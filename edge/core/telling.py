@@ -50,6 +50,11 @@ def _reason(context: RuleContext, rule: Rule) -> str:
     return reasons[-1] if reasons else "no data"
 
 
+def _reasons(context: RuleContext, rule: Rule) -> str | None:
+    """Why it is so: what each of the rule's facts says, once."""
+    return "; ".join(dict.fromkeys(reason for use in rule.uses if (reason := use.reason(context)))) or None
+
+
 def _alarms(context: RuleContext, rule: Rule) -> str | None:
     return "; ".join(alarm.text for alarm in rule.when.alarms(context)) or None
 
@@ -78,8 +83,8 @@ def _fact(name: str) -> Callable[[RuleContext, Rule], str | None]:
 PLACEHOLDERS: Mapping[str, Callable[[RuleContext, Rule], str | None]] = {
     **{key: _value(key) for key in METRICS},
     "bed": lambda context, _: context.state.bed, "device": lambda context, _: context.device,
-    **{name: _fact(f"check_in.{name}") for name in ("moaas", "cadss", "anxiety", "distress")},
-    "baseline": _baseline, "rise": _rise, "reason": _reason, "alarms": _alarms,
+    "moaas": _fact("check_in.moaas"),
+    "baseline": _baseline, "rise": _rise, "reason": _reason, "reasons": _reasons, "alarms": _alarms,
 }
 
 

@@ -43,9 +43,8 @@ def follow(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext, judg
     now = move(alarm.state, trigger, latch=rule.latch and superseded is None) if trigger else alarm.state
     moved = replace(alarm, state=now, no_data=False, about=())
     if now in ACTIVE:
-        codes = {reported.code for reported in rule.when.alarms(context)}
         moved = replace(moved, priority=_priority(state, rule, alarm, context), no_data=judged.truth is None,
-                        about=tuple(sorted(codes)))
+                        about=tuple(sorted(rule.when.names(context))))
         if now == alarm.state and (worse := _worse(alarm, moved)):
             moved = replace(moved, state=move(now, "escalate", latch=rule.latch))
             yield from end_pause(state, context.at_s, f"{rule.id} {worse}")

@@ -1,4 +1,4 @@
-"""What is known of a treatment: its symptoms, its check-ins, its dose and its schedule, as the facts compute it.
+"""What check-ins say of a treatment, as the facts compute it: symptoms, scores, and when the next one is due.
 
 Where nothing can be due (no session, before the infusion) the answer is "no" or 0 and never unknown: what nobody was
 asked for cannot be missing.
@@ -11,24 +11,30 @@ from edge.core.logic import Truth
 from edge.vocabulary import SYMPTOMS
 
 
+def _standing(context: RuleContext, names: tuple[str, ...]) -> dict[str, float]:
+    """Those of `names` that stand, in their order, each with when it was named last."""
+    symptoms = context.state.session.symptoms if context.state.session else {}
+    return {name: symptoms[name] for name in names if name in symptoms}
+
+
 def has_symptom(context: RuleContext, *names: str) -> Truth:
     """Whether one of these symptoms stands: named in a check-in, and in none since as gone."""
-    session = context.state.session
-    return session is not None and any(name in session.symptoms for name in names)
+    return bool(_standing(context, names))
 
 
 def has_new_symptom(context: RuleContext, within_s: float, *names: str) -> Truth:
     """Whether one of them stands that was named within the last `within_s`."""
-    session = context.state.session
-    return session is not None and any(name in names and context.at_s - at_s <= within_s
-                                       for name, at_s in session.symptoms.items())
+    return any(context.at_s - at_s <= within_s for at_s in _standing(context, names).values())
 
 
-def standing_symptoms(context: RuleContext, *names: str) -> str | None:
+def standing_symptoms(context: RuleContext, *names: str) -> tuple[str, ...]:
+    """Which of them stand, by name."""
+    return tuple(_standing(context, names))
+
+
+def symptoms_in_words(context: RuleContext, *names: str) -> str | None:
     """Which of them stand, in words."""
-    session = context.state.session
-    found = [SYMPTOMS[name] for name in names if session and name in session.symptoms]
-    return ", ".join(found) or None
+    return ", ".join(SYMPTOMS[name] for name in _standing(context, names)) or None
 
 
 def score(context: RuleContext, name: str) -> Number:
@@ -43,7 +49,16 @@ def score(context: RuleContext, name: str) -> Number:
 
 def upset(context: RuleContext) -> Number:
     """The worse of anxiety and distress, each as last assessed; None where neither was."""
-    return max((value for name in ("anxiety", "distress") if (value := score(context, name)) is not None), default=None)
+    return max(_upset(context).values(), default=None)
+
+
+def upset_in_words(context: RuleContext) -> str | None:
+    """Anxiety and distress as last assessed, each that was."""
+    return ", ".join(f"{name} {value:.0f} of 10" for name, value in _upset(context).items()) or None
+
+
+def _upset(context: RuleContext) -> dict[str, float]:
+    return {name: value for name in ("anxiety", "distress") if (value := score(context, name)) is not None}
 
 
 def check_in_overdue_s(context: RuleContext) -> Number:
