@@ -50,6 +50,7 @@ from drivers.contract import (
     Validity,
     Wave,
 )
+from drivers.kit.listening import Agreeing
 
 LENGTHS = {
     0x01: 9, 0x02: 9, 0x03: 9, 0x04: 9, 0x05: 9, 0x06: 4, 0x07: 8, 0x08: 8, 0x09: 6, 0x0A: 4, 0x0B: 4, 0x0C: 2,
@@ -130,26 +131,26 @@ class ContecFraming:
 
 
 LOW_SPO2 = DeviceAlarm("low_spo2", "medium", "low SpO2", "SpO2 low, says the oximeter")
-Value = tuple[float | None, Validity, str | None]
 METRICS = ("pulse_bpm", "spo2_pct", "perfusion_index_pct")
-NOTHING: Value = (None, Validity.UNAVAILABLE, None)
+NOTHING = tuple(Reading(metric, None, Validity.UNAVAILABLE) for metric in METRICS)
 
 
-def _real_time(payload: bytes) -> tuple[Value, Value, Value]:
+def _real_time(payload: bytes) -> list[Reading]:
     """Pulse, SpO2 and perfusion index of one real-time packet. Raises BadFrame where the numbers make no sense."""
     flags, wave, bar, pulse, spo2 = payload[:5]
     index = payload[5] | payload[6] << 8
-    if flags & 0x80:
-        return ((None, Validity.INVALID, "sensor_off"),) * 3
-    if wave & 0x80:
-        return ((None, Validity.INVALID, "searching"),) * 3
+    if flags & 0x80 or wave & 0x80:
+        reason = "sensor_off" if flags & 0x80 else "searching"
+        return [Reading(metric, None, Validity.INVALID, reason) for metric in METRICS]
     if bar & 0xE0 or (spo2 > 100 and spo2 != 0x7F):
         raise BadFrame(f"SpO2 {spo2} or the bits of {bar:02X} cannot be")
-    return (
-        (float(pulse), Validity.VALID, None) if 0 < pulse < 0xFF else NOTHING,
-        (float(spo2), Validity.VALID, None) if 0 < spo2 <= 100 else NOTHING,
-        (index / 100, Validity.VALID, None) if not bar & 0x10 and index <= PI_HIGHEST else NOTHING,
+    values = (
+        float(pulse) if 0 < pulse < 0xFF else None,
+        float(spo2) if 0 < spo2 <= 100 else None,
+        index / 100 if not bar & 0x10 and index <= PI_HIGHEST else None,
     )
+    return [none if value is None else Reading(none.metric, value)
+            for none, value in zip(NOTHING, values, strict=True)]
 
 
 class ContecCms60:
@@ -162,11 +163,10 @@ class ContecCms60:
 
     def _forget(self) -> None:
         self._brand = ""
-        self._reported: dict[str, Value] = {}
-        self._running: dict[str, tuple[Value, int]] = {}  # of the last frame, and how many frames running had it
+        self._numbers = Agreeing(AGREE, every=FRAMES_S)
         self._low_spo2: bool | None = None  # the alarm as reported; None: nothing yet
         self._low_running = (False, 0)  # of the last frame, and how many frames running had it
-        self._frames = 0
+        self._frames = 0  # real-time ones
         self._wave: list[int | None] = []
         self._ended = False
         self._frames_before = -1
@@ -225,20 +225,10 @@ class ContecCms60:
         return []
 
     def _decode_real_time(self, payload: bytes) -> list[Decoded]:
-        values = dict(zip(METRICS, _real_time(payload), strict=True))
+        readings = _real_time(payload)
         self._ended = False
         self._frames += 1
-        once_a_second = self._frames % FRAMES_S == 0
-        decoded: list[Decoded] = []
-        for metric, now in values.items():
-            last, times = self._running.get(metric, (NOTHING, 0))
-            self._running[metric] = (now, times + 1 if now == last else 1)
-            believed = now[0] is None or self._running[metric][1] >= AGREE or not self._started
-            changed = believed and self._reported.get(metric) != now
-            if changed:
-                self._reported[metric] = now
-            if changed or not self._started or (once_a_second and self._reported.get(metric) == now):
-                decoded.append(Reading(metric, *now))
+        decoded: list[Decoded] = [*(self._numbers.news(readings) if self._started else readings)]
         decoded += self._decode_alarm(payload[0] & 0xA0 == 0x20 and not payload[1] & 0x80)
         self._wave.append(None if payload[0] & 0x80 else payload[1] & 0x7F)
         if len(self._wave) == WAVE_FRAMES:
@@ -265,11 +255,11 @@ class ContecCms60:
         """The device itself ended the stream: from here on it has no numbers."""
         self._ended = True
         self._wave.clear()
-        self._reported = dict.fromkeys(METRICS, NOTHING)
-        self._running.clear()
+        self._numbers.interrupt()
+        self._numbers.news(NOTHING)
         ended: list[Decoded] = [DeviceAlarms(())] if self._low_spo2 else []
         self._low_spo2, self._low_running = False, (False, 0)
-        return [*(Reading(metric, *NOTHING) for metric in METRICS), *ended]
+        return [*NOTHING, *ended]
 
 
 def _text(payload: bytes) -> str:

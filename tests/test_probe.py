@@ -40,7 +40,7 @@ async def twins(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[
 async def probe(port: str) -> tuple[int | None, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "edge.cli", "probe", "--json", port, stdout=asyncio.subprocess.PIPE)
-    said, _ = await asyncio.wait_for(process.communicate(), 60)
+    said, _ = await asyncio.wait_for(process.communicate(), 120)
     return process.returncode, said.decode()
 
 

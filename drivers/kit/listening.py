@@ -46,3 +46,34 @@ class Listener:
 def worst(bits: int, table: Sequence[tuple[int, Verdict]]) -> Verdict:
     """The verdict of the first row of `table` with a bit that is set in `bits`; well where none is."""
     return next((verdict for mask, verdict in table if bits & mask), WELL)
+
+
+class Agreeing:
+    """For a device that repeats itself many times a second without a checksum: a new number counts when `times` frames
+    running say it, a lost one at once. What counts is told when it changes and every `every` frames."""
+
+    def __init__(self, times: int, every: int) -> None:
+        self._times, self._every = times, every
+        self._frames = 0
+        self._running: dict[str, tuple[Reading, int]] = {}  # of the last frame, and how many frames running had it
+        self._told: dict[str, Reading] = {}
+
+    def interrupt(self) -> None:
+        """The next frame does not follow the last one: what that said counts for nothing."""
+        self._running.clear()
+
+    def news(self, readings: Sequence[Reading]) -> list[Reading]:
+        """What one frame says, and is to be told now."""
+        self._frames += 1
+        return [one for one in readings if self._is_news(one)]
+
+    def _is_news(self, now: Reading) -> bool:
+        last, times = self._running.get(now.metric, (None, 0))
+        times = times + 1 if now == last else 1
+        self._running[now.metric] = now, times
+        if self._told.get(now.metric) == now:
+            return self._frames % self._every == 0
+        if now.value is not None and times < self._times:
+            return False
+        self._told[now.metric] = now
+        return True
