@@ -1,4 +1,6 @@
-"""The drivers: found by being here, in a folder the clinic names, or in a package (entry points ``vigil.drivers``)."""
+"""The drivers: found by being here, in a folder the clinic names, or in a package (entry points ``vigil.drivers``).
+
+A driver is a module with ``DRIVER``, or a register map (``*.toml``) of drivers.modbus_map."""
 
 from __future__ import annotations
 
@@ -9,15 +11,17 @@ from pathlib import Path
 from typing import get_args
 
 from drivers.contract import Effect, Spec
-from drivers.loading import from_entry_points, from_folder
+from drivers.loading import from_entry_points, from_folder, maps_in
+from drivers.modbus_map import spec_of
 
 GROUP = "vigil.drivers"
 READ_ONLY = {"identify", "read"}
 
 
 @cache
-def find(folder: Path | None = None) -> dict[str, Spec]:
-    """Every driver by name: what this package has as ``DRIVER``, the modules of `folder`, other packages' entry points.
+def find(folder: Path | None = None, maps: tuple[Path, ...] = ()) -> dict[str, Spec]:
+    """Every driver by name: what this package has as ``DRIVER``, the modules of `folder`, other packages' entry points;
+    register maps of both; and, each by its path, the register maps named in `maps`.
 
     Raises ValueError with one line for a faulty file, a pump's driver that does more than read, and where two drivers
     have the same name: a guess here could put one pump's values in another's mouth.
@@ -27,8 +31,10 @@ def find(folder: Path | None = None) -> dict[str, Spec]:
         spec = getattr(importlib.import_module(f"{__name__}.{module.name}"), "DRIVER", None)
         if isinstance(spec, Spec):
             specs.append((spec, f"{__name__}.{module.name}"))
+    specs += [(spec_of(path), str(path)) for path in maps_in(Path(__path__[0]))]
     if folder is not None:
         specs += [(spec, str(path)) for spec, path in from_folder(folder, "DRIVER", Spec)]
+        specs += [(spec_of(path), str(path)) for path in maps_in(folder)]
     specs += from_entry_points(GROUP, Spec)
     found: dict[str, tuple[Spec, str]] = {}
     for spec, where in specs:
@@ -36,7 +42,7 @@ def find(folder: Path | None = None) -> dict[str, Spec]:
         if spec.name in found:
             raise ValueError(f"{where}: a driver is named {spec.name!r} already, in {found[spec.name][1]}; rename one")
         found[spec.name] = spec, where
-    return {name: spec for name, (spec, _) in sorted(found.items())}
+    return {name: spec for name, (spec, _) in sorted(found.items())} | {str(path): spec_of(path) for path in maps}
 
 
 def _check(spec: Spec, where: str) -> None:

@@ -29,6 +29,10 @@ class BadFrame(Exception):
     """The bytes are not a good frame of this protocol: counted and dropped by the dialogue, never a value."""
 
 
+class SelfCheckFailed(BadFrame):
+    """A good frame that shows that nothing this device sends can be believed. Its words are shown to the technician."""
+
+
 class Validity(StrEnum):
     """Whether a reading's value may be believed (IEEE 11073 BICEPS MeasurementValidity, in words)."""
 
@@ -245,6 +249,7 @@ class Spec:
     wiring: str
     make: Callable[[Mapping[str, str | int | float]], Driver]
     settings: Mapping[str, Setting] = field(default_factory=dict)
+    defined_at: Mapping[str, str] = field(default_factory=dict)  # metric -> file:line, where it is data
 
     def driver(self, settings: Mapping[str, object] | None = None) -> Driver:
         """A driver with these settings over the defaults. Raises ValueError with one clear line for a bad one."""

@@ -16,6 +16,11 @@ FAULTS = (SyntaxError, ImportError, NameError, TypeError, ValueError, AttributeE
           AssertionError, OSError, NotImplementedError, RuntimeError)
 
 
+def maps_in(folder: Path) -> list[Path]:
+    """The register maps in `folder`: a device each, as data. Those that begin with _ or . are none."""
+    return [path for path in sorted(folder.glob("*.toml")) if not path.name.startswith(("_", "."))]
+
+
 def from_folder(folder: Path, name: str, wanted: type[T]) -> Iterator[tuple[T, Path]]:
     """What the modules and packages in `folder` call `name`, each with its file. Those that begin with _ are helpers.
 

@@ -7,8 +7,10 @@ import pkgutil
 from functools import cache
 from pathlib import Path
 
-from drivers.loading import from_entry_points, from_folder
+import drivers
+from drivers.loading import from_entry_points, from_folder, maps_in
 from simulators.contract import TwinSpec
+from simulators.modbus_map import twin_of
 
 GROUP = "vigil.twins"
 
@@ -16,7 +18,7 @@ GROUP = "vigil.twins"
 @cache
 def find(folder: Path | None = None) -> dict[str, TwinSpec]:
     """Every twin by its driver's name: what this package has as ``TWIN``, the modules of `folder`, and other packages'
-    entry points (``vigil.twins``).
+    entry points (``vigil.twins``). A register map is a twin too.
 
     Raises ValueError with one line for a faulty file, and where two have the same name.
     """
@@ -25,8 +27,10 @@ def find(folder: Path | None = None) -> dict[str, TwinSpec]:
         spec = getattr(importlib.import_module(f"{__name__}.{module.name}"), "TWIN", None)
         if isinstance(spec, TwinSpec):
             specs.append((spec, f"{__name__}.{module.name}"))
+    specs += [(twin_of(path), str(path)) for path in maps_in(Path(drivers.__path__[0]))]
     if folder is not None:
         specs += [(spec, str(path)) for spec, path in from_folder(folder, "TWIN", TwinSpec)]
+        specs += [(twin_of(path), str(path)) for path in maps_in(folder)]
     specs += from_entry_points(GROUP, TwinSpec)
     found: dict[str, tuple[TwinSpec, str]] = {}
     for spec, where in specs:

@@ -19,6 +19,7 @@ from simulators.capture import Capture, ReplayTwin
 from simulators.contract import Twin, TwinSpec
 from simulators.control import Control, serve_control
 from simulators.faults import parse
+from simulators.modbus_map import twin_of
 from simulators.recorded import RecordedPatient
 from simulators.scenario import SCENARIOS, Scenario, catalogue
 from simulators.stage import Options, Stage
@@ -55,7 +56,8 @@ def run_simulate(
     """
     note: TextIO | None = None
     try:
-        twins = simulators.find(folder)
+        twins = dict(simulators.find(folder))
+        drivers = [_mapped(driver, twins) for driver in drivers]
         drivers, instead = (drivers, {}) if play is None else _play(drivers, play, scenario, twins)
         plan = _plan(drivers, beds, scenario, twins)
         _check(speed, port, patient, ports)
@@ -71,6 +73,16 @@ def run_simulate(
     finally:
         _tidy(note, control)
     return 0
+
+
+def _mapped(driver: str, twins: dict[str, TwinSpec]) -> str:
+    """`driver`; or, where it is a register map's path, the name of the twin that the map makes. Raises ValueError."""
+    path, dot, rest = driver.partition(".toml")
+    if not dot:
+        return driver
+    twin = twin_of(Path(path + dot))
+    twins[twin.name] = twin
+    return twin.name + rest
 
 
 def _tidy(note: TextIO | None, control: Path | None) -> None:

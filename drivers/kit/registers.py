@@ -5,6 +5,9 @@ A device's map is a tuple of `Field`s; what is read in one go is a `Block`. Noth
     Field("flow", 74, "f32", metric="rate_ml_h")          two registers, IEEE 754, most significant word first
     Field("battery", 12, "u16", scale=0.1)                one register times 0.1
     Field("running", 0, "coil")                           one bit
+
+Nothing on the wire tells in which order a device sends the two words of a number, or whether its manual counts
+registers from 0 or from 1. Read wrongly, 150.0 becomes 2.4e-41: such a number is implausible (`reading`).
 """
 
 from __future__ import annotations
@@ -17,10 +20,13 @@ from typing import Literal
 
 from drivers.contract import BadFrame, ModbusRequest, Reading, Validity
 
-Type = Literal["coil", "u16", "s16", "u32", "s32", "f32"]
-WordOrder = Literal["big", "little"]
+Type = Literal["coil", "u16", "s16", "u32", "s32", "f32", "u64", "s64", "f64"]
+ByteOrder = Literal["ABCD", "CDAB", "BADC", "DCBA"]  # A: the most significant byte; ABCD is the standard's
 
-_FORMAT: Mapping[Type, str] = {"u16": ">H", "s16": ">h", "u32": ">I", "s32": ">i", "f32": ">f"}
+FORMATS: Mapping[Type, str] = {
+    "u16": ">H", "s16": ">h", "u32": ">I", "s32": ">i", "f32": ">f", "u64": ">Q", "s64": ">q", "f64": ">d"}
+FLOATS = frozenset({"f32", "f64"})
+SMALLEST = 1e-9  # no device measures or sets less in any unit; a float misread is mostly far below
 _COILS = frozenset({1, 2})
 
 
@@ -33,12 +39,12 @@ class Field:
     type: Type
     scale: float = 1.0
     metric: str | None = None  # a key of the vocabulary, where the scaled value is one as it stands
-    words: WordOrder = "big"  # which word of a pair comes first: the most significant ("big", AB CD) or the least
+    words: Literal["big", "little"] | ByteOrder = "big"  # "big" is ABCD, "little" is CDAB
 
     @property
     def width(self) -> int:
         """How many registers (or coils) it takes."""
-        return 2 if self.type in ("u32", "s32", "f32") else 1
+        return struct.calcsize(FORMATS[self.type]) // 2 if self.type != "coil" else 1
 
 
 def response_bytes(request: ModbusRequest) -> int:
@@ -74,20 +80,40 @@ class Block:
 
 
 def reading(metric: str, value: float, limits: tuple[float, float]) -> Reading:
-    """`value` as a reading, or invalid and implausible where it is no number or outside `limits`."""
-    if math.isfinite(value) and limits[0] <= value <= limits[1]:
+    """`value` as a reading, or invalid and implausible where it is outside `limits` or no number a device says."""
+    if is_number(value) and limits[0] <= value <= limits[1]:
         return Reading(metric, value)
     return Reading(metric, None, Validity.INVALID, "implausible")
+
+
+def is_number(value: float) -> bool:
+    """Whether a device may have said `value`: no NaN, no infinity, and not what a float in another order looks like."""
+    return math.isfinite(value) and (value == 0 or abs(value) >= SMALLEST)
 
 
 def _value(field: Field, frame: bytes, offset: int) -> float:
     if field.type == "coil":
         return float(frame[offset // 8] >> (offset % 8) & 1)
-    raw = frame[2 * offset : 2 * (offset + field.width)]
-    if field.words == "little" and field.width == 2:
-        raw = raw[2:] + raw[:2]
-    (number,) = struct.unpack(_FORMAT[field.type], raw)
+    raw = ordered(frame[2 * offset : 2 * (offset + field.width)], field.words)
+    (number,) = struct.unpack(FORMATS[field.type], raw)
     return float(number) * field.scale
+
+
+def ordered(raw: bytes, words: str) -> bytes:
+    """Registers in this order of words and bytes, most significant byte first; and the other way round."""
+    pairs = [raw[at : at + 2] for at in range(0, len(raw), 2)]
+    if words in ("BADC", "DCBA"):
+        pairs = [pair[::-1] for pair in pairs]
+    if words in ("little", "CDAB", "DCBA"):
+        pairs.reverse()
+    return b"".join(pairs)
+
+
+def field_words(field: Field, value: float) -> tuple[int, ...]:
+    """`value` as the registers of `field`: `Block.decode` the other way round. Raises struct.error, OverflowError."""
+    number = value / field.scale
+    raw = struct.pack(FORMATS[field.type], number if field.type in FLOATS else round(number))
+    return struct.unpack(f">{field.width}H", ordered(raw, field.words))
 
 
 def f32_words(value: float) -> tuple[int, int]:

@@ -74,9 +74,9 @@ async def _edge(config: EdgeConfig, rules: RuleSet, text: str, key: bytes, mqtt:
     try:
         recovered = await recover(journal)
         service = EdgeService(
-            config, rules, text, drivers.find(edge.drivers), clock=clock, journal=journal, recovered=recovered,
-            boot=boot, version=installed("vigil"), config_hash=digest, key=key, mqtt=mqtt, signer=signer,
-            console_keys=consoles)
+            config, rules, text, drivers.find(edge.drivers, config.maps), clock=clock, journal=journal,
+            recovered=recovered, boot=boot, version=installed("vigil"), config_hash=digest, key=key, mqtt=mqtt,
+            signer=signer, console_keys=consoles)
         await Supervisor().run_all(service.tasks())
     finally:
         if journal.failed is None:

@@ -98,7 +98,7 @@ class EdgeService:
     # --- the start ----------------------------------------------------------------------------------------------------
 
     def _bed(self, bed: BedTable, rules: RuleSet, specs: Mapping[str, Spec], recovered: Recovered) -> _Bed:
-        devices = [(device.id, specs[device.driver].kind, device.driver) for device in bed.device]
+        devices = [(device.id, specs[device.spec].kind, device.driver) for device in bed.device]
         bedside = Bedside(bed.id, devices, rules, nibp_interval_s=bed.nibp_interval_s)
         if bed.id in recovered.beds:
             bedside.restore(recovered.beds[bed.id].snapshot())
@@ -107,7 +107,7 @@ class EdgeService:
                                      now=self._clock.now))
         for device in bed.device:
             dialogue = self._devices.add(
-                bed.id, device.id, specs[device.driver], device.place, decoded=partial(self._decoded, bed.id),
+                bed.id, device.id, specs[device.spec], device.place, decoded=partial(self._decoded, bed.id),
                 wave=partial(self._wave, bed.id, device.id), identity=device.identity, settings=device.settings)
             work.telemetry.counters[device.id] = dialogue.counters
         return work

@@ -128,7 +128,8 @@ def broker(
 @app.command()
 def simulate(
     driver: Annotated[
-        list[str] | None, typer.Argument(help="Twins of these drivers; all of them if none is named.")] = None,
+        list[str] | None, typer.Argument(help="Twins of these drivers, or of register maps (pump.toml); all of them if"
+                                         " none is named.")] = None,
     beds: Annotated[int | None, typer.Option(min=1, max=256, help="How many beds, with --scenario.")] = None,
     scenario: Annotated[str | None, typer.Option(help="day, story or calm: whole beds that live through it.")] = None,
     fault: Annotated[
@@ -164,8 +165,8 @@ def simulate(
 
 @app.command()
 def devices(
-    name: Annotated[str | None, typer.Argument(help="One driver: its wiring card.")] = None, as_json: Json = False,
-    drivers: DriversFolder = None,
+    name: Annotated[str | None, typer.Argument(help="One driver, or a register map (pump.toml): its card.")] = None,
+    as_json: Json = False, drivers: DriversFolder = None,
 ) -> int:
     """The drivers: kind, transport, evidence grade, source, and every request that can be sent to the device."""
     from edge.cli.catalogue import list_devices

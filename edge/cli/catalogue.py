@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from pathlib import Path
 
 import drivers
 from drivers.contract import FrameRequest, Request, Spec
+from drivers.modbus_map import spec_of
+from edge.config.files import MAPPED
 from edge.process import BadUsage
 from edge.vocabulary import METRICS, Metric
+
+ANY_MODBUS = "any Modbus device, from a register map in TOML"
+HOW = """\
+1. Copy deploy/modbus_map.example.toml and write what the device's manual says: one [[value]] for each number.
+2. vigil devices device.toml       checks it, line by line, and shows every request it leads to
+   vigil simulate device.toml      a twin of the device, made from the same map
+   vigil check PORT --driver device.toml
+3. In edge.toml: driver = "modbus_map" and map = "device.toml" at the device. Or put the file into the folder of
+   [edge] drivers: then it is a driver of its own name."""
 
 
 def find_drivers(folder: Path | None) -> dict[str, Spec]:
@@ -19,19 +31,41 @@ def find_drivers(folder: Path | None) -> dict[str, Spec]:
         raise BadUsage(str(wrong)) from None
 
 
+def find_driver(name: str, folder: Path | None) -> Spec:
+    """The driver of this name; a name that ends in .toml is a register map's path. Raises BadUsage."""
+    if name.endswith(".toml"):
+        try:
+            spec = spec_of(Path(name))
+        except ValueError as wrong:
+            raise BadUsage(str(wrong)) from None
+        if unknown := sorted(spec.metrics - set(METRICS)):
+            raise BadUsage(f"{spec.defined_at[unknown[0]]}: no metric {unknown[0]!r}; there are {', '.join(METRICS)}")
+        return spec
+    found = find_drivers(folder)
+    if name not in found:
+        near = difflib.get_close_matches(name, found, n=1)
+        raise BadUsage(f"no driver is named {name!r}; " + (f"did you mean {near[0]!r}? " if near else "")
+                       + f"there are {', '.join(found)}, and any register map's path, as in pump.toml")
+    return found[name]
+
+
 def list_devices(name: str | None, as_json: bool, folder: Path | None = None) -> int:
     """`vigil devices`: every driver, or one driver's wiring card. Raises BadUsage."""
-    found = find_drivers(folder)
+    if name == MAPPED:
+        print(json.dumps({"name": MAPPED, "title": ANY_MODBUS, "map": HOW}) if as_json else f"{ANY_MODBUS}\n{HOW}")
+        return 0
     if name is None:
+        found = find_drivers(folder)
         if as_json:
             print(json.dumps([_row(spec) for spec in found.values()]))
         else:
             for spec in found.values():
                 print(f"{spec.name:20} {spec.kind:9} {', '.join(spec.transports):24} grade {spec.grade:6} {spec.title}")
+            print(f"{MAPPED:20} {'any':9} {'modbus+tcp, modbus+rtu':24} {'':12} {ANY_MODBUS}:"
+                  f" vigil devices {MAPPED}")
         return 0
-    if name not in found:
-        raise BadUsage(f"no driver is named {name!r}; there are {', '.join(found)}")
-    print(json.dumps(_row(found[name])) if as_json else _card(found[name]))
+    spec = find_driver(name, folder)
+    print(json.dumps(_row(spec)) if as_json else _card(spec))
     return 0
 
 

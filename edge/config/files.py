@@ -14,15 +14,18 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from drivers.contract import Line, Spec
 from edge.config.messages import causes, nearest, say
+from edge.config.sharing import Taken, sharing_faults
 from edge.field.device_url import DeviceUrl, parse_device_url
 from edge.toml_lines import Where, key_lines, line_of
 from edge.vocabulary import METRICS
+
+MAPPED = "modbus_map"  # the driver that is told by a file what the device is
 
 
 class ConfigError(Exception):
@@ -190,6 +193,7 @@ class DeviceTable(Table):
     id: Name
     driver: str
     at: DatabaseUrl
+    map: FilePath | None = None  # the register map, where the driver is MAPPED
     identity: Annotated[str, Field(min_length=1)] | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
 
@@ -197,6 +201,11 @@ class DeviceTable(Table):
     def place(self) -> DeviceUrl:
         """`at`, read."""
         return parse_device_url(self.at)
+
+    @property
+    def spec(self) -> str:
+        """The name its driver is found by: a register map's is its path."""
+        return self.driver if self.map is None else str(self.map)
 
 
 class BedTable(Table):
@@ -213,6 +222,11 @@ class EdgeConfig(Table):
     edge: EdgeTable
     mqtt: MqttTable = Field(default_factory=MqttTable)
     bed: Annotated[tuple[BedTable, ...], Field(strict=False, min_length=1)]
+
+    @property
+    def maps(self) -> tuple[Path, ...]:
+        """The register maps that devices name."""
+        return tuple(dict.fromkeys(one.map for bed in self.bed for one in bed.device if one.map is not None))
 
 
 class SimulationTable(Table):
@@ -252,15 +266,14 @@ class ConsoleConfig(Clocked):
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 T = TypeVar("T", bound=Table)
-Catalogue = Callable[[Path | None], Mapping[str, Spec]]
+
+# Finds the drivers: given the clinic's own folder of them (or None) and, where devices name some, their register maps.
+# Raises ValueError with one line for what cannot be used.
+Catalogue = Callable[..., Mapping[str, Spec]]
 
 
 def load_edge(path: Path, known: Catalogue | None = None) -> EdgeConfig:
-    """edge.toml, wholly checked, against the drivers in `known` where given. Raises ConfigError.
-
-    `known` finds the drivers: it is given the clinic's own folder of them, or None, and raises ValueError with one line
-    for a folder that cannot be used.
-    """
+    """edge.toml, wholly checked, against the drivers in `known` where given. Raises ConfigError."""
     return _load(EdgeConfig, path, lambda config: _edge_faults(config, known))
 
 
@@ -326,7 +339,7 @@ def _console_faults(config: ConsoleConfig) -> Iterator[tuple[Where, str]]:
 
 
 def _edge_faults(config: EdgeConfig, catalogue: Catalogue | None) -> Iterator[tuple[Where, str]]:
-    known = None
+    known: Mapping[str, Spec] | None = None
     if catalogue is not None:
         try:
             known = catalogue(config.edge.drivers)
@@ -345,22 +358,36 @@ def _edge_faults(config: EdgeConfig, catalogue: Catalogue | None) -> Iterator[tu
             if device.id in devices:
                 yield (*where, "id"), f"bed {bed.id!r} has two devices {device.id!r}; give each its own id"
             devices.add(device.id)
+            yield from _map_faults(where, device)
+            if known is not None and catalogue is not None and device.map is not None:
+                try:
+                    known = {**known, **catalogue(None, (device.map,))}
+                except ValueError as error:
+                    yield (*where, "map"), f"map: {error}"
             if known is not None:
                 yield from _driver_faults(where, device, known)
-            spec = (known or {}).get(device.driver)
+            spec = (known or {}).get(device.spec)
             line = device.place.line(spec.line if spec else Line(9600))
             mine = Taken(device.place, f"{bed.id}/{device.id}", (line.baud, line.bits, line.parity, line.stop))
-            yield from _sharing_faults((*where, "at"), mine, taken)
+            yield from sharing_faults((*where, "at"), mine, taken)
+
+
+def _map_faults(where: Where, device: DeviceTable) -> Iterator[tuple[Where, str]]:
+    if device.driver == MAPPED and device.map is None:
+        yield (*where, "driver"), f"driver {MAPPED!r} reads by a register map; write map = \"device.toml\""
+    if device.driver != MAPPED and device.map is not None:
+        yield (*where, "map"), f"'map' is for driver = {MAPPED!r}; driver {device.driver!r} has its own"
 
 
 def _driver_faults(where: Where, device: DeviceTable, known: Mapping[str, Spec]) -> Iterator[tuple[Where, str]]:
-    spec = known.get(device.driver)
+    spec = known.get(device.spec)
     if spec is None:
         yield (*where, "driver"), f"no driver {device.driver!r}; {nearest(device.driver, known)}"
         return
     if unknown := sorted(spec.metrics - set(METRICS)):
-        yield (*where, "driver"), (f"driver {device.driver!r} decodes {', '.join(unknown)}, which edge/vocabulary.py"
-                                   " does not know; it knows: " + ", ".join(METRICS))
+        at = "".join(f"{spec.defined_at[one]}: " for one in unknown[:1] if one in spec.defined_at)
+        yield (*where, "driver"), (f"{at}driver {device.driver!r} decodes {', '.join(unknown)}, which"
+                                   " edge/vocabulary.py does not know; it knows: " + ", ".join(METRICS))
     if device.place.transport not in spec.transports:
         ways = ", ".join(f"{way}://" for way in spec.transports)
         yield (*where, "at"), f"driver {spec.name!r} cannot be reached by {device.place.transport}://; write {ways}"
@@ -373,29 +400,3 @@ def _driver_faults(where: Where, device: DeviceTable, known: Mapping[str, Spec])
         spec.driver(device.settings)
     except ValueError as error:
         yield (*where, "settings"), str(error)
-
-
-class Taken(NamedTuple):
-    """A port that has its device."""
-
-    at: DeviceUrl
-    who: str
-    wire: tuple[int, int, str, int]  # baud, bits, parity, stop
-
-
-def _sharing_faults(where: Where, mine: Taken, taken: dict[str, Taken]) -> Iterator[tuple[Where, str]]:
-    """One port, one device; only Modbus units with different numbers and the same line share one."""
-    at = mine.at
-    port = os.path.realpath(at.path) if at.path else at.endpoint
-    for key in (port, f"{port}?{at.unit}"):
-        other = taken.get(key)
-        if other is None:
-            continue
-        if not (at.is_modbus and other.at.transport == at.transport):
-            yield where, f"{at.endpoint} is already used by {other.who}; give each device its own port"
-        elif other.at.unit == at.unit:
-            yield where, f"unit {at.unit} on {at.endpoint} is already {other.who}; give each device its own ?unit="
-        elif at.path and other.wire != mine.wire:
-            yield where, f"{at.endpoint} is shared with {other.who}; give both the same baud, bits, parity and stop"
-    taken.setdefault(port, mine)
-    taken[f"{port}?{at.unit}"] = mine

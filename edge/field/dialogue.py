@@ -30,7 +30,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from drivers.contract import BadFrame, Decoded, FrameRequest, Line, Request, Spec, Wave
+from drivers.contract import BadFrame, Decoded, FrameRequest, Line, Request, SelfCheckFailed, Spec, Wave
 from edge.field.link_state import Counters, Link
 from edge.field.stamping import inputs
 from edge.model import Input, LinkState
@@ -259,7 +259,12 @@ class Dialogue:
                 return
             pending = self._pending
             matches = pending is not None and self._driver.is_response(frame, pending.request)
+            if pending and matches and self._missed and self.link.doubtful and not pending.handshake:
+                self._handshake_at = real_s  # it is there again: who it is need not wait
             items = self._driver.decode(frame, pending.request if pending and matches else None)
+        except SelfCheckFailed as failed:
+            self.link.refused(str(failed))
+            return
         except BadFrame:
             self.link.refused("")
             return

@@ -1,0 +1,358 @@
+"""A register map as a technician writes it (deploy/modbus_map.example.toml), read and wholly checked.
+
+Addresses come out 0-based, as the wire has them; values in the metric's own unit.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from drivers.contract import ALARMS, REASONS, DeviceKind, Line, Priority, PumpState, Transport
+from drivers.kit.registers import FLOATS, FORMATS, ByteOrder, Field
+from drivers.modbus_map.tables import MapError, Source, Table, near
+from drivers.modbus_map.units import units_of
+
+PLACES: Mapping[str, Literal[1, 2, 3, 4]] = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}  # with its function
+TYPES = tuple(FORMATS)
+KINDS: tuple[DeviceKind, ...] = get_args(DeviceKind)
+STATES: tuple[PumpState, ...] = get_args(PumpState)
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)
+ORDERS: tuple[ByteOrder, ...] = get_args(ByteOrder)
+MODBUS: tuple[Transport, ...] = ("modbus+tcp", "modbus+rtu")
+COUNTED = ("pdu", "from 1", "modicon")  # how the manual counts addresses
+MODICON = {1: 1, 2: 10001, 3: 40001, 4: 30001}
+CUFF = ("sbp_mmhg", "dbp_mmhg", "map_mmhg", "nibp_pulse_bpm")
+EXACT = 2**53  # what a code or a bit is read from fits a float
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Where a value is. `mask` picks bits of a register (0: all), moved down to the lowest."""
+
+    function: Literal[1, 2, 3, 4]
+    field: Field
+    written: str  # as in the map, for people: `holding 74`
+    mask: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One bit, or one code of a register: set or not."""
+
+    at: At
+    equals: int = 1
+    reason: str = ""  # why the value is invalid where it is set
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A number of the map: raw times `factor` plus `offset` is `metric`, plausible from `low` to `high`."""
+
+    metric: str
+    at: At
+    factor: float
+    offset: float
+    low: float
+    high: float
+    none: frozenset[float] = frozenset()  # raw numbers that mean: no value
+    resolution: float = 0.0  # raw steps the device counts in; 0: not known
+    invalid_when: tuple[Flag, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A register whose value is known: it proves addresses, word order and scale."""
+
+    name: str
+    at: At
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One alarm of the device; code "none" is a bit or code that means nothing is wrong."""
+
+    flag: Flag
+    code: str
+    priority: Priority
+    text: str
+    by_value: bool  # a code of the register, not a bit of it
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Registers that hold ASCII, two characters each, or one number."""
+
+    at: At
+    registers: int = 0  # 0: a number
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterMap:
+    """One map file."""
+
+    name: str
+    title: str
+    kind: DeviceKind
+    source: str
+    grade: str
+    wiring: str
+    transports: tuple[Transport, ...]
+    line: Line
+    poll_s: float
+    timeout_s: float
+    gap: int
+    values: tuple[Value, ...]
+    checks: tuple[Check, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    states: Mapping[int, PumpState] = field(default_factory=dict)
+    state_at: At | None = None
+    serial: Text | None = None
+    model: Text | None = None
+    counter: At | None = None  # changes with every determination of a cuff
+    alive: At | None = None  # changes with every measurement
+    alive_s: float = 0.0
+    defined_at: Mapping[str, str] = field(default_factory=dict)  # metric -> file:line
+
+
+def read_map(path: Path) -> RegisterMap:
+    """The map in `path`. Raises MapError: one line with file and line."""
+    return _Reader(path).map()
+
+
+class _Reader:
+    def __init__(self, path: Path) -> None:
+        self._path, self._source = path, Source(path)
+        self._counted, self._words = "pdu", "ABCD"
+
+    def map(self) -> RegisterMap:
+        self._tables()
+        device = self._one("device", needed=True)
+        assert device is not None
+        head = self._device(device)
+        pump, alive = self._pump(head["kind"], device), self._alive()
+        values = self._values()
+        counter = self._counter(values)
+        identity = self._one("identity")
+        serial, model = (self._text(identity, key) for key in ("serial", "model"))
+        for table in (device, identity):
+            if table is not None:
+                table.done()
+        return RegisterMap(
+            **head, **pump, **alive, line=self._line(), values=tuple(value for value, _ in values),
+            checks=tuple(map(self._check, self._many("check"))), alarms=tuple(map(self._alarm, self._many("alarm"))),
+            serial=serial, model=model, counter=counter, defined_at={value.metric: place for value, place in values})
+
+    def _tables(self) -> None:
+        known = ("device", "line", "value", "check", "alarm", "pump", "identity", "determination", "alive")
+        for name in self._source.raw:
+            if name not in known:
+                raise self._source.wrong(name, 0, name, f"no table {name!r}{near(name, known)}; there are"
+                                                        f" {', '.join(known)}")
+
+    def _one(self, name: str, needed: bool = False) -> Table | None:
+        if name not in self._source.raw:
+            if needed:
+                raise MapError(f"{self._path}:1: lacks [{name}]; write [{name}] with kind, source and title")
+            return None
+        return Table(self._source, name, 0, self._source.raw[name], many=False)
+
+    def _many(self, name: str) -> list[Table]:
+        raw = self._source.raw.get(name, [])
+        if not isinstance(raw, list):
+            raise self._source.wrong(name, 0, None, f"{name!r} is written once for each; write [[{name}]]")
+        return [Table(self._source, name, index, one, many=True) for index, one in enumerate(raw)]
+
+    def _device(self, table: Table) -> dict[str, Any]:
+        name = table.text("name", re.sub(r"[^a-z0-9_]", "_", self._path.stem.lower()))
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name):
+            raise table.wrong("name", f"'name' must be 1 to 32 of a-z, 0-9 and _, a letter first, not {name!r}")
+        self._counted = table.text("addresses", "pdu", COUNTED)
+        self._words = table.text("words", "ABCD", ORDERS)
+        return {
+            "name": name, "title": table.text("title", name), "kind": table.text("kind", choices=KINDS),
+            "source": table.text("source"), "grade": table.text("grade", "D"), "wiring": table.text("wiring", "-"),
+            "transports": table.texts("transports", MODBUS, MODBUS), "poll_s": table.number("poll_s", 0.1, 60.0, 1.0),
+            "timeout_s": table.number("timeout_s", 0.05, 10.0, 1.0), "gap": table.whole("gap", 0, 100, 0),
+        }
+
+    def _line(self) -> Line:
+        table = self._one("line")
+        if table is None:
+            return Line(19200, 8, "E", 1)  # the standard's default (Modbus over serial line 1.02, 2.5.1)
+        line = Line(
+            baud=table.whole("baud", 50, 4_000_000, 19200), bits=8,
+            parity=cast("Any", table.text("parity", "E", ("N", "E", "O"))),
+            stop=cast("Any", table.whole("stop", 1, 2, 1)),
+            silent_after_s=table.number("silent_after_s", 0.5, 600.0, 5.0),
+            lateness_s=table.number("lateness_s", 0.01, 60.0, 1.0))
+        table.done()
+        return line
+
+    # --- where things are ---------------------------------------------------------------------------------------------
+
+    def _at(self, table: Table, name: str, types: tuple[str, ...] = TYPES, *, registers: int = 0) -> At:
+        """The one place that `table` names. `registers` is how many a text takes."""
+        named = [place for place in PLACES if table.has(place)]
+        if len(named) != 1:
+            raise table.wrong(named[1] if named else None,
+                              f"{table.title} needs one of {', '.join(PLACES)} with an address, as in holding = 74")
+        function = PLACES[named[0]]
+        address, written = self._address(table, named[0], function)
+        if function in (1, 2):
+            return At(function, Field(name, address, "coil"), written)
+        kind = "u16" if registers else table.text("type", "u16", types)
+        mask, bit = table.whole("mask", 1, EXACT, 0), table.whole("bit", 0, 63, -1)
+        words = cast(ByteOrder, table.text("words", self._words, ORDERS))
+        place = Field(name, address, cast("Any", kind), words=words)
+        width = registers or place.width
+        if address + width > 0x10000:
+            raise table.wrong(named[0], f"{named[0]} {address} takes {width} registers: beyond the last address, 65535")
+        if bit >= 16 * width or (bit >= 0 and mask):
+            raise table.wrong("bit", f"'bit' must be from 0 to {16 * width - 1}, and stands without 'mask'")
+        if (bit >= 0 or mask) and kind[0] != "u":
+            raise table.wrong("type", f"bits are read from u16, u32 or u64, not {kind}")
+        return At(function, place, written, 1 << bit if bit >= 0 else mask)
+
+    def _address(self, table: Table, key: str, function: int) -> tuple[int, str]:
+        """0-based; and as it is written."""
+        first = {"pdu": 0, "from 1": 1, "modicon": MODICON[function]}[self._counted]
+        written = table.whole(key, 0, 465536)
+        if self._counted == "modicon" and written > 100_000:
+            first = (first // 10000) * 100_000 + 1
+        address = written - first
+        if not 0 <= address <= 0xFFFF:
+            raise table.wrong(key, f"{key} {written} is no address where addresses = {self._counted!r}; the first is"
+                                   f" {first}")
+        return address, f"{key} {written}"
+
+    def _flag(self, table: Table, name: str) -> Flag:
+        at = self._at(table, name, ("u16", "u32"))
+        if at.field.type == "coil" or at.mask:
+            return Flag(at, table.whole("equals", 0, 1, 1))
+        return Flag(at, table.whole("equals", 0, EXACT))
+
+    def _text(self, table: Table | None, key: str) -> Text | None:
+        inner = table.inner(key) if table is not None else None
+        if inner is None:
+            return None
+        registers = inner.whole("length", 2, 64, 0)
+        if registers % 2:
+            raise inner.wrong("length", f"'length' counts characters, two to a register: even, not {registers}")
+        text = Text(self._at(inner, key, ("u16", "u32", "u64"), registers=registers // 2), registers // 2)
+        if text.at.function in (1, 2):
+            raise inner.wrong(None, "is in a register, not in a coil")
+        inner.done()
+        return text
+
+    # --- what things are ----------------------------------------------------------------------------------------------
+
+    def _values(self) -> list[tuple[Value, str]]:
+        found: list[tuple[Value, str]] = []
+        for table in self._many("value"):
+            value = self._value(table)
+            if any(value.metric == other.metric for other, _ in found):
+                raise table.wrong("metric", f"{value.metric} is there twice; give each metric one [[value]]")
+            found.append((value, str(table.wrong("metric", "")).removesuffix(": ")))
+        if not found and "pump" not in self._source.raw:
+            raise MapError(f"{self._path}:1: has no [[value]]; write one for each number")
+        return found
+
+    def _value(self, table: Table) -> Value:
+        metric = table.text("metric")
+        units = units_of(metric)
+        if not units:
+            raise table.wrong("metric", f"{metric!r} is no metric: its name ends in its unit, as in rate_ml_h")
+        at = self._at(table, metric)
+        if at.field.type == "coil":
+            raise table.wrong(None, "a number is in a register: write holding or input")
+        unit = table.text("unit", choices=tuple(units))
+        times, plus = units[unit]
+        scale, offset = table.number("scale", -1e9, 1e9, 1.0), table.number("offset", -1e9, 1e9, 0.0)
+        if scale == 0:
+            raise table.wrong("scale", "'scale' must not be 0")
+        low, high = self._range(table, "range")
+        value = Value(
+            metric, at, scale * times, offset * times + plus, low * times + plus, high * times + plus,
+            frozenset(table.numbers("none", ())), table.number("resolution", 0.0, 1e9, 0.0) / abs(scale),
+            tuple(self._invalid(inner, metric) for inner in table.inners("invalid_when")))
+        if at.field.type in FLOATS:  # 999.9 of the manual, as the wire has it
+            form = FORMATS[at.field.type]
+            value = replace(value, none=frozenset(struct.unpack(form, struct.pack(form, one))[0] for one in value.none))
+        table.done()
+        return value
+
+    def _range(self, table: Table, key: str) -> tuple[float, float]:
+        pair = table.numbers(key)
+        if len(pair) != 2 or not pair[0] < pair[1]:
+            raise table.wrong(key, f"{key!r} must be [lowest, highest] of what is plausible, not {list(pair)}")
+        return pair[0], pair[1]
+
+    def _invalid(self, table: Table, metric: str) -> Flag:
+        flag = self._flag(table, metric)
+        flag = Flag(flag.at, flag.equals, table.text("reason", choices=sorted(REASONS)))
+        table.done()
+        return flag
+
+    def _check(self, table: Table) -> Check:
+        name = table.text("name", "check")
+        at = self._at(table, name)
+        if table.has("equals") == table.has("range"):
+            raise table.wrong(None, "[[check]] needs either equals = ... or range = [lowest, highest]")
+        if table.has("range"):
+            low, high = self._range(table, "range")
+        else:
+            low = high = table.number("equals", -math.inf, math.inf)
+        table.done()
+        return Check(name, at, low, high)
+
+    def _alarm(self, table: Table) -> Alarm:
+        code = table.text("code", choices=(*sorted(ALARMS), "none"))
+        at = self._at(table, code, ("u16", "u32"))
+        by_value = at.field.type != "coil" and not at.mask
+        equals = table.whole("equals", 0, EXACT) if by_value else table.whole("equals", 0, 1, 1)
+        priority = cast(Priority, table.text("priority", "medium" if code == "none" else "", PRIORITIES))
+        if not priority:
+            raise table.wrong(None, f"[[alarm]] lacks 'priority'; write one of {', '.join(PRIORITIES)}")
+        text = table.text("text", code.replace("_", " "))
+        table.done()
+        return Alarm(Flag(at, equals), code, priority, text, by_value)
+
+    def _pump(self, kind: str, device: Table) -> dict[str, Any]:
+        table = self._one("pump")
+        if table is None:
+            if kind == "pump":
+                raise device.wrong("kind", "a pump's map needs [pump]: where its state is, and what each code means")
+            return {}
+        if kind != "pump":
+            raise table.wrong(None, f"[pump] is for kind = \"pump\", not {kind!r}")
+        at, states = self._at(table, "state", ("u16", "u32")), table.coded("states", STATES)
+        table.done()
+        return {"state_at": at, "states": states}
+
+    def _counter(self, values: list[tuple[Value, str]]) -> At | None:
+        table = self._one("determination")
+        of_cuff = next((place for value, place in values if value.metric in CUFF), None)
+        if table is None:
+            if of_cuff:
+                raise MapError(f"{of_cuff}: a cuff's numbers need [determination] with a counter that changes with each"
+                               " one; without it an old result passes for a new one")
+            return None
+        at = self._at(table, "counter", ("u16", "u32"))
+        table.done()
+        return at
+
+    def _alive(self) -> dict[str, Any]:
+        table = self._one("alive")
+        if table is None:
+            return {}
+        at, alive_s = self._at(table, "alive", ("u16", "u32")), table.number("within_s", 0.5, 600.0, 5.0)
+        table.done()
+        return {"alive": at, "alive_s": alive_s}

@@ -1,0 +1,433 @@
+"""A register map in TOML is a driver and a twin: what it may say, what it leads to, and what is refused by line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+import drivers
+import simulators
+from drivers.contract import BadFrame, Decoded, DeviceAlarms, Identity, ModbusRequest, Pump, Reading, SelfCheckFailed
+from drivers.kit.registers import Field, field_words, ordered, packed
+from drivers.modbus_map import MapDriver, spec_of
+from drivers.modbus_map.encoding import put_value
+from drivers.modbus_map.file import read_map
+from drivers.modbus_map.tables import MapError
+from edge.cli.catalogue import find_driver, list_devices
+from edge.config.files import ConfigError, load_edge
+from edge.process import BadUsage
+from simulators.modbus_map import MapTwin, twin_of
+from tests.helpers.dialogue_run import DialogueRun, StillPatient
+
+EXAMPLE = Path(__file__).parent.parent / "deploy" / "modbus_map.example.toml"
+HEAD = '[device]\nkind = "monitor"\nsource = "a test"\n'
+SPO2 = '[[value]]\nmetric = "spo2_pct"\ninput = 5\nunit = "%"\nrange = [0, 100]\n'
+
+
+def a_map(folder: Path, text: str, name: str = "m.toml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def said(driver: MapDriver, raw: Mapping[tuple[int, int], int], at_s: float = 0.0) -> list[Decoded]:
+    """Everything the driver makes of a device that holds `raw`, in one round."""
+    decoded: list[Decoded] = []
+    while (request := driver.next_request(at_s)) is not None:
+        decoded += driver.decode(response(cast("ModbusRequest", request), raw), request)
+    return decoded
+
+
+def response(request: ModbusRequest, raw: Mapping[tuple[int, int], int]) -> bytes:
+    held = [raw.get((request.function, request.address + place), 0) for place in range(request.count)]
+    return packed(held) if request.function in (1, 2) else struct.pack(f">{len(held)}H", *held)
+
+
+def driver_of(path: Path) -> MapDriver:
+    return cast("MapDriver", spec_of(path).driver())
+
+
+# --- one number -------------------------------------------------------------------------------------------------------
+
+NUMBERS = [  # the registers, the keys of [[value]], and what it is: a value, or why there is none
+    ("03E7", 'unit = "%"\nscale = 0.1\nrange = [0, 100]', 99.9),
+    ("FFFF", 'unit = "%"\nscale = 0.1\nrange = [0, 100]\nnone = [0xFFFF]', "unavailable"),
+    ("03E9", 'unit = "%"\nscale = 0.1\nrange = [0, 100]', "overflow"),
+    ("03E8", 'unit = "%"\nscale = 0.1\nrange = [0, 100]', 100.0),
+    ("FFFF", 'unit = "%"\ntype = "s16"\nrange = [0, 100]', "underflow"),
+    ("FF9C", 'unit = "%"\ntype = "s16"\nscale = -0.5\nrange = [0, 100]', 50.0),
+    ("0028", 'unit = "%"\noffset = 20\nrange = [0, 100]', 60.0),
+    ("005F", 'unit = "1"\nscale = 0.01\nrange = [0, 1]', 95.0),
+    ("6100", 'unit = "%"\nmask = 0xFF00\nrange = [0, 100]', 97.0),
+    ("6100", 'unit = "%"\nwords = "BADC"\nrange = [0, 100]', 97.0),
+    ("00000061", 'unit = "%"\ntype = "u32"\nrange = [0, 100]', 97.0),
+    ("00610000", 'unit = "%"\ntype = "u32"\nwords = "CDAB"\nrange = [0, 100]', 97.0),
+    ("42C20000", 'unit = "%"\ntype = "f32"\nrange = [0, 100]', 97.0),
+    ("000042C2", 'unit = "%"\ntype = "f32"\nwords = "CDAB"\nrange = [0, 100]', 97.0),
+    ("C2420000", 'unit = "%"\ntype = "f32"\nwords = "BADC"\nrange = [0, 100]', 97.0),
+    ("0000C242", 'unit = "%"\ntype = "f32"\nwords = "DCBA"\nrange = [0, 100]', 97.0),
+    ("000042C2", 'unit = "%"\ntype = "f32"\nrange = [0, 100]', "implausible"),  # the words the other way round
+    ("C2420000", 'unit = "%"\ntype = "f32"\nrange = [0, 100]', "underflow"),  # -48.5, also a misreading
+    ("7FC00000", 'unit = "%"\ntype = "f32"\nrange = [0, 100]', "implausible"),  # NaN
+    ("7F800000", 'unit = "%"\ntype = "f32"\nrange = [0, 100]', "implausible"),  # infinity
+    ("42C21A9F", 'unit = "%"\ntype = "f32"\nresolution = 0.1\nrange = [0, 100]', "implausible"),  # 97.0520
+    ("42C23333", 'unit = "%"\ntype = "f32"\nresolution = 0.1\nrange = [0, 100]', 97.1),
+    ("4058400000000000", 'unit = "%"\ntype = "f64"\nrange = [0, 100]', 97.0),
+    ("C479F99A", 'unit = "%"\ntype = "f32"\nrange = [0, 100]\nnone = [-999.9]', "unavailable"),
+]
+
+
+@pytest.mark.parametrize(("raw", "keys", "expected"), NUMBERS, ids=[f"{raw} {keys[:40]}" for raw, keys, _ in NUMBERS])
+def test_a_number(tmp_path: Path, raw: str, keys: str, expected: float | str) -> None:
+    path = a_map(tmp_path, f'{HEAD}[[value]]\nmetric = "spo2_pct"\nholding = 7\n{keys}\n')
+    words = struct.unpack(f">{len(raw) // 4}H", bytes.fromhex(raw))
+    (reading,) = said(driver_of(path), {(3, 7 + place): word for place, word in enumerate(words)})
+    assert isinstance(reading, Reading)
+    if isinstance(expected, str):
+        assert (reading.value, expected in (reading.validity.value, reading.reason)) == (None, True)
+    else:
+        assert reading.value == pytest.approx(expected, abs=1e-5)
+
+
+UNITS = [("rate_ml_h", "mL/min", 120.0), ("rate_ml_h", "uL/h", 0.002), ("volume_infused_ml", "L", 2000.0),
+         ("line_pressure_mmhg", "kPa", 15.001234), ("line_pressure_mmhg", "bar", 1500.123), ("temp_c", "K", -271.15),
+         ("temp_c", "F", -16.6667), ("time_remaining_s", "min", 120.0), ("resp_bpm", "Hz", 120.0)]
+
+
+@pytest.mark.parametrize(("metric", "unit", "expected"), UNITS)
+def test_a_unit_of_the_manual_becomes_the_metrics_own(
+        tmp_path: Path, metric: str, unit: str, expected: float) -> None:
+    path = a_map(tmp_path, f'{HEAD}[[value]]\nmetric = "{metric}"\nholding = 7\nunit = "{unit}"\nrange = [-9, 9000]\n')
+    (reading,) = said(driver_of(path), {(3, 7): 2})
+    assert isinstance(reading, Reading)
+    assert reading.value == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("words", ["ABCD", "CDAB", "BADC", "DCBA", "big", "little"])
+def test_an_order_of_words_is_its_own_way_back(words: str) -> None:
+    assert ordered(ordered(bytes(range(8)), words), words) == bytes(range(8))
+    assert field_words(Field("x", 0, "f32"), 97.0) == (0x42C2, 0)
+
+
+# --- where things are -------------------------------------------------------------------------------------------------
+
+ADDRESSES = [("pdu", "holding = 74", (3, 74)), ("from 1", "holding = 74", (3, 73)),
+             ("modicon", "holding = 40001", (3, 0)), ("modicon", "input = 30075", (4, 74)),
+             ("modicon", "holding = 400075", (3, 74))]
+
+
+@pytest.mark.parametrize(("counted", "key", "place"), ADDRESSES)
+def test_an_address_is_counted_as_the_manual_does(
+        tmp_path: Path, counted: str, key: str, place: tuple[int, int]) -> None:
+    path = a_map(tmp_path, f'{HEAD}addresses = "{counted}"\n' + SPO2.replace("input = 5", key))
+    (request,) = spec_of(path).requests
+    assert isinstance(request, ModbusRequest)
+    assert (request.function, request.address, request.count) == (*place, 1)
+
+
+@pytest.mark.parametrize(("gap", "spans"), [(0, [(0, 2), (5, 1), (300, 1)]), (3, [(0, 6), (300, 1)]),
+                                            (2, [(0, 2), (5, 1), (300, 1)])])
+def test_neighbours_are_read_in_one_request(tmp_path: Path, gap: int, spans: list[tuple[int, int]]) -> None:
+    pulse = '[[value]]\nmetric = "pulse_bpm"\ninput = 0\ntype = "u32"\nunit = "bpm"\nrange = [20, 300]\n'
+    resp = '[[value]]\nmetric = "resp_bpm"\ninput = 300\nunit = "bpm"\nrange = [0, 90]\n'
+    path = a_map(tmp_path, f"{HEAD}gap = {gap}\n{SPO2}{pulse}{resp}")
+    requests = [one for one in spec_of(path).requests if isinstance(one, ModbusRequest)]
+    assert [(one.address, one.count) for one in requests] == spans
+    assert {one.effect for one in requests} == {"read"}
+
+
+# --- the example: a pump ----------------------------------------------------------------------------------------------
+
+
+def pump() -> tuple[MapDriver, MapTwin]:
+    driver, twin = driver_of(EXAMPLE), MapTwin(read_map(EXAMPLE), StillPatient(), 3)
+    for request in driver.on_open():
+        driver.decode(response(cast("ModbusRequest", request), twin.raw), request)
+    return driver, twin
+
+
+def test_the_example_reads_a_pump() -> None:
+    driver, twin = pump()
+    for hand in ("program", "start"):
+        twin.hands[hand]()
+    twin.step(10.0)
+    decoded = said(driver, twin.raw)
+    values = {one.metric: one.value for one in decoded if isinstance(one, Reading)}
+    assert values["rate_ml_h"] == pytest.approx(52.5)
+    assert values["volume_infused_ml"] == pytest.approx(52.5 * 10 / 3600, abs=0.001)
+    assert values["battery_pct"] == 80.0
+    assert Pump("infusing") in decoded
+    assert DeviceAlarms(()) in decoded
+
+
+ALARMS = [  # what the device holds, in the manual's counting, and the alarms it makes: code, raw
+    ({}, []),
+    ({(2, 0): 1}, [("occlusion", "discrete 1")]),
+    ({(3, 207): 0x0001}, [("low_battery", "holding 208 bit 0")]),
+    ({(3, 207): 0x0080}, []),  # the map says that this bit is no alarm
+    ({(3, 207): 0x8000}, [("unknown", "holding 208 bit 15")]),
+    ({(3, 208): 12}, [("syringe", "holding 209 = 12")]),
+    ({(3, 208): 13}, [("unknown", "holding 209 = 13")]),
+]
+
+
+@pytest.mark.parametrize(("held", "alarms"), ALARMS)
+def test_alarms_by_bit_and_by_code_and_none_is_dropped(
+        held: dict[tuple[int, int], int], alarms: list[tuple[str, str]]) -> None:
+    driver, twin = pump()
+    (reported,) = [one for one in said(driver, {**twin.raw, **held}) if isinstance(one, DeviceAlarms)]
+    assert [(alarm.code, alarm.raw) for alarm in reported.alarms] == alarms
+
+
+@pytest.mark.parametrize(("code", "state"), [*enumerate(["stopped", "infusing", "paused", "alarm", "unknown"])])
+def test_a_pumps_state_is_named_or_unknown(code: int, state: str) -> None:
+    driver, twin = pump()
+    assert [one.state for one in said(driver, {**twin.raw, (3, 206): code}) if isinstance(one, Pump)] == [state]
+
+
+def test_a_flag_says_why_a_number_is_none() -> None:
+    driver, twin = pump()
+    readings = [one for one in said(driver, {**twin.raw, (2, 4): 1}) if isinstance(one, Reading)]
+    assert [one.reason for one in readings if one.value is None] == ["sensor_disconnected"]
+
+
+# --- the checks at connect --------------------------------------------------------------------------------------------
+
+LIES = [  # how the registers lie, and what the link says
+    ("words", "self-check 'largest rate': holding 101 holds 2.4604e-41, not 1200"),
+    ("off_by_one", "self-check 'largest rate': holding 101 holds 0, not 1200"),
+    ("other", "self-check 'largest rate': holding 101 holds 100, not 1200"),
+]
+
+
+@pytest.mark.parametrize(("lie", "why"), LIES)
+def test_a_check_that_does_not_hold_lets_no_number_through_and_says_why(lie: str, why: str) -> None:
+    spec, twin = spec_of(EXAMPLE), MapTwin(read_map(EXAMPLE), StillPatient(), 3)
+    if lie == "words":
+        twin.raw[3, 100], twin.raw[3, 101] = twin.raw[3, 101], twin.raw[3, 100]
+    elif lie == "off_by_one":
+        twin.raw[3, 100], twin.raw[3, 101] = 0, twin.raw[3, 100]
+    else:
+        put_value(twin.raw, read_map(EXAMPLE).checks[0].at, 100)
+    run = DialogueRun(spec, twin)
+    run.open()
+    run.run(60)
+    assert [sample for one in spec.metrics for _, sample in run.samples(one)] == []
+    assert run.links()[-1][1] == "silent"
+    assert run.links()[-1][2].startswith(why)
+    twin.raw.update(MapTwin(read_map(EXAMPLE), StillPatient(), 3).raw)
+    run.run(10)
+    assert run.links()[-1][1] in ("live", "unstable")
+    assert run.samples("rate_ml_h")
+
+
+def test_the_serial_number_binds_it() -> None:
+    driver, twin = driver_of(EXAMPLE), MapTwin(read_map(EXAMPLE), StillPatient(), 3)
+    decoded = [one for request in driver.on_open()
+               for one in driver.decode(response(cast("ModbusRequest", request), twin.raw), request)]
+    assert decoded == [Identity("5003", "Acme 3000 syring")]
+
+
+# --- the project's own profile ----------------------------------------------------------------------------------------
+
+
+def vitals(twin: MapTwin | None = None) -> DialogueRun:
+    run = DialogueRun(drivers.find()["modbus_vitals"],
+                      twin or simulators.find()["modbus_vitals"].make(StillPatient(), 7))
+    run.open()
+    return run
+
+
+def test_the_profile_shows_the_patient() -> None:
+    run = vitals()
+    run.run(130)
+    assert {sample.value for _, sample in run.samples("spo2_pct")} == {98.0}
+    assert run.dialogue.link.serial == "5007"
+    assert run.bad == run.timeouts == 0
+
+
+def test_a_determination_counts_once_and_the_one_before_the_opening_does_not() -> None:
+    run = vitals()
+    run.twin.hands["measure"]()
+    run.run(130)
+    assert [round(at_s / 60) for at_s, _ in run.samples("sbp_mmhg")] == [1, 2]
+    run.open()
+    run.run(30)
+    assert len(run.samples("sbp_mmhg")) == 2
+
+
+def test_a_feed_that_stands_still_is_silent_and_says_so() -> None:
+    run = vitals()
+    run.run(10)
+    run.twin.hands["freeze"]()
+    run.forget()
+    run.run(30)
+    assert max(at_s for at_s, _ in run.samples("spo2_pct")) < 16
+    assert run.links()[-1][1:][0] == "silent"
+    assert run.links()[-1][2].startswith("frozen: input 20 has held ")
+    run.twin.hands["thaw"]()
+    run.forget()
+    run.run(10)
+    assert run.samples("spo2_pct")
+
+
+def test_a_probe_off_has_its_reason() -> None:
+    run = vitals()
+    run.twin.hands["probe_off"]()
+    run.run(3)
+    assert {(sample.value, sample.reason) for _, sample in run.samples("spo2_pct")} == {(None, "sensor_off")}
+
+
+def test_a_response_that_was_not_requested_is_bad() -> None:
+    driver = drivers.find()["modbus_vitals"].driver()
+    with pytest.raises(BadFrame):
+        driver.decode(bytes(2), None)
+    with pytest.raises(SelfCheckFailed, match=r"the registers of \[\[check\]\] were not read"):
+        driver.decode(bytes(30), drivers.find()["modbus_vitals"].requests[1])
+
+
+# --- what is refused, with its line -----------------------------------------------------------------------------------
+
+FAULTS = [
+    ("", "1: lacks [device]; write [device] with kind, source and title"),
+    ("[device\n", "1: is not TOML: Expected ']' at the end of a table declaration; write key = value, with text in"),
+    (f"{HEAD}knd = 1\n{SPO2}", "4: no key 'knd' in [device]; did you mean 'kind'?"),
+    (HEAD.replace("monitor", "monitr") + SPO2, "2: 'kind' must be one of pump, nibp, oximeter, monitor, not 'monitr';"
+                                               " did you mean 'monitor'?"),
+    ('[device]\nkind = "monitor"\n' + SPO2, "1: [device] lacks 'source'; write source = ..."),
+    (HEAD + "[values]\n", "4: no table 'values'; did you mean 'value'?"),
+    (HEAD, "1: has no [[value]]; write one for each number"),
+    (HEAD + SPO2.replace("input = 5\n", ""), "4: [[value]] needs one of coil, discrete, holding, input with an"),
+    (HEAD + SPO2 + "holding = 4\n", "6: [[value]] needs one of coil, discrete, holding, input with an address"),
+    (HEAD + SPO2.replace("= 5", "= 70000"), "6: input 70000 is no address where addresses = 'pdu'; the first is 0"),
+    (HEAD + 'addresses = "from 1"\n' + SPO2.replace("= 5", "= 0"),
+     "7: input 0 is no address where addresses = 'from 1'; the first is 1"),
+    (HEAD + SPO2.replace("= 5", "= 65535") + 'type = "u32"\n', "6: input 65535 takes 2 registers: beyond the last"),
+    (HEAD + SPO2 + SPO2, "10: spo2_pct is there twice; give each metric one [[value]]"),
+    (HEAD + SPO2 + SPO2.replace("spo2_pct", "mood"), "10: 'mood' is no metric: its name ends in its unit"),
+    (HEAD + SPO2.replace('"%"', '"mmHg"'), "7: 'unit' must be one of %, 1, not 'mmHg'"),
+    (HEAD + SPO2.replace("[0, 100]", "[100, 0]"), "8: 'range' must be [lowest, highest] of what is plausible"),
+    (HEAD + SPO2.replace("range = [0, 100]\n", ""), "4: [[value]] lacks 'range'"),
+    (HEAD + SPO2 + "scale = 0\n", "9: 'scale' must not be 0"),
+    (HEAD + SPO2 + 'scale = "0.1"\n', "9: 'scale' must be a number, not '0.1'"),
+    (HEAD + SPO2 + 'type = "float"\n', "9: 'type' must be one of u16, s16, u32, s32, f32, u64, s64, f64, not 'fl"),
+    (HEAD + SPO2 + 'type = "f32"\nbit = 3\n', "9: bits are read from u16, u32 or u64, not f32"),
+    (HEAD + SPO2 + "bit = 16\n", "9: 'bit' must be from 0 to 15"),
+    (HEAD + SPO2 + 'words = "ABDC"\n', "9: 'words' must be one of ABCD, CDAB, BADC, DCBA, not 'ABDC'"),
+    (HEAD + SPO2 + 'invalid_when = [{ input = 9, bit = 0, reason = "off" }]\n', "9: invalid_when: 'reason' must be"),
+    (HEAD + SPO2.replace("spo2_pct", "sbp_mmhg").replace("%", "mmHg"), "5: a cuff's numbers need [determination]"),
+    (HEAD.replace("monitor", "pump") + SPO2, "2: a pump's map needs [pump]: where its state is"),
+    (HEAD + SPO2 + '[pump]\nholding = 1\nstates = { 0 = "stopped" }\n', "9: [pump] is for kind = \"pump\", not "),
+    (HEAD.replace("monitor", "pump") + SPO2 + '[pump]\nholding = 1\nstates = { 0 = "halted" }\n',
+     "11: states: 'halted' must be one of infusing, stopped, paused, alarm, unknown"),
+    (HEAD.replace("monitor", "pump") + SPO2 + '[pump]\nholding = 1\nstates = { on = "stopped" }\n',
+     "11: states: 'on' must be a whole number, as in 3 or 0x10"),
+    (HEAD + SPO2 + '[[alarm]]\ninput = 9\nbit = 0\ncode = "occluded"\npriority = "high"\n',
+     "12: 'code' must be one of"),
+    (HEAD + SPO2 + '[[alarm]]\ninput = 9\nbit = 0\ncode = "occlusion"\n', "9: [[alarm]] lacks 'priority'"),
+    (HEAD + SPO2 + "[[check]]\ninput = 9\n", "9: [[check]] needs either equals = ... or range = [lowest, highest]"),
+    (HEAD + SPO2 + "[identity]\nserial = { input = 9, length = 3 }\n", "10: serial: 'length' counts characters"),
+    (HEAD + SPO2 + "[line]\nbaud = 10\n", "10: 'baud' must be from 50 to 4000000, not 10"),
+    (HEAD + 'name = "My Pump"\n' + SPO2, "4: 'name' must be 1 to 32 of a-z, 0-9 and _, a letter first, not 'My Pump'"),
+]
+
+
+@pytest.mark.parametrize(("text", "says"), FAULTS, ids=[says[:50] for _, says in FAULTS])
+def test_a_faulty_map_is_one_line_with_its_place(tmp_path: Path, text: str, says: str) -> None:
+    path = a_map(tmp_path, text)
+    with pytest.raises(MapError) as wrong:
+        read_map(path)
+    assert str(wrong.value).startswith(f"{path}:{says}")
+    assert "\n" not in str(wrong.value)
+
+
+def test_a_map_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(MapError, match=r"no\.toml: cannot be read \(No such file or directory\); name a file"):
+        read_map(tmp_path / "no.toml")
+
+
+# --- where it is used -------------------------------------------------------------------------------------------------
+
+EDGE = """[edge]
+id = "clinic-1"
+data = "data"
+rules = "rules.toml"
+{folder}
+[[bed]]
+id = "chair-1"
+[[bed.device]]
+id = "pump"
+driver = "{driver}"
+{map}
+at = "modbus+tcp://10.0.0.9"
+"""
+
+
+@pytest.fixture
+def clinic(tmp_path: Path) -> Path:
+    (tmp_path / "drivers").mkdir()
+    (tmp_path / "rules.toml").write_text("")
+    shutil.copy(EXAMPLE, tmp_path / "pump.toml")
+    shutil.copy(EXAMPLE, tmp_path / "drivers" / "pump.toml")
+    return tmp_path
+
+
+def edge_of(clinic: Path, driver: str, of_map: str = "", folder: str = "") -> Path:
+    return a_map(clinic, EDGE.format(driver=driver, map=of_map, folder=folder), "edge.toml")
+
+
+def test_edge_toml_names_a_map(clinic: Path) -> None:
+    config = load_edge(edge_of(clinic, "modbus_map", 'map = "pump.toml"'), drivers.find)
+    (device,) = config.bed[0].device
+    assert drivers.find(None, config.maps)[device.spec].title == "Acme 3000 syringe pump"
+    assert set(drivers.find(None, config.maps)) == {*drivers.find(), str(clinic / "pump.toml")}
+
+
+def test_a_map_in_the_clinics_folder_is_a_driver_of_its_own_name(clinic: Path) -> None:
+    load_edge(edge_of(clinic, "acme_3000", folder='drivers = "drivers"'), drivers.find)
+    assert "acme_3000" in simulators.find(clinic / "drivers")
+
+
+@pytest.mark.parametrize(("driver", "of_map", "says"), [
+    ("modbus_map", "", "10: driver 'modbus_map' reads by a register map; write map = \"device.toml\""),
+    ("isco", 'map = "pump.toml"', "11: 'map' is for driver = 'modbus_map'; driver 'isco' has its own"),
+    ("modbus_map", 'map = "no.toml"', "11: map: {clinic}/no.toml: cannot be read (No such file or directory)"),
+    ("modbus_map", 'map = "rules.toml"', "11: map: {clinic}/rules.toml:1: lacks [device]"),
+])
+def test_what_edge_toml_says_wrongly_of_a_map(clinic: Path, driver: str, of_map: str, says: str) -> None:
+    path = edge_of(clinic, driver, of_map)
+    with pytest.raises(ConfigError) as wrong:
+        load_edge(path, drivers.find)
+    assert str(wrong.value).startswith(f"{path}:{says.format(clinic=clinic)}")
+
+
+def test_a_metric_nobody_knows_is_named_with_its_line(clinic: Path) -> None:
+    text = EXAMPLE.read_text().replace("battery_pct", "mood_pct")
+    line = text[: text.index("mood_pct")].count("\n") + 1
+    (clinic / "pump.toml").write_text(text)
+    with pytest.raises(ConfigError, match=rf"pump\.toml:{line}: driver 'modbus_map' decodes mood_pct"):
+        load_edge(edge_of(clinic, "modbus_map", 'map = "pump.toml"'), drivers.find)
+    with pytest.raises(BadUsage, match=rf"pump\.toml:{line}: no metric 'mood_pct'"):
+        find_driver(str(clinic / "pump.toml"), None)
+
+
+def test_vigil_devices_shows_a_map(capsys: pytest.CaptureFixture[str]) -> None:
+    list_devices(str(EXAMPLE), as_json=True)
+    row = json.loads(capsys.readouterr().out)
+    assert (row["name"], row["kind"], len(row["requests"])) == ("acme_3000", "pump", 8)
+    list_devices("modbus_map", as_json=False)
+    assert "deploy/modbus_map.example.toml" in capsys.readouterr().out
+    list_devices(None, as_json=False)
+    assert "\nmodbus_map " in capsys.readouterr().out
+
+
+def test_the_twin_of_a_map_has_its_line_and_hands() -> None:
+    twin = twin_of(EXAMPLE)
+    assert (twin.name, twin.baud, twin.parity) == ("acme_3000", 19200, "E")
+    assert set(twin.make(StillPatient(), 1).hands) == set(twin.hands)
