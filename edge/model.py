@@ -131,6 +131,25 @@ class Boot(Frozen, frozen=True, tag="boot"):
     gap_s: float
 
 
+class WatchPaused(Frozen, frozen=True, tag="paused"):
+    """For `gap_s` this edge judged nothing, though it was not restarted: its machine slept, or its loop stalled."""
+
+    gap_s: float
+    why: Literal["slept", "stalled"]
+
+
+class StorageChanged(Frozen, frozen=True, tag="storage"):
+    """The record cannot be written, for `failing`, or can be ("")."""
+
+    failing: str
+
+
+class RecordDamaged(Frozen, frozen=True, tag="record_damaged"):
+    """The record was found damaged, and was begun anew."""
+
+    damage: str
+
+
 class BedConfigured(Frozen, frozen=True):
     """A bed as edge.toml had it: `devices` are (name, kind, driver)."""
 
@@ -146,7 +165,10 @@ class Configured(Frozen, frozen=True, tag="configured"):
     beds: tuple[BedConfigured, ...]
 
 
-Input = Samples | PumpStatus | DeviceAlarmsReported | LinkChanged | Command | Tick | Boot | Configured
+Input = (
+    Samples | PumpStatus | DeviceAlarmsReported | LinkChanged | Command | Tick | Boot | Configured | WatchPaused
+    | StorageChanged | RecordDamaged
+)
 
 
 class RecordedInput(Frozen, frozen=True):

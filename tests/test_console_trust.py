@@ -20,9 +20,19 @@ from edge.console.health import ClockOffset
 from edge.console.ingest import Ingest
 from edge.console.service import Console
 from edge.contract.events import CommandRejected, ConsoleMoved, EventBody, PayloadsRejected, PayloadTooLarge
-from edge.contract.payloads import Answer, CommandIn, EventOut, answer_topic, decode, encode, event_topic, state_topic
+from edge.contract.payloads import (
+    Answer,
+    CommandIn,
+    EventOut,
+    StorageNow,
+    answer_topic,
+    decode,
+    encode,
+    event_topic,
+    state_topic,
+)
 from edge.contract.signing import Signer
-from edge.model import from_iso
+from edge.model import from_iso, iso
 from tests.helpers.console_server import served
 from tests.helpers.console_story import (
     BED,
@@ -380,3 +390,18 @@ async def test_a_refused_event_and_an_open_gap_are_said_and_pass(
     assert console.health()["record"]["ok"] is False
     await stored(console, journal, 3, 3)
     assert ingest.judge_record().ok
+
+
+async def test_an_edge_that_cannot_write_its_record_is_named_with_the_remedy_until_it_can(console: Console) -> None:
+    failing = StorageNow(since=iso(START_S), reason="database or disk is full", events=12, inputs=900)
+    hear(console, STATUS, status(START_S + 2, seq=1, storage=failing))
+    (trouble,) = [each for each in console.troubles() if each.part == "storage"]
+    assert trouble.what == (f"{EDGE} cannot write its record: database or disk is full. Watching and alarms go on; in"
+                            " its memory alone: 12 events")
+    assert "Do not switch the box off" in trouble.remedy
+    lost = replace(failing, lost_inputs=3)
+    hear(console, STATUS, status(START_S + 4, seq=1, storage=lost))
+    (trouble,) = [each for each in console.troubles() if each.part == "storage"]
+    assert trouble.what.endswith("12 events; 3 readings are not kept")
+    hear(console, STATUS, status(START_S + 6, seq=1))
+    assert [each for each in console.troubles() if each.part == "storage"] == []

@@ -325,7 +325,9 @@ async def _failing_fsync(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> N
         raise sqlite3.OperationalError("disk I/O error")
 
     commits: list[int] = []
-    monkeypatch.setattr(journal._writer._connection.dialect, "do_commit", commit)
+    connection = journal._writer._connection
+    assert connection is not None
+    monkeypatch.setattr(connection.dialect, "do_commit", commit)
     monkeypatch.setattr(journal, "commits", commits, raising=False)
 
 

@@ -74,6 +74,8 @@ BECOMES_TRUE: dict[str, tuple[str, str, str]] = OF_METRICS | {
     "device_alarm": ("device_alarm(vtbi_done)", "infusing", "0:10 alarm pump occlusion high"),
     "standing": ("standing('OTHER')", "infusing", "0:10 pulse 151 -> OTHER-1 active"),
     "infusing": ("not infusing()", "infusing", "0:10 pump stopped"),
+    "storage_failing": ("storage_failing()", "infusing", "0:10 storage failing"),
+    "record_damaged_s": ("record_damaged_s() < 600", "infusing", "0:10 record damaged"),
     "no_word_s": ("no_word_s() >= 30", "infusing", "0:10 pump unknown"),
 }
 IS_TRUE: dict[str, tuple[str, str]] = {  # fact: (condition, given)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 
 from edge.contract.events import Event, PendingEvent
 from edge.core.bedside import Bedside
 from edge.core.replay import Replay
+from edge.journal.database import JournalFailing
 from edge.journal.journal import Journal
 from edge.model import Command, Configured, RecordedInput
 
 CONFIGURED = "_configured"  # the snapshot that keeps the configuration; no bed can have such a name
 NONCES_BACK = 5000  # inputs looked through for commands that could still be sent again
 NUMBERED_BACK = 2000  # events looked through for the numbers of the alarms that stand
+log = logging.getLogger(__name__)
 _CONFIGURED = msgspec.json.Decoder(Configured)
 
 
@@ -25,7 +29,16 @@ class Recovered:
 
 
 async def recover(journal: Journal) -> Recovered:
-    """Every bed as it was at the last stored input. Blocks for as long as that takes (a start)."""
+    """Every bed as it was at the last stored input. Blocks for as long as that takes (a start). Where the store cannot
+    be read now, the beds begin with nothing: watching does not wait for it."""
+    try:
+        return await _recover(journal)
+    except JournalFailing as fault:
+        log.error("nothing is taken up from the last boot: %s", fault)
+        return Recovered({}, [])
+
+
+async def _recover(journal: Journal) -> Recovered:
     snapshots = journal.snapshots()
     configured = snapshots.pop(CONFIGURED, None)
     if configured is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Mapping
 from functools import partial
@@ -25,6 +26,8 @@ from edge.journal.database import JournalError
 from edge.journal.journal import Journal
 from edge.model import from_iso
 from edge.process import BadUsage, command_key, make_folder, until_stopped
+
+log = logging.getLogger(__name__)
 
 
 def read_rules(path: Path) -> tuple[RuleSet, str]:
@@ -67,7 +70,7 @@ async def _edge(config: EdgeConfig, rules: RuleSet, text: str, key: bytes, mqtt:
     wall = EdgeClock().wall
     try:
         journal = Journal.open(edge.journal, edge=edge.id, boot=boot, wall=wall,
-                               sign=partial(signer.sign_hash, edge.id))
+                               sign=partial(signer.sign_hash, edge.id), holds=True)
     except JournalError as wrong:
         raise BadUsage(str(wrong)) from None
     clock = EdgeClock(edge.speed, edge.epoch, not_before=journal.head.at_s)
@@ -80,7 +83,10 @@ async def _edge(config: EdgeConfig, rules: RuleSet, text: str, key: bytes, mqtt:
         await Supervisor().run_all(service.tasks())
     finally:
         if journal.failed is None:
-            await journal.close()
+            try:
+                await journal.close()
+            except JournalError as wrong:
+                log.critical("what was kept in memory is lost: %s", wrong)
 
 
 def run_broker(host: str, port: int, passwords: Path | None = None, access: Path | None = None) -> int:

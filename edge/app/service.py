@@ -2,6 +2,7 @@
 
     a frame     bedside.apply, journal.record and journal.append on the stack that read it: no queue before judgement
     events      published when the journal says they are stored, not before; so is the state they make
+    no disk     the one exception: what cannot be stored is kept in memory, published as unstored, and alarmed
     ticks       every edge second a bed, spread over the second so that many beds never make one long pause
     crash       each bed is taken up from its newest snapshot and the inputs after it; the gap is an event
 """
@@ -35,15 +36,28 @@ from edge.contract.events import (
     PayloadsRejected,
     PayloadTooLarge,
     PendingEvent,
+    StorageFailing,
+    StorageHealed,
 )
 from edge.contract.mqtt import Mqtt
-from edge.contract.payloads import Answer, CommandIn, ConsoleSeen, State, Status
+from edge.contract.payloads import Answer, CommandIn, ConsoleSeen, State, Status, StorageNow
 from edge.contract.signing import Signer
 from edge.core.bedside import Bedside
 from edge.core.rules import RuleSet
 from edge.field.devices import Devices
-from edge.journal.journal import Appended, Journal
-from edge.model import BedConfigured, Boot, Command, Configured, DeviceAlarmsReported, Input, Tick, encode, iso
+from edge.journal.journal import Appended, Journal, Outage
+from edge.model import (
+    BedConfigured,
+    Boot,
+    Command,
+    Configured,
+    DeviceAlarmsReported,
+    Input,
+    StorageChanged,
+    Tick,
+    encode,
+    iso,
+)
 from edge.stream.faults import OtherBox, Rejection, StreamFault, TooLarge
 from edge.stream.publisher import Stream
 from edge.stream.verifier import CommandVerifier, Refusal
@@ -78,7 +92,7 @@ class EdgeService:
         self._config, self._clock, self._journal, self._boot = config, clock, journal, boot
         self._about = (version, config_hash)
         self._began_s = clock.now()
-        self._stored_seq = journal.head.seq
+        self._sent_seq = journal.head.seq
         self._loop = asyncio.get_running_loop()
         self._devices = Devices(now=clock.now, speed=config.edge.speed)
         self._broken: asyncio.Future[None] = self._loop.create_future()
@@ -94,6 +108,8 @@ class EdgeService:
         )
         self._beds = {bed.id: self._bed(bed, rules, specs, recovered) for bed in config.bed}
         self._boot_beds(rules_text)
+        self._failing_s: float | None = None  # edge time since when the record cannot be written
+        journal.watch(self._outage_changed)
 
     # --- the start ----------------------------------------------------------------------------------------------------
 
@@ -162,15 +178,15 @@ class EdgeService:
         appended.stored.add_done_callback(partial(self._stored, work, appended.events, state))
         return appended
 
-    def _stored(self, work: _Bed, events: tuple[Event, ...], state: State, stored: asyncio.Future[None]) -> None:
+    def _stored(self, work: _Bed, events: tuple[Event, ...], state: State, stored: asyncio.Future[bool]) -> None:
         work.unstored -= 1
         if stored.cancelled() or (error := stored.exception()) is not None:
             if not self._broken.done() and not stored.cancelled():
                 assert error is not None
                 self._broken.set_exception(error)
             return
-        self._stored_seq = max(self._stored_seq, events[-1].seq)
-        self._stream.events(events)
+        self._sent_seq = max(self._sent_seq, events[-1].seq)
+        self._stream.events(events)  # not stored while the store fails; the stream says so of each
         work.telemetry.send_state(state)
 
     async def _command(self, sent: CommandIn) -> Answer:
@@ -207,7 +223,7 @@ class EdgeService:
     def _tick(self, bed: str, work: _Bed, at_s: float) -> None:
         self._apply(bed, Tick(), at_s)
         if not work.unstored:
-            work.telemetry.refresh(at_s, self._stored_seq)
+            work.telemetry.refresh(at_s, self._sent_seq)
         if self._loop.time() - work.snapshot_s >= SNAPSHOT_EVERY_S:
             self._snapshot(bed, work, at_s)
 
@@ -224,6 +240,38 @@ class EdgeService:
         """Ends, with its error, when the journal can store no more."""
         await self._broken
 
+    # --- while the record cannot be written ---------------------------------------------------------------------------
+
+    def _outage_changed(self, outage: Outage) -> None:
+        """The watch goes on; every bed has an alarm until all that was kept in memory is on the disk."""
+        at_s = self._clock.now()
+        since_s = self._failing_s or self._began_s
+        if outage.over:
+            log.warning("the record can be written again: %d events and %d inputs kept in memory are stored, %d inputs"
+                        " were not kept", outage.events, outage.inputs, outage.lost_inputs)
+            self._note(StorageHealed(
+                since=iso(since_s), failed_s=round(at_s - since_s, 3),
+                reason=outage.reason, events=outage.events, inputs=outage.inputs, lost_inputs=outage.lost_inputs))
+        else:
+            log.error("the record cannot be written: %s; the watch goes on", outage.reason)
+            if self._failing_s is None:
+                self._failing_s = at_s
+            self._note(StorageFailing(reason=outage.reason))
+        for bed, work in self._beds.items():
+            self._apply(bed, StorageChanged("" if outage.over else outage.reason), at_s)
+            if outage.over:  # a restart takes up from here, whatever was not kept
+                self._snapshot(bed, work, at_s)
+        if outage.over:
+            self._failing_s = None
+        self._stream.status_changed()
+
+    def _storage(self) -> StorageNow | None:
+        outage = self._journal.outage
+        if outage is None:
+            return None
+        return StorageNow(since=iso(self._failing_s or self._began_s), reason=outage.reason, events=outage.events,
+                          inputs=outage.inputs, lost_inputs=outage.lost_inputs)
+
     # --- events of the edge itself ------------------------------------------------------------------------------------
 
     def _status(self) -> Status:
@@ -233,7 +281,7 @@ class EdgeService:
             edge=edge.id, boot=self._boot, state="alive", at=iso(self._clock.now()), version=version, config=config,
             beds=list(self._beds), seq=self._journal.head.seq, speed=edge.speed, epoch=iso(self._began_s),
             simulated=edge.simulated, consoles=self._stream.console_states(),
-            other_boots=self._stream.other_boots(),
+            other_boots=self._stream.other_boots(), storage=self._storage(),
         )
 
     def _console_changed(self, console: str, seen: ConsoleSeen) -> None:
@@ -263,6 +311,6 @@ class EdgeService:
         appended = self._journal.append([PendingEvent(None, None, self._clock.now(), body)])
         appended.stored.add_done_callback(partial(self._noted, appended.events))
 
-    def _noted(self, events: tuple[Event, ...], stored: asyncio.Future[None]) -> None:
+    def _noted(self, events: tuple[Event, ...], stored: asyncio.Future[bool]) -> None:
         if not stored.cancelled() and stored.exception() is None:
             self._stream.events(events)

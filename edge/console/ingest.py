@@ -171,6 +171,8 @@ class Ingest:
             self.memory_due = True
         if (self.heartbeat.part.ok, self.heartbeat.boot) != was:
             self.edge_changed()
+        if status.storage is not None:  # at once to the pages, not with the next beat
+            self.health_changed.set()
         self._take_early()
 
     def _receive_known_status(self, payload: bytes) -> None:

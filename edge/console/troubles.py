@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from edge.console.health import SKEW_S, Trouble
 from edge.console.ingest import Ingest
-from edge.model import iso
+from edge.model import from_iso, iso
 
 REFUSED_SHOWN_S = 60.0  # real seconds a refused message stands on the screen
 
@@ -36,6 +36,14 @@ def of_edge(ingest: Ingest, loop_s: float, now_s: float, speed: float) -> Iterat
     if not record.ok:
         yield Trouble("record", edge, record.since_s, f"The record of {edge} is not whole: {record.reason}",
                       "It is asked for again from the edge's journal by itself; if this stays, tell the technician.")
+    last = ingest.heartbeat.last
+    if last is not None and last.storage is not None and ingest.heartbeat.part.ok:
+        kept = f"{last.storage.events} events" + (
+            f"; {last.storage.lost_inputs} readings are not kept" if last.storage.lost_inputs else "")
+        yield Trouble("storage", edge, from_iso(last.storage.since), f"{edge} cannot write its record:"
+                      f" {last.storage.reason}. Watching and alarms go on; in its memory alone: {kept}",
+                      "Do not switch the box off. Free or mend its disk: what it keeps is then written by itself. Until"
+                      " then write down by hand what matters.")
     if not ingest.commands.ok:
         yield Trouble("commands", edge, ingest.commands.since_s, f"Commands do not get through to {edge}:"
                       f" {ingest.commands.reason}", "Acknowledge at the box; tell the technician.")

@@ -17,6 +17,17 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from edge.contract.edge_bodies import Body as Body
+from edge.contract.edge_bodies import BrokerMoved as BrokerMoved
+from edge.contract.edge_bodies import CommandRejected as CommandRejected
+from edge.contract.edge_bodies import ConsoleMoved as ConsoleMoved
+from edge.contract.edge_bodies import OtherBoxFound as OtherBoxFound
+from edge.contract.edge_bodies import PayloadsRejected as PayloadsRejected
+from edge.contract.edge_bodies import PayloadTooLarge as PayloadTooLarge
+from edge.contract.edge_bodies import RecordBegun as RecordBegun
+from edge.contract.edge_bodies import StorageFailing as StorageFailing
+from edge.contract.edge_bodies import StorageHealed as StorageHealed
+from edge.contract.edge_bodies import WatchPaused as WatchPaused
 from edge.model import (
     AlarmClass,
     AlarmState,
@@ -43,11 +54,8 @@ EventKind = Literal[
     "device",  # a device's identity, or its own alarms, changed
     "boot",  # the edge started, and how long nobody watched
     "stream",  # the way to the consoles broke or healed, or a command was refused at the gate
+    "journal",  # the record cannot be written, can be again, or begins anew after damage
 ]
-
-
-class Body(Frozen, frozen=True, kw_only=True):
-    """Base of an event's body."""
 
 
 # --- parts of bodies --------------------------------------------------------------------------------------------------
@@ -229,60 +237,11 @@ class Booted(Body, frozen=True, kw_only=True):
     boot: str
 
 
-class ConsoleMoved(Body, frozen=True, kw_only=True):
-    """A console came or went; it has stored every event up to `seq`."""
-
-    console: str
-    state: Literal["live", "lost"]
-    seq: int
-
-
-class BrokerMoved(Body, frozen=True, kw_only=True):
-    """The broker is reached, or lost for `reason`."""
-
-    broker: Literal["reached", "lost"]
-    reason: str
-
-
-class CommandRejected(Body, frozen=True, kw_only=True):
-    """A command was refused before it reached a bed; `more`: as many others since the last event of this sort."""
-
-    command: str
-    console: str
-    ok: Literal[False] = False
-    reason: str
-    more: int
-
-
-class PayloadsRejected(Body, frozen=True, kw_only=True):
-    """`count` payloads in the name of `rejected_sender` were rejected for `reason` (edge.contract.signing), the first
-    of them on `topic`, since the last event of this sort."""
-
-    rejected_sender: str
-    topic: str
-    reason: str
-    count: int
-
-
-class OtherBoxFound(Body, frozen=True, kw_only=True):
-    """Another box, or a copy of this one, is alive under this edge's name; its boot is `other_boot`."""
-
-    other_boot: str
-
-
-class PayloadTooLarge(Body, frozen=True, kw_only=True):
-    """The broker does not take so many bytes: event `of_seq` went to the consoles without its body, or (0) a payload on
-    `too_large` not at all."""
-
-    too_large: str
-    of_seq: int
-    size: int
-
-
 EventBody = (
     AlarmMoved | SessionOpened | ChecklistSet | SessionClosed | PhaseMoved | DissociationMoved | CheckedIn | Requested
     | AudioMoved | CommandRefused | LinkMoved | DeviceAlarmsNow | Booted | ConsoleMoved | BrokerMoved
-    | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge
+    | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge | WatchPaused | StorageFailing
+    | StorageHealed | RecordBegun
 )
 
 # kind -> the types its body may have. Several of one kind differ in a tag or in the fields they need.
@@ -297,8 +256,9 @@ BODIES: dict[EventKind, tuple[type[Body], ...]] = {
     "command": (CommandRefused,),
     "link": (LinkMoved,),
     "device": (DeviceAlarmsNow,),
-    "boot": (Booted,),
+    "boot": (Booted, WatchPaused),
     "stream": (ConsoleMoved, BrokerMoved, CommandRejected, PayloadsRejected, OtherBoxFound, PayloadTooLarge),
+    "journal": (StorageFailing, StorageHealed, RecordBegun),
 }
 KIND_OF: dict[type[Body], EventKind] = {body: kind for kind, bodies in BODIES.items() for body in bodies}
 

@@ -15,7 +15,7 @@ def _signed(n: int, **said: Any) -> dict[str, Any]:
 EXAMPLES: dict[str, dict[str, Any]] = {
     "status": _signed(
         88201, edge=_EDGE, boot=_BOOT, state="alive", at=_AT, version="0.1.0", config="5d41402a", beds=[_BED], seq=4711,
-        speed=1.0, epoch="2026-01-31T08:00:00.000Z", simulated=False, will=88190, other_boots=[],
+        speed=1.0, epoch="2026-01-31T08:00:00.000Z", simulated=False, will=88190, other_boots=[], storage=None,
         consoles={"main": {"state": "live", "seq": 4711, "since": "2026-01-31T08:00:03.100Z"}}),
     "vitals": _signed(
         88202, edge=_EDGE, bed=_BED, at=_AT, simulated=False, boot=_BOOT,
@@ -41,6 +41,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "event": _signed(
         88205, seq=4711, boot=_BOOT, edge=_EDGE, bed=_BED, session="c0ffee00c0ffee00", at=_AT, wall=_AT, kind="alarm",
         late=False, prev=_HASH, hash=_HASH, hash_sig=None, withheld=0,
+        unstored=False,
         body={"rule": "HTN-3", "alarm": "chair-1.HTN-3.1", "title": "Severe hypertension", "state": "active",
               "was": "pending", "priority": "high", "class": "physiological", "device": None, "since": _AT,
               "text": "Blood pressure 184/112 mmHg", "why": "Stop the infusion at the pump and call the prescriber.",

@@ -22,6 +22,17 @@ from msgspec import UNSET, UnsetType
 
 from edge.contract import shared_key, topics
 from edge.contract.events import BadBody, Baseline, Event, EventBody, Evidence, Order, event_hash, read_body
+from edge.contract.vitals import ID_PATTERN as ID_PATTERN
+from edge.contract.vitals import BadPayload as BadPayload
+from edge.contract.vitals import Id as Id
+from edge.contract.vitals import Numeric as Numeric
+from edge.contract.vitals import Payload as Payload
+from edge.contract.vitals import PumpNow as PumpNow
+from edge.contract.vitals import Text64 as Text64
+from edge.contract.vitals import Time as Time
+from edge.contract.vitals import Vitals as Vitals
+from edge.contract.vitals import Wave as Wave
+from edge.contract.vitals import WaveName as WaveName
 from edge.model import (
     AlarmClass,
     AlarmState,
@@ -30,9 +41,7 @@ from edge.model import (
     LinkState,
     Phase,
     Priority,
-    PumpState,
     Role,
-    Validity,
     from_iso,
     iso,
 )
@@ -48,76 +57,6 @@ sign, command_payload = shared_key.sign, shared_key.command_payload
 
 HEARTBEAT_S = 2.0  # real seconds between statuses, and between a console's acks
 DEAD_AFTER_S = 5.0  # real seconds without one: the other side is lost
-
-ID_PATTERN = r"^[a-z0-9-]{1,32}(?!\n)$"  # an edge, a bed, a console; `$` alone would let a line end pass
-WAVE_PATTERN = r"^[a-z0-9_-]{1,32}(?!\n)$"
-Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
-WaveName = Annotated[str, msgspec.Meta(pattern=WAVE_PATTERN)]
-Time = Annotated[str, msgspec.Meta(description="UTC, ISO 8601 with milliseconds and Z, of the edge clock")]
-Text64 = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-
-
-class BadPayload(ValueError):
-    """The bytes do not fit the contract; the message says what and where."""
-
-
-class Payload(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of everything on the wire: unknown fields are ignored, wrong types refused."""
-
-
-# --- vitals and waves (QoS 0) -----------------------------------------------------------------------------------------
-
-
-class Numeric(Payload, frozen=True, kw_only=True):
-    """The latest word on one metric. `value` is null unless `validity` is valid or questionable."""
-
-    value: float | None
-    at: Time
-    age_s: float
-    stale: bool
-    validity: Validity
-    reason: str | None = None
-    device: str
-
-
-class PumpNow(Payload, frozen=True, kw_only=True):
-    """What the pump's own status said last."""
-
-    state: PumpState
-    device: str
-    at: Time
-    age_s: float
-    stale: bool
-
-
-class Vitals(Payload, frozen=True, kw_only=True):
-    """All latest numerics of one bed, by metric key (edge.vocabulary)."""
-
-    edge: Id
-    bed: Id
-    at: Time
-    simulated: bool
-    numerics: dict[str, Numeric]
-    pump: PumpNow | None = None
-    boot: str = ""
-
-
-class Wave(Payload, frozen=True, kw_only=True):
-    """Consecutive samples of one waveform; `start` is the first one's time, each is `low` to `high` or null."""
-
-    edge: Id
-    bed: Id
-    name: WaveName
-    device: str = ""
-    start: Time
-    rate_hz: float
-    low: int = 0
-    high: int = 255
-    samples: list[int | None]
-    simulated: bool = False
-    boot: str = ""
-    at: Time = ""
-
 
 # --- state (QoS 1, retained) ------------------------------------------------------------------------------------------
 
@@ -152,7 +91,7 @@ class SessionNow(Payload, frozen=True, kw_only=True):
     dose_mg: float | None = None
     order: Order | None = None
     baseline: Baseline | None = None
-    open: list[str] = []
+    open: list[str] = msgspec.field(default_factory=list)
     check_in: CheckInNow | None = None
     check_in_due: Time | None = None
     symptoms: tuple[str, ...] = ()  # named in a check-in, and in none since as gone
@@ -240,8 +179,8 @@ class State(Payload, frozen=True, kw_only=True):
     boot: str
     simulated: bool = False
     session: SessionNow | None = None
-    alarms: list[AlarmNow] = []
-    devices: list[DeviceNow] = []
+    alarms: list[AlarmNow] = msgspec.field(default_factory=list)
+    devices: list[DeviceNow] = msgspec.field(default_factory=list)
     audio_paused_until: Time | None = None
     request: Request | None = None
     gap: Gap | None = None
@@ -251,7 +190,8 @@ class State(Payload, frozen=True, kw_only=True):
 
 
 class EventOut(Payload, frozen=True, kw_only=True):
-    """An event as it travels. `late`: it comes from the backlog, and must never sound."""
+    """An event as it travels. `late`: it comes from the backlog, and must never sound. `unstored`: the edge cannot
+    write its record now, and has this event in memory alone."""
 
     seq: int
     boot: str
@@ -267,6 +207,7 @@ class EventOut(Payload, frozen=True, kw_only=True):
     hash: str
     hash_sig: str | None = None  # the journal's own signature over `hash`; null for events of 0.1.0
     withheld: int = 0  # so many bytes are more than the broker takes: `body` is left empty, `hash` is over the whole
+    unstored: bool = False
 
     def verify(self) -> bool:
         """Whether `hash` is of these contents, where nothing is withheld. Whether `prev` is the hash of `seq` - 1, and
@@ -298,11 +239,22 @@ class ConsoleSeen(Payload, frozen=True, kw_only=True):
     since: Time
 
 
+class StorageNow(Payload, frozen=True, kw_only=True):
+    """The edge cannot write its record since then, for `reason`: so many events and inputs are in its memory alone, and
+    `lost_inputs` were judged and not kept."""
+
+    since: Time
+    reason: str
+    events: int
+    inputs: int
+    lost_inputs: int = 0
+
+
 class Status(Payload, frozen=True, kw_only=True):
     """Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock
     runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be
     believed; `other_boots` are boots other than this one that were alive lately under this edge's name: two boxes
-    that call themselves the same."""
+    that call themselves the same. `storage`: null while the record can be written."""
 
     edge: Id
     boot: str
@@ -315,9 +267,10 @@ class Status(Payload, frozen=True, kw_only=True):
     speed: float = 1.0
     epoch: Time = ""
     simulated: bool = False
-    consoles: dict[str, ConsoleSeen] = {}
+    consoles: dict[str, ConsoleSeen] = msgspec.field(default_factory=dict)
     will: int = 0
-    other_boots: list[str] = []
+    other_boots: list[str] = msgspec.field(default_factory=list)
+    storage: StorageNow | None = None
 
 
 class Ack(Payload, frozen=True, kw_only=True):
@@ -398,12 +351,12 @@ def decode(kind: type[T], payload: bytes) -> T:
     return value
 
 
-def event_out(event: Event, late: bool) -> EventOut:
+def event_out(event: Event, late: bool, unstored: bool = False) -> EventOut:
     """The event as it travels."""
     return EventOut(
         seq=event.seq, boot=event.boot, edge=event.edge, bed=event.bed, session=event.session, at=iso(event.at_s),
         wall=event.wall, kind=event.kind, late=late, body=msgspec.Raw(event.body_json), prev=event.prev,
-        hash=event.hash, hash_sig=event.sig)
+        hash=event.hash, hash_sig=event.sig, unstored=unstored)
 
 
 def events_payload(events: Iterable[Event], late: bool) -> bytes:

@@ -25,6 +25,7 @@ from edge.contract.events import (
     PendingEvent,
     PhaseMoved,
 )
+from edge.contract.events import WatchPaused as PausedEvent
 from edge.core import audio, commands, dissociation, dose, samples, session
 from edge.core.alarms import SHOWN, Alarm
 from edge.core.judge import judge, requests
@@ -40,8 +41,11 @@ from edge.model import (
     LinkChanged,
     Phase,
     PumpStatus,
+    RecordDamaged,
     Samples,
+    StorageChanged,
     Tick,
+    WatchPaused,
     iso,
 )
 from edge.vocabulary import METRICS
@@ -116,6 +120,12 @@ class Bedside:
                 pending_events += self._link(given, at_s)
             case Boot():
                 pending_events += self._boot(given, at_s)
+            case WatchPaused():
+                pending_events += self._paused(given, at_s)
+            case StorageChanged():
+                self.state.storage_failing = given.failing
+            case RecordDamaged():
+                self.state.record_damage, self.state.record_damaged_at_s = given.damage, at_s
             case Command():
                 pending_events += commands.obey(self.state, self.rules, given, at_s)
             case Tick() | Configured():
@@ -179,9 +189,24 @@ class Bedside:
 
     def _boot(self, given: Boot, at_s: float) -> Iterator[PendingEvent]:
         """Nobody watched for a while: nothing seen before counts as live, and what was being timed starts anew."""
-        self.state.boot_s, self.state.gap_s = at_s, given.gap_s
+        self.state.storage_failing = ""  # whether it can be written now is told anew
         for device in self.state.devices.values():
             device.link, device.since_s, device.pump, device.reason = "connecting", at_s, None, ""
+        self._begin_holds_anew(at_s, given.gap_s)
+        yield self.state.event(at_s, Booted(gap_s=given.gap_s, boot=given.boot))
+        orphans, self.state.orphans = self.state.orphans, []
+        for alarm in orphans:
+            if alarm.body is not None:
+                yield self.state.event(at_s, _abandoned(alarm, alarm.body))
+        yield from audio.end_pause(self.state, at_s, "the edge was restarted")
+
+    def _paused(self, given: WatchPaused, at_s: float) -> Iterator[PendingEvent]:
+        """The same without a restart: the connections stay as they are, and say themselves whether they broke."""
+        self._begin_holds_anew(at_s, given.gap_s)
+        yield self.state.event(at_s, PausedEvent(gap_s=given.gap_s, why=given.why))
+
+    def _begin_holds_anew(self, at_s: float, gap_s: float) -> None:
+        self.state.boot_s, self.state.gap_s = at_s, gap_s
         for key, alarm in self.state.alarms.items():
             pending = alarm.state == "pending"
             self.state.alarms[key] = replace(alarm, state="inactive" if pending else alarm.state, true_since_s=None,
@@ -191,12 +216,6 @@ class Bedside:
             infusing = current.infusing_since_s is not None or current.infusing_at_boot
             self.state.session = replace(current, infusing_since_s=None, stopped_since_s=None,
                                          infusing_at_boot=infusing)
-        yield self.state.event(at_s, Booted(gap_s=given.gap_s, boot=given.boot))
-        orphans, self.state.orphans = self.state.orphans, []
-        for alarm in orphans:
-            if alarm.body is not None:
-                yield self.state.event(at_s, _abandoned(alarm, alarm.body))
-        yield from audio.end_pause(self.state, at_s, "the edge was restarted")
 
     def _session(self, at_s: float, *, timed: bool) -> Iterator[PendingEvent]:
         for phase, why in session.on_infusion(self.state, at_s):

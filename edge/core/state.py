@@ -172,6 +172,9 @@ class BedState(msgspec.Struct):
     nibp_interval_s: float = 300.0
     boot_s: float = 0.0
     gap_s: float = 0.0  # for so long before boot_s nobody watched
+    storage_failing: str = ""  # why the record cannot be written now
+    record_damage: str = ""  # what was damaged when the record was last found so,
+    record_damaged_at_s: float = 0.0  # and when; 0: never
     devices: dict[str, Device] = {}
     latest: dict[str, LatestValue] = msgspec.field(default_factory=dict, name="seen")  # by metric; JSON as in 0.1.0
     determinations: list[Determination] = []

@@ -7,7 +7,15 @@ from collections.abc import Callable
 from typing import get_args
 
 from edge.core.story_bed import Pressure, Shown, StoryBed, device_of
-from edge.model import DeviceAlarm, DeviceAlarmsReported, LinkState, PumpState
+from edge.model import (
+    DeviceAlarm,
+    DeviceAlarmsReported,
+    LinkState,
+    PumpState,
+    RecordDamaged,
+    StorageChanged,
+    WatchPaused,
+)
 from edge.vocabulary import DETERMINATION, METRICS
 
 NUMBER = r"-?\d+(?:\.\d+)?"
@@ -171,6 +179,30 @@ def _restart(bed: StoryBed, rest: list[str]) -> None:
     bed.restart(float(match[1]))
 
 
+def _storage(bed: StoryBed, rest: list[str]) -> None:
+    match rest:
+        case ["failing", *why]:
+            bed.give(StorageChanged(" ".join(why) or "the disk is full"))
+        case ["good"]:
+            bed.give(StorageChanged(""))
+        case _:
+            raise Unreadable(f"write {VERBS['storage'][0]}")
+
+
+def _record(bed: StoryBed, rest: list[str]) -> None:
+    if rest[:1] != ["damaged"]:
+        raise Unreadable(f"write {VERBS['record'][0]}")
+    bed.give(RecordDamaged(" ".join(rest[1:]) or "a checkpoint does not match"))
+
+
+def _pause(bed: StoryBed, rest: list[str]) -> None:
+    match = re.fullmatch(r"(\d+)s", " ".join(rest))
+    if match is None:
+        raise Unreadable(f"write {VERBS['pause'][0]}")
+    bed.at_s += float(match[1])
+    bed.give(WatchPaused(float(match[1]), "slept"))
+
+
 VERBS: dict[str, tuple[str, Callable[[StoryBed, list[str]], None]]] = {
     "bp": ("bp S/D[/MEAN], bp failed REASON, bp auto S/D (so at each interval) or bp off", _bp),
     "link": (f"link pump|cuff|oximeter {'|'.join(get_args(LinkState))}", _link),
@@ -182,5 +214,8 @@ VERBS: dict[str, tuple[str, Callable[[StoryBed, list[str]], None]]] = {
     "checklist": ("checklist done|open", _checklist),
     "end-infusion": ("end-infusion [WHY]", _end),
     "close-session": ("close-session [WHY]", _close),
+    "storage": ("storage failing [WHY] or storage good", _storage),
+    "record": ("record damaged [WHAT]", _record),
+    "pause": ("pause 120s (for so long the edge judges nothing)", _pause),
     "restart": ("restart 120s (for so long the edge is gone)", _restart),
 }

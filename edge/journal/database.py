@@ -34,6 +34,10 @@ class JournalError(Exception):
     """The journal cannot do what it should; one line that says which journal and why."""
 
 
+class JournalFailing(JournalError):
+    """The store cannot be reached, read or written now: a full disk, a broken one, a server that is gone."""
+
+
 class JournalBusy(JournalError):
     """Another process, or another Journal in this one, is writing this journal."""
 
@@ -76,7 +80,7 @@ class DatabaseUrl:
         if (getattr(fault.orig, "sqlite_errorcode", 0) & 0xFF in DAMAGED_CODES
                 or words.startswith("Could not decode to UTF-8")):
             return self.damaged(words)
-        return JournalError(f"journal {self}: {words}")
+        return JournalFailing(f"journal {self}: {words}")
 
     @contextmanager
     def translating_errors(self) -> Iterator[None]:
@@ -100,9 +104,9 @@ class Lock:
             return
         path = f"{place.path}.lock"
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            fd = _open_lock(path)
         except OSError as fault:
-            raise JournalError(f"journal {place}: cannot open {path}: {fault.strerror}") from fault
+            raise JournalFailing(f"journal {place}: cannot open {path}: {fault.strerror}") from fault
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -126,6 +130,13 @@ class Lock:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+
+def _open_lock(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:
+        return os.open(path, os.O_RDONLY)  # a lock can be held on a disk that takes no more, too
 
 
 def _set_up(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
@@ -183,9 +194,26 @@ def _claim(place: DatabaseUrl, connection: Connection) -> None:
             if cursor.fetchone() != ("wal",):
                 raise JournalError(f"journal {place}: this file system cannot hold a WAL journal; use a local disk")
         except sqlite3.Error as fault:
-            raise JournalError(f"journal {place}: {fault}") from fault
+            raise JournalFailing(f"journal {place}: {fault}") from fault
         finally:
             cursor.close()
+
+
+def put_into_main_file(place: DatabaseUrl, connection: Connection) -> None:
+    """Brings all of the -wal file into the main file, and both to the disk. After an fsync that failed it is the only
+    way to know: what the kernel dropped then is written anew. Raises JournalFailing."""
+    if place.path is None:
+        return
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (busy, *_), = cursor.fetchall()
+        if busy:
+            raise JournalFailing(f"journal {place}: somebody reads it, and its -wal file cannot be emptied yet")
+    except sqlite3.Error as fault:
+        raise JournalFailing(f"journal {place}: {fault}") from fault
+    finally:
+        cursor.close()
 
 
 def reading(place: DatabaseUrl) -> Connection:

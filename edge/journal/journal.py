@@ -1,30 +1,37 @@
-"""The journal as the edge uses it: numbers and chains at once in memory, stored by the writer's thread."""
+"""The journal as the edge uses it: numbers and chains at once in memory, stored by the writer's thread.
+
+Where it `holds`, a store that fails stops nobody: numbers go on, what is recorded stays in memory in order, who waits
+is told so (`stored` is False), and all of it is written, chained, when the store works again.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Self, get_args
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, insert, update
 
 from edge.contract.events import Event, PendingEvent, numbered
-from edge.journal import chain, schema
-from edge.journal.chain import START, Checkpoint, InputRow, Wrong
-from edge.journal.database import DatabaseUrl, JournalError, Lock, identity, writing
-from edge.journal.reader import checkpoint_before, checkpoint_page, checkpoint_rows, ends, events_page, latest_snapshots
-from edge.journal.schema import CHECKPOINT, CURSOR, EVENT, INPUT
-from edge.journal.writer import Batch, SnapshotRow, Stop, Writer
+from edge.journal import chain
+from edge.journal.chain import START, InputRow
+from edge.journal.confirming import Confirmations
+from edge.journal.database import DatabaseUrl, JournalError, JournalFailing
+from edge.journal.reader import checkpoint_before, checkpoint_page, events_page, latest_snapshots
+from edge.journal.schema import CURSOR
+from edge.journal.store import Opened, Store, cursor_of, hash_at
+from edge.journal.writer import Batch, Retry, SnapshotRow, Stop, Writer
 from edge.model import Input, RecordedInput, encode
 
 FLUSH_AT = 1000  # inputs buffered before they are handed over without being asked
-# quick_check reads the whole file. Beyond this size a restart would keep a bed unwatched for too long: there the ends
-# are checked on opening, every record when it is read, and all of it by `vigil verify`.
-QUICK_CHECK_UP_TO_BYTES = 256 * 1024 * 1024
+RETRY_S = 1.0  # real seconds between two attempts to write again after a fault
+# While the store fails, so many inputs are kept in memory: ten minutes of 30 beds at 14 a second each (about 0.7 kB
+# each). Of more, none is numbered or kept; they are counted. Events are always kept: a bed has few.
+INPUTS_HELD = 250_000
 KINDS: dict[type, str] = {kind: kind.__struct_config__.tag for kind in get_args(Input)}
 
 
@@ -41,56 +48,77 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """Numbered events, and the moment they (and every input before them) are on the disk. Publish nothing before."""
+    """Numbered events, and the moment they (and every input before them) are on the disk: True. Publish nothing before.
+    False: the store fails and they are in memory alone, to be published as such."""
 
     events: tuple[Event, ...]
-    stored: asyncio.Future[None]
+    stored: asyncio.Future[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """The store fails, for `reason`, or (`over`) has failed and does no more: so many events and inputs are (were)
+    in memory alone, and so many inputs were not kept."""
+
+    reason: str
+    events: int
+    inputs: int
+    lost_inputs: int
+    over: bool = False
 
 
 class Journal:
-    """One edge's journal, opened to be written. Every call raises JournalError once storing has failed, or after close.
+    """One edge's journal, opened to be written. Every call raises JournalError once storing has failed, or after close;
+    unless it holds: then what cannot be stored is kept in memory in order, until it can.
 
     Belongs to one event loop; nothing here blocks it except `open`, `snapshots` and `inputs`, which are for starting.
     """
 
-    def __init__(self, place: DatabaseUrl, lock: Lock, writer: Writer, *, edge: str, boot: str, wall: Callable[[], str],
-                 at_ms: int, sign: Callable[[str], str] | None) -> None:
+    def __init__(self, store: Store, opened: Opened | None, failing: JournalError | None, *, edge: str, boot: str,
+                 wall: Callable[[], str], sign: Callable[[str], str] | None, holds: bool) -> None:
         """For `open` alone."""
-        self._sign = sign
-        self._place = place
-        self._lock = lock
-        self._writer = writer
-        self._edge = edge
-        self._boot = boot
-        self._wall = wall
-        self._n = writer.checkpoint.last_n
-        self._seq = writer.checkpoint.event_seq
-        self._hash = writer.checkpoint.event_hash
+        connection, checkpoint, at_ms = opened or (None, START, 0)
+        self._sign, self._store, self._place = sign, store, store.place
+        self._edge, self._boot, self._wall = edge, boot, wall
+        self._n, self._seq, self._hash = checkpoint.last_n, checkpoint.event_seq, checkpoint.event_hash
         self._at_ms = at_ms
         self._inputs: list[InputRow] = []
         self._snapshots: list[SnapshotRow] = []
+        self._loop = asyncio.get_running_loop() if holds else None
+        self._confirmations = Confirmations(self._loop, self._look) if self._loop else None
+        self._writer = Writer(self._place, connection, checkpoint, sign, store=store if holds else None,
+                              failing=failing, on_changed=self._changed)
+        self._on_outage: Callable[[Outage], None] | None = None
+        self._told = ""  # why it fails, as `on_outage` was told; "": it does not
+        self._failing_since = checkpoint
+        self._lost_inputs = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._writer.start()
 
     @classmethod
     def open(
-        cls, url: str, *, edge: str, boot: str, wall: Callable[[], str], sign: Callable[[str], str] | None = None
+        cls, url: str, *, edge: str, boot: str, wall: Callable[[], str], sign: Callable[[str], str] | None = None,
+        holds: bool = False,
     ) -> Self:
         """Open, or create, the journal of `edge` at a path or database URL, and check its ends. Blocks.
 
         `wall` tells this machine's own UTC clock in ISO form; `sign` makes this edge's signature over a hash, from any
-        thread. Raises JournalBusy when another edge has it,
-        JournalDamaged when it must be moved away first, JournalError for all else (another edge's, a newer schema).
+        thread. `holds`: where the store cannot be written, now or later, go on and keep what comes in memory; the
+        caller watches (`watch`), and publishes what is not on the disk as such. Needs a running loop.
+        Raises JournalBusy when another edge has it, JournalDamaged when it must be moved away first, JournalError for
+        all else (another edge's, a newer schema; without `holds`: a store that fails).
         """
-        place = DatabaseUrl(url)
-        with ExitStack() as undo:
-            lock = Lock(place)
-            undo.callback(lock.release)
-            connection = writing(place)
-            undo.callback(connection.close)
-            checkpoint, at_ms = _opened(place, connection, edge)
-            writer = Writer(place, connection, checkpoint, sign)
-            writer.start()
-            undo.pop_all()
-        return cls(place, lock, writer, edge=edge, boot=boot, wall=wall, at_ms=at_ms, sign=sign)
+        store = Store(DatabaseUrl(url), edge)
+        failing: JournalError | None = None
+        opened: Opened | None
+        try:
+            opened = store.open()
+        except JournalError as fault:
+            if not holds or not isinstance(fault, JournalFailing):
+                store.release()
+                raise
+            failing, opened = fault, store.open_to_read()
+        return cls(store, opened, failing, edge=edge, boot=boot, wall=wall, sign=sign, holds=holds)
 
     @property
     def head(self) -> Head:
@@ -105,6 +133,9 @@ class Journal:
     def record(self, bed: str | None, at_s: float, input: Input) -> int:  # noqa: A002
         """Number one input and keep it for the next commit. `at_s` is kept in whole milliseconds."""
         self._writer.check()
+        if self._n - self._writer.checkpoint.last_n >= INPUTS_HELD and self._confirmations is not None:
+            self._lost_inputs += 1
+            return self._n
         at_ms = round(at_s * 1000)
         n = self._n + 1
         self._inputs.append((n, self._boot, bed, at_ms, KINDS[type(input)], encode(input).decode()))
@@ -121,7 +152,7 @@ class Journal:
         The events come back as they will be read: times in whole milliseconds, bodies as JSON.
         """
         self._writer.check()
-        stored = asyncio.get_running_loop().create_future()
+        stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         seq, prev, at_ms = self._seq, self._hash, self._at_ms
         events: list[Event] = []
         wall = self._wall() if pending_events else ""
@@ -135,11 +166,13 @@ class Journal:
             events.append(event)
         self._seq, self._hash, self._at_ms = seq, prev, at_ms
         self._hand(tuple(events), stored)
+        if self._confirmations is not None:
+            stored = self._confirmations.expect(stored)
         return Appended(tuple(events), stored)
 
-    def flush(self) -> asyncio.Future[None]:
-        """Hand over what is buffered; resolves when all that was handed over until now is stored. At least once a
-        second is the caller's part: what is buffered longer is lost longer by a crash."""
+    def flush(self) -> asyncio.Future[bool]:
+        """Hand over what is buffered; resolves when all that was handed over until now is stored (or kept: False). At
+        least once a second is the caller's part: what is buffered longer is lost longer by a crash."""
         return self.append(()).stored
 
     def snapshot(self, bed: str, n: int, at_s: float, body: bytes) -> None:
@@ -150,18 +183,39 @@ class Journal:
         self._snapshots.append(SnapshotRow(bed, n, round(at_s * 1000), body))
 
     async def events_after(self, seq: int, limit: int) -> list[Event]:
-        """Up to `limit` stored events after number `seq`, in order. Raises JournalDamaged at one that is not right."""
-        return await asyncio.wrap_future(self._writer.query(lambda connection: events_page(connection, seq, limit)))
+        """Up to `limit` events after number `seq`, in order: stored ones, and what is kept in memory. Raises
+        JournalDamaged at one that is not right."""
+        found: list[Event] = []
+        try:
+            query = self._writer.query(lambda connection: events_page(connection, seq, limit))
+            found = await asyncio.wrap_future(query)
+        except JournalFailing:
+            if self._confirmations is None:
+                raise
+        after = found[-1].seq if found else seq
+        return found + self._writer.held_after(after, limit - len(found))
 
     async def cursor(self, console: str) -> int:
         """The number up to which `console` has stored every event; 0 for an unknown one."""
-        return await asyncio.wrap_future(self._writer.query(lambda connection: _cursor(connection, console) or 0))
+        try:
+            return await asyncio.wrap_future(self._writer.query(lambda connection: cursor_of(connection, console) or 0))
+        except JournalFailing:
+            if self._confirmations is None:
+                raise
+            return 0
 
     async def move_cursor(self, console: str, seq: int) -> None:
         """`console` has stored every event up to `seq`. Never goes back; a number beyond what is stored here moves
-        nothing (that console means another journal: compare with `head`)."""
+        nothing (that console means another journal: compare with `head`). Nor does it while the store fails: then its
+        next number does."""
         at_ms = self._at_ms
-        await asyncio.wrap_future(self._writer.query(lambda connection: _move(connection, console, seq, at_ms)))
+        if self.outage is not None:
+            return
+        try:
+            await asyncio.wrap_future(self._writer.query(lambda connection: _move(connection, console, seq, at_ms)))
+        except JournalFailing:
+            if self._confirmations is None:
+                raise
 
     def snapshots(self) -> dict[str, tuple[int, float, bytes]]:
         """The newest good snapshot of each bed: n, at_s, body. Blocks: for starting."""
@@ -181,16 +235,80 @@ class Journal:
 
     async def close(self) -> None:
         """Store what is buffered, and let go. Raises JournalError if that last part could not be stored."""
-        last: asyncio.Future[None] | None = None
+        last: asyncio.Future[bool] | None = None
+        if self._confirmations is not None:
+            self._confirmations.stop()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._writer.ended is None:
             last = self.flush()
             self._writer.hand(Stop())
         await asyncio.to_thread(self._writer.join)
-        self._lock.release()
+        self._store.release()
         if last is not None:
             await last
+        if self._writer.failing is not None:
+            raise self._writer.failing
 
-    def _hand(self, events: tuple[Event, ...] = (), stored: asyncio.Future[None] | None = None) -> None:
+    # --- while the store fails ----------------------------------------------------------------------------------------
+
+    @property
+    def stored_seq(self) -> int:
+        """The newest event on the disk."""
+        return self._writer.checkpoint.event_seq
+
+    @property
+    def outage(self) -> Outage | None:
+        """What is in memory alone because the store fails; None while it does not."""
+        stored = self._writer.checkpoint
+        return Outage(self._told, self._seq - stored.event_seq, self._n - stored.last_n,
+                      self._lost_inputs) if self._told else None
+
+    def watch(self, on_outage: Callable[[Outage], None]) -> None:
+        """From now on tell `on_outage`, on the loop, when the store begins to fail (if it does already: now), fails for
+        another reason, or works again."""
+        self._on_outage = on_outage
+        self._look()
+
+    def _changed(self) -> None:
+        """On the writer's thread."""
+        assert self._loop is not None
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._look)
+
+    def _look(self) -> None:
+        if self._on_outage is None or self._confirmations is None:
+            return
+        failing = self._writer.failing
+        why = str(failing).removeprefix(f"journal {self._place}: ") if failing else "the disk does not answer"
+        if failing is None and not self._confirmations.stuck:
+            why = ""
+        was, self._told = self._told, why
+        if why == was:
+            return
+        stored, since = self._writer.checkpoint, self._failing_since
+        if not was:
+            self._failing_since = stored
+        if failing is not None:
+            self._retry_soon()
+        if why:
+            self._on_outage(Outage(why, self._seq - stored.event_seq, self._n - stored.last_n, self._lost_inputs))
+        else:
+            lost, self._lost_inputs = self._lost_inputs, 0
+            self._on_outage(Outage(was, stored.event_seq - since.event_seq, stored.last_n - since.last_n, lost, True))
+
+    def _retry_soon(self) -> None:
+        assert self._loop is not None
+        if self._timer is None:
+            self._timer = self._loop.call_later(RETRY_S, self._retry)
+
+    def _retry(self) -> None:
+        self._timer = None
+        if self._writer.failing is not None and self._writer.ended is None:
+            self._writer.hand(Retry())
+            self._retry_soon()
+
+    def _hand(self, events: tuple[Event, ...] = (), stored: asyncio.Future[bool] | None = None) -> None:
         batch = Batch(self._inputs, events, self._snapshots, stored)
         self._inputs, self._snapshots = [], []
         self._writer.hand(batch)
@@ -201,63 +319,8 @@ def _plain(pending: PendingEvent) -> PendingEvent:
     return msgspec.structs.replace(pending, at_s=round(pending.at_s * 1000) / 1000)
 
 
-def _opened(place: DatabaseUrl, connection: Connection, edge: str) -> tuple[Checkpoint, int]:
-    """Create or migrate what is there, in one transaction, and check it. Last checkpoint, last time in ms."""
-    with place.translating_errors(), connection.begin():
-        if place.path and place.path.stat().st_size <= QUICK_CHECK_UP_TO_BYTES:
-            said = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-            if said != "ok":
-                raise Wrong(f"SQLite's quick_check says {str(said).splitlines()[-1]!r}")
-        found, owner = identity(place, connection)
-        if found and owner != edge:
-            raise JournalError(f"journal {place} belongs to edge {owner!r}, not to {edge!r}")
-        if found < schema.version():
-            schema.migrate(connection, found, edge)
-        try:
-            return _checked_ends(connection)
-        except Wrong as fault:
-            consoles = dict(connection.execute(select(CURSOR.c.console, CURSOR.c.seq)).all())
-            known = ", ".join(f"{console!r} up to {seq}" for console, seq in sorted(consoles.items()))
-            raise place.damaged(str(fault), f"; consoles still have the events: {known}" if known else "") from fault
-
-
-def _checked_ends(connection: Connection) -> tuple[Checkpoint, int]:
-    last = ends(connection)
-    newest = schema.stored(connection, CHECKPOINT).order_by(CHECKPOINT.c.id.desc()).limit(2)
-    stored = [Checkpoint(*row) for row in connection.execute(newest).all()]
-    checkpoint, before = (*stored, START, START)[:2]
-    if stored:
-        last_row = schema.stored(connection, CHECKPOINT).where(CHECKPOINT.c.id == checkpoint.id)
-        chain.read_checkpoint(connection.execute(last_row).one(), before)
-        checkpoint_rows(connection, checkpoint)
-    if (last.n, last.seq) != (checkpoint.last_n, checkpoint.event_seq):
-        raise Wrong(f"there are inputs up to {last.n} and events up to {last.seq}, but the last checkpoint,"
-                    f" {checkpoint.id}, says {checkpoint.last_n} and {checkpoint.event_seq}")
-    for event in events_page(connection, last.seq - 1, 1) if last.seq else ():
-        if event.hash != checkpoint.event_hash:
-            raise Wrong(f"event {event.seq} is not the one checkpoint {checkpoint.id} was put on")
-    for console in connection.execute(select(CURSOR.c.console)).scalars().all():
-        _cursor(connection, console)
-    times = (select(func.max(column)).where(key == number)
-             for column, key, number in ((INPUT.c.at_ms, INPUT.c.n, last.n), (EVENT.c.at_ms, EVENT.c.seq, last.seq)))
-    return checkpoint, max(connection.execute(query).scalar() or 0 for query in times)
-
-
-def _cursor(connection: Connection, console: str) -> int | None:
-    row = connection.execute(select(CURSOR.c.seq, CURSOR.c.event_hash).where(CURSOR.c.console == console)).first()
-    if row is None:
-        return None
-    if row.event_hash != _hash_at(connection, row.seq):
-        raise Wrong(f"cursor of console {console!r}: event {row.seq} is not the one it stored")
-    return int(row.seq)
-
-
-def _hash_at(connection: Connection, seq: int) -> str | None:
-    return connection.execute(select(EVENT.c.hash).where(EVENT.c.seq == seq)).scalar()
-
-
 def _move(connection: Connection, console: str, seq: int, at_ms: int) -> None:
-    current, event_hash = _cursor(connection, console), _hash_at(connection, seq)
+    current, event_hash = cursor_of(connection, console), hash_at(connection, seq)
     if event_hash is None or seq <= (current or 0):
         return
     moved = {"seq": seq, "event_hash": event_hash, "moved_at_ms": at_ms}

@@ -1,15 +1,17 @@
 """The journal's one writer: a thread that owns the one connection, and commits all that waits at once.
 
-Whatever happens to the thread, every caller that waits gets a result: with "it is on the disk", or with why it is not.
-After a failed commit nothing is tried again: Linux drops the pages that could not be written and reports the fault once
-("fsyncgate", PostgreSQL 2018), so what an fsync that failed left behind nobody knows. The journal says so and stays
-failed; the process starts anew.
+Whatever happens to the thread, every caller that waits gets a result: "it is on the disk", "it is kept in memory", or
+why it is neither. A failed commit is never simply tried again: Linux drops the pages that could not be written and
+reports the fault once ("fsyncgate", PostgreSQL 2018), so what an fsync that failed left behind nobody knows. Without
+`store` the journal says so and stays failed. With it, the thread keeps what comes in order, and at every `Retry`
+opens the store anew, brings what is in it to the disk, looks how far it really got, and writes what is missing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -18,16 +20,18 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Table, delete, insert, select
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from edge.contract.events import Event
 from edge.journal import chain
 from edge.journal.chain import Checkpoint, InputRow
-from edge.journal.database import DatabaseUrl, JournalError
+from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError, JournalFailing
 from edge.journal.schema import CHECKPOINT, EVENT, INPUT, SNAPSHOT
+from edge.journal.store import Store, close
 
 T = TypeVar("T")
 SNAPSHOTS_KEPT = 2
+ROWS_A_COMMIT = 5000  # of what was kept in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,27 +46,28 @@ class SnapshotRow:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What must be stored together. `stored` resolves, on its own loop, once it is on the disk."""
+    """What must be stored together. `stored` resolves, on its own loop: True once it is on the disk, False when the
+    store fails and it is kept in memory."""
 
     inputs: list[InputRow] = field(default_factory=list)
     events: tuple[Event, ...] = ()
     snapshots: list[SnapshotRow] = field(default_factory=list)
-    stored: asyncio.Future[None] | None = None
+    stored: asyncio.Future[bool] | None = None
 
-    def settle(self, fault: JournalError | None) -> None:
+    def settle(self, result: bool | JournalError) -> None:
         """Give the result to the caller. A loop that is closed has no caller left."""
         if self.stored is not None:
             with suppress(RuntimeError):
-                self.stored.get_loop().call_soon_threadsafe(_resolve, self.stored, fault)
+                self.stored.get_loop().call_soon_threadsafe(_resolve, self.stored, result)
 
 
-def _resolve(stored: asyncio.Future[None], fault: JournalError | None) -> None:
+def _resolve(stored: asyncio.Future[bool], result: bool | JournalError) -> None:
     if stored.done():  # its caller gave up waiting
         return
-    if fault is None:
-        stored.set_result(None)
+    if isinstance(result, JournalError):
+        stored.set_exception(result)
     else:
-        stored.set_exception(fault)
+        stored.set_result(result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,32 +84,49 @@ class Query(Generic[T]):
                 self.result.set_exception(fault)
 
 
+class Retry:
+    """Try to open a store that fails, and to write what is kept in memory."""
+
+
 class Stop:
     """The last thing in the queue."""
+
+
+Job = Batch | Query[Any] | Retry | Stop
 
 
 class Writer:
     """Owns `connection` from `start` until it ends; `checkpoint` is the last one stored."""
 
     def __init__(
-        self, place: DatabaseUrl, connection: Connection, checkpoint: Checkpoint,
-        sign: Callable[[str], str] | None = None,
+        self, place: DatabaseUrl, connection: Connection | None, checkpoint: Checkpoint,
+        sign: Callable[[str], str] | None = None, *, store: Store | None = None,
+        failing: JournalError | None = None, on_changed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`sign` makes this edge's signature over a hash; it is called on the writer's thread."""
+        """`sign` makes this edge's signature over a hash. `store`: keep in memory what cannot be written, and open this
+        again; `failing`: it could not be opened to be written, and `connection` can at most be read.
+        `on_changed` says that `failing` has changed. Both functions are called on the writer's thread."""
         self._sign = sign
         self.place = place
         self.ended: JournalError | None = None  # why nothing more is taken
+        self.failing = failing  # why nothing can be written now
         self.checkpoint = checkpoint
+        self.held_events: list[Event] = []  # in memory alone, in order
+        self._attempted = checkpoint
+        self._store_again = store
+        self._on_changed = on_changed
+        self._held: deque[Batch] = deque()
+        self._held_snapshots: dict[str, SnapshotRow] = {}  # the newest of each bed
         self._connection = connection
-        self._queue: SimpleQueue[Batch | Query[Any] | Stop] = SimpleQueue()
-        self._taken: list[Batch | Query[Any] | Stop] = []
+        self._queue: SimpleQueue[Job] = SimpleQueue()
+        self._taken: list[Job] = []
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
 
     def start(self) -> None:
         """From here on the connection belongs to the thread."""
         self._thread.start()
 
-    def hand(self, job: Batch | Query[Any] | Stop) -> None:
+    def hand(self, job: Job) -> None:
         """Give the writer something to do. Never blocks. Raises JournalError once it has ended."""
         self.check()
         self._queue.put(job)
@@ -122,6 +144,11 @@ class Writer:
         self.hand(job)
         return job.result
 
+    def held_after(self, seq: int, limit: int) -> list[Event]:
+        """Up to `limit` events after number `seq` of those in memory alone. From any thread."""
+        held = self.held_events
+        return held[max(0, seq + 1 - held[0].seq):][:limit] if held else []
+
     def join(self) -> None:
         """Wait until the thread has ended. Blocks."""
         self._thread.join()
@@ -131,15 +158,15 @@ class Writer:
         try:
             while self._turn():
                 pass
-            ended = JournalError(f"journal {self.place} is closed")
+            ended = self.failing or JournalError(f"journal {self.place} is closed")
         except DBAPIError as fault:
-            ended = self.place.error(fault)
+            error = self.place.error(fault)
+            ended = error if isinstance(error, JournalDamaged) else JournalError(str(error))
         finally:
             self.ended = ended
-            with suppress(SQLAlchemyError):
-                self._connection.close()
+            close(self._connection)
             for job in self._taken:
-                if not isinstance(job, Stop):
+                if isinstance(job, Batch | Query):
                     job.settle(ended)
             self._drain(ended)
 
@@ -150,16 +177,97 @@ class Writer:
             while True:
                 self._taken.append(self._queue.get_nowait())
         batches = [job for job in self._taken if isinstance(job, Batch)]
-        self._store(batches)
+        on_disk = self._write_or_hold(batches)
         for batch in batches:
-            batch.settle(None)
+            batch.settle(on_disk)
         self._taken = [job for job in self._taken if not isinstance(job, Batch)]
         for job in self._taken:
             if isinstance(job, Query):
                 self._run_query(job)
         going = not any(isinstance(job, Stop) for job in self._taken)
+        if self.failing is not None and (not going or any(isinstance(job, Retry) for job in self._taken)):
+            self._heal()
         self._taken = []
         return going
+
+    # --- while the store fails ----------------------------------------------------------------------------------------
+
+    def _write_or_hold(self, batches: list[Batch]) -> bool:
+        """Whether they are on the disk now; if not, they are kept."""
+        if self.failing is None:
+            try:
+                self._store(batches)
+                return True
+            except DBAPIError as fault:
+                if self._store_again is None:
+                    raise
+                self._fail(self.place.error(fault))
+        self._hold(batches)
+        return False
+
+    def _hold(self, batches: list[Batch]) -> None:
+        for batch in batches:
+            self._held_snapshots |= {snapshot.bed: snapshot for snapshot in batch.snapshots}
+            if batch.inputs or batch.events:
+                self._held.append(Batch(batch.inputs, batch.events))
+                self.held_events.extend(batch.events)
+
+    def _fail(self, why: JournalError) -> None:
+        close(self._connection)
+        self._connection = None
+        if self._store_again is not None and (opened := self._store_again.open_to_read()) is not None:
+            self._connection = opened.connection
+        if self.failing is None or str(self.failing) != str(why):
+            self.failing = why
+            self._on_changed()
+
+    def _heal(self) -> None:
+        """Open it again, and write what it lacks. It stays failing where that fails."""
+        assert self._store_again is not None
+        try:
+            opened = self._store_again.open_again()
+        except JournalError as fault:
+            self._fail(fault)
+            return
+        close(self._connection)
+        self._connection = opened.connection
+        try:
+            self._catch_up(opened.checkpoint)
+        except DBAPIError as fault:
+            self._fail(self.place.error(fault))
+        except JournalDamaged as fault:
+            self._fail(fault)
+        else:
+            self.failing = None
+            self._on_changed()
+
+    def _catch_up(self, stored: Checkpoint) -> None:
+        """Writes what is kept in memory after `stored`, the last checkpoint there really is: the last commit that was
+        confirmed, or the one that failed and was whole all the same. Raises JournalDamaged where it is neither."""
+        if stored not in (self.checkpoint, self._attempted):
+            raise self.place.damaged(f"it ends with {stored}, but {self.checkpoint} was written there")
+        self.checkpoint = stored
+        while self._held and _covered(self._held[0], stored):
+            self._let_go(self._held.popleft())
+        while self._held:
+            some: list[Batch] = []
+            rows = 0
+            for batch in self._held:
+                rows += len(batch.inputs) + len(batch.events)
+                if some and rows > ROWS_A_COMMIT:
+                    break
+                some.append(batch)
+            self._store(some)
+            for _ in some:
+                self._let_go(self._held.popleft())
+        self._store([Batch(snapshots=list(self._held_snapshots.values()))])
+        self._held_snapshots = {}
+
+    def _let_go(self, batch: Batch) -> None:
+        if batch.events:
+            self.held_events = self.held_events[len(batch.events):]
+
+    # --- writing ------------------------------------------------------------------------------------------------------
 
     def _store(self, batches: list[Batch]) -> None:
         inputs = [row for batch in batches for row in batch.inputs]
@@ -167,46 +275,48 @@ class Writer:
         snapshots = [snapshot for batch in batches for snapshot in batch.snapshots]
         if not (inputs or events or snapshots):
             return
+        assert self._connection is not None
         checkpoint = self.checkpoint
+        if inputs or events:
+            newest = (events[-1].seq, events[-1].hash) if events else (checkpoint.event_seq, checkpoint.event_hash)
+            checkpoint = chain.next_checkpoint(checkpoint, inputs, *newest)
+            if self._sign is not None:
+                checkpoint = replace(checkpoint, sig=self._sign(checkpoint.hash))
+        self._attempted = checkpoint
         with self._connection.begin():
             if inputs or events:
-                newest = (events[-1].seq, events[-1].hash) if events else (checkpoint.event_seq, checkpoint.event_hash)
-                checkpoint = chain.next_checkpoint(checkpoint, inputs, *newest)
-                if self._sign is not None:
-                    checkpoint = replace(checkpoint, sig=self._sign(checkpoint.hash))
-                self._insert(INPUT, inputs)
-                self._insert(EVENT, [_event_row(event) for event in events])
-                self._insert(CHECKPOINT, [astuple(checkpoint)])
+                _insert(self._connection, INPUT, inputs)
+                _insert(self._connection, EVENT, [_event_row(event) for event in events])
+                _insert(self._connection, CHECKPOINT, [astuple(checkpoint)])
             for snapshot in snapshots:
-                self._keep(snapshot)
+                self._keep(self._connection, snapshot)
         self.checkpoint = checkpoint
 
-    def _insert(self, table: Table, rows: list[Any]) -> None:
-        if rows:
-            names = table.columns.keys()
-            self._connection.execute(insert(table), [dict(zip(names, row, strict=True)) for row in rows])
-
-    def _keep(self, snapshot: SnapshotRow) -> None:
+    def _keep(self, connection: Connection, snapshot: SnapshotRow) -> None:
         """Store it, and let go of all but the newest of its bed."""
         bed, n = snapshot.bed, snapshot.n
-        self._connection.execute(delete(SNAPSHOT).where(SNAPSHOT.c.bed == bed, SNAPSHOT.c.n == n))
+        connection.execute(delete(SNAPSHOT).where(SNAPSHOT.c.bed == bed, SNAPSHOT.c.n == n))
         digest = chain.snapshot_hash(bed, n, snapshot.at_ms, snapshot.body)
-        self._connection.execute(insert(SNAPSHOT).values(
+        connection.execute(insert(SNAPSHOT).values(
             bed=bed, n=n, at_ms=snapshot.at_ms, body=snapshot.body, hash=digest,
             sig=None if self._sign is None else self._sign(digest)))
         newest = select(SNAPSHOT.c.n).where(SNAPSHOT.c.bed == bed).order_by(SNAPSHOT.c.n.desc()).limit(SNAPSHOTS_KEPT)
-        self._connection.execute(delete(SNAPSHOT).where(SNAPSHOT.c.bed == bed, SNAPSHOT.c.n.not_in(newest)))
+        connection.execute(delete(SNAPSHOT).where(SNAPSHOT.c.bed == bed, SNAPSHOT.c.n.not_in(newest)))
 
     def _run_query(self, job: Query[Any]) -> None:
         if not job.result.set_running_or_notify_cancel():
             return
         try:
+            if self._connection is None:
+                raise self.failing or JournalFailing(f"journal {self.place} cannot be read")
             with self.place.translating_errors(), self._connection.begin():
                 found = job.question(self._connection)
         except JournalError as fault:
             job.result.set_exception(fault)
-            if isinstance(fault.__cause__, DBAPIError):  # the database's own fault, not a record's: the end
-                raise fault.__cause__ from None
+            if isinstance(fault.__cause__, DBAPIError):  # the database's own fault, not a record's
+                if self._store_again is None:
+                    raise fault.__cause__ from None
+                self._fail(self.failing or fault)
             return
         job.result.set_result(found)
 
@@ -214,8 +324,20 @@ class Writer:
         with suppress(Empty):
             while True:
                 job = self._queue.get_nowait()
-                if not isinstance(job, Stop):
+                if isinstance(job, Batch | Query):
                     job.settle(fault)
+
+
+def _covered(batch: Batch, checkpoint: Checkpoint) -> bool:
+    """Whether `checkpoint` was put on it, or on what came after it."""
+    return ((not batch.inputs or batch.inputs[-1][0] <= checkpoint.last_n)
+            and (not batch.events or batch.events[-1].seq <= checkpoint.event_seq))
+
+
+def _insert(connection: Connection, table: Table, rows: list[Any]) -> None:
+    if rows:
+        names = table.columns.keys()
+        connection.execute(insert(table), [dict(zip(names, row, strict=True)) for row in rows])
 
 
 def _event_row(event: Event) -> tuple[Any, ...]:

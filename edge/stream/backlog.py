@@ -23,6 +23,11 @@ MAX_PATIENCE_S = 8.0  # for a console that lives but stores nothing: doubled eac
 class Outbox(Protocol):
     """What the publisher needs of the journal."""
 
+    @property
+    def stored_seq(self) -> int:
+        """The newest event on the disk; while the store fails, there are newer ones in memory."""
+        ...
+
     async def events_after(self, seq: int, limit: int) -> Sequence[Event]:
         """At most `limit` events after `seq`, oldest first."""
         ...

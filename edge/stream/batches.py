@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from edge.contract.events import Event
-from edge.contract.payloads import encode, event_out, event_topic
+from edge.contract.payloads import EventOut, encode, event_out, event_topic
 from edge.contract.signing import Signer
 
 BATCH = 200  # events in one message, or
@@ -85,15 +85,18 @@ class PayloadSize:
         return count >= TRIES and size > SMALL_BYTES and at_s - last_s < SKIPPED_S
 
 
-def event_message(events: Sequence[Event], late: bool, signer: Signer, size: PayloadSize) -> Message:
-    """The first of `events` (one at least), as many as fit, each signed for itself: one event alone, or a list."""
+def event_message(
+    events: Sequence[Event], late: bool, signer: Signer, size: PayloadSize, stored_seq: int | None = None,
+) -> Message:
+    """The first of `events` (one at least), as many as fit, each signed for itself: one event alone, or a list.
+    Those after `stored_seq` (None: none) are not on the disk, and say so."""
     topic = event_topic(events[0].edge)
     if size.withholds(events[0].seq):
-        return _withheld(events[0], late, signer, topic)
+        return _withheld(_out(events[0], late, stored_seq), signer, topic)
     parts: list[bytes] = []
     total = 2
     for event in events[:BATCH]:
-        part = signer.sign(topic, encode(event_out(event, late)))
+        part = signer.sign(topic, encode(_out(event, late, stored_seq)))
         total += len(part) + 1
         if parts and total > size.most:
             break
@@ -102,8 +105,11 @@ def event_message(events: Sequence[Event], late: bool, signer: Signer, size: Pay
     return Message(payload, events[0].seq, events[0].seq + len(parts) - 1)
 
 
-def _withheld(event: Event, late: bool, signer: Signer, topic: str) -> Message:
-    whole = event_out(event, late)
+def _out(event: Event, late: bool, stored_seq: int | None) -> EventOut:
+    return event_out(event, late, stored_seq is not None and event.seq > stored_seq)
+
+
+def _withheld(whole: EventOut, signer: Signer, topic: str) -> Message:
     size = len(encode(whole))
     without = msgspec.structs.replace(whole, body=msgspec.Raw(b"{}"), withheld=size)
-    return Message(signer.sign(topic, encode(without)), event.seq, event.seq, size)
+    return Message(signer.sign(topic, encode(without)), whole.seq, whole.seq, size)

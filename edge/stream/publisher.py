@@ -111,6 +111,10 @@ class Stream:
         """Boots other than this one that were alive lately under this edge's name."""
         return self._own.others(asyncio.get_running_loop().time())
 
+    def status_changed(self) -> None:
+        """Send the status at once, not with the next heartbeat."""
+        self._wake_status.set()
+
     def vitals(self, bed: str, payload: bytes) -> None:
         """A bed's numerics (contract.Vitals)."""
         if self._up:
@@ -129,7 +133,8 @@ class Stream:
             self._retained.put(topic, payload)
 
     def events(self, events: Sequence[Event]) -> None:
-        """Events already committed, oldest first."""
+        """Events to send, oldest first: already committed, or (the outbox's `stored_seq` tells) kept in memory while
+        the store fails."""
         if not events:
             return
         self._head = max(self._head, events[-1].seq)
@@ -240,7 +245,7 @@ class Stream:
 
     async def _publish_events(self, client: Connection, events: Sequence[Event], late: bool) -> Message:
         """As many of `events` as the broker takes in one payload. The sender marks them as sent."""
-        message = event_message(events, late, self._signer, self._size)
+        message = event_message(events, late, self._signer, self._size, self._outbox.stored_seq)
         topic = contract.event_topic(self._edge)
         try:
             await client.publish(topic, message.payload)

@@ -9,13 +9,15 @@ from typing import Any
 
 from edge.contract.events import Event, EventBody, PendingEvent, read_body
 
-FILE = Path(__file__).parent.parent / "golden" / "events_0.1.0.txt"
+GOLDEN = Path(__file__).parent.parent / "golden"
+FILES = (GOLDEN / "events_0.1.0.txt", GOLDEN / "events_0.2.0.txt")  # 0.2.0: what is new in it
 
 
 @cache
 def rows() -> list[tuple[str, str]]:
-    """Every example of the golden file: kind, JSON."""
-    lines = [line.split(" ", 1) for line in FILE.read_text().splitlines() if not line.startswith("#")]
+    """Every example of the golden files: kind, JSON."""
+    lines = [line.split(" ", 1) for file in FILES for line in file.read_text().splitlines()
+             if not line.startswith("#")]
     return [(kind, text) for kind, text in lines]
 
 

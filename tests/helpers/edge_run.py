@@ -47,10 +47,25 @@ class EdgeRun:
     twins: list[dict[str, str]] = field(default_factory=list)
     heard: list[Decoded] = field(default_factory=list)
     began_s: float = 0.0  # edge time at which the simulated lives began
+    store: Path | None = None  # the folder of the journal, where it is not `data`
+    services: Services | None = None
 
     @property
     def journal(self) -> str:
-        return str(self.data / "journal.db")
+        return str((self.store or self.data) / "journal.db")
+
+    async def kill_edge(self) -> None:
+        """kill -9."""
+        assert self.services is not None
+        process = self.services.all["edge"].process
+        assert process is not None
+        process.kill()
+        await process.wait()
+
+    async def start_edge(self) -> None:
+        """Again, after a kill."""
+        assert self.services is not None
+        await self.services.start(self.services.all["edge"])
 
     def vitals(self) -> list[Decoded]:
         """Every set of numerics, in the order they came."""
@@ -115,15 +130,17 @@ class EdgeRun:
 @contextlib.asynccontextmanager
 async def edge_running(
     data: Path, *simulate: str, speed: float, settings: Mapping[str, Mapping[str, float]] | None = None,
+    store: Path | None = None,
 ) -> AsyncIterator[EdgeRun]:
     """Broker, `vigil simulate` with these arguments, and an edge over all its twins, for as long as the body runs.
 
-    `settings` are driver settings by driver. All three must run to the end, and end cleanly.
+    `settings` are driver settings by driver; `store` is another folder for the journal. All three must run to the end,
+    and end cleanly.
     """
     clock = EdgeClock(speed)
     epoch = clock.now()
-    run = EdgeRun(data, free_port(0), speed, EdgeClock(speed, epoch))
-    services = Services(data / "pids.json", data, lambda line: None)
+    run = EdgeRun(data, free_port(0), speed, EdgeClock(speed, epoch), store=store)
+    services = run.services = Services(data / "pids.json", data, lambda line: None)
     listening: asyncio.Future[None] | None = None
     try:
         await services.start(Service("broker", ["broker", "--port", str(run.mqtt)]))
@@ -168,7 +185,7 @@ async def _end(services: Services) -> None:
 
 def _edge_toml(run: EdgeRun, epoch: float, settings: Mapping[str, Mapping[str, float]]) -> str:
     parts = [f'[edge]\nid = "{EDGE}"\ndata = "{run.data}"\nrules = "{rules_file()}"\nsimulated = true\n'
-             f'speed = {run.speed}\nepoch = {epoch}\n[mqtt]\nurl = "mqtt://127.0.0.1:{run.mqtt}"\n']
+             f'speed = {run.speed}\nepoch = {epoch}\njournal = "sqlite:///{run.journal}"\n[mqtt]\nurl = "mqtt://127.0.0.1:{run.mqtt}"\n']
     bed = None
     for twin in run.twins:
         if twin["bed"] != bed:

@@ -66,6 +66,10 @@ class Box:
             self.stored.append(numbered(pending, seq=seq, boot="boot-1", edge="clinic-1", wall="", prev=prev))
         return self.stored[before:]
 
+    @property
+    def stored_seq(self) -> int:
+        return len(self.stored)
+
     async def events_after(self, seq: int, limit: int) -> Sequence[Event]:
         self.on_read()
         return self.stored[seq : seq + limit]

@@ -13,7 +13,7 @@ export type Dissociation = "none" | "expected" | "observed" | "resolving" | "res
 export type LinkState = "connecting" | "live" | "silent" | "lost" | "wrong_device" | "unstable";
 export type DeviceKind = "pump" | "nibp" | "oximeter" | "monitor";
 export type Validity = "valid" | "questionable" | "measuring" | "calibrating" | "invalid" | "unavailable" | "overflow" | "underflow";
-export type EventKind = "alarm" | "session" | "phase" | "dissociation" | "check_in" | "request" | "audio" | "command" | "link" | "device" | "boot" | "stream";
+export type EventKind = "alarm" | "session" | "phase" | "dissociation" | "check_in" | "request" | "audio" | "command" | "link" | "device" | "boot" | "stream" | "journal";
 
 /** The latest word on one metric. `value` is null unless `validity` is valid or questionable. */
 export interface Numeric {
@@ -213,7 +213,16 @@ export interface ConsoleSeen {
   since: string;
 }
 
-/** Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be believed; `other_boots` are boots other than this one that were alive lately under this edge's name: two boxes that call themselves the same. */
+/** The edge cannot write its record since then, for `reason`: so many events and inputs are in its memory alone, and `lost_inputs` were judged and not kept. */
+export interface StorageNow {
+  since: string;
+  reason: string;
+  events: number;
+  inputs: number;
+  lost_inputs: number;
+}
+
+/** Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be believed; `other_boots` are boots other than this one that were alive lately under this edge's name: two boxes that call themselves the same. `storage`: null while the record can be written. */
 export interface Status {
   edge: string;
   boot: string;
@@ -229,6 +238,7 @@ export interface Status {
   consoles: Record<string, ConsoleSeen>;
   will: number;
   other_boots: string[];
+  storage: StorageNow | null;
 }
 
 /** One problem document, as it goes over HTTP. A member that says nothing is left out. */
@@ -381,6 +391,12 @@ export interface Booted {
   boot: string;
 }
 
+/** The edge was there, but judged nothing for `gap_s`: its machine slept, or its loop stalled. Holds begin anew. */
+export interface WatchPaused {
+  gap_s: number;
+  why: "slept" | "stalled";
+}
+
 /** A console came or went; it has stored every event up to `seq`. */
 export interface ConsoleMoved {
   console: string;
@@ -423,6 +439,31 @@ export interface PayloadTooLarge {
   size: number;
 }
 
+/** The record cannot be written, for `reason`. The watch goes on; from here on events are kept in memory and sent marked `unstored`. */
+export interface StorageFailing {
+  storage: "failing";
+  reason: string;
+}
+
+/** The record can be written again. What was kept in memory since `since` is stored now, in order: so many `events` and `inputs`. `lost_inputs` more were judged, but not kept: there was no room for them. */
+export interface StorageHealed {
+  storage: "healed";
+  since: string;
+  failed_s: number;
+  reason: string;
+  events: number;
+  inputs: number;
+  lost_inputs: number;
+}
+
+/** The record was damaged and is kept aside whole as `damaged_file`. This one goes on after event `after_seq`, the last that could be believed, and is chained to it. */
+export interface RecordBegun {
+  storage: "begun";
+  damaged_file: string;
+  damage: string;
+  after_seq: number;
+}
+
 /** The bodies an event of each kind may have. */
 export interface EventBodies {
   alarm: AlarmMoved;
@@ -435,11 +476,12 @@ export interface EventBodies {
   command: CommandRefused;
   link: LinkMoved;
   device: DeviceAlarmsNow;
-  boot: Booted;
+  boot: Booted | WatchPaused;
   stream: ConsoleMoved | BrokerMoved | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge;
+  journal: StorageFailing | StorageHealed | RecordBegun;
 }
 
-/** An event as it travels. `late`: it comes from the backlog, and must never sound. */
+/** An event as it travels. `late`: it comes from the backlog, and must never sound. `unstored`: the edge cannot write its record now, and has this event in memory alone. */
 export interface EventOf<K extends EventKind> {
   kind: K;
   body: EventBodies[K];
@@ -455,6 +497,7 @@ export interface EventOf<K extends EventKind> {
   hash: string;
   hash_sig: string | null;
   withheld: number;
+  unstored: boolean;
 }
 export type EdgeEvent = { [K in EventKind]: EventOf<K> }[EventKind];
 

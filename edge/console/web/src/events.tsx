@@ -27,7 +27,7 @@ export function Events({ bed, close }: { bed: string; close: () => void }) {
       <table class="events"><tbody>
         {listed?.map((event) => (
           <tr key={event.seq} class={`kind-${event.kind}`}>
-            <td>{clockTime(event.at)}{event.late && <small> arrived late</small>}</td><td>{kindOf(event)}</td><td>{sentenceOf(event)}</td><td class="seq">{event.seq}</td>
+            <td>{clockTime(event.at)}{event.late && <small> arrived late</small>}{event.unstored && <small> not stored at the bed then</small>}</td><td>{kindOf(event)}</td><td>{sentenceOf(event)}</td><td class="seq">{event.seq}</td>
           </tr>
         ))}
       </tbody></table>

@@ -5,7 +5,7 @@ import type { DeviceAlarm, EdgeEvent } from "./feed.ts";
 import { DISSOCIATION, linkWords, overWords, PHASE, refusal, sentence, symptom } from "./words.ts";
 
 const KIND: Record<string, string> = {
-  check_in: "Check-in", link: "Connection", audio: "Sound", boot: "Start", command: "Refused",
+  check_in: "Check-in", link: "Connection", audio: "Sound", boot: "Start", command: "Refused", journal: "Record",
 };
 const STANDING = new Set(["active", "acknowledged"]);
 const SCORES = [["moaas", "MOAA/S"], ["cadss", "CADSS"], ["anxiety", "anxiety"], ["distress", "distress"], ["nausea", "nausea"]] as const;
@@ -94,7 +94,16 @@ function session(body: Body): string {
 }
 
 function boot(body: Body): string {
+  if (body["why"] !== undefined) return `Nobody watched for ${stopwatch(Number(body["gap_s"]))}: the box ${word(body, "why")}`;
   return body["gap_s"] ? `Restarted: nobody watched for ${stopwatch(Number(body["gap_s"]))}` : "Started";
+}
+
+function journal(body: Body): string {
+  if (body["storage"] === "failing") return `Cannot be written: ${word(body, "reason")}; kept in memory`;
+  if (body["storage"] === "begun") return `Was damaged (${word(body, "damage")}), and goes on in a new file after event ${word(body, "after_seq")}`;
+  const lost = number(body, "lost_inputs") ?? 0;
+  const kept = `${word(body, "events")} events kept in memory for ${stopwatch(Number(body["failed_s"]))} are stored`;
+  return list([`Can be written again: ${kept}`, lost > 0 ? `${lost} readings are lost` : ""]);
 }
 
 function phase(body: Body): string {
@@ -120,7 +129,7 @@ function other(body: Body): string {
   return list(Object.entries(body).filter(([, value]) => value !== null && typeof value !== "object").map(([key, value]) => `${sentence(key)} ${String(value)}`));
 }
 
-const WRITERS: Record<string, Writer> = { alarm, link, audio, device, check_in: checkIn, session, boot, phase, dissociation, command };
+const WRITERS: Record<string, Writer> = { alarm, link, audio, device, check_in: checkIn, session, boot, journal, phase, dissociation, command };
 
 export function kindOf(event: EdgeEvent): string {
   return KIND[event.kind] ?? sentence(event.kind);

@@ -23,7 +23,8 @@ export interface BedState extends State { patient: string | null; live: boolean 
 export interface Wave extends Pick<WaveOnWire, "edge" | "bed" | "name" | "start" | "low" | "high" | "samples"> { rate: number }
 
 /** An event as any edge ever wrote it: its body is read with care. */
-export interface EdgeEvent extends Pick<EventOf<EventKind>, "seq" | "edge" | "bed" | "at" | "late"> {
+export interface EdgeEvent extends Pick<EventOf<EventKind>, "seq" | "edge" | "bed" | "at" | "late">,
+  Partial<Pick<EventOf<EventKind>, "unstored">> {
   kind: string;
   body: Readonly<Record<string, unknown>>;
 }

@@ -1,0 +1,156 @@
+"""Opening a journal's store: created or migrated, checked at its ends, and, while it fails, opened to be read alone."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import NamedTuple
+
+from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from edge.journal import chain, schema
+from edge.journal.chain import START, Checkpoint, Wrong
+from edge.journal.database import (
+    DatabaseUrl,
+    JournalError,
+    Lock,
+    identity,
+    put_into_main_file,
+    reading,
+    writing,
+)
+from edge.journal.reader import checkpoint_rows, ends, events_page
+from edge.journal.schema import CHECKPOINT, CURSOR, EVENT, INPUT
+
+# quick_check reads the whole file. Beyond this size a restart would keep a bed unwatched for too long: there the ends
+# are checked on opening, every record when it is read, and all of it by `vigil verify`.
+QUICK_CHECK_UP_TO_BYTES = 256 * 1024 * 1024
+
+
+class Opened(NamedTuple):
+    """A connection, the last checkpoint there is, and the time of the last input or event in ms (0: there is none)."""
+
+    connection: Connection
+    checkpoint: Checkpoint
+    at_ms: int
+
+
+class Store:
+    """Where `edge` keeps its journal. The lock is held from the first `open` that got it until `release`."""
+
+    def __init__(self, place: DatabaseUrl, edge: str) -> None:
+        self.place = place
+        self._edge = edge
+        self._lock: Lock | None = None
+
+    def open(self) -> Opened:
+        """The one connection that may write, to a journal created or migrated, and checked at its ends.
+
+        Raises JournalFailing, JournalBusy, JournalDamaged; JournalError for another edge's, and a newer one.
+        """
+        if self._lock is None:
+            self._lock = Lock(self.place)
+        connection = writing(self.place)
+        try:
+            return Opened(connection, *self._prepared(connection))
+        except JournalError:
+            close(connection)
+            raise
+
+    def open_again(self) -> Opened:
+        """The same after a fault. What could not be written then is brought to the disk before it is believed."""
+        if self._lock is None:
+            return self.open()
+        connection = writing(self.place)
+        try:
+            put_into_main_file(self.place, connection)
+            return Opened(connection, *self._prepared(connection, again=True))
+        except JournalError:
+            close(connection)
+            raise
+
+    def open_to_read(self) -> Opened | None:
+        """What can still be read of it while it cannot be written; None: nothing, or nothing that can be believed."""
+        try:
+            connection = reading(self.place)
+        except JournalError:
+            return None
+        try:
+            with self.place.translating_errors(), connection.begin():
+                found, owner = identity(self.place, connection)
+                if found and owner == self._edge:
+                    return Opened(connection, *_checked_ends(connection))
+        except JournalError:
+            pass
+        close(connection)
+        return None
+
+    def release(self) -> None:
+        """Let the next one in."""
+        if self._lock is not None:
+            self._lock.release()
+
+    def _prepared(self, connection: Connection, *, again: bool = False) -> tuple[Checkpoint, int]:
+        """Create or migrate what is there, in one transaction, and check it. Last checkpoint, last time in ms."""
+        place = self.place
+        with place.translating_errors(), connection.begin():
+            if place.path and not again and place.path.stat().st_size <= QUICK_CHECK_UP_TO_BYTES:
+                said = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+                if said != "ok":
+                    raise Wrong(f"SQLite's quick_check says {str(said).splitlines()[-1]!r}")
+            found, owner = identity(place, connection)
+            if found and owner != self._edge:
+                raise JournalError(f"journal {place} belongs to edge {owner!r}, not to {self._edge!r}")
+            if found < schema.version():
+                schema.migrate(connection, found, self._edge)
+            try:
+                return _checked_ends(connection)
+            except Wrong as fault:
+                consoles = dict(connection.execute(select(CURSOR.c.console, CURSOR.c.seq)).all())
+                known = ", ".join(f"{console!r} up to {seq}" for console, seq in sorted(consoles.items()))
+                raise place.damaged(
+                    str(fault), f"; consoles still have the events: {known}" if known else "") from fault
+
+
+def close(connection: Connection | None) -> None:
+    """Let go of it, whatever state it is in."""
+    if connection is not None:
+        with suppress(SQLAlchemyError):
+            connection.close()
+
+
+def _checked_ends(connection: Connection) -> tuple[Checkpoint, int]:
+    last = ends(connection)
+    newest = schema.stored(connection, CHECKPOINT).order_by(CHECKPOINT.c.id.desc()).limit(2)
+    stored = [Checkpoint(*row) for row in connection.execute(newest).all()]
+    checkpoint, before = (*stored, START, START)[:2]
+    if stored:
+        last_row = schema.stored(connection, CHECKPOINT).where(CHECKPOINT.c.id == checkpoint.id)
+        chain.read_checkpoint(connection.execute(last_row).one(), before)
+        checkpoint_rows(connection, checkpoint)
+    if (last.n, last.seq) != (checkpoint.last_n, checkpoint.event_seq):
+        raise Wrong(f"there are inputs up to {last.n} and events up to {last.seq}, but the last checkpoint,"
+                    f" {checkpoint.id}, says {checkpoint.last_n} and {checkpoint.event_seq}")
+    for event in events_page(connection, last.seq - 1, 1) if last.seq else ():
+        if event.hash != checkpoint.event_hash:
+            raise Wrong(f"event {event.seq} is not the one checkpoint {checkpoint.id} was put on")
+    for console in connection.execute(select(CURSOR.c.console)).scalars().all():
+        cursor_of(connection, console)
+    times = (select(func.max(column)).where(key == number)
+             for column, key, number in ((INPUT.c.at_ms, INPUT.c.n, last.n), (EVENT.c.at_ms, EVENT.c.seq, last.seq)))
+    return checkpoint, max(connection.execute(query).scalar() or 0 for query in times)
+
+
+def cursor_of(connection: Connection, console: str) -> int | None:
+    """How far `console` has stored the events; None: it is not known. Raises Wrong."""
+    row = connection.execute(select(CURSOR.c.seq, CURSOR.c.event_hash).where(CURSOR.c.console == console)).first()
+    if row is None:
+        return None
+    if row.event_hash != hash_at(connection, row.seq):
+        raise Wrong(f"cursor of console {console!r}: event {row.seq} is not the one it stored")
+    return int(row.seq)
+
+
+def hash_at(connection: Connection, seq: int) -> str | None:
+    """The hash of event `seq`; None where there is no such event."""
+    return connection.execute(select(EVENT.c.hash).where(EVENT.c.seq == seq)).scalar()

@@ -1,0 +1,215 @@
+"""Disk full, disk read-only, a restart in the middle of it: the edge watches, judges, publishes and says so."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.app.recovery import recover
+from edge.app.service import EdgeService
+from edge.clock import EdgeClock
+from edge.config.files import load_edge
+from edge.contract.events import AlarmMoved, Event, StorageFailing, StorageHealed
+from edge.contract.mqtt import Mqtt
+from edge.contract.payloads import State, decode
+from edge.core.replay import differences
+from edge.core.rules import parse_rules
+from edge.journal import Journal, Reader, journal
+from edge.journal.verify import verify
+from edge.stream.publisher import Stream
+from tests.helpers.edge_run import EdgeRun, edge_running
+from tests.helpers.faulty_store import FULL, Disk, faulty
+from tests.helpers.rule_files import FILE
+from tests.helpers.stream_world import edge_signer
+
+EDGE = '[edge]\nid = "clinic-1"\ndata = "."\nrules = "rules.toml"\n[[bed]]\nid = "chair-1"\n'
+ALARM_WITHIN_S = 5.0
+WATCHES_WITHIN_S = 10.0
+
+
+class Sent:
+    """What left for MQTT, each event with whether it was on the disk."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, kept: Journal) -> None:
+        self.events: list[tuple[Event, bool]] = []
+        self.state: State | None = None
+        self._kept = kept
+        monkeypatch.setattr(Stream, "events", self._events)
+        monkeypatch.setattr(Stream, "state", self._state)
+
+    def _events(self, events: tuple[Event, ...]) -> None:
+        self.events += [(event, event.seq <= self._kept.stored_seq) for event in events]
+
+    def _state(self, bed: str, payload: bytes) -> None:
+        self.state = decode(State, payload)
+
+    def told(self, kind: type) -> list[tuple[Any, bool]]:
+        return [(event.body, on_disk) for event, on_disk in self.events if isinstance(event.body, kind)]
+
+    def alarm(self) -> str | None:
+        """The priority of TEC-11, as the bed's state has it."""
+        alarms = self.state.alarms if self.state else []
+        return next((alarm.priority for alarm in alarms if alarm.rule == "TEC-11" and alarm.state == "active"), None)
+
+
+async def until(holds: Any, within_s: float = 5.0) -> None:
+    async with asyncio.timeout(within_s):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def served(folder: Path, monkeypatch: pytest.MonkeyPatch, boot: str = "b1") -> AsyncIterator[
+        tuple[EdgeService, Sent]]:
+    (folder / "edge.toml").write_text(EDGE)
+    (folder / "rules.toml").write_text(FILE.read_text())
+    config = load_edge(folder / "edge.toml")
+    kept = Journal.open(config.edge.journal, edge="clinic-1", boot=boot, wall=lambda: "now", holds=True)
+    sent = Sent(monkeypatch, kept)
+    text = FILE.read_text()
+    service = EdgeService(
+        config, parse_rules(text), text, {}, clock=EdgeClock(not_before=kept.head.at_s), journal=kept,
+        recovered=await recover(kept), boot=boot, version="0", config_hash="0", key=b"k" * 32,
+        mqtt=Mqtt("127.0.0.1", 1), signer=edge_signer(), console_keys={})
+    tasks = [asyncio.ensure_future(service._ticks()), asyncio.ensure_future(service._flushes())]
+    try:
+        yield service, sent
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await kept.close()
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+    monkeypatch.setattr(journal, "RETRY_S", 0.05)
+    with faulty(monkeypatch) as disk:
+        yield disk
+
+
+async def test_it_alarms_at_every_bed_goes_on_and_writes_all_of_it_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: Disk,
+) -> None:
+    async with served(tmp_path, monkeypatch) as (service, sent):
+        await until(lambda: sent.events)
+        assert service._status().storage is None
+        disk.break_()
+        await until(lambda: sent.alarm() == "medium", ALARM_WITHIN_S)
+        assert sent.told(StorageFailing) == [(StorageFailing(reason=FULL), False)]
+        assert [on_disk for body, on_disk in sent.told(AlarmMoved) if body.rule == "TEC-11"] == [False]
+        storage = service._status().storage
+        assert storage is not None
+        assert storage.reason == FULL
+        assert storage.events >= 2
+        disk.mend()
+        await until(lambda: sent.alarm() is None)
+        await until(lambda: service._status().storage is None)
+        ((healed, on_disk),) = sent.told(StorageHealed)
+        assert on_disk
+        assert healed.events >= storage.events
+        assert healed.lost_inputs == 0
+    assert verify(str(tmp_path / "journal.db")).problem is None
+    with Reader(str(tmp_path / "journal.db")) as reader:
+        kept = list(reader.events())
+        assert [event for event, _ in sent.events] == kept, "each was published once, and each is in the record"
+        assert [str(difference) for difference in differences(reader.inputs(), reader.events())] == []
+
+
+async def test_a_restart_in_the_middle_of_it_alarms_and_watches_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: Disk,
+) -> None:
+    async with served(tmp_path, monkeypatch) as (_, sent):
+        await until(lambda: sent.events)
+    disk.break_()
+    async with served(tmp_path, monkeypatch, "b2") as (_, sent):
+        await until(lambda: sent.alarm() == "medium", ALARM_WITHIN_S)
+        assert sent.events[0][0].seq == 2, "what could be read is gone on with"
+        disk.mend()
+        await until(lambda: sent.alarm() is None)
+    with Reader(str(tmp_path / "journal.db")) as reader:
+        assert [str(difference) for difference in differences(reader.inputs(), reader.events())] == []
+
+
+# --- a real disk ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "vigil", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Not a byte is left."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+    return filler
+
+
+def remount(folder: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
+
+
+def standing(run: EdgeRun) -> dict[str, Any] | None:
+    """TEC-11 as the last state of the bed has it."""
+    return next((alarm for alarm in run.states()[-1]["alarms"] if alarm["rule"] == "TEC-11"), None)
+
+
+def storage(run: EdgeRun) -> Any:
+    return [heard.said for heard in run.heard if heard.topic.endswith("/status")][-1]["storage"]
+
+
+@pytest.mark.slow
+@pytest.mark.long
+async def test_a_full_disk_then_a_restart_on_it_then_on_a_read_only_one(tmp_path: Path, small_disk: Path) -> None:
+    async with edge_running(tmp_path, "nonin", speed=1, store=small_disk) as run:
+        await run.until(lambda: run.numerics("spo2_pct"), 30, "a reading")
+        filler = fill(small_disk)
+        filled_s = run.clock.now()
+        await run.until(lambda: storage(run) and standing(run), ALARM_WITHIN_S, "the alarm")
+        assert run.events("journal")[-1]["unstored"]
+        await asyncio.sleep(3)
+        times = [at_s for at_s, _ in run.numerics("spo2_pct") if at_s > filled_s - 1]
+        assert max(b - a for a, b in itertools.pairwise(times)) < 2.0, "readings never paused"
+
+        await run.kill_edge()  # a restart on the full disk
+        boots, began_s = len(run.events("boot")), run.clock.now()
+        await run.start_edge()
+        await run.until(lambda: len(run.events("boot")) > boots and standing(run), WATCHES_WITHIN_S, "it is back")
+        await run.until(lambda: any(at_s > began_s + 1 and word["value"] for at_s, word in run.numerics("spo2_pct")),
+                        WATCHES_WITHIN_S, "it watches")
+
+        filler.unlink()
+        await run.until(lambda: storage(run) is None and standing(run) is None, 5, "it heals")
+
+        await run.kill_edge()  # and one on a disk that nobody may write to
+        remount(small_disk, "ro")
+        began_s = run.clock.now()
+        await run.start_edge()
+        await run.until(lambda: run.clock.now() > began_s and storage(run) and standing(run), WATCHES_WITHIN_S, "back")
+        await run.until(lambda: any(at_s > began_s + 1 and word["value"] for at_s, word in run.numerics("spo2_pct")),
+                        WATCHES_WITHIN_S, "it watches")
+        remount(small_disk, "rw")
+        await run.until(lambda: storage(run) is None and standing(run) is None, 5, "it heals")
+    run.check_record()
+    healed = [event.body for event in run.events_recorded("journal") if isinstance(event.body, StorageHealed)]
+    assert len(healed) == 2
+    assert all(body.inputs > 0 and body.lost_inputs == 0 for body in healed)

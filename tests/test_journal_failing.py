@@ -1,0 +1,248 @@
+"""A store that fails stops nobody: what comes is numbered, chained and kept in order, said to be in memory alone, and
+written when the store works again. Whatever the fault, the chain afterwards holds, and nothing in it is missing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from edge.contract.events import PendingEvent
+from edge.journal import Journal, JournalBusy, JournalError, Reader, confirming, journal
+from edge.journal.journal import Outage
+from edge.journal.verify import verify
+from edge.model import Tick
+from tests.helpers.bodies import body
+from tests.helpers.faulty_store import FULL, Disk, faulty
+
+AT_S = 1_700_000_000.25
+AT_ONCE_S = 0.02
+
+
+@dataclass
+class Kept:
+    """A journal that holds, and what was said of its store."""
+
+    path: Path
+    journal: Journal
+    told: list[Outage] = field(default_factory=list)
+    on_disk: list[bool] = field(default_factory=list)  # of each event appended through `event`
+
+    async def event(self) -> int:
+        """One input and one event, waited for."""
+        self.journal.record("chair-1", AT_S, Tick())
+        appended = self.journal.append([PendingEvent("chair-1", None, AT_S, body("alarm", text="é"))])
+        self.on_disk.append(await asyncio.wait_for(appended.stored, 5))
+        return appended.events[-1].seq
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        async with asyncio.timeout(5):
+            while not holds():
+                await asyncio.sleep(AT_ONCE_S)
+
+    async def healed(self) -> Outage:
+        await self.until(lambda: self.told and self.told[-1].over)
+        return self.told[-1]
+
+    def check(self, events: int, inputs: int) -> None:
+        verdict = verify(str(self.path))
+        assert (verdict.problem, verdict.events, verdict.inputs) == (None, events, inputs)
+        assert verdict.hash == self.journal.head.hash
+
+
+def opened(path: Path, boot: str = "b1") -> Kept:
+    kept = Kept(path, Journal.open(str(path), edge="clinic-1", boot=boot, wall=lambda: "now", holds=True))
+    kept.journal.watch(kept.told.append)
+    return kept
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+    monkeypatch.setattr(journal, "RETRY_S", AT_ONCE_S)
+    with faulty(monkeypatch) as disk:
+        yield disk
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def kept(tmp_path: Path, disk: Disk) -> AsyncIterator[Kept]:
+    kept = opened(tmp_path / "journal.db")
+    yield kept
+    disk.mend()
+    await kept.journal.close()
+
+
+@pytest.mark.parametrize("fault", ["before", "after"])  # the commit was lost; it was whole, and was called lost
+async def test_what_comes_meanwhile_is_kept_in_order_and_written_afterwards(
+    kept: Kept, disk: Disk, fault: str,
+) -> None:
+    assert [await kept.event() for _ in range(2)] == [1, 2]
+    disk.break_(fault)
+    assert [await kept.event() for _ in range(3)] == [3, 4, 5]
+    await kept.until(lambda: kept.told)
+    assert kept.on_disk == [True, True, False, False, False]
+    assert kept.journal.stored_seq == 2
+    words = FULL if fault == "before" else "disk I/O error"
+    assert (kept.told[0].reason, kept.told[0].over) == (words, False)
+    assert [event.seq for event in await kept.journal.events_after(0, 100)] == [1, 2, 3, 4, 5]
+    assert [event.seq for event in await kept.journal.events_after(2, 2)] == [3, 4]
+    await kept.journal.move_cursor("main", 5)  # it is not on the disk, so no cursor goes there
+    await kept.until(lambda: disk.tried > 2)
+    outage = kept.journal.outage
+    assert outage is not None
+    assert (outage.events, outage.inputs) == (3, 3)
+    disk.mend()
+    healed = await kept.healed()
+    assert (healed.events, healed.inputs, healed.lost_inputs) == (3, 3, 0)
+    assert kept.journal.outage is None
+    assert await kept.event() == 6
+    assert kept.on_disk[-1]
+    kept.check(events=6, inputs=6)
+    assert await kept.journal.cursor("main") == 0
+
+
+async def test_a_store_that_fails_again_while_it_heals_keeps_the_rest(
+    kept: Kept, disk: Disk, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("edge.journal.writer.ROWS_A_COMMIT", 4)  # two of ours a commit
+    await kept.event()
+    disk.break_()
+    for _ in range(9):
+        await kept.event()
+    disk.commits, disk.opens = "after", True  # each attempt writes one commit, and is told that it did not
+    await kept.until(lambda: (verdict := verify(str(kept.path))).ok and verdict.events == 10)
+    disk.mend()
+    await kept.healed()
+    kept.check(events=10, inputs=10)
+    with Reader(str(kept.path)) as reader:
+        assert [checkpoint.last_n for checkpoint in reader.checkpoints()] == [1, 3, 5, 7, 9, 10]
+
+
+async def test_a_snapshot_is_kept_with_its_inputs(kept: Kept, disk: Disk) -> None:
+    disk.break_()
+    for k in range(3):
+        n = kept.journal.record("chair-1", AT_S, Tick())
+        kept.journal.snapshot("chair-1", n, AT_S, b"%d" % k)
+        await kept.event()
+    disk.mend()
+    await kept.healed()
+    assert kept.journal.snapshots() == {"chair-1": (5, AT_S, b"2")}
+    kept.check(events=3, inputs=6)
+
+
+async def test_of_more_inputs_than_there_is_room_for_each_is_counted_and_events_are_kept(
+    kept: Kept, disk: Disk, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(journal, "INPUTS_HELD", 10)
+    disk.break_()
+    for _ in range(9):
+        await kept.event()
+    assert kept.journal.outage is not None
+    assert kept.journal.outage.lost_inputs == 0
+    for _ in range(6):
+        await kept.event()
+    assert (kept.journal.outage.inputs, kept.journal.outage.lost_inputs) == (10, 5)
+    disk.mend()
+    healed = await kept.healed()
+    assert (healed.events, healed.inputs, healed.lost_inputs) == (15, 10, 5)
+    await kept.event()
+    kept.check(events=16, inputs=11)
+
+
+async def test_ten_thousand_events_and_ten_minutes_of_30_beds_are_kept(kept: Kept, disk: Disk) -> None:
+    disk.break_()
+    await kept.event()
+    for k in range(10_000):
+        kept.journal.append([PendingEvent(None, None, AT_S + k, body("alarm", text="x"))])
+    for _ in range(30 * 600):  # one a second and bed here: a test of a few seconds; the bound is INPUTS_HELD
+        kept.journal.record("chair-1", AT_S, Tick())
+    await kept.event()
+    assert journal.INPUTS_HELD >= 30 * 600 * 10
+    disk.mend()
+    assert (await kept.healed()).events == 10_002
+    kept.check(events=10_002, inputs=18_002)
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_a_restart_in_the_middle_of_it_goes_on_from_what_can_be_read(
+    tmp_path: Path, disk: Disk, reads: bool,
+) -> None:
+    first = opened(tmp_path / "journal.db")
+    await first.event()
+    await first.journal.close()
+    disk.break_()
+    disk.reads = reads
+    again = opened(tmp_path / "journal.db", "b2")
+    assert again.told[0].reason == FULL
+    assert await again.event() == (2 if reads else 1)
+    assert again.on_disk == [False]
+    disk.mend()
+    if reads:
+        await again.healed()
+        assert await again.journal.events_after(0, 9) == [
+            *(await again.journal.events_after(0, 1)), *(await again.journal.events_after(1, 1))]
+        again.check(events=2, inputs=2)
+        await again.journal.close()
+    else:  # nobody knew what there was: what was kept does not follow it, and is never written behind it
+        await again.until(lambda: "is damaged" in again.told[-1].reason)
+        with pytest.raises(JournalError):
+            await again.journal.close()
+        assert verify(str(tmp_path / "journal.db")).events == 1
+
+
+async def test_the_first_start_of_all_on_a_full_disk(tmp_path: Path, disk: Disk) -> None:
+    disk.break_()
+    kept = opened(tmp_path / "journal.db")
+    assert await kept.event() == 1
+    disk.mend()
+    await kept.healed()
+    kept.check(events=1, inputs=1)
+    await kept.journal.close()
+
+
+async def test_a_disk_that_does_not_answer_keeps_nobody_waiting(
+    kept: Kept, disk: Disk, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(confirming, "STUCK_S", 0.2)
+    monkeypatch.setattr(confirming, "PROMPT_S", 0.1)
+    await kept.event()
+    disk.answers.clear()
+    assert await kept.event() == 2
+    assert kept.told[-1].reason == "the disk does not answer"
+    assert [await kept.event() for _ in range(3)] == [3, 4, 5]  # at once
+    assert kept.on_disk == [True, False, False, False, False]
+    assert kept.journal.stored_seq == 1
+    disk.answers.set()
+    await kept.until(lambda: kept.journal.stored_seq == 5)
+    assert await kept.event() == 6
+    assert (await kept.healed()).events == 4
+    assert await kept.event() == 7
+    assert kept.on_disk[-1]
+    kept.check(events=7, inputs=7)
+
+
+async def test_a_clean_end_writes_what_is_kept_if_it_can_and_says_if_not(tmp_path: Path, disk: Disk) -> None:
+    kept = opened(tmp_path / "journal.db")
+    await kept.event()
+    disk.break_()
+    await kept.event()
+    with pytest.raises(JournalError, match=FULL):
+        await kept.journal.close()
+    disk.mend()
+    kept = opened(tmp_path / "journal.db", "b2")
+    disk.break_()
+    assert await kept.event() == 2
+    disk.mend()
+    await kept.journal.close()  # before its next attempt
+    kept.check(events=2, inputs=2)
+
+
+async def test_another_edge_is_turned_away_all_the_same(kept: Kept, disk: Disk) -> None:
+    disk.break_()
+    await kept.event()
+    disk.opens = True
+    with pytest.raises(JournalBusy):
+        opened(kept.path, "b2")
