@@ -10,23 +10,18 @@ other error with K; while a measurement runs, BP data and a second start are ans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Literal
+from collections.abc import Mapping
 
 from drivers.kit.framing import Counted
 from drivers.suntech_advantage.frames import HOST, reply, sums_to_zero
 from simulators.contract import Hands, TwinSpec
+from simulators.cuff import HANDS, Cuff, Phase
 from simulators.patient import Patient
 
-Phase = Literal["idle", "inflating", "deflating"]
-
-INFLATE_MMHG_S, DEFLATE_MMHG_S, DEFLATE_IN_S = 30.0, 5.0, 22.0
-OVER_SBP_MMHG, UNDER_DBP_MMHG = 30.0, 15.0  # how far a cuff goes above and below what it looks for
-OVERPRESSURE_MMHG, LOOSE_MMHG, LEAK_MMHG = 305.0, 8.0, 40.0
-GIVE_UP_S = 12.0  # a cuff that does not fill
 STOPPED_S = 0.3  # from A to K
 TOPS_MMHG = {0x20: 160, 0x87: 140, 0x28: 90}  # start command: what it inflates to unless set
-WEAK, MOTION, ABORTED, LEAK, OVERPRESSURE = 1, 2, 86, 87, 89
+ABORTED, OVERPRESSURE = 86, 89
+ERRORS = {"ok": 0, "weak": 1, "motion": 2, "leak": 87, "loose": 87, "overpressure": OVERPRESSURE}
 HOST_LENGTHS = {0x79: 5, 0x17: 5, 0x0C: 6, 0x04: 4}  # bytes of a host frame; the others have 3
 LONGEST = 6
 VERSION_TEXT = (b"LX2.07", b"Advantage OEM")
@@ -46,28 +41,34 @@ class AdvantageTwin:
     """One module with its hose and cuff."""
 
     def __init__(self, patient: Patient, seed: int) -> None:
-        self.phase: Phase = "idle"
-        self.pressure_mmhg = 0.0
-        self.completed = 0  # measurements that ended, with or without numbers
-        self._patient = patient
+        self._cuff = Cuff(patient)
         self._seed = seed
-        self._wrong: str | None = None  # what a hand did: leak, loose, motion, weak, overpressure
         self._muted = self._asleep = False
         self._error = 0
         self._result = NO_RESULT
         self._top = 0.0  # what "set initial inflate" said; 0: the start's own
-        self._goal = self._floor = self._fall = 0.0
-        self._elapsed_s = 0.0
         self._stopping_s: float | None = None
         self._framing = Counted(HOST, _host_length, LONGEST, sums_to_zero)
-        self.hands: Hands = {
-            **{what: self._hand(what) for what in ("leak", "loose", "motion", "weak", "overpressure")},
-            "ok": self._ok, "mute": self._mute, "unmute": self._unmute,
-        }
+        self.hands: Hands = {**self._cuff.hands, "ok": self._ok, "mute": self._mute, "unmute": self._unmute}
+
+    @property
+    def phase(self) -> Phase:
+        """What the cuff does."""
+        return self._cuff.phase
+
+    @property
+    def pressure_mmhg(self) -> float:
+        """The pressure in the cuff."""
+        return self._cuff.pressure_mmhg
+
+    @property
+    def completed(self) -> int:
+        """Measurements that ended, with or without numbers."""
+        return self._cuff.completed
 
     def display(self) -> Mapping[str, float | str | bool | None]:
         """What a person beside it sees: whether it measures, the cuff's pressure, and what is wrong with the cuff."""
-        return {"phase": self.phase, "cuff_mmhg": round(self.pressure_mmhg), "fault": self._wrong}
+        return {"phase": self.phase, "cuff_mmhg": round(self.pressure_mmhg), "fault": self._cuff.wrong}
 
     # --- the line -------------------------------------------------------------------------------------------------
 
@@ -96,7 +97,7 @@ class AdvantageTwin:
         if said[0] == 0x17:
             return self._set_top(said[1] | said[2] << 8)
         if said[0] == 0x0C and not said[3]:  # the dump valve is let open
-            self.pressure_mmhg = 0.0
+            self._cuff.pressure_mmhg = 0.0
         self._asleep = said[0] == 0x81
         return ack("K")
 
@@ -135,90 +136,48 @@ class AdvantageTwin:
                 return b""
             self._stopping_s = None
             return ack("K")
-        if self.phase == "idle":
-            return b""
-        self._elapsed_s += dt_s
-        return self._inflate(dt_s) if self.phase == "inflating" else self._deflate(dt_s)
+        ended = self._cuff.live(dt_s)
+        return b"" if ended is None else self._end(ERRORS[ended])
 
     def _begin(self, top_mmhg: int) -> bytes:
         if self.phase != "idle" or self._stopping_s is not None:
             return ack("B")
-        sbp, dbp = self._patient.sbp_mmhg, self._patient.dbp_mmhg
-        top = self._top or float(top_mmhg)
-        self._goal = min(max(top, (sbp or 0.0) + OVER_SBP_MMHG), 280.0)
-        self._floor = max((dbp or 60.0) - UNDER_DBP_MMHG, 20.0)
-        self._fall = max((self._goal - self._floor) / DEFLATE_IN_S, DEFLATE_MMHG_S)
-        self.phase, self._elapsed_s, self.pressure_mmhg = "inflating", 0.0, 0.0
+        self._cuff.begin(self._top or float(top_mmhg))
         self._result = NO_RESULT
         self._error = 0
         return ack("O")
 
-    def _inflate(self, dt_s: float) -> bytes:
-        if self._wrong in ("loose", "leak"):
-            most = LOOSE_MMHG if self._wrong == "loose" else LEAK_MMHG
-            self.pressure_mmhg = min(self.pressure_mmhg + INFLATE_MMHG_S * dt_s, most)
-            return self._end(LEAK) if self._elapsed_s >= GIVE_UP_S else b""
-        goal = OVERPRESSURE_MMHG if self._wrong == "overpressure" else self._goal
-        self.pressure_mmhg = min(self.pressure_mmhg + INFLATE_MMHG_S * dt_s, goal)
-        if self.pressure_mmhg >= OVERPRESSURE_MMHG:
-            return self._end(OVERPRESSURE)
-        if self.pressure_mmhg >= goal:
-            self.phase = "deflating"
-            self._elapsed_s = 0.0
-        return b""
-
-    def _deflate(self, dt_s: float) -> bytes:
-        """Down in steps of one second."""
-        if self._wrong == "leak":
-            return self._end(LEAK)
-        self.pressure_mmhg = max(self._goal - self._fall * int(self._elapsed_s), 0.0)
-        if self.pressure_mmhg > self._floor:
-            return b""
-        wrong = {"weak": WEAK, "motion": MOTION}.get(self._wrong or "", 0)
-        return self._end(wrong)
-
     def _end(self, error: int) -> bytes:
-        """The cuff is let down and the result kept."""
-        self.phase, self.pressure_mmhg = "idle", 0.0
-        self.completed += 1
-        patient = self._patient
-        values = (patient.sbp_mmhg, patient.dbp_mmhg, patient.pulse_bpm, patient.map_mmhg)
-        felt = [round(value) for value in values if value is not None]
-        error = error or (0 if len(felt) == len(values) else WEAK)
+        """The cuff is down, and the result kept."""
+        felt = self._cuff.felt
         self._error = error if error == OVERPRESSURE else 0
-        self._result = self._kept(felt) if error == 0 else bytes(18) + bytes((error, 0))
+        self._result = self._kept(felt) if error == 0 and felt else bytes(18) + bytes((error, 0))
         return ack("E" if error == OVERPRESSURE else "K")
 
-    def _kept(self, felt: list[int]) -> bytes:
+    def _kept(self, felt: tuple[int, int, int, int]) -> bytes:
         """Bytes 2 to 21 of the BP data; the test code is this measurement's number."""
-        sbp, dbp, pulse, mean = (value.to_bytes(2, "little") for value in felt)
-        beats = min(max(felt[2] * 25 // 60, 1), 255)
+        sbp, dbp, mean, pulse = (value.to_bytes(2, "little") for value in felt)
+        beats = min(max(felt[3] * 25 // 60, 1), 255)
         code = self.completed.to_bytes(4, "little") + (self._seed & 0xFFFFFFFF).to_bytes(4, "little")
         return sbp + dbp + bytes((beats, 1)) + code + pulse + mean + bytes(2)
 
     def _abort(self) -> bytes:
         """Legal at any time: A now, K when stopped."""
         if self.phase != "idle":
-            self.completed += 1
             self._result = bytes(18) + bytes((ABORTED, 0))
-        self.phase, self.pressure_mmhg = "idle", 0.0
+        self._cuff.stop()
         self._stopping_s = STOPPED_S
         return ack("A")
 
     def _reset(self) -> None:
-        self.phase, self.pressure_mmhg, self._top = "idle", 0.0, 0.0
+        self._cuff.stop()
+        self._top = 0.0
         self._stopping_s, self._result, self._error = None, NO_RESULT, 0
 
     # --- hands ----------------------------------------------------------------------------------------------------
 
-    def _hand(self, what: str) -> Callable[[], None]:
-        def done() -> None:
-            self._wrong = what
-
-        return done
-
     def _ok(self) -> None:
-        self._wrong = None
+        self._cuff.wrong = None
         self._error = 0
 
     def _mute(self) -> None:
@@ -233,5 +192,5 @@ TWIN = TwinSpec(
     transports=("serial", "tcp"),
     make=AdvantageTwin,
     baud=9600,
-    hands=("leak", "loose", "motion", "weak", "overpressure", "ok", "mute", "unmute"),
+    hands=(*HANDS, "mute", "unmute"),
 )

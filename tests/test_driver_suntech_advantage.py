@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.contract import ALARMS, REASONS, BadFrame, Decoded, FrameRequest, Reading
+from drivers.kit.cuffs import DETERMINATION, LIMITS
 from drivers.suntech_advantage import DRIVER
-from drivers.suntech_advantage.frames import DETERMINATION, ERRORS, LIMITS
+from drivers.suntech_advantage.frames import ERRORS
 from drivers.suntech_advantage.requests import ABORT, BP_DATA, CUFF, REQUESTS, STARTS, STATUS
 from edge.vocabulary import DETERMINATION as HOUSE_DETERMINATION
 from edge.vocabulary import METRICS

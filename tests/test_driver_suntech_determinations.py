@@ -7,8 +7,9 @@ from itertools import pairwise
 import pytest
 
 from drivers.contract import Decoded, DeviceAlarms, Reading
+from drivers.kit.cuffs import DETERMINATION, failed
 from drivers.kit.schedules import Schedule
-from drivers.suntech_advantage.frames import DETERMINATION, failed, reply
+from drivers.suntech_advantage.frames import reply
 from drivers.suntech_advantage.requests import ABORT, BP_DATA, CUFF, STATUS
 from simulators.suntech_advantage import TWIN, ack
 from tests.helpers.suntech_bench import EMPTY, GOOD, HEALTHY, START, UP, Bench, determinations, starts, with_twin

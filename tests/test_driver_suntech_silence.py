@@ -7,7 +7,8 @@ from itertools import pairwise
 import pytest
 
 from drivers.contract import Decoded, DeviceAlarms, Reading
-from drivers.suntech_advantage.frames import ERRORS, failed, reply
+from drivers.kit.cuffs import failed
+from drivers.suntech_advantage.frames import ERRORS, reply
 from drivers.suntech_advantage.requests import CUFF, STATUS
 from tests.helpers.dialogue_run import DialogueRun
 from tests.helpers.suntech_bench import UP, Bench, determinations, starts, with_twin

@@ -55,31 +55,27 @@ from drivers.contract import (
     Framing,
     Identity,
     Line,
-    Reading,
     Request,
     Setting,
     Spec,
-    Validity,
 )
+from drivers.kit.cuffs import CUFF_MAX_MMHG, DETERMINATION, SCHEDULE, STUCK, cuff_pressure, failed, schedule_of
 from drivers.kit.framing import Counted
-from drivers.kit.schedules import PAUSE_S, Schedule
+from drivers.kit.schedules import Schedule
 from drivers.suntech_advantage.frames import (
     ACK_LEN,
     BP_LEN,
     CUFF_UNKNOWN,
-    DETERMINATION,
     ERRORS,
     HOLDING,
     MODULE,
     REPLY_LENGTHS,
     SHORT_LEN,
     TEXT_LEN,
-    failed,
     holding_alarm,
     reply_length,
     result,
     status_alarm,
-    stuck_alarm,
     sums_to_zero,
     u16,
 )
@@ -97,7 +93,7 @@ from drivers.suntech_advantage.requests import (
 )
 
 STATUS_EVERY_S = 2.0  # edge time; with its 1 s time-out and the line's quiet, one lost response is not yet silence
-LOW_MMHG, EMPTY_MMHG, RISEN_MMHG, CUFF_MAX_MMHG = 10, 5, 20, 330
+LOW_MMHG, EMPTY_MMHG, RISEN_MMHG = 10, 5, 20
 EMPTY_POLLS = 15  # cuff pressures in 3 s
 READY_POLLS = 2
 READY_GIVE_UP_POLLS = 150  # 30 s
@@ -306,11 +302,7 @@ class Advantage:
         limit = LOW_MMHG + 1 if self._phase == "ready" else EMPTY_MMHG
         self._low = self._low + 1 if known and mmhg < limit else 0
         self._risen = self._risen or RISEN_MMHG <= mmhg <= CUFF_MAX_MMHG
-        pressure: Sequence[Decoded] = ()
-        if known and mmhg > CUFF_MAX_MMHG:
-            pressure = (Reading("cuff_pressure_mmhg", None, Validity.OVERFLOW),)
-        elif known:
-            pressure = (Reading("cuff_pressure_mmhg", float(mmhg)),)
+        pressure = (cuff_pressure(mmhg),) if known else ()
         if self._phase == "ready":
             self._polls += 1
             if self._low == 0 and self._polls >= READY_GIVE_UP_POLLS:
@@ -360,7 +352,7 @@ class Advantage:
     def _alarms(self) -> DeviceAlarms:
         if self._holding is not None:
             return holding_alarm(self._holding)
-        return stuck_alarm() if self._stuck else status_alarm(self._error or 0)
+        return DeviceAlarms((STUCK,)) if self._stuck else status_alarm(self._error or 0)
 
     def _identity(self, frame: bytes) -> Identity:
         """No serial number; the model from the two strings, the first of which names the family."""
@@ -375,11 +367,7 @@ class Advantage:
 
 
 def _make(settings: Mapping[str, str | int | float]) -> Advantage:
-    seconds = {name: float(settings[name]) for name in ("interval_s", "first_pair_s", "start_s")}
-    for name, least in (("interval_s", PAUSE_S), ("first_pair_s", PAUSE_S), ("start_s", 0.0)):
-        if not least <= seconds[name] <= 7200.0:
-            raise ValueError(f"suntech_advantage: setting {name!r} must be {least:g} to 7200, not {seconds[name]:g}")
-    return Advantage(Schedule(**seconds), STARTS[str(settings["patient"])])
+    return Advantage(schedule_of("suntech_advantage", settings), STARTS[str(settings["patient"])])
 
 
 DRIVER = Spec(
@@ -399,9 +387,7 @@ DRIVER = Spec(
     ),
     make=_make,
     settings={
-        "interval_s": Setting(300.0, "seconds from one determination to the next"),
-        "first_pair_s": Setting(90.0, "seconds from the first good determination to the second (the baseline pair)"),
-        "start_s": Setting(PAUSE_S, "seconds from the opening of the line to the first determination"),
+        **SCHEDULE,
         "patient": Setting("adult", "how high the cuff inflates at first", tuple(STARTS)),
     },
 )

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from drivers.contract import DeviceAlarm, DeviceAlarms, Reading, Validity
+from drivers.contract import DeviceAlarm, DeviceAlarms, Reading
+from drivers.kit.cuffs import determination
 
 HOST, MODULE = b"\x3a", b"\x3e"
 ACK_LEN, SHORT_LEN, RETURN_LEN, BP_LEN, TEXT_LEN = 4, 5, 6, 0x18, 0x43
 REPLY_LENGTHS = frozenset({ACK_LEN, SHORT_LEN, RETURN_LEN, BP_LEN, TEXT_LEN})
 CUFF_UNKNOWN = 0xFFFF
 
-DETERMINATION = ("sbp_mmhg", "dbp_mmhg", "map_mmhg", "nibp_pulse_bpm")
-LIMITS: Mapping[str, tuple[int, int]] = {  # as edge.vocabulary bounds them
-    "sbp_mmhg": (40, 300),
-    "dbp_mmhg": (10, 220),
-    "map_mmhg": (20, 260),
-    "nibp_pulse_bpm": (20, 321),
-}
 ERRORS: Mapping[int, tuple[str, str]] = {  # error code: reason, plain words
     1: ("weak_pulse", "weak signal"),
     2: ("artifact", "artifact or erratic signal"),
@@ -64,11 +58,6 @@ def u16(frame: bytes, at: int) -> int:
     return frame[at] | frame[at + 1] << 8
 
 
-def failed(reason: str) -> tuple[Reading, ...]:
-    """A determination that gave no numbers."""
-    return tuple(Reading(metric, None, Validity.INVALID, reason) for metric in DETERMINATION)
-
-
 def result(frame: bytes) -> tuple[Reading, ...] | str:
     """The four readings of a BP data frame, or the reason why there are none.
 
@@ -79,25 +68,9 @@ def result(frame: bytes) -> tuple[Reading, ...] | str:
         return ERRORS.get(error, ("module_error", ""))[0]
     if status != 1:
         return "not_measured"
-    values = {"sbp_mmhg": u16(frame, 2), "dbp_mmhg": u16(frame, 4), "map_mmhg": u16(frame, 18)}
-    if not all(_plausible(metric, value) for metric, value in values.items()):
-        return "implausible"
-    if not values["sbp_mmhg"] > values["map_mmhg"] > values["dbp_mmhg"]:
-        return "implausible"
-    pressures = (Reading(metric, float(value)) for metric, value in values.items())
-    return (*pressures, _pulse(u16(frame, 16)))
-
-
-def _plausible(metric: str, value: int) -> bool:
-    return LIMITS[metric][0] <= value <= LIMITS[metric][1]
-
-
-def _pulse(value: int) -> Reading:
-    if value in (0, 0xFFFF):
-        return Reading("nibp_pulse_bpm", None, Validity.UNAVAILABLE)
-    if not _plausible("nibp_pulse_bpm", value):
-        return Reading("nibp_pulse_bpm", None, Validity.INVALID, "implausible")
-    return Reading("nibp_pulse_bpm", float(value))
+    pulse = u16(frame, 16)
+    found = determination(u16(frame, 2), u16(frame, 4), u16(frame, 18), None if pulse in (0, 0xFFFF) else pulse)
+    return found or "implausible"
 
 
 def holding_alarm(error: int) -> DeviceAlarms:
@@ -105,14 +78,6 @@ def holding_alarm(error: int) -> DeviceAlarms:
     _, words = ERRORS[error]
     text = f"{words.capitalize()}: no more measurements. Check cuff and hose, then replug the module"
     return DeviceAlarms((DeviceAlarm("overpressure" if error == 89 else "fault", "high", str(error), text),))
-
-
-STUCK_TEXT = "The cuff does not answer the stop: it may be inflated. Open the cuff, then unplug its hose"
-
-
-def stuck_alarm() -> DeviceAlarms:
-    """An abort that the module did not confirm."""
-    return DeviceAlarms((DeviceAlarm("overpressure", "high", "abort", STUCK_TEXT),))
 
 
 def status_alarm(error: int) -> DeviceAlarms:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from drivers.contract import Decoded, FrameRequest, Reading
+from drivers.kit.cuffs import DETERMINATION
 from drivers.suntech_advantage import DRIVER, Advantage
-from drivers.suntech_advantage.frames import DETERMINATION, reply
+from drivers.suntech_advantage.frames import reply
 from drivers.suntech_advantage.requests import BP_DATA, CUFF, STARTS, STATUS, VERSION
 from simulators.suntech_advantage import AdvantageTwin, ack
 from tests.helpers.dialogue_run import DialogueRun, StillPatient
