@@ -125,6 +125,7 @@ ALARMS = frozenset({
     "battery_empty", "mains_lost", "comms_timeout", "attention", "fault", "pressure_line", "rate_high", "titration",
     "overpressure", "underpressure", "poor_fill", "sensor_off", "low_spo2", "unknown",
     "high_spo2", "low_pulse", "high_pulse", "no_pulse", "silenced",
+    "asystole", "arrhythmia",
     "no_breath", "low_etco2", "high_etco2", "low_resp", "high_resp", "high_fico2", "sampling_line",
 })
 

@@ -1,0 +1,368 @@
+"""Berry PM6750 ("BM") vital-signs boards, as they stand in low-cost monitors: ECG, SpO2, cuff, temperature; 115200 8N1.
+
+    55 AA | len | type | data ... | check     len: bytes from len to check    check: NOT of sum from len to data   B
+
+    board   02 ECG    status, heart rate 1 /min, respiration 1 /min, ST (not used), arrhythmia              B
+                      status  b0 weak signal   b1 lead off   b2-7 gain, filter, mode (not used)
+            03 cuff   status, pressure in 2 mmHg, SYS, MEAN, DIA in mmHg                                    B
+                      status  b0-1 patient   b2-5 0 finished, 1 measuring, 2 stopped, 3 over-pressure, 4 loose or no
+                      cuff, 5 timeout, 6 error, 7 disturbed, 8 out of range, 9 initialising, 10 initialised
+            04 SpO2   0 ok, 1 sensor off, 2 no finger, 3 searching, 4 searched too long; SpO2 7F none; pulse FF none   B
+            05 temp.  1 probe off; degrees C, tenths                                                        B
+            01 ECG wave, FE SpO2 wave, FF respiration wave, 30 31 beats, FC FD versions: cut, not decoded   B, FC FD -
+    host    02 01 start, 02 00 stop the cuff   09 01 adult, 02 child, 03 neonate   FB, FE, FF 00 wave off   B
+
+Source: the vendor's own parser and four public clients, which agree (B); no maker's manual, no capture. Public tables
+print a wrong check for "Lead5" (F2; it is F3): that command is not sent. Unknown: how often each type comes (taken as
+once a second), whether the cuff's status comes while it is idle, what stands for no heart rate, respiration or
+temperature (0 and FF are taken for none), how many SpO2 samples a second there are, which is why waves are switched
+off and not shown; and what the versions say, so the board has no identity.
+
+What is made of it:
+
+* Lead off: heart rate and respiration invalid; weak signal: questionable. Arrhythmia counts when two frames running
+  say it, and not without leads. A number that jumps is questionable until it repeats: the check lets two flips through.
+* The board has no cycle of its own: a determination is started here (drivers/kit/schedules.py). A result counts once,
+  where the board was seen to measure; a status that stands since before is the last one's. Where the board restarts
+  while it measures and then shows the last result again, its cuff never rose above that systolic pressure: not
+  measured. It has no pulse from the cuff.
+* None is started while the cuff holds more than 10 mmHg, or the board initialises or measures; where that lasts for
+  30 s, or the board does not begin within 15 s, it is a failed one. Over-pressure holds: none until the line is opened
+  again. One that has not ended after 140 s is stopped; a stop that does not help is sent again, five times in all, and
+  then is a high alarm.
+* A board that was switched on again sends waves: they are switched off again, and its patient is set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from drivers.contract import (
+    BadFrame,
+    Decoded,
+    DeviceAlarm,
+    DeviceAlarms,
+    Effect,
+    FrameRequest,
+    Framing,
+    Line,
+    Priority,
+    Reading,
+    Request,
+    Setting,
+    Spec,
+    Validity,
+)
+from drivers.kit.cuffs import DETERMINATION, SCHEDULE, STUCK, cuff_pressure, determination, failed, schedule_of
+from drivers.kit.framing import Counted
+from drivers.kit.listening import WELL, Verdict, judged, worst
+from drivers.kit.schedules import Schedule
+from drivers.kit.text import Repeats, Twice
+
+HEAD = b"\x55\xaa"
+LEAST, LONGEST = 4, 30  # what len may be
+ECG, CUFF, OXIMETER, TEMPERATURE = 0x02, 0x03, 0x04, 0x05
+SIZES = {ECG: 5, CUFF: 5, OXIMETER: 3, TEMPERATURE: 3}  # bytes of data
+WAVES = frozenset({0x01, 0xFE, 0xFF})
+NONE, NO_SPO2 = 0xFF, 0x7F
+FINISHED, MEASURING, OVERPRESSURE, INITIALISING, INITIALISED = 0, 1, 3, 9, 10
+STREAM_BYTES_S = 4500  # with all waves on: 250 ECG frames of 12 bytes a second, and two waves of 6
+JUMPS = {"heart_rate_bpm": 10.0, "resp_bpm": 5.0, "spo2_pct": 2.0, "pulse_bpm": 10.0, "temp_c": 0.5}
+
+LOW_MMHG = 10
+GIVE_UP_S, BEGINS_S, LONGEST_S = 30.0, 15.0, 140.0  # edge time
+STOP_EVERY_S, STOP_TRIES = 2.0, 5
+SETTLE_S = 5.0  # after an opening or a command, before waves mean that the board was switched on again
+RESULTS: Mapping[int, str] = {
+    2: "user_abort", 3: "overpressure", 4: "cuff_loose", 5: "timeout", 6: "module_error", 7: "artifact",
+    8: "out_of_range", 9: "module_error", 10: "module_error",
+}
+LEADS: tuple[tuple[int, Verdict], ...] = (
+    (0x02, (Validity.INVALID, "sensor_off")), (0x01, (Validity.QUESTIONABLE, "low_signal_quality")))
+FINGER: Mapping[int, Verdict] = {
+    0: WELL, 1: (Validity.INVALID, "sensor_off"), 2: (Validity.INVALID, "sensor_off"),
+    3: (Validity.UNAVAILABLE, "searching"), 4: (Validity.UNAVAILABLE, "searching"),
+}
+ARRHYTHMIA: Mapping[int, tuple[str, Priority, str]] = {
+    2: ("asystole", "high", "Asystole"), 3: ("arrhythmia", "high", "Ventricular fibrillation or tachycardia"),
+    4: ("arrhythmia", "medium", "R on T"), 5: ("arrhythmia", "medium", "Multifocal PVC"),
+    6: ("arrhythmia", "medium", "PVC couplet"), 7: ("arrhythmia", "low", "PVC"), 8: ("arrhythmia", "low", "Bigeminy"),
+    9: ("arrhythmia", "low", "Trigeminy"), 10: ("high_pulse", "medium", "Tachycardia"),
+    11: ("low_pulse", "medium", "Bradycardia"), 12: ("arrhythmia", "low", "Missed beat"),
+}
+HELD = DeviceAlarm("overpressure", "high", "NIBP 3",
+                   "Cuff over-pressure: no more measurements. Check cuff and hose, then replug the board")
+
+
+def _check(data: bytes) -> int:
+    return ~sum(data) & 0xFF
+
+
+def encode(type_: int, *data: int) -> bytes:
+    """A frame as sent, in either direction."""
+    body = bytes((len(data) + 3, type_, *data))
+    return HEAD + body + bytes((_check(body),))
+
+
+def _length(held: bytes) -> int | None:
+    if len(held) < 3:
+        return None if HEAD.startswith(held[:2]) else 0
+    return 2 + held[2] if held[:2] == HEAD and LEAST <= held[2] <= LONGEST else 0
+
+
+def _good(frame: bytes) -> bool:
+    return _check(frame[2:-1]) == frame[-1]
+
+
+def _command(name: str, effect: Effect, type_: int, argument: int) -> FrameRequest:
+    return FrameRequest(name, encode(type_, argument), effect=effect, timeout_s=None, gap_s=0.05)
+
+
+START, STOP = _command("start_cuff", "start_cuff", 0x02, 1), _command("stop_cuff", "stop_cuff", 0x02, 0)
+WAVES_OFF = (_command("ecg_wave_off", "mode", 0xFB, 0), _command("spo2_wave_off", "mode", 0xFE, 0),
+             _command("resp_wave_off", "mode", 0xFF, 0))
+PATIENTS = {name: _command(f"patient_{name}", "mode", 0x09, number)
+            for number, name in enumerate(("adult", "child", "neonate"), 1)}
+
+Phase = Literal["idle", "starting", "measuring", "stopping"]
+
+
+class BerryPm6750:
+    """One board. One that was never started is shown single frames, and takes each at its word."""
+
+    def __init__(self, schedule: Schedule, patient: str) -> None:
+        self.framing: Framing = Counted(HEAD[:1], _length, LONGEST + 2, _good)
+        self._schedule = schedule
+        self._settings = (*WAVES_OFF, PATIENTS[patient])
+        self._now_s = 0.0
+        self._started = self._opened = self._interrupted = False
+        self._last_result = b""
+        self._held = self._stuck = False
+        self._phase: Phase = "idle"
+        self._forget()
+
+    def _forget(self) -> None:
+        self._phase = "idle"
+        self._since_s = 0.0  # of the phase, or of the last stop
+        self._tries = 0
+        self._top_mmhg = 0
+        self._cuff: tuple[int, int] | None = None  # its status and pressure, as last told
+        self._owed: list[Decoded] = []  # what goes out with the next frame
+        self._repeats = {type_: Repeats(JUMPS) for type_ in SIZES}
+        self._rhythm: Twice[tuple[DeviceAlarm, ...]] = Twice()
+        self._unknown: dict[int, DeviceAlarm] = {}  # of each type, its code that is not known
+        self._told: tuple[DeviceAlarm, ...] | None = None
+        self._waves = False
+        self._set_s: float | None = None
+        self._to_set: list[FrameRequest] = []
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    def on_open(self) -> Sequence[Request]:
+        self._interrupted = self._interrupted or self._phase != "idle"
+        self._started = self._opened = True
+        self._held = False
+        self._forget()
+        return self._settings
+
+    def next_request(self, at_s: float) -> Request | None:
+        self._now_s = at_s
+        if self._opened:
+            self._opened = False
+            self._schedule.opened(at_s)
+        if self._interrupted:
+            self._interrupted = False
+            self._end("timeout")
+        if self._phase == "stopping":
+            return self._stop(at_s)
+        if self._phase == "measuring" and at_s - self._since_s >= LONGEST_S:
+            self._phase, self._since_s, self._tries = "stopping", at_s - STOP_EVERY_S, 0
+            return self._stop(at_s)
+        if self._phase == "starting" and at_s - self._since_s >= BEGINS_S:
+            self._end("not_measured")
+        if self._phase == "idle" and self._schedule.due(at_s) and self._may_start(at_s):
+            self._schedule.began(at_s)
+            self._phase, self._since_s, self._top_mmhg = "starting", at_s, 0
+            return START
+        return self._settings_due(at_s)
+
+    def _may_start(self, at_s: float) -> bool:
+        if self._held:
+            self._schedule.held(at_s)
+            self._owed += failed("overpressure")
+            return False
+        status, mmhg = self._cuff or (FINISHED, 0)
+        if status not in (MEASURING, INITIALISING) and mmhg <= LOW_MMHG:
+            return True
+        if self._schedule.overdue_s(at_s) >= GIVE_UP_S:
+            self._end("not_measured")
+        return False
+
+    def _stop(self, at_s: float) -> Request | None:
+        if at_s - self._since_s < STOP_EVERY_S:
+            return None
+        self._tries += 1
+        if self._tries > STOP_TRIES:
+            self._stuck = True
+            self._end("timeout")
+            return None
+        self._since_s = at_s
+        return STOP
+
+    def _settings_due(self, at_s: float) -> Request | None:
+        if self._set_s is None:
+            self._set_s = at_s
+        if self._waves and not self._to_set and at_s - self._set_s >= SETTLE_S:
+            self._to_set, self._set_s = list(self._settings), at_s
+        self._waves = self._waves and at_s - self._set_s >= SETTLE_S
+        return self._to_set.pop(0) if self._to_set else None
+
+    def is_response(self, frame: bytes, request: Request) -> bool:
+        """Nothing is a response: the board sends by itself."""
+        return False
+
+    def on_timeout(self, request: Request) -> Sequence[Decoded]:
+        """Nothing waits for a response."""
+        return ()
+
+    # --- what comes ---------------------------------------------------------------------------------------------------
+
+    def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
+        if _length(frame) != len(frame) or not _good(frame):
+            raise BadFrame("not one whole frame with a good check")
+        type_, data = frame[3], frame[4:-1]
+        if len(data) != SIZES.get(type_, len(data)):
+            raise BadFrame(f"type {type_:02X} has {len(data)} bytes of data")
+        self._waves = self._waves or type_ in WAVES
+        if not self._started:
+            self._rhythm.forget()
+            self._unknown.clear()
+        found: list[Decoded] = []
+        if type_ == ECG:
+            found += self._ecg(data)
+        elif type_ == CUFF:
+            found += self._nibp(data)
+        elif type_ == OXIMETER:
+            found += self._oximeter(data)
+        elif type_ == TEMPERATURE:
+            found += self._temperature(data)
+        if not found and not self._owed:
+            return found
+        found = [*self._owed, *found]
+        self._owed.clear()
+        return [*found, *self._alarms()]
+
+    def _numbers(self, type_: int, readings: Sequence[Reading]) -> Sequence[Reading]:
+        return self._repeats[type_].judged(readings) if self._started else readings
+
+    def _ecg(self, data: bytes) -> Sequence[Decoded]:
+        status, heart, resp, _, rhythm = data
+        verdict = worst(status, LEADS)
+        self._note(ECG, "ECG", rhythm if verdict is WELL else 1, {0, 1, *ARRHYTHMIA})
+        code, priority, text = ARRHYTHMIA.get(rhythm, ("", "low", ""))
+        alarms = (DeviceAlarm(code, priority, f"ECG {rhythm:02X}", text),) if code and verdict is WELL else ()
+        self._rhythm.is_news(alarms)
+        if not self._started:
+            self._rhythm.value = alarms
+        return self._numbers(ECG, (
+            judged("heart_rate_bpm", None if heart in (0, NONE) else float(heart), 15, 254, verdict),
+            judged("resp_bpm", None if resp in (0, NONE) else float(resp), 1, 150, verdict)))
+
+    def _oximeter(self, data: bytes) -> Sequence[Decoded]:
+        status, spo2, pulse = data
+        self._note(OXIMETER, "SpO2", status, set(FINGER))
+        verdict = FINGER.get(status, (Validity.UNAVAILABLE, None))
+        return self._numbers(OXIMETER, (
+            judged("spo2_pct", None if spo2 in (0, NO_SPO2) else float(spo2), 1, 100, verdict),
+            judged("pulse_bpm", None if pulse in (0, NONE) else float(pulse), 18, 254, verdict)))
+
+    def _temperature(self, data: bytes) -> Sequence[Decoded]:
+        status, degrees, tenths = data
+        if tenths > 9 and not status and degrees != NONE:
+            raise BadFrame(f"{tenths} tenths of a degree")
+        self._note(TEMPERATURE, "temperature", status, {0, 1})
+        verdict = WELL if status == 0 else (Validity.INVALID, "sensor_off")
+        value = None if degrees in (0, NONE) else degrees + tenths / 10
+        return self._numbers(TEMPERATURE, (judged("temp_c", value, 20, 45, verdict),))
+
+    def _note(self, type_: int, what: str, code: int, known: set[int]) -> None:
+        self._unknown.pop(type_, None)
+        if code not in known:
+            raw = f"{what} {code:02X}"
+            self._unknown[type_] = DeviceAlarm("unknown", "low", raw, f"The board says {raw}, which is not known")
+
+    def _alarms(self) -> Sequence[Decoded]:
+        alarms = (*((HELD,) if self._held else ()), *((STUCK,) if self._stuck else ()), *(self._rhythm.value or ()),
+                  *self._unknown.values())
+        if self._started and alarms == self._told:
+            return ()
+        self._told = alarms
+        return (DeviceAlarms(alarms),)
+
+    # --- the cuff -----------------------------------------------------------------------------------------------------
+
+    def _nibp(self, data: bytes) -> Sequence[Decoded]:
+        status, mmhg = data[0] >> 2 & 0x0F, 2 * data[1]
+        self._cuff = status, mmhg
+        self._note(CUFF, "NIBP", status, {FINISHED, MEASURING, *RESULTS})
+        if status == MEASURING:
+            if self._phase in ("idle", "starting"):
+                self._since_s = self._now_s if self._phase == "idle" else self._since_s
+                self._top_mmhg = 0
+                self._phase = "measuring"
+            self._top_mmhg = max(self._top_mmhg, mmhg)
+            return (cuff_pressure(mmhg),)
+        self._stuck = False
+        if not self._started:
+            return () if status in (INITIALISING, INITIALISED) else self._result(status, data)
+        if self._phase == "stopping":
+            self._end("timeout")
+        elif self._phase == "measuring":
+            found = self._result(status, data)
+            good = found[0].value is not None
+            self._held = self._held or status == OVERPRESSURE
+            self._end(None, good=good)
+            return found
+        return ()
+
+    def _result(self, status: int, data: bytes) -> tuple[Reading, ...]:
+        if status != FINISHED:
+            return failed(RESULTS.get(status, "module_error"))
+        sbp, mean, dbp = data[2:]
+        again, self._last_result = data[2:] == self._last_result, data[2:]
+        if again and self._started and self._top_mmhg < sbp:
+            return failed("not_measured")
+        return determination(sbp, dbp, mean, None) or failed("implausible")
+
+    def _end(self, reason: str | None, *, good: bool = False) -> None:
+        """The determination is over; `reason` is why there are no numbers, where no frame says it."""
+        self._phase = "idle"
+        self._schedule.ended(self._now_s, good=good)
+        if self._held:
+            self._schedule.held(self._now_s)
+        self._owed += failed(reason) if reason else ()
+
+
+DRIVER = Spec(
+    name="berry_pm6750",
+    title="Berry PM6750 vital-signs board (ECG, SpO2, cuff, temperature; no waves)",
+    kind="monitor",
+    transports=("serial", "tcp"),
+    grade="B",
+    source="the vendor's own parser and four public clients; no maker's manual, no capture of a board",
+    line=Line(baud=115200, silent_after_s=5.0, stream_bytes_s=STREAM_BYTES_S),
+    metrics=frozenset({*DETERMINATION, *JUMPS, "cuff_pressure_mmhg"}),
+    requests=(*WAVES_OFF, *PATIENTS.values(), START, STOP),
+    wiring=(
+        "The board's serial port (TTL; the monitor it stands in may bring it out as RS-232 or USB) to an isolated"
+        " adapter, 115200 8N1, no flow control, TX/RX/GND. Its connector: unknown here, see the board's sheet. Nothing"
+        " has to be chosen on the board; it sends as soon as it is on. It may have one host only, which starts its"
+        " cuff: never beside the monitor's own program.\n"
+        "Known limits: no waves, no pulse from the cuff, no serial number (it is bound by its port); how it says that"
+        " it has no heart rate, respiration or temperature is unknown: before use pull each lead and probe once, and"
+        " see that the number goes."
+    ),
+    make=lambda settings: BerryPm6750(schedule_of("berry_pm6750", settings), str(settings["patient"])),
+    settings={**SCHEDULE, "patient": Setting("adult", "how high the cuff inflates at first", tuple(PATIENTS))},
+)
