@@ -193,6 +193,35 @@ def probe(
     return run_probe(port, as_json, drivers)
 
 
+@app.command()
+def check(
+    port: Annotated[str, typer.Argument(help="/dev/serial/by-id/..., tcp://host:port, modbus+tcp://host:port?unit=1.")],
+    driver: Annotated[str, typer.Option(help="Its driver, or a register map (pump.toml).")],
+    minutes: Annotated[float, typer.Option(min=0.02, max=4320, help="How long it is listened to.")] = 2.0,
+    pull: Annotated[bool, typer.Option(help="Ask for the cable to be pulled and put back, and time both.")] = False,
+    setting: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE of the driver's settings.")] = None,
+    as_json: Json = False, drivers: DriversFolder = None,
+) -> int:
+    """Is this link fit for a bed? A report of frames, errors, gaps and response times, to print; 1 if it is not."""
+    from edge.cli.check import run_check
+
+    return run_check(port, driver, minutes * 60, pull=pull, settings=setting or [], as_json=as_json, folder=drivers)
+
+
+@app.command()
+def capture(
+    port: Annotated[str, typer.Argument(help="/dev/serial/by-id/..., or tcp://host:port.")],
+    file: Annotated[Path, typer.Argument(help="Where to write it: lines of JSON.")],
+    driver: Annotated[str, typer.Option(help="The driver that asks the device, and sets the line.")],
+    minutes: Annotated[float, typer.Option(min=0.02, max=4320, help="How long; Ctrl-C ends it too.")] = 2.0,
+    drivers: DriversFolder = None,
+) -> int:
+    """Record all that goes over a device's line, both ways; `vigil simulate NAME --play FILE` plays it."""
+    from edge.cli.capture import run_capture
+
+    return run_capture(port, file, driver, minutes * 60, drivers)
+
+
 @rules_app.command("check")
 def rules_check(file: File) -> int:
     """Validate the rules."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import asdict
 from pathlib import Path
 
 import uvloop
@@ -11,7 +12,7 @@ import uvloop
 from edge.cli.catalogue import find_drivers
 from edge.clock import EdgeClock
 from edge.field import discovery
-from edge.field.device_url import parse_device_url
+from edge.field.device_url import DeviceUrl, parse_device_url
 from edge.field.discovery import Found
 from edge.process import BadUsage
 
@@ -20,24 +21,29 @@ def list_ports(as_json: bool) -> int:
     """`vigil ports`: serial ports by their own identity, which survives replugging and reboots."""
     found = discovery.ports()
     if as_json:
-        print(json.dumps([{"port": one.port, "device": one.device, "what": one.what, "serial": one.serial}
-                          for one in found]))
+        print(json.dumps([asdict(one) for one in found]))
         return 0
     if not found:
         print("no serial ports; plug an adapter in, or give the terminal server's address as tcp://host:port")
     for one in found:
-        print(f"{one.port}  {one.device}  {one.what}  {one.serial or 'no serial number'}")
+        usb = " ".join(word for word in (one.usb, one.vendor, one.product) if word)
+        print(f"{one.port}  {one.device}  {usb or one.what}  {one.serial or 'no serial number'}")
     return 0
+
+
+def place_of(port: str) -> DeviceUrl:
+    """A port as a person writes it: a path, or a whole address. Raises BadUsage."""
+    if port == "":
+        raise BadUsage("no port; write a path like /dev/serial/by-id/..., or tcp://host:port; see: vigil ports")
+    try:
+        return parse_device_url(f"serial://{Path(port).absolute()}" if "://" not in port else port)
+    except ValueError as wrong:
+        raise BadUsage(str(wrong)) from None
 
 
 def run_probe(port: str, as_json: bool, folder: Path | None = None) -> int:
     """`vigil probe`: 0 where one driver or more fits, 1 where none does. Raises BadUsage."""
-    try:
-        at = parse_device_url(f"serial://{Path(port).absolute()}" if "://" not in port else port)
-    except ValueError as wrong:
-        raise BadUsage(str(wrong)) from None
-    if port == "":
-        raise BadUsage("no port; write a path like /dev/serial/by-id/..., or tcp://host:port; see: vigil ports")
+    at = place_of(port)
     logging.getLogger("edge.field").setLevel(logging.CRITICAL)  # what fails to respond is said at the end, once
     specs = list(find_drivers(folder).values())
     tried, raw = uvloop.run(discovery.probe(at, specs, now=EdgeClock().now))

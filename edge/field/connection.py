@@ -16,14 +16,15 @@ from edge.field.ports import BytePort, PortLost
 
 FIRST_RETRY_S = 0.2
 LAST_RETRY_S = 1.0
+Tap = Callable[[bool, bytes], None]  # (whether we sent it, the bytes): all that goes over the wire, as it goes
 REOPEN_AFTER_S = 5.0  # of silence beyond the first: a half-open connection never says that it is dead
 
 
 class Connection:
     """One device's stream. It carries; what is sent and what it means is the dialogue's."""
 
-    def __init__(self, dialogue: Dialogue, at: DeviceUrl, *, now: Callable[[], float]) -> None:
-        self._dialogue, self._now = dialogue, now
+    def __init__(self, dialogue: Dialogue, at: DeviceUrl, *, now: Callable[[], float], tap: Tap | None = None) -> None:
+        self._dialogue, self._now, self._tap = dialogue, now, tap
         self._port = BytePort(at, dialogue.line)
 
     async def run(self) -> None:
@@ -52,6 +53,10 @@ class Connection:
             if request is not None:
                 assert isinstance(request, FrameRequest), f"a driver on a byte stream sends {request!r}"
                 port.write(request.frame)
+                if self._tap is not None:
+                    self._tap(True, request.frame)
             data = await port.read(dialogue.wake(loop.time()))
             if data:
+                if self._tap is not None:
+                    self._tap(False, data)
                 dialogue.received(data, self._now(), loop.time())

@@ -12,7 +12,7 @@ from typing import Any
 
 from drivers.contract import Spec
 from edge.field.bus import Bus
-from edge.field.connection import Connection
+from edge.field.connection import Connection, Tap
 from edge.field.device_url import DeviceUrl
 from edge.field.dialogue import DecodedBy, Dialogue, WaveBy
 
@@ -26,15 +26,16 @@ class Devices:
         self._buses: dict[str, Bus] = {}
 
     def add(self, bed: str, device: str, spec: Spec, at: DeviceUrl, *, decoded: DecodedBy, wave: WaveBy,
-            identity: str | None = None, settings: Mapping[str, object] | None = None) -> Dialogue:
-        """One device. Raises ValueError where settings or line do not fit."""
+            identity: str | None = None, settings: Mapping[str, object] | None = None,
+            tap: Tap | None = None) -> Dialogue:
+        """One device; `tap` is given the bytes of a stream. Raises ValueError where settings or line do not fit."""
         dialogue = Dialogue(bed, device, spec, at.line(spec.line), now=self._now, decoded=decoded, wave=wave,
                             identity=identity, settings=settings, speed=self._speed, quiet=not at.is_modbus)
         if at.is_modbus:
             bus = self._buses.setdefault(at.endpoint, Bus(at, now=self._now, speed=self._speed))
             bus.add(at.unit, dialogue)
         else:
-            self._connections[f"{bed}/{device}"] = Connection(dialogue, at, now=self._now)
+            self._connections[f"{bed}/{device}"] = Connection(dialogue, at, now=self._now, tap=tap)
         return dialogue
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:

@@ -31,6 +31,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from drivers.contract import BadFrame, Decoded, FrameRequest, Line, Request, SelfCheckFailed, Spec, Wave
+from edge.field.history import History
 from edge.field.link_state import Counters, Link
 from edge.field.stamping import inputs
 from edge.model import Input, LinkState
@@ -75,6 +76,7 @@ class Dialogue:
                  speed: float = 1.0, quiet: bool = True) -> None:
         self.bed, self.device, self.line = bed, device, line
         self.link = Link(bed, device, line.silent_after_s, now=now, identity=identity)
+        self.history = History(self.link.counters)
         self._driver = spec.driver(settings)
         self._allowed = frozenset(request for request in spec.requests
                                   if spec.kind != "pump" or request.effect in READ_ONLY)
@@ -85,6 +87,7 @@ class Dialogue:
         self._overdue: dict[Request, Overdue] = {}  # timed out, and the response may still come
         self._unseen_until = 0.0  # until then a response that never came could still be on its way
         self._deadline = math.inf
+        self._sent_s = 0.0
         self._not_before = 0.0
         self._missed = 0
         self._handshake_at = math.inf
@@ -149,6 +152,7 @@ class Dialogue:
         if self._pending and real_s >= self._deadline:
             self.no_response(at_s, real_s)
         self.link.passed(real_s)
+        self.history.passed(at_s)
         if self.link.changes:
             self._deliver([], at_s, more=False)
 
@@ -161,7 +165,7 @@ class Dialogue:
             self._handshake(real_s)
         if not self._due(at_s) or not self._free(self._queue[0].request, real_s):
             return None
-        return self._send(self._queue.popleft(), real_s)
+        return self._send(self._queue.popleft(), at_s, real_s)
 
     @property
     def _came_after_handshake(self) -> bool:
@@ -196,9 +200,11 @@ class Dialogue:
         responsive = self.link.up and self._missed < DOUBT_AFTER_MISSED  # else it is polled slowly
         return all(responsive and _distinct(request, old) for old in self._overdue)
 
-    def _send(self, pending: Pending, real_s: float) -> Request:
+    def _send(self, pending: Pending, at_s: float, real_s: float) -> Request:
         request = pending.request
         assert request in self._allowed, f"{self.device}: {request.name!r} is not a request this driver may send"
+        self.history.sent(request, at_s)
+        self._sent_s = real_s
         if request.timeout_s is None:
             self._not_before = real_s + _gap_s(request)
             self._handshake_ends(pending, real_s)
@@ -254,30 +260,31 @@ class Dialogue:
         self.counters.late += 1
 
     def _frame(self, frame: bytes, at_s: float, real_s: float) -> None:
-        try:
-            if self._is_late(frame, real_s):
-                return
-            pending = self._pending
-            matches = pending is not None and self._driver.is_response(frame, pending.request)
-            if pending and matches and self._missed and self.link.doubtful and not pending.handshake:
-                self._handshake_at = real_s  # it is there again: who it is need not wait
-            items = self._driver.decode(frame, pending.request if pending and matches else None)
-        except SelfCheckFailed as failed:
-            self.link.refused(str(failed))
+        if self._is_late(frame, real_s):
+            self.history.came(frame, at_s, None, None, "came too late")
             return
-        except BadFrame:
-            self.link.refused("")
+        pending = self._pending if self._is_awaited(frame) else None
+        request = pending.request if pending else None
+        if pending and self._missed and self.link.doubtful and not pending.handshake:
+            self._handshake_at = real_s  # it is there again: who it is need not wait
+        try:
+            items = self._driver.decode(frame, request)
+        except BadFrame as bad:
+            self.link.refused(str(bad) if isinstance(bad, SelfCheckFailed) else "")
+            self.history.came(frame, at_s, request, None, str(bad))
             return
         self.link.understood(len(frame))
+        self.history.came(frame, at_s, request, items)
         more = False
-        if pending and matches:
+        if pending:
             self._pending = None
             self._missed = 0
             self._not_before = max(self._not_before, real_s + _gap_s(pending.request))
+            self.history.responses_s.append(real_s - self._sent_s)
             more = self._due(at_s)
         self.link.good(items, real_s)
         self._deliver(self._inputs(items, at_s) if self.link.up else [], at_s, more=more)
-        if pending and matches:
+        if pending:
             self._handshake_ends(pending, real_s)
 
     def _is_awaited(self, frame: bytes) -> bool:

@@ -42,12 +42,17 @@ class SerialPort:
     device: str
     what: str
     serial: str | None
+    usb: str | None = None  # vendor and product number, as in 0403:6001
+    vendor: str | None = None
+    product: str | None = None
 
 
 def ports() -> list[SerialPort]:
     """The serial ports of this machine."""
     stable = {str(link.resolve()): str(link) for link in sorted(BY_ID.glob("*"))} if BY_ID.is_dir() else {}
-    return [SerialPort(stable.get(port.device, port.device), port.device, port.description, port.serial_number)
+    return [SerialPort(stable.get(port.device, port.device), port.device, port.description, port.serial_number,
+                       f"{port.vid:04x}:{port.pid:04x}" if port.vid is not None else None, port.manufacturer,
+                       port.product)
             for port in sorted(comports())]
 
 

@@ -1,0 +1,200 @@
+"""Is this link fit for a bed? One device listened to for some minutes, its cable pulled and put back: a report.
+
+The same dialogue as in service does the talking; a cuff is told to wait for hours, so nothing is inflated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+
+from drivers.contract import Spec, Wave
+from edge.field.device_url import DeviceUrl
+from edge.field.devices import Devices
+from edge.field.dialogue import Dialogue
+from edge.field.discovery import QUIET_SETTINGS
+from edge.field.link_state import Counters
+from edge.model import Input, LinkChanged, Samples
+
+LOOK_S = 0.05
+LIVE_WITHIN_S = 15.0  # of the start; longer, and the check is over
+PATIENCE_S = 60.0  # for a person to pull a cable, or to put it back
+BAD_SHARE, LOST_SHARE = 0.01, 0.01  # of all frames and requests: more, and the wire is not fit
+UNDERSTOOD_SHARE = 0.95  # of the bytes: less, and it is not
+UNDER_WAY_BYTES = 256  # a frame or two that were not whole yet
+NOTICED_WITHIN_S, BACK_WITHIN_S = 2.0, 3.0  # beyond what the line itself takes; after a pull, and after a plug
+
+Prompt = Callable[[str], Awaitable[None]]  # shows the words to whoever stands at the cable
+
+
+@dataclass(slots=True)
+class Metric:
+    """What was seen of one metric: how often, from where to where, and the longest time without it."""
+
+    count: int = 0
+    invalid: int = 0
+    low: float | None = None
+    high: float | None = None
+    last_s: float | None = None
+    gap_s: float = 0.0
+
+    def seen(self, value: float | None, at_s: float) -> None:
+        """One sample came."""
+        if self.last_s is not None:
+            self.gap_s = max(self.gap_s, at_s - self.last_s)
+        self.last_s = at_s
+        self.count += 1
+        if value is None:
+            self.invalid += 1
+        else:
+            self.low = value if self.low is None else min(self.low, value)
+            self.high = value if self.high is None else max(self.high, value)
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of it. `faults` are why it is not fit; `remarks` are what a technician should know."""
+
+    spec: Spec
+    at: DeviceUrl
+    seconds: float = 0.0
+    dialogue: Dialogue | None = None
+    before: Counters = field(default_factory=lambda: Counters(since=0.0))  # what it took until it was live
+    links_before: int = 0  # so many of `links` are of then
+    live_after_s: float | None = None
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    links: list[tuple[float, str, str]] = field(default_factory=list)  # edge time, state, reason
+    identity: str | None = None
+    noticed_s: float | None = None  # from the last good byte to the link's fall
+    back_s: float | None = None  # from the port's return to live
+    faults: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def counted(self) -> Counters:
+        """What was counted since the device was live."""
+        now = self.dialogue.counters if self.dialogue is not None else self.before
+        return Counters(**{one.name: getattr(now, one.name) - getattr(self.before, one.name)
+                           for one in fields(Counters)})
+
+    @property
+    def fit(self) -> bool:
+        """The verdict."""
+        return not self.faults
+
+    @property
+    def state(self) -> str:
+        """Where the link stands."""
+        return self.links[-1][1] if self.links else "connecting"
+
+    def given(self, inputs: Sequence[Input], at_s: float, more: bool) -> None:
+        """What the dialogue reports."""
+        for one in inputs:
+            if isinstance(one, LinkChanged):
+                self.links.append((at_s, one.state, one.reason))
+                self.identity = one.identity or self.identity
+            elif isinstance(one, Samples):
+                for sample in one.samples:
+                    self.metrics.setdefault(sample.metric, Metric()).seen(sample.value, at_s)
+
+
+async def check(at: DeviceUrl, spec: Spec, seconds: float, *, now: Callable[[], float],
+                settings: Mapping[str, object] | None = None, prompt: Prompt | None = None) -> Report:
+    """Listen for `seconds` real seconds once the device is live; with `prompt`, have the cable pulled and put back."""
+    report = Report(spec, at)
+    quiet = {name: value for name, value in QUIET_SETTINGS.items() if name in spec.settings}
+    devices = Devices(now=now)
+    dialogue = report.dialogue = devices.add("check", spec.name, spec, at, decoded=report.given, wave=_ignore,
+                                             settings={**quiet, **(settings or {})})
+    running = asyncio.ensure_future(devices.run())
+    try:
+        await _watch(report, dialogue, running, seconds)
+        if prompt is not None and report.live_after_s is not None:
+            await _pull(report, dialogue, running, prompt)
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+    return report
+
+
+async def _until(running: asyncio.Future[None], true: Callable[[], bool], within_s: float) -> float | None:
+    """The real seconds until it was true; None where it was not in time."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while not true():
+        if running.done() or loop.time() - began > within_s:
+            return None
+        await asyncio.wait([running], timeout=LOOK_S)
+    return loop.time() - began
+
+
+async def _watch(report: Report, dialogue: Dialogue, running: asyncio.Future[None], seconds: float) -> None:
+    limit_s = LIVE_WITHIN_S + dialogue.line.lateness_s
+    report.live_after_s = await _until(running, lambda: report.state == "live", limit_s)
+    if report.live_after_s is None:
+        why = report.links[-1][2] if report.links else ""
+        report.faults.append(f"not live within {limit_s:g} s: {why or 'nothing received'}")
+        return
+    report.seconds, report.before, report.links_before = seconds, replace(dialogue.counters), len(report.links)
+    await _until(running, lambda: False, seconds)
+    judge(report, dialogue)
+
+
+def judge(report: Report, dialogue: Dialogue) -> None:
+    """Whether what came since the device was live is fit for a bed."""
+    counted, faults, remarks = report.counted, report.faults, report.remarks
+    fell = [(state, why) for _, state, why in report.links[report.links_before:] if state != "live"]
+    faults += [f"the link was {state}: {why}" for state, why in fell]
+    if counted.bad > BAD_SHARE * (counted.frames + counted.bad):
+        faults.append(f"{counted.bad} of {counted.frames + counted.bad} frames are bad: cable, ground, baud or bits?")
+    if counted.timeouts > LOST_SHARE * (len(dialogue.history.responses_s) + counted.timeouts):
+        faults.append(f"{counted.timeouts} requests got no response")
+    if counted.late > LOST_SHARE * (counted.frames + counted.late):
+        faults.append(f"{counted.late} frames came too late to be of now: what is between this port and the device?")
+    if counted.understood < UNDERSTOOD_SHARE * counted.received - UNDER_WAY_BYTES:
+        faults.append(f"{counted.received - counted.understood} of {counted.received} bytes are not understood")
+    if not any(metric.count > metric.invalid for metric in report.metrics.values()):
+        faults.append("no number came: is a patient (or a finger) on it, is the pump on?")
+    missing = sorted(report.spec.metrics - set(report.metrics))
+    if missing:
+        remarks.append(f"never seen: {', '.join(missing)}")
+    if report.identity is None:
+        remarks.append("it gives no serial number: the bed is bound by this port, so label the cable")
+    if report.spec.requests and report.spec.kind == "nibp":
+        remarks.append("no cuff was inflated in this check")
+
+
+async def _pull(report: Report, dialogue: Dialogue, running: asyncio.Future[None], prompt: Prompt) -> None:
+    """The cable out, and in again."""
+    line_s = dialogue.line.silent_after_s
+    await prompt("pull the device's cable now")
+    last = [asyncio.get_running_loop().time(), dialogue.counters.understood]
+
+    def fell() -> bool:
+        if dialogue.counters.understood != last[1]:
+            last[:] = [asyncio.get_running_loop().time(), dialogue.counters.understood]
+        return report.state != "live"
+
+    if await _until(running, fell, PATIENCE_S) is None:
+        report.faults.append(f"no pull was noticed within {PATIENCE_S:g} s")
+        return
+    report.noticed_s = asyncio.get_running_loop().time() - last[0]
+    if report.noticed_s > line_s + NOTICED_WITHIN_S:
+        report.faults.append(f"the pull was noticed after {report.noticed_s:.1f} s, more than {line_s:g} + 2 s")
+    await prompt("put it back")
+    received = dialogue.counters.received
+    came = await _until(running, lambda: dialogue.counters.received != received, PATIENCE_S)
+    back = None if came is None else await _until(running, lambda: report.state in ("live", "unstable"), PATIENCE_S)
+    if back is None:
+        report.faults.append(f"not live again within {PATIENCE_S:g} s of the cable's return")
+        return
+    report.back_s = back
+    if back > BACK_WITHIN_S + dialogue.line.lateness_s:
+        report.faults.append(f"live only {back:.1f} s after the first byte")
+
+
+def _ignore(wave: Wave, at_s: float) -> None:
+    """A waveform is counted with its frames."""

@@ -1,0 +1,188 @@
+"""`vigil check`: what makes a link unfit for a bed, at the limit; and the report as a person keeps it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import drivers
+import simulators
+from edge.cli.capture import run_capture
+from edge.cli.check import run_check
+from edge.field import acceptance
+from edge.field.acceptance import Report, check, judge
+from edge.field.device_url import parse_device_url
+from edge.field.history import History
+from edge.field.link_state import Counters
+from edge.process import BadUsage
+from simulators.capture import Capture
+from simulators.scenario import catalogue
+from tests.helpers.dialogue_run import DialogueRun, StillPatient
+from tests.helpers.stage_run import staged
+
+PLACE = parse_device_url("serial:///dev/ttyUSB0")
+
+
+def listened(name: str = "alaris_gh", spoil: Callable[[DialogueRun], None] = lambda run: None) -> Report:
+    """A report of two minutes with this driver's twin, judged."""
+    spec = drivers.find()[name]
+    run = DialogueRun(spec, simulators.find()[name].make(StillPatient(), 1))
+    run.open()
+    run.run(5)
+    report = Report(spec, PLACE, seconds=120.0, dialogue=run.dialogue, before=replace(run.dialogue.counters),
+                    live_after_s=1.0, identity=run.dialogue.link.serial)
+    run.forget()
+    spoil(run)
+    run.run(120)
+    for at_s, one in run.inputs:
+        report.given([one], at_s, False)
+    judge(report, run.dialogue)
+    return report
+
+
+@pytest.mark.parametrize("name", [name for name in drivers.find() if name != "suntech_advantage"])
+def test_a_good_link_is_fit(name: str) -> None:
+    assert listened(name).faults == []
+
+
+def counts(**more: int) -> Callable[[DialogueRun], None]:
+    def spoil(run: DialogueRun) -> None:
+        for name, count in more.items():
+            setattr(run.dialogue.counters, name, getattr(run.dialogue.counters, name) + count)
+
+    return spoil
+
+
+FRAMES = 242  # of the pump in two minutes, and about as many requests
+LIMITS = [
+    (counts(bad=2), []), (counts(bad=3), ["3 of"]),
+    (counts(timeouts=2), []), (counts(timeouts=3), ["3 requests got no response"]),
+    (counts(late=2), []), (counts(late=3), ["3 frames came too late"]),
+    (counts(received=900), []), (counts(received=2000), ["2000 of"]),
+]
+
+
+@pytest.mark.parametrize(("spoil", "faults"), LIMITS)
+def test_what_makes_it_unfit_at_the_limit(spoil: Callable[[DialogueRun], None], faults: list[str]) -> None:
+    found = listened(spoil=spoil).faults
+    assert [fault.startswith(said) for fault, said in zip(found, faults, strict=True)] == [True] * len(faults)
+
+
+def test_a_link_that_falls_is_unfit_and_says_why() -> None:
+    def spoil(run: DialogueRun) -> None:
+        run.wire = lambda data: b"" if 30 < run.real_s < 50 else data
+
+    assert "the link was silent: nothing received for 6 s" in listened(spoil=spoil).faults
+
+
+def test_a_feed_without_a_number_is_unfit() -> None:
+    def spoil(run: DialogueRun) -> None:
+        run.twin.hands["probe_off"]()
+
+    assert listened("nonin", spoil).faults == ["no number came: is a patient (or a finger) on it, is the pump on?"]
+
+
+def test_what_a_technician_should_know_is_remarked() -> None:
+    remarks = listened("contec_cms60").remarks
+    assert any(remark.startswith("it gives no serial number") for remark in remarks)
+
+
+def test_the_history_keeps_frames_response_times_and_minutes() -> None:
+    report = listened()
+    assert report.dialogue is not None
+    history = report.dialogue.history
+    assert len(history.frames) == 40
+    assert {one.words() for one in history.frames if one.sent} == {"INF", "ALARM", "SYRINGE_STATUS"}
+    assert any("pump stopped" in one.words() for one in history.frames)
+    assert len(history.minutes) == 2
+    assert [(minute.bad, minute.late, minute.foreign) for minute in history.minutes] == [(0, 0, 0)] * 2
+    assert all(minute.received == minute.understood > 5000 for minute in history.minutes)
+    assert history.response_s(0.5) == 0.0
+    assert History(Counters(since=0.0)).response_s(0.5) is None
+
+
+# --- on a wire --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+async def test_a_pulled_cable_is_noticed_and_its_return_timed(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acceptance, "LIVE_WITHIN_S", 8.0)
+    loop = asyncio.get_running_loop()
+    async with staged(catalogue(["alaris_gh"], simulators.find()), simulators.find()) as stage:
+        running = asyncio.ensure_future(stage.run())
+        at = parse_device_url(stage.rows[0].at)
+        mute = {"pull the device's cable now": "mute", "put it back": "unmute"}
+
+        async def prompt(words: str) -> None:
+            stage.do("chair-1", "alaris-gh", mute[words])
+
+        report = await check(at, drivers.find()["alaris_gh"], 1.5, now=loop.time, prompt=prompt)
+        running.cancel()
+    assert report.fit, report.faults
+    assert report.noticed_s is not None and report.noticed_s < 8
+    assert report.back_s is not None and report.back_s < 3
+
+
+@pytest.mark.slow
+async def test_nothing_on_the_port_is_unfit_with_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(acceptance, "LIVE_WITHIN_S", 0.3)
+    at = parse_device_url(f"serial://{tmp_path}/ttyUSB9")
+    report = await check(at, drivers.find()["contec_cms60"], 1.0, now=asyncio.get_running_loop().time)
+    assert not report.fit
+    assert report.faults[0].endswith(f"{tmp_path}/ttyUSB9 is not there")
+
+
+@pytest.mark.slow
+async def test_the_verb_prints_a_report_and_a_capture_plays(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "edge.cli", "simulate", "nonin", "--json", stdout=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.DEVNULL)
+    assert process.stdout is not None
+    at = json.loads(await asyncio.wait_for(process.stdout.readline(), 20))["twins"][0]["at"]
+
+    async def vigil(*words: str) -> tuple[int | None, str]:
+        one = await asyncio.create_subprocess_exec(sys.executable, "-m", "edge.cli", *words,
+                                                   stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL)
+        said, _ = await asyncio.wait_for(one.communicate(), 30)
+        return one.returncode, said.decode()
+
+    try:
+        code, said = await vigil("check", at, "--driver", "nonin", "--minutes", "0.05")
+        assert (code, "verdict   FIT" in said, "spo2_pct" in said) == (0, True, True)
+        code, said = await vigil("check", at, "--driver", "nonin", "--minutes", "0.02", "--json")
+        assert (code, json.loads(said)["fit"]) == (0, True)
+        code, _ = await vigil("capture", at, str(tmp_path / "c.jsonl"), "--driver", "nonin", "--minutes", "0.03")
+        assert code == 0
+    finally:
+        process.terminate()
+        await process.wait()
+    records = Capture.read(tmp_path / "c.jsonl").records
+    assert sum(len(record.data) for record in records if record.direction == "dev->host") > 300
+
+
+@pytest.mark.parametrize(("words", "says"), [
+    ({"port": ""}, "no port"), ({"driver": "nonn"}, "no driver is named 'nonn'; did you mean 'nonin'?"),
+    ({"port": "modbus+tcp://10.0.0.9"}, "driver 'nonin' cannot be reached by modbus+tcp://; write serial://, tcp://"),
+    ({"settings": ["pump=E"]}, "--set pump=E: write NAME=VALUE, NAME one of format"),
+])
+def test_bad_usage_is_one_line(words: dict[str, object], says: str) -> None:
+    chosen = {"port": "/dev/ttyUSB9", "driver": "nonin", "settings": [], **words}
+    with pytest.raises(BadUsage) as wrong:
+        run_check(str(chosen["port"]), str(chosen["driver"]), 1.0, pull=False, as_json=False, folder=None,
+                  settings=[str(one) for one in ([] if chosen["settings"] == [] else ["pump=E"])])
+    assert str(wrong.value).startswith(says)
+
+
+def test_a_capture_overwrites_no_file(tmp_path: Path) -> None:
+    (tmp_path / "c.jsonl").write_text("")
+    with pytest.raises(BadUsage, match="give a file that is not there yet"):
+        run_capture("/dev/ttyUSB9", tmp_path / "c.jsonl", "nonin", 1.0, None)
+    with pytest.raises(BadUsage, match="a capture is of a byte stream"):
+        run_capture("modbus+tcp://10.0.0.9", tmp_path / "d.jsonl", "isco", 1.0, None)
