@@ -13,6 +13,7 @@ from nacl.signing import VerifyKey
 
 import drivers
 from edge.app.recovery import recover
+from edge.app.reload import Reloader
 from edge.app.service import EdgeService
 from edge.app.supervisor import Supervisor
 from edge.clock import EdgeClock
@@ -42,13 +43,25 @@ def read_rules(path: Path) -> tuple[RuleSet, str]:
         raise BadUsage(str(wrong)) from None
 
 
-def run_edge(path: Path) -> int:
-    """`vigil edge`. Raises BadUsage."""
+def check_edge(path: Path) -> int:
+    """`vigil edge --check`: 0 where this configuration would start. Raises BadUsage with its one line."""
+    config, _, _ = _read(path)
+    devices = sum(len(bed.device) for bed in config.bed)
+    print(f"{path}: good: {len(config.bed)} beds, {devices} devices")
+    return 0
+
+
+def _read(path: Path) -> tuple[EdgeConfig, RuleSet, str]:
     try:
         config = load_edge(path, drivers.find)
     except ConfigError as wrong:
         raise BadUsage(str(wrong)) from None
-    rules, text = read_rules(config.edge.rules)
+    return config, *read_rules(config.edge.rules)
+
+
+def run_edge(path: Path) -> int:
+    """`vigil edge`. Raises BadUsage."""
+    config, rules, text = _read(path)
     make_folder(config.edge.data)
     key = command_key(config.edge.command_key, make=True)
     mqtt = mqtt_of(config.mqtt)
@@ -60,11 +73,11 @@ def run_edge(path: Path) -> int:
     except (BadKey, OSError) as wrong:
         raise BadUsage(f"{path}: {wrong}") from None
     return until_stopped(
-        "edge", lambda: _edge(config, rules, text, key, mqtt, config_hash(path), signer, consoles))
+        "edge", lambda: _edge(path, config, rules, text, key, mqtt, config_hash(path), signer, consoles))
 
 
-async def _edge(config: EdgeConfig, rules: RuleSet, text: str, key: bytes, mqtt: Mqtt, digest: str, signer: Signer,
-                consoles: Mapping[str, VerifyKey]) -> None:
+async def _edge(path: Path, config: EdgeConfig, rules: RuleSet, text: str, key: bytes, mqtt: Mqtt, digest: str,
+                signer: Signer, consoles: Mapping[str, VerifyKey]) -> None:
     boot = secrets.token_hex(8)
     edge = config.edge
     wall = EdgeClock().wall
@@ -80,7 +93,9 @@ async def _edge(config: EdgeConfig, rules: RuleSet, text: str, key: bytes, mqtt:
             config, rules, text, drivers.find(edge.drivers, config.maps), clock=clock, journal=journal,
             recovered=recovered, boot=boot, version=installed("vigil"), config_hash=digest, key=key, mqtt=mqtt,
             signer=signer, console_keys=consoles)
-        await Supervisor().run_all(service.tasks())
+        supervisor = Supervisor()
+        reloader = Reloader(path, config, service, supervisor)
+        await supervisor.run_all({**service.tasks(), "reload": reloader.run()})
     finally:
         if journal.failed is None:
             try:

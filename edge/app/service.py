@@ -24,7 +24,8 @@ from edge.app.recovery import CONFIGURED, Recovered
 from edge.app.refusals import Refusals
 from edge.app.telemetry import Telemetry
 from edge.clock import EdgeClock
-from edge.config.files import BedTable, EdgeConfig
+from edge.config.changes import Changes
+from edge.config.files import BedTable, DeviceTable, EdgeConfig
 from edge.contract.events import (
     BrokerMoved,
     CommandRefused,
@@ -44,7 +45,8 @@ from edge.contract.payloads import Answer, CommandIn, ConsoleSeen, State, Status
 from edge.contract.signing import Signer
 from edge.core.bedside import Bedside
 from edge.core.rules import RuleSet
-from edge.field.devices import Devices
+from edge.field.devices import Devices, Tasks
+from edge.field.link_state import Counters
 from edge.journal.journal import Appended, Journal, Outage
 from edge.model import (
     BedConfigured,
@@ -52,6 +54,7 @@ from edge.model import (
     Command,
     Configured,
     DeviceAlarmsReported,
+    DeviceKind,
     Input,
     StorageChanged,
     Tick,
@@ -90,7 +93,7 @@ class EdgeService:
         signer: Signer, console_keys: Mapping[str, VerifyKey],
     ) -> None:
         self._config, self._clock, self._journal, self._boot = config, clock, journal, boot
-        self._about = (version, config_hash)
+        self._about, self._rules_text = (version, config_hash), rules_text
         self._began_s = clock.now()
         self._sent_seq = journal.head.seq
         self._loop = asyncio.get_running_loop()
@@ -107,35 +110,57 @@ class EdgeService:
             on_broker_changed=self._broker_changed, on_fault=self._stream_fault,
         )
         self._beds = {bed.id: self._bed(bed, rules, specs, recovered) for bed in config.bed}
-        self._boot_beds(rules_text)
+        self._boot_beds()
         self._failing_s: float | None = None  # edge time since when the record cannot be written
         journal.watch(self._outage_changed)
 
     # --- the start ----------------------------------------------------------------------------------------------------
 
     def _bed(self, bed: BedTable, rules: RuleSet, specs: Mapping[str, Spec], recovered: Recovered) -> _Bed:
-        devices = [(device.id, specs[device.spec].kind, device.driver) for device in bed.device]
-        bedside = Bedside(bed.id, devices, rules, nibp_interval_s=bed.nibp_interval_s)
+        bedside = Bedside(bed.id, _named(bed, specs), rules, nibp_interval_s=bed.nibp_interval_s)
         if bed.id in recovered.beds:
             bedside.restore(recovered.beds[bed.id].snapshot())
         edge = self._config.edge
         work = _Bed(bedside, Telemetry(edge.id, self._boot, edge.simulated, bedside, self._stream,
                                      now=self._clock.now))
         for device in bed.device:
-            dialogue = self._devices.add(
-                bed.id, device.id, specs[device.spec], device.place, decoded=partial(self._decoded, bed.id),
-                wave=partial(self._wave, bed.id, device.id), identity=device.identity, settings=device.settings)
-            work.telemetry.counters[device.id] = dialogue.counters
+            work.telemetry.counters[device.id] = self._add(bed.id, device, specs)
         return work
 
-    def _boot_beds(self, rules_text: str) -> None:
-        at_s, last_s = self._clock.now(), self._journal.head.at_s
-        gap_s = round(at_s - last_s, 3) if last_s else 0.0
+    def _add(self, bed: str, device: DeviceTable, specs: Mapping[str, Spec]) -> Counters:
+        return self._devices.add(
+            bed, device.id, specs[device.spec], device.place, decoded=partial(self._decoded, bed),
+            wave=partial(self._wave, bed, device.id), identity=device.identity, settings=device.settings).counters
+
+    def _configured(self) -> Configured:
         states = [work.bedside.state for work in self._beds.values()]
-        configured = Configured(rules_text, tuple(
+        return Configured(self._rules_text, tuple(
             BedConfigured(state.bed, state.nibp_interval_s,
                           tuple((name, device.kind, device.driver) for name, device in state.devices.items()))
             for state in states))
+
+    async def reconfigure(self, found: Changes, specs: Mapping[str, Spec], tasks: Tasks, config_hash: str) -> None:
+        """Go over to another edge.toml without a restart: what `found` names stops and starts, nothing else does."""
+        for bed, device in found.stopped:
+            await self._devices.stop(bed, device, tasks)
+            self._beds[bed].telemetry.counters.pop(device, None)
+        self._about = (self._about[0], config_hash)
+        for table in found.beds:
+            self._beds[table.id].bedside.reconfigure(_named(table, specs), nibp_interval_s=table.nibp_interval_s)
+        at_s, configured = self._clock.now(), self._configured()
+        n = self._journal.record(None, at_s, configured)
+        for bed, work in self._beds.items():
+            work.last_n = n
+            self._snapshot(bed, work, at_s)
+        self._journal.snapshot(CONFIGURED, n, at_s, encode(configured))
+        for bed, new in found.started:
+            self._beds[bed].telemetry.counters[new.id] = self._add(bed, new, specs)
+            self._devices.start(bed, new.id, tasks)
+
+    def _boot_beds(self) -> None:
+        at_s, last_s = self._clock.now(), self._journal.head.at_s
+        gap_s = round(at_s - last_s, 3) if last_s else 0.0
+        configured = self._configured()
         n = self._journal.record(None, at_s, configured)
         for number, (bed, work) in enumerate(self._beds.items()):
             work.due_s = at_s + TICK_S * number / len(self._beds)
@@ -314,3 +339,8 @@ class EdgeService:
     def _noted(self, events: tuple[Event, ...], stored: asyncio.Future[bool]) -> None:
         if not stored.cancelled() and stored.exception() is None:
             self._stream.events(events)
+
+
+def _named(bed: BedTable, specs: Mapping[str, Spec]) -> list[tuple[str, DeviceKind, str]]:
+    """The bed's devices as its judgement knows them."""
+    return [(device.id, specs[device.spec].kind, device.driver) for device in bed.device]

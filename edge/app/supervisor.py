@@ -30,11 +30,26 @@ class Supervisor:
     def __init__(self, died: Callable[[str, BaseException], None] | None = None) -> None:
         self._died = died
         self._tasks: dict[str, asyncio.Task[Any]] = {}
+        self._changed = asyncio.Event()
 
     @property
     def names(self) -> tuple[str, ...]:
         """The tasks alive now."""
         return tuple(name for name, task in self._tasks.items() if not task.done())
+
+    def add(self, name: str, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """One more task, beside those that run."""
+        assert name not in self._tasks, f"two tasks are named {name}"
+        self._tasks[name] = asyncio.get_running_loop().create_task(coroutine, name=name)
+        self._changed.set()
+
+    async def drop(self, name: str) -> None:
+        """End this task; it is no more one that must run for ever."""
+        task = self._tasks.pop(name)
+        self._changed.set()
+        task.cancel()
+        if (await asyncio.wait([task], timeout=CANCEL_TIMEOUT_S))[1]:
+            log.critical("task %s does not end", name)
 
     async def run_all(self, tasks: Mapping[str, Coroutine[Any, Any, Any]]) -> None:
         """Run until cancelled, or until one ends. Raises TaskDied for the first that does; the caller exits non-zero.
@@ -44,10 +59,16 @@ class Supervisor:
         loop = asyncio.get_running_loop()  # not a TaskGroup: one whose task will not end waits for it without end
         self._tasks = {name: loop.create_task(coroutine, name=name) for name, coroutine in tasks.items()}
         try:
-            await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
-            for name, task in self._tasks.items():
-                if task.done():
-                    raise self._buried(name, task)
+            while True:
+                changed = loop.create_task(self._changed.wait(), name="changed")
+                try:
+                    await asyncio.wait([*self._tasks.values(), changed], return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    changed.cancel()
+                self._changed.clear()
+                for name, task in self._tasks.items():
+                    if task.done():
+                        raise self._buried(name, task)
         finally:
             await self._end()
 

@@ -82,11 +82,15 @@ def demo(
 
 
 @app.command()
-def edge(config: Annotated[Path, typer.Option(help="edge.toml: devices, drivers, ports, beds.")]) -> int:
-    """The edge service alone: reads the devices, judges, keeps the journal, streams over MQTT."""
-    from edge.app.run import run_edge
+def edge(
+    config: Annotated[Path, typer.Option(help="edge.toml: devices, drivers, ports, beds.")],
+    check: Annotated[bool, typer.Option("--check", help="Check edge.toml and the rules, and start nothing.")] = False,
+) -> int:
+    """The edge service alone: reads the devices, judges, keeps the journal, streams over MQTT. On SIGHUP it reads
+    edge.toml again, checks all of it, and restarts only the devices that changed."""
+    from edge.app.run import check_edge, run_edge
 
-    return run_edge(config)
+    return check_edge(config) if check else run_edge(config)
 
 
 @app.command()

@@ -83,6 +83,11 @@ class Bedside:
                 del self.state.alarms[key]
                 self.state.orphans += [alarm] if alarm.state in SHOWN else []
 
+    def reconfigure(self, devices: Iterable[tuple[str, DeviceKind, str]], *, nibp_interval_s: float) -> None:
+        """Another list of devices while everything runs: as a restart would take it up, without the restart."""
+        self._configured, self._nibp_interval_s = list(devices), nibp_interval_s
+        self.restore(self.snapshot())
+
     def snapshot(self) -> bytes:
         """All this bed remembers, as JSON."""
         return _ENCODER.encode(self.state)
@@ -128,7 +133,9 @@ class Bedside:
                 self.state.record_damage, self.state.record_damaged_at_s = given.damage, at_s
             case Command():
                 pending_events += commands.obey(self.state, self.rules, given, at_s)
-            case Tick() | Configured():
+            case Tick():
+                pending_events += self._end_orphans(at_s)
+            case Configured():
                 pass
         pending_events += self._session(at_s, timed=not isinstance(given, Samples))
         if metrics is None or metrics:
@@ -194,11 +201,14 @@ class Bedside:
             device.link, device.since_s, device.pump, device.reason = "connecting", at_s, None, ""
         self._begin_holds_anew(at_s, given.gap_s)
         yield self.state.event(at_s, Booted(gap_s=given.gap_s, boot=given.boot))
+        yield from self._end_orphans(at_s)
+        yield from audio.end_pause(self.state, at_s, "the edge was restarted")
+
+    def _end_orphans(self, at_s: float) -> Iterator[PendingEvent]:
         orphans, self.state.orphans = self.state.orphans, []
         for alarm in orphans:
             if alarm.body is not None:
                 yield self.state.event(at_s, _abandoned(alarm, alarm.body))
-        yield from audio.end_pause(self.state, at_s, "the edge was restarted")
 
     def _paused(self, given: WatchPaused, at_s: float) -> Iterator[PendingEvent]:
         """The same without a restart: the connections stay as they are, and say themselves whether they broke."""

@@ -183,7 +183,7 @@ class BedState(msgspec.Struct):
     session: Session | None = None
     closed: list[str] = []  # the ids of the sessions closed last
     alarms: dict[str, Alarm] = {}
-    orphans: list[Alarm] = []  # shown when their rule or device left the configuration; they end at the next start
+    orphans: list[Alarm] = []  # shown when their rule or device left the configuration; they end at the next tick
     alarm_count: int = 0
     audio_paused_until_s: float | None = None
     request: dict[str, Any] | None = None

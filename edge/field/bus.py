@@ -50,6 +50,7 @@ class Bus:
         self._units: deque[Unit] = deque()
         self._port: ModbusPort | None = None
         self._asked: Dialogue | None = None  # last
+        self._running = self._serving = False  # whether the task is, and whether the endpoint is open
         self._absent_from = 0.0  # from when on an absent unit may be tried
         self._tick_s = min(LONGEST_TICK_S, max(SHORTEST_TICK_S, LONGEST_TICK_S / speed))
         self._phase_s = zlib.crc32(str(at).encode()) % 1000 / 1000 * SPREAD_S / speed  # not all at once
@@ -64,6 +65,25 @@ class Bus:
                         dialogue.bed, dialogue.device, _settings(line), first)
         self._port.lateness_s = max(self._port.lateness_s, line.lateness_s)
         self._units.append(Unit(number, dialogue))
+        if self._running:
+            dialogue.begin(self._now())
+        if self._serving:
+            dialogue.opened(self._now(), asyncio.get_running_loop().time())
+
+    @property
+    def running(self) -> bool:
+        """Whether its task runs."""
+        return self._running
+
+    def carries(self, dialogue: Dialogue) -> bool:
+        """Whether it is one of this bus' units."""
+        return any(unit.dialogue is dialogue for unit in self._units)
+
+    def remove(self, dialogue: Dialogue) -> bool:
+        """One unit less; whether it was the last. A request of it that is in flight ends by itself."""
+        for unit in [one for one in self._units if one.dialogue is dialogue]:
+            self._units.remove(unit)
+        return not self._units
 
     @property
     def lateness_s(self) -> float:
@@ -74,6 +94,7 @@ class Bus:
         """Live until cancelled."""
         loop, port = asyncio.get_running_loop(), self._port
         assert port is not None, "a bus without units"
+        self._running = True
         for unit in self._units:
             unit.dialogue.begin(self._now())
         await asyncio.sleep(self._phase_s)
@@ -83,6 +104,7 @@ class Bus:
                 try:
                     await port.open()
                     wait_s = FIRST_RETRY_S
+                    self._serving = True
                     await self._serve(port)
                 except PortLost as gone:
                     for unit in self._units:
@@ -90,9 +112,11 @@ class Bus:
                 except BadResponse:  # never quiet: somebody babbles on the line
                     for unit in self._units:
                         unit.dialogue.lost(f"{port.endpoint} is never quiet", self._now(), loop.time())
+                self._serving = False
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, LAST_RETRY_S)
         finally:
+            self._running = self._serving = False
             port.close()
 
     async def _serve(self, port: ModbusPort) -> None:

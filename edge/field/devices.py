@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from drivers.contract import Spec
 from edge.field.bus import Bus
@@ -16,14 +16,32 @@ from edge.field.connection import Connection, Tap
 from edge.field.device_url import DeviceUrl
 from edge.field.dialogue import DecodedBy, Dialogue, WaveBy
 
+CONNECTION, BUS = "connection", "bus"  # how their tasks are named
+
+
+class Tasks(Protocol):
+    """Who runs tasks by name: one that ends by itself is a fault of ours."""
+
+    def add(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:
+        """One more."""
+        ...
+
+    async def drop(self, name: str) -> None:
+        """One less; it is cancelled."""
+        ...
+
 
 class Devices:
-    """`add` each device, then run the `tasks`. `now` is the edge clock, `speed` its seconds in a real one."""
+    """`add` each device, then run the `tasks`. `now` is the edge clock, `speed` its seconds in a real one.
+
+    While they run, `start` and `stop` change one device and no other.
+    """
 
     def __init__(self, *, now: Callable[[], float], speed: float = 1.0) -> None:
         self._now, self._speed = now, speed
         self._connections: dict[str, Connection] = {}
         self._buses: dict[str, Bus] = {}
+        self._dialogues: dict[tuple[str, str], Dialogue] = {}
 
     def add(self, bed: str, device: str, spec: Spec, at: DeviceUrl, *, decoded: DecodedBy, wave: WaveBy,
             identity: str | None = None, settings: Mapping[str, object] | None = None,
@@ -31,6 +49,7 @@ class Devices:
         """One device; `tap` is given the bytes of a stream. Raises ValueError where settings or line do not fit."""
         dialogue = Dialogue(bed, device, spec, at.line(spec.line), now=self._now, decoded=decoded, wave=wave,
                             identity=identity, settings=settings, speed=self._speed, quiet=not at.is_modbus)
+        self._dialogues[bed, device] = dialogue
         if at.is_modbus:
             bus = self._buses.setdefault(at.endpoint, Bus(at, now=self._now, speed=self._speed))
             bus.add(at.unit, dialogue)
@@ -40,8 +59,29 @@ class Devices:
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What runs for as long as the edge does, by name."""
-        return {**{f"connection {name}": one.run() for name, one in self._connections.items()},
-                **{f"bus {name}": one.run() for name, one in self._buses.items()}}
+        return {**{f"{CONNECTION} {name}": one.run() for name, one in self._connections.items()},
+                **{f"{BUS} {name}": one.run() for name, one in self._buses.items()}}
+
+    def start(self, bed: str, device: str, tasks: Tasks) -> None:
+        """Run what carries a device that was added just now, if nothing carries it yet."""
+        name = f"{bed}/{device}"
+        if name in self._connections:
+            tasks.add(f"{CONNECTION} {name}", self._connections[name].run())
+            return
+        for endpoint, bus in self._buses.items():
+            if not bus.running and bus.carries(self._dialogues[bed, device]):
+                tasks.add(f"{BUS} {endpoint}", bus.run())
+
+    async def stop(self, bed: str, device: str, tasks: Tasks) -> None:
+        """Take one device out of service; the others on its bus stay. Raises KeyError where there is none."""
+        dialogue, name = self._dialogues.pop((bed, device)), f"{bed}/{device}"
+        dialogue.retire()
+        if self._connections.pop(name, None) is not None:
+            await tasks.drop(f"{CONNECTION} {name}")
+        for endpoint, bus in list(self._buses.items()):
+            if bus.carries(dialogue) and bus.remove(dialogue):
+                del self._buses[endpoint]
+                await tasks.drop(f"{BUS} {endpoint}")
 
     async def run(self) -> None:
         """All tasks together, until cancelled; for those who have no supervisor."""

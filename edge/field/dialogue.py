@@ -124,6 +124,10 @@ class Dialogue:
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
+    def retire(self) -> None:
+        """The device is taken out of service: whatever still comes of it goes nowhere."""
+        self._decoded, self._wave = _nowhere, _nowhere_either
+
     def begin(self, at_s: float) -> None:
         """The service has started: report that the device has not responded yet."""
         self.link.begin()
@@ -354,6 +358,14 @@ class Dialogue:
         if told or (self._owes_end and not more):
             self._owes_end = more
             self._decoded(told, at_s, more)
+
+
+def _nowhere(inputs: Sequence[Input], at_s: float, more: bool) -> None:
+    """Nobody listens any more."""
+
+
+def _nowhere_either(wave: Wave, at_s: float) -> None:
+    """Nobody listens any more."""
 
 
 def _distinct(one: Request, other: Request) -> bool:

@@ -1,0 +1,195 @@
+"""edge.toml read again: wholly checked first; what changed stops and starts, and no other device notices."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import drivers
+import simulators
+from edge.app.recovery import recover
+from edge.app.reload import Reloader
+from edge.app.run import check_edge
+from edge.app.service import EdgeService
+from edge.app.supervisor import Supervisor
+from edge.clock import EdgeClock
+from edge.config.changes import changes
+from edge.config.files import EdgeConfig, load_edge
+from edge.contract.mqtt import Mqtt
+from edge.core.replay import differences
+from edge.core.rules import parse_rules
+from edge.journal.journal import Journal
+from edge.journal.reader import Reader
+from edge.model import LinkChanged, Samples
+from edge.process import BadUsage
+from simulators.scenario import catalogue
+from simulators.stage import Stage
+from tests.helpers.rule_files import FILE
+from tests.helpers.stage_run import staged
+from tests.helpers.stream_world import edge_signer
+
+HEAD = '[edge]\nid = "clinic-1"\ndata = "."\nrules = "rules.toml"\n'
+
+
+def bed(number: int, **devices: str) -> str:
+    """A bed with these devices: id = "driver at"."""
+    text = f'[[bed]]\nid = "chair-{number}"\n'
+    for name, words in devices.items():
+        driver, at = words.split(" ")
+        text += f'[[bed.device]]\nid = "{name}"\ndriver = "{driver}"\nat = "{at}"\n'
+    return text
+
+
+def config_of(folder: Path, *beds: str, head: str = HEAD) -> EdgeConfig:
+    (folder / "rules.toml").write_text(FILE.read_text())
+    (folder / "edge.toml").write_text(head + "".join(beds))
+    return load_edge(folder / "edge.toml", drivers.find)
+
+
+OXI = {"oximeter": "nonin tcp://10.0.0.7:4001"}
+PUMP = {"pump": "isco modbus+tcp://10.0.0.9?unit=1"}
+TABLE = [  # before, after, what is said, the devices that start, the beds that are judged otherwise
+    ((bed(1, **OXI),), (bed(1, **OXI),), "no device is another", [], []),
+    ((bed(1, **OXI),), (bed(1, oximeter="nonin tcp://10.0.0.7:4002"),), "changed chair-1/oximeter", ["oximeter"], []),
+    ((bed(1, **OXI),), (bed(1, **OXI, **PUMP),), "added chair-1/pump", ["pump"], ["chair-1"]),
+    ((bed(1, **OXI, **PUMP),), (bed(1, **OXI),), "removed chair-1/pump", [], ["chair-1"]),
+    ((bed(1, **OXI),), (bed(1, oximeter="contec_cms60 tcp://10.0.0.7:4001"),), "changed chair-1/oximeter", ["oximeter"],
+     ["chair-1"]),
+    ((bed(1, **OXI), bed(2, **PUMP)), (bed(1, **OXI), bed(2)), "removed chair-2/pump", [], ["chair-2"]),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "said", "started", "beds"), TABLE)
+def test_what_is_another(tmp_path: Path, before: tuple[str, ...], after: tuple[str, ...], said: str,
+                         started: list[str], beds: list[str]) -> None:
+    found = changes(config_of(tmp_path, *before), config_of(tmp_path, *after))
+    assert str(found) == said
+    assert [device.id for _, device in found.started] == started
+    assert [one.id for one in found.beds] == beds
+    assert found.restart == ()
+
+
+def test_what_only_a_restart_can_change_is_named(tmp_path: Path) -> None:
+    found = changes(config_of(tmp_path, bed(1, **OXI), bed(2, **PUMP)), config_of(
+        tmp_path, bed(1, **OXI), bed(3, **PUMP), head=HEAD + '[mqtt]\nurl = "mqtt://127.0.0.1:1884"\n'))
+    assert found.restart == ("[mqtt]", "bed chair-3 is new", "bed chair-2 is gone")
+    assert (found.stopped, found.started) == ((), ())
+
+
+def test_a_check_of_edge_toml_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config_of(tmp_path, bed(1, **OXI))
+    assert check_edge(tmp_path / "edge.toml") == 0
+    assert capsys.readouterr().out == f"{tmp_path}/edge.toml: good: 1 beds, 1 devices\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"edge.toml", "rules.toml"}
+    (tmp_path / "edge.toml").write_text(HEAD + bed(1, oximeter="nonn tcp://10.0.0.7:4001"))
+    with pytest.raises(BadUsage, match=r"edge\.toml:9: no driver 'nonn'"):
+        check_edge(tmp_path / "edge.toml")
+
+
+# --- while it runs ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Running:
+    """An edge without a broker, with real connections to staged twins."""
+
+    folder: Path
+    stage: Stage
+    service: EdgeService
+    reloader: Reloader
+    supervisor: Supervisor
+
+    def at(self, place: int, driver: str) -> str:
+        rows = [row.at for row in self.stage.rows if row.driver == driver]
+        return rows[place - 1]
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        async with asyncio.timeout(8):
+            while not true():
+                await asyncio.sleep(0.01)
+
+    def inputs(self, kind: type, name: str) -> int:
+        with Reader(str(self.folder / "journal.db")) as reader:
+            return sum(1 for one in reader.inputs() if one.bed == name and isinstance(one.input, kind))
+
+
+@asynccontextmanager
+async def running(folder: Path, *beds: str, stage: Stage) -> AsyncIterator[Running]:
+    config, clock = config_of(folder, *beds), EdgeClock()
+    journal = Journal.open(config.edge.journal, edge="clinic-1", boot="b1", wall=clock.wall)
+    service = EdgeService(
+        config, parse_rules(FILE.read_text()), FILE.read_text(), drivers.find(), clock=clock, journal=journal,
+        recovered=await recover(journal), boot="b1", version="0", config_hash="0", key=b"k" * 32,
+        mqtt=Mqtt("127.0.0.1", 1), signer=edge_signer(), console_keys={})
+    supervisor = Supervisor()
+    reloader = Reloader(folder / "edge.toml", config, service, supervisor)
+    life = asyncio.ensure_future(supervisor.run_all({**service.tasks(), "reload": reloader.run()}))
+    living = asyncio.ensure_future(stage.run())
+    await asyncio.sleep(0)  # all of it has begun
+    try:
+        yield Running(folder, stage, service, reloader, supervisor)
+        assert not life.done()
+    finally:
+        for task in (life, living):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await journal.close()
+    with Reader(str(folder / "journal.db")) as reader:
+        assert list(differences(reader.inputs(), reader.events())) == []
+
+
+async def test_one_bed_gets_another_oximeter_and_the_other_bed_does_not_notice(tmp_path: Path) -> None:
+    async with staged(catalogue(["nonin:tcp"], simulators.find(), beds=3), simulators.find()) as stage:
+        places = [row.at for row in stage.rows]
+        async with running(tmp_path, bed(1, oximeter=f"nonin {places[0]}"), bed(2, oximeter=f"nonin {places[1]}"),
+                           stage=stage) as edge:
+            await edge.until(lambda: edge.inputs(Samples, "chair-1") > 0 and edge.inputs(Samples, "chair-2") > 0)
+            before = edge.inputs(LinkChanged, "chair-1")
+            config_of(tmp_path, bed(1, oximeter=f"nonin {places[0]}"), bed(2, oximeter=f"nonin {places[2]}"))
+            os.kill(os.getpid(), signal.SIGHUP)
+            seen = edge.inputs(Samples, "chair-2")
+            await edge.until(lambda: edge.inputs(LinkChanged, "chair-2") >= 4)
+            await edge.until(lambda: edge.inputs(Samples, "chair-2") > seen + 1)
+            assert edge.inputs(LinkChanged, "chair-1") == before
+
+
+async def test_a_file_that_is_refused_changes_nothing(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with staged(catalogue(["nonin:tcp"], simulators.find()), simulators.find()) as stage:
+        good = bed(1, oximeter=f"nonin {stage.rows[0].at}")
+        async with running(tmp_path, good, stage=stage) as edge:
+            names = edge.supervisor.names
+            (tmp_path / "edge.toml").write_text(HEAD + good + "colour = 1\n")
+            assert not await edge.reloader.reload()
+            assert "nothing is changed:" in caplog.text
+            assert "edge.toml:11: no key 'colour'" in caplog.text
+            assert edge.supervisor.names == names
+
+
+async def test_a_device_is_added_and_taken_away_and_the_bus_of_another_stays(tmp_path: Path) -> None:
+    async with staged(catalogue(["isco:modbus+tcp"], simulators.find(), beds=2), simulators.find()) as stage:
+        first, second = (f"isco {row.at}" for row in stage.rows)
+        async with running(tmp_path, bed(1, pump=first), bed(2), stage=stage) as edge:
+            await edge.until(lambda: edge.inputs(Samples, "chair-1") > 0)
+            before, names = edge.inputs(LinkChanged, "chair-1"), edge.supervisor.names
+            config_of(tmp_path, bed(1, pump=first), bed(2, pump=second))
+            assert await edge.reloader.reload()
+            await edge.until(lambda: edge.inputs(Samples, "chair-2") > 0)
+            assert set(edge.supervisor.names) == set(names), "the same bus carries both"
+            config_of(tmp_path, bed(1, pump=first), bed(2))
+            assert await edge.reloader.reload()
+            gone, stay = edge.inputs(Samples, "chair-2"), edge.inputs(Samples, "chair-1")
+            await edge.until(lambda: edge.inputs(Samples, "chair-1") > stay + 1)
+            assert edge.inputs(Samples, "chair-2") == gone
+            assert edge.inputs(LinkChanged, "chair-1") == before
+            config_of(tmp_path, bed(1), bed(2))
+            assert await edge.reloader.reload()
+            assert not [name for name in edge.supervisor.names if name.startswith("bus")]
