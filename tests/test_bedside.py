@@ -214,7 +214,9 @@ def test_an_audio_pause_ends_by_itself() -> None:
 
 
 def test_a_crash_forgets_nothing_and_shows_the_gap() -> None:
-    story = BedStory().infusing().until(5)
+    story = BedStory().infusing().until(0.1)
+    story.bp(120, 75)
+    story.until(5)
     story.bp(186, 100)
     alarm = story.bed.state.alarms["HTN-3"]
     snapshot = story.bed.snapshot()

@@ -27,8 +27,9 @@ when = "{when}"
 
 
 def rules(when: str, *more: str) -> RuleSet:
-    return parse_rules(RULE.format(id="T-1", when=when) + "\n".join(more)
-                       + RULE.format(id="OTHER-1", when="pulse_bpm > 150"))
+    return parse_rules("[engine]\nunwatched_of_s = 60\n" + RULE.format(id="T-1", when=when) + "\n".join(more)
+                       + RULE.format(id="OTHER-1", when="pulse_bpm > 150")
+                       + RULE.format(id="ITS-1", when="link_live() and pulse_bpm > 150") + 'for_each = ["oximeter"]\n')
 
 
 def tell(text: str, by: RuleSet = RULES, of: str | None = None) -> StoryBed:
@@ -72,6 +73,10 @@ BECOMES_TRUE: dict[str, tuple[str, str, str]] = OF_METRICS | {
     "link_down": ("link_down()", "infusing", "0:10 link pump lost"),
     "link_live": ("not link_live(oximeter)", "infusing", "0:10 link oximeter silent"),
     "device_alarm": ("device_alarm(vtbi_done)", "infusing", "0:10 alarm pump occlusion high"),
+    "link_unstable": ("link_unstable()", "infusing", "0:10 link pump unstable"),
+    "own_alarm": ("own_alarm('OTHER', 'ITS')", "infusing", "0:10 pulse 151 -> ITS-1:oximeter active, OTHER-1 active"),
+    "unwatched_s": ("unwatched_s() > 30", "infusing", "0:10 pulse none sensor_off"),
+    "watched_s": ("watched_s() < 1", "infusing", "0:10 pulse none sensor_off"),
     "standing": ("standing('OTHER')", "infusing", "0:10 pulse 151 -> OTHER-1 active"),
     "infusing": ("not infusing()", "infusing", "0:10 pump stopped"),
     "storage_failing": ("storage_failing()", "infusing", "0:10 storage failing"),
@@ -95,6 +100,12 @@ IS_TRUE: dict[str, tuple[str, str]] = {  # fact: (condition, given)
 }
 
 
+OF_A_DEVICE = {
+    "link_down": "pump", "link_unstable": "pump", "device_alarm": "pump", "no_word_s": "pump",
+    "own_alarm": "oximeter", "unwatched_s": "oximeter", "watched_s": "oximeter",
+}
+
+
 def test_every_fact_has_its_row() -> None:
     assert BECOMES_TRUE.keys() | IS_TRUE.keys() == FACTS.keys()
 
@@ -102,9 +113,9 @@ def test_every_fact_has_its_row() -> None:
 @pytest.mark.parametrize("fact", BECOMES_TRUE)
 def test_a_story_can_make_every_fact_true(fact: str) -> None:
     when, given, happens = BECOMES_TRUE[fact]
-    each = fact in ("link_down", "device_alarm", "no_word_s")
-    by = rules(when, 'for_each = ["pump"]' if each else "")
-    key = "T-1:pump" if each else "T-1"
+    device = OF_A_DEVICE.get(fact)
+    by = rules(when, f'for_each = ["{device}"]\n' if device else "")
+    key = f"T-1:{device}" if device else "T-1"
     tell(f"given {given}\n0:09 -> {key} inactive\n{happens}\n1:30 -> {key} active", by, of="T-1")
 
 

@@ -61,11 +61,13 @@ class Alarm(msgspec.Struct, frozen=True):
     priority: Priority = "none"
     since_s: float = 0.0  # when it became active
     true_since_s: float | None = None
+    true_from_s: float | None = None  # since when no reading has said otherwise, whatever was missing in between
     unknown_since_s: float | None = None
     clear_since_s: float | None = msgspec.field(default=None, name="over_since_s")
     acknowledged_at_s: float | None = None
     at_once: bool = False  # raised by its rule's at_once, not by a hold
     no_data: bool = False
+    no_data_since_s: float | None = None
     about: tuple[str, ...] = ()  # the device's own alarms, or the symptoms, that it names
     seq: int = 0
     by: str | None = None

@@ -31,6 +31,7 @@ from edge.core.alarms import SHOWN, Alarm
 from edge.core.judge import judge, requests
 from edge.core.rules import RuleSet
 from edge.core.state import BedState, Device
+from edge.core.watching import look
 from edge.model import (
     Boot,
     Command,
@@ -135,6 +136,7 @@ class Bedside:
                 pending_events += commands.obey(self.state, self.rules, given, at_s)
             case Tick():
                 pending_events += self._end_orphans(at_s)
+                look(self.state, self.rules.watch, at_s)
             case Configured():
                 pass
         pending_events += self._session(at_s, timed=not isinstance(given, Samples))
@@ -217,10 +219,12 @@ class Bedside:
 
     def _begin_holds_anew(self, at_s: float, gap_s: float) -> None:
         self.state.boot_s, self.state.gap_s = at_s, gap_s
+        self.state.looked_s, self.state.cuff = None, None
+        self.state.unwatched.clear()
         for key, alarm in self.state.alarms.items():
             pending = alarm.state == "pending"
             self.state.alarms[key] = replace(alarm, state="inactive" if pending else alarm.state, true_since_s=None,
-                                             unknown_since_s=None, clear_since_s=None)
+                                             true_from_s=None, unknown_since_s=None, clear_since_s=None)
         current = self.state.session
         if current is not None:
             infusing = current.infusing_since_s is not None or current.infusing_at_boot

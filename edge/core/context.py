@@ -10,7 +10,7 @@ from edge.core.alarms import ACTIVE, Alarm, family
 from edge.core.logic import Truth, either
 from edge.core.plausible import BEYOND
 from edge.core.state import BedState, Determination, Device
-from edge.vocabulary import DETERMINATION, METRICS
+from edge.vocabulary import BY_FINGER, DETERMINATION, METRICS
 
 Number = float | None
 
@@ -69,6 +69,27 @@ class RuleContext:
         latest = self.state.latest.get(metric)
         return latest.reason.replace("_", " ") if latest and latest.reason and latest.validity != "valid" else None
 
+    def is_excused(self, metric: str) -> bool:
+        """Whether the cuff on the same arm may be why there is no SpO2 or pulse now: lost as it inflated, and not for
+        long yet (IEC 80601-2-30 cuffs stop the flow; monitors hold the oximeter's alarm for up to 60 s)."""
+        cuff, latest = self.state.cuff, self.state.latest.get("spo2_pct")
+        return (cuff is not None and latest is not None and metric in BY_FINGER
+                and cuff.excuses_from_s is not None and cuff.excuses_from_s == latest.valid_at_s
+                and self.at_s - cuff.excuses_from_s < self.state.engine.cuff_excuses_s)
+
+    def pair_is_unknown(self) -> bool:
+        """Whether a pair of determinations that is not found could be there all the same: the next one is late, and
+        the newest has none before it that it could pair with."""
+        determinations = self.state.determinations
+        if not determinations or self.at_s - determinations[-1].at_s > self.state.can_be_told_s():
+            return not any(self.is_pair(one, determinations[-1]) for one in determinations[:-1])
+        return False
+
+    def is_pair(self, before: Determination, after: Determination) -> bool:
+        """Whether two determinations are far enough apart to be two, and close enough to be a pair."""
+        apart_s = round(after.at_s - before.at_s, 3)
+        return self.state.engine.pair_apart_s <= apart_s <= self.state.pair_window_s()
+
     # --- devices and alarms -------------------------------------------------------------------------------------------
 
     def this_device(self) -> Device | None:
@@ -99,6 +120,11 @@ class RuleContext:
 
     def _pumps(self) -> list[Device]:
         return [device for device in self.state.devices.values() if device.kind == "pump"]
+
+    def has_gone_quiet(self, device: Device) -> bool:
+        """Whether a pump is connected and yet has said nothing for longer than its word counts."""
+        newest_s = max(device.pump_at_s, device.since_s, max(device.newest_s.values(), default=0.0))
+        return device.kind == "pump" and self.at_s - newest_s > METRICS["rate_ml_h"].stale_after_s
 
     def _is_reporting(self, pump: Device) -> bool:
         return (pump.link == "live" and pump.pump not in (None, "unknown")

@@ -28,3 +28,10 @@ class Engine(msgspec.Struct, frozen=True, omit_defaults=True):
     check_in_every_s: Seconds = 600.0  # a check-in is due so long after the last one while infusing,
     check_in_soon_s: Seconds = 1800.0  # and if the last one was within so long after the end; later,
     check_in_later_every_s: Seconds = 900.0  # so long after the last one
+    # The seconds in which a rule could not be answered are counted, of the last so long. 0, as in 0.1.0: they are not,
+    # and what is asked of two determinations or of a device's own alarms is "no" where nobody can know.
+    unwatched_of_s: Seconds = 0.0
+    pair_late_s: Seconds = 60.0  # after a determination was due: from then a pair that could be is unknown
+    cuff_excuses_s: Seconds = 0.0  # SpO2 that is lost while the cuff inflates is no loss for so long
+    cuff_apart_s: Seconds = 90.0  # but not in a cycle that began sooner than that after the one before
+    cuff_inflated_mmhg: Annotated[float, msgspec.Meta(ge=0, le=300, description="mmHg, 0 to 300")] = 20.0  # above it

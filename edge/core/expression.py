@@ -18,8 +18,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from edge.core.context import Number, RuleContext
-from edge.core.facts import FACTS, FUNCTIONS, OWNERS, Account, Argument, Condition, Quantity, Use
+from edge.core.facts import FACTS, FUNCTIONS, OWNERS, Account, Argument, Quantity, Use
 from edge.core.logic import Truth, negate
+from edge.core.pairs import Condition
 from edge.model import DeviceAlarm
 from edge.vocabulary import METRICS, SYMPTOMS
 
@@ -50,6 +51,11 @@ class Compiled:
     rules: frozenset[str]  # rules, or families of them, that it names
     accounts: tuple[Account, ...]  # what must be counted for it
     determinations: int  # how many determinations are its evidence
+
+    @property
+    def of_watching(self) -> bool:
+        """Whether it is about whether rules can be answered."""
+        return any(use.fact.of_watching for use in self.uses)
 
     def alarms(self, context: RuleContext) -> tuple[DeviceAlarm, ...]:
         """The device's own alarms that it passes on now."""

@@ -14,14 +14,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from edge.core import treatment
+from edge.core import pairs, treatment, unwatched
 from edge.core.context import Number, RuleContext
-from edge.core.logic import Truth, both
+from edge.core.logic import Truth
 from edge.core.state import Session
 from edge.model import SILENCE, DeviceAlarm
 from edge.vocabulary import DETERMINATION, METRICS
 
-Condition = Callable[[RuleContext], Truth]
 Quantity = Callable[[RuleContext], Number]
 Argument = Literal["metric", "number", "condition", "word", "symptom", "rule"]
 
@@ -75,6 +74,10 @@ class Fact:
     alarms: Callable[..., tuple[DeviceAlarm, ...]] | None = None  # the device's own alarms it passes on
     names: Callable[..., tuple[str, ...]] | None = None  # what it is so of; a new name is announced anew
     account: Callable[..., Account] | None = None
+    baselines: Callable[..., tuple[str, ...]] | None = None  # the baseline values it compares with
+    of_person: bool = False  # it is what a nurse enters, not what a device measures
+    of_pump: bool = False  # it is the pump's own word
+    of_watching: bool = False  # it is about whether rules can be answered
 
     def use(self, *arguments: Any) -> Use:
         """This fact with these arguments."""
@@ -107,6 +110,11 @@ class Use:
     def account(self) -> Account | None:
         """What must be counted for it."""
         return self.fact.account(*self.arguments) if self.fact.account else None
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """The baseline values it compares with, by metric."""
+        return self.fact.baselines(*self.arguments) if self.fact.baselines else ()
 
     def reason(self, context: RuleContext) -> str | None:
         """Why it is so now, in a few words."""
@@ -156,24 +164,13 @@ def _metric_facts() -> Iterable[Fact]:
                    reason=reason)
 
 
-def _pair(context: RuleContext, condition: Condition) -> Truth:
-    determinations = context.state.determinations
-    if len(determinations) < 2:
-        return False
-    newest, before = context.newest_determination(), determinations[-2]
-    if newest is None:
-        return None
-    apart_s = round(newest.at_s - before.at_s, 3)
-    if not context.state.engine.pair_apart_s <= apart_s <= context.state.pair_window_s():
-        return False
-    return both(condition(context.with_determination(one)) for one in (newest, before))
-
-
 def _no_valid_s(context: RuleContext, metric: str) -> Number:
     """Since anybody could have seen one. A questionable reading is not valid: the rules cannot judge by it, and whoever
     relies on them must know. That the link came back is no news of the patient: it counts only for a device that has
     never said anything."""
     state = context.state
+    if context.is_excused(metric):
+        return 0.0
     latest = state.latest.get(metric)
     last_s = (latest.valid_at_s if latest else None) or 0.0
     device = context.this_device() or (state.devices.get(latest.device) if latest else None)
@@ -229,8 +226,23 @@ def _alarms_but(context: RuleContext, *codes: str) -> tuple[DeviceAlarm, ...]:
 
 
 def _device_alarm(context: RuleContext, *codes: str) -> Truth:
+    """A device that cannot be heard has the alarms it had, or others: nobody can know."""
     device = context.this_device()
-    return None if device is None else any(alarm.code not in codes for alarm in device.alarms)
+    if device is None or (device.link != "live" and context.state.engine.unwatched_of_s):
+        return None
+    if any(alarm.code not in codes for alarm in device.alarms):
+        return True
+    return None if context.has_gone_quiet(device) else False
+
+
+def _link_unstable(context: RuleContext) -> Truth:
+    device = context.this_device()
+    return None if device is None else device.link == "unstable"
+
+
+def _own_alarm(context: RuleContext, *names: str) -> Truth:
+    """For the bed as a whole there is none: what belongs to no device is nobody's."""
+    return context.device is not None and any(context.active(name) for name in names)
 
 
 def _stateless_s(context: RuleContext) -> Number:
@@ -257,7 +269,8 @@ def _baseline_facts() -> Iterable[Fact]:
             value: Number = getattr(session.baseline, key, None) if session else None
             return value
 
-        yield Fact(f"baseline.{key}", METRICS[key].unit, f"the baseline {METRICS[key].label}", compute)
+        yield Fact(f"baseline.{key}", METRICS[key].unit, f"the baseline {METRICS[key].label}", compute,
+                   baselines=lambda key=key: (key,))
 
 
 def _check_in_facts() -> Iterable[Fact]:
@@ -270,16 +283,17 @@ def _check_in_facts() -> Iterable[Fact]:
         def compute(context: RuleContext, key: str = key) -> Number:
             return treatment.score(context, key)
 
-        yield Fact(f"check_in.{key}", "", sentence, compute)
+        yield Fact(f"check_in.{key}", "", sentence, compute, of_person=True)
 
     def age_s(context: RuleContext) -> Number:
         session = context.state.session
         return context.at_s - session.check_ins[-1].at_s if session and session.check_ins else None
 
-    yield Fact("check_in.age_s", "s", "the time since the last check-in", age_s)
-    yield Fact("check_in.overdue_s", "s", "the time since the next check-in was due", treatment.check_in_overdue_s)
+    yield Fact("check_in.age_s", "s", "the time since the last check-in", age_s, of_person=True)
+    yield Fact("check_in.overdue_s", "s", "the time since the next check-in was due", treatment.check_in_overdue_s,
+               of_person=True)
     yield Fact("check_in.upset", "", "the worse of anxiety and distress as last assessed", treatment.upset,
-               reason=treatment.upset_in_words)
+               reason=treatment.upset_in_words, of_person=True)
 
 
 _OfSession = Callable[[Session, RuleContext], Number]
@@ -322,7 +336,7 @@ _METRIC, _LIMIT, _WINDOW = Parameter("metric"), Parameter("number", "limit"), Pa
 
 FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
     *_metric_facts(), *_baseline_facts(), *_check_in_facts(), *_session_facts(),
-    Fact("pair", "", "in both of two blood pressures in a row: {0}", _pair, (Parameter("condition"),), truth=True,
+    Fact("pair", "", "in both of two blood pressures in a row: {0}", pairs.pair, (Parameter("condition"),), truth=True,
          denied="not in both of two blood pressures in a row: {0}", determinations=2),
     Fact("no_valid_s", "s", "the time without a valid {0}", _no_valid_s, (_METRIC,),
          reason=RuleContext.reason_of),
@@ -331,28 +345,37 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
     Fact("violations", "", "the count of times {0} went below {1} within {2} s", _violations,
          (_METRIC, _LIMIT, _WINDOW), reason=lambda context, metric, *_: context.reason_of(metric), account=Account),
     Fact("rise_pct", "%", "how far {0} is above its baseline", _rise_pct, (_METRIC,),
-         reason=RuleContext.reason_of),
+         reason=RuleContext.reason_of, baselines=lambda metric: (metric,)),
     Fact("failed_determinations", "", "the count of failed blood pressure measurements in a row",
          lambda context: float(context.state.failed_determinations), reason=_reason_of_determination),
     Fact("link_down", "", "the device cannot be reached", _link_down, truth=True,
          denied="the device can be reached"),
     Fact("link_live", "", "the {0} is connected", _link_live,
          (Parameter("word", "kind", optional=True, absent="device"),), truth=True, denied="the {0} is not connected"),
+    Fact("link_unstable", "", "the device's connection comes and goes", _link_unstable, truth=True,
+         denied="the device's connection does not come and go"),
+    Fact("own_alarm", "", "an alarm {0} of this device is active", _own_alarm, (Parameter("rule", many=True),),
+         truth=True, denied="no alarm {0} of this device is active"),
+    Fact("unwatched_s", "s", "the time of the last minute in which a rule could not be answered for want of this"
+         " device's readings", unwatched.unwatched_s, reason=unwatched.in_words, of_watching=True),
+    Fact("watched_s", "s", "the time since a rule could last not be answered for want of this device's readings",
+         unwatched.watched_s, of_watching=True),
     Fact("device_alarm", "", "the device has an alarm of its own{0}", _device_alarm,
          (Parameter("word", "code", many=True, optional=True, form=" other than {}"),), truth=True,
          denied="the device has no alarm of its own{0}", alarms=_alarms_but),
     Fact("standing", "", "an alarm {0} is active", lambda context, name: bool(context.active(name)),
          (Parameter("rule"),), truth=True, denied="no alarm {0} is active"),
-    Fact("infusing", "", "the pump infuses", RuleContext.infusing, truth=True, denied="the pump does not infuse"),
+    Fact("infusing", "", "the pump infuses", RuleContext.infusing, truth=True, denied="the pump does not infuse",
+         of_pump=True),
     Fact("symptom", "", "a nurse has entered one of these symptoms, and not that it is gone: {0}",
          treatment.has_symptom, (_SYMPTOMS,), truth=True,
          denied="none of these symptoms is entered, or each is gone: {0}", reason=treatment.symptoms_in_words,
-         names=treatment.standing_symptoms),
+         names=treatment.standing_symptoms, of_person=True),
     Fact("symptom_within", "", "within the last {0} s a nurse has entered one of these symptoms, and not that it is"
          " gone: {1}", treatment.has_new_symptom, (Parameter("number", "seconds"), _SYMPTOMS), truth=True,
          denied="within the last {0} s none of these symptoms was entered, or each is gone: {1}",
          reason=lambda context, _, *names: treatment.symptoms_in_words(context, *names),
-         names=lambda context, _, *names: treatment.standing_symptoms(context, *names)),
+         names=lambda context, _, *names: treatment.standing_symptoms(context, *names), of_person=True),
     Fact("storage_failing", "", "the record cannot be written", lambda context: bool(context.state.storage_failing),
          truth=True, denied="the record can be written", reason=lambda context: context.state.storage_failing or None),
     Fact("record_damaged_s", "s", "the time since the record was found damaged",
@@ -361,7 +384,7 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
     Fact("dissociation_open", "", "the dissociation period is open", treatment.period_open, truth=True,
          denied="the dissociation period is not open"),
     Fact("no_word_s", "s", "the time for which the pump has not said whether it runs", _stateless_s,
-         reason=_reason_stateless),
+         reason=_reason_stateless, of_pump=True),
 )}
 FUNCTIONS: Mapping[str, Fact] = {
     name: fact for name, fact in FACTS.items() if name not in METRICS and "." not in name

@@ -58,7 +58,8 @@ def _judge_alone(state: BedState, rule: Rule, at_s: float) -> Iterator[PendingEv
 def _devices(state: BedState, rule: Rule) -> list[str | None]:
     if not rule.for_each:
         return [None]
-    return [name for name, device in state.devices.items() if device.kind in rule.for_each]
+    found: list[str | None] = [None] if rule.for_bed else []
+    return found + [name for name, device in state.devices.items() if device.kind in rule.for_each]
 
 
 def _judge_group(state: BedState, rules: Iterable[Rule], at_s: float) -> Iterator[PendingEvent]:
@@ -94,13 +95,16 @@ def _judge_inactive(state: BedState, rule: Rule, alarm: Alarm, context: RuleCont
     if rule.at_once and rule.at_once.evaluate(context) is True:
         return Judged("held", True, at_once=True)
     truth = rule.when.evaluate(context.for_hold(rule.hold_s))
+    if truth is False and alarm.true_from_s is not None:
+        alarm = state.alarms[alarm.key] = replace(alarm, true_from_s=None)
     if truth is not True and alarm.true_since_s is None:  # nearly always: no hold runs, none begins
         return Judged("clear", truth)
     seen = coverage.to_activate(rule.when, context, rule.hold_s)
     before = Progress(alarm.true_since_s, alarm.unknown_since_s)
     progress, verdict = _hold(state, rule.hold_s).feed(before, truth, seen, context.at_s)
-    if progress != before:
-        state.alarms[alarm.key] = replace(alarm, true_since_s=progress.since_s,
+    from_s = context.at_s if truth and alarm.true_from_s is None else alarm.true_from_s
+    if progress != before or from_s != alarm.true_from_s:
+        state.alarms[alarm.key] = replace(alarm, true_since_s=progress.since_s, true_from_s=from_s,
                                           unknown_since_s=progress.unknown_since_s)
     if verdict == "held":
         return Judged("held", True)

@@ -52,6 +52,7 @@ class Rule:
     group: str = ""
     tier: int = 0
     for_each: tuple[DeviceKind, ...] = ()
+    for_bed: bool = False  # beside those of `for_each`, one for what belongs to no device
     escalations: tuple[Escalation, ...] = ()
     request: bool = False  # no alarm: an event that asks a person for something, once for each determination
     device_priority: bool = False  # at least `priority`, else the worst of the device's own

@@ -25,6 +25,7 @@ from edge.core.rule import CONTEXTS, ContextName, Escalation, Rule
 from edge.core.samples import Needs
 from edge.core.tables import BadTable, read_table
 from edge.core.telling import PLACEHOLDERS
+from edge.core.watching import Watch, watch_over
 from edge.model import AlarmClass, DeviceKind, Priority
 from edge.toml_lines import Where, key_lines, line_of
 from edge.vocabulary import METRICS
@@ -73,6 +74,7 @@ class RuleTable(msgspec.Struct, kw_only=True):
     group: Annotated[str | int, Meta(description="text")] = ""
     tier: Annotated[int, Meta(description="a whole number")] = 0
     for_each: Annotated[list[DeviceKind], Meta(description=f"a list of {', '.join(get_args(DeviceKind))}")] = []
+    for_bed: Flag = False
     escalations: Annotated[list[dict[str, Any]], Meta(description="a list of tables of priority, context and when")] = (
         msgspec.field(name="raise", default_factory=list))
     request: Flag = False
@@ -89,6 +91,7 @@ class RuleSet:
     needs: Needs
     causes: tuple[tuple[Rule, ...], ...]  # alarms: a rule alone, or a group, its highest tier first
     by_metric: Mapping[str, frozenset[str]]
+    watch: Watch
     kept: dict[tuple[str, ...], tuple[tuple[Rule, ...], ...]] = field(default_factory=dict, compare=False, repr=False)
 
     def __iter__(self) -> Iterator[Rule]:
@@ -141,7 +144,8 @@ def _rule_set(data: Mapping[str, Any], digest: str) -> RuleSet:
     except order.Circle as circle:
         number = next(number for number, rule in enumerate(rules) if rule.id == circle.first)
         raise BadTable(("rule", number, "when"), str(circle)) from None
-    return RuleSet(tuple(rules), digest, engine, _needs(rules), causes, _by_metric(rules))
+    return RuleSet(tuple(rules), digest, engine, _needs(rules), causes, _by_metric(rules),
+                   watch_over(rules))
 
 
 def _rule(table: Mapping[str, Any], where: Where, taken: list[str]) -> Rule:
@@ -159,7 +163,7 @@ def _rule(table: Mapping[str, Any], where: Where, taken: list[str]) -> Rule:
         at_once_limit=written.at_once_limit or "", ended=written.ended or "",
         hold_s=written.hold_s, clear_hold_s=written.clear_hold_s,
         latch=written.latch, request=written.request, device_priority=written.device_priority,
-        group=str(written.group), tier=written.tier, for_each=tuple(written.for_each),
+        group=str(written.group), tier=written.tier, for_each=tuple(written.for_each), for_bed=written.for_bed,
         when=_compiled(written.when, (*where, "when")),
         at_once=None if written.at_once is None else _compiled(written.at_once, (*where, "at_once")),
         clear=None if written.clear is None else _compiled(written.clear, (*where, "clear")),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from edge.core import plausible
+from edge.core import cuff, plausible
 from edge.core.coverage import cover, covers_s
 from edge.core.facts import Account
 from edge.core.plausible import as_number, is_good
@@ -42,6 +42,8 @@ def fresh(state: BedState, samples: Iterable[Sample]) -> Iterator[Sample]:
 
 def observe(state: BedState, samples: Iterable[Sample], needs: Needs) -> bool:
     """Take in the samples of one frame; whether they completed a determination (good or failed)."""
+    samples = list(samples)
+    cuff.follow(state, samples)
     frame = _of_the_source(state, plausible.accepted(samples, state.latest))
     for sample in frame.values():
         before = state.latest.get(sample.metric)
@@ -138,6 +140,7 @@ def forget_patient(state: BedState) -> None:
     """Another patient: nothing measured before may be taken for theirs. What the pumps report is of the pumps."""
     state.determinations.clear()
     state.below.clear()
+    state.unwatched.clear()
     state.failed_determinations = 0
     state.request = None
     state.latest = {metric: latest for metric, latest in state.latest.items() if _is_of_a_pump(state, latest.device)}

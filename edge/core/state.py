@@ -72,6 +72,23 @@ class Device(msgspec.Struct):
     alarms: tuple[DeviceAlarm, ...] = ()
 
 
+class CuffCycle(msgspec.Struct):
+    """The newest inflation of the bed's cuff, and the loss of SpO2 that it excuses (edge clock, s)."""
+
+    began_s: float
+    seen_s: float  # when it was last seen inflated
+    follows_s: float | None = None  # when the inflation before it began
+    excuses_from_s: float | None = None  # the last valid SpO2 before it was lost in this inflation
+
+
+class Unwatched(msgspec.Struct):
+    """When, lately, rules could not be answered for one cause (a device, or no baseline)."""
+
+    spans: list[tuple[float, float]] = []  # stretches of the last while, oldest first; stretches that touch are one
+    rules: dict[str, float] = {}  # the titles of those rules, each with when it last could not be answered
+    metrics: dict[str, float] = {}  # what they lacked, likewise
+
+
 class Baseline(msgspec.Struct, frozen=True):
     """This patient's own values before the infusion: the median of the precheck determinations."""
 
@@ -187,6 +204,9 @@ class BedState(msgspec.Struct):
     alarm_count: int = 0
     audio_paused_until_s: float | None = None
     request: dict[str, Any] | None = None
+    cuff: CuffCycle | None = None
+    unwatched: dict[str, Unwatched] = {}  # by device; "" for what is missing and belongs to none
+    looked_s: float | None = None  # when it was last looked whether the rules can be answered
 
     def event(self, at_s: float, body: EventBody) -> PendingEvent:
         """An event of this bed and its session, before the journal numbers it."""
@@ -215,6 +235,11 @@ class BedState(msgspec.Struct):
     def longest_gap_s(self, metric: str) -> float:
         """A longer time without a valid reading breaks a hold."""
         return max(self.engine.gap_s, METRICS[metric].stale_after_s * self.engine.gap_of_staleness)
+
+    def can_be_told_s(self) -> float:
+        """How old the newest determination may be before two of them, where there are none, can no longer be ruled
+        out."""
+        return self.interval_s() + self.engine.pair_late_s
 
     def pair_window_s(self) -> float:
         """How far apart two determinations in a row may be to count as a pair: jitter of the interval included."""

@@ -27,6 +27,8 @@ Quoted words must occur in what is shown. At the end, an alarm that became activ
 
 `of`: the rule whose story it is. Then only its own family counts for `nothing` and at the end: the rule, its group, the
 rules that name each other, and whatever the story names. A rule that a clinic adds breaks no story but its own.
+A story leaves out what it does not speak of; so a rule over whether the bed is watched counts only where it is named,
+or in a story of its family whose background is not quiet.
 """
 
 from __future__ import annotations
@@ -180,7 +182,11 @@ class _Story:
     def counts(self, key: str) -> bool:
         """Whether this alarm is the story's business."""
         rule = key.partition(":")[0]
-        return self.own is None or rule in self.own or rule in {one.partition(":")[0] for one in self.expected}
+        if rule in {one.partition(":")[0] for one in self.expected}:
+            return True
+        if any(condition.of_watching for condition in self.rules.named(rule).conditions.values()):
+            return self.own is not None and rule in self.own and not self.bed.is_quiet
+        return self.own is None or rule in self.own
 
     def happen(self, line: str) -> None:
         match = _LINE.fullmatch(line)
@@ -251,11 +257,13 @@ class _Story:
                              " nothing, request, phase P, dissociation D, open \"...\" or refused \"...\"")
         key = match["key"]
         rule, _, device = key.partition(":")
-        known = {one.id for one in self.rules.rules}
+        known = {known.id for known in self.rules.rules}
         if rule not in known:
             raise Unreadable(f"no rule is named {rule!r}{nearest(rule, known)}")
-        devices = sorted(self.bed.links) if self.rules.named(rule).for_each else [""]
-        names = [f"{rule}:{one}".removesuffix(":") for one in devices]
+        one = self.rules.named(rule)
+        devices = sorted(self.bed.links) if one.for_each else []
+        devices += [""] if one.for_bed or not one.for_each else []
+        names = [f"{rule}:{name}".removesuffix(":") for name in devices]
         _must(device in devices, f"write {' or '.join(names)}, not {key}")
         self.expected.add(key)
         alarm = self.bed.alarms.get(key) or Alarm(key, rule, BED)

@@ -41,9 +41,10 @@ def follow(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext, judg
     if trigger == "clear" and alarm.state == "inactive" and alarm.true_since_s is None:  # nearly always
         return
     now = move(alarm.state, trigger, latch=rule.latch and superseded is None) if trigger else alarm.state
-    moved = replace(alarm, state=now, no_data=False, about=())
+    moved = replace(alarm, state=now, no_data=False, no_data_since_s=None, about=())
     if now in ACTIVE:
         moved = replace(moved, priority=_priority(state, rule, alarm, context), no_data=judged.truth is None,
+                        no_data_since_s=_no_data_since(alarm, judged, context.at_s),
                         about=tuple(sorted(rule.when.names(context))))
         if now == alarm.state and (worse := _worse(alarm, moved)):
             moved = replace(moved, state=move(now, "escalate", latch=rule.latch))
@@ -59,6 +60,12 @@ def follow(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext, judg
     if "pending" in (alarm.state, moved.state) and moved.state != "active":
         return
     yield publish(state, rule, moved, alarm.state, context, superseded=superseded)
+
+
+def _no_data_since(alarm: Alarm, judged: Judged, at_s: float) -> float | None:
+    if judged.truth is not None:
+        return None
+    return at_s if alarm.no_data_since_s is None else alarm.no_data_since_s
 
 
 def _keep(state: BedState, alarm: Alarm, trigger: Trigger | None) -> None:

@@ -2,7 +2,8 @@
 
 It works every answer out anew from the whole trace and keeps nothing but which rules stand. Its definitions:
     unknown        no valid reading, one too old (10 s; a determination: interval + 300 s), or its link is gone
-    PAIR(p)        p of the last two determinations, which are 60 s to max(600 s, 1.2 interval + 60 s) apart
+    PAIR(p)        p of the last determination, of one that is 60 s to max(600 s, 1.2 interval + 60 s) before it, and of
+                   all between; where there is none so far before it, unknown from interval + 60 s after the last
     SUSTAINED(p)   for so long every valid reading said p, no hole over 5 s, and 80 % of the time was seen:
                    a reading speaks for the 2 s before it, and for nothing before the word that came before it
     SATSECONDS     sum of (limit - reading) x seconds seen below the limit; a reading at the limit empties it
@@ -69,13 +70,14 @@ class Past:
         return self.pressure(p, self.cycles[-1]) if self.cycles else None
 
     def pair(self, p: Callable[[float, float], Truth]) -> Truth:
-        if len(self.cycles) < 2:
-            return False
-        before, last = self.cycles[-2:]
+        if not self.cycles or self.now_s - self.cycles[-1].at_s > self.trace.interval_s + 300:
+            return None
+        last = self.cycles[-1]
         window_s = max(600.0, 1.2 * self.trace.interval_s + 60)
-        if self.now_s - last.at_s <= self.trace.interval_s + 300 and not 60 <= last.at_s - before.at_s <= window_s:
-            return False
-        return every(self.pressure(p, last), self.pressure(p, before))
+        partners = [n for n, cycle in enumerate(self.cycles) if 60 <= round(last.at_s - cycle.at_s, 3) <= window_s]
+        if partners:
+            return any_of(*(every(*(self.pressure(p, cycle) for cycle in self.cycles[n:])) for n in partners))
+        return None if self.now_s - last.at_s > self.trace.interval_s + 60 else False
 
     def above(self, factor: float) -> Callable[[float, float], Truth]:
         """Either pressure at `factor` of the baseline or more."""
