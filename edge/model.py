@@ -150,6 +150,14 @@ class RecordDamaged(Frozen, frozen=True, tag="record_damaged"):
     damage: str
 
 
+class Restored(Frozen, frozen=True, tag="restored"):
+    """What the bed remembers, taken over whole from `snapshot` (JSON): some of the inputs that led to it, and the
+    events up to `after_seq`, are not in this record."""
+
+    snapshot: str
+    after_seq: int
+
+
 class BedConfigured(Frozen, frozen=True):
     """A bed as edge.toml had it: `devices` are (name, kind, driver)."""
 
@@ -167,7 +175,7 @@ class Configured(Frozen, frozen=True, tag="configured"):
 
 Input = (
     Samples | PumpStatus | DeviceAlarmsReported | LinkChanged | Command | Tick | Boot | Configured | WatchPaused
-    | StorageChanged | RecordDamaged
+    | StorageChanged | RecordDamaged | Restored
 )
 
 

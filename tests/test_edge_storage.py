@@ -5,24 +5,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from edge.app.recovery import recover
 from edge.app.service import EdgeService
 from edge.clock import EdgeClock
 from edge.config.files import load_edge
-from edge.contract.events import AlarmMoved, Event, StorageFailing, StorageHealed
+from edge.contract.events import (
+    AlarmMoved,
+    ChecklistSet,
+    Event,
+    RecordBegun,
+    SessionOpened,
+    StorageFailing,
+    StorageHealed,
+)
 from edge.contract.mqtt import Mqtt
-from edge.contract.payloads import State, decode
+from edge.contract.payloads import CommandIn, State, decode
 from edge.core.replay import differences
 from edge.core.rules import parse_rules
 from edge.journal import Journal, Reader, journal
 from edge.journal.verify import verify
+from edge.model import Tick
 from edge.stream.publisher import Stream
 from tests.helpers.edge_run import EdgeRun, edge_running
 from tests.helpers.faulty_store import FULL, Disk, faulty
@@ -30,6 +41,10 @@ from tests.helpers.rule_files import FILE
 from tests.helpers.stream_world import edge_signer
 
 EDGE = '[edge]\nid = "clinic-1"\ndata = "."\nrules = "rules.toml"\n[[bed]]\nid = "chair-1"\n'
+OPEN = CommandIn(
+    id="c1", console="main", user="nina", role="nurse", bed="chair-1", verb="start_session",
+    args={"protocol": "iv-ketamine-40", "weight_kg": 70, "dose_mg_kg": 0.5, "duration_min": 40,
+          "concentration_mg_ml": 1.0, "session": "c0ffee00c0ffee00"}, issued="", expires="", nonce="n1", sig="")
 ALARM_WITHIN_S = 5.0
 WATCHES_WITHIN_S = 10.0
 
@@ -200,6 +215,15 @@ async def test_a_full_disk_then_a_restart_on_it_then_on_a_read_only_one(tmp_path
         filler.unlink()
         await run.until(lambda: storage(run) is None and standing(run) is None, 5, "it heals")
 
+        await run.end_edge()  # a clean end, and a start on a disk that is full again
+        filler, boots, began_s = fill(small_disk), len(run.events("boot")), run.clock.now()
+        await run.start_edge()
+        await run.until(lambda: len(run.events("boot")) > boots and standing(run), WATCHES_WITHIN_S, "it is back")
+        await run.until(lambda: any(at_s > began_s + 1 and word["value"] for at_s, word in run.numerics("spo2_pct")),
+                        WATCHES_WITHIN_S, "it watches")
+        filler.unlink()
+        await run.until(lambda: storage(run) is None and standing(run) is None, 5, "it heals")
+
         await run.kill_edge()  # and one on a disk that nobody may write to
         remount(small_disk, "ro")
         began_s = run.clock.now()
@@ -211,5 +235,70 @@ async def test_a_full_disk_then_a_restart_on_it_then_on_a_read_only_one(tmp_path
         await run.until(lambda: storage(run) is None and standing(run) is None, 5, "it heals")
     run.check_record()
     healed = [event.body for event in run.events_recorded("journal") if isinstance(event.body, StorageHealed)]
-    assert len(healed) == 2
+    assert len(healed) == 3
     assert all(body.inputs > 0 and body.lost_inputs == 0 for body in healed)
+
+
+# --- a damaged journal ------------------------------------------------------------------------------------------------
+
+
+async def test_a_damaged_journal_is_put_aside_its_beds_are_taken_up_and_every_screen_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with served(tmp_path, monkeypatch) as (service, sent):
+        await until(lambda: sent.events)
+        answer = await service._command(OPEN)
+        assert answer.ok, answer.reason
+        await until(lambda: sent.state and sent.state.session)
+        for bed, work in service._beds.items():
+            service._snapshot(bed, work, service._clock.now())
+    path = tmp_path / "journal.db"
+    before = verify(str(path))
+    with sqlite3.connect(path) as raw:
+        raw.execute("DROP TRIGGER seal_no_update")
+        raw.execute("UPDATE seal SET hash = 'f' || substr(hash, 2) WHERE id = (SELECT max(id) FROM seal)")
+    raw.close()
+    async with served(tmp_path, monkeypatch, "b2") as (_, sent):
+        await until(lambda: sent.state and any(alarm.rule == "TEC-12" for alarm in sent.state.alarms))
+        ((begun, on_disk),) = sent.told(RecordBegun)
+        assert on_disk
+        assert begun.damaged_file == f"{path}.damaged-1"
+        assert before.events - 2 <= begun.after_seq <= before.events
+        assert sent.state is not None
+        assert sent.state.session is not None, "the session goes on"
+    verdict = verify(str(path))
+    assert (verdict.ok, verdict.begins_after) == (True, begun.after_seq)
+    with Reader(str(path)) as reader:
+        assert [str(difference) for difference in differences(reader.inputs(), reader.events())] == []
+    async with served(tmp_path, monkeypatch, "b3") as (_, sent):  # the next start says no more of it
+        await until(lambda: sent.events)
+        assert sent.told(RecordBegun) == []
+
+
+async def test_inputs_for_which_there_was_no_room_are_counted_and_a_replay_goes_on_behind_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: Disk,
+) -> None:
+    async with served(tmp_path, monkeypatch) as (service, sent):
+        await until(lambda: sent.alarm() is None and sent.events)
+        disk.break_()
+        await until(lambda: sent.alarm() == "medium", ALARM_WITHIN_S)
+        for _ in range(20):
+            service._apply("chair-1", Tick(), service._clock.now())
+        monkeypatch.setattr(journal, "INPUTS_HELD", 20)
+        assert (await service._command(OPEN)).ok  # a session is opened by an input that is not kept
+        lost = service._status().storage
+        assert lost is not None
+        assert lost.lost_inputs >= 1
+        disk.mend()
+        await until(lambda: sent.told(StorageHealed))
+        assert sent.told(StorageHealed)[0][0].lost_inputs >= 1
+        assert (await service._command(replace(OPEN, id="c2", nonce="n2", verb="checklist", args={"done": True}))).ok
+    assert verify(str(tmp_path / "journal.db")).ok
+    with Reader(str(tmp_path / "journal.db")) as reader:
+        events = list(reader.events())
+        assert [str(difference) for difference in differences(reader.inputs(), iter(events))] == []
+    opened = next(event for event in events if isinstance(event.body, SessionOpened))
+    done = next(event for event in events if isinstance(event.body, ChecklistSet))
+    assert done.session == opened.session
+    async with served(tmp_path, monkeypatch, "b2") as (service, sent):
+        await until(lambda: sent.state and sent.state.session)

@@ -167,10 +167,10 @@ async def test_an_older_journal_is_brought_up_to_date(copy: Path, monkeypatch: p
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, second))
     await opened(copy).close()
     with Reader(str(copy)) as reader:
-        assert reader.version == 3
+        assert reader.version == 4
     assert verify(str(copy)).ok
     monkeypatch.undo()
-    with pytest.raises(JournalError, match=r"written by a newer vigil \(schema 3, this one knows 2\): update"):
+    with pytest.raises(JournalError, match=r"written by a newer vigil \(schema 4, this one knows 3\): update"):
         opened(copy)
 
 

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from edge.contract.events import Event, PendingEvent
+from edge.contract.events import Event
 from edge.journal import Journal, JournalError, Reader
 from edge.journal.verify import verify
-from edge.model import RecordedInput, Tick
-from tests.helpers.bodies import body
+from edge.model import RecordedInput
+from tests.helpers.journal_files import crashed
 
 ROOT = Path(__file__).resolve().parents[1]
-AT_S = 1_700_000_000.0
 
 # Writes as fast as it can, and says a number only when it is stored: "<seq> <hash> <n>" a line.
 WRITER = """
@@ -120,26 +119,6 @@ def test_another_process_is_turned_away_while_one_writes(tmp_path: Path) -> None
 
 
 # --- bytes the disk changed -------------------------------------------------------------------------------------------
-
-
-async def crashed(folder: Path) -> tuple[list[Event], list[RecordedInput]]:
-    """A journal as a kill leaves it: half of it in the main file, half still in the -wal file. And what it held."""
-    live = folder / "live"
-    live.mkdir()
-    for half in range(2):
-        journal = Journal.open(str(live / "journal.db"), edge="clinic-1", boot=f"b{half}", wall=lambda: "now")
-        for k in range(10):
-            n = [journal.record("chair-1", AT_S + k, Tick()) for _ in range(10)][-1]
-            journal.snapshot("chair-1", n, AT_S + k, b"s%d" % n)
-            await journal.append([PendingEvent("chair-1", "s1", AT_S + k, body("alarm", text=str(k)))]).stored
-            await journal.move_cursor("main", journal.head.seq)
-        if half == 0:
-            await journal.close()  # brings all of it into the main file
-    for name in ("journal.db", "journal.db-wal"):
-        shutil.copy(live / name, folder / name)
-    truth = await journal.events_after(0, 1000), list(journal.inputs())
-    await journal.close()
-    return truth
 
 
 async def served(path: Path) -> tuple[list[Event], list[RecordedInput], int, dict[str, tuple[int, float, bytes]]]:

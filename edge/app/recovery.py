@@ -9,7 +9,7 @@ import msgspec
 from edge.contract.events import Event, PendingEvent
 from edge.core.bedside import Bedside
 from edge.core.replay import Replay
-from edge.journal.database import JournalFailing
+from edge.journal.database import JournalDamaged, JournalFailing
 from edge.journal.journal import Journal
 from edge.model import Command, Configured, RecordedInput
 
@@ -23,9 +23,10 @@ _CONFIGURED = msgspec.json.Decoder(Configured)
 class Recovered:
     """What the journal remembers: each bed's state, and the nonces of the commands done lately."""
 
-    def __init__(self, beds: dict[str, Bedside], nonces: list[str]) -> None:
+    def __init__(self, beds: dict[str, Bedside], nonces: list[str], damage: str = "") -> None:
         self.beds = beds
         self.nonces = nonces
+        self.damage = damage  # what of the record could not be believed, and so was not taken up
 
 
 async def recover(journal: Journal) -> Recovered:
@@ -49,8 +50,18 @@ async def _recover(journal: Journal) -> Recovered:
         if bed in replay.beds:
             replay.beds[bed].restore(body)
     taken = {bed: snapshots[bed][0] if bed in snapshots else configured[0] for bed in replay.beds}
-    numbered_events = await _numbers(journal)
     nonces: list[str] = []
+    try:
+        await _take_up(journal, replay, taken, nonces)
+    except JournalDamaged as fault:
+        log.error("what follows the newest snapshots is taken up only in part: %s", fault)
+        return Recovered(replay.beds, nonces, fault.what)
+    return Recovered(replay.beds, nonces)
+
+
+async def _take_up(journal: Journal, replay: Replay, taken: dict[str, int], nonces: list[str]) -> None:
+    """Gives `replay` the inputs after each bed's snapshot. Raises JournalDamaged at the first that is not right."""
+    numbered_events = await _numbers(journal)
     for recorded in journal.inputs(min(*taken.values(), max(0, journal.head.n - NONCES_BACK))):
         if isinstance(recorded.input, Command):
             nonces.append(recorded.input.nonce)
@@ -59,7 +70,6 @@ async def _recover(journal: Journal) -> Recovered:
                 event = numbered_events.get(_moved(pending))
                 if event is not None and pending.bed is not None:
                     replay.beds[pending.bed].numbered([event])
-    return Recovered(replay.beds, nonces)
 
 
 def _is_news(recorded: RecordedInput, taken: dict[str, int]) -> bool:

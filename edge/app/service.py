@@ -37,6 +37,7 @@ from edge.contract.events import (
     PayloadsRejected,
     PayloadTooLarge,
     PendingEvent,
+    RecordBegun,
     StorageFailing,
     StorageHealed,
 )
@@ -47,6 +48,7 @@ from edge.core.bedside import Bedside
 from edge.core.rules import RuleSet
 from edge.field.devices import Devices, Tasks
 from edge.field.link_state import Counters
+from edge.journal.chain import Base
 from edge.journal.journal import Appended, Journal, Outage
 from edge.model import (
     BedConfigured,
@@ -56,6 +58,8 @@ from edge.model import (
     DeviceAlarmsReported,
     DeviceKind,
     Input,
+    RecordDamaged,
+    Restored,
     StorageChanged,
     Tick,
     encode,
@@ -110,9 +114,12 @@ class EdgeService:
             on_broker_changed=self._broker_changed, on_fault=self._stream_fault,
         )
         self._beds = {bed.id: self._bed(bed, rules, specs, recovered) for bed in config.bed}
-        self._boot_beds()
         self._failing_s: float | None = None  # edge time since when the record cannot be written
-        journal.watch(self._outage_changed)
+        self._damages: set[str] = set()
+        self._boot_beds()
+        journal.watch(self._outage_changed, self._record_damaged)
+        if recovered.damage:
+            self._record_damaged(recovered.damage)
 
     # --- the start ----------------------------------------------------------------------------------------------------
 
@@ -160,14 +167,25 @@ class EdgeService:
     def _boot_beds(self) -> None:
         at_s, last_s = self._clock.now(), self._journal.head.at_s
         gap_s = round(at_s - last_s, 3) if last_s else 0.0
-        configured = self._configured()
-        n = self._journal.record(None, at_s, configured)
+        begun = self._journal.taken_begun()
+        configured, n = self._record_configuration(at_s, restored=begun is not None)
         for number, (bed, work) in enumerate(self._beds.items()):
             work.due_s = at_s + TICK_S * number / len(self._beds)
             self._apply(bed, Boot(self._boot, gap_s), at_s)
             self._snapshot(bed, work, at_s)
         # last: until every bed has its snapshot, a restart must read the beds' inputs as they were configured before
         self._journal.snapshot(CONFIGURED, n, at_s, encode(configured))
+        if begun is not None:
+            self._record_begun(begun)
+
+    def _record_configuration(self, at_s: float, *, restored: bool) -> tuple[Configured, int]:
+        """What the beds are, and (`restored`) what each remembers: a replay of the record can begin here."""
+        configured = self._configured()
+        n, after_seq = self._journal.record(None, at_s, configured), self._journal.head.seq
+        for bed, work in self._beds.items():
+            if restored:
+                work.last_n = self._journal.record(bed, at_s, Restored(work.bedside.snapshot().decode(), after_seq))
+        return configured, n
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Everything that runs, by name."""
@@ -271,6 +289,12 @@ class EdgeService:
         """The watch goes on; every bed has an alarm until all that was kept in memory is on the disk."""
         at_s = self._clock.now()
         since_s = self._failing_s or self._began_s
+        begun = self._journal.taken_begun()
+        if outage.over and (begun is not None or outage.lost_inputs):
+            configured, n = self._record_configuration(at_s, restored=True)
+            self._journal.snapshot(CONFIGURED, n, at_s, encode(configured))
+        if begun is not None:
+            self._record_begun(begun)
         if outage.over:
             log.warning("the record can be written again: %d events and %d inputs kept in memory are stored, %d inputs"
                         " were not kept", outage.events, outage.inputs, outage.lost_inputs)
@@ -289,6 +313,21 @@ class EdgeService:
         if outage.over:
             self._failing_s = None
         self._stream.status_changed()
+
+    def _record_begun(self, base: Base) -> None:
+        log.error("the record was damaged (%s) and is kept aside as %s; it goes on in a new file after event %d",
+                  base.damage, base.damaged_file, base.checkpoint.event_seq)
+        self._note(RecordBegun(damaged_file=base.damaged_file, damage=base.damage,
+                               after_seq=base.checkpoint.event_seq))
+        self._record_damaged(base.damage)
+
+    def _record_damaged(self, damage: str) -> None:
+        """Each damage is told once, at every bed."""
+        if damage not in self._damages:
+            self._damages.add(damage)
+            log.error("the record is damaged: %s", damage)
+            for bed in self._beds:
+                self._apply(bed, RecordDamaged(damage), self._clock.now())
 
     def _storage(self) -> StorageNow | None:
         outage = self._journal.outage

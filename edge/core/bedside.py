@@ -43,6 +43,7 @@ from edge.model import (
     Phase,
     PumpStatus,
     RecordDamaged,
+    Restored,
     Samples,
     StorageChanged,
     Tick,
@@ -130,6 +131,9 @@ class Bedside:
                 pending_events += self._paused(given, at_s)
             case StorageChanged():
                 self.state.storage_failing = given.failing
+            case Restored():
+                self.restore(given.snapshot.encode())
+                return []
             case RecordDamaged():
                 self.state.record_damage, self.state.record_damaged_at_s = given.damage, at_s
             case Command():

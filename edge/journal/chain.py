@@ -50,6 +50,27 @@ _COLUMNS = [int, int, int, int, str, str, str]  # the types of its columns, with
 START = Checkpoint(0, 1, 0, 0, GENESIS, GENESIS, GENESIS)  # before the first
 
 
+class Base(msgspec.Struct, frozen=True):
+    """What a record that does not begin with the first event goes on from: the last checkpoint that could be believed
+    of the one before, its time, and where that one is kept and why."""
+
+    checkpoint: Checkpoint = START
+    at_ms: int = 0
+    damaged_file: str = ""
+    damage: str = ""
+
+
+FIRST = Base()  # of a record that begins with the first event
+
+
+def read_base(text: str | None) -> Base:
+    """A stored base. Raises Wrong."""
+    try:
+        return FIRST if text is None else msgspec.json.decode(text, type=Base)
+    except msgspec.MsgspecError as fault:
+        raise Wrong(f"what the record goes on from cannot be read: {fault}") from None
+
+
 class Hashing(Protocol):
     """A hash that is still being made."""
 

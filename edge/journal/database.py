@@ -22,12 +22,15 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from edge.journal import schema
-from edge.journal.chain import Unknown, Wrong
+from edge.journal.chain import Unknown, Wrong, read_base
 
 BUSY_TIMEOUT_MS = 5000
 WAL_KEPT_BYTES = 64 * 1024 * 1024  # what is left of the -wal file after a long reader made it grow
 POSTGRES_LOCK = 0x766967696C  # "vigil"; advisory locks are per database, and a database holds one journal
 DAMAGED_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+DAMAGED_WORDS = ("no such table", "no such column", "table input has no column", "table seal has no column",
+                 "table event has no column", "table snapshot has no column")
 
 
 class JournalError(Exception):
@@ -43,7 +46,14 @@ class JournalBusy(JournalError):
 
 
 class JournalDamaged(JournalError):
-    """What is stored is not what was written. To be moved away, never written on."""
+    """What is stored is not what was written. To be moved away, never written on. `what` is damaged."""
+
+    def __init__(self, message: str, what: str = "") -> None:
+        super().__init__(message, what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 def _url(journal: str) -> URL:
@@ -71,14 +81,15 @@ class DatabaseUrl:
     def damaged(self, what: str, known: str = "") -> JournalDamaged:
         """`what` is wrong, and what to do about it. `known` says what the consoles still have."""
         where = f"{self} with its -wal and -shm files" if self.path else str(self)
-        return JournalDamaged(f"journal {self} is damaged: {what}. Move {where} away and start again"
-                              f" with a new one{known or '; the consoles still have the events they acknowledged'}")
+        known = known or "; the consoles still have the events they acknowledged"
+        return JournalDamaged(
+            f"journal {self} is damaged: {what}. Move {where} away and start again with a new one{known}", what)
 
     def error(self, fault: DBAPIError) -> JournalError:
         """A database's fault in one line of ours."""
         words = str(fault.orig).strip().splitlines()[0] if str(fault.orig).strip() else type(fault.orig).__name__
         if (getattr(fault.orig, "sqlite_errorcode", 0) & 0xFF in DAMAGED_CODES
-                or words.startswith("Could not decode to UTF-8")):
+                or words.startswith(DAMAGED_WORDS) or of_a_row(fault)):
             return self.damaged(words)
         return JournalFailing(f"journal {self}: {words}")
 
@@ -93,6 +104,11 @@ class DatabaseUrl:
             raise self.damaged(str(fault)) from fault
         except Unknown as fault:
             raise JournalError(f"journal {self}: {fault}") from fault
+
+
+def of_a_row(fault: DBAPIError) -> bool:
+    """Whether it is about what one row holds, and not about the store."""
+    return str(fault.orig).startswith("Could not decode to UTF-8")
 
 
 class Lock:
@@ -216,8 +232,9 @@ def put_into_main_file(place: DatabaseUrl, connection: Connection) -> None:
         cursor.close()
 
 
-def reading(place: DatabaseUrl) -> Connection:
-    """A connection that cannot write or checkpoint. Raises JournalError."""
+def reading(place: DatabaseUrl, *, unchanging: bool = False) -> Connection:
+    """A connection that cannot write or checkpoint. Raises JournalError. `unchanging`: the caller knows that nobody
+    writes, as on a full disk, where the -shm file that SQLite needs otherwise cannot be made."""
     if not place.sqlite:
         engine = _engine(place, isolation_level="AUTOCOMMIT")
     else:
@@ -228,10 +245,11 @@ def reading(place: DatabaseUrl) -> Connection:
         def connect() -> sqlite3.Connection:
             # On a read-only disk SQLite cannot make the -shm file it needs, unless told that nobody writes.
             wal = Path(f"{path}-wal")
-            still = not os.access(path.parent, os.W_OK) and not (wal.exists() and wal.stat().st_size)
+            still = (unchanging or not os.access(path.parent, os.W_OK)) and not (wal.exists() and wal.stat().st_size)
             mode = "mode=ro&immutable=1" if still else "mode=ro"
+            # One thread at a time: opened here, it may be handed to the writer's.
             return sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True, isolation_level=None,
-                                   timeout=BUSY_TIMEOUT_MS / 1000)
+                                   timeout=BUSY_TIMEOUT_MS / 1000, check_same_thread=False)
 
         engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
     with place.translating_errors():
@@ -253,4 +271,5 @@ def identity(place: DatabaseUrl, connection: Connection) -> tuple[int, str]:
         raise JournalError(f"journal {place} was written by a newer vigil (schema {found}, this one knows"
                            f" {schema.version()}): update vigil, or give it another journal")
     connection.info[schema.VERSION] = int(found)
+    connection.info[schema.BASE] = read_base(meta.get(schema.BASE))
     return int(found), edge

@@ -18,10 +18,10 @@ from sqlalchemy import Connection, insert, update
 
 from edge.contract.events import Event, PendingEvent, numbered
 from edge.journal import chain
-from edge.journal.chain import START, InputRow
+from edge.journal.chain import START, Base, InputRow
 from edge.journal.confirming import Confirmations
-from edge.journal.database import DatabaseUrl, JournalError, JournalFailing
-from edge.journal.reader import checkpoint_before, checkpoint_page, events_page, latest_snapshots
+from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError, JournalFailing
+from edge.journal.reader import believable_events, checkpoint_before, checkpoint_page, events_page, latest_snapshots
 from edge.journal.schema import CURSOR
 from edge.journal.store import Opened, Store, cursor_of, hash_at
 from edge.journal.writer import Batch, Retry, SnapshotRow, Stop, Writer
@@ -89,6 +89,7 @@ class Journal:
         self._writer = Writer(self._place, connection, checkpoint, sign, store=store if holds else None,
                               failing=failing, on_changed=self._changed)
         self._on_outage: Callable[[Outage], None] | None = None
+        self._on_damage: Callable[[str], None] = lambda _: None
         self._told = ""  # why it fails, as `on_outage` was told; "": it does not
         self._failing_since = checkpoint
         self._lost_inputs = 0
@@ -114,10 +115,10 @@ class Journal:
         try:
             opened = store.open()
         except JournalError as fault:
-            if not holds or not isinstance(fault, JournalFailing):
+            if not holds or not isinstance(fault, JournalFailing | JournalDamaged):
                 store.release()
                 raise
-            failing, opened = fault, store.open_to_read()
+            failing, opened = _opened_all_the_same(store, fault, sign)
         return cls(store, opened, failing, edge=edge, boot=boot, wall=wall, sign=sign, holds=holds)
 
     @property
@@ -133,7 +134,8 @@ class Journal:
     def record(self, bed: str | None, at_s: float, input: Input) -> int:  # noqa: A002
         """Number one input and keep it for the next commit. `at_s` is kept in whole milliseconds."""
         self._writer.check()
-        if self._n - self._writer.checkpoint.last_n >= INPUTS_HELD and self._confirmations is not None:
+        full = self._lost_inputs or self._n - self._writer.checkpoint.last_n >= INPUTS_HELD
+        if full and self._confirmations is not None:  # once one is not kept, none is, until all is well again
             self._lost_inputs += 1
             return self._n
         at_ms = round(at_s * 1000)
@@ -192,6 +194,12 @@ class Journal:
         except JournalFailing:
             if self._confirmations is None:
                 raise
+        except JournalDamaged as fault:
+            if self._confirmations is None:
+                raise
+            self._on_damage(fault.what)
+            query = self._writer.query(lambda connection: believable_events(connection, seq, limit))
+            found = await asyncio.wrap_future(query)
         after = found[-1].seq if found else seq
         return found + self._writer.held_after(after, limit - len(found))
 
@@ -264,10 +272,15 @@ class Journal:
         return Outage(self._told, self._seq - stored.event_seq, self._n - stored.last_n,
                       self._lost_inputs) if self._told else None
 
-    def watch(self, on_outage: Callable[[Outage], None]) -> None:
+    def taken_begun(self) -> Base | None:
+        """What the record goes on from, if it was damaged and begun anew since the last call."""
+        begun, self._store.begun = self._store.begun, None
+        return begun
+
+    def watch(self, on_outage: Callable[[Outage], None], on_damage: Callable[[str], None] = lambda _: None) -> None:
         """From now on tell `on_outage`, on the loop, when the store begins to fail (if it does already: now), fails for
-        another reason, or works again."""
-        self._on_outage = on_outage
+        another reason, or works again; and `on_damage` of a record that cannot be believed where it is read."""
+        self._on_outage, self._on_damage = on_outage, on_damage
         self._look()
 
     def _changed(self) -> None:
@@ -317,6 +330,18 @@ class Journal:
 def _plain(pending: PendingEvent) -> PendingEvent:
     """As it will be read: so that an event just concluded equals the same event from the disk."""
     return msgspec.structs.replace(pending, at_s=round(pending.at_s * 1000) / 1000)
+
+
+def _opened_all_the_same(
+    store: Store, fault: JournalError, sign: Callable[[str], str] | None,
+) -> tuple[JournalError | None, Opened | None]:
+    """What can be had of a store that could not be opened: begun anew, or to be read alone; and why it fails still."""
+    if isinstance(fault, JournalDamaged):
+        try:
+            return None, store.begin_anew(fault.what, None, sign)
+        except JournalError as again:
+            return again, None
+    return fault, store.open_to_read()
 
 
 def _move(connection: Connection, console: str, seq: int, at_ms: int) -> None:

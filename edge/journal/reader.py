@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple, Self
 
 from sqlalchemy import Connection, Select, func, select
+from sqlalchemy.exc import DBAPIError
 
-from edge.contract.events import GENESIS, Event
-from edge.journal import chain
-from edge.journal.chain import START, Checkpoint, InputRow, Wrong
+from edge.contract.events import Event
+from edge.journal import chain, schema
+from edge.journal.chain import FIRST, Base, Checkpoint, InputRow, Wrong
 from edge.journal.database import DatabaseUrl, JournalError, identity, reading
 from edge.journal.schema import CHECKPOINT, EVENT, INPUT, SNAPSHOT, stored
 from edge.model import RecordedInput
@@ -25,20 +27,29 @@ class Ends(NamedTuple):
     id: int
 
 
+def base_of(connection: Connection) -> Base:
+    """What the record goes on from."""
+    base: Base = connection.info.get(schema.BASE, FIRST)
+    return base
+
+
 def ends(connection: Connection) -> Ends:
-    """The highest number of each record, 0 where there is none."""
-    n, seq, last = (select(func.coalesce(func.max(key), 0)).scalar_subquery()
-                    for key in (INPUT.c.n, EVENT.c.seq, CHECKPOINT.c.id))
+    """The highest number of each record; where there is none, that of what it goes on from."""
+    base = base_of(connection).checkpoint
+    n, seq, last = (select(func.coalesce(func.max(key), none)).scalar_subquery() for key, none in (
+        (INPUT.c.n, base.last_n), (EVENT.c.seq, base.event_seq), (CHECKPOINT.c.id, base.id)))
     return Ends(*connection.execute(select(n, seq, last)).one())
 
 
 def events_page(connection: Connection, after: int, limit: int) -> list[Event]:
-    """Up to `limit` events after number `after`, in order, each checked against its hash and the one before."""
+    """Up to `limit` events after number `after` (and what the record goes on from), in order, each checked against its
+    hash and the one before."""
+    base = base_of(connection).checkpoint
+    seq, prev = max(after, base.event_seq), base.event_hash
     # One more, the event at `after` itself, for the hash it hands on.
     rows = connection.execute(
-        stored(connection, EVENT).where(EVENT.c.seq >= max(after, 0)).order_by(EVENT.c.seq).limit(limit + 1)).all()
-    seq, prev = max(after, 0), GENESIS
-    if seq and rows:
+        stored(connection, EVENT).where(EVENT.c.seq >= seq).order_by(EVENT.c.seq).limit(limit + 1)).all()
+    if seq > base.event_seq and rows:
         if rows[0].seq != seq:
             raise Wrong(f"event: {seq} is missing, the next one is {rows[0].seq}")
         prev, rows = rows[0].hash, rows[1:]
@@ -50,13 +61,25 @@ def events_page(connection: Connection, after: int, limit: int) -> list[Event]:
     return found
 
 
+def believable_events(connection: Connection, after: int, limit: int) -> list[Event]:
+    """The same where one of them is damaged: each that is as its own hash says; the others are left out."""
+    numbers = select(EVENT.c.seq).where(EVENT.c.seq > after).order_by(EVENT.c.seq).limit(limit)
+    found: list[Event] = []
+    for seq in connection.execute(numbers).scalars().all():
+        with suppress(Wrong, DBAPIError):  # the driver itself refuses a text that is not UTF-8
+            row = connection.execute(stored(connection, EVENT).where(EVENT.c.seq == seq)).one()
+            found.append(chain.read_event(row, row.seq, row.prev))
+    return found
+
+
 def checkpoint_before(connection: Connection, after_n: int) -> Checkpoint:
-    """The last checkpoint all of whose inputs are number `after_n` or lower."""
-    if after_n <= 0:
-        return START
+    """The last checkpoint all of whose inputs are number `after_n` or lower; at least what the record goes on from."""
+    base = base_of(connection).checkpoint
+    if after_n <= base.last_n:
+        return base
     up_to = stored(connection, CHECKPOINT).where(CHECKPOINT.c.last_n <= after_n)
     row = connection.execute(up_to.order_by(CHECKPOINT.c.id.desc()).limit(1)).first()
-    return Checkpoint(*row) if row is not None else START
+    return Checkpoint(*row) if row is not None else base
 
 
 def checkpoint_page(connection: Connection, before: Checkpoint) -> tuple[Checkpoint, list[InputRow]]:
@@ -116,6 +139,7 @@ class Reader:
         except JournalError:
             self.connection.close()
             raise
+        self.base = base_of(self.connection)  # what the record goes on from
 
     def __enter__(self) -> Self:
         return self
@@ -144,7 +168,7 @@ class Reader:
 
     def checkpoints(self) -> Iterator[Checkpoint]:
         """Every checkpoint, in order, each chained to the one before (its inputs are checked by `inputs`)."""
-        before = START
+        before = self.base.checkpoint
         while True:
             with self.place.translating_errors():
                 rows = self.connection.execute(_checkpoints_after(self.connection, before)).all()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -25,6 +26,8 @@ from sqlalchemy import (
     select,
     update,
 )
+
+from edge.journal.chain import FIRST, Base
 
 # SQLite's STRICT tables know INTEGER, not BIGINT; and only INTEGER becomes the row id itself.
 BIG = BigInteger().with_variant(Integer(), "sqlite")
@@ -74,7 +77,8 @@ CURSOR = _table(
 APPEND_ONLY = (INPUT, CHECKPOINT, EVENT)
 SIGNED = (EVENT, CHECKPOINT, SNAPSHOT)
 SIGNED_SINCE = 2
-VERSION = "journal schema"  # under this key a connection's `info` says which version it reads
+VERSION = "journal schema"  # under this key a connection's `info` says which version it reads,
+BASE = "journal base"  # and under this one what its record goes on from (chain.Base); under the same key in META
 
 
 def _create(connection: Connection) -> None:
@@ -103,6 +107,10 @@ def _add_signatures(connection: Connection) -> None:
             connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN sig TEXT")
 
 
+def _may_have_base(_: Connection) -> None:
+    """Version 3: META may say that the record goes on after a checkpoint of another one. Older programs refuse it."""
+
+
 def stored(connection: Connection, table: Table) -> Select[Any]:
     """The rows of `table` as this journal has them: one of 0.1.0 has no signatures, and `sig` is null."""
     if table in SIGNED and connection.info.get(VERSION, version()) < SIGNED_SINCE:
@@ -111,7 +119,7 @@ def stored(connection: Connection, table: Table) -> Select[Any]:
 
 
 # MIGRATIONS[v] makes version v + 1 out of version v. One that was released is never edited; a new one is appended.
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create, _add_signatures)
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create, _add_signatures, _may_have_base)
 
 
 def version() -> int:
@@ -119,12 +127,16 @@ def version() -> int:
     return len(MIGRATIONS)
 
 
-def migrate(connection: Connection, found: int, edge: str) -> None:
-    """From version `found` (0: nothing there) to `version()`. The caller's transaction makes it all or nothing."""
+def migrate(connection: Connection, found: int, edge: str, base: Base = FIRST) -> None:
+    """From version `found` (0: nothing there; then it goes on from `base`) to `version()`. The caller's transaction
+    makes it all or nothing."""
     for step in MIGRATIONS[found:]:
         step(connection)
     if found == 0:
         connection.execute(insert(META), [{"key": "schema", "value": str(version())}, {"key": "edge", "value": edge}])
+        if base != FIRST:
+            connection.execute(insert(META).values(key=BASE, value=msgspec.json.encode(base).decode()))
+        connection.info[BASE] = base
     else:
         connection.execute(update(META).where(META.c.key == "schema").values(value=str(version())))
     connection.info[VERSION] = version()

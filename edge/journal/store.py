@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from edge.journal import chain, schema
-from edge.journal.chain import START, Checkpoint, Wrong
+from edge.journal import chain, quarantine, schema
+from edge.journal.chain import START, Base, Checkpoint, Wrong
 from edge.journal.database import (
     DatabaseUrl,
     JournalError,
+    JournalFailing,
     Lock,
     identity,
     put_into_main_file,
     reading,
     writing,
 )
-from edge.journal.reader import checkpoint_rows, ends, events_page
+from edge.journal.reader import base_of, checkpoint_rows, ends, events_page
 from edge.journal.schema import CHECKPOINT, CURSOR, EVENT, INPUT
 
 # quick_check reads the whole file. Beyond this size a restart would keep a bed unwatched for too long: there the ends
@@ -41,6 +43,7 @@ class Store:
     def __init__(self, place: DatabaseUrl, edge: str) -> None:
         self.place = place
         self._edge = edge
+        self.begun: Base | None = None  # the record was begun anew, from this
         self._lock: Lock | None = None
 
     def open(self) -> Opened:
@@ -50,6 +53,8 @@ class Store:
         """
         if self._lock is None:
             self._lock = Lock(self.place)
+        quarantine.finish(self.place)
+        self._look_for_damage()
         connection = writing(self.place)
         try:
             return Opened(connection, *self._prepared(connection))
@@ -64,52 +69,80 @@ class Store:
         connection = writing(self.place)
         try:
             put_into_main_file(self.place, connection)
-            return Opened(connection, *self._prepared(connection, again=True))
+            return Opened(connection, *self._prepared(connection))
         except JournalError:
             close(connection)
             raise
 
     def open_to_read(self) -> Opened | None:
         """What can still be read of it while it cannot be written; None: nothing, or nothing that can be believed."""
-        try:
-            connection = reading(self.place)
-        except JournalError:
-            return None
-        try:
-            with self.place.translating_errors(), connection.begin():
-                found, owner = identity(self.place, connection)
-                if found and owner == self._edge:
-                    return Opened(connection, *_checked_ends(connection))
-        except JournalError:
-            pass
-        close(connection)
+        for unchanging in (False, True):
+            with suppress(JournalError):
+                connection = reading(self.place, unchanging=unchanging)
+                try:
+                    with self.place.translating_errors(), connection.begin():
+                        found, owner = identity(self.place, connection)
+                        if found and owner == self._edge:
+                            return Opened(connection, *_checked_ends(connection))
+                except JournalError:
+                    close(connection)
+                    raise
+                close(connection)
         return None
+
+    def begin_anew(self, damage: str, after: Checkpoint | None, sign: Callable[[str], str] | None) -> Opened:
+        """The damaged journal is kept aside whole, and a new one begun that goes on after checkpoint `after` (None: the
+        last of it that can be believed), with its snapshots and cursors. Raises JournalFailing, and the JournalDamaged
+        it was told where the store is no file."""
+        base = quarantine.begin_anew(self.place, self._edge, damage, after, sign)
+        self.begun = base
+        return self.open()
 
     def release(self) -> None:
         """Let the next one in."""
         if self._lock is not None:
             self._lock.release()
 
-    def _prepared(self, connection: Connection, *, again: bool = False) -> tuple[Checkpoint, int]:
+    def _look_for_damage(self) -> None:
+        """Before anything is written there, and without a byte of it changed: what is damaged is kept as it is."""
+        path = self.place.path
+        if path is None or not path.is_file():
+            return
+        try:
+            connection = reading(self.place)
+        except JournalFailing:
+            return  # opening it to be written will say so
+        try:
+            with self.place.translating_errors(), connection.begin():
+                if path.stat().st_size <= QUICK_CHECK_UP_TO_BYTES:
+                    said = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+                    if said != "ok":
+                        raise Wrong(f"SQLite's quick_check says {str(said).splitlines()[-1]!r}")
+                if identity(self.place, connection) != (0, ""):
+                    self._ends(connection)
+        except JournalFailing:
+            return
+        finally:
+            close(connection)
+
+    def _prepared(self, connection: Connection) -> tuple[Checkpoint, int]:
         """Create or migrate what is there, in one transaction, and check it. Last checkpoint, last time in ms."""
-        place = self.place
-        with place.translating_errors(), connection.begin():
-            if place.path and not again and place.path.stat().st_size <= QUICK_CHECK_UP_TO_BYTES:
-                said = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-                if said != "ok":
-                    raise Wrong(f"SQLite's quick_check says {str(said).splitlines()[-1]!r}")
-            found, owner = identity(place, connection)
+        with self.place.translating_errors(), connection.begin():
+            found, owner = identity(self.place, connection)
             if found and owner != self._edge:
-                raise JournalError(f"journal {place} belongs to edge {owner!r}, not to {self._edge!r}")
+                raise JournalError(f"journal {self.place} belongs to edge {owner!r}, not to {self._edge!r}")
             if found < schema.version():
                 schema.migrate(connection, found, self._edge)
-            try:
-                return _checked_ends(connection)
-            except Wrong as fault:
-                consoles = dict(connection.execute(select(CURSOR.c.console, CURSOR.c.seq)).all())
-                known = ", ".join(f"{console!r} up to {seq}" for console, seq in sorted(consoles.items()))
-                raise place.damaged(
-                    str(fault), f"; consoles still have the events: {known}" if known else "") from fault
+            return self._ends(connection)
+
+    def _ends(self, connection: Connection) -> tuple[Checkpoint, int]:
+        try:
+            return _checked_ends(connection)
+        except Wrong as fault:
+            consoles = dict(connection.execute(select(CURSOR.c.console, CURSOR.c.seq)).all())
+            known = ", ".join(f"{console!r} up to {seq}" for console, seq in sorted(consoles.items()))
+            raise self.place.damaged(
+                str(fault), f"; consoles still have the events: {known}" if known else "") from fault
 
 
 def close(connection: Connection | None) -> None:
@@ -120,10 +153,10 @@ def close(connection: Connection | None) -> None:
 
 
 def _checked_ends(connection: Connection) -> tuple[Checkpoint, int]:
-    last = ends(connection)
+    base, last = base_of(connection), ends(connection)
     newest = schema.stored(connection, CHECKPOINT).order_by(CHECKPOINT.c.id.desc()).limit(2)
     stored = [Checkpoint(*row) for row in connection.execute(newest).all()]
-    checkpoint, before = (*stored, START, START)[:2]
+    checkpoint, before = (*stored, base.checkpoint, base.checkpoint)[:2]
     if stored:
         last_row = schema.stored(connection, CHECKPOINT).where(CHECKPOINT.c.id == checkpoint.id)
         chain.read_checkpoint(connection.execute(last_row).one(), before)
@@ -131,14 +164,14 @@ def _checked_ends(connection: Connection) -> tuple[Checkpoint, int]:
     if (last.n, last.seq) != (checkpoint.last_n, checkpoint.event_seq):
         raise Wrong(f"there are inputs up to {last.n} and events up to {last.seq}, but the last checkpoint,"
                     f" {checkpoint.id}, says {checkpoint.last_n} and {checkpoint.event_seq}")
-    for event in events_page(connection, last.seq - 1, 1) if last.seq else ():
+    for event in events_page(connection, last.seq - 1, 1) if last.seq > base.checkpoint.event_seq else ():
         if event.hash != checkpoint.event_hash:
             raise Wrong(f"event {event.seq} is not the one checkpoint {checkpoint.id} was put on")
     for console in connection.execute(select(CURSOR.c.console)).scalars().all():
         cursor_of(connection, console)
     times = (select(func.max(column)).where(key == number)
              for column, key, number in ((INPUT.c.at_ms, INPUT.c.n, last.n), (EVENT.c.at_ms, EVENT.c.seq, last.seq)))
-    return checkpoint, max(connection.execute(query).scalar() or 0 for query in times)
+    return checkpoint, max(base.at_ms, *(connection.execute(query).scalar() or 0 for query in times))
 
 
 def cursor_of(connection: Connection, console: str) -> int | None:
@@ -146,11 +179,14 @@ def cursor_of(connection: Connection, console: str) -> int | None:
     row = connection.execute(select(CURSOR.c.seq, CURSOR.c.event_hash).where(CURSOR.c.console == console)).first()
     if row is None:
         return None
-    if row.event_hash != hash_at(connection, row.seq):
+    if row.seq >= base_of(connection).checkpoint.event_seq and row.event_hash != hash_at(connection, row.seq):
         raise Wrong(f"cursor of console {console!r}: event {row.seq} is not the one it stored")
     return int(row.seq)
 
 
 def hash_at(connection: Connection, seq: int) -> str | None:
     """The hash of event `seq`; None where there is no such event."""
+    base = base_of(connection).checkpoint
+    if seq == base.event_seq and base != START:
+        return base.event_hash
     return connection.execute(select(EVENT.c.hash).where(EVENT.c.seq == seq)).scalar()

@@ -15,7 +15,7 @@ from edge.contract.signing import hash_is_signed
 from edge.journal import chain
 from edge.journal.chain import START, Checkpoint, Wrong
 from edge.journal.database import JournalDamaged
-from edge.journal.reader import PAGE, Reader, ends
+from edge.journal.reader import PAGE, Reader, base_of, ends
 from edge.journal.schema import CHECKPOINT, EVENT, INPUT, SNAPSHOT, stored
 
 
@@ -30,6 +30,7 @@ class Verdict:
     hash: str
     problem: str | None = None
     signed_from: int | None = None  # the first event that is signed; None: none is
+    begins_after: int = 0  # the record goes on after this event, which is in another one
 
 
 def verify(
@@ -51,8 +52,8 @@ def verify(
             walk.run(reader.connection, reader.edge)
     except JournalDamaged as fault:
         words = str(fault.__cause__) if isinstance(fault.__cause__, Wrong) else f"after {walk.where()}: {fault}"
-        return Verdict(False, walk.seq, walk.n, walk.hash, words, walk.signed_from)
-    return Verdict(True, walk.seq, walk.n, walk.hash, None, walk.signed_from)
+        return Verdict(False, walk.seq, walk.n, walk.hash, words, walk.signed_from, walk.begins_after)
+    return Verdict(True, walk.seq, walk.n, walk.hash, None, walk.signed_from, walk.begins_after)
 
 
 class Walk:
@@ -62,6 +63,7 @@ class Walk:
         self, expect_seq: int | None = None, expect_hash: str | None = None, key: VerifyKey | None = None
     ) -> None:
         self.signed_from: int | None = None
+        self.begins_after = 0
         self._key = key
         self._edge = ""
         self._unsigned_boot: str | None = None
@@ -81,7 +83,11 @@ class Walk:
         upto = ends(connection)
         self._edge = edge
         inputs, events = _rows(connection, INPUT, INPUT.c.n, upto.n), _rows(connection, EVENT, EVENT.c.seq, upto.seq)
-        before = START
+        before = base_of(connection).checkpoint
+        self.n, self.seq, self.hash = before.last_n, before.event_seq, before.event_hash
+        self.begins_after = self.seq
+        if before != START:
+            self._checkpoint_signed(before)
         for row in _rows(connection, CHECKPOINT, CHECKPOINT.c.id, upto.id):
             checkpoint = chain.read_checkpoint(row, before)
             self._inputs_under(checkpoint, inputs)
@@ -94,8 +100,9 @@ class Walk:
                             f" {before.last_n} and event {before.event_seq}")
         self._anchored()
         self._snapshots_signed(connection)
-        if self._key is not None and self.seq and self.signed_from is None:
-            raise Wrong("event 1: neither it nor any event after it is signed, but this edge has a key")
+        if self._key is not None and self.seq > self.begins_after and self.signed_from is None:
+            first = self.begins_after + 1
+            raise Wrong(f"event {first}: neither it nor any event after it is signed, but this edge has a key")
 
     def _signed(self, what: str, digest: str, sig: str | None, before: bool) -> bool:
         """Whether `what` is signed, rightly as far as the key is known; `before`: one before it was."""

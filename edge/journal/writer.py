@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from edge.contract.events import Event
 from edge.journal import chain
 from edge.journal.chain import Checkpoint, InputRow
-from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError, JournalFailing
+from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError, JournalFailing, of_a_row
 from edge.journal.schema import CHECKPOINT, EVENT, INPUT, SNAPSHOT
 from edge.journal.store import Store, close
 
@@ -224,31 +224,39 @@ class Writer:
     def _heal(self) -> None:
         """Open it again, and write what it lacks. It stays failing where that fails."""
         assert self._store_again is not None
+        close(self._connection)
+        self._connection = None
         try:
-            opened = self._store_again.open_again()
+            try:
+                if isinstance(self.failing, JournalDamaged):
+                    raise self.failing
+                opened = self._store_again.open_again()
+                self._connection = opened.connection
+                self._agree(opened.checkpoint)
+            except JournalDamaged as damaged:
+                close(self._connection)
+                opened = self._store_again.begin_anew(damaged.what, self.checkpoint, self._sign)
+                self._connection = opened.connection
+            self._catch_up()
         except JournalError as fault:
             self._fail(fault)
-            return
-        close(self._connection)
-        self._connection = opened.connection
-        try:
-            self._catch_up(opened.checkpoint)
         except DBAPIError as fault:
             self._fail(self.place.error(fault))
-        except JournalDamaged as fault:
-            self._fail(fault)
         else:
             self.failing = None
             self._on_changed()
 
-    def _catch_up(self, stored: Checkpoint) -> None:
-        """Writes what is kept in memory after `stored`, the last checkpoint there really is: the last commit that was
-        confirmed, or the one that failed and was whole all the same. Raises JournalDamaged where it is neither."""
+    def _agree(self, stored: Checkpoint) -> None:
+        """`stored`, the last checkpoint there really is, is of the last commit that was confirmed, or of the one that
+        failed and was whole all the same. Raises JournalDamaged where it is neither."""
         if stored not in (self.checkpoint, self._attempted):
             raise self.place.damaged(f"it ends with {stored}, but {self.checkpoint} was written there")
         self.checkpoint = stored
         while self._held and _covered(self._held[0], stored):
             self._let_go(self._held.popleft())
+
+    def _catch_up(self) -> None:
+        """Writes what is kept in memory."""
         while self._held:
             some: list[Batch] = []
             rows = 0
@@ -313,7 +321,7 @@ class Writer:
                 found = job.question(self._connection)
         except JournalError as fault:
             job.result.set_exception(fault)
-            if isinstance(fault.__cause__, DBAPIError):  # the database's own fault, not a record's
+            if isinstance(fault.__cause__, DBAPIError) and not of_a_row(fault.__cause__):  # the database's own fault
                 if self._store_again is None:
                     raise fault.__cause__ from None
                 self._fail(self.failing or fault)

@@ -62,6 +62,14 @@ class EdgeRun:
         process.kill()
         await process.wait()
 
+    async def end_edge(self) -> None:
+        """As systemd ends it."""
+        assert self.services is not None
+        process = self.services.all["edge"].process
+        assert process is not None
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+
     async def start_edge(self) -> None:
         """Again, after a kill."""
         assert self.services is not None
@@ -124,7 +132,8 @@ class EdgeRun:
         assert verdict.ok, str(verdict)
         assert verdict.events and verdict.inputs
         with Reader(self.journal) as reader:
-            assert [str(difference) for difference in differences(reader.inputs(), reader.events())] == []
+            found = [str(difference) for difference in differences(reader.inputs(), reader.events())]
+            assert found == [], found
 
 
 @contextlib.asynccontextmanager

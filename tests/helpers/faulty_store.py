@@ -64,10 +64,10 @@ def faulty(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
             raise JournalFailing(f"journal {place}: {FULL}")
         return writing(place)
 
-    def open_to_read(place: DatabaseUrl) -> Any:
+    def open_to_read(place: DatabaseUrl, **how: bool) -> Any:
         if not disk.reads:
             raise JournalFailing(f"journal {place}: disk I/O error")
-        return reading(place)
+        return reading(place, **how)
 
     monkeypatch.setattr(SQLiteDialect_pysqlite, "do_commit", do_commit)
     monkeypatch.setattr(store, "writing", open_to_write)

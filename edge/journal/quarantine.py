@@ -1,0 +1,197 @@
+"""A damaged journal is kept aside whole, and a new one goes on after the last checkpoint of it that can be believed.
+
+    journal.db.part     the new one while it is made: its schema, what it goes on from, snapshots and cursors
+    journal.db.new-1    the same, whole, and not yet in its place
+    journal.db.damaged-1 (and -wal)    the damaged one, as it was
+
+Each step is a rename. A journal.db.new-N that is found at a start was cut short in between: `finish` does the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, insert, select
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from edge.journal import chain, schema
+from edge.journal.chain import Base, Checkpoint, Wrong
+from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError, JournalFailing, identity, reading, writing
+from edge.journal.reader import base_of, checkpoint_rows
+from edge.journal.schema import CHECKPOINT, CURSOR, EVENT, SNAPSHOT, stored
+
+Signing = Callable[[str], str] | None
+LOOKED_BACK = 10_000  # checkpoints tried from the end, which is more than an hour of them
+
+
+def begin_anew(place: DatabaseUrl, edge: str, damage: str, after: Checkpoint | None, sign: Signing) -> Base:
+    """Keep the journal at `place` aside, and put a new one there that goes on after `after` (None: the last checkpoint
+    that can be believed). Raises JournalFailing; JournalDamaged where the store is no file."""
+    if place.path is None:
+        raise JournalDamaged(f"journal {place} is damaged: {damage}", damage)
+    try:
+        number = 1 + max((int(found.name.rpartition("-")[2]) for found in _aside(place.path)), default=0)
+        aside = place.path.with_name(f"{place.path.name}.damaged-{number}")
+        with _opened(place) as found:
+            checkpoint = found.last_good() if after is None else after
+            base = Base(checkpoint, found.at_ms(checkpoint), str(aside), damage)
+            part = place.path.with_name(f"{place.path.name}.part")
+            for left in (part, Path(f"{part}-wal"), Path(f"{part}-shm")):
+                left.unlink(missing_ok=True)
+            _make(DatabaseUrl(str(part)), edge, base, found, sign)
+        _to_disk(part)
+        part.rename(place.path.with_name(f"{place.path.name}.new-{number}"))
+        finish(place)
+    except OSError as fault:
+        words = f"journal {place}: damaged ({damage}), and cannot be kept aside: {fault.strerror}"
+        raise JournalFailing(words) from fault
+    return base
+
+
+def finish(place: DatabaseUrl) -> None:
+    """Put a new journal that is whole in the damaged one's place, where that was cut short. Raises JournalFailing."""
+    if place.path is None:
+        return
+    try:
+        for new in place.path.parent.glob(f"{place.path.name}.new-*"):
+            aside = place.path.with_name(new.name.replace(".new-", ".damaged-"))
+            for end in ("", "-wal"):
+                old, kept = Path(f"{place.path}{end}"), Path(f"{aside}{end}")
+                if old.exists() and not kept.exists():
+                    old.rename(kept)
+            Path(f"{place.path}-shm").unlink(missing_ok=True)
+            new.rename(place.path)
+            _to_disk(place.path.parent)
+    except OSError as fault:
+        raise JournalFailing(f"journal {place}: the new one cannot be put in its place: {fault.strerror}") from fault
+
+
+def _aside(path: Path) -> list[Path]:
+    return [found for kind in ("damaged", "new") for found in path.parent.glob(f"{path.name}.{kind}-*")
+            if found.name.rpartition("-")[2].isdecimal()]
+
+
+def _to_disk(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+class _Damaged:
+    """What can be believed of a damaged journal. Whatever cannot be read is as if it were not there."""
+
+    def __init__(self, connection: Connection | None) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> _Damaged:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._connection is not None:
+            with suppress(SQLAlchemyError):
+                self._connection.close()
+
+    def last_good(self) -> Checkpoint:
+        """The newest checkpoint that goes on after the one before, whose inputs and last event are as it says; what the
+        journal itself goes on from where there is none."""
+        for row, before in self._from_the_end():
+            with suppress(Wrong, DBAPIError):
+                checkpoint = chain.read_checkpoint(row, before)
+                self._check(checkpoint)
+                return checkpoint
+        return self._base().checkpoint
+
+    def at_ms(self, checkpoint: Checkpoint) -> int:
+        """The time of the last event under `checkpoint`, or of the last snapshot: the edge clock never goes back."""
+        times = [at_ms for _, at_ms, _ in self.snapshots().values()]
+        event = self._row(select(EVENT.c.at_ms).where(EVENT.c.seq == checkpoint.event_seq))
+        return max([self._base().at_ms, *times, *([int(event[0])] if event else [])])
+
+    def snapshots(self) -> dict[str, tuple[int, int, bytes]]:
+        """The newest snapshot of each bed that is as its hash says: n, at_ms, body."""
+        found: dict[str, tuple[int, int, bytes]] = {}
+        columns = (column for column in SNAPSHOT.c if column.name != "sig")
+        with suppress(DBAPIError):
+            for bed, n, at_ms, body, digest in self._rows(select(*columns).order_by(SNAPSHOT.c.n.desc())):
+                if bed not in found and chain.snapshot_hash(bed, n, at_ms, bytes(body)) == digest:
+                    found[bed] = n, at_ms, bytes(body)
+        return found
+
+    def cursors(self, up_to: int) -> list[tuple[str, int, str, int]]:
+        """How far each console had stored, those that are not beyond `up_to`."""
+        with suppress(DBAPIError):
+            return [(console, seq, digest, at_ms) for console, seq, digest, at_ms in self._rows(select(CURSOR))
+                    if seq <= up_to]
+        return []
+
+    def _base(self) -> Base:
+        return Base() if self._connection is None else base_of(self._connection)
+
+    def _rows(self, query: Select[Any]) -> list[Any]:
+        return [] if self._connection is None else list(self._connection.execute(query).all())
+
+    def _row(self, query: Select[Any]) -> Any:
+        with suppress(DBAPIError):
+            return next(iter(self._rows(query)), None)
+        return None
+
+    def _from_the_end(self) -> Iterator[tuple[Row[Any], Checkpoint]]:
+        if self._connection is None:
+            return
+        table, base = stored(self._connection, CHECKPOINT), self._base().checkpoint
+        newest = self._row(select(func.max(CHECKPOINT.c.id)))
+        last = int(newest[0]) if newest and newest[0] is not None else 0
+        for number in range(last, max(base.id, last - LOOKED_BACK), -1):
+            row = self._row(table.where(CHECKPOINT.c.id == number))
+            before = base if number == base.id + 1 else self._row(table.where(CHECKPOINT.c.id == number - 1))
+            if row is not None and before is not None:
+                yield row, before if isinstance(before, Checkpoint) else Checkpoint(*before)
+
+    def _check(self, checkpoint: Checkpoint) -> None:
+        assert self._connection is not None
+        checkpoint_rows(self._connection, checkpoint)
+        if checkpoint.event_seq > self._base().checkpoint.event_seq:
+            row = self._connection.execute(
+                stored(self._connection, EVENT).where(EVENT.c.seq == checkpoint.event_seq)).first()
+            if row is None or chain.read_event(row, checkpoint.event_seq, row.prev).hash != checkpoint.event_hash:
+                raise Wrong(f"{checkpoint} is on no event")
+
+
+def _opened(place: DatabaseUrl) -> _Damaged:
+    try:
+        connection = reading(place)
+    except JournalError:
+        return _Damaged(None)
+    try:
+        with place.translating_errors():
+            identity(place, connection)
+    except JournalError:
+        with suppress(SQLAlchemyError):
+            connection.close()
+        return _Damaged(None)
+    return _Damaged(connection)
+
+
+def _make(part: DatabaseUrl, edge: str, base: Base, found: _Damaged, sign: Signing) -> None:
+    """The new journal. What its snapshots remember is as of the checkpoint it goes on from."""
+    connection = writing(part)
+    try:
+        with part.translating_errors(), connection.begin():
+            schema.migrate(connection, 0, edge, base)
+            n = base.checkpoint.last_n
+            for bed, (_, at_ms, body) in found.snapshots().items():
+                digest = chain.snapshot_hash(bed, n, at_ms, body)
+                connection.execute(insert(SNAPSHOT).values(
+                    bed=bed, n=n, at_ms=at_ms, body=body, hash=digest, sig=sign(digest) if sign else None))
+            for console, seq, digest, at_ms in found.cursors(base.checkpoint.event_seq):
+                connection.execute(insert(CURSOR).values(
+                    console=console, seq=seq, event_hash=digest, moved_at_ms=at_ms))
+    finally:
+        with suppress(SQLAlchemyError):
+            connection.close()

@@ -1,0 +1,33 @@
+"""Journals as files, for tests that spoil them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from edge.contract.events import Event, PendingEvent
+from edge.journal import Journal
+from edge.model import RecordedInput, Tick
+from tests.helpers.bodies import body
+
+AT_S = 1_700_000_000.0
+
+
+async def crashed(folder: Path) -> tuple[list[Event], list[RecordedInput]]:
+    """A journal as a kill leaves it: half of it in the main file, half still in the -wal file. And what it held."""
+    live = folder / "live"
+    live.mkdir()
+    for half in range(2):
+        journal = Journal.open(str(live / "journal.db"), edge="clinic-1", boot=f"b{half}", wall=lambda: "now")
+        for k in range(10):
+            n = [journal.record("chair-1", AT_S + k, Tick()) for _ in range(10)][-1]
+            journal.snapshot("chair-1", n, AT_S + k, b"s%d" % n)
+            await journal.append([PendingEvent("chair-1", "s1", AT_S + k, body("alarm", text=str(k)))]).stored
+            await journal.move_cursor("main", journal.head.seq)
+        if half == 0:
+            await journal.close()  # brings all of it into the main file
+    for name in ("journal.db", "journal.db-wal"):
+        shutil.copy(live / name, folder / name)
+    truth = await journal.events_after(0, 1000), list(journal.inputs())
+    await journal.close()
+    return truth
