@@ -59,3 +59,7 @@ class EdgeClock:
     def wall(self) -> str:
         """This machine's own UTC clock, steps and all, in ISO form: for the record, never for a decision."""
         return iso(self._wall())
+
+    def wall_s(self) -> float:
+        """The same in seconds since 1970."""
+        return self._wall()

@@ -20,14 +20,17 @@ import msgspec
 from nacl.signing import VerifyKey
 
 from drivers.contract import Spec, Wave
+from edge.app.pulse import Pause, Pulse
 from edge.app.recovery import CONFIGURED, Recovered
 from edge.app.refusals import Refusals
+from edge.app.systemd import Systemd
 from edge.app.telemetry import Telemetry
 from edge.clock import EdgeClock
 from edge.config.changes import Changes
 from edge.config.files import BedTable, DeviceTable, EdgeConfig
 from edge.contract.events import (
     BrokerMoved,
+    ClockStepped,
     CommandRefused,
     CommandRejected,
     ConsoleMoved,
@@ -62,6 +65,7 @@ from edge.model import (
     Restored,
     StorageChanged,
     Tick,
+    WatchPaused,
     encode,
     iso,
 )
@@ -75,6 +79,7 @@ TICK_S = 1.0  # edge seconds
 SLICE_S = 0.02  # real seconds: how finely the beds' ticks are spread
 SNAPSHOT_EVERY_S = 30.0  # real seconds: a restart replays at most so much
 FLUSH_S = 0.5
+ALIVE_EVERY_S = 1.0  # real seconds: systemd's watchdog waits ten
 NONCE_KEPT_S = 600.0
 
 
@@ -253,15 +258,34 @@ class EdgeService:
     # --- what time brings ---------------------------------------------------------------------------------------------
 
     async def _ticks(self) -> None:
+        real_s, loop_s = self._clock.real_s, self._loop.time
+        pulse, systemd = Pulse(real_s(), loop_s(), self._clock.wall_s()), Systemd()
+        systemd.ready()
+        alive_s = loop_s()
         while True:
             await asyncio.sleep(SLICE_S)
             at_s = self._clock.now()
+            pause, step_s = pulse.feed(real_s(), loop_s(), self._clock.wall_s())
+            if pause is not None:
+                self._paused(pause, at_s)
+            if step_s:
+                log.warning("this machine's clock was set by %g s", step_s)
+                self._note(ClockStepped(step_s=step_s))
+            if loop_s() - alive_s >= ALIVE_EVERY_S:
+                alive_s = loop_s()
+                systemd.alive()
             for bed, work in self._beds.items():
                 if at_s >= work.due_s:
                     work.due_s += TICK_S
                     if work.due_s < at_s - TICK_S:  # after a pause: time goes on, ticks are not made up
                         work.due_s = at_s + TICK_S
                     self._tick(bed, work, at_s)
+
+    def _paused(self, pause: Pause, at_s: float) -> None:
+        """Nobody was judged meanwhile: holds begin anew, and the gap is on every screen."""
+        log.error("nobody was watched for %.1f s: this machine %s", pause.real_s, pause.why)
+        for bed in self._beds:
+            self._apply(bed, WatchPaused(round(pause.real_s * self._clock.speed, 3), pause.why), at_s)
 
     def _tick(self, bed: str, work: _Bed, at_s: float) -> None:
         self._apply(bed, Tick(), at_s)

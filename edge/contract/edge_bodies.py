@@ -18,6 +18,12 @@ class WatchPaused(Body, frozen=True, kw_only=True):
     why: Literal["slept", "stalled"]
 
 
+class ClockStepped(Body, frozen=True, kw_only=True):
+    """Somebody set this machine's clock by `step_s`. The edge clock went on as it was."""
+
+    step_s: float
+
+
 class StorageFailing(Body, frozen=True, kw_only=True, tag_field="storage", tag="failing"):
     """The record cannot be written, for `reason`. The watch goes on; from here on events are kept in memory and sent
     marked `unstored`."""

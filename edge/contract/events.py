@@ -19,6 +19,7 @@ from msgspec import UNSET, UnsetType
 
 from edge.contract.edge_bodies import Body as Body
 from edge.contract.edge_bodies import BrokerMoved as BrokerMoved
+from edge.contract.edge_bodies import ClockStepped as ClockStepped
 from edge.contract.edge_bodies import CommandRejected as CommandRejected
 from edge.contract.edge_bodies import ConsoleMoved as ConsoleMoved
 from edge.contract.edge_bodies import OtherBoxFound as OtherBoxFound
@@ -241,7 +242,7 @@ EventBody = (
     AlarmMoved | SessionOpened | ChecklistSet | SessionClosed | PhaseMoved | DissociationMoved | CheckedIn | Requested
     | AudioMoved | CommandRefused | LinkMoved | DeviceAlarmsNow | Booted | ConsoleMoved | BrokerMoved
     | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge | WatchPaused | StorageFailing
-    | StorageHealed | RecordBegun
+    | StorageHealed | RecordBegun | ClockStepped
 )
 
 # kind -> the types its body may have. Several of one kind differ in a tag or in the fields they need.
@@ -256,7 +257,7 @@ BODIES: dict[EventKind, tuple[type[Body], ...]] = {
     "command": (CommandRefused,),
     "link": (LinkMoved,),
     "device": (DeviceAlarmsNow,),
-    "boot": (Booted, WatchPaused),
+    "boot": (Booted, WatchPaused, ClockStepped),
     "stream": (ConsoleMoved, BrokerMoved, CommandRejected, PayloadsRejected, OtherBoxFound, PayloadTooLarge),
     "journal": (StorageFailing, StorageHealed, RecordBegun),
 }

@@ -163,10 +163,12 @@ class Request(Payload, frozen=True, kw_only=True):
 
 
 class Gap(Payload, frozen=True, kw_only=True):
-    """From when to when nobody watched (`from` in JSON): the edge was down."""
+    """From when to when nobody watched (`from` in JSON): the edge was down (restart), or its machine slept, or its loop
+    stalled."""
 
     from_: Time = msgspec.field(name="from")
     to: Time
+    why: Literal["restart", "slept", "stalled"] = "restart"
 
 
 class State(Payload, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ saw.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 import msgspec
 from msgspec import UNSET
@@ -205,7 +206,7 @@ class Bedside:
         self.state.storage_failing = ""  # whether it can be written now is told anew
         for device in self.state.devices.values():
             device.link, device.since_s, device.pump, device.reason = "connecting", at_s, None, ""
-        self._begin_holds_anew(at_s, given.gap_s)
+        self._begin_holds_anew(at_s, given.gap_s, "restart")
         yield self.state.event(at_s, Booted(gap_s=given.gap_s, boot=given.boot))
         yield from self._end_orphans(at_s)
         yield from audio.end_pause(self.state, at_s, "the edge was restarted")
@@ -218,11 +219,11 @@ class Bedside:
 
     def _paused(self, given: WatchPaused, at_s: float) -> Iterator[PendingEvent]:
         """The same without a restart: the connections stay as they are, and say themselves whether they broke."""
-        self._begin_holds_anew(at_s, given.gap_s)
+        self._begin_holds_anew(at_s, given.gap_s, given.why)
         yield self.state.event(at_s, PausedEvent(gap_s=given.gap_s, why=given.why))
 
-    def _begin_holds_anew(self, at_s: float, gap_s: float) -> None:
-        self.state.boot_s, self.state.gap_s = at_s, gap_s
+    def _begin_holds_anew(self, at_s: float, gap_s: float, why: Literal["restart", "slept", "stalled"]) -> None:
+        self.state.boot_s, self.state.gap_s, self.state.gap_why = at_s, gap_s, why
         self.state.looked_s, self.state.cuff = None, None
         self.state.unwatched.clear()
         for key, alarm in self.state.alarms.items():

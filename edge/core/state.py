@@ -188,7 +188,8 @@ class BedState(msgspec.Struct):
     engine: Engine = Engine()
     nibp_interval_s: float = 300.0
     boot_s: float = 0.0
-    gap_s: float = 0.0  # for so long before boot_s nobody watched
+    gap_s: float = 0.0  # for so long before boot_s nobody watched,
+    gap_why: Literal["restart", "slept", "stalled"] = "restart"  # and why
     storage_failing: str = ""  # why the record cannot be written now
     record_damage: str = ""  # what was damaged when the record was last found so,
     record_damaged_at_s: float = 0.0  # and when; 0: never

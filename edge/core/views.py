@@ -80,7 +80,7 @@ def full(state: BedState, at_s: float, *, edge: str = "", boot: str = "", simula
         devices=[_device(name, device, (counts or {}).get(name)) for name, device in state.devices.items()],
         audio_paused_until=_iso(paused) if paused is not None and paused > at_s else None,
         request=Request(text=asked["text"], since=iso(asked["since_s"])) if asked else None,
-        gap=Gap(from_=iso(state.boot_s - state.gap_s), to=iso(state.boot_s)) if _shows_gap(state, at_s) else None)
+        gap=_gap(state, at_s))
 
 
 def _alarm(alarm: Alarm) -> AlarmNow:
@@ -104,6 +104,12 @@ def _device(name: str, device: Device, counts: Counts | None) -> DeviceNow:
         reason=device.reason, since=_iso(device.since_s or None),
         alarms=tuple(DeviceAlarmNow(code=body.code, priority=body.priority, raw=body.raw, text=body.text)
                      for body in device.alarms), **counted)
+
+
+def _gap(state: BedState, at_s: float) -> Gap | None:
+    if not _shows_gap(state, at_s):
+        return None
+    return Gap(from_=iso(state.boot_s - state.gap_s), to=iso(state.boot_s), why=state.gap_why)
 
 
 def _shows_gap(state: BedState, at_s: float) -> bool:

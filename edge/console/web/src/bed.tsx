@@ -91,7 +91,7 @@ function BedHead({ bed, state, session }: { bed: string; state: BedState | undef
         <span class="order">Order {plain(order.dose_mg)} mg in {order.duration_min ?? "--"} min, {order.weight_kg ?? "--"} kg</span>
       )}
       {state !== undefined && !state.live && <span class="last-known">Last known {clockTime(state.at)}</span>}
-      {state?.gap && <span class="gap">⊘ {gapWords(state.gap)} (restart)</span>}
+      {state?.gap && <span class="gap">⊘ {gapWords(state.gap)} ({state.gap.why === "restart" ? "restart" : `the box ${state.gap.why}`})</span>}
       {troubles.length > 0 && <span class="link">⊘ {troubles.join("; ")}</span>}
       {state?.request && <span class="request">➤ {state.request.text}</span>}
     </div>

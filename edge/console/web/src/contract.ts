@@ -184,10 +184,11 @@ export interface Request {
   since: string;
 }
 
-/** From when to when nobody watched (`from` in JSON): the edge was down. */
+/** From when to when nobody watched (`from` in JSON): the edge was down (restart), or its machine slept, or its loop stalled. */
 export interface Gap {
   from: string;
   to: string;
+  why: "restart" | "slept" | "stalled";
 }
 
 /** A bed's full state as of event `seq`. Retained by the broker, so a reader must judge `at` before believing it. */
@@ -397,6 +398,11 @@ export interface WatchPaused {
   why: "slept" | "stalled";
 }
 
+/** Somebody set this machine's clock by `step_s`. The edge clock went on as it was. */
+export interface ClockStepped {
+  step_s: number;
+}
+
 /** A console came or went; it has stored every event up to `seq`. */
 export interface ConsoleMoved {
   console: string;
@@ -476,7 +482,7 @@ export interface EventBodies {
   command: CommandRefused;
   link: LinkMoved;
   device: DeviceAlarmsNow;
-  boot: Booted | WatchPaused;
+  boot: Booted | WatchPaused | ClockStepped;
   stream: ConsoleMoved | BrokerMoved | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge;
   journal: StorageFailing | StorageHealed | RecordBegun;
 }

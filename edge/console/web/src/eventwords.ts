@@ -94,6 +94,7 @@ function session(body: Body): string {
 }
 
 function boot(body: Body): string {
+  if (body["step_s"] !== undefined) return `The clock of the box was set by ${word(body, "step_s")} s`;
   if (body["why"] !== undefined) return `Nobody watched for ${stopwatch(Number(body["gap_s"]))}: the box ${word(body, "why")}`;
   return body["gap_s"] ? `Restarted: nobody watched for ${stopwatch(Number(body["gap_s"]))}` : "Started";
 }
