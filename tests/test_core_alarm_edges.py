@@ -60,7 +60,7 @@ def test_a_latched_alarm_that_comes_again_is_a_new_one() -> None:
     story.bp(185, 100)
     first = story.bed.state.alarms["HTN-3"]
     story.at_s += 300
-    story.bp(150, 90)
+    story.bp(140, 85)
     assert state_of(story, "HTN-3") == "latched"
     story.at_s += 300
     story.bp(186, 100)
@@ -74,7 +74,7 @@ def test_a_latched_alarm_is_taken_away_by_its_acknowledgement() -> None:
     story = BedStory().infusing()
     story.bp(185, 100)
     story.at_s += 300
-    story.bp(150, 90)
+    story.bp(140, 85)
     alarm = story.bed.state.alarms["HTN-3"]
     pending_events = story.command("acknowledge", alarm=alarm.id, seq=alarm.seq)
     assert [body.state for body in alarms_in(pending_events) if body.rule == "HTN-3"] == ["inactive"]

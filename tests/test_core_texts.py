@@ -33,8 +33,17 @@ def test_what_ends_an_alarm_is_said_with_its_value() -> None:
                                     ("inactive", "SpO₂ 95 %: 92 % or more again")]
 
 
+def without_levels(text: str) -> BedStory:
+    """A bed whose rules are judged tier by tier, as 0.1.0 had it."""
+    story = BedStory()
+    story.bed = Bedside("chair-1", DEVICES, parse_rules(text.replace("levels = true", "levels = false")))
+    story.bed.restore(BedStory().infusing().bed.snapshot())
+    story.at_s = BedStory().infusing().at_s
+    return story
+
+
 def test_a_lower_tier_that_a_higher_one_takes_over_is_not_over() -> None:
-    story = BedStory().infusing()
+    story = without_levels(FILE.read_text())
     low(story, 88, 15)
     low(story, 80, 10)
     assert said(story, "RES-2")[-1] == ("inactive", "Low oxygen saturation: see Very low oxygen saturation")
@@ -105,10 +114,7 @@ def test_the_devices_own_alarm() -> None:
 
 def test_rules_that_do_not_say_how_they_end_say_what_0_1_0_said() -> None:
     text = "\n".join(line for line in FILE.read_text().splitlines() if not line.startswith(("ended", "at_once_limit")))
-    story = BedStory()
-    story.bed = Bedside("chair-1", DEVICES, parse_rules(text))
-    story.bed.restore(BedStory().infusing().bed.snapshot())
-    story.at_s = BedStory().infusing().at_s
+    story = without_levels(text)
     low(story, 88, 15)
     low(story, 80, 10)
     assert said(story, "RES-2")[-1] == ("inactive", "Low oxygen saturation: over")

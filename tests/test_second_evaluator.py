@@ -59,6 +59,7 @@ def real(trace: Trace) -> list[dict[str, str]]:
         bed.apply(input_of(word), word.at_s)
         states: dict[str, str] = {alarm.rule: f"{alarm.state}, no data" if alarm.no_data else alarm.state
                                   for alarm in bed.state.alarms.values() if alarm.state in SHOWN}
+        states |= {alarm.worst.rule: "latched" for alarm in bed.state.alarms.values() if alarm.worst}
         found.append(states | ({"HTN-R": "asked"} if bed.state.request else {}))
     return found
 

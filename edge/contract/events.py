@@ -31,6 +31,7 @@ from edge.contract.edge_bodies import StorageHealed as StorageHealed
 from edge.contract.edge_bodies import WatchPaused as WatchPaused
 from edge.model import (
     AlarmClass,
+    AlarmPhase,
     AlarmState,
     DeviceAlarm,
     Dissociation,
@@ -98,7 +99,11 @@ class Baseline(Body, frozen=True, kw_only=True):
 
 
 class AlarmMoved(Body, frozen=True, kw_only=True):
-    """An alarm moved from state `was` to `state`. `since`: when it became active; `by`: who acknowledged it."""
+    """An alarm moved from state `was` to `state`. `since`: when it became active; `by`: who acknowledged it.
+
+    `alarm_phase` says how it moved (IHE ACM words): it started or ended; its level rose (`escalate`, sounds again) or
+    fell (`deescalate`); its words follow the facts (`update`, no sound); it was acknowledged or announced again
+    (`continue`); its latched picture was taken away (`reset`). `phase` is the session's."""
 
     rule: str
     alarm: str  # this occurrence: an acknowledgement names it
@@ -119,6 +124,8 @@ class AlarmMoved(Body, frozen=True, kw_only=True):
     dissociation: Dissociation | None
     superseded_by: str | UnsetType = UNSET  # the rule that took over
     command: str | UnsetType = UNSET
+    level: int | UnsetType = UNSET  # 1 low, 2 medium, 3 high: the highest tier of its group that is on
+    alarm_phase: AlarmPhase | UnsetType = UNSET
 
 
 class SessionOpened(Body, frozen=True, kw_only=True, tag_field="change", tag="opened"):

@@ -35,6 +35,7 @@ from edge.contract.vitals import Wave as Wave
 from edge.contract.vitals import WaveName as WaveName
 from edge.model import (
     AlarmClass,
+    AlarmPhase,
     AlarmState,
     DeviceKind,
     Dissociation,
@@ -42,6 +43,7 @@ from edge.model import (
     Phase,
     Priority,
     Role,
+    SignalState,
     from_iso,
     iso,
 )
@@ -98,9 +100,27 @@ class SessionNow(Payload, frozen=True, kw_only=True):
     quiet: bool = False  # the last check-in is fresh and shows nothing that keeps the patient here
 
 
+class Signals(Payload, frozen=True, kw_only=True):
+    """How an alarm condition is signalled here (audio, visual) and elsewhere (remote); words of IEEE 11073 BICEPS."""
+
+    audio: SignalState
+    visual: SignalState
+    remote: SignalState
+
+
+class FallenLevel(Payload, frozen=True, kw_only=True):
+    """A higher level at which an alarm stood, that latches and that nobody has acknowledged: what was said then."""
+
+    rule: str
+    title: str
+    priority: Priority
+    text: str
+
+
 class AlarmNow(Payload, frozen=True, kw_only=True):
     """Where one alarm stands. `seq` is the event that moved it last: an acknowledgement names the one the nurse saw.
-    `no_data`: what it is about cannot be told now, so it stays. The rest is what that event said (AlarmMoved)."""
+    `no_data`: what it is about cannot be told now, so it stays; `no_data_since`: since when. `worst`: a higher level
+    that has fallen and that nobody has acknowledged. The rest is what that event said (AlarmMoved)."""
 
     alarm: str
     rule: str
@@ -124,6 +144,11 @@ class AlarmNow(Payload, frozen=True, kw_only=True):
     dissociation: Dissociation | None = None
     superseded_by: str | UnsetType = UNSET
     command: str | UnsetType = UNSET
+    level: int | UnsetType = UNSET
+    alarm_phase: AlarmPhase | UnsetType = UNSET
+    no_data_since: Time | UnsetType = UNSET
+    worst: FallenLevel | UnsetType = UNSET
+    signals: Signals | UnsetType = UNSET
 
 
 class DeviceAlarmNow(Payload, frozen=True, kw_only=True):

@@ -1,17 +1,21 @@
 """An alarm's life: one table, and the alarm itself.
 
-                 true       held      unknown   clear       acknowledge   expire   escalate
-    inactive     pending    active    -         -           -             -        -
-    pending      -          active    -         inactive    -             -        -
-    active       -          -         -         inactive*   acknowledged  -        -
-    acknowledged -          -         -         inactive    -             active   active
-    latched      -          active    -         -           inactive      -        -
+                 true       held      unknown   clear       acknowledge   expire   escalate  deescalate  update
+    inactive     pending    active    -         -           -             -        -         -           -
+    pending      -          active    -         inactive    -             -        -         -           -
+    active       -          -         -         inactive*   acknowledged  -        -         -           -
+    acknowledged -          -         -         inactive    -             active   active    -           -
+    latched      -          active    -         -           inactive      -        -         -           -
 
 `true`: the condition is true but not yet for its hold. `held`: true for long enough. `unknown`: it is unknown; it
 never activates, never clears. `clear`: the rule's clear condition has held, or it no longer applies. `expire`: an
-acknowledgement's time is up. `escalate`: the priority rose, or there is something new. `-`: nothing moves.
+acknowledgement's time is up. `escalate`: the level rose, or there is something new. `deescalate`: the level fell.
+`update`: the words no longer fit the facts. `-`: nothing moves.
 * `latched` where the rule latches: the condition is gone but nobody has acknowledged that it was there.
 (Words of IEC 60601-1-8, and of the alert states of IEEE 11073 BICEPS.)
+
+Rules of one group share one alarm (`levels.py`): each tier keeps its own record here, with its own hold and its own
+clear; the record of the tier that speaks carries the group's alarm: its id, state, acknowledgement and words.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ import msgspec
 from edge.contract.events import AlarmMoved
 from edge.model import AlarmState, Priority
 
-Trigger = Literal["true", "held", "unknown", "clear", "acknowledge", "expire", "escalate"]
+Trigger = Literal["true", "held", "unknown", "clear", "acknowledge", "expire", "escalate", "deescalate", "update"]
 
 LIFE: dict[tuple[AlarmState, Trigger], AlarmState] = {
     ("inactive", "true"): "pending",
@@ -67,11 +71,15 @@ class Alarm(msgspec.Struct, frozen=True):
     acknowledged_at_s: float | None = None
     at_once: bool = False  # raised by its rule's at_once, not by a hold
     no_data: bool = False
-    no_data_since_s: float | None = None
+    no_data_since_s: float | None = None  # since when what it is about cannot be told
     about: tuple[str, ...] = ()  # the device's own alarms, or the symptoms, that it names
     seq: int = 0
     by: str | None = None
     body: AlarmMoved | None = None  # what its newest event says
+    on: bool = False  # a tier of a group: its own condition has held and has not cleared, whichever tier speaks
+    worst: AlarmMoved | None = None  # a higher level that latches, has fallen, and that nobody has acknowledged
+    heard_seq: int = 0  # the newest event that sounded: whoever acknowledges must have seen it
+    told_s: float = 0.0  # when its newest event was
 
 
 def family(rule_id: str) -> str:

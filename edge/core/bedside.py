@@ -107,7 +107,8 @@ class Bedside:
             if isinstance(body, AlarmMoved):
                 for key, alarm in self.state.alarms.items():
                     if alarm.id and alarm.id == body.alarm:
-                        self.state.alarms[key] = replace(alarm, seq=event.seq)
+                        heard = alarm.heard_seq if body.alarm_phase in ("update", "deescalate") else event.seq
+                        self.state.alarms[key] = replace(alarm, seq=event.seq, heard_seq=heard)
 
     def apply(self, given: Input, at_s: float) -> list[PendingEvent]:
         """What follows from `given` at `at_s`. Raises Misdirected."""

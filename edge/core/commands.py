@@ -118,13 +118,13 @@ def _acknowledge(
 ) -> Iterator[PendingEvent]:
     """Silence for this occurrence, if it is still the one the nurse saw."""
     alarm = next((alarm for alarm in state.alarms.values() if alarm.id == args.alarm), None)
-    if alarm is None or alarm.state not in SHOWN or alarm.seq != args.seq:
+    if alarm is None or alarm.state not in SHOWN or not alarm.heard_seq <= args.seq <= alarm.seq:
         raise Refused("moved_on")
     if alarm.state == "acknowledged":
         raise Refused(f"already_acknowledged: by {alarm.by}")
     rule = rules.named(alarm.rule)
     moved = replace(alarm, state=move(alarm.state, "acknowledge", latch=rule.latch), acknowledged_at_s=at_s,
-                    by=command.user)
+                    by=command.user, worst=None)
     state.alarms[alarm.key] = moved
     yield publish(state, rule, moved, alarm.state, RuleContext(state, at_s, alarm.device), command=command.id)
 
@@ -179,7 +179,8 @@ def _end_alarms(state: BedState, rules: RuleSet, at_s: float) -> Iterator[Pendin
         rule = rules.named(alarm.rule)
         stays = rule.alarm_class == "technical" and applies(rule.context, None)
         if alarm.state in SHOWN and not stays:
-            ended = replace(alarm, state="inactive", true_since_s=None, clear_since_s=None, acknowledged_at_s=None)
+            ended = replace(alarm, state="inactive", true_since_s=None, clear_since_s=None, acknowledged_at_s=None,
+                            on=False, worst=None)
             yield publish(state, rule, ended, alarm.state, RuleContext(state, at_s, alarm.device))
         elif not stays:
             state.alarms.pop(key)

@@ -97,9 +97,10 @@ class RuleContext:
         return self.state.devices.get(self.device) if self.device else None
 
     def active(self, name: str) -> list[Alarm]:
-        """The active alarms of this rule or family of rules, of this device where the rule looks at one."""
+        """The active alarms of this rule or family of rules, of this device where the rule looks at one; and the tiers
+        that are on while a higher one speaks for them."""
         return [alarm for alarm in self.state.alarms.values()
-                if alarm.state in ACTIVE and name in (alarm.rule, family(alarm.rule))
+                if (alarm.state in ACTIVE or alarm.on) and name in (alarm.rule, family(alarm.rule))
                 and self.device in (None, alarm.device)]
 
     # --- pumps --------------------------------------------------------------------------------------------------------

@@ -35,3 +35,5 @@ class Engine(msgspec.Struct, frozen=True, omit_defaults=True):
     cuff_excuses_s: Seconds = 0.0  # SpO2 that is lost while the cuff inflates is no loss for so long
     cuff_apart_s: Seconds = 90.0  # but not in a cycle that began sooner than that after the one before
     cuff_inflated_mmhg: Annotated[float, msgspec.Meta(ge=0, le=300, description="mmHg, 0 to 300")] = 20.0  # above it
+    levels: bool = False  # the rules of one group are one alarm with a level; words that no longer fit are updated
+    update_apart_s: Seconds = 10.0  # with levels: the words of one alarm change no more often

@@ -14,7 +14,7 @@ from __future__ import annotations
 import ast
 import difflib
 import operator
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from edge.core.context import Number, RuleContext
@@ -51,6 +51,7 @@ class Compiled:
     rules: frozenset[str]  # rules, or families of them, that it names
     accounts: tuple[Account, ...]  # what must be counted for it
     determinations: int  # how many determinations are its evidence
+    worse: Mapping[str, int]  # the metrics it compares with a limit: +1 where higher is worse, -1 where lower is
 
     @property
     def of_watching(self) -> bool:
@@ -86,6 +87,7 @@ def compile_condition(text: str) -> Compiled:
         rules=frozenset(name for use in uses for name in use.rules),
         accounts=tuple(account for use in uses if (account := use.account)),
         determinations=max((use.fact.determinations for use in uses), default=1),
+        worse=compiler.worse,
     )
 
 
@@ -121,6 +123,7 @@ class _Number:
 class _Compiler:
     def __init__(self) -> None:
         self.uses: list[Use] = []
+        self.worse: dict[str, int] = {}
 
     def condition(self, node: ast.expr) -> _Truth:
         match node:
@@ -164,6 +167,8 @@ class _Compiler:
         if len(ops) != 1 or type(ops[0]) not in _COMPARE:
             raise ExpressionError("write one comparison at a time, joined by 'and': 'a < b and b < c'")
         compare, word = _COMPARE[type(ops[0])]
+        if isinstance(left, ast.Name):
+            self.worse[left.id] = {ast.Gt: 1, ast.GtE: 1, ast.Lt: -1, ast.LtE: -1}.get(type(ops[0]), 0)
         this, that = self.quantity(left), self.quantity(rights[0])
         this_value, that_value = this.value, that.value
 

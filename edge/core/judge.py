@@ -6,12 +6,12 @@ it, for `clear_hold_s`. Of the rules of one group, only the highest tier is acti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
 from edge.contract.events import PendingEvent, Requested
-from edge.core import coverage
+from edge.core import coverage, levels
 from edge.core.alarms import ACTIVE, Alarm
 from edge.core.context import RuleContext
 from edge.core.hold import Hold, Progress
@@ -26,7 +26,9 @@ from edge.core.transitions import Judged, follow
 def judge(state: BedState, rules: RuleSet, at_s: float, metrics: tuple[str, ...] | None) -> Iterator[PendingEvent]:
     """Judge the rules that depend on `metrics` (None: all of them)."""
     for one_cause in rules.causes if metrics is None else rules.causes_of(metrics):
-        if one_cause[0].group:
+        if one_cause[0].group and state.engine.levels:
+            yield from _judge_levels(state, one_cause, at_s)
+        elif one_cause[0].group:
             yield from _judge_group(state, one_cause, at_s)
         else:
             yield from _judge_alone(state, one_cause[0], at_s)
@@ -62,6 +64,18 @@ def _devices(state: BedState, rule: Rule) -> list[str | None]:
     return found + [name for name, device in state.devices.items() if device.kind in rule.for_each]
 
 
+def _judge_levels(state: BedState, rules: Sequence[Rule], at_s: float) -> Iterator[PendingEvent]:
+    """One alarm for one cause, with a level (`levels.py`). `rules`: highest tier first."""
+    context = RuleContext(state, at_s)
+    top: Rule | None = None
+    found = Judged("clear")
+    for rule in rules:
+        judged = _judged(state, rule, state.alarms.get(rule.id) or Alarm(rule.id, rule.id, state.bed), context)
+        if levels.settle(state, rule, judged) and top is None:
+            top, found = rule, judged
+    yield from levels.follow_group(state, rules, top, found, context)
+
+
 def _judge_group(state: BedState, rules: Iterable[Rule], at_s: float) -> Iterator[PendingEvent]:
     """One alarm for one cause: the highest tier that is active ends those below it. Their holds go on, so that they
     take over at once when the higher one ends. `rules`: highest tier first."""
@@ -86,7 +100,7 @@ def _judge_group(state: BedState, rules: Iterable[Rule], at_s: float) -> Iterato
 def _judged(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> Judged:
     if not applies(rule.context, state.session):
         return Judged("clear")
-    if alarm.state in ACTIVE:
+    if alarm.on or alarm.state in ACTIVE:
         return _judge_active(state, rule, alarm, context)
     return _judge_inactive(state, rule, alarm, context)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -66,6 +67,11 @@ class Rule:
     def metrics(self) -> list[str]:
         """The metrics it looks at, in the order it names them."""
         return list(dict.fromkeys(metric for use in self.uses for metric in use.metrics))
+
+    @property
+    def worse(self) -> Mapping[str, int]:
+        """The metrics it compares with a limit, and in which direction (+1, -1) they get worse."""
+        return self.when.worse
 
     @property
     def conditions(self) -> dict[str, Compiled]:

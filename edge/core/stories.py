@@ -37,6 +37,8 @@ import re
 from collections.abc import Iterator
 from typing import get_args
 
+from msgspec.structs import replace
+
 from edge.core.alarms import SHOWN, Alarm, family
 from edge.core.bedside import Bedside
 from edge.core.expression import nearest
@@ -267,6 +269,9 @@ class _Story:
         _must(device in devices, f"write {' or '.join(names)}, not {key}")
         self.expected.add(key)
         alarm = self.bed.alarms.get(key) or Alarm(key, rule, BED)
+        fallen = next((one.worst for one in self.bed.alarms.values() if one.worst and one.worst.rule == rule), None)
+        if fallen is not None and alarm.state not in SHOWN:  # a level that has fallen, and that nobody acknowledged
+            alarm = replace(alarm, state="latched", priority=fallen.priority, body=fallen)
         said = alarm.body.text if alarm.body else ""
         right = (match["state"] in (None, alarm.state) and match["priority"] in (None, alarm.priority)
                  and (alarm.no_data or not match["no_data"]) and (match["text"] or "") in said)

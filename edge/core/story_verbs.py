@@ -131,7 +131,10 @@ def _device_alarm(code: str, priority: str) -> DeviceAlarm:
 
 
 def _ack(bed: StoryBed, rest: list[str]) -> None:
+    named = (alarm for alarm in bed.alarms.values() if alarm.worst and [alarm.worst.rule] == rest)
     alarm = bed.alarms.get(rest[0]) if rest else None
+    if alarm is None or not alarm.id:
+        alarm = next(named, alarm)
     if alarm is None or not alarm.id:
         raise Unreadable(f"no alarm {' '.join(rest)} to acknowledge; write {VERBS['ack'][0]}")
     bed.command("acknowledge", {"alarm": alarm.id, "seq": alarm.seq})

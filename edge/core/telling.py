@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from math import isfinite
 from string import Formatter
@@ -114,6 +115,28 @@ def _text(rule: Rule, alarm: Alarm, context: RuleContext, superseded: str | None
     if alarm.state == "latched" and alarm.body:  # what it was about, not how things are by now
         return alarm.body.text
     return _filled(rule.text, rule, context)
+
+
+def told_now(rule: Rule, context: RuleContext) -> str:
+    """What the rule's text says as things are now."""
+    return _filled(rule.text, rule, context)
+
+
+def no_longer_fits(rule: Rule, said: AlarmMoved, text: str, context: RuleContext) -> bool:
+    """Whether `text` must replace what was said: other words, a newer determination, or a number that is worse."""
+    if _wording(text) != _wording(said.text):
+        return True
+    for one in said.evidence:
+        if one.metric in DETERMINATION:
+            return True  # of another determination: nothing else changes these numbers
+        value, direction = context.metric(one.metric), rule.worse.get(one.metric, 0)
+        if value is not None and one.value is not None and (value - one.value) * direction > 0:
+            return True
+    return False
+
+
+def _wording(text: str) -> str:
+    return re.sub(r"[-+−]?\d+(?:\.\d+)?", "#", text)
 
 
 def _ended(rule: Rule, context: RuleContext, superseded: str | None) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from edge.contract.events import PendingEvent
+from edge.contract.events import AlarmMoved, PendingEvent
 from edge.core.alarms import ACTIVE, Alarm, Trigger, move
 from edge.core.audio import end_pause
 from edge.core.context import RuleContext
@@ -20,8 +20,8 @@ from edge.core.logic import Truth
 from edge.core.rule import Rule, applies
 from edge.core.rules import RuleSet
 from edge.core.state import BedState
-from edge.core.telling import alarm_moved
-from edge.model import PRIORITY_RANK, AlarmState, Priority
+from edge.core.telling import alarm_moved, no_longer_fits, told_now
+from edge.model import PRIORITY_RANK, AlarmPhase, AlarmState, Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def follow(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext, judg
     now = move(alarm.state, trigger, latch=rule.latch and superseded is None) if trigger else alarm.state
     moved = replace(alarm, state=now, no_data=False, no_data_since_s=None, about=())
     if now in ACTIVE:
-        moved = replace(moved, priority=_priority(state, rule, alarm, context), no_data=judged.truth is None,
+        moved = replace(moved, priority=priority_of(state, rule, alarm, context), no_data=judged.truth is None,
                         no_data_since_s=_no_data_since(alarm, judged, context.at_s),
                         about=tuple(sorted(rule.when.names(context))))
         if now == alarm.state and (worse := _worse(alarm, moved)):
@@ -51,6 +51,8 @@ def follow(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext, judg
             yield from end_pause(state, context.at_s, f"{rule.id} {worse}")
     if (moved.state, moved.priority, moved.about) == (alarm.state, alarm.priority, alarm.about):
         _keep(state, moved, trigger)
+        if state.engine.levels and now in ACTIVE and not moved.no_data:
+            yield from _update(state, rule, moved, context)
         return
     if moved.state == "active" and alarm.state not in ACTIVE:
         yield from end_pause(state, context.at_s, f"{rule.id} is new")
@@ -62,10 +64,32 @@ def follow(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext, judg
     yield publish(state, rule, moved, alarm.state, context, superseded=superseded)
 
 
+def start(state: BedState, rule: Rule, alarm: Alarm, was: AlarmState, context: RuleContext, *,
+          at_once: bool) -> Iterator[PendingEvent]:
+    """A new alarm of a group, at the level of `rule`."""
+    yield from end_pause(state, context.at_s, f"{rule.id} is new")
+    state.alarm_count += 1
+    alarm = replace(alarm, id=f"{alarm.bed}.{alarm.key}.{state.alarm_count}", since_s=context.at_s, at_once=at_once,
+                    acknowledged_at_s=None, by=None, no_data=False, no_data_since_s=None, seq=0, heard_seq=0,
+                    about=tuple(sorted(rule.when.names(context))), priority=priority_of(state, rule, None, context))
+    yield publish(state, rule, alarm, was, context, alarm_phase="start")
+
+
 def _no_data_since(alarm: Alarm, judged: Judged, at_s: float) -> float | None:
     if judged.truth is not None:
         return None
     return at_s if alarm.no_data_since_s is None else alarm.no_data_since_s
+
+
+def _update(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> Iterator[PendingEvent]:
+    """New words where those that were said no longer fit: another reason or device, another determination, or a number
+    that is worse. No sound."""
+    alarm = state.alarms.get(alarm.key, alarm)
+    if alarm.body is None or context.at_s - alarm.told_s < state.engine.update_apart_s:
+        return
+    text = told_now(rule, context)
+    if text != alarm.body.text and no_longer_fits(rule, alarm.body, text, context):
+        yield publish(state, rule, alarm, alarm.state, context, alarm_phase="update")
 
 
 def _keep(state: BedState, alarm: Alarm, trigger: Trigger | None) -> None:
@@ -100,9 +124,9 @@ def _settled(state: BedState, alarm: Alarm, was: Alarm, at_s: float, *, supersed
                    clear_since_s=None, by=None)
 
 
-def _priority(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> Priority:
+def priority_of(state: BedState, rule: Rule, alarm: Alarm | None, context: RuleContext) -> Priority:
     """It only rises while the alarm is active: what was urgent just now is not less so before it is over."""
-    found: list[Priority] = [rule.priority, *([alarm.priority] if alarm.state in ACTIVE else [])]
+    found: list[Priority] = [rule.priority, *([alarm.priority] if alarm and alarm.state in ACTIVE else [])]
     if rule.device_priority:
         found += [reported.priority for reported in rule.when.alarms(context)]
     for step in rule.escalations:
@@ -119,12 +143,28 @@ def announce_anew(state: BedState, rules: RuleSet, at_s: float) -> Iterator[Pend
         rule, context = rules.named(alarm.rule), RuleContext(state, at_s, alarm.device)
         now = move(alarm.state, "expire", latch=rule.latch)
         anew = replace(alarm, state=now, acknowledged_at_s=None, by=None, priority="none")
-        yield publish(state, rule, replace(anew, priority=_priority(state, rule, anew, context)), alarm.state, context)
+        anew = replace(anew, priority=priority_of(state, rule, anew, context))
+        yield publish(state, rule, anew, alarm.state, context)
 
 
 def publish(state: BedState, rule: Rule, alarm: Alarm, was: AlarmState, context: RuleContext, *,
-            superseded: str | None = None, command: str | None = None) -> PendingEvent:
-    """The event of an alarm's move; `state.alarms` keeps what it says."""
-    body = replace(alarm_moved(state, rule, alarm, was, context, superseded), command=command or UNSET)
-    state.alarms[alarm.key] = replace(alarm, body=body)
+            superseded: str | None = None, command: str | None = None, alarm_phase: AlarmPhase | None = None,
+            body: AlarmMoved | None = None) -> PendingEvent:
+    """The event of an alarm's move; `state.alarms` keeps what it says. `body`: this, instead of how things are now."""
+    body = replace(body or alarm_moved(state, rule, alarm, was, context, superseded), command=command or UNSET)
+    if state.engine.levels:
+        phase = body.alarm_phase or alarm_phase or _phase(was, alarm.state, body, alarm.body)
+        body = replace(body, level=PRIORITY_RANK[body.priority], alarm_phase=phase)
+    state.alarms[alarm.key] = replace(alarm, body=body, told_s=context.at_s)
     return state.event(context.at_s, body)
+
+
+def _phase(was: AlarmState, state: AlarmState, now: AlarmMoved, before: AlarmMoved | None) -> AlarmPhase:
+    """What an alarm's move is called where it is not a group's own: from how it stood and how it stands."""
+    if state not in ACTIVE:
+        return "reset" if was == "latched" else "end"
+    if was not in ACTIVE:
+        return "start"
+    if before is not None and PRIORITY_RANK[now.priority] > PRIORITY_RANK[before.priority]:
+        return "escalate"
+    return "continue" if was != state else "update"

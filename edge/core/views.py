@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from msgspec import UNSET, UnsetType
+
 from edge.contract.payloads import (
     AlarmNow,
     CheckInNow,
     DeviceAlarmNow,
     DeviceNow,
+    FallenLevel,
     Gap,
     Numeric,
     PumpNow,
     Request,
     SessionNow,
+    Signals,
     State,
     Vitals,
 )
@@ -76,14 +80,14 @@ def full(state: BedState, at_s: float, *, edge: str = "", boot: str = "", simula
     return State(
         edge=edge, bed=state.bed, at=iso(at_s), seq=seq, boot=boot, simulated=simulated,
         session=_session(state.session, state, at_s) if state.session is not None else None,
-        alarms=[_alarm(alarm) for alarm in alarms],
+        alarms=[_alarm(alarm, is_paused=paused is not None and paused > at_s) for alarm in alarms],
         devices=[_device(name, device, (counts or {}).get(name)) for name, device in state.devices.items()],
         audio_paused_until=_iso(paused) if paused is not None and paused > at_s else None,
         request=Request(text=asked["text"], since=iso(asked["since_s"])) if asked else None,
         gap=_gap(state, at_s))
 
 
-def _alarm(alarm: Alarm) -> AlarmNow:
+def _alarm(alarm: Alarm, *, is_paused: bool) -> AlarmNow:
     """Where it stands, and what its newest event body of it."""
     body = alarm.body
     assert body is not None, "what is shown has been body"
@@ -92,7 +96,26 @@ def _alarm(alarm: Alarm) -> AlarmNow:
         alarm_class=body.alarm_class, device=body.device, since=iso(alarm.since_s), seq=alarm.seq, text=body.text,
         why=body.why, clears=body.clears, limit=body.limit, evidence=body.evidence, by=alarm.by,
         acknowledged_at=_iso(alarm.acknowledged_at_s), no_data=alarm.no_data, phase=body.phase,
-        dissociation=body.dissociation, superseded_by=body.superseded_by, command=body.command)
+        dissociation=body.dissociation, superseded_by=body.superseded_by, command=body.command,
+        level=body.level, alarm_phase=body.alarm_phase, worst=_fallen(alarm),
+        no_data_since=UNSET if alarm.no_data_since_s is None else iso(alarm.no_data_since_s),
+        signals=_signals(alarm, is_paused=is_paused))
+
+
+def _fallen(alarm: Alarm) -> FallenLevel | UnsetType:
+    worst = alarm.worst
+    return UNSET if worst is None else FallenLevel(
+        rule=worst.rule, title=worst.title, priority=worst.priority, text=worst.text)
+
+
+def _signals(alarm: Alarm, *, is_paused: bool) -> Signals:
+    """The signals of an alarm condition, apart from it (BICEPS): a pause is of the sound alone; what is latched is seen
+    and not heard; an acknowledgement quiets all three."""
+    if alarm.state == "acknowledged":
+        return Signals(audio="acknowledged", visual="acknowledged", remote="acknowledged")
+    if alarm.state == "latched":
+        return Signals(audio="off", visual="latched", remote="latched")
+    return Signals(audio="paused" if is_paused else "on", visual="on", remote="on")
 
 
 def _device(name: str, device: Device, counts: Counts | None) -> DeviceNow:

@@ -7,8 +7,10 @@ It works every answer out anew from the whole trace and keeps nothing but which 
     SUSTAINED(p)   for so long every valid reading said p, no hole over 5 s, and 80 % of the time was seen:
                    a reading speaks for the 2 s before it, and for nothing before the word that came before it
     SATSECONDS     sum of (limit - reading) x seconds seen below the limit; a reading at the limit empties it
-    a rule         is on from when its condition is true until its clear is; of a group only the highest stands;
-                   it has no data while it stands and its condition, without the time to hold, is unknown
+    a rule         is on from when its condition is true until its clear is
+    a group        is one alarm: the highest rule that is on speaks, and has no data while its condition, without the
+                   time to hold, is unknown. When a rule that latches no longer speaks, its picture stays until a rule
+                   as high as it speaks; a new alarm takes away the picture of every lower one
 """
 
 from __future__ import annotations
@@ -167,23 +169,37 @@ LONG: tuple[Rule, ...] = (  # no default rule: its hold is so long that holes an
 def shown(trace: Trace) -> list[dict[str, str]]:
     """After each word: what is shown of each rule, "active", "active, no data" or "latched"; HTN-R "asked" since the
     last determination."""
-    states: dict[str, str] = {}
-    found = []
+    on: set[str] = set()
+    speaks: dict[int, int | None] = {}
+    pictures: dict[int, int | None] = {}
+    asked, found = "", []
     for count, word in enumerate(trace.words, 1):
-        past = Past(trace, count)
-        for group in (HTN, RES, LONG):
-            higher = False
-            for rule, latches, on, off, now in group:
-                stood = states.get(rule, "").startswith("active")
-                if stood and (higher or off(past) is True):
-                    states[rule] = "latched" if latches and not higher else ""
-                elif stood or (not higher and on(past) is True):
-                    no_data = stood and (now or on)(past) is None
-                    states[rule], higher = "active, no data" if no_data else "active", True
+        past, states = Past(trace, count), {}
+        for number, group in enumerate((HTN, RES, LONG)):
+            for rule, _, begins, ends, _ in group:
+                if (ends if rule in on else begins)(past) is True:
+                    on ^= {rule}
+            before, top = speaks.get(number), next((n for n, rule in enumerate(group) if rule[0] in on), None)
+            picture = pictures.get(number)
+            if top is None:
+                picture = picture if picture is not None or before is None or not group[before][1] else before
+            elif before is None:
+                picture = picture if picture is not None and picture < top else None
+            elif top > before:
+                picture = picture if picture is not None or not group[before][1] else before
+            elif top < before:
+                picture = picture if picture is not None and picture < top else None
+            speaks[number], pictures[number] = top, picture
+            if picture is not None:
+                states[group[picture][0]] = "latched"
+            if top is not None:
+                rule, _, begins, _, now = group[top]
+                no_data = before is not None and (now or begins)(past) is None
+                states[rule] = "active, no data" if no_data else "active"
         if word.kind == "bp" and len(word.values) == 2:
             sbp, dbp = word.values
             once = every(past.last(past.above(1.20)), opposite(past.pair(past.above(1.20))), sbp < 180, dbp < 110)
             stands = any(states.get(rule[0], "").startswith("active") for rule in HTN)
-            states["HTN-R"] = "asked" if trace.phase in COURSE and once and not stands else ""
-        found.append({rule: state for rule, state in states.items() if state})
+            asked = "asked" if trace.phase in COURSE and once and not stands else ""
+        found.append(states | ({"HTN-R": asked} if asked else {}))
     return found

@@ -93,6 +93,7 @@ function Row({ bed, alarm }: { bed: string; alarm: Alarm }) {
         </span>
       </button>
       <Answered alarm={alarm} sending={sending} acknowledge={acknowledge} />
+      {alarm.worst !== undefined && <p class="fallen">{SYMBOL[alarm.worst.priority]} It was {PRIORITY[alarm.worst.priority]}, and nobody has acknowledged that: {alarm.worst.text}</p>}
       {silent !== null && <p class="silent">⊘ {silent}</p>}
       {refused !== null && <p class="refused" role="alert">{refused}</p>}
       {wide && <Meaning alarm={alarm} />}

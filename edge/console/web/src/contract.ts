@@ -126,7 +126,22 @@ export interface Evidence {
   age_s: number | null;
 }
 
-/** Where one alarm stands. `seq` is the event that moved it last: an acknowledgement names the one the nurse saw. `no_data`: what it is about cannot be told now, so it stays. The rest is what that event said (AlarmMoved). */
+/** How an alarm condition is signalled here (audio, visual) and elsewhere (remote); words of IEEE 11073 BICEPS. */
+export interface Signals {
+  audio: "on" | "paused" | "latched" | "acknowledged" | "off";
+  visual: "on" | "paused" | "latched" | "acknowledged" | "off";
+  remote: "on" | "paused" | "latched" | "acknowledged" | "off";
+}
+
+/** A higher level at which an alarm stood, that latches and that nobody has acknowledged: what was said then. */
+export interface FallenLevel {
+  rule: string;
+  title: string;
+  priority: Priority;
+  text: string;
+}
+
+/** Where one alarm stands. `seq` is the event that moved it last: an acknowledgement names the one the nurse saw. `no_data`: what it is about cannot be told now, so it stays; `no_data_since`: since when. `worst`: a higher level that has fallen and that nobody has acknowledged. The rest is what that event said (AlarmMoved). */
 export interface AlarmNow {
   alarm: string;
   rule: string;
@@ -150,6 +165,11 @@ export interface AlarmNow {
   dissociation: Dissociation | null;
   superseded_by?: string;
   command?: string;
+  level?: number;
+  alarm_phase?: "start" | "continue" | "update" | "escalate" | "deescalate" | "end" | "reset";
+  no_data_since?: string;
+  worst?: FallenLevel;
+  signals?: Signals;
 }
 
 /** One alarm a device itself has: the shared code, and its own. */
@@ -261,7 +281,7 @@ export interface DeviceAlarm {
   text: string;
 }
 
-/** An alarm moved from state `was` to `state`. `since`: when it became active; `by`: who acknowledged it. */
+/** An alarm moved from state `was` to `state`. `since`: when it became active; `by`: who acknowledged it. `alarm_phase` says how it moved (IHE ACM words): it started or ended; its level rose (`escalate`, sounds again) or fell (`deescalate`); its words follow the facts (`update`, no sound); it was acknowledged or announced again (`continue`); its latched picture was taken away (`reset`). `phase` is the session's. */
 export interface AlarmMoved {
   rule: string;
   alarm: string;
@@ -282,6 +302,8 @@ export interface AlarmMoved {
   dissociation: Dissociation | null;
   superseded_by?: string;
   command?: string;
+  level?: number;
+  alarm_phase?: "start" | "continue" | "update" | "escalate" | "deescalate" | "end" | "reset";
 }
 
 /** A session was opened on a bed. */

@@ -7,6 +7,7 @@ import { DISSOCIATION, linkWords, overWords, PHASE, refusal, sentence, symptom }
 const KIND: Record<string, string> = {
   check_in: "Check-in", link: "Connection", audio: "Sound", boot: "Start", command: "Refused", journal: "Record",
 };
+const MOVED: Record<string, string> = { escalate: "more urgent", deescalate: "less urgent", update: "still", start: "" };
 const STANDING = new Set(["active", "acknowledged"]);
 const SCORES = [["moaas", "MOAA/S"], ["cadss", "CADSS"], ["anxiety", "anxiety"], ["distress", "distress"], ["nausea", "nausea"]] as const;
 
@@ -41,14 +42,18 @@ function alarm(body: Body): string {
   const priority = word(body, "priority").toUpperCase();
   const title = word(body, "title");
   const text = word(body, "text") || title;
+  const moved = MOVED[word(body, "alarm_phase")];
   switch (body["state"]) {
     case "inactive": {
       const usual = title !== "" && (text === title || text.endsWith(": over")); // else it says why: handed over, not watched
       return `${usual ? overWords(title, word(body, "device")) : text} (was ${priority})`;
     }
     case "latched": return `Over, not acknowledged: ${text} (was ${priority})`;
-    case "acknowledged": return list([`Acknowledged: ${text}`, by(body)]);
-    default: return [list([priority, STANDING.has(word(body, "was")) ? "told again" : ""]), text].filter(Boolean).join(": ");
+    case "acknowledged": return moved ? `${list([priority, moved, "acknowledged"])}: ${text}` : list([`Acknowledged: ${text}`, by(body)]);
+    default: {
+      const again = moved ?? (STANDING.has(word(body, "was")) ? "told again" : "");
+      return [list([priority, again]), text].filter(Boolean).join(": ");
+    }
   }
 }
 

@@ -17,13 +17,16 @@ function weight(alarm: Alarm): number {
 
 export interface Frame { priority: Priority; flashing: boolean }
 
-/** How a bed's tile is framed: the highest priority present; flashing while one of that priority is active. */
+/** How a bed's tile is framed: the highest priority present, or that an alarm had before it fell and that nobody has acknowledged; flashing while one of that priority is active. */
 export function frameOf(alarms: readonly Alarm[]): Frame {
   let frame: Frame = { priority: "none", flashing: false };
   for (const alarm of ranked(alarms)) {
-    const flashing = alarm.state === "active";
-    const by = RANK[alarm.priority] - RANK[frame.priority];
-    if (by > 0 || (by === 0 && flashing)) frame = { priority: alarm.priority, flashing };
+    const levels = [{ priority: alarm.priority, flashing: alarm.state === "active" }];
+    if (alarm.worst !== undefined) levels.push({ priority: alarm.worst.priority, flashing: false });
+    for (const level of levels) {
+      const by = RANK[level.priority] - RANK[frame.priority];
+      if (by > 0 || (by === 0 && level.flashing)) frame = level;
+    }
   }
   return frame;
 }

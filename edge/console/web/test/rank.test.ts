@@ -23,6 +23,8 @@ const FRAMES: readonly [Alarm[], Priority, boolean][] = [
   [[alarm("a", "high", "acknowledged"), alarm("b", "low", "active")], "high", false],
   [[alarm("a", "high", "acknowledged"), alarm("b", "high", "active")], "high", true],
   [[alarm("a", "medium", "latched")], "medium", false],
+  [[{ ...alarm("a", "low", "active"), worst: { rule: "X-3", title: "X", priority: "high", text: "x" } }], "high", false],
+  [[{ ...alarm("a", "high", "active"), worst: { rule: "X-3", title: "X", priority: "high", text: "x" } }], "high", true],
 ];
 FRAMES.forEach(([alarms, priority, flashing], index) => {
   test(`frame ${index}: ${priority}${flashing ? ", flashing" : ""}`, () => assert.deepEqual(frameOf(alarms), { priority, flashing }));

@@ -15,6 +15,11 @@ const monitor = { title: "No connection to a monitor", priority: "medium", text:
 const TOLD: [kind: string, body: EdgeEvent["body"], kindWord: string, words: string][] = [
   ["alarm", { ...high, state: "active", was: "pending" }, "Alarm", "HIGH: Blood pressure 188/110 mmHg"],
   ["alarm", { ...high, state: "active", was: "acknowledged" }, "Alarm", "HIGH, told again: Blood pressure 188/110 mmHg"],
+  ["alarm", { ...high, state: "active", was: "active", alarm_phase: "escalate" }, "Alarm", "HIGH, more urgent: Blood pressure 188/110 mmHg"],
+  ["alarm", { ...high, state: "active", was: "active", alarm_phase: "deescalate", priority: "low" }, "Alarm", "LOW, less urgent: Blood pressure 188/110 mmHg"],
+  ["alarm", { ...high, state: "active", was: "active", alarm_phase: "update" }, "Alarm", "HIGH, still: Blood pressure 188/110 mmHg"],
+  ["alarm", { ...high, state: "acknowledged", was: "acknowledged", alarm_phase: "deescalate", priority: "low" }, "Alarm", "LOW, less urgent, acknowledged: Blood pressure 188/110 mmHg"],
+  ["alarm", { ...high, state: "active", was: "acknowledged", alarm_phase: "continue" }, "Alarm", "HIGH, told again: Blood pressure 188/110 mmHg"],
   ["alarm", { ...high, state: "acknowledged", was: "active", by: "anna" }, "Alarm", "Acknowledged: Blood pressure 188/110 mmHg, by anna"],
   ["alarm", { ...high, state: "latched", was: "active" }, "Alarm", "Over, not acknowledged: Blood pressure 188/110 mmHg (was HIGH)"],
   ["alarm", { ...high, state: "inactive", was: "latched", text: "Severe hypertension: over" }, "Alarm", "Severe hypertension: over (was HIGH)"],

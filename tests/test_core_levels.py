@@ -1,0 +1,121 @@
+"""One alarm a group, with a level: how its moves are called, what is signalled, and what an acknowledgement hits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge.core.bedside import Bedside
+from edge.core.rules import parse_rules
+from edge.core.state import BedState
+from tests.helpers.bed_story import DEVICES, BedStory, alarms_in, spo2
+from tests.helpers.rule_files import FILE
+
+
+def pressures(story: BedStory, *readings: tuple[float, float], every_s: float = 300) -> BedStory:
+    for sbp, dbp in readings:
+        story.at_s += every_s
+        story.bp(sbp, dbp)
+    return story
+
+
+def moves(story: BedStory, group: str = "HTN") -> list[str]:
+    return [f"{body.rule} {body.alarm_phase} {body.level}" for body in alarms_in(story.pending_events)
+            if body.rule.startswith(group)]
+
+
+def now(story: BedStory) -> dict[str, Any]:
+    (alarm,) = [alarm for alarm in story.full()["alarms"] if alarm["rule"].startswith("HTN")]
+    return dict(alarm)
+
+
+def test_a_rise_a_worse_number_and_a_fall_are_one_alarm() -> None:
+    story = pressures(BedStory().infusing(), (150, 90), (152, 91), (165, 95), (166, 96), (172, 99), (149, 91),
+                      (125, 78))
+    assert moves(story) == ["HTN-1 start 1", "HTN-1 update 1", "HTN-2 escalate 2", "HTN-2 update 2",
+                            "HTN-1 deescalate 1", "HTN-2 end 2"]
+    assert len({body.alarm for body in alarms_in(story.pending_events) if body.rule.startswith("HTN")}) == 1
+
+
+def test_a_change_of_words_does_not_refuse_the_acknowledgement_of_what_was_heard_and_a_rise_does() -> None:
+    story = pressures(BedStory().infusing(), (150, 90), (152, 91))
+    seen = now(story)
+    pressures(story, (155, 92))
+    assert now(story)["seq"] > seen["seq"], "the words have changed"
+    assert story.reason(story.command("acknowledge", alarm=seen["alarm"], seq=seen["seq"])) == ""
+    seen = now(story)
+    pressures(story, (166, 95), (168, 96))
+    assert story.reason(story.command("acknowledge", alarm=seen["alarm"], seq=seen["seq"])) == "moved_on"
+
+
+def test_a_rise_ends_a_pause_of_the_sound_and_a_fall_does_not() -> None:
+    story = pressures(BedStory().infusing(), (150, 90), (152, 91))
+    story.command("audio_pause")
+    pressures(story, (185, 99), every_s=60)
+    assert story.full()["audio_paused_until"] is None
+    story.command("audio_pause")
+    pressures(story, (152, 91), every_s=60)
+    assert story.full()["audio_paused_until"] is not None
+
+
+def test_what_is_signalled_is_apart_from_the_condition() -> None:
+    story = BedStory().infusing().until(3)
+    story.bp(185, 99)
+    assert now(story)["signals"] == {"audio": "on", "visual": "on", "remote": "on"}
+    story.command("audio_pause")
+    assert now(story)["signals"] == {"audio": "paused", "visual": "on", "remote": "on"}
+    story.command("audio_resume")
+    pressures(story, (125, 78))
+    assert now(story)["signals"] == {"audio": "off", "visual": "latched", "remote": "latched"}
+    pressures(story, (186, 99))
+    alarm = now(story)
+    story.command("acknowledge", alarm=alarm["alarm"], seq=alarm["seq"])
+    assert set(now(story)["signals"].values()) == {"acknowledged"}
+
+
+def test_a_level_that_has_fallen_stands_beside_until_somebody_acknowledges() -> None:
+    story = pressures(BedStory().infusing(), (185, 99), (152, 91))
+    alarm = now(story)
+    assert (alarm["rule"], alarm["level"], alarm["worst"]["rule"], alarm["worst"]["priority"]) == (
+        "HTN-1", 1, "HTN-3", "high")
+    assert "185/99" in alarm["worst"]["text"]
+    story.command("acknowledge", alarm=alarm["alarm"], seq=alarm["seq"])
+    assert "worst" not in now(story)
+
+
+def test_an_alarm_kept_by_silence_says_since_when() -> None:
+    story = BedStory().infusing()
+    for _ in range(20):
+        spo2(story, 80)
+    quiet_s = story.at_s
+    for _ in range(4):
+        spo2(story, None, "invalid")
+    (alarm,) = [alarm for alarm in story.full()["alarms"] if alarm["rule"].startswith("RES")]
+    assert alarm["no_data"]
+    assert 0 < story.at_s - quiet_s < 10
+    assert alarm["no_data_since"] is not None
+
+
+def test_each_level_has_its_own_hold_and_its_own_clear_under_a_higher_one() -> None:
+    """RES-2 begins with its 50 saturation seconds, RES-3 after 10 s below 85 %; 88 % for 10 s ends RES-3 alone."""
+    story = BedStory().infusing()
+    for value, seconds in ((80, 10), (86, 6), (88, 10), (95, 11)):
+        for _ in range(seconds):
+            spo2(story, value)
+    assert [move for move in moves(story, "RES") if "update" not in move] == [
+        "RES-2 start 2", "RES-3 escalate 3", "RES-2 deescalate 2", "RES-3 end 3"]
+
+
+def test_a_snapshot_carries_the_level_over_and_rules_without_levels_know_none() -> None:
+    story = pressures(BedStory().infusing(), (185, 99), (152, 91))
+    twin = Bedside("chair-1", DEVICES, story.bed.rules)
+    twin.restore(story.bed.snapshot())
+    assert twin.state == story.bed.state
+    assert isinstance(twin.state, BedState)
+    before = BedStory()
+    before.bed = Bedside("chair-1", DEVICES, parse_rules(FILE.read_text().replace("levels = true", "levels = false")))
+    before.bed.restore(BedStory().infusing().bed.snapshot())
+    before.at_s = BedStory().infusing().at_s
+    pressures(before, (185, 99), (152, 91))
+    assert {alarm["rule"]: alarm["state"] for alarm in before.full()["alarms"] if alarm["rule"].startswith("HTN")} == {
+        "HTN-3": "latched", "HTN-1": "active"}
+    assert not any("level" in alarm for alarm in before.full()["alarms"])
