@@ -19,6 +19,7 @@ INFLATE_MMHG_S, DEFLATE_MMHG_S, DEFLATE_IN_S = 30.0, 5.0, 22.0
 OVER_SBP_MMHG, UNDER_DBP_MMHG = 30.0, 15.0  # how far a cuff goes above and below what it looks for
 OVERPRESSURE_MMHG, LOOSE_MMHG, LEAK_MMHG, TOP_MMHG = 305.0, 8.0, 40.0, 280.0
 GIVE_UP_S = 12.0  # a cuff that does not fill
+CYCLE_S, FIRST_S, START_MMHG = 300.0, 30.0, 160.0  # of a monitor's own cuff
 
 
 class Cuff:
@@ -92,3 +93,30 @@ class Cuff:
 
     def _put_right(self) -> None:
         self.wrong = None
+
+
+class OwnCuff(Cuff):
+    """A monitor's cuff, which has a cycle of its own: every five minutes, the first after half a minute."""
+
+    def __init__(self, patient: Patient) -> None:
+        super().__init__(patient)
+        self.age_s = 0.0  # of the last determination
+        self.last: tuple[int, int, int, int] | None = None  # systolic, diastolic, mean, pulse; None: it had no numbers
+        self._cycle_s = FIRST_S
+        self.hands = {**self.hands, "measure": self.measure}
+
+    def measure(self) -> None:
+        """A person presses its key."""
+        self._cycle_s = CYCLE_S
+        if self.phase == "idle":
+            self.begin(START_MMHG)
+
+    def live(self, dt_s: float) -> str | None:
+        self.age_s += dt_s
+        self._cycle_s -= dt_s
+        if self._cycle_s <= 0:
+            self.measure()
+        ended = super().live(dt_s)
+        if ended is not None:
+            self.age_s, self.last = 0.0, self.felt if ended == "ok" else None
+        return ended

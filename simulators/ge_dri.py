@@ -1,8 +1,8 @@
 """The twin of drivers.ge_dri: an S/5 monitor with ECG, SpO2, cuff, CO2 and a thermometer on the bed's patient.
 
-Chosen here, since no real one was seen: numbers that are gone are "invalid" and their group is not active; the
-cuff runs by the monitor's own cycle of five minutes, the first after half a minute; no auxiliary record comes; etCO2 is
-5 %; values asked for once come at once, those asked for every so often after that time.
+Chosen here, since no real one was seen: numbers that are gone are "invalid" and their group is not active; no
+auxiliary record comes; etCO2 is 5 %; values asked for once come at once, those asked for every so often after that
+time.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from collections.abc import Mapping
 
 from simulators.contract import Hands, TwinSpec
 from simulators.cuff import HANDS as CUFF_HANDS
-from simulators.cuff import Cuff
+from simulators.cuff import OwnCuff
 from simulators.patient import Patient
 from simulators.probe import HANDS as PROBE_HANDS
 from simulators.probe import Probe, whole
 
 TICKS_S = 4
-CYCLE_S, FIRST_S, OLD_S = 300.0, 30.0, 60.0
+OLD_S = 60.0
 EPOCH_S = 1_767_225_600  # its own clock: 2026-01-01
 LEVEL = 9
 INVALID = -32767
-TOP_MMHG = 160
 ETCO2, FICO2, AMBIENT, TEMPERATURE = 500, 0, 7600, 3670  # 0.01 %, 0.1 mmHg, 0.01 degrees C
 AUTO, MEASURES, OLD = 0x08, 0x20, 0x100
 ECG_IS_SOURCE = 0x08
@@ -43,17 +42,16 @@ class DriTwin:
 
     def __init__(self, patient: Patient) -> None:
         self.patient = patient
-        self._probe, self._cuff = Probe(patient), Cuff(patient)
+        self._probe, self._cuff = Probe(patient), OwnCuff(patient)
         self.hands: Hands = {
-            **self._probe.hands, **self._cuff.hands, "measure": self._begin, "restart": self.connect,
+            **self._probe.hands, **self._cuff.hands, "restart": self.connect,
             "sensor_out": lambda: self._leads(False), "sensor_in": lambda: self._leads(True),
             "occlude": lambda: self._breath(OCCLUSION), "apnoea": lambda: self._breath(APNOEA),
             "clear": lambda: self._breath(0), "breathe": lambda: self._breath(0),
         }
         self._leads_on = True
         self._co2 = 0  # what is wrong with the breath, as bits of its status
-        self._lived_s, self._due_s, self._cycle_s = 0.0, 0.0, FIRST_S
-        self._result: tuple[float, tuple[int, ...]] | None = None
+        self._lived_s = self._due_s = 0.0
         self._number = 0
         self._held = bytearray()
         self._interval_s = self._left_s = 0.0  # of the values it was asked for; 0: none
@@ -102,13 +100,7 @@ class DriTwin:
     def _tick(self, dt_s: float) -> bytes:
         self._lived_s += dt_s
         self._probe.live(dt_s)
-        self._cycle_s -= dt_s
-        if self._cycle_s <= 0:
-            self._begin()
-        ended = self._cuff.live(dt_s)
-        if ended is not None:
-            felt = self._cuff.felt if ended == "ok" else None
-            self._result = self._lived_s, tuple(felt or ())
+        self._cuff.live(dt_s)
         if not self._interval_s:
             return b""
         self._left_s -= dt_s
@@ -144,15 +136,10 @@ class DriTwin:
         """Label, systolic, diastolic, mean and pulse."""
         if self._cuff.phase != "idle":
             return AUTO | MEASURES, None, None, None, None
-        if self._result is None or not self._result[1]:
+        if self._cuff.last is None:
             return AUTO, None, None, None, None
-        at_s, (sbp, dbp, mean, pulse) = self._result
-        return AUTO | (OLD if self._lived_s - at_s > OLD_S else 0), sbp * 100, dbp * 100, mean * 100, pulse
-
-    def _begin(self) -> None:
-        self._cycle_s = CYCLE_S
-        if self._cuff.phase == "idle":
-            self._cuff.begin(TOP_MMHG)
+        sbp, dbp, mean, pulse = self._cuff.last
+        return AUTO | (OLD if self._cuff.age_s > OLD_S else 0), sbp * 100, dbp * 100, mean * 100, pulse
 
     def _leads(self, on: bool) -> None:
         self._leads_on = on

@@ -11,7 +11,8 @@ import pytest
 
 from drivers.contract import BadFrame, Decoded, DeviceAlarms, Identity, Reading
 from drivers.ge_dri import DISPLAY, DRIVER, ONCE, Cuff, FlagFraming, Group, framed
-from simulators.ge_dri import FIRST_S, DriTwin
+from simulators.cuff import FIRST_S
+from simulators.ge_dri import DriTwin
 from simulators.probe import SEARCH_S
 from tests.helpers.dialogue_run import DialogueRun, StillPatient
 from tests.helpers.golden_table import decoded_json, frames
