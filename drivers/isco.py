@@ -27,12 +27,19 @@ a round has a length of its own, so a late one cannot pass for the response to a
 read before and after the numbers, and the numbers are dropped where they differ: nobody can change mL/min to mL/h in
 between and be misread by a factor of sixty. Rate and pressure are invalid (module_error) where not exactly one unit is
 set. There is no watchdog register: when the link is lost the pump may still run.
+
+Nothing in a response says which registers it holds, and in which order. So the software version must be three small
+whole numbers at every opening (a float with its words the other way round is none), or no number counts; `words` says
+which order the controller is set to. And the volumes must be where rate and time lead: a response with one that is
+elsewhere is questionable (drivers/kit/tracks.py).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import cast
+from dataclasses import replace
+from typing import cast, get_args
 
 from drivers.contract import (
     BadFrame,
@@ -48,11 +55,22 @@ from drivers.contract import (
     PumpState,
     Reading,
     Request,
+    SelfCheckFailed,
     Setting,
     Spec,
     Validity,
 )
-from drivers.kit.registers import Block, Field, WholeResponses, reading, response_bytes
+from drivers.kit.registers import (
+    SMALLEST,
+    Block,
+    ByteOrder,
+    Field,
+    WholeResponses,
+    is_number,
+    reading,
+    response_bytes,
+)
+from drivers.kit.tracks import Track, doubted
 
 ROUND_S = 1.0
 MISSED = 2
@@ -72,6 +90,7 @@ FLOW_UNITS: tuple[tuple[int, str, float], ...] = (  # coil, unit, mL/h in one
     (91, "uL/h", 0.001),
 )
 
+VERSIONS = 1000  # a part of a software version is a whole number below
 ZERO_ML_H = 0.1  # a measured flow trembles around zero: so much below it is a pump that stands still
 
 # Plausible, as the vocabulary bounds them; the link refuses once more.
@@ -156,11 +175,13 @@ def _units(coils: Mapping[str, float]) -> Units:
 class Isco:
     """One pump (A to D) of the controller."""
 
-    def __init__(self, pump: str = "A") -> None:
+    def __init__(self, pump: str = "A", words: ByteOrder = "ABCD", check: bool = True) -> None:
         index = PUMPS.index(pump)
+        self._check, self._wrong = check, ""
+        self._dispensed, self._remaining = Track(1), Track(-1)
         self.framing: Framing = WholeResponses()
         self._blocks: dict[str, Block] = {
-            block.request.name: block
+            block.request.name: _in_order(block, words)
             for block in (identity_block(index), status_block(index), dispensed_block(index), actuals_block(index),
                           units_block())
         }
@@ -175,6 +196,9 @@ class Isco:
         self._status: dict[str, float] | None = None
         self._readings: list[Reading] = []
         self._actuals: dict[str, float] | None = None
+        self._at_s = self._rate_ml_h = 0.0
+        self._dispensed.forget()
+        self._remaining.forget()
 
     def on_open(self) -> Sequence[Request]:
         self._forget()
@@ -182,7 +206,7 @@ class Isco:
 
     def next_request(self, at_s: float) -> Request | None:
         if not self._left and (self._due_s is None or at_s >= self._due_s):
-            self._due_s = at_s + ROUND_S
+            self._due_s, self._at_s = at_s + ROUND_S, at_s
             self._left = list(self._round)
         return self._left.pop(0) if self._left else None
 
@@ -205,6 +229,11 @@ class Isco:
         except BadFrame:
             self._give_up()
             raise
+        if request.name == "identity":
+            self._wrong = _misread(values) if self._check else ""
+        if self._wrong:
+            self._give_up()
+            raise SelfCheckFailed(self._wrong)
         if request.name == "identity":
             return (_identity(values),)
         if request.name == "status":
@@ -243,19 +272,51 @@ class Isco:
         if _units(status) != _units(coils):
             raise BadFrame("the units changed while the numbers were read")
         pressure_unit, flow_unit = _units(status)
-        decoded: list[Decoded] = [_scaled("rate_ml_h", actuals["flow"], flow_unit), *readings]
+        rate = _scaled("rate_ml_h", actuals["flow"], flow_unit)
         if status["connected"]:
-            decoded.append(_scaled("line_pressure_mmhg", actuals["pressure"], pressure_unit))
+            pressure = _scaled("line_pressure_mmhg", actuals["pressure"], pressure_unit)
         else:
-            decoded.append(Reading("line_pressure_mmhg", None, Validity.INVALID, "sensor_disconnected"))
-        if status["run"] and not status["refill"]:
+            pressure = Reading("line_pressure_mmhg", None, Validity.INVALID, "sensor_disconnected")
+        runs = bool(status["run"]) and not status["refill"]
+        decoded: list[Decoded] = [*self._proven(rate, readings, pressure, running=runs and not status["hold"])]
+        if runs:
             decoded.append(Pump(_running(actuals["flow"], bool(status["hold"]))))
         return decoded
 
+    def _proven(
+        self, rate: Reading, volumes: Sequence[Reading], pressure: Reading, *, running: bool
+    ) -> list[Reading]:
+        """Rate, volume remaining and pressure came in one response: the volume proves them. Dispensed proves itself."""
+        now = rate.value if rate.value is not None else LIMITS["rate_ml_h"][1]
+        highest, self._rate_ml_h = max(self._rate_ml_h, now), now
+        by_name = {one.metric: one.value for one in volumes}
+        dispensed, remaining = by_name.get("volume_infused_ml"), by_name.get("volume_remaining_ml")
+        true = remaining is not None and self._remaining.fits(remaining, highest, self._at_s)
+        true_too = dispensed is not None and self._dispensed.fits(dispensed, highest, self._at_s)
+        if running and rate.value == 0:  # the coils say that it moves
+            rate = doubted(rate)
+        told = [rate, *volumes, pressure]
+        return [one if (true_too if one.metric == "volume_infused_ml" else true) else doubted(one) for one in told]
+
+
+def _in_order(block: Block, words: ByteOrder) -> Block:
+    """The block with the bytes of its floats in the order the controller is set to."""
+    return Block(block.request, tuple(replace(one, words=words) for one in block.fields))
+
+
+def _misread(values: Mapping[str, float]) -> str:
+    """Why these are no numbers of a software version, in words; empty where they may be."""
+    version = [values[part] for part in ("major", "minor", "micro")]
+    if all(number == int(number) and 0 <= number < VERSIONS for number in version if math.isfinite(number)) and all(
+            map(math.isfinite, version)):
+        return ""
+    return (f"registers 240..245 hold {', '.join(f'{number:g}' for number in version)}, no software version: the word"
+            " order (setting words), or addresses off by one?")
+
 
 def _running(flow: float, hold: bool) -> PumpState:
-    """The run coil is set: the flow says whether anything moves (a NaN does not)."""
-    if flow > 0:
+    """The run coil is set: the flow says whether anything moves (what is no number does not)."""
+    if is_number(flow) and flow > 0:
         return "infusing"
     return "paused" if hold else "unknown"
 
@@ -264,7 +325,7 @@ def _scaled(metric: str, value: float, factor: float | None) -> Reading:
     if factor is None:
         return Reading(metric, None, Validity.INVALID, "module_error")
     scaled = value * factor
-    if metric == "rate_ml_h" and -ZERO_ML_H <= scaled < 0:
+    if metric == "rate_ml_h" and -ZERO_ML_H <= scaled < SMALLEST:
         scaled = 0.0
     return reading(metric, scaled, LIMITS[metric])
 
@@ -290,7 +351,7 @@ def _identity(values: Mapping[str, float]) -> Identity:
 
 
 def _make(settings: Mapping[str, str | int | float]) -> Isco:
-    return Isco(cast(str, settings["pump"]))
+    return Isco(cast(str, settings["pump"]), cast(ByteOrder, settings["words"]), settings["self_check"] == "on")
 
 
 _REQUESTS: tuple[Request, ...] = (
@@ -319,5 +380,9 @@ DRIVER = Spec(
         " (AB CD)."
     ),
     make=_make,
-    settings={"pump": Setting("A", "which pump of the controller", PUMPS)},
+    settings={
+        "pump": Setting("A", "which pump of the controller", PUMPS),
+        "words": Setting("ABCD", "order of a float's bytes, as in the pump's menu", get_args(ByteOrder)),
+        "self_check": Setting("on", "off: the software version is no three whole numbers", ("on", "off")),
+    },
 )

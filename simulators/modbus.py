@@ -17,6 +17,7 @@ from pymodbus.pdu import DecodePDU
 
 from drivers.kit.registers import packed
 from simulators.contract import Hands, ModbusTwin, Refused
+from simulators.faults import Faults
 
 _LONGEST = 260  # a Modbus TCP frame; an RTU frame has at most 256 bytes
 _SILENT_S = 0.1  # real seconds without a byte that end an RTU frame; the standard's 3.5 characters, and a host's jitter
@@ -35,11 +36,13 @@ class ModbusLine:
     """
 
     def __init__(
-        self, twins: Mapping[int, ModbusTwin], mode: Literal["tcp", "rtu"], clock: Callable[[], float]
+        self, twins: Mapping[int, ModbusTwin], mode: Literal["tcp", "rtu"], clock: Callable[[], float],
+        faults: Faults | None = None,
     ) -> None:
         self.hands: Hands = {}
         self.twins = twins
         self.mode = mode
+        self._faults = faults
         decoder = DecodePDU(True)
         self._framer: FramerRTU | FramerSocket = FramerRTU(decoder) if mode == "rtu" else FramerSocket(decoder)
         self._held = b""
@@ -67,7 +70,7 @@ class ModbusLine:
                 break
             self._held = self._held[used:]
             if request:
-                said += self._frame(self._serve(unit, request), unit, transaction)
+                said += self._said(unit, request, transaction)
         if self._hopeless():
             self._held = b""
         return said
@@ -75,6 +78,12 @@ class ModbusLine:
     def _hopeless(self) -> bool:
         """Whether what is held can never become a request: too long, or no MBAP header."""
         return len(self._held) > _LONGEST or (self.mode == "tcp" and self._held[2:4] not in (b"", b"\x00", b"\x00\x00"))
+
+    def _said(self, unit: int, request: bytes, transaction: int) -> bytes:
+        if self._faults is None or unit == 0:
+            return self._frame(self._serve(unit, request), unit, transaction)
+        other, answer = self._faults.modbus(unit, request, lambda pdu: self._serve(unit, pdu))
+        return self._frame(answer, other, transaction)
 
     def _frame(self, answer: bytes, unit: int, transaction: int) -> bytes:
         return self._framer.encode(answer, unit, transaction) if answer else b""

@@ -29,7 +29,8 @@ class MapTwin:
         self.patient = patient
         self.pump = SyringePump(patient) if found.kind == "pump" else None
         self.frozen = self.off = False
-        self.raw: dict[tuple[int, int], int] = {}
+        self._raw: dict[tuple[int, int], int] = {}
+        self._shown = False  # whether the registers are of now
         self._map, self._seed = found, seed
         self._muted = False
         self._count, self._alive, self._cycle_s = 0, 0.0, 0.0
@@ -42,7 +43,14 @@ class MapTwin:
         self.hands: Hands = {**own, **({name: self.pump.hands[name] for name in HANDS if name not in own}
                                        if self.pump is not None else {})}
         self._known()
-        self._show()
+
+    @property
+    def raw(self) -> dict[tuple[int, int], int]:
+        """What it holds now: (function, address) -> a register, or a coil."""
+        if not self._shown and not self.frozen:
+            self._shown = True
+            self._show()
+        return self._raw
 
     # --- what a stage sets at a pump ----------------------------------------------------------------------------------
 
@@ -75,33 +83,33 @@ class MapTwin:
             return
         self._alive += dt_s
         self._cycle_s += dt_s
+        self._shown = False
         if self._cycle_s >= CYCLE_S:
             self._measure()
-        self._show()
 
     def _known(self) -> None:
         """What stays as it is: who it is, and what the map's checks expect."""
         for text, said in ((self._map.serial, f"{5000 + self._seed}"), (self._map.model, self._map.title)):
             if text is not None:
-                put_text(self.raw, text, said)
+                put_text(self._raw, text, said)
         for check in self._map.checks:
-            put_value(self.raw, check.at, _of_check(check))
+            put_value(self._raw, check.at, _of_check(check))
 
     def _show(self) -> None:
         for value in self._map.values:
             number = self._numbers(value.metric)
             for flag in value.invalid_when:
-                put_flag(self.raw, flag, on=number is None)
+                put_flag(self._raw, flag, on=number is None)
             if number is not None:
-                put_value(self.raw, value.at, self._in_steps((number - value.offset) / value.factor, value.resolution))
+                put_value(self._raw, value.at, self._in_steps((number - value.offset) / value.factor, value.resolution))
             else:
-                put_value(self.raw, value.at, min(value.none, default=0.0))
+                put_value(self._raw, value.at, min(value.none, default=0.0))
         self._show_alarms()
         for at, number in ((self._map.counter, self._count), (self._map.alive, int(self._alive * 10))):
             if at is not None:
-                put_value(self.raw, at, number % 0x10000)
+                put_value(self._raw, at, number % 0x10000)
         if self._map.state_at is not None:
-            put_value(self.raw, self._map.state_at, self._state())
+            put_value(self._raw, self._map.state_at, self._state())
 
     def _in_steps(self, number: float, step: float) -> float:
         return round(number / step) * step if step else number
@@ -110,10 +118,10 @@ class MapTwin:
         alarms = self.pump.alarms if self.pump is not None else {"sensor_off"} if self.off else set()
         for alarm in self._map.alarms:
             if not alarm.by_value:
-                put_flag(self.raw, alarm.flag, on=alarm.code in alarms)
+                put_flag(self._raw, alarm.flag, on=alarm.code in alarms)
         coded = [alarm for alarm in self._map.alarms if alarm.by_value]
         for alarm in sorted(coded, key=lambda one: one.code in alarms):  # the last one written stays
-            put_value(self.raw, alarm.flag.at, alarm.flag.equals if alarm.code in alarms else 0)
+            put_value(self._raw, alarm.flag.at, alarm.flag.equals if alarm.code in alarms else 0)
 
     def _state(self) -> int:
         pump = self.pump
@@ -141,17 +149,18 @@ class MapTwin:
 
     def _measure(self) -> None:
         """The cuff's next determination, done at once."""
-        patient = self.patient
+        patient, self._shown = self.patient, False
         self._cycle_s = 0.0
         self._count += 1
         self._cuff = {"sbp_mmhg": patient.sbp_mmhg, "dbp_mmhg": patient.dbp_mmhg, "map_mmhg": patient.map_mmhg,
                       "nibp_pulse_bpm": patient.pulse_bpm}
 
     def _probe(self, *, off: bool) -> None:
-        self.off = off
+        self.off, self._shown = off, False
 
     def _freeze(self, on: bool) -> None:
         """It goes on responding, and measures no more."""
+        assert self.raw, "what it holds now is what it keeps"
         self.frozen = on
 
     def _mute(self, on: bool) -> None:
@@ -168,9 +177,10 @@ class MapTwin:
     def read(self, function: int, address: int, count: int) -> Sequence[int]:
         if self._muted:
             raise NoResponse
-        if function not in {known for known, _ in self.raw}:
+        raw = self.raw
+        if function not in {known for known, _ in raw}:
             raise Refused(1)
-        words = [self.raw.get((function, place)) for place in range(address, address + count)]
+        words = [raw.get((function, place)) for place in range(address, address + count)]
         if words[0] is None or words[-1] is None:
             raise Refused(2)
         if self._map.gap == 0 and None in words:

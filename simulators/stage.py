@@ -230,7 +230,7 @@ class Stage:
             return tcp, f"tcp://{tcp.host}:{tcp.port}"
         if device.transport == "modbus+rtu":
             pump = cast(ModbusTwin, twin)
-            line = ModbusLine({pump.unit: pump}, "rtu", self._clock)
+            line = ModbusLine({pump.unit: pump}, "rtu", self._clock, faults)
             pty = PtyWire(line, clock=self._clock, faults=faults, link=link)
             at = f"modbus+rtu://{pty.path}?unit={pump.unit}&baud={spec.baud}&parity=N"  # a pty carries no parity
         else:
@@ -244,10 +244,9 @@ class Stage:
         if not self._buses or len(self._buses[-1][0]) >= UNITS_A_PORT:
             units: dict[int, ModbusTwin] = {}
             port = self._options.port + len(self._buses) if self._options.port else 0
+            faults = self._faults("modbus+tcp", str(len(self._buses)))
             wire = TcpWire(
-                clock=self._clock, line=lambda: ModbusLine(units, "tcp", self._clock),
-                faults=self._faults("modbus+tcp", str(len(self._buses))),
-            )
+                clock=self._clock, line=lambda: ModbusLine(units, "tcp", self._clock, faults), faults=faults)
             await wire.open(port)
             self._buses.append((units, wire))
             self._wires.append(wire)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
 from simulators.contract import Twin
-from simulators.faults import Faults
+from simulators.faults import JUMP_S, Cable, Faults
 
 NEW_READER_S = 2.0  # real seconds nobody was there, after which whoever comes is somebody new; links retry within 1 s
 MOST_WAITING = 64 * 1024  # bytes kept for a slow reader: seconds of the fastest stream, nothing in memory
@@ -62,10 +62,11 @@ class Wire(Protocol):
 class Outbox:
     """What is on its way to one reader, with the wire's faults, in order and bounded."""
 
-    def __init__(self, clock: Clock, faults: Faults | None, on_reset: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock, faults: Faults | None, on_reset: Callable[[], None],
+                 on_cable: Callable[[str], None] = lambda kind: None) -> None:
         self._clock = clock
         self._faults = faults
-        self._on_reset = on_reset
+        self._on_reset, self._on_cable = on_reset, on_cable
         self._pieces: deque[tuple[float, bytes]] = deque()
         self._size = 0
 
@@ -82,8 +83,26 @@ class Outbox:
             self.clear()
             self._on_reset()
             return
+        if (kind := self._faults.of_the_cable(data)) is not None:
+            self._on_cable(kind)
+            return
         for due_s, piece in self._faults.through(data, self._clock()):
             self._add(due_s, piece)
+
+    def heard(self, data: bytes) -> None:
+        """The host sent `data`."""
+        if self._faults is not None:
+            self._faults.heard(data)
+
+    def opened(self) -> None:
+        """The host opened the line."""
+        if self._faults is not None and (old := self._faults.opened()):
+            self._add(0.0, old)
+
+    def push(self, data: bytes) -> None:
+        """`data` goes out as it is."""
+        if data:
+            self._add(0.0, data)
 
     def _add(self, due_s: float, piece: bytes) -> None:
         self._pieces.append((due_s, piece))
@@ -136,14 +155,16 @@ class PtyWire:
         self._left_s = math.inf  # when the last reader left
         self._master: int | None = None
         self._poll = select.poll()
-        self._out = Outbox(clock, faults, self._reset)
+        self._out = Outbox(clock, faults, self._reset, self._on_cable)
+        self._cable = Cable(clock, faults)
+        self._elsewhere = False  # comes back as another port
         self.replug()
 
     def replug(self) -> None:
         """A new pty, under the same link. Nothing happens if it is plugged in."""
         if self._master is not None:
             return
-        master, slave = os.openpty()
+        master, slave = self._another() if self._elsewhere else os.openpty()
         _fresh(slave)
         os.set_blocking(master, False)
         self.path = os.ttyname(slave)
@@ -155,6 +176,17 @@ class PtyWire:
             fresh.unlink(missing_ok=True)
             fresh.symlink_to(self.path)
             fresh.replace(self.link)
+
+    def _another(self) -> tuple[int, int]:
+        """A pty of another name than the last one."""
+        self._elsewhere = False
+        first = os.openpty()
+        if os.ttyname(first[1]) != self.path:
+            return first
+        second = os.openpty()
+        for end in first:
+            os.close(end)
+        return second
 
     def unplug(self) -> None:
         """The cable is pulled: whoever has the port open sees it hang up, and the link is gone."""
@@ -176,6 +208,8 @@ class PtyWire:
         self._say(self.twin.step(dt_s))
 
     def tend(self) -> None:
+        for plugged in self._cable.moves():
+            (self.replug if plugged else self.unplug)()
         if self._master is None:
             return
         hung_up = any(events & select.POLLHUP for _, events in self._poll.poll(0))
@@ -195,6 +229,7 @@ class PtyWire:
         _welcome(self.twin, self._clock() - self._left_s)
         asyncio.get_running_loop().add_reader(master, self._hear)
         self.twin.connect()
+        self._out.opened()
 
     def _leave(self) -> None:
         if self.somebody and self._master is not None:
@@ -219,6 +254,13 @@ class PtyWire:
     def _reset(self) -> None:
         self.twin.connect()
 
+    def _on_cable(self, kind: str) -> None:
+        if kind == "jump":
+            self._out.push(self.twin.step(JUMP_S))
+            return
+        self._elsewhere = kind == "path"
+        self._cable.pulled(kind)
+
     def _hear(self) -> None:
         if self._master is None:
             return
@@ -230,6 +272,7 @@ class PtyWire:
             self._leave()
             return
         if data:
+            self._out.heard(data)
             self._say(self.twin.feed(data))
             self._send()
 
@@ -263,6 +306,7 @@ class TcpWire:
         self._line = line
         self.clock = clock
         self.faults = faults
+        self.cable = Cable(clock, faults)
         self.silenced = False
         self.unplugged = False
         self.left_s = math.inf  # when the last client left
@@ -288,6 +332,8 @@ class TcpWire:
             connection.say(said)
 
     def tend(self) -> None:
+        for plugged in self.cable.moves():
+            (self.replug if plugged else self.unplug)()
         for connection in list(self.connections):
             connection.send()
 
@@ -316,7 +362,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, line: Twin, wire: TcpWire) -> None:
         self.line = line
         self._wire = wire
-        self._out = Outbox(wire.clock, wire.faults, self.drop)
+        self._out = Outbox(wire.clock, wire.faults, self.drop, self._on_cable)
         self._transport: asyncio.Transport | None = None
         self._full = False
 
@@ -328,8 +374,12 @@ class _Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=_PIECE)
         if not self._wire.connections:
             _welcome(self.line, self._wire.clock() - self._wire.left_s)
+        elif self._wire.faults is not None and self._wire.faults.evicts():
+            for other in list(self._wire.connections):
+                other.drop()
         self._wire.connections.append(self)
         self.line.connect()
+        self._out.opened()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -337,7 +387,14 @@ class _Connection(asyncio.Protocol):
             self._wire.connections.remove(self)
             self._wire.left_s = self._wire.clock()
 
+    def _on_cable(self, kind: str) -> None:
+        if kind == "jump":
+            self._out.push(self.line.step(JUMP_S))
+        else:
+            self._wire.cable.pulled(kind)
+
     def data_received(self, data: bytes) -> None:
+        self._out.heard(data)
         self.say(self.line.feed(data))
         self.send()
 

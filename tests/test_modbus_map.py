@@ -288,8 +288,8 @@ def test_a_response_that_was_not_requested_is_bad() -> None:
     driver = drivers.find()["modbus_vitals"].driver()
     with pytest.raises(BadFrame):
         driver.decode(bytes(2), None)
-    with pytest.raises(SelfCheckFailed, match=r"the registers of \[\[check\]\] were not read"):
-        driver.decode(bytes(30), drivers.find()["modbus_vitals"].requests[1])
+    with pytest.raises(SelfCheckFailed, match="it has not said who it is"):
+        driver.decode(bytes(42), drivers.find()["modbus_vitals"].requests[1])
 
 
 # --- what is refused, with its line -----------------------------------------------------------------------------------

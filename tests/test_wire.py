@@ -330,4 +330,4 @@ def test_faults_are_written_kind_equals_rate() -> None:
     for text in ("flip", "flip=", "flip=2", "flip=-1", "flip=nan", "sneeze=0.1", "=1"):
         with pytest.raises(ValueError, match="--fault " + text.replace("+", "")):
             parse([text])
-    assert set(KINDS) == {"flip", "drop", "dup", "garbage", "truncate", "split", "delay", "mute", "reset"}
+    assert set(KINDS) >= {"flip", "drop", "dup", "garbage", "truncate", "split", "delay", "mute", "reset"}

@@ -12,7 +12,9 @@ At every opening the registers of [identity] and [[check]] are read. Where a che
 counted from 1, another device) no number counts, and the link says which register holds what. Then a round every
 `poll_s`: neighbouring registers in one request each, and all numbers of a round together at its end; a round in which
 one response is missing is given up. A bit or code of an alarm register that the map does not name is an alarm of its
-own, with its raw code. A cuff's numbers count once, when the register of [determination] changes.
+own, with its raw code. A [[check]] that is read along with values proves each response; so does a pump's volume that
+is where rate and time lead (drivers/kit/tracks.py). A cuff's numbers count once, when the register of [determination]
+changes.
 """
 
 from __future__ import annotations
@@ -40,12 +42,14 @@ from drivers.contract import (
     Validity,
 )
 from drivers.kit.registers import Block, WholeResponses, is_number, response_bytes
+from drivers.kit.tracks import Track, doubted
 from drivers.modbus_map.file import CUFF, PLACES, Alarm, At, Flag, RegisterMap, Text, Value, read_map
 
 NAME = "modbus_map"
 MOST_REGISTERS, MOST_COILS = 120, 1900  # in one request; the standard allows 125 and 2000 (6.1 to 6.4)
 NEAR = 1e-4  # of a step: how far from a whole number of steps a float may be and still be one
 DIGITS = 9  # behind the point: 368 times 0.1 is 36.8
+FASTEST_ML_H = 2000.0  # where the map has no rate
 MISSED = 2
 
 Raw = Mapping[tuple[int, int], bytes]  # (function, address) -> one register's two bytes, or a coil's one
@@ -65,12 +69,18 @@ def spec_of(path: Path) -> Spec:
 def requests_of(found: RegisterMap) -> tuple[list[ModbusRequest], list[ModbusRequest]]:
     """What is read at every opening, and what in every round."""
     once = [(one.at, one.registers) for one in (found.serial, found.model) if one is not None]
-    once += [(check.at, 0) for check in found.checks]
     often = [value.at for value in found.values]
     often += [flag.at for value in found.values for flag in value.invalid_when]
     often += [alarm.flag.at for alarm in found.alarms]
     often += [at for at in (found.state_at, found.counter, found.alive) if at is not None]
-    return (_merged(once, "identify", found), _merged([(at, 0) for at in often], "read", found))
+    polled = _merged([(at, 0) for at in often], "read", found)
+    for check in found.checks:  # one beside the values costs nothing, and proves each response
+        with_it = _merged([(at, 0) for at in (*often, check.at)], "read", found)
+        if len(with_it) == len(polled):
+            often, polled = [*often, check.at], with_it
+        else:
+            once.append((check.at, 0))
+    return _merged(once, "identify", found), polled
 
 
 def _merged(
@@ -101,15 +111,18 @@ class MapDriver:
         self._opening, self._polled = requests_of(found)
         self._wrong = self._frozen = ""  # why nothing it sends can be believed; both outlive an opening
         self._last_alive: tuple[int, float] | None = None
+        self._tracks = {"volume_infused_ml": Track(1), "volume_remaining_ml": Track(-1)}
         self._forget()
 
     def _forget(self) -> None:
         self._left: list[ModbusRequest] = []
         self._due_s: float | None = None
-        self._at_s = 0.0
+        self._at_s = self._rate_ml_h = 0.0
+        for track in self._tracks.values():
+            track.forget()
         self._raw: dict[tuple[int, int], bytes] = {}
         self._who: dict[tuple[int, int], bytes] = {}
-        self._proven = not self._map.checks
+        self._proven = not self._opening
         self._missed = 0
         self._counted: int | None = None
 
@@ -141,8 +154,12 @@ class MapDriver:
         opening = request.effect == "identify"
         if not opening and not self._proven:
             self._left = []
-            raise SelfCheckFailed(self._wrong or "the registers of [[check]] were not read")
-        (self._who if opening else self._raw).update(_split(frame, request))
+            raise SelfCheckFailed(self._wrong or "it has not said who it is")
+        raw = _split(frame, request)
+        if not opening and (failed := self._failed(raw)):
+            self._left = []
+            raise SelfCheckFailed(failed)
+        (self._who if opening else self._raw).update(raw)
         if request == (self._opening if opening else self._polled)[-1]:
             return self._identified() if opening else self._round()
         if self._wrong or self._frozen:
@@ -152,7 +169,9 @@ class MapDriver:
     # --- who it is ----------------------------------------------------------------------------------------------------
 
     def _identified(self) -> Sequence[Decoded]:
-        self._wrong = self._failed()
+        if any((one.function, one.address) not in self._who for one in self._opening):
+            return ()
+        self._wrong = self._failed(self._who)
         if self._wrong:
             raise SelfCheckFailed(self._wrong)
         self._proven = True
@@ -164,10 +183,12 @@ class MapDriver:
         named = _text(model, self._who) if model is not None else ""
         return (Identity(_text(serial, self._who) if serial is not None else None, named or self._map.title),)
 
-    def _failed(self) -> str:
-        """Which check does not hold, in words; empty where all do."""
+    def _failed(self, raw: Raw) -> str:
+        """Which check does not hold among these registers, in words; empty where all do."""
         for check in self._map.checks:
-            value = _number(check.at, self._who)
+            if any((check.at.function, place) not in raw for place in _addresses(check.at)):
+                continue
+            value = _number(check.at, raw)
             if not (math.isfinite(value) and check.low <= value <= check.high):
                 wanted = f"{check.low:g}" if check.low == check.high else f"{check.low:g} to {check.high:g}"
                 return (f"self-check {check.name!r}: {check.at.written} holds {value:g}, not {wanted}: word order,"
@@ -185,11 +206,33 @@ class MapDriver:
         if self._map.alarms:
             decoded.append(DeviceAlarms(tuple(_alarms(self._map.alarms, self._raw))))
         new = self._is_new_determination()
-        decoded += [reading_of(value, self._raw) for value in self._map.values if value.metric not in CUFF or new]
+        readings = [reading_of(value, self._raw) for value in self._map.values if value.metric not in CUFF or new]
+        decoded += self._trusted(readings)
         at = self._map.state_at
         if at is not None:
             decoded.append(Pump(self._map.states.get(_code(at, self._raw), "unknown")))
         return decoded
+
+    def _trusted(self, readings: list[Reading]) -> list[Reading]:
+        """A pump's numbers; what came in a response with a volume that is not where it must be is questionable."""
+        if self._map.state_at is None:
+            return readings
+        values = {one.metric: one.value for one in readings}
+        rate = values.get("rate_ml_h")
+        now = rate if rate is not None else max((one.high for one in self._map.values if one.metric == "rate_ml_h"),
+                                                default=FASTEST_ML_H)
+        highest, self._rate_ml_h = max(self._rate_ml_h, now), now
+        doubtful = set()
+        for metric, track in self._tracks.items():
+            volume = values.get(metric)
+            if metric in values and (volume is None or not track.fits(volume, highest, self._at_s)):
+                doubtful.add(self._response_with(metric))
+        return [doubted(one) if self._response_with(one.metric) in doubtful else one for one in readings]
+
+    def _response_with(self, metric: str) -> ModbusRequest:
+        at = next(value.at for value in self._map.values if value.metric == metric)
+        return next(one for one in self._polled if one.function == at.function
+                    and one.address <= at.field.address < one.address + one.count)
 
     def _check_alive(self) -> None:
         """Raises SelfCheckFailed where the device's own counter stands still: what it sends is of an unknown age."""

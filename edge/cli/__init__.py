@@ -137,8 +137,8 @@ def simulate(
     beds: Annotated[int | None, typer.Option(min=1, max=256, help="How many beds, with --scenario.")] = None,
     scenario: Annotated[str | None, typer.Option(help="day, story or calm: whole beds that live through it.")] = None,
     fault: Annotated[
-        list[str] | None, typer.Option(help=f"KIND=RATE on the wire, as in flip=0.01, KIND one of {FAULTS}; may be"
-                                       " repeated.")] = None,
+        list[str] | None, typer.Option(help=f"KIND=RATE on the wire, as in flip=0.01, KIND one of {FAULTS}; may"
+                                       " be repeated. What each does: simulators/README.md.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same day.")] = 1,
     speed: Annotated[float, typer.Option(min=0.01, max=1000, help="Simulated seconds per real second.")] = 1.0,
     play: Annotated[

@@ -8,7 +8,8 @@ One request is in flight. After a time-out nothing is sent for the line's `laten
 while nobody waits and is thrown away; it can never be read as the next one. (Without that quiet a client showed one
 parameter's value as another's in 17 of 300 reads of a device that was late now and then; with one shorter than the
 device's worst lateness, in 143 of 300.) A late response that is recognised ends the quiet, since nothing else is on its
-way; and a request whose response names it need not wait for that of another such request. The same quiet stands before
+way; and a request whose response names it need not wait for that of another such request. What such a late response
+says counts, as of the moment of its request: older than that it cannot be. The same quiet stands before
 the first request after every opening, for the response to somebody else's request. What a device sends by itself is
 decoded at any time.
 
@@ -33,6 +34,7 @@ from dataclasses import dataclass
 from drivers.contract import BadFrame, Decoded, FrameRequest, Line, Request, SelfCheckFailed, Spec, Wave
 from edge.field.history import History
 from edge.field.link_state import Counters, Link
+from edge.field.pace import Pace
 from edge.field.stamping import inputs
 from edge.model import Input, LinkState
 
@@ -43,8 +45,6 @@ TICK_S = 0.02  # how often a free line is checked for something due
 HANDSHAKE_EVERY_S = 3.0  # how often a device that is silent, wrong or unproven is identified again
 DOUBT_AFTER_MISSED = 2  # so many time-outs in a row, and the cable may be in another device
 SETTLE_S = 0.1  # of quiet after a late response, in case it comes twice
-PACE_SLACK = 1.3  # a device's clock, and the buffers on the way, may be off by so much
-PACE_CAP_S = 1.0  # real seconds of a stream that may come at once and still be of now
 READ_ONLY = frozenset({"identify", "read"})
 
 
@@ -62,6 +62,7 @@ class Overdue:
     """A request that timed out. Until `until` its response may come; `seen`: it has."""
 
     until: float
+    sent_at_s: float
     seen: bool = False
 
 
@@ -87,7 +88,7 @@ class Dialogue:
         self._overdue: dict[Request, Overdue] = {}  # timed out, and the response may still come
         self._unseen_until = 0.0  # until then a response that never came could still be on its way
         self._deadline = math.inf
-        self._sent_s = 0.0
+        self._sent_s = self._sent_at_s = 0.0  # when the last request was sent: real and edge seconds
         self._not_before = 0.0
         self._missed = 0
         self._handshake_at = math.inf
@@ -95,9 +96,7 @@ class Dialogue:
         self._handshake_missed = False  # a request of the handshake timed out while the device was not there
         self._owes_end = False
         byte_bits = 1 + line.bits + (line.parity != "N") + line.stop
-        self._pace = PACE_SLACK * (line.stream_bytes_s or line.baud / byte_bits)  # bytes an edge second
-        self._cap = self._pace * PACE_CAP_S * speed
-        self._fresh, self._fresh_at_s, self._came_s = 0.0, 0.0, 0.0  # so many bytes that come now may be of now
+        self._pace = Pace(line.stream_bytes_s or line.baud / byte_bits, line.silent_after_s, speed)
 
     # --- what others see ----------------------------------------------------------------------------------------------
 
@@ -136,10 +135,10 @@ class Dialogue:
     def opened(self, at_s: float, real_s: float) -> None:
         """The connection was opened: whatever was begun is forgotten, and the handshake follows the quiet."""
         if self._pending is not None:
-            self._overdue[self._pending.request] = Overdue(real_s + self._quiet_s)
+            self._overdue[self._pending.request] = Overdue(real_s + self._quiet_s, self._sent_at_s, seen=True)
         self._pending = None
         self._not_before = real_s + self._quiet_s
-        self._fresh, self._fresh_at_s, self._came_s = 0.0, at_s, real_s
+        self._pace.opened(at_s, real_s)
         self._driver.framing.flush()
         self.link.opened(real_s)
         self._handshake(real_s)
@@ -208,7 +207,7 @@ class Dialogue:
         request = pending.request
         assert request in self._allowed, f"{self.device}: {request.name!r} is not a request this driver may send"
         self.history.sent(request, at_s)
-        self._sent_s = real_s
+        self._sent_s, self._sent_at_s = real_s, at_s
         if request.timeout_s is None:
             self._not_before = real_s + _gap_s(request)
             self._handshake_ends(pending, real_s)
@@ -223,7 +222,8 @@ class Dialogue:
         """These bytes came on a stream."""
         framing, link = self._driver.framing, self.link
         link.received(len(data), real_s)
-        of_now = self._of_now(len(data), at_s, real_s)
+        awaited = self._pending is not None and not self.line.stream_bytes_s
+        of_now = self._pace.of_now(len(data), at_s, real_s, awaited=awaited)
         for frame in framing.feed(data):
             if of_now or self._is_awaited(frame):
                 self._frame(frame, at_s, real_s)
@@ -249,7 +249,7 @@ class Dialogue:
         """The request in flight got no response in time."""
         pending, self._pending = self._pending, None
         assert pending is not None, "no response to nothing"
-        self._overdue[pending.request] = Overdue(real_s + self._quiet_s)
+        self._overdue[pending.request] = Overdue(real_s + self._quiet_s, self._sent_at_s)
         self._not_before = real_s + _gap_s(pending.request)
         if pending.tries > 0:
             pending.tries -= 1
@@ -264,8 +264,7 @@ class Dialogue:
         self.counters.late += 1
 
     def _frame(self, frame: bytes, at_s: float, real_s: float) -> None:
-        if self._is_late(frame, real_s):
-            self.history.came(frame, at_s, None, None, "came too late")
+        if self._is_late(frame, at_s, real_s):
             return
         pending = self._pending if self._is_awaited(frame) else None
         request = pending.request if pending else None
@@ -295,33 +294,32 @@ class Dialogue:
         """Whether this is the response to the request in flight: not one that was sent before that request."""
         return self._pending is not None and self._driver.is_response(frame, self._pending.request)
 
-    def _is_late(self, frame: bytes, real_s: float) -> bool:
+    def _is_late(self, frame: bytes, at_s: float, real_s: float) -> bool:
         """Whether this is the response to an overdue request. Then nothing else of that kind is on its way, unless one
         before it never came."""
         for request, overdue in self._overdue.items():
             if self._driver.is_response(frame, request):
                 self.counters.late += 1
                 self.link.understood(len(frame))
-                overdue.seen = True
+                certain, overdue.seen = real_s >= self._unseen_until and not overdue.seen, True
                 if real_s >= self._unseen_until:
                     overdue.until = min(overdue.until, real_s + SETTLE_S)
+                if certain and isinstance(request, FrameRequest) and request.distinct and self.link.up:
+                    self._late_all_the_same(frame, request, overdue.sent_at_s, at_s)
+                else:
+                    self.history.came(frame, at_s, request, None, "came too late")
                 return True
         return False
 
-    def _of_now(self, count: int, at_s: float, real_s: float) -> bool:
-        """Whether so many bytes can have been sent since the last ones came; if not, nobody knows how old they are.
-
-        What comes while a request waits is its response, from a device that sends nothing by itself: one that is late
-        is known by other means.
-        """
-        if real_s - self._came_s >= self.line.silent_after_s:
-            self._fresh = 0.0  # after a stall the first that comes is the oldest
-        else:
-            self._fresh = min(self._cap, self._fresh + self._pace * max(at_s - self._fresh_at_s, 0.0))
-        self._fresh_at_s, self._came_s = at_s, real_s
-        of_now = count <= self._fresh or (self._pending is not None and not self.line.stream_bytes_s)
-        self._fresh = max(self._fresh - count, 0.0) if of_now else 0.0
-        return of_now
+    def _late_all_the_same(self, frame: bytes, request: Request, sent_at_s: float, at_s: float) -> None:
+        """A late response that can be no other's: what it says was so when, or after, it was requested."""
+        try:
+            items = self._driver.decode(frame, request)
+        except BadFrame as bad:
+            self.history.came(frame, at_s, request, None, str(bad))
+            return
+        self.history.came(frame, at_s, request, items)
+        self._deliver(self._inputs(items, sent_at_s), at_s, more=False)
 
     # --- what follows -------------------------------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ class Counters:
     since: float
     frames: int = 0  # good ones
     bad: int = 0  # frames that failed their check, exceptions, implausible values
-    late: int = 0  # frames that came too late to be of now, and were thrown away
+    late: int = 0  # frames that came too late to be of now
     timeouts: int = 0  # requests that got no response, retries and all
     received: int = 0  # bytes
     understood: int = 0  # those of them that stood in good frames

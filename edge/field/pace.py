@@ -1,0 +1,50 @@
+"""How old the bytes of a stream may be: a device sends so many a second, and what comes faster has waited on the way.
+
+The most a device may send is its driver's to say, or the line's. What it does send may be far less (a board whose
+waveforms are off), and then a minute of it would pass for a second: so what came lately counts too.
+"""
+
+from __future__ import annotations
+
+import math
+
+SLACK = 1.3  # a device's clock, and the buffers on the way, may be off by so much
+CAP_S = 1.0  # real seconds of a stream that may come at once and still be of now
+USUAL = 4.0  # times what came lately: more than that is no stream that has become livelier
+LEAST_BYTES_S = 256.0  # and never less: a single frame always comes at once
+LATELY_S = 10.0  # edge seconds
+PAUSE_S = 1.0  # a longer silence says nothing of the pace
+KNOWN_AFTER_S = 5.0  # edge seconds after the opening from which on "lately" means anything
+
+
+class Pace:
+    """One line's. `most_bytes_s`: bytes an edge second at most; `speed`: edge seconds in a real one."""
+
+    def __init__(self, most_bytes_s: float, silent_after_s: float, speed: float) -> None:
+        self._most, self._silent_after_s, self._speed = SLACK * most_bytes_s, silent_after_s, speed
+        self.opened(0.0, 0.0)
+
+    def opened(self, at_s: float, real_s: float) -> None:
+        """The connection was opened: what comes first may be of any age."""
+        self._allowed, self._at_s, self._real_s, self._opened_at_s = 0.0, at_s, real_s, at_s
+        self._lately = 0.0  # bytes an edge second
+
+    def of_now(self, count: int, at_s: float, real_s: float, *, awaited: bool) -> bool:
+        """Whether so many bytes can have been sent since the last ones came; if not, nobody knows how old they are.
+
+        `awaited`: what comes is the response to a request, so it is of now anyway.
+        """
+        passed_s = max(at_s - self._at_s, 0.0)
+        most = self._most
+        if at_s - self._opened_at_s >= KNOWN_AFTER_S:
+            most = min(most, max(USUAL * self._lately, LEAST_BYTES_S))
+        if real_s - self._real_s >= self._silent_after_s:
+            self._allowed = 0.0  # after a stall the first that comes is the oldest
+        else:
+            self._allowed = min(most * CAP_S * self._speed, self._allowed + most * passed_s)
+        keep = math.exp(-min(passed_s, PAUSE_S) / LATELY_S)
+        self._lately = self._lately * keep + count / LATELY_S
+        self._at_s, self._real_s = at_s, real_s
+        fits = count <= self._allowed or awaited
+        self._allowed = max(self._allowed - count, 0.0) if fits else 0.0
+        return fits

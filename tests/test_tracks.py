@@ -1,0 +1,53 @@
+"""A volume that moves with the rate is believed; one that is elsewhere only when it has stayed there."""
+
+from __future__ import annotations
+
+import pytest
+
+from drivers.kit.tracks import AGAIN, FIRST, Track
+
+RATE = 52.5
+STEP = RATE / 3600  # mL in a second
+
+
+def known(sign: int = 1) -> Track:
+    track = Track(sign)
+    told = [track.fits(10.0 + sign * STEP * n, RATE, float(n)) for n in range(FIRST)]
+    assert told == [False] * (FIRST - 1) + [True]
+    return track
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_it_is_believed_from_the_third_round_on(sign: int) -> None:
+    track = known(sign)
+    assert all(track.fits(10.0 + sign * STEP * n, RATE, float(n)) for n in range(FIRST, 100))
+
+
+MOVES = [  # mL since the last round that was believed, 10 s before, at 360 mL/h (1 mL in that time); slack 0.15 mL
+    (0.0, True), (1.0, True), (1.34, True), (1.36, False), (-0.14, True), (-0.16, False), (5.0, False)]
+
+
+@pytest.mark.parametrize(("moved", "fits"), MOVES)
+def test_it_moves_no_further_than_the_rate_leads(moved: float, fits: bool) -> None:
+    track = Track(1)
+    for n in range(FIRST):
+        track.fits(10.0, 360.0, float(n))
+    assert track.fits(10.0 + moved, 360.0, FIRST - 1 + 10.0) is fits
+
+
+def test_one_from_elsewhere_in_between_changes_nothing() -> None:
+    track = known()
+    told = [track.fits(52.5 if n % 4 == 0 else 10.0 + STEP * n, RATE, float(n)) for n in range(FIRST, 80)]
+    assert told == [n % 4 != 0 for n in range(FIRST, 80)]
+
+
+def test_where_it_stays_it_is_believed_at_last() -> None:
+    track = known()
+    told = [track.fits(STEP * n, RATE, FIRST + float(n)) for n in range(AGAIN + 3)]
+    assert told == [False] * (AGAIN - 1) + [True] * 4
+
+
+def test_an_opening_forgets() -> None:
+    track = known()
+    track.forget()
+    assert not track.fits(10.1, RATE, 4.0)

@@ -1,0 +1,129 @@
+"""Every driver with its twin over a wire that lies, in virtual time: no valid value is ever a wrong one, and enough of
+the readings is kept. `tests/helpers/fault_run.py` says what is true, `simulators/faults.py` how wires lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import drivers
+import simulators
+from drivers.contract import FrameRequest, Spec
+from drivers.modbus_map import spec_of
+from simulators.faults import KINDS
+from simulators.modbus_map import twin_of
+from tests.helpers.fault_run import FaultRun, fault_run
+
+MAP = Path(__file__).parent.parent / "deploy" / "modbus_map.example.toml"
+SPECS = {**drivers.find(), "acme_3000": spec_of(MAP)}
+TWINS = {**simulators.find(), "acme_3000": twin_of(MAP)}
+OF_MODBUS = frozenset({"exception", "words", "shift", "wrong", "unit"})
+# A device that repeats what it said before, in good frames, shows nothing of it; one with a counter does.
+UNSEEN = frozenset({"freeze"})
+OF_TCP = frozenset({"one"})  # a second connection: tests/test_faults.py
+POLLED = [name for name, spec in SPECS.items() if spec.line.stream_bytes_s is None]
+STREAMS = [name for name in SPECS if name not in POLLED]
+EVERYTHING = 0.02  # the chance of each kind, for one transmission, where all happen together
+SUPPLE = {name: 0.1 if name in POLLED else 0.01 for name in SPECS}  # a stream has twenty transmissions a second
+
+
+def kinds_of(spec: Spec) -> list[str]:
+    modbus = spec.transports[0].startswith("modbus")
+    return [kind for kind in KINDS if kind not in OF_TCP and (modbus or kind not in OF_MODBUS)]
+
+
+def run_of(name: str, rates: dict[str, float], seconds: float, seed: int = 1) -> FaultRun:
+    return fault_run(SPECS[name], TWINS[name], rates, seed).go(seconds)
+
+
+def until_polls(run: FaultRun, polls: int, frames: int) -> FaultRun:
+    while run.polls < polls and run.dialogue.counters.frames < frames and (run.polls or run.real_s < 600):
+        run.go(50)
+    return run
+
+
+CASES = [(name, kind) for name, spec in SPECS.items() for kind in kinds_of(spec)]
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_good_wire_shows_what_is_true(name: str) -> None:
+    run = run_of(name, {}, 250)
+    assert run.wrong == []
+    assert run.kept, "and something is judged"
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_no_value_is_wrong_where_everything_happens_together(name: str) -> None:
+    """2,000 requests, or 6,000 frames, or ten minutes of a device that says little; then the wire is good again."""
+    rate = EVERYTHING if name in POLLED else EVERYTHING / 20
+    rates = {kind: rate for kind in kinds_of(SPECS[name]) if kind not in UNSEEN}
+    run = until_polls(fault_run(SPECS[name], TWINS[name], rates, 3), 2000, 6000)
+    assert run.wrong == []
+    run.faults = None
+    run.kept.clear()
+    run.go(60)
+    assert run.dialogue.state in ("live", "unstable")
+    assert run.kept or SPECS[name].kind == "nibp", "a cuff's next determination is minutes away"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_no_value_is_wrong_under_any_one_of_them(name: str, kind: str) -> None:
+    run = run_of(name, {kind: SUPPLE[name]}, 250)
+    assert kind in UNSEEN or run.wrong == []
+
+
+LATE = [  # which share of the readings stays where one transmission in ten is late: what is promised is 85 %
+    (name, kind) for name in SPECS
+    for kind in (("late", "doubled", "stray", "echo", "split") if name in POLLED else ("late", "stray"))
+    if name not in ("graseby_3400", "suntech_advantage", "new_era") or kind != "late"]
+OTHERWISE = {  # a stray byte or a doubled response costs a bus without frame marks the quiet that follows
+    "isco": ("doubled", "stray"), "modbus_vitals": ("doubled", "stray"), "acme_3000": ("doubled", "stray"),
+}
+
+
+@pytest.mark.parametrize(("name", "kind"), [case for case in LATE if case[1] not in OTHERWISE.get(case[0], ())])
+def test_85_percent_of_the_readings_stay(name: str, kind: str) -> None:
+    seconds = 250
+    good = sum(run_of(name, {}, seconds).kept.values())
+    kept = sum(run_of(name, {kind: SUPPLE[name]}, seconds).kept.values())
+    assert kept >= 0.85 * good
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", ["alaris_gh", "isco", "acme_3000"])
+def test_none_in_a_hundred_thousand_polls(name: str) -> None:
+    """The law of this house: a late, doubled, swapped or foreign response is never another value."""
+    kinds = {"delay": 0.05, "dup": 0.02, "swap": 0.02, "stale": 0.5, "reset": 0.002, "echo": 0.02, "stray": 0.02,
+             "words": 0.02, "shift": 0.02, "wrong": 0.02, "unit": 0.02, "exception": 0.02}
+    known = kinds_of(SPECS[name])
+    run = fault_run(SPECS[name], TWINS[name], {kind: rate for kind, rate in kinds.items() if kind in known}, 11)
+    while run.polls < 100_000:
+        run.go(500)
+        for hand in ("load", "start"):  # the syringe is never empty for long
+            run.twin.hands[hand]()
+    assert run.wrong == []
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_only_what_is_declared_is_ever_sent(name: str) -> None:
+    """A tap between dialogue and device, on a wire that does everything."""
+    tapped: list[bytes] = []
+    spec = SPECS[name]
+    rates = dict.fromkeys(kinds_of(spec), EVERYTHING if name in POLLED else EVERYTHING / 20)
+    run = fault_run(spec, TWINS[name], rates, 5)
+    feed = getattr(run.twin, "feed", None)
+    if feed is not None:
+        def tap(data: bytes) -> bytes:
+            tapped.append(data)
+            answer: bytes = feed(data)
+            return answer
+
+        run.twin.feed = tap  # type: ignore[union-attr, method-assign]
+    run.go(300)
+    declared = {request.frame for request in spec.requests if isinstance(request, FrameRequest)}
+    assert set(tapped) <= declared
+    assert run.polls > 0 or not spec.requests
