@@ -36,6 +36,8 @@ def verify_journal(journal: str, key: str | None = None) -> int:
         print(f"{journal}: the chain does not hold: {verdict.problem}")
         return 1
     print(f"{journal}: the chain holds: {verdict.events} events, {verdict.inputs} inputs; last hash {verdict.hash}")
+    if verdict.dropped:
+        print(f"{verdict.dropped} of the inputs are no longer kept: their checkpoints stand for them")
     if verdict.begins_after:
         print(f"it begins after event {verdict.begins_after}: the one before was damaged, and is kept beside it")
     signed = verdict.signed_from

@@ -111,10 +111,7 @@ def next_checkpoint(before: Checkpoint, rows: list[InputRow], event_seq: int, ev
 
 def read_checkpoint(row: Sequence[Any], before: Checkpoint) -> Checkpoint:
     """A stored checkpoint that goes on where `before` ended; its hash is still to be checked. Raises Wrong."""
-    values = tuple(row)
-    if [type(value) for value in values] not in ([*_COLUMNS, str], [*_COLUMNS, type(None)]):
-        raise Wrong(f"checkpoint after {before.id}: a field has the wrong type")
-    checkpoint = Checkpoint(*values)
+    checkpoint = typed_checkpoint(row, before.id)
     if checkpoint.id != before.id + 1:
         raise Wrong(f"checkpoint: gap after {before.id}: the next one is {checkpoint.id}")
     if checkpoint.prev != before.hash:
@@ -124,6 +121,14 @@ def read_checkpoint(row: Sequence[Any], before: Checkpoint) -> Checkpoint:
     if checkpoint.event_seq < before.event_seq:
         raise Wrong(f"{checkpoint} says events end at {checkpoint.event_seq}, the one before said {before.event_seq}")
     return checkpoint
+
+
+def typed_checkpoint(row: Sequence[Any], after: int) -> Checkpoint:
+    """A stored checkpoint, the one after number `after`. Raises Wrong where a field has the wrong type."""
+    values = tuple(row)
+    if [type(value) for value in values] not in ([*_COLUMNS, str], [*_COLUMNS, type(None)]):
+        raise Wrong(f"checkpoint after {after}: a field has the wrong type")
+    return Checkpoint(*values)
 
 
 def read_input(row: Sequence[Any], n: int) -> InputRow:

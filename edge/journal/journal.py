@@ -23,8 +23,9 @@ from edge.journal.confirming import Confirmations
 from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError, JournalFailing
 from edge.journal.reader import believable_events, checkpoint_before, checkpoint_page, events_page, latest_snapshots
 from edge.journal.schema import CURSOR
+from edge.journal.segments import Retention
 from edge.journal.store import Opened, Store, cursor_of, hash_at
-from edge.journal.writer import Batch, Retry, SnapshotRow, Stop, Writer
+from edge.journal.writer import KEEP_ALL, Batch, Retry, SnapshotRow, Stop, Writer
 from edge.model import Input, RecordedInput, encode
 
 FLUSH_AT = 1000  # inputs buffered before they are handed over without being asked
@@ -75,7 +76,8 @@ class Journal:
     """
 
     def __init__(self, store: Store, opened: Opened | None, failing: JournalError | None, *, edge: str, boot: str,
-                 wall: Callable[[], str], sign: Callable[[str], str] | None, holds: bool) -> None:
+                 wall: Callable[[], str], sign: Callable[[str], str] | None, holds: bool,
+                 keep_inputs: Retention) -> None:
         """For `open` alone."""
         connection, checkpoint, at_ms = opened or (None, START, 0)
         self._sign, self._store, self._place = sign, store, store.place
@@ -87,7 +89,7 @@ class Journal:
         self._loop = asyncio.get_running_loop() if holds else None
         self._confirmations = Confirmations(self._loop, self._look) if self._loop else None
         self._writer = Writer(self._place, connection, checkpoint, sign, store=store if holds else None,
-                              failing=failing, on_changed=self._changed)
+                              failing=failing, on_changed=self._changed, keep_inputs=keep_inputs)
         self._on_outage: Callable[[Outage], None] | None = None
         self._on_damage: Callable[[str], None] = lambda _: None
         self._told = ""  # why it fails, as `on_outage` was told; "": it does not
@@ -99,13 +101,14 @@ class Journal:
     @classmethod
     def open(
         cls, url: str, *, edge: str, boot: str, wall: Callable[[], str], sign: Callable[[str], str] | None = None,
-        holds: bool = False,
+        holds: bool = False, keep_inputs: Retention = KEEP_ALL,
     ) -> Self:
         """Open, or create, the journal of `edge` at a path or database URL, and check its ends. Blocks.
 
         `wall` tells this machine's own UTC clock in ISO form; `sign` makes this edge's signature over a hash, from any
         thread. `holds`: where the store cannot be written, now or later, go on and keep what comes in memory; the
-        caller watches (`watch`), and publishes what is not on the disk as such. Needs a running loop.
+        caller watches (`watch`), and publishes what is not on the disk as such. Needs a running loop. `keep_inputs`:
+        what of older inputs is kept; events always are.
         Raises JournalBusy when another edge has it, JournalDamaged when it must be moved away first, JournalError for
         all else (another edge's, a newer schema; without `holds`: a store that fails).
         """
@@ -119,7 +122,8 @@ class Journal:
                 store.release()
                 raise
             failing, opened = _opened_all_the_same(store, fault, sign)
-        return cls(store, opened, failing, edge=edge, boot=boot, wall=wall, sign=sign, holds=holds)
+        return cls(store, opened, failing, edge=edge, boot=boot, wall=wall, sign=sign, holds=holds,
+                   keep_inputs=keep_inputs)
 
     @property
     def head(self) -> Head:

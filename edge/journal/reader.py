@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, Self
 
 from sqlalchemy import Connection, Select, func, select
 from sqlalchemy.exc import DBAPIError
 
 from edge.contract.events import Event
-from edge.journal import chain, schema
+from edge.journal import chain, schema, segments
 from edge.journal.chain import FIRST, Base, Checkpoint, InputRow, Wrong
 from edge.journal.database import DatabaseUrl, JournalError, identity, reading
 from edge.journal.schema import CHECKPOINT, EVENT, INPUT, SNAPSHOT, stored
@@ -85,6 +85,8 @@ def checkpoint_before(connection: Connection, after_n: int) -> Checkpoint:
 def checkpoint_page(connection: Connection, before: Checkpoint) -> tuple[Checkpoint, list[InputRow]]:
     """The inputs of the checkpoints after `before`, at least PAGE if there are so many, and the last of those."""
     found: list[InputRow] = []
+    if (packed := packed_after(connection, before)) is not None:
+        return packed[-1][0], [row for _, rows in packed for row in rows]
     for row in connection.execute(_checkpoints_after(connection, before)).all():
         checkpoint = chain.read_checkpoint(row, before)
         found += checkpoint_rows(connection, checkpoint)
@@ -92,6 +94,37 @@ def checkpoint_page(connection: Connection, before: Checkpoint) -> tuple[Checkpo
         if len(found) >= PAGE:
             break
     return before, found
+
+
+def packed_after(connection: Connection, before: Checkpoint) -> list[tuple[Checkpoint, list[InputRow]]] | None:
+    """The checkpoints after `before` with their inputs, to the end of its segment; None: the next one is in none."""
+    segment = segments.covering(connection, before.id + 1) if has_segments(connection) else None
+    if segment is None:
+        return None
+    packed = list(segments.read(connection, segment, base_of(connection).checkpoint))
+    for checkpoint, _ in packed:  # it may have been packed since `before` was read
+        if checkpoint.id == before.id and checkpoint.hash != before.hash:
+            raise Wrong(f"{checkpoint} is not what it was")
+    return [pair for pair in packed if pair[0].id > before.id]
+
+
+def has_segments(connection: Connection) -> bool:
+    """Whether inputs can be packed in this journal; one of an older version has none."""
+    version: int = connection.info.get(schema.VERSION, schema.version())
+    return version >= schema.SEGMENTS_SINCE
+
+
+@contextmanager
+def moment(connection: Connection) -> Iterator[None]:
+    """All that is read inside is of one moment, whatever an edge writes or packs meanwhile."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    connection.exec_driver_sql("BEGIN")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql("COMMIT")
 
 
 def checkpoint_rows(connection: Connection, checkpoint: Checkpoint) -> list[InputRow]:
@@ -158,7 +191,7 @@ class Reader:
         with self.place.translating_errors():
             before = checkpoint_before(self.connection, after_n)
         while True:
-            with self.place.translating_errors():
+            with self.place.translating_errors(), moment(self.connection):
                 checkpoint, rows = checkpoint_page(self.connection, before)
                 page = [chain.recorded(row) for row in rows if row[0] > after_n]
             yield from page
@@ -170,12 +203,13 @@ class Reader:
         """Every checkpoint, in order, each chained to the one before (its inputs are checked by `inputs`)."""
         before = self.base.checkpoint
         while True:
-            with self.place.translating_errors():
-                rows = self.connection.execute(_checkpoints_after(self.connection, before)).all()
-                page: list[Checkpoint] = []
-                for row in rows:
+            with self.place.translating_errors(), moment(self.connection):
+                packed = packed_after(self.connection, before)
+                page = [checkpoint for checkpoint, _ in packed or ()]
+                for row in self.connection.execute(_checkpoints_after(self.connection, before)) if not packed else ():
                     before = chain.read_checkpoint(row, before)
                     page.append(before)
+                before = page[-1] if page else before
             if not page:
                 return
             yield from page

@@ -1,7 +1,8 @@
 """The journal's tables, what makes them append-only, and how an older journal becomes a newer one.
 
 Portable between SQLite and PostgreSQL: times are integer milliseconds since 1970 UTC of the edge clock, JSON is TEXT.
-`input`, `checkpoint` and `event` are append-only by trigger; `snapshot` is a cache; `cursor` moves forward.
+`input`, `checkpoint`, `event` and `segment` are append-only by trigger (an input that is packed leaves its table for
+`segment`); `snapshot` is a cache; `cursor` moves forward.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -66,6 +68,12 @@ EVENT = _table(
     _number("at_ms"), _text("wall"), _text("kind"), _text("body"), _text("prev"), _text("hash"),
     _text("sig", nullable=True))
 
+# Inputs that were packed (edge.journal.segments): those of the checkpoints first_id..last_id, of which the last stays.
+SEGMENT = _table(
+    "segment", _key("first_n"), _number("last_n"), _number("first_id"), _number("last_id"), _number("at_ms"),
+    Column("body", LargeBinary))
+Index("segment_by_checkpoint", SEGMENT.c.first_id)
+
 SNAPSHOT = _table(
     "snapshot", Column("bed", Text, primary_key=True), _key("n"), _number("at_ms"),
     Column("body", LargeBinary, nullable=False), _text("hash"), _text("sig", nullable=True))
@@ -77,6 +85,7 @@ CURSOR = _table(
 APPEND_ONLY = (INPUT, CHECKPOINT, EVENT)
 SIGNED = (EVENT, CHECKPOINT, SNAPSHOT)
 SIGNED_SINCE = 2
+SEGMENTS_SINCE = 3
 VERSION = "journal schema"  # under this key a connection's `info` says which version it reads,
 BASE = "journal base"  # and under this one what its record goes on from (chain.Base); under the same key in META
 
@@ -107,8 +116,28 @@ def _add_signatures(connection: Connection) -> None:
             connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN sig TEXT")
 
 
-def _may_have_base(_: Connection) -> None:
-    """Version 3: META may say that the record goes on after a checkpoint of another one. Older programs refuse it."""
+def _pack_inputs(connection: Connection) -> None:
+    """Version 3: inputs can be packed into segments, and only what is in one may leave its table. And META may say that
+    the record goes on after a checkpoint of another one (BASE)."""
+    if not inspect(connection).has_table(SEGMENT.name):
+        TABLES.create_all(connection, tables=[SEGMENT])
+    if connection.dialect.name != "sqlite":
+        return  # there nothing is packed
+    for table, key, first, covers in ((INPUT, "n", "first_n", "last_n >= OLD.n"),
+                                      (CHECKPOINT, "id", "first_id", "last_id > OLD.id")):
+        connection.exec_driver_sql(f"DROP TRIGGER {table.name}_no_delete")
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER {table.name}_no_delete BEFORE DELETE ON {table.name} WHEN NOT coalesce((SELECT {covers}"
+            f" FROM segment WHERE {first} <= OLD.{key} ORDER BY {first} DESC LIMIT 1), 0)"
+            " BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END")
+    connection.exec_driver_sql(
+        "CREATE TRIGGER segment_no_delete BEFORE DELETE ON segment"
+        " BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END")
+    connection.exec_driver_sql(
+        "CREATE TRIGGER segment_no_update BEFORE UPDATE ON segment WHEN NEW.body IS NOT NULL OR"
+        " (NEW.first_n, NEW.last_n, NEW.first_id, NEW.last_id, NEW.at_ms)"
+        " IS NOT (OLD.first_n, OLD.last_n, OLD.first_id, OLD.last_id, OLD.at_ms)"
+        " BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END")
 
 
 def stored(connection: Connection, table: Table) -> Select[Any]:
@@ -119,7 +148,7 @@ def stored(connection: Connection, table: Table) -> Select[Any]:
 
 
 # MIGRATIONS[v] makes version v + 1 out of version v. One that was released is never edited; a new one is appended.
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create, _add_signatures, _may_have_base)
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create, _add_signatures, _pack_inputs)
 
 
 def version() -> int:

@@ -13,10 +13,12 @@ from sqlalchemy import Column, Connection, Table
 from edge.contract.events import GENESIS
 from edge.contract.signing import hash_is_signed
 from edge.journal import chain
-from edge.journal.chain import START, Checkpoint, Wrong
+from edge.journal.chain import START, Checkpoint, InputRow, Wrong
 from edge.journal.database import JournalDamaged
-from edge.journal.reader import PAGE, Reader, base_of, ends
+from edge.journal.reader import PAGE, Reader, base_of, ends, has_segments, moment
 from edge.journal.schema import CHECKPOINT, EVENT, INPUT, SNAPSHOT, stored
+from edge.journal.segments import Segment, covering
+from edge.journal.segments import read as read_segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Verdict:
     problem: str | None = None
     signed_from: int | None = None  # the first event that is signed; None: none is
     begins_after: int = 0  # the record goes on after this event, which is in another one
+    dropped: int = 0  # so many of `inputs` are no longer kept: checkpoints stand for them
 
 
 def verify(
@@ -48,12 +51,12 @@ def verify(
         raise ValueError("expect_hash needs expect_seq: the number of the event that has this hash")
     walk = Walk(expect_seq, expect_hash, key)
     try:
-        with Reader(journal) as reader, reader.place.translating_errors():
+        with Reader(journal) as reader, reader.place.translating_errors(), moment(reader.connection):
             walk.run(reader.connection, reader.edge)
     except JournalDamaged as fault:
         words = str(fault.__cause__) if isinstance(fault.__cause__, Wrong) else f"after {walk.where()}: {fault}"
-        return Verdict(False, walk.seq, walk.n, walk.hash, words, walk.signed_from, walk.begins_after)
-    return Verdict(True, walk.seq, walk.n, walk.hash, None, walk.signed_from, walk.begins_after)
+        return Verdict(False, walk.seq, walk.n, walk.hash, words, walk.signed_from, walk.begins_after, walk.dropped)
+    return Verdict(True, walk.seq, walk.n, walk.hash, None, walk.signed_from, walk.begins_after, walk.dropped)
 
 
 class Walk:
@@ -64,6 +67,7 @@ class Walk:
     ) -> None:
         self.signed_from: int | None = None
         self.begins_after = 0
+        self.dropped = 0
         self._key = key
         self._edge = ""
         self._unsigned_boot: str | None = None
@@ -83,15 +87,20 @@ class Walk:
         upto = ends(connection)
         self._edge = edge
         inputs, events = _rows(connection, INPUT, INPUT.c.n, upto.n), _rows(connection, EVENT, EVENT.c.seq, upto.seq)
-        before = base_of(connection).checkpoint
+        before, packs = base_of(connection).checkpoint, has_segments(connection)
         self.n, self.seq, self.hash = before.last_n, before.event_seq, before.event_hash
         self.begins_after = self.seq
         if before != START:
             self._checkpoint_signed(before)
         for row in _rows(connection, CHECKPOINT, CHECKPOINT.c.id, upto.id):
-            checkpoint = chain.read_checkpoint(row, before)
-            self._inputs_under(checkpoint, inputs)
-            self._events_under(checkpoint, events, edge)
+            segment = covering(connection, before.id + 1) if packs and row[0] > before.id else None
+            packs = segment is not None  # they are the oldest: behind them none is packed
+            if segment is not None:
+                checkpoint = self._packed(connection, segment, events)
+            else:
+                checkpoint = chain.read_checkpoint(row, before)
+                self._inputs_under(checkpoint, inputs)
+                self._events_under(checkpoint, events, edge)
             self._checkpoint_signed(checkpoint)
             before = checkpoint
         for table, rows in (("input", inputs), ("event", events)):
@@ -125,6 +134,20 @@ class Walk:
             what = f"snapshot of {bed} after input {n}"
             if digest == chain.snapshot_hash(bed, n, at_ms, bytes(body)):
                 self._signed(what, digest, sig, 0 < self._signed_from_n <= n)
+
+    def _packed(self, connection: Connection, segment: Segment, events: Iterator[Sequence[Any]]) -> Checkpoint:
+        """Goes through a segment; its last checkpoint."""
+        checkpoint = START
+        if segment.first_n != self.n + 1:
+            raise Wrong(f"input: gap after {self.n}: the next ones are packed from {segment.first_n}")
+        for checkpoint, rows in read_segment(connection, segment, base_of(connection).checkpoint):
+            if segment.body is None:
+                self.dropped += segment.last_n - self.n
+            elif rows and _not_json(rows):
+                raise Wrong(f"input {_not_json(rows)}: its body is not JSON")
+            self.n = checkpoint.last_n
+            self._events_under(checkpoint, events, self._edge)
+        return checkpoint
 
     def _inputs_under(self, checkpoint: Checkpoint, rows: Iterator[Sequence[Any]]) -> None:
         hashing = chain.opened(checkpoint)
@@ -167,6 +190,16 @@ class Walk:
         if self._expect_seq is not None and self._expect_seq > self.seq:
             raise Wrong(f"event: they end at {self.seq}, but {self._expect_seq} was stored elsewhere:"
                         " the end is missing")
+
+
+def _not_json(rows: Sequence[InputRow]) -> int:
+    """The number of the first whose body is not JSON; 0: each is."""
+    for row in rows:
+        try:
+            msgspec.json.decode(row[5])
+        except msgspec.MsgspecError:
+            return row[0]
+    return 0
 
 
 def _rows(connection: Connection, table: Table, key: Column[Any], upto: int) -> Iterator[Sequence[Any]]:

@@ -10,6 +10,7 @@ opens the store anew, brings what is in it to the disk, looks how far it really 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -23,13 +24,17 @@ from sqlalchemy import Connection, Table, delete, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from edge.contract.events import Event
-from edge.journal import chain
-from edge.journal.chain import Checkpoint, InputRow
+from edge.journal import chain, segments
+from edge.journal.chain import Checkpoint, InputRow, Wrong
 from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError, JournalFailing, of_a_row
+from edge.journal.reader import base_of
 from edge.journal.schema import CHECKPOINT, EVENT, INPUT, SNAPSHOT
+from edge.journal.segments import Retention
 from edge.journal.store import Store, close
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
+KEEP_ALL = Retention()
 SNAPSHOTS_KEPT = 2
 ROWS_A_COMMIT = 5000  # of what was kept in memory
 
@@ -102,6 +107,7 @@ class Writer:
         self, place: DatabaseUrl, connection: Connection | None, checkpoint: Checkpoint,
         sign: Callable[[str], str] | None = None, *, store: Store | None = None,
         failing: JournalError | None = None, on_changed: Callable[[], None] = lambda: None,
+        keep_inputs: Retention = KEEP_ALL,
     ) -> None:
         """`sign` makes this edge's signature over a hash. `store`: keep in memory what cannot be written, and open this
         again; `failing`: it could not be opened to be written, and `connection` can at most be read.
@@ -113,6 +119,10 @@ class Writer:
         self.checkpoint = checkpoint
         self.held_events: list[Event] = []  # in memory alone, in order
         self._attempted = checkpoint
+        self._packs = True  # until something is found damaged
+        self._packed: Checkpoint | None = None  # the last of what is packed
+        self._keep_inputs = keep_inputs
+        self._newest_ms = 0
         self._store_again = store
         self._on_changed = on_changed
         self._held: deque[Batch] = deque()
@@ -184,11 +194,34 @@ class Writer:
         for job in self._taken:
             if isinstance(job, Query):
                 self._run_query(job)
+        self._pack()
         going = not any(isinstance(job, Stop) for job in self._taken)
         if self.failing is not None and (not going or any(isinstance(job, Retry) for job in self._taken)):
             self._heal()
         self._taken = []
         return going
+
+    def _pack(self) -> None:
+        """Pack the oldest inputs, one segment a turn; the newest stay rows. What is damaged is left as it is."""
+        connection = self._connection
+        if not self._packs or self.failing is not None or connection is None or not self.place.sqlite:
+            return
+        try:
+            if self._packed is None:
+                with connection.begin():
+                    self._packed = segments.last_packed(connection, base_of(connection).checkpoint)
+            if self.checkpoint.last_n - self._packed.last_n < 2 * segments.ROWS:
+                return
+            with connection.begin():
+                self._packed = segments.pack(connection, self._packed)
+                segments.let_go(connection, self._keep_inputs, self._newest_ms)
+        except Wrong as fault:
+            self._packs = False
+            log.error("journal %s: inputs are no longer packed: %s", self.place, fault)
+        except DBAPIError as fault:
+            if self._store_again is None:
+                raise
+            self._fail(self.place.error(fault))
 
     # --- while the store fails ----------------------------------------------------------------------------------------
 
@@ -236,6 +269,7 @@ class Writer:
             except JournalDamaged as damaged:
                 close(self._connection)
                 opened = self._store_again.begin_anew(damaged.what, self.checkpoint, self._sign)
+                self._packed = None
                 self._connection = opened.connection
             self._catch_up()
         except JournalError as fault:
@@ -290,6 +324,7 @@ class Writer:
             checkpoint = chain.next_checkpoint(checkpoint, inputs, *newest)
             if self._sign is not None:
                 checkpoint = replace(checkpoint, sig=self._sign(checkpoint.hash))
+            self._newest_ms = inputs[-1][3] if inputs else self._newest_ms
         self._attempted = checkpoint
         with self._connection.begin():
             if inputs or events:
