@@ -9,6 +9,7 @@ from pathlib import Path
 import drivers
 from drivers.contract import FrameRequest, Request, Spec
 from drivers.modbus_map import spec_of
+from edge.cli.scale import Criterion, scale_of
 from edge.config.files import MAPPED
 from edge.process import BadUsage
 from edge.vocabulary import METRICS, Metric
@@ -60,8 +61,9 @@ def list_devices(name: str | None, as_json: bool, folder: Path | None = None) ->
             print(json.dumps([_row(spec) for spec in found.values()]))
         else:
             for spec in found.values():
-                print(f"{spec.name:20} {spec.kind:9} {', '.join(spec.transports):24} grade {spec.grade:6} {spec.title}")
-            print(f"{MAPPED:20} {'any':9} {'modbus+tcp, modbus+rtu':24} {'':12} {ANY_MODBUS}:"
+                print(f"{spec.name:20} {spec.kind:9} {', '.join(spec.transports):24} {_level(spec):8} grade"
+                      f" {spec.grade:6} {spec.title}")
+            print(f"{MAPPED:20} {'any':9} {'modbus+tcp, modbus+rtu':24} {'':8} {'':12} {ANY_MODBUS}:"
                   f" vigil devices {MAPPED}")
         return 0
     spec = find_driver(name, folder)
@@ -72,6 +74,8 @@ def list_devices(name: str | None, as_json: bool, folder: Path | None = None) ->
 def _row(spec: Spec) -> dict[str, object]:
     return {
         "name": spec.name, "title": spec.title, "kind": spec.kind, "transports": list(spec.transports),
+        "scale": _level(spec), "criteria": [
+            {"level": one.level, "name": one.name, "met": one.met, "missing": one.why} for one in _criteria(spec)],
         "grade": spec.grade, "source": spec.source, "metrics": sorted(spec.metrics),
         "codes": {key: _codes(METRICS[key]) for key in sorted(spec.metrics)},
         "requests": [_request(request) for request in spec.requests],
@@ -79,6 +83,22 @@ def _row(spec: Spec) -> dict[str, object]:
         "settings": {key: {"default": s.default, "help": s.help, "choices": list(s.choices)}
                      for key, s in spec.settings.items()},
     }
+
+
+def _criteria(spec: Spec) -> tuple[Criterion, ...]:
+    """What the scale says of a driver of this repository; nothing of a clinic's own."""
+    ours = drivers.find().get(spec.name)
+    return scale_of(spec.name).criteria if ours is not None and ours.requests == spec.requests else ()
+
+
+def _level(spec: Spec) -> str:
+    return scale_of(spec.name).level if _criteria(spec) else "own"
+
+
+def _scale_lines(spec: Spec) -> str:
+    lines = [f"  {one.level:9} {'yes' if one.met else 'no ':3} {one.name}" + (f": {one.why}" if one.why else "")
+             for one in _criteria(spec)]
+    return "\n".join(lines) or "  a driver of the clinic's own: not on the scale"
 
 
 def _codes(metric: Metric) -> dict[str, object]:
@@ -108,4 +128,5 @@ def _card(spec: Spec) -> str:
     return (f"{spec.title} ({spec.name})\nkind {spec.kind}; {', '.join(spec.transports)}; "
             f"{line.baud} {line.bits}{line.parity}{line.stop}\nevidence: grade {spec.grade}; {spec.source}\n"
             f"wiring: {spec.wiring}\nnumbers: {', '.join(sorted(spec.metrics))}\nsettings:\n{settings}\n"
-            f"every request it can send to the device, and its effect there:\n{requests}")
+            f"every request it can send to the device, and its effect there:\n{requests}\n"
+            f"scale: {_level(spec)}, by these files\n{_scale_lines(spec)}")

@@ -1,0 +1,171 @@
+"""How far a driver has come, bronze to platinum, computed from the files of this repository and never typed.
+
+After Home Assistant's integration quality scale: each level is a list of criteria, a level counts where those below it
+do. What only running can show is measured by `python -m tests.helpers.measure` and lies in tests/measured/NAME.json,
+with the digest of the sources it was measured on: a driver that was changed since has to be measured again.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import drivers
+from drivers.contract import Spec
+
+LEVELS = ("bronze", "silver", "gold", "platinum")
+ROOT = Path(drivers.__file__).parent.parent
+IMPURE = ("asyncio", "time", "socket", "serial", "threading", "datetime")
+KEPT_SHARE = 0.85  # of the readings, where one transmission in ten is late
+NOTICED_S, LIVE_AGAIN_S = 2.0, 3.0  # beyond the line's own silence, and its quiet
+WIRING_LENGTH = 100  # characters: less is no wiring card
+SOAK_S = 72 * 3600.0
+REAL = re.compile(r"REAL|captured|published|vector|unit test|official|example in", re.IGNORECASE)
+LIMITS = re.compile(r"unknown|not known|not public|no maker|nobody|unverified|our reading|limitation|made up",
+                    re.IGNORECASE)
+DOCUMENT = re.compile(r"manual|specification|protocol V|document|guide|data sheet|addendum", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One thing a level asks for; `why` says what is missing, empty where it is met."""
+
+    level: str
+    name: str
+    why: str = ""
+
+    @property
+    def met(self) -> bool:
+        """Whether it is so."""
+        return not self.why
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Where one driver stands."""
+
+    criteria: tuple[Criterion, ...]
+
+    @property
+    def level(self) -> str:
+        """The highest level of which, and below which, every criterion is met; "none" where bronze is not."""
+        reached = "none"
+        for level in LEVELS:
+            if not all(one.met for one in self.criteria if one.level == level):
+                break
+            reached = level
+        return reached
+
+
+class Evidence:
+    """What the files under `root` say of one driver."""
+
+    def __init__(self, spec: Spec, root: Path) -> None:
+        self.spec, self._root = spec, root
+        self.sources = [path for room in ("drivers", "simulators") for path in self._of(room)]
+
+    def _of(self, room: str) -> Iterator[Path]:
+        base, name = self._root / room, self.spec.name
+        for path in (base / f"{name}.py", base / f"{name}.toml", *sorted((base / name).glob("*.py"))):
+            if path.is_file():
+                yield path
+
+    @property
+    def digest(self) -> str:
+        """Of the driver's and the twin's sources."""
+        return hashlib.sha256(b"".join(path.read_bytes() for path in self.sources)).hexdigest()[:16]
+
+    def impure(self) -> list[str]:
+        """What of the world the driver's source imports."""
+        found = []
+        for path in self._of("drivers"):
+            for node in ast.walk(ast.parse(path.read_text())) if path.suffix == ".py" else ():
+                names = [one.name for one in node.names] if isinstance(node, ast.Import) else (
+                    [node.module or ""] if isinstance(node, ast.ImportFrom) else [])
+                found += [name for name in names if name.split(".")[0] in IMPURE]
+        return found
+
+    def golden(self, way: str) -> list[str]:
+        """The rows of the golden table that begin so."""
+        path = self._root / "tests" / "golden" / f"{self.spec.name}.txt"
+        return [line for line in path.read_text().splitlines() if line.startswith(way)] if path.is_file() else []
+
+    def measured(self) -> Mapping[str, Any]:
+        """What was measured on these very sources; empty where nothing was."""
+        path = self._root / "tests" / "measured" / f"{self.spec.name}.json"
+        found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        return found if found.get("sources") == self.digest else {}
+
+    def reports(self) -> list[Mapping[str, Any]]:
+        """The acceptance reports of real devices (`vigil check --json`)."""
+        folder = self._root / "tests" / "acceptance"
+        return [json.loads(path.read_text()) for path in sorted(folder.glob(f"{self.spec.name}*.json"))]
+
+    def words(self) -> str:
+        """Everything the driver's author says of it."""
+        texts = [path.read_text() for path in self._of("drivers")]
+        return " ".join([*texts, self.spec.wiring, self.spec.source])
+
+
+def _bronze(found: Evidence) -> Iterator[tuple[str, str]]:
+    impure = found.impure()
+    yield "pure codec", f"imports {', '.join(impure)}" if impure else ""
+    rows = found.golden("<")
+    yield "golden frames", "" if rows else f"no frame in tests/golden/{found.spec.name}.txt"
+    declared, listed = len(found.spec.requests), len(found.golden(">"))
+    yield "every request listed with its effect", "" if declared == listed else f"{listed} rows for {declared} requests"
+    twins = [path for path in found.sources if "simulators" in path.parts or path.suffix == ".toml"]
+    yield "twin", "" if twins else f"no simulators/{found.spec.name}.py"
+
+
+def _silver(found: Evidence) -> Iterator[tuple[str, str]]:
+    told, line = found.measured(), found.spec.line
+    stale = "" if told else "not measured on these sources: python -m tests.helpers.measure"
+    wrong = [kind for kind, count in told.get("wrong", {}).items() if count]
+    yield "no wrong value under any fault", stale or (f"wrong under {', '.join(wrong)}" if wrong else "")
+    kept = told.get("kept_late", 0.0)
+    yield "85 % kept at one in ten late", stale or ("" if kept >= KEPT_SHARE else f"{kept:.0%} kept")
+    noticed, back = told.get("noticed_s", 0.0), told.get("live_again_s", 0.0)
+    yield "silence noticed in time", stale or (
+        "" if noticed <= line.silent_after_s + NOTICED_S else f"after {noticed:g} s")
+    yield "live again in time", stale or (
+        "" if back <= LIVE_AGAIN_S + line.lateness_s else f"after {back:g} s")
+    logged = told.get("logged", 0)
+    yield "unavailable logged once", stale or ("" if logged == 1 else f"{logged} times")
+
+
+def _gold(found: Evidence) -> Iterator[tuple[str, str]]:
+    wiring, words, told = found.spec.wiring, found.words(), found.measured()
+    yield "wiring card", "" if len(wiring) >= WIRING_LENGTH else "Spec.wiring says too little"
+    yield "known limitations", "" if LIMITS.search(words) else "nothing is said of what is not known"
+    real = [row for row in found.golden("<") if REAL.search("|".join(row.split("|")[3:-1]))]
+    yield "a real capture or a second implementation agrees", "" if real else "no golden frame has such an origin"
+    probe = told.get("probe", "not measured on these sources")
+    yield "the probe recognises it, and takes no other for it", probe
+
+
+def _platinum(found: Evidence) -> Iterator[tuple[str, str]]:
+    documents = len(DOCUMENT.findall(found.spec.source))
+    yield "two makers' documents", "" if documents >= 2 else f"{documents} in Spec.source"
+    reports = [one for one in found.reports() if one.get("fit")]
+    yield "acceptance report of a real device", "" if reports else f"none in tests/acceptance/{found.spec.name}*.json"
+    longest = max((float(one["seconds"]) for one in reports), default=0.0)
+    yield "72 h on a real device", "" if longest >= SOAK_S else f"{longest / 3600:g} h"
+
+
+_OF_LEVEL: Mapping[str, Callable[[Evidence], Iterator[tuple[str, str]]]] = {
+    "bronze": _bronze, "silver": _silver, "gold": _gold, "platinum": _platinum}
+
+
+@cache
+def scale_of(spec_name: str, root: Path = ROOT) -> Scale:
+    """Where the driver of this name stands. Raises KeyError for a driver that is not of this repository."""
+    found = Evidence(drivers.find()[spec_name], root)
+    return Scale(tuple(Criterion(level, name, why) for level, ask in _OF_LEVEL.items() for name, why in ask(found)))

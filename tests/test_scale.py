@@ -1,0 +1,105 @@
+"""A driver's scale is computed from files: take one away, and the level goes with it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import drivers
+from edge.cli.catalogue import list_devices
+from edge.cli.scale import LEVELS, ROOT, Criterion, Evidence, Scale, scale_of
+
+NAME = "alaris_gh"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The files of one driver, good enough for silver."""
+    for path in (f"drivers/{NAME}.py", f"simulators/{NAME}.py", f"tests/golden/{NAME}.txt"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, tmp_path / path)
+    measured(tmp_path)
+    return tmp_path
+
+
+def measured(root: Path, **other: Any) -> None:
+    told = {"sources": Evidence(drivers.find()[NAME], root).digest, "wrong": {"flip": 0}, "kept_late": 0.85,
+            "noticed_s": 8.0, "live_again_s": 7.0, "logged": 1, "probe": ""}
+    (root / "tests" / "measured").mkdir(exist_ok=True)
+    (root / "tests" / "measured" / f"{NAME}.json").write_text(json.dumps(told | other))
+
+
+def missing(root: Path) -> list[tuple[str, str]]:
+    scale_of.cache_clear()
+    return [(one.level, one.name) for one in scale_of(NAME, root).criteria if not one.met]
+
+
+def test_each_level_needs_all_below_it() -> None:
+    for number, level in enumerate(LEVELS):
+        criteria = tuple(Criterion(one, "x", "missing" if one == level else "") for one in LEVELS)
+        assert Scale(criteria).level == (LEVELS[number - 1] if number else "none")
+    assert Scale(tuple(Criterion(one, "x") for one in LEVELS)).level == "platinum"
+
+
+def test_a_driver_with_all_its_files_is_gold_and_waits_for_a_real_device(root: Path) -> None:
+    scale_of.cache_clear()
+    assert scale_of(NAME, root).level == "gold"
+    assert {level for level, _ in missing(root)} == {"platinum"}
+
+
+LIMITS: list[tuple[dict[str, Any], str | None]] = [
+    ({"wrong": {"flip": 1}}, "no wrong value under any fault"),
+    ({"kept_late": 0.84}, "85 % kept at one in ten late"),
+    ({"noticed_s": 8.1}, "silence noticed in time"),
+    ({"live_again_s": 7.1}, "live again in time"),
+    ({"logged": 2}, "unavailable logged once"),
+    ({"probe": "takes for its own nonin"}, "the probe recognises it, and takes no other for it"),
+    ({}, None),
+]
+
+
+@pytest.mark.parametrize(("other", "criterion"), LIMITS)
+def test_what_is_measured_counts_at_the_limit(root: Path, other: dict[str, Any], criterion: str | None) -> None:
+    measured(root, **other)
+    assert [name for level, name in missing(root) if level != "platinum"] == ([criterion] if criterion else [])
+
+
+def test_a_driver_that_was_changed_since_is_measured_again(root: Path) -> None:
+    with (root / "drivers" / f"{NAME}.py").open("a") as file:
+        file.write("# another\n")
+    scale_of.cache_clear()
+    assert scale_of(NAME, root).level == "bronze"
+
+
+@pytest.mark.parametrize(("path", "criterion"), [
+    (f"tests/golden/{NAME}.txt", "golden frames"), (f"simulators/{NAME}.py", "twin")])
+def test_without_a_file_there_is_no_level(root: Path, path: str, criterion: str) -> None:
+    (root / path).unlink()
+    assert ("bronze", criterion) in missing(root)
+    assert scale_of(NAME, root).level == "none"
+
+
+def test_a_driver_that_knows_a_clock_is_no_pure_codec(root: Path) -> None:
+    with (root / "drivers" / f"{NAME}.py").open("a") as file:
+        file.write("import time\n")
+    assert ("bronze", "pure codec") in missing(root)
+
+
+@pytest.mark.parametrize("name", drivers.find())
+def test_each_driver_here_is_bronze_at_least(name: str) -> None:
+    scale_of.cache_clear()
+    assert [one.name for one in scale_of(name).criteria if one.level == "bronze" and not one.met] == []
+
+
+def test_vigil_devices_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
+    scale_of.cache_clear()
+    list_devices(None, as_json=True)
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["scale"] for row in rows} <= {*LEVELS}
+    assert all(row["criteria"] for row in rows)
+    list_devices(NAME, as_json=False)
+    assert "by these files\n  bronze    yes pure codec" in capsys.readouterr().out
