@@ -153,11 +153,12 @@ class RecordDamaged(Frozen, frozen=True, tag="record_damaged"):
 
 
 class Restored(Frozen, frozen=True, tag="restored"):
-    """What the bed remembers, taken over whole from `snapshot` (JSON): some of the inputs that led to it, and the
-    events up to `after_seq`, are not in this record."""
+    """What the bed remembers, whole, as `snapshot` (JSON), when the newest event was `after_seq`: a replay can begin
+    here. `lost`: it must, for some of the inputs that led to it are not in this record."""
 
     snapshot: str
     after_seq: int
+    lost: bool
 
 
 class BedConfigured(Frozen, frozen=True):

@@ -24,6 +24,7 @@ from edge.contract.payloads import (
     Answer,
     CommandIn,
     EventOut,
+    SpaceNow,
     StorageNow,
     answer_topic,
     decode,
@@ -405,3 +406,16 @@ async def test_an_edge_that_cannot_write_its_record_is_named_with_the_remedy_unt
     assert trouble.what.endswith("12 events; 3 readings are not kept")
     hear(console, STATUS, status(START_S + 6, seq=1))
     assert [each for each in console.troubles() if each.part == "storage"] == []
+
+
+async def test_an_edge_whose_disk_fills_is_named_with_the_remedy(console: Console) -> None:
+    space = SpaceNow(since=iso(START_S), used_pct=81.3, full_in_s=432_000.0)
+    hear(console, STATUS, status(START_S + 2, seq=1, space=space))
+    (trouble,) = [each for each in console.troubles() if each.part == "space"]
+    assert trouble.what == f"The disk of {EDGE} is 81.3 % full, and is full in 5.0 days"
+    assert "keep_inputs_days" in trouble.remedy
+    hear(console, STATUS, status(START_S + 4, seq=1, space=replace(space, full_in_s=None)))
+    (trouble,) = [each for each in console.troubles() if each.part == "space"]
+    assert trouble.what == f"The disk of {EDGE} is 81.3 % full"
+    hear(console, STATUS, status(START_S + 6, seq=1))
+    assert [each for each in console.troubles() if each.part == "space"] == []

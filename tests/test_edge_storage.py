@@ -24,6 +24,7 @@ from edge.contract.events import (
     Event,
     RecordBegun,
     SessionOpened,
+    SpaceLow,
     StorageFailing,
     StorageHealed,
 )
@@ -31,9 +32,9 @@ from edge.contract.mqtt import Mqtt
 from edge.contract.payloads import CommandIn, State, decode
 from edge.core.replay import differences
 from edge.core.rules import parse_rules
-from edge.journal import Journal, Reader, journal
+from edge.journal import Journal, Reader, journal, segments
 from edge.journal.verify import verify
-from edge.model import Tick
+from edge.model import Restored, Tick
 from edge.stream.publisher import Stream
 from tests.helpers.edge_run import EdgeRun, edge_running
 from tests.helpers.faulty_store import FULL, Disk, faulty
@@ -302,3 +303,50 @@ async def test_inputs_for_which_there_was_no_room_are_counted_and_a_replay_goes_
     assert done.session == opened.session
     async with served(tmp_path, monkeypatch, "b2") as (service, sent):
         await until(lambda: sent.state and sent.state.session)
+
+
+async def test_of_what_retention_leaves_a_replay_begins_where_the_beds_were_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(segments, "ROWS", 20)
+    path = tmp_path / "journal.db"
+    async with served(tmp_path, monkeypatch) as (service, _):
+        assert (await service._command(OPEN)).ok
+        for _ in range(100):
+            service._apply("chair-1", Tick(), service._clock.now())
+        await service._journal.flush()
+        kept_n = service._journal.head.n
+        service._keep_all(service._clock.now(), False)
+        assert (await service._command(replace(OPEN, id="c2", nonce="n2", verb="checklist", args={"done": True}))).ok
+        for _ in range(100):
+            service._apply("chair-1", Tick(), service._clock.now())
+            await service._journal.flush()
+    with sqlite3.connect(path) as raw:
+        raw.execute("UPDATE segment SET body = NULL WHERE last_n <= ?", (kept_n,))
+    raw.close()
+    verdict = verify(str(path))
+    assert verdict.ok
+    assert verdict.dropped >= 40
+    with Reader(str(path)) as reader:
+        assert next(reader.inputs()).n == verdict.dropped + 1
+        assert [str(found) for found in differences(reader.inputs(), reader.events(), whole=False)] == []
+        inputs = [recorded for recorded in reader.inputs() if not isinstance(recorded.input, Restored)]
+        assert list(differences(inputs, reader.events(), whole=False)), "without what was kept it could not"
+
+
+async def test_a_disk_that_fills_is_an_event_and_stands_in_the_status_until_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with served(tmp_path, monkeypatch) as (service, sent):
+        service._storage.looked(30, 100)
+        assert service._status().space is None
+        service._storage.looked(19, 100)
+        space = service._status().space
+        assert space is not None
+        assert (space.used_pct, space.full_in_s) == (81.0, None)
+        service._storage.looked(21, 100)
+        assert service._status().space is not None, "not every byte is news"
+        service._storage.looked(50, 100)
+        assert service._status().space is None
+        await until(lambda: sent.told(SpaceLow))
+        assert [body for body, _ in sent.told(SpaceLow)] == [SpaceLow(used_pct=81.0, full_in_s=None)]

@@ -18,13 +18,14 @@ from edge.app.service import EdgeService
 from edge.app.supervisor import Supervisor
 from edge.clock import EdgeClock
 from edge.config.broker import mqtt_of
-from edge.config.files import ConfigError, EdgeConfig, config_hash, load_edge
+from edge.config.files import ConfigError, EdgeConfig, EdgeTable, config_hash, load_edge
 from edge.contract.keys import BadKey, Count, own_key, pin_neighbour, pinned_keys
 from edge.contract.mqtt import Mqtt
 from edge.contract.signing import Signer
 from edge.core.rules import RulesError, RuleSet, parse_rules
 from edge.journal.database import JournalError
 from edge.journal.journal import Journal
+from edge.journal.segments import Retention
 from edge.model import from_iso
 from edge.process import BadUsage, command_key, make_folder, until_stopped
 
@@ -83,7 +84,7 @@ async def _edge(path: Path, config: EdgeConfig, rules: RuleSet, text: str, key: 
     wall = EdgeClock().wall
     try:
         journal = Journal.open(edge.journal, edge=edge.id, boot=boot, wall=wall,
-                               sign=partial(signer.sign_hash, edge.id), holds=True)
+                               sign=partial(signer.sign_hash, edge.id), holds=True, keep_inputs=_retention(edge))
     except JournalError as wrong:
         raise BadUsage(str(wrong)) from None
     clock = EdgeClock(edge.speed, edge.epoch, not_before=journal.head.at_s)
@@ -102,6 +103,11 @@ async def _edge(path: Path, config: EdgeConfig, rules: RuleSet, text: str, key: 
                 await journal.close()
             except JournalError as wrong:
                 log.critical("what was kept in memory is lost: %s", wrong)
+
+
+def _retention(edge: EdgeTable) -> Retention:
+    size = None if edge.keep_inputs_mb is None else round(edge.keep_inputs_mb * 1e6)
+    return Retention(round(edge.keep_inputs_days * 86_400_000), size)
 
 
 def run_broker(host: str, port: int, passwords: Path | None = None, access: Path | None = None) -> int:

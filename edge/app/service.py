@@ -23,6 +23,7 @@ from drivers.contract import Spec, Wave
 from edge.app.pulse import Pause, Pulse
 from edge.app.recovery import CONFIGURED, Recovered
 from edge.app.refusals import Refusals
+from edge.app.storage import Storage
 from edge.app.systemd import Systemd
 from edge.app.telemetry import Telemetry
 from edge.clock import EdgeClock
@@ -40,19 +41,15 @@ from edge.contract.events import (
     PayloadsRejected,
     PayloadTooLarge,
     PendingEvent,
-    RecordBegun,
-    StorageFailing,
-    StorageHealed,
 )
 from edge.contract.mqtt import Mqtt
-from edge.contract.payloads import Answer, CommandIn, ConsoleSeen, State, Status, StorageNow
+from edge.contract.payloads import Answer, CommandIn, ConsoleSeen, State, Status
 from edge.contract.signing import Signer
 from edge.core.bedside import Bedside
 from edge.core.rules import RuleSet
 from edge.field.devices import Devices, Tasks
 from edge.field.link_state import Counters
-from edge.journal.chain import Base
-from edge.journal.journal import Appended, Journal, Outage
+from edge.journal.journal import Appended, Journal
 from edge.model import (
     BedConfigured,
     Boot,
@@ -61,9 +58,7 @@ from edge.model import (
     DeviceAlarmsReported,
     DeviceKind,
     Input,
-    RecordDamaged,
     Restored,
-    StorageChanged,
     Tick,
     WatchPaused,
     encode,
@@ -79,6 +74,7 @@ TICK_S = 1.0  # edge seconds
 SLICE_S = 0.02  # real seconds: how finely the beds' ticks are spread
 SNAPSHOT_EVERY_S = 30.0  # real seconds: a restart replays at most so much
 FLUSH_S = 0.5
+KEEP_EVERY_S = 86_400.0  # edge seconds: of what retention leaves, a replay can begin within a day
 ALIVE_EVERY_S = 1.0  # real seconds: systemd's watchdog waits ten
 NONCE_KEPT_S = 600.0
 
@@ -119,12 +115,13 @@ class EdgeService:
             on_broker_changed=self._broker_changed, on_fault=self._stream_fault,
         )
         self._beds = {bed.id: self._bed(bed, rules, specs, recovered) for bed in config.bed}
-        self._failing_s: float | None = None  # edge time since when the record cannot be written
-        self._damages: set[str] = set()
-        self._boot_beds()
-        journal.watch(self._outage_changed, self._record_damaged)
-        if recovered.damage:
-            self._record_damaged(recovered.damage)
+        self._kept_s = self._began_s  # edge time at which a replay can begin
+        self._storage = Storage(
+            journal, self._beds, now=clock.now, real_s=clock.real_s, apply=self._apply, note=self._note,
+            keep_all=self._keep_all, changed=self._stream.status_changed)
+        begun = journal.taken_begun()
+        self._boot_beds(begun is not None)
+        self._storage.watch(begun, recovered.damage)
 
     # --- the start ----------------------------------------------------------------------------------------------------
 
@@ -169,33 +166,41 @@ class EdgeService:
             self._beds[bed].telemetry.counters[new.id] = self._add(bed, new, specs)
             self._devices.start(bed, new.id, tasks)
 
-    def _boot_beds(self) -> None:
+    def _boot_beds(self, begun: bool) -> None:
         at_s, last_s = self._clock.now(), self._journal.head.at_s
         gap_s = round(at_s - last_s, 3) if last_s else 0.0
-        begun = self._journal.taken_begun()
-        configured, n = self._record_configuration(at_s, restored=begun is not None)
+        configured, n = self._configured(), 0
+        if begun:  # what the beds remember is not in this record
+            self._keep_all(at_s, True)
+        else:
+            n = self._journal.record(None, at_s, configured)
         for number, (bed, work) in enumerate(self._beds.items()):
             work.due_s = at_s + TICK_S * number / len(self._beds)
             self._apply(bed, Boot(self._boot, gap_s), at_s)
             self._snapshot(bed, work, at_s)
-        # last: until every bed has its snapshot, a restart must read the beds' inputs as they were configured before
-        self._journal.snapshot(CONFIGURED, n, at_s, encode(configured))
-        if begun is not None:
-            self._record_begun(begun)
+        if n:  # last: until every bed has its snapshot, a restart must read the beds' inputs as configured before
+            self._journal.snapshot(CONFIGURED, n, at_s, encode(configured))
 
-    def _record_configuration(self, at_s: float, *, restored: bool) -> tuple[Configured, int]:
-        """What the beds are, and (`restored`) what each remembers: a replay of the record can begin here."""
+    def _keep_all(self, at_s: float, lost: bool) -> None:
+        """What the beds are, and what each remembers: a restart takes up from here, and a replay can begin here.
+        `lost`: some of the inputs that led to it are not in the record."""
+        self._kept_s = at_s
         configured = self._configured()
         n, after_seq = self._journal.record(None, at_s, configured), self._journal.head.seq
         for bed, work in self._beds.items():
-            if restored:
-                work.last_n = self._journal.record(bed, at_s, Restored(work.bedside.snapshot().decode(), after_seq))
-        return configured, n
+            restored = Restored(work.bedside.snapshot().decode(), after_seq, lost)
+            work.last_n = self._journal.record(bed, at_s, restored)
+            self._snapshot(bed, work, at_s)
+        self._journal.snapshot(CONFIGURED, n, at_s, encode(configured))
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Everything that runs, by name."""
         return {"journal": self._watch(), "stream": self._stream.run(), "ticks": self._ticks(),
-                "flush": self._flushes(), **self._devices.tasks()}
+                "flush": self._flushes(), **self._disk(), **self._devices.tasks()}
+
+    def _disk(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """A simulation's folder is no clinic's disk."""
+        return {} if self._config.edge.simulated else {"disk": self._storage.look_at_disk()}
 
     # --- what comes in ------------------------------------------------------------------------------------------------
 
@@ -274,6 +279,8 @@ class EdgeService:
             if loop_s() - alive_s >= ALIVE_EVERY_S:
                 alive_s = loop_s()
                 systemd.alive()
+            if at_s - self._kept_s >= KEEP_EVERY_S and self._journal.outage is None:
+                self._keep_all(at_s, False)
             for bed, work in self._beds.items():
                 if at_s >= work.due_s:
                     work.due_s += TICK_S
@@ -307,59 +314,6 @@ class EdgeService:
         """Ends, with its error, when the journal can store no more."""
         await self._broken
 
-    # --- while the record cannot be written ---------------------------------------------------------------------------
-
-    def _outage_changed(self, outage: Outage) -> None:
-        """The watch goes on; every bed has an alarm until all that was kept in memory is on the disk."""
-        at_s = self._clock.now()
-        since_s = self._failing_s or self._began_s
-        begun = self._journal.taken_begun()
-        if outage.over and (begun is not None or outage.lost_inputs):
-            configured, n = self._record_configuration(at_s, restored=True)
-            self._journal.snapshot(CONFIGURED, n, at_s, encode(configured))
-        if begun is not None:
-            self._record_begun(begun)
-        if outage.over:
-            log.warning("the record can be written again: %d events and %d inputs kept in memory are stored, %d inputs"
-                        " were not kept", outage.events, outage.inputs, outage.lost_inputs)
-            self._note(StorageHealed(
-                since=iso(since_s), failed_s=round(at_s - since_s, 3),
-                reason=outage.reason, events=outage.events, inputs=outage.inputs, lost_inputs=outage.lost_inputs))
-        else:
-            log.error("the record cannot be written: %s; the watch goes on", outage.reason)
-            if self._failing_s is None:
-                self._failing_s = at_s
-            self._note(StorageFailing(reason=outage.reason))
-        for bed, work in self._beds.items():
-            self._apply(bed, StorageChanged("" if outage.over else outage.reason), at_s)
-            if outage.over:  # a restart takes up from here, whatever was not kept
-                self._snapshot(bed, work, at_s)
-        if outage.over:
-            self._failing_s = None
-        self._stream.status_changed()
-
-    def _record_begun(self, base: Base) -> None:
-        log.error("the record was damaged (%s) and is kept aside as %s; it goes on in a new file after event %d",
-                  base.damage, base.damaged_file, base.checkpoint.event_seq)
-        self._note(RecordBegun(damaged_file=base.damaged_file, damage=base.damage,
-                               after_seq=base.checkpoint.event_seq))
-        self._record_damaged(base.damage)
-
-    def _record_damaged(self, damage: str) -> None:
-        """Each damage is told once, at every bed."""
-        if damage not in self._damages:
-            self._damages.add(damage)
-            log.error("the record is damaged: %s", damage)
-            for bed in self._beds:
-                self._apply(bed, RecordDamaged(damage), self._clock.now())
-
-    def _storage(self) -> StorageNow | None:
-        outage = self._journal.outage
-        if outage is None:
-            return None
-        return StorageNow(since=iso(self._failing_s or self._began_s), reason=outage.reason, events=outage.events,
-                          inputs=outage.inputs, lost_inputs=outage.lost_inputs)
-
     # --- events of the edge itself ------------------------------------------------------------------------------------
 
     def _status(self) -> Status:
@@ -369,7 +323,8 @@ class EdgeService:
             edge=edge.id, boot=self._boot, state="alive", at=iso(self._clock.now()), version=version, config=config,
             beds=list(self._beds), seq=self._journal.head.seq, speed=edge.speed, epoch=iso(self._began_s),
             simulated=edge.simulated, consoles=self._stream.console_states(),
-            other_boots=self._stream.other_boots(), storage=self._storage(),
+            other_boots=self._stream.other_boots(), storage=self._storage.now(),
+            space=self._storage.space(),
         )
 
     def _console_changed(self, console: str, seen: ConsoleSeen) -> None:

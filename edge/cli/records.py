@@ -55,7 +55,8 @@ def replay_journal(journal: str, rules: Path | None, as_json: bool) -> int:
     other = read_rules(rules)[0] if rules else None
     try:
         with Reader(journal) as reader:
-            found = list(differences(reader.inputs(), reader.events(), other))
+            first = next(reader.inputs(), None)
+            found = list(differences(reader.inputs(), reader.events(), other, whole=first is None or first.n == 1))
             head = sum(1 for _ in reader.events())
     except JournalError as wrong:
         raise BadUsage(str(wrong)) from None

@@ -137,6 +137,8 @@ class EdgeTable(Clocked):
     console_keys: dict[Name, str] = Field(default_factory=dict)  # console -> its public key, or the path of its .pub
     consoles: Annotated[tuple[Name, ...], Field(strict=False)] = ("main",)  # whose stored-up-to it waits for
     journal: JournalUrl  # default: SQLite, journal.db in `data`
+    keep_inputs_days: Annotated[float, Field(ge=1, le=36_500)] = 30.0  # what devices said; events are kept for ever
+    keep_inputs_mb: Annotated[float, Field(ge=10)] | None = None  # at most so much of it; None: no bound
 
     @model_validator(mode="before")
     @classmethod

@@ -44,6 +44,11 @@ def of_edge(ingest: Ingest, loop_s: float, now_s: float, speed: float) -> Iterat
                       f" {last.storage.reason}. Watching and alarms go on; in its memory alone: {kept}",
                       "Do not switch the box off. Free or mend its disk: what it keeps is then written by itself. Until"
                       " then write down by hand what matters.")
+    if last is not None and last.space is not None and ingest.heartbeat.part.ok:
+        days = "" if last.space.full_in_s is None else f", and is full in {last.space.full_in_s / 86_400:.1f} days"
+        yield Trouble("space", edge, from_iso(last.space.since), f"The disk of {edge} is {last.space.used_pct:g} % full"
+                      f"{days}", "Make room on it, or keep inputs for a shorter time (keep_inputs_days in edge.toml)."
+                      " When it is full the edge goes on from memory.")
     if not ingest.commands.ok:
         yield Trouble("commands", edge, ingest.commands.since_s, f"Commands do not get through to {edge}:"
                       f" {ingest.commands.reason}", "Acknowledge at the box; tell the technician.")

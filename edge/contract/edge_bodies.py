@@ -43,6 +43,14 @@ class StorageHealed(Body, frozen=True, kw_only=True, tag_field="storage", tag="h
     lost_inputs: int
 
 
+class SpaceLow(Body, frozen=True, kw_only=True, tag_field="storage", tag="space_low"):
+    """So much of the journal's disk is used, and (null: it does not fill) at this pace it is full in so many
+    seconds."""
+
+    used_pct: float
+    full_in_s: float | None
+
+
 class RecordBegun(Body, frozen=True, kw_only=True, tag_field="storage", tag="begun"):
     """The record was damaged and is kept aside whole as `damaged_file`. This one goes on after event `after_seq`, the
     last that could be believed, and is chained to it."""

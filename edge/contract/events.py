@@ -26,6 +26,7 @@ from edge.contract.edge_bodies import OtherBoxFound as OtherBoxFound
 from edge.contract.edge_bodies import PayloadsRejected as PayloadsRejected
 from edge.contract.edge_bodies import PayloadTooLarge as PayloadTooLarge
 from edge.contract.edge_bodies import RecordBegun as RecordBegun
+from edge.contract.edge_bodies import SpaceLow as SpaceLow
 from edge.contract.edge_bodies import StorageFailing as StorageFailing
 from edge.contract.edge_bodies import StorageHealed as StorageHealed
 from edge.contract.edge_bodies import WatchPaused as WatchPaused
@@ -249,7 +250,7 @@ EventBody = (
     AlarmMoved | SessionOpened | ChecklistSet | SessionClosed | PhaseMoved | DissociationMoved | CheckedIn | Requested
     | AudioMoved | CommandRefused | LinkMoved | DeviceAlarmsNow | Booted | ConsoleMoved | BrokerMoved
     | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge | WatchPaused | StorageFailing
-    | StorageHealed | RecordBegun | ClockStepped
+    | StorageHealed | RecordBegun | ClockStepped | SpaceLow
 )
 
 # kind -> the types its body may have. Several of one kind differ in a tag or in the fields they need.
@@ -266,7 +267,7 @@ BODIES: dict[EventKind, tuple[type[Body], ...]] = {
     "device": (DeviceAlarmsNow,),
     "boot": (Booted, WatchPaused, ClockStepped),
     "stream": (ConsoleMoved, BrokerMoved, CommandRejected, PayloadsRejected, OtherBoxFound, PayloadTooLarge),
-    "journal": (StorageFailing, StorageHealed, RecordBegun),
+    "journal": (StorageFailing, StorageHealed, RecordBegun, SpaceLow),
 }
 KIND_OF: dict[type[Body], EventKind] = {body: kind for kind, bodies in BODIES.items() for body in bodies}
 

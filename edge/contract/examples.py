@@ -16,6 +16,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "status": _signed(
         88201, edge=_EDGE, boot=_BOOT, state="alive", at=_AT, version="0.1.0", config="5d41402a", beds=[_BED], seq=4711,
         speed=1.0, epoch="2026-01-31T08:00:00.000Z", simulated=False, will=88190, other_boots=[], storage=None,
+        space=None,
         consoles={"main": {"state": "live", "seq": 4711, "since": "2026-01-31T08:00:03.100Z"}}),
     "vitals": _signed(
         88202, edge=_EDGE, bed=_BED, at=_AT, simulated=False, boot=_BOOT,

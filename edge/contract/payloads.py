@@ -277,11 +277,21 @@ class StorageNow(Payload, frozen=True, kw_only=True):
     lost_inputs: int = 0
 
 
+class SpaceNow(Payload, frozen=True, kw_only=True):
+    """Since then the edge's disk is nearly full: so much of it is used, and at this pace it is full in so many seconds
+    (null: it does not fill)."""
+
+    since: Time
+    used_pct: float
+    full_in_s: float | None
+
+
 class Status(Payload, frozen=True, kw_only=True):
     """Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock
     runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be
     believed; `other_boots` are boots other than this one that were alive lately under this edge's name: two boxes
-    that call themselves the same. `storage`: null while the record can be written."""
+    that call themselves the same. `storage`: null while the record can be written, `space`: while its disk has
+    room."""
 
     edge: Id
     boot: str
@@ -298,6 +308,7 @@ class Status(Payload, frozen=True, kw_only=True):
     will: int = 0
     other_boots: list[str] = msgspec.field(default_factory=list)
     storage: StorageNow | None = None
+    space: SpaceNow | None = None
 
 
 class Ack(Payload, frozen=True, kw_only=True):

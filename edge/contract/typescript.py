@@ -34,7 +34,8 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     payloads.Numeric, payloads.PumpNow, payloads.Vitals, payloads.Wave, events.Order, events.Baseline,
     payloads.CheckInNow, payloads.SessionNow, events.Evidence, payloads.Signals, payloads.FallenLevel,
     payloads.AlarmNow, payloads.DeviceAlarmNow, payloads.DeviceNow, payloads.Request, payloads.Gap, payloads.State,
-    payloads.ConsoleSeen, payloads.StorageNow, payloads.Status, Problem, model.DeviceAlarm, *events.KIND_OF,
+    payloads.ConsoleSeen, payloads.StorageNow, payloads.SpaceNow, payloads.Status, Problem, model.DeviceAlarm,
+    *events.KIND_OF,
 )
 _PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", types.NoneType: "null", Any: "unknown"}
 _WORD_OF = {frozenset(get_args(literal)): name for name, literal in WORDS.items()}

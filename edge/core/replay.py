@@ -68,12 +68,13 @@ def brief(body: object) -> str:
 
 
 def differences(
-    inputs: Iterable[RecordedInput], events: Iterable[Event], rules: RuleSet | None = None,
+    inputs: Iterable[RecordedInput], events: Iterable[Event], rules: RuleSet | None = None, *, whole: bool = True,
 ) -> Iterator[Difference]:
     """Replay `inputs` and compare with `events`, both in journal order.
 
     With the recorded rules the two must agree one by one, but for the events that are followed by a `Restored`: what
-    led to them is not in the record. With other rules they are matched by what they say.
+    led to them is not in the record. With other rules they are matched by what they say. `whole`: the inputs begin with
+    the first; if not, each bed is compared from the first `Restored` on.
     """
     replay = Replay(rules)
     expected = deque(event for event in events if event.bed is not None and event.kind not in OF_THE_EDGE)
@@ -81,12 +82,19 @@ def differences(
         yield from _loosely(replay, inputs, list(expected))
         return
     n = 0
+    unknown: set[str | None] = set()  # beds whose state is not known yet
     for recorded in inputs:
         n = recorded.n
-        if not replay.beds and not isinstance(recorded.input, Configured):
-            continue  # a record that was begun anew in the middle: what its beds were is told with the first Restored
-        while isinstance(recorded.input, Restored) and expected and expected[0].seq <= recorded.input.after_seq:
-            expected.popleft()
+        if isinstance(recorded.input, Restored):
+            if not (recorded.input.lost or recorded.bed in unknown):
+                continue  # the replay has come to it by itself
+            unknown.discard(recorded.bed)
+            while expected and expected[0].seq <= recorded.input.after_seq:
+                expected.popleft()
+        elif isinstance(recorded.input, Configured):
+            unknown |= {bed.bed for bed in recorded.input.beds if not replay.beds} if not whole else set()
+        elif recorded.bed in unknown or not replay.beds:
+            continue  # what the bed was before is told with the first Restored
         for pending in replay.give(recorded):
             event = expected.popleft() if expected else None
             if event is None or not same(pending, event):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Self, get_args
 
 import msgspec
@@ -129,6 +130,11 @@ class Journal:
     def head(self) -> Head:
         """How far it has got, with what is not yet stored."""
         return Head(self._seq, self._n, self._at_ms / 1000, self._hash)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its file is; None: it is no file."""
+        return self._place.path.parent if self._place.path else None
 
     @property
     def failed(self) -> JournalError | None:

@@ -243,7 +243,14 @@ export interface StorageNow {
   lost_inputs: number;
 }
 
-/** Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be believed; `other_boots` are boots other than this one that were alive lately under this edge's name: two boxes that call themselves the same. `storage`: null while the record can be written. */
+/** Since then the edge's disk is nearly full: so much of it is used, and at this pace it is full in so many seconds (null: it does not fill). */
+export interface SpaceNow {
+  since: string;
+  used_pct: number;
+  full_in_s: number | null;
+}
+
+/** Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be believed; `other_boots` are boots other than this one that were alive lately under this edge's name: two boxes that call themselves the same. `storage`: null while the record can be written, `space`: while its disk has room. */
 export interface Status {
   edge: string;
   boot: string;
@@ -260,6 +267,7 @@ export interface Status {
   will: number;
   other_boots: string[];
   storage: StorageNow | null;
+  space: SpaceNow | null;
 }
 
 /** One problem document, as it goes over HTTP. A member that says nothing is left out. */
@@ -492,6 +500,13 @@ export interface RecordBegun {
   after_seq: number;
 }
 
+/** So much of the journal's disk is used, and (null: it does not fill) at this pace it is full in so many seconds. */
+export interface SpaceLow {
+  storage: "space_low";
+  used_pct: number;
+  full_in_s: number | null;
+}
+
 /** The bodies an event of each kind may have. */
 export interface EventBodies {
   alarm: AlarmMoved;
@@ -506,7 +521,7 @@ export interface EventBodies {
   device: DeviceAlarmsNow;
   boot: Booted | WatchPaused | ClockStepped;
   stream: ConsoleMoved | BrokerMoved | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge;
-  journal: StorageFailing | StorageHealed | RecordBegun;
+  journal: StorageFailing | StorageHealed | RecordBegun | SpaceLow;
 }
 
 /** An event as it travels. `late`: it comes from the backlog, and must never sound. `unstored`: the edge cannot write its record now, and has this event in memory alone. */

@@ -107,6 +107,7 @@ function boot(body: Body): string {
 function journal(body: Body): string {
   if (body["storage"] === "failing") return `Cannot be written: ${word(body, "reason")}; kept in memory`;
   if (body["storage"] === "begun") return `Was damaged (${word(body, "damage")}), and goes on in a new file after event ${word(body, "after_seq")}`;
+  if (body["storage"] === "space_low") return `The disk is ${word(body, "used_pct")} % full`;
   const lost = number(body, "lost_inputs") ?? 0;
   const kept = `${word(body, "events")} events kept in memory for ${stopwatch(Number(body["failed_s"]))} are stored`;
   return list([`Can be written again: ${kept}`, lost > 0 ? `${lost} readings are lost` : ""]);
