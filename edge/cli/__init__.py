@@ -270,11 +270,15 @@ def verify(
     journal: Journal,
     key: Annotated[str | None, typer.Option(
         help="The edge's public key, or its .pub file; default: edge.pub beside the journal.")] = None,
+    against: Annotated[Path | None, typer.Option(
+        help="A console.db: what it has stored must be there, unchanged; so an end that was cut off is found.")] = None,
+    head: Annotated[str | None, typer.Option(
+        help="SEQ:HASH of an event that must be there, as noted elsewhere.")] = None,
 ) -> int:
     """Check hash chain and signatures; 1 and the first bad record if they do not hold."""
     from edge.cli.records import verify_journal
 
-    return verify_journal(journal, key)
+    return verify_journal(journal, key, against, head)
 
 
 @app.command()

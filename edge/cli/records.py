@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+import sqlite3
 import sys
+from contextlib import closing, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from edge.app.run import read_rules
 from edge.contract.keys import BadKey, pinned_key
+from edge.contract.payloads import BadPayload, EventOut, decode
 from edge.core.explain import explain
 from edge.core.replay import differences
 from edge.core.rule import Rule
 from edge.core.rules import RuleSet
 from edge.core.stories import StoryError, run_story, stories_of
-from edge.journal.database import JournalError
+from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError
 from edge.journal.reader import Reader
 from edge.journal.verify import verify
 from edge.process import BadUsage
@@ -21,21 +26,32 @@ from edge.process import BadUsage
 SHOWN = 20
 
 
-def verify_journal(journal: str, key: str | None = None) -> int:
+def verify_journal(journal: str, key: str | None = None, against: Path | None = None, head: str | None = None) -> int:
     """`vigil verify`: 0 if chain and signatures hold, 1 with the first bad record if not.
 
-    `key`: the edge's public key or its .pub file; None: edge.pub beside the journal, where there is one.
+    `key`: the edge's public key or its .pub file; None: edge.pub beside the journal, where there is one. `against`: a
+    console.db whose events it must agree with. `head`: SEQ:HASH of an event that it must have.
     """
     beside = Path(journal.removeprefix("sqlite:///")).with_name("edge.pub")
     try:
         public = pinned_key(key or str(beside)) if key or beside.is_file() else None
-        verdict = verify(journal, key=public)
+        place = str(DatabaseUrl(journal))
+        expected = {} if against is None else stored_hashes(against, journal)
+        if head is not None:
+            seq, digest = read_head(head)
+            if expected.setdefault(seq, digest) != digest:
+                raise BadUsage(f"--head {head}: {against} has another hash of event {seq}, {expected[seq]}")
+        verdict = verify(journal, key=public, expected=expected)
     except (BadKey, JournalError) as wrong:
         raise BadUsage(str(wrong)) from None
+    if "://" in journal:
+        journal = place  # an address may hold a password
     if not verdict.ok:
         print(f"{journal}: the chain does not hold: {verdict.problem}")
         return 1
     print(f"{journal}: the chain holds: {verdict.events} events, {verdict.inputs} inputs; last hash {verdict.hash}")
+    if expected:
+        print(f"{len(expected)} events are as they were stored elsewhere, up to event {max(expected)}")
     if verdict.dropped:
         print(f"{verdict.dropped} of the inputs are no longer kept: their checkpoints stand for them")
     if verdict.begins_after:
@@ -48,6 +64,43 @@ def verify_journal(journal: str, key: str | None = None) -> int:
         whose = "by this edge's key" if public is not None else "but by whom is not checked: write --key edge.pub"
         print(f"signed from event {signed} on, {whose}{before}")
     return 0
+
+
+def read_head(text: str) -> tuple[int, str]:
+    """`SEQ:HASH` as number and hash. Raises BadUsage."""
+    seq, _, digest = text.partition(":")
+    if not seq.isdecimal() or not re.fullmatch("[0-9a-f]{64}", digest):
+        raise BadUsage(f"--head {text}: write SEQ:HASH, as 4711:9f86d0... with the 64 hexadecimal digits of that event")
+    return int(seq), digest
+
+
+def stored_hashes(console: Path, journal: str) -> dict[int, str]:
+    """The hashes of the events of this journal's edge in a console's store, by number; a row that is damaged there
+    tells nothing. None where the journal is so damaged that it does not say whose it is. Raises BadUsage,
+    JournalError."""
+    if not console.is_file():
+        raise BadUsage(f"--against {console}: no such file; give a console.db")
+    try:
+        with Reader(journal) as reader:
+            edge = reader.edge
+    except JournalDamaged:
+        return {}
+    query = "SELECT seq, hash, json FROM events WHERE edge = ? ORDER BY seq"
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(console))}?mode=ro", uri=True)) as database:
+            rows = database.execute(query, (edge,)).fetchall()
+    except sqlite3.Error as fault:
+        raise BadUsage(f"--against {console}: no console's store of this version ({fault}); start the console once with"
+                       " it, or give another one") from None
+    found: dict[int, str] = {}
+    for seq, digest, text in rows:
+        with suppress(BadPayload):
+            event = decode(EventOut, text)
+            if (event.seq, event.hash) == (seq, digest) and event.verify():
+                found[seq] = digest
+    if not found:
+        raise BadUsage(f"--against {console}: it has no event of {edge}")
+    return found
 
 
 def replay_journal(journal: str, rules: Path | None, as_json: bool) -> int:

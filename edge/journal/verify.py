@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ from edge.journal.reader import PAGE, Reader, base_of, ends, has_segments, momen
 from edge.journal.schema import CHECKPOINT, EVENT, INPUT, SNAPSHOT, stored
 from edge.journal.segments import Segment, covering
 from edge.journal.segments import read as read_segment
+
+NOTHING: Mapping[int, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +40,21 @@ class Verdict:
 
 
 def verify(
-    journal: str, *, key: VerifyKey | None = None, expect_seq: int | None = None, expect_hash: str | None = None
+    journal: str, *, key: VerifyKey | None = None, expect_seq: int | None = None, expect_hash: str | None = None,
+    expected: Mapping[int, str] = NOTHING,
 ) -> Verdict:
     """Check the journal at a path or database URL; an edge may be writing it meanwhile.
 
     `key`: the edge's public key. With it every signature is checked, and nothing may be unsigned once anything was
     signed, nor all of it be unsigned: so a record whose hashes were all made anew by somebody without the private key
-    is found. `expect_seq`, and `expect_hash` of that event, are what someone else has stored (a console): only so is it
-    noticed that the end of the whole record was cut off. Raises JournalError where there is no journal to check, or a
-    newer one.
+    is found. `expect_seq`, and `expect_hash` of that event, are what someone else has stored (a console), `expected`
+    the hashes of many events by their numbers: only so is it noticed that the end of the whole record was cut off, or
+    all of it written anew by somebody with the key. Raises JournalError where there is no journal to check, or a newer
+    one.
     """
     if expect_hash is not None and expect_seq is None:
         raise ValueError("expect_hash needs expect_seq: the number of the event that has this hash")
-    walk = Walk(expect_seq, expect_hash, key)
+    walk = Walk(expect_seq, expect_hash, key, expected)
     try:
         with Reader(journal) as reader, reader.place.translating_errors(), moment(reader.connection):
             walk.run(reader.connection, reader.edge)
@@ -63,7 +68,8 @@ class Walk:
     """Goes through checkpoints, and with each through the inputs and events of its commit."""
 
     def __init__(
-        self, expect_seq: int | None = None, expect_hash: str | None = None, key: VerifyKey | None = None
+        self, expect_seq: int | None = None, expect_hash: str | None = None, key: VerifyKey | None = None,
+        expected: Mapping[int, str] = NOTHING,
     ) -> None:
         self.signed_from: int | None = None
         self.begins_after = 0
@@ -77,6 +83,7 @@ class Walk:
         self.hash = GENESIS
         self._expect_seq = expect_seq
         self._expect_hash = expect_hash
+        self._expected = expected
 
     def where(self) -> str:
         """How far it got."""
@@ -183,13 +190,16 @@ class Walk:
             self.seq, self.hash = event.seq, event.hash
             if self.seq == self._expect_seq and self._expect_hash not in (None, self.hash):
                 raise Wrong(f"event {self.seq}: its hash is not the one expected, {self._expect_hash}")
+            if self._expected.get(self.seq, self.hash) != self.hash:
+                raise Wrong(f"event {self.seq}: its hash is not the one that was stored elsewhere,"
+                            f" {self._expected[self.seq]}")
         if self.hash != checkpoint.event_hash:
             raise Wrong(f"checkpoint {checkpoint.id}: its event_hash does not match event {self.seq}")
 
     def _anchored(self) -> None:
-        if self._expect_seq is not None and self._expect_seq > self.seq:
-            raise Wrong(f"event: they end at {self.seq}, but {self._expect_seq} was stored elsewhere:"
-                        " the end is missing")
+        stored = max(self._expect_seq or 0, *self._expected, 0)
+        if stored > self.seq:
+            raise Wrong(f"event: they end at {self.seq}, but {stored} was stored elsewhere: the end is missing")
 
 
 def _not_json(rows: Sequence[InputRow]) -> int:
