@@ -174,6 +174,7 @@ class Configured(Frozen, frozen=True, tag="configured"):
 
     rules: str  # the text of rules.toml
     beds: tuple[BedConfigured, ...]
+    protocols: str = ""  # the text of protocols.toml; empty: as 0.1.0, which had none
 
 
 Input = (

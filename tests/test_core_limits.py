@@ -12,6 +12,7 @@ from edge.core.alarms import Alarm
 from edge.core.bedside import Bedside
 from edge.core.context import RuleContext
 from edge.core.expression import compile_condition
+from edge.core.protocols import as_in_0_1_0
 from edge.core.rules import parse_rules
 from edge.core.state import Baseline, BedState, CheckIn, Determination, Device, LatestValue, Order, Session
 from edge.model import AlarmState, LinkChanged, Priority, Sample, Samples, Tick
@@ -37,7 +38,7 @@ def bed(phase: Any, check_in: CheckIn | None = None, *, bp: tuple[float, float] 
                      check_ins=(check_in,) if check_in else ())
     fields = {key: value for key, value in values.items() if key in Session.__struct_fields__}
     return BedState(
-        bed="b", devices={"oximeter": Device("oximeter", "o", link="live")},
+        bed="b", protocols=as_in_0_1_0(), devices={"oximeter": Device("oximeter", "o", link="live")},
         latest={key: latest(values[key]) for key in ("spo2_pct", "pulse_bpm")},
         determinations=[Determination(NOW - 200, *bp), Determination(NOW - 100, *bp)],
         session=replace(opened, **(started | fields)))

@@ -25,6 +25,7 @@ RULES: dict[str, dict[str, Any]] = {rule["id"]: rule for rule in TABLES["rule"]}
 SECTIONS = {heading.split(" · ")[0]: body for heading, body in
             re.findall(r"^### (.+)\n((?:(?!^##).*\n?)*)", PAGE.read_text(), re.MULTILINE)}
 FILES = [heading for heading in SECTIONS if heading.endswith(".py")]
+PROTOCOLS = "deploy/protocols.toml"
 
 
 def rows(section: str) -> list[list[str]]:
@@ -69,7 +70,7 @@ def numbers_of_code(path: Path) -> set[float]:
 
 def test_every_rule_has_its_section_and_every_section_its_rule() -> None:
     tables = {f"[{name}]" for name in TABLES if name != "rule"}
-    assert set(SECTIONS) - set(FILES) == set(RULES) | tables
+    assert set(SECTIONS) - set(FILES) - {PROTOCOLS} == set(RULES) | tables
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -101,6 +102,15 @@ def test_the_numbers_of_any_other_table_are_the_numbers_of_its_section() -> None
 def test_the_numbers_of_a_file_are_the_numbers_of_its_section(file: str) -> None:
     assert (ROOT / file).is_file(), f"{file} is gone: move its rows in {PAGE.name} to where its numbers stand now"
     assert first_column(file) == numbers_of_code(ROOT / file)
+
+
+def test_the_numbers_of_the_protocols_are_the_numbers_of_their_section() -> None:
+    found: set[float] = set()
+    for table in tomllib.loads((ROOT / PROTOCOLS).read_text())["protocol"]:
+        found |= numbers_of_table(table)
+        for gate in (*table.get("ready", ()), *table.get("discharge", ())):
+            found |= numbers_of_condition(gate["open"])
+    assert first_column(PROTOCOLS) == found - {0.0}
 
 
 @pytest.mark.parametrize("section", SECTIONS)

@@ -12,6 +12,7 @@ from edge.core.context import RuleContext
 from edge.core.expression import ExpressionError, compile_condition
 from edge.core.facts import FACTS, FUNCTIONS
 from edge.core.logic import Truth, both, either, negate
+from edge.core.protocols import as_in_0_1_0
 from edge.core.state import BedState, Determination, LatestValue
 
 T, F, U = True, False, None
@@ -98,12 +99,12 @@ def test_any_text_is_a_condition_or_an_expression_error(text: str) -> None:
 def test_every_fact_can_be_asked_and_said() -> None:
     """Each by its own name, in a bed of which nothing is known; and its sentence has a place for each argument."""
     examples = {"metric": "spo2_pct", "number": "90", "condition": "spo2_pct < 90", "word": "pump", "rule": "HTN",
-                "symptom": "seizure"}
+                "symptom": "seizure", "quantity": "spo2_pct"}
     for fact in FACTS.values():
         arguments = [examples[parameter.takes] for parameter in fact.parameters]
         asked = f"{fact.name}({', '.join(arguments)})" if fact.name in FUNCTIONS else fact.name
         compiled = compile_condition(asked if fact.truth else f"{asked} > 1")
-        assert compiled.evaluate(RuleContext(BedState(bed="b"), AT_S)) in (True, False, None)
+        assert compiled.evaluate(RuleContext(BedState(bed="b", protocols=as_in_0_1_0()), AT_S)) in (True, False, None)
         assert compiled.uses[-1].fact is fact
         assert "  " not in compiled.words and "{" not in compiled.words, compiled.words
 

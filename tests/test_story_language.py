@@ -29,7 +29,8 @@ when = "{when}"
 def rules(when: str, *more: str) -> RuleSet:
     return parse_rules("[engine]\nunwatched_of_s = 60\n" + RULE.format(id="T-1", when=when) + "\n".join(more)
                        + RULE.format(id="OTHER-1", when="pulse_bpm > 150")
-                       + RULE.format(id="ITS-1", when="link_live() and pulse_bpm > 150") + 'for_each = ["oximeter"]\n')
+                       + RULE.format(id="ITS-1", when="link_live() and pulse_bpm > 150")
+                       .replace('"low"', '"medium"') + 'for_each = ["oximeter"]\n')
 
 
 def tell(text: str, by: RuleSet = RULES, of: str | None = None) -> StoryBed:
@@ -73,6 +74,13 @@ BECOMES_TRUE: dict[str, tuple[str, str, str]] = OF_METRICS | {
     "link_down": ("link_down()", "infusing", "0:10 link pump lost"),
     "link_live": ("not link_live(oximeter)", "infusing", "0:10 link oximeter silent"),
     "device_alarm": ("device_alarm(vtbi_done)", "infusing", "0:10 alarm pump occlusion high"),
+    "last_two_bp": ("last_two_bp(sbp_mmhg >= 130)", "infusing",
+                    "0:10 pump stopped\n0:20 end-infusion enough\n0:30 bp 130/80\n1:00 bp 131/80"),
+    "last_bp.sbp_mmhg": ("last_bp.sbp_mmhg == 150", "infusing", "0:10 bp 150/90"),
+    "last_bp.dbp_mmhg": ("last_bp.dbp_mmhg == 90", "infusing", "0:10 bp 150/90"),
+    "alarm_shown": ("alarm_shown()", "infusing", "0:10 pulse 151 -> OTHER-1 active, ITS-1:oximeter active"),
+    "session.started_s": ("session.started_s >= 70", "infusing", "1:20"),
+    "checklist": ("not checklist()", "infusing", "0:10 checklist open"),
     "link_unstable": ("link_unstable()", "infusing", "0:10 link pump unstable"),
     "own_alarm": ("own_alarm('OTHER', 'ITS')", "infusing", "0:10 pulse 151 -> ITS-1:oximeter active, OTHER-1 active"),
     "unwatched_s": ("unwatched_s() > 30", "infusing", "0:10 pulse none sensor_off"),
@@ -85,6 +93,10 @@ BECOMES_TRUE: dict[str, tuple[str, str, str]] = OF_METRICS | {
 }
 IS_TRUE: dict[str, tuple[str, str]] = {  # fact: (condition, given)
     "check_in.overdue_s": ("check_in.overdue_s == 0", "infusing"),
+    "known": ("known(baseline.sbp_mmhg) and not known(session.ended_s)", "infusing"),
+    "quiet_check_in": ("not quiet_check_in()", "infusing"),
+    "baseline_pair": ("baseline_pair()", "infusing"),
+    "last_bp.age_s": ("last_bp.age_s < 60", "infusing"),
     "nibp_pulse_bpm": ("nibp_pulse_bpm == 70", "infusing"),
     "baseline.sbp_mmhg": ("baseline.sbp_mmhg == 131", "infusing, baseline 131/82/97"),
     "baseline.dbp_mmhg": ("baseline.dbp_mmhg == 82", "infusing, baseline 131/82/97"),

@@ -27,7 +27,7 @@ class Reloader:
         self._path, self._config = path, config
         self._service, self._supervisor = service, supervisor
         self._maps = _digests(config)
-        self._rules = config.edge.rules.read_bytes()
+        self._rules = _written(config)
         self._asked = asyncio.Event()
 
     async def run(self) -> None:
@@ -49,7 +49,7 @@ class Reloader:
             new = load_edge(self._path, drivers.find)
             specs = drivers.find(new.edge.drivers, new.maps)
             maps, digest = _digests(new), config_hash(self._path)
-            rules = new.edge.rules.read_bytes()
+            rules = _written(new)
         except (ConfigError, OSError, ValueError) as wrong:
             log.error("not read again, nothing is changed: %s", wrong)
             return False
@@ -61,9 +61,14 @@ class Reloader:
             update={"bed": tuple(beds.get(bed.id, bed) for bed in self._config.bed)})
         self._maps |= maps
         log.info("%s read again: %s", self._path, found)
-        for what in (*found.restart, *(["the rules"] if rules != self._rules else [])):
+        for what in (*found.restart, *(["the rules or protocols"] if rules != self._rules else [])):
             log.warning("%s: %s; this takes effect at the next restart", self._path, what)
         return True
+
+
+def _written(config: EdgeConfig) -> bytes:
+    protocols = config.edge.protocols_file
+    return config.edge.rules.read_bytes() + (protocols.read_bytes() if protocols else b"")
 
 
 def _digests(config: EdgeConfig) -> dict[Path, str]:

@@ -22,6 +22,8 @@ from edge.config.files import ConfigError, EdgeConfig, EdgeTable, config_hash, l
 from edge.contract.keys import BadKey, Count, own_key, pin_neighbour, pinned_keys
 from edge.contract.mqtt import Mqtt
 from edge.contract.signing import Signer
+from edge.core.protocol import Protocols
+from edge.core.protocols import ProtocolsError, parse_protocols
 from edge.core.rules import RulesError, RuleSet, parse_rules
 from edge.journal.database import JournalError
 from edge.journal.journal import Journal
@@ -44,9 +46,24 @@ def read_rules(path: Path) -> tuple[RuleSet, str]:
         raise BadUsage(str(wrong)) from None
 
 
+def read_protocols(path: Path | None) -> tuple[Protocols | None, str]:
+    """The protocols in a file, and its text; (None, "") where there is none. Raises BadUsage."""
+    if path is None:
+        return None, ""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise BadUsage(f"{path}: cannot be read ({wrong}); give the path of a protocols.toml") from None
+    try:
+        return parse_protocols(text, path), text
+    except ProtocolsError as wrong:
+        raise BadUsage(str(wrong)) from None
+
+
 def check_edge(path: Path) -> int:
     """`vigil edge --check`: 0 where this configuration would start. Raises BadUsage with its one line."""
     config, _, _ = _read(path)
+    read_protocols(config.edge.protocols_file)
     devices = sum(len(bed.device) for bed in config.bed)
     print(f"{path}: good: {len(config.bed)} beds, {devices} devices")
     return 0
@@ -63,6 +80,7 @@ def _read(path: Path) -> tuple[EdgeConfig, RuleSet, str]:
 def run_edge(path: Path) -> int:
     """`vigil edge`. Raises BadUsage."""
     config, rules, text = _read(path)
+    read_protocols(config.edge.protocols_file)  # refused before anything is made
     make_folder(config.edge.data)
     key = command_key(config.edge.command_key, make=True)
     mqtt = mqtt_of(config.mqtt)
@@ -81,6 +99,7 @@ async def _edge(path: Path, config: EdgeConfig, rules: RuleSet, text: str, key: 
                 signer: Signer, consoles: Mapping[str, VerifyKey]) -> None:
     boot = secrets.token_hex(8)
     edge = config.edge
+    protocols, protocols_text = read_protocols(edge.protocols_file)
     wall = EdgeClock().wall
     try:
         journal = Journal.open(edge.journal, edge=edge.id, boot=boot, wall=wall,
@@ -93,7 +112,7 @@ async def _edge(path: Path, config: EdgeConfig, rules: RuleSet, text: str, key: 
         service = EdgeService(
             config, rules, text, drivers.find(edge.drivers, config.maps), clock=clock, journal=journal,
             recovered=recovered, boot=boot, version=installed("vigil"), config_hash=digest, key=key, mqtt=mqtt,
-            signer=signer, console_keys=consoles)
+            signer=signer, console_keys=consoles, protocols=protocols, protocols_text=protocols_text)
         supervisor = Supervisor()
         reloader = Reloader(path, config, service, supervisor)
         await supervisor.run_all({**service.tasks(), "reload": reloader.run()})

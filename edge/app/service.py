@@ -46,6 +46,7 @@ from edge.contract.mqtt import Mqtt
 from edge.contract.payloads import Answer, CommandIn, ConsoleSeen, State, Status
 from edge.contract.signing import Signer
 from edge.core.bedside import Bedside
+from edge.core.protocol import Protocols
 from edge.core.rules import RuleSet
 from edge.field.devices import Devices, Tasks
 from edge.field.link_state import Counters
@@ -95,10 +96,12 @@ class EdgeService:
     def __init__(
         self, config: EdgeConfig, rules: RuleSet, rules_text: str, specs: Mapping[str, Spec], *, clock: EdgeClock,
         journal: Journal, recovered: Recovered, boot: str, version: str, config_hash: str, key: bytes, mqtt: Mqtt,
-        signer: Signer, console_keys: Mapping[str, VerifyKey],
+        signer: Signer, console_keys: Mapping[str, VerifyKey], protocols: Protocols | None = None,
+        protocols_text: str = "",
     ) -> None:
         self._config, self._clock, self._journal, self._boot = config, clock, journal, boot
         self._about, self._rules_text = (version, config_hash), rules_text
+        self._protocols, self._protocols_text = protocols, protocols_text
         self._began_s = clock.now()
         self._sent_seq = journal.head.seq
         self._loop = asyncio.get_running_loop()
@@ -126,7 +129,8 @@ class EdgeService:
     # --- the start ----------------------------------------------------------------------------------------------------
 
     def _bed(self, bed: BedTable, rules: RuleSet, specs: Mapping[str, Spec], recovered: Recovered) -> _Bed:
-        bedside = Bedside(bed.id, _named(bed, specs), rules, nibp_interval_s=bed.nibp_interval_s)
+        bedside = Bedside(bed.id, _named(bed, specs), rules, nibp_interval_s=bed.nibp_interval_s,
+                           protocols=self._protocols)
         if bed.id in recovered.beds:
             bedside.restore(recovered.beds[bed.id].snapshot())
         edge = self._config.edge
@@ -146,7 +150,7 @@ class EdgeService:
         return Configured(self._rules_text, tuple(
             BedConfigured(state.bed, state.nibp_interval_s,
                           tuple((name, device.kind, device.driver) for name, device in state.devices.items()))
-            for state in states))
+            for state in states), self._protocols_text)
 
     async def reconfigure(self, found: Changes, specs: Mapping[str, Spec], tasks: Tasks, config_hash: str) -> None:
         """Go over to another edge.toml without a restart: what `found` names stops and starts, nothing else does."""

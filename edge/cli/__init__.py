@@ -20,11 +20,15 @@ app = typer.Typer(
 rules_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Validate rules, say them in words, run their stories.")
 app.add_typer(rules_app, name="rules")
+protocols_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Validate protocols, say them in words.")
+app.add_typer(protocols_app, name="protocols")
 
 FAULTS = ", ".join(KINDS)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for another program.")]
 DriversFolder = Annotated[Path | None, typer.Option("--drivers", help="A folder with drivers of your own.")]
 File = Annotated[Path, typer.Argument(help="A rules.toml.")]
+ProtocolsFile = Annotated[Path, typer.Argument(help="A protocols.toml.")]
 Journal = Annotated[str, typer.Argument(help="journal.db, or a database URL.")]
 
 
@@ -224,6 +228,22 @@ def capture(
     from edge.cli.capture import run_capture
 
     return run_capture(port, file, driver, minutes * 60, drivers)
+
+
+@protocols_app.command("check")
+def protocols_check(file: ProtocolsFile) -> int:
+    """Validate the protocols."""
+    from edge.cli.protocols import check_protocols
+
+    return check_protocols(file)
+
+
+@protocols_app.command("explain")
+def protocols_explain(file: ProtocolsFile) -> int:
+    """Say each protocol in words."""
+    from edge.cli.protocols import explain_protocols
+
+    return explain_protocols(file)
 
 
 @rules_app.command("check")

@@ -132,6 +132,7 @@ class EdgeTable(Clocked):
 
     id: Name
     rules: FilePath
+    protocols: FilePath | None = None  # default: protocols.toml beside the rules, where there is one
     drivers: FilePath | None = None  # a folder with drivers of the clinic's own, beside those of the package
     signing_key: FilePath  # this edge's private key; default: edge.key in `data`, made at the first start
     console_keys: dict[Name, str] = Field(default_factory=dict)  # console -> its public key, or the path of its .pub
@@ -139,6 +140,12 @@ class EdgeTable(Clocked):
     journal: JournalUrl  # default: SQLite, journal.db in `data`
     keep_inputs_days: Annotated[float, Field(ge=1, le=36_500)] = 30.0  # what devices said; events are kept for ever
     keep_inputs_mb: Annotated[float, Field(ge=10)] | None = None  # at most so much of it; None: no bound
+
+    @property
+    def protocols_file(self) -> Path | None:
+        """The protocols to run by; None: as 0.1.0, one protocol whatever its name."""
+        beside = self.rules.with_name("protocols.toml")
+        return self.protocols or (beside if beside.is_file() else None)
 
     @model_validator(mode="before")
     @classmethod

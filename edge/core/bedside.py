@@ -30,8 +30,10 @@ from edge.contract.events import WatchPaused as PausedEvent
 from edge.core import audio, commands, dissociation, dose, samples, session
 from edge.core.alarms import SHOWN, Alarm
 from edge.core.judge import judge, requests
+from edge.core.protocol import Protocols
+from edge.core.protocols import as_in_0_1_0
 from edge.core.rules import RuleSet
-from edge.core.state import BedState, Device
+from edge.core.state import NO_PROTOCOLS, BedState, Device
 from edge.core.watching import look
 from edge.model import (
     Boot,
@@ -64,8 +66,8 @@ class Bedside:
     """One bed. `devices` are (name, kind, driver) as edge.toml has them."""
 
     def __init__(self, bed: str, devices: Iterable[tuple[str, DeviceKind, str]], rules: RuleSet, *,
-                 nibp_interval_s: float = 300.0) -> None:
-        self.rules = rules
+                 nibp_interval_s: float = 300.0, protocols: Protocols | None = None) -> None:
+        self.rules, self.protocols = rules, protocols or as_in_0_1_0()
         self._configured = list(devices)
         self._nibp_interval_s = nibp_interval_s
         self.state = BedState(bed=bed)
@@ -74,7 +76,7 @@ class Bedside:
     def _configure(self) -> None:
         """As edge.toml and rules.toml have it now; what is known of the devices they still name stays."""
         self.state.nibp_interval_s = self._nibp_interval_s
-        self.state.engine = self.rules.engine
+        self.state.engine, self.state.protocols = self.rules.engine, self.protocols
         known = self.state.devices
         self.state.devices = {
             name: known[name] if name in known and known[name].driver == driver else Device(kind, driver)
@@ -93,7 +95,7 @@ class Bedside:
 
     def snapshot(self) -> bytes:
         """All this bed remembers, as JSON."""
-        return _ENCODER.encode(self.state)
+        return _ENCODER.encode(replace(self.state, protocols=NO_PROTOCOLS))
 
     def restore(self, snapshot: bytes) -> None:
         """Take up what `snapshot` remembers. Raises msgspec.MsgspecError where it is not one."""

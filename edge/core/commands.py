@@ -37,6 +37,7 @@ from edge.contract.events import (
 from edge.core import audio, dissociation, samples, session
 from edge.core.alarms import SHOWN, move
 from edge.core.context import RuleContext
+from edge.core.protocols import beyond
 from edge.core.rule import applies
 from edge.core.rules import RuleSet
 from edge.core.state import BedState, Order, Session
@@ -46,7 +47,6 @@ from edge.model import Command, iso
 
 AUDIO_PAUSE_S = 120.0
 KEPT_CLOSED = 200  # sessions whose ids are remembered, so that none is opened twice
-DEFAULT_PROTOCOL = "iv_racemic_40"
 
 
 class Refused(Exception):
@@ -76,8 +76,16 @@ def _start(
         raise Refused("session_open: close this bed's session first")
     if args.session in state.closed:
         raise Refused("session_closed: this session is over; open a new one under an id of its own")
+    name = args.protocol or state.protocols.first.id
+    protocol = state.protocols.named(name)
+    if protocol is None:
+        raise Refused(f"bad_args: protocol {name!r} is not known; write one of {', '.join(state.protocols.by_id)}")
+    wrong = beyond(protocol, {"dose_mg_kg": args.dose_mg_kg, "duration_min": args.duration_min,
+                              "concentration_mg_ml": args.concentration_mg_ml})
+    if wrong is not None:
+        raise Refused(f"bad_args: {wrong}")
     order = Order(
-        protocol=args.protocol or DEFAULT_PROTOCOL, weight_kg=args.weight_kg, dose_mg_kg=args.dose_mg_kg,
+        protocol=name, weight_kg=args.weight_kg, dose_mg_kg=args.dose_mg_kg,
         duration_min=args.duration_min, concentration_mg_ml=args.concentration_mg_ml,
         nibp_interval_min=args.nibp_interval_min or state.nibp_interval_s / 60, age_years=args.age_years,
     )

@@ -8,15 +8,10 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from edge.core import dose
+from edge.core.protocol import Protocol
 from edge.core.state import BedState, CheckIn, Session
 from edge.model import Dissociation
 
-START_AFTER_S = 300.0
-START_MG_KG = 0.10
-MIN_RATE_MG_KG_H = 0.3  # 0.2 mg/kg over 40 min
-END_AFTER_S = 3600.0
-CHECK_IN_AFTER_END_S = 1200.0
-CHECK_IN_FRESH_S = 900.0
 SYMPTOM = "dissociation"  # as the console's check-in ticks it
 
 
@@ -29,26 +24,28 @@ def follow(state: BedState, at_s: float) -> list[tuple[Dissociation, str]]:
         return _opening(state, session, at_s)
     if session.dissociation in ("resolving", "resolved") and session.ended_s is None:
         return [_to(state, "expected", at_s, "the pump infuses again")]
-    if session.dissociation in ("expected", "observed") and _is_fading(session):
+    if session.dissociation in ("expected", "observed") and _is_fading(state, session):
         return [_to(state, "resolving", at_s, "the infusion has ended")]
-    if session.dissociation == "resolving" and _has_ended(session, at_s):
-        return [_to(state, "resolved", at_s, "60 minutes since the end and a quiet check-in")]
+    if session.dissociation == "resolving" and _has_ended(state, session, at_s):
+        minutes = state.protocol.dissociation.closes_after_s / 60
+        return [_to(state, "resolved", at_s, f"{minutes:g} minutes since the end and a quiet check-in")]
     return []
 
 
 def _opening(state: BedState, session: Session, at_s: float) -> list[tuple[Dissociation, str]]:
     mg_kg_h = dose.rate_ml_h(state) * session.order.concentration_mg_ml / session.order.weight_kg
-    if session.infused_s >= START_AFTER_S and mg_kg_h >= MIN_RATE_MG_KG_H:
-        return [_to(state, "expected", at_s, "clock: 5 minutes of infusion")]
-    if session.delivered_mg / session.order.weight_kg >= START_MG_KG:
-        return [_to(state, "expected", at_s, "dose: 0.10 mg/kg delivered")]
+    times = state.protocol.dissociation
+    if session.infused_s >= times.opens_after_s and mg_kg_h >= times.opens_from_mg_kg_h:
+        return [_to(state, "expected", at_s, f"clock: {times.opens_after_s / 60:g} minutes of infusion")]
+    if session.delivered_mg / session.order.weight_kg >= times.opens_after_mg_kg:
+        return [_to(state, "expected", at_s, f"dose: {times.opens_after_mg_kg:.2f} mg/kg delivered")]
     return []
 
 
 def on_check_in(state: BedState, entered: CheckIn, at_s: float) -> list[tuple[Dissociation, str]]:
     """A check-in that shows dissociation opens the period, or opens it again."""
     session = state.session
-    if session is None or session.started_s is None or not shows_dissociation(entered):
+    if session is None or session.started_s is None or not shows_dissociation(state.protocol, entered):
         return []
     if session.dissociation == "resolved":
         return [_to(state, "observed", at_s, "nurse: relapse")]
@@ -57,7 +54,7 @@ def on_check_in(state: BedState, entered: CheckIn, at_s: float) -> list[tuple[Di
     return []
 
 
-def _is_fading(session: Session) -> bool:
+def _is_fading(state: BedState, session: Session) -> bool:
     """The infusion has ended, and no later check-in shows dissociation that is not already less than before."""
     if session.ended_s is None:
         return False
@@ -65,30 +62,34 @@ def _is_fading(session: Session) -> bool:
         return True
     last, before = session.check_ins[-1], session.check_ins[-2] if len(session.check_ins) > 1 else None
     falling = before is not None and None not in (last.cadss, before.cadss) and (last.cadss or 0) < (before.cadss or 0)
-    return falling or not shows_dissociation(last)
+    return falling or not shows_dissociation(state.protocol, last)
 
 
-def shows_dissociation(entered: CheckIn) -> bool:
-    """The nurse ticked it, CADSS above 4, or MOAA/S 4 or lower."""
-    scores = (entered.cadss is not None and entered.cadss > 4) or (entered.moaas is not None and entered.moaas <= 4)
+def shows_dissociation(protocol: Protocol, entered: CheckIn) -> bool:
+    """The nurse ticked it, or a score of the protocol shows it."""
+    times = protocol.dissociation
+    scores = ((entered.cadss is not None and entered.cadss > times.cadss_above)
+              or (entered.moaas is not None and entered.moaas <= times.moaas_at_most))
     return SYMPTOM in entered.symptoms or scores
 
 
-def quiet_check_in(session: Session, at_s: float) -> CheckIn | None:
+def quiet_check_in(state: BedState, at_s: float) -> CheckIn | None:
     """The newest check-in if it is fresh, taken late enough and shows a patient who is back."""
-    if not session.check_ins or session.ended_s is None:
+    session, times = state.session, state.protocol.dissociation
+    if session is None or not session.check_ins or session.ended_s is None:
         return None
     last = session.check_ins[-1]
-    quiet = last.moaas == 5 and last.cadss is not None and not shows_dissociation(last)
-    calm = last.distress is not None and last.distress <= 3
-    late = last.at_s >= session.ended_s + CHECK_IN_AFTER_END_S
-    return last if quiet and calm and late and at_s - last.at_s <= CHECK_IN_FRESH_S else None
+    quiet = last.moaas == times.back_moaas and last.cadss is not None and not shows_dissociation(state.protocol, last)
+    calm = last.distress is not None and last.distress <= times.back_distress_at_most
+    late = last.at_s >= session.ended_s + times.back_after_s
+    return last if quiet and calm and late and at_s - last.at_s <= times.back_fresh_s else None
 
 
-def _has_ended(session: Session, at_s: float) -> bool:
+def _has_ended(state: BedState, session: Session, at_s: float) -> bool:
     assert session.ended_s is not None
     stopped = session.infusing_since_s is None and session.phase not in ("INFUSING", "PAUSED")
-    return stopped and at_s - session.ended_s >= END_AFTER_S and quiet_check_in(session, at_s) is not None
+    return (stopped and at_s - session.ended_s >= state.protocol.dissociation.closes_after_s
+            and quiet_check_in(state, at_s) is not None)
 
 
 def _to(state: BedState, moved: Dissociation, at_s: float, basis: str) -> tuple[Dissociation, str]:

@@ -142,6 +142,8 @@ class _Compiler:
                 return _Truth(use.evaluator(), use.words(*words), joined, denied=use.denied(*words))
             case ast.Constant(value=bool() as value):
                 return _Truth(lambda context: value, "always" if value else "never")
+        if (name := _name(node)) and name not in FUNCTIONS:
+            raise ExpressionError(f"no function is named {name!r}{nearest(name, FUNCTIONS)}")
         raise ExpressionError(f"{ast.unparse(node)!r} is not a condition; compare it with something, as in 'x >= 1'")
 
     def _joined(self, op: ast.boolop, values: list[ast.expr]) -> _Truth:
@@ -242,6 +244,9 @@ class _Compiler:
         if kind == "condition":
             condition = self.condition(node)
             return condition.evaluate, condition.words
+        if kind == "quantity":
+            quantity = self.quantity(node)
+            return quantity.value, quantity.words
         if kind == "number":
             number = _constant(node)
             return number, f"{number:g}"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from edge.core import pairs, treatment, unwatched
+from edge.core import gates, pairs, treatment, unwatched
 from edge.core.context import Number, RuleContext
 from edge.core.logic import Truth
 from edge.core.state import Session
@@ -22,7 +22,7 @@ from edge.model import SILENCE, DeviceAlarm
 from edge.vocabulary import DETERMINATION, METRICS
 
 Quantity = Callable[[RuleContext], Number]
-Argument = Literal["metric", "number", "condition", "word", "symptom", "rule"]
+Argument = Literal["metric", "number", "quantity", "condition", "word", "symptom", "rule"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +312,8 @@ _SESSION: tuple[tuple[str, str, str, _OfSession], ...] = (
     ("duration_s", "s", "the ordered duration", lambda session, _: session.order.duration_min * 60),
     ("delivered_mg", "mg", "the delivered dose", lambda session, _: session.delivered_mg),
     ("infused_s", "s", "the time infused", lambda session, _: session.infused_s),
+    ("started_s", "s", "the time since the start of the infusion",
+     lambda session, context: None if session.started_s is None else context.at_s - session.started_s),
     ("ended_s", "s", "the time since the end of the infusion",
      lambda session, context: None if session.ended_s is None else context.at_s - session.ended_s),
     ("nibp_interval_s", "s", "the blood pressure interval", lambda _, context: context.state.interval_s()),
@@ -381,6 +383,23 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
     Fact("record_damaged_s", "s", "the time since the record was found damaged",
          lambda context: context.at_s - context.state.record_damaged_at_s,
          reason=lambda context: context.state.record_damage or None),
+    Fact("known", "", "{0} is known", gates.known, (Parameter("quantity"),), truth=True, denied="{0} is not known"),
+    Fact("checklist", "", "the checklist is confirmed", gates.checklist, truth=True,
+         denied="the checklist is not confirmed", of_person=True),
+    Fact("baseline_pair", "", "the baseline is of two blood pressures", gates.baseline_pair, truth=True,
+         denied="the baseline is not of two blood pressures"),
+    Fact("last_two_bp", "", "in the last two blood pressures, both after the infusion: {0}", gates.last_two_bp,
+         (Parameter("condition"),), truth=True,
+         denied="not in the last two blood pressures, both after the infusion: {0}", determinations=2),
+    Fact("last_bp.sbp_mmhg", "mmHg", "the systolic pressure as last measured",
+         lambda context: getattr(gates.last_bp(context), "sbp_mmhg", None)),
+    Fact("last_bp.dbp_mmhg", "mmHg", "the diastolic pressure as last measured",
+         lambda context: getattr(gates.last_bp(context), "dbp_mmhg", None)),
+    Fact("last_bp.age_s", "s", "the time since the last blood pressure", gates.last_bp_age_s),
+    Fact("quiet_check_in", "", "a fresh check-in shows a patient who is back", gates.is_quiet, truth=True,
+         denied="no fresh check-in shows a patient who is back", of_person=True),
+    Fact("alarm_shown", "", "an alarm of medium or high priority is shown", gates.alarm_shown, truth=True,
+         denied="no alarm of medium or high priority is shown"),
     Fact("dissociation_open", "", "the dissociation period is open", treatment.period_open, truth=True,
          denied="the dissociation period is not open"),
     Fact("no_word_s", "s", "the time for which the pump has not said whether it runs", _stateless_s,

@@ -13,6 +13,7 @@ import msgspec
 
 from edge.contract.events import Event, PendingEvent
 from edge.core.bedside import Bedside
+from edge.core.protocols import parse_protocols
 from edge.core.rules import RuleSet, parse_rules
 from edge.model import Configured, RecordedInput, Restored, canonical
 
@@ -29,9 +30,11 @@ class Replay:
     def configure(self, given: Configured) -> None:
         """The edge (re)started with this configuration; what the beds remember is carried over."""
         rules = self._rules or parse_rules(given.rules, "the recorded rules")
+        protocols = parse_protocols(given.protocols, "the recorded protocols") if given.protocols else None
         before, self.beds = self.beds, {}
         for bed in given.beds:
-            bedside = Bedside(bed.bed, bed.devices, rules, nibp_interval_s=bed.nibp_interval_s)
+            bedside = Bedside(bed.bed, bed.devices, rules, nibp_interval_s=bed.nibp_interval_s,
+                              protocols=protocols)
             if bed.bed in before:
                 bedside.restore(before[bed.bed].snapshot())
             self.beds[bed.bed] = bedside

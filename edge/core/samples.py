@@ -10,7 +10,7 @@ from edge.core import cuff, plausible
 from edge.core.coverage import cover, covers_s
 from edge.core.facts import Account
 from edge.core.plausible import as_number, is_good
-from edge.core.state import BASELINE_WINDOW_S, BedState, Below, Determination, LatestValue
+from edge.core.state import BedState, Below, Determination, LatestValue
 from edge.model import Sample
 from edge.vocabulary import DETERMINATION
 
@@ -131,7 +131,7 @@ def _determination(state: BedState, frame: Mapping[str, Sample]) -> bool:
 
 def _forget_old(state: BedState, at_s: float) -> None:
     """Keep what a baseline or a pair may still need, and the last two however old they are."""
-    kept_s = max(BASELINE_WINDOW_S, state.pair_window_s())
+    kept_s = max(state.pair_window_s(), *(one.course.baseline_window_s for one in state.protocols.by_id.values()))
     old = sum(at_s - one.at_s > kept_s for one in state.determinations[:-2])
     del state.determinations[:old]
 

@@ -12,22 +12,11 @@ from statistics import median
 from msgspec.structs import asdict, replace
 
 from edge.contract import events
-from edge.core.alarms import SHOWN
 from edge.core.context import RuleContext
-from edge.core.dissociation import quiet_check_in
 from edge.core.logic import Truth
-from edge.core.state import BASELINE_WINDOW_S, Baseline, BedState, Session
-from edge.model import PRIORITY_RANK, Phase
-
-RUNNING_FOR_S = 3.0  # the pump must report it, and report it again after so long, before the phase moves
-OPEN_FOR_S = 10.0  # what is open again for so long leaves READY; one bad second does not
-BASELINE_APART_S = 60.0
-DOSE_COMPLETE = 0.97
-PAUSED_AT_MOST_S = 1800.0
-DISCHARGE_AFTER_S = 3600.0
-DISCHARGE_AFTER_START_S = 6000.0
-DISCHARGE_HELD_S = 300.0
-DISCHARGE_BP_MAX_AGE_S = 1800.0  # every 15 to 30 minutes until then
+from edge.core.protocols import open_of
+from edge.core.state import Baseline, BedState, Session
+from edge.model import Phase
 
 
 def on_infusion(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
@@ -41,10 +30,11 @@ def on_infusion(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
     state.session = session
     if running is None:  # silence moves nothing
         return []
+    for_s = state.protocol.course.pump_for_s
     status_s = context.status_at_s(running)  # time alone moves nothing either: the pump has to report it again
-    if session.infusing_since_s is not None and status_s - session.infusing_since_s >= RUNNING_FOR_S:
+    if session.infusing_since_s is not None and status_s - session.infusing_since_s >= for_s:
         return _running(state, at_s)
-    if session.stopped_since_s is not None and status_s - session.stopped_since_s >= RUNNING_FOR_S:
+    if session.stopped_since_s is not None and status_s - session.stopped_since_s >= for_s:
         return _stopped(state, at_s)
     return []
 
@@ -89,12 +79,13 @@ def _stopped(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
     assert session is not None and session.stopped_since_s is not None
     if session.phase not in ("INFUSING", "PAUSED"):
         return []
-    if session.delivered_mg >= DOSE_COMPLETE * session.order.dose_mg:
+    course = state.protocol.course
+    if session.delivered_mg >= course.complete * session.order.dose_mg:
         return [_ended(state, session.stopped_since_s, at_s, "the ordered dose is in")]
     if session.phase == "INFUSING":
         return [enter(state, "PAUSED", at_s, "the pump stopped before the dose was complete")]
-    if at_s - session.stopped_since_s > PAUSED_AT_MOST_S:
-        return [_ended(state, session.stopped_since_s, at_s, "paused for more than 30 minutes")]
+    if at_s - session.stopped_since_s > course.paused_for_s:
+        return [_ended(state, session.stopped_since_s, at_s, f"paused for more than {_minutes(course.paused_for_s)}")]
     return []
 
 
@@ -138,8 +129,9 @@ def _precheck(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
     if session.phase == "PRECHECK":
         state.session = replace(session, baseline=baseline(state, at_s), unready_since_s=None)
         return [] if open_points(state, at_s) else [enter(state, "READY", at_s, "precheck complete")]
-    if at_s - session.phase_since_s > BASELINE_WINDOW_S:
-        why = "ready for 30 minutes without a start; measure the blood pressure again"
+    course = state.protocol.course
+    if at_s - session.phase_since_s > course.ready_for_s:
+        why = f"ready for {_minutes(course.ready_for_s)} without a start; measure the blood pressure again"
         return [enter(state, "PRECHECK", at_s, why)]
     unmet = open_points(state, at_s)
     if not unmet:
@@ -147,7 +139,7 @@ def _precheck(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
         return []
     since = session.unready_since_s if session.unready_since_s is not None else at_s
     state.session = replace(session, unready_since_s=since)
-    return [enter(state, "PRECHECK", at_s, unmet[0])] if at_s - since >= OPEN_FOR_S else []
+    return [enter(state, "PRECHECK", at_s, unmet[0])] if at_s - since >= course.open_for_s else []
 
 
 def _recovery(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
@@ -159,17 +151,19 @@ def _recovery(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
         return [enter(state, "RECOVERY", at_s, unmet[0])] if session.phase == "DISCHARGE_READY" else []
     since = session.ready_for_discharge_since_s if session.ready_for_discharge_since_s is not None else at_s
     state.session = replace(session, ready_for_discharge_since_s=since)
-    if session.phase == "RECOVERY" and at_s - since >= DISCHARGE_HELD_S:
-        return [enter(state, "DISCHARGE_READY", at_s, "all discharge criteria have held for 5 minutes")]
+    for_s = state.protocol.course.discharge_for_s
+    if session.phase == "RECOVERY" and at_s - since >= for_s:
+        return [enter(state, "DISCHARGE_READY", at_s, f"all discharge criteria have held for {_minutes(for_s)}")]
     return []
 
 
 def baseline(state: BedState, at_s: float) -> Baseline | None:
-    """The median of the valid determinations of the last 30 minutes, or None."""
-    recent = [cycle for cycle in state.determinations if 0 <= round(at_s - cycle.at_s, 3) <= BASELINE_WINDOW_S]
+    """The median of the valid determinations of the last while, or None."""
+    course = state.protocol.course
+    recent = [one for one in state.determinations if 0 <= round(at_s - one.at_s, 3) <= course.baseline_window_s]
     if not recent:
         return None
-    apart = round(recent[-1].at_s - recent[0].at_s, 3) >= BASELINE_APART_S
+    apart = round(recent[-1].at_s - recent[0].at_s, 3) >= course.baseline_apart_s
     context = RuleContext(state, at_s)
     means = [cycle.map_mmhg for cycle in recent if cycle.map_mmhg is not None]
     return Baseline(
@@ -190,67 +184,14 @@ def open_points(state: BedState, at_s: float) -> list[str]:
     if session is None:
         return []
     if session.phase in ("PRECHECK", "READY"):
-        return _before_ready(state, session, at_s)
+        return open_of(state.protocol.ready, state, at_s)
     if session.phase in ("RECOVERY", "DISCHARGE_READY"):
-        return _before_discharge(state, session, at_s)
+        return open_of(state.protocol.discharge, state, at_s)
     return []
 
 
-def _before_ready(state: BedState, session: Session, at_s: float) -> list[str]:
-    context = RuleContext(state, at_s)
-    spo2 = context.metric("spo2_pct")
-    unmet = [] if session.checklist else ["checklist not confirmed"]
-    if session.baseline is None:
-        unmet.append("no blood pressure measured yet")
-    elif session.baseline.quality == "single":
-        unmet.append("a second blood pressure at least 1 minute after the first")
-    if spo2 is None:
-        unmet.append("no live SpO₂")
-    elif spo2 < 94:
-        unmet.append(f"SpO₂ {spo2:.0f} % is below 94 %" if isfinite(spo2) else "SpO₂ is below 94 %")
-    last = state.determinations[-1] if state.determinations else None  # however old: only a lower one ends the hold
-    highest = 150 if (session.order.age_years or 0) > 65 else 140
-    if last is not None and (last.sbp_mmhg > highest or last.dbp_mmhg > 90):
-        unmet.append(f"blood pressure {last.sbp_mmhg:.0f}/{last.dbp_mmhg:.0f} is above {highest}/90: rest and measure"
-                     " again, or ask the prescriber")
-    pulse = context.metric("pulse_bpm")
-    if pulse is not None and not 50 <= pulse <= 110:
-        unmet.append("pulse 50 to 110 at rest")
-    moaas = next((entered.moaas for entered in reversed(session.check_ins) if entered.moaas is not None), None)
-    if moaas is not None and moaas < 5:
-        unmet.append(f"MOAA/S {moaas} before the start")
-    return unmet
-
-
-def _before_discharge(state: BedState, session: Session, at_s: float) -> list[str]:
-    unmet = []
-    if session.ended_s is None or at_s - session.ended_s < DISCHARGE_AFTER_S:
-        unmet.append("60 minutes after the end of the infusion")
-    if session.started_s is None or at_s - session.started_s < DISCHARGE_AFTER_START_S:
-        unmet.append("100 minutes after the start of the infusion")
-    last = state.determinations[-2:]
-    base = session.baseline
-    if len(last) < 2 or base is None or at_s - last[-1].at_s > DISCHARGE_BP_MAX_AGE_S or not all(
-        session.ended_s is not None and c.at_s > session.ended_s
-        and abs(c.sbp_mmhg - base.sbp_mmhg) <= 0.2 * base.sbp_mmhg
-        and abs(c.dbp_mmhg - base.dbp_mmhg) <= 0.2 * base.dbp_mmhg
-        and c.sbp_mmhg < 160 and c.dbp_mmhg < 100 for c in last
-    ):
-        unmet.append("last two blood pressures within 20 % of baseline and below 160/100")
-    context = RuleContext(state, at_s)
-    spo2, pulse = context.metric("spo2_pct"), context.metric("pulse_bpm")
-    if spo2 is None or spo2 < min(94, base.spo2_pct - 2 if base and base.spo2_pct is not None else 94):
-        unmet.append("SpO₂ at least 94 %")
-    if pulse is None or not 50 <= pulse <= 110:
-        unmet.append("pulse 50 to 110")
-    if not quiet_check_in(session, at_s):
-        unmet.append("a check-in of the last 15 minutes: MOAA/S 5, CADSS at most 4, distress at most 3,"
-                     " no dissociation")
-    if session.is_open_period:
-        unmet.append("dissociation period still open")
-    if any(a.state in SHOWN and PRIORITY_RANK[a.priority] >= 2 for a in state.alarms.values()):
-        unmet.append("an alarm of medium or high priority")
-    return unmet
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:g} minutes"
 
 
 def describe_order(session: Session) -> events.Order:

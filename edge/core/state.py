@@ -9,10 +9,11 @@ import msgspec
 from edge.contract.events import EventBody, PendingEvent
 from edge.core.alarms import Alarm
 from edge.core.engine import Engine
+from edge.core.protocol import Protocol, Protocols
 from edge.model import DeviceAlarm, DeviceKind, Dissociation, LinkState, Phase, PumpState, Validity
 from edge.vocabulary import DETERMINATION, METRICS
 
-BASELINE_WINDOW_S = 1800.0  # a baseline is of the determinations of so long before the infusion
+NO_PROTOCOLS = Protocols({})  # what a snapshot has: the configuration names them
 OPEN: frozenset[Dissociation] = frozenset({"expected", "observed", "resolving"})
 
 
@@ -186,6 +187,7 @@ class BedState(msgspec.Struct):
 
     bed: str
     engine: Engine = Engine()
+    protocols: Protocols = NO_PROTOCOLS
     nibp_interval_s: float = 300.0
     boot_s: float = 0.0
     gap_s: float = 0.0  # for so long before boot_s nobody watched,
@@ -213,9 +215,19 @@ class BedState(msgspec.Struct):
         """An event of this bed and its session, before the journal numbers it."""
         return PendingEvent(self.bed, self.session.id if self.session else None, at_s, body)
 
+    @property
+    def protocol(self) -> Protocol:
+        """The session's protocol; without a session, and for one that is no longer configured, the first."""
+        found = self.protocols.named(self.session.order.protocol) if self.session else None
+        return found or self.protocols.first
+
     def interval_s(self) -> float:
         """How often a determination is due, seconds."""
-        return self.session.order.nibp_interval_min * 60 if self.session else self.nibp_interval_s
+        if self.session is None:
+            return self.nibp_interval_s
+        is_over = self.session.phase in ("RECOVERY", "DISCHARGE_READY")
+        after_min = self.protocol.course.nibp_after_min if is_over else 0.0
+        return (after_min or self.session.order.nibp_interval_min) * 60
 
     def check_in_due_s(self) -> float | None:
         """When the next check-in is due: so long after the last one, or after the infusion started; None before that,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import isfinite
 from string import Formatter
 
 from msgspec import UNSET
 
 from edge.contract.events import AlarmMoved, Evidence
+from edge.core import gates
 from edge.core.alarms import Alarm
 from edge.core.context import RuleContext
 from edge.core.facts import FACTS
@@ -60,31 +62,31 @@ def _alarms(context: RuleContext, rule: Rule) -> str | None:
     return "; ".join(alarm.text for alarm in rule.when.alarms(context)) or None
 
 
-def _value(key: str) -> Callable[[RuleContext, Rule], str | None]:
-    def word(context: RuleContext, _: Rule) -> str | None:
-        value = context.metric(key)
-        if value is None or isfinite(value):
-            return None if value is None else f"{value:.{METRICS[key].decimals}f}"
-        return "above the measuring range" if value > 0 else "below the measuring range"
-
-    return word
+def _in_numbers(key: str, context: RuleContext) -> str | None:
+    value = context.metric(key)
+    if value is None or isfinite(value):
+        return None if value is None else f"{value:.{METRICS[key].decimals}f}"
+    return "above the measuring range" if value > 0 else "below the measuring range"
 
 
-def _fact(name: str) -> Callable[[RuleContext, Rule], str | None]:
-    fact = FACTS[name]
-
-    def word(context: RuleContext, _: Rule) -> str | None:
-        value = fact.compute(context)
-        return None if value is None else f"{value:.{fact.decimals}f}"
-
-    return word
+def _of_fact(name: str, context: RuleContext) -> str | None:
+    value = FACTS[name].compute(context)
+    return None if value is None else f"{value:.{FACTS[name].decimals}f}"
 
 
+def _plain(word: Callable[[RuleContext], str | None]) -> Callable[[RuleContext, Rule], str | None]:
+    return lambda context, _: word(context)
+
+
+# what the words of a protocol's gate may name in braces
+IN_GATES: Mapping[str, Callable[[RuleContext], str | None]] = {
+    **{key: partial(_in_numbers, key) for key in METRICS},
+    "moaas": partial(_of_fact, "check_in.moaas"), "last_bp": gates.last_bp_in_words,
+}
 # what a rule's text may name in braces; what is not known is shown as --
 PLACEHOLDERS: Mapping[str, Callable[[RuleContext, Rule], str | None]] = {
-    **{key: _value(key) for key in METRICS},
+    **{name: _plain(word) for name, word in IN_GATES.items()},
     "bed": lambda context, _: context.state.bed, "device": lambda context, _: context.device,
-    "moaas": _fact("check_in.moaas"),
     "baseline": _baseline, "rise": _rise, "reason": _reason, "reasons": _reasons, "alarms": _alarms,
 }
 

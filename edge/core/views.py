@@ -152,7 +152,7 @@ def _session(session: Session, state: BedState, at_s: float) -> SessionNow:
         order=describe_order(session), baseline=describe_baseline(session),
         open=open_points(state, at_s), check_in=_check_in(session), check_in_due=_iso(state.check_in_due_s()),
         symptoms=tuple(session.symptoms),
-        quiet=quiet_check_in(session, at_s) is not None)
+        quiet=quiet_check_in(state, at_s) is not None)
 
 
 def _check_in(session: Session) -> CheckInNow | None:

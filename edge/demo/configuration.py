@@ -68,8 +68,17 @@ class Shared:
 
 def rules_file() -> Path:
     """The default rules: deploy/rules.toml of a checkout, or as they were installed with the package."""
-    installed = Path(__file__).resolve().parents[1] / "defaults" / "rules.toml"
-    return _DEPLOY / "rules.toml" if (_DEPLOY / "rules.toml").is_file() else installed
+    return _default("rules.toml")
+
+
+def protocols_file() -> Path:
+    """The default protocols, likewise."""
+    return _default("protocols.toml")
+
+
+def _default(name: str) -> Path:
+    installed = Path(__file__).resolve().parents[1] / "defaults" / name
+    return _DEPLOY / name if (_DEPLOY / name).is_file() else installed
 
 
 def free_port(wanted: int | None) -> int:
@@ -112,7 +121,9 @@ def write_console(shared: Shared, sites: Sequence[Site], logins: Sequence[Login]
 def write_edge(shared: Shared, site: Site, first_cuff_s: float) -> Path:
     """edge.toml of one site, for the simulated devices at hand. Its path."""
     shutil.copy(rules_file(), site.data / "rules.toml")
+    shutil.copy(protocols_file(), site.data / "protocols.toml")
     parts = [f'[edge]\nid = "{site.edge}"\ndata = {json.dumps(str(site.data))}\nrules = "rules.toml"\n'
+             'protocols = "protocols.toml"\n'
              "simulated = true\n"
              f"speed = {shared.speed}\nepoch = {shared.epoch}\n"
              f'{_mqtt(shared, f"edge-{site.edge}")}']

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from edge.app.run import read_rules
+from edge.app.run import read_protocols, read_rules
 from edge.clock import EdgeClock
 from edge.console import history, patients
 from edge.console.store import Store
@@ -51,8 +51,10 @@ async def _live(shared: Shared, site: Site, sessions: Mapping[str, str], now: Ca
               for bed in sessions}
     acts = [act for number, bed in enumerate(sessions) for act in _acts(bed, number, sessions[bed], opened[bed])]
     rules, text = read_rules(site.data / "rules.toml")
+    protocols, protocols_text = read_protocols(site.data / "protocols.toml")
     on_s = {bed: at_s - ON_BEFORE_S for bed, at_s in opened.items()}
-    past = Past(site.edge, scenario, rules, text, acts, on_s, {"start_s": FIRST_CUFF_S})
+    past = Past(site.edge, scenario, rules, text, acts, on_s, {"start_s": FIRST_CUFF_S},
+                protocols=protocols, protocols_text=protocols_text)
     began_s = round(now() - DAY_OPENS_MIN * 60 + STARTS_IN_S, 3)
     signer = Signer(own_key(site.data / "edge.key"), Count(site.data / "edge.count", shared.epoch))
     journal = Journal.open(str(site.data / "journal.db"), edge=site.edge, boot=past.boot, wall=EdgeClock().wall,

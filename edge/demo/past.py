@@ -21,6 +21,7 @@ from edge.app.recovery import CONFIGURED
 from edge.console.history import Recorder
 from edge.core import views
 from edge.core.bedside import Bedside
+from edge.core.protocol import Protocols
 from edge.core.rules import RuleSet
 from edge.field.dialogue import Dialogue
 from edge.journal.journal import Journal
@@ -147,11 +148,13 @@ class Past:
     """The past of one edge. `opens_s`: when each bed is switched on, seconds after the past began."""
 
     def __init__(self, edge: str, scenario: Scenario, rules: RuleSet, rules_text: str, acts: Sequence[Act],
-                 opens_s: Mapping[str, float], cuff: Mapping[str, object]) -> None:
+                 opens_s: Mapping[str, float], cuff: Mapping[str, object], *,
+                 protocols: Protocols | None = None, protocols_text: str = "") -> None:
         self.recorder = Recorder(limit=10**6)
         self.boot = secrets.token_hex(8)
         self._at_s = 0.0
         self._edge, self._rules, self._rules_text = edge, rules, rules_text
+        self._protocols, self._protocols_text = protocols, protocols_text
         self._acts = sorted(acts, key=lambda act: act.at_s)
         self._opens_s = dict(opens_s)
         self._cuff = cuff  # settings of whatever measures by itself
@@ -187,9 +190,10 @@ class Past:
         for plan in self._stage.scenario.beds:
             devices = tuple((device.id, specs[device.driver].kind, device.driver) for device in plan.devices)
             rows.append(BedConfigured(plan.id, NIBP_S, devices))
-            bedside = self._beds[plan.id] = Bedside(plan.id, devices, self._rules, nibp_interval_s=NIBP_S)
+            bedside = self._beds[plan.id] = Bedside(plan.id, devices, self._rules, nibp_interval_s=NIBP_S,
+                                                    protocols=self._protocols)
             self._readers[plan.id] = [self._reader(bedside, plan.id, device, began_s) for device in plan.devices]
-        return Configured(self._rules_text, tuple(rows))
+        return Configured(self._rules_text, tuple(rows), self._protocols_text)
 
     def _reader(self, bedside: Bedside, bed: str, device: Device, began_s: float) -> Reader:
         spec = drivers.find()[device.driver]

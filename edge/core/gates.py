@@ -1,0 +1,69 @@
+"""What the gates of a protocol ask for, as facts: the checklist, the last blood pressures, what is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edge.core.alarms import SHOWN
+from edge.core.context import Number, RuleContext
+from edge.core.dissociation import quiet_check_in
+from edge.core.logic import Truth, both
+from edge.core.pairs import Condition
+from edge.core.state import Determination
+from edge.model import PRIORITY_RANK
+
+Quantity = Callable[[RuleContext], Number]
+
+
+def known(context: RuleContext, quantity: Quantity) -> Truth:
+    """Whether a number is known now. Of all facts this one is never unknown."""
+    return quantity(context) is not None
+
+
+def checklist(context: RuleContext) -> Truth:
+    """Whether the session's checklist is confirmed."""
+    session = context.state.session
+    return session is not None and session.checklist
+
+
+def baseline_pair(context: RuleContext) -> Truth:
+    """Whether the baseline is of two determinations that are far enough apart."""
+    session = context.state.session
+    return session is not None and session.baseline is not None and session.baseline.quality == "pair"
+
+
+def last_bp(context: RuleContext) -> Determination | None:
+    """The newest determination, however old it is."""
+    return context.state.determinations[-1] if context.state.determinations else None
+
+
+def last_bp_age_s(context: RuleContext) -> Number:
+    """How old it is."""
+    last = last_bp(context)
+    return None if last is None else context.at_s - last.at_s
+
+
+def last_bp_in_words(context: RuleContext) -> str | None:
+    """The newest determination as a person writes it: 132/84."""
+    last = last_bp(context)
+    return None if last is None else f"{last.sbp_mmhg:.0f}/{last.dbp_mmhg:.0f}"
+
+
+def last_two_bp(context: RuleContext, condition: Condition) -> Truth:
+    """Whether it is so in the last two determinations, both taken after the end of the infusion."""
+    session, last = context.state.session, context.state.determinations[-2:]
+    ended_s = session.ended_s if session else None
+    if len(last) < 2 or ended_s is None or any(one.at_s <= ended_s for one in last):
+        return False
+    return both(condition(context.with_determination(one)) for one in last)
+
+
+def is_quiet(context: RuleContext) -> Truth:
+    """Whether the newest check-in is fresh and shows a patient who is back."""
+    return quiet_check_in(context.state, context.at_s) is not None
+
+
+def alarm_shown(context: RuleContext) -> Truth:
+    """Whether an alarm of medium or high priority is shown."""
+    return any(alarm.state in SHOWN and PRIORITY_RANK[alarm.priority] >= PRIORITY_RANK["medium"]
+               for alarm in context.state.alarms.values())

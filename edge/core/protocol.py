@@ -1,0 +1,101 @@
+"""A protocol: how one kind of session runs, as data. What a protocols.toml may say is here; `protocols.py` reads it.
+
+Times in seconds unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+Text = Annotated[str, Meta(min_length=1, description='text, as in "..."')]
+Seconds = Annotated[float, Meta(ge=0, le=86_400, description="seconds, 0 to 86400")]
+Minutes = Annotated[float, Meta(ge=0, le=240, description="minutes, 0 to 240")]
+Number = Annotated[float, Meta(ge=0, le=1000, description="a number, 0 to 1000")]
+Score = Annotated[int, Meta(ge=0, le=100, description="a whole number, 0 to 100")]
+Part = Annotated[float, Meta(gt=0, le=1, description="a part, above 0 and at most 1")]
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What an order may say of one quantity; inside the limits of the command itself."""
+
+    low: Number
+    high: Number
+
+
+class OrderLimits(msgspec.Struct, frozen=True):
+    """What an order may say. Outside of it the session is refused."""
+
+    dose_mg_kg: Annotated[Limits, Meta(description="{ low = ..., high = ... }")]
+    duration_min: Annotated[Limits, Meta(description="{ low = ..., high = ... }")]
+    concentration_mg_ml: Annotated[Limits, Meta(description="{ low = ..., high = ... }")]
+
+
+class Course(msgspec.Struct, frozen=True):
+    """How the phases follow the pump and the readings."""
+
+    baseline_window_s: Seconds  # a baseline is of the determinations of so long before the infusion,
+    baseline_apart_s: Seconds  # at least two of them so far apart
+    pump_for_s: Seconds  # the pump must report that it runs, or not, for so long before the phase follows
+    open_for_s: Seconds  # what is open again for so long leaves READY
+    ready_for_s: Seconds  # READY without a start for longer than this is over
+    complete: Part  # this part of the ordered dose is all of it
+    paused_for_s: Seconds  # a longer pause is the end of the infusion
+    discharge_for_s: Seconds  # nothing may be open for so long before the patient is ready for discharge
+    nibp_after_min: Minutes  # the cuff's interval after the infusion; 0: as ordered
+
+
+class DissociationTimes(msgspec.Struct, frozen=True):
+    """When the dissociation period opens, and what shows that it is over."""
+
+    opens_after_s: Seconds  # of infusion, at
+    opens_from_mg_kg_h: Number  # so much or more;
+    opens_after_mg_kg: Number  # or after so much
+    closes_after_s: Seconds  # of its end, at the earliest
+    cadss_above: Score  # shows dissociation,
+    moaas_at_most: Score  # as this does
+    back_moaas: Score  # a patient who is back has this,
+    back_distress_at_most: Score  # and this,
+    back_after_s: Seconds  # in a check-in so long after the end,
+    back_fresh_s: Seconds  # and no older than this
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """Something that must not be open before the next step. `open`: a condition; `words`: what a person reads then."""
+
+    id: Text
+    open: Annotated[str, Meta(description='a condition, as in "spo2_pct < 94"')]
+    words: Text
+
+
+class Protocol(msgspec.Struct, frozen=True):
+    """One kind of session."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=64, description='a name, as in "iv_racemic_40"')]
+    title: Text
+    drug: Text
+    source: Text
+    order: OrderLimits
+    course: Course
+    dissociation: DissociationTimes
+    ready: tuple[Gate, ...]
+    discharge: tuple[Gate, ...]
+
+
+class Protocols(msgspec.Struct, frozen=True):
+    """All protocols of a clinic, in the order of the file; `unknown`: by which one a name that none has is treated."""
+
+    by_id: Mapping[str, Protocol]
+    unknown: str = ""
+
+    @property
+    def first(self) -> Protocol:
+        """The one that is meant where none is named."""
+        return next(iter(self.by_id.values()))
+
+    def named(self, name: str) -> Protocol | None:
+        """The protocol of that name, or the one by which unknown names are treated; None: there is no such protocol."""
+        return self.by_id.get(name) or self.by_id.get(self.unknown)

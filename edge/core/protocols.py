@@ -1,0 +1,150 @@
+"""Protocols as data: protocols.toml, checked whole before a session is opened; what is open of a protocol's gates."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from pathlib import PurePath
+from string import Formatter
+from typing import Any
+
+from edge.core.context import RuleContext
+from edge.core.expression import Compiled, ExpressionError, compile_condition, nearest
+from edge.core.protocol import Course, DissociationTimes, Gate, Limits, OrderLimits, Protocol, Protocols
+from edge.core.state import BedState
+from edge.core.tables import BadTable, read_table
+from edge.core.telling import IN_GATES
+from edge.toml_lines import Where, key_lines, line_of
+
+
+class ProtocolsError(ValueError):
+    """protocols.toml cannot be used: file and line, what is wrong, what to write instead."""
+
+
+def parse_protocols(text: str, name: str | PurePath = "protocols.toml") -> Protocols:
+    """The protocols in `text`. Raises ProtocolsError with one line that names `name` and the line that is wrong."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as wrong:
+        raise ProtocolsError(f"{name}: not TOML: {wrong}") from None
+    try:
+        return _protocols(data)
+    except BadTable as wrong:
+        raise ProtocolsError(f"{name}:{line_of(key_lines(text), wrong.where)}: {wrong}") from None
+
+
+@cache
+def as_in_0_1_0() -> Protocols:
+    """What 0.1.0 did, whatever the name of the protocol was: for journals and tests that name no protocols."""
+    return parse_protocols(resources.files("edge.core").joinpath("protocols-0.1.0.toml").read_text("utf-8"))
+
+
+def _protocols(data: Mapping[str, Any]) -> Protocols:
+    tables = data.get("protocol")
+    if not isinstance(tables, list) or not tables:
+        raise BadTable((), "write [[protocol]] tables")
+    extra = sorted(set(data) - {"protocol", "unknown"})
+    if extra:
+        raise BadTable((extra[0],), f"no key {extra[0]!r} here; write [[protocol]] tables")
+    found: dict[str, Protocol] = {}
+    written: dict[str, Mapping[str, Any]] = {}
+    for number, table in enumerate(tables):
+        whole = _whole(table, written, ("protocol", number))
+        protocol = _protocol(whole, ("protocol", number))
+        written[protocol.id] = whole
+        if protocol.id in found:
+            raise BadTable(("protocol", number, "id"), "this id is used twice; give each protocol its own")
+        found[protocol.id] = protocol
+    unknown = data.get("unknown", "")
+    if unknown and unknown not in found:
+        raise BadTable(("unknown",), f"no protocol is named {unknown!r}{nearest(str(unknown), found)}")
+    return Protocols(found, unknown)
+
+
+def _whole(table: Any, before: Mapping[str, Mapping[str, Any]], where: Where) -> Mapping[str, Any]:
+    """A [[protocol]] with what it takes over from the one that `like` names."""
+    if not isinstance(table, dict):
+        raise BadTable(where, "[[protocol]] must be a table")
+    if "like" not in table:
+        return table
+    like = table["like"]
+    if like not in before:
+        raise BadTable((*where, "like"), f"no protocol above this one is named {like!r}{nearest(str(like), before)}")
+    base, own = before[like], {key: value for key, value in table.items() if key != "like"}
+    tables = {key: {**base[key], **own[key]} for key in ("order", "course", "dissociation")
+              if isinstance(own.get(key), dict)}
+    return {**base, **own, **tables, **{key: _gates(base[key], own.get(key, [])) for key in ("ready", "discharge")}}
+
+
+def _gates(base: list[dict[str, Any]], own: Any) -> Any:
+    """Gates of the same id replace, others come after."""
+    if not isinstance(own, list) or not all(isinstance(gate, dict) for gate in own):
+        return own
+    named = {gate.get("id"): gate for gate in own}
+    return [named.pop(gate["id"], gate) for gate in base] + list(named.values())
+
+
+def _protocol(table: Mapping[str, Any], where: Where) -> Protocol:
+    parts: dict[str, Any] = dict(table)
+    for key, struct in (("course", Course), ("dissociation", DissociationTimes)):
+        parts[key] = read_table(struct, table.get(key, {}), (*where, key), f"[protocol.{key}]")
+    order = table.get("order", {})
+    limits = {key: read_table(Limits, one, (*where, "order", key), key) for key, one in order.items()} \
+        if isinstance(order, dict) else order
+    parts["order"] = read_table(OrderLimits, limits, (*where, "order"), "[protocol.order]")
+    for key, one in limits.items():
+        if one.low > one.high:
+            raise BadTable((*where, "order", key), f"{key}: low must not be above high")
+    for key in ("ready", "discharge"):
+        gates = table.get(key, [])
+        parts[key] = tuple(_gate(one, (*where, key, number), key) for number, one in enumerate(gates)) \
+            if isinstance(gates, list) else ()
+    return read_table(Protocol, parts, where, "[[protocol]]")
+
+
+def _gate(table: Mapping[str, Any], where: Where, of: str) -> Gate:
+    gate = read_table(Gate, table, where, f"[[protocol.{of}]]")
+    try:
+        _compiled(gate.open)
+    except ExpressionError as wrong:
+        raise BadTable((*where, "open"), str(wrong)) from None
+    try:
+        names = [name for _, name, spec, conversion in Formatter().parse(gate.words) if name is not None]
+    except ValueError as wrong:
+        raise BadTable((*where, "words"), f"words cannot be read: {wrong}; write {{{{ for a brace") from None
+    for name in names:
+        if name not in IN_GATES:
+            raise BadTable((*where, "words"), f"words name {{{name}}}, which nothing fills in{nearest(name, IN_GATES)}")
+    return gate
+
+
+@cache
+def _compiled(text: str) -> Compiled:
+    return compile_condition(text)
+
+
+def gate_in_words(gate: Gate) -> str:
+    """When a gate is open, in words, and what it says then."""
+    return f"{_compiled(gate.open).words} -> {gate.words!r}"
+
+
+def open_of(gates: tuple[Gate, ...], state: BedState, at_s: float) -> list[str]:
+    """The words of the gates that are open. What is unknown is not open: a gate that asks for a reading says so."""
+    context = RuleContext(state, at_s)
+    return [_words(gate, context) for gate in gates if _compiled(gate.open).evaluate(context) is True]
+
+
+def _words(gate: Gate, context: RuleContext) -> str:
+    names = {name for _, name, _, _ in Formatter().parse(gate.words) if name}
+    return gate.words.format_map({name: IN_GATES[name](context) or "--" for name in names})
+
+
+def beyond(protocol: Protocol, order: Mapping[str, float]) -> str | None:
+    """What of an order this protocol does not allow, in one line; None: nothing."""
+    for key, value in order.items():
+        limits: Limits = getattr(protocol.order, key)
+        if not limits.low <= value <= limits.high:
+            return f"{key} must be from {limits.low:g} to {limits.high:g} under {protocol.id}, not {value:g}"
+    return None

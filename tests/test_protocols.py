@@ -1,0 +1,147 @@
+"""Protocols as data: read whole or refused by its line, obeyed by the session, and as 0.1.0 where there are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edge.cli.protocols import check_protocols, explain_protocols
+from edge.core.bedside import Bedside
+from edge.core.protocol import Protocol
+from edge.core.protocols import ProtocolsError, as_in_0_1_0, parse_protocols
+from edge.process import BadUsage
+from tests.helpers.bed_story import DEVICES, ORDER, BedStory
+from tests.helpers.rule_files import FILE, RULES
+
+PATH = FILE.with_name("protocols.toml")
+TEXT = PATH.read_text()
+SHIPPED = parse_protocols(TEXT)
+
+
+def beside(text: str) -> BedStory:
+    """A bed that runs by these protocols."""
+    story = BedStory()
+    story.bed = Bedside("chair-1", DEVICES, RULES, protocols=parse_protocols(text))
+    return story
+
+
+def told(protocol: Protocol) -> object:
+    fields: dict[str, object] = msgspec.to_builtins(protocol)
+    return {key: value for key, value in fields.items() if key not in ("id", "title", "source")}
+
+
+def test_the_first_protocol_runs_as_0_1_0_did() -> None:
+    assert told(SHIPPED.first) == told(as_in_0_1_0().first)
+
+
+def test_an_unknown_protocol_is_refused_and_its_line_names_the_known_ones() -> None:
+    story = beside(TEXT)
+    reason = story.reason(story.command("start_session", **{**ORDER, "protocol": "esketamine"}))
+    assert reason == ("bad_args: protocol 'esketamine' is not known; write one of iv_racemic_40, iv_racemic_40_q15,"
+                      " iv_racemic_40_alone")
+    assert story.bed.state.session is None
+
+
+def test_0_1_0_took_any_name() -> None:
+    story = BedStory()
+    assert story.reason(story.command("start_session", **{**ORDER, "protocol": "whatever"})) == ""
+
+
+LIMITS = [("dose_mg_kg", 0.4, 0.39), ("dose_mg_kg", 0.6, 0.61), ("duration_min", 40, 39), ("duration_min", 60, 61),
+          ("concentration_mg_ml", 0.5, 0.49), ("concentration_mg_ml", 2, 2.1)]
+NARROW = (TEXT.replace("dose_mg_kg = { low = 0.1, high = 1.0 }", "dose_mg_kg = { low = 0.4, high = 0.6 }")
+          .replace("duration_min = { low = 30, high = 120 }", "duration_min = { low = 40, high = 60 }")
+          .replace("concentration_mg_ml = { low = 0.2, high = 10 }", "concentration_mg_ml = { low = 0.5, high = 2 }"))
+
+
+@pytest.mark.parametrize(("key", "at_the_limit", "beyond"), LIMITS)
+def test_an_order_beyond_the_limits_of_its_protocol_is_refused(key: str, at_the_limit: float, beyond: float) -> None:
+    story = beside(NARROW)
+    refused = story.reason(story.command("start_session", **{**ORDER, key: beyond}))
+    assert refused.startswith(f"bad_args: {key} must be from ")
+    assert refused.endswith(f"under iv_racemic_40, not {beyond:g}")
+    assert story.reason(story.command("start_session", **{**ORDER, key: at_the_limit})) == ""
+
+
+def opened(text: str, protocol: str, minutes: float = 45) -> BedStory:
+    story = beside(text)
+    for device in ("pump", "cuff", "oximeter"):
+        story.bed.state.devices[device].link = "live"
+    story.command("start_session", **{**ORDER, "protocol": protocol})
+    story.bp(120, 75)
+    story.until(-10).bp(120, 75)
+    story.until(0).pump, story.rate_ml_h = "infusing", 52.5
+    story.until(40.1).pump = "stopped"
+    return story.until(minutes)
+
+
+def test_each_session_runs_by_its_own_protocol() -> None:
+    usual, alone, q15 = (opened(TEXT, name) for name in SHIPPED.by_id)
+    for story in (usual, alone, q15):
+        assert story.session.phase == "RECOVERY"
+    assert "60 minutes after the end of the infusion" in usual.full()["session"]["open"]
+    assert usual.bed.state.interval_s() == 300
+    assert alone.bed.state.interval_s() == 900
+    assert "120 minutes after the end of the infusion" in q15.full()["session"]["open"]
+
+
+def test_a_clinics_own_gate_holds_the_start_with_its_own_words() -> None:
+    story = beside(TEXT + """
+[[protocol.ready]]
+id = "light"
+open = "session.weight_kg < 45"
+words = "weight below 45 kg: ask the prescriber; blood pressure was {last_bp}"
+""")
+    story.command("start_session", **{**ORDER, "protocol": "iv_racemic_40_alone", "weight_kg": 44})
+    story.bp(121, 76)
+    assert "weight below 45 kg: ask the prescriber; blood pressure was 121/76" in story.full()["session"]["open"]
+    story.command("close_session", reason="another order")
+    story.command("start_session", **{**ORDER, "protocol": "iv_racemic_40_alone", "session": "session-2",
+                                      "weight_kg": 45})
+    assert not any("weight" in words for words in story.full()["session"]["open"])
+
+
+def test_a_snapshot_names_no_protocols_and_is_taken_up_by_those_of_the_file() -> None:
+    story = opened(TEXT, "iv_racemic_40_q15")
+    assert b"discharge_for_s" not in story.bed.snapshot()
+    twin = Bedside("chair-1", DEVICES, RULES, protocols=parse_protocols(TEXT))
+    twin.restore(story.bed.snapshot())
+    assert twin.state == story.bed.state
+
+
+BAD = [
+    ("", "protocols.toml:1: write [[protocol]] tables"),
+    ("[[protocol]]\nid = 3", "needs"),
+    (TEXT.replace("complete = 0.97", "complete = 97"), "complete must be a part, above 0 and at most 1, not 97"),
+    (TEXT.replace("pump_for_s = 3 ", "pump_fors = 3 "), "no key 'pump_fors' in [protocol.course]; did you mean"),
+    (TEXT.replace('open = "not checklist()"', 'open = "not check_list()"'), "did you mean 'checklist'?"),
+    (TEXT.replace("{moaas}", "{moas}"), "words name {moas}, which nothing fills in; did you mean 'moaas'?"),
+    (TEXT.replace('id = "iv_racemic_40_q15"', 'id = "iv_racemic_40"'), "this id is used twice"),
+    (TEXT.replace('like = "iv_racemic_40"', 'like = "iv_racemic"', 1), "no protocol above this one is named"),
+    (TEXT.replace("low = 0.1, high = 1.0", "low = 1.1, high = 1.0"), "dose_mg_kg: low must not be above high"),
+    ("[[protocols]]\nid = 'x'", "write [[protocol]] tables"),
+    ("not = [toml", "protocols.toml: not TOML"),
+]
+
+
+@pytest.mark.parametrize(("text", "says"), BAD)
+def test_a_file_that_cannot_be_used_is_one_line_that_says_where_and_what(text: str, says: str) -> None:
+    with pytest.raises(ProtocolsError) as refused:
+        parse_protocols(text)
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_command_line_checks_and_explains_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check_protocols(PATH) == 0
+    assert "good: iv_racemic_40, iv_racemic_40_q15, iv_racemic_40_alone" in capsys.readouterr().out
+    assert explain_protocols(PATH) == 0
+    out = capsys.readouterr().out
+    assert "Cuff afterwards: every 15 min." in out
+    assert "120 minutes after the end of the infusion" in out
+    broken = tmp_path / "protocols.toml"
+    broken.write_text(TEXT.replace("complete = 0.97", "complete = 97"))
+    with pytest.raises(BadUsage, match=r"protocols\.toml:\d+: complete must be"):
+        check_protocols(broken)
