@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-STUCK_S = 2.0  # real seconds a commit may take
+STUCK_S = 3.5  # real seconds a commit may take: a busy disk takes one or two, and the alarm is due within five
 PROMPT_S = 0.5  # a commit that takes no longer than this shows that the disk answers again
 LATE_S = 0.5  # if the loop itself was late by more than this, the disk is given more time
 
