@@ -18,8 +18,9 @@ What is made of it:
 * Probe error and searching override any number. A signal of 9 to 14, an SpO2 of 1 to 9 or 101 to 126: no packet of
   this protocol (15, no signal, is what BCI boards say). The limit of 9 keeps out a Nonin, whose frames have the same
   shape and always a 1 there.
-* Packets count while they follow each other without a gap. A number counts when three packets running say it (50 ms),
-  since a flipped bit makes another number of a number; a lost one at once. Told when it changes and once a second.
+* Packets count while they follow each other without a gap, each with much the same SpO2. A number counts when three
+  packets running say it (50 ms), since a flipped bit makes another number of a number; a lost one at once. Told when
+  it changes and once a second.
 * "SpO2 is dropping" is the device's own alarm, where two packets running say it. Without a finger there is none.
 * The device does not say who it is.
 """
@@ -50,6 +51,7 @@ AGREE = 3
 NO_SIGNAL, SIGNAL_MAX = 15, 8
 NO_PULSE, NO_SPO2 = 0xFF, 0x7F
 PULSE_LOW, PULSE_HIGH, SPO2_LOW = 18, 254, 10
+STEP_PCT = 3  # from one packet to the next; more has to be said twice
 DROPPING = DeviceAlarm("low_spo2", "medium", "SpO2 dropping", "SpO2 is dropping, says the oximeter")
 
 
@@ -64,17 +66,23 @@ def _fault(frame: bytes) -> str | None:
     return None
 
 
+def _alike(spo2: int, next_spo2: int) -> bool:
+    """Whether one packet can follow the other, a sixtieth of a second later."""
+    return abs(spo2 - next_spo2) <= STEP_PCT or NO_SPO2 in (spo2, next_spo2)
+
+
 class FiveByteFraming:
     """A byte of 80 or more begins a packet, four below it end it; what does not fit is dropped.
 
-    Any stream has such bytes here and there, so the first packet is held until another one follows it without a gap.
+    Any stream has such bytes here and there, so the first packet is held until another one follows it without a gap and
+    with much the same SpO2, and so is one with another SpO2.
     """
 
     def __init__(self) -> None:
         self.dropped = 0
         self._held = bytearray()  # empty, or begins with a byte of 80 or more
         self._first = b""  # a packet that waits for the next one
-        self._in_step = False
+        self._last = b""  # the last one that counted, where nothing stood between
 
     def feed(self, data: bytes) -> list[bytes]:
         """The whole packets that `data` completes."""
@@ -100,17 +108,19 @@ class FiveByteFraming:
             self._drop()
             return []
         self._held.clear()
-        if not self._in_step and not self._first:
-            self._first = packet
+        before = self._first or self._last
+        if not before or not _alike(before[4], packet[4]):
+            self.dropped += len(self._first)
+            self._first, self._last = packet, b""
             return []
         found = [self._first, packet] if self._first else [packet]
-        self._first, self._in_step = b"", True
+        self._first, self._last = b"", packet
         return found
 
     def _drop(self) -> None:
         self.dropped += len(self._held) + len(self._first)
         self._held.clear()
-        self._first, self._in_step = b"", False
+        self._first = self._last = b""
 
 
 def _verdict(frame: bytes) -> Verdict:

@@ -21,6 +21,9 @@ Grade A for the layout: documents 8005313 and M1017617, with their example reque
     no number: -32767 invalid, -32766 not updated, -32764 below range, -32763 above, -32762 not calibrated; others
     up to -32001. Auxiliary, type 4: time of the last NIBP at 0 (s, Unix)
 
+Sent: a request for the displayed values once, every 5 s. None is told to come by itself, since it is not known whether
+a request for that begins its interval anew; records that come all the same are read.
+
 What is made of it:
 
 * A group without its module says nothing; one that had it is `sensor_disconnected`. Not active: not measured.
@@ -30,7 +33,8 @@ What is made of it:
 * A determination counts once: where the monitor was seen to measure, where its numbers change, or where the old-data
   bit goes; and not while that bit is set. Where the auxiliary record comes, its time decides. What stands there at the
   opening may be old, and is only remembered.
-* A record that comes twice, or one older than the last (up to a minute: then the clock was set), says nothing.
+* A record that comes twice, or one older than the last, says nothing, also where the line was lost meanwhile; the
+  fourth older one running means that the monitor's clock was set back.
 * Not used: invasive pressures, ST, gases, flow, T2 to T4, waves, and the alarm texts of newer monitors (a language's).
 """
 
@@ -45,7 +49,6 @@ from drivers.contract import (
     Decoded,
     DeviceAlarm,
     DeviceAlarms,
-    Effect,
     FrameRequest,
     Framing,
     Identity,
@@ -64,8 +67,8 @@ SUBRECORD, UNION, CLASS_AT = 278, 4, 276
 DISPLAYED, AUXILIARY, END = 1, 4, 0xFF
 ECG, NIBP, TEMPERATURE, SPO2, CO2 = 0, 72, 86, 118, 132
 EVERY_S = 5
-ONCE_TIMEOUT_S = 2.0
-SET_BACK_S = 60
+TIMEOUT_S = 2.0
+FOLLOWS_S, SET_BACK = 30, 4  # so many older ones running, each so soon after the other: the clock was set back
 SOON_S = 2 * EVERY_S  # how old a determination may be that stands there at the opening
 WATER_MMHG = 47.0
 CONTROL = -32001  # a value up to here is none
@@ -99,17 +102,16 @@ def framed(record: bytes) -> bytes:
     return bytes((FLAG,)) + escaped + bytes((FLAG,))
 
 
-def _request(name: str, interval_s: int, effect: Effect, timeout_s: float | None) -> FrameRequest:
-    """The displayed values of the basic class, every so many seconds; -1: once."""
-    data = struct.pack("<BhIh", DISPLAYED, interval_s, 0, 0)
+def _once() -> FrameRequest:
+    """The displayed values of the basic class, once."""
+    data = struct.pack("<BhIh", DISPLAYED, -1, 0, 0)
     head = bytearray(HEADER)
     struct.pack_into("<h", head, 0, HEADER + len(data))
     head[21] = END  # the first subrecord stands at 0 and has type 0; there is no second
-    return FrameRequest(name, framed(bytes(head) + data), effect=effect, timeout_s=timeout_s)
+    return FrameRequest("once", framed(bytes(head) + data), effect="read", timeout_s=TIMEOUT_S)
 
 
-ONCE = _request("once", -1, "read", ONCE_TIMEOUT_S)
-DISPLAY = _request("display", EVERY_S, "mode", None)
+ONCE = _once()
 
 
 def _plain(frame: bytes) -> bytes | None:
@@ -249,23 +251,27 @@ class GeDri:
     def __init__(self) -> None:
         self.framing: Framing = FlagFraming()
         self._started = False
+        self._record: tuple[int, int] | None = None  # number and time of the last one; outlives a line that is lost
+        self._older = (0, 0)  # the time of the last one that was older than that, and how many came running
         self._forget()
 
     def _forget(self) -> None:
         self._cuff = Cuff()
-        self._record: tuple[int, int] | None = None  # number and time of the last one
         self._seen: set[int] = set()  # groups whose module was there
         self._told: tuple[DeviceAlarm, ...] | None = None
         self._level: int | None = None
+        self._asked_s: float | None = None
 
     def on_open(self) -> Sequence[Request]:
         self._forget()
         self._started = True
-        return [ONCE, ONCE, DISPLAY]
+        return [ONCE, ONCE]
 
     def next_request(self, at_s: float) -> Request | None:
-        """Nothing is due: the monitor sends by itself, and one that has stopped is asked anew by the handshake."""
-        return None
+        if self._asked_s is not None and at_s - self._asked_s < EVERY_S:
+            return None
+        self._asked_s = at_s
+        return ONCE
 
     def is_response(self, frame: bytes, request: Request) -> bool:
         record = _plain(frame)
@@ -283,10 +289,9 @@ class GeDri:
         if struct.unpack_from("<h", record, 14)[0] != 0:
             return ()
         subrecords = _subrecords(record)
-        before, now = self._record, (number, time)
-        if self._started and before is not None and (before == now or -SET_BACK_S <= time - before[1] < 0):
+        if self._started and self._is_old(number, time):
             return ()
-        self._record = now
+        self._record = number, time
         taken = next((struct.unpack_from("<I", data)[0] for type_, data in subrecords
                       if type_ == AUXILIARY and len(data) >= 4), None)
         decoded: list[Decoded] = []
@@ -299,6 +304,17 @@ class GeDri:
             self._level = level
             decoded.append(Identity(None, f"GE S/5, DRI level {level}"))
         return decoded
+
+    def _is_old(self, number: int, time: int) -> bool:
+        """Whether this record came before, or is older than the last, and not by a clock that was set back."""
+        if self._record is None or self._record == (number, time):
+            return self._record is not None
+        if time >= self._record[1]:
+            self._older = 0, 0
+            return False
+        last, count = self._older
+        self._older = time, count + 1 if 0 < time - last <= FOLLOWS_S else 1
+        return self._older[1] < SET_BACK
 
     def _displayed(self, union: bytes, time: int, taken: int | None) -> Sequence[Decoded]:
         ecg, nibp, spo2 = _group(union, ECG, 5), _group(union, NIBP, 4), _group(union, SPO2, 2)
@@ -369,16 +385,16 @@ DRIVER = Spec(
     transports=("serial", "tcp"),
     grade="A, wet gas D",
     source="Datex-Ohmeda documents 8005313 and M1017617, with their example requests; no capture was seen",
-    line=Line(baud=19200, parity="E", silent_after_s=11.0, stream_bytes_s=1745),
+    line=Line(baud=19200, parity="E", silent_after_s=11.0),
     metrics=frozenset({*DETERMINATION, *LIMITS}),
-    requests=(ONCE, DISPLAY),
+    requests=(ONCE,),
     wiring=(
         "9-pin D socket of the monitor's serial port (UPI board of an S/5) to an isolated adapter; 19200 8E1, with"
         " RTS/CTS wired through or looped at the monitor's end: without CTS it may send nothing. Newer monitors may be"
         " set to 115200 (?baud=115200). In the monitor's service menu the port must be set to the computer interface"
         " (DRI); the way there differs by model and is not known here.\n"
-        "One host a port: on opening the monitor is asked twice for its displayed values, then told to send them every"
-        " 5 s, the shortest it offers. So numbers are up to 5 s old when they come. Known limits: no waves, no serial"
+        "One host a port: the monitor is asked for its displayed values every 5 s, as often as it would send them by"
+        " itself at most. So numbers are up to 5 s old when they come. Known limits: no waves, no serial"
         " number (it is bound by its port), no alarm texts, one temperature."
     ),
     make=_make,

@@ -73,8 +73,16 @@ def test_after_a_lost_byte_two_packets_are_in_step_again_and_all_is_counted(lost
     framing = FiveByteFraming()
     assert framing.feed(NUMBER * 2) == [NUMBER] * 2
     assert framing.feed(NUMBER[:lost] + NUMBER[lost + 1 :] + OTHER) == []
-    assert framing.feed(NUMBER) == [OTHER, NUMBER]
+    assert framing.feed(OTHER) == [OTHER] * 2
     assert framing.dropped == 4
+
+
+def test_a_packet_with_another_spo2_counts_once_the_next_says_so_too() -> None:
+    framing = FiveByteFraming()
+    assert framing.feed(NUMBER * 2 + OTHER) == [NUMBER] * 2
+    assert framing.feed(OTHER + OFF) == [OTHER, OTHER, OFF]
+    assert framing.feed(NUMBER * 2 + OTHER + NUMBER * 2) == [NUMBER] * 4
+    assert framing.dropped == 5
 
 
 def test_a_single_packet_in_other_bytes_is_none() -> None:

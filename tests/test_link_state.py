@@ -21,7 +21,7 @@ from tests.helpers.dialogue_run import DialogueRun, StillPatient, Wire
 
 SPECS = drivers.find()
 TWINS = simulators.find()
-STREAMS = ["berry_pm6750", "capnostream", "contec_cms50", "contec_cms60", "ge_dri", "intellivue",
+STREAMS = ["berry_pm6750", "capnostream", "contec_cms50", "contec_cms60", "intellivue",
            "nonin", "masimo_ascii", "nellcor_ascii"]
 SERIAL = [name for name, spec in SPECS.items() if "serial" in spec.transports]
 
