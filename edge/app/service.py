@@ -49,7 +49,6 @@ from edge.core.bedside import Bedside
 from edge.core.protocol import Protocols
 from edge.core.rules import RuleSet
 from edge.field.devices import Devices, Tasks
-from edge.field.link_state import Counters
 from edge.journal.journal import Appended, Journal
 from edge.model import (
     BedConfigured,
@@ -137,13 +136,14 @@ class EdgeService:
         work = _Bed(bedside, Telemetry(edge.id, self._boot, edge.simulated, bedside, self._stream,
                                      now=self._clock.now))
         for device in bed.device:
-            work.telemetry.counters[device.id] = self._add(bed.id, device, specs)
+            self._add(bed.id, device, specs, work.telemetry)
         return work
 
-    def _add(self, bed: str, device: DeviceTable, specs: Mapping[str, Spec]) -> Counters:
-        return self._devices.add(
+    def _add(self, bed: str, device: DeviceTable, specs: Mapping[str, Spec], telemetry: Telemetry) -> None:
+        dialogue = self._devices.add(
             bed, device.id, specs[device.spec], device.place, decoded=partial(self._decoded, bed),
-            wave=partial(self._wave, bed, device.id), identity=device.identity, settings=device.settings).counters
+            wave=partial(self._wave, bed, device.id), identity=device.identity, settings=device.settings)
+        telemetry.counters[device.id], telemetry.dialogues[device.id] = dialogue.counters, dialogue
 
     def _configured(self) -> Configured:
         states = [work.bedside.state for work in self._beds.values()]
@@ -157,6 +157,7 @@ class EdgeService:
         for bed, device in found.stopped:
             await self._devices.stop(bed, device, tasks)
             self._beds[bed].telemetry.counters.pop(device, None)
+            self._beds[bed].telemetry.dialogues.pop(device, None)
         self._about = (self._about[0], config_hash)
         for table in found.beds:
             self._beds[table.id].bedside.reconfigure(_named(table, specs), nibp_interval_s=table.nibp_interval_s)
@@ -167,7 +168,7 @@ class EdgeService:
             self._snapshot(bed, work, at_s)
         self._journal.snapshot(CONFIGURED, n, at_s, encode(configured))
         for bed, new in found.started:
-            self._beds[bed].telemetry.counters[new.id] = self._add(bed, new, specs)
+            self._add(bed, new, specs, self._beds[bed].telemetry)
             self._devices.start(bed, new.id, tasks)
 
     def _boot_beds(self, begun: bool) -> None:

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 import msgspec
 
 from drivers.contract import Wave as WaveSamples
+from edge.app.lines import with_line
 from edge.contract.payloads import State, Wave, encode
 from edge.core import views
 from edge.core.bedside import Bedside
+from edge.field.dialogue import Dialogue
 from edge.field.link_state import Counters
 from edge.model import iso
 from edge.stream.publisher import Stream
@@ -52,6 +54,7 @@ class Telemetry:
         self._state_like: State | None = None
         self._state_sent_s = 0.0
         self.counters: dict[str, Counters] = {}
+        self.dialogues: dict[str, Dialogue] = {}
 
     def decoded(self, anything: bool, more: bool) -> None:
         """A frame was decoded, into something or nothing by itself; `more` of the same round is coming."""
@@ -102,8 +105,11 @@ class Telemetry:
 
     def state(self, at_s: float, seq: int) -> State:
         """The full state as of event `seq`; build it when it is true, send it (`send_state`) when it is stored."""
-        return views.full(self._bedside.state, at_s, edge=self._edge, boot=self._boot, simulated=self._simulated,
-                          seq=seq, counts=self.counters)
+        state = views.full(self._bedside.state, at_s, edge=self._edge, boot=self._boot, simulated=self._simulated,
+                           seq=seq, counts=self.counters)
+        devices = [with_line(device, self.dialogues[device.device]) if device.device in self.dialogues else device
+                   for device in state.devices]
+        return msgspec.structs.replace(state, devices=devices)
 
     def send_state(self, state: State) -> None:
         """Publish a state built before."""

@@ -22,6 +22,9 @@ from msgspec import UNSET, UnsetType
 
 from edge.contract import shared_key, topics
 from edge.contract.events import BadBody, Baseline, Event, EventBody, Evidence, Order, event_hash, read_body
+from edge.contract.lines import LineFrame as LineFrame
+from edge.contract.lines import LineMinute as LineMinute
+from edge.contract.lines import LineNow as LineNow
 from edge.contract.vitals import ID_PATTERN as ID_PATTERN
 from edge.contract.vitals import BadPayload as BadPayload
 from edge.contract.vitals import Id as Id
@@ -177,6 +180,7 @@ class DeviceNow(Payload, frozen=True, kw_only=True):
     received: int = 0
     understood: int = 0
     dropped: int = 0
+    line: LineNow | UnsetType = UNSET
     alarms: tuple[DeviceAlarmNow, ...] = ()
 
 

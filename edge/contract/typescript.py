@@ -33,7 +33,8 @@ WORDS: dict[str, Any] = {
 STRUCTS: tuple[type[msgspec.Struct], ...] = (
     payloads.Numeric, payloads.PumpNow, payloads.Vitals, payloads.Wave, events.Order, events.Baseline,
     payloads.CheckInNow, payloads.SessionNow, events.Evidence, payloads.Signals, payloads.FallenLevel,
-    payloads.AlarmNow, payloads.DeviceAlarmNow, payloads.DeviceNow, payloads.Request, payloads.Gap, payloads.State,
+    payloads.AlarmNow, payloads.DeviceAlarmNow, payloads.LineMinute, payloads.LineFrame, payloads.LineNow,
+    payloads.DeviceNow, payloads.Request, payloads.Gap, payloads.State,
     payloads.ConsoleSeen, payloads.StorageNow, payloads.SpaceNow, payloads.Status, Problem, model.DeviceAlarm,
     *events.KIND_OF,
 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from edge.contract.payloads import (
     AlarmNow,
@@ -122,11 +123,12 @@ def _device(name: str, device: Device, counts: Counts | None) -> DeviceNow:
     counted = {} if counts is None else {
         "frames": counts.frames, "bad": counts.bad, "late": counts.late, "received": counts.received,
         "understood": counts.understood, "dropped": counts.dropped}
-    return DeviceNow(
+    now = DeviceNow(
         device=name, kind=device.kind, driver=device.driver, identity=device.identity, link=device.link,
         reason=device.reason, since=_iso(device.since_s or None),
         alarms=tuple(DeviceAlarmNow(code=body.code, priority=body.priority, raw=body.raw, text=body.text)
-                     for body in device.alarms), **counted)
+                     for body in device.alarms))
+    return replace(now, **counted)
 
 
 def _gap(state: BedState, at_s: float) -> Gap | None:

@@ -277,6 +277,7 @@ class Dialogue:
             self.history.came(frame, at_s, request, None, str(bad))
             return
         self.link.understood(len(frame))
+        self._pace.frame(len(frame))
         self.history.came(frame, at_s, request, items)
         more = False
         if pending:

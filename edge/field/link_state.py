@@ -84,6 +84,11 @@ class Link:
         return self._last.state
 
     @property
+    def expected(self) -> str | None:
+        """The serial number this bed is bound to: from edge.toml, else the first one that came; None: none yet."""
+        return self._expected
+
+    @property
     def up(self) -> bool:
         """Whether what comes now may count: the right device, and most of it understood."""
         return self._up and self.trusted

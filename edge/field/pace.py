@@ -11,7 +11,7 @@ import math
 SLACK = 1.3  # a device's clock, and the buffers on the way, may be off by so much
 CAP_S = 1.0  # real seconds of a stream that may come at once and still be of now
 USUAL = 4.0  # times what came lately: more than that is no stream that has become livelier
-LEAST_BYTES_S = 256.0  # and never less: a single frame always comes at once
+FRAMES = 8.0  # and so many of the longest frame always come at once
 LATELY_S = 10.0  # edge seconds
 PAUSE_S = 1.0  # a longer silence says nothing of the pace
 KNOWN_AFTER_S = 5.0  # edge seconds after the opening from which on "lately" means anything
@@ -22,7 +22,12 @@ class Pace:
 
     def __init__(self, most_bytes_s: float, silent_after_s: float, speed: float) -> None:
         self._most, self._silent_after_s, self._speed = SLACK * most_bytes_s, silent_after_s, speed
+        self._longest = 0  # bytes of a frame
         self.opened(0.0, 0.0)
+
+    def frame(self, length: int) -> None:
+        """A good frame of so many bytes came."""
+        self._longest = max(self._longest, length)
 
     def opened(self, at_s: float, real_s: float) -> None:
         """The connection was opened: what comes first may be of any age."""
@@ -36,8 +41,8 @@ class Pace:
         """
         passed_s = max(at_s - self._at_s, 0.0)
         most = self._most
-        if at_s - self._opened_at_s >= KNOWN_AFTER_S:
-            most = min(most, max(USUAL * self._lately, LEAST_BYTES_S))
+        if self._longest and at_s - self._opened_at_s >= KNOWN_AFTER_S:
+            most = min(most, max(USUAL * self._lately, FRAMES * self._longest))
         if real_s - self._real_s >= self._silent_after_s:
             self._allowed = 0.0  # after a stall the first that comes is the oldest
         else:

@@ -180,6 +180,35 @@ export interface DeviceAlarmNow {
   text: string;
 }
 
+/** What came over a device's wire in one minute: good and bad frames, late ones, requests without a response; bytes received, understood, and foreign (that became no frame). */
+export interface LineMinute {
+  at: string;
+  frames: number;
+  bad: number;
+  late: number;
+  timeouts: number;
+  received: number;
+  understood: number;
+  foreign: number;
+}
+
+/** One frame that went over the wire: `hex` of its first bytes, and what it is, in words. */
+export interface LineFrame {
+  at: string;
+  sent: boolean;
+  hex: string;
+  says: string;
+}
+
+/** One device's wire. `expected` is the serial number this bed is bound to, `timeouts` the requests without a response since the edge started, `response_s` the time that 95 % of the responses keep to. */
+export interface LineNow {
+  expected: string | null;
+  timeouts: number;
+  response_s: number | null;
+  minutes: LineMinute[];
+  frames: LineFrame[];
+}
+
 /** One device of a bed and its link. `reason` says why the link is as it is. Since the edge started: `frames` good, `bad` ones, responses that came too `late`; and in bytes: `received`, `understood` (in good frames), `dropped`. */
 export interface DeviceNow {
   device: string;
@@ -195,6 +224,7 @@ export interface DeviceNow {
   received: number;
   understood: number;
   dropped: number;
+  line?: LineNow;
   alarms: DeviceAlarmNow[];
 }
 

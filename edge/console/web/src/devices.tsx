@@ -60,7 +60,21 @@ function Line({ entry }: { entry: Entry }) {
       <td>{device.driver}</td><td>{device.identity ?? "not told"}</td>
       <td class="n">{device.frames}</td><td class="n">{device.bad}{device.bad > 0 && <small> {(badShare(entry) * 100).toFixed(1)} %</small>}</td><td class="n">{device.late}</td>
       <td class="n">{device.understood}<small> of {device.received}</small></td>
-      <td>{device.alarms.map(({ text, code }) => text || sentence(code)).join(", ")}</td>
+      <td>{device.alarms.map(({ text, code }) => text || sentence(code)).join(", ")}<Wire device={device} /></td>
     </tr>
+  );
+}
+
+/** What went over its wire lately, for whoever looks. */
+function Wire({ device }: { device: Device }) {
+  const line = device.line;
+  if (line === undefined || line.frames.length === 0) return null;
+  return (
+    <details class="wire"><summary>Wire</summary>
+      <p>Bound to {line.expected ?? "its port"}; {line.timeouts} requests without a response
+        {line.response_s !== null && <>; 95 % of the responses within {Math.round(line.response_s * 1000)} ms</>}</p>
+      {line.minutes.map((minute) => <p key={minute.at}>{clockTime(minute.at)} {minute.frames} frames, {minute.bad} bad, {minute.late} late, {minute.foreign} foreign bytes of {minute.received}</p>)}
+      {line.frames.map((frame, number) => <p key={number}>{frame.sent ? "to" : "from"} the device: <code>{frame.hex}</code> {frame.says}</p>)}
+    </details>
   );
 }
