@@ -301,6 +301,30 @@ def verify(
     return verify_journal(journal, key, against, head)
 
 
+Data = Annotated[Path, typer.Option(help="The data folder, as edge.toml and console.toml name it.")]
+
+
+@app.command()
+def backup(
+    to: Annotated[Path, typer.Argument(help="A folder that is not there yet.")], data: Data = Path("/var/lib/vigil"),
+) -> int:
+    """Copy journal, console store and keys of a data folder, as of one moment, while edge and console run."""
+    from edge.cli.backup import back_up
+
+    return back_up(data, to)
+
+
+@app.command()
+def restore(
+    backup: Annotated[Path, typer.Argument(help="A folder that `vigil backup` made.")],
+    data: Data = Path("/var/lib/vigil"),
+) -> int:
+    """Check a backup and put it where there is no data yet; edge and console must be stopped."""
+    from edge.cli import backup as backups
+
+    return backups.restore(backup, data)
+
+
 @app.command()
 def bench(
     seconds: Annotated[float, typer.Option(min=2, help="How long each size is measured.")] = 20.0,

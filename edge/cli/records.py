@@ -74,7 +74,7 @@ def read_head(text: str) -> tuple[int, str]:
     return int(seq), digest
 
 
-def stored_hashes(console: Path, journal: str) -> dict[int, str]:
+def stored_hashes(console: Path, journal: str, *, may_be_empty: bool = False) -> dict[int, str]:
     """The hashes of the events of this journal's edge in a console's store, by number; a row that is damaged there
     tells nothing. None where the journal is so damaged that it does not say whose it is. Raises BadUsage,
     JournalError."""
@@ -98,7 +98,7 @@ def stored_hashes(console: Path, journal: str) -> dict[int, str]:
             event = decode(EventOut, text)
             if (event.seq, event.hash) == (seq, digest) and event.verify():
                 found[seq] = digest
-    if not found:
+    if not found and not may_be_empty:
         raise BadUsage(f"--against {console}: it has no event of {edge}")
     return found
 

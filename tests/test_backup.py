@@ -1,0 +1,106 @@
+"""A backup taken while everything runs is whole and consistent, and a box restored from it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+
+from edge.app.recovery import recover
+from edge.cli.backup import back_up, restore
+from edge.console.events import append
+from edge.console.store import Store
+from edge.contract.events import PendingEvent
+from edge.contract.keys import own_key
+from edge.contract.payloads import event_out
+from edge.contract.signing import Signer
+from edge.journal import Journal
+from edge.journal.verify import verify
+from edge.model import Tick
+from edge.process import BadUsage
+from tests.helpers.bodies import body
+from tests.helpers.recovery_story import Life
+
+AT_S = 1_800_000_000.0
+
+
+def opened(data: Path, boot: str) -> Journal:
+    signer = Signer(own_key(data / "edge.key"), lambda: 1)
+    return Journal.open(str(data / "journal.db"), edge="clinic-1", boot=boot, wall=lambda: "now",
+                        sign=lambda digest: signer.sign_hash("clinic-1", digest))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    (folder / "keys").mkdir(parents=True)
+    own_key(folder / "edge.key")
+    (folder / "command.key").write_text("00" * 32)
+    (folder / "keys" / "main.pub").write_text("ed25519:" + "A" * 43 + "=\n")
+    return folder
+
+
+async def test_the_drill(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept, store = opened(data, "b1"), Store(data / "console.db")
+    life = Life(kept)
+    life.begin("b1")
+    going = True
+
+    async def writes() -> None:
+        """Edge and console go on while the backup is made."""
+        while going:
+            life.second(97.0)
+            appended = kept.append([PendingEvent("chair-1", None, life.at_s, body("alarm", text="x"))])
+            await appended.stored
+            await store.run(append, "clinic-1", [event_out(event, False) for event in appended.events], None, life.at_s)
+
+    task = asyncio.ensure_future(writes())
+    backups = [tmp_path / f"backup-{k}" for k in range(3)]
+    for backup in backups:
+        await asyncio.sleep(0.1)
+        assert await asyncio.to_thread(back_up, data, backup) == 0
+    going = False
+    await task
+    await kept.close()
+    store.close()
+    found = [verify(str(backup / "journal.db")) for backup in backups]
+    assert found[0].events < found[1].events < found[2].events
+    box = tmp_path / "new-box"
+    assert restore(backups[1], box) == 0
+    assert sorted(os.listdir(box)) == ["command.key", "console.db", "edge.key", "edge.pub", "journal.db", "keys"]
+    assert {stat.S_IMODE((box / name).stat().st_mode) for name in ("edge.key", "console.db", "journal.db")} == {0o600}
+    again = opened(box, "b2")  # the very same key signs on
+    assert (await recover(again)).beds["chair-1"].state.latest["spo2_pct"].value == 97.0
+    again.record("chair-1", life.at_s, Tick())
+    await again.append([PendingEvent(None, None, life.at_s, body("boot"))]).stored
+    await again.close()
+    verdict = verify(str(box / "journal.db"), key=own_key(data / "edge.key").verify_key)
+    assert (verdict.problem, verdict.events) == (None, found[1].events + 1)
+    assert f"{found[1].events} events" in capsys.readouterr().out
+
+
+async def test_what_cannot_be_is_one_line_and_changes_nothing(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadUsage, match=r"no journal\.db there"):
+        back_up(data, tmp_path / "backup")
+    kept = opened(data, "b1")
+    await kept.append([PendingEvent(None, None, AT_S, body("boot"))]).stored
+    await kept.close()
+    assert back_up(data, tmp_path / "backup") == 0
+    with pytest.raises(BadUsage, match="there is something already"):
+        back_up(data, tmp_path / "backup")
+    with pytest.raises(BadUsage, match=r"there is a journal\.db already"):
+        restore(tmp_path / "backup", data)
+    with pytest.raises(BadUsage, match=r"no backup, there is no journal\.db"):
+        restore(tmp_path, tmp_path / "new-box")
+    with sqlite3.connect(tmp_path / "backup" / "journal.db") as raw:
+        raw.execute("DROP TRIGGER event_no_update")
+        raw.execute("UPDATE event SET at_ms = at_ms + 1")
+    raw.close()
+    with pytest.raises(BadUsage, match="event 1: its hash does not match"):
+        restore(tmp_path / "backup", tmp_path / "new-box")
+    assert not (tmp_path / "new-box").exists()
+    assert sorted(name for name in os.listdir(tmp_path)) == ["backup", "data"]
