@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from edge.cli.protocols import check_protocols, explain_protocols
 from edge.core.bedside import Bedside
 from edge.core.protocol import Protocol
 from edge.core.protocols import ProtocolsError, as_in_0_1_0, parse_protocols
+from edge.model import LinkChanged, PumpStatus, Sample, Samples, Tick
 from edge.process import BadUsage
 from tests.helpers.bed_story import DEVICES, ORDER, BedStory
 from tests.helpers.rule_files import FILE, RULES
@@ -27,13 +29,76 @@ def beside(text: str) -> BedStory:
     return story
 
 
-def told(protocol: Protocol) -> object:
-    fields: dict[str, object] = msgspec.to_builtins(protocol)
-    return {key: value for key, value in fields.items() if key not in ("id", "title", "source")}
+def told(protocol: Protocol) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(protocol)
+    return {key: value for key, value in fields.items() if key not in ("id", "title", "source", "baseline_never")}
 
 
-def test_the_first_protocol_runs_as_0_1_0_did() -> None:
-    assert told(SHIPPED.first) == told(as_in_0_1_0().first)
+def test_the_first_protocol_runs_as_0_1_0_did_but_for_what_is_named_here() -> None:
+    now, then = told(SHIPPED.first), told(as_in_0_1_0().first)
+    for key, value in {"kvo_ml_h": 5.0, "kvo_part": 0.1, "unknown_rate_runs": True}.items():
+        assert now["course"].pop(key) == value
+        then["course"].pop(key)
+    gates = {gate["id"]: gate for gate in now.pop("ready")}
+    assert gates.pop("no_baseline")["words"].startswith("no blood pressure of the last 30 minutes")
+    gates["blood_pressure"]["open"] = "not known(baseline.sbp_mmhg)"
+    assert list(gates.values()) == list(then.pop("ready"))
+    assert now == then
+
+
+def test_a_pressure_that_holds_the_start_makes_no_baseline() -> None:
+    story = beside(TEXT)
+    story.command("start_session", **ORDER)
+    story.bp(160, 95)
+    story.until(-12).bp(158, 94)
+    assert story.session.baseline is None
+    assert "no blood pressure of the last 30 minutes that can be a baseline: rest and measure again" in \
+        story.full()["session"]["open"]
+    story.until(-8).bp(132, 80)
+    story.until(-6).bp(140, 90)
+    story.until(-5.9)
+    found = story.session.baseline
+    assert found is not None
+    assert (found.sbp_mmhg, found.dbp_mmhg, found.determinations) == (136, 85, 2)
+
+
+def test_without_a_baseline_a_high_pressure_still_ends_where_its_limits_say() -> None:
+    story = BedStory().infusing()
+    assert story.bed.state.session is not None
+    story.bed.state.session = msgspec.structs.replace(story.bed.state.session, baseline=None)
+    shown = []
+    for sbp, dbp in ((162, 94), (161, 94), (150, 90)):
+        story.at_s += 300
+        story.bp(sbp, dbp)
+        shown.append({alarm["rule"]: alarm["state"] for alarm in story.full()["alarms"]}.get("HTN-2"))
+    assert shown == [None, "active", "latched"]
+
+
+@pytest.mark.parametrize(("rate_ml_h", "phase"), [(5.0, "RECOVERY"), (5.1, "INFUSING")])
+def test_a_pump_that_keeps_the_vein_open_has_ended(rate_ml_h: float, phase: str) -> None:
+    story = opened(TEXT, "iv_racemic_40", 39.5)
+    assert story.session.phase == "INFUSING"
+    story.rate_ml_h = rate_ml_h
+    assert story.until(40).session.phase == phase
+
+
+def test_a_pump_that_infuses_at_a_rate_nobody_can_read_infuses() -> None:
+    phases = []
+    for bed in (beside(TEXT), BedStory()):
+        for device in ("pump", "cuff", "oximeter"):
+            bed.give(LinkChanged(device, "live"))
+        bed.command("start_session", **ORDER)
+        bed.bp(120, 75)
+        bed.at_s += 120
+        bed.bp(120, 75)
+        for _ in range(6):
+            bed.at_s += 1
+            bed.give(PumpStatus("pump", "infusing"))
+            bed.give(Samples("pump", (Sample("chair-1", "pump", "rate_ml_h", None, "invalid", bed.at_s),)))
+            bed.give(Tick())
+        phases.append(bed.session.phase)
+    assert phases[0] == "INFUSING"
+    assert phases[1] != "INFUSING", "0.1.0 waited for a rate"
 
 
 def test_an_unknown_protocol_is_refused_and_its_line_names_the_known_ones() -> None:
@@ -73,7 +138,9 @@ def opened(text: str, protocol: str, minutes: float = 45) -> BedStory:
     story.bp(120, 75)
     story.until(-10).bp(120, 75)
     story.until(0).pump, story.rate_ml_h = "infusing", 52.5
-    story.until(40.1).pump = "stopped"
+    story.until(min(minutes, 40.1))
+    if minutes > 40:
+        story.pump = "stopped"
     return story.until(minutes)
 
 

@@ -137,5 +137,14 @@ class RuleContext:
         if pump.pump != "infusing":
             return False
         if round(self.at_s - pump.rate_at_s, 3) > METRICS["rate_ml_h"].stale_after_s or pump.rate_ml_h is None:
-            return None
-        return pump.rate_ml_h > 0
+            return True if self.state.protocol.course.unknown_rate_runs else None
+        return pump.rate_ml_h > 0 and not self._keeps_vein_open(pump.rate_ml_h)
+
+    def _keeps_vein_open(self, rate_ml_h: float) -> bool:
+        """Whether the ordered dose is in, and the pump goes on only so that the line does not clot (KVO)."""
+        session, course = self.state.session, self.state.protocol.course
+        if session is None or session.delivered_mg < course.complete * session.order.dose_mg:
+            return False
+        order = session.order
+        ordered_ml_h = order.dose_mg / order.concentration_mg_ml / order.duration_min * 60
+        return rate_ml_h <= course.kvo_ml_h and rate_ml_h <= course.kvo_part * ordered_ml_h

@@ -46,6 +46,10 @@ class Course(msgspec.Struct, frozen=True):
     paused_for_s: Seconds  # a longer pause is the end of the infusion
     discharge_for_s: Seconds  # nothing may be open for so long before the patient is ready for discharge
     nibp_after_min: Minutes  # the cuff's interval after the infusion; 0: as ordered
+    kvo_ml_h: Number  # once the dose is complete, a pump at this rate or less, and at most
+    kvo_part: Annotated[float, Meta(ge=0, le=1, description="a part, 0 to 1")]  # this part of the ordered rate, is done
+    unknown_rate_runs: Annotated[bool, Meta(description="true or false")]  # a pump that infuses at a rate nobody can
+    # read infuses; false, as in 0.1.0: whether it does is unknown
 
 
 class DissociationTimes(msgspec.Struct, frozen=True):
@@ -83,6 +87,8 @@ class Protocol(msgspec.Struct, frozen=True):
     dissociation: DissociationTimes
     ready: tuple[Gate, ...]
     discharge: tuple[Gate, ...]
+    # a determination of which this condition is true is no part of a baseline
+    baseline_never: Annotated[str, Meta(description='a condition, as in "sbp_mmhg > 150"')] = ""
 
 
 class Protocols(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from typing import Any
 from edge.core.context import RuleContext
 from edge.core.expression import Compiled, ExpressionError, compile_condition, nearest
 from edge.core.protocol import Course, DissociationTimes, Gate, Limits, OrderLimits, Protocol, Protocols
-from edge.core.state import BedState
+from edge.core.state import BedState, Determination
 from edge.core.tables import BadTable, read_table
 from edge.core.telling import IN_GATES
 from edge.toml_lines import Where, key_lines, line_of
@@ -101,15 +101,22 @@ def _protocol(table: Mapping[str, Any], where: Where) -> Protocol:
         gates = table.get(key, [])
         parts[key] = tuple(_gate(one, (*where, key, number), key) for number, one in enumerate(gates)) \
             if isinstance(gates, list) else ()
-    return read_table(Protocol, parts, where, "[[protocol]]")
+    protocol = read_table(Protocol, parts, where, "[[protocol]]")
+    if protocol.baseline_never:
+        _check_condition(protocol.baseline_never, (*where, "baseline_never"))
+    return protocol
+
+
+def _check_condition(text: str, where: Where) -> None:
+    try:
+        _compiled(text)
+    except ExpressionError as wrong:
+        raise BadTable(where, str(wrong)) from None
 
 
 def _gate(table: Mapping[str, Any], where: Where, of: str) -> Gate:
     gate = read_table(Gate, table, where, f"[[protocol.{of}]]")
-    try:
-        _compiled(gate.open)
-    except ExpressionError as wrong:
-        raise BadTable((*where, "open"), str(wrong)) from None
+    _check_condition(gate.open, (*where, "open"))
     try:
         names = [name for _, name, spec, conversion in Formatter().parse(gate.words) if name is not None]
     except ValueError as wrong:
@@ -123,6 +130,12 @@ def _gate(table: Mapping[str, Any], where: Where, of: str) -> Gate:
 @cache
 def _compiled(text: str) -> Compiled:
     return compile_condition(text)
+
+
+def makes_no_baseline(protocol: Protocol, context: RuleContext, one: Determination) -> bool:
+    """Whether this determination is none to compare a patient with."""
+    never = protocol.baseline_never
+    return bool(never) and _compiled(never).evaluate(context.with_determination(one)) is True
 
 
 def gate_in_words(gate: Gate) -> str:

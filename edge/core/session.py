@@ -14,7 +14,7 @@ from msgspec.structs import asdict, replace
 from edge.contract import events
 from edge.core.context import RuleContext
 from edge.core.logic import Truth
-from edge.core.protocols import open_of
+from edge.core.protocols import makes_no_baseline, open_of
 from edge.core.state import Baseline, BedState, Session
 from edge.model import Phase
 
@@ -160,11 +160,12 @@ def _recovery(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
 def baseline(state: BedState, at_s: float) -> Baseline | None:
     """The median of the valid determinations of the last while, or None."""
     course = state.protocol.course
-    recent = [one for one in state.determinations if 0 <= round(at_s - one.at_s, 3) <= course.baseline_window_s]
+    context = RuleContext(state, at_s)
+    recent = [one for one in state.determinations if 0 <= round(at_s - one.at_s, 3) <= course.baseline_window_s
+              and not makes_no_baseline(state.protocol, context, one)]
     if not recent:
         return None
     apart = round(recent[-1].at_s - recent[0].at_s, 3) >= course.baseline_apart_s
-    context = RuleContext(state, at_s)
     means = [cycle.map_mmhg for cycle in recent if cycle.map_mmhg is not None]
     return Baseline(
         median(cycle.sbp_mmhg for cycle in recent), median(cycle.dbp_mmhg for cycle in recent),

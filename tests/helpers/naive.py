@@ -142,7 +142,8 @@ HTN: tuple[Rule, ...] = (
      lambda past: past.trace.phase in COURSE and any_of(
          past.pair(lambda s, d: any_of(s >= 160 or d >= 100, past.above(1.30)(s, d))),
          past.last(lambda s, d: d >= 110)),
-     lambda past: every(past.last(lambda s, d: s < 155 and d < 97), opposite(past.last(past.above(1.25)))), None),
+     lambda past: every(past.last(lambda s, d: s < 155 and d < 97),
+                        past.trace.baseline is None or opposite(past.last(past.above(1.25)))), None),
     ("HTN-1", False,
      lambda past: past.trace.phase in COURSE and past.pair(past.above(1.20)),
      lambda past: opposite(past.last(past.above(1.15))), None),
