@@ -124,7 +124,7 @@ def test_the_full_state_of_a_bed_survives_the_wire() -> None:
               "alarms": [{"code": "c", "priority": "low", "raw": "07", "text": "t"}]}
     state = {"edge": "e", "bed": "b", "at": "t", "seq": 9, "boot": "x", "simulated": True, "session": session,
              "alarms": [alarm], "devices": [device], "audio_paused_until": "t",
-             "request": {"text": "repeat", "since": "t"}, "gap": {"from": "t", "to": "t"}}
+             "request": {"text": "repeat", "since": "t"}, "gap": {"from": "t", "to": "t", "why": "slept"}}
     assert json.loads(encode(decode(State, encode(state)))) == state
     assert decode(AlarmNow, encode(alarm)).alarm_class == "technical"
 
