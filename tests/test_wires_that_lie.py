@@ -3,6 +3,7 @@ the readings is kept. `tests/helpers/fault_run.py` says what is true, `simulator
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import drivers
 import simulators
 from drivers.contract import FrameRequest, Spec
 from drivers.modbus_map import spec_of
+from simulators.contract import Hands
 from simulators.faults import KINDS
 from simulators.modbus_map import twin_of
 from tests.helpers.fault_run import FaultRun, fault_run
@@ -127,3 +129,29 @@ def test_only_what_is_declared_is_ever_sent(name: str) -> None:
     declared = {request.frame for request in spec.requests if isinstance(request, FrameRequest)}
     assert set(tapped) <= declared
     assert run.polls > 0 or not spec.requests
+
+
+class Noise:
+    """A device that sends random bytes, and as many again to every request."""
+
+    def __init__(self, seed: int) -> None:
+        self.hands: Hands = {}
+        self._rng = random.Random(f"noise {seed}")
+
+    def connect(self) -> None: ...
+
+    def step(self, dt_s: float) -> bytes:
+        return self._rng.randbytes(50)
+
+    def feed(self, data: bytes) -> bytes:
+        return self._rng.randbytes(50)
+
+
+@pytest.mark.parametrize("name", [name for name, spec in SPECS.items() if "serial" in spec.transports])
+def test_noise_alone_is_never_live_and_gives_no_number(name: str) -> None:
+    """A thousand random bytes a second for five minutes; a weak checksum, or none, finds frames in it."""
+    run = FaultRun(SPECS[name], Noise(1))
+    run.open()
+    run.go(300)
+    assert (run.kept, run.dialogue.state) == ({}, "silent")
+    assert run.dialogue.counters.received > 250_000
