@@ -4,6 +4,7 @@ chain whole."""
 from __future__ import annotations
 
 import gzip
+import json
 import random
 import shutil
 import sqlite3
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from edge.cli.records import show_size
 from edge.contract.events import Event, PendingEvent
 from edge.contract.signing import Signer
 from edge.core.replay import differences
@@ -57,6 +59,10 @@ async def written(path: Path, commits: int = 60, keep: Retention | None = None) 
     n = journal.head.n
     journal.snapshot("chair-1", n, AT_S + 1, b"s")
     await journal.close()
+
+
+def content(path: Path) -> bytes:
+    return path.read_bytes()
 
 
 def counted(path: Path) -> dict[str, int]:
@@ -246,3 +252,17 @@ async def test_old_inputs_are_let_go_of_and_the_chain_holds(tmp_path: Path, keep
     assert journal.snapshots() == {"chair-1": (180, AT_S + 1, b"s")}
     assert list(journal.inputs()) == inputs
     await journal.close()
+
+
+async def test_its_size_is_told(packed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert show_size(str(packed), True) == 0
+    told = json.loads(capsys.readouterr().out)
+    found = counted(packed)
+    assert told["file_bytes"] == len(content(packed))
+    assert told["inputs_from_s"] == AT_S
+    assert (told["events"], told["inputs"], told["dropped"]) == (26, 180, 0)
+    assert told["packed_inputs"] == 180 - found["input"]
+    assert (told["inputs_to_s"], told["packed_mb_an_hour"] > 0) == (AT_S + 59, True)
+    spoilt(packed, ("UPDATE segment SET body = NULL WHERE first_n = 1", ()))
+    assert show_size(str(packed), False) == 0
+    assert "21 older ones are no longer kept" in capsys.readouterr().out

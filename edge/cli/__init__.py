@@ -301,6 +301,14 @@ def verify(
     return verify_journal(journal, key, against, head)
 
 
+@app.command("journal")
+def journal_size(journal: Journal, as_json: Json = False) -> int:
+    """How large a journal is, what it holds, and how fast it grows."""
+    from edge.cli.records import show_size
+
+    return show_size(journal, as_json)
+
+
 Data = Annotated[Path, typer.Option(help="The data folder, as edge.toml and console.toml name it.")]
 
 

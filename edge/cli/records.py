@@ -7,6 +7,7 @@ import re
 import sqlite3
 import sys
 from contextlib import closing, suppress
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,7 +21,9 @@ from edge.core.rules import RuleSet
 from edge.core.stories import StoryError, run_story, stories_of
 from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError
 from edge.journal.reader import Reader
+from edge.journal.size import size_of
 from edge.journal.verify import verify
+from edge.model import iso
 from edge.process import BadUsage
 
 SHOWN = 20
@@ -101,6 +104,27 @@ def stored_hashes(console: Path, journal: str, *, may_be_empty: bool = False) ->
     if not found and not may_be_empty:
         raise BadUsage(f"--against {console}: it has no event of {edge}")
     return found
+
+
+def show_size(journal: str, as_json: bool) -> int:
+    """`vigil journal`."""
+    try:
+        with Reader(journal) as reader:
+            size, place = size_of(reader), str(reader.place)
+    except JournalError as wrong:
+        raise BadUsage(str(wrong)) from None
+    if as_json:
+        print(json.dumps({**asdict(size), "packed_mb_an_hour": size.packed_mb_an_hour}))
+        return 0
+    print(f"{place}: {size.file_bytes / 1e6:.1f} MB, of which {size.free_bytes / 1e6:.1f} MB are free for new records")
+    print(f"{size.events} events, kept for ever")
+    if size.inputs_from_s is not None and size.inputs_to_s is not None:
+        print(f"{size.inputs} inputs, from {iso(size.inputs_from_s)} to {iso(size.inputs_to_s)}; {size.packed_inputs}"
+              f" of them packed in {size.packed_bytes / 1e6:.1f} MB; {size.dropped} older ones are no longer kept")
+    if size.packed_mb_an_hour is not None:
+        day = size.packed_mb_an_hour * 24
+        print(f"it grows by {size.packed_mb_an_hour:g} MB an hour; 30 days of inputs take {30 * day / 1000:.2f} GB")
+    return 0
 
 
 def replay_journal(journal: str, rules: Path | None, as_json: bool) -> int:
