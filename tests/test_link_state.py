@@ -56,7 +56,8 @@ def test_a_good_wire_is_live_at_once_and_stays_so(name: str) -> None:
 
 
 # so rarely does it speak; in a shorter spell it is not heard at all
-EVERY_S = {"berry_pm6750": 1, "ge_dri": 5, "intellivue": 5, "masimo_ascii": 1, "nellcor_ascii": 2, "par_nibp": 2}
+EVERY_S = {"berry_pm6750": 1, "dinamap": 2, "ge_dri": 5, "intellivue": 5,
+           "masimo_ascii": 1, "nellcor_ascii": 2, "par_nibp": 2}
 SPELLS = [(gone_s, back_s, name) for gone_s, back_s in ((9, 1), (8, 2), (12, 6), (25, 10)) for name in SPECS
           if back_s > EVERY_S.get(name, 0)]
 

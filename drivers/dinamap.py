@@ -1,0 +1,248 @@
+"""GE DINAMAP PRO, ProCare and CARESCAPE V100 monitors on their host communications, 9600 8N1. Partial: see unknown.
+
+    host     " NA!2" CR    a blank, two letters, two check characters: the sum of (character - 1F) over blank and
+             letters, divided by 64 and its rest, each + 20                                                        B
+    monitor  a line that begins with a blank and the same letters, ended by CR (CR LF)                             C
+      " NA"  3 status: 1 valid, above 2 an error   6-9 seconds since the determination   10-12 systolic
+             13-15 diastolic   16-18 mean, mmHg   20 characters or more                                            C
+      " OA"  3 is 1: valid   4-6 SpO2, %                                                                           C
+      " RA"  3 is 2: valid   4-7 pulse, /min                                                                       C
+
+Source: three public clients, which agree on the requests (B), one of which says what stands in the lines (C). The
+manuals (2010566, 8555ER) were not read. Unknown: characters 4, 5 and from 19 on of NA, status 0 and 2 of NA, what error
+is which, the check characters of the monitor's lines, how it refuses, its alarms. So no line is proven whole here, and
+nothing is started: of its commands only the three reads are sent. Its binary output is not read.
+
+What is made of it:
+
+* No check: an SpO2 or pulse that is new is questionable, asked for again at once, and counts where it is the same. A
+  determination counts once, when its seconds have begun anew and two lines running hold the same three numbers, SYS >
+  MAP > DIA. What stands there at the opening is only remembered. An error that two lines running say is a failed
+  determination, once; its status is shown raw.
+* A read that got no response three times running is only tried once a minute: the monitor may lack that part.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from drivers.contract import (
+    BadFrame,
+    Decoded,
+    DeviceAlarm,
+    DeviceAlarms,
+    FrameRequest,
+    Framing,
+    Line,
+    Reading,
+    Request,
+    Spec,
+    Validity,
+)
+from drivers.kit.cuffs import DETERMINATION, determination, failed
+from drivers.kit.listening import judged
+
+CR, LF = 0x0D, 0x0A
+LONGEST = 80
+EVERY_S, RARELY_S = 2.0, 60.0  # edge time
+ABSENT = 3  # responses missed running
+TIMEOUT_S, LATENESS_S = 1.0, 2.0
+SILENT_AFTER_S = 7.0
+SOON_S = 10.0  # a determination so young is new where none stood there before
+VALID, ERROR = "1", "3456789"
+
+_CUFF = re.compile(r" NA(\d)..([ \d]{4})([ \d-]{3})([ \d-]{3})([ \d-]{3}).+")
+_SPO2 = re.compile(r" OA(\d)([ \d-]{3}).*")
+_PULSE = re.compile(r" RA(\d)([ \d-]{4}).*")
+_OURS = re.compile(rb"\n? (?:NA|OA|RA)[ -~]*\r$")
+
+
+def encode(letters: str) -> bytes:
+    """A command without an argument, with its check characters."""
+    plain = f" {letters}".encode("ascii")
+    total = sum(byte - 0x1F for byte in plain)
+    return plain + bytes((0x20 + total // 64, 0x20 + total % 64, CR))
+
+
+CUFF, SPO2, PULSE = (FrameRequest(name, encode(letters), effect="read", timeout_s=TIMEOUT_S, distinct=True)
+                     for name, letters in (("cuff", "NA"), ("spo2", "OA"), ("pulse", "RA")))
+REQUESTS = (CUFF, SPO2, PULSE)
+HEADS = {CUFF.name: b" NA", SPO2.name: b" OA", PULSE.name: b" RA"}
+
+
+class ReturnedLines:
+    """Lines that end in CR; a line feed after it belongs to the next one. Only those of the three reads are frames."""
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._held = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The whole lines that `data` completes."""
+        frames: list[bytes] = []
+        for byte in data:
+            self._held.append(byte)
+            if byte == CR:
+                line = bytes(self._held)
+                self._held.clear()
+                found = _OURS.search(line)
+                self.dropped += len(line) if found is None else found.start()
+                frames += [] if found is None else [found[0]]
+            elif len(self._held) >= LONGEST:
+                self.flush()
+        return frames
+
+    def flush(self) -> None:
+        """Forget what is incomplete."""
+        self.dropped += len(self._held)
+        self._held.clear()
+
+
+def _number(text: str) -> float | None:
+    """A field of digits, or None where blanks or dashes stand. Raises BadFrame."""
+    digits = text.strip(" -")
+    if digits and not digits.isdigit():
+        raise BadFrame(f"no number: {text!r}")
+    return float(digits) if digits else None
+
+
+class Dinamap:
+    """One monitor. One that was never started is shown single lines, and takes each at its word."""
+
+    def __init__(self) -> None:
+        self.framing: Framing = ReturnedLines()
+        self._started = False
+        self._forget()
+
+    def _forget(self) -> None:
+        self._due_s = dict.fromkeys((request.name for request in REQUESTS), float("-inf"))
+        self._missed = dict.fromkeys(self._due_s, 0)
+        self._said: dict[str, float | None] = {}  # the number of the line before
+        self._counts: dict[str, float] = {}  # the last number that counted
+        self._age_s: float | None = None  # of the determination that stands there, as last told
+        self._new: tuple[float, ...] | None = None  # one that was said once
+        self._status: str | None = None  # of the line before
+        self._failed = False  # the error that stands was told
+        self._told: tuple[DeviceAlarm, ...] | None = None
+
+    def on_open(self) -> Sequence[Request]:
+        self._forget()
+        self._started = True
+        return [CUFF]
+
+    def next_request(self, at_s: float) -> Request | None:
+        request = min(REQUESTS, key=lambda one: self._due_s[one.name])
+        if at_s < self._due_s[request.name]:
+            return None
+        absent = self._missed[request.name] >= ABSENT
+        self._due_s[request.name] = at_s + (RARELY_S if absent else EVERY_S)
+        return request
+
+    def is_response(self, frame: bytes, request: Request) -> bool:
+        return frame.lstrip(b"\n")[:3] == HEADS.get(request.name)
+
+    def on_timeout(self, request: Request) -> Sequence[Decoded]:
+        self._missed[request.name] += 1
+        return ()
+
+    def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
+        if not _OURS.fullmatch(frame):
+            raise BadFrame("not a line of the three reads")
+        line = frame.decode("ascii").strip("\r\n")
+        name = next(name for name, head in HEADS.items() if line.startswith(head.decode()))
+        if request is None or request.name != name:
+            return ()
+        self._missed[name] = 0
+        if name == CUFF.name:
+            return self._cuff(line)
+        form, valid, metric, low, high = ((_SPO2, "1", "spo2_pct", 1, 100) if name == SPO2.name
+                                          else (_PULSE, "2", "pulse_bpm", 20, 321))
+        found = form.fullmatch(line)
+        if found is None:
+            raise BadFrame(f"{name}: {line!r}")
+        reading = judged(metric, _number(found[2]) if found[1] == valid else None, low, high)
+        return [self._agreed(name, reading) if self._started else reading]
+
+    def _agreed(self, name: str, reading: Reading) -> Reading:
+        """A number counts where the line before, or the last one that counted, said it; else it is asked for again."""
+        before, now = self._said.get(name), reading.value
+        self._said[name] = now
+        if now is None:
+            self._counts.pop(name, None)
+        elif now in (before, self._counts.get(name)):
+            self._counts[name] = now
+        else:
+            self._due_s[name] = float("-inf")
+            return replace(reading, validity=Validity.QUESTIONABLE, reason="low_signal_quality")
+        return reading
+
+    def _cuff(self, line: str) -> Sequence[Decoded]:
+        found = _CUFF.fullmatch(line)
+        if found is None:
+            raise BadFrame(f"cuff: {line!r}")
+        status, age_s = found[1], _number(found[2])
+        values = tuple(_number(text) for text in found.groups()[2:])
+        decoded: list[Decoded] = []
+        again, self._status = status == self._status, status
+        if status != VALID and self._age_s is None:
+            self._age_s = SOON_S
+        if status in ERROR:
+            self._new = None
+            if (again and not self._failed) or not self._started:
+                self._failed = True
+                decoded += failed("not_measured")
+        elif status == VALID and age_s is not None:
+            self._failed = False
+            decoded += self._determination(age_s, values)
+        return [*decoded, *self._alarms(status)]
+
+    def _determination(self, age_s: float, values: tuple[float | None, ...]) -> Sequence[Reading]:
+        sbp, dbp, mean = values
+        if sbp is None or dbp is None or mean is None:
+            return ()
+        numbers = (sbp, dbp, mean)
+        result = determination(*numbers, None)
+        if not self._started:
+            return result or tuple(Reading(metric, None, Validity.INVALID, "implausible") for metric in DETERMINATION)
+        before, self._age_s = self._age_s, age_s
+        if before is None:
+            return ()
+        if age_s < before:
+            self._new = numbers
+            return ()
+        same, waits = self._new == numbers, self._new is not None
+        self._new = None
+        return (result or failed("implausible")) if waits and same else ()
+
+    def _alarms(self, status: str) -> Sequence[Decoded]:
+        raw = f"NA status {status}"
+        alarm = DeviceAlarm("unknown", "low", raw, f"The monitor says {raw}; what it means is not known here")
+        alarms = (alarm,) if status in ERROR else ()
+        if self._started and alarms == self._told:
+            return ()
+        self._told = alarms
+        return (DeviceAlarms(alarms),)
+
+
+DRIVER = Spec(
+    name="dinamap",
+    title="GE DINAMAP PRO, ProCare, CARESCAPE V100 (partial: reads the cuff's result, SpO2 and pulse)",
+    kind="monitor",
+    transports=("serial", "tcp"),
+    grade="C",
+    source="three public clients, of which one says what the lines hold; the maker's manuals were not read",
+    line=Line(baud=9600, silent_after_s=SILENT_AFTER_S, lateness_s=LATENESS_S),
+    metrics=frozenset({*DETERMINATION, "spo2_pct", "pulse_bpm"}),
+    requests=REQUESTS,
+    wiring=(
+        "Partial: parts of the lines are unknown, never tried here on a device. Host port of the monitor (15-pin on"
+        " many; see its manual) to an isolated adapter, 9600 8N1, no flow control. The port may have to be set to host"
+        " communications in the monitor's configuration mode: not known here.\n"
+        "Before use compare SpO2, pulse and two determinations with the monitor's screen. Known limits: the cuff is not"
+        " started here, the monitor's own cycle runs it; errors are shown raw; no serial number, it is bound by its"
+        " port."
+    ),
+    make=lambda settings: Dinamap(),
+)
