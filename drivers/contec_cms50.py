@@ -10,8 +10,9 @@
 Source: the maker's V5.1 document for line, packet and bits (A); that FF and 7F stand for none is taken over from V7.0,
 where they do (D). The same five bytes are the "BCI protocol" of Berry and other boards, on other lines (`?baud=` and
 `?parity=` in the device's address); boards that send more than 60 packets a second are taken for a stalled line, and
-are not served. Some newer CMS50D+ send without parity. Never sent: F5 F5, which has the device hand over its memory.
-The newer generation, V7.0 at 115200 baud, is drivers.contec_cms60.
+are not served. Some newer CMS50D+ send without parity. Unknown: which models do, and whether a device says FF and 7F.
+Never sent: F5 F5, which has the device hand over its memory. The newer generation, V7.0 at 115200 baud, is
+drivers.contec_cms60.
 
 What is made of it:
 
