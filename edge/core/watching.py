@@ -29,6 +29,7 @@ from edge.vocabulary import DETERMINATION, METRICS
 
 COURSE: frozenset[Phase] = frozenset({"INFUSING", "PAUSED", "RECOVERY", "DISCHARGE_READY"})  # from the start on
 COMPARED: frozenset[Phase] = frozenset({"INFUSING", "PAUSED", "RECOVERY"})  # with the baseline, in any case
+PAIRED = frozenset({"sbp_mmhg", "dbp_mmhg"})
 GIVES: dict[str, tuple[DeviceKind, ...]] = {  # what is expected of a bed that has one of these
     "spo2_pct": ("oximeter", "monitor"), "pulse_bpm": ("oximeter", "monitor"),
     "sbp_mmhg": ("nibp", "monitor"), "dbp_mmhg": ("nibp", "monitor"), "rate_ml_h": ("pump",),
@@ -51,6 +52,7 @@ class Watch:
     """All such rules, and those whose alarms say already that a device is not watched."""
 
     rules: tuple[Watched, ...] = ()
+    metrics: frozenset[str] = frozenset()  # all that they look at
     said_by: frozenset[str] = frozenset()
 
 
@@ -66,7 +68,7 @@ def watch_over(rules: Sequence[Rule]) -> Watch:
             tuple(dict.fromkeys(value for use in uses for value in use.baselines)),
             any(use.fact.of_pump for use in uses),
             tuple(other.id for other in rules if rule.group and other.group == rule.group and other.tier > rule.tier)))
-    return Watch(tuple(found), frozenset(
+    return Watch(tuple(found), frozenset(metric for one in found for metric in one.metrics), frozenset(
         name for rule in rules for part in rule.conditions.values() if part.of_watching
         for use in part.uses if use.fact.name == "own_alarm" for name in use.arguments))
 
@@ -81,12 +83,26 @@ def look(state: BedState, watch: Watch, at_s: float) -> None:
     if since_s >= at_s:
         return
     said = {alarm.device for alarm in state.alarms.values() if alarm.rule in watch.said_by and alarm.state in ACTIVE}
+    context = RuleContext(state, at_s)
+    unknown = frozenset(metric for metric in watch.metrics if context.metric(metric) is None)
+    if context.pair_is_unknown():
+        unknown |= PAIRED
     for one in watch.rules:
-        if not applies(one.rule.context, session):
+        if not applies(one.rule.context, session) or _is_answered(state, session, one, unknown):
             continue
         for cause, metrics in _causes(state, session, one, at_s):
             if cause not in said:
                 unwatched.count(state, cause, since_s, at_s, one.rule.title, metrics)
+
+
+def _is_answered(state: BedState, session: Session, one: Watched, unknown: frozenset[str]) -> bool:
+    """Nearly always: everything it looks at is known, and nothing has begun that holes could keep from filling."""
+    if one.rule.for_each or one.of_pump or not unknown.isdisjoint(one.metrics):
+        return False
+    if any(getattr(session.baseline, value, None) is None for value in one.baselines):
+        return False
+    alarm = state.alarms.get(one.rule.id)
+    return alarm is None or alarm.true_from_s is None
 
 
 def _causes(state: BedState, session: Session, one: Watched, at_s: float) -> Iterator[tuple[str, tuple[str, ...]]]:
