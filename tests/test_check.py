@@ -88,6 +88,14 @@ def test_a_feed_without_a_number_is_unfit() -> None:
     assert listened("nonin", spoil).faults == ["no number came: is a patient (or a finger) on it, is the pump on?"]
 
 
+def test_a_cuff_that_was_not_inflated_is_fit_without_a_number() -> None:
+    report = Report(drivers.find()["suntech_advantage"], PLACE)
+    run = DialogueRun(report.spec, simulators.find()["suntech_advantage"].make(StillPatient(), 1))
+    judge(report, run.dialogue)
+    assert report.faults == []
+    assert "no cuff was inflated in this check" in report.remarks
+
+
 def test_what_a_technician_should_know_is_remarked() -> None:
     remarks = listened("contec_cms60").remarks
     assert any(remark.startswith("it gives no serial number") for remark in remarks)

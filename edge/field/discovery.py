@@ -122,9 +122,13 @@ async def _listen(at: DeviceUrl, spec: Spec, found: Found, now: Callable[[], flo
     dialogue = devices.add("probe", spec.name, spec, at, decoded=found.decoded, wave=_ignore, settings=settings)
     found.counters = dialogue.counters
     running = asyncio.ensure_future(devices.run())
-    for _ in range(round((dialogue.line.lateness_s + LISTEN_S) / LOOK_S)):
+    listen_s = dialogue.line.lateness_s + LISTEN_S
+    longest_s = listen_s + dialogue.line.silent_after_s  # where a first good frame came, the second may take so long
+    for look in range(round(longest_s / LOOK_S)):
         await asyncio.wait([running], timeout=LOOK_S)
         if running.done() or (found.fits and (found.metrics or found.identity)):
+            break
+        if look * LOOK_S >= listen_s and (found.fits or not found.counters.frames):
             break
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
