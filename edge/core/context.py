@@ -6,6 +6,8 @@ pumps, the active alarms. What a condition may name is in `facts.py`.
 
 from __future__ import annotations
 
+from math import inf
+
 from edge.core.alarms import ACTIVE, Alarm, family
 from edge.core.logic import Truth, either
 from edge.core.plausible import BEYOND
@@ -112,6 +114,16 @@ class RuleContext:
         """
         running = [self._is_running(pump) for pump in self._pumps() if self._is_reporting(pump) or pump.infused]
         return either(running) if running else None
+
+    def rate_ml_h(self) -> Number:
+        """The rate of this bed's pumps together, 0 of one that does not infuse; infinite above what one can report.
+        None where it is unknown of any."""
+        pumps = [pump for pump in self._pumps() if self._is_reporting(pump) or pump.infused]
+        running = [self._is_running(pump) for pump in pumps]
+        if not pumps or None in running:
+            return None
+        rates = (pump.rate_ml_h or 0.0 for pump, runs in zip(pumps, running, strict=True) if runs)
+        return sum(inf if rate >= METRICS["rate_ml_h"].high else rate for rate in rates)
 
     def status_at_s(self, running: bool) -> float:
         """When the pumps last reported it: the newest status of those that run, the oldest of those that do not."""

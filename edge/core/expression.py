@@ -18,7 +18,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from edge.core.context import Number, RuleContext
-from edge.core.facts import FACTS, FUNCTIONS, OWNERS, Account, Argument, Quantity, Use
+from edge.core.fact import Account, Argument, Quantity, Use
+from edge.core.facts import FACTS, FUNCTIONS, OWNERS
 from edge.core.logic import Truth, negate
 from edge.core.pairs import Condition
 from edge.model import DeviceAlarm

@@ -1,9 +1,9 @@
 """The facts: everything that a condition, a story, an explanation or a document may name, each in one place.
 
-A fact has a name, a unit, a sentence for people, and says how it is computed from the rule context. Beyond that it says
-what alarms and their texts need to know of it: which metrics it looks at, how many determinations are its evidence, the
-device's own alarms it passes on, why it is so (`reason`), and what must be kept for it (`account`). To add a fact, add
-one entry; nothing else looks a fact up by its name.
+A fact (`fact.py`) has a name, a unit, a sentence for people, and says how it is computed from the rule context. Beyond
+that it says what alarms and their texts need to know of it: which metrics it looks at, how many determinations are its
+evidence, the device's own alarms it passes on, why it is so (`reason`), and what must be kept for it (`account`). To add
+a fact, add one entry; nothing else looks a fact up by its name.
 
 Numbers are None, and truths are None, where nobody can know. Times are seconds.
 """
@@ -11,143 +11,14 @@ Numbers are None, and truths are None, where nobody can know. Times are seconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
 
-from edge.core import gates, pairs, treatment, unwatched
+from edge.core import delivery, gates, pairs, treatment, unwatched
 from edge.core.context import Number, RuleContext
+from edge.core.fact import Account, Fact, Parameter
 from edge.core.logic import Truth
 from edge.core.state import Session
 from edge.model import SILENCE, DeviceAlarm
 from edge.vocabulary import DETERMINATION, METRICS
-
-Quantity = Callable[[RuleContext], Number]
-Argument = Literal["metric", "number", "quantity", "condition", "word", "symptom", "rule"]
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A parameter of a fact. `form` puts it into the fact's sentence (of many, all that are given, joined);
-    `absent` stands there where it is left out."""
-
-    takes: Argument
-    name: str = ""  # as a document names it, where that says more
-    many: bool = False
-    optional: bool = False
-    form: str = "{}"
-    absent: str = ""
-
-    def __str__(self) -> str:
-        return self.takes + ("*" if self.many else "?" if self.optional else "")
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What a fact needs counted for it: how a metric behaves below a limit, and for how long crossings are kept."""
-
-    metric: str
-    limit: float
-    window_s: float = 0.0
-
-    @property
-    def key(self) -> str:
-        """Under which name it is counted."""
-        return f"{self.metric}<{self.limit:g}"
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One thing that can be known of a bed. `compute` takes the rule context and the arguments, in their order."""
-
-    name: str
-    unit: str  # as a nurse reads it; empty for a truth, a score and a count
-    sentence: str  # {0}, {1}: its arguments in words; a number's reads on with "is at least ..."
-    compute: Callable[..., Any]
-    parameters: tuple[Parameter, ...] = ()
-    truth: bool = False  # it is so or not; otherwise it is a number
-    denied: str = ""  # the sentence of a truth that is not so
-    decimals: int = 0
-    metrics: tuple[str, ...] = ()  # it looks at these whatever its arguments
-    sampled: bool = False  # a stream of readings, whose coverage a hold needs
-    determinations: int = 1  # how many determinations are its evidence, where it is about blood pressure
-    reason: Callable[..., str | None] | None = None  # why it is so, in a few words, for a text's {reason}
-    alarms: Callable[..., tuple[DeviceAlarm, ...]] | None = None  # the device's own alarms it passes on
-    names: Callable[..., tuple[str, ...]] | None = None  # what it is so of; a new name is announced anew
-    account: Callable[..., Account] | None = None
-    baselines: Callable[..., tuple[str, ...]] | None = None  # the baseline values it compares with
-    of_person: bool = False  # it is what a nurse enters, not what a device measures
-    of_pump: bool = False  # it is the pump's own word
-    of_watching: bool = False  # it is about whether rules can be answered
-
-    def use(self, *arguments: Any) -> Use:
-        """This fact with these arguments."""
-        return Use(self, arguments)
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A fact as a condition uses it: with its arguments (a nested condition's own uses stand beside this one)."""
-
-    fact: Fact
-    arguments: tuple[Any, ...] = ()
-
-    def _taking(self, takes: Argument) -> tuple[Any, ...]:
-        kinds = [parameter.takes for parameter in self.fact.parameters]
-        kinds += kinds[-1:] * (len(self.arguments) - len(kinds))
-        return tuple(value for value, kind in zip(self.arguments, kinds, strict=False) if kind == takes)
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The metrics it looks at."""
-        return (*self.fact.metrics, *self._taking("metric"))
-
-    @property
-    def rules(self) -> tuple[str, ...]:
-        """The rules, or families of them, that it names."""
-        return self._taking("rule")
-
-    @property
-    def account(self) -> Account | None:
-        """What must be counted for it."""
-        return self.fact.account(*self.arguments) if self.fact.account else None
-
-    @property
-    def baselines(self) -> tuple[str, ...]:
-        """The baseline values it compares with, by metric."""
-        return self.fact.baselines(*self.arguments) if self.fact.baselines else ()
-
-    def reason(self, context: RuleContext) -> str | None:
-        """Why it is so now, in a few words."""
-        return self.fact.reason(context, *self.arguments) if self.fact.reason else None
-
-    def alarms(self, context: RuleContext) -> tuple[DeviceAlarm, ...]:
-        """The device's own alarms it passes on now."""
-        return self.fact.alarms(context, *self.arguments) if self.fact.alarms else ()
-
-    def names(self, context: RuleContext) -> tuple[str, ...]:
-        """What it is about now, by name: the codes of the alarms it passes on, the symptoms it finds."""
-        named = self.fact.names(context, *self.arguments) if self.fact.names else ()
-        return (*named, *(alarm.code for alarm in self.alarms(context)))
-
-    def evaluator(self) -> Callable[[RuleContext], Any]:
-        """A function of the rule context alone."""
-        compute, arguments = self.fact.compute, self.arguments
-        return (lambda context: compute(context, *arguments)) if arguments else compute
-
-    def words(self, *arguments: str) -> str:
-        """Its sentence, with its arguments in words."""
-        return self.fact.sentence.format(*_in_words(self.fact.parameters, arguments))
-
-    def denied(self, *arguments: str) -> str:
-        """The sentence that it is not so."""
-        return self.fact.denied.format(*_in_words(self.fact.parameters, arguments))
-
-
-def _in_words(parameters: Iterable[Parameter], arguments: tuple[str, ...]) -> Iterable[str]:
-    for number, parameter in enumerate(parameters):
-        given = arguments[number:] if parameter.many else arguments[number:number + 1]
-        yield parameter.form.format(", ".join(given)) if given else parameter.absent
-
 
 # --- readings ---------------------------------------------------------------------------------------------------------
 
@@ -296,6 +167,19 @@ def _check_in_facts() -> Iterable[Fact]:
                reason=treatment.upset_in_words, of_person=True)
 
 
+def _delivery_facts() -> Iterable[Fact]:
+    yield Fact("pump.rate_pct", "%", "the rate of the pump against the ordered rate", delivery.rate_pct, decimals=0,
+               metrics=("rate_ml_h",), reason=delivery.rate_in_words, of_pump=True)
+    yield Fact("pump.rate_mg_kg_h", "mg/kg/h", "the rate of the pump", delivery.rate_mg_kg_h, decimals=2,
+               metrics=("rate_ml_h",), reason=delivery.rate_in_words, of_pump=True)
+    yield Fact("session.delivered_pct", "%", "the delivered dose against the ordered dose", delivery.delivered_pct,
+               reason=delivery.delivered_in_words)
+    yield Fact("session.delivered_mg_kg", "mg/kg", "the delivered dose", delivery.delivered_mg_kg, decimals=2,
+               reason=delivery.delivered_in_words)
+    yield Fact("session.overrun_s", "s", "the time infused beyond the ordered duration", delivery.overrun_s,
+               reason=delivery.overrun_in_words)
+
+
 _OfSession = Callable[[Session, RuleContext], Number]
 
 
@@ -338,6 +222,7 @@ _METRIC, _LIMIT, _WINDOW = Parameter("metric"), Parameter("number", "limit"), Pa
 
 FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
     *_metric_facts(), *_baseline_facts(), *_check_in_facts(), *_session_facts(),
+    *_delivery_facts(),
     Fact("pair", "", "in both of two blood pressures in a row: {0}", pairs.pair, (Parameter("condition"),), truth=True,
          denied="not in both of two blood pressures in a row: {0}", determinations=2),
     Fact("no_valid_s", "s", "the time without a valid {0}", _no_valid_s, (_METRIC,),
@@ -369,6 +254,10 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
          (Parameter("rule"),), truth=True, denied="no alarm {0} is active"),
     Fact("infusing", "", "the pump infuses", RuleContext.infusing, truth=True, denied="the pump does not infuse",
          of_pump=True),
+    Fact("programme_differs", "", "the pump tells a programme whose dose differs by more than {0} % from the ordered dose",
+         delivery.programme_differs, (Parameter("number", "percent"),), truth=True,
+         denied="the pump tells no programme whose dose differs by more than {0} % from the ordered dose",
+         reason=delivery.programme_in_words, of_pump=True),
     Fact("symptom", "", "a nurse has entered one of these symptoms, and not that it is gone: {0}",
          treatment.has_symptom, (_SYMPTOMS,), truth=True,
          denied="none of these symptoms is entered, or each is gone: {0}", reason=treatment.symptoms_in_words,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from edge.core.expression import Compiled
-from edge.core.facts import Use
+from edge.core.fact import Use
 from edge.core.state import Session
 from edge.model import AlarmClass, DeviceKind, Phase, Priority
 

@@ -8,7 +8,7 @@ from typing import Self
 
 from edge.core import cuff, plausible
 from edge.core.coverage import cover, covers_s
-from edge.core.facts import Account
+from edge.core.fact import Account
 from edge.core.plausible import as_number, is_good
 from edge.core.state import BedState, Below, Determination, LatestValue
 from edge.model import Sample

@@ -1,0 +1,105 @@
+"""What the pumps give, against what was ordered, as the facts compute it: rate, dose, duration, programme.
+
+Shares are in percent of the order, rounded to a hundredth: a pump's own rounding is no deviation.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+
+from edge.core.context import Number, RuleContext
+from edge.core.logic import Truth
+
+
+def rate_mg_kg_h(context: RuleContext) -> Number:
+    """The rate of the pumps together."""
+    session, rate_ml_h = context.state.session, context.rate_ml_h()
+    if session is None or rate_ml_h is None:
+        return None
+    return round(rate_ml_h * session.order.concentration_mg_ml / session.order.weight_kg, 2)
+
+
+def rate_pct(context: RuleContext) -> Number:
+    """The same in percent of the rate that gives the ordered dose in the ordered duration."""
+    ordered, rate_ml_h = _ordered_ml_h(context), context.rate_ml_h()
+    return None if ordered is None or rate_ml_h is None else round(100.0 * rate_ml_h / ordered, 2)
+
+
+def rate_in_words(context: RuleContext) -> str | None:
+    """The rate, in its own unit, by weight and in percent of the ordered rate, and that rate."""
+    rate_ml_h, mg_kg_h, pct, ordered = (
+        context.rate_ml_h(), rate_mg_kg_h(context), rate_pct(context), _ordered_ml_h(context))
+    if rate_ml_h is None or mg_kg_h is None or pct is None or ordered is None:
+        return None
+    if not isfinite(rate_ml_h):
+        return f"a rate above what can be measured; ordered are {ordered:.1f} mL/h"
+    return f"{rate_ml_h:.1f} mL/h, {mg_kg_h:.2f} mg/kg/h: {pct:.0f} % of the ordered {ordered:.1f} mL/h"
+
+
+def delivered_pct(context: RuleContext) -> Number:
+    """The delivered dose in percent of the ordered dose."""
+    session = context.state.session
+    return None if session is None else round(100.0 * session.delivered_mg / session.order.dose_mg, 2)
+
+
+def delivered_mg_kg(context: RuleContext) -> Number:
+    """The delivered dose by weight."""
+    session = context.state.session
+    return None if session is None else round(session.delivered_mg / session.order.weight_kg, 2)
+
+
+def delivered_in_words(context: RuleContext) -> str | None:
+    """The delivered dose, and the ordered one."""
+    session = context.state.session
+    if session is None:
+        return None
+    return (f"{session.delivered_mg:.1f} mg, {delivered_mg_kg(context):.2f} mg/kg, of the ordered"
+            f" {session.order.dose_mg:.1f} mg")
+
+
+def overrun_s(context: RuleContext) -> Number:
+    """The time infused beyond the ordered duration; below 0 until then. Pauses do not count."""
+    session = context.state.session
+    return None if session is None else round(session.infused_s - session.order.duration_min * 60, 3)
+
+
+def overrun_in_words(context: RuleContext) -> str | None:
+    """How long it has infused, and how long was ordered."""
+    session = context.state.session
+    return f"{session.infused_s / 60:.0f} of {session.order.duration_min:.0f} min" if session else None
+
+
+def programme_differs(context: RuleContext, pct: float) -> Truth:
+    """Whether the pump's own programme gives more than the ordered dose, or less with what is already in, by more than
+    `pct` percent. False for a pump that tells no programme."""
+    session, latest = context.state.session, context.state.latest.get("vtbi_ml")
+    if session is None or latest is None or latest.valid_at_s is None or latest.valid_at_s < session.opened_s:
+        return False
+    programmed, delivered = _programmed_pct(context), delivered_pct(context)
+    if programmed is None or delivered is None:
+        return None
+    return programmed > 100.0 + pct or programmed + delivered < 100.0 - pct
+
+
+def programme_in_words(context: RuleContext, _: float) -> str | None:
+    """What the pump is programmed to give, and the ordered dose; None where it gives the ordered one or tells nothing."""
+    session, vtbi_ml = context.state.session, context.metric("vtbi_ml")
+    if session is None or vtbi_ml is None or round(vtbi_ml * session.order.concentration_mg_ml - session.order.dose_mg,
+                                                   1) == 0:
+        return None
+    return (f"its programme gives {vtbi_ml * session.order.concentration_mg_ml:.1f} mg; ordered are"
+            f" {session.order.dose_mg:.1f} mg")
+
+
+def _programmed_pct(context: RuleContext) -> Number:
+    session, vtbi_ml = context.state.session, context.metric("vtbi_ml")
+    if session is None or vtbi_ml is None:
+        return None
+    return round(100.0 * vtbi_ml * session.order.concentration_mg_ml / session.order.dose_mg, 2)
+
+
+def _ordered_ml_h(context: RuleContext) -> Number:
+    session = context.state.session
+    if session is None:
+        return None
+    return session.order.dose_mg / session.order.concentration_mg_ml / session.order.duration_min * 60
