@@ -62,6 +62,15 @@ BECOMES_TRUE: dict[str, tuple[str, str, str]] = OF_METRICS | {
     "dissociation_open": ("dissociation_open()", "infusing", CHECKED_IN),
     "session.delivered_mg": ("session.delivered_mg >= 1", "infusing", "1:20"),
     "session.infused_s": ("session.infused_s >= 70", "infusing", "1:20"),
+    "mean_pressure": ("mean_pressure() >= 100", "infusing", "0:10 bp 140/85"),
+    "device_reports": ("device_reports(no_breath)", "infusing", "0:10 alarm oximeter no_breath high"),
+    "identical_s": ("identical_s() < 90", "infusing, perfusion_index 4", "0:10 pulse 71"),
+    "fall_pct": ("fall_pct(pulse_bpm) > 25", "infusing", "0:10 pulse 52"),
+    "cuff_failed_apart_s": ("cuff_failed_apart_s() <= 100", "infusing", "0:10 bp failed leak"),
+    "gap_s": ("gap_s() > 5", "infusing", "0:10 restart 10s"),
+    "since_gap_s": ("since_gap_s() < 600", "infusing", "0:10 restart 10s"),
+    "phase": ("phase(PAUSED)", "infusing", "0:10 pump stopped"),
+    "started_unready": ("started_unready()", "precheck", "0:10 checklist open"),
     "session.delivered_pct": ("session.delivered_pct >= 3", "infusing", "1:20"),
     "session.delivered_mg_kg": ("session.delivered_mg_kg >= 0.01", "infusing", "1:00"),
     "session.overrun_s": ("session.overrun_s >= -2330", "infusing", "1:20"),
@@ -98,6 +107,8 @@ BECOMES_TRUE: dict[str, tuple[str, str, str]] = OF_METRICS | {
     "no_word_s": ("no_word_s() >= 30", "infusing", "0:10 pump unknown"),
 }
 IS_TRUE: dict[str, tuple[str, str]] = {  # fact: (condition, given)
+    "bp_overdue_s": ("bp_overdue_s() == 0", "infusing"),
+    "differ": ("differ(spo2_pct, 60) == 0", "infusing"),  # a story's bed has one device of a kind
     "check_in.overdue_s": ("check_in.overdue_s == 0", "infusing"),
     "known": ("known(baseline.sbp_mmhg) and not known(session.ended_s)", "infusing"),
     "quiet_check_in": ("not quiet_check_in()", "infusing"),
@@ -120,6 +131,7 @@ IS_TRUE: dict[str, tuple[str, str]] = {  # fact: (condition, given)
 
 OF_A_DEVICE = {
     "link_down": "pump", "link_unstable": "pump", "device_alarm": "pump", "no_word_s": "pump",
+    "identical_s": "oximeter",
     "own_alarm": "oximeter", "unwatched_s": "oximeter", "watched_s": "oximeter",
 }
 

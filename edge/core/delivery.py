@@ -82,7 +82,7 @@ def programme_differs(context: RuleContext, pct: float) -> Truth:
 
 
 def programme_in_words(context: RuleContext, _: float) -> str | None:
-    """What the pump is programmed to give, and the ordered dose; None where it gives the ordered one or tells nothing."""
+    """What the pump is programmed to give, and the ordered dose; None where they agree or it tells nothing."""
     session, vtbi_ml = context.state.session, context.metric("vtbi_ml")
     if session is None or vtbi_ml is None or round(vtbi_ml * session.order.concentration_mg_ml - session.order.dose_mg,
                                                    1) == 0:

@@ -16,13 +16,14 @@ import difflib
 import operator
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 from edge.core.context import Number, RuleContext
 from edge.core.fact import Account, Argument, Quantity, Use
 from edge.core.facts import FACTS, FUNCTIONS, OWNERS
 from edge.core.logic import Truth, negate
 from edge.core.pairs import Condition
-from edge.model import DeviceAlarm
+from edge.model import DeviceAlarm, Phase
 from edge.vocabulary import METRICS, SYMPTOMS
 
 _COMPARE: dict[type[ast.cmpop], tuple[Callable[[float, float], bool], str]] = {
@@ -256,6 +257,10 @@ class _Compiler:
             if word not in SYMPTOMS:
                 raise ExpressionError(f"no symptom is named {word!r}{nearest(word, SYMPTOMS)}")
             return word, SYMPTOMS[word]
+        if kind == "phase":
+            if word not in get_args(Phase):
+                raise ExpressionError(f"no phase is named {word!r}{nearest(word, get_args(Phase))}")
+            return word, word
         if kind == "metric":
             return _metric(word), METRICS[word].label
         return word, word.replace("_", " ")

@@ -13,7 +13,7 @@ from edge.core.context import Number, RuleContext
 from edge.model import DeviceAlarm
 
 Quantity = Callable[[RuleContext], Number]
-Argument = Literal["metric", "number", "quantity", "condition", "word", "symptom", "rule"]
+Argument = Literal["metric", "number", "quantity", "condition", "word", "symptom", "rule", "phase"]
 
 
 @dataclass(frozen=True, slots=True)

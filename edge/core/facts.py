@@ -2,8 +2,8 @@
 
 A fact (`fact.py`) has a name, a unit, a sentence for people, and says how it is computed from the rule context. Beyond
 that it says what alarms and their texts need to know of it: which metrics it looks at, how many determinations are its
-evidence, the device's own alarms it passes on, why it is so (`reason`), and what must be kept for it (`account`). To add
-a fact, add one entry; nothing else looks a fact up by its name.
+evidence, the device's own alarms it passes on, why it is so (`reason`), and what must be kept for it (`account`). To
+add a fact, add one entry; nothing else looks a fact up by its name.
 
 Numbers are None, and truths are None, where nobody can know. Times are seconds.
 """
@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from edge.core import delivery, gates, pairs, treatment, unwatched
+from edge.core import delivery, gates, pairs, sources, treatment, unwatched
 from edge.core.context import Number, RuleContext
 from edge.core.fact import Account, Fact, Parameter
 from edge.core.logic import Truth
 from edge.core.state import Session
-from edge.model import SILENCE, DeviceAlarm
+from edge.model import SILENCE, DeviceAlarm, iso
 from edge.vocabulary import DETERMINATION, METRICS
 
 # --- readings ---------------------------------------------------------------------------------------------------------
@@ -67,6 +67,11 @@ def _rise_pct(context: RuleContext, metric: str) -> Number:
     return None if value is None or not baseline else 100.0 * (value - baseline) / baseline
 
 
+def _fall_pct(context: RuleContext, metric: str) -> Number:
+    rise_pct = _rise_pct(context, metric)
+    return None if rise_pct is None else round(-rise_pct, 2)
+
+
 def _reason_of_determination(context: RuleContext) -> str | None:
     return next(filter(None, map(context.reason_of, reversed(DETERMINATION))), None)
 
@@ -104,6 +109,27 @@ def _device_alarm(context: RuleContext, *codes: str) -> Truth:
     if any(alarm.code not in codes for alarm in device.alarms):
         return True
     return None if context.has_gone_quiet(device) else False
+
+
+def _device_reports(context: RuleContext, *codes: str) -> Truth:
+    """Whether any device of this bed that is connected has one of these alarms of its own."""
+    return any(alarm.code in codes for device in context.state.devices.values() if device.link == "live"
+               for alarm in device.alarms)
+
+
+def _reason_gap(context: RuleContext) -> str | None:
+    state = context.state
+    return f"{state.gap_s:.0f} s until {iso(state.boot_s)[11:16]} UTC" if state.gap_s else None
+
+
+def _in_phase(context: RuleContext, *phases: str) -> Truth:
+    session = context.state.session
+    return session is not None and session.phase in phases
+
+
+def _started_unready(context: RuleContext) -> Truth:
+    session = context.state.session
+    return session is not None and (session.unready_start or session.phase == "PRECHECK")
 
 
 def _link_unstable(context: RuleContext) -> Truth:
@@ -225,6 +251,8 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
     *_delivery_facts(),
     Fact("pair", "", "in both of two blood pressures in a row: {0}", pairs.pair, (Parameter("condition"),), truth=True,
          denied="not in both of two blood pressures in a row: {0}", determinations=2),
+    Fact("mean_pressure", "mmHg", "the mean pressure, measured or estimated", sources.mean_pressure,
+         metrics=("sbp_mmhg", "dbp_mmhg")),
     Fact("no_valid_s", "s", "the time without a valid {0}", _no_valid_s, (_METRIC,),
          reason=RuleContext.reason_of),
     Fact("satseconds", "%·s", "the sum of ({1} − {0}) × seconds below {1}", _satseconds, (_METRIC, _LIMIT),
@@ -233,6 +261,7 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
          (_METRIC, _LIMIT, _WINDOW), reason=lambda context, metric, *_: context.reason_of(metric), account=Account),
     Fact("rise_pct", "%", "how far {0} is above its baseline", _rise_pct, (_METRIC,),
          reason=RuleContext.reason_of, baselines=lambda metric: (metric,)),
+    Fact("fall_pct", "%", "how far {0} is below its baseline", _fall_pct, (_METRIC,), reason=RuleContext.reason_of),
     Fact("failed_determinations", "", "the count of failed blood pressure measurements in a row",
          lambda context: float(context.state.failed_determinations), reason=_reason_of_determination),
     Fact("link_down", "", "the device cannot be reached", _link_down, truth=True,
@@ -250,11 +279,30 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
     Fact("device_alarm", "", "the device has an alarm of its own{0}", _device_alarm,
          (Parameter("word", "code", many=True, optional=True, form=" other than {}"),), truth=True,
          denied="the device has no alarm of its own{0}", alarms=_alarms_but),
+    Fact("device_reports", "", "a device reports {0}", _device_reports, (Parameter("word", "code", many=True),),
+         truth=True, denied="no device reports {0}"),
+    Fact("identical_s", "s", "the time for which the device has sent the same numbers", sources.identical_s,
+         of_watching=True),
+    Fact("differ", METRICS["spo2_pct"].unit, "the difference between two devices' {0} within {1} s", sources.differ,
+         (_METRIC, _WINDOW), reason=sources.differ_in_words),
+    Fact("bp_overdue_s", "s", "the time since the next blood pressure was due", sources.bp_overdue_s,
+         reason=sources.bp_age_in_words, of_watching=True),
+    Fact("cuff_failed_apart_s", "s", "the time between the last valid SpO₂ and a failed blood pressure measurement",
+         sources.cuff_failed_apart_s),
+    Fact("gap_s", "s", "the time for which nobody watched before", lambda context: context.state.gap_s,
+         names=lambda context: (iso(context.state.boot_s),), of_watching=True, reason=_reason_gap),
+    Fact("since_gap_s", "s", "the time since watching went on", lambda context: context.at_s - context.state.boot_s,
+         of_watching=True),
+    Fact("phase", "", "the phase is {0}", _in_phase, (Parameter("phase", many=True),), truth=True,
+         denied="the phase is not {0}"),
+    Fact("started_unready", "", "the pump was started before the precheck was complete", _started_unready, truth=True,
+         denied="the pump was not started before the precheck was complete"),
     Fact("standing", "", "an alarm {0} is active", lambda context, name: bool(context.active(name)),
          (Parameter("rule"),), truth=True, denied="no alarm {0} is active"),
     Fact("infusing", "", "the pump infuses", RuleContext.infusing, truth=True, denied="the pump does not infuse",
          of_pump=True),
-    Fact("programme_differs", "", "the pump tells a programme whose dose differs by more than {0} % from the ordered dose",
+    Fact("programme_differs", "",
+         "the pump tells a programme whose dose differs by more than {0} % from the ordered dose",
          delivery.programme_differs, (Parameter("number", "percent"),), truth=True,
          denied="the pump tells no programme whose dose differs by more than {0} % from the ordered dose",
          reason=delivery.programme_in_words, of_pump=True),

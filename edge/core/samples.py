@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from edge.core import cuff, plausible
+from edge.core import cuff, plausible, sources
 from edge.core.coverage import cover, covers_s
 from edge.core.fact import Account
 from edge.core.plausible import as_number, is_good
@@ -44,6 +44,7 @@ def observe(state: BedState, samples: Iterable[Sample], needs: Needs) -> bool:
     """Take in the samples of one frame; whether they completed a determination (good or failed)."""
     samples = list(samples)
     cuff.follow(state, samples)
+    sources.keep(state, samples)
     frame = _of_the_source(state, plausible.accepted(samples, state.latest))
     for sample in frame.values():
         before = state.latest.get(sample.metric)

@@ -49,6 +49,14 @@ class Below(msgspec.Struct):
     entered_s: list[float] = []
 
 
+class OwnValue(msgspec.Struct, frozen=True):
+    """A device's newest value of a metric, valid, and since when it has been the same (edge clock, s)."""
+
+    value: float
+    at_s: float
+    since_s: float
+
+
 class Device(msgspec.Struct):
     """What the bed knows of one of its devices."""
 
@@ -71,6 +79,7 @@ class Device(msgspec.Struct):
     volume_doubtful: bool = False  # it had leapt there, and nothing of it was counted
     newest_s: dict[str, float] = {}  # when it last sent a reading of a metric
     alarms: tuple[DeviceAlarm, ...] = ()
+    own: dict[str, OwnValue] = {}  # what it measures itself, whichever device is the source
 
 
 class CuffCycle(msgspec.Struct):

@@ -12,7 +12,8 @@ while a story says nothing (every second a tick, saturation, pulse, breathing, t
 check-ins) is in `story_bed.py`; the first word about the cuff, the check-ins or the pump takes them over.
 
 `given`, joined by commas: no session | precheck | infusing; baseline S/D[/MEAN]; nibp MIN; weight KG; dose MG_KG;
-duration MIN; concentration MG_ML; age YEARS; METRIC VALUE; background: quiet (only saturation, pulse and pump).
+duration MIN; concentration MG_ML; age YEARS; METRIC VALUE; two of each (oximeter-2 and cuff-2 as well);
+background: quiet (only saturation, pulse and pump).
 
 What can happen, joined by semicolons: the forms in `story_verbs.VERBS`, and METRIC VALUE, where METRIC is a metric's
 key with or without its unit.
@@ -44,7 +45,7 @@ from edge.core.bedside import Bedside
 from edge.core.expression import nearest
 from edge.core.rules import RuleSet
 from edge.core.session import open_points
-from edge.core.story_bed import BED, DEVICES, OPENED_S, T0, Pressure, Shown, StoryBed
+from edge.core.story_bed import BED, DEVICES, OPENED_S, SECOND, T0, Pressure, Shown, StoryBed
 from edge.core.story_verbs import METRIC, VERBS, Unreadable, number, pressure, show_metric
 from edge.model import Dissociation, Phase, Tick
 
@@ -126,7 +127,7 @@ def _given(words: str, rules: RuleSet) -> StoryBed:
         shown["resp_bpm"] = Shown(14.0)
     for phrase in given:
         match phrase.split():
-            case ["no", "session"] | ["precheck"] | ["infusing"] | ["background:", "quiet"]:
+            case ["no", "session"] | ["precheck"] | ["infusing"] | ["background:", "quiet"] | ["two", "of", "each"]:
                 pass
             case ["baseline", value]:
                 baseline = pressure(value)
@@ -137,9 +138,10 @@ def _given(words: str, rules: RuleSet) -> StoryBed:
             case _:
                 raise Unreadable(f"cannot read {phrase!r}; write no session, precheck, infusing, baseline S/D,"
                                  f" {', '.join(_ORDER)}, METRIC VALUE or background: quiet")
-    bed = StoryBed(Bedside(BED, DEVICES, rules), order["nibp_interval_min"] * 60, is_quiet, shown=shown,
+    devices = DEVICES + SECOND if "two of each" in given else DEVICES
+    bed = StoryBed(Bedside(BED, devices, rules), order["nibp_interval_min"] * 60, is_quiet, shown=shown,
                    pressure=baseline)
-    for device, *_ in DEVICES:
+    for device, *_ in devices:
         bed.link(device, "live")
     if "no session" in given:
         bed.at_s = bed.volume_at_s = T0

@@ -36,6 +36,7 @@ BED = "story"
 DEVICES: tuple[tuple[str, DeviceKind, str], ...] = (
     ("pump", "pump", "story"), ("cuff", "nibp", "story"), ("oximeter", "oximeter", "story"),
 )
+SECOND: tuple[tuple[str, DeviceKind, str], ...] = (("cuff-2", "nibp", "story"), ("oximeter-2", "oximeter", "story"))
 OF_THE_PUMP = ("rate_ml_h", "volume_infused_ml", "vtbi_ml", "volume_remaining_ml", "time_remaining_s",
                "line_pressure_mmhg", "syringe_size_ml", "battery_pct")
 OF_THE_CUFF = ("cuff_pressure_mmhg",)
@@ -86,6 +87,7 @@ class StoryBed:
     dose_ml: float | None = None  # it stops by itself when so much is in
     pressure: Pressure | None = None  # what the cuff finds at each interval; None: the story sets the cuff
     cuff_at_s: float = T0
+    second_spo2_pct: float | None = None  # what a second oximeter shows, where the story has one
     checks_in: bool = True
     check_in_at_s: float = T0
 
@@ -112,14 +114,15 @@ class StoryBed:
         bodies = [pending.body for pending in pending_events]
         self.refusal = next((body.reason for body in bodies if isinstance(body, CommandRefused)), None)
 
-    def measure(self, found: Pressure | None, reason: str | None = None) -> None:
+    def measure(self, found: Pressure | None, reason: str | None = None, by: str = "cuff") -> None:
         """The cuff completes a determination, or fails."""
         pressures = {"sbp_mmhg": found.sbp, "dbp_mmhg": found.dbp, "map_mmhg": found.mean} if found else {
             "sbp_mmhg": None, "dbp_mmhg": None, "map_mmhg": None}
         values = pressures | {"nibp_pulse_bpm": 70.0 if found else None}
-        self.send("cuff", {metric: Shown(value, "invalid" if value is None else "valid", reason)
-                           for metric, value in values.items()})
-        self.cuff_at_s = self.at_s
+        self.send(by, {metric: Shown(value, "invalid" if value is None else "valid", reason)
+                       for metric, value in values.items()})
+        if by == "cuff":
+            self.cuff_at_s = self.at_s
 
     def send(self, device: str, shown: dict[str, Shown]) -> None:
         """One frame of a device."""
@@ -157,6 +160,8 @@ class StoryBed:
             frame = {metric: one for metric, one in self.shown.items() if device_of(metric) == device}
             if self.links[device] == "live" and frame:
                 self.send(device, frame)
+        if self.second_spo2_pct is not None and self.links["oximeter-2"] == "live":
+            self.send("oximeter-2", {"spo2_pct": Shown(self.second_spo2_pct)})
         if self.at_s < T0 or self.is_quiet:
             return
         if self.pressure and self.links["cuff"] == "live" and self.at_s - self.cuff_at_s >= self.interval_s:

@@ -97,6 +97,16 @@ def _bp(bed: StoryBed, rest: list[str]) -> None:
             raise Unreadable(f"write {VERBS['bp'][0]}")
 
 
+def _second(bed: StoryBed, rest: list[str]) -> None:
+    match rest:
+        case ["bp", value] if "cuff-2" in bed.links:
+            bed.measure(pressure(value), by="cuff-2")
+        case ["spo2", value] if "oximeter-2" in bed.links:
+            bed.second_spo2_pct = number(value, "spo2")
+        case _:
+            raise Unreadable(f"write {VERBS['second'][0]}")
+
+
 def _link(bed: StoryBed, rest: list[str]) -> None:
     if len(rest) != 2 or rest[0] not in bed.links or rest[1] not in get_args(LinkState):
         raise Unreadable(f"write {VERBS['link'][0]}")
@@ -208,6 +218,8 @@ def _pause(bed: StoryBed, rest: list[str]) -> None:
 
 VERBS: dict[str, tuple[str, Callable[[StoryBed, list[str]], None]]] = {
     "bp": ("bp S/D[/MEAN], bp failed REASON, bp auto S/D (so at each interval) or bp off", _bp),
+    "second": ("second spo2 VALUE or second bp S/D (a second oximeter, a second cuff), in a story that is given two of"
+               " each", _second),
     "link": (f"link pump|cuff|oximeter {'|'.join(get_args(LinkState))}", _link),
     "pump": (f"pump {'|'.join(get_args(PumpState))}, pump silent (nothing at all) or pump mum (volume alone)", _pump),
     "alarm": ("alarm DEVICE CODE high|medium|low [CODE ...] or alarm DEVICE none", _alarm),

@@ -1,0 +1,110 @@
+"""What each device says for itself, also where another device is the metric's source: since when its numbers stand
+still, by how much two devices differ, and how late a blood pressure is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import combinations
+from math import inf, isfinite
+
+from edge.core.context import Number, RuleContext
+from edge.core.plausible import as_number, is_good
+from edge.core.state import BedState, Device, OwnValue
+from edge.model import Sample
+from edge.vocabulary import BY_FINGER
+
+KEPT = BY_FINGER | {"sbp_mmhg"}
+
+
+def keep(state: BedState, samples: Iterable[Sample]) -> None:
+    """Take in what devices say now: a value that is valid, and since when it is the same; else none."""
+    for sample in samples:
+        if sample.metric not in KEPT or sample.validity == "measuring":
+            continue
+        own, value = state.devices[sample.device].own, as_number(sample)
+        if value is None or not is_good(sample.validity, sample.value):
+            own.pop(sample.metric, None)
+            continue
+        before = own.get(sample.metric)
+        same_s = before.since_s if before is not None and before.value == value else sample.at_s
+        own[sample.metric] = OwnValue(value, sample.at_s, same_s)
+
+
+def identical_s(context: RuleContext) -> Number:
+    """For how long this device has sent the same saturation, pulse and perfusion index; 0 for one that sends not all
+    three."""
+    device, old_s = context.this_device(), context.state.stale_after_s("spo2_pct")
+    found = [device.own[metric] for metric in BY_FINGER if metric in device.own] if device else []
+    if device is None or device.link != "live" or len(found) < len(BY_FINGER):
+        return 0.0
+    if any(context.at_s - one.at_s > old_s for one in found):
+        return 0.0
+    return round(max(one.at_s for one in found) - max(one.since_s for one in found), 3)
+
+
+def differ(context: RuleContext, metric: str, within_s: float) -> Number:
+    """The greatest difference between the newest valid values of two devices, taken within so long of each other."""
+    pairs = _pairs(context, metric, within_s)
+    return max((abs(one.value - other.value) for (_, one), (_, other) in pairs), default=0.0)
+
+
+def differ_in_words(context: RuleContext, metric: str, within_s: float) -> str | None:
+    """What the two that differ most say."""
+    pairs = sorted(_pairs(context, metric, within_s), key=lambda two: abs(two[0][1].value - two[1][1].value))
+    return f"{' and '.join(f'{name} {own.value:.0f}' for name, own in pairs[-1])}" if pairs else None
+
+
+_Said = tuple[str, OwnValue]
+
+
+def _pairs(context: RuleContext, metric: str, within_s: float) -> list[tuple[_Said, _Said]]:
+    old_s = context.state.stale_after_s(metric)
+    said = [(name, device.own[metric]) for name, device in context.state.devices.items()
+            if device.link == "live" and metric in device.own and context.at_s - device.own[metric].at_s <= old_s]
+    return [(one, other) for one, other in combinations(said, 2)
+            if round(abs(one[1].at_s - other[1].at_s), 3) <= within_s and isfinite(one[1].value + other[1].value)]
+
+
+def bp_overdue_s(context: RuleContext) -> Number:
+    """How long ago the next blood pressure was due, for the device it comes from; 0 before it is due, before the
+    infusion, and for any other device."""
+    state, session = context.state, context.state.session
+    if session is None or session.started_s is None or context.device != _cuff(state):
+        return 0.0
+    last_s = max(state.determinations[-1].at_s if state.determinations else 0.0, session.started_s)
+    return max(0.0, context.at_s - last_s - state.interval_s())
+
+
+def bp_age_in_words(context: RuleContext) -> str | None:
+    """How old the newest blood pressure is."""
+    determinations = context.state.determinations
+    return f"the last one {(context.at_s - determinations[-1].at_s) / 60:.0f} min ago" if determinations else None
+
+
+def _cuff(state: BedState) -> str | None:
+    """The device that blood pressures come from now, else the first that could measure one."""
+    latest = state.latest.get("sbp_mmhg")
+    if latest is not None and latest.device in state.devices:
+        return latest.device
+    return next((name for name, device in state.devices.items() if _measures_pressure(device)), None)
+
+
+def _measures_pressure(device: Device) -> bool:
+    return device.kind == "nibp" or (device.kind == "monitor" and "sbp_mmhg" in device.newest_s)
+
+
+def cuff_failed_apart_s(context: RuleContext) -> Number:
+    """The time between the last valid SpO2 and a blood pressure measurement that failed; infinite where none did."""
+    spo2, sbp = (context.state.latest.get(metric) for metric in ("spo2_pct", "sbp_mmhg"))
+    if not context.state.failed_determinations or spo2 is None or sbp is None or spo2.valid_at_s is None:
+        return inf
+    return round(abs(sbp.at_s - spo2.valid_at_s), 3)
+
+
+def mean_pressure(context: RuleContext) -> Number:
+    """As the cuff measured it; else estimated as the diastolic and a third of the pulse pressure."""
+    measured, sbp, dbp = (context.metric(metric) for metric in ("map_mmhg", "sbp_mmhg", "dbp_mmhg"))
+    if measured is not None:
+        return measured
+    return None if sbp is None or dbp is None else round(dbp + (sbp - dbp) / 3.0, 1)
