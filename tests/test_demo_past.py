@@ -89,9 +89,9 @@ async def test_what_happened_then_became_an_alarm_then(tmp_path: Path) -> None:
     desaturation = Step(7.0, "chair-1", PATIENT, "desaturation", amount=11.0, over_s=1.0)
     over = Step(8.0, "chair-1", PATIENT, "desaturation", amount=0.0, over_s=1.0)
     await lived(tmp_path, 0, 9.0, desaturation, over)
-    assert events(tmp_path, "alarm", "rule") == ["RES-2", "RES-2", "RES-2"]
-    assert events(tmp_path, "alarm", "state") == ["active", "active", "inactive"]
-    assert events(tmp_path, "alarm", "alarm_phase") == ["start", "update", "end"]
+    assert events(tmp_path, "alarm", "rule") == ["RES-2", "RES-2", "RES-1", "RES-1"]
+    assert events(tmp_path, "alarm", "state") == ["active", "active", "active", "inactive"]
+    assert events(tmp_path, "alarm", "alarm_phase") == ["start", "update", "deescalate", "end"]
 
 
 async def test_what_the_nurse_entered_is_in_the_record(tmp_path: Path) -> None:
