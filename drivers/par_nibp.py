@@ -153,7 +153,7 @@ class ParNibp:
         self._held = False
         self._forget()
         self._to_set.extend(self._mode)
-        return [STATUS]
+        return [STATUS, STATUS]  # before its mode is set: a probe has four seconds
 
     def next_request(self, at_s: float) -> Request | None:
         self._now_s = at_s
