@@ -339,11 +339,12 @@ async def test_a_failed_commit_reaches_all_who_wait_and_all_who_come(
     good = journal.append([alarm(0)])
     await good.stored
     await fault(journal, monkeypatch)
-    verifier, following = threading.Event(), chain.next_checkpoint
-    monkeypatch.setattr(chain, "next_checkpoint", lambda *args: following(*args) if verifier.wait(10) else None)
+    verifier = threading.Event()
+    held = journal._writer.query(lambda _: verifier.wait(10))
     big = PendingEvent(None, None, AT_S, body("alarm", text="x" * 100_000))
     waiting: list[Appended] = [journal.append([big]) for _ in range(3)]
-    verifier.set()  # until now the first was being stored and the others stood behind it
+    verifier.set()  # until now all of them stood behind a question
+    await asyncio.gather(asyncio.wrap_future(held), return_exceptions=True)  # its own commit fails too
     outcome = await asyncio.gather(*(each.stored for each in waiting), return_exceptions=True)
     assert [type(each) for each in outcome] == [JournalError] * 3
     assert all(says in str(each) and "\n" not in str(each) for each in outcome)

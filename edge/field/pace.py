@@ -45,6 +45,7 @@ class Pace:
             most = min(most, max(USUAL * self._lately, FRAMES * self._longest))
         if real_s - self._real_s >= self._silent_after_s:
             self._allowed = 0.0  # after a stall the first that comes is the oldest
+            self._opened_at_s = at_s  # and what comes then may be a stream that begins: its pace is not known yet
         else:
             self._allowed = min(most * CAP_S * self._speed, self._allowed + most * passed_s)
         keep = math.exp(-min(passed_s, PAUSE_S) / LATELY_S)
