@@ -187,7 +187,7 @@ def edits(path: Path) -> Iterator[tuple[str, tuple[Any, ...]]]:
                 yield f"UPDATE segment SET {column} = ? WHERE first_n = ?", (other, first_n)
         yield "UPDATE segment SET first_n = first_n + 1 WHERE first_n = ?", (first_n,)
         yield "DELETE FROM segment WHERE first_n = ?", (first_n,)
-        for _ in range(15):
+        for _ in range(4):
             changed = bytearray(content)
             changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)
             yield "UPDATE segment SET body = ? WHERE first_n = ?", (bytes(changed), first_n)

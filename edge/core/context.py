@@ -154,9 +154,10 @@ class RuleContext:
 
     def _keeps_vein_open(self, rate_ml_h: float) -> bool:
         """Whether the ordered dose is in, and the pump goes on only so that the line does not clot (KVO)."""
-        session, course = self.state.session, self.state.protocol.course
-        if session is None or session.delivered_mg < course.complete * session.order.dose_mg:
+        session = self.state.session
+        if session is None or rate_ml_h > (course := self.state.protocol.course).kvo_ml_h \
+                or session.delivered_mg < course.complete * session.order.dose_mg:
             return False
         order = session.order
         ordered_ml_h = order.dose_mg / order.concentration_mg_ml / order.duration_min * 60
-        return rate_ml_h <= course.kvo_ml_h and rate_ml_h <= course.kvo_part * ordered_ml_h
+        return rate_ml_h <= course.kvo_part * ordered_ml_h

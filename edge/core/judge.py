@@ -49,10 +49,14 @@ def requests(state: BedState, rules: RuleSet, at_s: float) -> Iterator[PendingEv
 
 
 def _judge_alone(state: BedState, rule: Rule, at_s: float) -> Iterator[PendingEvent]:
+    is_idle = not applies(rule.context, state.session)
     for device in _devices(state, rule):
-        context = RuleContext(state, at_s, device)
         key = rule.id if device is None else f"{rule.id}:{device}"
-        alarm = state.alarms.get(key) or Alarm(key, rule.id, state.bed, device=device)
+        known = state.alarms.get(key)
+        if is_idle and (known is None or (known.state == "inactive" and known.true_since_s is None)):
+            continue  # nearly always: it neither applies nor has anything to end
+        context = RuleContext(state, at_s, device)
+        alarm = known or Alarm(key, rule.id, state.bed, device=device)
         judged = _judged(state, rule, alarm, context)
         yield from follow(state, rule, alarm, context, judged)
 
