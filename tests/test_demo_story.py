@@ -17,7 +17,7 @@ SPEED = 20
 STORY_S = 66 * 60 / SPEED  # real seconds from "go" until every infusion is over and every pressure is down again
 TROUBLES = {
     "chair-1": {("HTN-3", "high"), ("HTN-2", "medium"), ("HTN-1", "low")},  # severe, then easing step by step
-    "chair-2": {("TEC-4", "medium")},
+    "chair-2": {("TEC-4", "medium"), ("PRO-1", "low"), ("PRO-1", "medium")},  # a cuff that is gone
     "chair-3": {("TEC-1", "low"), ("TEC-1", "medium")},
     "chair-4": {("TEC-3", "medium")},
 }
