@@ -10,6 +10,7 @@ import pytest
 
 from edge.cli.protocols import check_protocols, explain_protocols
 from edge.core.bedside import Bedside
+from edge.core.context import RuleContext
 from edge.core.protocol import Protocol
 from edge.core.protocols import ProtocolsError, as_in_0_1_0, parse_protocols
 from edge.model import LinkChanged, PumpStatus, Sample, Samples, Tick
@@ -99,6 +100,17 @@ def test_a_pump_that_infuses_at_a_rate_nobody_can_read_infuses() -> None:
         phases.append(bed.session.phase)
     assert phases[0] == "INFUSING"
     assert phases[1] != "INFUSING", "0.1.0 waited for a rate"
+
+
+def test_a_rate_that_can_no_longer_be_read_is_not_the_one_that_was_read_before() -> None:
+    story = opened(TEXT, "iv_racemic_40", 10)
+    assert RuleContext(story.bed.state, story.at_s).rate_ml_h() == 52.5
+    for _ in range(11):
+        story.at_s += 1
+        story.give(PumpStatus("pump", "infusing"))
+        story.give(Samples("pump", (Sample("chair-1", "pump", "rate_ml_h", None, "invalid", story.at_s),)))
+        assert RuleContext(story.bed.state, story.at_s).infusing() is True
+        assert RuleContext(story.bed.state, story.at_s).rate_ml_h() is None
 
 
 def test_an_unknown_protocol_is_refused_and_its_line_names_the_known_ones() -> None:

@@ -122,8 +122,10 @@ class RuleContext:
         running = [self._is_running(pump) for pump in pumps]
         if not pumps or None in running:
             return None
-        rates = (pump.rate_ml_h or 0.0 for pump, runs in zip(pumps, running, strict=True) if runs)
-        return sum(inf if rate >= METRICS["rate_ml_h"].high else rate for rate in rates)
+        rates = [self._fresh_rate(pump) for pump, runs in zip(pumps, running, strict=True) if runs]
+        if None in rates:  # it infuses, and nobody can read how fast: what it said before is not what it gives now
+            return None
+        return sum(inf if rate >= METRICS["rate_ml_h"].high else rate for rate in rates if rate is not None)
 
     def status_at_s(self, running: bool) -> float:
         """When the pumps last reported it: the newest status of those that run, the oldest of those that do not."""
@@ -148,16 +150,19 @@ class RuleContext:
             return None
         if pump.pump != "infusing":
             return False
-        if round(self.at_s - pump.rate_at_s, 3) > METRICS["rate_ml_h"].stale_after_s or pump.rate_ml_h is None:
+        rate_ml_h = self._fresh_rate(pump)
+        if rate_ml_h is None:
             return True if self.state.protocol.course.unknown_rate_runs else None
-        return pump.rate_ml_h > 0 and not self._keeps_vein_open(pump.rate_ml_h)
+        return rate_ml_h > 0 and not self._keeps_vein_open(rate_ml_h)
+
+    def _fresh_rate(self, pump: Device) -> Number:
+        is_stale = round(self.at_s - pump.rate_at_s, 3) > METRICS["rate_ml_h"].stale_after_s
+        return None if is_stale else pump.rate_ml_h
 
     def _keeps_vein_open(self, rate_ml_h: float) -> bool:
         """Whether the ordered dose is in, and the pump goes on only so that the line does not clot (KVO)."""
-        session = self.state.session
-        if session is None or rate_ml_h > (course := self.state.protocol.course).kvo_ml_h \
-                or session.delivered_mg < course.complete * session.order.dose_mg:
+        session, course = self.state.session, self.state.protocol.course
+        if session is None or rate_ml_h > course.kvo_ml_h:
             return False
-        order = session.order
-        ordered_ml_h = order.dose_mg / order.concentration_mg_ml / order.duration_min * 60
-        return rate_ml_h <= course.kvo_part * ordered_ml_h
+        is_in = session.delivered_mg >= course.complete * session.order.dose_mg
+        return is_in and rate_ml_h <= course.kvo_part * session.order.rate_ml_h

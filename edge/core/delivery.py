@@ -21,16 +21,17 @@ def rate_mg_kg_h(context: RuleContext) -> Number:
 
 def rate_pct(context: RuleContext) -> Number:
     """The same in percent of the rate that gives the ordered dose in the ordered duration."""
-    ordered, rate_ml_h = _ordered_ml_h(context), context.rate_ml_h()
-    return None if ordered is None or rate_ml_h is None else round(100.0 * rate_ml_h / ordered, 2)
+    session, rate_ml_h = context.state.session, context.rate_ml_h()
+    return None if session is None or rate_ml_h is None else round(100.0 * rate_ml_h / session.order.rate_ml_h, 2)
 
 
 def rate_in_words(context: RuleContext) -> str | None:
     """The rate, in its own unit, by weight and in percent of the ordered rate, and that rate."""
-    rate_ml_h, mg_kg_h, pct, ordered = (
-        context.rate_ml_h(), rate_mg_kg_h(context), rate_pct(context), _ordered_ml_h(context))
-    if rate_ml_h is None or mg_kg_h is None or pct is None or ordered is None:
+    session, rate_ml_h = context.state.session, context.rate_ml_h()
+    mg_kg_h, pct = rate_mg_kg_h(context), rate_pct(context)
+    if session is None or rate_ml_h is None or mg_kg_h is None or pct is None:
         return None
+    ordered = session.order.rate_ml_h
     if not isfinite(rate_ml_h):
         return f"a rate above what can be measured; ordered are {ordered:.1f} mL/h"
     return f"{rate_ml_h:.1f} mL/h, {mg_kg_h:.2f} mg/kg/h: {pct:.0f} % of the ordered {ordered:.1f} mL/h"
@@ -96,10 +97,3 @@ def _programmed_pct(context: RuleContext) -> Number:
     if session is None or vtbi_ml is None:
         return None
     return round(100.0 * vtbi_ml * session.order.concentration_mg_ml / session.order.dose_mg, 2)
-
-
-def _ordered_ml_h(context: RuleContext) -> Number:
-    session = context.state.session
-    if session is None:
-        return None
-    return session.order.dose_mg / session.order.concentration_mg_ml / session.order.duration_min * 60

@@ -126,6 +126,11 @@ class Order(msgspec.Struct, frozen=True):
     def dose_mg(self) -> float:
         return self.dose_mg_kg * self.weight_kg
 
+    @property
+    def rate_ml_h(self) -> float:
+        """The rate that gives the dose in the duration."""
+        return self.dose_mg / self.concentration_mg_ml / self.duration_min * 60
+
 
 class CheckIn(msgspec.Struct, frozen=True):
     """What the nurse entered; None is 'not assessed'."""
