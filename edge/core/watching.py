@@ -124,7 +124,9 @@ def _causes(state: BedState, session: Session, one: Watched, at_s: float) -> Ite
         if truth is None:
             yield from _unknown(context, one)
         elif truth and one.metrics and _never_fills(context, one):
-            yield _source(state, one.metrics[0]) or "", one.metrics[:1]
+            source = _source(state, one.metrics[0])
+            if source is not None:
+                yield source, one.metrics[:1]
 
 
 def _devices(state: BedState, rule: Rule) -> list[str | None]:
