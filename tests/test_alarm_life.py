@@ -11,12 +11,12 @@ from edge.model import AlarmState
 
 # fmt: off
 HAND = """
-               true      held     unknown   clear      acknowledge    expire   escalate  deescalate  update
-inactive       pending   active   .         .          .              .        .         .           .
-pending        .         active   .         inactive   .              .        .         .           .
-active         .         .        .         inactive*  acknowledged   .        .         .           .
-acknowledged   .         .        .         inactive   .              active   active    .           .
-latched        .         active   .         .          inactive       .        .         .           .
+               true      held     unknown   clear      acknowledge    expire   escalate
+inactive       pending   active   .         .          .              .        .
+pending        .         active   .         inactive   .              .        .
+active         .         .        .         inactive*  acknowledged   .        .
+acknowledged   .         .        .         inactive   .              active   active
+latched        .         active   .         .          inactive       .        .
 """
 # fmt: on
 HEAD, *ROWS = [line.split() for line in HAND.strip().splitlines()]

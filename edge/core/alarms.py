@@ -1,16 +1,15 @@
 """An alarm's life: one table, and the alarm itself.
 
-                 true       held      unknown   clear       acknowledge   expire   escalate  deescalate  update
-    inactive     pending    active    -         -           -             -        -         -           -
-    pending      -          active    -         inactive    -             -        -         -           -
-    active       -          -         -         inactive*   acknowledged  -        -         -           -
-    acknowledged -          -         -         inactive    -             active   active    -           -
-    latched      -          active    -         -           inactive      -        -         -           -
+                 true       held      unknown   clear       acknowledge   expire   escalate
+    inactive     pending    active    -         -           -             -        -
+    pending      -          active    -         inactive    -             -        -
+    active       -          -         -         inactive*   acknowledged  -        -
+    acknowledged -          -         -         inactive    -             active   active
+    latched      -          active    -         -           inactive      -        -
 
 `true`: the condition is true but not yet for its hold. `held`: true for long enough. `unknown`: it is unknown; it
 never activates, never clears. `clear`: the rule's clear condition has held, or it no longer applies. `expire`: an
-acknowledgement's time is up. `escalate`: the level rose, or there is something new. `deescalate`: the level fell.
-`update`: the words no longer fit the facts. `-`: nothing moves.
+acknowledgement's time is up. `escalate`: the priority rose, or there is something new. `-`: nothing moves.
 * `latched` where the rule latches: the condition is gone but nobody has acknowledged that it was there.
 (Words of IEC 60601-1-8, and of the alert states of IEEE 11073 BICEPS.)
 
@@ -27,7 +26,7 @@ import msgspec
 from edge.contract.events import AlarmMoved
 from edge.model import AlarmState, Priority
 
-Trigger = Literal["true", "held", "unknown", "clear", "acknowledge", "expire", "escalate", "deescalate", "update"]
+Trigger = Literal["true", "held", "unknown", "clear", "acknowledge", "expire", "escalate"]
 
 LIFE: dict[tuple[AlarmState, Trigger], AlarmState] = {
     ("inactive", "true"): "pending",
