@@ -7,7 +7,7 @@ import pytest
 from drivers.contract import ALARMS
 from edge.core.rules import parse_rules
 from edge.core.stories import StoryError, run_story, stories_of
-from tests.helpers.rule_files import FILE, HERE, RULES
+from tests.helpers.rule_files import FILE, HERE, PROTOCOLS, RULES
 
 STORIES = [
     (path.stem, number, story)
@@ -19,13 +19,16 @@ COURSE = [  # of no rule: what opens the next step of a session
     for path in sorted((HERE / "stories" / "course").glob("*.txt"))
     for number, story in enumerate(stories_of(path.read_text()), 1)
 ]
+OVER_WATCHING = {rule.id for rule in RULES if any(one.of_watching for one in rule.conditions.values())}
 TOLD = [pytest.param(name, story, id=f"{name}-{number}") for name, number, story in (*STORIES, *COURSE)]
 
 
 @pytest.mark.parametrize(("name", "story"), TOLD)
 def test_the_story_comes_true(name: str, story: str) -> None:
-    """Every alarm of every rule counts here, not only those of the story's own family."""
-    bed = run_story(story, f"{name}.txt", RULES)
+    """Every alarm of every rule counts here, not only those of the story's own family; but a rule over whether the bed
+    is watched counts in its own family's stories alone, and so they are told."""
+    of = name if name in OVER_WATCHING else None
+    bed = run_story(story, f"{name}.txt", RULES, of, PROTOCOLS)
     assert bed.pending_events
 
 

@@ -11,10 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
-from edge.app.run import read_rules
+from edge.app.run import read_protocols, read_rules
+from edge.config.files import protocols_beside
 from edge.contract.keys import BadKey, pinned_key
 from edge.contract.payloads import BadPayload, EventOut, decode
 from edge.core.explain import explain
+from edge.core.protocol import Protocols
 from edge.core.replay import differences
 from edge.core.rule import Rule
 from edge.core.rules import RuleSet
@@ -162,12 +164,14 @@ def explain_rules(path: Path) -> int:
 
 
 def test_rules(path: Path, stories: Path | None) -> int:
-    """`vigil rules test`: runs every rule's stories; 1 if one does not come true or is missing."""
+    """`vigil rules test`: runs every rule's stories, by the protocols beside the rules; 1 if one does not come true or
+    is missing."""
     rules, _ = read_rules(path)
     folder = stories or _stories_beside(path)
     if not folder.is_dir():
         raise BadUsage(f"--stories {folder}: no such folder; give the one with a text file a rule")
-    bad = sum(_print_story_run(rules, rule, folder) for rule in rules.rules)
+    protocols, _ = read_protocols(protocols_beside(path))
+    bad = sum(_print_story_run(rules, rule, folder, protocols) for rule in rules.rules)
     print(f"{len(rules.rules)} rules, {bad} without a true story")
     return 1 if bad else 0
 
@@ -179,14 +183,14 @@ def _stories_beside(path: Path) -> Path:
     raise BadUsage(f"{path}: no stories beside it; write --stories FOLDER with one text file a rule")
 
 
-def _print_story_run(rules: RuleSet, rule: Rule, folder: Path) -> bool:
+def _print_story_run(rules: RuleSet, rule: Rule, folder: Path, protocols: Protocols | None) -> bool:
     file = folder / f"{rule.id}.txt"
     if not file.is_file():
         print(f"{rule.id}: no story; write {file}", file=sys.stderr)
         return True
     try:
         for story in stories_of(file.read_text()):
-            run_story(story, str(file), rules, of=rule.id)
+            run_story(story, str(file), rules, of=rule.id, protocols=protocols)
     except StoryError as wrong:
         print(wrong, file=sys.stderr)
         return True

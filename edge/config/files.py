@@ -106,6 +106,12 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+def protocols_beside(rules: Path) -> Path | None:
+    """The protocols.toml beside a rules.toml, where there is one."""
+    beside = rules.with_name("protocols.toml")
+    return beside if beside.is_file() else None
+
+
 class Clocked(Table):
     """What services that share an edge clock must agree on."""
 
@@ -144,8 +150,7 @@ class EdgeTable(Clocked):
     @property
     def protocols_file(self) -> Path | None:
         """The protocols to run by; None: as 0.1.0, one protocol whatever its name."""
-        beside = self.rules.with_name("protocols.toml")
-        return self.protocols or (beside if beside.is_file() else None)
+        return self.protocols or protocols_beside(self.rules)
 
     @model_validator(mode="before")
     @classmethod

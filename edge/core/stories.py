@@ -43,6 +43,7 @@ from msgspec.structs import replace
 from edge.core.alarms import SHOWN, Alarm, family
 from edge.core.bedside import Bedside
 from edge.core.expression import nearest
+from edge.core.protocol import Protocols
 from edge.core.rules import RuleSet
 from edge.core.session import open_points
 from edge.core.story_bed import BED, DEVICES, OPENED_S, SECOND, T0, Pressure, Shown, StoryBed
@@ -61,8 +62,10 @@ class StoryError(ValueError):
     """A story that cannot be read, or did not come true: file, line, what, and what to write instead."""
 
 
-def run_story(text: str, name: str, rules: RuleSet, of: str | None = None) -> StoryBed:
-    """Tell the story in `text`, the story of the rule `of` (None: every rule's); returns how it went. Raises StoryError
+def run_story(text: str, name: str, rules: RuleSet, of: str | None = None,
+              protocols: Protocols | None = None) -> StoryBed:
+    """Tell the story in `text`, the story of the rule `of` (None: every rule's), by the first of `protocols` (None: as
+    0.1.0); returns how it went. Raises StoryError
     at the first thing that did not come true; its line is counted from the start of `text`."""
     story: _Story | None = None
     for line_number, raw in enumerate(text.splitlines(), 1):
@@ -71,7 +74,7 @@ def run_story(text: str, name: str, rules: RuleSet, of: str | None = None) -> St
             continue
         try:
             if line.startswith("given "):
-                story = _Story(rules, of, _given(line.removeprefix("given "), rules))
+                story = _Story(rules, of, _given(line.removeprefix("given "), rules, protocols))
             elif story is None:
                 raise Unreadable("a story starts with 'given ...'")
             else:
@@ -117,7 +120,7 @@ def _pieces(text: str, mark: str) -> list[str]:
 # --- given ------------------------------------------------------------------------------------------------------------
 
 
-def _given(words: str, rules: RuleSet) -> StoryBed:
+def _given(words: str, rules: RuleSet, protocols: Protocols | None) -> StoryBed:
     given = _pieces(words, ",")
     order = {"weight_kg": 70.0, "dose_mg_kg": 0.5, "duration_min": 40.0, "concentration_mg_ml": 1.0,
              "nibp_interval_min": 5.0}
@@ -139,8 +142,8 @@ def _given(words: str, rules: RuleSet) -> StoryBed:
                 raise Unreadable(f"cannot read {phrase!r}; write no session, precheck, infusing, baseline S/D,"
                                  f" {', '.join(_ORDER)}, METRIC VALUE or background: quiet")
     devices = DEVICES + SECOND if "two of each" in given else DEVICES
-    bed = StoryBed(Bedside(BED, devices, rules), order["nibp_interval_min"] * 60, is_quiet, shown=shown,
-                   pressure=baseline)
+    bed = StoryBed(Bedside(BED, devices, rules, protocols=protocols), order["nibp_interval_min"] * 60, is_quiet,
+                   shown=shown, pressure=baseline)
     for device, *_ in devices:
         bed.link(device, "live")
     if "no session" in given:
@@ -153,7 +156,7 @@ def _given(words: str, rules: RuleSet) -> StoryBed:
 def _open_session(bed: StoryBed, order: dict[str, float], infusing: bool) -> None:
     """A session with a baseline of two determinations, and the pump running if the story starts so."""
     assert bed.pressure is not None
-    bed.command("start_session", {"session": "story-session", "protocol": "iv_racemic_40", **order, "checklist": True})
+    bed.command("start_session", {"session": "story-session", **order, "checklist": True})
     if bed.refusal:
         raise Unreadable(f"the session was refused: {bed.refusal}")
     for after_s in (10, 80):
