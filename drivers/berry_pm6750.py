@@ -54,7 +54,16 @@ from drivers.contract import (
     Spec,
     Validity,
 )
-from drivers.kit.cuffs import DETERMINATION, SCHEDULE, STUCK, cuff_pressure, determination, failed, schedule_of
+from drivers.kit.cuffs import (
+    DETERMINATION,
+    SCHEDULE,
+    STUCK,
+    Stopping,
+    cuff_pressure,
+    determination,
+    failed,
+    schedule_of,
+)
 from drivers.kit.framing import Counted
 from drivers.kit.listening import WELL, Verdict, judged, worst
 from drivers.kit.schedules import Schedule
@@ -72,7 +81,6 @@ JUMPS = {"heart_rate_bpm": 10.0, "resp_bpm": 5.0, "spo2_pct": 2.0, "pulse_bpm": 
 
 LOW_MMHG = 10
 GIVE_UP_S, BEGINS_S, LONGEST_S = 30.0, 15.0, 140.0  # edge time
-STOP_EVERY_S, STOP_TRIES = 2.0, 5
 SETTLE_S = 5.0  # after an opening or a command, before waves mean that the board was switched on again
 RESULTS: Mapping[int, str] = {
     2: "user_abort", 3: "overpressure", 4: "cuff_loose", 5: "timeout", 6: "module_error", 7: "artifact",
@@ -144,8 +152,8 @@ class BerryPm6750:
 
     def _forget(self) -> None:
         self._phase = "idle"
-        self._since_s = 0.0  # of the phase, or of the last stop
-        self._tries = 0
+        self._since_s = 0.0  # of the phase
+        self._stopping = Stopping()
         self._top_mmhg = 0
         self._cuff: tuple[int, int] | None = None  # its status and pressure, as last told
         self._owed: list[Decoded] = []  # what goes out with the next frame
@@ -177,7 +185,8 @@ class BerryPm6750:
         if self._phase == "stopping":
             return self._stop(at_s)
         if self._phase == "measuring" and at_s - self._since_s >= LONGEST_S:
-            self._phase, self._since_s, self._tries = "stopping", at_s - STOP_EVERY_S, 0
+            self._phase = "stopping"
+            self._stopping.begin(at_s)
             return self._stop(at_s)
         if self._phase == "starting" and at_s - self._since_s >= BEGINS_S:
             self._end("not_measured")
@@ -200,15 +209,13 @@ class BerryPm6750:
         return False
 
     def _stop(self, at_s: float) -> Request | None:
-        if at_s - self._since_s < STOP_EVERY_S:
+        if not self._stopping.is_due(at_s):
             return None
-        self._tries += 1
-        if self._tries > STOP_TRIES:
-            self._stuck = True
-            self._end("timeout")
-            return None
-        self._since_s = at_s
-        return STOP
+        if not self._stopping.in_vain:
+            return STOP
+        self._stuck = True
+        self._end("timeout")
+        return None
 
     def _settings_due(self, at_s: float) -> Request | None:
         if self._set_s is None:

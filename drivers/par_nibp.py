@@ -59,6 +59,7 @@ from drivers.kit.cuffs import (
     DETERMINATION,
     SCHEDULE,
     STUCK,
+    Stopping,
     cuff_pressure,
     determination,
     failed,
@@ -74,7 +75,6 @@ EVERY_S, TIMEOUT_S, LATENESS_S = 2.0, 3.0, 1.0
 SILENT_AFTER_S = 7.0  # one lost response costs EVERY_S + TIMEOUT_S + LATENESS_S
 KNOWN_S, GIVE_UP_S, BEGINS_S, LONGEST_S, STILL_S = 6.0, 30.0, 15.0, 120.0, 5.0  # edge time
 PUSHED_S = 1.1  # after the end the result may come by itself
-STOP_EVERY_S, STOP_TRIES = 2.0, 5
 RISEN_MMHG = 20
 MEASURES, MAY_START = frozenset("389"), frozenset("12")
 WELL = frozenset({"00", "03"})
@@ -135,7 +135,7 @@ class ParNibp:
     def _forget(self) -> None:
         self._phase = "idle"
         self._since_s = self._cuff_s = 0.0  # of the phase or the last stop; of the last cuff pressure
-        self._tries = 0
+        self._stopping = Stopping()
         self._risen = self._seen_end = False
         self._state: tuple[str, float] | None = None  # S of the last status, and when
         self._status_s = float("-inf")
@@ -166,7 +166,8 @@ class ParNibp:
         if self._phase == "stopping":
             return self._stop(at_s)
         if self._phase == "measuring" and at_s - self._since_s >= LONGEST_S:
-            self._phase, self._since_s, self._tries = "stopping", at_s - STOP_EVERY_S, 0
+            self._phase = "stopping"
+            self._stopping.begin(at_s)
             return self._stop(at_s)
         if self._phase == "measuring" and at_s - self._cuff_s >= STILL_S:
             self._phase, self._since_s = "ended", at_s - PUSHED_S
@@ -201,15 +202,13 @@ class ParNibp:
         return False
 
     def _stop(self, at_s: float) -> Request | None:
-        if at_s - self._since_s < STOP_EVERY_S:
+        if not self._stopping.is_due(at_s):
             return None
-        self._tries += 1
-        if self._tries > STOP_TRIES:
-            self._stuck = True
-            self._end("timeout")
-            return None
-        self._since_s = at_s
-        return STOP
+        if not self._stopping.in_vain:
+            return STOP
+        self._stuck = True
+        self._end("timeout")
+        return None
 
     def is_response(self, frame: bytes, request: Request) -> bool:
         return request is STATUS and frame[1:2] == b"S"

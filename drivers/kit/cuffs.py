@@ -1,4 +1,5 @@
-"""What drivers of cuffs share: one determination as four readings, why there is none, and when the next is due."""
+"""What drivers of cuffs share: one determination as four readings, why there is none, when the next is due, how one is
+stopped."""
 
 from __future__ import annotations
 
@@ -23,6 +24,31 @@ SCHEDULE = {
 }
 STUCK = DeviceAlarm("overpressure", "high", "abort", "The cuff does not answer the stop: it may be inflated. Open the"
                     " cuff, then unplug its hose")
+
+
+class Stopping:
+    """How a cuff that must not stay inflated is stopped: it is told again, and if that is in vain a person is told."""
+
+    EVERY_S, TRIES = 2.0, 5
+
+    def __init__(self) -> None:
+        self._due_s, self._tries = 0.0, 0
+
+    def begin(self, at_s: float) -> None:
+        """From now on it must be stopped."""
+        self._due_s, self._tries = at_s, 0
+
+    def is_due(self, at_s: float) -> bool:
+        """Whether it is to be told now, or, after the last try, given up (`in_vain`)."""
+        if at_s < self._due_s:
+            return False
+        self._due_s, self._tries = at_s + self.EVERY_S, self._tries + 1
+        return True
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether it was told often enough."""
+        return self._tries > self.TRIES
 
 
 def failed(reason: str, validity: Validity = Validity.INVALID) -> tuple[Reading, ...]:
