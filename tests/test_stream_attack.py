@@ -372,7 +372,7 @@ async def test_an_old_state_that_somebody_retains_again_is_replaced_for_a_consol
             await until(lambda: world.stream.up)
             world.stream.state("chair-1", old)
             await until(lambda: world.console.of("state") == [old])
-            overheard = world.console.heard[-1][1]
+            overheard = next(payload for topic, payload in world.console.heard if topic == state)
             world.stream.state("chair-1", new)
             await until(lambda: world.console.of("state") == [old, new])
             async with aiomqtt.Client("127.0.0.1", broker.port, timeout=5) as attacker:

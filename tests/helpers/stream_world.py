@@ -258,6 +258,7 @@ async def made_world(broker: BrokerProcess) -> AsyncIterator[World]:
     made.tasks = {"stream": asyncio.ensure_future(stream.run()), "console": asyncio.ensure_future(console.run())}
     await until(lambda: stream.up and console.statuses())
     await console.ack()  # its first may have come before the edge listened; a real one says it every two seconds
+    await until(lambda: stream.console_states()["main"].state == "live")
     try:
         yield made
     finally:
