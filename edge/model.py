@@ -106,9 +106,6 @@ class LinkChanged(Frozen, frozen=True, tag="link"):
     identity: str | None = None
 
 
-
-
-
 class Command(Frozen, frozen=True, tag="command"):
     """What a person asks through the console; checked (signature, expiry, nonce, role) before it gets here."""
 

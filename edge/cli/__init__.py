@@ -275,14 +275,31 @@ def rules_test(
 
 @app.command()
 def replay(
-    journal: Journal,
-    rules: Annotated[Path | None, typer.Option(help="Judge by these rules instead of the recorded ones.")] = None,
+    journals: Annotated[list[str], typer.Argument(
+        metavar="journal", help="journal.db, or a database URL; several: what each would have raised.")],
+    rules: Annotated[list[Path] | None, typer.Option(
+        help="Judge by these rules instead of the recorded ones; several times: compare them all.")] = None,
+    burden: Annotated[bool, typer.Option(
+        "--burden", help="Print what would have been raised, and its load, for one journal too.")] = False,
+    arms: Annotated[bool, typer.Option(
+        "--arms", help="Compare limits alone, without artefacts, and the rules as they are.")] = False,
+    event_s: Annotated[float, typer.Option(
+        min=0, help="A limit that is broken for so many seconds is an event; who raises nothing misses it.")] = 15.0,
+    picture: Annotated[Path | None, typer.Option(help="Draw the rates into this SVG file.")] = None,
     as_json: Json = False,
 ) -> int:
-    """The journal's inputs through the core again; differences from what was recorded. 1 if there are any."""
+    """The journal's inputs through the core again; differences from what was recorded. 1 if there are any.
+
+    With several journals or rules, or one of the other options: what would have been raised, gained, lost, moved and
+    missed, and its load (ANSI/ISA-18.2).
+    """
+    if burden or arms or picture is not None or len(journals) > 1 or len(rules or []) > 1:
+        from edge.cli.burden import compare
+
+        return compare(journals, rules or [], arms=arms, event_s=event_s, as_json=as_json, picture=picture)
     from edge.cli.records import replay_journal
 
-    return replay_journal(journal, rules, as_json)
+    return replay_journal(journals[0], rules[0] if rules else None, as_json)
 
 
 @app.command()

@@ -6,7 +6,7 @@ With other rules it answers "what would this threshold have done?".
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -21,15 +21,18 @@ OF_THE_EDGE = frozenset({"stream", "journal"})  # events that no bed concludes
 
 
 class Replay:
-    """Every bed of a journal, from its inputs. `rules`: judge by these instead of the recorded ones."""
+    """Every bed of a journal, from its inputs. `rules`: judge by these instead of the recorded ones; `change`: and
+    change them first."""
 
-    def __init__(self, rules: RuleSet | None = None) -> None:
+    def __init__(
+        self, rules: RuleSet | None = None, change: Callable[[RuleSet], RuleSet] = lambda rules: rules,
+    ) -> None:
         self.beds: dict[str, Bedside] = {}
-        self._rules = rules
+        self._rules, self._change = rules, change
 
     def configure(self, given: Configured) -> None:
         """The edge (re)started with this configuration; what the beds remember is carried over."""
-        rules = self._rules or parse_rules(given.rules, "the recorded rules")
+        rules = self._change(self._rules or parse_rules(given.rules, "the recorded rules"))
         protocols = parse_protocols(given.protocols, "the recorded protocols") if given.protocols else None
         before, self.beds = self.beds, {}
         for bed in given.beds:
@@ -46,6 +49,28 @@ class Replay:
             return []
         assert recorded.bed is not None
         return self.beds[recorded.bed].apply(recorded.input, recorded.at_s)
+
+
+def given(inputs: Iterable[RecordedInput], *, whole: bool = True) -> Iterator[RecordedInput]:
+    """Those of a journal's inputs that a replay is given, in order.
+
+    A `Restored` is left out where a replay comes to it by itself. `whole`: the inputs begin with the first; if not,
+    each bed is told nothing before its first `Restored`.
+    """
+    configured = False
+    unknown: set[str | None] = set()  # beds whose state is not known yet
+    for recorded in inputs:
+        if isinstance(recorded.input, Restored):
+            if not (recorded.input.lost or recorded.bed in unknown):
+                continue
+            unknown.discard(recorded.bed)
+        elif isinstance(recorded.input, Configured):
+            if not (configured or whole):
+                unknown |= {bed.bed for bed in recorded.input.beds}
+            configured = True
+        elif recorded.bed in unknown or not configured:
+            continue
+        yield recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,22 +107,14 @@ def differences(
     replay = Replay(rules)
     expected = deque(event for event in events if event.bed is not None and event.kind not in OF_THE_EDGE)
     if rules is not None:
-        yield from _loosely(replay, inputs, list(expected))
+        yield from _loosely(replay, given(inputs, whole=whole), list(expected))
         return
     n = 0
-    unknown: set[str | None] = set()  # beds whose state is not known yet
-    for recorded in inputs:
+    for recorded in given(inputs, whole=whole):
         n = recorded.n
         if isinstance(recorded.input, Restored):
-            if not (recorded.input.lost or recorded.bed in unknown):
-                continue  # the replay has come to it by itself
-            unknown.discard(recorded.bed)
             while expected and expected[0].seq <= recorded.input.after_seq:
                 expected.popleft()
-        elif isinstance(recorded.input, Configured):
-            unknown |= {bed.bed for bed in recorded.input.beds if not replay.beds} if not whole else set()
-        elif recorded.bed in unknown or not replay.beds:
-            continue  # what the bed was before is told with the first Restored
         for pending in replay.give(recorded):
             event = expected.popleft() if expected else None
             if event is None or not same(pending, event):

@@ -140,11 +140,15 @@ def _rule_set(data: Mapping[str, Any], digest: str) -> RuleSet:
     for number, rule in enumerate(rules):
         _check_among(rule, rules, ("rule", number))
     try:
-        causes = order.causes(rules)
+        return assemble(rules, engine, digest)
     except order.Circle as circle:
         number = next(number for number, rule in enumerate(rules) if rule.id == circle.first)
         raise BadTable(("rule", number, "when"), str(circle)) from None
-    return RuleSet(tuple(rules), digest, engine, _needs(rules), causes, _by_metric(rules),
+
+
+def assemble(rules: list[Rule], engine: Engine, digest: str) -> RuleSet:
+    """`rules` as a set, with all that follows from them. Raises order.Circle."""
+    return RuleSet(tuple(rules), digest, engine, _needs(rules), order.causes(rules), _by_metric(rules),
                    watch_over(rules))
 
 
