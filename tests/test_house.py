@@ -28,6 +28,7 @@ MAY = {
     "simulators": {"drivers", "simulators"},
     "edge.model": set(),
     "edge.vocabulary": set(),
+    "edge.points": set(),
     "edge.process": set(),
     "edge.toml_lines": set(),
     "edge.clock": {"edge.model"},
@@ -37,8 +38,8 @@ MAY = {
     "edge.config.broker": {"edge.config", "edge.contract", "edge.process"},
     "edge.core": {"edge.model", "edge.vocabulary", "edge.toml_lines", "edge.contract", "edge.core"},
     "edge.field": {"edge.model", "edge.vocabulary", "edge.field", "drivers.contract"},
-    "edge.journal": {"edge.model", "edge.contract", "edge.journal"},
-    "edge.stream": {"edge.model", "edge.contract", "edge.stream"},
+    "edge.journal": {"edge.model", "edge.points", "edge.contract", "edge.journal"},
+    "edge.stream": {"edge.model", "edge.points", "edge.contract", "edge.stream"},
     "edge.console": {"edge.model", "edge.vocabulary", "edge.contract", "edge.console"},
     # the console's process, wired: the one module there that reads console.toml
     "edge.console.run": {"edge.model", "edge.contract", "edge.clock", "edge.config", "edge.console", "edge.process"},

@@ -4,6 +4,7 @@ written when the store works again. Whatever the fault, the chain afterwards hol
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from edge import points
 from edge.contract.events import PendingEvent
-from edge.journal import Journal, JournalBusy, JournalError, Reader, confirming, journal
+from edge.journal import Journal, JournalBusy, JournalError, Reader, confirming, journal, segments
 from edge.journal.journal import Outage
 from edge.journal.verify import verify
 from edge.model import Tick
@@ -102,6 +104,26 @@ async def test_what_comes_meanwhile_is_kept_in_order_and_written_afterwards(
     assert kept.on_disk[-1]
     kept.check(events=6, inputs=6)
     assert await kept.journal.cursor("main") == 0
+
+
+@pytest.mark.parametrize("fault", ["before", "after"])
+async def test_a_fault_while_inputs_are_packed_leaves_no_gap(
+    kept: Kept, disk: Disk, monkeypatch: pytest.MonkeyPatch, fault: str,
+) -> None:
+    monkeypatch.setattr(segments, "ROWS", 4)
+    faults = iter([fault])
+    monkeypatch.setattr(points, "reached", lambda point: disk.break_(next(faults, "")) if point == "packing" else None)
+    for _ in range(9):
+        await kept.event()
+    await kept.until(lambda: disk.tried)
+    disk.mend()
+    await kept.healed()
+    for _ in range(12):
+        await kept.event()
+    kept.check(events=21, inputs=21)
+    with sqlite3.connect(kept.path) as raw:
+        assert raw.execute("SELECT count(*), max(last_n) FROM segment").fetchone() > (1, 8), "it goes on packing"
+    raw.close()
 
 
 async def test_a_store_that_fails_again_while_it_heals_keeps_the_rest(

@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, insert, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from edge import points
 from edge.journal import chain, schema
 from edge.journal.chain import Base, Checkpoint, Wrong
 from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError, JournalFailing, identity, reading, writing
@@ -43,6 +44,7 @@ def begin_anew(place: DatabaseUrl, edge: str, damage: str, after: Checkpoint | N
             for left in (part, Path(f"{part}-wal"), Path(f"{part}-shm")):
                 left.unlink(missing_ok=True)
             _make(DatabaseUrl(str(part)), edge, base, found, sign)
+        points.reached("quarantine")
         _to_disk(part)
         part.rename(place.path.with_name(f"{place.path.name}.new-{number}"))
         finish(place)
@@ -62,9 +64,12 @@ def finish(place: DatabaseUrl) -> None:
             for end in ("", "-wal"):
                 old, kept = Path(f"{place.path}{end}"), Path(f"{aside}{end}")
                 if old.exists() and not kept.exists():
+                    points.reached("quarantine")
                     old.rename(kept)
             Path(f"{place.path}-shm").unlink(missing_ok=True)
+            points.reached("quarantine")
             new.rename(place.path)
+            points.reached("quarantine")
             _to_disk(place.path.parent)
     except OSError as fault:
         raise JournalFailing(f"journal {place}: the new one cannot be put in its place: {fault.strerror}") from fault

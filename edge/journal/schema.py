@@ -29,6 +29,7 @@ from sqlalchemy import (
     update,
 )
 
+from edge import points
 from edge.journal.chain import FIRST, Base
 
 # SQLite's STRICT tables know INTEGER, not BIGINT; and only INTEGER becomes the row id itself.
@@ -161,6 +162,7 @@ def migrate(connection: Connection, found: int, edge: str, base: Base = FIRST) -
     makes it all or nothing."""
     for step in MIGRATIONS[found:]:
         step(connection)
+        points.reached("migration")
     if found == 0:
         connection.execute(insert(META), [{"key": "schema", "value": str(version())}, {"key": "edge", "value": edge}])
         if base != FIRST:

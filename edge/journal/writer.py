@@ -23,6 +23,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection, Table, delete, insert, select
 from sqlalchemy.exc import DBAPIError
 
+from edge import points
 from edge.contract.events import Event
 from edge.journal import chain, segments
 from edge.journal.chain import Checkpoint, InputRow, Wrong
@@ -213,8 +214,11 @@ class Writer:
             if self.checkpoint.last_n - self._packed.last_n < 2 * segments.ROWS:
                 return
             with connection.begin():
-                self._packed = segments.pack(connection, self._packed)
+                packed = segments.pack(connection, self._packed)
+                points.reached("packing")
                 segments.let_go(connection, self._keep_inputs, self._newest_ms)
+                points.reached("retention")
+            self._packed = packed
         except Wrong as fault:
             self._packs = False
             log.error("journal %s: inputs are no longer packed: %s", self.place, fault)
@@ -247,7 +251,7 @@ class Writer:
 
     def _fail(self, why: JournalError) -> None:
         close(self._connection)
-        self._connection = None
+        self._connection = self._packed = None  # whether what failed was packing, and how far it got, is looked up
         if self._store_again is not None and (opened := self._store_again.open_to_read()) is not None:
             self._connection = opened.connection
         if self.failing is None or str(self.failing) != str(why):
@@ -269,7 +273,6 @@ class Writer:
             except JournalDamaged as damaged:
                 close(self._connection)
                 opened = self._store_again.begin_anew(damaged.what, self.checkpoint, self._sign)
-                self._packed = None
                 self._connection = opened.connection
             self._catch_up()
         except JournalError as fault:
@@ -300,6 +303,7 @@ class Writer:
                     break
                 some.append(batch)
             self._store(some)
+            points.reached("healing")
             for _ in some:
                 self._let_go(self._held.popleft())
         self._store([Batch(snapshots=list(self._held_snapshots.values()))])
@@ -318,6 +322,7 @@ class Writer:
         if not (inputs or events or snapshots):
             return
         assert self._connection is not None
+        points.reached("before_store")
         checkpoint = self.checkpoint
         if inputs or events:
             newest = (events[-1].seq, events[-1].hash) if events else (checkpoint.event_seq, checkpoint.event_hash)
@@ -333,6 +338,8 @@ class Writer:
                 _insert(self._connection, CHECKPOINT, [astuple(checkpoint)])
             for snapshot in snapshots:
                 self._keep(self._connection, snapshot)
+            points.reached("in_commit")
+        points.reached("after_commit")
         self.checkpoint = checkpoint
 
     def _keep(self, connection: Connection, snapshot: SnapshotRow) -> None:

@@ -25,6 +25,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 import msgspec
 from nacl.signing import VerifyKey
 
+from edge import points
 from edge.contract import payloads as contract
 from edge.contract.events import Event
 from edge.contract.mqtt import Connection, Latest, Mqtt, MqttError, Will, connected, keep_connected
@@ -247,11 +248,13 @@ class Stream:
         """As many of `events` as the broker takes in one payload. The sender marks them as sent."""
         message = event_message(events, late, self._signer, self._size, self._outbox.stored_seq)
         topic = contract.event_topic(self._edge)
+        points.reached("before_publish")
         try:
             await client.publish(topic, message.payload)
         except (MqttError, asyncio.CancelledError):
             self._size.batch_failed(message, asyncio.get_running_loop().time())
             raise
+        points.reached("after_publish")
         if message.withheld:
             self._on_fault(TooLarge(topic, message.first, message.withheld))
         return message
@@ -348,7 +351,9 @@ class Stream:
             self._wake_cursors.clear()
             for console, seq in self._acked.items():
                 if seq > moved[console]:
+                    points.reached("before_cursor")
                     await self._outbox.move_cursor(console, seq)
+                    points.reached("after_cursor")
                     moved[console] = seq
             await self._wake_cursors.wait()
 
