@@ -26,11 +26,9 @@ response that has it until the pump runs again; and in safe mode the first valid
 communication time-out, after which it STOPS when nothing valid comes. Basic mode is therefore the default.
 
 Only the state says whether the set rate is what flows: it is the rate while infusing, and the rate is 0 while it
-stands still; withdrawing and purging have none. Basic mode has no checksum: there a new rate counts when three
-responses running say it, a volume where it follows from the last that counted and the rate, or three running follow
-from each other; a status when two responses running say it. So a wrong volume is off by no more than what can have
-flowed meanwhile. The form of a response names its request; an error or alarm could answer any, and holds no number.
-Lateness is unknown; taken as 1 s.
+stands still; withdrawing and purging have none. Basic mode has no checksum: drivers/kit/unchecked.py says when a rate or
+a volume counts there; a status counts when two responses running say it. The form of a response names its request; an
+error or alarm could answer any, and holds no number. Lateness is unknown; taken as 1 s.
 """
 
 from __future__ import annotations
@@ -60,6 +58,7 @@ from drivers.contract import (
 )
 from drivers.kit.framing import Counted, Delimited
 from drivers.kit.text import Twice
+from drivers.kit.unchecked import Unchecked
 
 STX, ETX, CR = b"\x02", b"\x03", b"\r"
 MAX_BASIC, MAX_SAFE = 40, 48
@@ -67,8 +66,6 @@ EVERY_S = 1.0
 TIMEOUT_S = 1.0  # twice the pump's own time-out between two bytes (M); it responds in far less
 LATENESS_S = 1.0
 MISSED = 2
-NEW_TIMES = 3  # the same bit may flip twice; in three running it would be rare
-MOST_HOLE_S = 10.0  # edge time between two volumes; after a longer hole it has to follow anyway
 
 LIMITS: Mapping[str, tuple[float, float]] = {"rate_ml_h": (0.0, 1700.0), "volume_infused_ml": (0.0, 5000.0)}
 ML_H: Mapping[str, float] = {"UM": 0.06, "MM": 60.0, "UH": 0.001, "MH": 1.0}
@@ -123,8 +120,8 @@ def _request(name: str, *, in_safe_mode: bool) -> FrameRequest:
     text = b"0" + name.encode().removeprefix(b"state")
     effect: Effect = "identify" if name == "VER" else "read"
     if in_safe_mode:
-        return FrameRequest(f"{name} (safe)", safe(text), effect=effect, timeout_s=TIMEOUT_S)
-    return FrameRequest(name, text + CR, effect=effect, timeout_s=TIMEOUT_S)
+        return FrameRequest(f"{name} (safe)", safe(text), effect=effect, timeout_s=TIMEOUT_S, distinct=True)
+    return FrameRequest(name, text + CR, effect=effect, timeout_s=TIMEOUT_S, distinct=True)
 
 
 NAMES = ("VER", "state", "RAT", "DIS")
@@ -145,15 +142,13 @@ class NewEra:
         self.framing: Framing = (Counted(STX, _safe_length, MAX_SAFE, _safe_good) if self._safe
                                  else Delimited(STX, ETX, MAX_BASIC))
         self._twice: Twice[str] = Twice()
+        self._unchecked = Unchecked(LIMITS)
         self._forget()
 
     def _forget(self) -> None:
         self._due_s = dict.fromkeys(("state", "RAT", "DIS"), float("-inf"))
         self._read_s = float("-inf")  # when the last volume was requested
-        self._volume: tuple[float, float] | None = None  # the last that was believed, and when it was requested
-        self._volumes: tuple[float, float, int] | None = None  # the last that was said, when, how many running
-        self._rate_ml_h: float | None = None  # the last that was believed
-        self._rates: tuple[float, int] = (-1.0, 0)  # the last that was said, and how often running
+        self._unchecked.forget()
         self._missed = 0
         self._status = ""  # the status that counts; empty: none yet
         self._alarm: str | None = None  # the letter of the last alarm, until the pump runs again
@@ -258,37 +253,16 @@ class NewEra:
             return Reading(metric, None, Validity.UNAVAILABLE)
         if not LIMITS[metric][0] <= value <= LIMITS[metric][1]:
             return Reading(metric, None, Validity.INVALID, "implausible")
+        if self._safe:
+            return Reading(metric, value)
         if metric == "rate_ml_h":
-            return self._believed(value)
-        return Reading(metric, value) if self._safe else self._follows(value)
+            return self._unchecked.rate(value)
+        return self._unchecked.volume(value, self._read_s, _step_ml(value))
 
-    def _follows(self, volume_ml: float) -> Reading:
-        """The volume without a checksum; questionable where it follows from none that counts."""
-        times = 1
-        if self._volumes is not None and self._flowed(self._volumes[:2], volume_ml):
-            times = self._volumes[2] + 1
-        self._volumes = (volume_ml, self._read_s, times)
-        if times < NEW_TIMES and not (self._volume and self._flowed(self._volume, volume_ml)):
-            return Reading("volume_infused_ml", volume_ml, Validity.QUESTIONABLE, "low_signal_quality")
-        self._volume = (volume_ml, self._read_s)
-        return Reading("volume_infused_ml", volume_ml)
 
-    def _believed(self, rate_ml_h: float) -> Reading:
-        """The rate; without a checksum it is questionable until it repeats, a new one twice."""
-        last, times = self._rates
-        self._rates = (rate_ml_h, times + 1 if rate_ml_h == last else 1)
-        wanted = 1 if self._safe else 2 if rate_ml_h == self._rate_ml_h else NEW_TIMES
-        if self._rates[1] < wanted:
-            return Reading("rate_ml_h", rate_ml_h, Validity.QUESTIONABLE, "low_signal_quality")
-        self._rate_ml_h = rate_ml_h
-        return Reading("rate_ml_h", rate_ml_h)
-
-    def _flowed(self, before: tuple[float, float], volume_ml: float) -> bool:
-        """Whether no more than twice the rate's has flowed since, give or take one step of the display."""
-        step_ml = next((step for under, step in ((10, 0.001), (100, 0.01), (1000, 0.1)) if volume_ml < under), 1.0)
-        rate_ml_h = LIMITS["rate_ml_h"][1] if self._rate_ml_h is None else self._rate_ml_h
-        hours = min(self._read_s - before[1], MOST_HOLE_S) / 3600.0
-        return -1.01 * step_ml <= volume_ml - before[0] <= 2 * rate_ml_h * hours + 1.01 * step_ml
+def _step_ml(volume_ml: float) -> float:
+    """How fine four digits tell it."""
+    return next((step for under, step in ((10, 0.001), (100, 0.01), (1000, 0.1)) if volume_ml < under), 1.0)
 
 
 def _value(name: str, found: re.Match[str]) -> float | None:

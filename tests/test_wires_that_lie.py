@@ -89,7 +89,7 @@ def good_of(name: str, seconds: float) -> int:
 LATE = [  # which share of the readings stays where one transmission in ten is late: what is promised is 85 %
     (name, kind) for name in SPECS
     for kind in (("late", "doubled", "stray", "echo", "split") if name in POLLED else ("late", "stray"))
-    if name not in ("graseby_3400", "suntech_advantage", "new_era") or kind != "late"]
+    if name not in ("graseby_3400", "suntech_advantage") or kind != "late"]
 OTHERWISE = {  # a stray byte or a doubled response costs a bus without frame marks the quiet that follows
     "isco": ("doubled", "stray"), "modbus_vitals": ("doubled", "stray"), "acme_3000": ("doubled", "stray"),
 }
