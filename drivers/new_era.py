@@ -26,9 +26,9 @@ response that has it until the pump runs again; and in safe mode the first valid
 communication time-out, after which it STOPS when nothing valid comes. Basic mode is therefore the default.
 
 Only the state says whether the set rate is what flows: it is the rate while infusing, and the rate is 0 while it
-stands still; withdrawing and purging have none. Basic mode has no checksum: drivers/kit/unchecked.py says when a rate or
-a volume counts there; a status counts when two responses running say it. The form of a response names its request; an
-error or alarm could answer any, and holds no number. Lateness is unknown; taken as 1 s.
+stands still; withdrawing and purging have none. Basic mode has no checksum: drivers/kit/unchecked.py says when a rate
+or a volume counts there; a status counts when two responses running say it. The form of a response names its request;
+an error or alarm could answer any, and holds no number. Lateness is unknown; taken as 1 s.
 """
 
 from __future__ import annotations

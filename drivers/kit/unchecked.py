@@ -24,7 +24,7 @@ class Unchecked:
 
     def forget(self) -> None:
         """Nothing was said before."""
-        self._rate_ml_h: float | None = None  # the last that counted
+        self.rate_ml_h: float | None = None  # the last that counted
         self._rates: tuple[float, int] = (-1.0, 0)  # the last that was said, and how often running
         self._volume: tuple[float, float] | None = None  # the last that counted, and when it was requested
         self._volumes: tuple[float, float, int] | None = None  # the last that was said, when, how many running
@@ -33,9 +33,9 @@ class Unchecked:
         """The rate; questionable until it counts."""
         last, times = self._rates
         self._rates = (rate_ml_h, times + 1 if rate_ml_h == last else 1)
-        if self._rates[1] < (2 if rate_ml_h == self._rate_ml_h else NEW_TIMES):
+        if self._rates[1] < (2 if rate_ml_h == self.rate_ml_h else NEW_TIMES):
             return _questionable("rate_ml_h", rate_ml_h)
-        self._rate_ml_h = rate_ml_h
+        self.rate_ml_h = rate_ml_h
         return Reading("rate_ml_h", rate_ml_h)
 
     def volume(self, volume_ml: float, requested_s: float, step_ml: float) -> Reading:
@@ -53,7 +53,7 @@ class Unchecked:
 
     def _flowed(self, before: tuple[float, float], volume_ml: float, at_s: float, step_ml: float) -> bool:
         """Whether no more than twice the rate's has flowed since, give or take one step."""
-        rate_ml_h = self._most_ml_h if self._rate_ml_h is None else self._rate_ml_h
+        rate_ml_h = self._most_ml_h if self.rate_ml_h is None else self.rate_ml_h
         hours = min(at_s - before[1], MOST_HOLE_S) / 3600.0
         return -1.01 * step_ml <= volume_ml - before[0] <= 2 * rate_ml_h * hours + 1.01 * step_ml
 
