@@ -184,6 +184,7 @@ class Story(Wire):
         self.skew_s, self.beside = skew_s, beside
         self._start = asyncio.get_running_loop().time()
         self.beds = {name: Bed(name, self) for name in (f"chair-{n + 1}" for n in range(beds))}
+        self.status: Json = {}  # what its heartbeat says besides
         self.beating = True  # whether the edge's heartbeat goes on
         self.signed_in = True
         self.said: list[Json] = []  # by the page, over the feed
@@ -215,7 +216,7 @@ class Story(Wire):
         """A heartbeat, or the edge's death."""
         told = {"edge": self.edge, "boot": boot, "state": state, "at": iso(self.now()), "version": "1",
                 "config": "c", "beds": list(self.beds), "seq": 10_000, "speed": self.speed,
-                "simulated": self.simulated}
+                "simulated": self.simulated, **self.status}
         self.receive(status_topic(self.edge), encode(msgspec.convert(told, Status)))
 
     def tell(self, bed: str) -> None:
@@ -328,17 +329,78 @@ class Story(Wire):
         return None
 
 
+def _low(name: str, rule: str, title: str, text: str, since: str, seq: int, **more: Any) -> Json:
+    """A LOW, technical alarm."""
+    return alarm(name, "low", text, since, seq, rule=rule, title=title, **{"class": "technical"}, **more)
+
+
+def _lost_pump(bed: Bed, now_s: float) -> None:
+    bed.state["devices"][0].update(link="lost", since=iso(now_s - 725))
+    bed.state["alarms"] = [alarm("a2", "medium", "No connection to the pump (cable or port gone)", iso(now_s - 30), 51,
+                                 **{"class": "technical"})]
+
+
+def _fallen(bed: Bed, now_s: float) -> None:
+    """A Contec bed whose HIGH has fallen and was never acknowledged, and whose pump has an alarm of its own."""
+    bed.values.update(perfusion_index_pct=12.4)
+    bed.pump = "alarm"
+    bed.state["devices"][0]["alarms"] = [
+        {"code": "occlusion", "priority": "high", "raw": "AL_OCCL", "text": "Downstream occlusion, pump stopped"}]
+    bed.state["alarms"] = [alarm(
+        "a4", "medium", "Blood pressure 172/101 mmHg: hypertension", iso(now_s - 300), 52, rule="HTN-2",
+        worst={"rule": "HTN-3", "title": "Severe hypertension", "priority": "high",
+               "text": "Blood pressure 188/111 mmHg: severe hypertension"})]
+
+
+def _measures_more(bed: Bed, now_s: float) -> None:
+    bed.values.update(resp_bpm=14, etco2_mmhg=38, temp_c=36.8, heart_rate_bpm=128, perfusion_index_pct=12.4)
+
+
+def _contec(bed: Bed, now_s: float) -> None:
+    bed.values.update(perfusion_index_pct=4.2)
+
+
+def _overdue(bed: Bed, now_s: float) -> None:
+    bed.values.update(perfusion_index_pct=4.2)
+    bed.pressure_age_s = 1500.0
+    bed.state["alarms"] = [_low("a5", "PRO-1", "Blood pressure overdue", "Blood pressure overdue: the last attempt gave"
+                                " no result (cuff leak)", iso(now_s - 90), 53)]
+
+
+def _not_reliable(bed: Bed, now_s: float) -> None:
+    bed.values.update(spo2_pct=None, perfusion_index_pct=None)
+    bed.reasons.update(spo2_pct="sensor_off", perfusion_index_pct="sensor_off")
+    bed.state["alarms"] = [
+        _low("a6", "TEC-10", "Not watched reliably", "Not watched reliably: the oximeter gives no valid value in 41 of"
+             " the last 60 s", iso(now_s - 40), 54),
+        _low("a7", "TEC-2", "Sensor off", "Oximeter: sensor off", iso(now_s - 41), 55)]
+
+
+def _asked_for(bed: Bed, now_s: float) -> None:
+    bed.values.update(perfusion_index_pct=4.2)
+    bed.state["request"] = {"text": "Measure the blood pressure again: the last one is above the limit", "since":
+                            iso(now_s - 20)}
+    bed.state["gap"] = {"from": iso(now_s - 700), "to": iso(now_s - 600), "why": "slept"}
+
+
+def _over(bed: Bed, now_s: float) -> None:
+    bed.speaking, bed.heard_s = False, now_s - 725
+    bed.values.update(perfusion_index_pct=4.2)
+    bed.state["gap"] = {"from": iso(now_s - 700), "to": iso(now_s - 600), "why": "restart"}
+    bed.state["alarms"] = [alarm("a8", "high", "SpO₂ 81 %: below 85 %", iso(now_s - 600), 56, state="latched",
+                                 rule="SPO2-3", title="Severe hypoxaemia")]
+
+
+KINDS_OF_TILE = (_contec, _measures_more, _lost_pump, _overdue, _fallen, _not_reliable, _asked_for, _over)
+
+
 def busy(beds: int, role: str = "nurse") -> Story:
-    """A ward at work: a HIGH, mediums, a lost pump, long values, one bed that measures more than most."""
+    """A ward at work: long values, a HIGH, then one bed of each kind of tile; of 4 beds those that hold most."""
     story = Story(beds=beds, role=role)
     for number, bed in enumerate(story.beds.values()):
         bed.values.update(spo2_pct=100, pulse_bpm=128, sbp_mmhg=188, dbp_mmhg=111)
-        if number == 1:
-            bed.values.update(resp_bpm=14, etco2_mmhg=38, temp_c=36.8)
-        if number == 2:
-            bed.state["devices"][0].update(link="lost", since=iso(story.now() - 725))
-            bed.state["alarms"] = [alarm("a2", "medium", "No connection to the pump (cable or port gone)",
-                                         iso(story.now() - 30), 51, **{"class": "technical"})]
+        if number > 0:
+            KINDS_OF_TILE[number % len(KINDS_OF_TILE)](bed, story.now())
     story.beds["chair-1"].state["alarms"] = [
         alarm("a1", "high", "Blood pressure 188/111 mmHg: severe hypertension", iso(story.now() - 60), 50, limit="180")]
     return story

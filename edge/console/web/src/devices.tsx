@@ -41,40 +41,46 @@ export function Devices() {
       </div>
       <ScreenSize />
       <div class="table" tabIndex={0} role="region" aria-label="All devices"><table>
-        <thead><tr><th>Bed</th><th>Device</th><th>Link</th><th>Since</th><th>Driver</th><th>Identity</th><th>Frames</th><th>Bad</th><th>Late</th><th>Bytes understood</th><th>Its own alarms</th></tr></thead>
+        <thead><tr>{COLUMNS.map((column) => <th key={column}>{column}</th>)}</tr></thead>
         <tbody>{entries.sort(ORDERS[order]).map((entry) => <Line key={`${entry.bed} ${entry.device.device}`} entry={entry} />)}</tbody>
       </table></div>
     </div>
   );
 }
 
+const COLUMNS = ["Bed", "Device", "Link", "Since", "Driver", "Identity", "Frames", "Bad", "Late", "Bytes understood", "Its own alarms"];
+
 function Line({ entry }: { entry: Entry }) {
   const { bed, device } = entry;
+  const [open, setOpen] = useState(false);
   const since_s = store.since_s(device.since, bed);
+  const wired = device.line !== undefined && device.line.frames.length > 0;
   return (
-    <tr class={device.link === "live" ? "" : "troubled"} data-edge={idOf(bed).edge} data-device={`${idOf(bed).bed}/${device.device}`}>
-      <td>{store.label(bed)}</td><td>{sentence(kindWord(device))}{device.device !== kindWord(device) && <small> {device.device}</small>}</td>
-      <td class="link-told"><b>{linkTrouble(device) ?? "Live"}</b>{device.reason !== "" && <small> {device.reason}</small>}
-        {device.link !== "live" && <small class="remedy">➤ {linkRemedy(device.link)}</small>}</td>
-      <td>{clockTime(device.since)}{since_s !== null && <small> {stopwatch(since_s)}</small>}</td>
-      <td>{device.driver}</td><td>{device.identity ?? "not told"}</td>
-      <td class="n">{device.frames}</td><td class="n">{device.bad}{device.bad > 0 && <small> {(badShare(entry) * 100).toFixed(1)} %</small>}</td><td class="n">{device.late}</td>
-      <td class="n">{device.understood}<small> of {device.received}</small></td>
-      <td>{device.alarms.map(({ text, code }) => text || sentence(code)).join(", ")}<Wire device={device} /></td>
-    </tr>
+    <>
+      <tr class={device.link === "live" ? "" : "troubled"} data-edge={idOf(bed).edge} data-device={`${idOf(bed).bed}/${device.device}`}>
+        <td>{store.label(bed)}</td><td>{sentence(kindWord(device))}{device.device !== kindWord(device) && <small> {device.device}</small>}</td>
+        <td class="link-told"><b>{linkTrouble(device) ?? "Live"}</b>{device.reason !== "" && <small> {device.reason}</small>}
+          {device.link !== "live" && <small class="remedy">➤ {linkRemedy(device.link)}</small>}</td>
+        <td>{clockTime(device.since)}{since_s !== null && <small> {stopwatch(since_s)}</small>}</td>
+        <td>{device.driver}</td><td>{device.identity ?? "not told"}</td>
+        <td class="n">{device.frames}</td><td class="n">{device.bad}{device.bad > 0 && <small> {(badShare(entry) * 100).toFixed(1)} %</small>}</td><td class="n">{device.late}</td>
+        <td class="n">{device.understood}<small> of {device.received}</small></td>
+        <td>{device.alarms.map(({ text, code }) => text || sentence(code)).join(", ")}
+          {wired && <button class="to-wire" aria-expanded={open} onClick={() => setOpen(!open)}>Wire {open ? "▴" : "▾"}</button>}</td>
+      </tr>
+      {open && device.line !== undefined && <tr class="wire"><td colSpan={COLUMNS.length}><Wire line={device.line} /></td></tr>}
+    </>
   );
 }
 
-/** What went over its wire lately, for whoever looks. */
-function Wire({ device }: { device: Device }) {
-  const line = device.line;
-  if (line === undefined || line.frames.length === 0) return null;
+/** What went over a device's wire lately, below its row and as wide as the screen. */
+function Wire({ line }: { line: NonNullable<Device["line"]> }) {
   return (
-    <details class="wire"><summary>Wire</summary>
+    <div class="wire-told">
       <p>Bound to {line.expected ?? "its port"}; {line.timeouts} requests without a response
         {line.response_s !== null && <>; 95 % of the responses within {Math.round(line.response_s * 1000)} ms</>}</p>
       {line.minutes.map((minute) => <p key={minute.at}>{clockTime(minute.at)} {minute.frames} frames, {minute.bad} bad, {minute.late} late, {minute.foreign} foreign bytes of {minute.received}</p>)}
       {line.frames.map((frame, number) => <p key={number}>{frame.sent ? "to" : "from"} the device: <code>{frame.hex}</code> {frame.says}</p>)}
-    </details>
+    </div>
   );
 }

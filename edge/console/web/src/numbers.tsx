@@ -10,10 +10,10 @@ export function shown(metric: string, vitals: BedVitals | undefined, context: Co
 }
 
 /** What stands below the digits: always the age, with the reason where there is one. */
-function below(figure: Shown): string {
+function below(figure: Shown): ComponentChildren {
   switch (figure.standing) {
     case "live": return figure.why === null ? ageWords(figure.age_s) : `${ageWords(figure.age_s)}, ${reasonWords(figure.why)}`;
-    case "old": return `old: ${stopwatch(figure.age_s)}`;
+    case "old": return <><span class="old-word">old: </span>{stopwatch(figure.age_s)}</>;
     case "absent": return reasonWords(figure.why);
     case "none": return "no data yet";
   }

@@ -22,24 +22,51 @@ function columns(beds: number): { wide: number; upright: number } {
   return { wide: Math.max(4, Math.min(6, Math.ceil(Math.sqrt(beds)))), upright: 3 };
 }
 
-const ROW_PX = 120; // below this a tile has no room for its figures
+const ROW_PX = 120; // no tile is lower
 const GAP_PX = 8;
 const PADDING_PX = 12;
+const PASSES = 4; // a higher tile has larger words, which may again need more
 
-/** Where not all beds fit, a row is as high as makes a whole number of rows fill the screen: none is cut in two. */
-function useWholeRows(): RefObject<HTMLDivElement | null> {
+/**
+ * A row is as high as the tile that holds most: what lies over its neighbour cannot be read. It grows and does not
+ * shrink again until the screen changes, so that tiles stay in their places. Where not all beds fit, it is as high as
+ * makes a whole number of rows fill the screen: none is cut in two.
+ */
+function useRows(): RefObject<HTMLDivElement | null> {
   const ward = useRef<HTMLDivElement>(null);
+  const least_px = useRef(ROW_PX);
+  const fit = (): void => {
+    const main = ward.current?.closest("main");
+    if (!ward.current || !main) return;
+    const height = main.clientHeight - PADDING_PX + GAP_PX;
+    const rows = Math.max(1, Math.floor(height / (least_px.current + GAP_PX)));
+    ward.current.style.setProperty("--least-row", `${least_px.current}px`);
+    ward.current.style.setProperty("--row", `${Math.max(least_px.current, Math.floor(height / rows) - GAP_PX)}px`);
+  };
+  const grow = (): void => {
+    for (let pass = 0; pass < PASSES; pass += 1) {
+      const needs = [...(ward.current?.children ?? [])].flatMap((tile) => (
+        tile instanceof HTMLElement && tile.scrollHeight > tile.clientHeight ? [tile.offsetHeight + tile.scrollHeight - tile.clientHeight] : []));
+      const most = Math.max(0, ...needs);
+      if (most <= least_px.current) return;
+      least_px.current = most;
+      fit();
+    }
+  };
   useLayoutEffect(() => {
     const main = ward.current?.closest("main");
     if (!main) return undefined;
+    let width = 0;
     const watcher = new ResizeObserver(() => {
-      const height = main.clientHeight - PADDING_PX + GAP_PX;
-      const rows = Math.max(1, Math.floor(height / (ROW_PX + GAP_PX)));
-      ward.current?.style.setProperty("--row", `${Math.max(ROW_PX, Math.floor(height / rows) - GAP_PX)}px`);
+      if (width !== main.clientWidth) least_px.current = ROW_PX;
+      width = main.clientWidth;
+      fit();
+      grow();
     });
     watcher.observe(main);
     return () => watcher.disconnect();
   }, []);
+  useLayoutEffect(grow);
   return ward;
 }
 
@@ -47,7 +74,7 @@ function useWholeRows(): RefObject<HTMLDivElement | null> {
 export function Ward({ me, edge }: { me: Me; edge?: string | undefined }) {
   const beds = store.beds.filter((bed) => edge === undefined || idOf(bed).edge === edge);
   const { wide, upright } = columns(beds.length);
-  const ward = useWholeRows();
+  const ward = useRows();
   return (
     <>
       <h1 class="unseen" tabIndex={-1}>Ward</h1>
