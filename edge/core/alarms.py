@@ -80,6 +80,12 @@ class Alarm(msgspec.Struct, frozen=True):
     heard_seq: int = 0  # the newest event that sounded: whoever acknowledges must have seen it
     told_s: float = 0.0  # when its newest event was
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it is neither on nor shown, and nothing of it is timed: only a condition that is true moves it."""
+        return (self.state == "inactive" and self.true_since_s is None and self.true_from_s is None and not self.on
+                and self.clear_since_s is None and self.unknown_since_s is None)
+
 
 def family(rule_id: str) -> str:
     """What stands before a rule's number: HTN of HTN-3."""

@@ -7,6 +7,7 @@ pumps, the active alarms. What a condition may name is in `facts.py`.
 from __future__ import annotations
 
 from math import inf
+from typing import Any
 
 from edge.core.alarms import ACTIVE, Alarm, family
 from edge.core.logic import Truth, either
@@ -21,23 +22,34 @@ class RuleContext:
     """A `BedState` at `at_s`, for one of its devices or for the bed as a whole.
 
     `determination`: judge by this one instead of the newest. `unbroken`: for a hold; a reading followed by a gap no
-    longer says what is true now.
+    longer says what is true now. What it has found out of readings and pumps it keeps: make another one when more has
+    come in.
     """
 
-    __slots__ = ("_determination", "at_s", "device", "state", "unbroken")
+    __slots__ = ("_determination", "_found", "_unbroken", "at_s", "device", "state", "unbroken")
 
     def __init__(self, state: BedState, at_s: float, device: str | None = None,
-                 determination: Determination | None = None, *, unbroken: bool = False):
+                 determination: Determination | None = None, *, unbroken: bool = False,
+                 found: dict[str, Any] | None = None):
         self.state = state
         self.at_s = at_s
         self.device = device
-        self._determination = determination
         self.unbroken = unbroken
+        self._determination = determination
+        self._found: dict[str, Any] = {} if found is None else found
+        self._unbroken: RuleContext | None = self if unbroken else None
 
     # --- readings -----------------------------------------------------------------------------------------------------
 
     def metric(self, key: str) -> Number:
         """The value to judge by, or None: a questionable or stale value, or one whose device is gone, is unknown."""
+        found = self._found
+        if key not in found:
+            found[key] = self._metric(key)
+        value: Number = found[key]
+        return value
+
+    def _metric(self, key: str) -> Number:
         if key in DETERMINATION:
             determination = self._determination or self.newest_determination()
             value: Number = getattr(determination, key) if determination else None
@@ -60,7 +72,16 @@ class RuleContext:
 
     def for_hold(self, hold_s: float) -> RuleContext:
         """The same for a condition that must hold for `hold_s`."""
-        return RuleContext(self.state, self.at_s, self.device, unbroken=True) if hold_s else self
+        if not hold_s:
+            return self
+        if self._unbroken is None:
+            self._unbroken = RuleContext(self.state, self.at_s, self.device, unbroken=True)
+        return self._unbroken
+
+    def for_device(self, device: str) -> RuleContext:
+        """The same for one of the bed's devices."""
+        return RuleContext(self.state, self.at_s, device, self._determination, unbroken=self.unbroken,
+                           found=self._found)
 
     def with_determination(self, determination: Determination) -> RuleContext:
         """The same, judged by this determination."""
@@ -112,12 +133,21 @@ class RuleContext:
 
         A pump that was infusing when it last responded, and does not respond now, may still run.
         """
-        running = [self._is_running(pump) for pump in self._pumps() if self._is_reporting(pump) or pump.infused]
-        return either(running) if running else None
+        if "infusing" not in self._found:
+            running = [self._is_running(pump) for pump in self._pumps() if self._is_reporting(pump) or pump.infused]
+            self._found["infusing"] = either(running) if running else None
+        infusing: Truth = self._found["infusing"]
+        return infusing
 
     def rate_ml_h(self) -> Number:
         """The rate of this bed's pumps together, 0 of one that does not infuse; infinite above what one can report.
         None where it is unknown of any."""
+        if "rate" not in self._found:
+            self._found["rate"] = self._rate_ml_h()
+        rate_ml_h: Number = self._found["rate"]
+        return rate_ml_h
+
+    def _rate_ml_h(self) -> Number:
         pumps = [pump for pump in self._pumps() if self._is_reporting(pump) or pump.infused]
         running = [self._is_running(pump) for pump in pumps]
         if not pumps or None in running:

@@ -4,34 +4,33 @@
     spo2_pct < 90 and link_live()
     sbp_mmhg >= 1.20 * baseline.sbp_mmhg
 
-The grammar is a small part of Python's own expressions (parsed by `ast`, never executed as Python): numbers, the facts
-of `facts.py`, + - * /, comparisons, `and` `or` `not`. Anything that cannot be known (no reading, a stale one, a
-questionable one, no baseline) makes a comparison unknown.
+The grammar is a small part of Python's own expressions (parsed by `ast`; what is written is never executed): numbers,
+the facts of `facts.py`, + - *, comparisons, `and` `or` `not`. Anything that cannot be known (no reading, a stale one, a
+questionable one, no baseline) makes a comparison unknown. What was read is compiled by `code.py`.
 """
 
 from __future__ import annotations
 
 import ast
 import difflib
-import operator
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import get_args
 
-from edge.core.context import Number, RuleContext
-from edge.core.fact import Account, Argument, Quantity, Use
+from edge.core.code import Code, Source, Term, joined
+from edge.core.context import RuleContext
+from edge.core.fact import Account, Argument, Use
 from edge.core.facts import FACTS, FUNCTIONS, OWNERS
-from edge.core.logic import Truth, negate
 from edge.core.pairs import Condition
 from edge.model import DeviceAlarm, Phase
 from edge.vocabulary import METRICS, SYMPTOMS
 
-_COMPARE: dict[type[ast.cmpop], tuple[Callable[[float, float], bool], str]] = {
-    ast.Lt: (operator.lt, "below"), ast.LtE: (operator.le, "at most"), ast.Gt: (operator.gt, "above"),
-    ast.GtE: (operator.ge, "at least"), ast.Eq: (operator.eq, "exactly"), ast.NotEq: (operator.ne, "not"),
+_COMPARE: dict[type[ast.cmpop], tuple[str, str]] = {
+    ast.Lt: ("<", "below"), ast.LtE: ("<=", "at most"), ast.Gt: (">", "above"), ast.GtE: (">=", "at least"),
+    ast.Eq: ("==", "exactly"), ast.NotEq: ("!=", "not"),
 }
-_ARITHMETIC: dict[type[ast.operator], tuple[Callable[[float, float], float], str]] = {
-    ast.Add: (operator.add, "+"), ast.Sub: (operator.sub, "−"), ast.Mult: (operator.mul, "×"),
+_ARITHMETIC: dict[type[ast.operator], tuple[str, str]] = {
+    ast.Add: ("+", "+"), ast.Sub: ("-", "−"), ast.Mult: ("*", "×"),
 }
 
 
@@ -45,6 +44,7 @@ class Compiled:
 
     text: str
     evaluate: Condition
+    is_true: Callable[[RuleContext], bool]  # the same where false and unknown are alike, and faster
     words: str
     branches: tuple[str, ...]  # in words, what is joined by the outermost "or"; or the whole
     uses: tuple[Use, ...]
@@ -78,11 +78,12 @@ def compile_condition(text: str) -> Compiled:
     compiler = _Compiler()
     try:
         condition = compiler.condition(tree.body)
-    except (OverflowError, RecursionError) as wrong:
+        evaluate, is_true = compiler.function(condition.source.value), compiler.function(condition.source.true)
+    except (OverflowError, RecursionError, MemoryError, SyntaxError) as wrong:  # the last two: absurd nesting
         raise ExpressionError(f"cannot read {text[:60]!r}: {wrong}") from None
     uses = tuple(compiler.uses)
     return Compiled(
-        text, condition.evaluate, condition.words,
+        text, evaluate, is_true, condition.words,
         condition.parts if condition.joined == "or" else (condition.words,), uses,
         metrics=tuple(dict.fromkeys(metric for use in uses for metric in use.metrics)),
         sampled=tuple(dict.fromkeys(metric for use in uses if use.fact.sampled for metric in use.metrics)),
@@ -101,7 +102,7 @@ def nearest(word: str, known: Collection[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Truth:
-    evaluate: Condition
+    source: Source
     words: str
     joined: str = ""  # by "and", "or", or ":" after a fact's own words: needs brackets inside another
     parts: tuple[str, ...] = ()  # what is so joined
@@ -110,22 +111,23 @@ class _Truth:
 
 @dataclass(frozen=True, slots=True)
 class _Number:
-    value: Quantity
+    term: Term
     words: str
     unit: str = ""
-    is_constant: bool = False
     is_baseline: bool = False
     is_share: bool = False  # so many percent above or below a baseline value
 
     def with_unit(self, unit: str) -> str:
         """In words; a constant takes the unit of what it stands beside."""
-        return f"{self.words} {unit}" if self.is_constant and unit else self.words
+        return f"{self.words} {unit}" if self.term.is_constant and unit else self.words
 
 
 class _Compiler:
     def __init__(self) -> None:
         self.uses: list[Use] = []
         self.worse: dict[str, int] = {}
+        self._code = Code()
+        self.function = self._code.function
 
     def condition(self, node: ast.expr) -> _Truth:
         match node:
@@ -133,63 +135,45 @@ class _Compiler:
                 return self._joined(op, values)
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 inner = self.condition(operand)
-                evaluate = inner.evaluate
-                return _Truth(lambda context: negate(evaluate(context)), inner.denied or f"not ({inner.words})",
+                return _Truth(inner.source.denied(self._code.name()), inner.denied or f"not ({inner.words})",
                               ":" if inner.joined == ":" else "", denied=inner.words)
             case ast.Compare(left=left, ops=ops, comparators=rights):
                 return self._comparison(left, ops, rights)
             case ast.Call() if (name := _name(node)) in FUNCTIONS and FUNCTIONS[name].truth:
                 use, words = self._use(node)
-                joined = ":" if any(parameter.takes == "condition" for parameter in use.fact.parameters) else ""
-                return _Truth(use.evaluator(), use.words(*words), joined, denied=use.denied(*words))
+                mark = ":" if any(parameter.takes == "condition" for parameter in use.fact.parameters) else ""
+                return _Truth(Source.of_truth(self._call(use)), use.words(*words), mark, denied=use.denied(*words))
             case ast.Constant(value=bool() as value):
-                return _Truth(lambda context: value, "always" if value else "never")
+                return _Truth(Source(str(value), str(not value), str(value)), "always" if value else "never")
         if (name := _name(node)) and name not in FUNCTIONS:
             raise ExpressionError(f"no function is named {name!r}{nearest(name, FUNCTIONS)}")
         raise ExpressionError(f"{ast.unparse(node)!r} is not a condition; compare it with something, as in 'x >= 1'")
 
     def _joined(self, op: ast.boolop, values: list[ast.expr]) -> _Truth:
         parts = [self.condition(value) for value in values]
-        operands = [part.evaluate for part in parts]
         word = "and" if isinstance(op, ast.And) else "or"
-        decides = word == "or"  # one true decides an "or", one false an "and"
         words = (f"({part.words})" if part.joined not in ("", word) else part.words for part in parts)
-
-        def evaluate(context: RuleContext) -> Truth:  # logic.both or logic.either, no further than it decides
-            result: Truth = not decides
-            for part in operands:
-                truth = part(context)
-                if truth is decides:
-                    return decides
-                if truth is None:
-                    result = None
-            return result
-
-        return _Truth(evaluate, f" {word} ".join(words), word, tuple(part.words for part in parts))
+        return _Truth(joined([part.source for part in parts], word), f" {word} ".join(words), word,
+                      tuple(part.words for part in parts))
 
     def _comparison(self, left: ast.expr, ops: list[ast.cmpop], rights: list[ast.expr]) -> _Truth:
         if len(ops) != 1 or type(ops[0]) not in _COMPARE:
             raise ExpressionError("write one comparison at a time, joined by 'and': 'a < b and b < c'")
-        compare, word = _COMPARE[type(ops[0])]
+        sign, word = _COMPARE[type(ops[0])]
         if isinstance(left, ast.Name):
             self.worse[left.id] = {ast.Gt: 1, ast.GtE: 1, ast.Lt: -1, ast.LtE: -1}.get(type(ops[0]), 0)
         this, that = self.quantity(left), self.quantity(rights[0])
-        this_value, that_value = this.value, that.value
-
-        def evaluate(context: RuleContext) -> Truth:
-            x, y = this_value(context), that_value(context)
-            return None if x is None or y is None else compare(x, y)
-
         if that.is_share:
             word = {"below": "less than", "above": "more than"}.get(word, word)
-        return _Truth(evaluate, f"{this.with_unit(that.unit)} is {word} {that.with_unit(this.unit)}")
+        source = self._code.compared(this.term, sign, that.term)
+        return _Truth(source, f"{this.with_unit(that.unit)} is {word} {that.with_unit(this.unit)}")
 
     def quantity(self, node: ast.expr) -> _Number:
         match node:
             case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
-                return _constant_number(float(value))
+                return self._constant(float(value))
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
-                return _constant_number(-float(value))
+                return self._constant(-float(value))
             case ast.Name(id=key):
                 return self._fact(_metric(key))
             case ast.Attribute(value=ast.Name(id=owner), attr=name):
@@ -198,31 +182,31 @@ class _Compiler:
                 return self._arithmetic(left, type(op), right)
             case ast.Call() if (name := _name(node)) not in FUNCTIONS or not FUNCTIONS[name].truth:
                 use, words = self._use(node)
-                return _Number(use.evaluator(), use.words(*words), use.fact.unit)
+                return _Number(Term(self._call(use)), use.words(*words), use.fact.unit)
         raise ExpressionError(f"{ast.unparse(node)!r} is not a number this language knows")
 
     def _fact(self, name: str) -> _Number:
         use = FACTS[name].use()
         self.uses.append(use)
-        return _Number(use.evaluator(), use.words(), use.fact.unit, is_baseline=name.startswith("baseline."))
+        return _Number(Term(self._call(use)), use.words(), use.fact.unit, is_baseline=name.startswith("baseline."))
+
+    def _constant(self, number: float) -> _Number:
+        return _Number(self._code.constant(number), f"{number:g}")
+
+    def _call(self, use: Use) -> str:
+        return self._code.call(use.fact.compute, use.arguments)
 
     def _arithmetic(self, left: ast.expr, op: type[ast.operator], right: ast.expr) -> _Number:
-        apply, word = _ARITHMETIC[op]
+        sign, word = _ARITHMETIC[op]
         this, that = self.quantity(left), self.quantity(right)
-        this_value, that_value = this.value, that.value
-
-        def value(context: RuleContext) -> Number:
-            x, y = this_value(context), that_value(context)
-            return None if x is None or y is None else apply(x, y)
-
-        if op is ast.Mult and this.is_constant and that.is_baseline:
+        term = self._code.computed(this.term, sign, that.term)
+        if op is ast.Mult and this.term.is_constant and that.is_baseline:
             percent = round((float(this.words) - 1) * 100, 6)
             words = f"{abs(percent):g} % {'above' if percent >= 0 else 'below'} {that.words}"
-            return _Number(value, words, that.unit, is_share=True)
+            return _Number(term, words, that.unit, is_share=True)
         unit = this.unit or that.unit
         added = unit if op is not ast.Mult else ""
-        return _Number(value, f"{this.with_unit(added)} {word} {that.with_unit(added)}", unit,
-                       this.is_constant and that.is_constant)
+        return _Number(term, f"{this.with_unit(added)} {word} {that.with_unit(added)}", unit)
 
     def _use(self, call: ast.Call) -> tuple[Use, list[str]]:
         """The fact that is called, with its arguments; these in words."""
@@ -245,10 +229,10 @@ class _Compiler:
         """The arguments of a fact, and the same in words."""
         if kind == "condition":
             condition = self.condition(node)
-            return condition.evaluate, condition.words
+            return self.function(condition.source.value), condition.words
         if kind == "quantity":
             quantity = self.quantity(node)
-            return quantity.value, quantity.words
+            return self.function(quantity.term.value), quantity.words
         if kind == "number":
             number = _constant(node)
             return number, f"{number:g}"
@@ -279,10 +263,6 @@ def _field(owner: str, name: str) -> str:
         known = [fact.partition(".")[2] for fact in FACTS if fact.startswith(owner + ".")]
         raise ExpressionError(f"{owner} has no {name!r}{nearest(name, known)}")
     return f"{owner}.{name}"
-
-
-def _constant_number(number: float) -> _Number:
-    return _Number(lambda context: number, f"{number:g}", is_constant=True)
 
 
 def _name(call: ast.expr) -> str:

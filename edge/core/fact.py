@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from edge.core.context import Number, RuleContext
+from edge.core.context import RuleContext
 from edge.model import DeviceAlarm
 
-Quantity = Callable[[RuleContext], Number]
 Argument = Literal["metric", "number", "quantity", "condition", "word", "symptom", "rule", "phase"]
 
 
@@ -55,6 +54,7 @@ class Fact:
     sentence: str  # {0}, {1}: its arguments in words; a number's reads on with "is at least ..."
     compute: Callable[..., Any]
     parameters: tuple[Parameter, ...] = ()
+    of: tuple[str, ...] = ()  # arguments that it always has, before those that are given
     truth: bool = False  # it is so or not; otherwise it is a number
     denied: str = ""  # the sentence of a truth that is not so
     decimals: int = 0
@@ -72,7 +72,7 @@ class Fact:
 
     def use(self, *arguments: Any) -> Use:
         """This fact with these arguments."""
-        return Use(self, arguments)
+        return Use(self, (*self.of, *arguments))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,9 @@ class Use:
     arguments: tuple[Any, ...] = ()
 
     def _taking(self, takes: Argument) -> tuple[Any, ...]:
-        kinds = [parameter.takes for parameter in self.fact.parameters]
-        kinds += kinds[-1:] * (len(self.arguments) - len(kinds))
-        return tuple(value for value, kind in zip(self.arguments, kinds, strict=False) if kind == takes)
+        kinds, arguments = [parameter.takes for parameter in self.fact.parameters], self.arguments[len(self.fact.of):]
+        kinds += kinds[-1:] * (len(arguments) - len(kinds))
+        return tuple(value for value, kind in zip(arguments, kinds, strict=False) if kind == takes)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -119,11 +119,6 @@ class Use:
         """What it is about now, by name: the codes of the alarms it passes on, the symptoms it finds."""
         named = self.fact.names(context, *self.arguments) if self.fact.names else ()
         return (*named, *(alarm.code for alarm in self.alarms(context)))
-
-    def evaluator(self) -> Callable[[RuleContext], Any]:
-        """A function of the rule context alone."""
-        compute, arguments = self.fact.compute, self.arguments
-        return (lambda context: compute(context, *arguments)) if arguments else compute
 
     def words(self, *arguments: str) -> str:
         """Its sentence, with its arguments in words."""

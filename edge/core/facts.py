@@ -25,14 +25,8 @@ from edge.vocabulary import DETERMINATION, METRICS
 
 def _metric_facts() -> Iterable[Fact]:
     for key, metric in METRICS.items():
-        def compute(context: RuleContext, key: str = key) -> Number:
-            return context.metric(key)
-
-        def reason(context: RuleContext, key: str = key) -> str | None:
-            return context.reason_of(key)
-
-        yield Fact(key, metric.unit, metric.label, compute, decimals=metric.decimals, metrics=(key,), sampled=True,
-                   reason=reason)
+        yield Fact(key, metric.unit, metric.label, RuleContext.metric, of=(key,), decimals=metric.decimals,
+                   metrics=(key,), sampled=True, reason=RuleContext.reason_of)
 
 
 def _no_valid_s(context: RuleContext, metric: str) -> Number:
@@ -159,15 +153,16 @@ def _reason_stateless(context: RuleContext) -> str | None:
 # --- the session ------------------------------------------------------------------------------------------------------
 
 
+def _baseline(context: RuleContext, key: str) -> Number:
+    session = context.state.session
+    value: Number = getattr(session.baseline, key, None) if session else None
+    return value
+
+
 def _baseline_facts() -> Iterable[Fact]:
     for key in ("sbp_mmhg", "dbp_mmhg", "map_mmhg", "pulse_bpm", "spo2_pct"):
-        def compute(context: RuleContext, key: str = key) -> Number:
-            session = context.state.session
-            value: Number = getattr(session.baseline, key, None) if session else None
-            return value
-
-        yield Fact(f"baseline.{key}", METRICS[key].unit, f"the baseline {METRICS[key].label}", compute,
-                   baselines=lambda key=key: (key,))
+        yield Fact(f"baseline.{key}", METRICS[key].unit, f"the baseline {METRICS[key].label}", _baseline, of=(key,),
+                   baselines=lambda key: (key,))
 
 
 def _check_in_facts() -> Iterable[Fact]:
@@ -177,10 +172,7 @@ def _check_in_facts() -> Iterable[Fact]:
         "nausea": "nausea as last assessed",
     }
     for key, sentence in sentences.items():
-        def compute(context: RuleContext, key: str = key) -> Number:
-            return treatment.score(context, key)
-
-        yield Fact(f"check_in.{key}", "", sentence, compute, of_person=True)
+        yield Fact(f"check_in.{key}", "", sentence, treatment.score, of=(key,), of_person=True)
 
     def age_s(context: RuleContext) -> Number:
         session = context.state.session

@@ -25,13 +25,18 @@ from edge.core.transitions import Judged, follow
 
 def judge(state: BedState, rules: RuleSet, at_s: float, metrics: tuple[str, ...] | None) -> Iterator[PendingEvent]:
     """Judge the rules that depend on `metrics` (None: all of them)."""
+    context = RuleContext(state, at_s)
     for one_cause in rules.causes if metrics is None else rules.causes_of(metrics):
-        if one_cause[0].group and state.engine.levels:
-            yield from _judge_levels(state, one_cause, at_s)
-        elif one_cause[0].group:
-            yield from _judge_group(state, one_cause, at_s)
+        rule = one_cause[0]
+        if not rule.group:
+            for device in _devices(state, rule):
+                yield from _judge_alone(state, rule, context.for_device(device) if device else context)
+        elif all(_nothing_begins(state, rule, state.alarms.get(rule.id), context) for rule in one_cause):
+            continue
+        elif state.engine.levels:
+            yield from _judge_levels(state, one_cause, context)
         else:
-            yield from _judge_alone(state, one_cause[0], at_s)
+            yield from _judge_group(state, one_cause, context)
 
 
 def requests(state: BedState, rules: RuleSet, at_s: float) -> Iterator[PendingEvent]:
@@ -39,7 +44,7 @@ def requests(state: BedState, rules: RuleSet, at_s: float) -> Iterator[PendingEv
     context = RuleContext(state, at_s)
     state.request = None
     for rule in rules.rules:
-        if rule.request and applies(rule.context, state.session) and rule.when.evaluate(context) is True:
+        if rule.request and applies(rule.context, state.session) and rule.when.is_true(context):
             text, evidence = request_text(state, rule, context)
             state.request = {"rule": rule.id, "text": text, "since_s": at_s}
             yield state.event(at_s, Requested(rule=rule.id, text=text, why=rule.why, evidence=evidence))
@@ -48,17 +53,24 @@ def requests(state: BedState, rules: RuleSet, at_s: float) -> Iterator[PendingEv
 # --- one rule, one group ----------------------------------------------------------------------------------------------
 
 
-def _judge_alone(state: BedState, rule: Rule, at_s: float) -> Iterator[PendingEvent]:
-    is_idle = not applies(rule.context, state.session)
-    for device in _devices(state, rule):
-        key = rule.id if device is None else f"{rule.id}:{device}"
-        known = state.alarms.get(key)
-        if is_idle and (known is None or (known.state == "inactive" and known.true_since_s is None)):
-            continue  # nearly always: it neither applies nor has anything to end
-        context = RuleContext(state, at_s, device)
-        alarm = known or Alarm(key, rule.id, state.bed, device=device)
-        judged = _judged(state, rule, alarm, context)
-        yield from follow(state, rule, alarm, context, judged)
+def _nothing_begins(state: BedState, rule: Rule, alarm: Alarm | None, context: RuleContext) -> bool:
+    """Nearly always: its alarm is at rest, and it does not apply, or its condition is not true."""
+    return (alarm is None or alarm.is_at_rest) and not (
+        applies(rule.context, state.session) and _is_true(rule, context))
+
+
+def _is_true(rule: Rule, context: RuleContext) -> bool:
+    return (rule.when.is_true(context.for_hold(rule.hold_s))
+            or (rule.at_once is not None and rule.at_once.is_true(context)))
+
+
+def _judge_alone(state: BedState, rule: Rule, context: RuleContext) -> Iterator[PendingEvent]:
+    key = rule.id if context.device is None else f"{rule.id}:{context.device}"
+    known = state.alarms.get(key)
+    if _nothing_begins(state, rule, known, context):
+        return
+    alarm = known or Alarm(key, rule.id, state.bed, device=context.device)
+    yield from follow(state, rule, alarm, context, _judged(state, rule, alarm, context))
 
 
 def _devices(state: BedState, rule: Rule) -> list[str | None]:
@@ -68,9 +80,8 @@ def _devices(state: BedState, rule: Rule) -> list[str | None]:
     return found + [name for name, device in state.devices.items() if device.kind in rule.for_each]
 
 
-def _judge_levels(state: BedState, rules: Sequence[Rule], at_s: float) -> Iterator[PendingEvent]:
+def _judge_levels(state: BedState, rules: Sequence[Rule], context: RuleContext) -> Iterator[PendingEvent]:
     """One alarm for one cause, with a level (`levels.py`). `rules`: highest tier first."""
-    context = RuleContext(state, at_s)
     top: Rule | None = None
     found = Judged("clear")
     for rule in rules:
@@ -80,10 +91,9 @@ def _judge_levels(state: BedState, rules: Sequence[Rule], at_s: float) -> Iterat
     yield from levels.follow_group(state, rules, top, found, context)
 
 
-def _judge_group(state: BedState, rules: Iterable[Rule], at_s: float) -> Iterator[PendingEvent]:
+def _judge_group(state: BedState, rules: Iterable[Rule], context: RuleContext) -> Iterator[PendingEvent]:
     """One alarm for one cause: the highest tier that is active ends those below it. Their holds go on, so that they
     take over at once when the higher one ends. `rules`: highest tier first."""
-    context = RuleContext(state, at_s)
     higher: str | None = None
     for rule in rules:
         alarm = state.alarms.get(rule.id) or Alarm(rule.id, rule.id, state.bed)
@@ -110,7 +120,7 @@ def _judged(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> 
 
 
 def _judge_inactive(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> Judged:
-    if rule.at_once and rule.at_once.evaluate(context) is True:
+    if rule.at_once and rule.at_once.is_true(context):
         return Judged("held", True, at_once=True)
     truth = rule.when.evaluate(context.for_hold(rule.hold_s))
     if truth is False and alarm.true_from_s is not None:

@@ -70,7 +70,7 @@ def _in_numbers(key: str, context: RuleContext) -> str | None:
 
 
 def _of_fact(name: str, context: RuleContext) -> str | None:
-    value = FACTS[name].compute(context)
+    value = FACTS[name].compute(context, *FACTS[name].of)
     return None if value is None else f"{value:.{FACTS[name].decimals}f}"
 
 

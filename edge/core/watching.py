@@ -90,7 +90,7 @@ def look(state: BedState, watch: Watch, at_s: float) -> None:
     for one in watch.rules:
         if not applies(one.rule.context, session) or _is_answered(state, session, one, unknown):
             continue
-        for cause, metrics in _causes(state, session, one, at_s):
+        for cause, metrics in _causes(state, session, one, context):
             if cause not in said:
                 unwatched.count(state, cause, since_s, at_s, one.rule.title, metrics)
 
@@ -105,7 +105,8 @@ def _is_answered(state: BedState, session: Session, one: Watched, unknown: froze
     return alarm is None or alarm.true_from_s is None
 
 
-def _causes(state: BedState, session: Session, one: Watched, at_s: float) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _causes(state: BedState, session: Session, one: Watched,
+            whole: RuleContext) -> Iterator[tuple[str, tuple[str, ...]]]:
     """What leaves this rule unanswered now, each with the metrics that are missing."""
     compares = session.phase in COMPARED or session.is_open_period
     if any(metric in DETERMINATION for metric in one.metrics) and not (compares or session.phase in COURSE):
@@ -118,7 +119,7 @@ def _causes(state: BedState, session: Session, one: Watched, at_s: float) -> Ite
             yield unwatched.BASELINE, missing
         return
     for device in _devices(state, one.rule):
-        context = RuleContext(state, at_s, device)
+        context = whole.for_device(device) if device else whole
         truth = either((one.rule.when.evaluate(context), one.rule.at_once is not None
                         and one.rule.at_once.evaluate(context)))
         if truth is None:
