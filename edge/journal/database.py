@@ -11,22 +11,21 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select
+from sqlalchemy import URL, Connection, create_engine, event, inspect, make_url, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from edge.journal import schema
+from edge.journal import postgres, schema
 from edge.journal.chain import Unknown, Wrong, read_base
+from edge.postgres import NoDriver, engine, masked, shown
 
 BUSY_TIMEOUT_MS = 5000
 WAL_KEPT_BYTES = 64 * 1024 * 1024  # what is left of the -wal file after a long reader made it grow
-POSTGRES_LOCK = 0x766967696C  # "vigil"; advisory locks are per database, and a database holds one journal
 DAMAGED_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 DAMAGED_WORDS = ("no such table", "no such column", "table input has no column", "table seal has no column",
@@ -70,26 +69,27 @@ class DatabaseUrl:
         try:
             self.url: URL = _url(journal)
         except ArgumentError as fault:
-            raise JournalError(f"journal {journal!r} is neither a path nor a database URL") from fault
+            raise JournalError(f"journal {masked(journal)!r} is neither a path nor a database URL") from fault
         self.sqlite = self.url.get_backend_name() == "sqlite"
         name = self.url.database
         self.path: Path | None = Path(name).resolve() if self.sqlite and name and name != ":memory:" else None
 
     def __str__(self) -> str:
-        return str(self.path) if self.path else self.url.render_as_string(hide_password=True)
+        return str(self.path) if self.path else shown(self.url)
 
     def damaged(self, what: str, known: str = "") -> JournalDamaged:
         """`what` is wrong, and what to do about it. `known` says what the consoles still have."""
-        where = f"{self} with its -wal and -shm files" if self.path else str(self)
+        where = f"{self} with its -wal and -shm files" if self.path else "its tables"
         known = known or "; the consoles still have the events they acknowledged"
         return JournalDamaged(
             f"journal {self} is damaged: {what}. Move {where} away and start again with a new one{known}", what)
 
     def error(self, fault: DBAPIError) -> JournalError:
         """A database's fault in one line of ours."""
-        words = str(fault.orig).strip().splitlines()[0] if str(fault.orig).strip() else type(fault.orig).__name__
+        words = next(iter(masked(str(fault.orig)).strip().splitlines()), type(fault.orig).__name__)
         if (getattr(fault.orig, "sqlite_errorcode", 0) & 0xFF in DAMAGED_CODES
-                or words.startswith(DAMAGED_WORDS) or of_a_row(fault)):
+                or words.startswith(DAMAGED_WORDS) or of_a_row(fault)
+                or postgres.state_of(fault) in postgres.DAMAGED_STATES):
             return self.damaged(words)
         return JournalFailing(f"journal {self}: {words}")
 
@@ -169,40 +169,44 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _engine(place: DatabaseUrl, **options: Any) -> Engine:
+def _server(place: DatabaseUrl, *, read_only: bool = False) -> Connection:
     try:
-        return create_engine(place.url, poolclass=NullPool, **options)
-    except (NoSuchModuleError, ModuleNotFoundError) as fault:
-        raise JournalError(f"journal {place}: no database driver for this address: {fault}") from fault
+        opened = engine(place.url, "vigil journal", read_only=read_only, autocommit=read_only)
+    except NoDriver as fault:
+        raise JournalError(f"journal {place}: {fault}") from fault
+    with place.translating_errors():
+        return opened.connect()
 
 
-def writing(place: DatabaseUrl) -> Connection:
-    """The one connection that may write. Raises JournalError, JournalBusy (PostgreSQL), JournalDamaged."""
+def writing(place: DatabaseUrl, *, damaged: bool = False) -> Connection:
+    """The one connection that may write. `damaged`: what is there need not be a journal, it is to be kept aside.
+    Raises JournalError, JournalBusy (PostgreSQL), JournalDamaged."""
     if place.sqlite:
         # Opened here, then used by the writer's thread alone.
-        engine = _engine(place, connect_args={"check_same_thread": False})
-        event.listen(engine, "connect", _set_up)
-        event.listen(engine, "begin", _begin_immediate)
+        file = create_engine(place.url, poolclass=NullPool, connect_args={"check_same_thread": False})
+        event.listen(file, "connect", _set_up)
+        event.listen(file, "begin", _begin_immediate)
+        with place.translating_errors():
+            connection = file.connect()
     else:
-        engine = _engine(place)
-    with place.translating_errors():
-        connection = engine.connect()
+        connection = _server(place)
     try:
         with place.translating_errors():
-            _claim(place, connection)
+            _claim(place, connection, damaged)
     except JournalError:
-        connection.close()
+        with suppress(SQLAlchemyError):  # a server may be gone by now
+            connection.close()
         raise
     return connection
 
 
-def _claim(place: DatabaseUrl, connection: Connection) -> None:
+def _claim(place: DatabaseUrl, connection: Connection, damaged: bool) -> None:
     """Make it ours alone, once it is known to be ours: not a byte of another's database is changed."""
     with connection.begin():
-        identity(place, connection)
-        if not place.sqlite and not connection.exec_driver_sql(
-                f"SELECT pg_try_advisory_lock({POSTGRES_LOCK})").scalar():
+        if not place.sqlite and not postgres.lock(connection):
             raise JournalBusy(f"journal {place} is already being written; only one edge may write a journal")
+        if not damaged:
+            identity(place, connection)
     if place.path:
         cursor = connection.connection.cursor()  # beside SQLAlchemy: the mode cannot change in a transaction
         try:
@@ -236,24 +240,23 @@ def reading(place: DatabaseUrl, *, unchanging: bool = False) -> Connection:
     """A connection that cannot write or checkpoint. Raises JournalError. `unchanging`: the caller knows that nobody
     writes, as on a full disk, where the -shm file that SQLite needs otherwise cannot be made."""
     if not place.sqlite:
-        engine = _engine(place, isolation_level="AUTOCOMMIT")
-    else:
-        path = place.path
-        if path is None or not path.is_file():
-            raise JournalError(f"there is no journal at {place}")
+        return _server(place, read_only=True)
+    path = place.path
+    if path is None or not path.is_file():
+        raise JournalError(f"there is no journal at {place}")
 
-        def connect() -> sqlite3.Connection:
-            # On a read-only disk SQLite cannot make the -shm file it needs, unless told that nobody writes.
-            wal = Path(f"{path}-wal")
-            still = (unchanging or not os.access(path.parent, os.W_OK)) and not (wal.exists() and wal.stat().st_size)
-            mode = "mode=ro&immutable=1" if still else "mode=ro"
-            # One thread at a time: opened here, it may be handed to the writer's.
-            return sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True, isolation_level=None,
-                                   timeout=BUSY_TIMEOUT_MS / 1000, check_same_thread=False)
+    def connect() -> sqlite3.Connection:
+        # On a read-only disk SQLite cannot make the -shm file it needs, unless told that nobody writes.
+        wal = Path(f"{path}-wal")
+        still = (unchanging or not os.access(path.parent, os.W_OK)) and not (wal.exists() and wal.stat().st_size)
+        mode = "mode=ro&immutable=1" if still else "mode=ro"
+        # One thread at a time: opened here, it may be handed to the writer's.
+        return sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True, isolation_level=None,
+                               timeout=BUSY_TIMEOUT_MS / 1000, check_same_thread=False)
 
-        engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    file = create_engine("sqlite://", creator=connect, poolclass=NullPool)
     with place.translating_errors():
-        return engine.connect()
+        return file.connect()
 
 
 def identity(place: DatabaseUrl, connection: Connection) -> tuple[int, str]:

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, insert, update
 from edge.contract.events import Event, PendingEvent, numbered
 from edge.journal import chain
 from edge.journal.chain import START, Base, InputRow
-from edge.journal.confirming import Confirmations
+from edge.journal.confirming import STUCK_S, Confirmations
 from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError, JournalFailing
 from edge.journal.reader import believable_events, checkpoint_before, checkpoint_page, events_page, latest_snapshots
 from edge.journal.schema import CURSOR
@@ -97,6 +97,7 @@ class Journal:
         self._failing_since = checkpoint
         self._lost_inputs = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._steps, self._stepped_s = -1, 0.0  # how far the writer was when an attempt was last seen to go on
         self._writer.start()
 
     @classmethod
@@ -303,7 +304,8 @@ class Journal:
         if self._on_outage is None or self._confirmations is None:
             return
         failing = self._writer.failing
-        why = str(failing).removeprefix(f"journal {self._place}: ") if failing else "the disk does not answer"
+        silent = f"the {'disk' if self._place.sqlite else 'database'} does not answer"
+        why = str(failing).removeprefix(f"journal {self._place}: ") if failing else silent
         if failing is None and not self._confirmations.stuck:
             why = ""
         was, self._told = self._told, why
@@ -314,6 +316,8 @@ class Journal:
             self._failing_since = stored
         if failing is not None:
             self._retry_soon()
+        elif not was:
+            self._writer.hang_up()
         if why:
             self._on_outage(Outage(why, self._seq - stored.event_seq, self._n - stored.last_n, self._lost_inputs))
         else:
@@ -327,9 +331,15 @@ class Journal:
 
     def _retry(self) -> None:
         self._timer = None
-        if self._writer.failing is not None and self._writer.ended is None:
+        if self._writer.failing is None or self._writer.ended is not None:
+            return
+        now_s = self._loop.time() if self._loop else 0.0
+        if self._writer.steps != self._steps:
+            self._steps, self._stepped_s = self._writer.steps, now_s
             self._writer.hand(Retry())
-            self._retry_soon()
+        elif now_s - self._stepped_s > STUCK_S:  # the attempt before hangs
+            self._writer.hang_up()
+        self._retry_soon()
 
     def _hand(self, events: tuple[Event, ...] = (), stored: asyncio.Future[bool] | None = None) -> None:
         batch = Batch(self._inputs, events, self._snapshots, stored)

@@ -5,6 +5,7 @@
     journal.db.damaged-1 (and -wal)    the damaged one, as it was
 
 Each step is a rename. A journal.db.new-N that is found at a start was cut short in between: `finish` does the rest.
+On a database server it is one transaction, and the damaged one's tables are kept in a schema beside the new one's.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +21,23 @@ from sqlalchemy import Connection, Row, Select, func, insert, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from edge import points
-from edge.journal import chain, schema
+from edge.journal import chain, postgres, schema
 from edge.journal.chain import Base, Checkpoint, Wrong
 from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError, JournalFailing, identity, reading, writing
 from edge.journal.reader import base_of, checkpoint_rows
 from edge.journal.schema import CHECKPOINT, CURSOR, EVENT, SNAPSHOT, stored
 
 Signing = Callable[[str], str] | None
+Snapshots = dict[str, tuple[int, int, bytes]]  # bed -> n, at_ms, body
+Cursors = list[tuple[str, int, str, int]]  # console, seq, the event's hash, at_ms
 LOOKED_BACK = 10_000  # checkpoints tried from the end, which is more than an hour of them
 
 
 def begin_anew(place: DatabaseUrl, edge: str, damage: str, after: Checkpoint | None, sign: Signing) -> Base:
     """Keep the journal at `place` aside, and put a new one there that goes on after `after` (None: the last checkpoint
-    that can be believed). Raises JournalFailing; JournalDamaged where the store is no file."""
+    that can be believed). Raises JournalFailing; JournalDamaged where the store is in memory alone."""
+    if not place.sqlite:
+        return _begin_anew_on_server(place, edge, damage, after, sign)
     if place.path is None:
         raise JournalDamaged(f"journal {place} is damaged: {damage}", damage)
     try:
@@ -40,10 +46,11 @@ def begin_anew(place: DatabaseUrl, edge: str, damage: str, after: Checkpoint | N
         with _opened(place) as found:
             checkpoint = found.last_good() if after is None else after
             base = Base(checkpoint, found.at_ms(checkpoint), str(aside), damage)
+            snapshots, cursors = found.snapshots(), found.cursors(checkpoint.event_seq)
             part = place.path.with_name(f"{place.path.name}.part")
             for left in (part, Path(f"{part}-wal"), Path(f"{part}-shm")):
                 left.unlink(missing_ok=True)
-            _make(DatabaseUrl(str(part)), edge, base, found, sign)
+            _make(DatabaseUrl(str(part)), partial(_fill, edge, base, snapshots, cursors, sign))
         points.reached("quarantine")
         _to_disk(part)
         part.rename(place.path.with_name(f"{place.path.name}.new-{number}"))
@@ -51,6 +58,24 @@ def begin_anew(place: DatabaseUrl, edge: str, damage: str, after: Checkpoint | N
     except OSError as fault:
         words = f"journal {place}: damaged ({damage}), and cannot be kept aside: {fault.strerror}"
         raise JournalFailing(words) from fault
+    return base
+
+
+def _begin_anew_on_server(
+    place: DatabaseUrl, edge: str, damage: str, after: Checkpoint | None, sign: Signing,
+) -> Base:
+    connection = writing(place, damaged=True)  # nobody else writes it meanwhile
+    try:
+        with _opened(place) as found:
+            checkpoint = found.last_good() if after is None else after
+            at_ms, snapshots = found.at_ms(checkpoint), found.snapshots()
+            cursors = found.cursors(checkpoint.event_seq)
+        with place.translating_errors(), connection.begin():
+            base = Base(checkpoint, at_ms, f"schema {postgres.set_aside(connection)}", damage)
+            _fill(edge, base, snapshots, cursors, sign, connection)
+    finally:
+        with suppress(SQLAlchemyError):
+            connection.close()
     return base
 
 
@@ -118,9 +143,9 @@ class _Damaged:
         event = self._row(select(EVENT.c.at_ms).where(EVENT.c.seq == checkpoint.event_seq))
         return max([self._base().at_ms, *times, *([int(event[0])] if event else [])])
 
-    def snapshots(self) -> dict[str, tuple[int, int, bytes]]:
+    def snapshots(self) -> Snapshots:
         """The newest snapshot of each bed that is as its hash says: n, at_ms, body."""
-        found: dict[str, tuple[int, int, bytes]] = {}
+        found: Snapshots = {}
         columns = (column for column in SNAPSHOT.c if column.name != "sig")
         with suppress(DBAPIError):
             for bed, n, at_ms, body, digest in self._rows(select(*columns).order_by(SNAPSHOT.c.n.desc())):
@@ -128,7 +153,7 @@ class _Damaged:
                     found[bed] = n, at_ms, bytes(body)
         return found
 
-    def cursors(self, up_to: int) -> list[tuple[str, int, str, int]]:
+    def cursors(self, up_to: int) -> Cursors:
         """How far each console had stored, those that are not beyond `up_to`."""
         with suppress(DBAPIError):
             return [(console, seq, digest, at_ms) for console, seq, digest, at_ms in self._rows(select(CURSOR))
@@ -183,20 +208,24 @@ def _opened(place: DatabaseUrl) -> _Damaged:
     return _Damaged(connection)
 
 
-def _make(part: DatabaseUrl, edge: str, base: Base, found: _Damaged, sign: Signing) -> None:
+def _make(part: DatabaseUrl, fill: Callable[[Connection], None]) -> None:
     """The new journal. What its snapshots remember is as of the checkpoint it goes on from."""
     connection = writing(part)
     try:
         with part.translating_errors(), connection.begin():
-            schema.migrate(connection, 0, edge, base)
-            n = base.checkpoint.last_n
-            for bed, (_, at_ms, body) in found.snapshots().items():
-                digest = chain.snapshot_hash(bed, n, at_ms, body)
-                connection.execute(insert(SNAPSHOT).values(
-                    bed=bed, n=n, at_ms=at_ms, body=body, hash=digest, sig=sign(digest) if sign else None))
-            for console, seq, digest, at_ms in found.cursors(base.checkpoint.event_seq):
-                connection.execute(insert(CURSOR).values(
-                    console=console, seq=seq, event_hash=digest, moved_at_ms=at_ms))
+            fill(connection)
     finally:
         with suppress(SQLAlchemyError):
             connection.close()
+
+
+def _fill(edge: str, base: Base, snapshots: Snapshots, cursors: Cursors, sign: Signing, connection: Connection) -> None:
+    schema.migrate(connection, 0, edge, base)
+    n = base.checkpoint.last_n
+    for bed, (_, at_ms, body) in snapshots.items():
+        digest = chain.snapshot_hash(bed, n, at_ms, body)
+        connection.execute(insert(SNAPSHOT).values(
+            bed=bed, n=n, at_ms=at_ms, body=body, hash=digest, sig=sign(digest) if sign else None))
+    for console, seq, digest, at_ms in cursors:
+        connection.execute(insert(CURSOR).values(
+            console=console, seq=seq, event_hash=digest, moved_at_ms=at_ms))

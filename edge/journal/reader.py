@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, func, select
 from sqlalchemy.exc import DBAPIError
 
 from edge.contract.events import Event
-from edge.journal import chain, schema, segments
+from edge.journal import chain, postgres, schema, segments
 from edge.journal.chain import FIRST, Base, Checkpoint, InputRow, Wrong
 from edge.journal.database import DatabaseUrl, JournalError, identity, reading
 from edge.journal.schema import CHECKPOINT, EVENT, INPUT, SNAPSHOT, stored
@@ -117,10 +117,7 @@ def has_segments(connection: Connection) -> bool:
 @contextmanager
 def moment(connection: Connection) -> Iterator[None]:
     """All that is read inside is of one moment, whatever an edge writes or packs meanwhile."""
-    if connection.dialect.name != "sqlite":
-        yield
-        return
-    connection.exec_driver_sql("BEGIN")
+    connection.exec_driver_sql("BEGIN" if connection.dialect.name == "sqlite" else postgres.MOMENT)
     try:
         yield
     finally:

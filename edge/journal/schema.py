@@ -30,6 +30,7 @@ from sqlalchemy import (
 )
 
 from edge import points
+from edge.journal import postgres
 from edge.journal.chain import FIRST, Base
 
 # SQLite's STRICT tables know INTEGER, not BIGINT; and only INTEGER becomes the row id itself.
@@ -95,13 +96,7 @@ def _create(connection: Connection) -> None:
     """All tables as they are now, and triggers that refuse to change what was written. It was version 1."""
     TABLES.create_all(connection, checkfirst=False)
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(
-            "CREATE FUNCTION journal_append_only() RETURNS trigger LANGUAGE plpgsql AS "
-            "'BEGIN RAISE EXCEPTION ''the journal is append-only''; END'")
-        for table in APPEND_ONLY:
-            connection.exec_driver_sql(
-                f"CREATE TRIGGER {table.name}_append_only BEFORE UPDATE OR DELETE ON {table.name} "
-                "FOR EACH ROW EXECUTE FUNCTION journal_append_only()")
+        postgres.guard(connection, APPEND_ONLY)
         return
     for table in APPEND_ONLY:
         for verb in ("UPDATE", "DELETE"):
@@ -122,10 +117,11 @@ def _pack_inputs(connection: Connection) -> None:
     the record goes on after a checkpoint of another one (BASE)."""
     if not inspect(connection).has_table(SEGMENT.name):
         TABLES.create_all(connection, tables=[SEGMENT])
-    if connection.dialect.name != "sqlite":
-        return  # there nothing is packed
-    for table, key, first, covers in ((INPUT, "n", "first_n", "last_n >= OLD.n"),
-                                      (CHECKPOINT, "id", "first_id", "last_id > OLD.id")):
+    leaving = (INPUT, "n", "first_n", "last_n >= OLD.n"), (CHECKPOINT, "id", "first_id", "last_id > OLD.id")
+    if connection.dialect.name == "postgresql":
+        postgres.guard_packed(connection, leaving)
+        return
+    for table, key, first, covers in leaving:
         connection.exec_driver_sql(f"DROP TRIGGER {table.name}_no_delete")
         connection.exec_driver_sql(
             f"CREATE TRIGGER {table.name}_no_delete BEFORE DELETE ON {table.name} WHEN NOT coalesce((SELECT {covers}"

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select
 
+from edge.journal import postgres
 from edge.journal.reader import Reader, ends, has_segments, moment
-from edge.journal.schema import EVENT, INPUT, SEGMENT
+from edge.journal.schema import EVENT, INPUT, SEGMENT, TABLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,11 @@ def size_of(reader: Reader) -> Size:
             packed, packed_bytes = connection.execute(
                 select(func.coalesce(count, 0), func.coalesce(func.sum(func.length(SEGMENT.c.body)), 0)).where(
                     SEGMENT.c.body.is_not(None))).one()
-        page, pages, free = ((connection.exec_driver_sql(f"PRAGMA {name}").scalar() or 0 for name in (
-            "page_size", "page_count", "freelist_count")) if reader.place.sqlite else (0, 0, 0))
+        if reader.place.sqlite:
+            page, pages, free = (connection.exec_driver_sql(f"PRAGMA {name}").scalar() or 0 for name in (
+                "page_size", "page_count", "freelist_count"))
+        else:
+            page, pages, free = 1, postgres.bytes_of(connection, TABLES.sorted_tables), 0
     inputs = int(packed) + int(rows)
     return Size(
         file_bytes=page * pages, free_bytes=page * free, events=events, inputs=inputs,

@@ -76,7 +76,7 @@ class Store:
 
     def open_to_read(self) -> Opened | None:
         """What can still be read of it while it cannot be written; None: nothing, or nothing that can be believed."""
-        for unchanging in (False, True):
+        for unchanging in (False, True) if self.place.sqlite else (False,):
             with suppress(JournalError):
                 connection = reading(self.place, unchanging=unchanging)
                 try:

@@ -32,6 +32,7 @@ from edge.journal.reader import base_of
 from edge.journal.schema import CHECKPOINT, EVENT, INPUT, SNAPSHOT
 from edge.journal.segments import Retention
 from edge.journal.store import Store, close
+from edge.postgres import hang_up
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -119,6 +120,7 @@ class Writer:
         self.failing = failing  # why nothing can be written now
         self.checkpoint = checkpoint
         self.held_events: list[Event] = []  # in memory alone, in order
+        self.steps = 0  # commits, and attempts to write again, that came to an end, well or not
         self._attempted = checkpoint
         self._packs = True  # until something is found damaged
         self._packed: Checkpoint | None = None  # the last of what is packed
@@ -160,6 +162,11 @@ class Writer:
         held = self.held_events
         return held[max(0, seq + 1 - held[0].seq):][:limit] if held else []
 
+    def hang_up(self) -> None:
+        """Nobody waits longer for a server that does not answer: the thread gets an error. From any thread."""
+        if not self.place.sqlite:
+            hang_up(self._connection)
+
     def join(self) -> None:
         """Wait until the thread has ended. Blocks."""
         self._thread.join()
@@ -199,13 +206,14 @@ class Writer:
         going = not any(isinstance(job, Stop) for job in self._taken)
         if self.failing is not None and (not going or any(isinstance(job, Retry) for job in self._taken)):
             self._heal()
+            self.steps += 1
         self._taken = []
         return going
 
     def _pack(self) -> None:
         """Pack the oldest inputs, one segment a turn; the newest stay rows. What is damaged is left as it is."""
         connection = self._connection
-        if not self._packs or self.failing is not None or connection is None or not self.place.sqlite:
+        if not self._packs or self.failing is not None or connection is None:
             return
         try:
             if self._packed is None:
@@ -331,6 +339,7 @@ class Writer:
                 checkpoint = replace(checkpoint, sig=self._sign(checkpoint.hash))
             self._newest_ms = inputs[-1][3] if inputs else self._newest_ms
         self._attempted = checkpoint
+        self.steps += 1
         with self._connection.begin():
             if inputs or events:
                 _insert(self._connection, INPUT, inputs)

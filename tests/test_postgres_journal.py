@@ -1,0 +1,265 @@
+"""A journal in PostgreSQL: the same record as in a file, byte for byte of its chain; a server that is killed, silent or
+not yet there stops nobody; what is damaged is kept aside whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from edge.contract.events import PendingEvent
+from edge.journal import Journal, JournalBusy, JournalError, Reader, journal, segments
+from edge.journal.journal import Outage
+from edge.journal.segments import Retention
+from edge.journal.size import size_of
+from edge.journal.verify import verify
+from edge.model import Tick
+from tests.helpers.bodies import body
+from tests.helpers.postgres import PASSWORD, Server, postgres
+
+pytestmark = pytest.mark.slow
+AT_S = 1_700_000_000.25
+KNOWN_WITHIN_S = 5.0
+APPEND_ONLY = "the journal is append-only"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def url(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(journal, "RETRY_S", 0.05)
+    return server.database()
+
+
+@dataclass
+class Kept:
+    """A journal that holds, and what was said of its store."""
+
+    url: str
+    journal: Journal
+    told: list[Outage] = field(default_factory=list)
+
+    async def event(self, inputs: int = 1) -> bool:
+        """Some inputs and one event; whether it is in the database now."""
+        for _ in range(inputs):
+            self.journal.record("chair-1", AT_S, Tick())
+        appended = self.journal.append([PendingEvent("chair-1", "s1", AT_S, body("alarm", text="é"))])
+        return await asyncio.wait_for(appended.stored, KNOWN_WITHIN_S)
+
+    async def healed(self) -> Outage:
+        async with asyncio.timeout(10):
+            while not self.told or not self.told[-1].over:
+                await self.journal.flush()  # as the edge does each second
+                await asyncio.sleep(0.05)
+        return self.told[-1]
+
+    def check(self, events: int) -> None:
+        verdict = verify(self.url)
+        assert (verdict.problem, verdict.events, verdict.hash) == (None, events, self.journal.head.hash)
+
+
+def opened(url: str, boot: str = "b1", keep_inputs: Retention | None = None) -> Kept:
+    kept = Kept(url, Journal.open(url, edge="clinic-1", boot=boot, wall=lambda: "now", holds=True,
+                                  keep_inputs=keep_inputs or Retention()))
+    kept.journal.watch(kept.told.append)
+    return kept
+
+
+async def test_it_is_the_record_that_a_file_would_be(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "ROWS", 20)
+    path = str(tmp_path / "journal.db")
+    for boot in ("b1", "b2"):
+        for each in (path, url):
+            kept = opened(each, boot)
+            for _ in range(30):
+                assert await kept.event(2)
+            kept.journal.snapshot("chair-1", kept.journal.head.n, AT_S, b"\x00\xff")
+            await kept.journal.flush()
+            await kept.journal.move_cursor("main", 7)
+            assert await kept.journal.cursor("main") == 7
+            assert kept.journal.snapshots() == {"chair-1": (kept.journal.head.n, AT_S, b"\x00\xff")}
+            await kept.journal.close()
+    assert verify(url) == verify(path)
+    with Reader(url) as here, Reader(path) as there:
+        assert list(here.events()) == list(there.events())
+        assert list(here.inputs(17)) == list(there.inputs(17))
+        assert here.snapshots() == there.snapshots()
+        size, other = size_of(here), size_of(there)
+        assert size.packed_inputs >= 80
+        assert (size.events, size.inputs) == (other.events, other.inputs)
+        assert size.file_bytes > 50_000
+
+
+async def test_old_inputs_are_let_go_of_and_the_chain_holds(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "ROWS", 20)
+    kept = opened(url, keep_inputs=Retention(ms=10))
+    for k in range(60):
+        kept.journal.record("chair-1", AT_S + k, Tick())
+        await kept.journal.flush()
+    await kept.event()
+    await kept.journal.close()
+    verdict = verify(url)
+    assert verdict.problem is None
+    assert verdict.dropped >= 20
+
+
+@pytest.mark.parametrize("statement", [
+    "UPDATE event SET kind = 'x'", "DELETE FROM event", "TRUNCATE event", "DELETE FROM input WHERE n = 1",
+    "UPDATE input SET n = 9", "DELETE FROM seal", "TRUNCATE input", "DELETE FROM segment", "TRUNCATE segment, seal"])
+async def test_the_database_itself_refuses_to_change_a_record(server: Server, url: str, statement: str) -> None:
+    kept = opened(url)
+    await kept.event()
+    await kept.journal.close()
+    server.sql("INSERT INTO segment VALUES (9, 9, 9, 9, 9, NULL)", url=url)
+    with pytest.raises(DBAPIError, match=APPEND_ONLY):
+        server.sql(statement, url=url)
+
+
+def test_who_reads_cannot_write(server: Server, url: str) -> None:
+    asyncio.run(_written(url))
+    with Reader(url) as reader, pytest.raises(DBAPIError, match="read-only transaction"):
+        reader.connection.exec_driver_sql("INSERT INTO meta VALUES ('x', 'y')")
+
+
+async def _written(url: str) -> None:
+    kept = opened(url)
+    await kept.event()
+    await kept.journal.close()
+
+
+# --- a server that is not there ---------------------------------------------------------------------------------------
+
+
+async def test_a_server_killed_at_any_moment_loses_nothing_confirmed_and_the_rest_follows(
+        server: Server, url: str) -> None:
+    kept = opened(url)
+    stored: list[bool] = []
+    for round_ in range(6):
+        writes = [asyncio.ensure_future(kept.event(50)) for _ in range(20 * round_ % 50)]
+        await asyncio.sleep(0)  # each has handed in what it has; some are stored, some are under way
+        await asyncio.to_thread(server.stop)
+        stored += [await write for write in writes]
+        assert not await kept.event()
+        assert kept.journal.outage is not None
+        confirmed = kept.journal.stored_seq
+        await asyncio.to_thread(server.start)
+        await kept.healed()
+        assert verify(url).events >= confirmed
+        assert await kept.event()
+        kept.check(kept.journal.head.seq)
+    assert kept.told[0].reason
+    await kept.journal.close()
+
+
+async def test_a_server_that_answers_nobody_is_known_in_time_and_blocks_nobody(server: Server, url: str) -> None:
+    kept = opened(url)
+    assert await kept.event()
+    loop, late_s = asyncio.get_running_loop(), 0.0
+    with server.silent():
+        began_s = loop.time()
+        write = asyncio.ensure_future(kept.event())
+        while not write.done():
+            before_s = loop.time()
+            await asyncio.sleep(0.01)
+            late_s = max(late_s, loop.time() - before_s)
+        assert not await write
+        assert loop.time() - began_s < KNOWN_WITHIN_S
+        assert [outage.reason for outage in kept.told] == ["the database does not answer"]
+        assert not await kept.event()  # at once
+    assert late_s < 1.0
+    assert (await kept.healed()).events == 2
+    assert await kept.event()
+    kept.check(4)
+    await kept.journal.close()
+
+
+async def test_a_start_without_its_server_watches_and_catches_up(server: Server, url: str) -> None:
+    await asyncio.to_thread(server.stop)
+    kept = opened(url)
+    assert not await kept.event()
+    assert "No such file or directory" in kept.told[0].reason
+    await asyncio.to_thread(server.start)
+    await kept.healed()
+    assert await kept.event()
+    kept.check(2)
+    await kept.journal.close()
+
+
+async def test_one_edge_at_a_time_and_the_next_as_soon_as_it_is_gone(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(journal_settings(), "lock_timeout", 100)
+    kept = opened(url)
+    with pytest.raises(JournalBusy, match="already being written; only one edge"):
+        opened(url, "b2")
+    await kept.journal.close()
+    await opened(url, "b2").journal.close()
+
+
+def journal_settings() -> dict[str, str | int]:
+    from edge.postgres import SESSION
+
+    assert isinstance(SESSION, dict)
+    return SESSION
+
+
+async def test_two_journals_live_in_two_schemas_of_one_database(server: Server, url: str) -> None:
+    server.sql("CREATE SCHEMA north", "CREATE SCHEMA south", url=url)
+    both = [opened(f"{url}&options=-csearch_path%3D{name}") for name in ("north", "south")]
+    for kept in both:
+        assert await kept.event()
+        kept.check(1)
+    for kept in both:
+        await kept.journal.close()
+
+
+# --- what is not to be believed ---------------------------------------------------------------------------------------
+
+
+async def test_a_damaged_one_is_kept_aside_whole_and_a_new_one_goes_on(server: Server, url: str) -> None:
+    kept = opened(url)
+    for _ in range(5):
+        await kept.event()
+    kept.journal.snapshot("chair-1", 5, AT_S, b"state")
+    await kept.journal.flush()
+    await kept.journal.move_cursor("main", 2)
+    await kept.journal.close()
+    server.sql("ALTER TABLE event DISABLE TRIGGER ALL", "UPDATE event SET body = body || ' ' WHERE seq = 5", url=url)
+    kept = opened(url, "b2")
+    begun = kept.journal.taken_begun()
+    assert begun is not None
+    assert (begun.checkpoint.event_seq, begun.at_ms, begun.damaged_file) == (4, AT_S * 1000, "schema public_damaged_1")
+    assert await kept.event()
+    assert kept.journal.snapshots() == {"chair-1": (4, AT_S, b"state")}
+    assert await kept.journal.cursor("main") == 2
+    await kept.journal.close()
+    verdict = verify(url)
+    assert (verdict.problem, verdict.begins_after, verdict.events) == (None, 4, 5)
+    assert verify(f"{url}&options=-csearch_path%3Dpublic_damaged_1").problem == (
+        "event 5: its body is not the JSON that was hashed")
+
+
+@pytest.mark.parametrize(("statements", "says"), [
+    (["UPDATE meta SET value = '99' WHERE key = 'schema'"], "written by a newer vigil .schema 99"),
+    (["UPDATE meta SET value = 'north' WHERE key = 'edge'"], "belongs to edge 'north', not to 'clinic-1'"),
+    (["DROP TABLE meta"], "is not a journal: it is a database with other tables"),
+])
+async def test_what_is_no_journal_of_ours_is_refused_in_one_line(
+        server: Server, url: str, statements: list[str], says: str) -> None:
+    await _written(url)
+    server.sql(*statements, url=url)
+    attempts: list[Callable[[], object]] = [lambda: opened(url)]
+    if "edge" not in says:
+        attempts.append(lambda: Reader(url))
+    for attempt in attempts:
+        with pytest.raises(JournalError, match=says) as told:
+            attempt()
+        assert "\n" not in str(told.value)
+        assert PASSWORD not in str(told.value)
+        assert "vigil:***@" in str(told.value)
