@@ -110,6 +110,8 @@ def test_the_numbers_of_the_protocols_are_the_numbers_of_their_section() -> None
         found |= numbers_of_table(table)
         for gate in (*table.get("ready", ()), *table.get("discharge", ())):
             found |= numbers_of_condition(gate["open"])
+        for steps in table.get("schedule", {}).values():
+            found |= {number for step in steps if "when" in step for number in numbers_of_condition(step["when"])}
     assert first_column(PROTOCOLS) == found - {0.0}
 
 

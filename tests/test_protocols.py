@@ -44,6 +44,8 @@ def test_the_first_protocol_runs_as_0_1_0_did_but_for_what_is_named_here() -> No
     assert gates.pop("no_baseline")["words"].startswith("no blood pressure of the last 30 minutes")
     gates["blood_pressure"]["open"] = "not known(baseline.sbp_mmhg)"
     assert list(gates.values()) == list(then.pop("ready"))
+    assert len(now["schedule"].pop("cuff")) == 4, "0.1.0 had the cuff as ordered"
+    then["schedule"].pop("cuff")
     assert now == then
 
 
@@ -117,7 +119,7 @@ def test_an_unknown_protocol_is_refused_and_its_line_names_the_known_ones() -> N
     story = beside(TEXT)
     reason = story.reason(story.command("start_session", **{**ORDER, "protocol": "esketamine"}))
     assert reason == ("bad_args: protocol 'esketamine' is not known; write one of iv_racemic_40, iv_racemic_40_q15,"
-                      " iv_racemic_40_alone")
+                      " iv_racemic_40_alone, iv_racemic_40_fixed, iv_racemic_pain, esketamine_rems")
     assert story.bed.state.session is None
 
 
@@ -157,28 +159,31 @@ def opened(text: str, protocol: str, minutes: float = 45) -> BedStory:
 
 
 def test_each_session_runs_by_its_own_protocol() -> None:
-    usual, alone, q15 = (opened(TEXT, name) for name in SHIPPED.by_id)
+    usual, alone, q15 = (opened(TEXT, name) for name in list(SHIPPED.by_id)[:3])
     for story in (usual, alone, q15):
         assert story.session.phase == "RECOVERY"
     assert "60 minutes after the end of the infusion" in usual.full()["session"]["open"]
-    assert usual.bed.state.interval_s() == 300
+    assert usual.bed.state.interval_s() == 600
     assert alone.bed.state.interval_s() == 900
     assert "120 minutes after the end of the infusion" in q15.full()["session"]["open"]
 
 
 def test_a_clinics_own_gate_holds_the_start_with_its_own_words() -> None:
     story = beside(TEXT + """
+[[protocol]]
+id = "our_own"
+title = "As iv_racemic_40_alone, with a gate of our own"
+like = "iv_racemic_40_alone"
 [[protocol.ready]]
 id = "light"
 open = "session.weight_kg < 45"
 words = "weight below 45 kg: ask the prescriber; blood pressure was {last_bp}"
 """)
-    story.command("start_session", **{**ORDER, "protocol": "iv_racemic_40_alone", "weight_kg": 44})
+    story.command("start_session", **{**ORDER, "protocol": "our_own", "weight_kg": 44})
     story.bp(121, 76)
     assert "weight below 45 kg: ask the prescriber; blood pressure was 121/76" in story.full()["session"]["open"]
     story.command("close_session", reason="another order")
-    story.command("start_session", **{**ORDER, "protocol": "iv_racemic_40_alone", "session": "session-2",
-                                      "weight_kg": 45})
+    story.command("start_session", **{**ORDER, "protocol": "our_own", "session": "session-2", "weight_kg": 45})
     assert not any("weight" in words for words in story.full()["session"]["open"])
 
 
@@ -201,6 +206,15 @@ BAD = [
     (TEXT.replace('like = "iv_racemic_40"', 'like = "iv_racemic"', 1), "no protocol above this one is named"),
     (TEXT.replace("low = 0.1, high = 1.0", "low = 1.1, high = 1.0"), "dose_mg_kg: low must not be above high"),
     ("[[protocols]]\nid = 'x'", "write [[protocol]] tables"),
+    (TEXT.replace('without = ["pulse"', 'without = ["puls"'), "has no gate 'puls'; did you mean 'pulse'?"),
+    (TEXT.replace("device_mg = 28", "device_mg = 0"), "device_mg must be mg, above 0, not 0"),
+    (TEXT.replace("doses_mg = [56, 84]", "doses_mg = []"), "doses_mg must be a list of mg, not []"),
+    (TEXT.replace("at_min = [15, 30", "at_min = [30, 15"), "at_min must rise from each time to the next"),
+    (TEXT.replace("every_min = 20", "ordered = true"), "needs every_min = minutes, or at_min"),
+    (TEXT.replace("phase(RECOVERY, DISCHARGE_READY)", "phase(RECOVER)"), "no phase is named 'RECOVER'"),
+    (TEXT.replace('route = "nasal"', 'route = "nose"'), "route must be one of 'intravenous', 'subcutaneous', 'nasal'"),
+    (TEXT.replace("[protocol.by_hand]", "[protocol.order]\ndose_mg_kg = { low = 1, high = 2 }\n[protocol.by_hand]"),
+     "a dose given by hand has no limits of a pump: take dose_mg_kg out"),
     ("not = [toml", "protocols.toml: not TOML"),
 ]
 
@@ -218,7 +232,8 @@ def test_the_command_line_checks_and_explains_them(tmp_path: Path, capsys: pytes
     assert "good: iv_racemic_40, iv_racemic_40_q15, iv_racemic_40_alone" in capsys.readouterr().out
     assert explain_protocols(PATH) == 0
     out = capsys.readouterr().out
-    assert "Cuff afterwards: every 15 min." in out
+    assert "every 15 min, while the phase is RECOVERY, DISCHARGE_READY" in out
+    assert "Order: 56 or 84 mg, given by hand in devices of 28 mg, 5 min apart." in out
     assert "120 minutes after the end of the infusion" in out
     broken = tmp_path / "protocols.toml"
     broken.write_text(TEXT.replace("complete = 0.97", "complete = 97"))

@@ -19,8 +19,15 @@ COURSE = [  # of no rule: what opens the next step of a session
     for path in sorted((HERE / "stories" / "course").glob("*.txt"))
     for number, story in enumerate(stories_of(path.read_text()), 1)
 ]
+WHOLE = [  # of whole sessions: hours
+    (path.stem, number, story)
+    for path in sorted((HERE / "stories" / "course" / "whole").glob("*.txt"))
+    for number, story in enumerate(stories_of(path.read_text()), 1)
+]
 OVER_WATCHING = {rule.id for rule in RULES if any(one.of_watching for one in rule.conditions.values())}
 TOLD = [pytest.param(name, story, id=f"{name}-{number}") for name, number, story in (*STORIES, *COURSE)]
+TOLD += [pytest.param(name, story, id=f"whole-{name}-{number}", marks=pytest.mark.slow)
+         for name, number, story in WHOLE]
 
 
 @pytest.mark.parametrize(("name", "story"), TOLD)

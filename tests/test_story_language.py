@@ -9,7 +9,7 @@ from edge.core.rules import RuleSet, parse_rules
 from edge.core.stories import StoryError, run_story, stories_of
 from edge.core.story_bed import T0, StoryBed
 from edge.vocabulary import DETERMINATION, METRICS
-from tests.helpers.rule_files import FILE, HERE, RULES
+from tests.helpers.rule_files import FILE, HERE, PROTOCOLS, RULES
 
 RULE = """
 [[rule]]
@@ -34,7 +34,7 @@ def rules(when: str, *more: str) -> RuleSet:
 
 
 def tell(text: str, by: RuleSet = RULES, of: str | None = None) -> StoryBed:
-    return run_story(text, "story.txt", by, of)
+    return run_story(text, "story.txt", by, of, PROTOCOLS if "protocol" in text else None)
 
 
 OF_METRICS = {
@@ -105,6 +105,10 @@ BECOMES_TRUE: dict[str, tuple[str, str, str]] = OF_METRICS | {
     "storage_failing": ("storage_failing()", "infusing", "0:10 storage failing"),
     "record_damaged_s": ("record_damaged_s() < 600", "infusing", "0:10 record damaged"),
     "no_word_s": ("no_word_s() >= 30", "infusing", "0:10 pump unknown"),
+    "given_unready_s": ("given_unready_s() < 120", "protocol esketamine_rems, precheck",
+                        "0:10 checklist open\n0:25 dose 1"),
+    "bp_between": ("bp_between(10, 20)", "infusing", "0:10 bp 121/76"),
+    "spo2_between": ("spo2_between(40, 80)", "infusing", "0:10"),
 }
 IS_TRUE: dict[str, tuple[str, str]] = {  # fact: (condition, given)
     "bp_overdue_s": ("bp_overdue_s() == 0", "infusing"),
@@ -125,6 +129,10 @@ IS_TRUE: dict[str, tuple[str, str]] = {  # fact: (condition, given)
     "session.dose_mg_kg": ("session.dose_mg_kg == 0.75", "infusing, dose 0.75"),
     "session.dose_mg": ("session.dose_mg == 60", "infusing, dose 0.75, weight 80"),
     "session.duration_s": ("session.duration_s == 3600", "infusing, duration 60"),
+    "dissociation.long_s": ("dissociation.long_s < 0", "protocol esketamine_rems"),
+    "by_hand": ("by_hand()", "protocol esketamine_rems"),
+    "first_session": ("not first_session()", "infusing, first no"),
+    "hypertension": ("hypertension()", "infusing, hypertension yes"),
     "session.nibp_interval_s": ("session.nibp_interval_s == 600", "infusing, nibp 10"),
 }
 
@@ -157,7 +165,7 @@ def test_a_story_can_set_what_it_starts_with(fact: str) -> None:
 
 BAD = [
     ("0:20 bp 150/90", 1, "a story starts with 'given ...'"),
-    ("given nonsense", 1, "cannot read 'nonsense'; write no session, precheck, infusing, baseline S/D"),
+    ("given nonsense", 1, "cannot read 'nonsense'; write no session, precheck, infusing, protocol NAME,"),
     ("given weight heavy", 1, "weight is a number, not 'heavy'"),
     ("given weight 20", 1, "the session was refused: bad_args: weight_kg must be from 35 to 200 kg"),
     ("given baseline 100/99, infusing", 1, "100/99 is no baseline"),

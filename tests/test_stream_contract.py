@@ -116,7 +116,9 @@ def test_the_full_state_of_a_bed_survives_the_wire() -> None:
                          "concentration_mg_ml": 0.7, "nibp_interval_min": 5.5},
                "baseline": {"sbp_mmhg": 121.5, "dbp_mmhg": 80.5, "determinations": 3, "quality": "pair",
                             "map_mmhg": 94.5, "pulse_bpm": 70.5, "spo2_pct": 98.5},
-               "open": ["escort"], "check_in_due": "t", "quiet": True, "symptoms": ["seizure"],
+               "open": ["escort"], "check_in_due": "t", "bp_due": "t", "route": "nasal",
+               "doses": [{"at": "t", "devices": 2, "mg": 56.5, "lots": ["A"], "user": "ann"}], "quiet": True,
+               "symptoms": ["seizure"],
                "check_in": {"at": "t", "user": "ann", "moaas": 5, "cadss": 3, "anxiety": 1, "distress": None,
                             "nausea": 0, "symptoms": ["pale"], "note": "n"}}
     device = {"device": "pump", "kind": "pump", "driver": "d", "identity": None, "link": "silent", "since": "t",
@@ -341,7 +343,7 @@ def test_the_console_signs_what_the_gate_checks() -> None:
 
 def test_no_verb_starts_or_sets_a_pump() -> None:
     assert set(VERBS) == {"acknowledge", "audio_pause", "audio_resume", "check_in", "start_session",
-                                   "checklist", "end_infusion", "close_session"}
+                                   "checklist", "end_infusion", "close_session", "give_dose"}
     assert all(roles == {"nurse"} for roles in (asked.roles for asked in VERBS.values()))
 
 

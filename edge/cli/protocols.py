@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge.app.run import read_protocols
-from edge.core.protocol import Protocol
-from edge.core.protocols import gate_in_words
+from edge.core.protocol import Protocol, Step
+from edge.core.protocols import condition_in_words, gate_in_words
 
 
 def check_protocols(file: Path) -> int:
@@ -26,24 +26,54 @@ def explain_protocols(file: Path) -> int:
 
 
 def _explained(protocol: Protocol) -> str:
-    order, course, period = protocol.order, protocol.course, protocol.dissociation
-    cuff = f"every {course.nibp_after_min:g} min" if course.nibp_after_min else "as ordered"
+    course, period = protocol.course, protocol.dissociation
+    since = "the end" if period.counted_from == "end" else "the first dose"
     lines = [
-        f"{protocol.id}: {protocol.title} ({protocol.drug})",
-        f"  Order: dose {order.dose_mg_kg.low:g} to {order.dose_mg_kg.high:g} mg/kg, in {order.duration_min.low:g} to"
-        f" {order.duration_min.high:g} min, {order.concentration_mg_ml.low:g} to"
-        f" {order.concentration_mg_ml.high:g} mg/mL.",
-        f"  Baseline: the blood pressures of the last {course.baseline_window_s / 60:g} min before the infusion, two of"
+        f"{protocol.id}: {protocol.title} ({protocol.drug}, {protocol.route})", f"  {_order(protocol)}",
+        f"  Baseline: the blood pressures of the last {course.baseline_window_s / 60:g} min before the start, two of"
         f" them at least {course.baseline_apart_s:g} s apart.",
-        f"  Infusion: complete at {course.complete:.0%} of the ordered dose; a pause of more than"
-        f" {course.paused_for_s / 60:g} min is its end. Cuff afterwards: {cuff}.",
-        f"  Dissociation period: opens after {period.opens_after_s / 60:g} min of infusion at"
-        f" {period.opens_from_mg_kg_h:g} mg/kg/h or more, or after {period.opens_after_mg_kg:.2f} mg/kg; closes"
-        f" {period.closes_after_s / 60:g} min after the end at the earliest, with a check-in that shows a patient who"
-        f" is back (MOAA/S {period.back_moaas}, CADSS at most {period.cadss_above}, distress at most"
-        f" {period.back_distress_at_most}).",
+        f"  The dose is complete at {course.complete:.0%} of what was ordered; a pause of more than"
+        f" {course.paused_for_s / 60:g} min is its end.",
+        *_schedule("Cuff", protocol.schedule.cuff, "as ordered, or as edge.toml has it"),
+        *_schedule("Check-ins", protocol.schedule.check_in, "none is due"),
+        f"  Dissociation period: opens after {_opening(protocol)}; closes {period.closes_after_s / 60:g} min after"
+        f" {since} at the earliest, with a check-in that shows a patient who is back (MOAA/S {period.back_moaas}, CADSS"
+        f" at most {period.cadss_above}, distress at most {period.back_distress_at_most}).",
     ]
     for title, gates in (("Before READY", protocol.ready), ("Before discharge", protocol.discharge)):
         lines.append(f"  {title}, open while:")
         lines += [f"    {gate.id}: {gate_in_words(gate)}" for gate in gates]
     return "\n".join([*lines, f"  Source: {protocol.source}"])
+
+
+def _order(protocol: Protocol) -> str:
+    order, by_hand = protocol.order, protocol.by_hand
+    if by_hand is not None:
+        doses = " or ".join(f"{mg:g}" for mg in by_hand.doses_mg)
+        return (f"Order: {doses} mg, given by hand in devices of {by_hand.device_mg:g} mg,"
+                f" {by_hand.apart_s / 60:g} min apart. No pump has a part in it.")
+    limits = [(order.dose_mg_kg, "mg/kg"), (order.duration_min, "min"), (order.concentration_mg_ml, "mg/mL")]
+    told = [f"{one.low:g} to {one.high:g} {unit}" for one, unit in limits if one is not None]
+    return f"Order: dose {told[0]}, in {told[1]}, {told[2]}."
+
+
+def _opening(protocol: Protocol) -> str:
+    period = protocol.dissociation
+    if protocol.by_hand is not None:
+        return f"{period.opens_after_s / 60:g} min from the first dose"
+    return (f"{period.opens_after_s / 60:g} min of infusion at {period.opens_from_mg_kg_h:g} mg/kg/h or more, or after"
+            f" {period.opens_after_mg_kg:.2f} mg/kg")
+
+
+def _schedule(title: str, steps: tuple[Step, ...], otherwise: str) -> list[str]:
+    if not steps:
+        return [f"  {title}: {otherwise}."]
+    return [f"  {title}:", *(f"    {_step(step)}" for step in steps)]
+
+
+def _step(step: Step) -> str:
+    parts = [f"every {step.every_min:g} min"] if step.every_min else []
+    if step.at_min:
+        parts.append(f"at {', '.join(f'{minute:g}' for minute in step.at_min)} min from the start")
+    where = f"while {condition_in_words(step.when)}" if step.when else "otherwise"
+    return f"{' and '.join(parts)}, {where}{', unless ordered otherwise' if step.ordered else ''}"

@@ -52,7 +52,11 @@ def _components() -> Json:
     _require_a_value(schemas[VERBS["check_in"].__name__])
     start = schemas[VERBS["start_session"].__name__]
     start["properties"].pop("session")  # the console gives it
-    start["required"].remove("session")
+    start["required"] = []
+    needed = [each for each in arguments("start_session") if each.unless]
+    start["anyOf"] = [{"required": [each.name for each in needed]},
+                      *({"required": [name], "properties": {name: {"type": "number"}}}
+                        for name in dict.fromkeys(each.unless for each in needed))]
     start["properties"]["patient"] = {
         "anyOf": [{"type": "string", "maxLength": MAX_PATIENT_NAME}, {"type": "null"}], "default": None,
         "title": "Patient", "description": "A name or initials; it stays in this console."}

@@ -23,15 +23,16 @@ from msgspec import Meta
 from edge.model import Role
 
 ArgumentType = Literal["number", "whole", "text", "words", "flag"]
-MAX_NOTE, MAX_REASON, MAX_SYMPTOM = 500, 200, 40  # characters
+MAX_NOTE, MAX_REASON, MAX_SYMPTOM, MAX_LOT = 500, 200, 40, 40  # characters
 MAX_PATIENT_NAME = 80  # of the name that comes with start_session, and stays in the console's store
 NURSE: frozenset[Role] = frozenset({"nurse"})
 
 
 def _number(label: str, least: float, most: float, unit: str, remedy: str = "", presets: tuple[float, ...] = (),
-            usual: tuple[float | None, float | None] = (None, None)) -> Meta:
-    """`presets` are offered beside the keys; what lies outside `usual` is allowed, and read back with a caution."""
-    more = {"presets": presets, "usual_min": usual[0], "usual_max": usual[1]}
+            usual: tuple[float | None, float | None] = (None, None), unless: str = "") -> Meta:
+    """`presets` are offered beside the keys; what lies outside `usual` is allowed, and read back with a caution.
+    `unless`: it is needed, but for a command that has this other argument."""
+    more = {"presets": presets, "usual_min": usual[0], "usual_max": usual[1], "unless": unless or None}
     said = {name: value for name, value in more.items() if value not in (None, ())}
     schema = {"x-" + name.replace("_", "-"): value for name, value in {"unit": unit, **said}.items()}
     return Meta(ge=least, le=most, title=label, extra={"unit": unit, "remedy": remedy, **said},
@@ -54,23 +55,31 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StartSession(Verb, frozen=True, kw_only=True):
-    """Open a session on a bed, by an order. `session` is the console's new id for it; no patient is named."""
+    """Open a session on a bed, by an order. `session` is the console's new id for it; no patient is named.
+
+    A protocol whose pump gives the dose needs weight, dose by weight, duration and concentration; one whose dose a
+    nurse gives by hand (nasal esketamine) needs `dose_mg` instead."""
 
     verb: ClassVar[str] = "start_session"
 
     session: Annotated[str, Meta(
         min_length=8, max_length=64, pattern=r"^[A-Za-z0-9-]*[A-Za-z0-9][A-Za-z0-9-]*(?!\n)$", title="Session",
         extra={"by": "console", "say": "an id of 8 to 64 letters and digits"})]
-    weight_kg: Annotated[float, _number("Weight", 35, 200, "kg")]
+    weight_kg: Annotated[float, _number("Weight", 35, 200, "kg", unless="dose_mg")] | None = None
     dose_mg_kg: Annotated[float, _number(
-        "Dose", 0.1, 1.0, "mg/kg", presets=(0.5, 0.75, 1), usual=(None, 0.75))]
-    duration_min: Annotated[float, _number("Duration", 30, 120, "min", presets=(40, 60), usual=(40, None))]
+        "Dose", 0.1, 1.0, "mg/kg", presets=(0.5, 0.75, 1), usual=(None, 0.75), unless="dose_mg")] | None = None
+    duration_min: Annotated[float, _number(
+        "Duration", 30, 120, "min", presets=(40, 60), usual=(40, None), unless="dose_mg")] | None = None
     concentration_mg_ml: Annotated[float, _number(
-        "Concentration", 0.2, 10, "mg/mL", "an undiluted vial must never run", presets=(0.5, 1, 2))]
+        "Concentration", 0.2, 10, "mg/mL", "an undiluted vial must never run", presets=(0.5, 1, 2),
+        unless="dose_mg")] | None = None
+    dose_mg: Annotated[float, _number("Dose given by hand", 1, 500, "mg", presets=(56, 84))] | None = None
     protocol: Annotated[str, Meta(min_length=1, max_length=64, title="Protocol")] | None = None
     nibp_interval_min: Annotated[float, _number("Cuff interval", 2, 30, "min", presets=(5, 10))] | None = None
     age_years: Annotated[float, _number("Age", 18, 110, "years")] | None = None
     checklist: Annotated[bool, Meta(title="Checklist done")] | None = None
+    first_session: Annotated[bool, Meta(title="First session of this patient")] | None = None
+    hypertension: Annotated[bool, Meta(title="Hypertension in the history")] | None = None
 
 
 class SetChecklist(Verb, frozen=True, kw_only=True):
@@ -79,6 +88,18 @@ class SetChecklist(Verb, frozen=True, kw_only=True):
     verb: ClassVar[str] = "checklist"
 
     done: Annotated[bool, Meta(title="Done")]
+
+
+class GiveDose(Verb, frozen=True, kw_only=True):
+    """The patient has taken the drug by hand, from `devices` devices of the protocol's strength, so many minutes ago
+    (left out: now). It says what happened; nothing is started by it."""
+
+    verb: ClassVar[str] = "give_dose"
+
+    devices: Annotated[int, Meta(ge=1, le=6, title="Devices")]
+    lots: Annotated[list[Annotated[str, Meta(min_length=1, max_length=MAX_LOT)]], Meta(
+        title="Lot numbers", extra={"one": "lot number"})] | None = None
+    minutes_ago: Annotated[float, _number("Taken so long ago", 0, 60, "min")] | None = None
 
 
 class CheckIn(Verb, frozen=True, kw_only=True):
@@ -149,7 +170,8 @@ class CloseSession(Verb, frozen=True, kw_only=True):
 
 VERBS: dict[str, type[Verb]] = {
     asked.verb: asked
-    for asked in (Acknowledge, PauseAudio, ResumeAudio, CheckIn, StartSession, SetChecklist, EndInfusion, CloseSession)
+    for asked in (Acknowledge, PauseAudio, ResumeAudio, CheckIn, StartSession, SetChecklist, GiveDose, EndInfusion,
+                  CloseSession)
 }
 
 
@@ -184,6 +206,8 @@ class Argument:
     presets: tuple[float, ...] = ()  # offered beside the keys
     usual_min: float | None = None  # below or above what is usual it is allowed, and read back with a caution
     usual_max: float | None = None
+    unless: str = ""  # it is needed, but where this other argument is given
+    one: str = "symptom"  # what each of `words` is called
     annotation: Any = None  # for msgspec
 
     def must_be(self) -> str:
@@ -210,16 +234,18 @@ def arguments(verb: str) -> tuple[Argument, ...]:
 
 
 def _argument(field: msgspec.structs.FieldInfo, hint: Any) -> Argument:
-    optional = not field.required
-    annotated = get_args(hint)[0] if optional else hint
+    annotated = hint if field.required else get_args(hint)[0]
     of, meta = get_args(annotated)
     words = get_origin(of) is list
     limits = get_args(get_args(of)[0])[1] if words else meta
     extra = meta.extra or {}
+    unless = extra.get("unless", "")
     return Argument(
-        field.name, meta.title, "words" if words else _TYPES[of], optional, meta.ge, meta.le, limits.max_length,
+        field.name, meta.title, "words" if words else _TYPES[of], not field.required and not unless, meta.ge, meta.le,
+        limits.max_length,
         extra.get("unit", ""), extra.get("remedy", ""), extra.get("by", "person"), extra.get("say", ""),
-        extra.get("presets", ()), extra.get("usual_min"), extra.get("usual_max"), annotated)
+        extra.get("presets", ()), extra.get("usual_min"), extra.get("usual_max"), unless,
+        extra.get("one", "symptom"), annotated)
 
 
 def parse(verb: str, args: Mapping[str, Any]) -> Verb:
@@ -232,15 +258,16 @@ def parse(verb: str, args: Mapping[str, Any]) -> Verb:
         known = ", ".join(sorted(argument.name for argument in takes)) or "none"
         names = ", ".join(name if name.isascii() and name.isidentifier() else _shown(name) for name in unknown)
         raise BadCommand("bad_args", f"{names[:60]} is not one; {verb} takes {known}", unknown[0])
-    asked = VERBS[verb](**{argument.name: _converted(argument, args.get(argument.name)) for argument in takes})
+    asked = VERBS[verb](**{argument.name: _converted(argument, args) for argument in takes})
     objection = asked.objection()
     if objection is not None:
         raise BadCommand("bad_args", objection)
     return asked
 
 
-def _converted(argument: Argument, value: Any) -> Any:
-    if value is None and argument.optional:
+def _converted(argument: Argument, args: Mapping[str, Any]) -> Any:
+    value = args.get(argument.name)
+    if value is None and (argument.optional or args.get(argument.unless) is not None):
         return None
     try:
         return msgspec.convert(value, argument.annotation)
@@ -257,7 +284,7 @@ def _why(argument: Argument, value: Any) -> str:
         return f"{name} must not be blank"
     if argument.type == "words" and isinstance(value, list):
         unfit = next(word for word in value if not isinstance(word, str) or not 0 < len(word) <= (most or 0))
-        return f"{_shown(unfit)} is no symptom; {name} must be {argument.must_be()}"
+        return f"{_shown(unfit)} is no {argument.one}; {name} must be {argument.must_be()}"
     if argument.type == "number" and (isinstance(value, bool) or not isinstance(value, int | float)):
         return f"{name} must be a number, not {_shown(value)}"
     left_out = ", or left out" if argument.optional else ""

@@ -82,6 +82,8 @@ class Order(Body, frozen=True, kw_only=True):
     duration_min: float | None = None
     concentration_mg_ml: float | None = None
     nibp_interval_min: float | None = None
+    first_session: bool | UnsetType = UNSET
+    hypertension: bool | UnsetType = UNSET
 
 
 class Baseline(Body, frozen=True, kw_only=True):
@@ -142,6 +144,18 @@ class ChecklistSet(Body, frozen=True, kw_only=True, tag_field="change", tag="che
     """The precheck's checklist was confirmed, or taken back."""
 
     done: bool
+    command: str
+    by: str
+
+
+class DoseGiven(Body, frozen=True, kw_only=True, tag_field="change", tag="dose"):
+    """The patient took the drug by hand at `given`: so many devices, together `mg`; `delivered_mg` is all since t0."""
+
+    devices: int
+    mg: float
+    lots: tuple[str, ...]
+    given: str
+    delivered_mg: float
     command: str
     by: str
 
@@ -247,8 +261,8 @@ class Booted(Body, frozen=True, kw_only=True):
 
 
 EventBody = (
-    AlarmMoved | SessionOpened | ChecklistSet | SessionClosed | PhaseMoved | DissociationMoved | CheckedIn | Requested
-    | AudioMoved | CommandRefused | LinkMoved | DeviceAlarmsNow | Booted | ConsoleMoved | BrokerMoved
+    AlarmMoved | SessionOpened | ChecklistSet | DoseGiven | SessionClosed | PhaseMoved | DissociationMoved | CheckedIn
+    | Requested | AudioMoved | CommandRefused | LinkMoved | DeviceAlarmsNow | Booted | ConsoleMoved | BrokerMoved
     | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge | WatchPaused | StorageFailing
     | StorageHealed | RecordBegun | ClockStepped | SpaceLow
 )
@@ -256,7 +270,7 @@ EventBody = (
 # kind -> the types its body may have. Several of one kind differ in a tag or in the fields they need.
 BODIES: dict[EventKind, tuple[type[Body], ...]] = {
     "alarm": (AlarmMoved,),
-    "session": (SessionOpened, ChecklistSet, SessionClosed),
+    "session": (SessionOpened, ChecklistSet, DoseGiven, SessionClosed),
     "phase": (PhaseMoved,),
     "dissociation": (DissociationMoved,),
     "check_in": (CheckedIn,),

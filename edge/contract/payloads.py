@@ -21,10 +21,13 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from edge.contract import shared_key, topics
-from edge.contract.events import BadBody, Baseline, Event, EventBody, Evidence, Order, event_hash, read_body
+from edge.contract.events import BadBody, Event, EventBody, Evidence, event_hash, read_body
 from edge.contract.lines import LineFrame as LineFrame
 from edge.contract.lines import LineMinute as LineMinute
 from edge.contract.lines import LineNow as LineNow
+from edge.contract.session_now import CheckInNow as CheckInNow
+from edge.contract.session_now import DoseNow as DoseNow
+from edge.contract.session_now import SessionNow as SessionNow
 from edge.contract.vitals import ID_PATTERN as ID_PATTERN
 from edge.contract.vitals import BadPayload as BadPayload
 from edge.contract.vitals import Id as Id
@@ -64,43 +67,6 @@ HEARTBEAT_S = 2.0  # real seconds between statuses, and between a console's acks
 DEAD_AFTER_S = 5.0  # real seconds without one: the other side is lost
 
 # --- state (QoS 1, retained) ------------------------------------------------------------------------------------------
-
-
-class CheckInNow(Payload, frozen=True, kw_only=True):
-    """The last check-in; null is "not assessed"."""
-
-    at: Time
-    user: str
-    moaas: int | None = None
-    cadss: int | None = None
-    anxiety: int | None = None
-    distress: int | None = None
-    nausea: int | None = None
-    symptoms: tuple[str, ...] = ()
-    note: str = ""
-
-
-class SessionNow(Payload, frozen=True, kw_only=True):
-    """The open session of a bed. No patient: names live in the console's store alone."""
-
-    id: str
-    phase: Phase
-    phase_since: Time | None = None
-    dissociation: Literal["open", "closed"] = "closed"
-    dissociation_state: Dissociation | None = None
-    dissociation_since: Time | None = None
-    started: Time | None = None
-    infusion_started: Time | None = None
-    infusion_ended: Time | None = None
-    infused_s: float | None = None
-    dose_mg: float | None = None
-    order: Order | None = None
-    baseline: Baseline | None = None
-    open: list[str] = msgspec.field(default_factory=list)
-    check_in: CheckInNow | None = None
-    check_in_due: Time | None = None
-    symptoms: tuple[str, ...] = ()  # named in a check-in, and in none since as gone
-    quiet: bool = False  # the last check-in is fresh and shows nothing that keeps the patient here
 
 
 class Signals(Payload, frozen=True, kw_only=True):

@@ -28,11 +28,11 @@ WORDS: dict[str, Any] = {
     "Role": model.Role, "Priority": model.Priority, "AlarmState": model.AlarmState, "AlarmClass": model.AlarmClass,
     "PumpState": model.PumpState, "Phase": model.Phase, "Dissociation": model.Dissociation,
     "LinkState": model.LinkState, "DeviceKind": model.DeviceKind, "Validity": model.Validity,
-    "EventKind": events.EventKind,
+    "EventKind": events.EventKind, "Route": model.Route,
 }
 STRUCTS: tuple[type[msgspec.Struct], ...] = (
     payloads.Numeric, payloads.PumpNow, payloads.Vitals, payloads.Wave, events.Order, events.Baseline,
-    payloads.CheckInNow, payloads.SessionNow, events.Evidence, payloads.Signals, payloads.FallenLevel,
+    payloads.CheckInNow, payloads.DoseNow, payloads.SessionNow, events.Evidence, payloads.Signals, payloads.FallenLevel,
     payloads.AlarmNow, payloads.DeviceAlarmNow, payloads.LineMinute, payloads.LineFrame, payloads.LineNow,
     payloads.DeviceNow, payloads.Request, payloads.Gap, payloads.State,
     payloads.ConsoleSeen, payloads.StorageNow, payloads.SpaceNow, payloads.Status, Problem, model.DeviceAlarm,
@@ -105,7 +105,7 @@ def _events() -> str:
 
 
 def _verbs() -> str:
-    """Every verb with who may ask it and what it takes."""
+    """Every verb with who may ask it and what it takes. `unless`: needed, but where this other is given."""
     verbs: list[str] = []
     for verb, asked in VERBS.items():
         takes = [f"    {each.name}: {_json(_argument(each))}," for each in arguments(verb) if each.by == "person"]
@@ -115,7 +115,7 @@ def _verbs() -> str:
         "export interface Argument {",
         '  label: string; type: "number" | "whole" | "text" | "words" | "flag"; optional: boolean;',
         "  min?: number; max?: number; max_length?: number; unit?: string; remedy?: string;",
-        "  presets?: readonly number[]; usual_min?: number; usual_max?: number;", "}", "",
+        "  presets?: readonly number[]; usual_min?: number; usual_max?: number; unless?: string;", "}", "",
         "export const VERBS = {", *verbs,
         "} as const satisfies Record<string, { roles: readonly Role[]; args: Record<string, Argument> }>;",
         "export type Verb = keyof typeof VERBS;", "",
@@ -126,7 +126,8 @@ def _verbs() -> str:
 def _argument(argument: Argument) -> dict[str, Any]:
     said = {"label": argument.label, "type": argument.type, "optional": argument.optional, "min": argument.least,
             "max": argument.most, "max_length": argument.max_length, "unit": argument.unit, "remedy": argument.remedy,
-            "presets": argument.presets, "usual_min": argument.usual_min, "usual_max": argument.usual_max}
+            "presets": argument.presets, "usual_min": argument.usual_min, "usual_max": argument.usual_max,
+            "unless": argument.unless}
     return {name: value for name, value in said.items() if value not in (None, "", ())}
 
 

@@ -24,10 +24,9 @@ from edge.contract.events import (
     Event,
     LinkMoved,
     PendingEvent,
-    PhaseMoved,
 )
 from edge.contract.events import WatchPaused as PausedEvent
-from edge.core import audio, commands, dissociation, dose, samples, session
+from edge.core import audio, commands, dissociation, dose, dosing, presence, samples, schedule, session
 from edge.core.alarms import SHOWN, Alarm
 from edge.core.judge import judge, requests
 from edge.core.protocol import Protocols
@@ -43,7 +42,6 @@ from edge.model import (
     DeviceKind,
     Input,
     LinkChanged,
-    Phase,
     PumpStatus,
     RecordDamaged,
     Restored,
@@ -51,7 +49,6 @@ from edge.model import (
     StorageChanged,
     Tick,
     WatchPaused,
-    iso,
 )
 from edge.vocabulary import METRICS
 
@@ -143,11 +140,14 @@ class Bedside:
             case Command():
                 pending_events += commands.obey(self.state, self.rules, given, at_s)
             case Tick():
+                presence.note_taken(self.state, at_s)
                 pending_events += self._end_orphans(at_s)
                 look(self.state, self.rules.watch, at_s)
             case Configured():
                 pass
         pending_events += self._session(at_s, timed=not isinstance(given, Samples))
+        if metrics is None or determined:
+            schedule.follow(self.state)
         if metrics is None or metrics:
             pending_events += judge(self.state, self.rules, at_s, metrics)
         if determined and not self.state.failed_determinations:  # last: an alarm that stands needs no repeat
@@ -241,22 +241,16 @@ class Bedside:
 
     def _session(self, at_s: float, *, timed: bool) -> Iterator[PendingEvent]:
         for phase, why in session.on_infusion(self.state, at_s):
-            yield self._phase(phase, why, at_s)
+            yield session.phase_moved(self.state, phase, why, at_s)
         if not timed:
             return
+        presence.follow(self.state)
+        for phase, why in dosing.follow(self.state, at_s) if self.state.no_pump else ():
+            yield session.phase_moved(self.state, phase, why, at_s)
         for phase, why in session.on_time(self.state, at_s):
-            yield self._phase(phase, why, at_s)
+            yield session.phase_moved(self.state, phase, why, at_s)
         for moved, basis in dissociation.follow(self.state, at_s):
             yield self.state.event(at_s, DissociationMoved(state=moved, basis=basis))
-
-    def _phase(self, phase: Phase, why: str, at_s: float) -> PendingEvent:
-        current = self.state.session
-        assert current is not None
-        return self.state.event(at_s, PhaseMoved(
-            phase=phase, why=why, delivered_mg=round(current.delivered_mg, 2),
-            baseline=session.describe_baseline(current),
-            started=iso(current.started_s) if current.started_s is not None else None,
-        ))
 
 
 def _abandoned(alarm: Alarm, last: AlarmMoved) -> AlarmMoved:

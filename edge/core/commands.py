@@ -16,6 +16,7 @@ from edge.contract.commands import (
     CheckIn,
     CloseSession,
     EndInfusion,
+    GiveDose,
     PauseAudio,
     ResumeAudio,
     SetChecklist,
@@ -29,18 +30,19 @@ from edge.contract.events import (
     ChecklistSet,
     CommandRefused,
     DissociationMoved,
+    DoseGiven,
     PendingEvent,
     PhaseMoved,
     SessionClosed,
     SessionOpened,
 )
-from edge.core import audio, dissociation, samples, session
+from edge.core import audio, dissociation, dosing, samples, session
 from edge.core.alarms import SHOWN, move
 from edge.core.context import RuleContext
 from edge.core.protocols import beyond
 from edge.core.rule import applies
 from edge.core.rules import RuleSet
-from edge.core.state import BedState, Order, Session
+from edge.core.state import BedState, Dose, Order, Session
 from edge.core.state import CheckIn as CheckInEntered
 from edge.core.transitions import announce_anew, publish
 from edge.model import Command, iso
@@ -81,13 +83,15 @@ def _start(
     if protocol is None:
         raise Refused(f"bad_args: protocol {name!r} is not known; write one of {', '.join(state.protocols.by_id)}")
     wrong = beyond(protocol, {"dose_mg_kg": args.dose_mg_kg, "duration_min": args.duration_min,
-                              "concentration_mg_ml": args.concentration_mg_ml})
+                              "concentration_mg_ml": args.concentration_mg_ml}, args.dose_mg)
     if wrong is not None:
         raise Refused(f"bad_args: {wrong}")
     order = Order(
         protocol=name, weight_kg=args.weight_kg, dose_mg_kg=args.dose_mg_kg,
         duration_min=args.duration_min, concentration_mg_ml=args.concentration_mg_ml,
-        nibp_interval_min=args.nibp_interval_min or state.nibp_interval_s / 60, age_years=args.age_years,
+        nibp_interval_min=args.nibp_interval_min or (None if protocol.schedule.cuff else state.nibp_interval_s / 60),
+        age_years=args.age_years, by_hand_mg=args.dose_mg, first_session=args.first_session,
+        hypertension=args.hypertension,
     )
     yield from _end_alarms(state, rules, at_s)  # whoever they were of, it is not this patient
     samples.forget_patient(state)
@@ -119,6 +123,22 @@ def _check_in(state: BedState, _: RuleSet, command: Command, args: CheckIn, at_s
                                       **{key: value for key, value in values.items() if key not in ("at_s", "user")}))
     for moved, basis in dissociation.on_check_in(state, entered, at_s):
         yield state.event(at_s, DissociationMoved(state=moved, basis=basis, command=command.id, by=command.user))
+
+
+def _give_dose(state: BedState, _: RuleSet, command: Command, args: GiveDose, at_s: float) -> Iterator[PendingEvent]:
+    _open(state)
+    by_hand = state.protocol.by_hand
+    mg = args.devices * by_hand.device_mg if by_hand else 0.0
+    given = Dose(at_s - (args.minutes_ago or 0.0) * 60, mg, args.devices, command.user, tuple(args.lots or ()))
+    try:
+        moved = dosing.give(state, given, at_s)
+    except dosing.NotGiven as refused:
+        raise Refused(str(refused)) from None
+    yield state.event(at_s, DoseGiven(
+        devices=given.devices, mg=given.mg, lots=given.lots, given=iso(given.at_s),
+        delivered_mg=round(_open(state).delivered_mg, 2), command=command.id, by=command.user))
+    for phase, why in moved:
+        yield session.phase_moved(state, phase, why, at_s)
 
 
 def _acknowledge(
@@ -196,5 +216,6 @@ def _end_alarms(state: BedState, rules: RuleSet, at_s: float) -> Iterator[Pendin
 
 _VERBS: dict[type[Verb], Callable[..., Iterator[PendingEvent]]] = {
     StartSession: _start, SetChecklist: _checklist, CheckIn: _check_in, Acknowledge: _acknowledge,
-    PauseAudio: _pause, ResumeAudio: _resume, EndInfusion: _end_infusion, CloseSession: _close,
+    PauseAudio: _pause, ResumeAudio: _resume, EndInfusion: _end_infusion,
+    GiveDose: _give_dose, CloseSession: _close,
 }

@@ -133,6 +133,8 @@ class RuleContext:
 
         A pump that was infusing when it last responded, and does not respond now, may still run.
         """
+        if self.state.no_pump:
+            return False
         if "infusing" not in self._found:
             running = [self._is_running(pump) for pump in self._pumps() if self._is_reporting(pump) or pump.infused]
             self._found["infusing"] = either(running) if running else None
@@ -195,4 +197,4 @@ class RuleContext:
         if session is None or rate_ml_h > course.kvo_ml_h:
             return False
         is_in = session.delivered_mg >= course.complete * session.order.dose_mg
-        return is_in and rate_ml_h <= course.kvo_part * session.order.rate_ml_h
+        return is_in and rate_ml_h <= course.kvo_part * (session.order.rate_ml_h or 0.0)

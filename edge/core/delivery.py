@@ -16,22 +16,24 @@ def rate_mg_kg_h(context: RuleContext) -> Number:
     session, rate_ml_h = context.state.session, context.rate_ml_h()
     if session is None or rate_ml_h is None:
         return None
-    return round(rate_ml_h * session.order.concentration_mg_ml / session.order.weight_kg, 2)
+    mg_kg_h = session.order.mg_kg(rate_ml_h * (session.order.concentration_mg_ml or 0.0))
+    return None if mg_kg_h is None else round(mg_kg_h, 2)
 
 
 def rate_pct(context: RuleContext) -> Number:
     """The same in percent of the rate that gives the ordered dose in the ordered duration."""
     session, rate_ml_h = context.state.session, context.rate_ml_h()
-    return None if session is None or rate_ml_h is None else round(100.0 * rate_ml_h / session.order.rate_ml_h, 2)
+    ordered_ml_h = session.order.rate_ml_h if session else None
+    return None if rate_ml_h is None or not ordered_ml_h else round(100.0 * rate_ml_h / ordered_ml_h, 2)
 
 
 def rate_in_words(context: RuleContext) -> str | None:
     """The rate, in its own unit, by weight and in percent of the ordered rate, and that rate."""
     session, rate_ml_h = context.state.session, context.rate_ml_h()
     mg_kg_h, pct = rate_mg_kg_h(context), rate_pct(context)
-    if session is None or rate_ml_h is None or mg_kg_h is None or pct is None:
+    ordered = session.order.rate_ml_h if session else None
+    if rate_ml_h is None or mg_kg_h is None or pct is None or ordered is None:
         return None
-    ordered = session.order.rate_ml_h
     if not isfinite(rate_ml_h):
         return f"a rate above what can be measured; ordered are {ordered:.1f} mL/h"
     return f"{rate_ml_h:.1f} mL/h, {mg_kg_h:.2f} mg/kg/h: {pct:.0f} % of the ordered {ordered:.1f} mL/h"
@@ -46,7 +48,8 @@ def delivered_pct(context: RuleContext) -> Number:
 def delivered_mg_kg(context: RuleContext) -> Number:
     """The delivered dose by weight."""
     session = context.state.session
-    return None if session is None else round(session.delivered_mg / session.order.weight_kg, 2)
+    mg_kg = session.order.mg_kg(session.delivered_mg) if session else None
+    return None if mg_kg is None else round(mg_kg, 2)
 
 
 def delivered_in_words(context: RuleContext) -> str | None:
@@ -54,20 +57,23 @@ def delivered_in_words(context: RuleContext) -> str | None:
     session = context.state.session
     if session is None:
         return None
-    return (f"{session.delivered_mg:.1f} mg, {delivered_mg_kg(context):.2f} mg/kg, of the ordered"
-            f" {session.order.dose_mg:.1f} mg")
+    mg_kg = delivered_mg_kg(context)
+    by_weight = "" if mg_kg is None else f", {mg_kg:.2f} mg/kg,"
+    return f"{session.delivered_mg:.1f} mg{by_weight} of the ordered {session.order.dose_mg:.1f} mg"
 
 
 def overrun_s(context: RuleContext) -> Number:
     """The time infused beyond the ordered duration; below 0 until then. Pauses do not count."""
     session = context.state.session
-    return None if session is None else round(session.infused_s - session.order.duration_min * 60, 3)
+    ordered_min = session.order.duration_min if session else None
+    return None if session is None or ordered_min is None else round(session.infused_s - ordered_min * 60, 3)
 
 
 def overrun_in_words(context: RuleContext) -> str | None:
     """How long it has infused, and how long was ordered."""
     session = context.state.session
-    return f"{session.infused_s / 60:.0f} of {session.order.duration_min:.0f} min" if session else None
+    ordered_min = session.order.duration_min if session else None
+    return None if session is None or ordered_min is None else f"{session.infused_s / 60:.0f} of {ordered_min:.0f} min"
 
 
 def programme_differs(context: RuleContext, pct: float) -> Truth:
@@ -84,16 +90,20 @@ def programme_differs(context: RuleContext, pct: float) -> Truth:
 
 def programme_in_words(context: RuleContext, _: float) -> str | None:
     """What the pump is programmed to give, and the ordered dose; None where they agree or it tells nothing."""
-    session, vtbi_ml = context.state.session, context.metric("vtbi_ml")
-    if session is None or vtbi_ml is None or round(vtbi_ml * session.order.concentration_mg_ml - session.order.dose_mg,
-                                                   1) == 0:
+    session, programmed_mg = context.state.session, _programmed_mg(context)
+    if session is None or programmed_mg is None or round(programmed_mg - session.order.dose_mg, 1) == 0:
         return None
-    return (f"its programme gives {vtbi_ml * session.order.concentration_mg_ml:.1f} mg; ordered are"
-            f" {session.order.dose_mg:.1f} mg")
+    return f"its programme gives {programmed_mg:.1f} mg; ordered are {session.order.dose_mg:.1f} mg"
 
 
 def _programmed_pct(context: RuleContext) -> Number:
-    session, vtbi_ml = context.state.session, context.metric("vtbi_ml")
-    if session is None or vtbi_ml is None:
+    session, programmed_mg = context.state.session, _programmed_mg(context)
+    if session is None or programmed_mg is None:
         return None
-    return round(100.0 * vtbi_ml * session.order.concentration_mg_ml / session.order.dose_mg, 2)
+    return round(100.0 * programmed_mg / session.order.dose_mg, 2)
+
+
+def _programmed_mg(context: RuleContext) -> Number:
+    session, vtbi_ml = context.state.session, context.metric("vtbi_ml")
+    mg_ml = session.order.concentration_mg_ml if session else None
+    return None if vtbi_ml is None or mg_ml is None else vtbi_ml * mg_ml

@@ -21,23 +21,37 @@ def follow(state: BedState, at_s: float) -> list[tuple[Dissociation, str]]:
     if session is None or session.started_s is None:
         return []
     if session.dissociation == "none":
-        return _opening(state, session, at_s)
+        return _opening_by_hand(state, session, at_s) if state.protocol.by_hand else _opening(state, session, at_s)
     if session.dissociation in ("resolving", "resolved") and session.ended_s is None:
         return [_to(state, "expected", at_s, "the pump infuses again")]
     if session.dissociation in ("expected", "observed") and _is_fading(state, session):
         return [_to(state, "resolving", at_s, "the infusion has ended")]
     if session.dissociation == "resolving" and _has_ended(state, session, at_s):
-        minutes = state.protocol.dissociation.closes_after_s / 60
-        return [_to(state, "resolved", at_s, f"{minutes:g} minutes since the end and a quiet check-in")]
+        times = state.protocol.dissociation
+        since = f"{times.closes_after_s / 60:g} minutes since the {times.counted_from}"
+        return [_to(state, "resolved", at_s, f"{since} and a quiet check-in")]
     return []
 
 
+def counted_from_s(state: BedState, session: Session) -> float | None:
+    """From when the times of its end are counted: the end, or for some protocols the start, of the dose."""
+    return session.started_s if state.protocol.dissociation.counted_from == "start" else session.ended_s
+
+
+def _opening_by_hand(state: BedState, session: Session, at_s: float) -> list[tuple[Dissociation, str]]:
+    after_s = state.protocol.dissociation.opens_after_s
+    if session.started_s is None or at_s - session.started_s < after_s:
+        return []
+    return [_to(state, "expected", at_s, f"clock: {after_s / 60:g} minutes after the first dose")]
+
+
 def _opening(state: BedState, session: Session, at_s: float) -> list[tuple[Dissociation, str]]:
-    mg_kg_h = dose.rate_ml_h(state) * session.order.concentration_mg_ml / session.order.weight_kg
+    order = session.order
+    mg_kg_h = order.mg_kg(dose.rate_ml_h(state) * (order.concentration_mg_ml or 0.0)) or 0.0
     times = state.protocol.dissociation
     if session.infused_s >= times.opens_after_s and mg_kg_h >= times.opens_from_mg_kg_h:
         return [_to(state, "expected", at_s, f"clock: {times.opens_after_s / 60:g} minutes of infusion")]
-    if session.delivered_mg / session.order.weight_kg >= times.opens_after_mg_kg:
+    if (order.mg_kg(session.delivered_mg) or 0.0) >= times.opens_after_mg_kg:
         return [_to(state, "expected", at_s, f"dose: {times.opens_after_mg_kg:.2f} mg/kg delivered")]
     return []
 
@@ -78,17 +92,19 @@ def quiet_check_in(state: BedState, at_s: float) -> CheckIn | None:
     session, times = state.session, state.protocol.dissociation
     if session is None or not session.check_ins or session.ended_s is None:
         return None
+    from_s = counted_from_s(state, session)
     last = session.check_ins[-1]
     quiet = last.moaas == times.back_moaas and last.cadss is not None and not shows_dissociation(state.protocol, last)
     calm = last.distress is not None and last.distress <= times.back_distress_at_most
-    late = last.at_s >= session.ended_s + times.back_after_s
+    late = from_s is not None and last.at_s >= from_s + times.back_after_s
     return last if quiet and calm and late and at_s - last.at_s <= times.back_fresh_s else None
 
 
 def _has_ended(state: BedState, session: Session, at_s: float) -> bool:
-    assert session.ended_s is not None
+    from_s = counted_from_s(state, session)
+    assert from_s is not None
     stopped = session.infusing_since_s is None and session.phase not in ("INFUSING", "PAUSED")
-    return (stopped and at_s - session.ended_s >= state.protocol.dissociation.closes_after_s
+    return (stopped and at_s - from_s >= state.protocol.dissociation.closes_after_s
             and quiet_check_in(state, at_s) is not None)
 
 

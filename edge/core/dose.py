@@ -30,7 +30,7 @@ def count(state: BedState, samples: Iterable[Sample]) -> None:
         elif sample.metric == "volume_infused_ml" and sample.validity == "valid" and sample.value is not None:
             grown_ml = _grown(device, sample.value, sample.at_s)
             current = state.session
-            if current is not None and grown_ml:
+            if current is not None and grown_ml and not state.no_pump:
                 state.session = replace(current, delivered_ml=current.delivered_ml + grown_ml)
 
 

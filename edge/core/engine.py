@@ -25,9 +25,6 @@ class Engine(msgspec.Struct, frozen=True, omit_defaults=True):
     pair_spare_s: Seconds = 60.0  # and so much more
     nibp_stale_after_interval_s: Seconds = 300.0  # a determination is stale so long after the next one was due
     acknowledged_for_s: Seconds = 600.0  # an acknowledged high alarm that is still active is announced again after this
-    check_in_every_s: Seconds = 600.0  # a check-in is due so long after the last one while infusing,
-    check_in_soon_s: Seconds = 1800.0  # and if the last one was within so long after the end; later,
-    check_in_later_every_s: Seconds = 900.0  # so long after the last one
     # The seconds in which a rule could not be answered are counted, of the last so long. 0, as in 0.1.0: they are not,
     # and what is asked of two determinations or of a device's own alarms is "no" where nobody can know.
     unwatched_of_s: Seconds = 0.0

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from edge.core import delivery, gates, pairs, sources, treatment, unwatched
+from edge.core import delivery, dissociation, gates, pairs, sources, treatment, unwatched
 from edge.core.context import Number, RuleContext
 from edge.core.fact import Account, Fact, Parameter
 from edge.core.logic import Truth
@@ -206,12 +206,32 @@ def _dissociation_s(session: Session, context: RuleContext) -> Number:
     return None if opened_s is None or not session.is_open_period else context.at_s - opened_s
 
 
+def _duration_s(session: Session, _: RuleContext) -> Number:
+    return None if session.order.duration_min is None else session.order.duration_min * 60
+
+
+def _long_open_s(context: RuleContext) -> Number:
+    """Below 0 while it is not long yet."""
+    session = context.state.session
+    from_s = dissociation.counted_from_s(context.state, session) if session else None
+    return None if from_s is None else context.at_s - from_s - context.state.protocol.dissociation.long_after_s
+
+
+def _of_order(name: str) -> Callable[[RuleContext], Truth]:
+    def asked(context: RuleContext) -> Truth:
+        session = context.state.session
+        found: Truth = getattr(session.order, name) if session else None
+        return found
+
+    return asked
+
+
 _SESSION: tuple[tuple[str, str, str, _OfSession], ...] = (
     ("weight_kg", "kg", "the patient's weight", lambda session, _: session.order.weight_kg),
     ("age_years", "years", "the patient's age", lambda session, _: session.order.age_years),
     ("dose_mg_kg", "mg/kg", "the ordered dose", lambda session, _: session.order.dose_mg_kg),
     ("dose_mg", "mg", "the ordered dose", lambda session, _: session.order.dose_mg),
-    ("duration_s", "s", "the ordered duration", lambda session, _: session.order.duration_min * 60),
+    ("duration_s", "s", "the ordered duration", _duration_s),
     ("delivered_mg", "mg", "the delivered dose", lambda session, _: session.delivered_mg),
     ("infused_s", "s", "the time infused", lambda session, _: session.infused_s),
     ("started_s", "s", "the time since the start of the infusion",
@@ -331,6 +351,21 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
          denied="no alarm of medium or high priority is shown"),
     Fact("dissociation_open", "", "the dissociation period is open", treatment.period_open, truth=True,
          denied="the dissociation period is not open"),
+    Fact("dissociation.long_s", "s", "the time since the dissociation period has been long open", _long_open_s),
+    Fact("first_session", "", "it is this patient's first session", _of_order("first_session"), truth=True,
+         denied="it is not this patient's first session", of_person=True),
+    Fact("hypertension", "", "the patient has hypertension in the history", _of_order("hypertension"), truth=True,
+         denied="the patient has no hypertension in the history", of_person=True),
+    Fact("by_hand", "", "the dose is given by hand", gates.is_by_hand, truth=True,
+         denied="the dose is not given by hand"),
+    Fact("given_unready_s", "s", "the time since a dose was given by hand before the precheck was complete",
+         gates.given_unready_s, of_person=True),
+    Fact("bp_between", "", "a blood pressure was taken from {0} to {1} s after the start", gates.bp_between,
+         (Parameter("number", "seconds"), Parameter("number", "seconds")), truth=True,
+         denied="no blood pressure was taken from {0} to {1} s after the start"),
+    Fact("spo2_between", "", "SpO₂ was measured from {0} to {1} s after the start", gates.spo2_between,
+         (Parameter("number", "seconds"), Parameter("number", "seconds")), truth=True,
+         denied="SpO₂ was not measured from {0} to {1} s after the start"),
     Fact("no_word_s", "s", "the time for which the pump has not said whether it runs", _stateless_s,
          reason=_reason_stateless, of_pump=True),
 )}

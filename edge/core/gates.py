@@ -67,3 +67,35 @@ def alarm_shown(context: RuleContext) -> Truth:
     """Whether an alarm of medium or high priority is shown."""
     return any(alarm.state in SHOWN and PRIORITY_RANK[alarm.priority] >= PRIORITY_RANK["medium"]
                for alarm in context.state.alarms.values())
+
+
+def given_unready_s(context: RuleContext) -> Number:
+    """The time since the last dose by hand of a session whose precheck was not complete; None where there is none."""
+    session = context.state.session
+    if session is None or not session.doses or not session.unready_start:
+        return None
+    return context.at_s - session.doses[-1].at_s
+
+
+def is_by_hand(context: RuleContext) -> Truth:
+    """Whether the dose of this session is given by hand."""
+    return context.state.no_pump
+
+
+def _taken_between(times_s: tuple[float, ...], context: RuleContext, from_s: float, to_s: float) -> Truth:
+    """`from_s` to `to_s` after the start, both included."""
+    session = context.state.session
+    begun_s = session.started_s if session else None
+    return begun_s is not None and any(from_s <= round(at_s - begun_s, 3) <= to_s for at_s in times_s)
+
+
+def bp_between(context: RuleContext, from_s: float, to_s: float) -> Truth:
+    """Whether a blood pressure was taken then."""
+    session = context.state.session
+    return session is not None and _taken_between(session.bp_at_s, context, from_s, to_s)
+
+
+def spo2_between(context: RuleContext, from_s: float, to_s: float) -> Truth:
+    """Whether there was a valid SpO2 then."""
+    session = context.state.session
+    return session is not None and _taken_between(session.spo2_at_s, context, from_s, to_s)

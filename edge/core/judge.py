@@ -56,7 +56,7 @@ def requests(state: BedState, rules: RuleSet, at_s: float) -> Iterator[PendingEv
 def _nothing_begins(state: BedState, rule: Rule, alarm: Alarm | None, context: RuleContext) -> bool:
     """Nearly always: its alarm is at rest, and it does not apply, or its condition is not true."""
     return (alarm is None or alarm.is_at_rest) and not (
-        applies(rule.context, state.session) and _is_true(rule, context))
+        _is_in_force(rule, context) and _is_true(rule, context))
 
 
 def _is_true(rule: Rule, context: RuleContext) -> bool:
@@ -71,6 +71,14 @@ def _judge_alone(state: BedState, rule: Rule, context: RuleContext) -> Iterator[
         return
     alarm = known or Alarm(key, rule.id, state.bed, device=context.device)
     yield from follow(state, rule, alarm, context, _judged(state, rule, alarm, context))
+
+
+def _is_in_force(rule: Rule, context: RuleContext) -> bool:
+    """It applies here, and what it asks of is part of this session: no pump where the dose is given by hand."""
+    state = context.state
+    if not applies(rule.context, state.session) or (state.no_pump and rule.of_pump):
+        return False
+    return context.device is None or not state.devices[context.device].away
 
 
 def _devices(state: BedState, rule: Rule) -> list[str | None]:
@@ -112,7 +120,7 @@ def _judge_group(state: BedState, rules: Iterable[Rule], context: RuleContext) -
 
 
 def _judged(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> Judged:
-    if not applies(rule.context, state.session):
+    if not _is_in_force(rule, context):
         return Judged("clear")
     if alarm.on or alarm.state in ACTIVE:
         return _judge_active(state, rule, alarm, context)

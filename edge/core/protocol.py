@@ -6,10 +6,12 @@ Times in seconds unless a name says otherwise.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
+
+from edge.model import Route
 
 Text = Annotated[str, Meta(min_length=1, description='text, as in "..."')]
 Seconds = Annotated[float, Meta(ge=0, le=86_400, description="seconds, 0 to 86400")]
@@ -26,12 +28,42 @@ class Limits(msgspec.Struct, frozen=True):
     high: Number
 
 
-class OrderLimits(msgspec.Struct, frozen=True):
-    """What an order may say. Outside of it the session is refused."""
+Range = Annotated[Limits | None, Meta(description="{ low = ..., high = ... }")]
 
-    dose_mg_kg: Annotated[Limits, Meta(description="{ low = ..., high = ... }")]
-    duration_min: Annotated[Limits, Meta(description="{ low = ..., high = ... }")]
-    concentration_mg_ml: Annotated[Limits, Meta(description="{ low = ..., high = ... }")]
+
+class OrderLimits(msgspec.Struct, frozen=True):
+    """What an order may say. Outside of it the session is refused. A protocol whose pump gives the dose has all three,
+    one whose dose is given by hand has none."""
+
+    dose_mg_kg: Range = None
+    duration_min: Range = None
+    concentration_mg_ml: Range = None
+
+
+class ByHand(msgspec.Struct, frozen=True):
+    """A dose that a nurse hands to the patient, device by device, and no pump gives."""
+
+    device_mg: Annotated[float, Meta(gt=0, le=1000, description="mg, above 0")]  # in one device
+    doses_mg: Annotated[tuple[float, ...], Meta(min_length=1, description="a list of mg")]  # what may be ordered
+    apart_s: Seconds  # from one device to the next
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One row of a schedule: how long after the last one the next is due. The first row whose condition is true, as it
+    stood at the last one, counts."""
+
+    when: Annotated[str, Meta(description='a condition, as in "phase(INFUSING)"')] = ""  # always
+    every_min: Minutes = 0  # so often; 0: only at the times of at_min
+    at_min: Annotated[tuple[Minutes, ...], Meta(description="a list of minutes from the start")] = ()
+    early_min: Minutes = 0  # one that was done so long before such a time is the one of that time
+    ordered: Annotated[bool, Meta(description="true or false")] = False  # an interval in the order counts instead
+
+
+class Schedules(msgspec.Struct, frozen=True):
+    """What is due, and when. Without rows: the cuff as ordered, or as edge.toml has it; the others never."""
+
+    cuff: tuple[Step, ...] = ()
+    check_in: tuple[Step, ...] = ()
 
 
 class Course(msgspec.Struct, frozen=True):
@@ -39,17 +71,17 @@ class Course(msgspec.Struct, frozen=True):
 
     baseline_window_s: Seconds  # a baseline is of the determinations of so long before the infusion,
     baseline_apart_s: Seconds  # at least two of them so far apart
-    pump_for_s: Seconds  # the pump must report that it runs, or not, for so long before the phase follows
     open_for_s: Seconds  # what is open again for so long leaves READY
     ready_for_s: Seconds  # READY without a start for longer than this is over
     complete: Part  # this part of the ordered dose is all of it
     paused_for_s: Seconds  # a longer pause is the end of the infusion
     discharge_for_s: Seconds  # nothing may be open for so long before the patient is ready for discharge
-    nibp_after_min: Minutes  # the cuff's interval after the infusion; 0: as ordered
-    kvo_ml_h: Number  # once the dose is complete, a pump at this rate or less, and at most
-    kvo_part: Annotated[float, Meta(ge=0, le=1, description="a part, 0 to 1")]  # this part of the ordered rate, is done
-    unknown_rate_runs: Annotated[bool, Meta(description="true or false")]  # a pump that infuses at a rate nobody can
-    # read infuses; false, as in 0.1.0: whether it does is unknown
+    # of a pump alone:
+    pump_for_s: Seconds = 0  # it must report that it runs, or not, for so long before the phase follows
+    kvo_ml_h: Number = 0  # once the dose is complete, a pump at this rate or less, and at most
+    kvo_part: Annotated[float, Meta(ge=0, le=1, description="a part, 0 to 1")] = 0  # this part of the rate: done
+    # one that infuses at a rate nobody can read infuses; false, as in 0.1.0: whether it does is unknown
+    unknown_rate_runs: Annotated[bool, Meta(description="true or false")] = False
 
 
 class DissociationTimes(msgspec.Struct, frozen=True):
@@ -58,13 +90,15 @@ class DissociationTimes(msgspec.Struct, frozen=True):
     opens_after_s: Seconds  # of infusion, at
     opens_from_mg_kg_h: Number  # so much or more;
     opens_after_mg_kg: Number  # or after so much
-    closes_after_s: Seconds  # of its end, at the earliest
+    closes_after_s: Seconds  # of its end, at the earliest,
+    long_after_s: Seconds  # and is long open after so long:
     cadss_above: Score  # shows dissociation,
     moaas_at_most: Score  # as this does
     back_moaas: Score  # a patient who is back has this,
     back_distress_at_most: Score  # and this,
     back_after_s: Seconds  # in a check-in so long after the end,
     back_fresh_s: Seconds  # and no older than this
+    counted_from: Annotated[Literal["end", "start"], Meta(description='"end" or "start"')] = "end"  # all of these
 
 
 class Gate(msgspec.Struct, frozen=True):
@@ -89,6 +123,9 @@ class Protocol(msgspec.Struct, frozen=True):
     discharge: tuple[Gate, ...]
     # a determination of which this condition is true is no part of a baseline
     baseline_never: Annotated[str, Meta(description='a condition, as in "sbp_mmhg > 150"')] = ""
+    route: Annotated[Route, Meta(description=f"one of {', '.join(map(repr, get_args(Route)))}")] = "intravenous"
+    by_hand: Annotated[ByHand | None, Meta(description="a table [protocol.by_hand]")] = None
+    schedule: Annotated[Schedules, Meta(description="a table [protocol.schedule]")] = Schedules()
 
 
 class Protocols(msgspec.Struct, frozen=True):

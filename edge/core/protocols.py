@@ -12,7 +12,19 @@ from typing import Any
 
 from edge.core.context import RuleContext
 from edge.core.expression import Compiled, ExpressionError, compile_condition, nearest
-from edge.core.protocol import Course, DissociationTimes, Gate, Limits, OrderLimits, Protocol, Protocols
+from edge.core.logic import Truth
+from edge.core.protocol import (
+    ByHand,
+    Course,
+    DissociationTimes,
+    Gate,
+    Limits,
+    OrderLimits,
+    Protocol,
+    Protocols,
+    Schedules,
+    Step,
+)
 from edge.core.state import BedState, Determination
 from edge.core.tables import BadTable, read_table
 from edge.core.telling import IN_GATES
@@ -72,10 +84,18 @@ def _whole(table: Any, before: Mapping[str, Mapping[str, Any]], where: Where) ->
     like = table["like"]
     if like not in before:
         raise BadTable((*where, "like"), f"no protocol above this one is named {like!r}{nearest(str(like), before)}")
-    base, own = before[like], {key: value for key, value in table.items() if key != "like"}
-    tables = {key: {**base[key], **own[key]} for key in ("order", "course", "dissociation")
+    base, own = before[like], {key: value for key, value in table.items() if key not in ("like", "without")}
+    if "by_hand" in own:  # the limits of a pump have no meaning then
+        base = {**base, "order": {}}
+    tables = {key: {**base.get(key, {}), **own[key]} for key in ("order", "course", "dissociation", "schedule")
               if isinstance(own.get(key), dict)}
-    return {**base, **own, **tables, **{key: _gates(base[key], own.get(key, [])) for key in ("ready", "discharge")}}
+    without = table.get("without", [])
+    known = [gate["id"] for key in GATES for gate in base[key]]
+    for name in without if isinstance(without, list) else [without]:
+        if name not in known:
+            raise BadTable((*where, "without"), f"{like} has no gate {name!r}{nearest(str(name), known)}")
+    kept = {key: [gate for gate in base[key] if gate["id"] not in without] for key in GATES}
+    return {**base, **own, **tables, **{key: _gates(kept[key], own.get(key, [])) for key in GATES}}
 
 
 def _gates(base: list[dict[str, Any]], own: Any) -> Any:
@@ -86,18 +106,28 @@ def _gates(base: list[dict[str, Any]], own: Any) -> Any:
     return [named.pop(gate["id"], gate) for gate in base] + list(named.values())
 
 
+GATES = ("ready", "discharge")
+
+
 def _protocol(table: Mapping[str, Any], where: Where) -> Protocol:
     parts: dict[str, Any] = dict(table)
+    if "by_hand" in table:
+        parts["by_hand"] = read_table(ByHand, table["by_hand"], (*where, "by_hand"), "[protocol.by_hand]")
+    parts["schedule"] = _schedules(table.get("schedule", {}), (*where, "schedule"))
     for key, struct in (("course", Course), ("dissociation", DissociationTimes)):
         parts[key] = read_table(struct, table.get(key, {}), (*where, key), f"[protocol.{key}]")
     order = table.get("order", {})
     limits = {key: read_table(Limits, one, (*where, "order", key), key) for key, one in order.items()} \
         if isinstance(order, dict) else order
     parts["order"] = read_table(OrderLimits, limits, (*where, "order"), "[protocol.order]")
+    for key in OrderLimits.__struct_fields__:
+        if (key in limits) is ("by_hand" in table):
+            raise BadTable((*where, "order"), f"a dose given by hand has no limits of a pump: take {key} out"
+                           if key in limits else f"needs {key} = {{ low = ..., high = ... }}")
     for key, one in limits.items():
         if one.low > one.high:
             raise BadTable((*where, "order", key), f"{key}: low must not be above high")
-    for key in ("ready", "discharge"):
+    for key in GATES:
         gates = table.get(key, [])
         parts[key] = tuple(_gate(one, (*where, key, number), key) for number, one in enumerate(gates)) \
             if isinstance(gates, list) else ()
@@ -105,6 +135,26 @@ def _protocol(table: Mapping[str, Any], where: Where) -> Protocol:
     if protocol.baseline_never:
         _check_condition(protocol.baseline_never, (*where, "baseline_never"))
     return protocol
+
+
+def _schedules(table: Any, where: Where) -> Schedules:
+    if not isinstance(table, dict):
+        raise BadTable(where, "[protocol.schedule] must be a table")
+    rows = {key: tuple(_step(one, (*where, key, number), f"[[protocol.schedule.{key}]]")
+                       for number, one in enumerate(steps)) if isinstance(steps, list) else steps
+            for key, steps in table.items()}
+    return read_table(Schedules, rows, where, "[protocol.schedule]")
+
+
+def _step(table: Any, where: Where, of: str) -> Step:
+    step = read_table(Step, table, where, of)
+    if not step.every_min and not step.at_min:
+        raise BadTable(where, f"{of} needs every_min = minutes, or at_min = a list of minutes from the start")
+    if list(step.at_min) != sorted(set(step.at_min)):
+        raise BadTable((*where, "at_min"), "at_min must rise from each time to the next")
+    if step.when:
+        _check_condition(step.when, (*where, "when"))
+    return step
 
 
 def _check_condition(text: str, where: Where) -> None:
@@ -132,10 +182,20 @@ def _compiled(text: str) -> Compiled:
     return compile_condition(text)
 
 
+def holds(condition: str, context: RuleContext) -> Truth:
+    """Whether a condition of a protocol is so."""
+    return _compiled(condition).evaluate(context)
+
+
 def makes_no_baseline(protocol: Protocol, context: RuleContext, one: Determination) -> bool:
     """Whether this determination is none to compare a patient with."""
     never = protocol.baseline_never
     return bool(never) and _compiled(never).is_true(context.with_determination(one))
+
+
+def condition_in_words(condition: str) -> str:
+    """A condition of a protocol as a person reads it."""
+    return _compiled(condition).words
 
 
 def gate_in_words(gate: Gate) -> str:
@@ -154,10 +214,21 @@ def _words(gate: Gate, context: RuleContext) -> str:
     return gate.words.format_map({name: IN_GATES[name](context) or "--" for name in names})
 
 
-def beyond(protocol: Protocol, order: Mapping[str, float]) -> str | None:
-    """What of an order this protocol does not allow, in one line; None: nothing."""
+def beyond(protocol: Protocol, order: Mapping[str, float | None], dose_mg: float | None) -> str | None:
+    """What of an order this protocol does not allow, in one line; None: nothing. `dose_mg`: ordered to be given by
+    hand."""
+    if protocol.by_hand is None and dose_mg is not None:
+        return f"dose_mg has no meaning under {protocol.id}, whose dose a pump gives by weight"
     for key, value in order.items():
-        limits: Limits = getattr(protocol.order, key)
-        if not limits.low <= value <= limits.high:
+        limits: Limits | None = getattr(protocol.order, key)
+        if limits is None and value is not None:
+            return f"{key} has no meaning under {protocol.id}, whose dose is given by hand"
+        if limits is not None and value is None:
+            return f"{key} must be from {limits.low:g} to {limits.high:g} under {protocol.id}, not left out"
+        if limits is not None and value is not None and not limits.low <= value <= limits.high:
             return f"{key} must be from {limits.low:g} to {limits.high:g} under {protocol.id}, not {value:g}"
+    if protocol.by_hand is not None and dose_mg not in protocol.by_hand.doses_mg:
+        doses = " or ".join(f"{one:g}" for one in protocol.by_hand.doses_mg)
+        said = "left out" if dose_mg is None else f"{dose_mg:g}"
+        return f"dose_mg must be {doses} under {protocol.id}, not {said}"
     return None

@@ -160,6 +160,7 @@ def _rule(table: Mapping[str, Any], where: Where, taken: list[str]) -> Rule:
         _check_text(said, key, (*where, key))
     steps = (read_table(EscalationTable, step, (*where, "raise", number), "raise")
              for number, step in enumerate(written.escalations))
+    when = _compiled(written.when, (*where, "when"))
     return Rule(
         id=written.id, title=written.title, alarm_class=written.alarm_class, priority=written.priority,
         context=frozenset(written.context), text=written.text, why=written.why, source=written.source,
@@ -168,7 +169,7 @@ def _rule(table: Mapping[str, Any], where: Where, taken: list[str]) -> Rule:
         hold_s=written.hold_s, clear_hold_s=written.clear_hold_s,
         latch=written.latch, request=written.request, device_priority=written.device_priority,
         group=str(written.group), tier=written.tier, for_each=tuple(written.for_each), for_bed=written.for_bed,
-        when=_compiled(written.when, (*where, "when")),
+        when=when, of_pump=any(use.fact.of_pump for use in when.uses),
         at_once=None if written.at_once is None else _compiled(written.at_once, (*where, "at_once")),
         clear=None if written.clear is None else _compiled(written.clear, (*where, "clear")),
         escalations=tuple(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import isfinite
 from statistics import median
 
+from msgspec import UNSET
 from msgspec.structs import asdict, replace
 
 from edge.contract import events
@@ -16,13 +17,13 @@ from edge.core.context import RuleContext
 from edge.core.logic import Truth
 from edge.core.protocols import makes_no_baseline, open_of
 from edge.core.state import Baseline, BedState, Session
-from edge.model import Phase
+from edge.model import Phase, iso
 
 
 def on_infusion(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
     """Follow the pump; the phases entered now, each with its reason."""
     session = state.session
-    if session is None or session.phase == "CLOSED":
+    if session is None or session.phase == "CLOSED" or state.no_pump:
         return []
     context = RuleContext(state, at_s)
     running = context.infusing()
@@ -81,15 +82,16 @@ def _stopped(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
         return []
     course = state.protocol.course
     if session.delivered_mg >= course.complete * session.order.dose_mg:
-        return [_ended(state, session.stopped_since_s, at_s, "the ordered dose is in")]
+        return [end(state, session.stopped_since_s, at_s, "the ordered dose is in")]
     if session.phase == "INFUSING":
         return [enter(state, "PAUSED", at_s, "the pump stopped before the dose was complete")]
     if at_s - session.stopped_since_s > course.paused_for_s:
-        return [_ended(state, session.stopped_since_s, at_s, f"paused for more than {_minutes(course.paused_for_s)}")]
+        return [end(state, session.stopped_since_s, at_s, f"paused for more than {_minutes(course.paused_for_s)}")]
     return []
 
 
-def _ended(state: BedState, ended_s: float, at_s: float, why: str) -> tuple[Phase, str]:
+def end(state: BedState, ended_s: float, at_s: float, why: str) -> tuple[Phase, str]:
+    """The dose ended at `ended_s`; recovery begins."""
     assert state.session is not None
     state.session = replace(state.session, ended_s=ended_s)
     return enter(state, "RECOVERY", at_s, why)
@@ -98,10 +100,10 @@ def _ended(state: BedState, ended_s: float, at_s: float, why: str) -> tuple[Phas
 def end_infusion(state: BedState, at_s: float, why: str) -> tuple[Phase, str]:
     """The nurse ends the infusion although the dose is not complete."""
     assert state.session is not None
-    ended = state.session.stopped_since_s
+    ended = state.session.doses[-1].at_s if state.session.doses else state.session.stopped_since_s
     # a pump that does not respond: the nurse's entry counts until the pump reports otherwise
     state.session = replace(state.session, infusing_since_s=None, infused_at_s=None, infusing_at_boot=False)
-    return _ended(state, at_s if ended is None else ended, at_s, why)
+    return end(state, at_s if ended is None else ended, at_s, why)
 
 
 def enter(state: BedState, phase: Phase, at_s: float, why: str) -> tuple[Phase, str]:
@@ -195,6 +197,15 @@ def _minutes(seconds: float) -> str:
     return f"{seconds / 60:g} minutes"
 
 
+def phase_moved(state: BedState, phase: Phase, why: str, at_s: float) -> events.PendingEvent:
+    """The event of a phase that was entered by itself."""
+    current = state.session
+    assert current is not None
+    return state.event(at_s, events.PhaseMoved(
+        phase=phase, why=why, delivered_mg=round(current.delivered_mg, 2), baseline=describe_baseline(current),
+        started=iso(current.started_s) if current.started_s is not None else None))
+
+
 def describe_order(session: Session) -> events.Order:
     """The order as it is published."""
     order = session.order
@@ -202,6 +213,8 @@ def describe_order(session: Session) -> events.Order:
         protocol=order.protocol, weight_kg=order.weight_kg, dose_mg_kg=order.dose_mg_kg,
         dose_mg=round(order.dose_mg, 2), duration_min=order.duration_min,
         concentration_mg_ml=order.concentration_mg_ml, nibp_interval_min=order.nibp_interval_min,
+        first_session=UNSET if order.first_session is None else order.first_session,
+        hypertension=UNSET if order.hypertension is None else order.hypertension,
     )
 
 

@@ -69,11 +69,10 @@ def _pairs(context: RuleContext, metric: str, within_s: float) -> list[tuple[_Sa
 def bp_overdue_s(context: RuleContext) -> Number:
     """How long ago the next blood pressure was due, for the device it comes from; 0 before it is due, before the
     infusion, and for any other device."""
-    state, session = context.state, context.state.session
-    if session is None or session.started_s is None or context.device != _cuff(state):
+    due_s = context.state.bp_due_s()
+    if due_s is None or context.device != _cuff(context.state):
         return 0.0
-    last_s = max(state.determinations[-1].at_s if state.determinations else 0.0, session.started_s)
-    return max(0.0, context.at_s - last_s - state.interval_s())
+    return max(0.0, context.at_s - due_s)
 
 
 def bp_age_in_words(context: RuleContext) -> str | None:

@@ -80,6 +80,7 @@ class Device(msgspec.Struct):
     newest_s: dict[str, float] = {}  # when it last sent a reading of a metric
     alarms: tuple[DeviceAlarm, ...] = ()
     own: dict[str, OwnValue] = {}  # what it measures itself, whichever device is the source
+    away: bool = False  # it is no part of this session, or was disconnected as planned: nothing is missed of it
 
 
 class CuffCycle(msgspec.Struct):
@@ -115,21 +116,32 @@ class Order(msgspec.Struct, frozen=True):
     """What was ordered for this session."""
 
     protocol: str
-    weight_kg: float
-    dose_mg_kg: float
-    duration_min: float
-    concentration_mg_ml: float
-    nibp_interval_min: float = 5.0
+    weight_kg: float | None
+    dose_mg_kg: float | None  # these three where a pump gives the dose,
+    duration_min: float | None
+    concentration_mg_ml: float | None
+    nibp_interval_min: float | None = 5.0  # None: by the schedule of the protocol
     age_years: float | None = None
+    by_hand_mg: float | None = None  # and this where a nurse does
+    first_session: bool | None = None
+    hypertension: bool | None = None
 
     @property
     def dose_mg(self) -> float:
-        return self.dose_mg_kg * self.weight_kg
+        if self.by_hand_mg is not None:
+            return self.by_hand_mg
+        return (self.dose_mg_kg or 0.0) * (self.weight_kg or 0.0)
 
     @property
-    def rate_ml_h(self) -> float:
-        """The rate that gives the dose in the duration."""
+    def rate_ml_h(self) -> float | None:
+        """The rate that gives the dose in the duration; None where no pump gives it."""
+        if not self.concentration_mg_ml or not self.duration_min:
+            return None
         return self.dose_mg / self.concentration_mg_ml / self.duration_min * 60
+
+    def mg_kg(self, mg: float) -> float | None:
+        """So much by this patient's weight; None where that is not known."""
+        return mg / self.weight_kg if self.weight_kg else None
 
 
 class CheckIn(msgspec.Struct, frozen=True):
@@ -145,6 +157,16 @@ class CheckIn(msgspec.Struct, frozen=True):
     symptoms: tuple[str, ...] = ()
     note: str = ""
     gone: tuple[str, ...] = ()  # symptoms of earlier check-ins that are no more
+
+
+class Dose(msgspec.Struct, frozen=True):
+    """What the patient took by hand, from so many devices."""
+
+    at_s: float
+    mg: float
+    devices: int
+    user: str
+    lots: tuple[str, ...] = ()
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -174,10 +196,13 @@ class Session(msgspec.Struct, frozen=True):
     dissociation_opened_s: float | None = None
     check_ins: tuple[CheckIn, ...] = ()
     ready_for_discharge_since_s: float | None = None
+    doses: tuple[Dose, ...] = ()  # by hand
+    bp_at_s: tuple[float, ...] = ()  # when blood pressures were taken in this session,
+    spo2_at_s: tuple[float, ...] = ()  # and when there was a valid SpO2, once in a while
 
     @property
     def delivered_mg(self) -> float:
-        return self.delivered_ml * self.order.concentration_mg_ml
+        return self.delivered_ml * (self.order.concentration_mg_ml or 0.0) + sum(dose.mg for dose in self.doses)
 
     @property
     def symptoms(self) -> dict[str, float]:
@@ -203,6 +228,9 @@ class BedState(msgspec.Struct):
     engine: Engine = Engine()
     protocols: Protocols = NO_PROTOCOLS
     nibp_interval_s: float = 300.0
+    cuff_every_s: float | None = None  # by the protocol's schedule; None: as ordered, or as nibp_interval_s
+    check_in_every_s: float | None = None  # likewise; None: no check-in is due
+    no_pump: bool = False  # the session's dose is given by hand: what a pump of this bed does is no part of it
     boot_s: float = 0.0
     gap_s: float = 0.0  # for so long before boot_s nobody watched,
     gap_why: Literal["restart", "slept", "stalled"] = "restart"  # and why
@@ -239,19 +267,34 @@ class BedState(msgspec.Struct):
         """How often a determination is due, seconds."""
         if self.session is None:
             return self.nibp_interval_s
-        is_over = self.session.phase in ("RECOVERY", "DISCHARGE_READY")
-        after_min = self.protocol.course.nibp_after_min if is_over else 0.0
-        return (after_min or self.session.order.nibp_interval_min) * 60
+        if self.cuff_every_s is not None:
+            return self.cuff_every_s
+        ordered_min = self.session.order.nibp_interval_min
+        return self.nibp_interval_s if ordered_min is None else ordered_min * 60
 
-    def check_in_due_s(self) -> float | None:
-        """When the next check-in is due: so long after the last one, or after the infusion started; None before that,
-        and without a session."""
+    def last_bp_s(self, session: Session) -> float:
+        """From when the next determination of this session is counted: the last one, or the start."""
+        begun_s = session.opened_s if session.started_s is None else session.started_s
+        return max(self.determinations[-1].at_s if self.determinations else 0.0, begun_s)
+
+    def last_check_in_s(self, session: Session) -> float:
+        """From when the next check-in is counted: the last one, or the start."""
+        begun_s = session.opened_s if session.started_s is None else session.started_s
+        return max(session.check_ins[-1].at_s if session.check_ins else 0.0, begun_s)
+
+    def bp_due_s(self) -> float | None:
+        """When the next blood pressure is due; None before the start, and without a session."""
         session = self.session
         if session is None or session.started_s is None:
             return None
-        last_s = max(session.check_ins[-1].at_s if session.check_ins else 0.0, session.started_s)
-        soon = session.ended_s is None or last_s - session.ended_s <= self.engine.check_in_soon_s
-        return last_s + (self.engine.check_in_every_s if soon else self.engine.check_in_later_every_s)
+        return self.last_bp_s(session) + self.interval_s()
+
+    def check_in_due_s(self) -> float | None:
+        """When the next check-in is due; None before the start, without a session, and where none is."""
+        session = self.session
+        if session is None or session.started_s is None or self.check_in_every_s is None:
+            return None
+        return self.last_check_in_s(session) + self.check_in_every_s
 
     def stale_after_s(self, metric: str) -> float:
         """How old a value may be before it is no longer live; the cuff's depends on its interval."""

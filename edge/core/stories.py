@@ -11,8 +11,10 @@ Times are minutes:seconds since the infusion started. Lines of === part the stor
 while a story says nothing (every second a tick, saturation, pulse, breathing, the pump; the cuff at each interval;
 check-ins) is in `story_bed.py`; the first word about the cuff, the check-ins or the pump takes them over.
 
-`given`, joined by commas: no session | precheck | infusing; baseline S/D[/MEAN]; nibp MIN; weight KG; dose MG_KG;
-duration MIN; concentration MG_ML; age YEARS; METRIC VALUE; two of each (oximeter-2 and cuff-2 as well);
+`given`, joined by commas: no session | precheck | infusing; protocol NAME (the cuff then by its schedule, unless nibp
+is given; of one without a pump the whole dose is taken at 0:00, unless precheck is given); baseline S/D[/MEAN]; nibp
+MIN; weight KG; dose MG_KG; dose_mg MG; duration MIN; concentration MG_ML; age YEARS; first yes|no;
+hypertension yes|no; METRIC VALUE; two of each (oximeter-2 and cuff-2 as well);
 background: quiet (only saturation, pulse and pump).
 
 What can happen, joined by semicolons: the forms in `story_verbs.VERBS`, and METRIC VALUE, where METRIC is a metric's
@@ -43,7 +45,8 @@ from msgspec.structs import replace
 from edge.core.alarms import SHOWN, Alarm, family
 from edge.core.bedside import Bedside
 from edge.core.expression import nearest
-from edge.core.protocol import Protocols
+from edge.core.protocol import Protocol, Protocols
+from edge.core.protocols import as_in_0_1_0
 from edge.core.rules import RuleSet
 from edge.core.session import open_points
 from edge.core.story_bed import BED, DEVICES, OPENED_S, SECOND, T0, Pressure, Shown, StoryBed
@@ -54,8 +57,8 @@ _LINE = re.compile(r"(?:(\d+):(\d\d(?:\.\d+)?))\s*(.*?)\s*(?:(?:->|\bexpect\b)\s
 _PIECES = {mark: re.compile(rf'(?:[^{mark}"]|"[^"]*")+') for mark in ",;#"}
 _EXPECTED = re.compile(r"(?P<key>\S+?)(?: (?P<state>pending|active|acknowledged|latched|inactive))?"
                        r"(?: (?P<priority>high|medium|low|none))?(?P<no_data> no data)?(?: text \"(?P<text>[^\"]*)\")?")
-_ORDER = {"weight": "weight_kg", "dose": "dose_mg_kg", "duration": "duration_min", "age": "age_years",
-          "concentration": "concentration_mg_ml", "nibp": "nibp_interval_min"}
+_ORDER = {"dose_mg": "dose_mg", "weight": "weight_kg", "dose": "dose_mg_kg", "duration": "duration_min",
+          "age": "age_years", "concentration": "concentration_mg_ml", "nibp": "nibp_interval_min"}
 
 
 class StoryError(ValueError):
@@ -122,8 +125,16 @@ def _pieces(text: str, mark: str) -> list[str]:
 
 def _given(words: str, rules: RuleSet, protocols: Protocols | None) -> StoryBed:
     given = _pieces(words, ",")
-    order = {"weight_kg": 70.0, "dose_mg_kg": 0.5, "duration_min": 40.0, "concentration_mg_ml": 1.0,
-             "nibp_interval_min": 5.0}
+    named = [phrase.split()[1] for phrase in given if phrase.startswith("protocol ") and len(phrase.split()) == 2]
+    protocol = _named(protocols, named[0]) if named else None
+    order: dict[str, float | str] = {
+        "weight_kg": 70.0, "dose_mg_kg": 0.5, "duration_min": 40.0, "concentration_mg_ml": 1.0}
+    if protocol is None:
+        order["nibp_interval_min"] = 5.0
+    elif protocol.by_hand is None:
+        order["protocol"] = protocol.id
+    else:
+        order = {"protocol": protocol.id, "dose_mg": protocol.by_hand.doses_mg[0]}
     shown = {"spo2_pct": Shown(97.0), "pulse_bpm": Shown(70.0)}
     baseline, is_quiet = Pressure(120.0, 75.0), "background: quiet" in given
     if not is_quiet:
@@ -132,17 +143,23 @@ def _given(words: str, rules: RuleSet, protocols: Protocols | None) -> StoryBed:
         match phrase.split():
             case ["no", "session"] | ["precheck"] | ["infusing"] | ["background:", "quiet"] | ["two", "of", "each"]:
                 pass
+            case ["protocol", _]:
+                pass
             case ["baseline", value]:
                 baseline = pressure(value)
+            case ["first" | "hypertension" as word, "yes" | "no" as said]:
+                order["first_session" if word == "first" else word] = said == "yes"
             case [word, value] if word in _ORDER:
                 order[_ORDER[word]] = number(value, word)
             case [word, value] if word in METRIC:
                 shown[METRIC[word]] = Shown(number(value, word))
             case _:
-                raise Unreadable(f"cannot read {phrase!r}; write no session, precheck, infusing, baseline S/D,"
-                                 f" {', '.join(_ORDER)}, METRIC VALUE or background: quiet")
+                raise Unreadable(f"cannot read {phrase!r}; write no session, precheck, infusing, protocol NAME,"
+                                 f" baseline S/D, {', '.join(_ORDER)}, METRIC VALUE or background: quiet")
     devices = DEVICES + SECOND if "two of each" in given else DEVICES
-    bed = StoryBed(Bedside(BED, devices, rules, protocols=protocols), order["nibp_interval_min"] * 60, is_quiet,
+    interval_min = order.get("nibp_interval_min")
+    bed = StoryBed(Bedside(BED, devices, rules, protocols=protocols),
+                   interval_min * 60 if isinstance(interval_min, float) else None, is_quiet,
                    shown=shown, pressure=baseline)
     for device, *_ in devices:
         bed.link(device, "live")
@@ -153,7 +170,15 @@ def _given(words: str, rules: RuleSet, protocols: Protocols | None) -> StoryBed:
     return bed
 
 
-def _open_session(bed: StoryBed, order: dict[str, float], infusing: bool) -> None:
+def _named(protocols: Protocols | None, name: str) -> Protocol:
+    known = protocols or as_in_0_1_0()
+    found = known.by_id.get(name)
+    if found is None:
+        raise Unreadable(f"no protocol is named {name!r}{nearest(name, known.by_id)}")
+    return found
+
+
+def _open_session(bed: StoryBed, order: dict[str, float | str], infusing: bool) -> None:
     """A session with a baseline of two determinations, and the pump running if the story starts so."""
     assert bed.pressure is not None
     bed.command("start_session", {"session": "story-session", **order, "checklist": True})
@@ -168,8 +193,16 @@ def _open_session(bed: StoryBed, order: dict[str, float], infusing: bool) -> Non
     found = session.baseline if session else None
     if found is None or (found.sbp_mmhg, found.dbp_mmhg) != bed.pressure[:2]:
         raise Unreadable(f"{bed.pressure.sbp:g}/{bed.pressure.dbp:g} is no baseline: no heart makes such numbers")
-    dose_ml = order["dose_mg_kg"] * order["weight_kg"] / order["concentration_mg_ml"]
-    bed.rate_ml_h, bed.dose_ml = dose_ml / order["duration_min"] * 60, None if bed.is_quiet else dose_ml
+    if bed.bedside.state.no_pump:
+        if infusing:
+            by_hand = bed.bedside.state.protocol.by_hand
+            assert by_hand is not None and session is not None
+            bed.command("give_dose", {"devices": round(session.order.dose_mg / by_hand.device_mg)})
+        return
+    asked = session.order if session else None
+    rate_ml_h = asked.rate_ml_h if asked else None
+    assert asked is not None and rate_ml_h is not None and asked.concentration_mg_ml is not None
+    bed.rate_ml_h, bed.dose_ml = rate_ml_h, None if bed.is_quiet else asked.dose_mg / asked.concentration_mg_ml
     if infusing:
         bed.pump = "infusing"
         bed.go_on()

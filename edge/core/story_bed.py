@@ -70,7 +70,7 @@ class StoryBed:
     """One bed, stepped second by second. `at_s` is the story's time; `raised` the alarms that have become active."""
 
     bedside: Bedside
-    interval_s: float
+    interval_s: float | None  # None: whenever the bed says that one is due
     is_quiet: bool = False
     at_s: float = OPENED_S
     seq: int = 0
@@ -164,11 +164,17 @@ class StoryBed:
             self.send("oximeter-2", {"spo2_pct": Shown(self.second_spo2_pct)})
         if self.at_s < T0 or self.is_quiet:
             return
-        if self.pressure and self.links["cuff"] == "live" and self.at_s - self.cuff_at_s >= self.interval_s:
+        if self.pressure and self.links["cuff"] == "live" and self._cuff_is_due():
             self.measure(self.pressure)
         if self.checks_in and self.bedside.state.session and self.at_s - self.check_in_at_s >= CHECK_IN_EVERY_S:
             self.check_in_at_s = self.at_s
             self.command("check_in", dict(QUIET_CHECK_IN))
+
+    def _cuff_is_due(self) -> bool:
+        if self.interval_s is not None:
+            return self.at_s - self.cuff_at_s >= self.interval_s
+        due_s = self.bedside.state.bp_due_s()
+        return due_s is not None and self.at_s >= due_s
 
     def _infuse(self) -> None:
         """It infuses whether or not its link is live."""

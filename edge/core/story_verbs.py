@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import get_args
 
 from edge.core.story_bed import Pressure, Shown, StoryBed, device_of
@@ -177,6 +178,15 @@ def _checklist(bed: StoryBed, rest: list[str]) -> None:
     bed.command("checklist", {"done": rest == ["done"]})
 
 
+def _dose(bed: StoryBed, rest: list[str]) -> None:
+    match = re.fullmatch(r"(\d)( lot \S+)*( (\d+)min ago)?", " ".join(rest))
+    if match is None:
+        raise Unreadable(f"write {VERBS['dose'][0]}")
+    lots = [word for before, word in pairwise(rest) if before == "lot"]
+    ago = {"minutes_ago": float(match[4])} if match[4] else {}
+    bed.command("give_dose", {"devices": int(match[1]), **({"lots": lots} if lots else {}), **ago})
+
+
 def _end(bed: StoryBed, rest: list[str]) -> None:
     bed.command("end_infusion", {"reason": " ".join(rest)} if rest else {})
 
@@ -227,6 +237,7 @@ VERBS: dict[str, tuple[str, Callable[[StoryBed, list[str]], None]]] = {
     "check-in": ("check-in moaas=5 cadss=2 anxiety=1 distress=1 nausea=0 symptom=WORD gone=WORD, check-in auto or"
                  " check-in off", _check_in),
     "checklist": ("checklist done|open", _checklist),
+    "dose": ("dose DEVICES [lot WORD ...] [5min ago] (given by hand)", _dose),
     "end-infusion": ("end-infusion [WHY]", _end),
     "close-session": ("close-session [WHY]", _close),
     "storage": ("storage failing [WHY] or storage good", _storage),

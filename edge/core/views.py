@@ -13,6 +13,7 @@ from edge.contract.payloads import (
     CheckInNow,
     DeviceAlarmNow,
     DeviceNow,
+    DoseNow,
     FallenLevel,
     Gap,
     Numeric,
@@ -151,10 +152,13 @@ def _session(session: Session, state: BedState, at_s: float) -> SessionNow:
         dissociation_since=_iso(session.dissociation_since_s), started=iso(session.opened_s),
         infusion_started=_iso(session.started_s), infusion_ended=_iso(session.ended_s),
         infused_s=round(session.infused_s, 1), dose_mg=round(session.delivered_mg, 2),
-        order=describe_order(session), baseline=describe_baseline(session),
+        order=replace(describe_order(session), nibp_interval_min=round(state.interval_s() / 60, 2)),
+        baseline=describe_baseline(session),
         open=open_points(state, at_s), check_in=_check_in(session), check_in_due=_iso(state.check_in_due_s()),
         symptoms=tuple(session.symptoms),
-        quiet=quiet_check_in(state, at_s) is not None)
+        quiet=quiet_check_in(state, at_s) is not None, route=state.protocol.route, bp_due=_iso(state.bp_due_s()),
+        doses=tuple(DoseNow(at=iso(one.at_s), devices=one.devices, mg=one.mg, lots=one.lots, user=one.user)
+                    for one in session.doses))
 
 
 def _check_in(session: Session) -> CheckInNow | None:

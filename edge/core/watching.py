@@ -83,12 +83,15 @@ def look(state: BedState, watch: Watch, at_s: float) -> None:
     if since_s >= at_s:
         return
     said = {alarm.device for alarm in state.alarms.values() if alarm.rule in watch.said_by and alarm.state in ACTIVE}
+    said |= {name for name, device in state.devices.items() if device.away}
     context = RuleContext(state, at_s)
     unknown = frozenset(metric for metric in watch.metrics if context.metric(metric) is None)
     if context.pair_is_unknown():
         unknown |= PAIRED
     for one in watch.rules:
-        if not applies(one.rule.context, session) or _is_answered(state, session, one, unknown):
+        if (state.no_pump and one.of_pump) or not applies(one.rule.context, session):
+            continue
+        if _is_answered(state, session, one, unknown):
             continue
         for cause, metrics in _causes(state, session, one, context):
             if cause not in said:

@@ -14,6 +14,7 @@ export type LinkState = "connecting" | "live" | "silent" | "lost" | "wrong_devic
 export type DeviceKind = "pump" | "nibp" | "oximeter" | "monitor";
 export type Validity = "valid" | "questionable" | "measuring" | "calibrating" | "invalid" | "unavailable" | "overflow" | "underflow";
 export type EventKind = "alarm" | "session" | "phase" | "dissociation" | "check_in" | "request" | "audio" | "command" | "link" | "device" | "boot" | "stream" | "journal";
+export type Route = "intravenous" | "subcutaneous" | "nasal";
 
 /** The latest word on one metric. `value` is null unless `validity` is valid or questionable. */
 export interface Numeric {
@@ -71,6 +72,8 @@ export interface Order {
   duration_min: number | null;
   concentration_mg_ml: number | null;
   nibp_interval_min: number | null;
+  first_session?: boolean;
+  hypertension?: boolean;
 }
 
 /** This patient's own values before the infusion, from how many determinations, and how good they are. */
@@ -97,6 +100,15 @@ export interface CheckInNow {
   note: string;
 }
 
+/** What the patient took by hand at `at`: so many devices, together `mg`. */
+export interface DoseNow {
+  at: string;
+  devices: number;
+  mg: number;
+  lots: string[];
+  user: string;
+}
+
 /** The open session of a bed. No patient: names live in the console's store alone. */
 export interface SessionNow {
   id: string;
@@ -117,6 +129,9 @@ export interface SessionNow {
   check_in_due: string | null;
   symptoms: string[];
   quiet: boolean;
+  route: Route | null;
+  bp_due: string | null;
+  doses: DoseNow[];
 }
 
 /** One number an alarm rests on, and how old it was. */
@@ -361,6 +376,18 @@ export interface ChecklistSet {
   by: string;
 }
 
+/** The patient took the drug by hand at `given`: so many devices, together `mg`; `delivered_mg` is all since t0. */
+export interface DoseGiven {
+  change: "dose";
+  devices: number;
+  mg: number;
+  lots: string[];
+  given: string;
+  delivered_mg: number;
+  command: string;
+  by: string;
+}
+
 /** A session was closed, from phase `from`, with these discharge criteria unmet. */
 export interface SessionClosed {
   change: "closed";
@@ -540,7 +567,7 @@ export interface SpaceLow {
 /** The bodies an event of each kind may have. */
 export interface EventBodies {
   alarm: AlarmMoved;
-  session: SessionOpened | ChecklistSet | SessionClosed;
+  session: SessionOpened | ChecklistSet | DoseGiven | SessionClosed;
   phase: PhaseMoved;
   dissociation: DissociationMoved;
   check_in: CheckedIn;
@@ -578,7 +605,7 @@ export type EdgeEvent = { [K in EventKind]: EventOf<K> }[EventKind];
 export interface Argument {
   label: string; type: "number" | "whole" | "text" | "words" | "flag"; optional: boolean;
   min?: number; max?: number; max_length?: number; unit?: string; remedy?: string;
-  presets?: readonly number[]; usual_min?: number; usual_max?: number;
+  presets?: readonly number[]; usual_min?: number; usual_max?: number; unless?: string;
 }
 
 export const VERBS = {
@@ -601,17 +628,25 @@ export const VERBS = {
     note: {"label": "Note", "type": "text", "optional": true, "max_length": 500},
   } },
   start_session: { roles: ["nurse"], args: {
-    weight_kg: {"label": "Weight", "type": "number", "optional": false, "min": 35, "max": 200, "unit": "kg"},
-    dose_mg_kg: {"label": "Dose", "type": "number", "optional": false, "min": 0.1, "max": 1.0, "unit": "mg/kg", "presets": [0.5, 0.75, 1], "usual_max": 0.75},
-    duration_min: {"label": "Duration", "type": "number", "optional": false, "min": 30, "max": 120, "unit": "min", "presets": [40, 60], "usual_min": 40},
-    concentration_mg_ml: {"label": "Concentration", "type": "number", "optional": false, "min": 0.2, "max": 10, "unit": "mg/mL", "remedy": "an undiluted vial must never run", "presets": [0.5, 1, 2]},
+    weight_kg: {"label": "Weight", "type": "number", "optional": false, "min": 35, "max": 200, "unit": "kg", "unless": "dose_mg"},
+    dose_mg_kg: {"label": "Dose", "type": "number", "optional": false, "min": 0.1, "max": 1.0, "unit": "mg/kg", "presets": [0.5, 0.75, 1], "usual_max": 0.75, "unless": "dose_mg"},
+    duration_min: {"label": "Duration", "type": "number", "optional": false, "min": 30, "max": 120, "unit": "min", "presets": [40, 60], "usual_min": 40, "unless": "dose_mg"},
+    concentration_mg_ml: {"label": "Concentration", "type": "number", "optional": false, "min": 0.2, "max": 10, "unit": "mg/mL", "remedy": "an undiluted vial must never run", "presets": [0.5, 1, 2], "unless": "dose_mg"},
+    dose_mg: {"label": "Dose given by hand", "type": "number", "optional": true, "min": 1, "max": 500, "unit": "mg", "presets": [56, 84]},
     protocol: {"label": "Protocol", "type": "text", "optional": true, "max_length": 64},
     nibp_interval_min: {"label": "Cuff interval", "type": "number", "optional": true, "min": 2, "max": 30, "unit": "min", "presets": [5, 10]},
     age_years: {"label": "Age", "type": "number", "optional": true, "min": 18, "max": 110, "unit": "years"},
     checklist: {"label": "Checklist done", "type": "flag", "optional": true},
+    first_session: {"label": "First session of this patient", "type": "flag", "optional": true},
+    hypertension: {"label": "Hypertension in the history", "type": "flag", "optional": true},
   } },
   checklist: { roles: ["nurse"], args: {
     done: {"label": "Done", "type": "flag", "optional": false},
+  } },
+  give_dose: { roles: ["nurse"], args: {
+    devices: {"label": "Devices", "type": "whole", "optional": false, "min": 1, "max": 6},
+    lots: {"label": "Lot numbers", "type": "words", "optional": true, "max_length": 40},
+    minutes_ago: {"label": "Taken so long ago", "type": "number", "optional": true, "min": 0, "max": 60, "unit": "min"},
   } },
   end_infusion: { roles: ["nurse"], args: {
     reason: {"label": "Reason", "type": "text", "optional": true, "max_length": 200},

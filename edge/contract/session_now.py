@@ -1,0 +1,61 @@
+"""The session in a bed's state: where it stands, what was ordered and given, what is open and what is due."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from edge.contract.events import Baseline, Order
+from edge.contract.vitals import Payload, Time
+from edge.model import Dissociation, Phase, Route
+
+
+class CheckInNow(Payload, frozen=True, kw_only=True):
+    """The last check-in; null is "not assessed"."""
+
+    at: Time
+    user: str
+    moaas: int | None = None
+    cadss: int | None = None
+    anxiety: int | None = None
+    distress: int | None = None
+    nausea: int | None = None
+    symptoms: tuple[str, ...] = ()
+    note: str = ""
+
+
+class DoseNow(Payload, frozen=True, kw_only=True):
+    """What the patient took by hand at `at`: so many devices, together `mg`."""
+
+    at: Time
+    devices: int
+    mg: float
+    lots: tuple[str, ...] = ()
+    user: str = ""
+
+
+class SessionNow(Payload, frozen=True, kw_only=True):
+    """The open session of a bed. No patient: names live in the console's store alone."""
+
+    id: str
+    phase: Phase
+    phase_since: Time | None = None
+    dissociation: Literal["open", "closed"] = "closed"
+    dissociation_state: Dissociation | None = None
+    dissociation_since: Time | None = None
+    started: Time | None = None
+    infusion_started: Time | None = None
+    infusion_ended: Time | None = None
+    infused_s: float | None = None
+    dose_mg: float | None = None
+    order: Order | None = None
+    baseline: Baseline | None = None
+    open: list[str] = msgspec.field(default_factory=list)
+    check_in: CheckInNow | None = None
+    check_in_due: Time | None = None
+    symptoms: tuple[str, ...] = ()  # named in a check-in, and in none since as gone
+    quiet: bool = False  # the last check-in is fresh and shows nothing that keeps the patient here
+    route: Route | None = None
+    bp_due: Time | None = None  # when the next blood pressure is due; null: none is
+    doses: tuple[DoseNow, ...] = ()  # given by hand, oldest first; empty where a pump gives it
