@@ -278,9 +278,9 @@ async def test_a_command_is_signed_short_lived_and_from_whoever_is_logged_in(tmp
 
 
 REASONS = [
-    ("moved_on", 409), ("already_acknowledged: by bob", 409), ("forbidden", 403), ("forged", 403), ("expired", 422),
-    ("bad_args: weight_kg must be a number, not 'x'", 422), ("no_session: open a session on this bed first", 422),
-    (None, 422),
+    ("moved_on", 409), ("already_acknowledged: by bob", 409), ("forbidden", 403), ("forged", 403), ("expired", 409),
+    ("bad_args: weight_kg must be a number, not 'x'", 409), ("no_session: open a session on this bed first", 409),
+    (None, 409),
 ]
 
 

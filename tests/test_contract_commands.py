@@ -106,6 +106,11 @@ def test_what_is_left_out_is_none_and_null_is_left_out() -> None:
     assert parse("close_session", {"reason": "x" * MAX_REASON})
 
 
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    assert parse("check_in", {"cadss": 50.0}) == CheckIn(cadss=50)
+    assert type(parse("acknowledge", {"alarm": "a", "seq": 7.0}).seq) is int  # type: ignore[attr-defined]
+
+
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=600),
                     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3))
 NAMES = sorted({each.name for verb in VERBS for each in arguments(verb)})

@@ -24,10 +24,10 @@ def test_a_problem_says_what_and_what_to_do_and_leaves_out_what_it_has_not() -> 
 @pytest.mark.parametrize(("reason", "kind", "status", "detail"), [
     ("moved_on", "moved_on", 409, "It has changed since you saw it"),
     ("already_acknowledged: by bob", "already_acknowledged", 409, "by bob"),
-    ("not_now: the pump is still infusing; stop it at the pump first", "not_now", 422,
+    ("not_now: the pump is still infusing; stop it at the pump first", "not_now", 409,
      "the pump is still infusing; stop it at the pump first"),
     ("bad_args: weight_kg must be a number, not 'x'", "bad_args", 422, "weight_kg must be a number, not 'x'"),
-    ("weather: bad", "refused", 422, "bad"), ("", "refused", 422, "The edge refused the command"),
+    ("weather: bad", "refused", 409, "bad"), ("", "refused", 409, "The edge refused the command"),
 ])
 def test_a_refused_command_is_a_problem_of_the_kind_its_reason_names(reason: str, kind: str, status: int,
                                                                      detail: str) -> None:

@@ -172,8 +172,9 @@ async def command_at(asked: CommandRequest, request: Request, console: ThisConso
                      at: Annotated[At, Depends(_at)]) -> Response:
     """Signs the command, sends it to the edge and waits for its answer, at most 5 s.
 
-    409: what the nurse saw has moved on, `state` is what is true now. 403 and 422: refused for `reason`. 503: not
-    sent. 504: sent, but nobody said whether it was done.
+    409: the edge refused it for `reason` as things stand (no session, a phase, an alarm that has moved on, an order
+    beyond its protocol); `state` is what is true now. 403: this role may not. 422: not of the shape it must have, and
+    not sent. 503: not sent. 504: sent, but nobody said whether it was done.
     """
     return await _command(asked, request, console, user, at)
 

@@ -71,6 +71,13 @@ def _objection(asked: NewCommand) -> str | None:
     return None
 
 
+def _status(reason: str) -> int:
+    """Of what the edge refused. Its arguments kept the contract, or they had not been sent: 409 where it will not have
+    them (an order beyond its protocol's limits), and 422 is a malformed request alone."""
+    status = KINDS[kind_of_reason(reason)].status
+    return 409 if status == 422 else status
+
+
 class CommandClient:
     """Sends commands and matches their answers. `patients` (session id -> name) gains each session that is started."""
 
@@ -173,7 +180,7 @@ class CommandClient:
         if answer.ok:
             return Outcome(200, True, answer.reason, answer.state)
         reason = answer.reason or "refused"
-        return Outcome(KINDS[kind_of_reason(reason)].status, False, reason, answer.state)
+        return Outcome(_status(reason), False, reason, answer.state)
 
     async def _forget(self, session: str) -> None:
         try:

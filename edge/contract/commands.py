@@ -269,6 +269,8 @@ def _converted(argument: Argument, args: Mapping[str, Any]) -> Any:
     value = args.get(argument.name)
     if value is None and (argument.optional or args.get(argument.unless) is not None):
         return None
+    if argument.type == "whole" and isinstance(value, float) and value.is_integer():
+        value = int(value)  # in JSON Schema 50.0 is an integer (2020-12 Validation, 6.1.1)
     try:
         return msgspec.convert(value, argument.annotation)
     except msgspec.ValidationError:

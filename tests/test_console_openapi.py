@@ -1,0 +1,113 @@
+"""Holds every answer of the console's API to its OpenAPI document: schemathesis asks, as nobody and as each role, what
+the document says may be asked, and what it says may not; the beds' own core answers commands.
+
+VIGIL_SCHEMATHESIS=N: N examples of every operation, and sequences of them; by hand, for it takes minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+
+from edge.console.app import create_app, server_config
+from edge.console.service import Console
+from edge.contract.events import CommandRefused
+from edge.contract.payloads import Answer, CommandIn
+from edge.model import Command
+from tests.helpers.bed_story import BedStory
+from tests.helpers.console_server import AnsweringEdge, quick_hashes
+from tests.helpers.console_story import (
+    BED,
+    EDGE,
+    NURSE,
+    STATE,
+    STATUS,
+    TECHNICIAN,
+    VITALS,
+    hear,
+    settings,
+    state,
+    status,
+    vitals,
+    with_users,
+)
+
+pytestmark = pytest.mark.slow
+
+EXAMPLES = int(os.environ.get("VIGIL_SCHEMATHESIS", "0"))
+
+
+def answer(bed: BedStory, sent: CommandIn) -> Answer:
+    """What an edge with this bed says."""
+    events = bed.give(Command(sent.id, sent.console, sent.user, sent.role, sent.bed, sent.verb, sent.args, sent.nonce))
+    refused = next((event.body.reason for event in events if isinstance(event.body, CommandRefused)), None)
+    return Answer(id=sent.id, ok=refused is None, reason=refused)
+
+
+@asynccontextmanager
+async def serving(data: Path) -> AsyncIterator[str]:
+    """The console on a port of its own, and its bed live; its address."""
+    wire, bed = AnsweringEdge(), BedStory()
+    wire.reply = lambda sent: answer(bed, sent)
+    with quick_hashes():
+        app = create_app(with_users(settings(data)), wire)
+        server = uvicorn.Server(server_config(app))
+        listener = socket.create_server(("127.0.0.1", 0))
+        served = asyncio.create_task(server.serve([listener]))
+        while not server.started:
+            await asyncio.sleep(0.01)
+        console: Console = app.state.console
+        wire.console = console
+        console.edges[EDGE].connected()
+        for topic, payload in ((STATUS, status()), (STATE, state()), (VITALS, vitals(spo2_pct=97))):
+            hear(console, topic, payload)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.force_exit = server.should_exit = True
+            await served
+
+
+async def log_in(url: str, who: tuple[str, str]) -> list[str]:
+    """The headers of whoever is logged in."""
+    async with httpx.AsyncClient(base_url=url, headers={"Origin": url}) as http:
+        told = await http.post("/api/login", json={"name": who[0], "password": who[1]})
+        cookies = "; ".join(f"{name}={value}" for name, value in told.cookies.items())
+        return ["-H", f"Cookie: {cookies}", "-H", f"X-CSRF: {told.json()['csrf']}", "--exclude-path", "/api/logout"]
+
+
+BED_OF_ALL = f"""[parameters]
+"path.edge" = "{EDGE}"
+"path.bed" = "{BED}"
+"""
+COMMANDS = ("--include-path-regex", "edges.*commands")
+
+# who asks, and what is sampled of it where no number is asked for
+ASKERS = [("nobody", None, "fuzzing", ()), ("a technician", TECHNICIAN, "fuzzing", ()),
+          ("a nurse", NURSE, "coverage,fuzzing", COMMANDS)]
+
+
+@pytest.mark.parametrize(("who", "login", "phases", "only"), ASKERS)
+async def test_every_answer_is_what_the_openapi_says(
+        tmp_path: Path, who: str, login: tuple[str, str] | None, phases: str, only: tuple[str, ...]) -> None:
+    if EXAMPLES:
+        phases, only = "examples,coverage,fuzzing,stateful", ()
+    (tmp_path / "schemathesis.toml").write_text(BED_OF_ALL)
+    async with serving(tmp_path) as url:
+        headers = [] if login is None else await log_in(url, login)
+        asking = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json", "-H", f"Origin: {url}", *headers,
+            "--phases", phases, "--max-examples", str(EXAMPLES or 3), "--seed", "1", "--no-color", *only,
+            cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
+        said, _ = await asking.communicate()
+        assert asking.returncode == 0, said.decode()
+        assert b"generated" in said, said.decode()
