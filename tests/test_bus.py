@@ -60,6 +60,7 @@ class Slave:
         self.takes_s: Callable[[int], float] = lambda n: 0.0
         self.spoil: Callable[[bytes], bytes] = lambda answer: answer
         self.twice_after_s: float | None = None
+        self.echoes = False  # the adapter gives back what is sent
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
         self.at = DeviceUrl("modbus+rtu", path=os.ttyname(self._slave), unit=1)
@@ -67,7 +68,10 @@ class Slave:
         asyncio.get_running_loop().add_reader(self._master, self._answer)
 
     def _answer(self) -> None:
-        unit, function, address, count = struct.unpack(">BBHH", os.read(self._master, 100)[:6])
+        asked = os.read(self._master, 100)
+        if self.echoes:
+            self._say(asked)
+        unit, function, address, count = struct.unpack(">BBHH", asked[:6])
         values = range(address, address + count)
         answer = struct.pack(f">BBB{count}H", unit, function, 2 * count, *values)
         answer = self.spoil(answer + crc(answer))
@@ -166,6 +170,16 @@ async def test_an_answer_to_something_else_is_no_answer(slave: Slave, spoil: Cal
     slave.spoil = lambda answer: answer
     assert await bus.read(1, ModbusRequest("r", 4, 9, 1, effect="read")) == b"\0\x09"
     bus.close()
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_an_adapter_that_echoes_costs_one_request(slave: Slave, at_once: bool) -> None:
+    """The request itself looks like the response where it reads 17 to 24 coils at 300 to 3FF: 01 01 03 .. 00 18 CRC."""
+    slave.echoes, slave.takes_s = True, lambda n: 0.0 if at_once else 0.02
+    bus = Port(slave.at, FAST)
+    with pytest.raises(BadResponse, match="our own request came back"):
+        await bus.read(1, ModbusRequest("coils", 1, 0x300, 24, effect="read", timeout_s=0.2))
+    assert await read_many(bus, 20, 0.5) == (20, 0, [])
 
 
 async def test_a_pulled_rtu_cable_is_lost(slave: Slave) -> None:

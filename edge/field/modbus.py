@@ -29,6 +29,7 @@ logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)  # its errors d
 
 CONNECT_TIMEOUT_S = 2.0
 QUIET_AT_MOST = 3  # times the lateness; a line that babbles longer is reported, not waited for
+ECHO = "our own request came back: the adapter echoes; from now on that is taken off"
 SHORTEST_SLEEP_S = 0.002  # uvloop's clock stands still within a millisecond
 CLIENT_TIMEOUT_S = 3600.0  # pymodbus' own, never reached: each request is bounded by its own time-out
 
@@ -67,6 +68,8 @@ class ModbusPort:
         self._fresh = at.transport == "modbus+rtu"
         self._in_flight = False
         self._owed = False  # a response may still come
+        self._sent = b""  # the request in flight, as it went out on a serial line
+        self._echoes = self._came_back = False  # the adapter gives back what is sent; it did so just now
 
     @property
     def endpoint(self) -> str:
@@ -97,14 +100,18 @@ class ModbusPort:
             try:
                 response = await outcome(_request(client, unit, request), request.timeout_s)
                 clean = True
-            except TimeoutError:
-                raise (self._gone() if self.hung_up else NoResponse(request.name)) from None
-            except ModbusException as error:
-                raise (self._gone() if self.hung_up else BadResponse(str(error))) from None
+            except (TimeoutError, ModbusException) as error:
+                if self.hung_up:
+                    raise self._gone() from None
+                if isinstance(error, ModbusException) or self._came_back:
+                    raise BadResponse(ECHO if self._came_back else str(error)) from None
+                raise NoResponse(request.name) from None
             finally:
-                self._in_flight = False
-                if not clean:  # also when cancelled: its response is still on the way
+                self._in_flight, came_back, self._came_back = False, self._came_back, False
+                if not clean or came_back:  # also when cancelled: its response is still on the way
                     self._keep_quiet()
+            if came_back:
+                raise BadResponse(ECHO)
             try:
                 return _payload(response, unit, request)
             except BadResponse:
@@ -139,7 +146,7 @@ class ModbusPort:
         return self._client
 
     async def _connect(self) -> Client:
-        client = _client(self._at, self._line, self._trace)
+        client = _client(self._at, self._line, self._trace, self._echoes)
         try:
             opened = await outcome(client.connect(), CONNECT_TIMEOUT_S)
         except (TimeoutError, OSError, termios.error, ModbusException):
@@ -151,13 +158,19 @@ class ModbusPort:
 
     def _gone(self) -> PortLost:
         self.close()
+        self._echoes = False  # perhaps another adapter comes back
         return PortLost(f"{self._at.endpoint} hung up")
 
     def _keep_quiet(self) -> None:
         self._quiet_until = asyncio.get_running_loop().time() + self.lateness_s
 
     def _trace(self, sending: bool, data: bytes) -> bytes:
-        """pymodbus shows all bytes here: those that come while nobody waits are a late response, or noise."""
+        """pymodbus shows all bytes here: those that come while nobody waits are a late response, or noise; and those
+        that begin with the request itself are an echo (RS-485 adapters hear themselves)."""
+        if sending:
+            self._sent = data if self._at.path else b""
+        elif self._in_flight and self._sent and not self._echoes and data.startswith(self._sent):
+            self._echoes = self._came_back = True
         if not sending and data and not self._in_flight:
             if self._owed:
                 self._owed = False
@@ -171,15 +184,15 @@ def where(request: ModbusRequest) -> str:
     return f"{PLACES[request.function]} {request.address}..{request.address + request.count - 1}"
 
 
-def _client(at: DeviceUrl, line: Line, trace: Callable[[bool, bytes], bytes]) -> Client:
-    """pymodbus' client, which neither retries nor reconnects by itself."""
+def _client(at: DeviceUrl, line: Line, trace: Callable[[bool, bytes], bytes], echoes: bool) -> Client:
+    """pymodbus' client, which neither retries nor reconnects by itself; `echoes`: it takes our own bytes off."""
     if at.transport == "modbus+tcp":
         return AsyncModbusTcpClient(at.host, port=at.port, timeout=CLIENT_TIMEOUT_S, retries=0, reconnect_delay=0,
                                     trace_packet=trace)
     line = wire(at.path, line)
     return AsyncModbusSerialClient(at.path, baudrate=line.baud, bytesize=line.bits, parity=line.parity,
                                    stopbits=line.stop, timeout=CLIENT_TIMEOUT_S, retries=0, reconnect_delay=0,
-                                   trace_packet=trace)
+                                   trace_packet=trace, handle_local_echo=echoes)
 
 
 async def _request(client: Client, unit: int, request: ModbusRequest) -> ModbusPDU:

@@ -17,7 +17,7 @@ from pymodbus.framer import FramerRTU
 
 from drivers.contract import FrameRequest, ModbusRequest, Request, Spec
 from edge import model
-from edge.field.modbus import where
+from edge.field.modbus import ECHO, where
 from edge.vocabulary import METRICS
 from simulators.contract import Display, ModbusTwin, Twin, TwinSpec
 from simulators.faults import JUMP_S, Faults
@@ -74,6 +74,7 @@ class FaultRun(DialogueRun):
     _cable: list[tuple[float, bool]] = field(default_factory=list)
     _free_s: float = 0.0  # of a Modbus port
     _open: bool = True
+    _echoes: bool = False  # as edge/field/modbus.py learns it
 
     def go(self, seconds: float) -> FaultRun:
         """So much time passes."""
@@ -187,16 +188,23 @@ class FaultRun(DialogueRun):
     def _ask(self, request: ModbusRequest) -> None:
         twin, at_s = cast("ModbusTwin", self.twin), START_S + self.at_s
         pdu = request.function.to_bytes() + request.address.to_bytes(2) + request.count.to_bytes(2)
-        unit, answer = 1, b""
+        unit, answer, sent = 1, b"", _rtu(1, pdu)
         if self.faults is None:
             answer = respond(twin, pdu)
         else:
+            self.faults.heard(sent)
             unit, answer = self.faults.modbus(1, pdu, lambda one: respond(twin, one))
         if answer:
             self._put(_rtu(unit, answer))
         if not self._open:
             return
         came = b"".join(piece for due_s, piece in self._way if due_s <= self.real_s + request.timeout_s)
+        if self._echoes:
+            came = came.removeprefix(sent)
+        if came.startswith(sent):
+            self._echoes, self._free_s = True, self.real_s + request.timeout_s + self.spec.line.lateness_s
+            self.dialogue.refused(ECHO, at_s, self.real_s)
+            return
         if _rtu(1, came[1:-2]) != came or not came:
             self._free_s = self.real_s + request.timeout_s + self.spec.line.lateness_s
             if came[:1] == b"\x01" or not came:
