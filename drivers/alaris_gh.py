@@ -67,6 +67,7 @@ from drivers.contract import (
     Validity,
 )
 from drivers.kit.framing import Delimited
+from drivers.kit.tracks import Rising
 
 START, END, ESC = b"!", b"\r", b"\x1b"
 MAX_FRAME = 200  # bytes; the longest one seen has 80
@@ -164,6 +165,7 @@ class AlarisGh:
         self._due_s: dict[str, float] = {}
         self._flagged = False  # INF says that an alarm is on
         self._missed = 0  # INF without a response, running
+        self._total = Rising()
         self._guessed = False  # the last alarms are a guess, for want of a response to ALARM
 
     def on_open(self) -> Sequence[Request]:
@@ -171,6 +173,7 @@ class AlarisGh:
         self._due_s = {}
         self._flagged = self._guessed = False
         self._missed = 0
+        self._total.forget()
         return (SERIAL, PROTOCOL, SYRINGE)
 
     def next_request(self, at_s: float) -> Request | None:
@@ -224,14 +227,14 @@ class AlarisGh:
             raise BadFrame(f"INF: {INF_FIELDS + 1} fields, not {len(fields) + 1}")
         number, flag, mode, rate, rate_unit, _, infused, infused_unit, pressure, pressure_unit, left = fields[:11]
         serial = _serial(number)
+        if self._serial is not None and serial != self._serial:
+            return (Identity(serial, self._model),)
         readings = (
             _reading("rate_ml_h", rate, rate_unit),
-            _reading("volume_infused_ml", infused, infused_unit),
+            self._total.judged(_reading("volume_infused_ml", infused, infused_unit)),
             _reading("line_pressure_mmhg", pressure, pressure_unit),
             _time_left(left),
         )
-        if self._serial is not None and serial != self._serial:
-            return (Identity(serial, self._model),)
         self._flagged, self._missed = flag.strip() == "A", 0
         pump = Pump(_state(flag.strip(), mode.strip(), _number("rate_ml_h", rate)))
         if self._serial is None:

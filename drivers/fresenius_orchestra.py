@@ -56,6 +56,7 @@ from drivers.contract import (
 )
 from drivers.kit.flow import Flow
 from drivers.kit.text import Repeats
+from drivers.kit.tracks import Rising
 
 STX, ETX, ENQ, ACK, DC4, NAK = 0x02, 0x03, 0x05, 0x06, 0x14, 0x15
 NAK_ERRORS = b"1245678"
@@ -211,6 +212,7 @@ class FreseniusOrchestra:
         self._address = address
         self._requests = MODULES[address]
         self._repeats = {metric: Repeats({metric: jump}) for metric, jump in JUMPS.items()}
+        self._total = Rising()
         self._started = False
         self._now_s = 0.0
         self._forget()
@@ -224,6 +226,7 @@ class FreseniusOrchestra:
         self._missed = 0
         self._flow = Flow()
         self._alarms: Mapping[str, tuple[DeviceAlarm, ...]] = {}
+        self._total.forget()
         for repeats in self._repeats.values():
             repeats.forget()
 
@@ -340,7 +343,8 @@ class FreseniusOrchestra:
             return Reading(metric, None, Validity.INVALID, "implausible")
         if not self._started:
             return Reading(metric, value)
-        return self._repeats[metric].judged((Reading(metric, value),))[0]
+        reading = self._repeats[metric].judged((Reading(metric, value),))[0]
+        return self._total.judged(reading) if metric == "volume_infused_ml" else reading
 
     def _flowing(self, rate: Reading, volume: Reading) -> Sequence[Decoded]:
         """Rate, volume and what the pump does, as far as the volume says it."""

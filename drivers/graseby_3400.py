@@ -52,6 +52,7 @@ from drivers.contract import (
 )
 from drivers.kit.framing import Delimited
 from drivers.kit.text import Repeats
+from drivers.kit.tracks import Rising
 
 START, END = b"<", b"\r"
 MAX_FRAME = 40  # bytes; the longest one known has 21
@@ -100,12 +101,14 @@ class Graseby3400:
         self.framing: Framing = Delimited(START, END, MAX_FRAME)
         self._rate_known = rate_known
         self._repeats = {metric: Repeats({metric: jump}) for metric, jump in JUMPS.items()}
+        self._total = Rising()
         self._forget()
 
     def _forget(self) -> None:
         self._due_s = dict.fromkeys((request.name for request in REQUESTS), float("-inf"))
         self._missed = 0
         self._refused: set[str] = set()  # requests that the pump refused the last time
+        self._total.forget()
         for repeats in self._repeats.values():
             repeats.forget()
 
@@ -169,7 +172,7 @@ class Graseby3400:
         (reading,) = self._repeats[metric].judged((Reading(metric, value),))
         if metric == "rate_ml_h" and not self._rate_known:
             return replace(reading, validity=Validity.QUESTIONABLE)
-        return reading
+        return self._total.judged(reading) if metric == "volume_infused_ml" else reading
 
 
 DRIVER = Spec(

@@ -17,6 +17,8 @@ KINDS: Mapping[str, str] = {
     "dup": "it comes twice",
     "garbage": "1 to 16 random bytes come before it",
     "truncate": "its end is lost",
+    "steal": "another program reads too: some of its bytes are gone",
+    "replay": "what was said up to a minute ago, to the same request, comes once more before it",
     "split": "it comes in two pieces, up to 0.2 s apart",
     "delay": "it comes late, by up to three time-outs; what follows waits behind it",
     "mute": "nothing is said for up to five time-outs",
@@ -43,6 +45,7 @@ ALIASES: Mapping[str, str] = {  # as the kinds are called where faults are spoke
     "silent": "mute", "late": "delay", "doubled": "dup", "swapped": "swap", "flipped": "flip", "truncated": "truncate",
     "stray-byte": "stray", "frozen": "freeze", "stall-then-burst": "stall", "stale-at-connect": "stale",
     "word-order": "words", "off-by-one": "shift", "wrong-register": "wrong", "wrong-unit": "unit",
+    "second-reader": "steal", "old-result": "replay",
     "one-connection": "one", "clock-jump": "jump", "path-change": "path", "lost": "drop",
 }
 OF_THE_CABLE = ("jump", "unplug", "flap", "path")  # what the wire itself must do
@@ -52,6 +55,7 @@ _SPLIT_S = 0.2
 _GARBAGE = 16
 _FLOOD_PIECE, _FLOOD_EVERY_S = 64, 0.05  # bytes, and how often they come
 _KEPT = 2048  # bytes of an old session
+_OLD_S, _OLD = 60.0, 240  # how old what is replayed may be, and how many transmissions are kept
 _READS = frozenset({1, 2, 3, 4})
 
 Note = Callable[[str, bytes], None]
@@ -91,6 +95,7 @@ class Faults:
         self._said: dict[bytes, bytes] = {}  # request -> what it was answered with last
         self._waiting: bytes | None = None  # what was swapped with its successor
         self._kept = bytearray()
+        self._old: deque[tuple[float, bytes, bytes]] = deque(maxlen=_OLD)  # when, to which request, what
         self._read: deque[bytes] = deque(maxlen=16)  # Modbus requests of late
 
     def _hit(self, kind: str, data: bytes) -> bool:
@@ -149,7 +154,10 @@ class Faults:
             hurt = bytearray(sent)
             hurt[place // 8] ^= 1 << place % 8
             sent = bytes(hurt)
-        if self._hit("truncate", data):
+        if self._hit("steal", data):
+            begins, ends = sorted(rng.randrange(len(sent) + 1) for _ in range(2))
+            sent = sent[:begins] + sent[ends:]
+        if sent and self._hit("truncate", data):
             sent = sent[: rng.randrange(len(sent))]
         if self._hit("garbage", data):
             sent = rng.randbytes(rng.randint(1, _GARBAGE)) + sent
@@ -159,6 +167,7 @@ class Faults:
             sent = request + sent
         if self._hit("dup", data):
             sent += sent
+        sent = self._replayed(data, request, now_s) + sent
         swapped = self._swapped(sent, data)
         return self._in_time(swapped, data, now_s) if swapped else []
 
@@ -171,6 +180,11 @@ class Faults:
                 self._said.clear()
             self._said[request] = data
         return self._said.setdefault(request, data)
+
+    def _replayed(self, data: bytes, request: bytes, now_s: float) -> bytes:
+        old = [said for at_s, asked, said in self._old if asked == request and now_s - at_s <= _OLD_S]
+        self._old.append((now_s, request, data))
+        return self._rng.choice(old) if old and self._hit("replay", data) else b""
 
     def _swapped(self, sent: bytes, data: bytes) -> bytes:
         before, self._waiting = self._waiting, None

@@ -1,10 +1,13 @@
-"""A volume that moves with the rate is believed; one that is elsewhere only when it has stayed there."""
+"""A volume that moves with the rate is believed, and one that grows; one that is elsewhere when it has stayed there."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from drivers.kit.tracks import AGAIN, FIRST, Track
+from drivers.contract import Reading, Validity
+from drivers.kit.tracks import AGAIN, FIRST, Rising, Track
 
 RATE = 52.5
 STEP = RATE / 3600  # mL in a second
@@ -51,3 +54,28 @@ def test_an_opening_forgets() -> None:
     track = known()
     track.forget()
     assert not track.fits(10.1, RATE, 4.0)
+
+
+def believed(rising: Rising, volumes: Sequence[float]) -> list[bool]:
+    readings = [Reading("volume_infused_ml", volume) for volume in volumes]
+    return [rising.judged(one).validity is Validity.VALID for one in readings]
+
+
+@pytest.mark.parametrize(("volumes", "told"), [
+    ((5.0, 5.0, 5.1, 9.0), (True, True, True, True)),
+    ((5.0, 4.9, 5.1, 4.0, 5.2), (True, False, True, False, True)),  # old ones between
+    ((5.0, 4.9, 4.8, 4.7, 4.6, 4.5, 4.4, 4.3), (True,) + (False,) * 7),  # each older than the last
+    ((5.0, *[0.1 * n for n in range(AGAIN)], 0.7), (True,) + (False,) * (AGAIN - 1) + (True, True)),  # set to zero
+    ((5.0, *[0.1 * n for n in range(AGAIN - 1)], 5.1), (True,) + (False,) * (AGAIN - 1) + (True,)),
+])
+def test_what_only_grows_is_doubted_where_it_falls(volumes: tuple[float, ...], told: tuple[bool, ...]) -> None:
+    assert believed(Rising(), volumes) == list(told)
+
+
+def test_no_number_is_handed_on_and_an_opening_forgets() -> None:
+    rising, none = Rising(), Reading("volume_infused_ml", None, Validity.UNAVAILABLE)
+    believed(rising, [5.0])
+    assert rising.judged(none) is none
+    assert believed(rising, [4.0]) == [False]
+    rising.forget()
+    assert believed(rising, [4.0]) == [True]

@@ -25,6 +25,8 @@ TWINS = {**simulators.find(), "acme_3000": twin_of(MAP)}
 OF_MODBUS = frozenset({"exception", "words", "shift", "wrong", "unit"})
 # A device that repeats what it said before, in good frames, shows nothing of it; one with a counter does.
 UNSEEN = frozenset({"freeze"})
+# Nor does one old line among those of now, where its numbers are no further from them than two lines' may be.
+NEAR = frozenset({"nellcor_ascii", "berry_pm6750", "dinamap"})
 OF_TCP = frozenset({"one"})  # a second connection: tests/test_faults.py
 POLLED = [name for name, spec in SPECS.items() if spec.line.stream_bytes_s is None]
 STREAMS = [name for name in SPECS if name not in POLLED]
@@ -63,7 +65,8 @@ def test_a_good_wire_shows_what_is_true(name: str) -> None:
 def test_no_value_is_wrong_where_everything_happens_together(name: str) -> None:
     """So many requests, or three times the frames, or ten minutes of a device that says little; then a good wire."""
     rate = EVERYTHING if name in POLLED else EVERYTHING / 20
-    rates = {kind: rate for kind in kinds_of(SPECS[name]) if kind not in UNSEEN}
+    unseen = UNSEEN | {"replay"} if name in NEAR else UNSEEN
+    rates = {kind: rate for kind in kinds_of(SPECS[name]) if kind not in unseen}
     run = until_polls(fault_run(SPECS[name], TWINS[name], rates, 3), POLLS, 3 * POLLS)
     assert run.wrong == []
     run.faults = None
@@ -77,7 +80,7 @@ def test_no_value_is_wrong_where_everything_happens_together(name: str) -> None:
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_no_value_is_wrong_under_any_one_of_them(name: str, kind: str) -> None:
     run = run_of(name, {kind: SUPPLE[name]}, 250)
-    assert kind in UNSEEN or run.wrong == []
+    assert kind in UNSEEN or (kind == "replay" and name in NEAR) or run.wrong == []
 
 
 @cache

@@ -58,3 +58,28 @@ def doubted(reading: Reading) -> Reading:
     if reading.validity is not Validity.VALID:
         return reading
     return replace(reading, validity=Validity.QUESTIONABLE, reason="implausible")
+
+
+class Rising:
+    """A count that only grows. One that has fallen is an old response come again, until it has stayed where it fell
+    for `AGAIN` rounds: then somebody set it to zero."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing is known (the line was opened)."""
+        self._highest = self._fallen = float("-inf")
+        self._rounds = 0
+
+    def judged(self, reading: Reading) -> Reading:
+        """The reading, questionable where its number has fallen."""
+        if reading.value is None:
+            return reading
+        if reading.value < self._highest:
+            self._rounds = self._rounds + 1 if reading.value >= self._fallen else 1
+            self._fallen = reading.value
+            if self._rounds < AGAIN:
+                return doubted(reading)
+        self._highest, self._fallen, self._rounds = reading.value, float("-inf"), 0
+        return reading
