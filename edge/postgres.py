@@ -10,10 +10,11 @@ import os
 import re
 import socket
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine
 from sqlalchemy.exc import NoSuchModuleError
-from sqlalchemy.pool import NullPool, Pool
+from sqlalchemy.pool import NullPool
 
 CONNECT_S = 3  # libpq takes two seconds or more
 STATEMENT_MS = 8_000  # the caller knows earlier, by its own clock, that the server does not answer
@@ -48,9 +49,10 @@ def shown(url: URL) -> str:
     return masked(url.render_as_string(hide_password=True))
 
 
-def engine(url: URL, application: str, *, read_only: bool = False, autocommit: bool = False,
-           pool: type[Pool] = NullPool) -> Engine:
-    """`url` through psycopg. `application` is what the server's administrator sees. Raises NoDriver."""
+def engine(url: URL, application: str, *, read_only: bool = False, autocommit: bool = False, keeps: bool = False,
+           ) -> Engine:
+    """`url` through psycopg. `application` is what the server's administrator sees; `keeps` one connection open, for
+    one thread, and tries whether it still works before each transaction. Raises NoDriver."""
     if url.drivername not in ("postgresql", "postgresql+psycopg"):
         raise NoDriver(f"no database driver for {url.drivername}://; write postgresql+psycopg://")
     settings = {**SESSION, **(READING if read_only else {})}
@@ -61,9 +63,10 @@ def engine(url: URL, application: str, *, read_only: bool = False, autocommit: b
         "keepalives_count": 2, "tcp_user_timeout": GONE_MS, "application_name": application,
         "client_encoding": "utf8", "options": f"{theirs if isinstance(theirs, str) else ' '.join(theirs)} {options}",
     }
-    how = {"isolation_level": "AUTOCOMMIT"} if autocommit else {}
+    how: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if autocommit else {}
+    how |= {"pool_size": 1, "max_overflow": 0, "pool_pre_ping": True} if keeps else {"poolclass": NullPool}
     try:
-        return create_engine(url, poolclass=pool, connect_args=told, **how)
+        return create_engine(url, connect_args=told, **how)
     except (NoSuchModuleError, ModuleNotFoundError) as fault:
         raise NoDriver(f"no database driver, {fault}; pip install 'vigil[postgres]'") from fault
 

@@ -21,6 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from drivers.contract import Line, Spec
 from edge.config.messages import causes, nearest, say
 from edge.config.sharing import Taken, sharing_faults
+from edge.config.stores import store_url
 from edge.field.device_url import DeviceUrl, parse_device_url
 from edge.toml_lines import Where, key_lines, line_of
 from edge.vocabulary import METRICS
@@ -82,20 +83,15 @@ def on_loopback(host: str) -> bool:
         return False
 
 
-def _journal_url(text: str, info: ValidationInfo) -> str:
-    if not re.match(r"(sqlite|postgresql)(\+\w+)?://", text):
-        raise ValueError(f"{text!r} is no database; write sqlite:///journal.db or postgresql+psycopg://host/name")
-    head, slashes, tail = text.partition(":///")
-    if head.startswith("sqlite") and slashes and tail and not tail.startswith(":memory:"):
-        return f"{head}:///{_from_file(Path(tail), info)}"
-    return text
+def _store_url(text: str, info: ValidationInfo) -> str:
+    return store_url(text, lambda path: _from_file(path, info))
 
 
 FilePath = Annotated[Path, Field(strict=False), AfterValidator(_from_file)]
 Name = Annotated[str, AfterValidator(_name)]
 DatabaseUrl = Annotated[str, AfterValidator(_place)]
 MqttUrl = Annotated[str, AfterValidator(_mqtt_url)]
-JournalUrl = Annotated[str, AfterValidator(_journal_url)]
+StoreUrl = Annotated[str, AfterValidator(_store_url)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Speed = Annotated[float, Field(gt=0, le=10_000)]
 
@@ -143,7 +139,7 @@ class EdgeTable(Clocked):
     signing_key: FilePath  # this edge's private key; default: edge.key in `data`, made at the first start
     console_keys: dict[Name, str] = Field(default_factory=dict)  # console -> its public key, or the path of its .pub
     consoles: Annotated[tuple[Name, ...], Field(strict=False)] = ("main",)  # whose stored-up-to it waits for
-    journal: JournalUrl  # default: SQLite, journal.db in `data`
+    journal: StoreUrl  # default: SQLite, journal.db in `data`
     keep_inputs_days: Annotated[float, Field(ge=1, le=36_500)] = 30.0  # what devices said; events are kept for ever
     keep_inputs_mb: Annotated[float, Field(ge=10)] | None = None  # at most so much of it; None: no bound
 
@@ -256,6 +252,7 @@ class ConsoleConfig(Clocked):
     name: Name = "main"
     edges: Annotated[tuple[Name, ...], Field(strict=False)] = ()  # whose beds it shows
     edge: Name | None = None  # the same with one edge
+    database: StoreUrl  # default: SQLite, console.db in `data`
     signing_key: FilePath  # this console's private key; default: console.key in `data`, made at the first start
     edge_keys: dict[Name, str] = Field(default_factory=dict)  # edge -> its public key, or the path of its .pub
     host: str = "127.0.0.1"
@@ -268,8 +265,11 @@ class ConsoleConfig(Clocked):
 
     @model_validator(mode="before")
     @classmethod
-    def _key_in_data(cls, raw: Any) -> Any:
-        return {"signing_key": _in_data(raw, "console.key"), **raw} if isinstance(raw, Mapping) else raw
+    def _in_its_data(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping):
+            return raw
+        return {"database": f"sqlite:///{_in_data(raw, 'console.db')}", "signing_key": _in_data(raw, "console.key"),
+                **raw}
 
     @property
     def edge_ids(self) -> tuple[str, ...]:

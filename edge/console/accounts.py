@@ -13,10 +13,10 @@ from typing import cast, get_args
 from pwdlib import PasswordHash
 from pwdlib.exceptions import UnknownHashError
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from edge.console.store import Store
 from edge.console.tables import accounts, web_sessions
+from edge.console.upsert import insert
 from edge.model import Role
 
 LINGER_S = 15 * 60.0  # real seconds a session whose time is up stays locked after its page was last on the live feed
@@ -71,7 +71,7 @@ def account(connection: Connection, name: str) -> tuple[str, Role] | None:
 
 def put_account(connection: Connection, name: str, hashed: str, role: Role, at_s: float) -> None:
     """Makes or replaces the account, and ends the web sessions it had."""
-    row = insert(accounts).values(name=name, role=role, hash=hashed, made_at_s=at_s)
+    row = insert(connection, accounts).values(name=name, role=role, hash=hashed, made_at_s=at_s)
     connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={"role": role, "hash": hashed}))
     connection.execute(update(web_sessions).where(web_sessions.c.name == name).values(revoked=True))
 
@@ -85,7 +85,7 @@ def open_session(connection: Connection, name: str, now_s: float, length_s: floa
     token, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(24)
     over = and_(web_sessions.c.expires_s < now_s, web_sessions.c.seen_s < now_s - length_s)
     connection.execute(delete(web_sessions).where(over))
-    connection.execute(insert(web_sessions).values(
+    connection.execute(insert(connection, web_sessions).values(
         token_hash=_key(token), name=name, csrf=csrf, made_at_s=now_s, expires_s=now_s + length_s, revoked=False))
     return token, csrf
 
@@ -147,10 +147,11 @@ def count(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(accounts)).scalar_one()
 
 
-def ensure_user(database: Path, name: str, password: str, role: Role, at_s: float) -> bool:
+def ensure_user(database: Path | str, name: str, password: str, role: Role, at_s: float) -> bool:
     """For the command line: `name` can log in with `password` as `role` afterwards. True where that changed anything.
 
-    `database` is `Settings.database`; no console may have it open. Raises ValueError for a role or name that is none.
+    `database` is `Settings.database`; where it is a file, no console may have it open. Raises ValueError for a role or
+    name that is none.
     """
     if role not in get_args(Role):
         raise ValueError(f"no role {role!r}: write one of {', '.join(get_args(Role))}")

@@ -1,35 +1,80 @@
-"""How the console's SQLite file is opened: one connection, whole transactions, brought to the newest schema."""
+"""How the console's store is opened, a SQLite file or a PostgreSQL database: whole transactions, the newest schema."""
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
+
+from edge.console.upsert import alone
+from edge.postgres import NoDriver, engine, masked
 
 HEAD = "0002"  # the newest step in migrations/versions
 OF_0_1_0 = "0001"  # what a file of 0.1.0 is at, though it does not say so
 USER_VERSION = 2  # 0.1.0 refuses a file with a higher one than its own 1
+MIGRATING = 1986619247  # the first number of the lock under which one console at a time brings the tables along
 
 
 class SchemaTooNew(RuntimeError):
-    """The file was written by a later version."""
+    """The store was written by a later version."""
 
 
-def open_engine(path: Path) -> Engine:
-    """The engine of the one connection that ever writes to `path`; makes folder and tables, brings older files along.
+class NoStore(RuntimeError):
+    """There can be no store at this address; one line."""
 
-    One connection alone: SQLite before 3.51.3 can corrupt a WAL that two connections write and checkpoint
-    (sqlite.org/wal.html, "The WAL-reset bug"). FULL: at NORMAL a power cut takes committed events with it.
-    Raises SchemaTooNew, sqlalchemy.exc.DBAPIError.
-    """
+
+def place_of(address: str) -> Path | str:
+    """A file's path, from a path or `sqlite:///path`; a server's address as it is."""
+    file = re.sub(r"^sqlite(\+\w+)?:///", "", address)
+    return file if "://" in file else Path(file)
+
+
+def shown_place(place: Path | str) -> str:
+    """As a person may see it."""
+    return str(place) if isinstance(place, Path) else masked(place)
+
+
+def words_of(fault: DBAPIError) -> str:
+    """What the database said, in one line."""
+    return next(iter(masked(str(fault.orig)).strip().splitlines()), type(fault.orig).__name__)
+
+
+def open_engine(place: Path | str) -> Engine:
+    """The engine of the one connection that this console writes through; makes folder and tables, brings older ones
+    along. Raises SchemaTooNew, NoStore, sqlalchemy.exc.DBAPIError."""
+    opened = _file(place) if isinstance(place, Path) else _server(place)
+    with ExitStack() as undo:
+        undo.callback(opened.dispose)
+        with opened.begin() as connection:
+            migrate(connection, shown_place(place))
+        undo.pop_all()
+    if isinstance(place, Path):
+        place.chmod(0o600)
+    return opened
+
+
+def _server(address: str) -> Engine:
+    try:
+        url = make_url(address)
+        return engine(url, "vigil console", keeps=True)
+    except (ArgumentError, NoDriver) as wrong:
+        why = wrong if isinstance(wrong, NoDriver) else "it is no address of a database"
+        raise NoStore(f"{masked(address)}: {why}") from None
+
+
+def _file(path: Path) -> Engine:
+    """One connection alone: SQLite before 3.51.3 can corrupt a WAL that two connections write and checkpoint
+    (sqlite.org/wal.html, "The WAL-reset bug"). FULL: at NORMAL a power cut takes committed events with it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     url = URL.create("sqlite", database=str(path))
-    engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+    opened = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
 
-    @event.listens_for(engine, "connect")
+    @event.listens_for(opened, "connect")
     def _prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # sqlite3 would leave CREATE and DROP outside of transactions
         cursor = connection.cursor()
@@ -37,32 +82,36 @@ def open_engine(path: Path) -> Engine:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    @event.listens_for(engine, "begin")
+    @event.listens_for(opened, "begin")
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN")
 
-    with ExitStack() as undo:
-        undo.callback(engine.dispose)
-        with engine.begin() as connection:
-            migrate(connection, path)
-        undo.pop_all()
-    path.chmod(0o600)
-    return engine
+    return opened
 
 
 def probe(connection: Connection) -> None:
     """Writes what is there already. Raises sqlalchemy.exc.DBAPIError where nothing can be written."""
-    connection.exec_driver_sql(f"PRAGMA user_version = {USER_VERSION}")
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(f"PRAGMA user_version = {USER_VERSION}")
+    else:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
 
 
-def migrate(connection: Connection, path: Path) -> None:
-    """Brings the file to HEAD inside the caller's transaction: killed half-way, it is what it was. Raises SchemaTooNew.
+def migrate(connection: Connection, shown: str) -> None:
+    """Brings the store to HEAD inside the caller's transaction: killed half-way, it is what it was. Raises
+    SchemaTooNew, NoStore. `shown` is where it is, for a person.
 
-    A new file walks the same steps from nothing.
+    A new one walks the same steps from nothing.
     """
+    alone(connection, MIGRATING, "")
     found = _revision(connection)
     if found == HEAD:
         return
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        if found is None and (others := inspect(connection).get_table_names()):
+            raise NoStore(f"{shown}: is not a console's store: it is a database with other tables ({min(others)}, ...);"
+                          " give the console a database or a schema of its own")
     from alembic import command  # a third of a second, and only on the first start of a version
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -72,19 +121,22 @@ def migrate(connection: Connection, path: Path) -> None:
     config.attributes["connection"] = connection
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if found is not None and found not in known:
-        raise SchemaTooNew(f"{path}: written by a later version of Vigil (schema {found}; this one knows {HEAD});"
-                           " start that version, or give this one another data folder")
+        raise SchemaTooNew(f"{shown}: written by a later version of Vigil (schema {found}; this one knows {HEAD});"
+                           " start that version, or give this one another data folder or database")
     if found == OF_0_1_0 and not inspect(connection).has_table("alembic_version"):
         command.stamp(config, OF_0_1_0)
     command.upgrade(config, HEAD)
-    connection.exec_driver_sql(f"PRAGMA user_version = {USER_VERSION}")
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(f"PRAGMA user_version = {USER_VERSION}")
 
 
 def _revision(connection: Connection) -> str | None:
-    """The step the file is at; None: an empty file."""
+    """The step the store is at; None: there is none."""
     if inspect(connection).has_table("alembic_version"):
         found: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
         return found
+    if connection.dialect.name != "sqlite":
+        return None
     version: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
     if version > 1:
         return f"user_version {version}"

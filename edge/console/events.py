@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, func, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, delete, func, select, update
 
 from edge.console.tables import edges, events, refused_events
+from edge.console.upsert import EVENTS, alone, insert
 from edge.contract.events import GENESIS
 from edge.contract.freshness import Memory
 from edge.contract.payloads import BadPayload, EventOut, decode, encode
@@ -52,11 +52,13 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What one delivery came to. `new` were not stored before; a duplicate is in neither list."""
+    """What one delivery came to. `new` were not stored before; `known` were: sent again, or stored by another console
+    over the same database."""
 
     new: list[EventOut]
     refused: list[Refused]
     cursor: Cursor
+    known: list[EventOut]
 
 
 def cursor_of(connection: Connection, edge: str) -> Cursor:
@@ -80,17 +82,20 @@ def append(
     the edge says now disagree, and the row is not what was once stored, or was never signed, the row gives way. `at_s`
     is edge time; `is_signed(hash, signature)` checks the edge's signature over an event's hash.
     """
+    alone(connection, EVENTS, edge)
     store = _Rows(connection, edge, at_s, is_signed)
     new: list[EventOut] = []
+    known: list[EventOut] = []
     refused: list[Refused] = []
     for event in delivery:
         why = _objection(event, edge, is_signed) or _place(store, event, live_boot)
         if why == "duplicate":
+            known.append(event)
             continue
         if why is not None:
             refused.append(Refused(event, why))
             continue
-        connection.execute(insert(events).values(**_row(event)))
+        connection.execute(insert(connection, events).values(**_row(event)))
         new.append(event)
     unchained = _advance(store)
     gone = {event.seq for event in unchained}
@@ -98,7 +103,7 @@ def append(
     refused += [Refused(event, "chain") for event in unchained]
     for each in refused:
         _remember_refusal(connection, each, at_s)
-    return Appended(new, refused, cursor_of(connection, edge))
+    return Appended(new, refused, cursor_of(connection, edge), known)
 
 
 def _objection(event: EventOut, edge: str, is_signed: Signed) -> Why | None:
@@ -128,8 +133,8 @@ class _Rows:
 
     def put_away(self, row: RowMapping) -> None:
         """The row is not what the edge said. It is kept among the refused; the cursor goes back to before it."""
-        kept = insert(refused_events).values(edge=self.edge, seq=row["seq"], hash=row["hash"][:128], why="damaged",
-                                             at_s=self._at_s, json=row["json"])
+        kept = insert(self.connection, refused_events).values(
+            edge=self.edge, seq=row["seq"], hash=row["hash"][:128], why="damaged", at_s=self._at_s, json=row["json"])
         self.connection.execute(kept.on_conflict_do_nothing())
         self.connection.execute(delete(events).where(events.c.edge == self.edge, events.c.seq == row["seq"]))
         if cursor_of(self.connection, self.edge).seq >= row["seq"]:
@@ -241,7 +246,7 @@ def _checked_cursor(store: _Rows) -> Cursor:
 
 
 def _move(connection: Connection, edge: str, seq: int, digest: str, boot: str) -> None:
-    row = insert(edges).values(edge=edge, seq=seq, hash=digest, boot=boot, sounded_seq=0)
+    row = insert(connection, edges).values(edge=edge, seq=seq, hash=digest, boot=boot, sounded_seq=0)
     connection.execute(row.on_conflict_do_update(index_elements=["edge"], set_={
         "seq": seq, "hash": digest, "boot": boot}))
 
@@ -257,7 +262,7 @@ def _row(event: EventOut) -> dict[str, Any]:
 def _remember_refusal(connection: Connection, refused: Refused, at_s: float) -> None:
     event = refused.event
     seq = max(-(2**63), min(event.seq, 2**63 - 1))
-    row = insert(refused_events).values(
+    row = insert(connection, refused_events).values(
         edge=event.edge, seq=seq, hash=event.hash[:128], why=refused.why, at_s=at_s, json=encode(event))
     connection.execute(row.on_conflict_do_nothing())
     newest = connection.execute(select(func.max(refused_events.c.n))).scalar_one()
@@ -273,9 +278,10 @@ def sounded(connection: Connection, edge: str, seq: int, known: bool = False) ->
     kind = connection.execute(select(events.c.kind).where(events.c.edge == edge, events.c.seq == seq)).scalar()
     if kind != "alarm" and not known:
         return None
-    row = insert(edges).values(edge=edge, seq=0, hash=GENESIS, boot="", sounded_seq=seq)
+    row = insert(connection, edges).values(edge=edge, seq=0, hash=GENESIS, boot="", sounded_seq=seq)
     connection.execute(row.on_conflict_do_update(index_elements=["edge"], set_={
-        "sounded_seq": func.max(edges.c.sounded_seq, row.excluded.sounded_seq)}))
+        "sounded_seq": case((edges.c.sounded_seq > row.excluded.sounded_seq, edges.c.sounded_seq),
+                            else_=row.excluded.sounded_seq)}))
     return cursor_of(connection, edge).sounded_seq
 
 
@@ -315,6 +321,7 @@ def heal(connection: Connection, edge: str, wrong: Sequence[int], at_s: float,
          is_signed: Signed = lambda _hash, _sig: True) -> Cursor:
     """Puts damaged rows away and the cursor back to before the first of `wrong`: the ack that follows asks for the
     rest again."""
+    alone(connection, EVENTS, edge)
     store = _Rows(connection, edge, at_s, is_signed)
     for seq in wrong:
         store.get(seq)
@@ -325,7 +332,8 @@ def heal(connection: Connection, edge: str, wrong: Sequence[int], at_s: float,
 
 def remember(connection: Connection, edge: str, memory: Memory) -> None:
     """Keeps what of `edge` was believed last."""
-    row = insert(edges).values(edge=edge, seq=0, hash=GENESIS, boot="", sounded_seq=0, memory=encode(memory))
+    row = insert(connection, edges).values(
+        edge=edge, seq=0, hash=GENESIS, boot="", sounded_seq=0, memory=encode(memory))
     connection.execute(row.on_conflict_do_update(index_elements=["edge"], set_={"memory": row.excluded.memory}))
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects.sqlite import insert
 
 from edge.console.tables import determinations, vitals
+from edge.console.upsert import insert
 from edge.contract.payloads import Numeric, Vitals
 from edge.model import from_iso, iso
 from edge.vocabulary import DETERMINATION
@@ -107,9 +107,9 @@ def append(connection: Connection, rows: Iterable[Row | Determination]) -> None:
         else:
             cuffs.append({"edge": row.edge, "bed": row.bed, "at_s": row.at_s} | row.values)
     if moments:
-        connection.execute(insert(vitals).on_conflict_do_nothing(), moments)
+        connection.execute(insert(connection, vitals).on_conflict_do_nothing(), moments)
     if cuffs:
-        connection.execute(insert(determinations).on_conflict_do_nothing(), cuffs)
+        connection.execute(insert(connection, determinations).on_conflict_do_nothing(), cuffs)
 
 
 def prune(connection: Connection, edge: str, beds: Iterable[str], before_s: float) -> None:

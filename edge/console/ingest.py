@@ -86,10 +86,18 @@ class Ingest:
         self._checked = 0  # the stored events up to here were read back in this round
         self._live: deque[EventOut] = deque()
         self._late: deque[EventOut] = deque()
+        self._shown: dict[str, None] = {}  # hashes of events that went to the pages, where others store too
+        self._before: events.Cursor = self.cursor  # what was stored before this start
         self._arrived = asyncio.Event()
         self.memory_due = False  # what was believed last is to be stored
         self._bad_topics: set[str] = set()
         self._early: dict[str, bytes] = {}  # bed -> a retained state above the status's seq
+
+    async def load(self) -> None:
+        """Reads back what was stored before. Raises StoreBroken."""
+        self.cursor = self._before = await self._store.read(events.cursor_of, self.edge)
+        self.recorded = await self._store.read(events.beds_of, self.edge)
+        self.trust.remember(await self._store.read(events.memory_of, self.edge))
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
@@ -303,11 +311,26 @@ class Ingest:
             self.last_refusal = f"event {refused.event.seq}: {refused.why}"
             log.error("refused event %d of edge %s, boot %s: %s", refused.event.seq, self.edge, refused.event.boot,
                       refused.why)
-        for event in kept.new:
+        for event in [*kept.new, *self._others(kept)]:
             if event.kind == "stream":
                 self.edge_said.receive(event, self._settings.now() + from_iso(event.at) - self.now_s())
             self._feed.publish(encode({"t": "event", "event": event}))
         self.ack_due.set()
+
+    def _others(self, kept: events.Appended) -> list[EventOut]:
+        """Those that another console over the same database stored first: new to the pages of this one, once."""
+        if not self._store.shared:
+            return []
+        self._shown |= dict.fromkeys(event.hash for event in kept.new)
+        others: list[EventOut] = []
+        for event in kept.known:
+            begun_anew = event.boot == self.heartbeat.boot != self._before.boot
+            if event.hash not in self._shown and (begun_anew or event.seq > self._before.top):
+                self._shown[event.hash] = None
+                others.append(event)
+        while len(self._shown) > MAX_WAITING:
+            del self._shown[next(iter(self._shown))]
+        return others
 
     def _moved(self, cursor: events.Cursor) -> None:
         self.cursor = cursor

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects.sqlite import insert
 
 from edge.console.tables import patients
+from edge.console.upsert import insert
 
 
 def name_session(connection: Connection, session: str, edge: str, bed: str, name: str, at_s: float) -> None:
     """Remembers `name` (or initials) for `session`."""
-    row = insert(patients).values(session=session, edge=edge, bed=bed, name=name, made_at_s=at_s)
+    row = insert(connection, patients).values(session=session, edge=edge, bed=bed, name=name, made_at_s=at_s)
     connection.execute(row.on_conflict_do_update(index_elements=["session"], set_={"name": name}))
 
 

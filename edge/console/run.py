@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 import sys
 from getpass import getpass
 from pathlib import Path
+from time import sleep
 from typing import cast
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from edge.clock import EdgeClock
 from edge.config.broker import mqtt_of, password_of
 from edge.config.files import ConfigError, ConsoleConfig, load_console
 from edge.console import app
 from edge.console.accounts import ensure_user
-from edge.console.database import SchemaTooNew
+from edge.console.database import NoStore, SchemaTooNew, place_of, shown_place, words_of
 from edge.console.settings import Settings, Tls
 from edge.console.store import Store
 from edge.contract.keys import BadKey, own_key, pin_neighbour, pinned_keys
@@ -24,6 +26,8 @@ from edge.model import Role
 from edge.process import BadUsage, log_to_stderr, make_folder
 
 MIN_PASSWORD = 10
+TRY_AGAIN_S = 2.0  # real seconds
+log = logging.getLogger(__name__)
 
 
 def run_console(path: Path) -> int:
@@ -34,12 +38,7 @@ def run_console(path: Path) -> int:
         raise BadUsage(str(wrong)) from None
     settings = console_settings(config, path)
     log_to_stderr("console")
-    try:
-        Store(settings.database).close()
-    except (DBAPIError, SchemaTooNew) as wrong:
-        why = wrong.orig if isinstance(wrong, DBAPIError) else wrong
-        raise BadUsage(f"{settings.database}: cannot be used ({why}); it must belong to the user the console runs as. A"
-                       " damaged one may be moved away: the edge sends again what it lacks") from None
+    _open_once(settings.database)
     try:
         app.run(settings)
     except OSError as wrong:
@@ -48,6 +47,31 @@ def run_console(path: Path) -> int:
             raise
         raise usage from None
     return 0
+
+
+def _open_once(place: Path | str) -> None:
+    """What is wrong with the store is told before anything starts. A server that is not there yet is waited for."""
+    told = ""
+    while True:
+        try:
+            Store(place).close()
+            return
+        except OperationalError as wrong:
+            if isinstance(place, Path):
+                raise _cannot_use(place, words_of(wrong)) from None
+            if words_of(wrong) != told:
+                told = words_of(wrong)
+                log.error("%s: cannot be used (%s); trying again", shown_place(place), told)
+        except (DBAPIError, SchemaTooNew, NoStore) as wrong:
+            raise _cannot_use(place, words_of(wrong) if isinstance(wrong, DBAPIError) else str(wrong)) from None
+        sleep(TRY_AGAIN_S)
+
+
+def _cannot_use(place: Path | str, why: str) -> BadUsage:
+    if not isinstance(place, Path):
+        return BadUsage(f"{shown_place(place)}: cannot be used ({why}); write another address as `database`")
+    return BadUsage(f"{place}: cannot be used ({why}); it must belong to the user the console runs as. A"
+                    " damaged one may be moved away: the edge sends again what it lacks")
 
 
 def _cannot_listen(path: Path, config: ConsoleConfig, wrong: OSError) -> BadUsage | None:
@@ -79,8 +103,13 @@ def console_settings(config: ConsoleConfig, path: Path) -> Settings:
         host=config.host, port=config.port, origins=config.origins, simulated=config.simulated,
         simulators=config.simulation.sockets, demo_logins=config.simulation.logins,
         lock_after_s=config.lock_after_min * 60.0,
-        secure_cookies=any(origin.startswith("https://") for origin in config.origins),
+        server=_server_of(config), secure_cookies=any(origin.startswith("https://") for origin in config.origins),
     )
+
+
+def _server_of(config: ConsoleConfig) -> str | None:
+    place = place_of(config.database)
+    return place if isinstance(place, str) else None
 
 
 def put_user(path: Path, name: str, role: str) -> int:
@@ -100,6 +129,10 @@ def put_user(path: Path, name: str, role: str) -> int:
     if len(password) < MIN_PASSWORD:
         raise BadUsage(f"a password needs at least {MIN_PASSWORD} characters")
     make_folder(config.data)
-    made = ensure_user(config.data / "console.db", name, password, cast(Role, role), EdgeClock().now())
+    place = place_of(config.database)
+    try:
+        made = ensure_user(place, name, password, cast(Role, role), EdgeClock().now())
+    except (DBAPIError, SchemaTooNew, NoStore) as wrong:
+        raise _cannot_use(place, words_of(wrong) if isinstance(wrong, DBAPIError) else str(wrong)) from None
     print(f"{name}: {'made' if made else 'new password'}, {role}")
     return 0

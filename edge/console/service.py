@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from edge.console import accounts, audit, events, history, patients, troubles
+from edge.console import accounts, audit, history, patients, troubles
 from edge.console.accounts import User
 from edge.console.command_client import CommandClient
 from edge.console.database import probe
@@ -95,10 +95,8 @@ class Console:
 
     async def load(self) -> None:
         """Reads back what the last run stored. Raises StoreBroken."""
-        for edge, ingest in self.edges.items():
-            ingest.cursor = await self.store.read(events.cursor_of, edge)
-            ingest.recorded = await self.store.read(events.beds_of, edge)
-            ingest.trust.remember(await self.store.read(events.memory_of, edge))
+        for ingest in self.edges.values():
+            await ingest.load()
         self.patients.update(await self.store.read(patients.names))
 
     async def run(self) -> None:
@@ -315,12 +313,24 @@ class Console:
                 if loop.time() - sessions_s >= SESSIONS_EVERY_S:
                     sessions_s = loop.time()
                     await self.end_sessions()
+                    await self.take_names()
                 if loop.time() - pruned_s >= PRUNE_EVERY_S:
                     pruned_s = loop.time()
                     for edge, ingest in self.edges.items():
                         await self.store.run(history.prune, edge, ingest.beds.ids(), ingest.now_s() - history.KEEP_S)
             except StoreBroken:
                 self.health_changed.set()
+
+    async def take_names(self) -> None:
+        """Patients named at another console over the same database. Raises StoreBroken."""
+        if not self.store.shared:
+            return
+        told = {session: name for session, name in (await self.store.read(patients.names)).items()
+                if self.patients.get(session) != name}
+        self.patients.update(told)
+        for ingest in self.edges.values() if told else ():
+            for bed in ingest.beds.ids():
+                ingest.publish_state(bed)
 
     async def end_sessions(self) -> None:
         """Cuts the pages whose login has ended. Raises StoreBroken."""

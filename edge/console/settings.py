@@ -52,12 +52,13 @@ class Settings:
     simulated: bool = False
     simulators: Mapping[str, Path] = field(default_factory=dict)  # edge -> the socket that works its simulated devices
     demo_logins: Path | None = None  # accounts of a demonstration, given to whoever opens its page
+    server: str | None = None  # the address of a PostgreSQL database; None: a file in `data`
 
     def real(self, real_s: float) -> float:
         """So many real seconds, in seconds of this console's clock."""
         return real_s * self.speed
 
     @property
-    def database(self) -> Path:
-        """Where the console's own store lies."""
-        return self.data / "console.db"
+    def database(self) -> Path | str:
+        """Where the console's own store lies: a file, or a server's address."""
+        return self.server or self.data / "console.db"

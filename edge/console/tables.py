@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+)
 
 metadata = MetaData()
+BIG = Integer().with_variant(BigInteger(), "postgresql")  # SQLite's integers are as large by themselves
+
+
+class Words(TypeDecorator[str]):
+    """Text, also of people and strangers: PostgreSQL's cannot hold the character 0."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        """As it is stored and looked for."""
+        return value.replace("\0", "\ufffd") if isinstance(value, str) and dialect.name == "postgresql" else value
 
 accounts = Table(
     "accounts", metadata,
-    Column("name", String, primary_key=True),
-    Column("role", String, nullable=False),
-    Column("hash", String, nullable=False),
+    Column("name", Words, primary_key=True),
+    Column("role", Words, nullable=False),
+    Column("hash", Words, nullable=False),
     Column("made_at_s", Float, nullable=False),
 )
 
 web_sessions = Table(
     "web_sessions", metadata,
-    Column("token_hash", String, primary_key=True),  # SHA-256: a stolen file opens no session
-    Column("name", String, nullable=False),
-    Column("csrf", String, nullable=False),
+    Column("token_hash", Words, primary_key=True),  # SHA-256: a stolen file opens no session
+    Column("name", Words, nullable=False),
+    Column("csrf", Words, nullable=False),
     Column("made_at_s", Float, nullable=False),
     Column("expires_s", Float, nullable=False),
     Column("revoked", Boolean, nullable=False, default=False),
@@ -27,46 +54,46 @@ web_sessions = Table(
 
 patients = Table(
     "patients", metadata,
-    Column("session", String, primary_key=True),
-    Column("bed", String, nullable=False),
-    Column("name", String, nullable=False),
+    Column("session", Words, primary_key=True),
+    Column("bed", Words, nullable=False),
+    Column("name", Words, nullable=False),
     Column("made_at_s", Float, nullable=False),
-    Column("edge", String, nullable=False, server_default=""),
+    Column("edge", Words, nullable=False, server_default=""),
 )
 
 events = Table(
     "events", metadata,
-    Column("edge", String, primary_key=True),
-    Column("seq", Integer, primary_key=True, autoincrement=False),
-    Column("boot", String, nullable=False),
-    Column("bed", String),
-    Column("session", String),
+    Column("edge", Words, primary_key=True),
+    Column("seq", BIG, primary_key=True, autoincrement=False),
+    Column("boot", Words, nullable=False),
+    Column("bed", Words),
+    Column("session", Words),
     Column("at_s", Float, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("prev", String, nullable=False),
-    Column("hash", String, nullable=False),
+    Column("kind", Words, nullable=False),
+    Column("prev", Words, nullable=False),
+    Column("hash", Words, nullable=False),
     Column("json", LargeBinary, nullable=False),
-    Column("sig", String),  # the edge's signature over `hash`; null: stored by 0.1.0, which had none
+    Column("sig", Words),  # the edge's signature over `hash`; null: stored by 0.1.0, which had none
     Index("events_by_bed", "edge", "bed", "seq"),
 )
 
 edges = Table(
     "edges", metadata,
-    Column("edge", String, primary_key=True),
-    Column("seq", Integer, nullable=False),  # stored up to here without a gap
-    Column("hash", String, nullable=False),  # of that event
-    Column("boot", String, nullable=False),  # of that event
-    Column("sounded_seq", Integer, nullable=False),
+    Column("edge", Words, primary_key=True),
+    Column("seq", BIG, nullable=False),  # stored up to here without a gap
+    Column("hash", Words, nullable=False),  # of that event
+    Column("boot", Words, nullable=False),  # of that event
+    Column("sounded_seq", BIG, nullable=False),
     Column("memory", LargeBinary),  # JSON: what of it was believed last, edge.contract.freshness.Memory
 )
 
 refused_events = Table(
     "refused_events", metadata,
-    Column("n", Integer, primary_key=True),
-    Column("edge", String, nullable=False),
-    Column("seq", Integer, nullable=False),
-    Column("hash", String, nullable=False),
-    Column("why", String, nullable=False),
+    Column("n", BIG, primary_key=True),
+    Column("edge", Words, nullable=False),
+    Column("seq", BIG, nullable=False),
+    Column("hash", Words, nullable=False),
+    Column("why", Words, nullable=False),
     Column("at_s", Float, nullable=False),
     Column("json", LargeBinary, nullable=False),
     Index("refused_once", "edge", "seq", "hash", "why", unique=True),
@@ -74,16 +101,16 @@ refused_events = Table(
 
 vitals = Table(
     "vitals", metadata,
-    Column("edge", String, primary_key=True),
-    Column("bed", String, primary_key=True),
+    Column("edge", Words, primary_key=True),
+    Column("bed", Words, primary_key=True),
     Column("at_s", Float, primary_key=True),
     Column("numerics", LargeBinary, nullable=False),  # JSON: metric -> value, only what was valid and not stale
 )
 
 determinations = Table(
     "determinations", metadata,
-    Column("edge", String, primary_key=True),
-    Column("bed", String, primary_key=True),
+    Column("edge", Words, primary_key=True),
+    Column("bed", Words, primary_key=True),
     Column("at_s", Float, primary_key=True),
     Column("sbp_mmhg", Float),
     Column("dbp_mmhg", Float),
@@ -93,11 +120,11 @@ determinations = Table(
 
 audit = Table(
     "audit", metadata,
-    Column("n", Integer, primary_key=True),
+    Column("n", BIG, primary_key=True),
     Column("at_s", Float, nullable=False),
-    Column("user", String, nullable=False),
-    Column("what", String, nullable=False),
-    Column("bed", String),
+    Column("user", Words, nullable=False),
+    Column("what", Words, nullable=False),
+    Column("bed", Words),
     Column("detail", LargeBinary, nullable=False),  # JSON, never a patient's name
-    Column("edge", String),
+    Column("edge", Words),
 )

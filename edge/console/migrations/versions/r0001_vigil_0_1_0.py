@@ -1,4 +1,7 @@
-"""The tables of Vigil 0.1.0. A console.db of that release is taken to be at this step."""
+"""The tables of Vigil 0.1.0. A console.db of that release is taken to be at this step.
+
+That release had SQLite alone, whose integers are of 64 bits; on PostgreSQL the same is BIGINT.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ down_revision = None
 
 def upgrade() -> None:
     """Makes the tables as 0.1.0 made them."""
-    text, real, number = sa.String, sa.Float, sa.Integer
+    text, real, number = sa.String, sa.Float, sa.Integer().with_variant(sa.BigInteger(), "postgresql")
     op.create_table(
         "accounts", sa.Column("name", text, primary_key=True), sa.Column("role", text, nullable=False),
         sa.Column("hash", text, nullable=False), sa.Column("made_at_s", real, nullable=False))
