@@ -13,6 +13,7 @@ from edge.core.alarms import ACTIVE, Alarm, family
 from edge.core.logic import Truth, either
 from edge.core.plausible import BEYOND
 from edge.core.state import BedState, Determination, Device
+from edge.model import DeviceKind
 from edge.vocabulary import BY_FINGER, DETERMINATION, METRICS
 
 Number = float | None
@@ -26,7 +27,7 @@ class RuleContext:
     come in.
     """
 
-    __slots__ = ("_determination", "_found", "_unbroken", "at_s", "device", "state", "unbroken")
+    __slots__ = ("_determination", "_for_each", "_found", "_unbroken", "at_s", "device", "state", "unbroken")
 
     def __init__(self, state: BedState, at_s: float, device: str | None = None,
                  determination: Determination | None = None, *, unbroken: bool = False,
@@ -38,6 +39,7 @@ class RuleContext:
         self._determination = determination
         self._found: dict[str, Any] = {} if found is None else found
         self._unbroken: RuleContext | None = self if unbroken else None
+        self._for_each: dict[tuple[DeviceKind, ...], list[RuleContext]] = {}
 
     # --- readings -----------------------------------------------------------------------------------------------------
 
@@ -70,18 +72,20 @@ class RuleContext:
         newest = self.state.determinations[-1]
         return newest if self.at_s - newest.at_s <= self.state.stale_after_s("sbp_mmhg") else None
 
-    def for_hold(self, hold_s: float) -> RuleContext:
-        """The same for a condition that must hold for `hold_s`."""
-        if not hold_s:
-            return self
+    def for_hold(self) -> RuleContext:
+        """The same for a condition that must hold for a while."""
         if self._unbroken is None:
             self._unbroken = RuleContext(self.state, self.at_s, self.device, unbroken=True)
         return self._unbroken
 
-    def for_device(self, device: str) -> RuleContext:
-        """The same for one of the bed's devices."""
-        return RuleContext(self.state, self.at_s, device, self._determination, unbroken=self.unbroken,
-                           found=self._found)
+    def for_each(self, kinds: tuple[DeviceKind, ...]) -> list[RuleContext]:
+        """The same for each of the bed's devices of these kinds."""
+        found = self._for_each.get(kinds)
+        if found is None:
+            found = self._for_each[kinds] = [
+                RuleContext(self.state, self.at_s, name, self._determination, unbroken=self.unbroken, found=self._found)
+                for name, device in self.state.devices.items() if device.kind in kinds]
+        return found
 
     def with_determination(self, determination: Determination) -> RuleContext:
         """The same, judged by this determination."""
@@ -103,6 +107,12 @@ class RuleContext:
     def pair_is_unknown(self) -> bool:
         """Whether a pair of determinations that is not found could be there all the same: the next one is late, and
         the newest has none before it that it could pair with."""
+        if "pair" not in self._found:
+            self._found["pair"] = self._pair_is_unknown()
+        is_unknown: bool = self._found["pair"]
+        return is_unknown
+
+    def _pair_is_unknown(self) -> bool:
         determinations = self.state.determinations
         if not determinations or self.at_s - determinations[-1].at_s > self.state.can_be_told_s():
             return not any(self.is_pair(one, determinations[-1]) for one in determinations[:-1])
@@ -170,8 +180,10 @@ class RuleContext:
 
     def has_gone_quiet(self, device: Device) -> bool:
         """Whether a pump is connected and yet has said nothing for longer than its word counts."""
+        if device.kind != "pump":
+            return False
         newest_s = max(device.pump_at_s, device.since_s, max(device.newest_s.values(), default=0.0))
-        return device.kind == "pump" and self.at_s - newest_s > METRICS["rate_ml_h"].stale_after_s
+        return self.at_s - newest_s > METRICS["rate_ml_h"].stale_after_s
 
     def _is_reporting(self, pump: Device) -> bool:
         return (pump.link == "live" and pump.pump not in (None, "unknown")

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, get_args
 
-from edge.core.code import Code, Source, Term, joined
+from edge.core.code import Code, Term
 from edge.core.context import RuleContext
 from edge.core.fact import Account, Argument, Use
 from edge.core.facts import FACTS, FUNCTIONS, OWNERS
@@ -44,7 +44,6 @@ class Compiled:
 
     text: str
     evaluate: Condition
-    is_true: Callable[[RuleContext], bool]  # the same where false and unknown are alike, and faster
     words: str
     branches: tuple[str, ...]  # in words, what is joined by the outermost "or"; or the whole
     uses: tuple[Use, ...]
@@ -78,12 +77,12 @@ def compile_condition(text: str) -> Compiled:
     compiler = _Compiler()
     try:
         condition = compiler.condition(tree.body)
-        evaluate, is_true = compiler.function(condition.source.value), compiler.function(condition.source.true)
+        evaluate = compiler.function(condition.source)
     except (OverflowError, RecursionError, MemoryError, SyntaxError) as wrong:  # the last two: absurd nesting
         raise ExpressionError(f"cannot read {text[:60]!r}: {wrong}") from None
     uses = tuple(compiler.uses)
     return Compiled(
-        text, evaluate, is_true, condition.words,
+        text, evaluate, condition.words,
         condition.parts if condition.joined == "or" else (condition.words,), uses,
         metrics=tuple(dict.fromkeys(metric for use in uses for metric in use.metrics)),
         sampled=tuple(dict.fromkeys(metric for use in uses if use.fact.sampled for metric in use.metrics)),
@@ -102,7 +101,7 @@ def nearest(word: str, known: Collection[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Truth:
-    source: Source
+    source: str
     words: str
     joined: str = ""  # by "and", "or", or ":" after a fact's own words: needs brackets inside another
     parts: tuple[str, ...] = ()  # what is so joined
@@ -135,25 +134,25 @@ class _Compiler:
                 return self._joined(op, values)
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 inner = self.condition(operand)
-                return _Truth(inner.source.denied(self._code.name()), inner.denied or f"not ({inner.words})",
+                return _Truth(self._code.denied(inner.source), inner.denied or f"not ({inner.words})",
                               ":" if inner.joined == ":" else "", denied=inner.words)
             case ast.Compare(left=left, ops=ops, comparators=rights):
                 return self._comparison(left, ops, rights)
             case ast.Call() if (name := _name(node)) in FUNCTIONS and FUNCTIONS[name].truth:
                 use, words = self._use(node)
                 mark = ":" if any(parameter.takes == "condition" for parameter in use.fact.parameters) else ""
-                return _Truth(Source.of_truth(self._call(use)), use.words(*words), mark, denied=use.denied(*words))
+                return _Truth(self._call(use), use.words(*words), mark, denied=use.denied(*words))
             case ast.Constant(value=bool() as value):
-                return _Truth(Source(str(value), str(not value), str(value)), "always" if value else "never")
+                return _Truth(str(value), "always" if value else "never")
         if (name := _name(node)) and name not in FUNCTIONS:
             raise ExpressionError(f"no function is named {name!r}{nearest(name, FUNCTIONS)}")
         raise ExpressionError(f"{ast.unparse(node)!r} is not a condition; compare it with something, as in 'x >= 1'")
 
     def _joined(self, op: ast.boolop, values: list[ast.expr]) -> _Truth:
         parts = [self.condition(value) for value in values]
-        word = "and" if isinstance(op, ast.And) else "or"
+        word: Literal["and", "or"] = "and" if isinstance(op, ast.And) else "or"
         words = (f"({part.words})" if part.joined not in ("", word) else part.words for part in parts)
-        return _Truth(joined([part.source for part in parts], word), f" {word} ".join(words), word,
+        return _Truth(self._code.joined([part.source for part in parts], word), f" {word} ".join(words), word,
                       tuple(part.words for part in parts))
 
     def _comparison(self, left: ast.expr, ops: list[ast.cmpop], rights: list[ast.expr]) -> _Truth:
@@ -165,7 +164,7 @@ class _Compiler:
         this, that = self.quantity(left), self.quantity(rights[0])
         if that.is_share:
             word = {"below": "less than", "above": "more than"}.get(word, word)
-        source = self._code.compared(this.term, sign, that.term)
+        source = self._code.operated(this.term, sign, that.term).source
         return _Truth(source, f"{this.with_unit(that.unit)} is {word} {that.with_unit(this.unit)}")
 
     def quantity(self, node: ast.expr) -> _Number:
@@ -199,7 +198,7 @@ class _Compiler:
     def _arithmetic(self, left: ast.expr, op: type[ast.operator], right: ast.expr) -> _Number:
         sign, word = _ARITHMETIC[op]
         this, that = self.quantity(left), self.quantity(right)
-        term = self._code.computed(this.term, sign, that.term)
+        term = self._code.operated(this.term, sign, that.term)
         if op is ast.Mult and this.term.is_constant and that.is_baseline:
             percent = round((float(this.words) - 1) * 100, 6)
             words = f"{abs(percent):g} % {'above' if percent >= 0 else 'below'} {that.words}"
@@ -229,10 +228,10 @@ class _Compiler:
         """The arguments of a fact, and the same in words."""
         if kind == "condition":
             condition = self.condition(node)
-            return self.function(condition.source.value), condition.words
+            return self.function(condition.source), condition.words
         if kind == "quantity":
             quantity = self.quantity(node)
-            return self.function(quantity.term.value), quantity.words
+            return self.function(quantity.term.source), quantity.words
         if kind == "number":
             number = _constant(node)
             return number, f"{number:g}"

@@ -26,17 +26,21 @@ from edge.core.transitions import Judged, follow
 def judge(state: BedState, rules: RuleSet, at_s: float, metrics: tuple[str, ...] | None) -> Iterator[PendingEvent]:
     """Judge the rules that depend on `metrics` (None: all of them)."""
     context = RuleContext(state, at_s)
-    for one_cause in rules.causes if metrics is None else rules.causes_of(metrics):
-        rule = one_cause[0]
-        if not rule.group:
-            for device in _devices(state, rule):
-                yield from _judge_alone(state, rule, context.for_device(device) if device else context)
-        elif all(_nothing_begins(state, rule, state.alarms.get(rule.id), context) for rule in one_cause):
+    moving = {alarm.rule for alarm in state.alarms.values() if not alarm.is_at_rest}
+    for cause in rules.asked(metrics, state.session):
+        rule, rests = cause.rules[0], moving.isdisjoint(cause.ids)
+        if rule.for_each:
+            for one in (context, *context.for_each(rule.for_each)) if rule.for_bed else context.for_each(rule.for_each):
+                if not rests or cause.begins(one):
+                    yield from _judge_alone(state, rule, one)
+        elif rests and not cause.begins(context):  # nearly always
             continue
+        elif not rule.group:
+            yield from _judge_alone(state, rule, context)
         elif state.engine.levels:
-            yield from _judge_levels(state, one_cause, context)
+            yield from _judge_levels(state, cause.rules, context)
         else:
-            yield from _judge_group(state, one_cause, context)
+            yield from _judge_group(state, cause.rules, context)
 
 
 def requests(state: BedState, rules: RuleSet, at_s: float) -> Iterator[PendingEvent]:
@@ -44,7 +48,7 @@ def requests(state: BedState, rules: RuleSet, at_s: float) -> Iterator[PendingEv
     context = RuleContext(state, at_s)
     state.request = None
     for rule in rules.rules:
-        if rule.request and applies(rule.context, state.session) and rule.when.is_true(context):
+        if rule.request and applies(rule.context, state.session) and rule.when.evaluate(context) is True:
             text, evidence = request_text(state, rule, context)
             state.request = {"rule": rule.id, "text": text, "since_s": at_s}
             yield state.event(at_s, Requested(rule=rule.id, text=text, why=rule.why, evidence=evidence))
@@ -53,23 +57,9 @@ def requests(state: BedState, rules: RuleSet, at_s: float) -> Iterator[PendingEv
 # --- one rule, one group ----------------------------------------------------------------------------------------------
 
 
-def _nothing_begins(state: BedState, rule: Rule, alarm: Alarm | None, context: RuleContext) -> bool:
-    """Nearly always: its alarm is at rest, and it does not apply, or its condition is not true."""
-    return (alarm is None or alarm.is_at_rest) and not (
-        _is_in_force(rule, context) and _is_true(rule, context))
-
-
-def _is_true(rule: Rule, context: RuleContext) -> bool:
-    return (rule.when.is_true(context.for_hold(rule.hold_s))
-            or (rule.at_once is not None and rule.at_once.is_true(context)))
-
-
 def _judge_alone(state: BedState, rule: Rule, context: RuleContext) -> Iterator[PendingEvent]:
     key = rule.id if context.device is None else f"{rule.id}:{context.device}"
-    known = state.alarms.get(key)
-    if _nothing_begins(state, rule, known, context):
-        return
-    alarm = known or Alarm(key, rule.id, state.bed, device=context.device)
+    alarm = state.alarms.get(key) or Alarm(key, rule.id, state.bed, device=context.device)
     yield from follow(state, rule, alarm, context, _judged(state, rule, alarm, context))
 
 
@@ -79,13 +69,6 @@ def _is_in_force(rule: Rule, context: RuleContext) -> bool:
     if not applies(rule.context, state.session) or (state.no_pump and rule.of_pump):
         return False
     return context.device is None or not state.devices[context.device].away
-
-
-def _devices(state: BedState, rule: Rule) -> list[str | None]:
-    if not rule.for_each:
-        return [None]
-    found: list[str | None] = [None] if rule.for_bed else []
-    return found + [name for name, device in state.devices.items() if device.kind in rule.for_each]
 
 
 def _judge_levels(state: BedState, rules: Sequence[Rule], context: RuleContext) -> Iterator[PendingEvent]:
@@ -128,9 +111,9 @@ def _judged(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> 
 
 
 def _judge_inactive(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> Judged:
-    if rule.at_once and rule.at_once.is_true(context):
+    if rule.at_once and rule.at_once.evaluate(context) is True:
         return Judged("held", True, at_once=True)
-    truth = rule.when.evaluate(context.for_hold(rule.hold_s))
+    truth = rule.when.evaluate(context.for_hold() if rule.hold_s else context)
     if truth is False and alarm.true_from_s is not None:
         alarm = state.alarms[alarm.key] = replace(alarm, true_from_s=None)
     if truth is not True and alarm.true_since_s is None:  # nearly always: no hold runs, none begins
@@ -152,7 +135,7 @@ def _judge_inactive(state: BedState, rule: Rule, alarm: Alarm, context: RuleCont
 def _judge_active(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> Judged:
     at_once = rule.at_once.evaluate(context) if rule.at_once else False
     truth = either((rule.when.evaluate(context), at_once))
-    unbroken = context.for_hold(rule.clear_hold_s)
+    unbroken = context.for_hold() if rule.clear_hold_s else context
     cleared = rule.clear.evaluate(unbroken) if rule.clear else negate(either((rule.when.evaluate(unbroken), at_once)))
     before = Progress(alarm.clear_since_s, alarm.unknown_since_s)
     seen = coverage.to_clear(rule.clear or rule.when, context, rule.clear_hold_s)

@@ -19,7 +19,7 @@ def pair(context: RuleContext, condition: Condition) -> Truth:
     if newest is None:
         return None
     truth, is_unknown = condition(context.with_determination(newest)), context.pair_is_unknown()
-    for before in reversed(context.state.determinations[:-1]):
+    for before in reversed(context.state.determinations[:-1] if truth is not False else ()):
         truth = both((truth, condition(context.with_determination(before))))
         if truth is False:
             break

@@ -190,7 +190,7 @@ def holds(condition: str, context: RuleContext) -> Truth:
 def makes_no_baseline(protocol: Protocol, context: RuleContext, one: Determination) -> bool:
     """Whether this determination is none to compare a patient with."""
     never = protocol.baseline_never
-    return bool(never) and _compiled(never).is_true(context.with_determination(one))
+    return bool(never) and _compiled(never).evaluate(context.with_determination(one)) is True
 
 
 def condition_in_words(condition: str) -> str:
@@ -206,7 +206,7 @@ def gate_in_words(gate: Gate) -> str:
 def open_of(gates: tuple[Gate, ...], state: BedState, at_s: float) -> list[str]:
     """The words of the gates that are open. What is unknown is not open: a gate that asks for a reading says so."""
     context = RuleContext(state, at_s)
-    return [_words(gate, context) for gate in gates if _compiled(gate.open).is_true(context)]
+    return [_words(gate, context) for gate in gates if _compiled(gate.open).evaluate(context) is True]
 
 
 def _words(gate: Gate, context: RuleContext) -> str:

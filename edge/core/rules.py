@@ -12,21 +12,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from string import Formatter
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Self, get_args
 
 import msgspec
 from msgspec import Meta
 
 from edge.core import order
 from edge.core.alarms import family
+from edge.core.context import RuleContext
 from edge.core.engine import Engine
 from edge.core.expression import Compiled, ExpressionError, compile_condition, nearest
-from edge.core.rule import CONTEXTS, ContextName, Escalation, Rule
+from edge.core.pairs import Condition
+from edge.core.rule import CONTEXTS, ContextName, Escalation, Rule, applies
 from edge.core.samples import Needs
+from edge.core.state import Session
 from edge.core.tables import BadTable, read_table
 from edge.core.telling import PLACEHOLDERS
 from edge.core.watching import Watch, watch_over
-from edge.model import AlarmClass, DeviceKind, Priority
+from edge.model import AlarmClass, DeviceKind, Phase, Priority
 from edge.toml_lines import Where, key_lines, line_of
 from edge.vocabulary import METRICS
 
@@ -82,6 +85,35 @@ class RuleTable(msgspec.Struct, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """A cause as it is asked in one phase: a rule alone, or a group, and which conditions may begin something."""
+
+    rules: tuple[Rule, ...]
+    ids: frozenset[str]
+    conditions: tuple[tuple[Condition, bool], ...]  # each with whether it is asked for a hold
+
+    @classmethod
+    def of(cls, rules: tuple[Rule, ...], session: Session | None) -> Self:
+        """With the conditions of those rules that apply."""
+        conditions: list[tuple[Condition, bool]] = []
+        for rule in rules:
+            if applies(rule.context, session):
+                conditions.append((rule.when.evaluate, rule.hold_s > 0))
+                conditions += [(rule.at_once.evaluate, False)] if rule.at_once else []
+        return cls(rules, frozenset(rule.id for rule in rules), tuple(conditions))
+
+    def begins(self, context: RuleContext) -> bool:
+        """Whether a condition of it is true."""
+        for condition, is_held in self.conditions:  # noqa: SIM110  # any() costs as much as the conditions
+            if condition(context.for_hold() if is_held else context):
+                return True
+        return False
+
+
+_When = tuple[tuple[str, ...] | None, Phase | None, bool]  # metrics, phase, whether the dissociation period is open
+
+
+@dataclass(frozen=True, slots=True)
 class RuleSet:
     """All rules of a clinic, in the order of the file, and in the one in which they are judged; what they need kept."""
 
@@ -92,7 +124,7 @@ class RuleSet:
     causes: tuple[tuple[Rule, ...], ...]  # alarms: a rule alone, or a group, its highest tier first
     by_metric: Mapping[str, frozenset[str]]
     watch: Watch
-    kept: dict[tuple[str, ...], tuple[tuple[Rule, ...], ...]] = field(default_factory=dict, compare=False, repr=False)
+    kept: dict[_When, tuple[Asked, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(self.rules)
@@ -101,13 +133,16 @@ class RuleSet:
         """The rule of this id. Raises StopIteration if there is none."""
         return next(rule for rule in self.rules if rule.id == rule_id)
 
-    def causes_of(self, metrics: tuple[str, ...]) -> tuple[tuple[Rule, ...], ...]:
-        """Those of `causes` with a rule that looks at any of these metrics. Kept: a device always sends the same."""
-        found = self.kept.get(metrics)
+    def asked(self, metrics: tuple[str, ...] | None, session: Session | None) -> tuple[Asked, ...]:
+        """The causes with a rule that looks at any of these metrics (None: all causes), as they are asked now. Kept: a
+        device always sends the same, and phases are few."""
+        when = (metrics, session.phase, session.is_open_period) if session else (metrics, None, False)
+        found = self.kept.get(when)
         if found is None:
-            ids = set().union(*(self.by_metric.get(metric, frozenset()) for metric in metrics))
-            found = tuple(rules for rules in self.causes if any(rule.id in ids for rule in rules))
-            self.kept[metrics] = found
+            ids = {rule.id for rule in self.rules} if metrics is None else set().union(
+                *(self.by_metric.get(metric, frozenset()) for metric in metrics))
+            found = self.kept[when] = tuple(Asked.of(rules, session) for rules in self.causes
+                                            if any(rule.id in ids for rule in rules))
         return found
 
 

@@ -130,7 +130,7 @@ def priority_of(state: BedState, rule: Rule, alarm: Alarm | None, context: RuleC
     if rule.device_priority:
         found += [reported.priority for reported in rule.when.alarms(context)]
     for step in rule.escalations:
-        if applies(step.context, state.session) and (step.when is None or step.when.is_true(context)):
+        if applies(step.context, state.session) and (step.when is None or step.when.evaluate(context) is True):
             found.append(step.priority)
     return max(found, key=PRIORITY_RANK.__getitem__)
 

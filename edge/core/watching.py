@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from edge.core import unwatched
 from edge.core.alarms import ACTIVE
 from edge.core.context import RuleContext
-from edge.core.logic import either
+from edge.core.expression import compile_condition
+from edge.core.pairs import Condition
 from edge.core.rule import Rule, applies
 from edge.core.state import BedState, Session
 from edge.model import DeviceKind, Phase
@@ -30,6 +31,7 @@ from edge.vocabulary import DETERMINATION, METRICS
 COURSE: frozenset[Phase] = frozenset({"INFUSING", "PAUSED", "RECOVERY", "DISCHARGE_READY"})  # from the start on
 COMPARED: frozenset[Phase] = frozenset({"INFUSING", "PAUSED", "RECOVERY"})  # with the baseline, in any case
 PAIRED = frozenset({"sbp_mmhg", "dbp_mmhg"})
+BASELINE_OF = "baseline.{}"  # the baseline value of a metric, beside the metric itself
 GIVES: dict[str, tuple[DeviceKind, ...]] = {  # what is expected of a bed that has one of these
     "spo2_pct": ("oximeter", "monitor"), "pulse_bpm": ("oximeter", "monitor"),
     "sbp_mmhg": ("nibp", "monitor"), "dbp_mmhg": ("nibp", "monitor"), "rate_ml_h": ("pump",),
@@ -41,8 +43,10 @@ class Watched:
     """A rule that must be answerable, and what can leave it unanswered: metrics, baseline values, the pump's word."""
 
     rule: Rule
+    is_so: Condition  # its `when`, or its `at_once`
     metrics: tuple[str, ...]
     baselines: tuple[str, ...]
+    needs: frozenset[str]  # both, baseline values as in BASELINE_OF
     of_pump: bool
     above: tuple[str, ...]  # the higher tiers of its group
 
@@ -53,6 +57,7 @@ class Watch:
 
     rules: tuple[Watched, ...] = ()
     metrics: frozenset[str] = frozenset()  # all that they look at
+    baselines: frozenset[str] = frozenset()
     said_by: frozenset[str] = frozenset()
 
 
@@ -63,14 +68,18 @@ def watch_over(rules: Sequence[Rule]) -> Watch:
         uses = [use for part in (rule.when, rule.at_once) if part for use in part.uses]
         if rule.request or any(use.fact.of_person or use.fact.of_watching for use in uses):
             continue
+        is_so = compile_condition(f"({rule.when.text}) or ({rule.at_once.text})") if rule.at_once else rule.when
+        metrics = tuple(dict.fromkeys(metric for use in uses for metric in use.metrics))
+        baselines = tuple(dict.fromkeys(value for use in uses for value in use.baselines))
         found.append(Watched(
-            rule, tuple(dict.fromkeys(metric for use in uses for metric in use.metrics)),
-            tuple(dict.fromkeys(value for use in uses for value in use.baselines)),
+            rule, is_so.evaluate, metrics, baselines, frozenset({*metrics, *map(BASELINE_OF.format, baselines)}),
             any(use.fact.of_pump for use in uses),
             tuple(other.id for other in rules if rule.group and other.group == rule.group and other.tier > rule.tier)))
-    return Watch(tuple(found), frozenset(metric for one in found for metric in one.metrics), frozenset(
-        name for rule in rules for part in rule.conditions.values() if part.of_watching
-        for use in part.uses if use.fact.name == "own_alarm" for name in use.arguments))
+    return Watch(
+        tuple(found), frozenset(metric for one in found for metric in one.metrics),
+        frozenset(value for one in found for value in one.baselines), frozenset(
+            name for rule in rules for part in rule.conditions.values() if part.of_watching
+            for use in part.uses if use.fact.name == "own_alarm" for name in use.arguments))
 
 
 def look(state: BedState, watch: Watch, at_s: float) -> None:
@@ -84,57 +93,51 @@ def look(state: BedState, watch: Watch, at_s: float) -> None:
         return
     said = {alarm.device for alarm in state.alarms.values() if alarm.rule in watch.said_by and alarm.state in ACTIVE}
     said |= {name for name, device in state.devices.items() if device.away}
+    begun = {alarm.rule for alarm in state.alarms.values() if alarm.true_from_s is not None}
     context = RuleContext(state, at_s)
-    unknown = frozenset(metric for metric in watch.metrics if context.metric(metric) is None)
-    if context.pair_is_unknown():
-        unknown |= PAIRED
+    unknown = _unknown_now(context, session, watch)
     for one in watch.rules:
+        always = bool(one.rule.for_each) or one.of_pump
+        if not always and unknown.isdisjoint(one.needs) and one.rule.id not in begun:
+            continue  # nearly always: all is known, and nothing has begun that holes could keep from filling
         if (state.no_pump and one.of_pump) or not applies(one.rule.context, session):
-            continue
-        if _is_answered(state, session, one, unknown):
             continue
         for cause, metrics in _causes(state, session, one, context):
             if cause not in said:
                 unwatched.count(state, cause, since_s, at_s, one.rule.title, metrics)
 
 
-def _is_answered(state: BedState, session: Session, one: Watched, unknown: frozenset[str]) -> bool:
-    """Nearly always: everything it looks at is known, and nothing has begun that holes could keep from filling."""
-    if one.rule.for_each or one.of_pump or not unknown.isdisjoint(one.metrics):
-        return False
-    if any(getattr(session.baseline, value, None) is None for value in one.baselines):
-        return False
-    alarm = state.alarms.get(one.rule.id)
-    return alarm is None or alarm.true_from_s is None
+def _unknown_now(context: RuleContext, session: Session, watch: Watch) -> set[str]:
+    """The metrics and baseline values that nobody knows now."""
+    unknown = {metric for metric in watch.metrics if context.metric(metric) is None}
+    baseline = session.baseline
+    unknown |= {BASELINE_OF.format(value) for value in watch.baselines if getattr(baseline, value, None) is None}
+    return unknown | PAIRED if context.pair_is_unknown() else unknown
 
 
 def _causes(state: BedState, session: Session, one: Watched,
             whole: RuleContext) -> Iterator[tuple[str, tuple[str, ...]]]:
     """What leaves this rule unanswered now, each with the metrics that are missing."""
+    missing = tuple(value for value in one.baselines if getattr(session.baseline, value, None) is None)
+    contexts = whole.for_each(one.rule.for_each) if one.rule.for_each else [whole]
+    found = [] if missing else [
+        (context, truth) for context in contexts if (truth := one.is_so(context)) is not False]
+    if not missing and not found:
+        return
     compares = session.phase in COMPARED or session.is_open_period
     if any(metric in DETERMINATION for metric in one.metrics) and not (compares or session.phase in COURSE):
         return
     if not all(_is_expected(state, session, metric) for metric in (*one.metrics, *one.baselines)):
         return
-    missing = tuple(value for value in one.baselines if getattr(session.baseline, value, None) is None)
-    if missing:
-        if compares:
-            yield unwatched.BASELINE, missing
-        return
-    for device in _devices(state, one.rule):
-        context = whole.for_device(device) if device else whole
-        truth = either((one.rule.when.evaluate(context), one.rule.at_once is not None
-                        and one.rule.at_once.evaluate(context)))
+    if missing and compares:
+        yield unwatched.BASELINE, missing
+    for context, truth in found:
         if truth is None:
             yield from _unknown(context, one)
-        elif truth and one.metrics and _never_fills(context, one):
+        elif one.metrics and _never_fills(context, one):
             source = _source(state, one.metrics[0])
             if source is not None:
                 yield source, one.metrics[:1]
-
-
-def _devices(state: BedState, rule: Rule) -> list[str | None]:
-    return [name for name, device in state.devices.items() if device.kind in rule.for_each] if rule.for_each else [None]
 
 
 def _unknown(context: RuleContext, one: Watched) -> Iterator[tuple[str, tuple[str, ...]]]:
