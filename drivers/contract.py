@@ -251,6 +251,8 @@ class Spec:
     make: Callable[[Mapping[str, str | int | float]], Driver]
     settings: Mapping[str, Setting] = field(default_factory=dict)
     defined_at: Mapping[str, str] = field(default_factory=dict)  # metric -> file:line, where it is data
+    addressed: Callable[[str], tuple[Request, ...]] | None = None  # those of `requests` that name the device by the
+    # serial number it gave, for this one; in `requests` they stand for the number of the golden table
 
     def driver(self, settings: Mapping[str, object] | None = None) -> Driver:
         """A driver with these settings over the defaults. Raises ValueError with one clear line for a bad one."""

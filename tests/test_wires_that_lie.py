@@ -140,7 +140,8 @@ def test_only_what_is_declared_is_ever_sent(name: str) -> None:
 
         run.twin.feed = tap  # type: ignore[union-attr, method-assign]
     run.go(300)
-    declared = {request.frame for request in spec.requests if isinstance(request, FrameRequest)}
+    named = spec.addressed(run.dialogue.link.serial or "") if spec.addressed else ()
+    declared = {request.frame for request in (*spec.requests, *named) if isinstance(request, FrameRequest)}
     assert set(tapped) <= declared
     assert run.polls > 0 or not spec.requests
 

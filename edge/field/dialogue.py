@@ -81,6 +81,7 @@ class Dialogue:
         self._driver = spec.driver(settings)
         self._allowed = frozenset(request for request in spec.requests
                                   if spec.kind != "pump" or request.effect in READ_ONLY)
+        self._addressed = spec.addressed
         self._decoded, self._wave = decoded, wave
         self._quiet_s = line.lateness_s if quiet else 0.0
         self._queue: deque[Pending] = deque()
@@ -205,7 +206,7 @@ class Dialogue:
 
     def _send(self, pending: Pending, at_s: float, real_s: float) -> Request:
         request = pending.request
-        assert request in self._allowed, f"{self.device}: {request.name!r} is not a request this driver may send"
+        assert self._may_send(request), f"{self.device}: {request.name!r} is not a request this driver may send"
         self.history.sent(request, at_s)
         self._sent_s, self._sent_at_s = real_s, at_s
         if request.timeout_s is None:
@@ -215,6 +216,13 @@ class Dialogue:
             self._pending = pending
             self._deadline = real_s + request.timeout_s
         return request
+
+    def _may_send(self, request: Request) -> bool:
+        """Whether it is one of those declared; where they name the device, it names the one that is there."""
+        if request in self._allowed:
+            return True
+        mine = self._addressed(self.link.serial) if self._addressed and self.link.serial else ()
+        return request in mine and request.effect in READ_ONLY
 
     # --- what comes ---------------------------------------------------------------------------------------------------
 
