@@ -95,6 +95,7 @@ LATE = [  # which share of the readings stays where one transmission in ten is l
     if name not in ("graseby_3400", "suntech_advantage") or kind != "late"]
 OTHERWISE = {  # a stray byte or a doubled response costs a bus without frame marks the quiet that follows
     "isco": ("doubled", "stray"), "modbus_vitals": ("doubled", "stray"), "acme_3000": ("doubled", "stray"),
+    "vindum": ("doubled", "stray"),
 }
 
 
