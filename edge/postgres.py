@@ -41,6 +41,7 @@ class NoDriver(Exception):
 def masked(text: str) -> str:
     """`text`, an address or a line with some, without passwords: user:***@host, password=***."""
     text = re.sub(r"(://[^\s:/@\"']*):[^\s\"']*@", r"\1:***@", text)
+    text = re.sub(r"([\w.%+-]+):[^\s\"'/][^\s\"']*@", r"\1:***@", text)  # where the slashes were forgotten
     return re.sub(rf"\b({'|'.join(SECRETS)})=[^&\s\"']*", r"\1=***", text, flags=re.IGNORECASE)
 
 
@@ -69,6 +70,12 @@ def engine(url: URL, application: str, *, read_only: bool = False, autocommit: b
         return create_engine(url, connect_args=told, **how)
     except (NoSuchModuleError, ModuleNotFoundError) as fault:
         raise NoDriver(f"no database driver, {fault}; pip install 'vigil[postgres]'") from fault
+
+
+def one_moment(connection: Connection) -> None:
+    """All that this transaction, which has just begun, reads is of one moment."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
 
 def hang_up(connection: Connection | None) -> None:

@@ -317,8 +317,9 @@ def verify(
     journal: Journal,
     key: Annotated[str | None, typer.Option(
         help="The edge's public key, or its .pub file; default: edge.pub beside the journal.")] = None,
-    against: Annotated[Path | None, typer.Option(
-        help="A console.db: what it has stored must be there, unchanged; so an end that was cut off is found.")] = None,
+    against: Annotated[str | None, typer.Option(
+        help="A console.db, or a database URL: what it has stored must be there, unchanged; so an end that was cut off"
+             " is found.")] = None,
     head: Annotated[str | None, typer.Option(
         help="SEQ:HASH of an event that must be there, as noted elsewhere.")] = None,
 ) -> int:
@@ -342,22 +343,28 @@ Data = Annotated[Path, typer.Option(help="The data folder, as edge.toml and cons
 @app.command()
 def backup(
     to: Annotated[Path, typer.Argument(help="A folder that is not there yet.")], data: Data = Path("/var/lib/vigil"),
+    journal: Annotated[str | None, typer.Option(
+        help="The journal's database URL, where it is not journal.db in the data folder.")] = None,
+    console: Annotated[str | None, typer.Option(help="The same of the console's store.")] = None,
 ) -> int:
     """Copy journal, console store and keys of a data folder, as of one moment, while edge and console run."""
     from edge.cli.backup import back_up
 
-    return back_up(data, to)
+    return back_up(data, to, journal, console)
 
 
 @app.command()
 def restore(
     backup: Annotated[Path, typer.Argument(help="A folder that `vigil backup` made.")],
     data: Data = Path("/var/lib/vigil"),
+    journal: Annotated[str | None, typer.Option(
+        help="The URL of an empty database for the journal, instead of journal.db in the data folder.")] = None,
+    console: Annotated[str | None, typer.Option(help="The same for the console's store.")] = None,
 ) -> int:
     """Check a backup and put it where there is no data yet; edge and console must be stopped."""
     from edge.cli import backup as backups
 
-    return backups.restore(backup, data)
+    return backups.restore(backup, data, journal, console)
 
 
 @app.command()

@@ -8,10 +8,13 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+from edge.cli.copying import copy_console, copy_journal, holds_something
 from edge.cli.records import stored_hashes
+from edge.console.database import place_of
 from edge.contract.keys import BadKey, pinned_key
 from edge.journal.database import JournalError
 from edge.journal.verify import Verdict, verify
+from edge.postgres import masked
 from edge.process import BadUsage
 
 # The console first: it has no event that the journal, read after it, has not.
@@ -19,26 +22,26 @@ DATABASES = ("console.db", "journal.db")
 KEYS = ("*.key", "*.pub", "*.count", "keys/*.pub")
 
 
-def back_up(data: Path, to: Path) -> int:
-    """`vigil backup`: what `data` holds, into the new folder `to`. Raises BadUsage; nothing is left there then."""
-    if not (data / "journal.db").is_file():
-        raise BadUsage(f"--data {data}: no journal.db there; give the folder that edge.toml names as data")
+def back_up(data: Path, to: Path, journal: str | None = None, console: str | None = None) -> int:
+    """`vigil backup`: what `data` holds, into the new folder `to`, as files; `journal` and `console` are read from a
+    database server where their addresses are given. Raises BadUsage; nothing is left there then."""
+    if journal is None and not (data / "journal.db").is_file():
+        raise BadUsage(f"--data {data}: no journal.db there; give the folder that edge.toml names as data, and"
+                       " --journal URL where edge.toml has one")
     part = to.with_name(f"{to.name}.part")
     if to.exists():
         raise BadUsage(f"{to}: there is something already; give a folder that is not there yet")
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True, mode=0o700)
-        for name in DATABASES:
-            if (data / name).is_file():
-                _copy_database(data / name, part / name)
+        _copy_stores(data, part, journal, console)
         for pattern in KEYS:
             for key in data.glob(pattern):
                 (part / key.relative_to(data)).parent.mkdir(exist_ok=True)
                 shutil.copy2(key, part / key.relative_to(data))
         verdict = _checked(part)
         part.rename(to)
-    except (OSError, sqlite3.Error) as fault:
+    except (OSError, sqlite3.Error, JournalError) as fault:
         raise BadUsage(f"{to}: the backup cannot be made ({fault}); nothing is left of it") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -46,24 +49,49 @@ def back_up(data: Path, to: Path) -> int:
     return 0
 
 
-def restore(backup: Path, data: Path) -> int:
-    """`vigil restore`: a backup into the data folder of a box that has none. Raises BadUsage, and changes nothing."""
+def _copy_stores(data: Path, part: Path, journal: str | None, console: str | None) -> None:
+    if console is not None:
+        copy_console(place_of(console), part / "console.db")
+    elif (data / "console.db").is_file():
+        _copy_database(data / "console.db", part / "console.db")
+    if journal is None:
+        _copy_database(data / "journal.db", part / "journal.db")
+        return
+    copy_journal(journal, str(part / "journal.db"))
+    (part / "journal.db").chmod(0o600)
+
+
+def restore(backup: Path, data: Path, journal: str | None = None, console: str | None = None) -> int:
+    """`vigil restore`: a backup into the data folder of a box that has none, the stores into empty databases where
+    their addresses are given. Raises BadUsage, and changes nothing."""
     if not (backup / "journal.db").is_file():
         raise BadUsage(f"{backup}: no backup, there is no journal.db in it")
-    taken = [name for name in DATABASES if (data / name).exists()]
+    if console is not None and not (backup / "console.db").is_file():
+        raise BadUsage(f"--console: there is no console.db in {backup}; leave it out")
+    servers = {name: url for name, url in (("console.db", console), ("journal.db", journal)) if url is not None}
+    taken = [name for name in DATABASES if name not in servers and (data / name).exists()]
     if taken:
         raise BadUsage(f"--data {data}: there is a {taken[0]} already; stop edge and console, and move it away first")
+    for url in servers.values():
+        if holds_something(url):
+            raise BadUsage(f"{masked(url)}: there is something already; stop edge and console, and give an empty one")
     verdict = _checked(backup)
     try:
+        if console is not None:
+            copy_console(backup / "console.db", console)
+        if journal is not None:
+            copy_journal(str(backup / "journal.db"), journal)
         data.mkdir(parents=True, exist_ok=True)
         for found in sorted(backup.rglob("*")):
             target = data / found.relative_to(backup)
             if found.is_dir():
                 target.mkdir(exist_ok=True)
-            elif not target.name.endswith((".lock", "-wal", "-shm")):
+            elif found.name not in servers and not target.name.endswith((".lock", "-wal", "-shm")):
                 shutil.copy2(found, target)
     except OSError as fault:
         raise BadUsage(f"--data {data}: {fault.strerror}; the backup is as it was") from None
+    except JournalError as fault:
+        raise BadUsage(str(fault)) from None
     print(f"{data}: {verdict.events} events and {verdict.inputs} inputs, checked; start edge and console")
     return 0
 
@@ -81,7 +109,7 @@ def _checked(folder: Path) -> Verdict:
     journal, public = folder / "journal.db", folder / "edge.pub"
     try:
         console = folder / "console.db"
-        expected = stored_hashes(console, str(journal), may_be_empty=True) if console.is_file() else {}
+        expected = stored_hashes(str(console), str(journal), may_be_empty=True) if console.is_file() else {}
         key = pinned_key(str(public)) if public.is_file() else None
         verdict = verify(str(journal), key=key, expected=expected)
     except (BadKey, JournalError) as fault:

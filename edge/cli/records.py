@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 import sys
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from urllib.parse import quote
+
+from sqlalchemy.exc import DBAPIError
 
 from edge.app.run import read_protocols, read_rules
+from edge.cli.copying import console_hashes
 from edge.config.files import protocols_beside
+from edge.console.database import place_of, words_of
 from edge.contract.keys import BadKey, pinned_key
 from edge.contract.payloads import BadPayload, EventOut, decode
 from edge.core.explain import explain
@@ -26,26 +28,29 @@ from edge.journal.reader import Reader
 from edge.journal.size import size_of
 from edge.journal.verify import verify
 from edge.model import iso
+from edge.postgres import masked
 from edge.process import BadUsage
 
 SHOWN = 20
 
 
-def verify_journal(journal: str, key: str | None = None, against: Path | None = None, head: str | None = None) -> int:
+def verify_journal(journal: str, key: str | None = None, against: Path | str | None = None,
+                   head: str | None = None) -> int:
     """`vigil verify`: 0 if chain and signatures hold, 1 with the first bad record if not.
 
     `key`: the edge's public key or its .pub file; None: edge.pub beside the journal, where there is one. `against`: a
-    console.db whose events it must agree with. `head`: SEQ:HASH of an event that it must have.
+    console's store, a path or URL, whose events it must agree with. `head`: SEQ:HASH of an event that it must have.
     """
+    shown = masked(str(against))
     beside = Path(journal.removeprefix("sqlite:///")).with_name("edge.pub")
     try:
         public = pinned_key(key or str(beside)) if key or beside.is_file() else None
         place = str(DatabaseUrl(journal))
-        expected = {} if against is None else stored_hashes(against, journal)
+        expected = {} if against is None else stored_hashes(str(against), journal)
         if head is not None:
             seq, digest = read_head(head)
             if expected.setdefault(seq, digest) != digest:
-                raise BadUsage(f"--head {head}: {against} has another hash of event {seq}, {expected[seq]}")
+                raise BadUsage(f"--head {head}: {shown} has another hash of event {seq}, {expected[seq]}")
         verdict = verify(journal, key=public, expected=expected)
     except (BadKey, JournalError) as wrong:
         raise BadUsage(str(wrong)) from None
@@ -79,24 +84,23 @@ def read_head(text: str) -> tuple[int, str]:
     return int(seq), digest
 
 
-def stored_hashes(console: Path, journal: str, *, may_be_empty: bool = False) -> dict[int, str]:
+def stored_hashes(console: str, journal: str, *, may_be_empty: bool = False) -> dict[int, str]:
     """The hashes of the events of this journal's edge in a console's store, by number; a row that is damaged there
     tells nothing. None where the journal is so damaged that it does not say whose it is. Raises BadUsage,
     JournalError."""
-    if not console.is_file():
-        raise BadUsage(f"--against {console}: no such file; give a console.db")
+    place, shown = place_of(console), masked(console)
+    if isinstance(place, Path) and not place.is_file():
+        raise BadUsage(f"--against {shown}: no such file; give a console.db")
     try:
         with Reader(journal) as reader:
             edge = reader.edge
     except JournalDamaged:
         return {}
-    query = "SELECT seq, hash, json FROM events WHERE edge = ? ORDER BY seq"
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(console))}?mode=ro", uri=True)) as database:
-            rows = database.execute(query, (edge,)).fetchall()
-    except sqlite3.Error as fault:
-        raise BadUsage(f"--against {console}: no console's store of this version ({fault}); start the console once with"
-                       " it, or give another one") from None
+        rows = console_hashes(place, edge)
+    except DBAPIError as fault:
+        raise BadUsage(f"--against {shown}: no console's store of this version ({words_of(fault)}); start the console"
+                       " once with it, or give another one") from None
     found: dict[int, str] = {}
     for seq, digest, text in rows:
         with suppress(BadPayload):
@@ -104,7 +108,7 @@ def stored_hashes(console: Path, journal: str, *, may_be_empty: bool = False) ->
             if (event.seq, event.hash) == (seq, digest) and event.verify():
                 found[seq] = digest
     if not found and not may_be_empty:
-        raise BadUsage(f"--against {console}: it has no event of {edge}")
+        raise BadUsage(f"--against {shown}: it has no event of {edge}")
     return found
 
 

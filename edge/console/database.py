@@ -62,7 +62,7 @@ def _server(address: str) -> Engine:
     try:
         url = make_url(address)
         return engine(url, "vigil console", keeps=True)
-    except (ArgumentError, NoDriver) as wrong:
+    except (ArgumentError, ValueError, NoDriver) as wrong:
         why = wrong if isinstance(wrong, NoDriver) else "it is no address of a database"
         raise NoStore(f"{masked(address)}: {why}") from None
 

@@ -68,7 +68,7 @@ class DatabaseUrl:
     def __init__(self, journal: str) -> None:
         try:
             self.url: URL = _url(journal)
-        except ArgumentError as fault:
+        except (ArgumentError, ValueError) as fault:  # a port that is no number
             raise JournalError(f"journal {masked(journal)!r} is neither a path nor a database URL") from fault
         self.sqlite = self.url.get_backend_name() == "sqlite"
         name = self.url.database
