@@ -31,14 +31,15 @@ LIMITS: list[tuple[str, str, float, float, float]] = [
     ("start_session", "nibp_interval_min", 2, 30, 1), ("start_session", "age_years", 18, 110, 1),
     ("check_in", "moaas", 0, 5, 1), ("check_in", "cadss", 0, 92, 1), ("check_in", "anxiety", 0, 10, 1),
     ("check_in", "distress", 0, 10, 1), ("check_in", "nausea", 0, 10, 1), ("start_session", "dose_mg", 1, 500, 1),
-    ("give_dose", "devices", 1, 6, 1), ("give_dose", "minutes_ago", 0, 60, 1),
+    ("shelve", "minutes", 1, 30, 1), ("give_dose", "devices", 1, 6, 1), ("give_dose", "minutes_ago", 0, 60, 1),
 ]
 
 
 @pytest.mark.parametrize(("verb", "name", "least", "most", "step"), LIMITS)
 def test_a_number_is_taken_at_its_limit_and_refused_beyond(verb: str, name: str, least: float, most: float,
                                                             step: float) -> None:
-    base = {"start_session": ORDER, "give_dose": {"devices": 1}}.get(verb, {})
+    base = {"start_session": ORDER, "give_dose": {"devices": 1},
+            "shelve": {"alarm": "a1", "seq": 1, "reason": "the patient walks"}}.get(verb, {})
     for value in (least, most):
         assert getattr(parse(verb, {**base, name: value}), name) == value
     for value in (least - step, most + step, float("nan"), 10**400):
@@ -81,7 +82,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("acknowledge", {"alarm": "a"}, "bad_args: seq must be a whole number from 0 up, not None"),
     ("audio_pause", {"seconds": 600}, "bad_args: seconds is not one; audio_pause takes none"),
     ("set_rate", {"rate_ml_h": 100}, "unknown_verb: 'set_rate'; write one of acknowledge, audio_pause, audio_resume,"
-                                     " check_in, checklist, close_session, end_infusion, give_dose, start_session"),
+                                     " check_in, checklist, close_session, end_infusion, give_dose, shelve,"
+                                     " start_session, unshelve"),
     ("start_session", {"session": "session-1"}, "bad_args: weight_kg must be a number, not None"),
     ("give_dose", {"devices": 2, "lots": [""]},
      "bad_args: '' is no lot number; lots must be a list of words of at most 40 characters"),

@@ -343,7 +343,7 @@ def test_the_console_signs_what_the_gate_checks() -> None:
 
 def test_no_verb_starts_or_sets_a_pump() -> None:
     assert set(VERBS) == {"acknowledge", "audio_pause", "audio_resume", "check_in", "start_session",
-                                   "checklist", "end_infusion", "close_session", "give_dose"}
+                                   "checklist", "end_infusion", "close_session", "give_dose", "shelve", "unshelve"}
     assert all(roles == {"nurse"} for roles in (asked.roles for asked in VERBS.values()))
 
 

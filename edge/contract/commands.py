@@ -43,6 +43,9 @@ def _score(label: str, most: int) -> Meta:
     return Meta(ge=0, le=most, title=label)
 
 
+Reason = Annotated[str, Meta(max_length=MAX_REASON, pattern=r"\S", title="Reason")]
+
+
 class Verb(msgspec.Struct, frozen=True, kw_only=True):
     """Base of every verb's arguments. What is None was left out."""
 
@@ -137,6 +140,26 @@ class Acknowledge(Verb, frozen=True, kw_only=True):
     seq: Annotated[int, Meta(ge=0, title="Number of the event seen")]
 
 
+class Shelve(Verb, frozen=True, kw_only=True):
+    """Do not sound a technical alarm of low or medium priority for some minutes, as it was seen. It stays on the
+    screen, and comes back by itself."""
+
+    verb: ClassVar[str] = "shelve"
+
+    alarm: Annotated[str, Meta(min_length=1, max_length=200, title="Alarm")]
+    seq: Annotated[int, Meta(ge=0, title="Number of the event seen")]
+    minutes: Annotated[float, _number("For", 1, 30, "min", presets=(5, 10, 15))]
+    reason: Reason
+
+
+class Unshelve(Verb, frozen=True, kw_only=True):
+    """Let a shelved alarm sound again."""
+
+    verb: ClassVar[str] = "unshelve"
+
+    shelf: Annotated[str, Meta(min_length=1, max_length=200, title="Shelved alarm")]
+
+
 class PauseAudio(Verb, frozen=True, kw_only=True):
     """Pause the bed's sound for two minutes."""
 
@@ -147,9 +170,6 @@ class ResumeAudio(Verb, frozen=True, kw_only=True):
     """Let the bed sound again."""
 
     verb: ClassVar[str] = "audio_resume"
-
-
-Reason = Annotated[str, Meta(max_length=MAX_REASON, pattern=r"\S", title="Reason")]
 
 
 class EndInfusion(Verb, frozen=True, kw_only=True):
@@ -170,8 +190,8 @@ class CloseSession(Verb, frozen=True, kw_only=True):
 
 VERBS: dict[str, type[Verb]] = {
     asked.verb: asked
-    for asked in (Acknowledge, PauseAudio, ResumeAudio, CheckIn, StartSession, SetChecklist, GiveDose, EndInfusion,
-                  CloseSession)
+    for asked in (Acknowledge, Shelve, Unshelve, PauseAudio, ResumeAudio, CheckIn, StartSession, SetChecklist,
+                  GiveDose, EndInfusion, CloseSession)
 }
 
 

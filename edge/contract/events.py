@@ -52,6 +52,7 @@ EventKind = Literal[
     "check_in",  # the nurse entered one
     "request",  # the system asks a person for something (repeat the blood pressure)
     "audio",  # audio was paused or resumed
+    "shelf",  # an alarm was shelved, or came back
     "command",  # a command was refused
     "link",  # a device's link changed
     "device",  # a device's identity, or its own alarms, changed
@@ -226,6 +227,19 @@ class AudioMoved(Body, frozen=True, kw_only=True):
     by: str | UnsetType = UNSET
 
 
+class ShelfMoved(Body, frozen=True, kw_only=True):
+    """A technical alarm is not sounded until then, for the reason `why`; or it came back (null): because of `why`, or
+    by a person (`by`)."""
+
+    rule: str
+    title: str
+    device: str | None
+    until: str | None
+    why: str = ""
+    command: str | UnsetType = UNSET
+    by: str | UnsetType = UNSET
+
+
 class CommandRefused(Body, frozen=True, kw_only=True):
     """A bed refused a command; `reason` begins with its code."""
 
@@ -262,8 +276,8 @@ class Booted(Body, frozen=True, kw_only=True):
 
 EventBody = (
     AlarmMoved | SessionOpened | ChecklistSet | DoseGiven | SessionClosed | PhaseMoved | DissociationMoved | CheckedIn
-    | Requested | AudioMoved | CommandRefused | LinkMoved | DeviceAlarmsNow | Booted | ConsoleMoved | BrokerMoved
-    | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge | WatchPaused | StorageFailing
+    | Requested | AudioMoved | ShelfMoved | CommandRefused | LinkMoved | DeviceAlarmsNow | Booted | ConsoleMoved
+    | BrokerMoved | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge | WatchPaused | StorageFailing
     | StorageHealed | RecordBegun | ClockStepped | SpaceLow
 )
 
@@ -276,6 +290,7 @@ BODIES: dict[EventKind, tuple[type[Body], ...]] = {
     "check_in": (CheckedIn,),
     "request": (Requested,),
     "audio": (AudioMoved,),
+    "shelf": (ShelfMoved,),
     "command": (CommandRefused,),
     "link": (LinkMoved,),
     "device": (DeviceAlarmsNow,),

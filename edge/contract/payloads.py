@@ -86,6 +86,19 @@ class FallenLevel(Payload, frozen=True, kw_only=True):
     text: str
 
 
+class Shelved(Payload, frozen=True, kw_only=True):
+    """An alarm that is not sounded until then, whether it stands now or not: by whom, and why. `shelf` names it."""
+
+    shelf: str
+    rule: str
+    title: str
+    device: str | None
+    since: Time
+    until: Time
+    by: str
+    reason: str
+
+
 class AlarmNow(Payload, frozen=True, kw_only=True):
     """Where one alarm stands. `seq` is the event that moved it last: an acknowledgement names the one the nurse saw.
     `no_data`: what it is about cannot be told now, so it stays; `no_data_since`: since when. `worst`: a higher level
@@ -118,6 +131,7 @@ class AlarmNow(Payload, frozen=True, kw_only=True):
     no_data_since: Time | UnsetType = UNSET
     worst: FallenLevel | UnsetType = UNSET
     signals: Signals | UnsetType = UNSET
+    shelved_until: Time | UnsetType = UNSET
 
 
 class DeviceAlarmNow(Payload, frozen=True, kw_only=True):
@@ -181,6 +195,7 @@ class State(Payload, frozen=True, kw_only=True):
     audio_paused_until: Time | None = None
     request: Request | None = None
     gap: Gap | None = None
+    shelved: tuple[Shelved, ...] | UnsetType = UNSET
 
 
 # --- events, status, acks (QoS 1) -------------------------------------------------------------------------------------

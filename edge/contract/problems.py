@@ -69,6 +69,9 @@ KINDS: dict[str, ProblemKind] = {
     # a command, refused by the edge: well formed, and not to be done as things stand (RFC 9110, 15.5.10)
     "moved_on": ProblemKind(409, "It has changed since you saw it", "Look at the bed again, then ask again."),
     "already_acknowledged": ProblemKind(409, "Somebody has acknowledged it already", "Nothing more to do."),
+    "already_shelved": ProblemKind(409, "Somebody has shelved it already", "Nothing more to do."),
+    "not_technical": ProblemKind(409, "Only an alarm of the equipment can be shelved", "Acknowledge it instead."),
+    "too_urgent": ProblemKind(409, "An alarm of high priority cannot be shelved", "Acknowledge it instead."),
     "forged": ProblemKind(403, "The edge does not know this console's signature", "Name its key in edge.toml."),
     "wrong_edge": ProblemKind(409, "The command was meant for another edge", _RELOAD),
     "unknown_bed": ProblemKind(409, "The edge has no such bed", _RELOAD),

@@ -34,7 +34,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     payloads.Numeric, payloads.PumpNow, payloads.Vitals, payloads.Wave, events.Order, events.Baseline,
     payloads.CheckInNow, payloads.DoseNow, payloads.SessionNow, events.Evidence, payloads.Signals, payloads.FallenLevel,
     payloads.AlarmNow, payloads.DeviceAlarmNow, payloads.LineMinute, payloads.LineFrame, payloads.LineNow,
-    payloads.DeviceNow, payloads.Request, payloads.Gap, payloads.State,
+    payloads.DeviceNow, payloads.Request, payloads.Gap, payloads.Shelved, payloads.State,
     payloads.ConsoleSeen, payloads.StorageNow, payloads.SpaceNow, payloads.Status, Problem, model.DeviceAlarm,
     *events.KIND_OF,
 )

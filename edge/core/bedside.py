@@ -26,7 +26,7 @@ from edge.contract.events import (
     PendingEvent,
 )
 from edge.contract.events import WatchPaused as PausedEvent
-from edge.core import audio, commands, dissociation, dose, dosing, presence, samples, schedule, session
+from edge.core import audio, commands, dissociation, dose, dosing, presence, samples, schedule, session, shelf
 from edge.core.alarms import SHOWN, Alarm
 from edge.core.judge import judge, requests
 from edge.core.protocol import Protocols
@@ -150,6 +150,7 @@ class Bedside:
             schedule.follow(self.state)
         if metrics is None or metrics:
             pending_events += judge(self.state, self.rules, at_s, metrics)
+        pending_events += shelf.review(self.state, at_s)
         if determined and not self.state.failed_determinations:  # last: an alarm that stands needs no repeat
             pending_events += requests(self.state, self.rules, at_s)
         return pending_events
@@ -213,6 +214,7 @@ class Bedside:
         yield self.state.event(at_s, Booted(gap_s=given.gap_s, boot=given.boot))
         yield from self._end_orphans(at_s)
         yield from audio.end_pause(self.state, at_s, "the edge was restarted")
+        yield from shelf.clear(self.state, at_s, "the edge was restarted")
 
     def _end_orphans(self, at_s: float) -> Iterator[PendingEvent]:
         orphans, self.state.orphans = self.state.orphans, []

@@ -20,7 +20,9 @@ from edge.contract.commands import (
     PauseAudio,
     ResumeAudio,
     SetChecklist,
+    Shelve,
     StartSession,
+    Unshelve,
     Verb,
     parse,
 )
@@ -36,8 +38,8 @@ from edge.contract.events import (
     SessionClosed,
     SessionOpened,
 )
-from edge.core import audio, dissociation, dosing, samples, session
-from edge.core.alarms import SHOWN, move
+from edge.core import audio, dissociation, dosing, samples, session, shelf
+from edge.core.alarms import SHOWN, Alarm, move
 from edge.core.context import RuleContext
 from edge.core.protocols import beyond
 from edge.core.rule import applies
@@ -60,7 +62,7 @@ def obey(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iter
     try:
         args = parse(command.verb, command.args)
         yield from _VERBS[type(args)](state, rules, command, args, at_s)
-    except (BadCommand, Refused) as refused:
+    except (BadCommand, Refused, shelf.NotShelved) as refused:
         yield state.event(at_s, CommandRefused(verb=command.verb, reason=str(refused), command=command.id,
                                                by=command.user))
 
@@ -101,6 +103,7 @@ def _start(
                                           command=command.id, by=command.user))
     yield from announce_anew(state, rules, at_s)
     yield from audio.end_pause(state, at_s, "a new session")
+    yield from shelf.clear(state, at_s, "a new session")
 
 
 def _checklist(
@@ -145,9 +148,7 @@ def _acknowledge(
     state: BedState, rules: RuleSet, command: Command, args: Acknowledge, at_s: float,
 ) -> Iterator[PendingEvent]:
     """Silence for this occurrence, if it is still the one the nurse saw."""
-    alarm = next((alarm for alarm in state.alarms.values() if alarm.id == args.alarm), None)
-    if alarm is None or alarm.state not in SHOWN or not alarm.heard_seq <= args.seq <= alarm.seq:
-        raise Refused("moved_on")
+    alarm = _seen(state, args.alarm, args.seq)
     if alarm.state == "acknowledged":
         raise Refused(f"already_acknowledged: by {alarm.by}")
     rule = rules.named(alarm.rule)
@@ -155,6 +156,24 @@ def _acknowledge(
                     by=command.user, worst=None)
     state.alarms[alarm.key] = moved
     yield publish(state, rule, moved, alarm.state, RuleContext(state, at_s, alarm.device), command=command.id)
+
+
+def _seen(state: BedState, name: str, seq: int) -> Alarm:
+    """The alarm of this id, if it is still as the nurse saw it with event `seq`."""
+    alarm = next((alarm for alarm in state.alarms.values() if alarm.id == name), None)
+    if alarm is None or alarm.state not in SHOWN or not alarm.heard_seq <= seq <= alarm.seq:
+        raise Refused("moved_on")
+    return alarm
+
+
+def _shelve(state: BedState, rules: RuleSet, command: Command, args: Shelve, at_s: float) -> Iterator[PendingEvent]:
+    alarm = _seen(state, args.alarm, args.seq)
+    rule = rules.named(alarm.rule)
+    yield from shelf.shelve(state, alarm, rule.alarm_class, rule.title, command, args, at_s)
+
+
+def _unshelve(state: BedState, _: RuleSet, command: Command, args: Unshelve, at_s: float) -> Iterator[PendingEvent]:
+    yield from shelf.take_back(state, command, args, at_s)
 
 
 def _pause(state: BedState, _: RuleSet, command: Command, args: PauseAudio, at_s: float) -> Iterator[PendingEvent]:
@@ -195,6 +214,7 @@ def _close(
         delivered_mg=round(current.delivered_mg, 2), command=command.id, by=command.user))
     yield from _end_alarms(state, rules, at_s)
     yield from audio.end_pause(state, at_s, "the session is closed")
+    yield from shelf.clear(state, at_s, "the session is closed")
     state.closed = [*state.closed, current.id][-KEPT_CLOSED:]
     state.session = None
     samples.forget_patient(state)
@@ -216,6 +236,7 @@ def _end_alarms(state: BedState, rules: RuleSet, at_s: float) -> Iterator[Pendin
 
 _VERBS: dict[type[Verb], Callable[..., Iterator[PendingEvent]]] = {
     StartSession: _start, SetChecklist: _checklist, CheckIn: _check_in, Acknowledge: _acknowledge,
+    Shelve: _shelve, Unshelve: _unshelve,
     PauseAudio: _pause, ResumeAudio: _resume, EndInfusion: _end_infusion,
     GiveDose: _give_dose, CloseSession: _close,
 }

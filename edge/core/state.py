@@ -221,6 +221,20 @@ class Session(msgspec.Struct, frozen=True):
         return self.dissociation in OPEN
 
 
+class Shelf(msgspec.Struct, frozen=True):
+    """An alarm that is not sounded for a while, by its name: a rule, and its device. Times: edge clock, s."""
+
+    key: str
+    rule: str
+    device: str | None
+    title: str
+    since_s: float
+    until_s: float
+    by: str
+    reason: str
+    about: tuple[str, ...] = ()  # what it named then
+
+
 class BedState(msgspec.Struct):
     """Everything of one bed. The only mutable value of the core; `Bedside` alone changes it."""
 
@@ -248,6 +262,7 @@ class BedState(msgspec.Struct):
     orphans: list[Alarm] = []  # shown when their rule or device left the configuration; they end at the next tick
     alarm_count: int = 0
     audio_paused_until_s: float | None = None
+    shelves: dict[str, Shelf] = {}  # by the alarm's key
     request: dict[str, Any] | None = None
     cuff: CuffCycle | None = None
     unwatched: dict[str, Unwatched] = {}  # by device; "" for what is missing and belongs to none

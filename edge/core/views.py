@@ -20,6 +20,7 @@ from edge.contract.payloads import (
     PumpNow,
     Request,
     SessionNow,
+    Shelved,
     Signals,
     State,
     Vitals,
@@ -27,7 +28,7 @@ from edge.contract.payloads import (
 from edge.core.alarms import SHOWN, Alarm
 from edge.core.dissociation import quiet_check_in
 from edge.core.session import describe_baseline, describe_order, open_points
-from edge.core.state import BedState, Device, Session
+from edge.core.state import BedState, Device, Session, Shelf
 from edge.model import PRIORITY_RANK, iso
 from edge.vocabulary import METRICS
 
@@ -82,14 +83,21 @@ def full(state: BedState, at_s: float, *, edge: str = "", boot: str = "", simula
     return State(
         edge=edge, bed=state.bed, at=iso(at_s), seq=seq, boot=boot, simulated=simulated,
         session=_session(state.session, state, at_s) if state.session is not None else None,
-        alarms=[_alarm(alarm, is_paused=paused is not None and paused > at_s) for alarm in alarms],
+        alarms=[_alarm(alarm, state.shelves.get(alarm.key), is_paused=paused is not None and paused > at_s)
+                for alarm in alarms],
         devices=[_device(name, device, (counts or {}).get(name)) for name, device in state.devices.items()],
         audio_paused_until=_iso(paused) if paused is not None and paused > at_s else None,
         request=Request(text=asked["text"], since=iso(asked["since_s"])) if asked else None,
-        gap=_gap(state, at_s))
+        gap=_gap(state, at_s),
+        shelved=tuple(map(_shelved, state.shelves.values())) or UNSET)
 
 
-def _alarm(alarm: Alarm, *, is_paused: bool) -> AlarmNow:
+def _shelved(shelf: Shelf) -> Shelved:
+    return Shelved(shelf=shelf.key, rule=shelf.rule, title=shelf.title, device=shelf.device, since=iso(shelf.since_s),
+                   until=iso(shelf.until_s), by=shelf.by, reason=shelf.reason)
+
+
+def _alarm(alarm: Alarm, shelf: Shelf | None, *, is_paused: bool) -> AlarmNow:
     """Where it stands, and what its newest event body of it."""
     body = alarm.body
     assert body is not None, "what is shown has been body"
@@ -101,7 +109,8 @@ def _alarm(alarm: Alarm, *, is_paused: bool) -> AlarmNow:
         dissociation=body.dissociation, superseded_by=body.superseded_by, command=body.command,
         level=body.level, alarm_phase=body.alarm_phase, worst=_fallen(alarm),
         no_data_since=UNSET if alarm.no_data_since_s is None else iso(alarm.no_data_since_s),
-        signals=_signals(alarm, is_paused=is_paused))
+        signals=_signals(alarm, is_paused=is_paused or shelf is not None, is_shelved=shelf is not None),
+        shelved_until=UNSET if shelf is None else iso(shelf.until_s))
 
 
 def _fallen(alarm: Alarm) -> FallenLevel | UnsetType:
@@ -110,14 +119,16 @@ def _fallen(alarm: Alarm) -> FallenLevel | UnsetType:
         rule=worst.rule, title=worst.title, priority=worst.priority, text=worst.text)
 
 
-def _signals(alarm: Alarm, *, is_paused: bool) -> Signals:
+def _signals(alarm: Alarm, *, is_paused: bool, is_shelved: bool) -> Signals:
     """The signals of an alarm condition, apart from it (BICEPS): a pause is of the sound alone; what is latched is seen
-    and not heard; an acknowledgement quiets all three."""
+    and not heard; what is shelved is seen here, and neither heard nor told elsewhere; an acknowledgement quiets all
+    three."""
     if alarm.state == "acknowledged":
         return Signals(audio="acknowledged", visual="acknowledged", remote="acknowledged")
     if alarm.state == "latched":
         return Signals(audio="off", visual="latched", remote="latched")
-    return Signals(audio="paused" if is_paused else "on", visual="on", remote="on")
+    return Signals(audio="paused" if is_paused else "on", visual="on",
+                   remote="paused" if is_shelved else "on")
 
 
 def _device(name: str, device: Device, counts: Counts | None) -> DeviceNow:

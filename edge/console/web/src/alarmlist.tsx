@@ -8,6 +8,7 @@ import { isPaused, ranked } from "./rank.ts";
 import { silence } from "./silence.ts";
 import { store } from "./state.ts";
 import type { Alarm, BedState } from "./feed.ts";
+import { isShelved, Shelve, ShelvedList } from "./shelf.tsx";
 import { noAlarms, PRIORITY, refusal, SYMBOL } from "./words.ts";
 
 export function AlarmList({ bed, state }: { bed: string; state: BedState | undefined }) {
@@ -35,6 +36,7 @@ export function AlarmList({ bed, state }: { bed: string; state: BedState | undef
         {patient.map((alarm) => <Row key={alarm.alarm} bed={bed} alarm={alarm} />)}
         {equipment.length > 0 && <h3>Equipment</h3>}
         {equipment.map((alarm) => <Row key={alarm.alarm} bed={bed} alarm={alarm} />)}
+        <ShelvedList bed={bed} shelved={state?.shelved ?? []} />
       </div>
       <Unseen {...unseen} turn={turn} />
     </section>
@@ -97,6 +99,7 @@ function Row({ bed, alarm }: { bed: string; alarm: Alarm }) {
       {silent !== null && <p class="silent">⊘ {silent}</p>}
       {refused !== null && <p class="refused" role="alert">{refused}</p>}
       {wide && <Meaning alarm={alarm} />}
+      {wide && alarm.class === "technical" && alarm.priority !== "high" && !isShelved(bed, alarm) && <Shelve bed={bed} alarm={alarm} />}
     </article>
   );
 }

@@ -13,7 +13,7 @@ export type Dissociation = "none" | "expected" | "observed" | "resolving" | "res
 export type LinkState = "connecting" | "live" | "silent" | "lost" | "wrong_device" | "unstable";
 export type DeviceKind = "pump" | "nibp" | "oximeter" | "monitor";
 export type Validity = "valid" | "questionable" | "measuring" | "calibrating" | "invalid" | "unavailable" | "overflow" | "underflow";
-export type EventKind = "alarm" | "session" | "phase" | "dissociation" | "check_in" | "request" | "audio" | "command" | "link" | "device" | "boot" | "stream" | "journal";
+export type EventKind = "alarm" | "session" | "phase" | "dissociation" | "check_in" | "request" | "audio" | "shelf" | "command" | "link" | "device" | "boot" | "stream" | "journal";
 export type Route = "intravenous" | "subcutaneous" | "nasal";
 
 /** The latest word on one metric. `value` is null unless `validity` is valid or questionable. */
@@ -185,6 +185,7 @@ export interface AlarmNow {
   no_data_since?: string;
   worst?: FallenLevel;
   signals?: Signals;
+  shelved_until?: string;
 }
 
 /** One alarm a device itself has: the shared code, and its own. */
@@ -256,6 +257,18 @@ export interface Gap {
   why: "restart" | "slept" | "stalled";
 }
 
+/** An alarm that is not sounded until then, whether it stands now or not: by whom, and why. `shelf` names it. */
+export interface Shelved {
+  shelf: string;
+  rule: string;
+  title: string;
+  device: string | null;
+  since: string;
+  until: string;
+  by: string;
+  reason: string;
+}
+
 /** A bed's full state as of event `seq`. Retained by the broker, so a reader must judge `at` before believing it. */
 export interface State {
   edge: string;
@@ -270,6 +283,7 @@ export interface State {
   audio_paused_until: string | null;
   request: Request | null;
   gap: Gap | null;
+  shelved?: Shelved[];
 }
 
 /** One console as the edge sees it: its acks come or do not, how far it has stored, and since when it is so. */
@@ -449,6 +463,17 @@ export interface AudioMoved {
   by?: string;
 }
 
+/** A technical alarm is not sounded until then, for the reason `why`; or it came back (null): because of `why`, or by a person (`by`). */
+export interface ShelfMoved {
+  rule: string;
+  title: string;
+  device: string | null;
+  until: string | null;
+  why: string;
+  command?: string;
+  by?: string;
+}
+
 /** A bed refused a command; `reason` begins with its code. */
 export interface CommandRefused {
   ok: false;
@@ -573,6 +598,7 @@ export interface EventBodies {
   check_in: CheckedIn;
   request: Requested;
   audio: AudioMoved;
+  shelf: ShelfMoved;
   command: CommandRefused;
   link: LinkMoved;
   device: DeviceAlarmsNow;
@@ -612,6 +638,15 @@ export const VERBS = {
   acknowledge: { roles: ["nurse"], args: {
     alarm: {"label": "Alarm", "type": "text", "optional": false, "max_length": 200},
     seq: {"label": "Number of the event seen", "type": "whole", "optional": false, "min": 0},
+  } },
+  shelve: { roles: ["nurse"], args: {
+    alarm: {"label": "Alarm", "type": "text", "optional": false, "max_length": 200},
+    seq: {"label": "Number of the event seen", "type": "whole", "optional": false, "min": 0},
+    minutes: {"label": "For", "type": "number", "optional": false, "min": 1, "max": 30, "unit": "min", "presets": [5, 10, 15]},
+    reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
+  } },
+  unshelve: { roles: ["nurse"], args: {
+    shelf: {"label": "Shelved alarm", "type": "text", "optional": false, "max_length": 200},
   } },
   audio_pause: { roles: ["nurse"], args: {
   } },

@@ -5,7 +5,7 @@ import type { DeviceAlarm, EdgeEvent } from "./feed.ts";
 import { DISSOCIATION, linkWords, overWords, PHASE, refusal, sentence, symptom } from "./words.ts";
 
 const KIND: Record<string, string> = {
-  check_in: "Check-in", link: "Connection", audio: "Sound", boot: "Start", command: "Refused", journal: "Record",
+  check_in: "Check-in", link: "Connection", audio: "Sound", shelf: "Sound", boot: "Start", command: "Refused", journal: "Record",
 };
 const MOVED: Record<string, string> = { escalate: "more urgent", deescalate: "less urgent", update: "still", start: "" };
 const STANDING = new Set(["active", "acknowledged"]);
@@ -68,6 +68,12 @@ function audio(body: Body, at: string): string {
   if (until === "") return list(["Pause ended, alarms sound again", by(body)]);
   const lasts_s = Math.round((Date.parse(until) - Date.parse(at)) / 1000);
   return list([`Alarm sound paused for ${stopwatch(lasts_s)}, until ${clockTime(until)}`, by(body)]);
+}
+
+function shelf(body: Body): string {
+  const name = list([word(body, "title"), word(body, "device")]);
+  const until = word(body, "until");
+  return list([until === "" ? `${name} sounds again` : `${name}: no sound until ${clockTime(until)}`, word(body, "why"), by(body)]);
 }
 
 function device(body: Body): string {
@@ -136,7 +142,7 @@ function other(body: Body): string {
   return list(Object.entries(body).filter(([, value]) => value !== null && typeof value !== "object").map(([key, value]) => `${sentence(key)} ${String(value)}`));
 }
 
-const WRITERS: Record<string, Writer> = { alarm, link, audio, device, check_in: checkIn, session, boot, journal, phase, dissociation, command };
+const WRITERS: Record<string, Writer> = { alarm, link, audio, shelf, device, check_in: checkIn, session, boot, journal, phase, dissociation, command };
 
 export function kindOf(event: EdgeEvent): string {
   return KIND[event.kind] ?? sentence(event.kind);

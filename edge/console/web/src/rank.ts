@@ -34,7 +34,7 @@ export function frameOf(alarms: readonly Alarm[]): Frame {
 export interface Audible { priority: Priority; seqs: number[] }
 
 /**
- * What is to sound: the highest priority active and not paused, and every alarm that sounding announces. `known` tells
+ * What is to sound: the highest priority active, neither paused nor shelved, and every alarm that sounding announces. `known` tells
  * the alarms once seen live: one that was only ever read from a retained state is history and stays silent.
  */
 export function audible(
@@ -46,7 +46,7 @@ export function audible(
   for (const bed of beds) {
     if (isPaused(bed.audio_paused_until, edge_ms)) continue;
     for (const alarm of bed.alarms) {
-      if (alarm.state !== "active" || RANK[alarm.priority] === 0 || !known(alarm)) continue;
+      if (alarm.state !== "active" || isPaused(alarm.shelved_until ?? null, edge_ms) || RANK[alarm.priority] === 0 || !known(alarm)) continue;
       seqs.push(alarm.seq);
       if (RANK[alarm.priority] > RANK[priority]) priority = alarm.priority;
     }
