@@ -8,10 +8,40 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
+from edge.model import iso
 from tests.helpers.page_browser import Opened
-from tests.helpers.page_story import Story
+from tests.helpers.page_story import Story, alarm
 
 pytestmark = pytest.mark.slow
+
+
+# --- a shelved alarm --------------------------------------------------------------------------------------------------
+
+
+async def test_an_alarm_of_the_equipment_is_shelved_for_a_reason_and_sounds_again(opened: Opened) -> None:
+    story = Story(beds=1)
+    pump = alarm("a2", "medium", "No connection to the pump", iso(story.now() - 30), 51, title="Pump not connected",
+                 **{"class": "technical"})
+    patient = alarm("a3", "medium", "SpO₂ 88 %", iso(story.now() - 30), 52)
+    story.beds["chair-1"].state["alarms"] = [pump, patient]
+    async with opened(story, "/bed/chair-1") as page:
+        row, other = page.locator("[data-alarm=a2]"), page.locator("[data-alarm=a3]")
+        await other.locator(".tell").click()
+        await expect(other.get_by_role("button", name=re.compile("^Shelve"))).to_have_count(0)
+        await row.locator(".tell").click()
+        await expect(row.get_by_role("button", name="Shelve 10 min")).to_be_disabled()
+        await row.get_by_role("button", name="Device being changed").click()
+        await row.get_by_role("button", name="Shelve 10 min").click()
+        kept = page.locator(".shelved")
+        await expect(kept).to_contain_text("Pump not connected, pump")
+        await expect(kept).to_contain_text("nurse: Device being changed")
+        await expect(row).to_be_visible()
+        await expect(row.get_by_role("button", name=re.compile("^Shelve"))).to_have_count(0)
+        await kept.get_by_role("button", name="Sound again").click()
+        await expect(kept).to_have_count(0)
+    asked, taken_back = story.commands
+    assert asked["args"] == {"alarm": "a2", "seq": 51, "minutes": 10, "reason": "Device being changed"}
+    assert (taken_back["verb"], taken_back["args"]) == ("unshelve", {"shelf": "TEC-3:pump"})
 
 
 # --- the check-in -----------------------------------------------------------------------------------------------------

@@ -314,6 +314,16 @@ class Story(Wire):
             if found["seq"] != args["seq"]:
                 return "moved_on"
             found.update(state="acknowledged", by=by, seq=found["seq"] + 1)
+        elif verb == "shelve":
+            found = next(one for one in bed.state["alarms"] if one["alarm"] == args["alarm"])
+            found["shelved_until"] = iso(self.now() + args["minutes"] * 60)
+            bed.state["shelved"] = [{"shelf": "TEC-3:pump", "rule": "TEC-3", "title": found["title"], "device": "pump",
+                                     "since": iso(self.now()), "until": found["shelved_until"], "by": by,
+                                     "reason": args["reason"]}]
+        elif verb == "unshelve":
+            bed.state["alarms"] = [{key: value for key, value in one.items() if key != "shelved_until"}
+                                   for one in bed.state["alarms"]]
+            del bed.state["shelved"]
         elif verb == "audio_pause":
             bed.state["audio_paused_until"] = iso(self.now() + 120)
         elif verb == "audio_resume":

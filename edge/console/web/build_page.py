@@ -8,6 +8,7 @@ built page, becomes a wheel offline. The new page replaces the old in one rename
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
 import importlib.util
@@ -16,6 +17,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +68,27 @@ def node(*arguments: str, web: Path = WEB, **environment: str) -> None:
         raise PageNotBuilt(f"building the page failed at: node {' '.join(arguments)}; its own words are above")
 
 
+@contextmanager
+def alone(web: Path = WEB) -> Iterator[None]:
+    """One process at a time works in the page's folder: `npm ci` takes the packages of another's build away."""
+    folder = os.open(web, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
 def install_packages(web: Path = WEB, *, everything: bool = False) -> None:
     """Makes node_modules what the lock file says, unless it already is. Raises PageNotBuilt.
 
     `everything`: with what checks the page (types, linter, axe), which building it does not need.
     """
+    with alone(web):
+        _install(web, everything=everything)
+
+
+def _install(web: Path, *, everything: bool) -> None:
     lock = hashlib.sha256((web / "package-lock.json").read_bytes()).hexdigest()
     stamp = web / "node_modules" / STAMP
     installed = stamp.read_text() if stamp.is_file() else ""
@@ -88,10 +107,13 @@ def compress(folder: Path) -> None:
 
 def build(static: Path = STATIC, web: Path = WEB) -> bool:
     """Builds the page into `static` if it is not current; True if it was built. Raises PageNotBuilt."""
-    if is_current(static, web):
-        return False
+    with alone(web):
+        return not is_current(static, web) and _build(static, web)
+
+
+def _build(static: Path, web: Path) -> bool:
     stamp = content_stamp(web)
-    install_packages(web)
+    _install(web, everything=False)
     with tempfile.TemporaryDirectory(prefix=".page-", dir=static.parent) as scratch:
         fresh, old = Path(scratch) / "fresh", Path(scratch) / "old"
         vite = web / "node_modules" / "vite" / "bin" / "vite.js"
