@@ -214,3 +214,79 @@ async def test_a_refusal_is_told_and_the_draft_is_kept(opened: Opened) -> None:
         await expect(page.get_by_role("dialog")).to_contain_text("did not answer in time")
         await page.get_by_role("button", name="Close this session").click()
         await expect(page.locator(".bed-head")).to_contain_text("No session")
+
+
+# --- protocols: what the edge says is what the form asks --------------------------------------------------------------
+
+PROTOCOLS: list[dict[str, Any]] = [
+    {"id": "iv_racemic_40", "title": "Intravenous ketamine over 40 minutes", "drug": "ketamine", "route": "intravenous",
+     "limits": {"dose_mg_kg": {"low": 0.1, "high": 1.0}}},
+    {"id": "slow", "title": "Slow and low", "drug": "ketamine", "route": "intravenous",
+     "limits": {"dose_mg_kg": {"low": 0.1, "high": 0.5}, "duration_min": {"low": 60, "high": 120}}},
+    {"id": "esketamine_rems", "title": "Nasal esketamine under its REMS", "drug": "esketamine", "route": "nasal",
+     "doses_mg": [56, 84], "device_mg": 28},
+]
+
+
+def choosing() -> Story:
+    """A bed without a session at an edge with three protocols."""
+    story = Story(beds=1)
+    story.status = {"protocols": PROTOCOLS}
+    story.beds["chair-1"].state.update(session=None, patient=None)
+    return story
+
+
+async def test_the_form_takes_its_limits_and_presets_from_the_protocol_that_is_chosen(opened: Opened) -> None:
+    async with opened(choosing(), "/bed/chair-1") as page:
+        sheet = await ordered(page)
+        said = sheet.locator(".sheet-foot span")
+        await expect(sheet.locator("[name=protocol] option")).to_have_text([told["title"] for told in PROTOCOLS])
+        await sheet.locator("[name=dose_mg_kg]").fill("0.75")
+        await expect(sheet.get_by_role("button", name="Read back")).to_be_enabled()
+        await sheet.locator("[name=protocol]").select_option("slow")
+        await expect(said).to_have_text("Dose must be 0.1 to 0.5 mg/kg. Duration must be 60 to 120 min")
+        await sheet.locator("[name=dose_mg_kg]").focus()
+        await expect(sheet.locator(".presets button")).to_have_text(["0.5"])
+
+
+async def test_a_dose_by_hand_is_ordered_without_a_pump_and_recorded_when_it_is_taken(opened: Opened) -> None:
+    story = choosing()
+    async with opened(story, "/bed/chair-1") as page:
+        await page.get_by_role("button", name="Start session").click()
+        sheet = page.get_by_role("dialog")
+        await sheet.locator("[name=protocol]").select_option("esketamine_rems")
+        await sheet.locator("[name=patient]").fill("Anna")
+        await expect(sheet.locator("[name=weight_kg], [name=concentration_mg_ml]")).to_have_count(0)
+        await sheet.locator("[name=dose_mg]").fill("70")
+        await expect(sheet.locator(".sheet-foot span")).to_have_text("Dose given by hand must be 56 or 84 mg")
+        await sheet.locator(".presets").get_by_role("button", name="84", exact=True).click()
+        await sheet.get_by_role("button", name="Hypertension in the history").click()
+        await sheet.get_by_role("button", name="Read back").click()
+        for words in ("84 mg esketamine", "3 devices of 28 mg", "Hypertension in the history: yes"):
+            await expect(sheet).to_contain_text(words)
+        await sheet.get_by_role("button", name="Confirm and start session").click()
+        await expect(page.locator(".bed-head")).to_contain_text("Anna")
+        assert story.commands[0]["args"] == {
+            "patient": "Anna", "protocol": "esketamine_rems", "dose_mg": 84, "age_years": None, "hypertension": True,
+            "checklist": False}
+        story.beds["chair-1"].state["session"]["order"] = {"protocol": "esketamine_rems", "dose_mg": 84}
+        story.tell("chair-1")
+        await page.get_by_role("button", name=re.compile("^Session")).click()
+        await expect(sheet).to_contain_text("84 mg, given by hand")
+        await sheet.get_by_role("button", name="Dose given…").click()
+        record = sheet.get_by_role("button", name="Record: dose given")
+        await expect(record).to_be_disabled()
+        await sheet.locator("[name=devices]").fill("1.5")
+        await expect(sheet.locator(".sheet-foot span")).to_have_text("Devices must be a whole number")
+        await sheet.locator("[name=devices]").fill("3")
+        await sheet.locator("[name=lots]").fill("A12, B7")
+        await record.click()
+        await expect(sheet).to_have_count(0)
+        assert (story.commands[1]["verb"], story.commands[1]["args"]) == (
+            "give_dose", {"devices": 3, "lots": ["A12", "B7"]})
+
+
+async def test_a_dose_by_a_pump_is_not_given_by_hand(opened: Opened) -> None:
+    async with opened(Story(beds=1), "/bed/chair-1") as page:
+        await page.get_by_role("button", name=re.compile("^Session")).click()
+        await expect(page.get_by_role("dialog").get_by_role("button", name="Dose given…")).to_have_count(0)

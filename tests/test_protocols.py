@@ -9,6 +9,8 @@ import msgspec
 import pytest
 
 from edge.cli.protocols import check_protocols, explain_protocols
+from edge.contract.payloads import Bounds
+from edge.core import views
 from edge.core.bedside import Bedside
 from edge.core.context import RuleContext
 from edge.core.protocol import Protocol
@@ -239,3 +241,14 @@ def test_the_command_line_checks_and_explains_them(tmp_path: Path, capsys: pytes
     broken.write_text(TEXT.replace("complete = 0.97", "complete = 97"))
     with pytest.raises(BadUsage, match=r"protocols\.toml:\d+: complete must be"):
         check_protocols(broken)
+
+
+def test_a_form_is_told_every_protocol_with_its_limits_or_its_doses() -> None:
+    forms = {form.id: form for form in views.protocols(SHIPPED)}
+    assert list(forms) == list(SHIPPED.by_id)
+    infused, nasal = forms["iv_racemic_40"], forms["esketamine_rems"]
+    assert (infused.drug, infused.route, infused.doses_mg) == ("ketamine", "intravenous", ())
+    assert infused.limits == {"dose_mg_kg": Bounds(low=0.1, high=1.0), "duration_min": Bounds(low=30, high=120),
+                              "concentration_mg_ml": Bounds(low=0.2, high=10)}
+    assert (nasal.drug, nasal.route, nasal.limits) == ("esketamine", "nasal", {})
+    assert (nasal.doses_mg, nasal.device_mg) == ((56, 84), 28)

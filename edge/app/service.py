@@ -45,6 +45,7 @@ from edge.contract.events import (
 from edge.contract.mqtt import Mqtt
 from edge.contract.payloads import Answer, CommandIn, ConsoleSeen, State, Status
 from edge.contract.signing import Signer
+from edge.core import views
 from edge.core.bedside import Bedside
 from edge.core.protocol import Protocols
 from edge.core.rules import RuleSet
@@ -329,7 +330,7 @@ class EdgeService:
             beds=list(self._beds), seq=self._journal.head.seq, speed=edge.speed, epoch=iso(self._began_s),
             simulated=edge.simulated, consoles=self._stream.console_states(),
             other_boots=self._stream.other_boots(), storage=self._storage.now(),
-            space=self._storage.space(),
+            space=self._storage.space(), protocols=views.protocols(self._protocols) if self._protocols else (),
         )
 
     def _console_changed(self, console: str, seen: ConsoleSeen) -> None:

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edge.contract.payloads import DEAD_AFTER_S, Status
+import msgspec
+
+from edge.contract.payloads import DEAD_AFTER_S, ProtocolNow, Status
 from edge.model import iso
 
 MAX_BOOTS = 64
@@ -178,6 +180,15 @@ class Heartbeat:
         """Time passed: after DEAD_AFTER_S real seconds of silence the edge is dead."""
         if self._heard_loop_s is not None and loop_s - self._heard_loop_s > DEAD_AFTER_S and not self.two_boxes:
             self.part = self.part.changed(False, now_s, "silent")
+
+    @property
+    def protocols(self) -> tuple[ProtocolNow, ...]:
+        """By which the edge opens sessions, as it said last."""
+        return () if self.last is None else self.last.protocols
+
+    def protocols_json(self, edge: str) -> Json:
+        """They, as the page gets them."""
+        return {"t": "protocols", "edge": edge, "protocols": msgspec.to_builtins(self.protocols)}
 
     def age_s(self, loop_s: float) -> float | None:
         """Real seconds since the last heartbeat; None: none yet, or dead since."""

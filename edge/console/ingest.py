@@ -168,7 +168,7 @@ class Ingest:
         status = self._status(payload)
         at_s = parse_time(status.at)
         loop_s = asyncio.get_running_loop().time()
-        was = (self.heartbeat.part.ok, self.heartbeat.boot)
+        was, protocols = (self.heartbeat.part.ok, self.heartbeat.boot), self.heartbeat.protocols
         if status.other_boots or self.heartbeat.is_past(status):
             self.trust.second_box(loop_s)
         self.heartbeat.receive(status, at_s, retained, loop_s, self._settings.now())
@@ -179,6 +179,8 @@ class Ingest:
             self.memory_due = True
         if (self.heartbeat.part.ok, self.heartbeat.boot) != was:
             self.edge_changed()
+        if self.heartbeat.protocols != protocols:
+            self._feed.publish(encode(self.heartbeat.protocols_json(self.edge)))
         if status.storage is not None:  # at once to the pages, not with the next beat
             self.health_changed.set()
         self._take_early()

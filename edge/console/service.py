@@ -240,6 +240,8 @@ class Console:
     def join(self, user: User) -> Page:
         """A new page, with hello, each bed's last state and vitals, and a beat waiting for it."""
         first = [self.hello(user)]
+        for edge, ingest in self.edges.items():
+            first += [encode(ingest.heartbeat.protocols_json(edge))] if ingest.heartbeat.protocols else []
         for edge, bed in self.ward():
             state, vitals = self.edges[edge].state_json(bed), self.edges[edge].beds.vitals_json(bed)
             first += [] if state is None else [encode({**state, "t": "state"})]

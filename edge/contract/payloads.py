@@ -25,8 +25,10 @@ from edge.contract.events import BadBody, Event, EventBody, Evidence, event_hash
 from edge.contract.lines import LineFrame as LineFrame
 from edge.contract.lines import LineMinute as LineMinute
 from edge.contract.lines import LineNow as LineNow
+from edge.contract.session_now import Bounds as Bounds
 from edge.contract.session_now import CheckInNow as CheckInNow
 from edge.contract.session_now import DoseNow as DoseNow
+from edge.contract.session_now import ProtocolNow as ProtocolNow
 from edge.contract.session_now import SessionNow as SessionNow
 from edge.contract.vitals import ID_PATTERN as ID_PATTERN
 from edge.contract.vitals import BadPayload as BadPayload
@@ -276,7 +278,7 @@ class Status(Payload, frozen=True, kw_only=True):
     runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be
     believed; `other_boots` are boots other than this one that were alive lately under this edge's name: two boxes
     that call themselves the same. `storage`: null while the record can be written, `space`: while its disk has
-    room."""
+    room. `protocols`: by which it opens sessions; the first where none is named."""
 
     edge: Id
     boot: str
@@ -294,6 +296,7 @@ class Status(Payload, frozen=True, kw_only=True):
     other_boots: list[str] = msgspec.field(default_factory=list)
     storage: StorageNow | None = None
     space: SpaceNow | None = None
+    protocols: tuple[ProtocolNow, ...] = ()
 
 
 class Ack(Payload, frozen=True, kw_only=True):

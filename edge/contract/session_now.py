@@ -1,4 +1,5 @@
-"""The session in a bed's state: where it stands, what was ordered and given, what is open and what is due."""
+"""The session in a bed's state: where it stands, what was ordered and given, what is open and what is due; and the
+protocols by which an edge opens one."""
 
 from __future__ import annotations
 
@@ -59,3 +60,24 @@ class SessionNow(Payload, frozen=True, kw_only=True):
     route: Route | None = None
     bp_due: Time | None = None  # when the next blood pressure is due; null: none is
     doses: tuple[DoseNow, ...] = ()  # given by hand, oldest first; empty where a pump gives it
+
+
+class Bounds(Payload, frozen=True, kw_only=True):
+    """From `low` to `high`, both allowed."""
+
+    low: float
+    high: float
+
+
+class ProtocolNow(Payload, frozen=True, kw_only=True):
+    """A protocol by which this edge opens sessions, as a form needs it. `limits`: by the argument of start_session.
+    `doses_mg`: what may be ordered where a nurse gives the dose by hand, in devices of `device_mg`; empty where a pump
+    gives it."""
+
+    id: str
+    title: str
+    drug: str
+    route: Route
+    limits: dict[str, Bounds] = msgspec.field(default_factory=dict)
+    doses_mg: tuple[float, ...] = ()
+    device_mg: float | None = None

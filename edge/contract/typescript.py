@@ -35,7 +35,8 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     payloads.CheckInNow, payloads.DoseNow, payloads.SessionNow, events.Evidence, payloads.Signals, payloads.FallenLevel,
     payloads.AlarmNow, payloads.DeviceAlarmNow, payloads.LineMinute, payloads.LineFrame, payloads.LineNow,
     payloads.DeviceNow, payloads.Request, payloads.Gap, payloads.Shelved, payloads.State,
-    payloads.ConsoleSeen, payloads.StorageNow, payloads.SpaceNow, payloads.Status, Problem, model.DeviceAlarm,
+    payloads.ConsoleSeen, payloads.StorageNow, payloads.SpaceNow, payloads.Bounds, payloads.ProtocolNow,
+    payloads.Status, Problem, model.DeviceAlarm,
     *events.KIND_OF,
 )
 _PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", types.NoneType: "null", Any: "unknown"}

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from msgspec import UNSET, UnsetType
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
 from edge.contract.payloads import (
     AlarmNow,
+    Bounds,
     CheckInNow,
     DeviceAlarmNow,
     DeviceNow,
@@ -17,6 +18,7 @@ from edge.contract.payloads import (
     FallenLevel,
     Gap,
     Numeric,
+    ProtocolNow,
     PumpNow,
     Request,
     SessionNow,
@@ -27,6 +29,7 @@ from edge.contract.payloads import (
 )
 from edge.core.alarms import SHOWN, Alarm
 from edge.core.dissociation import quiet_check_in
+from edge.core.protocol import OrderLimits, Protocols
 from edge.core.session import describe_baseline, describe_order, open_points
 from edge.core.state import BedState, Device, Session, Shelf
 from edge.model import PRIORITY_RANK, iso
@@ -179,3 +182,13 @@ def _check_in(session: Session) -> CheckInNow | None:
     return CheckInNow(
         at=iso(last.at_s), user=last.user, moaas=last.moaas, cadss=last.cadss, anxiety=last.anxiety,
         distress=last.distress, nausea=last.nausea, symptoms=last.symptoms, note=last.note)
+
+
+def protocols(known: Protocols) -> tuple[ProtocolNow, ...]:
+    """Every protocol that may be chosen, in the order of the file."""
+    return tuple(ProtocolNow(
+        id=each.id, title=each.title, drug=each.drug, route=each.route,
+        limits={name: Bounds(low=limits.low, high=limits.high) for name in (field.name for field in fields(OrderLimits))
+                if (limits := getattr(each.order, name)) is not None},
+        doses_mg=each.by_hand.doses_mg if each.by_hand else (),
+        device_mg=each.by_hand.device_mg if each.by_hand else None) for each in known.by_id.values())

@@ -13,6 +13,7 @@ import { Announcer, everywhere, Rail } from "./rail.tsx";
 import { go, Link, usePlace } from "./router.tsx";
 import { signOut } from "./session.ts";
 import { store } from "./state.ts";
+import { isClinical } from "./feed.ts";
 import type { Me } from "./feed.ts";
 import { Troubles } from "./troubles.tsx";
 import { OldPage } from "./version.tsx";
@@ -35,7 +36,7 @@ function useShortcuts(): void {
       if (event.ctrlKey || event.altKey || event.metaKey || target.matches("input, textarea, select")) return;
       if (event.key === "a") (document.querySelector<HTMLElement>(`main ${FIRST}`) ?? document.querySelector<HTMLElement>(FIRST))?.focus();
       else if (event.key === "w") go("/");
-      else if (/^[1-9]$/.test(event.key) && store.me?.role === "nurse") {
+      else if (/^[1-9]$/.test(event.key) && isClinical(store.me)) {
         const bed = store.beds[Number(event.key) - 1];
         if (bed !== undefined) go(pathOf(idOf(bed), store.edges.length));
       }
@@ -107,7 +108,7 @@ function View({ me, place }: { me: Me; place: Place }) {
   if (place.page === "simulation") return <SimulationPage />;
   if (place.page !== "bed") return <Ward me={me} edge={place.page === "ward" ? place.edge : undefined} />;
   const [key, ...others] = matching(store.beds, place.edge ?? null, place.bed);
-  if (key !== undefined && others.length === 0 && me.role === "nurse") return <Bed key={key} bed={key} />;
+  if (key !== undefined && others.length === 0 && isClinical(me)) return <Bed key={key} bed={key} />;
   if (key !== undefined && others.length > 0) return <div class="missing"><p role="alert">Several edges have a bed '{place.bed}': choose one.</p><Ward me={me} /></div>;
   if (key !== undefined || store.beds.length === 0) return <Ward me={me} />;
   return <div class="missing"><p role="alert">There is no bed '{place.bed}'.</p><Ward me={me} /></div>;

@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import { stopwatch } from "./age.ts";
 import type { Broken } from "./liveness.ts";
 import { notLiveSounds, quietNotLive, sounder, sounds } from "./session.ts";
+import { isClinical } from "./feed.ts";
 import type { Me } from "./feed.ts";
 
 export function NotLive({ broken }: { broken: Broken | null }) {
@@ -18,7 +19,7 @@ export function NotLive({ broken }: { broken: Broken | null }) {
 }
 
 export function SoundOff({ me }: { me: Me }) {
-  if (me.role !== "nurse" || sounder.state === "on") return null;
+  if (!isClinical(me) || sounder.state === "on") return null;
   return (
     <section class="banner-sound" role="alert">
       <button onClick={() => void sounder.test()}>

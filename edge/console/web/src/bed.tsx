@@ -88,7 +88,7 @@ function BedHead({ bed, state, session }: { bed: string; state: BedState | undef
       <b class="phase">{state === undefined ? "no data yet" : phaseWords(state, context.live)}</b>
       <Band session={session} />
       {order !== null && order.dose_mg !== null && (
-        <span class="order">Order {plain(order.dose_mg)} mg in {order.duration_min ?? "--"} min, {order.weight_kg ?? "--"} kg</span>
+        <span class="order">Order {plain(order.dose_mg)} mg {order.duration_min === null ? "by hand" : `in ${order.duration_min} min, ${order.weight_kg ?? "--"} kg`}</span>
       )}
       {state !== undefined && !state.live && <span class="last-known">Last known {clockTime(state.at)}</span>}
       {state?.gap && <span class="gap">⊘ {gapWords(state.gap)} ({state.gap.why === "restart" ? "restart" : `the box ${state.gap.why}`})</span>}

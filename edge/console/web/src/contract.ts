@@ -309,7 +309,24 @@ export interface SpaceNow {
   full_in_s: number | null;
 }
 
-/** Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be believed; `other_boots` are boots other than this one that were alive lately under this edge's name: two boxes that call themselves the same. `storage`: null while the record can be written, `space`: while its disk has room. */
+/** From `low` to `high`, both allowed. */
+export interface Bounds {
+  low: number;
+  high: number;
+}
+
+/** A protocol by which this edge opens sessions, as a form needs it. `limits`: by the argument of start_session. `doses_mg`: what may be ordered where a nurse gives the dose by hand, in devices of `device_mg`; empty where a pump gives it. */
+export interface ProtocolNow {
+  id: string;
+  title: string;
+  drug: string;
+  route: Route;
+  limits: Record<string, Bounds>;
+  doses_mg: number[];
+  device_mg: number | null;
+}
+
+/** Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be believed; `other_boots` are boots other than this one that were alive lately under this edge's name: two boxes that call themselves the same. `storage`: null while the record can be written, `space`: while its disk has room. `protocols`: by which it opens sessions; the first where none is named. */
 export interface Status {
   edge: string;
   boot: string;
@@ -327,6 +344,7 @@ export interface Status {
   other_boots: string[];
   storage: StorageNow | null;
   space: SpaceNow | null;
+  protocols: ProtocolNow[];
 }
 
 /** One problem document, as it goes over HTTP. A member that says nothing is left out. */

@@ -1,5 +1,5 @@
 /** What the console says to the page beyond the contract (contract.ts): the live feed's messages, and whoever is signed in. */
-import type { EventKind, EventOf, Role, State, Vitals, Wave as WaveOnWire } from "./contract.ts";
+import type { EventKind, EventOf, ProtocolNow, Role, State, Vitals, Wave as WaveOnWire } from "./contract.ts";
 
 export type {
   AlarmNow as Alarm, AlarmState, Baseline, DeviceAlarmNow as DeviceAlarm, DeviceNow as Device, Evidence, LinkState as Link, Numeric, Order, Phase,
@@ -7,6 +7,11 @@ export type {
 } from "./contract.ts";
 
 export interface User { name: string; role: Role }
+
+/** Whether they care for patients: they see names, acknowledge, and hear alarms. */
+export function isClinical(user: User | null | undefined): boolean {
+  return user != null && user.role !== "technician";
+}
 
 /**
  * `expires_at`, `now`: of the console's clock. `lock_after_s`: real seconds nobody uses a screen before it locks.
@@ -41,6 +46,7 @@ export type ServerMessage =
   | { t: "hello"; now: string; speed: number; edge: string; edges?: string[]; simulated: boolean; user: User; beds: string[];
       ward?: { edge: string; bed: string; name: string }[]; version?: string; build?: string }
   | { t: "beat"; at: string; hops: Hops; edges?: Record<string, EdgeHealth>; health?: Trouble[] }
+  | { t: "protocols"; edge: string; protocols: ProtocolNow[] }
   | ({ t: "vitals" } & Vitals)
   | ({ t: "state" } & BedState)
   | ({ t: "wave" } & Wave)

@@ -9,6 +9,7 @@ import { isPaused, RANK, ranked } from "./rank.ts";
 import { Link } from "./router.tsx";
 import { sounder } from "./session.ts";
 import { store } from "./state.ts";
+import { isClinical } from "./feed.ts";
 import type { Alarm, Me } from "./feed.ts";
 import { noAlarms, PRIORITY, SYMBOL } from "./words.ts";
 
@@ -61,7 +62,7 @@ function Row({ placed, me, first, more }: { placed: Placed; me: Me; first: boole
     </>
   );
   const look = `row ${alarm.priority} ${alarm.state}`;
-  if (me.role !== "nurse") return <div class={look}>{text}</div>;
+  if (!isClinical(me)) return <div class={look}>{text}</div>;
   return (
     <div class={look}>
       <Link to={pathOf(idOf(bed), store.edges.length)} class="to-bed" alarm={first}>{text}</Link>
@@ -75,7 +76,7 @@ function Row({ placed, me, first, more }: { placed: Placed; me: Me; first: boole
 }
 
 function Sound({ me }: { me: Me }) {
-  if (me.role !== "nurse") return null;
+  if (!isClinical(me)) return null;
   const states = [...store.states.values()];
   const paused = states.filter((state) => isPaused(state.audio_paused_until, store.edge_ms(keyOf(state))));
   const sounding = states.filter(

@@ -6,6 +6,7 @@ import { endOf, isRenewalDue, type Lease, leaseOf } from "./lease.ts";
 import { Live } from "./live.ts";
 import { RANK } from "./rank.ts";
 import { store } from "./state.ts";
+import { isClinical } from "./feed.ts";
 import type { Me, Priority } from "./feed.ts";
 
 export const live = new Live(store);
@@ -57,7 +58,7 @@ function used(): void {
 
 /** A technician's screen watches devices: it does not sound, and so never counts as someone hearing an alarm. */
 export function sounds(): boolean {
-  return store.me?.role === "nurse";
+  return isClinical(store.me);
 }
 
 /** Silences, for two minutes, the tone by which this screen announces that it is not live. Alarms still sound. */

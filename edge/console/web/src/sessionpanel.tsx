@@ -1,11 +1,12 @@
 /** A session in hand: its steps, what is still open, the pre-check list, and how it ends. */
 import { useState } from "preact/hooks";
 import { command } from "./api.ts";
-import { VERBS } from "./contract.ts";
+import { type Verb, VERBS } from "./contract.ts";
 import { plain } from "./dose.ts";
 import { useDraft } from "./drafts.ts";
 import { Sheet } from "./sheet.tsx";
 import { store } from "./state.ts";
+import { furtherVerbs, nameOf, VerbForm } from "./verbform.tsx";
 import type { Phase, Session } from "./feed.ts";
 import { PHASE, refusal, sentence } from "./words.ts";
 
@@ -19,15 +20,17 @@ const END_REASONS = ["Dose complete", "Patient's wish", "Blood pressure", "Distr
 const CLOSE_REASONS = ["Discharged", "Not started", "Transferred"] as const;
 const REASON_MOST = VERBS.close_session.args.reason.max_length;
 
-type Ask = "nothing" | "end_infusion" | "close_session";
+type Ask = "nothing" | Verb;
 
 export function SessionPanel({ bed, session, close }: { bed: string; session: Session; close: () => void }) {
   const [asking, setAsking] = useState<Ask>("nothing");
   const infused = session.phase === "INFUSING" || session.phase === "PAUSED";
+  if (asking !== "nothing" && asking !== "end_infusion" && asking !== "close_session") return <VerbForm bed={bed} verb={asking} back={() => setAsking("nothing")} close={close} />;
   if (asking !== "nothing") return <Reason bed={bed} verb={asking} session={session} back={() => setAsking("nothing")} close={close} />;
   return (
     <Sheet title={`Session, ${store.label(bed)}`} close={close} foot={
       <>
+        {furtherVerbs(session).map((verb) => <button key={verb} onClick={() => setAsking(verb)}>{nameOf(verb)}…</button>)}
         {infused && <button onClick={() => setAsking("end_infusion")}>End infusion…</button>}
         <button onClick={() => setAsking("close_session")}>Close session…</button>
       </>
@@ -50,6 +53,9 @@ function at(phase: Phase): Phase {
 function OrderLine({ session }: { session: Session }) {
   const order = session.order;
   if (order === null) return <p>No order recorded</p>;
+  if (order.dose_mg !== null && order.dose_mg_kg === null) {
+    return <p class="order-line">Order: <b>{plain(order.dose_mg)} mg</b>, given by hand. Taken so far: <b>{plain(session.doses.reduce((sum, { mg }) => sum + mg, 0))} mg</b>.</p>;
+  }
   return (
     <p class="order-line">
       Order: {order.weight_kg ?? "--"} kg × {order.dose_mg_kg ?? "--"} mg/kg = <b>{order.dose_mg === null ? "--" : plain(order.dose_mg)} mg</b> in {order.duration_min ?? "--"} min

@@ -1,34 +1,66 @@
-/** Opening a session: the order entered, then read back in mg, mL and mL/h before it is confirmed. */
+/** Opening a session: the protocol, the order entered, then read back before it is confirmed. */
 import { useState } from "preact/hooks";
 import { command } from "./api.ts";
-import { cautions, EMPTY_ORDER, FIELDS, type Order, type OrderDraft, plain, problems, readOrder, total } from "./dose.ts";
+import { idOf } from "./beds.ts";
+import type { ProtocolNow } from "./contract.ts";
+import { cautions, EMPTY_ORDER, fieldsOf, FLAGS, isByHand, type Order, type OrderDraft, type OrderField, plain, problems, readOrder, total } from "./dose.ts";
 import { useDraft } from "./drafts.ts";
 import { NumberFields } from "./keypad.tsx";
 import { Sheet } from "./sheet.tsx";
 import { store } from "./state.ts";
 import { refusal } from "./words.ts";
 
+const OF_0_1_0 = "iv_racemic_40"; // an edge that tells no protocol has this one
+
 export function StartSession({ bed, close }: { bed: string; close: () => void }) {
   const [draft, change, forget] = useDraft<OrderDraft>(`start ${bed}`, EMPTY_ORDER);
   const [reading, setReading] = useState(false);
-  const wrong = problems(draft);
-  const order = readOrder(draft);
+  const known = store.protocols.get(idOf(bed).edge) ?? [];
+  const protocol = known.find(({ id }) => id === draft.protocol) ?? known[0] ?? null;
+  const fields = fieldsOf(protocol);
+  const wrong = problems(draft, fields);
+  const order = readOrder(draft, fields);
+  const yes = draft.yes ?? [];
   if (reading && wrong.length === 0) {
-    return <ReadBack bed={bed} order={order} back={() => setReading(false)} close={close} forget={forget} />;
+    return <ReadBack bed={bed} order={order} protocol={protocol} fields={fields} yes={yes} back={() => setReading(false)} close={close} forget={forget} />;
   }
   return (
-    <Sheet title={`Start session, ${store.label(bed)}: racemic ketamine, intravenous`} close={close} foot={
+    <Sheet title={`Start session, ${store.label(bed)}: ${drugOf(protocol)}`} close={close} foot={
       <>
-        <span>{wrong.length > 0 ? list(wrong) : <Echo order={order} />}</span>
+        <span>{wrong.length > 0 ? list(wrong) : <Echo order={order} protocol={protocol} />}</span>
         <button class="go" disabled={wrong.length > 0} onClick={() => setReading(true)}>Read back</button>
       </>
     }>
+      {known.length > 0 && (
+        <label class="patient-field"><span>Protocol</span>
+          <select name="protocol" value={protocol?.id ?? ""} onChange={(event) => change({ protocol: event.currentTarget.value })}>
+            {known.map(({ id, title }) => <option key={id} value={id}>{title}</option>)}
+          </select>
+        </label>
+      )}
       <label class="patient-field"><span>Patient</span>
         <input name="patient" autoComplete="off" placeholder="not entered" value={draft.patient} onInput={(event) => change({ patient: event.currentTarget.value })} />
       </label>
-      <NumberFields fields={FIELDS} texts={draft} change={(key, text) => change({ [key]: text })} />
+      <NumberFields key={protocol?.id} fields={fields} texts={Object.fromEntries(fields.map(({ key }) => [key, draft[key] ?? ""]))} change={(key, text) => change({ [key]: text })} />
+      <p class="help">{fields.map(allowed).filter(Boolean).join("; ")}</p>
+      <div class="flags">
+        {FLAGS.map(([key, label]) => (
+          <button key={key} type="button" aria-pressed={yes.includes(key)} onClick={() => change({ yes: yes.includes(key) ? yes.filter((one) => one !== key) : [...yes, key] })}>
+            {yes.includes(key) ? "☑" : "☐"} {label}
+          </button>
+        ))}
+      </div>
     </Sheet>
   );
+}
+
+function drugOf(protocol: ProtocolNow | null): string {
+  return protocol === null ? "racemic ketamine, intravenous" : `${protocol.drug}, ${protocol.route}`;
+}
+
+/** What an order may say of one number. */
+function allowed({ label, unit, min, max, only }: OrderField): string {
+  return `${label} ${only.length > 0 ? only.join(" or ") : `${min} to ${max}`} ${unit}`;
 }
 
 /** What is missing in one phrase, what is wrong in full. */
@@ -38,20 +70,30 @@ function list(wrong: string[]): string {
   return [...rest, ...(missing.length > 0 ? [`Missing: ${missing.join(", ")}`] : [])].join(". ");
 }
 
-function Echo({ order }: { order: Order }) {
+function Echo({ order, protocol }: { order: Order; protocol: ProtocolNow | null }) {
+  if (isByHand(protocol)) return <b>{devices(order, protocol)}</b>;
   const sum = total(order);
   if (sum === null) return null;
   return <b>{plain(sum.dose_mg)} mg in {plain(sum.volume_ml)} mL, {plain(sum.rate_ml_h)} mL/h</b>;
 }
 
-function ReadBack(props: { bed: string; order: Order; back: () => void; close: () => void; forget: () => void }) {
-  const { order } = props;
+/** "84 mg: 3 devices of 28 mg". */
+function devices(order: Order, protocol: ProtocolNow | null): string {
+  const dose_mg = order.dose_mg ?? 0;
+  const device_mg = protocol?.device_mg ?? null;
+  return device_mg === null ? `${plain(dose_mg)} mg` : `${plain(dose_mg)} mg: ${plain(dose_mg / device_mg)} devices of ${plain(device_mg)} mg`;
+}
+
+interface Read { bed: string; order: Order; protocol: ProtocolNow | null; fields: readonly OrderField[]; yes: readonly string[] }
+
+function ReadBack(props: Read & { back: () => void; close: () => void; forget: () => void }) {
+  const { order, protocol, yes } = props;
   const [sending, setSending] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
-  const sum = total(order);
   const confirm = async (): Promise<void> => {
     setSending(true);
-    const answer = await command(props.bed, "start_session", { ...order, protocol: "iv_racemic_40", checklist: false });
+    const flags = Object.fromEntries(yes.map((key) => [key, true]));
+    const answer = await command(props.bed, "start_session", { ...order, ...flags, protocol: protocol?.id ?? OF_0_1_0, checklist: false });
     setSending(false);
     if (!answer.ok) return setProblem(refusal(answer));
     props.forget();
@@ -67,14 +109,35 @@ function ReadBack(props: { bed: string; order: Order; back: () => void; close: (
     }>
       <div class="read-back">
         <p>{order.patient}</p>
-        <p>{order.weight_kg} kg × {order.dose_mg_kg} mg/kg =</p>
-        <p class="big">{plain(sum?.dose_mg ?? 0)} mg ketamine</p>
-        <p class="big">{plain(sum?.volume_ml ?? 0)} mL <small>at {order.concentration_mg_ml} mg/mL</small></p>
-        <p class="big">{plain(sum?.rate_ml_h ?? 0)} mL/h <small>for {order.duration_min} min</small></p>
-        <p>Cuff every {order.nibp_interval_min} min. Age {order.age_years ?? "not recorded"}.</p>
-        {cautions(order).map((caution) => <p key={caution} class="caution">➤ {caution}: as ordered?</p>)}
-        <p class="help">This opens the record. The pump is set and started at the pump.</p>
+        {protocol !== null && <p>{protocol.title}</p>}
+        {isByHand(protocol) ? <ByHand order={order} protocol={protocol} /> : <ByPump order={order} drug={protocol?.drug ?? "ketamine"} />}
+        {FLAGS.filter(([key]) => yes.includes(key)).map(([key, label]) => <p key={key}>{label}: yes</p>)}
+        {cautions(order, props.fields).map((caution) => <p key={caution} class="caution">➤ {caution}: as ordered?</p>)}
+        <p class="help">{isByHand(protocol) ? "This opens the record. The patient takes the drug by hand; then enter \"Dose given\"." : "This opens the record. The pump is set and started at the pump."}</p>
       </div>
     </Sheet>
+  );
+}
+
+function ByPump({ order, drug }: { order: Order; drug: string }) {
+  const sum = total(order);
+  return (
+    <>
+      <p>{order.weight_kg} kg × {order.dose_mg_kg} mg/kg =</p>
+      <p class="big">{plain(sum?.dose_mg ?? 0)} mg {drug}</p>
+      <p class="big">{plain(sum?.volume_ml ?? 0)} mL <small>at {order.concentration_mg_ml} mg/mL</small></p>
+      <p class="big">{plain(sum?.rate_ml_h ?? 0)} mL/h <small>for {order.duration_min} min</small></p>
+      <p>Cuff every {order.nibp_interval_min} min. Age {order.age_years ?? "not recorded"}.</p>
+    </>
+  );
+}
+
+function ByHand({ order, protocol }: { order: Order; protocol: ProtocolNow | null }) {
+  return (
+    <>
+      <p class="big">{plain(order.dose_mg ?? 0)} mg {protocol?.drug} <small>{protocol?.route}</small></p>
+      <p class="big">{devices(order, protocol).split(": ")[1]}</p>
+      <p>Cuff as the protocol says. Age {order.age_years ?? "not recorded"}.</p>
+    </>
   );
 }

@@ -3,6 +3,7 @@ import { idOf, keyOf, labelOf } from "./beds.ts";
 import { type Context, receive, type Received } from "./age.ts";
 import { EdgeClock, Monotonic } from "./clock.ts";
 import { type Broken, brokenHop, brokenEdge } from "./liveness.ts";
+import type { ProtocolNow } from "./contract.ts";
 import { audible, RANK } from "./rank.ts";
 import type { BedState, EdgeEvent, EdgeHealth, Hops, Me, Numeric, Priority, Pump, ServerMessage, Trouble, Vitals, Wave } from "./feed.ts";
 
@@ -23,6 +24,7 @@ export class Store {
   beds: string[] = []; // keys, in the order of the console
   states = new Map<string, BedState>();
   vitals = new Map<string, BedVitals>();
+  protocols = new Map<string, readonly ProtocolNow[]>(); // by edge
   hops: Hops | null = null;
   troubles: readonly Trouble[] = [];
   events = new Map<string, number>(); // bed -> how many events came: whoever lists them asks again when it grows
@@ -158,6 +160,7 @@ export class Store {
         this.troubles = message.health ?? [];
         this.#edges(message.edges ?? {}, Date.parse(message.at));
         break;
+      case "protocols": this.protocols.set(message.edge, message.protocols); break;
       case "vitals": this.#vitals(message); break;
       case "state": this.#state(message); break;
       case "wave": this.onWave?.(message); return;

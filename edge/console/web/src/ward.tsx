@@ -9,6 +9,7 @@ import { PumpLine, pumpSays } from "./pump.tsx";
 import { frameOf, ranked } from "./rank.ts";
 import { Link } from "./router.tsx";
 import { store } from "./state.ts";
+import { isClinical } from "./feed.ts";
 import type { BedState, Me } from "./feed.ts";
 import { vitalsOf } from "./vocabulary.ts";
 import { linkTrouble, noAlarms, PRIORITY, SYMBOL } from "./words.ts";
@@ -98,7 +99,7 @@ function Tile({ bed, me }: { bed: string; me: Me }) {
     <>
       <div class="head">
         <b class="bed">{store.label(bed)}</b>
-        <span class="patient">{session === null ? "" : state?.patient ?? (me.role === "nurse" ? "name not recorded" : "")}</span>
+        <span class="patient">{session === null ? "" : state?.patient ?? (isClinical(me) ? "name not recorded" : "")}</span>
         <span class="phase">{state === undefined ? "no data yet" : phaseWords(state, context.live)}</span>
       </div>
       <div class="figures">
@@ -116,7 +117,7 @@ function Tile({ bed, me }: { bed: string; me: Me }) {
     </>
   );
   const label = `${store.label(bed)}${frame.priority === "none" ? "" : `, ${PRIORITY[frame.priority]} alarm`}`;
-  return me.role === "nurse" ? (
+  return isClinical(me) ? (
     <div class={look} data-edge={idOf(bed).edge} data-bed={idOf(bed).bed}><Link to={pathOf(idOf(bed), store.edges.length)} class="cover" label={label}> </Link>{inside}</div>
   ) : (
     <div class={look} data-edge={idOf(bed).edge} data-bed={idOf(bed).bed}>{inside}</div>

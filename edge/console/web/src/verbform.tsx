@@ -1,0 +1,88 @@
+/** A form for any command that has none of its own: its fields are what the contract says of its arguments. */
+import { useState } from "preact/hooks";
+import { command } from "./api.ts";
+import { type Argument, type Verb, VERBS } from "./contract.ts";
+import type { Session } from "./feed.ts";
+import { NumberFields } from "./keypad.tsx";
+import { Sheet } from "./sheet.tsx";
+import { store } from "./state.ts";
+import { readNumber } from "./typed.ts";
+import { refusal, sentence } from "./words.ts";
+
+const WITH_A_PLACE: ReadonlySet<string> = new Set(
+  ["acknowledge", "audio_pause", "audio_resume", "start_session", "checklist", "check_in", "end_infusion", "close_session"] satisfies Verb[]);
+
+/** What a verb is called, where its name does not say it. */
+const NAMES: Partial<Record<string, string>> = { give_dose: "Dose given" };
+
+/** A verb that has a meaning in some sessions alone. */
+const ONLY: Partial<Record<string, (session: Session) => boolean>> = {
+  give_dose: (session) => session.order?.dose_mg != null && session.order.dose_mg_kg === null,
+};
+
+/** The verbs that whoever is signed in may ask for in this session, besides those that have a place of their own. */
+export function furtherVerbs(session: Session): Verb[] {
+  const role = store.me?.role;
+  return (Object.keys(VERBS) as Verb[]).filter((verb) => !WITH_A_PLACE.has(verb)
+    && (VERBS[verb].roles as readonly string[]).some((one) => one === role) && (ONLY[verb]?.(session) ?? true));
+}
+
+export function nameOf(verb: string): string {
+  return NAMES[verb] ?? sentence(verb);
+}
+
+type Texts = Readonly<Record<string, string>>;
+
+/** What was typed as the command's argument; a string: what is wrong with it. */
+function valueOf(argument: Argument, text: string): { value: unknown } | string {
+  const { label, type, optional, min, max, max_length, unit = "" } = argument;
+  if (text.trim() === "") return optional ? { value: undefined } : `${label} is missing`;
+  if (type === "flag") return { value: text === "yes" };
+  if (type === "words") return { value: text.split(",").map((word) => word.trim()).filter(Boolean) };
+  if (type === "text") return max_length !== undefined && [...text.trim()].length > max_length ? `${label}: at most ${max_length} characters` : { value: text.trim() };
+  const { value, wrong } = readNumber(text);
+  if (wrong || value === null || (type === "whole" && !Number.isInteger(value))) return `${label} must be a ${type === "whole" ? "whole " : ""}number`;
+  return (min !== undefined && value < min) || (max !== undefined && value > max) ? `${label} must be ${min ?? ""} to ${max ?? ""} ${unit}`.trim() : { value };
+}
+
+export function VerbForm({ bed, verb, back, close }: { bed: string; verb: Verb; back: () => void; close: () => void }) {
+  const takes = Object.entries(VERBS[verb].args as Record<string, Argument>);
+  const [texts, setTexts] = useState<Texts>({});
+  const [sending, setSending] = useState(false);
+  const [problem, setProblem] = useState<string | null>(null);
+  const change = (key: string, text: string): void => setTexts((before) => ({ ...before, [key]: text }));
+  const read = takes.map(([key, argument]) => [key, valueOf(argument, texts[key] ?? "")] as const);
+  const wrong = read.flatMap(([, value]) => (typeof value === "string" ? [value] : []));
+  const numbers = takes.filter(([, { type }]) => type === "number" || type === "whole");
+  const confirm = async (): Promise<void> => {
+    setSending(true);
+    const args = Object.fromEntries(read.flatMap(([key, value]) => (typeof value === "string" || value.value === undefined ? [] : [[key, value.value]])));
+    const answer = await command(bed, verb, args);
+    setSending(false);
+    if (!answer.ok) return setProblem(refusal(answer));
+    close();
+  };
+  return (
+    <Sheet title={`${nameOf(verb)}, ${store.label(bed)}`} close={close} foot={
+      <>
+        {problem !== null && <em role="alert">{problem}</em>}
+        <span>{wrong.join(". ")}</span>
+        <button onClick={back}>Back</button>
+        <button class="go" disabled={sending || wrong.length > 0} onClick={() => void confirm()}>{sending ? "Sending" : `Record: ${nameOf(verb).toLowerCase()}`}</button>
+      </>
+    }>
+      {numbers.length > 0 && <NumberFields texts={texts} change={change} fields={numbers.map(([key, { label, unit = "", presets = [], optional }]) => (
+        { key, label, unit, presets, hint: optional ? "if known" : undefined }))} />}
+      {takes.filter(([, { type }]) => type === "text" || type === "words").map(([key, { label, type, optional }]) => (
+        <label key={key} class="patient-field"><span>{label}</span>
+          <input name={key} autoComplete="off" placeholder={type === "words" ? "one after the other, with commas" : optional ? "if known" : "not entered"} value={texts[key] ?? ""} onInput={(event) => change(key, event.currentTarget.value)} />
+        </label>
+      ))}
+      <div class="flags">
+        {takes.filter(([, { type }]) => type === "flag").map(([key, { label }]) => (
+          ["yes", "no"].map((word) => <button key={key + word} type="button" aria-pressed={texts[key] === word} onClick={() => change(key, word)}>{label}: {word}</button>)
+        ))}
+      </div>
+    </Sheet>
+  );
+}
