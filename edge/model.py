@@ -144,6 +144,12 @@ class StorageChanged(Frozen, frozen=True, tag="storage"):
     failing: str
 
 
+class HeardChanged(Frozen, frozen=True, tag="heard"):
+    """This bed's alarms may be heard by nobody, for `unheard`, or are heard ("")."""
+
+    unheard: str
+
+
 class RecordDamaged(Frozen, frozen=True, tag="record_damaged"):
     """The record was found damaged, and was begun anew."""
 
@@ -177,7 +183,7 @@ class Configured(Frozen, frozen=True, tag="configured"):
 
 Input = (
     Samples | PumpStatus | DeviceAlarmsReported | LinkChanged | Command | Tick | Boot | Configured | WatchPaused
-    | StorageChanged | RecordDamaged | Restored
+    | StorageChanged | RecordDamaged | Restored | HeardChanged
 )
 
 

@@ -50,6 +50,13 @@ def statuses(demo: Demo) -> list[dict[str, Any]]:
     return [payload for _, topic, payload in demo.heard if topic.endswith("/status")]
 
 
+def unheard(demo: Demo) -> set[str]:
+    """The beds with TEC-6, as their newest states have it."""
+    states = {topic: payload for _, topic, payload in demo.heard if topic.endswith("/state")}
+    return {state["bed"] for state in states.values() for alarm in state["alarms"]
+            if alarm["rule"] == "TEC-6" and alarm["state"] == "active" and "no console" in alarm["text"]}
+
+
 def of_the_story(demo: Demo, alarm: dict[str, Any]) -> bool:
     """On a slow machine the story may get as far as chair 1's hypertension, which begins in minute 29.5."""
     began = next(e for e in demo.events("phase") if e["bed"] == "chair-1" and e["body"]["phase"] == "INFUSING")
@@ -78,9 +85,12 @@ async def test_kill_each_in_turn(tmp_path: Path) -> None:
         pid = await kill(demo, "console")
         await demo.until(lambda: statuses(demo)[-1]["consoles"]["main"]["state"] == "lost", SAID_WITHIN_S,
                          "the edge says that the console is lost")
+        await demo.until(lambda: unheard(demo) == {f"chair-{k}" for k in range(1, 5)}, SAID_WITHIN_S,
+                         "each bed says that nobody may hear it")
         await back(demo, "console", pid)
         await demo.until(lambda: statuses(demo)[-1]["consoles"]["main"]["state"] == "live", BACK_WITHIN_S,
                          "the edge hears the console again")
+        await demo.until(lambda: not unheard(demo), SAID_WITHIN_S, "the beds are heard again")
 
         await console_says(demo, "broker", True, BACK_WITHIN_S)
         others = {name: demo.pids[name] for name in ("edge", "console", "simulators")}

@@ -82,9 +82,9 @@ async def until(holds: Any, within_s: float = 5.0) -> None:
 
 
 @contextlib.asynccontextmanager
-async def served(folder: Path, monkeypatch: pytest.MonkeyPatch, boot: str = "b1") -> AsyncIterator[
+async def served(folder: Path, monkeypatch: pytest.MonkeyPatch, boot: str = "b1", sounder: str = "") -> AsyncIterator[
         tuple[EdgeService, Sent]]:
-    (folder / "edge.toml").write_text(EDGE)
+    (folder / "edge.toml").write_text(EDGE + sounder)
     (folder / "rules.toml").write_text(FILE.read_text())
     config = load_edge(folder / "edge.toml")
     kept = Journal.open(config.edge.journal, edge="clinic-1", boot=boot, wall=lambda: "now", holds=True)
@@ -137,6 +137,23 @@ async def test_it_alarms_at_every_bed_goes_on_and_writes_all_of_it_afterwards(
         kept = list(reader.events())
         assert [event for event, _ in sent.events] == kept, "each was published once, and each is in the record"
         assert [str(difference) for difference in differences(reader.inputs(), reader.events())] == []
+
+
+async def test_the_box_itself_sounds_within_five_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: Disk,
+) -> None:
+    (tmp_path / "sounds").mkdir()
+    async with served(tmp_path, monkeypatch, sounder='[sounder]\nuse = "file"\nfolder = "sounds"\n') as (service, sent):
+        await until(lambda: sent.events)
+        sounding = asyncio.ensure_future(service._sounder.run())
+        disk.break_()
+        await until(lambda: list((tmp_path / "sounds").glob("*-medium.wav")), ALARM_WITHIN_S)
+        status = service._status().sounder
+        assert status is not None
+        assert (status.state, status.priority) == ("ready", "medium")
+        disk.mend()
+        await until(lambda: sent.alarm() is None)
+        sounding.cancel()
 
 
 async def test_a_restart_in_the_middle_of_it_alarms_and_watches_too(

@@ -75,7 +75,7 @@ async def lost(folder: Path, disk: Disk, cuts: int, seed: str) -> list[str]:
     chance, found = random.Random(seed), []
     first = next(k for k, step in enumerate(disk.done) if step[0] == "promise")
     for number in range(cuts):
-        at = chance.randrange(first, len(disk.done))
+        at = chance.randrange(first + 1, len(disk.done))
         files, promised = disk.cut(at, chance)
         seq, digest, n = promised.split()
         here = folder_in(folder, f"cut-{number}")

@@ -20,9 +20,12 @@ import msgspec
 from nacl.signing import VerifyKey
 
 from drivers.contract import Spec, Wave
+from edge.app.anchor import Anchor
+from edge.app.hearing import Hearing
 from edge.app.pulse import Pause, Pulse
 from edge.app.recovery import CONFIGURED, Recovered
 from edge.app.refusals import Refusals
+from edge.app.sounder import Sounder, port_of
 from edge.app.storage import Storage
 from edge.app.systemd import Systemd
 from edge.app.telemetry import Telemetry
@@ -58,6 +61,7 @@ from edge.model import (
     Configured,
     DeviceAlarmsReported,
     DeviceKind,
+    HeardChanged,
     Input,
     Restored,
     Tick,
@@ -115,8 +119,14 @@ class EdgeService:
             signer=signer, console_keys=console_keys, verifier=verifier, on_command=self._command, now=clock.now,
             on_refused=self._refused,
             on_consoles_changed=self._console_changed,
-            on_broker_changed=self._broker_changed, on_fault=self._stream_fault,
+            on_broker_changed=self._broker_changed, on_fault=self._stream_fault, on_sounded=self._sounded,
         )
+        # Simulated patients need nobody to hear them, unless somebody tries just that.
+        self._hearing = Hearing(config.edge.consoles, (bed.id for bed in config.bed), clock.real_s(),
+                                confirms=not config.edge.simulated or config.sounder is not None)
+        self._anchor = Anchor(config.anchor, config.edge.id, journal, partial(signer.sign_hash, config.edge.id),
+                              now=clock.now, changed=self._stream.status_changed)
+        self._sounder = Sounder(port_of(config.sounder), self._hearing.wanted, self._stream.status_changed)
         self._beds = {bed.id: self._bed(bed, rules, specs, recovered) for bed in config.bed}
         self._kept_s = self._began_s  # edge time at which a replay can begin
         self._storage = Storage(
@@ -202,7 +212,8 @@ class EdgeService:
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Everything that runs, by name."""
         return {"journal": self._watch(), "stream": self._stream.run(), "ticks": self._ticks(),
-                "flush": self._flushes(), **self._disk(), **self._devices.tasks()}
+                "flush": self._flushes(), "sounder": self._sounder.run(), "anchor": self._anchor.run(),
+                **self._disk(), **self._devices.tasks()}
 
     def _disk(self) -> dict[str, Coroutine[Any, Any, None]]:
         """A simulation's folder is no clinic's disk."""
@@ -247,6 +258,7 @@ class EdgeService:
         self._sent_seq = max(self._sent_seq, events[-1].seq)
         self._stream.events(events)  # not stored while the store fails; the stream says so of each
         work.telemetry.send_state(state)
+        self._hearing.bed(state, self._clock.real_s())
 
     async def _command(self, sent: CommandIn) -> Answer:
         work = self._beds.get(sent.bed)
@@ -287,6 +299,8 @@ class EdgeService:
                 systemd.alive()
             if at_s - self._kept_s >= KEEP_EVERY_S and self._journal.outage is None:
                 self._keep_all(at_s, False)
+            for bed, why in self._hearing.look(real_s()).items():
+                self._apply(bed, HeardChanged(why), at_s)
             for bed, work in self._beds.items():
                 if at_s >= work.due_s:
                     work.due_s += TICK_S
@@ -331,11 +345,16 @@ class EdgeService:
             simulated=edge.simulated, consoles=self._stream.console_states(),
             other_boots=self._stream.other_boots(), storage=self._storage.now(),
             space=self._storage.space(), protocols=views.protocols(self._protocols) if self._protocols else (),
+            sounder=self._sounder.now(), anchor=self._anchor.now(),
         )
 
     def _console_changed(self, console: str, seen: ConsoleSeen) -> None:
         log.info("console %s is %s", console, seen.state)
+        self._hearing.console(console, seen.state == "live")
         self._note(ConsoleMoved(console=console, state=seen.state, seq=seen.seq))
+
+    def _sounded(self, seq: int) -> None:
+        self._hearing.sounded(seq)
 
     def _broker_changed(self, up: bool, why: str) -> None:
         self._note(BrokerMoved(broker="reached" if up else "lost", reason=why))

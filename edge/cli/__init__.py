@@ -321,7 +321,7 @@ def verify(
         help="A console.db, or a database URL: what it has stored must be there, unchanged; so an end that was cut off"
              " is found.")] = None,
     head: Annotated[str | None, typer.Option(
-        help="SEQ:HASH of an event that must be there, as noted elsewhere.")] = None,
+        help="SEQ:HASH of an event that must be there, as noted elsewhere; or a file that [anchor] wrote.")] = None,
 ) -> int:
     """Check hash chain and signatures; 1 and the first bad record if they do not hold."""
     from edge.cli.records import verify_journal
@@ -329,11 +329,40 @@ def verify(
     return verify_journal(journal, key, against, head)
 
 
-@app.command("journal")
-def journal_size(journal: Journal, as_json: Json = False) -> int:
-    """How large a journal is, what it holds, and how fast it grows."""
-    from edge.cli.records import show_size
+@app.command()
+def audit(
+    console: Annotated[str, typer.Argument(help="console.db, or a database URL.")],
+    user: Annotated[str | None, typer.Option(help="Print only what this one did.")] = None,
+    head: Annotated[str | None, typer.Option(help="N:HASH of a line that must be there, as noted elsewhere.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="A journal: each command in it must have its line here.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Who did what through a console, and when; 1 and the first line that is not as it was written if the chain of
+    hashes does not hold."""
+    from edge.cli.audit import show_audit
 
+    return show_audit(console, user=user, head=head, against=against, as_json=as_json)
+
+
+@app.command("journal")
+def journal_size(
+    journal: Journal, as_json: Json = False,
+    export: Annotated[
+        Path | None, typer.Option(help="Write inputs from before --before into a file in this folder.")] = None,
+    before: Annotated[str | None, typer.Option(help="A day (UTC), as in 2026-11-01; with --export.")] = None,
+    drop: Annotated[bool, typer.Option("--drop", help="Then let the journal go of them; with --export.")] = False,
+) -> int:
+    """How large a journal is, what it holds, and how fast it grows. With --export: inputs of long ago move into a file
+    of their own, which is a journal (verify and replay take it); events stay, too."""
+    from edge.cli.records import export_inputs, show_size
+
+    if export is None and (before or drop):
+        raise typer.BadParameter("--before and --drop are for --export DIR")
+    if export is not None and before is None:
+        raise typer.BadParameter("--export needs --before DAY, as in 2026-11-01")
+    if export is not None and before is not None:
+        return export_inputs(journal, export, before, drop, None)
     return show_size(journal, as_json)
 
 

@@ -41,7 +41,7 @@ def copy_journal(source: str, target: str) -> None:
 def copy_console(source: Path | str, target: Path | str) -> None:
     """The same with a console's store. Raises BadUsage."""
     try:
-        with _reading(source) as out, closing(Store(target)) as kept:
+        with reading_store(source) as out, closing(Store(target)) as kept:
             kept.now(_fill, out, shown_place(target))
     except DBAPIError as fault:
         words = f"cannot be copied to {shown_place(target)} ({words_of(fault)})"
@@ -54,7 +54,7 @@ def console_hashes(place: Path | str, edge: str) -> list[tuple[int, str, bytes]]
     """Number, hash and JSON of every event of `edge` that a console has stored. Raises sqlalchemy.exc.DBAPIError,
     BadUsage."""
     events = tables.events
-    with _reading(place) as connection:
+    with reading_store(place) as connection:
         found = select(events.c.seq, events.c.hash, events.c.json).where(events.c.edge == edge).order_by(events.c.seq)
         return [(row.seq, row.hash, row.json) for row in connection.execute(found)]
 
@@ -62,14 +62,14 @@ def console_hashes(place: Path | str, edge: str) -> list[tuple[int, str, bytes]]
 def holds_something(place: str) -> bool:
     """Whether a database on a server has any table. Raises BadUsage."""
     try:
-        with _reading(place) as connection:
+        with reading_store(place) as connection:
             return bool(inspect(connection).get_table_names())
     except DBAPIError as fault:
         raise BadUsage(f"{shown_place(place)}: cannot be used ({words_of(fault)})") from None
 
 
 @contextmanager
-def _reading(place: Path | str) -> Iterator[Connection]:
+def reading_store(place: Path | str) -> Iterator[Connection]:
     """What is read is of one moment. Raises BadUsage, sqlalchemy.exc.DBAPIError."""
     try:
         opened = (create_engine(f"sqlite:///file:{place}?mode=ro&uri=true", poolclass=NullPool)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from contextlib import suppress
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from edge.app.run import read_protocols, read_rules
 from edge.cli.copying import console_hashes
+from edge.cli.heads import noted_heads
 from edge.config.files import protocols_beside
 from edge.console.database import place_of, words_of
 from edge.contract.keys import BadKey, pinned_key
@@ -23,11 +23,12 @@ from edge.core.replay import differences
 from edge.core.rule import Rule
 from edge.core.rules import RuleSet
 from edge.core.stories import StoryError, run_story, stories_of
+from edge.journal.archive import drop, export
 from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError
 from edge.journal.reader import Reader
 from edge.journal.size import size_of
 from edge.journal.verify import verify
-from edge.model import iso
+from edge.model import from_iso, iso
 from edge.postgres import masked
 from edge.process import BadUsage
 
@@ -39,7 +40,8 @@ def verify_journal(journal: str, key: str | None = None, against: Path | str | N
     """`vigil verify`: 0 if chain and signatures hold, 1 with the first bad record if not.
 
     `key`: the edge's public key or its .pub file; None: edge.pub beside the journal, where there is one. `against`: a
-    console's store, a path or URL, whose events it must agree with. `head`: SEQ:HASH of an event that it must have.
+    console's store, a path or URL, whose events it must agree with. `head`: SEQ:HASH of an event that it must have, or
+    a file of such heads (edge.app.anchor).
     """
     shown = masked(str(against))
     beside = Path(journal.removeprefix("sqlite:///")).with_name("edge.pub")
@@ -47,8 +49,7 @@ def verify_journal(journal: str, key: str | None = None, against: Path | str | N
         public = pinned_key(key or str(beside)) if key or beside.is_file() else None
         place = str(DatabaseUrl(journal))
         expected = {} if against is None else stored_hashes(str(against), journal)
-        if head is not None:
-            seq, digest = read_head(head)
+        for seq, digest in noted_heads(head, journal, public).items() if head is not None else ():
             if expected.setdefault(seq, digest) != digest:
                 raise BadUsage(f"--head {head}: {shown} has another hash of event {seq}, {expected[seq]}")
         verdict = verify(journal, key=public, expected=expected)
@@ -65,7 +66,7 @@ def verify_journal(journal: str, key: str | None = None, against: Path | str | N
     if verdict.dropped:
         print(f"{verdict.dropped} of the inputs are no longer kept: their checkpoints stand for them")
     if verdict.begins_after:
-        print(f"it begins after event {verdict.begins_after}: the one before was damaged, and is kept beside it")
+        print(f"it begins after event {verdict.begins_after}: what was before is in another file")
     signed = verdict.signed_from
     if signed is None:
         print("no event is signed: it was written before edges had keys")
@@ -74,14 +75,6 @@ def verify_journal(journal: str, key: str | None = None, against: Path | str | N
         whose = "by this edge's key" if public is not None else "but by whom is not checked: write --key edge.pub"
         print(f"signed from event {signed} on, {whose}{before}")
     return 0
-
-
-def read_head(text: str) -> tuple[int, str]:
-    """`SEQ:HASH` as number and hash. Raises BadUsage."""
-    seq, _, digest = text.partition(":")
-    if not seq.isdecimal() or not re.fullmatch("[0-9a-f]{64}", digest):
-        raise BadUsage(f"--head {text}: write SEQ:HASH, as 4711:9f86d0... with the 64 hexadecimal digits of that event")
-    return int(seq), digest
 
 
 def stored_hashes(console: str, journal: str, *, may_be_empty: bool = False) -> dict[int, str]:
@@ -131,6 +124,41 @@ def show_size(journal: str, as_json: bool) -> int:
         day = size.packed_mb_an_hour * 24
         print(f"it grows by {size.packed_mb_an_hour:g} MB an hour; 30 days of inputs take {30 * day / 1000:.2f} GB")
     return 0
+
+
+def export_inputs(journal: str, folder: Path, before: str, drops: bool, key: str | None) -> int:
+    """`vigil journal --export`: packed inputs from before a day, into a file of their own that is a journal; then,
+    where `drops`, out of this one. Raises BadUsage."""
+    try:
+        before_s = from_iso(before if "T" in before else f"{before}T00:00:00.000Z")
+    except ValueError:
+        raise BadUsage(f"--before {before}: write a day (UTC), as in 2026-11-01") from None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with Reader(journal) as reader:
+            made = export(reader, folder, round(before_s * 1000))
+            place = reader.place
+        if made is None:
+            print(f"{place}: no packed inputs from before {iso(before_s)} are here; nothing was exported")
+            return 0
+        code = verify_journal(str(made.path), key or _key_beside(journal))
+        if code:
+            raise BadUsage(f"{made.path}: does not verify; nothing was dropped")
+        print(f"inputs {made.first_n} to {made.last_n} and {made.events} events are in {made.path}")
+        if drops and not drop(place, made.upto):
+            print("the edge is running: it drops them from its journal when it packs inputs next, within minutes")
+        elif drops:
+            print(f"dropped from {place}: checkpoints stand for them; its file gives the room to new records")
+    except JournalError as wrong:
+        raise BadUsage(str(wrong)) from None
+    except OSError as wrong:
+        raise BadUsage(f"{folder}: {wrong.strerror}") from None
+    return 0
+
+
+def _key_beside(journal: str) -> str | None:
+    beside = Path(journal.removeprefix("sqlite:///")).with_name("edge.pub")
+    return str(beside) if beside.is_file() else None
 
 
 def replay_journal(journal: str, rules: Path | None, as_json: bool) -> int:

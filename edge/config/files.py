@@ -8,17 +8,17 @@ starts. Relative paths are relative to the file that names them.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
-import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
 from drivers.contract import Line, Spec
+from edge.config.base import FilePath, Table, from_file, on_loopback
+from edge.config.box import AnchorTable, SounderTable
 from edge.config.messages import causes, nearest, say
 from edge.config.sharing import Taken, sharing_faults
 from edge.config.stores import store_url
@@ -38,11 +38,6 @@ class ConfigError(Exception):
 
 
 # --- what may be said -------------------------------------------------------------------------------------------------
-
-
-def _from_file(path: Path, info: ValidationInfo) -> Path:
-    base = (info.context or {}).get("base")
-    return Path(os.path.normpath(base / path.expanduser())) if isinstance(base, Path) else path
 
 
 def _in_data(raw: Mapping[str, Any], name: str) -> str:
@@ -74,32 +69,16 @@ def _origin(text: str) -> str:
     return text
 
 
-def on_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name: anybody's
-        return False
-
-
 def _store_url(text: str, info: ValidationInfo) -> str:
-    return store_url(text, lambda path: _from_file(path, info))
+    return store_url(text, lambda path: from_file(path, info))
 
 
-FilePath = Annotated[Path, Field(strict=False), AfterValidator(_from_file)]
 Name = Annotated[str, AfterValidator(_name)]
 DatabaseUrl = Annotated[str, AfterValidator(_place)]
 MqttUrl = Annotated[str, AfterValidator(_mqtt_url)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Speed = Annotated[float, Field(gt=0, le=10_000)]
-
-
-class Table(BaseModel):
-    """Base of every table: strict, closed and unchangeable."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 def protocols_beside(rules: Path) -> Path | None:
@@ -230,6 +209,8 @@ class EdgeConfig(Table):
     """edge.toml."""
 
     edge: EdgeTable
+    sounder: SounderTable | None = None
+    anchor: AnchorTable | None = None
     mqtt: MqttTable = Field(default_factory=MqttTable)
     bed: Annotated[tuple[BedTable, ...], Field(strict=False, min_length=1)]
 

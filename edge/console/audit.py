@@ -1,13 +1,55 @@
-"""Who did what through this console, refusals included; never a patient's name."""
+"""Who did what through this console, refusals included; never a patient's name. Each line is chained to the one before.
+
+A line that was edited, taken out, put in or moved is found by `vigil audit`. That the last ones were cut off only shows
+whoever has noted a head (number and hash) elsewhere, or the edge's journal, which has every command by its id.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Row, insert, select
 
 from edge.console.tables import audit
+from edge.console.upsert import AUDIT, alone
+from edge.contract.events import GENESIS
+from edge.model import canonical
+
+PAGE = 1000
+
+
+class Broken(Exception):
+    """The chain does not hold: the number of the line, and why."""
+
+    def __init__(self, n: int, why: str) -> None:
+        super().__init__(f"line {n}: {why}")
+        self.n = n
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line, as its hash says it was written. `at_s`: this console's time, seconds since 1970."""
+
+    n: int
+    at_s: float
+    user: str
+    what: str
+    edge: str | None
+    bed: str | None
+    detail: dict[str, Any]
+    hash: str
+
+
+def line_hash(
+    n: int, at_s: float, user: str, what: str, edge: str | None, bed: str | None, detail: bytes, prev: str,
+) -> str:
+    """SHA-256 over all a line says and the hash of the one before."""
+    said = {"n": n, "at_s": at_s, "user": user, "what": what, "edge": edge, "bed": bed, "prev": prev}
+    return hashlib.sha256(canonical(said) + b"\n" + detail).hexdigest()
 
 
 def add(
@@ -15,11 +57,39 @@ def add(
     **detail: Any,
 ) -> None:
     """Adds one line. `at_s` is this console's time; `detail` must be JSON."""
+    alone(connection, AUDIT, "audit")
+    last = connection.execute(select(audit.c.n, audit.c.hash).order_by(audit.c.n.desc()).limit(1)).first()
+    n, prev = (last.n + 1, last.hash) if last else (1, GENESIS)
+    user, said = user[:64].replace("\0", "\ufffd"), msgspec.json.encode(detail)  # what every database can hold
     connection.execute(insert(audit).values(
-        at_s=at_s, user=user[:64], what=what, edge=edge, bed=bed, detail=msgspec.json.encode(detail)))
+        n=n, at_s=at_s, user=user, what=what, edge=edge, bed=bed, detail=said, prev=prev,
+        hash=line_hash(n, at_s, user, what, edge, bed, said, prev)))
+
+
+def walk(connection: Connection) -> Iterator[Line]:
+    """Every line, oldest first, each checked. Raises Broken at the first that is not as it was written."""
+    n, prev = 0, GENESIS
+    while True:
+        page = connection.execute(select(audit).where(audit.c.n > n).order_by(audit.c.n).limit(PAGE)).all()
+        for row in page:
+            line = _checked(row, n + 1, prev)
+            n, prev = line.n, line.hash
+            yield line
+        if len(page) < PAGE:
+            return
+
+
+def _checked(row: Row[Any], n: int, prev: str) -> Line:
+    if row.n != n:
+        raise Broken(n, "it is missing" if row.n == n + 1 else f"it and all up to {row.n - 1} are missing")
+    if row.prev != prev:
+        raise Broken(n, "it is not chained to the line before")
+    detail = bytes(row.detail)
+    if row.hash != line_hash(row.n, row.at_s, row.user, row.what, row.edge, row.bed, detail, prev):
+        raise Broken(n, "its hash does not match")
+    return Line(row.n, row.at_s, row.user, row.what, row.edge, row.bed, msgspec.json.decode(detail), row.hash)
 
 
 def lines(connection: Connection) -> list[tuple[str, str, str | None, dict[str, Any]]]:
     """All lines, oldest first: user, what, bed, detail."""
-    found = select(audit.c.user, audit.c.what, audit.c.bed, audit.c.detail).order_by(audit.c.n)
-    return [(row.user, row.what, row.bed, msgspec.json.decode(row.detail)) for row in connection.execute(found)]
+    return [(line.user, line.what, line.bed, line.detail) for line in walk(connection)]

@@ -14,7 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 from edge.console.upsert import alone
 from edge.postgres import NoDriver, engine, masked
 
-HEAD = "0002"  # the newest step in migrations/versions
+HEAD = "0003"  # the newest step in migrations/versions
 OF_0_1_0 = "0001"  # what a file of 0.1.0 is at, though it does not say so
 USER_VERSION = 2  # 0.1.0 refuses a file with a higher one than its own 1
 MIGRATING = 1986619247  # the first number of the lock under which one console at a time brings the tables along

@@ -192,7 +192,9 @@ class Console:
             "edge": edge | {"age_s": None if None in ages else max((age for age in ages if age), default=0.0)},
             "record": together({name: ingest.judge_record() for name, ingest in every.items()}).as_json(),
             "console": console if last is None else console | {"last_refusal": last},
-            "sound": self._sound_part.as_json()}
+            "sound": self._sound_part.as_json() | {"boxes": {
+                name: "unknown" if last is None or last.sounder is None else last.sounder.state
+                for name, last in ((name, ingest.heartbeat.last) for name, ingest in every.items())}}}
 
     def edges_json(self) -> Json:
         """Each edge: its clock, how far that differs from this console's (real seconds), and its parts."""

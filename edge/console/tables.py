@@ -127,4 +127,6 @@ audit = Table(
     Column("bed", Words),
     Column("detail", LargeBinary, nullable=False),  # JSON, never a patient's name
     Column("edge", Words),
+    Column("prev", Words, nullable=False, server_default=""),
+    Column("hash", Words, nullable=False, server_default=""),  # over the line and `prev` (edge.console.audit)
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from edge.console.health import SKEW_S, Trouble
 from edge.console.ingest import Ingest
+from edge.contract.payloads import Status
 from edge.model import from_iso, iso
 
 REFUSED_SHOWN_S = 60.0  # real seconds a refused message stands on the screen
@@ -37,22 +38,36 @@ def of_edge(ingest: Ingest, loop_s: float, now_s: float, speed: float) -> Iterat
         yield Trouble("record", edge, record.since_s, f"The record of {edge} is not whole: {record.reason}",
                       "It is asked for again from the edge's journal by itself; if this stays, tell the technician.")
     last = ingest.heartbeat.last
-    if last is not None and last.storage is not None and ingest.heartbeat.part.ok:
+    if last is not None and ingest.heartbeat.part.ok:
+        yield from _of_box(last, now_s)
+    if not ingest.commands.ok:
+        yield Trouble("commands", edge, ingest.commands.since_s, f"Commands do not get through to {edge}:"
+                      f" {ingest.commands.reason}", "Acknowledge at the box; tell the technician.")
+    yield from ingest.edge_said.troubles(edge, now_s, REFUSED_SHOWN_S * max(1.0, speed))
+
+
+def _of_box(last: Status, now_s: float) -> Iterator[Trouble]:
+    """What an edge says of its own box: record, disk, anchors, sound."""
+    edge = last.edge
+    if last.storage is not None:
         kept = f"{last.storage.events} events" + (
             f"; {last.storage.lost_inputs} readings are not kept" if last.storage.lost_inputs else "")
         yield Trouble("storage", edge, from_iso(last.storage.since), f"{edge} cannot write its record:"
                       f" {last.storage.reason}. Watching and alarms go on; in its memory alone: {kept}",
                       "Do not switch the box off. Free or mend its disk: what it keeps is then written by itself. Until"
                       " then write down by hand what matters.")
-    if last is not None and last.space is not None and ingest.heartbeat.part.ok:
+    if last.space is not None:
         days = "" if last.space.full_in_s is None else f", and is full in {last.space.full_in_s / 86_400:.1f} days"
         yield Trouble("space", edge, from_iso(last.space.since), f"The disk of {edge} is {last.space.used_pct:g} % full"
                       f"{days}", "Make room on it, or keep inputs for a shorter time (keep_inputs_days in edge.toml)."
                       " When it is full the edge goes on from memory.")
-    if not ingest.commands.ok:
-        yield Trouble("commands", edge, ingest.commands.since_s, f"Commands do not get through to {edge}:"
-                      f" {ingest.commands.reason}", "Acknowledge at the box; tell the technician.")
-    yield from ingest.edge_said.troubles(edge, now_s, REFUSED_SHOWN_S * max(1.0, speed))
+    if last.anchor is not None and last.anchor.state == "failing":
+        yield Trouble("anchor", edge, from_iso(last.anchor.since) if last.anchor.since else now_s,
+                      f"The heads of the record of {edge} are delivered nowhere: {last.anchor.reason}",
+                      "Watching and the record go on. Mend the share or the server that [anchor] in edge.toml names.")
+    if last.sounder is not None and last.sounder.state == "failing":
+        yield Trouble("sounder", edge, now_s, f"The box of {edge} cannot sound: {last.sounder.reason}",
+                      "Keep a screen with sound at these beds; mend [sounder] in edge.toml, or the sound card.")
 
 
 def of_store(broken: str, since_s: float) -> Trouble:

@@ -21,6 +21,11 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from edge.contract import shared_key, topics
+from edge.contract.box import AnchorNow as AnchorNow
+from edge.contract.box import NotedHead as NotedHead
+from edge.contract.box import SounderNow as SounderNow
+from edge.contract.box import SpaceNow as SpaceNow
+from edge.contract.box import StorageNow as StorageNow
 from edge.contract.events import BadBody, Event, EventBody, Evidence, event_hash, read_body
 from edge.contract.lines import LineFrame as LineFrame
 from edge.contract.lines import LineMinute as LineMinute
@@ -253,26 +258,6 @@ class ConsoleSeen(Payload, frozen=True, kw_only=True):
     since: Time
 
 
-class StorageNow(Payload, frozen=True, kw_only=True):
-    """The edge cannot write its record since then, for `reason`: so many events and inputs are in its memory alone, and
-    `lost_inputs` were judged and not kept."""
-
-    since: Time
-    reason: str
-    events: int
-    inputs: int
-    lost_inputs: int = 0
-
-
-class SpaceNow(Payload, frozen=True, kw_only=True):
-    """Since then the edge's disk is nearly full: so much of it is used, and at this pace it is full in so many seconds
-    (null: it does not fill)."""
-
-    since: Time
-    used_pct: float
-    full_in_s: float | None
-
-
 class Status(Payload, frozen=True, kw_only=True):
     """Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock
     runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be
@@ -297,6 +282,8 @@ class Status(Payload, frozen=True, kw_only=True):
     storage: StorageNow | None = None
     space: SpaceNow | None = None
     protocols: tuple[ProtocolNow, ...] = ()
+    sounder: SounderNow | None = None
+    anchor: AnchorNow | None = None
 
 
 class Ack(Payload, frozen=True, kw_only=True):

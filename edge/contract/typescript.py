@@ -18,6 +18,7 @@ from edge import model
 from edge.contract import events, payloads
 from edge.contract.commands import MAX_PATIENT_NAME, VERBS, Argument, arguments
 from edge.contract.problems import Problem
+from edge.sound import BURSTS, FUNDAMENTAL_HZ, HARMONICS
 from edge.vocabulary import METRICS, SYMPTOMS
 
 FILE = Path(__file__).parent.parent / "console" / "web" / "src" / "contract.ts"
@@ -35,9 +36,8 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     payloads.CheckInNow, payloads.DoseNow, payloads.SessionNow, events.Evidence, payloads.Signals, payloads.FallenLevel,
     payloads.AlarmNow, payloads.DeviceAlarmNow, payloads.LineMinute, payloads.LineFrame, payloads.LineNow,
     payloads.DeviceNow, payloads.Request, payloads.Gap, payloads.Shelved, payloads.State,
-    payloads.ConsoleSeen, payloads.StorageNow, payloads.SpaceNow, payloads.Bounds, payloads.ProtocolNow,
-    payloads.Status, Problem, model.DeviceAlarm,
-    *events.KIND_OF,
+    payloads.ConsoleSeen, payloads.StorageNow, payloads.SpaceNow, payloads.SounderNow, payloads.AnchorNow,
+    payloads.Bounds, payloads.ProtocolNow, payloads.Status, Problem, model.DeviceAlarm, *events.KIND_OF,
 )
 _PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", types.NoneType: "null", Any: "unknown"}
 _WORD_OF = {frozenset(get_args(literal)): name for name, literal in WORDS.items()}
@@ -48,7 +48,7 @@ def text() -> str:
     statement = f"export const STATEMENT = {_json(model.STATEMENT)};"
     parts = [HEAD, "/** What Vigil is, wherever that is stated. */", statement, "",
              *(f"export type {name} = {_literals(literal)};" for name, literal in WORDS.items()), "",
-             *(_interface(struct) for struct in STRUCTS), _events(), _verbs(), _symptoms(), _metrics()]
+             *(_interface(struct) for struct in STRUCTS), _events(), _verbs(), _symptoms(), _metrics(), _sound()]
     return "\n".join(parts)
 
 
@@ -136,6 +136,18 @@ def _symptoms() -> str:
     """The symptoms that rules know, for the check-in."""
     return "\n".join(["/** Symptoms that rules know, each in words; a check-in offers them. */",
                       f"export const SYMPTOMS: Readonly<Record<string, string>> = {_json(SYMPTOMS)};", ""])
+
+
+def _sound() -> str:
+    """The alarm tones, as the box has them."""
+    bursts = {priority: dataclasses.asdict(burst) for priority, burst in BURSTS.items()}
+    return "\n".join([
+        "/** The alarm tones of IEC 60601-1-8: times in seconds from the burst's start. */",
+        "export interface Pulse { start_s: number; duration_s: number; rise_s: number; fall_s: number; gain: number }",
+        "export interface Burst { pulses: readonly Pulse[]; length_s: number; silence_s: number }",
+        f"export const FUNDAMENTAL_HZ = {FUNDAMENTAL_HZ};",
+        f"export const HARMONICS: readonly number[] = {_json(HARMONICS)};",
+        f'export const BURSTS: Readonly<Record<"low" | "medium" | "high", Burst>> = {_json(bursts)};', ""])
 
 
 def _metrics() -> str:

@@ -40,6 +40,7 @@ from edge.model import (
     Configured,
     DeviceAlarmsReported,
     DeviceKind,
+    HeardChanged,
     Input,
     LinkChanged,
     PumpStatus,
@@ -130,13 +131,11 @@ class Bedside:
                 pending_events += self._boot(given, at_s)
             case WatchPaused():
                 pending_events += self._paused(given, at_s)
-            case StorageChanged():
-                self.state.storage_failing = given.failing
+            case StorageChanged() | HeardChanged() | RecordDamaged():
+                self._told_of_the_box(given, at_s)
             case Restored():
                 self.restore(given.snapshot.encode())
                 return []
-            case RecordDamaged():
-                self.state.record_damage, self.state.record_damaged_at_s = given.damage, at_s
             case Command():
                 pending_events += commands.obey(self.state, self.rules, given, at_s)
             case Tick():
@@ -154,6 +153,15 @@ class Bedside:
         if determined and not self.state.failed_determinations:  # last: an alarm that stands needs no repeat
             pending_events += requests(self.state, self.rules, at_s)
         return pending_events
+
+    def _told_of_the_box(self, given: StorageChanged | HeardChanged | RecordDamaged, at_s: float) -> None:
+        match given:
+            case StorageChanged():
+                self.state.storage_failing = given.failing
+            case HeardChanged():
+                self.state.unheard = given.unheard
+            case RecordDamaged():
+                self.state.record_damage, self.state.record_damaged_at_s = given.damage, at_s
 
     def _check(self, given: Input) -> None:
         bed, devices = self.state.bed, self.state.devices
@@ -207,7 +215,7 @@ class Bedside:
 
     def _boot(self, given: Boot, at_s: float) -> Iterator[PendingEvent]:
         """Nobody watched for a while: nothing seen before counts as live, and what was being timed starts anew."""
-        self.state.storage_failing = ""  # whether it can be written now is told anew
+        self.state.storage_failing = self.state.unheard = ""  # whether it still is so is told anew
         for device in self.state.devices.values():
             device.link, device.since_s, device.pump, device.reason = "connecting", at_s, None, ""
         self._begin_holds_anew(at_s, given.gap_s, "restart")

@@ -329,6 +329,8 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
          names=lambda context, _, *names: treatment.standing_symptoms(context, *names), of_person=True),
     Fact("storage_failing", "", "the record cannot be written", lambda context: bool(context.state.storage_failing),
          truth=True, denied="the record can be written", reason=lambda context: context.state.storage_failing or None),
+    Fact("unheard", "", "the alarms of this bed may be heard by nobody", lambda context: bool(context.state.unheard),
+         truth=True, denied="the alarms of this bed are heard", reason=lambda context: context.state.unheard or None),
     Fact("record_damaged_s", "s", "the time since the record was found damaged",
          lambda context: context.at_s - context.state.record_damaged_at_s,
          reason=lambda context: context.state.record_damage or None),

@@ -249,6 +249,7 @@ class BedState(msgspec.Struct):
     gap_s: float = 0.0  # for so long before boot_s nobody watched,
     gap_why: Literal["restart", "slept", "stalled"] = "restart"  # and why
     storage_failing: str = ""  # why the record cannot be written now
+    unheard: str = ""  # why nobody may hear the alarms of this bed
     record_damage: str = ""  # what was damaged when the record was last found so,
     record_damaged_at_s: float = 0.0  # and when; 0: never
     devices: dict[str, Device] = {}

@@ -11,6 +11,7 @@ from edge.core.story_bed import Pressure, Shown, StoryBed, device_of
 from edge.model import (
     DeviceAlarm,
     DeviceAlarmsReported,
+    HeardChanged,
     LinkState,
     PumpState,
     RecordDamaged,
@@ -212,6 +213,14 @@ def _storage(bed: StoryBed, rest: list[str]) -> None:
             raise Unreadable(f"write {VERBS['storage'][0]}")
 
 
+def _unheard(bed: StoryBed, rest: list[str]) -> None:
+    bed.give(HeardChanged(" ".join(rest) or "no console is there"))
+
+
+def _heard(bed: StoryBed, _: list[str]) -> None:
+    bed.give(HeardChanged(""))
+
+
 def _record(bed: StoryBed, rest: list[str]) -> None:
     if rest[:1] != ["damaged"]:
         raise Unreadable(f"write {VERBS['record'][0]}")
@@ -241,6 +250,8 @@ VERBS: dict[str, tuple[str, Callable[[StoryBed, list[str]], None]]] = {
     "end-infusion": ("end-infusion [WHY]", _end),
     "close-session": ("close-session [WHY]", _close),
     "storage": ("storage failing [WHY] or storage good", _storage),
+    "unheard": ("unheard [WHY]", _unheard),
+    "heard": ("heard", _heard),
     "record": ("record damaged [WHAT]", _record),
     "pause": ("pause 120s (for so long the edge judges nothing)", _pause),
     "restart": ("restart 120s (for so long the edge is gone)", _restart),

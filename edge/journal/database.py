@@ -26,6 +26,7 @@ from edge.postgres import NoDriver, engine, masked, shown
 
 BUSY_TIMEOUT_MS = 5000
 WAL_KEPT_BYTES = 64 * 1024 * 1024  # what is left of the -wal file after a long reader made it grow
+WAL_PIECE_BYTES = 1024 * 1024
 DAMAGED_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 DAMAGED_WORDS = ("no such table", "no such column", "table input has no column", "table seal has no column",
@@ -234,6 +235,26 @@ def put_into_main_file(place: DatabaseUrl, connection: Connection) -> None:
         raise JournalFailing(f"journal {place}: {fault}") from fault
     finally:
         cursor.close()
+
+
+def write_wal_again(place: DatabaseUrl) -> None:
+    """Writes the -wal file over itself, and brings it to the disk. After an fsync that failed, what the kernel still
+    shows of it may be on no disk; a checkpoint that is made of it, and cut off by a power failure, would leave half a
+    commit in the main file. Raises JournalFailing."""
+    if place.path is None:
+        return
+    try:
+        with open(f"{place.path}-wal", "r+b") as wal:
+            at = 0
+            while piece := wal.read(WAL_PIECE_BYTES):
+                wal.seek(at)
+                at += wal.write(piece)
+            wal.flush()
+            os.fdatasync(wal.fileno())
+    except FileNotFoundError:
+        return
+    except OSError as fault:
+        raise JournalFailing(f"journal {place}: {fault.strerror}") from fault
 
 
 def reading(place: DatabaseUrl, *, unchanging: bool = False) -> Connection:

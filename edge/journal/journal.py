@@ -277,6 +277,12 @@ class Journal:
         return self._writer.checkpoint.event_seq
 
     @property
+    def stored_head(self) -> tuple[int, str] | None:
+        """Number and hash of the newest event on the disk; None: there is none."""
+        stored = self._writer.checkpoint
+        return (stored.event_seq, stored.event_hash) if stored.event_seq else None
+
+    @property
     def outage(self) -> Outage | None:
         """What is in memory alone because the store fails; None while it does not."""
         stored = self._writer.checkpoint

@@ -19,6 +19,7 @@ from edge.journal.database import (
     identity,
     put_into_main_file,
     reading,
+    write_wal_again,
     writing,
 )
 from edge.journal.reader import base_of, checkpoint_rows, ends, events_page
@@ -54,6 +55,8 @@ class Store:
         if self._lock is None:
             self._lock = Lock(self.place)
         quarantine.finish(self.place)
+        with suppress(JournalFailing):  # opening it to be written will say so
+            write_wal_again(self.place)
         self._look_for_damage()
         connection = writing(self.place)
         try:
@@ -66,6 +69,7 @@ class Store:
         """The same after a fault. What could not be written then is brought to the disk before it is believed."""
         if self._lock is None:
             return self.open()
+        write_wal_again(self.place)
         connection = writing(self.place)
         try:
             put_into_main_file(self.place, connection)

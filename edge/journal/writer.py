@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError
 
 from edge import points
 from edge.contract.events import Event
-from edge.journal import chain, segments
+from edge.journal import archive, chain, segments
 from edge.journal.chain import Checkpoint, InputRow, Wrong
 from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError, JournalFailing, of_a_row
 from edge.journal.reader import base_of
@@ -226,7 +226,10 @@ class Writer:
                 points.reached("packing")
                 segments.let_go(connection, self._keep_inputs, self._newest_ms)
                 points.reached("retention")
+                note = archive.drop_noted(connection, self.place)
             self._packed = packed
+            if note is not None:
+                note.unlink(missing_ok=True)
         except Wrong as fault:
             self._packs = False
             log.error("journal %s: inputs are no longer packed: %s", self.place, fault)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from edge.contract.commands import PING
 from edge.contract.mqtt import Connection
-from edge.contract.payloads import Answer, CommandIn, parse_topic
+from edge.contract.payloads import Ack, Answer, CommandIn, parse_topic
 from edge.stream.consoles import Consoles
 from edge.stream.faults import OtherBox, StreamFault
 from edge.stream.own_status import OwnStatus
@@ -30,10 +30,10 @@ class Inbox:
         self, edge: str, consoles: Consoles, own: OwnStatus, verifier: CommandVerifier, *,
         on_command: Callable[[CommandIn], Answer | Awaitable[Answer]], on_refused: Callable[[Refusal], None],
         on_fault: Callable[[StreamFault], None], on_rejected: Callable[[str, str, str], None],
-        on_ack: Callable[[str, int], None], on_status_wanted: Callable[[], None],
+        on_ack: Callable[[Ack], None], on_status_wanted: Callable[[], None],
         answer: Callable[[str, Answer], None], now: Callable[[], float],
     ) -> None:
-        """`answer(console, answer)` sends one; `on_ack(console, seq)` for every ack believed; `now` is edge time."""
+        """`answer(console, answer)` sends one; `on_ack` for every ack believed; `now` is edge time."""
         self._edge, self._consoles, self._own, self._verifier = edge, consoles, own, verifier
         self._on_command, self._on_refused, self._on_fault = on_command, on_refused, on_fault
         self._on_rejected, self._on_ack, self._on_status_wanted = on_rejected, on_ack, on_status_wanted
@@ -51,7 +51,7 @@ class Inbox:
                 continue
             if parsed.kind == "ack" and parsed.name is not None:
                 if (ack := self._consoles.ack(parsed.name, topic, payload)) is not None:
-                    self._on_ack(parsed.name, ack.seq)
+                    self._on_ack(ack)
             elif parsed.kind == "gone" and parsed.name is not None:
                 self._consoles.gone(parsed.name, topic, payload)
             elif parsed.kind == "command":

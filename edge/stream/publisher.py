@@ -29,7 +29,7 @@ from edge import points
 from edge.contract import payloads as contract
 from edge.contract.events import Event
 from edge.contract.mqtt import Connection, Latest, Mqtt, MqttError, Will, connected, keep_connected
-from edge.contract.payloads import HEARTBEAT_S, Answer, CommandIn, ConsoleSeen, Status, encode
+from edge.contract.payloads import HEARTBEAT_S, Ack, Answer, CommandIn, ConsoleSeen, Status, encode
 from edge.contract.signing import Signer
 from edge.model import iso
 from edge.stream.backlog import Backlog, Outbox
@@ -60,20 +60,22 @@ class Stream:
         on_consoles_changed: Callable[[str, ConsoleSeen], None] = _ignore,
         on_broker_changed: Callable[[bool, str], None] = _ignore,
         on_fault: Callable[[StreamFault], None] = _ignore,
+        on_sounded: Callable[[int], None] = _ignore,
     ) -> None:
         """`status` builds the present status (`console_states`, `other_boots`); `now` is the edge clock.
 
         `console_keys`: the pinned public key of each console; one without is not believed. Callbacks run on the loop:
         `on_refused` for every command the verifier refused; `on_consoles_changed` with a console's name when it comes
         to life or is lost (all begin lost); `on_broker_changed` when the way to the broker breaks (False, why) or heals
-        (True, ""); `on_fault` for what a person must know. Raises OSError where TLS files cannot be used.
+        (True, ""); `on_fault` for what a person must know; `on_sounded` with the highest alarm event that a page has
+        sounded, as a console's ack says. Raises OSError where TLS files cannot be used.
         """
         self._mqtt = mqtt
         self._context = mqtt.context()
-        self._edge, self._boot, self._status, self._signer = edge, boot, status, signer
-        self._outbox, self._now = outbox, now
+        self._edge, self._boot, self._status, self._signer, self._now = edge, boot, status, signer, now
+        self._outbox = outbox
         self._on_consoles_changed, self._on_broker_changed = on_consoles_changed, on_broker_changed
-        self._on_fault = on_fault
+        self._on_fault, self._on_sounded = on_fault, on_sounded
         self._wake_status, self._wake_cursors = asyncio.Event(), asyncio.Event()
         self._rejections = Rejections()
         self._consoles = Consoles(
@@ -88,9 +90,8 @@ class Stream:
         self._size = PayloadSize()
         self._late: dict[int, Message] = {}  # what went of the backlog and is not acknowledged, by its first event
         self._acked: dict[str, int] = {}
-        self._head = 0
         self._up: bool | None = None
-        self._will_n = 0
+        self._head = self._will_n = 0
         self._quick, self._retained = Latest(), Latest()
         self._states: dict[str, bytes] = {}
         self._live: deque[Event] = deque()
@@ -327,7 +328,9 @@ class Stream:
 
     # --- what comes in ------------------------------------------------------------------------------------------------
 
-    def _acknowledged(self, console: str, seq: int) -> None:
+    def _acknowledged(self, ack: Ack) -> None:
+        console, seq = ack.console, ack.seq
+        self._on_sounded(ack.sounded_seq or 0)
         if seq > self._head:
             log.warning("console %s says it has stored %d, but the journal ends at %d", console, seq, self._head)
             return

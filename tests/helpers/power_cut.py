@@ -20,7 +20,8 @@ import apsw
 import pytest
 from sqlalchemy import create_engine
 
-from edge.journal import database
+from edge.journal import database, store
+from edge.journal.database import DatabaseUrl, JournalFailing
 
 SECTOR = 512  # what a disk writes whole
 VFS = "power"
@@ -233,8 +234,22 @@ def on_a_disk(fails: Callable[[], bool] = lambda: False) -> Iterator[Disk]:
     def engine(url: Any, **options: Any) -> Any:
         return create_engine(url, **options) if "creator" in options else create_engine(url, module=_DBAPI, **options)
 
+    def write_wal_again(place: DatabaseUrl) -> None:
+        """The real one, which goes past SQLite; what it wrote is noted."""
+        wal = Path(f"{place.path}-wal")
+        if wal.is_file() and place.path is not None:
+            name = str(wal)
+            disk.done.append(("write", name, 0, wal.read_bytes()))
+            if disk.fails():
+                disk.done.append(("failed", name, 0, b""))
+                raise JournalFailing(f"journal {place}: disk I/O error")
+            rewritten(place)
+            disk.done.append(("sync", name, 0, b""))
+
+    rewritten = database.write_wal_again
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(database, "create_engine", engine)
+        patch.setattr(store, "write_wal_again", write_wal_again)
         yield disk
     vfs.unregister()
 

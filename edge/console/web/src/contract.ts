@@ -309,6 +309,21 @@ export interface SpaceNow {
   full_in_s: number | null;
 }
 
+/** Sound at the edge's own box: none is configured (`off`), it is `ready`, or it cannot sound, for `reason`. `priority`: what it sounds now. */
+export interface SounderNow {
+  state: "off" | "ready" | "failing";
+  reason: string;
+  priority: Priority;
+}
+
+/** Whether heads of the record leave the box (edge.app.anchor): nowhere is named (`off`), the newest delivered is event `seq` (`ready`), or none has been since then (`failing`), for `reason`. */
+export interface AnchorNow {
+  state: "off" | "ready" | "failing";
+  reason: string;
+  seq: number;
+  since: string | null;
+}
+
 /** From `low` to `high`, both allowed. */
 export interface Bounds {
   low: number;
@@ -345,6 +360,8 @@ export interface Status {
   storage: StorageNow | null;
   space: SpaceNow | null;
   protocols: ProtocolNow[];
+  sounder: SounderNow | null;
+  anchor: AnchorNow | null;
 }
 
 /** One problem document, as it goes over HTTP. A member that says nothing is left out. */
@@ -747,3 +764,10 @@ export const METRIC_ROWS: readonly Metric[] = [
   {"key": "syringe_size_ml", "label": "Syringe", "short": "Syringe", "unit": "mL", "decimals": 0, "group": "pump", "always": false, "order": 18, "trend": null},
   {"key": "battery_pct", "label": "Battery", "short": "Battery", "unit": "%", "decimals": 0, "group": "none", "always": false, "order": 19, "trend": null},
 ];
+
+/** The alarm tones of IEC 60601-1-8: times in seconds from the burst's start. */
+export interface Pulse { start_s: number; duration_s: number; rise_s: number; fall_s: number; gain: number }
+export interface Burst { pulses: readonly Pulse[]; length_s: number; silence_s: number }
+export const FUNDAMENTAL_HZ = 656;
+export const HARMONICS: readonly number[] = [1.0, 0.56, 0.56, 0.56, 0.56];
+export const BURSTS: Readonly<Record<"low" | "medium" | "high", Burst>> = {"high": {"pulses": [{"start_s": 0.0, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 0.25, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 0.5, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 1.0, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 1.25, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 1.9, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 2.15, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 2.4, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 2.9, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 3.15, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}], "length_s": 3.3432, "silence_s": 5.0}, "medium": {"pulses": [{"start_s": 0.0, "duration_s": 0.2576, "rise_s": 0.032, "fall_s": 0.032, "gain": 0.26}, {"start_s": 0.4, "duration_s": 0.2576, "rise_s": 0.032, "fall_s": 0.032, "gain": 0.26}, {"start_s": 0.8, "duration_s": 0.2576, "rise_s": 0.032, "fall_s": 0.032, "gain": 0.26}], "length_s": 1.0576, "silence_s": 10.0}, "low": {"pulses": [{"start_s": 0.0, "duration_s": 0.2576, "rise_s": 0.032, "fall_s": 0.032, "gain": 0.2}, {"start_s": 0.4, "duration_s": 0.2576, "rise_s": 0.032, "fall_s": 0.032, "gain": 0.2}], "length_s": 0.6576, "silence_s": 25.0}};

@@ -1,0 +1,99 @@
+"""Whether somebody hears the alarms: a console that lives, and a page that confirms. No I/O; told real seconds.
+
+    lease          a console's acks come, or it is lost (edge.stream.consoles); with none nobody hears
+    confirmation   each alarm that begins to sound, or rises, is confirmed by a page within CONFIRMED_WITHIN_S
+
+Where one fails, the beds concerned are told why (the rule TEC-6 makes an alarm of it), and the box sounds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from msgspec import UnsetType
+
+from edge.contract.payloads import AlarmNow, State
+from edge.model import PRIORITY_RANK, Priority
+
+CONFIRMED_WITHIN_S = 10.0  # real seconds
+ARRIVES_WITHIN_S = 10.0  # so long after a start a console may need
+NO_CONSOLE = "no console is there"
+NO_PAGE = f"no page has confirmed for {CONFIRMED_WITHIN_S:g} s that it sounds"
+# Which alarms sound at the box always, whatever a page says: that the record cannot be written, and that nobody hears.
+AT_THE_BOX = frozenset({"TEC-6", "TEC-11"})
+UNHEARD_RULE = "TEC-6"
+
+
+@dataclass(slots=True)
+class _Announced:
+    """An alarm that began to sound with event `seq`, or rose then to `priority`."""
+
+    seq: int
+    priority: Priority
+    since_s: float
+
+
+class Hearing:
+    """Fed with what consoles say and what stands at the beds; `look` now and then."""
+
+    def __init__(self, consoles: Iterable[str], beds: Iterable[str], at_s: float, confirms: bool = True) -> None:
+        """`confirms`: whether pages are expected to confirm what they sound."""
+        self._confirms = confirms
+        self._live = dict.fromkeys(consoles, False)
+        self._arrives_by_s = at_s + ARRIVES_WITHIN_S
+        self._sounded_seq = 0
+        self._sounding: dict[str, list[AlarmNow]] = {bed: [] for bed in beds}
+        self._announced: dict[tuple[str, str], _Announced] = {}
+        self._unheard: dict[str, str] = dict.fromkeys(self._sounding, "")
+
+    def console(self, name: str, live: bool) -> None:
+        """It came, or went."""
+        self._live[name] = live
+        if live:
+            self._arrives_by_s = -math.inf  # it has arrived
+
+    def sounded(self, seq: int) -> None:
+        """A page has confirmed that it sounds alarm event `seq`."""
+        self._sounded_seq = max(self._sounded_seq, seq)
+
+    def bed(self, state: State, at_s: float) -> None:
+        """What stands there now."""
+        sounding = [alarm for alarm in state.alarms if is_audible(alarm, state)]
+        self._sounding[state.bed] = sounding
+        gone = {key for key in self._announced if key[0] == state.bed} - {
+            (state.bed, alarm.alarm) for alarm in sounding}
+        for key in gone:
+            del self._announced[key]
+        for alarm in sounding:
+            before = self._announced.get((state.bed, alarm.alarm))
+            if before is None or PRIORITY_RANK[alarm.priority] > PRIORITY_RANK[before.priority]:
+                self._announced[(state.bed, alarm.alarm)] = _Announced(alarm.seq, alarm.priority, at_s)
+            else:
+                before.priority = alarm.priority
+
+    def look(self, at_s: float) -> dict[str, str]:
+        """The beds for which it has changed: why nobody may hear them; "": somebody does."""
+        late = {bed for (bed, _), one in self._announced.items()
+                if self._confirms and one.seq > self._sounded_seq and at_s - one.since_s >= CONFIRMED_WITHIN_S}
+        nobody = not any(self._live.values()) and at_s >= self._arrives_by_s
+        now = {bed: NO_CONSOLE if nobody else NO_PAGE if bed in late else "" for bed in self._sounding}
+        changed = {bed: why for bed, why in now.items() if why != self._unheard[bed]}
+        self._unheard = now
+        return changed
+
+    def wanted(self) -> Priority:
+        """What the box is to sound now."""
+        heard: list[Priority] = ["none"]
+        for sounding in self._sounding.values():
+            unheard = any(alarm.rule == UNHEARD_RULE for alarm in sounding)
+            heard += [alarm.priority for alarm in sounding if alarm.rule in AT_THE_BOX or unheard]
+        return max(heard, key=lambda priority: PRIORITY_RANK[priority])
+
+
+def is_audible(alarm: AlarmNow, state: State) -> bool:
+    """Whether it is to be heard: active, neither acknowledged, paused nor shelved."""
+    if alarm.state != "active" or alarm.priority == "none" or state.audio_paused_until is not None:
+        return False
+    return isinstance(alarm.signals, UnsetType) or alarm.signals.audio == "on"

@@ -1,0 +1,58 @@
+"""What an edge says of its own box: its store, its disk, its sounder, its anchors. Read it through `payloads`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from edge.contract.vitals import Id, Payload, Time
+from edge.model import Priority
+
+
+class StorageNow(Payload, frozen=True, kw_only=True):
+    """The edge cannot write its record since then, for `reason`: so many events and inputs are in its memory alone, and
+    `lost_inputs` were judged and not kept."""
+
+    since: Time
+    reason: str
+    events: int
+    inputs: int
+    lost_inputs: int = 0
+
+
+class SpaceNow(Payload, frozen=True, kw_only=True):
+    """Since then the edge's disk is nearly full: so much of it is used, and at this pace it is full in so many seconds
+    (null: it does not fill)."""
+
+    since: Time
+    used_pct: float
+    full_in_s: float | None
+
+
+class SounderNow(Payload, frozen=True, kw_only=True):
+    """Sound at the edge's own box: none is configured (`off`), it is `ready`, or it cannot sound, for `reason`.
+    `priority`: what it sounds now."""
+
+    state: Literal["off", "ready", "failing"]
+    reason: str = ""
+    priority: Priority = "none"
+
+
+class AnchorNow(Payload, frozen=True, kw_only=True):
+    """Whether heads of the record leave the box (edge.app.anchor): nowhere is named (`off`), the newest delivered is
+    event `seq` (`ready`), or none has been since then (`failing`), for `reason`."""
+
+    state: Literal["off", "ready", "failing"]
+    reason: str = ""
+    seq: int = 0
+    since: Time | None = None
+
+
+class NotedHead(Payload, frozen=True, kw_only=True):
+    """A line of an anchor file, and what is posted: event `seq` of `edge` had this hash; `sig` is the edge's signature
+    over it (edge.contract.signing.hash_is_signed)."""
+
+    edge: Id
+    seq: int
+    hash: str
+    sig: str
+    at: Time

@@ -1,0 +1,184 @@
+"""Export, then drop: packed inputs of long ago move into a file of their own, and leave the journal.
+
+The archive is a journal: `vigil verify` and `vigil replay` take it. It goes on from the checkpoint before its first
+input, and has the events of its time, too; events stay in the journal as well. Checked before anything is dropped.
+
+Only the edge may write its journal. While one runs, what was exported is noted beside the journal (journal.db.drop),
+and the edge drops it when it packs next.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from edge.journal import schema, segments
+from edge.journal.chain import Base, Checkpoint, Wrong
+from edge.journal.database import DatabaseUrl, JournalError, Lock, writing
+from edge.journal.reader import PAGE, Reader, moment
+from edge.journal.schema import CHECKPOINT, EVENT, SEGMENT, stored
+from edge.journal.segments import Segment
+from edge.model import iso
+
+
+class Dropped(msgspec.Struct, frozen=True):
+    """All up to this checkpoint was exported, and is no longer needed here."""
+
+    last_id: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """What was exported: inputs first_n..last_n, and so many events."""
+
+    path: Path
+    first_n: int
+    last_n: int
+    events: int
+    upto: Dropped
+
+
+def export(reader: Reader, folder: Path, before_ms: int) -> Archive | None:
+    """The packed inputs from before `before_ms` (edge time) that are still here, in a new file in `folder`, which is on
+    the disk when this returns. None: there are none. Raises JournalError, JournalDamaged, OSError."""
+    with reader.place.translating_errors():
+        found = list(_old(reader.connection, before_ms))
+        if not found:
+            return None
+        first, last = found[0], found[-1]
+        base = reader.base.checkpoint
+        before = base if first.first_id == base.id + 1 else segments.kept(reader.connection, first.first_id - 1)
+        end = segments.kept(reader.connection, last.last_id)
+    began_ms = _first_ms(reader, before)
+    path = folder / f"journal-{_day(began_ms)}-{_day(last.at_ms)}-{first.first_n}.db"
+    part = path.with_name(f"{path.name}.part")
+    if path.exists():
+        raise JournalError(f"{path}: there is something already")
+    for left in (part, Path(f"{part}-wal"), Path(f"{part}-shm")):
+        left.unlink(missing_ok=True)
+    target = writing(DatabaseUrl(str(part)))
+    try:
+        with target.begin():
+            schema.migrate(target, 0, reader.edge, Base(before, began_ms))
+        _copy(reader, target, found, before, end)
+        target.connection.cursor().execute("PRAGMA journal_mode=DELETE")  # one file, to be read from any medium
+        target.close()
+        _to_disk(part)
+        part.rename(path)
+        _to_disk(folder)
+    finally:
+        with suppress(SQLAlchemyError):
+            target.close()
+        part.unlink(missing_ok=True)  # where it did not come so far
+    return Archive(path, first.first_n, last.last_n, end.event_seq - before.event_seq, Dropped(end.id, end.hash))
+
+
+def drop(place: DatabaseUrl, upto: Dropped) -> bool:
+    """Let go of what was exported. False: an edge is writing this journal, and does it when it packs next. Raises
+    JournalBusy where that cannot be told it; JournalError."""
+    try:
+        lock = Lock(place)
+    except JournalError:
+        if place.path is None:
+            raise
+        note = Path(f"{place.path}.drop")
+        part = note.with_suffix(".part")
+        part.write_bytes(msgspec.json.encode(upto))
+        part.rename(note)
+        return False
+    try:
+        connection = writing(place)
+        try:
+            with place.translating_errors(), connection.begin():
+                _drop(connection, upto)
+        finally:
+            connection.close()
+    finally:
+        lock.release()
+    return True
+
+
+def drop_noted(connection: Connection, place: DatabaseUrl) -> Path | None:
+    """For the writer, in its transaction: drops what was noted beside the journal. The note, to be removed once that is
+    committed. Raises Wrong for a note that is of another journal."""
+    if place.path is None:
+        return None
+    note = Path(f"{place.path}.drop")
+    try:
+        upto = msgspec.json.decode(note.read_bytes(), type=Dropped)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as fault:
+        raise Wrong(f"{note}: {fault}") from None
+    _drop(connection, upto)
+    return note
+
+
+def _drop(connection: Connection, upto: Dropped) -> None:
+    if segments.kept(connection, upto.last_id).hash != upto.hash:
+        raise Wrong(f"checkpoint {upto.last_id} is not the one that was exported")
+    connection.execute(update(SEGMENT).where(
+        SEGMENT.c.body.is_not(None), SEGMENT.c.last_id <= upto.last_id).values(body=None))
+
+
+def _old(connection: Connection, before_ms: int) -> Iterator[Segment]:
+    """Without their bodies, which are many."""
+    columns = (column for column in SEGMENT.c if column.name != "body")
+    for row in connection.execute(
+            select(*columns).where(SEGMENT.c.body.is_not(None)).order_by(SEGMENT.c.first_n)).all():
+        if row.at_ms >= before_ms:
+            return
+        yield Segment(row.first_n, row.last_n, row.first_id, row.last_id, row.at_ms, None)
+
+
+def _first_ms(reader: Reader, before: Checkpoint) -> int:
+    """The time of the first input after `before`."""
+    first = next(reader.inputs(before.last_n), None)
+    return round(first.at_s * 1000) if first is not None else 0
+
+
+def _day(at_ms: int) -> str:
+    return iso(at_ms / 1000)[:10].replace("-", "")
+
+
+def _copy(reader: Reader, target: Connection, found: list[Segment], before: Checkpoint, end: Checkpoint) -> None:
+    """Segment by segment, with the checkpoint that stayed; then the events, page by page: an edge may write on."""
+    for segment in found:
+        with reader.place.translating_errors(), moment(reader.connection):
+            whole = segments.covering(reader.connection, segment.first_id)
+            assert whole is not None
+            for _ in segments.read(reader.connection, whole, before):
+                """Each is checked: Wrong, or it is as it was written."""
+            if whole.body is None:
+                raise Wrong(f"packed inputs {whole.first_n}..{whole.last_n} were let go of meanwhile")
+            kept = stored(reader.connection, CHECKPOINT).where(CHECKPOINT.c.id == whole.last_id)
+            checkpoint = reader.connection.execute(kept).one()
+        with target.begin():
+            target.execute(insert(CHECKPOINT).values(tuple(checkpoint)))
+            target.execute(insert(SEGMENT).values(tuple(whole)))
+    seq = before.event_seq
+    while seq < end.event_seq:
+        with reader.place.translating_errors(), moment(reader.connection):
+            rows = reader.connection.execute(stored(reader.connection, EVENT).where(
+                EVENT.c.seq > seq, EVENT.c.seq <= end.event_seq).order_by(EVENT.c.seq).limit(PAGE)).all()
+        if not rows:
+            raise Wrong(f"event: {seq + 1} is missing")
+        with target.begin():
+            target.execute(insert(EVENT), [dict(zip(EVENT.columns.keys(), row, strict=True)) for row in rows])
+        seq = rows[-1].seq
+
+
+def _to_disk(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
