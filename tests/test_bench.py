@@ -12,6 +12,7 @@ import pytest
 import drivers
 from drivers.contract import DeviceAlarms, Pump, Reading
 from edge.demo.bench import DRIVERS, matched, matched_events
+from edge.demo.bench_core import measure
 from edge.demo.bench_drivers.one_read import BLOCK
 from edge.demo.bench_parts import METRICS, OneBlock
 
@@ -38,6 +39,13 @@ def test_a_rate_is_matched_with_its_own_first_arrival(answered: Any, rates: Any,
 ])
 def test_an_alarm_is_matched_with_the_first_event_after_it(alarmed: Any, events: Any, found: list[float]) -> None:
     assert matched_events(alarmed, events, WINDOW) == pytest.approx(found)
+
+
+def test_the_core_alone_is_measured_over_a_whole_session_with_every_rule() -> None:
+    core = measure(minutes=2)
+    assert core.samples == pytest.approx(5 * (120 + 2 * 60), abs=10), "five numbers each second from its opening"
+    assert core.events > 3, "it opens, gets ready and starts"
+    assert core.samples_a_second > 1000, "a tenth of what the slowest machine should do"
 
 
 def test_one_block_tells_all_and_never_the_same_rate() -> None:

@@ -404,11 +404,15 @@ def bench(
         str, typer.Option(help="four-reads: an ISCO's four blocks a round; one-read: one block.")] = "four-reads",
     broker: Annotated[str, typer.Option(help="embedded, or mosquitto where it is installed.")] = "embedded",
     busy: Annotated[int, typer.Option(min=0, max=64, help="Neighbours that take a processor each.")] = 0,
+    core: Annotated[bool, typer.Option("--core", help="Only what judging costs: two hours, every rule.")] = False,
     as_json: Json = False,
 ) -> int:
     """The project's own benchmark: wire byte to MQTT subscriber and to page, CPU and memory of the edge."""
     from edge.demo.bench import Plan, run_bench
+    from edge.demo.bench_core import run_core
 
+    if core:
+        return run_core(as_json)
     numbers = tuple(int(size) if size.isdigit() else 0 for size in sizes.split(","))
     if not all(0 < number <= 1024 for number in numbers):
         raise typer.BadParameter(f"--sizes takes numbers from 1 to 1024 with commas, as in 4,256, not {sizes!r}")

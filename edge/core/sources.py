@@ -59,9 +59,12 @@ _Said = tuple[str, OwnValue]
 
 
 def _pairs(context: RuleContext, metric: str, within_s: float) -> list[tuple[_Said, _Said]]:
-    old_s = context.state.stale_after_s(metric)
     said = [(name, device.own[metric]) for name, device in context.state.devices.items()
-            if device.link == "live" and metric in device.own and context.at_s - device.own[metric].at_s <= old_s]
+            if metric in device.own and device.link == "live"]
+    if len(said) < 2:  # nearly always
+        return []
+    old_s = context.state.stale_after_s(metric)
+    said = [(name, own) for name, own in said if context.at_s - own.at_s <= old_s]
     return [(one, other) for one, other in combinations(said, 2)
             if round(abs(one[1].at_s - other[1].at_s), 3) <= within_s and isfinite(one[1].value + other[1].value)]
 

@@ -49,7 +49,7 @@ from edge.core.protocol import Protocol, Protocols
 from edge.core.protocols import as_in_0_1_0
 from edge.core.rules import RuleSet
 from edge.core.session import open_points
-from edge.core.story_bed import BED, DEVICES, OPENED_S, SECOND, T0, Pressure, Shown, StoryBed
+from edge.core.story_bed import BED, DEVICES, OPENED_S, SECOND, T0, Heard, Pressure, Shown, StoryBed
 from edge.core.story_verbs import METRIC, VERBS, Unreadable, number, pressure, show_metric
 from edge.model import Dissociation, Phase, Tick
 
@@ -66,10 +66,11 @@ class StoryError(ValueError):
 
 
 def run_story(text: str, name: str, rules: RuleSet, of: str | None = None,
-              protocols: Protocols | None = None) -> StoryBed:
+              protocols: Protocols | None = None, heard: Heard | None = None) -> StoryBed:
     """Tell the story in `text`, the story of the rule `of` (None: every rule's), by the first of `protocols` (None: as
     0.1.0); returns how it went. Raises StoryError
-    at the first thing that did not come true; its line is counted from the start of `text`."""
+    at the first thing that did not come true; its line is counted from the start of `text`. `heard` is given each input
+    of the bed, with its time."""
     story: _Story | None = None
     for line_number, raw in enumerate(text.splitlines(), 1):
         line = next(iter(_pieces(raw, "#")), "").strip() if not raw.lstrip().startswith("#") else ""
@@ -77,7 +78,7 @@ def run_story(text: str, name: str, rules: RuleSet, of: str | None = None,
             continue
         try:
             if line.startswith("given "):
-                story = _Story(rules, of, _given(line.removeprefix("given "), rules, protocols))
+                story = _Story(rules, of, _given(line.removeprefix("given "), rules, protocols, heard))
             elif story is None:
                 raise Unreadable("a story starts with 'given ...'")
             else:
@@ -123,7 +124,7 @@ def _pieces(text: str, mark: str) -> list[str]:
 # --- given ------------------------------------------------------------------------------------------------------------
 
 
-def _given(words: str, rules: RuleSet, protocols: Protocols | None) -> StoryBed:
+def _given(words: str, rules: RuleSet, protocols: Protocols | None, heard: Heard | None) -> StoryBed:
     given = _pieces(words, ",")
     named = [phrase.split()[1] for phrase in given if phrase.startswith("protocol ") and len(phrase.split()) == 2]
     protocol = _named(protocols, named[0]) if named else None
@@ -160,7 +161,7 @@ def _given(words: str, rules: RuleSet, protocols: Protocols | None) -> StoryBed:
     interval_min = order.get("nibp_interval_min")
     bed = StoryBed(Bedside(BED, devices, rules, protocols=protocols),
                    interval_min * 60 if isinstance(interval_min, float) else None, is_quiet,
-                   shown=shown, pressure=baseline)
+                   shown=shown, pressure=baseline, heard=heard)
     for device, *_ in devices:
         bed.link(device, "live")
     if "no session" in given:

@@ -9,6 +9,7 @@ and no end of the infusion.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -60,6 +61,9 @@ class Pressure(NamedTuple):
     mean: float | None = None
 
 
+Heard = Callable[[Input, float], None]
+
+
 def device_of(metric: str) -> str:
     """Which of the story's devices measures it."""
     return "pump" if metric in OF_THE_PUMP else "cuff" if metric in OF_THE_CUFF else "oximeter"
@@ -90,9 +94,12 @@ class StoryBed:
     second_spo2_pct: float | None = None  # what a second oximeter shows, where the story has one
     checks_in: bool = True
     check_in_at_s: float = T0
+    heard: Heard | None = None  # is given each input of the bed, with its time
 
     def give(self, given: Input) -> list[PendingEvent]:
         """Give the bed an input now, and number what follows as the journal would."""
+        if self.heard is not None:
+            self.heard(given, self.at_s)
         pending_events = self.bedside.apply(given, self.at_s)
         events = []
         for pending in pending_events:
