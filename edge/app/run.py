@@ -29,7 +29,7 @@ from edge.journal.database import JournalError
 from edge.journal.journal import Journal
 from edge.journal.segments import Retention
 from edge.model import from_iso
-from edge.process import BadUsage, command_key, make_folder, until_stopped
+from edge.process import BadUsage, command_key, keep_for_good, make_folder, until_stopped
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +115,7 @@ async def _edge(path: Path, config: EdgeConfig, rules: RuleSet, text: str, key: 
             signer=signer, console_keys=consoles, protocols=protocols, protocols_text=protocols_text)
         supervisor = Supervisor()
         reloader = Reloader(path, config, service, supervisor)
+        keep_for_good()
         await supervisor.run_all({**service.tasks(), "reload": reloader.run()})
     finally:
         if journal.failed is None:
