@@ -49,6 +49,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from drivers.contract import (
+    Agreement,
     BadFrame,
     Decoded,
     DeviceAlarm,
@@ -325,13 +326,19 @@ DRIVER = Spec(
     transports=("serial", "tcp"),
     grade="S, captured responses C",
     source="OpenICE Asena driver, MDDT captures of two real pumps, infupy; no maker's manual is public",
+    agrees=(
+        Agreement("capture", "C: captured from a real pump (MDDT)"),
+        Agreement("program", "S: published frame (OpenICE, MDDT), CRC checked"),
+    ),
     line=Line(baud=38400, silent_after_s=SILENT_AFTER_S, lateness_s=LATENESS_S),
     metrics=frozenset({*LIMITS, "time_remaining_s"}),
     requests=REQUESTS,
     wiring=(
         "RS-232 socket of the pump, at RS-232 levels, to an isolated USB adapter or terminal server; 38400 baud, 8 data"
         " bits, no parity, 1 stop bit, no flow control. One pump a line. RS-232 must be enabled in the pump's"
-        " configuration. Monitoring needs no remote control, and this driver never requests it."
+        " configuration. Monitoring needs no remote control, and this driver never requests it.\n"
+        "Known limits: connector and pins are not known here, see the pump's manual. What most alarm codes mean is read"
+        " from their names; only an occlusion and no alarm were ever seen."
     ),
     make=_make,
 )

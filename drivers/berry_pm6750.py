@@ -9,14 +9,15 @@
                       cuff, 5 timeout, 6 error, 7 disturbed, 8 out of range, 9 initialising, 10 initialised
             04 SpO2   0 ok, 1 sensor off, 2 no finger, 3 searching, 4 searched too long; SpO2 7F none; pulse FF none   B
             05 temp.  1 probe off; degrees C, tenths                                                        B
-            01 ECG wave, FE SpO2 wave, FF respiration wave, 30 31 beats, FC FD versions: cut, not decoded   B, FC FD -
-    host    02 01 start, 02 00 stop the cuff   09 01 adult, 02 child, 03 neonate   FB, FE, FF 00 wave off   B
+            FE SpO2 wave, 0 to 100, one sample a frame                                                      B
+            01 ECG wave, FF respiration wave, 30 31 beats, FC FD versions: cut, not decoded                 B, FC FD -
+    host    02 01 start, 02 00 stop the cuff   09 01 adult, 02 child, 03 neonate   FB, FF 00 wave off, FE 01 on   B
 
 Source: the vendor's own parser and four public clients, which agree (B); no maker's manual, no capture. Public tables
 print a wrong check for "Lead5" (F2; it is F3): that command is not sent. Unknown: how often each type comes (taken as
 once a second), whether the cuff's status comes while it is idle, what stands for no heart rate, respiration or
-temperature (0 and FF are taken for none), how many SpO2 samples a second there are, which is why waves are switched
-off and not shown; and what the versions say, so the board has no identity.
+temperature (0 and FF are taken for none), how many SpO2 samples a second there are (as many as were counted in the last
+seconds), and what the versions say, so the board has no identity. The other waves are switched off.
 
 What is made of it:
 
@@ -30,7 +31,7 @@ What is made of it:
   30 s, or the board does not begin within 15 s, it is a failed one. Over-pressure holds: none until the line is opened
   again. One that has not ended after 140 s is stopped; a stop that does not help is sent again, five times in all, and
   then is a high alarm.
-* A board that was switched on again sends waves: they are switched off again, and its patient is set.
+* A board that was switched on again sends the other waves: they are switched off again, and its patient is set.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ from drivers.contract import (
     Setting,
     Spec,
     Validity,
+    Wave,
 )
 from drivers.kit.cuffs import (
     DETERMINATION,
@@ -73,7 +75,10 @@ HEAD = b"\x55\xaa"
 LEAST, LONGEST = 4, 30  # what len may be
 ECG, CUFF, OXIMETER, TEMPERATURE = 0x02, 0x03, 0x04, 0x05
 SIZES = {ECG: 5, CUFF: 5, OXIMETER: 3, TEMPERATURE: 3}  # bytes of data
-WAVES = frozenset({0x01, 0xFE, 0xFF})
+PLETH, OTHER_WAVES = 0xFE, frozenset({0x01, 0xFF})
+PLETH_HIGHEST, PLETH_SAMPLES = 100, 15  # of a piece
+PLETH_KNOWN_S, PLETH_LATELY_S = 5.0, 20.0  # edge time for which samples are counted
+PLETH_HZ = range(10, 251)
 NONE, NO_SPO2 = 0xFF, 0x7F
 FINISHED, MEASURING, OVERPRESSURE, INITIALISING, INITIALISED = 0, 1, 3, 9, 10
 STREAM_BYTES_S = 4500  # with all waves on: 250 ECG frames of 12 bytes a second, and two waves of 6
@@ -128,12 +133,41 @@ def _command(name: str, effect: Effect, type_: int, argument: int) -> FrameReque
 
 
 START, STOP = _command("start_cuff", "start_cuff", 0x02, 1), _command("stop_cuff", "stop_cuff", 0x02, 0)
-WAVES_OFF = (_command("ecg_wave_off", "mode", 0xFB, 0), _command("spo2_wave_off", "mode", 0xFE, 0),
+WAVES_SET = (_command("ecg_wave_off", "mode", 0xFB, 0), _command("spo2_wave_on", "mode", PLETH, 1),
              _command("resp_wave_off", "mode", 0xFF, 0))
 PATIENTS = {name: _command(f"patient_{name}", "mode", 0x09, number)
             for number, name in enumerate(("adult", "child", "neonate"), 1)}
 
 Phase = Literal["idle", "starting", "measuring", "stopping"]
+
+
+class Pleth:
+    """The SpO2 wave: sample after sample, and how many a second there are."""
+
+    def __init__(self) -> None:
+        self._samples: list[int | None] = []
+        self._since_s: float | None = None
+        self._count = 0.0
+
+    def sample(self, data: bytes, at_s: float) -> Sequence[Wave]:
+        """One more, at edge time `at_s`; a piece of the wave where it is full."""
+        if len(data) != 1:
+            raise BadFrame(f"an SpO2 sample of {len(data)} bytes")
+        if self._since_s is None:
+            self._since_s = at_s
+            return ()
+        self._count += 1
+        self._samples.append(data[0] if data[0] <= PLETH_HIGHEST else None)
+        if len(self._samples) < PLETH_SAMPLES:
+            return ()
+        samples, self._samples = tuple(self._samples), []
+        lasts_s = at_s - self._since_s
+        if lasts_s < PLETH_KNOWN_S:
+            return ()
+        rate_hz = round(self._count / lasts_s)
+        if lasts_s > PLETH_LATELY_S:
+            self._since_s, self._count = at_s - lasts_s / 2, self._count / 2
+        return (Wave("pleth", float(rate_hz), 0, PLETH_HIGHEST, samples),) if rate_hz in PLETH_HZ else ()
 
 
 class BerryPm6750:
@@ -142,7 +176,7 @@ class BerryPm6750:
     def __init__(self, schedule: Schedule, patient: str) -> None:
         self.framing: Framing = Counted(HEAD[:1], _length, LONGEST + 2, _good)
         self._schedule = schedule
-        self._settings = (*WAVES_OFF, PATIENTS[patient])
+        self._settings = (*WAVES_SET, PATIENTS[patient])
         self._now_s = 0.0
         self._started = self._opened = self._interrupted = False
         self._last_result = b""
@@ -162,6 +196,7 @@ class BerryPm6750:
         self._unknown: dict[int, DeviceAlarm] = {}  # of each type, its code that is not known
         self._told: tuple[DeviceAlarm, ...] | None = None
         self._waves = False
+        self._pleth = Pleth()
         self._set_s: float | None = None
         self._to_set: list[FrameRequest] = []
 
@@ -241,7 +276,9 @@ class BerryPm6750:
         type_, data = frame[3], frame[4:-1]
         if len(data) != SIZES.get(type_, len(data)):
             raise BadFrame(f"type {type_:02X} has {len(data)} bytes of data")
-        self._waves = self._waves or type_ in WAVES
+        self._waves = self._waves or type_ in OTHER_WAVES
+        if type_ == PLETH:
+            return () if self._opened else self._pleth.sample(data, self._now_s)
         if not self._started:
             self._rhythm.forget()
             self._unknown.clear()
@@ -353,22 +390,22 @@ class BerryPm6750:
 
 DRIVER = Spec(
     name="berry_pm6750",
-    title="Berry PM6750 vital-signs board (ECG, SpO2, cuff, temperature; no waves)",
+    title="Berry PM6750 vital-signs board (ECG, SpO2 with its wave, cuff, temperature)",
     kind="monitor",
     transports=("serial", "tcp"),
     grade="B",
     source="the vendor's own parser and four public clients; no maker's manual, no capture of a board",
     line=Line(baud=115200, silent_after_s=5.0, stream_bytes_s=STREAM_BYTES_S),
     metrics=frozenset({*DETERMINATION, *JUMPS, "cuff_pressure_mmhg"}),
-    requests=(*WAVES_OFF, *PATIENTS.values(), START, STOP),
+    requests=(*WAVES_SET, *PATIENTS.values(), START, STOP),
     wiring=(
         "The board's serial port (TTL; the monitor it stands in may bring it out as RS-232 or USB) to an isolated"
         " adapter, 115200 8N1, no flow control, TX/RX/GND. Its connector: unknown here, see the board's sheet. Nothing"
         " has to be chosen on the board; it sends as soon as it is on. It may have one host only, which starts its"
         " cuff: never beside the monitor's own program.\n"
-        "Known limits: no waves, no pulse from the cuff, no serial number (it is bound by its port); how it says that"
-        " it has no heart rate, respiration or temperature is unknown: before use pull each lead and probe once, and"
-        " see that the number goes."
+        "Known limits: no ECG wave, no pulse from the cuff, no serial number (it is bound by its port); how it says"
+        " that it has no heart rate, respiration or temperature is unknown: before use pull each lead and probe once,"
+        " and see that the number goes."
     ),
     make=lambda settings: BerryPm6750(schedule_of("berry_pm6750", settings), str(settings["patient"])),
     settings={**SCHEDULE, "patient": Setting("adult", "how high the cuff inflates at first", tuple(PATIENTS))},

@@ -281,9 +281,10 @@ DRIVER = Spec(
     metrics=frozenset({"etco2_mmhg", "resp_bpm", "spo2_pct", "pulse_bpm"}),
     requests=(STOP, DISABLE, ENABLE, START, LINK_ACTIVE),
     wiring=(
-        "Partial: one program's knowledge, never tried here on a device. RS-232, 115200 8N1, no flow control,"
-        " TX/RX/GND. Which connector, cable and menu entries (baud, real-time transfer) are needed: see the device's"
-        " manual, not known here. On opening it is told to stop, disable, enable and start sending, and nothing else."
+        "RS-232, 115200 8N1, no flow control, TX/RX/GND. On opening it is told to stop, disable, enable and start"
+        " sending, and nothing else.\n"
+        "Known limits: partial, one program's knowledge, never tried here on a device. Which connector, cable and menu"
+        " entries (baud, real-time transfer) are needed: see the device's manual, not known here."
     ),
     make=_make,
 )

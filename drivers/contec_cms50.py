@@ -182,6 +182,7 @@ DRIVER = Spec(
     transports=("serial", "tcp"),
     grade="A, codes for no number D",
     source="Contec communication protocol V5.1; no capture of a device was seen",
+    documents=("Contec communication protocol V5.1",),
     line=Line(baud=19200, parity="O", silent_after_s=3.0, stream_bytes_s=PACKETS_S * PACKET),
     metrics=frozenset({"pulse_bpm", "spo2_pct"}),
     requests=(),

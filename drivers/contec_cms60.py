@@ -35,6 +35,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from drivers.contract import (
+    Agreement,
     BadFrame,
     Decoded,
     DeviceAlarm,
@@ -277,12 +278,15 @@ DRIVER = Spec(
     transports=("serial", "tcp"),
     grade="A",
     source="Contec communication protocol V7.0; a real CMS60C session (InfantLab, MIT)",
+    agrees=(Agreement("capture", "REAL session, CMS60C"),),
+    documents=("Contec communication protocol V7.0",),
     line=Line(baud=115200, silent_after_s=3.0, stream_bytes_s=FRAMES_S * LENGTHS[REAL_TIME]),
     metrics=frozenset(METRICS),
     requests=REQUESTS,
     wiring=(
         "The device's own USB cable (a serial port inside), 115200 8N1, no flow control: XON/XOFF must be off, since"
-        " its two bytes are data here."
+        " its two bytes are data here.\n"
+        "Known limits: one device was recorded; what its session does not hold rests on the document alone."
     ),
     make=_make,
 )

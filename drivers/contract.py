@@ -235,6 +235,17 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreement:
+    """Bytes that neither this driver nor its twin made, and that it decodes: what gold rests on (drivers/README.md).
+
+    `whose` is the origin of the rows of the golden table, word for word.
+    """
+
+    kind: Literal["capture", "printed", "program"]  # of a real device; printed by its maker; another program's own
+    whose: str
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """A driver as others find it: `DRIVER = Spec(...)` in its module."""
 
@@ -251,6 +262,8 @@ class Spec:
     make: Callable[[Mapping[str, str | int | float]], Driver]
     settings: Mapping[str, Setting] = field(default_factory=dict)
     defined_at: Mapping[str, str] = field(default_factory=dict)  # metric -> file:line, where it is data
+    agrees: tuple[Agreement, ...] = ()
+    documents: tuple[str, ...] = ()  # of makers, that were read: number or title of each, and nothing else
     addressed: Callable[[str], tuple[Request, ...]] | None = None  # those of `requests` that name the device by the
     # serial number it gave, for this one; in `requests` they stand for the number of the golden table
 

@@ -37,6 +37,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from drivers.contract import (
+    Agreement,
     BadFrame,
     Decoded,
     DeviceAlarm,
@@ -377,6 +378,7 @@ DRIVER = Spec(
     grade="S",
     source="infupy by J. Jaffard (ISC), whose settings come from Fresenius documentation; no maker's document, no"
            " capture",
+    agrees=(Agreement("program", "P"),),
     line=Line(baud=19200, bits=7, parity="E", silent_after_s=SILENT_AFTER_S, lateness_s=LATENESS_S),
     metrics=frozenset(LIMITS),
     requests=(ACKNOWLEDGE, ALIVE, CONNECT_BASE, *HEARD_BASE.values(),

@@ -385,6 +385,7 @@ DRIVER = Spec(
     transports=("serial", "tcp"),
     grade="A, wet gas D",
     source="Datex-Ohmeda documents 8005313 and M1017617, with their example requests; no capture was seen",
+    documents=("Datex-Ohmeda 8005313", "Datex-Ohmeda M1017617"),
     line=Line(baud=19200, parity="E", silent_after_s=11.0),
     metrics=frozenset({*DETERMINATION, *LIMITS}),
     requests=(ONCE,),

@@ -369,6 +369,7 @@ DRIVER = Spec(
     transports=("modbus+tcp", "modbus+rtu"),
     grade="S",
     source="epics-modules/SyringePump (register map); SyriXus manual p. 7-1, 7-3 (line, word order)",
+    documents=("Teledyne ISCO SyriXus manual",),
     line=Line(baud=19200, bits=8, parity="E", stop=1, silent_after_s=5.0, lateness_s=2.0),
     metrics=frozenset(LIMITS),
     requests=_REQUESTS,
@@ -377,7 +378,9 @@ DRIVER = Spec(
         " seconds to minutes now and then; RS-485 is steadier.\n"
         "Modbus RTU: RS-485, two wires, on the controller's DB25 (SyriXus manual p. 7-1), to an isolated RS-485"
         " adapter; in the pump's menu 19200 baud, even parity, one stop bit, slave address 1, word order big-endian"
-        " (AB CD)."
+        " (AB CD).\n"
+        "Known limits: one published register map, no capture of a controller. There is no watchdog: when the link is"
+        " lost the pump may still run. It has no serial number; it is bound by its port and unit."
     ),
     make=_make,
     settings={

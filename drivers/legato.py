@@ -34,6 +34,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from drivers.contract import (
+    Agreement,
     BadFrame,
     Decoded,
     DeviceAlarm,
@@ -289,6 +290,7 @@ DRIVER = Spec(
     grade="C, S",
     source="a recording of a real Legato (firmware v3.0.6) published with python-syringe-pump, and that program's"
            " parser; no maker's document",
+    agrees=(Agreement("capture", "C: recorded from a Legato v3.0.6 (python-syringe-pump, tests/casette.json)"),),
     line=Line(baud=115200, silent_after_s=5.0, lateness_s=LATENESS_S),
     metrics=frozenset(LIMITS),
     requests=(VERSION, RATE, VOLUME),

@@ -35,6 +35,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from drivers.contract import (
+    Agreement,
     BadFrame,
     Decoded,
     DeviceAlarm,
@@ -177,13 +178,17 @@ DRIVER = Spec(
     grade="A",
     source="Rad-8 operator's manual, serial output (lines and EXC); lines captured from a Rad-8 and two Radical-7; the"
            " ALARM bits from one user's Rad-8 (grade C)",
+    agrees=(Agreement("capture", "REAL: Rad-8 of hansmuc/NellcorN560Seriell"),),
+    documents=("Masimo Rad-8 operator's manual",),
     line=Line(baud=9600, silent_after_s=4.5, stream_bytes_s=STREAM_BYTES_S),
     metrics=frozenset({"pulse_bpm", "spo2_pct", "perfusion_index_pct"}),
     requests=(),
     wiring=(
         "RS-232 on the device's (or its docking station's) DB-9, null-modem cable (TX, RX crossed, GND), 9600 8N1, no"
         " flow control. In the device's menu set the serial output to ASCII 1: a Rad-8 leaves the factory on ASCII 2,"
-        " of which nothing is understood. The menu's way to it differs by model and is not known here."
+        " of which nothing is understood. The menu's way to it differs by model.\n"
+        "Known limits: that way through the menu is not known here; the bits of ALARM are one user's reading; there is"
+        " no serial number (it is bound by its port)."
     ),
     make=_make,
 )

@@ -33,6 +33,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from drivers.contract import (
+    Agreement,
     BadFrame,
     Decoded,
     DeviceAlarm,
@@ -267,6 +268,8 @@ DRIVER = Spec(
     transports=("serial", "tcp"),
     grade="A for the framing, S",
     source="Draeger RS 232 MEDIBUS protocol definition, with its example; codes from VSCaptureDrgVent; no capture",
+    agrees=(Agreement("printed", "A: the protocol definition's own example"),),
+    documents=("Draeger RS 232 MEDIBUS protocol definition",),
     line=Line(baud=9600, parity="E", silent_after_s=SILENT_AFTER_S, lateness_s=LATENESS_S),
     metrics=frozenset(METRICS),
     requests=(BEGIN, WHO, DATA, ALARM, BEGUN, ALIVE, UNKNOWN),

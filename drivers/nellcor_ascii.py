@@ -37,6 +37,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from drivers.contract import (
+    Agreement,
     BadFrame,
     Decoded,
     DeviceAlarm,
@@ -156,14 +157,19 @@ DRIVER = Spec(
     grade="B",
     source="two logs of N-560 oximeters and three public programs that read them; status words of the N-560 operator's"
            " manual as those programs quote them",
+    agrees=(
+        Agreement("capture", "REAL: an N-560's log (2017)"),
+        Agreement("capture", "REAL: an N-560 of hansmuc/NellcorN560Seriell"),
+    ),
     line=Line(baud=9600, silent_after_s=6.5, stream_bytes_s=STREAM_BYTES_S, lateness_s=PROBE_S),
     metrics=frozenset({"pulse_bpm", "spo2_pct"}),
     requests=(),
     wiring=(
         "RS-232 on the data port at the back (DB-15 on an N-560 and its relatives; pins: see the device's manual, not"
         " known here), 9600 8N1, no flow control, TX/RX/GND. In the device's menu the serial port has to be set to"
-        " ASCII and 9600; the way there differs by model and is not known here. Never type into this port: control-C"
-        " opens a menu, and the lines stop."
+        " ASCII and 9600. Never type into this port: control-C opens a menu, and the lines stop.\n"
+        "Known limits: the way through the menu differs by model and is not known here; no waves, no serial number (it"
+        " is bound by its port)."
     ),
     make=_make,
 )

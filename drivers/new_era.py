@@ -38,6 +38,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from drivers.contract import (
+    Agreement,
     BadFrame,
     Decoded,
     DeviceAlarm,
@@ -285,6 +286,8 @@ DRIVER = Spec(
     transports=("serial", "tcp"),
     grade="M, S",
     source="NE-1000 manual #1200-01 pp. 33-35; nesp_lib 2.0.0 and labmcp-new-era 0.1.2, which agree with each other",
+    agrees=(Agreement("program", "P: seen between two independent programs"),),
+    documents=("New Era manual #1200-01",),
     line=Line(baud=19200, silent_after_s=5.0, lateness_s=LATENESS_S),
     metrics=frozenset(LIMITS),
     requests=(*BASIC.values(), *SAFE.values()),

@@ -41,6 +41,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from drivers.contract import (
+    Agreement,
     BadFrame,
     Decoded,
     DeviceAlarm,
@@ -333,6 +334,7 @@ DRIVER = Spec(
     grade="B",
     source="three programs that quote the maker's manual, two that ran real modules, frames of a real one; the manual"
            " itself was not read",
+    agrees=(Agreement("capture", "REAL, bench of a NIBP2020"),),
     line=Line(baud=4800, silent_after_s=SILENT_AFTER_S, lateness_s=LATENESS_S),
     metrics=frozenset({*DETERMINATION, "cuff_pressure_mmhg"}),
     requests=(STATUS, MANUAL, *PATIENTS.values(), START, STOP),

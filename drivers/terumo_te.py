@@ -35,6 +35,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from drivers.contract import (
+    Agreement,
     BadFrame,
     Decoded,
     DeviceAlarm,
@@ -238,6 +239,8 @@ DRIVER = Spec(
     transports=("serial", "tcp"),
     grade="M, line settings unknown",
     source="instruction manuals TE-SS830P pp. 121-127, TE-SS730 pp. 94-96, TE-LF630 p. 80, with printed exchanges",
+    agrees=(Agreement("printed", "M: printed in the TE-SS830P manual"),),
+    documents=("TE-SS830P instruction manual", "TE-SS730 instruction manual", "TE-LF630 instruction manual"),
     line=Line(baud=9600, silent_after_s=5.0, lateness_s=LATENESS_S),
     metrics=frozenset(LIMITS),
     requests=(WHO, status_of(EXAMPLE)),

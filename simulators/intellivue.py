@@ -1,9 +1,9 @@
 """The twin of drivers.intellivue: a monitor that is associated with, says that it is there, and answers polls.
 
 Its acceptance and its event are byte for byte those of the captured monitor, but for the last two bytes of the MAC
-address, which the seed makes. Chosen here: numerics come every 1.024 s for as long as the poll asks; an association on
-which nothing comes for 20 s is aborted; a sensor that is off is invalid; the cuff's date is that of its last good
-determination; etCO2 is 38 mmHg.
+address, which the seed makes. Chosen here: numerics come every 1.024 s and 32 samples of the SpO2 wave every 0.256 s,
+for as long as a poll asks; an association on which nothing comes for 20 s is aborted; a sensor that is off is invalid;
+the cuff's date is that of its last good determination; etCO2 is 38 mmHg.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 
-from drivers.intellivue import fcs
+from drivers.intellivue.frames import fcs
 from drivers.kit.framing import Delimited
 from simulators.contract import Hands, TwinSpec
 from simulators.cuff import HANDS as CUFF_HANDS
@@ -20,7 +20,11 @@ from simulators.patient import Patient
 from simulators.probe import HANDS as PROBE_HANDS
 from simulators.probe import Probe, whole
 
-TICKS_S, EVERY = 8000, 8192
+TICKS_S, EVERY, WAVE_EVERY = 8000, 8192, 2048
+PLETH, PLETH_SAMPLES, PLETH_HIGHEST = 0x4BB4, 32, 4095
+PLETH_PERIOD = 64  # ticks
+FIRST = 1_954_816  # its clock in the capture
+WAVES = bytes.fromhex("00 01 00 09")
 DEAD_S = 20.0
 ETCO2_MMHG, TEMPERATURE_C10 = 38, 367
 INVALID, UNAVAILABLE, IN_ALARM, DEMO = 0x8000, 0x2000, 0x0002, 0x0400
@@ -73,7 +77,7 @@ class IntellivueTwin:
         }
         self._leads_on, self._demo = True, False
         self._framing = Delimited(b"\xc0", b"\xc1", 3000)
-        self._ticks = 1_954_816
+        self._ticks = FIRST
         self._due_s = 0.0
         self._date = bytes.fromhex("FF FF FF FF FF FF FF FF")
         self._seen = 0
@@ -81,6 +85,7 @@ class IntellivueTwin:
 
     def _restart(self) -> None:
         self._joined, self._poll_s, self._silent_s = False, 0.0, 0.0
+        self._wave_s, self._wave_told = 0.0, False
 
     def connect(self) -> None:
         """The association outlives a line that is opened again."""
@@ -114,20 +119,26 @@ class IntellivueTwin:
         if payload[:1] == b"\x09" and self._joined:
             self._restart()
             return framed(RELEASED)
-        if self._joined and payload[24:26] == b"\xf1\x3b" and payload[30:34] == b"\x00\x01\x00\x06":
-            self._poll_s = int.from_bytes(payload[-4:], "big") / TICKS_S
+        if self._joined and payload[24:26] == b"\xf1\x3b":
+            lasts_s = int.from_bytes(payload[-4:], "big") / TICKS_S
+            if payload[30:34] == b"\x00\x01\x00\x06":
+                self._poll_s = lasts_s
+            elif payload[30:34] == WAVES:
+                self._wave_s, self._wave_told = lasts_s, False
         return b""
 
     def step(self, dt_s: float) -> bytes:
         self._due_s += dt_s
         said = bytearray()
-        while self._due_s >= EVERY / TICKS_S - 1e-9:
-            self._due_s -= EVERY / TICKS_S
-            said += self._tick(EVERY / TICKS_S)
+        while self._due_s >= WAVE_EVERY / TICKS_S - 1e-9:
+            self._due_s -= WAVE_EVERY / TICKS_S
+            self._ticks = self._ticks + WAVE_EVERY & 0xFFFFFFFF
+            said += self._wave(WAVE_EVERY / TICKS_S)
+            if self._ticks % EVERY == FIRST % EVERY:
+                said += self._tick(EVERY / TICKS_S)
         return b"" if self._probe.muted else bytes(said)
 
     def _tick(self, dt_s: float) -> bytes:
-        self._ticks = self._ticks + EVERY & 0xFFFFFFFF
         self._probe.live(dt_s)
         if self._cuff.live(dt_s) == "ok":
             self._seen += 1
@@ -148,10 +159,28 @@ class IntellivueTwin:
         parts = (self._poll(observations[:half], 1), self._poll(observations[half:], 2), self._poll([], None))
         return b"".join(map(framed, parts))
 
-    def _poll(self, observations: list[bytes], link: int | None) -> bytes:
+    def _wave(self, dt_s: float) -> bytes:
+        """The next samples of the SpO2 wave; their form with the first."""
+        if not self._joined or self._wave_s <= 0:
+            return b""
+        self._wave_s -= dt_s
+        ago_s = [one * PLETH_PERIOD / TICKS_S for one in reversed(range(PLETH_SAMPLES))]
+        values = map(self.patient.pleth, ago_s)
+        samples = struct.pack(f">{PLETH_SAMPLES}H", *(round(min(max(one, 0.0), 1.0) * PLETH_HIGHEST) for one in values))
+        state = (INVALID if self._probe.off else 0) | (DEMO if self._demo else 0)
+        attributes = [(0x096E, struct.pack(">HHH", PLETH, state, len(samples)) + samples)]
+        if not self._wave_told:
+            self._wave_told = True
+            scale = bytes.fromhex("00 00 00 00 00 00 00 01") + struct.pack(">HH", 0, PLETH_HIGHEST)
+            form = struct.pack(">HBBH", PLETH_SAMPLES, 16, 12, 0x3000)
+            attributes = [(0x096D, form), (0x098D, struct.pack(">I", PLETH_PERIOD)), (0x096F, scale), *attributes]
+        packed = b"".join(struct.pack(">HH", name, len(data)) + data for name, data in attributes)
+        return framed(self._poll([struct.pack(">HHH", 0x8300, len(attributes), len(packed)) + packed], None, WAVES))
+
+    def _poll(self, observations: list[bytes], link: int | None, polled: bytes = b"\x00\x01\x00\x06") -> bytes:
         context = struct.pack(">HHH", 1, len(observations), len(b"".join(observations))) + b"".join(observations)
         contexts = struct.pack(">HH", 1, len(context)) + context if observations else bytes(4)
-        body = struct.pack(">HHI", 1, 0, self._ticks) + b"\xff" * 8 + bytes.fromhex("00 01 00 06 00 00") + contexts
+        body = struct.pack(">HHI", 1, 0, self._ticks) + b"\xff" * 8 + polled + bytes(2) + contexts
         action = bytes.fromhex("00 21 00 00 00 00") + struct.pack(">HH", 0xF13B, len(body)) + body
         command = struct.pack(">HHH", 1, 7, len(action)) + action
         linked = b"" if link is None else bytes((link, link))

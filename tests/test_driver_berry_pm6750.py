@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from drivers.berry_pm6750 import DRIVER, LONGEST_S, START, STOP, WAVES_OFF, encode
-from drivers.contract import Decoded, DeviceAlarms, Driver, Reading
+from drivers.berry_pm6750 import DRIVER, LONGEST_S, START, STOP, WAVES_SET, Pleth, encode
+from drivers.contract import Decoded, DeviceAlarms, Driver, Reading, Wave
 from drivers.kit.cuffs import STUCK
 from simulators.berry_pm6750 import BerryTwin
 from simulators.probe import SEARCH_S
@@ -185,17 +185,36 @@ def test_over_pressure_holds_until_the_line_is_opened_again() -> None:
     assert alarms(run) == [[]]
 
 
-def test_a_board_that_is_switched_on_again_is_set_again_and_its_waves_are_off() -> None:
+def test_a_board_that_is_switched_on_again_is_set_again_and_its_other_waves_are_off() -> None:
     run, twin, _ = with_twin(20.0, start_s=7200.0)
     run.forget()
     run.run(5.0)
     quiet = run.dialogue.counters.received
     twin.hands["restart"]()
     run.run(10.0)
-    assert {request.name for _, request in run.sent} == {*(one.name for one in WAVES_OFF), "patient_adult"}
+    assert {request.name for _, request in run.sent} == {*(one.name for one in WAVES_SET), "patient_adult"}
     before = run.dialogue.counters.received
     run.run(5.0)
-    assert run.dialogue.counters.received - before < 500 < before - quiet
+    assert run.dialogue.counters.received - before < 5 * 60 * 6 + 500 < before - quiet
+
+
+def test_the_spo2_wave_comes_at_the_rate_that_was_counted() -> None:
+    run, _, _ = with_twin(30.0, start_s=7200.0)
+    waves = [one for _, batch in run.decoded for one in batch if isinstance(one, Wave)]
+    assert {(one.name, one.low, one.high, len(one.samples)) for one in waves} == {("pleth", 0, 100, 15)}
+    assert {one.rate_hz for one in waves[20:]} <= {60.0, 61.0}
+    assert set(waves[-1].samples) == {50}
+    assert len(waves) > 90, "and all of it after the first seconds"
+
+
+@pytest.mark.parametrize(("value", "sample"), [(0, 0), (100, 100), (101, None), (255, None)])
+def test_a_sample_beyond_its_range_is_none(value: int, sample: int | None) -> None:
+    pleth = Pleth()
+    told: list[Wave] = []
+    for count in range(400):
+        told += pleth.sample(bytes((value,)), count / 40)
+    assert {one.rate_hz for one in told} == {40.0}
+    assert {one for wave in told for one in wave.samples} == {sample}
 
 
 def test_leads_and_finger_off_leave_no_number_and_no_rhythm() -> None:

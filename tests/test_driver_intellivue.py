@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from drivers.contract import Decoded, DeviceAlarms, Identity, Reading
-from drivers.intellivue import DRIVER, HEARD, JOIN, KEEP, LEAVE, NUMBERS, fcs, framed, payload_of
+from drivers.contract import Decoded, DeviceAlarms, Identity, Reading, Wave
+from drivers.intellivue import DRIVER, HEARD, JOIN, KEEP, LEAVE, NUMBERS, WAVES
+from drivers.intellivue.frames import fcs, framed, payload_of
 from simulators.intellivue import ACCEPTED, SPO2_LOW, THERE, IntellivueTwin
 from simulators.probe import SEARCH_S
 from tests.helpers.dialogue_run import DialogueRun, StillPatient
@@ -137,6 +138,76 @@ def test_an_alarm_is_told_when_it_begins_and_when_it_ends() -> None:
     for n, (state, said) in enumerate(story):
         items = listen(driver, single(0x4182, 60, BEAT, state, time=10**6 + n * 8192))
         assert [[alarm.raw for alarm in one.alarms] for one in items if isinstance(one, DeviceAlarms)] == said, n
+
+
+def wave(*attributes: tuple[int, bytes], handle: int = 0x8300, time: int = 10**6) -> bytes:
+    """A reply with one observation of a wave."""
+    packed = b"".join(struct.pack(">HH", name, len(data)) + data for name, data in attributes)
+    one = struct.pack(">HHH", handle, len(attributes), len(packed)) + packed
+    context = struct.pack(">HHH", 1, 1, len(one)) + one
+    body = (struct.pack(">HHI", 3, 0, time) + b"\xff" * 8 + bytes.fromhex("00 01 00 09 00 00")
+            + struct.pack(">HH", 1, len(context)) + context)
+    action = bytes.fromhex("00 21 00 00 00 00") + struct.pack(">HH", 0xF13B, len(body)) + body
+    command = struct.pack(">HHH", 1, 7, len(action)) + action
+    return framed(bytes.fromhex("E1 00 00 02 00 02") + struct.pack(">H", len(command)) + command)
+
+
+FORM = (0x096D, bytes.fromhex("00 04 10 0C 30 00"))
+PERIOD = (0x098D, (64).to_bytes(4, "big"))
+SCALE = (0x096F, bytes(8) + bytes.fromhex("00 00 0F FF"))
+
+
+def pleth(*samples: int, state: int = 0, what: int = 0x4BB4) -> tuple[int, bytes]:
+    return 0x096E, struct.pack(">HHH", what, state, 2 * len(samples)) + struct.pack(f">{len(samples)}H", *samples)
+
+
+@pytest.mark.parametrize(("attributes", "samples"), [
+    ((FORM, PERIOD, SCALE, pleth(0, 4095, 4096)), (0, 4095, None)),
+    ((FORM, PERIOD, SCALE, pleth(7, 8, state=0x8000)), (None, None)),
+    ((FORM, PERIOD, SCALE, pleth(7, 8, state=0x0400)), (None, None)),  # a demonstration
+    ((FORM, SCALE, pleth(7, 8)), None),  # how many a second nobody knows
+    (((0x096D, bytes.fromhex("00 04 08 08 30 00")), PERIOD, SCALE, pleth(7, 8)), None),
+    ((FORM, PERIOD, SCALE, pleth(7, 8, what=0x0102)), None),  # an ECG
+])
+def test_the_spo2_wave_is_told_where_its_form_is_known(
+    attributes: tuple[tuple[int, bytes], ...], samples: tuple[int | None, ...] | None
+) -> None:
+    said = list(started(DRIVER).decode(wave(*attributes), None))
+    assert said == ([] if samples is None else [Wave("pleth", 125.0, 0, 4095, samples)])
+
+
+def test_a_waves_form_is_remembered_by_its_handle() -> None:
+    driver = started(DRIVER)
+    driver.decode(ROWS["a_wave"].frame, None)  # of the capture: an ECG's form, 250 samples a second
+    driver.decode(wave(FORM, PERIOD, SCALE, time=1_963_000), None)
+    said = driver.decode(wave(pleth(1, 2), time=1_964_000), None)
+    assert said == [Wave("pleth", 125.0, 0, 4095, (1, 2))]
+    assert list(driver.decode(wave(pleth(1, 2), handle=0x02CA, time=1_965_000), None)) == [
+        Wave("pleth", 250.0, 0, 0x3FFF, (1, 2))]
+
+
+def test_an_older_reply_says_nothing_also_after_the_line_was_lost_and_a_restarted_monitor_is_heard() -> None:
+    driver = started(DRIVER)
+    assert listen(driver, single(0x4182, 60, BEAT, 0, time=10**6))
+    driver.on_open()
+    assert not listen(driver, single(0x4182, 95, BEAT, 0, time=10**6 - 8192))
+    told = [bool(listen(driver, single(0x4182, 61, BEAT, 0, time=8192 * n))) for n in range(1, 6)]
+    assert told == [False, False, False, True, True]
+
+
+def test_the_twins_wave_goes_on_for_as_long_as_it_is_polled() -> None:
+    run = DialogueRun(DRIVER, IntellivueTwin(StillPatient()), settings={"waves": "on"})
+    run.open()
+    run.run(20)
+    assert [request for _, request in run.sent if request in (NUMBERS, WAVES)] == [NUMBERS, WAVES]
+    waves = [one for _, batch in run.decoded for one in batch if isinstance(one, Wave)]
+    assert {(one.rate_hz, len(one.samples)) for one in waves} == {(125.0, 32)}
+    assert len(waves) > 55
+    run.twin.hands["probe_off"]()
+    run.forget()
+    run.run(5)
+    lost = [one for _, batch in run.decoded for one in batch if isinstance(one, Wave)]
+    assert {sample for one in lost[1:] for sample in one.samples} == {None}
 
 
 # --- the association --------------------------------------------------------------------------------------------------

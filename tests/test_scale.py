@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import drivers
+from drivers.contract import Agreement
 from edge.cli.catalogue import list_devices
 from edge.cli.scale import LEVELS, ROOT, Criterion, Evidence, Scale, scale_of
 
@@ -93,6 +95,76 @@ def test_a_driver_that_knows_a_clock_is_no_pure_codec(root: Path) -> None:
 def test_each_driver_here_is_bronze_at_least(name: str) -> None:
     scale_of.cache_clear()
     assert [one.name for one in scale_of(name).criteria if one.level == "bronze" and not one.met] == []
+
+
+def agreed(monkeypatch: pytest.MonkeyPatch, **other: Any) -> None:
+    spec = replace(drivers.find()[NAME], **other)
+    monkeypatch.setattr(drivers, "find", lambda: {NAME: spec})
+
+
+CAPTURED = "C: captured from a real pump (MDDT)"
+AGREEMENTS: list[tuple[tuple[Agreement, ...], bool]] = [
+    ((Agreement("capture", CAPTURED),), True),
+    ((), False),
+    ((Agreement("capture", CAPTURED), Agreement("capture", "REAL, published official vector"),), False),
+    ((Agreement("program", "D: late or doubled, never a sample"),), False),  # a row, but nothing is decoded from it
+    ((Agreement("capture", CAPTURED.removesuffix(")")),), False),
+]
+
+
+@pytest.mark.parametrize(("agrees", "met"), AGREEMENTS)
+def test_an_agreement_is_a_frame_of_the_golden_table_and_no_word(
+    root: Path, monkeypatch: pytest.MonkeyPatch, agrees: tuple[Agreement, ...], met: bool
+) -> None:
+    agreed(monkeypatch, agrees=agrees)
+    assert (("gold", "a real capture or a second implementation agrees") not in missing(root)) is met
+
+
+@pytest.mark.parametrize(("wiring", "met"), [
+    ("RS-232 socket. " * 9 + "Known limits: the alarm codes are read from their names.", True),
+    ("RS-232 socket; much is unknown, unverified, not public. " * 3, False),
+    ("RS-232 socket. " * 9 + "Known limits: none.", False),
+])
+def test_limits_stand_in_their_place(root: Path, monkeypatch: pytest.MonkeyPatch, wiring: str, met: bool) -> None:
+    agreed(monkeypatch, wiring=wiring)
+    assert (("gold", "known limitations") not in missing(root)) is met
+
+
+def report(root: Path, **other: Any) -> None:
+    told = {"driver": NAME, "simulated": False, "fit": True, "seconds": 72 * 3600.0}
+    (root / "tests" / "acceptance").mkdir(exist_ok=True)
+    (root / "tests" / "acceptance" / "one.json").write_text(json.dumps(told | other))
+
+
+OF_PLATINUM = ("acceptance report of a real device", "72 h on a real device")
+
+
+@pytest.mark.parametrize(("other", "lacks"), [
+    ({}, ()), ({"seconds": 72 * 3600.0 - 1}, OF_PLATINUM[1:]), ({"fit": False}, OF_PLATINUM),
+    ({"simulated": True}, OF_PLATINUM), ({"driver": "alaris_gh_2"}, OF_PLATINUM),
+])
+def test_platinum_is_two_documents_and_three_days_with_a_real_device(
+    root: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, Any], lacks: tuple[str, ...]
+) -> None:
+    agreed(monkeypatch, documents=("rev. A", "rev. B"))
+    report(root, **other)
+    assert missing(root) == [("platinum", name) for name in lacks]
+    scale_of.cache_clear()
+    assert scale_of(NAME, root).level == ("gold" if lacks else "platinum")
+
+
+@pytest.mark.parametrize(("documents", "met"), [(("A", "B"), True), (("A",), False), (("A", "A"), False), ((), False)])
+def test_a_document_counts_once(
+    root: Path, monkeypatch: pytest.MonkeyPatch, documents: tuple[str, ...], met: bool
+) -> None:
+    agreed(monkeypatch, documents=documents)
+    assert (("platinum", "two makers' documents") not in missing(root)) is met
+
+
+@pytest.mark.parametrize("name", drivers.find())
+def test_each_agreement_here_is_borne_out_by_its_golden_table(name: str) -> None:
+    found = Evidence(drivers.find()[name], ROOT)
+    assert [why for one in found.spec.agrees if (why := found.unsupported(one))] == []
 
 
 def test_vigil_devices_shows_it(capsys: pytest.CaptureFixture[str]) -> None:

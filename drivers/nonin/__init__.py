@@ -282,12 +282,14 @@ DRIVER = Spec(
     transports=("serial", "tcp"),
     grade="A",
     source="Nonin 9560 OEM specification 6470-000-01; frame values also from pufferfish-software's unit tests",
+    documents=("Nonin 6470-000-01",),
     line=Line(baud=9600, silent_after_s=4.5, stream_bytes_s=75 * FRAME),
     metrics=frozenset({"spo2_pct", "pulse_bpm"}),
     requests=tuple(SELECT.values()),
     wiring=(
         "RS-232 or USB serial (or Bluetooth SPP), 9600 8N1, no flow control, TX/RX/GND. The data format is chosen in"
-        " the first 5 s after the device connects; else it keeps the one it was last set to, and that one is decoded."
+        " the first 5 s after the device connects; else it keeps the one it was last set to, and that one is decoded.\n"
+        "Known limits: no capture of a device was seen; it has no serial number (it is bound by its port)."
     ),
     make=lambda settings: Nonin(str(settings["format"])),
     settings={"format": Setting("df7", "the format requested; whichever of them comes is recognised", tuple(SELECT))},

@@ -48,6 +48,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from drivers.contract import (
+    Agreement,
     BadFrame,
     Decoded,
     DeviceAlarms,
@@ -377,13 +378,15 @@ DRIVER = Spec(
     transports=("serial", "tcp"),
     grade="B, status and version C",
     source="four independent public clients and their test vectors; no maker's manual was found",
+    agrees=(Agreement("program", "a published unit test"),),
     line=Line(baud=9600, silent_after_s=5.0, lateness_s=1.0),
     metrics=frozenset({*DETERMINATION, "cuff_pressure_mmhg"}),
     requests=REQUESTS,
     wiring=(
         "TTL or RS-232 host port of the module, as its maker's board is wired, to an isolated adapter; 9600 baud, 8"
-        " data bits, no parity, 1 stop bit, no flow control. One module a line, and nobody else may start it. It has no"
-        " serial number: it is bound by its port."
+        " data bits, no parity, 1 stop bit, no flow control. One module a line, and nobody else may start it.\n"
+        "Known limits: no maker's manual was found; status and stop rest on one client. It has no serial number: it is"
+        " bound by its port."
     ),
     make=_make,
     settings={

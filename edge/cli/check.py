@@ -23,6 +23,7 @@ from edge.model import iso
 from edge.process import BadUsage
 from edge.vocabulary import METRICS
 
+PTYS = Path("/dev/pts")
 SHOWN = 8  # of the last frames
 
 
@@ -71,7 +72,8 @@ def _plain(report: Report, began: str) -> dict[str, object]:
     assert report.dialogue is not None
     history = report.dialogue.history
     return {
-        "port": str(report.at), "driver": report.spec.name, "began": began, "seconds": report.seconds,
+        "port": str(report.at), "simulated": _is_of_this_machine(report.at), "driver": report.spec.name,
+        "began": began, "seconds": report.seconds,
         "fit": report.fit, "faults": report.faults, "remarks": report.remarks, "identity": report.identity,
         "live_after_s": report.live_after_s, "noticed_s": report.noticed_s, "back_s": report.back_s,
         "counters": asdict(report.counted),
@@ -82,6 +84,12 @@ def _plain(report: Report, began: str) -> dict[str, object]:
         "frames": [{"at": iso(one.at_s), "way": ">" if one.sent else "<", "hex": one.data.hex(" "), "is": one.words()}
                    for one in history.frames],
     }
+
+
+def _is_of_this_machine(at: DeviceUrl) -> bool:
+    """Whether what responds there is a program, not a device: a pty, or a port of this very machine."""
+    here = at.host == "localhost" or at.host.startswith("127.") or at.host == "::1"
+    return here or (bool(at.path) and Path(at.path).resolve().is_relative_to(PTYS))
 
 
 def _lines(report: Report, at: DeviceUrl, began: str) -> list[str]:

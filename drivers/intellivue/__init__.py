@@ -1,4 +1,4 @@
-"""Philips IntelliVue monitors (MP, MX, X2 ...) on the RS-232 Data Export interface: the numbers, 115200 8N1.
+"""Philips IntelliVue monitors (MP, MX, X2 ...) on the RS-232 Data Export interface: numbers and SpO2 wave, 115200 8N1.
 
     C0 | 11 01 | length 2 | payload | FCS 2, low byte first | C1     C0, C1 and 7D inside: 7D, byte XOR 20; 7D C1 aborts
     FCS: CRC-16/X-25 of 11 01 to the payload's last byte; everything else is most significant byte first
@@ -8,40 +8,47 @@
     operation 1 invoke, 2 result, 3 error, 5 linked result (its number, 2 bytes, stands before invoke)
     command   1 event: time 4, 0D 06 the monitor is there, its attributes; the host confirms, then polls
               7 action F1 3B, extended poll: number 2, sequence 2, time 4 (1/8000 s), date 8, object 2+2 (1, 6:
-              numerics), group 2, count 2, length 2, then each context: id 2, count 2, length 2, then each observation:
-              handle 2, count 2, length 2, then each attribute: id 2, length 2, value
+              numerics; 1, 9: waves), group 2, count 2, length 2, then each context: id 2, count 2, length 2, then each
+              observation: handle 2, count 2, length 2, then each attribute: id 2, length 2, value
     attribute 0950 value: what 2, state 2, unit 2, number 4 (8-bit exponent of ten, 24-bit; special: none)
               094B values: count 2, length 2, as many of those       0990 date of a cuff's determination, 8
               0984 system id (2 and a MAC address)    0928 model, two texts    0927 label, UTF-16
+    waves     096E samples: what 2, state 2, length 2, as many bytes; once before, and remembered by its handle:
+              096D bits of a sample at 2   098D period 4 (1/8000 s)   096F lowest 4, highest 4, and both as samples 2 2
     state     8000 invalid  4000 questionable  2000 unavailable  1000 calibrating  0800 test  0400 demonstration
               0002 in alarm  0001 alarms off
     what      4182 heart rate  4BB8 SpO2  4822 pulse  4A05 4A06 4A07 cuff, systolic, diastolic, mean  500A respiration
-              5012 the same, of the airway  50B0 etCO2  4B48 temperature
+              5012 the same, of the airway  50B0 etCO2  4B48 temperature  4BB4 SpO2 wave
     unit      0AA0 0AE0 /min   0220 %   0F20 mmHg   0F03 kPa   17A0 degrees C
 
 Source: a capture of a real MP monitor (M8000; 2,887 frames, FCS good in all) published with JVSCapture, which holds
 association, event, linked results and a heart rate, but no valid SpO2 or cuff (B); that and four other programs for the
-requests and codes (B). The Data Export guide was not read. 0800 and 0400 rest on one source (C).
+requests and codes (B). The Data Export guide was not read. 0800 and 0400 rest on one source (C). Of waves the capture
+holds the form of an ECG's, and no samples: those, and that a poll of object 1, 9 brings the SpO2 wave, are one source's
+(C).
 
 What is made of it:
 
 * Test and demonstration data are no numbers. A number in a unit that is not known here is none.
 * A determination counts once: when its date is another than before; what stands there at the opening is remembered.
-* Where the airway's respiration has a number, the other is not told. A reply older than the last says nothing.
+* Where the airway's respiration has a number, the other is not told. A reply older than the last says nothing, also
+  where the line was lost meanwhile; the fourth older one running means that the monitor was restarted.
 * The monitor does not say which limit was passed: "in alarm" is told with the number's label.
 * The MAC address of the system id is the serial number. Polled for 10 minutes at a time, renewed every 5; a single poll
   of the monitor itself every 5 s keeps the association. Where nothing comes any more it is released and made anew.
-* Waves are not asked for. Nothing here can start a cuff: the interface has no such request.
+* Waves are asked for where the setting says so: the monitor sends every wave it shows, and what is more than a stream's
+  5000 bytes a second counts as old. Samples without a known period say nothing; only the SpO2 wave is told.
+* Nothing here can start a cuff: the interface has no such request.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from drivers.contract import (
-    BadFrame,
+    Agreement,
     Decoded,
     DeviceAlarm,
     DeviceAlarms,
@@ -52,23 +59,28 @@ from drivers.contract import (
     Line,
     Reading,
     Request,
+    Setting,
     Spec,
     Validity,
+    Wave,
 )
+from drivers.intellivue.frames import BEGIN, END, TICKS_S, Form, Reader, framed, observations, payload_of
 from drivers.kit.cuffs import DETERMINATION, determination
 from drivers.kit.framing import Delimited
 from drivers.kit.listening import Verdict, judged, worst
 
-BEGIN, END, ESCAPE, FLIP = b"\xc0", b"\xc1", b"\x7d", 0x20
 LONGEST = 3000
 DATA = bytes.fromhex("E1 00 00 02")
 RENEW_S, ALIVE_S, EVENT_S = 300.0, 5.0, 3.0  # edge time
 INVOKE, RESULT, LINKED = 1, 2, 5
 EVENT, ACTION, CREATED, EXTENDED_POLL, NUMERICS = 1, 7, 0x0D06, 0xF13B, bytes.fromhex("00 01 00 06")
+WAVE_OBJECTS = bytes.fromhex("00 01 00 09")
+SAMPLES, PLETH = 0x096E, 0x4BB4
 VALUE, VALUES, STAMP, SYSTEM, MODEL, LABEL = 0x0950, 0x094B, 0x0990, 0x0984, 0x0928, 0x0927
 SPECIAL = frozenset({0x7FFFFF, 0x800000, 0x7FFFFE, 0x800002, 0x800001})
 EXPONENTS = range(-4, 4)
-TICKS_S, BACK_S, AIRWAY_S = 8000, 600, 5
+BACK_S, AIRWAY_S = 600, 5
+FOLLOWS_S, SET_BACK = 4, 4  # so many older ones running, each so soon after the other: the clock was set back
 MMHG_PER_KPA = 7.50062
 PER_MIN, MMHG = {0x0AA0: 1.0, 0x0AE0: 1.0}, {0x0F20: 1.0, 0x0F03: MMHG_PER_KPA}
 METRICS: Mapping[int, tuple[str, Mapping[int, float], float, float]] = {
@@ -99,73 +111,8 @@ RELEASE = "09 18 C1 16 61 80 30 80 02 01 01 A0 80 62 80 80 01 00 00 00 00 00 00 
 CONFIRM = "E1 00 00 02 00 02 00 14 00 01 00 01 00 0E 00 21 00 00 00 00 00 0A BD 00 0D 06 00 00"
 POLL = ("E1 00 00 02 00 01 00 28 00 03 00 07 00 22 00 21 00 00 00 00 00 00 00 00 F1 3B 00 14 00 02 00 01 00 06 00 00"
         "00 01 00 08 F1 3E 00 04 00 49 3E 00")
+POLL_WAVES = POLL.replace("00 02 00 01 00 06", "00 03 00 01 00 09")
 ALIVE = "E1 00 00 02 00 01 00 1C 00 01 00 07 00 16 00 21 00 00 00 00 00 00 00 00 0C 16 00 08 00 01 00 01 00 21 08 0C"
-
-
-def _table() -> Iterator[int]:
-    for byte in range(256):
-        for _ in range(8):
-            byte = byte >> 1 ^ (0x8408 if byte & 1 else 0)
-        yield byte
-
-
-TABLE = tuple(_table())
-
-
-def fcs(data: bytes) -> bytes:
-    """CRC-16/X-25, low byte first; of b"123456789" it is 6E 90."""
-    crc = 0xFFFF
-    for byte in data:
-        crc = crc >> 8 ^ TABLE[(crc ^ byte) & 0xFF]
-    return (crc ^ 0xFFFF).to_bytes(2, "little")
-
-
-def framed(payload: bytes) -> bytes:
-    """A payload as sent."""
-    plain = b"\x11\x01" + len(payload).to_bytes(2, "big") + payload
-    escaped = (bytes((0x7D, byte ^ FLIP)) if byte in (0xC0, 0xC1, 0x7D) else bytes((byte,))
-               for byte in plain + fcs(plain))
-    return BEGIN + b"".join(escaped) + END
-
-
-def payload_of(frame: bytes) -> bytes:
-    """The payload of a frame as sent. Raises BadFrame where its form, length or FCS is wrong."""
-    if len(frame) < 8 or frame[:1] != BEGIN or frame[-1:] != END or frame[-2:-1] == ESCAPE:
-        raise BadFrame("not C0 ... C1, or aborted")
-    first, *rest = frame[1:-1].split(ESCAPE)
-    if any(not part for part in rest) or BEGIN in frame[1:] or END in frame[:-1]:
-        raise BadFrame("an escape that escapes nothing, or a byte that should be escaped")
-    plain = first + b"".join(bytes((part[0] ^ FLIP,)) + part[1:] for part in rest)
-    if plain[:2] != b"\x11\x01" or int.from_bytes(plain[2:4], "big") != len(plain) - 6:
-        raise BadFrame("header or length")
-    if fcs(plain[:-2]) != plain[-2:]:
-        raise BadFrame("FCS")
-    return plain[4:-2]
-
-
-class Reader:
-    """Reads a payload from left to right. Raises BadFrame beyond its end."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 0
-
-    def take(self, count: int) -> bytes:
-        """The next bytes."""
-        taken = self._data[self._at : self._at + count]
-        if len(taken) != count:
-            raise BadFrame("a payload that ends too early")
-        self._at += count
-        return taken
-
-    def u16(self) -> int:
-        """The next two bytes as a number."""
-        return int.from_bytes(self.take(2), "big")
-
-    def attributes(self) -> dict[int, bytes]:
-        """The attribute list that begins here."""
-        count, length = self.u16(), self.u16()
-        inner = Reader(self.take(length))
-        return {inner.u16(): inner.take(inner.u16()) for _ in range(count)}
 
 
 def _request(
@@ -178,15 +125,19 @@ LEAVE = _request("release", RELEASE, "mode", gap_s=0.3)
 JOIN = _request("associate", ASSOCIATE, "mode", timeout_s=3.0)
 HEARD = _request("confirm", CONFIRM, "mode")
 NUMBERS = _request("poll_numerics", POLL, "read")
+WAVES = _request("poll_waves", POLL_WAVES, "read")
 KEEP = _request("keep_alive", ALIVE, "read")
 
 
 class Intellivue:
     """The driver. One that was never started is shown single frames, and takes each at its word."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, waves: bool = False) -> None:
+        self._asks_waves = waves
         self.framing: Framing = Delimited(BEGIN, END, LONGEST)
         self._started = False
+        self._time: int | None = None  # of the last reply; outlives a line that is lost
+        self._older = (0, 0)  # the time of the last one that was older than that, and how many came running
         self._forget()
 
     def _forget(self) -> None:
@@ -194,7 +145,7 @@ class Intellivue:
         self._joined = self._polling = False
         self._join_s: float | None = None
         self._polled_s = self._kept_s = float("-inf")
-        self._time: int | None = None  # of the last reply
+        self._forms: dict[int, Form] = {}  # of each wave, by its handle
         self._breaths: dict[int, int] = {}  # of each respiration, when it last had a number
         self._stamp: bytes | None = None  # of the last determination; None: nothing was seen yet
         self._says: dict[int, DeviceAlarm] = {}
@@ -219,6 +170,8 @@ class Intellivue:
             return None
         if at_s - self._polled_s >= RENEW_S:
             self._polled_s = self._kept_s = at_s
+            if self._asks_waves:
+                self._out.append(WAVES)
             return NUMBERS
         if at_s - self._kept_s >= ALIVE_S:
             self._kept_s = at_s
@@ -273,27 +226,51 @@ class Intellivue:
         reader.take(4)
         time = int.from_bytes(reader.take(4), "big")
         reader.take(8)
-        if reader.take(4) != NUMERICS:
+        polled = reader.take(4)
+        if polled == WAVE_OBJECTS:
+            if self._started and self._is_behind(time):
+                return ()
+            return [wave for handle, attributes in observations(reader) for wave in self._wave(handle, attributes)]
+        if polled != NUMERICS:
             return ()
-        if self._started and self._time is not None and 0 < self._time - time < BACK_S * TICKS_S:
+        if self._started and self._is_old(time):
             return ()
         self._time = time
-        reader.take(2)
-        decoded: list[Decoded] = []
-        count, length = reader.u16(), reader.u16()
-        contexts = Reader(reader.take(length))
-        for _ in range(count):
-            contexts.take(2)
-            observations, length = contexts.u16(), contexts.u16()
-            inner = Reader(contexts.take(length))
-            for _ in range(observations):
-                inner.take(2)
-                decoded += self._observed(inner.attributes(), time)
+        decoded = [one for _, attributes in observations(reader) for one in self._observed(attributes, time)]
         alarms = tuple(dict.fromkeys(self._says[what] for what in sorted(self._says)))
         if alarms != self._told and (decoded or alarms or self._told):
             self._told = alarms
             decoded.append(DeviceAlarms(alarms))
         return decoded
+
+    def _is_behind(self, time: int) -> bool:
+        return self._time is not None and 0 < self._time - time < BACK_S * TICKS_S
+
+    def _is_old(self, time: int) -> bool:
+        """Whether this reply is older than the last, and not by a clock that was set back."""
+        if not self._is_behind(time):
+            self._older = 0, 0
+            return False
+        last, count = self._older
+        if time != last:  # the parts of one reply have the same
+            self._older = time, count + 1 if 0 < time - last <= FOLLOWS_S * TICKS_S else 1
+        return self._older[1] < SET_BACK
+
+    def _wave(self, handle: int, attributes: Mapping[int, bytes]) -> list[Decoded]:
+        """The samples of one observation, where they are of the SpO2 wave and in a form that is known."""
+        form = self._forms.setdefault(handle, Form()).learned(attributes)
+        self._forms[handle] = form
+        if SAMPLES not in attributes:
+            return []
+        reader = Reader(attributes[SAMPLES])
+        what, state = reader.u16(), reader.u16()
+        data = reader.take(reader.u16())
+        if what != PLETH or form.rate_hz is None or form.bits != 16 or len(data) % 2:
+            return []
+        lost = worst(state, STATES)[0] is not Validity.VALID
+        samples = (int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2))
+        kept = tuple(None if lost or not form.low <= one <= form.high else one for one in samples)
+        return [Wave("pleth", form.rate_hz, form.low, form.high, kept)] if kept else []
 
     def _observed(self, attributes: Mapping[int, bytes], time: int) -> list[Decoded]:
         """One observation: a number, or several in one."""
@@ -368,27 +345,30 @@ def _number(raw: bytes) -> float | None:
 
 
 def _make(settings: Mapping[str, str | int | float]) -> Intellivue:
-    return Intellivue()
+    return Intellivue(waves=settings["waves"] == "on")
 
 
 DRIVER = Spec(
     name="intellivue",
-    title="Philips IntelliVue (RS-232 Data Export; numbers, no waves)",
+    title="Philips IntelliVue (RS-232 Data Export; numbers, and the SpO2 wave)",
     kind="monitor",
     transports=("serial", "tcp"),
     grade="B, test data C",
     source="a published capture of a real monitor (JVSCapture, 2,887 frames); five public programs; the Data Export"
            " guide was not read",
+    agrees=(Agreement("capture", "REAL, second frame"), Agreement("capture", "REAL, frame 8")),
     line=Line(baud=115200, silent_after_s=5.0, stream_bytes_s=5000),
     metrics=frozenset({*DETERMINATION, *(metric for metric, *_ in METRICS.values())}),
-    requests=(LEAVE, JOIN, HEARD, NUMBERS, KEEP),
+    requests=(LEAVE, JOIN, HEARD, NUMBERS, WAVES, KEEP),
     wiring=(
         "The monitor's MIB/RS-232 interface (RJ45, an option board on many models) to an isolated adapter, 115200 8N1,"
         " no flow control; pins: see the maker's installation guide, not known here. In the monitor's hardware"
         " settings the port must be set to \"DataOut 1\" or \"Data Export\" at 115200; the words differ by release.\n"
-        "One host a port: on opening a former host's association is released. Known limits: numbers only; invasive"
-        " pressures, gases, ST and the monitor's alarm texts are not read; the cuff cannot be started. Compare SpO2 and"
-        " the cuff with the monitor's screen before use: no capture with valid ones was seen."
+        "One host a port: on opening a former host's association is released.\n"
+        "Known limits: invasive pressures, gases, ST, the ECG and the monitor's alarm texts are not read; the cuff"
+        " cannot be started. Compare SpO2 and the cuff with the monitor's screen before use: no capture with valid ones"
+        " was seen."
     ),
     make=_make,
+    settings={"waves": Setting("off", "on: also the SpO2 wave; only where the monitor shows few waves", ("off", "on"))},
 )
