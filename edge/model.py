@@ -150,6 +150,13 @@ class HeardChanged(Frozen, frozen=True, tag="heard"):
     unheard: str
 
 
+class ClockSkewed(Frozen, frozen=True, tag="skew"):
+    """The clock of this console is `skew_s` ahead of this edge's (below 0: behind)."""
+
+    skew_s: float
+    console: str
+
+
 class RecordDamaged(Frozen, frozen=True, tag="record_damaged"):
     """The record was found damaged, and was begun anew."""
 
@@ -183,7 +190,7 @@ class Configured(Frozen, frozen=True, tag="configured"):
 
 Input = (
     Samples | PumpStatus | DeviceAlarmsReported | LinkChanged | Command | Tick | Boot | Configured | WatchPaused
-    | StorageChanged | RecordDamaged | Restored | HeardChanged
+    | StorageChanged | RecordDamaged | Restored | HeardChanged | ClockSkewed
 )
 
 

@@ -103,6 +103,7 @@ BECOMES_TRUE: dict[str, tuple[str, str, str]] = OF_METRICS | {
     "standing": ("standing('OTHER')", "infusing", "0:10 pulse 151 -> OTHER-1 active"),
     "infusing": ("not infusing()", "infusing", "0:10 pump stopped"),
     "storage_failing": ("storage_failing()", "infusing", "0:10 storage failing"),
+    "clock_skew_s": ("clock_skew_s() > 2", "infusing", "0:10 skew 3"),
     "unheard": ("unheard()", "infusing", "0:10 unheard"),
     "record_damaged_s": ("record_damaged_s() < 600", "infusing", "0:10 record damaged"),
     "no_word_s": ("no_word_s() >= 30", "infusing", "0:10 pump unknown"),

@@ -25,6 +25,7 @@ from edge.app.hearing import Hearing
 from edge.app.pulse import Pause, Pulse
 from edge.app.recovery import CONFIGURED, Recovered
 from edge.app.refusals import Refusals
+from edge.app.skew import Skew
 from edge.app.sounder import Sounder, port_of
 from edge.app.storage import Storage
 from edge.app.systemd import Systemd
@@ -46,7 +47,7 @@ from edge.contract.events import (
     PendingEvent,
 )
 from edge.contract.mqtt import Mqtt
-from edge.contract.payloads import Answer, CommandIn, ConsoleSeen, State, Status
+from edge.contract.payloads import Ack, Answer, CommandIn, ConsoleSeen, State, Status
 from edge.contract.signing import Signer
 from edge.core import views
 from edge.core.bedside import Bedside
@@ -57,6 +58,7 @@ from edge.journal.journal import Appended, Journal
 from edge.model import (
     BedConfigured,
     Boot,
+    ClockSkewed,
     Command,
     Configured,
     DeviceAlarmsReported,
@@ -67,6 +69,7 @@ from edge.model import (
     Tick,
     WatchPaused,
     encode,
+    from_iso,
     iso,
 )
 from edge.stream.faults import OtherBox, Rejection, StreamFault, TooLarge
@@ -119,11 +122,12 @@ class EdgeService:
             signer=signer, console_keys=console_keys, verifier=verifier, on_command=self._command, now=clock.now,
             on_refused=self._refused,
             on_consoles_changed=self._console_changed,
-            on_broker_changed=self._broker_changed, on_fault=self._stream_fault, on_sounded=self._sounded,
+            on_broker_changed=self._broker_changed, on_fault=self._stream_fault, on_acked=self._acked,
         )
         # Simulated patients need nobody to hear them, unless somebody tries just that.
         self._hearing = Hearing(config.edge.consoles, (bed.id for bed in config.bed), clock.real_s(),
                                 confirms=not config.edge.simulated or config.sounder is not None)
+        self._skew = Skew()
         self._anchor = Anchor(config.anchor, config.edge.id, journal, partial(signer.sign_hash, config.edge.id),
                               now=clock.now, changed=self._stream.status_changed)
         self._sounder = Sounder(port_of(config.sounder), self._hearing.wanted, self._stream.status_changed)
@@ -301,6 +305,9 @@ class EdgeService:
                 self._keep_all(at_s, False)
             for bed, why in self._hearing.look(real_s()).items():
                 self._apply(bed, HeardChanged(why), at_s)
+            if (skew := self._skew.look()) is not None:
+                for bed in self._beds:
+                    self._apply(bed, ClockSkewed(*skew), at_s)
             for bed, work in self._beds.items():
                 if at_s >= work.due_s:
                     work.due_s += TICK_S
@@ -351,10 +358,14 @@ class EdgeService:
     def _console_changed(self, console: str, seen: ConsoleSeen) -> None:
         log.info("console %s is %s", console, seen.state)
         self._hearing.console(console, seen.state == "live")
+        if seen.state == "lost":
+            self._skew.lost(console)
         self._note(ConsoleMoved(console=console, state=seen.state, seq=seen.seq))
 
-    def _sounded(self, seq: int) -> None:
-        self._hearing.sounded(seq)
+    def _acked(self, ack: Ack) -> None:
+        self._hearing.sounded(ack.sounded_seq or 0)
+        if ack.at is not None and self._clock.speed == 1:  # at another speed their clocks are only alike by and by
+            self._skew.heard(ack.console, from_iso(ack.at), self._clock.now())
 
     def _broker_changed(self, up: bool, why: str) -> None:
         self._note(BrokerMoved(broker="reached" if up else "lost", reason=why))

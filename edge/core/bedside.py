@@ -36,6 +36,7 @@ from edge.core.state import NO_PROTOCOLS, BedState, Device
 from edge.core.watching import look
 from edge.model import (
     Boot,
+    ClockSkewed,
     Command,
     Configured,
     DeviceAlarmsReported,
@@ -131,7 +132,7 @@ class Bedside:
                 pending_events += self._boot(given, at_s)
             case WatchPaused():
                 pending_events += self._paused(given, at_s)
-            case StorageChanged() | HeardChanged() | RecordDamaged():
+            case StorageChanged() | HeardChanged() | ClockSkewed() | RecordDamaged():
                 self._told_of_the_box(given, at_s)
             case Restored():
                 self.restore(given.snapshot.encode())
@@ -154,12 +155,16 @@ class Bedside:
             pending_events += requests(self.state, self.rules, at_s)
         return pending_events
 
-    def _told_of_the_box(self, given: StorageChanged | HeardChanged | RecordDamaged, at_s: float) -> None:
+    def _told_of_the_box(
+        self, given: StorageChanged | HeardChanged | ClockSkewed | RecordDamaged, at_s: float,
+    ) -> None:
         match given:
             case StorageChanged():
                 self.state.storage_failing = given.failing
             case HeardChanged():
                 self.state.unheard = given.unheard
+            case ClockSkewed():
+                self.state.skew_s, self.state.skew_console = given.skew_s, given.console
             case RecordDamaged():
                 self.state.record_damage, self.state.record_damaged_at_s = given.damage, at_s
 
@@ -216,6 +221,7 @@ class Bedside:
     def _boot(self, given: Boot, at_s: float) -> Iterator[PendingEvent]:
         """Nobody watched for a while: nothing seen before counts as live, and what was being timed starts anew."""
         self.state.storage_failing = self.state.unheard = ""  # whether it still is so is told anew
+        self.state.skew_s = 0.0
         for device in self.state.devices.values():
             device.link, device.since_s, device.pump, device.reason = "connecting", at_s, None, ""
         self._begin_holds_anew(at_s, given.gap_s, "restart")

@@ -331,6 +331,8 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
          truth=True, denied="the record can be written", reason=lambda context: context.state.storage_failing or None),
     Fact("unheard", "", "the alarms of this bed may be heard by nobody", lambda context: bool(context.state.unheard),
          truth=True, denied="the alarms of this bed are heard", reason=lambda context: context.state.unheard or None),
+    Fact("clock_skew_s", "s", "the difference between the clocks of this box and of a console",
+         lambda context: abs(context.state.skew_s), reason=sources.skewed),
     Fact("record_damaged_s", "s", "the time since the record was found damaged",
          lambda context: context.at_s - context.state.record_damaged_at_s,
          reason=lambda context: context.state.record_damage or None),

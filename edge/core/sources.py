@@ -31,6 +31,13 @@ def keep(state: BedState, samples: Iterable[Sample]) -> None:
         own[sample.metric] = OwnValue(value, sample.at_s, same_s)
 
 
+def skewed(context: RuleContext) -> str | None:
+    """Which clock is off, and which way."""
+    skew_s, console = context.state.skew_s, context.state.skew_console
+    way = "ahead of" if skew_s > 0 else "behind"
+    return f"that of console {console} is {abs(skew_s):g} s {way} that of the box" if skew_s else None
+
+
 def identical_s(context: RuleContext) -> Number:
     """For how long this device has sent the same saturation, pulse and perfusion index; 0 for one that sends not all
     three."""

@@ -250,6 +250,8 @@ class BedState(msgspec.Struct):
     gap_why: Literal["restart", "slept", "stalled"] = "restart"  # and why
     storage_failing: str = ""  # why the record cannot be written now
     unheard: str = ""  # why nobody may hear the alarms of this bed
+    skew_s: float = 0.0  # the clock of a console is so far ahead of the edge's; below 0: behind
+    skew_console: str = ""  # and which
     record_damage: str = ""  # what was damaged when the record was last found so,
     record_damaged_at_s: float = 0.0  # and when; 0: never
     devices: dict[str, Device] = {}

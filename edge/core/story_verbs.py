@@ -9,6 +9,7 @@ from typing import get_args
 
 from edge.core.story_bed import Pressure, Shown, StoryBed, device_of
 from edge.model import (
+    ClockSkewed,
     DeviceAlarm,
     DeviceAlarmsReported,
     HeardChanged,
@@ -221,6 +222,14 @@ def _heard(bed: StoryBed, _: list[str]) -> None:
     bed.give(HeardChanged(""))
 
 
+def _skew(bed: StoryBed, rest: list[str]) -> None:
+    match rest:
+        case [seconds]:
+            bed.give(ClockSkewed(number(seconds, "a clock's difference in seconds"), "main"))
+        case _:
+            raise Unreadable(f"write {VERBS['skew'][0]}")
+
+
 def _record(bed: StoryBed, rest: list[str]) -> None:
     if rest[:1] != ["damaged"]:
         raise Unreadable(f"write {VERBS['record'][0]}")
@@ -252,6 +261,7 @@ VERBS: dict[str, tuple[str, Callable[[StoryBed, list[str]], None]]] = {
     "storage": ("storage failing [WHY] or storage good", _storage),
     "unheard": ("unheard [WHY]", _unheard),
     "heard": ("heard", _heard),
+    "skew": ("skew SECONDS (so far a console's clock is ahead; below 0: behind)", _skew),
     "record": ("record damaged [WHAT]", _record),
     "pause": ("pause 120s (for so long the edge judges nothing)", _pause),
     "restart": ("restart 120s (for so long the edge is gone)", _restart),

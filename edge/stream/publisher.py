@@ -60,22 +60,22 @@ class Stream:
         on_consoles_changed: Callable[[str, ConsoleSeen], None] = _ignore,
         on_broker_changed: Callable[[bool, str], None] = _ignore,
         on_fault: Callable[[StreamFault], None] = _ignore,
-        on_sounded: Callable[[int], None] = _ignore,
+        on_acked: Callable[[Ack], None] = _ignore,
     ) -> None:
         """`status` builds the present status (`console_states`, `other_boots`); `now` is the edge clock.
 
         `console_keys`: the pinned public key of each console; one without is not believed. Callbacks run on the loop:
         `on_refused` for every command the verifier refused; `on_consoles_changed` with a console's name when it comes
         to life or is lost (all begin lost); `on_broker_changed` when the way to the broker breaks (False, why) or heals
-        (True, ""); `on_fault` for what a person must know; `on_sounded` with the highest alarm event that a page has
-        sounded, as a console's ack says. Raises OSError where TLS files cannot be used.
+        (True, ""); `on_fault` for what a person must know; `on_acked` with every ack that is believed.
+        Raises OSError where TLS files cannot be used.
         """
         self._mqtt = mqtt
         self._context = mqtt.context()
         self._edge, self._boot, self._status, self._signer, self._now = edge, boot, status, signer, now
         self._outbox = outbox
         self._on_consoles_changed, self._on_broker_changed = on_consoles_changed, on_broker_changed
-        self._on_fault, self._on_sounded = on_fault, on_sounded
+        self._on_fault, self._on_acked = on_fault, on_acked
         self._wake_status, self._wake_cursors = asyncio.Event(), asyncio.Event()
         self._rejections = Rejections()
         self._consoles = Consoles(
@@ -330,7 +330,7 @@ class Stream:
 
     def _acknowledged(self, ack: Ack) -> None:
         console, seq = ack.console, ack.seq
-        self._on_sounded(ack.sounded_seq or 0)
+        self._on_acked(ack)
         if seq > self._head:
             log.warning("console %s says it has stored %d, but the journal ends at %d", console, seq, self._head)
             return
