@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import sqlite3
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,9 +35,11 @@ from edge.journal import Journal, Reader, journal, segments
 from edge.journal.verify import verify
 from edge.model import Restored, Tick
 from edge.stream.publisher import Stream
-from tests.helpers.edge_run import EdgeRun, edge_running
+from tests.helpers.edge_run import edge_running
 from tests.helpers.faulty_store import FULL, Disk, faulty
 from tests.helpers.rule_files import FILE
+from tests.helpers.small_disk import fill, remount, standing, storage
+from tests.helpers.small_disk import small_disk as small_disk
 from tests.helpers.stream_world import edge_signer
 
 EDGE = '[edge]\nid = "clinic-1"\ndata = "."\nrules = "rules.toml"\n[[bed]]\nid = "chair-1"\n'
@@ -172,42 +173,6 @@ async def test_a_restart_in_the_middle_of_it_alarms_and_watches_too(
 
 
 # --- a real disk ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 3 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "vigil", str(folder)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Not a byte is left."""
-    filler = folder / "filler"
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(b"x" * 4096)
-    return filler
-
-
-def remount(folder: Path, how: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
-
-
-def standing(run: EdgeRun) -> dict[str, Any] | None:
-    """TEC-11 as the last state of the bed has it."""
-    return next((alarm for alarm in run.states()[-1]["alarms"] if alarm["rule"] == "TEC-11"), None)
-
-
-def storage(run: EdgeRun) -> Any:
-    return [heard.said for heard in run.heard if heard.topic.endswith("/status")][-1]["storage"]
 
 
 @pytest.mark.slow
