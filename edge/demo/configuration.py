@@ -18,6 +18,7 @@ from edge.process import BadUsage
 from edge.stream.broker_access import access_text, made_users
 
 EDGE, CONSOLE = "demo", "main"
+ANY_TRIES = 20
 _DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
 
@@ -81,20 +82,53 @@ def _default(name: str) -> Path:
     return _DEPLOY / name if (_DEPLOY / name).is_file() else installed
 
 
-def free_port(wanted: int | None) -> int:
-    """`wanted`, or 8080 where it is free, or any. Raises BadUsage where the wanted one is taken."""
-    for port in [wanted] if wanted is not None else [8080, 0]:
+class Ports:
+    """The ports of one demonstration, for as long as it lives: a second one that starts meanwhile takes others.
+
+    A service binds its port some time after it was chosen. Until then nothing on the port itself tells that it is
+    taken, so a name in the kernel does (an abstract Unix socket, unix(7)), which goes with this process.
+    """
+
+    def __init__(self) -> None:
+        self._names: list[socket.socket] = []
+
+    def take(self, wanted: int | None = 0) -> int:
+        """`wanted`, or, for None, 8080 where it is free, or any (0). Raises BadUsage where the wanted one is taken."""
+        for port in [wanted] if wanted else [0] * ANY_TRIES if wanted == 0 else [8080, *[0] * ANY_TRIES]:
+            try:
+                return self._taken(port)
+            except OSError as wrong:
+                if wanted:
+                    raise BadUsage(f"port {port} cannot be used ({wrong.strerror}); give another --port") from None
+        raise BadUsage("this machine has no free port")
+
+    def _taken(self, port: int) -> int:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as wrong:
-                if wanted is not None:
-                    raise BadUsage(f"port {port} cannot be used ({wrong.strerror}); give another --port") from None
-                continue
+            probe.bind(("127.0.0.1", port))
             chosen: int = probe.getsockname()[1]
-            return chosen
-    raise AssertionError("port 0 is always free")
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind(f"\0vigil-demo-port-{chosen}")
+        except OSError:
+            name.close()
+            raise
+        self._names.append(name)
+        return chosen
+
+    def close(self) -> None:
+        """The demonstration is over."""
+        for name in self._names:
+            name.close()
+
+
+def free_port(wanted: int | None) -> int:
+    """A port that is free now: for whoever takes it at once. Raises BadUsage."""
+    ports = Ports()
+    try:
+        return ports.take(wanted)
+    finally:
+        ports.close()
 
 
 def new_logins() -> list[Login]:

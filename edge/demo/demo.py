@@ -16,6 +16,7 @@ from edge.clock import EdgeClock
 from edge.console.accounts import ensure_user
 from edge.demo.configuration import (
     EDGE,
+    Ports,
     Shared,
     Site,
     free_port,
@@ -94,7 +95,9 @@ class Demo:
                            " give another folder")
         make_folder(self.data)
         self.clock = EdgeClock(options.speed)
-        self.shared = Shared(self.data, options.speed, self.clock.now(), free_port(0), free_port(options.port))
+        self.ports = Ports()
+        self.shared = Shared(self.data, options.speed, self.clock.now(), self.ports.take(),
+                             self.ports.take(options.port))
         self.sockets = Path(tempfile.mkdtemp(prefix="vigil-"))  # short: a socket's path may not be long
         self.sites = [self._site(number) for number in range(options.edges)]
         self.services = Services(self.data / "pids.json", self.data, self._print)
@@ -131,6 +134,7 @@ class Demo:
                     group.create_task(play(site, nurses[site.edge]))
         finally:
             await self.services.stop(last="broker")
+            self.ports.close()
             shutil.rmtree(self.sockets, ignore_errors=True)
             if self.own_folder:
                 shutil.rmtree(self.data, ignore_errors=True)
@@ -145,7 +149,7 @@ class Demo:
         for site in self.sites:
             await self.services.start(Service(f"simulators{site.suffix}", [
                 "simulate", "--scenario", self.options.chosen, "--beds", str(self.options.beds), "--speed",
-                str(self.options.speed), "--ports", str(site.ports), "--wait-for-go", "--port", str(free_port(0)),
+                str(self.options.speed), "--ports", str(site.ports), "--wait-for-go", "--port", str(self.ports.take()),
                 "--control", str(site.socket), "--json",
             ], pipes=True, urgent=True))
         broker = await asyncio.to_thread(write_broker, self.shared, self.sites)

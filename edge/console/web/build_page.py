@@ -27,6 +27,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 WEB = Path(__file__).resolve().parent
 STATIC = WEB.parent / "static"
 STAMP = ".stamp"
+DEFAULTS = ("rules.toml", "protocols.toml", "EVIDENCE.md")  # of deploy/; a wheel has them in edge/defaults
 NOT_SOURCE = frozenset({"node_modules", "__pycache__", "test"})  # nothing in these reaches the page
 
 
@@ -131,9 +132,13 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # hatchlin
     """What hatchling calls before it packs (pyproject.toml: tool.hatch.build.hooks.custom)."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Builds the page below the project being packed, if it changed. Raises PageNotBuilt."""
-        console = Path(self.root) / "edge" / "console"
-        build(console / "static", console / "web")
+        """Builds the page below the project being packed, if it changed, and packs what stands in deploy/ and must run
+        without a checkout. `version`: "standard", or "editable", which has the checkout. Raises PageNotBuilt."""
+        root = Path(self.root)
+        build(root / "edge" / "console" / "static", root / "edge" / "console" / "web")
+        if version == "standard" and self.target_name == "wheel":
+            build_data["force_include"].update(
+                {str(root / "deploy" / name): f"edge/defaults/{name}" for name in DEFAULTS})
 
 
 if __name__ == "__main__":
