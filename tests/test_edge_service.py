@@ -14,14 +14,14 @@ from edge.app.recovery import recover
 from edge.app.service import EdgeService
 from edge.clock import EdgeClock
 from edge.config.files import load_edge
-from edge.contract.events import Event
+from edge.contract.events import AlarmMoved, Event
 from edge.contract.mqtt import Mqtt
-from edge.contract.payloads import CommandIn
+from edge.contract.payloads import Ack, CommandIn
 from edge.core.bedside import Misdirected
 from edge.core.rules import parse_rules
 from edge.journal.journal import Journal
 from edge.journal.reader import Reader
-from edge.model import PumpStatus
+from edge.model import PumpStatus, iso
 from edge.stream.publisher import Stream
 from tests.helpers.rule_files import FILE
 from tests.helpers.stream_world import edge_signer
@@ -102,6 +102,21 @@ async def test_a_command_is_answered_when_what_it_did_is_on_the_disk(
         answer = await service._command(AUDIO_PAUSE)
         assert answer.ok, answer.reason
         assert told.on_disk() > before
+
+
+async def test_a_console_whose_clock_is_off_is_an_alarm_at_the_beds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told(tmp_path / "journal.db", monkeypatch)
+    async with served(tmp_path) as service:
+        await until(told, 1)
+        service._acked(Ack(console="main", seq=0, boot="b1", at=iso(EdgeClock().now() + 10)))
+        ticks = asyncio.ensure_future(service._ticks())
+        async with asyncio.timeout(10):
+            while not any(isinstance(body := event.body, AlarmMoved) and body.rule == "TEC-5"
+                          for event, _ in told.events):
+                await asyncio.sleep(0.01)
+        ticks.cancel()
 
 
 async def test_what_a_bed_cannot_bear_is_not_read_again_at_every_start(
