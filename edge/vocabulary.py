@@ -98,3 +98,8 @@ SYMPTOMS: dict[str, str] = {  # that rules may name; a nurse may write others, w
     "suicidal_thoughts": "suicidal thoughts", "agitation": "agitated", "calls_for_help": "calls for help",
     "dissociation": "dissociation", "dizziness": "dizziness", "vomiting": "vomiting",
 }
+ATTESTATIONS: dict[str, str] = {  # what a nurse may attest, for gates to ask for
+    "escort": "an adult takes the patient home", "oriented": "oriented to person, place and time",
+    "no_dissociation": "oriented, and no dissociation", "gait": "walks steadily",
+    "fluids": "drinks and keeps it down", "mood": "asked about suicidal thoughts: none",
+}

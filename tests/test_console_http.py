@@ -240,6 +240,12 @@ async def test_another_sites_page_cannot_log_anybody_in_or_out(tmp_path: Path) -
 WHOLE: dict[str, dict[str, Any]] = {
     "check_in": {"moaas": 5}, "acknowledge": {"alarm": "a-1", "seq": 7}, "checklist": {"done": True},
     "start_session": {"weight_kg": 70, "dose_mg_kg": 0.5, "duration_min": 40, "concentration_mg_ml": 1},
+    "give_dose": {"devices": 2}, "override_gate": {"gate": "escort", "reason": "the ward sends somebody"},
+    "amend_order": {"prescriber": "Dr Hall", "reason": "no response yet", "dose_mg_kg": 0.75},
+    "rebaseline": {"reason": "the cuff was too large"}, "attest": {"what": "escort", "so": True},
+    "device_off": {"device": "oximeter", "minutes": 5, "reason": "to the toilet"},
+    "device_back": {"device": "oximeter"}, "unshelve": {"shelf": "a-1"},
+    "shelve": {"alarm": "a-1", "seq": 7, "minutes": 10, "reason": "the patient walks"},
 }
 
 

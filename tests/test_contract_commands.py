@@ -32,6 +32,10 @@ LIMITS: list[tuple[str, str, float, float, float]] = [
     ("check_in", "moaas", 0, 5, 1), ("check_in", "cadss", 0, 92, 1), ("check_in", "anxiety", 0, 10, 1),
     ("check_in", "distress", 0, 10, 1), ("check_in", "nausea", 0, 10, 1), ("start_session", "dose_mg", 1, 500, 1),
     ("shelve", "minutes", 1, 30, 1), ("give_dose", "devices", 1, 6, 1), ("give_dose", "minutes_ago", 0, 60, 1),
+    ("amend_order", "weight_kg", 35, 200, 0.1), ("amend_order", "dose_mg_kg", 0.1, 1, 0.01),
+    ("amend_order", "duration_min", 30, 120, 1), ("amend_order", "concentration_mg_ml", 0.2, 10, 0.1),
+    ("amend_order", "dose_mg", 1, 500, 1), ("amend_order", "nibp_interval_min", 2, 30, 1),
+    ("device_off", "minutes", 1, 10, 0.1),
 ]
 
 
@@ -39,7 +43,9 @@ LIMITS: list[tuple[str, str, float, float, float]] = [
 def test_a_number_is_taken_at_its_limit_and_refused_beyond(verb: str, name: str, least: float, most: float,
                                                             step: float) -> None:
     base = {"start_session": ORDER, "give_dose": {"devices": 1},
-            "shelve": {"alarm": "a1", "seq": 1, "reason": "the patient walks"}}.get(verb, {})
+            "shelve": {"alarm": "a1", "seq": 1, "reason": "the patient walks"},
+            "amend_order": {"prescriber": "Dr Hall", "reason": "no response yet", "weight_kg": 70},
+            "device_off": {"device": "oximeter", "minutes": 5, "reason": "to the toilet"}}.get(verb, {})
     for value in (least, most):
         assert getattr(parse(verb, {**base, name: value}), name) == value
     for value in (least - step, most + step, float("nan"), 10**400):
@@ -81,9 +87,17 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("end_infusion", {"reason": 5}, "bad_args: reason must be text, or left out, not 5"),
     ("acknowledge", {"alarm": "a"}, "bad_args: seq must be a whole number from 0 up, not None"),
     ("audio_pause", {"seconds": 600}, "bad_args: seconds is not one; audio_pause takes none"),
-    ("set_rate", {"rate_ml_h": 100}, "unknown_verb: 'set_rate'; write one of acknowledge, audio_pause, audio_resume,"
-                                     " check_in, checklist, close_session, end_infusion, give_dose, shelve,"
-                                     " start_session, unshelve"),
+    ("set_rate", {"rate_ml_h": 100}, "unknown_verb: 'set_rate'; write one of acknowledge, amend_order, attest,"
+     " audio_pause, audio_resume, check_in, checklist, close_session, device_back, device_off, end_infusion, give_dose,"
+     " override_gate, rebaseline, shelve, start_session, unshelve"),
+    ("attest", {"what": "balance", "so": True},
+     "bad_args: what must be one of escort, oriented, no_dissociation, gait, fluids, mood, not 'balance'"),
+    ("attest", {"what": "escort"}, "bad_args: so must be true or false, not None"),
+    ("override_gate", {"gate": "escort"}, "bad_args: reason must be text, not None"),
+    ("amend_order", {"prescriber": "Dr Hall", "reason": "no response yet"},
+     "bad_args: an amendment must change something: weight, dose, duration, concentration or cuff interval"),
+    *(("rebaseline", {"reason": reason}, f"bad_args: {reason!r} is no reason; say why, in words of your own")
+      for reason in ("ok", "Discharged", " done. ", "N/A", "-", "Clinical  judgement")),
     ("start_session", {"session": "session-1"}, "bad_args: weight_kg must be a number, not None"),
     ("give_dose", {"devices": 2, "lots": [""]},
      "bad_args: '' is no lot number; lots must be a list of words of at most 40 characters"),
@@ -129,6 +143,6 @@ def test_whatever_comes_is_taken_or_refused_in_one_short_line(verb: str, args: d
         assert type(asked) is VERBS[verb]
 
 
-def test_only_a_nurse_may_ask_and_nothing_starts_or_sets_a_pump() -> None:
-    assert all(asked.roles == {"nurse"} for asked in VERBS.values())
+def test_only_who_treats_the_patient_may_ask_and_nothing_starts_or_sets_a_pump() -> None:
+    assert all(asked.roles == {"nurse", "prescriber"} for asked in VERBS.values())
     assert not [verb for verb in VERBS if any(word in verb for word in ("rate", "pump", "bolus", "resume_infusion"))]

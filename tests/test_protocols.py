@@ -39,15 +39,23 @@ def told(protocol: Protocol) -> dict[str, Any]:
 
 def test_the_first_protocol_runs_as_0_1_0_did_but_for_what_is_named_here() -> None:
     now, then = told(SHIPPED.first), told(as_in_0_1_0().first)
-    for key, value in {"kvo_ml_h": 5.0, "kvo_part": 0.1, "unknown_rate_runs": True}.items():
+    for key, value in {"kvo_ml_h": 5.0, "kvo_part": 0.1, "unknown_rate_runs": True,
+                       "persons_word": True}.items():
         assert now["course"].pop(key) == value
         then["course"].pop(key)
+    assert (now["dissociation"].pop("cadss_of_baseline"), then["dissociation"].pop("cadss_of_baseline")) == (2, None)
+    for gate in (*now["ready"], *now["discharge"]):
+        gate["override"] = ()
     gates = {gate["id"]: gate for gate in now.pop("ready")}
     assert gates.pop("no_baseline")["words"].startswith("no blood pressure of the last 30 minutes")
     gates["blood_pressure"]["open"] = "not known(baseline.sbp_mmhg)"
     assert list(gates.values()) == list(then.pop("ready"))
     assert len(now["schedule"].pop("cuff")) == 4, "0.1.0 had the cuff as ordered"
     then["schedule"].pop("cuff")
+    more = now["discharge"][len(then["discharge"]):]
+    assert [gate["id"] for gate in more] == ["alarms_lately", "blood_pressures_apart", "symptoms", "nausea", "anxiety",
+                                             "oriented", "gait", "fluids", "escort", "mood"]
+    now["discharge"] = now["discharge"][:len(then["discharge"])]
     assert now == then
 
 

@@ -118,6 +118,10 @@ def test_the_full_state_of_a_bed_survives_the_wire() -> None:
                             "map_mmhg": 94.5, "pulse_bpm": 70.5, "spo2_pct": 98.5},
                "open": ["escort"], "check_in_due": "t", "bp_due": "t", "route": "nasal",
                "doses": [{"at": "t", "devices": 2, "mg": 56.5, "lots": ["A"], "user": "ann"}], "quiet": True,
+               "open_items": [{"gate": "escort", "text": "escort", "since": "t", "at": "t", "override": ["prescriber"],
+                               "overridden_by": "hall", "reason": "r"}],
+               "next": [{"what": "bp", "text": "blood pressure", "at": "t"}],
+               "attested": [{"what": "gait", "so": False, "at": "t", "user": "ann"}],
                "symptoms": ["seizure"],
                "check_in": {"at": "t", "user": "ann", "moaas": 5, "cadss": 3, "anxiety": 1, "distress": None,
                             "nausea": 0, "symptoms": ["pale"], "note": "n"}}
@@ -343,8 +347,9 @@ def test_the_console_signs_what_the_gate_checks() -> None:
 
 def test_no_verb_starts_or_sets_a_pump() -> None:
     assert set(VERBS) == {"acknowledge", "audio_pause", "audio_resume", "check_in", "start_session",
-                                   "checklist", "end_infusion", "close_session", "give_dose", "shelve", "unshelve"}
-    assert all(roles == {"nurse"} for roles in (asked.roles for asked in VERBS.values()))
+                                   "checklist", "end_infusion", "close_session", "give_dose", "shelve", "unshelve",
+                          "amend_order", "override_gate", "rebaseline", "attest", "device_off", "device_back"}
+    assert all(roles == {"nurse", "prescriber"} for roles in (asked.roles for asked in VERBS.values()))
 
 
 # --- the document -----------------------------------------------------------------------------------------------------

@@ -21,11 +21,23 @@ import msgspec
 from msgspec import Meta
 
 from edge.model import Role
+from edge.vocabulary import ATTESTATIONS
 
 ArgumentType = Literal["number", "whole", "text", "words", "flag"]
 MAX_NOTE, MAX_REASON, MAX_SYMPTOM, MAX_LOT = 500, 200, 40, 40  # characters
 MAX_PATIENT_NAME = 80  # of the name that comes with start_session, and stays in the console's store
-NURSE: frozenset[Role] = frozenset({"nurse"})
+MAX_PLANNED_MIN = 10  # that a device may be disconnected as planned
+NURSE: frozenset[Role] = frozenset({"nurse", "prescriber"})  # whoever treats the patient
+# reasons that are none: they say that it was done, and not why
+SAYS_NOTHING = frozenset({
+    "because", "clinical judgement", "close", "closed", "discharge", "discharged", "done", "finished", "fine", "n/a",
+    "na", "no", "none", "nothing", "ok", "okay", "override", "overridden", "reason", "see notes", "unknown", "yes"})
+
+
+def says_why(reason: str) -> bool:
+    """Whether a reason is one. A default, or a word that only says that it was done, is none."""
+    words = " ".join(reason.casefold().split()).strip(" .!-")
+    return len(words) > 2 and words not in SAYS_NOTHING
 
 
 def _number(label: str, least: float, most: float, unit: str, remedy: str = "", presets: tuple[float, ...] = (),
@@ -57,6 +69,10 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
 
+# where alarms of high priority stand as a session begins or ends: whose they are, and what was done about them
+Whose = Annotated[str, Meta(max_length=MAX_REASON, pattern=r"\S", title="Whose are the alarms that stand")]
+
+
 class StartSession(Verb, frozen=True, kw_only=True):
     """Open a session on a bed, by an order. `session` is the console's new id for it; no patient is named.
 
@@ -83,6 +99,7 @@ class StartSession(Verb, frozen=True, kw_only=True):
     checklist: Annotated[bool, Meta(title="Checklist done")] | None = None
     first_session: Annotated[bool, Meta(title="First session of this patient")] | None = None
     hypertension: Annotated[bool, Meta(title="Hypertension in the history")] | None = None
+    whose: Whose | None = None
 
 
 class SetChecklist(Verb, frozen=True, kw_only=True):
@@ -172,6 +189,81 @@ class ResumeAudio(Verb, frozen=True, kw_only=True):
     verb: ClassVar[str] = "audio_resume"
 
 
+class WithReason(Verb, frozen=True, kw_only=True):
+    """Base of what is done against the rule of the house, or changes what is written: it says why."""
+
+    reason: Reason
+
+    def objection(self) -> str | None:
+        """A reason that says nothing is refused."""
+        return None if says_why(self.reason) else f"{_shown(self.reason)} is no reason; say why, in words of your own"
+
+
+class AmendOrder(WithReason, frozen=True, kw_only=True):
+    """Change this session's order, as `prescriber` ordered. What is left out stays; the order as it was is kept."""
+
+    verb: ClassVar[str] = "amend_order"
+
+    prescriber: Annotated[str, Meta(max_length=MAX_PATIENT_NAME, pattern=r"\S", title="Ordered by")]
+    weight_kg: Annotated[float, _number("Weight", 35, 200, "kg")] | None = None
+    dose_mg_kg: Annotated[float, _number("Dose", 0.1, 1.0, "mg/kg", usual=(None, 0.75))] | None = None
+    duration_min: Annotated[float, _number("Duration", 30, 120, "min", usual=(40, None))] | None = None
+    concentration_mg_ml: Annotated[float, _number(
+        "Concentration", 0.2, 10, "mg/mL", "an undiluted vial must never run")] | None = None
+    dose_mg: Annotated[float, _number("Dose given by hand", 1, 500, "mg")] | None = None
+    nibp_interval_min: Annotated[float, _number("Cuff interval", 2, 30, "min")] | None = None
+
+    def objection(self) -> str | None:
+        """Something must change."""
+        amounts = (self.weight_kg, self.dose_mg_kg, self.duration_min, self.concentration_mg_ml, self.dose_mg,
+                   self.nibp_interval_min)
+        if all(amount is None for amount in amounts):
+            return "an amendment must change something: weight, dose, duration, concentration or cuff interval"
+        return super().objection()
+
+
+class OverrideGate(WithReason, frozen=True, kw_only=True):
+    """Go on although this gate is open. Who may says the protocol."""
+
+    verb: ClassVar[str] = "override_gate"
+
+    gate: Annotated[str, Meta(min_length=1, max_length=64, title="Gate")]
+
+
+class Rebaseline(WithReason, frozen=True, kw_only=True):
+    """Take the blood pressures of the last while as this patient's baseline, in place of the one that is frozen."""
+
+    verb: ClassVar[str] = "rebaseline"
+
+
+class Attest(Verb, frozen=True, kw_only=True):
+    """A nurse has seen that it is so, or that it is not. What nobody has recorded is neither."""
+
+    verb: ClassVar[str] = "attest"
+
+    what: Annotated[str, Meta(
+        pattern=f"^({'|'.join(ATTESTATIONS)})$(?!\\n)", title="What",
+        extra={"say": f"one of {', '.join(ATTESTATIONS)}", "choices": tuple(ATTESTATIONS)})]
+    so: Annotated[bool, Meta(title="It is so")]
+
+
+class DeviceOff(WithReason, frozen=True, kw_only=True):
+    """A device is disconnected for a while, as planned. Nothing is missed of it until then; after that it is again."""
+
+    verb: ClassVar[str] = "device_off"
+
+    device: Annotated[str, Meta(min_length=1, max_length=64, title="Device")]
+    minutes: Annotated[float, _number("For", 1, MAX_PLANNED_MIN, "min", presets=(5, 10))]
+
+
+class DeviceBack(Verb, frozen=True, kw_only=True):
+    """A device that was disconnected as planned is back before its time."""
+
+    verb: ClassVar[str] = "device_back"
+
+    device: Annotated[str, Meta(min_length=1, max_length=64, title="Device")]
+
+
 class EndInfusion(Verb, frozen=True, kw_only=True):
     """The infusion is over although the dose is not complete."""
 
@@ -181,17 +273,20 @@ class EndInfusion(Verb, frozen=True, kw_only=True):
 
 
 class CloseSession(Verb, frozen=True, kw_only=True):
-    """The patient leaves; a reason is needed where discharge criteria are unmet."""
+    """The patient leaves; a reason is needed where discharge criteria are unmet, and a word on whose they are where
+    alarms of high priority stand."""
 
     verb: ClassVar[str] = "close_session"
 
     reason: Reason | None = None
+    whose: Whose | None = None
 
 
 VERBS: dict[str, type[Verb]] = {
     asked.verb: asked
     for asked in (Acknowledge, Shelve, Unshelve, PauseAudio, ResumeAudio, CheckIn, StartSession, SetChecklist,
-                  GiveDose, EndInfusion, CloseSession)
+                  GiveDose, EndInfusion, CloseSession, AmendOrder, OverrideGate, Rebaseline, Attest, DeviceOff,
+                  DeviceBack)
 }
 
 
@@ -228,6 +323,7 @@ class Argument:
     usual_max: float | None = None
     unless: str = ""  # it is needed, but where this other argument is given
     one: str = "symptom"  # what each of `words` is called
+    choices: tuple[str, ...] = ()  # of `text`: it is one of these
     annotation: Any = None  # for msgspec
 
     def must_be(self) -> str:
@@ -265,7 +361,7 @@ def _argument(field: msgspec.structs.FieldInfo, hint: Any) -> Argument:
         limits.max_length,
         extra.get("unit", ""), extra.get("remedy", ""), extra.get("by", "person"), extra.get("say", ""),
         extra.get("presets", ()), extra.get("usual_min"), extra.get("usual_max"), unless,
-        extra.get("one", "symptom"), annotated)
+        extra.get("one", "symptom"), extra.get("choices", ()), annotated)
 
 
 def parse(verb: str, args: Mapping[str, Any]) -> Verb:

@@ -30,6 +30,18 @@ from edge.contract.edge_bodies import SpaceLow as SpaceLow
 from edge.contract.edge_bodies import StorageFailing as StorageFailing
 from edge.contract.edge_bodies import StorageHealed as StorageHealed
 from edge.contract.edge_bodies import WatchPaused as WatchPaused
+from edge.contract.session_bodies import Attested as Attested
+from edge.contract.session_bodies import Baseline as Baseline
+from edge.contract.session_bodies import BaselineSet as BaselineSet
+from edge.contract.session_bodies import ChecklistSet as ChecklistSet
+from edge.contract.session_bodies import DeviceAway as DeviceAway
+from edge.contract.session_bodies import DeviceReturned as DeviceReturned
+from edge.contract.session_bodies import DoseGiven as DoseGiven
+from edge.contract.session_bodies import GateOverridden as GateOverridden
+from edge.contract.session_bodies import Order as Order
+from edge.contract.session_bodies import OrderAmended as OrderAmended
+from edge.contract.session_bodies import SessionClosed as SessionClosed
+from edge.contract.session_bodies import SessionOpened as SessionOpened
 from edge.model import (
     AlarmClass,
     AlarmPhase,
@@ -73,32 +85,6 @@ class Evidence(Body, frozen=True, kw_only=True):
     age_s: float | None = None
 
 
-class Order(Body, frozen=True, kw_only=True):
-    """What was ordered for a session."""
-
-    protocol: str
-    weight_kg: float | None = None
-    dose_mg_kg: float | None = None
-    dose_mg: float | None = None
-    duration_min: float | None = None
-    concentration_mg_ml: float | None = None
-    nibp_interval_min: float | None = None
-    first_session: bool | UnsetType = UNSET
-    hypertension: bool | UnsetType = UNSET
-
-
-class Baseline(Body, frozen=True, kw_only=True):
-    """This patient's own values before the infusion, from how many determinations, and how good they are."""
-
-    sbp_mmhg: float | None = None
-    dbp_mmhg: float | None = None
-    determinations: int = 0
-    quality: str | None = None
-    map_mmhg: float | None = None
-    pulse_bpm: float | None = None
-    spo2_pct: float | None = None
-
-
 # --- bodies -----------------------------------------------------------------------------------------------------------
 
 
@@ -130,47 +116,6 @@ class AlarmMoved(Body, frozen=True, kw_only=True):
     command: str | UnsetType = UNSET
     level: int | UnsetType = UNSET  # 1 low, 2 medium, 3 high: the highest tier of its group that is on
     alarm_phase: AlarmPhase | UnsetType = UNSET
-
-
-class SessionOpened(Body, frozen=True, kw_only=True, tag_field="change", tag="opened"):
-    """A session was opened on a bed."""
-
-    phase: Phase
-    order: Order
-    command: str
-    by: str
-
-
-class ChecklistSet(Body, frozen=True, kw_only=True, tag_field="change", tag="checklist"):
-    """The precheck's checklist was confirmed, or taken back."""
-
-    done: bool
-    command: str
-    by: str
-
-
-class DoseGiven(Body, frozen=True, kw_only=True, tag_field="change", tag="dose"):
-    """The patient took the drug by hand at `given`: so many devices, together `mg`; `delivered_mg` is all since t0."""
-
-    devices: int
-    mg: float
-    lots: tuple[str, ...]
-    given: str
-    delivered_mg: float
-    command: str
-    by: str
-
-
-class SessionClosed(Body, frozen=True, kw_only=True, tag_field="change", tag="closed"):
-    """A session was closed, from phase `from`, with these discharge criteria unmet."""
-
-    phase: Phase
-    from_: Phase = msgspec.field(name="from")
-    reason: str
-    unmet: tuple[str, ...]
-    delivered_mg: float
-    command: str
-    by: str
 
 
 class PhaseMoved(Body, frozen=True, kw_only=True):
@@ -275,16 +220,20 @@ class Booted(Body, frozen=True, kw_only=True):
 
 
 EventBody = (
-    AlarmMoved | SessionOpened | ChecklistSet | DoseGiven | SessionClosed | PhaseMoved | DissociationMoved | CheckedIn
+    AlarmMoved | SessionOpened | ChecklistSet | DoseGiven | SessionClosed
+    | OrderAmended | GateOverridden | BaselineSet | Attested | DeviceAway | DeviceReturned
+    | PhaseMoved | DissociationMoved | CheckedIn
     | Requested | AudioMoved | ShelfMoved | CommandRefused | LinkMoved | DeviceAlarmsNow | Booted | ConsoleMoved
-    | BrokerMoved | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge | WatchPaused | StorageFailing
+    | BrokerMoved | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge | WatchPaused
+    | StorageFailing
     | StorageHealed | RecordBegun | ClockStepped | SpaceLow
 )
 
 # kind -> the types its body may have. Several of one kind differ in a tag or in the fields they need.
 BODIES: dict[EventKind, tuple[type[Body], ...]] = {
     "alarm": (AlarmMoved,),
-    "session": (SessionOpened, ChecklistSet, DoseGiven, SessionClosed),
+    "session": (SessionOpened, ChecklistSet, DoseGiven, OrderAmended, GateOverridden, BaselineSet, Attested,
+                SessionClosed),
     "phase": (PhaseMoved,),
     "dissociation": (DissociationMoved,),
     "check_in": (CheckedIn,),
@@ -293,7 +242,7 @@ BODIES: dict[EventKind, tuple[type[Body], ...]] = {
     "shelf": (ShelfMoved,),
     "command": (CommandRefused,),
     "link": (LinkMoved,),
-    "device": (DeviceAlarmsNow,),
+    "device": (DeviceAlarmsNow, DeviceAway, DeviceReturned),
     "boot": (Booted, WatchPaused, ClockStepped),
     "stream": (ConsoleMoved, BrokerMoved, CommandRejected, PayloadsRejected, OtherBoxFound, PayloadTooLarge),
     "journal": (StorageFailing, StorageHealed, RecordBegun, SpaceLow),

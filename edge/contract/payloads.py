@@ -30,9 +30,12 @@ from edge.contract.events import BadBody, Event, EventBody, Evidence, event_hash
 from edge.contract.lines import LineFrame as LineFrame
 from edge.contract.lines import LineMinute as LineMinute
 from edge.contract.lines import LineNow as LineNow
+from edge.contract.session_now import AttestedNow as AttestedNow
 from edge.contract.session_now import Bounds as Bounds
 from edge.contract.session_now import CheckInNow as CheckInNow
 from edge.contract.session_now import DoseNow as DoseNow
+from edge.contract.session_now import NextNow as NextNow
+from edge.contract.session_now import OpenNow as OpenNow
 from edge.contract.session_now import ProtocolNow as ProtocolNow
 from edge.contract.session_now import SessionNow as SessionNow
 from edge.contract.vitals import ID_PATTERN as ID_PATTERN
@@ -168,6 +171,7 @@ class DeviceNow(Payload, frozen=True, kw_only=True):
     understood: int = 0
     dropped: int = 0
     line: LineNow | UnsetType = UNSET
+    off_until: Time | UnsetType = UNSET  # disconnected as planned, until then at the latest
     alarms: tuple[DeviceAlarmNow, ...] = ()
 
 

@@ -83,6 +83,9 @@ KINDS: dict[str, ProblemKind] = {
     "session_open": ProblemKind(409, "A session is open on this bed", "Close it first."),
     "session_closed": ProblemKind(409, "This session is over", "Open a new one."),
     "reason_needed": ProblemKind(409, "A reason is needed", "Enter a reason, then ask again."),
+    "not_allowed": ProblemKind(403, "Your role may not override this", "Ask whoever is named."),
+    "alarm_stands": ProblemKind(409, "An alarm of high priority stands", "Say whose it is, and what was done."),
+    "beyond_order": ProblemKind(409, "That is more than was ordered", "Amend the order first."),
     "not_now": ProblemKind(409, "Not in this phase", "Do first what is named."),
     "refused": ProblemKind(409, "The edge refused the command", _RELOAD),
     # simulated devices

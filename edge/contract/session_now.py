@@ -9,7 +9,7 @@ import msgspec
 
 from edge.contract.events import Baseline, Order
 from edge.contract.vitals import Payload, Time
-from edge.model import Dissociation, Phase, Route
+from edge.model import Dissociation, Phase, Role, Route
 
 
 class CheckInNow(Payload, frozen=True, kw_only=True):
@@ -36,6 +36,37 @@ class DoseNow(Payload, frozen=True, kw_only=True):
     user: str = ""
 
 
+class OpenNow(Payload, frozen=True, kw_only=True):
+    """A gate that is open before the next step: what is missing, since when, and from when it can be met (null: now).
+    `override`: who may go on in spite of it; `overridden_by`: who has, and for which `reason`."""
+
+    gate: str
+    text: str
+    since: Time | None = None
+    at: Time | None = None
+    override: tuple[Role, ...] = ()
+    overridden_by: str | None = None
+    reason: str | None = None
+
+
+class NextNow(Payload, frozen=True, kw_only=True):
+    """What is next at this bed, and when (null: now). `what`: precheck, start, dose, bp, check_in, end, resume, leave,
+    or close."""
+
+    what: str
+    text: str
+    at: Time | None = None
+
+
+class AttestedNow(Payload, frozen=True, kw_only=True):
+    """What a person has seen last: that it is so, or not."""
+
+    what: str
+    so: bool
+    at: Time
+    user: str
+
+
 class SessionNow(Payload, frozen=True, kw_only=True):
     """The open session of a bed. No patient: names live in the console's store alone."""
 
@@ -60,6 +91,9 @@ class SessionNow(Payload, frozen=True, kw_only=True):
     route: Route | None = None
     bp_due: Time | None = None  # when the next blood pressure is due; null: none is
     doses: tuple[DoseNow, ...] = ()  # given by hand, oldest first; empty where a pump gives it
+    open_items: tuple[OpenNow, ...] = ()  # `open` says the same in words, without those that are overridden
+    next: tuple[NextNow, ...] = ()  # soonest first
+    attested: tuple[AttestedNow, ...] = ()  # what is not named here, nobody has recorded
 
 
 class Bounds(Payload, frozen=True, kw_only=True):

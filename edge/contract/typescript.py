@@ -19,7 +19,7 @@ from edge.contract import events, payloads
 from edge.contract.commands import MAX_PATIENT_NAME, VERBS, Argument, arguments
 from edge.contract.problems import Problem
 from edge.sound import BURSTS, FUNDAMENTAL_HZ, HARMONICS
-from edge.vocabulary import METRICS, SYMPTOMS
+from edge.vocabulary import ATTESTATIONS, METRICS, SYMPTOMS
 
 FILE = Path(__file__).parent.parent / "console" / "web" / "src" / "contract.ts"
 HEAD = "/** The contract as the page knows it. Made by `python -m edge.contract.typescript`; do not edit. */\n"
@@ -33,7 +33,8 @@ WORDS: dict[str, Any] = {
 }
 STRUCTS: tuple[type[msgspec.Struct], ...] = (
     payloads.Numeric, payloads.PumpNow, payloads.Vitals, payloads.Wave, events.Order, events.Baseline,
-    payloads.CheckInNow, payloads.DoseNow, payloads.SessionNow, events.Evidence, payloads.Signals, payloads.FallenLevel,
+    payloads.CheckInNow, payloads.DoseNow, payloads.OpenNow, payloads.NextNow,
+    payloads.AttestedNow, payloads.SessionNow, events.Evidence, payloads.Signals, payloads.FallenLevel,
     payloads.AlarmNow, payloads.DeviceAlarmNow, payloads.LineMinute, payloads.LineFrame, payloads.LineNow,
     payloads.DeviceNow, payloads.Request, payloads.Gap, payloads.Shelved, payloads.State,
     payloads.ConsoleSeen, payloads.StorageNow, payloads.SpaceNow, payloads.SounderNow, payloads.AnchorNow,
@@ -48,7 +49,8 @@ def text() -> str:
     statement = f"export const STATEMENT = {_json(model.STATEMENT)};"
     parts = [HEAD, "/** What Vigil is, wherever that is stated. */", statement, "",
              *(f"export type {name} = {_literals(literal)};" for name, literal in WORDS.items()), "",
-             *(_interface(struct) for struct in STRUCTS), _events(), _verbs(), _symptoms(), _metrics(), _sound()]
+             *(_interface(struct) for struct in STRUCTS), _events(), _verbs(), _symptoms(), _attestations(), _metrics(),
+             _sound()]
     return "\n".join(parts)
 
 
@@ -116,7 +118,8 @@ def _verbs() -> str:
         "export interface Argument {",
         '  label: string; type: "number" | "whole" | "text" | "words" | "flag"; optional: boolean;',
         "  min?: number; max?: number; max_length?: number; unit?: string; remedy?: string;",
-        "  presets?: readonly number[]; usual_min?: number; usual_max?: number; unless?: string;", "}", "",
+        "  presets?: readonly number[]; usual_min?: number; usual_max?: number; unless?: string;",
+        "  choices?: readonly string[];", "}", "",
         "export const VERBS = {", *verbs,
         "} as const satisfies Record<string, { roles: readonly Role[]; args: Record<string, Argument> }>;",
         "export type Verb = keyof typeof VERBS;", "",
@@ -128,7 +131,7 @@ def _argument(argument: Argument) -> dict[str, Any]:
     said = {"label": argument.label, "type": argument.type, "optional": argument.optional, "min": argument.least,
             "max": argument.most, "max_length": argument.max_length, "unit": argument.unit, "remedy": argument.remedy,
             "presets": argument.presets, "usual_min": argument.usual_min, "usual_max": argument.usual_max,
-            "unless": argument.unless}
+            "unless": argument.unless, "choices": argument.choices}
     return {name: value for name, value in said.items() if value not in (None, "", ())}
 
 
@@ -148,6 +151,12 @@ def _sound() -> str:
         f"export const FUNDAMENTAL_HZ = {FUNDAMENTAL_HZ};",
         f"export const HARMONICS: readonly number[] = {_json(HARMONICS)};",
         f'export const BURSTS: Readonly<Record<"low" | "medium" | "high", Burst>> = {_json(bursts)};', ""])
+
+
+def _attestations() -> str:
+    """What a nurse may attest, in words."""
+    return "\n".join(["/** What a nurse may attest, each in words. */",
+                      f"export const ATTESTATIONS: Readonly<Record<string, string>> = {_json(ATTESTATIONS)};", ""])
 
 
 def _metrics() -> str:

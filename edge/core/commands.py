@@ -8,16 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from edge.contract.commands import (
     Acknowledge,
+    AmendOrder,
+    Attest,
     BadCommand,
     CheckIn,
     CloseSession,
+    DeviceBack,
+    DeviceOff,
     EndInfusion,
     GiveDose,
+    OverrideGate,
     PauseAudio,
+    Rebaseline,
     ResumeAudio,
     SetChecklist,
     Shelve,
@@ -25,6 +32,7 @@ from edge.contract.commands import (
     Unshelve,
     Verb,
     parse,
+    says_why,
 )
 from edge.contract.events import (
     AudioMoved,
@@ -38,10 +46,11 @@ from edge.contract.events import (
     SessionClosed,
     SessionOpened,
 )
-from edge.core import audio, dissociation, dosing, samples, session, shelf
-from edge.core.alarms import SHOWN, Alarm, move
+from edge.core import audio, dissociation, dosing, samples, session, session_commands, shelf
+from edge.core.alarms import ACTIVE, SHOWN, Alarm, move
 from edge.core.context import RuleContext
 from edge.core.protocols import beyond
+from edge.core.refusal import Refused, open_session
 from edge.core.rule import applies
 from edge.core.rules import RuleSet
 from edge.core.state import BedState, Dose, Order, Session
@@ -53,10 +62,6 @@ AUDIO_PAUSE_S = 120.0
 KEPT_CLOSED = 200  # sessions whose ids are remembered, so that none is opened twice
 
 
-class Refused(Exception):
-    """The command cannot be done; the message says why."""
-
-
 def obey(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[PendingEvent]:
     """Do what `command` asks, or say why not; always at least one event that names the command."""
     try:
@@ -65,12 +70,6 @@ def obey(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iter
     except (BadCommand, Refused, shelf.NotShelved) as refused:
         yield state.event(at_s, CommandRefused(verb=command.verb, reason=str(refused), command=command.id,
                                                by=command.user))
-
-
-def _open(state: BedState) -> Session:
-    if state.session is None:
-        raise Refused("no_session: open a session on this bed first")
-    return state.session
 
 
 def _start(
@@ -95,12 +94,13 @@ def _start(
         age_years=args.age_years, by_hand_mg=args.dose_mg, first_session=args.first_session,
         hypertension=args.hypertension,
     )
+    whose = _word_on_high(state, args.whose)
     yield from _end_alarms(state, rules, at_s)  # whoever they were of, it is not this patient
     samples.forget_patient(state)
     state.session = Session(args.session, state.bed, order, "PRECHECK", at_s, at_s, command.user,
                             checklist=args.checklist is True)
     yield state.event(at_s, SessionOpened(phase="PRECHECK", order=session.describe_order(state.session),
-                                          command=command.id, by=command.user))
+                                          command=command.id, by=command.user, whose=whose))
     yield from announce_anew(state, rules, at_s)
     yield from audio.end_pause(state, at_s, "a new session")
     yield from shelf.clear(state, at_s, "a new session")
@@ -109,12 +109,12 @@ def _start(
 def _checklist(
     state: BedState, _: RuleSet, command: Command, args: SetChecklist, at_s: float,
 ) -> Iterator[PendingEvent]:
-    state.session = replace(_open(state), checklist=args.done)
+    state.session = replace(open_session(state), checklist=args.done)
     yield state.event(at_s, ChecklistSet(done=args.done, command=command.id, by=command.user))
 
 
 def _check_in(state: BedState, _: RuleSet, command: Command, args: CheckIn, at_s: float) -> Iterator[PendingEvent]:
-    current = _open(state)
+    current = open_session(state)
     entered = CheckInEntered(
         at_s, command.user, moaas=args.moaas, cadss=args.cadss, anxiety=args.anxiety, distress=args.distress,
         nausea=args.nausea, symptoms=tuple(args.symptoms or ()), note=(args.note or "").strip(),
@@ -129,7 +129,7 @@ def _check_in(state: BedState, _: RuleSet, command: Command, args: CheckIn, at_s
 
 
 def _give_dose(state: BedState, _: RuleSet, command: Command, args: GiveDose, at_s: float) -> Iterator[PendingEvent]:
-    _open(state)
+    open_session(state)
     by_hand = state.protocol.by_hand
     mg = args.devices * by_hand.device_mg if by_hand else 0.0
     given = Dose(at_s - (args.minutes_ago or 0.0) * 60, mg, args.devices, command.user, tuple(args.lots or ()))
@@ -139,7 +139,7 @@ def _give_dose(state: BedState, _: RuleSet, command: Command, args: GiveDose, at
         raise Refused(str(refused)) from None
     yield state.event(at_s, DoseGiven(
         devices=given.devices, mg=given.mg, lots=given.lots, given=iso(given.at_s),
-        delivered_mg=round(_open(state).delivered_mg, 2), command=command.id, by=command.user))
+        delivered_mg=round(open_session(state).delivered_mg, 2), command=command.id, by=command.user))
     for phase, why in moved:
         yield session.phase_moved(state, phase, why, at_s)
 
@@ -190,7 +190,7 @@ def _resume(state: BedState, _: RuleSet, command: Command, args: ResumeAudio, at
 def _end_infusion(
     state: BedState, _: RuleSet, command: Command, args: EndInfusion, at_s: float,
 ) -> Iterator[PendingEvent]:
-    current = _open(state)
+    current = open_session(state)
     if current.phase not in ("INFUSING", "PAUSED"):
         raise Refused(f"not_now: no infusion to end, the phase is {current.phase}")
     if RuleContext(state, at_s).infusing() is True:
@@ -202,22 +202,37 @@ def _end_infusion(
 def _close(
     state: BedState, rules: RuleSet, command: Command, args: CloseSession, at_s: float,
 ) -> Iterator[PendingEvent]:
-    current, reason = _open(state), (args.reason or "").strip()
+    current, reason = open_session(state), (args.reason or "").strip()
     if RuleContext(state, at_s).infusing() is True:
         raise Refused("not_now: the pump is infusing; stop it at the pump first")
     unmet = session.open_points(state, at_s) if current.phase == "RECOVERY" else []
     if current.phase != "DISCHARGE_READY" and not reason:
         raise Refused("reason_needed: " + ("; ".join(unmet) or f"the session is in {current.phase}"))
+    if unmet and state.protocol.course.persons_word and not says_why(reason):
+        raise Refused(f"reason_needed: {reason!r} says nothing of what is open: {'; '.join(unmet)}")
+    whose = _word_on_high(state, args.whose)
     session.enter(state, "CLOSED", at_s, reason)
     yield state.event(at_s, SessionClosed(
         phase="CLOSED", from_=current.phase, reason=reason, unmet=tuple(unmet),
-        delivered_mg=round(current.delivered_mg, 2), command=command.id, by=command.user))
+        delivered_mg=round(current.delivered_mg, 2), command=command.id, by=command.user, whose=whose))
     yield from _end_alarms(state, rules, at_s)
     yield from audio.end_pause(state, at_s, "the session is closed")
     yield from shelf.clear(state, at_s, "the session is closed")
     state.closed = [*state.closed, current.id][-KEPT_CLOSED:]
     state.session = None
     samples.forget_patient(state)
+
+
+def _word_on_high(state: BedState, whose: str | None) -> str | UnsetType:
+    """What a person says of the alarms of high priority that stand: they never end by a session's end or beginning
+    alone."""
+    course = (state.protocol if state.session else state.protocols.first).course
+    high = [alarm for alarm in state.alarms.values() if alarm.state in ACTIVE and alarm.priority == "high"
+            and alarm.body is not None and alarm.body.alarm_class == "physiological"]
+    if high and course.persons_word and not whose:
+        texts = "; ".join(alarm.body.text for alarm in high if alarm.body)
+        raise Refused(f"alarm_stands: {texts}: say in `whose` whose it is and what was done")
+    return (whose or "").strip() or UNSET
 
 
 def _end_alarms(state: BedState, rules: RuleSet, at_s: float) -> Iterator[PendingEvent]:
@@ -238,5 +253,7 @@ _VERBS: dict[type[Verb], Callable[..., Iterator[PendingEvent]]] = {
     StartSession: _start, SetChecklist: _checklist, CheckIn: _check_in, Acknowledge: _acknowledge,
     Shelve: _shelve, Unshelve: _unshelve,
     PauseAudio: _pause, ResumeAudio: _resume, EndInfusion: _end_infusion,
-    GiveDose: _give_dose, CloseSession: _close,
+    GiveDose: _give_dose, AmendOrder: session_commands.amend_order, OverrideGate: session_commands.override_gate,
+    Rebaseline: session_commands.rebaseline, Attest: session_commands.attest,
+    DeviceOff: session_commands.device_off, DeviceBack: session_commands.device_back, CloseSession: _close,
 }

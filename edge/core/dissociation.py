@@ -8,7 +8,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from edge.core import dose
-from edge.core.protocol import Protocol
+from edge.core.protocol import DissociationTimes
 from edge.core.state import BedState, CheckIn, Session
 from edge.model import Dissociation
 
@@ -59,7 +59,7 @@ def _opening(state: BedState, session: Session, at_s: float) -> list[tuple[Disso
 def on_check_in(state: BedState, entered: CheckIn, at_s: float) -> list[tuple[Dissociation, str]]:
     """A check-in that shows dissociation opens the period, or opens it again."""
     session = state.session
-    if session is None or session.started_s is None or not shows_dissociation(state.protocol, entered):
+    if session is None or session.started_s is None or not shows_dissociation(state, session, entered):
         return []
     if session.dissociation == "resolved":
         return [_to(state, "observed", at_s, "nurse: relapse")]
@@ -76,13 +76,14 @@ def _is_fading(state: BedState, session: Session) -> bool:
         return True
     last, before = session.check_ins[-1], session.check_ins[-2] if len(session.check_ins) > 1 else None
     falling = before is not None and None not in (last.cadss, before.cadss) and (last.cadss or 0) < (before.cadss or 0)
-    return falling or not shows_dissociation(state.protocol, last)
+    return falling or not shows_dissociation(state, session, last)
 
 
-def shows_dissociation(protocol: Protocol, entered: CheckIn) -> bool:
+def shows_dissociation(state: BedState, session: Session, entered: CheckIn) -> bool:
     """The nurse ticked it, or a score of the protocol shows it."""
-    times = protocol.dissociation
-    scores = ((entered.cadss is not None and entered.cadss > times.cadss_above)
+    times = state.protocol.dissociation
+    above = _cadss_above(session, times)
+    scores = ((entered.cadss is not None and entered.cadss > above)
               or (entered.moaas is not None and entered.moaas <= times.moaas_at_most))
     return SYMPTOM in entered.symptoms or scores
 
@@ -94,10 +95,26 @@ def quiet_check_in(state: BedState, at_s: float) -> CheckIn | None:
         return None
     from_s = counted_from_s(state, session)
     last = session.check_ins[-1]
-    quiet = last.moaas == times.back_moaas and last.cadss is not None and not shows_dissociation(state.protocol, last)
+    quiet = last.moaas == times.back_moaas and not shows_dissociation(state, session, last)
+    quiet = quiet and (last.cadss is not None or _is_attested(session, last))
     calm = last.distress is not None and last.distress <= times.back_distress_at_most
     late = from_s is not None and last.at_s >= from_s + times.back_after_s
     return last if quiet and calm and late and at_s - last.at_s <= times.back_fresh_s else None
+
+
+def _cadss_above(session: Session, times: DissociationTimes) -> int:
+    """A patient whose own CADSS before the start was above the limit is held to that, and so much more."""
+    before = [one.cadss for one in session.check_ins
+              if one.cadss is not None and session.started_s is not None and one.at_s <= session.started_s]
+    if times.cadss_of_baseline is None or not before or before[-1] <= times.cadss_above:
+        return times.cadss_above
+    return before[-1] + times.cadss_of_baseline
+
+
+def _is_attested(session: Session, last: CheckIn) -> bool:
+    """A person has seen with the check-in, or after it, that there is no dissociation."""
+    seen = session.attested.get("no_dissociation")
+    return seen is not None and seen.so and seen.at_s >= last.at_s
 
 
 def _has_ended(state: BedState, session: Session, at_s: float) -> bool:

@@ -23,7 +23,7 @@ from edge.core.fact import Account, Argument, Use
 from edge.core.facts import FACTS, FUNCTIONS, OWNERS
 from edge.core.pairs import Condition
 from edge.model import DeviceAlarm, Phase
-from edge.vocabulary import METRICS, SYMPTOMS
+from edge.vocabulary import ATTESTATIONS, METRICS, SYMPTOMS
 
 _COMPARE: dict[type[ast.cmpop], tuple[str, str]] = {
     ast.Lt: ("<", "below"), ast.LtE: ("<=", "at most"), ast.Gt: (">", "above"), ast.GtE: (">=", "at least"),
@@ -240,6 +240,10 @@ class _Compiler:
             if word not in SYMPTOMS:
                 raise ExpressionError(f"no symptom is named {word!r}{nearest(word, SYMPTOMS)}")
             return word, SYMPTOMS[word]
+        if kind == "attestation":
+            if word not in ATTESTATIONS:
+                raise ExpressionError(f"nobody attests {word!r}{nearest(word, ATTESTATIONS)}")
+            return word, ATTESTATIONS[word]
         if kind == "phase":
             if word not in get_args(Phase):
                 raise ExpressionError(f"no phase is named {word!r}{nearest(word, get_args(Phase))}")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from edge.core.context import RuleContext
 from edge.model import DeviceAlarm
 
-Argument = Literal["metric", "number", "quantity", "condition", "word", "symptom", "rule", "phase"]
+Argument = Literal["metric", "number", "quantity", "condition", "word", "symptom", "rule", "phase", "attestation"]
 
 
 @dataclass(frozen=True, slots=True)

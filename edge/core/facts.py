@@ -39,6 +39,8 @@ def _no_valid_s(context: RuleContext, metric: str) -> Number:
     latest = state.latest.get(metric)
     last_s = (latest.valid_at_s if latest else None) or 0.0
     device = context.this_device() or (state.devices.get(latest.device) if latest else None)
+    if device is not None and device.away:
+        return 0.0
     live_s = device.since_s if device and device.link == "live" and not last_s else 0.0
     return context.at_s - max(last_s, state.boot_s, state.session.opened_s if state.session else 0.0, live_s)
 
@@ -355,6 +357,13 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
          denied="no alarm of medium or high priority is shown"),
     Fact("dissociation_open", "", "the dissociation period is open", treatment.period_open, truth=True,
          denied="the dissociation period is not open"),
+    Fact("stray_infusion", "", "a pump infuses, though the dose is given by hand", gates.has_stray_pump, truth=True,
+         denied="no pump infuses where the dose is given by hand", names=gates.stray_pumps,
+         reason=lambda context: ", ".join(gates.stray_pumps(context)) or None),
+    Fact("attested", "", "a person has seen: {0}", gates.attested, (Parameter("attestation"),), truth=True,
+         denied="nobody has recorded, or it is not so: {0}", of_person=True),
+    Fact("alarms.ended_s", "s", "the time since an alarm of medium or high priority last ended", gates.alarm_ended_s),
+    Fact("last_bp.apart_s", "s", "the time between the last two blood pressures", gates.last_two_bp_apart_s),
     Fact("dissociation.long_s", "s", "the time since the dissociation period has been long open", _long_open_s),
     Fact("first_session", "", "it is this patient's first session", _of_order("first_session"), truth=True,
          denied="it is not this patient's first session", of_person=True),

@@ -10,7 +10,7 @@ from edge.core.dissociation import quiet_check_in
 from edge.core.logic import Truth, both
 from edge.core.pairs import Condition
 from edge.core.state import Determination
-from edge.model import PRIORITY_RANK
+from edge.model import PRIORITY_RANK, iso
 
 Quantity = Callable[[RuleContext], Number]
 
@@ -99,3 +99,44 @@ def spo2_between(context: RuleContext, from_s: float, to_s: float) -> Truth:
     """Whether there was a valid SpO2 then."""
     session = context.state.session
     return session is not None and _taken_between(session.spo2_at_s, context, from_s, to_s)
+
+
+def stray_pumps(context: RuleContext) -> tuple[str, ...]:
+    """The pumps that infuse, or did when last heard, although the dose of this session is given by hand."""
+    state = context.state
+    return tuple(name for name, device in state.devices.items()
+                 if state.no_pump and device.kind == "pump" and device.infused)
+
+
+def has_stray_pump(context: RuleContext) -> Truth:
+    """Whether there is one."""
+    return bool(stray_pumps(context))
+
+
+def attested(context: RuleContext, what: str) -> Truth:
+    """Whether a person has seen that it is so. Where nobody has said anything it is not."""
+    session = context.state.session
+    found = session.attested.get(what) if session else None
+    return found is not None and found.so
+
+
+def attested_in_words(context: RuleContext, what: str) -> str:
+    """What was recorded: nothing is not "no"."""
+    session = context.state.session
+    found = session.attested.get(what) if session else None
+    return "not recorded" if found is None else f"{'yes' if found.so else 'no'}, {iso(found.at_s)[11:16]} UTC"
+
+
+def last_two_bp_apart_s(context: RuleContext) -> Number:
+    """How far apart the last two determinations are; None where there are not two."""
+    last = context.state.determinations[-2:]
+    return round(last[1].at_s - last[0].at_s, 3) if len(last) == 2 else None
+
+
+def alarm_ended_s(context: RuleContext) -> Number:
+    """The time since an alarm of medium or high priority last ended; None where none has in this session."""
+    session = context.state.session
+    ended = [alarm.told_s for alarm in context.state.alarms.values()
+             if alarm.state == "inactive" and alarm.body is not None and session is not None
+             and alarm.told_s >= session.opened_s and PRIORITY_RANK[alarm.body.priority] >= PRIORITY_RANK["medium"]]
+    return context.at_s - max(ended) if ended else None

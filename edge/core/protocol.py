@@ -11,7 +11,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-from edge.model import Route
+from edge.model import Role, Route
 
 Text = Annotated[str, Meta(min_length=1, description='text, as in "..."')]
 Seconds = Annotated[float, Meta(ge=0, le=86_400, description="seconds, 0 to 86400")]
@@ -76,6 +76,9 @@ class Course(msgspec.Struct, frozen=True):
     complete: Part  # this part of the ordered dose is all of it
     paused_for_s: Seconds  # a longer pause is the end of the infusion
     discharge_for_s: Seconds  # nothing may be open for so long before the patient is ready for discharge
+    # a session is not closed with something open for a reason that says nothing, and neither opened nor closed while
+    # an alarm of high priority stands of which nobody says whose it is; false, as in 0.1.0: it is
+    persons_word: Annotated[bool, Meta(description="true or false")] = False
     # of a pump alone:
     pump_for_s: Seconds = 0  # it must report that it runs, or not, for so long before the phase follows
     kvo_ml_h: Number = 0  # once the dose is complete, a pump at this rate or less, and at most
@@ -98,6 +101,8 @@ class DissociationTimes(msgspec.Struct, frozen=True):
     back_distress_at_most: Score  # and this,
     back_after_s: Seconds  # in a check-in so long after the end,
     back_fresh_s: Seconds  # and no older than this
+    # where the CADSS before the start was above the limit, so much more than that shows no dissociation afterwards
+    cadss_of_baseline: Score | None = None
     counted_from: Annotated[Literal["end", "start"], Meta(description='"end" or "start"')] = "end"  # all of these
 
 
@@ -107,6 +112,8 @@ class Gate(msgspec.Struct, frozen=True):
     id: Text
     open: Annotated[str, Meta(description='a condition, as in "spo2_pct < 94"')]
     words: Text
+    # who may go on in spite of it, with a reason; nobody where this is left out
+    override: Annotated[tuple[Role, ...], Meta(description='a list of roles, as in ["prescriber"]')] = ()
 
 
 class Protocol(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -12,7 +13,6 @@ from typing import Any
 
 from edge.core.context import RuleContext
 from edge.core.expression import Compiled, ExpressionError, compile_condition, nearest
-from edge.core.logic import Truth
 from edge.core.protocol import (
     ByHand,
     Course,
@@ -182,9 +182,9 @@ def _compiled(text: str) -> Compiled:
     return compile_condition(text)
 
 
-def holds(condition: str, context: RuleContext) -> Truth:
-    """Whether a condition of a protocol is so."""
-    return _compiled(condition).evaluate(context)
+def holds(condition: str, context: RuleContext) -> bool:
+    """Whether a condition of a protocol is so; what nobody can know is not."""
+    return _compiled(condition).evaluate(context) is True
 
 
 def makes_no_baseline(protocol: Protocol, context: RuleContext, one: Determination) -> bool:
@@ -203,10 +203,25 @@ def gate_in_words(gate: Gate) -> str:
     return f"{_compiled(gate.open).words} -> {gate.words!r}"
 
 
-def open_of(gates: tuple[Gate, ...], state: BedState, at_s: float) -> list[str]:
-    """The words of the gates that are open. What is unknown is not open: a gate that asks for a reading says so."""
+def open_of(gates: tuple[Gate, ...], state: BedState, at_s: float) -> list[tuple[Gate, str]]:
+    """The gates that are open, each with its words. What is unknown is not open: a gate that asks for a reading says
+    so."""
     context = RuleContext(state, at_s)
-    return [_words(gate, context) for gate in gates if _compiled(gate.open).evaluate(context) is True]
+    return [(gate, _words(gate, context)) for gate in gates if _compiled(gate.open).evaluate(context) is True]
+
+
+@cache
+def waits_s(condition: str) -> tuple[tuple[str, float], ...]:
+    """What of a condition time alone ends: ("session.ended_s", 3600) for one that holds while that is below 3600 s."""
+    found: list[tuple[str, float]] = []
+    for node in ast.walk(ast.parse(condition, mode="eval")):
+        match node:
+            case ast.Compare(left=ast.Attribute(value=ast.Name(id="session"), attr="ended_s" | "started_s" as name),
+                             ops=[ast.Lt()], comparators=[ast.Constant(value=int() | float() as limit_s)]):
+                found.append((name, float(limit_s)))
+            case ast.Call(func=ast.Name(id="quiet_check_in")):
+                found.append(("check_in", 0.0))
+    return tuple(found)
 
 
 def _words(gate: Gate, context: RuleContext) -> str:

@@ -26,7 +26,7 @@ def _every_s(state: BedState, session: Session, steps: tuple[Step, ...], last_s:
     """From the one at `last_s` to the next; None: as ordered, or no more."""
     context = RuleContext(state, last_s)
     for step in steps:
-        if step.when and holds(step.when, context) is not True:
+        if step.when and not holds(step.when, context):
             continue
         if step.ordered and session.order.nibp_interval_min is not None:
             return None

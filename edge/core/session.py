@@ -6,6 +6,7 @@ heard keeps the phase it had.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import isfinite
 from statistics import median
 
@@ -14,9 +15,11 @@ from msgspec.structs import asdict, replace
 
 from edge.contract import events
 from edge.core.context import RuleContext
+from edge.core.dissociation import counted_from_s
 from edge.core.logic import Truth
-from edge.core.protocols import makes_no_baseline, open_of
-from edge.core.state import Baseline, BedState, Session
+from edge.core.protocol import Gate
+from edge.core.protocols import makes_no_baseline, open_of, waits_s
+from edge.core.state import Baseline, BedState, Override, Session
 from edge.model import Phase, iso
 
 
@@ -181,16 +184,55 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and isfinite(value) else None
 
 
-def open_points(state: BedState, at_s: float) -> list[str]:
-    """What is still open before the next step, in plain words: before READY, or before discharge."""
+@dataclass(frozen=True, slots=True)
+class OpenPoint:
+    """A gate that is open: what is missing, from when it can be met (None: now), and the override of it, if any."""
+
+    gate: Gate
+    words: str
+    at_s: float | None
+    override: Override | None
+
+
+def open_items(state: BedState, at_s: float) -> list[OpenPoint]:
+    """What is still open before the next step, before READY or before discharge; also what was overridden."""
     session = state.session
     if session is None:
         return []
+    gates: tuple[Gate, ...] = ()
     if session.phase in ("PRECHECK", "READY"):
-        return open_of(state.protocol.ready, state, at_s)
-    if session.phase in ("RECOVERY", "DISCHARGE_READY"):
-        return open_of(state.protocol.discharge, state, at_s)
-    return []
+        gates = state.protocol.ready
+    elif session.phase in ("RECOVERY", "DISCHARGE_READY"):
+        gates = state.protocol.discharge
+    overrides = {one.gate: one for one in session.overrides}
+    return [OpenPoint(gate, words, _can_be_met_s(state, session, gate), overrides.get(gate.id))
+            for gate, words in open_of(gates, state, at_s)]
+
+
+def open_points(state: BedState, at_s: float) -> list[str]:
+    """The same in plain words, without what was overridden."""
+    return [point.words for point in open_items(state, at_s) if point.override is None]
+
+
+def _can_be_met_s(state: BedState, session: Session, gate: Gate) -> float | None:
+    """From when: what a gate waits for in time alone."""
+    times: list[float] = []
+    for name, limit_s in waits_s(gate.open):
+        from_s = {"ended_s": session.ended_s, "started_s": session.started_s}.get(
+            name, counted_from_s(state, session))
+        after_s = state.protocol.dissociation.back_after_s if name == "check_in" else limit_s
+        times += [] if from_s is None else [from_s + after_s]
+    return max(times, default=None)
+
+
+def note_open(state: BedState, at_s: float) -> None:
+    """Keep since when each gate has been open."""
+    if state.session is None:
+        return
+    known = state.session.open_since_s
+    now = {point.gate.id: known.get(point.gate.id, at_s) for point in open_items(state, at_s)}
+    if now != known:
+        state.session = replace(state.session, open_since_s=now)
 
 
 def _minutes(seconds: float) -> str:

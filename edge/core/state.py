@@ -80,6 +80,7 @@ class Device(msgspec.Struct):
     newest_s: dict[str, float] = {}  # when it last sent a reading of a metric
     alarms: tuple[DeviceAlarm, ...] = ()
     own: dict[str, OwnValue] = {}  # what it measures itself, whichever device is the source
+    off_until_s: float | None = None  # disconnected as planned, until then at the latest
     away: bool = False  # it is no part of this session, or was disconnected as planned: nothing is missed of it
 
 
@@ -169,6 +170,33 @@ class Dose(msgspec.Struct, frozen=True):
     lots: tuple[str, ...] = ()
 
 
+class Amendment(msgspec.Struct, frozen=True):
+    """That the order was changed: when, who entered it, who ordered it and why, and the order as it was."""
+
+    at_s: float
+    user: str
+    prescriber: str
+    reason: str
+    was: Order
+
+
+class Override(msgspec.Struct, frozen=True):
+    """That a gate holds the session no longer: when, who said so, and why."""
+
+    gate: str
+    at_s: float
+    user: str
+    reason: str
+
+
+class Attestation(msgspec.Struct, frozen=True):
+    """That a person has seen that it is so, or not."""
+
+    so: bool
+    at_s: float
+    user: str
+
+
 class Session(msgspec.Struct, frozen=True):
     """One treatment of one patient in one bed. Replaced, never edited."""
 
@@ -197,6 +225,10 @@ class Session(msgspec.Struct, frozen=True):
     check_ins: tuple[CheckIn, ...] = ()
     ready_for_discharge_since_s: float | None = None
     doses: tuple[Dose, ...] = ()  # by hand
+    amendments: tuple[Amendment, ...] = ()  # of the order, oldest first
+    overrides: tuple[Override, ...] = ()
+    attested: dict[str, Attestation] = {}  # the last word on each
+    open_since_s: dict[str, float] = {}  # gates that are open, by id
     bp_at_s: tuple[float, ...] = ()  # when blood pressures were taken in this session,
     spo2_at_s: tuple[float, ...] = ()  # and when there was a valid SpO2, once in a while
 

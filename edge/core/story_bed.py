@@ -2,9 +2,9 @@
 
 By itself: the oximeter sends saturation, pulse and breathing every second; the pump says whether it runs, its rate and
 its volume, and stops when the ordered dose is in; the cuff finds the baseline again at each interval; the nurse enters
-a quiet check-in every ten minutes. From the moment a story sets the cuff, the check-ins or the pump, it speaks
-for them alone (`auto` gives them back). In a quiet background there are no cuff, no check-ins, no volume, no breathing
-and no end of the infusion.
+a quiet check-in every ten minutes, and after the infusion what must be seen before discharge. From the moment a story
+sets the cuff, the check-ins, an attestation or the pump, it speaks for them alone (`auto` gives them back). In a quiet
+background there are no cuff, no check-ins, no volume, no breathing and no end of the infusion.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ from edge.model import (
     LinkState,
     PumpState,
     PumpStatus,
+    Role,
     Sample,
     Samples,
     Tick,
     Validity,
 )
+from edge.vocabulary import ATTESTATIONS
 
 T0 = 1_800_000_000.0  # the infusion starts
 OPENED_S = T0 - 120  # the session is opened, the devices are connected
@@ -94,6 +96,7 @@ class StoryBed:
     second_spo2_pct: float | None = None  # what a second oximeter shows, where the story has one
     checks_in: bool = True
     check_in_at_s: float = T0
+    attests: bool = True
     heard: Heard | None = None  # is given each input of the bed, with its time
 
     def give(self, given: Input) -> list[PendingEvent]:
@@ -115,9 +118,9 @@ class StoryBed:
         """The bed's alarms by key: the rule's id, and `:device` for a rule that holds for each device."""
         return self.bedside.state.alarms
 
-    def command(self, verb: str, args: dict[str, Any], user: str = "nurse") -> None:
-        """A command of a nurse; `refusal` says why if it was refused."""
-        pending_events = self.give(Command(f"story-{self.seq}", "main", user, "nurse", BED, verb, args))
+    def command(self, verb: str, args: dict[str, Any], user: str = "nurse", role: Role = "nurse") -> None:
+        """A command of a person; `refusal` says why if it was refused."""
+        pending_events = self.give(Command(f"story-{self.seq}", "main", user, role, BED, verb, args))
         bodies = [pending.body for pending in pending_events]
         self.refusal = next((body.reason for body in bodies if isinstance(body, CommandRefused)), None)
 
@@ -176,6 +179,15 @@ class StoryBed:
         if self.checks_in and self.bedside.state.session and self.at_s - self.check_in_at_s >= CHECK_IN_EVERY_S:
             self.check_in_at_s = self.at_s
             self.command("check_in", dict(QUIET_CHECK_IN))
+            self._attest()
+
+    def _attest(self) -> None:
+        """The nurse who checks in after the infusion finds that the patient may go."""
+        session = self.bedside.state.session
+        if self.attests and session is not None and session.phase == "RECOVERY":
+            for what in ATTESTATIONS:
+                if what not in session.attested:
+                    self.command("attest", {"what": what, "so": True})
 
     def _cuff_is_due(self) -> bool:
         if self.interval_s is not None:

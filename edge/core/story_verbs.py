@@ -189,12 +189,59 @@ def _dose(bed: StoryBed, rest: list[str]) -> None:
     bed.command("give_dose", {"devices": int(match[1]), **({"lots": lots} if lots else {}), **ago})
 
 
+def _attest(bed: StoryBed, rest: list[str]) -> None:
+    match rest:
+        case [what, "yes" | "no" as said]:
+            bed.attests = False
+            bed.command("attest", {"what": what, "so": said == "yes"})
+        case _:
+            raise Unreadable(f"write {VERBS['attest'][0]}")
+
+
+def _override(bed: StoryBed, rest: list[str]) -> None:
+    match rest:
+        case [gate, "nurse" | "prescriber" as role, *why] if why:
+            bed.command("override_gate", {"gate": gate, "reason": " ".join(why)}, role=role)
+        case _:
+            raise Unreadable(f"write {VERBS['override'][0]}")
+
+
+def _amend(bed: StoryBed, rest: list[str]) -> None:
+    match = re.fullmatch(rf"(\w+) ({NUMBER}) (.+)", " ".join(rest))
+    if match is None:
+        raise Unreadable(f"write {VERBS['amend'][0]}")
+    bed.command("amend_order", {match[1]: float(match[2]), "prescriber": "Dr Hall", "reason": match[3]})
+
+
+def _rebaseline(bed: StoryBed, rest: list[str]) -> None:
+    bed.command("rebaseline", {"reason": " ".join(rest)})
+
+
+def _device(bed: StoryBed, rest: list[str]) -> None:
+    match rest:
+        case [name, "off", minutes, *why] if minutes.endswith("min") and why:
+            bed.command("device_off", {"device": name, "minutes": number(minutes.removesuffix("min"), "minutes"),
+                                       "reason": " ".join(why)})
+        case [name, "back"]:
+            bed.command("device_back", {"device": name})
+        case _:
+            raise Unreadable(f"write {VERBS['device'][0]}")
+
+
+def _open_session(bed: StoryBed, rest: list[str]) -> None:
+    order = {"session": f"story-session-{bed.seq}", "weight_kg": 70, "dose_mg_kg": 0.5, "duration_min": 40,
+             "concentration_mg_ml": 1}
+    bed.command("start_session", order | ({"whose": " ".join(rest)} if rest else {}))
+
+
 def _end(bed: StoryBed, rest: list[str]) -> None:
     bed.command("end_infusion", {"reason": " ".join(rest)} if rest else {})
 
 
 def _close(bed: StoryBed, rest: list[str]) -> None:
-    bed.command("close_session", {"reason": " ".join(rest)} if rest else {})
+    why, _, whose = " ".join(rest).partition("whose:")
+    bed.command("close_session", {name: words.strip() for name, words in (("reason", why), ("whose", whose))
+                                  if words.strip()})
 
 
 def _restart(bed: StoryBed, rest: list[str]) -> None:
@@ -255,9 +302,15 @@ VERBS: dict[str, tuple[str, Callable[[StoryBed, list[str]], None]]] = {
     "check-in": ("check-in moaas=5 cadss=2 anxiety=1 distress=1 nausea=0 symptom=WORD gone=WORD, check-in auto or"
                  " check-in off", _check_in),
     "checklist": ("checklist done|open", _checklist),
+    "attest": ("attest WHAT yes|no", _attest),
+    "override": ("override GATE nurse|prescriber WHY", _override),
+    "amend": ("amend dose_mg_kg|duration_min|... VALUE WHY", _amend),
+    "rebaseline": ("rebaseline WHY", _rebaseline),
+    "device": ("device NAME off 5min WHY or device NAME back (disconnected as planned)", _device),
     "dose": ("dose DEVICES [lot WORD ...] [5min ago] (given by hand)", _dose),
     "end-infusion": ("end-infusion [WHY]", _end),
-    "close-session": ("close-session [WHY]", _close),
+    "close-session": ("close-session [WHY] [whose: WORDS]", _close),
+    "open-session": ("open-session [WHOSE] (another one, by the first protocol)", _open_session),
     "storage": ("storage failing [WHY] or storage good", _storage),
     "unheard": ("unheard [WHY]", _unheard),
     "heard": ("heard", _heard),

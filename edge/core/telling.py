@@ -11,7 +11,7 @@ from string import Formatter
 from msgspec import UNSET
 
 from edge.contract.events import AlarmMoved, Evidence
-from edge.core import gates
+from edge.core import gates, treatment
 from edge.core.alarms import Alarm
 from edge.core.context import RuleContext
 from edge.core.facts import FACTS
@@ -19,7 +19,7 @@ from edge.core.logic import negate
 from edge.core.rule import Rule, applies
 from edge.core.state import BedState
 from edge.model import AlarmState, LinkState, iso
-from edge.vocabulary import DETERMINATION, METRICS
+from edge.vocabulary import ATTESTATIONS, DETERMINATION, METRICS, SYMPTOMS
 
 _LINKS: dict[LinkState, str] = {  # for a nurse; the technician's page has the link's own reason
     "connecting": "not found yet", "silent": "it says nothing", "lost": "cable or port gone",
@@ -74,6 +74,10 @@ def _of_fact(name: str, context: RuleContext) -> str | None:
     return None if value is None else f"{value:.{FACTS[name].decimals}f}"
 
 
+def _attested(what: str, context: RuleContext) -> str:
+    return gates.attested_in_words(context, what)
+
+
 def _plain(word: Callable[[RuleContext], str | None]) -> Callable[[RuleContext, Rule], str | None]:
     return lambda context, _: word(context)
 
@@ -81,7 +85,9 @@ def _plain(word: Callable[[RuleContext], str | None]) -> Callable[[RuleContext, 
 # what the words of a protocol's gate may name in braces
 IN_GATES: Mapping[str, Callable[[RuleContext], str | None]] = {
     **{key: partial(_in_numbers, key) for key in METRICS},
-    "moaas": partial(_of_fact, "check_in.moaas"), "last_bp": gates.last_bp_in_words,
+    **{name: partial(_of_fact, f"check_in.{name}") for name in ("moaas", "cadss", "nausea", "anxiety", "distress")},
+    **{name: partial(_attested, name) for name in ATTESTATIONS},
+    "last_bp": gates.last_bp_in_words, "symptoms": lambda context: treatment.symptoms_in_words(context, *SYMPTOMS),
 }
 # what a rule's text may name in braces; what is not known is shown as --
 PLACEHOLDERS: Mapping[str, Callable[[RuleContext, Rule], str | None]] = {

@@ -10,6 +10,7 @@ from msgspec.structs import fields, replace
 
 from edge.contract.payloads import (
     AlarmNow,
+    AttestedNow,
     Bounds,
     CheckInNow,
     DeviceAlarmNow,
@@ -18,6 +19,7 @@ from edge.contract.payloads import (
     FallenLevel,
     Gap,
     Numeric,
+    OpenNow,
     ProtocolNow,
     PumpNow,
     Request,
@@ -30,8 +32,9 @@ from edge.contract.payloads import (
 from edge.core.alarms import SHOWN, Alarm
 from edge.core.dissociation import quiet_check_in
 from edge.core.protocol import OrderLimits, Protocols
-from edge.core.session import describe_baseline, describe_order, open_points
+from edge.core.session import OpenPoint, describe_baseline, describe_order, open_items
 from edge.core.state import BedState, Device, Session, Shelf
+from edge.core.upcoming import upcoming
 from edge.model import PRIORITY_RANK, iso
 from edge.vocabulary import METRICS
 
@@ -143,6 +146,8 @@ def _device(name: str, device: Device, counts: Counts | None) -> DeviceNow:
         reason=device.reason, since=_iso(device.since_s or None),
         alarms=tuple(DeviceAlarmNow(code=body.code, priority=body.priority, raw=body.raw, text=body.text)
                      for body in device.alarms))
+    if device.off_until_s is not None:
+        now = replace(now, off_until=iso(device.off_until_s))
     return replace(now, **counted)
 
 
@@ -160,6 +165,7 @@ def _shows_gap(state: BedState, at_s: float) -> bool:
 
 
 def _session(session: Session, state: BedState, at_s: float) -> SessionNow:
+    points = open_items(state, at_s)
     return SessionNow(
         id=session.id, phase=session.phase, phase_since=iso(session.phase_since_s),
         dissociation="open" if session.is_open_period else "closed", dissociation_state=session.dissociation,
@@ -168,11 +174,23 @@ def _session(session: Session, state: BedState, at_s: float) -> SessionNow:
         infused_s=round(session.infused_s, 1), dose_mg=round(session.delivered_mg, 2),
         order=replace(describe_order(session), nibp_interval_min=round(state.interval_s() / 60, 2)),
         baseline=describe_baseline(session),
-        open=open_points(state, at_s), check_in=_check_in(session), check_in_due=_iso(state.check_in_due_s()),
+        open=[point.words for point in points if point.override is None],
+        check_in=_check_in(session), check_in_due=_iso(state.check_in_due_s()),
         symptoms=tuple(session.symptoms),
         quiet=quiet_check_in(state, at_s) is not None, route=state.protocol.route, bp_due=_iso(state.bp_due_s()),
         doses=tuple(DoseNow(at=iso(one.at_s), devices=one.devices, mg=one.mg, lots=one.lots, user=one.user)
-                    for one in session.doses))
+                    for one in session.doses),
+        open_items=tuple(_open(session, point) for point in points), next=upcoming(state, at_s),
+        attested=tuple(AttestedNow(what=what, so=seen.so, at=iso(seen.at_s), user=seen.user)
+                       for what, seen in session.attested.items()))
+
+
+def _open(session: Session, point: OpenPoint) -> OpenNow:
+    override = point.override
+    return OpenNow(
+        gate=point.gate.id, text=point.words, since=_iso(session.open_since_s.get(point.gate.id)),
+        at=_iso(point.at_s), override=point.gate.override, overridden_by=override.user if override else None,
+        reason=override.reason if override else None)
 
 
 def _check_in(session: Session) -> CheckInNow | None:

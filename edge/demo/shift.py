@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge.demo.nurse import CLEAR, DEEP, DURING, NotYet, Nurse, order, patient
+from edge.vocabulary import ATTESTATIONS
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ READY_S = 60.0
 CHECK_IN_S = 600.0
 TROUBLE_AFTER_S = 900.0
 DEEP_AFTER_S = 1200.0
+ATTESTS_AFTER_S = 1800.0
 RECOVERY_MOST_S = 7200.0
 
 
@@ -143,6 +145,11 @@ class Shift:
                 await self._begin_trouble(bed, work, at_s)
         elif phase != "PRECHECK":
             await self._check_in(bed, work, at_s)
+            seen = {one["what"] for one in session.get("attested", ())}
+            if in_phase_s >= ATTESTS_AFTER_S:
+                for what in ATTESTATIONS:
+                    if what not in seen:
+                        await self._do(bed, "attest", {"what": what, "so": True})
             if not session.get("open"):
                 await self._do(bed, "close_session", {})
             elif in_phase_s >= RECOVERY_MOST_S:

@@ -3,7 +3,7 @@
 /** What Vigil is, wherever that is stated. */
 export const STATEMENT = "Vigil is a research and evaluation system: a secondary display, not cleared or certified as a medical device. The bedside devices' own alarms stay in force; whoever operates it decides its status where it is used.";
 
-export type Role = "nurse" | "technician";
+export type Role = "nurse" | "technician" | "prescriber";
 export type Priority = "high" | "medium" | "low" | "none";
 export type AlarmState = "pending" | "active" | "acknowledged" | "latched" | "inactive";
 export type AlarmClass = "physiological" | "technical";
@@ -109,6 +109,32 @@ export interface DoseNow {
   user: string;
 }
 
+/** A gate that is open before the next step: what is missing, since when, and from when it can be met (null: now). `override`: who may go on in spite of it; `overridden_by`: who has, and for which `reason`. */
+export interface OpenNow {
+  gate: string;
+  text: string;
+  since: string | null;
+  at: string | null;
+  override: Role[];
+  overridden_by: string | null;
+  reason: string | null;
+}
+
+/** What is next at this bed, and when (null: now). `what`: precheck, start, dose, bp, check_in, end, resume, leave, or close. */
+export interface NextNow {
+  what: string;
+  text: string;
+  at: string | null;
+}
+
+/** What a person has seen last: that it is so, or not. */
+export interface AttestedNow {
+  what: string;
+  so: boolean;
+  at: string;
+  user: string;
+}
+
 /** The open session of a bed. No patient: names live in the console's store alone. */
 export interface SessionNow {
   id: string;
@@ -132,6 +158,9 @@ export interface SessionNow {
   route: Route | null;
   bp_due: string | null;
   doses: DoseNow[];
+  open_items: OpenNow[];
+  next: NextNow[];
+  attested: AttestedNow[];
 }
 
 /** One number an alarm rests on, and how old it was. */
@@ -241,6 +270,7 @@ export interface DeviceNow {
   understood: number;
   dropped: number;
   line?: LineNow;
+  off_until?: string;
   alarms: DeviceAlarmNow[];
 }
 
@@ -415,6 +445,7 @@ export interface SessionOpened {
   order: Order;
   command: string;
   by: string;
+  whose?: string;
 }
 
 /** The precheck's checklist was confirmed, or taken back. */
@@ -437,6 +468,47 @@ export interface DoseGiven {
   by: string;
 }
 
+/** The order is `order` now, as `prescriber` ordered; it was `was`. */
+export interface OrderAmended {
+  change: "amended";
+  order: Order;
+  was: Order;
+  prescriber: string;
+  reason: string;
+  command: string;
+  by: string;
+}
+
+/** A gate that was open, with what it said, no longer holds the session. */
+export interface GateOverridden {
+  change: "override";
+  gate: string;
+  text: string;
+  reason: string;
+  role: Role;
+  command: string;
+  by: string;
+}
+
+/** The baseline is this one now; it was `was`. */
+export interface BaselineSet {
+  change: "baseline";
+  baseline: Baseline;
+  was: Baseline | null;
+  reason: string;
+  command: string;
+  by: string;
+}
+
+/** A person has seen that it is so, or not. */
+export interface Attested {
+  change: "attested";
+  what: string;
+  so: boolean;
+  command: string;
+  by: string;
+}
+
 /** A session was closed, from phase `from`, with these discharge criteria unmet. */
 export interface SessionClosed {
   change: "closed";
@@ -447,6 +519,7 @@ export interface SessionClosed {
   delivered_mg: number;
   command: string;
   by: string;
+  whose?: string;
 }
 
 /** The session is in `phase` now. Where a nurse's command moved it, that is named instead of the figures. */
@@ -531,6 +604,23 @@ export interface LinkMoved {
 export interface DeviceAlarmsNow {
   device: string;
   alarms: DeviceAlarm[];
+}
+
+/** A device is disconnected as planned, until then at the latest. */
+export interface DeviceAway {
+  device: string;
+  until: string;
+  reason: string;
+  command: string;
+  by: string;
+}
+
+/** The planned time of a device is over, or it is back (`why`): what is missing of it is missed again. */
+export interface DeviceReturned {
+  device: string;
+  why: string;
+  command?: string;
+  by?: string;
 }
 
 /** The edge started; nobody watched for `gap_s` before. */
@@ -627,7 +717,7 @@ export interface SpaceLow {
 /** The bodies an event of each kind may have. */
 export interface EventBodies {
   alarm: AlarmMoved;
-  session: SessionOpened | ChecklistSet | DoseGiven | SessionClosed;
+  session: SessionOpened | ChecklistSet | DoseGiven | OrderAmended | GateOverridden | BaselineSet | Attested | SessionClosed;
   phase: PhaseMoved;
   dissociation: DissociationMoved;
   check_in: CheckedIn;
@@ -636,7 +726,7 @@ export interface EventBodies {
   shelf: ShelfMoved;
   command: CommandRefused;
   link: LinkMoved;
-  device: DeviceAlarmsNow;
+  device: DeviceAlarmsNow | DeviceAway | DeviceReturned;
   boot: Booted | WatchPaused | ClockStepped;
   stream: ConsoleMoved | BrokerMoved | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge;
   journal: StorageFailing | StorageHealed | RecordBegun | SpaceLow;
@@ -667,27 +757,28 @@ export interface Argument {
   label: string; type: "number" | "whole" | "text" | "words" | "flag"; optional: boolean;
   min?: number; max?: number; max_length?: number; unit?: string; remedy?: string;
   presets?: readonly number[]; usual_min?: number; usual_max?: number; unless?: string;
+  choices?: readonly string[];
 }
 
 export const VERBS = {
-  acknowledge: { roles: ["nurse"], args: {
+  acknowledge: { roles: ["nurse", "prescriber"], args: {
     alarm: {"label": "Alarm", "type": "text", "optional": false, "max_length": 200},
     seq: {"label": "Number of the event seen", "type": "whole", "optional": false, "min": 0},
   } },
-  shelve: { roles: ["nurse"], args: {
+  shelve: { roles: ["nurse", "prescriber"], args: {
     alarm: {"label": "Alarm", "type": "text", "optional": false, "max_length": 200},
     seq: {"label": "Number of the event seen", "type": "whole", "optional": false, "min": 0},
     minutes: {"label": "For", "type": "number", "optional": false, "min": 1, "max": 30, "unit": "min", "presets": [5, 10, 15]},
     reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
   } },
-  unshelve: { roles: ["nurse"], args: {
+  unshelve: { roles: ["nurse", "prescriber"], args: {
     shelf: {"label": "Shelved alarm", "type": "text", "optional": false, "max_length": 200},
   } },
-  audio_pause: { roles: ["nurse"], args: {
+  audio_pause: { roles: ["nurse", "prescriber"], args: {
   } },
-  audio_resume: { roles: ["nurse"], args: {
+  audio_resume: { roles: ["nurse", "prescriber"], args: {
   } },
-  check_in: { roles: ["nurse"], args: {
+  check_in: { roles: ["nurse", "prescriber"], args: {
     moaas: {"label": "MOAA/S", "type": "whole", "optional": true, "min": 0, "max": 5},
     cadss: {"label": "CADSS", "type": "whole", "optional": true, "min": 0, "max": 92},
     anxiety: {"label": "Anxiety", "type": "whole", "optional": true, "min": 0, "max": 10},
@@ -697,7 +788,7 @@ export const VERBS = {
     gone: {"label": "Symptoms that are gone", "type": "words", "optional": true, "max_length": 40},
     note: {"label": "Note", "type": "text", "optional": true, "max_length": 500},
   } },
-  start_session: { roles: ["nurse"], args: {
+  start_session: { roles: ["nurse", "prescriber"], args: {
     weight_kg: {"label": "Weight", "type": "number", "optional": false, "min": 35, "max": 200, "unit": "kg", "unless": "dose_mg"},
     dose_mg_kg: {"label": "Dose", "type": "number", "optional": false, "min": 0.1, "max": 1.0, "unit": "mg/kg", "presets": [0.5, 0.75, 1], "usual_max": 0.75, "unless": "dose_mg"},
     duration_min: {"label": "Duration", "type": "number", "optional": false, "min": 30, "max": 120, "unit": "min", "presets": [40, 60], "usual_min": 40, "unless": "dose_mg"},
@@ -709,20 +800,51 @@ export const VERBS = {
     checklist: {"label": "Checklist done", "type": "flag", "optional": true},
     first_session: {"label": "First session of this patient", "type": "flag", "optional": true},
     hypertension: {"label": "Hypertension in the history", "type": "flag", "optional": true},
+    whose: {"label": "Whose are the alarms that stand", "type": "text", "optional": true, "max_length": 200},
   } },
-  checklist: { roles: ["nurse"], args: {
+  checklist: { roles: ["nurse", "prescriber"], args: {
     done: {"label": "Done", "type": "flag", "optional": false},
   } },
-  give_dose: { roles: ["nurse"], args: {
+  give_dose: { roles: ["nurse", "prescriber"], args: {
     devices: {"label": "Devices", "type": "whole", "optional": false, "min": 1, "max": 6},
     lots: {"label": "Lot numbers", "type": "words", "optional": true, "max_length": 40},
     minutes_ago: {"label": "Taken so long ago", "type": "number", "optional": true, "min": 0, "max": 60, "unit": "min"},
   } },
-  end_infusion: { roles: ["nurse"], args: {
+  end_infusion: { roles: ["nurse", "prescriber"], args: {
     reason: {"label": "Reason", "type": "text", "optional": true, "max_length": 200},
   } },
-  close_session: { roles: ["nurse"], args: {
+  close_session: { roles: ["nurse", "prescriber"], args: {
     reason: {"label": "Reason", "type": "text", "optional": true, "max_length": 200},
+    whose: {"label": "Whose are the alarms that stand", "type": "text", "optional": true, "max_length": 200},
+  } },
+  amend_order: { roles: ["nurse", "prescriber"], args: {
+    reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
+    prescriber: {"label": "Ordered by", "type": "text", "optional": false, "max_length": 80},
+    weight_kg: {"label": "Weight", "type": "number", "optional": true, "min": 35, "max": 200, "unit": "kg"},
+    dose_mg_kg: {"label": "Dose", "type": "number", "optional": true, "min": 0.1, "max": 1.0, "unit": "mg/kg", "usual_max": 0.75},
+    duration_min: {"label": "Duration", "type": "number", "optional": true, "min": 30, "max": 120, "unit": "min", "usual_min": 40},
+    concentration_mg_ml: {"label": "Concentration", "type": "number", "optional": true, "min": 0.2, "max": 10, "unit": "mg/mL", "remedy": "an undiluted vial must never run"},
+    dose_mg: {"label": "Dose given by hand", "type": "number", "optional": true, "min": 1, "max": 500, "unit": "mg"},
+    nibp_interval_min: {"label": "Cuff interval", "type": "number", "optional": true, "min": 2, "max": 30, "unit": "min"},
+  } },
+  override_gate: { roles: ["nurse", "prescriber"], args: {
+    reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
+    gate: {"label": "Gate", "type": "text", "optional": false, "max_length": 64},
+  } },
+  rebaseline: { roles: ["nurse", "prescriber"], args: {
+    reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
+  } },
+  attest: { roles: ["nurse", "prescriber"], args: {
+    what: {"label": "What", "type": "text", "optional": false, "choices": ["escort", "oriented", "no_dissociation", "gait", "fluids", "mood"]},
+    so: {"label": "It is so", "type": "flag", "optional": false},
+  } },
+  device_off: { roles: ["nurse", "prescriber"], args: {
+    reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
+    device: {"label": "Device", "type": "text", "optional": false, "max_length": 64},
+    minutes: {"label": "For", "type": "number", "optional": false, "min": 1, "max": 10, "unit": "min", "presets": [5, 10]},
+  } },
+  device_back: { roles: ["nurse", "prescriber"], args: {
+    device: {"label": "Device", "type": "text", "optional": false, "max_length": 64},
   } },
 } as const satisfies Record<string, { roles: readonly Role[]; args: Record<string, Argument> }>;
 export type Verb = keyof typeof VERBS;
@@ -732,6 +854,9 @@ export const MAX_PATIENT_NAME = 80;
 
 /** Symptoms that rules know, each in words; a check-in offers them. */
 export const SYMPTOMS: Readonly<Record<string, string>> = {"chest_pain": "chest pain", "dyspnoea": "short of breath", "severe_headache": "sudden severe headache", "visual_disturbance": "visual disturbance", "seizure": "seizure", "focal_deficit": "weakness on one side", "suicidal_thoughts": "suicidal thoughts", "agitation": "agitated", "calls_for_help": "calls for help", "dissociation": "dissociation", "dizziness": "dizziness", "vomiting": "vomiting"};
+
+/** What a nurse may attest, each in words. */
+export const ATTESTATIONS: Readonly<Record<string, string>> = {"escort": "an adult takes the patient home", "oriented": "oriented to person, place and time", "no_dissociation": "oriented, and no dissociation", "gait": "walks steadily", "fluids": "drinks and keeps it down", "mood": "asked about suicidal thoughts: none"};
 
 /** Metrics of one axis share a scale, `low` to `high`. */
 export interface TrendScale { axis: string; low: number; high: number }

@@ -1,0 +1,109 @@
+"""Commands that change what a session goes by, each with a reason and a name: the order, a gate, the baseline, what a
+person has seen, and a device that is disconnected for a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from edge.contract import events
+from edge.contract.commands import AmendOrder, Attest, DeviceBack, DeviceOff, OverrideGate, Rebaseline
+from edge.contract.events import PendingEvent
+from edge.core import session
+from edge.core.protocols import beyond
+from edge.core.refusal import Refused, open_session
+from edge.core.rules import RuleSet
+from edge.core.state import Amendment, Attestation, BedState, Device, Override
+from edge.model import Command, iso
+
+AMENDED = ("weight_kg", "dose_mg_kg", "duration_min", "concentration_mg_ml", "nibp_interval_min")
+
+
+def amend_order(state: BedState, _: RuleSet, command: Command, args: AmendOrder, at_s: float) -> Iterator[PendingEvent]:
+    """Another order from now on; a dose that is in stays as much as it was. The one before is kept."""
+    current = open_session(state)
+    was = current.order
+    changed = {name: value for name in AMENDED if (value := getattr(args, name)) is not None}
+    by_hand_mg = was.by_hand_mg if args.dose_mg is None else args.dose_mg
+    order = replace(was, **changed, by_hand_mg=by_hand_mg)
+    limited = {name: getattr(order, name) for name in ("dose_mg_kg", "duration_min", "concentration_mg_ml")}
+    wrong = beyond(state.protocol, limited, by_hand_mg)
+    if wrong is not None:
+        raise Refused(f"bad_args: {wrong}")
+    if order == was:
+        raise Refused("bad_args: the order says so already")
+    kept = Amendment(at_s, command.user, args.prescriber.strip(), args.reason.strip(), was)
+    amended = state.session = replace(current, order=order, amendments=(*current.amendments, kept))
+    yield state.event(at_s, events.OrderAmended(
+        order=session.describe_order(amended), was=session.describe_order(current), prescriber=kept.prescriber,
+        reason=kept.reason, command=command.id, by=command.user))
+
+
+def override_gate(
+    state: BedState, _: RuleSet, command: Command, args: OverrideGate, at_s: float,
+) -> Iterator[PendingEvent]:
+    """The gate holds this session no longer."""
+    current = open_session(state)
+    point = next((point for point in session.open_items(state, at_s) if point.gate.id == args.gate), None)
+    if point is None or point.override is not None:
+        raise Refused(f"not_now: no gate {args.gate!r} is open")
+    if command.role not in point.gate.override:
+        who = " or ".join(point.gate.override)
+        raise Refused(f"not_allowed: {point.words}: " + (f"only a {who} may override this" if who
+                                                         else "nobody may override this"))
+    entered = Override(args.gate, at_s, command.user, args.reason.strip())
+    state.session = replace(current, overrides=(*current.overrides, entered))
+    yield state.event(at_s, events.GateOverridden(
+        gate=args.gate, text=point.words, reason=entered.reason, role=command.role, command=command.id,
+        by=command.user))
+
+
+def rebaseline(state: BedState, _: RuleSet, command: Command, args: Rebaseline, at_s: float) -> Iterator[PendingEvent]:
+    """The blood pressures of the last while are the baseline now; one that could not be one is none here either."""
+    current = open_session(state)
+    found = session.baseline(state, at_s)
+    if found is None:
+        raise Refused("not_now: no blood pressure of the last while can be a baseline; measure two, at rest")
+    changed = state.session = replace(current, baseline=found)
+    baseline = session.describe_baseline(changed)
+    assert baseline is not None
+    yield state.event(at_s, events.BaselineSet(
+        baseline=baseline, was=session.describe_baseline(current), reason=args.reason.strip(), command=command.id,
+        by=command.user))
+
+
+def attest(state: BedState, _: RuleSet, command: Command, args: Attest, at_s: float) -> Iterator[PendingEvent]:
+    """A person has seen it."""
+    current = open_session(state)
+    seen = {**current.attested, args.what: Attestation(args.so, at_s, command.user)}
+    state.session = replace(current, attested=seen)
+    yield state.event(at_s, events.Attested(what=args.what, so=args.so, command=command.id, by=command.user))
+
+
+def device_off(state: BedState, _: RuleSet, command: Command, args: DeviceOff, at_s: float) -> Iterator[PendingEvent]:
+    """Nothing is missed of this device until then."""
+    current, device = open_session(state), _device(state, args.device)
+    if device.kind == "pump" and current.phase in ("INFUSING", "PAUSED"):
+        raise Refused("not_now: a pump is not done without while its dose is not over")
+    device.off_until_s, device.away = at_s + args.minutes * 60, True
+    yield state.event(at_s, events.DeviceAway(
+        device=args.device, until=iso(device.off_until_s), reason=args.reason.strip(), command=command.id,
+        by=command.user))
+
+
+def device_back(state: BedState, _: RuleSet, command: Command, args: DeviceBack, at_s: float) -> Iterator[PendingEvent]:
+    """It is missed again from now on."""
+    device = _device(state, args.device)
+    if device.off_until_s is None:
+        raise Refused(f"not_now: the {args.device} is not away as planned")
+    device.off_until_s = None
+    yield state.event(at_s, events.DeviceReturned(device=args.device, why="it is back", command=command.id,
+                                                  by=command.user))
+
+
+def _device(state: BedState, name: str) -> Device:
+    if name not in state.devices:
+        raise Refused(f"bad_args: this bed has no device {name[:40]!r}; it has {', '.join(state.devices) or 'none'}")
+    return state.devices[name]

@@ -1,0 +1,67 @@
+"""What is next at a bed, and when: what a nurse who comes in asks first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil, inf
+
+from edge.contract.payloads import NextNow
+from edge.core import dosing
+from edge.core.session import OpenPoint, open_items
+from edge.core.state import BedState, Session
+from edge.model import iso
+
+
+def upcoming(state: BedState, at_s: float) -> tuple[NextNow, ...]:
+    """What is next, soonest first; what has no time is next now."""
+    session = state.session
+    if session is None:
+        return ()
+    points = [point for point in open_items(state, at_s) if point.override is None]
+    found = sorted(_all(state, session, points, at_s), key=lambda one: -inf if one[2] is None else one[2])
+    return tuple(NextNow(what=what, text=text, at=None if due_s is None else iso(due_s)) for what, text, due_s in found)
+
+
+_Next = tuple[str, str, float | None]
+
+
+def _all(state: BedState, session: Session, points: list[OpenPoint], at_s: float) -> Iterator[_Next]:
+    course, by_hand = state.protocol.course, state.protocol.by_hand
+    if session.phase == "PRECHECK":
+        yield from (("precheck", point.words, None) for point in points)
+        return
+    if session.phase == "READY":
+        by_s = session.phase_since_s + course.ready_for_s
+        yield "start", "give the first device" if by_hand else "start the pump, at the pump", by_s
+        return
+    bp_due_s, check_in_due_s = state.bp_due_s(), state.check_in_due_s()
+    if bp_due_s is not None:
+        yield "bp", "blood pressure", bp_due_s
+    if check_in_due_s is not None:
+        yield "check_in", "check-in", check_in_due_s
+    if session.phase == "INFUSING":
+        yield from _dose(state, session, at_s)
+    elif session.phase == "PAUSED" and session.stopped_since_s is not None:
+        text = "go on at the pump, or enter that the infusion has ended"
+        yield "resume", text, session.stopped_since_s + course.paused_for_s
+    elif session.phase == "RECOVERY":
+        yield from _leave(state, points, at_s)
+    elif session.phase == "DISCHARGE_READY":
+        yield "close", "the patient may leave: close the session", None
+
+
+def _dose(state: BedState, session: Session, at_s: float) -> Iterator[_Next]:
+    device_s, order = dosing.next_device_s(state), session.order
+    if device_s is not None:
+        yield "dose", f"the next device; {session.delivered_mg:g} of {order.dose_mg:g} mg are in", device_s
+    elif order.duration_min is not None:
+        yield "end", "end of the infusion", at_s + max(0.0, order.duration_min * 60 - session.infused_s)
+
+
+def _leave(state: BedState, points: list[OpenPoint], at_s: float) -> Iterator[_Next]:
+    """When the patient may leave at the earliest: what only time can bring, and then so long with nothing open."""
+    times = [point.at_s for point in points if point.at_s is not None]
+    earliest_s = max([at_s, *times]) + state.protocol.course.discharge_for_s
+    asked = [point.words for point in points if point.at_s is None or point.at_s <= at_s]
+    yield "leave", "may leave at the earliest", float(ceil(earliest_s))
+    yield from (("leave", words, None) for words in asked)

@@ -1,0 +1,133 @@
+"""What a bed says is next and what is open, when, since when and who may go on; and what a person's word changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from edge.contract.events import GateOverridden, OrderAmended
+from edge.core.bedside import Bedside
+from edge.model import Command, from_iso
+from tests.helpers.bed_story import DEVICES, ORDER, T0, BedStory
+from tests.helpers.rule_files import PROTOCOLS, RULES
+
+
+def bed(**order: Any) -> BedStory:
+    story = BedStory()
+    story.bed = Bedside("chair-1", DEVICES, RULES, protocols=PROTOCOLS)
+    for device in story.bed.state.devices.values():
+        device.link = "live"
+    story.until(-10)
+    story.command("start_session", **{**ORDER, **order})
+    return story.until(-9.9)
+
+
+def upcoming(story: BedStory) -> list[tuple[str, float | None]]:
+    """What is next, with the minute."""
+    return [(one["what"], None if one["at"] is None else round((from_iso(one["at"]) - T0) / 60, 1))
+            for one in story.full()["session"]["next"]]
+
+
+def test_before_the_start_it_says_what_is_missing_and_then_to_start() -> None:
+    story = bed()
+    assert upcoming(story) == [("precheck", None)]
+    assert story.full()["session"]["next"][0]["text"] == "no blood pressure measured yet"
+    story.bp(120, 75)
+    story.until(-8).bp(120, 75)
+    story.until(-7.9)
+    assert upcoming(story) == [("start", 22)], "READY is over half an hour later"
+    assert story.full()["session"]["next"][0]["text"] == "start the pump, at the pump"
+
+
+def infusing(minute: float, **order: Any) -> BedStory:
+    story = bed(**order)
+    story.bp(120, 75)
+    story.until(-8).bp(120, 75)
+    story.until(0)
+    story.pump, story.rate_ml_h = "infusing", 52.5
+    return story.until(minute)
+
+
+def test_while_infusing_it_says_the_cuff_the_check_in_and_the_end() -> None:
+    story = infusing(2)
+    assert upcoming(story) == [("bp", 5), ("check_in", 10), ("end", 40)]
+    story.bp(120, 75)
+    story.command("check_in", moaas=5)
+    assert upcoming(story.until(2.1)) == [("bp", 7), ("check_in", 12), ("end", 40)]
+    story.pump = "stopped"
+    assert [what for what, _ in upcoming(story.until(3))] == ["bp", "check_in", "resume"]
+    assert upcoming(story)[-1] == ("resume", 32.1)
+
+
+def test_after_it_says_from_when_the_patient_may_leave_and_what_is_asked() -> None:
+    story = infusing(5)
+    story.pump = "stopped"
+    story.until(6)
+    story.command("end_infusion", reason="afraid")
+    story.until(6.1)
+    told = {one["gate"]: one for one in story.full()["session"]["open_items"]}
+    minute = {gate: round((from_iso(one["at"]) - T0) / 60) for gate, one in told.items() if one["at"]}
+    assert minute == {"after_the_end": 65, "after_the_start": 100, "check_in": 25}
+    assert round((from_iso(told["gait"]["since"]) - T0) / 60, 1) == 6
+    assert told["gait"]["override"] == ("prescriber",)
+    assert told["check_in"]["override"] == ()
+    leave = [(one["text"], one["at"]) for one in story.full()["session"]["next"] if one["what"] == "leave"]
+    assert round((from_iso(leave[-1][1] or leave[0][1] or "") - T0) / 60) in (105, 106)
+    assert ("walks steadily: not recorded", None) in leave
+    assert not any("60 minutes" in text for text, _ in leave), "time alone brings it, nobody is asked for it"
+    since = told["gait"]["since"]
+    assert {one["gate"]: one for one in story.until(7).full()["session"]["open_items"]}["gait"]["since"] == since
+
+
+def test_an_override_stands_in_the_record_and_among_the_open_items() -> None:
+    story = bed()
+    story.bp(150, 85)
+    story.until(-8).bp(150, 85)
+    story.until(-7.9)
+    args = {"gate": "blood_pressure_high", "reason": "150/85 for years, known to Dr Hall"}
+    events = story.give(Command("c9", "main", "hall", "prescriber", "chair-1", "override_gate", args))
+    body = events[0].body
+    assert isinstance(body, GateOverridden)
+    assert (body.gate, body.role, body.by) == ("blood_pressure_high", "prescriber", "hall")
+    assert body.text == "blood pressure 150/85 is above 140/90: rest and measure again, or ask the prescriber"
+    session = story.full()["session"]
+    assert not any("above 140/90" in words for words in session["open"])
+    mine = next(one for one in session["open_items"] if one["gate"] == "blood_pressure_high")
+    assert (mine["overridden_by"], mine["reason"]) == ("hall", args["reason"])
+
+
+def test_an_order_is_a_document_whose_every_form_is_kept() -> None:
+    story = infusing(1)
+    for dose in (0.6, 0.7):
+        events = story.command("amend_order", dose_mg_kg=dose, prescriber="Dr Hall", reason="no response yet")
+    body = events[0].body
+    assert isinstance(body, OrderAmended)
+    assert (body.was.dose_mg, body.order.dose_mg, body.prescriber, body.by) == (42, 49, "Dr Hall", "nina")
+    kept = [(one.was.dose_mg_kg, one.prescriber, one.user, one.reason) for one in story.session.amendments]
+    assert kept == [(0.5, "Dr Hall", "nina", "no response yet"), (0.6, "Dr Hall", "nina", "no response yet")]
+
+
+def test_a_snapshot_in_the_middle_of_all_this_is_taken_up_as_it_was() -> None:
+    story = infusing(2)
+    story.command("attest", what="escort", so=True)
+    story.command("device_off", device="oximeter", minutes=5, reason="to the toilet")
+    twin = Bedside("chair-1", DEVICES, RULES, protocols=PROTOCOLS)
+    twin.restore(story.bed.snapshot())
+    assert twin.state == story.bed.state
+    assert msgspec.to_builtins(twin.state.devices["oximeter"])["off_until_s"] == T0 + 420
+
+
+def test_closing_with_something_open_needs_a_reason_that_is_one() -> None:
+    story = infusing(1)
+    story.pump = "stopped"
+    story.until(2)
+    story.command("end_infusion")
+    said = story.reason(story.command("close_session", reason="Discharged"))
+    assert said.startswith("reason_needed: 'Discharged' says nothing of what is open: ")
+    assert story.reason(story.command("close_session", reason="fetched by her brother")) == ""
+
+
+def test_under_0_1_0_any_reason_did() -> None:
+    story = BedStory().infused()
+    assert story.reason(story.command("close_session", reason="Discharged")) == ""
