@@ -34,6 +34,8 @@ def on_infusion(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
     state.session = session
     if running is None:  # silence moves nothing
         return []
+    if session.phase == "INFUSING" if running else session.phase not in ("INFUSING", "PAUSED"):
+        return []  # nearly always: the phase is that of a pump which does so
     for_s = state.protocol.course.pump_for_s
     status_s = context.status_at_s(running)  # time alone moves nothing either: the pump has to report it again
     if session.infusing_since_s is not None and status_s - session.infusing_since_s >= for_s:
