@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import uvloop
 
+from drivers.contract import FrameRequest, Spec
 from edge.cli.catalogue import find_drivers
 from edge.clock import EdgeClock
 from edge.field import discovery
 from edge.field.device_url import DeviceUrl, parse_device_url
+from edge.field.diagnosis import NOTHING, diagnose
 from edge.field.discovery import Found
 from edge.process import BadUsage
+
+RAW_SHOWN = 64  # bytes
 
 
 def list_ports(as_json: bool) -> int:
@@ -46,12 +51,16 @@ def run_probe(port: str, as_json: bool, folder: Path | None = None) -> int:
     at = place_of(port)
     logging.getLogger("edge.field").setLevel(logging.CRITICAL)  # what fails to respond is said at the end, once
     specs = list(find_drivers(folder).values())
-    tried, raw = uvloop.run(discovery.probe(at, specs, now=EdgeClock().now))
+    tried, raw = uvloop.run(discovery.probe(at, specs, now=EdgeClock().now, began=_progress))
     found = [one for one in tried if one.fits]
+    said = [] if found or any(one.state == "lost" for one in tried) else diagnose([one.tried() for one in tried], raw)
+    if raw and not found and (other := uvloop.run(discovery.other_line(at, specs))) is not None:
+        said = [f"as of {other[0].title} on another line: driver = \"{other[0].name}\", at = \"{other[1]}\"", *said]
     if as_json:
-        print(json.dumps({"port": port, "found": [_row(one) for one in found], "raw": raw.hex(" ")}))
+        print(json.dumps({"port": port, "found": [_row(one) for one in found], "raw": raw[:RAW_SHOWN].hex(" "),
+                          "says": said, "tried": [_turn(one) for one in tried]}))
     else:
-        print("\n".join(_words(port, tried, found, raw)))
+        print("\n".join([*_words(port, tried, found, raw), *(line for line in said if line != NOTHING)]))
     return 0 if found else 1
 
 
@@ -75,6 +84,20 @@ def _words(port: str, tried: list[Found], found: list[Found], raw: bytes) -> lis
         return [f"{port}: cannot be asked: {gone}"]
     asked = ", ".join(one.spec.name for one in tried) or "no driver uses this transport"
     lines.append(f"{port}: none of the drivers found its device ({asked})")
-    lines.append(f"what comes by itself: {raw.hex(' ')}" if raw else
-                 "nothing comes by itself: look at the cable, the device's power, and its own output setting")
+    lines.append(f"what comes by itself: {raw[:RAW_SHOWN].hex(' ')}" if raw else NOTHING)
     return lines
+
+
+def _turn(one: Found) -> dict[str, object]:
+    """One driver's turn at the port: what it asks to know its device, for how long it listens, and what came."""
+    seen = one.counters
+    asks = [request.frame.hex(" ") for request in one.spec.requests
+            if isinstance(request, FrameRequest) and request.effect == "identify"]
+    return {"driver": one.spec.name, "identify": asks, "listens_s": discovery.listens_s(one.spec),
+            "received": seen.received, "understood": seen.understood, "foreign": seen.dropped, "frames": seen.frames,
+            "bad": seen.bad, "without_response": seen.timeouts, "link": one.state, "reason": one.reason,
+            "came": one.came[:RAW_SHOWN].hex(" ")}
+
+
+def _progress(spec: Spec) -> None:
+    print(f"... {spec.name}, {discovery.listens_s(spec):g} s", file=sys.stderr, flush=True)

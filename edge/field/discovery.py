@@ -13,22 +13,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from serial.tools.list_ports import comports
 
-from drivers.contract import Spec, Wave
+from drivers.contract import Line, Spec, Wave
 from edge.field.device_url import DeviceUrl
 from edge.field.devices import Devices
+from edge.field.diagnosis import Tried, recognise
 from edge.field.link_state import Counters
-from edge.field.ports import BytePort, PortLost
+from edge.field.ports import BytePort, PortLost, wire
 from edge.model import Input, LinkChanged, Samples
 
 BY_ID = Path("/dev/serial/by-id")
 LISTEN_S = 3.0  # real seconds beyond a line's own quiet
 LOOK_S = 0.1
 RAW_S = 1.5
+KEPT = 4096  # bytes of each direction, for the diagnosis
+BAUDS = (9600, 19200, 115200, 38400, 57600, 4800, 2400, 1200)
+SEVEN = Line(9600, bits=7)
 LATER_S = 7200.0  # edge seconds: long after the probe is over
 FRAMES = 2  # good frames that make a find
 QUIET_SETTINGS = {"start_s": LATER_S}  # a driver that has such a setting does nothing by itself meanwhile
@@ -66,6 +70,8 @@ class Found:
     identity: str | None = None
     reason: str = ""
     metrics: dict[str, float | None] = field(default_factory=dict)
+    sent: bytearray = field(default_factory=bytearray)  # while it had the port, and what came; the first KEPT of each
+    came: bytearray = field(default_factory=bytearray)
 
     @property
     def fits(self) -> bool:
@@ -84,9 +90,25 @@ class Found:
                 self.metrics |= {sample.metric: sample.value for sample in given.samples}
 
 
-async def probe(at: DeviceUrl, specs: Sequence[Spec], *, now: Callable[[], float]) -> tuple[list[Found], bytes]:
+    def tap(self, sent: bool, data: bytes) -> None:
+        """These bytes go over the wire now."""
+        kept = self.sent if sent else self.came
+        kept += data[: KEPT - len(kept)]
+
+    def tried(self) -> Tried:
+        """For the diagnosis."""
+        return Tried(self.spec, bytes(self.sent), bytes(self.came), self.counters)
+
+
+def listens_s(spec: Spec) -> float:
+    """For how long its driver has the port, where nothing comes."""
+    return spec.line.lateness_s + LISTEN_S
+
+
+async def probe(at: DeviceUrl, specs: Sequence[Spec], *, now: Callable[[], float],
+                began: Callable[[Spec], None] = lambda spec: None) -> tuple[list[Found], bytes]:
     """Each of `specs` that fits the transport, up to the first whose device is there; and, where none is, the first
-    bytes that come by themselves."""
+    bytes that come by themselves. `began` is told each driver as its turn begins."""
     fitting = [spec for spec in specs if at.transport in spec.transports]
     gone = await _opens(at, fitting)
     if gone:
@@ -95,6 +117,7 @@ async def probe(at: DeviceUrl, specs: Sequence[Spec], *, now: Callable[[], float
     for spec in fitting:
         found = Found(spec)
         tried.append(found)
+        began(spec)
         await _listen(at, spec, found, now)
         if found.fits:
             return tried, b""
@@ -119,7 +142,8 @@ async def _listen(at: DeviceUrl, spec: Spec, found: Found, now: Callable[[], flo
     """Let this driver's dialogue have the port for a while."""
     settings = {name: value for name, value in QUIET_SETTINGS.items() if name in spec.settings}
     devices = Devices(now=now)
-    dialogue = devices.add("probe", spec.name, spec, at, decoded=found.decoded, wave=_ignore, settings=settings)
+    dialogue = devices.add("probe", spec.name, spec, at, decoded=found.decoded, wave=_ignore, settings=settings,
+                           tap=found.tap)
     found.counters = dialogue.counters
     running = asyncio.ensure_future(devices.run())
     listen_s = dialogue.line.lateness_s + LISTEN_S
@@ -147,7 +171,21 @@ async def _raw(at: DeviceUrl, fitting: list[Spec]) -> bytes:
     with contextlib.suppress(TimeoutError, PortLost):
         async with asyncio.timeout(RAW_S):
             await port.open()
-            while len(received) < 64:
+            while len(received) < KEPT:
                 received += await port.read(asyncio.get_running_loop().time() + RAW_S)
     await port.close()
-    return received[:64]
+    return received[:KEPT]
+
+
+async def other_line(at: DeviceUrl, specs: Sequence[Spec]) -> tuple[Spec, DeviceUrl] | None:
+    """Where bytes come by themselves and none is understood: the first line setting at which a driver knows them."""
+    fitting = [spec for spec in specs if at.transport in spec.transports]
+    if at.transport != "serial" or wire(at.path, SEVEN) != SEVEN:
+        return None  # a network, or a pty: it has no speed
+    for bits, parity in (("8", "N"), ("7", "E"), ("8", "E"), ("8", "O")):
+        for baud in BAUDS:
+            place = replace(at, overrides={**at.overrides, "baud": baud, "bits": int(bits), "parity": parity})
+            found = recognise(await _raw(place, fitting), fitting)
+            if found is not None:
+                return found, place
+    return None
