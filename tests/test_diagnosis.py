@@ -11,8 +11,8 @@ import pytest
 import drivers
 import simulators
 from drivers.contract import FrameRequest, Spec
-from edge.field.diagnosis import ECHO, NOTHING, OTHER_BAUD, SLOWER, Tried, diagnose, recognise
-from edge.field.link_state import Counters
+from edge.field.diagnosis import NOTHING, OTHER_BAUD, SLOWER, Tried, diagnose, recognise
+from edge.field.link_state import OUR_OWN, Counters
 from simulators.contract import Hands, Twin
 from tests.helpers.dialogue_run import DialogueRun, StillPatient
 from tests.helpers.golden_table import frames
@@ -144,7 +144,17 @@ ASKING = [name for name, spec in SPECS.items() if any(isinstance(one, FrameReque
 
 @pytest.mark.parametrize("name", ASKING)
 def test_a_loop_back_plug_is_our_own_bytes(name: str) -> None:
-    assert diagnose([tried(name, Echo())], b"") == [ECHO]
+    assert diagnose([tried(name, Echo())], b"") == [OUR_OWN]
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_our_own_bytes_are_no_sign_of_life(name: str) -> None:
+    """A board whose commands have the form of its frames would be live by itself."""
+    run = DialogueRun(SPECS[name], Echo())
+    run.open()
+    run.run(20.0)
+    assert [(state, reason) for _, state, reason in run.links()][-1:] == [("silent", OUR_OWN)]
+    assert "live" not in {state for _, state, _ in run.links()}
 
 
 def test_silence_after_requests_is_silence() -> None:

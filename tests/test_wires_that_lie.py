@@ -108,6 +108,14 @@ def test_85_percent_of_the_readings_stay(name: str, kind: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", POLLED)
+def test_an_adapter_that_always_echoes_costs_next_to_nothing(name: str) -> None:
+    run = run_of(name, {"echo": 1.0}, 250)
+    assert run.wrong == []
+    assert sum(run.kept.values()) >= 0.95 * good_of(name, 250)
+
+
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["alaris_gh", "isco", "acme_3000"])

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drivers.contract import BadFrame, Spec
-from edge.field.link_state import Counters
+from edge.field.link_state import OUR_OWN, Counters
 
 ENOUGH = 24  # bytes that show a form
 PRINTABLE_SHARE, OURS_SHARE, RUN_SHARE = 0.95, 0.9, 0.6
@@ -28,8 +28,6 @@ NOT_SUPPORTED: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ("a modem (OK, ERROR, NO CARRIER)", re.compile(rb"\r\n(?:OK|ERROR|NO CARRIER|RING)\r\n")),
 )
 NOTHING = "nothing comes by itself: look at the cable, the device's power, and its own output setting"
-ECHO = ("only our own bytes come back: transmit and receive are joined (a loop-back plug, a cable fault), or the"
-        " adapter echoes and no device responds")
 OTHER_BAUD = "bytes of no form that is known here: most likely another baud rate, or other bits or parity"
 SLOWER = "bytes like long runs of equal bits: the device sends at a lower baud rate than was tried ({bauds})"
 
@@ -50,7 +48,7 @@ def diagnose(tried: Sequence[Tried], raw: bytes) -> list[str]:
     if not came:
         return [NOTHING]
     if any(one.sent for one in tried) and not raw and all(_ours(one) for one in tried if one.came):
-        return [ECHO]
+        return [OUR_OWN]
     said = [*_failing(tried)]
     sample = raw if len(raw) >= ENOUGH else came
     if len(sample) >= ENOUGH:

@@ -13,6 +13,8 @@ says counts, as of the moment of its request: older than that it cannot be. The 
 the first request after every opening, for the response to somebody else's request. What a device sends by itself is
 decoded at any time.
 
+Our own requests may come back (an adapter that echoes, a loop-back plug): they are no frames of the device.
+
 Bytes have an age. A device that streams sends so many bytes a second, and a line carries so many: what comes faster
 has waited on the way (in a stalled network, in a terminal server), and is counted as late, never taken for now.
 
@@ -45,6 +47,7 @@ TICK_S = 0.02  # how often a free line is checked for something due
 HANDSHAKE_EVERY_S = 3.0  # how often a device that is silent, wrong or unproven is identified again
 DOUBT_AFTER_MISSED = 2  # so many time-outs in a row, and the cable may be in another device
 SETTLE_S = 0.1  # of quiet after a late response, in case it comes twice
+LEAST_ECHO = 4  # bytes
 READ_ONLY = frozenset({"identify", "read"})
 
 
@@ -82,6 +85,7 @@ class Dialogue:
         self._allowed = frozenset(request for request in spec.requests
                                   if spec.kind != "pump" or request.effect in READ_ONLY)
         self._addressed = spec.addressed
+        self._own = _echoes(spec, settings)
         self._decoded, self._wave = decoded, wave
         self._quiet_s = line.lateness_s if quiet else 0.0
         self._queue: deque[Pending] = deque()
@@ -89,7 +93,8 @@ class Dialogue:
         self._overdue: dict[Request, Overdue] = {}  # timed out, and the response may still come
         self._unseen_until = 0.0  # until then a response that never came could still be on its way
         self._deadline = math.inf
-        self._sent_s = self._sent_at_s = 0.0  # when the last request was sent: real and edge seconds
+        self._sent: Request | None = None  # last
+        self._sent_s = self._sent_at_s = 0.0  # when: real and edge seconds
         self._not_before = 0.0
         self._missed = 0
         self._handshake_at = math.inf
@@ -208,7 +213,7 @@ class Dialogue:
         request = pending.request
         assert self._may_send(request), f"{self.device}: {request.name!r} is not a request this driver may send"
         self.history.sent(request, at_s)
-        self._sent_s, self._sent_at_s = real_s, at_s
+        self._sent, self._sent_s, self._sent_at_s = request, real_s, at_s
         if request.timeout_s is None:
             self._not_before = real_s + _gap_s(request)
             self._handshake_ends(pending, real_s)
@@ -231,9 +236,14 @@ class Dialogue:
         framing, link = self._driver.framing, self.link
         link.received(len(data), real_s)
         awaited = self._pending is not None and not self.line.stream_bytes_s
+        if isinstance(self._sent, FrameRequest) and data.startswith(self._sent.frame):
+            link.echoed(0)
         of_now = self._pace.of_now(len(data), at_s, real_s, awaited=awaited)
         for frame in framing.feed(data):
-            if of_now or self._is_awaited(frame):
+            if frame in self._own:
+                link.echoed(len(frame))
+                self.history.came(frame, at_s, None, None, "our own bytes came back")
+            elif of_now or self._is_awaited(frame):
                 self._frame(frame, at_s, real_s)
             else:
                 link.counters.late += 1
@@ -373,6 +383,14 @@ def _nowhere(inputs: Sequence[Input], at_s: float, more: bool) -> None:
 
 def _nowhere_either(wave: Wave, at_s: float) -> None:
     """Nobody listens any more."""
+
+
+def _echoes(spec: Spec, settings: Mapping[str, object] | None) -> frozenset[bytes]:
+    """What this driver's framing makes of its own requests, come back: no frame of any device. Shorter than
+    LEAST_ECHO, it could be one."""
+    own = {request.frame for request in spec.requests if isinstance(request, FrameRequest)}
+    return frozenset(frame for sent in own for frame in spec.driver(settings).framing.feed(sent)
+                     if len(frame) >= LEAST_ECHO)
 
 
 def _distinct(one: Request, other: Request) -> bool:

@@ -29,6 +29,7 @@ NAMELESS = "no serial number; bound by its port"
 UNNAMED = "did not say its serial number; bound by its port"
 NONE_UNDERSTOOD = "bytes come, none understood: baud, bits, parity or driver?"
 FEW_UNDERSTOOD = "bytes come, most of them not understood: baud, bits, parity or driver?"
+OUR_OWN = "only our own bytes come back: a loop-back, joined wires, or an adapter that echoes and no device behind it"
 TOO_LATE = "what comes is too old to be of now: it waited somewhere on the way"
 PATIENCE_S = 3.0  # the least time a sending device has to identify itself
 LOSSES, LOSSES_WITHIN_S = 3, 120.0  # so many losses in so long: unstable
@@ -168,6 +169,11 @@ class Link:
         if what and what != self._refusal:
             log.info("%s: %s", self._name, what)
         self._refusal = what or self._refusal
+
+    def echoed(self, count: int) -> None:
+        """Our own bytes came back, so many of them as a frame: no sign of life, and no fault of the device's."""
+        self._received = max(self._received - count, 0.0)
+        self._refusal = self._refusal or OUR_OWN
 
     def lost(self, reason: str, real_s: float) -> None:
         """The port is gone or cannot be opened; `reason` in words."""
