@@ -272,6 +272,7 @@ DRIVER = Spec(
     documents=("Draeger RS 232 MEDIBUS protocol definition",),
     line=Line(baud=9600, parity="E", silent_after_s=SILENT_AFTER_S, lateness_s=LATENESS_S),
     metrics=frozenset(METRICS),
+    same_words=True,
     requests=(BEGIN, WHO, DATA, ALARM, BEGUN, ALIVE, UNKNOWN),
     wiring=(
         "The machine's COM port (9-pin D) to an isolated adapter; in its menu, protocol MEDIBUS, and baud rate, parity"

@@ -54,6 +54,7 @@ from drivers.contract import (
     Validity,
 )
 from drivers.kit.framing import Delimited
+from drivers.kit.tracks import Rising
 
 STX, ETX = b"\x02", b"\x03"
 LONGEST = 700
@@ -120,6 +121,7 @@ class TerumoTe:
         self._forget()
 
     def _forget(self) -> None:
+        self._total = Rising()
         self._status: FrameRequest | None = None  # None: it has not said who it is
         self._device = ""
         self._who_s, self._due_s = self._now_s, float("-inf")
@@ -190,7 +192,7 @@ class TerumoTe:
         state = STATES.get(doing, "unknown")
         if state in ("stopped", "paused") and bits & STOPPING:
             state = "alarm"
-        return (self._rate(doing, rate), _reading("volume_infused_ml", volume / 100),
+        return (self._rate(doing, rate), self._total.judged(_reading("volume_infused_ml", volume / 100)),
                 Reading("vtbi_ml", None, Validity.UNAVAILABLE) if vtbi in (NO_LIMIT, OFF)
                 else _reading("vtbi_ml", vtbi / 10), Pump(state), *self._alarmed(tuple(alarms)))
 

@@ -48,6 +48,7 @@ HANDSHAKE_EVERY_S = 3.0  # how often a device that is silent, wrong or unproven 
 DOUBT_AFTER_MISSED = 2  # so many time-outs in a row, and the cable may be in another device
 SETTLE_S = 0.1  # of quiet after a late response, in case it comes twice
 LEAST_ECHO = 4  # bytes
+ECHO_WITHIN_S = 0.5  # of the last request: an echo is as fast as the line; some devices send the same words themselves
 READ_ONLY = frozenset({"identify", "read"})
 
 
@@ -85,7 +86,8 @@ class Dialogue:
         self._allowed = frozenset(request for request in spec.requests
                                   if spec.kind != "pump" or request.effect in READ_ONLY)
         self._addressed = spec.addressed
-        self._own = _echoes(spec, settings)
+        self._echoes = _echoes(spec, settings)
+        self._own: deque[bytes] = deque(maxlen=8)  # what was sent lately, as its echo would be
         self._decoded, self._wave = decoded, wave
         self._quiet_s = line.lateness_s if quiet else 0.0
         self._queue: deque[Pending] = deque()
@@ -214,6 +216,8 @@ class Dialogue:
         assert self._may_send(request), f"{self.device}: {request.name!r} is not a request this driver may send"
         self.history.sent(request, at_s)
         self._sent, self._sent_s, self._sent_at_s = request, real_s, at_s
+        if isinstance(request, FrameRequest):
+            self._own.extend(self._echoes.get(request, ()))
         if request.timeout_s is None:
             self._not_before = real_s + _gap_s(request)
             self._handshake_ends(pending, real_s)
@@ -236,11 +240,13 @@ class Dialogue:
         framing, link = self._driver.framing, self.link
         link.received(len(data), real_s)
         awaited = self._pending is not None and not self.line.stream_bytes_s
-        if isinstance(self._sent, FrameRequest) and data.startswith(self._sent.frame):
+        sent = self._sent.frame if isinstance(self._sent, FrameRequest) and self._sent in self._echoes else b""
+        if len(sent) >= LEAST_ECHO and data.startswith(sent):
             link.echoed(0)
         of_now = self._pace.of_now(len(data), at_s, real_s, awaited=awaited)
         for frame in framing.feed(data):
-            if frame in self._own:
+            if frame in self._own and real_s - self._sent_s < ECHO_WITHIN_S:
+                self._own.remove(frame)
                 link.echoed(len(frame))
                 self.history.came(frame, at_s, None, None, "our own bytes came back")
             elif of_now or self._is_awaited(frame):
@@ -385,12 +391,13 @@ def _nowhere_either(wave: Wave, at_s: float) -> None:
     """Nobody listens any more."""
 
 
-def _echoes(spec: Spec, settings: Mapping[str, object] | None) -> frozenset[bytes]:
-    """What this driver's framing makes of its own requests, come back: no frame of any device. Shorter than
-    LEAST_ECHO, it could be one."""
-    own = {request.frame for request in spec.requests if isinstance(request, FrameRequest)}
-    return frozenset(frame for sent in own for frame in spec.driver(settings).framing.feed(sent)
-                     if len(frame) >= LEAST_ECHO)
+def _echoes(spec: Spec, settings: Mapping[str, object] | None) -> Mapping[FrameRequest, Sequence[bytes]]:
+    """What this driver's framing makes of each of its requests, come back: right after it was sent that is no frame of
+    the device. Shorter than LEAST_ECHO, it could be one; and so it could where both sides say the same words."""
+    if spec.same_words:
+        return {}
+    return {request: [frame for frame in spec.driver(settings).framing.feed(request.frame) if len(frame) >= LEAST_ECHO]
+            for request in spec.requests if isinstance(request, FrameRequest)}
 
 
 def _distinct(one: Request, other: Request) -> bool:

@@ -58,7 +58,8 @@ class DialogueRun:
 
     def __post_init__(self) -> None:
         driver = self.driver = self.spec.driver(self.settings)
-        watched = replace(self.spec, make=lambda settings: _Watched(driver, self._note))
+        made = iter([_Watched(driver, self._note)])  # the first that is made is ours
+        watched = replace(self.spec, make=lambda settings: next(made, None) or self.spec.make(settings))
         self.dialogue = Dialogue("chair-1", "device", watched, self.spec.line, now=lambda: START_S + self.at_s,
                                  decoded=self._given, wave=self._wave, settings=self.settings, speed=self.speed,
                                  quiet=not self._modbus)
