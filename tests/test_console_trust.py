@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 from nacl.signing import SigningKey
 
-from edge.console import events
+from edge.console import events, troubles
 from edge.console.accounts import User
 from edge.console.feed import Page
 from edge.console.health import ClockOffset
@@ -419,3 +419,14 @@ async def test_an_edge_whose_disk_fills_is_named_with_the_remedy(console: Consol
     assert trouble.what == f"The disk of {EDGE} is 81.3 % full"
     hear(console, STATUS, status(START_S + 6, seq=1))
     assert [each for each in console.troubles() if each.part == "space"] == []
+
+
+@pytest.mark.parametrize(("reason", "remedy"), [
+    ("[code:135] Not authorized", "user and password"), ("[code:134] Bad user name or password", "user and password"),
+    ("[code:133] Client identifier not valid", "a second console of this name"),
+    ("the broker refused the subscription to vigil/1/clinic-1/event", "access list must let this console read"),
+    ("[Errno 111] Connection refused", None), ("the broker does not answer", None), ("", None),
+])
+def test_a_broker_that_refuses_is_told_apart_from_one_that_is_not_reached(reason: str, remedy: str | None) -> None:
+    said = troubles.refusal(reason)
+    assert (said is None) if remedy is None else (said is not None and remedy in said)

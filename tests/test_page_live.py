@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from edge.model import iso
 from tests.helpers.page_browser import SCREENS, Opened, figure, until, until_drawn, with_high
 from tests.helpers.page_story import Story, alarm
 
 pytestmark = pytest.mark.slow
+
+
+# Counts the console's beats as the page hears them, one a second.
+BEATS = """const Socket = WebSocket; window.beats = 0;
+  window.WebSocket = class extends Socket {
+    constructor(...where) {
+      super(...where);
+      this.addEventListener('message', ({data}) => { if (data.includes('"t":"beat"')) window.beats += 1; });
+    }
+  };"""
+
+
+async def beats(page: Page, count: int) -> None:
+    """Waits until the page heard so many more beats: everything that its own clock does has then been done."""
+    heard = await page.evaluate("window.beats")
+    await until_drawn(page, f"window.beats >= {heard + count}")
 
 
 def sounded(story: Story, seq: int) -> bool:
@@ -86,9 +101,9 @@ async def test_a_page_that_was_frozen_does_not_take_what_it_missed_for_fresh(ope
       const banner = document.querySelector('.banner-not-live');
       if (banner) (window.seen ??= []).push(banner.textContent);
     }).observe(document, {childList: true, subtree: true, characterData: true});"""
-    async with opened(story, script=seen) as page:
+    async with opened(story, script=BEATS + seen) as page:
         await expect(figure(page, "spo2_pct")).to_have_attribute("data-standing", "live")
-        await asyncio.sleep(2)
+        await beats(page, 2)
         await page.evaluate("window.seen = []; const end = performance.now() + 6000; while (performance.now() < end);")
         await until_drawn(page, "window.seen.some(words => words.includes('NOT LIVE'))", within_s=3)
         await expect(page.locator(".banner-not-live")).to_have_count(0, timeout=9000)
@@ -119,16 +134,59 @@ async def test_no_value_is_a_gap_with_its_reason_and_a_pressure_has_its_age(open
 
 
 async def test_a_retained_state_is_last_known_and_silent(opened: Opened) -> None:
-    story = Story(beds=1)
+    story = Story(beds=2)
     with_high(story)
     story.beds["chair-1"].state["live"] = False
     async with opened(story) as page:
         await expect(page.locator(".last-known")).to_contain_text(re.compile(r"Last known \d\d:\d\d"))
         await expect(page.locator(".rail .row.high")).to_be_visible()
-        await expect(page.locator("[data-standing=live]")).to_have_count(0)
+        await expect(page.locator("[data-bed=chair-1] [data-standing=live]")).to_have_count(0)
         await until(lambda: {"t": "sound", "state": "on"} in story.said, "sound is on")
-        await asyncio.sleep(1.2)
-        assert not [said for said in story.said if said["t"] == "sounded"]
+        with_high(story, "chair-2").update(alarm="a2", seq=60)
+        story.tell("chair-2")
+        await until(lambda: sounded(story, 60), "what is new sounds")
+        assert [said["seq"] for said in story.said if said["t"] == "sounded"] == [60]
+
+
+# --- what is wrong, in words ------------------------------------------------------------------------------------------
+
+
+async def test_a_record_that_cannot_be_written_is_said_with_what_to_do(opened: Opened) -> None:
+    story = Story(beds=1)
+    async with opened(story) as page:
+        await expect(page.locator(".troubles")).to_have_count(0)
+        story.status = {"storage": {"since": iso(story.now()), "reason": "disk full", "events": 3, "inputs": 40,
+                                    "lost_inputs": 7}}
+        told = page.locator(".troubles [data-part=storage]")
+        await expect(told).to_contain_text("clinic-1 cannot write its record: disk full", timeout=6000)
+        await expect(told).to_contain_text("in its memory alone: 3 events; 7 readings are not kept")
+        await expect(told).to_contain_text("Do not switch the box off")
+        await expect(page.locator(".frame")).to_have_attribute("data-live", "true")
+        story.status = {}
+        await expect(page.locator(".troubles")).to_have_count(0, timeout=6000)
+
+
+async def test_two_boxes_with_one_name_are_said_and_nothing_they_say_is_live(opened: Opened) -> None:
+    story = Story(beds=1)
+    async with opened(story) as page:
+        await expect(figure(page, "spo2_pct")).to_have_attribute("data-standing", "live")
+        story.status = {"other_boots": ["boot-of-the-other"]}
+        told = page.locator(".troubles [data-part=boxes]")
+        await expect(told).to_contain_text("Two boxes call themselves clinic-1", timeout=6000)
+        await expect(told).to_contain_text("Switch off the one that is not at these beds")
+        await expect(page.locator("[data-standing=live]")).to_have_count(0)
+
+
+async def test_a_broker_that_refuses_the_console_is_said_with_its_reason(opened: Opened) -> None:
+    story = Story(beds=1)
+    async with opened(story) as page:
+        await expect(page.locator(".troubles")).to_have_count(0)
+        assert story.console is not None
+        story.console.edges["clinic-1"].disconnected("[code:5] Connection refused: not authorised")
+        told = page.locator(".troubles [data-part=broker]")
+        await expect(told).to_contain_text("The broker does not let this console in for clinic-1", timeout=6000)
+        await expect(told).to_contain_text("not authorised")
+        await expect(told).to_contain_text("user and password")
 
 
 # --- alarms -----------------------------------------------------------------------------------------------------------
@@ -160,11 +218,11 @@ async def test_blocked_sound_says_so_and_is_never_receipted_until_a_tap(opened: 
         get currentTime() { return allowed ? super.currentTime : 0; }
         resume() { return allowed ? super.resume() : Promise.resolve(); }
       };"""
-    async with opened(story, script=blocked) as page:
+    async with opened(story, script=BEATS + blocked) as page:
         await until(lambda: {"t": "sound", "state": "blocked"} in story.said, "blocked is reported")
         banner = page.get_by_role("button", name=re.compile("Sound is off: tap to switch on"))
         await expect(banner).to_be_visible()
-        await asyncio.sleep(1)
+        await beats(page, 2)
         assert not [said for said in story.said if said["t"] == "sounded"]
         await banner.click()
         await until(lambda: sounded(story, 50), "a receipt after the tap", within_s=4)

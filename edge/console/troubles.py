@@ -9,6 +9,14 @@ from edge.console.ingest import Ingest
 from edge.contract.payloads import Status
 from edge.model import from_iso, iso
 
+# what a broker's refusal says (MQTT 3.1.1, 3.2.2.3 and 3.9.3, as our client writes it), and what to do
+REFUSALS = (
+    ("not authori", "Check user and password of [mqtt] in console.toml, and what the broker's access list and limits"
+     " allow; its log says which."),
+    ("user name or password", "Check user and password of [mqtt] in console.toml."),
+    ("identifier", "Something else has this console's client id: look for a second console of this name."),
+    ("refused the subscription", "The broker's access list must let this console read that topic."),
+)
 REFUSED_SHOWN_S = 60.0  # real seconds a refused message stands on the screen
 
 
@@ -24,6 +32,9 @@ def of_edge(ingest: Ingest, loop_s: float, now_s: float, speed: float) -> Iterat
                       f" the last {trust.last.reason.replace('_', ' ')}, {iso(trust.last.at_s)}, on {trust.last.topic}",
                       "Something else speaks on the broker, or the edge has a new key. Tell the technician; what was"
                       " refused is neither shown nor stored.")
+    if not ingest.broker.ok and (refused := refusal(ingest.broker.reason or "")) is not None:
+        yield Trouble("broker", edge, ingest.broker.since_s, f"The broker does not let this console in for {edge}:"
+                      f" {ingest.broker.reason}", refused)
     if trust.two_boxes(loop_s):
         yield Trouble("boxes", edge, ingest.heartbeat.part.since_s, f"Two boxes call themselves {edge}",
                       "Switch off the one that is not at these beds, and give it a name and a key of its own.")
@@ -68,6 +79,12 @@ def _of_box(last: Status, now_s: float) -> Iterator[Trouble]:
     if last.sounder is not None and last.sounder.state == "failing":
         yield Trouble("sounder", edge, now_s, f"The box of {edge} cannot sound: {last.sounder.reason}",
                       "Keep a screen with sound at these beds; mend [sounder] in edge.toml, or the sound card.")
+
+
+def refusal(reason: str) -> str | None:
+    """What to do where a broker is reached and refuses, by what it said; None: it is not reached."""
+    said = reason.lower()
+    return next((remedy for words, remedy in REFUSALS if words in said), None)
 
 
 def of_store(broken: str, since_s: float) -> Trouble:
