@@ -50,6 +50,7 @@ def test_the_first_protocol_runs_as_0_1_0_did_but_for_what_is_named_here() -> No
     assert gates.pop("no_baseline")["words"].startswith("no blood pressure of the last 30 minutes")
     gates["blood_pressure"]["open"] = "not known(baseline.sbp_mmhg)"
     assert list(gates.values()) == list(then.pop("ready"))
+    assert (now.pop("pk")["name"], then.pop("pk")) == ("clements250", None)
     assert len(now["schedule"].pop("cuff")) == 4, "0.1.0 had the cuff as ordered"
     then["schedule"].pop("cuff")
     more = now["discharge"][len(then["discharge"]):]

@@ -120,6 +120,7 @@ def test_the_full_state_of_a_bed_survives_the_wire() -> None:
                "doses": [{"at": "t", "devices": 2, "mg": 56.5, "lots": ["A"], "user": "ann"}], "quiet": True,
                "open_items": [{"gate": "escort", "text": "escort", "since": "t", "at": "t", "override": ["prescriber"],
                                "overridden_by": "hall", "reason": "r"}],
+               "estimate": {"model": "m", "blood_ng_ml": 1.5, "effect_ng_ml": 2.5, "degraded": True, "text": "t"},
                "next": [{"what": "bp", "text": "blood pressure", "at": "t"}],
                "attested": [{"what": "gait", "so": False, "at": "t", "user": "ann"}],
                "symptoms": ["seizure"],

@@ -34,6 +34,7 @@ from edge.contract.session_now import AttestedNow as AttestedNow
 from edge.contract.session_now import Bounds as Bounds
 from edge.contract.session_now import CheckInNow as CheckInNow
 from edge.contract.session_now import DoseNow as DoseNow
+from edge.contract.session_now import EstimateNow as EstimateNow
 from edge.contract.session_now import NextNow as NextNow
 from edge.contract.session_now import OpenNow as OpenNow
 from edge.contract.session_now import ProtocolNow as ProtocolNow

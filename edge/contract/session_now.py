@@ -67,6 +67,17 @@ class AttestedNow(Payload, frozen=True, kw_only=True):
     user: str
 
 
+class EstimateNow(Payload, frozen=True, kw_only=True):
+    """What a model makes of the dose, ng/mL, in the blood and where it acts. `degraded`: the pump has not been heard
+    lately. It judges nothing."""
+
+    model: str
+    blood_ng_ml: float
+    effect_ng_ml: float
+    degraded: bool
+    text: str = "model estimate, individual concentration may differ by 2x"
+
+
 class SessionNow(Payload, frozen=True, kw_only=True):
     """The open session of a bed. No patient: names live in the console's store alone."""
 
@@ -92,6 +103,7 @@ class SessionNow(Payload, frozen=True, kw_only=True):
     bp_due: Time | None = None  # when the next blood pressure is due; null: none is
     doses: tuple[DoseNow, ...] = ()  # given by hand, oldest first; empty where a pump gives it
     open_items: tuple[OpenNow, ...] = ()  # `open` says the same in words, without those that are overridden
+    estimate: EstimateNow | None = None
     next: tuple[NextNow, ...] = ()  # soonest first
     attested: tuple[AttestedNow, ...] = ()  # what is not named here, nobody has recorded
 

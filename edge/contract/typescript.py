@@ -34,7 +34,8 @@ WORDS: dict[str, Any] = {
 STRUCTS: tuple[type[msgspec.Struct], ...] = (
     payloads.Numeric, payloads.PumpNow, payloads.Vitals, payloads.Wave, events.Order, events.Baseline,
     payloads.CheckInNow, payloads.DoseNow, payloads.OpenNow, payloads.NextNow,
-    payloads.AttestedNow, payloads.SessionNow, events.Evidence, payloads.Signals, payloads.FallenLevel,
+    payloads.AttestedNow, payloads.EstimateNow,
+    payloads.SessionNow, events.Evidence, payloads.Signals, payloads.FallenLevel,
     payloads.AlarmNow, payloads.DeviceAlarmNow, payloads.LineMinute, payloads.LineFrame, payloads.LineNow,
     payloads.DeviceNow, payloads.Request, payloads.Gap, payloads.Shelved, payloads.State,
     payloads.ConsoleSeen, payloads.StorageNow, payloads.SpaceNow, payloads.SounderNow, payloads.AnchorNow,

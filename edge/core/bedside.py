@@ -26,7 +26,7 @@ from edge.contract.events import (
     PendingEvent,
 )
 from edge.contract.events import WatchPaused as PausedEvent
-from edge.core import audio, commands, dissociation, dose, dosing, presence, samples, schedule, session, shelf
+from edge.core import audio, commands, dissociation, dose, dosing, pk, presence, samples, schedule, session, shelf
 from edge.core.alarms import SHOWN, Alarm
 from edge.core.judge import judge, requests
 from edge.core.protocol import Protocols
@@ -266,6 +266,7 @@ class Bedside:
         for phase, why in session.on_time(self.state, at_s):
             yield session.phase_moved(self.state, phase, why, at_s)
         session.note_open(self.state, at_s)
+        pk.follow(self.state, at_s)
         for moved, basis in dissociation.follow(self.state, at_s):
             yield self.state.event(at_s, DissociationMoved(state=moved, basis=basis))
 

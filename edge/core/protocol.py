@@ -106,6 +106,23 @@ class DissociationTimes(msgspec.Struct, frozen=True):
     counted_from: Annotated[Literal["end", "start"], Meta(description='"end" or "start"')] = "end"  # all of these
 
 
+Rate = Annotated[float, Meta(ge=0, le=10, description="per minute, 0 to 10")]
+
+
+class PkModel(msgspec.Struct, frozen=True):
+    """A compartment model of the drug, for the estimate that is drawn beside the dose; it judges nothing."""
+
+    name: Text
+    v1_l_kg: Annotated[float, Meta(gt=0, le=100, description="L/kg, above 0")]
+    k10: Rate
+    k12: Rate
+    k21: Rate
+    ke0: Rate
+    k13: Rate = 0
+    k31: Rate = 0
+    degraded_after_s: Seconds = 30  # without a word of the pump
+
+
 class Gate(msgspec.Struct, frozen=True):
     """Something that must not be open before the next step. `open`: a condition; `words`: what a person reads then."""
 
@@ -132,6 +149,7 @@ class Protocol(msgspec.Struct, frozen=True):
     baseline_never: Annotated[str, Meta(description='a condition, as in "sbp_mmhg > 150"')] = ""
     route: Annotated[Route, Meta(description=f"one of {', '.join(map(repr, get_args(Route)))}")] = "intravenous"
     by_hand: Annotated[ByHand | None, Meta(description="a table [protocol.by_hand]")] = None
+    pk: Annotated[PkModel | None, Meta(description="a table [protocol.pk]")] = None
     schedule: Annotated[Schedules, Meta(description="a table [protocol.schedule]")] = Schedules()
 
 

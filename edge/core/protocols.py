@@ -20,6 +20,7 @@ from edge.core.protocol import (
     Gate,
     Limits,
     OrderLimits,
+    PkModel,
     Protocol,
     Protocols,
     Schedules,
@@ -86,7 +87,7 @@ def _whole(table: Any, before: Mapping[str, Mapping[str, Any]], where: Where) ->
         raise BadTable((*where, "like"), f"no protocol above this one is named {like!r}{nearest(str(like), before)}")
     base, own = before[like], {key: value for key, value in table.items() if key not in ("like", "without")}
     if "by_hand" in own:  # the limits of a pump have no meaning then
-        base = {**base, "order": {}}
+        base = {key: value for key, value in base.items() if key != "pk"} | {"order": {}}
     tables = {key: {**base.get(key, {}), **own[key]} for key in ("order", "course", "dissociation", "schedule")
               if isinstance(own.get(key), dict)}
     without = table.get("without", [])
@@ -113,6 +114,8 @@ def _protocol(table: Mapping[str, Any], where: Where) -> Protocol:
     parts: dict[str, Any] = dict(table)
     if "by_hand" in table:
         parts["by_hand"] = read_table(ByHand, table["by_hand"], (*where, "by_hand"), "[protocol.by_hand]")
+    if "pk" in table:
+        parts["pk"] = read_table(PkModel, table["pk"], (*where, "pk"), "[protocol.pk]")
     parts["schedule"] = _schedules(table.get("schedule", {}), (*where, "schedule"))
     for key, struct in (("course", Course), ("dissociation", DissociationTimes)):
         parts[key] = read_table(struct, table.get(key, {}), (*where, key), f"[protocol.{key}]")

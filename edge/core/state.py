@@ -170,6 +170,14 @@ class Dose(msgspec.Struct, frozen=True):
     lots: tuple[str, ...] = ()
 
 
+class Pk(msgspec.Struct, frozen=True):
+    """The amounts of the drug by its model at `at_s`, when `mg` had gone in: central, two peripheral, effect site."""
+
+    at_s: float
+    mg: float
+    amounts: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+
+
 class Amendment(msgspec.Struct, frozen=True):
     """That the order was changed: when, who entered it, who ordered it and why, and the order as it was."""
 
@@ -228,6 +236,7 @@ class Session(msgspec.Struct, frozen=True):
     amendments: tuple[Amendment, ...] = ()  # of the order, oldest first
     overrides: tuple[Override, ...] = ()
     attested: dict[str, Attestation] = {}  # the last word on each
+    pk: Pk | None = None
     open_since_s: dict[str, float] = {}  # gates that are open, by id
     bp_at_s: tuple[float, ...] = ()  # when blood pressures were taken in this session,
     spo2_at_s: tuple[float, ...] = ()  # and when there was a valid SpO2, once in a while

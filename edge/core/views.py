@@ -16,6 +16,7 @@ from edge.contract.payloads import (
     DeviceAlarmNow,
     DeviceNow,
     DoseNow,
+    EstimateNow,
     FallenLevel,
     Gap,
     Numeric,
@@ -29,6 +30,7 @@ from edge.contract.payloads import (
     State,
     Vitals,
 )
+from edge.core import pk
 from edge.core.alarms import SHOWN, Alarm
 from edge.core.dissociation import quiet_check_in
 from edge.core.protocol import OrderLimits, Protocols
@@ -181,8 +183,17 @@ def _session(session: Session, state: BedState, at_s: float) -> SessionNow:
         doses=tuple(DoseNow(at=iso(one.at_s), devices=one.devices, mg=one.mg, lots=one.lots, user=one.user)
                     for one in session.doses),
         open_items=tuple(_open(session, point) for point in points), next=upcoming(state, at_s),
+        estimate=_estimate(session, state, at_s),
         attested=tuple(AttestedNow(what=what, so=seen.so, at=iso(seen.at_s), user=seen.user)
                        for what, seen in session.attested.items()))
+
+
+def _estimate(session: Session, state: BedState, at_s: float) -> EstimateNow | None:
+    found, model = pk.now(state, session, at_s), state.protocol.pk
+    if found is None or model is None:
+        return None
+    return EstimateNow(model=model.name, blood_ng_ml=round(found[0], 1), effect_ng_ml=round(found[1], 1),
+                       degraded=found[2])
 
 
 def _open(session: Session, point: OpenPoint) -> OpenNow:

@@ -135,6 +135,15 @@ export interface AttestedNow {
   user: string;
 }
 
+/** What a model makes of the dose, ng/mL, in the blood and where it acts. `degraded`: the pump has not been heard lately. It judges nothing. */
+export interface EstimateNow {
+  model: string;
+  blood_ng_ml: number;
+  effect_ng_ml: number;
+  degraded: boolean;
+  text: string;
+}
+
 /** The open session of a bed. No patient: names live in the console's store alone. */
 export interface SessionNow {
   id: string;
@@ -159,6 +168,7 @@ export interface SessionNow {
   bp_due: string | null;
   doses: DoseNow[];
   open_items: OpenNow[];
+  estimate: EstimateNow | null;
   next: NextNow[];
   attested: AttestedNow[];
 }
