@@ -99,7 +99,7 @@ def test_any_text_is_a_condition_or_an_expression_error(text: str) -> None:
 def test_every_fact_can_be_asked_and_said() -> None:
     """Each by its own name, in a bed of which nothing is known; and its sentence has a place for each argument."""
     examples = {"metric": "spo2_pct", "number": "90", "condition": "spo2_pct < 90", "word": "pump", "rule": "HTN",
-                "symptom": "seizure", "quantity": "spo2_pct", "phase": "RECOVERY"}
+                "symptom": "seizure", "quantity": "spo2_pct", "phase": "RECOVERY", "attestation": "gait"}
     for fact in FACTS.values():
         arguments = [examples[parameter.takes] for parameter in fact.parameters]
         asked = f"{fact.name}({', '.join(arguments)})" if fact.name in FUNCTIONS else fact.name
