@@ -23,12 +23,14 @@ from edge.core.burden import Heard, Load, load
 from edge.core.protocol import Protocols
 from edge.core.rules import RuleSet
 from edge.model import Boot, Command, DeviceKind, Input, LinkChanged, PumpStatus, Sample, Samples, Tick, Validity
+from edge.vocabulary import ATTESTATIONS
 from simulators.cohort import CUFF_EVERY_S, DOSE_MG_KG, DURATION_MIN, Person, Reading, Second, draw, live
 
 BED = "chair-1"
 DEVICES: tuple[tuple[str, DeviceKind, str], ...] = (
     ("pump", "pump", "cohort"), ("cuff", "nibp", "cohort"), ("oximeter", "oximeter", "cohort"))
 T0 = 1_800_000_000.0  # any moment: nothing depends on the date
+ATTESTED_S = 95 * 60.0  # after the infusion's start, when the nurse goes through what discharge asks for
 PEAK_MIN = 40.0  # when the published rise was greatest
 SEVERE = "HTN-3"
 CADSS_DISSOCIATED = 4  # above it: dissociation
@@ -123,6 +125,9 @@ def _inputs(person: Person, second: Second, at_s: float) -> Iterator[Input]:
         yield Command("open", "cohort", "nurse", "nurse", BED, "start_session", {
             "session": f"cohort-{person.number:06d}", "weight_kg": person.weight_kg, "dose_mg_kg": DOSE_MG_KG,
             "duration_min": DURATION_MIN, "concentration_mg_ml": 1.0, "checklist": True})
+    if second.at_s == ATTESTED_S:
+        for what in ATTESTATIONS:
+            yield Command(f"seen {what}", "cohort", "nurse", "nurse", BED, "attest", {"what": what, "so": True})
     if second.check_in is not None:
         yield Command(f"check {second.at_s:g}", "cohort", "nurse", "nurse", BED, "check_in", dict(second.check_in))
     yield Tick()
