@@ -314,14 +314,18 @@ def check(
             wrong.append(one["seq"] + 1)
     if after == 0 and cursor.seq and (not rows or rows[0]["seq"] != 1):
         wrong.append(1)
+    if rows and len(rows) <= limit and rows[-1]["seq"] < cursor.seq:
+        wrong.append(rows[-1]["seq"] + 1)
     return (rows[-1]["seq"] if len(rows) > limit else 0), sorted(set(wrong))
 
 
 def heal(connection: Connection, edge: str, wrong: Sequence[int], at_s: float,
          is_signed: Signed = lambda _hash, _sig: True) -> Cursor:
     """Puts damaged rows away and the cursor back to before the first of `wrong`: the ack that follows asks for the
-    rest again."""
+    rest again. What the disk made of an index is made anew first: rows are found through it."""
     alone(connection, EVENTS, edge)
+    if wrong and connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("REINDEX events")
     store = _Rows(connection, edge, at_s, is_signed)
     for seq in wrong:
         store.get(seq)
