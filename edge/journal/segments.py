@@ -136,7 +136,9 @@ def pack(connection: Connection, before: Checkpoint) -> Checkpoint:
 def let_go(connection: Connection, keep: Retention, now_ms: int) -> None:
     """Of what is beyond `keep`, the oldest segments lose their bodies. Their last checkpoints stay."""
     whole = SEGMENT.c.body.is_not(None)
-    if keep.ms is not None:
+    oldest = select(SEGMENT.c.at_ms).where(whole).order_by(SEGMENT.c.first_n).limit(1)  # later ones are no older
+    at_ms = connection.execute(oldest).scalar()
+    if keep.ms is not None and at_ms is not None and at_ms < now_ms - keep.ms:
         connection.execute(update(SEGMENT).where(whole, SEGMENT.c.at_ms < now_ms - keep.ms).values(body=None))
     if keep.size is not None:
         size, upto = 0, None
