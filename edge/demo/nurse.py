@@ -90,7 +90,7 @@ class Nurse:
         shown = self.beds()
         for number, bed in enumerate(beds):
             if shown[bed]["state"]["session"] is not None:
-                self.do(bed, "close_session", {"reason": "a new demonstration"})
+                self.do(bed, "close_session", {"reason": "a new demonstration", "whose": "of the demonstration before"})
             self.do(bed, "start_session", {"patient": patient(number), **order(number)})
 
     def check_ins(self, beds: list[str]) -> list[tuple[float, str, dict[str, Any]]]:

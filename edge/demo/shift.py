@@ -30,6 +30,7 @@ CHECK_IN_S = 600.0
 TROUBLE_AFTER_S = 900.0
 DEEP_AFTER_S = 1200.0
 ATTESTS_AFTER_S = 1800.0
+THEIRS = "of this patient; looked after"  # of alarms of high priority that stand
 RECOVERY_MOST_S = 7200.0
 
 
@@ -151,14 +152,15 @@ class Shift:
                     if what not in seen:
                         await self._do(bed, "attest", {"what": what, "so": True})
             if not session.get("open"):
-                await self._do(bed, "close_session", {})
+                await self._do(bed, "close_session", {"whose": THEIRS})
             elif in_phase_s >= RECOVERY_MOST_S:
-                await self._do(bed, "close_session", {"reason": "fetched and taken home"})
+                await self._do(bed, "close_session", {"reason": "fetched and taken home", "whose": THEIRS})
 
     async def _next_patient(self, bed: str, work: BedNow) -> None:
         await self._hands.request(bed=bed, device="patient", do="next")
         name, self._came = patient(self._came), self._came + 1
-        if await self._do(bed, "start_session", {"patient": name, **order(work.number)}):
+        opened = {"patient": name, "whose": "of the patient before", **order(work.number)}
+        if await self._do(bed, "start_session", opened):
             session = (await asyncio.to_thread(self._nurse.beds))[bed]["state"]["session"]
             if session is not None:
                 self._ours.add(session["id"])
