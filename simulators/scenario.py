@@ -126,6 +126,18 @@ def story(count: int | None = None) -> Scenario:
 # first bed is in minute 29 of its infusion, the second in minute 8, the third before, the fourth after.
 DAY_OPENS_MIN = 52.0
 DAY_STARTS_MIN = {"chair-1": 23.0, "chair-2": 44.0, "chair-4": 5.0}
+LATE_STARTS_MIN = (50.0, 48.0, None, 51.0, None, 49.0)  # of the beds from the fifth on, in turn; None: not yet
+
+
+def day_starts_min(count: int | None = None) -> dict[str, float]:
+    """When the pump of each bed was started that is not before its infusion, minutes since the day began. Beds from
+    the fifth on began late: what they lived before the first page takes whoever starts a demonstration time."""
+    beds = [bed.id for bed in calm(count).beds]
+    late = {bed: LATE_STARTS_MIN[number % len(LATE_STARTS_MIN)] for number, bed in enumerate(beds[len(BEDS):])}
+    return {bed: at_min for bed, at_min in {**{bed: DAY_STARTS_MIN.get(bed) for bed in beds}, **late}.items()
+            if at_min is not None}
+
+
 DAY_STEPS: tuple[Step, ...] = (
     Step(DAY_OPENS_MIN - 0.5, "chair-1", PATIENT, "hypertension", amount=75.0, over_s=90.0),
     Step(DAY_OPENS_MIN + 12.0, "chair-1", PATIENT, "hypertension", amount=0.0, over_s=240.0),
@@ -140,7 +152,7 @@ def day(count: int | None = None) -> Scenario:
     """The beds of `calm` on a busy day, taken up in its middle; what comes later is the demonstration's own story."""
     beds = calm(count).beds
     here = {bed.id for bed in beds}
-    starts = tuple(Step(at_min, bed, "pump", "start") for bed, at_min in DAY_STARTS_MIN.items() if bed in here)
+    starts = tuple(Step(at_min, bed, "pump", "start") for bed, at_min in day_starts_min(count).items())
     steps = (*starts, *(step for step in DAY_STEPS if step.bed in here))
     return Scenario(beds, tuple(sorted(steps, key=lambda step: step.at_min)))
 

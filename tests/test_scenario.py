@@ -15,7 +15,21 @@ from simulators.contract import ModbusTwin, Twin, TwinSpec
 from simulators.isco import IscoTwin
 from simulators.nonin import NoninTwin
 from simulators.patient import Patient
-from simulators.scenario import BEDS, TROUBLE, Bed, Device, Scenario, calm, start_min, story
+from simulators.scenario import (
+    BEDS,
+    DAY_OPENS_MIN,
+    DAY_STARTS_MIN,
+    OVER_MIN,
+    TROUBLE,
+    Bed,
+    Device,
+    Scenario,
+    calm,
+    day,
+    day_starts_min,
+    start_min,
+    story,
+)
 from simulators.stage import Options
 from tests.helpers.stage_run import fakes, minutes, staged
 
@@ -160,3 +174,12 @@ def test_every_hand_of_the_story_is_one_its_twin_has() -> None:
     for step in (*TROUBLE, *calm().steps):
         if step.device != "patient":
             assert step.do in plug | {*twins[beds[step.bed][step.device]].hands}
+
+
+def test_a_day_of_many_beds_opens_in_its_middle_too_and_its_past_is_short() -> None:
+    assert day_starts_min(4) == DAY_STARTS_MIN
+    starts = day_starts_min(30)
+    infusing = [bed for bed, at_min in starts.items() if 0 < DAY_OPENS_MIN - at_min < OVER_MIN]
+    assert (len(infusing), 30 - len(starts)) == (20, 9), "the others have not begun, and one is over"
+    assert sum(DAY_OPENS_MIN - at_min for at_min in starts.values()) < 200, "bed-minutes somebody waits for"
+    assert {step.bed for step in day(30).steps if step.do == "start"} == set(starts)

@@ -35,9 +35,9 @@ from simulators.control import LONGEST_PATH
 from simulators.scenario import SCENARIOS
 
 READY_WITHIN_S = 60.0  # real seconds
+PAST_S, PAST_BED_S = 10.0, 1.0  # real seconds the past takes, about, and more for each bed
 FIRST_CUFF_S = 5.0  # real seconds: the nurse opens the sessions first, so that the first cuff counts for the baseline
 DAY_FIRST_CUFF_S = 75.0  # edge seconds: on a day that has long begun, whoever looks sees it come
-BEDS_WITH_A_PAST = 8  # more would take longer to live than anybody waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ class Demo:
     def _names(self, site: Site) -> dict[str, str]:
         """Session ids of a past that is to be lived; none where there is no past. It is lived once: a folder that has a
         record keeps it."""
-        if self.options.chosen != "day" or (site.data / "journal.db").exists() or self.options.beds > BEDS_WITH_A_PAST:
+        if self.options.chosen != "day" or (site.data / "journal.db").exists():
             return {}
         return name_patients(self.shared, site, self.options.beds, self.shared.epoch)
 
@@ -186,7 +186,8 @@ class Demo:
         if not sessions:
             return 0.0
         if not self.options.as_json:
-            self._print("living the last hour at every bed first; a quarter of a minute")
+            about_s = PAST_S + PAST_BED_S * self.options.beds
+            self._print(f"living the last hour at every bed first; about {about_s:.0f} s")
         return await asyncio.to_thread(simulate_past, self.shared, site, sessions, self.clock.now)
 
     async def _go(self, site: Site, past_s: float = 0.0) -> None:
@@ -258,7 +259,7 @@ class Demo:
 
 
 WHAT_TO_SEE = """Look at, in this order:
-  1. {url}                 sign in as the nurse: four beds before, in and after an infusion
+  1. {url}                 sign in as the nurse: beds before, in and after an infusion
   2. the second bed, at once        oxygen falls below 90 %: an alarm, heard and seen; acknowledge it
   3. the first bed, within 4 min    its next cuff measurement is above 180: HIGH, with the burst of IEC 60601-1-8
   4. {url}/simulation      work the devices yourself: a bed that you touch is yours, the others go on

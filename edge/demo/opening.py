@@ -18,8 +18,10 @@ from edge.demo.configuration import Shared, Site
 from edge.demo.nurse import CLEAR, DEEP, DURING, order, patient
 from edge.demo.past import Act, Past
 from edge.journal.journal import Journal
-from simulators.scenario import DAY_OPENS_MIN, DAY_STARTS_MIN, day
+from simulators.scenario import DAY_OPENS_MIN, day, day_starts_min
 
+AHEAD_S = 3.0  # real seconds by which the past is lived ahead, while it is stored and the edge starts
+EARLY_S = 0.5  # so long before its end the edge is started, which takes longer
 STARTS_IN_S = 12.0  # edge seconds from here to the first page, about
 ON_BEFORE_S = 60.0  # a bed is switched on so long before its session is opened
 READY_AFTER_MIN = 4.0  # from opening a session until the pump may be started
@@ -41,15 +43,17 @@ def name_patients(shared: Shared, site: Site, beds: int, began_s: float) -> dict
 
 
 def simulate_past(shared: Shared, site: Site, sessions: Mapping[str, str], now: Callable[[], float]) -> float:
-    """Live it, and store what edge and console keep of it. How long it was, in edge seconds. Blocks for its length."""
+    """Live it, and store what edge and console keep of it. How long it was, in edge seconds. Blocks until the edge
+    is to go on from it, so that nobody is unwatched for long in between."""
     return asyncio.run(_live(shared, site, sessions, now))
 
 
 async def _live(shared: Shared, site: Site, sessions: Mapping[str, str], now: Callable[[], float]) -> float:
     scenario = day(len(sessions))
-    opened = {bed: (DAY_STARTS_MIN[bed] - READY_AFTER_MIN if bed in DAY_STARTS_MIN else WAITING_SINCE_MIN) * 60
-              for bed in sessions}
-    acts = [act for number, bed in enumerate(sessions) for act in _acts(bed, number, sessions[bed], opened[bed])]
+    starts = day_starts_min(len(sessions))
+    opened = {bed: (starts[bed] - READY_AFTER_MIN if bed in starts else WAITING_SINCE_MIN) * 60 for bed in sessions}
+    acts = [act for number, bed in enumerate(sessions)
+            for act in _acts(bed, number, sessions[bed], opened[bed], starts.get(bed))]
     rules, text = read_rules(site.data / "rules.toml")
     protocols, protocols_text = read_protocols(site.data / "protocols.toml")
     on_s = {bed: at_s - ON_BEFORE_S for bed, at_s in opened.items()}
@@ -60,7 +64,7 @@ async def _live(shared: Shared, site: Site, sessions: Mapping[str, str], now: Ca
     journal = Journal.open(str(site.data / "journal.db"), edge=site.edge, boot=past.boot, wall=EdgeClock().wall,
                            sign=partial(signer.sign_hash, site.edge))
     try:
-        lasted_s = await past.live(journal, began_s, now)
+        lasted_s = await past.live(journal, began_s, lambda: now() + AHEAD_S * shared.speed)
     finally:
         await journal.close()
     store = Store(shared.data / "console.db")
@@ -68,14 +72,14 @@ async def _live(shared: Shared, site: Site, sessions: Mapping[str, str], now: Ca
         await store.run(history.append, past.recorder.take())
     finally:
         store.close()
+    await asyncio.sleep(max(0.0, (began_s + lasted_s - now()) / shared.speed - EARLY_S))
     return lasted_s
 
 
-def _acts(bed: str, number: int, session: str, opened_s: float) -> list[Act]:
+def _acts(bed: str, number: int, session: str, opened_s: float, started_min: float | None) -> list[Act]:
     """What the nurse did at one bed: opened the session, and checked on the patient."""
     asked: dict[str, Any] = {"session": session, **order(number)}
     acts = [Act(opened_s, bed, "start_session", asked)]
-    started_min = DAY_STARTS_MIN.get(bed)
     if started_min is not None:
         acts += [Act((started_min + minute) * 60, bed, "check_in", dict(scores)) for minute, scores in CHECK_INS
                  if started_min + minute < DAY_OPENS_MIN]
