@@ -148,6 +148,23 @@ async def test_a_retained_state_is_last_known_and_silent(opened: Opened) -> None
         assert [said["seq"] for said in story.said if said["t"] == "sounded"] == [60]
 
 
+async def test_what_is_next_stands_on_the_tile_and_on_the_page_while_nothing_alarms(opened: Opened) -> None:
+    story = Story(beds=2)
+    session = story.beds["chair-1"].state["session"]
+    session["next"] = [{"what": "check_in", "text": "check-in", "at": iso(story.now() + 300)},
+                       {"what": "bp", "text": "blood pressure", "at": iso(story.now() + 400)}]
+    async with opened(story) as page:
+        tile = page.locator(".tile[data-bed=chair-1] .headline")
+        await expect(tile).to_have_text(re.compile(r"^No alarms\. Next: check-in at \d\d:\d\d$"))
+        await expect(page.locator(".tile[data-bed=chair-2] .headline")).to_have_text("No alarms")
+        with_high(story)
+        story.tell("chair-1")
+        await expect(tile).to_contain_text("SBP 184")
+        await expect(tile).not_to_contain_text("Next")
+        await page.goto(story.url + "/bed/chair-1")
+        await expect(page.locator(".bed-head .next")).to_contain_text("Next: check-in at")
+
+
 # --- what is wrong, in words ------------------------------------------------------------------------------------------
 
 

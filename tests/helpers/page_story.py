@@ -364,6 +364,8 @@ def _fallen(bed: Bed, now_s: float) -> None:
 
 def _measures_more(bed: Bed, now_s: float) -> None:
     bed.values.update(resp_bpm=14, etco2_mmhg=38, temp_c=36.8, heart_rate_bpm=128, perfusion_index_pct=12.4)
+    bed.state["session"]["next"] = [{"what": "start", "text": "start the pump at the pump, 52.5 mL/h", "at":
+                                     iso(now_s + 300)}]
 
 
 def _contec(bed: Bed, now_s: float) -> None:

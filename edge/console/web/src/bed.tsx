@@ -18,7 +18,7 @@ import { store } from "./state.ts";
 import { Trend } from "./trend.tsx";
 import type { BedState, Session } from "./feed.ts";
 import { vitalsOf } from "./vocabulary.ts";
-import { linkTrouble } from "./words.ts";
+import { linkTrouble, nextWords } from "./words.ts";
 
 type Open = "nothing" | "check-in" | "session" | "start" | "events";
 
@@ -87,6 +87,7 @@ function BedHead({ bed, state, session }: { bed: string; state: BedState | undef
       <span class="patient">{session === null ? "" : state?.patient ?? "name not recorded"}</span>
       <b class="phase">{state === undefined ? "no data yet" : phaseWords(state, context.live)}</b>
       <Band session={session} />
+      {context.live && nextWords(session) !== null && <b class="next">{nextWords(session)}</b>}
       {order !== null && order.dose_mg !== null && (
         <span class="order">Order {plain(order.dose_mg)} mg {order.duration_min === null ? "by hand" : `in ${order.duration_min} min, ${order.weight_kg ?? "--"} kg`}</span>
       )}

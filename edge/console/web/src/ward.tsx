@@ -12,7 +12,7 @@ import { store } from "./state.ts";
 import { isClinical } from "./feed.ts";
 import type { BedState, Me } from "./feed.ts";
 import { vitalsOf } from "./vocabulary.ts";
-import { linkTrouble, noAlarms, PRIORITY, SYMBOL } from "./words.ts";
+import { linkTrouble, nextWords, noAlarms, PRIORITY, SYMBOL } from "./words.ts";
 
 /** How many columns fit that many beds, wide and upright. */
 function columns(beds: number): { wide: number; upright: number } {
@@ -142,7 +142,10 @@ function Trouble({ bed, state }: { bed: string; state: BedState | undefined }) {
 function Headline({ state, live, other }: { state: BedState | undefined; live: boolean; other: boolean }) {
   const alarms = ranked(state?.alarms ?? []);
   const first = alarms[0];
-  if (first === undefined) return <div class="headline none">{state === undefined ? "" : noAlarms(live, other)}</div>;
+  if (first === undefined) {
+    const next = live ? nextWords(state?.session) : null;
+    return <div class="headline none"><span class="what">{state === undefined ? "" : noAlarms(live, other)}{next !== null && <>. <b class="next">{next}</b></>}</span></div>;
+  }
   return (
     <div class={`headline ${first.priority} ${first.state}`}>
       <b class="symbol">{SYMBOL[first.priority]}</b>

@@ -1,6 +1,7 @@
 /** The words on the screen for the words on the wire. Pure. */
+import { clockTime } from "./age.ts";
 import { SYMPTOMS } from "./contract.ts";
-import type { Answer, Device, Phase, Priority, PumpState } from "./feed.ts";
+import type { Answer, Device, Phase, Priority, PumpState, Session } from "./feed.ts";
 
 export const SYMBOL: Record<Priority, string> = { high: "!!!", medium: "!!", low: "!", none: "" };
 export const PRIORITY: Record<Priority, string> = { high: "HIGH", medium: "MEDIUM", low: "LOW", none: "" };
@@ -96,6 +97,13 @@ export function overWords(title: string, device: string): string {
 export function noAlarms(live: boolean, besides = false): string {
   if (!live) return "No alarm was known when the data stopped";
   return besides ? "No other alarms" : "No alarms";
+}
+
+/** What is next at a bed, and when: "Next: check-in at 10:40". null: nothing, or an edge that does not say. */
+export function nextWords(session: Pick<Session, "next"> | null | undefined): string | null {
+  const first = session?.next?.[0];
+  if (first === undefined) return null;
+  return `Next: ${first.text}${first.at === null ? "" : ` at ${clockTime(first.at)}`}`;
 }
 
 /** The device's own alarms in its own words; null: it has none. An alarm without a word is still told. */
