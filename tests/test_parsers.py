@@ -51,6 +51,7 @@ ROWS = {
     "contec_cms50": Row(2 * (2**-5 * 10 / 16) ** 2 * 93 / 128 * 8 / 128),
     "contec_cms60": Row(19 * 2**-16),  # no check: 19 types, and the highest bits of as many bytes as each has
     "fresenius_orchestra": Row(7 / 256 / 256, span=2),  # NAK and one of seven digits
+    "legato": Row(4 / 256 / 256),  # a new line and one of four prompts; the driver believes what is said twice
     SAFE: Row(A_START / 256**3, span=MAX_SAFE),  # a sum of 16 bits and an end
     # 25 frames with a sum each; format 8 has none, but 24 bytes by their highest bits, which are six frames
     "nonin": Row(6 * 2**-24, span=125),
