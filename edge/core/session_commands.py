@@ -22,7 +22,8 @@ AMENDED = ("weight_kg", "dose_mg_kg", "duration_min", "concentration_mg_ml", "ni
 
 
 def amend_order(state: BedState, _: RuleSet, command: Command, args: AmendOrder, at_s: float) -> Iterator[PendingEvent]:
-    """Another order from now on; a dose that is in stays as much as it was. The one before is kept."""
+    """Another order from now on; the one before is kept. Another concentration corrects what was entered: the volume
+    that is in counts by it, too."""
     current = open_session(state)
     was = current.order
     changed = {name: value for name in AMENDED if (value := getattr(args, name)) is not None}
