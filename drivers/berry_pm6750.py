@@ -82,7 +82,7 @@ PLETH_HZ = range(10, 251)
 NONE, NO_SPO2 = 0xFF, 0x7F
 FINISHED, MEASURING, OVERPRESSURE, INITIALISING, INITIALISED = 0, 1, 3, 9, 10
 STREAM_BYTES_S = 4500  # with all waves on: 250 ECG frames of 12 bytes a second, and two waves of 6
-JUMPS = {"heart_rate_bpm": 10.0, "resp_bpm": 5.0, "spo2_pct": 2.0, "pulse_bpm": 10.0, "temp_c": 0.5}
+JUMPS = {"heart_rate_bpm": 4.0, "resp_bpm": 2.0, "spo2_pct": 2.0, "pulse_bpm": 4.0, "temp_c": 0.5}
 
 LOW_MMHG = 10
 GIVE_UP_S, BEGINS_S, LONGEST_S = 30.0, 15.0, 140.0  # edge time

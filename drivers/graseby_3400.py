@@ -56,11 +56,11 @@ from drivers.kit.tracks import Rising
 
 START, END = b"<", b"\r"
 MAX_FRAME = 40  # bytes; the longest one known has 21
-EVERY_S = 1.0
+EVERY_S: Mapping[str, float] = {"CHCK": 2.0, "TOTL": 1.0, "GETR": 4.0}  # the less is asked, the less is late
 MISSED = 2  # so many CHCK in a row without a response, and what the pump does is unknown
 TIMEOUT_S = 1.0
 LATENESS_S = 3.0  # the longest the known host waits
-# One lost response costs up to EVERY_S + TIMEOUT_S + LATENESS_S before the next can come: that alone is not silence.
+# One lost response costs up to 1 s + TIMEOUT_S + LATENESS_S before the next can come: that alone is not silence.
 SILENT_AFTER_S = 6.0
 
 LIMITS: Mapping[str, tuple[float, float]] = {"rate_ml_h": (0.0, 1200.0), "volume_infused_ml": (0.0, 5000.0)}
@@ -120,7 +120,7 @@ class Graseby3400:
         request = min(REQUESTS, key=lambda one: self._due_s[one.name])
         if at_s < self._due_s[request.name]:
             return None
-        self._due_s[request.name] = at_s + EVERY_S
+        self._due_s[request.name] = at_s + EVERY_S[request.name]
         return request
 
     def is_response(self, frame: bytes, request: Request) -> bool:

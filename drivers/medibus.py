@@ -66,7 +66,7 @@ METRICS: Mapping[str, tuple[tuple[str, float], ...]] = {  # metric: its codes, t
 }
 LIMITS: Mapping[str, tuple[float, float]] = {
     "spo2_pct": (1, 100), "pulse_bpm": (20, 321), "resp_bpm": (0, 120), "etco2_mmhg": (0, 150)}
-JUMPS: Mapping[str, float] = {"spo2_pct": 2.0, "pulse_bpm": 10.0, "resp_bpm": 5.0, "etco2_mmhg": 5.0}
+JUMPS: Mapping[str, float] = {"spo2_pct": 2.0, "pulse_bpm": 4.0, "resp_bpm": 2.0, "etco2_mmhg": 3.0}
 ALARMS: Mapping[str, tuple[str, Priority]] = {
     "00": ("no_breath", "high"), "0D": ("no_breath", "high"), "0E": ("no_breath", "high"), "0F": ("no_breath", "high"),
     "01": ("no_pulse", "high"), "02": ("low_pulse", "high"), "1E": ("high_pulse", "medium"), "07": ("low_spo2", "high"),

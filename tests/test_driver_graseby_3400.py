@@ -177,3 +177,38 @@ def test_the_twin_keeps_silent_on_what_is_no_command(sent: bytes) -> None:
     assert twin.feed(sent) == b""
     assert twin.feed(CHECK.frame) == b"<OKCHCKSTBY>6F\r"
     assert set(TWIN.hands) == set(twin.hands)
+
+
+def test_two_time_outs_that_end_in_a_late_response_forget_nothing() -> None:
+    """The pump that was asked is there: it is not asked who it is, and what it says counts at once."""
+    run, twin, _ = with_twin()
+    twin.hands["start"]()
+    run.run(20)
+    held: list[bytes] = []
+
+    def hold(data: bytes) -> bytes:
+        held.append(data)
+        return b""
+
+    run.wire = hold
+    run.run(2.4)
+    timeouts = run.timeouts
+    run.forget()
+    run.wire = bytes
+    run.receive(b"".join(held))
+    run.run(4)
+    assert timeouts == 2
+    assert {one.validity for _, one in run.readings("volume_infused_ml")} == {Validity.VALID}
+    assert run.dialogue.state == "live"
+
+
+def test_two_time_outs_and_nothing_late_are_a_new_beginning() -> None:
+    run, twin, _ = with_twin()
+    twin.hands["start"]()
+    run.run(20)
+    run.wire = lambda data: b""
+    run.run(2.4)
+    run.forget()
+    run.wire = bytes
+    run.run(8)
+    assert run.readings("volume_infused_ml")[0][1].validity is Validity.QUESTIONABLE

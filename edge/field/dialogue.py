@@ -99,6 +99,7 @@ class Dialogue:
         self._sent_s = self._sent_at_s = 0.0  # when: real and edge seconds
         self._not_before = 0.0
         self._missed = 0
+        self._in_doubt = False  # a late response may still show that the same device is there; nothing is sent
         self._handshake_at = math.inf
         self._handshake_complete = True
         self._handshake_missed = False  # a request of the handshake timed out while the device was not there
@@ -172,6 +173,10 @@ class Dialogue:
         self.passed(at_s, real_s)
         if self._pending or real_s < self._not_before:
             return None
+        if self._in_doubt:
+            if any(real_s < overdue.until for overdue in self._overdue.values()):
+                return None
+            self._handshake(real_s)
         if real_s >= self._handshake_at and (self.link.doubtful or self._came_after_handshake):
             self._handshake(real_s)
         if not self._due(at_s) or not self._free(self._queue[0].request, real_s):
@@ -185,7 +190,7 @@ class Dialogue:
 
     def _handshake(self, real_s: float) -> None:
         self.link.doubt()
-        self._handshake_missed = False
+        self._handshake_missed = self._in_doubt = False
         self._queue = deque(Pending(request, request.retries, handshake=True) for request in self._driver.on_open())
         self._handshake_complete = True
         self._handshake_at = real_s + HANDSHAKE_EVERY_S if not self._queue else math.inf
@@ -209,7 +214,7 @@ class Dialogue:
         if over and not self._overdue:
             self._driver.framing.flush()  # what was begun and never ended
         responsive = self.link.up and self._missed < DOUBT_AFTER_MISSED  # else it is polled slowly
-        return all(responsive and _distinct(request, old) for old in self._overdue)
+        return all(responsive and _named(request) and _named(old) and request != old for old in self._overdue)
 
     def _send(self, pending: Pending, at_s: float, real_s: float) -> Request:
         request = pending.request
@@ -311,7 +316,7 @@ class Dialogue:
             self.history.responses_s.append(real_s - self._sent_s)
             more = self._due(at_s)
         self.link.good(items, real_s)
-        self._deliver(self._inputs(items, at_s) if self.link.up else [], at_s, more=more)
+        self._deliver(self._inputs(items, at_s) if self.link.up and not self._in_doubt else [], at_s, more=more)
         if pending:
             self._handshake_ends(pending, real_s)
 
@@ -329,7 +334,8 @@ class Dialogue:
                 certain, overdue.seen = real_s >= self._unseen_until and not overdue.seen, True
                 if real_s >= self._unseen_until:
                     overdue.until = min(overdue.until, real_s + SETTLE_S)
-                if certain and isinstance(request, FrameRequest) and request.distinct and self.link.up:
+                if certain and _named(request) and self.link.up:
+                    self._missed, self._in_doubt = 0, False  # the device that was asked is there
                     self._late_all_the_same(frame, request, overdue.sent_at_s, at_s)
                 else:
                     self.history.came(frame, at_s, request, None, "came too late")
@@ -363,7 +369,9 @@ class Dialogue:
         if pending.handshake:
             self._handshake_ends(pending, real_s)
         elif self._missed >= DOUBT_AFTER_MISSED:
-            self._handshake(real_s)
+            self._in_doubt = any(_named(old) and not overdue.seen for old, overdue in self._overdue.items())
+            if not self._in_doubt:
+                self._handshake(real_s)
 
     def _handshake_ends(self, last: Pending, real_s: float) -> None:
         """If `last` was the last request of the handshake, report it; repeat it later where it left doubt."""
@@ -400,10 +408,9 @@ def _echoes(spec: Spec, settings: Mapping[str, object] | None) -> Mapping[FrameR
             for request in spec.requests if isinstance(request, FrameRequest)}
 
 
-def _distinct(one: Request, other: Request) -> bool:
-    """Whether the response to one cannot be taken for the response to the other."""
-    named = isinstance(one, FrameRequest) and isinstance(other, FrameRequest) and one.distinct and other.distinct
-    return named and one != other
+def _named(request: Request) -> bool:
+    """Whether its response names it: no other such request's can be taken for it."""
+    return isinstance(request, FrameRequest) and request.distinct
 
 
 def _gap_s(request: Request) -> float:
