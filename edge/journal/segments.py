@@ -103,11 +103,14 @@ def read(connection: Connection, segment: Segment, base: Checkpoint) -> Iterator
 
 def pack(connection: Connection, before: Checkpoint) -> Checkpoint:
     """Move the inputs of the checkpoints after `before`, ROWS or a little more, into one segment. Its last checkpoint;
-    `before` where there are too few. Raises Wrong, and changes nothing, where they are not as written."""
+    `before` where there are too few. The newest checkpoint stays out, however much it holds: by it, and the one before
+    it, an opening knows the end. Raises Wrong, and changes nothing, where they are not as written."""
     heads: list[list[int | str]] = []
     lines: list[bytes] = []
     first, at_ms = before, 0
-    pages = stored(connection, CHECKPOINT).where(CHECKPOINT.c.id > before.id).order_by(CHECKPOINT.c.id).limit(ROWS)
+    newest = select(func.max(CHECKPOINT.c.id)).scalar_subquery()
+    pages = stored(connection, CHECKPOINT).where(CHECKPOINT.c.id > before.id, CHECKPOINT.c.id < newest)
+    pages = pages.order_by(CHECKPOINT.c.id).limit(ROWS)
     for row in connection.execute(pages).all():
         checkpoint = chain.read_checkpoint(row, before)
         found = connection.execute(select(INPUT).where(
