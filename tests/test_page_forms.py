@@ -44,6 +44,59 @@ async def test_an_alarm_of_the_equipment_is_shelved_for_a_reason_and_sounds_agai
     assert (taken_back["verb"], taken_back["args"]) == ("unshelve", {"shelf": "TEC-3:pump"})
 
 
+# --- a person's word -----------------------------------------------------------------------------------------------
+
+
+async def test_a_session_is_not_closed_over_a_high_alarm_without_a_word(opened: Opened) -> None:
+    story = Story(beds=1)
+    story.beds["chair-1"].state["alarms"] = [alarm("a1", "high", "Blood pressure 184/106 mmHg", iso(story.now()), 50)]
+    async with opened(story, "/bed/chair-1") as page:
+        await page.get_by_role("button", name="Session").click()
+        sheet = page.get_by_role("dialog")
+        await sheet.get_by_role("button", name="Close session…").click()
+        await sheet.get_by_role("button", name="Discharged").click()
+        await expect(sheet.locator(".whose")).to_contain_text("Blood pressure 184/106 mmHg")
+        await expect(sheet.get_by_role("button", name="Say whose the alarm is")).to_be_disabled()
+        await sheet.get_by_role("button", name="This patient's, handed over").click()
+        await sheet.get_by_role("button", name="Close this session").click()
+        await expect(sheet).to_have_count(0)
+    assert story.commands[0]["args"] == {"reason": "Discharged", "whose": "This patient's, handed over"}
+
+
+async def test_a_gate_is_overridden_by_whom_it_lets_for_a_reason(opened: Opened) -> None:
+    story = Story(beds=1)
+    gate = {"since": iso(story.now()), "at": None, "overridden_by": None, "reason": None}
+    story.beds["chair-1"].state["session"]["open_items"] = [
+        {**gate, "gate": "escort", "text": "an escort home", "override": ["nurse", "prescriber"]},
+        {**gate, "gate": "spo2", "text": "no live SpO₂", "override": []},
+        {**gate, "gate": "gait", "text": "walks steadily", "override": ["nurse"], "overridden_by": "beate",
+         "reason": "wheelchair"},
+    ]
+    async with opened(story, "/bed/chair-1") as page:
+        await page.get_by_role("button", name="Session").click()
+        sheet = page.get_by_role("dialog")
+        await expect(sheet.locator(".open-items li")).to_have_text(
+            [re.compile("☐ An escort home"), "☐ No live SpO₂", "☑ Walks steadily beate goes on: wheelchair"])
+        await sheet.get_by_role("button", name="Go on without it…").click()
+        await sheet.locator("[name=reason]").fill("her sister is on the way")
+        await sheet.get_by_role("button", name="Record: override gate").click()
+        await expect(sheet).to_have_count(0)
+    assert story.commands[0]["args"] == {"gate": "escort", "reason": "her sister is on the way"}
+
+
+async def test_what_is_attested_is_chosen_from_what_can_be(opened: Opened) -> None:
+    story = Story(beds=1)
+    async with opened(story, "/bed/chair-1") as page:
+        await page.get_by_role("button", name="Session").click()
+        sheet = page.get_by_role("dialog")
+        await sheet.get_by_role("button", name="Attest…").click()
+        await sheet.get_by_role("button", name="Escort").click()
+        await sheet.get_by_role("button", name="It is so: yes").click()
+        await sheet.get_by_role("button", name="Record: attest").click()
+        await expect(sheet).to_have_count(0)
+    assert (story.commands[0]["verb"], story.commands[0]["args"]) == ("attest", {"what": "escort", "so": True})
+
+
 # --- the check-in -----------------------------------------------------------------------------------------------------
 
 

@@ -1,11 +1,13 @@
 /** A session in hand: its steps, what is still open, the pre-check list, and how it ends. */
 import { useState } from "preact/hooks";
+import { clockTime } from "./age.ts";
 import { command } from "./api.ts";
 import { type Verb, VERBS } from "./contract.ts";
 import { plain } from "./dose.ts";
 import { useDraft } from "./drafts.ts";
 import { Sheet } from "./sheet.tsx";
 import { store } from "./state.ts";
+import { highOf, isSaid, Whose } from "./whose.tsx";
 import { furtherVerbs, nameOf, VerbForm } from "./verbform.tsx";
 import type { Phase, Session } from "./feed.ts";
 import { PHASE, refusal, sentence } from "./words.ts";
@@ -24,8 +26,9 @@ type Ask = "nothing" | Verb;
 
 export function SessionPanel({ bed, session, close }: { bed: string; session: Session; close: () => void }) {
   const [asking, setAsking] = useState<Ask>("nothing");
+  const [gate, setGate] = useState("");
   const infused = session.phase === "INFUSING" || session.phase === "PAUSED";
-  if (asking !== "nothing" && asking !== "end_infusion" && asking !== "close_session") return <VerbForm bed={bed} verb={asking} back={() => setAsking("nothing")} close={close} />;
+  if (asking !== "nothing" && asking !== "end_infusion" && asking !== "close_session") return <VerbForm bed={bed} verb={asking} given={asking === "override_gate" ? { gate } : {}} back={() => setAsking("nothing")} close={close} />;
   if (asking !== "nothing") return <Reason bed={bed} verb={asking} session={session} back={() => setAsking("nothing")} close={close} />;
   return (
     <Sheet title={`Session, ${store.label(bed)}`} close={close} foot={
@@ -40,9 +43,26 @@ export function SessionPanel({ bed, session, close }: { bed: string; session: Se
       </ol>
       <OrderLine session={session} />
       <h3>Still open before the next step</h3>
-      {session.open.length === 0 ? <p>{infused ? "Nothing: the infusion is running its course." : "Nothing."}</p> : <ul class="open-items">{session.open.map((item) => <li key={item}>☐ {sentence(item)}</li>)}</ul>}
+      {(session.open_items ?? []).length > 0 ? <OpenItems session={session} override={(id) => { setGate(id); setAsking("override_gate"); }} /> : session.open.length === 0 ? <p>{infused ? "Nothing: the infusion is running its course." : "Nothing."}</p> : <ul class="open-items">{session.open.map((item) => <li key={item}>☐ {sentence(item)}</li>)}</ul>}
       {(session.phase === "PRECHECK" || session.phase === "READY") && <Checklist bed={bed} session={session} />}
     </Sheet>
+  );
+}
+
+/** Each open gate: what is missing, from when it can be met, and who may go on in spite of it. */
+function OpenItems({ session, override }: { session: Session; override: (gate: string) => void }) {
+  const role = store.me?.role;
+  return (
+    <ul class="open-items">
+      {(session.open_items ?? []).map(({ gate, text, at: from, override: who, overridden_by, reason }) => (
+        <li key={gate}>
+          {overridden_by === null ? "☐" : "☑"} {sentence(text)}
+          {from !== null && <small> from {clockTime(from)}</small>}
+          {overridden_by !== null && <small> {overridden_by} goes on: {reason}</small>}
+          {overridden_by === null && who.some((one) => one === role) && <button type="button" onClick={() => override(gate)}>Go on without it…</button>}
+        </li>
+      ))}
+    </ul>
   );
 }
 
@@ -94,12 +114,14 @@ function Checklist({ bed, session }: { bed: string; session: Session }) {
 
 function Reason(props: { bed: string; verb: "end_infusion" | "close_session"; session: Session; back: () => void; close: () => void }) {
   const ending = props.verb === "end_infusion";
+  const high = ending ? [] : highOf(props.bed);
   const [reason, setReason] = useState("");
+  const [whose, setWhose] = useState("");
   const [sending, setSending] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
   const confirm = async (): Promise<void> => {
     setSending(true);
-    const answer = await command(props.bed, props.verb, { reason: reason.trim() });
+    const answer = await command(props.bed, props.verb, { reason: reason.trim(), ...(high.length > 0 && { whose: whose.trim() }) });
     setSending(false);
     if (!answer.ok) return setProblem(refusal(answer));
     props.close();
@@ -111,8 +133,8 @@ function Reason(props: { bed: string; verb: "end_infusion" | "close_session"; se
       <>
         {problem !== null && <em role="alert">{problem}</em>}
         <button onClick={props.back}>Back</button>
-        <button class="go" disabled={sending || long || reason.trim() === ""} onClick={() => void confirm()}>
-          {reason.trim() === "" ? "Choose a reason" : long ? `Reason: at most ${REASON_MOST} characters` : ending ? "Record: infusion ended" : "Close this session"}
+        <button class="go" disabled={sending || long || reason.trim() === "" || !isSaid(high, whose)} onClick={() => void confirm()}>
+          {reason.trim() === "" ? "Choose a reason" : !isSaid(high, whose) ? "Say whose the alarm is" : long ? `Reason: at most ${REASON_MOST} characters` : ending ? "Record: infusion ended" : "Close this session"}
         </button>
       </>
     }>
@@ -122,6 +144,7 @@ function Reason(props: { bed: string; verb: "end_infusion" | "close_session"; se
         {(ending ? END_REASONS : CLOSE_REASONS).map((one) => <button key={one} type="button" aria-pressed={reason === one} onClick={() => setReason(one)}>{one}</button>)}
       </div>
       <label class="patient-field"><span>Reason</span><input name="reason" autoComplete="off" value={reason} onInput={(event) => setReason(event.currentTarget.value)} /></label>
+      <Whose high={high} whose={whose} change={setWhose} />
     </Sheet>
   );
 }

@@ -8,6 +8,7 @@ import { useDraft } from "./drafts.ts";
 import { NumberFields } from "./keypad.tsx";
 import { Sheet } from "./sheet.tsx";
 import { store } from "./state.ts";
+import { highOf, isSaid, Whose } from "./whose.tsx";
 import { refusal } from "./words.ts";
 
 const OF_0_1_0 = "iv_racemic_40"; // an edge that tells no protocol has this one
@@ -88,12 +89,15 @@ interface Read { bed: string; order: Order; protocol: ProtocolNow | null; fields
 
 function ReadBack(props: Read & { back: () => void; close: () => void; forget: () => void }) {
   const { order, protocol, yes } = props;
+  const high = highOf(props.bed);
+  const [whose, setWhose] = useState("");
   const [sending, setSending] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
   const confirm = async (): Promise<void> => {
     setSending(true);
+    const said = high.length > 0 ? { whose: whose.trim() } : {};
     const flags = Object.fromEntries(yes.map((key) => [key, true]));
-    const answer = await command(props.bed, "start_session", { ...order, ...flags, protocol: protocol?.id ?? OF_0_1_0, checklist: false });
+    const answer = await command(props.bed, "start_session", { ...order, ...flags, ...said, protocol: protocol?.id ?? OF_0_1_0, checklist: false });
     setSending(false);
     if (!answer.ok) return setProblem(refusal(answer));
     props.forget();
@@ -104,7 +108,7 @@ function ReadBack(props: Read & { back: () => void; close: () => void; forget: (
       <>
         {problem !== null && <em role="alert">{problem}</em>}
         <button onClick={props.back}>Back, change it</button>
-        <button class="go" disabled={sending} onClick={() => void confirm()}>{sending ? "Sending" : "Confirm and start session"}</button>
+        <button class="go" disabled={sending || !isSaid(high, whose)} onClick={() => void confirm()}>{!isSaid(high, whose) ? "Say whose the alarm is" : sending ? "Sending" : "Confirm and start session"}</button>
       </>
     }>
       <div class="read-back">
@@ -113,6 +117,7 @@ function ReadBack(props: Read & { back: () => void; close: () => void; forget: (
         {isByHand(protocol) ? <ByHand order={order} protocol={protocol} /> : <ByPump order={order} drug={protocol?.drug ?? "ketamine"} />}
         {FLAGS.filter(([key]) => yes.includes(key)).map(([key, label]) => <p key={key}>{label}: yes</p>)}
         {cautions(order, props.fields).map((caution) => <p key={caution} class="caution">➤ {caution}: as ordered?</p>)}
+        <Whose high={high} whose={whose} change={setWhose} />
         <p class="help">{isByHand(protocol) ? "This opens the record. The patient takes the drug by hand; then enter \"Dose given\"." : "This opens the record. The pump is set and started at the pump."}</p>
       </div>
     </Sheet>

@@ -10,7 +10,7 @@ import { readNumber } from "./typed.ts";
 import { refusal, sentence } from "./words.ts";
 
 const WITH_A_PLACE: ReadonlySet<string> = new Set(
-  ["acknowledge", "audio_pause", "audio_resume", "start_session", "checklist", "check_in", "end_infusion", "close_session", "shelve", "unshelve"] satisfies Verb[]);
+  ["acknowledge", "override_gate", "audio_pause", "audio_resume", "start_session", "checklist", "check_in", "end_infusion", "close_session", "shelve", "unshelve"] satisfies Verb[]);
 
 /** What a verb is called, where its name does not say it. */
 const NAMES: Partial<Record<string, string>> = { give_dose: "Dose given" };
@@ -45,8 +45,9 @@ function valueOf(argument: Argument, text: string): { value: unknown } | string 
   return (min !== undefined && value < min) || (max !== undefined && value > max) ? `${label} must be ${min ?? ""} to ${max ?? ""} ${unit}`.trim() : { value };
 }
 
-export function VerbForm({ bed, verb, back, close }: { bed: string; verb: Verb; back: () => void; close: () => void }) {
-  const takes = Object.entries(VERBS[verb].args as Record<string, Argument>);
+/** `given`: arguments that are known already, and not asked for. */
+export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; verb: Verb; given?: Texts; back: () => void; close: () => void }) {
+  const takes = Object.entries(VERBS[verb].args as Record<string, Argument>).filter(([key]) => !(key in given));
   const [texts, setTexts] = useState<Texts>({});
   const [sending, setSending] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
@@ -56,7 +57,7 @@ export function VerbForm({ bed, verb, back, close }: { bed: string; verb: Verb; 
   const numbers = takes.filter(([, { type }]) => type === "number" || type === "whole");
   const confirm = async (): Promise<void> => {
     setSending(true);
-    const args = Object.fromEntries(read.flatMap(([key, value]) => (typeof value === "string" || value.value === undefined ? [] : [[key, value.value]])));
+    const args = { ...given, ...Object.fromEntries(read.flatMap(([key, value]) => (typeof value === "string" || value.value === undefined ? [] : [[key, value.value]]))) };
     const answer = await command(bed, verb, args);
     setSending(false);
     if (!answer.ok) return setProblem(refusal(answer));
@@ -73,7 +74,12 @@ export function VerbForm({ bed, verb, back, close }: { bed: string; verb: Verb; 
     }>
       {numbers.length > 0 && <NumberFields texts={texts} change={change} fields={numbers.map(([key, { label, unit = "", presets = [], optional }]) => (
         { key, label, unit, presets, hint: optional ? "if known" : undefined }))} />}
-      {takes.filter(([, { type }]) => type === "text" || type === "words").map(([key, { label, type, optional }]) => (
+      {takes.flatMap(([key, { label, choices = [] }]) => (choices.length === 0 ? [] : [
+        <div key={key} class="presets reasons" role="group" aria-label={label}>
+          {choices.map((one) => <button key={one} type="button" aria-pressed={texts[key] === one} onClick={() => change(key, one)}>{sentence(one.replaceAll("_", " "))}</button>)}
+        </div>,
+      ]))}
+      {takes.filter(([, { type, choices = [] }]) => (type === "text" || type === "words") && choices.length === 0).map(([key, { label, type, optional }]) => (
         <label key={key} class="patient-field"><span>{label}</span>
           <input name={key} autoComplete="off" placeholder={type === "words" ? "one after the other, with commas" : optional ? "if known" : "not entered"} value={texts[key] ?? ""} onInput={(event) => change(key, event.currentTarget.value)} />
         </label>
