@@ -37,6 +37,7 @@ from edge.model import Restored, Tick
 from edge.stream.publisher import Stream
 from tests.helpers.edge_run import edge_running
 from tests.helpers.faulty_store import FULL, Disk, faulty
+from tests.helpers.journal_files import another
 from tests.helpers.rule_files import FILE
 from tests.helpers.small_disk import fill, remount, standing, storage
 from tests.helpers.small_disk import small_disk as small_disk
@@ -239,7 +240,7 @@ async def test_a_damaged_journal_is_put_aside_its_beds_are_taken_up_and_every_sc
     before = verify(str(path))
     with sqlite3.connect(path) as raw:
         raw.execute("DROP TRIGGER seal_no_update")
-        raw.execute("UPDATE seal SET hash = 'f' || substr(hash, 2) WHERE id = (SELECT max(id) FROM seal)")
+        raw.execute(f"UPDATE seal SET hash = {another('hash')} WHERE id = (SELECT max(id) FROM seal)")
     raw.close()
     async with served(tmp_path, monkeypatch, "b2") as (_, sent):
         await until(lambda: sent.state and any(alarm.rule == "TEC-12" for alarm in sent.state.alarms))

@@ -21,7 +21,7 @@ from edge.journal.database import DatabaseUrl, JournalFailing, Lock
 from edge.journal.verify import verify
 from edge.model import RecordedInput, Tick
 from tests.helpers.bodies import body
-from tests.helpers.journal_files import AT_S, crashed
+from tests.helpers.journal_files import AT_S, another, crashed
 
 NAMES = ("journal.db", "journal.db-wal")
 MUTANTS = 500
@@ -122,7 +122,7 @@ def changed(path: Path, *statements: str) -> None:
     raw.close()
 
 
-LAST_CHECKPOINT = "UPDATE seal SET hash = 'f' || substr(hash, 2) WHERE id = 5"
+LAST_CHECKPOINT = f"UPDATE seal SET hash = {another('hash')} WHERE id = 5"
 # how it was damaged, after which event the record goes on, how far the console is
 DAMAGED: list[tuple[str, Callable[[Path], object], int, int]] = [
     ("the newest checkpoint", lambda path: changed(path, LAST_CHECKPOINT), 4, 3),
@@ -165,7 +165,7 @@ async def test_the_record_goes_on_after_the_last_that_can_be_believed(
     if after == 5:
         assert again.snapshots() == {"chair-1": (5, AT_S + 4, b"s5")}, "what the beds remember is taken along"
     await again.close()
-    changed(path, f"UPDATE seal SET prev = 'f' || substr(prev, 2) WHERE id = {begun.checkpoint.id + 1}")
+    changed(path, f"UPDATE seal SET prev = {another('prev')} WHERE id = {begun.checkpoint.id + 1}")
     third = opened(path)
     once_more = third.taken_begun()
     assert once_more is not None

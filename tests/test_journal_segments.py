@@ -24,6 +24,7 @@ from edge.journal.segments import Retention
 from edge.journal.verify import verify
 from edge.model import RecordedInput, Sample, Samples, Tick
 from tests.helpers.bodies import body
+from tests.helpers.journal_files import another
 from tests.helpers.rule_files import HERE
 from tests.helpers.stream_world import EDGE_KEY
 
@@ -211,7 +212,7 @@ def edits(path: Path) -> Iterator[tuple[str, tuple[Any, ...]]]:
             yield "UPDATE segment SET body = ? WHERE first_n = ?", (bytes(changed), first_n)
         yield "UPDATE segment SET body = ? WHERE first_n = ?", (content[:-9], first_n)
         yield "UPDATE segment SET body = ? WHERE first_n = ?", (rows[0][-1] if first_n > 1 else rows[1][-1], first_n)
-        yield "UPDATE seal SET hash = 'f' || substr(hash, 2) WHERE id = ?", (numbers[2],)
+        yield f"UPDATE seal SET hash = {another('hash')} WHERE id = ?", (numbers[2],)
         yield "DELETE FROM seal WHERE id = ?", (numbers[2],)
 
 

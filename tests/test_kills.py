@@ -17,6 +17,7 @@ import pytest
 from edge import points
 from edge.journal import Reader
 from edge.journal.verify import verify
+from tests.helpers.journal_files import another
 from tests.helpers.killing import Ended, Life, lived
 
 KILLS = int(os.environ.get("VIGIL_KILLS", "0"))
@@ -30,7 +31,7 @@ def spoilt(path: Path) -> None:
     """Its last checkpoint is none."""
     with sqlite3.connect(path) as raw:
         raw.execute("DROP TRIGGER seal_no_update")
-        raw.execute("UPDATE seal SET hash = 'f' || substr(hash, 2) WHERE id = (SELECT max(id) FROM seal)")
+        raw.execute(f"UPDATE seal SET hash = {another('hash')} WHERE id = (SELECT max(id) FROM seal)")
     raw.close()
 
 

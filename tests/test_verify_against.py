@@ -20,6 +20,7 @@ from edge.journal import Journal, Reader
 from edge.model import Tick
 from edge.process import BadUsage
 from tests.helpers.bodies import body
+from tests.helpers.journal_files import another
 from tests.helpers.stream_world import EDGE_KEY
 
 EVENTS = 12
@@ -98,7 +99,7 @@ async def test_a_record_written_anew_with_the_very_key_is_found(
 
 async def test_a_damaged_row_of_the_console_accuses_nobody(console: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with sqlite3.connect(console) as raw:
-        raw.execute("UPDATE events SET hash = 'f' || substr(hash, 2) WHERE seq = 3")
+        raw.execute(f"UPDATE events SET hash = {another('hash')} WHERE seq = 3")
         raw.execute("UPDATE events SET json = x'00' WHERE seq = 4")
     raw.close()
     assert verify_journal(str(console.with_name("true.db")), against=console) == 0

@@ -31,3 +31,8 @@ async def crashed(folder: Path) -> tuple[list[Event], list[RecordedInput]]:
     truth = await journal.events_after(0, 1000), list(journal.inputs())
     await journal.close()
     return truth
+
+
+def another(column: str) -> str:
+    """SQL for another hash than the one in `column`: one digit is changed, whichever it was."""
+    return f"CASE substr({column}, 1, 1) WHEN 'f' THEN '0' ELSE 'f' END || substr({column}, 2)"
