@@ -29,7 +29,8 @@ async def test_the_story(tmp_path: Path) -> None:
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     async with running(tmp_path, "--speed", str(SPEED)) as demo:
-        assert loop.time() - began_s < 15, "all four beds are live within 15 s"
+        # 8 to 15 s alone; beside another file of tests the four services share one core
+        assert loop.time() - began_s < 45, "all four beds are live"
         beds = {bed["state"]["bed"]: bed for bed in await demo.get("/api/beds")}
         assert set(beds) == set(TROUBLES)
         for bed in beds.values():

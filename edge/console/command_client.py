@@ -108,7 +108,7 @@ class CommandClient:
         if verb == "start_session":
             return await self._start_session(asked)
         if (why := _objection(asked)) is not None:
-            return Outcome(422, False, why)
+            return Outcome(KINDS[kind_of_reason(why)].status, False, why)
         if not await self._recorded(asked, None, None):
             return Outcome(503, False, "store_broken")
         return await self._audited(asked, await self._send(asked))

@@ -50,6 +50,9 @@ def _components() -> Json:
             if "pattern" in argument:  # Python's way to say that no line end may follow
                 argument["pattern"] = argument["pattern"].replace("(?!\\n)$", "$")
     _require_a_value(schemas[VERBS["check_in"].__name__])
+    amended = schemas[VERBS["amend_order"].__name__]
+    amended["anyOf"] = [{"required": [name], "properties": {name: {"type": "number"}}}
+                        for name in amended["properties"] if name not in amended["required"]]
     start = schemas[VERBS["start_session"].__name__]
     start["properties"].pop("session")  # the console gives it
     start["required"] = []

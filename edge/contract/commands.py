@@ -64,8 +64,8 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     verb: ClassVar[str]
     roles: ClassVar[frozenset[Role]] = NURSE
 
-    def objection(self) -> str | None:
-        """What is wrong with the arguments taken together, though each of them may be; None: nothing."""
+    def objection(self) -> tuple[str, str] | None:
+        """What is wrong with the arguments together, though each of them may be: a code and a line."""
         return None
 
 
@@ -139,13 +139,13 @@ class CheckIn(Verb, frozen=True, kw_only=True):
         title="Symptoms that are gone", extra={"one": "symptom"})] | None = None
     note: Annotated[str, Meta(max_length=MAX_NOTE, title="Note")] | None = None
 
-    def objection(self) -> str | None:
+    def objection(self) -> tuple[str, str] | None:
         """An empty one says nothing."""
         scores = (self.moaas, self.cadss, self.anxiety, self.distress, self.nausea)
         if self.symptoms or self.gone or (self.note or "").strip() or any(score is not None for score in scores):
             both = sorted(set(self.symptoms or ()) & set(self.gone or ()))
-            return f"{both[0]!r} cannot be there and gone; name it once" if both else None
-        return "an empty check-in says nothing: enter a score, a symptom or a note"
+            return ("bad_args", f"{both[0]!r} cannot be there and gone; name it once") if both else None
+        return "bad_args", "an empty check-in says nothing: enter a score, a symptom or a note"
 
 
 class Acknowledge(Verb, frozen=True, kw_only=True):
@@ -194,9 +194,11 @@ class WithReason(Verb, frozen=True, kw_only=True):
 
     reason: Reason
 
-    def objection(self) -> str | None:
+    def objection(self) -> tuple[str, str] | None:
         """A reason that says nothing is refused."""
-        return None if says_why(self.reason) else f"{_shown(self.reason)} is no reason; say why, in words of your own"
+        if says_why(self.reason):
+            return None
+        return "reason_needed", f"{_shown(self.reason)} is no reason; say why, in words of your own"
 
 
 class AmendOrder(WithReason, frozen=True, kw_only=True):
@@ -213,12 +215,12 @@ class AmendOrder(WithReason, frozen=True, kw_only=True):
     dose_mg: Annotated[float, _number("Dose given by hand", 1, 500, "mg")] | None = None
     nibp_interval_min: Annotated[float, _number("Cuff interval", 2, 30, "min")] | None = None
 
-    def objection(self) -> str | None:
+    def objection(self) -> tuple[str, str] | None:
         """Something must change."""
         amounts = (self.weight_kg, self.dose_mg_kg, self.duration_min, self.concentration_mg_ml, self.dose_mg,
                    self.nibp_interval_min)
         if all(amount is None for amount in amounts):
-            return "an amendment must change something: weight, dose, duration, concentration or cuff interval"
+            return "bad_args", "an amendment changes something: weight, dose, duration, concentration or cuff interval"
         return super().objection()
 
 
@@ -377,7 +379,7 @@ def parse(verb: str, args: Mapping[str, Any]) -> Verb:
     asked = VERBS[verb](**{argument.name: _converted(argument, args) for argument in takes})
     objection = asked.objection()
     if objection is not None:
-        raise BadCommand("bad_args", objection)
+        raise BadCommand(*objection)
     return asked
 
 
