@@ -95,7 +95,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("attest", {"what": "escort"}, "bad_args: so must be true or false, not None"),
     ("override_gate", {"gate": "escort"}, "bad_args: reason must be text, not None"),
     ("amend_order", {"prescriber": "Dr Hall", "reason": "no response yet"},
-     "bad_args: an amendment must change something: weight, dose, duration, concentration or cuff interval"),
+     "bad_args: an amendment changes something: weight, dose, duration, concentration or cuff interval"),
     *(("rebaseline", {"reason": reason}, f"reason_needed: {reason!r} is no reason; say why, in words of your own")
       for reason in ("ok", "Discharged", " done. ", "N/A", "-", "Clinical  judgement")),
     ("start_session", {"session": "session-1"}, "bad_args: weight_kg must be a number, not None"),
