@@ -191,6 +191,7 @@ def test_the_record_of_the_session_holds_and_replays(session: EdgeRun) -> None:
 # --- the patient ------------------------------------------------------------------------------------------------------
 
 FAST = 72.0  # 72 minutes in one
+LATE_MIN = 1 + int(2.0 * FAST / 60)  # minutes that a machine takes up which is held up for two real seconds
 MINUTE_S = 60.0
 CUFF, PUMP, NONIN = "suntech-advantage", "isco-tcp", "nonin"
 OFTEN = {"suntech_advantage": {"interval_s": 30.0, "first_pair_s": 30.0, "start_s": 0.0}}
@@ -241,7 +242,7 @@ def test_every_minute_is_told_as_recorded_and_its_gaps_as_gaps(patient: EdgeRun,
     assert told in [news(truth[at:]) for at in (first, max(first - 1, 0))]
     for sample in samples:
         now = minute(patient, sample.at_s)
-        assert word(sample) in truth[max(now - 1, 0):now + 1] or now >= len(truth), f"minute {now}: {sample}"
+        assert word(sample) in truth[max(now - LATE_MIN, 0):now + 1] or now >= len(truth), f"minute {now}: {sample}"
     heard = {minute(patient, sample.at_s) for sample in samples}
     assert heard >= set(range(first, len(rows()) + 1)), "a stream, without a hole"
 
