@@ -224,7 +224,7 @@ def load(journals: Sequence[Heard]) -> Load:
         sessions=sum(len(heard.stays) for heard in journals), patient_h=patient_h, raised=len(raises),
         outside_sessions=outside, an_hour=_share(len(raises), patient_h),
         of_readings_an_hour=_share(sum(raised.of_readings for raised in raises), patient_h),
-        a_span=_share(len(raises), spans), flood_share=min(1.0, _share(floods, max(spans, floods))),
+        a_span=_share(len(raises), spans), flood_share=_share(floods, max(spans, floods)),
         chattering=sum(_chatters(heard) for heard in journals),
         stale=sum(heard.is_stale(raised) for heard, raised in inside),
         by_priority={priority: sum(raised.priority == priority for raised in raises) for priority in PRIORITY_AIM},
@@ -237,7 +237,7 @@ def _share(part: float, whole: float) -> float:
 
 
 def _floods(heard: Heard) -> int:
-    """The spans of ten minutes, from the first session on, in which there was a flood."""
+    """In how many spans of ten minutes, by the clock, there was a flood."""
     spans = Counter(int(raised.from_s // SPAN_S) for raised in heard.raises if raised.session is not None)
     return sum(count > FLOOD for count in spans.values())
 

@@ -24,7 +24,7 @@ from edge.core.protocol import Protocols
 from edge.core.rules import RuleSet
 from edge.model import Boot, Command, DeviceKind, Input, LinkChanged, PumpStatus, Sample, Samples, Tick, Validity
 from edge.vocabulary import ATTESTATIONS
-from simulators.cohort import CUFF_EVERY_S, DOSE_MG_KG, DURATION_MIN, Person, Reading, Second, draw, live
+from simulators.cohort import BEFORE_MIN, CUFF_EVERY_S, DOSE_MG_KG, DURATION_MIN, Person, Reading, Second, draw, live
 
 BED = "chair-1"
 DEVICES: tuple[tuple[str, DeviceKind, str], ...] = (
@@ -111,7 +111,7 @@ def infuse(number: int, *, seed: int, rules: RuleSet, protocols: Protocols | Non
 
 
 def _inputs(person: Person, second: Second, at_s: float) -> Iterator[Input]:
-    first = second.at_s == -12 * 60
+    first = second.at_s == -60 * BEFORE_MIN
     if first:
         yield Boot("cohort", 0.0)
         for device, _, _ in DEVICES:
@@ -209,7 +209,8 @@ class Figures:
             ("technical alarms, a session", f"{self.technical_a_session:.2f}", ""),
             ("alarms a patient-hour", f"{self.load.an_hour:.2f}", ""),
         ]
-        yield f"{self.infusions} simulated infusions, 0.5 mg/kg over 40 min (seed {seed}); right: as published"
+        yield (f"{self.infusions} simulated infusions, {DOSE_MG_KG:g} mg/kg over {DURATION_MIN:g} min (seed {seed});"
+               " right: as published")
         for words, found, published in rows:
             yield f"{words:<46} {found:>22}  {published}".rstrip()
         yield "by rule, a session: " + ", ".join(
