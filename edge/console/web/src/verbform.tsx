@@ -13,7 +13,9 @@ const WITH_A_PLACE: ReadonlySet<string> = new Set(
   ["acknowledge", "override_gate", "audio_pause", "audio_resume", "start_session", "checklist", "check_in", "end_infusion", "close_session", "shelve", "unshelve"] satisfies Verb[]);
 
 /** What a verb is called, where its name does not say it. */
-const NAMES: Partial<Record<string, string>> = { give_dose: "Dose given" };
+const NAMES: Partial<Record<string, string>> = {
+  give_dose: "Dose given", rebaseline: "New baseline", device_off: "Disconnect a device", device_back: "Device is back",
+};
 
 /** A verb that has a meaning in some sessions alone. */
 const ONLY: Partial<Record<string, (session: Session) => boolean>> = {
