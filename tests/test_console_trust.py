@@ -16,9 +16,9 @@ from nacl.signing import SigningKey
 from edge.console import events, troubles
 from edge.console.accounts import User
 from edge.console.feed import Page
-from edge.console.health import ClockOffset
 from edge.console.ingest import Ingest
 from edge.console.service import Console
+from edge.contract.clocks import ClockOffset
 from edge.contract.events import CommandRejected, ConsoleMoved, EventBody, PayloadsRejected, PayloadTooLarge
 from edge.contract.payloads import (
     Answer,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
 
-from edge.app.skew import KEPT, Skew
+from edge.app.skew import Skew
+from edge.contract.clocks import KEPT, SKEW_S
+from tests.helpers.rule_files import FILE
 
 # acks: console, what its clock showed, when the ack came; then what is told
 ACKS: list[tuple[str, list[tuple[str, float, float]], tuple[float, str] | None]] = [
@@ -45,3 +49,8 @@ def test_a_console_that_is_lost_tells_nothing_more() -> None:
     skew.look()
     skew.lost("main")
     assert skew.look() == (0.0, "")
+
+
+def test_the_screen_and_the_beds_speak_at_the_same_difference() -> None:
+    rules = {rule["id"]: rule for rule in tomllib.loads(FILE.read_text())["rule"]}
+    assert rules["TEC-5"]["when"] == f"clock_skew_s() > {SKEW_S:g}"

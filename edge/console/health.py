@@ -5,19 +5,18 @@ No I/O and no clock: real time comes as `loop_s` (the event loop's), this consol
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
+from edge.contract.clocks import ClockOffset
 from edge.contract.payloads import DEAD_AFTER_S, ProtocolNow, Status
 from edge.model import iso
 
 MAX_BOOTS = 64
-OFFSETS = 5  # heartbeats a clock's offset is judged by: the one least delayed counts
-SKEW_S = 2.0  # real seconds two clocks may differ before the screen says so
 
 Json = dict[str, Any]
 
@@ -70,39 +69,6 @@ class Trouble:
 def troubles_json(troubles: Iterable[Trouble]) -> list[Json]:
     """As the page gets them: the newest first."""
     return [each.as_json() for each in sorted(troubles, key=lambda each: -each.since_s)]
-
-
-class ClockOffset:
-    """How far an edge's clock is ahead of this console's, by its heartbeats.
-
-    A heartbeat is some time on its way, so each shows the edge's clock a little too early; of the last few, the one
-    that shows it latest was on its way the shortest.
-    """
-
-    def __init__(self) -> None:
-        self._offsets: deque[float] = deque(maxlen=OFFSETS)
-
-    def heard(self, at_s: float, now_s: float) -> None:
-        """A heartbeat of edge time `at_s` came at this console's `now_s`."""
-        self._offsets.append(at_s - now_s)
-
-    def forget(self) -> None:
-        """The edge started again, with a clock of its own."""
-        self._offsets.clear()
-
-    @property
-    def known(self) -> bool:
-        """Whether a heartbeat came."""
-        return bool(self._offsets)
-
-    @property
-    def offset_s(self) -> float:
-        """Seconds to add to this console's time; 0 while nothing is known."""
-        return max(self._offsets, default=0.0)
-
-    def skew_s(self, speed: float) -> float | None:
-        """The offset in real seconds, the edge ahead is positive; None: not known. `speed` is of both clocks."""
-        return round(self.offset_s / speed, 1) if self._offsets else None
 
 
 class Heartbeat:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edge.console.health import SKEW_S, Trouble
+from edge.console.health import Trouble
 from edge.console.ingest import Ingest
+from edge.contract.clocks import SKEW_S
 from edge.contract.payloads import Status
 from edge.model import from_iso, iso
 
