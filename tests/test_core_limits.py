@@ -182,8 +182,10 @@ def test_a_gap_is_shown_for_half_an_hour_or_the_session_it_fell_into(
     state.session = None if opened_s is None else replace(state.session, opened_s=opened_s)
     gap = views.full(state, at_s).gap
     assert (gap is not None) is shown
-    state.gap_s = 0.0
-    assert views.full(state, at_s).gap is None
+    state.gap_s = 0.99
+    assert views.full(state, at_s).gap is None, "a bed is judged once a second"
+    state.gap_s = 1.0
+    assert (views.full(state, at_s).gap is not None) is shown
 
 
 # --- what breaks a hold: each of its guards alone ---------------------------------------------------------------------

@@ -41,6 +41,7 @@ from edge.model import PRIORITY_RANK, iso
 from edge.vocabulary import METRICS
 
 GAP_SHOWN_S = 1800.0
+GAP_LEAST_S = 1.0  # a bed is judged once a second: a shorter time was not missed
 
 
 class Counts(Protocol):
@@ -161,7 +162,7 @@ def _gap(state: BedState, at_s: float) -> Gap | None:
 
 def _shows_gap(state: BedState, at_s: float) -> bool:
     """Whether a time in which nobody watched still matters: this session's, or the last half hour's."""
-    if not state.gap_s:
+    if state.gap_s < GAP_LEAST_S:
         return False
     return at_s - state.boot_s <= GAP_SHOWN_S or (state.session is not None and state.session.opened_s <= state.boot_s)
 

@@ -102,6 +102,8 @@ class Demo:
         self.sites = [self._site(number) for number in range(options.edges)]
         self.services = Services(self.data / "pids.json", self.data, self._print)
         self.logins = new_logins()
+        self._began_s = 0.0  # the event loop's time at which the first process was started
+        self._starts_in_s = 0.0  # real seconds that one takes to start here, about
 
     def _site(self, number: int) -> Site:
         name = EDGE if number == 0 else f"{EDGE}-{number + 1}"
@@ -146,6 +148,7 @@ class Demo:
     # --- the services -------------------------------------------------------------------------------------------------
 
     async def _start(self) -> None:
+        self._began_s = asyncio.get_running_loop().time()
         for site in self.sites:
             await self.services.start(Service(f"simulators{site.suffix}", [
                 "simulate", "--scenario", self.options.chosen, "--beds", str(self.options.beds), "--speed",
@@ -165,6 +168,8 @@ class Demo:
         simulators = self.services.all[f"simulators{site.suffix}"].process
         assert simulators is not None and simulators.stdout is not None
         line = await asyncio.wait_for(simulators.stdout.readline(), READY_WITHIN_S)
+        if not self._starts_in_s:
+            self._starts_in_s = asyncio.get_running_loop().time() - self._began_s
         if not line:
             raise BadUsage(f"the simulators did not start; see {self.data / f'simulators{site.suffix}.log'}")
         site.twins = json.loads(line)["twins"]
@@ -188,7 +193,8 @@ class Demo:
         if not self.options.as_json:
             about_s = PAST_S + PAST_BED_S * self.options.beds
             self._print(f"living the last hour at every bed first; about {about_s:.0f} s")
-        return await asyncio.to_thread(simulate_past, self.shared, site, sessions, self.clock.now)
+        return await asyncio.to_thread(simulate_past, self.shared, site, sessions, self.clock.now,
+                                       self._starts_in_s)
 
     async def _go(self, site: Site, past_s: float = 0.0) -> None:
         process = self.services.all[f"simulators{site.suffix}"].process

@@ -20,8 +20,8 @@ from edge.demo.past import Act, Past
 from edge.journal.journal import Journal
 from simulators.scenario import DAY_OPENS_MIN, day, day_starts_min
 
-AHEAD_S = 3.0  # real seconds by which the past is lived ahead, while it is stored and the edge starts
-EARLY_S = 0.5  # so long before its end the edge is started, which takes longer
+AHEAD_S = 4.0  # real seconds by which the past is lived ahead, while it is stored and the edge starts
+EARLY_MOST_S = 1.8  # so long before its end the edge is started at most: clocks that differ by 2 s are said
 STARTS_IN_S = 12.0  # edge seconds from here to the first page, about
 ON_BEFORE_S = 60.0  # a bed is switched on so long before its session is opened
 READY_AFTER_MIN = 4.0  # from opening a session until the pump may be started
@@ -42,13 +42,17 @@ def name_patients(shared: Shared, site: Site, beds: int, began_s: float) -> dict
     return sessions
 
 
-def simulate_past(shared: Shared, site: Site, sessions: Mapping[str, str], now: Callable[[], float]) -> float:
-    """Live it, and store what edge and console keep of it. How long it was, in edge seconds. Blocks until the edge
-    is to go on from it, so that nobody is unwatched for long in between."""
-    return asyncio.run(_live(shared, site, sessions, now))
+def simulate_past(
+    shared: Shared, site: Site, sessions: Mapping[str, str], now: Callable[[], float], start_s: float,
+) -> float:
+    """Live it, and store what edge and console keep of it. How long it was, in edge seconds. Blocks until the edge,
+    which takes about `start_s` real seconds to start, is to go on from it: nobody is unwatched in between."""
+    return asyncio.run(_live(shared, site, sessions, now, min(start_s, EARLY_MOST_S)))
 
 
-async def _live(shared: Shared, site: Site, sessions: Mapping[str, str], now: Callable[[], float]) -> float:
+async def _live(
+    shared: Shared, site: Site, sessions: Mapping[str, str], now: Callable[[], float], early_s: float,
+) -> float:
     scenario = day(len(sessions))
     starts = day_starts_min(len(sessions))
     opened = {bed: (starts[bed] - READY_AFTER_MIN if bed in starts else WAITING_SINCE_MIN) * 60 for bed in sessions}
@@ -72,7 +76,7 @@ async def _live(shared: Shared, site: Site, sessions: Mapping[str, str], now: Ca
         await store.run(history.append, past.recorder.take())
     finally:
         store.close()
-    await asyncio.sleep(max(0.0, (began_s + lasted_s - now()) / shared.speed - EARLY_S))
+    await asyncio.sleep(max(0.0, (began_s + lasted_s - now()) / shared.speed - early_s))
     return lasted_s
 
 
