@@ -20,55 +20,17 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_
 import msgspec
 from msgspec import Meta
 
-from edge.model import Role
+from edge.contract.verb import MAX_LOT, MAX_PLANNED_MIN, Reason, WithReason, number, score, shown
+from edge.contract.verb import MAX_NOTE as MAX_NOTE
+from edge.contract.verb import MAX_PATIENT_NAME as MAX_PATIENT_NAME
+from edge.contract.verb import MAX_REASON as MAX_REASON
+from edge.contract.verb import MAX_SYMPTOM as MAX_SYMPTOM
+from edge.contract.verb import NURSE as NURSE
+from edge.contract.verb import Verb as Verb
+from edge.contract.verb import says_why as says_why
 from edge.vocabulary import ATTESTATIONS
 
 ArgumentType = Literal["number", "whole", "text", "words", "flag"]
-MAX_NOTE, MAX_REASON, MAX_SYMPTOM, MAX_LOT = 500, 200, 40, 40  # characters
-MAX_PATIENT_NAME = 80  # of the name that comes with start_session, and stays in the console's store
-MAX_PLANNED_MIN = 10  # that a device may be disconnected as planned
-NURSE: frozenset[Role] = frozenset({"nurse", "prescriber"})  # whoever treats the patient
-# reasons that are none: they say that it was done, and not why
-SAYS_NOTHING = frozenset({
-    "because", "clinical judgement", "close", "closed", "discharge", "discharged", "done", "finished", "fine", "n/a",
-    "na", "no", "none", "nothing", "ok", "okay", "override", "overridden", "reason", "see notes", "unknown", "yes"})
-
-
-def says_why(reason: str) -> bool:
-    """Whether a reason is one. A default, or a word that only says that it was done, is none."""
-    words = " ".join(reason.casefold().split()).strip(" .!-")
-    return len(words) > 2 and words not in SAYS_NOTHING
-
-
-def _number(label: str, least: float, most: float, unit: str, remedy: str = "", presets: tuple[float, ...] = (),
-            usual: tuple[float | None, float | None] = (None, None), unless: str = "") -> Meta:
-    """`presets` are offered beside the keys; what lies outside `usual` is allowed, and read back with a caution.
-    `unless`: it is needed, but for a command that has this other argument."""
-    more = {"presets": presets, "usual_min": usual[0], "usual_max": usual[1], "unless": unless or None}
-    said = {name: value for name, value in more.items() if value not in (None, ())}
-    schema = {"x-" + name.replace("_", "-"): value for name, value in {"unit": unit, **said}.items()}
-    return Meta(ge=least, le=most, title=label, extra={"unit": unit, "remedy": remedy, **said},
-                extra_json_schema=schema)
-
-
-def _score(label: str, most: int) -> Meta:
-    return Meta(ge=0, le=most, title=label)
-
-
-Reason = Annotated[str, Meta(max_length=MAX_REASON, pattern=r"\S", title="Reason")]
-
-
-class Verb(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of every verb's arguments. What is None was left out."""
-
-    verb: ClassVar[str]
-    roles: ClassVar[frozenset[Role]] = NURSE
-
-    def objection(self) -> tuple[str, str] | None:
-        """What is wrong with the arguments together, though each of them may be: a code and a line."""
-        return None
-
-
 # where alarms of high priority stand as a session begins or ends: whose they are, and what was done about them
 Whose = Annotated[str, Meta(max_length=MAX_REASON, pattern=r"\S", title="Whose are the alarms that stand")]
 
@@ -84,18 +46,18 @@ class StartSession(Verb, frozen=True, kw_only=True):
     session: Annotated[str, Meta(
         min_length=8, max_length=64, pattern=r"^[A-Za-z0-9-]*[A-Za-z0-9][A-Za-z0-9-]*(?!\n)$", title="Session",
         extra={"by": "console", "say": "an id of 8 to 64 letters and digits"})]
-    weight_kg: Annotated[float, _number("Weight", 35, 200, "kg", unless="dose_mg")] | None = None
-    dose_mg_kg: Annotated[float, _number(
+    weight_kg: Annotated[float, number("Weight", 35, 200, "kg", unless="dose_mg")] | None = None
+    dose_mg_kg: Annotated[float, number(
         "Dose", 0.1, 1.0, "mg/kg", presets=(0.5, 0.75, 1), usual=(None, 0.75), unless="dose_mg")] | None = None
-    duration_min: Annotated[float, _number(
+    duration_min: Annotated[float, number(
         "Duration", 30, 120, "min", presets=(40, 60), usual=(40, None), unless="dose_mg")] | None = None
-    concentration_mg_ml: Annotated[float, _number(
+    concentration_mg_ml: Annotated[float, number(
         "Concentration", 0.2, 10, "mg/mL", "an undiluted vial must never run", presets=(0.5, 1, 2),
         unless="dose_mg")] | None = None
-    dose_mg: Annotated[float, _number("Dose given by hand", 1, 500, "mg", presets=(56, 84))] | None = None
+    dose_mg: Annotated[float, number("Dose given by hand", 1, 500, "mg", presets=(56, 84))] | None = None
     protocol: Annotated[str, Meta(min_length=1, max_length=64, title="Protocol")] | None = None
-    nibp_interval_min: Annotated[float, _number("Cuff interval", 2, 30, "min", presets=(5, 10))] | None = None
-    age_years: Annotated[float, _number("Age", 18, 110, "years")] | None = None
+    nibp_interval_min: Annotated[float, number("Cuff interval", 2, 30, "min", presets=(5, 10))] | None = None
+    age_years: Annotated[float, number("Age", 18, 110, "years")] | None = None
     checklist: Annotated[bool, Meta(title="Checklist done")] | None = None
     first_session: Annotated[bool, Meta(title="First session of this patient")] | None = None
     hypertension: Annotated[bool, Meta(title="Hypertension in the history")] | None = None
@@ -119,7 +81,7 @@ class GiveDose(Verb, frozen=True, kw_only=True):
     devices: Annotated[int, Meta(ge=1, le=6, title="Devices")]
     lots: Annotated[list[Annotated[str, Meta(min_length=1, max_length=MAX_LOT)]], Meta(
         title="Lot numbers", extra={"one": "lot number"})] | None = None
-    minutes_ago: Annotated[float, _number("Taken so long ago", 0, 60, "min")] | None = None
+    minutes_ago: Annotated[float, number("Taken so long ago", 0, 60, "min")] | None = None
 
 
 class CheckIn(Verb, frozen=True, kw_only=True):
@@ -128,11 +90,11 @@ class CheckIn(Verb, frozen=True, kw_only=True):
 
     verb: ClassVar[str] = "check_in"
 
-    moaas: Annotated[int, _score("MOAA/S", 5)] | None = None
-    cadss: Annotated[int, _score("CADSS", 92)] | None = None
-    anxiety: Annotated[int, _score("Anxiety", 10)] | None = None
-    distress: Annotated[int, _score("Distress", 10)] | None = None
-    nausea: Annotated[int, _score("Nausea", 10)] | None = None
+    moaas: Annotated[int, score("MOAA/S", 5)] | None = None
+    cadss: Annotated[int, score("CADSS", 92)] | None = None
+    anxiety: Annotated[int, score("Anxiety", 10)] | None = None
+    distress: Annotated[int, score("Distress", 10)] | None = None
+    nausea: Annotated[int, score("Nausea", 10)] | None = None
     symptoms: Annotated[list[Annotated[str, Meta(min_length=1, max_length=MAX_SYMPTOM)]], Meta(
         title="Symptoms", extra={"one": "symptom"})] | None = None
     gone: Annotated[list[Annotated[str, Meta(min_length=1, max_length=MAX_SYMPTOM)]], Meta(
@@ -165,7 +127,7 @@ class Shelve(Verb, frozen=True, kw_only=True):
 
     alarm: Annotated[str, Meta(min_length=1, max_length=200, title="Alarm")]
     seq: Annotated[int, Meta(ge=0, title="Number of the event seen")]
-    minutes: Annotated[float, _number("For", 1, 30, "min", presets=(5, 10, 15))]
+    minutes: Annotated[float, number("For", 1, 30, "min", presets=(5, 10, 15))]
     reason: Reason
 
 
@@ -189,31 +151,19 @@ class ResumeAudio(Verb, frozen=True, kw_only=True):
     verb: ClassVar[str] = "audio_resume"
 
 
-class WithReason(Verb, frozen=True, kw_only=True):
-    """Base of what is done against the rule of the house, or changes what is written: it says why."""
-
-    reason: Reason
-
-    def objection(self) -> tuple[str, str] | None:
-        """A reason that says nothing is refused."""
-        if says_why(self.reason):
-            return None
-        return "reason_needed", f"{_shown(self.reason)} is no reason; say why, in words of your own"
-
-
 class AmendOrder(WithReason, frozen=True, kw_only=True):
     """Change this session's order, as `prescriber` ordered. What is left out stays; the order as it was is kept."""
 
     verb: ClassVar[str] = "amend_order"
 
     prescriber: Annotated[str, Meta(max_length=MAX_PATIENT_NAME, pattern=r"\S", title="Ordered by")]
-    weight_kg: Annotated[float, _number("Weight", 35, 200, "kg")] | None = None
-    dose_mg_kg: Annotated[float, _number("Dose", 0.1, 1.0, "mg/kg", usual=(None, 0.75))] | None = None
-    duration_min: Annotated[float, _number("Duration", 30, 120, "min", usual=(40, None))] | None = None
-    concentration_mg_ml: Annotated[float, _number(
+    weight_kg: Annotated[float, number("Weight", 35, 200, "kg")] | None = None
+    dose_mg_kg: Annotated[float, number("Dose", 0.1, 1.0, "mg/kg", usual=(None, 0.75))] | None = None
+    duration_min: Annotated[float, number("Duration", 30, 120, "min", usual=(40, None))] | None = None
+    concentration_mg_ml: Annotated[float, number(
         "Concentration", 0.2, 10, "mg/mL", "an undiluted vial must never run")] | None = None
-    dose_mg: Annotated[float, _number("Dose given by hand", 1, 500, "mg")] | None = None
-    nibp_interval_min: Annotated[float, _number("Cuff interval", 2, 30, "min")] | None = None
+    dose_mg: Annotated[float, number("Dose given by hand", 1, 500, "mg")] | None = None
+    nibp_interval_min: Annotated[float, number("Cuff interval", 2, 30, "min")] | None = None
 
     def objection(self) -> tuple[str, str] | None:
         """Something must change."""
@@ -255,7 +205,7 @@ class DeviceOff(WithReason, frozen=True, kw_only=True):
     verb: ClassVar[str] = "device_off"
 
     device: Annotated[str, Meta(min_length=1, max_length=64, title="Device")]
-    minutes: Annotated[float, _number("For", 1, MAX_PLANNED_MIN, "min", presets=(5, 10))]
+    minutes: Annotated[float, number("For", 1, MAX_PLANNED_MIN, "min", presets=(5, 10))]
 
 
 class DeviceBack(Verb, frozen=True, kw_only=True):
@@ -374,7 +324,7 @@ def parse(verb: str, args: Mapping[str, Any]) -> Verb:
     unknown = sorted(set(args) - {argument.name for argument in takes})
     if unknown:  # a misspelt score would otherwise pass for one that was not assessed
         known = ", ".join(sorted(argument.name for argument in takes)) or "none"
-        names = ", ".join(name if name.isascii() and name.isidentifier() else _shown(name) for name in unknown)
+        names = ", ".join(name if name.isascii() and name.isidentifier() else shown(name) for name in unknown)
         raise BadCommand("bad_args", f"{names[:60]} is not one; {verb} takes {known}", unknown[0])
     asked = VERBS[verb](**{argument.name: _converted(argument, args) for argument in takes})
     objection = asked.objection()
@@ -404,16 +354,9 @@ def _why(argument: Argument, value: Any) -> str:
         return f"{name} must not be blank"
     if argument.type == "words" and isinstance(value, list):
         unfit = next(word for word in value if not isinstance(word, str) or not 0 < len(word) <= (most or 0))
-        return f"{_shown(unfit)} is no {argument.one}; {name} must be {argument.must_be()}"
+        return f"{shown(unfit)} is no {argument.one}; {name} must be {argument.must_be()}"
     if argument.type == "number" and (isinstance(value, bool) or not isinstance(value, int | float)):
-        return f"{name} must be a number, not {_shown(value)}"
+        return f"{name} must be a number, not {shown(value)}"
     left_out = ", or left out" if argument.optional else ""
     remedy = f"; {argument.remedy}" if argument.remedy else ""
-    return f"{name} must be {argument.must_be()}{left_out}, not {_shown(value)}{remedy}"
-
-
-def _shown(value: Any) -> str:
-    """A stranger's value in a line of ours: short, quoted, without line breaks."""
-    if isinstance(value, int) and abs(value) >= 10**20:
-        return "a number of more than 20 digits"
-    return repr(value)[:40]
+    return f"{name} must be {argument.must_be()}{left_out}, not {shown(value)}{remedy}"
