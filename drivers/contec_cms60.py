@@ -287,6 +287,7 @@ DRIVER = Spec(
         "The device's own USB cable (a serial port inside), 115200 8N1, no flow control: XON/XOFF must be off, since"
         " its two bytes are data here.\n"
         "Known limits: one device was recorded; what its session does not hold rests on the document alone."
+        " No serial number: it is bound by its port."
     ),
     make=_make,
 )

@@ -233,7 +233,8 @@ def test_s7_another_device_on_the_cable_is_refused_until_the_first_is_back(ident
     assert len(wire.bed.samples) == heard, "data of the wrong device for 0 s"
     state, reason, serial = wire.bed.links[-1]
     assert (state, serial) == ("wrong_device", "B2")
-    assert reason == "expected A1, found B2" + ("" if identity else "; restart the edge to accept it")
+    right = '; if it is the right one, write identity = "B2" for it in edge.toml'
+    assert reason == "expected A1, found B2" + ("" if identity else right)
     assert wire.bed.links.count(wire.bed.links[-1]) == 1, "said once"
     wire.device = responses(b"A1")
     wire.runs(5)

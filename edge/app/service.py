@@ -151,13 +151,15 @@ class EdgeService:
         work = _Bed(bedside, Telemetry(edge.id, self._boot, edge.simulated, bedside, self._stream,
                                      now=self._clock.now))
         for device in bed.device:
-            self._add(bed.id, device, specs, work.telemetry)
+            self._add(device, specs, work)
         return work
 
-    def _add(self, bed: str, device: DeviceTable, specs: Mapping[str, Spec], telemetry: Telemetry) -> None:
+    def _add(self, device: DeviceTable, specs: Mapping[str, Spec], work: _Bed) -> None:
+        bed, telemetry = work.bedside.state.bed, work.telemetry
         dialogue = self._devices.add(
             bed, device.id, specs[device.spec], device.place, decoded=partial(self._decoded, bed),
-            wave=partial(self._wave, bed, device.id), identity=device.identity, settings=device.settings)
+            wave=partial(self._wave, bed, device.id), identity=device.identity, settings=device.settings,
+            remembered=work.bedside.state.devices[device.id].bound)
         telemetry.counters[device.id], telemetry.dialogues[device.id] = dialogue.counters, dialogue
 
     def _configured(self) -> Configured:
@@ -183,7 +185,7 @@ class EdgeService:
             self._snapshot(bed, work, at_s)
         self._journal.snapshot(CONFIGURED, n, at_s, encode(configured))
         for bed, new in found.started:
-            self._add(bed, new, specs, self._beds[bed].telemetry)
+            self._add(new, specs, self._beds[bed])
             self._devices.start(bed, new.id, tasks)
 
     def _boot_beds(self, begun: bool) -> None:

@@ -213,6 +213,7 @@ class Bedside:
         device.ever_live = device.ever_live or given.state == "live"
         if given.identity is not None:
             device.identity = given.identity
+            device.bound = given.identity if given.state == "live" else device.bound
         if given.state != "live":
             device.pump = None
         yield self.state.event(at_s, LinkMoved(device=given.device, state=given.state, was=was, reason=given.reason,

@@ -66,7 +66,8 @@ class Device(msgspec.Struct):
     reason: str = ""
     since_s: float = 0.0
     ever_live: bool = False
-    identity: str | None = None
+    identity: str | None = None  # which device is on the line
+    bound: str | None = None  # which one this bed has been given numbers of: the only one it takes them from
     pump: PumpState | None = None
     pump_at_s: float = 0.0
     known_at_s: float | None = None  # when a pump last reported a state other than unknown

@@ -45,10 +45,13 @@ class Devices:
 
     def add(self, bed: str, device: str, spec: Spec, at: DeviceUrl, *, decoded: DecodedBy, wave: WaveBy,
             identity: str | None = None, settings: Mapping[str, object] | None = None,
-            tap: Tap | None = None) -> Dialogue:
-        """One device; `tap` is given the bytes of a stream. Raises ValueError where settings or line do not fit."""
+            tap: Tap | None = None, remembered: str | None = None) -> Dialogue:
+        """One device; `tap` is given the bytes of a stream. `identity` is the serial number that edge.toml names,
+        `remembered` the one that was bound before, where it names none. Raises ValueError where settings or line do not
+        fit."""
         dialogue = Dialogue(bed, device, spec, at.line(spec.line), now=self._now, decoded=decoded, wave=wave,
-                            identity=identity, settings=settings, speed=self._speed, quiet=not at.is_modbus)
+                            identity=identity, settings=settings, speed=self._speed, quiet=not at.is_modbus,
+                            remembered=remembered)
         self._dialogues[bed, device] = dialogue
         if at.is_modbus:
             bus = self._buses.setdefault(at.endpoint, Bus(at, now=self._now, speed=self._speed))

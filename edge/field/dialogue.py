@@ -78,9 +78,9 @@ class Dialogue:
 
     def __init__(self, bed: str, device: str, spec: Spec, line: Line, *, now: Callable[[], float], decoded: DecodedBy,
                  wave: WaveBy, identity: str | None = None, settings: Mapping[str, object] | None = None,
-                 speed: float = 1.0, quiet: bool = True) -> None:
+                 speed: float = 1.0, quiet: bool = True, remembered: str | None = None) -> None:
         self.bed, self.device, self.line = bed, device, line
-        self.link = Link(bed, device, line.silent_after_s, now=now, identity=identity)
+        self.link = Link(bed, device, line.silent_after_s, now=now, identity=identity, remembered=remembered)
         self.history = History(self.link.counters)
         self._driver = spec.driver(settings)
         self._allowed = frozenset(request for request in spec.requests

@@ -7,9 +7,10 @@
     wrong_device another device is there, or it does not identify itself
     unstable     the link was lost three times within 120 s: it is not to be relied on, whatever it is at this moment
 
-Identity. A device is bound to its bed by its own serial number: the one in edge.toml, else the first one it gave in
-this run. After every opening, silence or pair of time-outs it has to give it again, and nothing it sends counts before
-it has. A device whose protocol has no serial number is bound by its port, and the reason says so.
+Identity. A device is bound to its bed by its own serial number: the one in edge.toml, else the first one it ever gave
+at this bed, which the journal remembers across restarts. After every opening, silence or pair of time-outs it has to
+give it again, and nothing it sends counts before it has. A device whose protocol has no serial number is bound by its
+port, and the reason says so.
 
 `real_s` is monotonic real seconds; `since` alone is edge time.
 """
@@ -57,14 +58,14 @@ class Link:
     """One device's link. `changes` are to be reported, oldest first; whoever reports them clears the list."""
 
     def __init__(self, bed: str, device: str, silent_after_s: float, *, now: Callable[[], float],
-                 identity: str | None = None) -> None:
+                 identity: str | None = None, remembered: str | None = None) -> None:
         self.counters = Counters(since=now())
         self.serial: str | None = None  # what the device on the line gave last
         self.changes: list[LinkChanged] = []
-        self.trusted = identity is None  # whether what it sends may count
+        self.trusted = identity is None and remembered is None  # whether what it sends may count
         self._now, self._name, self._device = now, f"{bed}/{device}", device
         self._silent_after_s = silent_after_s
-        self._expected = identity  # from edge.toml, else the first it gave
+        self._expected = identity or remembered  # from edge.toml, else the first it gave
         self._configured = identity is not None
         self._unproven_since: float | None = None
         self.named = False  # whether it has identified itself since the last handshake
@@ -245,7 +246,8 @@ class Link:
         if not self.trusted:
             self._up = False
             found = serial or "a device without a serial number"
-            accept = "" if self._configured else "; restart the edge to accept it"
+            accept = "" if self._configured or serial is None else (
+                f'; if it is the right one, write identity = "{serial}" for it in edge.toml')
             self._change("wrong_device", f"expected {self._expected}, found {found}{accept}")
 
     def _unproven(self, real_s: float) -> None:
