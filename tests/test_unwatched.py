@@ -56,13 +56,13 @@ Kind = str  # of a second: good, bad (an invalid reading), doubt (questionable),
 class Bed:
     """A bed in the middle of an infusion whose devices do what a test says, second by second."""
 
-    def __init__(self, baseline: Baseline | None = BASELINE) -> None:
-        self.bed = Bedside("bed", DEVICES, RULES, nibp_interval_s=INTERVAL_S)
+    def __init__(self, *more: tuple[str, DeviceKind, str], baseline: Baseline | None = BASELINE) -> None:
+        self.bed = Bedside("bed", (*DEVICES, *more), RULES, nibp_interval_s=INTERVAL_S)
         state = self.bed.state
         state.session = Session("s", "bed", ORDER, "INFUSING", T0, T0, "nurse", baseline=baseline, started_s=T0)
         state.determinations = [Determination(T0 - 200, 120, 75), Determination(T0 - 100, 120, 75)]
         self.at_s = T0
-        self.links = {name: Link("bed", name, SILENT_AFTER_S, now=lambda: self.at_s) for name, *_ in DEVICES}
+        self.links = {name: Link("bed", name, SILENT_AFTER_S, now=lambda: self.at_s) for name in self.bed.state.devices}
         for link in self.links.values():
             link.opened(0.0)
         self.raised: set[str] = set()
@@ -215,6 +215,29 @@ def test_a_cuff_that_measures_now_and_then_or_not_at_all_is_said() -> None:
                 assert bed.standing_of("cuff") & TECHNICAL, f"cuff {number}, {second} s"
             elif measured_s > T0 and bed.at_s - measured_s < INTERVAL_S:
                 assert "HTN-3" in bed.standing
+
+
+TURNS: dict[str, tuple[dict[str, float], set[str]]] = {
+    "a fast pulse": ({"spo2_pct": 97, "pulse_bpm": 130}, {"CAR-1"}),
+    "very low saturation": ({"spo2_pct": 80, "pulse_bpm": 70}, {"RES-3"}),
+}
+
+
+@pytest.mark.parametrize("hole", ["bad", "doubt"])
+@pytest.mark.parametrize("danger", TURNS)
+def test_two_oximeters_that_take_turns_watch_nobody(danger: str, hole: Kind) -> None:
+    """Each has half of the bad seconds, and neither more than 30 of 60."""
+    values, deserved = TURNS[danger]
+    for turn_s in (2, 5):
+        bed, unwatched = Bed(("oximeter-2", "oximeter", "-")), 0
+        for second in range(100):
+            bed.others(but="oximeter")
+            first = second // turn_s % 2 == 0
+            bed.send("oximeter", "good" if first else hole, values)
+            bed.send("oximeter-2", hole if first else "good", values)
+            bed.tick()
+            unwatched = 0 if bed.standing & (deserved | TECHNICAL) else unwatched + 1
+            assert unwatched <= within_s(deserved), f"{turn_s} s each"
 
 
 def test_no_baseline_is_said_within_half_a_minute() -> None:

@@ -6,6 +6,8 @@ is missing and belongs to none.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from edge.core.context import Number, RuleContext
 from edge.core.state import BedState, Unwatched
 from edge.vocabulary import METRICS
@@ -21,6 +23,16 @@ def count(state: BedState, cause: str, since_s: float, until_s: float, rule: str
     found.spans.append((since_s, until_s))
     found.rules[rule] = until_s
     found.metrics.update(dict.fromkeys(metrics, until_s))
+
+
+def taking_turns(state: BedState, cause: str, metrics: tuple[str, ...], said: Collection[str | None]) -> str:
+    """The device for which a second is counted that belongs to `cause`: where devices take turns at failing to give the
+    same metric, each has a part of the bad seconds and the patient all of them, so that they count for the one that has
+    most of them. Never for one of which an alarm says so already (`said`)."""
+    others = [name for name, found in state.unwatched.items()
+              if name not in (BASELINE, *said) and not found.metrics.keys().isdisjoint(metrics)]
+    return cause if cause == BASELINE else max(
+        others, key=lambda name: sum(end_s - begin_s for begin_s, end_s in state.unwatched[name].spans), default=cause)
 
 
 def forget(state: BedState, before_s: float) -> None:

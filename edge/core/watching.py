@@ -104,7 +104,8 @@ def look(state: BedState, watch: Watch, at_s: float) -> None:
             continue
         for cause, metrics in _causes(state, session, one, context):
             if cause not in said:
-                unwatched.count(state, cause, since_s, at_s, one.rule.title, metrics)
+                counted_for = unwatched.taking_turns(state, cause, metrics, said)
+                unwatched.count(state, counted_for, since_s, at_s, one.rule.title, metrics)
 
 
 def _unknown_now(context: RuleContext, session: Session, watch: Watch) -> set[str]:
