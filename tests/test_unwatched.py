@@ -45,7 +45,7 @@ TECHNICAL = {"TEC-1", "TEC-2", "TEC-3", "TEC-4", "TEC-10"}
 DEVICES: tuple[tuple[str, DeviceKind, str], ...] = (
     ("pump", "pump", "-"), ("cuff", "nibp", "-"), ("oximeter", "oximeter", "-"), ("capno", "monitor", "-"),
 )
-BASELINE = Baseline(120, 75, 2, "pair")
+BASELINE = Baseline(120, 75, 2, "pair", pulse_bpm=70)
 INTERVAL_S = 300.0
 PATTERNS = settings().max_examples // 7  # 14 of each danger; with --hypothesis-profile=explore many more
 HOURS = settings().max_examples / 100
@@ -244,6 +244,16 @@ def test_no_baseline_is_said_within_half_a_minute() -> None:
     bed = Bed(baseline=None)
     for _ in range(32):
         bed.others(but="")
+        bed.tick()
+    assert bed.standing == {"TEC-10"}
+
+
+@pytest.mark.parametrize("pulse_bpm", [52, 70])  # 52 is slow for whoever has 72, and not for whoever has 60
+def test_no_pulse_of_the_patient_s_own_is_said_within_half_a_minute(pulse_bpm: float) -> None:
+    bed = Bed(baseline=Baseline(120, 75, 2, "pair"))
+    for _ in range(32):
+        bed.others(but="oximeter")
+        bed.send("oximeter", "good", {"spo2_pct": 97, "pulse_bpm": pulse_bpm})
         bed.tick()
     assert bed.standing == {"TEC-10"}
 

@@ -174,16 +174,20 @@ def baseline(state: BedState, at_s: float) -> Baseline | None:
         return None
     apart = round(recent[-1].at_s - recent[0].at_s, 3) >= course.baseline_apart_s
     means = [cycle.map_mmhg for cycle in recent if cycle.map_mmhg is not None]
+    before = state.session.baseline if state.session and state.engine.unwatched_of_s else None
     return Baseline(
         median(cycle.sbp_mmhg for cycle in recent), median(cycle.dbp_mmhg for cycle in recent),
         len(recent), "pair" if apart else "single",
         map_mmhg=median(means) if means else None,
-        pulse_bpm=_finite(context.metric("pulse_bpm")), spo2_pct=_finite(context.metric("spo2_pct")),
+        pulse_bpm=_finger(context, "pulse_bpm", before), spo2_pct=_finger(context, "spo2_pct", before),
     )
 
 
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and isfinite(value) else None
+def _finger(context: RuleContext, metric: str, before: Baseline | None) -> float | None:
+    """What the oximeter shows now; in a moment without it, what it showed before: the baseline is for the session."""
+    value = context.metric(metric)
+    kept: float | None = getattr(before, metric, None)
+    return value if value is not None and isfinite(value) else kept
 
 
 @dataclass(frozen=True, slots=True)
