@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edge.console import audit, history
+from edge.console import audit, history, sounded
 from edge.console.accounts import User
 from edge.console.feed import Feed, Page
 from edge.console.health import Heartbeat
@@ -297,7 +297,7 @@ async def test_the_ack_names_console_boot_and_the_highest_alarm_that_sounded(con
         assert await console.receive_from_page(page, json.dumps({"t": "sounded", "seq": seq}))
     await console.acknowledge(EDGE)
     ack = wire.acks()[-1]
-    assert (ack.console, ack.seq, ack.boot, ack.sounded_seq) == ("main", 3, "boot-7", 2)
+    assert (ack.console, ack.seq, ack.boot, ack.sounded_seq, ack.sounded) == ("main", 3, "boot-7", 2, (1, 2))
     lines = [(what, detail["seq"]) for _, what, _, detail in console.store.now(audit.lines)]
     assert lines == [("sounded", 2), ("sounded", 1), ("sounded unknown", 99)]
 
@@ -308,6 +308,21 @@ async def test_an_alarm_the_state_lists_may_sound_before_its_event_is_stored(con
     hear(console, STATE, state(seq=40, alarms=[alarm]), False)
     assert await console.edges[EDGE].sounded(40)
     assert not await console.edges[EDGE].sounded(41)
+    assert console.edges[EDGE].ack().sounded == (40,)
+
+
+async def test_of_what_sounded_the_ack_names_the_last_and_all_that_stands(
+    console: Console, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sounded, "TOLD", 2)
+    hear(console, STATUS, status())
+    alarms = [AlarmNow(alarm=f"a{seq}", rule="HTN-3", state="active", priority="high", since="", seq=seq, text="")
+              for seq in (1, 2, 3, 4, 5)]
+    hear(console, STATE, state(seq=5, alarms=alarms), False)
+    for seq in (1, 2, 4, 5):
+        await console.edges[EDGE].sounded(seq)
+    hear(console, STATE, state(seq=6, alarms=alarms[:1]), False)
+    assert console.edges[EDGE].ack().sounded == (1, 4, 5)
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------

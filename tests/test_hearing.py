@@ -113,6 +113,34 @@ def test_an_alarm_that_rises_is_announced_anew() -> None:
     assert hearing.look(BEGAN_S + 16) == {"chair-1": ""}
 
 
+@pytest.mark.parametrize(("confirmed", "unheard"), [
+    ((), {"chair-1", "chair-2"}), ((99,), {"chair-2"}), ((100,), {"chair-1"}), ((99, 100), set()),
+    ((98, 101), {"chair-1", "chair-2"}),
+])
+def test_a_page_that_sounds_one_alarm_confirms_no_other(confirmed: tuple[int, ...], unheard: set[str]) -> None:
+    hearing = heard()
+    hearing.bed(stands(alarm(99)), BEGAN_S)
+    hearing.bed(stands(alarm(100), bed="chair-2"), BEGAN_S)
+    hearing.sounded(*confirmed)
+    assert set(hearing.look(BEGAN_S + 10)) == unheard
+
+
+def test_a_page_that_confirms_a_later_event_of_the_alarm_confirms_the_alarm() -> None:
+    hearing = heard()
+    hearing.bed(stands(alarm(7)), BEGAN_S)
+    hearing.bed(stands(alarm(9)), BEGAN_S + 1)  # its words changed before a page sounded it
+    hearing.sounded(9)
+    assert hearing.look(BEGAN_S + 60) == {}
+
+
+def test_a_console_that_tells_only_the_highest_is_believed_as_it_was() -> None:
+    hearing = heard()
+    hearing.bed(stands(alarm(7)), BEGAN_S)
+    hearing.bed(stands(alarm(9), bed="chair-2"), BEGAN_S)
+    hearing.sounded_up_to(8)
+    assert hearing.look(BEGAN_S + 60) == {"chair-2": NO_PAGE}
+
+
 @pytest.mark.parametrize(("state", "wanted"), [
     (stands(), "none"), (stands(alarm(7)), "none"),  # a page sounds it
     (stands(alarm(7, "medium", "TEC-11")), "medium"), (stands(alarm(7, "medium", "TEC-11", "acknowledged")), "none"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec import UnsetType
 
@@ -28,11 +28,12 @@ UNHEARD_RULE = "TEC-6"
 
 @dataclass(slots=True)
 class _Announced:
-    """An alarm that began to sound with event `seq`, or rose then to `priority`."""
+    """An alarm that began to sound, or rose to `priority`, at `since_s`. `seqs`: the events that moved it since."""
 
-    seq: int
     priority: Priority
     since_s: float
+    seqs: set[int] = field(default_factory=set)
+    confirmed: bool = False
 
 
 class Hearing:
@@ -43,7 +44,6 @@ class Hearing:
         self._confirms = confirms
         self._live = dict.fromkeys(consoles, False)
         self._arrives_by_s = at_s + ARRIVES_WITHIN_S
-        self._sounded_seq = 0
         self._sounding: dict[str, list[AlarmNow]] = {bed: [] for bed in beds}
         self._announced: dict[tuple[str, str], _Announced] = {}
         self._unheard: dict[str, str] = dict.fromkeys(self._sounding, "")
@@ -54,9 +54,15 @@ class Hearing:
         if live:
             self._arrives_by_s = -math.inf  # it has arrived
 
-    def sounded(self, seq: int) -> None:
-        """A page has confirmed that it sounds alarm event `seq`."""
-        self._sounded_seq = max(self._sounded_seq, seq)
+    def sounded(self, *seqs: int) -> None:
+        """Pages have confirmed that they sound these alarm events. One of another alarm says nothing of this one."""
+        for one in self._announced.values():
+            one.confirmed |= not one.seqs.isdisjoint(seqs)
+
+    def sounded_up_to(self, seq: int) -> None:
+        """The same of a console that tells only the highest."""
+        for one in self._announced.values():
+            one.confirmed |= min(one.seqs) <= seq
 
     def bed(self, state: State, at_s: float) -> None:
         """What stands there now."""
@@ -69,14 +75,16 @@ class Hearing:
         for alarm in sounding:
             before = self._announced.get((state.bed, alarm.alarm))
             if before is None or PRIORITY_RANK[alarm.priority] > PRIORITY_RANK[before.priority]:
-                self._announced[(state.bed, alarm.alarm)] = _Announced(alarm.seq, alarm.priority, at_s)
+                self._announced[(state.bed, alarm.alarm)] = _Announced(alarm.priority, at_s, {alarm.seq})
             else:
                 before.priority = alarm.priority
+                if not before.confirmed:
+                    before.seqs.add(alarm.seq)
 
     def look(self, at_s: float) -> dict[str, str]:
         """The beds for which it has changed: why nobody may hear them; "": somebody does."""
         late = {bed for (bed, _), one in self._announced.items()
-                if self._confirms and one.seq > self._sounded_seq and at_s - one.since_s >= CONFIRMED_WITHIN_S}
+                if self._confirms and not one.confirmed and at_s - one.since_s >= CONFIRMED_WITHIN_S}
         nobody = not any(self._live.values()) and at_s >= self._arrives_by_s
         now = {bed: NO_CONSOLE if nobody else NO_PAGE if bed in late else "" for bed in self._sounding}
         changed = {bed: why for bed, why in now.items() if why != self._unheard[bed]}

@@ -365,7 +365,10 @@ class EdgeService:
         self._note(ConsoleMoved(console=console, state=seen.state, seq=seen.seq))
 
     def _acked(self, ack: Ack) -> None:
-        self._hearing.sounded(ack.sounded_seq or 0)
+        if ack.sounded is None:
+            self._hearing.sounded_up_to(ack.sounded_seq or 0)
+        else:
+            self._hearing.sounded(*ack.sounded)
         if ack.at is not None and self._clock.speed == 1:  # at another speed their clocks are only alike by and by
             self._skew.heard(ack.console, from_iso(ack.at), self._clock.now())
 

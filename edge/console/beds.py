@@ -115,7 +115,11 @@ class Beds:
 
     def alarm_known(self, seq: int) -> bool:
         """Whether a held state lists an alarm that event `seq` moved."""
-        return any(alarm.seq == seq for state, _ in self._states.values() for alarm in state.alarms)
+        return seq in self.alarm_seqs()
+
+    def alarm_seqs(self) -> set[int]:
+        """The events that moved the alarms that stand at the beds last."""
+        return {alarm.seq for state, _ in self._states.values() for alarm in state.alarms}
 
 
 def wave_message(payload: bytes, edge: str, bed: str, name: str) -> str:

@@ -20,6 +20,7 @@ from edge.console.health import Heartbeat, Part
 from edge.console.history import Recorder
 from edge.console.link import Publisher
 from edge.console.settings import Settings
+from edge.console.sounded import SoundedEvents
 from edge.console.store import Store, StoreBroken
 from edge.console.trust import Trust
 from edge.contract.events import GENESIS
@@ -86,6 +87,7 @@ class Ingest:
         self._checked = 0  # the stored events up to here were read back in this round
         self._live: deque[EventOut] = deque()
         self._late: deque[EventOut] = deque()
+        self._sounded = SoundedEvents()
         self._shown: dict[str, None] = {}  # hashes of events that went to the pages, where others store too
         self._before: events.Cursor = self.cursor  # what was stored before this start
         self._arrived = asyncio.Event()
@@ -282,9 +284,9 @@ class Ingest:
 
     def ack(self) -> Ack:
         """How far it is stored, as the ack to the edge."""
-        sounded = self.cursor.sounded_seq or None
         return Ack(console=self._settings.name, seq=self.cursor.seq, boot=self.heartbeat.boot or "",
-                   sounded_seq=sounded, at=iso(self._settings.now()))
+                   sounded_seq=self.cursor.sounded_seq or None, at=iso(self._settings.now()),
+                   sounded=self._sounded.told(self.beds.alarm_seqs()))
 
     async def store_events(self) -> None:
         """Stores what comes, live events before late ones, for ever."""
@@ -335,6 +337,7 @@ class Ingest:
         return others
 
     def _moved(self, cursor: events.Cursor) -> None:
+        self._sounded.back_to(cursor.sounded_seq)
         self.cursor = cursor
         if not cursor.gap:
             self._gap_loop_s = None
@@ -410,5 +413,6 @@ class Ingest:
         if highest is None:
             return False
         self.cursor = replace(self.cursor, sounded_seq=highest)
+        self._sounded.add(seq)
         self.ack_due.set()
         return True

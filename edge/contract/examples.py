@@ -48,7 +48,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
               "text": "Blood pressure 184/112 mmHg", "why": "Stop the infusion at the pump and call the prescriber.",
               "clears": "below 170/105", "limit": "180/120, or diastolic 110 twice", "by": None, "phase": "INFUSING",
               "dissociation": "expected", "evidence": [{"metric": "sbp_mmhg", "value": 184, "age_s": 1.2}]}),
-    "ack": _signed(512, console="main", seq=4711, boot=_BOOT, sounded_seq=4711, at=_AT, run="a1b2c3d4"),
+    "ack": _signed(512, console="main", seq=4711, boot=_BOOT, sounded_seq=4711, at=_AT, run="a1b2c3d4",
+                   sounded=[4690, 4711]),
     "gone": _signed(500, console="main", run="a1b2c3d4"),
     "command": _signed(
         513, id="9b1d", edge=_EDGE, console="main", user="ann", role="nurse", bed=_BED, verb="acknowledge",

@@ -292,8 +292,9 @@ class Status(Payload, frozen=True, kw_only=True):
 
 
 class Ack(Payload, frozen=True, kw_only=True):
-    """`console` has stored every event up to `seq`. `boot` is the edge boot it knows; `sounded_seq` is the highest
-    alarm event a page has confirmed sounding; `run` names the connection it is sent on (see Gone)."""
+    """`console` has stored every event up to `seq`. `boot` is the edge boot it knows; `run` names the connection it is
+    sent on (see Gone). `sounded` are the alarm events that its pages have confirmed sounding: those of the alarms that
+    stand, and the last others; `sounded_seq` is the highest ever, all that a console of 0.1.0 says."""
 
     console: Id
     seq: Annotated[int, msgspec.Meta(ge=0)]
@@ -301,6 +302,7 @@ class Ack(Payload, frozen=True, kw_only=True):
     sounded_seq: int | None = None
     at: Time | None = None
     run: str | None = None
+    sounded: tuple[int, ...] | None = None
 
 
 class Gone(Payload, frozen=True, kw_only=True):
