@@ -14,6 +14,7 @@ from pwdlib import PasswordHash
 from pwdlib.exceptions import UnknownHashError
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
+from edge.console import sums
 from edge.console.store import Store
 from edge.console.tables import accounts, web_sessions
 from edge.console.upsert import insert
@@ -65,14 +66,16 @@ def check_password(stored: str | None, password: str) -> bool:
 
 def account(connection: Connection, name: str) -> tuple[str, Role] | None:
     """The hash and role of `name`, or None."""
-    row = connection.execute(select(accounts.c.hash, accounts.c.role).where(accounts.c.name == name)).one_or_none()
-    return None if row is None else (row.hash, cast(Role, row.role))
+    row = connection.execute(select(accounts).where(accounts.c.name == name)).mappings().one_or_none()
+    return (row["hash"], cast(Role, row["role"])) if row is not None and sums.is_sound(accounts, row) else None
 
 
 def put_account(connection: Connection, name: str, hashed: str, role: Role, at_s: float) -> None:
     """Makes or replaces the account, and ends the web sessions it had."""
-    row = insert(connection, accounts).values(name=name, role=role, hash=hashed, made_at_s=at_s)
-    connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={"role": role, "hash": hashed}))
+    values = sums.summed(accounts, {"name": name, "role": role, "hash": hashed, "made_at_s": at_s})
+    row = insert(connection, accounts).values(**values)
+    connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={
+        "role": role, "hash": hashed, "sum": values["sum"]}))
     connection.execute(update(web_sessions).where(web_sessions.c.name == name).values(revoked=True))
 
 
@@ -102,12 +105,13 @@ def user_of(connection: Connection, token: str, now_s: float, linger_s: float = 
     Times are this console's, so `linger_s` is LINGER_S times its clock's speed.
     """
     found = select(web_sessions.c.token_hash, web_sessions.c.name, web_sessions.c.csrf, web_sessions.c.expires_s,
-                   accounts.c.role).join(accounts, accounts.c.name == web_sessions.c.name)
-    row = connection.execute(found.where(
-        web_sessions.c.token_hash == _key(token), _holds(now_s, linger_s))).one_or_none()
-    if row is None:
+                   accounts.c.role, accounts.c.hash, accounts.c.sum)
+    row = connection.execute(found.join(accounts, accounts.c.name == web_sessions.c.name).where(
+        web_sessions.c.token_hash == _key(token), _holds(now_s, linger_s))).mappings().one_or_none()
+    if row is None or not sums.is_sound(accounts, row):
         return None
-    return User(row.name, cast(Role, row.role), row.token_hash, row.csrf, row.expires_s, row.expires_s <= now_s)
+    expires_s = row["expires_s"]
+    return User(row["name"], cast(Role, row["role"]), row["token_hash"], row["csrf"], expires_s, expires_s <= now_s)
 
 
 def revoke(connection: Connection, key: str) -> None:

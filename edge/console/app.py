@@ -115,7 +115,7 @@ async def serve(settings: Settings, on_ready: Callable[[str], None] | None = Non
     Raises OSError where the address is taken, SchemaTooNew or sqlalchemy.exc.DBAPIError where the store does not open,
     and the ExceptionGroup of a bug of ours, so that the process ends and is started again.
     """
-    Store(settings.database).close()  # what is wrong with the file is told before anything starts
+    Store(settings.database, serves=settings.now).close()  # what is wrong with the file is told before anything starts
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.create_server((settings.host, settings.port), family=family, backlog=256)
     app = create_app(settings)

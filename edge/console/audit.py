@@ -72,14 +72,15 @@ def walk(connection: Connection) -> Iterator[Line]:
     while True:
         page = connection.execute(select(audit).where(audit.c.n > n).order_by(audit.c.n).limit(PAGE)).all()
         for row in page:
-            line = _checked(row, n + 1, prev)
+            line = checked(row, n + 1, prev)
             n, prev = line.n, line.hash
             yield line
         if len(page) < PAGE:
             return
 
 
-def _checked(row: Row[Any], n: int, prev: str) -> Line:
+def checked(row: Row[Any], n: int, prev: str) -> Line:
+    """A stored line that must be number `n`, chained to `prev`. Raises Broken."""
     if row.n != n:
         raise Broken(n, "it is missing" if row.n == n + 1 else f"it and all up to {row.n - 1} are missing")
     if row.prev != prev:

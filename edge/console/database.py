@@ -11,10 +11,12 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
+from edge.aside import finish
+from edge.console import damage
 from edge.console.upsert import alone
 from edge.postgres import NoDriver, engine, masked
 
-HEAD = "0003"  # the newest step in migrations/versions
+HEAD = "0004"  # the newest step in migrations/versions
 OF_0_1_0 = "0001"  # what a file of 0.1.0 is at, though it does not say so
 USER_VERSION = 2  # 0.1.0 refuses a file with a higher one than its own 1
 MIGRATING = 1986619247  # the first number of the lock under which one console at a time brings the tables along
@@ -26,6 +28,15 @@ class SchemaTooNew(RuntimeError):
 
 class NoStore(RuntimeError):
     """There can be no store at this address; one line."""
+
+
+class StoreDamaged(NoStore):
+    """The file is not what was written; `what` is wrong with it."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(f"{path}: is damaged ({what}); start the console: it keeps the file aside and goes on in a"
+                         " new one")
+        self.what = what
 
 
 def place_of(address: str) -> Path | str:
@@ -47,6 +58,10 @@ def words_of(fault: DBAPIError) -> str:
 def open_engine(place: Path | str) -> Engine:
     """The engine of the one connection that this console writes through; makes folder and tables, brings older ones
     along. Raises SchemaTooNew, NoStore, sqlalchemy.exc.DBAPIError."""
+    if isinstance(place, Path):
+        finish(place)
+        if what := damage.found(place):
+            raise StoreDamaged(place, what)
     opened = _file(place) if isinstance(place, Path) else _server(place)
     with ExitStack() as undo:
         undo.callback(opened.dispose)

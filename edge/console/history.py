@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, delete, select
 
+from edge.console import sums
 from edge.console.tables import determinations, vitals
 from edge.console.upsert import insert
 from edge.contract.payloads import Numeric, Vitals
@@ -102,10 +103,10 @@ def append(connection: Connection, rows: Iterable[Row | Determination]) -> None:
     cuffs: list[dict[str, Any]] = []
     for row in rows:
         if isinstance(row, Row):
-            moments.append({"edge": row.edge, "bed": row.bed, "at_s": row.at_s,
-                            "numerics": msgspec.json.encode(row.numerics)})
+            moments.append(sums.summed(vitals, {"edge": row.edge, "bed": row.bed, "at_s": row.at_s,
+                                                "numerics": msgspec.json.encode(row.numerics)}))
         else:
-            cuffs.append({"edge": row.edge, "bed": row.bed, "at_s": row.at_s} | row.values)
+            cuffs.append(sums.summed(determinations, {"edge": row.edge, "bed": row.bed, "at_s": row.at_s} | row.values))
     if moments:
         connection.execute(insert(connection, vitals).on_conflict_do_nothing(), moments)
     if cuffs:
@@ -123,14 +124,16 @@ def rows_since(
     connection: Connection, edge: str, bed: str, from_s: float,
 ) -> tuple[list[tuple[float, bytes]], list[Cuff]]:
     """What is stored of the bed from edge time `from_s` on: moments as (time, JSON), and determinations; oldest first.
-    """
-    found = select(vitals.c.at_s, vitals.c.numerics).where(
+    What a bad disk changed is left out."""
+    found = select(vitals).where(
         vitals.c.edge == edge, vitals.c.bed == bed, vitals.c.at_s >= from_s)
-    moments = [(row.at_s, row.numerics) for row in connection.execute(found.order_by(vitals.c.at_s))]
+    stored = connection.execute(found.order_by(vitals.c.at_s)).mappings()
+    moments = [(row["at_s"], row["numerics"]) for row in stored if sums.is_sound(vitals, row)]
     cuffs = select(determinations).where(
         determinations.c.edge == edge, determinations.c.bed == bed, determinations.c.at_s >= from_s)
     rows = connection.execute(cuffs.order_by(determinations.c.at_s)).mappings()
-    return moments, [(row["at_s"], {metric: row[metric] for metric in DETERMINATION}) for row in rows]
+    return moments, [(row["at_s"], {metric: row[metric] for metric in DETERMINATION}) for row in rows
+                     if sums.is_sound(determinations, row)]
 
 
 def trend(moments: Sequence[tuple[float, bytes]], cuffs: Sequence[Cuff], metrics: Sequence[str],

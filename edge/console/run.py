@@ -6,6 +6,7 @@ import errno
 import logging
 import socket
 import sys
+from collections.abc import Callable
 from getpass import getpass
 from pathlib import Path
 from time import sleep
@@ -38,7 +39,7 @@ def run_console(path: Path) -> int:
         raise BadUsage(str(wrong)) from None
     settings = console_settings(config, path)
     log_to_stderr("console")
-    _open_once(settings.database)
+    _open_once(settings.database, settings.now)
     try:
         app.run(settings)
     except OSError as wrong:
@@ -49,12 +50,12 @@ def run_console(path: Path) -> int:
     return 0
 
 
-def _open_once(place: Path | str) -> None:
+def _open_once(place: Path | str, now: Callable[[], float]) -> None:
     """What is wrong with the store is told before anything starts. A server that is not there yet is waited for."""
     told = ""
     while True:
         try:
-            Store(place).close()
+            Store(place, serves=now).close()
             return
         except OperationalError as wrong:
             if isinstance(place, Path):

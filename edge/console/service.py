@@ -13,7 +13,6 @@ import msgspec
 from edge.console import accounts, audit, history, patients, troubles
 from edge.console.accounts import User
 from edge.console.command_client import CommandClient
-from edge.console.database import probe
 from edge.console.feed import Feed, Page, Sound, encode
 from edge.console.health import Json, Part, Trouble, together, troubles_json
 from edge.console.ingest import Ingest
@@ -74,7 +73,8 @@ class Console:
     def __init__(self, settings: Settings, publisher: Publisher | None = None) -> None:
         """Opens the store. Raises SchemaTooNew, sqlalchemy.exc.DBAPIError."""
         self.settings = settings
-        self.store = Store(settings.database)
+        self.store = Store(settings.database, serves=settings.now)
+        self._renewed = self.store.renewed
         self.feed = Feed()
         self.version = vigil_version()
         self.patients: dict[str, str] = {}  # session id -> name
@@ -218,6 +218,7 @@ class Console:
         found = [trouble for ingest in self.edges.values()
                  for trouble in troubles.of_edge(ingest, loop_s, now_s, speed)]
         broken = self.store.broken
+        found = [*troubles.of_aside(self.store.aside), *found]
         return found if broken is None else [troubles.of_store(broken, self._console_part.since_s), *found]
 
     def simulated(self) -> bool:
@@ -308,7 +309,8 @@ class Console:
                 for ingest in self.edges.values():
                     await ingest.check_record()
                 if self.store.broken is not None:
-                    await self.store.run(probe)  # a write that heals nothing but shows that the world is healed
+                    await self.store.mend()
+                await self._read_again()
                 remember = loop.time() - remembered_s >= REMEMBER_EVERY_S
                 remembered_s = loop.time() if remember else remembered_s
                 for ingest in self.edges.values():
@@ -324,6 +326,19 @@ class Console:
                         await self.store.run(history.prune, edge, ingest.beds.ids(), ingest.now_s() - history.KEEP_S)
             except StoreBroken:
                 self.health_changed.set()
+
+    async def _read_again(self) -> None:
+        """The store was begun anew, or is another one: how far each edge is stored in it, and what is to be in it.
+        Raises StoreBroken."""
+        if self.store.renewed == self._renewed:
+            return
+        for ingest in self.edges.values():
+            await ingest.store_memory()
+            if ingest.memory_due:  # it could not be stored: it is worth more than what the new store has of it
+                return
+            await ingest.load()
+            ingest.ack_due.set()
+        self._renewed = self.store.renewed
 
     async def take_names(self) -> None:
         """Patients named at another console over the same database. Raises StoreBroken."""

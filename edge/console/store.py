@@ -12,10 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from edge.console.database import open_engine, words_of
+from edge import aside
+from edge.console import damage
+from edge.console.database import StoreDamaged, open_engine, probe, words_of
 from edge.postgres import hang_up
 
 P = ParamSpec("P")
@@ -34,16 +36,63 @@ class StoreBroken(Exception):
 class Store:
     """Runs functions of a connection, each in its own transaction, in the order they were asked for.
 
-    `broken` says why the store does not work; None: the last write went well.
+    `broken` says why the store does not work; None: the last write went well. `renewed` counts how often something
+    else than before came to be in it: what was read before is to be read again.
     """
 
-    def __init__(self, place: Path | str) -> None:
-        """Opens it, at a path or a server's address. Raises SchemaTooNew, NoStore, sqlalchemy.exc.DBAPIError."""
+    def __init__(self, place: Path | str, *, serves: Callable[[], float] | None = None) -> None:
+        """Opens it, at a path or a server's address. Raises SchemaTooNew, NoStore, sqlalchemy.exc.DBAPIError.
+
+        `serves`: it is for a console that must go on (its clock, seconds since 1970). A damaged file is then kept aside
+        and a new one begun; one that cannot be written is read alone, and `broken` says so.
+        """
         self.shared = not isinstance(place, Path)
-        self._engine = open_engine(place)
+        self._place, self._serves = place, serves
+        self.broken: str | None = None
+        self.renewed = 0
+        self._reads_alone = False
+        self._engine = self._opened()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="console-store")
         self._at_work: Connection | None = None
-        self.broken: str | None = None
+
+    @property
+    def aside(self) -> list[Path]:
+        """Damaged files of this store that were kept aside and are still there."""
+        return aside.kept(self._place) if isinstance(self._place, Path) else []
+
+    def _opened(self) -> Engine:
+        try:
+            return open_engine(self._place)
+        except (DBAPIError, StoreDamaged) as fault:
+            if self._serves is None or not isinstance(self._place, Path):
+                raise
+            if isinstance(fault, StoreDamaged) or damage.is_damage(fault):
+                if damage.is_text(self._place):
+                    raise
+                return self._begun_anew(self._place, fault.what if isinstance(fault, StoreDamaged) else words_of(fault))
+            opened = damage.open_to_read(self._place)
+            self.broken, self._reads_alone = words_of(fault), True
+            return opened
+
+    def _begun_anew(self, place: Path, what: str) -> Engine:
+        assert self._serves is not None
+        damage.begin_anew(place, what, self._serves(), open_engine)
+        return open_engine(place)
+
+    async def mend(self) -> None:
+        """Tries whether it can be written again. Raises StoreBroken."""
+        if self._reads_alone:
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._open_again)
+            except (DBAPIError, StoreDamaged) as fault:
+                raise self._broke(words_of(fault) if isinstance(fault, DBAPIError) else str(fault)) from fault
+        await self.run(probe)
+
+    def _open_again(self) -> None:
+        opened = open_engine(self._place)
+        self._engine.dispose()
+        self._engine, self._reads_alone = opened, False
+        self.renewed += 1
 
     async def run(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `work(connection, ...)`, which writes, returns, once committed. Raises StoreBroken."""
@@ -74,9 +123,25 @@ class Store:
 
     def now(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same without a loop, for the command line and for tests. Raises sqlalchemy.exc.DBAPIError."""
-        with self._engine.begin() as connection:
-            self._at_work = connection
-            return work(connection, *args, **kwargs)
+        try:
+            with self._engine.begin() as connection:
+                self._at_work = connection
+                return work(connection, *args, **kwargs)
+        except DBAPIError as fault:
+            if self._serves is not None and isinstance(self._place, Path) and damage.is_damage(fault):
+                self._renew(self._place, words_of(fault))
+            raise
+
+    def _renew(self, place: Path, what: str) -> None:
+        """It was found to be damaged while it served."""
+        self._engine.dispose()
+        try:
+            self._engine = self._begun_anew(place, what)
+        except (DBAPIError, OSError) as fault:  # no room for a new one: it stays as it is, and each call says so
+            log.error("the damaged store cannot be kept aside: %s", fault)
+            return
+        self._reads_alone = False
+        self.renewed += 1
 
     def close(self) -> None:
         """Waits for what was asked for, then closes the file."""

@@ -33,12 +33,15 @@ class Words(TypeDecorator[str]):
         """As it is stored and looked for."""
         return value.replace("\0", "\ufffd") if isinstance(value, str) and dialect.name == "postgresql" else value
 
+
+# `sum` is over the row (edge.console.sums); null: stored before there were sums.
 accounts = Table(
     "accounts", metadata,
     Column("name", Words, primary_key=True),
     Column("role", Words, nullable=False),
     Column("hash", Words, nullable=False),
     Column("made_at_s", Float, nullable=False),
+    Column("sum", BIG),
 )
 
 web_sessions = Table(
@@ -59,6 +62,7 @@ patients = Table(
     Column("name", Words, nullable=False),
     Column("made_at_s", Float, nullable=False),
     Column("edge", Words, nullable=False, server_default=""),
+    Column("sum", BIG),
 )
 
 events = Table(
@@ -105,6 +109,7 @@ vitals = Table(
     Column("bed", Words, primary_key=True),
     Column("at_s", Float, primary_key=True),
     Column("numerics", LargeBinary, nullable=False),  # JSON: metric -> value, only what was valid and not stale
+    Column("sum", BIG),
 )
 
 determinations = Table(
@@ -116,6 +121,7 @@ determinations = Table(
     Column("dbp_mmhg", Float),
     Column("map_mmhg", Float),
     Column("nibp_pulse_bpm", Float),
+    Column("sum", BIG),
 )
 
 audit = Table(

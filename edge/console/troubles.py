@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from edge.console.health import Trouble
 from edge.console.ingest import Ingest
@@ -86,6 +87,19 @@ def refusal(reason: str) -> str | None:
     """What to do where a broker is reached and refuses, by what it said; None: it is not reached."""
     said = reason.lower()
     return next((remedy for words, remedy in REFUSALS if words in said), None)
+
+
+def of_aside(kept: Sequence[Path]) -> Iterator[Trouble]:
+    """The console's own store was damaged, and goes on in a new file."""
+    if kept:
+        try:
+            since_s = kept[-1].stat().st_mtime
+        except OSError:  # moved away this moment
+            return
+        yield Trouble("store", None, since_s, "This console's store was damaged, and goes on in a new file; the old one"
+                      f" is kept as {kept[-1].name}", "Events are fetched again from the edges by themselves; older"
+                      " trends may be lacking. Have its disk looked at, and move the old file out of the data folder:"
+                      " this line then goes.")
 
 
 def of_store(broken: str, since_s: float) -> Trouble:

@@ -1,26 +1,20 @@
 """A damaged journal is kept aside whole, and a new one goes on after the last checkpoint of it that can be believed.
 
-    journal.db.part     the new one while it is made: its schema, what it goes on from, snapshots and cursors
-    journal.db.new-1    the same, whole, and not yet in its place
-    journal.db.damaged-1 (and -wal)    the damaged one, as it was
-
-Each step is a rename. A journal.db.new-N that is found at a start was cut short in between: `finish` does the rest.
+A file is put aside by `edge.aside`: the new one has its schema, what it goes on from, snapshots and cursors.
 On a database server it is one transaction, and the damaged one's tables are kept in a schema beside the new one's.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, insert, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from edge import points
+from edge import aside
 from edge.journal import chain, postgres, schema
 from edge.journal.chain import Base, Checkpoint, Wrong
 from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError, JournalFailing, identity, reading, writing
@@ -41,20 +35,14 @@ def begin_anew(place: DatabaseUrl, edge: str, damage: str, after: Checkpoint | N
     if place.path is None:
         raise JournalDamaged(f"journal {place} is damaged: {damage}", damage)
     try:
-        number = 1 + max((int(found.name.rpartition("-")[2]) for found in _aside(place.path)), default=0)
-        aside = place.path.with_name(f"{place.path.name}.damaged-{number}")
+        number = aside.free_number(place.path)
         with _opened(place) as found:
             checkpoint = found.last_good() if after is None else after
-            base = Base(checkpoint, found.at_ms(checkpoint), str(aside), damage)
+            base = Base(checkpoint, found.at_ms(checkpoint), str(aside.kept_as(place.path, number)), damage)
             snapshots, cursors = found.snapshots(), found.cursors(checkpoint.event_seq)
-            part = place.path.with_name(f"{place.path.name}.part")
-            for left in (part, Path(f"{part}-wal"), Path(f"{part}-shm")):
-                left.unlink(missing_ok=True)
+            part = aside.new_part(place.path)
             _make(DatabaseUrl(str(part)), partial(_fill, edge, base, snapshots, cursors, sign))
-        points.reached("quarantine")
-        _to_disk(part)
-        part.rename(place.path.with_name(f"{place.path.name}.new-{number}"))
-        finish(place)
+        aside.put_in_place(place.path, part, number)
     except OSError as fault:
         words = f"journal {place}: damaged ({damage}), and cannot be kept aside: {fault.strerror}"
         raise JournalFailing(words) from fault
@@ -84,33 +72,9 @@ def finish(place: DatabaseUrl) -> None:
     if place.path is None:
         return
     try:
-        for new in place.path.parent.glob(f"{place.path.name}.new-*"):
-            aside = place.path.with_name(new.name.replace(".new-", ".damaged-"))
-            for end in ("", "-wal"):
-                old, kept = Path(f"{place.path}{end}"), Path(f"{aside}{end}")
-                if old.exists() and not kept.exists():
-                    points.reached("quarantine")
-                    old.rename(kept)
-            Path(f"{place.path}-shm").unlink(missing_ok=True)
-            points.reached("quarantine")
-            new.rename(place.path)
-            points.reached("quarantine")
-            _to_disk(place.path.parent)
+        aside.finish(place.path)
     except OSError as fault:
         raise JournalFailing(f"journal {place}: the new one cannot be put in its place: {fault.strerror}") from fault
-
-
-def _aside(path: Path) -> list[Path]:
-    return [found for kind in ("damaged", "new") for found in path.parent.glob(f"{path.name}.{kind}-*")
-            if found.name.rpartition("-")[2].isdecimal()]
-
-
-def _to_disk(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 class _Damaged:

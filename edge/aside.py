@@ -1,0 +1,75 @@
+"""A damaged database file is kept aside whole, and a new one takes its place. Each step is a rename, so that a start
+can finish what was cut short.
+
+    x.db.part     the new one while it is made
+    x.db.new-1    the same, whole, and not yet in its place
+    x.db.damaged-1 (and -wal)    the damaged one, as it was
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from edge import points
+
+ENDS = ("", "-wal")
+
+
+def free_number(path: Path) -> int:
+    """The next one kept aside."""
+    there = (found.name.rpartition("-")[2] for kind in ("damaged", "new")
+             for found in path.parent.glob(f"{path.name}.{kind}-*"))
+    return 1 + max((int(number) for number in there if number.isdecimal()), default=0)
+
+
+def kept_as(path: Path, number: int) -> Path:
+    """What the damaged one is then called."""
+    return path.with_name(f"{path.name}.damaged-{number}")
+
+
+def kept(path: Path) -> list[Path]:
+    """Those that are kept aside, the oldest first."""
+    there = (found for found in path.parent.glob(f"{path.name}.damaged-*")
+             if found.name.rpartition("-")[2].isdecimal())
+    return sorted(there, key=lambda found: int(found.name.rpartition("-")[2]))
+
+
+def new_part(path: Path) -> Path:
+    """Where the new one is made; nothing is there. Raises OSError."""
+    part = path.with_name(f"{path.name}.part")
+    for end in (*ENDS, "-shm"):
+        Path(f"{part}{end}").unlink(missing_ok=True)
+    return part
+
+
+def put_in_place(path: Path, part: Path, number: int) -> None:
+    """The new one, which is whole and closed, takes the place of the one at `path`. Raises OSError."""
+    points.reached("quarantine")
+    _to_disk(part)
+    part.rename(path.with_name(f"{path.name}.new-{number}"))
+    finish(path)
+
+
+def finish(path: Path) -> None:
+    """The same where it was cut short, at a start. Raises OSError."""
+    for new in path.parent.glob(f"{path.name}.new-*"):
+        aside = path.with_name(new.name.replace(".new-", ".damaged-"))
+        for end in ENDS:
+            old, kept_old = Path(f"{path}{end}"), Path(f"{aside}{end}")
+            if old.exists() and not kept_old.exists():
+                points.reached("quarantine")
+                old.rename(kept_old)
+        Path(f"{path}-shm").unlink(missing_ok=True)
+        points.reached("quarantine")
+        new.rename(path)
+        points.reached("quarantine")
+        _to_disk(path.parent)
+
+
+def _to_disk(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
