@@ -143,3 +143,68 @@ async def test_a_connection_is_tried_again_for_ever_and_our_own_error_is_not(mon
         await keep_connected(life, told.append)
     assert told == ["gone", "no route", "deaf", *["OSError"] * 5]
     assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]
+
+
+async def test_what_the_socket_does_not_take_at_once_goes_when_it_does() -> None:
+    taken, reading, gone = bytearray(), asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(CONNACK)
+        await reading.wait()
+        while data := await reader.read(2**20):
+            taken.extend(data)
+        writer.close()
+        gone.set()
+
+    big = [bytes([65 + number]) * 2**20 for number in range(8)]  # more than both sockets hold
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        async with connected(Mqtt(port=server.sockets[0].getsockname()[1]), None, "x") as connection:
+            waiting = [asyncio.ensure_future(connection.publish("a", payload, qos=0)) for payload in big]
+            await asyncio.sleep(0)
+            assert not waiting[-1].done()
+            reading.set()
+            await asyncio.gather(*waiting)
+        await gone.wait()
+    header = b"\x30\x83\x80\x40\0\1a"
+    assert taken == b"".join(header + payload for payload in big) + b"\xe0\0"
+
+
+async def test_messages_that_came_before_the_end_are_still_given() -> None:
+    message = bytes([0x30, 4, 0, 1]) + b"ab"
+    opened = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(CONNACK)
+        await opened.wait()
+        writer.write(message * 3)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, connected(Mqtt(port=server.sockets[0].getsockname()[1]), None, "x") as connection:
+        opened.set()
+        messages = connection.messages()
+        came = [await anext(messages) for _ in range(3)]
+        assert [(one.topic, one.payload, one.retained) for one in came] == [("a", b"b", False)] * 3
+        with pytest.raises(MqttError, match="isconnected"):
+            await anext(messages)
+
+
+async def test_a_connection_that_ends_as_it_begins_is_none() -> None:
+    """Both may be seen in one turn of the loop, or in two: never does anybody wait for its messages for ever."""
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(CONNACK)
+        writer.close()
+
+    async def listen() -> None:
+        async with connected(Mqtt(port=server.sockets[0].getsockname()[1]), None, "x") as connection:
+            await anext(connection.messages())
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        for _ in range(20):
+            with pytest.raises(MqttError, match="isconnected"):
+                await listen()

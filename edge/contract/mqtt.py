@@ -12,6 +12,8 @@ import logging
 import math
 import socket
 import ssl
+import threading
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,11 +85,13 @@ class Received:
 
 
 class _Client(aiomqtt.Client):
-    """aiomqtt 2.5.1 with three faults mended here, as a patch of aiomqtt itself would mend them.
+    """aiomqtt 2.5.1 with six faults mended here, as a patch of aiomqtt itself would mend them.
 
     The TCP connect has paho's own 5 s, whatever `timeout` says. `asyncio.wait_for` (before Python 3.12) swallows a
-    cancellation that arrives together with the reply, so that a stop is lost. And the socket stays open where no
-    CONNACK comes, or where the stop comes while the connection is made.
+    cancellation that arrives together with the reply, so that a stop is lost. The socket stays open where no
+    CONNACK comes, or where the stop comes while the connection is made. Each packet waits for a turn of the loop and
+    four system calls (a wake-up, the writer added, the send, the writer removed) where one send is enough. Each message
+    that comes costs a task. And a connection that ends together with its CONNACK counts as open.
     """
 
     def __init__(self, mqtt: Mqtt, context: ssl.SSLContext | None, identifier: str, will: Will | None) -> None:
@@ -100,6 +104,9 @@ class _Client(aiomqtt.Client):
         self.pending_calls_threshold = MAX_PENDING_CALLS
         self._client.connect_timeout = TIMEOUT_S
         self._shut = False
+        self._loops_thread = threading.get_ident()
+        self._came: deque[Received] = deque()
+        self._some = asyncio.Event()  # came, or the connection has ended
 
     async def _wait_for(self, fut: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109 (aiomqtt's own)
         wait_s = self.timeout if timeout is None else timeout
@@ -114,6 +121,37 @@ class _Client(aiomqtt.Client):
             sock.close()
         else:
             super()._on_socket_open(client, userdata, sock)
+
+    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        """There is something to write: at once, and by a writer of the loop only what the socket does not take."""
+        if threading.get_ident() == self._loops_thread:
+            client.loop_write()
+            if not client.want_write() or client.socket() is not sock:
+                return
+        super()._on_socket_register_write(client, userdata, sock)
+
+    def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
+        if len(self._came) >= MAX_WAITING:
+            log.warning("%d messages wait; one more is dropped", MAX_WAITING)
+            return
+        self._came.append(Received(message.topic, message.payload, message.retain))
+        self._some.set()
+
+    async def next(self) -> Received:
+        """The message that has waited longest. Raises MqttError where none waits and the connection has ended."""
+        while not self._came:
+            if self._disconnected.done():
+                raise MqttError("disconnected while messages were awaited") from self._disconnected.exception()
+            self._some.clear()
+            await self._some.wait()
+        return self._came.popleft()
+
+    def opened(self) -> None:
+        """From here on whoever awaits a message is woken by the end, too. Raises MqttError where it has come already:
+        `__aenter__` forgets an end that came together with CONNACK."""
+        if not self._client.is_connected():
+            raise MqttError("disconnected at once")
+        self._disconnected.add_done_callback(lambda _: self._some.set())
 
     def shut(self) -> None:
         """No socket and no task is left, however the connection ended."""
@@ -151,9 +189,8 @@ class Connection:
 
     async def messages(self) -> AsyncIterator[Received]:
         """Every message as it comes. Ends with MqttError when the connection does."""
-        async for message in self._client.messages:
-            payload = message.payload
-            yield Received(message.topic.value, payload if isinstance(payload, bytes) else b"", message.retain)
+        while True:
+            yield await self._client.next()
 
     async def open(self) -> None:
         """CONNECT, and the broker's yes. Raises MqttError."""
@@ -164,6 +201,7 @@ class Connection:
             raise MqttError("no answer to CONNECT") from None
         except ValueError as error:  # a host that is no name
             raise MqttError(str(error)) from error
+        self._client.opened()
         self._is_open = True
 
     async def close(self) -> None:
