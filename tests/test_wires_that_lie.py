@@ -49,6 +49,7 @@ def until_polls(run: FaultRun, polls: int, frames: int) -> FaultRun:
     return run
 
 
+DOUBTFUL = frozenset({"dinamap_binary"})  # all of its numbers are questionable
 EXPLORES = settings().max_examples > 100  # --hypothesis-profile=explore: every case, and ten times as long
 POLLS, MANY_POLLS = (2_000, 100_000) if EXPLORES else (600, 10_000)
 CASES = [(name, kind) for name, spec in SPECS.items() for kind in kinds_of(spec)][::1 if EXPLORES else 3]
@@ -58,7 +59,7 @@ CASES = [(name, kind) for name, spec in SPECS.items() for kind in kinds_of(spec)
 def test_a_good_wire_shows_what_is_true(name: str) -> None:
     run = run_of(name, {}, 250)
     assert run.wrong == []
-    assert run.kept, "and something is judged"
+    assert bool(run.kept) is (name not in DOUBTFUL), "and something is judged"
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -73,7 +74,7 @@ def test_no_value_is_wrong_where_everything_happens_together(name: str) -> None:
     run.kept.clear()
     run.go(60)
     assert run.dialogue.state in ("live", "unstable")
-    assert run.kept or SPECS[name].kind == "nibp", "a cuff's next determination is minutes away"
+    assert run.kept or SPECS[name].kind == "nibp" or name in DOUBTFUL, "a cuff's next determination is minutes away"
 
 
 @pytest.mark.slow
@@ -90,7 +91,7 @@ def good_of(name: str, seconds: float) -> int:
 
 
 LATE = [  # which share of the readings stays where one transmission in ten is late: what is promised is 85 %
-    (name, kind) for name in SPECS
+    (name, kind) for name in SPECS if name not in DOUBTFUL
     for kind in (("late", "doubled", "stray", "echo", "split") if name in POLLED else ("late", "stray"))
     if name != "suntech_advantage" or kind != "late"]  # its cuff is read as fast as the line allows
 OTHERWISE = {  # a stray byte or a doubled response costs a bus without frame marks the quiet that follows
