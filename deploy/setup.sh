@@ -3,6 +3,10 @@
 # configuration say where a mirror is, and the system's certificates are trusted (hospitals inspect TLS).
 export UV_SYSTEM_CERTS=true UV_PYTHON_PREFERENCE=only-system NODE_USE_SYSTEM_CA=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 PATH=$PATH:/usr/sbin:/sbin
+# Each service and each test starts a Python: compiled once, also where the machine says not to. Nothing lies beside the
+# sources.
+unset PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX="$PWD/.venv/pycache"
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "$0: $*"; exit 1; }
