@@ -6,6 +6,7 @@ Properties try the same examples in every run, so that a failure is a change's a
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 
 import pytest
@@ -17,6 +18,7 @@ from tests.helpers.page_browser import Opened, chromium, opener
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("steady")
+gc.disable()  # what collecting thousands of tests makes stays: to look through it again and again took 5 s a worker
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,6 +34,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 1 if item.path.name == "test_stream.py" else 3
 
     items.sort(key=turn)
+
+
+def pytest_collection_finish() -> None:
+    """From here on garbage is collected, and what is there by now is no garbage."""
+    gc.enable()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")
