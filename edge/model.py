@@ -31,6 +31,7 @@ AlarmPhase = Literal["start", "continue", "update", "escalate", "deescalate", "e
 SignalState = Literal["on", "paused", "latched", "acknowledged", "off"]
 AlarmClass = Literal["physiological", "technical"]
 DeviceKind = Literal["pump", "nibp", "oximeter", "monitor"]
+PumpRole = Literal["drug", "carrier"]
 Dissociation = Literal["none", "expected", "observed", "resolving", "resolved"]
 Phase = Literal["PRECHECK", "READY", "INFUSING", "PAUSED", "RECOVERY", "DISCHARGE_READY", "CLOSED"]
 Role = Literal["nurse", "technician", "prescriber"]
@@ -178,6 +179,7 @@ class BedConfigured(Frozen, frozen=True):
     bed: str
     nibp_interval_s: float
     devices: tuple[tuple[str, DeviceKind, str], ...]
+    roles: dict[str, PumpRole] = {}  # what each pump gives, where that is said
 
 
 class Configured(Frozen, frozen=True, tag="configured"):

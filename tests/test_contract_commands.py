@@ -87,9 +87,10 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("end_infusion", {"reason": 5}, "bad_args: reason must be text, or left out, not 5"),
     ("acknowledge", {"alarm": "a"}, "bad_args: seq must be a whole number from 0 up, not None"),
     ("audio_pause", {"seconds": 600}, "bad_args: seconds is not one; audio_pause takes none"),
-    ("set_rate", {"rate_ml_h": 100}, "unknown_verb: 'set_rate'; write one of acknowledge, amend_order, attest,"
-     " audio_pause, audio_resume, check_in, checklist, close_session, device_back, device_off, end_infusion, give_dose,"
-     " override_gate, rebaseline, shelve, start_session, unshelve"),
+    ("set_rate", {"rate_ml_h": 100},
+     "unknown_verb: 'set_rate'; write one of acknowledge, amend_order, attest, audio_pause, audio_resume, "
+     "check_in, checklist, close_session, device_back, device_off, drug_channel, end_infusion, give_dose, "
+     "override_gate, rebaseline, shelve, start_session, unshelve"),
     ("attest", {"what": "balance", "so": True},
      "bad_args: what must be one of escort, oriented, no_dissociation, gait, fluids, mood, not 'balance'"),
     ("attest", {"what": "escort"}, "bad_args: so must be true or false, not None"),

@@ -40,7 +40,7 @@ def told(protocol: Protocol) -> dict[str, Any]:
 def test_the_first_protocol_runs_as_0_1_0_did_but_for_what_is_named_here() -> None:
     now, then = told(SHIPPED.first), told(as_in_0_1_0().first)
     for key, value in {"kvo_ml_h": 5.0, "kvo_part": 0.1, "unknown_rate_runs": True,
-                       "persons_word": True}.items():
+                       "persons_word": True, "drug_channel": True}.items():
         assert now["course"].pop(key) == value
         then["course"].pop(key)
     assert (now["dissociation"].pop("cadss_of_baseline"), then["dissociation"].pop("cadss_of_baseline")) == (2, None)
@@ -48,6 +48,7 @@ def test_the_first_protocol_runs_as_0_1_0_did_but_for_what_is_named_here() -> No
         gate["override"] = ()
     gates = {gate["id"]: gate for gate in now.pop("ready")}
     assert gates.pop("no_baseline")["words"].startswith("no blood pressure of the last 30 minutes")
+    assert gates.pop("drug_channel")["open"] == "pump_asked()"
     gates["blood_pressure"]["open"] = "not known(baseline.sbp_mmhg)"
     assert list(gates.values()) == list(then.pop("ready"))
     assert (now.pop("pk")["name"], then.pop("pk")) == ("clements250", None)

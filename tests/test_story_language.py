@@ -106,6 +106,7 @@ BECOMES_TRUE: dict[str, tuple[str, str, str]] = OF_METRICS | {
     "clock_skew_s": ("clock_skew_s() > 2", "infusing", "0:10 skew 3"),
     "unheard": ("unheard()", "infusing", "0:10 unheard"),
     "record_damaged_s": ("record_damaged_s() < 600", "infusing", "0:10 record damaged"),
+    "runs": ("runs()", "precheck", "0:10 pump infusing"),
     "no_word_s": ("no_word_s() >= 30", "infusing", "0:10 pump unknown"),
     "stray_infusion": ("stray_infusion()", "protocol esketamine_rems", "0:10 pump infusing"),
     "attested": ("attested(gait)", "infusing", "0:10 attest gait yes"),
@@ -137,6 +138,7 @@ IS_TRUE: dict[str, tuple[str, str]] = {  # fact: (condition, given)
     "session.dose_mg": ("session.dose_mg == 60", "infusing, dose 0.75, weight 80"),
     "session.duration_s": ("session.duration_s == 3600", "infusing, duration 60"),
     "dissociation.long_s": ("dissociation.long_s < 0", "protocol esketamine_rems"),
+    "pump_asked": ("not pump_asked()", "infusing"),
     "by_hand": ("by_hand()", "protocol esketamine_rems"),
     "first_session": ("not first_session()", "infusing, first no"),
     "hypertension": ("hypertension()", "infusing, hypertension yes"),
@@ -145,7 +147,7 @@ IS_TRUE: dict[str, tuple[str, str]] = {  # fact: (condition, given)
 
 
 OF_A_DEVICE = {
-    "link_down": "pump", "link_unstable": "pump", "device_alarm": "pump", "no_word_s": "pump",
+    "link_down": "pump", "link_unstable": "pump", "device_alarm": "pump", "no_word_s": "pump", "runs": "pump",
     "identical_s": "oximeter",
     "own_alarm": "oximeter", "unwatched_s": "oximeter", "watched_s": "oximeter",
 }

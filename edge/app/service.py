@@ -65,6 +65,7 @@ from edge.model import (
     DeviceKind,
     HeardChanged,
     Input,
+    PumpRole,
     Restored,
     Tick,
     WatchPaused,
@@ -144,7 +145,7 @@ class EdgeService:
 
     def _bed(self, bed: BedTable, rules: RuleSet, specs: Mapping[str, Spec], recovered: Recovered) -> _Bed:
         bedside = Bedside(bed.id, _named(bed, specs), rules, nibp_interval_s=bed.nibp_interval_s,
-                           protocols=self._protocols)
+                           protocols=self._protocols, roles=_roles(bed))
         if bed.id in recovered.beds:
             bedside.restore(recovered.beds[bed.id].snapshot())
         edge = self._config.edge
@@ -166,7 +167,8 @@ class EdgeService:
         states = [work.bedside.state for work in self._beds.values()]
         return Configured(self._rules_text, tuple(
             BedConfigured(state.bed, state.nibp_interval_s,
-                          tuple((name, device.kind, device.driver) for name, device in state.devices.items()))
+                          tuple((name, device.kind, device.driver) for name, device in state.devices.items()),
+                          {name: device.role for name, device in state.devices.items() if device.role is not None})
             for state in states), self._protocols_text)
 
     async def reconfigure(self, found: Changes, specs: Mapping[str, Spec], tasks: Tasks, config_hash: str) -> None:
@@ -177,7 +179,8 @@ class EdgeService:
             self._beds[bed].telemetry.dialogues.pop(device, None)
         self._about = (self._about[0], config_hash)
         for table in found.beds:
-            self._beds[table.id].bedside.reconfigure(_named(table, specs), nibp_interval_s=table.nibp_interval_s)
+            self._beds[table.id].bedside.reconfigure(
+                _named(table, specs), nibp_interval_s=table.nibp_interval_s, roles=_roles(table))
         at_s, configured = self._clock.now(), self._configured()
         n = self._journal.record(None, at_s, configured)
         for bed, work in self._beds.items():
@@ -403,3 +406,8 @@ class EdgeService:
 def _named(bed: BedTable, specs: Mapping[str, Spec]) -> list[tuple[str, DeviceKind, str]]:
     """The bed's devices as its judgement knows them."""
     return [(device.id, specs[device.spec].kind, device.driver) for device in bed.device]
+
+
+def _roles(bed: BedTable) -> dict[str, PumpRole]:
+    """What the bed's pumps give, where edge.toml says it."""
+    return {device.id: device.role for device in bed.device if device.role is not None}

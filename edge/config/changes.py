@@ -48,4 +48,4 @@ def _devices(config: EdgeConfig) -> Mapping[tuple[str, str], DeviceTable]:
 
 def _shape(bed: BedTable) -> object:
     """What the bed's judgement is built from."""
-    return bed.nibp_interval_s, [(device.id, device.spec) for device in bed.device]
+    return bed.nibp_interval_s, [(device.id, device.spec, device.role) for device in bed.device]

@@ -23,6 +23,7 @@ from edge.config.messages import causes, nearest, say
 from edge.config.sharing import Taken, sharing_faults
 from edge.config.stores import store_url
 from edge.field.device_url import DeviceUrl, parse_device_url
+from edge.model import PumpRole
 from edge.toml_lines import Where, key_lines, line_of
 from edge.vocabulary import METRICS
 
@@ -184,6 +185,7 @@ class DeviceTable(Table):
     at: DatabaseUrl
     map: FilePath | None = None  # the register map, where the driver is MAPPED
     identity: Annotated[str, Field(min_length=1)] | None = None
+    role: PumpRole | None = None  # of a pump: whether it gives the drug, or carries
     settings: dict[str, Any] = Field(default_factory=dict)
 
     @property
@@ -348,8 +350,12 @@ def _edge_faults(config: EdgeConfig, catalogue: Catalogue | None) -> Iterator[tu
             yield ("bed", b, "id"), f"bed {bed.id!r} is there twice; give each bed its own id"
         beds.add(bed.id)
         devices: set[str] = set()
+        drug = ""
         for d, device in enumerate(bed.device):
             where: Where = ("bed", b, "device", d)
+            if device.role == "drug" and drug:
+                yield (*where, "role"), f"{drug!r} gives the drug at bed {bed.id!r} already; write role = \"carrier\""
+            drug = device.id if device.role == "drug" else drug
             if device.id in devices:
                 yield (*where, "id"), f"bed {bed.id!r} has two devices {device.id!r}; give each its own id"
             devices.add(device.id)
@@ -379,6 +385,8 @@ def _driver_faults(where: Where, device: DeviceTable, known: Mapping[str, Spec])
     if spec is None:
         yield (*where, "driver"), f"no driver {device.driver!r}; {nearest(device.driver, known)}"
         return
+    if device.role is not None and spec.kind != "pump":
+        yield (*where, "role"), f"'role' is for pumps; driver {device.driver!r} is of kind {spec.kind}; remove it"
     if unknown := sorted(spec.metrics - set(METRICS)):
         at = "".join(f"{spec.defined_at[one]}: " for one in unknown[:1] if one in spec.defined_at)
         yield (*where, "driver"), (f"{at}driver {device.driver!r} decodes {', '.join(unknown)}, which"

@@ -216,6 +216,15 @@ class DeviceBack(Verb, frozen=True, kw_only=True):
     device: Annotated[str, Meta(min_length=1, max_length=64, title="Device")]
 
 
+class DrugChannel(Verb, frozen=True, kw_only=True):
+    """Of this bed's pumps this one gives the drug; the others carry. Once the infusion has begun it needs a reason."""
+
+    verb: ClassVar[str] = "drug_channel"
+
+    device: Annotated[str, Meta(min_length=1, max_length=64, title="Pump")]
+    reason: Reason | None = None
+
+
 class EndInfusion(Verb, frozen=True, kw_only=True):
     """The infusion is over although the dose is not complete."""
 
@@ -238,7 +247,7 @@ VERBS: dict[str, type[Verb]] = {
     asked.verb: asked
     for asked in (Acknowledge, Shelve, Unshelve, PauseAudio, ResumeAudio, CheckIn, StartSession, SetChecklist,
                   GiveDose, EndInfusion, CloseSession, AmendOrder, OverrideGate, Rebaseline, Attest, DeviceOff,
-                  DeviceBack)
+                  DeviceBack, DrugChannel)
 }
 
 

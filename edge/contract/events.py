@@ -37,6 +37,7 @@ from edge.contract.session_bodies import ChecklistSet as ChecklistSet
 from edge.contract.session_bodies import DeviceAway as DeviceAway
 from edge.contract.session_bodies import DeviceReturned as DeviceReturned
 from edge.contract.session_bodies import DoseGiven as DoseGiven
+from edge.contract.session_bodies import DrugChannelNamed as DrugChannelNamed
 from edge.contract.session_bodies import GateOverridden as GateOverridden
 from edge.contract.session_bodies import Order as Order
 from edge.contract.session_bodies import OrderAmended as OrderAmended
@@ -221,7 +222,7 @@ class Booted(Body, frozen=True, kw_only=True):
 
 EventBody = (
     AlarmMoved | SessionOpened | ChecklistSet | DoseGiven | SessionClosed
-    | OrderAmended | GateOverridden | BaselineSet | Attested | DeviceAway | DeviceReturned
+    | OrderAmended | GateOverridden | BaselineSet | Attested | DrugChannelNamed | DeviceAway | DeviceReturned
     | PhaseMoved | DissociationMoved | CheckedIn
     | Requested | AudioMoved | ShelfMoved | CommandRefused | LinkMoved | DeviceAlarmsNow | Booted | ConsoleMoved
     | BrokerMoved | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge | WatchPaused
@@ -233,7 +234,7 @@ EventBody = (
 BODIES: dict[EventKind, tuple[type[Body], ...]] = {
     "alarm": (AlarmMoved,),
     "session": (SessionOpened, ChecklistSet, DoseGiven, OrderAmended, GateOverridden, BaselineSet, Attested,
-                SessionClosed),
+                DrugChannelNamed, SessionClosed),
     "phase": (PhaseMoved,),
     "dissociation": (DissociationMoved,),
     "check_in": (CheckedIn,),

@@ -59,6 +59,7 @@ from edge.model import (
     LinkState,
     Phase,
     Priority,
+    PumpRole,
     Role,
     SignalState,
     from_iso,
@@ -172,6 +173,7 @@ class DeviceNow(Payload, frozen=True, kw_only=True):
     understood: int = 0
     dropped: int = 0
     line: LineNow | UnsetType = UNSET
+    role: PumpRole | UnsetType = UNSET  # of a pump: whether it gives the drug; absent where nobody has said
     off_until: Time | UnsetType = UNSET  # disconnected as planned, until then at the latest
     alarms: tuple[DeviceAlarmNow, ...] = ()
 

@@ -119,6 +119,16 @@ class Attested(Body, frozen=True, kw_only=True, tag_field="change", tag="atteste
     by: str
 
 
+class DrugChannelNamed(Body, frozen=True, kw_only=True, tag_field="change", tag="drug_channel"):
+    """A person said which of this bed's pumps gives the drug; `was`: which it was until then, if any."""
+
+    device: str
+    was: str | None
+    reason: str
+    command: str
+    by: str
+
+
 class DeviceAway(Body, frozen=True, kw_only=True):
     """A device is disconnected as planned, until then at the latest."""
 

@@ -92,6 +92,9 @@ class SessionNow(Payload, frozen=True, kw_only=True):
     infusion_ended: Time | None = None
     infused_s: float | None = None
     dose_mg: float | None = None
+    dose_mg_kg: float | None = None
+    primed_mg: float = 0.0  # what the drug's pump gave before the start: no dose
+    after_end_mg: float = 0.0  # of dose_mg, what came after the end of the infusion
     order: Order | None = None
     baseline: Baseline | None = None
     open: list[str] = msgspec.field(default_factory=list)

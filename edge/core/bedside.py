@@ -9,7 +9,7 @@ saw.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -44,6 +44,7 @@ from edge.model import (
     HeardChanged,
     Input,
     LinkChanged,
+    PumpRole,
     PumpStatus,
     RecordDamaged,
     Restored,
@@ -62,12 +63,13 @@ class Misdirected(Exception):
 
 
 class Bedside:
-    """One bed. `devices` are (name, kind, driver) as edge.toml has them."""
+    """One bed. `devices` are (name, kind, driver) as edge.toml has them; `roles`: what each pump gives."""
 
     def __init__(self, bed: str, devices: Iterable[tuple[str, DeviceKind, str]], rules: RuleSet, *,
-                 nibp_interval_s: float = 300.0, protocols: Protocols | None = None) -> None:
+                 nibp_interval_s: float = 300.0, protocols: Protocols | None = None,
+                 roles: Mapping[str, PumpRole] | None = None) -> None:
         self.rules, self.protocols = rules, protocols or as_in_0_1_0()
-        self._configured = list(devices)
+        self._configured, self._roles = list(devices), dict(roles or {})
         self._nibp_interval_s = nibp_interval_s
         self.state = BedState(bed=bed)
         self._configure()
@@ -81,15 +83,18 @@ class Bedside:
             name: known[name] if name in known and known[name].driver == driver else Device(kind, driver)
             for name, kind, driver in self._configured
         }
+        for name, device in self.state.devices.items():
+            device.role = self._roles.get(name)
         rules = {rule.id for rule in self.rules}
         for key, alarm in list(self.state.alarms.items()):
             if alarm.rule not in rules or (alarm.device is not None and alarm.device not in self.state.devices):
                 del self.state.alarms[key]
                 self.state.orphans += [alarm] if alarm.state in SHOWN else []
 
-    def reconfigure(self, devices: Iterable[tuple[str, DeviceKind, str]], *, nibp_interval_s: float) -> None:
+    def reconfigure(self, devices: Iterable[tuple[str, DeviceKind, str]], *, nibp_interval_s: float,
+                    roles: Mapping[str, PumpRole] | None = None) -> None:
         """Another list of devices while everything runs: as a restart would take it up, without the restart."""
-        self._configured, self._nibp_interval_s = list(devices), nibp_interval_s
+        self._configured, self._nibp_interval_s, self._roles = list(devices), nibp_interval_s, dict(roles or {})
         self.restore(self.snapshot())
 
     def snapshot(self) -> bytes:
@@ -189,6 +194,7 @@ class Bedside:
         device.pump, device.pump_at_s = given.state, at_s
         if given.state != "unknown":
             device.known_at_s, device.infused = at_s, given.state == "infusing"
+        dose.run(device, at_s)
 
     def _samples(self, given: Samples) -> bool:
         """Take in a frame; whether it completed a determination."""

@@ -20,6 +20,7 @@ from edge.contract.commands import (
     CloseSession,
     DeviceBack,
     DeviceOff,
+    DrugChannel,
     EndInfusion,
     GiveDose,
     OverrideGate,
@@ -256,4 +257,5 @@ _VERBS: dict[type[Verb], Callable[..., Iterator[PendingEvent]]] = {
     GiveDose: _give_dose, AmendOrder: session_commands.amend_order, OverrideGate: session_commands.override_gate,
     Rebaseline: session_commands.rebaseline, Attest: session_commands.attest,
     DeviceOff: session_commands.device_off, DeviceBack: session_commands.device_back, CloseSession: _close,
+    DrugChannel: session_commands.name_drug_channel,
 }

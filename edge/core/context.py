@@ -10,6 +10,7 @@ from math import inf
 from typing import Any
 
 from edge.core.alarms import ACTIVE, Alarm, family
+from edge.core.channels import is_asked, of_the_drug
 from edge.core.logic import Truth, either
 from edge.core.plausible import BEYOND
 from edge.core.state import BedState, Determination, Device
@@ -139,21 +140,23 @@ class RuleContext:
     # --- pumps --------------------------------------------------------------------------------------------------------
 
     def infusing(self) -> Truth:
-        """Whether any pump of this bed infuses, by its own fresh status and rate; None where it is unknown.
+        """Whether the drug's pump infuses, by its own fresh status and rate; None where it is unknown.
 
-        A pump that was infusing when it last responded, and does not respond now, may still run.
+        A pump that was infusing when it last responded, and does not respond now, may still run. Where a pump runs of
+        which nobody has said whether it gives the drug, it is unknown.
         """
         if self.state.no_pump:
             return False
         if "infusing" not in self._found:
             running = [self._is_running(pump) for pump in self._pumps() if self._is_reporting(pump) or pump.infused]
-            self._found["infusing"] = either(running) if running else None
+            found = either(running) if running else None
+            self._found["infusing"] = None if found and is_asked(self.state) else found
         infusing: Truth = self._found["infusing"]
         return infusing
 
     def rate_ml_h(self) -> Number:
-        """The rate of this bed's pumps together, 0 of one that does not infuse; infinite above what one can report.
-        None where it is unknown of any."""
+        """The rate of the drug's pump, 0 where it does not infuse; infinite above what one can report. None where it is
+        unknown."""
         if "rate" not in self._found:
             self._found["rate"] = self._rate_ml_h()
         rate_ml_h: Number = self._found["rate"]
@@ -162,7 +165,7 @@ class RuleContext:
     def _rate_ml_h(self) -> Number:
         pumps = [pump for pump in self._pumps() if self._is_reporting(pump) or pump.infused]
         running = [self._is_running(pump) for pump in pumps]
-        if not pumps or None in running:
+        if not pumps or None in running or (True in running and is_asked(self.state)):
             return None
         rates = [self._fresh_rate(pump) for pump, runs in zip(pumps, running, strict=True) if runs]
         if None in rates:  # it infuses, and nobody can read how fast: what it said before is not what it gives now
@@ -176,7 +179,7 @@ class RuleContext:
         return (max(times) if running else min(times)) if times else 0.0
 
     def _pumps(self) -> list[Device]:
-        return [device for device in self.state.devices.values() if device.kind == "pump"]
+        return of_the_drug(self.state)
 
     def has_gone_quiet(self, device: Device) -> bool:
         """Whether a pump is connected and yet has said nothing for longer than its word counts."""
@@ -188,6 +191,11 @@ class RuleContext:
     def _is_reporting(self, pump: Device) -> bool:
         return (pump.link == "live" and pump.pump not in (None, "unknown")
                 and self.at_s - pump.pump_at_s <= METRICS["rate_ml_h"].stale_after_s)
+
+    def runs(self) -> Truth:
+        """Whether this pump infuses, whatever it gives."""
+        pump = self.this_device()
+        return None if pump is None else self._is_running(pump)
 
     def _is_running(self, pump: Device) -> Truth:
         if not self._is_reporting(pump):

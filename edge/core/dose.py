@@ -1,4 +1,4 @@
-"""The dose: what each pump's own counter grew by, added up; and at which rate the pumps of a bed run.
+"""The dose: what the own counter of the drug's pump grew by from the start on, added up; and at which rate it runs.
 
 A counter is believed for one pump only, and only as far as a pump can have delivered since it was read last. Whatever
 else it shows (another pump's total, a glitch) is where counting goes on from, and no dose.
@@ -10,8 +10,9 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from edge.core.channels import gives_drug, of_the_drug
 from edge.core.plausible import as_number
-from edge.core.state import BedState, Device
+from edge.core.state import BedState, Device, Session
 from edge.model import Sample
 from edge.vocabulary import METRICS
 
@@ -28,10 +29,39 @@ def count(state: BedState, samples: Iterable[Sample]) -> None:
         if sample.metric == "rate_ml_h" and sample.validity != "measuring":
             _rate(device, sample)
         elif sample.metric == "volume_infused_ml" and sample.validity == "valid" and sample.value is not None:
-            grown_ml = _grown(device, sample.value, sample.at_s)
-            current = state.session
-            if current is not None and grown_ml and not state.no_pump:
-                state.session = replace(current, delivered_ml=current.delivered_ml + grown_ml)
+            _given(state, sample.device, _grown(device, sample.value, sample.at_s))
+
+
+def run(device: Device, at_s: float) -> None:
+    """Follow since when a pump says that it infuses: what it gives in this run may become dose."""
+    if device.pump == "infusing":
+        device.run_since_s = at_s if device.run_since_s is None else device.run_since_s
+    elif device.pump not in (None, "unknown"):
+        device.run_since_s, device.run_ml = None, 0.0
+
+
+def begin(state: BedState, session: Session) -> Session:
+    """The infusion begins: what its pump gave in this run is dose, what it gave before is none."""
+    if not state.protocol.course.drug_channel:
+        return session
+    in_run_ml = sum(pump.run_ml for pump in of_the_drug(state))
+    return replace(session, delivered_ml=session.delivered_ml + in_run_ml,
+                   primed_ml=max(0.0, session.primed_ml - in_run_ml))
+
+
+def _given(state: BedState, name: str, grown_ml: float) -> None:
+    """A pump of this bed gave so much more."""
+    device, session = state.devices[name], state.session
+    if device.run_since_s is not None:
+        device.run_ml += grown_ml
+    if session is None or not grown_ml or state.no_pump or not gives_drug(state, name):
+        return
+    if state.protocol.course.drug_channel and session.started_s is None:
+        state.session = replace(session, primed_ml=session.primed_ml + grown_ml)
+        return
+    after_ml = grown_ml if session.ended_s is not None else 0.0
+    state.session = replace(session, delivered_ml=session.delivered_ml + grown_ml,
+                            after_end_ml=session.after_end_ml + after_ml)
 
 
 def _rate(device: Device, sample: Sample) -> None:
@@ -61,5 +91,5 @@ def _grown(device: Device, volume_ml: float, at_s: float) -> float:
 
 
 def rate_ml_h(state: BedState) -> float:
-    """The last valid rates of this bed's pumps together."""
-    return sum(device.rate_ml_h or 0.0 for device in state.devices.values() if device.kind == "pump")
+    """The last valid rate of the drug's pump; unknown which that is: of all together."""
+    return sum(device.rate_ml_h or 0.0 for device in of_the_drug(state))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from edge.core import delivery, dissociation, gates, pairs, sources, treatment, unwatched
+from edge.core import channels, delivery, dissociation, gates, pairs, sources, treatment, unwatched
 from edge.core.context import Number, RuleContext
 from edge.core.fact import Account, Fact, Parameter
 from edge.core.logic import Truth
@@ -361,6 +361,12 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
     Fact("stray_infusion", "", "a pump infuses, though the dose is given by hand", gates.has_stray_pump, truth=True,
          denied="no pump infuses where the dose is given by hand", names=gates.stray_pumps,
          reason=lambda context: ", ".join(gates.stray_pumps(context)) or None),
+    Fact("pump_asked", "", "nobody has said which pump gives the drug",
+         lambda context: channels.is_asked(context.state), truth=True,
+         denied="it is known which pump gives the drug", of_person=True,
+         reason=lambda context: ", ".join(channels.pumps_of(context.state)) or None),
+    Fact("runs", "", "this pump infuses", RuleContext.runs, truth=True, denied="this pump does not infuse",
+         of_pump=True),
     Fact("attested", "", "a person has seen: {0}", gates.attested, (Parameter("attestation"),), truth=True,
          denied="nobody has recorded, or it is not so: {0}", of_person=True),
     Fact("alarms.ended_s", "s", "the time since an alarm of medium or high priority last ended", gates.alarm_ended_s),

@@ -12,6 +12,7 @@ import math
 
 from msgspec.structs import replace
 
+from edge.core.channels import of_the_drug
 from edge.core.protocol import PkModel
 from edge.core.state import BedState, Pk, Session
 
@@ -52,7 +53,7 @@ def follow(state: BedState, at_s: float) -> None:
 
 def heard_s(state: BedState) -> float:
     """When a pump last told its volume."""
-    return max((device.volume_at_s for device in state.devices.values() if device.kind == "pump"), default=0.0)
+    return max((device.volume_at_s for device in of_the_drug(state)), default=0.0)
 
 
 def now(state: BedState, session: Session, at_s: float) -> tuple[float, float, bool] | None:

@@ -83,6 +83,9 @@ class Course(msgspec.Struct, frozen=True):
     pump_for_s: Seconds = 0  # it must report that it runs, or not, for so long before the phase follows
     kvo_ml_h: Number = 0  # once the dose is complete, a pump at this rate or less, and at most
     kvo_part: Annotated[float, Meta(ge=0, le=1, description="a part, 0 to 1")] = 0  # this part of the rate: done
+    # of several pumps the one that gives the drug moves the session, and what it gave before the start is no dose;
+    # false, as in 0.1.0: all pumps together
+    drug_channel: Annotated[bool, Meta(description="true or false")] = False
     # one that infuses at a rate nobody can read infuses; false, as in 0.1.0: whether it does is unknown
     unknown_rate_runs: Annotated[bool, Meta(description="true or false")] = False
 

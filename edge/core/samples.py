@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from edge.core import cuff, plausible, sources
+from edge.core.channels import gives_drug
 from edge.core.coverage import cover, covers_s
 from edge.core.fact import Account
 from edge.core.plausible import as_number, is_good
@@ -75,7 +76,11 @@ def _is_source(state: BedState, sample: Sample) -> bool:
     """Whether this device is the source of the metric now: the first in edge.toml that has a valid value."""
     latest = state.latest.get(sample.metric)
     device = state.devices.get(latest.device) if latest else None
+    if state.devices[sample.device].kind == "pump" and not gives_drug(state, sample.device):
+        return False  # what a carrier runs at is not what the drug runs at
     if latest is None or device is None or latest.device == sample.device or device.link != "live":
+        return True
+    if device.kind == "pump" and not gives_drug(state, latest.device):
         return True
     is_fresh = sample.at_s - latest.at_s <= state.stale_after_s(sample.metric)
     names = list(state.devices)
@@ -146,7 +151,7 @@ def forget_patient(state: BedState) -> None:
     state.request = None
     state.latest = {metric: latest for metric, latest in state.latest.items() if _is_of_a_pump(state, latest.device)}
     for device in state.devices.values():
-        device.infused = False
+        device.infused, device.run_since_s, device.run_ml = False, None, 0.0
 
 
 def _is_of_a_pump(state: BedState, name: str) -> bool:

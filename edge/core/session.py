@@ -14,6 +14,7 @@ from msgspec import UNSET
 from msgspec.structs import asdict, replace
 
 from edge.contract import events
+from edge.core import dose
 from edge.core.context import RuleContext
 from edge.core.dissociation import counted_from_s
 from edge.core.logic import Truth
@@ -75,7 +76,8 @@ def _running(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
     unready = session.unready_start or session.phase == "PRECHECK"
     if session.started_s is None:  # here the baseline freezes: the last 30 minutes before, and nothing after
         started = session.infusing_since_s
-        session = replace(session, started_s=started, baseline=baseline(state, started) or session.baseline)
+        session = dose.begin(state, replace(session, started_s=started,
+                                            baseline=baseline(state, started) or session.baseline))
     state.session = replace(session, unready_start=unready, ended_s=None)
     return [enter(state, "INFUSING", at_s, "the pump infuses" + (", before the precheck was done" if unready else ""))]
 

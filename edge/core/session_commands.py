@@ -9,9 +9,18 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from edge.contract import events
-from edge.contract.commands import AmendOrder, Attest, DeviceBack, DeviceOff, OverrideGate, Rebaseline
+from edge.contract.commands import (
+    AmendOrder,
+    Attest,
+    DeviceBack,
+    DeviceOff,
+    DrugChannel,
+    OverrideGate,
+    Rebaseline,
+    says_why,
+)
 from edge.contract.events import PendingEvent
-from edge.core import session
+from edge.core import channels, session
 from edge.core.protocols import beyond
 from edge.core.refusal import Refused, open_session
 from edge.core.rules import RuleSet
@@ -86,7 +95,7 @@ def attest(state: BedState, _: RuleSet, command: Command, args: Attest, at_s: fl
 def device_off(state: BedState, _: RuleSet, command: Command, args: DeviceOff, at_s: float) -> Iterator[PendingEvent]:
     """Nothing is missed of this device until then."""
     current, device = open_session(state), _device(state, args.device)
-    if device.kind == "pump" and current.phase in ("INFUSING", "PAUSED"):
+    if device.kind == "pump" and channels.gives_drug(state, args.device) and current.phase in ("INFUSING", "PAUSED"):
         raise Refused("not_now: a pump is not done without while its dose is not over")
     device.off_until_s, device.away = at_s + args.minutes * 60, True
     yield state.event(at_s, events.DeviceAway(
@@ -102,6 +111,34 @@ def device_back(state: BedState, _: RuleSet, command: Command, args: DeviceBack,
     device.off_until_s = None
     yield state.event(at_s, events.DeviceReturned(device=args.device, why="it is back", command=command.id,
                                                   by=command.user))
+
+
+def name_drug_channel(
+    state: BedState, _: RuleSet, command: Command, args: DrugChannel, at_s: float,
+) -> Iterator[PendingEvent]:
+    """From now on this pump moves the session. Where it runs already, its run began the infusion."""
+    current, device = open_session(state), _device(state, args.device)
+    reason = (args.reason or "").strip()
+    if device.kind != "pump":
+        raise Refused(f"bad_args: the {args.device} is no pump; this bed's are {', '.join(channels.pumps_of(state))}")
+    if current.order.by_hand_mg is not None:
+        raise Refused(f"not_now: under {current.order.protocol} the dose is given by hand")
+    was = channels.drug_pump(state)
+    if was == args.device:
+        raise Refused(f"not_now: the {args.device} is the drug's already")
+    if current.started_s is not None and not says_why(reason):
+        raise Refused("reason_needed: the infusion has begun; say why another pump gives the drug now")
+    running = current.started_s is None and device.pump == "infusing"
+    begun_s = device.run_since_s if running and (device.rate_ml_h or 0.0) > 0 else None
+    primed_ml = current.primed_ml + device.run_ml if running else current.primed_ml
+    state.session = replace(
+        current, drug_pump=args.device, primed_ml=primed_ml, stopped_since_s=None,
+        infusing_since_s=begun_s, infused_at_s=begun_s)
+    for metric in [metric for metric, latest in state.latest.items()
+                   if latest.device != args.device and latest.device in channels.pumps_of(state)]:
+        del state.latest[metric]
+    yield state.event(at_s, events.DrugChannelNamed(device=args.device, was=was, reason=reason, command=command.id,
+                                                 by=command.user))
 
 
 def _device(state: BedState, name: str) -> Device:

@@ -10,7 +10,7 @@ from edge.contract.events import EventBody, PendingEvent
 from edge.core.alarms import Alarm
 from edge.core.engine import Engine
 from edge.core.protocol import Protocol, Protocols
-from edge.model import DeviceAlarm, DeviceKind, Dissociation, LinkState, Phase, PumpState, Validity
+from edge.model import DeviceAlarm, DeviceKind, Dissociation, LinkState, Phase, PumpRole, PumpState, Validity
 from edge.vocabulary import DETERMINATION, METRICS
 
 NO_PROTOCOLS = Protocols({})  # what a snapshot has: the configuration names them
@@ -72,12 +72,15 @@ class Device(msgspec.Struct):
     pump_at_s: float = 0.0
     known_at_s: float | None = None  # when a pump last reported a state other than unknown
     infused: bool = False  # its last such word was that it infuses
+    role: PumpRole | None = None  # what this pump gives, as edge.toml says it
     rate_ml_h: float | None = None  # its last valid rate
     rate_at_s: float = 0.0  # 0: nobody knows the rate now
     volume_ml: float | None = None  # its own counter, as last read
     volume_at_s: float = 0.0
     volume_of: str | None = None  # whose counter that is: the device's identity then
     volume_doubtful: bool = False  # it had leapt there, and nothing of it was counted
+    run_since_s: float | None = None  # a pump says without a break that it infuses since then,
+    run_ml: float = 0.0  # and so much went in meanwhile
     newest_s: dict[str, float] = {}  # when it last sent a reading of a metric
     alarms: tuple[DeviceAlarm, ...] = ()
     own: dict[str, OwnValue] = {}  # what it measures itself, whichever device is the source
@@ -227,7 +230,10 @@ class Session(msgspec.Struct, frozen=True):
     infusing_at_boot: bool = False  # it was, when the edge last started; the pump has not responded since
     unready_start: bool = False  # the infusion ran before the session was ready
     unready_since_s: float | None = None  # since then something has been open again in READY
-    delivered_ml: float = 0.0
+    delivered_ml: float = 0.0  # from t0 on; as in 0.1.0: from the opening of the session on
+    primed_ml: float = 0.0  # by the drug's pump before t0: no dose
+    after_end_ml: float = 0.0  # of delivered_ml, what came after tE
+    drug_pump: str | None = None  # as a person named it in this session; None: as edge.toml says
     dissociation: Dissociation = "none"
     dissociation_since_s: float | None = None
     dissociation_opened_s: float | None = None
@@ -245,6 +251,11 @@ class Session(msgspec.Struct, frozen=True):
     @property
     def delivered_mg(self) -> float:
         return self.delivered_ml * (self.order.concentration_mg_ml or 0.0) + sum(dose.mg for dose in self.doses)
+
+    @property
+    def primed_mg(self) -> float:
+        """What the drug's pump gave before the start."""
+        return self.primed_ml * (self.order.concentration_mg_ml or 0.0)
 
     @property
     def symptoms(self) -> dict[str, float]:

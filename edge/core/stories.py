@@ -14,7 +14,8 @@ check-ins) is in `story_bed.py`; the first word about the cuff, the check-ins or
 `given`, joined by commas: no session | precheck | infusing; protocol NAME (the cuff then by its schedule, unless nibp
 is given; of one without a pump the whole dose is taken at 0:00, unless precheck is given); baseline S/D[/MEAN]; nibp
 MIN; weight KG; dose MG_KG; dose_mg MG; duration MIN; concentration MG_ML; age YEARS; first yes|no;
-hypertension yes|no; METRIC VALUE; two of each (oximeter-2 and cuff-2 as well);
+hypertension yes|no; METRIC VALUE; two of each (oximeter-2 and cuff-2 as well); two pumps (pump-2 as well);
+role PUMP drug|carrier (as edge.toml says it);
 background: quiet (only saturation, pulse and pump).
 
 What can happen, joined by semicolons: the forms in `story_verbs.VERBS`, and METRIC VALUE, where METRIC is a metric's
@@ -24,7 +25,7 @@ What must hold then, after `->` (or the word `expect`), joined by commas:
     RULE[:device] STATE [PRIORITY] [no data] [text "..."]      STATE: pending active acknowledged latched inactive
     nothing                 no alarm is shown            request [text "..."]   a person was asked for something then
     phase PHASE             dissociation STATE           open "..."             what is open before the next step
-    no request              not open "..."
+    no request              not open "..."               dose MG, primed MG (to 0.1 mg)
     refused "..."           the command of this line was refused; one that is refused and not expected is a failure
 Quoted words must occur in what is shown. At the end, an alarm that became active and was nowhere expected is a failure.
 
@@ -49,14 +50,16 @@ from edge.core.protocol import Protocol, Protocols
 from edge.core.protocols import as_in_0_1_0
 from edge.core.rules import RuleSet
 from edge.core.session import open_points
-from edge.core.story_bed import BED, DEVICES, OPENED_S, SECOND, T0, Heard, Pressure, Shown, StoryBed
+from edge.core.story_bed import BED, DEVICES, OPENED_S, SECOND, SECOND_PUMP, T0, Heard, Pressure, Shown, StoryBed
 from edge.core.story_verbs import METRIC, VERBS, Unreadable, number, pressure, show_metric
-from edge.model import Dissociation, Phase, Tick
+from edge.model import Dissociation, Phase, PumpRole, Tick
 
 _LINE = re.compile(r"(?:(\d+):(\d\d(?:\.\d+)?))\s*(.*?)\s*(?:(?:->|\bexpect\b)\s*(.+))?", re.DOTALL)
 _PIECES = {mark: re.compile(rf'(?:[^{mark}"]|"[^"]*")+') for mark in ",;#"}
 _EXPECTED = re.compile(r"(?P<key>\S+?)(?: (?P<state>pending|active|acknowledged|latched|inactive))?"
                        r"(?: (?P<priority>high|medium|low|none))?(?P<no_data> no data)?(?: text \"(?P<text>[^\"]*)\")?")
+_SCENES = frozenset({"no session", "precheck", "infusing", "background: quiet", "two of each", "two pumps"})
+_MG = 0.1  # so exactly a dose is expected: what a pump gives between two of its words
 _ORDER = {"dose_mg": "dose_mg", "weight": "weight_kg", "dose": "dose_mg_kg", "duration": "duration_min",
           "age": "age_years", "concentration": "concentration_mg_ml", "nibp": "nibp_interval_min"}
 
@@ -142,9 +145,9 @@ def _given(words: str, rules: RuleSet, protocols: Protocols | None, heard: Heard
         shown["resp_bpm"] = Shown(14.0)
     for phrase in given:
         match phrase.split():
-            case ["no", "session"] | ["precheck"] | ["infusing"] | ["background:", "quiet"] | ["two", "of", "each"]:
+            case ["role", _, "drug" | "carrier"] | ["protocol", _]:
                 pass
-            case ["protocol", _]:
+            case _ if phrase in _SCENES:
                 pass
             case ["baseline", value]:
                 baseline = pressure(value)
@@ -157,9 +160,9 @@ def _given(words: str, rules: RuleSet, protocols: Protocols | None, heard: Heard
             case _:
                 raise Unreadable(f"cannot read {phrase!r}; write no session, precheck, infusing, protocol NAME,"
                                  f" baseline S/D, {', '.join(_ORDER)}, METRIC VALUE or background: quiet")
-    devices = DEVICES + SECOND if "two of each" in given else DEVICES
+    devices = DEVICES + (SECOND if "two of each" in given else ()) + ((SECOND_PUMP,) if "two pumps" in given else ())
     interval_min = order.get("nibp_interval_min")
-    bed = StoryBed(Bedside(BED, devices, rules, protocols=protocols),
+    bed = StoryBed(Bedside(BED, devices, rules, protocols=protocols, roles=_roles(given)),
                    interval_min * 60 if isinstance(interval_min, float) else None, is_quiet,
                    shown=shown, pressure=baseline, heard=heard)
     for device, *_ in devices:
@@ -169,6 +172,11 @@ def _given(words: str, rules: RuleSet, protocols: Protocols | None, heard: Heard
     else:
         _open_session(bed, order, "precheck" not in given)
     return bed
+
+
+def _roles(given: list[str]) -> dict[str, PumpRole]:
+    words = [phrase.split() for phrase in given if phrase.startswith("role ")]
+    return {device: "drug" if role == "drug" else "carrier" for _, device, role in words}
 
 
 def _named(protocols: Protocols | None, name: str) -> Protocol:
@@ -280,6 +288,11 @@ class _Story:
                 _among(period, get_args(Dissociation))
                 now = state.session.dissociation if state.session else "no session"
                 _must(now == period, f"expected dissociation {period}, found {now}")
+            case ["dose" | "primed" as which, value]:
+                session = state.session
+                mg = 0.0 if session is None else session.delivered_mg if which == "dose" else session.primed_mg
+                wanted_mg = number(value, which)
+                _must(abs(mg - wanted_mg) <= _MG, f"expected {which} {wanted_mg:g} mg, found {mg:.2f} mg")
             case ["open"]:
                 points = open_points(state, self.bed.at_s)
                 _must(any(quoted in point for point in points), f"expected {quoted!r} to be open, found {points}")

@@ -40,6 +40,7 @@ DEVICES: tuple[tuple[str, DeviceKind, str], ...] = (
     ("pump", "pump", "story"), ("cuff", "nibp", "story"), ("oximeter", "oximeter", "story"),
 )
 SECOND: tuple[tuple[str, DeviceKind, str], ...] = (("cuff-2", "nibp", "story"), ("oximeter-2", "oximeter", "story"))
+SECOND_PUMP: tuple[str, DeviceKind, str] = ("pump-2", "pump", "story")
 OF_THE_PUMP = ("rate_ml_h", "volume_infused_ml", "vtbi_ml", "volume_remaining_ml", "time_remaining_s",
                "line_pressure_mmhg", "syringe_size_ml", "battery_pct")
 OF_THE_CUFF = ("cuff_pressure_mmhg",)
@@ -94,6 +95,9 @@ class StoryBed:
     pressure: Pressure | None = None  # what the cuff finds at each interval; None: the story sets the cuff
     cuff_at_s: float = T0
     second_spo2_pct: float | None = None  # what a second oximeter shows, where the story has one
+    second_pump: PumpState = "stopped"  # what a second pump says, where the story has one,
+    second_rate_ml_h: float = 0.0  # its rate while it infuses,
+    second_ml: float = 0.0  # and its own counter
     checks_in: bool = True
     check_in_at_s: float = T0
     attests: bool = True
@@ -166,6 +170,8 @@ class StoryBed:
         self._infuse()
         if self.links["pump"] == "live":
             self._pump_reports()
+        if self.links.get("pump-2") == "live":
+            self._second_pump_reports()
         for device in ("oximeter", "cuff"):
             frame = {metric: one for metric, one in self.shown.items() if device_of(metric) == device}
             if self.links[device] == "live" and frame:
@@ -202,6 +208,12 @@ class StoryBed:
             if self.dose_ml is not None and self.volume_ml >= self.dose_ml:
                 self.volume_ml, self.pump = self.dose_ml, "stopped"
         self.volume_at_s = self.at_s
+
+    def _second_pump_reports(self) -> None:
+        rate_ml_h = self.second_rate_ml_h if self.second_pump == "infusing" else 0.0
+        self.second_ml += rate_ml_h / 3600
+        self.give(PumpStatus("pump-2", self.second_pump))
+        self.send("pump-2", {"rate_ml_h": Shown(rate_ml_h), "volume_infused_ml": Shown(round(self.second_ml, 3))})
 
     def _pump_reports(self) -> None:
         frame = {metric: one for metric, one in self.shown.items() if device_of(metric) == "pump"}

@@ -106,6 +106,12 @@ def _second(bed: StoryBed, rest: list[str]) -> None:
             bed.measure(pressure(value), by="cuff-2")
         case ["spo2", value] if "oximeter-2" in bed.links:
             bed.second_spo2_pct = number(value, "spo2")
+        case ["pump", "infusing", value] if "pump-2" in bed.links:
+            bed.second_pump, bed.second_rate_ml_h = "infusing", number(value, "a rate")
+        case ["pump", "stopped"] if "pump-2" in bed.links:
+            bed.second_pump = "stopped"
+        case ["volume", value] if "pump-2" in bed.links:
+            bed.second_ml = number(value, "a volume")
         case _:
             raise Unreadable(f"write {VERBS['second'][0]}")
 
@@ -228,6 +234,14 @@ def _device(bed: StoryBed, rest: list[str]) -> None:
             raise Unreadable(f"write {VERBS['device'][0]}")
 
 
+def _drug_channel(bed: StoryBed, rest: list[str]) -> None:
+    match rest:
+        case [name, *why]:
+            bed.command("drug_channel", {"device": name} | ({"reason": " ".join(why)} if why else {}))
+        case _:
+            raise Unreadable(f"write {VERBS['drug-channel'][0]}")
+
+
 def _open_session(bed: StoryBed, rest: list[str]) -> None:
     order = {"session": f"story-session-{bed.seq}", "weight_kg": 70, "dose_mg_kg": 0.5, "duration_min": 40,
              "concentration_mg_ml": 1}
@@ -294,7 +308,8 @@ def _pause(bed: StoryBed, rest: list[str]) -> None:
 VERBS: dict[str, tuple[str, Callable[[StoryBed, list[str]], None]]] = {
     "bp": ("bp S/D[/MEAN], bp failed REASON, bp auto S/D (so at each interval) or bp off", _bp),
     "second": ("second spo2 VALUE or second bp S/D (a second oximeter, a second cuff), in a story that is given two of"
-               " each", _second),
+               " each; second pump infusing ML_H, second pump stopped or second volume ML, given two pumps", _second),
+    "drug-channel": ("drug-channel NAME [WHY] (this one of the pumps gives the drug)", _drug_channel),
     "link": (f"link pump|cuff|oximeter {'|'.join(get_args(LinkState))}", _link),
     "pump": (f"pump {'|'.join(get_args(PumpState))}, pump silent (nothing at all) or pump mum (volume alone)", _pump),
     "alarm": ("alarm DEVICE CODE high|medium|low [CODE ...] or alarm DEVICE none", _alarm),

@@ -30,14 +30,14 @@ from edge.contract.payloads import (
     State,
     Vitals,
 )
-from edge.core import pk
+from edge.core import channels, pk
 from edge.core.alarms import SHOWN, Alarm
 from edge.core.dissociation import quiet_check_in
 from edge.core.protocol import OrderLimits, Protocols
 from edge.core.session import OpenPoint, describe_baseline, describe_order, open_items
 from edge.core.state import BedState, Device, Session, Shelf
 from edge.core.upcoming import upcoming
-from edge.model import PRIORITY_RANK, iso
+from edge.model import PRIORITY_RANK, PumpRole, iso
 from edge.vocabulary import METRICS
 
 GAP_SHOWN_S = 1800.0
@@ -73,8 +73,9 @@ def vitals(state: BedState, at_s: float, *, edge: str = "", boot: str = "", simu
 
 
 def _pump(state: BedState, at_s: float) -> PumpNow | None:
-    """What the pump says; of two, one that infuses."""
-    pumps = [(name, device) for name, device in state.devices.items() if device.kind == "pump" and device.pump_at_s]
+    """What the drug's pump says; of two of which nobody has said which it is, one that infuses."""
+    pumps = [(name, device) for name, device in state.devices.items()
+             if device.kind == "pump" and device.pump_at_s and not channels.carries(state, name)]
     if not pumps:
         return None
     name, device = next((pump for pump in pumps if pump[1].pump == "infusing"), pumps[0])
@@ -94,7 +95,8 @@ def full(state: BedState, at_s: float, *, edge: str = "", boot: str = "", simula
         session=_session(state.session, state, at_s) if state.session is not None else None,
         alarms=[_alarm(alarm, state.shelves.get(alarm.key), is_paused=paused is not None and paused > at_s)
                 for alarm in alarms],
-        devices=[_device(name, device, (counts or {}).get(name)) for name, device in state.devices.items()],
+        devices=[_device(name, device, (counts or {}).get(name), _role(state, name))
+                 for name, device in state.devices.items()],
         audio_paused_until=_iso(paused) if paused is not None and paused > at_s else None,
         request=Request(text=asked["text"], since=iso(asked["since_s"])) if asked else None,
         gap=_gap(state, at_s),
@@ -140,13 +142,21 @@ def _signals(alarm: Alarm, *, is_paused: bool, is_shelved: bool) -> Signals:
                    remote="paused" if is_shelved else "on")
 
 
-def _device(name: str, device: Device, counts: Counts | None) -> DeviceNow:
+def _role(state: BedState, name: str) -> PumpRole | UnsetType:
+    """What a pump of several gives, where that is known."""
+    drug = channels.drug_pump(state)
+    if state.devices[name].kind != "pump" or drug is None or len(channels.pumps_of(state)) < 2:
+        return state.devices[name].role or UNSET
+    return "drug" if drug == name else "carrier"
+
+
+def _device(name: str, device: Device, counts: Counts | None, role: PumpRole | UnsetType) -> DeviceNow:
     counted = {} if counts is None else {
         "frames": counts.frames, "bad": counts.bad, "late": counts.late, "received": counts.received,
         "understood": counts.understood, "dropped": counts.dropped}
     now = DeviceNow(
         device=name, kind=device.kind, driver=device.driver, identity=device.identity, link=device.link,
-        reason=device.reason, since=_iso(device.since_s or None),
+        reason=device.reason, since=_iso(device.since_s or None), role=role,
         alarms=tuple(DeviceAlarmNow(code=body.code, priority=body.priority, raw=body.raw, text=body.text)
                      for body in device.alarms))
     if device.off_until_s is not None:
@@ -175,6 +185,8 @@ def _session(session: Session, state: BedState, at_s: float) -> SessionNow:
         dissociation_since=_iso(session.dissociation_since_s), started=iso(session.opened_s),
         infusion_started=_iso(session.started_s), infusion_ended=_iso(session.ended_s),
         infused_s=round(session.infused_s, 1), dose_mg=round(session.delivered_mg, 2),
+        dose_mg_kg=_rounded(session.order.mg_kg(session.delivered_mg)), primed_mg=round(session.primed_mg, 2),
+        after_end_mg=round(session.after_end_ml * (session.order.concentration_mg_ml or 0.0), 2),
         order=replace(describe_order(session), nibp_interval_min=round(state.interval_s() / 60, 2)),
         baseline=describe_baseline(session),
         open=[point.words for point in points if point.override is None],
@@ -187,6 +199,10 @@ def _session(session: Session, state: BedState, at_s: float) -> SessionNow:
         estimate=_estimate(session, state, at_s),
         attested=tuple(AttestedNow(what=what, so=seen.so, at=iso(seen.at_s), user=seen.user)
                        for what, seen in session.attested.items()))
+
+
+def _rounded(mg_kg: float | None) -> float | None:
+    return None if mg_kg is None else round(mg_kg, 3)
 
 
 def _estimate(session: Session, state: BedState, at_s: float) -> EstimateNow | None:

@@ -157,6 +157,9 @@ export interface SessionNow {
   infusion_ended: string | null;
   infused_s: number | null;
   dose_mg: number | null;
+  dose_mg_kg: number | null;
+  primed_mg: number;
+  after_end_mg: number;
   order: Order | null;
   baseline: Baseline | null;
   open: string[];
@@ -280,6 +283,7 @@ export interface DeviceNow {
   understood: number;
   dropped: number;
   line?: LineNow;
+  role?: "drug" | "carrier";
   off_until?: string;
   alarms: DeviceAlarmNow[];
 }
@@ -519,6 +523,16 @@ export interface Attested {
   by: string;
 }
 
+/** A person said which of this bed's pumps gives the drug; `was`: which it was until then, if any. */
+export interface DrugChannelNamed {
+  change: "drug_channel";
+  device: string;
+  was: string | null;
+  reason: string;
+  command: string;
+  by: string;
+}
+
 /** A session was closed, from phase `from`, with these discharge criteria unmet. */
 export interface SessionClosed {
   change: "closed";
@@ -727,7 +741,7 @@ export interface SpaceLow {
 /** The bodies an event of each kind may have. */
 export interface EventBodies {
   alarm: AlarmMoved;
-  session: SessionOpened | ChecklistSet | DoseGiven | OrderAmended | GateOverridden | BaselineSet | Attested | SessionClosed;
+  session: SessionOpened | ChecklistSet | DoseGiven | OrderAmended | GateOverridden | BaselineSet | Attested | DrugChannelNamed | SessionClosed;
   phase: PhaseMoved;
   dissociation: DissociationMoved;
   check_in: CheckedIn;
@@ -855,6 +869,10 @@ export const VERBS = {
   } },
   device_back: { roles: ["nurse", "prescriber"], args: {
     device: {"label": "Device", "type": "text", "optional": false, "max_length": 64},
+  } },
+  drug_channel: { roles: ["nurse", "prescriber"], args: {
+    device: {"label": "Pump", "type": "text", "optional": false, "max_length": 64},
+    reason: {"label": "Reason", "type": "text", "optional": true, "max_length": 200},
   } },
 } as const satisfies Record<string, { roles: readonly Role[]; args: Record<string, Argument> }>;
 export type Verb = keyof typeof VERBS;

@@ -58,7 +58,7 @@ function Line({ entry }: { entry: Entry }) {
   return (
     <>
       <tr class={device.link === "live" ? "" : "troubled"} data-edge={idOf(bed).edge} data-device={`${idOf(bed).bed}/${device.device}`}>
-        <td>{store.label(bed)}</td><td>{sentence(kindWord(device))}{device.device !== kindWord(device) && <small> {device.device}</small>}</td>
+        <td>{store.label(bed)}</td><td>{sentence(kindWord(device))}{device.device !== kindWord(device) && <small> {device.device}</small>}{device.role !== undefined && <small> {device.role === "drug" ? "gives the drug" : "carries"}</small>}</td>
         <td class="link-told"><b>{linkTrouble(device) ?? "Live"}</b>{device.reason !== "" && <small> {device.reason}</small>}
           {device.link !== "live" && <small class="remedy">➤ {linkRemedy(device.link)}</small>}</td>
         <td>{clockTime(device.since)}{since_s !== null && <small> {stopwatch(since_s)}</small>}</td>

@@ -79,6 +79,7 @@ function shelf(body: Body): string {
 function device(body: Body): string {
   const name = sentence(word(body, "device") || "device");
   const alarms = body["alarms"];
+  if (word(body, "until") !== "") return list([`${name} is disconnected as planned until ${clockTime(word(body, "until"))}`, word(body, "reason"), by(body)]);
   if (!Array.isArray(alarms)) return list([name, word(body, "identity") && `is ${word(body, "identity")}`, word(body, "reason")]);
   const texts = (alarms as DeviceAlarm[]).map(({ text, code }) => text || sentence(code));
   return texts.length === 0 ? `${name}: its own alarms are over` : `${name} says: ${texts.join("; ")}`;
@@ -91,6 +92,16 @@ function checkIn(body: Body): string {
   return list([sentence(list(parts) || "nothing assessed"), by(body)]);
 }
 
+/** What changed in a session, but for its opening, its checklist and its end. */
+const CHANGES: Record<string, (body: Body) => string> = {
+  dose: (body) => `${word(body, "devices")} devices given: ${word(body, "mg")} mg`,
+  amended: (body) => `Order amended, ordered by ${word(body, "prescriber")}`,
+  override: (body) => `Goes on in spite of: ${word(body, "text")}`,
+  baseline: () => "New baseline",
+  attested: (body) => `${sentence(word(body, "what"))}: ${body["so"] === true ? "yes" : "no"}`,
+  drug_channel: (body) => `The ${word(body, "device")} gives the drug`,
+};
+
 function session(body: Body): string {
   if (body["change"] === "checklist") return list([body["done"] === false ? "Checklist taken back" : "Checklist confirmed", by(body)]);
   if (body["change"] === "closed") {
@@ -98,6 +109,8 @@ function session(body: Body): string {
     const unmet = words(body, "unmet");
     return list(["Closed", by(body), word(body, "reason"), given === null ? "" : `${plain(given)} mg given`, unmet.length > 0 ? `unmet: ${unmet.join("; ")}` : ""]);
   }
+  const change = CHANGES[word(body, "change")];
+  if (change !== undefined) return list([change(body), word(body, "reason"), by(body)]);
   const order = body["order"] as Record<string, number> | undefined;
   const dose = order?.["dose_mg"];
   const minutes = order?.["duration_min"];

@@ -33,7 +33,7 @@ export function SessionPanel({ bed, session, close }: { bed: string; session: Se
   return (
     <Sheet title={`Session, ${store.label(bed)}`} close={close} foot={
       <>
-        {furtherVerbs(session).map((verb) => <button key={verb} onClick={() => setAsking(verb)}>{nameOf(verb)}…</button>)}
+        {furtherVerbs(bed, session).map((verb) => <button key={verb} onClick={() => setAsking(verb)}>{nameOf(verb)}…</button>)}
         {infused && <button onClick={() => setAsking("end_infusion")}>End infusion…</button>}
         <button onClick={() => setAsking("close_session")}>Close session…</button>
       </>
@@ -80,7 +80,9 @@ function OrderLine({ session }: { session: Session }) {
     <p class="order-line">
       Order: {order.weight_kg ?? "--"} kg × {order.dose_mg_kg ?? "--"} mg/kg = <b>{order.dose_mg === null ? "--" : plain(order.dose_mg)} mg</b> in {order.duration_min ?? "--"} min
       at {order.concentration_mg_ml ?? "--"} mg/mL. Cuff every {order.nibp_interval_min ?? "--"} min.
-      {session.dose_mg !== null && <> Given so far: <b>{plain(session.dose_mg)} mg</b>.</>}
+      {session.dose_mg !== null && <> Given so far: <b>{plain(session.dose_mg)} mg</b>{session.dose_mg_kg !== null && ` (${session.dose_mg_kg.toFixed(2)} mg/kg)`}.</>}
+      {session.primed_mg > 0 && <> Before the start, no dose: {plain(session.primed_mg)} mg.</>}
+      {session.after_end_mg > 0 && <> Of it after the end: {plain(session.after_end_mg)} mg.</>}
     </p>
   );
 }

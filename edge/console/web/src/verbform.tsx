@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { command } from "./api.ts";
 import { type Argument, type Verb, VERBS } from "./contract.ts";
-import type { Session } from "./feed.ts";
+import type { Device, Session } from "./feed.ts";
 import { NumberFields } from "./keypad.tsx";
 import { Sheet } from "./sheet.tsx";
 import { store } from "./state.ts";
@@ -15,18 +15,37 @@ const WITH_A_PLACE: ReadonlySet<string> = new Set(
 /** What a verb is called, where its name does not say it. */
 const NAMES: Partial<Record<string, string>> = {
   give_dose: "Dose given", rebaseline: "New baseline", device_off: "Disconnect a device", device_back: "Device is back",
+  drug_channel: "Which pump gives the drug",
 };
+
+/** Which of the bed's devices a verb can be about; a verb that is not here is about none. */
+const OF_DEVICES: Partial<Record<string, (device: Device, all: readonly Device[]) => boolean>> = {
+  device_off: (device) => device.off_until === undefined,
+  device_back: (device) => device.off_until !== undefined,
+  drug_channel: (device, all) => device.kind === "pump" && device.role !== "drug" && all.filter(({ kind }) => kind === "pump").length > 1,
+};
+
+function devicesOf(bed: string, verb: string): Device[] {
+  const all = store.states.get(bed)?.devices ?? [];
+  return all.filter((device) => OF_DEVICES[verb]?.(device, all) ?? false);
+}
 
 /** A verb that has a meaning in some sessions alone. */
 const ONLY: Partial<Record<string, (session: Session) => boolean>> = {
-  give_dose: (session) => session.order?.dose_mg != null && session.order.dose_mg_kg === null,
+  give_dose: isByHand,
+  drug_channel: (session) => !isByHand(session),
 };
 
+function isByHand({ order }: Session): boolean {
+  return order?.dose_mg != null && order.dose_mg_kg === null;
+}
+
 /** The verbs that whoever is signed in may ask for in this session, besides those that have a place of their own. */
-export function furtherVerbs(session: Session): Verb[] {
+export function furtherVerbs(bed: string, session: Session): Verb[] {
   const role = store.me?.role;
   return (Object.keys(VERBS) as Verb[]).filter((verb) => !WITH_A_PLACE.has(verb)
-    && (VERBS[verb].roles as readonly string[]).some((one) => one === role) && (ONLY[verb]?.(session) ?? true));
+    && (VERBS[verb].roles as readonly string[]).some((one) => one === role) && (ONLY[verb]?.(session) ?? true)
+    && (!(verb in OF_DEVICES) || devicesOf(bed, verb).length > 0));
 }
 
 export function nameOf(verb: string): string {
@@ -49,7 +68,9 @@ function valueOf(argument: Argument, text: string): { value: unknown } | string 
 
 /** `given`: arguments that are known already, and not asked for. */
 export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; verb: Verb; given?: Texts; back: () => void; close: () => void }) {
-  const takes = Object.entries(VERBS[verb].args as Record<string, Argument>).filter(([key]) => !(key in given));
+  const devices = devicesOf(bed, verb).map(({ device }) => device);
+  const takes = Object.entries(VERBS[verb].args as Record<string, Argument>).filter(([key]) => !(key in given))
+    .map(([key, argument]) => [key, key === "device" && verb in OF_DEVICES ? { ...argument, choices: devices } : argument] as const);
   const [texts, setTexts] = useState<Texts>({});
   const [sending, setSending] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);

@@ -1,0 +1,46 @@
+"""Which pump of a bed gives the drug. The others carry (saline, a flush): they move no phase and give no dose."""
+
+from __future__ import annotations
+
+from edge.core.state import BedState, Device
+
+
+def drug_pump(state: BedState) -> str | None:
+    """As a person named it in this session, else as edge.toml says; of several pumps none where neither says it. One
+    pump alone is the drug's."""
+    pumps = pumps_of(state)
+    named = state.session.drug_pump if state.session else None
+    if named in pumps:
+        return named
+    drug = [name for name, pump in pumps.items() if pump.role == "drug"]
+    open_ = [name for name, pump in pumps.items() if pump.role != "carrier"]
+    found = drug or open_
+    return found[0] if len(found) == 1 else None
+
+
+def pumps_of(state: BedState) -> dict[str, Device]:
+    """Every pump of this bed, by name."""
+    return {name: device for name, device in state.devices.items() if device.kind == "pump"}
+
+
+def is_asked(state: BedState) -> bool:
+    """Whether nobody has said which of this bed's pumps gives the drug, and one must."""
+    channel = state.protocol.course.drug_channel and not state.no_pump
+    return channel and bool(pumps_of(state)) and drug_pump(state) is None
+
+
+def of_the_drug(state: BedState) -> list[Device]:
+    """The pumps whose word moves the session: the drug's; in 0.1.0, and where nobody has said which that is, all."""
+    pumps = pumps_of(state)
+    name = drug_pump(state) if state.protocol.course.drug_channel else None
+    return [pumps[name]] if name is not None else list(pumps.values())
+
+
+def gives_drug(state: BedState, name: str) -> bool:
+    """Whether what this pump gives is counted as the drug."""
+    return not state.protocol.course.drug_channel or drug_pump(state) == name
+
+
+def carries(state: BedState, name: str) -> bool:
+    """Whether another pump of this bed gives the drug."""
+    return state.protocol.course.drug_channel and drug_pump(state) not in (None, name)
