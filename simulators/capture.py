@@ -44,17 +44,22 @@ class Capture:
         """The capture in this file. Raises ValueError, one line: file, line, what is wrong, what to write instead."""
         try:
             text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: cannot be read ({error}); give a file of lines like {FORM}") from error
+        except UnicodeDecodeError:
+            raise ValueError(f"{path}: is no text; give a file of lines like {FORM}") from None
+        except OSError as error:
+            raise ValueError(f"{path}: cannot be read ({error.strerror}); give a file of lines like {FORM}") from error
         return cls.parse(text, str(path))
 
     @classmethod
     def parse(cls, text: str, name: str = "capture") -> Capture:
         """The capture in this text; `name` is what a message calls it. Raises ValueError as `read` does."""
+        if not text.strip():
+            raise ValueError(f"{name}: is empty, the device never speaks in it; give a file of lines like {FORM}")
         records: list[Record] = []
         first_s = before_s = 0.0
         midnights = 0
-        for number, line in enumerate(text.split("\n"), start=1):
+        lines = text.split("\n")
+        for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
@@ -64,6 +69,8 @@ class Capture:
                 elif time_s < before_s:
                     raise ValueError("time runs backwards; put the records in the order they were heard")
             except ValueError as error:
+                if number == len(lines) and records and not line.rstrip().endswith("}"):
+                    raise ValueError(f"{name}, line {number}: is cut off; delete this line to play the rest") from None
                 raise ValueError(f"{name}, line {number}: {error}") from None
             first_s = first_s if records else time_s
             before_s = time_s

@@ -144,6 +144,10 @@ def test_a_contec_is_known_by_what_its_host_says() -> None:
         (line("10:00:05", "01") + line("10:00:04", "01"), "line 2: time runs backwards; put the records in the order"),
         (line("10:00:05", "01", "host->dev"), "the device never speaks in it; give a file of lines like"),
         ("", "the device never speaks in it"),
+        (" \n", "is empty, the device never speaks in it"),
+        (line("10:00:00", "01") + line("10:00:01", "01")[:30], "line 2: is cut off; delete this line to play the rest"),
+        (line("10:00:00", "01")[:30], "line 1: not JSON; write " + FORM),
+        (line("10:00:00", "01") + "~~~\n" + line("10:00:01", "01"), "line 2: not JSON; write " + FORM),
         ("[" * 100000, "line 1: not JSON"),
     ],
 )
@@ -156,6 +160,12 @@ def test_a_bad_file_is_refused_in_one_line(text: str, says: str, tmp_path: Path)
     assert says in message
     assert "\n" not in message
     assert message.startswith(str(path))
+
+
+def test_a_file_of_bytes_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "bin.jsonl").write_bytes(b"\xb3\x00" * 99)
+    with pytest.raises(ValueError, match=r"bin\.jsonl: is no text; give a file of lines like"):
+        Capture.read(tmp_path / "bin.jsonl")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -14,13 +15,19 @@ import pytest
 
 import drivers
 import simulators
-from drivers.contract import FrameRequest, Spec
-from edge.cli.probe import _words, run_probe
+from drivers.contract import Decoded, FrameRequest, Request, Spec
+from edge.cli.probe import _words, place_of, run_probe
+from edge.clock import EdgeClock
+from edge.field.device_url import parse_device_url
 from edge.field.dialogue import Dialogue
-from edge.field.discovery import QUIET_SETTINGS, Found
+from edge.field.discovery import FIRST_BYTE_S, SHORT_S, Found, longest_s, places, probe
+from edge.field.harmless import harmless
 from simulators.contract import Twin
 from simulators.nonin import NoninTwin
 from simulators.patient import SimulatedPatient
+
+HERE = parse_device_url("serial:///dev/ttyUSB0")
+BY_ITSELF = {"berry_pm6750", "contec_cms50", "masimo_ascii", "nellcor_ascii", "nonin"}  # sends without being asked
 
 
 @pytest.fixture(scope="module")
@@ -37,25 +44,95 @@ async def twins(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[
     await process.wait()
 
 
-async def probe(port: str) -> tuple[int | None, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "edge.cli", "probe", "--json", port, stdout=asyncio.subprocess.PIPE)
-    said, _ = await asyncio.wait_for(process.communicate(), 120)
-    return process.returncode, said.decode()
+@pytest.mark.slow
+async def test_each_device_is_found(twins: dict[str, str]) -> None:
+    """All at the same time, each on its own port."""
+    assert set(twins) == set(drivers.find())
+    now = EdgeClock().now
+    every = await asyncio.gather(*(probe(place_of(at), list(drivers.find().values()), now=now)
+                                   for at in twins.values()))
+    for driver, (tried, _) in zip(twins, every, strict=True):
+        found = {one.spec.name: one for one in tried if one.fits}
+        assert list(found) == [driver]
+        one = found[driver]
+        assert (one.counters.bad, str(one.at)) == (0, twins[driver])
+        if driver in BY_ITSELF:
+            assert tried == [one], "what is overheard has its turn first"
+        if driver == "alaris_gh":
+            assert (one.identity or "").startswith("8002-5")
+        if driver == "suntech_advantage":
+            assert "sbp_mmhg" not in one.metrics, "a probe inflates nothing"
 
 
 @pytest.mark.slow
-async def test_each_device_is_found(twins: dict[str, str]) -> None:
-    assert set(twins) == set(drivers.find())
-    said = dict(zip(twins, await asyncio.gather(*map(probe, twins.values())), strict=True))
-    for driver, (code, words) in said.items():
-        found = json.loads(words)["found"]
-        assert (code, [one["driver"] for one in found]) == (0, [driver])
-        assert found[0]["bad"] == 0
-        if driver == "alaris_gh":
-            assert found[0]["identity"].startswith("8002-5")
-        if driver == "suntech_advantage":
-            assert "sbp_mmhg" not in found[0]["numbers"], "a probe inflates nothing"
+async def test_what_the_verb_says_of_a_find(twins: dict[str, str]) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "edge.cli", "probe", "--json", twins["nonin"], stdout=asyncio.subprocess.PIPE)
+    said, _ = await process.communicate()
+    told = json.loads(said)
+    assert process.returncode == 0
+    assert [(one["driver"], one["at"]) for one in told["found"]] == [("nonin", twins["nonin"])]
+    assert [one["driver"] for one in told["tried"]] == ["nonin"]
+    assert told["took_s"] > 0
+
+
+def test_the_turns_of_a_port() -> None:
+    """Those that only ask, then those that set how a device sends, then those that send nothing, then Modbus RTU."""
+    turns = places(HERE, list(drivers.find().values()))
+    order = [(spec.name, place.transport) for spec, place in turns]
+    assert sorted(name for name, _ in order) == sorted(drivers.find()), "each has a turn"
+    kinds = [_kind(spec) if place == HERE else "rtu" for spec, place in turns]
+    assert kinds == sorted(kinds, key=["asks", "mode", "nothing", "rtu"].index)
+    assert {name for name, transport in order if transport == "modbus+rtu"} == {"isco", "modbus_vitals", "vindum"}
+
+
+def _kind(spec: Spec) -> str:
+    still = harmless(spec, known=False)
+    if not still.requests:
+        return "nothing"
+    return "mode" if any(one.effect == "mode" for one in still.driver().on_open()) else "asks"
+
+
+@pytest.mark.parametrize(("port", "first_s", "whole_s"), [("tcp://127.0.0.1:4001", 20, 72), ("/dev/pts/0", 22, 82)])
+def test_whoever_must_be_asked_has_been_asked_in_time(port: str, first_s: float, whole_s: float) -> None:
+    at, specs = place_of(port), list(drivers.find().values())
+    asked = sum(SHORT_S for spec, _ in places(at, specs) if harmless(spec, known=False).requests)
+    assert FIRST_BYTE_S + asked <= first_s
+    assert longest_s(at, specs) <= whole_s
+
+
+class Inflates:
+    """A driver of somebody's own: it starts its cuff whenever it may say anything."""
+
+    START = FrameRequest("start", b"GO", effect="start_cuff")
+    NEONATE = FrameRequest("neonate", b"N", effect="mode")
+    WHO = FrameRequest("who", b"?", effect="identify")
+
+    def __init__(self) -> None:
+        self.framing = SERIAL["nonin"].driver().framing
+
+    def on_open(self) -> Sequence[Request]:
+        return [self.START, self.NEONATE, self.WHO]
+
+    def next_request(self, at_s: float) -> Request | None:
+        return self.START
+
+    def is_response(self, frame: bytes, request: Request) -> bool:
+        return False
+
+    def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
+        return []
+
+    def on_timeout(self, request: Request) -> Sequence[Decoded]:
+        return []
+
+
+@pytest.mark.parametrize(("known", "opens"), [(False, [Inflates.WHO]), (True, [Inflates.NEONATE, Inflates.WHO])])
+def test_nothing_inflates_a_cuff_to_see_what_is_there(known: bool, opens: list[Request]) -> None:
+    spec = replace(SERIAL["nonin"], make=lambda settings: Inflates(), settings={},
+                   requests=(Inflates.START, Inflates.NEONATE, Inflates.WHO))
+    driver = harmless(spec, known=known).driver()
+    assert (driver.on_open(), driver.next_request(9999.0)) == (opens, None)
 
 
 def test_a_port_that_does_not_open_is_said_before_any_driver_listens(
@@ -70,7 +147,9 @@ def test_a_port_that_does_not_open_is_said_before_any_driver_listens(
 def test_a_dumb_port_is_said_to_be_dumb(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("edge.field.discovery.LISTEN_S", 0.2)  # each driver's own quiet is waited for
+    monkeypatch.setattr("edge.field.discovery.listens_s", lambda spec: 0.2)
+    monkeypatch.setattr("edge.field.discovery.SHORT_S", 0.1)
+    monkeypatch.setattr("edge.field.discovery.FIRST_BYTE_S", 0.1)
     master, slave = os.openpty()
     try:
         code, said = run_probe(os.ttyname(slave), as_json=True), json.loads(capsys.readouterr().out)
@@ -81,7 +160,7 @@ def test_a_dumb_port_is_said_to_be_dumb(
 
 
 def test_what_is_said_where_nothing_is_found() -> None:
-    tried = [Found(spec) for spec in SERIAL.values()]
+    tried = [Found(spec, HERE) for spec in SERIAL.values()]
     names = ", ".join(SERIAL)
     asked = f"/dev/ttyUSB0: none of the drivers found its device ({names})"
     silent = "nothing comes by itself: look at the cable, the device's power, and its own output setting"
@@ -107,11 +186,10 @@ def talk(name: str, seed: int, format_: str | None = None) -> Twin:
 
 def listens(spec: Spec, twin: Twin, seconds: float = 6.0) -> Found:
     """What the driver makes of it, without waiting."""
-    found = Found(spec)
+    found = Found(spec, HERE)
     clock = [0.0]
-    settings = {name: value for name, value in QUIET_SETTINGS.items() if name in spec.settings}
-    dialogue = Dialogue("probe", spec.name, spec, spec.line, now=lambda: clock[0], decoded=found.decoded,
-                        wave=lambda wave, at_s: None, settings=settings)
+    dialogue = Dialogue("probe", spec.name, harmless(spec, known=False), spec.line, now=lambda: clock[0],
+                        decoded=found.decoded, wave=lambda wave, at_s: None)
     found.counters = dialogue.counters
     dialogue.opened(0.0, 0.0)
     while clock[0] < seconds:

@@ -18,7 +18,7 @@ from edge.cli.probe import place_of
 from edge.clock import EdgeClock
 from edge.field.device_url import DeviceUrl
 from edge.field.devices import Devices
-from edge.field.discovery import QUIET_SETTINGS
+from edge.field.harmless import harmless
 from edge.model import Input, iso
 from edge.process import BadUsage, cancel_on_signals
 
@@ -58,8 +58,8 @@ def run_capture(port: str, path: Path, driver: str, seconds: float, folder: Path
 
 async def _record(at: DeviceUrl, spec: Spec, seconds: float, clock: EdgeClock, writer: _Writer) -> None:
     devices = Devices(now=clock.now)
-    devices.add("capture", spec.name, spec, at, decoded=_ignore, wave=_ignore_wave, tap=writer.tap,
-                settings={name: value for name, value in QUIET_SETTINGS.items() if name in spec.settings})
+    devices.add("capture", spec.name, harmless(spec, known=True), at, decoded=_ignore, wave=_ignore_wave,
+                tap=writer.tap)
     running = asyncio.ensure_future(devices.run())
     cancel_on_signals(running)
     await asyncio.wait([running], timeout=seconds)

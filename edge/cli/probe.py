@@ -10,13 +10,13 @@ from pathlib import Path
 
 import uvloop
 
-from drivers.contract import FrameRequest, Spec
+from drivers.contract import FrameRequest
 from edge.cli.catalogue import find_drivers
-from edge.clock import EdgeClock
+from edge.clock import EdgeClock, since_boot_s
 from edge.field import discovery
 from edge.field.device_url import DeviceUrl, parse_device_url
 from edge.field.diagnosis import NOTHING, diagnose
-from edge.field.discovery import Found
+from edge.field.discovery import Found, Turn
 from edge.process import BadUsage
 
 RAW_SHOWN = 64  # bytes
@@ -51,14 +51,17 @@ def run_probe(port: str, as_json: bool, folder: Path | None = None) -> int:
     at = place_of(port)
     logging.getLogger("edge.field").setLevel(logging.CRITICAL)  # what fails to respond is said at the end, once
     specs = list(find_drivers(folder).values())
-    tried, raw = uvloop.run(discovery.probe(at, specs, now=EdgeClock().now, began=_progress))
+    progress = _Progress(discovery.longest_s(at, specs))
+    tried, raw = uvloop.run(discovery.probe(at, specs, now=EdgeClock().now, began=progress))
+    took_s = progress.so_far_s
     found = [one for one in tried if one.fits]
     said = [] if found or any(one.state == "lost" for one in tried) else diagnose([one.tried() for one in tried], raw)
     if raw and not found and (other := uvloop.run(discovery.other_line(at, specs))) is not None:
         said = [f"as of {other[0].title} on another line: driver = \"{other[0].name}\", at = \"{other[1]}\"", *said]
     if as_json:
-        print(json.dumps({"port": port, "found": [_row(one) for one in found], "raw": raw[:RAW_SHOWN].hex(" "),
-                          "says": said, "tried": [_turn(one) for one in tried]}))
+        print(json.dumps({"port": port, "found": [_row(one) for one in found],
+                          "raw": "" if found else raw[:RAW_SHOWN].hex(" "), "says": said, "took_s": round(took_s, 1),
+                          "tried": [_turn(one) for one in tried]}))
     else:
         print("\n".join([*_words(port, tried, found, raw), *(line for line in said if line != NOTHING)]))
     return 0 if found else 1
@@ -66,8 +69,8 @@ def run_probe(port: str, as_json: bool, folder: Path | None = None) -> int:
 
 def _row(found: Found) -> dict[str, object]:
     seen = found.counters
-    return {"driver": found.spec.name, "title": found.spec.title, "identity": found.identity, "frames": seen.frames,
-            "bad": seen.bad, "numbers": found.metrics}
+    return {"driver": found.spec.name, "at": str(found.at), "title": found.spec.title, "identity": found.identity,
+            "frames": seen.frames, "bad": seen.bad, "numbers": found.metrics}
 
 
 def _words(port: str, tried: list[Found], found: list[Found], raw: bytes) -> list[str]:
@@ -76,7 +79,7 @@ def _words(port: str, tried: list[Found], found: list[Found], raw: bytes) -> lis
         known = [f"{key} {value:g}" for key, value in one.metrics.items() if value is not None]
         numbers = ", ".join(known) or "no numbers"
         who = one.identity or one.reason or "no serial number"
-        lines.append(f"{port}: {one.spec.title}; driver = \"{one.spec.name}\"; {who}; {numbers}")
+        lines.append(f"{port}: {one.spec.title}; driver = \"{one.spec.name}\"; at = \"{one.at}\"; {who}; {numbers}")
     if found:
         return lines
     gone = next((one.reason for one in tried if one.state == "lost"), "")
@@ -99,5 +102,17 @@ def _turn(one: Found) -> dict[str, object]:
             "came": one.came[:RAW_SHOWN].hex(" ")}
 
 
-def _progress(spec: Spec) -> None:
-    print(f"... {spec.name}, {discovery.listens_s(spec):g} s", file=sys.stderr, flush=True)
+class _Progress:
+    """Says on stderr whose turn it is, and how long it takes: so far, and if nothing is found."""
+
+    def __init__(self, longest_s: float) -> None:
+        self._began_s = since_boot_s()
+        print(f"listening, then asking; at most {longest_s:.0f} s, Ctrl-C ends it", file=sys.stderr, flush=True)
+
+    @property
+    def so_far_s(self) -> float:
+        """Since it began."""
+        return since_boot_s() - self._began_s
+
+    def __call__(self, turn: Turn) -> None:
+        print(f"{self.so_far_s:3.0f} s  {turn.spec.name}, for {turn.listens_s:g} s", file=sys.stderr, flush=True)

@@ -14,7 +14,7 @@ from drivers.contract import Spec, Wave
 from edge.field.device_url import DeviceUrl
 from edge.field.devices import Devices
 from edge.field.dialogue import Dialogue
-from edge.field.discovery import QUIET_SETTINGS
+from edge.field.harmless import harmless
 from edge.field.link_state import Counters
 from edge.model import Input, LinkChanged, Samples
 
@@ -104,10 +104,9 @@ async def check(at: DeviceUrl, spec: Spec, seconds: float, *, now: Callable[[], 
                 settings: Mapping[str, object] | None = None, prompt: Prompt | None = None) -> Report:
     """Listen for `seconds` real seconds once the device is live; with `prompt`, have the cable pulled and put back."""
     report = Report(spec, at)
-    quiet = {name: value for name, value in QUIET_SETTINGS.items() if name in spec.settings}
     devices = Devices(now=now)
-    dialogue = report.dialogue = devices.add("check", spec.name, spec, at, decoded=report.given, wave=_ignore,
-                                             settings={**quiet, **(settings or {})})
+    dialogue = report.dialogue = devices.add("check", spec.name, harmless(spec, known=True), at,
+                                             decoded=report.given, wave=_ignore, settings=settings)
     running = asyncio.ensure_future(devices.run())
     try:
         await _watch(report, dialogue, running, seconds)

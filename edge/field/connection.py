@@ -23,8 +23,9 @@ REOPEN_AFTER_S = 5.0  # of silence beyond the first: a half-open connection neve
 class Connection:
     """One device's stream. It carries; what is sent and what it means is the dialogue's."""
 
-    def __init__(self, dialogue: Dialogue, at: DeviceUrl, *, now: Callable[[], float], tap: Tap | None = None) -> None:
-        self._dialogue, self._now, self._tap = dialogue, now, tap
+    def __init__(self, dialogue: Dialogue, at: DeviceUrl, *, now: Callable[[], float], tap: Tap | None = None,
+                 quiet: bool = True) -> None:
+        self._dialogue, self._now, self._tap, self._quiet = dialogue, now, tap, quiet
         self._port = BytePort(at, dialogue.line)
 
     async def run(self) -> None:
@@ -47,7 +48,8 @@ class Connection:
     async def _carry(self) -> None:
         """Until the port is lost, or has been silent for so long that opening it again is worth a try."""
         loop, dialogue, port = asyncio.get_running_loop(), self._dialogue, self._port
-        dialogue.opened(self._now(), loop.time())
+        dialogue.opened(self._now(), loop.time(), quiet=self._quiet)
+        self._quiet = True  # only at the first opening can somebody have listened before
         while dialogue.waiting or loop.time() < dialogue.link.silent_at + REOPEN_AFTER_S:
             request = dialogue.next_request(self._now(), loop.time())
             if request is not None:

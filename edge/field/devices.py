@@ -45,10 +45,10 @@ class Devices:
 
     def add(self, bed: str, device: str, spec: Spec, at: DeviceUrl, *, decoded: DecodedBy, wave: WaveBy,
             identity: str | None = None, settings: Mapping[str, object] | None = None,
-            tap: Tap | None = None, remembered: str | None = None) -> Dialogue:
+            tap: Tap | None = None, remembered: str | None = None, quiet: bool = True) -> Dialogue:
         """One device; `tap` is given the bytes of a stream. `identity` is the serial number that edge.toml names,
-        `remembered` the one that was bound before, where it names none. Raises ValueError where settings or line do not
-        fit."""
+        `remembered` the one that was bound before, where it names none. `quiet` False: the line was listened to just
+        now, and is quiet. Raises ValueError where settings or line do not fit."""
         dialogue = Dialogue(bed, device, spec, at.line(spec.line), now=self._now, decoded=decoded, wave=wave,
                             identity=identity, settings=settings, speed=self._speed, quiet=not at.is_modbus,
                             remembered=remembered)
@@ -57,7 +57,7 @@ class Devices:
             bus = self._buses.setdefault(at.endpoint, Bus(at, now=self._now, speed=self._speed))
             bus.add(at.unit, dialogue)
         else:
-            self._connections[f"{bed}/{device}"] = Connection(dialogue, at, now=self._now, tap=tap)
+            self._connections[f"{bed}/{device}"] = Connection(dialogue, at, now=self._now, tap=tap, quiet=quiet)
         return dialogue
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:

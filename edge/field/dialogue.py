@@ -141,12 +141,13 @@ class Dialogue:
         self.link.begin()
         self._deliver([], at_s, more=False)
 
-    def opened(self, at_s: float, real_s: float) -> None:
-        """The connection was opened: whatever was begun is forgotten, and the handshake follows the quiet."""
+    def opened(self, at_s: float, real_s: float, *, quiet: bool = True) -> None:
+        """The connection was opened: whatever was begun is forgotten, and the handshake follows the quiet. `quiet`
+        False: the line was listened to just now, and nothing came."""
         if self._pending is not None:
             self._overdue[self._pending.request] = Overdue(real_s + self._quiet_s, self._sent_at_s, seen=True)
         self._pending = None
-        self._not_before = real_s + self._quiet_s
+        self._not_before = real_s + (self._quiet_s if quiet else 0.0)
         self._pace.opened(at_s, real_s)
         self._driver.framing.flush()
         self.link.opened(real_s)

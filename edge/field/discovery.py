@@ -1,8 +1,8 @@
 """What is plugged in, and what it is: serial ports by their own identity, and a probe of one port.
 
-A probe tries every driver whose transport fits on the port for a few seconds, with the same dialogue as in service. It
-sends what the drivers send at any start; a cuff's driver is told to wait two hours before it measures, so a probe
-inflates nothing.
+A probe listens first: what comes by itself names most devices that send by themselves. Then each driver has the port
+for a moment, those that only ask before those that set how a device sends; and where none got a response, once more for
+longer, those first in whose turn anything came. It is the same dialogue as in service, held to what is harmless.
 
 A find is more than a few lucky frames: a protocol without checksums finds a packet here and there in any stream (the
 Contec's in 0.3 % of a Nonin's bytes), so most of the bytes that came must stand in good frames.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,20 +23,22 @@ from drivers.contract import Line, Spec, Wave
 from edge.field.device_url import DeviceUrl
 from edge.field.devices import Devices
 from edge.field.diagnosis import Tried, recognise
+from edge.field.harmless import LOOKS, harmless
 from edge.field.link_state import Counters
 from edge.field.ports import BytePort, PortLost, wire
 from edge.model import Input, LinkChanged, Samples
 
 BY_ID = Path("/dev/serial/by-id")
-LISTEN_S = 3.0  # real seconds beyond a line's own quiet
+LISTEN_S = 2.0  # real seconds of a long turn; more where the device may be late
+SHORT_S = 1.0  # of a first turn: a device that is there responds sooner
+OPENS_S = 3.0  # until the port is open, and the first request is sent
 LOOK_S = 0.1
+FIRST_BYTE_S, STREAM_S = 2.2, 6.5  # a device that sends by itself begins in the one, and shows its form in the other
 RAW_S = 1.5
 KEPT = 4096  # bytes of each direction, for the diagnosis
 BAUDS = (9600, 19200, 115200, 38400, 57600, 4800, 2400, 1200)
-SEVEN = Line(9600, bits=7)
-LATER_S = 7200.0  # edge seconds: long after the probe is over
+SEVEN, OPEN_LINE = Line(9600, bits=7), Line(9600)
 FRAMES = 2  # good frames that make a find
-QUIET_SETTINGS = {"start_s": LATER_S}  # a driver that has such a setting does nothing by itself meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Found:
     """What one driver made of the port."""
 
     spec: Spec
+    at: DeviceUrl
     counters: Counters = field(default_factory=lambda: Counters(since=0.0))
     state: str = "connecting"
     identity: str | None = None
@@ -72,6 +76,7 @@ class Found:
     metrics: dict[str, float | None] = field(default_factory=dict)
     sent: bytearray = field(default_factory=bytearray)  # while it had the port, and what came; the first KEPT of each
     came: bytearray = field(default_factory=bytearray)
+    heard: bool = False  # whether anything came, in this turn or in the one before
 
     @property
     def fits(self) -> bool:
@@ -100,28 +105,75 @@ class Found:
         return Tried(self.spec, bytes(self.sent), bytes(self.came), self.counters)
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One driver has the port, where it is written so, for `listens_s` real seconds if nothing comes."""
+
+    spec: Spec
+    at: DeviceUrl
+    listens_s: float
+
+
 def listens_s(spec: Spec) -> float:
-    """For how long its driver has the port, where nothing comes."""
-    return spec.line.lateness_s + LISTEN_S
+    """For how long its driver has the port in its long turn, where nothing comes."""
+    return max(LISTEN_S, spec.line.lateness_s + SHORT_S)
+
+
+def places(at: DeviceUrl, specs: Sequence[Spec]) -> list[tuple[Spec, DeviceUrl]]:
+    """Each of `specs` that can be at this port, and how it is written for it, the cheapest first: those that only ask,
+    then those that set how their device sends, then those that send nothing; on a serial port Modbus RTU comes last."""
+    found = sorted(((spec, at) for spec in specs if at.transport in spec.transports), key=lambda one: _cost(one[0]))
+    if at.transport == "serial":
+        rtu = replace(at, transport="modbus+rtu")
+        found += [(spec, rtu) for spec in specs if "modbus+rtu" in spec.transports and "serial" not in spec.transports]
+    return found
+
+
+def _cost(spec: Spec) -> tuple[bool, bool, float]:
+    asks = harmless(spec, known=False).driver().on_open()
+    return (not _asks(spec), any(request.effect not in LOOKS for request in asks), spec.line.lateness_s)
+
+
+def longest_s(at: DeviceUrl, specs: Sequence[Spec]) -> float:
+    """How long a probe takes where nothing responds."""
+    overheard = FIRST_BYTE_S * len(_lines(at, specs))
+    return overheard + sum((SHORT_S if _asks(spec) else 0.0) + listens_s(spec) for spec, _ in places(at, specs))
 
 
 async def probe(at: DeviceUrl, specs: Sequence[Spec], *, now: Callable[[], float],
-                began: Callable[[Spec], None] = lambda spec: None) -> tuple[list[Found], bytes]:
-    """Each of `specs` that fits the transport, up to the first whose device is there; and, where none is, the first
-    bytes that come by themselves. `began` is told each driver as its turn begins."""
-    fitting = [spec for spec in specs if at.transport in spec.transports]
-    gone = await _opens(at, fitting)
+                began: Callable[[Turn], None] = lambda turn: None) -> tuple[list[Found], bytes]:
+    """Each of `specs` that can be at this port, up to the first whose device is there; and the first bytes that came by
+    themselves. `began` is told each turn as it begins."""
+    turns = places(at, specs)
+    gone = await _opens(at, [spec for spec, _ in turns])
     if gone:
-        return [Found(spec, state="lost", reason=gone) for spec in fitting], b""
-    tried = []
-    for spec in fitting:
-        found = Found(spec)
-        tried.append(found)
-        began(spec)
-        await _listen(at, spec, found, now)
-        if found.fits:
-            return tried, b""
-    return tried, await _raw(at, fitting)
+        return [Found(spec, place, state="lost", reason=gone) for spec, place in turns], b""
+    raw, named = await _overhear(at, [spec for spec, place in turns if place == at])
+    tried: dict[str, Found] = {}
+
+    async def fits(spec: Spec, place: DeviceUrl, seconds: float) -> bool:
+        began(Turn(spec, place, seconds))
+        found = Found(spec, place)
+        await _listen(place, found, now, seconds, quiet=bool(raw))
+        found.heard = bool(found.came) or (spec.name in tried and tried[spec.name].heard)
+        tried[spec.name] = found
+        return found.fits
+
+    first = [(spec, place) for spec, place in turns if spec is named]
+    short = [(spec, place) for spec, place in turns if _asks(spec) and spec is not named]
+    plan = [(*one, listens_s(one[0])) for one in first] + [(*one, SHORT_S) for one in short]
+    for spec, place, seconds in plan:
+        if await fits(spec, place, seconds):
+            return list(tried.values()), raw
+    for spec, place in sorted(turns, key=lambda one: not (one[0].name in tried and tried[one[0].name].heard)):
+        if spec is not named and await fits(spec, place, listens_s(spec)):
+            return list(tried.values()), raw
+    return list(tried.values()), raw
+
+
+def _asks(spec: Spec) -> bool:
+    """Whether a probe may ask it anything: a device that only sends is heard without."""
+    return bool(harmless(spec, known=False).requests)
 
 
 async def _opens(at: DeviceUrl, fitting: list[Spec]) -> str:
@@ -138,21 +190,25 @@ async def _opens(at: DeviceUrl, fitting: list[Spec]) -> str:
     return ""
 
 
-async def _listen(at: DeviceUrl, spec: Spec, found: Found, now: Callable[[], float]) -> None:
-    """Let this driver's dialogue have the port for a while."""
-    settings = {name: value for name, value in QUIET_SETTINGS.items() if name in spec.settings}
+async def _listen(at: DeviceUrl, found: Found, now: Callable[[], float], listen_s: float, *, quiet: bool) -> None:
+    """Let this driver's dialogue have the port for a while; `quiet`: it has to wait for a quiet line first."""
     devices = Devices(now=now)
-    dialogue = devices.add("probe", spec.name, spec, at, decoded=found.decoded, wave=_ignore, settings=settings,
-                           tap=found.tap)
+    dialogue = devices.add("probe", found.spec.name, harmless(found.spec, known=False), at, decoded=found.decoded,
+                           wave=_ignore, tap=found.tap, quiet=quiet)
     found.counters = dialogue.counters
-    running = asyncio.ensure_future(devices.run())
-    listen_s = dialogue.line.lateness_s + LISTEN_S
-    longest_s = listen_s + dialogue.line.silent_after_s  # where a first good frame came, the second may take so long
-    for look in range(round(longest_s / LOOK_S)):
+    running, loop = asyncio.ensure_future(devices.run()), asyncio.get_running_loop()
+    if quiet and not at.is_modbus:
+        listen_s += dialogue.line.lateness_s
+    sends_by = loop.time() + (OPENS_S if _asks(found.spec) and not at.is_modbus else 0.0)
+    longest_s = listen_s + LISTEN_S + dialogue.line.silent_after_s  # from a first good frame to the second
+    began = loop.time()
+    while loop.time() - began < longest_s:
         await asyncio.wait([running], timeout=LOOK_S)
         if running.done() or (found.fits and (found.metrics or found.identity)):
             break
-        if look * LOOK_S >= listen_s and (found.fits or not found.counters.frames):
+        if not found.sent and not found.came and loop.time() < sends_by:
+            began = loop.time()  # the port is not open yet
+        if loop.time() - began >= listen_s and (found.fits or not found.counters.frames):
             break
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -163,18 +219,46 @@ def _ignore(wave: Wave, at_s: float) -> None:
     """A waveform says nothing that the numbers beside it do not."""
 
 
-async def _raw(at: DeviceUrl, fitting: list[Spec]) -> bytes:
-    """What comes by itself, at the line of the first driver that fits the transport."""
-    if at.is_modbus or not fitting:
-        return b""
-    port, received = BytePort(at, at.line(fitting[0].line)), b""
-    with contextlib.suppress(TimeoutError, PortLost):
-        async with asyncio.timeout(RAW_S):
-            await port.open()
-            while len(received) < KEPT:
-                received += await port.read(asyncio.get_running_loop().time() + RAW_S)
-    await port.close()
-    return received[:KEPT]
+def _lines(at: DeviceUrl, specs: Sequence[Spec]) -> list[Line]:
+    """The lines at which a device of `specs` may be heard without being asked, the commonest first."""
+    if at.is_modbus:
+        return []
+    lines = Counter(at.line(replace(OPEN_LINE, baud=spec.line.baud, bits=spec.line.bits, parity=spec.line.parity))
+                    for spec in specs if spec.line.stream_bytes_s is not None and at.transport in spec.transports)
+    has_speed = at.transport == "serial" and wire(at.path, SEVEN) == SEVEN
+    return [line for line, _ in lines.most_common(None if has_speed else 1)]
+
+
+async def _overhear(at: DeviceUrl, fitting: list[Spec]) -> tuple[bytes, Spec | None]:
+    """What comes by itself, and whose it is, if that is known."""
+    first = b""
+    for line in _lines(at, fitting):
+        raw, named = await _hear(at, line, fitting)
+        first = first or raw
+        if named is not None:
+            return raw, named
+    return first, None
+
+
+async def _hear(at: DeviceUrl, line: Line, fitting: list[Spec], first_byte_s: float = FIRST_BYTE_S,
+                stream_s: float = STREAM_S) -> tuple[bytes, Spec | None]:
+    """The first bytes that come at this line, up to KEPT or as soon as they are known."""
+    port, received, named = BytePort(at, line), b"", None
+    loop = asyncio.get_running_loop()
+    ends_s = loop.time() + first_byte_s
+    try:
+        await port.open()
+        while len(received) < KEPT and named is None and loop.time() < ends_s:
+            data = await port.read(min(ends_s, loop.time() + 2 * LOOK_S))
+            if data and not received:
+                ends_s = loop.time() + stream_s
+            received += data
+            named = recognise(received, fitting) if data else None
+    except PortLost:
+        pass
+    finally:
+        await port.close()
+    return received[:KEPT], named
 
 
 async def other_line(at: DeviceUrl, specs: Sequence[Spec]) -> tuple[Spec, DeviceUrl] | None:
@@ -185,7 +269,7 @@ async def other_line(at: DeviceUrl, specs: Sequence[Spec]) -> tuple[Spec, Device
     for bits, parity in (("8", "N"), ("7", "E"), ("8", "E"), ("8", "O")):
         for baud in BAUDS:
             place = replace(at, overrides={**at.overrides, "baud": baud, "bits": int(bits), "parity": parity})
-            found = recognise(await _raw(place, fitting), fitting)
-            if found is not None:
-                return found, place
+            _, named = await _hear(place, place.line(OPEN_LINE), fitting, RAW_S, RAW_S)
+            if named is not None:
+                return named, place
     return None

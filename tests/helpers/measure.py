@@ -14,8 +14,10 @@ import drivers
 import simulators
 from drivers.contract import FrameRequest, Spec
 from edge.cli.scale import ROOT, Evidence
+from edge.field.device_url import parse_device_url
 from edge.field.dialogue import Dialogue
-from edge.field.discovery import QUIET_SETTINGS, Found
+from edge.field.discovery import Found
+from edge.field.harmless import harmless
 from simulators.contract import Twin
 from simulators.faults import KINDS
 from simulators.patient import SimulatedPatient
@@ -102,10 +104,9 @@ def _probe(name: str) -> str:
 
 
 def _fits(spec: Spec, twin: Twin) -> bool:
-    found, clock = Found(spec), [0.0]
-    settings = {one: value for one, value in QUIET_SETTINGS.items() if one in spec.settings}
-    dialogue = Dialogue("probe", spec.name, spec, spec.line, now=lambda: clock[0], decoded=found.decoded,
-                        wave=lambda wave, at_s: None, settings=settings)
+    found, clock = Found(spec, parse_device_url("serial:///dev/ttyUSB0")), [0.0]
+    dialogue = Dialogue("probe", spec.name, harmless(spec, known=False), spec.line, now=lambda: clock[0],
+                        decoded=found.decoded, wave=lambda wave, at_s: None)
     found.counters = dialogue.counters
     dialogue.opened(0.0, 0.0)
     while clock[0] < 6.0:
