@@ -45,6 +45,7 @@ AL_OCCLU. The syringe is read again every minute, where that gets no response ev
 from __future__ import annotations
 
 import binascii
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -187,6 +188,11 @@ class AlarisGh:
             return None
         self._due_s[request.name] = at_s + (SYRINGE_EVERY_S if request is SYRINGE else EVERY_S)
         return request
+
+    @property
+    def due_s(self) -> float:
+        """See `Timed`."""
+        return min(self._due_s.get(one.name, -math.inf) for one in (STATUS, ALARM, SYRINGE))
 
     def is_response(self, frame: bytes, request: Request) -> bool:
         return frame.startswith((f"!{request.name}^".encode(), f"!{request.name}|".encode()))

@@ -7,6 +7,7 @@ driver's `Framing`, gives each frame to `Driver.decode`, and stamps what was dec
      | open                                   |
      | on_open() ---------------------------> |  the handshake, sent after every (re)open: identity, modes
      | next_request(at_s) ------------------> |  what is due now, or None (a device that streams gets no request)
+     | due_s -------------------------------> |  until when it would be None, where the driver says so (`Timed`)
      |   bytes -> framing -> frame            |
      | is_response(frame, request) ---------> |  is this the response to the request, or did it come by itself?
      | decode(frame, request) --------------> |  -> readings, pump state, alarms, identity, waves; or BadFrame
@@ -22,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 
 class BadFrame(Exception):
@@ -219,6 +220,17 @@ class Driver(Protocol):
 
     def on_timeout(self, request: Request) -> Sequence[Decoded]:
         """What it means that `request` got no response in time (often nothing: the dialogue counts it)."""
+        ...
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """What a driver may have besides: it knows when it is due. One without it is asked many times a second."""
+
+    @property
+    def due_s(self) -> float:
+        """Edge time before which `next_request` gives None, and changes nothing, unless something comes meanwhile;
+        infinity: only what comes makes it ask."""
         ...
 
 

@@ -140,6 +140,11 @@ class Dinamap:
         self._due_s[request.name] = at_s + (RARELY_S if absent else EVERY_S)
         return request
 
+    @property
+    def due_s(self) -> float:
+        """See `Timed`."""
+        return min(self._due_s.values())
+
     def is_response(self, frame: bytes, request: Request) -> bool:
         return frame.lstrip(b"\n")[:3] == HEADS.get(request.name)
 

@@ -123,6 +123,11 @@ class Graseby3400:
         self._due_s[request.name] = at_s + EVERY_S[request.name]
         return request
 
+    @property
+    def due_s(self) -> float:
+        """See `Timed`."""
+        return min(self._due_s.values())
+
     def is_response(self, frame: bytes, request: Request) -> bool:
         return frame[3:7] == request.name.encode()
 

@@ -210,6 +210,11 @@ class Isco:
             self._left = list(self._round)
         return self._left.pop(0) if self._left else None
 
+    @property
+    def due_s(self) -> float:
+        """See `Timed`."""
+        return -math.inf if self._left or self._due_s is None else self._due_s
+
     def is_response(self, frame: bytes, request: Request) -> bool:
         return isinstance(request, ModbusRequest) and len(frame) == response_bytes(request)
 

@@ -168,6 +168,11 @@ class NewEra:
             self._read_s = at_s
         return self._requests[name]
 
+    @property
+    def due_s(self) -> float:
+        """See `Timed`."""
+        return min(self._due_s.values())
+
     def is_response(self, frame: bytes, request: Request) -> bool:
         try:
             _, error, alarm, data = self._split(frame)

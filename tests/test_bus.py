@@ -4,6 +4,7 @@ bus that breaks heals for ever."""
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 import struct
@@ -393,6 +394,45 @@ async def test_three_units_each_tell_their_own_and_outlive_the_server(plant: Pla
         assert [link.state for link in bed.links] == ["connecting", "live", "lost", "live", "lost", "live"]
         assert set(driver.coils) == {b"\x0d\x00"}, "ten coils, packed low bit first"
         assert {True, False} <= set(bed.mores)
+
+
+class Patient(Registers):
+    """Never due."""
+
+    due_s = math.inf
+
+    def next_request(self, at_s: float) -> Request | None:
+        return None
+
+
+async def test_an_endpoint_that_hangs_up_while_nothing_is_due_is_told_at_once(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.field.dialogue.LONGEST_REST_S", 3600.0)
+    hang_up, told = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.read(100)
+        writer.write(asked[:4] + b"\0\5" + asked[6:8] + b"\2\0\7")
+        await hang_up.wait()
+        writer.close()
+
+    def decoded(inputs: Sequence[model.Input], at_s: float, more: bool) -> None:
+        states = [one.state for one in inputs if isinstance(one, model.LinkChanged)]
+        if "live" in states:
+            asyncio.get_running_loop().call_later(0.05, hang_up.set)  # the bus rests
+        if "lost" in states:
+            told.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    devices = Devices(now=asyncio.get_running_loop().time)
+    spec = replace(spec_of(Patient()), line=replace(FAST, silent_after_s=3600.0))
+    devices.add("bed", "r", spec, DeviceUrl("modbus+tcp", host="127.0.0.1", port=server.sockets[0].getsockname()[1],
+                                            unit=1), decoded=decoded, wave=NO_WAVE)
+    async with server:
+        task = asyncio.ensure_future(devices.run())
+        await asyncio.wait_for(told.wait(), 20)
+        task.cancel()
+        await asyncio.wait([task])
 
 
 @pytest.mark.slow

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
-from drivers.contract import FrameRequest, Line
+from drivers.contract import FrameRequest, Line, Request
 from edge import model
 from edge.field.dialogue import Dialogue
 from edge.field.link_state import NAMELESS, NONE_UNDERSTOOD, UNNAMED
@@ -92,6 +94,39 @@ def test_s1_one_answer_in_ten_late_and_none_is_read_as_the_next() -> None:
     assert wire.dialogue.counters.late > 300
     assert wrong(wire.bed.samples) == []
     assert heard / asked > 0.85
+
+
+class Punctual(Script):
+    """Says when it is due, and counts how often it is asked."""
+
+    asked = 0
+
+    @property
+    def due_s(self) -> float:
+        return -math.inf if self._round or self._due_s is None else self._due_s
+
+    def next_request(self, at_s: float) -> Request | None:
+        self.asked += 1
+        return super().next_request(at_s)
+
+
+def test_a_driver_that_says_when_it_is_due_is_asked_then_and_seldom_else() -> None:
+    driver = Punctual()
+    wire = Wire(driver, responses())
+    wire.runs(100)
+    assert driver.asked < 2.5 * len(wire.asked), "a look at the line, a request, or its response: no more"
+    polls = [at for at, said in wire.asked if said == b"s"]
+    assert {round(after - before, 2) for before, after in pairwise(polls)} == {1.0}
+
+
+def test_it_is_looked_after_closely_while_anything_is_wrong() -> None:
+    for device, told in ((None, "silent"), (late_one_in_ten(1, (0.01, 0.6)), "live")):
+        plain, punctual = Wire(Script(), device), Wire(Punctual(), device)
+        for wire in (plain, punctual):
+            wire.runs(30)
+        assert punctual.dialogue.state == told
+        assert [state for state, *_ in punctual.bed.links] == [state for state, *_ in plain.bed.links]
+        assert len(punctual.asked) == pytest.approx(len(plain.asked), rel=0.05)
 
 
 def test_s1_control_a_quiet_shorter_than_the_lateness_does_read_wrong_values() -> None:

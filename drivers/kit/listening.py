@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from drivers.contract import Decoded, Reading, Request, Validity
@@ -33,6 +34,11 @@ class Listener:
     def next_request(self, at_s: float) -> Request | None:
         """Nothing is due, ever."""
         return None
+
+    @property
+    def due_s(self) -> float:
+        """See `Timed`."""
+        return math.inf
 
     def is_response(self, frame: bytes, request: Request) -> bool:
         """Every frame came by itself."""

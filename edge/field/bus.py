@@ -24,7 +24,7 @@ from edge.field.ports import PortLost
 log = logging.getLogger(__name__)
 
 SPREAD_S = 1.0  # edge seconds over which the buses of an edge begin, so that their rounds do not fall together
-LONGEST_TICK_S = 0.1  # a twentieth of a wake-up's cost on 256 devices, and fine enough for polls of 1 Hz
+LONGEST_TICK_S = 0.1  # where a unit's driver does not say when it is due: fine enough for polls of 1 Hz
 SHORTEST_TICK_S = 0.02
 LONGEST_BACKOFF_S = 3.0  # between requests to a unit that does not respond and keeps nobody else waiting
 ABSENT_AFTER_MISSED = 2
@@ -69,6 +69,7 @@ class Bus:
             dialogue.begin(self._now())
         if self._serving:
             dialogue.opened(self._now(), asyncio.get_running_loop().time())
+            self._port.wake()
 
     @property
     def running(self) -> bool:
@@ -125,17 +126,20 @@ class Bus:
         for unit in self._units:
             unit.dialogue.opened(self._now(), loop.time())
             unit.missed, unit.rest_until = 0, 0.0
-        next_at = loop.time()
         while True:
             if port.hung_up:
                 raise PortLost(f"{port.endpoint} hung up")
             turn = self._next(loop.time())
             if turn is not None:
                 await self._exchange(port, *turn)
-                next_at = loop.time()
             else:
-                next_at = max(next_at + self._tick_s, loop.time())
-                await asyncio.sleep(next_at - loop.time())
+                await port.rest(self._rest_s(loop.time()))
+
+    def _rest_s(self, real_s: float) -> float:
+        """Until a unit may be due. One that does not respond is tried by the tick."""
+        if any(unit.absent or unit.rest_until > real_s for unit in self._units):
+            return self._tick_s
+        return max(min((unit.dialogue.wake(real_s) - real_s for unit in self._units), default=0.0), self._tick_s)
 
     def _next(self, real_s: float) -> tuple[Unit, ModbusRequest] | None:
         """The unit whose turn it is, with its request. Whoever is served goes to the end of the row."""

@@ -33,7 +33,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from drivers.contract import BadFrame, Decoded, FrameRequest, Line, Request, SelfCheckFailed, Spec, Wave
+from drivers.contract import BadFrame, Decoded, FrameRequest, Line, Request, SelfCheckFailed, Spec, Timed, Wave
+from edge.field.echoes import LEAST_ECHO, echoes
 from edge.field.history import History
 from edge.field.link_state import Counters, Link
 from edge.field.pace import Pace
@@ -43,11 +44,12 @@ from edge.model import Input, LinkState
 DecodedBy = Callable[[Sequence[Input], float, bool], None]  # (inputs, at_s, more requests due in this same round)
 WaveBy = Callable[[Wave, float], None]
 
-TICK_S = 0.02  # how often a free line is checked for something due
+TICK_S = 0.02  # how often a free line is checked for something due, where its driver does not say when that is
+LONGEST_REST_S = 1.0  # without such a look, for what else time brings
+LATE_S = 0.002  # so much after it is due, lest a loop's clock of milliseconds wakes it just before
 HANDSHAKE_EVERY_S = 3.0  # how often a device that is silent, wrong or unproven is identified again
 DOUBT_AFTER_MISSED = 2  # so many time-outs in a row, and the cable may be in another device
 SETTLE_S = 0.1  # of quiet after a late response, in case it comes twice
-LEAST_ECHO = 4  # bytes
 ECHO_WITHIN_S = 0.5  # of the last request: an echo is as fast as the line; some devices send the same words themselves
 READ_ONLY = frozenset({"identify", "read"})
 
@@ -83,10 +85,12 @@ class Dialogue:
         self.link = Link(bed, device, line.silent_after_s, now=now, identity=identity, remembered=remembered)
         self.history = History(self.link.counters)
         self._driver = spec.driver(settings)
+        self._timed = self._driver if isinstance(self._driver, Timed) else None
+        self._speed, self._passed_at_s = speed, 0.0
         self._allowed = frozenset(request for request in spec.requests
                                   if spec.kind != "pump" or request.effect in READ_ONLY)
         self._addressed = spec.addressed
-        self._echoes = _echoes(spec, settings)
+        self._echoes = echoes(spec, settings)
         self._own: deque[bytes] = deque(maxlen=8)  # what was sent lately, as its echo would be
         self._decoded, self._wave = decoded, wave
         self._quiet_s = line.lateness_s if quiet else 0.0
@@ -126,15 +130,23 @@ class Dialogue:
 
     def wake(self, real_s: float) -> float:
         """The real time at which `next_request` must be called again even if nothing comes."""
-        due = self._deadline if self._pending else max(self._not_before, real_s + TICK_S)
+        due = self._deadline if self._pending else max(self._not_before, real_s + self._rest_s())
         silent_at = self.link.silent_at
         return min(due, silent_at) if silent_at > real_s else due
+
+    def _rest_s(self) -> float:
+        """For how long at least nothing will be due, unless something comes: real seconds from the last look."""
+        if (self._timed is None or self._queue or self._overdue or self._in_doubt or self._handshake_missed
+                or self.link.state != "live"):
+            return TICK_S
+        rest_s = (self._timed.due_s - self._passed_at_s) / self._speed + LATE_S
+        return min(max(rest_s, TICK_S), LONGEST_REST_S)
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
     def retire(self) -> None:
         """The device is taken out of service: whatever still comes of it goes nowhere."""
-        self._decoded, self._wave = _nowhere, _nowhere_either
+        self._decoded = self._wave = _nowhere
 
     def begin(self, at_s: float) -> None:
         """The service has started: report that the device has not responded yet."""
@@ -162,6 +174,7 @@ class Dialogue:
 
     def passed(self, at_s: float, real_s: float) -> None:
         """Time passed: notice what did not come."""
+        self._passed_at_s = at_s
         if self._pending and real_s >= self._deadline:
             self.no_response(at_s, real_s)
         self.link.passed(real_s)
@@ -392,21 +405,8 @@ class Dialogue:
             self._decoded(told, at_s, more)
 
 
-def _nowhere(inputs: Sequence[Input], at_s: float, more: bool) -> None:
+def _nowhere(*_: object) -> None:
     """Nobody listens any more."""
-
-
-def _nowhere_either(wave: Wave, at_s: float) -> None:
-    """Nobody listens any more."""
-
-
-def _echoes(spec: Spec, settings: Mapping[str, object] | None) -> Mapping[FrameRequest, Sequence[bytes]]:
-    """What this driver's framing makes of each of its requests, come back: right after it was sent that is no frame of
-    the device. Shorter than LEAST_ECHO, it could be one; and so it could where both sides say the same words."""
-    if spec.same_words:
-        return {}
-    return {request: [frame for frame in spec.driver(settings).framing.feed(request.frame) if len(frame) >= LEAST_ECHO]
-            for request in spec.requests if isinstance(request, FrameRequest)}
 
 
 def _named(request: Request) -> bool:

@@ -70,6 +70,7 @@ class ModbusPort:
         self._owed = False  # a response may still come
         self._sent = b""  # the request in flight, as it went out on a serial line
         self._echoes = self._came_back = False  # the adapter gives back what is sent; it did so just now
+        self._resting: asyncio.Future[None] | None = None
 
     @property
     def endpoint(self) -> str:
@@ -119,6 +120,22 @@ class ModbusPort:
                     self._keep_quiet()
                 raise
 
+    async def rest(self, wait_s: float) -> None:
+        """For so long, or until the endpoint hangs up, or `wake`."""
+        loop = asyncio.get_running_loop()
+        self._resting = loop.create_future()
+        timer = loop.call_later(wait_s, self.wake)
+        try:
+            await self._resting
+        finally:
+            timer.cancel()
+            self._resting = None
+
+    def wake(self) -> None:
+        """End the rest."""
+        if self._resting is not None and not self._resting.done():
+            self._resting.set_result(None)
+
     def close(self) -> None:
         """Close the endpoint; the next request opens it again."""
         client, self._client = self._client, None
@@ -146,7 +163,7 @@ class ModbusPort:
         return self._client
 
     async def _connect(self) -> Client:
-        client = _client(self._at, self._line, self._trace, self._echoes)
+        client = _client(self._at, self._line, self._trace, self._changed, self._echoes)
         try:
             opened = await outcome(client.connect(), CONNECT_TIMEOUT_S)
         except (TimeoutError, OSError, termios.error, ModbusException):
@@ -163,6 +180,11 @@ class ModbusPort:
 
     def _keep_quiet(self) -> None:
         self._quiet_until = asyncio.get_running_loop().time() + self.lateness_s
+
+    def _changed(self, connected: bool) -> None:
+        """pymodbus tells here that the endpoint is there, or has gone."""
+        if not connected:
+            self.wake()
 
     def _trace(self, sending: bool, data: bytes) -> bytes:
         """pymodbus shows all bytes here: those that come while nobody waits are a late response, or noise; and those
@@ -184,15 +206,16 @@ def where(request: ModbusRequest) -> str:
     return f"{PLACES[request.function]} {request.address}..{request.address + request.count - 1}"
 
 
-def _client(at: DeviceUrl, line: Line, trace: Callable[[bool, bytes], bytes], echoes: bool) -> Client:
+def _client(at: DeviceUrl, line: Line, trace: Callable[[bool, bytes], bytes], changed: Callable[[bool], None],
+            echoes: bool) -> Client:
     """pymodbus' client, which neither retries nor reconnects by itself; `echoes`: it takes our own bytes off."""
     if at.transport == "modbus+tcp":
         return AsyncModbusTcpClient(at.host, port=at.port, timeout=CLIENT_TIMEOUT_S, retries=0, reconnect_delay=0,
-                                    trace_packet=trace)
+                                    trace_packet=trace, trace_connect=changed)
     line = wire(at.path, line)
     return AsyncModbusSerialClient(at.path, baudrate=line.baud, bytesize=line.bits, parity=line.parity,
                                    stopbits=line.stop, timeout=CLIENT_TIMEOUT_S, retries=0, reconnect_delay=0,
-                                   trace_packet=trace, handle_local_echo=echoes)
+                                   trace_packet=trace, trace_connect=changed, handle_local_echo=echoes)
 
 
 async def _request(client: Client, unit: int, request: ModbusRequest) -> ModbusPDU:

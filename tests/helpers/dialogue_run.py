@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from drivers.contract import Decoded, Driver, FrameRequest, Framing, Reading, Request, Spec, Wave
+from drivers.contract import Decoded, Driver, FrameRequest, Framing, Reading, Request, Spec, Timed, Wave
 from edge import model
 from edge.field.dialogue import Dialogue
 from edge.field.modbus import where
@@ -19,12 +19,18 @@ Wire = Callable[[bytes], bytes]
 
 
 class _Watched:
-    """The driver, with a note of all that it decodes."""
+    """The driver, with a note of all that it decodes. Where it says when it is due, it never asks before."""
 
     def __init__(self, driver: Driver, note: Callable[[Sequence[Decoded]], None]) -> None:
         self.framing: Framing = driver.framing
         self._driver, self._note = driver, note
-        self.on_open, self.next_request, self.is_response = driver.on_open, driver.next_request, driver.is_response
+        self.on_open, self.is_response = driver.on_open, driver.is_response
+
+    def next_request(self, at_s: float) -> Request | None:
+        due_s = self._driver.due_s if isinstance(self._driver, Timed) else at_s
+        request = self._driver.next_request(at_s)
+        assert request is None or due_s <= at_s, f"{request.name!r} comes {due_s - at_s:g} s before it is due"
+        return request
 
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
         return self._noted(self._driver.decode(frame, request))

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping, Sequence
 
@@ -45,6 +46,10 @@ class OneRead:
             return None
         self._due_s = at_s + EVERY_S
         return BLOCK
+
+    @property
+    def due_s(self) -> float:
+        return -math.inf if self._due_s is None else self._due_s
 
     def is_response(self, frame: bytes, request: Request) -> bool:
         return isinstance(request, ModbusRequest) and len(frame) == response_bytes(request)
