@@ -28,6 +28,7 @@ from tests.helpers.dialogue_run import DialogueRun, StillPatient
 EXAMPLE = Path(__file__).parent.parent / "deploy" / "modbus_map.example.toml"
 HEAD = '[device]\nkind = "monitor"\nsource = "a test"\n'
 SPO2 = '[[value]]\nmetric = "spo2_pct"\ninput = 5\nunit = "%"\nrange = [0, 100]\n'
+PULSE = '[[value]]\nmetric = "pulse_bpm"\ninput = 7\nunit = "/min"\nrange = [0, 300]\n'
 
 
 def a_map(folder: Path, text: str, name: str = "m.toml") -> Path:
@@ -334,8 +335,28 @@ FAULTS = [
     (HEAD + SPO2 + "[[check]]\ninput = 9\n", "9: [[check]] needs either equals = ... or range = [lowest, highest]"),
     (HEAD + SPO2 + "[identity]\nserial = { input = 9, length = 3 }\n", "10: serial: 'length' counts characters"),
     (HEAD + SPO2 + "[line]\nbaud = 10\n", "10: 'baud' must be from 50 to 4000000, not 10"),
+    (HEAD + SPO2 + PULSE.replace("= 7", "= 5"), "10: pulse_bpm is read from input 5, and so is spo2_pct; one"),
+    (HEAD + SPO2 + 'type = "f32"\n' + PULSE.replace("= 7", "= 6"),
+     "12: input 6 (u16, 1 register) overlaps input 5 of spo2_pct (f32, 2 registers); one address or type is wrong"),
+    (HEAD + SPO2 + PULSE.replace("= 7", "= 4") + 'type = "s32"\n', "11: input 4 (s32, 2 registers) overlaps input"),
+    (HEAD + SPO2 + "[[check]]\ninput = 4\ntype = \"u32\"\nequals = 1\n", "10: input 4 (u32, 2 regi"),
+    (HEAD + SPO2 + "[identity]\nserial = { input = 2, length = 8 }\n", "10: serial: input 2 (u16, 4 registers)"),
+    (HEAD + SPO2 + "none = [-1]\n", "9: none: input 5 (u16) never holds -1; it is from 0 to 65535"),
+    (HEAD + SPO2 + 'type = "s16"\nnone = [32768]\n', "10: none: input 5 (s16) never holds 32768; it is from -32768 to"),
+    (HEAD + SPO2 + "mask = 0xFF00\nnone = [256]\n", "10: none: input 5 (u16, masked) never holds 256; it is from"),
+    (HEAD + SPO2 + "[[check]]\ninput = 9\nequals = 65536\n", "11: equals: input 9 (u16) never holds 65536;"),
+    (HEAD + SPO2 + "offset = -65536\n", "8: 'range' is never reached: input 5 (u16) with this scale is from"),
     (HEAD + 'name = "My Pump"\n' + SPO2, "4: 'name' must be 1 to 32 of a-z, 0-9 and _, a letter first, not 'My Pump'"),
 ]
+
+
+@pytest.mark.parametrize("text", [  # as near as it may be
+    SPO2 + 'type = "f32"\n' + PULSE, SPO2 + PULSE.replace("= 7", "= 6"), SPO2 + "none = [65535]\noffset = -65535\n",
+    SPO2 + 'type = "s16"\nnone = [-32768]\n', SPO2 + PULSE.replace("input = 7", "holding = 5"),
+    SPO2 + "mask = 0x00FF\nnone = [255]\n" + PULSE.replace("= 7", "= 5") + "mask = 0xFF00\n",
+])
+def test_what_shares_no_register_or_all_of_one_is_read(tmp_path: Path, text: str) -> None:
+    assert read_map(a_map(tmp_path, HEAD + text)).values
 
 
 @pytest.mark.parametrize(("text", "says"), FAULTS, ids=[says[:50] for _, says in FAULTS])

@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from drivers.contract import ALARMS, REASONS, DeviceKind, Line, Priority, PumpState, Transport
 from drivers.kit.registers import FLOATS, FORMATS, ByteOrder, Field
+from drivers.modbus_map.spans import Spans, raw_range
 from drivers.modbus_map.tables import MapError, Source, Table, near
 from drivers.modbus_map.units import units_of
 
@@ -131,6 +132,7 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self._path, self._source = path, Source(path)
         self._counted, self._words = "pdu", "ABCD"
+        self._spans = Spans()
 
     def map(self) -> RegisterMap:
         self._tables()
@@ -198,8 +200,9 @@ class _Reader:
 
     # --- where things are ---------------------------------------------------------------------------------------------
 
-    def _at(self, table: Table, name: str, types: tuple[str, ...] = TYPES, *, registers: int = 0) -> At:
-        """The one place that `table` names. `registers` is how many a text takes."""
+    def _at(self, table: Table, name: str, types: tuple[str, ...] = TYPES, *, registers: int = 0,
+            bits: bool = False) -> At:
+        """The one place that `table` names. `registers` is how many a text takes; `bits` may be of any other's."""
         named = [place for place in PLACES if table.has(place)]
         if len(named) != 1:
             raise table.wrong(named[1] if named else None,
@@ -219,7 +222,19 @@ class _Reader:
             raise table.wrong("bit", f"'bit' must be from 0 to {16 * width - 1}, and stands without 'mask'")
         if (bit >= 0 or mask) and kind[0] != "u":
             raise table.wrong("type", f"bits are read from u16, u32 or u64, not {kind}")
-        return At(function, place, written, 1 << bit if bit >= 0 else mask)
+        at = At(function, place, written, 1 << bit if bit >= 0 else mask)
+        if not bits and (overlap := self._spans.take(function, place, width, written)):
+            raise table.wrong(named[0], overlap)
+        return at
+
+    def _holds(self, table: Table, key: str, at: At, numbers: Iterable[float]) -> None:
+        """Refuse raw numbers that the register can never hold: what is compared with one is never seen."""
+        low, high = raw_range(at.field, at.mask)
+        for number in numbers:
+            if not low <= number <= high or (at.field.type not in FLOATS and number != int(number)):
+                kind = f"{at.field.type}, masked" if at.mask else at.field.type
+                raise table.wrong(key, f"{key}: {at.written} ({kind}) never holds {number:g}; it is from {low:g} to"
+                                       f" {high:g}")
 
     def _address(self, table: Table, key: str, function: int) -> tuple[int, str]:
         """0-based; and as it is written."""
@@ -234,10 +249,12 @@ class _Reader:
         return address, f"{key} {written}"
 
     def _flag(self, table: Table, name: str) -> Flag:
-        at = self._at(table, name, ("u16", "u32"))
+        at = self._at(table, name, ("u16", "u32"), bits=True)
         if at.field.type == "coil" or at.mask:
             return Flag(at, table.whole("equals", 0, 1, 1))
-        return Flag(at, table.whole("equals", 0, EXACT))
+        flag = Flag(at, table.whole("equals", 0, EXACT))
+        self._holds(table, "equals", at, [flag.equals])
+        return flag
 
     def _text(self, table: Table | None, key: str) -> Text | None:
         inner = table.inner(key) if table is not None else None
@@ -260,6 +277,10 @@ class _Reader:
             value = self._value(table)
             if any(value.metric == other.metric for other, _ in found):
                 raise table.wrong("metric", f"{value.metric} is there twice; give each metric one [[value]]")
+            for other, _ in found:
+                if other.at == replace(value.at, field=replace(value.at.field, name=other.metric)):
+                    raise table.wrong("metric", f"{value.metric} is read from {value.at.written}, and so is"
+                                                f" {other.metric}; one address is wrong")
             found.append((value, str(table.wrong("metric", "")).removesuffix(": ")))
         if not found and "pump" not in self._source.raw:
             raise MapError(f"{self._path}:1: has no [[value]]; write one for each number")
@@ -283,11 +304,19 @@ class _Reader:
             metric, at, scale * times, offset * times + plus, low * times + plus, high * times + plus,
             frozenset(table.numbers("none", ())), table.number("resolution", 0.0, 1e9, 0.0) / abs(scale),
             tuple(self._invalid(inner, metric) for inner in table.inners("invalid_when")))
+        self._holds(table, "none", at, value.none)
+        self._reaches(table, value)
         if at.field.type in FLOATS:  # 999.9 of the manual, as the wire has it
             form = FORMATS[at.field.type]
             value = replace(value, none=frozenset(struct.unpack(form, struct.pack(form, one))[0] for one in value.none))
         table.done()
         return value
+
+    def _reaches(self, table: Table, value: Value) -> None:
+        ends = [raw * value.factor + value.offset for raw in raw_range(value.at.field, value.at.mask)]
+        if max(ends) < value.low or min(ends) > value.high:
+            raise table.wrong("range", f"'range' is never reached: {value.at.written} ({value.at.field.type}) with this"
+                                       f" scale is from {min(ends):g} to {max(ends):g} {value.metric}")
 
     def _range(self, table: Table, key: str) -> tuple[float, float]:
         pair = table.numbers(key)
@@ -310,14 +339,17 @@ class _Reader:
             low, high = self._range(table, "range")
         else:
             low = high = table.number("equals", -math.inf, math.inf)
+            self._holds(table, "equals", at, [low])
         table.done()
         return Check(name, at, low, high)
 
     def _alarm(self, table: Table) -> Alarm:
         code = table.text("code", choices=(*sorted(ALARMS), "none"))
-        at = self._at(table, code, ("u16", "u32"))
+        at = self._at(table, code, ("u16", "u32"), bits=True)
         by_value = at.field.type != "coil" and not at.mask
         equals = table.whole("equals", 0, EXACT) if by_value else table.whole("equals", 0, 1, 1)
+        if by_value:
+            self._holds(table, "equals", at, [equals])
         priority = cast(Priority, table.text("priority", "medium" if code == "none" else "", PRIORITIES))
         if not priority:
             raise table.wrong(None, f"[[alarm]] lacks 'priority'; write one of {', '.join(PRIORITIES)}")
@@ -333,7 +365,8 @@ class _Reader:
             return {}
         if kind != "pump":
             raise table.wrong(None, f"[pump] is for kind = \"pump\", not {kind!r}")
-        at, states = self._at(table, "state", ("u16", "u32")), table.coded("states", STATES)
+        at, states = self._at(table, "state", ("u16", "u32"), bits=True), table.coded("states", STATES)
+        self._holds(table, "states", at, states)
         table.done()
         return {"state_at": at, "states": states}
 
