@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from edge.cli import site
 from edge.model import STATEMENT
 from simulators.faults import KINDS
 
@@ -23,6 +24,7 @@ app.add_typer(rules_app, name="rules")
 protocols_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Validate protocols, say them in words.")
 app.add_typer(protocols_app, name="protocols")
+site.add_to(app)
 
 FAULTS = ", ".join(KINDS)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for another program.")]
@@ -364,36 +366,6 @@ def journal_size(
     if export is not None and before is not None:
         return export_inputs(journal, export, before, drop, None)
     return show_size(journal, as_json)
-
-
-Data = Annotated[Path, typer.Option(help="The data folder, as edge.toml and console.toml name it.")]
-
-
-@app.command()
-def backup(
-    to: Annotated[Path, typer.Argument(help="A folder that is not there yet.")], data: Data = Path("/var/lib/vigil"),
-    journal: Annotated[str | None, typer.Option(
-        help="The journal's database URL, where it is not journal.db in the data folder.")] = None,
-    console: Annotated[str | None, typer.Option(help="The same of the console's store.")] = None,
-) -> int:
-    """Copy journal, console store and keys of a data folder, as of one moment, while edge and console run."""
-    from edge.cli.backup import back_up
-
-    return back_up(data, to, journal, console)
-
-
-@app.command()
-def restore(
-    backup: Annotated[Path, typer.Argument(help="A folder that `vigil backup` made.")],
-    data: Data = Path("/var/lib/vigil"),
-    journal: Annotated[str | None, typer.Option(
-        help="The URL of an empty database for the journal, instead of journal.db in the data folder.")] = None,
-    console: Annotated[str | None, typer.Option(help="The same for the console's store.")] = None,
-) -> int:
-    """Check a backup and put it where there is no data yet; edge and console must be stopped."""
-    from edge.cli import backup as backups
-
-    return backups.restore(backup, data, journal, console)
 
 
 @app.command()
