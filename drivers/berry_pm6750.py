@@ -209,6 +209,9 @@ class BerryPm6750:
         self._forget()
         return self._settings
 
+    def start_at(self, at_s: float | None) -> None:
+        self._schedule.told(at_s)
+
     def next_request(self, at_s: float) -> Request | None:
         self._now_s = at_s
         if self._opened:

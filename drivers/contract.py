@@ -234,6 +234,16 @@ class Timed(Protocol):
         ...
 
 
+@runtime_checkable
+class CuffDriver(Protocol):
+    """A driver whose cuff the host starts, and may be told when (beside Driver)."""
+
+    def start_at(self, at_s: float | None) -> None:
+        """The next determination is due then (edge time; infinite: none is), as far as the cuff's own pauses let it.
+        None: by the driver's own schedule."""
+        ...
+
+
 DeviceKind = Literal["pump", "nibp", "oximeter", "monitor"]
 
 
@@ -279,6 +289,16 @@ class Spec:
     same_words: bool = False  # the device sends the very commands that are sent to it: an echo is not told apart
     addressed: Callable[[str], tuple[Request, ...]] | None = None  # those of `requests` that name the device by the
     # serial number it gave, for this one; in `requests` they stand for the number of the golden table
+
+    @property
+    def starts_cuff(self) -> bool:
+        """Whether its cuff is started over the wire, when it is told."""
+        return self.cuff_of(self.driver()) is not None
+
+    def cuff_of(self, driver: Driver) -> CuffDriver | None:
+        """`driver` as one that is told when to measure, where it is one and may start a cuff."""
+        starts = any(request.effect == "start_cuff" for request in self.requests)
+        return driver if starts and isinstance(driver, CuffDriver) else None
 
     def driver(self, settings: Mapping[str, object] | None = None) -> Driver:
         """A driver with these settings over the defaults. Raises ValueError with one clear line for a bad one."""

@@ -156,6 +156,9 @@ class ParNibp:
         self._to_set.extend(self._mode)
         return [STATUS, STATUS]  # before its mode is set: a probe has four seconds
 
+    def start_at(self, at_s: float | None) -> None:
+        self._schedule.told(at_s)
+
     def next_request(self, at_s: float) -> Request | None:
         self._now_s = at_s
         if self._opened:

@@ -180,6 +180,7 @@ class BedConfigured(Frozen, frozen=True):
     nibp_interval_s: float
     devices: tuple[tuple[str, DeviceKind, str], ...]
     roles: dict[str, PumpRole] = {}  # what each pump gives, where that is said
+    starts: tuple[str, ...] = ()  # whose cuff is started over the wire
 
 
 class Configured(Frozen, frozen=True, tag="configured"):

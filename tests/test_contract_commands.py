@@ -90,7 +90,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("set_rate", {"rate_ml_h": 100},
      "unknown_verb: 'set_rate'; write one of acknowledge, amend_order, attest, audio_pause, audio_resume, "
      "check_in, checklist, close_session, device_back, device_off, drug_channel, end_infusion, give_dose, "
-     "override_gate, rebaseline, shelve, start_session, unshelve"),
+     "measure_bp, override_gate, rebaseline, shelve, start_session, unshelve"),
     ("attest", {"what": "balance", "so": True},
      "bad_args: what must be one of escort, oriented, no_dissociation, gait, fluids, mood, not 'balance'"),
     ("attest", {"what": "escort"}, "bad_args: so must be true or false, not None"),

@@ -83,13 +83,13 @@ def test_the_second_takes_over_when_the_first_is_too_old_or_its_cable_is_out() -
     assert shown(story) == (94, "oximeter-2")
 
 
-def test_a_determination_is_of_one_cuff() -> None:
+def test_each_determination_is_of_one_cuff_and_each_counts() -> None:
     story = BedStory(("cuff-2", "nibp", "c")).infusing()
     story.bp(125, 78)
     story.at_s += 60
     story.say("cuff-2", sbp_mmhg=150, dbp_mmhg=90, map_mmhg=110)
-    assert [cycle.sbp_mmhg for cycle in story.bed.state.determinations[-2:]] == [124, 125]
-    assert "map_mmhg" not in story.bed.state.latest
+    assert [cycle.sbp_mmhg for cycle in story.bed.state.determinations[-2:]] == [125, 150]
+    assert story.bed.state.determinations[-2].map_mmhg is None, "no number of the other's"
     story.bp(None, None)
     story.say("cuff-2", sbp_mmhg=150, dbp_mmhg=90, map_mmhg=110)
     assert (story.bed.state.determinations[-1].sbp_mmhg, story.bed.state.failed_determinations) == (150, 0)

@@ -6,6 +6,9 @@ within 30 s of the last one's end: the pause that a monitor with a SunTech modul
 determination (its published source), and what lets a limb recover (engineering advice, no vendor's text). After a
 failure it is tried once more after 30 s; after a second and every further one not before 60 s, and not before the next
 is due anyway; from the fourth on only at the ordinary interval.
+
+Whoever watches the patient may say instead when the next one is due (`told`): by a protocol, or because a person asked
+for it. The pauses above are kept then, too.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ class Schedule:
     def __init__(self, interval_s: float, first_pair_s: float, start_s: float) -> None:
         self._interval_s, self._first_pair_s, self._start_s = interval_s, first_pair_s, start_s
         self._due_s: float | None = None
+        self._told_s: float | None = None  # when one is due instead, by whoever watches the patient
+        self._not_before_s = 0.0
         self._started_s = 0.0
         self._good = 0
         self._failed = 0
@@ -28,14 +33,23 @@ class Schedule:
     def opened(self, at_s: float) -> None:
         """The line is (again) open: never at once."""
         self._due_s = max(self._due_s if self._due_s is not None else at_s, at_s + self._start_s)
+        self._not_before_s = max(self._not_before_s, at_s + self._start_s)
+
+    def told(self, at_s: float | None) -> None:
+        """One is due then, and none before; None: as this schedule has it, which goes on from the last start."""
+        if at_s is None and self._told_s is not None and self._due_s is not None:
+            self._due_s = max(self._due_s, self._started_s + self._interval_s)
+        self._told_s = at_s
 
     def due(self, at_s: float) -> bool:
         """Whether one is to be begun now."""
-        return self._due_s is not None and at_s >= self._due_s
+        return self._due_s is not None and self.overdue_s(at_s) >= 0
 
     def overdue_s(self, at_s: float) -> float:
         """For how long one has been due; below 0 before."""
-        return at_s - self._due_s if self._due_s is not None else -1.0
+        if self._due_s is None:
+            return -1.0
+        return at_s - (self._due_s if self._told_s is None else max(self._told_s, self._not_before_s))
 
     def began(self, at_s: float) -> None:
         """A start was sent to the device."""
@@ -53,7 +67,8 @@ class Schedule:
             self._due_s = at_s + PAUSE_S
         else:
             self._due_s = max(regular, at_s + PAUSE_FAILED_S)
+        self._not_before_s = at_s + (PAUSE_S if good or self._failed == 1 else PAUSE_FAILED_S)
 
     def held(self, at_s: float) -> None:
         """One was due and is not started."""
-        self._due_s = at_s + self._interval_s
+        self._due_s = self._not_before_s = at_s + self._interval_s

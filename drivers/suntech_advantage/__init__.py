@@ -156,6 +156,9 @@ class Advantage:
         self._status, self._status_due_s = STATUS, float("-inf")
         return (VERSION, VERSION_TEXT)
 
+    def start_at(self, at_s: float | None) -> None:
+        self._schedule.told(at_s)
+
     def next_request(self, at_s: float) -> Request | None:
         self._now_s = at_s
         self._after_opening()

@@ -20,6 +20,7 @@ import msgspec
 from nacl.signing import VerifyKey
 
 from drivers.contract import Spec, Wave
+from edge.app import beds
 from edge.app.anchor import Anchor
 from edge.app.hearing import Hearing
 from edge.app.pulse import Pause, Pulse
@@ -49,23 +50,20 @@ from edge.contract.events import (
 from edge.contract.mqtt import Mqtt
 from edge.contract.payloads import Ack, Answer, CommandIn, ConsoleSeen, State, Status
 from edge.contract.signing import Signer
-from edge.core import views
+from edge.core import starting, views
 from edge.core.bedside import Bedside
 from edge.core.protocol import Protocols
 from edge.core.rules import RuleSet
 from edge.field.devices import Devices, Tasks
 from edge.journal.journal import Appended, Journal
 from edge.model import (
-    BedConfigured,
     Boot,
     ClockSkewed,
     Command,
     Configured,
     DeviceAlarmsReported,
-    DeviceKind,
     HeardChanged,
     Input,
-    PumpRole,
     Restored,
     Tick,
     WatchPaused,
@@ -144,8 +142,8 @@ class EdgeService:
     # --- the start ----------------------------------------------------------------------------------------------------
 
     def _bed(self, bed: BedTable, rules: RuleSet, specs: Mapping[str, Spec], recovered: Recovered) -> _Bed:
-        bedside = Bedside(bed.id, _named(bed, specs), rules, nibp_interval_s=bed.nibp_interval_s,
-                           protocols=self._protocols, roles=_roles(bed))
+        bedside = Bedside(bed.id, beds.devices(bed, specs), rules, nibp_interval_s=bed.nibp_interval_s,
+                          protocols=self._protocols, roles=beds.roles(bed), starts=beds.starts(bed, specs))
         if bed.id in recovered.beds:
             bedside.restore(recovered.beds[bed.id].snapshot())
         edge = self._config.edge
@@ -164,12 +162,8 @@ class EdgeService:
         telemetry.counters[device.id], telemetry.dialogues[device.id] = dialogue.counters, dialogue
 
     def _configured(self) -> Configured:
-        states = [work.bedside.state for work in self._beds.values()]
-        return Configured(self._rules_text, tuple(
-            BedConfigured(state.bed, state.nibp_interval_s,
-                          tuple((name, device.kind, device.driver) for name, device in state.devices.items()),
-                          {name: device.role for name, device in state.devices.items() if device.role is not None})
-            for state in states), self._protocols_text)
+        return Configured(self._rules_text, tuple(beds.recorded(work.bedside.state) for work in self._beds.values()),
+                          self._protocols_text)
 
     async def reconfigure(self, found: Changes, specs: Mapping[str, Spec], tasks: Tasks, config_hash: str) -> None:
         """Go over to another edge.toml without a restart: what `found` names stops and starts, nothing else does."""
@@ -180,7 +174,8 @@ class EdgeService:
         self._about = (self._about[0], config_hash)
         for table in found.beds:
             self._beds[table.id].bedside.reconfigure(
-                _named(table, specs), nibp_interval_s=table.nibp_interval_s, roles=_roles(table))
+                beds.devices(table, specs), nibp_interval_s=table.nibp_interval_s, roles=beds.roles(table),
+                starts=beds.starts(table, specs))
         at_s, configured = self._clock.now(), self._configured()
         n = self._journal.record(None, at_s, configured)
         for bed, work in self._beds.items():
@@ -328,6 +323,8 @@ class EdgeService:
 
     def _tick(self, bed: str, work: _Bed, at_s: float) -> None:
         self._apply(bed, Tick(), at_s)
+        for device, due_s in starting.starts(work.bedside.state, at_s):
+            self._devices.start_cuff_at(bed, device, due_s)
         if not work.unstored:
             work.telemetry.refresh(at_s, self._sent_seq)
         if self._loop.time() - work.snapshot_s >= SNAPSHOT_EVERY_S:
@@ -402,12 +399,3 @@ class EdgeService:
         if not stored.cancelled() and stored.exception() is None:
             self._stream.events(events)
 
-
-def _named(bed: BedTable, specs: Mapping[str, Spec]) -> list[tuple[str, DeviceKind, str]]:
-    """The bed's devices as its judgement knows them."""
-    return [(device.id, specs[device.spec].kind, device.driver) for device in bed.device]
-
-
-def _roles(bed: BedTable) -> dict[str, PumpRole]:
-    """What the bed's pumps give, where edge.toml says it."""
-    return {device.id: device.role for device in bed.device if device.role is not None}

@@ -225,6 +225,12 @@ class DrugChannel(Verb, frozen=True, kw_only=True):
     reason: Reason | None = None
 
 
+class MeasureBp(Verb, frozen=True, kw_only=True):
+    """Measure the blood pressure now: the cuff is started where that is done over the wire; elsewhere the page asks."""
+
+    verb: ClassVar[str] = "measure_bp"
+
+
 class EndInfusion(Verb, frozen=True, kw_only=True):
     """The infusion is over although the dose is not complete."""
 
@@ -247,7 +253,7 @@ VERBS: dict[str, type[Verb]] = {
     asked.verb: asked
     for asked in (Acknowledge, Shelve, Unshelve, PauseAudio, ResumeAudio, CheckIn, StartSession, SetChecklist,
                   GiveDose, EndInfusion, CloseSession, AmendOrder, OverrideGate, Rebaseline, Attest, DeviceOff,
-                  DeviceBack, DrugChannel)
+                  DeviceBack, DrugChannel, MeasureBp)
 }
 
 

@@ -34,6 +34,7 @@ from edge.contract.session_bodies import Attested as Attested
 from edge.contract.session_bodies import Baseline as Baseline
 from edge.contract.session_bodies import BaselineSet as BaselineSet
 from edge.contract.session_bodies import ChecklistSet as ChecklistSet
+from edge.contract.session_bodies import CuffAsked as CuffAsked
 from edge.contract.session_bodies import DeviceAway as DeviceAway
 from edge.contract.session_bodies import DeviceReturned as DeviceReturned
 from edge.contract.session_bodies import DoseGiven as DoseGiven
@@ -222,10 +223,11 @@ class Booted(Body, frozen=True, kw_only=True):
 
 EventBody = (
     AlarmMoved | SessionOpened | ChecklistSet | DoseGiven | SessionClosed
-    | OrderAmended | GateOverridden | BaselineSet | Attested | DrugChannelNamed | DeviceAway | DeviceReturned
+    | OrderAmended | GateOverridden | BaselineSet | Attested | DrugChannelNamed | CuffAsked
+    | DeviceAway | DeviceReturned
     | PhaseMoved | DissociationMoved | CheckedIn
-    | Requested | AudioMoved | ShelfMoved | CommandRefused | LinkMoved | DeviceAlarmsNow | Booted | ConsoleMoved
-    | BrokerMoved | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge | WatchPaused
+    | Requested | AudioMoved | ShelfMoved | CommandRefused | LinkMoved | DeviceAlarmsNow | Booted
+    | ConsoleMoved | BrokerMoved | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge | WatchPaused
     | StorageFailing
     | StorageHealed | RecordBegun | ClockStepped | SpaceLow
 )
@@ -234,7 +236,7 @@ EventBody = (
 BODIES: dict[EventKind, tuple[type[Body], ...]] = {
     "alarm": (AlarmMoved,),
     "session": (SessionOpened, ChecklistSet, DoseGiven, OrderAmended, GateOverridden, BaselineSet, Attested,
-                DrugChannelNamed, SessionClosed),
+                DrugChannelNamed, CuffAsked, SessionClosed),
     "phase": (PhaseMoved,),
     "dissociation": (DissociationMoved,),
     "check_in": (CheckedIn,),

@@ -86,6 +86,7 @@ KINDS: dict[str, ProblemKind] = {
     "not_allowed": ProblemKind(403, "Your role may not override this", "Ask whoever is named."),
     "alarm_stands": ProblemKind(409, "An alarm of high priority stands", "Say whose it is, and what was done."),
     "beyond_order": ProblemKind(409, "That is more than was ordered", "Amend the order first."),
+    "too_soon": ProblemKind(409, "Too soon after the last one", "Wait for as long as is said."),
     "not_now": ProblemKind(409, "Not in this phase", "Do first what is named."),
     "refused": ProblemKind(409, "The edge refused the command", _RELOAD),
     # simulated devices

@@ -129,6 +129,14 @@ class DrugChannelNamed(Body, frozen=True, kw_only=True, tag_field="change", tag=
     by: str
 
 
+class CuffAsked(Body, frozen=True, kw_only=True, tag_field="change", tag="measure_bp"):
+    """A person asked for a blood pressure now: this cuff is started over the wire."""
+
+    cuff: str
+    command: str
+    by: str
+
+
 class DeviceAway(Body, frozen=True, kw_only=True):
     """A device is disconnected as planned, until then at the latest."""
 

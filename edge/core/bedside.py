@@ -26,7 +26,20 @@ from edge.contract.events import (
     PendingEvent,
 )
 from edge.contract.events import WatchPaused as PausedEvent
-from edge.core import audio, commands, dissociation, dose, dosing, pk, presence, samples, schedule, session, shelf
+from edge.core import (
+    audio,
+    commands,
+    dissociation,
+    dose,
+    dosing,
+    pk,
+    presence,
+    samples,
+    schedule,
+    session,
+    shelf,
+    starting,
+)
 from edge.core.alarms import SHOWN, Alarm
 from edge.core.judge import judge, requests
 from edge.core.protocol import Protocols
@@ -63,13 +76,14 @@ class Misdirected(Exception):
 
 
 class Bedside:
-    """One bed. `devices` are (name, kind, driver) as edge.toml has them; `roles`: what each pump gives."""
+    """One bed. `devices` are (name, kind, driver) as edge.toml has them; `roles`: what each pump gives;
+    `starts`: whose cuff is started over the wire."""
 
     def __init__(self, bed: str, devices: Iterable[tuple[str, DeviceKind, str]], rules: RuleSet, *,
                  nibp_interval_s: float = 300.0, protocols: Protocols | None = None,
-                 roles: Mapping[str, PumpRole] | None = None) -> None:
+                 roles: Mapping[str, PumpRole] | None = None, starts: Iterable[str] = ()) -> None:
         self.rules, self.protocols = rules, protocols or as_in_0_1_0()
-        self._configured, self._roles = list(devices), dict(roles or {})
+        self._configured, self._roles, self._starts = list(devices), dict(roles or {}), frozenset(starts)
         self._nibp_interval_s = nibp_interval_s
         self.state = BedState(bed=bed)
         self._configure()
@@ -84,7 +98,7 @@ class Bedside:
             for name, kind, driver in self._configured
         }
         for name, device in self.state.devices.items():
-            device.role = self._roles.get(name)
+            device.role, device.starts_cuff = self._roles.get(name), name in self._starts
         rules = {rule.id for rule in self.rules}
         for key, alarm in list(self.state.alarms.items()):
             if alarm.rule not in rules or (alarm.device is not None and alarm.device not in self.state.devices):
@@ -92,9 +106,10 @@ class Bedside:
                 self.state.orphans += [alarm] if alarm.state in SHOWN else []
 
     def reconfigure(self, devices: Iterable[tuple[str, DeviceKind, str]], *, nibp_interval_s: float,
-                    roles: Mapping[str, PumpRole] | None = None) -> None:
+                    roles: Mapping[str, PumpRole] | None = None, starts: Iterable[str] = ()) -> None:
         """Another list of devices while everything runs: as a restart would take it up, without the restart."""
         self._configured, self._nibp_interval_s, self._roles = list(devices), nibp_interval_s, dict(roles or {})
+        self._starts = frozenset(starts)
         self.restore(self.snapshot())
 
     def snapshot(self) -> bytes:
@@ -148,6 +163,7 @@ class Bedside:
                 presence.note_taken(self.state, at_s)
                 pending_events += self._end_orphans(at_s)
                 look(self.state, self.rules.watch, at_s)
+                pending_events += starting.follow(self.state, at_s)
             case Configured():
                 pass
         pending_events += self._session(at_s, timed=not isinstance(given, Samples))

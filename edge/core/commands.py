@@ -23,6 +23,7 @@ from edge.contract.commands import (
     DrugChannel,
     EndInfusion,
     GiveDose,
+    MeasureBp,
     OverrideGate,
     PauseAudio,
     Rebaseline,
@@ -47,7 +48,7 @@ from edge.contract.events import (
     SessionClosed,
     SessionOpened,
 )
-from edge.core import audio, dissociation, dosing, samples, session, session_commands, shelf
+from edge.core import audio, dissociation, dosing, samples, session, session_commands, shelf, starting
 from edge.core.alarms import ACTIVE, SHOWN, Alarm, move
 from edge.core.context import RuleContext
 from edge.core.protocols import beyond
@@ -257,5 +258,5 @@ _VERBS: dict[type[Verb], Callable[..., Iterator[PendingEvent]]] = {
     GiveDose: _give_dose, AmendOrder: session_commands.amend_order, OverrideGate: session_commands.override_gate,
     Rebaseline: session_commands.rebaseline, Attest: session_commands.attest,
     DeviceOff: session_commands.device_off, DeviceBack: session_commands.device_back, CloseSession: _close,
-    DrugChannel: session_commands.name_drug_channel,
+    DrugChannel: session_commands.name_drug_channel, MeasureBp: starting.measure_bp,
 }

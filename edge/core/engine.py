@@ -32,5 +32,14 @@ class Engine(msgspec.Struct, frozen=True, omit_defaults=True):
     cuff_excuses_s: Seconds = 0.0  # SpO2 that is lost while the cuff inflates is no loss for so long
     cuff_apart_s: Seconds = 90.0  # but not in a cycle that began sooner than that after the one before
     cuff_inflated_mmhg: Annotated[float, msgspec.Meta(ge=0, le=300, description="mmHg, 0 to 300")] = 20.0  # above it
+    # A cuff that is started over the wire: so long after the last one, and at most so many in so long; a failed one is
+    # repeated once, so long after it; and one that was asked for and has not ended so long after is left to a person.
+    cuff_pause_s: Seconds = 30.0
+    cuff_most: Times = 8.0
+    cuff_most_of_s: Seconds = 900.0
+    cuff_repeat_s: Seconds = 60.0
+    cuff_answers_s: Seconds = 240.0
+    # every valid determination counts, whichever cuff took it; false, as in 0.1.0: those of one cuff at a time
+    every_cuff: bool = False
     levels: bool = False  # the rules of one group are one alarm with a level; words that no longer fit are updated
     update_apart_s: Seconds = 10.0  # with levels: the words of one alarm change no more often

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from edge.core import cuff, plausible, sources
+from edge.core import cuff, plausible, sources, starting
 from edge.core.channels import gives_drug
 from edge.core.coverage import cover, covers_s
 from edge.core.fact import Account
@@ -68,8 +68,15 @@ def _of_the_source(state: BedState, frame: Mapping[str, Sample]) -> dict[str, Sa
     if "sbp_mmhg" in frame:
         of_the_cuff = {metric: frame[metric] for metric in DETERMINATION if metric in frame}
         taken = {metric: sample for metric, sample in taken.items() if metric not in DETERMINATION}
-        taken |= of_the_cuff if _is_source(state, frame["sbp_mmhg"]) else {}
+        taken |= of_the_cuff if _counts(state, of_the_cuff) else {}
     return taken
+
+
+def _counts(state: BedState, frame: Mapping[str, Sample]) -> bool:
+    """Whether this cuff's word is taken: a determination that is valid, from any cuff; all else from the source."""
+    valid = all(metric in frame and is_good(frame[metric].validity, frame[metric].value)
+                for metric in ("sbp_mmhg", "dbp_mmhg"))
+    return (state.engine.every_cuff and valid) or _is_source(state, frame["sbp_mmhg"])
 
 
 def _is_source(state: BedState, sample: Sample) -> bool:
@@ -125,6 +132,7 @@ def _determination(state: BedState, frame: Mapping[str, Sample]) -> bool:
     sbp, dbp = frame["sbp_mmhg"], frame.get("dbp_mmhg")
     if sbp.validity == "measuring":
         return False
+    starting.note_ended(state, sbp.at_s)
     if dbp is None or sbp.validity != "valid" or dbp.validity != "valid" or sbp.value is None or dbp.value is None:
         state.failed_determinations += 1
         return True
@@ -148,7 +156,7 @@ def forget_patient(state: BedState) -> None:
     state.below.clear()
     state.unwatched.clear()
     state.failed_determinations = 0
-    state.request = None
+    state.request = state.cuff_asked_s = None
     state.latest = {metric: latest for metric, latest in state.latest.items() if _is_of_a_pump(state, latest.device)}
     for device in state.devices.values():
         device.infused, device.run_since_s, device.run_ml = False, None, 0.0

@@ -14,7 +14,7 @@ from edge.core.state import BedState, Device, OwnValue
 from edge.model import Sample
 from edge.vocabulary import BY_FINGER
 
-KEPT = BY_FINGER | {"sbp_mmhg"}
+KEPT = BY_FINGER | {"sbp_mmhg", "dbp_mmhg"}
 
 
 def keep(state: BedState, samples: Iterable[Sample]) -> None:

@@ -73,6 +73,7 @@ class Device(msgspec.Struct):
     known_at_s: float | None = None  # when a pump last reported a state other than unknown
     infused: bool = False  # its last such word was that it infuses
     role: PumpRole | None = None  # what this pump gives, as edge.toml says it
+    starts_cuff: bool = False  # its cuff is started over the wire
     rate_ml_h: float | None = None  # its last valid rate
     rate_at_s: float = 0.0  # 0: nobody knows the rate now
     volume_ml: float | None = None  # its own counter, as last read
@@ -321,6 +322,8 @@ class BedState(msgspec.Struct):
     shelves: dict[str, Shelf] = {}  # by the alarm's key
     request: dict[str, Any] | None = None
     cuff: CuffCycle | None = None
+    cuff_ended_s: list[float] = []  # when determinations ended lately, good or failed
+    cuff_asked_s: float | None = None  # a person asked for one then, and none has ended since
     unwatched: dict[str, Unwatched] = {}  # by device; "" for what is missing and belongs to none
     looked_s: float | None = None  # when it was last looked whether the rules can be answered
 

@@ -15,7 +15,7 @@ check-ins) is in `story_bed.py`; the first word about the cuff, the check-ins or
 is given; of one without a pump the whole dose is taken at 0:00, unless precheck is given); baseline S/D[/MEAN]; nibp
 MIN; weight KG; dose MG_KG; dose_mg MG; duration MIN; concentration MG_ML; age YEARS; first yes|no;
 hypertension yes|no; METRIC VALUE; two of each (oximeter-2 and cuff-2 as well); two pumps (pump-2 as well);
-role PUMP drug|carrier (as edge.toml says it);
+role PUMP drug|carrier (as edge.toml says it); cuff by wire (its cuff can be started over the wire);
 background: quiet (only saturation, pulse and pump).
 
 What can happen, joined by semicolons: the forms in `story_verbs.VERBS`, and METRIC VALUE, where METRIC is a metric's
@@ -58,7 +58,8 @@ _LINE = re.compile(r"(?:(\d+):(\d\d(?:\.\d+)?))\s*(.*?)\s*(?:(?:->|\bexpect\b)\s
 _PIECES = {mark: re.compile(rf'(?:[^{mark}"]|"[^"]*")+') for mark in ",;#"}
 _EXPECTED = re.compile(r"(?P<key>\S+?)(?: (?P<state>pending|active|acknowledged|latched|inactive))?"
                        r"(?: (?P<priority>high|medium|low|none))?(?P<no_data> no data)?(?: text \"(?P<text>[^\"]*)\")?")
-_SCENES = frozenset({"no session", "precheck", "infusing", "background: quiet", "two of each", "two pumps"})
+_SCENES = frozenset({"no session", "precheck", "infusing", "background: quiet", "two of each", "two pumps",
+                     "cuff by wire"})
 _MG = 0.1  # so exactly a dose is expected: what a pump gives between two of its words
 _ORDER = {"dose_mg": "dose_mg", "weight": "weight_kg", "dose": "dose_mg_kg", "duration": "duration_min",
           "age": "age_years", "concentration": "concentration_mg_ml", "nibp": "nibp_interval_min"}
@@ -141,8 +142,7 @@ def _given(words: str, rules: RuleSet, protocols: Protocols | None, heard: Heard
         order = {"protocol": protocol.id, "dose_mg": protocol.by_hand.doses_mg[0]}
     shown = {"spo2_pct": Shown(97.0), "pulse_bpm": Shown(70.0)}
     baseline, is_quiet = Pressure(120.0, 75.0), "background: quiet" in given
-    if not is_quiet:
-        shown["resp_bpm"] = Shown(14.0)
+    shown |= {} if is_quiet else {"resp_bpm": Shown(14.0)}
     for phrase in given:
         match phrase.split():
             case ["role", _, "drug" | "carrier"] | ["protocol", _]:
@@ -162,7 +162,8 @@ def _given(words: str, rules: RuleSet, protocols: Protocols | None, heard: Heard
                                  f" baseline S/D, {', '.join(_ORDER)}, METRIC VALUE or background: quiet")
     devices = DEVICES + (SECOND if "two of each" in given else ()) + ((SECOND_PUMP,) if "two pumps" in given else ())
     interval_min = order.get("nibp_interval_min")
-    bed = StoryBed(Bedside(BED, devices, rules, protocols=protocols, roles=_roles(given)),
+    starts = ("cuff",) if "cuff by wire" in given else ()
+    bed = StoryBed(Bedside(BED, devices, rules, protocols=protocols, roles=_roles(given), starts=starts),
                    interval_min * 60 if isinstance(interval_min, float) else None, is_quiet,
                    shown=shown, pressure=baseline, heard=heard)
     for device, *_ in devices:

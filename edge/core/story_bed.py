@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from edge.contract.events import CommandRefused, PendingEvent, numbered
+from edge.core import starting
 from edge.core.alarms import Alarm
 from edge.core.bedside import Bedside
 from edge.model import (
@@ -196,6 +197,10 @@ class StoryBed:
                     self.command("attest", {"what": what, "so": True})
 
     def _cuff_is_due(self) -> bool:
+        by_wire = dict(starting.starts(self.bedside.state, self.at_s))
+        if by_wire:
+            due_s = by_wire["cuff"]
+            return due_s is not None and self.at_s >= due_s
         if self.interval_s is not None:
             return self.at_s - self.cuff_at_s >= self.interval_s
         due_s = self.bedside.state.bp_due_s()

@@ -60,6 +60,13 @@ class Devices:
             self._connections[f"{bed}/{device}"] = Connection(dialogue, at, now=self._now, tap=tap, quiet=quiet)
         return dialogue
 
+    def start_cuff_at(self, bed: str, device: str, at_s: float | None) -> None:
+        """When the next determination of this cuff is due (drivers.contract.CuffDriver). Nothing for one that is not
+        started over the wire, or is out of service."""
+        dialogue = self._dialogues.get((bed, device))
+        if dialogue is not None and dialogue.cuff is not None:
+            dialogue.cuff.start_at(at_s)
+
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What runs for as long as the edge does, by name."""
         return {**{f"{CONNECTION} {name}": one.run() for name, one in self._connections.items()},

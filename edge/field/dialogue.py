@@ -87,6 +87,7 @@ class Dialogue:
         self._driver = spec.driver(settings)
         self._timed = self._driver if isinstance(self._driver, Timed) else None
         self._speed, self._passed_at_s = speed, 0.0
+        self.cuff = spec.cuff_of(self._driver)
         self._allowed = frozenset(request for request in spec.requests
                                   if spec.kind != "pump" or request.effect in READ_ONLY)
         self._addressed = spec.addressed

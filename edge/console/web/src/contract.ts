@@ -533,6 +533,14 @@ export interface DrugChannelNamed {
   by: string;
 }
 
+/** A person asked for a blood pressure now: this cuff is started over the wire. */
+export interface CuffAsked {
+  change: "measure_bp";
+  cuff: string;
+  command: string;
+  by: string;
+}
+
 /** A session was closed, from phase `from`, with these discharge criteria unmet. */
 export interface SessionClosed {
   change: "closed";
@@ -741,7 +749,7 @@ export interface SpaceLow {
 /** The bodies an event of each kind may have. */
 export interface EventBodies {
   alarm: AlarmMoved;
-  session: SessionOpened | ChecklistSet | DoseGiven | OrderAmended | GateOverridden | BaselineSet | Attested | DrugChannelNamed | SessionClosed;
+  session: SessionOpened | ChecklistSet | DoseGiven | OrderAmended | GateOverridden | BaselineSet | Attested | DrugChannelNamed | CuffAsked | SessionClosed;
   phase: PhaseMoved;
   dissociation: DissociationMoved;
   check_in: CheckedIn;
@@ -873,6 +881,8 @@ export const VERBS = {
   drug_channel: { roles: ["nurse", "prescriber"], args: {
     device: {"label": "Pump", "type": "text", "optional": false, "max_length": 64},
     reason: {"label": "Reason", "type": "text", "optional": true, "max_length": 200},
+  } },
+  measure_bp: { roles: ["nurse", "prescriber"], args: {
   } },
 } as const satisfies Record<string, { roles: readonly Role[]; args: Record<string, Argument> }>;
 export type Verb = keyof typeof VERBS;

@@ -99,6 +99,7 @@ const CHANGES: Record<string, (body: Body) => string> = {
   override: (body) => `Goes on in spite of: ${word(body, "text")}`,
   baseline: () => "New baseline",
   attested: (body) => `${sentence(word(body, "what"))}: ${body["so"] === true ? "yes" : "no"}`,
+  measure_bp: (body) => `A blood pressure was asked for: the ${word(body, "cuff")} is started`,
   drug_channel: (body) => `The ${word(body, "device")} gives the drug`,
 };
 
