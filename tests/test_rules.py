@@ -8,7 +8,8 @@ from edge.core.bedside import Bedside
 from edge.core.rules import RulesError, parse_rules
 from edge.model import Sample, Samples, Tick
 from tests.helpers.bed_story import DEVICES, BedStory, spo2, state_of
-from tests.helpers.rule_files import FILE
+from tests.helpers.rule_files import FILE, RULES
+from tests.helpers.rule_table import differences
 
 RULE = """
 [[rule]]
@@ -145,3 +146,8 @@ def test_the_numbers_of_the_engine_are_the_clinics(gap_s: str, raised: bool) -> 
         spo2(story, 89.9)
     assert (state_of(story, "RES-2") == "active") is raised
     story.give(Tick())
+
+
+def test_the_default_rules_are_those_of_the_table() -> None:
+    """Priority, latch, group, times, contexts and devices, drawn by hand; the conditions have their stories."""
+    assert differences(RULES) == []

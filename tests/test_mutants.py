@@ -1,0 +1,71 @@
+"""What is changed in the default rules or protocols is noticed by a story: a few mutants of each; all of them with
+`python -m tests.helpers.mutate rules protocols`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.helpers.mutate import of_condition, of_file, of_line, of_module, stories, survives_as_module, survivors
+from tests.helpers.rule_files import FILE
+
+
+def test_of_a_condition_every_number_comparison_and_part_is_changed() -> None:
+    changed = {text for _, text in of_condition("spo2_pct < 90 and not phase(READY, INFUSING) or pulse_bpm >= 1.2")}
+    assert changed == {
+        "spo2_pct < 91 and not phase(READY, INFUSING) or pulse_bpm >= 1.2",
+        "spo2_pct < 89 and not phase(READY, INFUSING) or pulse_bpm >= 1.2",
+        "spo2_pct <= 90 and not phase(READY, INFUSING) or pulse_bpm >= 1.2",
+        "spo2_pct > 90 and not phase(READY, INFUSING) or pulse_bpm >= 1.2",
+        "spo2_pct < 90 or not phase(READY, INFUSING) or pulse_bpm >= 1.2",
+        "1 > 0 and not phase(READY, INFUSING) or pulse_bpm >= 1.2",
+        "spo2_pct < 90 and 1 > 0 or pulse_bpm >= 1.2",
+        "spo2_pct < 90 and phase(READY, INFUSING) or pulse_bpm >= 1.2",
+        "spo2_pct < 90 and not phase(INFUSING) or pulse_bpm >= 1.2",
+        "spo2_pct < 90 and not phase(READY) or pulse_bpm >= 1.2",
+        "spo2_pct < 90 and not phase(READY, INFUSING) and pulse_bpm >= 1.2",
+        "1 < 0 or pulse_bpm >= 1.2",
+        "spo2_pct < 90 and not phase(READY, INFUSING) or 1 < 0",
+        "spo2_pct < 90 and not phase(READY, INFUSING) or pulse_bpm > 1.2",
+        "spo2_pct < 90 and not phase(READY, INFUSING) or pulse_bpm <= 1.2",
+        "spo2_pct < 90 and not phase(READY, INFUSING) or pulse_bpm >= 1.3",
+        "spo2_pct < 90 and not phase(READY, INFUSING) or pulse_bpm >= 1.1",
+    }
+
+
+@pytest.mark.parametrize(("line", "changed"), [
+    ("hold_s = 15", {"hold_s = 16", "hold_s = 14"}),
+    ("kvo_part = 0.1   # of the rate", {"kvo_part = 0.2", "kvo_part = 0.0"}),
+    ("latch = true", {"# latch = true"}),
+    ('priority = "low"', {'priority = "medium"'}),
+    ('context = ["*"]', set()),
+    ('context = ["READY", "PAUSED"]', {"context = ['PAUSED']", "context = ['READY']"}),
+    ("dose_mg_kg = { low = 0.1, high = 1.0 }", {
+        "dose_mg_kg = { low = 0.2, high = 1.0 }", "dose_mg_kg = { low = 0.0, high = 1.0 }",
+        "dose_mg_kg = { low = 0.1, high = 1.1 }", "dose_mg_kg = { low = 0.1, high = 0.9 }"}),
+    ('text = "SpO₂ below 90"', set()),
+])
+def test_of_a_line_its_value_is_changed(line: str, changed: set[str]) -> None:
+    assert {new for _, new in of_line(line)} == changed
+
+
+def test_every_rule_has_mutants() -> None:
+    text = FILE.read_text()
+    assert {mutant.of for mutant in of_file(text)} == {
+        "[engine]", *(part.split('"')[1] for part in text.split("[[rule]]")[1:])}
+
+
+@pytest.mark.slow
+def test_a_hold_that_counts_wrongly_is_noticed() -> None:
+    """A module's functions are changed in the running process, and are afterwards what they were."""
+    known, mutants = stories()[:60], list(of_module("hold"))
+    turned = next(one for one in mutants if ">= -> <= in round(at_s - since_s" in one.label)
+    assert not survives_as_module(turned, known)
+    assert survives_as_module(turned._replace(text=(FILE.parent.parent / "edge" / "core" / "hold.py").read_text()),
+                              known[:3]) is None
+
+
+@pytest.mark.slow
+def test_a_few_mutants_of_the_rules_all_die() -> None:
+    count, found = survivors("rules", sample=9, seed=11)
+    assert count >= 7
+    assert found == []
