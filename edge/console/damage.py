@@ -46,7 +46,7 @@ def is_damage(fault: DBAPIError) -> bool:
         code in DAMAGED_CODES or str(fault.orig).startswith(DAMAGED_WORDS))
 
 
-def found(path: Path) -> str:
+def damage_of(path: Path) -> str:
     """What is damaged of the file, before a byte of it is changed; "": nothing that shows, or it cannot be read."""
     try:
         if not path.is_file() or is_text(path):
@@ -120,21 +120,10 @@ def _take(path: Path, into: Connection) -> dict[str, int]:
         with engine.connect() as out:
             columns = {name: {column["name"] for column in inspect(out).get_columns(name)}
                        for name in inspect(out).get_table_names()}
-            names: set[str] = set()
-
-            def believed(table: Table, row: Mapping[str, Any]) -> bool:
-                if table is tables.web_sessions:
-                    return row["name"] in names and bool(TOKEN_HASH.fullmatch(row["token_hash"])) and not row["revoked"]
-                if table is tables.accounts:
-                    names.add(row["name"])
-                    return row["role"] in get_args(Role)
-                return True
-
             for table, limit in ((tables.accounts, None), (tables.web_sessions, None), (tables.patients, None),
                                  (tables.vitals, TRENDS_TAKEN), (tables.determinations, TRENDS_TAKEN)):
-                rows = [row for row in _rows(out, table, columns.get(table.name, set()), limit)
-                        if (table.name not in sums.SUMMED or sums.is_sound(table, row)) and believed(table, row)]
-                taken[table.name] = _put(into, table, rows)
+                found = _rows(out, table, columns.get(table.name, set()), limit)
+                taken[table.name] = _put(into, table, [row for row in found if _believed(table, row)])
             taken[tables.audit.name] = _put(into, tables.audit, list(_audit(out)))
             _take_memory(out, into)
     except (DBAPIError, sqlite3.Error) as fault:
@@ -163,6 +152,13 @@ def _as_long_as_it_was(path: Path) -> Path:
             shutil.copyfile(f"{path}{end}", f"{copy}{end}")
     os.truncate(copy, was)
     return copy
+
+
+def _believed(table: Table, row: Mapping[str, Any]) -> bool:
+    if table is tables.web_sessions:  # nobody's whose account was lost: a session is looked up with its account
+        return isinstance(row.get("token_hash"), str) and bool(TOKEN_HASH.fullmatch(row["token_hash"])) and (
+            row.get("revoked") is False)
+    return sums.is_sound(table, row) and (table is not tables.accounts or row.get("role") in get_args(Role))
 
 
 def _put(into: Connection, table: Table, rows: list[dict[str, Any]]) -> int:

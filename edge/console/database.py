@@ -60,7 +60,7 @@ def open_engine(place: Path | str) -> Engine:
     along. Raises SchemaTooNew, NoStore, sqlalchemy.exc.DBAPIError."""
     if isinstance(place, Path):
         finish(place)
-        if what := damage.found(place):
+        if what := damage.damage_of(place):
             raise StoreDamaged(place, what)
     opened = _file(place) if isinstance(place, Path) else _server(place)
     with ExitStack() as undo:

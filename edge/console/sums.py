@@ -38,7 +38,7 @@ def is_sound(table: Table, row: RowMapping | Mapping[str, Any]) -> bool:
     """Whether a stored row is what was stored. Vigil before 0.2.0 stored no sums: such a row is believed."""
     try:
         return row.get("sum") is None or row["sum"] == row_sum(table, row)
-    except (TypeError, ValueError):  # a column holds what it cannot hold
+    except (KeyError, TypeError, ValueError):  # a column is lacking, or holds what it cannot hold
         return False
 
 
