@@ -32,6 +32,7 @@ from edge.contract.payloads import CommandIn, State, decode
 from edge.core.replay import differences
 from edge.core.rules import parse_rules
 from edge.journal import Journal, Reader, journal, segments
+from edge.journal.last import Last
 from edge.journal.verify import verify
 from edge.model import Restored, Tick
 from edge.stream.publisher import Stream
@@ -48,6 +49,7 @@ OPEN = CommandIn(
     id="c1", console="main", user="nina", role="nurse", bed="chair-1", verb="start_session",
     args={"protocol": "iv-ketamine-40", "weight_kg": 70, "dose_mg_kg": 0.5, "duration_min": 40,
           "concentration_mg_ml": 1.0, "session": "c0ffee00c0ffee00"}, issued="", expires="", nonce="n1", sig="")
+BED = "chair-1"
 ALARM_WITHIN_S = 5.0
 WATCHES_WITHIN_S = 10.0
 
@@ -84,12 +86,14 @@ async def until(holds: Any, within_s: float = 5.0) -> None:
 
 
 @contextlib.asynccontextmanager
-async def served(folder: Path, monkeypatch: pytest.MonkeyPatch, boot: str = "b1", sounder: str = "") -> AsyncIterator[
-        tuple[EdgeService, Sent]]:
+async def served(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, boot: str = "b1", sounder: str = "", last: Last | None = None,
+) -> AsyncIterator[tuple[EdgeService, Sent]]:
     (folder / "edge.toml").write_text(EDGE + sounder)
     (folder / "rules.toml").write_text(FILE.read_text())
     config = load_edge(folder / "edge.toml")
-    kept = Journal.open(config.edge.journal, edge="clinic-1", boot=boot, wall=lambda: "now", holds=True)
+    kept = Journal.open(config.edge.journal, edge="clinic-1", boot=boot, wall=lambda: "now", holds=True,
+                        last=last)
     sent = Sent(monkeypatch, kept)
     text = FILE.read_text()
     service = EdgeService(
@@ -170,6 +174,42 @@ async def test_a_restart_in_the_middle_of_it_alarms_and_watches_too(
         disk.mend()
         await until(lambda: sent.alarm() is None)
     with Reader(str(tmp_path / "journal.db")) as reader:
+        assert [str(difference) for difference in differences(reader.inputs(), reader.events())] == []
+
+
+async def test_a_start_before_its_journal_is_there_keeps_the_session_and_goes_on_behind_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: Disk,
+) -> None:
+    last, late = Last(tmp_path / "last"), list[int]()
+    monkeypatch.setattr(Stream, "come_late", lambda _, seq: late.append(seq))
+    async with served(tmp_path, monkeypatch, last=last) as (service, sent):
+        assert (await service._command(OPEN)).ok
+        service._snapshot(BED, service._beds[BED], service._clock.now())
+        await service._journal.flush()
+        before = service._journal.head.seq
+    disk.break_()
+    disk.reads = False
+    async with served(tmp_path, monkeypatch, "b2", last=last) as (service, sent):
+        await until(lambda: sent.alarm() == "medium", ALARM_WITHIN_S)
+        assert sent.state is not None
+        assert sent.state.session is not None
+        assert sent.state.session.id == OPEN.args["session"]
+        assert sent.events == [], "no event goes out under a number that is not its own"
+        (alarm,) = [alarm for alarm in sent.state.alarms if alarm.rule == "TEC-11"]
+        seen = replace(OPEN, id="c2", nonce="n2", verb="acknowledge", args={"alarm": alarm.alarm, "seq": alarm.seq})
+        assert (await service._command(seen)).ok
+        disk.mend()
+        await until(lambda: late)
+        await until(lambda: service._status().storage is None)
+        assert late[0] > before
+        shown = {alarm.alarm: alarm.seq for alarm in sent.state.alarms}
+        events = {event.seq: event for event in await service._journal.events_after(0, 1000)}
+        assert all(isinstance(body := events[seq].body, AlarmMoved) and body.alarm == name
+                   for name, seq in shown.items()), "what is shown names what is in the record"
+    verdict = verify(str(tmp_path / "journal.db"))
+    assert verdict.problem is None
+    with Reader(str(tmp_path / "journal.db")) as reader:
+        assert {event.boot for event in reader.events()} == {"b1", "b2"}
         assert [str(difference) for difference in differences(reader.inputs(), reader.events())] == []
 
 

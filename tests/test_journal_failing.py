@@ -4,6 +4,7 @@ written when the store works again. Whatever the fault, the chain afterwards hol
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,9 +14,10 @@ import pytest
 import pytest_asyncio
 
 from edge import points
-from edge.contract.events import PendingEvent
+from edge.contract.events import Event, PendingEvent
 from edge.journal import Journal, JournalBusy, JournalError, Reader, confirming, journal, segments
-from edge.journal.journal import Outage
+from edge.journal.last import Last
+from edge.journal.outage import Outage
 from edge.journal.verify import verify
 from edge.model import Tick
 from tests.helpers.bodies import body
@@ -33,6 +35,7 @@ class Kept:
     journal: Journal
     told: list[Outage] = field(default_factory=list)
     on_disk: list[bool] = field(default_factory=list)  # of each event appended through `event`
+    placed: list[Event] = field(default_factory=list)
 
     async def event(self) -> int:
         """One input and one event, waited for."""
@@ -56,9 +59,9 @@ class Kept:
         assert verdict.hash == self.journal.head.hash
 
 
-def opened(path: Path, boot: str = "b1") -> Kept:
-    kept = Kept(path, Journal.open(str(path), edge="clinic-1", boot=boot, wall=lambda: "now", holds=True))
-    kept.journal.watch(kept.told.append)
+def opened(path: Path, boot: str = "b1", last: Last | None = None) -> Kept:
+    kept = Kept(path, Journal.open(str(path), edge="clinic-1", boot=boot, wall=lambda: "now", holds=True, last=last))
+    kept.journal.watch(kept.told.append, on_placed=lambda events, _: kept.placed.extend(events))
     return kept
 
 
@@ -188,38 +191,147 @@ async def test_ten_thousand_events_and_ten_minutes_of_30_beds_are_kept(kept: Kep
     kept.check(events=10_002, inputs=18_002)
 
 
-@pytest.mark.parametrize("reads", [True, False])
-async def test_a_restart_in_the_middle_of_it_goes_on_from_what_can_be_read(
-    tmp_path: Path, disk: Disk, reads: bool,
-) -> None:
+async def test_a_restart_in_the_middle_of_it_goes_on_from_what_can_be_read(tmp_path: Path, disk: Disk) -> None:
     first = opened(tmp_path / "journal.db")
     n = first.journal.record("chair-1", AT_S, Tick())
     first.journal.snapshot("chair-1", n, AT_S, b"s")
     await first.event()
     await first.journal.close()
     disk.break_()
-    disk.reads = reads
     again = opened(tmp_path / "journal.db", "b2")
     assert again.told[0].reason == FULL
-    assert await again.event() == (2 if reads else 1)
+    assert await again.event() == 2
     assert again.on_disk == [False]
-    if reads:
+    assert again.journal.snapshots() == {"chair-1": (1, AT_S, b"s")}
+    assert [event.boot for event in await again.journal.events_after(0, 9)] == ["b1", "b2"]
+    disk.mend()
+    await again.healed()
+    again.check(events=2, inputs=3)
+    await again.journal.close()
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+async def test_a_start_before_its_journal_is_there_watches_and_goes_on_behind_it(
+    tmp_path: Path, disk: Disk, remembers: bool,
+) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    last = Last(tmp_path / "last") if remembers else None
+    first = opened(folder / "journal.db", last=last)
+    n = first.journal.record("chair-1", AT_S, Tick())
+    first.journal.snapshot("chair-1", n, AT_S, b"s")
+    for _ in range(3):
+        await first.event()
+    await first.journal.close()
+    disk.break_()
+    disk.reads = False
+    again = opened(folder / "journal.db", "b2", last=last)
+    assert again.journal.unplaced
+    assert again.told[0].reason == FULL
+    if remembers:  # nobody is to lose a session for want of a server
         assert again.journal.snapshots() == {"chair-1": (1, AT_S, b"s")}
-        assert [event.boot for event in await again.journal.events_after(0, 9)] == ["b1", "b2"]
-        disk.mend()
-        await again.healed()
-        again.check(events=2, inputs=3)
-        await again.journal.close()
-    else:  # nobody knew what there was: what was kept does not follow it, so it is kept beside it
+        assert again.journal.head.at_s == AT_S
+    else:
         with pytest.raises(JournalError):
             again.journal.snapshots()
-        disk.mend()
-        await again.healed()
-        again.check(events=1, inputs=1)
-        await again.journal.close()
-        assert verify(str(tmp_path / "journal.db.damaged-1")).events == 1
-        with Reader(str(tmp_path / "journal.db")) as reader:
-            assert [event.boot for event in reader.events()] == ["b2"]
+    began = again.journal.head.seq
+    assert [await again.event() for _ in range(3)] == [began + 1, began + 2, began + 3]
+    assert again.on_disk == [False] * 3
+    assert await again.journal.events_after(0, 9) == [], "no event leaves under a number that another one has"
+    assert again.journal.stored_head is None
+    disk.mend()
+    healed = await again.healed()
+    assert (healed.events, healed.inputs, healed.placed) == (3, 3, True)
+    assert [event.seq for event in again.placed] == [4, 5, 6]
+    assert await again.event() == 7
+    again.check(events=7, inputs=8)
+    assert [event.boot for event in await again.journal.events_after(0, 9)] == ["b1"] * 3 + ["b2"] * 4
+    await again.journal.close()
+
+
+async def test_what_a_process_that_ends_had_no_journal_for_is_written_if_it_can_be(tmp_path: Path, disk: Disk) -> None:
+    first = opened(tmp_path / "journal.db")
+    await first.event()
+    await first.journal.close()
+    disk.break_()
+    disk.reads = False
+    again = opened(tmp_path / "journal.db", "b2")
+    await again.event()
+    disk.mend()
+    await again.journal.close()
+    again.check(events=2, inputs=2)
+
+
+async def test_a_file_that_is_removed_while_it_is_written_is_noticed_and_the_chain_goes_on(
+    kept: Kept, disk: Disk,
+) -> None:
+    for _ in range(3):
+        await kept.event()
+    for file in kept.path.parent.glob("journal.db*"):
+        file.unlink()
+    assert await kept.event() == 4
+    assert not kept.on_disk[-1]
+    assert "its file was removed" in kept.told[0].reason
+    await kept.healed()
+    assert await kept.event() == 5
+    begun = kept.journal.taken_begun()
+    assert begun is not None
+    assert begun.checkpoint.event_seq == 3
+    kept.check(events=5, inputs=5)
+
+
+async def test_a_folder_that_is_away_for_a_while_costs_nothing(kept: Kept, disk: Disk) -> None:
+    await kept.event()
+    folder = kept.path.parent
+    folder.rename(folder.with_name("away"))
+    assert await kept.event() == 2
+    assert kept.on_disk == [True, False]
+    folder.with_name("away").rename(folder)
+    await kept.healed()
+    assert await kept.event() == 3
+    kept.check(events=3, inputs=3)
+
+
+async def test_a_disk_that_is_mounted_late_gets_no_second_journal_beneath_it(tmp_path: Path) -> None:
+    mounted, last = tmp_path / "mounted", Last(tmp_path / "last")
+    mounted.mkdir()
+    first = opened(mounted / "journal.db", last=last)
+    await first.event()
+    await first.journal.close()
+    mounted.rename(tmp_path / "away")
+    mounted.mkdir()  # where it will be mounted
+    again = opened(mounted / "journal.db", "b2", last=last)
+    assert "mount its disk" in again.told[0].reason
+    await again.event()
+    assert list(mounted.iterdir()) == []
+    mounted.rmdir()
+    (tmp_path / "away").rename(mounted)
+    await again.healed()
+    again.check(events=2, inputs=2)
+    await again.journal.close()
+    shutil.rmtree(last.folder)  # as its words say
+    for file in mounted.iterdir():
+        file.unlink()
+    anew = opened(mounted / "journal.db", "b3", last=last)
+    assert (anew.told, await anew.event()) == ([], 1)
+    await anew.journal.close()
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda file: file.write_bytes(file.read_bytes()[:-1]), lambda file: file.write_bytes(b""),
+    lambda file: file.write_bytes(file.read_bytes().replace(b"chair-1", b"chair-2")),
+    lambda file: file.write_bytes(file.read_bytes().replace(b'"n":7', b'"n":9')),
+])
+def test_what_a_bed_remembered_is_believed_whole_or_not_at_all(
+    tmp_path: Path, spoil: Callable[[Path], object],
+) -> None:
+    last = Last(tmp_path / "last")
+    assert (last.read(), last.had_journal) == (({}, 0, 0, 0), False)
+    last.keep("chair-1", 7, 1500, b"{}", 3)
+    last.keep("chair-2", 5, 2500, b"[]\n[]", 9)
+    assert last.read() == ({"chair-1": (7, 1.5, b"{}"), "chair-2": (5, 2.5, b"[]\n[]")}, 7, 9, 2500)
+    spoil(tmp_path / "last" / "chair-1.last")
+    assert last.read() == ({"chair-2": (5, 2.5, b"[]\n[]")}, 5, 9, 2500)
 
 
 async def test_the_first_start_of_all_on_a_full_disk(tmp_path: Path, disk: Disk) -> None:

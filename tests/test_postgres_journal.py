@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from edge.contract.events import PendingEvent
 from edge.journal import Journal, JournalBusy, JournalError, Reader, journal, segments
-from edge.journal.journal import Outage
+from edge.journal.outage import Outage
 from edge.journal.segments import Retention
 from edge.journal.size import size_of
 from edge.journal.verify import verify
@@ -191,6 +191,24 @@ async def test_a_start_without_its_server_watches_and_catches_up(server: Server,
     assert await kept.event()
     kept.check(2)
     await kept.journal.close()
+
+
+async def test_a_restart_before_its_server_is_there_goes_on_behind_the_record(server: Server, url: str) -> None:
+    first = opened(url)
+    for _ in range(3):
+        await first.event()
+    await first.journal.close()
+    await asyncio.to_thread(server.stop)
+    again = opened(url, "b2")
+    assert again.journal.unplaced
+    for _ in range(2):
+        assert not await again.event()
+    await asyncio.to_thread(server.start)
+    await again.healed()
+    assert await again.event()
+    again.check(6)
+    assert [event.boot for event in await again.journal.events_after(0, 9)] == ["b1"] * 3 + ["b2"] * 3
+    await again.journal.close()
 
 
 async def test_one_edge_at_a_time_and_the_next_as_soon_as_it_is_gone(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from edge.contract.events import PendingEvent
 from edge.contract.payloads import event_out
 from edge.journal import Journal, JournalError, Reader, segments
 from edge.journal.database import DatabaseUrl
-from edge.journal.journal import Outage
+from edge.journal.outage import Outage
 from edge.journal.verify import verify
 from edge.model import Tick
 from edge.postgres import masked, shown

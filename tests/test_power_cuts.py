@@ -19,9 +19,10 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from edge.contract.events import PendingEvent
 from edge.journal import Journal, database, journal, segments
+from edge.journal.jobs import Batch
 from edge.journal.segments import Retention
 from edge.journal.verify import verify
-from edge.journal.writer import Batch, Writer
+from edge.journal.writer import Writer
 from edge.model import Tick
 from tests.helpers.bodies import body
 from tests.helpers.power_cut import Disk, on_a_disk, put

@@ -25,8 +25,9 @@ from edge.contract.signing import Signer
 from edge.core.protocol import Protocols
 from edge.core.protocols import ProtocolsError, parse_protocols
 from edge.core.rules import RulesError, RuleSet, parse_rules
-from edge.journal.database import JournalError
+from edge.journal.database import DatabaseUrl, JournalError
 from edge.journal.journal import Journal
+from edge.journal.last import Last
 from edge.journal.segments import Retention
 from edge.model import from_iso
 from edge.process import BadUsage, command_key, keep_for_good, make_folder, until_stopped
@@ -103,7 +104,8 @@ async def _edge(path: Path, config: EdgeConfig, rules: RuleSet, text: str, key: 
     wall = EdgeClock().wall
     try:
         journal = Journal.open(edge.journal, edge=edge.id, boot=boot, wall=wall,
-                               sign=partial(signer.sign_hash, edge.id), holds=True, keep_inputs=_retention(edge))
+                               sign=partial(signer.sign_hash, edge.id), holds=True, keep_inputs=_retention(edge),
+                               last=_last(edge))
     except JournalError as wrong:
         raise BadUsage(str(wrong)) from None
     clock = EdgeClock(edge.speed, edge.epoch, not_before=journal.head.at_s)
@@ -123,6 +125,12 @@ async def _edge(path: Path, config: EdgeConfig, rules: RuleSet, text: str, key: 
                 await journal.close()
             except JournalError as wrong:
                 log.critical("what was kept in memory is lost: %s", wrong)
+
+
+def _last(edge: EdgeTable) -> Last | None:
+    """Where the journal is not on the disk of this box's own folder, it may be there later than this box."""
+    path = DatabaseUrl(edge.journal).path
+    return None if path is not None and path.parent == edge.data.resolve() else Last(edge.data / "last")
 
 
 def _retention(edge: EdgeTable) -> Retention:

@@ -55,7 +55,8 @@ from edge.core.bedside import Bedside
 from edge.core.protocol import Protocols
 from edge.core.rules import RuleSet
 from edge.field.devices import Devices, Tasks
-from edge.journal.journal import Appended, Journal
+from edge.journal.journal import Journal
+from edge.journal.outage import Appended
 from edge.model import (
     Boot,
     ClockSkewed,
@@ -134,7 +135,7 @@ class EdgeService:
         self._kept_s = self._began_s  # edge time at which a replay can begin
         self._storage = Storage(
             journal, self._beds, now=clock.now, real_s=clock.real_s, apply=self._apply, note=self._note,
-            keep_all=self._keep_all, changed=self._stream.status_changed)
+            keep_all=self._keep_all, changed=self._stream.status_changed, placed=self._placed)
         begun = journal.taken_begun()
         self._boot_beds(begun is not None)
         self._storage.watch(begun, recovered.damage)
@@ -249,20 +250,34 @@ class EdgeService:
         work.bedside.numbered(appended.events)
         state = work.telemetry.state(at_s, appended.events[-1].seq)
         work.unstored += 1
-        appended.stored.add_done_callback(partial(self._stored, work, appended.events, state))
+        events = None if self._journal.unplaced else appended.events
+        appended.stored.add_done_callback(partial(self._stored, work, events, state))
         return appended
 
-    def _stored(self, work: _Bed, events: tuple[Event, ...], state: State, stored: asyncio.Future[bool]) -> None:
+    def _stored(self, work: _Bed, events: tuple[Event, ...] | None, state: State, stored: asyncio.Future[bool]) -> None:
+        """`events` None: nobody knows their numbers yet; what they led to is shown all the same."""
         work.unstored -= 1
         if stored.cancelled() or (error := stored.exception()) is not None:
             if not self._broken.done() and not stored.cancelled():
                 assert error is not None
                 self._broken.set_exception(error)
             return
-        self._sent_seq = max(self._sent_seq, events[-1].seq)
-        self._stream.events(events)  # not stored while the store fails; the stream says so of each
+        if events is not None:
+            self._sent_seq = max(self._sent_seq, events[-1].seq)
+            self._stream.events(events)  # not stored while the store fails; the stream says so of each
+        elif not self._journal.unplaced:  # now they do, and it was shown under them
+            return
         work.telemetry.send_state(state)
         self._hearing.bed(state, self._clock.real_s())
+
+    def _placed(self, events: list[Event], more_n: int) -> None:
+        """The journal is there at last: what came before has its numbers, and goes to the consoles as what is late."""
+        self._sent_seq = self._journal.head.seq
+        for work in self._beds.values():
+            work.last_n += more_n
+            work.bedside.numbered(events)
+            work.telemetry.send_state(work.telemetry.state(self._clock.now(), self._sent_seq))
+        self._stream.come_late(self._sent_seq)
 
     async def _command(self, sent: CommandIn) -> Answer:
         work = self._beds.get(sent.bed)
@@ -393,7 +408,8 @@ class EdgeService:
     def _note(self, body: EventBody) -> None:
         """An event of the edge itself, of no bed."""
         appended = self._journal.append([PendingEvent(None, None, self._clock.now(), body)])
-        appended.stored.add_done_callback(partial(self._noted, appended.events))
+        if not self._journal.unplaced:
+            appended.stored.add_done_callback(partial(self._noted, appended.events))
 
     def _noted(self, events: tuple[Event, ...], stored: asyncio.Future[bool]) -> None:
         if not stored.cancelled() and stored.exception() is None:

@@ -8,10 +8,11 @@ import os
 from collections.abc import Callable, Iterable
 
 from edge.app.space import Space
-from edge.contract.events import EventBody, RecordBegun, SpaceLow, StorageFailing, StorageHealed
+from edge.contract.events import Event, EventBody, RecordBegun, SpaceLow, StorageFailing, StorageHealed
 from edge.contract.payloads import SpaceNow, StorageNow
 from edge.journal.chain import Base
-from edge.journal.journal import Journal, Outage
+from edge.journal.journal import Journal
+from edge.journal.outage import Outage
 from edge.model import Input, RecordDamaged, StorageChanged, iso
 
 log = logging.getLogger(__name__)
@@ -25,13 +26,15 @@ class Storage:
         self, journal: Journal, beds: Iterable[str], *, now: Callable[[], float], real_s: Callable[[], float],
         apply: Callable[[str, Input, float], object], note: Callable[[EventBody], None],
         keep_all: Callable[[float, bool], None], changed: Callable[[], None],
+        placed: Callable[[list[Event], int], None],
     ) -> None:
         """`apply(bed, input, at_s)` gives a bed an input; `note` makes an event of the edge; `keep_all(at_s, lost)`
         keeps what every bed remembers, because (`lost`) inputs that led to it are not in the record; `changed` sends
-        the status."""
+        the status; `placed(events, more_n)`: the journal is there at last, and these are the numbers (Journal.watch).
+        """
         self._journal, self._beds = journal, tuple(beds)
         self._now, self._real_s, self._apply, self._note = now, real_s, apply, note
-        self._keep_all, self._changed = keep_all, changed
+        self._keep_all, self._changed, self._placed = keep_all, changed, placed
         self._failing_s: float | None = None  # edge time since when it cannot be written
         self._damages: set[str] = set()
         self._space = Space()
@@ -41,7 +44,7 @@ class Storage:
         """From now on. `begun`: the record was begun anew at this start; `damage`: what could not be taken up of it."""
         if begun is not None:
             self._record_begun(begun)
-        self._journal.watch(self._outage_changed, self.damaged)
+        self._journal.watch(self._outage_changed, self.damaged, self._placed)
         if damage:
             self.damaged(damage)
 
@@ -96,7 +99,7 @@ class Storage:
         since_s = self._failing_s or at_s
         begun = self._journal.taken_begun()
         if outage.over:
-            self._keep_all(at_s, begun is not None or outage.lost_inputs > 0)
+            self._keep_all(at_s, begun is not None or outage.placed or outage.lost_inputs > 0)
         if begun is not None:
             self._record_begun(begun)
         if outage.over:

@@ -128,7 +128,8 @@ class Bedside:
             if isinstance(body, AlarmMoved):
                 for key, alarm in self.state.alarms.items():
                     if alarm.id and alarm.id == body.alarm:
-                        heard = alarm.heard_seq if body.alarm_phase in ("update", "deescalate") else event.seq
+                        same = body.alarm_phase in ("update", "deescalate")
+                        heard = min(alarm.heard_seq, event.seq) if same else event.seq
                         self.state.alarms[key] = replace(alarm, seq=event.seq, heard_seq=heard)
 
     def apply(self, given: Input, at_s: float) -> list[PendingEvent]:

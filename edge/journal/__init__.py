@@ -21,7 +21,8 @@ console does, shows that (`verify(..., expect_seq=, expect_hash=)`).
 
 from edge.journal.chain import Checkpoint
 from edge.journal.database import JournalBusy, JournalDamaged, JournalError
-from edge.journal.journal import Appended, Head, Journal
+from edge.journal.journal import Journal
+from edge.journal.outage import Appended, Head
 from edge.journal.reader import Reader
 
 __all__ = ["Appended", "Checkpoint", "Head", "Journal", "JournalBusy", "JournalDamaged", "JournalError", "Reader"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Self, get_args
@@ -22,11 +21,15 @@ from edge.journal import chain
 from edge.journal.chain import START, Base, InputRow
 from edge.journal.confirming import STUCK_S, Confirmations
 from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError, JournalFailing
+from edge.journal.jobs import Batch, Remember, Retry, SnapshotRow, Stop
+from edge.journal.last import Last
+from edge.journal.outage import Appended, Head, Outage
 from edge.journal.reader import believable_events, checkpoint_before, checkpoint_page, events_page, latest_snapshots
 from edge.journal.schema import CURSOR
 from edge.journal.segments import Retention
 from edge.journal.store import Opened, Store, cursor_of, hash_at
-from edge.journal.writer import KEEP_ALL, Batch, Retry, SnapshotRow, Stop, Writer
+from edge.journal.unplaced import Unplaced
+from edge.journal.writer import KEEP_ALL, Writer
 from edge.model import Input, RecordedInput, encode
 
 FLUSH_AT = 1000  # inputs buffered before they are handed over without being asked
@@ -35,38 +38,6 @@ RETRY_S = 1.0  # real seconds between two attempts to write again after a fault
 # each). Of more, none is numbered or kept; they are counted. Events are always kept: a bed has few.
 INPUTS_HELD = 250_000
 KINDS: dict[type, str] = {kind: kind.__struct_config__.tag for kind in get_args(Input)}
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """How far the journal has got, in memory: the last event's number and hash, the last input's number, and the house
-    time (s) of the later of the two; 0, 0.0 and GENESIS where there is none."""
-
-    seq: int
-    n: int
-    at_s: float
-    hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """Numbered events, and the moment they (and every input before them) are on the disk: True. Publish nothing before.
-    False: the store fails and they are in memory alone, to be published as such."""
-
-    events: tuple[Event, ...]
-    stored: asyncio.Future[bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Outage:
-    """The store fails, for `reason`, or (`over`) has failed and does no more: so many events and inputs are (were)
-    in memory alone, and so many inputs were not kept."""
-
-    reason: str
-    events: int
-    inputs: int
-    lost_inputs: int
-    over: bool = False
 
 
 class Journal:
@@ -80,7 +51,10 @@ class Journal:
                  wall: Callable[[], str], sign: Callable[[str], str] | None, holds: bool,
                  keep_inputs: Retention) -> None:
         """For `open` alone."""
+        self._unplaced = Unplaced(store.last) if opened is None else None
         connection, checkpoint, at_ms = opened or (None, START, 0)
+        if self._unplaced is not None:
+            checkpoint, at_ms = self._unplaced.checkpoint, self._unplaced.remembered.at_ms
         self._sign, self._store, self._place = sign, store, store.place
         self._edge, self._boot, self._wall = edge, boot, wall
         self._n, self._seq, self._hash = checkpoint.last_n, checkpoint.event_seq, checkpoint.event_hash
@@ -93,6 +67,8 @@ class Journal:
                               failing=failing, on_changed=self._changed, keep_inputs=keep_inputs)
         self._on_outage: Callable[[Outage], None] | None = None
         self._on_damage: Callable[[str], None] = lambda _: None
+        self._on_placed: Callable[[list[Event], int], None] = lambda *_: None
+        self._began_unplaced, self._placing = self._unplaced is not None, False
         self._told = ""  # why it fails, as `on_outage` was told; "": it does not
         self._failing_since = checkpoint
         self._lost_inputs = 0
@@ -103,18 +79,18 @@ class Journal:
     @classmethod
     def open(
         cls, url: str, *, edge: str, boot: str, wall: Callable[[], str], sign: Callable[[str], str] | None = None,
-        holds: bool = False, keep_inputs: Retention = KEEP_ALL,
+        holds: bool = False, keep_inputs: Retention = KEEP_ALL, last: Last | None = None,
     ) -> Self:
         """Open, or create, the journal of `edge` at a path or database URL, and check its ends. Blocks.
 
         `wall` tells this machine's own UTC clock in ISO form; `sign` makes this edge's signature over a hash, from any
         thread. `holds`: where the store cannot be written, now or later, go on and keep what comes in memory; the
         caller watches (`watch`), and publishes what is not on the disk as such. Needs a running loop. `keep_inputs`:
-        what of older inputs is kept; events always are.
+        what of older inputs is kept; events always are. `last`: for a journal that may come later than this box does.
         Raises JournalBusy when another edge has it, JournalDamaged when it must be moved away first, JournalError for
         all else (another edge's, a newer schema; without `holds`: a store that fails).
         """
-        store = Store(DatabaseUrl(url), edge)
+        store = Store(DatabaseUrl(url), edge, last)
         failing: JournalError | None = None
         opened: Opened | None
         try:
@@ -123,7 +99,7 @@ class Journal:
             if not holds or not isinstance(fault, JournalFailing | JournalDamaged):
                 store.release()
                 raise
-            failing, opened = _opened_all_the_same(store, fault, sign)
+            failing, opened = store.open_all_the_same(fault, sign)
         return cls(store, opened, failing, edge=edge, boot=boot, wall=wall, sign=sign, holds=holds,
                    keep_inputs=keep_inputs)
 
@@ -238,10 +214,14 @@ class Journal:
 
     def snapshots(self) -> dict[str, tuple[int, float, bytes]]:
         """The newest good snapshot of each bed: n, at_s, body. Blocks: for starting."""
+        if self._unplaced is not None and self._unplaced.remembered.snapshots:
+            return dict(self._unplaced.remembered.snapshots)
         return self._writer.query(latest_snapshots).result()
 
     def inputs(self, after_n: int = 0) -> Iterator[RecordedInput]:
         """The stored inputs after number `after_n`, in order, each under a checkpoint that matches. Blocks."""
+        if self._unplaced is not None:
+            return
         before = self._writer.query(lambda connection: checkpoint_before(connection, after_n)).result()
         while True:
             at = before
@@ -255,6 +235,7 @@ class Journal:
     async def close(self) -> None:
         """Store what is buffered, and let go. Raises JournalError if that last part could not be stored."""
         last: asyncio.Future[bool] | None = None
+        await self._place_at_the_end()
         if self._confirmations is not None:
             self._confirmations.stop()
         if self._timer is not None:
@@ -272,6 +253,12 @@ class Journal:
     # --- while the store fails ----------------------------------------------------------------------------------------
 
     @property
+    def unplaced(self) -> bool:
+        """Nobody has seen the journal yet: the numbers of events are for this process alone, until `watch` tells those
+        that they have in the journal. To be published under none before."""
+        return self._unplaced is not None
+
+    @property
     def stored_seq(self) -> int:
         """The newest event on the disk."""
         return self._writer.checkpoint.event_seq
@@ -280,13 +267,13 @@ class Journal:
     def stored_head(self) -> tuple[int, str] | None:
         """Number and hash of the newest event on the disk; None: there is none."""
         stored = self._writer.checkpoint
-        return (stored.event_seq, stored.event_hash) if stored.event_seq else None
+        return (stored.event_seq, stored.event_hash) if stored.event_seq and self._unplaced is None else None
 
     @property
     def outage(self) -> Outage | None:
         """What is in memory alone because the store fails; None while it does not."""
         stored = self._writer.checkpoint
-        return Outage(self._told, self._seq - stored.event_seq, self._n - stored.last_n,
+        return Outage(self._told, max(0, self._seq - stored.event_seq), max(0, self._n - stored.last_n),
                       self._lost_inputs) if self._told else None
 
     def taken_begun(self) -> Base | None:
@@ -294,10 +281,13 @@ class Journal:
         begun, self._store.begun = self._store.begun, None
         return begun
 
-    def watch(self, on_outage: Callable[[Outage], None], on_damage: Callable[[str], None] = lambda _: None) -> None:
+    def watch(self, on_outage: Callable[[Outage], None], on_damage: Callable[[str], None] = lambda _: None,
+              on_placed: Callable[[list[Event], int], None] = lambda *_: None) -> None:
         """From now on tell `on_outage`, on the loop, when the store begins to fail (if it does already: now), fails for
-        another reason, or works again; and `on_damage` of a record that cannot be believed where it is read."""
-        self._on_outage, self._on_damage = on_outage, on_damage
+        another reason, or works again; `on_damage` of a record that cannot be believed where it is read; `on_placed`,
+        when a journal is seen for the first time, of the events so far under their numbers, and by how much those of
+        the inputs have grown."""
+        self._on_outage, self._on_damage, self._on_placed = on_outage, on_damage, on_placed
         self._look()
 
     def _changed(self) -> None:
@@ -310,6 +300,10 @@ class Journal:
         if self._on_outage is None or self._confirmations is None:
             return
         failing = self._writer.failing
+        if self._unplaced is not None and failing is None:
+            self._go_on_behind(self._unplaced)
+        if self._placing and failing is None:
+            return  # not over before all of it is on the disk
         silent = f"the {'disk' if self._place.sqlite else 'database'} does not answer"
         why = str(failing).removeprefix(f"journal {self._place}: ") if failing else silent
         if failing is None and not self._confirmations.stuck:
@@ -328,7 +322,44 @@ class Journal:
             self._on_outage(Outage(why, self._seq - stored.event_seq, self._n - stored.last_n, self._lost_inputs))
         else:
             lost, self._lost_inputs = self._lost_inputs, 0
-            self._on_outage(Outage(was, stored.event_seq - since.event_seq, stored.last_n - since.last_n, lost, True))
+            placed, self._began_unplaced = self._began_unplaced, False
+            self._on_outage(Outage(was, stored.event_seq - since.event_seq, stored.last_n - since.last_n, lost, True,
+                                   placed))
+
+    def _go_on_behind(self, unplaced: Unplaced) -> None:
+        """The journal is there: what was recorded without it goes on after its end."""
+        self._hand()
+        assert self._loop is not None
+        after, self._unplaced = self._writer.checkpoint, None
+        batches = unplaced.placed(after, self._sign)
+        events = [event for batch in batches for event in batch.events]
+        self._seq, self._hash = (events[-1].seq, events[-1].hash) if events else (after.event_seq, after.event_hash)
+        more_n = after.last_n - unplaced.remembered.n
+        self._n += more_n
+        self._at_ms = max(self._at_ms, self._writer.opened_ms)
+        self._failing_since, self._placing = after, True
+        stored: asyncio.Future[bool] = self._loop.create_future()
+        stored.add_done_callback(self._in_place)
+        for batch in [*batches, Batch(stored=stored)]:
+            self._writer.hand(batch)
+        self._on_placed(events, more_n)
+
+    def _in_place(self, stored: asyncio.Future[bool]) -> None:
+        self._placing = False
+        if not stored.cancelled() and stored.exception() is None:
+            self._look()
+
+    async def _place_at_the_end(self) -> None:
+        """One more attempt before all of it is let go."""
+        steps = self._writer.steps
+        if self._unplaced is None or self._writer.ended is not None or self._loop is None:
+            return
+        self._writer.hand(Retry())
+        until_s = self._loop.time() + STUCK_S
+        while self._writer.steps == steps and self._loop.time() < until_s:
+            await asyncio.sleep(RETRY_S / 20)
+        if self._writer.failing is None and self._unplaced is not None:
+            self._go_on_behind(self._unplaced)
 
     def _retry_soon(self) -> None:
         assert self._loop is not None
@@ -350,24 +381,18 @@ class Journal:
     def _hand(self, events: tuple[Event, ...] = (), stored: asyncio.Future[bool] | None = None) -> None:
         batch = Batch(self._inputs, events, self._snapshots, stored)
         self._inputs, self._snapshots = [], []
-        self._writer.hand(batch)
+        if self._unplaced is None:
+            self._writer.hand(batch)
+            return
+        self._unplaced.add(batch)
+        self._writer.hand(Remember(batch.snapshots, self._seq))
+        if stored is not None:
+            stored.set_result(False)
 
 
 def _plain(pending: PendingEvent) -> PendingEvent:
     """As it will be read: so that an event just concluded equals the same event from the disk."""
     return msgspec.structs.replace(pending, at_s=round(pending.at_s * 1000) / 1000)
-
-
-def _opened_all_the_same(
-    store: Store, fault: JournalError, sign: Callable[[str], str] | None,
-) -> tuple[JournalError | None, Opened | None]:
-    """What can be had of a store that could not be opened: begun anew, or to be read alone; and why it fails still."""
-    if isinstance(fault, JournalDamaged):
-        try:
-            return None, store.begin_anew(fault.what, None, sign)
-        except JournalError as again:
-            return again, None
-    return fault, store.open_to_read()
 
 
 def _move(connection: Connection, console: str, seq: int, at_ms: int) -> None:

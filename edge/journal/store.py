@@ -13,6 +13,7 @@ from edge.journal import chain, quarantine, schema
 from edge.journal.chain import START, Base, Checkpoint, Wrong
 from edge.journal.database import (
     DatabaseUrl,
+    JournalDamaged,
     JournalError,
     JournalFailing,
     Lock,
@@ -22,6 +23,7 @@ from edge.journal.database import (
     write_wal_again,
     writing,
 )
+from edge.journal.last import Last
 from edge.journal.reader import base_of, checkpoint_rows, ends, events_page
 from edge.journal.schema import CHECKPOINT, CURSOR, EVENT, INPUT
 
@@ -41,17 +43,20 @@ class Opened(NamedTuple):
 class Store:
     """Where `edge` keeps its journal. The lock is held from the first `open` that got it until `release`."""
 
-    def __init__(self, place: DatabaseUrl, edge: str) -> None:
-        self.place = place
+    def __init__(self, place: DatabaseUrl, edge: str, last: Last | None = None) -> None:
+        """`last`, on another disk, knows whether there was a journal before."""
+        self.place, self.last = place, last
         self._edge = edge
         self.begun: Base | None = None  # the record was begun anew, from this
         self._lock: Lock | None = None
+        self._file: tuple[int, int] | None = None  # device and inode of the file that is open to be written
 
     def open(self) -> Opened:
         """The one connection that may write, to a journal created or migrated, and checked at its ends.
 
         Raises JournalFailing, JournalBusy, JournalDamaged; JournalError for another edge's, and a newer one.
         """
+        self._must_be_there()
         if self._lock is None:
             self._lock = Lock(self.place)
         quarantine.finish(self.place)
@@ -60,23 +65,46 @@ class Store:
         self._look_for_damage()
         connection = writing(self.place)
         try:
-            return Opened(connection, *self._prepared(connection))
+            opened = Opened(connection, *self._prepared(connection))
         except JournalError:
             close(connection)
             raise
+        if self.last is not None:
+            self.last.note_journal()
+        self._file = self._at_place()
+        return opened
 
     def open_again(self) -> Opened:
         """The same after a fault. What could not be written then is brought to the disk before it is believed."""
         if self._lock is None:
             return self.open()
+        self._must_be_there()
         write_wal_again(self.place)
         connection = writing(self.place)
         try:
             put_into_main_file(self.place, connection)
-            return Opened(connection, *self._prepared(connection))
+            opened = Opened(connection, *self._prepared(connection))
         except JournalError:
             close(connection)
             raise
+        self._file = self._at_place()
+        return opened
+
+    def check_place(self) -> None:
+        """What is written must be what a reader opens: a file that was removed, or has a disk mounted over it, takes
+        all that is written without an error. Raises JournalFailing."""
+        if self._file is not None and self._at_place() != self._file:
+            raise JournalFailing(f"journal {self.place}: its file was removed, or another one is in its place")
+
+    def _at_place(self) -> tuple[int, int] | None:
+        path = self.place.path
+        if path is None:
+            return None
+        try:
+            found = path.stat()
+        except OSError:
+            return 0, 0
+        return found.st_dev, found.st_ino
 
     def open_to_read(self) -> Opened | None:
         """What can still be read of it while it cannot be written; None: nothing, or nothing that can be believed."""
@@ -94,6 +122,17 @@ class Store:
                 close(connection)
         return None
 
+    def open_all_the_same(
+        self, fault: JournalError, sign: Callable[[str], str] | None,
+    ) -> tuple[JournalError | None, Opened | None]:
+        """What can be had where `open` failed with `fault`: begun anew, or to be read alone; and why it fails still."""
+        if isinstance(fault, JournalDamaged):
+            try:
+                return None, self.begin_anew(fault.what, None, sign)
+            except JournalError as again:
+                return again, None
+        return fault, self.open_to_read()
+
     def begin_anew(self, damage: str, after: Checkpoint | None, sign: Callable[[str], str] | None) -> Opened:
         """The damaged journal is kept aside whole, and a new one begun that goes on after checkpoint `after` (None: the
         last of it that can be believed), with its snapshots and cursors. Raises JournalFailing, and the JournalDamaged
@@ -106,6 +145,15 @@ class Store:
         """Let the next one in."""
         if self._lock is not None:
             self._lock.release()
+
+    def _must_be_there(self) -> None:
+        """A disk that is not mounted yet shows an empty folder: no new journal is begun in it."""
+        path = self.place.path
+        if path is None or self.last is None or path.exists() or not self.last.had_journal:
+            return
+        if not any(path.parent.glob(f"{path.name}.new-*")):
+            raise JournalFailing(f"journal {self.place}: it is not there, though there was one; mount its disk, or, if"
+                                 f" it is gone for good, remove {self.last.folder}")
 
     def _look_for_damage(self) -> None:
         """Before anything is written there, and without a byte of it changed: what is damaged is kept as it is."""

@@ -9,16 +9,15 @@ opens the store anew, brings what is in it to the disk, looks how far it really 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, replace
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, delete, insert, select
 from sqlalchemy.exc import DBAPIError
@@ -26,8 +25,9 @@ from sqlalchemy.exc import DBAPIError
 from edge import points
 from edge.contract.events import Event
 from edge.journal import archive, chain, segments
-from edge.journal.chain import Checkpoint, InputRow, Wrong
+from edge.journal.chain import Checkpoint, Wrong
 from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError, JournalFailing, of_a_row
+from edge.journal.jobs import Batch, Job, Query, Remember, Retry, SnapshotRow, Stop
 from edge.journal.reader import base_of
 from edge.journal.schema import CHECKPOINT, EVENT, INPUT, SNAPSHOT
 from edge.journal.segments import Retention
@@ -39,67 +39,6 @@ log = logging.getLogger(__name__)
 KEEP_ALL = Retention()
 SNAPSHOTS_KEPT = 2
 ROWS_A_COMMIT = 5000  # of what was kept in memory
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotRow:
-    """A bed's whole state after input `n`."""
-
-    bed: str
-    n: int
-    at_ms: int
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What must be stored together. `stored` resolves, on its own loop: True once it is on the disk, False when the
-    store fails and it is kept in memory."""
-
-    inputs: list[InputRow] = field(default_factory=list)
-    events: tuple[Event, ...] = ()
-    snapshots: list[SnapshotRow] = field(default_factory=list)
-    stored: asyncio.Future[bool] | None = None
-
-    def settle(self, result: bool | JournalError) -> None:
-        """Give the result to the caller. A loop that is closed has no caller left."""
-        if self.stored is not None:
-            with suppress(RuntimeError):
-                self.stored.get_loop().call_soon_threadsafe(_resolve, self.stored, result)
-
-
-def _resolve(stored: asyncio.Future[bool], result: bool | JournalError) -> None:
-    if stored.done():  # its caller gave up waiting
-        return
-    if isinstance(result, JournalError):
-        stored.set_exception(result)
-    else:
-        stored.set_result(result)
-
-
-@dataclass(frozen=True, slots=True)
-class Query(Generic[T]):
-    """A question to the database, or a small change: its own transaction, after all that was handed in before."""
-
-    question: Callable[[Connection], T]
-    result: Future[T] = field(default_factory=Future)
-
-    def settle(self, fault: JournalError) -> None:
-        """It will not be run."""
-        if not self.result.done():
-            with suppress(RuntimeError):  # cancelled in between
-                self.result.set_exception(fault)
-
-
-class Retry:
-    """Try to open a store that fails, and to write what is kept in memory."""
-
-
-class Stop:
-    """The last thing in the queue."""
-
-
-Job = Batch | Query[Any] | Retry | Stop
 
 
 class Writer:
@@ -122,6 +61,8 @@ class Writer:
         self.held_events: list[Event] = []  # in memory alone, in order
         self.steps = 0  # commits, and attempts to write again, that came to an end, well or not
         self._attempted = checkpoint
+        self.opened_ms = 0  # the time of the last input or event, when it was opened again
+        self._placed = failing is None or connection is not None  # whether `checkpoint` is of this journal
         self._packs = True  # until something is found damaged
         self._packed: Checkpoint | None = None  # the last of what is packed
         self._keep_inputs = keep_inputs
@@ -198,6 +139,7 @@ class Writer:
         on_disk = self._write_or_hold(batches)
         for batch in batches:
             batch.settle(on_disk)
+        self._remember(batches)
         self._taken = [job for job in self._taken if not isinstance(job, Batch)]
         for job in self._taken:
             if isinstance(job, Query):
@@ -209,6 +151,16 @@ class Writer:
             self.steps += 1
         self._taken = []
         return going
+
+    def _remember(self, batches: list[Batch]) -> None:
+        """On the box itself, for a start at which the journal is not there yet."""
+        if self._store_again is None or (last := self._store_again.last) is None:
+            return
+        seq = self.held_events[-1].seq if self.held_events else self.checkpoint.event_seq
+        given = [Remember(batch.snapshots, seq) for batch in batches]
+        for one in given + [job for job in self._taken if isinstance(job, Remember)]:
+            for kept in one.snapshots:
+                last.keep(kept.bed, kept.n, kept.at_ms, kept.body, one.seq)
 
     def _pack(self) -> None:
         """Pack the oldest inputs, one segment a turn; the newest stay rows. What is damaged is left as it is."""
@@ -244,8 +196,12 @@ class Writer:
         """Whether they are on the disk now; if not, they are kept."""
         if self.failing is None:
             try:
+                if self._store_again is not None and batches:
+                    self._store_again.check_place()
                 self._store(batches)
                 return True
+            except JournalFailing as fault:
+                self._fail(fault)
             except DBAPIError as fault:
                 if self._store_again is None:
                     raise
@@ -280,11 +236,15 @@ class Writer:
                     raise self.failing
                 opened = self._store_again.open_again()
                 self._connection = opened.connection
+                self.opened_ms = opened.at_ms
                 self._agree(opened.checkpoint)
             except JournalDamaged as damaged:
                 close(self._connection)
-                opened = self._store_again.begin_anew(damaged.what, self.checkpoint, self._sign)
-                self._connection = opened.connection
+                after = self.checkpoint if self._placed else None
+                opened = self._store_again.begin_anew(damaged.what, after, self._sign)
+                self._connection, self.opened_ms = opened.connection, opened.at_ms
+                if after is None:
+                    self._agree(opened.checkpoint)
             self._catch_up()
         except JournalError as fault:
             self._fail(fault)
@@ -296,8 +256,11 @@ class Writer:
 
     def _agree(self, stored: Checkpoint) -> None:
         """`stored`, the last checkpoint there really is, is of the last commit that was confirmed, or of the one that
-        failed and was whole all the same. Raises JournalDamaged where it is neither."""
-        if stored not in (self.checkpoint, self._attempted):
+        failed and was whole all the same. Raises JournalDamaged where it is neither. One that is seen for the first
+        time is as it is."""
+        if not self._placed:
+            self.checkpoint, self._placed = stored, True
+        elif stored not in (self.checkpoint, self._attempted):
             raise self.place.damaged(f"it ends with {stored}, but {self.checkpoint} was written there")
         self.checkpoint = stored
         while self._held and _covered(self._held[0], stored):

@@ -150,6 +150,12 @@ class Stream:
             self._wake_late.set()
         self._wake_live.set()
 
+    def come_late(self, seq: int) -> None:
+        """There are events up to `seq` that were never given to `events`: they go as the backlog does."""
+        self._head = max(self._head, seq)
+        self._backlog.late_to = max(self._backlog.late_to, seq)
+        self._wake_late.set()
+
     # --- the life of the connection -----------------------------------------------------------------------------------
 
     async def run(self) -> None:

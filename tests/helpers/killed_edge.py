@@ -19,7 +19,8 @@ from edge.contract import payloads as contract
 from edge.contract.keys import public_text
 from edge.contract.payloads import Ack, EventOut, Status, decode, decode_events, encode
 from edge.contract.signing import Signer
-from edge.journal.journal import Appended, Journal
+from edge.journal.journal import Journal
+from edge.journal.outage import Appended
 from simulators.nellcor_ascii import HEAD, WIDTH
 from tests.helpers.killing import FORKED, end_at
 from tests.helpers.rule_files import FILE

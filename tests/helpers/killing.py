@@ -20,8 +20,9 @@ import pytest
 from edge import points
 from edge.contract.events import PendingEvent
 from edge.journal import Journal, journal, segments
+from edge.journal.jobs import Batch
 from edge.journal.segments import Retention
-from edge.journal.writer import Batch, Writer
+from edge.journal.writer import Writer
 from edge.model import Tick
 from tests.helpers.bodies import body
 from tests.helpers.faulty_store import faulty
