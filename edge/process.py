@@ -15,6 +15,8 @@ from typing import Any
 import uvloop
 
 KEY_BYTES = 32
+YOUNG = 10_000  # objects that Python's collector of garbage lets come before it looks; at its 700, it looks at inputs
+# and events that wait for the disk, ten times a second
 
 
 class BadUsage(Exception):
@@ -57,9 +59,10 @@ def cancel_on_signals(task: asyncio.Future[Any]) -> None:
 
 def keep_for_good() -> None:
     """What stands now stays: Python's collector of garbage need not look at all of it again and again (15 ms each
-    time for the modules alone, in which nothing is judged)."""
+    time for the modules alone, in which nothing is judged and nothing shown)."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(YOUNG)
 
 
 def until_stopped(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> int:

@@ -10,7 +10,6 @@ from pathlib import Path
 import drivers
 from drivers.loading import from_entry_points, from_folder, maps_in
 from simulators.contract import TwinSpec
-from simulators.modbus_map import twin_of
 
 GROUP = "vigil.twins"
 
@@ -22,6 +21,8 @@ def find(folder: Path | None = None) -> dict[str, TwinSpec]:
 
     Raises ValueError with one line for a faulty file, and where two have the same name.
     """
+    from simulators.modbus_map import twin_of  # and pymodbus: 0.2 s, which a command without a twin need not wait for
+
     specs: list[tuple[TwinSpec, str]] = []
     for module in pkgutil.iter_modules(__path__):
         spec = getattr(importlib.import_module(f"{__name__}.{module.name}"), "TWIN", None)
