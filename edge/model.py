@@ -35,6 +35,7 @@ PumpRole = Literal["drug", "carrier"]
 Dissociation = Literal["none", "expected", "observed", "resolving", "resolved"]
 Phase = Literal["PRECHECK", "READY", "INFUSING", "PAUSED", "RECOVERY", "DISCHARGE_READY", "CLOSED"]
 Role = Literal["nurse", "technician", "prescriber"]
+InformationKind = Literal["reminder", "infusion_ended", "delegation"]
 Route = Literal["intravenous", "subcutaneous", "nasal"]
 PRIORITY_RANK: dict[str, int] = {"none": 0, "low": 1, "medium": 2, "high": 3}
 SILENCE = frozenset({"silent", "lost", "wrong_device", "unstable"})

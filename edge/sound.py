@@ -67,6 +67,8 @@ BURSTS: Mapping[Sounding, Burst] = {
     "medium": _burst(0.26, 0.2, (0.2, 0.2), 10.0),
     "low": _burst(0.2, 0.2, (0.2,), 25.0),
 }
+# An information signal is no alarm signal and must not be taken for one (IEC 60601-1-8): one long soft pulse, once.
+INFORMATION = _burst(0.12, 0.5, (), 0.0)
 LOUDEST_FIRST: tuple[Sounding, ...] = tuple(sorted(BURSTS, key=lambda one: -PRIORITY_RANK[one]))
 
 

@@ -244,6 +244,8 @@ WHOLE: dict[str, dict[str, Any]] = {
     "amend_order": {"prescriber": "Dr Hall", "reason": "no response yet", "dose_mg_kg": 0.75},
     "rebaseline": {"reason": "the cuff was too large"}, "attest": {"what": "escort", "so": True},
     "device_off": {"device": "oximeter", "minutes": 5, "reason": "to the toilet"},
+    "comment": {"alarm": "a-1", "comment": "pale, and cold"},
+    "delegate": {"to": "prescriber", "minutes": 10, "reason": "a second bed"},
     "device_back": {"device": "oximeter"}, "unshelve": {"shelf": "a-1"},
     "shelve": {"alarm": "a-1", "seq": 7, "minutes": 10, "reason": "the patient walks"},
 }

@@ -35,7 +35,7 @@ LIMITS: list[tuple[str, str, float, float, float]] = [
     ("amend_order", "weight_kg", 35, 200, 0.1), ("amend_order", "dose_mg_kg", 0.1, 1, 0.01),
     ("amend_order", "duration_min", 30, 120, 1), ("amend_order", "concentration_mg_ml", 0.2, 10, 0.1),
     ("amend_order", "dose_mg", 1, 500, 1), ("amend_order", "nibp_interval_min", 2, 30, 1),
-    ("device_off", "minutes", 1, 10, 0.1),
+    ("device_off", "minutes", 1, 10, 0.1), ("delegate", "minutes", 1, 60, 1),
 ]
 
 
@@ -45,6 +45,7 @@ def test_a_number_is_taken_at_its_limit_and_refused_beyond(verb: str, name: str,
     base = {"start_session": ORDER, "give_dose": {"devices": 1},
             "shelve": {"alarm": "a1", "seq": 1, "reason": "the patient walks"},
             "amend_order": {"prescriber": "Dr Hall", "reason": "no response yet", "weight_kg": 70},
+            "delegate": {"to": "nina", "reason": "a second bed"},
             "device_off": {"device": "oximeter", "minutes": 5, "reason": "to the toilet"}}.get(verb, {})
     for value in (least, most):
         assert getattr(parse(verb, {**base, name: value}), name) == value
@@ -89,8 +90,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("audio_pause", {"seconds": 600}, "bad_args: seconds is not one; audio_pause takes none"),
     ("set_rate", {"rate_ml_h": 100},
      "unknown_verb: 'set_rate'; write one of acknowledge, amend_order, attest, audio_pause, audio_resume, "
-     "check_in, checklist, close_session, device_back, device_off, drug_channel, end_infusion, give_dose, "
-     "measure_bp, override_gate, rebaseline, shelve, start_session, unshelve"),
+     "check_in, checklist, close_session, comment, delegate, device_back, device_off, drug_channel, end_infusion, "
+     "give_dose, measure_bp, override_gate, rebaseline, shelve, start_session, undelegate, unshelve"),
     ("attest", {"what": "balance", "so": True},
      "bad_args: what must be one of escort, oriented, no_dissociation, gait, fluids, mood, not 'balance'"),
     ("attest", {"what": "escort"}, "bad_args: so must be true or false, not None"),
@@ -99,6 +100,12 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
      "bad_args: an amendment changes something: weight, dose, duration, concentration or cuff interval"),
     *(("rebaseline", {"reason": reason}, f"reason_needed: {reason!r} is no reason; say why, in words of your own")
       for reason in ("ok", "Discharged", " done. ", "N/A", "-", "Clinical  judgement")),
+    ("comment", {"alarm": "a", "comment": "\u200b\u202e"}, "bad_args: comment must not be blank"),
+    ("comment", {"alarm": "a", "comment": "x" * (MAX_NOTE + 1)},
+     "bad_args: comment must be at most 500 characters, not 501"),
+    *(("delegate", {"to": to, "minutes": 5, "reason": "lunch"},
+       f"bad_args: to must be a nurse or a prescriber, by role or by name, not {to!r}")
+      for to in ("technician", " Box", "nobody")),
     ("start_session", {"session": "session-1"}, "bad_args: weight_kg must be a number, not None"),
     ("give_dose", {"devices": 2, "lots": [""]},
      "bad_args: '' is no lot number; lots must be a list of words of at most 40 characters"),

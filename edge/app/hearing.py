@@ -24,6 +24,7 @@ NO_PAGE = f"no page has confirmed for {CONFIRMED_WITHIN_S:g} s that it sounds"
 # Which alarms sound at the box always, whatever a page says: that the record cannot be written, and that nobody hears.
 AT_THE_BOX = frozenset({"TEC-6", "TEC-11"})
 UNHEARD_RULE = "TEC-6"
+THE_BOX = "box"  # in a ladder of rules.toml
 
 
 @dataclass(slots=True)
@@ -96,8 +97,14 @@ class Hearing:
         heard: list[Priority] = ["none"]
         for sounding in self._sounding.values():
             unheard = any(alarm.rule == UNHEARD_RULE for alarm in sounding)
-            heard += [alarm.priority for alarm in sounding if alarm.rule in AT_THE_BOX or unheard]
+            heard += [alarm.priority for alarm in sounding
+                      if alarm.rule in AT_THE_BOX or unheard or is_told_to_the_box(alarm)]
         return max(heard, key=lambda priority: PRIORITY_RANK[priority])
+
+
+def is_told_to_the_box(alarm: AlarmNow) -> bool:
+    """Whether its ladder has come to the sounder of the box."""
+    return not isinstance(alarm.told, UnsetType) and any(told.who == THE_BOX for told in alarm.told)
 
 
 def is_audible(alarm: AlarmNow, state: State) -> bool:

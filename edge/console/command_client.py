@@ -13,12 +13,12 @@ import msgspec
 from sqlalchemy import Connection
 
 from edge.console import audit, patients
-from edge.console.accounts import User
+from edge.console.accounts import User, users
 from edge.console.ingest import Ingest
 from edge.console.link import NotConnected
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
-from edge.contract.commands import MAX_PATIENT_NAME, VERBS, BadCommand, parse
+from edge.contract.commands import MAX_PATIENT_NAME, NURSE, VERBS, BadCommand, Delegate, parse
 from edge.contract.payloads import Answer, CommandOut, command_topic, encode
 from edge.contract.problems import KINDS, kind_of_reason
 from edge.contract.signing import Signer
@@ -109,9 +109,22 @@ class CommandClient:
             return await self._start_session(asked)
         if (why := _objection(asked)) is not None:
             return Outcome(KINDS[kind_of_reason(why)].status, False, why)
+        if verb == "delegate" and (why := await self._nobody(asked)) is not None:
+            return Outcome(422, False, why)
         if not await self._recorded(asked, None, None):
             return Outcome(503, False, "store_broken")
         return await self._audited(asked, await self._send(asked))
+
+    async def _nobody(self, asked: NewCommand) -> str | None:
+        """Why alarms cannot go to whom this names: only a role, or an account, of whoever treats patients."""
+        to = Delegate(**asked.args).who()
+        try:
+            known = await self._store.read(users)
+        except StoreBroken:
+            return None  # the ladder follows soon, whoever is named
+        if to in NURSE or any(name == to and role in NURSE for name, role in known):
+            return None
+        return f"bad_args: nobody named {to[:40]!r} treats patients here; write nurse, prescriber or the name of one"
 
     async def _start_session(self, asked: NewCommand) -> Outcome:
         """The session's id is made here, and the patient's name stays here."""

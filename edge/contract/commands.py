@@ -20,6 +20,9 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_
 import msgspec
 from msgspec import Meta
 
+from edge.contract.attention_verbs import CommentAlarm as CommentAlarm
+from edge.contract.attention_verbs import Delegate as Delegate
+from edge.contract.attention_verbs import Undelegate as Undelegate
 from edge.contract.verb import MAX_LOT, MAX_PLANNED_MIN, Reason, WithReason, number, score, shown
 from edge.contract.verb import MAX_NOTE as MAX_NOTE
 from edge.contract.verb import MAX_PATIENT_NAME as MAX_PATIENT_NAME
@@ -251,9 +254,9 @@ class CloseSession(Verb, frozen=True, kw_only=True):
 
 VERBS: dict[str, type[Verb]] = {
     asked.verb: asked
-    for asked in (Acknowledge, Shelve, Unshelve, PauseAudio, ResumeAudio, CheckIn, StartSession, SetChecklist,
-                  GiveDose, EndInfusion, CloseSession, AmendOrder, OverrideGate, Rebaseline, Attest, DeviceOff,
-                  DeviceBack, DrugChannel, MeasureBp)
+    for asked in (Acknowledge, CommentAlarm, Delegate, Undelegate, Shelve, Unshelve, PauseAudio, ResumeAudio, CheckIn,
+                  StartSession, SetChecklist, GiveDose, EndInfusion, CloseSession, AmendOrder, OverrideGate,
+                  Rebaseline, Attest, DeviceOff, DeviceBack, DrugChannel, MeasureBp)
 }
 
 

@@ -17,6 +17,10 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from edge.contract.attention_bodies import AlarmCommented as AlarmCommented
+from edge.contract.attention_bodies import AlarmTold as AlarmTold
+from edge.contract.attention_bodies import Delegated as Delegated
+from edge.contract.attention_bodies import Informed as Informed
 from edge.contract.edge_bodies import Body as Body
 from edge.contract.edge_bodies import BrokerMoved as BrokerMoved
 from edge.contract.edge_bodies import ClockStepped as ClockStepped
@@ -67,6 +71,7 @@ EventKind = Literal[
     "request",  # the system asks a person for something (repeat the blood pressure)
     "audio",  # audio was paused or resumed
     "shelf",  # an alarm was shelved, or came back
+    "attention",  # somebody was told of an alarm, or commented on it; whose the alarms are; an information signal
     "command",  # a command was refused
     "link",  # a device's link changed
     "device",  # a device's identity, or its own alarms, changed
@@ -226,7 +231,8 @@ EventBody = (
     | OrderAmended | GateOverridden | BaselineSet | Attested | DrugChannelNamed | CuffAsked
     | DeviceAway | DeviceReturned
     | PhaseMoved | DissociationMoved | CheckedIn
-    | Requested | AudioMoved | ShelfMoved | CommandRefused | LinkMoved | DeviceAlarmsNow | Booted
+    | Requested | AudioMoved | ShelfMoved | AlarmTold | AlarmCommented | Delegated | Informed
+    | CommandRefused | LinkMoved | DeviceAlarmsNow | Booted
     | ConsoleMoved | BrokerMoved | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge | WatchPaused
     | StorageFailing
     | StorageHealed | RecordBegun | ClockStepped | SpaceLow
@@ -243,6 +249,7 @@ BODIES: dict[EventKind, tuple[type[Body], ...]] = {
     "request": (Requested,),
     "audio": (AudioMoved,),
     "shelf": (ShelfMoved,),
+    "attention": (AlarmTold, AlarmCommented, Delegated, Informed),
     "command": (CommandRefused,),
     "link": (LinkMoved,),
     "device": (DeviceAlarmsNow, DeviceAway, DeviceReturned),

@@ -21,6 +21,10 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from edge.contract import shared_key, topics
+from edge.contract.attention_now import CommentNow as CommentNow
+from edge.contract.attention_now import DelegationNow as DelegationNow
+from edge.contract.attention_now import InformationNow as InformationNow
+from edge.contract.attention_now import ToldNow as ToldNow
 from edge.contract.box import AnchorNow as AnchorNow
 from edge.contract.box import NotedHead as NotedHead
 from edge.contract.box import SounderNow as SounderNow
@@ -144,6 +148,9 @@ class AlarmNow(Payload, frozen=True, kw_only=True):
     worst: FallenLevel | UnsetType = UNSET
     signals: Signals | UnsetType = UNSET
     shelved_until: Time | UnsetType = UNSET
+    told: tuple[ToldNow, ...] | UnsetType = UNSET  # who was told since it was announced, oldest first,
+    next_told: ToldNow | UnsetType = UNSET  # and who is next, if nobody acknowledges it until then
+    comments: tuple[CommentNow, ...] | UnsetType = UNSET  # oldest first
 
 
 class DeviceAlarmNow(Payload, frozen=True, kw_only=True):
@@ -210,6 +217,8 @@ class State(Payload, frozen=True, kw_only=True):
     request: Request | None = None
     gap: Gap | None = None
     shelved: tuple[Shelved, ...] | UnsetType = UNSET
+    delegation: DelegationNow | UnsetType = UNSET
+    information: tuple[InformationNow, ...] | UnsetType = UNSET  # of the last while, oldest first
 
 
 # --- events, status, acks (QoS 1) -------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from edge import model
 from edge.contract import events, payloads
 from edge.contract.commands import MAX_PATIENT_NAME, VERBS, Argument, arguments
 from edge.contract.problems import Problem
-from edge.sound import BURSTS, FUNDAMENTAL_HZ, HARMONICS
+from edge.sound import BURSTS, FUNDAMENTAL_HZ, HARMONICS, INFORMATION
 from edge.vocabulary import ATTESTATIONS, METRICS, SYMPTOMS
 
 FILE = Path(__file__).parent.parent / "console" / "web" / "src" / "contract.ts"
@@ -36,6 +36,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     payloads.CheckInNow, payloads.DoseNow, payloads.OpenNow, payloads.NextNow,
     payloads.AttestedNow, payloads.EstimateNow,
     payloads.SessionNow, events.Evidence, payloads.Signals, payloads.FallenLevel,
+    payloads.ToldNow, payloads.CommentNow, payloads.DelegationNow, payloads.InformationNow,
     payloads.AlarmNow, payloads.DeviceAlarmNow, payloads.LineMinute, payloads.LineFrame, payloads.LineNow,
     payloads.DeviceNow, payloads.Request, payloads.Gap, payloads.Shelved, payloads.State,
     payloads.ConsoleSeen, payloads.StorageNow, payloads.SpaceNow, payloads.SounderNow, payloads.AnchorNow,
@@ -151,7 +152,9 @@ def _sound() -> str:
         "export interface Burst { pulses: readonly Pulse[]; length_s: number; silence_s: number }",
         f"export const FUNDAMENTAL_HZ = {FUNDAMENTAL_HZ};",
         f"export const HARMONICS: readonly number[] = {_json(HARMONICS)};",
-        f'export const BURSTS: Readonly<Record<"low" | "medium" | "high", Burst>> = {_json(bursts)};', ""])
+        f'export const BURSTS: Readonly<Record<"low" | "medium" | "high", Burst>> = {_json(bursts)};',
+        "/** No alarm: played once. */", f"export const INFORMATION: Burst = {_json(dataclasses.asdict(INFORMATION))};",
+        ""])
 
 
 def _attestations() -> str:

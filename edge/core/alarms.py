@@ -52,6 +52,21 @@ def move(state: AlarmState, trigger: Trigger, *, latch: bool) -> AlarmState:
     return (LATCHING if latch else LIFE).get((state, trigger), state)
 
 
+class Told(msgspec.Struct, frozen=True):
+    """Who was told of an alarm: a role, `box`, or a person's name; edge clock, s."""
+
+    who: str
+    at_s: float
+
+
+class Comment(msgspec.Struct, frozen=True):
+    """What somebody has said about an alarm."""
+
+    at_s: float
+    by: str
+    text: str
+
+
 class Alarm(msgspec.Struct, frozen=True):
     """One alarm of one bed. Replaced, never edited; `seq` is the journal's number of its newest event."""
 
@@ -79,6 +94,12 @@ class Alarm(msgspec.Struct, frozen=True):
     worst: AlarmMoved | None = None  # a higher level that latches, has fallen, and that nobody has acknowledged
     heard_seq: int = 0  # the newest event that sounded: whoever acknowledges must have seen it
     told_s: float = 0.0  # when its newest event was
+    announced_s: float | None = None  # from when its ladder counts; None: it is to begin, or nobody is to be told
+    climbed_s: float = 0.0  # up to when the steps of the ladder were looked at
+    told: tuple[Told, ...] = ()  # since it was announced
+    next_told: Told | None = None  # if nobody acknowledges it until then
+    reminded_s: float | None = None  # of its acknowledgement, last
+    comments: tuple[Comment, ...] = ()
 
     @property
     def is_at_rest(self) -> bool:

@@ -81,7 +81,7 @@ def all_that_was_sent(recorded: RecordedInput) -> RecordedInput:
 
 def _each(rules: RuleSet, change: Callable[[Rule], Rule]) -> RuleSet:
     changed = [change(rule) if looks_at_readings(rule) else rule for rule in rules]
-    return assemble(changed, rules.engine, rules.hash)
+    return assemble(changed, rules.engine, rules.hash, rules.attention)
 
 
 def _own(rule: Rule) -> Mapping[str, Compiled]:

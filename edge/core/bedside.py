@@ -27,6 +27,7 @@ from edge.contract.events import (
 )
 from edge.contract.events import WatchPaused as PausedEvent
 from edge.core import (
+    attention,
     audio,
     commands,
     dissociation,
@@ -175,6 +176,8 @@ class Bedside:
         pending_events += shelf.review(self.state, at_s)
         if determined and not self.state.failed_determinations:  # last: an alarm that stands needs no repeat
             pending_events += requests(self.state, self.rules, at_s)
+        if pending_events or isinstance(given, Tick):
+            pending_events += attention.review(self.state, self.rules, at_s, pending_events)
         return pending_events
 
     def _told_of_the_box(

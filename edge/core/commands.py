@@ -18,6 +18,8 @@ from edge.contract.commands import (
     BadCommand,
     CheckIn,
     CloseSession,
+    CommentAlarm,
+    Delegate,
     DeviceBack,
     DeviceOff,
     DrugChannel,
@@ -31,6 +33,7 @@ from edge.contract.commands import (
     SetChecklist,
     Shelve,
     StartSession,
+    Undelegate,
     Unshelve,
     Verb,
     parse,
@@ -48,7 +51,7 @@ from edge.contract.events import (
     SessionClosed,
     SessionOpened,
 )
-from edge.core import audio, dissociation, dosing, samples, session, session_commands, shelf, starting
+from edge.core import attention, audio, dissociation, dosing, samples, session, session_commands, shelf, starting
 from edge.core.alarms import ACTIVE, SHOWN, Alarm, move
 from edge.core.context import RuleContext
 from edge.core.protocols import beyond
@@ -253,7 +256,8 @@ def _end_alarms(state: BedState, rules: RuleSet, at_s: float) -> Iterator[Pendin
 
 _VERBS: dict[type[Verb], Callable[..., Iterator[PendingEvent]]] = {
     StartSession: _start, SetChecklist: _checklist, CheckIn: _check_in, Acknowledge: _acknowledge,
-    Shelve: _shelve, Unshelve: _unshelve,
+    Shelve: _shelve, Unshelve: _unshelve, CommentAlarm: attention.comment,
+    Delegate: attention.delegate, Undelegate: attention.undelegate,
     PauseAudio: _pause, ResumeAudio: _resume, EndInfusion: _end_infusion,
     GiveDose: _give_dose, AmendOrder: session_commands.amend_order, OverrideGate: session_commands.override_gate,
     Rebaseline: session_commands.rebaseline, Attest: session_commands.attest,

@@ -10,7 +10,17 @@ from edge.contract.events import EventBody, PendingEvent
 from edge.core.alarms import Alarm
 from edge.core.engine import Engine
 from edge.core.protocol import Protocol, Protocols
-from edge.model import DeviceAlarm, DeviceKind, Dissociation, LinkState, Phase, PumpRole, PumpState, Validity
+from edge.model import (
+    DeviceAlarm,
+    DeviceKind,
+    Dissociation,
+    InformationKind,
+    LinkState,
+    Phase,
+    PumpRole,
+    PumpState,
+    Validity,
+)
 from edge.vocabulary import DETERMINATION, METRICS
 
 NO_PROTOCOLS = Protocols({})  # what a snapshot has: the configuration names them
@@ -289,6 +299,24 @@ class Shelf(msgspec.Struct, frozen=True):
     about: tuple[str, ...] = ()  # what it named then
 
 
+class Delegation(msgspec.Struct, frozen=True):
+    """To whom the alarms of this bed are told first: a role or a person; until when; by whom, and why."""
+
+    to: str
+    since_s: float
+    until_s: float
+    by: str
+    reason: str
+
+
+class Information(msgspec.Struct, frozen=True):
+    """What was said for information."""
+
+    at_s: float
+    what: InformationKind
+    text: str
+
+
 class BedState(msgspec.Struct):
     """Everything of one bed. The only mutable value of the core; `Bedside` alone changes it."""
 
@@ -320,6 +348,8 @@ class BedState(msgspec.Struct):
     alarm_count: int = 0
     audio_paused_until_s: float | None = None
     shelves: dict[str, Shelf] = {}  # by the alarm's key
+    delegation: Delegation | None = None
+    information: tuple[Information, ...] = ()  # of the last while, oldest first
     request: dict[str, Any] | None = None
     cuff: CuffCycle | None = None
     cuff_ended_s: list[float] = []  # when determinations ended lately, good or failed

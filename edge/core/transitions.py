@@ -155,6 +155,9 @@ def publish(state: BedState, rule: Rule, alarm: Alarm, was: AlarmState, context:
     if state.engine.levels:
         phase = body.alarm_phase or alarm_phase or _phase(was, alarm.state, body, alarm.body)
         body = replace(body, level=PRIORITY_RANK[body.priority], alarm_phase=phase)
+        if phase not in ("update", "deescalate"):  # whoever acknowledged has not seen this; who was told is told anew
+            alarm = replace(alarm, announced_s=None, reminded_s=None,
+                            comments=() if phase == "start" else alarm.comments)
     state.alarms[alarm.key] = replace(alarm, body=body, told_s=context.at_s)
     return state.event(context.at_s, body)
 

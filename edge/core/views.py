@@ -13,12 +13,15 @@ from edge.contract.payloads import (
     AttestedNow,
     Bounds,
     CheckInNow,
+    CommentNow,
+    DelegationNow,
     DeviceAlarmNow,
     DeviceNow,
     DoseNow,
     EstimateNow,
     FallenLevel,
     Gap,
+    InformationNow,
     Numeric,
     OpenNow,
     ProtocolNow,
@@ -28,6 +31,7 @@ from edge.contract.payloads import (
     Shelved,
     Signals,
     State,
+    ToldNow,
     Vitals,
 )
 from edge.core import channels, pk
@@ -35,7 +39,7 @@ from edge.core.alarms import SHOWN, Alarm
 from edge.core.dissociation import quiet_check_in
 from edge.core.protocol import OrderLimits, Protocols
 from edge.core.session import OpenPoint, describe_baseline, describe_order, open_items
-from edge.core.state import BedState, Device, Session, Shelf
+from edge.core.state import BedState, Delegation, Device, Session, Shelf
 from edge.core.upcoming import upcoming
 from edge.model import PRIORITY_RANK, PumpRole, iso
 from edge.vocabulary import METRICS
@@ -100,7 +104,15 @@ def full(state: BedState, at_s: float, *, edge: str = "", boot: str = "", simula
         audio_paused_until=_iso(paused) if paused is not None and paused > at_s else None,
         request=Request(text=asked["text"], since=iso(asked["since_s"])) if asked else None,
         gap=_gap(state, at_s),
-        shelved=tuple(map(_shelved, state.shelves.values())) or UNSET)
+        shelved=tuple(map(_shelved, state.shelves.values())) or UNSET,
+        delegation=_delegation(state.delegation),
+        information=tuple(InformationNow(what=one.what, text=one.text, at=iso(one.at_s))
+                          for one in state.information) or UNSET)
+
+
+def _delegation(given: Delegation | None) -> DelegationNow | UnsetType:
+    return UNSET if given is None else DelegationNow(
+        to=given.to, since=iso(given.since_s), until=iso(given.until_s), by=given.by, reason=given.reason)
 
 
 def _shelved(shelf: Shelf) -> Shelved:
@@ -121,7 +133,17 @@ def _alarm(alarm: Alarm, shelf: Shelf | None, *, is_paused: bool) -> AlarmNow:
         level=body.level, alarm_phase=body.alarm_phase, worst=_fallen(alarm),
         no_data_since=UNSET if alarm.no_data_since_s is None else iso(alarm.no_data_since_s),
         signals=_signals(alarm, is_paused=is_paused or shelf is not None, is_shelved=shelf is not None),
-        shelved_until=UNSET if shelf is None else iso(shelf.until_s))
+        shelved_until=UNSET if shelf is None else iso(shelf.until_s),
+        told=tuple(ToldNow(who=one.who, at=iso(one.at_s)) for one in alarm.told) or UNSET,
+        next_told=_next_told(alarm, is_shelved=shelf is not None),
+        comments=tuple(CommentNow(text=one.text, by=one.by, at=iso(one.at_s)) for one in alarm.comments) or UNSET)
+
+
+def _next_told(alarm: Alarm, *, is_shelved: bool) -> ToldNow | UnsetType:
+    following = alarm.next_told
+    if following is None or alarm.state != "active" or is_shelved:
+        return UNSET
+    return ToldNow(who=following.who, at=iso(following.at_s))
 
 
 def _fallen(alarm: Alarm) -> FallenLevel | UnsetType:

@@ -320,6 +320,14 @@ class Story(Wire):
             bed.state["shelved"] = [{"shelf": "TEC-3:pump", "rule": "TEC-3", "title": found["title"], "device": "pump",
                                      "since": iso(self.now()), "until": found["shelved_until"], "by": by,
                                      "reason": args["reason"]}]
+        elif verb == "comment":
+            found = next(one for one in bed.state["alarms"] if one["alarm"] == args["alarm"])
+            found["comments"] = [*found.get("comments", []), {"text": args["comment"], "by": by, "at": iso(self.now())}]
+        elif verb == "delegate":
+            bed.state["delegation"] = {"to": args["to"], "since": iso(self.now()), "by": by, "reason": args["reason"],
+                                       "until": iso(self.now() + args["minutes"] * 60)}
+        elif verb == "undelegate":
+            del bed.state["delegation"]
         elif verb == "unshelve":
             bed.state["alarms"] = [{key: value for key, value in one.items() if key != "shelved_until"}
                                    for one in bed.state["alarms"]]

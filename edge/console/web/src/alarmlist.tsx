@@ -8,8 +8,9 @@ import { isPaused, ranked } from "./rank.ts";
 import { silence } from "./silence.ts";
 import { store } from "./state.ts";
 import type { Alarm, BedState } from "./feed.ts";
+import { CommentForm, Comments, DelegationLine, Told } from "./attention.tsx";
 import { isShelved, Shelve, ShelvedList } from "./shelf.tsx";
-import { noAlarms, PRIORITY, refusal, SYMBOL } from "./words.ts";
+import { noAlarms, PRIORITY, refusal, signalWords, SYMBOL } from "./words.ts";
 
 export function AlarmList({ bed, state }: { bed: string; state: BedState | undefined }) {
   const alarms = ranked(state?.alarms ?? []);
@@ -36,6 +37,7 @@ export function AlarmList({ bed, state }: { bed: string; state: BedState | undef
         {patient.map((alarm) => <Row key={alarm.alarm} bed={bed} alarm={alarm} />)}
         {equipment.length > 0 && <h3>Equipment</h3>}
         {equipment.map((alarm) => <Row key={alarm.alarm} bed={bed} alarm={alarm} />)}
+        <DelegationLine bed={bed} delegation={state?.delegation} />
         <ShelvedList bed={bed} shelved={state?.shelved ?? []} />
       </div>
       <Unseen {...unseen} turn={turn} />
@@ -97,8 +99,11 @@ function Row({ bed, alarm }: { bed: string; alarm: Alarm }) {
       <Answered alarm={alarm} sending={sending} acknowledge={acknowledge} />
       {alarm.worst !== undefined && <p class="fallen">{SYMBOL[alarm.worst.priority]} It was {PRIORITY[alarm.worst.priority]}, and nobody has acknowledged that: {alarm.worst.text}</p>}
       {silent !== null && <p class="silent">⊘ {silent}</p>}
+      <Told bed={bed} alarm={alarm} />
+      <Comments alarm={alarm} />
       {refused !== null && <p class="refused" role="alert">{refused}</p>}
       {wide && <Meaning alarm={alarm} />}
+      {wide && <CommentForm bed={bed} alarm={alarm} />}
       {wide && alarm.class === "technical" && alarm.priority !== "high" && !isShelved(bed, alarm) && <Shelve bed={bed} alarm={alarm} />}
     </article>
   );
@@ -123,6 +128,7 @@ function Meaning({ alarm }: { alarm: Alarm }) {
       {alarm.limit !== null && <><dt>Limit</dt><dd>{alarm.limit}</dd></>}
       {alarm.why !== "" && <><dt>Why</dt><dd>{alarm.why}</dd></>}
       {alarm.clears !== "" && <><dt>Ends when</dt><dd>{alarm.clears}</dd></>}
+      {alarm.signals !== undefined && <><dt>Signals</dt><dd>{signalWords(alarm.signals)}</dd></>}
     </dl>
   );
 }

@@ -1,6 +1,6 @@
 /** Makes the alarm tones audible: bursts set on the audio clock, heard back through an analyser before they are reported. */
 import { RANK } from "./rank.ts";
-import { type Burst, FUNDAMENTAL_HZ, HARMONICS, schedule } from "./sound.ts";
+import { type Burst, FUNDAMENTAL_HZ, HARMONICS, INFORMATION, schedule } from "./sound.ts";
 import type { Sounding } from "./state.ts";
 import type { Priority } from "./feed.ts";
 
@@ -25,6 +25,8 @@ export class Sounder {
   state: SoundState = "blocked";
   /** The bursts started since the page opened, for whoever tests that they sound. */
   bursts = 0;
+  /** The information signals, likewise. */
+  informed = 0;
   onState: (state: SoundState) => void = () => undefined;
   onSounded: (event: Sounding) => void = () => undefined;
 
@@ -49,6 +51,13 @@ export class Sounder {
     await this.enable();
     const burst = schedule("medium");
     if (burst !== null && this.#context !== null && this.#playing === null) this.#play(burst, this.#context.currentTime + LEAD_S);
+  }
+
+  /** Plays the information signal once, where no alarm sounds: an alarm matters more. */
+  inform(): void {
+    if (this.#context === null || this.state !== "on" || this.#playing !== null) return;
+    this.#play(INFORMATION, this.#context.currentTime + LEAD_S);
+    this.informed += 1;
   }
 
   /** A new connection: the server does not know what the old one reported. */

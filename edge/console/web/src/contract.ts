@@ -13,7 +13,7 @@ export type Dissociation = "none" | "expected" | "observed" | "resolving" | "res
 export type LinkState = "connecting" | "live" | "silent" | "lost" | "wrong_device" | "unstable";
 export type DeviceKind = "pump" | "nibp" | "oximeter" | "monitor";
 export type Validity = "valid" | "questionable" | "measuring" | "calibrating" | "invalid" | "unavailable" | "overflow" | "underflow";
-export type EventKind = "alarm" | "session" | "phase" | "dissociation" | "check_in" | "request" | "audio" | "shelf" | "command" | "link" | "device" | "boot" | "stream" | "journal";
+export type EventKind = "alarm" | "session" | "phase" | "dissociation" | "check_in" | "request" | "audio" | "shelf" | "attention" | "command" | "link" | "device" | "boot" | "stream" | "journal";
 export type Route = "intravenous" | "subcutaneous" | "nasal";
 
 /** The latest word on one metric. `value` is null unless `validity` is valid or questionable. */
@@ -198,6 +198,35 @@ export interface FallenLevel {
   text: string;
 }
 
+/** Who was told of an alarm, or is next: a role, `box` (the sounder of the box), or a person's name. */
+export interface ToldNow {
+  who: string;
+  at: string;
+}
+
+/** What somebody has said about an alarm. */
+export interface CommentNow {
+  text: string;
+  by: string;
+  at: string;
+}
+
+/** The alarms of this bed are told to `to` first, a role or a person, until then. */
+export interface DelegationNow {
+  to: string;
+  since: string;
+  until: string;
+  by: string;
+  reason: string;
+}
+
+/** Worth knowing, and no alarm: it is shown for a while, and signalled once. */
+export interface InformationNow {
+  what: "reminder" | "infusion_ended" | "delegation";
+  text: string;
+  at: string;
+}
+
 /** Where one alarm stands. `seq` is the event that moved it last: an acknowledgement names the one the nurse saw. `no_data`: what it is about cannot be told now, so it stays; `no_data_since`: since when. `worst`: a higher level that has fallen and that nobody has acknowledged. The rest is what that event said (AlarmMoved). */
 export interface AlarmNow {
   alarm: string;
@@ -228,6 +257,9 @@ export interface AlarmNow {
   worst?: FallenLevel;
   signals?: Signals;
   shelved_until?: string;
+  told?: ToldNow[];
+  next_told?: ToldNow;
+  comments?: CommentNow[];
 }
 
 /** One alarm a device itself has: the shared code, and its own. */
@@ -328,6 +360,8 @@ export interface State {
   request: Request | null;
   gap: Gap | null;
   shelved?: Shelved[];
+  delegation?: DelegationNow;
+  information?: InformationNow[];
 }
 
 /** One console as the edge sees it: its acks come or do not, how far it has stored, and since when it is so. */
@@ -614,6 +648,50 @@ export interface ShelfMoved {
   by?: string;
 }
 
+/** Nobody has acknowledged this alarm, and now `who` is told: a role, `box` (the sounder of the box itself), or the person to whom the alarms of the bed are delegated. `next` is told at `next_at`, unless somebody acknowledges it. */
+export interface AlarmTold {
+  change: "told";
+  rule: string;
+  alarm: string;
+  title: string;
+  text: string;
+  priority: Priority;
+  device: string | null;
+  who: string;
+  step: number;
+  next: string | null;
+  next_at: string | null;
+}
+
+/** Somebody has said something about an alarm. */
+export interface AlarmCommented {
+  change: "comment";
+  rule: string;
+  alarm: string;
+  title: string;
+  comment: string;
+  command: string;
+  by: string;
+}
+
+/** The alarms of this bed are told to `to` first, a role or a person, until then; or they are not any more (`until` null): because of `why`, or by a person. */
+export interface Delegated {
+  change: "delegated";
+  to: string;
+  until: string | null;
+  why: string;
+  command?: string;
+  by?: string;
+}
+
+/** An information signal: worth knowing, and no alarm. `alarms`: those that stand acknowledged, of a reminder. */
+export interface Informed {
+  change: "information";
+  what: "reminder" | "infusion_ended" | "delegation";
+  text: string;
+  alarms: string[];
+}
+
 /** A bed refused a command; `reason` begins with its code. */
 export interface CommandRefused {
   ok: false;
@@ -756,6 +834,7 @@ export interface EventBodies {
   request: Requested;
   audio: AudioMoved;
   shelf: ShelfMoved;
+  attention: AlarmTold | AlarmCommented | Delegated | Informed;
   command: CommandRefused;
   link: LinkMoved;
   device: DeviceAlarmsNow | DeviceAway | DeviceReturned;
@@ -796,6 +875,17 @@ export const VERBS = {
   acknowledge: { roles: ["nurse", "prescriber"], args: {
     alarm: {"label": "Alarm", "type": "text", "optional": false, "max_length": 200},
     seq: {"label": "Number of the event seen", "type": "whole", "optional": false, "min": 0},
+  } },
+  comment: { roles: ["nurse", "prescriber", "technician"], args: {
+    alarm: {"label": "Alarm", "type": "text", "optional": false, "max_length": 200},
+    comment: {"label": "Comment", "type": "text", "optional": false, "max_length": 500},
+  } },
+  delegate: { roles: ["nurse", "prescriber"], args: {
+    to: {"label": "To (nurse, prescriber, or a name)", "type": "text", "optional": false, "max_length": 80},
+    minutes: {"label": "For", "type": "number", "optional": false, "min": 1, "max": 60, "unit": "min", "presets": [5, 15, 30]},
+    reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
+  } },
+  undelegate: { roles: ["nurse", "prescriber"], args: {
   } },
   shelve: { roles: ["nurse", "prescriber"], args: {
     alarm: {"label": "Alarm", "type": "text", "optional": false, "max_length": 200},
@@ -934,3 +1024,5 @@ export interface Burst { pulses: readonly Pulse[]; length_s: number; silence_s: 
 export const FUNDAMENTAL_HZ = 656;
 export const HARMONICS: readonly number[] = [1.0, 0.56, 0.56, 0.56, 0.56];
 export const BURSTS: Readonly<Record<"low" | "medium" | "high", Burst>> = {"high": {"pulses": [{"start_s": 0.0, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 0.25, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 0.5, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 1.0, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 1.25, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 1.9, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 2.15, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 2.4, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 2.9, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 3.15, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}], "length_s": 3.3432, "silence_s": 5.0}, "medium": {"pulses": [{"start_s": 0.0, "duration_s": 0.2576, "rise_s": 0.032, "fall_s": 0.032, "gain": 0.26}, {"start_s": 0.4, "duration_s": 0.2576, "rise_s": 0.032, "fall_s": 0.032, "gain": 0.26}, {"start_s": 0.8, "duration_s": 0.2576, "rise_s": 0.032, "fall_s": 0.032, "gain": 0.26}], "length_s": 1.0576, "silence_s": 10.0}, "low": {"pulses": [{"start_s": 0.0, "duration_s": 0.2576, "rise_s": 0.032, "fall_s": 0.032, "gain": 0.2}, {"start_s": 0.4, "duration_s": 0.2576, "rise_s": 0.032, "fall_s": 0.032, "gain": 0.2}], "length_s": 0.6576, "silence_s": 25.0}};
+/** No alarm: played once. */
+export const INFORMATION: Burst = {"pulses": [{"start_s": 0.0, "duration_s": 0.644, "rise_s": 0.08, "fall_s": 0.08, "gain": 0.12}], "length_s": 0.644, "silence_s": 0.0};

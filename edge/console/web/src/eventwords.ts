@@ -2,10 +2,10 @@
 import { clockTime, stopwatch } from "./age.ts";
 import { plain } from "./dose.ts";
 import type { DeviceAlarm, EdgeEvent } from "./feed.ts";
-import { DISSOCIATION, linkWords, overWords, PHASE, refusal, sentence, symptom } from "./words.ts";
+import { DISSOCIATION, linkWords, overWords, PHASE, refusal, sentence, symptom, whoWords } from "./words.ts";
 
 const KIND: Record<string, string> = {
-  check_in: "Check-in", link: "Connection", audio: "Sound", shelf: "Sound", boot: "Start", command: "Refused", journal: "Record",
+  check_in: "Check-in", link: "Connection", audio: "Sound", shelf: "Sound", attention: "Attention", boot: "Start", command: "Refused", journal: "Record",
 };
 const MOVED: Record<string, string> = { escalate: "more urgent", deescalate: "less urgent", update: "still", start: "" };
 const STANDING = new Set(["active", "acknowledged"]);
@@ -118,6 +118,20 @@ function session(body: Body): string {
   return list(["Opened", by(body), dose === undefined || minutes === undefined ? "" : `order ${plain(dose)} mg in ${plain(minutes)} min`]);
 }
 
+/** Who was told of an alarm, what was said about it, to whom alarms go, what was said for information. */
+function attention(body: Body): string {
+  switch (body["change"]) {
+    case "told": return `${sentence(whoWords(word(body, "who")))} told: ${word(body, "text") || word(body, "title")} (${word(body, "priority").toUpperCase()})`;
+    case "comment": return `${list(["Comment", by(body)])} on “${word(body, "title")}”: ${word(body, "comment")}`;
+    case "delegated": {
+      const until = word(body, "until");
+      const what = until === "" ? `Alarms no longer go to ${whoWords(word(body, "to"))} first` : `Alarms go to ${whoWords(word(body, "to"))} first until ${clockTime(until)}`;
+      return list([word(body, "why") === "" ? what : `${what} (${word(body, "why")})`, by(body)]);
+    }
+    default: return word(body, "text");
+  }
+}
+
 function boot(body: Body): string {
   if (body["step_s"] !== undefined) return `The clock of the box was set by ${word(body, "step_s")} s`;
   if (body["why"] !== undefined) return `Nobody watched for ${stopwatch(Number(body["gap_s"]))}: the box ${word(body, "why")}`;
@@ -156,7 +170,7 @@ function other(body: Body): string {
   return list(Object.entries(body).filter(([, value]) => value !== null && typeof value !== "object").map(([key, value]) => `${sentence(key)} ${String(value)}`));
 }
 
-const WRITERS: Record<string, Writer> = { alarm, link, audio, shelf, device, check_in: checkIn, session, boot, journal, phase, dissociation, command };
+const WRITERS: Record<string, Writer> = { alarm, attention, link, audio, shelf, device, check_in: checkIn, session, boot, journal, phase, dissociation, command };
 
 export function kindOf(event: EdgeEvent): string {
   return KIND[event.kind] ?? sentence(event.kind);

@@ -4,6 +4,7 @@ import { clockTime, stopwatch } from "./age.ts";
 import { useAcknowledge } from "./acknowledge.ts";
 import { command } from "./api.ts";
 import { idOf, keyOf, pathOf } from "./beds.ts";
+import { InformationLine } from "./attention.tsx";
 import { SoundTest } from "./banner.tsx";
 import { isPaused, RANK, ranked } from "./rank.ts";
 import { Link } from "./router.tsx";
@@ -32,6 +33,7 @@ export function Rail({ me, broken }: { me: Me; broken: boolean }) {
         {high.map((placed, index) => <Row key={placed.bed + placed.alarm.alarm} placed={placed} me={me} first={index === 0} more={0} />)}
         {rest[0] !== undefined && <Row placed={rest[0]} me={me} first={high.length === 0} more={rest.length - 1} />}
         {all.length === 0 && <p class="calm">{calm(broken)}</p>}
+        <InformationLine />
       </div>
       <Sound me={me} />
     </section>

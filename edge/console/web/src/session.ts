@@ -78,6 +78,7 @@ function tick(): void {
   const wanted = store.audible();
   const broken: Priority = notLiveSounds() || lost ? "medium" : "none";
   const priority = RANK[broken] > RANK[wanted.priority] ? broken : wanted.priority;
+  if (store.takenInformation() > 0 && sounds()) sounder.inform();
   sounder.tick({ priority, sounding: wanted.sounding }, performance.now(), sounds() || lost);
   store.changed();
 }

@@ -2,7 +2,7 @@
 import { type Burst, BURSTS } from "./contract.ts";
 import type { Priority } from "./feed.ts";
 
-export { type Burst, FUNDAMENTAL_HZ, HARMONICS, type Pulse } from "./contract.ts";
+export { type Burst, FUNDAMENTAL_HZ, HARMONICS, INFORMATION, type Pulse } from "./contract.ts";
 
 /** The burst for a priority, and the silence from its end to the start of the next; null: nothing sounds. */
 export function schedule(priority: Priority): Burst | null {

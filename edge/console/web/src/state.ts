@@ -3,7 +3,7 @@ import { idOf, keyOf, labelOf } from "./beds.ts";
 import { type Context, receive, type Received } from "./age.ts";
 import { EdgeClock, Monotonic } from "./clock.ts";
 import { type Broken, brokenHop, brokenEdge } from "./liveness.ts";
-import type { ProtocolNow } from "./contract.ts";
+import type { InformationNow, ProtocolNow } from "./contract.ts";
 import { audible, RANK } from "./rank.ts";
 import type { BedState, EdgeEvent, EdgeHealth, Hops, Me, Numeric, Priority, Pump, ServerMessage, Trouble, Vitals, Wave } from "./feed.ts";
 
@@ -37,6 +37,7 @@ export class Store {
   #closed = false;
   #broken_since_ms: number | null = null;
   #seenLive = new Set<string>();
+  #informed = 0;
   #listeners = new Set<() => void>();
   #queued = false;
 
@@ -134,6 +135,19 @@ export class Store {
     return { priority, sounding };
   }
 
+  /** What beds say for information, newest first. */
+  information(): { bed: string; said: InformationNow }[] {
+    const all = [...this.states].flatMap(([bed, state]) => (state.information ?? []).map((said) => ({ bed, said })));
+    return all.sort((a, b) => b.said.at.localeCompare(a.said.at));
+  }
+
+  /** How many information signals came since this was last asked; what a retained state told is history. */
+  takenInformation(): number {
+    const count = this.#informed;
+    this.#informed = 0;
+    return count;
+  }
+
   isSimulated(): boolean {
     return this.simulated || [...this.states.values()].some((state) => state.simulated) || [...this.vitals.values()].some((v) => v.simulated);
   }
@@ -226,6 +240,7 @@ export class Store {
   #event(event: EdgeEvent): void {
     if (event.bed === null) return;
     const key = keyOf({ edge: event.edge, bed: event.bed });
+    if (event.kind === "attention" && event.body["change"] === "information" && !event.late) this.#informed += 1;
     this.events.set(key, (this.events.get(key) ?? 0) + 1);
   }
 

@@ -10,12 +10,12 @@ import { readNumber } from "./typed.ts";
 import { refusal, sentence } from "./words.ts";
 
 const WITH_A_PLACE: ReadonlySet<string> = new Set(
-  ["acknowledge", "override_gate", "audio_pause", "audio_resume", "start_session", "checklist", "check_in", "end_infusion", "close_session", "shelve", "unshelve"] satisfies Verb[]);
+  ["acknowledge", "override_gate", "audio_pause", "audio_resume", "start_session", "checklist", "check_in", "end_infusion", "close_session", "shelve", "unshelve", "comment", "undelegate"] satisfies Verb[]);
 
 /** What a verb is called, where its name does not say it. */
 const NAMES: Partial<Record<string, string>> = {
   give_dose: "Dose given", rebaseline: "New baseline", device_off: "Disconnect a device", device_back: "Device is back",
-  measure_bp: "Measure the blood pressure now", drug_channel: "Which pump gives the drug",
+  measure_bp: "Measure the blood pressure now", drug_channel: "Which pump gives the drug", delegate: "Alarms to somebody else",
 };
 
 /** Which of the bed's devices a verb can be about; a verb that is not here is about none. */

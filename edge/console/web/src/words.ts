@@ -1,6 +1,6 @@
 /** The words on the screen for the words on the wire. Pure. */
 import { clockTime } from "./age.ts";
-import { SYMPTOMS } from "./contract.ts";
+import { type Signals, SYMPTOMS, type ToldNow } from "./contract.ts";
 import type { Answer, Device, Phase, Priority, PumpState, Session } from "./feed.ts";
 
 export const SYMBOL: Record<Priority, string> = { high: "!!!", medium: "!!", low: "!", none: "" };
@@ -126,6 +126,27 @@ export function refusal(answer: Answer): string {
   if (answer.status === 409) return REFUSED["moved_on"] ?? "";
   if (answer.status === 504) return REFUSED["late"] ?? "";
   return `Not done (${answer.status}).`;
+}
+
+/** Who is told of an alarm: a role, the box, or a person by name. */
+export function whoWords(who: string): string {
+  switch (who) {
+    case "nurse": case "prescriber": case "technician": return `the ${who}`;
+    case "box": return "the box, which sounds";
+    default: return who;
+  }
+}
+
+/** "Told: the nurse 10:00, the prescriber 10:01." */
+export function toldWords(told: readonly ToldNow[]): string {
+  return told.length === 0 ? "" : `Told: ${told.map(({ who, at }) => `${whoWords(who)} ${clockTime(at)}`).join(", ")}.`;
+}
+
+const SIGNAL: Record<string, string> = { on: "on", paused: "paused", latched: "latched until acknowledged", acknowledged: "off, acknowledged", off: "off" };
+
+/** How an alarm is signalled: apart from whether its condition stands. */
+export function signalWords({ audio, visual, remote }: Signals): string {
+  return `sound ${SIGNAL[audio] ?? audio}; on the screens ${visual === "acknowledged" ? "acknowledged" : SIGNAL[visual] ?? visual}; told elsewhere ${SIGNAL[remote] ?? remote}`;
 }
 
 export function number(value: number | null, decimals = 0): string {

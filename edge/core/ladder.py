@@ -1,0 +1,86 @@
+"""Who is told of an alarm that nobody has acknowledged, and when: the table [attention] of rules.toml, checked whole.
+
+A ladder is of one priority, and of one class where it says so. Its steps are counted from when the alarm was announced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+from msgspec import Meta
+
+from edge.core.tables import BadTable, read_table
+from edge.model import AlarmClass, Priority
+from edge.toml_lines import Where
+
+Told = Literal["nurse", "prescriber", "technician", "box"]  # roles, and the sounder of the box itself
+TOLD = get_args(Told)
+Seconds = Annotated[float, Meta(ge=0, le=86_400, description="seconds, 0 to 86400")]
+_Ladders = Annotated[list[dict[str, Any]], Meta(description="[[attention.ladder]] tables")]
+_Steps = Annotated[list[dict[str, Any]], Meta(min_length=1, description="a list of { role = ..., after_s = ... }")]
+
+
+class Step(msgspec.Struct, frozen=True):
+    """Who is told, so long after the alarm was announced."""
+
+    role: Annotated[Told, Meta(description=f"one of {', '.join(map(repr, TOLD))}")]
+    after_s: Seconds
+
+
+class Ladder(msgspec.Struct, frozen=True):
+    """The steps for the alarms of one priority; of one class alone, or of both."""
+
+    priority: Priority
+    steps: tuple[Step, ...]
+    alarm_class: AlarmClass | None = None
+
+
+class Attention(msgspec.Struct, frozen=True):
+    """What a rules.toml without [attention] has, as those of 0.1.0: nobody is told twice, nothing is reminded of."""
+
+    ladders: tuple[Ladder, ...] = ()
+    remind_after_s: float = 0.0  # what stands acknowledged is reminded of so often; 0: never
+    information_for_s: float = 0.0  # what was said for information stays on the screens so long; 0: none is said
+    delegated_for_s: float = 0.0  # whoever the alarms of a bed were delegated to has so long before the ladder begins
+
+    def ladder_of(self, priority: Priority, alarm_class: AlarmClass) -> tuple[Step, ...]:
+        """The steps for such an alarm: those of its class before those of any."""
+        found = [one for one in self.ladders if one.priority == priority and one.alarm_class in (alarm_class, None)]
+        return min(found, key=lambda one: one.alarm_class is None).steps if found else ()
+
+
+NO_ATTENTION = Attention()
+
+
+class _AttentionTable(msgspec.Struct, kw_only=True):
+    remind_after_s: Seconds = 0.0
+    information_for_s: Seconds = 0.0
+    delegated_for_s: Seconds = 0.0
+    ladder: _Ladders = []
+
+
+class _LadderTable(msgspec.Struct, kw_only=True):
+    priority: Annotated[Literal["high", "medium", "low"], Meta(description="one of 'high', 'medium', 'low'")]
+    steps: _Steps
+    alarm_class: Annotated[AlarmClass, Meta(description='"physiological" or "technical"')] | None = msgspec.field(
+        default=None, name="class")
+
+
+def read_attention(table: Mapping[str, Any]) -> Attention:
+    """The table [attention]. Raises BadTable."""
+    written = read_table(_AttentionTable, table, ("attention",), "[attention]")
+    ladders: list[Ladder] = []
+    for number, each in enumerate(written.ladder):
+        where: Where = ("attention", "ladder", number)
+        one = read_table(_LadderTable, each, where, "[[attention.ladder]]")
+        steps = tuple(read_table(Step, step, (*where, "steps", place), "a step")
+                      for place, step in enumerate(one.steps))
+        if any(later.after_s <= earlier.after_s for earlier, later in pairwise(steps)):
+            raise BadTable((*where, "steps"), "each step must come later than the one before it")
+        if any((one.priority, one.alarm_class) == (other.priority, other.alarm_class) for other in ladders):
+            raise BadTable((*where, "priority"), f"{one.priority!r} has a ladder already; write its steps there")
+        ladders.append(Ladder(one.priority, steps, one.alarm_class))
+    return Attention(tuple(ladders), written.remind_after_s, written.information_for_s, written.delegated_for_s)

@@ -1,0 +1,64 @@
+"""Holds the page to attention: who was told, comments, to whom alarms go, and what is said for information."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from edge.model import iso
+from tests.helpers.page_browser import Opened
+from tests.helpers.page_story import Story, alarm
+
+pytestmark = pytest.mark.slow
+
+
+async def test_who_was_told_is_seen_and_a_comment_is_written_by_keyboard(opened: Opened) -> None:
+    story = Story(beds=1)
+    since = story.now() - 70
+    one = alarm("a1", "high", "Blood pressure 184/106 mmHg", iso(since), 50)
+    one["told"] = [{"who": "nurse", "at": iso(since)}, {"who": "prescriber", "at": iso(since + 60)}]
+    one["next_told"] = {"who": "box", "at": iso(since + 120)}
+    one["signals"] = {"audio": "on", "visual": "on", "remote": "on"}
+    story.beds["chair-1"].state["alarms"] = [one]
+    async with opened(story, "/bed/chair-1") as page:
+        row = page.locator("[data-alarm=a1]")
+        await expect(row.locator(".told")).to_contain_text("the prescriber")
+        await expect(row.locator(".told")).to_contain_text(re.compile("Next: the box, which sounds in"))
+        await row.locator(".tell").press("Enter")
+        await expect(row.locator(".meaning")).to_contain_text("sound on; on the screens on; told elsewhere on")
+        await row.get_by_label("Comment").fill("pale, and cold")
+        await row.get_by_label("Comment").press("Enter")
+        await expect(row.locator(".comment")).to_contain_text("pale, and cold")
+    (asked,) = story.commands
+    assert (asked["verb"], asked["args"]) == ("comment", {"alarm": "a1", "comment": "pale, and cold"})
+
+
+async def test_alarms_go_to_somebody_else_and_are_taken_back(opened: Opened) -> None:
+    story = Story(beds=1)
+    async with opened(story, "/bed/chair-1") as page:
+        await page.get_by_role("button", name="Session").click()
+        sheet = page.get_by_role("dialog")
+        await sheet.get_by_role("button", name="Alarms to somebody else…").click()
+        await expect(sheet).to_contain_text("Reason")
+        await page.keyboard.press("Escape")
+        story.beds["chair-1"].state["delegation"] = {
+            "to": "Dr Hall", "since": iso(story.now()), "until": iso(story.now() + 600), "by": "nina",
+            "reason": "a second bed"}
+        story.tell("chair-1")
+        line = page.locator(".delegated")
+        await expect(line).to_contain_text("Alarms go to Dr Hall first")
+        await line.get_by_role("button", name="Take back").click()
+        await expect(line).to_have_count(0)
+    assert [asked["verb"] for asked in story.commands] == ["undelegate"]
+
+
+async def test_what_is_said_for_information_stands_in_the_rail(opened: Opened) -> None:
+    story = Story(beds=2)
+    async with opened(story, "/") as page:
+        await expect(page.locator(".information")).to_have_count(0)
+        story.beds["chair-2"].state["information"] = [
+            {"what": "infusion_ended", "text": "The infusion has ended: dose complete", "at": iso(story.now())}]
+        story.tell("chair-2")
+        await expect(page.locator(".rail .information")).to_contain_text("The infusion has ended: dose complete")
