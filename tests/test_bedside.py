@@ -225,7 +225,8 @@ def test_a_crash_forgets_nothing_and_shows_the_gap() -> None:
     story.at_s += 20
     pending_events = story.give(Boot("boot-2", 20.0))
     assert (pending_events[0].kind, body_of(pending_events[0]).gap_s) == ("boot", 20.0)
-    assert [body_of(pending).rule for pending in pending_events[1:]] == ["TEC-7"], "20 s are a gap that is said"
+    raised = [body_of(pending).rule for pending in pending_events[1:] if pending.kind == "alarm"]
+    assert raised == ["TEC-7"], "20 s are a gap that is said"
     assert story.bed.state.alarms["HTN-3"].id == alarm.id
     assert story.bed.state.alarms["HTN-3"].state == "active"
     assert story.session.phase == "INFUSING"

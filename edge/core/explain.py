@@ -62,6 +62,9 @@ def _end(rule: Rule) -> list[str]:
     else:
         held = f" for {rule.clear_hold_s:g} s" if rule.clear_hold_s else ""
         lines = [_line("ends", f"when that is no longer so{held}")]
+    if rule.continues:
+        others = " or ".join(sorted(rule.continues))
+        lines.append(_line("goes on", f"where {others} of the same device stood, with no new sound"))
     if rule.latch:
         lines.append(_line("then", "its picture stays until a nurse acknowledges it"))
     return lines

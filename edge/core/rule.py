@@ -57,6 +57,7 @@ class Rule:
     escalations: tuple[Escalation, ...] = ()
     request: bool = False  # no alarm: an event that asks a person for something, once for each determination
     device_priority: bool = False  # at least `priority`, else the worst of the device's own
+    continues: frozenset[str] = frozenset()  # of one cause with these rules: it goes on where their alarm was
     of_pump: bool = False  # it asks what a pump does: where the dose is given by hand it has nothing to say
 
     @property

@@ -81,6 +81,7 @@ class RuleTable(msgspec.Struct, kw_only=True):
     for_bed: Flag = False
     escalations: Annotated[list[dict[str, Any]], Meta(description="a list of tables of priority, context and when")] = (
         msgspec.field(name="raise", default_factory=list))
+    continues: Annotated[list[str], Meta(description="a list of rules' ids")] = []
     request: Flag = False
     device_priority: Flag = False
 
@@ -206,6 +207,7 @@ def _rule(table: Mapping[str, Any], where: Where, taken: list[str]) -> Rule:
         at_once_limit=written.at_once_limit or "", ended=written.ended or "",
         hold_s=written.hold_s, clear_hold_s=written.clear_hold_s,
         latch=written.latch, request=written.request, device_priority=written.device_priority,
+        continues=frozenset(written.continues),
         group=str(written.group), tier=written.tier, for_each=tuple(written.for_each), for_bed=written.for_bed,
         when=when, of_pump=any(use.fact.of_pump for use in when.uses),
         at_once=None if written.at_once is None else _compiled(written.at_once, (*where, "at_once")),
@@ -243,6 +245,9 @@ def _check_among(rule: Rule, rules: list[Rule], where: Where) -> None:
         for other in sorted(condition.rules - known):
             raise BadTable((*where, *key.split(".")),
                            f"{rule.id}: standing({other!r}): no rule or family has that name{nearest(other, known)}")
+    ids = {rule.id for rule in rules}
+    for other in sorted(rule.continues - ids):
+        raise BadTable((*where, "continues"), f"{rule.id}: no rule is named {other!r}{nearest(other, ids)}")
     first = next(one for one in rules if (one.group, one.tier) == (rule.group, rule.tier))
     if rule.group and first is not rule:
         raise BadTable((*where, "tier"),

@@ -54,14 +54,32 @@ def follow(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext, judg
         if state.engine.levels and now in ACTIVE and not moved.no_data:
             yield from _update(state, rule, moved, context)
         return
+    before = None
     if moved.state == "active" and alarm.state not in ACTIVE:
-        yield from end_pause(state, context.at_s, f"{rule.id} is new")
-        moved = replace(moved, at_once=judged.at_once)
+        before = _of_one_cause(state, rule, moved)
+        if before is None:
+            yield from end_pause(state, context.at_s, f"{rule.id} is new")
+        moved = replace(moved, at_once=judged.at_once, quiet_to="none")
     moved = _settled(state, moved, alarm, context.at_s, superseded=superseded is not None)
+    if before is not None and before.state == "acknowledged":
+        moved = replace(moved, state="acknowledged", acknowledged_at_s=before.acknowledged_at_s, by=before.by,
+                        quiet_to=max(before.priority, before.quiet_to, key=PRIORITY_RANK.__getitem__))
     state.alarms[alarm.key] = moved
     if "pending" in (alarm.state, moved.state) and moved.state != "active":
         return
     yield publish(state, rule, moved, alarm.state, context, superseded=superseded)
+    if before is not None:  # whoever was told of this cause was told
+        state.alarms[alarm.key] = replace(state.alarms[alarm.key], announced_s=before.announced_s,
+                                          climbed_s=before.climbed_s, told=before.told, reminded_s=before.reminded_s)
+
+
+def _of_one_cause(state: BedState, rule: Rule, alarm: Alarm) -> Alarm | None:
+    """The alarm that has told of the same cause until now, if this one is no more urgent: it hands over, and nothing
+    is new."""
+    return next((one for one in state.alarms.values() if one.rule in rule.continues and one.state in ACTIVE
+                 and alarm.device in (None, one.device)
+                 and PRIORITY_RANK[alarm.priority] <= max(PRIORITY_RANK[one.priority], PRIORITY_RANK[one.quiet_to])),
+                None)
 
 
 def start(state: BedState, rule: Rule, alarm: Alarm, was: AlarmState, context: RuleContext, *,
@@ -105,7 +123,7 @@ def _keep(state: BedState, alarm: Alarm, trigger: Trigger | None) -> None:
 
 def _worse(was: Alarm, now: Alarm) -> str | None:
     """Why an acknowledged alarm must be announced again."""
-    if PRIORITY_RANK[now.priority] > PRIORITY_RANK[was.priority]:
+    if PRIORITY_RANK[now.priority] > max(PRIORITY_RANK[was.priority], PRIORITY_RANK[was.quiet_to]):
         return "is more urgent now"
     return None if set(now.about) <= set(was.about) else "has something new"
 
