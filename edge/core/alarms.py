@@ -24,7 +24,7 @@ from typing import Literal
 import msgspec
 
 from edge.contract.events import AlarmMoved
-from edge.model import AlarmState, Priority
+from edge.model import AlarmState, InformationKind, Priority
 
 Trigger = Literal["true", "held", "unknown", "clear", "acknowledge", "expire", "escalate"]
 
@@ -64,6 +64,24 @@ class Comment(msgspec.Struct, frozen=True):
 
     at_s: float
     by: str
+    text: str
+
+
+class Delegation(msgspec.Struct, frozen=True):
+    """To whom the alarms of this bed are told first: a role or a person; until when; by whom, and why."""
+
+    to: str
+    since_s: float
+    until_s: float
+    by: str
+    reason: str
+
+
+class Information(msgspec.Struct, frozen=True):
+    """What was said for information."""
+
+    at_s: float
+    what: InformationKind
     text: str
 
 

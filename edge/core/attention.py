@@ -28,11 +28,11 @@ from edge.contract.events import (
     SessionClosed,
     SessionOpened,
 )
-from edge.core.alarms import Alarm, Comment, Told
+from edge.core.alarms import Alarm, Comment, Delegation, Information, Told
 from edge.core.ladder import Attention
 from edge.core.refusal import Refused
 from edge.core.rules import RuleSet
-from edge.core.state import BedState, Delegation, Information
+from edge.core.state import BedState
 from edge.model import AlarmClass, Command, InformationKind, iso
 
 KEPT_COMMENTS = 20  # of one alarm, the last

@@ -52,7 +52,6 @@ from edge.model import (
     Boot,
     ClockSkewed,
     Command,
-    Configured,
     DeviceAlarmsReported,
     DeviceKind,
     HeardChanged,
@@ -166,8 +165,6 @@ class Bedside:
                 pending_events += self._end_orphans(at_s)
                 look(self.state, self.rules.watch, at_s)
                 pending_events += starting.follow(self.state, at_s)
-            case Configured():
-                pass
         pending_events += self._session(at_s, timed=not isinstance(given, Samples))
         if metrics is None or determined:
             schedule.follow(self.state)

@@ -7,14 +7,13 @@ from typing import Any, Literal
 import msgspec
 
 from edge.contract.events import EventBody, PendingEvent
-from edge.core.alarms import Alarm
+from edge.core.alarms import Alarm, Delegation, Information
 from edge.core.engine import Engine
 from edge.core.protocol import Protocol, Protocols
 from edge.model import (
     DeviceAlarm,
     DeviceKind,
     Dissociation,
-    InformationKind,
     LinkState,
     Phase,
     PumpRole,
@@ -297,24 +296,6 @@ class Shelf(msgspec.Struct, frozen=True):
     by: str
     reason: str
     about: tuple[str, ...] = ()  # what it named then
-
-
-class Delegation(msgspec.Struct, frozen=True):
-    """To whom the alarms of this bed are told first: a role or a person; until when; by whom, and why."""
-
-    to: str
-    since_s: float
-    until_s: float
-    by: str
-    reason: str
-
-
-class Information(msgspec.Struct, frozen=True):
-    """What was said for information."""
-
-    at_s: float
-    what: InformationKind
-    text: str
 
 
 class BedState(msgspec.Struct):

@@ -35,11 +35,11 @@ from edge.contract.payloads import (
     Vitals,
 )
 from edge.core import channels, pk
-from edge.core.alarms import SHOWN, Alarm
+from edge.core.alarms import SHOWN, Alarm, Delegation
 from edge.core.dissociation import quiet_check_in
 from edge.core.protocol import OrderLimits, Protocols
 from edge.core.session import OpenPoint, describe_baseline, describe_order, open_items
-from edge.core.state import BedState, Delegation, Device, Session, Shelf
+from edge.core.state import BedState, Device, Session, Shelf
 from edge.core.upcoming import upcoming
 from edge.model import PRIORITY_RANK, PumpRole, iso
 from edge.vocabulary import METRICS
