@@ -13,6 +13,7 @@ import drivers
 import simulators
 from drivers.contract import FrameRequest, Spec
 from edge.field.link_state import FEW_UNDERSTOOD, LOSSES_WITHIN_S, NONE_UNDERSTOOD, STAYS_UNSTABLE_S, TOO_LATE
+from edge.field.pace import Pace
 from simulators.alaris_gh import AlarisTwin
 from simulators.contract import ModbusTwin, Refused, Twin
 from simulators.isco import IscoTwin
@@ -200,6 +201,19 @@ def test_what_a_stalled_network_hands_over_at_once_is_late_and_never_live(name: 
     run.run(5)
     assert states(run)[-1] == "live"
     assert len(run.samples(number)) > given
+
+
+def test_what_came_at_once_is_no_pace_by_which_the_next_would_be_of_now() -> None:
+    pace = Pace(1000.0, 5.0, 1.0)
+    pace.opened(0.0, 0.0)
+    shown = []
+    for turn in range(1, 700):
+        at_s = turn * 0.05
+        count = 900 if turn in (400, 460, 640) else 2
+        if not pace.of_now(count, at_s, at_s, awaited=False):
+            shown.append(turn)
+        pace.frame(20)
+    assert {400, 460, 640} <= set(shown)
 
 
 @pytest.mark.parametrize("name", STREAMS)

@@ -49,7 +49,7 @@ class Pace:
         else:
             self._allowed = min(most * CAP_S * self._speed, self._allowed + most * passed_s)
         keep = math.exp(-min(passed_s, PAUSE_S) / LATELY_S)
-        self._lately = self._lately * keep + count / LATELY_S
+        self._lately = self._lately * keep + min(count, self._most * passed_s) / LATELY_S  # a burst is no pace
         self._at_s, self._real_s = at_s, real_s
         fits = count <= self._allowed or awaited
         self._allowed = max(self._allowed - count, 0.0) if fits else 0.0
