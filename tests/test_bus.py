@@ -414,6 +414,7 @@ async def test_an_endpoint_that_hangs_up_while_nothing_is_due_is_told_at_once(
         asked = await reader.read(100)
         writer.write(asked[:4] + b"\0\5" + asked[6:8] + b"\2\0\7")
         await hang_up.wait()
+        server.close()  # it is gone: one that only closes a connection is opened again, and not lost
         writer.close()
 
     def decoded(inputs: Sequence[model.Input], at_s: float, more: bool) -> None:

@@ -60,6 +60,8 @@ class Gateway:
 
     absent: dict[int, int | None] = field(default_factory=dict)  # exception code, or None: nothing at all
     takes_s: float = 0.1
+    closes: bool = False  # after each answer
+    resets: frozenset[int] = frozenset()  # units at whose request it closes
     callers: int = 0
     most_callers: int = 0
     connects: int = 0
@@ -81,6 +83,8 @@ class Gateway:
             while True:
                 transaction, _, _, unit, function, _, count = struct.unpack(
                     ">HHHBBHH", await reader.readexactly(12))
+                if unit in self.resets:
+                    raise ConnectionError
                 pdu: bytes | None = struct.pack(f">BB{count}H", function, 2 * count, *(60 + unit for _ in range(count)))
                 if unit in self.absent:
                     await asyncio.sleep(self.takes_s)
@@ -88,6 +92,8 @@ class Gateway:
                     pdu = bytes((function | 0x80, code)) if code is not None else None
                 if pdu is not None:
                     writer.write(struct.pack(">HHHB", transaction, 0, len(pdu) + 1, unit) + pdu)
+                if self.closes:
+                    raise ConnectionError
         except (asyncio.IncompleteReadError, ConnectionError):
             self.callers -= 1
             writer.close()
@@ -139,6 +145,18 @@ async def test_units_that_are_off_leave_a_healthy_one_nine_tenths_of_its_rate(co
     wanted = "nothing received" if code is None else f"exception {code} at holding registers 0..1 (gateway: "
     assert all(dialogue.state == "silent" for dialogue in dialogues[1:])
     assert all(bed.links[-1].reason.startswith(wanted) for bed in beds[1:])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gateway", [Gateway(closes=True), Gateway(resets=frozenset({2, 3, 4}))],
+                         ids=["after each answer", "at the request to a unit that is off"])
+async def test_a_gateway_that_closes_its_connection_stays_live(gateway: Gateway) -> None:
+    units = [1, 2] if gateway.closes else [1, 2, 3, 4]
+    (alone,), _, _ = await rounds(Gateway(), [1], 2.0)
+    (first, *_), beds, _ = await rounds(gateway, units, 2.0)
+    assert first >= 0.9 * alone, (first, alone)
+    assert {link.state for link in beds[0].links} == {"connecting", "live"}
+    assert gateway.connects > 10 or gateway.resets
 
 
 @pytest.mark.slow

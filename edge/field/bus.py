@@ -3,6 +3,10 @@
 Units take turns, one request in flight. A unit that does not respond, or of which a gateway says so (exceptions 10 and
 11), is absent: it is tried again now and then, and all absent units of a bus together get at most a sixteenth of
 its time, however long each try takes. So the others keep their rate. A unit alone on its bus is tried again sooner.
+
+A gateway may close its TCP connection after each answer, when nobody asks for a while, or when a unit does not respond.
+So a connection that had served is opened again at once, and one that closes at a request is that unit's absence; the
+endpoint is lost where it does not open, or nothing was responded to for `CLOSED_S` meanwhile.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from drivers.contract import Line, ModbusRequest
 from edge.field.connection import FIRST_RETRY_S, LAST_RETRY_S
 from edge.field.device_url import DeviceUrl
 from edge.field.dialogue import Dialogue
-from edge.field.modbus import UNIT_ABSENT, BadResponse, ModbusPort, NoResponse
+from edge.field.modbus import UNIT_ABSENT, BadResponse, HungUp, ModbusPort, NoResponse
 from edge.field.ports import PortLost
 
 log = logging.getLogger(__name__)
@@ -28,6 +32,7 @@ LONGEST_TICK_S = 0.1  # where a unit's driver does not say when it is due: fine 
 SHORTEST_TICK_S = 0.02
 LONGEST_BACKOFF_S = 3.0  # between requests to a unit that does not respond and keeps nobody else waiting
 ABSENT_AFTER_MISSED = 2
+CLOSED_S = 1.5  # real seconds without a response, while connections are opened and closed: the endpoint is lost
 ABSENT_SHARE = 16  # of the bus' time: one part for the absent, the rest for those who respond
 
 
@@ -51,6 +56,7 @@ class Bus:
         self._port: ModbusPort | None = None
         self._asked: Dialogue | None = None  # last
         self._running = self._serving = False  # whether the task is, and whether the endpoint is open
+        self._good_s = 0.0  # when a unit last responded
         self._absent_from = 0.0  # from when on an absent unit may be tried
         self._tick_s = min(LONGEST_TICK_S, max(SHORTEST_TICK_S, LONGEST_TICK_S / speed))
         self._phase_s = zlib.crc32(str(at).encode()) % 1000 / 1000 * SPREAD_S / speed  # not all at once
@@ -126,9 +132,10 @@ class Bus:
         for unit in self._units:
             unit.dialogue.opened(self._now(), loop.time())
             unit.missed, unit.rest_until = 0, 0.0
+        self._absent_from = 0.0
         while True:
             if port.hung_up:
-                raise PortLost(f"{port.endpoint} hung up")
+                await self._closed(port)
             turn = self._next(loop.time())
             if turn is not None:
                 await self._exchange(port, *turn)
@@ -158,23 +165,51 @@ class Bus:
             self._units.append(found[0])
         return found
 
+    async def _closed(self, port: ModbusPort) -> None:
+        """The connection was closed while nobody waited for a response."""
+        try:
+            await port.open()
+        except HungUp as gone:
+            self._bear(gone)
+            if gone.spent:
+                await port.open()
+
+    def _bear(self, gone: HungUp) -> None:
+        """Raises it again where the endpoint is lost by it."""
+        if self._at.path or (not gone.spent and asyncio.get_running_loop().time() - self._good_s >= CLOSED_S):
+            raise gone
+
+    async def _read(self, port: ModbusPort, unit: int, request: ModbusRequest) -> bytes:
+        """Once more where the connection had been closed after the last response."""
+        try:
+            return await port.read(unit, request)
+        except HungUp as gone:
+            if not gone.spent:
+                raise
+            return await port.read(unit, request)
+
     async def _exchange(self, port: ModbusPort, unit: Unit, request: ModbusRequest) -> None:
         """Send the request, and give the unit's dialogue what comes of it."""
         loop, began_s = asyncio.get_running_loop(), asyncio.get_running_loop().time()
         dialogue = self._asked = unit.dialogue
         try:
-            data = await port.read(unit.number, request)
+            data = await self._read(port, unit.number, request)
+        except HungUp as gone:
+            self._bear(gone)
+            dialogue.no_response(self._now(), loop.time())
+            self._missed(unit, loop.time() - began_s + port.quiet_s, absent=True)
         except NoResponse:
             dialogue.no_response(self._now(), loop.time())
             self._missed(unit, loop.time() - began_s + port.quiet_s, absent=unit.missed + 1 >= ABSENT_AFTER_MISSED)
         except BadResponse as bad:
+            self._good_s = loop.time()
             dialogue.refused(str(bad), self._now(), loop.time())
             if bad.code in UNIT_ABSENT:
                 self._missed(unit, loop.time() - began_s, absent=True)
             else:
                 unit.missed, unit.absent = 0, False
         else:
-            unit.missed, unit.absent = 0, False
+            unit.missed, unit.absent, self._good_s = 0, False, loop.time()
             dialogue.responded(data, self._now(), loop.time())
 
     def _missed(self, unit: Unit, cost_s: float, *, absent: bool) -> None:

@@ -8,17 +8,23 @@ it. So what it does runs in a task of its own, and ours waits with `asyncio.wait
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import math
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+LOOK_S = 0.05  # so often
 
 
-async def outcome(work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
-    """What `work` gives or raises. It is cancelled with us, or after `timeout_s` real seconds. Raises TimeoutError."""
-    task = asyncio.get_running_loop().create_task(work)
+async def outcome(work: Coroutine[Any, Any, T], timeout_s: float = math.inf,
+                  hopeless: Callable[[], bool] = lambda: False) -> T:
+    """What `work` gives or raises. It is cancelled with us, after `timeout_s` real seconds, or as soon as it is
+    `hopeless`. Raises TimeoutError."""
+    loop = asyncio.get_running_loop()
+    task, until_s = loop.create_task(work), loop.time() + timeout_s
     try:
-        await asyncio.wait([task], timeout=timeout_s)
+        while not task.done() and not hopeless() and (left_s := until_s - loop.time()) > 0:
+            await asyncio.wait([task], timeout=min(left_s, LOOK_S))
     finally:
         if not task.done():
             task.cancel()

@@ -56,6 +56,14 @@ class BadResponse(Exception):
         self.code = code
 
 
+class HungUp(PortLost):
+    """The other side closed the connection. `spent`: it had served before; some close it after each answer."""
+
+    def __init__(self, words: str, spent: bool) -> None:
+        super().__init__(words)
+        self.spent = spent
+
+
 class ModbusPort:
     """One endpoint. `late` is called when a response comes after its time and is thrown away."""
 
@@ -67,6 +75,7 @@ class ModbusPort:
         self._quiet_until = 0.0
         self._fresh = at.transport == "modbus+rtu"
         self._in_flight = False
+        self._spent = False  # a request was responded to on this very TCP connection
         self._owed = False  # a response may still come
         self._sent = b""  # the request in flight, as it went out on a serial line
         self._echoes = self._came_back = False  # the adapter gives back what is sent; it did so just now
@@ -93,16 +102,18 @@ class ModbusPort:
             await self._ready()
 
     async def read(self, unit: int, request: ModbusRequest) -> bytes:
-        """The registers big-endian, or the coils packed low bit first. Raises NoResponse, BadResponse, PortLost."""
+        """The registers big-endian, or the coils packed low bit first. Raises NoResponse, BadResponse, PortLost
+        (HungUp where the connection was open)."""
         async with self._lock:
             client = await self._ready()
             self._in_flight = self._owed = True
             clean = False
             try:
-                response = await outcome(_request(client, unit, request), request.timeout_s)
-                clean = True
+                response = await outcome(_request(client, unit, request), request.timeout_s, lambda: self.hung_up)
+                clean, self._spent = True, not self._at.path
             except (TimeoutError, ModbusException) as error:
                 if self.hung_up:
+                    clean = self._spent  # it was closed before the request came, which so went nowhere
                     raise self._gone() from None
                 if isinstance(error, ModbusException) or self._came_back:
                     raise BadResponse(ECHO if self._came_back else str(error)) from None
@@ -138,7 +149,7 @@ class ModbusPort:
 
     def close(self) -> None:
         """Close the endpoint; the next request opens it again."""
-        client, self._client = self._client, None
+        client, self._client, self._spent = self._client, None, False
         if client is not None:
             client.close()
 
@@ -173,10 +184,11 @@ class ModbusPort:
             raise PortLost(f"{self._at.endpoint} does not open")
         return client
 
-    def _gone(self) -> PortLost:
+    def _gone(self) -> HungUp:
+        spent = self._spent
         self.close()
         self._echoes = False  # perhaps another adapter comes back
-        return PortLost(f"{self._at.endpoint} hung up")
+        return HungUp(f"{self._at.endpoint} hung up", spent)
 
     def _keep_quiet(self) -> None:
         self._quiet_until = asyncio.get_running_loop().time() + self.lateness_s
