@@ -28,17 +28,19 @@ class RuleContext:
     come in.
     """
 
-    __slots__ = ("_determination", "_for_each", "_found", "_unbroken", "at_s", "device", "state", "unbroken")
+    __slots__ = ("_determination", "_for_each", "_found", "_readings", "_unbroken", "at_s", "device", "state",
+                 "unbroken")
 
     def __init__(self, state: BedState, at_s: float, device: str | None = None,
                  determination: Determination | None = None, *, unbroken: bool = False,
-                 found: dict[str, Any] | None = None):
+                 readings: dict[str, Number] | None = None, found: dict[str, Any] | None = None):
         self.state = state
         self.at_s = at_s
         self.device = device
         self.unbroken = unbroken
         self._determination = determination
-        self._found: dict[str, Any] = {} if found is None else found
+        self._readings: dict[str, Number] = {} if readings is None else readings
+        self._found: dict[str, Any] = {} if found is None else found  # of all devices, whether for a hold or not
         self._unbroken: RuleContext | None = self if unbroken else None
         self._for_each: dict[tuple[DeviceKind, ...], list[RuleContext]] = {}
 
@@ -46,11 +48,10 @@ class RuleContext:
 
     def metric(self, key: str) -> Number:
         """The value to judge by, or None: a questionable or stale value, or one whose device is gone, is unknown."""
-        found = self._found
-        if key not in found:
-            found[key] = self._metric(key)
-        value: Number = found[key]
-        return value
+        readings = self._readings
+        if key not in readings:
+            readings[key] = self._metric(key)
+        return readings[key]
 
     def _metric(self, key: str) -> Number:
         if key in DETERMINATION:
@@ -76,7 +77,7 @@ class RuleContext:
     def for_hold(self) -> RuleContext:
         """The same for a condition that must hold for a while."""
         if self._unbroken is None:
-            self._unbroken = RuleContext(self.state, self.at_s, self.device, unbroken=True)
+            self._unbroken = RuleContext(self.state, self.at_s, self.device, unbroken=True, found=self._found)
         return self._unbroken
 
     def for_each(self, kinds: tuple[DeviceKind, ...]) -> list[RuleContext]:
@@ -84,7 +85,8 @@ class RuleContext:
         found = self._for_each.get(kinds)
         if found is None:
             found = self._for_each[kinds] = [
-                RuleContext(self.state, self.at_s, name, self._determination, unbroken=self.unbroken, found=self._found)
+                RuleContext(self.state, self.at_s, name, self._determination, unbroken=self.unbroken,
+                            readings=self._readings, found=self._found)
                 for name, device in self.state.devices.items() if device.kind in kinds]
         return found
 
@@ -179,7 +181,10 @@ class RuleContext:
         return (max(times) if running else min(times)) if times else 0.0
 
     def _pumps(self) -> list[Device]:
-        return of_the_drug(self.state)
+        if "pumps" not in self._found:
+            self._found["pumps"] = of_the_drug(self.state)
+        pumps: list[Device] = self._found["pumps"]
+        return pumps
 
     def has_gone_quiet(self, device: Device) -> bool:
         """Whether a pump is connected and yet has said nothing for longer than its word counts."""
