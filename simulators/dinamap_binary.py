@@ -7,6 +7,7 @@ block 43 holds a zero; a warning alarm stands below SpO2 90 %, a crisis alarm be
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 from simulators.contract import TwinSpec
 from simulators.patient import Patient
@@ -17,12 +18,19 @@ WAVES = bytes.fromhex("60 00 06 01 9C 7F 1F C7 F1 FC")
 WARNING, CRISIS = 90, 85
 
 
-def block(sequence: int, content: bytes) -> bytes:
-    """The block of this sequence with these 14 bytes: CRC-8, lowest bit first."""
+@cache
+def _check(content: bytes) -> int:
+    """CRC-8, lowest bit first."""
     check = 0
     for byte in content:
         for bit in range(8):
             check = check >> 1 ^ (0xA1 if (check ^ byte >> bit) & 1 else 0)
+    return check
+
+
+def block(sequence: int, content: bytes) -> bytes:
+    """The block of this sequence with these 14 bytes."""
+    check = _check(content)
     return bytes((sequence, *content, check, check ^ 0xFF, sequence ^ 0xFF))
 
 

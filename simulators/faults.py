@@ -182,6 +182,8 @@ class Faults:
         return self._said.setdefault(request, data)
 
     def _replayed(self, data: bytes, request: bytes, now_s: float) -> bytes:
+        if not self._rates.get("replay"):
+            return b""
         old = [said for at_s, asked, said in self._old if asked == request and now_s - at_s <= _OLD_S]
         self._old.append((now_s, request, data))
         return self._rng.choice(old) if old and self._hit("replay", data) else b""

@@ -30,6 +30,7 @@ NEAR = frozenset({"nellcor_ascii", "dinamap"})
 OF_TCP = frozenset({"one"})  # a second connection: tests/test_faults.py
 POLLED = [name for name, spec in SPECS.items() if spec.line.stream_bytes_s is None]
 STREAMS = [name for name in SPECS if name not in POLLED]
+SECONDS = 250.0
 EVERYTHING = 0.02  # the chance of each kind, for one transmission, where all happen together
 SUPPLE = {name: 0.1 if name in POLLED else 0.01 for name in SPECS}  # a stream has twenty transmissions a second
 
@@ -55,9 +56,15 @@ POLLS, MANY_POLLS = (2_000, 100_000) if EXPLORES else (600, 10_000)
 CASES = [(name, kind) for name, spec in SPECS.items() for kind in kinds_of(spec)][::1 if EXPLORES else 3]
 
 
+@cache
+def good_run(name: str) -> FaultRun:
+    """`SECONDS` of a good wire."""
+    return run_of(name, {}, SECONDS)
+
+
 @pytest.mark.parametrize("name", SPECS)
 def test_a_good_wire_shows_what_is_true(name: str) -> None:
-    run = run_of(name, {}, 250)
+    run = good_run(name)
     assert run.wrong == []
     assert bool(run.kept) is (name not in DOUBTFUL), "and something is judged"
 
@@ -80,14 +87,13 @@ def test_no_value_is_wrong_where_everything_happens_together(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_no_value_is_wrong_under_any_one_of_them(name: str, kind: str) -> None:
-    run = run_of(name, {kind: SUPPLE[name]}, 250)
+    run = run_of(name, {kind: SUPPLE[name]}, SECONDS)
     assert kind in UNSEEN or (kind == "replay" and name in NEAR) or run.wrong == []
 
 
-@cache
-def good_of(name: str, seconds: float) -> int:
+def good_of(name: str) -> int:
     """How many readings a good wire gives."""
-    return sum(run_of(name, {}, seconds).kept.values())
+    return sum(good_run(name).kept.values())
 
 
 LATE = [  # which share of the readings stays where one transmission in ten is late: what is promised is 85 %
@@ -102,19 +108,17 @@ OTHERWISE = {  # a stray byte or a doubled response costs a bus without frame ma
 
 @pytest.mark.parametrize(("name", "kind"), [case for case in LATE if case[1] not in OTHERWISE.get(case[0], ())])
 def test_85_percent_of_the_readings_stay(name: str, kind: str) -> None:
-    seconds = 250
-    good = good_of(name, seconds)
-    kept = sum(run_of(name, {kind: SUPPLE[name]}, seconds).kept.values())
-    assert kept >= 0.85 * good
+    kept = sum(run_of(name, {kind: SUPPLE[name]}, SECONDS).kept.values())
+    assert kept >= 0.85 * good_of(name)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", POLLED)
 def test_an_adapter_that_always_echoes_costs_next_to_nothing(name: str) -> None:
-    run = run_of(name, {"echo": 1.0}, 250)
+    run = run_of(name, {"echo": 1.0}, SECONDS)
     assert run.wrong == []
     if not SPECS[name].same_words:  # else the device's own commands cannot be told from ours: it is never live there
-        assert sum(run.kept.values()) >= 0.95 * good_of(name, 250)
+        assert sum(run.kept.values()) >= 0.95 * good_of(name)
 
 
 @pytest.mark.slow

@@ -75,6 +75,11 @@ class FaultRun(DialogueRun):
     _free_s: float = 0.0  # of a Modbus port
     _open: bool = True
     _echoes: bool = False  # as edge/field/modbus.py learns it
+    _front: Display | None = field(init=False)  # what of the twin shows what it does
+
+    def __post_init__(self) -> None:
+        DialogueRun.__post_init__(self)
+        self._front = self.twin if isinstance(self.twin, Display) else None
 
     def go(self, seconds: float) -> FaultRun:
         """So much time passes."""
@@ -96,7 +101,7 @@ class FaultRun(DialogueRun):
 
     def _remember(self) -> None:
         now = {metric: cast(float, getattr(self.patient, name)) for metric, name in OF_PATIENT.items()}
-        shown = self.twin.display() if isinstance(self.twin, Display) else {}
+        shown = self._front.display() if self._front is not None else {}
         if "infused_ml" in shown:
             now["volume_infused_ml"] = cast(float, shown["infused_ml"])
             now["rate_ml_h"] = cast(float, shown["rate_ml_h"]) if shown["running"] else 0.0
