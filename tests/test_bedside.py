@@ -36,6 +36,7 @@ def test_the_dissociation_period_as_in_clinical_7_5() -> None:
     assert story.until(101).dissociation() == [("expected", 5.0), ("resolving", 40.1), ("resolved", 100.0)]
 
 
+@pytest.mark.slow
 def test_the_period_never_closes_by_itself() -> None:
     story = BedStory().infused()
     story.until(62).command("check_in", cadss=9, moaas=5, distress=1)

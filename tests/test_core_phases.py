@@ -10,6 +10,7 @@ from edge.core.alarms import SHOWN
 from edge.model import LinkChanged, PumpState, PumpStatus, Tick
 from tests.helpers.bed_story import ORDER, QUIET, T0, BedStory, ticks
 from tests.helpers.bodies import body_of
+from tests.helpers.parts import sampled
 
 
 def word(story: BedStory, state: PumpState) -> None:
@@ -100,7 +101,8 @@ def test_a_ticked_dissociation_opens_the_period() -> None:
     assert story.dissociation() == [("observed", 1.0)]
 
 
-@pytest.mark.parametrize(("symptoms", "state"), [(["dissociation"], "resolving"), (["dizziness"], "resolved")])
+@pytest.mark.parametrize(("symptoms", "state"), sampled(
+    [(["dissociation"], "resolving"), (["dizziness"], "resolved")], 2))
 def test_a_ticked_dissociation_keeps_it_open(symptoms: list[str], state: str) -> None:
     story = BedStory().infusing().until(40)
     story.pump = "stopped"
@@ -110,7 +112,7 @@ def test_a_ticked_dissociation_keeps_it_open(symptoms: list[str], state: str) ->
     assert session["quiet"] is (state == "resolved")
 
 
-@pytest.mark.parametrize(("stops_min", "ready_min"), [(10, 105), (40, 105), (50, 115)])
+@pytest.mark.parametrize(("stops_min", "ready_min"), sampled([(40, 105), (10, 105), (50, 115)], 3))
 def test_discharge_waits_an_hour_after_the_end_and_100_minutes_after_the_start(stops_min: int, ready_min: int) -> None:
     story = BedStory().until(-10)
     story.command("start_session", **{**ORDER, "duration_min": 30, "dose_mg_kg": 0.1})

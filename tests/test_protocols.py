@@ -170,6 +170,7 @@ def opened(text: str, protocol: str, minutes: float = 45) -> BedStory:
     return story.until(minutes)
 
 
+@pytest.mark.slow
 def test_each_session_runs_by_its_own_protocol() -> None:
     usual, alone, q15 = (opened(TEXT, name) for name in list(SHIPPED.by_id)[:3])
     for story in (usual, alone, q15):

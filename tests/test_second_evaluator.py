@@ -1,4 +1,5 @@
-"""The core against a second evaluator that keeps nothing: 20,000 random short traces, and they agree on every one.
+"""The core against a second evaluator that keeps nothing: 20,000 random short traces, and they agree on every one. The
+fast part of ./test takes the first 5,000 of them.
 
 The traces are drawn from a fixed seed out of what lies at the limits: pressures at a threshold and one unit below it,
 intervals at the edges of a pair, readings whose spacing just covers a hold, holes that just break one, dips that just
@@ -10,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+import pytest
+
 from edge.core.alarms import SHOWN
 from edge.core.bedside import Bedside
 from edge.core.rules import parse_rules
@@ -18,7 +21,6 @@ from edge.model import DeviceKind, Input, LinkChanged, Phase, Sample, Samples, T
 from tests.helpers.naive import HTN, LONG, RES, Trace, Word, shown
 from tests.helpers.rule_files import FILE
 
-TRACES = 20_000
 NAMES = {*(rule[0] for rule in (*HTN, *RES, *LONG)), "HTN-R"}
 LONG_1 = """[[rule]]
 id = "LONG-1"
@@ -161,11 +163,12 @@ def report(trace: Trace) -> str:
     return "\n".join(lines)
 
 
-def test_the_core_and_the_second_evaluator_agree_on_every_trace() -> None:
+@pytest.mark.parametrize("traces", [5_000, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_the_core_and_the_second_evaluator_agree_on_every_trace(traces: int) -> None:
     random = Random(62)
     draw: tuple[Callable[[Random], Trace], ...] = (*[pressures] * 10, *[saturations] * 5, dips, dips, long_stretches)
     on: set[str] = set()
-    for number in range(TRACES):
+    for number in range(traces):
         trace = draw[number % len(draw)](random)
         mine = shown(trace)
         assert real(trace) == mine, f"trace {number} of seed 62, as small as it gets:\n{report(smallest(trace))}"

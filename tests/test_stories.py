@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from drivers.contract import ALARMS
 from edge.core.rules import parse_rules
 from edge.core.stories import StoryError, run_story, stories_of
+from tests.helpers.parts import slow_if
 from tests.helpers.rule_files import FILE, HERE, PROTOCOLS, RULES
 
 STORIES = [
@@ -24,8 +27,17 @@ WHOLE = [  # of whole sessions: hours
     for path in sorted((HERE / "stories" / "course" / "whole").glob("*.txt"))
     for number, story in enumerate(stories_of(path.read_text()), 1)
 ]
+HALF_AN_HOUR = 30
+
+
+def minutes(story: str) -> int:
+    """How long it lasts."""
+    return max((int(minute) for minute in re.findall(r"^(\d+):\d\d", story, re.MULTILINE)), default=0)
+
+
 OVER_WATCHING = {rule.id for rule in RULES if any(one.of_watching for one in rule.conditions.values())}
-TOLD = [pytest.param(name, story, id=f"{name}-{number}") for name, number, story in (*STORIES, *COURSE)]
+TOLD = [pytest.param(name, story, id=f"{name}-{number}", marks=slow_if(minutes(story) > HALF_AN_HOUR))
+        for name, number, story in (*STORIES, *COURSE)]
 TOLD += [pytest.param(name, story, id=f"whole-{name}-{number}", marks=pytest.mark.slow)
          for name, number, story in WHOLE]
 
@@ -43,7 +55,13 @@ def test_every_rule_has_a_story_and_every_story_a_rule() -> None:
     assert {name for name, _, _ in STORIES} == {rule.id for rule in RULES.rules}
 
 
-@pytest.mark.parametrize("rule", [rule.id for rule in RULES.rules])
+def stories_about(rule: str) -> list[str]:
+    """Shortest first."""
+    return sorted((story for name, _, story in STORIES if name == rule), key=minutes)
+
+
+@pytest.mark.parametrize("rule", [
+    pytest.param(rule.id, marks=slow_if(minutes(stories_about(rule.id)[0]) > HALF_AN_HOUR)) for rule in RULES.rules])
 def test_a_rule_that_never_fires_fails_its_stories(rule: str) -> None:
     lines = FILE.read_text().split("[[rule]]")
     dead = "[[rule]]".join(part.replace("\nwhen = ", "\nwhen = \"false_\" #", 1) if f'id = "{rule}"' in part else part
@@ -51,10 +69,9 @@ def test_a_rule_that_never_fires_fails_its_stories(rule: str) -> None:
     dead = dead.replace("at_once = \"satseconds(spo2_pct, 90) >= 50 or violations(spo2_pct, 90, 60) >= 3\"", "") \
         if rule == "RES-2" else dead
     broken = parse_rules(dead)
-    mine = [story for name, _, story in STORIES if name == rule]
 
     def tell() -> None:
-        for story in mine:
+        for story in stories_about(rule):
             run_story(story, f"{rule}.txt", broken)
 
     with pytest.raises(StoryError):
