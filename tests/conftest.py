@@ -15,6 +15,10 @@ from playwright.async_api import Browser
 
 from tests.helpers.page_browser import Opened, chromium, opener
 
+# The story measures its own start, so it begins beside tests that mostly wait.
+LONGEST = ("test_demo_story.py", "test_stream.py", "test_demo_day.py", "test_probe.py", "test_stories.py",
+           "test_recorded.py", "test_demo_page.py")
+
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("steady")
@@ -22,16 +26,11 @@ gc.disable()  # what collecting thousands of tests makes stays: to look through 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side, the last test to start decides when all are done: the long ones start early.
-
-    The story is the longest and measures its own start, so it begins beside tests that mostly wait.
-    """
+    """Side by side, the last test to start decides when all are done: the long ones start early."""
     def turn(item: pytest.Item) -> int:
-        if item.path.name == "test_demo_story.py":
-            return 0
-        if item.get_closest_marker("long") is not None:
-            return 2
-        return 1 if item.path.name == "test_stream.py" else 3
+        if item.path.name in LONGEST:
+            return LONGEST.index(item.path.name)
+        return len(LONGEST) + (item.get_closest_marker("long") is None)
 
     items.sort(key=turn)
 
