@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from tests.helpers.rule_files import FILE
 ROOT = FILE.parent.parent
 PAGE = FILE.parent / "EVIDENCE.md"
 GRADES = ("A", "B", "C", "choice")
-EVERYDAY = {0.0, 1.0, 2.0}  # in code: an index, a sign, a half
 CONDITIONS, TIMES = ("when", "at_once", "clear"), ("hold_s", "clear_hold_s")
 TEXTS = ("text", "limit", "at_once_limit", "clears", "ended")
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w])")
@@ -24,7 +22,6 @@ TABLES: dict[str, Any] = tomllib.loads(FILE.read_text())
 RULES: dict[str, dict[str, Any]] = {rule["id"]: rule for rule in TABLES["rule"]}
 SECTIONS = {heading.split(" · ")[0]: body for heading, body in
             re.findall(r"^### (.+)\n((?:(?!^##).*\n?)*)", PAGE.read_text(), re.MULTILINE)}
-FILES = [heading for heading in SECTIONS if heading.endswith(".py")]
 PROTOCOLS = "deploy/protocols.toml"
 
 
@@ -58,19 +55,9 @@ def numbers_of_table(table: object) -> set[float]:
     return {float(table)} if isinstance(table, int | float) and not isinstance(table, bool) else set()
 
 
-def numbers_of_code(path: Path) -> set[float]:
-    tree = ast.parse(path.read_text())
-    digits = {id(node.args[1]) for node in ast.walk(tree) if isinstance(node, ast.Call)
-              and isinstance(node.func, ast.Name) and node.func.id == "round" and len(node.args) > 1}
-    slices = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.Slice) for inner in ast.walk(node)}
-    return {float(node.value) for node in ast.walk(tree)
-            if isinstance(node, ast.Constant) and isinstance(node.value, int | float)
-            and not isinstance(node.value, bool) and id(node) not in digits | slices} - EVERYDAY
-
-
 def test_every_rule_has_its_section_and_every_section_its_rule() -> None:
     tables = {f"[{name}]" for name in TABLES if name != "rule"}
-    assert set(SECTIONS) - set(FILES) - {PROTOCOLS} == set(RULES) | tables
+    assert set(SECTIONS) - {PROTOCOLS} == set(RULES) | tables
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -96,12 +83,6 @@ def test_a_section_says_how_urgent_its_rule_is(rule: str) -> None:
 def test_the_numbers_of_any_other_table_are_the_numbers_of_its_section() -> None:
     for table in set(TABLES) - {"rule"}:
         assert first_column(f"[{table}]") == numbers_of_table(TABLES[table])
-
-
-@pytest.mark.parametrize("file", FILES)
-def test_the_numbers_of_a_file_are_the_numbers_of_its_section(file: str) -> None:
-    assert (ROOT / file).is_file(), f"{file} is gone: move its rows in {PAGE.name} to where its numbers stand now"
-    assert first_column(file) == numbers_of_code(ROOT / file)
 
 
 def test_the_numbers_of_the_protocols_are_the_numbers_of_their_section() -> None:

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -266,3 +267,98 @@ def test_what_is_installed_is_what_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     changelog = (ROOT / "CHANGELOG.md").read_text()
     assert f"## {project['version']}" in changelog
+
+
+# --- a clinical number is the clinic's: rules.toml and protocols.toml -------------------------------------------------
+
+CLINICAL = re.compile(r"_(pct|bpm|mmhg|c|ml_h|ml|mg|kg|mg_kg|mg_kg_h|ng_ml|s|min|moaas|cadss)$", re.IGNORECASE)
+CONVERSIONS = {0, 1, -1, 60, 100, 1000, 3600}
+TABLES_OF_DATA = {"engine.py", "protocol.py"}  # what these declare a clinic's file says, or 0.1.0's had no word for
+STORIES = {"stories.py", "story_bed.py", "story_verbs.py"}  # what goes on by itself in a story
+MAY_BE_CODE = {
+    "burden.py SAME_WITHIN_S": "a report's: it judges nothing",
+    "burden.py SPAN_S": "the span that ANSI/ISA-18.2 counts by",
+    "burden.py CHATTERS_WITHIN_S": "as above",
+    "burden.py STALE_S": "as above",
+    "pk.py STEP_S": "how finely the model is reckoned",
+    "presence.py OXIMETRY_EVERY_S": "how finely it is remembered when there was SpO2",
+    "bedside.py nibp_interval_s": "where edge.toml says nothing",
+    "state.py nibp_interval_s": "as above",
+    "state.py nibp_interval_min": "where an order of 0.1.0 says nothing",
+}
+
+
+def clinical_numbers(tree: ast.AST) -> Iterator[str]:
+    """The names of this module that have a unit and, beside them, a number that is none of the conversions."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)):
+                pairs = [*zip(names, values, strict=True)]
+            case ast.Assign(targets=[name], value=value) | ast.AnnAssign(target=name, value=ast.expr() as value):
+                pairs = [(name, value)]
+            case ast.keyword(arg=str(arg), value=value):
+                pairs = [(ast.Name(arg), value)]
+            case ast.arguments(args=args, defaults=defaults, kwonlyargs=only, kw_defaults=others):
+                given = [*zip(args[-len(defaults):], defaults, strict=False), *zip(only, others, strict=True)]
+                pairs = [(ast.Name(arg.arg), value) for arg, value in given if value]
+            case ast.Compare(left=left, comparators=rights):
+                pairs = [*pairwise_both([left, *rights])]
+            case ast.BinOp(left=left, right=right):
+                pairs = [(left, right), (right, left)]
+            case _:
+                continue
+        for name, value in pairs:
+            written = [(value, True)] if isinstance(node, ast.BinOp) else written_in(value)
+            if CLINICAL.search(called := name_of(name)) and any(
+                    isinstance(one, ast.Constant) and isinstance(one.value, int | float)
+                    and not isinstance(one.value, bool) and one.value not in (CONVERSIONS if reckons else {0, 1, -1})
+                    for one, reckons in written):
+                yield called
+
+
+def written_in(value: ast.AST, reckons: bool = False) -> Iterator[tuple[ast.AST, bool]]:
+    """What is written there, and whether in a sum or product; not what is given to a function, as in round(x, 2)."""
+    yield value, reckons
+    for part in ast.iter_child_nodes(value):
+        if not isinstance(value, ast.Call | ast.Subscript):
+            yield from written_in(part, reckons or isinstance(value, ast.BinOp))
+
+
+def pairwise_both(parts: list[ast.expr]) -> Iterator[tuple[ast.expr, ast.expr]]:
+    for one, other in pairwise(parts):
+        yield from ((one, other), (other, one))
+
+
+def name_of(node: ast.expr) -> str:
+    """The name that stands here, as it is or called."""
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+        case ast.Call(func=func):
+            return name_of(func)
+        case ast.Subscript(slice=ast.Constant(value=str(name))):
+            return name
+    return ""
+
+
+def test_no_clinical_number_stands_in_the_code_of_the_core() -> None:
+    found = {f"{path.name} {name}" for path in (ROOT / "edge" / "core").glob("*.py")
+             if path.name not in TABLES_OF_DATA | STORIES for name in clinical_numbers(ast.parse(path.read_text()))}
+    assert found - set(MAY_BE_CODE) == set(), "put it into deploy/rules.toml or protocols.toml, with its EVIDENCE row"
+    assert set(MAY_BE_CODE) - found == set()
+
+
+@pytest.mark.parametrize("code", [
+    "LEAP_PCT = 20.0", "CHATTERS, WITHIN_S = 3, 90.0", "if spo2_pct < 90: pass", "if 90 > latest.spo2_pct: pass",
+    "late = at_s + 300", "def f(*, hold_s=15): pass", "def f(at_s, hold_s=15): pass", "f(hold_s=15)",
+    "RANGE_PCT: tuple[int, int] = (30, 100)", 'if found["sbp_mmhg"] >= 180: pass',
+    "if given_mg(x) >= 35: pass", "if a < spo2_pct < 90: pass", "above = 1.2 * baseline.sbp_mmhg",
+    "KEPT_S = 60.0", "most_mg = 0.97 * ordered",
+])
+def test_a_clinical_number_in_the_code_is_seen(code: str) -> None:
+    assert list(clinical_numbers(ast.parse(code)))
+
+
+@pytest.mark.parametrize("code", ["minutes = hold_s / 60", "share_pct = 100.0 * part", "if hold_s > 0: pass"])
+def test_a_conversion_is_no_clinical_number(code: str) -> None:
+    assert list(clinical_numbers(ast.parse(code))) == []

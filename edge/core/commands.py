@@ -63,7 +63,6 @@ from edge.core.state import CheckIn as CheckInEntered
 from edge.core.transitions import announce_anew, publish
 from edge.model import Command, iso
 
-AUDIO_PAUSE_S = 120.0
 KEPT_CLOSED = 200  # sessions whose ids are remembered, so that none is opened twice
 
 
@@ -182,7 +181,7 @@ def _unshelve(state: BedState, _: RuleSet, command: Command, args: Unshelve, at_
 
 
 def _pause(state: BedState, _: RuleSet, command: Command, args: PauseAudio, at_s: float) -> Iterator[PendingEvent]:
-    state.audio_paused_until_s = at_s + AUDIO_PAUSE_S
+    state.audio_paused_until_s = at_s + state.engine.audio_pause_s
     yield state.event(at_s, AudioMoved(paused_until=iso(state.audio_paused_until_s), command=command.id,
                                        by=command.user))
 

@@ -11,13 +11,11 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from edge.core.channels import gives_drug, of_the_drug
+from edge.core.engine import Engine
 from edge.core.plausible import as_number
 from edge.core.state import BedState, Device, Session
 from edge.model import Sample
 from edge.vocabulary import METRICS
-
-COUNTER_NOISE_ML = 0.5  # a counter that falls by less was rounded, not cleared; counting it anew doubles the dose
-SPARE_ML = 1.0  # a reading may be late, a small bolus may have gone in
 
 
 def count(state: BedState, samples: Iterable[Sample]) -> None:
@@ -29,7 +27,7 @@ def count(state: BedState, samples: Iterable[Sample]) -> None:
         if sample.metric == "rate_ml_h" and sample.validity != "measuring":
             _rate(device, sample)
         elif sample.metric == "volume_infused_ml" and sample.validity == "valid" and sample.value is not None:
-            _given(state, sample.device, _grown(device, sample.value, sample.at_s))
+            _given(state, sample.device, _grown(device, sample.value, sample.at_s, state.engine))
 
 
 def run(device: Device, at_s: float) -> None:
@@ -73,10 +71,11 @@ def _rate(device: Device, sample: Sample) -> None:
         device.rate_ml_h, device.rate_at_s = value, sample.at_s
 
 
-def _grown(device: Device, volume_ml: float, at_s: float) -> float:
-    """What went in since the counter was read last. A counter that fell was cleared, and shows what went in since."""
+def _grown(device: Device, volume_ml: float, at_s: float, engine: Engine) -> float:
+    """What went in since the counter was read last. A counter that fell was cleared, and shows what went in since; one
+    that fell by little was rounded: counting it anew would double the dose."""
     before = device.volume_ml if device.volume_of == device.identity else None
-    if before is not None and 0 < volume_ml < before <= volume_ml + COUNTER_NOISE_ML:
+    if before is not None and 0 < volume_ml < before <= volume_ml + engine.counter_noise_ml:
         return 0.0
     if before is None:
         grown = 0.0
@@ -84,7 +83,7 @@ def _grown(device: Device, volume_ml: float, at_s: float) -> float:
         grown = volume_ml - before
     else:  # back down from a total that was not believed: that total was the fault, and nothing was cleared
         grown = 0.0 if device.volume_doubtful else volume_ml
-    most = METRICS["rate_ml_h"].high * max(0.0, at_s - device.volume_at_s) / 3600 + SPARE_ML
+    most = METRICS["rate_ml_h"].high * max(0.0, at_s - device.volume_at_s) / 3600 + engine.counter_spare_ml
     device.volume_doubtful = grown > most
     device.volume_ml, device.volume_at_s, device.volume_of = volume_ml, at_s, device.identity
     return 0.0 if device.volume_doubtful else grown

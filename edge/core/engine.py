@@ -8,6 +8,9 @@ import msgspec
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400, description="seconds, 0 to 86400")]
 Part = Annotated[float, msgspec.Meta(ge=0, le=1, description="a part, 0 to 1")]
+Pressure = Annotated[float, msgspec.Meta(ge=0, le=300, description="mmHg, 0 to 300")]
+Percent = Annotated[float, msgspec.Meta(ge=0, le=100, description="%, 0 to 100")]
+Volume = Annotated[float, msgspec.Meta(ge=0, le=100, description="mL, 0 to 100")]
 Times = Annotated[float, msgspec.Meta(ge=0, le=10, description="a number of times, 0 to 10")]
 
 
@@ -31,7 +34,7 @@ class Engine(msgspec.Struct, frozen=True, omit_defaults=True):
     pair_late_s: Seconds = 60.0  # after a determination was due: from then a pair that could be is unknown
     cuff_excuses_s: Seconds = 0.0  # SpO2 that is lost while the cuff inflates is no loss for so long
     cuff_apart_s: Seconds = 90.0  # but not in a cycle that began sooner than that after the one before
-    cuff_inflated_mmhg: Annotated[float, msgspec.Meta(ge=0, le=300, description="mmHg, 0 to 300")] = 20.0  # above it
+    cuff_inflated_mmhg: Pressure = 20.0  # above it
     # A cuff that is started over the wire: so long after the last one, and at most so many in so long; a failed one is
     # repeated once, so long after it; and one that was asked for and has not ended so long after is left to a person.
     cuff_pause_s: Seconds = 30.0
@@ -43,3 +46,19 @@ class Engine(msgspec.Struct, frozen=True, omit_defaults=True):
     every_cuff: bool = False
     levels: bool = False  # the rules of one group are one alarm with a level; words that no longer fit are updated
     update_apart_s: Seconds = 10.0  # with levels: the words of one alarm change no more often
+    # What is believed of a patient; beyond it a reading is implausible, and a leap of SpO2 within so long is doubted.
+    spo2_least_pct: Percent = 30.0
+    spo2_most_pct: Percent = 100.0
+    spo2_leap_pct: Percent = 20.0
+    spo2_leap_within_s: Seconds = 1.5  # one second, and the unevenness of a stream at 1 Hz
+    sbp_least_mmhg: Pressure = 40.0
+    sbp_most_mmhg: Pressure = 300.0
+    dbp_least_mmhg: Pressure = 20.0
+    dbp_most_mmhg: Pressure = 200.0
+    pulse_pressure_least_mmhg: Pressure = 10.0
+    # What is believed of a pump's own total: a fall of less is its rounding, and a growth of more than it can give in
+    # the time and this (a late reading, a small bolus) is no dose.
+    counter_noise_ml: Volume = 0.5
+    counter_spare_ml: Volume = 1.0
+    audio_pause_s: Seconds = 120.0  # the length of an audio pause
+    gap_shown_s: Seconds = 1800.0  # a time in which nobody watched is shown for so long

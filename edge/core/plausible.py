@@ -1,6 +1,7 @@
 """What may be judged by: what no patient can have is no reading, and a leap within a second is a questionable one.
 
-edge.vocabulary bounds what a device can say; here stand the narrower bounds of what is believed of a patient.
+edge.vocabulary bounds what a device can say; the narrower bounds of what is believed of a patient are the clinic's
+(rules.toml, [engine]).
 """
 
 from __future__ import annotations
@@ -10,14 +11,11 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
+from edge.core.engine import Engine
 from edge.core.state import LatestValue
 from edge.model import Sample
 from edge.vocabulary import DETERMINATION, METRICS
 
-RANGES: Mapping[str, tuple[float, float]] = {"spo2_pct": (30, 100), "sbp_mmhg": (40, 300), "dbp_mmhg": (20, 200)}
-PULSE_PRESSURE_MMHG = 10.0
-LEAP_PCT = 20.0
-LEAP_WITHIN_S = 1.5  # one second, and the unevenness of a stream at 1 Hz
 BEYOND: Mapping[str, float] = {"overflow": math.inf, "underflow": -math.inf}  # a breach in that direction
 
 
@@ -33,14 +31,14 @@ def as_number(sample: Sample) -> float | None:
     return sample.value if sample.validity == "valid" else beyond
 
 
-def accepted(samples: Iterable[Sample], latest: Mapping[str, LatestValue]) -> dict[str, Sample]:
+def accepted(samples: Iterable[Sample], latest: Mapping[str, LatestValue], engine: Engine) -> dict[str, Sample]:
     """The samples of one frame by metric, each as it may be judged."""
     frame = {sample.metric: sample for sample in samples}
-    if not _is_possible(frame):
+    if not _is_possible(frame, engine):
         frame |= {metric: _implausible(frame[metric]) for metric in DETERMINATION if metric in frame}
     spo2 = frame.get("spo2_pct")
     if spo2 is not None:
-        frame["spo2_pct"] = _saturation(spo2, latest.get("spo2_pct"))
+        frame["spo2_pct"] = _saturation(spo2, latest.get("spo2_pct"), engine)
     return frame
 
 
@@ -48,28 +46,29 @@ def _implausible(sample: Sample) -> Sample:
     return replace(sample, value=None, validity="invalid", reason="implausible")
 
 
-def _in_range(sample: Sample) -> bool:
-    low, high = RANGES[sample.metric]
-    return sample.value is None or low <= sample.value <= high
+def _within(least: float, sample: Sample | None, most: float) -> bool:
+    return sample is None or sample.value is None or least <= sample.value <= most
 
 
-def _is_possible(frame: Mapping[str, Sample]) -> bool:
+def _is_possible(frame: Mapping[str, Sample], engine: Engine) -> bool:
     """Whether a determination's numbers can be one heart's: each in its range, and in their order."""
     sbp, dbp, mean = (frame[key].value if key in frame else None for key in DETERMINATION[:3])
-    if not all(_in_range(frame[metric]) for metric in ("sbp_mmhg", "dbp_mmhg") if metric in frame):
+    if not (_within(engine.sbp_least_mmhg, frame.get("sbp_mmhg"), engine.sbp_most_mmhg)
+            and _within(engine.dbp_least_mmhg, frame.get("dbp_mmhg"), engine.dbp_most_mmhg)):
         return False
     if sbp is None or dbp is None:
         return True
-    return sbp - dbp >= PULSE_PRESSURE_MMHG and (mean is None or sbp > mean > dbp)
+    return sbp - dbp >= engine.pulse_pressure_least_mmhg and (mean is None or sbp > mean > dbp)
 
 
-def _saturation(sample: Sample, latest: LatestValue | None) -> Sample:
-    if not _in_range(sample):
+def _saturation(sample: Sample, latest: LatestValue | None, engine: Engine) -> Sample:
+    if not _within(engine.spo2_least_pct, sample, engine.spo2_most_pct):
         return _implausible(sample)
     value = as_number(sample)
     if value is None or latest is None or latest.device != sample.device:
         return sample
-    if latest.valid_value is None or latest.valid_at_s is None or sample.at_s - latest.valid_at_s >= LEAP_WITHIN_S:
+    if latest.valid_value is None or latest.valid_at_s is None \
+            or sample.at_s - latest.valid_at_s >= engine.spo2_leap_within_s:
         return sample
-    leaps = abs(value - latest.valid_value) > LEAP_PCT
+    leaps = abs(value - latest.valid_value) > engine.spo2_leap_pct
     return replace(sample, validity="questionable", reason="artifact") if leaps else sample

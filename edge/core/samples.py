@@ -46,7 +46,7 @@ def observe(state: BedState, samples: Iterable[Sample], needs: Needs) -> bool:
     samples = list(samples)
     cuff.follow(state, samples)
     sources.keep(state, samples)
-    frame = _of_the_source(state, plausible.accepted(samples, state.latest))
+    frame = _of_the_source(state, plausible.accepted(samples, state.latest, state.engine))
     for sample in frame.values():
         before = state.latest.get(sample.metric)
         if sample.validity == "measuring" and before is not None:

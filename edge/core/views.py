@@ -44,7 +44,6 @@ from edge.core.upcoming import upcoming
 from edge.model import PRIORITY_RANK, PumpRole, iso
 from edge.vocabulary import METRICS
 
-GAP_SHOWN_S = 1800.0
 GAP_LEAST_S = 1.0  # a bed is judged once a second: a shorter time was not missed
 
 
@@ -193,10 +192,11 @@ def _gap(state: BedState, at_s: float) -> Gap | None:
 
 
 def _shows_gap(state: BedState, at_s: float) -> bool:
-    """Whether a time in which nobody watched still matters: this session's, or the last half hour's."""
+    """Whether a time in which nobody watched still matters: this session's, or a late one."""
     if state.gap_s < GAP_LEAST_S:
         return False
-    return at_s - state.boot_s <= GAP_SHOWN_S or (state.session is not None and state.session.opened_s <= state.boot_s)
+    is_of_session = state.session is not None and state.session.opened_s <= state.boot_s
+    return is_of_session or at_s - state.boot_s <= state.engine.gap_shown_s
 
 
 def _session(session: Session, state: BedState, at_s: float) -> SessionNow:
