@@ -102,7 +102,7 @@ def test_how_far_a_blood_pressure_is_from_its_baseline() -> None:
     assert asked == ["Blood pressure 150/92 mmHg, +23/+21 % against baseline 122/76: repeat it in 2 to 3 minutes"]
     story.until(8).bp(151, 70)
     assert said(story, "HTN-1") == [
-        ("active", "Blood pressure 151/70 mmHg, +24/−8 % against baseline 122/76: the second of at least 20 %")]
+        ("active", "Blood pressure 151/70 mmHg, +24/−8 % against baseline 122/76: raised")]
 
 
 def test_the_devices_own_alarm() -> None:

@@ -182,7 +182,7 @@ def _check_in_facts() -> Iterable[Fact]:
 
     yield Fact("check_in.age_s", "s", "the time since the last check-in", age_s, of_person=True)
     yield Fact("check_in.overdue_s", "s", "the time since the next check-in was due", treatment.check_in_overdue_s,
-               of_person=True)
+               reason=treatment.check_in_age_in_words, of_person=True)
     yield Fact("check_in.upset", "", "the worse of anxiety and distress as last assessed", treatment.upset,
                reason=treatment.upset_in_words, of_person=True)
 

@@ -27,6 +27,10 @@ _LINKS: dict[LinkState, str] = {  # for a nurse; the technician's page has the l
 }
 
 
+# "above the measuring range /min": a unit behind what is no number
+_UNIT_OF_WORDS = re.compile(r"((?:above|below) the measuring range) (?:%|/min|mmHg|mL/h|mg)(?!\w)")
+
+
 def _blood_pressure(sbp: float, dbp: float, form: str) -> str:
     return f"{sbp:{form}}/{dbp:{form}}"
 
@@ -166,7 +170,8 @@ def _is_clear(rule: Rule, context: RuleContext) -> bool:
 
 def _filled(text: str, rule: Rule, context: RuleContext) -> str:
     names = {name for _, name, _, _ in Formatter().parse(text) if name}
-    return text.format_map({name: PLACEHOLDERS[name](context, rule) or "--" for name in names})
+    filled = text.format_map({name: PLACEHOLDERS[name](context, rule) or "--" for name in names})
+    return _UNIT_OF_WORDS.sub(r"\1", filled)
 
 
 def evidence(state: BedState, rule: Rule, context: RuleContext) -> tuple[Evidence, ...]:

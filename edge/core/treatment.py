@@ -62,6 +62,15 @@ def _upset(context: RuleContext) -> dict[str, float]:
     return {name: value for name in ("anxiety", "distress") if (value := score(context, name)) is not None}
 
 
+def check_in_age_in_words(context: RuleContext) -> str | None:
+    """How long nobody has asked this patient."""
+    session = context.state.session
+    if session is None:
+        return None
+    minutes = (context.at_s - context.state.last_check_in_s(session)) / 60
+    return f"the last one {minutes:.0f} min ago" if session.check_ins else f"none for {minutes:.0f} min"
+
+
 def check_in_overdue_s(context: RuleContext) -> Number:
     """How late the next check-in is; 0 while it is not due."""
     due_s = context.state.check_in_due_s()
