@@ -75,6 +75,7 @@ class Link:
         self._received, self._understood, self._fade_at = 0.0, 0.0, 0.0  # lately
         self._came_s = 0.0  # when the last bytes came
         self._up = False  # the trusted device sends
+        self._open = False  # the port is
         self._losses: list[float] = []
         self._down_since, self._why_down = 0.0, ""
         self._seen = (0, 0, 0)  # bytes received and understood, and late frames, when the last good frame came
@@ -113,7 +114,7 @@ class Link:
 
     def opened(self, real_s: float) -> None:
         """The connection is open; from here silence is measured."""
-        self._last_good = real_s
+        self._last_good, self._open = real_s, True
         self._received = self._understood = 0.0
         self._seen = self._counted
 
@@ -178,6 +179,7 @@ class Link:
 
     def lost(self, reason: str, real_s: float) -> None:
         """The port is gone or cannot be opened; `reason` in words."""
+        self._open = False
         self._fall("lost", reason, real_s)
 
     def passed(self, real_s: float) -> None:
@@ -185,7 +187,7 @@ class Link:
         if real_s < self.silent_at:
             if self._up and self.state == "unstable":
                 self._rise(real_s)
-        elif self._up or self.state not in ("silent", "lost"):
+        elif self._up or self.state not in ("silent", "lost") or (self.state == "lost" and self._open):
             self._fall("silent", self._silence(), real_s)
         elif self.state == "silent" and self._why_down == self._nothing_received:
             self._fall("silent", self._silence(), real_s)  # perhaps something comes by now, and says more
