@@ -90,8 +90,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("audio_pause", {"seconds": 600}, "bad_args: seconds is not one; audio_pause takes none"),
     ("set_rate", {"rate_ml_h": 100},
      "unknown_verb: 'set_rate'; write one of acknowledge, amend_order, attest, audio_pause, audio_resume, "
-     "check_in, checklist, close_session, comment, delegate, device_back, device_off, drug_channel, end_infusion, "
-     "give_dose, measure_bp, override_gate, rebaseline, shelve, start_session, undelegate, unshelve"),
+     "check_in, checklist, close_session, comment, delegate, device_back, device_off, dissociation, "
+     "drug_channel, end_infusion, give_dose, measure_bp, override_gate, rebaseline, shelve, start_session, "
+     "undelegate, unshelve"),
     ("attest", {"what": "balance", "so": True},
      "bad_args: what must be one of escort, oriented, no_dissociation, gait, fluids, mood, not 'balance'"),
     ("attest", {"what": "escort"}, "bad_args: so must be true or false, not None"),

@@ -44,6 +44,10 @@ def test_the_first_protocol_runs_as_0_1_0_did_but_for_what_is_named_here() -> No
         assert now["course"].pop(key) == value
         then["course"].pop(key)
     assert (now["dissociation"].pop("cadss_of_baseline"), then["dissociation"].pop("cadss_of_baseline")) == (2, None)
+    estimate = {"opens_from_ng_ml": 50, "fades_below_ng_ml": 100, "closes_below_ng_ml": 75,
+                "estimate_closes_after_s": 2400}
+    assert {key: now["dissociation"].pop(key) for key in estimate} == estimate
+    assert not any(then["dissociation"].pop(key) for key in estimate)
     for gate in (*now["ready"], *now["discharge"]):
         gate["override"] = ()
     gates = {gate["id"]: gate for gate in now.pop("ready")}

@@ -39,11 +39,21 @@ def _explained(protocol: Protocol) -> str:
         f"  Dissociation period: opens after {_opening(protocol)}; closes {period.closes_after_s / 60:g} min after"
         f" {since} at the earliest, with a check-in that shows a patient who is back (MOAA/S {period.back_moaas}, CADSS"
         f" at most {period.cadss_above}, distress at most {period.back_distress_at_most}).",
+        *_by_estimate(protocol),
     ]
     for title, gates in (("Before READY", protocol.ready), ("Before discharge", protocol.discharge)):
         lines.append(f"  {title}, open while:")
         lines += [f"    {gate.id}: {gate_in_words(gate)}" for gate in gates]
     return "\n".join([*lines, f"  Source: {protocol.source}"])
+
+
+def _by_estimate(protocol: Protocol) -> list[str]:
+    period, after_s = protocol.dissociation, protocol.dissociation.estimate_closes_after_s
+    if protocol.pk is None or period.opens_from_ng_ml is None or period.closes_below_ng_ml is None or after_s is None:
+        return []
+    return [f"  With an estimate where the drug acts ({protocol.pk.name}): opens from {period.opens_from_ng_ml:g} ng/mL"
+            f" on; closes {after_s / 60:g} min after at the earliest, below {period.closes_below_ng_ml:g} ng/mL, with"
+            " such a check-in."]
 
 
 def _order(protocol: Protocol) -> str:

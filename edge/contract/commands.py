@@ -228,6 +228,14 @@ class DrugChannel(Verb, frozen=True, kw_only=True):
     reason: Reason | None = None
 
 
+class SayDissociation(WithReason, frozen=True, kw_only=True):
+    """A nurse says that the dissociation period has begun, or that it is over, whatever the clock says."""
+
+    verb: ClassVar[str] = "dissociation"
+
+    begun: Annotated[bool, Meta(title="It has begun (no: it is over)")]
+
+
 class MeasureBp(Verb, frozen=True, kw_only=True):
     """Measure the blood pressure now: the cuff is started where that is done over the wire; elsewhere the page asks."""
 
@@ -256,7 +264,7 @@ VERBS: dict[str, type[Verb]] = {
     asked.verb: asked
     for asked in (Acknowledge, CommentAlarm, Delegate, Undelegate, Shelve, Unshelve, PauseAudio, ResumeAudio, CheckIn,
                   StartSession, SetChecklist, GiveDose, EndInfusion, CloseSession, AmendOrder, OverrideGate,
-                  Rebaseline, Attest, DeviceOff, DeviceBack, DrugChannel, MeasureBp)
+                  Rebaseline, Attest, DeviceOff, DeviceBack, DrugChannel, MeasureBp, SayDissociation)
 }
 
 

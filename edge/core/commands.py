@@ -30,6 +30,7 @@ from edge.contract.commands import (
     PauseAudio,
     Rebaseline,
     ResumeAudio,
+    SayDissociation,
     SetChecklist,
     Shelve,
     StartSession,
@@ -262,4 +263,5 @@ _VERBS: dict[type[Verb], Callable[..., Iterator[PendingEvent]]] = {
     Rebaseline: session_commands.rebaseline, Attest: session_commands.attest,
     DeviceOff: session_commands.device_off, DeviceBack: session_commands.device_back, CloseSession: _close,
     DrugChannel: session_commands.name_drug_channel, MeasureBp: starting.measure_bp,
+    SayDissociation: session_commands.say_dissociation,
 }

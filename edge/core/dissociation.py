@@ -1,13 +1,14 @@
-"""The dissociation period by clock, dose and check-in. It opens early and never closes by itself.
+"""The dissociation period by clock, dose, estimate and check-in. It opens early and never closes by itself.
 
-No effect-site estimate is used yet, so the clock part of its end is 60 minutes, as the text asks where there is none.
+Where there is an estimate of the concentration at the effect site, the period closes when that is low, too, and may do
+so sooner than by the clock alone; never without a quiet check-in.
 """
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
-from edge.core import dose
+from edge.core import dose, pk
 from edge.core.protocol import DissociationTimes
 from edge.core.state import BedState, CheckIn, Session
 from edge.model import Dissociation
@@ -24,12 +25,11 @@ def follow(state: BedState, at_s: float) -> list[tuple[Dissociation, str]]:
         return _opening_by_hand(state, session, at_s) if state.protocol.by_hand else _opening(state, session, at_s)
     if session.dissociation in ("resolving", "resolved") and session.ended_s is None:
         return [_to(state, "expected", at_s, "the pump infuses again")]
-    if session.dissociation in ("expected", "observed") and _is_fading(state, session):
+    if session.dissociation in ("expected", "observed") and _is_fading(state, session, at_s):
         return [_to(state, "resolving", at_s, "the infusion has ended")]
-    if session.dissociation == "resolving" and _has_ended(state, session, at_s):
-        times = state.protocol.dissociation
-        since = f"{times.closes_after_s / 60:g} minutes since the {times.counted_from}"
-        return [_to(state, "resolved", at_s, f"{since} and a quiet check-in")]
+    if session.dissociation == "resolving":
+        since = _has_ended(state, session, at_s)
+        return [_to(state, "resolved", at_s, f"{since} and a quiet check-in")] if since else []
     return []
 
 
@@ -53,6 +53,9 @@ def _opening(state: BedState, session: Session, at_s: float) -> list[tuple[Disso
         return [_to(state, "expected", at_s, f"clock: {times.opens_after_s / 60:g} minutes of infusion")]
     if (order.mg_kg(session.delivered_mg) or 0.0) >= times.opens_after_mg_kg:
         return [_to(state, "expected", at_s, f"dose: {times.opens_after_mg_kg:.2f} mg/kg delivered")]
+    effect = pk.at_effect(state, session, at_s) if times.opens_from_ng_ml is not None else None
+    if effect is not None and effect[0] >= (times.opens_from_ng_ml or 0.0):
+        return [_to(state, "expected", at_s, f"model estimate: {effect[0]:.0f} ng/mL where it acts")]
     return []
 
 
@@ -68,12 +71,14 @@ def on_check_in(state: BedState, entered: CheckIn, at_s: float) -> list[tuple[Di
     return []
 
 
-def _is_fading(state: BedState, session: Session) -> bool:
-    """The infusion has ended, and no later check-in shows dissociation that is not already less than before."""
+def _is_fading(state: BedState, session: Session, at_s: float) -> bool:
+    """The infusion has ended, and no later check-in shows dissociation that is not already less than before; without
+    one, the estimate is low and falls."""
     if session.ended_s is None:
         return False
     if not session.check_ins or session.check_ins[-1].at_s < session.ended_s:
-        return True
+        below, effect = state.protocol.dissociation.fades_below_ng_ml, pk.at_effect(state, session, at_s)
+        return below is None or effect is None or (effect[0] < below and effect[1])
     last, before = session.check_ins[-1], session.check_ins[-2] if len(session.check_ins) > 1 else None
     falling = before is not None and None not in (last.cadss, before.cadss) and (last.cadss or 0) < (before.cadss or 0)
     return falling or not shows_dissociation(state, session, last)
@@ -117,12 +122,27 @@ def _is_attested(session: Session, last: CheckIn) -> bool:
     return seen is not None and seen.so and seen.at_s >= last.at_s
 
 
-def _has_ended(state: BedState, session: Session, at_s: float) -> bool:
-    from_s = counted_from_s(state, session)
+def _has_ended(state: BedState, session: Session, at_s: float) -> str:
+    """What shows it, beside the quiet check-in; "": it has not ended."""
+    from_s, times = counted_from_s(state, session), state.protocol.dissociation
     assert from_s is not None
     stopped = session.infusing_since_s is None and session.phase not in ("INFUSING", "PAUSED")
-    return (stopped and at_s - from_s >= state.protocol.dissociation.closes_after_s
-            and quiet_check_in(state, at_s) is not None)
+    if not stopped or quiet_check_in(state, at_s) is None:
+        return ""
+    effect = pk.at_effect(state, session, at_s) if times.closes_below_ng_ml is not None else None
+    if effect is None or times.closes_below_ng_ml is None or times.estimate_closes_after_s is None:
+        after_s = times.closes_after_s
+        return f"{after_s / 60:g} minutes since the {times.counted_from}" if at_s - from_s >= after_s else ""
+    if effect[0] >= times.closes_below_ng_ml or at_s - from_s < times.estimate_closes_after_s:
+        return ""
+    return f"{(at_s - from_s) / 60:.0f} minutes since the {times.counted_from}, model estimate {effect[0]:.0f} ng/mL,"
+
+
+def by_hand(state: BedState, *, begun: bool, at_s: float) -> Dissociation:
+    """A person says that it has begun, or that it is over."""
+    moved: Dissociation = "observed" if begun else "resolved"
+    _to(state, moved, at_s, "")
+    return moved
 
 
 def _to(state: BedState, moved: Dissociation, at_s: float, basis: str) -> tuple[Dissociation, str]:

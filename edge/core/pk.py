@@ -1,8 +1,9 @@
 """How much drug is in the blood and where it acts, by a compartment model: an estimate, and never more than that.
 
-It is drawn beside the dose and judges nothing: no rule and no gate asks for it. A patient's own concentration may
-differ by a factor of two. Amounts are mg, times seconds, rates per minute as the papers have them; the step is exact
-for a constant infusion, whatever its length.
+It is drawn beside the dose. No rule and no gate asks for it; the dissociation period opens by it early, and closes by
+it only with the clock and a nurse's check-in. A patient's own concentration may differ by a factor of two. Amounts are
+mg, times seconds, rates per minute as the papers have them; the step is exact for a constant infusion, whatever its
+length.
 """
 
 from __future__ import annotations
@@ -65,6 +66,17 @@ def now(state: BedState, session: Session, at_s: float) -> tuple[float, float, b
     amounts = advance(model, known.amounts, session.delivered_mg - known.mg, at_s - known.at_s)
     blood, effect = concentrations(model, amounts, weight_kg)
     return blood, effect, session.ended_s is None and at_s - heard_s(state) > model.degraded_after_s
+
+
+def at_effect(state: BedState, session: Session, at_s: float) -> tuple[float, bool] | None:
+    """Where the drug acts, ng/mL, and whether it falls there; None where the estimate is not one to go by: there is
+    none, or some of what went in is not known."""
+    found, model = now(state, session, at_s), state.protocol.pk
+    if found is None or model is None or found[2]:
+        return None
+    if session.ended_s is not None and heard_s(state) < session.ended_s - model.degraded_after_s:
+        return None
+    return found[1], found[0] < found[1]
 
 
 @functools.lru_cache(maxsize=64)

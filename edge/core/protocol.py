@@ -106,6 +106,12 @@ class DissociationTimes(msgspec.Struct, frozen=True):
     back_fresh_s: Seconds  # and no older than this
     # where the CADSS before the start was above the limit, so much more than that shows no dissociation afterwards
     cadss_of_baseline: Score | None = None
+    # with an estimate of the concentration where the drug acts (pk): it opens from so much on; fades below so much,
+    # falling; and closes below so much, so long after the end at the earliest. None of them: by the clock alone
+    opens_from_ng_ml: Number | None = None
+    fades_below_ng_ml: Number | None = None
+    closes_below_ng_ml: Number | None = None
+    estimate_closes_after_s: Seconds | None = None
     counted_from: Annotated[Literal["end", "start"], Meta(description='"end" or "start"')] = "end"  # all of these
 
 

@@ -17,10 +17,11 @@ from edge.contract.commands import (
     DrugChannel,
     OverrideGate,
     Rebaseline,
+    SayDissociation,
     says_why,
 )
 from edge.contract.events import PendingEvent
-from edge.core import channels, session
+from edge.core import channels, dissociation, session
 from edge.core.protocols import beyond
 from edge.core.refusal import Refused, open_session
 from edge.core.rules import RuleSet
@@ -111,6 +112,22 @@ def device_back(state: BedState, _: RuleSet, command: Command, args: DeviceBack,
     device.off_until_s = None
     yield state.event(at_s, events.DeviceReturned(device=args.device, why="it is back", command=command.id,
                                                   by=command.user))
+
+
+def say_dissociation(
+    state: BedState, _: RuleSet, command: Command, args: SayDissociation, at_s: float,
+) -> Iterator[PendingEvent]:
+    """The period opens or closes by a person's word, with the reason as its basis."""
+    current = open_session(state)
+    if current.started_s is None:
+        raise Refused("not_now: nothing has been given yet")
+    if args.begun == current.is_open_period and current.dissociation in ("observed", "none", "resolved"):
+        raise Refused(f"not_now: the period {'is open' if args.begun else 'is not open'} already")
+    if not args.begun and current.ended_s is None:
+        raise Refused("not_now: the infusion is not over; the period ends after it at the earliest")
+    moved = dissociation.by_hand(state, begun=args.begun, at_s=at_s)
+    yield state.event(at_s, events.DissociationMoved(
+        state=moved, basis=f"nurse: {args.reason.strip()}", command=command.id, by=command.user))
 
 
 def name_drug_channel(

@@ -238,6 +238,14 @@ def _measure(bed: StoryBed, _: list[str]) -> None:
     bed.command("measure_bp", {})
 
 
+def _dissociation(bed: StoryBed, rest: list[str]) -> None:
+    match rest:
+        case ["begun" | "over" as which, *why]:
+            bed.command("dissociation", {"begun": which == "begun", "reason": " ".join(why)})
+        case _:
+            raise Unreadable(f"write {VERBS['dissociation'][0]}")
+
+
 def _drug_channel(bed: StoryBed, rest: list[str]) -> None:
     match rest:
         case [name, *why]:
@@ -313,6 +321,7 @@ VERBS: dict[str, tuple[str, Callable[[StoryBed, list[str]], None]]] = {
     "bp": ("bp S/D[/MEAN], bp failed REASON, bp auto S/D (so at each interval) or bp off", _bp),
     "second": ("second spo2 VALUE or second bp S/D (a second oximeter, a second cuff), in a story that is given two of"
                " each; second pump infusing ML_H, second pump stopped or second volume ML, given two pumps", _second),
+    "dissociation": ("dissociation begun|over WHY (a nurse says so)", _dissociation),
     "measure": ("measure (a person asks for a blood pressure now)", _measure),
     "drug-channel": ("drug-channel NAME [WHY] (this one of the pumps gives the drug)", _drug_channel),
     "link": (f"link pump|cuff|oximeter {'|'.join(get_args(LinkState))}", _link),

@@ -974,6 +974,10 @@ export const VERBS = {
   } },
   measure_bp: { roles: ["nurse", "prescriber"], args: {
   } },
+  dissociation: { roles: ["nurse", "prescriber"], args: {
+    reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
+    begun: {"label": "It has begun (no: it is over)", "type": "flag", "optional": false},
+  } },
 } as const satisfies Record<string, { roles: readonly Role[]; args: Record<string, Argument> }>;
 export type Verb = keyof typeof VERBS;
 

@@ -15,7 +15,7 @@ const WITH_A_PLACE: ReadonlySet<string> = new Set(
 /** What a verb is called, where its name does not say it. */
 const NAMES: Partial<Record<string, string>> = {
   give_dose: "Dose given", rebaseline: "New baseline", device_off: "Disconnect a device", device_back: "Device is back",
-  measure_bp: "Measure the blood pressure now", drug_channel: "Which pump gives the drug", delegate: "Alarms to somebody else",
+  dissociation: "Dissociation has begun, or is over", measure_bp: "Measure the blood pressure now", drug_channel: "Which pump gives the drug", delegate: "Alarms to somebody else",
 };
 
 /** Which of the bed's devices a verb can be about; a verb that is not here is about none. */
