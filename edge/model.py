@@ -8,6 +8,7 @@ Imports nothing of ours.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -41,6 +42,7 @@ PRIORITY_RANK: dict[str, int] = {"none": 0, "low": 1, "medium": 2, "high": 3}
 SILENCE = frozenset({"silent", "lost", "wrong_device", "unstable"})
 
 
+@lru_cache(maxsize=256)  # what came in one frame has one time
 def iso(at_s: float) -> str:
     """`at_s` as UTC ISO 8601 with milliseconds and Z: 2026-01-31T09:05:00.250Z."""
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

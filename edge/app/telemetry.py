@@ -4,6 +4,7 @@ nor too much. The paces are of the wire and run in real seconds."""
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -52,7 +53,8 @@ class Telemetry:
         self._timer: asyncio.TimerHandle | None = None
         self._chunks: dict[str, _Chunk] = {}
         self._state_like: State | None = None
-        self._state_sent_s = 0.0
+        self._state_due_s = 0.0
+        self._phase_s = zlib.crc32(bedside.state.bed.encode()) % 1000 / 1000 * STATE_EVERY_S  # not all beds at once
         self.counters: dict[str, Counters] = {}
         self.dialogues: dict[str, Dialogue] = {}
 
@@ -113,19 +115,24 @@ class Telemetry:
 
     def send_state(self, state: State) -> None:
         """Publish a state built before."""
-        self._state_sent_s = self._loop.time()
+        self._state_due_s = self._next_state_s()
         self._state_like = _timeless(state)
         self._stream.state(self._bedside.state.bed, encode(state))
 
     def refresh(self, at_s: float, seq: int) -> None:
         """Now and then, the state again if more than its time has changed; only when nothing waits for the disk."""
-        if self._loop.time() - self._state_sent_s < STATE_EVERY_S:
+        if self._loop.time() < self._state_due_s:
             return
         state = self.state(at_s, seq)
         if _timeless(state) != self._state_like:
             self.send_state(state)
         else:
-            self._state_sent_s = self._loop.time()
+            self._state_due_s = self._next_state_s()
+
+    def _next_state_s(self) -> float:
+        """The next turn of this bed after now: every STATE_EVERY_S, and its own."""
+        now_s = self._loop.time()
+        return now_s + STATE_EVERY_S - (now_s - self._phase_s) % STATE_EVERY_S
 
 
 def _timeless(state: State) -> State:
