@@ -45,3 +45,15 @@ def test_a_long_frame_is_cut_and_a_refused_one_says_why() -> None:
     (frame,) = line_of(run).frames
     assert frame.hex == " ".join(["00"] * BYTES) + " ..."
     assert frame.says == "refused: no CRC"
+
+
+def test_a_service_keeps_no_more_frames_than_it_tells() -> None:
+    run = DialogueRun(drivers.find()["alaris_gh"], simulators.find()["alaris_gh"].make(StillPatient(), 1))
+    run.open()
+    run.run(10)
+    last = list(run.dialogue.history.frames)[-FRAMES:]
+    run.dialogue.history.keep(FRAMES)
+    assert list(run.dialogue.history.frames) == last
+    run.run(10)
+    assert len(run.dialogue.history.frames) == FRAMES
+    assert len(line_of(run).frames) == FRAMES

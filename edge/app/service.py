@@ -23,6 +23,7 @@ from drivers.contract import Spec, Wave
 from edge.app import beds
 from edge.app.anchor import Anchor
 from edge.app.hearing import Hearing
+from edge.app.lines import FRAMES
 from edge.app.pulse import Pause, Pulse
 from edge.app.recovery import CONFIGURED, Recovered
 from edge.app.refusals import Refusals
@@ -160,6 +161,7 @@ class EdgeService:
             bed, device.id, specs[device.spec], device.place, decoded=partial(self._decoded, bed),
             wave=partial(self._wave, bed, device.id), identity=device.identity, settings=device.settings,
             remembered=work.bedside.state.devices[device.id].bound)
+        dialogue.history.keep(FRAMES)
         telemetry.counters[device.id], telemetry.dialogues[device.id] = dialogue.counters, dialogue
 
     def _configured(self) -> Configured:

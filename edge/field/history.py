@@ -62,6 +62,10 @@ class History:
         self._began_s: float | None = None
         self._before = replace(counters)
 
+    def keep(self, frames: int) -> None:
+        """From now on no more frames than are told of: 256 devices' last 40 are 6 MB."""
+        self.frames = deque(self.frames, maxlen=frames)
+
     def sent(self, request: Request, at_s: float) -> None:
         """This request goes out."""
         data = request.frame if isinstance(request, FrameRequest) else (
