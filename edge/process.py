@@ -15,6 +15,7 @@ from typing import Any
 import uvloop
 
 KEY_BYTES = 32
+SWITCH_S = 0.0005
 YOUNG = 10_000  # objects that Python's collector of garbage lets come before it looks; at its 700, it looks at inputs
 # and events that wait for the disk, ten times a second
 
@@ -51,6 +52,11 @@ def command_key(path: Path, *, make: bool) -> bytes:
         raise BadUsage(f"{path}: no command key ({wrong}); start the edge once, or copy its command.key here") from None
 
 
+def loop_first() -> None:
+    """The event loop waits at most so long for a thread that packs and stores; Python's own is 5 ms, each time."""
+    sys.setswitchinterval(SWITCH_S)
+
+
 def cancel_on_signals(task: asyncio.Future[Any]) -> None:
     """SIGTERM and SIGINT cancel `task`, of the running loop."""
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -68,6 +74,7 @@ def keep_for_good() -> None:
 def until_stopped(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> int:
     """Run `work` until SIGTERM or SIGINT, then cancel it and let it finish what it must."""
     log_to_stderr(name)
+    loop_first()
     keep_for_good()
 
     async def main() -> None:

@@ -24,7 +24,7 @@ from edge.console.settings import Settings, Tls
 from edge.console.store import Store
 from edge.contract.keys import BadKey, own_key, pin_neighbour, pinned_keys
 from edge.model import Role
-from edge.process import BadUsage, keep_for_good, log_to_stderr, make_folder
+from edge.process import BadUsage, keep_for_good, log_to_stderr, loop_first, make_folder
 
 MIN_PASSWORD = 10
 TRY_AGAIN_S = 2.0  # real seconds
@@ -39,6 +39,7 @@ def run_console(path: Path) -> int:
         raise BadUsage(str(wrong)) from None
     settings = console_settings(config, path)
     log_to_stderr("console")
+    loop_first()
     _open_once(settings.database, settings.now)
     try:
         app.run(settings, lambda address: keep_for_good())
