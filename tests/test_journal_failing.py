@@ -262,9 +262,11 @@ async def test_what_a_process_that_ends_had_no_journal_for_is_written_if_it_can_
     again.check(events=2, inputs=2)
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])  # the box keeps a note that there is a journal
 async def test_a_file_that_is_removed_while_it_is_written_is_noticed_and_the_chain_goes_on(
-    kept: Kept, disk: Disk,
+    tmp_path: Path, disk: Disk, elsewhere: bool,
 ) -> None:
+    kept = opened(tmp_path / "journal.db", last=Last(tmp_path / "last") if elsewhere else None)
     for _ in range(3):
         await kept.event()
     for file in kept.path.parent.glob("journal.db*"):
@@ -278,6 +280,7 @@ async def test_a_file_that_is_removed_while_it_is_written_is_noticed_and_the_cha
     assert begun is not None
     assert begun.checkpoint.event_seq == 3
     kept.check(events=5, inputs=5)
+    await kept.journal.close()
 
 
 async def test_a_folder_that_is_away_for_a_while_costs_nothing(kept: Kept, disk: Disk) -> None:

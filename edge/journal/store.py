@@ -147,9 +147,12 @@ class Store:
             self._lock.release()
 
     def _must_be_there(self) -> None:
-        """A disk that is not mounted yet shows an empty folder: no new journal is begun in it."""
+        """A disk that is not mounted yet shows an empty folder: no new journal is begun in it. Where the folder is
+        still on the disk that the file was on, the file alone was removed."""
         path = self.place.path
         if path is None or self.last is None or path.exists() or not self.last.had_journal:
+            return
+        if self._file is not None and path.parent.exists() and path.parent.stat().st_dev == self._file[0]:
             return
         if not any(path.parent.glob(f"{path.name}.new-*")):
             raise JournalFailing(f"journal {self.place}: it is not there, though there was one; mount its disk, or, if"
