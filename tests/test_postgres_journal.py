@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, Engine
+from sqlalchemy.event import listen, remove
 from sqlalchemy.exc import DBAPIError
 
 from edge.contract.events import PendingEvent
@@ -18,12 +20,14 @@ from edge.journal.segments import Retention
 from edge.journal.size import size_of
 from edge.journal.verify import verify
 from edge.model import Tick
+from edge.postgres import hang_up
 from tests.helpers.bodies import body
 from tests.helpers.postgres import PASSWORD, Server, postgres
 
 pytestmark = pytest.mark.slow
 AT_S = 1_700_000_000.25
 KNOWN_WITHIN_S = 5.0
+STATEMENTS = {False: 12, True: 10}  # how many are cut, of making a journal and of one that is there
 APPEND_ONLY = "the journal is append-only"
 
 
@@ -209,6 +213,38 @@ async def test_a_restart_before_its_server_is_there_goes_on_behind_the_record(se
     again.check(6)
     assert [event.boot for event in await again.journal.events_after(0, 9)] == ["b1"] * 3 + ["b2"] * 3
     await again.journal.close()
+
+
+@pytest.mark.parametrize("exists", [False, True])
+async def test_cut_off_at_any_statement_nothing_confirmed_is_lost_and_the_rest_follows(url: str, exists: bool) -> None:
+    """Before each statement of making the journal, and of writing and packing, the line to the server is cut."""
+    if exists:
+        await opened(url).journal.close()
+    left = 0
+
+    def cut(connection: Connection, cursor: object, statement: str, *_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            hang_up(connection)
+
+    listen(Engine, "before_cursor_execute", cut)
+    confirmed = 0
+    try:
+        for step in range(1, STATEMENTS[exists]):
+            left = step
+            kept = opened(url, f"b{step}")
+            for _ in range(2):
+                await kept.event()
+            if kept.told:
+                await kept.healed()
+            await kept.journal.close()
+            assert left <= 0, "a cut that never came shows nothing"
+            confirmed = kept.journal.head.seq
+            kept.check(confirmed)
+    finally:
+        remove(Engine, "before_cursor_execute", cut)
+    assert confirmed == 2 * (STATEMENTS[exists] - 1)
 
 
 async def test_one_edge_at_a_time_and_the_next_as_soon_as_it_is_gone(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
