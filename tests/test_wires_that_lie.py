@@ -119,8 +119,8 @@ def test_85_percent_of_the_readings_stay(name: str, kind: str) -> None:
 def test_an_adapter_that_always_echoes_costs_next_to_nothing(name: str) -> None:
     run = run_of(name, {"echo": 1.0}, SECONDS)
     assert run.wrong == []
-    if not SPECS[name].same_words:  # else the device's own commands cannot be told from ours: it is never live there
-        assert sum(run.kept.values()) >= 0.95 * good_of(name)
+    assert sum(run.kept.values()) >= 0.95 * good_of(name)
+    assert run.dialogue.state == "live"
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from drivers.contract import BadFrame, Decoded, FrameRequest, Line, Request, SelfCheckFailed, Spec, Timed, Wave
-from edge.field.echoes import LEAST_ECHO, echoes
+from edge.field.echoes import Echoes
 from edge.field.history import History
 from edge.field.link_state import Counters, Link
 from edge.field.pace import Pace
@@ -50,7 +50,6 @@ LATE_S = 0.002  # so much after it is due, lest a loop's clock of milliseconds w
 HANDSHAKE_EVERY_S = 3.0  # how often a device that is silent, wrong or unproven is identified again
 DOUBT_AFTER_MISSED = 2  # so many time-outs in a row, and the cable may be in another device
 SETTLE_S = 0.1  # of quiet after a late response, in case it comes twice
-ECHO_WITHIN_S = 0.5  # of the last request: an echo is as fast as the line; some devices send the same words themselves
 READ_ONLY = frozenset({"identify", "read"})
 
 
@@ -91,8 +90,7 @@ class Dialogue:
         self._allowed = frozenset(request for request in spec.requests
                                   if spec.kind != "pump" or request.effect in READ_ONLY)
         self._addressed = spec.addressed
-        self._echoes = echoes(spec, settings)
-        self._own: deque[bytes] = deque(maxlen=8)  # what was sent lately, as its echo would be
+        self._echoes = Echoes(spec, settings)
         self._decoded, self._wave = decoded, wave
         self._quiet_s = line.lateness_s if quiet else 0.0
         self._queue: deque[Pending] = deque()
@@ -100,7 +98,6 @@ class Dialogue:
         self._overdue: dict[Request, Overdue] = {}  # timed out, and the response may still come
         self._unseen_until = 0.0  # until then a response that never came could still be on its way
         self._deadline = math.inf
-        self._sent: Request | None = None  # last
         self._sent_s = self._sent_at_s = 0.0  # when: real and edge seconds
         self._not_before = 0.0
         self._missed = 0
@@ -205,6 +202,7 @@ class Dialogue:
 
     def _handshake(self, real_s: float) -> None:
         self.link.doubt()
+        self._echoes.forget()
         self._handshake_missed = self._in_doubt = False
         self._queue = deque(Pending(request, request.retries, handshake=True) for request in self._driver.on_open())
         self._handshake_complete = True
@@ -235,9 +233,8 @@ class Dialogue:
         request = pending.request
         assert self._may_send(request), f"{self.device}: {request.name!r} is not a request this driver may send"
         self.history.sent(request, at_s)
-        self._sent, self._sent_s, self._sent_at_s = request, real_s, at_s
-        if isinstance(request, FrameRequest):
-            self._own.extend(self._echoes.get(request, ()))
+        self._sent_s, self._sent_at_s = real_s, at_s
+        self._echoes.sent(request, real_s)
         if request.timeout_s is None:
             self._not_before = real_s + _gap_s(request)
             self._handshake_ends(pending, real_s)
@@ -260,13 +257,11 @@ class Dialogue:
         framing, link = self._driver.framing, self.link
         link.received(len(data), real_s)
         awaited = self._pending is not None and not self.line.stream_bytes_s
-        sent = self._sent.frame if isinstance(self._sent, FrameRequest) and self._sent in self._echoes else b""
-        if len(sent) >= LEAST_ECHO and data.startswith(sent):
+        if self._echoes.begins(data):
             link.echoed(0)
         of_now = self._pace.of_now(len(data), at_s, real_s, awaited=awaited)
         for frame in framing.feed(data):
-            if frame in self._own and real_s - self._sent_s < ECHO_WITHIN_S:
-                self._own.remove(frame)
+            if self._echoes.is_echo(frame, real_s):
                 link.echoed(len(frame))
                 self.history.came(frame, at_s, None, None, "our own bytes came back")
             elif of_now or self._is_awaited(frame):
@@ -325,6 +320,7 @@ class Dialogue:
         self.history.came(frame, at_s, request, items)
         more = False
         if pending:
+            self._echoes.answered(pending.request)
             self._pending = None
             self._missed = 0
             self._not_before = max(self._not_before, real_s + _gap_s(pending.request))
