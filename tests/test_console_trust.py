@@ -24,6 +24,7 @@ from edge.contract.payloads import (
     Answer,
     CommandIn,
     EventOut,
+    ReloadNow,
     SpaceNow,
     StorageNow,
     answer_topic,
@@ -430,3 +431,20 @@ async def test_an_edge_whose_disk_fills_is_named_with_the_remedy(console: Consol
 def test_a_broker_that_refuses_is_told_apart_from_one_that_is_not_reached(reason: str, remedy: str | None) -> None:
     said = troubles.refusal(reason)
     assert (said is None) if remedy is None else (said is not None and remedy in said)
+
+
+@pytest.mark.parametrize(("state", "what", "remedy"), [
+    ("refused", f"{EDGE} goes on with its old edge.toml; the new one is refused: edge.toml:9: no driver 'nonn'",
+     "systemctl reload"),
+    ("restart", f"{EDGE} goes by its old configuration in part, until it is restarted: edge.toml:9: no driver 'nonn'",
+     "systemctl restart"),
+])
+async def test_an_edge_toml_that_is_not_gone_by_is_said_until_it_is(
+        console: Console, state: Any, what: str, remedy: str) -> None:
+    again = ReloadNow(state=state, at=iso(START_S), text="edge.toml:9: no driver 'nonn'")
+    hear(console, STATUS, status(START_S + 2, seq=1, reload=again))
+    (trouble,) = [each for each in console.troubles() if each.part == "configuration"]
+    assert trouble.what == what
+    assert remedy in trouble.remedy
+    hear(console, STATUS, status(START_S + 4, seq=1, reload=replace(again, state="done")))
+    assert [each for each in console.troubles() if each.part == "configuration"] == []

@@ -23,6 +23,7 @@ from edge.clock import EdgeClock
 from edge.config.changes import changes
 from edge.config.files import EdgeConfig, load_edge
 from edge.contract.mqtt import Mqtt
+from edge.contract.payloads import CommandIn
 from edge.core.replay import differences
 from edge.core.rules import parse_rules
 from edge.journal.journal import Journal
@@ -110,6 +111,12 @@ class Running:
         rows = [row.at for row in self.stage.rows if row.driver == driver]
         return rows[place - 1]
 
+    @property
+    def again(self) -> tuple[str, str] | None:
+        """How edge.toml was last read again, as the status says it."""
+        now = self.service._status().reload
+        return None if now is None else (now.state, now.text)
+
     async def until(self, true: Callable[[], bool]) -> None:
         async with asyncio.timeout(8):
             while not true():
@@ -171,7 +178,49 @@ async def test_a_file_that_is_refused_changes_nothing(
             assert not await edge.reloader.reload()
             assert "nothing is changed:" in caplog.text
             assert "edge.toml:11: no key 'colour'" in caplog.text
+            assert edge.again == ("refused", f"{tmp_path}/edge.toml:11: no key 'colour' in [[bed.device]]; there is:"
+                                             " at, driver, id, identity, map, role, settings")
             assert edge.supervisor.names == names
+
+
+WHAT_ONLY_A_RESTART_TAKES = [
+    (bed(1) + bed(2), "bed chair-2 is new"), (bed(3), "bed chair-3 is new, bed chair-1 is gone"),
+    ("[mqtt]\nurl = \"mqtt://127.0.0.1:1884\"\n" + bed(1), "[mqtt]"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), WHAT_ONLY_A_RESTART_TAKES)
+async def test_what_only_a_restart_takes_is_said_in_the_status(tmp_path: Path, text: str, said: str) -> None:
+    async with (staged(catalogue(["nonin:tcp"], simulators.find()), simulators.find()) as stage,
+            running(tmp_path, bed(1), stage=stage) as edge):
+        assert edge.again is None
+        (tmp_path / "edge.toml").write_text(HEAD + text)
+        assert await edge.reloader.reload()
+        assert edge.again == ("restart", said)
+        (tmp_path / "edge.toml").write_text(HEAD + bed(1))
+        assert await edge.reloader.reload()
+        assert edge.again == ("done", "no device is another")
+        (tmp_path / "rules.toml").write_text(FILE.read_text() + "# another\n")
+        assert await edge.reloader.reload()
+        assert edge.again == ("restart", "the rules or protocols")
+
+
+OPEN = CommandIn(
+    id="c1", console="main", user="nina", role="nurse", bed="chair-2", verb="start_session",
+    args={"protocol": "iv-ketamine-40", "weight_kg": 70, "dose_mg_kg": 0.5, "duration_min": 40,
+          "concentration_mg_ml": 1.0, "session": "c0ffee00c0ffee00"}, issued="", expires="", nonce="n1", sig="")
+
+
+async def test_a_bed_with_an_open_session_is_not_taken_out(tmp_path: Path) -> None:
+    async with (staged(catalogue(["nonin:tcp"], simulators.find()), simulators.find()) as stage,
+            running(tmp_path, bed(1), bed(2), stage=stage) as edge):
+        assert (await edge.service._command(OPEN)).ok
+        (tmp_path / "edge.toml").write_text(HEAD + bed(1))
+        assert not await edge.reloader.reload()
+        assert edge.again == ("refused", f"{tmp_path}/edge.toml: bed 'chair-2' has an open session and is not there"
+                                         " any more; write it again, or close the session first")
+        (tmp_path / "edge.toml").write_text(HEAD + bed(2))
+        assert await edge.reloader.reload(), "nobody is at the other"
 
 
 async def test_a_device_is_added_and_taken_away_and_the_bus_of_another_stays(tmp_path: Path) -> None:

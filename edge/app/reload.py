@@ -1,6 +1,7 @@
 """edge.toml read again while everything runs, on SIGHUP: wholly checked first; then only what changed stops and starts.
 
-A file that is refused changes nothing; its one line is in the log. What only a restart can change is named there.
+A file that is refused changes nothing; its one line is in the log and on the page. So is what only a restart can
+change. A bed at which somebody is treated cannot be taken out.
 """
 
 from __future__ import annotations
@@ -50,8 +51,10 @@ class Reloader:
             specs = drivers.find(new.edge.drivers, new.maps)
             maps, digest = _digests(new), config_hash(self._path)
             rules = _written(new)
+            self._keeps_patients(new)
         except (ConfigError, OSError, ValueError) as wrong:
             log.error("not read again, nothing is changed: %s", wrong)
+            self._service.read_again("refused", str(wrong))
             return False
         other = frozenset(path for path in maps if maps[path] != self._maps.get(path))
         found = changes(self._config, new, other)
@@ -61,9 +64,18 @@ class Reloader:
             update={"bed": tuple(beds.get(bed.id, bed) for bed in self._config.bed)})
         self._maps |= maps
         log.info("%s read again: %s", self._path, found)
-        for what in (*found.restart, *(["the rules or protocols"] if rules != self._rules else [])):
+        later = [*found.restart, *(["the rules or protocols"] if rules != self._rules else [])]
+        for what in later:
             log.warning("%s: %s; this takes effect at the next restart", self._path, what)
+        self._service.read_again("restart" if later else "done", ", ".join(later) or str(found))
         return True
+
+    def _keeps_patients(self, new: EdgeConfig) -> None:
+        """Raises ConfigError where a bed with an open session is not there any more."""
+        for bed in {bed.id for bed in self._config.bed} - {bed.id for bed in new.bed}:
+            if self._service.in_session(bed):
+                raise ConfigError(self._path, None, f"bed {bed!r} has an open session and is not there any more; write"
+                                                    " it again, or close the session first")
 
 
 def _written(config: EdgeConfig) -> bytes:

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from nacl.signing import VerifyKey
@@ -49,7 +49,7 @@ from edge.contract.events import (
     PendingEvent,
 )
 from edge.contract.mqtt import Mqtt
-from edge.contract.payloads import Ack, Answer, CommandIn, ConsoleSeen, State, Status
+from edge.contract.payloads import Ack, Answer, CommandIn, ConsoleSeen, ReloadNow, State, Status
 from edge.contract.signing import Signer
 from edge.core import starting, views
 from edge.core.bedside import Bedside
@@ -137,6 +137,7 @@ class EdgeService:
         self._storage = Storage(
             journal, self._beds, now=clock.now, real_s=clock.real_s, apply=self._apply, note=self._note,
             keep_all=self._keep_all, changed=self._stream.status_changed, placed=self._placed)
+        self._reload: ReloadNow | None = None
         begun = journal.taken_begun()
         self._boot_beds(begun is not None)
         self._storage.watch(begun, recovered.damage)
@@ -188,6 +189,15 @@ class EdgeService:
         for bed, new in found.started:
             self._add(new, specs, self._beds[bed])
             self._devices.start(bed, new.id, tasks)
+
+    def read_again(self, state: Literal["done", "restart", "refused"], text: str) -> None:
+        """edge.toml was read again: the next heartbeat says what came of it."""
+        self._reload = ReloadNow(state=state, at=iso(self._clock.now()), text=text)
+
+    def in_session(self, bed: str) -> bool:
+        """Whether somebody is treated at this bed."""
+        session = self._beds[bed].bedside.state.session
+        return session is not None and session.phase != "CLOSED"
 
     def _boot_beds(self, begun: bool) -> None:
         at_s, last_s = self._clock.now(), self._journal.head.at_s
@@ -371,7 +381,7 @@ class EdgeService:
             simulated=edge.simulated, consoles=self._stream.console_states(),
             other_boots=self._stream.other_boots(), storage=self._storage.now(),
             space=self._storage.space(), protocols=views.protocols(self._protocols) if self._protocols else (),
-            sounder=self._sounder.now(), anchor=self._anchor.now(),
+            sounder=self._sounder.now(), anchor=self._anchor.now(), reload=self._reload,
         )
 
     def _console_changed(self, console: str, seen: ConsoleSeen) -> None:
@@ -416,4 +426,3 @@ class EdgeService:
     def _noted(self, events: tuple[Event, ...], stored: asyncio.Future[bool]) -> None:
         if not stored.cancelled() and stored.exception() is None:
             self._stream.events(events)
-

@@ -78,9 +78,23 @@ def _of_box(last: Status, now_s: float) -> Iterator[Trouble]:
         yield Trouble("anchor", edge, from_iso(last.anchor.since) if last.anchor.since else now_s,
                       f"The heads of the record of {edge} are delivered nowhere: {last.anchor.reason}",
                       "Watching and the record go on. Mend the share or the server that [anchor] in edge.toml names.")
+    yield from _of_reload(last)
     if last.sounder is not None and last.sounder.state == "failing":
         yield Trouble("sounder", edge, now_s, f"The box of {edge} cannot sound: {last.sounder.reason}",
                       "Keep a screen with sound at these beds; mend [sounder] in edge.toml, or the sound card.")
+
+
+def _of_reload(last: Status) -> Iterator[Trouble]:
+    """The edge's edge.toml was changed, and it does not go by it."""
+    again = last.reload
+    if again is not None and again.state == "refused":
+        yield Trouble("configuration", last.edge, from_iso(again.at),
+                      f"{last.edge} goes on with its old edge.toml; the new one is refused: {again.text}",
+                      "Technician: correct that line, then systemctl reload vigil-edge.")
+    elif again is not None and again.state == "restart":
+        yield Trouble("configuration", last.edge, from_iso(again.at),
+                      f"{last.edge} goes by its old configuration in part, until it is restarted: {again.text}",
+                      "Technician: when no bed has a session, systemctl restart vigil-edge.")
 
 
 def refusal(reason: str) -> str | None:

@@ -47,6 +47,16 @@ class AnchorNow(Payload, frozen=True, kw_only=True):
     since: Time | None = None
 
 
+class ReloadNow(Payload, frozen=True, kw_only=True):
+    """How edge.toml was last read again while the edge ran: the edge went over to it, and `text` says what changed
+    (`done`); it did, and some of what changed takes a restart (`restart`); or it was refused and nothing changed
+    (`refused`), and `text` is the one line that says why."""
+
+    state: Literal["done", "restart", "refused"]
+    at: Time
+    text: str
+
+
 class NotedHead(Payload, frozen=True, kw_only=True):
     """A line of an anchor file, and what is posted: event `seq` of `edge` had this hash; `sig` is the edge's signature
     over it (edge.contract.signing.hash_is_signed)."""

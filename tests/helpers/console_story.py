@@ -22,6 +22,7 @@ from edge.contract.payloads import (
     DeviceNow,
     EventOut,
     Numeric,
+    ReloadNow,
     SessionNow,
     SpaceNow,
     State,
@@ -133,10 +134,10 @@ class Journal:
 
 def status(at_s: float = START_S, *, boot: str = "boot-1", state: Any = "alive", seq: int = 1000,
            edge: str = EDGE, beds: Sequence[str] = (BED,), storage: StorageNow | None = None,
-           space: SpaceNow | None = None) -> bytes:
+           space: SpaceNow | None = None, reload: ReloadNow | None = None) -> bytes:
     """A birth, heartbeat or death."""
     return encode(Status(edge=edge, boot=boot, state=state, at=iso(at_s), version="1", config="c", beds=list(beds),
-                         seq=seq, storage=storage, space=space))
+                         seq=seq, storage=storage, space=space, reload=reload))
 
 
 def state(at_s: float = START_S, *, boot: str = "boot-1", seq: int = 1, bed: str = BED, session: str | None = None,

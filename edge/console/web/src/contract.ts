@@ -402,6 +402,13 @@ export interface AnchorNow {
   since: string | null;
 }
 
+/** How edge.toml was last read again while the edge ran: the edge went over to it, and `text` says what changed (`done`); it did, and some of what changed takes a restart (`restart`); or it was refused and nothing changed (`refused`), and `text` is the one line that says why. */
+export interface ReloadNow {
+  state: "done" | "restart" | "refused";
+  at: string;
+  text: string;
+}
+
 /** From `low` to `high`, both allowed. */
 export interface Bounds {
   low: number;
@@ -419,7 +426,7 @@ export interface ProtocolNow {
   device_mg: number | null;
 }
 
-/** Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be believed; `other_boots` are boots other than this one that were alive lately under this edge's name: two boxes that call themselves the same. `storage`: null while the record can be written, `space`: while its disk has room. `protocols`: by which it opens sessions; the first where none is named. */
+/** Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be believed; `other_boots` are boots other than this one that were alive lately under this edge's name: two boxes that call themselves the same. `storage`: null while the record can be written, `space`: while its disk has room. `protocols`: by which it opens sessions; the first where none is named. `reload`: null until edge.toml is read again. */
 export interface Status {
   edge: string;
   boot: string;
@@ -440,6 +447,7 @@ export interface Status {
   protocols: ProtocolNow[];
   sounder: SounderNow | null;
   anchor: AnchorNow | null;
+  reload: ReloadNow | null;
 }
 
 /** One problem document, as it goes over HTTP. A member that says nothing is left out. */
