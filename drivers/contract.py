@@ -244,6 +244,22 @@ class CuffDriver(Protocol):
         ...
 
 
+@runtime_checkable
+class Unmapping(Protocol):
+    """What a driver may have besides: a count of what the device sent and it makes nothing of, by the name that the
+    protocol gives it. The technician sees it; nothing is judged by it."""
+
+    @property
+    def unmapped(self) -> Mapping[str, int]:
+        """How often each came since the driver was made."""
+        ...
+
+
+def unmapped_of(driver: Driver) -> Mapping[str, int]:
+    """What `driver` has counted; empty for one that maps all it knows."""
+    return driver.unmapped if isinstance(driver, Unmapping) else {}
+
+
 DeviceKind = Literal["pump", "nibp", "oximeter", "monitor"]
 
 

@@ -49,12 +49,14 @@ from drivers.contract import (
     Validity,
 )
 from drivers.kit.listening import Listener, Verdict, judged, worst
+from drivers.kit.tally import Tally
 from drivers.kit.text import Lines, Repeats, Twice, number_of, text_of
 
 LONGEST = 320  # bytes; a Radical-7 with every option on fills about 190
 STREAM_BYTES_S = 250
 DATED = re.compile(r"(?:0\d|1[0-2])/[0-3]\d/\d\d [0-2]\d:[0-5]\d:[0-5]\d ((?:[A-Z][A-Z0-9]*=\S+ ?)+)")
 NEEDED = ("SN", "SPO2", "BPM", "ALARM", "EXC")
+READ = frozenset({*NEEDED, "PI", "EXC1"})
 NUMBER = re.compile(r"\d{3}|---")
 INDEX = re.compile(r"\d\d\.\d\d|--\.--")
 SERIAL = re.compile(r"[0-9A-Z]{4,16}|-+")
@@ -135,6 +137,7 @@ class MasimoAscii(Listener):
     def __init__(self) -> None:
         self.framing: Framing = Lines(LONGEST, DATED)
         self._started = False
+        self.unmapped = Tally()
         self._serial: Twice[str] = Twice()
         self._alarms: Twice[tuple[DeviceAlarm, ...]] = Twice()
         self._numbers = Repeats(JUMPS)
@@ -148,6 +151,9 @@ class MasimoAscii(Listener):
 
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
         fields = fields_of(frame)
+        for name in fields.keys() - READ:
+            if any(char.isdigit() for char in fields[name]):
+                self.unmapped.saw(name)
         serial = _checked(fields, "SN", SERIAL)
         exc, more = _checked(fields, "EXC", BITS), _checked({"EXC1": "0000", **fields}, "EXC1", BITS)
         alarms = _alarms(int(_checked(fields, "ALARM", BITS), 16), int(exc, 16), more)
@@ -184,11 +190,11 @@ DRIVER = Spec(
     metrics=frozenset({"pulse_bpm", "spo2_pct", "perfusion_index_pct"}),
     requests=(),
     wiring=(
-        "RS-232 on the device's (or its docking station's) DB-9, null-modem cable (TX, RX crossed, GND), 9600 8N1, no"
-        " flow control. In the device's menu set the serial output to ASCII 1: a Rad-8 leaves the factory on ASCII 2,"
-        " of which nothing is understood. The menu's way to it differs by model.\n"
-        "Known limits: that way through the menu is not known here; the bits of ALARM are one user's reading; there is"
-        " no serial number (it is bound by its port)."
+        "Line: 9600 8N1, no flow control.\n"
+        "Cable: RS-232 on the device's (or its docking station's) DB-9, null-modem cable (TX, RX crossed, GND).\n"
+        "Menu: set the serial output to ASCII 1: a Rad-8 leaves the factory on ASCII 2, of which nothing is"
+        " understood. The way to it differs by model and is not known here.\n"
+        "Known limits: the bits of ALARM are one user's reading; there is no serial number (it is bound by its port)."
     ),
     make=_make,
 )

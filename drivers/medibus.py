@@ -50,6 +50,7 @@ from drivers.contract import (
     Validity,
 )
 from drivers.kit.listening import judged
+from drivers.kit.tally import Tally
 from drivers.kit.text import Repeats, number_of
 
 ESC, SOH, CR, FLOW = 0x1B, 0x01, 0x0D, b"\x11\x13"
@@ -138,6 +139,7 @@ class Medibus:
     def __init__(self) -> None:
         self.framing: Framing = MedibusFraming()
         self._repeats = Repeats(JUMPS)
+        self.unmapped = Tally()
         self._started = False
         self._forget()
 
@@ -217,6 +219,8 @@ class Medibus:
         values: dict[str, float | None] = {}
         for at in range(0, len(data), 6):
             code, value = data[at : at + 2], data[at + 2 : at + 6]
+            if code not in _CODES and value.strip():
+                self.unmapped.saw(f"code {code}")
             if code in _CODES:
                 if _VALUE.fullmatch(value) is None:
                     raise BadFrame(f"{code}: {value!r}")
@@ -275,8 +279,10 @@ DRIVER = Spec(
     same_words=True,
     requests=(BEGIN, WHO, DATA, ALARM, BEGUN, ALIVE, UNKNOWN),
     wiring=(
-        "The machine's COM port (9-pin D) to an isolated adapter; in its menu, protocol MEDIBUS, and baud rate, parity"
-        " and stop bits as here: 9600 8E1, or what is set there (?baud=...&parity=N). Not MEDIBUS.X. No flow control.\n"
+        "Line: 9600 8E1, or what is set on the machine (?baud=...&parity=N); no flow control.\n"
+        "Cable: the machine's COM port (9-pin D) to an isolated adapter.\n"
+        "Menu: protocol MEDIBUS (not MEDIBUS.X), and baud rate, parity and stop bits as here; the way there differs"
+        " by machine and is not known here.\n"
         "Known limits: which codes a machine sends, and how its values are written, is said in a document for each"
         " machine that is not known here: compare every number with its display before use. No waves, no airway"
         " pressures, no serial number (it is bound by its port). Several alarms of ventilation are shown as unknown,"

@@ -14,9 +14,9 @@ import pytest
 import drivers
 import simulators
 from edge.cli.capture import run_capture
-from edge.cli.check import run_check
+from edge.cli.check import _plain, run_check
 from edge.field import acceptance
-from edge.field.acceptance import Report, check, judge
+from edge.field.acceptance import REPORT, Report, check, judge
 from edge.field.device_url import parse_device_url
 from edge.field.history import History
 from edge.field.link_state import Counters
@@ -49,6 +49,13 @@ def listened(name: str = "alaris_gh", spoil: Callable[[DialogueRun], None] = lam
 @pytest.mark.parametrize("name", [name for name in drivers.find() if name != "suntech_advantage"])
 def test_a_good_link_is_fit(name: str) -> None:
     assert listened(name).faults == []
+
+
+def test_the_report_as_json_is_what_the_scale_reads() -> None:
+    told = json.loads(json.dumps(_plain(listened(), "2026-01-31T09:00:00.000Z")))
+    assert list(told) == list(REPORT)
+    assert told["counters"]["frames"] > 0
+    assert told["frames"]
 
 
 def counts(**more: int) -> Callable[[DialogueRun], None]:

@@ -136,7 +136,7 @@ async def running(folder: Path, *beds: str, stage: Stage) -> AsyncIterator[Runni
         recovered=await recover(journal), boot="b1", version="0", config_hash="0", key=b"k" * 32,
         mqtt=Mqtt("127.0.0.1", 1), signer=edge_signer(), console_keys={})
     supervisor = Supervisor()
-    reloader = Reloader(folder / "edge.toml", config, service, supervisor)
+    reloader = Reloader(folder / "edge.toml", config, service, supervisor, clock.now)
     life = asyncio.ensure_future(supervisor.run_all({**service.tasks(), "reload": reloader.run()}))
     living = asyncio.ensure_future(stage.run())
     await asyncio.sleep(0)  # all of it has begun

@@ -68,6 +68,7 @@ from drivers.intellivue.frames import BEGIN, END, TICKS_S, Form, Reader, framed,
 from drivers.kit.cuffs import DETERMINATION, determination
 from drivers.kit.framing import Delimited
 from drivers.kit.listening import Verdict, judged, worst
+from drivers.kit.tally import Tally
 
 LONGEST = 3000
 DATA = bytes.fromhex("E1 00 00 02")
@@ -136,6 +137,7 @@ class Intellivue:
         self._asks_waves = waves
         self.framing: Framing = Delimited(BEGIN, END, LONGEST)
         self._started = False
+        self.unmapped = Tally()
         self._time: int | None = None  # of the last reply; outlives a line that is lost
         self._older = (0, 0)  # the time of the last one that was older than that, and how many came running
         self._forget()
@@ -286,6 +288,8 @@ class Intellivue:
             reader = Reader(value)
             what, state, unit = reader.u16(), reader.u16(), reader.u16()
             found[what] = state, unit, _number(reader.take(4))
+            if what not in METRICS and what not in CUFF and found[what][2] is not None:
+                self.unmapped.saw(f"{what:04X} {label}".strip())
             self._alarm(what, state, label)
         decoded: list[Decoded] = [one for what in found if what in METRICS
                                   for one in self._metric(what, *found[what], time)]
@@ -361,13 +365,15 @@ DRIVER = Spec(
     metrics=frozenset({*DETERMINATION, *(metric for metric, *_ in METRICS.values())}),
     requests=(LEAVE, JOIN, HEARD, NUMBERS, WAVES, KEEP),
     wiring=(
-        "The monitor's MIB/RS-232 interface (RJ45, an option board on many models) to an isolated adapter, 115200 8N1,"
-        " no flow control; pins: see the maker's installation guide, not known here. In the monitor's hardware"
-        " settings the port must be set to \"DataOut 1\" or \"Data Export\" at 115200; the words differ by release.\n"
-        "One host a port: on opening a former host's association is released.\n"
+        "Line: 115200 8N1, no flow control.\n"
+        "Cable: the monitor's MIB/RS-232 interface (RJ45, an option board on many models) to an isolated adapter;"
+        " the pins are not known here, see the maker's installation guide. One host a port: on opening a former"
+        " host's association is released.\n"
+        "Menu: in the monitor's hardware settings the port must be set to \"DataOut 1\" or \"Data Export\" at"
+        " 115200; the words differ by release.\n"
         "Known limits: invasive pressures, gases, ST, the ECG and the monitor's alarm texts are not read; the cuff"
-        " cannot be started. Compare SpO2 and the cuff with the monitor's screen before use: no capture with valid ones"
-        " was seen."
+        " cannot be started. Compare SpO2 and the cuff with the monitor's screen before use: no capture with valid"
+        " ones was seen."
     ),
     make=_make,
     settings={"waves": Setting("off", "on: also the SpO2 wave; only where the monitor shows few waves", ("off", "on"))},

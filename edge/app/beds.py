@@ -32,3 +32,8 @@ def recorded(state: BedState) -> BedConfigured:
         state.bed, state.nibp_interval_s, tuple((name, device.kind, device.driver) for name, device in known),
         {name: device.role for name, device in known if device.role is not None},
         tuple(name for name, device in known if device.starts_cuff))
+
+
+def treated(state: BedState) -> bool:
+    """Whether a session is open there."""
+    return state.session is not None and state.session.phase != "CLOSED"

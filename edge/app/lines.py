@@ -18,7 +18,7 @@ def with_line(device: DeviceNow, dialogue: Dialogue) -> DeviceNow:
     return msgspec.structs.replace(device, line=LineNow(
         expected=dialogue.link.expected, timeouts=dialogue.counters.timeouts,
         response_s=None if response_s is None else round(response_s, 3),
-        minutes=tuple(map(_minute, [*history.minutes][-MINUTES:])),
+        unmapped=dict(dialogue.unmapped), minutes=tuple(map(_minute, [*history.minutes][-MINUTES:])),
         frames=tuple(map(_frame, [*history.frames][-FRAMES:]))))
 
 

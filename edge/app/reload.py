@@ -10,13 +10,17 @@ import asyncio
 import hashlib
 import logging
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import drivers
 from edge.app.service import EdgeService
 from edge.app.supervisor import Supervisor
 from edge.config.changes import changes
 from edge.config.files import ConfigError, EdgeConfig, config_hash, load_edge
+from edge.contract.payloads import ReloadNow
+from edge.model import iso
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +28,10 @@ log = logging.getLogger(__name__)
 class Reloader:
     """Waits for SIGHUP. `config` is what runs now, read from `path`."""
 
-    def __init__(self, path: Path, config: EdgeConfig, service: EdgeService, supervisor: Supervisor) -> None:
+    def __init__(self, path: Path, config: EdgeConfig, service: EdgeService, supervisor: Supervisor,
+                 now: Callable[[], float]) -> None:
         self._path, self._config = path, config
-        self._service, self._supervisor = service, supervisor
+        self._service, self._supervisor, self._now = service, supervisor, now
         self._maps = _digests(config)
         self._rules = _written(config)
         self._asked = asyncio.Event()
@@ -54,7 +59,7 @@ class Reloader:
             self._keeps_patients(new)
         except (ConfigError, OSError, ValueError) as wrong:
             log.error("not read again, nothing is changed: %s", wrong)
-            self._service.read_again("refused", str(wrong))
+            self._say("refused", str(wrong))
             return False
         other = frozenset(path for path in maps if maps[path] != self._maps.get(path))
         found = changes(self._config, new, other)
@@ -67,8 +72,11 @@ class Reloader:
         later = [*found.restart, *(["the rules or protocols"] if rules != self._rules else [])]
         for what in later:
             log.warning("%s: %s; this takes effect at the next restart", self._path, what)
-        self._service.read_again("restart" if later else "done", ", ".join(later) or str(found))
+        self._say("restart" if later else "done", ", ".join(later) or str(found))
         return True
+
+    def _say(self, state: Literal["done", "restart", "refused"], text: str) -> None:
+        self._service.reload = ReloadNow(state=state, at=iso(self._now()), text=text)
 
     def _keeps_patients(self, new: EdgeConfig) -> None:
         """Raises ConfigError where a bed with an open session is not there any more."""

@@ -116,7 +116,7 @@ async def _edge(path: Path, config: EdgeConfig, rules: RuleSet, text: str, key: 
             recovered=recovered, boot=boot, version=installed("vigil"), config_hash=digest, key=key, mqtt=mqtt,
             signer=signer, console_keys=consoles, protocols=protocols, protocols_text=protocols_text)
         supervisor = Supervisor()
-        reloader = Reloader(path, config, service, supervisor)
+        reloader = Reloader(path, config, service, supervisor, clock.now)
         keep_for_good()
         await supervisor.run_all({**service.tasks(), "reload": reloader.run()})
     finally:

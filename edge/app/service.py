@@ -14,7 +14,7 @@ import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from nacl.signing import VerifyKey
@@ -137,7 +137,7 @@ class EdgeService:
         self._storage = Storage(
             journal, self._beds, now=clock.now, real_s=clock.real_s, apply=self._apply, note=self._note,
             keep_all=self._keep_all, changed=self._stream.status_changed, placed=self._placed)
-        self._reload: ReloadNow | None = None
+        self.reload: ReloadNow | None = None  # how edge.toml was last read again; the next heartbeat says it
         begun = journal.taken_begun()
         self._boot_beds(begun is not None)
         self._storage.watch(begun, recovered.damage)
@@ -190,14 +190,9 @@ class EdgeService:
             self._add(new, specs, self._beds[bed])
             self._devices.start(bed, new.id, tasks)
 
-    def read_again(self, state: Literal["done", "restart", "refused"], text: str) -> None:
-        """edge.toml was read again: the next heartbeat says what came of it."""
-        self._reload = ReloadNow(state=state, at=iso(self._clock.now()), text=text)
-
     def in_session(self, bed: str) -> bool:
-        """Whether somebody is treated at this bed."""
-        session = self._beds[bed].bedside.state.session
-        return session is not None and session.phase != "CLOSED"
+        """Whether somebody is treated there."""
+        return beds.treated(self._beds[bed].bedside.state)
 
     def _boot_beds(self, begun: bool) -> None:
         at_s, last_s = self._clock.now(), self._journal.head.at_s
@@ -373,15 +368,14 @@ class EdgeService:
     # --- events of the edge itself ------------------------------------------------------------------------------------
 
     def _status(self) -> Status:
-        edge = self._config.edge
-        version, config = self._about
+        edge, (version, config) = self._config.edge, self._about
         return Status(
             edge=edge.id, boot=self._boot, state="alive", at=iso(self._clock.now()), version=version, config=config,
             beds=list(self._beds), seq=self._journal.head.seq, speed=edge.speed, epoch=iso(self._began_s),
             simulated=edge.simulated, consoles=self._stream.console_states(),
             other_boots=self._stream.other_boots(), storage=self._storage.now(),
             space=self._storage.space(), protocols=views.protocols(self._protocols) if self._protocols else (),
-            sounder=self._sounder.now(), anchor=self._anchor.now(), reload=self._reload,
+            sounder=self._sounder.now(), anchor=self._anchor.now(), reload=self.reload,
         )
 
     def _console_changed(self, console: str, seen: ConsoleSeen) -> None:

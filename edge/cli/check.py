@@ -76,7 +76,7 @@ def _plain(report: Report, began: str) -> dict[str, object]:
         "began": began, "seconds": report.seconds,
         "fit": report.fit, "faults": report.faults, "remarks": report.remarks, "identity": report.identity,
         "live_after_s": report.live_after_s, "noticed_s": report.noticed_s, "back_s": report.back_s,
-        "counters": asdict(report.counted),
+        "counters": asdict(report.counted), "unmapped": dict(report.dialogue.unmapped),
         "response_s": {"median": history.response_s(0.5), "p95": history.response_s(0.95),
                        "max": history.response_s(1.0)},
         "metrics": {name: asdict(metric) for name, metric in report.metrics.items()},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from edge.contract.vitals import Payload, Time
 
 
@@ -30,10 +32,12 @@ class LineFrame(Payload, frozen=True, kw_only=True):
 
 class LineNow(Payload, frozen=True, kw_only=True):
     """One device's wire. `expected` is the serial number this bed is bound to, `timeouts` the requests without a
-    response since the edge started, `response_s` the time that 95 % of the responses keep to."""
+    response since the edge started, `response_s` the time that 95 % of the responses keep to. `unmapped`: what
+    the device sent and its driver makes nothing of, by the protocol's name for it, and how often."""
 
     expected: str | None = None
     timeouts: int = 0
     response_s: float | None = None
     minutes: tuple[LineMinute, ...] = ()
     frames: tuple[LineFrame, ...] = ()
+    unmapped: dict[str, int] = msgspec.field(default_factory=dict)

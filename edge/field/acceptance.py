@@ -26,6 +26,10 @@ UNDERSTOOD_SHARE = 0.95  # of the bytes: less, and it is not
 UNDER_WAY_BYTES = 256  # a frame or two that were not whole yet
 NOTICED_WITHIN_S, BACK_WITHIN_S = 2.0, 3.0  # beyond what the line itself takes; after a pull, and after a plug
 
+# what it is made of, as JSON
+REPORT = ("port", "simulated", "driver", "began", "seconds", "fit", "faults", "remarks", "identity", "live_after_s",
+          "noticed_s", "back_s", "counters", "unmapped", "response_s", "metrics", "links", "frames")
+
 Prompt = Callable[[str], Awaitable[None]]  # shows the words to whoever stands at the cable
 
 
@@ -157,6 +161,8 @@ def judge(report: Report, dialogue: Dialogue) -> None:
         faults.append(f"{counted.received - counted.understood} of {counted.received} bytes are not understood")
     if report.spec.kind != "nibp" and not any(metric.count > metric.invalid for metric in report.metrics.values()):
         faults.append("no number came: is a patient (or a finger) on it, is the pump on?")
+    for name, count in sorted(dialogue.unmapped.items()):
+        remarks.append(f"sent, and not shown by this driver: {name}, {count} times")
     missing = sorted(report.spec.metrics - set(report.metrics))
     if missing:
         remarks.append(f"never seen: {', '.join(missing)}")

@@ -84,6 +84,7 @@ class Dialogue:
         self.link = Link(bed, device, line.silent_after_s, now=now, identity=identity, remembered=remembered)
         self.history = History(self.link.counters)
         self._driver = spec.driver(settings)
+        self.unmapped: Mapping[str, int] = getattr(self._driver, "unmapped", {})  # drivers.contract.Unmapping
         self._timed = self._driver if isinstance(self._driver, Timed) else None
         self._speed, self._passed_at_s = speed, 0.0
         self.cuff = spec.cuff_of(self._driver)
@@ -100,12 +101,11 @@ class Dialogue:
         self._deadline = math.inf
         self._sent_s = self._sent_at_s = 0.0  # when: real and edge seconds
         self._not_before = 0.0
-        self._missed = 0
+        self._missed, self._owes_end = 0, False
         self._in_doubt = False  # a late response may still show that the same device is there; nothing is sent
         self._handshake_at = math.inf
         self._handshake_complete = True
         self._handshake_missed = False  # a request of the handshake timed out while the device was not there
-        self._owes_end = False
         byte_bits = 1 + line.bits + (line.parity != "N") + line.stop
         self._pace = Pace(line.stream_bytes_s or line.baud / byte_bits, line.silent_after_s, speed)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from drivers.contract import Decoded, Driver, FrameRequest, Framing, Reading, Request, Spec, Timed, Wave
+from drivers.contract import Decoded, Driver, FrameRequest, Framing, Reading, Request, Spec, Timed, Wave, unmapped_of
 from edge import model
 from edge.field.dialogue import Dialogue
 from edge.field.modbus import where
@@ -24,6 +24,7 @@ class _Watched:
     def __init__(self, driver: Driver, note: Callable[[Sequence[Decoded]], None]) -> None:
         self.framing: Framing = driver.framing
         self._driver, self._note = driver, note
+        self.unmapped = unmapped_of(driver)
         self.on_open, self.is_response = driver.on_open, driver.is_response
 
     def next_request(self, at_s: float) -> Request | None:

@@ -75,10 +75,12 @@ function Line({ entry }: { entry: Entry }) {
 
 /** What went over a device's wire lately, below its row and as wide as the screen. */
 function Wire({ line }: { line: NonNullable<Device["line"]> }) {
+  const unmapped = Object.entries(line.unmapped);
   return (
     <div class="wire-told">
       <p>Bound to {line.expected ?? "its port"}; {line.timeouts} requests without a response
         {line.response_s !== null && <>; 95 % of the responses within {Math.round(line.response_s * 1000)} ms</>}</p>
+      {unmapped.length > 0 && <p>Sent, and not shown by this driver: {unmapped.map(([name, count]) => `${name} (${count} times)`).join(", ")}</p>}
       {line.minutes.map((minute) => <p key={minute.at}>{clockTime(minute.at)} {minute.frames} frames, {minute.bad} bad, {minute.late} late, {minute.foreign} foreign bytes of {minute.received}</p>)}
       {line.frames.map((frame, number) => <p key={number}>{frame.sent ? "to" : "from"} the device: <code>{frame.hex}</code> {frame.says}</p>)}
     </div>
