@@ -340,11 +340,13 @@ DRIVER = Spec(
     metrics=frozenset({*LIMITS, "time_remaining_s"}),
     requests=REQUESTS,
     wiring=(
-        "RS-232 socket of the pump, at RS-232 levels, to an isolated USB adapter or terminal server; 38400 baud, 8 data"
-        " bits, no parity, 1 stop bit, no flow control. One pump a line. RS-232 must be enabled in the pump's"
-        " configuration. Monitoring needs no remote control, and this driver never requests it.\n"
-        "Known limits: connector and pins are not known here, see the pump's manual. What most alarm codes mean is read"
-        " from their names; only an occlusion and no alarm were ever seen."
+        "Line: 38400 8N1, no flow control; one pump a line.\n"
+        "Cable: the pump's RS-232 socket, at RS-232 levels, to an isolated USB adapter or terminal server; connector"
+        " and pins are not known here, see the pump's manual.\n"
+        "Menu: RS-232 must be enabled in the pump's configuration. Monitoring needs no remote control, and this"
+        " driver never requests it.\n"
+        "Known limits: what most alarm codes mean is read from their names; only an occlusion and no alarm were ever"
+        " seen."
     ),
     make=_make,
 )

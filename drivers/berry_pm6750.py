@@ -402,13 +402,14 @@ DRIVER = Spec(
     metrics=frozenset({*DETERMINATION, *JUMPS, "cuff_pressure_mmhg"}),
     requests=(*WAVES_SET, *PATIENTS.values(), START, STOP),
     wiring=(
-        "The board's serial port (TTL; the monitor it stands in may bring it out as RS-232 or USB) to an isolated"
-        " adapter, 115200 8N1, no flow control, TX/RX/GND. Its connector: unknown here, see the board's sheet. Nothing"
-        " has to be chosen on the board; it sends as soon as it is on. It may have one host only, which starts its"
-        " cuff: never beside the monitor's own program.\n"
+        "Line: 115200 8N1, no flow control.\n"
+        "Cable: the board's serial port (TTL; the monitor it stands in may bring it out as RS-232 or USB) to an"
+        " isolated adapter, TX, RX and GND. Its connector is not known here, see the board's sheet. One host only,"
+        " which starts its cuff: never beside the monitor's own program.\n"
+        "Menu: nothing has to be chosen on the board; it sends as soon as it is on.\n"
         "Known limits: no ECG wave, no pulse from the cuff, no serial number (it is bound by its port); how it says"
-        " that it has no heart rate, respiration or temperature is unknown: before use pull each lead and probe once,"
-        " and see that the number goes."
+        " that it has no heart rate, respiration or temperature is unknown: before use pull each lead and probe"
+        " once, and see that the number goes."
     ),
     make=lambda settings: BerryPm6750(schedule_of("berry_pm6750", settings), str(settings["patient"])),
     settings={**SCHEDULE, "patient": Setting("adult", "how high the cuff inflates at first", tuple(PATIENTS))},

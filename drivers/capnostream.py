@@ -281,10 +281,12 @@ DRIVER = Spec(
     metrics=frozenset({"etco2_mmhg", "resp_bpm", "spo2_pct", "pulse_bpm"}),
     requests=(STOP, DISABLE, ENABLE, START, LINK_ACTIVE),
     wiring=(
-        "RS-232, 115200 8N1, no flow control, TX/RX/GND. On opening it is told to stop, disable, enable and start"
-        " sending, and nothing else.\n"
-        "Known limits: partial, one program's knowledge, never tried here on a device. Which connector, cable and menu"
-        " entries (baud, real-time transfer) are needed: see the device's manual, not known here."
+        "Line: 115200 8N1, no flow control.\n"
+        "Cable: RS-232, TX, RX and GND, to an isolated adapter; the connector is not known here, see the device's"
+        " manual.\n"
+        "Menu: which entries are needed (baud, real-time transfer) is not known here, see the device's manual. On"
+        " opening it is told to stop, disable, enable and start sending, and nothing else.\n"
+        "Known limits: partial, one program's knowledge, never tried here on a device. It is bound by its port."
     ),
     make=_make,
 )

@@ -187,11 +187,12 @@ DRIVER = Spec(
     metrics=frozenset({"pulse_bpm", "spo2_pct"}),
     requests=(),
     wiring=(
-        "The device's own USB cable (a serial port inside) or Contec's serial cable, 19200 8O1, no flow control; it"
-        " sends by itself while it is on. Nothing comes, or nothing is understood: a newer CMS50D+ may send without"
-        " parity (?parity=N), and one of protocol V7.0 needs the driver contec_cms60.\n"
-        "Known limits: no checksum and no serial number; it is bound by its port. Boards with the same five bytes (BCI"
-        " protocol) work where they send 60 packets a second."
+        "Line: 19200 8O1, no flow control. A newer CMS50D+ may send without parity (?parity=N); one of protocol V7.0"
+        " needs the driver contec_cms60.\n"
+        "Cable: the device's own USB cable (a serial port inside) or Contec's serial cable.\n"
+        "Menu: nothing to choose; it sends by itself while it is on.\n"
+        "Known limits: no checksum and no serial number; it is bound by its port. Boards with the same five bytes"
+        " (BCI protocol) work where they send 60 packets a second."
     ),
     make=_make,
 )

@@ -284,10 +284,11 @@ DRIVER = Spec(
     metrics=frozenset(METRICS),
     requests=REQUESTS,
     wiring=(
-        "The device's own USB cable (a serial port inside), 115200 8N1, no flow control: XON/XOFF must be off, since"
-        " its two bytes are data here.\n"
-        "Known limits: one device was recorded; what its session does not hold rests on the document alone."
-        " No serial number: it is bound by its port."
+        "Line: 115200 8N1, no flow control: XON/XOFF must be off, since its two bytes are data here.\n"
+        "Cable: the device's own USB cable (a serial port inside).\n"
+        "Menu: nothing to choose; the driver asks for the stream.\n"
+        "Known limits: one device was recorded; what its session does not hold rests on the document alone. No"
+        " serial number: it is bound by its port."
     ),
     make=_make,
 )

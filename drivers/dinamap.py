@@ -242,12 +242,14 @@ DRIVER = Spec(
     metrics=frozenset({*DETERMINATION, "spo2_pct", "pulse_bpm"}),
     requests=REQUESTS,
     wiring=(
-        "Partial: parts of the lines are unknown, never tried here on a device. Host port of the monitor (15-pin on"
-        " many; see its manual) to an isolated adapter, 9600 8N1, no flow control. The port may have to be set to host"
-        " communications in the monitor's configuration mode: not known here.\n"
-        "Before use compare SpO2, pulse and two determinations with the monitor's screen. Known limits: the cuff is not"
-        " started here, the monitor's own cycle runs it; errors are shown raw; no serial number, it is bound by its"
-        " port."
+        "Line: 9600 8N1, no flow control.\n"
+        "Cable: host port of the monitor (15-pin on many; see its manual) to an isolated adapter; the pins are not"
+        " known here.\n"
+        "Menu: the port may have to be set to host communications in the monitor's configuration mode; the way there"
+        " is not known here. The monitor's own cycle runs the cuff.\n"
+        "Before use compare SpO2, pulse and two determinations with the monitor's screen.\n"
+        "Known limits: partial: parts of the lines are unknown, never tried here on a device. The cuff is not"
+        " started here; errors are shown raw; no serial number, it is bound by its port."
     ),
     make=lambda settings: Dinamap(),
 )

@@ -155,12 +155,14 @@ DRIVER = Spec(
     metrics=frozenset({"heart_rate_bpm"}),
     requests=(),
     wiring=(
-        "The serial port at the monitor's back, 9600 8N1 as far as known; which connector and cable, and the menu step"
-        " that switches the binary output on, are unknown: see the monitor's own manual. It sends by itself while it is"
-        " on.\n"
+        "Line: 9600 8N1 as far as known, no flow control.\n"
+        "Cable: the serial port at the monitor's back to an isolated adapter; which connector and pins is unknown"
+        " here, see the monitor's own manual.\n"
+        "Menu: the step that switches the binary output on is unknown here, see the monitor's own manual. It sends"
+        " by itself while it is on.\n"
         "Known limits: cuff, SpO2, waves and the names of the alarms are not read, and the heart rate is marked as"
-        " doubtful: use the driver dinamap where the monitor can be set to its host communications. No serial number;"
-        " it is bound by its port."
+        " doubtful: use the driver dinamap where the monitor can be set to its host communications. No serial"
+        " number; it is bound by its port."
     ),
     make=_make,
     agrees=(Agreement("capture", "C: capture of a Pro 1000"),),

@@ -384,14 +384,15 @@ DRIVER = Spec(
     requests=(ACKNOWLEDGE, ALIVE, CONNECT_BASE, *HEARD_BASE.values(),
               *(request for module in MODULES.values() for request in module.all)),
     wiring=(
-        "RS-232 of the base (or of the pump alone) to an isolated adapter, 19200 7E1, no flow control. Connector, pins"
-        " and menu steps: unknown here, see the maker's manual. The setting `module` is the slot of the pump in the"
-        " base, counted from 1 (which end is slot 1: try it), or \"none\" for a pump that stands alone. One module a"
-        " line: a base's port serves one bed.\n"
-        "Before use, infuse 10 mL/h into a cup and compare rate and volume with the pump's display; then stop the pump"
-        " by hand, and unplug this line while it runs, and see what the pump does: neither is known here.\n"
-        "Known limits: alarms are shown as raw codes. Running or not is inferred from the volume, some seconds late. It"
-        " has no serial number; it is bound by its port and slot."
+        "Line: 19200 7E1, no flow control; one module a line: a base's port serves one bed.\n"
+        "Cable: RS-232 of the base (or of the pump alone) to an isolated adapter; connector and pins are not known"
+        " here, see the maker's manual.\n"
+        "Menu: the steps on the base are not known here. The setting `module` is the slot of the pump in the base,"
+        ' counted from 1 (which end is slot 1: try it), or "none" for a pump that stands alone.\n'
+        "Before use, infuse 10 mL/h into a cup and compare rate and volume with the pump's display; then stop the"
+        " pump by hand, and unplug this line while it runs, and see what the pump does: neither is known here.\n"
+        "Known limits: alarms are shown as raw codes. Running or not is inferred from the volume, some seconds late."
+        " It has no serial number; it is bound by its port and slot."
     ),
     make=lambda settings: FreseniusOrchestra(ALONE if settings["module"] == "none" else str(settings["module"])),
     settings={"module": Setting("1", "the pump's slot in the base; none: it stands alone", (*SLOTS, "none"))},

@@ -390,13 +390,15 @@ DRIVER = Spec(
     metrics=frozenset({*DETERMINATION, *LIMITS}),
     requests=(ONCE,),
     wiring=(
-        "9-pin D socket of the monitor's serial port (UPI board of an S/5) to an isolated adapter; 19200 8E1, with"
-        " RTS/CTS wired through or looped at the monitor's end: without CTS it may send nothing. Newer monitors may be"
-        " set to 115200 (?baud=115200). In the monitor's service menu the port must be set to the computer interface"
-        " (DRI); the way there differs by model and is not known here.\n"
-        "One host a port: the monitor is asked for its displayed values every 5 s, as often as it would send them by"
-        " itself at most. So numbers are up to 5 s old when they come. Known limits: no waves, no serial"
-        " number (it is bound by its port), no alarm texts, one temperature."
+        "Line: 19200 8E1; newer monitors may be set to 115200 (?baud=115200). RTS/CTS must be wired through or"
+        " looped at the monitor's end: without CTS it may send nothing.\n"
+        "Cable: 9-pin D socket of the monitor's serial port (UPI board of an S/5) to an isolated adapter. One host a"
+        " port.\n"
+        "Menu: in the monitor's service menu the port must be set to the computer interface (DRI); the way there"
+        " differs by model and is not known here.\n"
+        "Known limits: the monitor is asked for its displayed values every 5 s, as often as it would send them by"
+        " itself at most, so numbers are up to 5 s old when they come. No waves, no serial number (it is bound by"
+        " its port), no alarm texts, one temperature."
     ),
     make=_make,
 )

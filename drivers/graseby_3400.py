@@ -191,13 +191,15 @@ DRIVER = Spec(
     metrics=frozenset(LIMITS),
     requests=REQUESTS,
     wiring=(
-        "RS-232 of the pump to an isolated USB adapter; 9600 baud, 8 data bits, no parity, 1 stop bit. The known host"
-        " holds RTS and DTR high. Connector and pins: unknown here, see the pump's service manual. Whether a computer"
-        " mode has to be chosen on the pump: unknown.\n"
+        "Line: 9600 8N1, no flow control; the known host holds RTS and DTR high.\n"
+        "Cable: RS-232 of the pump to an isolated USB adapter; connector and pins are not known here, see the pump's"
+        " service manual.\n"
+        "Menu: whether a computer mode has to be chosen on the pump is not known here.\n"
         "Before use, infuse 10 mL/h into a cup, started as it will be at the bed, and compare what this driver shows"
         " with the pump's display; then set rate = \"as_displayed\". Until then the rate is shown as questionable.\n"
-        "Known limits: once START on the pump's front was pressed it may refuse to tell rate and volume, and only its"
-        " state is known. It does not tell which alarm it has, nor who it is: two such pumps cannot be told apart."
+        "Known limits: once START on the pump's front was pressed it may refuse to tell rate and volume, and only"
+        " its state is known. It does not tell which alarm it has, nor who it is: two such pumps cannot be told"
+        " apart."
     ),
     make=lambda settings: Graseby3400(settings["rate"] == "as_displayed"),
     settings={"rate": Setting("unconfirmed", "whether a person found the rate told to be the one displayed",

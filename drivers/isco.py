@@ -379,13 +379,14 @@ DRIVER = Spec(
     metrics=frozenset(LIMITS),
     requests=_REQUESTS,
     wiring=(
-        "Modbus TCP: the controller's Ethernet socket, port 502, unit 1. The controller drops TCP connections for"
-        " seconds to minutes now and then; RS-485 is steadier.\n"
-        "Modbus RTU: RS-485, two wires, on the controller's DB25 (SyriXus manual p. 7-1), to an isolated RS-485"
-        " adapter; in the pump's menu 19200 baud, even parity, one stop bit, slave address 1, word order big-endian"
-        " (AB CD).\n"
-        "Known limits: one published register map, no capture of a controller. There is no watchdog: when the link is"
-        " lost the pump may still run. It has no serial number; it is bound by its port and unit."
+        "Line: Modbus RTU at 19200 8E1, unit 1; Modbus TCP at port 502, unit 1. The controller drops TCP connections"
+        " for seconds to minutes now and then; RS-485 is steadier.\n"
+        "Cable: RS-485, two wires, on the controller's DB25 connector (SyriXus manual p. 7-1), to an isolated RS-485"
+        " adapter; or the controller's Ethernet socket.\n"
+        "Menu: in the pump's menu 19200 baud, even parity, one stop bit, slave address 1, word order big-endian (AB"
+        " CD).\n"
+        "Known limits: one published register map, no capture of a controller. There is no watchdog: when the link"
+        " is lost the pump may still run. It has no serial number; it is bound by its port and unit."
     ),
     make=_make,
     settings={

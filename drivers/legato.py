@@ -295,12 +295,15 @@ DRIVER = Spec(
     metrics=frozenset(LIMITS),
     requests=(VERSION, RATE, VOLUME),
     wiring=(
-        "A bench pump, not for use on humans. Its USB socket (a serial port of its own) or RS-232 through an isolated"
-        " adapter; 115200 8N1, on RS-232 the baud rate of the pump's menu (?baud=9600). The pump's address must be 0,"
-        " and it stands alone on its line.\n"
-        "Before use, infuse 10 mL/h into a cup and compare rate and volume with the pump's display.\n"
+        "Line: 115200 8N1 on USB; on RS-232 the baud rate of the pump's menu (?baud=9600). It stands alone on its"
+        " line.\n"
+        "Cable: its USB socket (a serial port of its own), or RS-232 through an isolated adapter; connector pins are"
+        " not known here.\n"
+        "Menu: the pump's address must be 0; the way through the menu is not known here.\n"
+        "A bench pump, not for use on humans. Before use, infuse 10 mL/h into a cup and compare rate and volume with"
+        " the pump's display.\n"
         "Known limits: the rate is questionable for some seconds after each start, until the volume agrees with it;"
-        " with a ramp it may stay so. Connector pins and the way through the menu: not known here."
+        " with a ramp it may stay so. It is bound by its port."
     ),
     make=lambda settings: Legato(),
 )

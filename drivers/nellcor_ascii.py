@@ -165,11 +165,12 @@ DRIVER = Spec(
     metrics=frozenset({"pulse_bpm", "spo2_pct"}),
     requests=(),
     wiring=(
-        "RS-232 on the data port at the back (DB-15 on an N-560 and its relatives; pins: see the device's manual, not"
-        " known here), 9600 8N1, no flow control, TX/RX/GND. In the device's menu the serial port has to be set to"
-        " ASCII and 9600. Never type into this port: control-C opens a menu, and the lines stop.\n"
-        "Known limits: the way through the menu differs by model and is not known here; no waves, no serial number (it"
-        " is bound by its port)."
+        "Line: 9600 8N1, no flow control.\n"
+        "Cable: RS-232 on the data port at the back (DB-15 on an N-560 and its relatives), TX, RX and GND, to an"
+        " isolated adapter; the pins are not known here, see the device's manual.\n"
+        "Menu: the serial port has to be set to ASCII and 9600; the way there differs by model and is not known"
+        " here. Never type into this port: control-C opens a menu, and the lines stop.\n"
+        "Known limits: no waves, no serial number (it is bound by its port)."
     ),
     make=_make,
 )

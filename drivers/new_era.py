@@ -297,12 +297,13 @@ DRIVER = Spec(
     metrics=frozenset(LIMITS),
     requests=(*BASIC.values(), *SAFE.values()),
     wiring=(
-        "The maker says: not for clinical use on humans. RS-232 at the socket \"To Computer\" (RJ-11; the maker's cable"
-        " CBL-PC-PUMP) to an isolated USB adapter; 19200 baud, 8 data bits, no parity, 1 stop bit, as delivered."
-        " In the pump's setup: address 0 (Ad:00), the baud rate, basic mode. One pump a line; a chain of pumps is not"
-        " read.\n"
-        "Set mode = \"safe\" only where the pump itself was set to safe mode (SAF): there the pump stops when Vigil"
-        " falls silent for longer than its time-out.\n"
+        "Line: 19200 8N1 as delivered, no flow control. One pump a line; a chain of pumps is not read.\n"
+        "Cable: RS-232 at the socket \"To Computer\" (RJ-11; the maker's cable CBL-PC-PUMP) to an isolated USB"
+        " adapter.\n"
+        "Menu: in the pump's setup: address 0 (Ad:00), the baud rate, basic mode. Set mode = \"safe\" only where the"
+        " pump itself was set to safe mode (SAF): there the pump stops when Vigil falls silent for longer than its"
+        " time-out.\n"
+        "The maker says: not for clinical use on humans.\n"
         "Known limits: a read acknowledges an alarm at the pump, so this driver shows it until the pump runs again."
         " The pump has no serial number to tell: two of them cannot be told apart."
     ),

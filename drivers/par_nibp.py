@@ -342,11 +342,13 @@ DRIVER = Spec(
     metrics=frozenset({*DETERMINATION, "cuff_pressure_mmhg"}),
     requests=(STATUS, MANUAL, *PATIENTS.values(), START, STOP),
     wiring=(
-        "Host port of the module: RS-232, or 5 V TTL on the other variant, to an isolated adapter that fits; 4800 8N1,"
-        " no flow control, DTR and RTS low. Connector: see the module's sheet, not known here. One host, and nobody"
-        " else may start it: its own cycle is switched off.\n"
-        "Known limits: combined boards with SpO2 (19200 baud, FD ... FE) are not read. No serial number: it is bound by"
-        " its port. Which pressure it inflates to at first is the module's own choice for the patient that is set."
+        "Line: 4800 8N1, no flow control, DTR and RTS low.\n"
+        "Cable: host port of the module: RS-232, or 5 V TTL on the other variant, to an isolated adapter that fits;"
+        " its connector is not known here, see the module's sheet. One host, and nobody else may start it: its own"
+        " cycle is switched off.\n"
+        "Menu: nothing to choose on the module; the setting `patient` is whom it measures.\n"
+        "Known limits: combined boards with SpO2 (19200 baud, FD ... FE) are not read. No serial number: it is bound"
+        " by its port. Which pressure it inflates to at first is the module's own choice for the patient that is set."
     ),
     make=lambda settings: ParNibp(schedule_of("par_nibp", settings), str(settings["patient"])),
     settings={**SCHEDULE, "patient": Setting("adult", "how the module inflates and what it allows", tuple(PATIENTS))},

@@ -248,9 +248,10 @@ DRIVER = Spec(
     requests=(WHO, status_of(EXAMPLE)),
     addressed=lambda serial: (status_of(serial),),
     wiring=(
-        "The pump's external communication socket, or its communication rack, to an isolated adapter. Connector, pins"
-        " and line settings: not known here (the manual's page was not found); 9600 8N1 is tried, ?baud= sets another."
-        " External communication may have to be switched on in the pump's menu by the maker's service.\n"
+        "Line: not known here (the manual's page was not found); 9600 8N1 is tried, ?baud= sets another.\n"
+        "Cable: the pump's external communication socket, or its communication rack, to an isolated adapter;"
+        " connector and pins are not known here.\n"
+        "Menu: external communication may have to be switched on in the pump's menu by the maker's service.\n"
         "Before use, infuse 10 mL/h into a cup and compare rate and volume with the pump's display.\n"
         "Known limits: no rate while it purges or gives a bolus; no drug, no pressure; never seen with a real pump."
     ),

@@ -13,7 +13,8 @@ import pytest
 import drivers
 from drivers.contract import Agreement
 from edge.cli.catalogue import list_devices
-from edge.cli.scale import LEVELS, ROOT, Criterion, Evidence, Scale, scale_of
+from edge.cli.scale import CARD, LEVELS, ROOT, Criterion, Evidence, Scale, scale_of
+from edge.field.acceptance import REPORT
 
 NAME = "alaris_gh"
 
@@ -120,6 +121,25 @@ def test_an_agreement_is_a_frame_of_the_golden_table_and_no_word(
     assert (("gold", "a real capture or a second implementation agrees") not in missing(root)) is met
 
 
+@pytest.mark.parametrize("name", drivers.find())
+def test_each_wiring_card_here_has_its_four_parts_in_order(name: str) -> None:
+    spec = drivers.find()[name]
+    begins = [line.partition(": ")[0] for line in spec.wiring.splitlines()]
+    assert [one for one in begins if one in CARD] == list(CARD)
+    line = spec.line
+    assert f"{line.baud} {line.bits}{line.parity}{line.stop}" in spec.wiring.splitlines()[0], "as the driver sets it"
+    scale_of.cache_clear()
+    assert [one.why for one in scale_of(name).criteria if one.name == "wiring card"] == [""]
+
+
+@pytest.mark.parametrize("left_out", CARD)
+def test_a_card_without_one_part_is_none(root: Path, monkeypatch: pytest.MonkeyPatch, left_out: str) -> None:
+    agreed(monkeypatch, wiring="\n".join(f"{one}: {'x' * 40}" for one in CARD if one != left_out))
+    assert ("gold", "wiring card") in missing(root)
+    agreed(monkeypatch, wiring="\n".join(f"{one}: {'x' * 9 if one == left_out else 'x' * 40}" for one in CARD))
+    assert ("gold", "wiring card") in missing(root)
+
+
 @pytest.mark.parametrize(("wiring", "met"), [
     ("RS-232 socket. " * 9 + "Known limits: the alarm codes are read from their names.", True),
     ("RS-232 socket; much is unknown, unverified, not public. " * 3, False),
@@ -131,7 +151,8 @@ def test_limits_stand_in_their_place(root: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def report(root: Path, **other: Any) -> None:
-    told = {"driver": NAME, "simulated": False, "fit": True, "seconds": 72 * 3600.0}
+    told = dict.fromkeys(REPORT, None) | {"driver": NAME, "simulated": False, "fit": True, "seconds": 72 * 3600.0,
+                                          "counters": {"frames": 1}, "frames": [{}]}
     (root / "tests" / "acceptance").mkdir(exist_ok=True)
     (root / "tests" / "acceptance" / "one.json").write_text(json.dumps(told | other))
 
@@ -142,6 +163,7 @@ OF_PLATINUM = ("acceptance report of a real device", "72 h on a real device")
 @pytest.mark.parametrize(("other", "lacks"), [
     ({}, ()), ({"seconds": 72 * 3600.0 - 1}, OF_PLATINUM[1:]), ({"fit": False}, OF_PLATINUM),
     ({"simulated": True}, OF_PLATINUM), ({"driver": "alaris_gh_2"}, OF_PLATINUM),
+    ({"counters": {"frames": 0}}, OF_PLATINUM), ({"frames": []}, OF_PLATINUM),
 ])
 def test_platinum_is_two_documents_and_three_days_with_a_real_device(
     root: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, Any], lacks: tuple[str, ...]
@@ -151,6 +173,15 @@ def test_platinum_is_two_documents_and_three_days_with_a_real_device(
     assert missing(root) == [("platinum", name) for name in lacks]
     scale_of.cache_clear()
     assert scale_of(NAME, root).level == ("gold" if lacks else "platinum")
+
+
+@pytest.mark.parametrize("text", [
+    "", "no report", "[]", json.dumps({"driver": NAME, "simulated": False, "fit": True, "seconds": 72 * 3600.0})])
+def test_what_somebody_typed_is_no_report(root: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    agreed(monkeypatch, documents=("rev. A", "rev. B"))
+    report(root)
+    (root / "tests" / "acceptance" / "one.json").write_text(text)
+    assert missing(root) == [("platinum", name) for name in OF_PLATINUM]
 
 
 @pytest.mark.parametrize(("documents", "met"), [(("A", "B"), True), (("A",), False), (("A", "A"), False), ((), False)])

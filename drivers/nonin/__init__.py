@@ -287,8 +287,11 @@ DRIVER = Spec(
     metrics=frozenset({"spo2_pct", "pulse_bpm"}),
     requests=tuple(SELECT.values()),
     wiring=(
-        "RS-232 or USB serial (or Bluetooth SPP), 9600 8N1, no flow control, TX/RX/GND. The data format is chosen in"
-        " the first 5 s after the device connects; else it keeps the one it was last set to, and that one is decoded.\n"
+        "Line: 9600 8N1, no flow control.\n"
+        "Cable: RS-232 or USB serial (or Bluetooth SPP), TX, RX and GND, to an isolated adapter; connector and pins"
+        " differ by model and are not known here.\n"
+        "Menu: nothing to choose. The data format is chosen in the first 5 s after the device connects; else it"
+        " keeps the one it was last set to, and that one is decoded.\n"
         "Known limits: no capture of a device was seen; it has no serial number (it is bound by its port)."
     ),
     make=lambda settings: Nonin(str(settings["format"])),

@@ -386,10 +386,12 @@ DRIVER = Spec(
     metrics=frozenset({*DETERMINATION, "cuff_pressure_mmhg"}),
     requests=REQUESTS,
     wiring=(
-        "TTL or RS-232 host port of the module, as its maker's board is wired, to an isolated adapter; 9600 baud, 8"
-        " data bits, no parity, 1 stop bit, no flow control. One module a line, and nobody else may start it.\n"
-        "Known limits: no maker's manual was found; status and stop rest on one client. It has no serial number: it is"
-        " bound by its port."
+        "Line: 9600 8N1, no flow control. One module a line, and nobody else may start it.\n"
+        "Cable: TTL or RS-232 host port of the module, as its maker's board is wired, to an isolated adapter; its"
+        " connector is not known here.\n"
+        "Menu: nothing to choose on the module; the setting `patient` is whom it measures.\n"
+        "Known limits: no maker's manual was found; status and stop rest on one client. It has no serial number: it"
+        " is bound by its port."
     ),
     make=_make,
     settings={

@@ -119,6 +119,10 @@ def _request_line(request: Request) -> str:
     return f"  {request.name:16} {request.effect:11} {what}"
 
 
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())
+
+
 def _card(spec: Spec) -> str:
     line = spec.line
     requests = "\n".join(_request_line(request) for request in spec.requests) or "  nothing"
@@ -127,6 +131,6 @@ def _card(spec: Spec) -> str:
         for key, s in spec.settings.items()) or "  none"
     return (f"{spec.title} ({spec.name})\nkind {spec.kind}; {', '.join(spec.transports)}; "
             f"{line.baud} {line.bits}{line.parity}{line.stop}\nevidence: grade {spec.grade}; {spec.source}\n"
-            f"wiring: {spec.wiring}\nnumbers: {', '.join(sorted(spec.metrics))}\nsettings:\n{settings}\n"
+            f"wiring:\n{_indented(spec.wiring)}\nnumbers: {', '.join(sorted(spec.metrics))}\nsettings:\n{settings}\n"
             f"every request it can send to the device, and its effect there:\n{requests}\n"
             f"scale: {_level(spec)}, by these files\n{_scale_lines(spec)}")

@@ -19,13 +19,15 @@ from typing import Any
 
 import drivers
 from drivers.contract import Agreement, Spec
+from edge.field.acceptance import REPORT
 
 LEVELS = ("bronze", "silver", "gold", "platinum")
 ROOT = Path(drivers.__file__).parent.parent
 IMPURE = ("asyncio", "time", "socket", "serial", "threading", "datetime")
 KEPT_SHARE = 0.85  # of the readings, where one transmission in ten is late
 NOTICED_S, LIVE_AGAIN_S = 2.0, 3.0  # beyond the line's own silence, and its quiet
-WIRING_LENGTH = 100  # characters: less is no wiring card
+CARD = ("Line", "Cable", "Menu", "Known limits")  # what a wiring card says, each at the beginning of a line
+CARD_LENGTH = 10  # characters: less says nothing
 SOAK_S = 72 * 3600.0
 DOCUMENTS = 2  # of makers
 LIMITS = re.compile(r"Known limits: (.+)", re.DOTALL)  # their place in a wiring card
@@ -103,10 +105,10 @@ class Evidence:
         return found if found.get("sources") == self.digest else {}
 
     def reports(self) -> list[Mapping[str, Any]]:
-        """The acceptance reports of this driver's real devices (`vigil check --json`); a twin's is none."""
-        folder = self._root / "tests" / "acceptance"
-        found: list[dict[str, Any]] = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-        return [one for one in found if one["driver"] == self.spec.name and not one.get("simulated", True)]
+        """The acceptance reports of this driver's real devices, whole as `vigil check --json` writes them; a twin's is
+        none, and neither is a file that somebody typed."""
+        found = [_report(path) for path in sorted((self._root / "tests" / "acceptance").glob("*.json"))]
+        return [one for one in found if one.get("driver") == self.spec.name and not one["simulated"]]
 
     def unsupported(self, agreement: Agreement) -> str:
         """Why this agreement is none: the golden table has no row of that origin from which something is decoded."""
@@ -116,6 +118,16 @@ class Evidence:
             if cells[-2] == agreement.whose and said.startswith("[{"):
                 return ""
         return f"no frame in tests/golden/{self.spec.name}.txt of origin {agreement.whose!r} says anything"
+
+
+def _report(path: Path) -> Mapping[str, Any]:
+    """What the file says; empty where it is no report of a device that sent anything."""
+    try:
+        told = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    whole = isinstance(told, dict) and told.keys() >= set(REPORT)
+    return told if whole and told["counters"]["frames"] > 0 and told["frames"] else {}
 
 
 def _bronze(found: Evidence) -> Iterator[tuple[str, str]]:
@@ -147,7 +159,8 @@ def _silver(found: Evidence) -> Iterator[tuple[str, str]]:
 
 def _gold(found: Evidence) -> Iterator[tuple[str, str]]:
     wiring, told = found.spec.wiring, found.measured()
-    yield "wiring card", "" if len(wiring) >= WIRING_LENGTH else "Spec.wiring says too little"
+    lacks = [name for name in CARD if not re.search(rf"^{name}: .{{{CARD_LENGTH},}}", wiring, re.MULTILINE)]
+    yield "wiring card", f"no line '{lacks[0]}: ...' in Spec.wiring" if lacks else ""
     limits = LIMITS.search(wiring)
     said = limits is not None and len(limits[1]) >= LIMITS_LENGTH
     yield "known limitations", "" if said else "no 'Known limits: ...' in Spec.wiring"
