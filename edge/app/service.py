@@ -121,10 +121,8 @@ class EdgeService:
         self._stream = Stream(
             mqtt, edge=config.edge.id, boot=boot, status=self._status, outbox=journal, consoles=config.edge.consoles,
             signer=signer, console_keys=console_keys, verifier=verifier, on_command=self._command, now=clock.now,
-            on_refused=self._refused,
-            on_consoles_changed=self._console_changed,
-            on_broker_changed=self._broker_changed, on_fault=self._stream_fault, on_acked=self._acked,
-        )
+            on_refused=self._refused, on_consoles_changed=self._console_changed,
+            on_broker_changed=self._broker_changed, on_fault=self._stream_fault, on_acked=self._acked)
         # Simulated patients need nobody to hear them, unless somebody tries just that.
         self._hearing = Hearing(config.edge.consoles, (bed.id for bed in config.bed), clock.real_s(),
                                 confirms=not config.edge.simulated or config.sounder is not None)
@@ -375,8 +373,7 @@ class EdgeService:
             simulated=edge.simulated, consoles=self._stream.console_states(),
             other_boots=self._stream.other_boots(), storage=self._storage.now(),
             space=self._storage.space(), protocols=views.protocols(self._protocols) if self._protocols else (),
-            sounder=self._sounder.now(), anchor=self._anchor.now(), reload=self.reload,
-        )
+            sounder=self._sounder.now(), anchor=self._anchor.now(), reload=self.reload)
 
     def _console_changed(self, console: str, seen: ConsoleSeen) -> None:
         log.info("console %s is %s", console, seen.state)
