@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from edge.core import unwatched
 from edge.core.alarms import ACTIVE
+from edge.core.channels import drug_pump, pumps_of
 from edge.core.context import RuleContext
 from edge.core.expression import compile_condition
 from edge.core.pairs import Condition
@@ -135,8 +136,8 @@ def _causes(state: BedState, session: Session, one: Watched,
     for context, truth in found:
         if truth is None:
             yield from _unknown(context, one)
-        elif one.metrics and _never_fills(context, one):
-            source = _source(state, one.metrics[0])
+        elif (one.metrics or one.of_pump) and _never_fills(context, one):
+            source = _source(state, one.metrics[0]) if one.metrics else context.device or _pump(state)
             if source is not None:
                 yield source, one.metrics[:1]
 
@@ -144,9 +145,8 @@ def _causes(state: BedState, session: Session, one: Watched,
 def _unknown(context: RuleContext, one: Watched) -> Iterator[tuple[str, tuple[str, ...]]]:
     """The devices whose readings, or whose own word, are missing."""
     lacking = [metric for metric in one.metrics if _is_unknown(context, one.rule, metric)]
-    if not lacking:
-        pumps = [name for name, device in context.state.devices.items() if device.kind == "pump"] if one.of_pump else []
-        yield from ((name, ()) for name in ([context.device] if context.device else pumps[:1]))
+    if not lacking and (name := context.device or (_pump(context.state) if one.of_pump else None)):
+        yield name, ()
     for source in dict.fromkeys(_source(context.state, metric) for metric in lacking):
         metrics = tuple(metric for metric in lacking if _source(context.state, metric) == source)
         if source is not None and not any(context.is_excused(metric) for metric in metrics):
@@ -172,8 +172,15 @@ def _source(state: BedState, metric: str) -> str | None:
     latest = state.latest.get(metric)
     if latest is not None and latest.device in state.devices:
         return latest.device
-    kinds = GIVES.get(metric, ("pump",) if METRICS[metric].group == "pump" else ())
+    if METRICS[metric].group == "pump":
+        return _pump(state)
+    kinds = GIVES.get(metric, ())
     return next((name for kind in kinds for name, device in state.devices.items() if device.kind == kind), None)
+
+
+def _pump(state: BedState) -> str | None:
+    """The pump whose word the rules ask for: the drug's; unknown which that is, the first."""
+    return drug_pump(state) or next(iter(pumps_of(state)), None)
 
 
 def _is_expected(state: BedState, session: Session, metric: str) -> bool:
