@@ -131,3 +131,21 @@ def test_closing_with_something_open_needs_a_reason_that_is_one() -> None:
 def test_under_0_1_0_any_reason_did() -> None:
     story = BedStory().infused()
     assert story.reason(story.command("close_session", reason="Discharged")) == ""
+
+
+def test_it_says_when_the_patient_would_have_been_ready_but_for_the_minimum_stay() -> None:
+    story = infusing(5)
+    story.pump = "stopped"
+    story.until(6)
+    story.command("end_infusion", reason="afraid")
+    for minute in (20, 32, 44):
+        story.until(minute).bp(120, 75)
+        story.command("check_in", moaas=5, cadss=2, distress=1, anxiety=1, nausea=0)
+    assert story.full()["session"]["ready_min"] is None, "nobody has attested that the patient may go"
+    for what in ("escort", "oriented", "no_dissociation", "gait", "fluids", "mood"):
+        story.command("attest", what=what, so=True)
+    told = story.until(46).full()["session"]
+    assert told["ready_min"] == 44
+    assert {one["gate"] for one in told["open_items"]} == {"after_the_end", "after_the_start"}
+    story.command("check_in", moaas=5, cadss=9, distress=1)
+    assert story.until(46.2).full()["session"]["ready_min"] is None, "a relapse: not any more"

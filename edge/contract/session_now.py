@@ -93,6 +93,8 @@ class SessionNow(Payload, frozen=True, kw_only=True):
     infused_s: float | None = None
     dose_mg: float | None = None
     dose_mg_kg: float | None = None
+    # so many minutes after the start it would have been time to leave, had there been no minimum stay; null: not yet
+    ready_min: float | None = None
     primed_mg: float = 0.0  # what the drug's pump gave before the start: no dose
     after_end_mg: float = 0.0  # of dose_mg, what came after the end of the infusion
     order: Order | None = None

@@ -237,10 +237,28 @@ def note_open(state: BedState, at_s: float) -> None:
     """Keep since when each gate has been open."""
     if state.session is None:
         return
+    points = open_items(state, at_s)
+    _note_but_for_the_stay(state, points, at_s)
     known = state.session.open_since_s
-    now = {point.gate.id: known.get(point.gate.id, at_s) for point in open_items(state, at_s)}
+    now = {point.gate.id: known.get(point.gate.id, at_s) for point in points}
     if now != known:
         state.session = replace(state.session, open_since_s=now)
+
+
+def _note_but_for_the_stay(state: BedState, points: list[OpenPoint], at_s: float) -> None:
+    """Keep since when nothing but time alone, from the start or the end of the dose, has kept the patient here."""
+    session = state.session
+    assert session is not None
+    after = session.phase in ("RECOVERY", "DISCHARGE_READY")
+    kept = any(point.override is None and not _is_a_stay(point.gate) for point in points)
+    since_s = None if kept or not after else session.but_for_the_stay_s or at_s
+    if since_s != session.but_for_the_stay_s:
+        state.session = replace(session, but_for_the_stay_s=since_s)
+
+
+def _is_a_stay(gate: Gate) -> bool:
+    """Whether it waits for time since the start or the end of the dose, and for nothing else."""
+    return bool(waits_s(gate.open)) and all(name in ("ended_s", "started_s") for name, _ in waits_s(gate.open))
 
 
 def _minutes(seconds: float) -> str:

@@ -255,6 +255,7 @@ class Session(msgspec.Struct, frozen=True):
     attested: dict[str, Attestation] = {}  # the last word on each
     pk: Pk | None = None
     open_since_s: dict[str, float] = {}  # gates that are open, by id
+    but_for_the_stay_s: float | None = None  # since then nothing but the minimum stay has kept the patient
     bp_at_s: tuple[float, ...] = ()  # when blood pressures were taken in this session,
     spo2_at_s: tuple[float, ...] = ()  # and when there was a valid SpO2, once in a while
 

@@ -207,7 +207,8 @@ def _session(session: Session, state: BedState, at_s: float) -> SessionNow:
         dissociation_since=_iso(session.dissociation_since_s), started=iso(session.opened_s),
         infusion_started=_iso(session.started_s), infusion_ended=_iso(session.ended_s),
         infused_s=round(session.infused_s, 1), dose_mg=round(session.delivered_mg, 2),
-        dose_mg_kg=_rounded(session.order.mg_kg(session.delivered_mg)), primed_mg=round(session.primed_mg, 2),
+        ready_min=_ready_min(session), dose_mg_kg=_rounded(session.order.mg_kg(session.delivered_mg)),
+        primed_mg=round(session.primed_mg, 2),
         after_end_mg=round(session.after_end_ml * (session.order.concentration_mg_ml or 0.0), 2),
         order=replace(describe_order(session), nibp_interval_min=round(state.interval_s() / 60, 2)),
         baseline=describe_baseline(session),
@@ -221,6 +222,12 @@ def _session(session: Session, state: BedState, at_s: float) -> SessionNow:
         estimate=_estimate(session, state, at_s),
         attested=tuple(AttestedNow(what=what, so=seen.so, at=iso(seen.at_s), user=seen.user)
                        for what, seen in session.attested.items()))
+
+
+def _ready_min(session: Session) -> float | None:
+    """As the esketamine REMS form asks it: had there been no minimum stay, when would the patient have been ready?"""
+    ready_s, started_s = session.but_for_the_stay_s, session.started_s
+    return None if ready_s is None or started_s is None else round((ready_s - started_s) / 60, 1)
 
 
 def _rounded(mg_kg: float | None) -> float | None:

@@ -132,8 +132,8 @@ def free_port(wanted: int | None) -> int:
 
 
 def new_logins() -> list[Login]:
-    """A nurse and a technician, with passwords nobody has had."""
-    roles: tuple[Role, ...] = ("nurse", "technician")
+    """A nurse, a technician and a prescriber, with passwords nobody has had."""
+    roles: tuple[Role, ...] = ("nurse", "technician", "prescriber")
     return [Login(role, secrets.token_urlsafe(9), role) for role in roles]
 
 

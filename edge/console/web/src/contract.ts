@@ -158,6 +158,7 @@ export interface SessionNow {
   infused_s: number | null;
   dose_mg: number | null;
   dose_mg_kg: number | null;
+  ready_min: number | null;
   primed_mg: number;
   after_end_mg: number;
   order: Order | null;

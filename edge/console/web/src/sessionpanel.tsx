@@ -44,6 +44,7 @@ export function SessionPanel({ bed, session, close }: { bed: string; session: Se
       <OrderLine session={session} />
       <h3>Still open before the next step</h3>
       {(session.open_items ?? []).length > 0 ? <OpenItems session={session} override={(id) => { setGate(id); setAsking("override_gate"); }} /> : session.open.length === 0 ? <p>{infused ? "Nothing: the infusion is running its course." : "Nothing."}</p> : <ul class="open-items">{session.open.map((item) => <li key={item}>☐ {sentence(item)}</li>)}</ul>}
+      {session.ready_min !== null && <p>Had there been no minimum stay: ready {Math.round(session.ready_min)} min after the start.</p>}
       {(session.phase === "PRECHECK" || session.phase === "READY") && <Checklist bed={bed} session={session} />}
     </Sheet>
   );
