@@ -35,7 +35,11 @@ PRIORITIES = {"low": "medium", "medium": "low", "high": "medium"}
 MAY_BE_LEFT_OUT = ("at_once", "clear", "clear_hold_s", "raise", "latch", "device_priority", "for_bed", "override",
                    "ordered", "group")
 TURNED = {"<": ("<=", ">"), "<=": ("<", ">="), ">": (">=", "<"), ">=": (">", "<="), "==": ("!=",), "!=": ("==",)}
-EQUIVALENT: dict[str, str] = {}
+EQUIVALENT = {
+    "HTN-R: when: 110 -> 111 at 226": "from a diastolic of 110 HTN-2 stands, and then nobody is asked",
+    "TEC-13: when: 60 -> 59 at 17": "of two saturations neither is older than 10 s",
+    "TEC-13: when: 60 -> 61 at 17": "of two saturations neither is older than 10 s",
+}
 
 
 class Mutant(NamedTuple):
@@ -104,7 +108,7 @@ def of_file(text: str) -> Iterator[Mutant]:
         if line.startswith("id = ") and not _is_gate(lines, number):
             of = line.split('"')[1]
         for what, new in of_line(line):
-            label = f"{of}: {line.partition(' = ')[0].strip()}, line {number + 1}: {what}"
+            label = f"{of}: {line.partition(' = ')[0].strip()}: {what}"
             yield Mutant(label, of, "\n".join([*lines[:number], new, *lines[number + 1:]]))
 
 
