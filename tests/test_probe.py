@@ -27,7 +27,7 @@ from simulators.nonin import NoninTwin
 from simulators.patient import SimulatedPatient
 
 HERE = parse_device_url("serial:///dev/ttyUSB0")
-BY_ITSELF = {"berry_pm6750", "contec_cms50", "masimo_ascii", "nellcor_ascii", "nonin"}  # sends without being asked
+BY_ITSELF = {"berry_pm6750", "contec_cms50", "masimo_ascii", "nonin"}  # sends once a second or oftener, unasked
 
 
 @pytest.fixture(scope="module")
