@@ -245,6 +245,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     "rebaseline": {"reason": "the cuff was too large"}, "attest": {"what": "escort", "so": True},
     "device_off": {"device": "oximeter", "minutes": 5, "reason": "to the toilet"},
     "comment": {"alarm": "a-1", "comment": "pale, and cold"},
+    "maintain": {"device": "cuff", "minutes": 5, "reason": "a new hose"}, "maintenance_over": {"device": "cuff"},
     "delegate": {"to": "prescriber", "minutes": 10, "reason": "a second bed"},
     "device_back": {"device": "oximeter"}, "unshelve": {"shelf": "a-1"},
     "shelve": {"alarm": "a-1", "seq": 7, "minutes": 10, "reason": "the patient walks"},

@@ -62,3 +62,20 @@ async def test_what_is_said_for_information_stands_in_the_rail(opened: Opened) -
             {"what": "infusion_ended", "text": "The infusion has ended: dose complete", "at": iso(story.now())}]
         story.tell("chair-2")
         await expect(page.locator(".rail .information")).to_contain_text("The infusion has ended: dose complete")
+
+
+async def test_a_technician_puts_a_device_in_maintenance_and_takes_it_back(opened: Opened) -> None:
+    story = Story(beds=1, role="technician", simulated=False)
+    async with opened(story, "/devices") as page:
+        row = page.locator("[data-device='chair-1/pump']")
+        await row.get_by_role("button", name="Maintenance…").click()
+        await expect(row.get_by_role("button", name="10 min")).to_be_disabled()
+        await row.get_by_role("button", name="Test").click()
+        await row.get_by_role("button", name="10 min").click()
+        await expect(row.locator(".maintenance")).to_contain_text("Pump in maintenance until")
+        await expect(row.locator(".maintenance")).to_contain_text("Test")
+        await row.get_by_role("button", name="In use again").click()
+        await expect(row.locator(".maintenance")).to_have_count(0)
+    begun, over = story.commands
+    assert (begun["verb"], begun["args"]) == ("maintain", {"device": "pump", "minutes": 10, "reason": "Test"})
+    assert (over["verb"], over["args"]) == ("maintenance_over", {"device": "pump"})

@@ -350,9 +350,11 @@ def test_no_verb_starts_or_sets_a_pump() -> None:
     assert set(VERBS) == {"acknowledge", "audio_pause", "audio_resume", "check_in", "start_session",
                                    "checklist", "end_infusion", "close_session", "give_dose", "shelve", "unshelve",
                           "amend_order", "override_gate", "rebaseline", "attest", "device_off", "device_back",
-                          "comment", "delegate", "undelegate"}
+                          "comment", "delegate", "undelegate", "maintain", "maintenance_over", "measure_bp",
+                          "drug_channel", "dissociation"}
     others = {verb: asked.roles for verb, asked in VERBS.items() if asked.roles != {"nurse", "prescriber"}}
-    assert others == {"comment": {"nurse", "prescriber", "technician"}}
+    assert others == {"comment": {"nurse", "prescriber", "technician"}, "maintain": {"technician"},
+                      "maintenance_over": {"nurse", "prescriber", "technician"}}
 
 
 # --- the document -----------------------------------------------------------------------------------------------------

@@ -240,7 +240,8 @@ class EdgeService:
         self._beds[bed].telemetry.decoded(bool(inputs), more)
 
     def _wave(self, bed: str, device: str, wave: Wave, at_s: float) -> None:
-        self._beds[bed].telemetry.wave(device, wave, at_s)
+        if self._beds[bed].bedside.state.devices[device].maintenance is None:
+            self._beds[bed].telemetry.wave(device, wave, at_s)
 
     def _apply(self, bed: str, given: Input, at_s: float) -> Appended | None:
         work = self._beds[bed]

@@ -52,3 +52,13 @@ class Informed(Body, frozen=True, kw_only=True, tag_field="change", tag="informa
     what: InformationKind
     text: str
     alarms: tuple[str, ...] = ()
+
+
+class InMaintenance(Body, frozen=True, kw_only=True):
+    """A technician works on a device until then at the latest: nothing of it is shown, counted or missed."""
+
+    device: str
+    maintenance_until: str
+    reason: str
+    command: str
+    by: str

@@ -37,3 +37,12 @@ class InformationNow(Payload, frozen=True, kw_only=True):
     what: InformationKind
     text: str
     at: Time
+
+
+class MaintenanceNow(Payload, frozen=True, kw_only=True):
+    """A technician works on a device, until then at the latest."""
+
+    since: Time
+    until: Time
+    by: str
+    reason: str

@@ -1,5 +1,5 @@
-"""What a person may ask about alarms besides acknowledging them: comment on one, let somebody else be told first.
-Read through `commands`."""
+"""What a person may ask about alarms besides acknowledging them: comment on one, let somebody else be told first; and
+put a device in maintenance. Read through `commands`."""
 
 from __future__ import annotations
 
@@ -67,3 +67,24 @@ class Undelegate(Verb, frozen=True, kw_only=True):
     """Alarms of this bed are told first to whom they were before, from now on."""
 
     verb: ClassVar[str] = "undelegate"
+
+
+class Maintain(Verb, frozen=True, kw_only=True):
+    """A technician works on a device for some minutes: nothing of it is shown, counted or missed. Never while a session
+    at this bed needs it."""
+
+    verb: ClassVar[str] = "maintain"
+    roles: ClassVar[frozenset[Role]] = frozenset({"technician"})
+
+    device: Annotated[str, Meta(min_length=1, max_length=64, title="Device")]
+    minutes: Annotated[float, number("For", 1, 60, "min", presets=(10, 30))]
+    reason: Reason
+
+
+class MaintenanceOver(Verb, frozen=True, kw_only=True):
+    """A device is in use again before its time."""
+
+    verb: ClassVar[str] = "maintenance_over"
+    roles: ClassVar[frozenset[Role]] = NURSE | {"technician"}
+
+    device: Annotated[str, Meta(min_length=1, max_length=64, title="Device")]

@@ -22,6 +22,8 @@ from msgspec import Meta
 
 from edge.contract.attention_verbs import CommentAlarm as CommentAlarm
 from edge.contract.attention_verbs import Delegate as Delegate
+from edge.contract.attention_verbs import Maintain as Maintain
+from edge.contract.attention_verbs import MaintenanceOver as MaintenanceOver
 from edge.contract.attention_verbs import Undelegate as Undelegate
 from edge.contract.verb import MAX_LOT, MAX_PLANNED_MIN, Reason, WithReason, number, score, shown
 from edge.contract.verb import MAX_NOTE as MAX_NOTE
@@ -264,7 +266,8 @@ VERBS: dict[str, type[Verb]] = {
     asked.verb: asked
     for asked in (Acknowledge, CommentAlarm, Delegate, Undelegate, Shelve, Unshelve, PauseAudio, ResumeAudio, CheckIn,
                   StartSession, SetChecklist, GiveDose, EndInfusion, CloseSession, AmendOrder, OverrideGate,
-                  Rebaseline, Attest, DeviceOff, DeviceBack, DrugChannel, MeasureBp, SayDissociation)
+                  Rebaseline, Attest, DeviceOff, DeviceBack, DrugChannel, MeasureBp, SayDissociation, Maintain,
+                  MaintenanceOver)
 }
 
 

@@ -21,6 +21,7 @@ from edge.contract.attention_bodies import AlarmCommented as AlarmCommented
 from edge.contract.attention_bodies import AlarmTold as AlarmTold
 from edge.contract.attention_bodies import Delegated as Delegated
 from edge.contract.attention_bodies import Informed as Informed
+from edge.contract.attention_bodies import InMaintenance as InMaintenance
 from edge.contract.edge_bodies import Body as Body
 from edge.contract.edge_bodies import BrokerMoved as BrokerMoved
 from edge.contract.edge_bodies import ClockStepped as ClockStepped
@@ -231,7 +232,7 @@ EventBody = (
     | OrderAmended | GateOverridden | BaselineSet | Attested | DrugChannelNamed | CuffAsked
     | DeviceAway | DeviceReturned
     | PhaseMoved | DissociationMoved | CheckedIn
-    | Requested | AudioMoved | ShelfMoved | AlarmTold | AlarmCommented | Delegated | Informed
+    | Requested | AudioMoved | ShelfMoved | AlarmTold | AlarmCommented | Delegated | Informed | InMaintenance
     | CommandRefused | LinkMoved | DeviceAlarmsNow | Booted
     | ConsoleMoved | BrokerMoved | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge | WatchPaused
     | StorageFailing
@@ -252,7 +253,7 @@ BODIES: dict[EventKind, tuple[type[Body], ...]] = {
     "attention": (AlarmTold, AlarmCommented, Delegated, Informed),
     "command": (CommandRefused,),
     "link": (LinkMoved,),
-    "device": (DeviceAlarmsNow, DeviceAway, DeviceReturned),
+    "device": (DeviceAlarmsNow, DeviceAway, DeviceReturned, InMaintenance),
     "boot": (Booted, WatchPaused, ClockStepped),
     "stream": (ConsoleMoved, BrokerMoved, CommandRejected, PayloadsRejected, OtherBoxFound, PayloadTooLarge),
     "journal": (StorageFailing, StorageHealed, RecordBegun, SpaceLow),

@@ -24,6 +24,7 @@ from edge.contract import shared_key, topics
 from edge.contract.attention_now import CommentNow as CommentNow
 from edge.contract.attention_now import DelegationNow as DelegationNow
 from edge.contract.attention_now import InformationNow as InformationNow
+from edge.contract.attention_now import MaintenanceNow as MaintenanceNow
 from edge.contract.attention_now import ToldNow as ToldNow
 from edge.contract.box import AnchorNow as AnchorNow
 from edge.contract.box import NotedHead as NotedHead
@@ -183,6 +184,7 @@ class DeviceNow(Payload, frozen=True, kw_only=True):
     line: LineNow | UnsetType = UNSET
     role: PumpRole | UnsetType = UNSET  # of a pump: whether it gives the drug; absent where nobody has said
     off_until: Time | UnsetType = UNSET  # disconnected as planned, until then at the latest
+    maintenance: MaintenanceNow | UnsetType = UNSET  # nothing of it is shown, counted or missed
     alarms: tuple[DeviceAlarmNow, ...] = ()
 
 

@@ -36,7 +36,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     payloads.CheckInNow, payloads.DoseNow, payloads.OpenNow, payloads.NextNow,
     payloads.AttestedNow, payloads.EstimateNow,
     payloads.SessionNow, events.Evidence, payloads.Signals, payloads.FallenLevel,
-    payloads.ToldNow, payloads.CommentNow, payloads.DelegationNow, payloads.InformationNow,
+    payloads.ToldNow, payloads.CommentNow, payloads.DelegationNow, payloads.InformationNow, payloads.MaintenanceNow,
     payloads.AlarmNow, payloads.DeviceAlarmNow, payloads.LineMinute, payloads.LineFrame, payloads.LineNow,
     payloads.DeviceNow, payloads.Request, payloads.Gap, payloads.Shelved, payloads.State,
     payloads.ConsoleSeen, payloads.StorageNow, payloads.SpaceNow, payloads.SounderNow, payloads.AnchorNow,

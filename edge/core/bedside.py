@@ -33,6 +33,7 @@ from edge.core import (
     dissociation,
     dose,
     dosing,
+    maintenance,
     pk,
     presence,
     samples,
@@ -135,6 +136,8 @@ class Bedside:
     def apply(self, given: Input, at_s: float) -> list[PendingEvent]:
         """What follows from `given` at `at_s`. Raises Misdirected."""
         self._check(given)
+        if maintenance.is_dropped(self.state, given):
+            return []
         pending_events: list[PendingEvent] = []
         metrics: tuple[str, ...] | None = None
         determined = False

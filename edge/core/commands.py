@@ -25,6 +25,8 @@ from edge.contract.commands import (
     DrugChannel,
     EndInfusion,
     GiveDose,
+    Maintain,
+    MaintenanceOver,
     MeasureBp,
     OverrideGate,
     PauseAudio,
@@ -52,7 +54,18 @@ from edge.contract.events import (
     SessionClosed,
     SessionOpened,
 )
-from edge.core import attention, audio, dissociation, dosing, samples, session, session_commands, shelf, starting
+from edge.core import (
+    attention,
+    audio,
+    dissociation,
+    dosing,
+    maintenance,
+    samples,
+    session,
+    session_commands,
+    shelf,
+    starting,
+)
 from edge.core.alarms import ACTIVE, SHOWN, Alarm, move
 from edge.core.context import RuleContext
 from edge.core.protocols import beyond
@@ -82,6 +95,8 @@ def _start(
 ) -> Iterator[PendingEvent]:
     if state.session is not None:
         raise Refused("session_open: close this bed's session first")
+    if (held := next((name for name, one in state.devices.items() if one.maintenance is not None), None)) is not None:
+        raise Refused(f"not_now: the {held} is in maintenance; end that first")
     if args.session in state.closed:
         raise Refused("session_closed: this session is over; open a new one under an id of its own")
     name = args.protocol or state.protocols.first.id
@@ -258,6 +273,7 @@ _VERBS: dict[type[Verb], Callable[..., Iterator[PendingEvent]]] = {
     StartSession: _start, SetChecklist: _checklist, CheckIn: _check_in, Acknowledge: _acknowledge,
     Shelve: _shelve, Unshelve: _unshelve, CommentAlarm: attention.comment,
     Delegate: attention.delegate, Undelegate: attention.undelegate,
+    Maintain: maintenance.begin, MaintenanceOver: maintenance.end,
     PauseAudio: _pause, ResumeAudio: _resume, EndInfusion: _end_infusion,
     GiveDose: _give_dose, AmendOrder: session_commands.amend_order, OverrideGate: session_commands.override_gate,
     Rebaseline: session_commands.rebaseline, Attest: session_commands.attest,

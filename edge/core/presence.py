@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from edge.contract.events import DeviceReturned, PendingEvent
+from edge.core import maintenance
 from edge.core.state import BedState
 
 OXIMETRY_EVERY_S = 60.0
@@ -16,11 +17,13 @@ OXIMETRY_EVERY_S = 60.0
 def follow(state: BedState, at_s: float) -> Iterator[PendingEvent]:
     """Settle it as things are now; an event where a planned time is over."""
     state.no_pump = state.session is not None and state.protocol.by_hand is not None
+    yield from maintenance.follow(state, at_s)
     for name, device in state.devices.items():
         if device.off_until_s is not None and (at_s >= device.off_until_s or state.session is None):
             device.off_until_s = None
             yield state.event(at_s, DeviceReturned(device=name, why="the planned time is over"))
-        device.away = device.off_until_s is not None or (state.no_pump and device.kind == "pump")
+        device.away = (device.off_until_s is not None or device.maintenance is not None
+                       or (state.no_pump and device.kind == "pump"))
 
 
 def note_taken(state: BedState, at_s: float) -> None:

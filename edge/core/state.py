@@ -66,6 +66,15 @@ class OwnValue(msgspec.Struct, frozen=True):
     since_s: float
 
 
+class Maintenance(msgspec.Struct, frozen=True):
+    """That a technician works on a device: from when, until when at the latest, who, and why."""
+
+    since_s: float
+    until_s: float
+    by: str
+    reason: str
+
+
 class Device(msgspec.Struct):
     """What the bed knows of one of its devices."""
 
@@ -95,6 +104,7 @@ class Device(msgspec.Struct):
     alarms: tuple[DeviceAlarm, ...] = ()
     own: dict[str, OwnValue] = {}  # what it measures itself, whichever device is the source
     off_until_s: float | None = None  # disconnected as planned, until then at the latest
+    maintenance: Maintenance | None = None
     away: bool = False  # it is no part of this session, or was disconnected as planned: nothing is missed of it
 
 

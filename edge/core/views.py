@@ -22,6 +22,7 @@ from edge.contract.payloads import (
     FallenLevel,
     Gap,
     InformationNow,
+    MaintenanceNow,
     Numeric,
     OpenNow,
     ProtocolNow,
@@ -182,6 +183,9 @@ def _device(name: str, device: Device, counts: Counts | None, role: PumpRole | U
                      for body in device.alarms))
     if device.off_until_s is not None:
         now = replace(now, off_until=iso(device.off_until_s))
+    if (work := device.maintenance) is not None:
+        now = replace(now, maintenance=MaintenanceNow(since=iso(work.since_s), until=iso(work.until_s), by=work.by,
+                                                      reason=work.reason))
     return replace(now, **counted)
 
 

@@ -320,6 +320,12 @@ class Story(Wire):
             bed.state["shelved"] = [{"shelf": "TEC-3:pump", "rule": "TEC-3", "title": found["title"], "device": "pump",
                                      "since": iso(self.now()), "until": found["shelved_until"], "by": by,
                                      "reason": args["reason"]}]
+        elif verb in ("maintain", "maintenance_over"):
+            device = next(one for one in bed.state["devices"] if one["device"] == args["device"])
+            device.pop("maintenance", None)
+            if verb == "maintain":
+                device["maintenance"] = {"since": iso(self.now()), "until": iso(self.now() + args["minutes"] * 60),
+                                         "by": by, "reason": args["reason"]}
         elif verb == "comment":
             found = next(one for one in bed.state["alarms"] if one["alarm"] == args["alarm"])
             found["comments"] = [*found.get("comments", []), {"text": args["comment"], "by": by, "at": iso(self.now())}]

@@ -6,6 +6,7 @@ import { AlarmList } from "./alarmlist.tsx";
 import { CheckIn } from "./checkin.tsx";
 import { plain } from "./dose.ts";
 import { Events } from "./events.tsx";
+import { InMaintenance } from "./maintenance.tsx";
 import { Figure, FurtherTiles, Pressure } from "./numbers.tsx";
 import { Band, phaseWords } from "./phase.tsx";
 import { Pleth } from "./pleth.tsx";
@@ -94,6 +95,7 @@ function BedHead({ bed, state, session }: { bed: string; state: BedState | undef
       {state !== undefined && !state.live && <span class="last-known">Last known {clockTime(state.at)}</span>}
       {state?.gap && <span class="gap">⊘ {gapWords(state.gap)} ({state.gap.why === "restart" ? "restart" : `the box ${state.gap.why}`})</span>}
       {troubles.length > 0 && <span class="link">⊘ {troubles.join("; ")}</span>}
+      {(state?.devices ?? []).map((device) => <InMaintenance key={device.device} bed={bed} device={device} />)}
       {state?.request && <span class="request">➤ {state.request.text}</span>}
     </div>
   );

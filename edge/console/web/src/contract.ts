@@ -228,6 +228,14 @@ export interface InformationNow {
   at: string;
 }
 
+/** A technician works on a device, until then at the latest. */
+export interface MaintenanceNow {
+  since: string;
+  until: string;
+  by: string;
+  reason: string;
+}
+
 /** Where one alarm stands. `seq` is the event that moved it last: an acknowledgement names the one the nurse saw. `no_data`: what it is about cannot be told now, so it stays; `no_data_since`: since when. `worst`: a higher level that has fallen and that nobody has acknowledged. The rest is what that event said (AlarmMoved). */
 export interface AlarmNow {
   alarm: string;
@@ -319,6 +327,7 @@ export interface DeviceNow {
   line?: LineNow;
   role?: "drug" | "carrier";
   off_until?: string;
+  maintenance?: MaintenanceNow;
   alarms: DeviceAlarmNow[];
 }
 
@@ -743,6 +752,15 @@ export interface DeviceReturned {
   by?: string;
 }
 
+/** A technician works on a device until then at the latest: nothing of it is shown, counted or missed. */
+export interface InMaintenance {
+  device: string;
+  maintenance_until: string;
+  reason: string;
+  command: string;
+  by: string;
+}
+
 /** The edge started; nobody watched for `gap_s` before. */
 export interface Booted {
   gap_s: number;
@@ -847,7 +865,7 @@ export interface EventBodies {
   attention: AlarmTold | AlarmCommented | Delegated | Informed;
   command: CommandRefused;
   link: LinkMoved;
-  device: DeviceAlarmsNow | DeviceAway | DeviceReturned;
+  device: DeviceAlarmsNow | DeviceAway | DeviceReturned | InMaintenance;
   boot: Booted | WatchPaused | ClockStepped;
   stream: ConsoleMoved | BrokerMoved | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge;
   journal: StorageFailing | StorageHealed | RecordBegun | SpaceLow;
@@ -987,6 +1005,14 @@ export const VERBS = {
   dissociation: { roles: ["nurse", "prescriber"], args: {
     reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
     begun: {"label": "It has begun (no: it is over)", "type": "flag", "optional": false},
+  } },
+  maintain: { roles: ["technician"], args: {
+    device: {"label": "Device", "type": "text", "optional": false, "max_length": 64},
+    minutes: {"label": "For", "type": "number", "optional": false, "min": 1, "max": 60, "unit": "min", "presets": [10, 30]},
+    reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
+  } },
+  maintenance_over: { roles: ["nurse", "prescriber", "technician"], args: {
+    device: {"label": "Device", "type": "text", "optional": false, "max_length": 64},
   } },
 } as const satisfies Record<string, { roles: readonly Role[]; args: Record<string, Argument> }>;
 export type Verb = keyof typeof VERBS;

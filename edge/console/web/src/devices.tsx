@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { idOf } from "./beds.ts";
 import { clockTime, stopwatch } from "./age.ts";
+import { InMaintenance, Maintain } from "./maintenance.tsx";
 import { RANK } from "./rank.ts";
 import { ScreenSize } from "./screen.tsx";
 import { store } from "./state.ts";
@@ -66,6 +67,8 @@ function Line({ entry }: { entry: Entry }) {
         <td class="n">{device.frames}</td><td class="n">{device.bad}{device.bad > 0 && <small> {(badShare(entry) * 100).toFixed(1)} %</small>}</td><td class="n">{device.late}</td>
         <td class="n">{device.understood}<small> of {device.received}</small></td>
         <td>{device.alarms.map(({ text, code }) => text || sentence(code)).join(", ")}
+          <InMaintenance bed={bed} device={device} />
+          <Maintain bed={bed} device={device} />
           {wired && <button class="to-wire" aria-expanded={open} onClick={() => setOpen(!open)}>Wire {open ? "▴" : "▾"}</button>}</td>
       </tr>
       {open && device.line !== undefined && <tr class="wire"><td colSpan={COLUMNS.length}><Wire line={device.line} /></td></tr>}

@@ -79,6 +79,8 @@ function shelf(body: Body): string {
 function device(body: Body): string {
   const name = sentence(word(body, "device") || "device");
   const alarms = body["alarms"];
+  if (word(body, "maintenance_until") !== "") return list([`${name} is in maintenance until ${clockTime(word(body, "maintenance_until"))}`, word(body, "reason"), by(body)]);
+  if (word(body, "why") !== "") return list([`${name}: ${word(body, "why")}`, by(body)]);
   if (word(body, "until") !== "") return list([`${name} is disconnected as planned until ${clockTime(word(body, "until"))}`, word(body, "reason"), by(body)]);
   if (!Array.isArray(alarms)) return list([name, word(body, "identity") && `is ${word(body, "identity")}`, word(body, "reason")]);
   const texts = (alarms as DeviceAlarm[]).map(({ text, code }) => text || sentence(code));

@@ -10,7 +10,7 @@ import { readNumber } from "./typed.ts";
 import { refusal, sentence } from "./words.ts";
 
 const WITH_A_PLACE: ReadonlySet<string> = new Set(
-  ["acknowledge", "override_gate", "audio_pause", "audio_resume", "start_session", "checklist", "check_in", "end_infusion", "close_session", "shelve", "unshelve", "comment", "undelegate"] satisfies Verb[]);
+  ["acknowledge", "override_gate", "audio_pause", "audio_resume", "start_session", "checklist", "check_in", "end_infusion", "close_session", "shelve", "unshelve", "comment", "undelegate", "maintain", "maintenance_over"] satisfies Verb[]);
 
 /** What a verb is called, where its name does not say it. */
 const NAMES: Partial<Record<string, string>> = {

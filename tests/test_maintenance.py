@@ -1,0 +1,125 @@
+"""A device in maintenance: never where a session needs it; nothing of it is shown, counted or missed; it ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edge.contract.events import DeviceReturned, InMaintenance
+from edge.model import Boot, Command, DeviceKind, LinkChanged, Role
+from tests.helpers.bed_story import T0, BedStory
+
+SECOND: tuple[str, DeviceKind, str] = ("oximeter-2", "oximeter", "o")
+MONITOR: tuple[str, DeviceKind, str] = ("monitor", "monitor", "m")
+
+
+def ask(story: BedStory, verb: str, role: Role = "technician", **args: Any) -> str:
+    given = Command(f"c{story.seq}", "main", "tim", role, "chair-1", verb, args)
+    return story.reason(story.give(given))
+
+
+def maintain(story: BedStory, device: str = "oximeter", minutes: float = 10) -> str:
+    return ask(story, "maintain", device=device, minutes=minutes, reason="a new probe")
+
+
+def seconds(story: BedStory, count: int) -> None:
+    story.until((story.at_s - T0 + count) / 60)
+
+
+def ends(story: BedStory) -> list[str]:
+    return [body.why for pending in story.pending_events if isinstance(body := pending.body, DeviceReturned)]
+
+
+def test_nothing_of_it_is_shown_and_nothing_is_missed() -> None:
+    story = BedStory()
+    seconds(story, 5)
+    assert story.vitals()["numerics"]["spo2_pct"]["value"] == 98
+    assert maintain(story) == ""
+    assert "spo2_pct" not in story.vitals()["numerics"], "what it said before is no patient's number either"
+    story.spo2 = 60.0
+    seconds(story, 30)
+    story.give(LinkChanged("oximeter", "lost", "the cable is out"))
+    seconds(story, 30)
+    assert "spo2_pct" not in story.vitals()["numerics"] and story.full()["alarms"] == []
+    (work,) = [one["maintenance"] for one in story.full()["devices"] if "maintenance" in one]
+    assert (work["by"], work["reason"]) == ("tim", "a new probe")
+    assert sum(isinstance(pending.body, InMaintenance) for pending in story.pending_events) == 1
+
+
+@pytest.mark.parametrize(("after_s", "over"), [(599, []), (600, ["the time of its maintenance is over"])])
+def test_it_ends_by_itself(after_s: int, over: list[str]) -> None:
+    story = BedStory()
+    maintain(story)
+    seconds(story, after_s)
+    assert ends(story) == over
+    story.say("oximeter", spo2_pct=98.0)
+    assert ("spo2_pct" in story.vitals()["numerics"]) is bool(over)
+
+
+def test_a_pump_that_was_tested_gives_no_dose_by_that() -> None:
+    story = BedStory()
+    seconds(story, 5)
+    maintain(story, "pump")
+    story.volume_ml = 20.0
+    seconds(story, 5)
+    assert story.vitals()["pump"] is None
+    assert ask(story, "maintenance_over", "nurse", device="pump") == ""
+    story.opened()
+    assert story.session.delivered_ml == 0.0
+    assert story.full()["session"]["dose_mg"] == 0
+
+
+@pytest.mark.parametrize("device", ["pump", "cuff", "oximeter"])
+def test_what_the_session_needs_is_not_taken_from_it(device: str) -> None:
+    story = BedStory().opened()
+    assert maintain(story, device).startswith(f"not_now: the session at this bed needs the {device}")
+    assert ends(story) == []
+
+
+@pytest.mark.parametrize(("other", "device", "taken"), [
+    (SECOND, "oximeter", True), (MONITOR, "oximeter", True), (MONITOR, "cuff", True), (SECOND, "cuff", False),
+    (MONITOR, "monitor", False), (MONITOR, "pump", False)])
+def test_one_that_another_covers_may_be(other: tuple[str, DeviceKind, str], device: str, taken: bool) -> None:
+    story = BedStory(other).opened()
+    assert (maintain(story, device) == "") is taken
+
+
+def test_where_the_other_is_lost_it_ends_at_once() -> None:
+    story = BedStory(SECOND).opened()
+    assert maintain(story) == ""
+    story.give(LinkChanged("oximeter-2", "lost", "the cable is out"))
+    assert ends(story) == ["the session at this bed needs it"]
+
+
+def test_no_session_begins_meanwhile_and_a_nurse_may_end_it() -> None:
+    story = BedStory()
+    maintain(story, "cuff")
+    order = {"session": "session-9", "weight_kg": 70, "dose_mg_kg": 0.5, "duration_min": 40, "concentration_mg_ml": 1}
+    assert story.reason(story.command("start_session", **order)) == (
+        "not_now: the cuff is in maintenance; end that first")
+    assert ask(story, "maintenance_over", "nurse", device="cuff") == ""
+    assert story.reason(story.command("start_session", **order)) == ""
+
+
+@pytest.mark.parametrize(("verb", "device", "says"), [
+    ("maintain", "scales", "bad_args: this bed has no device 'scales'; it has pump, cuff, oximeter"),
+    ("maintenance_over", "cuff", "not_now: the cuff is not in maintenance"),
+    ("maintain", "pump", "not_now: the pump is in maintenance already, by tim")])
+def test_what_is_refused(verb: str, device: str, says: str) -> None:
+    story = BedStory()
+    maintain(story, "pump")
+    more = {"minutes": 5, "reason": "a new hose"} if verb == "maintain" else {}
+    assert ask(story, verb, device=device, **more) == says
+
+
+def test_a_restart_does_not_end_it() -> None:
+    story = BedStory()
+    maintain(story)
+    again = BedStory()
+    vars(again).update(vars(story), bed=again.bed)
+    again.bed.restore(story.bed.snapshot())
+    again.give(Boot("boot-2", 20.0))
+    again.give(LinkChanged("oximeter", "live"))
+    seconds(again, 5)
+    assert "spo2_pct" not in again.vitals()["numerics"]
