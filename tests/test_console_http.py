@@ -244,6 +244,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     "amend_order": {"prescriber": "Dr Hall", "reason": "no response yet", "dose_mg_kg": 0.75},
     "rebaseline": {"reason": "the cuff was too large"}, "attest": {"what": "escort", "so": True},
     "device_off": {"device": "oximeter", "minutes": 5, "reason": "to the toilet"},
+    "drug_channel": {"device": "pump"}, "dissociation": {"begun": True, "reason": "she floats above the bed"},
     "comment": {"alarm": "a-1", "comment": "pale, and cold"},
     "maintain": {"device": "cuff", "minutes": 5, "reason": "a new hose"}, "maintenance_over": {"device": "cuff"},
     "delegate": {"to": "prescriber", "minutes": 10, "reason": "a second bed"},

@@ -109,7 +109,7 @@ def test_no_session_begins_meanwhile_and_a_nurse_may_end_it() -> None:
 def test_what_is_refused(verb: str, device: str, says: str) -> None:
     story = BedStory()
     maintain(story, "pump")
-    more = {"minutes": 5, "reason": "a new hose"} if verb == "maintain" else {}
+    more: dict[str, Any] = {"minutes": 5, "reason": "a new hose"} if verb == "maintain" else {}
     assert ask(story, verb, device=device, **more) == says
 
 

@@ -135,8 +135,7 @@ class Bedside:
 
     def apply(self, given: Input, at_s: float) -> list[PendingEvent]:
         """What follows from `given` at `at_s`. Raises Misdirected."""
-        self._check(given)
-        if maintenance.is_dropped(self.state, given):
+        if not self._counts(given):
             return []
         pending_events: list[PendingEvent] = []
         metrics: tuple[str, ...] | None = None
@@ -193,7 +192,8 @@ class Bedside:
             case RecordDamaged():
                 self.state.record_damage, self.state.record_damaged_at_s = given.damage, at_s
 
-    def _check(self, given: Input) -> None:
+    def _counts(self, given: Input) -> bool:
+        """Whether it is more than what a device in maintenance sends. Raises Misdirected where it is not this bed's."""
         bed, devices = self.state.bed, self.state.devices
         if isinstance(given, Command) and given.bed != bed:
             raise Misdirected(f"bed {bed} got a command for bed {given.bed}")
@@ -205,6 +205,7 @@ class Bedside:
                     raise Misdirected(f"bed {bed}, device {given.device} got a sample of {sample.bed}/{sample.device}")
                 if sample.metric not in METRICS:
                     raise Misdirected(f"bed {bed}, device {given.device}: no metric is named {sample.metric!r}")
+        return not maintenance.is_dropped(self.state, given)
 
     def _device(self, name: str) -> Device:
         return self.state.devices[name]
