@@ -6,7 +6,7 @@
     29-Dec-17 07:19:01    79*     66      18    MO SL       AS                            61 characters, CR LF
 
     field    scale, unit                     source and grade
-    TIME     DD-MMM-YY HH:MM:SS              device clock, not used: a long N-560 log (B)
+    TIME     DD-MMM-YY HH:MM:SS              device clock; only that it goes on is used: a long N-560 log (B)
     %SpO2    1 %, --- none; * beyond the device's limit: the log and two programs (B)
     BPM      1 /min, --- none; * as above: B
     PA       pulse amplitude, no unit, --- none: B; no perfusion index, so not used
@@ -27,6 +27,8 @@ What is made of it:
   LM: invalid. MO: questionable, artifact.
 * No checksum: a number that the line before did not say (give or take 4 %, 20 /min) is questionable until it repeats,
   and alarms count when two lines running say them. A driver that was never started takes each line at its word.
+* A line whose TIME is not up to 30 s later than the last one's is old, or stands still: no number, until three running
+  follow each other (the clock was set).
 * Limits, lost pulse, battery and sound are the oximeter's own alarms. A number with * and no word for it is one too.
 * The first head gives model and version. There is no serial number.
 """
@@ -50,14 +52,16 @@ from drivers.contract import (
     Validity,
 )
 from drivers.kit.listening import WELL, Listener, Verdict, judged
-from drivers.kit.text import Lines, Repeats, Twice, number_of, text_of
+from drivers.kit.text import Dated, Lines, Repeats, Twice, number_of, text_of
 
 LONGEST = 120  # bytes; the head's first line has about 80
 STREAM_BYTES_S = 260  # a head and a line; else one line every 2 s
 PROBE_S = 4.0  # two lines take longer than a probe's 3 s; nothing is asked, so lateness has no other use here
+MOST_BETWEEN_S = 30.0  # of two lines, a few lost between them
 MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 DATA = re.compile(
-    rf"[0-3]\d-(?:{MONTHS})-\d\d [0-2]\d:[0-5]\d:[0-5]\d +(\d{{1,3}}|---)(\*?) +(\d{{1,3}}|---)(\*?) +(?:\d{{1,3}}|---)"
+    rf"([0-3]\d)-({MONTHS})-(\d\d) ([0-2]\d):([0-5]\d):([0-5]\d)"
+    r" +(\d{1,3}|---)(\*?) +(\d{1,3}|---)(\*?) +(?:\d{1,3}|---)"
     r"((?: +[A-Z]{2})*)"
 )
 VERSION = re.compile(r"(N-\w+|NPB-\w+) +VERSION +([\w.]+) .*")
@@ -99,6 +103,12 @@ def _alarms(words: Sequence[str], spo2_beyond: bool, pulse_beyond: bool) -> tupl
     return tuple(found)
 
 
+def _made_s(day: str, month: str, year: str, hour: str, minute: str, second: str) -> float:
+    """A line's date as seconds that grow with it; every month has 31 days here."""
+    days = (int(year) * 12 + MONTHS.split("|").index(month)) * 31 + int(day)
+    return ((days * 24 + int(hour)) * 60 + int(minute)) * 60.0 + int(second)
+
+
 class NellcorAscii(Listener):
     """The driver: the alarms and the model as reported, and the numbers of the line before."""
 
@@ -108,12 +118,14 @@ class NellcorAscii(Listener):
         self._model = ""
         self._alarms: Twice[tuple[DeviceAlarm, ...]] = Twice()
         self._numbers = Repeats(JUMPS)
+        self._dated = Dated(MOST_BETWEEN_S)
 
     def on_open(self) -> Sequence[Request]:
         self._started = True
         self._model = ""
         self._alarms.forget()
         self._numbers.forget()
+        self._dated.forget()
         return []
 
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
@@ -127,7 +139,9 @@ class NellcorAscii(Listener):
         raise BadFrame("not a line of this output")
 
     def _data(self, data: re.Match[str]) -> list[Decoded]:
-        spo2, spo2_beyond, pulse, pulse_beyond, status = data.groups()
+        *made, spo2, spo2_beyond, pulse, pulse_beyond, status = data.groups()
+        if self._started and not self._dated.follows(_made_s(*made)):
+            raise BadFrame(f"of {made[3]}:{made[4]}:{made[5]}, which does not follow the line before")
         words = status.split()
         verdict = next((verdict for word, verdict in STATES.items() if word in words), WELL)
         readings = [judged("pulse_bpm", number_of(pulse), PULSE_LOW, PULSE_HIGH, verdict),

@@ -54,16 +54,43 @@ def test_the_twins_lines_are_as_long_as_the_logged_ones() -> None:
 # --- bad bytes --------------------------------------------------------------------------------------------------------
 
 
+def at(turn: int, line: bytes = LINE) -> bytes:
+    """The line as it is said so many lines later."""
+    assert line[15:18] == LINE[15:18]
+    return line[:16] + b"%02d" % (2 * turn) + line[18:]
+
+
 def test_one_bad_byte_anywhere_is_never_a_valid_number_far_from_the_true_one() -> None:
     true = {"spo2_pct": 99.0, "pulse_bpm": 66.0}
-    for bad in spoiled(LINE):
-        items = listen(started(DRIVER), LINE * 2 + bad + LINE * 3)
+    for bad in spoiled(at(2)):
+        items = listen(started(DRIVER), at(0) + at(1) + bad + at(3) + at(4) + at(5))
         for metric, number in true.items():
             told = of(items, metric)
             wrong = [abs(value - number) for value, validity in told if value is not None and validity is VALID]
             assert max(wrong) <= JUMPS[metric], bad
             assert told[-1] == (number, VALID)
         assert [item for item in items if isinstance(item, DeviceAlarms)] == [DeviceAlarms(())], bad
+
+
+@pytest.mark.parametrize(("turns", "taken"), [
+    ([0, 1, 2], [0, 1, 2]),
+    ([0, 1, 1, 2], [0, 1, 2]),  # twice
+    ([10, 11, 3, 12], [10, 11, 12]),  # an old one come again
+    ([10, 10, 10, 10], [10]),  # a device, or a line, that has stopped
+    ([0, 1, 16, 17], [0, 1, 16, 17]),  # half a minute was lost
+    ([0, 1, 18, 2], [0, 1, 2]),  # more than that in one line
+    ([10, 11, 3, 4, 5, 6], [10, 11, 5, 6]),  # its clock was set
+], ids=str)
+def test_a_line_that_does_not_follow_the_one_before_is_no_number(turns: list[int], taken: list[int]) -> None:
+    driver = started(DRIVER)
+    found = []
+    for turn in turns:
+        try:
+            driver.decode(at(turn), None)
+        except BadFrame:
+            continue
+        found.append(turn)
+    assert found == taken
 
 
 def test_two_lines_run_into_one_are_neither() -> None:

@@ -27,7 +27,7 @@ OF_MODBUS = frozenset({"exception", "words", "shift", "wrong", "unit"})
 # A device that repeats what it said before, in good frames, shows nothing of it; one with a counter does.
 UNSEEN = frozenset({"freeze"})
 # Nor does one old line among those of now, where its numbers are no further from them than two lines' may be.
-NEAR = frozenset({"nellcor_ascii", "dinamap"})
+NEAR = frozenset({"dinamap"})
 OF_TCP = frozenset({"one"})  # a second connection: tests/test_faults.py
 POLLED = [name for name, spec in SPECS.items() if spec.line.stream_bytes_s is None]
 STREAMS = [name for name in SPECS if name not in POLLED]

@@ -98,6 +98,31 @@ class Repeats:
         return now.value is None or (before is not None and abs(now.value - before) <= self._jumps[now.metric])
 
 
+class Dated:
+    """For lines that say when they were made: one that is not a little later than the line before is an old one come
+    again (or its date was hurt), until `times` lines running follow each other: then the device's clock was set."""
+
+    def __init__(self, most_s: float, times: int = 3) -> None:
+        self._most_s, self._times = most_s, times
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing was said before."""
+        self._last: float | None = None  # of the last line that followed
+        self._other: float | None = None  # of the last that did not
+        self._running = 0
+
+    def follows(self, made_s: float) -> bool:
+        """Whether a line that was made then, by the device's own clock in seconds, is of now."""
+        if self._last is not None and not 0 < made_s - self._last <= self._most_s:
+            near = self._other is not None and 0 < made_s - self._other <= self._most_s
+            self._other, self._running = made_s, self._running + 1 if near else 1
+            if self._running < self._times:
+                return False
+        self._last, self._other, self._running = made_s, None, 0
+        return True
+
+
 class Twice(Generic[T]):
     """A word that counts when two lines running say it."""
 
