@@ -98,19 +98,24 @@ class Bench:
     size: int
     data: Path
     clock: EdgeClock = field(default_factory=EdgeClock)
-    mqtt: int = field(default_factory=lambda: free_port(0))
-    http: int = field(default_factory=lambda: free_port(0))
+    mqtt: int = 0
+    http: int = 0
 
     async def run(self) -> dict[str, Any]:
         """Start everything, measure, stop everything."""
         services = Services(self.data / "pids.json", self.data, lambda line: None)
-        fleet, subscriber = Part("fleet", str(self.size), self.plan.profile), Part("subscriber", EDGE, str(self.mqtt))
-        url = f"http://127.0.0.1:{self.http}"
-        page = Part("page", EDGE, url, LOGIN["name"], LOGIN["password"])
+        fleet = Part("fleet", str(self.size), self.plan.profile)
+        parts = [fleet]
         neighbours = [await asyncio.create_subprocess_exec(sys.executable, "-c", "while True: pass")
                       for _ in range(self.plan.busy)]
         try:
-            self._configure(await fleet.start())
+            ports = await fleet.start()
+            self.mqtt, self.http = free_port(0), free_port(0)  # now, lest the fleet takes one of them
+            url = f"http://127.0.0.1:{self.http}"
+            subscriber = Part("subscriber", EDGE, str(self.mqtt))
+            page = Part("page", EDGE, url, LOGIN["name"], LOGIN["password"])
+            parts += [subscriber, page]
+            self._configure(ports)
             for service in self._services():
                 await services.start(service)
             await self._answers(f"{url}/healthz")
@@ -122,7 +127,7 @@ class Bench:
             arrived, shown, answered = await subscriber.stop(), await page.stop(), await fleet.stop()
             return self._report(window, used, answered, arrived, shown)
         finally:
-            for part in (fleet, subscriber, page):
+            for part in parts:
                 await part.end()
             for neighbour in neighbours:
                 neighbour.kill()
