@@ -112,7 +112,7 @@ def test_a_cuff_during_which_somebody_moves_finds_nothing() -> None:
 def lived(*raises: tuple[str, AlarmClass, Priority], rise: float = 10.0, cadss: int = 0,
           ready_min: float | None = 101.0) -> Lived:
     raised = [Raise("chair-1", "s", rule, rule, None, priority, kind, 60.0, 120.0) for rule, kind, priority in raises]
-    return Lived(CALM, Heard(raised, {("chair-1", "s"): Stay("chair-1", 0, 3600)}, 3600), (rise, rise / 2), cadss,
+    return Lived(CALM, Heard(raised, {("chair-1", "s"): Stay("chair-1", 0, 3600)}, 3600), (rise, rise / 2), cadss, 4,
                  ready_min)
 
 

@@ -33,7 +33,6 @@ T0 = 1_800_000_000.0  # any moment: nothing depends on the date
 ATTESTED_S = 95 * 60.0  # after the infusion's start, when the nurse goes through what discharge asks for
 PEAK_MIN = 40.0  # when the published rise was greatest
 SEVERE = "HTN-3"
-CADSS_DISSOCIATED = 4  # above it: dissociation
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,8 @@ class Lived:
     person: Person
     heard: Heard
     rise: tuple[float, float]
-    cadss: int
+    cadss: int  # the highest
+    cadss_above: int  # above it: dissociation, by the protocol
     ready_min: float | None  # when the discharge gate opened, in minutes after the infusion's start
 
 
@@ -107,7 +107,7 @@ def infuse(number: int, *, seed: int, rules: RuleSet, protocols: Protocols | Non
                 risen.append(((found["sbp_mmhg"] or 0.0) - session.baseline.sbp_mmhg,
                               (found["dbp_mmhg"] or 0.0) - session.baseline.dbp_mmhg))
     rise = (fmean(sbp for sbp, _ in risen), fmean(dbp for _, dbp in risen)) if risen else (0.0, 0.0)
-    return Lived(person, heard, rise, cadss, ready_min)
+    return Lived(person, heard, rise, cadss, bed.state.protocol.dissociation.cadss_above, ready_min)
 
 
 def _inputs(person: Person, second: Second, at_s: float) -> Iterator[Input]:
@@ -175,13 +175,13 @@ class Figures:
         raises = [lived.heard.raises for lived in found]
         serious = [sum(raised.alarm_class == "physiological" and raised.priority in ("medium", "high")
                        for raised in one) for one in raises]
-        dissociated = [lived for lived in found if lived.cadss > CADSS_DISSOCIATED]
+        dissociated = [lived for lived in found if lived.cadss > lived.cadss_above]
         ready = [lived.ready_min for lived in found if lived.ready_min is not None]
         return cls(
             infusions=len(found), sbp_rise=_spread(lived.rise[0] for lived in found),
             dbp_rise=_spread(lived.rise[1] for lived in found),
             sbp_rise_dissociated=_mean(lived.rise[0] for lived in dissociated),
-            sbp_rise_others=_mean(lived.rise[0] for lived in found if lived.cadss <= CADSS_DISSOCIATED),
+            sbp_rise_others=_mean(lived.rise[0] for lived in found if lived.cadss <= lived.cadss_above),
             severe=_mean(any(raised.rule == SEVERE for raised in one) for one in raises),
             raised_fifth=_mean(any(raised.rule.startswith("HTN-") for raised in one) for one in raises),
             dissociated=len(dissociated) / len(found), ready_min=_mean(ready) if ready else None,
@@ -201,7 +201,7 @@ class Figures:
             ("infusions with severe hypertension (HTN-3)", f"{self.severe:.2%}", "0.98 %"),
             ("with 20 % over the baseline twice, or worse", f"{self.raised_fifth:.1%}",
              "24 % by systolic, 32 % by diastolic, computed"),
-            ("CADSS above 4", f"{self.dissociated:.1%}", ""),
+            ("dissociation in a check-in (CADSS)", f"{self.dissociated:.1%}", ""),
             ("ready for discharge, min after the start",
              "-" if self.ready_min is None else f"{self.ready_min:.0f}, never: {self.never_ready:.1%}", ""),
             ("medium or high physiological alarms, a session", f"{self.serious_a_session:.2f}", "aim: up to 2"),
