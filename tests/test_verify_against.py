@@ -21,6 +21,7 @@ from edge.model import Tick
 from edge.process import BadUsage
 from tests.helpers.bodies import body
 from tests.helpers.journal_files import another
+from tests.helpers.parts import sampled
 from tests.helpers.stream_world import EDGE_KEY
 
 EVENTS = 12
@@ -75,7 +76,7 @@ async def test_a_record_whose_end_was_cut_off_everywhere_is_found(
     assert f"they end at {kept}, but {EVENTS} was stored elsewhere: the end is missing" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", sampled(((seed,) for seed in range(30)), 3))
 async def test_a_record_written_anew_with_the_very_key_is_found(
     console: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], seed: int,
 ) -> None:
