@@ -244,6 +244,11 @@ def test_ports_and_version() -> None:
 def test_an_account_needs_a_real_password(tmp_path: Path) -> None:
     config = tmp_path / "console.toml"
     config.write_text('edge = "clinic-1"\ndata = "data"\n')
+    role = vigil("user", "--config", str(config), "nina", "--role", "doctor", stdin="a long enough one\n")
+    assert (role.returncode, role.stderr) == (
+        2, "vigil: --role must be one of nurse, technician, prescriber, not 'doctor'\n")
+    assert "made, prescriber" in vigil("user", "--config", str(config), "paul", "--role", "prescriber",
+                                       stdin="a long enough one\n").stdout
     short = vigil("user", "--config", str(config), "nina", stdin="short\n")
     assert short.returncode == 2
     assert "at least 10 characters" in short.stderr

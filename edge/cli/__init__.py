@@ -106,7 +106,7 @@ def edge(
 
 @app.command()
 def console(config: Annotated[Path, typer.Option(help="console.toml.")]) -> int:
-    """The bedside console alone: pages for nurses and technicians."""
+    """The bedside console alone: pages for nurses, prescribers and technicians."""
     from edge.console.run import run_console
 
     return run_console(config)
@@ -116,7 +116,7 @@ def console(config: Annotated[Path, typer.Option(help="console.toml.")]) -> int:
 def user(
     config: Annotated[Path, typer.Option(help="console.toml.")],
     name: Annotated[str, typer.Argument(help="The login.")],
-    role: Annotated[str, typer.Option(help="nurse or technician.")] = "nurse",
+    role: Annotated[str, typer.Option(help="nurse, prescriber or technician.")] = "nurse",
 ) -> int:
     """Make a console account, or give it a new password: asked twice, or one line on standard input."""
     from edge.console.run import put_user

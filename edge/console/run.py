@@ -10,7 +10,7 @@ from collections.abc import Callable
 from getpass import getpass
 from pathlib import Path
 from time import sleep
-from typing import cast
+from typing import get_args
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -27,6 +27,7 @@ from edge.model import Role
 from edge.process import BadUsage, keep_for_good, log_to_stderr, loop_first, make_folder
 
 MIN_PASSWORD = 10
+ROLES: tuple[Role, ...] = get_args(Role)
 TRY_AGAIN_S = 2.0  # real seconds
 log = logging.getLogger(__name__)
 
@@ -116,8 +117,8 @@ def _server_of(config: ConsoleConfig) -> str | None:
 
 def put_user(path: Path, name: str, role: str) -> int:
     """`vigil user`. Raises BadUsage."""
-    if role not in ("nurse", "technician"):
-        raise BadUsage(f"--role must be nurse or technician, not {role!r}")
+    if role not in ROLES:
+        raise BadUsage(f"--role must be one of {', '.join(ROLES)}, not {role!r}")
     try:
         config = load_console(path)
     except ConfigError as wrong:
@@ -133,7 +134,7 @@ def put_user(path: Path, name: str, role: str) -> int:
     make_folder(config.data)
     place = place_of(config.database)
     try:
-        made = ensure_user(place, name, password, cast(Role, role), EdgeClock().now())
+        made = ensure_user(place, name, password, role, EdgeClock().now())
     except (DBAPIError, SchemaTooNew, NoStore) as wrong:
         raise _cannot_use(place, words_of(wrong) if isinstance(wrong, DBAPIError) else str(wrong)) from None
     print(f"{name}: {'made' if made else 'new password'}, {role}")
