@@ -47,10 +47,10 @@ def test_nothing_of_it_is_shown_and_nothing_is_missed() -> None:
     assert sum(isinstance(pending.body, InMaintenance) for pending in story.pending_events) == 1
 
 
-@pytest.mark.parametrize(("after_s", "over"), [(599, []), (600, ["the time of its maintenance is over"])])
+@pytest.mark.parametrize(("after_s", "over"), [(59, []), (60, ["the time of its maintenance is over"])])
 def test_it_ends_by_itself(after_s: int, over: list[str]) -> None:
     story = BedStory()
-    maintain(story)
+    maintain(story, minutes=1)
     seconds(story, after_s)
     assert ends(story) == over
     story.say("oximeter", spo2_pct=98.0)
