@@ -50,8 +50,8 @@ class OpenNow(Payload, frozen=True, kw_only=True):
 
 
 class NextNow(Payload, frozen=True, kw_only=True):
-    """What is next at this bed, and when (null: now). `what`: precheck, start, dose, bp, check_in, end, resume, leave,
-    or close."""
+    """What is next at this bed, and when (null: now; of start and resume: by when). `what`: precheck, start, dose, bp,
+    check_in, end, resume, leave, or close."""
 
     what: str
     text: str

@@ -32,7 +32,7 @@ def _all(state: BedState, session: Session, points: list[OpenPoint], at_s: float
         return
     if session.phase == "READY":
         by_s = session.phase_since_s + course.ready_for_s
-        yield "start", "give the first device" if by_hand else "start the pump, at the pump", by_s
+        yield "start", "give the first device" if by_hand else "start the pump", by_s
         return
     bp_due_s, check_in_due_s = state.bp_due_s(), state.check_in_due_s()
     if bp_due_s is not None:

@@ -120,7 +120,7 @@ export interface OpenNow {
   reason: string | null;
 }
 
-/** What is next at this bed, and when (null: now). `what`: precheck, start, dose, bp, check_in, end, resume, leave, or close. */
+/** What is next at this bed, and when (null: now; of start and resume: by when). `what`: precheck, start, dose, bp, check_in, end, resume, leave, or close. */
 export interface NextNow {
   what: string;
   text: string;

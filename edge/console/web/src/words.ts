@@ -99,11 +99,17 @@ export function noAlarms(live: boolean, besides = false): string {
   return besides ? "No other alarms" : "No alarms";
 }
 
+/** "at 10:40"; "by 10:40" where the time is the latest. */
+function nextTime({ what, at }: Session["next"][number]): string {
+  const latest = what === "start" || what === "resume";
+  return `${latest ? "by" : "at"} ${clockTime(at)}`;
+}
+
 /** What is next at a bed, and when: "Next: check-in at 10:40". null: nothing, or an edge that does not say. */
 export function nextWords(session: Pick<Session, "next"> | null | undefined): string | null {
   const first = session?.next?.[0];
   if (first === undefined) return null;
-  return `Next: ${first.text}${first.at === null ? "" : ` at ${clockTime(first.at)}`}`;
+  return `Next: ${first.text}${first.at === null ? "" : ` ${nextTime(first)}`}`;
 }
 
 /** The device's own alarms in its own words; null: it has none. An alarm without a word is still told. */

@@ -5,7 +5,7 @@ import { kindOf, sentenceOf } from "../src/eventwords.ts";
 import { idOf, labelOf, matching, pathOf } from "../src/beds.ts";
 import { placeOf } from "../src/place.ts";
 import type { EdgeEvent } from "../src/feed.ts";
-import { deviceSays, linkRemedy, linkWords, noAlarms, overWords } from "../src/words.ts";
+import { deviceSays, linkRemedy, linkWords, nextWords, noAlarms, overWords } from "../src/words.ts";
 
 const AT = "2026-09-21T12:00:00.000Z";
 const event = (kind: string, body: EdgeEvent["body"]): EdgeEvent => ({ edge: "clinic-1", seq: 1, bed: "chair-1", at: AT, kind, late: false, body });
@@ -113,3 +113,12 @@ for (const [link, words] of [
 }
 
 test("nothing is to be done about a live link", () => assert.equal(linkRemedy("live"), null));
+
+test("what is next stands with its time, which is the latest for what may be done before", () => {
+  const words = (what: string, text: string, at: string | null): string | null => nextWords({ next: [{ what, text, at }] });
+  assert.match(words("check_in", "check-in", AT) ?? "", /^Next: check-in at \d\d:\d\d$/);
+  assert.match(words("start", "start the pump", AT) ?? "", /^Next: start the pump by \d\d:\d\d$/);
+  assert.match(words("resume", "go on", AT) ?? "", /^Next: go on by \d\d:\d\d$/);
+  assert.equal(words("close", "close the session", null), "Next: close the session");
+  assert.equal(nextWords({ next: [] }), null);
+});
