@@ -186,6 +186,8 @@ async def test_a_start_before_its_journal_is_there_keeps_the_session_and_goes_on
         assert (await service._command(OPEN)).ok
         service._snapshot(BED, service._beds[BED], service._clock.now())
         await service._journal.flush()
+        # later than what the box remembers: the record ends further on, and the bed's state in it is another
+        assert (await service._command(replace(OPEN, id="c3", nonce="n3", verb="checklist", args={"done": True}))).ok
         before = service._journal.head.seq
     disk.break_()
     disk.reads = False

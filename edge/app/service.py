@@ -137,7 +137,7 @@ class EdgeService:
             keep_all=self._keep_all, changed=self._stream.status_changed, placed=self._placed)
         self.reload: ReloadNow | None = None  # how edge.toml was last read again; the next heartbeat says it
         begun = journal.taken_begun()
-        self._boot_beds(begun is not None)
+        self._boot_beds(begun is not None or journal.unplaced)
         self._storage.watch(begun, recovered.damage)
 
     # --- the start ----------------------------------------------------------------------------------------------------

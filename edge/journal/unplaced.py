@@ -12,10 +12,12 @@ from dataclasses import replace
 import msgspec
 
 from edge.contract.events import Event, PendingEvent, numbered
-from edge.journal.chain import START, Checkpoint
+from edge.journal.chain import START, Checkpoint, InputRow
 from edge.journal.jobs import Batch
 from edge.journal.last import Last, Remembered
+from edge.model import Command, Restored, decode_input, encode
 
+NAME_EVENTS = tuple(kind.__struct_config__.tag for kind in (Command, Restored))
 NOTHING = Remembered({}, 0, 0, 0)
 
 
@@ -48,5 +50,19 @@ class Unplaced:
                 placed = numbered(pending, seq=seq, boot=event.boot, edge=event.edge, wall=event.wall, prev=prev)
                 events.append(placed if sign is None else msgspec.structs.replace(placed, sig=sign(placed.hash)))
                 prev = placed.hash
-            found.append(Batch([(row[0] + more_n, *row[1:]) for row in batch.inputs], tuple(events)))
+            found.append(Batch([self._row(row, more_n, after.event_seq) for row in batch.inputs], tuple(events)))
         return found
+
+    def _row(self, row: InputRow, more_n: int, after_seq: int) -> InputRow:
+        """With the numbers of events that an input names, too: for a replay."""
+        n, boot, bed, at_ms, kind, body = row
+        more = after_seq - self.remembered.seq
+        if more and kind in NAME_EVENTS:
+            given = decode_input(body)
+            if isinstance(given, Restored):
+                given = msgspec.structs.replace(given, after_seq=given.after_seq + more)
+            elif isinstance(given, Command) and isinstance(seq := given.args.get("seq"), int):
+                moved = seq + more if seq > self.remembered.seq else seq
+                given = msgspec.structs.replace(given, args={**given.args, "seq": moved})
+            body = encode(given).decode()
+        return n + more_n, boot, bed, at_ms, kind, body
