@@ -37,7 +37,7 @@ def test_before_the_start_it_says_what_is_missing_and_then_to_start() -> None:
     story.until(-8).bp(120, 75)
     story.until(-7.9)
     assert upcoming(story) == [("start", 22)], "READY is over half an hour later"
-    assert story.full()["session"]["next"][0]["text"] == "start the pump, at the pump"
+    assert story.full()["session"]["next"][0]["text"] == "start the pump"
 
 
 def infusing(minute: float, **order: Any) -> BedStory:
