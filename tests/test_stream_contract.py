@@ -112,7 +112,7 @@ def test_the_full_state_of_a_bed_survives_the_wire() -> None:
     session = {"id": "s", "phase": "RECOVERY", "phase_since": "t", "dissociation": "open",
                "dissociation_state": "observed", "dissociation_since": "t", "started": "t", "infusion_started": "t",
                "infusion_ended": None, "infused_s": 2400.5, "dose_mg": 35.1, "dose_mg_kg": 0.5,
-               "primed_mg": 1.5, "after_end_mg": 0.5,
+               "primed_mg": 1.5, "after_end_mg": 0.5, "ready_min": 40.5,
                "order": {"protocol": "p", "weight_kg": 70.5, "dose_mg_kg": 0.5, "dose_mg": 35.25, "duration_min": 40.5,
                          "concentration_mg_ml": 0.7, "nibp_interval_min": 5.5},
                "baseline": {"sbp_mmhg": 121.5, "dbp_mmhg": 80.5, "determinations": 3, "quality": "pair",
