@@ -31,9 +31,9 @@ def is_asked(state: BedState) -> bool:
 
 def of_the_drug(state: BedState) -> list[Device]:
     """The pumps whose word moves the session: the drug's; in 0.1.0, and where nobody has said which that is, all."""
-    pumps = pumps_of(state)
+    pumps = [device for device in state.devices.values() if device.kind == "pump"]
     name = drug_pump(state) if len(pumps) > 1 and state.protocol.course.drug_channel else None
-    return [pumps[name]] if name is not None else list(pumps.values())
+    return [state.devices[name]] if name is not None else pumps
 
 
 def gives_drug(state: BedState, name: str) -> bool:

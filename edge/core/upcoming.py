@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import ceil, inf
 
 from edge.contract.payloads import NextNow
 from edge.core import dosing
-from edge.core.session import OpenPoint, open_items
+from edge.core.session import OpenPoint
 from edge.core.state import BedState, Session
 from edge.model import iso
 
 
-def upcoming(state: BedState, at_s: float) -> tuple[NextNow, ...]:
-    """What is next, soonest first; what has no time is next now."""
+def upcoming(state: BedState, points: Iterable[OpenPoint], at_s: float) -> tuple[NextNow, ...]:
+    """What is next, soonest first; what has no time is next now. `points`: what is still open."""
     session = state.session
     if session is None:
         return ()
-    points = [point for point in open_items(state, at_s) if point.override is None]
-    found = sorted(_all(state, session, points, at_s), key=lambda one: -inf if one[2] is None else one[2])
+    unmet = [point for point in points if point.override is None]
+    found = sorted(_all(state, session, unmet, at_s), key=lambda one: -inf if one[2] is None else one[2])
     return tuple(NextNow(what=what, text=text, at=None if due_s is None else iso(due_s)) for what, text, due_s in found)
 
 

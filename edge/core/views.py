@@ -222,7 +222,7 @@ def _session(session: Session, state: BedState, at_s: float) -> SessionNow:
         quiet=quiet_check_in(state, at_s) is not None, route=state.protocol.route, bp_due=_iso(state.bp_due_s()),
         doses=tuple(DoseNow(at=iso(one.at_s), devices=one.devices, mg=one.mg, lots=one.lots, user=one.user)
                     for one in session.doses),
-        open_items=tuple(_open(session, point) for point in points), next=upcoming(state, at_s),
+        open_items=tuple(_open(session, point) for point in points), next=upcoming(state, points, at_s),
         estimate=_estimate(session, state, at_s),
         attested=tuple(AttestedNow(what=what, so=seen.so, at=iso(seen.at_s), user=seen.user)
                        for what, seen in session.attested.items()))
