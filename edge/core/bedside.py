@@ -293,7 +293,6 @@ class Bedside:
             yield session.phase_moved(self.state, phase, why, at_s)
         for phase, why in session.on_time(self.state, at_s):
             yield session.phase_moved(self.state, phase, why, at_s)
-        session.note_open(self.state, at_s)
         pk.follow(self.state, at_s)
         for moved, basis in dissociation.follow(self.state, at_s):
             yield self.state.event(at_s, DissociationMoved(state=moved, basis=basis))

@@ -121,28 +121,30 @@ def enter(state: BedState, phase: Phase, at_s: float, why: str) -> tuple[Phase, 
 
 
 def on_time(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
-    """What readings and time allow: READY when nothing is open, DISCHARGE_READY when its criteria have held."""
+    """What readings and time allow: READY when nothing is open, DISCHARGE_READY when its criteria have held. Keeps
+    since when each gate has been open."""
     session = state.session
     if session is None:
         return []
-    if session.phase in ("PRECHECK", "READY"):
-        return _precheck(state, at_s)
-    if session.phase in ("RECOVERY", "DISCHARGE_READY"):
-        return _recovery(state, at_s)
-    return []
-
-
-def _precheck(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
-    session = state.session
-    assert session is not None
     if session.phase == "PRECHECK":
-        state.session = replace(session, baseline=baseline(state, at_s), unready_since_s=None)
-        return [] if open_points(state, at_s) else [enter(state, "READY", at_s, "precheck complete")]
+        state.session = session = replace(session, baseline=baseline(state, at_s), unready_since_s=None)
+    points, moved = open_items(state, at_s), list[tuple[Phase, str]]()
+    unmet = _unmet(points)
+    if session.phase in ("PRECHECK", "READY"):
+        moved = _precheck(state, session, unmet, at_s)
+    elif session.phase in ("RECOVERY", "DISCHARGE_READY"):
+        moved = _recovery(state, session, unmet, at_s)
+    _note_open(state, open_items(state, at_s) if moved else points, at_s)
+    return moved
+
+
+def _precheck(state: BedState, session: Session, unmet: list[str], at_s: float) -> list[tuple[Phase, str]]:
+    if session.phase == "PRECHECK":
+        return [] if unmet else [enter(state, "READY", at_s, "precheck complete")]
     course = state.protocol.course
     if at_s - session.phase_since_s > course.ready_for_s:
         why = f"ready for {_minutes(course.ready_for_s)} without a start; measure the blood pressure again"
         return [enter(state, "PRECHECK", at_s, why)]
-    unmet = open_points(state, at_s)
     if not unmet:
         state.session = replace(session, unready_since_s=None)
         return []
@@ -151,10 +153,7 @@ def _precheck(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
     return [enter(state, "PRECHECK", at_s, unmet[0])] if at_s - since >= course.open_for_s else []
 
 
-def _recovery(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
-    session = state.session
-    assert session is not None
-    unmet = open_points(state, at_s)
+def _recovery(state: BedState, session: Session, unmet: list[str], at_s: float) -> list[tuple[Phase, str]]:
     if unmet:
         state.session = session = replace(session, ready_for_discharge_since_s=None)
         return [enter(state, "RECOVERY", at_s, unmet[0])] if session.phase == "DISCHARGE_READY" else []
@@ -219,7 +218,11 @@ def open_items(state: BedState, at_s: float) -> list[OpenPoint]:
 
 def open_points(state: BedState, at_s: float) -> list[str]:
     """The same in plain words, without what was overridden."""
-    return [point.words for point in open_items(state, at_s) if point.override is None]
+    return _unmet(open_items(state, at_s))
+
+
+def _unmet(points: list[OpenPoint]) -> list[str]:
+    return [point.words for point in points if point.override is None]
 
 
 def _can_be_met_s(state: BedState, session: Session, gate: Gate) -> float | None:
@@ -233,11 +236,9 @@ def _can_be_met_s(state: BedState, session: Session, gate: Gate) -> float | None
     return max(times, default=None)
 
 
-def note_open(state: BedState, at_s: float) -> None:
+def _note_open(state: BedState, points: list[OpenPoint], at_s: float) -> None:
     """Keep since when each gate has been open."""
-    if state.session is None:
-        return
-    points = open_items(state, at_s)
+    assert state.session is not None
     _note_but_for_the_stay(state, points, at_s)
     known = state.session.open_since_s
     now = {point.gate.id: known.get(point.gate.id, at_s) for point in points}
