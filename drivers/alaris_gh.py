@@ -168,6 +168,7 @@ class AlarisGh:
         self._flagged = False  # INF says that an alarm is on
         self._missed = 0  # INF without a response, running
         self._total = Rising()
+        self._asked_s: float | None = None
         self._guessed = False  # the last alarms are a guess, for want of a response to ALARM
 
     def on_open(self) -> Sequence[Request]:
@@ -176,6 +177,7 @@ class AlarisGh:
         self._flagged = self._guessed = False
         self._missed = 0
         self._total.forget()
+        self._asked_s = None
         return (SERIAL, PROTOCOL, SYRINGE)
 
     def next_request(self, at_s: float) -> Request | None:
@@ -186,6 +188,7 @@ class AlarisGh:
         request = min((STATUS, ALARM, SYRINGE), key=lambda one: self._due_s.get(one.name, float("-inf")))
         if at_s < self._due_s.get(request.name, float("-inf")):
             return None
+        self._asked_s = at_s
         self._due_s[request.name] = at_s + (SYRINGE_EVERY_S if request is SYRINGE else EVERY_S)
         return request
 
@@ -238,7 +241,7 @@ class AlarisGh:
             return (Identity(serial, self._model),)
         readings = (
             _reading("rate_ml_h", rate, rate_unit),
-            self._total.judged(_reading("volume_infused_ml", infused, infused_unit)),
+            self._total.judged(_reading("volume_infused_ml", infused, infused_unit), self._asked_s),
             _reading("line_pressure_mmhg", pressure, pressure_unit),
             _time_left(left),
         )

@@ -345,7 +345,7 @@ class FreseniusOrchestra:
         if not self._started:
             return Reading(metric, value)
         reading = self._repeats[metric].judged((Reading(metric, value),))[0]
-        return self._total.judged(reading) if metric == "volume_infused_ml" else reading
+        return self._total.judged(reading, self._now_s) if metric == "volume_infused_ml" else reading
 
     def _flowing(self, rate: Reading, volume: Reading) -> Sequence[Decoded]:
         """Rate, volume and what the pump does, as far as the volume says it."""

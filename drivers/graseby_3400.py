@@ -102,6 +102,7 @@ class Graseby3400:
         self._rate_known = rate_known
         self._repeats = {metric: Repeats({metric: jump}) for metric, jump in JUMPS.items()}
         self._total = Rising()
+        self._asked_s: float | None = None
         self._forget()
 
     def _forget(self) -> None:
@@ -109,6 +110,7 @@ class Graseby3400:
         self._missed = 0
         self._refused: set[str] = set()  # requests that the pump refused the last time
         self._total.forget()
+        self._asked_s = None
         for repeats in self._repeats.values():
             repeats.forget()
 
@@ -120,6 +122,7 @@ class Graseby3400:
         request = min(REQUESTS, key=lambda one: self._due_s[one.name])
         if at_s < self._due_s[request.name]:
             return None
+        self._asked_s = at_s
         self._due_s[request.name] = at_s + EVERY_S[request.name]
         return request
 
@@ -177,7 +180,7 @@ class Graseby3400:
         (reading,) = self._repeats[metric].judged((Reading(metric, value),))
         if metric == "rate_ml_h" and not self._rate_known:
             return replace(reading, validity=Validity.QUESTIONABLE)
-        return self._total.judged(reading) if metric == "volume_infused_ml" else reading
+        return self._total.judged(reading, self._asked_s) if metric == "volume_infused_ml" else reading
 
 
 DRIVER = Spec(

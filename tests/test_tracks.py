@@ -57,12 +57,16 @@ def test_an_opening_forgets() -> None:
 
 
 def believed(rising: Rising, volumes: Sequence[float]) -> list[bool]:
+    """One a second."""
     readings = [Reading("volume_infused_ml", volume) for volume in volumes]
-    return [rising.judged(one).validity is Validity.VALID for one in readings]
+    return [rising.judged(one, float(at_s)).validity is Validity.VALID for at_s, one in enumerate(readings)]
 
 
 @pytest.mark.parametrize(("volumes", "told"), [
-    ((5.0, 5.0, 5.1, 9.0), (True, True, True, True)),
+    ((5.0, 5.0, 5.1, 5.8), (True, True, True, True)),  # 0.717 mL is what 1200 mL/h can give in a second and one more
+    ((5.0, 5.72, 5.1), (True, False, True)),
+    ((0.0, 30.0, 0.1, 30.1, 0.2), (True, False, True, False, True)),  # of before the new syringe
+    ((0.0, *[30.0] * AGAIN, 30.1), (True, *(False,) * (AGAIN - 1), True, True)),  # it has stayed there
     ((5.0, 4.9, 5.1, 4.0, 5.2), (True, False, True, False, True)),  # old ones between
     ((5.0, 4.9, 4.8, 4.7, 4.6, 4.5, 4.4, 4.3), (True,) + (False,) * 7),  # each older than the last
     ((5.0, *[0.1 * n for n in range(AGAIN)], 0.7), (True,) + (False,) * (AGAIN - 1) + (True, True)),  # set to zero
@@ -75,7 +79,13 @@ def test_what_only_grows_is_doubted_where_it_falls(volumes: tuple[float, ...], t
 def test_no_number_is_handed_on_and_an_opening_forgets() -> None:
     rising, none = Rising(), Reading("volume_infused_ml", None, Validity.UNAVAILABLE)
     believed(rising, [5.0])
-    assert rising.judged(none) is none
+    assert rising.judged(none, 1.0) is none
     assert believed(rising, [4.0]) == [False]
     rising.forget()
     assert believed(rising, [4.0]) == [True]
+
+
+def test_one_that_nobody_asked_for_may_have_risen_by_anything() -> None:
+    rising = Rising()
+    told = [rising.judged(Reading("volume_infused_ml", volume), None).validity for volume in (5.0, 30.0, 29.0)]
+    assert told == [Validity.VALID, Validity.VALID, Validity.QUESTIONABLE]

@@ -15,6 +15,7 @@ from drivers.contract import Reading, Validity
 SLACK_ML = 0.05  # what a device rounds, and the moment it counts at
 EARLY_S = 1.0  # seconds by which its count may be older or newer than the response
 FASTER = 1.2  # a pump may be so much faster than it says
+MOST_ML_H = 1200.0  # no pump of these infuses faster
 FIRST, AGAIN = 3, 6  # rounds running, before anything is believed; and after it is elsewhere
 
 
@@ -61,25 +62,36 @@ def doubted(reading: Reading) -> Reading:
 
 
 class Rising:
-    """A count that only grows. One that has fallen is an old response come again, until it has stayed where it fell
-    for `AGAIN` rounds: then somebody set it to zero."""
+    """A count that only grows, and no faster than a pump can run. One that has fallen, or risen by more, is an old
+    response come again, until it has stayed there for `AGAIN` rounds: then somebody set it, or a syringe was put in."""
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
         """Nothing is known (the line was opened)."""
-        self._highest = self._fallen = float("-inf")
+        self._known: tuple[float | None, float] | None = None  # when, and how much
+        self._elsewhere: tuple[float | None, float] | None = None  # the same of the last one that did not fit
         self._rounds = 0
 
-    def judged(self, reading: Reading) -> Reading:
-        """The reading, questionable where its number has fallen."""
+    def judged(self, reading: Reading, at_s: float | None) -> Reading:
+        """The reading, questionable where its number, mL, cannot follow the last. `at_s`: when it was asked for, edge
+        seconds; None: nobody asked, and how fast it rose is not known."""
         if reading.value is None:
             return reading
-        if reading.value < self._highest:
-            self._rounds = self._rounds + 1 if reading.value >= self._fallen else 1
-            self._fallen = reading.value
+        if self._known is not None and not _can_follow(self._known, reading.value, at_s):
+            near = self._elsewhere is not None and _can_follow(self._elsewhere, reading.value, at_s)
+            self._rounds = self._rounds + 1 if near else 1
+            self._elsewhere = at_s, reading.value
             if self._rounds < AGAIN:
                 return doubted(reading)
-        self._highest, self._fallen, self._rounds = reading.value, float("-inf"), 0
+        self._known, self._elsewhere, self._rounds = (at_s, reading.value), None, 0
         return reading
+
+
+def _can_follow(start: tuple[float | None, float], volume_ml: float, at_s: float | None) -> bool:
+    """Whether a count that was `start` can be this one by now."""
+    began_s, began_ml = start
+    if at_s is None or began_s is None:
+        return volume_ml >= began_ml
+    return 0 <= volume_ml - began_ml <= MOST_ML_H * (at_s - began_s + EARLY_S) / 3600.0 + SLACK_ML
