@@ -27,7 +27,7 @@ WHOLE = [  # of whole sessions: hours
     for path in sorted((HERE / "stories" / "course" / "whole").glob("*.txt"))
     for number, story in enumerate(stories_of(path.read_text()), 1)
 ]
-HALF_AN_HOUR = 30
+LONG_MIN = 15
 
 
 def minutes(story: str) -> int:
@@ -36,7 +36,7 @@ def minutes(story: str) -> int:
 
 
 OVER_WATCHING = {rule.id for rule in RULES if any(one.of_watching for one in rule.conditions.values())}
-TOLD = [pytest.param(name, story, id=f"{name}-{number}", marks=slow_if(minutes(story) > HALF_AN_HOUR))
+TOLD = [pytest.param(name, story, id=f"{name}-{number}", marks=slow_if(minutes(story) > LONG_MIN))
         for name, number, story in (*STORIES, *COURSE)]
 TOLD += [pytest.param(name, story, id=f"whole-{name}-{number}", marks=pytest.mark.slow)
          for name, number, story in WHOLE]
@@ -61,7 +61,7 @@ def stories_about(rule: str) -> list[str]:
 
 
 @pytest.mark.parametrize("rule", [
-    pytest.param(rule.id, marks=slow_if(minutes(stories_about(rule.id)[0]) > HALF_AN_HOUR)) for rule in RULES.rules])
+    pytest.param(rule.id, marks=slow_if(minutes(stories_about(rule.id)[0]) > LONG_MIN)) for rule in RULES.rules])
 def test_a_rule_that_never_fires_fails_its_stories(rule: str) -> None:
     lines = FILE.read_text().split("[[rule]]")
     dead = "[[rule]]".join(part.replace("\nwhen = ", "\nwhen = \"false_\" #", 1) if f'id = "{rule}"' in part else part
