@@ -73,16 +73,20 @@ def believed(rising: Rising, volumes: Sequence[float]) -> list[bool]:
     ((5.0, *[0.1 * n for n in range(AGAIN - 1)], 5.1), (True,) + (False,) * (AGAIN - 1) + (True,)),
 ])
 def test_what_only_grows_is_doubted_where_it_falls(volumes: tuple[float, ...], told: tuple[bool, ...]) -> None:
-    assert believed(Rising(), volumes) == list(told)
+    rising = Rising()
+    assert believed(rising, volumes[:1] * 2) == [False, True], "after an opening the second one counts"
+    assert believed(rising, volumes) == list(told)
 
 
 def test_no_number_is_handed_on_and_an_opening_forgets() -> None:
     rising, none = Rising(), Reading("volume_infused_ml", None, Validity.UNAVAILABLE)
-    believed(rising, [5.0])
+    believed(rising, [5.0, 5.0])
     assert rising.judged(none, 1.0) is none
-    assert believed(rising, [4.0]) == [False]
+    assert believed(rising, [4.0, 5.0]) == [False, True]
     rising.forget()
-    assert believed(rising, [4.0]) == [True]
+    assert believed(rising, [4.0, 4.0]) == [False, True]
+    rising.forget()
+    assert believed(rising, [30.0, 0.1, 0.1]) == [False, False, True], "an old one at the opening"
 
 
 def test_one_that_nobody_asked_for_may_have_risen_by_anything() -> None:

@@ -16,7 +16,7 @@ SLACK_ML = 0.05  # what a device rounds, and the moment it counts at
 EARLY_S = 1.0  # seconds by which its count may be older or newer than the response
 FASTER = 1.2  # a pump may be so much faster than it says
 MOST_ML_H = 1200.0  # no pump of these infuses faster
-FIRST, AGAIN = 3, 6  # rounds running, before anything is believed; and after it is elsewhere
+FIRST_COUNT, FIRST, AGAIN = 2, 3, 6  # rounds running, before anything is believed; and after it is elsewhere
 
 
 class Track:
@@ -63,7 +63,8 @@ def doubted(reading: Reading) -> Reading:
 
 class Rising:
     """A count that only grows, and no faster than a pump can run. One that has fallen, or risen by more, is an old
-    response come again, until it has stayed there for `AGAIN` rounds: then somebody set it, or a syringe was put in."""
+    response come again, until it has stayed there for `AGAIN` rounds: then somebody set it, or a syringe was put in.
+    After an opening, where nothing is known, the second one counts that can follow the first."""
 
     def __init__(self) -> None:
         self.forget()
@@ -71,22 +72,28 @@ class Rising:
     def forget(self) -> None:
         """Nothing is known (the line was opened)."""
         self._known: tuple[float | None, float] | None = None  # when, and how much
-        self._elsewhere: tuple[float | None, float] | None = None  # the same of the last one that did not fit
+        self._elsewhere: tuple[float | None, float] | None = None  # the same of the last one that did not count
         self._rounds = 0
 
     def judged(self, reading: Reading, at_s: float | None) -> Reading:
         """The reading, questionable where its number, mL, cannot follow the last. `at_s`: when it was asked for, edge
-        seconds; None: nobody asked, and how fast it rose is not known."""
+        seconds; None: nobody asked, so that the first counts, and how fast it rises is not known."""
         if reading.value is None:
             return reading
-        if self._known is not None and not _can_follow(self._known, reading.value, at_s):
-            near = self._elsewhere is not None and _can_follow(self._elsewhere, reading.value, at_s)
-            self._rounds = self._rounds + 1 if near else 1
-            self._elsewhere = at_s, reading.value
-            if self._rounds < AGAIN:
-                return doubted(reading)
+        if self._known is None:
+            counts = at_s is None or self._stays(reading.value, at_s) >= FIRST_COUNT
+        else:
+            counts = (_can_follow(self._known, reading.value, at_s) or self._stays(reading.value, at_s) >= AGAIN)
+        if not counts:
+            return doubted(reading)
         self._known, self._elsewhere, self._rounds = (at_s, reading.value), None, 0
         return reading
+
+    def _stays(self, volume_ml: float, at_s: float | None) -> int:
+        """For how many rounds running it has been here."""
+        near = self._elsewhere is not None and _can_follow(self._elsewhere, volume_ml, at_s)
+        self._elsewhere, self._rounds = (at_s, volume_ml), self._rounds + 1 if near else 1
+        return self._rounds
 
 
 def _can_follow(start: tuple[float | None, float], volume_ml: float, at_s: float | None) -> bool:
