@@ -308,6 +308,17 @@ async def test_a_refusal_reaches_the_nurse_with_its_reason(tmp_path: Path, reaso
         assert told["remedy"]
 
 
+@pytest.mark.parametrize(("to", "expected"), [
+    ("nurse", 200), ("prescriber", 200), (NURSE[0], 200), (TECHNICIAN[0], 409), ("0", 409)])
+async def test_alarms_go_to_whoever_treats_patients_alone(tmp_path: Path, to: str, expected: int) -> None:
+    async with served(tmp_path) as home:
+        await home.login()
+        answer = await home.command("delegate", {"to": to, "minutes": 10, "reason": "a second bed"})
+        assert answer.status_code == expected, answer.text
+        assert len(home.wire.commands()) == (expected == 200)
+        assert expected == 200 or answer.json()["type"] == "/problems/unknown_person"
+
+
 async def test_no_answer_no_broker_and_a_broken_one_are_told_apart(tmp_path: Path,
                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.console.command_client.ANSWER_S", 0.05)

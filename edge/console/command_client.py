@@ -110,7 +110,7 @@ class CommandClient:
         if (why := _objection(asked)) is not None:
             return Outcome(KINDS[kind_of_reason(why)].status, False, why)
         if verb == "delegate" and (why := await self._nobody(asked)) is not None:
-            return Outcome(422, False, why)
+            return Outcome(KINDS[kind_of_reason(why)].status, False, why)
         if not await self._recorded(asked, None, None):
             return Outcome(503, False, "store_broken")
         return await self._audited(asked, await self._send(asked))
@@ -124,7 +124,8 @@ class CommandClient:
             return None  # the ladder follows soon, whoever is named
         if to in NURSE or any(name == to and role in NURSE for name, role in known):
             return None
-        return f"bad_args: nobody named {to[:40]!r} treats patients here; write nurse, prescriber or the name of one"
+        return (f"unknown_person: nobody named {to[:40]!r} treats patients here;"
+                " write nurse, prescriber or the name of one")
 
     async def _start_session(self, asked: NewCommand) -> Outcome:
         """The session's id is made here, and the patient's name stays here."""

@@ -74,6 +74,7 @@ KINDS: dict[str, ProblemKind] = {
     "too_urgent": ProblemKind(409, "An alarm of high priority cannot be shelved", "Acknowledge it instead."),
     "forged": ProblemKind(403, "The edge does not know this console's signature", "Name its key in edge.toml."),
     "wrong_edge": ProblemKind(409, "The command was meant for another edge", _RELOAD),
+    "unknown_person": ProblemKind(409, "No such person treats patients here", "Write one who does, or a role."),
     "unknown_bed": ProblemKind(409, "The edge has no such bed", _RELOAD),
     "expired": ProblemKind(409, "The command came too late", "Look at the bed again, then ask again."),
     "not_yet": ProblemKind(409, "The command is dated in the future", "Set the clocks; see the status line."),
