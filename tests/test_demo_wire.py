@@ -51,7 +51,7 @@ async def test_every_payload_fits_its_schema_and_is_signed_by_its_sender(tmp_pat
     heard: list[tuple[str, bytes]] = []
     async with running(tmp_path, "--speed", "20", "--edges", "2") as demo:
         port = int(demo.told["mqtt"].rpartition(":")[2])
-        async with aiomqtt.Client("127.0.0.1", port, max_queued_incoming_messages=10_000) as client:
+        async with aiomqtt.Client("127.0.0.1", port, timeout=60, max_queued_incoming_messages=10_000) as client:
             await client.subscribe("vigil/1/#", qos=1)
             kinds: Counter[str] = Counter()
             async for message in client.messages:
