@@ -249,7 +249,8 @@ DRIVER = Spec(
         " is not known here. The monitor's own cycle runs the cuff.\n"
         "Before use compare SpO2, pulse and two determinations with the monitor's screen.\n"
         "Known limits: partial: parts of the lines are unknown, never tried here on a device. The cuff is not"
-        " started here; errors are shown raw; no serial number, it is bound by its port."
+        " started here; errors are shown raw; no serial number, it is bound by its port. Its lines have neither a known"
+        " check nor a time: behind a terminal server an old SpO2 or pulse that comes twice is taken for a new one."
     ),
     make=lambda settings: Dinamap(),
 )

@@ -286,7 +286,8 @@ DRIVER = Spec(
         "Known limits: which codes a machine sends, and how its values are written, is said in a document for each"
         " machine that is not known here: compare every number with its display before use. No waves, no airway"
         " pressures, no serial number (it is bound by its port). Several alarms of ventilation are shown as unknown,"
-        " with the machine's own words."
+        " with the machine's own words. Its lines have no time: behind a terminal server an old one that comes again"
+        " may be taken for a new one."
     ),
     make=lambda settings: Medibus(),
 )
