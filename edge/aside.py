@@ -46,7 +46,7 @@ def new_part(path: Path) -> Path:
 def put_in_place(path: Path, part: Path, number: int) -> None:
     """The new one, which is whole and closed, takes the place of the one at `path`. Raises OSError."""
     points.reached("quarantine")
-    _to_disk(part)
+    to_disk(part)
     part.rename(path.with_name(f"{path.name}.new-{number}"))
     finish(path)
 
@@ -64,10 +64,11 @@ def finish(path: Path) -> None:
         points.reached("quarantine")
         new.rename(path)
         points.reached("quarantine")
-        _to_disk(path.parent)
+        to_disk(path.parent)
 
 
-def _to_disk(path: Path) -> None:
+def to_disk(path: Path) -> None:
+    """A file's content, or a folder's names, are on the disk when this returns. Raises OSError."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)

@@ -9,7 +9,6 @@ and the edge drops it when it packs next.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import msgspec
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from edge.aside import to_disk
 from edge.journal import schema, segments
 from edge.journal.chain import Base, Checkpoint, Wrong
 from edge.journal.database import DatabaseUrl, JournalError, Lock, writing
@@ -71,9 +71,9 @@ def export(reader: Reader, folder: Path, before_ms: int) -> Archive | None:
         _copy(reader, target, found, before, end)
         target.connection.cursor().execute("PRAGMA journal_mode=DELETE")  # one file, to be read from any medium
         target.close()
-        _to_disk(part)
+        to_disk(part)
         part.rename(path)
-        _to_disk(folder)
+        to_disk(folder)
     finally:
         with suppress(SQLAlchemyError):
             target.close()
@@ -174,11 +174,3 @@ def _copy(reader: Reader, target: Connection, found: list[Segment], before: Chec
         with target.begin():
             target.execute(insert(EVENT), [dict(zip(EVENT.columns.keys(), row, strict=True)) for row in rows])
         seq = rows[-1].seq
-
-
-def _to_disk(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
