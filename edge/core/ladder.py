@@ -16,8 +16,7 @@ from edge.core.tables import BadTable, read_table
 from edge.model import AlarmClass, Priority
 from edge.toml_lines import Where
 
-Told = Literal["nurse", "prescriber", "technician", "box"]  # roles, and the sounder of the box itself
-TOLD = get_args(Told)
+Recipient = Literal["nurse", "prescriber", "technician", "box"]  # roles, and the sounder of the box itself
 Seconds = Annotated[float, Meta(ge=0, le=86_400, description="seconds, 0 to 86400")]
 _Ladders = Annotated[list[dict[str, Any]], Meta(description="[[attention.ladder]] tables")]
 _Steps = Annotated[list[dict[str, Any]], Meta(min_length=1, description="a list of { role = ..., after_s = ... }")]
@@ -26,7 +25,7 @@ _Steps = Annotated[list[dict[str, Any]], Meta(min_length=1, description="a list 
 class Step(msgspec.Struct, frozen=True):
     """Who is told, so long after the alarm was announced."""
 
-    role: Annotated[Told, Meta(description=f"one of {', '.join(map(repr, TOLD))}")]
+    role: Annotated[Recipient, Meta(description=f"one of {', '.join(map(repr, get_args(Recipient)))}")]
     after_s: Seconds
 
 
