@@ -16,7 +16,8 @@ SLACK_ML = 0.05  # what a device rounds, and the moment it counts at
 EARLY_S = 1.0  # seconds by which its count may be older or newer than the response
 FASTER = 1.2  # a pump may be so much faster than it says
 MOST_ML_H = 1200.0  # no pump of these infuses faster
-FIRST_COUNT, FIRST, AGAIN = 2, 3, 6  # rounds running, before anything is believed; and after it is elsewhere
+FIRST, AGAIN = 3, 6  # rounds running, before anything is believed; and after it is elsewhere
+FITTING = 2  # the same for a count that only grows, before anything is believed
 
 
 class Track:
@@ -81,7 +82,7 @@ class Rising:
         if reading.value is None:
             return reading
         if self._known is None:
-            counts = at_s is None or self._stays(reading.value, at_s) >= FIRST_COUNT
+            counts = at_s is None or self._stays(reading.value, at_s) >= FITTING
         else:
             counts = (_can_follow(self._known, reading.value, at_s) or self._stays(reading.value, at_s) >= AGAIN)
         if not counts:
