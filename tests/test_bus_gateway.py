@@ -10,48 +10,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from drivers.contract import Decoded, Framing, Line, ModbusRequest, Reading, Request, Spec
-from drivers.kit.registers import WholeResponses
+from drivers.contract import Line, Spec
 from edge import model
 from edge.field.device_url import DeviceUrl
 from edge.field.devices import Devices
 from edge.field.dialogue import Dialogue
+from tests.helpers.poller import READS, Poller
 
 LINE = Line(19200, silent_after_s=0.6, lateness_s=0.05)
-READS = tuple(ModbusRequest(name, 3, address, 2, effect="read", timeout_s=0.5)
-              for name, address in (("one", 0), ("two", 2), ("three", 4), ("four", 6)))
 ROUND_S = 0.1
-
-
-class Poller:
-    """Four registers reads a round; the first is a pulse."""
-
-    def __init__(self) -> None:
-        self.framing: Framing = WholeResponses()
-        self.rounds = 0
-        self._due_s = 0.0
-        self._left: list[ModbusRequest] = []
-
-    def on_open(self) -> Sequence[Request]:
-        return [READS[0]]
-
-    def next_request(self, at_s: float) -> Request | None:
-        if not self._left and at_s >= self._due_s:
-            self._due_s = at_s + ROUND_S
-            self._left = list(READS)
-        return self._left.pop(0) if self._left else None
-
-    def is_response(self, frame: bytes, request: Request) -> bool:
-        return True
-
-    def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
-        if request is READS[3]:
-            self.rounds += 1
-        return [Reading("pulse_bpm", float(frame[1]))] if request is READS[0] else []
-
-    def on_timeout(self, request: Request) -> Sequence[Decoded]:
-        self._left.clear()
-        return []
 
 
 @dataclass
@@ -115,7 +82,7 @@ async def rounds(gateway: Gateway, units: Sequence[int], seconds: float) -> tupl
     devices, drivers, beds, dialogues = Devices(now=loop.time, speed=10.0), [], [], []
     async with gateway.listening() as port:
         for number, unit in enumerate(units):
-            driver, bed = Poller(), Bed()
+            driver, bed = Poller(ROUND_S), Bed()
             spec = Spec("p", "P", "monitor", ("modbus+tcp",), "D", "", LINE, frozenset(), READS, "",
                         lambda settings, driver=driver: driver)  # type: ignore[misc]
             at = DeviceUrl("modbus+tcp", host="127.0.0.1", port=port, unit=unit)

@@ -16,50 +16,18 @@ from pymodbus.exceptions import ModbusIOException
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
 from pymodbus.pdu.register_message import ReadHoldingRegistersResponse
 
-from drivers.contract import Decoded, Framing, Line, ModbusRequest, Reading, Request, Spec
-from drivers.kit.registers import WholeResponses
+from drivers.contract import Line, Spec
 from edge import model
 from edge.field.bus import Bus
 from edge.field.device_url import DeviceUrl
 from edge.field.dialogue import Dialogue
+from tests.helpers.poller import READS, Poller
 from tests.helpers.told_time import told
 
 LINE = Line(19200, silent_after_s=5.0, lateness_s=1.0)
-READS = tuple(ModbusRequest(f"block {number}", 3, 2 * number, 2, effect="read", timeout_s=0.5) for number in range(4))
 UNITS = (1, 2, 3, 4)
 ANSWERS_S = 0.02
 SECONDS = 30.0
-
-
-class Poller:
-    """Four blocks once a second; the first is a pulse, which is the unit's number and sixty."""
-
-    def __init__(self) -> None:
-        self.framing: Framing = WholeResponses()
-        self.rounds = 0
-        self._due_s = 0.0
-        self._left: list[ModbusRequest] = []
-
-    def on_open(self) -> Sequence[Request]:
-        return [READS[0]]
-
-    def next_request(self, at_s: float) -> Request | None:
-        if not self._left and at_s >= self._due_s:
-            self._due_s = max(self._due_s + 1.0, at_s)
-            self._left = list(READS)
-        return self._left.pop(0) if self._left else None
-
-    def is_response(self, frame: bytes, request: Request) -> bool:
-        return True
-
-    def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
-        if request is READS[3]:
-            self.rounds += 1
-        return [Reading("pulse_bpm", float(frame[1]))]
-
-    def on_timeout(self, request: Request) -> Sequence[Decoded]:
-        self._left.clear()
-        return []
 
 
 def at_once(n: int) -> float | None:
@@ -176,7 +144,7 @@ class Plant:
         now = asyncio.get_running_loop().time
         bus = Bus(DeviceUrl("modbus+tcp", host="10.0.0.9", port=502, unit=1), now=now)
         for unit in UNITS:
-            driver, bed = Poller(), Bed()
+            driver, bed = Poller(1.0), Bed()
             spec = Spec("p", "P", "monitor", ("modbus+tcp",), "D", "", LINE, frozenset(), READS, "",
                         lambda settings, driver=driver: driver)  # type: ignore[misc]
             dialogue = Dialogue(f"chair-{unit}", "p", spec, LINE, now=now, decoded=bed.decoded,
