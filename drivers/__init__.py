@@ -15,7 +15,7 @@ from drivers.loading import from_entry_points, from_folder, maps_in
 from drivers.modbus_map import spec_of
 
 GROUP = "vigil.drivers"
-READ_ONLY = {"identify", "read"}
+OF_A_PUMP = {"identify", "read", "stop_pump"}
 
 
 @cache
@@ -23,8 +23,8 @@ def find(folder: Path | None = None, maps: tuple[Path, ...] = ()) -> dict[str, S
     """Every driver by name: what this package has as ``DRIVER``, the modules of `folder`, other packages' entry points;
     register maps of both; and, each by its path, the register maps named in `maps`.
 
-    Raises ValueError with one line for a faulty file, a pump's driver that does more than read, and where two drivers
-    have the same name: a guess here could put one pump's values in another's mouth.
+    Raises ValueError with one line for a faulty file, a pump's driver that does more than read and stop, and where
+    two drivers have the same name: a guess here could put one pump's values in another's mouth.
     """
     specs: list[tuple[Spec, str]] = []
     for module in pkgutil.iter_modules(__path__):
@@ -52,5 +52,9 @@ def _check(spec: Spec, where: str) -> None:
         if effect not in get_args(Effect):
             raise ValueError(f"{where}: request {request.name!r} has effect {effect!r}; write one of"
                              f" {', '.join(get_args(Effect))}")
-        if spec.kind == "pump" and effect not in READ_ONLY:
-            raise ValueError(f"{where}: request {request.name!r} to a pump has effect {effect!r}; a pump is only read")
+        if spec.kind == "pump" and effect not in OF_A_PUMP:
+            raise ValueError(f"{where}: request {request.name!r} to a pump has effect {effect!r}; a pump is only read,"
+                             " or stopped")
+        if effect == "stop_pump" and not spec.stops_pump:
+            raise ValueError(f"{where}: request {request.name!r} stops a pump, and the driver has no stop(asked_s,"
+                             " until_s); write one (drivers.contract.StopDriver), for a pump")

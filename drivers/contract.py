@@ -131,10 +131,11 @@ ALARMS = frozenset({
 })
 
 
-Effect = Literal["identify", "read", "mode", "start_cuff", "stop_cuff"]
+Effect = Literal["identify", "read", "mode", "start_cuff", "stop_cuff", "stop_pump"]
 """What a request does to the device: it says who it is; it says what it measures; it sends in another way (format,
-stream on or off); its cuff inflates; its cuff lets go. A pump's driver may use the first two and no others (a law with
-a test, and the dialogue sends nothing else). There is none that starts, stops or sets a pump."""
+stream on or off); its cuff inflates; its cuff lets go; the pump stops. A pump's driver may use the first two, and the
+last (a law with a test), which the dialogue sends only where edge.toml says so. There is none that starts or sets a
+pump, or lets it go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +246,16 @@ class CuffDriver(Protocol):
 
 
 @runtime_checkable
+class StopDriver(Protocol):
+    """A driver whose pump can be stopped over the wire (beside Driver): its maker's document says how."""
+
+    def stop(self, asked_s: float, until_s: float) -> None:
+        """The pump is to stop: the next request is the stop, given out once for each `asked_s` (edge time) and never
+        after `until_s`. Nothing where the pump says that it stands still. A line that opens anew forgets it."""
+        ...
+
+
+@runtime_checkable
 class Unmapping(Protocol):
     """What a driver may have besides: a count of what the device sent and it makes nothing of, by the name that the
     protocol gives it. The technician sees it; nothing is judged by it."""
@@ -310,6 +321,16 @@ class Spec:
     def starts_cuff(self) -> bool:
         """Whether its cuff is started over the wire, when it is told."""
         return self.cuff_of(self.driver()) is not None
+
+    @property
+    def stops_pump(self) -> bool:
+        """Whether its pump can be stopped over the wire."""
+        return self.stop_of(self.driver()) is not None
+
+    def stop_of(self, driver: Driver) -> StopDriver | None:
+        """`driver` as one that can stop its pump, where it is one and has the request for it."""
+        stops = any(request.effect == "stop_pump" for request in self.requests)
+        return driver if stops and isinstance(driver, StopDriver) else None
 
     def cuff_of(self, driver: Driver) -> CuffDriver | None:
         """`driver` as one that is told when to measure, where it is one and may start a cuff."""

@@ -1,4 +1,4 @@
-"""New Era NE-1000 family (NE-300 to NE-8000, WPI Aladdin, Landgraf) over RS-232: read only, here and always.
+"""New Era NE-1000 family (NE-300 to NE-8000, WPI Aladdin, Landgraf) over RS-232: read, and stopped where that is armed.
 
 A bench pump: its manual says NOT FOR CLINICAL USE ON HUMANS. Grade M (NE-1000 manual #1200-01, pp. 33-35) and S
 (nesp_lib 2.0.0 and labmcp-new-era 0.1.2, whose exchanges with each other are in the golden table).
@@ -20,10 +20,14 @@ A bench pump: its manual says NOT FOR CLINICAL USE ON HUMANS. Grade M (NE-1000 m
             A?R reset (power was interrupted) · A?S motor stalled · A?T time-out of safe mode · A?E program error ·
             A?O phase out of range; any status may be followed by an error: ?, ?NA, ?OOR, ?COM, ?IGN
 
-Never sent: all that sets, runs or stops, SAF (which changes the mode) and *RESET. Two effects of a read (M): the pump
-takes any response that shows an alarm for the alarm's acknowledgement, so an alarm is shown here from the first
-response that has it until the pump runs again; and in safe mode the first valid packet starts the pump's own
-communication time-out, after which it STOPS when nothing valid comes. Basic mode is therefore the default.
+    STP       none                                  the pump pauses; a second one also resets its program     M
+
+STP is sent only on the word of whoever watches the patient (`stop`), once, and not while the pump says that it stands
+still, because a second one would reset its program. Whether it was obeyed, the next states say; the response to STP
+itself proves nothing. Never sent: all that sets or runs, SAF (which changes the mode) and *RESET. Two effects of a
+read (M): the pump takes any response that shows an alarm for the alarm's acknowledgement, so an alarm is shown here
+from the first response that has it until the pump runs again; and in safe mode the first valid packet starts the
+pump's own communication time-out, after which it STOPS when nothing valid comes. Basic mode is therefore the default.
 
 Only the state says whether the set rate is what flows: it is the rate while infusing, and the rate is 0 while it
 stands still; withdrawing and purging have none. Basic mode has no checksum: drivers/kit/unchecked.py says when a rate
@@ -58,6 +62,7 @@ from drivers.contract import (
     Validity,
 )
 from drivers.kit.framing import Counted, Delimited
+from drivers.kit.stops import StopOnce
 from drivers.kit.text import Twice
 from drivers.kit.unchecked import Unchecked
 
@@ -94,6 +99,7 @@ _FORMS: Mapping[str, re.Pattern[str]] = {
     "VER": re.compile(r"NE\d+(?:X\d?)?V\d+\.\d+"),
     "RAT": re.compile(_NUMBER + "(UM|MM|UH|MH)"),
     "DIS": re.compile("I" + _NUMBER + "W" + _NUMBER + "(UL|ML)"),
+    "STP": re.compile(""),
 }
 
 
@@ -119,13 +125,15 @@ def _safe_good(frame: bytes) -> bool:
 
 def _request(name: str, *, in_safe_mode: bool) -> FrameRequest:
     text = b"0" + name.encode().removeprefix(b"state")
-    effect: Effect = "identify" if name == "VER" else "read"
+    effect = EFFECTS.get(name, "read")
+    distinct = effect != "stop_pump"  # its response is that of a state
     if in_safe_mode:
-        return FrameRequest(f"{name} (safe)", safe(text), effect=effect, timeout_s=TIMEOUT_S, distinct=True)
-    return FrameRequest(name, text + CR, effect=effect, timeout_s=TIMEOUT_S, distinct=True)
+        return FrameRequest(f"{name} (safe)", safe(text), effect=effect, timeout_s=TIMEOUT_S, distinct=distinct)
+    return FrameRequest(name, text + CR, effect=effect, timeout_s=TIMEOUT_S, distinct=distinct)
 
 
-NAMES = ("VER", "state", "RAT", "DIS")
+EFFECTS: Mapping[str, Effect] = {"VER": "identify", "STP": "stop_pump"}
+NAMES = ("VER", "state", "RAT", "DIS", "STP")
 BASIC = {name: _request(name, in_safe_mode=False) for name in NAMES}
 SAFE = {name: _request(name, in_safe_mode=True) for name in NAMES}
 
@@ -144,12 +152,14 @@ class NewEra:
                                  else Delimited(STX, ETX, MAX_BASIC))
         self._twice: Twice[str] = Twice()
         self._unchecked = Unchecked(LIMITS)
+        self._stop = StopOnce()
         self._forget()
 
     def _forget(self) -> None:
         self._due_s = dict.fromkeys(("state", "RAT", "DIS"), float("-inf"))
         self._read_s = float("-inf")  # when the last volume was requested
         self._unchecked.forget()
+        self._stop.forget()
         self._missed = 0
         self._status = ""  # the status that counts; empty: none yet
         self._alarm: str | None = None  # the letter of the last alarm, until the pump runs again
@@ -159,7 +169,13 @@ class NewEra:
         self._forget()
         return (self._requests["VER"],)
 
+    def stop(self, asked_s: float, until_s: float) -> None:
+        """See `StopDriver`."""
+        self._stop.ask(asked_s, until_s)
+
     def next_request(self, at_s: float) -> Request | None:
+        if self._stop.taken(at_s) and self._status not in STANDS_STILL:
+            return self._requests["STP"]
         name = min(self._due_s, key=lambda one: self._due_s[one])
         if at_s < self._due_s[name]:
             return None
@@ -171,7 +187,7 @@ class NewEra:
     @property
     def due_s(self) -> float:
         """See `Timed`."""
-        return min(self._due_s.values())
+        return float("-inf") if self._stop.waits else min(self._due_s.values())
 
     def is_response(self, frame: bytes, request: Request) -> bool:
         try:
@@ -304,6 +320,7 @@ DRIVER = Spec(
         " pump itself was set to safe mode (SAF): there the pump stops when Vigil falls silent for longer than its"
         " time-out.\n"
         "The maker says: not for clinical use on humans.\n"
+        "Stop: it can be stopped over the wire (STP), where edge.toml says so and two people have armed it.\n"
         "Known limits: a read acknowledges an alarm at the pump, so this driver shows it until the pump runs again."
         " The pump has no serial number to tell: two of them cannot be told apart."
     ),

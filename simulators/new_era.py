@@ -2,7 +2,8 @@
 
 `safe_s` is what SAF set: 0 is basic mode. An alarm is in the response to whatever comes next, which is then not done,
 and is forgotten with it (the manual). A safe frame is understood in both modes and gets a safe response (seen with
-nesp_lib). Chosen here: a new pump's alarm of a reset is shown only after `reset`, as by a pump that was on for a while.
+nesp_lib). The hand `ignore_stop` makes it answer STP and run on. Chosen here: a new pump's alarm of a reset is shown
+only after `reset`, as by a pump that was on for a while.
 """
 
 from __future__ import annotations
@@ -36,11 +37,16 @@ class NewEraTwin(SyringePump):
     def __init__(self, patient: Patient, seed: int = 0) -> None:
         super().__init__(patient)
         self.safe_s = 0
+        self.ignores_stop = False
         self._letter: str | None = None  # the alarm that the next response shows
         self._silent_s: float | None = None  # of safe mode's time-out; None: not begun
+        self.hands = {**self.hands, "ignore_stop": lambda: self._ignore(True), "obey_stop": lambda: self._ignore(False)}
         self._held = bytearray()
         self._packets = Counted(STX, lambda head: None if len(head) < 2 else head[1] + 1, MAX_SAFE,
                                 lambda one: len(one) >= 6 and one[-3:-1] == crc(one[2:-3]).to_bytes(2, "big"))
+
+    def _ignore(self, on: bool) -> None:
+        self.ignores_stop = on
 
     def reset(self) -> None:
         """Its power was interrupted."""
@@ -105,7 +111,8 @@ class NewEraTwin(SyringePump):
         if command == "RUN":
             self.start()
         elif command == "STP":
-            self.stop()
+            if not self.ignores_stop:
+                self.stop()
         elif command == "SAF":
             self.safe_s = int(argument) if argument.isdecimal() else self.safe_s
         elif command == "RAT" and argument:
@@ -132,4 +139,5 @@ class NewEraTwin(SyringePump):
         return "I" if self.running else "P" if self.infused_ml and self.to_go_ml > 1e-9 else "S"
 
 
-TWIN = TwinSpec(name="new_era", transports=("serial", "tcp"), make=NewEraTwin, baud=19200, hands=HANDS)
+TWIN = TwinSpec(name="new_era", transports=("serial", "tcp"), make=NewEraTwin, baud=19200,
+                hands=(*HANDS, "ignore_stop", "obey_stop"))

@@ -12,17 +12,17 @@ from drivers.contract import BadFrame, DeviceAlarms, Identity, Pump, Reading, Va
 from drivers.new_era import BASIC, DRIVER, MAX_SAFE, SAFE, NewEra, crc, safe
 from edge.vocabulary import METRICS
 from simulators.new_era import NewEraTwin
-from tests.helpers.dialogue_run import DialogueRun, StillPatient
+from tests.helpers.dialogue_run import START_S, DialogueRun, StillPatient
 
 MODES = ("basic", "safe")
 
 
-def with_twin(mode: str = "basic") -> tuple[DialogueRun, NewEraTwin, StillPatient]:
+def with_twin(mode: str = "basic", *, may_stop: bool = False) -> tuple[DialogueRun, NewEraTwin, StillPatient]:
     patient = StillPatient()
     twin = NewEraTwin(patient)
     twin.safe_s = 30 if mode == "safe" else 0
     twin.hands["program"]()
-    run = DialogueRun(DRIVER, twin, settings={"mode": mode})
+    run = DialogueRun(DRIVER, twin, settings={"mode": mode}, may_stop=may_stop)
     run.open()
     return run, twin, patient
 
@@ -130,8 +130,8 @@ def test_any_bytes_in_any_pieces_raise_nothing_and_the_second_frame_is_found(
 
 
 @pytest.mark.parametrize(("text", "names"), [
-    ("00S", ["state"]), ("00SNE1000V3.923", ["VER"]), ("00I10.00MH", ["RAT"]), ("00II5.008W0.000UL", ["DIS"]),
-    ("00I?NA", ["DIS", "RAT", "VER", "state"]), ("00A?S", ["DIS", "RAT", "VER", "state"]),
+    ("00S", ["STP", "state"]), ("00SNE1000V3.923", ["VER"]), ("00I10.00MH", ["RAT"]), ("00II5.008W0.000UL", ["DIS"]),
+    ("00I?NA", ["DIS", "RAT", "STP", "VER", "state"]), ("00A?S", ["DIS", "RAT", "STP", "VER", "state"]),
 ])
 def test_a_response_is_known_by_its_form(text: str, names: list[str]) -> None:
     assert [name for name in sorted(BASIC) if NewEra().is_response(basic(text), BASIC[name])] == names
@@ -162,7 +162,8 @@ def test_an_infusion_to_the_end_of_its_volume(mode: str) -> None:
     assert states(run)[-1] == "stopped"
     assert patient.rates == [52.5, 0.0]
     assert (run.bad, run.timeouts) == (0, 0)
-    assert {request for _, request in run.sent} == set((SAFE if mode == "safe" else BASIC).values())
+    requests = (SAFE if mode == "safe" else BASIC).values()
+    assert {request for _, request in run.sent} == {one for one in requests if one.effect != "stop_pump"}
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -249,3 +250,70 @@ def test_without_a_checksum_a_new_rate_has_to_be_said_three_times(said: list[int
         driver.decode(basic("00I"), BASIC["state"])
     rates = [driver.decode(basic(f"00I{rate}.00MH"), BASIC["RAT"])[-1] for rate in said]
     assert [one.validity is Validity.VALID for one in rates if isinstance(one, Reading)] == [bool(one) for one in valid]
+
+
+# --- the stop ---------------------------------------------------------------------------------------------------------
+
+
+def stopped(run: DialogueRun) -> list[float]:
+    return [at_s for name in ("STP", "STP (safe)") for at_s in run.times(name)]
+
+
+def running(mode: str = "basic", *, may_stop: bool = True) -> tuple[DialogueRun, NewEraTwin, NewEra]:
+    run, twin, _ = with_twin(mode, may_stop=may_stop)
+    twin.hands["start"]()
+    run.run(5)
+    assert isinstance(run.driver, NewEra) and twin.running and states(run)[-1] == "infusing"
+    return run, twin, run.driver
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_it_is_stopped_once_and_says_so(mode: str) -> None:
+    run, twin, driver = running(mode)
+    asked_s = START_S + run.at_s
+    for _ in range(20):  # whoever watches says it every second
+        driver.stop(asked_s, asked_s + 5)
+        run.run(1)
+    assert [round(at_s) for at_s in stopped(run)] == [5]
+    assert not twin.running and states(run)[-1] == "paused"
+    driver.stop(asked_s + 15, asked_s + 25)
+    run.run(3)
+    assert len(stopped(run)) == 1, "it stands still: a second STP would reset its program"
+    twin.hands["start"]()
+    run.run(3)
+    assert len(stopped(run)) == 1, "what was asked for while it stood still does not come later"
+    driver.stop(asked_s + 26, asked_s + 31)
+    run.run(3)
+    assert len(stopped(run)) == 2 and not twin.running
+
+
+def test_a_stop_that_is_late_is_none() -> None:
+    run, twin, driver = running()
+    now_s = START_S + run.at_s
+    driver.stop(now_s, now_s)
+    run.run(3)
+    assert stopped(run) == [] and twin.running
+
+
+def test_a_line_that_opens_anew_forgets_the_stop() -> None:
+    run, twin, driver = running()
+    driver.stop(START_S + run.at_s, START_S + run.at_s + 60)
+    run.open()
+    run.run(10)
+    assert stopped(run) == [] and twin.running and states(run)[-1] == "infusing"
+
+
+def test_a_pump_that_answers_and_runs_on_says_so() -> None:
+    run, twin, driver = running()
+    twin.hands["ignore_stop"]()
+    driver.stop(START_S + run.at_s, START_S + run.at_s + 5)
+    run.run(10)
+    assert len(stopped(run)) == 1 and twin.running and set(states(run)) == {"infusing"}
+
+
+def test_nothing_is_stopped_where_it_may_not() -> None:
+    run, _, driver = running(may_stop=False)
+    assert run.dialogue.stopper is None
+    driver.stop(START_S + run.at_s, START_S + run.at_s + 5)
+    with pytest.raises(AssertionError, match="'STP' is not a request this driver may send"):
+        run.run(1)

@@ -242,14 +242,21 @@ def test_the_field_names_no_device() -> None:
             assert not named, f"{module} names {named}"
 
 
-def test_a_pump_is_only_read() -> None:
-    """No request to a pump does more than read it or ask who it is; to stop one would be a type of its own, and is not
-    there. The dialogue sends nothing that is not in the spec's table (edge/field/dialogue.py)."""
+STOPS = {"new_era": ("STP", "STP (safe)")}  # every request that stops a pump
+
+
+def test_a_pump_is_read_and_may_be_stopped() -> None:
+    """No request to a pump does more than read it, ask who it is, or stop it; those that stop one are named here. The
+    dialogue sends nothing that is not in the spec's table, and a stop only where it was told that it may
+    (edge/field/dialogue.py)."""
     pumps = [spec for spec in drivers.find().values() if spec.kind == "pump"]
     assert pumps
     for spec in pumps:
         effects = {request.name: request.effect for request in spec.requests}
-        assert set(effects.values()) <= {"read", "identify"}, f"{spec.name}: {effects}"
+        stops = tuple(name for name, effect in effects.items() if effect == "stop_pump")
+        assert set(effects.values()) <= {"read", "identify", "stop_pump"}, f"{spec.name}: {effects}"
+        assert stops == STOPS.get(spec.name, ())
+        assert spec.stops_pump is bool(stops)
         for request in spec.requests:
             text = request.frame.decode("latin-1") if isinstance(request, FrameRequest) else ""
             assert not re.search(r"INF_START|INF_RATE\^|REMOTE_C|BOLUS", text), f"{spec.name} sends {text!r}"

@@ -148,9 +148,14 @@ FAULTY = [
      "bad.py: has no DRIVER = Spec(...); write one, or begin the file's name with _ if it only helps others"),
     (GOOD, "capnometer.py: a driver is named 'capnometer' already, in {folder}/bad.py; rename one"),
     (GOOD.replace('effect="identify"', 'effect="run"').replace('"capnometer"', '"c"'),
-     "bad.py: request 'identify' has effect 'run'; write one of identify, read, mode, start_cuff, stop_cuff"),
+     "bad.py: request 'identify' has effect 'run'; write one of identify, read, mode, start_cuff, stop_cuff,"
+     " stop_pump"),
     (GOOD.replace('effect="identify"', 'effect="mode"').replace('"capnometer"', '"c"').replace('"monitor"', '"pump"'),
-     "bad.py: request 'identify' to a pump has effect 'mode'; a pump is only read"),
+     "bad.py: request 'identify' to a pump has effect 'mode'; a pump is only read, or stopped"),
+    (GOOD.replace('effect="identify"', 'effect="stop_pump"').replace('"capnometer"', '"c"').replace(
+        '"monitor"', '"pump"'),
+     "bad.py: request 'identify' stops a pump, and the driver has no stop(asked_s, until_s); write one"
+     " (drivers.contract.StopDriver), for a pump"),
 ]
 
 

@@ -45,13 +45,15 @@ class Devices:
 
     def add(self, bed: str, device: str, spec: Spec, at: DeviceUrl, *, decoded: DecodedBy, wave: WaveBy,
             identity: str | None = None, settings: Mapping[str, object] | None = None,
-            tap: Tap | None = None, remembered: str | None = None, quiet: bool = True) -> Dialogue:
+            tap: Tap | None = None, remembered: str | None = None, quiet: bool = True,
+            may_stop: bool = False) -> Dialogue:
         """One device; `tap` is given the bytes of a stream. `identity` is the serial number that edge.toml names,
         `remembered` the one that was bound before, where it names none. `quiet` False: the line was listened to just
-        now, and is quiet. Raises ValueError where settings or line do not fit."""
+        now, and is quiet. `may_stop`: this pump may be stopped over the wire. Raises ValueError where settings or line
+        do not fit."""
         dialogue = Dialogue(bed, device, spec, at.line(spec.line), now=self._now, decoded=decoded, wave=wave,
                             identity=identity, settings=settings, speed=self._speed, quiet=not at.is_modbus,
-                            remembered=remembered)
+                            remembered=remembered, may_stop=may_stop)
         self._dialogues[bed, device] = dialogue
         if at.is_modbus:
             bus = self._buses.setdefault(at.endpoint, Bus(at, now=self._now, speed=self._speed))
@@ -66,6 +68,13 @@ class Devices:
         dialogue = self._dialogues.get((bed, device))
         if dialogue is not None and dialogue.cuff is not None:
             dialogue.cuff.start_at(at_s)
+
+    def stop_pump(self, bed: str, device: str, asked_s: float, until_s: float) -> None:
+        """This pump is to stop (drivers.contract.StopDriver). Nothing for one that may not be stopped, or is out of
+        service."""
+        dialogue = self._dialogues.get((bed, device))
+        if dialogue is not None and dialogue.stopper is not None:
+            dialogue.stopper.stop(asked_s, until_s)
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What runs for as long as the edge does, by name."""

@@ -79,7 +79,8 @@ class Dialogue:
 
     def __init__(self, bed: str, device: str, spec: Spec, line: Line, *, now: Callable[[], float], decoded: DecodedBy,
                  wave: WaveBy, identity: str | None = None, settings: Mapping[str, object] | None = None,
-                 speed: float = 1.0, quiet: bool = True, remembered: str | None = None) -> None:
+                 speed: float = 1.0, quiet: bool = True, remembered: str | None = None,
+                 may_stop: bool = False) -> None:
         self.bed, self.device, self.line = bed, device, line
         self.link = Link(bed, device, line.silent_after_s, now=now, identity=identity, remembered=remembered)
         self.history = History(self.link.counters)
@@ -88,8 +89,9 @@ class Dialogue:
         self._timed = self._driver if isinstance(self._driver, Timed) else None
         self._speed, self._passed_at_s = speed, 0.0
         self.cuff = spec.cuff_of(self._driver)
-        self._allowed = frozenset(request for request in spec.requests
-                                  if spec.kind != "pump" or request.effect in READ_ONLY)
+        self.stopper = spec.stop_of(self._driver) if may_stop else None
+        effects = READ_ONLY | ({"stop_pump"} if may_stop else set())
+        self._allowed = frozenset(one for one in spec.requests if spec.kind != "pump" or one.effect in effects)
         self._addressed = spec.addressed
         self._echoes = Echoes(spec, settings)
         self._decoded, self._wave = decoded, wave

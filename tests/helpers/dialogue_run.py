@@ -53,6 +53,7 @@ class DialogueRun:
     twin: Twin | ModbusTwin
     settings: Mapping[str, object] = field(default_factory=dict)
     speed: float = 1.0
+    may_stop: bool = False  # the pump may be stopped over the wire
     wire: Wire = bytes
     every: int = 4096
     living: Callable[[float], None] = lambda dt_s: None
@@ -69,7 +70,7 @@ class DialogueRun:
         watched = replace(self.spec, make=lambda settings: next(made, None) or self.spec.make(settings))
         self.dialogue = Dialogue("chair-1", "device", watched, self.spec.line, now=lambda: START_S + self.at_s,
                                  decoded=self._given, wave=self._wave, settings=self.settings, speed=self.speed,
-                                 quiet=not self._modbus)
+                                 quiet=not self._modbus, may_stop=self.may_stop)
         self.dialogue.begin(START_S)
 
     @property
