@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from msgspec import UNSET, UnsetType
 
 from edge.app.hearing import CONFIRMED_WITHIN_S, NO_CONSOLE, NO_PAGE, Hearing
 from edge.app.sounder import EV_SND, SND_TONE, Command, Files, Silent, Sounder, Speaker, port_of
@@ -26,8 +27,9 @@ BEGAN_S = 100.0
 
 
 def alarm(seq: int, priority: Priority = "high", rule: str = "HTN-3", state: AlarmState = "active",
-          name: str = "") -> AlarmNow:
-    return AlarmNow(alarm=name or rule, rule=rule, state=state, priority=priority, since="", seq=seq, text="")
+          name: str = "", sound: Priority | UnsetType = UNSET) -> AlarmNow:
+    return AlarmNow(alarm=name or rule, rule=rule, state=state, priority=priority, since="", seq=seq, text="",
+                    sound=sound)
 
 
 def stands(*alarms: AlarmNow, bed: str = "chair-1", paused: str | None = None) -> State:
@@ -93,6 +95,7 @@ def test_an_alarm_that_no_page_confirms_is_told_at_its_bed_after_ten_seconds(
     ([alarm(8, "medium")], False),  # it fell
     ([alarm(8, "medium"), alarm(9, name="second")], True),  # another came
     ([alarm(8, state="acknowledged")], False), ([alarm(8, state="latched")], False), ([], False),
+    ([alarm(8, state="latched", sound="high")], False),  # it sounds on, and that was confirmed
 ])
 def test_confirmed_once_it_stays_so_until_it_rises_or_another_comes(then: list[AlarmNow], told: bool) -> None:
     hearing = heard()
@@ -100,6 +103,12 @@ def test_confirmed_once_it_stays_so_until_it_rises_or_another_comes(then: list[A
     hearing.sounded(7)
     hearing.bed(stands(*then), BEGAN_S + 5)
     assert bool(hearing.look(BEGAN_S + 60)) is told
+
+
+def test_what_is_over_and_sounds_on_must_be_confirmed_too() -> None:
+    hearing = heard()
+    hearing.bed(stands(alarm(8, rule="INF-2", state="latched", sound="high")), BEGAN_S)
+    assert hearing.look(BEGAN_S + 10) == {"chair-1": NO_PAGE}
 
 
 def test_an_alarm_that_rises_is_announced_anew() -> None:
@@ -147,6 +156,9 @@ def test_a_console_that_tells_only_the_highest_is_believed_as_it_was() -> None:
     (stands(alarm(7), alarm(8, "medium", "TEC-6")), "high"), (stands(alarm(8, "medium", "TEC-6")), "medium"),
     (stands(alarm(7), alarm(8, "medium", "TEC-6"), paused="2026-01-01T00:00:00.000Z"), "none"),
     (stands(alarm(7), alarm(8, "medium", "TEC-6", "acknowledged")), "none"),
+    (stands(alarm(7, "high", "INF-2", "latched", sound="high"), alarm(8, "medium", "TEC-6")), "high"),  # it sounds on
+    (stands(alarm(7, "high", "HTN-3", "latched"), alarm(8, "medium", "TEC-6")), "medium"),
+    (stands(alarm(7, "medium", "HTN-2", sound="high"), alarm(8, "medium", "TEC-6")), "high"),  # fallen, it sounds on
 ])
 def test_the_box_sounds_what_nobody_else_does(state: State, wanted: Priority) -> None:
     hearing = heard()

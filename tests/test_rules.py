@@ -55,6 +55,7 @@ WRONG: list[tuple[str, str, str]] = [  # what stands in ONE, what is written ins
     ('priority = "high", when', 'prio = "high", when', "14: A-1: no key 'prio' in raise; did you mean 'priority'?"),
     ('text = "Text"', 'text = "{spo2}"', "9: A-1: text names {spo2}, which nothing fills in; did you mean 'spo2_pct'?"),
     ("hold_s = 3", "latch = 1", "13: A-1: latch must be true or false, not 1"),
+    ("hold_s = 3", "latch_sound = true", "13: A-1: a sound that stays needs its picture: write latch = true, too"),
     ("hold_s = 3", "tier = 1.5", "13: A-1: tier must be a whole number, not 1.5"),
     ("hold_s = 3", 'for_each = ["pumps"]', "13: A-1: for_each must be a list of pump"),
     ("[[rule]]", "[engine]\ngap = 3\n[[rule]]", "3: no key 'gap' in [engine]; did you mean 'gap_s'?"),

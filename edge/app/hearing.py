@@ -75,10 +75,10 @@ class Hearing:
             del self._announced[key]
         for alarm in sounding:
             before = self._announced.get((state.bed, alarm.alarm))
-            if before is None or PRIORITY_RANK[alarm.priority] > PRIORITY_RANK[before.priority]:
-                self._announced[(state.bed, alarm.alarm)] = _Announced(alarm.priority, at_s, {alarm.seq})
+            if before is None or PRIORITY_RANK[sound_of(alarm)] > PRIORITY_RANK[before.priority]:
+                self._announced[(state.bed, alarm.alarm)] = _Announced(sound_of(alarm), at_s, {alarm.seq})
             else:
-                before.priority = alarm.priority
+                before.priority = sound_of(alarm)
                 if not before.confirmed:
                     before.seqs.add(alarm.seq)
 
@@ -97,7 +97,7 @@ class Hearing:
         heard: list[Priority] = ["none"]
         for sounding in self._sounding.values():
             unheard = any(alarm.rule == UNHEARD_RULE for alarm in sounding)
-            heard += [alarm.priority for alarm in sounding
+            heard += [sound_of(alarm) for alarm in sounding
                       if alarm.rule in AT_THE_BOX or unheard or is_told_to_the_box(alarm)]
         return max(heard, key=lambda priority: PRIORITY_RANK[priority])
 
@@ -108,7 +108,14 @@ def is_told_to_the_box(alarm: AlarmNow) -> bool:
 
 
 def is_audible(alarm: AlarmNow, state: State) -> bool:
-    """Whether it is to be heard: active, neither acknowledged, paused nor shelved."""
-    if alarm.state != "active" or alarm.priority == "none" or state.audio_paused_until is not None:
+    """Whether it is to be heard: active, or over where its sound latches; neither acknowledged, paused nor shelved."""
+    if sound_of(alarm) == "none" or state.audio_paused_until is not None:
         return False
-    return isinstance(alarm.signals, UnsetType) or alarm.signals.audio == "on"
+    return isinstance(alarm.signals, UnsetType) or alarm.signals.audio in ("on", "latched")
+
+
+def sound_of(alarm: AlarmNow) -> Priority:
+    """At which priority it sounds, a pause and a shelf aside."""
+    if not isinstance(alarm.sound, UnsetType):
+        return alarm.sound
+    return alarm.priority if alarm.state == "active" else "none"

@@ -120,7 +120,9 @@ class Shelved(Payload, frozen=True, kw_only=True):
 class AlarmNow(Payload, frozen=True, kw_only=True):
     """Where one alarm stands. `seq` is the event that moved it last: an acknowledgement names the one the nurse saw.
     `no_data`: what it is about cannot be told now, so it stays; `no_data_since`: since when. `worst`: a higher level
-    that has fallen and that nobody has acknowledged. The rest is what that event said (AlarmMoved)."""
+    that has fallen and that nobody has acknowledged. `sound`: at this priority it sounds until somebody acknowledges
+    it, even where it is over or has fallen; absent: at its own while it is active. The rest is what that event said
+    (AlarmMoved)."""
 
     alarm: str
     rule: str
@@ -153,6 +155,7 @@ class AlarmNow(Payload, frozen=True, kw_only=True):
     told: tuple[ToldNow, ...] | UnsetType = UNSET  # who was told since it was announced, oldest first,
     next_told: ToldNow | UnsetType = UNSET  # and who is next, if nobody acknowledges it until then
     comments: tuple[CommentNow, ...] | UnsetType = UNSET  # oldest first
+    sound: Priority | UnsetType = UNSET
 
 
 class DeviceAlarmNow(Payload, frozen=True, kw_only=True):

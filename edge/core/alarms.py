@@ -10,7 +10,8 @@
 `true`: the condition is true but not yet for its hold. `held`: true for long enough. `unknown`: it is unknown; it
 never activates, never clears. `clear`: the rule's clear condition has held, or it no longer applies. `expire`: an
 acknowledgement's time is up. `escalate`: the priority rose, or there is something new. `-`: nothing moves.
-* `latched` where the rule latches: the condition is gone but nobody has acknowledged that it was there.
+* `latched` where the rule latches: the condition is gone but nobody has acknowledged that it was there. Its picture
+stays; its sound too, and whoever is told of it, where the rule latches the sound (`kept_sound`).
 (Words of IEC 60601-1-8, and of the alert states of IEEE 11073 BICEPS.)
 
 Rules of one group share one alarm (`levels.py`): each tier keeps its own record here, with its own hold and its own
@@ -24,7 +25,7 @@ from typing import Literal
 import msgspec
 
 from edge.contract.events import AlarmMoved
-from edge.model import AlarmState, InformationKind, Priority
+from edge.model import PRIORITY_RANK, AlarmState, InformationKind, Priority
 
 Trigger = Literal["true", "held", "unknown", "clear", "acknowledge", "expire", "escalate"]
 
@@ -119,6 +120,14 @@ class Alarm(msgspec.Struct, frozen=True):
     next_told: Told | None = None  # if nobody acknowledges it until then
     reminded_s: float | None = None  # of its acknowledgement, last
     comments: tuple[Comment, ...] = ()
+    kept_sound: Priority = "none"  # what sounds on, fallen or over, until somebody acknowledges it (`latch_sound`)
+
+    @property
+    def sound(self) -> Priority:
+        """How urgently it calls for somebody, a pause and a shelf aside."""
+        if self.state == "active":
+            return max(self.priority, self.kept_sound, key=PRIORITY_RANK.__getitem__)
+        return self.kept_sound if self.state == "latched" else "none"
 
     @property
     def is_at_rest(self) -> bool:

@@ -2,6 +2,7 @@
 
     announced      an alarm begins, rises, has something new, or its acknowledgement is over: its ladder begins anew
     told           a step of its ladder is due (`ladder.py`, [attention] of rules.toml): an event, and on the screen
+    latched        what is over and sounds on goes on with its ladder, for nobody has taken it on
     acknowledged   the ladder ends; what still stands is reminded of now and then, by an information signal
     shelved        nobody is told and nobody is reminded; when it is back, the ladder begins anew
     delegated      a person or a role is told first for a while; the first of the ladder follows soon, so that a
@@ -43,7 +44,7 @@ def review(state: BedState, rules: RuleSet, at_s: float, news: Sequence[PendingE
     attention = rules.attention
     yield from _delegation(state, attention, at_s, news)
     for key, alarm in list(state.alarms.items()):
-        if alarm.state == "active" and alarm.priority != "none":
+        if alarm.sound != "none":
             yield from _climb(state, rules, key, alarm, at_s)
     yield from _remind(state, attention, at_s)
     for pending in news:
@@ -59,7 +60,7 @@ def review(state: BedState, rules: RuleSet, at_s: float, news: Sequence[PendingE
 
 def steps(state: BedState, attention: Attention, alarm: Alarm, alarm_class: AlarmClass) -> list[tuple[str, float]]:
     """Who is to be told of this alarm, and how long after it was announced."""
-    found = [(step.role, step.after_s) for step in attention.ladder_of(alarm.priority, alarm_class)]
+    found = [(step.role, step.after_s) for step in attention.ladder_of(alarm.sound, alarm_class)]
     given = state.delegation
     if given is None or not found or given.to == found[0][0]:
         return [(str(who), after_s) for who, after_s in found]
@@ -151,7 +152,7 @@ def delegate(state: BedState, rules: RuleSet, command: Command, args: Delegate, 
     yield state.event(at_s, Delegated(to=given.to, until=iso(given.until_s), why=given.reason, command=command.id,
                                       by=command.user))
     for key, alarm in list(state.alarms.items()):  # what stands, they are told of now; its ladder goes on
-        if alarm.state == "active" and alarm.told and key not in state.shelves:
+        if alarm.sound != "none" and alarm.told and key not in state.shelves:
             state.alarms[key] = told = replace(alarm, told=(*alarm.told, Told(given.to, at_s)))
             yield _told(state, told, 1, at_s)
 

@@ -1,4 +1,4 @@
-"""The audio pause: what ends it before its time, so that nobody has to guess whether a bed may sound."""
+"""The sound of a bed: how urgent it is now, and what ends a pause before its time, so that nobody has to guess."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ from collections.abc import Iterator
 
 from edge.contract.events import AudioMoved, PendingEvent
 from edge.core.state import BedState
+from edge.model import PRIORITY_RANK, Priority
+
+
+def sounds(state: BedState, at_s: float) -> Priority:
+    """The most urgent alarm that sounds here now: not what is acknowledged, paused or shelved."""
+    if state.audio_paused_until_s is not None and state.audio_paused_until_s > at_s:
+        return "none"
+    heard = (alarm.sound for key, alarm in state.alarms.items() if key not in state.shelves)
+    return max(heard, key=PRIORITY_RANK.__getitem__, default="none")
 
 
 def end_pause(state: BedState, at_s: float, why: str) -> Iterator[PendingEvent]:

@@ -66,7 +66,8 @@ def _end(rule: Rule) -> list[str]:
         others = " or ".join(sorted(rule.continues))
         lines.append(_line("goes on", f"where {others} of the same device stood, with no new sound"))
     if rule.latch:
-        lines.append(_line("then", "its picture stays until a nurse acknowledges it"))
+        what = "picture and its sound stay" if rule.latch_sound else "picture stays"
+        lines.append(_line("then", f"its {what} until a nurse acknowledges it"))
     return lines
 
 

@@ -18,6 +18,7 @@ from edge.core.context import RuleContext
 from edge.core.rule import Rule
 from edge.core.state import BedState
 from edge.core.transitions import Judged, follow, priority_of, publish, start
+from edge.model import PRIORITY_RANK, Priority
 
 
 def settle(state: BedState, rule: Rule, judged: Judged) -> bool:
@@ -66,13 +67,16 @@ def _begin(
 ) -> Iterator[PendingEvent]:
     """A new alarm. The latched picture of a higher level, which nobody has acknowledged, is part of it."""
     was, worst = state.alarms[top.id].state, None
+    kept_sound: Priority = "none"
     for rule in shown:
         latched = state.alarms[rule.id]
         worst = latched.body if rule.tier > top.tier and worst is None else worst
-        state.alarms[rule.id] = replace(latched, state="inactive", id="", body=None, seq=0, worst=None)
+        kept_sound = max(kept_sound, latched.kept_sound, key=PRIORITY_RANK.__getitem__)
+        state.alarms[rule.id] = replace(latched, state="inactive", id="", body=None, seq=0, worst=None,
+                                        kept_sound="none")
     if worst is not None:
         was = "latched"
-    alarm = replace(state.alarms[top.id], state="active", worst=worst)
+    alarm = replace(state.alarms[top.id], state="active", worst=worst, kept_sound=kept_sound)
     yield from start(state, top, alarm, was, context, at_once=alarm.at_once)
 
 
@@ -114,9 +118,10 @@ def _moved(state: BedState, from_key: str, to_key: str) -> Alarm:
     before = state.alarms[from_key]
     tier = state.alarms.get(to_key) or Alarm(to_key, to_key, state.bed)
     state.alarms[from_key] = replace(before, state="inactive", id="", seq=0, heard_seq=0, body=None, worst=None,
-                                     priority="none", no_data=False, no_data_since_s=None, acknowledged_at_s=None,
-                                     by=None, about=())
+                                     priority="none", kept_sound="none", no_data=False, no_data_since_s=None,
+                                     acknowledged_at_s=None, by=None, about=())
     return replace(tier, id=before.id, state=before.state, since_s=before.since_s, seq=before.seq, by=before.by,
                    heard_seq=before.heard_seq, acknowledged_at_s=before.acknowledged_at_s, body=before.body,
                    worst=before.worst, told_s=before.told_s, announced_s=before.announced_s,
-                   climbed_s=before.climbed_s, told=before.told, reminded_s=before.reminded_s, comments=before.comments)
+                   climbed_s=before.climbed_s, told=before.told, reminded_s=before.reminded_s,
+                   comments=before.comments, kept_sound=before.kept_sound)

@@ -50,6 +50,7 @@ class Rule:
     clear: Compiled | None = None
     clear_hold_s: float = 0.0
     latch: bool = False
+    latch_sound: bool = False  # its sound latches with its picture
     group: str = ""
     tier: int = 0
     for_each: tuple[DeviceKind, ...] = ()

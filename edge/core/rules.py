@@ -75,6 +75,7 @@ class RuleTable(msgspec.Struct, kw_only=True):
     clear: ConditionText | None = None
     clear_hold_s: Seconds = 0.0
     latch: Flag = False
+    latch_sound: Flag = False
     group: Annotated[str | int, Meta(description="text")] = ""
     tier: Annotated[int, Meta(description="a whole number")] = 0
     for_each: Annotated[list[DeviceKind], Meta(description=f"a list of {', '.join(get_args(DeviceKind))}")] = []
@@ -197,6 +198,8 @@ def _rule(table: Mapping[str, Any], where: Where, taken: list[str]) -> Rule:
         raise BadTable((*where, "id"), "this id is used twice; give each rule its own")
     for key, said in (("text", written.text), ("ended", written.ended or "")):
         _check_text(said, key, (*where, key))
+    if written.latch_sound and not written.latch:
+        raise BadTable((*where, "latch_sound"), "a sound that stays needs its picture: write latch = true, too")
     steps = (read_table(EscalationTable, step, (*where, "raise", number), "raise")
              for number, step in enumerate(written.escalations))
     when = _compiled(written.when, (*where, "when"))
@@ -206,7 +209,8 @@ def _rule(table: Mapping[str, Any], where: Where, taken: list[str]) -> Rule:
         clears=written.clears, limit=str(written.limit),
         at_once_limit=written.at_once_limit or "", ended=written.ended or "",
         hold_s=written.hold_s, clear_hold_s=written.clear_hold_s,
-        latch=written.latch, request=written.request, device_priority=written.device_priority,
+        latch=written.latch, latch_sound=written.latch_sound, request=written.request,
+        device_priority=written.device_priority,
         continues=frozenset(written.continues),
         group=str(written.group), tier=written.tier, for_each=tuple(written.for_each), for_bed=written.for_bed,
         when=when, of_pump=any(use.fact.of_pump for use in when.uses),

@@ -18,8 +18,8 @@ hypertension yes|no; METRIC VALUE; two of each (oximeter-2 and cuff-2 as well); 
 role PUMP drug|carrier (as edge.toml says it); cuff by wire (its cuff can be started over the wire);
 background: quiet (only saturation, pulse and pump).
 
-What can happen, joined by semicolons: the forms in `story_verbs.VERBS`, and METRIC VALUE, where METRIC is a metric's
-key with or without its unit.
+What can happen, joined by semicolons: the forms in `story_verbs.VERBS` and `story_attention.VERBS`, and METRIC VALUE,
+where METRIC is a metric's key with or without its unit.
 
 What must hold then, after `->` (or the word `expect`), joined by commas:
     RULE[:device] STATE [PRIORITY] [no data] [text "..."]      STATE: pending active acknowledged latched inactive
@@ -27,6 +27,10 @@ What must hold then, after `->` (or the word `expect`), joined by commas:
     phase PHASE             dissociation STATE           open "..."             what is open before the next step
     no request              not open "..."               dose MG, primed MG (to 0.1 mg)
     refused "..."           the command of this line was refused; one that is refused and not expected is a failure
+    sound PRIORITY          what the bed sounds now, of all its alarms; none where it is quiet
+    RULE[:device] [not] told WHO          a role, box or a name, since this alarm was announced
+    RULE[:device] [not] commented ["..."]     [not] shelved RULE[:device]     [not] delegated WHO
+    [no] reminder ["..."], [no] information ["..."]     what is said for information now
 Quoted words must occur in what is shown. At the end, an alarm that became active and was nowhere expected is a failure.
 
 `of`: the rule whose story it is. Then only its own family counts for `nothing` and at the end: the rule, its group, the
@@ -43,6 +47,7 @@ from typing import get_args
 
 from msgspec.structs import replace
 
+from edge.core import story_attention, story_verbs
 from edge.core.alarms import SHOWN, Alarm, family
 from edge.core.bedside import Bedside
 from edge.core.expression import nearest
@@ -51,7 +56,7 @@ from edge.core.protocols import as_in_0_1_0
 from edge.core.rules import RuleSet
 from edge.core.session import open_points
 from edge.core.story_bed import BED, DEVICES, OPENED_S, SECOND, SECOND_PUMP, T0, Heard, Pressure, Shown, StoryBed
-from edge.core.story_verbs import METRIC, VERBS, Unreadable, number, pressure, show_metric
+from edge.core.story_verbs import METRIC, Unreadable, number, pressure, show_metric
 from edge.model import Dissociation, Phase, PumpRole, Tick
 
 _LINE = re.compile(r"(?:(\d+):(\d\d(?:\.\d+)?))\s*(.*?)\s*(?:(?:->|\bexpect\b)\s*(.+))?", re.DOTALL)
@@ -60,6 +65,7 @@ _EXPECTED = re.compile(r"(?P<key>\S+?)(?: (?P<state>pending|active|acknowledged|
                        r"(?: (?P<priority>high|medium|low|none))?(?P<no_data> no data)?(?: text \"(?P<text>[^\"]*)\")?")
 _SCENES = frozenset({"no session", "precheck", "infusing", "background: quiet", "two of each", "two pumps",
                      "cuff by wire"})
+VERBS = story_verbs.VERBS | story_attention.VERBS
 _MG = 0.1  # so exactly a dose is expected: what a pump gives between two of its words
 _ORDER = {"dose_mg": "dose_mg", "weight": "weight_kg", "dose": "dose_mg_kg", "duration": "duration_min",
           "age": "age_years", "concentration": "concentration_mg_ml", "nibp": "nibp_interval_min"}
@@ -302,14 +308,19 @@ class _Story:
                 _must(not points, f"expected {quoted!r} not to be open, found {points}")
             case ["refused"]:
                 _must(refusal is not None and quoted in refusal, f"expected a refusal {quoted!r}, found {refusal!r}")
-            case _:
-                self._expect_alarm(wanted, shown)
+            case words:
+                found_so = story_attention.holds(self.bed, words, quoted)
+                if found_so is None:
+                    self._expect_alarm(wanted, shown)
+                else:
+                    _must(not found_so, f"expected {wanted}, found {found_so}")
 
     def _expect_alarm(self, wanted: str, shown: list[str]) -> None:
         match = _EXPECTED.fullmatch(wanted)
         if match is None or not (match["state"] or match["text"]):
             raise Unreadable(f"cannot read {wanted!r}; write RULE[:device] STATE [PRIORITY] [no data] [text \"...\"],"
-                             " nothing, request, phase P, dissociation D, open \"...\" or refused \"...\"")
+                             " nothing, request, phase P, dissociation D, open \"...\" or refused \"...\";"
+                             f" of attention {story_attention.FORMS}")
         key = match["key"]
         rule, _, device = key.partition(":")
         known = {known.id for known in self.rules.rules}

@@ -170,14 +170,24 @@ def publish(state: BedState, rule: Rule, alarm: Alarm, was: AlarmState, context:
             body: AlarmMoved | None = None) -> PendingEvent:
     """The event of an alarm's move; `state.alarms` keeps what it says. `body`: this, instead of how things are now."""
     body = replace(body or alarm_moved(state, rule, alarm, was, context, superseded), command=command or UNSET)
+    alarm = replace(alarm, kept_sound=_kept_sound(rule, alarm))
     if state.engine.levels:
         phase = body.alarm_phase or alarm_phase or _phase(was, alarm.state, body, alarm.body)
         body = replace(body, level=PRIORITY_RANK[body.priority], alarm_phase=phase)
-        if phase not in ("update", "deescalate"):  # whoever acknowledged has not seen this; who was told is told anew
+        is_same = phase in ("update", "deescalate") or (alarm.state == "latched" and alarm.sound != "none")
+        if not is_same:  # whoever acknowledged has not seen this; who was told is told anew
             alarm = replace(alarm, announced_s=None, reminded_s=None,
                             comments=() if phase == "start" else alarm.comments)
     state.alarms[alarm.key] = replace(alarm, body=body, told_s=context.at_s)
     return state.event(context.at_s, body)
+
+
+def _kept_sound(rule: Rule, alarm: Alarm) -> Priority:
+    """What sounds until somebody acknowledges it: the most urgent that it was while a rule that latches it spoke."""
+    if alarm.state not in ("active", "latched"):
+        return "none"
+    latches = rule.latch_sound and alarm.state == "active"
+    return max(alarm.kept_sound, alarm.priority if latches else "none", key=PRIORITY_RANK.__getitem__)
 
 
 def _phase(was: AlarmState, state: AlarmState, now: AlarmMoved, before: AlarmMoved | None) -> AlarmPhase:

@@ -42,7 +42,7 @@ from edge.core.protocol import OrderLimits, Protocols
 from edge.core.session import OpenPoint, describe_baseline, describe_order, open_items
 from edge.core.state import BedState, Device, Session, Shelf
 from edge.core.upcoming import upcoming
-from edge.model import PRIORITY_RANK, PumpRole, iso
+from edge.model import PRIORITY_RANK, PumpRole, SignalState, iso
 from edge.vocabulary import METRICS
 
 GAP_LEAST_S = 1.0  # a bed is judged once a second: a shorter time was not missed
@@ -136,12 +136,13 @@ def _alarm(alarm: Alarm, shelf: Shelf | None, *, is_paused: bool) -> AlarmNow:
         shelved_until=UNSET if shelf is None else iso(shelf.until_s),
         told=tuple(ToldNow(who=one.who, at=iso(one.at_s)) for one in alarm.told) or UNSET,
         next_told=_next_told(alarm, is_shelved=shelf is not None),
+        sound=UNSET if alarm.kept_sound == "none" else alarm.sound,
         comments=tuple(CommentNow(text=one.text, by=one.by, at=iso(one.at_s)) for one in alarm.comments) or UNSET)
 
 
 def _next_told(alarm: Alarm, *, is_shelved: bool) -> ToldNow | UnsetType:
     following = alarm.next_told
-    if following is None or alarm.state != "active" or is_shelved:
+    if following is None or alarm.sound == "none" or is_shelved:
         return UNSET
     return ToldNow(who=following.who, at=iso(following.at_s))
 
@@ -153,13 +154,14 @@ def _fallen(alarm: Alarm) -> FallenLevel | UnsetType:
 
 
 def _signals(alarm: Alarm, *, is_paused: bool, is_shelved: bool) -> Signals:
-    """The signals of an alarm condition, apart from it (BICEPS): a pause is of the sound alone; what is latched is seen
-    and not heard; what is shelved is seen here, and neither heard nor told elsewhere; an acknowledgement quiets all
-    three."""
+    """The signals of an alarm condition, apart from it (BICEPS): a pause is of the sound alone; what is latched is
+    seen, and heard where its sound latches, too; what is shelved is seen here, and neither heard nor told elsewhere; an
+    acknowledgement quiets all three."""
     if alarm.state == "acknowledged":
         return Signals(audio="acknowledged", visual="acknowledged", remote="acknowledged")
     if alarm.state == "latched":
-        return Signals(audio="off", visual="latched", remote="latched")
+        kept: SignalState = "off" if alarm.sound == "none" else "paused" if is_paused else "latched"
+        return Signals(audio=kept, visual="latched", remote="latched")
     return Signals(audio="paused" if is_paused else "on", visual="on",
                    remote="paused" if is_shelved else "on")
 

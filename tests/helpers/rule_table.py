@@ -1,6 +1,7 @@
 """What each default rule is beside its conditions, drawn by hand: a rules.toml that differs is another set of rules.
 
-    rule | priority | what it may rise to | latch | group and tier | hold, s | clear, s | class | where | of what device
+    rule | priority | what it may rise to | what latches: the picture, or picture and sound | group and tier | hold, s |
+    clear, s | class | where | of what device
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ HTN-R  | none   | -              | -     | -          | 0   | 0  | request | cou
 HTN-1  | low    | -              | -     | HTN.1      | 0   | 0  | phys    | course     | -
 HTN-2  | medium | -              | latch | HTN.2      | 0   | 0  | phys    | course     | -
 HTN-3  | high   | -              | latch | HTN.3      | 0   | 0  | phys    | always     | -
-HTN-4  | high   | -              | latch | HTN.4      | 0   | 0  | phys    | always     | -
+HTN-4  | high   | -              | sound | HTN.4      | 0   | 0  | phys    | always     | -
 RES-2  | medium | -              | -     | RES.2      | 15  | 10 | phys    | always     | -
 RES-3  | high   | -              | latch | RES.3      | 10  | 10 | phys    | always     | -
 HTN-5  | low    | -              | -     | -          | 0   | 0  | phys    | after      | -
@@ -38,10 +39,10 @@ RES-1  | low    | -              | -     | RES.1      | 60  | 15 | phys    | alw
 RES-4  | medium | -              | -     | RESP.1     | 30  | 0  | phys    | course     | -
 RES-5  | high   | -              | latch | RESP.2     | 20  | 0  | phys    | course     | -
 INF-1  | medium | high           | latch | -          | 10  | 0  | tech    | infusion   | -
-INF-2  | high   | -              | latch | -          | 10  | 0  | tech    | infusion   | -
+INF-2  | high   | -              | sound | -          | 10  | 0  | tech    | infusion   | -
 INF-3  | medium | -              | -     | -          | 120 | 0  | tech    | infusion   | -
 INF-4  | medium | -              | -     | -          | 0   | 0  | tech    | always     | pump own
-INF-5  | high   | -              | latch | -          | 0   | 0  | tech    | infusion   | -
+INF-5  | high   | -              | sound | -          | 0   | 0  | tech    | infusion   | -
 INF-6  | medium | high           | latch | -          | 0   | 0  | tech    | infusion   | -
 TEC-4  | low    | medium at risk | -     | -          | 10  | 5  | tech    | always     | nibp oximeter monitor
 TEC-1  | low    | medium at risk | -     | -          | 0   | 5  | tech    | session    | oximeter monitor
@@ -59,7 +60,7 @@ TEC-6  | medium | -              | -     | -          | 0   | 0  | tech    | ses
 TEC-11 | medium | -              | -     | -          | 0   | 0  | tech    | always     | -
 TEC-12 | medium | -              | latch | -          | 0   | 0  | tech    | always     | -
 TEC-8  | low    | medium         | -     | -          | 0   | 0  | tech    | risk       | oximeter monitor
-TEC-7  | medium | -              | latch | -          | 0   | 0  | tech    | session    | -
+TEC-7  | medium | -              | sound | -          | 0   | 0  | tech    | session    | -
 TEC-13 | low    | -              | -     | -          | 30  | 30 | tech    | always     | -
 SYM-1  | high   | -              | latch | -          | 0   | 0  | phys    | always     | -
 SED-1  | medium | -              | latch | SED.1      | 0   | 0  | phys    | course     | -
@@ -76,7 +77,7 @@ def row(rule: Rule) -> str:
     raised = "/".join(f"{one.priority} at {_where(one.context)}" if "*" not in one.context else one.priority
                       for one in rule.escalations)
     of = " ".join((*rule.for_each, *(["bed"] if rule.for_bed else []), *(["own"] if rule.device_priority else [])))
-    cells = (rule.id, rule.priority, raised or "-", "latch" if rule.latch else "-",
+    cells = (rule.id, rule.priority, raised or "-", "sound" if rule.latch_sound else "latch" if rule.latch else "-",
              f"{rule.group}.{rule.tier}" if rule.group else "-", f"{rule.hold_s:g}", f"{rule.clear_hold_s:g}",
              "request" if rule.request else rule.alarm_class[:4], _where(rule.context), of or "-")
     return " | ".join(cells)

@@ -4,7 +4,7 @@ import { clockTime, stopwatch } from "./age.ts";
 import { useAcknowledge } from "./acknowledge.ts";
 import { command } from "./api.ts";
 import { pumpSays } from "./pump.tsx";
-import { isPaused, ranked } from "./rank.ts";
+import { isPaused, ranked, soundOf } from "./rank.ts";
 import { silence } from "./silence.ts";
 import { store } from "./state.ts";
 import type { Alarm, BedState } from "./feed.ts";
@@ -79,7 +79,7 @@ function Pause({ bed, state, alarms }: { bed: string; state: BedState | undefine
     const left_s = (Date.parse(until ?? "") - (edge_ms ?? 0)) / 1000;
     return <button class="paused" onClick={() => void ask("audio_resume")}>‖ Paused {stopwatch(left_s)}<small>tap to end</small></button>;
   }
-  if (!alarms.some((alarm) => alarm.state === "active")) return null;
+  if (alarms.every((alarm) => soundOf(alarm) === "none")) return null;
   return <>{problem !== null && <em role="alert">{problem}</em>}<button class="pause" onClick={() => void ask("audio_pause")}>Pause sound 2 min</button></>;
 }
 
@@ -116,7 +116,7 @@ function Answered({ alarm, sending, acknowledge }: { alarm: Alarm; sending: bool
   return (
     <button class="acknowledge" data-first="alarm" disabled={sending} onClick={acknowledge} aria-label={`Acknowledge: ${alarm.text || alarm.title}`}>
       {sending ? "Sending" : "Acknowledge"}
-      {alarm.state === "latched" && <small>is over</small>}
+      {alarm.state === "latched" && <small>{soundOf(alarm) === "none" ? "is over" : "is over, sounds on"}</small>}
     </button>
   );
 }

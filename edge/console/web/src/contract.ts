@@ -236,7 +236,7 @@ export interface MaintenanceNow {
   reason: string;
 }
 
-/** Where one alarm stands. `seq` is the event that moved it last: an acknowledgement names the one the nurse saw. `no_data`: what it is about cannot be told now, so it stays; `no_data_since`: since when. `worst`: a higher level that has fallen and that nobody has acknowledged. The rest is what that event said (AlarmMoved). */
+/** Where one alarm stands. `seq` is the event that moved it last: an acknowledgement names the one the nurse saw. `no_data`: what it is about cannot be told now, so it stays; `no_data_since`: since when. `worst`: a higher level that has fallen and that nobody has acknowledged. `sound`: at this priority it sounds until somebody acknowledges it, even where it is over or has fallen; absent: at its own while it is active. The rest is what that event said (AlarmMoved). */
 export interface AlarmNow {
   alarm: string;
   rule: string;
@@ -269,6 +269,7 @@ export interface AlarmNow {
   told?: ToldNow[];
   next_told?: ToldNow;
   comments?: CommentNow[];
+  sound?: Priority;
 }
 
 /** One alarm a device itself has: the shared code, and its own. */

@@ -6,13 +6,13 @@ import { command } from "./api.ts";
 import { idOf, keyOf, pathOf } from "./beds.ts";
 import { InformationLine } from "./attention.tsx";
 import { SoundTest } from "./banner.tsx";
-import { isPaused, RANK, ranked } from "./rank.ts";
+import { isPaused, RANK, ranked, soundOf } from "./rank.ts";
 import { Link } from "./router.tsx";
 import { sounder } from "./session.ts";
 import { store } from "./state.ts";
 import { isClinical } from "./feed.ts";
 import type { Alarm, Me } from "./feed.ts";
-import { noAlarms, PRIORITY, SYMBOL } from "./words.ts";
+import { noAlarms, latchedWords, PRIORITY, SYMBOL } from "./words.ts";
 
 interface Placed { bed: string; alarm: Alarm }
 
@@ -55,7 +55,7 @@ function Row({ placed, me, first, more }: { placed: Placed; me: Me; first: boole
       <span class="what">
         <b class="where">{store.label(bed)}</b> <b>{alarm.text || alarm.title}</b>
         <small>
-          {PRIORITY[alarm.priority]}{alarm.state === "latched" ? ", over," : ""} since {clockTime(alarm.since)}
+          {PRIORITY[alarm.priority]}{alarm.state === "latched" ? latchedWords(alarm) : ""} since {clockTime(alarm.since)}
           {alarm.state === "acknowledged" && ` ✓ ${alarm.by ?? "acknowledged"}`}
           {more > 0 && <b class="more"> +{more} more</b>}
           {refused !== null && <em role="alert">{refused}</em>}
@@ -82,7 +82,7 @@ function Sound({ me }: { me: Me }) {
   const states = [...store.states.values()];
   const paused = states.filter((state) => isPaused(state.audio_paused_until, store.edge_ms(keyOf(state))));
   const sounding = states.filter(
-    (state) => !paused.includes(state) && state.alarms.some((alarm) => alarm.state === "active" && RANK[alarm.priority] > 0),
+    (state) => !paused.includes(state) && state.alarms.some((alarm) => RANK[soundOf(alarm)] > 0),
   );
   const ask = (beds: typeof states, verb: string) => (): void => {
     for (const state of beds) void command(keyOf(state), verb);

@@ -31,10 +31,15 @@ export function frameOf(alarms: readonly Alarm[]): Frame {
   return frame;
 }
 
+/** At which priority an alarm sounds, a pause and a shelf aside: its own while it is active, or what of it sounds until it is acknowledged. */
+export function soundOf(alarm: Alarm): Priority {
+  return alarm.sound ?? (alarm.state === "active" ? alarm.priority : "none");
+}
+
 export interface Audible { priority: Priority; seqs: number[] }
 
 /**
- * What is to sound: the highest priority active, neither paused nor shelved, and every alarm that sounding announces. `known` tells
+ * What is to sound: the highest priority active, or over where its sound latches, neither paused nor shelved, and every alarm that sounding announces. `known` tells
  * the alarms once seen live: one that was only ever read from a retained state is history and stays silent.
  */
 export function audible(
@@ -46,9 +51,10 @@ export function audible(
   for (const bed of beds) {
     if (isPaused(bed.audio_paused_until, edge_ms)) continue;
     for (const alarm of bed.alarms) {
-      if (alarm.state !== "active" || isPaused(alarm.shelved_until ?? null, edge_ms) || RANK[alarm.priority] === 0 || !known(alarm)) continue;
+      const sound = soundOf(alarm);
+      if (RANK[sound] === 0 || isPaused(alarm.shelved_until ?? null, edge_ms) || !known(alarm)) continue;
       seqs.push(alarm.seq);
-      if (RANK[alarm.priority] > RANK[priority]) priority = alarm.priority;
+      if (RANK[sound] > RANK[priority]) priority = sound;
     }
   }
   return { priority, seqs };

@@ -1,7 +1,8 @@
 /** The words on the screen for the words on the wire. Pure. */
 import { clockTime } from "./age.ts";
 import { type Signals, SYMPTOMS, type ToldNow } from "./contract.ts";
-import type { Answer, Device, Phase, Priority, PumpState, Session } from "./feed.ts";
+import { soundOf } from "./rank.ts";
+import type { Alarm, Answer, Device, Phase, Priority, PumpState, Session } from "./feed.ts";
 
 export const SYMBOL: Record<Priority, string> = { high: "!!!", medium: "!!", low: "!", none: "" };
 export const PRIORITY: Record<Priority, string> = { high: "HIGH", medium: "MEDIUM", low: "LOW", none: "" };
@@ -153,6 +154,11 @@ const SIGNAL: Record<string, string> = { on: "on", paused: "paused", latched: "l
 /** How an alarm is signalled: apart from whether its condition stands. */
 export function signalWords({ audio, visual, remote }: Signals): string {
   return `sound ${SIGNAL[audio] ?? audio}; on the screens ${visual === "acknowledged" ? "acknowledged" : SIGNAL[visual] ?? visual}; told elsewhere ${SIGNAL[remote] ?? remote}`;
+}
+
+/** What a line says of an alarm that is over and that nobody has acknowledged. */
+export function latchedWords(alarm: Alarm): string {
+  return soundOf(alarm) === "none" ? ", over," : ", over, sounds until acknowledged,";
 }
 
 export function number(value: number | null, decimals = 0): string {

@@ -35,6 +35,14 @@ test("heard: the highest active alarm that is not paused; acknowledged and latch
   assert.deepEqual(audible(beds, NOON, known), { priority: "medium", seqs: [5] });
 });
 
+test("heard: what is over or has fallen and sounds until it is acknowledged", () => {
+  const over: Alarm = { ...alarm("over", "high", "latched", 8), sound: "high" };
+  const fallen: Alarm = { ...alarm("fallen", "low", "active", 9), sound: "medium" };
+  assert.deepEqual(audible([bed([over]), bed([fallen])], NOON, known), { priority: "high", seqs: [8, 9] });
+  assert.deepEqual(audible([bed([fallen])], NOON, known), { priority: "medium", seqs: [9] });
+  assert.deepEqual(audible([bed([over], "2026-09-21T12:02:00.000Z")], NOON, known), { priority: "none", seqs: [] });
+});
+
 test("a pause silences its bed until its end, and no other bed", () => {
   const beds = [bed([alarm("a", "high", "active", 5)], "2026-09-21T12:02:00.000Z"), bed([alarm("b", "low", "active", 6)])];
   assert.deepEqual(audible(beds, NOON, known), { priority: "low", seqs: [6] });
