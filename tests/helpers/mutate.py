@@ -1,12 +1,14 @@
 """Mutants: a rules.toml, a protocols.toml or a module of edge/core with one thing changed, and who notices.
 
-    python -m tests.helpers.mutate rules|protocols|MODULE... [--sample N] [--seed N]
+    python -m tests.helpers.mutate rules|protocols|MODULE... [--sample N] [--seed N] [--of ID] [--tests]
 
 Of data every number is one unit of its last digit more and less; a comparison is turned round, or its limit counts in
 or out; `and` and `or` change places, and each of what they join is left out, as are `not`, each word of a list, each
 key that may be; a priority is another one. Of a module: comparisons, numbers, `not`, `and`, `or`, True and False.
-A mutant of rules is laid beside `rule_table.py`, and any is told stories until one of them does not come true. One that
-tells them all has survived, and is printed. `EQUIVALENT` names those that nobody could tell from what is written.
+A mutant of rules is laid beside `rule_table.py`, and any is told stories until one of them does not come true. One for
+which all come true is given, with `--tests`, to the fast tests of the core, in a copy of the tree; what passes those,
+too, has survived, and is printed. `EQUIVALENT` names those that nobody could tell from what is written. `--of`: those
+of this rule or protocol alone.
 """
 
 from __future__ import annotations
@@ -14,12 +16,17 @@ from __future__ import annotations
 import argparse
 import ast
 import gc
+import os
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from itertools import pairwise
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from types import CodeType, FunctionType
 from typing import NamedTuple
 
@@ -183,8 +190,8 @@ def survives_as_rules(mutant: Mutant, known: list[Story]) -> bool | None:
         rules = parse_rules(mutant.text)
     except RulesError:
         return None
-    return not differences(rules) and all(_comes_true(one, lambda name, text: run_story(
-        text, name, rules, name if name in WATCHING else None, PROTOCOLS)) for one in of_rule(mutant.of, known))
+    return not differences(rules) and _all_true(of_rule(mutant.of, known), lambda name, text: run_story(
+        text, name, rules, name if name in WATCHING else None, PROTOCOLS), known)
 
 
 def survives_as_protocols(mutant: Mutant, known: list[Story]) -> bool | None:
@@ -193,8 +200,18 @@ def survives_as_protocols(mutant: Mutant, known: list[Story]) -> bool | None:
         protocols = parse_protocols(mutant.text)
     except ProtocolsError:
         return None
-    return all(_comes_true(one, lambda name, text: run_story(
-        text, name, RULES, name if name in WATCHING else None, protocols)) for one in known)
+    return _all_true(list(known), lambda name, text: run_story(
+        text, name, RULES, name if name in WATCHING else None, protocols), known)
+
+
+def _all_true(known: list[Story], tell: Callable[[str, str], object], order: list[Story]) -> bool:
+    """Whether all of `known` come true. The story that does not goes first in `order`: it often kills the next, too."""
+    for one in known:
+        if not _comes_true(one, tell):
+            order.remove(one)
+            order.insert(0, one)
+            return False
+    return True
 
 
 def _comes_true(story: Story, tell: Callable[[str, str], object]) -> bool:
@@ -285,8 +302,8 @@ def survives_as_module(mutant: Mutant, known: list[Story]) -> bool | None:
         if other is not None and len(other.co_freevars) == len(code.co_freevars) and _differ(other, code):
             one.__code__, changed = other, True
     try:
-        return all(_comes_true(one, lambda name, text: run_story(
-            text, name, RULES, name if name in WATCHING else None, PROTOCOLS)) for one in known) if changed else None
+        return _all_true(list(known), lambda name, text: run_story(
+            text, name, RULES, name if name in WATCHING else None, PROTOCOLS), known) if changed else None
     finally:
         for one, code in before:
             one.__code__ = code
@@ -300,19 +317,54 @@ def _differ(one: CodeType, other: CodeType) -> bool:
         len(one.co_consts) != len(other.co_consts)
 
 
+# --- the fast tests of the core ---------------------------------------------------------------------------------------
+
+ROOT = FILE.parent.parent
+OF_THE_CORE = ("test_alarm_life", "test_attention", "test_bedside", "test_burden", "test_core_*", "test_evidence",
+               "test_hold", "test_ledger", "test_logic", "test_maintenance", "test_pk", "test_protocols",
+               "test_rules*", "test_second_evaluator", "test_shelf", "test_starting", "test_story_language",
+               "test_unwatched")
+
+
+class Tree:
+    """A copy of what the core's tests need, in which one file can be another."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("edge", "drivers", "simulators", "tests", "deploy"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", folder)
+
+    def passes(self, mutant: Mutant, file: str) -> bool:
+        """Whether the core's fast tests pass with `file` (a path in the tree) as this mutant has it."""
+        place = self.folder / file
+        before = place.read_text()
+        place.write_text(mutant.text)
+        try:
+            names = [str(path) for name in OF_THE_CORE for path in sorted((self.folder / "tests").glob(f"{name}.py"))]
+            return subprocess.run(
+                [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", *names],
+                cwd=self.folder, env=os.environ | {"PYTHONPATH": str(self.folder)}, capture_output=True,
+                check=False).returncode == 0
+        finally:
+            place.write_text(before)
+
+
 # --- all of them ------------------------------------------------------------------------------------------------------
 
 
-def survivors(what: str, sample: int = 0, seed: int = 1) -> tuple[int, list[str]]:
-    """How many mutants there were, and which of them nobody noticed. `sample`: only so many."""
-    known = stories()
+def survivors(what: str, sample: int = 0, seed: int = 1, of: str = "",
+              tree: Tree | None = None) -> tuple[int, list[str]]:
+    """How many mutants there were, and which of them nobody noticed. `sample`: only so many; `of`: whose."""
+    known, file = stories(), f"deploy/{what}.toml"
     if what == "rules":
         mutants, survives = list(of_file(FILE.read_text())), survives_as_rules
     elif what == "protocols":
         mutants, survives = list(of_file(FILE.with_name("protocols.toml").read_text())), survives_as_protocols
         known = [*known, *whole()]
     else:
-        mutants, survives = list(of_module(what)), survives_as_module
+        mutants, survives, file = list(of_module(what)), survives_as_module, f"edge/core/{what}.py"
+    mutants = sorted((one for one in mutants if of in ("", one.of)), key=lambda one: one.of == "[engine]")
     if sample:
         mutants = Random(seed).sample(mutants, min(sample, len(mutants)))
     count, found = 0, []
@@ -320,9 +372,11 @@ def survivors(what: str, sample: int = 0, seed: int = 1) -> tuple[int, list[str]
         if mutant.label in EQUIVALENT or (survived := survives(mutant, known)) is None:
             continue
         count += 1
-        if survived:
+        if survived and (tree is None or tree.passes(mutant, file)):
             found.append(mutant.label)
             print(mutant.label, flush=True)
+        elif count % 100 == 0:
+            print(f"{count} of {len(mutants)}, {len(found)} live", file=sys.stderr, flush=True)
     return count, found
 
 
@@ -332,12 +386,16 @@ def main() -> int:
     parser.add_argument("what", nargs="+")
     parser.add_argument("--sample", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--of", default="")
+    parser.add_argument("--tests", action="store_true")
     asked = parser.parse_args()
     total, alive = 0, 0
-    for what in asked.what:
-        count, found = survivors(what, asked.sample, asked.seed)
-        total, alive = total + count, alive + len(found)
-        print(f"{what}: {count - len(found)} of {count} die")
+    with TemporaryDirectory() as folder:
+        tree = Tree(Path(folder)) if asked.tests else None
+        for what in asked.what:
+            count, found = survivors(what, asked.sample, asked.seed, asked.of, tree)
+            total, alive = total + count, alive + len(found)
+            print(f"{what}: {count - len(found)} of {count} die", flush=True)
     return 0 if alive * 20 <= total else 1
 
 
