@@ -16,7 +16,8 @@ import drivers
 import simulators
 from edge.app.recovery import recover
 from edge.app.reload import Reloader
-from edge.app.run import check_edge
+from edge.app.run import check_edge, reload_edge
+from edge.app.running import Running as Process
 from edge.app.service import EdgeService
 from edge.app.supervisor import Supervisor
 from edge.clock import EdgeClock
@@ -77,10 +78,22 @@ def test_what_is_another(tmp_path: Path, before: tuple[str, ...], after: tuple[s
     assert found.restart == ()
 
 
-def test_what_only_a_restart_can_change_is_named(tmp_path: Path) -> None:
-    found = changes(config_of(tmp_path, bed(1, **OXI), bed(2, **PUMP)), config_of(
-        tmp_path, bed(1, **OXI), bed(3, **PUMP), head=HEAD + '[mqtt]\nurl = "mqtt://127.0.0.1:1884"\n'))
-    assert found.restart == ("[mqtt]", "bed chair-3 is new", "bed chair-2 is gone")
+@pytest.mark.parametrize(("table", "said"), [
+    ('[mqtt]\nurl = "mqtt://127.0.0.1:1884"\n', ("[mqtt]",)), ("keep_inputs_days = 31\n", ("[edge]",)),
+    ('[sounder]\nuse = "alsa"\n', ("[sounder]",)), ('[anchor]\nfile = "heads"\n', ("[anchor]",))])
+def test_what_only_a_restart_can_change_is_named(tmp_path: Path, table: str, said: tuple[str, ...]) -> None:
+    found = changes(config_of(tmp_path, bed(1, **OXI)), config_of(tmp_path, bed(1, **OXI), head=HEAD + table))
+    assert found.restart == said
+    assert (found.stopped, found.started) == ((), ())
+
+
+def test_beds_come_and_go_and_the_role_of_a_pump_moves_no_link(tmp_path: Path) -> None:
+    before = config_of(tmp_path, bed(1, **OXI), bed(2, **PUMP))
+    found = changes(before, config_of(tmp_path, bed(3, **PUMP), bed(1, **OXI)))
+    assert str(found) == "closed chair-2, opened chair-3"
+    assert (found.stopped, found.started, found.order) == ((), (), ("chair-3", "chair-1"))
+    found = changes(before, config_of(tmp_path, bed(1, **OXI), bed(2, **PUMP) + 'role = "carrier"\n'))
+    assert str(found) == "chair-2 is judged by another interval, or other roles of its pumps"
     assert (found.stopped, found.started) == ((), ())
 
 
@@ -128,15 +141,15 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path, *beds: str, stage: Stage) -> AsyncIterator[Running]:
-    config, clock = config_of(folder, *beds), EdgeClock()
+async def running(folder: Path, *beds: str, stage: Stage, head: str = HEAD) -> AsyncIterator[Running]:
+    config, clock = config_of(folder, *beds, head=head), EdgeClock()
     journal = Journal.open(config.edge.journal, edge="clinic-1", boot="b1", wall=clock.wall)
     service = EdgeService(
-        config, parse_rules(FILE.read_text()), FILE.read_text(), drivers.find(), clock=clock, journal=journal,
-        recovered=await recover(journal), boot="b1", version="0", config_hash="0", key=b"k" * 32,
+        config, parse_rules(FILE.read_text()), FILE.read_text(), drivers.find(config.edge.drivers), clock=clock,
+        journal=journal, recovered=await recover(journal), boot="b1", version="0", config_hash="0", key=b"k" * 32,
         mqtt=Mqtt("127.0.0.1", 1), signer=edge_signer(), console_keys={})
     supervisor = Supervisor()
-    reloader = Reloader(folder / "edge.toml", config, service, supervisor, clock.now)
+    reloader = Reloader(folder / "edge.toml", config, service, supervisor, clock.now, Process(folder))
     life = asyncio.ensure_future(supervisor.run_all({**service.tasks(), "reload": reloader.run()}))
     living = asyncio.ensure_future(stage.run())
     await asyncio.sleep(0)  # all of it has begun
@@ -184,7 +197,7 @@ async def test_a_file_that_is_refused_changes_nothing(
 
 
 WHAT_ONLY_A_RESTART_TAKES = [
-    (bed(1) + bed(2), "bed chair-2 is new"), (bed(3), "bed chair-3 is new, bed chair-1 is gone"),
+    ('[sounder]\nuse = "alsa"\n' + bed(1), "[sounder]"),
     ("[mqtt]\nurl = \"mqtt://127.0.0.1:1884\"\n" + bed(1), "[mqtt]"),
 ]
 
@@ -203,6 +216,11 @@ async def test_what_only_a_restart_takes_is_said_in_the_status(tmp_path: Path, t
         (tmp_path / "rules.toml").write_text(FILE.read_text() + "# another\n")
         assert await edge.reloader.reload()
         assert edge.again == ("restart", "the rules or protocols")
+        (tmp_path / "rules.toml").write_text(FILE.read_text() + "[[rule]]\n")
+        assert not await edge.reloader.reload(), "the next restart would not start"
+        assert edge.again is not None
+        assert edge.again[0] == "refused"
+        assert edge.again[1].startswith(f"{tmp_path}/rules.toml:")
 
 
 OPEN = CommandIn(
@@ -242,3 +260,103 @@ async def test_a_device_is_added_and_taken_away_and_the_bus_of_another_stays(tmp
             config_of(tmp_path, bed(1), bed(2))
             assert await edge.reloader.reload()
             assert not [name for name in edge.supervisor.names if name.startswith("bus")]
+
+
+@pytest.mark.slow
+async def test_a_bed_is_opened_and_closed_and_the_other_bed_does_not_notice(tmp_path: Path) -> None:
+    async with staged(catalogue(["nonin:tcp"], simulators.find(), beds=2), simulators.find()) as stage:
+        first, second = (f"nonin {row.at}" for row in stage.rows)
+        async with running(tmp_path, bed(1, oximeter=first), stage=stage) as edge:
+            await edge.until(lambda: edge.inputs(Samples, "chair-1") > 0)
+            before = edge.inputs(LinkChanged, "chair-1")
+            config_of(tmp_path, bed(2, oximeter=second), bed(1, oximeter=first))
+            assert await edge.reloader.reload()
+            assert edge.again == ("done", "opened chair-2")
+            assert edge.service._status().beds == ["chair-2", "chair-1"]
+            await edge.until(lambda: edge.inputs(Samples, "chair-2") > 0)
+            config_of(tmp_path, bed(1, oximeter=first))
+            assert await edge.reloader.reload()
+            assert edge.again == ("done", "closed chair-2")
+            assert edge.service._status().beds == ["chair-1"]
+            gone, stay = edge.inputs(Samples, "chair-2"), edge.inputs(Samples, "chair-1")
+            await edge.until(lambda: edge.inputs(Samples, "chair-1") > stay + 1)
+            assert edge.inputs(Samples, "chair-2") == gone
+            assert edge.inputs(LinkChanged, "chair-1") == before
+            assert not (await edge.service._command(OPEN)).ok, "nobody is there to be treated"
+
+
+MOVED = [  # before and after, with the ports of two oximeters; what is said
+    (({"oximeter": 0}, {"oximeter": 1}), ({"oximeter": 1}, {"oximeter": 0}),
+     "changed chair-1/oximeter, changed chair-2/oximeter"),
+    (({"oximeter": 0}, {}), ({}, {"oximeter": 0}), "removed chair-1/oximeter, added chair-2/oximeter"),
+    (({"oximeter": 0}, {}), ({"finger": 0}, {}), "removed chair-1/oximeter, added chair-1/finger"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("before", "after", "said"), MOVED, ids=["two swap ports", "to the other bed", "renamed"])
+async def test_a_device_is_moved_and_gives_its_numbers_where_it_is_now(
+        tmp_path: Path, before: tuple[dict[str, int], ...], after: tuple[dict[str, int], ...], said: str) -> None:
+    async with staged(catalogue(["nonin:tcp"], simulators.find(), beds=3), simulators.find()) as stage:
+        ports = [f"nonin {row.at}" for row in stage.rows]
+
+        def beds(asked: tuple[dict[str, int], ...]) -> list[str]:
+            moved = [bed(n, **{name: ports[at] for name, at in one.items()}) for n, one in enumerate(asked, 1)]
+            return [*moved, bed(3, oximeter=ports[2])]
+
+        async with running(tmp_path, *beds(before), stage=stage) as edge:
+            await edge.until(lambda: all(edge.inputs(Samples, f"chair-{n}") for n, one in enumerate(before, 1) if one))
+            await edge.until(lambda: edge.inputs(Samples, "chair-3") > 0)
+            other = edge.inputs(LinkChanged, "chair-3")
+            config_of(tmp_path, *beds(after))
+            assert await edge.reloader.reload()
+            assert edge.again == ("done", said)
+            seen = [edge.inputs(Samples, f"chair-{n}") for n in (1, 2)]
+            await edge.until(lambda: all(edge.inputs(Samples, f"chair-{n}") > seen[n - 1]
+                                         for n, one in enumerate(after, 1) if one))
+            for n, one in enumerate(after, 1):
+                assert edge.service._beds[f"chair-{n}"].bedside.state.devices.keys() == one.keys()
+            assert edge.inputs(LinkChanged, "chair-3") == other
+
+
+async def test_a_driver_of_the_clinics_own_that_was_changed_starts_anew_alone(tmp_path: Path) -> None:
+    own, head = tmp_path / "own", HEAD + 'drivers = "own"\n'
+    own.mkdir()
+    text = (Path(drivers.__file__).parent / "nellcor_ascii.py").read_text().replace('"nellcor_ascii"', '"ours"')
+    (own / "ours.py").write_text(text)
+    places = "ours tcp://127.0.0.1:1", "nonin tcp://127.0.0.1:2"
+    async with (staged(catalogue(["nonin:tcp"], simulators.find()), simulators.find()) as stage,
+            running(tmp_path, bed(1, oximeter=places[0]), bed(2, oximeter=places[1]), head=head, stage=stage) as edge):
+        assert await edge.reloader.reload()
+        assert edge.again == ("done", "no device is another")
+        (own / "ours.py").write_text(text + "# mended\n")
+        assert await edge.reloader.reload()
+        assert edge.again == ("done", "changed chair-1/oximeter")
+        (own / "ours.py").write_text(text + "import nothing_of_this_name\n")
+        assert not await edge.reloader.reload()
+        assert edge.again is not None
+        assert "own/ours.py:" in edge.again[1]
+
+
+# --- asked by the command -----------------------------------------------------------------------------------------
+
+
+async def test_the_command_asks_the_edge_that_runs_and_says_what_came_of_it(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with (staged(catalogue(["nonin:tcp"], simulators.find()), simulators.find()) as stage,
+            running(tmp_path, bed(1), stage=stage)):
+        config_of(tmp_path, bed(1), bed(2))
+        assert await asyncio.to_thread(reload_edge, tmp_path / "edge.toml") == 0
+        assert capsys.readouterr().out.splitlines()[1] == "read again: opened chair-2"
+        (tmp_path / "edge.toml").write_text(HEAD + bed(1) + "colour = 1\n")
+        with pytest.raises(BadUsage, match=r"edge\.toml:\d+: no key 'colour'"):
+            await asyncio.to_thread(reload_edge, tmp_path / "edge.toml")
+
+
+def test_nobody_is_asked_where_no_edge_runs(tmp_path: Path) -> None:
+    config_of(tmp_path, bed(1))
+    for left_behind in (None, "1\n"):
+        if left_behind:
+            (tmp_path / "edge.pid").write_text(left_behind)
+        with pytest.raises(BadUsage, match="no edge runs on"):
+            reload_edge(tmp_path / "edge.toml")

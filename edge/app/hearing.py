@@ -9,7 +9,7 @@ Where one fails, the beds concerned are told why (the rule TEC-6 makes an alarm 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from msgspec import UnsetType
@@ -49,6 +49,12 @@ class Hearing:
         self._announced: dict[tuple[str, str], _Announced] = {}
         self._unheard: dict[str, str] = dict.fromkeys(self._sounding, "")
 
+    def watch(self, beds: Collection[str]) -> None:
+        """These beds are there from now on, and no others."""
+        self._sounding = {bed: self._sounding.get(bed, []) for bed in beds}
+        self._unheard = {bed: self._unheard.get(bed, "") for bed in beds}
+        self._announced = {key: one for key, one in self._announced.items() if key[0] in beds}
+
     def console(self, name: str, live: bool) -> None:
         """It came, or went."""
         self._live[name] = live
@@ -66,7 +72,9 @@ class Hearing:
             one.confirmed |= min(one.seqs) <= seq
 
     def bed(self, state: State, at_s: float) -> None:
-        """What stands there now."""
+        """What stands there now; nothing at a bed that is not there any more."""
+        if state.bed not in self._sounding:
+            return
         sounding = [alarm for alarm in state.alarms if is_audible(alarm, state)]
         self._sounding[state.bed] = sounding
         gone = {key for key in self._announced if key[0] == state.bed} - {

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import logging
 import secrets
+import signal
 from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version as installed
 from pathlib import Path
+from time import sleep
 
 from nacl.signing import VerifyKey
 
 import drivers
+from edge.app.files import read_protocols as read_protocols
+from edge.app.files import read_rules as read_rules
 from edge.app.recovery import recover
 from edge.app.reload import Reloader
+from edge.app.running import Running, answer, ask
 from edge.app.service import EdgeService
 from edge.app.supervisor import Supervisor
-from edge.clock import EdgeClock
+from edge.clock import EdgeClock, since_boot_s
 from edge.config.broker import mqtt_of
 from edge.config.files import ConfigError, EdgeConfig, EdgeTable, config_hash, load_edge
 from edge.contract.keys import BadKey, Count, own_key, pin_neighbour, pinned_keys
 from edge.contract.mqtt import Mqtt
 from edge.contract.signing import Signer
-from edge.core.protocol import Protocols
-from edge.core.protocols import ProtocolsError, parse_protocols
-from edge.core.rules import RulesError, RuleSet, parse_rules
+from edge.core.rules import RuleSet
 from edge.journal.database import DatabaseUrl, JournalError
 from edge.journal.journal import Journal
 from edge.journal.last import Last
@@ -33,32 +36,7 @@ from edge.model import from_iso
 from edge.process import BadUsage, command_key, keep_for_good, make_folder, until_stopped
 
 log = logging.getLogger(__name__)
-
-
-def read_rules(path: Path) -> tuple[RuleSet, str]:
-    """The rules in a file, and its text. Raises BadUsage."""
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as wrong:
-        raise BadUsage(f"{path}: cannot be read ({wrong}); give the path of a rules.toml") from None
-    try:
-        return parse_rules(text, path), text
-    except RulesError as wrong:
-        raise BadUsage(str(wrong)) from None
-
-
-def read_protocols(path: Path | None) -> tuple[Protocols | None, str]:
-    """The protocols in a file, and its text; (None, "") where there is none. Raises BadUsage."""
-    if path is None:
-        return None, ""
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as wrong:
-        raise BadUsage(f"{path}: cannot be read ({wrong}); give the path of a protocols.toml") from None
-    try:
-        return parse_protocols(text, path), text
-    except ProtocolsError as wrong:
-        raise BadUsage(str(wrong)) from None
+ANSWERS_S, LOOK_S = 10.0, 0.05  # real seconds
 
 
 def check_edge(path: Path) -> int:
@@ -67,6 +45,22 @@ def check_edge(path: Path) -> int:
     read_protocols(config.edge.protocols_file)
     devices = sum(len(bed.device) for bed in config.bed)
     print(f"{path}: good: {len(config.bed)} beds, {devices} devices")
+    return 0
+
+
+def reload_edge(path: Path) -> int:
+    """`vigil edge --reload`: the running edge reads edge.toml again, and this says what came of it. Raises BadUsage."""
+    check_edge(path)
+    data = load_edge(path).edge.data
+    ask(data)
+    until_s = since_boot_s() + ANSWERS_S
+    while (again := answer(data)) is None:
+        if since_boot_s() > until_s:
+            raise BadUsage(f"the edge of {data} has been asked, and has said nothing for {ANSWERS_S:g} s; see its log")
+        sleep(LOOK_S)
+    if again.state == "refused":
+        raise BadUsage(again.text)
+    print(f"read again: {again.text}" + ("; this takes a restart" if again.state == "restart" else ""))
     return 0
 
 
@@ -92,6 +86,7 @@ def run_edge(path: Path) -> int:
         pin_neighbour(consoles, config.edge.consoles, config.edge.data, database="console.db", key="console.key")
     except (BadKey, OSError) as wrong:
         raise BadUsage(f"{path}: {wrong}") from None
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the Reloader waits for it: a start is not ended by it
     return until_stopped(
         "edge", lambda: _edge(path, config, rules, text, key, mqtt, config_hash(path), signer, consoles))
 
@@ -116,7 +111,7 @@ async def _edge(path: Path, config: EdgeConfig, rules: RuleSet, text: str, key: 
             recovered=recovered, boot=boot, version=installed("vigil"), config_hash=digest, key=key, mqtt=mqtt,
             signer=signer, console_keys=consoles, protocols=protocols, protocols_text=protocols_text)
         supervisor = Supervisor()
-        reloader = Reloader(path, config, service, supervisor, clock.now)
+        reloader = Reloader(path, config, service, supervisor, clock.now, Running(edge.data))
         keep_for_good()
         await supervisor.run_all({**service.tasks(), "reload": reloader.run()})
     finally:

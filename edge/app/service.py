@@ -130,7 +130,8 @@ class EdgeService:
         self._anchor = Anchor(config.anchor, config.edge.id, journal, partial(signer.sign_hash, config.edge.id),
                               now=clock.now, changed=self._stream.status_changed)
         self._sounder = Sounder(port_of(config.sounder), self._hearing.wanted, self._stream.status_changed)
-        self._beds = {bed.id: self._bed(bed, rules, specs, recovered) for bed in config.bed}
+        self._rules = rules
+        self._beds = {bed.id: self._bed(bed, specs, recovered) for bed in config.bed}
         self._kept_s = self._began_s  # edge time at which a replay can begin
         self._storage = Storage(
             journal, self._beds, now=clock.now, real_s=clock.real_s, apply=self._apply, note=self._note,
@@ -142,10 +143,10 @@ class EdgeService:
 
     # --- the start ----------------------------------------------------------------------------------------------------
 
-    def _bed(self, bed: BedTable, rules: RuleSet, specs: Mapping[str, Spec], recovered: Recovered) -> _Bed:
-        bedside = Bedside(bed.id, beds.devices(bed, specs), rules, nibp_interval_s=bed.nibp_interval_s,
+    def _bed(self, bed: BedTable, specs: Mapping[str, Spec], recovered: Recovered | None) -> _Bed:
+        bedside = Bedside(bed.id, beds.devices(bed, specs), self._rules, nibp_interval_s=bed.nibp_interval_s,
                           protocols=self._protocols, roles=beds.roles(bed), starts=beds.starts(bed, specs))
-        if bed.id in recovered.beds:
+        if recovered is not None and bed.id in recovered.beds:
             bedside.restore(recovered.beds[bed.id].snapshot())
         edge = self._config.edge
         work = _Bed(bedside, Telemetry(edge.id, self._boot, edge.simulated, bedside, self._stream,
@@ -169,6 +170,8 @@ class EdgeService:
 
     async def reconfigure(self, found: Changes, specs: Mapping[str, Spec], tasks: Tasks, config_hash: str) -> None:
         """Go over to another edge.toml without a restart: what `found` names stops and starts, nothing else does."""
+        for bed in found.closed:
+            await self._close(bed, tasks)
         for bed, device in found.stopped:
             await self._devices.stop(bed, device, tasks)
             self._beds[bed].telemetry.counters.pop(device, None)
@@ -178,15 +181,38 @@ class EdgeService:
             self._beds[table.id].bedside.reconfigure(
                 beds.devices(table, specs), nibp_interval_s=table.nibp_interval_s, roles=beds.roles(table),
                 starts=beds.starts(table, specs))
+        opened = {table.id: self._bed(table, specs, None) for table in found.opened}
+        self._beds.update(opened)
+        for bed in found.order:  # the same dict, in another order: others hold it
+            self._beds[bed] = self._beds.pop(bed)
+        self._hearing.watch(self._beds)
         at_s, configured = self._clock.now(), self._configured()
         n = self._journal.record(None, at_s, configured)
         for bed, work in self._beds.items():
             work.last_n = n
+            if bed in opened:
+                work.due_s = at_s + TICK_S
+                self._apply(bed, Boot(self._boot, 0.0), at_s)
             self._snapshot(bed, work, at_s)
         self._journal.snapshot(CONFIGURED, n, at_s, encode(configured))
-        for bed, new in found.started:
-            self._add(new, specs, self._beds[bed])
+        self._storage.opened(opened)
+        for bed, new in [*found.started, *((table.id, device) for table in found.opened for device in table.device)]:
+            if bed not in opened:
+                self._add(new, specs, self._beds[bed])
             self._devices.start(bed, new.id, tasks)
+
+    async def _close(self, bed: str, tasks: Tasks) -> None:
+        work = self._beds[bed]
+        for device in list(work.telemetry.dialogues):
+            await self._devices.stop(bed, device, tasks)
+        del self._beds[bed]
+        work.telemetry.close()
+        self._stream.forget(bed)
+
+    def read_again(self, again: ReloadNow) -> None:
+        """How edge.toml was read again: the status says it."""
+        self.reload = again
+        self._stream.status_changed()
 
     def in_session(self, bed: str) -> bool:
         """Whether somebody is treated there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from edge.app.space import Space
 from edge.contract.events import Event, EventBody, RecordBegun, SpaceLow, StorageFailing, StorageHealed
@@ -23,7 +23,7 @@ class Storage:
     """Every bed has an alarm while the record cannot be written, and when it was damaged."""
 
     def __init__(
-        self, journal: Journal, beds: Iterable[str], *, now: Callable[[], float], real_s: Callable[[], float],
+        self, journal: Journal, beds: Mapping[str, object], *, now: Callable[[], float], real_s: Callable[[], float],
         apply: Callable[[str, Input, float], object], note: Callable[[EventBody], None],
         keep_all: Callable[[float, bool], None], changed: Callable[[], None],
         placed: Callable[[list[Event], int], None],
@@ -32,7 +32,7 @@ class Storage:
         keeps what every bed remembers, because (`lost`) inputs that led to it are not in the record; `changed` sends
         the status; `placed(events, more_n)`: the journal is there at last, and these are the numbers (Journal.watch).
         """
-        self._journal, self._beds = journal, tuple(beds)
+        self._journal, self._beds = journal, beds  # as they are at any time
         self._now, self._real_s, self._apply, self._note = now, real_s, apply, note
         self._keep_all, self._changed, self._placed = keep_all, changed, placed
         self._failing_s: float | None = None  # edge time since when it cannot be written
@@ -60,6 +60,12 @@ class Storage:
         """As the status has it; None while there is room."""
         low = self._space.low
         return None if low is None else SpaceNow(since=iso(self._low_s), used_pct=low.used_pct, full_in_s=low.full_in_s)
+
+    def opened(self, beds: Iterable[str]) -> None:
+        """These are new: they are told what the others know."""
+        if (outage := self._journal.outage) is not None:
+            for bed in beds:
+                self._apply(bed, StorageChanged(outage.reason), self._now())
 
     def damaged(self, damage: str) -> None:
         """Each damage is told once, at every bed."""

@@ -50,6 +50,7 @@ class Telemetry:
         self._loop = asyncio.get_running_loop()
         self._sent_s = 0.0
         self._reminder = self._loop.call_later(LATEST_S, self._send)
+        self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._chunks: dict[str, _Chunk] = {}
         self._state_like: State | None = None
@@ -57,6 +58,13 @@ class Telemetry:
         self._phase_s = zlib.crc32(bedside.state.bed.encode()) % 1000 / 1000 * STATE_EVERY_S  # not all beds at once
         self.counters: dict[str, Counters] = {}
         self.dialogues: dict[str, Dialogue] = {}
+
+    def close(self) -> None:
+        """The bed is not there any more: nothing leaves for it."""
+        self._closed = True
+        for timer in (self._reminder, self._timer):
+            if timer is not None:
+                timer.cancel()
 
     def decoded(self, anything: bool, more: bool) -> None:
         """A frame was decoded, into something or nothing by itself; `more` of the same round is coming."""
@@ -115,6 +123,8 @@ class Telemetry:
 
     def send_state(self, state: State) -> None:
         """Publish a state built before."""
+        if self._closed:
+            return
         self._state_due_s = self._next_state_s()
         self._state_like = _timeless(state)
         self._stream.state(self._bedside.state.bed, encode(state))

@@ -49,12 +49,14 @@ class Beds:
         """Every bed known, in the edge's order."""
         return list(self._ids)
 
-    def set_ids(self, beds: list[str]) -> None:
-        """The edge named its beds: these, in this order. One it no longer has goes."""
+    def set_ids(self, beds: list[str]) -> bool:
+        """The edge named its beds: these, in this order. One it no longer has goes. Whether they are others."""
+        others = list(self._ids) != beds
         self._ids = dict.fromkeys(beds)
         for held in (self._states, self._vitals, self._vitals_at):
             for bed in [bed for bed in held if bed not in self._ids]:
                 del held[bed]
+        return others
 
     def new_boot(self) -> None:
         """The edge started again; its clock may have, too."""

@@ -174,8 +174,8 @@ class Ingest:
         if status.other_boots or self.heartbeat.is_past(status):
             self.trust.second_box(loop_s)
         self.heartbeat.receive(status, at_s, retained, loop_s, self._settings.now())
-        if self.heartbeat.last is not None:
-            self.beds.set_ids(self.heartbeat.last.beds)
+        if self.heartbeat.last is not None and self.beds.set_ids(self.heartbeat.last.beds):
+            self._feed.publish(encode({"t": "ward", "edge": self.edge, "beds": self.beds.ids()}))
         if self.heartbeat.boot != was[1]:
             self.beds.new_boot()
             self.memory_due = True

@@ -134,6 +134,10 @@ class Stream:
         if self._up:
             self._retained.put(topic, payload)
 
+    def forget(self, bed: str) -> None:
+        """The bed is not there any more: its state is not said again. A console goes by the beds of the status."""
+        self._states.pop(contract.state_topic(self._edge, bed), None)
+
     def events(self, events: Sequence[Event]) -> None:
         """Events to send, oldest first: already committed, or (the outbox's `stored_seq` tells) kept in memory while
         the store fails."""

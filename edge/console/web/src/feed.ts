@@ -46,6 +46,7 @@ export type ServerMessage =
   | { t: "hello"; now: string; speed: number; edge: string; edges?: string[]; simulated: boolean; user: User; beds: string[];
       ward?: { edge: string; bed: string; name: string }[]; version?: string; build?: string }
   | { t: "beat"; at: string; hops: Hops; edges?: Record<string, EdgeHealth>; health?: Trouble[] }
+  | { t: "ward"; edge: string; beds: string[] }
   | { t: "protocols"; edge: string; protocols: ProtocolNow[] }
   | ({ t: "vitals" } & Vitals)
   | ({ t: "state" } & BedState)

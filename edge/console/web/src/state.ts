@@ -174,6 +174,7 @@ export class Store {
         this.troubles = message.health ?? [];
         this.#edges(message.edges ?? {}, Date.parse(message.at));
         break;
+      case "ward": this.#ward(message.edge, message.beds.map((bed) => keyOf({ edge: message.edge, bed }))); break;
       case "protocols": this.protocols.set(message.edge, message.protocols); break;
       case "vitals": this.#vitals(message); break;
       case "state": this.#state(message); break;
@@ -209,6 +210,12 @@ export class Store {
     this.beds = [...this.beds.filter((bed) => beds.includes(bed)), ...beds.filter((bed) => !this.beds.includes(bed))];
     this.hops = null;
     for (const [bed, state] of this.states) this.states.set(bed, { ...state, live: false }); // until the feed repeats them
+  }
+
+  /** The edge has these beds now, and no others. */
+  #ward(edge: string, keys: string[]): void {
+    this.beds = [...this.beds.filter((key) => idOf(key).edge !== edge || keys.includes(key)), ...keys.filter((key) => !this.beds.includes(key))];
+    for (const held of [this.states, this.vitals]) for (const key of held.keys()) if (!this.beds.includes(key)) held.delete(key);
   }
 
   #edges(edges: Record<string, EdgeHealth>, console_ms: number): void {

@@ -1,0 +1,37 @@
+"""The rules and the protocols that an edge goes by, as files. Raises BadUsage with one line for what cannot be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge.core.protocol import Protocols
+from edge.core.protocols import ProtocolsError, parse_protocols
+from edge.core.rules import RulesError, RuleSet, parse_rules
+from edge.process import BadUsage
+
+
+def read_rules(path: Path) -> tuple[RuleSet, str]:
+    """The rules in a file, and its text. Raises BadUsage."""
+    text = _text(path, "rules.toml")
+    try:
+        return parse_rules(text, path), text
+    except RulesError as wrong:
+        raise BadUsage(str(wrong)) from None
+
+
+def read_protocols(path: Path | None) -> tuple[Protocols | None, str]:
+    """The protocols in a file, and its text; (None, "") where there is none. Raises BadUsage."""
+    if path is None:
+        return None, ""
+    text = _text(path, "protocols.toml")
+    try:
+        return parse_protocols(text, path), text
+    except ProtocolsError as wrong:
+        raise BadUsage(str(wrong)) from None
+
+
+def _text(path: Path, kind: str) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise BadUsage(f"{path}: cannot be read ({wrong}); give the path of a {kind}") from None
