@@ -184,7 +184,7 @@ async def test_a_start_before_its_journal_is_there_keeps_the_session_and_goes_on
     monkeypatch.setattr(Stream, "come_late", lambda _, seq: late.append(seq))
     async with served(tmp_path, monkeypatch, last=last) as (service, sent):
         assert (await service._command(OPEN)).ok
-        service._snapshot(BED, service._beds[BED], service._clock.now())
+        service._keeper.snapshot(BED, service._beds[BED], service._clock.now())
         await service._journal.flush()
         # later than what the box remembers: the record ends further on, and the bed's state in it is another
         assert (await service._command(replace(OPEN, id="c3", nonce="n3", verb="checklist", args={"done": True}))).ok
@@ -277,7 +277,7 @@ async def test_a_damaged_journal_is_put_aside_its_beds_are_taken_up_and_every_sc
         assert answer.ok, answer.reason
         await until(lambda: sent.state and sent.state.session)
         for bed, work in service._beds.items():
-            service._snapshot(bed, work, service._clock.now())
+            service._keeper.snapshot(bed, work, service._clock.now())
     path = tmp_path / "journal.db"
     before = verify(str(path))
     with sqlite3.connect(path) as raw:
@@ -341,7 +341,7 @@ async def test_of_what_retention_leaves_a_replay_begins_where_the_beds_were_kept
             service._apply("chair-1", Tick(), service._clock.now())
         await service._journal.flush()
         kept_n = service._journal.head.n
-        service._keep_all(service._clock.now(), False)
+        service._keeper.keep_all(service._clock.now(), False)
         assert (await service._command(replace(OPEN, id="c2", nonce="n2", verb="checklist", args={"done": True}))).ok
         for _ in range(100):
             service._apply("chair-1", Tick(), service._clock.now())

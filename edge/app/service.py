@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -23,6 +22,7 @@ from drivers.contract import Spec, Wave
 from edge.app import beds
 from edge.app.anchor import Anchor
 from edge.app.hearing import Hearing
+from edge.app.keeping import BedAtWork, Keeper
 from edge.app.lines import FRAMES
 from edge.app.pulse import Pause, Pulse
 from edge.app.recovery import CONFIGURED, Recovered
@@ -62,11 +62,9 @@ from edge.model import (
     Boot,
     ClockSkewed,
     Command,
-    Configured,
     DeviceAlarmsReported,
     HeardChanged,
     Input,
-    Restored,
     Tick,
     WatchPaused,
     encode,
@@ -88,16 +86,6 @@ ALIVE_EVERY_S = 1.0  # real seconds: systemd's watchdog waits ten
 NONCE_KEPT_S = 600.0
 
 
-@dataclass(slots=True)
-class _Bed:
-    bedside: Bedside
-    telemetry: Telemetry
-    due_s: float = 0.0  # edge time of its next tick
-    snapshot_s: float = 0.0
-    last_n: int = 0
-    unstored: int = 0  # appends on their way to the disk
-
-
 class EdgeService:
     """One edge. `tasks` are what the supervisor runs; when one fails the process ends and is started again."""
 
@@ -108,8 +96,7 @@ class EdgeService:
         protocols_text: str = "",
     ) -> None:
         self._config, self._clock, self._journal, self._boot = config, clock, journal, boot
-        self._about, self._rules_text = (version, config_hash), rules_text
-        self._protocols, self._protocols_text = protocols, protocols_text
+        self._about, self._protocols = (version, config_hash), protocols
         self._began_s = clock.now()
         self._sent_seq = journal.head.seq
         self._loop = asyncio.get_running_loop()
@@ -132,10 +119,10 @@ class EdgeService:
         self._sounder = Sounder(port_of(config.sounder), self._hearing.wanted, self._stream.status_changed)
         self._rules = rules
         self._beds = {bed.id: self._bed(bed, specs, recovered) for bed in config.bed}
-        self._kept_s = self._began_s  # edge time at which a replay can begin
+        self._keeper = Keeper(journal, self._beds, rules_text, protocols_text, self._began_s)
         self._storage = Storage(
             journal, self._beds, now=clock.now, real_s=clock.real_s, apply=self._apply, note=self._note,
-            keep_all=self._keep_all, changed=self._stream.status_changed, placed=self._placed)
+            keep_all=self._keeper.keep_all, changed=self._stream.status_changed, placed=self._placed)
         self.reload: ReloadNow | None = None  # how edge.toml was last read again; the next heartbeat says it
         begun = journal.taken_begun()
         self._boot_beds(begun is not None or journal.unplaced)
@@ -143,19 +130,19 @@ class EdgeService:
 
     # --- the start ----------------------------------------------------------------------------------------------------
 
-    def _bed(self, bed: BedTable, specs: Mapping[str, Spec], recovered: Recovered | None) -> _Bed:
+    def _bed(self, bed: BedTable, specs: Mapping[str, Spec], recovered: Recovered | None) -> BedAtWork:
         bedside = Bedside(bed.id, beds.devices(bed, specs), self._rules, nibp_interval_s=bed.nibp_interval_s,
                           protocols=self._protocols, roles=beds.roles(bed), starts=beds.starts(bed, specs))
         if recovered is not None and bed.id in recovered.beds:
             bedside.restore(recovered.beds[bed.id].snapshot())
         edge = self._config.edge
-        work = _Bed(bedside, Telemetry(edge.id, self._boot, edge.simulated, bedside, self._stream,
+        work = BedAtWork(bedside, Telemetry(edge.id, self._boot, edge.simulated, bedside, self._stream,
                                      now=self._clock.now))
         for device in bed.device:
             self._add(device, specs, work)
         return work
 
-    def _add(self, device: DeviceTable, specs: Mapping[str, Spec], work: _Bed) -> None:
+    def _add(self, device: DeviceTable, specs: Mapping[str, Spec], work: BedAtWork) -> None:
         bed, telemetry = work.bedside.state.bed, work.telemetry
         dialogue = self._devices.add(
             bed, device.id, specs[device.spec], device.place, decoded=partial(self._decoded, bed),
@@ -163,10 +150,6 @@ class EdgeService:
             remembered=work.bedside.state.devices[device.id].bound)
         dialogue.history.keep(FRAMES)
         telemetry.counters[device.id], telemetry.dialogues[device.id] = dialogue.counters, dialogue
-
-    def _configured(self) -> Configured:
-        return Configured(self._rules_text, tuple(beds.recorded(work.bedside.state) for work in self._beds.values()),
-                          self._protocols_text)
 
     async def reconfigure(self, found: Changes, specs: Mapping[str, Spec], tasks: Tasks, config_hash: str) -> None:
         """Go over to another edge.toml without a restart: what `found` names stops and starts, nothing else does."""
@@ -186,15 +169,11 @@ class EdgeService:
         for bed in found.order:  # the same dict, in another order: others hold it
             self._beds[bed] = self._beds.pop(bed)
         self._hearing.watch(self._beds)
-        at_s, configured = self._clock.now(), self._configured()
-        n = self._journal.record(None, at_s, configured)
-        for bed, work in self._beds.items():
-            work.last_n = n
-            if bed in opened:
-                work.due_s = at_s + TICK_S
+        at_s = self._clock.now()
+        with self._keeper.another(at_s):
+            for bed in opened:
+                self._beds[bed].due_s = at_s + TICK_S
                 self._apply(bed, Boot(self._boot, 0.0), at_s)
-            self._snapshot(bed, work, at_s)
-        self._journal.snapshot(CONFIGURED, n, at_s, encode(configured))
         self._storage.opened(opened)
         for bed, new in [*found.started, *((table.id, device) for table in found.opened for device in table.device)]:
             if bed not in opened:
@@ -221,29 +200,17 @@ class EdgeService:
     def _boot_beds(self, begun: bool) -> None:
         at_s, last_s = self._clock.now(), self._journal.head.at_s
         gap_s = round(at_s - last_s, 3) if last_s else 0.0
-        configured, n = self._configured(), 0
+        configured, n = self._keeper.configured(), 0
         if begun:  # what the beds remember is not in this record
-            self._keep_all(at_s, True)
+            self._keeper.keep_all(at_s, True)
         else:
             n = self._journal.record(None, at_s, configured)
         for number, (bed, work) in enumerate(self._beds.items()):
             work.due_s = at_s + TICK_S * number / len(self._beds)
             self._apply(bed, Boot(self._boot, gap_s), at_s)
-            self._snapshot(bed, work, at_s)
+            self._keeper.snapshot(bed, work, at_s)
         if n:  # last: until every bed has its snapshot, a restart must read the beds' inputs as configured before
             self._journal.snapshot(CONFIGURED, n, at_s, encode(configured))
-
-    def _keep_all(self, at_s: float, lost: bool) -> None:
-        """What the beds are, and what each remembers: a restart takes up from here, and a replay can begin here.
-        `lost`: some of the inputs that led to it are not in the record."""
-        self._kept_s = at_s
-        configured = self._configured()
-        n, after_seq = self._journal.record(None, at_s, configured), self._journal.head.seq
-        for bed, work in self._beds.items():
-            restored = Restored(work.bedside.snapshot().decode(), after_seq, lost)
-            work.last_n = self._journal.record(bed, at_s, restored)
-            self._snapshot(bed, work, at_s)
-        self._journal.snapshot(CONFIGURED, n, at_s, encode(configured))
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Everything that runs, by name."""
@@ -277,7 +244,7 @@ class EdgeService:
         work.last_n = self._journal.record(bed, at_s, given)
         return self._append(work, pending_events, at_s) if pending_events else None
 
-    def _append(self, work: _Bed, pending_events: Sequence[PendingEvent], at_s: float) -> Appended:
+    def _append(self, work: BedAtWork, pending_events: Sequence[PendingEvent], at_s: float) -> Appended:
         appended = self._journal.append(pending_events)
         work.bedside.numbered(appended.events)
         state = work.telemetry.state(at_s, appended.events[-1].seq)
@@ -286,7 +253,8 @@ class EdgeService:
         appended.stored.add_done_callback(partial(self._stored, work, events, state))
         return appended
 
-    def _stored(self, work: _Bed, events: tuple[Event, ...] | None, state: State, stored: asyncio.Future[bool]) -> None:
+    def _stored(self, work: BedAtWork, events: tuple[Event, ...] | None, state: State,
+                stored: asyncio.Future[bool]) -> None:
         """`events` None: nobody knows their numbers yet; what they led to is shown all the same."""
         work.unstored -= 1
         if stored.cancelled() or (error := stored.exception()) is not None:
@@ -348,8 +316,8 @@ class EdgeService:
             if loop_s() - alive_s >= ALIVE_EVERY_S:
                 alive_s = loop_s()
                 systemd.alive()
-            if at_s - self._kept_s >= KEEP_EVERY_S and self._journal.outage is None:
-                self._keep_all(at_s, False)
+            if at_s - self._keeper.kept_s >= KEEP_EVERY_S and self._journal.outage is None:
+                self._keeper.keep_all(at_s, False)
             for bed, why in self._hearing.look(real_s()).items():
                 self._apply(bed, HeardChanged(why), at_s)
             if (skew := self._skew.look()) is not None:
@@ -368,18 +336,14 @@ class EdgeService:
         for bed in self._beds:
             self._apply(bed, WatchPaused(round(pause.real_s * self._clock.speed, 3), pause.why), at_s)
 
-    def _tick(self, bed: str, work: _Bed, at_s: float) -> None:
+    def _tick(self, bed: str, work: BedAtWork, at_s: float) -> None:
         self._apply(bed, Tick(), at_s)
         for device, due_s in starting.starts(work.bedside.state, at_s):
             self._devices.start_cuff_at(bed, device, due_s)
         if not work.unstored:
             work.telemetry.refresh(at_s, self._sent_seq)
         if self._loop.time() - work.snapshot_s >= SNAPSHOT_EVERY_S:
-            self._snapshot(bed, work, at_s)
-
-    def _snapshot(self, bed: str, work: _Bed, at_s: float) -> None:
-        work.snapshot_s = self._loop.time()
-        self._journal.snapshot(bed, work.last_n, at_s, work.bedside.snapshot())
+            self._keeper.snapshot(bed, work, at_s)
 
     async def _flushes(self) -> None:
         while True:
