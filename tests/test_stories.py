@@ -8,7 +8,7 @@ import pytest
 
 from drivers.contract import ALARMS
 from edge.core.rules import parse_rules
-from edge.core.stories import StoryError, run_story, stories_of
+from edge.core.stories import Begun, StoryError, run_story, stories_of
 from tests.helpers.parts import slow_if
 from tests.helpers.rule_files import FILE, HERE, PROTOCOLS, RULES
 
@@ -38,6 +38,7 @@ def minutes(story: str) -> int:
 OVER_WATCHING = {rule.id for rule in RULES if any(one.of_watching for one in rule.conditions.values())}
 TOLD = [pytest.param(name, story, id=f"{name}-{number}", marks=slow_if(minutes(story) > LONG_MIN))
         for name, number, story in (*STORIES, *COURSE)]
+BEGUN: Begun = {}  # what stories begin with is lived once a worker
 TOLD += [pytest.param(name, story, id=f"whole-{name}-{number}", marks=pytest.mark.slow)
          for name, number, story in WHOLE]
 
@@ -47,8 +48,20 @@ def test_the_story_comes_true(name: str, story: str) -> None:
     """Every alarm of every rule counts here, not only those of the story's own family; but a rule over whether the bed
     is watched counts in its own family's stories alone, and so they are told."""
     of = name if name in OVER_WATCHING else None
-    bed = run_story(story, f"{name}.txt", RULES, of, PROTOCOLS)
+    bed = run_story(story, f"{name}.txt", RULES, of, PROTOCOLS, begun=BEGUN)
     assert bed.pending_events
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_story_goes_as_it_would_alone(number: int) -> None:
+    """Whatever was told before of the same bed; the second is 59 s into a minute that the first has kept."""
+    begun: Begun = {}
+    told = ["given infusing\n3:59 spo2 88 -> nothing\n4:30 -> RES-2 active\n",
+            "given infusing\n2:59.5 spo2 none sensor_off -> nothing\n3:30 -> TEC-1:oximeter active medium\n"]
+    run_story(told[1 - number], "other", RULES, "RES-2", begun=begun)
+    alone, after = (run_story(told[number], "this", RULES, "RES-2", begun=kept) for kept in (None, begun))
+    assert (after.pending_events, after.bedside.snapshot()) == (alone.pending_events, alone.bedside.snapshot())
+    assert (after.raised, after.at_s, after.seq) == (alone.raised, alone.at_s, alone.seq)
 
 
 def test_every_rule_has_a_story_and_every_story_a_rule() -> None:
@@ -70,9 +83,11 @@ def test_a_rule_that_never_fires_fails_its_stories(rule: str) -> None:
         if rule == "RES-2" else dead
     broken = parse_rules(dead)
 
+    begun: Begun = {}
+
     def tell() -> None:
         for story in stories_about(rule):
-            run_story(story, f"{rule}.txt", broken)
+            run_story(story, f"{rule}.txt", broken, begun=begun)
 
     with pytest.raises(StoryError):
         tell()

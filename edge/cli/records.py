@@ -22,7 +22,7 @@ from edge.core.protocol import Protocols
 from edge.core.replay import differences
 from edge.core.rule import Rule
 from edge.core.rules import RuleSet
-from edge.core.stories import StoryError, run_story, stories_of
+from edge.core.stories import Begun, StoryError, run_story, stories_of
 from edge.journal.archive import drop, export
 from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError
 from edge.journal.reader import Reader
@@ -203,7 +203,8 @@ def test_rules(path: Path, stories: Path | None) -> int:
     if not folder.is_dir():
         raise BadUsage(f"--stories {folder}: no such folder; give the one with a text file a rule")
     protocols, _ = read_protocols(protocols_beside(path))
-    bad = sum(_print_story_run(rules, rule, folder, protocols) for rule in rules.rules)
+    begun: Begun = {}
+    bad = sum(_print_story_run(rules, rule, folder, protocols, begun) for rule in rules.rules)
     print(f"{len(rules.rules)} rules, {bad} without a true story")
     return 1 if bad else 0
 
@@ -215,14 +216,14 @@ def _stories_beside(path: Path) -> Path:
     raise BadUsage(f"{path}: no stories beside it; write --stories FOLDER with one text file a rule")
 
 
-def _print_story_run(rules: RuleSet, rule: Rule, folder: Path, protocols: Protocols | None) -> bool:
+def _print_story_run(rules: RuleSet, rule: Rule, folder: Path, protocols: Protocols | None, begun: Begun) -> bool:
     file = folder / f"{rule.id}.txt"
     if not file.is_file():
         print(f"{rule.id}: no story; write {file}", file=sys.stderr)
         return True
     try:
         for story in stories_of(file.read_text()):
-            run_story(story, str(file), rules, of=rule.id, protocols=protocols)
+            run_story(story, str(file), rules, of=rule.id, protocols=protocols, begun=begun)
     except StoryError as wrong:
         print(wrong, file=sys.stderr)
         return True

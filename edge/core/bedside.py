@@ -10,6 +10,7 @@ saw.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Literal
 
 import msgspec
@@ -121,6 +122,12 @@ class Bedside:
         """Take up what `snapshot` remembers. Raises msgspec.MsgspecError where it is not one."""
         self.state = _read(snapshot)
         self._configure()
+
+    def copy(self) -> Bedside:
+        """Another bed that remembers the same."""
+        other = copy(self)
+        other.restore(self.snapshot())
+        return other
 
     def numbered(self, events: Sequence[Event]) -> None:
         """These events are in the journal under these numbers; alarms are acknowledged by them."""

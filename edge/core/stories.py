@@ -75,12 +75,15 @@ class StoryError(ValueError):
     """A story that cannot be read, or did not come true: file, line, what, and what to write instead."""
 
 
-def run_story(text: str, name: str, rules: RuleSet, of: str | None = None,
-              protocols: Protocols | None = None, heard: Heard | None = None) -> StoryBed:
+Begun = dict[str, list[StoryBed]]  # by what is given: the bed before anything happens, at the start and minutes later
+
+
+def run_story(text: str, name: str, rules: RuleSet, of: str | None = None, protocols: Protocols | None = None,
+              heard: Heard | None = None, begun: Begun | None = None) -> StoryBed:
     """Tell the story in `text`, the story of the rule `of` (None: every rule's), by the first of `protocols` (None: as
-    0.1.0); returns how it went. Raises StoryError
-    at the first thing that did not come true; its line is counted from the start of `text`. `heard` is given each input
-    of the bed, with its time."""
+    0.1.0); returns how it went. Raises StoryError at the first thing that did not come true; its line is counted from
+    the start of `text`. `heard` is given each input of the bed, with its time. `begun` keeps the beginnings that are
+    alike for further stories by the same rules and protocols."""
     story: _Story | None = None
     for line_number, raw in enumerate(text.splitlines(), 1):
         line = next(iter(_pieces(raw, "#")), "").strip() if not raw.lstrip().startswith("#") else ""
@@ -88,7 +91,10 @@ def run_story(text: str, name: str, rules: RuleSet, of: str | None = None,
             continue
         try:
             if line.startswith("given "):
-                story = _Story(rules, of, _given(line.removeprefix("given "), rules, protocols, heard))
+                words = line.removeprefix("given ")
+                kept = None if begun is None or heard else begun.setdefault(words, [])
+                bed = kept[0] if kept else _given(words, rules, protocols, heard)
+                story = _Story(rules, of, bed, kept)
             elif story is None:
                 raise Unreadable("a story starts with 'given ...'")
             else:
@@ -227,11 +233,27 @@ def _open_session(bed: StoryBed, order: dict[str, float | str], infusing: bool) 
 # --- what happens -----------------------------------------------------------------------------------------------------
 
 
+def _begun(kept: list[StoryBed], at_s: float) -> StoryBed:
+    """A bed to which nothing has happened, at most a minute before `at_s`; what is `kept` grows with it."""
+    bed = next((bed for bed in reversed(kept) if bed.at_s < at_s), kept[0])
+    while bed.at_s + 60 < at_s:
+        bed = bed.copy()
+        for _ in range(60):
+            bed.pass_second()
+        kept.append(bed)
+    return bed.copy()
+
+
 class _Story:
     """A story being run: its bed, the rules, and what it has stated that it expects."""
 
-    def __init__(self, rules: RuleSet, of: str | None, bed: StoryBed) -> None:
+    def __init__(self, rules: RuleSet, of: str | None, bed: StoryBed, kept: list[StoryBed] | None) -> None:
+        """`kept`: the beginnings of stories with the same bed, if they are to be kept."""
         self.rules, self.bed = rules, bed
+        if kept is not None:
+            kept[:] = kept or [bed]
+            self.bed = bed.copy()
+        self._kept = kept
         self.own = None if of is None else own_family(of, rules)
         self.expected: set[str] = set()
 
@@ -249,6 +271,8 @@ class _Story:
         if match is None:
             raise Unreadable(f"cannot read {line!r}; write 'MM:SS what -> expected'")
         at_s = T0 + int(match[1]) * 60 + float(match[2])
+        if self._kept:
+            self.bed, self._kept = _begun(self._kept, at_s), None
         if at_s < self.bed.at_s:
             raise Unreadable(f"{match[1]}:{match[2]} is in the past: it is {_clock(self.bed.at_s)} already")
         self.bed.pass_until(at_s)

@@ -10,7 +10,7 @@ background there are no cuff, no check-ins, no volume, no breathing and no end o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from edge.contract.events import CommandRefused, PendingEvent, numbered
@@ -158,13 +158,22 @@ class StoryBed:
             if state == "live":
                 self.give(LinkChanged(device, "live"))
 
+    def copy(self) -> StoryBed:
+        """Another bed of which all is so now; what happens to the one is nothing to the other."""
+        return replace(self, bedside=self.bedside.copy(), pending_events=[*self.pending_events], raised={*self.raised},
+                       links={**self.links}, shown={**self.shown})
+
     def pass_until(self, until_s: float) -> None:
         """The seconds until then, each with what goes on by itself and a tick."""
         while self.at_s + 1 < until_s:
-            self.at_s = float(int(self.at_s) + 1)
-            self.go_on()
-            self.give(Tick())
+            self.pass_second()
         self.at_s = until_s
+
+    def pass_second(self) -> None:
+        """To the next whole second, with what goes on by itself in it and a tick."""
+        self.at_s = float(int(self.at_s) + 1)
+        self.go_on()
+        self.give(Tick())
 
     def go_on(self) -> None:
         """What goes on by itself in this second."""
