@@ -241,7 +241,8 @@ class AlarisGh:
             return (Identity(serial, self._model),)
         readings = (
             _reading("rate_ml_h", rate, rate_unit),
-            self._total.judged(_reading("volume_infused_ml", infused, infused_unit), self._asked_s),
+            self._total.judged(_reading("volume_infused_ml", infused, infused_unit), self._asked_s,
+                               _number("rate_ml_h", rate)),
             _reading("line_pressure_mmhg", pressure, pressure_unit),
             _time_left(left),
         )

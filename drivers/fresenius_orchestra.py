@@ -328,7 +328,8 @@ class FreseniusOrchestra:
                                  f"Pump {word} {values[letter]}; what it means is not known here")
                      for letter, word in (("a", "alarm"), ("e", "error")) if int(values.get(letter, "0"), 16)]
             decoded += self._alarmed(self._requests.alarm.name, tuple(found))
-        readings = {letter: self._reading(*SCALES[letter], int(values[letter], 16)) for letter in SCALES
+        told_ml_h = int(values["d"], 16) * SCALES["d"][1] if "d" in values else None
+        readings = {letter: self._reading(*SCALES[letter], int(values[letter], 16), told_ml_h) for letter in SCALES
                     if letter in values}
         if "d" in readings and "r" in readings:
             self._missed = 0
@@ -338,14 +339,14 @@ class FreseniusOrchestra:
             decoded.append(readings["r"])
         return decoded
 
-    def _reading(self, metric: str, scale: float, count: int) -> Reading:
+    def _reading(self, metric: str, scale: float, count: int, told_ml_h: float | None) -> Reading:
         value, (low, high) = round(count * scale, 3), LIMITS[metric]
         if not low <= value <= high:
             return Reading(metric, None, Validity.INVALID, "implausible")
         if not self._started:
             return Reading(metric, value)
         reading = self._repeats[metric].judged((Reading(metric, value),))[0]
-        return self._total.judged(reading, self._now_s) if metric == "volume_infused_ml" else reading
+        return self._total.judged(reading, self._now_s, told_ml_h) if metric == "volume_infused_ml" else reading
 
     def _flowing(self, rate: Reading, volume: Reading) -> Sequence[Decoded]:
         """Rate, volume and what the pump does, as far as the volume says it."""

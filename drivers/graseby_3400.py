@@ -59,6 +59,7 @@ MAX_FRAME = 40  # bytes; the longest one known has 21
 EVERY_S: Mapping[str, float] = {"CHCK": 2.0, "TOTL": 1.0, "GETR": 4.0}  # the less is asked, the less is late
 MISSED = 2  # so many CHCK in a row without a response, and what the pump does is unknown
 TIMEOUT_S = 1.0
+STEP_ML = 0.1  # of the volume
 LATENESS_S = 3.0  # the longest the known host waits
 # One lost response costs up to 1 s + TIMEOUT_S + LATENESS_S before the next can come: that alone is not silence.
 SILENT_AFTER_S = 6.0
@@ -101,7 +102,7 @@ class Graseby3400:
         self.framing: Framing = Delimited(START, END, MAX_FRAME)
         self._rate_known = rate_known
         self._repeats = {metric: Repeats({metric: jump}) for metric, jump in JUMPS.items()}
-        self._total = Rising()
+        self._total = Rising(STEP_ML)
         self._asked_s: float | None = None
         self._forget()
 
@@ -180,7 +181,7 @@ class Graseby3400:
         (reading,) = self._repeats[metric].judged((Reading(metric, value),))
         if metric == "rate_ml_h" and not self._rate_known:
             return replace(reading, validity=Validity.QUESTIONABLE)
-        return self._total.judged(reading, self._asked_s) if metric == "volume_infused_ml" else reading
+        return self._total.judged(reading, self._asked_s, 0.0) if metric == "volume_infused_ml" else reading
 
 
 DRIVER = Spec(

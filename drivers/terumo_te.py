@@ -192,8 +192,9 @@ class TerumoTe:
         state = STATES.get(doing, "unknown")
         if state in ("stopped", "paused") and bits & STOPPING:
             state = "alarm"
-        return (self._rate(doing, rate), self._total.judged(_reading("volume_infused_ml", volume / 100),
-                                                         self._now_s if self._started else None),
+        flows = self._rate(doing, rate)
+        return (flows, self._total.judged(_reading("volume_infused_ml", volume / 100),
+                                          self._now_s if self._started else None, flows.value),
                 Reading("vtbi_ml", None, Validity.UNAVAILABLE) if vtbi in (NO_LIMIT, OFF)
                 else _reading("vtbi_ml", vtbi / 10), Pump(state), *self._alarmed(tuple(alarms)))
 

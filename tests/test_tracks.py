@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pytest
 
 from drivers.contract import Reading, Validity
-from drivers.kit.tracks import AGAIN, FIRST, Rising, Track
+from drivers.kit.tracks import AGAIN, FIRST, FITTING, HOLE_S, Rising, Track
 
 RATE = 52.5
 STEP = RATE / 3600  # mL in a second
@@ -56,10 +57,13 @@ def test_an_opening_forgets() -> None:
     assert not track.fits(10.1, RATE, 4.0)
 
 
-def believed(rising: Rising, volumes: Sequence[float]) -> list[bool]:
-    """One a second."""
+def believed(rising: Rising, volumes: Sequence[float], since_s: float = 0.0, every_s: float = 1.0,
+             rates: Sequence[float | None] = (None,)) -> list[bool]:
+    """Each in turn; the last of the rates goes on."""
+    told = [*rates, *[rates[-1]] * len(volumes)]
     readings = [Reading("volume_infused_ml", volume) for volume in volumes]
-    return [rising.judged(one, float(at_s)).validity is Validity.VALID for at_s, one in enumerate(readings)]
+    return [rising.judged(one, since_s + every_s * n, told[n]).validity is Validity.VALID
+            for n, one in enumerate(readings)]
 
 
 @pytest.mark.parametrize(("volumes", "told"), [
@@ -74,19 +78,56 @@ def believed(rising: Rising, volumes: Sequence[float]) -> list[bool]:
 ])
 def test_what_only_grows_is_doubted_where_it_falls(volumes: tuple[float, ...], told: tuple[bool, ...]) -> None:
     rising = Rising()
-    assert believed(rising, volumes[:1] * 2) == [False, True], "after an opening the second one counts"
-    assert believed(rising, volumes) == list(told)
+    assert believed(rising, volumes[:1] * FITTING) == [False] * (FITTING - 1) + [True], "after an opening"
+    assert believed(rising, volumes, FITTING) == list(told)
+
+
+AT_RATE = [STEP * n for n in range(40)]  # mL, one a second
+FAST = 1200.0 / 3600.0
+
+
+@pytest.mark.parametrize(("volumes", "rates", "told"), [
+    (AT_RATE, [RATE], [True] * 40),
+    ([0.0, 0.7, 0.02], [RATE], [True, False, True]),  # 0.0 to 0.085 mL are possible: an old syringe's is not
+    ([0.0, 0.08, 0.08], [RATE], [True, True, True]),
+    ([0.0, 0.09, 0.09], [RATE], [True, False, True]),
+    ([0.0, *[FAST * n for n in range(1, 6)]], [RATE, 1200.0], [True, False, True, True, True, True]),  # told twice
+    ([0.0, *[FAST * n for n in range(1, 9)]], [RATE], [True, False, False, *[True] * 6]),  # a bolus it does not tell
+    ([0.0, 0.3, 0.02, 0.33, 0.04, 0.36], [RATE], [True, False, True, False, True, False]),  # old ones between
+    ([0.0, 0.3, 0.32, 0.05, 0.34, 0.36], [RATE], [True, False, False, True, False, False]),
+])
+def test_it_rises_no_faster_than_the_pump_tells_or_has_shown(
+        volumes: list[float], rates: list[float], told: list[bool]) -> None:
+    rising = Rising()
+    believed(rising, [0.0] * FITTING, rates=[RATE])
+    assert believed(rising, volumes, FITTING, rates=rates) == told
+
+
+@pytest.mark.parametrize("rate", [1.0, RATE, 400.0, 1200.0])
+@pytest.mark.parametrize("step_ml", [0.001, 0.1])
+def test_one_that_tells_no_rate_is_believed_at_any_rate_it_keeps(rate: float, step_ml: float) -> None:
+    rising = Rising(step_ml)
+    volumes = [math.floor(rate / 3600 * n / step_ml) * step_ml for n in range(120)]
+    assert all(believed(rising, volumes, rates=[0.0])[FITTING - 1:])
+
+
+@pytest.mark.parametrize(("hole_s", "told"), [(HOLE_S, [True] * 3), (HOLE_S + 1, [False, False, True])])
+def test_after_a_hole_three_must_agree(hole_s: float, told: list[bool]) -> None:
+    rising = Rising()
+    believed(rising, AT_RATE[:4], rates=[RATE])
+    volumes = [volume + STEP * hole_s for volume in AT_RATE[3:6]]
+    assert believed(rising, volumes, 3 + hole_s, rates=[RATE]) == told
 
 
 def test_no_number_is_handed_on_and_an_opening_forgets() -> None:
     rising, none = Rising(), Reading("volume_infused_ml", None, Validity.UNAVAILABLE)
-    believed(rising, [5.0, 5.0])
-    assert rising.judged(none, 1.0) is none
-    assert believed(rising, [4.0, 5.0]) == [False, True]
+    believed(rising, [5.0] * FITTING)
+    assert rising.judged(none, 3.0) is none
+    assert believed(rising, [4.0, 5.0], 3.0) == [False, True]
     rising.forget()
-    assert believed(rising, [4.0, 4.0]) == [False, True]
+    assert believed(rising, [4.0] * FITTING) == [False, False, True]
     rising.forget()
-    assert believed(rising, [30.0, 0.1, 0.1]) == [False, False, True], "an old one at the opening"
+    assert believed(rising, [30.0, 0.1, 0.1, 0.1]) == [False, False, False, True], "an old one at the opening"
 
 
 def test_one_that_nobody_asked_for_may_have_risen_by_anything() -> None:

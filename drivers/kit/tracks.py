@@ -8,6 +8,7 @@ there for `AGAIN` rounds (somebody set the counter to zero, or refilled the cyli
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 
 from drivers.contract import Reading, Validity
@@ -17,7 +18,12 @@ EARLY_S = 1.0  # seconds by which its count may be older or newer than the respo
 FASTER = 1.2  # a pump may be so much faster than it says
 MOST_ML_H = 1200.0  # no pump of these infuses faster
 FIRST, AGAIN = 3, 6  # rounds running, before anything is believed; and after it is elsewhere
-FITTING = 2  # the same for a count that only grows, before anything is believed
+FITTING = 3  # the same for a count that only grows, before anything is believed, and where the pump runs faster
+HOLE_S = 10.0  # edge time without a count: what comes then may be as old as the hole
+LATELY_S, LEAST_S, POINTS = 30.0, 1.0, 64  # what a count itself shows of the rate
+UNEVEN = 0.5  # of what an even rise would be
+
+Point = tuple[float | None, float]  # when, and how much
 
 
 class Track:
@@ -63,43 +69,85 @@ def doubted(reading: Reading) -> Reading:
 
 
 class Rising:
-    """A count that only grows, and no faster than a pump can run. One that has fallen, or risen by more, is an old
-    response come again, until it has stayed there for `AGAIN` rounds: then somebody set it, or a syringe was put in.
-    After an opening, where nothing is known, the second one counts that can follow the first."""
+    """A count that only grows, and no faster than the pump runs. One that has fallen, or risen by more, is an old
+    response come again, until it has stayed there: for `AGAIN` rounds where it fell or no pump runs so fast (somebody
+    set it, or a syringe was put in), for `FITTING` where the pump only ran faster than it told. After an opening or a
+    hole of `HOLE_S`, `FITTING` rounds running must follow each other. `step_ml`: how finely it is told.
 
-    def __init__(self) -> None:
+    How fast the pump runs is what two rounds running told, or, where that is more, what the count itself has shown."""
+
+    def __init__(self, step_ml: float = 0.0) -> None:
+        self._slack_ml = max(SLACK_ML, 1.01 * step_ml)
         self.forget()
 
     def forget(self) -> None:
         """Nothing is known (the line was opened)."""
-        self._known: tuple[float | None, float] | None = None  # when, and how much
-        self._elsewhere: tuple[float | None, float] | None = None  # the same of the last one that did not count
-        self._rounds = 0
+        self._counted: deque[Point] = deque(maxlen=POINTS)  # of late
+        self._elsewhere: list[Point] = []  # those that do not count, running
+        self._told_ml_h: float | None = None
 
-    def judged(self, reading: Reading, at_s: float | None) -> Reading:
+    def judged(self, reading: Reading, at_s: float | None, rate_ml_h: float | None = None) -> Reading:
         """The reading, questionable where its number, mL, cannot follow the last. `at_s`: when it was asked for, edge
-        seconds; None: nobody asked, so that the first counts, and how fast it rises is not known."""
+        seconds; None: nobody asked, so that the first counts, and how fast it rises is not known. `rate_ml_h`: what the
+        pump tells of its rate with it; None: nothing."""
         if reading.value is None:
             return reading
-        if self._known is None:
-            counts = at_s is None or self._stays(reading.value, at_s) >= FITTING
-        else:
-            counts = (_can_follow(self._known, reading.value, at_s) or self._stays(reading.value, at_s) >= AGAIN)
-        if not counts:
+        told_ml_h, self._told_ml_h = self._told_ml_h, rate_ml_h
+        fastest_ml_h = MOST_ML_H
+        if rate_ml_h is not None:
+            fastest_ml_h = max(rate_ml_h if told_ml_h is None else min(rate_ml_h, told_ml_h), self._shown_ml_h())
+        now = at_s, reading.value
+        if not self._counts(now, fastest_ml_h):
             return doubted(reading)
-        self._known, self._elsewhere, self._rounds = (at_s, reading.value), None, 0
+        if self._elsewhere:
+            self._counted, self._elsewhere = deque(self._elsewhere[:-1], maxlen=POINTS), []
+        while self._counted and _since(self._counted[0], at_s) > LATELY_S:
+            self._counted.popleft()
+        self._counted.append(now)
         return reading
 
-    def _stays(self, volume_ml: float, at_s: float | None) -> int:
-        """For how many rounds running it has been here."""
-        near = self._elsewhere is not None and _can_follow(self._elsewhere, volume_ml, at_s)
-        self._elsewhere, self._rounds = (at_s, volume_ml), self._rounds + 1 if near else 1
-        return self._rounds
+    def _counts(self, now: Point, fastest_ml_h: float) -> bool:
+        known = self._counted[-1] if self._counted else None
+        if known is None and now[0] is None:
+            return True
+        if known is not None and self._can_follow(known, now, fastest_ml_h):
+            self._elsewhere = []
+            return True
+        if not self._goes_on(now, fastest_ml_h):
+            self._elsewhere = []
+        self._elsewhere = [*self._elsewhere[1 - AGAIN:], now]
+        ran = known is None or _since(known, now[0]) > HOLE_S or self._can_follow(known, now, MOST_ML_H)
+        return len(self._elsewhere) >= (FITTING if ran else AGAIN)
+
+    def _goes_on(self, now: Point, fastest_ml_h: float) -> bool:
+        """Whether it goes on as what does not count has begun: as fast as the pump tells, or evenly."""
+        if not self._elsewhere or self._can_follow(self._elsewhere[-1], now, fastest_ml_h):
+            return True
+        if not self._can_follow(self._elsewhere[-1], now, MOST_ML_H) or len(self._elsewhere) < 2:
+            return len(self._elsewhere) < 2 and self._can_follow(self._elsewhere[-1], now, MOST_ML_H)
+        (began_s, began_ml), (ended_s, ended_ml) = self._elsewhere[0], self._elsewhere[-1]
+        if began_s is None or ended_s is None or now[0] is None:
+            return True
+        even_ml = (ended_ml - began_ml) / max(ended_s - began_s, LEAST_S) * (now[0] - ended_s)
+        return abs(now[1] - ended_ml - even_ml) <= UNEVEN * even_ml + self._slack_ml
+
+    def _shown_ml_h(self) -> float:
+        """How fast it rose of late."""
+        if len(self._counted) < FITTING:
+            return 0.0
+        (began_s, began_ml), (ended_s, ended_ml) = self._counted[0], self._counted[-1]
+        if began_s is None or ended_s is None:
+            return MOST_ML_H
+        return min(3600.0 * (ended_ml - began_ml) / max(ended_s - began_s, LEAST_S), MOST_ML_H)
+
+    def _can_follow(self, start: Point, now: Point, fastest_ml_h: float) -> bool:
+        """Whether a count that was `start` can be this one by now."""
+        if now[0] is None or start[0] is None:
+            return now[1] >= start[1]
+        passed_s = now[0] - start[0]
+        most_ml = (fastest_ml_h if fastest_ml_h == MOST_ML_H else FASTER * fastest_ml_h) * (passed_s + EARLY_S) / 3600.0
+        return passed_s <= HOLE_S and 0 <= now[1] - start[1] <= most_ml + self._slack_ml
 
 
-def _can_follow(start: tuple[float | None, float], volume_ml: float, at_s: float | None) -> bool:
-    """Whether a count that was `start` can be this one by now."""
-    began_s, began_ml = start
-    if at_s is None or began_s is None:
-        return volume_ml >= began_ml
-    return 0 <= volume_ml - began_ml <= MOST_ML_H * (at_s - began_s + EARLY_S) / 3600.0 + SLACK_ML
+def _since(start: Point, now_s: float | None) -> float:
+    return 0.0 if now_s is None or start[0] is None else now_s - start[0]

@@ -131,11 +131,14 @@ class FaultRun(DialogueRun):
             self._way.append((due_s, piece))
 
     def _jump(self) -> bytes:
-        """A minute of the device's life, a second at a time; what was true before is a minute older."""
-        self._truth = deque((at_s - JUMP_S, now) for at_s, now in self._truth)
+        """A minute of the device's life, a second at a time. A stream hands that minute over, and what was true before
+        is a minute older. One that is only asked says nothing of it: what it said is as old as by the edge's clock."""
         here_s, came = self.real_s, b""
+        streams = self.spec.line.stream_bytes_s is not None
+        if streams:
+            self._truth = deque((at_s - JUMP_S, now) for at_s, now in self._truth)
         for second in range(int(JUMP_S)):
-            self.real_s = here_s - JUMP_S + second + 1
+            self.real_s = here_s - JUMP_S + second + 1 if streams else here_s
             self.patient.step(1.0)
             came += cast("Twin", self.twin).step(1.0)
             self._remember()
