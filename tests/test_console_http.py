@@ -426,7 +426,7 @@ async def test_health_and_metrics_say_when_nothing_can_be_stored(tmp_path: Path)
         well = await home.http.get("/healthz")
         assert (well.status_code, set(well.json()["hops"])) == (200, {"broker", "edge", "record", "console", "sound"})
         home.console.store.now(lambda connection: connection.exec_driver_sql("PRAGMA query_only=ON"))
-        assert (await home.login()).json()["detail"] == "the console's store does not work now"
+        assert (await home.login()).status_code == 200, "nobody is locked out meanwhile (test_console_access.py)"
         assert (await home.http.get("/healthz")).status_code == 503
         text = (await home.http.get("/metrics")).text
         assert 'vigil_console_hop_ok{hop="console"} 0.0' in text

@@ -14,7 +14,7 @@ from pwdlib import PasswordHash
 from pwdlib.exceptions import UnknownHashError
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
-from edge.console import sums
+from edge.console import account_copy, sums
 from edge.console.store import Store
 from edge.console.tables import accounts, web_sessions
 from edge.console.upsert import insert
@@ -83,13 +83,21 @@ def _key(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def open_session(connection: Connection, name: str, now_s: float, length_s: float) -> tuple[str, str]:
-    """A new web session: its cookie token, of which only the hash is stored, and its CSRF token."""
-    token, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(24)
+def new_tokens() -> tuple[str, str]:
+    """For a new web session: its cookie token, and its CSRF token."""
+    return secrets.token_urlsafe(32), secrets.token_urlsafe(24)
+
+
+def open_session(
+    connection: Connection, name: str, now_s: float, length_s: float, tokens: tuple[str, str] | None = None,
+) -> tuple[str, str]:
+    """A new web session, under `tokens` if they are made already: of the first only the hash is stored."""
+    token, csrf = tokens or new_tokens()
     over = and_(web_sessions.c.expires_s < now_s, web_sessions.c.seen_s < now_s - length_s)
     connection.execute(delete(web_sessions).where(over))
     connection.execute(insert(connection, web_sessions).values(
-        token_hash=_key(token), name=name, csrf=csrf, made_at_s=now_s, expires_s=now_s + length_s, revoked=False))
+        token_hash=_key(token), name=name, csrf=csrf, made_at_s=now_s, expires_s=now_s + length_s, revoked=False,
+    ).on_conflict_do_nothing())
     return token, csrf
 
 
@@ -155,7 +163,7 @@ def ensure_user(database: Path | str, name: str, password: str, role: Role, at_s
     """For the command line: `name` can log in with `password` as `role` afterwards. True where that changed anything.
 
     `database` is `Settings.database`; where it is a file, no console may have it open. Raises ValueError for a role or
-    name that is none.
+    name that is none, OSError where the copy of the accounts cannot be written.
     """
     if role not in get_args(Role):
         raise ValueError(f"no role {role!r}: write one of {', '.join(get_args(Role))}")
@@ -167,6 +175,8 @@ def ensure_user(database: Path | str, name: str, password: str, role: Role, at_s
         if known is not None and known[1] == role and check_password(known[0], password):
             return False
         store.now(put_account, name, hash_password(password), role, at_s)
+        if isinstance(database, Path):
+            account_copy.write(account_copy.beside(database), store.now(account_copy.rows_of))
         return True
     finally:
         store.close()

@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import uvicorn
 from fastapi import FastAPI
@@ -19,7 +19,7 @@ from edge.console.openapi import add_openapi
 from edge.console.security import LoginLimiter, SecurityMiddleware
 from edge.console.service import Console, vigil_version
 from edge.console.settings import Settings
-from edge.console.store import Store
+from edge.console.store import Store, StoreBroken
 from edge.model import STATEMENT
 
 MAX_HASHING = 2  # passwords at once: a flood of logins may not take every core from the alarms
@@ -48,6 +48,8 @@ def create_app(settings: Settings, publisher: Publisher | None = None) -> FastAP
                 working.cancel()
             for ingest in console.edges.values():
                 await ingest.store_history()
+            with suppress(StoreBroken):  # the screens have said so
+                await console.access.catch_up()
         finally:
             console.store.close()
 
@@ -115,7 +117,8 @@ async def serve(settings: Settings, on_ready: Callable[[str], None] | None = Non
     Raises OSError where the address is taken, SchemaTooNew or sqlalchemy.exc.DBAPIError where the store does not open,
     and the ExceptionGroup of a bug of ours, so that the process ends and is started again.
     """
-    Store(settings.database, serves=settings.now).close()  # what is wrong with the file is told before anything starts
+    # What is wrong with the store is told before anything starts.
+    Store(settings.database, serves=settings.now, accounts=settings.account_copy).close()
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.create_server((settings.host, settings.port), family=family, backlog=256)
     app = create_app(settings)

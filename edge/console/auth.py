@@ -37,12 +37,12 @@ ThisConsole = Annotated[Console, Depends(console_of)]
 
 
 async def user_of_cookie(connection: HTTPConnection, console: Console) -> User | None:
-    """Whose cookie this is; None: nobody's. Raises StoreBroken."""
+    """Whose cookie this is; None: nobody's."""
     token = connection.cookies.get(COOKIE)
     if not token or len(token) > 256:
         return None
     settings = console.settings
-    return await console.store.read(accounts.user_of, token, settings.now(), settings.real(accounts.LINGER_S))
+    return await console.access.ask(accounts.user_of, token, settings.now(), settings.real(accounts.LINGER_S))
 
 
 async def logged_in(connection: HTTPConnection, console: ThisConsole) -> User:

@@ -13,11 +13,11 @@ import msgspec
 from sqlalchemy import Connection
 
 from edge.console import audit, patients
+from edge.console.access import Access
 from edge.console.accounts import User, users
 from edge.console.ingest import Ingest
 from edge.console.link import NotConnected
 from edge.console.settings import Settings
-from edge.console.store import Store, StoreBroken
 from edge.contract.commands import MAX_PATIENT_NAME, NURSE, VERBS, BadCommand, Delegate, parse
 from edge.contract.payloads import Answer, CommandOut, command_topic, encode
 from edge.contract.problems import KINDS, kind_of_reason
@@ -81,10 +81,10 @@ def _status(reason: str) -> int:
 class CommandClient:
     """Sends commands and matches their answers. `patients` (session id -> name) gains each session that is started."""
 
-    def __init__(self, settings: Settings, store: Store, patients: dict[str, str],
+    def __init__(self, settings: Settings, access: Access, patients: dict[str, str],
                  edges: Mapping[str, Ingest], signer: Signer) -> None:
         self._settings = settings
-        self._store = store
+        self._access = access
         self._patients = patients
         self._edges = edges
         self._signer = signer
@@ -111,17 +111,13 @@ class CommandClient:
             return Outcome(KINDS[kind_of_reason(why)].status, False, why)
         if verb == "delegate" and (why := await self._nobody(asked)) is not None:
             return Outcome(KINDS[kind_of_reason(why)].status, False, why)
-        if not await self._recorded(asked, None, None):
-            return Outcome(503, False, "store_broken")
+        await self._record(asked, None, None)
         return await self._audited(asked, await self._send(asked))
 
     async def _nobody(self, asked: NewCommand) -> str | None:
         """Why alarms cannot go to whom this names: only a role, or an account, of whoever treats patients."""
         to = Delegate(**asked.args).who()
-        try:
-            known = await self._store.read(users)
-        except StoreBroken:
-            return None  # the ladder follows soon, whoever is named
+        known = await self._access.ask(users)
         if to in NURSE or any(name == to and role in NURSE for name, role in known):
             return None
         return (f"unknown_person: nobody named {to[:40]!r} treats patients here;"
@@ -136,8 +132,7 @@ class CommandClient:
         name = given.strip() or None if given else None
         if (why := _objection(asked)) is not None:
             return Outcome(422, False, why)
-        if not await self._recorded(asked, session, name):
-            return Outcome(503, False, "store_broken")
+        await self._record(asked, session, name)
         if name is not None:
             self._patients[session] = name
         outcome = await self._send(asked)
@@ -148,8 +143,8 @@ class CommandClient:
             outcome = replace(outcome, session=session)
         return await self._audited(asked, outcome)
 
-    async def _recorded(self, asked: NewCommand, session: str | None, name: str | None) -> bool:
-        """Stores who asks for what before it is sent; False where that cannot be stored."""
+    async def _record(self, asked: NewCommand, session: str | None, name: str | None) -> None:
+        """Stores who asks for what before it is sent; in memory where the store does not work."""
         now_s = self._settings.now()
 
         def record(connection: Connection) -> None:
@@ -158,11 +153,7 @@ class CommandClient:
             audit.add(connection, now_s, asked.user.name, f"ask {asked.verb}", asked.edge, asked.bed, id=asked.id,
                       role=asked.user.role)
 
-        try:
-            await self._store.run(record)
-        except StoreBroken:
-            return False
-        return True
+        await self._access.note(record)
 
     async def ping(self, edge: str) -> str | None:
         """Whether a command gets to `edge` and its answer back: None, or why not. It does nothing and is not stored."""
@@ -197,16 +188,10 @@ class CommandClient:
         return Outcome(_status(reason), False, reason, answer.state)
 
     async def _forget(self, session: str) -> None:
-        try:
-            await self._store.run(patients.forget_session, session)
-        except StoreBroken:
-            return  # a name for a session that never was: nothing shows it
+        await self._access.note(patients.forget_session, session)
 
     async def _audited(self, asked: NewCommand, outcome: Outcome) -> Outcome:
-        try:
-            await self._store.run(
-                audit.add, self._settings.now(), asked.user.name, f"{'done' if outcome.ok else 'refused'} {asked.verb}",
-                asked.edge, asked.bed, id=asked.id, role=asked.user.role, reason=outcome.reason)
-        except StoreBroken:
-            return outcome  # what was asked is recorded, and the edge's journal has the rest
+        await self._access.note(
+            audit.add, self._settings.now(), asked.user.name, f"{'done' if outcome.ok else 'refused'} {asked.verb}",
+            asked.edge, asked.bed, id=asked.id, role=asked.user.role, reason=outcome.reason)
         return outcome

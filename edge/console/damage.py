@@ -1,6 +1,6 @@
 """A console's damaged file is kept aside whole, and the console goes on in a new one, with all of the old that can be
-believed: accounts, sessions, names, the audit up to its first broken line, the last trends, and what of each edge was
-believed last. Events are fetched again from the edges' journals.
+believed: accounts (also from their copy), sessions, names, the audit up to its first broken line, the last trends, and
+what of each edge was believed last. Events are fetched again from the edges' journals.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from edge import aside
-from edge.console import audit, events, sums, tables
+from edge.console import account_copy, audit, events, sums, tables
 from edge.contract.events import GENESIS
 from edge.contract.freshness import Memory
 from edge.contract.payloads import BadPayload, decode
@@ -130,6 +130,7 @@ def _take(path: Path, into: Connection) -> dict[str, int]:
         log.warning("%s: no more can be read of it: %s", path, fault.args[0] if fault.args else fault)
     finally:
         engine.dispose()
+        taken[tables.accounts.name] = taken.get(tables.accounts.name, 0) + _from_copy(path, into)
         if whole != path:
             for end in (*aside.ENDS, "-shm"):
                 Path(f"{whole}{end}").unlink(missing_ok=True)
@@ -190,6 +191,13 @@ def _rows(out: Connection, table: Table, there: set[str], limit: int | None) -> 
                 seen.add(row["row_number"])
                 yield {column.name: row[column.name] for column in columns}
             return
+
+
+def _from_copy(path: Path, into: Connection) -> int:
+    """Accounts that the damaged file has lost; how many."""
+    there = set(into.execute(select(tables.accounts.c.name)).scalars())
+    return _put(into, tables.accounts, [row for row in account_copy.read(account_copy.beside(path))
+                                        if row["name"] not in there])
 
 
 def _audit(out: Connection) -> Iterator[dict[str, Any]]:

@@ -234,8 +234,7 @@ class Ingest:
         if vitals is None:
             return
         self.recorder.receive(vitals)
-        said = self.beds.vitals_json(bed)
-        if said is not None:
+        if (said := self.beds.vitals_json(bed)) is not None:
             self._feed.publish(encode({**said, "t": "vitals"}))
 
     def _receive_event(self, event: EventOut, retained: bool) -> None:
@@ -270,8 +269,7 @@ class Ingest:
 
     def publish_state(self, bed: str) -> None:
         """The held state of `bed` to every page."""
-        message = self.state_json(bed)
-        if message is not None:
+        if (message := self.state_json(bed)) is not None:
             self._feed.publish(encode({**message, "t": "state"}))
 
     def state_json(self, bed: str) -> dict[str, Any] | None:
@@ -397,8 +395,7 @@ class Ingest:
 
     async def store_history(self) -> None:
         """Stores the trends held since the last call."""
-        rows = self.recorder.take()
-        if not rows:
+        if not (rows := self.recorder.take()):
             return
         try:
             await self._store.run(history.append, rows)
@@ -407,9 +404,14 @@ class Ingest:
             self.health_changed.set()
 
     async def sounded(self, seq: int) -> bool:
-        """A page sounded alarm event `seq`; whether there is such an alarm. Raises StoreBroken."""
+        """A page sounded alarm event `seq`; whether there is such an alarm. Raises StoreBroken where none stands."""
         known = self.beds.alarm_known(seq)
-        highest = await self._store.run(events.sounded, self.edge, seq, known)
+        try:
+            highest = await self._store.run(events.sounded, self.edge, seq, known)
+        except StoreBroken:
+            highest = self.cursor.sounded_seq  # this one alone is told
+            if not known:
+                raise
         if highest is None:
             return False
         self.cursor = replace(self.cursor, sounded_seq=highest)

@@ -14,7 +14,6 @@ from edge.console.auth import console_of, user_of_cookie
 from edge.console.feed import Page
 from edge.console.security import same_origin
 from edge.console.service import Console
-from edge.console.store import StoreBroken
 
 CLOSE_S = 1.0  # real seconds a page has to take the reason why it is cut
 GONE = frozenset({1000, 1005, 1006})  # the page ended it itself
@@ -39,11 +38,7 @@ async def live(socket: WebSocket) -> None:
     if not same_origin(socket.headers, console.settings.origins):
         await socket.send_denial_response(PlainTextResponse("not this console's page", 403))
         return
-    try:
-        user = await user_of_cookie(socket, console)
-    except StoreBroken:
-        await socket.send_denial_response(PlainTextResponse("the store does not work now", 503))
-        return
+    user = await user_of_cookie(socket, console)
     if user is None:
         await socket.send_denial_response(PlainTextResponse("not logged in", 401))
         return

@@ -15,6 +15,7 @@ from edge.console.openapi import problems
 from edge.console.schemas import Done, Login, Me, Unlock
 from edge.console.security import COOKIE
 from edge.console.service import Console
+from edge.console.store import StoreBroken
 from edge.model import Role, iso
 
 router = APIRouter(prefix="/api")
@@ -23,10 +24,11 @@ router = APIRouter(prefix="/api")
 @router.post("/login", responses=problems(400, 401, 403, 413, 422, 429, 503))
 async def login(asked: Login, request: Request, response: Response, console: ThisConsole, _: SameOrigin) -> Me:
     """Opens a web session and sets its cookie. 401 for a wrong name or password, 429 after too many of them."""
-    settings, store = console.settings, console.store
+    settings, access = console.settings, console.access
     role = await _password_right(asked.name, asked.password, request, console)
-    token, csrf = await store.run(accounts.open_session, asked.name, settings.now(), _length_s(console))
-    await store.run(audit.add, settings.now(), asked.name, "login")
+    token, csrf = tokens = accounts.new_tokens()
+    await access.put(accounts.open_session, asked.name, settings.now(), _length_s(console), tokens)
+    await access.note(audit.add, settings.now(), asked.name, "login")
     response.set_cookie(COOKIE, token, max_age=accounts.COOKIE_S, httponly=True, samesite="strict",
                         secure=settings.secure_cookies, path="/")
     return _me(console, User(asked.name, role, "", csrf, settings.now() + _length_s(console)))
@@ -38,11 +40,13 @@ async def _password_right(name: str, password: str, request: Request, console: C
     key = f"{name}|{request.client.host if request.client else ''}"
     if not limiter.allow(key, asyncio.get_running_loop().time()):
         raise Refused("too_many_attempts", "too many wrong passwords; wait a minute", headers={"Retry-After": "60"})
-    known = await console.store.read(accounts.account, name)
+    known = await console.access.ask(accounts.account, name)
     async with request.app.state.hashing:
         right = await asyncio.to_thread(accounts.check_password, known[0] if known else None, password)
+    if known is None and console.access.knows_nobody():
+        raise StoreBroken(console.store.broken)
     if known is None or not right:
-        await console.store.run(audit.add, console.settings.now(), name if known else "?", "login refused")
+        await console.access.note(audit.add, console.settings.now(), name if known else "?", "login refused")
         raise Refused("wrong_password", "wrong name or password")
     limiter.forget(key)
     return known[1]
@@ -60,7 +64,7 @@ def _me(console: Console, user: User) -> Me:
 
 async def _renewed(console: Console, user: User) -> Me:
     until_s = console.settings.now() + _length_s(console)
-    await console.store.run(accounts.renew, user.key, until_s)
+    await console.access.put(accounts.renew, user.key, until_s)
     return _me(console, replace(user, expires_s=until_s, locked=False))
 
 
@@ -74,15 +78,15 @@ async def renew(console: ThisConsole, user: MayChange) -> Me:
 async def unlock(asked: Unlock, request: Request, console: ThisConsole, user: HasToken) -> Me:
     """The user of a locked session gives the password again, and it holds anew from now."""
     await _password_right(user.name, asked.password, request, console)
-    await console.store.run(audit.add, console.settings.now(), user.name, "unlock")
+    await console.access.note(audit.add, console.settings.now(), user.name, "unlock")
     return await _renewed(console, user)
 
 
 @router.post("/logout", responses=problems(401, 403, 422, 503))
 async def logout(response: Response, console: ThisConsole, user: HasToken) -> Done:
     """Ends this web session and the pages open under it."""
-    await console.store.run(accounts.revoke, user.key)
-    await console.store.run(audit.add, console.settings.now(), user.name, "logout")
+    await console.access.put(accounts.revoke, user.key)
+    await console.access.note(audit.add, console.settings.now(), user.name, "logout")
     console.feed.end_sessions({user.key})
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=console.settings.secure_cookies)
     return Done()

@@ -6,7 +6,6 @@ import errno
 import logging
 import socket
 import sys
-from collections.abc import Callable
 from getpass import getpass
 from pathlib import Path
 from time import sleep
@@ -41,7 +40,7 @@ def run_console(path: Path) -> int:
     settings = console_settings(config, path)
     log_to_stderr("console")
     loop_first()
-    _open_once(settings.database, settings.now)
+    _open_once(settings)
     try:
         app.run(settings, lambda address: keep_for_good())
     except OSError as wrong:
@@ -52,12 +51,13 @@ def run_console(path: Path) -> int:
     return 0
 
 
-def _open_once(place: Path | str, now: Callable[[], float]) -> None:
-    """What is wrong with the store is told before anything starts. A server that is not there yet is waited for."""
-    told = ""
+def _open_once(settings: Settings) -> None:
+    """What is wrong with the store is told before anything starts. A server that is not there yet is waited for at the
+    first start of all; later the accounts are known without it."""
+    place, told = settings.database, ""
     while True:
         try:
-            Store(place, serves=now).close()
+            Store(place, serves=settings.now, accounts=settings.account_copy).close()
             return
         except OperationalError as wrong:
             if isinstance(place, Path):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from edge.console import accounts, audit, history, patients, troubles
+from edge.console.access import Access
 from edge.console.accounts import User
 from edge.console.command_client import CommandClient
 from edge.console.feed import Feed, Page, Sound, encode
@@ -73,7 +75,8 @@ class Console:
     def __init__(self, settings: Settings, publisher: Publisher | None = None) -> None:
         """Opens the store. Raises SchemaTooNew, sqlalchemy.exc.DBAPIError."""
         self.settings = settings
-        self.store = Store(settings.database, serves=settings.now)
+        self.store = Store(settings.database, serves=settings.now, accounts=settings.account_copy)
+        self.access = Access(self.store, settings.account_copy, settings.now)
         self._renewed = self.store.renewed
         self.feed = Feed()
         self.version = vigil_version()
@@ -82,7 +85,7 @@ class Console:
         self.signer = Signer(settings.signing_key, Count(settings.data / "console.count", settings.now()))
         self.links = {} if publisher else {edge: Link(settings, edge, self.signer) for edge in settings.edges}
         self.edges: dict[str, Ingest] = {}
-        self.commands = CommandClient(settings, self.store, self.patients, self.edges, self.signer)
+        self.commands = CommandClient(settings, self.access, self.patients, self.edges, self.signer)
         for edge in settings.edges:
             self.edges[edge] = Ingest(edge, settings, self.store, self.feed, self.patients, self.commands.answered,
                                       self.health_changed, publisher or self.links[edge])
@@ -94,7 +97,12 @@ class Console:
         self.crashed: str | None = None  # our own bug: the process is about to end
 
     async def load(self) -> None:
-        """Reads back what the last run stored. Raises StoreBroken."""
+        """Reads back what the last run stored. What cannot be read now is read when the store works."""
+        await self.access.load()
+        with suppress(StoreBroken):
+            await self._load_stored()
+
+    async def _load_stored(self) -> None:
         for ingest in self.edges.values():
             await ingest.load()
         self.patients.update(await self.store.read(patients.names))
@@ -219,7 +227,7 @@ class Console:
                  for trouble in troubles.of_edge(ingest, loop_s, now_s, speed)]
         broken = self.store.broken
         found = [*troubles.of_aside(self.store.aside), *found]
-        return found if broken is None else [troubles.of_store(broken, self._console_part.since_s), *found]
+        return found if broken is None else [troubles.of_store(broken, self._console_part.since_s, self.access), *found]
 
     def simulated(self) -> bool:
         """Whether anything of what is shown is simulated."""
@@ -290,10 +298,7 @@ class Console:
         await self._note(page.user, "sounded" if known else "sounded unknown", edge, seq=seq)
 
     async def _note(self, user: User, what: str, edge: str | None = None, **detail: Any) -> None:
-        try:
-            await self.store.run(audit.add, self.settings.now(), user.name, what, edge, **detail)
-        except StoreBroken:
-            self.health_changed.set()
+        await self.access.note(audit.add, self.settings.now(), user.name, what, edge, None, **detail)
 
     # --- housekeeping -------------------------------------------------------------------------------------------------
 
@@ -311,6 +316,7 @@ class Console:
                 if self.store.broken is not None:
                     await self.store.mend()
                 await self._read_again()
+                await self.access.catch_up()
                 remember = loop.time() - remembered_s >= REMEMBER_EVERY_S
                 remembered_s = loop.time() if remember else remembered_s
                 for ingest in self.edges.values():
@@ -319,6 +325,7 @@ class Console:
                 if loop.time() - sessions_s >= SESSIONS_EVERY_S:
                     sessions_s = loop.time()
                     await self.end_sessions()
+                    await self.access.look()
                     await self.take_names()
                 if loop.time() - pruned_s >= PRUNE_EVERY_S:
                     pruned_s = loop.time()
@@ -333,10 +340,12 @@ class Console:
         if self.store.renewed == self._renewed:
             return
         for ingest in self.edges.values():
-            await ingest.store_memory()
-            if ingest.memory_due:  # it could not be stored: it is worth more than what the new store has of it
-                return
-            await ingest.load()
+            if ingest.trust.memory.boot:
+                await ingest.store_memory()
+                if ingest.memory_due:  # it could not be stored: it is worth more than what the new store has of it
+                    return
+        await self._load_stored()
+        for ingest in self.edges.values():
             ingest.ack_due.set()
         self._renewed = self.store.renewed
 
@@ -352,13 +361,13 @@ class Console:
                 ingest.publish_state(bed)
 
     async def end_sessions(self) -> None:
-        """Cuts the pages whose login has ended. Raises StoreBroken."""
+        """Cuts the pages whose login has ended."""
         keys = self.feed.keys()
         if keys:
             now_s, linger_s = self.settings.now(), self.settings.real(accounts.LINGER_S)
-            holding = await self.store.read(accounts.valid_sessions, keys, now_s, linger_s)
+            holding = await self.access.ask(accounts.valid_sessions, keys, now_s, linger_s)
             self.feed.end_sessions(keys - holding)
             loop_s = asyncio.get_running_loop().time()
             if holding and (holding != self._seen or loop_s - self._seen_loop_s >= SEEN_EVERY_S):
                 self._seen, self._seen_loop_s = holding, loop_s
-                await self.store.run(accounts.seen, holding, now_s)
+                await self.access.put(accounts.seen, holding, now_s)

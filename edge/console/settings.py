@@ -8,6 +8,8 @@ from pathlib import Path
 
 from nacl.signing import SigningKey, VerifyKey
 
+from edge.console.account_copy import beside
+
 LONG_SHIFT_S = 12 * 3600.0
 
 
@@ -62,3 +64,8 @@ class Settings:
     def database(self) -> Path | str:
         """Where the console's own store lies: a file, or a server's address."""
         return self.server or self.data / "console.db"
+
+    @property
+    def account_copy(self) -> Path:
+        """Where the second copy of the accounts lies."""
+        return beside(self.data / "console.db")

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from edge import aside
-from edge.console import damage
-from edge.console.database import StoreDamaged, open_engine, probe, words_of
+from edge.console import account_copy, damage
+from edge.console.database import NoStore, SchemaTooNew, StoreDamaged, open_engine, probe, words_of
 from edge.postgres import hang_up
 
 P = ParamSpec("P")
@@ -25,12 +25,14 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 ANSWER_S: Final = 4.0  # real seconds a database server may take for one function and those before it
+FILE_ANSWER_S: Final = 10.0  # the same for a disk: a busy one takes seconds
 SILENT = "the database does not answer"
+SILENT_DISK = "the disk does not answer"
 
 
 class StoreBroken(Exception):
     """The store cannot be written or read now (full disk, lost mount, no server). Nothing of the refused call was kept;
-    where a server does not answer, nobody knows yet."""
+    where a server or a disk does not answer, nobody knows yet."""
 
 
 class Store:
@@ -40,14 +42,17 @@ class Store:
     else than before came to be in it: what was read before is to be read again.
     """
 
-    def __init__(self, place: Path | str, *, serves: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self, place: Path | str, *, serves: Callable[[], float] | None = None, accounts: Path | None = None,
+    ) -> None:
         """Opens it, at a path or a server's address. Raises SchemaTooNew, NoStore, sqlalchemy.exc.DBAPIError.
 
         `serves`: it is for a console that must go on (its clock, seconds since 1970). A damaged file is then kept aside
-        and a new one begun; one that cannot be written is read alone, and `broken` says so.
+        and a new one begun; one that cannot be written is read alone, and `broken` says so. Where it cannot even be
+        read, the console goes on without it if people can sign in by `accounts`, the copy of them.
         """
         self.shared = not isinstance(place, Path)
-        self._place, self._serves = place, serves
+        self._place, self._serves, self._accounts = place, serves, accounts
         self.broken: str | None = None
         self.renewed = 0
         self._reads_alone = False
@@ -60,19 +65,36 @@ class Store:
         """Damaged files of this store that were kept aside and are still there."""
         return aside.kept(self._place) if isinstance(self._place, Path) else []
 
-    def _opened(self) -> Engine:
+    def _opened(self) -> Engine | None:
+        place = self._place
         try:
-            return open_engine(self._place)
-        except (DBAPIError, StoreDamaged) as fault:
-            if self._serves is None or not isinstance(self._place, Path):
+            return open_engine(place)
+        except StoreDamaged as fault:
+            if self._serves is None or not isinstance(place, Path):
                 raise
-            if isinstance(fault, StoreDamaged) or damage.is_damage(fault):
-                if damage.is_text(self._place):
+            return self._begun_anew(place, fault.what)
+        except DBAPIError as fault:
+            if self._serves is None:
+                raise
+            if isinstance(place, Path) and damage.is_damage(fault):
+                if damage.is_text(place):
                     raise
-                return self._begun_anew(self._place, fault.what if isinstance(fault, StoreDamaged) else words_of(fault))
-            opened = damage.open_to_read(self._place)
+                return self._begun_anew(place, words_of(fault))
+            opened = self._to_read(fault)
             self.broken, self._reads_alone = words_of(fault), True
             return opened
+
+    def _to_read(self, fault: DBAPIError) -> Engine | None:
+        """What of it can be read; None: nothing, and the accounts are known without it. Raises DBAPIError."""
+        if isinstance(self._place, Path):
+            try:
+                return damage.open_to_read(self._place)
+            except DBAPIError as worse:
+                fault = worse
+        if not isinstance(fault, OperationalError) or self._accounts is None or not account_copy.read(self._accounts):
+            raise fault
+        log.error("the console's store cannot be read (%s): it goes on without it", words_of(fault))
+        return None
 
     def _begun_anew(self, place: Path, what: str) -> Engine:
         assert self._serves is not None
@@ -84,13 +106,20 @@ class Store:
         if self._reads_alone:
             try:
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._open_again)
-            except (DBAPIError, StoreDamaged) as fault:
-                raise self._broke(words_of(fault) if isinstance(fault, DBAPIError) else str(fault)) from fault
+            except DBAPIError as fault:
+                raise self._broke(words_of(fault)) from fault
+            except (NoStore, SchemaTooNew, OSError) as fault:
+                raise self._broke(str(fault)) from fault
         await self.run(probe)
 
     def _open_again(self) -> None:
-        opened = open_engine(self._place)
-        self._engine.dispose()
+        try:
+            opened = open_engine(self._place)
+        except StoreDamaged as fault:
+            assert isinstance(self._place, Path)
+            opened = self._begun_anew(self._place, fault.what)
+        if self._engine is not None:
+            self._engine.dispose()
         self._engine, self._reads_alone = opened, False
         self.renewed += 1
 
@@ -104,16 +133,19 @@ class Store:
 
     async def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same for `work` that only reads: that it succeeds does not mean that the store can be written."""
+        if self._engine is None:
+            raise StoreBroken(self.broken)
         loop = asyncio.get_running_loop()
         done = loop.run_in_executor(self._thread, lambda: self.now(work, *args, **kwargs))
         try:
-            async with asyncio.timeout(ANSWER_S if self.shared else None):
+            async with asyncio.timeout(ANSWER_S if self.shared else FILE_ANSWER_S):
                 return await done
         except DBAPIError as error:
             raise self._broke(words_of(error)) from error
         except TimeoutError:
-            hang_up(self._at_work)  # the thread gets an error, and goes on with the next
-            raise self._broke(SILENT) from None
+            if self.shared:
+                hang_up(self._at_work)  # the thread gets an error, and goes on with the next
+            raise self._broke(SILENT if self.shared else SILENT_DISK) from None
 
     def _broke(self, why: str) -> StoreBroken:
         if self.broken is None:
@@ -123,6 +155,7 @@ class Store:
 
     def now(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same without a loop, for the command line and for tests. Raises sqlalchemy.exc.DBAPIError."""
+        assert self._engine is not None
         try:
             with self._engine.begin() as connection:
                 self._at_work = connection
@@ -134,6 +167,7 @@ class Store:
 
     def _renew(self, place: Path, what: str) -> None:
         """It was found to be damaged while it served."""
+        assert self._engine is not None
         self._engine.dispose()
         try:
             self._engine = self._begun_anew(place, what)
@@ -146,4 +180,5 @@ class Store:
     def close(self) -> None:
         """Waits for what was asked for, then closes the file."""
         self._thread.shutdown(wait=True)
-        self._engine.dispose()
+        if self._engine is not None:
+            self._engine.dispose()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from edge.console.access import Access
 from edge.console.health import Trouble
 from edge.console.ingest import Ingest
 from edge.contract.clocks import SKEW_S
@@ -116,7 +117,10 @@ def of_aside(kept: Sequence[Path]) -> Iterator[Trouble]:
                       " this line then goes.")
 
 
-def of_store(broken: str, since_s: float) -> Trouble:
+def of_store(broken: str, since_s: float, access: Access) -> Trouble:
     """The console's own store does not work."""
-    return Trouble("storage", None, since_s, f"This console cannot store: {broken}",
-                   "Free or mend its disk; what came meanwhile is asked for again.")
+    kept = f"; in its memory alone: {access.waiting} entries of what people did here" if access.waiting else ""
+    lost = f"; {access.lost} are not kept" if access.lost else ""
+    return Trouble("storage", None, since_s, f"This console cannot store: {broken}{kept}{lost}",
+                   "Signing in, watching and acknowledging go on. Do not switch it off; free or mend its disk: what it"
+                   " keeps is then stored, and what came meanwhile is asked for again.")

@@ -112,17 +112,19 @@ def quick_hashes() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def served(data: Path, **more: Any) -> AsyncIterator[Server]:
-    """A console with its server and a fake edge, until the end of the block."""
+async def served(data: Path, *, users: bool = True, **more: Any) -> AsyncIterator[Server]:
+    """A console with its server and a fake edge, until the end of the block. `users`: it has some; False: what is there
+    is left as it is."""
     with quick_hashes():
-        async with _served(data, **more) as home:
+        async with _served(data, users, **more) as home:
             yield home
 
 
 @asynccontextmanager
-async def _served(data: Path, **more: Any) -> AsyncIterator[Server]:
+async def _served(data: Path, users: bool, **more: Any) -> AsyncIterator[Server]:
     clock, wire = Clock(), AnsweringEdge()
-    app = create_app(with_users(settings(data, clock, **more)), wire)
+    told = settings(data, clock, **more)
+    app = create_app(with_users(told) if users else told, wire)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url=ORIGIN) as http:
         console: Console = app.state.console
