@@ -148,10 +148,21 @@ class StorageChanged(Frozen, frozen=True, tag="storage"):
     failing: str
 
 
+class Undelivered(Frozen, frozen=True):
+    """An alarm that nobody may hear: its rule (and `:device`), and what it says."""
+
+    alarm: str
+    priority: Priority
+    text: str
+
+
 class HeardChanged(Frozen, frozen=True, tag="heard"):
-    """This bed's alarms may be heard by nobody, for `unheard`, or are heard ("")."""
+    """This bed's alarms may be heard by nobody, for `unheard`, or are heard (""). `undelivered`: those that sound now
+    and are confirmed by nobody. `no_console`: nor would another be."""
 
     unheard: str
+    undelivered: tuple[Undelivered, ...] = ()
+    no_console: bool = False
 
 
 class ClockSkewed(Frozen, frozen=True, tag="skew"):

@@ -20,7 +20,7 @@ from edge.app.sounder import EV_SND, SND_TONE, Command, Files, Silent, Sounder, 
 from edge.config.box import SounderTable
 from edge.config.files import ConfigError, load_edge
 from edge.contract.payloads import AlarmNow, State
-from edge.model import AlarmState, Priority
+from edge.model import AlarmState, HeardChanged, Priority, Undelivered
 from edge.sound import BURSTS, FUNDAMENTAL_HZ, RATE_HZ, Sounding, wav
 
 BEGAN_S = 100.0
@@ -44,14 +44,19 @@ def heard(consoles: tuple[str, ...] = ("main",)) -> Hearing:
     return hearing
 
 
+def unheard_at(hearing: Hearing, at_s: float) -> dict[str, str]:
+    """The beds for which it has changed, and why nobody may hear them."""
+    return {bed: heard.unheard for bed, heard in hearing.look(at_s).items()}
+
+
 def test_a_console_that_is_gone_is_told_at_every_bed_at_once_and_when_it_is_back() -> None:
     hearing = heard()
     assert hearing.look(BEGAN_S + 60) == {}
     hearing.console("main", False)
-    assert hearing.look(BEGAN_S + 60) == {"chair-1": NO_CONSOLE, "chair-2": NO_CONSOLE}
+    assert unheard_at(hearing, BEGAN_S + 60) == {"chair-1": NO_CONSOLE, "chair-2": NO_CONSOLE}
     assert hearing.look(BEGAN_S + 61) == {}
     hearing.console("main", True)
-    assert hearing.look(BEGAN_S + 62) == {"chair-1": "", "chair-2": ""}
+    assert unheard_at(hearing, BEGAN_S + 62) == {"chair-1": "", "chair-2": ""}
 
 
 def test_one_console_of_two_is_enough() -> None:
@@ -64,7 +69,7 @@ def test_one_console_of_two_is_enough() -> None:
 def test_a_console_that_has_arrived_and_goes_is_told_at_once() -> None:
     hearing = heard()
     hearing.console("main", False)
-    assert hearing.look(BEGAN_S + 1) == {"chair-1": NO_CONSOLE, "chair-2": NO_CONSOLE}
+    assert unheard_at(hearing, BEGAN_S + 1) == {"chair-1": NO_CONSOLE, "chair-2": NO_CONSOLE}
 
 
 def test_where_nobody_is_expected_to_confirm_only_the_console_counts() -> None:
@@ -87,7 +92,7 @@ def test_an_alarm_that_no_page_confirms_is_told_at_its_bed_after_ten_seconds(
 ) -> None:
     hearing = heard()
     hearing.bed(stands(alarm(7)), BEGAN_S)
-    assert hearing.look(BEGAN_S + after_s) == told
+    assert unheard_at(hearing, BEGAN_S + after_s) == told
 
 
 @pytest.mark.parametrize(("then", "told"), [
@@ -108,7 +113,22 @@ def test_confirmed_once_it_stays_so_until_it_rises_or_another_comes(then: list[A
 def test_what_is_over_and_sounds_on_must_be_confirmed_too() -> None:
     hearing = heard()
     hearing.bed(stands(alarm(8, rule="INF-2", state="latched", sound="high")), BEGAN_S)
-    assert hearing.look(BEGAN_S + 10) == {"chair-1": NO_PAGE}
+    assert unheard_at(hearing, BEGAN_S + 10) == {"chair-1": NO_PAGE}
+
+
+def test_what_nobody_hears_is_named_with_its_priority() -> None:
+    hearing = heard()
+    hearing.bed(stands(alarm(7), alarm(8, "low", "RES-1")), BEGAN_S)
+    hearing.sounded(8)
+    high, low = Undelivered("HTN-3", "high", ""), Undelivered("RES-1", "low", "")
+    assert hearing.look(BEGAN_S + 10) == {"chair-1": HeardChanged(NO_PAGE, (high,))}
+    mine = alarm(9, "high", "TEC-6")
+    hearing.bed(stands(alarm(7), alarm(8, "low", "RES-1"), mine), BEGAN_S + 11)
+    assert hearing.look(BEGAN_S + 30) == {}, "that nobody hears is no alarm that nobody hears"
+    hearing.console("main", False)
+    assert hearing.look(BEGAN_S + 31)["chair-1"] == HeardChanged(NO_CONSOLE, (high, low), no_console=True)
+    hearing.bed(stands(alarm(8, "low", "RES-1"), mine), BEGAN_S + 32)
+    assert hearing.look(BEGAN_S + 33) == {"chair-1": HeardChanged(NO_CONSOLE, (low,), no_console=True)}
 
 
 def test_an_alarm_that_rises_is_announced_anew() -> None:
@@ -117,9 +137,9 @@ def test_an_alarm_that_rises_is_announced_anew() -> None:
     hearing.sounded(7)
     hearing.bed(stands(alarm(8, "high")), BEGAN_S + 5)
     assert hearing.look(BEGAN_S + 14.9) == {}
-    assert hearing.look(BEGAN_S + 15) == {"chair-1": NO_PAGE}
+    assert unheard_at(hearing, BEGAN_S + 15) == {"chair-1": NO_PAGE}
     hearing.sounded(8)
-    assert hearing.look(BEGAN_S + 16) == {"chair-1": ""}
+    assert unheard_at(hearing, BEGAN_S + 16) == {"chair-1": ""}
 
 
 @pytest.mark.parametrize(("confirmed", "unheard"), [
@@ -147,7 +167,7 @@ def test_a_console_that_tells_only_the_highest_is_believed_as_it_was() -> None:
     hearing.bed(stands(alarm(7)), BEGAN_S)
     hearing.bed(stands(alarm(9), bed="chair-2"), BEGAN_S)
     hearing.sounded_up_to(8)
-    assert hearing.look(BEGAN_S + 60) == {"chair-2": NO_PAGE}
+    assert unheard_at(hearing, BEGAN_S + 60) == {"chair-2": NO_PAGE}
 
 
 @pytest.mark.parametrize(("state", "wanted"), [

@@ -105,6 +105,7 @@ BECOMES_TRUE: dict[str, tuple[str, str, str]] = OF_METRICS | {
     "storage_failing": ("storage_failing()", "infusing", "0:10 storage failing"),
     "clock_skew_s": ("clock_skew_s() > 2", "infusing", "0:10 skew 3"),
     "unheard": ("unheard()", "infusing", "0:10 unheard"),
+    "no_console": ("no_console()", "infusing", "0:10 unheard"),
     "record_damaged_s": ("record_damaged_s() < 600", "infusing", "0:10 record damaged"),
     "runs": ("runs()", "precheck", "0:10 pump infusing"),
     "no_word_s": ("no_word_s() >= 30", "infusing", "0:10 pump unknown"),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from msgspec import UnsetType
 
 from edge.contract.payloads import AlarmNow, State
-from edge.model import PRIORITY_RANK, Priority
+from edge.model import PRIORITY_RANK, HeardChanged, Priority, Undelivered
 
 CONFIRMED_WITHIN_S = 10.0  # real seconds
 ARRIVES_WITHIN_S = 10.0  # so long after a start a console may need
@@ -24,6 +24,7 @@ NO_PAGE = f"no page has confirmed for {CONFIRMED_WITHIN_S:g} s that it sounds"
 # Which alarms sound at the box always, whatever a page says: that the record cannot be written, and that nobody hears.
 AT_THE_BOX = frozenset({"TEC-6", "TEC-11"})
 UNHEARD_RULE = "TEC-6"
+HEARD = HeardChanged("")
 THE_BOX = "box"  # in a ladder of rules.toml
 
 
@@ -47,12 +48,12 @@ class Hearing:
         self._arrives_by_s = at_s + ARRIVES_WITHIN_S
         self._sounding: dict[str, list[AlarmNow]] = {bed: [] for bed in beds}
         self._announced: dict[tuple[str, str], _Announced] = {}
-        self._unheard: dict[str, str] = dict.fromkeys(self._sounding, "")
+        self._told = dict.fromkeys(self._sounding, HEARD)
 
     def watch(self, beds: Collection[str]) -> None:
         """These beds are there from now on, and no others."""
         self._sounding = {bed: self._sounding.get(bed, []) for bed in beds}
-        self._unheard = {bed: self._unheard.get(bed, "") for bed in beds}
+        self._told = {bed: self._told.get(bed, HEARD) for bed in beds}
         self._announced = {key: one for key, one in self._announced.items() if key[0] in beds}
 
     def console(self, name: str, live: bool) -> None:
@@ -90,15 +91,24 @@ class Hearing:
                 if not before.confirmed:
                     before.seqs.add(alarm.seq)
 
-    def look(self, at_s: float) -> dict[str, str]:
-        """The beds for which it has changed: why nobody may hear them; "": somebody does."""
-        late = {bed for (bed, _), one in self._announced.items()
+    def look(self, at_s: float) -> dict[str, HeardChanged]:
+        """The beds for which it has changed: why nobody may hear them, and which alarms; or that somebody does."""
+        late = {key for key, one in self._announced.items()
                 if self._confirms and not one.confirmed and at_s - one.since_s >= CONFIRMED_WITHIN_S}
         nobody = not any(self._live.values()) and at_s >= self._arrives_by_s
-        now = {bed: NO_CONSOLE if nobody else NO_PAGE if bed in late else "" for bed in self._sounding}
-        changed = {bed: why for bed, why in now.items() if why != self._unheard[bed]}
-        self._unheard = now
+        now = {bed: self._heard(bed, nobody, {alarm for where, alarm in late if where == bed})
+               for bed in self._sounding}
+        changed = {bed: told for bed, told in now.items() if told != self._told[bed]}
+        self._told = now
         return changed
+
+    def _heard(self, bed: str, nobody: bool, late: set[str]) -> HeardChanged:
+        """With no console all that sounds there is heard by nobody; else what no page has confirmed."""
+        if not nobody and not late:
+            return HEARD
+        return HeardChanged(NO_CONSOLE if nobody else NO_PAGE, tuple(
+            Undelivered(f"{alarm.rule}:{alarm.device}" if alarm.device else alarm.rule, sound_of(alarm), alarm.text)
+            for alarm in self._sounding[bed] if alarm.rule != UNHEARD_RULE and (nobody or alarm.alarm in late)), nobody)
 
     def wanted(self) -> Priority:
         """What the box is to sound now."""

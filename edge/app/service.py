@@ -63,7 +63,6 @@ from edge.model import (
     ClockSkewed,
     Command,
     DeviceAlarmsReported,
-    HeardChanged,
     Input,
     Tick,
     WatchPaused,
@@ -318,8 +317,8 @@ class EdgeService:
                 systemd.alive()
             if at_s - self._keeper.kept_s >= KEEP_EVERY_S and self._journal.outage is None:
                 self._keeper.keep_all(at_s, False)
-            for bed, why in self._hearing.look(real_s()).items():
-                self._apply(bed, HeardChanged(why), at_s)
+            for bed, heard in self._hearing.look(real_s()).items():
+                self._apply(bed, heard, at_s)
             if (skew := self._skew.look()) is not None:
                 for bed in self._beds:
                     self._apply(bed, ClockSkewed(*skew), at_s)

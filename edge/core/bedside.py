@@ -193,7 +193,8 @@ class Bedside:
             case StorageChanged():
                 self.state.storage_failing = given.failing
             case HeardChanged():
-                self.state.unheard = given.unheard
+                self.state.unheard, self.state.no_console = given.unheard, given.no_console
+                self.state.undelivered = given.undelivered
             case ClockSkewed():
                 self.state.skew_s, self.state.skew_console = given.skew_s, given.console
             case RecordDamaged():
@@ -256,6 +257,7 @@ class Bedside:
     def _boot(self, given: Boot, at_s: float) -> Iterator[PendingEvent]:
         """Nobody watched for a while: nothing seen before counts as live, and what was being timed starts anew."""
         self.state.storage_failing = self.state.unheard = ""  # whether it still is so is told anew
+        self.state.undelivered, self.state.no_console = (), False
         self.state.skew_s = 0.0
         for device in self.state.devices.values():
             device.link, device.since_s, device.pump, device.reason = "connecting", at_s, None, ""

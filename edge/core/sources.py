@@ -11,7 +11,7 @@ from math import inf, isfinite
 from edge.core.context import Number, RuleContext
 from edge.core.plausible import as_number, is_good
 from edge.core.state import BedState, Device, OwnValue
-from edge.model import Sample
+from edge.model import DeviceAlarm, Sample
 from edge.vocabulary import BY_FINGER
 
 KEPT = BY_FINGER | {"sbp_mmhg", "dbp_mmhg"}
@@ -36,6 +36,17 @@ def skewed(context: RuleContext) -> str | None:
     skew_s, console = context.state.skew_s, context.state.skew_console
     way = "ahead of" if skew_s > 0 else "behind"
     return f"that of console {console} is {abs(skew_s):g} s {way} that of the box" if skew_s else None
+
+
+def unheard_in_words(context: RuleContext) -> str | None:
+    """Why nobody may hear this bed's alarms, and what those say that sound now."""
+    texts = "; ".join(one.text for one in context.state.undelivered)
+    return f"{context.state.unheard}: {texts}" if texts else context.state.unheard or None
+
+
+def undelivered(context: RuleContext) -> tuple[DeviceAlarm, ...]:
+    """The alarms that sound now and that nobody may hear, as a rule passes alarms on."""
+    return tuple(DeviceAlarm(one.alarm, one.priority, one.alarm, one.text) for one in context.state.undelivered)
 
 
 def identical_s(context: RuleContext) -> Number:

@@ -18,6 +18,7 @@ from edge.model import (
     Phase,
     PumpRole,
     PumpState,
+    Undelivered,
     Validity,
 )
 from edge.vocabulary import DETERMINATION, METRICS
@@ -323,7 +324,9 @@ class BedState(msgspec.Struct):
     gap_s: float = 0.0  # for so long before boot_s nobody watched,
     gap_why: Literal["restart", "slept", "stalled"] = "restart"  # and why
     storage_failing: str = ""  # why the record cannot be written now
-    unheard: str = ""  # why nobody may hear the alarms of this bed
+    unheard: str = ""  # why nobody may hear the alarms of this bed,
+    undelivered: tuple[Undelivered, ...] = ()  # which of them sound now,
+    no_console: bool = False  # and whether no console is there at all
     skew_s: float = 0.0  # the clock of a console is so far ahead of the edge's; below 0: behind
     skew_console: str = ""  # and which
     record_damage: str = ""  # what was damaged when the record was last found so,

@@ -17,6 +17,7 @@ from edge.model import (
     PumpState,
     RecordDamaged,
     StorageChanged,
+    Undelivered,
     WatchPaused,
 )
 from edge.vocabulary import DETERMINATION, METRICS
@@ -288,7 +289,12 @@ def _storage(bed: StoryBed, rest: list[str]) -> None:
 
 
 def _unheard(bed: StoryBed, rest: list[str]) -> None:
-    bed.give(HeardChanged(" ".join(rest) or "no console is there"))
+    why, _, names = " ".join(rest).partition(":")
+    found = [alarm for name in names.split() if (alarm := bed.alarms.get(name)) is not None and alarm.body is not None]
+    if len(found) != len(names.split()):
+        raise Unreadable(f"no alarm {names.strip()} is known; write {VERBS['unheard'][0]}")
+    bed.give(HeardChanged(why.strip() or "no console is there",
+                          tuple(Undelivered(one.key, one.sound, one.body.text) for one in found if one.body), not why))
 
 
 def _heard(bed: StoryBed, _: list[str]) -> None:
@@ -341,7 +347,8 @@ VERBS: dict[str, tuple[str, Callable[[StoryBed, list[str]], None]]] = {
     "close-session": ("close-session [WHY] [whose: WORDS]", _close),
     "open-session": ("open-session [WHOSE] (another one, by the first protocol)", _open_session),
     "storage": ("storage failing [WHY] or storage good", _storage),
-    "unheard": ("unheard [WHY]", _unheard),
+    "unheard": ("unheard (no console is there) or unheard WHY (with one); each: RULE[:device] ... (what sounds)",
+                _unheard),
     "heard": ("heard", _heard),
     "skew": ("skew SECONDS (so far a console's clock is ahead; below 0: behind)", _skew),
     "record": ("record damaged [WHAT]", _record),

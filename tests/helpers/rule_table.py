@@ -56,7 +56,7 @@ PRO-6  | medium | -              | latch | -          | 5   | 0  | tech    | ses
 PRO-7  | medium | -              | -     | -          | 3   | 0  | tech    | session    | pump
 TEC-9  | low    | -              | -     | -          | 0   | 0  | tech    | always     | nibp own
 TEC-5  | low    | medium         | -     | -          | 0   | 0  | tech    | always     | -
-TEC-6  | medium | -              | -     | -          | 0   | 0  | tech    | session    | -
+TEC-6  | low    | medium         | -     | -          | 0   | 0  | tech    | session    | own
 TEC-11 | medium | -              | -     | -          | 0   | 0  | tech    | always     | -
 TEC-12 | medium | -              | latch | -          | 0   | 0  | tech    | always     | -
 TEC-8  | low    | medium         | -     | -          | 0   | 0  | tech    | risk       | oximeter monitor
