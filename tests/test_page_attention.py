@@ -79,3 +79,29 @@ async def test_a_technician_puts_a_device_in_maintenance_and_takes_it_back(opene
     begun, over = story.commands
     assert (begun["verb"], begun["args"]) == ("maintain", {"device": "pump", "minutes": 10, "reason": "Test"})
     assert (over["verb"], over["args"]) == ("maintenance_over", {"device": "pump"})
+
+
+async def test_alarms_of_one_cause_are_one_line_and_each_is_acknowledged_by_itself(opened: Opened) -> None:
+    story = Story(beds=4)
+    since, cause = iso(story.now() - 40), {"id": "wire 10.0.0.9", "text": "3 devices are not heard over 10.0.0.9"}
+    for number, (bed, one) in enumerate(story.beds.items(), 50):
+        lost = alarm(f"lost-{bed}", "medium", "The pump is not heard", since, number, **{
+            "class": "technical", "rule": "TEC-3", "device": "pump", "cause": cause})
+        one.state["alarms"] = [lost]
+    slow = alarm("slow", "medium", "Pulse 49 /min: slow", iso(story.now() - 300), 49)
+    story.beds["chair-4"].state["alarms"] = [slow]
+    async with opened(story) as page:
+        rows = page.locator(".rail .row")
+        await expect(rows).to_have_count(2)
+        await expect(rows.first).to_contain_text("Pulse 49", timeout=10_000)  # a patient's, though it is older
+        flood = rows.last
+        await expect(flood).to_contain_text("3 beds: 3 devices are not heard over 10.0.0.9")
+        await expect(flood).to_contain_text("Chair 1, Chair 2, Chair 3")
+        await expect(page.locator(".tile .headline", has_text="not heard")).to_have_count(3)
+        await flood.get_by_role("button", name=re.compile("Each")).press("Enter")
+        await expect(rows).to_have_count(5)
+        await rows.filter(has_text="Chair 2").last.get_by_role("button").click()
+        await expect(flood.or_(rows).filter(has_text="2 open")).to_have_count(1)
+    (asked,) = story.commands
+    assert (asked["bed"], asked["verb"], asked["args"]) == ("chair-2", "acknowledge", {"alarm": "lost-chair-2",
+                                                                                      "seq": 51})

@@ -53,6 +53,7 @@ from edge.contract.payloads import Ack, Answer, CommandIn, ConsoleSeen, ReloadNo
 from edge.contract.signing import Signer
 from edge.core import starting, views
 from edge.core.bedside import Bedside
+from edge.core.flood import Floods, wires
 from edge.core.protocol import Protocols
 from edge.core.rules import RuleSet
 from edge.field.devices import Devices, Tasks
@@ -117,6 +118,7 @@ class EdgeService:
                               now=clock.now, changed=self._stream.status_changed)
         self._sounder = Sounder(port_of(config.sounder), self._hearing.wanted, self._stream.status_changed)
         self._rules = rules
+        self._floods = Floods(rules, lambda: (work.bedside.state for work in self._beds.values()))
         self._beds = {bed.id: self._bed(bed, specs, recovered) for bed in config.bed}
         self._keeper = Keeper(journal, self._beds, rules_text, protocols_text, self._began_s)
         self._storage = Storage(
@@ -137,6 +139,7 @@ class EdgeService:
         edge = self._config.edge
         work = BedAtWork(bedside, Telemetry(edge.id, self._boot, edge.simulated, bedside, self._stream,
                                      now=self._clock.now))
+        work.telemetry.causes = self._floods.causes
         for device in bed.device:
             self._add(device, specs, work)
         return work
@@ -148,6 +151,7 @@ class EdgeService:
             wave=partial(self._wave, bed, device.id), identity=device.identity, settings=device.settings,
             remembered=work.bedside.state.devices[device.id].bound)
         dialogue.history.keep(FRAMES)
+        self._floods.wires[bed, device.id] = wires(device.place.path, device.place.host, device.place.port)
         telemetry.counters[device.id], telemetry.dialogues[device.id] = dialogue.counters, dialogue
 
     async def reconfigure(self, found: Changes, specs: Mapping[str, Spec], tasks: Tasks, config_hash: str) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
 from drivers.contract import Wave as WaveSamples
 from edge.app.lines import with_line
-from edge.contract.payloads import State, Wave, encode
+from edge.contract.payloads import CauseNow, State, Wave, encode
 from edge.core import views
 from edge.core.bedside import Bedside
+from edge.core.state import BedState
 from edge.field.dialogue import Dialogue
 from edge.field.link_state import Counters
 from edge.model import iso
@@ -58,6 +59,7 @@ class Telemetry:
         self._phase_s = zlib.crc32(bedside.state.bed.encode()) % 1000 / 1000 * STATE_EVERY_S  # not all beds at once
         self.counters: dict[str, Counters] = {}
         self.dialogues: dict[str, Dialogue] = {}
+        self.causes: Callable[[BedState], Mapping[str, CauseNow]] = lambda _: {}  # of alarms, over all beds
 
     def close(self) -> None:
         """The bed is not there any more: nothing leaves for it."""
@@ -116,7 +118,7 @@ class Telemetry:
     def state(self, at_s: float, seq: int) -> State:
         """The full state as of event `seq`; build it when it is true, send it (`send_state`) when it is stored."""
         state = views.full(self._bedside.state, at_s, edge=self._edge, boot=self._boot, simulated=self._simulated,
-                           seq=seq, counts=self.counters)
+                           seq=seq, counts=self.counters, causes=self.causes(self._bedside.state))
         devices = [with_line(device, self.dialogues[device.device]) if device.device in self.dialogues else device
                    for device in state.devices]
         return msgspec.structs.replace(state, devices=devices)

@@ -13,6 +13,14 @@ class ToldNow(Payload, frozen=True, kw_only=True):
     at: Time
 
 
+class CauseNow(Payload, frozen=True, kw_only=True):
+    """What several alarms of this edge have in common: a wire, a moment, the box itself. Those of one `id` are one line
+    on a screen, and each bed's own in all else."""
+
+    id: str
+    text: str
+
+
 class CommentNow(Payload, frozen=True, kw_only=True):
     """What somebody has said about an alarm."""
 

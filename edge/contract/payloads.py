@@ -21,6 +21,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from edge.contract import shared_key, topics
+from edge.contract.attention_now import CauseNow as CauseNow
 from edge.contract.attention_now import CommentNow as CommentNow
 from edge.contract.attention_now import DelegationNow as DelegationNow
 from edge.contract.attention_now import InformationNow as InformationNow
@@ -156,6 +157,7 @@ class AlarmNow(Payload, frozen=True, kw_only=True):
     next_told: ToldNow | UnsetType = UNSET  # and who is next, if nobody acknowledges it until then
     comments: tuple[CommentNow, ...] | UnsetType = UNSET  # oldest first
     sound: Priority | UnsetType = UNSET
+    cause: CauseNow | UnsetType = UNSET  # where other alarms have the same
 
 
 class DeviceAlarmNow(Payload, frozen=True, kw_only=True):

@@ -36,6 +36,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     payloads.CheckInNow, payloads.DoseNow, payloads.OpenNow, payloads.NextNow,
     payloads.AttestedNow, payloads.EstimateNow,
     payloads.SessionNow, events.Evidence, payloads.Signals, payloads.FallenLevel,
+    payloads.CauseNow,
     payloads.ToldNow, payloads.CommentNow, payloads.DelegationNow, payloads.InformationNow, payloads.MaintenanceNow,
     payloads.AlarmNow, payloads.DeviceAlarmNow, payloads.LineMinute, payloads.LineFrame, payloads.LineNow,
     payloads.DeviceNow, payloads.Request, payloads.Gap, payloads.Shelved, payloads.State,

@@ -67,6 +67,7 @@ class Fact:
     account: Callable[..., Account] | None = None
     baselines: Callable[..., tuple[str, ...]] | None = None  # the baseline values it compares with
     of_person: bool = False  # it is what a nurse enters, not what a device measures
+    of_box: bool = False  # it is about the box, whichever bed asks
     of_pump: bool = False  # it is the pump's own word
     of_watching: bool = False  # it is about whether rules can be answered
 

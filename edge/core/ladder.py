@@ -43,6 +43,8 @@ class Attention(msgspec.Struct, frozen=True):
     ladders: tuple[Ladder, ...] = ()
     remind_after_s: float = 0.0  # what stands acknowledged is reminded of so often; 0: never
     information_for_s: float = 0.0  # what was said for information stays on the screens so long; 0: none is said
+    lost_together_s: float = 0.0  # so many devices,
+    lost_together: int = 1_000_000  # lost within so long of the first of them, have one cause
     delegated_for_s: float = 0.0  # whoever the alarms of a bed were delegated to has so long before the ladder begins
 
     def ladder_of(self, priority: Priority, alarm_class: AlarmClass) -> tuple[Step, ...]:
@@ -58,6 +60,8 @@ class _AttentionTable(msgspec.Struct, kw_only=True):
     remind_after_s: Seconds = 0.0
     information_for_s: Seconds = 0.0
     delegated_for_s: Seconds = 0.0
+    lost_together_s: Seconds = 0.0
+    lost_together: Annotated[int, Meta(ge=2, description="a whole number, 2 or more")] = 1_000_000
     ladder: _Ladders = []
 
 
@@ -82,4 +86,6 @@ def read_attention(table: Mapping[str, Any]) -> Attention:
         if any((one.priority, one.alarm_class) == (other.priority, other.alarm_class) for other in ladders):
             raise BadTable((*where, "priority"), f"{one.priority!r} has a ladder already; write its steps there")
         ladders.append(Ladder(one.priority, steps, one.alarm_class))
-    return Attention(tuple(ladders), written.remind_after_s, written.information_for_s, written.delegated_for_s)
+    return Attention(tuple(ladders), remind_after_s=written.remind_after_s, information_for_s=written.information_for_s,
+                     lost_together_s=written.lost_together_s, lost_together=written.lost_together,
+                     delegated_for_s=written.delegated_for_s)

@@ -62,6 +62,11 @@ class Rule:
     of_pump: bool = False  # it asks what a pump does: where the dose is given by hand it has nothing to say
 
     @property
+    def of_box(self) -> bool:
+        """Whether it asks of the box alone: at every bed of it, it says the same."""
+        return all(use.fact.of_box for use in self.when.uses)
+
+    @property
     def uses(self) -> list[Use]:
         """The facts it uses, in the order it names them."""
         return [use for part in (self.when, self.at_once, self.clear) if part for use in part.uses]

@@ -12,6 +12,7 @@ from edge.contract.payloads import (
     AlarmNow,
     AttestedNow,
     Bounds,
+    CauseNow,
     CheckInNow,
     CommentNow,
     DelegationNow,
@@ -89,7 +90,7 @@ def _pump(state: BedState, at_s: float) -> PumpNow | None:
 
 
 def full(state: BedState, at_s: float, *, edge: str = "", boot: str = "", simulated: bool = False, seq: int = 0,
-         counts: Mapping[str, Counts] | None = None) -> State:
+         counts: Mapping[str, Counts] | None = None, causes: Mapping[str, CauseNow] | None = None) -> State:
     """Session, alarms, devices and what is paused or asked: enough to paint the bed from nothing."""
     alarms = [alarm for alarm in state.alarms.values() if alarm.state in SHOWN]
     alarms.sort(key=lambda alarm: (-PRIORITY_RANK[alarm.priority], -alarm.since_s))
@@ -97,7 +98,8 @@ def full(state: BedState, at_s: float, *, edge: str = "", boot: str = "", simula
     return State(
         edge=edge, bed=state.bed, at=iso(at_s), seq=seq, boot=boot, simulated=simulated,
         session=_session(state.session, state, at_s) if state.session is not None else None,
-        alarms=[_alarm(alarm, state.shelves.get(alarm.key), is_paused=paused is not None and paused > at_s)
+        alarms=[_alarm(alarm, state.shelves.get(alarm.key), (causes or {}).get(alarm.key, UNSET),
+                       is_paused=paused is not None and paused > at_s)
                 for alarm in alarms],
         devices=[_device(name, device, (counts or {}).get(name), _role(state, name))
                  for name, device in state.devices.items()],
@@ -120,7 +122,7 @@ def _shelved(shelf: Shelf) -> Shelved:
                    until=iso(shelf.until_s), by=shelf.by, reason=shelf.reason)
 
 
-def _alarm(alarm: Alarm, shelf: Shelf | None, *, is_paused: bool) -> AlarmNow:
+def _alarm(alarm: Alarm, shelf: Shelf | None, cause: CauseNow | UnsetType, *, is_paused: bool) -> AlarmNow:
     """Where it stands, and what its newest event body of it."""
     body = alarm.body
     assert body is not None, "what is shown has been body"
@@ -136,7 +138,7 @@ def _alarm(alarm: Alarm, shelf: Shelf | None, *, is_paused: bool) -> AlarmNow:
         shelved_until=UNSET if shelf is None else iso(shelf.until_s),
         told=tuple(ToldNow(who=one.who, at=iso(one.at_s)) for one in alarm.told) or UNSET,
         next_told=_next_told(alarm, is_shelved=shelf is not None),
-        sound=UNSET if alarm.kept_sound == "none" else alarm.sound,
+        cause=cause, sound=UNSET if alarm.kept_sound == "none" else alarm.sound,
         comments=tuple(CommentNow(text=one.text, by=one.by, at=iso(one.at_s)) for one in alarm.comments) or UNSET)
 
 

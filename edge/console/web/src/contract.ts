@@ -199,6 +199,12 @@ export interface FallenLevel {
   text: string;
 }
 
+/** What several alarms of this edge have in common: a wire, a moment, the box itself. Those of one `id` are one line on a screen, and each bed's own in all else. */
+export interface CauseNow {
+  id: string;
+  text: string;
+}
+
 /** Who was told of an alarm, or is next: a role, `box` (the sounder of the box), or a person's name. */
 export interface ToldNow {
   who: string;
@@ -270,6 +276,7 @@ export interface AlarmNow {
   next_told?: ToldNow;
   comments?: CommentNow[];
   sound?: Priority;
+  cause?: CauseNow;
 }
 
 /** One alarm a device itself has: the shared code, and its own. */

@@ -1,20 +1,19 @@
 /** The alarm rail: on every page, in one place, never scrolled or rotated away. Every HIGH is a row of its own. */
-import { useRef } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { clockTime, stopwatch } from "./age.ts";
 import { useAcknowledge } from "./acknowledge.ts";
 import { command } from "./api.ts";
 import { idOf, keyOf, pathOf } from "./beds.ts";
 import { InformationLine } from "./attention.tsx";
 import { SoundTest } from "./banner.tsx";
+import { inRail, type Line, lines, type Placed, urgency } from "./flood.ts";
 import { isPaused, RANK, ranked, soundOf } from "./rank.ts";
 import { Link } from "./router.tsx";
 import { sounder } from "./session.ts";
 import { store } from "./state.ts";
 import { isClinical } from "./feed.ts";
-import type { Alarm, Me } from "./feed.ts";
+import type { Me } from "./feed.ts";
 import { noAlarms, latchedWords, PRIORITY, SYMBOL } from "./words.ts";
-
-interface Placed { bed: string; alarm: Alarm }
 
 /** Every alarm of every bed that a person is to see, the most pressing first. */
 export function everywhere(): Placed[] {
@@ -25,13 +24,19 @@ export function everywhere(): Placed[] {
 
 export function Rail({ me, broken }: { me: Me; broken: boolean }) {
   const all = everywhere();
-  const high = all.filter(({ alarm }) => alarm.priority === "high");
-  const rest = all.filter(({ alarm }) => alarm.priority !== "high");
+  const { shown, more } = inRail(lines(all));
+  const last = shown.length - 1;
+  const high = shown.filter((line) => urgency(line) === "high").length;
   return (
     <section class="rail" aria-label="Alarms of all beds">
-      <div class={high.length > 4 ? "rail-rows many" : "rail-rows"}>
-        {high.map((placed, index) => <Row key={placed.bed + placed.alarm.alarm} placed={placed} me={me} first={index === 0} more={0} />)}
-        {rest[0] !== undefined && <Row placed={rest[0]} me={me} first={high.length === 0} more={rest.length - 1} />}
+      <div class={high > 4 ? "rail-rows many" : "rail-rows"}>
+        {shown.map((line, index) => {
+          const { placed: [first], cause } = line;
+          const rest = index === last ? more : 0;
+          return cause === null
+            ? <Row key={first.bed + first.alarm.alarm} placed={first} me={me} first={index === 0} more={rest} />
+            : <Flood key={first.alarm.cause?.id} line={line} cause={cause} me={me} more={rest} />;
+        })}
         {all.length === 0 && <p class="calm">{calm(broken)}</p>}
         <InformationLine />
       </div>
@@ -44,6 +49,29 @@ export function Rail({ me, broken }: { me: Me; broken: boolean }) {
 function calm(broken: boolean): string {
   const live = !broken && store.beds.every((bed) => store.context(bed).live);
   return live ? `${noAlarms(true)} at ${store.beds.length} ${store.beds.length === 1 ? "bed" : "beds"}` : noAlarms(false);
+}
+
+/** All alarms of one cause: which beds, and on a tap each with its own acknowledgement. */
+function Flood({ line, cause, me, more }: { line: Line; cause: string; me: Me; more: number }) {
+  const [open, setOpen] = useState(false);
+  const beds = [...new Set(line.placed.map(({ bed }) => store.label(bed)))].sort();
+  const state = line.placed.every(({ alarm }) => alarm.state === "acknowledged") ? "acknowledged" : "active";
+  const priority = urgency(line);
+  const since = line.placed.map(({ alarm }) => alarm.since).sort()[0] ?? "";
+  const left = line.placed.filter(({ alarm }) => alarm.state !== "acknowledged").length;
+  return (
+    <>
+      <div class={`row ${priority} ${state}`}>
+        <b class="symbol" aria-hidden="true">{SYMBOL[priority]}</b>
+        <span class="what">
+          <b>{beds.length} {beds.length === 1 ? "bed" : "beds"}: {cause}</b>
+          <small>{PRIORITY[priority]} since {clockTime(since)}, {beds.join(", ")}{more > 0 && <b class="more"> +{more} more</b>}</small>
+        </span>
+        <button class="rail-acknowledge" aria-expanded={open} onClick={() => setOpen(!open)}>{open ? "Hide" : "Each"}<small>{left === 0 ? "✓ all" : `${left} open`}</small></button>
+      </div>
+      {open && line.placed.map((placed) => <Row key={placed.bed + placed.alarm.alarm} placed={placed} me={me} first={false} more={0} />)}
+    </>
+  );
 }
 
 function Row({ placed, me, first, more }: { placed: Placed; me: Me; first: boolean; more: number }) {

@@ -4,7 +4,7 @@ import type { Alarm, Priority } from "./feed.ts";
 export const RANK: Record<Priority, number> = { high: 3, medium: 2, low: 1, none: 0 };
 const STATE_RANK: Record<string, number> = { active: 2, latched: 1, acknowledged: 0 };
 
-/** Alarms a person is shown, the most pressing first: unacknowledged before acknowledged, then priority, then newest. */
+/** Alarms a person is shown, the most pressing first: unacknowledged before acknowledged, then priority, the patient's before the equipment's, newest first. */
 export function ranked(alarms: readonly Alarm[]): Alarm[] {
   const seen = alarms.filter((alarm) => alarm.state in STATE_RANK && RANK[alarm.priority] > 0);
   return seen.sort((a, b) => weight(b) - weight(a) || b.since.localeCompare(a.since) || a.alarm.localeCompare(b.alarm));
@@ -12,7 +12,7 @@ export function ranked(alarms: readonly Alarm[]): Alarm[] {
 
 function weight(alarm: Alarm): number {
   const open = alarm.state === "acknowledged" ? 0 : 100;
-  return open + RANK[alarm.priority] * 10 + (STATE_RANK[alarm.state] ?? 0);
+  return open + RANK[alarm.priority] * 10 + (alarm.class === "technical" ? 0 : 5) + (STATE_RANK[alarm.state] ?? 0);
 }
 
 export interface Frame { priority: Priority; flashing: boolean }
