@@ -195,6 +195,7 @@ class BedConfigured(Frozen, frozen=True):
     devices: tuple[tuple[str, DeviceKind, str], ...]
     roles: dict[str, PumpRole] = {}  # what each pump gives, where that is said
     starts: tuple[str, ...] = ()  # whose cuff is started over the wire
+    stops: tuple[str, ...] = ()  # which pumps may be stopped over the wire
 
 
 class Configured(Frozen, frozen=True, tag="configured"):

@@ -60,8 +60,8 @@ WRONG: list[tuple[str, str, str]] = [  # what stands in ONE, what is written ins
     ("hold_s = 3", 'for_each = ["pumps"]', "13: A-1: for_each must be a list of pump"),
     ("[[rule]]", "[engine]\ngap = 3\n[[rule]]", "3: no key 'gap' in [engine]; did you mean 'gap_s'?"),
     ("[[rule]]", "[engine]\ncoverage = 80\n[[rule]]", "3: coverage must be a part, 0 to 1, not 80"),
-    ("[[rule]]", "[rules]\n[[rule]]", "2: write [[rule]] tables, [engine] and [attention], not rules"),
-    ("[[rule]]", "[rule]", "1: write [[rule]] tables, [engine] and [attention], not an empty file"),
+    ("[[rule]]", "[rules]\n[[rule]]", "2: write [[rule]] tables, [engine], [attention] and [interlock], not rules"),
+    ("[[rule]]", "[rule]", "1: write [[rule]] tables, [engine], [attention] and [interlock], not an empty file"),
     ("when = ", "when == ", "not TOML"),
 ]
 

@@ -26,8 +26,17 @@ when = "{when}"
 """
 
 
+TABLES = """[engine]
+unwatched_of_s = 60
+[interlock]
+confirm_s = 5
+second_within_s = 120
+stops = [{ rule = "ITS-1", priority = "medium" }]
+"""
+
+
 def rules(when: str, *more: str) -> RuleSet:
-    return parse_rules("[engine]\nunwatched_of_s = 60\n" + RULE.format(id="T-1", when=when) + "\n".join(more)
+    return parse_rules(TABLES + RULE.format(id="T-1", when=when) + "\n".join(more)
                        + RULE.format(id="OTHER-1", when="pulse_bpm > 150")
                        + RULE.format(id="ITS-1", when="link_live() and pulse_bpm > 150")
                        .replace('"low"', '"medium"') + 'for_each = ["oximeter"]\n')
@@ -109,6 +118,9 @@ BECOMES_TRUE: dict[str, tuple[str, str, str]] = OF_METRICS | {
     "record_damaged_s": ("record_damaged_s() < 600", "infusing", "0:10 record damaged"),
     "runs": ("runs()", "precheck", "0:10 pump infusing"),
     "no_word_s": ("no_word_s() >= 30", "infusing", "0:10 pump unknown"),
+    "stop_unconfirmed": ("stop_unconfirmed()", "infusing, pumps may be stopped",
+                         "0:10 arm anna; arm ben; stop ignored\n"
+                         "0:20 pulse 151 -> ITS-1:oximeter active, OTHER-1 active"),
     "stray_infusion": ("stray_infusion()", "protocol esketamine_rems", "0:10 pump infusing"),
     "attested": ("attested(gait)", "infusing", "0:10 attest gait yes"),
     "alarms.ended_s": ("alarms.ended_s < 90", "infusing",

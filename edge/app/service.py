@@ -51,8 +51,7 @@ from edge.contract.events import (
 from edge.contract.mqtt import Mqtt
 from edge.contract.payloads import Ack, Answer, CommandIn, ConsoleSeen, ReloadNow, State, Status
 from edge.contract.signing import Signer
-from edge.core import starting, views
-from edge.core.bedside import Bedside
+from edge.core import views
 from edge.core.flood import Floods, wires
 from edge.core.protocol import Protocols
 from edge.core.rules import RuleSet
@@ -132,8 +131,7 @@ class EdgeService:
     # --- the start ----------------------------------------------------------------------------------------------------
 
     def _bed(self, bed: BedTable, specs: Mapping[str, Spec], recovered: Recovered | None) -> BedAtWork:
-        bedside = Bedside(bed.id, beds.devices(bed, specs), self._rules, nibp_interval_s=bed.nibp_interval_s,
-                          protocols=self._protocols, roles=beds.roles(bed), starts=beds.starts(bed, specs))
+        bedside = beds.bedside(bed, self._config.edge, specs, self._rules, self._protocols)
         if recovered is not None and bed.id in recovered.beds:
             bedside.restore(recovered.beds[bed.id].snapshot())
         edge = self._config.edge
@@ -145,11 +143,11 @@ class EdgeService:
         return work
 
     def _add(self, device: DeviceTable, specs: Mapping[str, Spec], work: BedAtWork) -> None:
-        bed, telemetry = work.bedside.state.bed, work.telemetry
+        bed, telemetry, known = work.bedside.state.bed, work.telemetry, work.bedside.state.devices[device.id]
         dialogue = self._devices.add(
             bed, device.id, specs[device.spec], device.place, decoded=partial(self._decoded, bed),
             wave=partial(self._wave, bed, device.id), identity=device.identity, settings=device.settings,
-            remembered=work.bedside.state.devices[device.id].bound)
+            remembered=known.bound, may_stop=known.stops)
         dialogue.history.keep(FRAMES)
         self._floods.wires[bed, device.id] = wires(device.place.path, device.place.host, device.place.port)
         telemetry.counters[device.id], telemetry.dialogues[device.id] = dialogue.counters, dialogue
@@ -164,9 +162,7 @@ class EdgeService:
             self._beds[bed].telemetry.dialogues.pop(device, None)
         self._about = (self._about[0], config_hash)
         for table in found.beds:
-            self._beds[table.id].bedside.reconfigure(
-                beds.devices(table, specs), nibp_interval_s=table.nibp_interval_s, roles=beds.roles(table),
-                starts=beds.starts(table, specs))
+            beds.reconfigure(self._beds[table.id].bedside, table, self._config.edge, specs)
         opened = {table.id: self._bed(table, specs, None) for table in found.opened}
         self._beds.update(opened)
         for bed in found.order:  # the same dict, in another order: others hold it
@@ -341,8 +337,7 @@ class EdgeService:
 
     def _tick(self, bed: str, work: BedAtWork, at_s: float) -> None:
         self._apply(bed, Tick(), at_s)
-        for device, due_s in starting.starts(work.bedside.state, at_s):
-            self._devices.start_cuff_at(bed, device, due_s)
+        beds.instruct(self._devices, work.bedside.state, at_s)
         if not work.unstored:
             work.telemetry.refresh(at_s, self._sent_seq)
         if self._loop.time() - work.snapshot_s >= SNAPSHOT_EVERY_S:

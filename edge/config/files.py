@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
@@ -115,6 +115,7 @@ class EdgeTable(Clocked):
     id: Name
     rules: FilePath
     protocols: FilePath | None = None  # default: protocols.toml beside the rules, where there is one
+    interlock: Literal["off", "stop_only"] = "off"  # whether a pump may be stopped from here, once that is armed
     drivers: FilePath | None = None  # a folder with drivers of the clinic's own, beside those of the package
     signing_key: FilePath  # this edge's private key; default: edge.key in `data`, made at the first start
     console_keys: dict[Name, str] = Field(default_factory=dict)  # console -> its public key, or the path of its .pub

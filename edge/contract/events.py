@@ -49,6 +49,8 @@ from edge.contract.session_bodies import Order as Order
 from edge.contract.session_bodies import OrderAmended as OrderAmended
 from edge.contract.session_bodies import SessionClosed as SessionClosed
 from edge.contract.session_bodies import SessionOpened as SessionOpened
+from edge.contract.treatment_bodies import InterlockMoved as InterlockMoved
+from edge.contract.treatment_bodies import PumpStop as PumpStop
 from edge.model import (
     AlarmClass,
     AlarmPhase,
@@ -230,6 +232,7 @@ class Booted(Body, frozen=True, kw_only=True):
 EventBody = (
     AlarmMoved | SessionOpened | ChecklistSet | DoseGiven | SessionClosed
     | OrderAmended | GateOverridden | BaselineSet | Attested | DrugChannelNamed | CuffAsked
+    | InterlockMoved | PumpStop
     | DeviceAway | DeviceReturned
     | PhaseMoved | DissociationMoved | CheckedIn
     | Requested | AudioMoved | ShelfMoved | AlarmTold | AlarmCommented | Delegated | Informed | InMaintenance
@@ -243,7 +246,7 @@ EventBody = (
 BODIES: dict[EventKind, tuple[type[Body], ...]] = {
     "alarm": (AlarmMoved,),
     "session": (SessionOpened, ChecklistSet, DoseGiven, OrderAmended, GateOverridden, BaselineSet, Attested,
-                DrugChannelNamed, CuffAsked, SessionClosed),
+                DrugChannelNamed, CuffAsked, InterlockMoved, PumpStop, SessionClosed),
     "phase": (PhaseMoved,),
     "dissociation": (DissociationMoved,),
     "check_in": (CheckedIn,),

@@ -46,6 +46,8 @@ from edge.contract.session_now import NextNow as NextNow
 from edge.contract.session_now import OpenNow as OpenNow
 from edge.contract.session_now import ProtocolNow as ProtocolNow
 from edge.contract.session_now import SessionNow as SessionNow
+from edge.contract.treatment_now import InterlockNow as InterlockNow
+from edge.contract.treatment_now import StopNow as StopNow
 from edge.contract.vitals import ID_PATTERN as ID_PATTERN
 from edge.contract.vitals import BadPayload as BadPayload
 from edge.contract.vitals import Id as Id
@@ -190,6 +192,7 @@ class DeviceNow(Payload, frozen=True, kw_only=True):
     role: PumpRole | UnsetType = UNSET  # of a pump: whether it gives the drug; absent where nobody has said
     off_until: Time | UnsetType = UNSET  # disconnected as planned, until then at the latest
     maintenance: MaintenanceNow | UnsetType = UNSET  # nothing of it is shown, counted or missed
+    stops: bool | UnsetType = UNSET  # of a pump: it can be stopped from here, where that is armed
     alarms: tuple[DeviceAlarmNow, ...] = ()
 
 
@@ -227,6 +230,7 @@ class State(Payload, frozen=True, kw_only=True):
     shelved: tuple[Shelved, ...] | UnsetType = UNSET
     delegation: DelegationNow | UnsetType = UNSET
     information: tuple[InformationNow, ...] | UnsetType = UNSET  # of the last while, oldest first
+    interlock: InterlockNow | UnsetType = UNSET  # whether alarms stop the pump; absent where none does or did
 
 
 # --- events, status, acks (QoS 1) -------------------------------------------------------------------------------------

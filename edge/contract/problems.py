@@ -88,6 +88,8 @@ KINDS: dict[str, ProblemKind] = {
     "alarm_stands": ProblemKind(409, "An alarm of high priority stands", "Say whose it is, and what was done."),
     "beyond_order": ProblemKind(409, "That is more than was ordered", "Amend the order first."),
     "too_soon": ProblemKind(409, "Too soon after the last one", "Wait for as long as is said."),
+    "not_offered": ProblemKind(409, "This pump is not stopped from here", "Stop it at the pump."),
+    "second_person": ProblemKind(409, "It takes two people", "Ask a colleague to arm it under their own name."),
     "not_now": ProblemKind(409, "Not in this phase", "Do first what is named."),
     "refused": ProblemKind(409, "The edge refused the command", _RELOAD),
     # simulated devices

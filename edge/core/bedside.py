@@ -34,6 +34,7 @@ from edge.core import (
     dissociation,
     dose,
     dosing,
+    interlock,
     maintenance,
     pk,
     presence,
@@ -79,13 +80,15 @@ class Misdirected(Exception):
 
 class Bedside:
     """One bed. `devices` are (name, kind, driver) as edge.toml has them; `roles`: what each pump gives;
-    `starts`: whose cuff is started over the wire."""
+    `starts`: whose cuff is started over the wire; `stops`: which pumps may be stopped over it."""
 
     def __init__(self, bed: str, devices: Iterable[tuple[str, DeviceKind, str]], rules: RuleSet, *,
                  nibp_interval_s: float = 300.0, protocols: Protocols | None = None,
-                 roles: Mapping[str, PumpRole] | None = None, starts: Iterable[str] = ()) -> None:
+                 roles: Mapping[str, PumpRole] | None = None, starts: Iterable[str] = (),
+                 stops: Iterable[str] = ()) -> None:
         self.rules, self.protocols = rules, protocols or as_in_0_1_0()
         self._configured, self._roles, self._starts = list(devices), dict(roles or {}), frozenset(starts)
+        self._stops = frozenset(stops)
         self._nibp_interval_s = nibp_interval_s
         self.state = BedState(bed=bed)
         self._configure()
@@ -101,6 +104,7 @@ class Bedside:
         }
         for name, device in self.state.devices.items():
             device.role, device.starts_cuff = self._roles.get(name), name in self._starts
+            device.stops = name in self._stops
         rules = {rule.id for rule in self.rules}
         for key, alarm in list(self.state.alarms.items()):
             if alarm.rule not in rules or (alarm.device is not None and alarm.device not in self.state.devices):
@@ -108,10 +112,11 @@ class Bedside:
                 self.state.orphans += [alarm] if alarm.state in SHOWN else []
 
     def reconfigure(self, devices: Iterable[tuple[str, DeviceKind, str]], *, nibp_interval_s: float,
-                    roles: Mapping[str, PumpRole] | None = None, starts: Iterable[str] = ()) -> None:
+                    roles: Mapping[str, PumpRole] | None = None, starts: Iterable[str] = (),
+                    stops: Iterable[str] = ()) -> None:
         """Another list of devices while everything runs: as a restart would take it up, without the restart."""
         self._configured, self._nibp_interval_s, self._roles = list(devices), nibp_interval_s, dict(roles or {})
-        self._starts = frozenset(starts)
+        self._starts, self._stops = frozenset(starts), frozenset(stops)
         self.restore(self.snapshot())
 
     def snapshot(self) -> bytes:
@@ -152,7 +157,7 @@ class Bedside:
                 metrics = tuple([sample.metric for sample in given.samples])
                 determined = self._samples(given)
             case PumpStatus():
-                self._pump(given, at_s)
+                pending_events += self._pump(given, at_s)
                 metrics = ()
             case DeviceAlarmsReported():
                 pending_events += self._device_alarms(given, at_s)
@@ -170,21 +175,26 @@ class Bedside:
             case Command():
                 pending_events += commands.obey(self.state, self.rules, given, at_s)
             case Tick():
-                presence.note_taken(self.state, at_s)
-                pending_events += self._end_orphans(at_s)
-                look(self.state, self.rules.watch, at_s)
-                pending_events += starting.follow(self.state, at_s)
+                pending_events += self._tick(at_s)
         pending_events += self._session(at_s, timed=not isinstance(given, Samples))
         if metrics is None or determined:
             schedule.follow(self.state)
         if metrics is None or metrics:
             pending_events += judge(self.state, self.rules, at_s, metrics)
         pending_events += shelf.review(self.state, at_s)
+        if isinstance(given, Tick):
+            pending_events += interlock.follow(self.state, self.rules, at_s)
         if determined and not self.state.failed_determinations:  # last: an alarm that stands needs no repeat
             pending_events += requests(self.state, self.rules, at_s)
         if pending_events or isinstance(given, Tick):
             pending_events += attention.review(self.state, self.rules, at_s, pending_events)
         return pending_events
+
+    def _tick(self, at_s: float) -> Iterator[PendingEvent]:
+        presence.note_taken(self.state, at_s)
+        yield from self._end_orphans(at_s)
+        look(self.state, self.rules.watch, at_s)
+        yield from starting.follow(self.state, at_s)
 
     def _told_of_the_box(
         self, given: StorageChanged | HeardChanged | ClockSkewed | RecordDamaged, at_s: float,
@@ -218,12 +228,13 @@ class Bedside:
     def _device(self, name: str) -> Device:
         return self.state.devices[name]
 
-    def _pump(self, given: PumpStatus, at_s: float) -> None:
+    def _pump(self, given: PumpStatus, at_s: float) -> Iterator[PendingEvent]:
         device = self._device(given.device)
         device.pump, device.pump_at_s = given.state, at_s
         if given.state != "unknown":
             device.known_at_s, device.infused = at_s, given.state == "infusing"
         dose.run(device, at_s)
+        return interlock.heard(self.state, given.device, at_s)
 
     def _samples(self, given: Samples) -> bool:
         """Take in a frame; whether it completed a determination."""
@@ -266,6 +277,7 @@ class Bedside:
         yield from self._end_orphans(at_s)
         yield from audio.end_pause(self.state, at_s, "the edge was restarted")
         yield from shelf.clear(self.state, at_s, "the edge was restarted")
+        yield from interlock.end(self.state, at_s, "the edge was restarted")
 
     def _end_orphans(self, at_s: float) -> Iterator[PendingEvent]:
         orphans, self.state.orphans = self.state.orphans, []
@@ -277,6 +289,7 @@ class Bedside:
         """The same without a restart: the connections stay as they are, and say themselves whether they broke."""
         self._begin_holds_anew(at_s, given.gap_s, given.why)
         yield self.state.event(at_s, PausedEvent(gap_s=given.gap_s, why=given.why))
+        yield from interlock.end(self.state, at_s, "nobody watched for a while")
 
     def _begin_holds_anew(self, at_s: float, gap_s: float, why: Literal["restart", "slept", "stalled"]) -> None:
         self.state.boot_s, self.state.gap_s, self.state.gap_why = at_s, gap_s, why

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from edge.contract.commands import (
     Acknowledge,
     AmendOrder,
+    ArmInterlock,
     Attest,
     BadCommand,
     CheckIn,
@@ -22,6 +23,7 @@ from edge.contract.commands import (
     Delegate,
     DeviceBack,
     DeviceOff,
+    DisarmInterlock,
     DrugChannel,
     EndInfusion,
     GiveDose,
@@ -59,6 +61,7 @@ from edge.core import (
     audio,
     dissociation,
     dosing,
+    interlock,
     maintenance,
     samples,
     session,
@@ -238,6 +241,7 @@ def _close(
     yield from _end_alarms(state, rules, at_s)
     yield from audio.end_pause(state, at_s, "the session is closed")
     yield from shelf.clear(state, at_s, "the session is closed")
+    yield from interlock.forget(state, at_s, "the session is closed")
     state.closed = [*state.closed, current.id][-KEPT_CLOSED:]
     state.session = None
     samples.forget_patient(state)
@@ -280,4 +284,5 @@ _VERBS: dict[type[Verb], Callable[..., Iterator[PendingEvent]]] = {
     DeviceOff: session_commands.device_off, DeviceBack: session_commands.device_back, CloseSession: _close,
     DrugChannel: session_commands.name_drug_channel, MeasureBp: starting.measure_bp,
     SayDissociation: session_commands.say_dissociation,
+    ArmInterlock: interlock.arm, DisarmInterlock: interlock.disarm,
 }

@@ -107,3 +107,22 @@ def _programmed_mg(context: RuleContext) -> Number:
     session, vtbi_ml = context.state.session, context.metric("vtbi_ml")
     mg_ml = session.order.concentration_mg_ml if session else None
     return None if vtbi_ml is None or mg_ml is None else vtbi_ml * mg_ml
+
+
+def stop_unconfirmed(context: RuleContext) -> bool:
+    """Whether a stop was asked for, and the pump has not said in time that it stands still."""
+    stop = context.state.stop
+    return stop is not None and stop.confirmed_s is None and context.at_s >= stop.until_s
+
+
+def stop_in_words(context: RuleContext) -> str | None:
+    """Which pump, and what it says."""
+    stop = context.state.stop
+    if stop is None:
+        return None
+    device = context.state.devices.get(stop.device)
+    if device is None or device.link != "live":
+        says = "is not connected"
+    else:
+        says = "says that it infuses" if device.pump == "infusing" else "does not say that it stands still"
+    return f"the {stop.device} {says}, asked to stop because of: {stop.text}"

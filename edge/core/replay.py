@@ -37,7 +37,7 @@ class Replay:
         before, self.beds = self.beds, {}
         for bed in given.beds:
             bedside = Bedside(bed.bed, bed.devices, rules, nibp_interval_s=bed.nibp_interval_s,
-                              protocols=protocols, roles=bed.roles, starts=bed.starts)
+                              protocols=protocols, roles=bed.roles, starts=bed.starts, stops=bed.stops)
             if bed.bed in before:
                 bedside.restore(before[bed.bed].snapshot())
             self.beds[bed.bed] = bedside

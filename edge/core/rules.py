@@ -22,6 +22,7 @@ from edge.core.alarms import family
 from edge.core.context import RuleContext
 from edge.core.engine import Engine
 from edge.core.expression import Compiled, ExpressionError, compile_condition, nearest
+from edge.core.interlock_table import NO_INTERLOCK, InterlockTable, read_interlock
 from edge.core.ladder import NO_ATTENTION, Attention, read_attention
 from edge.core.pairs import Condition
 from edge.core.rule import CONTEXTS, ContextName, Escalation, Rule, applies
@@ -128,6 +129,7 @@ class RuleSet:
     by_metric: Mapping[str, frozenset[str]]
     watch: Watch
     attention: Attention = NO_ATTENTION
+    interlock: InterlockTable = NO_INTERLOCK
     kept: dict[_When, tuple[Asked, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     def __iter__(self) -> Iterator[Rule]:
@@ -165,10 +167,11 @@ def parse_rules(text: str, name: str | PurePath = "rules.toml") -> RuleSet:
 
 def _rule_set(data: Mapping[str, Any], digest: str) -> RuleSet:
     tables = data.get("rule")
-    extra = sorted(set(data) - {"rule", "engine", "attention"})
+    extra = sorted(set(data) - {"rule", "engine", "attention", "interlock"})
     if extra or not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         raise BadTable((extra[0],) if extra else (),
-                       f"write [[rule]] tables, [engine] and [attention], not {', '.join(extra) or 'an empty file'}")
+                       f"write [[rule]] tables, [engine], [attention] and [interlock], not "
+                       f"{', '.join(extra) or 'an empty file'}")
     engine = read_table(Engine, data.get("engine", {}), ("engine",), "[engine]")
     attention = read_attention(data.get("attention", {}))
     rules: list[Rule] = []
@@ -180,16 +183,17 @@ def _rule_set(data: Mapping[str, Any], digest: str) -> RuleSet:
     for number, rule in enumerate(rules):
         _check_among(rule, rules, ("rule", number))
     try:
-        return assemble(rules, engine, digest, attention)
+        return assemble(rules, engine, digest, attention, read_interlock(data.get("interlock"), rules))
     except order.Circle as circle:
         number = next(number for number, rule in enumerate(rules) if rule.id == circle.first)
         raise BadTable(("rule", number, "when"), str(circle)) from None
 
 
-def assemble(rules: list[Rule], engine: Engine, digest: str, attention: Attention = NO_ATTENTION) -> RuleSet:
+def assemble(rules: list[Rule], engine: Engine, digest: str, attention: Attention = NO_ATTENTION,
+             interlock: InterlockTable = NO_INTERLOCK) -> RuleSet:
     """`rules` as a set, with all that follows from them. Raises order.Circle."""
     return RuleSet(tuple(rules), digest, engine, _needs(rules), order.causes(rules), _by_metric(rules),
-                   watch_over(rules), attention)
+                   watch_over(rules), attention, interlock)
 
 
 def _rule(table: Mapping[str, Any], where: Where, taken: list[str]) -> Rule:

@@ -10,6 +10,7 @@ from edge.contract.events import EventBody, PendingEvent
 from edge.core.alarms import Alarm, Delegation, Information
 from edge.core.engine import Engine
 from edge.core.protocol import Protocol, Protocols
+from edge.core.stopping import Interlock, Stop
 from edge.model import (
     DeviceAlarm,
     DeviceKind,
@@ -93,6 +94,7 @@ class Device(msgspec.Struct):
     infused: bool = False  # its last such word was that it infuses
     role: PumpRole | None = None  # what this pump gives, as edge.toml says it
     starts_cuff: bool = False  # its cuff is started over the wire
+    stops: bool = False  # this pump can be stopped over the wire, and edge.toml says that it may
     rate_ml_h: float | None = None  # its last valid rate
     rate_at_s: float = 0.0  # 0: nobody knows the rate now
     volume_ml: float | None = None  # its own counter, as last read
@@ -345,6 +347,8 @@ class BedState(msgspec.Struct):
     shelves: dict[str, Shelf] = {}  # by the alarm's key
     delegation: Delegation | None = None
     information: tuple[Information, ...] = ()  # of the last while, oldest first
+    interlock: Interlock | None = None  # whether alarms stop the pump
+    stop: Stop | None = None  # the last one, until the pump runs again
     request: dict[str, Any] | None = None
     cuff: CuffCycle | None = None
     cuff_ended_s: list[float] = []  # when determinations ended lately, good or failed

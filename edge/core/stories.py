@@ -15,17 +15,19 @@ check-ins) is in `story_bed.py`; the first word about the cuff, the check-ins or
 is given; of one without a pump the whole dose is taken at 0:00, unless precheck is given); baseline S/D[/MEAN]; nibp
 MIN; weight KG; dose MG_KG; dose_mg MG; duration MIN; concentration MG_ML; age YEARS; first yes|no;
 hypertension yes|no; METRIC VALUE; two of each (oximeter-2 and cuff-2 as well); two pumps (pump-2 as well);
-role PUMP drug|carrier (as edge.toml says it); cuff by wire (its cuff can be started over the wire);
+role PUMP drug|carrier (as edge.toml says it); cuff by wire (its cuff can be started over the wire); pumps may be
+stopped (as edge.toml and their driver allow it);
 background: quiet (only saturation, pulse and pump).
 
-What can happen, joined by semicolons: the forms in `story_verbs.VERBS` and `story_attention.VERBS`, and METRIC VALUE,
-where METRIC is a metric's key with or without its unit.
+What can happen, joined by semicolons: the forms in `story_verbs.VERBS`, `story_attention.VERBS` and
+`story_treatment.VERBS`, and METRIC VALUE, where METRIC is a metric's key with or without its unit.
 
 What must hold then, after `->` (or the word `expect`), joined by commas:
     RULE[:device] STATE [PRIORITY] [no data] [text "..."]      STATE: pending active acknowledged latched inactive
     nothing                 no alarm is shown            request [text "..."]   a person was asked for something then
     phase PHASE             dissociation STATE           open "..."             what is open before the next step
     no request              not open "..."               dose MG, primed MG (to 0.1 mg)
+    interlock off|asked|armed                            stop none|sent|not_sent|unconfirmed|confirmed
     refused "..."           the command of this line was refused; one that is refused and not expected is a failure
     sound PRIORITY          what the bed sounds now, of all its alarms; none where it is quiet
     RULE[:device] [not] told WHO          a role, box or a name, since this alarm was announced
@@ -47,7 +49,7 @@ from typing import get_args
 
 from msgspec.structs import replace
 
-from edge.core import story_attention, story_verbs
+from edge.core import story_attention, story_treatment, story_verbs
 from edge.core.alarms import SHOWN, Alarm, family
 from edge.core.bedside import Bedside
 from edge.core.expression import nearest
@@ -64,8 +66,8 @@ _PIECES = {mark: re.compile(rf'(?:[^{mark}"]|"[^"]*")+') for mark in ",;#"}
 _EXPECTED = re.compile(r"(?P<key>\S+?)(?: (?P<state>pending|active|acknowledged|latched|inactive))?"
                        r"(?: (?P<priority>high|medium|low|none))?(?P<no_data> no data)?(?: text \"(?P<text>[^\"]*)\")?")
 _SCENES = frozenset({"no session", "precheck", "infusing", "background: quiet", "two of each", "two pumps",
-                     "cuff by wire"})
-VERBS = story_verbs.VERBS | story_attention.VERBS
+                     "cuff by wire", "pumps may be stopped"})
+VERBS = story_verbs.VERBS | story_attention.VERBS | story_treatment.VERBS
 _MG = 0.1  # so exactly a dose is expected: what a pump gives between two of its words
 _ORDER = {"dose_mg": "dose_mg", "weight": "weight_kg", "dose": "dose_mg_kg", "duration": "duration_min",
           "age": "age_years", "concentration": "concentration_mg_ml", "nibp": "nibp_interval_min"}
@@ -174,8 +176,8 @@ def _given(words: str, rules: RuleSet, protocols: Protocols | None, heard: Heard
                                  f" baseline S/D, {', '.join(_ORDER)}, METRIC VALUE or background: quiet")
     devices = DEVICES + (SECOND if "two of each" in given else ()) + ((SECOND_PUMP,) if "two pumps" in given else ())
     interval_min = order.get("nibp_interval_min")
-    starts = ("cuff",) if "cuff by wire" in given else ()
-    bed = StoryBed(Bedside(BED, devices, rules, protocols=protocols, roles=_roles(given), starts=starts),
+    starts, stops = _by_wire(given)
+    bed = StoryBed(Bedside(BED, devices, rules, protocols=protocols, roles=_roles(given), starts=starts, stops=stops),
                    interval_min * 60 if isinstance(interval_min, float) else None, is_quiet,
                    shown=shown, pressure=baseline, heard=heard)
     for device, *_ in devices:
@@ -185,6 +187,12 @@ def _given(words: str, rules: RuleSet, protocols: Protocols | None, heard: Heard
     else:
         _open_session(bed, order, "precheck" not in given)
     return bed
+
+
+def _by_wire(given: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Whose cuff is started over the wire, and which pumps may be stopped over it."""
+    return (("cuff",) if "cuff by wire" in given else (),
+            ("pump", SECOND_PUMP[0]) if "pumps may be stopped" in given else ())
 
 
 def _roles(given: list[str]) -> dict[str, PumpRole]:
@@ -334,6 +342,8 @@ class _Story:
                 _must(refusal is not None and quoted in refusal, f"expected a refusal {quoted!r}, found {refusal!r}")
             case words:
                 found_so = story_attention.holds(self.bed, words, quoted)
+                if found_so is None:
+                    found_so = story_treatment.holds(self.bed, words, quoted)
                 if found_so is None:
                     self._expect_alarm(wanted, shown)
                 else:

@@ -99,6 +99,7 @@ class StoryBed:
     second_pump: PumpState = "stopped"  # what a second pump says, where the story has one,
     second_rate_ml_h: float = 0.0  # its rate while it infuses,
     second_ml: float = 0.0  # and its own counter
+    obeys: bool = True  # a pump that is told to stop does so
     checks_in: bool = True
     check_in_at_s: float = T0
     attests: bool = True
@@ -177,6 +178,7 @@ class StoryBed:
 
     def go_on(self) -> None:
         """What goes on by itself in this second."""
+        self._obey()
         self._infuse()
         if self.links["pump"] == "live":
             self._pump_reports()
@@ -196,6 +198,16 @@ class StoryBed:
             self.check_in_at_s = self.at_s
             self.command("check_in", dict(QUIET_CHECK_IN))
             self._attest()
+
+    def _obey(self) -> None:
+        stop = self.bedside.state.stop
+        if stop is None or stop.sent_s is None or stop.confirmed_s is not None or not self.obeys:
+            return
+        if self.links.get(stop.device) == "live" and self.at_s > stop.sent_s:
+            if stop.device == "pump":
+                self.pump = "stopped"
+            else:
+                self.second_pump = "stopped"
 
     def _attest(self) -> None:
         """The nurse who checks in after the infusion finds that the patient may go."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import fields, replace
@@ -23,6 +23,7 @@ from edge.contract.payloads import (
     FallenLevel,
     Gap,
     InformationNow,
+    InterlockNow,
     MaintenanceNow,
     Numeric,
     OpenNow,
@@ -33,6 +34,7 @@ from edge.contract.payloads import (
     Shelved,
     Signals,
     State,
+    StopNow,
     ToldNow,
     Vitals,
 )
@@ -42,6 +44,7 @@ from edge.core.dissociation import quiet_check_in
 from edge.core.protocol import OrderLimits, Protocols
 from edge.core.session import OpenPoint, describe_baseline, describe_order, open_items
 from edge.core.state import BedState, Device, Session, Shelf
+from edge.core.stopping import Stop
 from edge.core.upcoming import upcoming
 from edge.model import PRIORITY_RANK, PumpRole, SignalState, iso
 from edge.vocabulary import METRICS
@@ -109,7 +112,25 @@ def full(state: BedState, at_s: float, *, edge: str = "", boot: str = "", simula
         shelved=tuple(map(_shelved, state.shelves.values())) or UNSET,
         delegation=_delegation(state.delegation),
         information=tuple(InformationNow(what=one.what, text=one.text, at=iso(one.at_s))
-                          for one in state.information) or UNSET)
+                          for one in state.information) or UNSET,
+        interlock=_interlock(state, at_s))
+
+
+def _interlock(state: BedState, at_s: float) -> InterlockNow | UnsetType:
+    armed, stop = state.interlock, state.stop
+    if armed is None:
+        return UNSET if stop is None else InterlockNow(device=stop.device, state="off", stop=_stop(stop, at_s))
+    until_s = None if armed.armed_s is not None else armed.until_s
+    return InterlockNow(
+        device=armed.device, state="asked" if armed.armed_s is None else "armed", first=armed.first,
+        second=armed.second, since=iso(armed.asked_s if armed.armed_s is None else armed.armed_s), until=_iso(until_s),
+        stop=None if stop is None else _stop(stop, at_s))
+
+
+def _stop(stop: Stop, at_s: float) -> StopNow:
+    waiting: Literal["sent", "not_sent"] = "not_sent" if stop.sent_s is None else "sent"
+    now = "confirmed" if stop.confirmed_s is not None else "unconfirmed" if at_s >= stop.until_s else waiting
+    return StopNow(state=now, at=iso(stop.confirmed_s or stop.sent_s or stop.asked_s), rule=stop.rule, text=stop.text)
 
 
 def _delegation(given: Delegation | None) -> DelegationNow | UnsetType:
@@ -185,6 +206,8 @@ def _device(name: str, device: Device, counts: Counts | None, role: PumpRole | U
         reason=device.reason, since=_iso(device.since_s or None), role=role,
         alarms=tuple(DeviceAlarmNow(code=body.code, priority=body.priority, raw=body.raw, text=body.text)
                      for body in device.alarms))
+    if device.stops:
+        now = replace(now, stops=True)
     if device.off_until_s is not None:
         now = replace(now, off_until=iso(device.off_until_s))
     if (work := device.maintenance) is not None:

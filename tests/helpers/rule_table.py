@@ -60,6 +60,7 @@ TEC-6  | low    | medium         | -     | -          | 0   | 0  | tech    | ses
 TEC-11 | medium | -              | -     | -          | 0   | 0  | tech    | always     | -
 TEC-12 | medium | -              | latch | -          | 0   | 0  | tech    | always     | -
 TEC-8  | low    | medium         | -     | -          | 0   | 0  | tech    | risk       | oximeter monitor
+TEC-14 | high   | -              | -     | -          | 0   | 0  | tech    | always     | -
 TEC-7  | medium | -              | sound | -          | 0   | 0  | tech    | session    | -
 TEC-13 | low    | -              | -     | -          | 30  | 30 | tech    | always     | -
 SYM-1  | high   | -              | latch | -          | 0   | 0  | phys    | always     | -

@@ -336,6 +336,7 @@ export interface DeviceNow {
   role?: "drug" | "carrier";
   off_until?: string;
   maintenance?: MaintenanceNow;
+  stops?: boolean;
   alarms: DeviceAlarmNow[];
 }
 
@@ -364,6 +365,25 @@ export interface Shelved {
   reason: string;
 }
 
+/** The last stop of the pump, for an alarm that said `text`. `sent`: and not confirmed yet; `not_sent`: the pump is not connected; `unconfirmed`: the pump has not said in time that it stands still; `confirmed`: it has. */
+export interface StopNow {
+  state: "sent" | "not_sent" | "unconfirmed" | "confirmed";
+  at: string;
+  rule: string;
+  text: string;
+}
+
+/** Whether certain alarms stop this pump: `first` has asked for it and a second person must arm it until `until`; armed, by both; or off, where a stop is still shown. */
+export interface InterlockNow {
+  device: string;
+  state: "asked" | "armed" | "off";
+  first: string | null;
+  second: string | null;
+  since: string | null;
+  until: string | null;
+  stop: StopNow | null;
+}
+
 /** A bed's full state as of event `seq`. Retained by the broker, so a reader must judge `at` before believing it. */
 export interface State {
   edge: string;
@@ -381,6 +401,7 @@ export interface State {
   shelved?: Shelved[];
   delegation?: DelegationNow;
   information?: InformationNow[];
+  interlock?: InterlockNow;
 }
 
 /** One console as the edge sees it: its acks come or do not, how far it has stored, and since when it is so. */
@@ -600,6 +621,26 @@ export interface CuffAsked {
   cuff: string;
   command: string;
   by: string;
+}
+
+/** A person asked that certain alarms stop this pump; a second one armed it; or it is armed no longer (`why`). */
+export interface InterlockMoved {
+  change: "interlock";
+  state: "asked" | "armed" | "disarmed";
+  device: string;
+  why: string;
+  command?: string;
+  by?: string;
+}
+
+/** A stop of this pump, for an alarm that said `text`: it is sent; it could not be, for the pump is not connected; the pump says that it stands still; or the alarm was over before it could be sent. */
+export interface PumpStop {
+  change: "pump_stop";
+  stop: "sent" | "not_sent" | "confirmed" | "withdrawn";
+  device: string;
+  rule: string;
+  alarm: string;
+  text: string;
 }
 
 /** A session was closed, from phase `from`, with these discharge criteria unmet. */
@@ -863,7 +904,7 @@ export interface SpaceLow {
 /** The bodies an event of each kind may have. */
 export interface EventBodies {
   alarm: AlarmMoved;
-  session: SessionOpened | ChecklistSet | DoseGiven | OrderAmended | GateOverridden | BaselineSet | Attested | DrugChannelNamed | CuffAsked | SessionClosed;
+  session: SessionOpened | ChecklistSet | DoseGiven | OrderAmended | GateOverridden | BaselineSet | Attested | DrugChannelNamed | CuffAsked | InterlockMoved | PumpStop | SessionClosed;
   phase: PhaseMoved;
   dissociation: DissociationMoved;
   check_in: CheckedIn;
@@ -1021,6 +1062,11 @@ export const VERBS = {
   } },
   maintenance_over: { roles: ["nurse", "prescriber", "technician"], args: {
     device: {"label": "Device", "type": "text", "optional": false, "max_length": 64},
+  } },
+  arm_interlock: { roles: ["nurse", "prescriber"], args: {
+  } },
+  disarm_interlock: { roles: ["nurse", "prescriber"], args: {
+    reason: {"label": "Reason", "type": "text", "optional": true, "max_length": 200},
   } },
 } as const satisfies Record<string, { roles: readonly Role[]; args: Record<string, Argument> }>;
 export type Verb = keyof typeof VERBS;

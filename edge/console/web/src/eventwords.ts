@@ -94,6 +94,18 @@ function checkIn(body: Body): string {
   return list([sentence(list(parts) || "nothing assessed"), by(body)]);
 }
 
+const INTERLOCK: Record<string, (pump: string) => string> = {
+  asked: (pump) => `To arm the stop of the ${pump} is asked for`,
+  armed: (pump) => `The stop of the ${pump} is armed`,
+  disarmed: (pump) => `The stop of the ${pump} is no longer armed`,
+};
+const STOP: Record<string, (pump: string) => string> = {
+  sent: (pump) => `Stop sent to the ${pump}`,
+  not_sent: (pump) => `Stop not sent, the ${pump} is not connected`,
+  confirmed: (pump) => `The ${pump} says that it stands still`,
+  withdrawn: () => "Stop not sent any more, the alarm is over",
+};
+
 /** What changed in a session, but for its opening, its checklist and its end. */
 const CHANGES: Record<string, (body: Body) => string> = {
   dose: (body) => `${word(body, "devices")} devices given: ${word(body, "mg")} mg`,
@@ -102,6 +114,8 @@ const CHANGES: Record<string, (body: Body) => string> = {
   baseline: () => "New baseline",
   attested: (body) => `${sentence(word(body, "what"))}: ${body["so"] === true ? "yes" : "no"}`,
   measure_bp: (body) => `A blood pressure was asked for: the ${word(body, "cuff")} is started`,
+  interlock: (body) => INTERLOCK[word(body, "state")]?.(word(body, "device")) ?? "Stop of the pump",
+  pump_stop: (body) => `${STOP[word(body, "stop")]?.(word(body, "device")) ?? "Stop of the pump"}: ${word(body, "text")}`,
   drug_channel: (body) => `The ${word(body, "device")} gives the drug`,
 };
 
@@ -113,7 +127,7 @@ function session(body: Body): string {
     return list(["Closed", by(body), word(body, "reason"), given === null ? "" : `${plain(given)} mg given`, unmet.length > 0 ? `unmet: ${unmet.join("; ")}` : ""]);
   }
   const change = CHANGES[word(body, "change")];
-  if (change !== undefined) return list([change(body), word(body, "reason"), by(body)]);
+  if (change !== undefined) return list([change(body), word(body, "reason") || word(body, "why"), by(body)]);
   const order = body["order"] as Record<string, number> | undefined;
   const dose = order?.["dose_mg"];
   const minutes = order?.["duration_min"];

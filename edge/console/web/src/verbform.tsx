@@ -1,7 +1,7 @@
 /** A form for any command that has none of its own: its fields are what the contract says of its arguments. */
 import { useState } from "preact/hooks";
 import { command } from "./api.ts";
-import { type Argument, type Verb, VERBS } from "./contract.ts";
+import { type Argument, type State, type Verb, VERBS } from "./contract.ts";
 import type { Device, Session } from "./feed.ts";
 import { NumberFields } from "./keypad.tsx";
 import { Sheet } from "./sheet.tsx";
@@ -15,13 +15,15 @@ const WITH_A_PLACE: ReadonlySet<string> = new Set(
 /** What a verb is called, where its name does not say it. */
 const NAMES: Partial<Record<string, string>> = {
   give_dose: "Dose given", rebaseline: "New baseline", device_off: "Disconnect a device", device_back: "Device is back",
-  dissociation: "Dissociation has begun, or is over", measure_bp: "Measure the blood pressure now", drug_channel: "Which pump gives the drug", delegate: "Alarms to somebody else",
+  dissociation: "Dissociation has begun, or is over", measure_bp: "Measure the blood pressure now", drug_channel: "Which pump gives the drug", arm_interlock: "Arm the stop of the pump", disarm_interlock: "Disarm the stop of the pump", delegate: "Alarms to somebody else",
 };
 
 /** Which of the bed's devices a verb can be about; a verb that is not here is about none. */
 const OF_DEVICES: Partial<Record<string, (device: Device, all: readonly Device[]) => boolean>> = {
   device_off: (device) => device.off_until === undefined,
   device_back: (device) => device.off_until !== undefined,
+  arm_interlock: (device) => device.stops === true,
+  disarm_interlock: (device) => device.stops === true,
   drug_channel: (device, all) => device.kind === "pump" && device.role !== "drug" && all.filter(({ kind }) => kind === "pump").length > 1,
 };
 
@@ -29,6 +31,18 @@ function devicesOf(bed: string, verb: string): Device[] {
   const all = store.states.get(bed)?.devices ?? [];
   return all.filter((device) => OF_DEVICES[verb]?.(device, all) ?? false);
 }
+
+/** What a person must know before they ask for it. */
+const HELP: Partial<Record<string, string>> = {
+  arm_interlock: "Certain alarms then stop the drug’s pump, once, until somebody disarms it or the session ends. Nothing is ever started from here: go on at the pump. It takes two people: a second one must arm it under their own name.",
+  disarm_interlock: "No alarm stops the pump any more. It does not start the pump. Where a stop was not confirmed, say what the pump does now.",
+};
+
+/** A verb that has a meaning in some states of a bed alone. */
+const WHEN: Partial<Record<string, (state: State) => boolean>> = {
+  arm_interlock: ({ interlock }) => interlock?.state !== "armed",
+  disarm_interlock: ({ interlock }) => interlock !== undefined,
+};
 
 /** A verb that has a meaning in some sessions alone. */
 const ONLY: Partial<Record<string, (session: Session) => boolean>> = {
@@ -43,8 +57,10 @@ function isByHand({ order }: Session): boolean {
 /** The verbs that whoever is signed in may ask for in this session, besides those that have a place of their own. */
 export function furtherVerbs(bed: string, session: Session): Verb[] {
   const role = store.me?.role;
+  const state = store.states.get(bed);
   return (Object.keys(VERBS) as Verb[]).filter((verb) => !WITH_A_PLACE.has(verb)
     && (VERBS[verb].roles as readonly string[]).some((one) => one === role) && (ONLY[verb]?.(session) ?? true)
+    && (state === undefined || (WHEN[verb]?.(state) ?? true))
     && (!(verb in OF_DEVICES) || devicesOf(bed, verb).length > 0));
 }
 
@@ -95,6 +111,7 @@ export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; 
         <button class="go" disabled={sending || wrong.length > 0} onClick={() => void confirm()}>{sending ? "Sending" : `Record: ${nameOf(verb).toLowerCase()}`}</button>
       </>
     }>
+      {HELP[verb] !== undefined && <p class="help">{HELP[verb]}</p>}
       {numbers.length > 0 && <NumberFields texts={texts} change={change} fields={numbers.map(([key, { label, unit = "", presets = [], optional }]) => (
         { key, label, unit, presets, hint: optional ? "if known" : undefined }))} />}
       {takes.flatMap(([key, { label, choices = [] }]) => (choices.length === 0 ? [] : [

@@ -12,7 +12,7 @@ import { store } from "./state.ts";
 import { isClinical } from "./feed.ts";
 import type { BedState, Me } from "./feed.ts";
 import { vitalsOf } from "./vocabulary.ts";
-import { linkTrouble, nextWords, noAlarms, PRIORITY, SYMBOL } from "./words.ts";
+import { interlockWords, linkTrouble, nextWords, noAlarms, PRIORITY, SYMBOL } from "./words.ts";
 
 /** How many columns fit that many beds, wide and upright. */
 function columns(beds: number): { wide: number; upright: number } {
@@ -133,9 +133,12 @@ function Trouble({ bed, state }: { bed: string; state: BedState | undefined }) {
   });
   const request = state?.request?.text;
   const gap = state?.gap;
+  const stop = interlockWords(state?.interlock);
+  if (stop?.urgent === true) return <b class="link stop">⊘ {stop.text}</b>;
   if (troubled[0] !== undefined) return <span class="link">⊘ {troubled[0]}{troubled.length > 1 && `, +${troubled.length - 1}`}</span>;
   if (request) return <span class="request">➤ {request}</span>;
-  return gap ? <span class="gap">⊘ {gapWords(gap)}</span> : null;
+  if (gap) return <span class="gap">⊘ {gapWords(gap)}</span>;
+  return stop === null ? null : <span class="request">{stop.text}</span>;
 }
 
 /** The bed's first alarm. `other`: the pump line above tells an alarm of the pump's own, so "No alarms" would be untrue. */

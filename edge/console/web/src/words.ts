@@ -1,6 +1,6 @@
 /** The words on the screen for the words on the wire. Pure. */
 import { clockTime } from "./age.ts";
-import { type Signals, SYMPTOMS, type ToldNow } from "./contract.ts";
+import { type InterlockNow, type Signals, SYMPTOMS, type ToldNow } from "./contract.ts";
 import { soundOf } from "./rank.ts";
 import type { Alarm, Answer, Device, Phase, Priority, PumpState, Session } from "./feed.ts";
 
@@ -111,6 +111,21 @@ export function nextWords(session: Pick<Session, "next"> | null | undefined): st
   const first = session?.next?.[0];
   if (first === undefined) return null;
   return `Next: ${first.text}${first.at === null ? "" : ` ${nextTime(first)}`}`;
+}
+
+/** Whether alarms stop the pump of a bed, and how the last stop stands. `urgent`: a person must look now. null: nothing to say. */
+export function interlockWords(interlock: InterlockNow | undefined): { text: string; urgent: boolean } | null {
+  if (interlock === undefined) return null;
+  const { stop, state, first, second, until, device } = interlock;
+  switch (stop?.state) {
+    case "sent": return { text: `STOP SENT, NOT CONFIRMED: look at the ${device}`, urgent: true };
+    case "not_sent": return { text: `STOP NOT SENT, the ${device} is not connected: stop it by hand`, urgent: true };
+    case "unconfirmed": return { text: `STOP NOT CONFIRMED: stop the ${device} by hand`, urgent: true };
+    case "confirmed": return { text: `${sentence(device)} stopped at ${clockTime(stop.at)} because of: ${stop.text}`, urgent: false };
+    case undefined: break;
+  }
+  if (state === "armed") return { text: `Stop of the ${device} armed by ${first} and ${second}`, urgent: false };
+  return state === "asked" ? { text: `${first} asks to arm the stop of the ${device}: a second person must, by ${clockTime(until)}`, urgent: false } : null;
 }
 
 /** The device's own alarms in its own words; null: it has none. An alarm without a word is still told. */

@@ -5,7 +5,7 @@ import { kindOf, sentenceOf } from "../src/eventwords.ts";
 import { idOf, labelOf, matching, pathOf } from "../src/beds.ts";
 import { placeOf } from "../src/place.ts";
 import type { EdgeEvent } from "../src/feed.ts";
-import { deviceSays, linkRemedy, linkWords, nextWords, noAlarms, overWords } from "../src/words.ts";
+import { deviceSays, interlockWords, linkRemedy, linkWords, nextWords, noAlarms, overWords } from "../src/words.ts";
 
 const AT = "2026-09-21T12:00:00.000Z";
 const event = (kind: string, body: EdgeEvent["body"]): EdgeEvent => ({ edge: "clinic-1", seq: 1, bed: "chair-1", at: AT, kind, late: false, body });
@@ -31,6 +31,12 @@ const TOLD: [kind: string, body: EdgeEvent["body"], kindWord: string, words: str
   ["link", { device: "pump", state: "wrong_device", was: "live", reason: "8002-1 expected" }, "Connection", "Wrong pump connected (8002-1 expected)"],
   ["link", { device: "pump", state: "live", was: "silent", reason: "bound by its port" }, "Connection", "Pump connected"],
   ["audio", { paused_until: "2026-09-21T12:02:00.000Z", by: "anna" }, "Sound", "Alarm sound paused for 2:00, until HH:MM, by anna"],
+  ["session", { change: "interlock", state: "asked", device: "pump", why: "", by: "anna" }, "Session", "To arm the stop of the pump is asked for, by anna"],
+  ["session", { change: "interlock", state: "armed", device: "pump", why: "", by: "ben" }, "Session", "The stop of the pump is armed, by ben"],
+  ["session", { change: "interlock", state: "disarmed", device: "pump", why: "the edge was restarted" }, "Session", "The stop of the pump is no longer armed, the edge was restarted"],
+  ["session", { change: "pump_stop", stop: "sent", device: "pump", rule: "RES-3", alarm: "a", text: "SpO₂ 84 %" }, "Session", "Stop sent to the pump: SpO₂ 84 %"],
+  ["session", { change: "pump_stop", stop: "confirmed", device: "pump", rule: "RES-3", alarm: "a", text: "SpO₂ 84 %" }, "Session", "The pump says that it stands still: SpO₂ 84 %"],
+  ["session", { change: "pump_stop", stop: "withdrawn", device: "pump", rule: "RES-3", alarm: "a", text: "SpO₂ 84 %" }, "Session", "Stop not sent any more, the alarm is over: SpO₂ 84 %"],
   ["audio", { paused_until: null, by: "anna" }, "Sound", "Pause ended, alarms sound again, by anna"],
   ["device", { device: "pump", alarms: [{ code: "vtbi_done", priority: "medium", raw: "AL_VTBIS", text: "Volume infused, pump stopped" }] }, "Device", "Pump says: Volume infused, pump stopped"],
   ["device", { device: "pump", alarms: [] }, "Device", "Pump: its own alarms are over"],
@@ -66,6 +72,18 @@ test("what is over names its device where the title does not", () => {
   assert.equal(overWords("No connection to a monitor", "oximeter"), "No connection to a monitor (oximeter): over");
   assert.equal(overWords("Pump alarm", "pump"), "Pump alarm: over");
   assert.equal(overWords("Severe hypertension", ""), "Severe hypertension: over");
+});
+
+test("whether alarms stop the pump, and that a stop is not confirmed", () => {
+  const armed = { device: "pump", state: "armed", first: "anna", second: "ben", since: AT, until: null, stop: null } as const;
+  const stop = { at: AT, rule: "RES-3", text: "SpO₂ 84 %" };
+  assert.equal(interlockWords(undefined), null);
+  assert.deepEqual(interlockWords(armed), { text: "Stop of the pump armed by anna and ben", urgent: false });
+  assert.deepEqual(interlockWords({ ...armed, stop: { ...stop, state: "sent" } }), { text: "STOP SENT, NOT CONFIRMED: look at the pump", urgent: true });
+  assert.deepEqual(interlockWords({ ...armed, state: "off", stop: { ...stop, state: "unconfirmed" } }), { text: "STOP NOT CONFIRMED: stop the pump by hand", urgent: true });
+  assert.equal(interlockWords({ ...armed, stop: { ...stop, state: "not_sent" } })?.urgent, true);
+  assert.equal(interlockWords({ ...armed, stop: { ...stop, state: "confirmed" } })?.urgent, false);
+  assert.match(interlockWords({ ...armed, state: "asked", second: null, until: AT })?.text ?? "", /^anna asks to arm the stop of the pump: a second person must, by /);
 });
 
 test("no alarm is not claimed while the data stand still", () => {

@@ -1,0 +1,30 @@
+"""The treatment in a bed's state: whether its pump may be stopped, and was. Read through `payloads`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from edge.contract.vitals import Payload, Time
+
+
+class StopNow(Payload, frozen=True, kw_only=True):
+    """The last stop of the pump, for an alarm that said `text`. `sent`: and not confirmed yet; `not_sent`: the pump is
+    not connected; `unconfirmed`: the pump has not said in time that it stands still; `confirmed`: it has."""
+
+    state: Literal["sent", "not_sent", "unconfirmed", "confirmed"]
+    at: Time
+    rule: str
+    text: str
+
+
+class InterlockNow(Payload, frozen=True, kw_only=True):
+    """Whether certain alarms stop this pump: `first` has asked for it and a second person must arm it until `until`;
+    armed, by both; or off, where a stop is still shown."""
+
+    device: str
+    state: Literal["asked", "armed", "off"]
+    first: str | None = None
+    second: str | None = None
+    since: Time | None = None
+    until: Time | None = None
+    stop: StopNow | None = None

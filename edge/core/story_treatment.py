@@ -1,0 +1,47 @@
+"""What a story can say of a treatment besides its order: that its pump may be stopped, and was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import UNSET
+
+from edge.core import views
+from edge.core.story_bed import StoryBed
+from edge.core.story_verbs import Unreadable
+
+
+def holds(bed: StoryBed, words: list[str], _: str) -> str | None:
+    """Whether it is as `words` have it: empty where it is, else how it is. None: no words of this module."""
+    match words:
+        case ["interlock" | "stop" as which, word]:
+            told = views.full(bed.bedside.state, bed.at_s).interlock
+            said = ("off" if told is UNSET else told.state) if which == "interlock" else (
+                "none" if told is UNSET or told.stop is None else told.stop.state)
+            return "" if said == word else f"{which} {said}"
+    return None
+
+
+def _arm(bed: StoryBed, rest: list[str]) -> None:
+    match rest:
+        case [user]:
+            bed.command("arm_interlock", {}, user=user)
+        case _:
+            raise Unreadable(f"write {VERBS['arm'][0]}")
+
+
+def _disarm(bed: StoryBed, rest: list[str]) -> None:
+    bed.command("disarm_interlock", {"reason": " ".join(rest)} if rest else {})
+
+
+def _stop(bed: StoryBed, rest: list[str]) -> None:
+    if rest not in (["obeyed"], ["ignored"]):
+        raise Unreadable(f"write {VERBS['stop'][0]}")
+    bed.obeys = rest == ["obeyed"]
+
+
+VERBS: dict[str, tuple[str, Callable[[StoryBed, list[str]], None]]] = {
+    "arm": ("arm USER (that certain alarms stop the pump: one asks for it, another arms it)", _arm),
+    "disarm": ("disarm [WHY]", _disarm),
+    "stop": ("stop obeyed|ignored (what a pump does that is told to stop)", _stop),
+}
