@@ -24,6 +24,7 @@ from edge.app.anchor import Anchor
 from edge.app.hearing import Hearing
 from edge.app.keeping import BedAtWork, Keeper
 from edge.app.lines import FRAMES
+from edge.app.offered import Offered
 from edge.app.pulse import Pause, Pulse
 from edge.app.recovery import CONFIGURED, Recovered
 from edge.app.refusals import Refusals
@@ -35,6 +36,7 @@ from edge.app.telemetry import Telemetry
 from edge.clock import EdgeClock
 from edge.config.changes import Changes
 from edge.config.files import BedTable, DeviceTable, EdgeConfig
+from edge.contract.commands import OFFER
 from edge.contract.events import (
     BrokerMoved,
     ClockStepped,
@@ -50,7 +52,7 @@ from edge.contract.events import (
 )
 from edge.contract.mqtt import Mqtt
 from edge.contract.payloads import Ack, Answer, CommandIn, ConsoleSeen, ReloadNow, State, Status
-from edge.contract.signing import Signer
+from edge.contract.signing import Signer, hash_is_signed
 from edge.core import views
 from edge.core.flood import Floods, wires
 from edge.core.protocol import Protocols
@@ -115,6 +117,8 @@ class EdgeService:
         self._skew = Skew()
         self._anchor = Anchor(config.anchor, config.edge.id, journal, partial(signer.sign_hash, config.edge.id),
                               now=clock.now, changed=self._stream.status_changed)
+        self._offered = Offered(config.edge.id, journal, now=clock.now, note=self._note_all,
+                                is_signed=partial(hash_is_signed, signer.public, config.edge.id))
         self._sounder = Sounder(port_of(config.sounder), self._hearing.wanted, self._stream.status_changed)
         self._rules = rules
         self._floods = Floods(rules, lambda: (work.bedside.state for work in self._beds.values()))
@@ -279,6 +283,8 @@ class EdgeService:
         self._stream.come_late(self._sent_seq)
 
     async def _command(self, sent: CommandIn) -> Answer:
+        if sent.verb == OFFER:
+            return await self._offered.take(sent)
         work = self._beds.get(sent.bed)
         if work is None:
             beds = ", ".join(self._beds)
@@ -399,7 +405,10 @@ class EdgeService:
 
     def _note(self, body: EventBody) -> None:
         """An event of the edge itself, of no bed."""
-        appended = self._journal.append([PendingEvent(None, None, self._clock.now(), body)])
+        self._note_all([PendingEvent(None, None, self._clock.now(), body)])
+
+    def _note_all(self, pending: Sequence[PendingEvent]) -> None:
+        appended = self._journal.append(pending)
         if not self._journal.unplaced:
             appended.stored.add_done_callback(partial(self._noted, appended.events))
 

@@ -18,7 +18,7 @@ from edge.console.accounts import User, users
 from edge.console.ingest import Ingest
 from edge.console.link import NotConnected
 from edge.console.settings import Settings
-from edge.contract.commands import MAX_PATIENT_NAME, NURSE, VERBS, BadCommand, Delegate, parse
+from edge.contract.commands import MAX_PATIENT_NAME, NURSE, OFFER, PING, VERBS, BadCommand, Delegate, parse
 from edge.contract.payloads import Answer, CommandOut, command_topic, encode
 from edge.contract.problems import KINDS, kind_of_reason
 from edge.contract.signing import Signer
@@ -27,7 +27,6 @@ from edge.model import iso
 ANSWER_S = 5.0  # real seconds
 EXPIRES_AFTER_S = 10.0  # real seconds until a command that hangs on the way is worth nothing
 
-PING = "ping"  # a verb that every edge answers and that does nothing
 NOT_DONE = frozenset({403, 409, 422, 503})  # the edge has not opened the session; after 504 nobody knows
 
 
@@ -161,6 +160,13 @@ class CommandClient:
         nobody = User(self._settings.name, "technician", "", "", 0.0)
         outcome = await self._send(NewCommand(nobody, edge, bed, PING, {}, str(uuid.uuid4())))
         return None if outcome.ok else outcome.reason
+
+    async def offer(self, edge: str, lost: list[dict[str, Any]]) -> bool | None:
+        """Gives `edge` events that its record has lost: whether it took them; None: it could not be asked."""
+        bed = next(iter(self._edges[edge].beds.ids()), "none")
+        nobody = User(self._settings.name, "technician", "", "", 0.0)
+        outcome = await self._send(NewCommand(nobody, edge, bed, OFFER, {"events": lost}, str(uuid.uuid4())))
+        return None if outcome.status in (503, 504) else outcome.ok
 
     async def _send(self, asked: NewCommand) -> Outcome:
         settings, way = self._settings, self._edges[asked.edge]

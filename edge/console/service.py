@@ -19,6 +19,7 @@ from edge.console.feed import Feed, Page, Sound, encode
 from edge.console.health import Json, Part, Trouble, together, troubles_json
 from edge.console.ingest import Ingest
 from edge.console.link import Link, NotConnected, Publisher
+from edge.console.lost_events import LostEvents
 from edge.console.pages import build
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
@@ -145,12 +146,16 @@ class Console:
     async def _prove_commands(self, ingest: Ingest) -> None:
         """Asks the edge, as a command is asked, for nothing: whether commands get through is known before one is
         needed."""
+        lost = LostEvents(ingest, self.store, self.commands.offer)
         while True:
             await asyncio.sleep(PING_EVERY_S)
             if ingest.broker.ok and ingest.heartbeat.part.ok:
                 why = await self.commands.ping(ingest.edge)
                 ingest.commands = ingest.commands.changed(why is None, self.settings.now(), why)
                 self.health_changed.set()
+                if why is None:
+                    with suppress(StoreBroken):  # the screens say so
+                        await lost.offer()
 
     # --- messages to the pages ----------------------------------------------------------------------------------------
 

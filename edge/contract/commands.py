@@ -274,6 +274,8 @@ VERBS: dict[str, type[Verb]] = {
 
 
 PING = "ping"  # no verb of a bed: its answer proves the way to the edge and back; any role may send it
+OFFER = "offer"  # nor is this: what a console has stored and the edge's record has lost
+OF_CONSOLES = frozenset({PING, OFFER})
 
 
 class BadCommand(ValueError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from edge.model import Frozen
 
@@ -58,6 +58,23 @@ class RecordBegun(Body, frozen=True, kw_only=True, tag_field="storage", tag="beg
     damaged_file: str
     damage: str
     after_seq: int
+
+
+class EventRecovered(Body, frozen=True, kw_only=True, tag_field="storage", tag="recovered"):
+    """Event `of_seq` of an earlier boot was not in this record (that boot was ended while its store failed, or the
+    journal was damaged or is an older copy). `console` had stored it, and gave it back: what it said, and the hash and
+    signature by which it is this edge's own."""
+
+    console: str
+    of_seq: int
+    of_boot: str
+    of_at: str
+    of_wall: str
+    of_kind: str
+    of_body: dict[str, Any]
+    of_prev: str
+    of_hash: str
+    of_sig: str
 
 
 class ConsoleMoved(Body, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ from edge.contract.edge_bodies import BrokerMoved as BrokerMoved
 from edge.contract.edge_bodies import ClockStepped as ClockStepped
 from edge.contract.edge_bodies import CommandRejected as CommandRejected
 from edge.contract.edge_bodies import ConsoleMoved as ConsoleMoved
+from edge.contract.edge_bodies import EventRecovered as EventRecovered
 from edge.contract.edge_bodies import OtherBoxFound as OtherBoxFound
 from edge.contract.edge_bodies import PayloadsRejected as PayloadsRejected
 from edge.contract.edge_bodies import PayloadTooLarge as PayloadTooLarge
@@ -239,7 +240,7 @@ EventBody = (
     | CommandRefused | LinkMoved | DeviceAlarmsNow | Booted
     | ConsoleMoved | BrokerMoved | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge | WatchPaused
     | StorageFailing
-    | StorageHealed | RecordBegun | ClockStepped | SpaceLow
+    | StorageHealed | RecordBegun | ClockStepped | SpaceLow | EventRecovered
 )
 
 # kind -> the types its body may have. Several of one kind differ in a tag or in the fields they need.
@@ -259,7 +260,7 @@ BODIES: dict[EventKind, tuple[type[Body], ...]] = {
     "device": (DeviceAlarmsNow, DeviceAway, DeviceReturned, InMaintenance),
     "boot": (Booted, WatchPaused, ClockStepped),
     "stream": (ConsoleMoved, BrokerMoved, CommandRejected, PayloadsRejected, OtherBoxFound, PayloadTooLarge),
-    "journal": (StorageFailing, StorageHealed, RecordBegun, SpaceLow),
+    "journal": (StorageFailing, StorageHealed, RecordBegun, SpaceLow, EventRecovered),
 }
 KIND_OF: dict[type[Body], EventKind] = {body: kind for kind, bodies in BODIES.items() for body in bodies}
 

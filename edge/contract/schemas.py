@@ -36,7 +36,9 @@ def components(payloads: Iterable[type[contract.Payload]]) -> dict[str, Schema]:
     closed |= _variants(closed, "EventOut", "kind", "body", {kind: _body(of) for kind, of in events.BODIES.items()})
     closed |= _variants(closed, "CommandIn", "verb", "args", {
         **{verb: {"$ref": REF + asked.__name__} for verb, asked in commands.VERBS.items()},
-        commands.PING: {"type": "object", "additionalProperties": False}})
+        commands.PING: {"type": "object", "additionalProperties": False},
+        commands.OFFER: {"type": "object", "additionalProperties": False, "required": ["events"], "properties": {
+            "events": {"type": "array", "items": {"$ref": REF + "EventOut"}}}}})
     numerics = closed["Vitals"]["properties"]["numerics"]
     numerics["properties"] = {metric.key: _numeric(metric) for metric in METRICS.values()}
     numerics["additionalProperties"] = False

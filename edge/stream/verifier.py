@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from nacl.signing import VerifyKey
 
-from edge.contract.commands import PING, VERBS
+from edge.contract.commands import OF_CONSOLES, VERBS
 from edge.contract.freshness import ConsoleFreshness
 from edge.contract.payloads import ID_PATTERN, BadPayload, CommandIn, command_topic, decode, sign
 from edge.contract.signing import Verified, Verifier
@@ -114,7 +114,7 @@ class CommandVerifier:
             return "not_yet"
         if command.nonce in self._seen:
             return "replayed"
-        if command.verb == PING:
+        if command.verb in OF_CONSOLES:
             return None
         if command.verb not in VERBS or command.role not in VERBS[command.verb].roles:
             return "forbidden"

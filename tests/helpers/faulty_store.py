@@ -27,6 +27,7 @@ class Disk:
     opens: bool = True  # whether it can be opened to be written
     reads: bool = True  # whether what is there can be read while it cannot be written
     answers: threading.Event = field(default_factory=threading.Event)
+    thread: str = ""  # the one whose commits it has; "": every one's
     tried: int = 0  # openings tried while it could not be opened
 
     def break_(self, commits: str = "before") -> None:
@@ -48,7 +49,8 @@ def faulty(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     writing, reading = database.writing, database.reading
 
     def do_commit(self: SQLiteDialect_pysqlite, connection: Any) -> None:
-        if not connection.in_transaction or not connection.total_changes:  # only looked at
+        others = disk.thread not in ("", threading.current_thread().name)
+        if others or not connection.in_transaction or not connection.total_changes:  # only looked at
             commit(self, connection)  # type: ignore[no-untyped-call]
             return
         assert disk.answers.wait(20)

@@ -901,6 +901,21 @@ export interface SpaceLow {
   full_in_s: number | null;
 }
 
+/** Event `of_seq` of an earlier boot was not in this record (that boot was ended while its store failed, or the journal was damaged or is an older copy). `console` had stored it, and gave it back: what it said, and the hash and signature by which it is this edge's own. */
+export interface EventRecovered {
+  storage: "recovered";
+  console: string;
+  of_seq: number;
+  of_boot: string;
+  of_at: string;
+  of_wall: string;
+  of_kind: string;
+  of_body: Record<string, unknown>;
+  of_prev: string;
+  of_hash: string;
+  of_sig: string;
+}
+
 /** The bodies an event of each kind may have. */
 export interface EventBodies {
   alarm: AlarmMoved;
@@ -917,7 +932,7 @@ export interface EventBodies {
   device: DeviceAlarmsNow | DeviceAway | DeviceReturned | InMaintenance;
   boot: Booted | WatchPaused | ClockStepped;
   stream: ConsoleMoved | BrokerMoved | CommandRejected | PayloadsRejected | OtherBoxFound | PayloadTooLarge;
-  journal: StorageFailing | StorageHealed | RecordBegun | SpaceLow;
+  journal: StorageFailing | StorageHealed | RecordBegun | SpaceLow | EventRecovered;
 }
 
 /** An event as it travels. `late`: it comes from the backlog, and must never sound. `unstored`: the edge cannot write its record now, and has this event in memory alone. */

@@ -158,9 +158,17 @@ function journal(body: Body): string {
   if (body["storage"] === "failing") return `Cannot be written: ${word(body, "reason")}; kept in memory`;
   if (body["storage"] === "begun") return `Was damaged (${word(body, "damage")}), and goes on in a new file after event ${word(body, "after_seq")}`;
   if (body["storage"] === "space_low") return `The disk is ${word(body, "used_pct")} % full`;
+  if (body["storage"] === "recovered") return recovered(body);
   const lost = number(body, "lost_inputs") ?? 0;
   const kept = `${word(body, "events")} events kept in memory for ${stopwatch(Number(body["failed_s"]))} are stored`;
   return list([`Can be written again: ${kept}`, lost > 0 ? `${lost} readings are lost` : ""]);
+}
+
+/** An event that the record had lost, as the console had it. */
+function recovered(body: Body): string {
+  const at = word(body, "of_at");
+  const said = (WRITERS[word(body, "of_kind")] ?? other)(body["of_body"] as Body, at);
+  return `Of ${clockTime(at)}, lost here and given back by console ${word(body, "console")}: ${said}`;
 }
 
 function phase(body: Body): string {

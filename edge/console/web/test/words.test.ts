@@ -1,6 +1,7 @@
 /** Every event of a bed in plain words, and the words for what is missing, over, or a device's own. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { clockTime } from "../src/age.ts";
 import { kindOf, sentenceOf } from "../src/eventwords.ts";
 import { idOf, labelOf, matching, pathOf } from "../src/beds.ts";
 import { placeOf } from "../src/place.ts";
@@ -49,6 +50,7 @@ const TOLD: [kind: string, body: EdgeEvent["body"], kindWord: string, words: str
   ["journal", { storage: "healed", since: AT, failed_s: 75.2, reason: "", events: 12, inputs: 900, lost_inputs: 0 }, "Record", "Can be written again: 12 events kept in memory for 1:15 are stored"],
   ["journal", { storage: "healed", since: AT, failed_s: 75.2, reason: "", events: 12, inputs: 900, lost_inputs: 7 }, "Record", "Can be written again: 12 events kept in memory for 1:15 are stored, 7 readings are lost"],
   ["journal", { storage: "space_low", used_pct: 81.3, full_in_s: null }, "Record", "The disk is 81.3 % full"],
+  ["journal", { storage: "recovered", console: "main", of_seq: 7, of_at: AT, of_kind: "journal", of_body: { storage: "failing", reason: "disk full" } }, "Record", `Of ${clockTime(AT)}, lost here and given back by console main: Cannot be written: disk full; kept in memory`],
   ["journal", { storage: "begun", damaged_file: "j", damage: "event 3: its hash does not match", after_seq: 2 }, "Record", "Was damaged (event 3: its hash does not match), and goes on in a new file after event 2"],
   ["phase", { phase: "RECOVERY", why: "the ordered dose is in" }, "Phase", "Recovery: the ordered dose is in"],
   ["dissociation", { state: "observed", basis: "nurse: check-in", by: "anna" }, "Dissociation", "Dissociation observed (nurse: check-in), by anna"],
