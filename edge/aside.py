@@ -67,6 +67,13 @@ def finish(path: Path) -> None:
         to_disk(path.parent)
 
 
+def is_text(path: Path) -> bool:
+    """Whether it was never a database: somebody gave the name of another file."""
+    with path.open("rb") as file:
+        head = file.read(100)
+    return bool(head) and all(32 <= byte < 127 or byte in b"\r\n\t" for byte in head)
+
+
 def to_disk(path: Path) -> None:
     """A file's content, or a folder's names, are on the disk when this returns. Raises OSError."""
     fd = os.open(path, os.O_RDONLY)

@@ -49,7 +49,7 @@ def is_damage(fault: DBAPIError) -> bool:
 def damage_of(path: Path) -> str:
     """What is damaged of the file, before a byte of it is changed; "": nothing that shows, or it cannot be read."""
     try:
-        if not path.is_file() or is_text(path):
+        if not path.is_file() or aside.is_text(path):
             return ""
         with closing(sqlite3.connect(_address(path), uri=True)) as file:
             size = path.stat().st_size
@@ -102,13 +102,6 @@ def open_to_read(path: Path) -> Engine:
 
 def _address(path: Path) -> str:
     return f"file:{quote(str(path))}?mode=ro"
-
-
-def is_text(path: Path) -> bool:
-    """Whether it was never a database: somebody gave the name of another file."""
-    with path.open("rb") as file:
-        head = file.read(100)
-    return bool(head) and all(32 <= byte < 127 or byte in b"\r\n\t" for byte in head)
 
 
 def _take(path: Path, into: Connection) -> dict[str, int]:

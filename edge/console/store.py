@@ -77,7 +77,7 @@ class Store:
             if self._serves is None:
                 raise
             if isinstance(place, Path) and damage.is_damage(fault):
-                if damage.is_text(place):
+                if aside.is_text(place):
                     raise
                 return self._begun_anew(place, words_of(fault))
             opened = self._to_read(fault)

@@ -20,6 +20,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
+from edge.aside import is_text
 from edge.journal import postgres, schema
 from edge.journal.chain import Unknown, Wrong, read_base
 from edge.postgres import NoDriver, engine, masked, shown
@@ -88,7 +89,13 @@ class DatabaseUrl:
     def error(self, fault: DBAPIError) -> JournalError:
         """A database's fault in one line of ours."""
         words = next(iter(masked(str(fault.orig)).strip().splitlines()), type(fault.orig).__name__)
-        if (getattr(fault.orig, "sqlite_errorcode", 0) & 0xFF in DAMAGED_CODES
+        code = getattr(fault.orig, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_NOTADB and self.path is not None:
+            with suppress(OSError):
+                if is_text(self.path):
+                    return JournalError(f"{self.path} is not a journal: it is a text file; give a journal.db")
+            words = "it is no database: another file, or a journal whose first page is damaged"
+        if (code in DAMAGED_CODES
                 or words.startswith(DAMAGED_WORDS) or of_a_row(fault)
                 or postgres.state_of(fault) in postgres.DAMAGED_STATES):
             return self.damaged(words)
