@@ -182,7 +182,8 @@ class Line:
 
 
 class Framing(Protocol):
-    """Cuts a byte stream into frames. Keeps what is incomplete; forgets what cannot become a frame, and counts it."""
+    """Cuts a byte stream into frames, each with all of its bytes, marks and delimiters too. Keeps what is incomplete;
+    forgets what cannot become a frame, and counts it."""
 
     dropped: int  # bytes that became no frame
 

@@ -89,10 +89,9 @@ def test_cut_anywhere_it_is_the_same_stream(name: str) -> None:
 
 @pytest.mark.parametrize("name", SPECS)
 def test_what_it_says_are_words_of_the_contract(name: str) -> None:
-    driver = SPECS[name].driver()
     requests = {request.name: request for request in SPECS[name].requests}
     for row in GOOD[name]:
-        for item in driver.decode(row.frame, requests.get(row.request or "")):
+        for item in SPECS[name].driver().decode(row.frame, requests.get(row.request or "")):
             if isinstance(item, Reading):
                 assert item.reason is None or item.reason in REASONS, row
                 assert item.metric in SPECS[name].metrics, row

@@ -31,14 +31,16 @@ from simulators.contract import ModbusTwin, Twin
 from simulators.modbus_map import twin_of
 from simulators.wire import PtyWire
 from tests.helpers.dialogue_run import DialogueRun, StillPatient
+from tests.helpers.golden_table import frames
 from tests.helpers.rule_files import FILE
 from tests.helpers.stream_world import edge_signer
 
 MAP = Path(__file__).parent.parent / "deploy" / "modbus_map.example.toml"
 SPECS = {**drivers.find(), "acme_3000": spec_of(MAP)}
 TWINS = {**simulators.find(), "acme_3000": twin_of(MAP)}
-# whose protocol has a serial number, and which of them say it
-NAMED = ["alaris_gh", "capnostream", "intellivue", "legato", "masimo_ascii", "modbus_vitals", "terumo_te", "acme_3000"]
+# whose protocol has a serial number, by its golden table
+NAMED = [*(name for name in drivers.find() if any('"identity": "' in row.what for row in frames(name))),
+         "acme_3000"]
 
 # --- every driver, told the time ----------------------------------------------------------------------------------
 

@@ -60,6 +60,7 @@ def test_a_good_wire_is_live_at_once_and_stays_so(name: str) -> None:
 # so rarely does it speak; in a shorter spell it is not heard at all
 EVERY_S = {"berry_pm6750": 1, "dinamap": 2, "ge_dri": 5, "intellivue": 5,
            "masimo_ascii": 1, "nellcor_ascii": 2, "par_nibp": 2}
+OFTEN = 2  # good frames while it is back: less, and chance decides whether it is heard
 NUMBER = {"dinamap_binary": "heart_rate_bpm"}  # where a device gives no SpO2
 SPELLS = [(gone_s, back_s, name) for gone_s, back_s in ((9, 1), (8, 2), (12, 6), (25, 10)) for name in SPECS
           if back_s > EVERY_S.get(name, 0)]
@@ -71,6 +72,8 @@ def test_a_link_that_comes_and_goes_is_unstable_and_never_called_live_again(
 ) -> None:
     run = opened(name)
     run.run(10)
+    if run.dialogue.counters.frames * back_s < 10 * OFTEN:
+        pytest.skip("it speaks too rarely to be heard each time it is back")
     while run.at_s < 110:
         run.wire = lambda data: b""
         run.run(gone_s)

@@ -19,7 +19,8 @@ _PRESSURE_MMHG: Units = {  # 1 mmHg is 133.322387415 Pa (ISO 80000-4)
 }
 _SHARE_PCT: Units = {"%": (1.0, 0.0), "1": (100.0, 0.0)}
 _RATE_BPM: Units = {"/min": (1.0, 0.0), "bpm": (1.0, 0.0), "/s": (60.0, 0.0), "Hz": (60.0, 0.0)}
-_TEMPERATURE_C: Units = {"C": (1.0, 0.0), "°C": (1.0, 0.0), "F": (5 / 9, -160 / 9), "K": (1.0, -273.15)}
+_TEMPERATURE_C: Units = {"C": (1.0, 0.0), "°C": (1.0, 0.0), "F": (5 / 9, -160 / 9), "°F": (5 / 9, -160 / 9),
+                         "K": (1.0, -273.15)}
 
 _BY_ENDING: tuple[tuple[str, Units], ...] = (  # the longest ending first: _ml_h is no _h
     ("_ml_h", _FLOW_ML_H), ("_mmhg", _PRESSURE_MMHG), ("_pct", _SHARE_PCT), ("_bpm", _RATE_BPM), ("_ml", _VOLUME_ML),

@@ -125,7 +125,8 @@ def places(at: DeviceUrl, specs: Sequence[Spec]) -> list[tuple[Spec, DeviceUrl]]
     found = sorted(((spec, at) for spec in specs if at.transport in spec.transports), key=lambda one: _cost(one[0]))
     if at.transport == "serial":
         rtu = replace(at, transport="modbus+rtu")
-        found += [(spec, rtu) for spec in specs if "modbus+rtu" in spec.transports and "serial" not in spec.transports]
+        units = [spec for spec in specs if "modbus+rtu" in spec.transports and "serial" not in spec.transports]
+        found += [(spec, rtu) for spec in sorted(units, key=lambda spec: spec.line.lateness_s)]
     return found
 
 
@@ -137,7 +138,9 @@ def _cost(spec: Spec) -> tuple[bool, bool, float]:
 def longest_s(at: DeviceUrl, specs: Sequence[Spec]) -> float:
     """How long a probe takes where nothing responds."""
     overheard = FIRST_BYTE_S * len(_lines(at, specs))
-    return overheard + sum((SHORT_S if _asks(spec) else 0.0) + listens_s(spec) for spec, _ in places(at, specs))
+    return overheard + sum(
+        LISTEN_S + spec.line.lateness_s if place.transport == "modbus+rtu" else
+        (SHORT_S if _asks(spec) else 0.0) + listens_s(spec) for spec, place in places(at, specs))
 
 
 async def probe(at: DeviceUrl, specs: Sequence[Spec], *, now: Callable[[], float],
@@ -161,12 +164,14 @@ async def probe(at: DeviceUrl, specs: Sequence[Spec], *, now: Callable[[], float
 
     first = [(spec, place) for spec, place in turns if spec is named]
     short = [(spec, place) for spec, place in turns if _asks(spec) and spec is not named]
-    plan = [(*one, listens_s(one[0])) for one in first] + [(*one, SHORT_S) for one in short]
+    plan = [(*one, listens_s(one[0])) for one in first] + [
+        (*one, LISTEN_S if one[1].transport == "modbus+rtu" else SHORT_S) for one in short]  # its only one
     for spec, place, seconds in plan:
         if await fits(spec, place, seconds):
             return list(tried.values()), raw
-    for spec, place in sorted(turns, key=lambda one: not (one[0].name in tried and tried[one[0].name].heard)):
-        if spec is not named and await fits(spec, place, listens_s(spec)):
+    again = [one for one in turns if one[0] is not named and not (one[0].name in tried and one[1] != at)]
+    for spec, place in sorted(again, key=lambda one: not (one[0].name in tried and tried[one[0].name].heard)):
+        if await fits(spec, place, listens_s(spec)):
             return list(tried.values()), raw
     return list(tried.values()), raw
 
@@ -197,7 +202,7 @@ async def _listen(at: DeviceUrl, found: Found, now: Callable[[], float], listen_
                            wave=_ignore, tap=found.tap, quiet=quiet)
     found.counters = dialogue.counters
     running, loop = asyncio.ensure_future(devices.run()), asyncio.get_running_loop()
-    if quiet and not at.is_modbus:
+    if at.transport == "modbus+rtu" or (quiet and not at.is_modbus):  # its first request waits for so long
         listen_s += dialogue.line.lateness_s
     sends_by = loop.time() + (OPENS_S if _asks(found.spec) and not at.is_modbus else 0.0)
     longest_s = listen_s + LISTEN_S + dialogue.line.silent_after_s  # from a first good frame to the second
