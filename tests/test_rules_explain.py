@@ -43,6 +43,23 @@ def test_times_and_urgency_are_said() -> None:
     assert "for each oximeter and each monitor" in tec.splitlines()[0]
 
 
+def test_a_number_has_the_unit_of_the_metric_it_is_of() -> None:
+    words = explain_rule(RULES.named("TEC-13"), RULES)
+    assert "two devices' SpO₂ within 60 s is above 5 %\n" in words
+    assert "two devices' SBP within 60 s is above 20 mmHg\n" in words
+    of_pulse = parse_rules(FILE.read_text().replace("satseconds(spo2_pct, 90)", "satseconds(pulse_bpm, 45)"))
+    assert "seconds below 45 is at least 50 /min·s" in explain_rule(of_pulse.named("RES-2"), of_pulse)
+
+
+def test_whether_the_bed_is_watched_is_said_with_this_clinics_numbers() -> None:
+    words = explain_rule(RULES.named("TEC-10"), RULES)
+    assert "each monitor, and for the bed where it is no device's" in words.splitlines()[0]
+    assert "more urgent  HIGH when SBP is below 80 mmHg;" in explain_rule(RULES.named("CAR-5"), RULES)
+    other = parse_rules(FILE.read_text().replace("unwatched_of_s = 60", "unwatched_of_s = 90"))
+    assert "lately       of the last 60 s" in explain(RULES)
+    assert "lately       of the last 90 s" in explain(other)
+
+
 def test_a_request_is_no_alarm() -> None:
     words = explain_rule(RULES.named("HTN-R"), RULES)
     assert words.startswith("HTN-R  Repeat the blood pressure: a request, no alarm, while infusing")

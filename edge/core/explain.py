@@ -31,8 +31,7 @@ def explain(rules: RuleSet) -> str:
 def explain_rule(rule: Rule, rules: RuleSet) -> str:
     """One rule: how urgent and where, what raises it, what ends it, what it says, and why."""
     kind = "a request, no alarm" if rule.request else f"{rule.priority.upper()} {rule.alarm_class} alarm"
-    each = f", for each {' and each '.join(DEVICES[kind] for kind in rule.for_each)}" if rule.for_each else ""
-    lines = [f"{rule.id}  {rule.title}: {kind}, {_where(rule.context)}{each}"]
+    lines = [f"{rule.id}  {rule.title}: {kind}, {_where(rule.context)}{_of_which(rule)}"]
     lines += _listed("asks" if rule.request else "raised", _of(rule, rule.when), rule.hold_s)
     if rule.at_once:
         lines += _listed("at once", _of(rule, rule.at_once), 0.0)
@@ -42,8 +41,9 @@ def explain_rule(rule: Rule, rules: RuleSet) -> str:
         lines.append(_line("urgent", "as the most urgent of the device's alarms, and never less than "
                                      f"{rule.priority.upper()}"))
     for step in rule.escalations:
-        when = f", when {_one_line(rule, step.when)}" if step.when else ""
-        lines.append(_line("more urgent", f"{step.priority.upper()} {_where(step.context)}{when}; "
+        where = [] if step.when and EVERYWHERE in step.context else [_where(step.context)]
+        when = ", ".join(where + ([f"when {_one_line(rule, step.when)}"] if step.when else []))
+        lines.append(_line("more urgent", f"{step.priority.upper()} {when}; "
                                           "while it is active it becomes no less urgent"))
     lower = [other.id for other in rules if rule.group and other.group == rule.group and other.tier < rule.tier]
     if lower:
@@ -89,6 +89,12 @@ def _one_line(rule: Rule, condition: Compiled) -> str:
     return " or ".join(_of(rule, condition))
 
 
+def _of_which(rule: Rule) -> str:
+    """The devices that have an alarm each, and whether the bed has one for what belongs to none."""
+    each = f", for each {' and each '.join(DEVICES[kind] for kind in rule.for_each)}" if rule.for_each else ""
+    return f"{each}, and for the bed where it is no device's" if rule.for_bed else each
+
+
 def _where(context: frozenset[str]) -> str:
     if EVERYWHERE in context:
         return "always"
@@ -111,6 +117,12 @@ def _line(name: str, words: str) -> str:
 
 def _for_all(rules: RuleSet) -> str:
     engine = rules.engine
+    watched = [
+        _line("lately", f"of the last {engine.unwatched_of_s:g} s"),
+        _line("not counted", "while another alarm says so of the device; a device disconnected as planned, or in "
+                             f"maintenance; SpO₂ lost as a cuff inflates, for {engine.cuff_excuses_s:g} s, but not "
+                             f"where it began within {engine.cuff_apart_s:g} s of the time before"),
+    ] if engine.unwatched_of_s else []
     return "\n".join((
         "For all rules",
         _line("unknown", "no reading, one that is too old or questionable: it neither raises nor ends an alarm"),
@@ -120,5 +132,5 @@ def _for_all(rules: RuleSet) -> str:
                           f"{engine.pair_within_s:g} s, or {engine.pair_within_intervals:g} intervals of the cuff and "
                           f"{engine.pair_spare_s:g} s where that is longer"),
         _line("again", f"an acknowledged HIGH that is still active is announced again after "
-                       f"{engine.acknowledged_for_s:g} s"),
+                       f"{engine.acknowledged_for_s:g} s"), *watched,
     ))

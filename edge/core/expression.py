@@ -181,7 +181,7 @@ class _Compiler:
                 return self._arithmetic(left, type(op), right)
             case ast.Call() if (name := _name(node)) not in FUNCTIONS or not FUNCTIONS[name].truth:
                 use, words = self._use(node)
-                return _Number(Term(self._call(use)), use.words(*words), use.fact.unit)
+                return _Number(Term(self._call(use)), use.words(*words), use.unit)
         raise ExpressionError(f"{ast.unparse(node)!r} is not a number this language knows")
 
     def _fact(self, name: str) -> _Number:

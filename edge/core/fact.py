@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from edge.core.context import RuleContext
 from edge.model import DeviceAlarm
+from edge.vocabulary import METRICS
 
 Argument = Literal["metric", "number", "quantity", "condition", "word", "symptom", "rule", "phase", "attestation"]
 
@@ -50,7 +51,7 @@ class Fact:
     """One thing that can be known of a bed. `compute` takes the rule context and the arguments, in their order."""
 
     name: str
-    unit: str  # as a nurse reads it; empty for a truth, a score and a count
+    unit: str  # as a nurse reads it, {} for that of its metric; empty for a truth, a score and a count
     sentence: str  # {0}, {1}: its arguments in words; a number's reads on with "is at least ..."
     compute: Callable[..., Any]
     parameters: tuple[Parameter, ...] = ()
@@ -87,6 +88,11 @@ class Use:
         kinds, arguments = [parameter.takes for parameter in self.fact.parameters], self.arguments[len(self.fact.of):]
         kinds += kinds[-1:] * (len(arguments) - len(kinds))
         return tuple(value for value, kind in zip(arguments, kinds, strict=False) if kind == takes)
+
+    @property
+    def unit(self) -> str:
+        """What its number is in, as a nurse reads it."""
+        return self.fact.unit.format(*(METRICS[metric].unit for metric in self._taking("metric")[:1]))
 
     @property
     def metrics(self) -> tuple[str, ...]:

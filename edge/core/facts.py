@@ -269,7 +269,7 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
          metrics=("sbp_mmhg", "dbp_mmhg")),
     Fact("no_valid_s", "s", "the time without a valid {0}", _no_valid_s, (_METRIC,),
          reason=RuleContext.reason_of),
-    Fact("satseconds", "%·s", "the sum of ({1} − {0}) × seconds below {1}", _satseconds, (_METRIC, _LIMIT),
+    Fact("satseconds", "{}·s", "the sum of ({1} − {0}) × seconds below {1}", _satseconds, (_METRIC, _LIMIT),
          reason=lambda context, metric, _: context.reason_of(metric), account=Account),
     Fact("violations", "", "the count of times {0} went below {1} within {2} s", _violations,
          (_METRIC, _LIMIT, _WINDOW), reason=lambda context, metric, *_: context.reason_of(metric), account=Account),
@@ -287,8 +287,8 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
          denied="the device's connection does not come and go"),
     Fact("own_alarm", "", "an alarm {0} of this device is active", _own_alarm, (Parameter("rule", many=True),),
          truth=True, denied="no alarm {0} of this device is active"),
-    Fact("unwatched_s", "s", "the time of the last minute in which a rule could not be answered for want of this"
-         " device's readings", unwatched.unwatched_s, reason=unwatched.in_words, of_watching=True),
+    Fact("unwatched_s", "s", "the time lately in which a rule could not be answered for want of this device's"
+         " readings", unwatched.unwatched_s, reason=unwatched.in_words, of_watching=True),
     Fact("watched_s", "s", "the time since a rule could last not be answered for want of this device's readings",
          unwatched.watched_s, of_watching=True),
     Fact("device_alarm", "", "the device has an alarm of its own{0}", _device_alarm,
@@ -298,7 +298,7 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
          truth=True, denied="no device reports {0}"),
     Fact("identical_s", "s", "the time for which the device has sent the same numbers", sources.identical_s,
          of_watching=True),
-    Fact("differ", METRICS["spo2_pct"].unit, "the difference between two devices' {0} within {1} s", sources.differ,
+    Fact("differ", "{}", "the difference between two devices' {0} within {1} s", sources.differ,
          (_METRIC, _WINDOW), reason=sources.differ_in_words),
     Fact("bp_overdue_s", "s", "the time since the next blood pressure was due", sources.bp_overdue_s,
          reason=sources.bp_age_in_words, of_watching=True),

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from drivers.contract import Decoded, Identity, Reading
 from edge.core.alarms import ACTIVE
 from edge.core.bedside import Bedside
+from edge.core.protocols import parse_protocols
 from edge.core.rules import RuleSet, assemble
 from edge.core.state import Baseline, Determination, Order, Session
 from edge.field.link_state import Link
@@ -38,13 +39,14 @@ from edge.model import (
     WatchPaused,
 )
 from edge.vocabulary import DETERMINATION
-from tests.helpers.rule_files import PROTOCOLS, RULES
+from tests.helpers.rule_files import FILE, PROTOCOLS, RULES
 
 T0 = 1_800_000_000.0
 SILENT_AFTER_S = 5.0
 TECHNICAL = frozenset({"TEC-1", "TEC-2", "TEC-3", "TEC-4", "TEC-10", "PRO-1", "PRO-7"})
 HOLD_S = {rule.id: rule.hold_s for rule in RULES}
 BASELINE = Baseline(120, 75, 2, "pair", pulse_bpm=75, spo2_pct=97)
+UNGATED = parse_protocols(FILE.with_name("protocols.toml").read_text().partition("[[protocol.ready]]")[0])
 ALWAYS: tuple[Phase, ...] = ("PRECHECK", "READY", "INFUSING", "PAUSED", "RECOVERY", "DISCHARGE_READY")
 COURSE: tuple[Phase, ...] = ALWAYS[2:]
 WHOSE: dict[str, DeviceKind] = {"oximeter": "oximeter", "cuff": "nibp", "pump": "pump", "capno": "monitor"}
@@ -138,7 +140,8 @@ class WatchedBed:
         self._connect(None)
 
     def _built(self) -> Bedside:
-        return Bedside("bed", self._devices, self._rules, nibp_interval_s=self.interval_s, protocols=PROTOCOLS)
+        protocols = PROTOCOLS if self._rules is RULES else UNGATED
+        return Bedside("bed", self._devices, self._rules, nibp_interval_s=self.interval_s, protocols=protocols)
 
     def _connect(self, remembered: str | None) -> None:
         for name in self.bed.state.devices:
@@ -300,7 +303,7 @@ def trial(danger: str, number: int, rules: RuleSet = RULES, *, whole: bool = Fal
         *others, told.device, *([second] if second else [])))
     bed = WatchedBed(devices, rules if whole else judged_by(rules, told.deserved), phase, baseline)
     limit_s = 60 + max(0.0, min(HOLD_S[rule] for rule in told.deserved) - 15)
-    event, event_s = random.choice(("none",) * 6 + ("restart", "sleep")), random.randint(5, 120)
+    event, event_s = random.choice(("none",) * 6 + ("restart", "sleep")), random.randint(5, 70)
     lead_s, offset_s = random.choice((1, 1, 5, 70)), random.choice((0.0, 0.0, 0.37))
     if second:
         pairs = turns(random)
@@ -309,7 +312,7 @@ def trial(danger: str, number: int, rules: RuleSet = RULES, *, whole: bool = Fal
     else:
         alone = pattern(random)
     watch = Stopwatch(T0)
-    for at in range(-lead_s, int(limit_s) + 130):
+    for at in range(-lead_s, int(limit_s) + 80):
         _others(bed, others, phase)
         bed.at_s += offset_s
         if at < 0:
