@@ -41,6 +41,14 @@ def line_of(lines: Mapping[Where, int], where: Where) -> int:
     return lines[where]
 
 
+def not_toml(text: str, said: str) -> tuple[int, str]:
+    """The line, and the words for it, of what the standard parser said of a text that is no TOML."""
+    at = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", said)
+    line = int(at[1]) if at and at[1] else max(1, text.rstrip().count("\n") + 1)
+    what = said[: at.start()] if at else said
+    return line, f"is not TOML: {what}; write key = value, with text in quotes"
+
+
 def _split(dotted: str) -> list[str]:
     return [part.strip("\"'") for part in re.findall(_PART, dotted)]
 

@@ -232,7 +232,7 @@ BAD = [
     (TEXT.replace('route = "nasal"', 'route = "nose"'), "route must be one of 'intravenous', 'subcutaneous', 'nasal'"),
     (TEXT.replace("[protocol.by_hand]", "[protocol.order]\ndose_mg_kg = { low = 1, high = 2 }\n[protocol.by_hand]"),
      "a dose given by hand has no limits of a pump: take dose_mg_kg out"),
-    ("not = [toml", "protocols.toml: not TOML"),
+    ("not = [toml", "protocols.toml:1: is not TOML"),
 ]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from drivers.contract import ALARMS
+from edge.core.mistakes import check_protocols, check_rules
 from edge.core.protocol import Protocols
 from edge.core.protocols import ProtocolsError, parse_protocols
 from edge.core.rules import RulesError, RuleSet, parse_rules
@@ -14,7 +16,9 @@ def read_rules(path: Path) -> tuple[RuleSet, str]:
     """The rules in a file, and its text. Raises BadUsage."""
     text = _text(path, "rules.toml")
     try:
-        return parse_rules(text, path), text
+        rules = parse_rules(text, path)
+        check_rules(rules, text, path, ALARMS)
+        return rules, text
     except RulesError as wrong:
         raise BadUsage(str(wrong)) from None
 
@@ -25,13 +29,15 @@ def read_protocols(path: Path | None) -> tuple[Protocols | None, str]:
         return None, ""
     text = _text(path, "protocols.toml")
     try:
-        return parse_protocols(text, path), text
+        protocols = parse_protocols(text, path)
+        check_protocols(text, path, ALARMS)
+        return protocols, text
     except ProtocolsError as wrong:
         raise BadUsage(str(wrong)) from None
 
 
 def _text(path: Path, kind: str) -> str:
     try:
-        return path.read_text()
+        return path.read_text("utf-8-sig")  # some editors put a byte order mark before the first line
     except (OSError, UnicodeDecodeError) as wrong:
         raise BadUsage(f"{path}: cannot be read ({wrong}); give the path of a {kind}") from None

@@ -24,7 +24,7 @@ from edge.config.sharing import Taken, sharing_faults
 from edge.config.stores import store_url
 from edge.field.device_url import DeviceUrl, parse_device_url
 from edge.model import PumpRole
-from edge.toml_lines import Where, key_lines, line_of
+from edge.toml_lines import Where, key_lines, line_of, not_toml
 from edge.vocabulary import METRICS
 
 MAPPED = "modbus_map"  # the driver that is told by a file what the device is
@@ -299,7 +299,7 @@ def _load(model: type[T], path: Path, more: Callable[[T], Iterator[tuple[Where, 
     except UnicodeDecodeError as error:
         raise ConfigError(path, None, f"is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        raise _not_toml(path, text, str(error)) from None
+        raise ConfigError(path, *not_toml(text, str(error))) from None
     lines = key_lines(text)
     try:
         config = model.model_validate(raw, context={"base": path.absolute().parent})
@@ -309,13 +309,6 @@ def _load(model: type[T], path: Path, more: Callable[[T], Iterator[tuple[Where, 
     for where, message in more(config):
         raise ConfigError(path, line_of(lines, where), message)
     return config
-
-
-def _not_toml(path: Path, text: str, said: str) -> ConfigError:
-    at = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", said)
-    line = int(at[1]) if at and at[1] else max(1, text.rstrip().count("\n") + 1)
-    what = said[: at.start()] if at else said
-    return ConfigError(path, line, f"is not TOML: {what}; write key = value, with text in quotes")
 
 
 # --- what only the whole file shows -----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -73,7 +74,7 @@ def compile_condition(text: str) -> Compiled:
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as wrong:  # ast.parse: nul bytes, absurd nesting
-        raise ExpressionError(f"cannot read {text!r}: {getattr(wrong, 'msg', wrong)}") from None
+        raise ExpressionError(f"cannot read {text!r}: {getattr(wrong, 'msg', wrong)}; {_instead(text)}") from None
     compiler = _Compiler()
     try:
         condition = compiler.condition(tree.body)
@@ -91,6 +92,20 @@ def compile_condition(text: str) -> Compiled:
         determinations=max((use.fact.determinations for use in uses), default=1),
         worse=compiler.worse,
     )
+
+
+_INSTEAD = (  # what is often written, and what to write for it
+    (r"&|\|\||\b(?:AND|OR|NOT)\b", "write and, or, not, in small letters"),
+    (r"[^=!<>]=[^=]", "write == for what must be the same, else <, <=, > or >="),
+    (r"\d\s*(?:%|°|[A-Za-z])(?!\w*\()", "write a number alone, without its unit or any letter"),
+    (r"[≥≤≠]", "write >= for ≥, <= for ≤ and != for ≠"),
+)
+
+
+def _instead(text: str) -> str:
+    """What to write for a condition that cannot be read."""
+    return next((words for form, words in _INSTEAD if re.search(form, text)),
+                "write comparisons, as in 'spo2_pct < 90 and resp_bpm < 8', and close each bracket")
 
 
 def nearest(word: str, known: Collection[str]) -> str:
@@ -142,6 +157,9 @@ class _Compiler:
                 use, words = self._use(node)
                 mark = ":" if any(parameter.takes == "condition" for parameter in use.fact.parameters) else ""
                 return _Truth(self._call(use), use.words(*words), mark, denied=use.denied(*words))
+            case ast.Tuple():
+                raise ExpressionError(f"a comma parts {ast.unparse(node)[1:-1]!r}; write a point in a number, as in"
+                                      " 0.5, and 'and' or 'or' between conditions")
             case ast.Constant(value=bool() as value):
                 return _Truth(str(value), "always" if value else "never")
         if (name := _name(node)) and name not in FUNCTIONS:

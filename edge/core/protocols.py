@@ -29,7 +29,7 @@ from edge.core.protocol import (
 from edge.core.state import BedState, Determination
 from edge.core.tables import BadTable, read_table
 from edge.core.telling import IN_GATES
-from edge.toml_lines import Where, key_lines, line_of
+from edge.toml_lines import Where, key_lines, line_of, not_toml
 
 
 class ProtocolsError(ValueError):
@@ -41,7 +41,8 @@ def parse_protocols(text: str, name: str | PurePath = "protocols.toml") -> Proto
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as wrong:
-        raise ProtocolsError(f"{name}: not TOML: {wrong}") from None
+        line, what = not_toml(text, str(wrong))
+        raise ProtocolsError(f"{name}:{line}: {what}") from None
     try:
         return _protocols(data)
     except BadTable as wrong:

@@ -32,7 +32,7 @@ from edge.core.tables import BadTable, read_table
 from edge.core.telling import PLACEHOLDERS
 from edge.core.watching import Watch, watch_over
 from edge.model import AlarmClass, DeviceKind, Phase, Priority
-from edge.toml_lines import Where, key_lines, line_of
+from edge.toml_lines import Where, key_lines, line_of, not_toml
 from edge.vocabulary import METRICS
 
 Text = Annotated[str, Meta(min_length=1, description='text, as in "..."')]
@@ -157,7 +157,8 @@ def parse_rules(text: str, name: str | PurePath = "rules.toml") -> RuleSet:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as wrong:
-        raise RulesError(f"{name}: not TOML: {wrong}") from None
+        line, what = not_toml(text, str(wrong))
+        raise RulesError(f"{name}:{line}: {what}") from None
     lines = key_lines(text)
     try:
         return _rule_set(data, hashlib.sha256(text.encode()).hexdigest())

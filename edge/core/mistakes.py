@@ -1,0 +1,182 @@
+"""Mistakes in rules and protocols that can be read, and would never do what was meant: a limit that no reading has, an
+end that is true while the alarm's own condition is, a name that no device says, a baseline that nobody takes.
+
+They are refused in a clinic's files, and not in what a journal has recorded: that is replayed as it was.
+"""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice, product
+from pathlib import PurePath
+from typing import Any
+
+from edge.core.context import Number, RuleContext
+from edge.core.expression import Compiled, compile_condition, nearest
+from edge.core.fact import Use
+from edge.core.facts import FUNCTIONS
+from edge.core.protocols import GATES, ProtocolsError
+from edge.core.rule import Rule
+from edge.core.rules import RulesError, RuleSet
+from edge.core.state import Baseline, BedState
+from edge.toml_lines import Where, key_lines, line_of
+from edge.vocabulary import DETERMINATION, METRICS
+
+BASELINES = frozenset(METRICS) & frozenset(Baseline.__struct_fields__)
+TOLD_BY_DEVICES = ("device_alarm", "device_reports")  # facts whose words are codes of device alarms
+TRIED = 4000  # so many combinations of readings at the limits of a rule
+ORDERED = (  # numbers of [engine] of which the first is not above the second
+    ("spo2_least_pct", "spo2_most_pct"), ("sbp_least_mmhg", "sbp_most_mmhg"), ("dbp_least_mmhg", "dbp_most_mmhg"),
+    ("pair_apart_s", "pair_within_s"),
+)
+Found = Iterator[tuple[Where, str]]
+
+
+def check_rules(rules: RuleSet, text: str, name: str | PurePath, codes: Collection[str]) -> None:
+    """Raises RulesError at the first mistake, with one line that names `name` and the line. `codes`: the alarms that a
+    device may have of its own."""
+    for where, words in of_rules(rules, codes):
+        raise RulesError(f"{name}:{line_of(key_lines(text), where)}: {words}")
+
+
+def check_protocols(text: str, name: str | PurePath, codes: Collection[str]) -> None:
+    """The same of a protocols.toml that can be read. Raises ProtocolsError."""
+    for where, words in of_protocols(tomllib.loads(text), codes):
+        raise ProtocolsError(f"{name}:{line_of(key_lines(text), where)}: {words}")
+
+
+def of_rules(rules: RuleSet, codes: Collection[str]) -> Found:
+    """Each mistake, with the way to its key."""
+    for low, high in ORDERED:
+        if getattr(rules.engine, low) > getattr(rules.engine, high):
+            yield ("engine", low), f"[engine]: {low} must not be above {high}"
+    for number, rule in enumerate(rules):
+        where = ("rule", number)
+        for key, condition in rule.conditions.items():
+            for words in of_condition(condition, codes):
+                yield (*where, key.partition(".")[0]), f"{rule.id}: {words}"
+        if rule.clear is not None and (found := ends_as_it_begins(rule)):
+            yield (*where, "clear"), (f"{rule.id}: clear is true while the rule's own condition is, at {found}: the"
+                                      " alarm would end as it begins; let it end beyond what raises it")
+
+
+def of_condition(condition: Compiled, codes: Collection[str]) -> Iterator[str]:
+    """What a condition asks that can never be answered."""
+    for use in condition.uses:
+        yield from _of_use(use, codes)
+    for node in ast.walk(ast.parse(condition.text.strip(), mode="eval")):
+        match node:
+            case ast.Compare(left=ast.Name(id=metric), comparators=[limit]):
+                yield from _beyond(metric, limit, node)
+            case ast.Compare(left=limit, comparators=[ast.Name(id=metric)]):
+                yield from _beyond(metric, limit, node)
+            case ast.Call(func=ast.Name(id=name), args=[inner]) if FUNCTIONS[name].determinations > 1:
+                others = [one.id for one in ast.walk(inner) if isinstance(one, ast.Name) and one.id in METRICS
+                          and one.id not in DETERMINATION]
+                if others:
+                    yield (f"{name}(...) is of blood pressures, and {others[0]} is measured apart from them; write"
+                           f" its comparison outside the brackets")
+
+
+def _of_use(use: Use, codes: Collection[str]) -> Iterator[str]:
+    for metric in use.baselines:
+        if metric not in BASELINES:
+            yield f"{use.fact.name}({metric}): nobody takes a baseline of it; known: {', '.join(sorted(BASELINES))}"
+    if use.fact.name in TOLD_BY_DEVICES:
+        for code in use.arguments:
+            if code not in codes:
+                yield f"{use.fact.name}({code}): no device has an alarm of that name{nearest(str(code), codes)}"
+
+
+def _beyond(metric: str, limit: ast.expr, comparison: ast.Compare) -> Iterator[str]:
+    """A limit outside of all that can be measured."""
+    number = _number(limit)
+    if metric not in METRICS or number is None:
+        return
+    known = METRICS[metric]
+    if not known.low <= number <= known.high:
+        yield (f"{ast.unparse(comparison)!r}: {known.label} is from {known.low:g} to {known.high:g} {known.unit}; write"
+               " a limit within that")
+
+
+def _number(node: ast.expr) -> float | None:
+    match node:
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+            return float(value)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            inner = _number(operand)
+            return None if inner is None else -inner
+    return None
+
+
+def ends_as_it_begins(rule: Rule) -> str:
+    """Readings, in words, at which both what raises a rule and what ends it are true; "" where none is found.
+
+    Tried are the limits of both, and one unit beside them. What is no reading (a baseline, a pump's word) is unknown.
+    """
+    if rule.clear is None:
+        return ""
+    values: dict[str, set[float]] = {}
+    for condition in (rule.when, rule.clear):
+        for node in ast.walk(ast.parse(condition.text.strip(), mode="eval")):
+            match node:
+                case ast.Compare(left=ast.Name(id=metric), comparators=[limit]) if metric in METRICS:
+                    number, known = _number(limit), METRICS[metric]
+                    step = 10.0**-known.decimals
+                    near = () if number is None else (number - step, number, number + step)
+                    values.setdefault(metric, set()).update(one for one in near if known.low <= one <= known.high)
+    state, names = BedState(bed=""), list(values)
+    for one in islice(product(*(sorted(values[name]) for name in names)), TRIED):
+        readings: dict[str, Number] = dict(zip(names, one, strict=True))
+        context = RuleContext(state, 0.0, readings=readings)
+        if names and rule.when.evaluate(context) is True and rule.clear.evaluate(context) is True:
+            return ", ".join(f"{METRICS[name].label} {value:g}" for name, value in zip(names, one, strict=True))
+    return ""
+
+
+def of_protocols(data: Mapping[str, Any], codes: Collection[str]) -> Found:
+    """Each mistake in the tables of a protocols.toml."""
+    for number, table in enumerate(data["protocol"]):
+        where: Where = ("protocol", number)
+        own = table["id"]
+        for path, condition in _conditions(table):
+            for words in of_condition(compile_condition(condition), codes):
+                yield (*where, *path), f"{own}: {words}"
+        for key in GATES:
+            ids = [gate["id"] for gate in table.get(key, ())]
+            for at, gate in enumerate(ids):
+                if gate in ids[:at]:
+                    yield (*where, key, at, "id"), f"{own}: the gate {gate!r} is here twice; give each its own id"
+        for key, steps in table.get("schedule", {}).items():
+            yield from _of_schedule(steps, (*where, "schedule", key), own)
+        by_hand = table.get("by_hand", {})
+        for dose in by_hand.get("doses_mg", ()):
+            if round(dose / by_hand["device_mg"], 6) % 1:
+                yield (*where, "by_hand", "doses_mg"), (
+                    f"{own}: {dose:g} mg is no whole number of devices of {by_hand['device_mg']:g} mg")
+
+
+def _conditions(table: Mapping[str, Any]) -> Iterator[tuple[Where, str]]:
+    """Each condition of a [[protocol]], with the way to it."""
+    if "baseline_never" in table:
+        yield ("baseline_never",), table["baseline_never"]
+    for key in GATES:
+        for at, gate in enumerate(table.get(key, ())):
+            yield (key, at, "open"), gate["open"]
+    for key, steps in table.get("schedule", {}).items():
+        for at, step in enumerate(steps):
+            if step.get("when"):
+                yield ("schedule", key, at, "when"), step["when"]
+
+
+def _of_schedule(steps: list[Mapping[str, Any]], where: Where, protocol: str) -> Found:
+    for at, step in enumerate(steps):
+        if at and not steps[at - 1].get("when"):
+            yield (*where, at), (f"{protocol}: the row before this one has no when, so it always counts and this one"
+                                 " never; write its when, or put it last")
+        if step.get("early_min") and not step.get("at_min"):
+            yield (*where, at, "early_min"), (f"{protocol}: early_min is for the times of at_min; write these, or take"
+                                              " it out")
+

@@ -1,0 +1,121 @@
+"""Mistakes of a clinic's engineer that can be read and would never do what was meant: refused in one line with file,
+line and what to write instead. What a journal has recorded is replayed as it was.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.app.files import read_protocols, read_rules
+from edge.core.mistakes import ends_as_it_begins
+from edge.core.rules import parse_rules
+from edge.process import BadUsage
+from tests.helpers.rule_files import FILE, RULES
+
+OWN = """
+[[rule]]
+id = "CO2-1"
+title = "High end-tidal CO2"
+class = "physiological"
+priority = "medium"
+context = ["INFUSING", "RECOVERY"]
+when = "etco2_mmhg > 60"
+hold_s = 30
+clear = "etco2_mmhg < 55"
+text = "EtCO2 {etco2_mmhg} mmHg: high"
+clears = "below 55"
+why = "Look at the breathing."
+source = "The clinic's own."
+"""
+THIRD = """
+[[protocol]]
+id = "im_ketamine"
+title = "Ketamine into the muscle"
+like = "iv_racemic_40"
+source = "The clinic's own."
+
+[[protocol.schedule.cuff]]
+when = "phase(INFUSING, PAUSED)"
+every_min = 7
+
+[[protocol.discharge]]
+id = "after_the_end"
+open = "not known(session.ended_s) or session.ended_s < 5400"
+words = "90 minutes after the end"
+"""
+RULES_TEXT, PROTOCOLS_TEXT = FILE.read_text(), FILE.with_name("protocols.toml").read_text()
+
+
+def refused(tmp_path: Path, name: str, text: str) -> str:
+    """What is said of this file: the line's own text, and the words."""
+    file = tmp_path / name
+    file.write_text(text)
+    with pytest.raises(BadUsage) as caught:
+        (read_rules if name == "rules.toml" else read_protocols)(file)
+    _, line, words = str(caught.value).removeprefix(str(tmp_path)).split(":", 2)
+    return f"{text.splitlines()[int(line) - 1].split(' =')[0]}:{words}"
+
+
+@pytest.mark.parametrize(("was", "now", "said"), [
+    ("> 60", "> 60 mmHg", "when: CO2-1: cannot read 'etco2_mmhg > 60 mmHg': invalid syntax; write a number alone"),
+    ("etco2_mmhg > 60", "etco2_mmhg = 60", "== for what must be the same"),
+    ("etco2_mmhg > 60", "etco2_mmhg > 60 AND resp_bpm < 8", "write and, or, not, in small letters"),
+    ("etco2_mmhg > 60", "etco2_mmhg ≥ 60", "write >= for ≥"),
+    ("etco2_mmhg > 60", "(etco2_mmhg > 60", "close each bracket"),
+    ("> 60", "> 60,5", "a comma parts 'etco2_mmhg > 60, 5'; write a point in a number, as in 0.5"),
+    ('"etco2_mmhg > 60"', '"etco2_mmhg > 60', "when: is not TOML"),
+    ("etco2_mmhg > 60", "rise_pct(etco2_mmhg) > 20", "when: CO2-1: rise_pct(etco2_mmhg): nobody takes a baseline"),
+    ("> 60", "> 151", "'etco2_mmhg > 151': etCO₂ is from 0 to 150 mmHg; write a limit within that"),
+    ("etco2_mmhg > 60", "-1 > etco2_mmhg", "'-1 > etco2_mmhg': etCO₂ is from 0 to 150"),
+    ("etco2_mmhg > 60", "pair(etco2_mmhg > 60)", "pair(...) is of blood pressures, and etco2_mmhg is measured apart"),
+    ("etco2_mmhg > 60", "device_reports(no_breth)", "no device has an alarm of that name; did you mean 'no_breath'?"),
+    ("< 55", "< 62", "clear: CO2-1: clear is true while the rule's own condition is, at etCO₂ 61: the alarm would end"),
+])
+def test_of_a_rule_over_a_capnometer(was: str, now: str, said: str, tmp_path: Path) -> None:
+    assert said in refused(tmp_path, "rules.toml", RULES_TEXT + OWN.replace(was, now, 1))
+
+
+@pytest.mark.parametrize(("was", "now", "said"), [
+    ('clear = "spo2_pct >= 92"', 'clear = "spo2_pct >= 89"', "clear: RES-2: clear is true while"),
+    ("sbp_mmhg >= 180", "sbp_mmhg >= 18", "when: HTN-3: 'sbp_mmhg >= 18': SBP is from 40 to 300 mmHg"),
+    ("sbp_least_mmhg = 40", "sbp_least_mmhg = 300", "sbp_least_mmhg: [engine]: sbp_least_mmhg must not be above"),
+    ("pair_apart_s = 60", "pair_apart_s = 601", "pair_apart_s must not be above pair_within_s"),
+    ("device_alarm(attention)", "device_alarm(atention)", "device_alarm(atention): no device has an alarm"),
+    ("[engine]\n", "[engine\n", "is not TOML: Expected ']'"),
+])
+def test_of_a_changed_default(was: str, now: str, said: str, tmp_path: Path) -> None:
+    assert was in RULES_TEXT
+    text = RULES_TEXT.replace("sbp_most_mmhg = 300", "sbp_most_mmhg = 299") if "= 300" in now else RULES_TEXT
+    assert said in refused(tmp_path, "rules.toml", text.replace(was, now, 1))
+
+
+@pytest.mark.parametrize(("was", "now", "said"), [
+    ("session.ended_s < 5400", "session.ended_s < 90 min", "open: cannot read"),
+    ('[[protocol.discharge]]', '[[protocol.discharge]]\nid = "after_the_end"\nopen = "dissociation_open()"\n'
+     'words = "-"\n[[protocol.discharge]]', "id: im_ketamine: the gate 'after_the_end' is here twice"),
+    ("every_min = 7", "every_min = 7\nearly_min = 3", "early_min: im_ketamine: early_min is for the times of at_min"),
+    ("[[protocol.schedule.cuff]]", "[[protocol.schedule.cuff]]\nevery_min = 5\n[[protocol.schedule.cuff]]",
+     "[[protocol.schedule.cuff]]: im_ketamine: the row before this one has no when, so it always counts"),
+    ("not known(session.ended_s)", "spo2_pct > 101", "open: im_ketamine: 'spo2_pct > 101': SpO₂ is from 0 to 100 %"),
+    ("[[protocol.schedule.cuff]]",
+     "[protocol.by_hand]\ndevice_mg = 28\ndoses_mg = [56, 60]\napart_s = 300\n[[protocol.schedule.cuff]]",
+     "doses_mg: im_ketamine: 60 mg is no whole number of devices of 28 mg"),
+])
+def test_of_a_protocol_of_ones_own(was: str, now: str, said: str, tmp_path: Path) -> None:
+    assert said in refused(tmp_path, "protocols.toml", PROTOCOLS_TEXT + THIRD.replace(was, now, 1))
+
+
+def test_what_is_right_is_taken_also_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text("\ufeff" + RULES_TEXT + OWN)
+    (tmp_path / "protocols.toml").write_text(PROTOCOLS_TEXT + THIRD)
+    assert read_rules(tmp_path / "rules.toml")[0].named("CO2-1")
+    protocols, _ = read_protocols(tmp_path / "protocols.toml")
+    assert protocols is not None and protocols.named("im_ketamine")
+
+
+def test_what_a_journal_has_recorded_is_not_refused() -> None:
+    rules = parse_rules(RULES_TEXT + OWN.replace("< 55", "< 62"))
+    assert ends_as_it_begins(rules.named("CO2-1")) == "etCO₂ 61"
+    assert not any(ends_as_it_begins(rule) for rule in RULES)
