@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import shutil
 import sqlite3
 import stat
 from pathlib import Path
@@ -24,6 +26,8 @@ from edge.model import Tick
 from edge.process import BadUsage
 from tests.helpers.bodies import body
 from tests.helpers.recovery_story import Life
+from tests.helpers.small_disk import fill, remount
+from tests.helpers.small_disk import small_disk as small_disk
 
 AT_S = 1_800_000_000.0
 
@@ -104,3 +108,101 @@ async def test_what_cannot_be_is_one_line_and_changes_nothing(data: Path, tmp_pa
         restore(tmp_path / "backup", tmp_path / "new-box")
     assert not (tmp_path / "new-box").exists()
     assert sorted(name for name in os.listdir(tmp_path)) == ["backup", "data"]
+
+
+@pytest.fixture
+async def backup(data: Path, tmp_path: Path) -> Path:
+    kept, store = opened(data, "b1"), Store(data / "console.db")
+    await kept.append([PendingEvent(None, None, AT_S, body("boot"))]).stored
+    await kept.close()
+    store.close()
+    assert back_up(data, tmp_path / "backup") == 0
+    return tmp_path / "backup"
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_onto_a_disk_that_fills_all_is_restored_or_nothing(
+    backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool,
+) -> None:
+    box, copied, room = tmp_path / "box", shutil.copy2, 0
+    if there:
+        box.mkdir()
+        (box / "edge.toml").write_text("")
+    before = sorted(box.rglob("*"))
+
+    def copy(source: Path, target: Path) -> None:
+        nonlocal room
+        if room == 0:
+            target.write_bytes(b"half of it")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        room -= 1
+        copied(source, target)
+
+    monkeypatch.setattr(shutil, "copy2", copy)
+    for files in range(6):
+        room = files
+        with pytest.raises(BadUsage, match=r"No space left on device; nothing is restored") as told:
+            restore(backup, box)
+        assert "\n" not in str(told.value)
+        assert sorted(box.rglob("*")) == before
+        assert box.exists() == there
+    room = 6
+    assert restore(backup, box) == 0
+    assert verify(str(box / "journal.db")).ok
+
+
+@pytest.mark.slow
+def test_onto_a_disk_that_is_full(backup: Path, small_disk: Path) -> None:
+    filler = fill(small_disk)
+    with pytest.raises(BadUsage, match="No space left on device"):
+        restore(backup, small_disk)
+    assert list(small_disk.iterdir()) == [filler]
+    filler.unlink()
+    assert restore(backup, small_disk) == 0
+
+
+@pytest.mark.parametrize("left", ["journal.db-wal", "console.db-wal", "console.db"])
+def test_beside_what_is_left_of_another_store_nothing_is_restored(backup: Path, tmp_path: Path, left: str) -> None:
+    box = tmp_path / "box"
+    box.mkdir()
+    (box / left).write_bytes(b"of another time")
+    with pytest.raises(BadUsage, match=f"there is a {left} already"):
+        restore(backup, box)
+    assert [found.name for found in box.iterdir()] == [left]
+
+
+async def test_under_an_edge_that_runs_nothing_is_restored(backup: Path, data: Path) -> None:
+    kept = opened(data, "b2")
+    for end in ("", "-wal", "-shm"):
+        (data / f"journal.db{end}").unlink(missing_ok=True)
+    (data / "console.db").unlink()
+    with pytest.raises(BadUsage, match="already being written by process"):
+        restore(backup, data)
+    assert not (data / "console.db").exists()
+    await kept.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["full", "read-only"])
+async def test_of_a_store_that_fails_what_is_on_the_disk_is_saved(
+    data: Path, small_disk: Path, tmp_path: Path, how: str,
+) -> None:
+    shutil.copytree(data, small_disk / "data")
+    folder = small_disk / "data"
+    kept, store = opened(folder, "b1"), Store(folder / "console.db")
+    try:
+        appended = kept.append([PendingEvent(None, None, AT_S, body("boot"))])
+        await appended.stored
+        await store.run(append, "clinic-1", [event_out(event, False) for event in appended.events], None, AT_S)
+        if how == "full":
+            fill(small_disk)
+        else:  # nobody has it open: there is no -shm file, and none can be made
+            await kept.close()
+            store.close()
+            remount(small_disk, "ro")
+        assert back_up(folder, tmp_path / "saved") == 0
+        assert verify(str(tmp_path / "saved" / "journal.db")).events == 1
+    finally:
+        if how == "full":
+            await kept.close()
+            store.close()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from edge.aside import ENDS, to_disk
 from edge.cli.copying import copy_console, copy_journal, holds_something
 from edge.cli.records import stored_hashes
 from edge.console.database import place_of
 from edge.contract.keys import BadKey, pinned_key
-from edge.journal.database import JournalError
+from edge.journal.database import DatabaseUrl, JournalError, Lock
 from edge.journal.verify import Verdict, verify
 from edge.postgres import masked
 from edge.process import BadUsage
@@ -69,39 +72,97 @@ def restore(backup: Path, data: Path, journal: str | None = None, console: str |
     if console is not None and not (backup / "console.db").is_file():
         raise BadUsage(f"--console: there is no console.db in {backup}; leave it out")
     servers = {name: url for name, url in (("console.db", console), ("journal.db", journal)) if url is not None}
-    taken = [name for name in DATABASES if name not in servers and (data / name).exists()]
-    if taken:
-        raise BadUsage(f"--data {data}: there is a {taken[0]} already; stop edge and console, and move it away first")
+    _must_be_free(data, servers)
     for url in servers.values():
         if holds_something(url):
             raise BadUsage(f"{masked(url)}: there is something already; stop edge and console, and give an empty one")
     verdict = _checked(backup)
+    part = data / ".restore.part"
+    there = data.exists()
     try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True, mode=0o700)
+        copied = _copy_files(backup, part, set(servers))
         if console is not None:
             copy_console(backup / "console.db", console)
         if journal is not None:
             copy_journal(str(backup / "journal.db"), journal)
-        data.mkdir(parents=True, exist_ok=True)
-        for found in sorted(backup.rglob("*")):
-            target = data / found.relative_to(backup)
-            if found.is_dir():
-                target.mkdir(exist_ok=True)
-            elif found.name not in servers and not target.name.endswith((".lock", "-wal", "-shm")):
-                shutil.copy2(found, target)
+        _put_in_place(copied, part, data)
     except OSError as fault:
-        raise BadUsage(f"--data {data}: {fault.strerror}; the backup is as it was") from None
+        raise BadUsage(f"--data {data}: {fault.strerror}; nothing is restored, and the backup is as it was") from None
     except JournalError as fault:
-        raise BadUsage(str(fault)) from None
+        also = f"; {masked(console)} has the console's store already: empty it" if console is not None else ""
+        raise BadUsage(f"{fault}{also}; then restore again") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        if not there:
+            with suppress(OSError):  # what was restored is in it
+                data.rmdir()
     print(f"{data}: {verdict.events} events and {verdict.inputs} inputs, checked; start edge and console")
     return 0
 
 
+def _must_be_free(data: Path, servers: Mapping[str, str]) -> None:
+    """No store of another time, nor a part of one, which SQLite would take for the restored one's; nor an edge at work.
+    Raises BadUsage."""
+    ours = [data / name for name in DATABASES if name not in servers]
+    taken = [path.name for path in ours if path.exists()]
+    taken += [wal.name for path in ours if (wal := Path(f"{path}-wal")).exists() and wal.stat().st_size]
+    if taken:
+        raise BadUsage(f"--data {data}: there is a {taken[0]} already; stop edge and console, and move it away first")
+    if (data / "journal.db.lock").exists():
+        try:
+            Lock(DatabaseUrl(str(data / "journal.db"))).release()
+        except JournalError as busy:
+            raise BadUsage(f"--data {data}: {busy}; stop it first") from None
+
+
+def _copy_files(backup: Path, part: Path, without: set[str]) -> list[Path]:
+    """Copies what a data folder needs of `backup` into `part`, to the disk. Their paths in it, the journal's last: a
+    folder that has one is restored. Raises OSError."""
+    copied: list[Path] = []
+    for found in sorted(backup.rglob("*")):
+        inside = found.relative_to(backup)
+        if found.is_dir() or found.name in without or found.name.endswith((".lock", "-wal", "-shm")):
+            continue
+        (part / inside).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(found, part / inside)
+        to_disk(part / inside)
+        copied.append(inside)
+    return sorted(copied, key=lambda inside: inside.name == "journal.db")
+
+
+def _put_in_place(copied: list[Path], part: Path, data: Path) -> None:
+    """All of it is copied: each file by a rename. Raises OSError."""
+    for inside in copied:
+        (data / inside).parent.mkdir(exist_ok=True)
+        (part / inside).rename(data / inside)
+        to_disk((data / inside).parent)
+
+
 def _copy_database(source: Path, target: Path) -> None:
     """All of it as of one moment, while its owner writes on. The copy is no more readable than the original."""
-    address = f"file:{quote(str(source))}?mode=ro"
+    try:
+        _copy_moment(f"file:{quote(str(source))}?mode=ro", target)
+    except sqlite3.OperationalError:  # on a read-only disk SQLite has no room for its -shm file, and nobody writes
+        if os.access(source.parent, os.W_OK):
+            raise
+        beside = target.with_name(f"{target.name}.copied")
+        target.unlink(missing_ok=True)
+        try:
+            for end in ENDS:
+                if Path(f"{source}{end}").exists():
+                    shutil.copyfile(f"{source}{end}", f"{beside}{end}")
+            _copy_moment(f"file:{quote(str(beside))}", target)
+        finally:
+            for end in (*ENDS, "-shm"):
+                Path(f"{beside}{end}").unlink(missing_ok=True)
+    target.chmod(0o600)
+
+
+def _copy_moment(address: str, target: Path) -> None:
     with closing(sqlite3.connect(address, uri=True)) as running, closing(sqlite3.connect(target)) as copy:
         running.backup(copy)
-    target.chmod(0o600)
 
 
 def _checked(folder: Path) -> Verdict:
