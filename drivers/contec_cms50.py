@@ -19,8 +19,9 @@ What is made of it:
 * Probe error and searching override any number. A signal of 9 to 14, an SpO2 of 1 to 9 or 101 to 126: no packet of
   this protocol (15, no signal, is what BCI boards say). The limit of 9 keeps out a Nonin, whose frames have the same
   shape and always a 1 there.
-* Packets count while they follow each other without a gap, each with much the same SpO2. A number counts when three
-  packets running say it (50 ms), since a flipped bit makes another number of a number; a lost one at once. Told when
+* Packets count while they follow each other without a gap, each with much the same SpO2. A number counts when eight
+  packets running say it (0.13 s), since a flipped bit makes another number of a number, and a piece of the stream may
+  come again; a lost one at once. Told when
   it changes and once a second.
 * "SpO2 is dropping" is the device's own alarm, where two packets running say it. Without a finger there is none.
 * The device does not say who it is.
@@ -48,7 +49,7 @@ from drivers.kit.text import Twice
 PACKET = 5
 PACKETS_S = 60
 WAVE_PACKETS = 15
-AGREE = 3
+AGREE = 8  # a read, or an old one come again, holds three and more
 NO_SIGNAL, SIGNAL_MAX = 15, 8
 NO_PULSE, NO_SPO2 = 0xFF, 0x7F
 PULSE_LOW, PULSE_HIGH, SPO2_LOW = 18, 254, 10

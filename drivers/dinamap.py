@@ -15,10 +15,10 @@ nothing is started: of its commands only the three reads are sent. Its binary ou
 
 What is made of it:
 
-* No check: an SpO2 or pulse that is new is questionable, asked for again at once, and counts where it is the same. A
-  determination counts once, when its seconds have begun anew and two lines running hold the same three numbers, SYS >
-  MAP > DIA. What stands there at the opening is only remembered. An error that two lines running say is a failed
-  determination, once; its status is shown raw.
+* No check: an SpO2 or pulse that is new is questionable, asked for again at once, and counts where four lines running
+  say it. A determination counts once, when its seconds have begun anew and two lines running hold the same three
+  numbers, SYS > MAP > DIA, taken at the same moment. What stands there at the opening is only remembered. An error
+  that two lines running say is a failed determination, once; its status is shown raw.
 * A read that got no response three times running is only tried once a minute: the monitor may lack that part.
 """
 
@@ -50,6 +50,8 @@ EVERY_S, RARELY_S = 2.0, 60.0  # edge time
 ABSENT = 3  # responses missed running
 TIMEOUT_S, LATENESS_S = 1.0, 2.0
 SILENT_AFTER_S = 7.0
+NEW_TIMES = 4  # lines running: old ones that come again may be two or three
+AGREE_S = 5.0  # by so much may two lines differ in when a determination was taken
 SOON_S = 10.0  # a determination so young is new where none stood there before
 VALID, ERROR = "1", "3456789"
 
@@ -114,15 +116,16 @@ class Dinamap:
     def __init__(self) -> None:
         self.framing: Framing = ReturnedLines()
         self._started = False
+        self._now_s = 0.0
         self._forget()
 
     def _forget(self) -> None:
         self._due_s = dict.fromkeys((request.name for request in REQUESTS), float("-inf"))
         self._missed = dict.fromkeys(self._due_s, 0)
-        self._said: dict[str, float | None] = {}  # the number of the line before
+        self._said: dict[str, tuple[float | None, int]] = {}  # the number of the line before, how many said it running
         self._counts: dict[str, float] = {}  # the last number that counted
         self._age_s: float | None = None  # of the determination that stands there, as last told
-        self._new: tuple[float, ...] | None = None  # one that was said once
+        self._new: tuple[tuple[float, ...], float] | None = None  # one that was said once, and when it was taken
         self._status: str | None = None  # of the line before
         self._failed = False  # the error that stands was told
         self._told: tuple[DeviceAlarm, ...] | None = None
@@ -133,6 +136,7 @@ class Dinamap:
         return [CUFF]
 
     def next_request(self, at_s: float) -> Request | None:
+        self._now_s = at_s
         request = min(REQUESTS, key=lambda one: self._due_s[one.name])
         if at_s < self._due_s[request.name]:
             return None
@@ -171,12 +175,13 @@ class Dinamap:
         return [self._agreed(name, reading) if self._started else reading]
 
     def _agreed(self, name: str, reading: Reading) -> Reading:
-        """A number counts where the line before, or the last one that counted, said it; else it is asked for again."""
-        before, now = self._said.get(name), reading.value
-        self._said[name] = now
+        """A number counts where so many lines running said it, or it is the last that counted; else it is asked for
+        again at once."""
+        (before, times), now = self._said.get(name, (None, 0)), reading.value
+        self._said[name] = now, times + 1 if now == before else 1
         if now is None:
             self._counts.pop(name, None)
-        elif now in (before, self._counts.get(name)):
+        elif now == self._counts.get(name) or self._said[name][1] >= NEW_TIMES:
             self._counts[name] = now
         else:
             self._due_s[name] = float("-inf")
@@ -212,14 +217,14 @@ class Dinamap:
         if not self._started:
             return result or tuple(Reading(metric, None, Validity.INVALID, "implausible") for metric in DETERMINATION)
         before, self._age_s = self._age_s, age_s
+        new, self._new = self._new, None
         if before is None:
             return ()
         if age_s < before:
-            self._new = numbers
+            self._new = numbers, self._now_s - age_s
             return ()
-        same, waits = self._new == numbers, self._new is not None
-        self._new = None
-        return (result or failed("implausible")) if waits and same else ()
+        agrees = new is not None and new[0] == numbers and abs(self._now_s - age_s - new[1]) <= AGREE_S
+        return (result or failed("implausible")) if agrees else ()
 
     def _alarms(self, status: str) -> Sequence[Decoded]:
         raw = f"NA status {status}"

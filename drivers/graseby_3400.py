@@ -102,7 +102,7 @@ class Graseby3400:
         self.framing: Framing = Delimited(START, END, MAX_FRAME)
         self._rate_known = rate_known
         self._repeats = {metric: Repeats({metric: jump}) for metric, jump in JUMPS.items()}
-        self._total = Rising(STEP_ML)
+        self._total = Rising()
         self._asked_s: float | None = None
         self._forget()
 
@@ -181,7 +181,7 @@ class Graseby3400:
         (reading,) = self._repeats[metric].judged((Reading(metric, value),))
         if metric == "rate_ml_h" and not self._rate_known:
             return replace(reading, validity=Validity.QUESTIONABLE)
-        return self._total.judged(reading, self._asked_s, 0.0) if metric == "volume_infused_ml" else reading
+        return self._total.judged(reading, self._asked_s, 0.0, STEP_ML) if metric == "volume_infused_ml" else reading
 
 
 DRIVER = Spec(

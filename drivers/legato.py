@@ -136,7 +136,7 @@ class Legato:
 
     def __init__(self) -> None:
         self.framing: Framing = Prompted()
-        self._unchecked = Unchecked(LIMITS)
+        self._unchecked = Unchecked()
         self._started = False
         self._now_s = 0.0
         self._forget()

@@ -63,6 +63,7 @@ SERIAL = re.compile(r"[0-9A-Z]{4,16}|-+")
 BITS = re.compile(r"[0-9A-F]{4,8}")
 PULSE_LOW, PULSE_HIGH, INDEX_HIGH = 18, 321, 20.0  # what an oximeter can say
 JUMPS = {"spo2_pct": 2.0, "pulse_bpm": 10.0, "perfusion_index_pct": 2.0}
+DIGITS = {"spo2_pct": "03.0f", "pulse_bpm": "03.0f", "perfusion_index_pct": "05.2f"}
 
 NO_NUMBER: tuple[tuple[int, Verdict], ...] = (
     (0x001, (Validity.INVALID, "no_sensor")), (0x002, (Validity.INVALID, "sensor_fault")),
@@ -140,7 +141,7 @@ class MasimoAscii(Listener):
         self.unmapped = Tally()
         self._serial: Twice[str] = Twice()
         self._alarms: Twice[tuple[DeviceAlarm, ...]] = Twice()
-        self._numbers = Repeats(JUMPS)
+        self._numbers = Repeats(JUMPS, DIGITS)
 
     def on_open(self) -> Sequence[Request]:
         self._started = True

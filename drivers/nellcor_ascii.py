@@ -69,6 +69,7 @@ REST_OF_HEAD = re.compile(r"TIME +%SpO2 +BPM +PA +Status|[A-Z]+ +\d+SAT-S")
 WHOLE = re.compile("|".join(form.pattern for form in (DATA, VERSION, REST_OF_HEAD)))
 PULSE_LOW, PULSE_HIGH = 18, 321  # what an oximeter can say
 JUMPS = {"spo2_pct": 4.0, "pulse_bpm": 20.0}
+DIGITS = {"spo2_pct": "3.0f", "pulse_bpm": "3.0f"}
 
 STATES: dict[str, Verdict] = {  # the first that is there counts
     "SD": (Validity.INVALID, "sensor_disconnected"), "SO": (Validity.INVALID, "sensor_off"),
@@ -117,7 +118,7 @@ class NellcorAscii(Listener):
         self._started = False
         self._model = ""
         self._alarms: Twice[tuple[DeviceAlarm, ...]] = Twice()
-        self._numbers = Repeats(JUMPS)
+        self._numbers = Repeats(JUMPS, DIGITS)
         self._dated = Dated(MOST_BETWEEN_S)
 
     def on_open(self) -> Sequence[Request]:

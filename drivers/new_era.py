@@ -151,7 +151,7 @@ class NewEra:
         self.framing: Framing = (Counted(STX, _safe_length, MAX_SAFE, _safe_good) if self._safe
                                  else Delimited(STX, ETX, MAX_BASIC))
         self._twice: Twice[str] = Twice()
-        self._unchecked = Unchecked(LIMITS)
+        self._unchecked = Unchecked()
         self._stop = StopOnce()
         self._forget()
 

@@ -137,7 +137,7 @@ class ParNibp:
         self._phase = "idle"
         self._since_s = self._cuff_s = 0.0  # of the phase or the last stop; of the last cuff pressure
         self._stopping = Stopping()
-        self._risen = self._seen_end = False
+        self._top_mmhg, self._seen_end = 0, False
         self._state: tuple[str, float] | None = None  # S of the last status, and when
         self._status_s = float("-inf")
         self._to_set: deque[FrameRequest] = deque()
@@ -187,7 +187,8 @@ class ParNibp:
             return self._to_set.popleft()
         if self._schedule.due(at_s) and self._may_start(at_s):
             self._schedule.began(at_s)
-            self._phase, self._since_s, self._risen, self._seen_end = "starting", at_s, False, False
+            self._phase, self._since_s = "starting", at_s
+            self._top_mmhg, self._seen_end = 0, False
             return START
         if at_s - self._status_s < EVERY_S:
             return None
@@ -265,7 +266,8 @@ class ParNibp:
         self._cuff_s = self._now_s
         if state in MEASURES and self._phase == "starting":
             self._phase = "measuring"
-        self._risen = self._risen or RISEN_MMHG <= mmhg <= CUFF_MAX_MMHG
+        if mmhg <= CUFF_MAX_MMHG:
+            self._top_mmhg = max(self._top_mmhg, mmhg)
         return (cuff_pressure(mmhg),)
 
     def _status(
@@ -290,8 +292,10 @@ class ParNibp:
         if patient != self._patient:
             self._to_set.extend(self._mode)
             found = failed("module_error")
-        again = not self._seen_end and pressures == self._last_result
-        if found[0].value is not None and (again or not self._risen):
+        again, sbp = pressures == self._last_result, found[0].value
+        least_mmhg = RISEN_MMHG if self._seen_end else sbp
+        if sbp is not None and least_mmhg is not None and (
+                (again and not self._seen_end) or self._top_mmhg < least_mmhg):
             found = failed("not_measured")
         self._last_result = pressures
         self._held = self._held or error == OVERPRESSURE

@@ -38,19 +38,19 @@ def test_a_driver_that_was_never_started_takes_each_packet_at_its_word_one_after
 
 
 @pytest.mark.parametrize(("what", "stream", "told"), [
-    ("two are not enough", NUMBER * 2, []),
-    ("three are", NUMBER * 3, [97.0]),
-    ("one packet in another's place", NUMBER * 3 + OTHER + NUMBER * 3, [97.0]),
-    ("two of them", NUMBER * 3 + OTHER * 2 + NUMBER * 3, [97.0]),
-    ("a new number", NUMBER * 3 + OTHER * 3, [97.0, 91.0]),
-    ("a lost byte between them", NUMBER * 2 + NUMBER[1:] + NUMBER, []),
-    ("a foreign byte between each", (NUMBER + b"\x00") * 9, []),
-    ("a packet that cannot be between each", (NUMBER + b"\x89" + NUMBER[1:]) * 9, []),
-    ("the finger is gone", NUMBER * 3 + OFF, [97.0, "sensor_off"]),
-    ("it searches, then finds", OFF + SEARCHING + NUMBER * 3, ["sensor_off", "searching", 97.0]),
+    ("one less is not enough", NUMBER * (AGREE - 1), []),
+    ("so many are", NUMBER * AGREE, [97.0]),
+    ("one packet in another's place", NUMBER * AGREE + OTHER + NUMBER * AGREE, [97.0]),
+    ("one less of them", NUMBER * AGREE + OTHER * (AGREE - 1) + NUMBER * AGREE, [97.0]),
+    ("a new number", NUMBER * AGREE + OTHER * AGREE, [97.0, 91.0]),
+    ("a lost byte between them", NUMBER * (AGREE - 1) + NUMBER[1:] + NUMBER, []),
+    ("a foreign byte between each", (NUMBER + b"\x00") * 3 * AGREE, []),
+    ("a packet that cannot be between each", (NUMBER + b"\x89" + NUMBER[1:]) * 3 * AGREE, []),
+    ("the finger is gone", NUMBER * AGREE + OFF, [97.0, "sensor_off"]),
+    ("it searches, then finds", OFF + SEARCHING + NUMBER * AGREE, ["sensor_off", "searching", 97.0]),
     ("once a second", NUMBER * 120, [97.0, 97.0, 97.0]),
 ])
-def test_a_number_counts_when_three_packets_running_say_it(what: str, stream: bytes, told: list[float]) -> None:
+def test_a_number_counts_when_so_many_packets_running_say_it(what: str, stream: bytes, told: list[float]) -> None:
     assert of(listen(started(DRIVER), stream)) == told
 
 

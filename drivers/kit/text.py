@@ -1,13 +1,14 @@
 """What drivers share whose devices push lines of text without a checksum: the framing, and when a line is believed.
 
 A flipped bit makes another digit of a digit, and nothing in the line tells. So a number that the line before did not
-say, give or take what can change from one to the next, is questionable until it repeats; words and alarms count when
-two lines running say them. What stays possible is an error no larger than that.
+say, give or take what can change from one to the next, is questionable until it repeats, and so is one that a single
+flipped bit makes of it; words and alarms count when two lines running say them.
 """
 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Generic, TypeVar
@@ -16,6 +17,7 @@ from drivers.contract import BadFrame, Reading, Validity
 
 T = TypeVar("T")
 LF = 0x0A
+RECENT = 8  # lines
 
 
 class Lines:
@@ -77,25 +79,44 @@ def number_of(text: str) -> float | None:
 
 
 class Repeats:
-    """Remembers the numbers of the line before. `jumps` is how far each may move from one line to the next."""
+    """Remembers the numbers of the lines before. `jumps` is how far each may move from one line to the next. `digits`:
+    how each is written, on a line that no sum checks: one that a single flipped bit makes of the number before it is
+    questionable until it repeats, unless it was believed in one of the last `RECENT` lines."""
 
-    def __init__(self, jumps: Mapping[str, float]) -> None:
-        self._jumps = jumps
+    def __init__(self, jumps: Mapping[str, float], digits: Mapping[str, str] | None = None) -> None:
+        self._jumps, self._digits = jumps, digits or {}
         self._before: dict[str, float | None] = {}
+        self._recent: dict[str, deque[float]] = {metric: deque(maxlen=RECENT) for metric in self._digits}
 
     def forget(self) -> None:
         """Nothing was said before."""
         self._before.clear()
+        for recent in self._recent.values():
+            recent.clear()
 
     def judged(self, readings: Sequence[Reading]) -> list[Reading]:
-        """The line's readings; where a number is new, each number of the line is questionable."""
+        """The line's readings; where a number has jumped, each number of the line is questionable."""
         before, self._before = self._before, {reading.metric: reading.value for reading in readings}
         if all(self._repeats(before.get(reading.metric), reading) for reading in readings):
-            return list(readings)
+            return [self._sure(before.get(reading.metric), reading) for reading in readings]
         return [_questioned(reading) for reading in readings]
 
     def _repeats(self, before: float | None, now: Reading) -> bool:
         return now.value is None or (before is not None and abs(now.value - before) <= self._jumps[now.metric])
+
+    def _sure(self, before: float | None, now: Reading) -> Reading:
+        if now.value is None or before is None or now.metric not in self._digits:
+            return now
+        recent, form = self._recent[now.metric], self._digits[now.metric]
+        sure = now.value == before or now.value in recent or not _one_bit(format(before, form), format(now.value, form))
+        if sure:
+            recent.append(now.value)
+        return now if sure else _questioned(now)
+
+
+def _one_bit(one: str, other: str) -> bool:
+    """Whether one flipped bit makes the one of the other."""
+    return sum((a ^ b).bit_count() for a, b in zip(one.encode(), other.encode(), strict=False)) == 1
 
 
 class Dated:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from itertools import pairwise
 
 from drivers.contract import Reading, Validity
 
@@ -18,7 +19,7 @@ EARLY_S = 1.0  # seconds by which its count may be older or newer than the respo
 FASTER = 1.2  # a pump may be so much faster than it says
 MOST_ML_H = 1200.0  # no pump of these infuses faster
 FIRST, AGAIN = 3, 6  # rounds running, before anything is believed; and after it is elsewhere
-FITTING = 3  # the same for a count that only grows, before anything is believed, and where the pump runs faster
+FITTING, FASTER_TIMES = 3, 4  # of a count that only grows, before anything is believed; where it ran faster than told
 HOLE_S = 10.0  # edge time without a count: what comes then may be as old as the hole
 LATELY_S, LEAST_S, POINTS = 30.0, 1.0, 64  # what a count itself shows of the rate
 UNEVEN = 0.5  # of what an even rise would be
@@ -53,9 +54,9 @@ class Track:
         return False
 
     def _led(self, start: tuple[float, float], volume_ml: float, rate_ml_h: float, at_s: float) -> bool:
-        """Whether it can have come here from there, at that rate at most."""
+        """Whether it can have come here from there, at that rate at most; back it never goes."""
         moved, slack = self._sign * (volume_ml - start[1]), SLACK_ML + rate_ml_h * EARLY_S / 3600.0
-        return -slack <= moved <= FASTER * rate_ml_h * (at_s - start[0]) / 3600.0 + slack
+        return -SLACK_ML <= moved <= FASTER * rate_ml_h * (at_s - start[0]) / 3600.0 + slack
 
     def _believe(self, volume_ml: float, at_s: float) -> None:
         self._known, self._candidate, self._rounds = (at_s, volume_ml), None, 0
@@ -71,13 +72,12 @@ def doubted(reading: Reading) -> Reading:
 class Rising:
     """A count that only grows, and no faster than the pump runs. One that has fallen, or risen by more, is an old
     response come again, until it has stayed there: for `AGAIN` rounds where it fell or no pump runs so fast (somebody
-    set it, or a syringe was put in), for `FITTING` where the pump only ran faster than it told. After an opening or a
-    hole of `HOLE_S`, `FITTING` rounds running must follow each other. `step_ml`: how finely it is told.
+    set it, or a syringe was put in), for `FASTER_TIMES` where the pump only ran faster than it told. After an opening
+    or a hole of `HOLE_S`, `FITTING` rounds running must follow each other.
 
     How fast the pump runs is what two rounds running told, or, where that is more, what the count itself has shown."""
 
-    def __init__(self, step_ml: float = 0.0) -> None:
-        self._slack_ml = max(SLACK_ML, 1.01 * step_ml)
+    def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
@@ -85,13 +85,16 @@ class Rising:
         self._counted: deque[Point] = deque(maxlen=POINTS)  # of late
         self._elsewhere: list[Point] = []  # those that do not count, running
         self._told_ml_h: float | None = None
+        self._slack_ml = SLACK_ML
 
-    def judged(self, reading: Reading, at_s: float | None, rate_ml_h: float | None = None) -> Reading:
+    def judged(self, reading: Reading, at_s: float | None, rate_ml_h: float | None = None,
+               step_ml: float = 0.0) -> Reading:
         """The reading, questionable where its number, mL, cannot follow the last. `at_s`: when it was asked for, edge
         seconds; None: nobody asked, so that the first counts, and how fast it rises is not known. `rate_ml_h`: what the
-        pump tells of its rate with it; None: nothing."""
+        pump tells of its rate with it; None: nothing, and it may be any. `step_ml`: how finely it is told."""
         if reading.value is None:
             return reading
+        self._slack_ml = max(SLACK_ML, 1.01 * step_ml)
         told_ml_h, self._told_ml_h = self._told_ml_h, rate_ml_h
         fastest_ml_h = MOST_ML_H
         if rate_ml_h is not None:
@@ -113,18 +116,25 @@ class Rising:
         if known is not None and self._can_follow(known, now, fastest_ml_h):
             self._elsewhere = []
             return True
-        if not self._goes_on(now, fastest_ml_h):
-            self._elsewhere = []
-        self._elsewhere = [*self._elsewhere[1 - AGAIN:], now]
-        ran = known is None or _since(known, now[0]) > HOLE_S or self._can_follow(known, now, MOST_ML_H)
-        return len(self._elsewhere) >= (FITTING if ran else AGAIN)
+        self._elsewhere = [*self._goes_on(now, fastest_ml_h)[1 - AGAIN:], now]
+        if not (known is None or _since(known, now[0]) > HOLE_S or self._can_follow(known, now, MOST_ML_H)):
+            return len(self._elsewhere) >= AGAIN
+        as_told = all(self._can_follow(one, other, fastest_ml_h) for one, other in pairwise(self._elsewhere))
+        return len(self._elsewhere) >= (FITTING if as_told else FASTER_TIMES)
 
-    def _goes_on(self, now: Point, fastest_ml_h: float) -> bool:
-        """Whether it goes on as what does not count has begun: as fast as the pump tells, or evenly."""
-        if not self._elsewhere or self._can_follow(self._elsewhere[-1], now, fastest_ml_h):
-            return True
-        if not self._can_follow(self._elsewhere[-1], now, MOST_ML_H) or len(self._elsewhere) < 2:
-            return len(self._elsewhere) < 2 and self._can_follow(self._elsewhere[-1], now, MOST_ML_H)
+    def _goes_on(self, now: Point, fastest_ml_h: float) -> list[Point]:
+        """Of those that do not count, the ones that `now` goes on from: as fast as the pump tells, or evenly."""
+        before = self._elsewhere
+        if not before or not self._can_follow(before[-1], now, MOST_ML_H):
+            return []
+        if not self._can_follow(before[-1], now, fastest_ml_h):
+            return before if len(before) < 2 or self._is_even(now) else []
+        first = len(before) - 1
+        while first and self._can_follow(before[first - 1], before[first], fastest_ml_h):
+            first -= 1
+        return before[first:]
+
+    def _is_even(self, now: Point) -> bool:
         (began_s, began_ml), (ended_s, ended_ml) = self._elsewhere[0], self._elsewhere[-1]
         if began_s is None or ended_s is None or now[0] is None:
             return True

@@ -10,6 +10,8 @@ import math
 
 SLACK = 1.3  # a device's clock, and the buffers on the way, may be off by so much
 CAP_S = 1.0  # real seconds of a stream that may come at once and still be of now
+EARLY_CAP_S, EARLY_BYTES = 0.25, 400.0  # the same before its pace is known, and no less: of one that sends little, what
+# it may send in a second can be a minute
 USUAL = 4.0  # times what came lately: more than that is no stream that has become livelier
 FRAMES = 8.0  # and so many of the longest frame always come at once
 LATELY_S = 10.0  # edge seconds
@@ -40,14 +42,15 @@ class Pace:
         `awaited`: what comes is the response to a request, so it is of now anyway.
         """
         passed_s = max(at_s - self._at_s, 0.0)
-        most = self._most
+        most, cap = self._most, min(self._most * CAP_S, max(self._most * EARLY_CAP_S, EARLY_BYTES))
         if self._longest and at_s - self._opened_at_s >= KNOWN_AFTER_S:
             most = min(most, max(USUAL * self._lately, FRAMES * self._longest))
+            cap = most * CAP_S
         if real_s - self._real_s >= self._silent_after_s:
             self._allowed = 0.0  # after a stall the first that comes is the oldest
             self._opened_at_s = at_s  # and what comes then may be a stream that begins: its pace is not known yet
         else:
-            self._allowed = min(most * CAP_S * self._speed, self._allowed + most * passed_s)
+            self._allowed = min(cap * self._speed, self._allowed + most * passed_s)
         keep = math.exp(-min(passed_s, PAUSE_S) / LATELY_S)
         self._lately = self._lately * keep + min(count, self._most * passed_s) / LATELY_S  # a burst is no pace
         self._at_s, self._real_s = at_s, real_s
