@@ -35,6 +35,7 @@ LIMITS: list[tuple[str, str, float, float, float]] = [
     ("amend_order", "weight_kg", 35, 200, 0.1), ("amend_order", "dose_mg_kg", 0.1, 1, 0.01),
     ("amend_order", "duration_min", 30, 120, 1), ("amend_order", "concentration_mg_ml", 0.2, 10, 0.1),
     ("amend_order", "dose_mg", 1, 500, 1), ("amend_order", "nibp_interval_min", 2, 30, 1),
+    ("set_limit", "value", 0, 1000, 0.1),
     ("device_off", "minutes", 1, 10, 0.1), ("delegate", "minutes", 1, 60, 1), ("maintain", "minutes", 1, 60, 1),
 ]
 
@@ -47,6 +48,7 @@ def test_a_number_is_taken_at_its_limit_and_refused_beyond(verb: str, name: str,
             "amend_order": {"prescriber": "Dr Hall", "reason": "no response yet", "weight_kg": 70},
             "delegate": {"to": "nina", "reason": "a second bed"},
             "maintain": {"device": "cuff", "minutes": 5, "reason": "a new hose"},
+            "set_limit": {"limit": "spo2_low", "reason": "lung disease"},
             "device_off": {"device": "oximeter", "minutes": 5, "reason": "to the toilet"}}.get(verb, {})
     for value in (least, most):
         assert getattr(parse(verb, {**base, name: value}), name) == value
@@ -93,7 +95,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
      "unknown_verb: 'set_rate'; write one of acknowledge, amend_order, arm_interlock, attest, audio_pause, "
      "audio_resume, check_in, checklist, close_session, comment, delegate, device_back, device_off, disarm_interlock, "
      "dissociation, drug_channel, end_infusion, give_dose, maintain, maintenance_over, measure_bp, override_gate, "
-     "rebaseline, shelve, start_session, undelegate, unshelve"),
+     "rebaseline, set_limit, shelve, start_session, undelegate, unshelve"),
     ("attest", {"what": "balance", "so": True},
      "bad_args: what must be one of escort, oriented, no_dissociation, gait, fluids, mood, not 'balance'"),
     ("attest", {"what": "escort"}, "bad_args: so must be true or false, not None"),
@@ -156,5 +158,5 @@ def test_whatever_comes_is_taken_or_refused_in_one_short_line(verb: str, args: d
 def test_only_who_treats_the_patient_may_ask_and_nothing_starts_or_sets_a_pump() -> None:
     others = {verb: asked.roles for verb, asked in VERBS.items() if asked.roles != {"nurse", "prescriber"}}
     assert others == {"comment": {"nurse", "prescriber", "technician"}, "maintain": {"technician"},
-                      "maintenance_over": {"nurse", "prescriber", "technician"}}
+                      "maintenance_over": {"nurse", "prescriber", "technician"}, "set_limit": {"prescriber"}}
     assert not [verb for verb in VERBS if any(word in verb for word in ("rate", "pump", "bolus", "resume_infusion"))]

@@ -32,6 +32,7 @@ def rules_of(**when: str) -> str:
 
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
+TABLES = "write [[rule]] tables, [engine], [attention], [interlock] and [[limit]]"
 ONE = rules_of(A_1="spo2_pct < 90") + 'hold_s = 3\nraise = [{ priority = "high", when = "spo2_pct < 80" }]\n'
 WRONG: list[tuple[str, str, str]] = [  # what stands in ONE, what is written instead, line and words of the refusal
     ("hold_s = 3", 'hold_s = "3"', "13: A-1: hold_s must be seconds, 0 or more, not '3'"),
@@ -60,8 +61,8 @@ WRONG: list[tuple[str, str, str]] = [  # what stands in ONE, what is written ins
     ("hold_s = 3", 'for_each = ["pumps"]', "13: A-1: for_each must be a list of pump"),
     ("[[rule]]", "[engine]\ngap = 3\n[[rule]]", "3: no key 'gap' in [engine]; did you mean 'gap_s'?"),
     ("[[rule]]", "[engine]\ncoverage = 80\n[[rule]]", "3: coverage must be a part, 0 to 1, not 80"),
-    ("[[rule]]", "[rules]\n[[rule]]", "2: write [[rule]] tables, [engine], [attention] and [interlock], not rules"),
-    ("[[rule]]", "[rule]", "1: write [[rule]] tables, [engine], [attention] and [interlock], not an empty file"),
+    ("[[rule]]", "[rules]\n[[rule]]", f"2: {TABLES}, not rules"),
+    ("[[rule]]", "[rule]", f"1: {TABLES}, not an empty file"),
     ("when = ", "when == ", "not TOML"),
 ]
 

@@ -51,6 +51,7 @@ from edge.contract.session_bodies import OrderAmended as OrderAmended
 from edge.contract.session_bodies import SessionClosed as SessionClosed
 from edge.contract.session_bodies import SessionOpened as SessionOpened
 from edge.contract.treatment_bodies import InterlockMoved as InterlockMoved
+from edge.contract.treatment_bodies import LimitSet as LimitSet
 from edge.contract.treatment_bodies import PumpStop as PumpStop
 from edge.model import (
     AlarmClass,
@@ -233,7 +234,7 @@ class Booted(Body, frozen=True, kw_only=True):
 EventBody = (
     AlarmMoved | SessionOpened | ChecklistSet | DoseGiven | SessionClosed
     | OrderAmended | GateOverridden | BaselineSet | Attested | DrugChannelNamed | CuffAsked
-    | InterlockMoved | PumpStop
+    | InterlockMoved | PumpStop | LimitSet
     | DeviceAway | DeviceReturned
     | PhaseMoved | DissociationMoved | CheckedIn
     | Requested | AudioMoved | ShelfMoved | AlarmTold | AlarmCommented | Delegated | Informed | InMaintenance
@@ -247,7 +248,7 @@ EventBody = (
 BODIES: dict[EventKind, tuple[type[Body], ...]] = {
     "alarm": (AlarmMoved,),
     "session": (SessionOpened, ChecklistSet, DoseGiven, OrderAmended, GateOverridden, BaselineSet, Attested,
-                DrugChannelNamed, CuffAsked, InterlockMoved, PumpStop, SessionClosed),
+                DrugChannelNamed, CuffAsked, InterlockMoved, PumpStop, LimitSet, SessionClosed),
     "phase": (PhaseMoved,),
     "dissociation": (DissociationMoved,),
     "check_in": (CheckedIn,),

@@ -47,6 +47,7 @@ from edge.contract.session_now import OpenNow as OpenNow
 from edge.contract.session_now import ProtocolNow as ProtocolNow
 from edge.contract.session_now import SessionNow as SessionNow
 from edge.contract.treatment_now import InterlockNow as InterlockNow
+from edge.contract.treatment_now import LimitNow as LimitNow
 from edge.contract.treatment_now import StopNow as StopNow
 from edge.contract.vitals import ID_PATTERN as ID_PATTERN
 from edge.contract.vitals import BadPayload as BadPayload

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from edge.contract.events import Baseline, Order
+from edge.contract.treatment_now import LimitNow
 from edge.contract.vitals import Payload, Time
 from edge.model import Dissociation, Phase, Role, Route
 
@@ -110,6 +111,7 @@ class SessionNow(Payload, frozen=True, kw_only=True):
     open_items: tuple[OpenNow, ...] = ()  # `open` says the same in words, without those that are overridden
     estimate: EstimateNow | None = None
     next: tuple[NextNow, ...] = ()  # soonest first
+    limits: tuple[LimitNow, ...] = ()  # those that may be set for a patient, with what is set
     attested: tuple[AttestedNow, ...] = ()  # what is not named here, nobody has recorded
 
 

@@ -1,4 +1,4 @@
-"""Bodies of the events of a treatment: that its pump may be stopped, and was."""
+"""Bodies of the events of a treatment: that its pump may be stopped, and was; limits of its patient."""
 
 from __future__ import annotations
 
@@ -28,3 +28,17 @@ class PumpStop(Body, frozen=True, kw_only=True, tag_field="change", tag="pump_st
     rule: str
     alarm: str
     text: str
+
+
+class LimitSet(Body, frozen=True, kw_only=True, tag_field="change", tag="limit"):
+    """For this session a limit of this patient is `value` now; it was `was`, and is `usual` for others."""
+
+    limit: str
+    title: str
+    unit: str
+    value: float
+    was: float
+    usual: float
+    reason: str
+    command: str
+    by: str

@@ -1,4 +1,5 @@
-"""The treatment in a bed's state: whether its pump may be stopped, and was. Read through `payloads`."""
+"""The treatment in a bed's state: whether its pump may be stopped, and was; limits of its patient.
+Read through `payloads`."""
 
 from __future__ import annotations
 
@@ -28,3 +29,19 @@ class InterlockNow(Payload, frozen=True, kw_only=True):
     since: Time | None = None
     until: Time | None = None
     stop: StopNow | None = None
+
+
+class LimitNow(Payload, frozen=True, kw_only=True):
+    """A limit that a prescriber may set for this patient, from `least` to `most`; `value`: as it is set (null: the
+    usual one), by whom, when and why."""
+
+    limit: str
+    title: str
+    unit: str
+    usual: float
+    least: float
+    most: float
+    value: float | None = None
+    by: str | None = None
+    reason: str | None = None
+    at: Time | None = None

@@ -1,11 +1,14 @@
-"""What a person may ask about a treatment besides its order: that its pump is stopped when certain alarms stand. Read
-through `commands`."""
+"""What a person may ask about a treatment besides its order: that its pump is stopped when certain alarms stand; limits
+of this patient. Read through `commands`."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from edge.contract.verb import Reason, Verb
+from msgspec import Meta
+
+from edge.contract.verb import Reason, Verb, WithReason, number
+from edge.model import Role
 
 
 class ArmInterlock(Verb, frozen=True, kw_only=True):
@@ -21,3 +24,14 @@ class DisarmInterlock(Verb, frozen=True, kw_only=True):
     verb: ClassVar[str] = "disarm_interlock"
 
     reason: Reason | None = None
+
+
+class SetLimit(WithReason, frozen=True, kw_only=True):
+    """For this session a limit of this patient is another one, within the bounds of rules.toml ([[limit]]); without a
+    value it is the usual one again."""
+
+    verb: ClassVar[str] = "set_limit"
+    roles: ClassVar[frozenset[Role]] = frozenset({"prescriber"})
+
+    limit: Annotated[str, Meta(min_length=1, max_length=40, title="Limit")]
+    value: Annotated[float, number("Value (none: the usual one)", 0, 1000, "")] | None = None

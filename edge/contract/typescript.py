@@ -34,7 +34,7 @@ WORDS: dict[str, Any] = {
 STRUCTS: tuple[type[msgspec.Struct], ...] = (
     payloads.Numeric, payloads.PumpNow, payloads.Vitals, payloads.Wave, events.Order, events.Baseline,
     payloads.CheckInNow, payloads.DoseNow, payloads.OpenNow, payloads.NextNow,
-    payloads.AttestedNow, payloads.EstimateNow,
+    payloads.AttestedNow, payloads.EstimateNow, payloads.LimitNow,
     payloads.SessionNow, events.Evidence, payloads.Signals, payloads.FallenLevel,
     payloads.CauseNow,
     payloads.ToldNow, payloads.CommentNow, payloads.DelegationNow, payloads.InformationNow, payloads.MaintenanceNow,

@@ -43,6 +43,7 @@ from edge.core import (
     session,
     shelf,
     starting,
+    treatment_commands,
 )
 from edge.core.alarms import SHOWN, Alarm
 from edge.core.judge import judge, requests
@@ -86,17 +87,23 @@ class Bedside:
                  nibp_interval_s: float = 300.0, protocols: Protocols | None = None,
                  roles: Mapping[str, PumpRole] | None = None, starts: Iterable[str] = (),
                  stops: Iterable[str] = ()) -> None:
-        self.rules, self.protocols = rules, protocols or as_in_0_1_0()
+        self._rules, self.protocols = rules, protocols or as_in_0_1_0()
         self._configured, self._roles, self._starts = list(devices), dict(roles or {}), frozenset(starts)
         self._stops = frozenset(stops)
         self._nibp_interval_s = nibp_interval_s
         self.state = BedState(bed=bed)
         self._configure()
 
+    @property
+    def rules(self) -> RuleSet:
+        """As they are for the patient of this session."""
+        return treatment_commands.rules_of(self._rules, self.state.session)
+
     def _configure(self) -> None:
         """As edge.toml and rules.toml have it now; what is known of the devices they still name stays."""
         self.state.nibp_interval_s = self._nibp_interval_s
         self.state.engine, self.state.protocols = self.rules.engine, self.protocols
+        self.state.limits = self._rules.limits
         known = self.state.devices
         self.state.devices = {
             name: known[name] if name in known and known[name].driver == driver else Device(kind, driver)

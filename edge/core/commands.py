@@ -36,6 +36,7 @@ from edge.contract.commands import (
     ResumeAudio,
     SayDissociation,
     SetChecklist,
+    SetLimit,
     Shelve,
     StartSession,
     Undelegate,
@@ -68,6 +69,7 @@ from edge.core import (
     session_commands,
     shelf,
     starting,
+    treatment_commands,
 )
 from edge.core.alarms import ACTIVE, SHOWN, Alarm, move
 from edge.core.context import RuleContext
@@ -284,5 +286,5 @@ _VERBS: dict[type[Verb], Callable[..., Iterator[PendingEvent]]] = {
     DeviceOff: session_commands.device_off, DeviceBack: session_commands.device_back, CloseSession: _close,
     DrugChannel: session_commands.name_drug_channel, MeasureBp: starting.measure_bp,
     SayDissociation: session_commands.say_dissociation,
-    ArmInterlock: interlock.arm, DisarmInterlock: interlock.disarm,
+    ArmInterlock: interlock.arm, DisarmInterlock: interlock.disarm, SetLimit: treatment_commands.set_limit,
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from string import Formatter
 from typing import Annotated, Any, Self, get_args
@@ -21,10 +21,12 @@ from edge.core import order
 from edge.core.alarms import family
 from edge.core.context import RuleContext
 from edge.core.engine import Engine
+from edge.core.entered import Limit
 from edge.core.expression import Compiled, ExpressionError, compile_condition, nearest
 from edge.core.interlock_table import NO_INTERLOCK, InterlockTable, read_interlock
 from edge.core.ladder import NO_ATTENTION, Attention, read_attention
 from edge.core.pairs import Condition
+from edge.core.patient_limits import read_limits, varied
 from edge.core.rule import CONTEXTS, ContextName, Escalation, Rule, applies
 from edge.core.samples import Needs
 from edge.core.state import Session
@@ -130,6 +132,9 @@ class RuleSet:
     watch: Watch
     attention: Attention = NO_ATTENTION
     interlock: InterlockTable = NO_INTERLOCK
+    limits: tuple[Limit, ...] = ()  # that may be set for a patient
+    tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, compare=False, repr=False)  # of those rules
+    variants: dict[tuple[tuple[str, float], ...], RuleSet] = field(default_factory=dict, compare=False, repr=False)
     kept: dict[_When, tuple[Asked, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     def __iter__(self) -> Iterator[Rule]:
@@ -138,6 +143,22 @@ class RuleSet:
     def named(self, rule_id: str) -> Rule:
         """The rule of this id. Raises StopIteration if there is none."""
         return next(rule for rule in self.rules if rule.id == rule_id)
+
+    def of_patient(self, own: tuple[tuple[str, float], ...]) -> RuleSet:
+        """The same for a patient with these limits, by id. One that no longer is, or is out of its bounds, is left
+        out. Kept: few patients have any."""
+        found = self.variants.get(own)
+        if found is None:
+            values = dict(own)
+            limits = {limit.id: (limit, values[limit.id]) for limit in self.limits if limit.id in values
+                      and limit.least <= values[limit.id] <= limit.most}
+            rules = [rule if rule.id not in self.tables else _rule(
+                varied(self.tables[rule.id], [one for one in limits.values() if one[0].rule == rule.id]), (), [])
+                for rule in self.rules]
+            found = self.variants[own] = replace(
+                assemble(rules, self.engine, self.hash, self.attention, self.interlock), limits=self.limits,
+                tables=self.tables, variants=self.variants)
+        return found
 
     def asked(self, metrics: tuple[str, ...] | None, session: Session | None) -> tuple[Asked, ...]:
         """The causes with a rule that looks at any of these metrics (None: all causes), as they are asked now. Kept: a
@@ -168,10 +189,10 @@ def parse_rules(text: str, name: str | PurePath = "rules.toml") -> RuleSet:
 
 def _rule_set(data: Mapping[str, Any], digest: str) -> RuleSet:
     tables = data.get("rule")
-    extra = sorted(set(data) - {"rule", "engine", "attention", "interlock"})
+    extra = sorted(set(data) - {"rule", "engine", "attention", "interlock", "limit"})
     if extra or not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         raise BadTable((extra[0],) if extra else (),
-                       f"write [[rule]] tables, [engine], [attention] and [interlock], not "
+                       f"write [[rule]] tables, [engine], [attention], [interlock] and [[limit]], not "
                        f"{', '.join(extra) or 'an empty file'}")
     engine = read_table(Engine, data.get("engine", {}), ("engine",), "[engine]")
     attention = read_attention(data.get("attention", {}))
@@ -183,8 +204,12 @@ def _rule_set(data: Mapping[str, Any], digest: str) -> RuleSet:
             raise BadTable(wrong.where, f"{table.get('id', '[[rule]]')}: {wrong}") from None
     for number, rule in enumerate(rules):
         _check_among(rule, rules, ("rule", number))
+    written = {table["id"]: table for table in tables}
+    limits = read_limits(data.get("limit", []), written)
+    interlock = read_interlock(data.get("interlock"), rules)
     try:
-        return assemble(rules, engine, digest, attention, read_interlock(data.get("interlock"), rules))
+        return replace(assemble(rules, engine, digest, attention, interlock), limits=limits,
+                       tables={limit.rule: written[limit.rule] for limit in limits})
     except order.Circle as circle:
         number = next(number for number, rule in enumerate(rules) if rule.id == circle.first)
         raise BadTable(("rule", number, "when"), str(circle)) from None

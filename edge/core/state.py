@@ -9,6 +9,11 @@ import msgspec
 from edge.contract.events import EventBody, PendingEvent
 from edge.core.alarms import Alarm, Delegation, Information
 from edge.core.engine import Engine
+from edge.core.entered import Attestation as Attestation
+from edge.core.entered import CheckIn as CheckIn
+from edge.core.entered import Dose as Dose
+from edge.core.entered import Limit, OwnLimit
+from edge.core.entered import Override as Override
 from edge.core.protocol import Protocol, Protocols
 from edge.core.stopping import Interlock, Stop
 from edge.model import (
@@ -172,31 +177,6 @@ class Order(msgspec.Struct, frozen=True):
         return mg / self.weight_kg if self.weight_kg else None
 
 
-class CheckIn(msgspec.Struct, frozen=True):
-    """What the nurse entered; None is 'not assessed'."""
-
-    at_s: float
-    user: str
-    moaas: int | None = None
-    cadss: int | None = None
-    anxiety: int | None = None
-    distress: int | None = None
-    nausea: int | None = None
-    symptoms: tuple[str, ...] = ()
-    note: str = ""
-    gone: tuple[str, ...] = ()  # symptoms of earlier check-ins that are no more
-
-
-class Dose(msgspec.Struct, frozen=True):
-    """What the patient took by hand, from so many devices."""
-
-    at_s: float
-    mg: float
-    devices: int
-    user: str
-    lots: tuple[str, ...] = ()
-
-
 class Pk(msgspec.Struct, frozen=True):
     """The amounts of the drug by its model at `at_s`, when `mg` had gone in: central, two peripheral, effect site."""
 
@@ -213,23 +193,6 @@ class Amendment(msgspec.Struct, frozen=True):
     prescriber: str
     reason: str
     was: Order
-
-
-class Override(msgspec.Struct, frozen=True):
-    """That a gate holds the session no longer: when, who said so, and why."""
-
-    gate: str
-    at_s: float
-    user: str
-    reason: str
-
-
-class Attestation(msgspec.Struct, frozen=True):
-    """That a person has seen that it is so, or not."""
-
-    so: bool
-    at_s: float
-    user: str
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -266,6 +229,7 @@ class Session(msgspec.Struct, frozen=True):
     amendments: tuple[Amendment, ...] = ()  # of the order, oldest first
     overrides: tuple[Override, ...] = ()
     attested: dict[str, Attestation] = {}  # the last word on each
+    limits: tuple[OwnLimit, ...] = ()  # of this patient, where they are not the usual ones
     pk: Pk | None = None
     open_since_s: dict[str, float] = {}  # gates that are open, by id
     but_for_the_stay_s: float | None = None  # since then nothing but the minimum stay has kept the patient
@@ -318,6 +282,7 @@ class BedState(msgspec.Struct):
     bed: str
     engine: Engine = Engine()
     protocols: Protocols = NO_PROTOCOLS
+    limits: tuple[Limit, ...] = ()  # that may be set for a patient
     nibp_interval_s: float = 300.0
     cuff_every_s: float | None = None  # by the protocol's schedule; None: as ordered, or as nibp_interval_s
     check_in_every_s: float | None = None  # likewise; None: no check-in is due

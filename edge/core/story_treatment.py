@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from edge.core import views
 from edge.core.story_bed import StoryBed
-from edge.core.story_verbs import Unreadable
+from edge.core.story_verbs import Unreadable, number
 
 
 def holds(bed: StoryBed, words: list[str], _: str) -> str | None:
@@ -40,8 +40,20 @@ def _stop(bed: StoryBed, rest: list[str]) -> None:
     bed.obeys = rest == ["obeyed"]
 
 
+def _limit(bed: StoryBed, rest: list[str]) -> None:
+    match rest:
+        case [name, "usual", *why] if why:
+            bed.command("set_limit", {"limit": name, "reason": " ".join(why)}, role="prescriber")
+        case [name, value, *why] if why:
+            bed.command("set_limit", {"limit": name, "value": number(value, "a limit"), "reason": " ".join(why)},
+                        role="prescriber")
+        case _:
+            raise Unreadable(f"write {VERBS['limit'][0]}")
+
+
 VERBS: dict[str, tuple[str, Callable[[StoryBed, list[str]], None]]] = {
     "arm": ("arm USER (that certain alarms stop the pump: one asks for it, another arms it)", _arm),
     "disarm": ("disarm [WHY]", _disarm),
+    "limit": ("limit NAME VALUE|usual WHY (of this patient, set by a prescriber)", _limit),
     "stop": ("stop obeyed|ignored (what a pump does that is told to stop)", _stop),
 }

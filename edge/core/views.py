@@ -24,6 +24,7 @@ from edge.contract.payloads import (
     Gap,
     InformationNow,
     InterlockNow,
+    LimitNow,
     MaintenanceNow,
     Numeric,
     OpenNow,
@@ -41,6 +42,7 @@ from edge.contract.payloads import (
 from edge.core import channels, pk
 from edge.core.alarms import SHOWN, Alarm, Delegation
 from edge.core.dissociation import quiet_check_in
+from edge.core.entered import Limit
 from edge.core.protocol import OrderLimits, Protocols
 from edge.core.session import OpenPoint, describe_baseline, describe_order, open_items
 from edge.core.state import BedState, Device, Session, Shelf
@@ -251,8 +253,16 @@ def _session(session: Session, state: BedState, at_s: float) -> SessionNow:
                     for one in session.doses),
         open_items=tuple(_open(session, point) for point in points), next=upcoming(state, points, at_s),
         estimate=_estimate(session, state, at_s),
+        limits=tuple(_limit(limit, session) for limit in state.limits),
         attested=tuple(AttestedNow(what=what, so=seen.so, at=iso(seen.at_s), user=seen.user)
                        for what, seen in session.attested.items()))
+
+
+def _limit(limit: Limit, session: Session) -> LimitNow:
+    now = LimitNow(limit=limit.id, title=limit.title, unit=limit.unit, usual=limit.number, least=limit.least,
+                   most=limit.most)
+    own = next((one for one in session.limits if one.limit == limit.id), None)
+    return now if own is None else replace(now, value=own.value, by=own.by, reason=own.reason, at=iso(own.at_s))
 
 
 def _ready_min(session: Session) -> float | None:

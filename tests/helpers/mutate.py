@@ -120,7 +120,7 @@ def of_file(text: str) -> Iterator[Mutant]:
 
 
 def _is_gate(lines: list[str], number: int) -> bool:
-    return lines[number - 1].startswith("[[protocol.")
+    return lines[number - 1].startswith(("[[protocol.", "[[limit]]"))
 
 
 def of_line(line: str) -> Iterator[tuple[str, str]]:

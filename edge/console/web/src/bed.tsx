@@ -19,7 +19,7 @@ import { store } from "./state.ts";
 import { Trend } from "./trend.tsx";
 import type { BedState, Session } from "./feed.ts";
 import { vitalsOf } from "./vocabulary.ts";
-import { interlockWords, linkTrouble, nextWords } from "./words.ts";
+import { interlockWords, linkTrouble, nextWords, ownLimits } from "./words.ts";
 
 type Open = "nothing" | "check-in" | "session" | "start" | "events";
 
@@ -95,6 +95,7 @@ function BedHead({ bed, state, session }: { bed: string; state: BedState | undef
       )}
       {state !== undefined && !state.live && <span class="last-known">Last known {clockTime(state.at)}</span>}
       {state?.gap && <span class="gap">⊘ {gapWords(state.gap)} ({state.gap.why === "restart" ? "restart" : `the box ${state.gap.why}`})</span>}
+      {ownLimits(session?.limits) !== null && <span class="own-limits">{ownLimits(session?.limits)}</span>}
       {stop !== null && <b class={stop.urgent ? "link stop" : "request stop"} role={stop.urgent ? "alert" : undefined}>{stop.text}</b>}
       {troubles.length > 0 && <span class="link">⊘ {troubles.join("; ")}</span>}
       {(state?.devices ?? []).map((device) => <InMaintenance key={device.device} bed={bed} device={device} />)}

@@ -144,6 +144,20 @@ export interface EstimateNow {
   text: string;
 }
 
+/** A limit that a prescriber may set for this patient, from `least` to `most`; `value`: as it is set (null: the usual one), by whom, when and why. */
+export interface LimitNow {
+  limit: string;
+  title: string;
+  unit: string;
+  usual: number;
+  least: number;
+  most: number;
+  value: number | null;
+  by: string | null;
+  reason: string | null;
+  at: string | null;
+}
+
 /** The open session of a bed. No patient: names live in the console's store alone. */
 export interface SessionNow {
   id: string;
@@ -174,6 +188,7 @@ export interface SessionNow {
   open_items: OpenNow[];
   estimate: EstimateNow | null;
   next: NextNow[];
+  limits: LimitNow[];
   attested: AttestedNow[];
 }
 
@@ -643,6 +658,20 @@ export interface PumpStop {
   text: string;
 }
 
+/** For this session a limit of this patient is `value` now; it was `was`, and is `usual` for others. */
+export interface LimitSet {
+  change: "limit";
+  limit: string;
+  title: string;
+  unit: string;
+  value: number;
+  was: number;
+  usual: number;
+  reason: string;
+  command: string;
+  by: string;
+}
+
 /** A session was closed, from phase `from`, with these discharge criteria unmet. */
 export interface SessionClosed {
   change: "closed";
@@ -919,7 +948,7 @@ export interface EventRecovered {
 /** The bodies an event of each kind may have. */
 export interface EventBodies {
   alarm: AlarmMoved;
-  session: SessionOpened | ChecklistSet | DoseGiven | OrderAmended | GateOverridden | BaselineSet | Attested | DrugChannelNamed | CuffAsked | InterlockMoved | PumpStop | SessionClosed;
+  session: SessionOpened | ChecklistSet | DoseGiven | OrderAmended | GateOverridden | BaselineSet | Attested | DrugChannelNamed | CuffAsked | InterlockMoved | PumpStop | LimitSet | SessionClosed;
   phase: PhaseMoved;
   dissociation: DissociationMoved;
   check_in: CheckedIn;
@@ -1082,6 +1111,11 @@ export const VERBS = {
   } },
   disarm_interlock: { roles: ["nurse", "prescriber"], args: {
     reason: {"label": "Reason", "type": "text", "optional": true, "max_length": 200},
+  } },
+  set_limit: { roles: ["prescriber"], args: {
+    reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
+    limit: {"label": "Limit", "type": "text", "optional": false, "max_length": 40},
+    value: {"label": "Value (none: the usual one)", "type": "number", "optional": true, "min": 0, "max": 1000},
   } },
 } as const satisfies Record<string, { roles: readonly Role[]; args: Record<string, Argument> }>;
 export type Verb = keyof typeof VERBS;

@@ -15,7 +15,7 @@ const WITH_A_PLACE: ReadonlySet<string> = new Set(
 /** What a verb is called, where its name does not say it. */
 const NAMES: Partial<Record<string, string>> = {
   give_dose: "Dose given", rebaseline: "New baseline", device_off: "Disconnect a device", device_back: "Device is back",
-  dissociation: "Dissociation has begun, or is over", measure_bp: "Measure the blood pressure now", drug_channel: "Which pump gives the drug", arm_interlock: "Arm the stop of the pump", disarm_interlock: "Disarm the stop of the pump", delegate: "Alarms to somebody else",
+  dissociation: "Dissociation has begun, or is over", measure_bp: "Measure the blood pressure now", drug_channel: "Which pump gives the drug", arm_interlock: "Arm the stop of the pump", set_limit: "A limit of this patient", disarm_interlock: "Disarm the stop of the pump", delegate: "Alarms to somebody else",
 };
 
 /** Which of the bed's devices a verb can be about; a verb that is not here is about none. */
@@ -48,6 +48,7 @@ const WHEN: Partial<Record<string, (state: State) => boolean>> = {
 const ONLY: Partial<Record<string, (session: Session) => boolean>> = {
   give_dose: isByHand,
   drug_channel: (session) => !isByHand(session),
+  set_limit: ({ limits }) => (limits ?? []).length > 0,
 };
 
 function isByHand({ order }: Session): boolean {
@@ -85,8 +86,10 @@ function valueOf(argument: Argument, text: string): { value: unknown } | string 
 /** `given`: arguments that are known already, and not asked for. */
 export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; verb: Verb; given?: Texts; back: () => void; close: () => void }) {
   const devices = devicesOf(bed, verb).map(({ device }) => device);
+  const limits = store.states.get(bed)?.session?.limits ?? [];
+  const choicesOf = (key: string): readonly string[] | undefined => (key === "device" && verb in OF_DEVICES ? devices : key === "limit" ? limits.map(({ limit }) => limit) : undefined);
   const takes = Object.entries(VERBS[verb].args as Record<string, Argument>).filter(([key]) => !(key in given))
-    .map(([key, argument]) => [key, key === "device" && verb in OF_DEVICES ? { ...argument, choices: devices } : argument] as const);
+    .map(([key, argument]) => [key, { ...argument, choices: choicesOf(key) ?? argument.choices ?? [] }] as const);
   const [texts, setTexts] = useState<Texts>({});
   const [sending, setSending] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
@@ -112,11 +115,12 @@ export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; 
       </>
     }>
       {HELP[verb] !== undefined && <p class="help">{HELP[verb]}</p>}
+      {verb === "set_limit" && <ul class="help">{limits.map((one) => <li key={one.limit}>{one.title}: {one.value ?? one.usual} {one.unit}, may be {one.least} to {one.most}{one.value !== null && ` (usual ${one.usual}; ${one.by}: ${one.reason})`}</li>)}</ul>}
       {numbers.length > 0 && <NumberFields texts={texts} change={change} fields={numbers.map(([key, { label, unit = "", presets = [], optional }]) => (
         { key, label, unit, presets, hint: optional ? "if known" : undefined }))} />}
       {takes.flatMap(([key, { label, choices = [] }]) => (choices.length === 0 ? [] : [
         <div key={key} class="presets reasons" role="group" aria-label={label}>
-          {choices.map((one) => <button key={one} type="button" aria-pressed={texts[key] === one} onClick={() => change(key, one)}>{sentence(one.replaceAll("_", " "))}</button>)}
+          {choices.map((one) => <button key={one} type="button" aria-pressed={texts[key] === one} onClick={() => change(key, one)}>{limits.find(({ limit }) => key === "limit" && limit === one)?.title ?? sentence(one.replaceAll("_", " "))}</button>)}
         </div>,
       ]))}
       {takes.filter(([, { type, choices = [] }]) => (type === "text" || type === "words") && choices.length === 0).map(([key, { label, type, optional }]) => (

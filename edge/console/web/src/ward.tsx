@@ -12,7 +12,7 @@ import { store } from "./state.ts";
 import { isClinical } from "./feed.ts";
 import type { BedState, Me } from "./feed.ts";
 import { vitalsOf } from "./vocabulary.ts";
-import { interlockWords, linkTrouble, nextWords, noAlarms, PRIORITY, SYMBOL } from "./words.ts";
+import { interlockWords, linkTrouble, nextWords, noAlarms, ownLimits, PRIORITY, SYMBOL } from "./words.ts";
 
 /** How many columns fit that many beds, wide and upright. */
 function columns(beds: number): { wide: number; upright: number } {
@@ -109,6 +109,7 @@ function Tile({ bed, me }: { bed: string; me: Me }) {
       <Further metrics={metrics.filter(({ always }) => !always)} vitals={vitals} context={context} />
       <div class="notes">
         <Band session={session} />
+        {ownLimits(session?.limits) !== null && <span class="own-limits" title={ownLimits(session?.limits) ?? ""}>own limits</span>}
         {state !== undefined && !state.live && <span class="last-known">Last known {clockTime(state.at)}</span>}
         <Trouble bed={bed} state={state} />
       </div>

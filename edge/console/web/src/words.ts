@@ -1,6 +1,6 @@
 /** The words on the screen for the words on the wire. Pure. */
 import { clockTime } from "./age.ts";
-import { type InterlockNow, type Signals, SYMPTOMS, type ToldNow } from "./contract.ts";
+import { type InterlockNow, type LimitNow, type Signals, SYMPTOMS, type ToldNow } from "./contract.ts";
 import { soundOf } from "./rank.ts";
 import type { Alarm, Answer, Device, Phase, Priority, PumpState, Session } from "./feed.ts";
 
@@ -111,6 +111,12 @@ export function nextWords(session: Pick<Session, "next"> | null | undefined): st
   const first = session?.next?.[0];
   if (first === undefined) return null;
   return `Next: ${first.text}${first.at === null ? "" : ` ${nextTime(first)}`}`;
+}
+
+/** The limits that are this patient's own: "own limits: SpO₂, prompt 88 % (usual 90)". null: none is. */
+export function ownLimits(limits: readonly LimitNow[] | undefined): string | null {
+  const own = (limits ?? []).filter(({ value }) => value !== null);
+  return own.length === 0 ? null : `own limits: ${own.map(({ title, value, unit, usual }) => `${title} ${value} ${unit} (usual ${usual})`).join("; ")}`;
 }
 
 /** Whether alarms stop the pump of a bed, and how the last stop stands. `urgent`: a person must look now. null: nothing to say. */

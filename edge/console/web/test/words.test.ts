@@ -6,7 +6,7 @@ import { kindOf, sentenceOf } from "../src/eventwords.ts";
 import { idOf, labelOf, matching, pathOf } from "../src/beds.ts";
 import { placeOf } from "../src/place.ts";
 import type { EdgeEvent } from "../src/feed.ts";
-import { deviceSays, interlockWords, linkRemedy, linkWords, nextWords, noAlarms, overWords } from "../src/words.ts";
+import { deviceSays, interlockWords, linkRemedy, linkWords, nextWords, noAlarms, overWords, ownLimits } from "../src/words.ts";
 
 const AT = "2026-09-21T12:00:00.000Z";
 const event = (kind: string, body: EdgeEvent["body"]): EdgeEvent => ({ edge: "clinic-1", seq: 1, bed: "chair-1", at: AT, kind, late: false, body });
@@ -38,6 +38,7 @@ const TOLD: [kind: string, body: EdgeEvent["body"], kindWord: string, words: str
   ["session", { change: "pump_stop", stop: "sent", device: "pump", rule: "RES-3", alarm: "a", text: "SpO₂ 84 %" }, "Session", "Stop sent to the pump: SpO₂ 84 %"],
   ["session", { change: "pump_stop", stop: "confirmed", device: "pump", rule: "RES-3", alarm: "a", text: "SpO₂ 84 %" }, "Session", "The pump says that it stands still: SpO₂ 84 %"],
   ["session", { change: "pump_stop", stop: "withdrawn", device: "pump", rule: "RES-3", alarm: "a", text: "SpO₂ 84 %" }, "Session", "Stop not sent any more, the alarm is over: SpO₂ 84 %"],
+  ["session", { change: "limit", limit: "spo2_low", title: "SpO₂, awareness", unit: "%", value: 91, was: 94, usual: 94, reason: "lung disease", by: "hall" }, "Session", "SpO₂, awareness of this patient: 91 %, was 94, usual 94, lung disease, by hall"],
   ["audio", { paused_until: null, by: "anna" }, "Sound", "Pause ended, alarms sound again, by anna"],
   ["device", { device: "pump", alarms: [{ code: "vtbi_done", priority: "medium", raw: "AL_VTBIS", text: "Volume infused, pump stopped" }] }, "Device", "Pump says: Volume infused, pump stopped"],
   ["device", { device: "pump", alarms: [] }, "Device", "Pump: its own alarms are over"],
@@ -86,6 +87,13 @@ test("whether alarms stop the pump, and that a stop is not confirmed", () => {
   assert.equal(interlockWords({ ...armed, stop: { ...stop, state: "not_sent" } })?.urgent, true);
   assert.equal(interlockWords({ ...armed, stop: { ...stop, state: "confirmed" } })?.urgent, false);
   assert.match(interlockWords({ ...armed, state: "asked", second: null, until: AT })?.text ?? "", /^anna asks to arm the stop of the pump: a second person must, by /);
+});
+
+test("limits of a patient's own are said with the usual ones", () => {
+  const limit = { limit: "spo2_low", title: "SpO₂, awareness", unit: "%", usual: 94, least: 90, most: 97, value: 91, by: "hall", reason: "r", at: AT };
+  assert.equal(ownLimits([{ ...limit, value: null }]), null);
+  assert.equal(ownLimits(undefined), null);
+  assert.equal(ownLimits([limit, { ...limit, limit: "b", value: null }]), "own limits: SpO₂, awareness 91 % (usual 94)");
 });
 
 test("no alarm is not claimed while the data stand still", () => {

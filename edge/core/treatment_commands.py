@@ -1,0 +1,52 @@
+"""What a person changes in a treatment besides its order: the limits of this patient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from edge.contract.events import LimitSet, PendingEvent
+from edge.contract.treatment_verbs import SetLimit
+from edge.core.entered import Limit, OwnLimit
+from edge.core.refusal import Refused, open_session
+from edge.core.rules import RuleSet
+from edge.core.state import BedState, Session
+from edge.model import Command
+
+
+def rules_of(rules: RuleSet, session: Session | None) -> RuleSet:
+    """`rules` as they are for the patient of this session."""
+    if session is None or not session.limits:
+        return rules
+    return rules.of_patient(tuple((one.limit, one.value) for one in session.limits))
+
+
+def set_limit(state: BedState, rules: RuleSet, command: Command, args: SetLimit, at_s: float) -> Iterator[PendingEvent]:
+    """From now on this patient's limit is another one, or the usual one again. Raises Refused."""
+    current = open_session(state)
+    limit = _limit(rules, args.limit)
+    value = limit.number if args.value is None else args.value
+    if not limit.least <= value <= limit.most:
+        raise Refused(f"bad_args: {limit.title} must be from {limit.least:g} to {limit.most:g} {limit.unit}, not"
+                      f" {value:g}; usual is {limit.number:g}")
+    was = next((one.value for one in current.limits if one.limit == limit.id), limit.number)
+    if was == value:
+        raise Refused(f"not_now: {limit.title} is {value:g} {limit.unit} already")
+    kept = tuple(one for one in current.limits if one.limit != limit.id)
+    own = OwnLimit(limit.id, value, command.user, args.reason.strip(), at_s)
+    state.session = replace(current, limits=kept if value == limit.number else (*kept, own))
+    counted = {account.key for accounts in rules_of(rules, state.session).needs.accounts.values()
+               for account in accounts}
+    state.below = {key: below for key, below in state.below.items() if key in counted}
+    yield state.event(at_s, LimitSet(
+        limit=limit.id, title=limit.title, unit=limit.unit, value=value, was=was, usual=limit.number,
+        reason=own.reason, command=command.id, by=command.user))
+
+
+def _limit(rules: RuleSet, name: str) -> Limit:
+    found = next((limit for limit in rules.limits if limit.id == name), None)
+    if found is None:
+        known = ", ".join(limit.id for limit in rules.limits) or "none"
+        raise Refused(f"bad_args: no limit {name[:40]!r} can be set for a patient; these can: {known}")
+    return found
