@@ -319,6 +319,12 @@ class Spec:
     # serial number it gave, for this one; in `requests` they stand for the number of the golden table
 
     @property
+    def nameless(self) -> bool:
+        """Whether its protocol has no serial number, so that nothing tells one such device from another: its wiring
+        card says so, in these words."""
+        return any(words in self.wiring for words in ("bound by its port", "cannot be told apart"))
+
+    @property
     def starts_cuff(self) -> bool:
         """Whether its cuff is started over the wire, when it is told."""
         return self.cuff_of(self.driver()) is not None

@@ -55,6 +55,10 @@ MISSED = 2
 Raw = Mapping[tuple[int, int], bytes]  # (function, address) -> one register's two bytes, or a coil's one
 
 
+def _wiring(found: RegisterMap) -> str:
+    return found.wiring + ("" if found.serial else "\nNo serial number in this map: bound by its port")
+
+
 def spec_of(path: Path) -> Spec:
     """The driver of the map in `path`. Raises ValueError: one line with file and line."""
     found = read_map(path)
@@ -62,7 +66,7 @@ def spec_of(path: Path) -> Spec:
     return Spec(
         name=found.name, title=found.title, kind=found.kind, transports=found.transports, grade=found.grade,
         source=found.source, line=found.line, metrics=frozenset(value.metric for value in found.values),
-        requests=(*opening, *polled), wiring=found.wiring, make=lambda settings: MapDriver(found),
+        requests=(*opening, *polled), wiring=_wiring(found), make=lambda settings: MapDriver(found),
         defined_at=found.defined_at)
 
 

@@ -12,11 +12,11 @@ from edge.model import iso
 MINUTES, FRAMES, BYTES = 5, 6, 32  # told: the last ones, and so many bytes of each frame
 
 
-def with_line(device: DeviceNow, dialogue: Dialogue) -> DeviceNow:
-    """The device, with its line."""
+def with_line(device: DeviceNow, dialogue: Dialogue, at: str = "", unsure: str = "") -> DeviceNow:
+    """The device, with its line; `at` and `unsure` as LineNow has them."""
     history, response_s = dialogue.history, dialogue.history.response_s(0.95)
     return msgspec.structs.replace(device, line=LineNow(
-        expected=dialogue.link.expected, timeouts=dialogue.counters.timeouts,
+        at=at, unsure=unsure, expected=dialogue.link.expected, timeouts=dialogue.counters.timeouts,
         response_s=None if response_s is None else round(response_s, 3),
         unmapped=dict(dialogue.unmapped), minutes=tuple(map(_minute, [*history.minutes][-MINUTES:])),
         frames=tuple(map(_frame, [*history.frames][-FRAMES:]))))

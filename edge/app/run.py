@@ -14,6 +14,7 @@ from time import sleep
 from nacl.signing import VerifyKey
 
 import drivers
+from edge.app.doubts import warnings
 from edge.app.files import read_protocols as read_protocols
 from edge.app.files import read_rules as read_rules
 from edge.app.recovery import recover
@@ -43,6 +44,8 @@ def check_edge(path: Path) -> int:
     """`vigil edge --check`: 0 where this configuration would start. Raises BadUsage with its one line."""
     config, _, _ = _read(path)
     read_protocols(config.edge.protocols_file)
+    for warning in warnings(path, config, drivers.find(config.edge.drivers, config.maps)):
+        print(f"warning: {warning}")
     devices = sum(len(bed.device) for bed in config.bed)
     print(f"{path}: good: {len(config.bed)} beds, {devices} devices")
     return 0

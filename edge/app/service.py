@@ -58,6 +58,7 @@ from edge.core.flood import Floods, wires
 from edge.core.protocol import Protocols
 from edge.core.rules import RuleSet
 from edge.field.devices import Devices, Tasks
+from edge.field.port_names import unsure
 from edge.journal.journal import Journal
 from edge.journal.outage import Appended
 from edge.model import (
@@ -154,7 +155,9 @@ class EdgeService:
             remembered=known.bound, may_stop=known.stops)
         dialogue.history.keep(FRAMES)
         self._floods.wires[bed, device.id] = wires(device.place.path, device.place.host, device.place.port)
-        telemetry.counters[device.id], telemetry.dialogues[device.id] = dialogue.counters, dialogue
+        telemetry.counters[device.id] = dialogue.counters
+        telemetry.dialogues[device.id] = dialogue
+        telemetry.places[device.id] = device.at, unsure(device.place.path)
 
     async def reconfigure(self, found: Changes, specs: Mapping[str, Spec], tasks: Tasks, config_hash: str) -> None:
         """Go over to another edge.toml without a restart: what `found` names stops and starts, nothing else does."""

@@ -59,6 +59,7 @@ class Telemetry:
         self._phase_s = zlib.crc32(bedside.state.bed.encode()) % 1000 / 1000 * STATE_EVERY_S  # not all beds at once
         self.counters: dict[str, Counters] = {}
         self.dialogues: dict[str, Dialogue] = {}
+        self.places: dict[str, tuple[str, str]] = {}  # of each device: `at` and `unsure` of its LineNow
         self.causes: Callable[[BedState], Mapping[str, CauseNow]] = lambda _: {}  # of alarms, over all beds
 
     def close(self) -> None:
@@ -119,8 +120,8 @@ class Telemetry:
         """The full state as of event `seq`; build it when it is true, send it (`send_state`) when it is stored."""
         state = views.full(self._bedside.state, at_s, edge=self._edge, boot=self._boot, simulated=self._simulated,
                            seq=seq, counts=self.counters, causes=self.causes(self._bedside.state))
-        devices = [with_line(device, self.dialogues[device.device]) if device.device in self.dialogues else device
-                   for device in state.devices]
+        devices = [with_line(device, self.dialogues[device.device], *self.places[device.device])
+                   if device.device in self.dialogues else device for device in state.devices]
         return msgspec.structs.replace(state, devices=devices)
 
     def send_state(self, state: State) -> None:

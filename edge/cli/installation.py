@@ -22,6 +22,7 @@ from edge.contract.keys import BadKey, pinned_keys
 from edge.contract.vitals import ID_PATTERN
 from edge.demo.configuration import protocols_file, rules_file
 from edge.demo.enrol import enrol
+from edge.field.port_names import unsure
 from edge.process import BadUsage
 
 ANSWERS_WITHIN_S = 2.0
@@ -200,7 +201,8 @@ def _ports(bed: BedTable) -> Iterator[Finding]:
         elif not os.access(path, os.R_OK | os.W_OK):
             yield Finding(f"{name}: this user may not use {path}", False, "add it to the group that owns it (dialout)")
         else:
-            yield Finding(f"{name}: {path} is there", True)
+            why = unsure(path)
+            yield Finding(f"{name}: {path} is there", not why, why)
 
 
 def _accounts(file: Path, database: Path) -> Finding:

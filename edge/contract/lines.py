@@ -33,7 +33,8 @@ class LineFrame(Payload, frozen=True, kw_only=True):
 class LineNow(Payload, frozen=True, kw_only=True):
     """One device's wire. `expected` is the serial number this bed is bound to, `timeouts` the requests without a
     response since the edge started, `response_s` the time that 95 % of the responses keep to. `unmapped`: what
-    the device sent and its driver makes nothing of, by the protocol's name for it, and how often."""
+    the device sent and its driver makes nothing of, by the protocol's name for it, and how often. `at` is where it is
+    reached, as edge.toml has it; `unsure` why another adapter may be there tomorrow, and what to write, or ""."""
 
     expected: str | None = None
     timeouts: int = 0
@@ -41,3 +42,5 @@ class LineNow(Payload, frozen=True, kw_only=True):
     minutes: tuple[LineMinute, ...] = ()
     frames: tuple[LineFrame, ...] = ()
     unmapped: dict[str, int] = msgspec.field(default_factory=dict)
+    at: str = ""
+    unsure: str = ""

@@ -15,7 +15,6 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from serial.tools.list_ports import comports
 
@@ -25,10 +24,10 @@ from edge.field.devices import Devices
 from edge.field.diagnosis import Tried, recognise
 from edge.field.harmless import LOOKS, harmless
 from edge.field.link_state import Counters
+from edge.field.port_names import lasting, links
 from edge.field.ports import BytePort, PortLost, wire
 from edge.model import Input, LinkChanged, Samples
 
-BY_ID = Path("/dev/serial/by-id")
 LISTEN_S = 2.0  # real seconds of a long turn; more where the device may be late
 SHORT_S = 1.0  # of a first turn: a device that is there responds sooner
 OPENS_S = 3.0  # until the port is open, and the first request is sent
@@ -43,7 +42,7 @@ FRAMES = 2  # good frames that make a find
 
 @dataclass(frozen=True, slots=True)
 class SerialPort:
-    """One serial port. `port` survives replugging and reboots, where the adapter has an identity of its own."""
+    """One serial port. `port` survives replugging and reboots: by the adapter's own number, else by its socket."""
 
     port: str
     device: str
@@ -56,8 +55,8 @@ class SerialPort:
 
 def ports() -> list[SerialPort]:
     """The serial ports of this machine."""
-    stable = {str(link.resolve()): str(link) for link in sorted(BY_ID.glob("*"))} if BY_ID.is_dir() else {}
-    return [SerialPort(stable.get(port.device, port.device), port.device, port.description, port.serial_number,
+    names = links()
+    return [SerialPort(lasting(port, names), port.device, port.description, port.serial_number,
                        f"{port.vid:04x}:{port.pid:04x}" if port.vid is not None else None, port.manufacturer,
                        port.product)
             for port in sorted(comports())]

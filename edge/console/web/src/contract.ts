@@ -322,7 +322,7 @@ export interface LineFrame {
   says: string;
 }
 
-/** One device's wire. `expected` is the serial number this bed is bound to, `timeouts` the requests without a response since the edge started, `response_s` the time that 95 % of the responses keep to. `unmapped`: what the device sent and its driver makes nothing of, by the protocol's name for it, and how often. */
+/** One device's wire. `expected` is the serial number this bed is bound to, `timeouts` the requests without a response since the edge started, `response_s` the time that 95 % of the responses keep to. `unmapped`: what the device sent and its driver makes nothing of, by the protocol's name for it, and how often. `at` is where it is reached, as edge.toml has it; `unsure` why another adapter may be there tomorrow, and what to write, or "". */
 export interface LineNow {
   expected: string | null;
   timeouts: number;
@@ -330,6 +330,8 @@ export interface LineNow {
   minutes: LineMinute[];
   frames: LineFrame[];
   unmapped: Record<string, number>;
+  at: string;
+  unsure: string;
 }
 
 /** One device of a bed and its link. `reason` says why the link is as it is. Since the edge started: `frames` good, `bad` ones, responses that came too `late`; and in bytes: `received`, `understood` (in good frames), `dropped`. */

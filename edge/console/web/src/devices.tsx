@@ -63,7 +63,8 @@ function Line({ entry }: { entry: Entry }) {
         <td class="link-told"><b>{linkTrouble(device) ?? "Live"}</b>{device.reason !== "" && <small> {device.reason}</small>}
           {device.link !== "live" && <small class="remedy">➤ {linkRemedy(device.link)}</small>}</td>
         <td>{clockTime(device.since)}{since_s !== null && <small> {stopwatch(since_s)}</small>}</td>
-        <td>{device.driver}</td><td>{device.identity ?? "not told"}</td>
+        <td>{device.driver}</td><td>{device.identity ?? "not told"}{device.line !== undefined && <small> bound {device.line.expected === null ? "by its port" : device.line.expected === device.identity ? "by it" : `to ${device.line.expected}`}</small>}
+          {device.line?.unsure && <small class="remedy">➤ {device.line.unsure}</small>}</td>
         <td class="n">{device.frames}</td><td class="n">{device.bad}{device.bad > 0 && <small> {(badShare(entry) * 100).toFixed(1)} %</small>}</td><td class="n">{device.late}</td>
         <td class="n">{device.understood}<small> of {device.received}</small></td>
         <td>{device.alarms.map(({ text, code }) => text || sentence(code)).join(", ")}
@@ -81,7 +82,7 @@ function Wire({ line }: { line: NonNullable<Device["line"]> }) {
   const unmapped = Object.entries(line.unmapped);
   return (
     <div class="wire-told">
-      <p>Bound to {line.expected ?? "its port"}; {line.timeouts} requests without a response
+      <p>{line.at && <><code>{line.at}</code>; </>}{line.timeouts} requests without a response
         {line.response_s !== null && <>; 95 % of the responses within {Math.round(line.response_s * 1000)} ms</>}</p>
       {unmapped.length > 0 && <p>Sent, and not shown by this driver: {unmapped.map(([name, count]) => `${name} (${count} times)`).join(", ")}</p>}
       {line.minutes.map((minute) => <p key={minute.at}>{clockTime(minute.at)} {minute.frames} frames, {minute.bad} bad, {minute.late} late, {minute.foreign} foreign bytes of {minute.received}</p>)}
