@@ -14,6 +14,8 @@ from drivers.contract import DeviceAlarms, Pump, Reading
 from edge.demo.bench import DRIVERS, matched, matched_events
 from edge.demo.bench_core import measure
 from edge.demo.bench_drivers.one_read import BLOCK
+from edge.demo.bench_parsers import measure as parsers_measured
+from edge.demo.bench_parsers import sent_by_its_twin
 from edge.demo.bench_parts import METRICS, OneBlock
 
 WINDOW = (10.0, 20.0)
@@ -66,6 +68,25 @@ def test_one_block_tells_all_and_never_the_same_rate() -> None:
     assert rates[0] != rates[1]
     assert [rate for rate, _ in pump.answered] == rates
     assert len(pump.alarmed) == 1
+
+
+def test_a_parser_is_fed_what_its_twin_sends_and_is_asked() -> None:
+    sent = sent_by_its_twin(drivers.find()["alaris_gh"], seconds=5)
+    assert any(piece.startswith(b"!INF^") for piece in sent)
+
+
+@pytest.mark.parametrize(("names", "found"), [
+    (("alaris_gh", "isco"), ["alaris_gh"]), (("contec_cms60",), ["contec_cms60"])])
+def test_a_parser_costs_something_and_a_modbus_driver_has_none(names: tuple[str, ...], found: list[str]) -> None:
+    parsers = parsers_measured(names, seconds=2, least=2000)
+    assert [one.name for one in parsers] == found
+    assert all(one.frames_us > 0 and one.noise_us > 0 for one in parsers)
+
+
+@pytest.mark.slow
+def test_a_byte_costs_no_parser_more_than_a_microsecond() -> None:
+    """A microsecond on a quiet machine of today; here twice that, lest a busy one is taken for a slow parser."""
+    assert {one.name for one in parsers_measured() if max(one.frames_us, one.noise_us) > 2.0} == set()
 
 
 @pytest.mark.slow

@@ -127,6 +127,8 @@ class NoninFraming:
 
     def _four(self) -> bytes | None:
         buffer = self._buffer
+        if not fours(buffer[: FOUR if self.format == "df8" else RUN]):
+            return self._drop()
         whole = range(0, min(len(buffer), LONG_RUN) - RUN + 1, FOUR)
         proof = next((at + RUN for at in whole if _alike(buffer[at : at + RUN])), LONG_RUN)
         need = FOUR if self.format == "df8" else proof

@@ -379,14 +379,18 @@ def bench(
     broker: Annotated[str, typer.Option(help="embedded, or mosquitto where it is installed.")] = "embedded",
     busy: Annotated[int, typer.Option(min=0, max=64, help="Neighbours that take a processor each.")] = 0,
     core: Annotated[bool, typer.Option("--core", help="Only what judging costs: two hours, every rule.")] = False,
+    parsers: Annotated[bool, typer.Option("--parsers", help="Only what a byte costs each driver's framing.")] = False,
     as_json: Json = False,
 ) -> int:
     """The project's own benchmark: wire byte to MQTT subscriber and to page, CPU and memory of the edge."""
     from edge.demo.bench import Plan, run_bench
     from edge.demo.bench_core import run_core
+    from edge.demo.bench_parsers import run_parsers
 
     if core:
         return run_core(as_json)
+    if parsers:
+        return run_parsers(as_json)
     numbers = tuple(int(size) if size.isdigit() else 0 for size in sizes.split(","))
     if not all(0 < number <= 1024 for number in numbers):
         raise typer.BadParameter(f"--sizes takes numbers from 1 to 1024 with commas, as in 4,256, not {sizes!r}")
