@@ -166,6 +166,8 @@ class Bedside:
             case PumpStatus():
                 pending_events += self._pump(given, at_s)
                 metrics = ()
+            case Tick():
+                pending_events += self._tick(at_s)
             case DeviceAlarmsReported():
                 pending_events += self._device_alarms(given, at_s)
             case LinkChanged():
@@ -181,8 +183,6 @@ class Bedside:
                 return []
             case Command():
                 pending_events += commands.obey(self.state, self.rules, given, at_s)
-            case Tick():
-                pending_events += self._tick(at_s)
         pending_events += self._session(at_s, timed=not isinstance(given, Samples))
         if metrics is None or determined:
             schedule.follow(self.state)
@@ -226,7 +226,7 @@ class Bedside:
             raise Misdirected(f"bed {bed} has no device {given.device!r}; it has {', '.join(devices) or 'none'}")
         if isinstance(given, Samples):
             for sample in given.samples:
-                if (sample.bed, sample.device) != (bed, given.device):
+                if sample.bed != bed or sample.device != given.device:
                     raise Misdirected(f"bed {bed}, device {given.device} got a sample of {sample.bed}/{sample.device}")
                 if sample.metric not in METRICS:
                     raise Misdirected(f"bed {bed}, device {given.device}: no metric is named {sample.metric!r}")

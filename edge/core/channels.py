@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from edge.core.state import BedState, Device
 
 
 def drug_pump(state: BedState) -> str | None:
     """As a person named it in this session, else as edge.toml says; of several pumps none where neither says it. One
     pump alone is the drug's."""
-    pumps = pumps_of(state)
+    return _drug_pump(state, pumps_of(state))
+
+
+def _drug_pump(state: BedState, pumps: Mapping[str, Device]) -> str | None:
     named = state.session.drug_pump if state.session else None
     if named in pumps:
         return named
-    drug = [name for name, pump in pumps.items() if pump.role == "drug"]
     open_ = [name for name, pump in pumps.items() if pump.role != "carrier"]
-    found = drug or open_
-    return found[0] if len(found) == 1 else None
+    if len(open_) > 1:
+        open_ = [name for name in open_ if pumps[name].role == "drug"]
+    return open_[0] if len(open_) == 1 else None
 
 
 def pumps_of(state: BedState) -> dict[str, Device]:
@@ -25,8 +30,10 @@ def pumps_of(state: BedState) -> dict[str, Device]:
 
 def is_asked(state: BedState) -> bool:
     """Whether nobody has said which of this bed's pumps gives the drug, and one must."""
-    channel = state.protocol.course.drug_channel and not state.no_pump
-    return channel and bool(pumps_of(state)) and drug_pump(state) is None
+    if state.no_pump or not state.protocol.course.drug_channel:
+        return False
+    pumps = pumps_of(state)
+    return bool(pumps) and _drug_pump(state, pumps) is None
 
 
 def of_the_drug(state: BedState) -> list[Device]:

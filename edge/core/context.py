@@ -28,21 +28,20 @@ class RuleContext:
     come in.
     """
 
-    __slots__ = ("_determination", "_for_each", "_found", "_readings", "_unbroken", "at_s", "device", "state",
-                 "unbroken")
+    __slots__ = ("_determination", "_found", "_of", "_readings", "_unbroken", "at_s", "device", "state", "unbroken")
 
     def __init__(self, state: BedState, at_s: float, device: str | None = None,
                  determination: Determination | None = None, *, unbroken: bool = False,
-                 readings: dict[str, Number] | None = None, found: dict[str, Any] | None = None):
+                 readings: dict[str, Number] | None = None, found: dict[Any, Any] | None = None):
         self.state = state
         self.at_s = at_s
         self.device = device
         self.unbroken = unbroken
         self._determination = determination
         self._readings: dict[str, Number] = {} if readings is None else readings
-        self._found: dict[str, Any] = {} if found is None else found  # of all devices, whether for a hold or not
-        self._unbroken: RuleContext | None = self if unbroken else None
-        self._for_each: dict[tuple[DeviceKind, ...], list[RuleContext]] = {}
+        self._found: dict[Any, Any] = {} if found is None else found  # of all devices, whether for a hold or not
+        self._unbroken: RuleContext | None = None
+        self._of: dict[str | tuple[DeviceKind, ...], list[RuleContext]] = {}  # by a device's name, or kinds of them
 
     # --- readings -----------------------------------------------------------------------------------------------------
 
@@ -76,23 +75,33 @@ class RuleContext:
 
     def for_hold(self) -> RuleContext:
         """The same for a condition that must hold for a while."""
+        if self.unbroken:
+            return self
         if self._unbroken is None:
-            self._unbroken = RuleContext(self.state, self.at_s, self.device, unbroken=True, found=self._found)
+            self._unbroken = RuleContext(self.state, self.at_s, self.device, unbroken=True, found=self._found,
+                                         readings=self._found.setdefault("unbroken", {}))
         return self._unbroken
 
     def for_each(self, kinds: tuple[DeviceKind, ...]) -> list[RuleContext]:
         """The same for each of the bed's devices of these kinds."""
-        found = self._for_each.get(kinds)
+        found = self._of.get(kinds)
         if found is None:
-            found = self._for_each[kinds] = [
-                RuleContext(self.state, self.at_s, name, self._determination, unbroken=self.unbroken,
-                            readings=self._readings, found=self._found)
-                for name, device in self.state.devices.items() if device.kind in kinds]
+            found = self._of[kinds] = [one for name, device in self.state.devices.items() if device.kind in kinds
+                                       for one in self._of.get(name) or self._of_device(name)]
         return found
+
+    def _of_device(self, name: str) -> list[RuleContext]:
+        self._of[name] = [RuleContext(self.state, self.at_s, name, self._determination, unbroken=self.unbroken,
+                                      readings=self._readings, found=self._found)]
+        return self._of[name]
 
     def with_determination(self, determination: Determination) -> RuleContext:
         """The same, judged by this determination."""
-        return RuleContext(self.state, self.at_s, self.device, determination)
+        key = (self.device, id(determination))
+        found: RuleContext | None = self._found.get(key)
+        if found is None:
+            found = self._found[key] = RuleContext(self.state, self.at_s, self.device, determination)
+        return found
 
     def reason_of(self, metric: str) -> str | None:
         """Why the latest value of a metric is not valid, as its device says; None where it is, or says nothing."""
@@ -125,6 +134,14 @@ class RuleContext:
         """Whether two determinations are far enough apart to be two, and close enough to be a pair."""
         apart_s = round(after.at_s - before.at_s, 3)
         return self.state.engine.pair_apart_s <= apart_s <= self.state.pair_window_s()
+
+    def symptoms(self) -> dict[str, float]:
+        """The symptoms that stand, each with when it was named last."""
+        if "symptoms" not in self._found:
+            session = self.state.session
+            self._found["symptoms"] = session.symptoms if session and session.check_ins else {}
+        symptoms: dict[str, float] = self._found["symptoms"]
+        return symptoms
 
     # --- devices and alarms -------------------------------------------------------------------------------------------
 
@@ -203,6 +220,13 @@ class RuleContext:
         return None if pump is None else self._is_running(pump)
 
     def _is_running(self, pump: Device) -> Truth:
+        key = ("runs", id(pump))
+        if key not in self._found:
+            self._found[key] = self._says_it_runs(pump)
+        runs: Truth = self._found[key]
+        return runs
+
+    def _says_it_runs(self, pump: Device) -> Truth:
         if not self._is_reporting(pump):
             return None
         if pump.pump != "infusing":

@@ -129,6 +129,9 @@ def _has_ended(state: BedState, session: Session, at_s: float) -> str:
     stopped = session.infusing_since_s is None and session.phase not in ("INFUSING", "PAUSED")
     if not stopped or quiet_check_in(state, at_s) is None:
         return ""
+    since_s, by_estimate_s = at_s - from_s, times.estimate_closes_after_s
+    if since_s < min(times.closes_after_s, times.closes_after_s if by_estimate_s is None else by_estimate_s):
+        return ""  # by neither
     effect = pk.at_effect(state, session, at_s) if times.closes_below_ng_ml is not None else None
     if effect is None or times.closes_below_ng_ml is None or times.estimate_closes_after_s is None:
         after_s = times.closes_after_s

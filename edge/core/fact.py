@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from edge.core.context import RuleContext
@@ -43,7 +44,13 @@ class Account:
     @property
     def key(self) -> str:
         """Under which name it is counted."""
-        return f"{self.metric}<{self.limit:g}"
+        return account_key(self.metric, self.limit)
+
+
+@cache
+def account_key(metric: str, limit: float) -> str:
+    """Under which name it is counted how this metric behaves below this limit."""
+    return f"{metric}<{limit:g}"
 
 
 @dataclass(frozen=True, slots=True)

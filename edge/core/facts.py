@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from edge.core import channels, delivery, dissociation, gates, pairs, sources, treatment, unwatched
 from edge.core.context import Number, RuleContext
-from edge.core.fact import Account, Fact, Parameter
+from edge.core.fact import Account, Fact, Parameter, account_key
 from edge.core.logic import Truth
 from edge.core.state import Session
 from edge.model import SILENCE, DeviceAlarm, iso
@@ -46,12 +46,12 @@ def _no_valid_s(context: RuleContext, metric: str) -> Number:
 
 
 def _satseconds(context: RuleContext, metric: str, limit: float) -> Number:
-    account = context.state.below.get(Account(metric, limit).key)
+    account = context.state.below.get(account_key(metric, limit))
     return account.points if account else 0.0
 
 
 def _violations(context: RuleContext, metric: str, limit: float, window_s: float) -> Number:
-    account = context.state.below.get(Account(metric, limit).key)
+    account = context.state.below.get(account_key(metric, limit))
     if account is None or not account.is_below:  # the third dip counts as it comes; having had three does not
         return 0.0
     return float(sum(context.at_s - at_s < window_s for at_s in account.entered_s))

@@ -229,8 +229,12 @@ def waits_s(condition: str) -> tuple[tuple[str, float], ...]:
 
 
 def _words(gate: Gate, context: RuleContext) -> str:
-    names = {name for _, name, _, _ in Formatter().parse(gate.words) if name}
-    return gate.words.format_map({name: IN_GATES[name](context) or "--" for name in names})
+    return gate.words.format_map({name: IN_GATES[name](context) or "--" for name in _filled_in(gate.words)})
+
+
+@cache
+def _filled_in(words: str) -> frozenset[str]:
+    return frozenset(name for _, name, _, _ in Formatter().parse(words) if name)
 
 
 def beyond(protocol: Protocol, order: Mapping[str, float | None], dose_mg: float | None) -> str | None:

@@ -6,9 +6,9 @@ heard keeps the phase it had.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import isfinite
 from statistics import median
+from typing import NamedTuple
 
 from msgspec import UNSET
 from msgspec.structs import asdict, replace
@@ -64,6 +64,8 @@ def _counted(session: Session, running: Truth, at_s: float) -> Session:
         return replace(session, infused_s=infused_s, infused_at_s=at_s, infusing_since_s=since, stopped_since_s=None,
                        infusing_at_boot=False)
     since = session.stopped_since_s if session.stopped_since_s is not None else at_s
+    if not was and session.stopped_since_s is not None and session.infused_at_s is None:
+        return session  # nearly always: it has stopped, and so it has been counted
     return replace(session, infused_s=infused_s, infused_at_s=None, infusing_since_s=None, stopped_since_s=since,
                    infusing_at_boot=False)
 
@@ -146,7 +148,8 @@ def _precheck(state: BedState, session: Session, unmet: list[str], at_s: float) 
         why = f"ready for {_minutes(course.ready_for_s)} without a start; measure the blood pressure again"
         return [enter(state, "PRECHECK", at_s, why)]
     if not unmet:
-        state.session = replace(session, unready_since_s=None)
+        if session.unready_since_s is not None:
+            state.session = replace(session, unready_since_s=None)
         return []
     since = session.unready_since_s if session.unready_since_s is not None else at_s
     state.session = replace(session, unready_since_s=since)
@@ -155,7 +158,8 @@ def _precheck(state: BedState, session: Session, unmet: list[str], at_s: float) 
 
 def _recovery(state: BedState, session: Session, unmet: list[str], at_s: float) -> list[tuple[Phase, str]]:
     if unmet:
-        state.session = session = replace(session, ready_for_discharge_since_s=None)
+        if session.ready_for_discharge_since_s is not None:
+            state.session = session = replace(session, ready_for_discharge_since_s=None)
         return [enter(state, "RECOVERY", at_s, unmet[0])] if session.phase == "DISCHARGE_READY" else []
     since = session.ready_for_discharge_since_s if session.ready_for_discharge_since_s is not None else at_s
     state.session = replace(session, ready_for_discharge_since_s=since)
@@ -191,8 +195,7 @@ def _finger(context: RuleContext, metric: str, before: Baseline | None) -> float
     return value if value is not None and isfinite(value) else kept
 
 
-@dataclass(frozen=True, slots=True)
-class OpenPoint:
+class OpenPoint(NamedTuple):
     """A gate that is open: what is missing, from when it can be met (None: now), and the override of it, if any."""
 
     gate: Gate

@@ -238,7 +238,8 @@ class Session(msgspec.Struct, frozen=True):
 
     @property
     def delivered_mg(self) -> float:
-        return self.delivered_ml * (self.order.concentration_mg_ml or 0.0) + sum(dose.mg for dose in self.doses)
+        by_hand_mg = sum([dose.mg for dose in self.doses]) if self.doses else 0.0
+        return self.delivered_ml * (self.order.concentration_mg_ml or 0.0) + by_hand_mg
 
     @property
     def primed_mg(self) -> float:
@@ -251,7 +252,8 @@ class Session(msgspec.Struct, frozen=True):
         names it as gone."""
         found: dict[str, float] = {}
         for entered in self.check_ins:
-            found |= dict.fromkeys(entered.symptoms, entered.at_s)
+            if entered.symptoms:
+                found |= dict.fromkeys(entered.symptoms, entered.at_s)
             for symptom in entered.gone:
                 found.pop(symptom, None)
         return found
@@ -328,8 +330,10 @@ class BedState(msgspec.Struct):
     @property
     def protocol(self) -> Protocol:
         """The session's protocol; without a session, and for one that is no longer configured, the first."""
-        found = self.protocols.named(self.session.order.protocol) if self.session else None
-        return found or self.protocols.first
+        session, known = self.session, self.protocols
+        if session is None:
+            return known.first
+        return known.by_id.get(session.order.protocol) or known.named(session.order.protocol) or known.first
 
     def interval_s(self) -> float:
         """How often a determination is due, seconds."""

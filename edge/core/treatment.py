@@ -13,9 +13,8 @@ from edge.vocabulary import SYMPTOMS
 
 def _standing(context: RuleContext, names: tuple[str, ...]) -> dict[str, float]:
     """Those of `names` that stand, in their order, each with when it was named last."""
-    session = context.state.session
-    symptoms = session.symptoms if session and session.check_ins else {}
-    return {name: symptoms[name] for name in names if name in symptoms}
+    symptoms = context.symptoms()
+    return {name: symptoms[name] for name in names if name in symptoms} if symptoms else {}
 
 
 def has_symptom(context: RuleContext, *names: str) -> Truth:

@@ -15,14 +15,15 @@ counts name with `own_alarm`); and SpO2 that the cuff on its arm takes away.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from edge.core import unwatched
 from edge.core.alarms import ACTIVE
 from edge.core.channels import drug_pump, pumps_of
 from edge.core.context import RuleContext
 from edge.core.expression import compile_condition
+from edge.core.logic import Truth
 from edge.core.pairs import Condition
 from edge.core.rule import Rule, applies
 from edge.core.state import BedState, Session
@@ -49,6 +50,7 @@ class Watched:
     baselines: tuple[str, ...]
     needs: frozenset[str]  # both, baseline values as in BASELINE_OF
     of_pump: bool
+    always: bool  # it asks more than readings: the word of a device, which may be missing while they are there
     above: tuple[str, ...]  # the higher tiers of its group
 
 
@@ -60,6 +62,15 @@ class Watch:
     metrics: frozenset[str] = frozenset()  # all that they look at
     baselines: frozenset[str] = frozenset()
     said_by: frozenset[str] = frozenset()
+    kept: dict[tuple[Phase, bool], tuple[Watched, ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    def in_force(self, session: Session) -> tuple[Watched, ...]:
+        """Those whose context applies. Kept: phases are few."""
+        when = (session.phase, session.is_open_period)
+        found = self.kept.get(when)
+        if found is None:
+            found = self.kept[when] = tuple(one for one in self.rules if applies(one.rule.context, session))
+        return found
 
 
 def watch_over(rules: Sequence[Rule]) -> Watch:
@@ -72,9 +83,10 @@ def watch_over(rules: Sequence[Rule]) -> Watch:
         is_so = compile_condition(f"({rule.when.text}) or ({rule.at_once.text})") if rule.at_once else rule.when
         metrics = tuple(dict.fromkeys(metric for use in uses for metric in use.metrics))
         baselines = tuple(dict.fromkeys(value for use in uses for value in use.baselines))
+        of_pump = any(use.fact.of_pump for use in uses)
         found.append(Watched(
             rule, is_so.evaluate, metrics, baselines, frozenset({*metrics, *map(BASELINE_OF.format, baselines)}),
-            any(use.fact.of_pump for use in uses),
+            of_pump, of_pump or bool(rule.for_each),
             tuple(other.id for other in rules if rule.group and other.group == rule.group and other.tier > rule.tier)))
     return Watch(
         tuple(found), frozenset(metric for one in found for metric in one.metrics),
@@ -97,13 +109,18 @@ def look(state: BedState, watch: Watch, at_s: float) -> None:
     begun = {alarm.rule for alarm in state.alarms.values() if alarm.true_from_s is not None}
     context = RuleContext(state, at_s)
     unknown = _unknown_now(context, session, watch)
-    for one in watch.rules:
-        always = bool(one.rule.for_each) or one.of_pump
-        if not always and unknown.isdisjoint(one.needs) and one.rule.id not in begun:
+    for one in watch.in_force(session):
+        if not one.always and unknown.isdisjoint(one.needs) and one.rule.id not in begun:
             continue  # nearly always: all is known, and nothing has begun that holes could keep from filling
-        if (state.no_pump and one.of_pump) or not applies(one.rule.context, session):
+        if state.no_pump and one.of_pump:
             continue
-        for cause, metrics in _causes(state, session, one, context):
+        missing = tuple([value for value in one.baselines if getattr(session.baseline, value, None) is None])
+        contexts = context.for_each(one.rule.for_each) if one.rule.for_each else (context,)
+        found = [] if missing else [
+            (where, truth) for where in contexts if (truth := one.is_so(where)) is not False]
+        if not missing and not found:
+            continue
+        for cause, metrics in _causes(state, session, one, missing, found):
             if cause not in said:
                 counted_for = unwatched.taking_turns(state, cause, metrics, said)
                 unwatched.count(state, counted_for, since_s, at_s, one.rule.title, metrics)
@@ -117,15 +134,10 @@ def _unknown_now(context: RuleContext, session: Session, watch: Watch) -> set[st
     return unknown | PAIRED if context.pair_is_unknown() else unknown
 
 
-def _causes(state: BedState, session: Session, one: Watched,
-            whole: RuleContext) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """What leaves this rule unanswered now, each with the metrics that are missing."""
-    missing = tuple(value for value in one.baselines if getattr(session.baseline, value, None) is None)
-    contexts = whole.for_each(one.rule.for_each) if one.rule.for_each else [whole]
-    found = [] if missing else [
-        (context, truth) for context in contexts if (truth := one.is_so(context)) is not False]
-    if not missing and not found:
-        return
+def _causes(state: BedState, session: Session, one: Watched, missing: tuple[str, ...],
+            found: Iterable[tuple[RuleContext, Truth]]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What leaves this rule unanswered now, each with the metrics that are missing. `missing`: baseline values;
+    `found`: where its condition is not false."""
     compares = session.phase in COMPARED or session.is_open_period
     if any(metric in DETERMINATION for metric in one.metrics) and not (compares or session.phase in COURSE):
         return
