@@ -13,7 +13,7 @@ import msgspec
 from drivers.contract import Wave as WaveSamples
 from edge.app.lines import with_line
 from edge.contract.payloads import CauseNow, State, Wave, encode
-from edge.core import views
+from edge.core import margins, views
 from edge.core.bedside import Bedside
 from edge.core.state import BedState
 from edge.field.dialogue import Dialogue
@@ -122,7 +122,9 @@ class Telemetry:
                            seq=seq, counts=self.counters, causes=self.causes(self._bedside.state))
         devices = [with_line(device, self.dialogues[device.device], *self.places[device.device])
                    if device.device in self.dialogues else device for device in state.devices]
-        return msgspec.structs.replace(state, devices=devices)
+        return msgspec.structs.replace(
+            state, devices=devices,
+            alarm_limits=tuple(margins.nearest(self._bedside.state, self._bedside.rules, at_s)) or msgspec.UNSET)
 
     def send_state(self, state: State) -> None:
         """Publish a state built before."""

@@ -46,6 +46,7 @@ from edge.contract.session_now import NextNow as NextNow
 from edge.contract.session_now import OpenNow as OpenNow
 from edge.contract.session_now import ProtocolNow as ProtocolNow
 from edge.contract.session_now import SessionNow as SessionNow
+from edge.contract.treatment_now import AlarmLimitNow as AlarmLimitNow
 from edge.contract.treatment_now import InterlockNow as InterlockNow
 from edge.contract.treatment_now import LimitNow as LimitNow
 from edge.contract.treatment_now import StopNow as StopNow
@@ -231,6 +232,7 @@ class State(Payload, frozen=True, kw_only=True):
     shelved: tuple[Shelved, ...] | UnsetType = UNSET
     delegation: DelegationNow | UnsetType = UNSET
     information: tuple[InformationNow, ...] | UnsetType = UNSET  # of the last while, oldest first
+    alarm_limits: tuple[AlarmLimitNow, ...] | UnsetType = UNSET  # of the metrics that have a number now
     interlock: InterlockNow | UnsetType = UNSET  # whether alarms stop the pump; absent where none does or did
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Literal
 
 from edge.contract.vitals import Payload, Time
+from edge.model import Priority
 
 
 class StopNow(Payload, frozen=True, kw_only=True):
@@ -45,3 +46,18 @@ class LimitNow(Payload, frozen=True, kw_only=True):
     by: str | None = None
     reason: str | None = None
     at: Time | None = None
+
+
+class AlarmLimitNow(Payload, frozen=True, kw_only=True):
+    """Where an alarm of a metric begins, by the rules in force for this patient: at the first value, as it is shown,
+    that is one. `worse`: 1 where higher is worse, -1 where lower is; `twice`: two blood pressures in a row must be so.
+    `margin`: how far the number was from it when this state was made; 0 or less: it was reached."""
+
+    metric: str
+    rule: str
+    title: str
+    priority: Priority
+    at: float
+    worse: Literal[1, -1]
+    twice: bool = False
+    margin: float

@@ -40,7 +40,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     payloads.ToldNow, payloads.CommentNow, payloads.DelegationNow, payloads.InformationNow, payloads.MaintenanceNow,
     payloads.AlarmNow, payloads.DeviceAlarmNow, payloads.LineMinute, payloads.LineFrame, payloads.LineNow,
     payloads.DeviceNow, payloads.Request, payloads.Gap, payloads.Shelved,
-    payloads.StopNow, payloads.InterlockNow, payloads.State,
+    payloads.StopNow, payloads.InterlockNow, payloads.AlarmLimitNow, payloads.State,
     payloads.ConsoleSeen, payloads.StorageNow, payloads.SpaceNow, payloads.SounderNow, payloads.AnchorNow,
     payloads.ReloadNow,
     payloads.Bounds, payloads.ProtocolNow, payloads.Status, Problem, model.DeviceAlarm, *events.KIND_OF,

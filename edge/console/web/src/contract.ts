@@ -401,6 +401,18 @@ export interface InterlockNow {
   stop: StopNow | null;
 }
 
+/** Where an alarm of a metric begins, by the rules in force for this patient: at the first value, as it is shown, that is one. `worse`: 1 where higher is worse, -1 where lower is; `twice`: two blood pressures in a row must be so. `margin`: how far the number was from it when this state was made; 0 or less: it was reached. */
+export interface AlarmLimitNow {
+  metric: string;
+  rule: string;
+  title: string;
+  priority: Priority;
+  at: number;
+  worse: 1 | -1;
+  twice: boolean;
+  margin: number;
+}
+
 /** A bed's full state as of event `seq`. Retained by the broker, so a reader must judge `at` before believing it. */
 export interface State {
   edge: string;
@@ -418,6 +430,7 @@ export interface State {
   shelved?: Shelved[];
   delegation?: DelegationNow;
   information?: InformationNow[];
+  alarm_limits?: AlarmLimitNow[];
   interlock?: InterlockNow;
 }
 

@@ -3,7 +3,8 @@ import type { ComponentChildren } from "preact";
 import { ageWords, type Context, show, type Shown, stopwatch } from "./age.ts";
 import type { BedVitals } from "./state.ts";
 import type { Metric } from "./vocabulary.ts";
-import { number, reasonWords } from "./words.ts";
+import type { BedState } from "./feed.ts";
+import { marginWords, number, reasonWords } from "./words.ts";
 
 export function shown(metric: string, vitals: BedVitals | undefined, context: Context): Shown {
   return show(metric, vitals?.numerics[metric], context);
@@ -19,15 +20,23 @@ function below(figure: Shown): ComponentChildren {
   }
 }
 
-export function Figure({ metric, vitals, context }: { metric: Metric; vitals: BedVitals | undefined; context: Context }) {
+export function Figure({ metric, vitals, context, limits }: { metric: Metric; vitals: BedVitals | undefined; context: Context; limits?: Limits }) {
   const figure = shown(metric.key, vitals, context);
   return (
     <div class={`figure ${figure.standing} of-${metric.key}`} data-metric={metric.key} data-standing={figure.standing}>
       <span class="label">{metric.label} <small>{metric.unit}</small></span>
       <span class="digits">{number(figure.value, metric.decimals)}</span>
-      <span class="below">{below(figure)}</span>
+      <span class="below">{below(figure)}<ToAlarm metric={metric.key} figure={figure} decimals={metric.decimals} limits={limits} /></span>
     </div>
   );
+}
+
+export type Limits = BedState["alarm_limits"];
+
+/** How far a live number is from its next alarm. */
+export function ToAlarm({ metric, figure, decimals = 0, limits }: { metric: string; figure: Shown; decimals?: number; limits: Limits }) {
+  const words = figure.standing === "live" ? marginWords(limits, metric, figure.value, decimals) : null;
+  return words === null ? null : <span class="to-alarm"> {words}</span>;
 }
 
 interface FurtherOf { metrics: readonly Metric[]; vitals: BedVitals | undefined; context: Context }

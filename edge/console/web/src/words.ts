@@ -1,6 +1,6 @@
 /** The words on the screen for the words on the wire. Pure. */
 import { clockTime } from "./age.ts";
-import { type InterlockNow, type LimitNow, type Signals, SYMPTOMS, type ToldNow } from "./contract.ts";
+import { type AlarmLimitNow, type InterlockNow, type LimitNow, type Signals, SYMPTOMS, type ToldNow } from "./contract.ts";
 import { soundOf } from "./rank.ts";
 import type { Alarm, Answer, Device, Phase, Priority, PumpState, Session } from "./feed.ts";
 
@@ -111,6 +111,15 @@ export function nextWords(session: Pick<Session, "next"> | null | undefined): st
   const first = session?.next?.[0];
   if (first === undefined) return null;
   return `Next: ${first.text}${first.at === null ? "" : ` ${nextTime(first)}`}`;
+}
+
+/** How far a number is from its next alarm: "4 to the alarm at 93". null: no alarm compares it, or one has begun. */
+export function marginWords(limits: readonly AlarmLimitNow[] | undefined, metric: string, value: number | null, decimals = 0): string | null {
+  if (value === null) return null;
+  const away = ({ at, worse }: AlarmLimitNow): number => (at - value) * worse;
+  const [next] = (limits ?? []).filter((one) => one.metric === metric).sort((a, b) => away(a) - away(b));
+  if (next === undefined || away(next) <= 0) return null;
+  return `${away(next).toFixed(decimals)} to the alarm at ${next.at.toFixed(decimals)}${next.twice ? ", twice" : ""}`;
 }
 
 /** The limits that are this patient's own: "own limits: SpO₂, prompt 88 % (usual 90)". null: none is. */

@@ -6,7 +6,7 @@ import { kindOf, sentenceOf } from "../src/eventwords.ts";
 import { idOf, labelOf, matching, pathOf } from "../src/beds.ts";
 import { placeOf } from "../src/place.ts";
 import type { EdgeEvent } from "../src/feed.ts";
-import { deviceSays, interlockWords, linkRemedy, linkWords, nextWords, noAlarms, overWords, ownLimits } from "../src/words.ts";
+import { deviceSays, interlockWords, linkRemedy, linkWords, nextWords, marginWords, noAlarms, overWords, ownLimits } from "../src/words.ts";
 
 const AT = "2026-09-21T12:00:00.000Z";
 const event = (kind: string, body: EdgeEvent["body"]): EdgeEvent => ({ edge: "clinic-1", seq: 1, bed: "chair-1", at: AT, kind, late: false, body });
@@ -94,6 +94,19 @@ test("limits of a patient's own are said with the usual ones", () => {
   assert.equal(ownLimits([{ ...limit, value: null }]), null);
   assert.equal(ownLimits(undefined), null);
   assert.equal(ownLimits([limit, { ...limit, limit: "b", value: null }]), "own limits: SpO₂, awareness 91 % (usual 94)");
+});
+
+test("how far a number is from its next alarm, and nothing where one has begun", () => {
+  const low = { metric: "spo2_pct", rule: "RES-1", title: "", priority: "low", at: 93, worse: -1, twice: false, margin: 4 } as const;
+  const bp = { ...low, metric: "sbp_mmhg", at: 144, worse: 1, twice: true } as const;
+  assert.equal(marginWords([low, bp], "spo2_pct", 97), "4 to the alarm at 93");
+  assert.equal(marginWords([low, bp], "spo2_pct", 94), "1 to the alarm at 93");
+  assert.equal(marginWords([low, bp], "spo2_pct", 93), null);
+  assert.equal(marginWords([low, bp], "sbp_mmhg", 120), "24 to the alarm at 144, twice");
+  assert.equal(marginWords([low, bp], "pulse_bpm", 70), null);
+  assert.equal(marginWords(undefined, "spo2_pct", 97), null);
+  assert.equal(marginWords([low], "spo2_pct", null), null);
+  assert.equal(marginWords([{ ...low, at: 49 }, { ...low, at: 121, worse: 1 }], "spo2_pct", 100), "21 to the alarm at 121");
 });
 
 test("no alarm is not claimed while the data stand still", () => {
