@@ -19,9 +19,10 @@ from edge.core.bedside import Bedside
 from edge.core.rules import parse_rules
 from edge.core.state import Baseline, Determination, Order, Session
 from edge.field.link_state import Link
-from edge.model import DeviceKind, PumpStatus, Sample, Samples, Tick
+from edge.model import DeviceKind, Phase, PumpStatus, Sample, Samples, Tick
 from edge.vocabulary import DETERMINATION
 from tests.helpers.rule_files import FILE
+from tests.helpers.watched import WatchedBed
 
 BREATHING = """
 [[rule]]
@@ -256,6 +257,16 @@ def test_no_pulse_of_the_patient_s_own_is_said_within_half_a_minute(pulse_bpm: f
         bed.send("oximeter", "good", {"spo2_pct": 97, "pulse_bpm": pulse_bpm})
         bed.tick()
     assert bed.standing == {"TEC-10"}
+
+
+@pytest.mark.parametrize("phase", ["PRECHECK", "READY"])
+def test_holes_that_keep_a_hold_from_filling_count_also_before_there_is_a_baseline(phase: Phase) -> None:
+    """A pulse of 45 every five seconds is no silence, and never 80 % of a hold; CAR-3 compares with a baseline."""
+    bed = WatchedBed((("oximeter", "oximeter", "-"),), RULES, phase, Baseline(120, 75, 2, "pair"))
+    for second in range(60):
+        bed.send("oximeter", "good" if second % 5 == 0 else "none", {"spo2_pct": 97, "pulse_bpm": 45})
+        bed.tick()
+    assert bed.bed.state.alarms["TEC-10:oximeter"].state == "active"
 
 
 # --- and what is no fault raises nothing ------------------------------------------------------------------------------

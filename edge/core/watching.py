@@ -116,8 +116,7 @@ def look(state: BedState, watch: Watch, at_s: float) -> None:
             continue
         missing = tuple([value for value in one.baselines if getattr(session.baseline, value, None) is None])
         contexts = context.for_each(one.rule.for_each) if one.rule.for_each else (context,)
-        found = [] if missing else [
-            (where, truth) for where in contexts if (truth := one.is_so(where)) is not False]
+        found = [(where, truth) for where in contexts if (truth := one.is_so(where)) is not False]
         if not missing and not found:
             continue
         for cause, metrics in _causes(state, session, one, missing, found):
