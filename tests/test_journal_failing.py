@@ -283,6 +283,22 @@ async def test_a_file_that_is_removed_while_it_is_written_is_noticed_and_the_cha
     await kept.journal.close()
 
 
+@pytest.mark.parametrize("end", ["-wal", "-shm"])
+async def test_a_file_beside_it_that_is_removed_takes_nothing_with_it(kept: Kept, disk: Disk, end: str) -> None:
+    for _ in range(3):
+        await kept.event()
+    kept.path.with_name(f"{kept.path.name}{end}").unlink()
+    assert await kept.event() == 4
+    assert f"its {end} file was removed" in kept.told[0].reason
+    await kept.healed()
+    for found in kept.path.parent.glob(f"{kept.path.name}*"):
+        if not found.name.endswith("-shm"):
+            shutil.copy(found, kept.path.with_name(found.name.replace("journal", "killed")))
+    with Reader(str(kept.path.with_name(kept.path.name.replace("journal", "killed")))) as reader:
+        assert len(list(reader.events())) == 4, "who is killed now has lost nothing"
+    kept.check(events=4, inputs=4)
+
+
 async def test_a_folder_that_is_away_for_a_while_costs_nothing(kept: Kept, disk: Disk) -> None:
     await kept.event()
     folder = kept.path.parent

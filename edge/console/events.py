@@ -193,7 +193,7 @@ def _outranks(event: EventOut, row: RowMapping) -> bool:
 def _set_aside(connection: Connection, edge: str, seq: int) -> None:
     """The edge's journal went back to before `seq` and counts again: what we stored from there on keeps its place in
     the store under another name (`edge#2`, ...), and the cursor goes back with the journal."""
-    sides = select(func.count(func.distinct(events.c.edge))).where(events.c.edge.like(f"{edge}#%"))
+    sides = select(func.count(func.distinct(events.c.edge))).where(is_aside(edge))
     name = f"{edge}#{connection.execute(sides).scalar_one() + 2}"
     connection.execute(update(events).where(events.c.edge == edge, events.c.seq >= seq).values(edge=name))
     before = _stored(connection, edge, seq - 1)
@@ -202,6 +202,11 @@ def _set_aside(connection: Connection, edge: str, seq: int) -> None:
         _move(connection, edge, seq - 1, before["hash"] if before else GENESIS, before["boot"] if before else "")
     connection.execute(update(edges).where(edges.c.edge == edge, edges.c.sounded_seq >= seq).values(
         sounded_seq=seq - 1))
+
+
+def is_aside(edge: str) -> ColumnElement[bool]:
+    """The condition under which a row was set aside from `edge`."""
+    return events.c.edge.startswith(f"{edge}#", autoescape=True)
 
 
 def _stored(connection: Connection, edge: str, seq: int) -> RowMapping | None:

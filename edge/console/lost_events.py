@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, select, tuple_
 
-from edge.console.events import Signed, is_sound
+from edge.console.events import Signed, is_aside, is_sound
 from edge.console.ingest import Ingest
 from edge.console.store import Store
 from edge.console.tables import events
@@ -61,7 +61,7 @@ class LostEvents:
 
 def any_aside(connection: Connection, edge: str) -> bool:
     """Whether something of `edge` is set aside."""
-    return connection.execute(select(events.c.seq).where(events.c.edge.like(f"{edge}#%")).limit(1)).first() is not None
+    return connection.execute(select(events.c.seq).where(is_aside(edge)).limit(1)).first() is not None
 
 
 def recovered(connection: Connection, edge: str) -> frozenset[str]:
@@ -86,7 +86,7 @@ def set_aside(
     found: list[dict[str, Any]] = []
     size, last = 0, after
     rows = connection.execute(
-        select(events).where(events.c.edge.like(f"{edge}#%"), tuple_(events.c.edge, events.c.seq) > after)
+        select(events).where(is_aside(edge), tuple_(events.c.edge, events.c.seq) > after)
         .order_by(events.c.edge, events.c.seq).limit(OFFERED)).mappings().all()
     for row in rows:
         wanted = row["sig"] is not None and row["hash"] not in without and len(row["json"]) <= OFFERED_BYTES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
@@ -29,6 +30,7 @@ from edge.journal.schema import CHECKPOINT, CURSOR, EVENT, INPUT
 
 # quick_check reads the whole file. Beyond this size a restart would keep a bed unwatched for too long: there the ends
 # are checked on opening, every record when it is read, and all of it by `vigil verify`.
+NOWHERE = 0, 0
 QUICK_CHECK_UP_TO_BYTES = 256 * 1024 * 1024
 
 
@@ -50,6 +52,7 @@ class Store:
         self.begun: Base | None = None  # the record was begun anew, from this
         self._lock: Lock | None = None
         self._file: tuple[int, int] | None = None  # device and inode of the file that is open to be written
+        self._beside: dict[str, tuple[int, int]] = {}  # the same of its -wal and -shm files, as they were first seen
 
     def open(self) -> Opened:
         """The one connection that may write, to a journal created or migrated, and checked at its ends.
@@ -71,7 +74,7 @@ class Store:
             raise
         if self.last is not None:
             self.last.note_journal()
-        self._file = self._at_place()
+        self._file, self._beside = self._at_place(), {}
         return opened
 
     def open_again(self) -> Opened:
@@ -87,23 +90,31 @@ class Store:
         except JournalError:
             close(connection)
             raise
-        self._file = self._at_place()
+        self._file, self._beside = self._at_place(), {}
         return opened
 
     def check_place(self) -> None:
         """What is written must be what a reader opens: a file that was removed, or has a disk mounted over it, takes
         all that is written without an error. Raises JournalFailing."""
-        if self._file is not None and self._at_place() != self._file:
+        if self._file is None:
+            return
+        if self._at_place() != self._file:
             raise JournalFailing(f"journal {self.place}: its file was removed, or another one is in its place")
+        for end in ("-wal", "-shm"):
+            found = self._at_place(end)
+            if found is None or (found == NOWHERE and end not in self._beside):
+                continue  # SQLite makes it with the first commit
+            if self._beside.setdefault(end, found) != found:
+                raise JournalFailing(f"journal {self.place}: its {end} file was removed, or another one is there")
 
-    def _at_place(self) -> tuple[int, int] | None:
+    def _at_place(self, end: str = "") -> tuple[int, int] | None:
         path = self.place.path
         if path is None:
             return None
         try:
-            found = path.stat()
+            found = os.stat(f"{path}{end}")
         except OSError:
-            return 0, 0
+            return NOWHERE
         return found.st_dev, found.st_ino
 
     def open_to_read(self) -> Opened | None:
