@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
+from edge.contract.events import EventBody, OtherBoxFound, PayloadsRejected, PayloadTooLarge
+from edge.stream.faults import OtherBox, Rejection, StreamFault, TooLarge
+
 MOST = 20
 WITHIN_S = 60.0  # real seconds
 
@@ -27,3 +30,14 @@ class Refusals:
         """How many were passed over since the last one written down."""
         count, self._passed_over = self._passed_over, 0
         return count
+
+
+def event_of(fault: StreamFault) -> EventBody:
+    """What the record keeps of a fault of the stream."""
+    match fault:
+        case Rejection(sender, topic, reason, count):
+            return PayloadsRejected(rejected_sender=sender, topic=topic, reason=reason, count=count)
+        case OtherBox(boot):
+            return OtherBoxFound(other_boot=boot)
+        case TooLarge(topic, seq, size):
+            return PayloadTooLarge(too_large=topic, of_seq=seq, size=size)

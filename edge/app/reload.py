@@ -62,6 +62,7 @@ class Reloader:
         self._drivers = _digests(config)
         self._rules = _written(config)
         self._asked = asyncio.Event()
+        service.workbench.read_again = self._asked.set
 
     async def run(self) -> None:
         """Until cancelled."""

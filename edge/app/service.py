@@ -27,15 +27,17 @@ from edge.app.lines import FRAMES
 from edge.app.offered import Offered
 from edge.app.pulse import Pause, Pulse
 from edge.app.recovery import CONFIGURED, Recovered
-from edge.app.refusals import Refusals
+from edge.app.refusals import Refusals, event_of
 from edge.app.skew import Skew
 from edge.app.sounder import Sounder, port_of
 from edge.app.storage import Storage
 from edge.app.systemd import Systemd
 from edge.app.telemetry import Telemetry
+from edge.app.workbench import Workbench
 from edge.clock import EdgeClock
 from edge.config.changes import Changes
 from edge.config.files import BedTable, DeviceTable, EdgeConfig
+from edge.contract.box_verbs import BOX_VERBS
 from edge.contract.commands import OFFER
 from edge.contract.events import (
     BrokerMoved,
@@ -45,9 +47,6 @@ from edge.contract.events import (
     ConsoleMoved,
     Event,
     EventBody,
-    OtherBoxFound,
-    PayloadsRejected,
-    PayloadTooLarge,
     PendingEvent,
 )
 from edge.contract.mqtt import Mqtt
@@ -73,7 +72,7 @@ from edge.model import (
     from_iso,
     iso,
 )
-from edge.stream.faults import OtherBox, Rejection, StreamFault, TooLarge
+from edge.stream.faults import StreamFault
 from edge.stream.publisher import Stream
 from edge.stream.verifier import CommandVerifier, Refusal
 
@@ -128,6 +127,7 @@ class EdgeService:
         self._storage = Storage(
             journal, self._beds, now=clock.now, real_s=clock.real_s, apply=self._apply, note=self._note,
             keep_all=self._keeper.keep_all, changed=self._stream.status_changed, placed=self._placed)
+        self.workbench = Workbench(self._beds, self._stream.status_changed, config.edge.drivers, clock.now)
         self.reload: ReloadNow | None = None  # how edge.toml was last read again; the next heartbeat says it
         begun = journal.taken_begun()
         self._boot_beds(begun is not None or journal.unplaced)
@@ -221,7 +221,8 @@ class EdgeService:
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Everything that runs, by name."""
         return {"journal": self._watch(), "stream": self._stream.run(), "ticks": self._ticks(),
-                "flush": self._flushes(), "sounder": self._sounder.run(), "anchor": self._anchor.run(),
+                "flush": self._flushes(), "workbench": self.workbench.run(),
+                "sounder": self._sounder.run(), "anchor": self._anchor.run(),
                 **self._disk(), **self._devices.tasks()}
 
     def _disk(self) -> dict[str, Coroutine[Any, Any, None]]:
@@ -288,6 +289,8 @@ class EdgeService:
     async def _command(self, sent: CommandIn) -> Answer:
         if sent.verb == OFFER:
             return await self._offered.take(sent)
+        if sent.verb in BOX_VERBS:
+            return self.workbench.obey(sent)
         work = self._beds.get(sent.bed)
         if work is None:
             beds = ", ".join(self._beds)
@@ -371,7 +374,8 @@ class EdgeService:
             simulated=edge.simulated, consoles=self._stream.console_states(),
             other_boots=self._stream.other_boots(), storage=self._storage.now(),
             space=self._storage.space(), protocols=views.protocols(self._protocols) if self._protocols else (),
-            sounder=self._sounder.now(), anchor=self._anchor.now(), reload=self.reload)
+            sounder=self._sounder.now(), anchor=self._anchor.now(), reload=self.reload,
+            probe=self.workbench.now)
 
     def _console_changed(self, console: str, seen: ConsoleSeen) -> None:
         log.info("console %s is %s", console, seen.state)
@@ -398,13 +402,7 @@ class EdgeService:
                                             more=self._refusals.taken()))
 
     def _stream_fault(self, fault: StreamFault) -> None:
-        match fault:
-            case Rejection(sender, topic, reason, count):
-                self._note(PayloadsRejected(rejected_sender=sender, topic=topic, reason=reason, count=count))
-            case OtherBox(boot):
-                self._note(OtherBoxFound(other_boot=boot))
-            case TooLarge(topic, seq, size):
-                self._note(PayloadTooLarge(too_large=topic, of_seq=seq, size=size))
+        self._note(event_of(fault))
 
     def _note(self, body: EventBody) -> None:
         """An event of the edge itself, of no bed."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import uvloop
@@ -20,6 +21,7 @@ from edge.field.discovery import Found, Turn
 from edge.process import BadUsage
 
 RAW_SHOWN = 64  # bytes
+IDS = {"nibp": "cuff"}  # what a device is called at its bed, where its kind is no word of people's
 
 
 def list_ports(as_json: bool) -> int:
@@ -61,6 +63,7 @@ def run_probe(port: str, as_json: bool, folder: Path | None = None) -> int:
     if as_json:
         print(json.dumps({"port": port, "found": [_row(one) for one in found],
                           "raw": "" if found else raw[:RAW_SHOWN].hex(" "), "says": said, "took_s": round(took_s, 1),
+                          "words": [*_words(port, tried, found, raw), *(line for line in said if line != NOTHING)],
                           "tried": [_turn(one) for one in tried]}))
     else:
         print("\n".join([*_words(port, tried, found, raw), *(line for line in said if line != NOTHING)]))
@@ -70,7 +73,16 @@ def run_probe(port: str, as_json: bool, folder: Path | None = None) -> int:
 def _row(found: Found) -> dict[str, object]:
     seen = found.counters
     return {"driver": found.spec.name, "at": str(found.at), "title": found.spec.title, "identity": found.identity,
-            "frames": seen.frames, "bad": seen.bad, "numbers": found.metrics}
+            "frames": seen.frames, "bad": seen.bad, "numbers": found.metrics, "toml": _toml(found)}
+
+
+def _toml(found: Found) -> str:
+    """The lines for edge.toml: the port by the name that stays with it, the device by its serial number."""
+    path = found.at.path
+    port = next((one.port for one in discovery.ports() if path and one.device == os.path.realpath(path)), path)
+    lines = {"id": IDS.get(found.spec.kind, found.spec.kind), "driver": found.spec.name,
+             "at": str(replace(found.at, path=port)), **({"identity": found.identity} if found.identity else {})}
+    return "[[bed.device]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items())
 
 
 def _words(port: str, tried: list[Found], found: list[Found], raw: bytes) -> list[str]:

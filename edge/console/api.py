@@ -18,10 +18,12 @@ from edge.console.metrics import CONTENT_TYPE
 from edge.console.openapi import COMMAND_BODY, problems
 from edge.console.schemas import (
     BedNow,
+    BoxRequest,
     CommandOutcome,
     CommandRequest,
     Devices,
     DevicesOfBed,
+    Done,
     EdgeNow,
     EventRead,
     Health,
@@ -30,7 +32,7 @@ from edge.console.schemas import (
 from edge.console.service import Console
 from edge.contract.commands import VERBS
 from edge.contract.payloads import ID_PATTERN
-from edge.contract.problems import MEDIA_TYPE, of_reason
+from edge.contract.problems import MEDIA_TYPE, kind_of_reason, of_reason
 
 MAX_MINUTES = 1440
 METRICS_PATTERN = r"^[a-z0-9_]{1,40}(,[a-z0-9_]{1,40}){0,31}$"
@@ -177,6 +179,26 @@ async def command_at(asked: CommandRequest, request: Request, console: ThisConso
     not sent. 503: not sent. 504: sent, but nobody said whether it was done.
     """
     return await _command(asked, request, console, user, at)
+
+
+@router.post("/api/edges/{edge}/box", responses=problems(400, 401, 403, 404, 409, 413, 422, 503, 504))
+async def box(asked: BoxRequest, console: ThisConsole, user: MayChange, edge: Id) -> Done:
+    """For the technician: the box's serial ports, what is on one of them, or edge.toml read again. It is begun; how it
+    goes and what came of it is in the edge's status (`probe`, `reload`), as /api/devices has it.
+
+    409: refused as things stand, with why (the port is a device's, another probe runs). 503: not sent. 504: sent, but
+    nobody said whether it was begun.
+    """
+    if edge not in console.edges:
+        raise Refused("no_such_edge", f"no edge {edge}", where="edge",
+                      remedy=f"Write one of {', '.join(console.edges)}.")
+    if (asked.at is None) is (asked.verb == "probe_port"):
+        raise Refused("bad_args", "'at' goes with probe_port, and with nothing else", where="at")
+    outcome = await console.commands.ask_box(user, edge, asked.verb, {} if asked.at is None else {"at": asked.at})
+    if not outcome.ok:
+        reason = outcome.reason or "refused"
+        raise Refused(kind_of_reason(reason), reason.partition(":")[2].strip())
+    return Done()
 
 
 @router.post("/api/beds/{bed}/commands", **COMMAND)

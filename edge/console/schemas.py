@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edge.contract.box_verbs import MAX_AT
 from edge.model import Role
 
 
@@ -55,6 +56,13 @@ class CommandRequest(StrictModel):
 
     verb: Annotated[str, Field(min_length=1, max_length=64)]
     args: dict[str, Any] = {}
+
+
+class BoxRequest(StrictModel):
+    """What a technician asks of an edge as a whole; `at`, a port or tcp://host:port, with probe_port alone."""
+
+    verb: Literal["look_at_ports", "probe_port", "read_again"]
+    at: Annotated[str, Field(min_length=1, max_length=MAX_AT, pattern=r"^(/|[a-z+]+://)[!-~]+$")] | None = None
 
 
 class CommandOutcome(BaseModel):

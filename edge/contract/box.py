@@ -57,6 +57,29 @@ class ReloadNow(Payload, frozen=True, kw_only=True):
     text: str
 
 
+class PortNow(Payload, frozen=True, kw_only=True):
+    """A serial port of the box: `port` is the name that stays with it, `what` its adapter, `used_by` the device of
+    edge.toml that is there, as bed/device; "" where none is."""
+
+    port: str
+    what: str
+    used_by: str = ""
+
+
+class ProbeNow(Payload, frozen=True, kw_only=True):
+    """What a technician had looked up at the box: its serial `ports`, and what is `at` one place. While it is
+    `running`, `says` is whose turn it is; then what was `found` there, with the lines for edge.toml (`toml`), or what
+    the bytes look like (`nothing`). `failed`: it could not be done, and `says` says why."""
+
+    state: Literal["listed", "running", "found", "nothing", "failed"]
+    since: Time
+    by: str
+    ports: tuple[PortNow, ...] = ()
+    at: str = ""
+    says: tuple[str, ...] = ()
+    toml: str = ""
+
+
 class NotedHead(Payload, frozen=True, kw_only=True):
     """A line of an anchor file, and what is posted: event `seq` of `edge` had this hash; `sig` is the edge's signature
     over it (edge.contract.signing.hash_is_signed)."""

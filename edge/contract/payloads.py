@@ -29,6 +29,7 @@ from edge.contract.attention_now import MaintenanceNow as MaintenanceNow
 from edge.contract.attention_now import ToldNow as ToldNow
 from edge.contract.box import AnchorNow as AnchorNow
 from edge.contract.box import NotedHead as NotedHead
+from edge.contract.box import ProbeNow as ProbeNow
 from edge.contract.box import ReloadNow as ReloadNow
 from edge.contract.box import SounderNow as SounderNow
 from edge.contract.box import SpaceNow as SpaceNow
@@ -294,8 +295,7 @@ class Status(Payload, frozen=True, kw_only=True):
     runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be
     believed; `other_boots` are boots other than this one that were alive lately under this edge's name: two boxes
     that call themselves the same. `storage`: null while the record can be written, `space`: while its disk has
-    room. `protocols`: by which it opens sessions; the first where none is named. `reload`: null until edge.toml is read
-    again."""
+    room. `protocols`: by which it opens sessions, the first by itself. `reload`, `probe`: null until one is asked."""
 
     edge: Id
     boot: str
@@ -317,6 +317,7 @@ class Status(Payload, frozen=True, kw_only=True):
     sounder: SounderNow | None = None
     anchor: AnchorNow | None = None
     reload: ReloadNow | None = None
+    probe: ProbeNow | None = None
 
 
 class Ack(Payload, frozen=True, kw_only=True):

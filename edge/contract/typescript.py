@@ -16,6 +16,7 @@ import msgspec
 
 from edge import model
 from edge.contract import events, payloads
+from edge.contract.box import PortNow
 from edge.contract.commands import MAX_PATIENT_NAME, VERBS, Argument, arguments
 from edge.contract.problems import Problem
 from edge.sound import BURSTS, FUNDAMENTAL_HZ, HARMONICS, INFORMATION
@@ -42,7 +43,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     payloads.DeviceNow, payloads.Request, payloads.Gap, payloads.Shelved,
     payloads.StopNow, payloads.InterlockNow, payloads.AlarmLimitNow, payloads.State,
     payloads.ConsoleSeen, payloads.StorageNow, payloads.SpaceNow, payloads.SounderNow, payloads.AnchorNow,
-    payloads.ReloadNow,
+    payloads.ReloadNow, PortNow, payloads.ProbeNow,
     payloads.Bounds, payloads.ProtocolNow, payloads.Status, Problem, model.DeviceAlarm, *events.KIND_OF,
 )
 _PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", types.NoneType: "null", Any: "unknown"}

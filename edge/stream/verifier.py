@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 from nacl.signing import VerifyKey
 
+from edge.contract.box_verbs import BOX_VERBS
 from edge.contract.commands import OF_CONSOLES, VERBS
 from edge.contract.freshness import ConsoleFreshness
 from edge.contract.payloads import ID_PATTERN, BadPayload, CommandIn, command_topic, decode, sign
@@ -116,7 +117,8 @@ class CommandVerifier:
             return "replayed"
         if command.verb in OF_CONSOLES:
             return None
-        if command.verb not in VERBS or command.role not in VERBS[command.verb].roles:
+        asked = VERBS.get(command.verb) or BOX_VERBS.get(command.verb)
+        if asked is None or command.role not in asked.roles:
             return "forbidden"
         return None
 

@@ -1,6 +1,6 @@
 /** Requests to the console's server. Nothing here throws for what a server or a network may do: the answer says it. */
 import { idOf } from "./beds.ts";
-import type { Problem } from "./contract.ts";
+import type { Problem, Status } from "./contract.ts";
 import type { Answer, BedState, EdgeEvent, History, Me } from "./feed.ts";
 
 const WAIT_MS = 8000;
@@ -37,8 +37,8 @@ async function request(method: string, path: string, body?: unknown): Promise<Re
   }
 }
 
-async function read<T>(response: Response | null): Promise<T | null> {
-  if (response === null || !response.ok) return null;
+async function read<T>(response: Response | null, any = false): Promise<T | null> {
+  if (response === null || !(response.ok || any)) return null;
   return (await response.json().catch(() => null)) as T | null;
 }
 
@@ -115,6 +115,17 @@ export async function hand(edge: string, asked: Hand): Promise<string | null> {
   if (response?.ok === true) return null;
   const problem = await response?.json().catch(() => null) as { detail?: string } | null | undefined;
   return problem?.detail ?? "The console does not answer. Try again.";
+}
+
+/** For the technician: begun, or why it is not. */
+export async function askBox(edge: string, verb: "look_at_ports" | "probe_port" | "read_again", at?: string): Promise<string | null> {
+  const response = await request("POST", `/api/edges/${encodeURIComponent(edge)}/box`, { verb, at });
+  return response?.ok === true ? null : problemWords(await read(response, true)) ?? "The console does not answer. Try again.";
+}
+
+/** Each edge's last status. */
+export async function statuses(): Promise<readonly { edge: string; ok: boolean; status: Status | null }[]> {
+  return (await read<{ edges: { edge: string; ok: boolean; status: Status | null }[] }>(await request("GET", "/api/devices")))?.edges ?? [];
 }
 
 /** The accounts of a demonstration; none at any other console. */

@@ -5,7 +5,6 @@ import { idOf, matching, pathOf } from "./beds.ts";
 import { STATEMENT } from "./contract.ts";
 import { Bed } from "./bed.tsx";
 import { NotLive, SoundOff } from "./banner.tsx";
-import { Devices } from "./devices.tsx";
 import { Lock } from "./lock.tsx";
 import { Login } from "./login.tsx";
 import type { Place } from "./place.ts";
@@ -96,16 +95,21 @@ export function App() {
   );
 }
 
-/** Not part of the page that a clinic loads. */
-function SimulationPage() {
+/** What a nurse's page need not load. */
+const LATER: Record<"simulation" | "devices", () => Promise<ComponentType>> = {
+  simulation: async () => (await import("./simulation.tsx")).Simulation,
+  devices: async () => (await import("./devices.tsx")).Devices,
+};
+
+function Later({ page }: { page: keyof typeof LATER }) {
   const [Loaded, setLoaded] = useState<ComponentType | null>(null);
-  useEffect(() => void import("./simulation.tsx").then(({ Simulation }) => setLoaded(() => Simulation)), []);
+  useEffect(() => void LATER[page]().then((loaded) => setLoaded(() => loaded)), []);
   return Loaded === null ? <p role="status">Opening</p> : <Loaded />;
 }
 
 function View({ me, place }: { me: Me; place: Place }) {
-  if (place.page === "devices" && me.role === "technician") return <Devices />;
-  if (place.page === "simulation") return <SimulationPage />;
+  if (place.page === "devices" && me.role === "technician") return <Later key="devices" page="devices" />;
+  if (place.page === "simulation") return <Later key="simulation" page="simulation" />;
   if (place.page !== "bed") return <Ward me={me} edge={place.page === "ward" ? place.edge : undefined} />;
   const [key, ...others] = matching(store.beds, place.edge ?? null, place.bed);
   if (key !== undefined && others.length === 0 && isClinical(me)) return <Bed key={key} bed={key} />;

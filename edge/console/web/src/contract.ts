@@ -479,6 +479,24 @@ export interface ReloadNow {
   text: string;
 }
 
+/** A serial port of the box: `port` is the name that stays with it, `what` its adapter, `used_by` the device of edge.toml that is there, as bed/device; "" where none is. */
+export interface PortNow {
+  port: string;
+  what: string;
+  used_by: string;
+}
+
+/** What a technician had looked up at the box: its serial `ports`, and what is `at` one place. While it is `running`, `says` is whose turn it is; then what was `found` there, with the lines for edge.toml (`toml`), or what the bytes look like (`nothing`). `failed`: it could not be done, and `says` says why. */
+export interface ProbeNow {
+  state: "listed" | "running" | "found" | "nothing" | "failed";
+  since: string;
+  by: string;
+  ports: PortNow[];
+  at: string;
+  says: string[];
+  toml: string;
+}
+
 /** From `low` to `high`, both allowed. */
 export interface Bounds {
   low: number;
@@ -496,7 +514,7 @@ export interface ProtocolNow {
   device_mg: number | null;
 }
 
-/** Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be believed; `other_boots` are boots other than this one that were alive lately under this edge's name: two boxes that call themselves the same. `storage`: null while the record can be written, `space`: while its disk has room. `protocols`: by which it opens sessions; the first where none is named. `reload`: null until edge.toml is read again. */
+/** Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be believed; `other_boots` are boots other than this one that were alive lately under this edge's name: two boxes that call themselves the same. `storage`: null while the record can be written, `space`: while its disk has room. `protocols`: by which it opens sessions, the first by itself. `reload`, `probe`: null until one is asked. */
 export interface Status {
   edge: string;
   boot: string;
@@ -518,6 +536,7 @@ export interface Status {
   sounder: SounderNow | null;
   anchor: AnchorNow | null;
   reload: ReloadNow | null;
+  probe: ProbeNow | null;
 }
 
 /** One problem document, as it goes over HTTP. A member that says nothing is left out. */

@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import { idOf } from "./beds.ts";
 import { clockTime, stopwatch } from "./age.ts";
 import { InMaintenance, Maintain } from "./maintenance.tsx";
+import { Ports } from "./ports.tsx";
 import { RANK } from "./rank.ts";
 import { ScreenSize } from "./screen.tsx";
 import { store } from "./state.ts";
@@ -41,12 +42,19 @@ export function Devices() {
         <span class="ranges">Order by {Object.keys(ORDERS).map((key) => <button key={key} aria-pressed={key === order} onClick={() => setOrder(key)}>{key}</button>)}</span>
       </div>
       <ScreenSize />
+      <AtTheBox />
       <div class="table" tabIndex={0} role="region" aria-label="All devices"><table>
         <thead><tr>{COLUMNS.map((column) => <th key={column}>{column}</th>)}</tr></thead>
         <tbody>{entries.sort(ORDERS[order]).map((entry) => <Line key={`${entry.bed} ${entry.device.device}`} entry={entry} />)}</tbody>
       </table></div>
     </div>
   );
+}
+
+/** Nothing is asked before it is opened. */
+function AtTheBox() {
+  const [open, setOpen] = useState(false);
+  return <details onToggle={() => setOpen(true)}><summary>Connect a device: ports, probe, edge.toml</summary>{open && <Ports />}</details>;
 }
 
 const COLUMNS = ["Bed", "Device", "Link", "Since", "Driver", "Identity", "Frames", "Bad", "Late", "Bytes understood", "Its own alarms"];
