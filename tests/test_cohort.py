@@ -12,7 +12,8 @@ import pytest
 from edge.core.burden import Heard, Raise, Stay
 from edge.demo.cohort import Figures, Lived, run_cohort
 from edge.model import AlarmClass, Priority
-from simulators.cohort import DURATION_MIN, Episode, Person, Second, draw, live
+from edge.process import BadUsage
+from simulators.cohort import DURATION_MIN, NASAL, Episode, Person, Second, draw, live
 from tests.helpers.rule_files import FILE
 
 CALM = replace(draw(3, 1, faults=False), episodes=(), response=1.0, weight_kg=70.0, cuff_on_probe_arm=False)
@@ -112,8 +113,8 @@ def test_a_cuff_during_which_somebody_moves_finds_nothing() -> None:
 def lived(*raises: tuple[str, AlarmClass, Priority], rise: float = 10.0, cadss: int = 0,
           ready_min: float | None = 101.0) -> Lived:
     raised = [Raise("chair-1", "s", rule, rule, None, priority, kind, 60.0, 120.0) for rule, kind, priority in raises]
-    return Lived(CALM, Heard(raised, {("chair-1", "s"): Stay("chair-1", 0, 3600)}, 3600), (rise, rise / 2), cadss, 4,
-                 ready_min)
+    heard = Heard(raised, {("chair-1", "s"): Stay("chair-1", 0, 3600)}, 3600)
+    return Lived(CALM, heard, (rise, rise / 2), cadss, 4, 5, 4, ready_min)
 
 
 def test_what_a_cohort_shows() -> None:
@@ -129,6 +130,25 @@ def test_what_a_cohort_shows() -> None:
     assert (figures.serious_a_session, figures.quiet, figures.technical_a_session) == (0.5, 0.75, 0.25)
     assert (figures.ready_min, figures.never_ready) == (101, 0.25)
     assert figures.load.an_hour == 1.0, "four alarms in four hours"
+
+
+def test_under_nasal_esketamine_devices_are_handed_over_and_no_pump_runs() -> None:
+    person = replace(draw(1, 1, given=NASAL), episodes=(), dose_mg=84.0)
+    seconds = lived_by(person, until_s=2500)
+    assert [second.at_s for second in seconds if second.device] == [0, 300, 600]
+    assert not any(second.infusing or second.volume_ml for second in seconds)
+    assert [second.at_s for second in seconds if second.check_in] == [-540, 0, 1200, 2400]
+    found = {second.at_s: second.true_sbp_mmhg for second in seconds}
+    assert found[2400] > found[-60], "its effect is greatest at about 40 min"
+
+
+@pytest.mark.slow
+def test_a_nasal_session_is_ready_two_hours_after_its_first_device(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cohort(1, 1, FILE, faults=False, as_json=True, protocol="esketamine_rems") == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert 120 <= figures["ready_min"] <= 130
+    with pytest.raises(BadUsage, match="write iv_racemic_40 or esketamine_rems"):
+        run_cohort(1, 1, FILE, faults=False, as_json=True, protocol="oral")
 
 
 @pytest.mark.slow

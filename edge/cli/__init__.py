@@ -35,6 +35,8 @@ CohortSize = Annotated[int | None, typer.Option(
     min=1, max=100_000, help="No devices: live so many simulated infusions of different people, and print what the"
                              " rules raise beside published figures.")]
 CohortRules = Annotated[Path | None, typer.Option(help="With --cohort: the rules; default: as shipped.")]
+CohortProtocol = Annotated[str, typer.Option(
+    "--protocol", help="With --cohort: how the drug is given, iv_racemic_40 or esketamine_rems.")]
 FaultFree = Annotated[bool, typer.Option("--fault-free", help="With --cohort: nobody moves, no sensor slips.")]
 Journal = Annotated[str, typer.Argument(help="journal.db, or a database URL.")]
 
@@ -170,13 +172,15 @@ def simulate(
         Path | None, typer.Option("--simulators", help="A folder with twins of your own, as `--drivers` is of drivers.")
     ] = None,
     cohort: CohortSize = None, rules: CohortRules = None, fault_free: FaultFree = False, as_json: Json = False,
+    protocol: CohortProtocol = "iv_racemic_40",
 ) -> int:
     """Only the simulators: twins on real ptys and TCP ports; prints where each can be reached."""
     if cohort is not None:
         from edge.demo.cohort import run_cohort
         from edge.demo.configuration import rules_file
 
-        return run_cohort(cohort, seed, rules or rules_file(), faults=not fault_free, as_json=as_json)
+        return run_cohort(cohort, seed, rules or rules_file(), faults=not fault_free, as_json=as_json,
+                          protocol=protocol)
     from simulators.serve import run_simulate
 
     return run_simulate(

@@ -1,6 +1,6 @@
-"""`vigil simulate --cohort N`: what the rules raise over many simulated infusions, beside what was published.
+"""`vigil simulate --cohort N`: what the rules raise over many simulated sessions, beside what was published.
 
-Each infusion is judged by a bed of its own, as in service, in told time; no wire, no journal. All processors work.
+Each session is judged by a bed of its own, as in service, in told time; no wire, no journal. All processors work.
 """
 
 from __future__ import annotations
@@ -23,16 +23,44 @@ from edge.core.burden import Heard, Load, load
 from edge.core.protocol import Protocols
 from edge.core.rules import RuleSet
 from edge.model import Boot, Command, DeviceKind, Input, LinkChanged, PumpStatus, Sample, Samples, Tick, Validity
+from edge.process import BadUsage
 from edge.vocabulary import ATTESTATIONS
-from simulators.cohort import BEFORE_MIN, CUFF_EVERY_S, DOSE_MG_KG, DURATION_MIN, Person, Reading, Second, draw, live
+from simulators.cohort import (
+    BEFORE_MIN,
+    DOSE_MG_KG,
+    DURATION_MIN,
+    GIVEN,
+    INFUSION,
+    Given,
+    Person,
+    Reading,
+    Second,
+    draw,
+    live,
+)
 
 BED = "chair-1"
 DEVICES: tuple[tuple[str, DeviceKind, str], ...] = (
     ("pump", "pump", "cohort"), ("cuff", "nibp", "cohort"), ("oximeter", "oximeter", "cohort"))
 T0 = 1_800_000_000.0  # any moment: nothing depends on the date
-ATTESTED_S = 95 * 60.0  # after the infusion's start, when the nurse goes through what discharge asks for
+ATTESTED_S = 95 * 60.0  # after the start, when the nurse goes through what discharge asks for
 PEAK_MIN = 40.0  # when the published rise was greatest
 SEVERE = "HTN-3"
+AIM = {"medium or high physiological alarms, a session": "aim: up to 2"}
+PUBLISHED: dict[str, dict[str, str]] = {  # beside which figure; sources: simulators/cohort.py
+    "iv_racemic_40": AIM | {
+        "systolic rise at 40 min, mmHg": "+16.0 (11.2), 2,342 infusions",
+        "diastolic rise at 40 min, mmHg": "+11.0 (8.45)",
+        "the systolic rise with, without dissociation": "larger with, 741 infusions",
+        "sessions with severe hypertension (HTN-3)": "0.98 %",
+        "with 20 % over the baseline twice, or worse": "24 % by systolic, 32 % by diastolic, computed",
+    },
+    "esketamine_rems": AIM | {
+        "sessions with severe hypertension (HTN-3)": "0.9 % reported as raised, 1,486,213 sessions",
+        "dissociation in a check-in (CADSS)": "41.0 %",
+        "sedation in a check-in (MOAA/S)": "34.7 %",
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +72,30 @@ class Lived:
     rise: tuple[float, float]
     cadss: int  # the highest
     cadss_above: int  # above it: dissociation, by the protocol
-    ready_min: float | None  # when the discharge gate opened, in minutes after the infusion's start
+    moaas: int  # the lowest,
+    moaas_at_most: int  # and from where on that is sedation
+    ready_min: float | None  # when the discharge gate opened, in minutes after the start
 
 
-def run_cohort(count: int, seed: int, rules: Path, *, faults: bool, as_json: bool) -> int:
-    """Live `count` infusions under the rules of this file and print what they raised; 0. Raises BadUsage."""
+def run_cohort(count: int, seed: int, rules: Path, *, faults: bool, as_json: bool,
+               protocol: str = INFUSION.protocol) -> int:
+    """Live `count` sessions of this protocol under the rules of this file and print what they raised; 0. Raises
+    BadUsage."""
+    given = GIVEN.get(protocol)
+    if given is None:
+        raise BadUsage(f"--protocol {protocol}: no cohort is known of it; write {' or '.join(GIVEN)}")
     judged, _ = read_rules(rules)
     protocols, _ = read_protocols(protocols_beside(rules))
-    one = partial(infuse, seed=seed, rules=judged, protocols=protocols, faults=faults)
+    one = partial(infuse, seed=seed, rules=judged, protocols=protocols, faults=faults, given=given)
     found: list[Lived] = []
     for lived in _each(one, range(count)):
         found.append(lived)
         if sys.stderr.isatty():
-            print(f"\r{len(found)} of {count} infusions", end="", file=sys.stderr, flush=True)
+            print(f"\r{len(found)} of {count} sessions", end="", file=sys.stderr, flush=True)
     if sys.stderr.isatty():
         print(file=sys.stderr)
     figures = Figures.of(found)
-    print(json.dumps(asdict(figures)) if as_json else "\n".join(figures.lines(seed)))
+    print(json.dumps(asdict(figures)) if as_json else "\n".join(figures.lines(seed, given)))
     return 0
 
 
@@ -84,21 +119,23 @@ def _recalled(number: int) -> Lived:
     return _one[0](number)
 
 
-def infuse(number: int, *, seed: int, rules: RuleSet, protocols: Protocols | None, faults: bool) -> Lived:
-    """One infusion of the cohort, judged."""
-    person = draw(number, seed, faults=faults)
-    bed, heard = Bedside(BED, DEVICES, rules, nibp_interval_s=CUFF_EVERY_S, protocols=protocols), Heard()
-    seq, cadss, ready_min, risen = 0, 0, None, list[tuple[float, float]]()
+def infuse(number: int, *, seed: int, rules: RuleSet, protocols: Protocols | None, faults: bool,
+           given: Given = INFUSION) -> Lived:
+    """One session of the cohort, judged."""
+    person = draw(number, seed, faults=faults, given=given)
+    bed, heard = Bedside(BED, DEVICES, rules, nibp_interval_s=given.cuff_every_s, protocols=protocols), Heard()
+    seq, cadss, moaas, ready_min, risen = 0, 0, 5, None, list[tuple[float, float]]()
     for second in live(person, seed):
         at_s = T0 + second.at_s
-        for given in (*_inputs(person, second, at_s), *_answers(bed, second)):
-            for pending in bed.apply(given, at_s):
+        for told in (*_inputs(person, second, at_s), *_answers(bed, second)):
+            for pending in bed.apply(told, at_s):
                 seq += 1
                 bed.numbered([numbered(pending, seq=seq, boot="", edge="", wall="", prev="")])
                 heard.hear(pending, rules)
         heard.last_s = at_s
         session = bed.state.session
         cadss = max(cadss, (second.check_in or {}).get("cadss", 0))
+        moaas = min(moaas, (second.check_in or {}).get("moaas", 5))
         if session is not None and session.phase == "DISCHARGE_READY" and ready_min is None:
             ready_min = second.at_s / 60
         if session is not None and session.baseline is not None and PEAK_MIN - 6 <= second.at_s / 60 <= PEAK_MIN + 6:
@@ -107,7 +144,8 @@ def infuse(number: int, *, seed: int, rules: RuleSet, protocols: Protocols | Non
                 risen.append(((found["sbp_mmhg"] or 0.0) - session.baseline.sbp_mmhg,
                               (found["dbp_mmhg"] or 0.0) - session.baseline.dbp_mmhg))
     rise = (fmean(sbp for sbp, _ in risen), fmean(dbp for _, dbp in risen)) if risen else (0.0, 0.0)
-    return Lived(person, heard, rise, cadss, bed.state.protocol.dissociation.cadss_above, ready_min)
+    shows = bed.state.protocol.dissociation
+    return Lived(person, heard, rise, cadss, shows.cadss_above, moaas, shows.moaas_at_most, ready_min)
 
 
 def _inputs(person: Person, second: Second, at_s: float) -> Iterator[Input]:
@@ -122,9 +160,13 @@ def _inputs(person: Person, second: Second, at_s: float) -> Iterator[Input]:
     if second.cuff:
         yield _samples("cuff", second.cuff, at_s)
     if first:
+        by_hand = bool(person.given.device_mg)
+        order = {"protocol": person.given.protocol, "dose_mg": person.dose_mg} if by_hand else {
+            "dose_mg_kg": DOSE_MG_KG, "duration_min": DURATION_MIN, "concentration_mg_ml": 1.0}
         yield Command("open", "cohort", "nurse", "nurse", BED, "start_session", {
-            "session": f"cohort-{person.number:06d}", "weight_kg": person.weight_kg, "dose_mg_kg": DOSE_MG_KG,
-            "duration_min": DURATION_MIN, "concentration_mg_ml": 1.0, "checklist": True})
+            "session": f"cohort-{person.number:06d}", "weight_kg": person.weight_kg, "checklist": True, **order})
+    if second.device:
+        yield Command(f"device {second.at_s:g}", "cohort", "nurse", "nurse", BED, "give_dose", {"devices": 1})
     if second.at_s == ATTESTED_S:
         for what in ATTESTATIONS:
             yield Command(f"seen {what}", "cohort", "nurse", "nurse", BED, "attest", {"what": what, "so": True})
@@ -162,6 +204,7 @@ class Figures:
     severe: float
     raised_fifth: float
     dissociated: float
+    sedated: float
     ready_min: float | None  # on average, of those who were
     never_ready: float
     serious_a_session: float  # medium or high, of no device
@@ -184,35 +227,38 @@ class Figures:
             sbp_rise_others=_mean(lived.rise[0] for lived in found if lived.cadss <= lived.cadss_above),
             severe=_mean(any(raised.rule == SEVERE for raised in one) for one in raises),
             raised_fifth=_mean(any(raised.rule.startswith("HTN-") for raised in one) for one in raises),
-            dissociated=len(dissociated) / len(found), ready_min=_mean(ready) if ready else None,
+            dissociated=len(dissociated) / len(found),
+            sedated=_mean(lived.moaas <= lived.moaas_at_most for lived in found),
+            ready_min=_mean(ready) if ready else None,
             never_ready=1 - len(ready) / len(found), serious_a_session=_mean(serious),
             quiet=_mean(not count for count in serious),
             technical_a_session=_mean(sum(raised.alarm_class == "technical" for raised in one) for one in raises),
             load=load([lived.heard for lived in found]))
 
-    def lines(self, seed: int) -> Iterator[str]:
+    def lines(self, seed: int, given: Given = INFUSION) -> Iterator[str]:
         """As a person reads it."""
-        sbp, dbp = self.sbp_rise, self.dbp_rise
+        sbp, dbp, published = self.sbp_rise, self.dbp_rise, PUBLISHED[given.protocol]
         rows = [
-            ("systolic rise at 40 min, mmHg", f"{sbp[0]:+.1f} (SD {sbp[1]:.1f})", "+16.0 (11.2), 2,342 infusions"),
-            ("diastolic rise at 40 min, mmHg", f"{dbp[0]:+.1f} (SD {dbp[1]:.1f})", "+11.0 (8.45)"),
+            ("systolic rise at 40 min, mmHg", f"{sbp[0]:+.1f} (SD {sbp[1]:.1f})"),
+            ("diastolic rise at 40 min, mmHg", f"{dbp[0]:+.1f} (SD {dbp[1]:.1f})"),
             ("the systolic rise with, without dissociation",
-             f"{self.sbp_rise_dissociated:+.1f}, {self.sbp_rise_others:+.1f}", "larger with, 741 infusions"),
-            ("infusions with severe hypertension (HTN-3)", f"{self.severe:.2%}", "0.98 %"),
-            ("with 20 % over the baseline twice, or worse", f"{self.raised_fifth:.1%}",
-             "24 % by systolic, 32 % by diastolic, computed"),
-            ("dissociation in a check-in (CADSS)", f"{self.dissociated:.1%}", ""),
+             f"{self.sbp_rise_dissociated:+.1f}, {self.sbp_rise_others:+.1f}"),
+            ("sessions with severe hypertension (HTN-3)", f"{self.severe:.2%}"),
+            ("with 20 % over the baseline twice, or worse", f"{self.raised_fifth:.1%}"),
+            ("dissociation in a check-in (CADSS)", f"{self.dissociated:.1%}"),
+            ("sedation in a check-in (MOAA/S)", f"{self.sedated:.1%}"),
             ("ready for discharge, min after the start",
-             "-" if self.ready_min is None else f"{self.ready_min:.0f}, never: {self.never_ready:.1%}", ""),
-            ("medium or high physiological alarms, a session", f"{self.serious_a_session:.2f}", "aim: up to 2"),
-            ("sessions without any of these", f"{self.quiet:.1%}", ""),
-            ("technical alarms, a session", f"{self.technical_a_session:.2f}", ""),
-            ("alarms a patient-hour", f"{self.load.an_hour:.2f}", ""),
+             "-" if self.ready_min is None else f"{self.ready_min:.0f}, never: {self.never_ready:.1%}"),
+            ("medium or high physiological alarms, a session", f"{self.serious_a_session:.2f}"),
+            ("sessions without any of these", f"{self.quiet:.1%}"),
+            ("technical alarms, a session", f"{self.technical_a_session:.2f}"),
+            ("alarms a patient-hour", f"{self.load.an_hour:.2f}"),
         ]
-        yield (f"{self.infusions} simulated infusions, {DOSE_MG_KG:g} mg/kg over {DURATION_MIN:g} min (seed {seed});"
-               " right: as published")
-        for words, found, published in rows:
-            yield f"{words:<46} {found:>22}  {published}".rstrip()
+        dose = (f"{given.device_mg:g} mg a device" if given.device_mg
+                else f"{DOSE_MG_KG:g} mg/kg over {DURATION_MIN:g} min")
+        yield f"{self.infusions} simulated sessions of {given.protocol}, {dose} (seed {seed}); right: as published"
+        for words, found in rows:
+            yield f"{words:<46} {found:>22}  {published.get(words, '')}".rstrip()
         yield "by rule, a session: " + ", ".join(
             f"{rule} {count / self.infusions:.2f}" for rule, count in self.load.by_rule.items())
 
