@@ -1,5 +1,5 @@
 """The core against a second evaluator that keeps nothing: 20,000 random short traces, and they agree on every one. The
-fast part of ./test takes the first 5,000 of them.
+fast part of ./test takes the first 5,000 of them; `VIGIL_TRACES=1000000` takes so many instead of the 20,000.
 
 The traces are drawn from a fixed seed out of what lies at the limits: pressures at a threshold and one unit below it,
 intervals at the edges of a pair, readings whose spacing just covers a hold, holes that just break one, dips that just
@@ -8,6 +8,7 @@ are within a minute.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from random import Random
 
@@ -164,7 +165,10 @@ def report(trace: Trace) -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("traces", [5_000, pytest.param(20_000, marks=pytest.mark.slow)])
+MANY = int(os.environ.get("VIGIL_TRACES", "0")) or 20_000
+
+
+@pytest.mark.parametrize("traces", [5_000, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_the_core_and_the_second_evaluator_agree_on_every_trace(traces: int) -> None:
     random = Random(62)
     draw: tuple[Callable[[Random], Trace], ...] = (*[pressures] * 10, *[saturations] * 5, dips, dips, long_stretches)
