@@ -91,14 +91,16 @@ def test_a_byte_costs_no_parser_more_than_a_microsecond() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("profile", ["one-read", "four-reads"])
-def test_a_short_measurement_measures_everything(profile: str) -> None:
+@pytest.mark.parametrize(("profile", "more"), [("one-read", ["--no-record"]), ("four-reads", [])])
+def test_a_short_measurement_measures_everything(profile: str, more: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "edge.cli", "bench", "--sizes", "3", "--seconds", "4", "--profile", profile, "--json"],
+        [sys.executable, "-m", "edge.cli", "bench", "--sizes", "3", "--seconds", "4", "--profile", profile, "--json",
+         *more],
         capture_output=True, text=True, timeout=170, check=False)
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(done.stdout)["sizes"]
     assert (found["devices"], found["profile"], found["broker"]) == (3, profile, "embedded")
+    assert found["record"] == (not more)
     assert found["arrived_of_answered_pct"] >= 95
     assert found["points_a_second"] == pytest.approx(12, abs=4)
     for spread in (found["wire_to_subscriber_ms"], found["wire_to_event_ms"], found["wire_to_page_ms"]):

@@ -382,6 +382,8 @@ def bench(
         str, typer.Option(help="four-reads: an ISCO's four blocks a round; one-read: one block.")] = "four-reads",
     broker: Annotated[str, typer.Option(help="embedded, or mosquitto where it is installed.")] = "embedded",
     busy: Annotated[int, typer.Option(min=0, max=64, help="Neighbours that take a processor each.")] = 0,
+    no_record: Annotated[
+        bool, typer.Option("--no-record", help="The edge keeps none: the difference is what it costs.")] = False,
     core: Annotated[bool, typer.Option("--core", help="Only what judging costs: two hours, every rule.")] = False,
     parsers: Annotated[bool, typer.Option("--parsers", help="Only what a byte costs each driver's framing.")] = False,
     as_json: Json = False,
@@ -398,4 +400,4 @@ def bench(
     numbers = tuple(int(size) if size.isdigit() else 0 for size in sizes.split(","))
     if not all(0 < number <= 1024 for number in numbers):
         raise typer.BadParameter(f"--sizes takes numbers from 1 to 1024 with commas, as in 4,256, not {sizes!r}")
-    return run_bench(Plan(numbers, seconds, profile, broker, busy), as_json)
+    return run_bench(Plan(numbers, seconds, profile, broker, busy, not no_record), as_json)

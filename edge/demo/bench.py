@@ -57,6 +57,7 @@ class Plan:
     profile: str = "four-reads"
     broker: str = "embedded"
     busy: int = 0  # neighbours that would like a whole processor each
+    record: bool = True  # False: the edge keeps none, to show what it costs
 
 
 class Part:
@@ -156,7 +157,8 @@ class Bench:
                   if self.plan.broker == "embedded" else
                   Service("broker", ["-c", str(self.data / "mosquitto.conf")], program=mosquitto(), urgent=True))
         return (broker, Service("console", ["console", "--config", str(self.data / "console.toml")]),
-                Service("edge", ["edge", "--config", str(self.data / "edge.toml")], urgent=True))
+                Service("edge", ["edge", "--config", str(self.data / "edge.toml")], urgent=True, program=(
+                    sys.executable, "-m", "edge.cli" if self.plan.record else "edge.demo.bench_no_record")))
 
     async def _answers(self, url: str) -> None:
         async with asyncio.timeout(READY_WITHIN_S):
@@ -186,7 +188,7 @@ class Bench:
         subscriber = matched(fleet["answered"], arrived["rates"], window)
         rounds = sum(window[0] <= at_s < window[1] for pump in fleet["answered"] for _, at_s in pump)
         return {"devices": self.size, "seconds": self.plan.seconds, "profile": self.plan.profile,
-                "broker": self.plan.broker, "busy": self.plan.busy,
+                "broker": self.plan.broker, "busy": self.plan.busy, "record": self.plan.record,
                 "points_a_second": round(METRICS * rounds / (window[1] - window[0]), 1),
                 "arrived_of_answered_pct": round(100 * len(subscriber) / rounds, 1) if rounds else 0.0,
                 "wire_to_subscriber_ms": _spread(subscriber),
@@ -285,6 +287,7 @@ def run_bench(plan: Plan, as_json: bool) -> int:
 
 def _words(result: dict[str, Any]) -> str:
     busy = f", {result['busy']} busy neighbours" if result["busy"] else ""
+    busy += "" if result["record"] else ", no record"
     lines = [f"{result['devices']} Modbus devices at 1 Hz, {result['profile']}, {result['broker']} broker,"
              f" {result['seconds']:g} s{busy}: {result['points_a_second']:g} points a second,"
              f" {result['arrived_of_answered_pct']:g} % arrived"]
