@@ -94,8 +94,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("set_rate", {"rate_ml_h": 100},
      "unknown_verb: 'set_rate'; write one of acknowledge, amend_order, arm_interlock, attest, audio_pause, "
      "audio_resume, check_in, checklist, close_session, comment, delegate, device_back, device_off, disarm_interlock, "
-     "dissociation, drug_channel, end_infusion, give_dose, maintain, maintenance_over, measure_bp, override_gate, "
-     "rebaseline, set_limit, shelve, start_session, undelegate, unshelve"),
+     "dissociation, drug_channel, end_infusion, give_dose, hold, maintain, maintenance_over, measure_bp, "
+     "override_gate, rebaseline, set_limit, shelve, start_session, undelegate, unhold, unshelve"),
     ("attest", {"what": "balance", "so": True},
      "bad_args: what must be one of escort, oriented, no_dissociation, gait, fluids, mood, not 'balance'"),
     ("attest", {"what": "escort"}, "bad_args: so must be true or false, not None"),

@@ -118,6 +118,7 @@ BECOMES_TRUE: dict[str, tuple[str, str, str]] = OF_METRICS | {
     "record_damaged_s": ("record_damaged_s() < 600", "infusing", "0:10 record damaged"),
     "runs": ("runs()", "precheck", "0:10 pump infusing"),
     "no_word_s": ("no_word_s() >= 30", "infusing", "0:10 pump unknown"),
+    "held": ("held()", "infusing", "0:10 hold she is anxious"),
     "stop_unconfirmed": ("stop_unconfirmed()", "infusing, pumps may be stopped",
                          "0:10 arm anna; arm ben; stop ignored\n"
                          "0:20 pulse 151 -> ITS-1:oximeter active, OTHER-1 active"),

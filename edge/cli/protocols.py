@@ -41,7 +41,8 @@ def _explained(protocol: Protocol) -> str:
         f" at most {period.cadss_above}, distress at most {period.back_distress_at_most}).",
         *_by_estimate(protocol),
     ]
-    for title, gates in (("Before READY", protocol.ready), ("Before discharge", protocol.discharge)):
+    for title, gates in (("Before READY", protocol.ready), ("Before what was held goes on", protocol.go_on),
+                         ("Before discharge", protocol.discharge)):
         lines.append(f"  {title}, open while:")
         lines += [f"    {gate.id}: {gate_in_words(gate)}" for gate in gates]
     return "\n".join([*lines, f"  Source: {protocol.source}"])

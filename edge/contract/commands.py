@@ -27,6 +27,8 @@ from edge.contract.attention_verbs import MaintenanceOver as MaintenanceOver
 from edge.contract.attention_verbs import Undelegate as Undelegate
 from edge.contract.treatment_verbs import ArmInterlock as ArmInterlock
 from edge.contract.treatment_verbs import DisarmInterlock as DisarmInterlock
+from edge.contract.treatment_verbs import HoldTreatment as HoldTreatment
+from edge.contract.treatment_verbs import ReleaseHold as ReleaseHold
 from edge.contract.treatment_verbs import SetLimit as SetLimit
 from edge.contract.verb import MAX_LOT, MAX_PLANNED_MIN, Reason, WithReason, number, score, shown
 from edge.contract.verb import MAX_NOTE as MAX_NOTE
@@ -270,7 +272,8 @@ VERBS: dict[str, type[Verb]] = {
     for asked in (Acknowledge, CommentAlarm, Delegate, Undelegate, Shelve, Unshelve, PauseAudio, ResumeAudio, CheckIn,
                   StartSession, SetChecklist, GiveDose, EndInfusion, CloseSession, AmendOrder, OverrideGate,
                   Rebaseline, Attest, DeviceOff, DeviceBack, DrugChannel, MeasureBp, SayDissociation, Maintain,
-                  MaintenanceOver, ArmInterlock, DisarmInterlock, SetLimit)
+                  MaintenanceOver, ArmInterlock, DisarmInterlock, SetLimit,
+                  HoldTreatment, ReleaseHold)
 }
 
 

@@ -53,6 +53,7 @@ from edge.contract.session_bodies import SessionOpened as SessionOpened
 from edge.contract.treatment_bodies import InterlockMoved as InterlockMoved
 from edge.contract.treatment_bodies import LimitSet as LimitSet
 from edge.contract.treatment_bodies import PumpStop as PumpStop
+from edge.contract.treatment_bodies import TreatmentHeld as TreatmentHeld
 from edge.model import (
     AlarmClass,
     AlarmPhase,
@@ -234,7 +235,7 @@ class Booted(Body, frozen=True, kw_only=True):
 EventBody = (
     AlarmMoved | SessionOpened | ChecklistSet | DoseGiven | SessionClosed
     | OrderAmended | GateOverridden | BaselineSet | Attested | DrugChannelNamed | CuffAsked
-    | InterlockMoved | PumpStop | LimitSet
+    | InterlockMoved | PumpStop | LimitSet | TreatmentHeld
     | DeviceAway | DeviceReturned
     | PhaseMoved | DissociationMoved | CheckedIn
     | Requested | AudioMoved | ShelfMoved | AlarmTold | AlarmCommented | Delegated | Informed | InMaintenance
@@ -248,7 +249,8 @@ EventBody = (
 BODIES: dict[EventKind, tuple[type[Body], ...]] = {
     "alarm": (AlarmMoved,),
     "session": (SessionOpened, ChecklistSet, DoseGiven, OrderAmended, GateOverridden, BaselineSet, Attested,
-                DrugChannelNamed, CuffAsked, InterlockMoved, PumpStop, LimitSet, SessionClosed),
+                DrugChannelNamed, CuffAsked, InterlockMoved, PumpStop, LimitSet, TreatmentHeld,
+                SessionClosed),
     "phase": (PhaseMoved,),
     "dissociation": (DissociationMoved,),
     "check_in": (CheckedIn,),

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from edge.contract.events import Baseline, Order
-from edge.contract.treatment_now import LimitNow
+from edge.contract.treatment_now import HeldNow, LimitNow
 from edge.contract.vitals import Payload, Time
 from edge.model import Dissociation, Phase, Role, Route
 
@@ -51,8 +51,8 @@ class OpenNow(Payload, frozen=True, kw_only=True):
 
 
 class NextNow(Payload, frozen=True, kw_only=True):
-    """What is next at this bed, and when (null: now; of start and resume: by when). `what`: precheck, start, dose, bp,
-    check_in, end, resume, leave, or close."""
+    """What is next at this bed, and when (null: now; of start and resume: by when). `what`: held, precheck, start,
+    dose, bp, check_in, end, resume, leave, or close."""
 
     what: str
     text: str
@@ -111,6 +111,7 @@ class SessionNow(Payload, frozen=True, kw_only=True):
     open_items: tuple[OpenNow, ...] = ()  # `open` says the same in words, without those that are overridden
     estimate: EstimateNow | None = None
     next: tuple[NextNow, ...] = ()  # soonest first
+    held: HeldNow | None = None
     limits: tuple[LimitNow, ...] = ()  # those that may be set for a patient, with what is set
     attested: tuple[AttestedNow, ...] = ()  # what is not named here, nobody has recorded
 

@@ -42,3 +42,12 @@ class LimitSet(Body, frozen=True, kw_only=True, tag_field="change", tag="limit")
     reason: str
     command: str
     by: str
+
+
+class TreatmentHeld(Body, frozen=True, kw_only=True, tag_field="change", tag="held"):
+    """A person holds the treatment (`held`), or lets it go on."""
+
+    held: bool
+    reason: str
+    command: str
+    by: str

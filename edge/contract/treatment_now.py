@@ -61,3 +61,11 @@ class AlarmLimitNow(Payload, frozen=True, kw_only=True):
     worse: Literal[1, -1]
     twice: bool = False
     margin: float
+
+
+class HeldNow(Payload, frozen=True, kw_only=True):
+    """A person holds the treatment: what must be met before it goes on stands in the session's open items."""
+
+    by: str
+    reason: str
+    at: Time

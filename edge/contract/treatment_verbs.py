@@ -1,5 +1,5 @@
 """What a person may ask about a treatment besides its order: that its pump is stopped when certain alarms stand; limits
-of this patient. Read through `commands`."""
+of this patient; that it is held. Read through `commands`."""
 
 from __future__ import annotations
 
@@ -35,3 +35,16 @@ class SetLimit(WithReason, frozen=True, kw_only=True):
 
     limit: Annotated[str, Meta(min_length=1, max_length=40, title="Limit")]
     value: Annotated[float, number("Value (none: the usual one)", 0, 1000, "")] | None = None
+
+
+class HoldTreatment(WithReason, frozen=True, kw_only=True):
+    """The treatment is not to begin, or not to go on, until a person lets it. Nothing is stopped by it: stop the pump
+    at the pump. Alarms stay in force."""
+
+    verb: ClassVar[str] = "hold"
+
+
+class ReleaseHold(Verb, frozen=True, kw_only=True):
+    """What was held may go on. Refused while something is open that the protocol asks for before."""
+
+    verb: ClassVar[str] = "unhold"

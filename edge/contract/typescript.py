@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 
 from edge import model
-from edge.contract import events, payloads
+from edge.contract import events, payloads, treatment_now
 from edge.contract.box import PortNow
 from edge.contract.commands import MAX_PATIENT_NAME, VERBS, Argument, arguments
 from edge.contract.problems import Problem
@@ -35,7 +35,7 @@ WORDS: dict[str, Any] = {
 STRUCTS: tuple[type[msgspec.Struct], ...] = (
     payloads.Numeric, payloads.PumpNow, payloads.Vitals, payloads.Wave, events.Order, events.Baseline,
     payloads.CheckInNow, payloads.DoseNow, payloads.OpenNow, payloads.NextNow,
-    payloads.AttestedNow, payloads.EstimateNow, payloads.LimitNow,
+    payloads.AttestedNow, payloads.EstimateNow, payloads.LimitNow, treatment_now.HeldNow,
     payloads.SessionNow, events.Evidence, payloads.Signals, payloads.FallenLevel,
     payloads.CauseNow,
     payloads.ToldNow, payloads.CommentNow, payloads.DelegationNow, payloads.InformationNow, payloads.MaintenanceNow,

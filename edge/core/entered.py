@@ -69,3 +69,11 @@ class OwnLimit(msgspec.Struct, frozen=True):
     by: str
     reason: str
     at_s: float
+
+
+class Held(msgspec.Struct, frozen=True):
+    """That a person holds the treatment: who, why, and since when (edge clock, s)."""
+
+    by: str
+    reason: str
+    at_s: float

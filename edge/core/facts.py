@@ -390,6 +390,8 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
     Fact("spo2_between", "", "SpO₂ was measured from {0} to {1} s after the start", gates.spo2_between,
          (Parameter("number", "seconds"), Parameter("number", "seconds")), truth=True,
          denied="SpO₂ was not measured from {0} to {1} s after the start"),
+    Fact("held", "", "a person holds the treatment", treatment.is_held, truth=True,
+         denied="nobody holds the treatment", reason=treatment.held_in_words),
     Fact("stop_unconfirmed", "", "the pump was to stop, and has not said in time that it stands still",
          delivery.stop_unconfirmed, truth=True, denied="no stop of the pump waits for its word",
          reason=delivery.stop_in_words),

@@ -154,6 +154,7 @@ class Protocol(msgspec.Struct, frozen=True):
     dissociation: DissociationTimes
     ready: tuple[Gate, ...]
     discharge: tuple[Gate, ...]
+    go_on: tuple[Gate, ...] = ()  # beside `ready` before the start: what is asked before what was held goes on
     # a determination of which this condition is true is no part of a baseline
     baseline_never: Annotated[str, Meta(description='a condition, as in "sbp_mmhg > 150"')] = ""
     route: Annotated[Route, Meta(description=f"one of {', '.join(map(repr, get_args(Route)))}")] = "intravenous"

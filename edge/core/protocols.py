@@ -92,11 +92,11 @@ def _whole(table: Any, before: Mapping[str, Mapping[str, Any]], where: Where) ->
     tables = {key: {**base.get(key, {}), **own[key]} for key in ("order", "course", "dissociation", "schedule")
               if isinstance(own.get(key), dict)}
     without = table.get("without", [])
-    known = [gate["id"] for key in GATES for gate in base[key]]
+    known = [gate["id"] for key in GATES for gate in base.get(key, [])]
     for name in without if isinstance(without, list) else [without]:
         if name not in known:
             raise BadTable((*where, "without"), f"{like} has no gate {name!r}{nearest(str(name), known)}")
-    kept = {key: [gate for gate in base[key] if gate["id"] not in without] for key in GATES}
+    kept = {key: [gate for gate in base.get(key, []) if gate["id"] not in without] for key in GATES}
     return {**base, **own, **tables, **{key: _gates(kept[key], own.get(key, [])) for key in GATES}}
 
 
@@ -108,7 +108,7 @@ def _gates(base: list[dict[str, Any]], own: Any) -> Any:
     return [named.pop(gate["id"], gate) for gate in base] + list(named.values())
 
 
-GATES = ("ready", "discharge")
+GATES = ("ready", "discharge", "go_on")
 
 
 def _protocol(table: Mapping[str, Any], where: Where) -> Protocol:

@@ -17,6 +17,7 @@ from edge.contract import events
 from edge.core import dose
 from edge.core.context import RuleContext
 from edge.core.dissociation import counted_from_s
+from edge.core.entered import Held
 from edge.core.logic import Truth
 from edge.core.protocol import Gate
 from edge.core.protocols import makes_no_baseline, open_of, waits_s
@@ -102,7 +103,7 @@ def _stopped(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
 def end(state: BedState, ended_s: float, at_s: float, why: str) -> tuple[Phase, str]:
     """The dose ended at `ended_s`; recovery begins."""
     assert state.session is not None
-    state.session = replace(state.session, ended_s=ended_s)
+    state.session = replace(state.session, ended_s=ended_s, held=None)  # the dose is over: nothing is left to hold
     return enter(state, "RECOVERY", at_s, why)
 
 
@@ -195,6 +196,9 @@ def _finger(context: RuleContext, metric: str, before: Baseline | None) -> float
     return value if value is not None and isfinite(value) else kept
 
 
+HELD = Gate("held", "held()", "")  # nobody overrides it; a person lets the treatment go on
+
+
 class OpenPoint(NamedTuple):
     """A gate that is open: what is missing, from when it can be met (None: now), and the override of it, if any."""
 
@@ -214,9 +218,17 @@ def open_items(state: BedState, at_s: float) -> list[OpenPoint]:
         gates = state.protocol.ready
     elif session.phase in ("RECOVERY", "DISCHARGE_READY"):
         gates = state.protocol.discharge
+    elif session.held is not None:
+        gates = state.protocol.go_on
+    held = [] if session.held is None else [OpenPoint(HELD, held_in_words(session.held), None, None)]
     overrides = {one.gate: one for one in session.overrides}
-    return [OpenPoint(gate, words, _can_be_met_s(state, session, gate), overrides.get(gate.id))
-            for gate, words in open_of(gates, state, at_s)]
+    return held + [OpenPoint(gate, words, _can_be_met_s(state, session, gate), overrides.get(gate.id))
+                   for gate, words in open_of(gates, state, at_s)]
+
+
+def held_in_words(held: Held) -> str:
+    """Who holds the treatment, and why."""
+    return f"held by {held.by}: {held.reason}"
 
 
 def open_points(state: BedState, at_s: float) -> list[str]:

@@ -12,7 +12,7 @@ from edge.core.engine import Engine
 from edge.core.entered import Attestation as Attestation
 from edge.core.entered import CheckIn as CheckIn
 from edge.core.entered import Dose as Dose
-from edge.core.entered import Limit, OwnLimit
+from edge.core.entered import Held, Limit, OwnLimit
 from edge.core.entered import Override as Override
 from edge.core.protocol import Protocol, Protocols
 from edge.core.stopping import Interlock, Stop
@@ -230,6 +230,7 @@ class Session(msgspec.Struct, frozen=True):
     overrides: tuple[Override, ...] = ()
     attested: dict[str, Attestation] = {}  # the last word on each
     limits: tuple[OwnLimit, ...] = ()  # of this patient, where they are not the usual ones
+    held: Held | None = None  # a person holds the treatment
     pk: Pk | None = None
     open_since_s: dict[str, float] = {}  # gates that are open, by id
     but_for_the_stay_s: float | None = None  # since then nothing but the minimum stay has kept the patient

@@ -51,9 +51,19 @@ def _limit(bed: StoryBed, rest: list[str]) -> None:
             raise Unreadable(f"write {VERBS['limit'][0]}")
 
 
+def _hold(bed: StoryBed, rest: list[str]) -> None:
+    bed.command("hold", {"reason": " ".join(rest)})
+
+
+def _release(bed: StoryBed, _: list[str]) -> None:
+    bed.command("unhold", {})
+
+
 VERBS: dict[str, tuple[str, Callable[[StoryBed, list[str]], None]]] = {
     "arm": ("arm USER (that certain alarms stop the pump: one asks for it, another arms it)", _arm),
     "disarm": ("disarm [WHY]", _disarm),
+    "hold": ("hold WHY (a person holds the treatment)", _hold),
+    "unhold": ("unhold (it may go on)", _release),
     "limit": ("limit NAME VALUE|usual WHY (of this patient, set by a prescriber)", _limit),
     "stop": ("stop obeyed|ignored (what a pump does that is told to stop)", _stop),
 }

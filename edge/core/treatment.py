@@ -80,3 +80,15 @@ def period_open(context: RuleContext) -> Truth:
     """Whether the dissociation period is open."""
     session = context.state.session
     return session is not None and session.is_open_period
+
+
+def is_held(context: RuleContext) -> Truth:
+    """Whether a person holds the treatment."""
+    session = context.state.session
+    return session is not None and session.held is not None
+
+
+def held_in_words(context: RuleContext) -> str | None:
+    """Who holds it, and why."""
+    session = context.state.session
+    return None if session is None or session.held is None else f"held by {session.held.by}: {session.held.reason}"

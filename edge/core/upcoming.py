@@ -7,7 +7,7 @@ from math import ceil, inf
 
 from edge.contract.payloads import NextNow
 from edge.core import dosing
-from edge.core.session import OpenPoint
+from edge.core.session import HELD, OpenPoint, held_in_words
 from edge.core.state import BedState, Session
 from edge.model import iso
 
@@ -27,6 +27,9 @@ _Next = tuple[str, str, float | None]
 
 def _all(state: BedState, session: Session, points: list[OpenPoint], at_s: float) -> Iterator[_Next]:
     course, by_hand = state.protocol.course, state.protocol.by_hand
+    if session.held is not None:
+        yield "held", f"{held_in_words(session.held)}; {_stop_or_wait(session)}", None
+        points = [point for point in points if point.gate is not HELD]
     if session.phase == "PRECHECK":
         yield from (("precheck", point.words, None) for point in points)
         return
@@ -65,3 +68,7 @@ def _leave(state: BedState, points: list[OpenPoint], at_s: float) -> Iterator[_N
     asked = [point.words for point in points if point.at_s is None or point.at_s <= at_s]
     yield "leave", "may leave at the earliest", float(ceil(earliest_s))
     yield from (("leave", words, None) for words in asked)
+
+
+def _stop_or_wait(session: Session) -> str:
+    return "stop the pump" if session.phase == "INFUSING" else "it goes on when a person says so"

@@ -39,6 +39,7 @@ from edge.contract.payloads import (
     ToldNow,
     Vitals,
 )
+from edge.contract.treatment_now import HeldNow
 from edge.core import channels, pk
 from edge.core.alarms import SHOWN, Alarm, Delegation
 from edge.core.dissociation import quiet_check_in
@@ -253,6 +254,8 @@ def _session(session: Session, state: BedState, at_s: float) -> SessionNow:
                     for one in session.doses),
         open_items=tuple(_open(session, point) for point in points), next=upcoming(state, points, at_s),
         estimate=_estimate(session, state, at_s),
+        held=None if session.held is None else HeldNow(
+            by=session.held.by, reason=session.held.reason, at=iso(session.held.at_s)),
         limits=tuple(_limit(limit, session) for limit in state.limits),
         attested=tuple(AttestedNow(what=what, so=seen.so, at=iso(seen.at_s), user=seen.user)
                        for what, seen in session.attested.items()))

@@ -53,6 +53,7 @@ PRO-1  | low    | medium         | -     | -          | 0   | 0  | tech    | cou
 PRO-3  | medium | -              | latch | -          | 5   | 0  | tech    | to the end | -
 PRO-5  | medium | -              | latch | -          | 0   | 0  | tech    | by hand    | -
 PRO-6  | medium | -              | latch | -          | 5   | 0  | tech    | session    | -
+PRO-8  | medium | -              | -     | -          | 30  | 0  | tech    | to the end | -
 PRO-7  | medium | -              | -     | -          | 3   | 0  | tech    | session    | pump
 TEC-9  | low    | -              | -     | -          | 0   | 0  | tech    | always     | nibp own
 TEC-5  | low    | medium         | -     | -          | 0   | 0  | tech    | always     | -

@@ -95,6 +95,7 @@ function BedHead({ bed, state, session }: { bed: string; state: BedState | undef
       )}
       {state !== undefined && !state.live && <span class="last-known">Last known {clockTime(state.at)}</span>}
       {state?.gap && <span class="gap">⊘ {gapWords(state.gap)} ({state.gap.why === "restart" ? "restart" : `the box ${state.gap.why}`})</span>}
+      {session?.held && <b class="link stop">HELD by {session.held.by} since {clockTime(session.held.at)}: {session.held.reason}</b>}
       {ownLimits(session?.limits) !== null && <span class="own-limits">{ownLimits(session?.limits)}</span>}
       {stop !== null && <b class={stop.urgent ? "link stop" : "request stop"} role={stop.urgent ? "alert" : undefined}>{stop.text}</b>}
       {troubles.length > 0 && <span class="link">⊘ {troubles.join("; ")}</span>}

@@ -120,7 +120,7 @@ export interface OpenNow {
   reason: string | null;
 }
 
-/** What is next at this bed, and when (null: now; of start and resume: by when). `what`: precheck, start, dose, bp, check_in, end, resume, leave, or close. */
+/** What is next at this bed, and when (null: now; of start and resume: by when). `what`: held, precheck, start, dose, bp, check_in, end, resume, leave, or close. */
 export interface NextNow {
   what: string;
   text: string;
@@ -158,6 +158,13 @@ export interface LimitNow {
   at: string | null;
 }
 
+/** A person holds the treatment: what must be met before it goes on stands in the session's open items. */
+export interface HeldNow {
+  by: string;
+  reason: string;
+  at: string;
+}
+
 /** The open session of a bed. No patient: names live in the console's store alone. */
 export interface SessionNow {
   id: string;
@@ -188,6 +195,7 @@ export interface SessionNow {
   open_items: OpenNow[];
   estimate: EstimateNow | null;
   next: NextNow[];
+  held: HeldNow | null;
   limits: LimitNow[];
   attested: AttestedNow[];
 }
@@ -706,6 +714,15 @@ export interface LimitSet {
   by: string;
 }
 
+/** A person holds the treatment (`held`), or lets it go on. */
+export interface TreatmentHeld {
+  change: "held";
+  held: boolean;
+  reason: string;
+  command: string;
+  by: string;
+}
+
 /** A session was closed, from phase `from`, with these discharge criteria unmet. */
 export interface SessionClosed {
   change: "closed";
@@ -982,7 +999,7 @@ export interface EventRecovered {
 /** The bodies an event of each kind may have. */
 export interface EventBodies {
   alarm: AlarmMoved;
-  session: SessionOpened | ChecklistSet | DoseGiven | OrderAmended | GateOverridden | BaselineSet | Attested | DrugChannelNamed | CuffAsked | InterlockMoved | PumpStop | LimitSet | SessionClosed;
+  session: SessionOpened | ChecklistSet | DoseGiven | OrderAmended | GateOverridden | BaselineSet | Attested | DrugChannelNamed | CuffAsked | InterlockMoved | PumpStop | LimitSet | TreatmentHeld | SessionClosed;
   phase: PhaseMoved;
   dissociation: DissociationMoved;
   check_in: CheckedIn;
@@ -1150,6 +1167,11 @@ export const VERBS = {
     reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
     limit: {"label": "Limit", "type": "text", "optional": false, "max_length": 40},
     value: {"label": "Value (none: the usual one)", "type": "number", "optional": true, "min": 0, "max": 1000},
+  } },
+  hold: { roles: ["nurse", "prescriber"], args: {
+    reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
+  } },
+  unhold: { roles: ["nurse", "prescriber"], args: {
   } },
 } as const satisfies Record<string, { roles: readonly Role[]; args: Record<string, Argument> }>;
 export type Verb = keyof typeof VERBS;

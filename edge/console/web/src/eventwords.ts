@@ -116,6 +116,7 @@ const CHANGES: Record<string, (body: Body) => string> = {
   measure_bp: (body) => `A blood pressure was asked for: the ${word(body, "cuff")} is started`,
   interlock: (body) => INTERLOCK[word(body, "state")]?.(word(body, "device")) ?? "Stop of the pump",
   pump_stop: (body) => `${STOP[word(body, "stop")]?.(word(body, "device")) ?? "Stop of the pump"}: ${word(body, "text")}`,
+  held: (body) => (body["held"] === true ? "The treatment is held" : "The treatment may go on"),
   limit: (body) => `${word(body, "title")} of this patient: ${word(body, "value")} ${word(body, "unit")}, was ${word(body, "was")}, usual ${word(body, "usual")}`,
   drug_channel: (body) => `The ${word(body, "device")} gives the drug`,
 };

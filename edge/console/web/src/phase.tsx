@@ -19,7 +19,7 @@ export function infusedMinutes(session: Session, state: BedState, live: boolean)
 export function phaseWords(state: BedState, live: boolean): string {
   const session = state.session;
   if (session === null || session.phase === "CLOSED") return "No session";
-  const words = PHASE[session.phase];
+  const words = session.held ? `HELD, ${PHASE[session.phase].toLowerCase()}` : PHASE[session.phase];
   if (session.phase === "INFUSING" || session.phase === "PAUSED") {
     const infused = infusedMinutes(session, state, live);
     const planned = session.order?.duration_min ?? null;

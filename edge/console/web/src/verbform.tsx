@@ -15,7 +15,7 @@ const WITH_A_PLACE: ReadonlySet<string> = new Set(
 /** What a verb is called, where its name does not say it. */
 const NAMES: Partial<Record<string, string>> = {
   give_dose: "Dose given", rebaseline: "New baseline", device_off: "Disconnect a device", device_back: "Device is back",
-  dissociation: "Dissociation has begun, or is over", measure_bp: "Measure the blood pressure now", drug_channel: "Which pump gives the drug", arm_interlock: "Arm the stop of the pump", set_limit: "A limit of this patient", disarm_interlock: "Disarm the stop of the pump", delegate: "Alarms to somebody else",
+  dissociation: "Dissociation has begun, or is over", measure_bp: "Measure the blood pressure now", drug_channel: "Which pump gives the drug", arm_interlock: "Arm the stop of the pump", set_limit: "A limit of this patient", hold: "Hold the treatment", unhold: "Let the treatment go on", disarm_interlock: "Disarm the stop of the pump", delegate: "Alarms to somebody else",
 };
 
 /** Which of the bed's devices a verb can be about; a verb that is not here is about none. */
@@ -35,6 +35,8 @@ function devicesOf(bed: string, verb: string): Device[] {
 /** What a person must know before they ask for it. */
 const HELP: Partial<Record<string, string>> = {
   arm_interlock: "Certain alarms then stop the drug’s pump, once, until somebody disarms it or the session ends. Nothing is ever started from here: go on at the pump. It takes two people: a second one must arm it under their own name.",
+  hold: "The treatment does not begin, or does not go on, until somebody lets it. This does not stop the pump: stop it at the pump. Alarms stay in force.",
+  unhold: "This does not start the pump: go on at the pump. What is asked before stands under “Still open before the next step”.",
   disarm_interlock: "No alarm stops the pump any more. It does not start the pump. Where a stop was not confirmed, say what the pump does now.",
 };
 
@@ -49,6 +51,8 @@ const ONLY: Partial<Record<string, (session: Session) => boolean>> = {
   give_dose: isByHand,
   drug_channel: (session) => !isByHand(session),
   set_limit: ({ limits }) => (limits ?? []).length > 0,
+  hold: ({ held, phase }) => !held && phase !== "RECOVERY" && phase !== "DISCHARGE_READY",
+  unhold: ({ held }) => Boolean(held),
 };
 
 function isByHand({ order }: Session): boolean {

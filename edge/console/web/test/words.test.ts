@@ -38,6 +38,8 @@ const TOLD: [kind: string, body: EdgeEvent["body"], kindWord: string, words: str
   ["session", { change: "pump_stop", stop: "sent", device: "pump", rule: "RES-3", alarm: "a", text: "SpO₂ 84 %" }, "Session", "Stop sent to the pump: SpO₂ 84 %"],
   ["session", { change: "pump_stop", stop: "confirmed", device: "pump", rule: "RES-3", alarm: "a", text: "SpO₂ 84 %" }, "Session", "The pump says that it stands still: SpO₂ 84 %"],
   ["session", { change: "pump_stop", stop: "withdrawn", device: "pump", rule: "RES-3", alarm: "a", text: "SpO₂ 84 %" }, "Session", "Stop not sent any more, the alarm is over: SpO₂ 84 %"],
+  ["session", { change: "held", held: true, reason: "she feels unwell", by: "anna" }, "Session", "The treatment is held, she feels unwell, by anna"],
+  ["session", { change: "held", held: false, reason: "", by: "anna" }, "Session", "The treatment may go on, by anna"],
   ["session", { change: "limit", limit: "spo2_low", title: "SpO₂, awareness", unit: "%", value: 91, was: 94, usual: 94, reason: "lung disease", by: "hall" }, "Session", "SpO₂, awareness of this patient: 91 %, was 94, usual 94, lung disease, by hall"],
   ["audio", { paused_until: null, by: "anna" }, "Sound", "Pause ended, alarms sound again, by anna"],
   ["device", { device: "pump", alarms: [{ code: "vtbi_done", priority: "medium", raw: "AL_VTBIS", text: "Volume infused, pump stopped" }] }, "Device", "Pump says: Volume infused, pump stopped"],
