@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from edge.console import audit, history, sounded
 from edge.console.accounts import User
@@ -18,6 +19,7 @@ from edge.console.service import Console
 from edge.contract.payloads import (
     DEAD_AFTER_S,
     AlarmNow,
+    OtherNumeric,
     Status,
     Vitals,
     decode,
@@ -427,6 +429,16 @@ def test_a_trend_has_a_row_a_second_and_a_null_where_nobody_saw() -> None:
     assert told["metrics"]["spo2_pct"] == [90, 91, 92, None, 120, 135, None, 150.5]
     assert told["metrics"]["resp_bpm"] == [None] * 8
     assert [at[17:19] for at in told["at"]] == ["00", "01", "02", "03", "30", "45", "46", "00"]
+
+
+def test_what_a_second_device_says_is_a_line_of_its_own_in_the_trend() -> None:
+    recorder = history.Recorder()
+    for at, stale in ((0, False), (1, True)):
+        told = decode(Vitals, vitals(START_S + at, spo2_pct=97))
+        recorder.receive(replace(told, others=(OtherNumeric(
+            metric="spo2_pct", value=84, at=told.at, age_s=0.0, stale=stale, device="oximeter-2"),)))
+    assert trend(recorder, "spo2_pct", "spo2_pct@oximeter-2")["metrics"] == {
+        "spo2_pct": [97, 97], "spo2_pct@oximeter-2": [84, None]}
 
 
 NOT_SHOWN = [numeric(None, START_S, validity="invalid"), numeric(97, START_S, stale=True),

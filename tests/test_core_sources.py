@@ -263,3 +263,45 @@ def test_each_device_of_a_kind_has_alarms_of_its_own(kind: DeviceKind) -> None:
 
 def active(bed: Bedside) -> set[str]:
     return {key for key, alarm in bed.state.alarms.items() if alarm.state == "active"}
+
+
+# --- both on the screen -----------------------------------------------------------------------------------------------
+
+
+def others(story: BedStory) -> list[tuple[str, str, float, float, bool]]:
+    return [(one["device"], one["metric"], one["value"], one["age_s"], one["stale"])
+            for one in story.vitals().get("others", ())]
+
+
+def test_what_the_second_device_says_stands_beside_the_first_with_its_own_age() -> None:
+    story = BedStory(SECOND).infusing()
+    both(story, 97.0, 84.0)
+    assert shown(story) == (97.0, "oximeter") and others(story) == [("oximeter-2", "spo2_pct", 84.0, 0.0, False)]
+    both(story, None, 84.0)
+    assert shown(story) == (84.0, "oximeter-2") and others(story) == [], "the first says nothing"
+    both(story, 96.0, 85.0)
+    story.at_s += 11
+    assert others(story) == [("oximeter-2", "spo2_pct", 85.0, 11.0, True)]
+    story.give(LinkChanged("oximeter-2", "lost", "the cable is out"))
+    assert others(story) == [], "that it is lost is an alarm"
+
+
+def test_the_pressure_of_the_cuff_that_measured_before_stays_beside_the_newest() -> None:
+    story = BedStory(("cuff-2", "nibp", "c")).infusing()
+    story.bp(120, 75)
+    story.at_s += 120
+    story.say("cuff-2", sbp_mmhg=190.0, dbp_mmhg=125.0, map_mmhg=146.0)
+    assert story.vitals()["numerics"]["sbp_mmhg"]["value"] == 190
+    found = {(device, metric): (value, age_s) for device, metric, value, age_s, _ in others(story)}
+    assert found["cuff", "sbp_mmhg"] == (120, 120) and found["cuff", "dbp_mmhg"] == (75, 120)
+
+
+def test_what_was_measured_of_another_patient_stands_beside_nothing() -> None:
+    story = BedStory(("cuff-2", "nibp", "c")).infusing()
+    story.say("cuff-2", sbp_mmhg=190.0, dbp_mmhg=125.0, map_mmhg=146.0)
+    story.give(PumpStatus("pump", "stopped"))
+    ticks(story, 60)
+    story.command("end_infusion", reason="enough")
+    assert story.reason(story.command("close_session", reason="to the ward", whose="hers: seen")) == ""
+    story.bp(118, 74)
+    assert others(story) == []

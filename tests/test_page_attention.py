@@ -105,3 +105,19 @@ async def test_alarms_of_one_cause_are_one_line_and_each_is_acknowledged_by_itse
     (asked,) = story.commands
     assert (asked["bed"], asked["verb"], asked["args"]) == ("chair-2", "acknowledge", {"alarm": "lost-chair-2",
                                                                                       "seq": 51})
+
+
+async def test_a_second_device_is_seen_on_the_bed_its_trend_and_the_ward(opened: Opened) -> None:
+    story = Story(beds=2)
+    story.beds["chair-1"].others = {
+        ("oximeter-2", "spo2_pct"): 84, ("cuff-2", "sbp_mmhg"): 190, ("cuff-2", "dbp_mmhg"): 125}
+    async with opened(story, "/bed/chair-1") as page:
+        spo2 = page.locator(".of-spo2_pct")
+        await expect(spo2.locator(".digits")).to_have_text("97")
+        await expect(spo2.locator(".others")).to_contain_text("monitor")
+        await expect(spo2.locator(".other")).to_contain_text("oximeter-2 84 now")
+        await expect(page.locator(".pressure .other")).to_contain_text("cuff-2 190/125")
+        await expect(page.locator(".trend-head")).to_contain_text("SpO₂ oximeter-2 %")
+        await page.get_by_role("link", name="Ward", exact=True).click()
+        await expect(page.locator("[data-bed=chair-1] .further")).to_contain_text("oximeter-2 SpO₂ 84")
+        await expect(page.locator("[data-bed=chair-1] .further")).to_contain_text("cuff-2 BP 190/125")

@@ -83,6 +83,8 @@ class Beds:
         at_s = parse_time(vitals.at)
         for numeric in vitals.numerics.values():
             parse_time(numeric.at)
+        for other in vitals.others or ():
+            parse_time(other.at)
         if vitals.pump is not None:
             parse_time(vitals.pump.at)
         if 0 < self._vitals_at.get(bed, at_s) - at_s < REORDER_S:

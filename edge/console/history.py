@@ -33,7 +33,7 @@ class Row:
     edge: str
     bed: str
     at_s: float
-    numerics: dict[str, float]
+    numerics: dict[str, float]  # by metric; of a second device metric@device
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,8 @@ class Recorder:
             self._last_row[vitals.bed] = at_s
             shown = {metric: numeric.value for metric, numeric in vitals.numerics.items()
                      if metric not in DETERMINATION and _shown(numeric) and numeric.value is not None}
+            shown |= {f"{other.metric}@{other.device}": other.value for other in vitals.others or ()
+                      if other.metric not in DETERMINATION and not other.stale}
             self._held.append(Row(vitals.edge, vitals.bed, at_s, shown))
         cuff = vitals.numerics.get("sbp_mmhg")
         if cuff is not None and _shown(cuff):

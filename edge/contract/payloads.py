@@ -55,6 +55,7 @@ from edge.contract.vitals import ID_PATTERN as ID_PATTERN
 from edge.contract.vitals import BadPayload as BadPayload
 from edge.contract.vitals import Id as Id
 from edge.contract.vitals import Numeric as Numeric
+from edge.contract.vitals import OtherNumeric as OtherNumeric
 from edge.contract.vitals import Payload as Payload
 from edge.contract.vitals import PumpNow as PumpNow
 from edge.contract.vitals import Text64 as Text64

@@ -33,7 +33,8 @@ WORDS: dict[str, Any] = {
     "EventKind": events.EventKind, "Route": model.Route,
 }
 STRUCTS: tuple[type[msgspec.Struct], ...] = (
-    payloads.Numeric, payloads.PumpNow, payloads.Vitals, payloads.Wave, events.Order, events.Baseline,
+    payloads.Numeric, payloads.PumpNow, payloads.OtherNumeric, payloads.Vitals, payloads.Wave,
+    events.Order, events.Baseline,
     payloads.CheckInNow, payloads.DoseNow, payloads.OpenNow, payloads.NextNow,
     payloads.AttestedNow, payloads.EstimateNow, payloads.LimitNow, treatment_now.HeldNow,
     payloads.SessionNow, events.Evidence, payloads.Signals, payloads.FallenLevel,
@@ -122,7 +123,7 @@ def _verbs() -> str:
     return "\n".join([
         "/** What a form needs to ask for an argument; `min` and `max` are allowed, outside `usual` asks once more. */",
         "export interface Argument {",
-        '  label: string; type: "number" | "whole" | "text" | "words" | "flag"; optional: boolean;',
+        '  label: string; type: "number" | "whole" | "text" | "words" | "flag"; optional?: boolean;',
         "  min?: number; max?: number; max_length?: number; unit?: string; remedy?: string;",
         "  presets?: readonly number[]; usual_min?: number; usual_max?: number; unless?: string;",
         "  choices?: readonly string[];", "}", "",
@@ -134,10 +135,10 @@ def _verbs() -> str:
 
 
 def _argument(argument: Argument) -> dict[str, Any]:
-    said = {"label": argument.label, "type": argument.type, "optional": argument.optional, "min": argument.least,
-            "max": argument.most, "max_length": argument.max_length, "unit": argument.unit, "remedy": argument.remedy,
-            "presets": argument.presets, "usual_min": argument.usual_min, "usual_max": argument.usual_max,
-            "unless": argument.unless, "choices": argument.choices}
+    said = {"label": argument.label, "type": argument.type, "optional": argument.optional or None,
+            "min": argument.least, "max": argument.most, "max_length": argument.max_length, "unit": argument.unit,
+            "remedy": argument.remedy, "presets": argument.presets, "usual_min": argument.usual_min,
+            "usual_max": argument.usual_max, "unless": argument.unless, "choices": argument.choices}
     return {name: value for name, value in said.items() if value not in (None, "", ())}
 
 
@@ -169,16 +170,16 @@ def _attestations() -> str:
 
 def _metrics() -> str:
     """The vocabulary in the order of a page."""
-    names = ("key", "label", "short", "unit", "decimals", "group", "always")
-    rows = [{**{name: getattr(metric, name) for name in names}, "order": place,
-             "trend": dataclasses.asdict(metric.trend) if metric.trend else None}
-            for place, metric in enumerate(METRICS.values())]
+    rows = [{name: value for name, value in (
+        ("key", metric.key), ("label", metric.label), ("short", metric.abbreviated), ("unit", metric.unit),
+        ("decimals", metric.decimals), ("group", metric.group), ("always", metric.always),
+        ("trend", metric.trend and dataclasses.asdict(metric.trend))) if value} for metric in METRICS.values()]
     return "\n".join([
         "/** Metrics of one axis share a scale, `low` to `high`. */",
         "export interface TrendScale { axis: string; low: number; high: number }", "",
-        "/** How a metric is labelled and laid out. `short`: on the ward. `always`: also before it was measured. */",
-        "export interface Metric {", "  key: string; label: string; short: string; unit: string; decimals: number;",
-        '  group: "vital" | "pressure" | "pump" | "none"; order: number; always: boolean; trend: TrendScale | null;',
+        "/** How a metric is labelled and laid out. `short`: so on the ward. `always`: also before it was measured. */",
+        "export interface Metric {", "  key: string; label: string; short?: string; unit: string; decimals?: number;",
+        '  group: "vital" | "pressure" | "pump" | "none"; always?: boolean; trend?: TrendScale;',
         "}", "", "export const METRIC_ROWS: readonly Metric[] = [", *(f"  {_json(row)}," for row in rows), "];", ""])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from edge.model import PumpState, Validity
 
@@ -49,6 +50,17 @@ class PumpNow(Payload, frozen=True, kw_only=True):
     stale: bool
 
 
+class OtherNumeric(Payload, frozen=True, kw_only=True):
+    """What a second device says of a metric that has another source now: valid, with its own age."""
+
+    metric: str
+    value: float
+    at: Time
+    age_s: float
+    stale: bool
+    device: str
+
+
 class Vitals(Payload, frozen=True, kw_only=True):
     """All latest numerics of one bed, by metric key (edge.vocabulary)."""
 
@@ -59,6 +71,7 @@ class Vitals(Payload, frozen=True, kw_only=True):
     numerics: dict[str, Numeric]
     pump: PumpNow | None = None
     boot: str = ""
+    others: tuple[OtherNumeric, ...] | UnsetType = UNSET  # where a metric has two devices
 
 
 class Wave(Payload, frozen=True, kw_only=True):

@@ -159,7 +159,7 @@ def forget_patient(state: BedState) -> None:
     state.request = state.cuff_asked_s = None
     state.latest = {metric: latest for metric, latest in state.latest.items() if _is_of_a_pump(state, latest.device)}
     for device in state.devices.values():
-        device.infused, device.run_since_s, device.run_ml = False, None, 0.0
+        device.infused, device.run_since_s, device.run_ml, device.own = False, None, 0.0, {}
 
 
 def _is_of_a_pump(state: BedState, name: str) -> bool:

@@ -12,9 +12,9 @@ from edge.core.context import Number, RuleContext
 from edge.core.plausible import as_number, is_good
 from edge.core.state import BedState, Device, OwnValue
 from edge.model import DeviceAlarm, Sample
-from edge.vocabulary import BY_FINGER
+from edge.vocabulary import BY_FINGER, METRICS
 
-KEPT = BY_FINGER | {"sbp_mmhg", "dbp_mmhg"}
+KEPT = {key for key, metric in METRICS.items() if metric.group == "vital"} | {"sbp_mmhg", "dbp_mmhg", "map_mmhg"}
 
 
 def keep(state: BedState, samples: Iterable[Sample]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Literal, Protocol
 
 from msgspec import UNSET, UnsetType
@@ -28,6 +29,7 @@ from edge.contract.payloads import (
     MaintenanceNow,
     Numeric,
     OpenNow,
+    OtherNumeric,
     ProtocolNow,
     PumpNow,
     Request,
@@ -80,7 +82,21 @@ def vitals(state: BedState, at_s: float, *, edge: str = "", boot: str = "", simu
             stale=age_s > state.stale_after_s(metric),
             validity=latest.validity, reason=latest.reason, device=latest.device)
     return Vitals(edge=edge, bed=state.bed, at=iso(at_s), simulated=simulated, numerics=numerics,
-                  pump=_pump(state, at_s), boot=boot)
+                  pump=_pump(state, at_s), boot=boot, others=_others(state, at_s))
+
+
+def _others(state: BedState, at_s: float) -> tuple[OtherNumeric, ...] | UnsetType:
+    """What devices say of metrics that have another source now, where they are connected."""
+    found = []
+    for name, device in state.devices.items():
+        for metric, own in device.own.items() if device.link == "live" else ():
+            latest = state.latest.get(metric)
+            if latest is None or latest.device == name or not isfinite(own.value):
+                continue
+            age_s = max(0.0, at_s - own.at_s)
+            found.append(OtherNumeric(metric=metric, value=own.value, at=iso(own.at_s), age_s=round(age_s, 1),
+                                      stale=age_s > state.stale_after_s(metric), device=name))
+    return tuple(found) or UNSET
 
 
 def _pump(state: BedState, at_s: float) -> PumpNow | None:

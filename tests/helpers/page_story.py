@@ -75,6 +75,7 @@ class Bed:
             "volume_infused_ml": 28.0,
         }
         self.reasons: dict[str, str] = {}
+        self.others: dict[tuple[str, str], float] = {}  # by device and metric
         self.pressure_age_s = 240.0
         self.pump: str | None = "infusing"
         self.speaking = True  # whether its devices still say something
@@ -101,7 +102,10 @@ class Bed:
             }
         pump = self.pump and {"state": self.pump, "device": "pump", "at": iso(self.heard_s), "stale": False,
                               "age_s": now - self.heard_s}
-        return {"bed": self.name, "at": iso(now), "simulated": self.story.simulated, "numerics": numerics, "pump": pump}
+        said = [{"metric": metric, "device": name, "value": value, "at": iso(now), "age_s": 0.0, "stale": False}
+                for (name, metric), value in self.others.items()]
+        return {"bed": self.name, "at": iso(now), "simulated": self.story.simulated, "numerics": numerics, "pump": pump,
+                **({"others": said} if said else {})}
 
     def wave(self, chunk: int) -> Json:
         """A quarter second of a pulse wave."""

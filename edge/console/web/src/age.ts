@@ -1,5 +1,5 @@
 /** How old a number is, and when it is too old to be shown as live. Pure: every time is an argument. */
-import type { Numeric, Pump } from "./feed.ts";
+import type { Numeric, OtherNumeric, Pump } from "./feed.ts";
 
 const WIRE_STALE_S = 10; // oximeter and pump send every second: ten missed is no longer live
 const WIRE_STALE_REAL_S = 3; // in a fast demonstration the wire still speaks in real seconds
@@ -47,6 +47,14 @@ export function show(metric: string, received: Received<Numeric> | undefined, co
   const limit = staleAfter(metric, context.nibp_interval_min, context.speed);
   const old = !context.live || stale || age_s > limit;
   return { standing: old ? "old" : "live", value, age_s, why: old || validity === "valid" ? null : reason ?? validity };
+}
+
+/** What a second device says of a metric, named. */
+export interface ShownOther extends Shown { metric: string; device: string }
+
+export function showOther(received: Received<OtherNumeric>, context: Context): ShownOther {
+  const { metric, device } = received.latest;
+  return { ...show(metric, { ...received, latest: { ...received.latest, validity: "valid", reason: null } }, context), metric, device };
 }
 
 /** Whether the pump's own status may still be shown as live. */

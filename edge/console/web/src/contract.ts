@@ -36,6 +36,16 @@ export interface PumpNow {
   stale: boolean;
 }
 
+/** What a second device says of a metric that has another source now: valid, with its own age. */
+export interface OtherNumeric {
+  metric: string;
+  value: number;
+  at: string;
+  age_s: number;
+  stale: boolean;
+  device: string;
+}
+
 /** All latest numerics of one bed, by metric key (edge.vocabulary). */
 export interface Vitals {
   edge: string;
@@ -45,6 +55,7 @@ export interface Vitals {
   numerics: Record<string, Numeric>;
   pump: PumpNow | null;
   boot: string;
+  others?: OtherNumeric[];
 }
 
 /** Consecutive samples of one waveform; `start` is the first one's time, each is `low` to `high` or null. */
@@ -1037,7 +1048,7 @@ export type EdgeEvent = { [K in EventKind]: EventOf<K> }[EventKind];
 
 /** What a form needs to ask for an argument; `min` and `max` are allowed, outside `usual` asks once more. */
 export interface Argument {
-  label: string; type: "number" | "whole" | "text" | "words" | "flag"; optional: boolean;
+  label: string; type: "number" | "whole" | "text" | "words" | "flag"; optional?: boolean;
   min?: number; max?: number; max_length?: number; unit?: string; remedy?: string;
   presets?: readonly number[]; usual_min?: number; usual_max?: number; unless?: string;
   choices?: readonly string[];
@@ -1045,28 +1056,28 @@ export interface Argument {
 
 export const VERBS = {
   acknowledge: { roles: ["nurse", "prescriber"], args: {
-    alarm: {"label": "Alarm", "type": "text", "optional": false, "max_length": 200},
-    seq: {"label": "Number of the event seen", "type": "whole", "optional": false, "min": 0},
+    alarm: {"label": "Alarm", "type": "text", "max_length": 200},
+    seq: {"label": "Number of the event seen", "type": "whole", "min": 0},
   } },
   comment: { roles: ["nurse", "prescriber", "technician"], args: {
-    alarm: {"label": "Alarm", "type": "text", "optional": false, "max_length": 200},
-    comment: {"label": "Comment", "type": "text", "optional": false, "max_length": 500},
+    alarm: {"label": "Alarm", "type": "text", "max_length": 200},
+    comment: {"label": "Comment", "type": "text", "max_length": 500},
   } },
   delegate: { roles: ["nurse", "prescriber"], args: {
-    to: {"label": "To (nurse, prescriber, or a name)", "type": "text", "optional": false, "max_length": 80},
-    minutes: {"label": "For", "type": "number", "optional": false, "min": 1, "max": 60, "unit": "min", "presets": [5, 15, 30]},
-    reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
+    to: {"label": "To (nurse, prescriber, or a name)", "type": "text", "max_length": 80},
+    minutes: {"label": "For", "type": "number", "min": 1, "max": 60, "unit": "min", "presets": [5, 15, 30]},
+    reason: {"label": "Reason", "type": "text", "max_length": 200},
   } },
   undelegate: { roles: ["nurse", "prescriber"], args: {
   } },
   shelve: { roles: ["nurse", "prescriber"], args: {
-    alarm: {"label": "Alarm", "type": "text", "optional": false, "max_length": 200},
-    seq: {"label": "Number of the event seen", "type": "whole", "optional": false, "min": 0},
-    minutes: {"label": "For", "type": "number", "optional": false, "min": 1, "max": 30, "unit": "min", "presets": [5, 10, 15]},
-    reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
+    alarm: {"label": "Alarm", "type": "text", "max_length": 200},
+    seq: {"label": "Number of the event seen", "type": "whole", "min": 0},
+    minutes: {"label": "For", "type": "number", "min": 1, "max": 30, "unit": "min", "presets": [5, 10, 15]},
+    reason: {"label": "Reason", "type": "text", "max_length": 200},
   } },
   unshelve: { roles: ["nurse", "prescriber"], args: {
-    shelf: {"label": "Shelved alarm", "type": "text", "optional": false, "max_length": 200},
+    shelf: {"label": "Shelved alarm", "type": "text", "max_length": 200},
   } },
   audio_pause: { roles: ["nurse", "prescriber"], args: {
   } },
@@ -1083,10 +1094,10 @@ export const VERBS = {
     note: {"label": "Note", "type": "text", "optional": true, "max_length": 500},
   } },
   start_session: { roles: ["nurse", "prescriber"], args: {
-    weight_kg: {"label": "Weight", "type": "number", "optional": false, "min": 35, "max": 200, "unit": "kg", "unless": "dose_mg"},
-    dose_mg_kg: {"label": "Dose", "type": "number", "optional": false, "min": 0.1, "max": 1.0, "unit": "mg/kg", "presets": [0.5, 0.75, 1], "usual_max": 0.75, "unless": "dose_mg"},
-    duration_min: {"label": "Duration", "type": "number", "optional": false, "min": 30, "max": 120, "unit": "min", "presets": [40, 60], "usual_min": 40, "unless": "dose_mg"},
-    concentration_mg_ml: {"label": "Concentration", "type": "number", "optional": false, "min": 0.2, "max": 10, "unit": "mg/mL", "remedy": "an undiluted vial must never run", "presets": [0.5, 1, 2], "unless": "dose_mg"},
+    weight_kg: {"label": "Weight", "type": "number", "min": 35, "max": 200, "unit": "kg", "unless": "dose_mg"},
+    dose_mg_kg: {"label": "Dose", "type": "number", "min": 0.1, "max": 1.0, "unit": "mg/kg", "presets": [0.5, 0.75, 1], "usual_max": 0.75, "unless": "dose_mg"},
+    duration_min: {"label": "Duration", "type": "number", "min": 30, "max": 120, "unit": "min", "presets": [40, 60], "usual_min": 40, "unless": "dose_mg"},
+    concentration_mg_ml: {"label": "Concentration", "type": "number", "min": 0.2, "max": 10, "unit": "mg/mL", "remedy": "an undiluted vial must never run", "presets": [0.5, 1, 2], "unless": "dose_mg"},
     dose_mg: {"label": "Dose given by hand", "type": "number", "optional": true, "min": 1, "max": 500, "unit": "mg", "presets": [56, 84]},
     protocol: {"label": "Protocol", "type": "text", "optional": true, "max_length": 64},
     nibp_interval_min: {"label": "Cuff interval", "type": "number", "optional": true, "min": 2, "max": 30, "unit": "min", "presets": [5, 10]},
@@ -1097,10 +1108,10 @@ export const VERBS = {
     whose: {"label": "Whose are the alarms that stand", "type": "text", "optional": true, "max_length": 200},
   } },
   checklist: { roles: ["nurse", "prescriber"], args: {
-    done: {"label": "Done", "type": "flag", "optional": false},
+    done: {"label": "Done", "type": "flag"},
   } },
   give_dose: { roles: ["nurse", "prescriber"], args: {
-    devices: {"label": "Devices", "type": "whole", "optional": false, "min": 1, "max": 6},
+    devices: {"label": "Devices", "type": "whole", "min": 1, "max": 6},
     lots: {"label": "Lot numbers", "type": "words", "optional": true, "max_length": 40},
     minutes_ago: {"label": "Taken so long ago", "type": "number", "optional": true, "min": 0, "max": 60, "unit": "min"},
   } },
@@ -1112,8 +1123,8 @@ export const VERBS = {
     whose: {"label": "Whose are the alarms that stand", "type": "text", "optional": true, "max_length": 200},
   } },
   amend_order: { roles: ["nurse", "prescriber"], args: {
-    reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
-    prescriber: {"label": "Ordered by", "type": "text", "optional": false, "max_length": 80},
+    reason: {"label": "Reason", "type": "text", "max_length": 200},
+    prescriber: {"label": "Ordered by", "type": "text", "max_length": 80},
     weight_kg: {"label": "Weight", "type": "number", "optional": true, "min": 35, "max": 200, "unit": "kg"},
     dose_mg_kg: {"label": "Dose", "type": "number", "optional": true, "min": 0.1, "max": 1.0, "unit": "mg/kg", "usual_max": 0.75},
     duration_min: {"label": "Duration", "type": "number", "optional": true, "min": 30, "max": 120, "unit": "min", "usual_min": 40},
@@ -1122,41 +1133,41 @@ export const VERBS = {
     nibp_interval_min: {"label": "Cuff interval", "type": "number", "optional": true, "min": 2, "max": 30, "unit": "min"},
   } },
   override_gate: { roles: ["nurse", "prescriber"], args: {
-    reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
-    gate: {"label": "Gate", "type": "text", "optional": false, "max_length": 64},
+    reason: {"label": "Reason", "type": "text", "max_length": 200},
+    gate: {"label": "Gate", "type": "text", "max_length": 64},
   } },
   rebaseline: { roles: ["nurse", "prescriber"], args: {
-    reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
+    reason: {"label": "Reason", "type": "text", "max_length": 200},
   } },
   attest: { roles: ["nurse", "prescriber"], args: {
-    what: {"label": "What", "type": "text", "optional": false, "choices": ["escort", "oriented", "no_dissociation", "gait", "fluids", "mood"]},
-    so: {"label": "It is so", "type": "flag", "optional": false},
+    what: {"label": "What", "type": "text", "choices": ["escort", "oriented", "no_dissociation", "gait", "fluids", "mood"]},
+    so: {"label": "It is so", "type": "flag"},
   } },
   device_off: { roles: ["nurse", "prescriber"], args: {
-    reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
-    device: {"label": "Device", "type": "text", "optional": false, "max_length": 64},
-    minutes: {"label": "For", "type": "number", "optional": false, "min": 1, "max": 10, "unit": "min", "presets": [5, 10]},
+    reason: {"label": "Reason", "type": "text", "max_length": 200},
+    device: {"label": "Device", "type": "text", "max_length": 64},
+    minutes: {"label": "For", "type": "number", "min": 1, "max": 10, "unit": "min", "presets": [5, 10]},
   } },
   device_back: { roles: ["nurse", "prescriber"], args: {
-    device: {"label": "Device", "type": "text", "optional": false, "max_length": 64},
+    device: {"label": "Device", "type": "text", "max_length": 64},
   } },
   drug_channel: { roles: ["nurse", "prescriber"], args: {
-    device: {"label": "Pump", "type": "text", "optional": false, "max_length": 64},
+    device: {"label": "Pump", "type": "text", "max_length": 64},
     reason: {"label": "Reason", "type": "text", "optional": true, "max_length": 200},
   } },
   measure_bp: { roles: ["nurse", "prescriber"], args: {
   } },
   dissociation: { roles: ["nurse", "prescriber"], args: {
-    reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
-    begun: {"label": "It has begun (no: it is over)", "type": "flag", "optional": false},
+    reason: {"label": "Reason", "type": "text", "max_length": 200},
+    begun: {"label": "It has begun (no: it is over)", "type": "flag"},
   } },
   maintain: { roles: ["technician"], args: {
-    device: {"label": "Device", "type": "text", "optional": false, "max_length": 64},
-    minutes: {"label": "For", "type": "number", "optional": false, "min": 1, "max": 60, "unit": "min", "presets": [10, 30]},
-    reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
+    device: {"label": "Device", "type": "text", "max_length": 64},
+    minutes: {"label": "For", "type": "number", "min": 1, "max": 60, "unit": "min", "presets": [10, 30]},
+    reason: {"label": "Reason", "type": "text", "max_length": 200},
   } },
   maintenance_over: { roles: ["nurse", "prescriber", "technician"], args: {
-    device: {"label": "Device", "type": "text", "optional": false, "max_length": 64},
+    device: {"label": "Device", "type": "text", "max_length": 64},
   } },
   arm_interlock: { roles: ["nurse", "prescriber"], args: {
   } },
@@ -1164,8 +1175,8 @@ export const VERBS = {
     reason: {"label": "Reason", "type": "text", "optional": true, "max_length": 200},
   } },
   set_limit: { roles: ["prescriber"], args: {
-    reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
-    limit: {"label": "Limit", "type": "text", "optional": false, "max_length": 40},
+    reason: {"label": "Reason", "type": "text", "max_length": 200},
+    limit: {"label": "Limit", "type": "text", "max_length": 40},
     value: {"label": "Value (none: the usual one)", "type": "number", "optional": true, "min": 0, "max": 1000},
   } },
   hold: { roles: ["nurse", "prescriber"], args: {
@@ -1188,33 +1199,33 @@ export const ATTESTATIONS: Readonly<Record<string, string>> = {"escort": "an adu
 /** Metrics of one axis share a scale, `low` to `high`. */
 export interface TrendScale { axis: string; low: number; high: number }
 
-/** How a metric is labelled and laid out. `short`: on the ward. `always`: also before it was measured. */
+/** How a metric is labelled and laid out. `short`: so on the ward. `always`: also before it was measured. */
 export interface Metric {
-  key: string; label: string; short: string; unit: string; decimals: number;
-  group: "vital" | "pressure" | "pump" | "none"; order: number; always: boolean; trend: TrendScale | null;
+  key: string; label: string; short?: string; unit: string; decimals?: number;
+  group: "vital" | "pressure" | "pump" | "none"; always?: boolean; trend?: TrendScale;
 }
 
 export const METRIC_ROWS: readonly Metric[] = [
-  {"key": "spo2_pct", "label": "SpO₂", "short": "SpO₂", "unit": "%", "decimals": 0, "group": "vital", "always": true, "order": 0, "trend": {"axis": "%", "low": 70, "high": 100}},
-  {"key": "pulse_bpm", "label": "Pulse", "short": "Pulse", "unit": "/min", "decimals": 0, "group": "vital", "always": true, "order": 1, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
-  {"key": "resp_bpm", "label": "Respiration", "short": "Resp", "unit": "/min", "decimals": 0, "group": "vital", "always": false, "order": 2, "trend": {"axis": "/min", "low": 0, "high": 60}},
-  {"key": "etco2_mmhg", "label": "etCO₂", "short": "etCO₂", "unit": "mmHg", "decimals": 0, "group": "vital", "always": false, "order": 3, "trend": {"axis": "mmHg", "low": 0, "high": 60}},
-  {"key": "heart_rate_bpm", "label": "Heart rate", "short": "HR", "unit": "/min", "decimals": 0, "group": "vital", "always": false, "order": 4, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
-  {"key": "temp_c", "label": "Temperature", "short": "Temp", "unit": "°C", "decimals": 1, "group": "vital", "always": false, "order": 5, "trend": {"axis": "°C", "low": 34, "high": 41}},
-  {"key": "perfusion_index_pct", "label": "Perfusion index", "short": "PI", "unit": "%", "decimals": 1, "group": "vital", "always": false, "order": 6, "trend": {"axis": "PI %", "low": 0, "high": 20}},
-  {"key": "sbp_mmhg", "label": "SBP", "short": "SBP", "unit": "mmHg", "decimals": 0, "group": "pressure", "always": true, "order": 7, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
-  {"key": "dbp_mmhg", "label": "DBP", "short": "DBP", "unit": "mmHg", "decimals": 0, "group": "pressure", "always": true, "order": 8, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
-  {"key": "map_mmhg", "label": "MAP", "short": "MAP", "unit": "mmHg", "decimals": 0, "group": "pressure", "always": false, "order": 9, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
-  {"key": "nibp_pulse_bpm", "label": "Pulse (cuff)", "short": "Pulse (cuff)", "unit": "/min", "decimals": 0, "group": "pressure", "always": false, "order": 10, "trend": null},
-  {"key": "cuff_pressure_mmhg", "label": "Cuff pressure", "short": "Cuff pressure", "unit": "mmHg", "decimals": 0, "group": "none", "always": false, "order": 11, "trend": null},
-  {"key": "rate_ml_h", "label": "Rate", "short": "Rate", "unit": "mL/h", "decimals": 1, "group": "pump", "always": false, "order": 12, "trend": null},
-  {"key": "volume_infused_ml", "label": "Infused", "short": "Infused", "unit": "mL", "decimals": 1, "group": "pump", "always": false, "order": 13, "trend": null},
-  {"key": "vtbi_ml", "label": "To infuse", "short": "To infuse", "unit": "mL", "decimals": 1, "group": "pump", "always": false, "order": 14, "trend": null},
-  {"key": "volume_remaining_ml", "label": "Remaining", "short": "Remaining", "unit": "mL", "decimals": 1, "group": "pump", "always": false, "order": 15, "trend": null},
-  {"key": "time_remaining_s", "label": "Time left", "short": "Time left", "unit": "s", "decimals": 0, "group": "pump", "always": false, "order": 16, "trend": null},
-  {"key": "line_pressure_mmhg", "label": "Line pressure", "short": "Line pressure", "unit": "mmHg", "decimals": 0, "group": "pump", "always": false, "order": 17, "trend": null},
-  {"key": "syringe_size_ml", "label": "Syringe", "short": "Syringe", "unit": "mL", "decimals": 0, "group": "pump", "always": false, "order": 18, "trend": null},
-  {"key": "battery_pct", "label": "Battery", "short": "Battery", "unit": "%", "decimals": 0, "group": "none", "always": false, "order": 19, "trend": null},
+  {"key": "spo2_pct", "label": "SpO₂", "unit": "%", "group": "vital", "always": true, "trend": {"axis": "%", "low": 70, "high": 100}},
+  {"key": "pulse_bpm", "label": "Pulse", "unit": "/min", "group": "vital", "always": true, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
+  {"key": "resp_bpm", "label": "Respiration", "short": "Resp", "unit": "/min", "group": "vital", "trend": {"axis": "/min", "low": 0, "high": 60}},
+  {"key": "etco2_mmhg", "label": "etCO₂", "unit": "mmHg", "group": "vital", "trend": {"axis": "mmHg", "low": 0, "high": 60}},
+  {"key": "heart_rate_bpm", "label": "Heart rate", "short": "HR", "unit": "/min", "group": "vital", "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
+  {"key": "temp_c", "label": "Temperature", "short": "Temp", "unit": "°C", "decimals": 1, "group": "vital", "trend": {"axis": "°C", "low": 34, "high": 41}},
+  {"key": "perfusion_index_pct", "label": "Perfusion index", "short": "PI", "unit": "%", "decimals": 1, "group": "vital", "trend": {"axis": "PI %", "low": 0, "high": 20}},
+  {"key": "sbp_mmhg", "label": "SBP", "unit": "mmHg", "group": "pressure", "always": true, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
+  {"key": "dbp_mmhg", "label": "DBP", "unit": "mmHg", "group": "pressure", "always": true, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
+  {"key": "map_mmhg", "label": "MAP", "unit": "mmHg", "group": "pressure", "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
+  {"key": "nibp_pulse_bpm", "label": "Pulse (cuff)", "unit": "/min", "group": "pressure"},
+  {"key": "cuff_pressure_mmhg", "label": "Cuff pressure", "unit": "mmHg", "group": "none"},
+  {"key": "rate_ml_h", "label": "Rate", "unit": "mL/h", "decimals": 1, "group": "pump"},
+  {"key": "volume_infused_ml", "label": "Infused", "unit": "mL", "decimals": 1, "group": "pump"},
+  {"key": "vtbi_ml", "label": "To infuse", "unit": "mL", "decimals": 1, "group": "pump"},
+  {"key": "volume_remaining_ml", "label": "Remaining", "unit": "mL", "decimals": 1, "group": "pump"},
+  {"key": "time_remaining_s", "label": "Time left", "unit": "s", "group": "pump"},
+  {"key": "line_pressure_mmhg", "label": "Line pressure", "unit": "mmHg", "group": "pump"},
+  {"key": "syringe_size_ml", "label": "Syringe", "unit": "mL", "group": "pump"},
+  {"key": "battery_pct", "label": "Battery", "unit": "%", "group": "none"},
 ];
 
 /** The alarm tones of IEC 60601-1-8: times in seconds from the burst's start. */

@@ -2,7 +2,7 @@
 import type { EventKind, EventOf, ProtocolNow, Role, State, Vitals, Wave as WaveOnWire } from "./contract.ts";
 
 export type {
-  AlarmNow as Alarm, AlarmState, Baseline, DeviceAlarmNow as DeviceAlarm, DeviceNow as Device, Evidence, LinkState as Link, Numeric, Order, Phase,
+  AlarmNow as Alarm, AlarmState, Baseline, DeviceAlarmNow as DeviceAlarm, DeviceNow as Device, Evidence, LinkState as Link, Numeric, Order, OtherNumeric, Phase,
   Priority, PumpNow as Pump, PumpState, Role, SessionNow as Session, Vitals,
 } from "./contract.ts";
 

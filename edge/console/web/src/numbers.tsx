@@ -1,13 +1,33 @@
 /** One number on a screen: its digits while they are live, grey with their age when not, the reason when there are none. */
 import type { ComponentChildren } from "preact";
-import { ageWords, type Context, show, type Shown, stopwatch } from "./age.ts";
+import { ageWords, type Context, show, type Shown, type ShownOther, showOther, stopwatch } from "./age.ts";
 import type { BedVitals } from "./state.ts";
-import type { Metric } from "./vocabulary.ts";
+import { labelOf, type Metric, METRICS } from "./vocabulary.ts";
 import type { BedState } from "./feed.ts";
 import { marginWords, number, reasonWords } from "./words.ts";
 
 export function shown(metric: string, vitals: BedVitals | undefined, context: Context): Shown {
   return show(metric, vitals?.numerics[metric], context);
+}
+
+/** What other devices say of these metrics, each with its own age. */
+export function othersOf(metrics: readonly string[], vitals: BedVitals | undefined, context: Context): ShownOther[] {
+  return (vitals?.others ?? []).filter(({ latest }) => metrics.includes(latest.metric)).map((other) => showOther(other, context));
+}
+
+/** Where a number has a second source: which device the large one is of, and what the other says. */
+function Others({ metrics, vitals, context }: { metrics: readonly string[]; vitals: BedVitals | undefined; context: Context }) {
+  const all = othersOf(metrics, vitals, context);
+  if (all.length === 0) return null;
+  return (
+    <span class="others">
+      {vitals?.numerics[metrics[0] ?? ""]?.latest.device}
+      {[...new Set(all.map(({ device }) => device))].map((device) => {
+        const said = all.filter((one) => one.device === device);
+        return <span key={device} class={`other ${said[0]?.standing}`}>{device} <b>{said.map(({ value }) => number(value)).join("/")}</b> {below(said[0] as Shown)}</span>;
+      })}
+    </span>
+  );
 }
 
 /** What stands below the digits: always the age, with the reason where there is one. */
@@ -27,6 +47,7 @@ export function Figure({ metric, vitals, context, limits }: { metric: Metric; vi
       <span class="label">{metric.label} <small>{metric.unit}</small></span>
       <span class="digits">{number(figure.value, metric.decimals)}</span>
       <span class="below">{below(figure)}<ToAlarm metric={metric.key} figure={figure} decimals={metric.decimals} limits={limits} /></span>
+      <Others metrics={[metric.key]} vitals={vitals} context={context} />
     </div>
   );
 }
@@ -39,22 +60,34 @@ export function ToAlarm({ metric, figure, decimals = 0, limits }: { metric: stri
   return words === null ? null : <span class="to-alarm"> {words}</span>;
 }
 
+function diastolicOf(device: string, vitals: BedVitals | undefined): number | null {
+  return vitals?.others.find(({ latest }) => latest.metric === "dbp_mmhg" && latest.device === device)?.latest.value ?? null;
+}
+
 interface FurtherOf { metrics: readonly Metric[]; vitals: BedVitals | undefined; context: Context }
 
 /** What a bed measures beyond what every bed has a place for, on the ward: in lines, each number whole or not at all. */
 export function Further({ metrics, vitals, context }: FurtherOf) {
-  if (metrics.length === 0) return null;
+  const others = [...othersOf([...METRICS.keys()], vitals, context)].filter(({ metric }) => metric !== "dbp_mmhg" && metric !== "map_mmhg");
+  if (metrics.length + others.length === 0) return null;
   return (
     <div class="further">
       {metrics.map((metric) => {
         const figure = shown(metric.key, vitals, context);
         return (
           <span key={metric.key} class={`figure small ${figure.standing}`} data-metric={metric.key} data-standing={figure.standing}>
-            <span class="label">{metric.short}</span> <b class="digits">{number(figure.value, metric.decimals)}</b> <span class="label unit">{metric.unit}</span>
+            <span class="label">{metric.short ?? metric.label}</span> <b class="digits">{number(figure.value, metric.decimals)}</b> <span class="label unit">{metric.unit}</span>
             {figure.standing !== "live" && <span class="below"> {below(figure)}</span>}
           </span>
         );
       })}
+      {others.map((other) => (
+        <span key={`${other.metric}@${other.device}`} class={`figure small ${other.standing}`}>
+          <span class="label">{other.device} {other.metric === "sbp_mmhg" ? "BP" : labelOf(other.metric)}</span>{" "}
+          <b class="digits">{number(other.value)}{other.metric === "sbp_mmhg" && `/${number(diastolicOf(other.device, vitals))}`}</b>
+          <span class="below"> {below(other)}</span>
+        </span>
+      ))}
     </div>
   );
 }
@@ -81,6 +114,7 @@ export function Pressure({ vitals, context, children }: { vitals: BedVitals | un
         {context.live && due_s !== null && <span class="due">{due_s >= 0 ? ` next ${stopwatch(due_s)}` : ` overdue ${stopwatch(-due_s)}`}</span>}
         {children}
       </span>
+      <Others metrics={["sbp_mmhg", "dbp_mmhg"]} vitals={vitals} context={context} />
     </div>
   );
 }

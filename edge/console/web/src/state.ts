@@ -5,12 +5,12 @@ import { EdgeClock, Monotonic } from "./clock.ts";
 import { type Broken, brokenHop, brokenEdge } from "./liveness.ts";
 import type { InformationNow, ProtocolNow } from "./contract.ts";
 import { audible, RANK } from "./rank.ts";
-import type { BedState, EdgeEvent, EdgeHealth, Hops, Me, Numeric, Priority, Pump, ServerMessage, Trouble, Vitals, Wave } from "./feed.ts";
+import type { BedState, EdgeEvent, EdgeHealth, Hops, Me, Numeric, OtherNumeric, Priority, Pump, ServerMessage, Trouble, Vitals, Wave } from "./feed.ts";
 
 /** An alarm event that sounds: its edge and its number there. */
 export interface Sounding { edge: string; seq: number }
 
-export interface BedVitals { at: string; simulated: boolean; numerics: Record<string, Received<Numeric>>; pump: Received<Pump> | null }
+export interface BedVitals { at: string; simulated: boolean; numerics: Record<string, Received<Numeric>>; others: Received<OtherNumeric>[]; pump: Received<Pump> | null }
 
 const TONE_AFTER_S = 5; // a broken feed is itself announced, but not while the page is still opening
 
@@ -234,7 +234,7 @@ export class Store {
     const numerics: Record<string, Received<Numeric>> = {};
     for (const [metric, numeric] of Object.entries(vitals.numerics)) numerics[metric] = receive(numeric, now, edge_ms);
     this.vitals.set(key, {
-      at: vitals.at, simulated: vitals.simulated, numerics, pump: vitals.pump ? receive(vitals.pump, now, edge_ms) : null,
+      at: vitals.at, simulated: vitals.simulated, numerics, others: (vitals.others ?? []).map((other) => receive(other, now, edge_ms)), pump: vitals.pump ? receive(vitals.pump, now, edge_ms) : null,
     });
   }
 

@@ -2,10 +2,11 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import { history } from "./api.ts";
-import { shown } from "./numbers.tsx";
+import { othersOf, shown } from "./numbers.tsx";
 import { store } from "./state.ts";
 import { addDetermination, append, emptyTrend, fromHistory, type Trended } from "./trenddata.ts";
 import type { Session } from "./feed.ts";
+import { METRIC_ROWS } from "./contract.ts";
 import { METRICS, trendsOf, type TrendScale } from "./vocabulary.ts";
 
 const RANGES_MIN = [30, 60, 120] as const;
@@ -14,7 +15,7 @@ const LINES = ["#6cb8ff", "#7be0a0", "#ffb87a", "#9be7ff", "#f2a7c3", "#d7e27a",
 const AGAIN_MS = 60_000;
 const PRESSURE = "sbp_mmhg"; // each determination is a bar on this metric's axis
 
-type Line = ReturnType<typeof trendsOf>[number];
+type Line = ReturnType<typeof trendsOf>[number] & { dash?: number[] };
 
 /** Lines that share one plot: two axes at most, the first on its left. */
 interface Panel { axes: readonly TrendScale[]; lines: readonly Line[] }
@@ -32,7 +33,7 @@ function panelsOf(lines: readonly Line[]): Panel[] {
 }
 
 function ink(line: Line): string {
-  return LINES[line.order % LINES.length] ?? INK.text;
+  return LINES[METRIC_ROWS.findIndex(({ key }) => line.key.startsWith(key)) % LINES.length] ?? INK.text;
 }
 
 export function Trend({ bed, session }: { bed: string; session: Session | null }) {
@@ -40,7 +41,11 @@ export function Trend({ bed, session }: { bed: string; session: Session | null }
   const [paused, setPaused] = useState(false);
   const [missing, setMissing] = useState(false);
   const measured = Object.keys(store.vitals.get(bed)?.numerics ?? {});
-  const lines = trendsOf(measured);
+  const lines: Line[] = trendsOf(measured);
+  for (const { latest: { metric, device } } of store.vitals.get(bed)?.others ?? []) {
+    const line = lines.find(({ key }) => key === metric);
+    if (line !== undefined) lines.push({ ...line, key: `${metric}@${device}`, label: `${line.label} ${device}`, dash: [6, 4] });
+  }
   const names = lines.map(({ key }) => key).join();
   const choose = (minutes: number): void => {
     setRange(minutes);
@@ -49,7 +54,7 @@ export function Trend({ bed, session }: { bed: string; session: Session | null }
   return (
     <div class={paused ? "trend paused" : "trend"}>
       <div class="trend-head">
-        {lines.map((line) => <b key={line.key} style={{ color: ink(line) }}>{line.label} {line.unit}</b>)}
+        {lines.map((line) => <b key={line.key} style={{ color: ink(line) }}>{line.dash && "┄ "}{line.label} {line.unit}</b>)}
         <b style={{ color: INK.bp }}>┃ BP mmHg</b>
         {session === null && <em>No session: drawn since this page was opened</em>}
         {missing && <em>History cannot be read now</em>}
@@ -142,7 +147,9 @@ function grow(bed: string, trended: Trended, now_s: number, from_s: number, keep
   const context = store.context(bed);
   const vitals = store.vitals.get(bed);
   const values = trended.metrics.map((metric) => {
-    const figure = shown(metric, vitals, context);
+    const [key, device] = metric.split("@");
+    const figure = device === undefined ? shown(metric, vitals, context) : othersOf([key ?? ""], vitals, context).find((one) => one.device === device);
+    if (figure === undefined) return null;
     return figure.standing === "live" ? figure.value : null;
   });
   append(trended, now_s, values, keep_s, store.edgeClock.speed);
@@ -169,7 +176,7 @@ function options(element: HTMLElement, panel: Panel, trended: () => Trended, mar
       })),
       ...(panel.axes.length > 1 ? [] : [{ ...axis, scale: panel.axes[0]?.axis ?? "", size: 44, side: 1 as const, values: () => [], grid: { show: false } }]),
     ],
-    series: [{}, ...panel.lines.map((line) => ({ scale: line.trend.axis, stroke: ink(line), width: 2, points: { show: false } }))],
+    series: [{}, ...panel.lines.map((line) => ({ scale: line.trend.axis, stroke: ink(line), width: 2, dash: line.dash ?? [], points: { show: false } }))],
     hooks: {
       draw: [(plot) => drawMarks(plot, marks(), bars), (plot) => { if (bars && pressures !== undefined) drawPressures(plot, trended(), pressures); }],
       setSelect: [(plot) => { if (plot.select.width > 4) onZoom(); }],

@@ -13,7 +13,7 @@ export function vitalsOf(measured: Iterable<string>): Metric[] {
 
 /** The lines a bed's trend draws. */
 export function trendsOf(measured: Iterable<string>): (Metric & { trend: TrendScale })[] {
-  return vitalsOf(measured).filter((metric): metric is Metric & { trend: TrendScale } => metric.trend !== null);
+  return vitalsOf(measured).filter((metric): metric is Metric & { trend: TrendScale } => metric.trend !== undefined);
 }
 
 export function labelOf(key: string): string {
