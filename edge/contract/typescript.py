@@ -19,7 +19,8 @@ from edge.contract import events, payloads, treatment_now
 from edge.contract.box import PortNow
 from edge.contract.commands import MAX_PATIENT_NAME, VERBS, Argument, arguments
 from edge.contract.problems import Problem
-from edge.sound import BURSTS, FUNDAMENTAL_HZ, HARMONICS, INFORMATION
+from edge.contract.verb import NURSE
+from edge.sound import BURSTS, FUNDAMENTAL_HZ, HARMONICS, INFORMATION, Burst
 from edge.vocabulary import ATTESTATIONS, METRICS, SYMPTOMS
 
 FILE = Path(__file__).parent.parent / "console" / "web" / "src" / "contract.ts"
@@ -32,6 +33,7 @@ WORDS: dict[str, Any] = {
     "LinkState": model.LinkState, "DeviceKind": model.DeviceKind, "Validity": model.Validity,
     "EventKind": events.EventKind, "Route": model.Route,
 }
+KNOWN = frozenset({"alarm", "seq", "shelf"})  # arguments that a person points at, and never types
 STRUCTS: tuple[type[msgspec.Struct], ...] = (
     payloads.Numeric, payloads.PumpNow, payloads.OtherNumeric, payloads.Vitals, payloads.Wave,
     events.Order, events.Baseline,
@@ -118,16 +120,18 @@ def _verbs() -> str:
     """Every verb with who may ask it and what it takes. `unless`: needed, but where this other is given."""
     verbs: list[str] = []
     for verb, asked in VERBS.items():
-        takes = [f"    {each.name}: {_json(_argument(each))}," for each in arguments(verb) if each.by == "person"]
-        verbs += [f"  {verb}: {{ roles: {_json(sorted(asked.roles))}, args: {{", *takes, "  } },"]
+        takes = [f"    {each.name}: {_json(_argument(each))}," for each in arguments(verb)
+                 if each.by == "person" and each.name not in KNOWN]
+        roles = "CARERS" if asked.roles == NURSE else _json(sorted(asked.roles))
+        verbs += [f"  {verb}: {{ roles: {roles}, args: {{", *takes, "  } },"]
     return "\n".join([
         "/** What a form needs to ask for an argument; `min` and `max` are allowed, outside `usual` asks once more. */",
-        "export interface Argument {",
-        '  label: string; type: "number" | "whole" | "text" | "words" | "flag"; optional?: boolean;',
+        "export interface Argument { // no `type`: text",
+        '  label: string; type?: "number" | "whole" | "words" | "flag"; optional?: boolean;',
         "  min?: number; max?: number; max_length?: number; unit?: string; remedy?: string;",
         "  presets?: readonly number[]; usual_min?: number; usual_max?: number; unless?: string;",
         "  choices?: readonly string[];", "}", "",
-        "export const VERBS = {", *verbs,
+        f"const CARERS = {_json(sorted(NURSE))} as const;", "export const VERBS = {", *verbs,
         "} as const satisfies Record<string, { roles: readonly Role[]; args: Record<string, Argument> }>;",
         "export type Verb = keyof typeof VERBS;", "",
         "/** Of the name that comes with start_session and stays in the console. */",
@@ -135,10 +139,11 @@ def _verbs() -> str:
 
 
 def _argument(argument: Argument) -> dict[str, Any]:
-    said = {"label": argument.label, "type": argument.type, "optional": argument.optional or None,
-            "min": argument.least, "max": argument.most, "max_length": argument.max_length, "unit": argument.unit,
-            "remedy": argument.remedy, "presets": argument.presets, "usual_min": argument.usual_min,
-            "usual_max": argument.usual_max, "unless": argument.unless, "choices": argument.choices}
+    said = {"label": argument.label, "type": None if argument.type == "text" else argument.type,
+            "optional": argument.optional or None, "min": argument.least, "max": argument.most,
+            "max_length": argument.max_length, "unit": argument.unit, "remedy": argument.remedy,
+            "presets": argument.presets, "usual_min": argument.usual_min, "usual_max": argument.usual_max,
+            "unless": argument.unless, "choices": argument.choices}
     return {name: value for name, value in said.items() if value not in (None, "", ())}
 
 
@@ -150,16 +155,23 @@ def _symptoms() -> str:
 
 def _sound() -> str:
     """The alarm tones, as the box has them."""
-    bursts = {priority: dataclasses.asdict(burst) for priority, burst in BURSTS.items()}
+    bursts = ", ".join(f"{priority}: {_burst(burst)}" for priority, burst in BURSTS.items())
     return "\n".join([
         "/** The alarm tones of IEC 60601-1-8: times in seconds from the burst's start. */",
         "export interface Pulse { start_s: number; duration_s: number; rise_s: number; fall_s: number; gain: number }",
         "export interface Burst { pulses: readonly Pulse[]; length_s: number; silence_s: number }",
+        "const pulse = (start_s: number, duration_s: number, rise_s: number, fall_s: number, gain: number): Pulse =>"
+        " ({ start_s, duration_s, rise_s, fall_s, gain });",
         f"export const FUNDAMENTAL_HZ = {FUNDAMENTAL_HZ};",
         f"export const HARMONICS: readonly number[] = {_json(HARMONICS)};",
-        f'export const BURSTS: Readonly<Record<"low" | "medium" | "high", Burst>> = {_json(bursts)};',
-        "/** No alarm: played once. */", f"export const INFORMATION: Burst = {_json(dataclasses.asdict(INFORMATION))};",
+        f'export const BURSTS: Readonly<Record<"low" | "medium" | "high", Burst>> = {{ {bursts} }};',
+        "/** No alarm: played once. */", f"export const INFORMATION: Burst = {_burst(INFORMATION)};",
         ""])
+
+
+def _burst(burst: Burst) -> str:
+    pulses = ", ".join(f"pulse({', '.join(map(_json, dataclasses.astuple(one)))})" for one in burst.pulses)
+    return f"{{ pulses: [{pulses}], length_s: {_json(burst.length_s)}, silence_s: {_json(burst.silence_s)} }}"
 
 
 def _attestations() -> str:
@@ -172,15 +184,19 @@ def _metrics() -> str:
     """The vocabulary in the order of a page."""
     rows = [{name: value for name, value in (
         ("key", metric.key), ("label", metric.label), ("short", metric.abbreviated), ("unit", metric.unit),
-        ("decimals", metric.decimals), ("group", metric.group), ("always", metric.always),
-        ("trend", metric.trend and dataclasses.asdict(metric.trend))) if value} for metric in METRICS.values()]
+        ("decimals", metric.decimals),
+        ("group", metric.group), ("always", metric.always)) if value} for metric in METRICS.values()]
+    scales = list(dict.fromkeys(metric.trend for metric in METRICS.values() if metric.trend))
+    trends = [f", trend: SCALES[{scales.index(metric.trend)}]" if metric.trend else "" for metric in METRICS.values()]
     return "\n".join([
         "/** Metrics of one axis share a scale, `low` to `high`. */",
         "export interface TrendScale { axis: string; low: number; high: number }", "",
         "/** How a metric is labelled and laid out. `short`: so on the ward. `always`: also before it was measured. */",
         "export interface Metric {", "  key: string; label: string; short?: string; unit: string; decimals?: number;",
         '  group: "vital" | "pressure" | "pump" | "none"; always?: boolean; trend?: TrendScale;',
-        "}", "", "export const METRIC_ROWS: readonly Metric[] = [", *(f"  {_json(row)}," for row in rows), "];", ""])
+        "}", "", f"const SCALES = {_json([dataclasses.asdict(scale) for scale in scales])} as const;",
+        "export const METRIC_ROWS: readonly Metric[] = [",
+        *(f"  {_json(row)[:-1]}{trend}}}," for row, trend in zip(rows, trends, strict=True)), "];", ""])
 
 
 def _json(value: Any) -> str:

@@ -1047,43 +1047,38 @@ export interface EventOf<K extends EventKind> {
 export type EdgeEvent = { [K in EventKind]: EventOf<K> }[EventKind];
 
 /** What a form needs to ask for an argument; `min` and `max` are allowed, outside `usual` asks once more. */
-export interface Argument {
-  label: string; type: "number" | "whole" | "text" | "words" | "flag"; optional?: boolean;
+export interface Argument { // no `type`: text
+  label: string; type?: "number" | "whole" | "words" | "flag"; optional?: boolean;
   min?: number; max?: number; max_length?: number; unit?: string; remedy?: string;
   presets?: readonly number[]; usual_min?: number; usual_max?: number; unless?: string;
   choices?: readonly string[];
 }
 
+const CARERS = ["nurse", "prescriber"] as const;
 export const VERBS = {
-  acknowledge: { roles: ["nurse", "prescriber"], args: {
-    alarm: {"label": "Alarm", "type": "text", "max_length": 200},
-    seq: {"label": "Number of the event seen", "type": "whole", "min": 0},
+  acknowledge: { roles: CARERS, args: {
   } },
   comment: { roles: ["nurse", "prescriber", "technician"], args: {
-    alarm: {"label": "Alarm", "type": "text", "max_length": 200},
-    comment: {"label": "Comment", "type": "text", "max_length": 500},
+    comment: {"label": "Comment", "max_length": 500},
   } },
-  delegate: { roles: ["nurse", "prescriber"], args: {
-    to: {"label": "To (nurse, prescriber, or a name)", "type": "text", "max_length": 80},
+  delegate: { roles: CARERS, args: {
+    to: {"label": "To (nurse, prescriber, or a name)", "max_length": 80},
     minutes: {"label": "For", "type": "number", "min": 1, "max": 60, "unit": "min", "presets": [5, 15, 30]},
-    reason: {"label": "Reason", "type": "text", "max_length": 200},
+    reason: {"label": "Reason", "max_length": 200},
   } },
-  undelegate: { roles: ["nurse", "prescriber"], args: {
+  undelegate: { roles: CARERS, args: {
   } },
-  shelve: { roles: ["nurse", "prescriber"], args: {
-    alarm: {"label": "Alarm", "type": "text", "max_length": 200},
-    seq: {"label": "Number of the event seen", "type": "whole", "min": 0},
+  shelve: { roles: CARERS, args: {
     minutes: {"label": "For", "type": "number", "min": 1, "max": 30, "unit": "min", "presets": [5, 10, 15]},
-    reason: {"label": "Reason", "type": "text", "max_length": 200},
+    reason: {"label": "Reason", "max_length": 200},
   } },
-  unshelve: { roles: ["nurse", "prescriber"], args: {
-    shelf: {"label": "Shelved alarm", "type": "text", "max_length": 200},
+  unshelve: { roles: CARERS, args: {
   } },
-  audio_pause: { roles: ["nurse", "prescriber"], args: {
+  audio_pause: { roles: CARERS, args: {
   } },
-  audio_resume: { roles: ["nurse", "prescriber"], args: {
+  audio_resume: { roles: CARERS, args: {
   } },
-  check_in: { roles: ["nurse", "prescriber"], args: {
+  check_in: { roles: CARERS, args: {
     moaas: {"label": "MOAA/S", "type": "whole", "optional": true, "min": 0, "max": 5},
     cadss: {"label": "CADSS", "type": "whole", "optional": true, "min": 0, "max": 92},
     anxiety: {"label": "Anxiety", "type": "whole", "optional": true, "min": 0, "max": 10},
@@ -1091,40 +1086,40 @@ export const VERBS = {
     nausea: {"label": "Nausea", "type": "whole", "optional": true, "min": 0, "max": 10},
     symptoms: {"label": "Symptoms", "type": "words", "optional": true, "max_length": 40},
     gone: {"label": "Symptoms that are gone", "type": "words", "optional": true, "max_length": 40},
-    note: {"label": "Note", "type": "text", "optional": true, "max_length": 500},
+    note: {"label": "Note", "optional": true, "max_length": 500},
   } },
-  start_session: { roles: ["nurse", "prescriber"], args: {
+  start_session: { roles: CARERS, args: {
     weight_kg: {"label": "Weight", "type": "number", "min": 35, "max": 200, "unit": "kg", "unless": "dose_mg"},
     dose_mg_kg: {"label": "Dose", "type": "number", "min": 0.1, "max": 1.0, "unit": "mg/kg", "presets": [0.5, 0.75, 1], "usual_max": 0.75, "unless": "dose_mg"},
     duration_min: {"label": "Duration", "type": "number", "min": 30, "max": 120, "unit": "min", "presets": [40, 60], "usual_min": 40, "unless": "dose_mg"},
     concentration_mg_ml: {"label": "Concentration", "type": "number", "min": 0.2, "max": 10, "unit": "mg/mL", "remedy": "an undiluted vial must never run", "presets": [0.5, 1, 2], "unless": "dose_mg"},
     dose_mg: {"label": "Dose given by hand", "type": "number", "optional": true, "min": 1, "max": 500, "unit": "mg", "presets": [56, 84]},
-    protocol: {"label": "Protocol", "type": "text", "optional": true, "max_length": 64},
+    protocol: {"label": "Protocol", "optional": true, "max_length": 64},
     nibp_interval_min: {"label": "Cuff interval", "type": "number", "optional": true, "min": 2, "max": 30, "unit": "min", "presets": [5, 10]},
     age_years: {"label": "Age", "type": "number", "optional": true, "min": 18, "max": 110, "unit": "years"},
     checklist: {"label": "Checklist done", "type": "flag", "optional": true},
     first_session: {"label": "First session of this patient", "type": "flag", "optional": true},
     hypertension: {"label": "Hypertension in the history", "type": "flag", "optional": true},
-    whose: {"label": "Whose are the alarms that stand", "type": "text", "optional": true, "max_length": 200},
+    whose: {"label": "Whose are the alarms that stand", "optional": true, "max_length": 200},
   } },
-  checklist: { roles: ["nurse", "prescriber"], args: {
+  checklist: { roles: CARERS, args: {
     done: {"label": "Done", "type": "flag"},
   } },
-  give_dose: { roles: ["nurse", "prescriber"], args: {
+  give_dose: { roles: CARERS, args: {
     devices: {"label": "Devices", "type": "whole", "min": 1, "max": 6},
     lots: {"label": "Lot numbers", "type": "words", "optional": true, "max_length": 40},
     minutes_ago: {"label": "Taken so long ago", "type": "number", "optional": true, "min": 0, "max": 60, "unit": "min"},
   } },
-  end_infusion: { roles: ["nurse", "prescriber"], args: {
-    reason: {"label": "Reason", "type": "text", "optional": true, "max_length": 200},
+  end_infusion: { roles: CARERS, args: {
+    reason: {"label": "Reason", "optional": true, "max_length": 200},
   } },
-  close_session: { roles: ["nurse", "prescriber"], args: {
-    reason: {"label": "Reason", "type": "text", "optional": true, "max_length": 200},
-    whose: {"label": "Whose are the alarms that stand", "type": "text", "optional": true, "max_length": 200},
+  close_session: { roles: CARERS, args: {
+    reason: {"label": "Reason", "optional": true, "max_length": 200},
+    whose: {"label": "Whose are the alarms that stand", "optional": true, "max_length": 200},
   } },
-  amend_order: { roles: ["nurse", "prescriber"], args: {
-    reason: {"label": "Reason", "type": "text", "max_length": 200},
-    prescriber: {"label": "Ordered by", "type": "text", "max_length": 80},
+  amend_order: { roles: CARERS, args: {
+    reason: {"label": "Reason", "max_length": 200},
+    prescriber: {"label": "Ordered by", "max_length": 80},
     weight_kg: {"label": "Weight", "type": "number", "optional": true, "min": 35, "max": 200, "unit": "kg"},
     dose_mg_kg: {"label": "Dose", "type": "number", "optional": true, "min": 0.1, "max": 1.0, "unit": "mg/kg", "usual_max": 0.75},
     duration_min: {"label": "Duration", "type": "number", "optional": true, "min": 30, "max": 120, "unit": "min", "usual_min": 40},
@@ -1132,51 +1127,51 @@ export const VERBS = {
     dose_mg: {"label": "Dose given by hand", "type": "number", "optional": true, "min": 1, "max": 500, "unit": "mg"},
     nibp_interval_min: {"label": "Cuff interval", "type": "number", "optional": true, "min": 2, "max": 30, "unit": "min"},
   } },
-  override_gate: { roles: ["nurse", "prescriber"], args: {
-    reason: {"label": "Reason", "type": "text", "max_length": 200},
-    gate: {"label": "Gate", "type": "text", "max_length": 64},
+  override_gate: { roles: CARERS, args: {
+    reason: {"label": "Reason", "max_length": 200},
+    gate: {"label": "Gate", "max_length": 64},
   } },
-  rebaseline: { roles: ["nurse", "prescriber"], args: {
-    reason: {"label": "Reason", "type": "text", "max_length": 200},
+  rebaseline: { roles: CARERS, args: {
+    reason: {"label": "Reason", "max_length": 200},
   } },
-  attest: { roles: ["nurse", "prescriber"], args: {
-    what: {"label": "What", "type": "text", "choices": ["escort", "oriented", "no_dissociation", "gait", "fluids", "mood"]},
+  attest: { roles: CARERS, args: {
+    what: {"label": "What", "choices": ["escort", "oriented", "no_dissociation", "gait", "fluids", "mood"]},
     so: {"label": "It is so", "type": "flag"},
   } },
-  device_off: { roles: ["nurse", "prescriber"], args: {
-    reason: {"label": "Reason", "type": "text", "max_length": 200},
-    device: {"label": "Device", "type": "text", "max_length": 64},
+  device_off: { roles: CARERS, args: {
+    reason: {"label": "Reason", "max_length": 200},
+    device: {"label": "Device", "max_length": 64},
     minutes: {"label": "For", "type": "number", "min": 1, "max": 10, "unit": "min", "presets": [5, 10]},
   } },
-  device_back: { roles: ["nurse", "prescriber"], args: {
-    device: {"label": "Device", "type": "text", "max_length": 64},
+  device_back: { roles: CARERS, args: {
+    device: {"label": "Device", "max_length": 64},
   } },
-  drug_channel: { roles: ["nurse", "prescriber"], args: {
-    device: {"label": "Pump", "type": "text", "max_length": 64},
-    reason: {"label": "Reason", "type": "text", "optional": true, "max_length": 200},
+  drug_channel: { roles: CARERS, args: {
+    device: {"label": "Pump", "max_length": 64},
+    reason: {"label": "Reason", "optional": true, "max_length": 200},
   } },
-  measure_bp: { roles: ["nurse", "prescriber"], args: {
+  measure_bp: { roles: CARERS, args: {
   } },
-  dissociation: { roles: ["nurse", "prescriber"], args: {
-    reason: {"label": "Reason", "type": "text", "max_length": 200},
+  dissociation: { roles: CARERS, args: {
+    reason: {"label": "Reason", "max_length": 200},
     begun: {"label": "It has begun (no: it is over)", "type": "flag"},
   } },
   maintain: { roles: ["technician"], args: {
-    device: {"label": "Device", "type": "text", "max_length": 64},
+    device: {"label": "Device", "max_length": 64},
     minutes: {"label": "For", "type": "number", "min": 1, "max": 60, "unit": "min", "presets": [10, 30]},
-    reason: {"label": "Reason", "type": "text", "max_length": 200},
+    reason: {"label": "Reason", "max_length": 200},
   } },
   maintenance_over: { roles: ["nurse", "prescriber", "technician"], args: {
-    device: {"label": "Device", "type": "text", "max_length": 64},
+    device: {"label": "Device", "max_length": 64},
   } },
-  arm_interlock: { roles: ["nurse", "prescriber"], args: {
+  arm_interlock: { roles: CARERS, args: {
   } },
-  disarm_interlock: { roles: ["nurse", "prescriber"], args: {
-    reason: {"label": "Reason", "type": "text", "optional": true, "max_length": 200},
+  disarm_interlock: { roles: CARERS, args: {
+    reason: {"label": "Reason", "optional": true, "max_length": 200},
   } },
   set_limit: { roles: ["prescriber"], args: {
-    reason: {"label": "Reason", "type": "text", "max_length": 200},
-    limit: {"label": "Limit", "type": "text", "max_length": 40},
+    reason: {"label": "Reason", "max_length": 200},
+    limit: {"label": "Limit", "max_length": 40},
     value: {"label": "Value (none: the usual one)", "type": "number", "optional": true, "min": 0, "max": 1000},
   } },
   hold: { roles: ["nurse", "prescriber"], args: {
@@ -1205,17 +1200,18 @@ export interface Metric {
   group: "vital" | "pressure" | "pump" | "none"; always?: boolean; trend?: TrendScale;
 }
 
+const SCALES = [{"axis": "%", "low": 70, "high": 100}, {"axis": "/min, mmHg", "low": 30, "high": 210}, {"axis": "/min", "low": 0, "high": 60}, {"axis": "mmHg", "low": 0, "high": 60}, {"axis": "°C", "low": 34, "high": 41}, {"axis": "PI %", "low": 0, "high": 20}] as const;
 export const METRIC_ROWS: readonly Metric[] = [
-  {"key": "spo2_pct", "label": "SpO₂", "unit": "%", "group": "vital", "always": true, "trend": {"axis": "%", "low": 70, "high": 100}},
-  {"key": "pulse_bpm", "label": "Pulse", "unit": "/min", "group": "vital", "always": true, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
-  {"key": "resp_bpm", "label": "Respiration", "short": "Resp", "unit": "/min", "group": "vital", "trend": {"axis": "/min", "low": 0, "high": 60}},
-  {"key": "etco2_mmhg", "label": "etCO₂", "unit": "mmHg", "group": "vital", "trend": {"axis": "mmHg", "low": 0, "high": 60}},
-  {"key": "heart_rate_bpm", "label": "Heart rate", "short": "HR", "unit": "/min", "group": "vital", "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
-  {"key": "temp_c", "label": "Temperature", "short": "Temp", "unit": "°C", "decimals": 1, "group": "vital", "trend": {"axis": "°C", "low": 34, "high": 41}},
-  {"key": "perfusion_index_pct", "label": "Perfusion index", "short": "PI", "unit": "%", "decimals": 1, "group": "vital", "trend": {"axis": "PI %", "low": 0, "high": 20}},
-  {"key": "sbp_mmhg", "label": "SBP", "unit": "mmHg", "group": "pressure", "always": true, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
-  {"key": "dbp_mmhg", "label": "DBP", "unit": "mmHg", "group": "pressure", "always": true, "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
-  {"key": "map_mmhg", "label": "MAP", "unit": "mmHg", "group": "pressure", "trend": {"axis": "/min, mmHg", "low": 30, "high": 210}},
+  {"key": "spo2_pct", "label": "SpO₂", "unit": "%", "group": "vital", "always": true, trend: SCALES[0]},
+  {"key": "pulse_bpm", "label": "Pulse", "unit": "/min", "group": "vital", "always": true, trend: SCALES[1]},
+  {"key": "resp_bpm", "label": "Respiration", "short": "Resp", "unit": "/min", "group": "vital", trend: SCALES[2]},
+  {"key": "etco2_mmhg", "label": "etCO₂", "unit": "mmHg", "group": "vital", trend: SCALES[3]},
+  {"key": "heart_rate_bpm", "label": "Heart rate", "short": "HR", "unit": "/min", "group": "vital", trend: SCALES[1]},
+  {"key": "temp_c", "label": "Temperature", "short": "Temp", "unit": "°C", "decimals": 1, "group": "vital", trend: SCALES[4]},
+  {"key": "perfusion_index_pct", "label": "Perfusion index", "short": "PI", "unit": "%", "decimals": 1, "group": "vital", trend: SCALES[5]},
+  {"key": "sbp_mmhg", "label": "SBP", "unit": "mmHg", "group": "pressure", "always": true, trend: SCALES[1]},
+  {"key": "dbp_mmhg", "label": "DBP", "unit": "mmHg", "group": "pressure", "always": true, trend: SCALES[1]},
+  {"key": "map_mmhg", "label": "MAP", "unit": "mmHg", "group": "pressure", trend: SCALES[1]},
   {"key": "nibp_pulse_bpm", "label": "Pulse (cuff)", "unit": "/min", "group": "pressure"},
   {"key": "cuff_pressure_mmhg", "label": "Cuff pressure", "unit": "mmHg", "group": "none"},
   {"key": "rate_ml_h", "label": "Rate", "unit": "mL/h", "decimals": 1, "group": "pump"},
@@ -1231,8 +1227,9 @@ export const METRIC_ROWS: readonly Metric[] = [
 /** The alarm tones of IEC 60601-1-8: times in seconds from the burst's start. */
 export interface Pulse { start_s: number; duration_s: number; rise_s: number; fall_s: number; gain: number }
 export interface Burst { pulses: readonly Pulse[]; length_s: number; silence_s: number }
+const pulse = (start_s: number, duration_s: number, rise_s: number, fall_s: number, gain: number): Pulse => ({ start_s, duration_s, rise_s, fall_s, gain });
 export const FUNDAMENTAL_HZ = 656;
 export const HARMONICS: readonly number[] = [1.0, 0.56, 0.56, 0.56, 0.56];
-export const BURSTS: Readonly<Record<"low" | "medium" | "high", Burst>> = {"high": {"pulses": [{"start_s": 0.0, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 0.25, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 0.5, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 1.0, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 1.25, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 1.9, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 2.15, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 2.4, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 2.9, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}, {"start_s": 3.15, "duration_s": 0.1932, "rise_s": 0.024, "fall_s": 0.024, "gain": 0.3}], "length_s": 3.3432, "silence_s": 5.0}, "medium": {"pulses": [{"start_s": 0.0, "duration_s": 0.2576, "rise_s": 0.032, "fall_s": 0.032, "gain": 0.26}, {"start_s": 0.4, "duration_s": 0.2576, "rise_s": 0.032, "fall_s": 0.032, "gain": 0.26}, {"start_s": 0.8, "duration_s": 0.2576, "rise_s": 0.032, "fall_s": 0.032, "gain": 0.26}], "length_s": 1.0576, "silence_s": 10.0}, "low": {"pulses": [{"start_s": 0.0, "duration_s": 0.2576, "rise_s": 0.032, "fall_s": 0.032, "gain": 0.2}, {"start_s": 0.4, "duration_s": 0.2576, "rise_s": 0.032, "fall_s": 0.032, "gain": 0.2}], "length_s": 0.6576, "silence_s": 25.0}};
+export const BURSTS: Readonly<Record<"low" | "medium" | "high", Burst>> = { high: { pulses: [pulse(0.0, 0.1932, 0.024, 0.024, 0.3), pulse(0.25, 0.1932, 0.024, 0.024, 0.3), pulse(0.5, 0.1932, 0.024, 0.024, 0.3), pulse(1.0, 0.1932, 0.024, 0.024, 0.3), pulse(1.25, 0.1932, 0.024, 0.024, 0.3), pulse(1.9, 0.1932, 0.024, 0.024, 0.3), pulse(2.15, 0.1932, 0.024, 0.024, 0.3), pulse(2.4, 0.1932, 0.024, 0.024, 0.3), pulse(2.9, 0.1932, 0.024, 0.024, 0.3), pulse(3.15, 0.1932, 0.024, 0.024, 0.3)], length_s: 3.3432, silence_s: 5.0 }, medium: { pulses: [pulse(0.0, 0.2576, 0.032, 0.032, 0.26), pulse(0.4, 0.2576, 0.032, 0.032, 0.26), pulse(0.8, 0.2576, 0.032, 0.032, 0.26)], length_s: 1.0576, silence_s: 10.0 }, low: { pulses: [pulse(0.0, 0.2576, 0.032, 0.032, 0.2), pulse(0.4, 0.2576, 0.032, 0.032, 0.2)], length_s: 0.6576, silence_s: 25.0 } };
 /** No alarm: played once. */
-export const INFORMATION: Burst = {"pulses": [{"start_s": 0.0, "duration_s": 0.644, "rise_s": 0.08, "fall_s": 0.08, "gain": 0.12}], "length_s": 0.644, "silence_s": 0.0};
+export const INFORMATION: Burst = { pulses: [pulse(0.0, 0.644, 0.08, 0.08, 0.12)], length_s: 0.644, silence_s: 0.0 };

@@ -1,6 +1,5 @@
 /** Where the page starts. */
 import { render } from "preact";
-import "uplot/dist/uPlot.min.css";
 import "./style/base.css";
 import "./style/alarms.css";
 import "./style/ward.css";

@@ -167,7 +167,7 @@ function options(element: HTMLElement, panel: Panel, trended: () => Trended, mar
   const bars = panel.axes.some((one) => one.axis === pressures);
   return {
     width: element.clientWidth, height: element.clientHeight, legend: { show: false },
-    cursor: { drag: { x: true, y: false }, points: { show: false } },
+    cursor: { y: false, drag: { x: true, y: false }, points: { show: false } },
     scales: { x: { time: true }, ...Object.fromEntries(panel.axes.map(({ axis: name, low, high }) => [name, { range: [low, high] as [number, number] }])) },
     axes: [
       { ...axis, size: 32, show: bars, values: (_, ticks) => ticks.map(hourMinute) },

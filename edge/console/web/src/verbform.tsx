@@ -81,7 +81,7 @@ function valueOf(argument: Argument, text: string): { value: unknown } | string 
   if (text.trim() === "") return optional ? { value: undefined } : `${label} is missing`;
   if (type === "flag") return { value: text === "yes" };
   if (type === "words") return { value: text.split(",").map((word) => word.trim()).filter(Boolean) };
-  if (type === "text") return max_length !== undefined && [...text.trim()].length > max_length ? `${label}: at most ${max_length} characters` : { value: text.trim() };
+  if (type === undefined) return max_length !== undefined && [...text.trim()].length > max_length ? `${label}: at most ${max_length} characters` : { value: text.trim() };
   const { value, wrong } = readNumber(text);
   if (wrong || value === null || (type === "whole" && !Number.isInteger(value))) return `${label} must be a ${type === "whole" ? "whole " : ""}number`;
   return (min !== undefined && value < min) || (max !== undefined && value > max) ? `${label} must be ${min ?? ""} to ${max ?? ""} ${unit}`.trim() : { value };
@@ -127,7 +127,7 @@ export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; 
           {choices.map((one) => <button key={one} type="button" aria-pressed={texts[key] === one} onClick={() => change(key, one)}>{limits.find(({ limit }) => key === "limit" && limit === one)?.title ?? sentence(one.replaceAll("_", " "))}</button>)}
         </div>,
       ]))}
-      {takes.filter(([, { type, choices = [] }]) => (type === "text" || type === "words") && choices.length === 0).map(([key, { label, type, optional }]) => (
+      {takes.filter(([, { type, choices = [] }]) => (type === undefined || type === "words") && choices.length === 0).map(([key, { label, type, optional }]) => (
         <label key={key} class="patient-field"><span>{label}</span>
           <input name={key} autoComplete="off" placeholder={type === "words" ? "one after the other, with commas" : optional ? "if known" : "not entered"} value={texts[key] ?? ""} onInput={(event) => change(key, event.currentTarget.value)} />
         </label>
