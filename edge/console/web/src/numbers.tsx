@@ -55,7 +55,7 @@ export function Figure({ metric, vitals, context, limits }: { metric: Metric; vi
 export type Limits = BedState["alarm_limits"];
 
 /** How far a live number is from its next alarm. */
-export function ToAlarm({ metric, figure, decimals = 0, limits }: { metric: string; figure: Shown; decimals?: number; limits: Limits }) {
+export function ToAlarm({ metric, figure, decimals = 0, limits }: { metric: string; figure: Shown; decimals?: number | undefined; limits: Limits }) {
   const words = figure.standing === "live" ? marginWords(limits, metric, figure.value, decimals) : null;
   return words === null ? null : <span class="to-alarm"> {words}</span>;
 }
