@@ -1,9 +1,10 @@
-"""Attention in a bed's state: who was told of an alarm, comments, whose the alarms are. Read through `payloads`."""
+"""Attention in a bed's state: how an alarm is signalled, who was told of it, comments, whose the alarms are. Read
+through `payloads`."""
 
 from __future__ import annotations
 
 from edge.contract.vitals import Payload, Time
-from edge.model import InformationKind
+from edge.model import InformationKind, Priority, SignalState
 
 
 class ToldNow(Payload, frozen=True, kw_only=True):
@@ -50,6 +51,36 @@ class InformationNow(Payload, frozen=True, kw_only=True):
 class MaintenanceNow(Payload, frozen=True, kw_only=True):
     """A technician works on a device, until then at the latest."""
 
+    since: Time
+    until: Time
+    by: str
+    reason: str
+
+
+class Signals(Payload, frozen=True, kw_only=True):
+    """How an alarm condition is signalled here (audio, visual) and elsewhere (remote); words of IEEE 11073 BICEPS."""
+
+    audio: SignalState
+    visual: SignalState
+    remote: SignalState
+
+
+class FallenLevel(Payload, frozen=True, kw_only=True):
+    """A higher level at which an alarm stood, that latches and that nobody has acknowledged: what was said then."""
+
+    rule: str
+    title: str
+    priority: Priority
+    text: str
+
+
+class Shelved(Payload, frozen=True, kw_only=True):
+    """An alarm that is not sounded until then, whether it stands now or not: by whom, and why. `shelf` names it."""
+
+    shelf: str
+    rule: str
+    title: str
+    device: str | None
     since: Time
     until: Time
     by: str

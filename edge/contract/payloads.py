@@ -24,8 +24,11 @@ from edge.contract import shared_key, topics
 from edge.contract.attention_now import CauseNow as CauseNow
 from edge.contract.attention_now import CommentNow as CommentNow
 from edge.contract.attention_now import DelegationNow as DelegationNow
+from edge.contract.attention_now import FallenLevel as FallenLevel
 from edge.contract.attention_now import InformationNow as InformationNow
 from edge.contract.attention_now import MaintenanceNow as MaintenanceNow
+from edge.contract.attention_now import Shelved as Shelved
+from edge.contract.attention_now import Signals as Signals
 from edge.contract.attention_now import ToldNow as ToldNow
 from edge.contract.box import AnchorNow as AnchorNow
 from edge.contract.box import NotedHead as NotedHead
@@ -74,7 +77,6 @@ from edge.model import (
     Priority,
     PumpRole,
     Role,
-    SignalState,
     from_iso,
     iso,
 )
@@ -92,36 +94,6 @@ HEARTBEAT_S = 2.0  # real seconds between statuses, and between a console's acks
 DEAD_AFTER_S = 5.0  # real seconds without one: the other side is lost
 
 # --- state (QoS 1, retained) ------------------------------------------------------------------------------------------
-
-
-class Signals(Payload, frozen=True, kw_only=True):
-    """How an alarm condition is signalled here (audio, visual) and elsewhere (remote); words of IEEE 11073 BICEPS."""
-
-    audio: SignalState
-    visual: SignalState
-    remote: SignalState
-
-
-class FallenLevel(Payload, frozen=True, kw_only=True):
-    """A higher level at which an alarm stood, that latches and that nobody has acknowledged: what was said then."""
-
-    rule: str
-    title: str
-    priority: Priority
-    text: str
-
-
-class Shelved(Payload, frozen=True, kw_only=True):
-    """An alarm that is not sounded until then, whether it stands now or not: by whom, and why. `shelf` names it."""
-
-    shelf: str
-    rule: str
-    title: str
-    device: str | None
-    since: Time
-    until: Time
-    by: str
-    reason: str
 
 
 class AlarmNow(Payload, frozen=True, kw_only=True):
