@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 import drivers
 from drivers.contract import DeviceAlarms, Pump, Reading
-from edge.demo.bench import DRIVERS, matched, matched_events
+from edge.demo.bench import DRIVERS, Bench, Plan, compared, matched, matched_events
 from edge.demo.bench_core import measure
 from edge.demo.bench_drivers.one_read import BLOCK
 from edge.demo.bench_parsers import measure as parsers_measured
@@ -31,6 +33,17 @@ WINDOW = (10.0, 20.0)
 ])
 def test_a_rate_is_matched_with_its_own_first_arrival(answered: Any, rates: Any, found: list[float]) -> None:
     assert matched(answered, rates, WINDOW) == pytest.approx(found)
+
+
+def test_a_mad_beds_own_numbers_are_none_of_the_others() -> None:
+    assert matched([[[10.5, 11.0]]], [("mad", 10.5, 11.1)], WINDOW) == []
+    assert matched_events([[11.0]], [("mad", 11.1)], WINDOW) == []
+
+
+def test_the_p99_beside_a_mad_bed_is_compared_with_that_of_the_same_size_without() -> None:
+    runs = [{"devices": size, "mad": mad, "wire_to_subscriber_ms": {"p99": p99}}
+            for size, mad, p99 in ((4, "", 10.0), (4, "hang", 11.0), (8, "", 20.0), (8, "hang", 19.0))]
+    assert [(row["devices"], row["more_pct"]) for row in compared(runs)] == [(4, 10.0), (8, -5.0)]
 
 
 @pytest.mark.parametrize(("alarmed", "events", "found"), [
@@ -87,6 +100,13 @@ def test_a_parser_costs_something_and_a_modbus_driver_has_none(names: tuple[str,
 def test_a_byte_costs_no_parser_more_than_a_microsecond() -> None:
     """A microsecond on a quiet machine of today; here twice that, lest a busy one is taken for a slow parser."""
     assert {one.name for one in parsers_measured() if max(one.frames_us, one.noise_us) > 2.0} == set()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_bed_that_floods_takes_no_rounds_from_the_others(tmp_path: Path) -> None:
+    found = uvloop.run(Bench(Plan((3,), 3.0, mad="garbage"), 3, tmp_path).run())
+    assert (found["mad"], found["arrived_of_answered_pct"] >= 95) == ("garbage", True)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import drivers
 import simulators
 from drivers.contract import FrameRequest, Spec
 from edge.field.link_state import FEW_UNDERSTOOD, LOSSES_WITHIN_S, NONE_UNDERSTOOD, STAYS_UNSTABLE_S, TOO_LATE
-from edge.field.pace import Pace
+from edge.field.pace import Flood, Pace
 from simulators.alaris_gh import AlarisTwin
 from simulators.contract import ModbusTwin, Refused, Twin
 from simulators.isco import IscoTwin
@@ -216,6 +216,36 @@ def test_what_came_at_once_is_no_pace_by_which_the_next_would_be_of_now() -> Non
                 late.append(turn)
         pace.frame(20)
     assert [late.count(turn) for turn in (400, 500, 640)] == [3, 3, 3]
+
+
+@pytest.mark.parametrize(("pieces", "floods"), [
+    ([(0.0, 16_384)], [False]),  # after a pause so many may come at once
+    ([(0.0, 16_385)], [True]),
+    ([(0.0, 16_384), (0.0, 1)], [False, True]),
+    ([(0.0, 16_384), (0.1, 400), (0.1, 1)], [False, False, True]),  # four times 1000 bytes a second
+    ([(0.0, 16_384), (0.1, 401), (0.1, 400)], [False, True, False]),  # what is thrown away takes no room
+])
+def test_more_than_four_lines_carry_is_a_flood(pieces: list[tuple[float, int]], floods: list[bool]) -> None:
+    flood = Flood(1000.0)
+    assert [flood.has(count, at_s) for at_s, count in pieces] == floods
+
+
+def test_a_flood_is_counted_unread_and_the_device_is_heard_behind_it() -> None:
+    run = opened("nonin")
+    run.run(30)
+    before = run.dialogue.counters.dropped
+    fed: list[int] = []
+    feed = run.driver.framing.feed
+    run.driver.framing.feed = lambda data: fed.append(len(data)) or feed(data)  # type: ignore[func-returns-value, method-assign]
+    for _ in range(200):
+        run.receive(bytes(4096))
+    assert sum(fed) <= 16_384, "so much is parsed of it"
+    assert run.dialogue.counters.dropped - before >= 199 * 4096
+    run.run(10)
+    given = len(run.samples("spo2_pct"))
+    run.run(10)
+    assert states(run)[-1] == "live"
+    assert len(run.samples("spo2_pct")) > given
 
 
 @pytest.mark.parametrize("name", STREAMS)

@@ -385,6 +385,7 @@ def bench(
     no_record: Annotated[
         bool, typer.Option("--no-record", help="The edge keeps none: the difference is what it costs.")] = False,
     core: Annotated[bool, typer.Option("--core", help="Only what judging costs: two hours, every rule.")] = False,
+    mad: Annotated[bool, typer.Option("--mad", help="Also beside a bed whose devices are mad.")] = False,
     parsers: Annotated[bool, typer.Option("--parsers", help="Only what a byte costs each driver's framing.")] = False,
     as_json: Json = False,
 ) -> int:
@@ -400,4 +401,5 @@ def bench(
     numbers = tuple(int(size) if size.isdigit() else 0 for size in sizes.split(","))
     if not all(0 < number <= 1024 for number in numbers):
         raise typer.BadParameter(f"--sizes takes numbers from 1 to 1024 with commas, as in 4,256, not {sizes!r}")
-    return run_bench(Plan(numbers, seconds, profile, broker, busy, not no_record), as_json)
+    plan = Plan(numbers, seconds, profile, broker, busy, not no_record)
+    return run_bench(plan, as_json, mad)

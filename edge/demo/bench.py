@@ -23,7 +23,7 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ EDGE = "bench"
 LOGIN = {"name": "bench", "password": "only for this benchmark"}
 DRIVERS = Path(__file__).parent / "bench_drivers"
 BROKERS = ("embedded", "mosquitto")
+MADNESS = ("garbage", "hang", "fast")  # they flood; they take all and never respond; good frames, far too many
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Plan:
     broker: str = "embedded"
     busy: int = 0  # neighbours that would like a whole processor each
     record: bool = True  # False: the edge keeps none, to show what it costs
+    mad: str = ""  # what one more bed's devices do (MADNESS)
 
 
 class Part:
@@ -106,7 +108,8 @@ class Bench:
         """Start everything, measure, stop everything."""
         services = Services(self.data / "pids.json", self.data, lambda line: None)
         fleet = Part("fleet", str(self.size), self.plan.profile)
-        parts = [fleet]
+        mad = Part("mad", self.plan.mad) if self.plan.mad else None
+        parts = [fleet, *((mad,) if mad else ())]
         neighbours = [await asyncio.create_subprocess_exec(sys.executable, "-c", "while True: pass")
                       for _ in range(self.plan.busy)]
         try:
@@ -116,7 +119,7 @@ class Bench:
             subscriber = Part("subscriber", EDGE, str(self.mqtt))
             page = Part("page", EDGE, url, LOGIN["name"], LOGIN["password"])
             parts += [subscriber, page]
-            self._configure(ports)
+            self._configure(ports, await mad.start() if mad else None)
             for service in self._services():
                 await services.start(service)
             await self._answers(f"{url}/healthz")
@@ -135,7 +138,7 @@ class Bench:
                 await neighbour.wait()
             await services.stop(last="broker")
 
-    def _configure(self, ports: Sequence[int]) -> None:
+    def _configure(self, ports: Sequence[int], mad: Sequence[int] | None) -> None:
         command_key(self.data / "command.key", make=True)
         enrol({EDGE: self.data}, {"main": self.data})
         ensure_user(self.data / "console.db", LOGIN["name"], LOGIN["password"], "nurse", self.clock.now())
@@ -146,6 +149,10 @@ class Bench:
         beds = "".join(
             f'[[bed]]\nid = "bed-{number}"\n[[bed.device]]\nid = "pump"\ndriver = "{PROFILES[self.plan.profile][0]}"\n'
             f'at = "modbus+tcp://127.0.0.1:{port}?unit=1"\n' for number, port in enumerate(ports))
+        if mad is not None:
+            beds += (f'[[bed]]\nid = "mad"\n[[bed.device]]\nid = "pump"\ndriver = "alaris_gh"\nrole = "drug"\n'
+                     f'at = "tcp://127.0.0.1:{mad[0]}"\n[[bed.device]]\nid = "other"\ndriver = "isco"\n'
+                     f'role = "carrier"\nat = "modbus+tcp://127.0.0.1:{mad[1]}?unit=1"\n')
         (self.data / "edge.toml").write_text(
             f'[edge]\nid = "{EDGE}"\ndata = {data}\nrules = {json.dumps(str(rules_file()))}\nsimulated = true\n'
             f"drivers = {json.dumps(str(DRIVERS))}\n{mqtt}{beds}")
@@ -189,6 +196,7 @@ class Bench:
         rounds = sum(window[0] <= at_s < window[1] for pump in fleet["answered"] for _, at_s in pump)
         return {"devices": self.size, "seconds": self.plan.seconds, "profile": self.plan.profile,
                 "broker": self.plan.broker, "busy": self.plan.busy, "record": self.plan.record,
+                "mad": self.plan.mad,
                 "points_a_second": round(METRICS * rounds / (window[1] - window[0]), 1),
                 "arrived_of_answered_pct": round(100 * len(subscriber) / rounds, 1) if rounds else 0.0,
                 "wire_to_subscriber_ms": _spread(subscriber),
@@ -203,6 +211,8 @@ def matched(answered: Sequence[Sequence[Sequence[float]]], rates: Sequence[tuple
             if window[0] <= at_s < window[1]}
     found = []
     for bed, rate, at_s in rates:
+        if not _is_counted(bed):
+            continue
         left_s = left.pop((_number(bed), rate), None)
         if left_s is not None:
             found.append(at_s - left_s)
@@ -214,7 +224,8 @@ def matched_events(alarmed: Sequence[Sequence[float]], events: Sequence[tuple[st
     """How long each change of an alarm within the window took until the first event of its bed after it, seconds."""
     of_bed: dict[int, list[float]] = {}
     for bed, at_s in events:
-        of_bed.setdefault(_number(bed), []).append(at_s)
+        if _is_counted(bed):
+            of_bed.setdefault(_number(bed), []).append(at_s)
     found = []
     for number, times in enumerate(alarmed):
         for left_s, next_s in zip(times, [*times[1:], float("inf")], strict=False):
@@ -222,6 +233,11 @@ def matched_events(alarmed: Sequence[Sequence[float]], events: Sequence[tuple[st
             if window[0] <= left_s < window[1] and first is not None:
                 found.append(first - left_s)
     return found
+
+
+def _is_counted(bed: str) -> bool:
+    """Whether it is of the fleet: not the mad one."""
+    return bed.startswith("bed-")
 
 
 def _number(bed: str) -> int:
@@ -264,8 +280,8 @@ def mosquitto() -> tuple[str, ...]:
     return (found,)
 
 
-def run_bench(plan: Plan, as_json: bool) -> int:
-    """Measure each size in turn and print it. Raises BadUsage."""
+def run_bench(plan: Plan, as_json: bool, mad: bool = False) -> int:
+    """Measure each size in turn and print it; `mad`: also beside one bed of each MADNESS. Raises BadUsage."""
     if plan.profile not in PROFILES:
         raise BadUsage(f"--profile {plan.profile}: there are {', '.join(PROFILES)}")
     if plan.broker not in BROKERS:
@@ -276,18 +292,38 @@ def run_bench(plan: Plan, as_json: bool) -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES if hard == resource.RLIM_INFINITY else min(FILES, hard), hard))
     results = []
     for size in plan.sizes:
-        with tempfile.TemporaryDirectory(prefix="vigil-bench-") as folder:
-            results.append(uvloop.run(Bench(plan, size, Path(folder)).run()))
-        if not as_json:
-            print(_words(results[-1]), flush=True)
+        for one in [plan, *(replace(plan, mad=kind) for kind in MADNESS if mad)]:
+            with tempfile.TemporaryDirectory(prefix="vigil-bench-") as folder:
+                results.append(uvloop.run(Bench(one, size, Path(folder)).run()))
+            if not as_json:
+                print(_words(results[-1]), flush=True)
+    rows = compared(results)
     if as_json:
-        print(json.dumps({"machine": {"cores": os.cpu_count(), "python": platform.python_version()}, "sizes": results}))
+        machine = {"cores": os.cpu_count(), "python": platform.python_version()}
+        print(json.dumps({"machine": machine, "sizes": results, **({"mad": rows} if mad else {})}))
+        return 0
+    for row in rows:
+        print(f"{row['devices']} devices beside a mad bed ({row['mad']}): p99 {row['p99_ms']} ms, without it"
+              f" {row['without_ms']} ms ({row['more_pct']:+.1f} %)")
     return 0
+
+
+def compared(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The p99 from wire to subscriber beside a mad bed, and that of the same size without."""
+    calm = {one["devices"]: one["wire_to_subscriber_ms"].get("p99", 0.0) for one in results if not one["mad"]}
+    rows = []
+    for one in results:
+        if one["mad"]:
+            p99, without = one["wire_to_subscriber_ms"].get("p99", float("inf")), calm[one["devices"]]
+            rows.append({"devices": one["devices"], "mad": one["mad"], "p99_ms": p99, "without_ms": without,
+                         "more_pct": round(100 * (p99 / without - 1), 1) if without else 0.0})
+    return rows
 
 
 def _words(result: dict[str, Any]) -> str:
     busy = f", {result['busy']} busy neighbours" if result["busy"] else ""
     busy += "" if result["record"] else ", no record"
+    busy += f", one more bed whose devices are mad ({result['mad']})" if result["mad"] else ""
     lines = [f"{result['devices']} Modbus devices at 1 Hz, {result['profile']}, {result['broker']} broker,"
              f" {result['seconds']:g} s{busy}: {result['points_a_second']:g} points a second,"
              f" {result['arrived_of_answered_pct']:g} % arrived"]

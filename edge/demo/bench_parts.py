@@ -2,6 +2,7 @@
 
     python -m edge.demo.bench_parts fleet SIZE PROFILE      -> one line: its ports. On "stop": what it answered, when
     python -m edge.demo.bench_parts subscriber EDGE PORT    -> one line once subscribed. On "stop": what came, when
+    python -m edge.demo.bench_parts mad KIND                -> one line: its two ports
     python -m edge.demo.bench_parts page EDGE URL NAME PASSWORD
 
 All times are CLOCK_MONOTONIC seconds, which all processes of a machine share. A part only notes; the benchmark matches.
@@ -10,7 +11,10 @@ All times are CLOCK_MONOTONIC seconds, which all processes of a machine share. A
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import math
+import os
 import struct
 import sys
 import urllib.request
@@ -21,6 +25,7 @@ import aiomqtt
 import uvloop
 import websockets
 
+from drivers import alaris_gh
 from edge.clock import EdgeClock
 from simulators.contract import Hands
 from simulators.modbus import ModbusLine
@@ -29,6 +34,7 @@ from simulators.wire import TcpWire
 UNITS = 84  # the first coil of the block that ends the ISCO's round
 STEPS = 8000  # distinct flow rates, all exact in a 32-bit float
 EVENTS_SHARE = 0.01  # of the fleet change their alarm each second, at least one
+FLOOD_PIECE, FLOOD_EVERY_S = 1152, 0.01  # ten times what 115200 baud carry; good frames a hundred a second
 METRICS = 4  # numbers in a round, whichever profile
 clock = EdgeClock()
 
@@ -138,6 +144,27 @@ async def _alarms(pumps: Sequence[BenchPump]) -> None:
             turn += 1
 
 
+async def mad(kind: str) -> dict[str, Any]:
+    """A pump's TCP port and a Modbus controller's; until told to stop their devices do nothing but harm."""
+    frame = alaris_gh.encode("INF^8002-51740^-^SET^52.50^ml/h^^1.234^ml^10.00^mmHg^00:10:00^EVENT^1")
+
+    async def harm(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            if kind == "hang":
+                while await reader.read(4096):
+                    pass
+            while kind != "hang":
+                writer.write(frame if kind == "fast" else os.urandom(FLOOD_PIECE))
+                await writer.drain()
+                await asyncio.sleep(FLOOD_EVERY_S)
+        writer.close()
+
+    servers = [await asyncio.start_server(harm, "127.0.0.1", 0) for _ in range(2)]
+    print(json.dumps([server.sockets[0].getsockname()[1] for server in servers]), flush=True)
+    await _until_stopped(asyncio.sleep(math.inf))
+    return {}
+
+
 class Arrivals:
     """When each bed's new rate, and each alarm event, first arrived."""
 
@@ -217,6 +244,7 @@ async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
 
 
 PARTS: dict[str, Callable[..., Coroutine[Any, Any, dict[str, Any]]]] = {
+    "mad": mad,
     "fleet": lambda size, profile: fleet(int(size), profile),
     "subscriber": lambda edge, port: subscriber(edge, int(port)),
     "page": page,

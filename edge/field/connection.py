@@ -12,7 +12,7 @@ from collections.abc import Callable
 from drivers.contract import FrameRequest
 from edge.field.device_url import DeviceUrl
 from edge.field.dialogue import Dialogue
-from edge.field.ports import BytePort, PortLost
+from edge.field.ports import CHUNK, BytePort, PortLost
 
 FIRST_RETRY_S = 0.2
 LAST_RETRY_S = 1.0
@@ -62,3 +62,5 @@ class Connection:
                 if self._tap is not None:
                     self._tap(False, data)
                 dialogue.received(data, self._now(), loop.time())
+                if len(data) == CHUNK:  # more waits: the other beds first
+                    await asyncio.sleep(0)

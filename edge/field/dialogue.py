@@ -14,9 +14,8 @@ the first request after every opening, for the response to somebody else's reque
 decoded at any time.
 
 Our own requests may come back (an adapter that echoes, a loop-back plug): they are no frames of the device.
-
 Bytes have an age. A device that streams sends so many bytes a second, and a line carries so many: what comes faster
-has waited on the way (in a stalled network, in a terminal server), and is counted as late, never taken for now.
+has waited on the way (a stalled network, a terminal server): counted as late. A flood (pace.py) is thrown away unread.
 
 Byte streams and Modbus are the same dialogue: a stream's bytes go to `received`; a Modbus bus sends the request as a
 PDU and gives the response to `responded`, an exception to `refused`, nothing at all to `no_response`. The quiet of a
@@ -37,7 +36,7 @@ from drivers.contract import BadFrame, Decoded, FrameRequest, Line, Request, Sel
 from edge.field.echoes import Echoes
 from edge.field.history import History
 from edge.field.link_state import Counters, Link
-from edge.field.pace import Pace
+from edge.field.pace import Flood, Pace
 from edge.field.stamping import inputs
 from edge.model import Input, LinkState
 
@@ -108,8 +107,9 @@ class Dialogue:
         self._handshake_at = math.inf
         self._handshake_complete = True
         self._handshake_missed = False  # a request of the handshake timed out while the device was not there
-        byte_bits = 1 + line.bits + (line.parity != "N") + line.stop
-        self._pace = Pace(line.stream_bytes_s or line.baud / byte_bits, line.silent_after_s, speed)
+        carried_s = line.baud / (1 + line.bits + (line.parity != "N") + line.stop)
+        self._pace = Pace(line.stream_bytes_s or carried_s, line.silent_after_s, speed)
+        self._flood = Flood(max(carried_s, line.stream_bytes_s or 0.0) * speed)
 
     # --- what others see ----------------------------------------------------------------------------------------------
 
@@ -258,9 +258,12 @@ class Dialogue:
         """These bytes came on a stream."""
         framing, link = self._driver.framing, self.link
         link.received(len(data), real_s)
-        awaited = self._pending is not None and not self.line.stream_bytes_s
+        if self._flood.has(len(data), real_s):
+            framing.flush()
+            data = b""
         if self._echoes.begins(data):
             link.echoed(0)
+        awaited = self._pending is not None and not self.line.stream_bytes_s
         of_now = self._pace.of_now(len(data), at_s, real_s, awaited=awaited)
         for frame in framing.feed(data):
             if self._echoes.is_echo(frame, real_s):
@@ -271,7 +274,7 @@ class Dialogue:
             else:
                 link.counters.late += 1
                 link.understood(len(frame))
-        link.counters.dropped = framing.dropped
+        link.counters.dropped = framing.dropped + self._flood.thrown
 
     def responded(self, data: bytes, at_s: float, real_s: float) -> None:
         """The response to the request in flight, from a transport that cuts its own frames."""

@@ -23,6 +23,7 @@ from pymodbus.pdu import ExceptionResponse, ModbusPDU
 from drivers.contract import Line, ModbusRequest
 from edge.field.cancellation import outcome
 from edge.field.device_url import DeviceUrl
+from edge.field.pace import Flood
 from edge.field.ports import PortLost, wire
 
 logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)  # its errors dump wire bytes; ours are counted
@@ -31,6 +32,7 @@ CONNECT_TIMEOUT_S = 2.0
 QUIET_AT_MOST = 3  # times the lateness; a line that babbles longer is reported, not waited for
 ECHO = "our own request came back: the adapter echoes; from now on that is taken off"
 SHORTEST_SLEEP_S = 0.002  # uvloop's clock stands still within a millisecond
+BUS_BYTES_S = 16_384.0  # what all units of a TCP connection respond with in a second, with room
 CLIENT_TIMEOUT_S = 3600.0  # pymodbus' own, never reached: each request is bounded by its own time-out
 
 PLACES = {1: "coils", 2: "discrete inputs", 3: "holding registers", 4: "input registers"}
@@ -80,6 +82,7 @@ class ModbusPort:
         self._sent = b""  # the request in flight, as it went out on a serial line
         self._echoes = self._came_back = False  # the adapter gives back what is sent; it did so just now
         self._resting: asyncio.Future[None] | None = None
+        self._flood = Flood(max(line.baud / 10, BUS_BYTES_S))
 
     @property
     def endpoint(self) -> str:
@@ -210,6 +213,8 @@ class ModbusPort:
                 self._owed = False
                 self._late()
             self._keep_quiet()
+        if not sending and self._flood.has(len(data), asyncio.get_running_loop().time()):
+            return b""  # what no bus carries is not parsed: nobody else's time is spent on it
         return data
 
 

@@ -16,6 +16,8 @@ USUAL = 4.0  # times what came lately: more than that is no stream that has beco
 FRAMES = 8.0  # and so many of the longest frame always come at once
 LATELY_S = 10.0  # edge seconds
 PAUSE_S = 1.0  # a longer silence says nothing of the pace
+FLOOD = 4.0  # times what the line carries: more is never parsed, so that a flood costs nobody else's time
+FLOOD_BYTES = 16_384.0  # and so many may always come at once, after a pause
 KNOWN_AFTER_S = 5.0  # edge seconds after the opening from which on "lately" means anything
 
 
@@ -57,3 +59,22 @@ class Pace:
         fits = count <= self._allowed or awaited
         self._allowed = max(self._allowed - count, 0.0) if fits else 0.0
         return fits
+
+
+class Flood:
+    """Whether more comes than a line of `bytes_s` carries, real time; it is not to be looked at."""
+
+    def __init__(self, bytes_s: float) -> None:
+        self._bytes_s = FLOOD * bytes_s
+        self._room, self._real_s = FLOOD_BYTES, 0.0
+        self.thrown = 0  # bytes of one so far
+
+    def has(self, count: int, real_s: float) -> bool:
+        """Whether so many bytes are of one."""
+        self._room = min(FLOOD_BYTES, self._room + self._bytes_s * max(real_s - self._real_s, 0.0))
+        self._real_s = real_s
+        if count > self._room:
+            self.thrown += count
+            return True
+        self._room -= count
+        return False
