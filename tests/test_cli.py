@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -19,9 +20,9 @@ from edge.process import BadUsage
 from tests.helpers.rule_files import FILE, HERE
 
 
-def vigil(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "edge.cli", *arguments], input=stdin, capture_output=True, text=True,
-                          timeout=60, check=False)
+def vigil(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "edge.cli", *arguments], capture_output=True, text=True, timeout=60,
+                          check=False)
 
 
 BAD = [
@@ -55,9 +56,10 @@ class Typed:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self._monkeypatch, self._capsys = monkeypatch, capsys
 
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+    def __call__(self, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
         """Exit code, output, complaints."""
         self._monkeypatch.setattr(sys, "argv", ["vigil", *arguments])
+        self._monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
         with pytest.raises(SystemExit) as ended:
             main()
         assert isinstance(ended.value.code, int)
@@ -219,8 +221,8 @@ def test_a_rule_without_a_story_is_named(typed: Typed, one_rule: Path, tmp_path:
     assert err == f"TEC-3: no story; write {tmp_path / 'TEC-3.txt'}\n"
 
 
-def test_devices_say_everything_they_can_ever_say() -> None:
-    rows = json.loads(vigil("devices", "--json").stdout)
+def test_devices_say_everything_they_can_ever_say(typed: Typed) -> None:
+    rows = json.loads(typed("devices", "--json")[1])
     oximeter = next(row for row in rows if row["name"] == "nonin")
     assert oximeter["codes"]["spo2_pct"] == {"ucum": "%", "mdc": 150456, "loinc": "59408-5"}
     names = {row["name"] for row in rows}
@@ -231,28 +233,28 @@ def test_devices_say_everything_they_can_ever_say() -> None:
         assert all("hex" in said or "function" in said for said in row["says"]), "its name in 0.1.0"
         assert row["requests"] == row["says"]
         assert all(request["effect"] in get_args(Effect) for request in row["requests"])
-    card = vigil("devices", "alaris_gh").stdout
+    card = typed("devices", "alaris_gh")[1]
     assert "every request it can send to the device, and its effect there" in card
     assert "38400 8N1" in card
 
 
-def test_ports_and_version() -> None:
-    assert isinstance(json.loads(vigil("ports", "--json").stdout), list)
+def test_ports_and_version(typed: Typed) -> None:
+    assert isinstance(json.loads(typed("ports", "--json")[1]), list)
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]
-    assert vigil("--version").stdout.strip() == project["version"]
+    assert typed("--version")[1].strip() == project["version"]
 
 
-def test_an_account_needs_a_real_password(tmp_path: Path) -> None:
+def test_an_account_needs_a_real_password(typed: Typed, tmp_path: Path) -> None:
     config = tmp_path / "console.toml"
     config.write_text('edge = "clinic-1"\ndata = "data"\n')
-    role = vigil("user", "--config", str(config), "nina", "--role", "doctor", stdin="a long enough one\n")
-    assert (role.returncode, role.stderr) == (
+    code, _, err = typed("user", "--config", str(config), "nina", "--role", "doctor", stdin="a long enough one\n")
+    assert (code, err) == (
         2, "vigil: --role must be one of nurse, technician, prescriber, not 'doctor'\n")
-    assert "made, prescriber" in vigil("user", "--config", str(config), "paul", "--role", "prescriber",
-                                       stdin="a long enough one\n").stdout
-    short = vigil("user", "--config", str(config), "nina", stdin="short\n")
-    assert short.returncode == 2
-    assert "at least 10 characters" in short.stderr
-    made = vigil("user", "--config", str(config), "nina", stdin="a long enough one\n")
-    assert (made.returncode, made.stdout) == (0, "nina: made, nurse\n")
+    assert "made, prescriber" in typed("user", "--config", str(config), "paul", "--role", "prescriber",
+                                       stdin="a long enough one\n")[1]
+    code, _, err = typed("user", "--config", str(config), "nina", stdin="short\n")
+    assert code == 2
+    assert "at least 10 characters" in err
+    made = typed("user", "--config", str(config), "nina", stdin="a long enough one\n")
+    assert made[:2] == (0, "nina: made, nurse\n")
     assert "a long enough one" not in (tmp_path / "data" / "console.db").read_bytes().decode("latin-1")
