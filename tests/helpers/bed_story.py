@@ -16,6 +16,7 @@ from tests.helpers.bodies import body_of
 from tests.helpers.rule_files import RULES
 
 T0 = 1_800_000_000.0
+LONG_S = 120.0
 DEVICES: tuple[tuple[str, DeviceKind, str], ...] = (
     ("pump", "pump", "p"), ("cuff", "nibp", "c"), ("oximeter", "oximeter", "o"),
 )
@@ -70,10 +71,13 @@ class BedStory:
         return self.give(Command(f"c{self.seq}", "main", "nina", "nurse", "chair-1", verb, args))
 
     def until(self, minute: float) -> BedStory:
-        while self.at_s < T0 + minute * 60 - 0.5:
-            self.at_s += 1.0
+        """Second by second; in a long while every other second, which still is a stream without a hole."""
+        until_s = T0 + minute * 60
+        while self.at_s < until_s - 0.5:
+            step_s = 2.0 if until_s - self.at_s > LONG_S else 1.0
+            self.at_s += step_s
             if self.pump == "infusing":
-                self.volume_ml += self.rate_ml_h / 3600
+                self.volume_ml += self.rate_ml_h / 3600 * step_s
             if self.pump is not None:
                 self.give(PumpStatus("pump", self.pump))
                 self.say("pump", rate_ml_h=self.rate_ml_h if self.pump == "infusing" else 0.0,
