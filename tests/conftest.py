@@ -15,8 +15,9 @@ from playwright.async_api import Browser
 
 from tests.helpers.page_browser import Opened, chromium, opener
 
-# The files that take the longest; the two demonstrations that do little but wait run beside all of them (./test).
-LONGEST = ("test_stream.py", "test_probe.py", "test_stories.py", "test_recorded.py", "test_demo_page.py")
+# The files that take the longest. Those that do little but wait run beside all of them (./test), the first two first.
+LONGEST = ("test_demo_story.py", "test_demo_day.py", "test_stream.py", "test_probe.py", "test_stories.py",
+           "test_recorded.py", "test_demo_page.py")
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)
