@@ -181,12 +181,12 @@ async def test_a_client_id_belongs_to_who_has_it_and_passes_to_the_same_user_alo
 async def test_sockets_that_say_nothing_are_cut_and_keep_nobody_out(
     guarded: Guarded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broker_guard, "CONNECT_S", 1.0)
+    monkeypatch.setattr(broker_guard, "CONNECT_S", 2.0)
     mute = [await asyncio.open_connection("127.0.0.1", guarded.port) for _ in range(120)]
     began_s = time.monotonic()
     async with guarded.client("edge-clinic-1") as edge:
         await edge.publish(STATUS, b"alive", qos=1)
-    assert time.monotonic() - began_s < 0.9, "while all those wait"
+    assert time.monotonic() - began_s < 1.9, "while all those wait"
     for reader, writer in mute:
         async with asyncio.timeout(5):
             with contextlib.suppress(ConnectionError):
@@ -201,7 +201,7 @@ async def test_sockets_that_say_nothing_are_cut_and_keep_nobody_out(
 async def test_what_does_not_begin_as_it_must_is_cut_at_once(guarded: Guarded, what: str, sent: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", guarded.port)
     writer.write(sent)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(2.5):
         with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""
     writer.close()
@@ -214,7 +214,7 @@ async def test_a_packet_of_100_mib_is_refused_from_its_first_bytes() -> None:
         writer.write(b"\x10\x10\x00\x04MQTT\x04\x02\x00\x00\x00\x04huge")
         assert await reader.readexactly(4) == b"\x20\x02\x00\x00"
         writer.write(b"\x32\x80\x80\x80\x32\x00\x01a")
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(2.5):
             with contextlib.suppress(ConnectionError):
                 assert await reader.read() == b""
         writer.close()

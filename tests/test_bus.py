@@ -26,6 +26,7 @@ from edge.field.devices import Devices
 from edge.field.dialogue import Dialogue, WaveBy
 from edge.field.modbus import BadResponse, ModbusPort, NoResponse
 from edge.field.ports import PortLost
+from tests.helpers.waiting import until
 
 FAST = Line(19200, silent_after_s=1.0, lateness_s=0.05)
 
@@ -187,9 +188,7 @@ async def test_a_pulled_rtu_cable_is_lost(slave: Slave) -> None:
     bus = Port(slave.at, FAST)
     await bus.read(1, ModbusRequest("r", 4, 7, 1, effect="read"))
     slave.pull()
-    async with asyncio.timeout(1):
-        while not bus.hung_up:
-            await asyncio.sleep(0.005)
+    await until(lambda: bus.hung_up, 1)
     with pytest.raises(PortLost, match=r"hung up$"):
         await bus.read(1, ModbusRequest("r", 4, 7, 1, effect="read"))
     with pytest.raises(PortLost, match=r"does not open$"):
@@ -369,12 +368,6 @@ async def running(plant: Plant, identity: str | None = None) -> AsyncIterator[Ru
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()
-
-
-async def until(happened: Callable[[], bool], within_s: float) -> None:
-    async with asyncio.timeout(within_s):
-        while not happened():
-            await asyncio.sleep(0.005)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tty
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from edge.field.device_url import DeviceUrl
 from edge.field.devices import Devices
 from edge.field.dialogue import Dialogue
 from tests.helpers.scripted_device import TRUTH, Bed, Script, spec, wrong
+from tests.helpers.waiting import until
 
 
 class Pty:
@@ -64,12 +65,6 @@ async def running(path: Path, bed: Bed) -> AsyncIterator[Dialogue]:
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled(), task.exception()
-
-
-async def until(happened: Callable[[], bool], within_s: float) -> None:
-    async with asyncio.timeout(within_s):
-        while not happened():
-            await asyncio.sleep(0.005)
 
 
 async def test_a_pulled_cable_is_noticed_and_a_plugged_one_heals_for_ever(tmp_path: Path) -> None:

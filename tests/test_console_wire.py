@@ -13,7 +13,7 @@ import socket
 import sqlite3
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +61,7 @@ from tests.helpers.console_story import (
     vitals,
     with_users,
 )
+from tests.helpers.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -90,14 +91,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
-
-
-async def until(true: Callable[[], bool], within_s: float, what: str) -> None:
-    """Waits, on real processes that tell no time."""
-    async with asyncio.timeout(within_s):
-        while not true():
-            await asyncio.sleep(0.02)
-    assert true(), what
 
 
 async def end(process: Process, number: signal.Signals) -> int:

@@ -43,6 +43,7 @@ from tests.helpers.rule_files import FILE
 from tests.helpers.small_disk import fill, remount, standing, storage
 from tests.helpers.small_disk import small_disk as small_disk
 from tests.helpers.stream_world import edge_signer
+from tests.helpers.waiting import until
 
 EDGE = '[edge]\nid = "clinic-1"\ndata = "."\nrules = "rules.toml"\n[[bed]]\nid = "chair-1"\n'
 OPEN = CommandIn(
@@ -77,12 +78,6 @@ class Sent:
         """The priority of TEC-11, as the bed's state has it."""
         alarms = self.state.alarms if self.state else []
         return next((alarm.priority for alarm in alarms if alarm.rule == "TEC-11" and alarm.state == "active"), None)
-
-
-async def until(holds: Any, within_s: float = 5.0) -> None:
-    async with asyncio.timeout(within_s):
-        while not holds():
-            await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager

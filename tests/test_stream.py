@@ -110,7 +110,7 @@ async def test_a_will_that_comes_after_the_new_birth_is_contradicted_at_once(wor
     topic = contract.status_topic("clinic-1")
     await world.console.publish(topic, edge_signer(1_000_000).sign(topic, encode(dead)))
     await until(lambda: any(status.state == "dead" for status in world.console.statuses()), within_s=1)
-    assert await until(lambda: world.console.statuses()[-1].state == "alive", within_s=1) < 0.5
+    await until(lambda: world.console.statuses()[-1].state == "alive", within_s=0.5)
 
 
 @pytest.mark.slow
@@ -130,8 +130,7 @@ async def test_an_outage_loses_nothing_and_the_live_alarm_does_not_wait_for_the_
     await world.broker.start()
     await until(lambda: world.stream.up and world.console.events)
     (alarm,) = world.commit(1)
-    took_s = await until(lambda: alarm.seq in world.console.store, within_s=3)
-    assert took_s < 1.0
+    await until(lambda: alarm.seq in world.console.store, within_s=1)
     assert not world.console.store[alarm.seq].late
     assert len(world.console.store) <= 3 + WINDOW * 200 + 1, "no more than the window without an ack"
     world.console.acks = True
@@ -163,8 +162,8 @@ async def test_only_an_ack_moves_the_cursor_and_only_a_true_one(world: World) ->
     await world.console.ack(seq=3)
     await until(lambda: world.box.moves[-1] == ("main", 3))
     assert world.box.moves == [("main", 2), ("main", 3)]
-    again = await until(lambda: [event.seq for event in world.console.events if event.late][:2] == [4, 5], within_s=4)
-    assert again < 3.0, "what is not acknowledged comes again, late"
+    await until(  # what is not acknowledged comes again, late
+        lambda: [event.seq for event in world.console.events if event.late][:2] == [4, 5], within_s=3)
 
 
 @pytest.mark.slow
@@ -249,16 +248,21 @@ async def test_a_command_is_done_once_and_answered_whatever_else_is_refused_with
 
 @pytest.mark.slow
 async def test_vitals_leave_at_once_and_are_forgotten_while_there_is_no_broker(world: World) -> None:
-    took_s: list[float] = []
+    async def heard(payload: bytes, began_s: float) -> float:
+        async with asyncio.timeout(8):
+            while payload not in world.console.of("vitals")[-1:]:
+                await asyncio.sleep(0)
+        return time.perf_counter() - began_s
+
+    took_s, bare_s = list[float](), list[float]()
     for number in range(60):
-        payload = b'{"n":%d}' % number
-        world.stream.vitals("chair-1", payload)
+        world.stream.vitals("chair-1", b'{"n":%d}' % number)
+        took_s.append(await heard(b'{"n":%d}' % number, time.perf_counter()))
+    for number in range(60):  # how soon this broker gives anything on a machine as busy as it is now
         began_s = time.perf_counter()
-        while not (vitals := world.console.of("vitals")) or vitals[-1] != payload:
-            assert time.perf_counter() - began_s < 2.0
-            await asyncio.sleep(0)
-        took_s.append(time.perf_counter() - began_s)
-    assert sorted(took_s)[30] < 0.02
+        await world.console.say(contract.vitals_topic("clinic-1", "chair-9"), b'{"bare":%d}' % number)
+        bare_s.append(await heard(b'{"bare":%d}' % number, began_s))
+    assert sorted(took_s)[30] < 0.02 + sorted(bare_s)[30], "as soon as the same broker takes and gives anything"
     world.broker.kill()
     await until(lambda: not world.stream.up)
     world.stream.vitals("chair-1", b'{"old":1}')
@@ -277,7 +281,7 @@ async def test_a_broker_that_hangs_is_noticed_within_12_s_and_nothing_is_lost(wo
     await until(lambda: world.box.cursors.get("main") == 1)
     world.broker.send(signal.SIGSTOP)
     try:
-        assert await until(lambda: not world.stream.up, within_s=12) < 6.0
+        await until(lambda: not world.stream.up, within_s=6)
         world.commit(5)
     finally:
         world.broker.send(signal.SIGCONT)

@@ -17,6 +17,7 @@ import aiomqtt
 import httpx
 
 from edge.demo.configuration import free_port
+from tests.helpers.waiting import until
 
 START_WITHIN_S = 40.0
 DAY_STARTS_WITHIN_S = 120.0  # an hour is lived first
@@ -57,12 +58,7 @@ class Demo:
 
     async def until(self, holds: Callable[[], object], within_s: float, what: str) -> None:
         """Wait until `holds()`; fails with `what`."""
-        try:
-            async with asyncio.timeout(within_s):
-                while not holds():
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            raise AssertionError(f"not within {within_s:g} s: {what}") from None
+        await until(holds, within_s, what, 0.05)
 
     async def get(self, path: str) -> Any:
         """What the console answers the nurse."""

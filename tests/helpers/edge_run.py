@@ -21,6 +21,7 @@ from edge.journal.reader import Reader
 from edge.journal.verify import verify
 from edge.model import RecordedInput, Sample, Samples, from_iso
 from edge.process import command_key
+from tests.helpers.waiting import until
 
 EDGE = "recorded"
 STARTS_WITHIN_S = 40.0
@@ -104,12 +105,7 @@ class EdgeRun:
 
     async def until(self, holds: Callable[[], object], within_s: float, what: str) -> None:
         """Wait real seconds until `holds()`; fails with `what`."""
-        try:
-            async with asyncio.timeout(within_s):
-                while not holds():
-                    await asyncio.sleep(RETRY_S)
-        except TimeoutError:
-            raise AssertionError(f"not within {within_s:g} s: {what}") from None
+        await until(holds, within_s, what, RETRY_S)
 
     def recorded(self) -> Iterator[RecordedInput]:
         """The journal's inputs, each checked against its checkpoint."""

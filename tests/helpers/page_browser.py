@@ -11,6 +11,7 @@ from playwright.async_api import Browser, Page, Request, async_playwright
 
 from edge.console.web import build_page
 from edge.model import iso
+from tests.helpers import waiting
 from tests.helpers.page_story import PASSWORD, Story, alarm, playing
 
 SCREENS = ((1280, 800), (1024, 768), (768, 1024))
@@ -63,18 +64,16 @@ def _note_command(story: Story, asked: Request) -> None:
 
 async def until(true: Callable[[], bool], what: str, within_s: float = 6) -> None:
     """Waits for something the page does to the server."""
-    deadline = asyncio.get_running_loop().time() + within_s
-    while not true():
-        assert asyncio.get_running_loop().time() < deadline, what
-        await asyncio.sleep(0.02)
+    await waiting.until(true, within_s, what, 0.02)
 
 
 async def until_drawn(page: Page, script: str, within_s: float = 6) -> None:
     """Waits until `script` is true in the page; not wait_for_function, which the page's own policy forbids."""
-    deadline = asyncio.get_running_loop().time() + within_s
-    while not await page.evaluate(script):
-        assert asyncio.get_running_loop().time() < deadline, script
+    for _ in range(round(within_s / 0.05)):
+        if await page.evaluate(script):
+            return
         await asyncio.sleep(0.05)
+    assert await page.evaluate(script), script
 
 
 def figure(page: Page, metric: str, bed: str = "chair-1") -> Any:

@@ -38,6 +38,7 @@ from edge.model import iso
 from edge.stream.faults import StreamFault
 from edge.stream.publisher import Stream
 from edge.stream.verifier import CommandVerifier
+from tests.helpers import waiting
 from tests.helpers.bodies import body
 
 NOW_S = 1_770_000_000.0
@@ -268,8 +269,4 @@ async def made_world(broker: BrokerProcess) -> AsyncIterator[World]:
 
 async def until(happened: Callable[[], object], within_s: float = 8.0) -> float:
     """Waits for it in real time, and says how long that took; fails when it takes longer than `within_s`."""
-    began_s = time.monotonic()
-    while not happened():
-        assert time.monotonic() - began_s < within_s, "it did not happen in time"
-        await asyncio.sleep(0.01)
-    return time.monotonic() - began_s
+    return await waiting.until(happened, within_s)
