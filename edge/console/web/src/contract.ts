@@ -1174,10 +1174,10 @@ export const VERBS = {
     limit: {"label": "Limit", "max_length": 40},
     value: {"label": "Value (none: the usual one)", "type": "number", "optional": true, "min": 0, "max": 1000},
   } },
-  hold: { roles: ["nurse", "prescriber"], args: {
-    reason: {"label": "Reason", "type": "text", "optional": false, "max_length": 200},
+  hold: { roles: CARERS, args: {
+    reason: {"label": "Reason", "max_length": 200},
   } },
-  unhold: { roles: ["nurse", "prescriber"], args: {
+  unhold: { roles: CARERS, args: {
   } },
 } as const satisfies Record<string, { roles: readonly Role[]; args: Record<string, Argument> }>;
 export type Verb = keyof typeof VERBS;
