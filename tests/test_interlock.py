@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import drivers
 from drivers.contract import Pump, StopDriver
-from drivers.new_era import DRIVER
+from drivers.new_era import DRIVER, NewEra
+from edge.app import beds
+from edge.config.files import load_edge
 from edge.contract.commands import VERBS
 from edge.contract.events import InterlockMoved, PumpStop
 from edge.core import interlock, views
@@ -18,6 +21,8 @@ from edge.core.interlock_table import Stopping
 from edge.core.rules import RulesError, parse_rules
 from edge.core.stories import run_story
 from edge.core.story_bed import StoryBed
+from edge.field.device_url import parse_device_url
+from edge.field.devices import Devices
 from edge.model import Command, LinkChanged, PumpStatus, Sample, Samples, Tick
 from simulators.new_era import NewEraTwin
 from tests.helpers.bed_story import DEVICES, ORDER, T0
@@ -195,6 +200,58 @@ def test_a_pump_that_is_pulled_out_is_not_stopped_when_it_is_back(chair: Chair) 
     chair.pass_s(30, 84)
     assert chair.twin.running and sent <= 1 and len(chair.run.times("STP")) == sent
     assert chair.bed.state.alarms["TEC-14"].state == "active"
+
+
+# --- the edge ---------------------------------------------------------------------------------------------------------
+
+EDGE_TOML = """[edge]
+id = "e"
+data = "data"
+rules = "rules.toml"
+{interlock}
+[[bed]]
+id = "chair-1"
+[[bed.device]]
+id = "pump"
+driver = "new_era"
+at = "tcp://127.0.0.1:4001"
+[[bed.device]]
+id = "carrier"
+driver = "alaris_gh"
+role = "carrier"
+at = "tcp://127.0.0.1:4002"
+"""
+
+
+@pytest.mark.parametrize(("said", "stops"), [
+    ("", ()), ('interlock = "off"', ()), ('interlock = "stop_only"', ("pump",))])
+def test_edge_toml_says_whether_a_pump_may_be_stopped(tmp_path: Path, said: str, stops: tuple[str, ...]) -> None:
+    (tmp_path / "edge.toml").write_text(EDGE_TOML.format(interlock=said))
+    config = load_edge(tmp_path / "edge.toml", drivers.find)
+    bed = beds.bedside(config.bed[0], config.edge, drivers.find(), RULES, PROTOCOLS)
+    assert tuple(name for name, device in bed.state.devices.items() if device.stops) == stops
+    assert beds.recorded(bed.state).stops == stops
+    devices = [one for one in views.full(bed.state, 0).devices if one.stops is True]
+    assert tuple(one.device for one in devices) == stops
+
+
+@pytest.mark.parametrize("may_stop", [True, False])
+def test_the_edge_tells_the_driver_and_no_other(may_stop: bool) -> None:
+    state = told(ARMED + "2:00 spo2 84\n2:09 -> stop sent, RES-3 active\n").bedside.state
+    field = Devices(now=lambda: 0.0)
+    dialogue = field.add("story", "pump", DRIVER, parse_device_url("tcp://127.0.0.1:4001"), decoded=lambda *_: None,
+                         wave=lambda *_: None, may_stop=may_stop)
+    assert state.stop is not None
+    beds.instruct(field, state, state.stop.asked_s)
+    if not may_stop:
+        assert dialogue.stopper is None
+        return
+    assert isinstance(dialogue.stopper, NewEra)
+    request = dialogue.stopper.next_request(state.stop.asked_s + 1)
+    assert request is not None and request.effect == "stop_pump"
+    beds.instruct(field, state, state.stop.asked_s + 1)
+    request = dialogue.stopper.next_request(state.stop.asked_s + 2)
+    assert request is not None and request.effect == "read", "once"
 
 
 # --- rules.toml -------------------------------------------------------------------------------------------------------
