@@ -283,7 +283,7 @@ async def test_a_file_that_is_removed_while_it_is_written_is_noticed_and_the_cha
     await kept.journal.close()
 
 
-@pytest.mark.parametrize("end", ["-wal", "-shm"])
+@pytest.mark.parametrize("end", ["-wal", "-shm", ".lock"])
 async def test_a_file_beside_it_that_is_removed_takes_nothing_with_it(kept: Kept, disk: Disk, end: str) -> None:
     for _ in range(3):
         await kept.event()
@@ -296,7 +296,21 @@ async def test_a_file_beside_it_that_is_removed_takes_nothing_with_it(kept: Kept
             shutil.copy(found, kept.path.with_name(found.name.replace("journal", "killed")))
     with Reader(str(kept.path.with_name(kept.path.name.replace("journal", "killed")))) as reader:
         assert len(list(reader.events())) == 4, "who is killed now has lost nothing"
+    with pytest.raises(JournalBusy):
+        opened(kept.path)
     kept.check(events=4, inputs=4)
+
+
+async def test_who_took_the_place_of_a_removed_lock_writes_alone(kept: Kept, disk: Disk) -> None:
+    await kept.event()
+    kept.path.with_name(f"{kept.path.name}.lock").unlink()
+    other = opened(kept.path)
+    assert await other.event() == 2
+    assert await kept.event() == 2
+    assert not kept.on_disk[-1]
+    await other.journal.close()
+    with Reader(str(kept.path)) as reader:
+        assert [event.seq for event in reader.events()] == [1, 2]
 
 
 async def test_a_folder_that_is_away_for_a_while_costs_nothing(kept: Kept, disk: Disk) -> None:

@@ -126,7 +126,7 @@ class Lock:
         self._fd: int | None = None
         if place.path is None:
             return
-        path = f"{place.path}.lock"
+        path = self._path = f"{place.path}.lock"
         try:
             fd = _open_lock(path)
         except OSError as fault:
@@ -148,6 +148,17 @@ class Lock:
         except OSError:
             pass
         self._fd = fd
+
+    @property
+    def in_place(self) -> bool:
+        """Whether who comes next meets it: a lock on a file that was removed keeps nobody out."""
+        if self._fd is None:
+            return True
+        try:
+            found, held = os.stat(self._path), os.fstat(self._fd)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
 
     def release(self) -> None:
         """Let the next one in. The file stays: removing it would race with who opens it now."""

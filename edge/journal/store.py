@@ -60,8 +60,7 @@ class Store:
         Raises JournalFailing, JournalBusy, JournalDamaged; JournalError for another edge's, and a newer one.
         """
         self._must_be_there()
-        if self._lock is None:
-            self._lock = Lock(self.place)
+        self._lock_it()
         quarantine.finish(self.place)
         with suppress(JournalFailing):  # opening it to be written will say so
             write_wal_again(self.place)
@@ -82,6 +81,7 @@ class Store:
         if self._lock is None:
             return self.open()
         self._must_be_there()
+        self._lock_it()
         write_wal_again(self.place)
         connection = writing(self.place)
         try:
@@ -93,6 +93,13 @@ class Store:
         self._file, self._beside = self._at_place(), {}
         return opened
 
+    def _lock_it(self) -> None:
+        if self._lock is None or not self._lock.in_place:
+            lock, old = Lock(self.place), self._lock
+            self._lock = lock
+            if old is not None:
+                old.release()
+
     def check_place(self) -> None:
         """What is written must be what a reader opens: a file that was removed, or has a disk mounted over it, takes
         all that is written without an error. Raises JournalFailing."""
@@ -100,7 +107,7 @@ class Store:
             return
         if self._at_place() != self._file:
             raise JournalFailing(f"journal {self.place}: its file was removed, or another one is in its place")
-        for end in ("-wal", "-shm"):
+        for end in ("-wal", "-shm", ".lock"):
             found = self._at_place(end)
             if found is None or (found == NOWHERE and end not in self._beside):
                 continue  # SQLite makes it with the first commit
