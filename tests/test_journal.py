@@ -324,6 +324,7 @@ async def _failing_fsync(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> N
         commits.append(1)
         raise sqlite3.OperationalError("disk I/O error")
 
+    await asyncio.wrap_future(journal._writer.query(lambda _: None))  # it has looked how far is packed, which commits
     commits: list[int] = []
     connection = journal._writer._connection
     assert connection is not None
