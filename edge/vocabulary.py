@@ -103,3 +103,8 @@ ATTESTATIONS: dict[str, str] = {  # what a nurse may attest, for gates to ask fo
     "no_dissociation": "oriented, and no dissociation", "gait": "walks steadily",
     "fluids": "drinks and keeps it down", "mood": "asked about suicidal thoughts: none",
 }
+
+
+def counted(count: int, noun: str) -> str:
+    """How many, in words: 1 bed, 2 beds, 0 beds."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -257,7 +257,7 @@ def test_the_three_arms_as_a_table_and_a_picture(
     picture = tmp_path / "arms.svg"
     assert typed(monkeypatch, journals[0], "--arms", "--picture", str(picture)) == 0
     out = capsys.readouterr().out
-    assert out.startswith("1 journals, 1 sessions, 1.3 patient-hours; 5 events (a limit broken for 15 s or longer)")
+    assert out.startswith("1 journal, 1 session, 1.3 patient-hours; 5 events (a limit broken for 15 s or longer)")
     rows = {line[:24].strip(): line[24:].split() for line in out.splitlines()}
     assert rows["alarms"] == ["18", "18", "16"]
     assert rows["chattering"] == ["1", "1", "0", "0"]

@@ -205,7 +205,7 @@ def one_rule(tmp_path: Path) -> Path:
 
 def test_the_stories_beside_a_rules_file_are_told(typed: Typed, one_rule: Path) -> None:
     """Those of the default rules are told in tests/test_stories.py."""
-    assert typed("rules", "test", str(one_rule)) == (0, "1 rules, 0 without a true story\n", "")
+    assert typed("rules", "test", str(one_rule)) == (0, "1 rule, 0 without a true story\n", "")
 
 
 def test_a_story_that_does_not_come_true_fails_with_its_line(typed: Typed, one_rule: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_an_acknowledged_pump_alarm_does_not_silence_the_next_one() -> None:
     story.command("audio_pause")
     story.give(occlusion("air_in_line"))
     again = story.bed.state.alarms["INF-4:pump"]
-    assert (again.state, again.body and again.body.text) == ("active", "Pump: occlusion; air_in_line")
+    assert (again.state, again.body and again.body.text) == ("active", "The pump's own alarm: occlusion; air_in_line")
     assert story.bed.state.audio_paused_until_s is None
     assert story.reason(story.command("acknowledge", alarm=first.id, seq=first.seq)) == "moved_on"
     story.give(occlusion("near_end", "air_in_line"))

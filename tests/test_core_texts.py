@@ -109,7 +109,8 @@ def test_the_devices_own_alarm() -> None:
     story = BedStory().infusing()
     story.give(DeviceAlarmsReported("pump", (DeviceAlarm("occlusion", "high", "OCC", "occlusion"),)))
     story.give(DeviceAlarmsReported("pump", ()))
-    assert said(story, "INF-4") == [("active", "Pump: occlusion"), ("inactive", "The pump's own alarm has ended")]
+    assert said(story, "INF-4") == [
+        ("active", "The pump's own alarm: occlusion"), ("inactive", "The pump's own alarm has ended")]
 
 
 def test_rules_that_do_not_say_how_they_end_say_what_0_1_0_said() -> None:

@@ -111,7 +111,7 @@ def test_a_power_strip_is_devices_that_are_lost_together(lost: int, last_after_s
     ward.link(*places[-1], "silent")
     ward.wait(11)
     assert len(ward.alarms()) == lost
-    said = "3 devices were lost within 10 s: look at their power and the network"
+    said = "3 devices were lost within 10 s: look at power and network"
     assert ward.causes() == ({f"{bed} TEC-4:{device}": said for bed, device in places} if one_line else {})
 
 

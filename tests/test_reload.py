@@ -100,7 +100,7 @@ def test_beds_come_and_go_and_the_role_of_a_pump_moves_no_link(tmp_path: Path) -
 def test_a_check_of_edge_toml_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config_of(tmp_path, bed(1, **OXI))
     assert check_edge(tmp_path / "edge.toml") == 0
-    assert capsys.readouterr().out == f"{tmp_path}/edge.toml: good: 1 beds, 1 devices\n"
+    assert capsys.readouterr().out == f"{tmp_path}/edge.toml: good: 1 bed, 1 device\n"
     assert {path.name for path in tmp_path.iterdir()} == {"edge.toml", "rules.toml"}
     (tmp_path / "edge.toml").write_text(HEAD + bed(1, oximeter="nonn tcp://10.0.0.7:4001"))
     with pytest.raises(BadUsage, match=r"edge\.toml:9: no driver 'nonn'"):

@@ -35,6 +35,7 @@ from edge.journal.last import Last
 from edge.journal.segments import Retention
 from edge.model import from_iso
 from edge.process import BadUsage, command_key, keep_for_good, make_folder, until_stopped
+from edge.vocabulary import counted
 
 log = logging.getLogger(__name__)
 ANSWERS_S, LOOK_S = 10.0, 0.05  # real seconds
@@ -47,7 +48,7 @@ def check_edge(path: Path) -> int:
     for warning in warnings(path, config, drivers.find(config.edge.drivers, config.maps)):
         print(f"warning: {warning}")
     devices = sum(len(bed.device) for bed in config.bed)
-    print(f"{path}: good: {len(config.bed)} beds, {devices} devices")
+    print(f"{path}: good: {counted(len(config.bed), 'bed')}, {counted(devices, 'device')}")
     return 0
 
 

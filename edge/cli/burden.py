@@ -17,6 +17,7 @@ from edge.journal.reader import Reader
 from edge.model import iso
 from edge.postgres import masked
 from edge.process import BadUsage
+from edge.vocabulary import counted
 
 RECORDED = "the recorded rules"
 SHOWN = 20
@@ -101,7 +102,7 @@ AIMS = {"a_span": f"up to {burden.BEARABLE:g}", "flood_share": f"under {burden.F
 
 def _print(findings: Sequence[Finding], events: int, event_s: float, journals: int) -> None:
     first = findings[0].load
-    print(f"{journals} journals, {first.sessions} sessions, {first.patient_h:.1f} patient-hours;"
+    print(f"{counted(journals, 'journal')}, {counted(first.sessions, 'session')}, {first.patient_h:.1f} patient-hours;"
           f" {events} events (a limit broken for {event_s:g} s or longer)")
     table = [["", *(finding.name for finding in findings), "aim"]]
     table += [[words, *(format(getattr(finding.load, key), form) for finding in findings), AIMS.get(key, "")]

@@ -24,6 +24,7 @@ from edge.demo.configuration import protocols_file, rules_file
 from edge.demo.enrol import enrol
 from edge.field.port_names import unsure
 from edge.process import BadUsage
+from edge.vocabulary import counted
 
 ANSWERS_WITHIN_S = 2.0
 LEAST_FREE = 1_000_000_000  # bytes: a month of a small clinic's record
@@ -215,4 +216,4 @@ def _accounts(file: Path, database: Path) -> Finding:
             roles = [str(role) for (role,) in store.execute("SELECT role FROM accounts")]
     except sqlite3.Error as wrong:
         return Finding(f"{database}: cannot be read ({wrong})", False, "run this as the user the console runs as")
-    return Finding(f"{database}: {len(roles)} accounts", bool(roles), "" if roles else remedy)
+    return Finding(f"{database}: {counted(len(roles), 'account')}", bool(roles), "" if roles else remedy)

@@ -31,6 +31,7 @@ from edge.journal.verify import verify
 from edge.model import from_iso, iso
 from edge.postgres import masked
 from edge.process import BadUsage
+from edge.vocabulary import counted
 
 SHOWN = 20
 
@@ -60,7 +61,8 @@ def verify_journal(journal: str, key: str | None = None, against: Path | str | N
     if not verdict.ok:
         print(f"{journal}: the chain does not hold: {verdict.problem}")
         return 1
-    print(f"{journal}: the chain holds: {verdict.events} events, {verdict.inputs} inputs; last hash {verdict.hash}")
+    print(f"{journal}: the chain holds: {counted(verdict.events, 'event')}, {counted(verdict.inputs, 'input')};"
+          f" last hash {verdict.hash}")
     if expected:
         print(f"{len(expected)} events are as they were stored elsewhere, up to event {max(expected)}")
     if verdict.dropped:
@@ -178,14 +180,15 @@ def replay_journal(journal: str, rules: Path | None, as_json: bool) -> int:
         print(difference)
     if len(found) > SHOWN:
         print(f"and {len(found) - SHOWN} more")
-    print(f"{head} events recorded, {len(found)} differences" + ("" if rules else " (the recorded rules)"))
+    print(f"{counted(head, 'event')} recorded, {counted(len(found), 'difference')}"
+          + ("" if rules else " (the recorded rules)"))
     return 1 if found else 0
 
 
 def check_rules(path: Path) -> int:
     """`vigil rules check`."""
     rules, _ = read_rules(path)
-    print(f"{path}: {len(rules.rules)} rules, all good: {', '.join(rule.id for rule in rules.rules)}")
+    print(f"{path}: {counted(len(rules.rules), 'rule')}, all good: {', '.join(rule.id for rule in rules.rules)}")
     return 0
 
 
@@ -205,7 +208,7 @@ def test_rules(path: Path, stories: Path | None) -> int:
     protocols, _ = read_protocols(protocols_beside(path))
     begun: Begun = {}
     bad = sum(_print_story_run(rules, rule, folder, protocols, begun) for rule in rules.rules)
-    print(f"{len(rules.rules)} rules, {bad} without a true story")
+    print(f"{counted(len(rules.rules), 'rule')}, {bad} without a true story")
     return 1 if bad else 0
 
 

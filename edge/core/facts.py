@@ -219,6 +219,11 @@ def _long_open_s(context: RuleContext) -> Number:
     return None if from_s is None else context.at_s - from_s - context.state.protocol.dissociation.long_after_s
 
 
+def _long_open_in_words(context: RuleContext) -> str | None:
+    times, given = context.state.protocol.dissociation, "dose" if context.state.no_pump else "infusion"
+    return f"more than {times.long_after_s / 60:g} minutes since the {times.counted_from} of the {given}"
+
+
 def _of_order(name: str) -> Callable[[RuleContext], Truth]:
     def asked(context: RuleContext) -> Truth:
         session = context.state.session
@@ -375,7 +380,8 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
          denied="nobody has recorded, or it is not so: {0}", of_person=True),
     Fact("alarms.ended_s", "s", "the time since an alarm of medium or high priority last ended", gates.alarm_ended_s),
     Fact("last_bp.apart_s", "s", "the time between the last two blood pressures", gates.last_two_bp_apart_s),
-    Fact("dissociation.long_s", "s", "the time since the dissociation period has been long open", _long_open_s),
+    Fact("dissociation.long_s", "s", "the time since the dissociation period has been long open", _long_open_s,
+         reason=_long_open_in_words),
     Fact("first_session", "", "it is this patient's first session", _of_order("first_session"), truth=True,
          denied="it is not this patient's first session", of_person=True),
     Fact("hypertension", "", "the patient has hypertension in the history", _of_order("hypertension"), truth=True,

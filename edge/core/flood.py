@@ -22,6 +22,7 @@ from edge.core.alarms import SHOWN, Alarm
 from edge.core.rules import RuleSet
 from edge.core.state import BedState, Device
 from edge.model import iso
+from edge.vocabulary import counted
 
 Place = tuple[str, str]  # bed and device
 _ADAPTER = re.compile(r"(.*/by-id/.+)-if\d+(?:-port\d+)?")  # udev's names of one USB adapter's ports
@@ -105,15 +106,15 @@ class Floods:
         kind, _, name = cause.partition(" ")
         devices = {(alarm.bed, alarm.device): beds[alarm.bed].devices.get(alarm.device or "") for alarm in alarms}
         pump = any(device is not None and device.kind == "pump" for device in devices.values())
+        many = f"{counted(len(devices), 'device')} {'is' if len(devices) == 1 else 'are'}"
         goes_on = "; a pump may still be running" if pump else ""
         match kind:
             case "wire":
                 over = name.rpartition("/")[2]
-                return f"{len(devices)} devices are not heard over {over}: look at its power and cables{goes_on}"
+                return f"{many} not heard over {over}: look at its power and cables{goes_on}"
             case "together":
                 within_s = self.rules.attention.lost_together_s
-                return (f"{len(devices)} devices were lost within {within_s:g} s: look at their power and the"
-                        f" network{goes_on}")
+                return f"{len(devices)} devices were lost within {within_s:g} s: look at power and network{goes_on}"
             case _:
                 texts = {alarm.body.text for alarm in alarms if alarm.body}
                 return texts.pop() if len(texts) == 1 else self.rules.named(name).title
