@@ -140,10 +140,10 @@ def test_a_pause_ends_with_its_session() -> None:
 def test_a_pause_does_not_survive_a_restart() -> None:
     story = BedStory().infusing()
     story.command("audio_pause")
-    pending_events = story.give(Boot("boot-2", 5.0))
+    pending_events = story.give(Boot("boot-2", 2.0))
     assert [pending.kind for pending in pending_events] == ["boot", "audio"]
     assert story.full()["audio_paused_until"] is None
-    assert [pending.kind for pending in story.give(Boot("boot-3", 5.0))] == ["boot"]
+    assert [pending.kind for pending in story.give(Boot("boot-3", 2.0))] == ["boot"]
 
 
 @pytest.mark.parametrize("twice", [False, True])
@@ -159,12 +159,12 @@ def test_an_alarm_that_nothing_watches_any_more_ends_at_the_start(twice: bool) -
     for _ in range(2 if twice else 1):  # a crash before the start was recorded
         snapshot, story.bed = story.bed.snapshot(), Bedside("chair-1", devices, without)
         story.bed.restore(snapshot)
-    pending_events = story.give(Boot("boot-2", 5.0))
+    pending_events = story.give(Boot("boot-2", 2.0))
     ended = [body for body in alarms_in(pending_events) if body.state == "inactive"]
     assert [(body.alarm, body.was) for body in ended] == [(severe.id, "active"), (lost.id, "acknowledged")]
     assert ended[1].text == "No connection to a monitor: no longer watched, the configuration has changed"
     assert (ended[1].command, ended[1].superseded_by) == (UNSET, UNSET)
-    assert alarms(story.give(Boot("boot-3", 5.0))) == []
+    assert alarms(story.give(Boot("boot-3", 2.0))) == []
 
 
 def test_a_restart_does_not_stop_the_clock_of_the_dissociation_period() -> None:

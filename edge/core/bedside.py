@@ -299,6 +299,8 @@ class Bedside:
         yield from interlock.end(self.state, at_s, "nobody watched for a while")
 
     def _begin_holds_anew(self, at_s: float, gap_s: float, why: Literal["restart", "slept", "stalled"]) -> None:
+        close = at_s - self.state.boot_s <= self.state.engine.unwatched_of_s  # holds and counts could not fill between
+        self.state.gaps_s = gap_s + (self.state.gaps_s if close else 0.0)
         self.state.boot_s, self.state.gap_s, self.state.gap_why = at_s, gap_s, why
         self.state.looked_s, self.state.cuff = None, None
         self.state.unwatched.clear()

@@ -115,7 +115,12 @@ def _device_reports(context: RuleContext, *codes: str) -> Truth:
 
 def _reason_gap(context: RuleContext) -> str | None:
     state = context.state
-    return f"{state.gap_s:.0f} s until {iso(state.boot_s)[11:16]} UTC" if state.gap_s else None
+    return f"{_gap_s(context):.0f} s until {iso(state.boot_s)[11:16]} UTC" if state.gap_s else None
+
+
+def _gap_s(context: RuleContext) -> float:
+    """With the gaps close before it: of an edge that restarts every half minute no hold fills and no count rises."""
+    return max(context.state.gap_s, context.state.gaps_s)
 
 
 def _in_phase(context: RuleContext, *phases: str) -> Truth:
@@ -309,7 +314,7 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
          reason=sources.bp_age_in_words, of_watching=True),
     Fact("cuff_failed_apart_s", "s", "the time between the last valid SpO₂ and a failed blood pressure measurement",
          sources.cuff_failed_apart_s),
-    Fact("gap_s", "s", "the time for which nobody watched before", lambda context: context.state.gap_s,
+    Fact("gap_s", "s", "the time for which nobody watched before", _gap_s,
          names=lambda context: (iso(context.state.boot_s),), of_watching=True, reason=_reason_gap, of_box=True),
     Fact("since_gap_s", "s", "the time since watching went on", lambda context: context.at_s - context.state.boot_s,
          of_watching=True, of_box=True),

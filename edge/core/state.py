@@ -292,6 +292,7 @@ class BedState(msgspec.Struct):
     no_pump: bool = False  # the session's dose is given by hand: what a pump of this bed does is no part of it
     boot_s: float = 0.0
     gap_s: float = 0.0  # for so long before boot_s nobody watched,
+    gaps_s: float = 0.0  # with the gaps close before it together,
     gap_why: Literal["restart", "slept", "stalled"] = "restart"  # and why
     storage_failing: str = ""  # why the record cannot be written now
     unheard: str = ""  # why nobody may hear the alarms of this bed,

@@ -375,7 +375,7 @@ def survivors(what: str, sample: int = 0, seed: int = 1, of: str = "",
         if survived and (tree is None or tree.passes(mutant, file)):
             found.append(mutant.label)
             print(mutant.label, flush=True)
-        elif count % 100 == 0:
+        elif count % 10 == 0:
             print(f"{count} of {len(mutants)}, {len(found)} live", file=sys.stderr, flush=True)
     return count, found
 
