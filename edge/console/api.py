@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 
 from edge.console import history
 from edge.console.accounts import User
@@ -28,11 +28,12 @@ from edge.console.schemas import (
     EventRead,
     Health,
     History,
+    ProbeRequest,
 )
 from edge.console.service import Console
 from edge.contract.commands import VERBS
 from edge.contract.payloads import ID_PATTERN
-from edge.contract.problems import MEDIA_TYPE, kind_of_reason, of_reason
+from edge.contract.problems import MEDIA_TYPE, of_reason
 
 MAX_MINUTES = 1440
 METRICS_PATTERN = r"^[a-z0-9_]{1,40}(,[a-z0-9_]{1,40}){0,31}$"
@@ -181,8 +182,10 @@ async def command_at(asked: CommandRequest, request: Request, console: ThisConso
     return await _command(asked, request, console, user, at)
 
 
-@router.post("/api/edges/{edge}/box", responses=problems(400, 401, 403, 404, 409, 413, 422, 503, 504))
-async def box(asked: BoxRequest, console: ThisConsole, user: MayChange, edge: Id) -> Done:
+@router.post("/api/edges/{edge}/box", response_model=Done,
+             responses=problems(400, 401, 403, 404, 409, 413, 422, 503, 504))
+async def box(asked: Annotated[BoxRequest | ProbeRequest, Body(discriminator="verb")], request: Request,
+              console: ThisConsole, user: MayChange, edge: Id) -> Response:
     """For the technician: the box's serial ports, what is on one of them, or edge.toml read again. It is begun; how it
     goes and what came of it is in the edge's status (`probe`, `reload`), as /api/devices has it.
 
@@ -192,13 +195,12 @@ async def box(asked: BoxRequest, console: ThisConsole, user: MayChange, edge: Id
     if edge not in console.edges:
         raise Refused("no_such_edge", f"no edge {edge}", where="edge",
                       remedy=f"Write one of {', '.join(console.edges)}.")
-    if (asked.at is None) is (asked.verb == "probe_port"):
-        raise Refused("bad_args", "'at' goes with probe_port, and with nothing else", where="at")
-    outcome = await console.commands.ask_box(user, edge, asked.verb, {} if asked.at is None else {"at": asked.at})
+    outcome = await console.commands.ask_box(user, edge, asked.verb, asked.model_dump(exclude={"verb"}))
     if not outcome.ok:
-        reason = outcome.reason or "refused"
-        raise Refused(kind_of_reason(reason), reason.partition(":")[2].strip())
-    return Done()
+        told = msgspec.structs.replace(of_reason(outcome.reason or "refused", instance=request.url.path),
+                                       status=outcome.status)
+        return Response(msgspec.json.encode(told), outcome.status, media_type=MEDIA_TYPE)
+    return Response(msgspec.json.encode({"ok": True}), media_type=JSON)
 
 
 @router.post("/api/beds/{bed}/commands", **COMMAND)

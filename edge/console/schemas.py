@@ -59,10 +59,16 @@ class CommandRequest(StrictModel):
 
 
 class BoxRequest(StrictModel):
-    """What a technician asks of an edge as a whole; `at`, a port or tcp://host:port, with probe_port alone."""
+    """What a technician asks of an edge as a whole."""
 
-    verb: Literal["look_at_ports", "probe_port", "read_again"]
-    at: Annotated[str, Field(min_length=1, max_length=MAX_AT, pattern=r"^(/|[a-z+]+://)[!-~]+$")] | None = None
+    verb: Literal["look_at_ports", "read_again"]
+
+
+class ProbeRequest(StrictModel):
+    """What is at a port, or at tcp://host:port?"""
+
+    verb: Literal["probe_port"]
+    at: Annotated[str, Field(min_length=1, max_length=MAX_AT, pattern=r"^(/|[a-z+]+://)[!-~]+$")]
 
 
 class CommandOutcome(BaseModel):
