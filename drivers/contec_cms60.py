@@ -1,7 +1,7 @@
 """Contec CMS60C (and CMS50D+/E/F with the same protocol) oximeters: protocol V7.0, 115200 8N1.
 
 Source: the manufacturer's V7.0 document and a real CMS60C session of 1177 real-time frames (grade A). There is no
-checksum: only the shape of the packets, so three real-time frames must agree before a new number counts.
+checksum: only the shape of the packets, so eight real-time frames (0.13 s) must agree before a new number counts.
 
     type | highbyte | payload ...        type has b7 = 0, every other byte on the wire has b7 = 1
                                          bit 7 of payload byte i is bit i of highbyte
@@ -19,7 +19,7 @@ checksum: only the shape of the packets, so three real-time frames must agree be
 
 What is made of it:
 
-* A number is reported when it changes and once a second (60 frames). A lost one at once; a new one when three frames
+* A number is reported when it changes and once a second (60 frames). A lost one at once; a new one when eight frames
   running say it (33 ms), since one may hold a flipped bit and a bad wire may send that twice. A driver that was
   never started is shown single frames: it believes each, and reports it.
 * Probe error: invalid, sensor_off; searching: invalid, searching; both override any value, possible or not. PI out of
@@ -60,7 +60,7 @@ LENGTHS = {
 REAL_TIME, MODEL, BRAND, FEEDBACK, FREE = 0x01, 0x02, 0x03, 0x0B, 0x0C
 FRAMES_S = 60
 WAVE_FRAMES = 15
-AGREE = 3
+AGREE = 8  # a read, or an old one come again, holds three and more
 RESTART_S = 2.0
 KEEP_ALIVE_S = 5.0
 PI_HIGHEST = 2200

@@ -20,10 +20,10 @@ machine; 9600 8E1 here.
 Sent: 51, 52, then 24 every second and 27 every two, which also keep the connection; to the machine's own commands, the
 response to 51 and to 30, and "corrupt" to all others (this host has nothing to tell). Nothing is set or configured.
 
-What is made of it: the sum misses two digits that changed places, so a number that is new is questionable until it
-repeats. A response names its command. One later than 3 s cannot be: the connection is lost by then (D). A number that
-was there and is missing is unavailable. A code that is not mapped is not shown; an alarm that is not known is shown
-with its words.
+What is made of it: the sum misses two digits that changed places, and an old response may come again, so a number that
+is new is questionable until three responses running say it. A response names its command. One later than 3 s cannot
+be: the connection is lost by then (D). A number that was there and is missing is unavailable. A code that is not mapped
+is not shown; an alarm that is not known is shown with its words.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Medibus:
 
     def __init__(self) -> None:
         self.framing: Framing = MedibusFraming()
-        self._repeats = Repeats(JUMPS)
+        self._repeats = Repeats(JUMPS, times=3)
         self.unmapped = Tally()
         self._started = False
         self._forget()

@@ -199,12 +199,13 @@ def test_one_flipped_bit_anywhere_even_sent_twice_is_never_a_number(times: int) 
         assert of(items, "spo2_pct")[-1][0] == 97.0
 
 
-def test_a_lost_number_is_told_at_once_and_a_new_one_when_three_frames_agree() -> None:
+def test_a_lost_number_is_told_at_once_and_a_new_one_when_so_many_frames_agree() -> None:
     driver = started()
     new = bytes.fromhex("01 E0 86 BC 97 D4 DD FF FF")  # pulse 84, SpO2 93
-    told_spo2 = [of(list(driver.decode(frame, None)), "spo2_pct") for frame in [NUMBER] * 3 + [PROBE_ERROR] + [new] * 3]
-    off, valid = (None, "invalid", "sensor_off"), "valid"
-    assert told_spo2 == [[], [], [(97.0, valid, None)], [off], [], [], [(93.0, valid, None)]]
+    frames_ = [NUMBER] * AGREE + [PROBE_ERROR] + [new] * AGREE
+    told_spo2 = [of(list(driver.decode(frame, None)), "spo2_pct") for frame in frames_]
+    off, valid, least = (None, "invalid", "sensor_off"), "valid", AGREE - 1
+    assert told_spo2 == [*[[]] * least, [(97.0, valid, None)], [off], *[[]] * least, [(93.0, valid, None)]]
 
 
 @pytest.mark.parametrize(
@@ -227,19 +228,19 @@ def alarms(driver: Driver, data: bytes) -> list[list[str]]:
     return [[alarm.code for alarm in item.alarms] for item in listen(driver, data) if isinstance(item, DeviceAlarms)]
 
 
-def test_low_spo2_is_the_devices_alarm_while_three_frames_running_say_so() -> None:
+def test_low_spo2_is_the_devices_alarm_while_so_many_frames_running_say_so() -> None:
     driver = started()
     story = [
-        (NUMBER * 2, []), (NUMBER, [[]]), (NUMBER * 60, []),  # none, said once
-        (LOW * 2 + NUMBER, []), (LOW * 2, []), (LOW, [["low_spo2"]]), (LOW * 120, []),
-        (NUMBER * 2 + LOW, []), (NUMBER * 3, [[]]),
-        (LOW * 3, [["low_spo2"]]), (PROBE_ERROR * 3, [[]]), (LOW * 3, [["low_spo2"]]), (FREE, [[]]), (FREE, []),
-        (LOW * 3, [["low_spo2"]]),
+        (NUMBER * (AGREE - 1), []), (NUMBER, [[]]), (NUMBER * 60, []),  # none, said once
+        (LOW * (AGREE - 1) + NUMBER, []), (LOW * (AGREE - 1), []), (LOW, [["low_spo2"]]), (LOW * 120, []),
+        (NUMBER * (AGREE - 1) + LOW, []), (NUMBER * AGREE, [[]]),
+        (LOW * AGREE, [["low_spo2"]]), (PROBE_ERROR * AGREE, [[]]), (LOW * AGREE, [["low_spo2"]]),
+        (FREE, [[]]), (FREE, []), (LOW * AGREE, [["low_spo2"]]),
     ]
     for step, (data, told_alarms) in enumerate(story):
         assert alarms(driver, data) == told_alarms, step
     driver.on_open()
-    assert alarms(driver, NUMBER * 3) == [[]], "whoever remembers an older alarm must hear that it is over"
+    assert alarms(driver, NUMBER * AGREE) == [[]], "whoever remembers an older alarm must hear that it is over"
 
 
 @pytest.mark.parametrize("frame", ["01 E1 A7 BC 97 D2 D4 FF FF", "01 E2 A7 BC 97 D2 D4 FF FF"])

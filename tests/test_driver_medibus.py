@@ -77,6 +77,7 @@ def test_flow_control_may_stand_anywhere() -> None:
 def test_a_number_counts_when_it_repeats_and_one_that_is_missing_is_gone() -> None:
     driver = started()
     assert said(driver, "EB 98 ") == {"spo2_pct": (98.0, "questionable")}
+    assert said(driver, "EB 98 ") == {"spo2_pct": (98.0, "questionable")}
     assert said(driver, "EB 98 ") == {"spo2_pct": (98.0, "valid")}
     assert said(driver, "EB 89 ") == {"spo2_pct": (89.0, "questionable")}, "two digits changed places: the same sum"
     assert said(driver, "EB 98 ") == {"spo2_pct": (98.0, "questionable")}

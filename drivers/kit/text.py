@@ -81,23 +81,28 @@ def number_of(text: str) -> float | None:
 class Repeats:
     """Remembers the numbers of the lines before. `jumps` is how far each may move from one line to the next. `digits`:
     how each is written, on a line that no sum checks: one that a single flipped bit makes of the number before it is
-    questionable until it repeats, unless it was believed in one of the last `RECENT` lines."""
+    questionable until it repeats, unless it was believed in one of the last `RECENT` lines. `times`: so many lines
+    running must say what is new."""
 
-    def __init__(self, jumps: Mapping[str, float], digits: Mapping[str, str] | None = None) -> None:
-        self._jumps, self._digits = jumps, digits or {}
+    def __init__(self, jumps: Mapping[str, float], digits: Mapping[str, str] | None = None, times: int = 2) -> None:
+        self._jumps, self._digits, self._times = jumps, digits or {}, times
+        self._running = 0
         self._before: dict[str, float | None] = {}
         self._recent: dict[str, deque[float]] = {metric: deque(maxlen=RECENT) for metric in self._digits}
 
     def forget(self) -> None:
         """Nothing was said before."""
         self._before.clear()
+        self._running = 0
         for recent in self._recent.values():
             recent.clear()
 
     def judged(self, readings: Sequence[Reading]) -> list[Reading]:
         """The line's readings; where a number has jumped, each number of the line is questionable."""
         before, self._before = self._before, {reading.metric: reading.value for reading in readings}
-        if all(self._repeats(before.get(reading.metric), reading) for reading in readings):
+        repeats = all(self._repeats(before.get(reading.metric), reading) for reading in readings)
+        self._running = self._running + 1 if repeats else 1
+        if repeats and self._running >= self._times:
             return [self._sure(before.get(reading.metric), reading) for reading in readings]
         return [_questioned(reading) for reading in readings]
 
