@@ -197,6 +197,28 @@ async def test_a_server_killed_breaks_the_store_until_it_is_back(server: Server,
     kept.close()
 
 
+async def test_a_console_that_starts_before_its_server_lets_people_in_and_takes_up_what_is_there(
+    server: Server, url: str, tmp_path: Path,
+) -> None:
+    async with served(tmp_path, server=url) as home:
+        await home.console.access.look()
+        home.console.store.now(patients.name_session, "c0ffee", EDGE, BED, "Ada", 1.0)
+    await asyncio.to_thread(server.stop)
+    async with served(tmp_path, users=False, server=url) as home:
+        said = home.console.store.broken
+        signed_in = await home.login()
+        done = await home.command("acknowledge", {"alarm": "a", "seq": 1})
+        await asyncio.to_thread(server.start)
+        assert said is not None
+        assert PASSWORD not in said
+        assert (signed_in.status_code, done.status_code) == (200, 200)
+        async with asyncio.timeout(40):
+            while home.console.store.broken or home.console.access.waiting or not home.console.patients:
+                await asyncio.sleep(0.05)
+        assert home.console.patients == {"c0ffee": "Ada"}
+        assert [line[1] for line in home.console.store.now(audit.lines)][-2:] == ["ask acknowledge", "done acknowledge"]
+
+
 async def test_a_server_that_was_started_anew_meanwhile_breaks_nothing(server: Server, url: str) -> None:
     kept = Store(url)
     await asyncio.to_thread(server.stop)

@@ -316,10 +316,10 @@ class Console:
             for ingest in self.edges.values():
                 await ingest.store_history()
             try:
-                for ingest in self.edges.values():
-                    await ingest.check_record()
                 if self.store.broken is not None:
                     await self.store.mend()
+                for ingest in self.edges.values():
+                    await ingest.check_record()
                 await self._read_again()
                 await self.access.catch_up()
                 remember = loop.time() - remembered_s >= REMEMBER_EVERY_S
