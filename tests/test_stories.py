@@ -76,7 +76,8 @@ def stories_about(rule: str) -> list[str]:
 @pytest.mark.parametrize("rule", [
     pytest.param(rule.id, marks=slow_if(minutes(stories_about(rule.id)[0]) > LONG_MIN)) for rule in RULES.rules])
 def test_a_rule_that_never_fires_fails_its_stories(rule: str) -> None:
-    lines = FILE.read_text().split("[[rule]]")
+    # without the limits a prescriber may move: they name numbers that a rule that never fires has no more
+    lines = re.sub(r"^\[\[limit\]\]\n(?:\S.*\n)+", "", FILE.read_text(), flags=re.MULTILINE).split("[[rule]]")
     dead = "[[rule]]".join(part.replace("\nwhen = ", "\nwhen = \"false_\" #", 1) if f'id = "{rule}"' in part else part
                            for part in lines).replace('"false_"', '"1 > 2"')
     dead = dead.replace("at_once = \"satseconds(spo2_pct, 90) >= 50 or violations(spo2_pct, 90, 60) >= 3\"", "") \
