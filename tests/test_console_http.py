@@ -455,6 +455,7 @@ async def test_the_openapi_names_every_route_with_its_shape(tmp_path: Path) -> N
         assert set(told["paths"]) == {
             "/api/login", "/api/logout", "/api/me", "/api/beds", "/api/beds/{bed}/history", "/api/beds/{bed}/events",
             "/api/devices", "/api/beds/{bed}/commands", "/healthz", "/metrics", "/api/renew", "/api/unlock",
+            "/api/edges/{edge}/box",
             *(f"/api/edges/{{edge}}/beds/{{bed}}/{what}" for what in ("history", "events", "commands"))}
         schema = told["paths"][COMMANDS.replace(BED, "{bed}")]["post"]["responses"]["409"]
         assert schema["content"]["application/problem+json"]["schema"]["$ref"].endswith("CommandRefused")
