@@ -123,6 +123,9 @@ def test_the_full_state_of_a_bed_survives_the_wire() -> None:
                                "overridden_by": "hall", "reason": "r"}],
                "estimate": {"model": "m", "blood_ng_ml": 1.5, "effect_ng_ml": 2.5, "degraded": True, "text": "t"},
                "next": [{"what": "bp", "text": "blood pressure", "at": "t"}],
+               "held": {"by": "ann", "reason": "r", "at": "t"},
+               "limits": [{"limit": "l", "title": "t", "unit": "%", "usual": 94.5, "least": 90.5, "most": 97.5,
+                           "value": 91.5, "by": "hall", "reason": "r", "at": "t"}],
                "attested": [{"what": "gait", "so": False, "at": "t", "user": "ann"}],
                "symptoms": ["seizure"],
                "check_in": {"at": "t", "user": "ann", "moaas": 5, "cadss": 3, "anxiety": 1, "distress": None,
@@ -132,6 +135,10 @@ def test_the_full_state_of_a_bed_survives_the_wire() -> None:
               "alarms": [{"code": "c", "priority": "low", "raw": "07", "text": "t"}]}
     state = {"edge": "e", "bed": "b", "at": "t", "seq": 9, "boot": "x", "simulated": True, "session": session,
              "alarms": [alarm], "devices": [device], "audio_paused_until": "t",
+             "alarm_limits": [{"metric": "m", "rule": "R", "title": "t", "priority": "low", "at": 93.5, "worse": -1,
+                               "twice": True, "margin": 3.5}],
+             "interlock": {"device": "pump", "state": "armed", "first": "ann", "second": "ben", "since": "t",
+                           "until": None, "stop": {"state": "sent", "at": "t", "rule": "R", "text": "x"}},
              "request": {"text": "repeat", "since": "t"}, "gap": {"from": "t", "to": "t", "why": "slept"}}
     assert json.loads(encode(decode(State, encode(state)))) == state
     assert decode(AlarmNow, encode(alarm)).alarm_class == "technical"
@@ -352,10 +359,11 @@ def test_no_verb_starts_or_sets_a_pump() -> None:
                                    "checklist", "end_infusion", "close_session", "give_dose", "shelve", "unshelve",
                           "amend_order", "override_gate", "rebaseline", "attest", "device_off", "device_back",
                           "comment", "delegate", "undelegate", "maintain", "maintenance_over", "measure_bp",
-                          "drug_channel", "dissociation"}
+                          "drug_channel", "dissociation", "arm_interlock", "disarm_interlock", "set_limit",
+                          "hold", "unhold"}
     others = {verb: asked.roles for verb, asked in VERBS.items() if asked.roles != {"nurse", "prescriber"}}
     assert others == {"comment": {"nurse", "prescriber", "technician"}, "maintain": {"technician"},
-                      "maintenance_over": {"nurse", "prescriber", "technician"}}
+                      "maintenance_over": {"nurse", "prescriber", "technician"}, "set_limit": {"prescriber"}}
 
 
 # --- the document -----------------------------------------------------------------------------------------------------
