@@ -14,6 +14,8 @@ from pathlib import Path
 from edge import points
 
 ENDS = ("", "-wal")
+TEXT_BYTES = 4096
+NOT_IN_TEXT = frozenset(range(32)) - frozenset(b"\r\n\t")
 
 
 def free_number(path: Path) -> int:
@@ -68,10 +70,11 @@ def finish(path: Path) -> None:
 
 
 def is_text(path: Path) -> bool:
-    """Whether it was never a database: somebody gave the name of another file."""
+    """Whether it was never a database, and somebody gave the name of another file: it begins with lines of text. A
+    database whose first page is spoilt has none, or no lines further on."""
     with path.open("rb") as file:
-        head = file.read(100)
-    return bool(head) and all(32 <= byte < 127 or byte in b"\r\n\t" for byte in head)
+        head = file.read(TEXT_BYTES)
+    return b"\n" in head and NOT_IN_TEXT.isdisjoint(head)
 
 
 def to_disk(path: Path) -> None:

@@ -134,7 +134,7 @@ def _another_database(path: Path) -> None:
     (lambda path: tampered(path, "UPDATE meta SET value = '99' WHERE key = 'schema'"), "newer vigil .schema 99"),
     (lambda path: tampered(path, "DELETE FROM meta WHERE key = 'edge'"), "is not a journal"),
     (_another_database, r"is not a journal: .*\(account"),
-    (lambda path: path.write_bytes(b"not a database at all, " * 100), "is not a journal: it is a text file"),
+    (lambda path: path.write_bytes(b"[edge] # 37 \xc2\xb0C\n" * 100), "is not a journal: it is a text file"),
     (lambda path: path.write_bytes(bytes(range(256)) * 32), "another file, or a journal whose first page is damaged"),
     (lambda path: path.write_bytes(path.read_bytes()[:8192]), "damaged"),
 ])
