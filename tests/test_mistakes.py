@@ -78,7 +78,7 @@ def test_of_a_rule_over_a_capnometer(was: str, now: str, said: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("was", "now", "said"), [
-    ('clear = "spo2_pct >= 92"', 'clear = "spo2_pct >= 89"', "clear: RES-2: clear is true while"),
+    ('clear = "spo2_pct >= 88"', 'clear = "spo2_pct >= 84"', "clear: RES-3: clear is true while"),
     ("sbp_mmhg >= 180", "sbp_mmhg >= 18", "when: HTN-3: 'sbp_mmhg >= 18': SBP is from 40 to 300 mmHg"),
     ("sbp_least_mmhg = 40", "sbp_least_mmhg = 300", "sbp_least_mmhg: [engine]: sbp_least_mmhg must not be above"),
     ("pair_apart_s = 60", "pair_apart_s = 601", "pair_apart_s must not be above pair_within_s"),
