@@ -180,6 +180,19 @@ async def test_a_bed_at_every_size(opened: Opened) -> None:
             await page.keyboard.press("Escape")
 
 
+async def test_all_that_can_be_asked_of_a_session_at_every_size(opened: Opened) -> None:
+    async with opened(busy(4, "prescriber"), "/bed/chair-1") as page:
+        await live(page)
+        await page.get_by_role("button", name="Session").click()
+        sheet = page.get_by_role("dialog")
+        await expect(sheet.get_by_role("button", name="Amend order…")).to_have_count(1)
+        async for size in resized(page):
+            await sound(page, size)
+            for button in await sheet.get_by_role("button").all():
+                await button.evaluate("element => element.scrollIntoView({block: 'nearest'})")  # as by the keyboard
+                await in_sight(page, button)
+
+
 # --- a bed that measures more than most: a capnometer of the clinic's own, and what else the vocabulary knows -------
 
 CAPNOMETER = {"resp_bpm": (14, "Respiration", "14"), "etco2_mmhg": (38, "etCO₂", "38")}

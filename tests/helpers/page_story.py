@@ -443,8 +443,7 @@ async def playing(story: Story) -> AsyncIterator[Story]:
         stories = [story] if story.beside is None else [story, story.beside]
         told = settings(Path(folder), story.console_s, speed=story.speed, edges=tuple(each.edge for each in stories),
                         simulated=story.simulated)
-        role: Role = "nurse" if story.role == "nurse" else "technician"
-        ensure_user(told.database, "nurse", PASSWORD, role, story.console_s())
+        ensure_user(told.database, "nurse", PASSWORD, msgspec.convert(story.role, Role), story.console_s())
         app = create_app(told, story)
         server = uvicorn.Server(server_config(app))
         served = asyncio.create_task(server.serve([_listener()]))

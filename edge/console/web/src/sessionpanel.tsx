@@ -33,7 +33,6 @@ export function SessionPanel({ bed, session, close }: { bed: string; session: Se
   return (
     <Sheet title={`Session, ${store.label(bed)}`} close={close} foot={
       <>
-        {furtherVerbs(bed, session).map((verb) => <button key={verb} onClick={() => setAsking(verb)}>{nameOf(verb)}…</button>)}
         {infused && <button onClick={() => setAsking("end_infusion")}>End infusion…</button>}
         <button onClick={() => setAsking("close_session")}>Close session…</button>
       </>
@@ -46,6 +45,8 @@ export function SessionPanel({ bed, session, close }: { bed: string; session: Se
       {(session.open_items ?? []).length > 0 ? <OpenItems session={session} override={(id) => { setGate(id); setAsking("override_gate"); }} /> : session.open.length === 0 ? <p>{infused ? "Nothing: the infusion is running its course." : "Nothing."}</p> : <ul class="open-items">{session.open.map((item) => <li key={item}>☐ {sentence(item)}</li>)}</ul>}
       {session.ready_min !== null && <p>Had there been no minimum stay: ready {Math.round(session.ready_min)} min after the start.</p>}
       {(session.phase === "PRECHECK" || session.phase === "READY") && <Checklist bed={bed} session={session} />}
+      <h3>What you can record or ask for</h3>
+      <div class="verbs">{furtherVerbs(bed, session).map((verb) => <button key={verb} onClick={() => setAsking(verb)}>{nameOf(verb)}…</button>)}</div>
     </Sheet>
   );
 }
