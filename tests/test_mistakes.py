@@ -81,6 +81,8 @@ def test_of_a_rule_over_a_capnometer(was: str, now: str, said: str, tmp_path: Pa
     ('clear = "spo2_pct >= 88"', 'clear = "spo2_pct >= 84"', "clear: RES-3: clear is true while"),
     ("sbp_mmhg >= 180", "sbp_mmhg >= 18", "when: HTN-3: 'sbp_mmhg >= 18': SBP is from 40 to 300 mmHg"),
     ("sbp_least_mmhg = 40", "sbp_least_mmhg = 300", "sbp_least_mmhg: [engine]: sbp_least_mmhg must not be above"),
+    ("most = 97\n", "most = 101\n", "spo2_low: 'spo2_pct < 101.0': SpO₂ is from 0 to 100 %; write a limit"),
+    ("moves = [95]\n", "", "spo2_low: with 97 the alarm of RES-1 would end as it begins, at SpO₂ 95; name the number"),
     ("pair_apart_s = 60", "pair_apart_s = 601", "pair_apart_s must not be above pair_within_s"),
     ("device_alarm(attention)", "device_alarm(atention)", "device_alarm(atention): no device has an alarm"),
     ("[engine]\n", "[engine\n", "is not TOML: Expected ']'"),

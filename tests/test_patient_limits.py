@@ -93,7 +93,7 @@ WRONG = [
     ('rule = "RES-1"\nnumber', 'rule = "RES-9"\nnumber', "no rule is named 'RES-9'"),
     ("number = 94", "number = 96.5", "RES-1 has no number 96.5 in its conditions"),
     ("moves = [95]", "moves = [96]", "RES-1 has no number 96 in its conditions"),
-    ("least = 90\n", "least = 95\n", "94 is not from least to most"),
+    ("least = 90\n", "least = 95\n", "94 is not from least, 95, to most, 97"),
     ('id = "spo2_very_low"', 'id = "spo2_low"', "a limit is named 'spo2_low' already"),
     ('id = "spo2_low"', 'id = "SpO2"', "id must be a word of a-z"),
     ('title = "SpO₂, awareness"\n', "", "needs title"),

@@ -60,6 +60,20 @@ def of_rules(rules: RuleSet, codes: Collection[str]) -> Found:
         if rule.clear is not None and (found := ends_as_it_begins(rule)):
             yield (*where, "clear"), (f"{rule.id}: clear is true while the rule's own condition is, at {found}: the"
                                       " alarm would end as it begins; let it end beyond what raises it")
+    yield from _of_limits(rules, codes)
+
+
+def _of_limits(rules: RuleSet, codes: Collection[str]) -> Found:
+    """A bound of a patient's limit at which the rule would be a mistake."""
+    for number, limit in enumerate(rules.limits):
+        for key, value in (("least", limit.least), ("most", limit.most)):
+            rule = rules.of_patient(((limit.id, value),)).named(limit.rule)
+            for condition in rule.conditions.values():
+                for words in of_condition(condition, codes):
+                    yield ("limit", number, key), f"{limit.id}: {words}"
+            if found := ends_as_it_begins(rule):
+                yield ("limit", number, key), (f"{limit.id}: with {value:g} the alarm of {rule.id} would end as it"
+                                               f" begins, at {found}; name the number of its clear in moves")
 
 
 def of_condition(condition: Compiled, codes: Collection[str]) -> Iterator[str]:

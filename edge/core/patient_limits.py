@@ -50,7 +50,8 @@ def read_limits(tables: object, rules: Mapping[str, Mapping[str, Any]]) -> tuple
         if one.id in {other.id for other in found}:
             raise BadTable((*where, "id"), f"a limit is named {one.id!r} already")
         if not one.least <= one.number <= one.most:
-            raise BadTable((*where, "number"), f"{one.number:g} is not from least to most")
+            raise BadTable((*where, "number"),
+                           f"{one.number:g} is not from least, {one.least:g}, to most, {one.most:g}")
         written = {value for key in CONDITIONS for value in _numbers(rules[one.rule].get(key, ""))}
         for key, value in (("number", one.number), *(("moves", value) for value in one.moves)):
             if value not in written:
