@@ -127,7 +127,7 @@ def console_in(folder: Path, text: str) -> Path:
     for name in ("data", "broken"):
         (folder / name).mkdir()
         (folder / name / "command.key").write_text("00" * 32)
-    (folder / "broken" / "console.db").write_bytes(b"no database at all" * 1000)
+    (folder / "broken" / "console.db").write_bytes(b"no database at all\n" * 1000)
     (folder / "file").write_text("no folder, and no certificate")
     (folder / "console.toml").write_text(f'edge = "clinic-1"\n{text}\n')
     return folder / "console.toml"
