@@ -4,6 +4,7 @@ did what is stored when it can be, in order, with the time at which it was done.
 from __future__ import annotations
 
 import random
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -43,6 +44,36 @@ async def healed(console: Console) -> None:
 
 def lines(opened: Store) -> list[tuple[str, str]]:
     return [(user, what) for user, what, _, _ in opened.now(audit.lines)]
+
+
+@pytest.mark.parametrize("removed", ["console.db", "console.db*", "*"])
+async def test_a_store_that_is_removed_while_it_serves_is_put_back(tmp_path: Path, removed: str) -> None:
+    folder = tmp_path / "data"
+    opened = Store(folder / "console.db", serves=lambda: START_S)
+    await opened.run(audit.add, START_S, "anna", "login")
+    for file in folder.glob(removed):
+        file.unlink()
+    if removed == "*":
+        folder.rmdir()
+    await opened.run(audit.add, START_S + 1, "anna", "done")
+    await opened.look()
+    await opened.run(audit.add, START_S + 2, "anna", "logout")
+    with closing(sqlite3.connect(folder / "console.db")) as raw:
+        assert raw.execute("SELECT what FROM audit ORDER BY n").fetchall() == [("login",), ("done",), ("logout",)]
+    opened.close()
+
+
+async def test_one_that_cannot_be_put_back_is_said_until_it_can(tmp_path: Path) -> None:
+    opened = Store(tmp_path / "data" / "console.db", serves=lambda: START_S)
+    await opened.run(audit.add, START_S, "anna", "login")
+    shutil.rmtree(tmp_path / "data")
+    (tmp_path / "data").write_text("a file, where its folder was")
+    with pytest.raises(StoreBroken, match="was removed, and cannot be put back"):
+        await opened.look()
+    (tmp_path / "data").unlink()
+    await opened.look()
+    assert lines(opened) == [("anna", "login")]
+    opened.close()
 
 
 async def test_people_sign_in_acknowledge_and_leave_and_who_did_what_is_stored_when_it_heals(tmp_path: Path) -> None:

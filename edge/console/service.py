@@ -316,6 +316,7 @@ class Console:
             for ingest in self.edges.values():
                 await ingest.store_history()
             try:
+                await self.store.look()
                 if self.store.broken is not None:
                     await self.store.mend()
                 for ingest in self.edges.values():

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
@@ -100,6 +102,36 @@ class Store:
         assert self._serves is not None
         damage.begin_anew(place, what, self._serves(), open_engine)
         return open_engine(place)
+
+    async def look(self) -> None:
+        """A file that somebody has removed while it serves is put back, as it is. Raises StoreBroken."""
+        if self._engine is None or not isinstance(self._place, Path):
+            return
+        looking = asyncio.get_running_loop().run_in_executor(self._thread, self._put_back, self._engine, self._place)
+        try:
+            async with asyncio.timeout(FILE_ANSWER_S):
+                await looking
+        except (OSError, DBAPIError, sqlite3.Error) as fault:
+            raise self._broke(f"{self._place} was removed, and cannot be put back: {fault}") from fault
+        except TimeoutError:
+            raise self._broke(SILENT_DISK) from None
+
+    def _put_back(self, engine: Engine, place: Path) -> None:
+        """The connection that is open still has all of a file that is not there any more."""
+        if place.exists():
+            return
+        log.error("%s was removed while the console serves: it is put back", place)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        part = aside.new_part(place)
+        with closing(engine.raw_connection()) as connection:
+            connection.cursor().execute("VACUUM INTO ?", (str(part),))
+        engine.dispose()
+        for end in ("-wal", "-shm"):  # of the one that was removed
+            Path(f"{place}{end}").unlink(missing_ok=True)
+        aside.to_disk(part)
+        part.rename(place)
+        aside.to_disk(place.parent)
+        self._engine = open_engine(place)
 
     async def mend(self) -> None:
         """Tries whether it can be written again. Raises StoreBroken."""
