@@ -7,7 +7,7 @@ import { CheckIn } from "./checkin.tsx";
 import { plain } from "./dose.ts";
 import { Events } from "./events.tsx";
 import { InMaintenance } from "./maintenance.tsx";
-import { Figure, FurtherTiles, Pressure, shown, ToAlarm } from "./numbers.tsx";
+import { Figure, FurtherTiles, Pressure, ToAlarm } from "./numbers.tsx";
 import { Band, phaseWords } from "./phase.tsx";
 import { Pleth } from "./pleth.tsx";
 import { PumpLine } from "./pump.tsx";
@@ -105,6 +105,8 @@ function BedHead({ bed, state, session }: { bed: string; state: BedState | undef
   );
 }
 
+const PRESSURES = { sbp_mmhg: "SYS", dbp_mmhg: "DIA" };
+
 function Numbers({ bed, session }: { bed: string; session: Session | null }) {
   const vitals = store.vitals.get(bed);
   const context = store.context(bed);
@@ -115,8 +117,7 @@ function Numbers({ bed, session }: { bed: string; session: Session | null }) {
       {metrics.filter(({ always }) => always).map((metric) => <Figure key={metric.key} metric={metric} vitals={vitals} context={context} limits={limits} />)}
       <Pressure vitals={vitals} context={context}>
         <FromBaseline bed={bed} session={session} />
-        <ToAlarm metric="sbp_mmhg" figure={shown("sbp_mmhg", vitals, context)} limits={limits} />
-        <ToAlarm metric="dbp_mmhg" figure={shown("dbp_mmhg", vitals, context)} limits={limits} />
+        <ToAlarm of={PRESSURES} vitals={vitals} context={context} limits={limits} />
       </Pressure>
       <div class="pump-card"><span class="label">Pump</span><PumpLine vitals={vitals} context={context} session={session} devices={store.states.get(bed)?.devices ?? []} /></div>
       <FurtherTiles metrics={metrics.filter(({ always }) => !always)} vitals={vitals} context={context} />

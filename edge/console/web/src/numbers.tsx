@@ -46,7 +46,7 @@ export function Figure({ metric, vitals, context, limits }: { metric: Metric; vi
     <div class={`figure ${figure.standing} of-${metric.key}`} data-metric={metric.key} data-standing={figure.standing}>
       <span class="label">{metric.label} <small>{metric.unit}</small></span>
       <span class="digits">{number(figure.value, metric.decimals)}</span>
-      <span class="below">{below(figure)}<ToAlarm metric={metric.key} figure={figure} decimals={metric.decimals} limits={limits} /></span>
+      <span class="below">{below(figure)}<ToAlarm of={{ [metric.key]: "" }} vitals={vitals} context={context} decimals={metric.decimals} limits={limits} /></span>
       <Others metrics={[metric.key]} vitals={vitals} context={context} />
     </div>
   );
@@ -54,10 +54,12 @@ export function Figure({ metric, vitals, context, limits }: { metric: Metric; vi
 
 export type Limits = BedState["alarm_limits"];
 
-/** How far a live number is from its next alarm. */
-export function ToAlarm({ metric, figure, decimals = 0, limits }: { metric: string; figure: Shown; decimals?: number | undefined; limits: Limits }) {
-  const words = figure.standing === "live" ? marginWords(limits, metric, figure.value, decimals) : null;
-  return words === null ? null : <span class="to-alarm"> {words}</span>;
+/** How far live numbers are from the next alarm of theirs. `of`: what each metric is called there. */
+export function ToAlarm({ of, vitals, context, decimals = 0, limits }: { of: Readonly<Record<string, string>>; vitals: BedVitals | undefined; context: Context; decimals?: number | undefined; limits: Limits }) {
+  const figures = Object.keys(of).map((metric) => shown(metric, vitals, context));
+  const numbers = Object.entries(of).map(([metric, name], at) => ({ metric, name, value: figures[at]?.value ?? null }));
+  const words = figures.every(({ standing }) => standing === "live") ? marginWords(limits, numbers, decimals) : null;
+  return words === null ? null : <span class="to-alarm"> · {words}</span>;
 }
 
 function diastolicOf(device: string, vitals: BedVitals | undefined): number | null {

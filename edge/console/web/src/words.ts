@@ -113,13 +113,12 @@ export function nextWords(session: Pick<Session, "next"> | null | undefined): st
   return `Next: ${first.text}${first.at === null ? "" : ` ${nextTime(first)}`}`;
 }
 
-/** How far a number is from its next alarm: "4 to the alarm at 93". null: no alarm compares it, or one has begun. */
-export function marginWords(limits: readonly AlarmLimitNow[] | undefined, metric: string, value: number | null, decimals = 0): string | null {
-  if (value === null) return null;
-  const away = ({ at, worse }: AlarmLimitNow): number => (at - value) * worse;
-  const [next] = (limits ?? []).filter((one) => one.metric === metric).sort((a, b) => away(a) - away(b));
-  if (next === undefined || away(next) <= 0) return null;
-  return `${away(next).toFixed(decimals)} to the alarm at ${next.at.toFixed(decimals)}${next.twice ? ", twice" : ""}`;
+/** How far numbers are from their next alarm, of the one that is nearest: "4 to the alarm at 93". null: no alarm compares them, or one has begun. */
+export function marginWords(limits: readonly AlarmLimitNow[] | undefined, numbers: readonly { metric: string; value: number | null; name?: string }[], decimals = 0): string | null {
+  const [next] = numbers.flatMap(({ metric, value, name = "" }) => (limits ?? []).filter((one) => value !== null && one.metric === metric)
+    .map(({ at, worse, twice }) => ({ name, at, twice, away: (at - (value ?? 0)) * worse }))).sort((a, b) => a.away - b.away);
+  if (next === undefined || next.away <= 0) return null;
+  return `${next.name} ${next.away.toFixed(decimals)} to the alarm at ${next.at.toFixed(decimals)}${next.twice ? ", twice" : ""}`.trimStart();
 }
 
 /** The limits that are this patient's own: "own limits: SpO₂, prompt 88 % (usual 90)". null: none is. */

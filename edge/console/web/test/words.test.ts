@@ -101,14 +101,19 @@ test("limits of a patient's own are said with the usual ones", () => {
 test("how far a number is from its next alarm, and nothing where one has begun", () => {
   const low = { metric: "spo2_pct", rule: "RES-1", title: "", priority: "low", at: 93, worse: -1, twice: false, margin: 4 } as const;
   const bp = { ...low, metric: "sbp_mmhg", at: 144, worse: 1, twice: true } as const;
-  assert.equal(marginWords([low, bp], "spo2_pct", 97), "4 to the alarm at 93");
-  assert.equal(marginWords([low, bp], "spo2_pct", 94), "1 to the alarm at 93");
-  assert.equal(marginWords([low, bp], "spo2_pct", 93), null);
-  assert.equal(marginWords([low, bp], "sbp_mmhg", 120), "24 to the alarm at 144, twice");
-  assert.equal(marginWords([low, bp], "pulse_bpm", 70), null);
-  assert.equal(marginWords(undefined, "spo2_pct", 97), null);
-  assert.equal(marginWords([low], "spo2_pct", null), null);
-  assert.equal(marginWords([{ ...low, at: 49 }, { ...low, at: 121, worse: 1 }], "spo2_pct", 100), "21 to the alarm at 121");
+  assert.equal(marginWords([low, bp], [{ metric: "spo2_pct", value: 97 }]), "4 to the alarm at 93");
+  assert.equal(marginWords([low, bp], [{ metric: "spo2_pct", value: 94 }]), "1 to the alarm at 93");
+  assert.equal(marginWords([low, bp], [{ metric: "spo2_pct", value: 93 }]), null);
+  assert.equal(marginWords([low, bp], [{ metric: "sbp_mmhg", value: 120 }]), "24 to the alarm at 144, twice");
+  const dia = { ...bp, metric: "dbp_mmhg", at: 90 } as const;
+  const both = (sbp: number, dbp: number) => marginWords([bp, dia], [{ metric: "sbp_mmhg", value: sbp, name: "SYS" }, { metric: "dbp_mmhg", value: dbp, name: "DIA" }]);
+  assert.equal(both(120, 74), "DIA 16 to the alarm at 90, twice");
+  assert.equal(both(134, 74), "SYS 10 to the alarm at 144, twice");
+  assert.equal(both(120, 90), null);
+  assert.equal(marginWords([low, bp], [{ metric: "pulse_bpm", value: 70 }]), null);
+  assert.equal(marginWords(undefined, [{ metric: "spo2_pct", value: 97 }]), null);
+  assert.equal(marginWords([low], [{ metric: "spo2_pct", value: null }]), null);
+  assert.equal(marginWords([{ ...low, at: 49 }, { ...low, at: 121, worse: 1 }], [{ metric: "spo2_pct", value: 100 }]), "21 to the alarm at 121");
 });
 
 test("no alarm is not claimed while the data stand still", () => {
