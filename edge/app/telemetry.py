@@ -151,4 +151,8 @@ class Telemetry:
 
 
 def _timeless(state: State) -> State:
-    return msgspec.structs.replace(state, at="")
+    """Without what moves with time and with each reading, which the vitals say: how far a number is from a limit."""
+    limits = state.alarm_limits
+    if not isinstance(limits, msgspec.UnsetType):
+        limits = tuple(msgspec.structs.replace(one, margin=0.0) for one in limits)
+    return msgspec.structs.replace(state, at="", alarm_limits=limits)
