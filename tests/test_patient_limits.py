@@ -116,3 +116,10 @@ def test_words_keep_what_is_no_limit() -> None:
     assert found["text"] == "{spo2_pct}: below 91 %, 194, 9.94 (this patient's limit)"
     assert found["limit"] == "91 % for 60 s (this patient's; usual 94)"
     assert varied(table, []) == table
+
+
+def test_what_may_be_set_is_of_the_rules_and_no_memory_of_a_bed() -> None:
+    bed = Bedside("bed", (), RULES)
+    assert b"spo2_low" not in bed.snapshot()
+    bed.restore(bed.snapshot())
+    assert bed.state.limits == RULES.limits

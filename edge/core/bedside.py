@@ -128,7 +128,7 @@ class Bedside:
 
     def snapshot(self) -> bytes:
         """All this bed remembers, as JSON."""
-        return _ENCODER.encode(replace(self.state, protocols=NO_PROTOCOLS))
+        return _ENCODER.encode(replace(self.state, protocols=NO_PROTOCOLS, limits=()))
 
     def restore(self, snapshot: bytes) -> None:
         """Take up what `snapshot` remembers. Raises msgspec.MsgspecError where it is not one."""
