@@ -60,6 +60,14 @@ class Keeper:
         # last: until every bed has its snapshot, a restart must read the beds' inputs as configured before
         self._journal.snapshot(CONFIGURED, n, at_s, encode(configured))
 
+    @contextmanager
+    def anew(self, at_s: float) -> Iterator[None]:
+        """The same at the start of a record that has nothing of what the beds remember."""
+        self.keep_all(at_s, True)
+        yield
+        for bed, work in self._works.items():
+            self.snapshot(bed, work, at_s)
+
     def keep_all(self, at_s: float, lost: bool) -> None:
         """What the beds are, and what each remembers: a restart takes up from here, and a replay can begin here.
         `lost`: some of the inputs that led to it are not in the record."""

@@ -26,7 +26,7 @@ from edge.app.keeping import BedAtWork, Keeper
 from edge.app.lines import FRAMES
 from edge.app.offered import Offered
 from edge.app.pulse import Pause, Pulse
-from edge.app.recovery import CONFIGURED, Recovered
+from edge.app.recovery import Recovered
 from edge.app.refusals import Refusals, event_of
 from edge.app.skew import Skew
 from edge.app.sounder import Sounder, port_of
@@ -68,7 +68,6 @@ from edge.model import (
     Input,
     Tick,
     WatchPaused,
-    encode,
     from_iso,
     iso,
 )
@@ -206,17 +205,10 @@ class EdgeService:
     def _boot_beds(self, begun: bool) -> None:
         at_s, last_s = self._clock.now(), self._journal.head.at_s
         gap_s = round(at_s - last_s, 3) if last_s else 0.0
-        configured, n = self._keeper.configured(), 0
-        if begun:  # what the beds remember is not in this record
-            self._keeper.keep_all(at_s, True)
-        else:
-            n = self._journal.record(None, at_s, configured)
-        for number, (bed, work) in enumerate(self._beds.items()):
-            work.due_s = at_s + TICK_S * number / len(self._beds)
-            self._apply(bed, Boot(self._boot, gap_s), at_s)
-            self._keeper.snapshot(bed, work, at_s)
-        if n:  # last: until every bed has its snapshot, a restart must read the beds' inputs as configured before
-            self._journal.snapshot(CONFIGURED, n, at_s, encode(configured))
+        with self._keeper.anew(at_s) if begun else self._keeper.another(at_s):
+            for number, (bed, work) in enumerate(self._beds.items()):
+                work.due_s = at_s + TICK_S * number / len(self._beds)
+                self._apply(bed, Boot(self._boot, gap_s), at_s)
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Everything that runs, by name."""
