@@ -37,7 +37,6 @@ What is made of it:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from drivers.contract import (
     BadFrame,
@@ -59,13 +58,12 @@ from drivers.contract import (
 from drivers.kit.cuffs import (
     DETERMINATION,
     SCHEDULE,
-    STUCK,
-    Stopping,
     cuff_pressure,
     determination,
     failed,
     schedule_of,
 )
+from drivers.kit.cycle import Cycle
 from drivers.kit.framing import Counted
 from drivers.kit.listening import WELL, Verdict, judged, worst
 from drivers.kit.schedules import Schedule
@@ -85,7 +83,7 @@ STREAM_BYTES_S = 4500  # with all waves on: 250 ECG frames of 12 bytes a second,
 JUMPS = {"heart_rate_bpm": 4.0, "resp_bpm": 2.0, "spo2_pct": 2.0, "pulse_bpm": 4.0, "temp_c": 0.5}
 
 LOW_MMHG = 10
-GIVE_UP_S, BEGINS_S, LONGEST_S = 30.0, 15.0, 140.0  # edge time
+LONGEST_S = 140.0  # edge time
 SETTLE_S = 5.0  # after an opening or a command, before waves mean that the board was switched on again
 RESULTS: Mapping[int, str] = {
     2: "user_abort", 3: "overpressure", 4: "cuff_loose", 5: "timeout", 6: "module_error", 7: "artifact",
@@ -138,8 +136,6 @@ WAVES_SET = (_command("ecg_wave_off", "mode", 0xFB, 0), _command("spo2_wave_on",
 PATIENTS = {name: _command(f"patient_{name}", "mode", 0x09, number)
             for number, name in enumerate(("adult", "child", "neonate"), 1)}
 
-Phase = Literal["idle", "starting", "measuring", "stopping"]
-
 
 class Pleth:
     """The SpO2 wave: sample after sample, and how many a second there are."""
@@ -175,22 +171,14 @@ class BerryPm6750:
 
     def __init__(self, schedule: Schedule, patient: str) -> None:
         self.framing: Framing = Counted(HEAD[:1], _length, LONGEST + 2, _good)
-        self._schedule = schedule
+        self._cycle = Cycle(schedule, start=START, stop=STOP, longest_s=LONGEST_S, held=HELD)
         self._settings = (*WAVES_SET, PATIENTS[patient])
-        self._now_s = 0.0
-        self._started = self._opened = self._interrupted = False
+        self._started = False
         self._last_result = b""
-        self._held = self._stuck = False
-        self._phase: Phase = "idle"
         self._forget()
 
     def _forget(self) -> None:
-        self._phase = "idle"
-        self._since_s = 0.0  # of the phase
-        self._stopping = Stopping()
-        self._top_mmhg = 0
         self._cuff: tuple[int, int] | None = None  # its status and pressure, as last told
-        self._owed: list[Decoded] = []  # what goes out with the next frame
         self._repeats = {type_: Repeats(JUMPS) for type_ in SIZES}
         self._rhythm: Twice[tuple[DeviceAlarm, ...]] = Twice()
         self._unknown: dict[int, DeviceAlarm] = {}  # of each type, its code that is not known
@@ -203,57 +191,23 @@ class BerryPm6750:
     # --- requests -----------------------------------------------------------------------------------------------------
 
     def on_open(self) -> Sequence[Request]:
-        self._interrupted = self._interrupted or self._phase != "idle"
-        self._started = self._opened = True
-        self._held = False
+        self._started = True
+        self._cycle.open()
         self._forget()
         return self._settings
 
     def start_at(self, at_s: float | None) -> None:
-        self._schedule.told(at_s)
+        self._cycle.told(at_s)
 
     def next_request(self, at_s: float) -> Request | None:
-        self._now_s = at_s
-        if self._opened:
-            self._opened = False
-            self._schedule.opened(at_s)
-        if self._interrupted:
-            self._interrupted = False
-            self._end("timeout")
-        if self._phase == "stopping":
-            return self._stop(at_s)
-        if self._phase == "measuring" and at_s - self._since_s >= LONGEST_S:
-            self._phase = "stopping"
-            self._stopping.begin(at_s)
-            return self._stop(at_s)
-        if self._phase == "starting" and at_s - self._since_s >= BEGINS_S:
-            self._end("not_measured")
-        if self._phase == "idle" and self._schedule.due(at_s) and self._may_start(at_s):
-            self._schedule.began(at_s)
-            self._phase, self._since_s, self._top_mmhg = "starting", at_s, 0
-            return START
-        return self._settings_due(at_s)
+        stop = self._cycle.turn(at_s)
+        if stop is not None or self._cycle.phase == "stopping":
+            return stop
+        return self._cycle.begin(at_s, ready=self._is_ready()) or self._settings_due(at_s)
 
-    def _may_start(self, at_s: float) -> bool:
-        if self._held:
-            self._schedule.held(at_s)
-            self._owed += failed("overpressure")
-            return False
+    def _is_ready(self) -> bool:
         status, mmhg = self._cuff or (FINISHED, 0)
-        if status not in (MEASURING, INITIALISING) and mmhg <= LOW_MMHG:
-            return True
-        if self._schedule.overdue_s(at_s) >= GIVE_UP_S:
-            self._end("not_measured")
-        return False
-
-    def _stop(self, at_s: float) -> Request | None:
-        if not self._stopping.is_due(at_s):
-            return None
-        if not self._stopping.in_vain:
-            return STOP
-        self._stuck = True
-        self._end("timeout")
-        return None
+        return status not in (MEASURING, INITIALISING) and mmhg <= LOW_MMHG
 
     def _settings_due(self, at_s: float) -> Request | None:
         if self._set_s is None:
@@ -281,7 +235,7 @@ class BerryPm6750:
             raise BadFrame(f"type {type_:02X} has {len(data)} bytes of data")
         self._waves = self._waves or type_ in OTHER_WAVES
         if type_ == PLETH:
-            return () if self._opened else self._pleth.sample(data, self._now_s)
+            return () if self._cycle.opened else self._pleth.sample(data, self._cycle.now_s)
         if not self._started:
             self._rhythm.forget()
             self._unknown.clear()
@@ -294,10 +248,10 @@ class BerryPm6750:
             found += self._oximeter(data)
         elif type_ == TEMPERATURE:
             found += self._temperature(data)
-        if not found and not self._owed:
+        if not found and not self._cycle.owed:
             return found
-        found = [*self._owed, *found]
-        self._owed.clear()
+        found = [*self._cycle.owed, *found]
+        self._cycle.owed.clear()
         return [*found, *self._alarms()]
 
     def _numbers(self, type_: int, readings: Sequence[Reading]) -> Sequence[Reading]:
@@ -340,8 +294,7 @@ class BerryPm6750:
             self._unknown[type_] = DeviceAlarm("unknown", "low", raw, f"The board says {raw}, which is not known")
 
     def _alarms(self) -> Sequence[Decoded]:
-        alarms = (*((HELD,) if self._held else ()), *((STUCK,) if self._stuck else ()), *(self._rhythm.value or ()),
-                  *self._unknown.values())
+        alarms = (*self._cycle.alarms, *(self._rhythm.value or ()), *self._unknown.values())
         if self._started and alarms == self._told:
             return ()
         self._told = alarms
@@ -353,23 +306,22 @@ class BerryPm6750:
         status, mmhg = data[0] >> 2 & 0x0F, 2 * data[1]
         self._cuff = status, mmhg
         self._note(CUFF, "NIBP", status, {FINISHED, MEASURING, *RESULTS})
+        cycle = self._cycle
         if status == MEASURING:
-            if self._phase in ("idle", "starting"):
-                self._since_s = self._now_s if self._phase == "idle" else self._since_s
-                self._top_mmhg = 0
-                self._phase = "measuring"
-            self._top_mmhg = max(self._top_mmhg, mmhg)
+            if cycle.phase in ("idle", "starting"):
+                cycle.enter("measuring", cycle.now_s if cycle.phase == "idle" else cycle.since_s)
+                cycle.top_mmhg = 0
+            cycle.top_mmhg = max(cycle.top_mmhg, mmhg)
             return (cuff_pressure(mmhg),)
-        self._stuck = False
+        cycle.stuck = False
         if not self._started:
             return () if status in (INITIALISING, INITIALISED) else self._result(status, data)
-        if self._phase == "stopping":
-            self._end("timeout")
-        elif self._phase == "measuring":
+        if cycle.phase == "stopping":
+            cycle.end("timeout")
+        elif cycle.phase == "measuring":
             found = self._result(status, data)
-            good = found[0].value is not None
-            self._held = self._held or status == OVERPRESSURE
-            self._end(None, good=good)
+            cycle.held = cycle.held or status == OVERPRESSURE
+            cycle.end(None, good=found[0].value is not None)
             return found
         return ()
 
@@ -378,17 +330,9 @@ class BerryPm6750:
             return failed(RESULTS.get(status, "module_error"))
         sbp, mean, dbp = data[2:]
         again, self._last_result = data[2:] == self._last_result, data[2:]
-        if again and self._started and self._top_mmhg < sbp:
+        if again and self._started and self._cycle.top_mmhg < sbp:
             return failed("not_measured")
         return determination(sbp, dbp, mean, None) or failed("implausible")
-
-    def _end(self, reason: str | None, *, good: bool = False) -> None:
-        """The determination is over; `reason` is why there are no numbers, where no frame says it."""
-        self._phase = "idle"
-        self._schedule.ended(self._now_s, good=good)
-        if self._held:
-            self._schedule.held(self._now_s)
-        self._owed += failed(reason) if reason else ()
 
 
 DRIVER = Spec(

@@ -38,7 +38,6 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from drivers.contract import (
     Agreement,
@@ -59,13 +58,12 @@ from drivers.kit.cuffs import (
     CUFF_MAX_MMHG,
     DETERMINATION,
     SCHEDULE,
-    STUCK,
-    Stopping,
     cuff_pressure,
     determination,
     failed,
     schedule_of,
 )
+from drivers.kit.cycle import Cycle
 from drivers.kit.framing import Delimited
 from drivers.kit.schedules import Schedule
 
@@ -74,7 +72,7 @@ LONGEST = 48
 GAP_S = 1.1  # real seconds between two commands
 EVERY_S, TIMEOUT_S, LATENESS_S = 2.0, 3.0, 1.0
 SILENT_AFTER_S = 7.0  # one lost response costs EVERY_S + TIMEOUT_S + LATENESS_S
-KNOWN_S, GIVE_UP_S, BEGINS_S, LONGEST_S, STILL_S = 6.0, 30.0, 15.0, 120.0, 5.0  # edge time
+KNOWN_S, LONGEST_S, STILL_S = 6.0, 120.0, 5.0  # edge time
 PUSHED_S = 1.1  # after the end the result may come by itself
 RISEN_MMHG = 20
 MEASURES, MAY_START = frozenset("389"), frozenset("12")
@@ -115,33 +113,25 @@ PATIENTS = {"adult": _command("adult", "24", "mode"), "neonate": _command("neona
 START = _command("start", "01", "start_cuff")
 STOP = FrameRequest("stop", b"X", effect="stop_cuff", timeout_s=None, gap_s=0.5)
 
-Phase = Literal["idle", "starting", "measuring", "ended", "asking", "stopping"]
-
 
 class ParNibp:
     """One module. One that was never started is shown single frames, and takes each at its word."""
 
     def __init__(self, schedule: Schedule, patient: str) -> None:
         self.framing: Framing = Delimited(START_BYTE, END_BYTE, LONGEST)
-        self._schedule = schedule
+        self._cycle = Cycle(schedule, start=START, stop=STOP, longest_s=LONGEST_S, held=HELD)
         self._mode = (MANUAL, PATIENTS[patient])
         self._patient = str(list(PATIENTS).index(patient))
-        self._now_s = 0.0
-        self._started = self._opened = self._interrupted = False
-        self._held = self._stuck = False
+        self._started = False
         self._last_result: str | None = None
-        self._phase: Phase = "idle"
         self._forget()
 
     def _forget(self) -> None:
-        self._phase = "idle"
-        self._since_s = self._cuff_s = 0.0  # of the phase or the last stop; of the last cuff pressure
-        self._stopping = Stopping()
-        self._top_mmhg, self._seen_end = 0, False
+        self._cuff_s = 0.0  # when the last cuff pressure came
+        self._seen_end = False
         self._state: tuple[str, float] | None = None  # S of the last status, and when
         self._status_s = float("-inf")
         self._to_set: deque[FrameRequest] = deque()
-        self._owed: list[Decoded] = []
         self._error: DeviceAlarm | None = None
         self._caution: DeviceAlarm | None = None
         self._told: tuple[DeviceAlarm, ...] | None = None
@@ -149,78 +139,48 @@ class ParNibp:
     # --- requests -----------------------------------------------------------------------------------------------------
 
     def on_open(self) -> Sequence[Request]:
-        self._interrupted = self._interrupted or self._phase != "idle"
-        self._started = self._opened = True
-        self._held = False
+        self._started = True
+        self._cycle.open()
         self._forget()
         self._to_set.extend(self._mode)
         return [STATUS, STATUS]  # before its mode is set: a probe has four seconds
 
     def start_at(self, at_s: float | None) -> None:
-        self._schedule.told(at_s)
+        self._cycle.told(at_s)
 
     def next_request(self, at_s: float) -> Request | None:
-        self._now_s = at_s
-        if self._opened:
-            self._opened = False
-            self._schedule.opened(at_s)
-        if self._interrupted:
-            self._interrupted = False
-            self._end("timeout")
-        if self._phase == "stopping":
-            return self._stop(at_s)
-        if self._phase == "measuring" and at_s - self._since_s >= LONGEST_S:
-            self._phase = "stopping"
-            self._stopping.begin(at_s)
-            return self._stop(at_s)
-        if self._phase == "measuring" and at_s - self._cuff_s >= STILL_S:
-            self._phase, self._since_s = "ended", at_s - PUSHED_S
-        if self._phase == "starting" and at_s - self._since_s >= BEGINS_S:
-            self._end("not_measured")
-        if self._phase == "ended" and at_s - self._since_s >= PUSHED_S:
-            self._phase = "asking"
+        cycle = self._cycle
+        stop = cycle.turn(at_s)
+        if stop is not None or cycle.phase == "stopping":
+            return stop
+        if cycle.phase == "measuring" and at_s - self._cuff_s >= STILL_S:
+            cycle.enter("ended", at_s - PUSHED_S)
+        if cycle.phase == "ended" and at_s - cycle.since_s >= PUSHED_S:
+            cycle.phase = "asking"
             return STATUS
-        return self._idle(at_s) if self._phase == "idle" else None
+        return self._idle(at_s) if cycle.phase == "idle" else None
 
     def _idle(self, at_s: float) -> Request | None:
         if self._to_set:
             return self._to_set.popleft()
-        if self._schedule.due(at_s) and self._may_start(at_s):
-            self._schedule.began(at_s)
-            self._phase, self._since_s = "starting", at_s
-            self._top_mmhg, self._seen_end = 0, False
-            return START
+        start = self._cycle.begin(at_s, ready=self._is_ready(at_s))
+        if start is not None:
+            self._seen_end = False
+            return start
         if at_s - self._status_s < EVERY_S:
             return None
         self._status_s = at_s
         return STATUS
 
-    def _may_start(self, at_s: float) -> bool:
-        if self._held:
-            self._schedule.held(at_s)
-            self._owed += failed("overpressure")
-            return False
-        if self._state is not None and self._state[0] in MAY_START and at_s - self._state[1] <= KNOWN_S:
-            return True
-        if self._schedule.overdue_s(at_s) >= GIVE_UP_S:
-            self._end("not_measured")
-        return False
-
-    def _stop(self, at_s: float) -> Request | None:
-        if not self._stopping.is_due(at_s):
-            return None
-        if not self._stopping.in_vain:
-            return STOP
-        self._stuck = True
-        self._end("timeout")
-        return None
+    def _is_ready(self, at_s: float) -> bool:
+        return self._state is not None and self._state[0] in MAY_START and at_s - self._state[1] <= KNOWN_S
 
     def is_response(self, frame: bytes, request: Request) -> bool:
         return request is STATUS and frame[1:2] == b"S"
 
     def on_timeout(self, request: Request) -> Sequence[Decoded]:
-        if self._phase == "asking":
-            self._end("timeout")
+        if self._cycle.phase == "asking":
+            self._cycle.end("timeout")
         return self._with_owed((), heard=False)
 
     # --- what comes ---------------------------------------------------------------------------------------------------
@@ -241,40 +201,40 @@ class ParNibp:
 
     def _with_owed(self, decoded: Sequence[Decoded], *, heard: bool = True) -> Sequence[Decoded]:
         """With what is owed, and the alarms where they changed; a module that is not heard is not said to have none."""
-        everything = [*self._owed, *decoded]
-        self._owed.clear()
-        alarms = tuple(one for one in (HELD if self._held else None, STUCK if self._stuck else None, self._error,
-                                       self._caution) if one is not None)
+        everything = [*self._cycle.owed, *decoded]
+        self._cycle.owed.clear()
+        alarms = (*self._cycle.alarms, *(one for one in (self._error, self._caution) if one is not None))
         if alarms != self._told and (alarms or heard) and (self._started or everything):
             self._told = alarms
             everything.append(DeviceAlarms(alarms))
         return everything
 
     def _ended(self) -> Sequence[Decoded]:
-        if self._phase == "stopping":
-            self._end("timeout")
-        elif self._phase == "measuring":
-            self._phase, self._since_s, self._seen_end = "ended", self._now_s, True
-        self._stuck = False
+        if self._cycle.phase == "stopping":
+            self._cycle.end("timeout")
+        elif self._cycle.phase == "measuring":
+            self._cycle.enter("ended", self._cycle.now_s)
+            self._seen_end = True
+        self._cycle.stuck = False
         return ()
 
     def _cuff(self, pressure: str, caution: str, state: str) -> Sequence[Decoded]:
         mmhg = int(pressure)
         words = CAUTIONS.get(caution, f"cuff caution {caution}")
         self._caution = None if caution == "0" else DeviceAlarm("attention", "low", f"C{caution}", f"Cuff: {words}")
-        self._state = state, self._now_s
-        self._cuff_s = self._now_s
-        if state in MEASURES and self._phase == "starting":
-            self._phase = "measuring"
+        self._state = state, self._cycle.now_s
+        self._cuff_s = self._cycle.now_s
+        if state in MEASURES and self._cycle.phase == "starting":
+            self._cycle.phase = "measuring"
         if mmhg <= CUFF_MAX_MMHG:
-            self._top_mmhg = max(self._top_mmhg, mmhg)
+            self._cycle.top_mmhg = max(self._cycle.top_mmhg, mmhg)
         return (cuff_pressure(mmhg),)
 
     def _status(
         self, state: str, patient: str, _cycle: str, error: str, pressures: str, pulse: str
     ) -> Sequence[Decoded]:
-        self._state = state, self._now_s
-        self._stuck = self._stuck and state in MEASURES
+        self._state = state, self._cycle.now_s
+        self._cycle.stuck = self._cycle.stuck and state in MEASURES
         self._error = _alarm(error) if state == "2" else None
         blank = not pressures.strip("- ")
         if blank and state in "05":
@@ -283,11 +243,11 @@ class ParNibp:
         found = _result(state, error, pressures, pulse)
         if not self._started:
             return found if state not in MEASURES else ()
-        if self._phase == "stopping" and state not in MEASURES:
-            self._end("timeout")
-        if self._phase == "asking" and state in MEASURES:  # it was not the end
-            self._phase, self._cuff_s = "measuring", self._now_s
-        if self._phase not in ("ended", "asking") or state in MEASURES:
+        if self._cycle.phase == "stopping" and state not in MEASURES:
+            self._cycle.end("timeout")
+        if self._cycle.phase == "asking" and state in MEASURES:  # it was not the end
+            self._cycle.phase, self._cuff_s = "measuring", self._cycle.now_s
+        if self._cycle.phase not in ("ended", "asking") or state in MEASURES:
             return ()
         if patient != self._patient:
             self._to_set.extend(self._mode)
@@ -295,27 +255,19 @@ class ParNibp:
         again, sbp = pressures == self._last_result, found[0].value
         least_mmhg = RISEN_MMHG if self._seen_end else sbp
         if sbp is not None and least_mmhg is not None and (
-                (again and not self._seen_end) or self._top_mmhg < least_mmhg):
+                (again and not self._seen_end) or self._cycle.top_mmhg < least_mmhg):
             found = failed("not_measured")
         self._last_result = pressures
-        self._held = self._held or error == OVERPRESSURE
-        self._end(None, good=found[0].value is not None)
+        self._cycle.held = self._cycle.held or error == OVERPRESSURE
+        self._cycle.end(None, good=found[0].value is not None)
         return found
 
     def _restarted(self) -> None:
         """A status that the module sends when it is switched on."""
-        if self._phase not in ("idle", "starting"):
-            self._end("module_error")
+        if self._cycle.phase not in ("idle", "starting"):
+            self._cycle.end("module_error")
         if not self._to_set:
             self._to_set.extend(self._mode)
-
-    def _end(self, reason: str | None, *, good: bool = False) -> None:
-        """The determination is over; `reason` is why there are no numbers, where no status says it."""
-        self._phase = "idle"
-        self._schedule.ended(self._now_s, good=good)
-        if self._held:
-            self._schedule.held(self._now_s)
-        self._owed += failed(reason) if reason else ()
 
 
 def _result(state: str, error: str, pressures: str, pulse: str) -> tuple[Reading, ...]:
