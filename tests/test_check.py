@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,13 +15,15 @@ import pytest
 
 import drivers
 import simulators
+from edge.app.scale import ROOT, Evidence, read_report
 from edge.cli.capture import run_capture
-from edge.cli.check import _plain, run_check
+from edge.cli.check import _is_of_this_machine, _lines, _plain, run_check
 from edge.field import acceptance
 from edge.field.acceptance import REPORT, Report, check, judge
 from edge.field.device_url import parse_device_url
 from edge.field.history import History
 from edge.field.link_state import Counters
+from edge.model import LinkChanged
 from edge.process import BadUsage
 from simulators.capture import Capture
 from simulators.scenario import catalogue
@@ -51,11 +55,15 @@ def test_a_good_link_is_fit(name: str) -> None:
     assert listened(name).faults == []
 
 
-def test_the_report_as_json_is_what_the_scale_reads() -> None:
+def test_the_report_as_json_is_what_the_scale_reads(tmp_path: Path) -> None:
     told = json.loads(json.dumps(_plain(listened(), "2026-01-31T09:00:00.000Z")))
     assert list(told) == list(REPORT)
     assert told["counters"]["frames"] > 0
     assert told["frames"]
+    (tmp_path / "one.json").write_text(json.dumps(told))
+    kept = read_report(tmp_path / "one.json")
+    assert kept is not None
+    assert kept.objection(Evidence(drivers.find()["alaris_gh"], ROOT).driver_digest) == ""
 
 
 def counts(**more: int) -> Callable[[DialogueRun], None]:
@@ -79,6 +87,41 @@ LIMITS = [
 def test_what_makes_it_unfit_at_the_limit(spoil: Callable[[DialogueRun], None], faults: list[str]) -> None:
     found = listened(spoil=spoil).faults
     assert [fault.startswith(said) for fault, said in zip(found, faults, strict=True)] == [True] * len(faults)
+
+
+def test_three_days_have_more_responses_than_are_kept() -> None:
+    def spoil(run: DialogueRun) -> None:
+        run.dialogue.history.responded += 500_000
+        counts(timeouts=4000)(run)
+
+    assert listened(spoil=spoil).faults == []
+
+
+def test_a_link_that_falls_for_days_is_said_in_a_few_lines() -> None:
+    def spoil(run: DialogueRun) -> None:
+        run.inputs += [(0.0, LinkChanged("pump", "silent", f"no {n}")) for n in range(900)]
+
+    faults = listened(spoil=spoil).faults
+    assert (faults[0], faults[5], len(faults)) == ("the link was silent: no 0", "and so 895 times more", 6)
+
+
+def test_the_printed_report_says_the_verdict_first_and_why() -> None:
+    fit = _lines(listened(), PLACE, "2026-01-31T09:00:00.000Z")
+    assert fit[:3] == ["Link acceptance report    2026-01-31T09:00:00.000Z", "",
+                       "verdict   FIT: this link may serve a bed"]
+    unfit = _lines(listened(spoil=counts(timeouts=3)), PLACE, "2026-01-31T09:00:00.000Z")
+    assert unfit[2:4] == ["verdict   NOT FIT: mend what stands below, and check again",
+                          "FAULT     3 requests got no response"]
+    assert unfit[-1] == "checked by ____________________  date ____________"
+
+
+@pytest.mark.parametrize(("at", "ours"), [
+    ("tcp://127.0.0.1:4001", True), ("tcp://localhost:4001", True), ("tcp://[::1]:4001", True),
+    (f"tcp://{socket.gethostname()}:4001", True), ("tcp://192.0.2.7:4001", False), ("serial:///dev/ttyUSB0", False),
+    ("serial:///dev/pts/3", True), ("modbus+tcp://127.1.2.3?unit=1", True),
+])
+def test_a_program_on_this_machine_is_no_device(at: str, ours: bool) -> None:
+    assert _is_of_this_machine(parse_device_url(at)) is ours
 
 
 def test_a_link_that_falls_is_unfit_and_says_why() -> None:
@@ -173,6 +216,19 @@ async def test_the_verb_prints_a_report_and_a_capture_plays(tmp_path: Path) -> N
         assert (code, "verdict   FIT" in said, "spo2_pct" in said) == (0, True, True)
         code, said = await vigil("check", at, "--driver", "nonin", "--minutes", "0.02", "--json")
         assert (code, json.loads(said)["fit"]) == (0, True)
+        long = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "edge.cli", "check", at, "--driver", "nonin", "--minutes", "4320", "--reports",
+            str(tmp_path / "kept"), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+        assert long.stderr is not None
+        assert b"72 h to go" in await asyncio.wait_for(long.stderr.readline(), 20)
+        long.send_signal(signal.SIGINT)
+        await asyncio.wait_for(long.wait(), 20)
+        kept = sorted((tmp_path / "kept").iterdir())
+        assert [path.suffix for path in kept] == [".json", ".txt"]
+        assert json.loads(kept[0].read_text())["simulated"]
+        assert kept[1].read_text().startswith("Link acceptance report")
+        code, said = await vigil("devices", "nonin", "--reports", str(tmp_path / "kept"))
+        assert (code, f"{kept[0].name}: it is of a program on the same machine, no device" in said) == (0, True)
         code, _ = await vigil("capture", at, str(tmp_path / "c.jsonl"), "--driver", "nonin", "--minutes", "0.03")
         assert code == 0
     finally:

@@ -12,8 +12,8 @@ import pytest
 
 import drivers
 from drivers.contract import Agreement
+from edge.app.scale import CARD, LEVELS, ROOT, Criterion, Evidence, Scale, scale_of
 from edge.cli.catalogue import list_devices
-from edge.cli.scale import CARD, LEVELS, ROOT, Criterion, Evidence, Scale, scale_of
 from edge.field.acceptance import REPORT
 
 NAME = "alaris_gh"
@@ -150,20 +150,25 @@ def test_limits_stand_in_their_place(root: Path, monkeypatch: pytest.MonkeyPatch
     assert (("gold", "known limitations") not in missing(root)) is met
 
 
-def report(root: Path, **other: Any) -> None:
-    told = dict.fromkeys(REPORT, None) | {"driver": NAME, "simulated": False, "fit": True, "seconds": 72 * 3600.0,
-                                          "counters": {"frames": 1}, "frames": [{}]}
-    (root / "tests" / "acceptance").mkdir(exist_ok=True)
-    (root / "tests" / "acceptance" / "one.json").write_text(json.dumps(told | other))
+def report(root: Path, folder: Path | None = None, **other: Any) -> None:
+    told = dict.fromkeys(REPORT, None) | {
+        "driver": NAME, "sources": Evidence(drivers.find()[NAME], root).driver_digest, "simulated": False, "fit": True,
+        "faults": [], "began": "2026-01-31T09:00:00.000Z", "seconds": 72 * 3600.0, "back_s": 1.5,
+        "counters": {"frames": 1}, "frames": [{}]}
+    into = folder or root / "tests" / "acceptance"
+    into.mkdir(exist_ok=True)
+    (into / "one.json").write_text(json.dumps(told | other))
 
 
-OF_PLATINUM = ("acceptance report of a real device", "72 h on a real device")
+OF_PLATINUM = ("acceptance report of a real device, its cable pulled and put back", "72 h on a real device")
 
 
 @pytest.mark.parametrize(("other", "lacks"), [
     ({}, ()), ({"seconds": 72 * 3600.0 - 1}, OF_PLATINUM[1:]), ({"fit": False}, OF_PLATINUM),
     ({"simulated": True}, OF_PLATINUM), ({"driver": "alaris_gh_2"}, OF_PLATINUM),
     ({"counters": {"frames": 0}}, OF_PLATINUM), ({"frames": []}, OF_PLATINUM),
+    ({"faults": ["the link was silent"]}, OF_PLATINUM), ({"back_s": None}, OF_PLATINUM[:1]),
+    ({"sources": "0123456789abcdef"}, OF_PLATINUM), ({"seconds": "259200"}, OF_PLATINUM), ({"began": 1}, OF_PLATINUM),
 ])
 def test_platinum_is_two_documents_and_three_days_with_a_real_device(
     root: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, Any], lacks: tuple[str, ...]
@@ -173,6 +178,22 @@ def test_platinum_is_two_documents_and_three_days_with_a_real_device(
     assert missing(root) == [("platinum", name) for name in lacks]
     scale_of.cache_clear()
     assert scale_of(NAME, root).level == ("gold" if lacks else "platinum")
+
+
+def test_a_clinic_s_own_reports_count_from_the_folder_it_names(
+    root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    agreed(monkeypatch, documents=("rev. A", "rev. B"))
+    accepted = tmp_path_factory.mktemp("clinic") / "reports"
+    report(root, accepted)
+    assert missing(root) == [("platinum", name) for name in OF_PLATINUM]
+    assert scale_of(NAME, root, accepted).level == "platinum"
+    with (root / "drivers" / f"{NAME}.py").open("a") as file:
+        file.write("# another\n")
+    measured(root)
+    scale_of.cache_clear()
+    why = {one.name: one.why for one in scale_of(NAME, root, accepted).criteria}
+    assert why[OF_PLATINUM[0]] == "one.json: the driver was changed since: check it again"
 
 
 @pytest.mark.parametrize("text", [

@@ -29,6 +29,9 @@ site.add_to(app)
 FAULTS = ", ".join(KINDS)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for another program.")]
 DriversFolder = Annotated[Path | None, typer.Option("--drivers", help="A folder with drivers of your own.")]
+ReportsFolder = Annotated[Path | None, typer.Option(
+    "--reports", help="The folder of this clinic's acceptance reports: vigil check puts them there, vigil devices reads"
+                      " them.")]
 File = Annotated[Path, typer.Argument(help="A rules.toml.")]
 ProtocolsFile = Annotated[Path, typer.Argument(help="A protocols.toml.")]
 CohortSize = Annotated[int | None, typer.Option(
@@ -192,12 +195,12 @@ def simulate(
 @app.command()
 def devices(
     name: Annotated[str | None, typer.Argument(help="One driver, or a register map (pump.toml): its card.")] = None,
-    as_json: Json = False, drivers: DriversFolder = None,
+    as_json: Json = False, drivers: DriversFolder = None, reports: ReportsFolder = None,
 ) -> int:
     """The drivers: kind, transport, evidence grade, source, and every request that can be sent to the device."""
     from edge.cli.catalogue import list_devices
 
-    return list_devices(name, as_json, drivers)
+    return list_devices(name, as_json, drivers, reports)
 
 
 @app.command()
@@ -226,12 +229,14 @@ def check(
     minutes: Annotated[float, typer.Option(min=0.02, max=4320, help="How long it is listened to.")] = 2.0,
     pull: Annotated[bool, typer.Option(help="Ask for the cable to be pulled and put back, and time both.")] = False,
     setting: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE of the driver's settings.")] = None,
-    as_json: Json = False, drivers: DriversFolder = None,
+    as_json: Json = False, drivers: DriversFolder = None, reports: ReportsFolder = None,
 ) -> int:
-    """Is this link fit for a bed? A report of frames, errors, gaps and response times, to print; 1 if it is not."""
+    """Is this link fit for a bed? A report of frames, errors, gaps and response times, to print; 1 if it is not.
+    With --reports it is kept, and a driver whose real device has been checked rises on the scale."""
     from edge.cli.check import run_check
 
-    return run_check(port, driver, minutes * 60, pull=pull, settings=setting or [], as_json=as_json, folder=drivers)
+    return run_check(port, driver, minutes * 60, pull=pull, settings=setting or [], as_json=as_json, folder=drivers,
+                     reports=reports)
 
 
 @app.command()

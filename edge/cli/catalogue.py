@@ -9,7 +9,7 @@ from pathlib import Path
 import drivers
 from drivers.contract import FrameRequest, Request, Spec
 from drivers.modbus_map import spec_of
-from edge.cli.scale import Criterion, scale_of
+from edge.app.card import card, criteria, level
 from edge.config.files import MAPPED
 from edge.process import BadUsage
 from edge.vocabulary import METRICS, Metric
@@ -50,32 +50,36 @@ def find_driver(name: str, folder: Path | None) -> Spec:
     return found[name]
 
 
-def list_devices(name: str | None, as_json: bool, folder: Path | None = None) -> int:
-    """`vigil devices`: every driver, or one driver's wiring card. Raises BadUsage."""
+def list_devices(name: str | None, as_json: bool, folder: Path | None = None, accepted: Path | None = None) -> int:
+    """`vigil devices`: every driver, or one driver's wiring card; `accepted` is a folder of the clinic's acceptance
+    reports. Raises BadUsage."""
+    if accepted is not None and not accepted.is_dir():
+        raise BadUsage(f"--reports {accepted}: no such folder; vigil check ... --reports {accepted} makes it")
     if name == MAPPED:
         print(json.dumps({"name": MAPPED, "title": ANY_MODBUS, "map": HOW}) if as_json else f"{ANY_MODBUS}\n{HOW}")
         return 0
     if name is None:
         found = find_drivers(folder)
         if as_json:
-            print(json.dumps([_row(spec) for spec in found.values()]))
+            print(json.dumps([_row(spec, accepted) for spec in found.values()]))
         else:
             for spec in found.values():
-                print(f"{spec.name:20} {spec.kind:9} {', '.join(spec.transports):24} {_level(spec):8} grade"
+                print(f"{spec.name:20} {spec.kind:9} {', '.join(spec.transports):24} {level(spec, accepted):8} grade"
                       f" {spec.grade:6} {spec.title}")
             print(f"{MAPPED:20} {'any':9} {'modbus+tcp, modbus+rtu':24} {'':8} {'':12} {ANY_MODBUS}:"
                   f" vigil devices {MAPPED}")
         return 0
     spec = find_driver(name, folder)
-    print(json.dumps(_row(spec)) if as_json else _card(spec))
+    print(json.dumps(_row(spec, accepted)) if as_json else card(spec, accepted))
     return 0
 
 
-def _row(spec: Spec) -> dict[str, object]:
+def _row(spec: Spec, accepted: Path | None) -> dict[str, object]:
     return {
         "name": spec.name, "title": spec.title, "kind": spec.kind, "transports": list(spec.transports),
-        "scale": _level(spec), "criteria": [
-            {"level": one.level, "name": one.name, "met": one.met, "missing": one.why} for one in _criteria(spec)],
+        "scale": level(spec, accepted), "criteria": [
+            {"level": one.level, "name": one.name, "met": one.met, "missing": one.why}
+            for one in criteria(spec, accepted)],
         "grade": spec.grade, "source": spec.source, "metrics": sorted(spec.metrics),
         "codes": {key: _codes(METRICS[key]) for key in sorted(spec.metrics)},
         "requests": [_request(request) for request in spec.requests],
@@ -83,22 +87,6 @@ def _row(spec: Spec) -> dict[str, object]:
         "settings": {key: {"default": s.default, "help": s.help, "choices": list(s.choices)}
                      for key, s in spec.settings.items()},
     }
-
-
-def _criteria(spec: Spec) -> tuple[Criterion, ...]:
-    """What the scale says of a driver of this repository; nothing of a clinic's own."""
-    ours = drivers.find().get(spec.name)
-    return scale_of(spec.name).criteria if ours is not None and ours.requests == spec.requests else ()
-
-
-def _level(spec: Spec) -> str:
-    return scale_of(spec.name).level if _criteria(spec) else "own"
-
-
-def _scale_lines(spec: Spec) -> str:
-    lines = [f"  {one.level:9} {'yes' if one.met else 'no ':3} {one.name}" + (f": {one.why}" if one.why else "")
-             for one in _criteria(spec)]
-    return "\n".join(lines) or "  a driver of the clinic's own: not on the scale"
 
 
 def _codes(metric: Metric) -> dict[str, object]:
@@ -111,26 +99,3 @@ def _request(request: Request) -> dict[str, object]:
     if isinstance(request, FrameRequest):
         return plain | {"hex": request.frame.hex(" ")}
     return plain | {"function": request.function, "address": request.address, "count": request.count}
-
-
-def _request_line(request: Request) -> str:
-    what = request.frame.hex(" ") if isinstance(request, FrameRequest) else (
-        f"function {request.function}, {request.count} from {request.address}")
-    return f"  {request.name:16} {request.effect:11} {what}"
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())
-
-
-def _card(spec: Spec) -> str:
-    line = spec.line
-    requests = "\n".join(_request_line(request) for request in spec.requests) or "  nothing"
-    settings = "\n".join(
-        f"  {key} = {s.default!r}  {s.help}" + (f" ({', '.join(s.choices)})" if s.choices else "")
-        for key, s in spec.settings.items()) or "  none"
-    return (f"{spec.title} ({spec.name})\nkind {spec.kind}; {', '.join(spec.transports)}; "
-            f"{line.baud} {line.bits}{line.parity}{line.stop}\nevidence: grade {spec.grade}; {spec.source}\n"
-            f"wiring:\n{_indented(spec.wiring)}\nnumbers: {', '.join(sorted(spec.metrics))}\nsettings:\n{settings}\n"
-            f"every request it can send to the device, and its effect there:\n{requests}\n"
-            f"scale: {_level(spec)}, by these files\n{_scale_lines(spec)}")

@@ -19,18 +19,21 @@ from edge.field.link_state import Counters
 from edge.model import Input, LinkChanged, Samples
 
 LOOK_S = 0.05
+TENTHS = 10  # of the time: so often it is told how far it is
 LIVE_WITHIN_S = 15.0  # of the start; longer, and the check is over
 PATIENCE_S = 60.0  # for a person to pull a cable, or to put it back
 BAD_SHARE, LOST_SHARE = 0.01, 0.01  # of all frames and requests: more, and the wire is not fit
 UNDERSTOOD_SHARE = 0.95  # of the bytes: less, and it is not
 UNDER_WAY_BYTES = 256  # a frame or two that were not whole yet
+SAID = 5  # falls of the link, one by one
 NOTICED_WITHIN_S, BACK_WITHIN_S = 2.0, 3.0  # beyond what the line itself takes; after a pull, and after a plug
 
 # what it is made of, as JSON
-REPORT = ("port", "simulated", "driver", "began", "seconds", "fit", "faults", "remarks", "identity", "live_after_s",
-          "noticed_s", "back_s", "counters", "unmapped", "response_s", "metrics", "links", "frames")
+REPORT = ("port", "simulated", "driver", "sources", "began", "seconds", "fit", "faults", "remarks", "identity",
+          "live_after_s", "noticed_s", "back_s", "counters", "unmapped", "response_s", "metrics", "links", "frames")
 
 Prompt = Callable[[str], Awaitable[None]]  # shows the words to whoever stands at the cable
+Progress = Callable[["Report", float], None]  # told how far it is, and for how many seconds it has listened
 
 
 @dataclass(slots=True)
@@ -105,16 +108,18 @@ class Report:
 
 
 async def check(at: DeviceUrl, spec: Spec, seconds: float, *, now: Callable[[], float],
-                settings: Mapping[str, object] | None = None, prompt: Prompt | None = None) -> Report:
-    """Listen for `seconds` real seconds once the device is live; with `prompt`, have the cable pulled and put back."""
+                settings: Mapping[str, object] | None = None, prompt: Prompt | None = None,
+                progress: Progress | None = None, enough: asyncio.Event | None = None) -> Report:
+    """Listen for `seconds` real seconds once the device is live, or until it is `enough`; with `prompt`, have the cable
+    pulled and put back. `progress` is told at every tenth of the time."""
     report = Report(spec, at)
     devices = Devices(now=now)
     dialogue = report.dialogue = devices.add("check", spec.name, harmless(spec, known=True), at,
                                              decoded=report.given, wave=_ignore, settings=settings)
     running = asyncio.ensure_future(devices.run())
     try:
-        await _watch(report, dialogue, running, seconds)
-        if prompt is not None and report.live_after_s is not None:
+        await _watch(report, dialogue, running, seconds, progress, enough or asyncio.Event())
+        if prompt is not None and report.live_after_s is not None and not (enough and enough.is_set()):
             await _pull(report, dialogue, running, prompt)
     finally:
         running.cancel()
@@ -134,26 +139,35 @@ async def _until(running: asyncio.Future[None], true: Callable[[], bool], within
     return loop.time() - began
 
 
-async def _watch(report: Report, dialogue: Dialogue, running: asyncio.Future[None], seconds: float) -> None:
+async def _watch(report: Report, dialogue: Dialogue, running: asyncio.Future[None], seconds: float,
+                 progress: Progress | None, enough: asyncio.Event) -> None:
     limit_s = LIVE_WITHIN_S + dialogue.line.lateness_s
-    report.live_after_s = await _until(running, lambda: report.state == "live", limit_s)
-    if report.live_after_s is None:
+    report.live_after_s = await _until(running, lambda: report.state == "live" or enough.is_set(), limit_s)
+    if report.state != "live":
+        report.live_after_s = None
         why = report.links[-1][2] if report.links else ""
-        report.faults.append(f"not live within {limit_s:g} s: {why or 'nothing received'}")
+        when = "ended before it was live" if enough.is_set() else f"not live within {limit_s:g} s"
+        report.faults.append(f"{when}: {why or 'nothing received'}")
         return
-    report.seconds, report.before, report.links_before = seconds, replace(dialogue.counters), len(report.links)
-    await _until(running, lambda: False, seconds)
+    report.before, report.links_before = replace(dialogue.counters), len(report.links)
+    for tenth in range(TENTHS):
+        part_s = await _until(running, enough.is_set, seconds / TENTHS)
+        report.seconds = seconds * (tenth + 1) / TENTHS if part_s is None else report.seconds + part_s
+        if part_s is not None or running.done():
+            break
+        if progress is not None:
+            progress(report, report.seconds)
     judge(report, dialogue)
 
 
 def judge(report: Report, dialogue: Dialogue) -> None:
     """Whether what came since the device was live is fit for a bed."""
     counted, faults, remarks = report.counted, report.faults, report.remarks
-    fell = [(state, why) for _, state, why in report.links[report.links_before:] if state != "live"]
-    faults += [f"the link was {state}: {why}" for state, why in fell]
+    fell = [f"the link was {state}: {why}" for _, state, why in report.links[report.links_before:] if state != "live"]
+    faults += [*fell[:SAID], *([f"and so {len(fell) - SAID} times more"] if len(fell) > SAID else [])]
     if counted.bad > BAD_SHARE * (counted.frames + counted.bad):
         faults.append(f"{counted.bad} of {counted.frames + counted.bad} frames are bad: cable, ground, baud or bits?")
-    if counted.timeouts > LOST_SHARE * (len(dialogue.history.responses_s) + counted.timeouts):
+    if counted.timeouts > LOST_SHARE * (dialogue.history.responded + counted.timeouts):
         faults.append(f"{counted.timeouts} requests got no response")
     if counted.late > LOST_SHARE * (counted.frames + counted.late):
         faults.append(f"{counted.late} frames came too late to be of now: what is between this port and the device?")

@@ -329,7 +329,7 @@ class Dialogue:
             self._pending = None
             self._missed = 0
             self._not_before = max(self._not_before, real_s + _gap_s(pending.request))
-            self.history.responses_s.append(real_s - self._sent_s)
+            self.history.response(real_s - self._sent_s)
             more = self._due(at_s)
         self.link.good(items, real_s)
         self._deliver(self._inputs(items, at_s) if self.link.up and not self._in_doubt else [], at_s, more=more)

@@ -57,6 +57,7 @@ class History:
     def __init__(self, counters: Counters) -> None:
         self.frames: deque[Seen] = deque(maxlen=FRAMES)
         self.responses_s: deque[float] = deque(maxlen=RESPONSES)
+        self.responded = 0  # requests that got their response, since it began
         self.minutes: deque[Minute] = deque(maxlen=MINUTES)
         self._counters = counters
         self._began_s: float | None = None
@@ -76,6 +77,11 @@ class History:
              why: str = "") -> None:
         """This frame came, and is this."""
         self.frames.append(Seen(at_s, False, data, request.name if request is not None else "", decoded, why))
+
+    def response(self, took_s: float) -> None:
+        """A request got its response after so many real seconds."""
+        self.responded += 1
+        self.responses_s.append(took_s)
 
     def passed(self, at_s: float) -> None:
         """Time passed: a minute may be over."""

@@ -1,5 +1,5 @@
 """What only running shows of a driver: `.venv/bin/python -m tests.helpers.measure [NAME ...]` writes
-tests/measured/NAME.json, which edge/cli/scale.py reads."""
+tests/measured/NAME.json, which edge/app/scale.py reads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, cast
 import drivers
 import simulators
 from drivers.contract import FrameRequest, Spec
-from edge.cli.scale import ROOT, Evidence
+from edge.app.scale import ROOT, Evidence
 from edge.field.device_url import parse_device_url
 from edge.field.dialogue import Dialogue
 from edge.field.discovery import Found

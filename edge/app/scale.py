@@ -1,8 +1,10 @@
-"""How far a driver has come, bronze to platinum, computed from the files of this repository and never typed.
+"""How far a driver has come, bronze to platinum, computed from files and never typed: those of this repository, and the
+acceptance reports of the clinic's own devices.
 
 After Home Assistant's integration quality scale: each level is a list of criteria, a level counts where those below it
 do. What only running can show is measured by `python -m tests.helpers.measure` and lies in tests/measured/NAME.json,
-with the digest of the sources it was measured on: a driver that was changed since has to be measured again.
+with the digest of the sources it was measured on: a driver that was changed since has to be measured again, and its
+device to be checked again.
 """
 
 from __future__ import annotations
@@ -11,11 +13,13 @@ import ast
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 import drivers
 from drivers.contract import Agreement, Spec
@@ -65,11 +69,54 @@ class Scale:
         return reached
 
 
-class Evidence:
-    """What the files under `root` say of one driver."""
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """What counts of an acceptance report (edge.field.acceptance.REPORT); `sources`: digest of the driver it was made
+    with."""
 
-    def __init__(self, spec: Spec, root: Path) -> None:
+    driver: str
+    sources: str
+    simulated: bool
+    began: str
+    seconds: float
+    fit: bool
+    faults: list[str]
+    identity: str | None
+    back_s: float | None
+    counters: dict[str, float]
+    frames: list[Any]
+
+    def objection(self, sources: str) -> str:
+        """Why it says nothing of a real device and the driver of these `sources`; "" where it does."""
+        if self.simulated:
+            return "it is of a program on the same machine, no device"
+        if not self.fit or self.faults:
+            return "the link was not fit"
+        if not self.frames or self.counters.get("frames", 0) <= 0:
+            return "no frame came"
+        return "" if self.sources == sources else "the driver was changed since: check it again"
+
+
+def read_report(path: Path) -> Kept | None:
+    """The acceptance report in this file; None where it is no whole one."""
+    try:
+        told = json.loads(path.read_text())
+        return msgspec.convert(told, Kept) if told.keys() >= set(REPORT) else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def reports_in(folder: Path, driver: str) -> list[tuple[Path, Kept]]:
+    """The whole acceptance reports of this driver there, as `vigil check --reports` writes them, with their files."""
+    found = [(path, read_report(path)) for path in sorted(folder.glob("*.json"))]
+    return [(path, kept) for path, kept in found if kept is not None and kept.driver == driver]
+
+
+class Evidence:
+    """What the files under `root`, and the reports in the folder `accepted`, say of one driver."""
+
+    def __init__(self, spec: Spec, root: Path, accepted: Path | None = None) -> None:
         self.spec, self._root = spec, root
+        self._folders = [root / "tests" / "acceptance", *([accepted] if accepted is not None else [])]
         self.sources = [path for room in ("drivers", "simulators") for path in self._of(room)]
 
     def _of(self, room: str) -> Iterator[Path]:
@@ -81,7 +128,12 @@ class Evidence:
     @property
     def digest(self) -> str:
         """Of the driver's and the twin's sources."""
-        return hashlib.sha256(b"".join(path.read_bytes() for path in self.sources)).hexdigest()[:16]
+        return _digest(self.sources)
+
+    @property
+    def driver_digest(self) -> str:
+        """Of the driver's sources alone."""
+        return _digest(self._of("drivers"))
 
     def impure(self) -> list[str]:
         """What of the world the driver's source imports."""
@@ -104,11 +156,9 @@ class Evidence:
         found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
         return found if found.get("sources") == self.digest else {}
 
-    def reports(self) -> list[Mapping[str, Any]]:
-        """The acceptance reports of this driver's real devices, whole as `vigil check --json` writes them; a twin's is
-        none, and neither is a file that somebody typed."""
-        found = [_report(path) for path in sorted((self._root / "tests" / "acceptance").glob("*.json"))]
-        return [one for one in found if one.get("driver") == self.spec.name and not one["simulated"]]
+    def reports(self) -> list[tuple[Path, Kept]]:
+        """The acceptance reports of its devices."""
+        return [one for folder in self._folders for one in reports_in(folder, self.spec.name)]
 
     def unsupported(self, agreement: Agreement) -> str:
         """Why this agreement is none: the golden table has no row of that origin from which something is decoded."""
@@ -120,14 +170,8 @@ class Evidence:
         return f"no frame in tests/golden/{self.spec.name}.txt of origin {agreement.whose!r} says anything"
 
 
-def _report(path: Path) -> Mapping[str, Any]:
-    """What the file says; empty where it is no report of a device that sent anything."""
-    try:
-        told = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    whole = isinstance(told, dict) and told.keys() >= set(REPORT)
-    return told if whole and told["counters"]["frames"] > 0 and told["frames"] else {}
+def _digest(paths: Iterable[Path]) -> str:
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:16]
 
 
 def _bronze(found: Evidence) -> Iterator[tuple[str, str]]:
@@ -174,10 +218,15 @@ def _gold(found: Evidence) -> Iterator[tuple[str, str]]:
 def _platinum(found: Evidence) -> Iterator[tuple[str, str]]:
     documents = len(set(found.spec.documents))
     yield "two makers' documents", "" if documents >= DOCUMENTS else f"{documents} in Spec.documents"
-    reports = [one for one in found.reports() if one["fit"]]
-    yield "acceptance report of a real device", "" if reports else "none in tests/acceptance/"
-    longest = max((float(one["seconds"]) for one in reports), default=0.0)
-    yield "72 h on a real device", "" if longest >= SOAK_S else f"{longest / 3600:g} h"
+    sources, reports = found.driver_digest, found.reports()
+    counting = [kept for _, kept in reports if not kept.objection(sources)]
+    pulled = [kept for kept in counting if kept.back_s is not None]
+    why = [f"{path.name}: {kept.objection(sources) or 'its cable was not pulled (--pull)'}" for path, kept in reports]
+    yield "acceptance report of a real device, its cable pulled and put back", "" if pulled else (
+        "; ".join(why) or f"vigil check PORT --driver {found.spec.name} --pull --reports DIR")
+    longest = max((kept.seconds for kept in counting), default=0.0)
+    yield "72 h on a real device", "" if longest >= SOAK_S else (
+        f"{longest / 3600:.3g} h; vigil check PORT --driver {found.spec.name} --minutes 4320 --reports DIR")
 
 
 _OF_LEVEL: Mapping[str, Callable[[Evidence], Iterator[tuple[str, str]]]] = {
@@ -185,7 +234,8 @@ _OF_LEVEL: Mapping[str, Callable[[Evidence], Iterator[tuple[str, str]]]] = {
 
 
 @cache
-def scale_of(spec_name: str, root: Path = ROOT) -> Scale:
-    """Where the driver of this name stands. Raises KeyError for a driver that is not of this repository."""
-    found = Evidence(drivers.find()[spec_name], root)
+def scale_of(spec_name: str, root: Path = ROOT, accepted: Path | None = None) -> Scale:
+    """Where the driver of this name stands; `accepted` is a folder of the clinic's acceptance reports. Raises KeyError
+    for a driver that is not of this repository."""
+    found = Evidence(drivers.find()[spec_name], root, accepted)
     return Scale(tuple(Criterion(level, name, why) for level, ask in _OF_LEVEL.items() for name, why in ask(found)))
