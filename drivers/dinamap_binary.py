@@ -16,7 +16,7 @@ heart rate is likely, and no more: it is 60 in the capture.
 What is made of it:
 
 * The heart rate is questionable always: it is shown with a mark, may keep an alarm, and neither raises nor ends one.
-  Zero, or other bytes before it, is no heart rate.
+  Zero and FF, or other bytes before it, are no heart rate.
 * An alarm of the monitor counts when two blocks running say so. Which one it is stands on the monitor alone.
 * A block with the sequence of the one before is that block again: it is none.
 * Waves and the other parameters are not read. The device does not say who it is. The same monitor on its host
@@ -46,6 +46,7 @@ from drivers.kit.text import Twice
 BLOCK, BLOCKS_S = 18, 50
 SEQUENCES, CYCLE = 200, 50
 HEART_RATE_AT, HEART_RATE_HEAD = 43, b"\x01\x00"
+NO_HEART_RATE = frozenset({0, 0xFF})
 POLYNOMIAL = 0xA1  # 85, reflected
 ALARMS = (
     (0x40, DeviceAlarm("unknown", "high", "crisis", "A crisis alarm on the monitor: read it there")),
@@ -135,7 +136,7 @@ class DinamapBinary(Listener):
 
 
 def _heart_rate(value: int) -> Reading:
-    if value == 0:
+    if value in NO_HEART_RATE:
         return Reading("heart_rate_bpm", None, Validity.UNAVAILABLE)
     return Reading("heart_rate_bpm", float(value), Validity.QUESTIONABLE)
 

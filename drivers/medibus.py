@@ -11,7 +11,8 @@ machine; 9600 8E1 here.
     11, 13 (DC1, DC3) may stand anywhere and are skipped
     A side that has heard nothing for 3 s has lost the other: then 51 again. A response takes 10 s at most.        A
 
-    measured data: a code of two characters, a value of four, and so on. A value that is missing is invalid.       A
+    measured data: a code of two characters, a value of four, and so on. A value that is missing, or has no        A
+      digit (blanks, dashes, stars), is none
       EB SpO2 %  E1 pulse (both of the example)                                                                    A
       D5 respiration by CO2, else D6   E6 etCO2 mmHg, else E3 kPa                                                  S
     alarms: priority 1, code 2, words 12; none: no data                                                            S
@@ -51,7 +52,7 @@ from drivers.contract import (
 )
 from drivers.kit.listening import judged
 from drivers.kit.tally import Tally
-from drivers.kit.text import Repeats, number_of
+from drivers.kit.text import Repeats
 
 ESC, SOH, CR, FLOW = 0x1B, 0x01, 0x0D, b"\x11\x13"
 LONGEST = 1600
@@ -77,7 +78,7 @@ ALARMS: Mapping[str, tuple[str, Priority]] = {
 }
 
 _WHO = re.compile(r"([0-9A-F]{4})'([^']*)'([\d.:]*)")
-_VALUE = re.compile(r" *\d{1,4}(?:\.\d{0,2})? *|[ -]{4}")
+_VALUE = re.compile(r" *(\d{1,4}(?:\.\d{0,2})?) *|\D{4}")
 
 
 def framed(start: int, code: int, data: str = "") -> bytes:
@@ -222,9 +223,10 @@ class Medibus:
             if code not in _CODES and value.strip():
                 self.unmapped.saw(f"code {code}")
             if code in _CODES:
-                if _VALUE.fullmatch(value) is None:
+                found = _VALUE.fullmatch(value)
+                if found is None:
                     raise BadFrame(f"{code}: {value!r}")
-                values[code] = number_of(value) if value.strip() else None
+                values[code] = float(found[1]) if found[1] else None
         readings = [reading for metric in METRICS for reading in self._metric(metric, values)]
         return self._repeats.judged(readings) if self._started else readings
 

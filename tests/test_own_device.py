@@ -47,6 +47,9 @@ def test_it_sends_and_decodes_what_its_golden_table_says() -> None:
                 driver.decode(row.frame, request)
         else:
             assert decoded_json(driver.decode(row.frame, request)) == row.expected
+    gaps = {one["metric"] for row in frames("capnometer", OWN) if not row.bad
+            for one in row.expected if "metric" in one and one["value"] is None}
+    assert gaps == spec.metrics, "of every metric it is shown how the device says that it has none"
 
 
 def test_its_numbers_come_through_the_dialogue() -> None:

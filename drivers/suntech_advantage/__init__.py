@@ -56,9 +56,11 @@ from drivers.contract import (
     Framing,
     Identity,
     Line,
+    Reading,
     Request,
     Setting,
     Spec,
+    Validity,
 )
 from drivers.kit.cuffs import CUFF_MAX_MMHG, DETERMINATION, SCHEDULE, STUCK, cuff_pressure, failed, schedule_of
 from drivers.kit.framing import Counted
@@ -306,7 +308,7 @@ class Advantage:
         limit = LOW_MMHG + 1 if self._phase == "ready" else EMPTY_MMHG
         self._low = self._low + 1 if known and mmhg < limit else 0
         self._risen = self._risen or RISEN_MMHG <= mmhg <= CUFF_MAX_MMHG
-        pressure = (cuff_pressure(mmhg),) if known else ()
+        pressure = (cuff_pressure(mmhg) if known else Reading("cuff_pressure_mmhg", None, Validity.UNAVAILABLE),)
         if self._phase == "ready":
             self._polls += 1
             if self._low == 0 and self._polls >= READY_GIVE_UP_POLLS:

@@ -5,6 +5,9 @@ A table (tests/golden/NAME.txt) is one row a line, `#` starts a comment line:
     > name | hex bytes | effect | what it is | origin                                    a request
     < name | hex bytes | JSON of what `decode` must yield, or BadFrame | origin | request=NAME   a frame of the device
 
+    ! metrics | how the protocol says that it has no number, where no frame alone can show it | origin
+
+Of every metric the table shows a frame in which the device says that it has no number, or has such a row for it.
 NAME is the request the frame is a response to, or `-` where the device sends it by itself. The JSON is a list, one
 object for each thing decoded, as `decoded_json` writes it; `validity` and `reason` are left out where the value is
 simply valid.
@@ -61,7 +64,7 @@ def rows(name: str, folder: Path = FOLDER) -> list[Row]:
     path = folder / f"{name}.txt"
     found: list[Row] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if line.strip() and not line.startswith("#"):
+        if line.strip() and line[0] not in "#!":
             try:
                 found.append(_row(line, number))
             except ValueError as wrong:
@@ -77,6 +80,18 @@ def requests(name: str, folder: Path = FOLDER) -> list[Row]:
 def frames(name: str, folder: Path = FOLDER) -> list[Row]:
     """The rows of what the device sends."""
     return [row for row in rows(name, folder) if row.way == "<"]
+
+
+def wordless(name: str, folder: Path = FOLDER) -> frozenset[str]:
+    """The metrics of its `!` rows. Raises ValueError for a row of another form."""
+    found: set[str] = set()
+    for line in (folder / f"{name}.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("!"):
+            metrics, what, origin = (cell.strip() for cell in line[1:].split("|"))
+            if not what or not origin:
+                raise ValueError(f"{name}.txt: a row that says nothing: {line!r}")
+            found.update(metric.strip() for metric in metrics.split(","))
+    return frozenset(found)
 
 
 def wire(request: Request) -> bytes:
