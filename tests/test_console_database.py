@@ -18,6 +18,7 @@ from edge.console import audit, database, events, history, patients
 from edge.console.store import Store
 from edge.console.tables import metadata
 from tests.helpers.console_server import served
+from tests.helpers.parts import sampled
 
 OLD = Path(__file__).parent / "golden" / "console-0.1.0.sql"
 EDGE, BED = "demo", "chair-1"
@@ -92,7 +93,8 @@ def test_the_newest_step_is_the_one_the_code_expects() -> None:
     assert scripts.get_heads() == [database.HEAD]
 
 
-def test_a_migration_killed_at_any_statement_is_run_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", sampled(((part,) for part in range(4)), 4))
+def test_a_migration_killed_at_any_statement_is_run_again(tmp_path: Path, part: int) -> None:
     """Before each statement the files are copied, as a killed process leaves them; each copy then opens whole."""
     path = old_file(tmp_path)
     before = {columns: rows(path, columns) for columns in KEPT}
@@ -112,7 +114,7 @@ def test_a_migration_killed_at_any_statement_is_run_again(tmp_path: Path) -> Non
     finally:
         event.remove(Engine, "before_cursor_execute", copy)
     assert len(copies) > 15
-    for killed in copies:
+    for killed in copies[part::4]:
         Store(killed).close()
         assert {columns: rows(killed, columns) for columns in KEPT} == before, killed
 
@@ -129,6 +131,35 @@ def test_a_file_of_a_later_version_is_refused_in_one_line_and_left_as_it_is(tmp_
         Store(path)
     assert "\n" not in str(refused.value)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("other", ["TABLE account (name TEXT)", "TABLE alembic_version (version_num TEXT)"])
+def test_another_database_is_refused_in_one_line_and_left_as_it_is(tmp_path: Path, other: str) -> None:
+    path = tmp_path / "console.db"
+    with closing(sqlite3.connect(path)) as file:
+        file.executescript(f"PRAGMA journal_mode=WAL; CREATE {other}")
+    before = path.read_bytes()
+    with pytest.raises(database.NoStore, match="is not a console's store: it is a database with other tables"):
+        Store(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("nonsense", sampled(((each,) for each in (
+    "UPDATE alembic_version SET version_num = 'nonsense'", "DELETE FROM alembic_version", "DROP TABLE alembic_version",
+    "INSERT INTO alembic_version VALUES ('0001')")), 2))
+def test_nonsense_where_its_version_should_be_is_damage_and_it_goes_on_in_a_new_one(
+        tmp_path: Path, nonsense: str) -> None:
+    path = old_file(tmp_path)
+    Store(path).close()
+    with closing(sqlite3.connect(path)) as file:
+        file.executescript(nonsense)
+    with pytest.raises(database.StoreDamaged, match=r"its table alembic_version says .*, which no version wrote"):
+        Store(path)
+    store = Store(path, serves=lambda: 2e9)
+    assert [kept.name for kept in store.aside] == ["console.db.damaged-1"]
+    assert store.now(patients.names) == {"dd4e34a3b0f54deb855bc8a99576238a": "Ada Example"}
+    assert len(store.now(audit.lines)) == 6
+    store.close()
 
 
 def test_0_1_0_refuses_the_file_once_it_is_migrated(tmp_path: Path) -> None:

@@ -13,10 +13,13 @@ from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from edge.aside import finish
 from edge.console import damage
+from edge.console.tables import metadata
 from edge.console.upsert import alone
+from edge.migrating import TABLE, number, revisions, upgrade
 from edge.postgres import NoDriver, engine, masked
 
 HEAD = "0004"  # the newest step in migrations/versions
+STEPS = Path(__file__).parent / "migrations"
 OF_0_1_0 = "0001"  # what a file of 0.1.0 is at, though it does not say so
 USER_VERSION = 2  # 0.1.0 refuses a file with a higher one than its own 1
 MIGRATING = 1986619247  # the first number of the lock under which one console at a time brings the tables along
@@ -66,7 +69,7 @@ def open_engine(place: Path | str) -> Engine:
     with ExitStack() as undo:
         undo.callback(opened.dispose)
         with opened.begin() as connection:
-            migrate(connection, shown_place(place))
+            migrate(connection, place)
         undo.pop_all()
     if isinstance(place, Path):
         place.chmod(0o600)
@@ -112,47 +115,41 @@ def probe(connection: Connection) -> None:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
 
 
-def migrate(connection: Connection, shown: str) -> None:
+def migrate(connection: Connection, place: Path | str) -> None:
     """Brings the store to HEAD inside the caller's transaction: killed half-way, it is what it was. Raises
-    SchemaTooNew, NoStore. `shown` is where it is, for a person.
+    SchemaTooNew, NoStore.
 
     A new one walks the same steps from nothing.
     """
     alone(connection, MIGRATING, "")
-    found = _revision(connection)
+    found = _revision(connection, place)
     if found == HEAD:
         return
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-        if found is None and (others := inspect(connection).get_table_names()):
-            raise NoStore(f"{shown}: is not a console's store: it is a database with other tables ({min(others)}, ...);"
-                          " give the console a database or a schema of its own")
-    from alembic import command  # a third of a second, and only on the first start of a version
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if found is not None and found not in known:
-        raise SchemaTooNew(f"{shown}: written by a later version of Vigil (schema {found}; this one knows {HEAD});"
-                           " start that version, or give this one another data folder or database")
-    if found == OF_0_1_0 and not inspect(connection).has_table("alembic_version"):
-        command.stamp(config, OF_0_1_0)
-    command.upgrade(config, HEAD)
+    upgrade(connection, STEPS, found)
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(f"PRAGMA user_version = {USER_VERSION}")
 
 
-def _revision(connection: Connection) -> str | None:
-    """The step the store is at; None: there is none."""
-    if inspect(connection).has_table("alembic_version"):
-        found: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-        return found
-    if connection.dialect.name != "sqlite":
+def _revision(connection: Connection, place: Path | str) -> str | None:
+    """The step the store is at; None: nothing is there."""
+    shown, tables = shown_place(place), set(inspect(connection).get_table_names())
+    said = revisions(connection)
+    if tables and (not tables & set(metadata.tables) or (not said and not isinstance(place, Path))):
+        raise NoStore(f"{shown}: is not a console's store: it is a database with other tables ({min(tables)}, ...);"
+                      " give the console a database or a schema of its own")
+    if not tables:
         return None
-    version: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-    if version > 1:
-        return f"user_version {version}"
-    return OF_0_1_0 if inspect(connection).has_table("accounts") else None
+    file = connection.exec_driver_sql("PRAGMA user_version").scalar_one() if isinstance(place, Path) else 0
+    newest = max(number(step) or 0 for step in [*said, ""])
+    if newest > int(HEAD) or file > USER_VERSION:
+        newer = f"schema {newest}" if newest > int(HEAD) else f"user_version {file}"
+        raise SchemaTooNew(f"{shown}: written by a later version of Vigil ({newer}; this one knows {HEAD}); start that"
+                           " version, or give this one another data folder or database")
+    if not said and file < USER_VERSION:
+        return OF_0_1_0
+    if said == [f"{newest:04}"] and newest:
+        return said[0]
+    what = f"its table {TABLE} says {', '.join(said)[:40] or 'nothing'}, which no version wrote"
+    raise StoreDamaged(place, what) if isinstance(place, Path) else NoStore(f"{shown}: {what}; restore a backup")

@@ -1,1 +1,1 @@
-"""The console database's migrations, run by alembic: `versions` holds one file a step, oldest first."""
+"""The console database's migrations, run by alembic (edge/migrating.py): `versions` holds one file a step."""
