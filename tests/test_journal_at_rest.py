@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import random
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -133,6 +134,7 @@ def _another_database(path: Path) -> None:
 @pytest.mark.parametrize(("spoil", "says"), [
     (lambda path: tampered(path, "UPDATE meta SET value = '99' WHERE key = 'schema'"), "newer vigil .schema 99"),
     (lambda path: tampered(path, "DELETE FROM meta WHERE key = 'edge'"), "is not a journal"),
+    (lambda path: tampered(path, "UPDATE meta SET value = '0' WHERE key = 'schema'"), "has no schema version"),
     (_another_database, r"is not a journal: .*\(account"),
     (lambda path: path.write_bytes(b"[edge] # 37 \xc2\xb0C\n" * 100), "is not a journal: it is a text file"),
     (lambda path: path.write_bytes(bytes(range(256)) * 32), "another file, or a journal whose first page is damaged"),
@@ -162,11 +164,24 @@ def test_the_database_itself_refuses_to_change_a_record(copy: Path, table: str, 
 # --- the schema -------------------------------------------------------------------------------------------------------
 
 
-async def test_an_older_journal_is_brought_up_to_date(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def second(connection: Connection) -> None:
-        connection.exec_driver_sql("CREATE TABLE note (id INTEGER PRIMARY KEY)")
+@pytest.fixture
+def step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Adds one more step to those of the journal; `monkeypatch.undo` takes it away."""
 
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, second))
+    def add(upgrade: str) -> None:
+        folder = tmp_path / "steps"
+        shutil.copytree(schema.STEPS, folder)
+        (folder / "versions" / "r0004_next.py").write_text(
+            f"from alembic import op\nrevision, down_revision = '0004', '0003'\ndef upgrade():\n    {upgrade}\n")
+        monkeypatch.setattr(schema, "STEPS", folder)
+        monkeypatch.setattr(schema, "HEAD", "0004")
+
+    return add
+
+
+async def test_an_older_journal_is_brought_up_to_date(
+        copy: Path, monkeypatch: pytest.MonkeyPatch, step: Callable[[str], None]) -> None:
+    step("op.execute('CREATE TABLE note (id INTEGER PRIMARY KEY)')")
     await opened(copy).close()
     with Reader(str(copy)) as reader:
         assert reader.version == 4
@@ -177,15 +192,11 @@ async def test_an_older_journal_is_brought_up_to_date(copy: Path, monkeypatch: p
 
 
 async def test_a_migration_that_fails_halfway_leaves_the_journal_as_it_was(
-        copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def second(connection: Connection) -> None:
-        connection.exec_driver_sql("CREATE TABLE note (id INTEGER PRIMARY KEY)")
-        connection.exec_driver_sql("DROP TRIGGER event_no_update")
-        connection.exec_driver_sql("DROP TABLE no_such_table")
-
+        copy: Path, monkeypatch: pytest.MonkeyPatch, step: Callable[[str], None]) -> None:
+    step("[op.execute(each) for each in ('CREATE TABLE note (id INTEGER PRIMARY KEY)', 'DROP TRIGGER event_no_update',"
+         " 'DROP TABLE no_such_table')]")
     with sqlite3.connect(copy) as raw:
         before = raw.execute("SELECT name, sql FROM sqlite_schema ORDER BY 1").fetchall()
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, second))
     with pytest.raises(JournalError, match="no such table"):
         opened(copy)
     monkeypatch.undo()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from edge.aside import is_text
 from edge.journal import postgres, schema
 from edge.journal.chain import Unknown, Wrong, read_base
+from edge.migrating import TABLE, number, revisions
 from edge.postgres import NoDriver, engine, masked, shown
 
 BUSY_TIMEOUT_MS = 5000
@@ -30,8 +32,9 @@ WAL_KEPT_BYTES = 64 * 1024 * 1024  # what is left of the -wal file after a long 
 WAL_PIECE_BYTES = 1024 * 1024
 DAMAGED_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
-DAMAGED_WORDS = ("no such table", "no such column", "table input has no column", "table seal has no column",
-                 "table event has no column", "table snapshot has no column")
+# The last two are of a step that meets what it was to make: the journal says that it is older than it is.
+DAMAGED_WORDS = re.compile(r"no such (table|column)|table (input|seal|event|snapshot) has no column"
+                           r"|duplicate column name|\w+ \w+ already exists")
 
 
 class JournalError(Exception):
@@ -96,7 +99,7 @@ class DatabaseUrl:
                     return JournalError(f"{self.path} is not a journal: it is a text file; give a journal.db")
             words = "it is no database: another file, or a journal whose first page is damaged"
         if (code in DAMAGED_CODES
-                or words.startswith(DAMAGED_WORDS) or of_a_row(fault)
+                or DAMAGED_WORDS.match(words) or of_a_row(fault)
                 or postgres.state_of(fault) in postgres.DAMAGED_STATES):
             return self.damaged(words)
         return JournalFailing(f"journal {self}: {words}")
@@ -298,6 +301,14 @@ def reading(place: DatabaseUrl, *, unchanging: bool = False) -> Connection:
         return file.connect()
 
 
+def _nothing_packs(connection: Connection) -> bool:
+    """Version 3 had no segments at first; one that has lost them is another matter: its triggers still ask them."""
+    if connection.dialect.name != "sqlite":
+        return False
+    guard = connection.exec_driver_sql("SELECT sql FROM sqlite_schema WHERE name = 'input_no_delete'").scalar()
+    return guard is not None and schema.SEGMENT.name not in guard
+
+
 def identity(place: DatabaseUrl, connection: Connection) -> tuple[int, str]:
     """Schema version and edge id of what is there; (0, "") where nothing is. Raises JournalError if it is not ours."""
     tables = set(inspect(connection).get_table_names())
@@ -306,12 +317,17 @@ def identity(place: DatabaseUrl, connection: Connection) -> tuple[int, str]:
             raise JournalError(f"{place} is not a journal: it is a database with other tables ({min(tables)}, ...)")
         return 0, ""
     meta = dict(connection.execute(select(schema.META.c.key, schema.META.c.value)).all())
-    found, edge = meta.get("schema", ""), meta.get("edge", "")
-    if not found.isdecimal() or not edge:
+    found, edge = number(meta.get("schema", "")), meta.get("edge", "")
+    if not found or not edge:
         raise JournalError(f"{place} is not a journal: its table 'meta' has no schema version or no edge")
-    if int(found) > schema.version():
-        raise JournalError(f"journal {place} was written by a newer vigil (schema {found}, this one knows"
+    if found == schema.SEGMENTS_SINCE and schema.SEGMENT.name not in tables and _nothing_packs(connection):
+        found -= 1
+    steps = revisions(connection) if TABLE in tables else []
+    newest = max(found, *(number(step) or 0 for step in steps), 0)
+    if newest > schema.version():
+        raise JournalError(f"journal {place} was written by a newer vigil (schema {newest}, this one knows"
                            f" {schema.version()}): update vigil, or give it another journal")
-    connection.info[schema.VERSION] = int(found)
+    connection.info[schema.IN_STEP] = steps == [schema.revision(found)]
+    connection.info[schema.VERSION] = found
     connection.info[schema.BASE] = read_base(meta.get(schema.BASE))
-    return int(found), edge
+    return found, edge

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Table, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 LOCKED = "SELECT pg_advisory_lock(1986619244, hashtext(current_schema()))"  # 'vigl'; until the session ends
-DAMAGED_STATES = frozenset({"XX001", "XX002", "42P01", "42703"})  # corrupted data, index; no such table, column
+# Corrupted data, index; no such table, column; one that a step was to make is there already (or a trigger, function).
+DAMAGED_STATES = frozenset({"XX001", "XX002", "42P01", "42703", "42P07", "42701", "42710", "42723"})
 NO_LOCK = "55P03"
 MOMENT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
@@ -33,42 +34,6 @@ def lock(connection: Connection) -> bool:
             return False
         raise
     return True
-
-
-def guard(connection: Connection, tables: Iterable[Table]) -> None:
-    """`tables` take no change: the schema's version 1."""
-    connection.exec_driver_sql(
-        "CREATE FUNCTION journal_append_only() RETURNS trigger LANGUAGE plpgsql AS "
-        "'BEGIN RAISE EXCEPTION ''the journal is append-only''; END'")
-    for table in tables:
-        connection.exec_driver_sql(
-            f"CREATE TRIGGER {table.name}_append_only BEFORE UPDATE OR DELETE ON {table.name} "
-            "FOR EACH ROW EXECUTE FUNCTION journal_append_only()")
-
-
-def guard_packed(connection: Connection, leaving: Iterable[tuple[Table, str, str, str]]) -> None:
-    """What is in a segment may leave its table, and a segment may lose its body: the schema's version 3. Of `leaving`:
-    the table, its key, the segment's column for the first of them, and what of the segment covers row OLD."""
-    for table, key, first, covers in leaving:
-        connection.exec_driver_sql(f"DROP TRIGGER {table.name}_append_only ON {table.name}")
-        connection.exec_driver_sql(
-            f"CREATE FUNCTION journal_{table.name}_packed() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN"
-            f" IF TG_OP = ''DELETE'' AND coalesce((SELECT {covers} FROM segment WHERE {first} <= OLD.{key}"
-            f" ORDER BY {first} DESC LIMIT 1), false) THEN RETURN OLD; END IF;"
-            " RAISE EXCEPTION ''the journal is append-only''; END'")
-        connection.exec_driver_sql(
-            f"CREATE TRIGGER {table.name}_append_only BEFORE UPDATE OR DELETE ON {table.name}"
-            f" FOR EACH ROW EXECUTE FUNCTION journal_{table.name}_packed()")
-    connection.exec_driver_sql(
-        "CREATE TRIGGER segment_no_delete BEFORE DELETE ON segment FOR EACH ROW EXECUTE FUNCTION journal_append_only()")
-    connection.exec_driver_sql(
-        "CREATE TRIGGER segment_no_update BEFORE UPDATE ON segment FOR EACH ROW WHEN (NEW.body IS NOT NULL OR"
-        " (NEW.first_n, NEW.last_n, NEW.first_id, NEW.last_id, NEW.at_ms)"
-        " IS DISTINCT FROM (OLD.first_n, OLD.last_n, OLD.first_id, OLD.last_id, OLD.at_ms))"
-        " EXECUTE FUNCTION journal_append_only()")
-    for name in ("input", "seal", "event", "segment"):  # a TRUNCATE passes by every trigger of a row
-        connection.exec_driver_sql(
-            f"CREATE TRIGGER {name}_no_truncate BEFORE TRUNCATE ON {name} EXECUTE FUNCTION journal_append_only()")
 
 
 def bytes_of(connection: Connection, tables: Iterable[Table]) -> int:

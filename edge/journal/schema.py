@@ -1,4 +1,4 @@
-"""The journal's tables, what makes them append-only, and how an older journal becomes a newer one.
+"""The journal's tables as they are now. How an older journal becomes a newer one: `migrations/versions`.
 
 Portable between SQLite and PostgreSQL: times are integer milliseconds since 1970 UTC of the edge clock, JSON is TEXT.
 `input`, `checkpoint`, `event` and `segment` are append-only by trigger (an input that is packed leaves its table for
@@ -7,7 +7,7 @@ Portable between SQLite and PostgreSQL: times are integer milliseconds since 197
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,15 +23,14 @@ from sqlalchemy import (
     Table,
     Text,
     insert,
-    inspect,
     null,
     select,
     update,
 )
 
 from edge import points
-from edge.journal import postgres
 from edge.journal.chain import FIRST, Base
+from edge.migrating import upgrade
 
 # SQLite's STRICT tables know INTEGER, not BIGINT; and only INTEGER becomes the row id itself.
 BIG = BigInteger().with_variant(Integer(), "sqlite")
@@ -84,57 +83,14 @@ SNAPSHOT = _table(
 CURSOR = _table(
     "cursor", Column("console", Text, primary_key=True), _number("seq"), _text("event_hash"), _number("moved_at_ms"))
 
-APPEND_ONLY = (INPUT, CHECKPOINT, EVENT)
+HEAD = "0003"  # the newest step in migrations/versions
+STEPS = Path(__file__).parent / "migrations"
 SIGNED = (EVENT, CHECKPOINT, SNAPSHOT)
 SIGNED_SINCE = 2
 SEGMENTS_SINCE = 3
 VERSION = "journal schema"  # under this key a connection's `info` says which version it reads,
+IN_STEP = "journal in step"  # under this one whether alembic's own table says the same version,
 BASE = "journal base"  # and under this one what its record goes on from (chain.Base); under the same key in META
-
-
-def _create(connection: Connection) -> None:
-    """All tables as they are now, and triggers that refuse to change what was written. It was version 1."""
-    TABLES.create_all(connection, checkfirst=False)
-    if connection.dialect.name == "postgresql":
-        postgres.guard(connection, APPEND_ONLY)
-        return
-    for table in APPEND_ONLY:
-        for verb in ("UPDATE", "DELETE"):
-            connection.exec_driver_sql(
-                f"CREATE TRIGGER {table.name}_no_{verb.lower()} BEFORE {verb} ON {table.name} "
-                "BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END")
-
-
-def _add_signatures(connection: Connection) -> None:
-    """Version 2: events, checkpoints and snapshots carry the edge's signature over their hash."""
-    for table in SIGNED:
-        if "sig" not in {column["name"] for column in inspect(connection).get_columns(table.name)}:
-            connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN sig TEXT")
-
-
-def _pack_inputs(connection: Connection) -> None:
-    """Version 3: inputs can be packed into segments, and only what is in one may leave its table. And META may say that
-    the record goes on after a checkpoint of another one (BASE)."""
-    if not inspect(connection).has_table(SEGMENT.name):
-        TABLES.create_all(connection, tables=[SEGMENT])
-    leaving = (INPUT, "n", "first_n", "last_n >= OLD.n"), (CHECKPOINT, "id", "first_id", "last_id > OLD.id")
-    if connection.dialect.name == "postgresql":
-        postgres.guard_packed(connection, leaving)
-        return
-    for table, key, first, covers in leaving:
-        connection.exec_driver_sql(f"DROP TRIGGER {table.name}_no_delete")
-        connection.exec_driver_sql(
-            f"CREATE TRIGGER {table.name}_no_delete BEFORE DELETE ON {table.name} WHEN NOT coalesce((SELECT {covers}"
-            f" FROM segment WHERE {first} <= OLD.{key} ORDER BY {first} DESC LIMIT 1), 0)"
-            " BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END")
-    connection.exec_driver_sql(
-        "CREATE TRIGGER segment_no_delete BEFORE DELETE ON segment"
-        " BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END")
-    connection.exec_driver_sql(
-        "CREATE TRIGGER segment_no_update BEFORE UPDATE ON segment WHEN NEW.body IS NOT NULL OR"
-        " (NEW.first_n, NEW.last_n, NEW.first_id, NEW.last_id, NEW.at_ms)"
-        " IS NOT (OLD.first_n, OLD.last_n, OLD.first_id, OLD.last_id, OLD.at_ms)"
-        " BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END")
 
 
 def stored(connection: Connection, table: Table) -> Select[Any]:
@@ -144,21 +100,20 @@ def stored(connection: Connection, table: Table) -> Select[Any]:
     return select(table)
 
 
-# MIGRATIONS[v] makes version v + 1 out of version v. One that was released is never edited; a new one is appended.
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create, _add_signatures, _pack_inputs)
-
-
 def version() -> int:
-    """The schema version this program writes."""
-    return len(MIGRATIONS)
+    """The schema version this program writes, a number that a program of any age finds in META: alembic's revision."""
+    return int(HEAD)
+
+
+def revision(found: int) -> str:
+    """Alembic's name for schema version `found`."""
+    return f"{found:04}"
 
 
 def migrate(connection: Connection, found: int, edge: str, base: Base = FIRST) -> None:
     """From version `found` (0: nothing there; then it goes on from `base`) to `version()`. The caller's transaction
-    makes it all or nothing."""
-    for step in MIGRATIONS[found:]:
-        step(connection)
-        points.reached("migration")
+    makes it all or nothing. Raises sqlalchemy.exc.DBAPIError."""
+    upgrade(connection, STEPS, revision(found) if found else None, lambda: points.reached("migration"))
     if found == 0:
         connection.execute(insert(META), [{"key": "schema", "value": str(version())}, {"key": "edge", "value": edge}])
         if base != FIRST:

@@ -204,7 +204,7 @@ class Store:
             found, owner = identity(self.place, connection)
             if found and owner != self._edge:
                 raise JournalError(f"journal {self.place} belongs to edge {owner!r}, not to {self._edge!r}")
-            if found < schema.version():
+            if found < schema.version() or not connection.info[schema.IN_STEP]:
                 schema.migrate(connection, found, self._edge)
             return self._ends(connection)
 

@@ -1,0 +1,1 @@
+"""The journal's migrations, run by alembic (edge/migrating.py): `versions` holds one file a step."""
