@@ -52,6 +52,10 @@ class Floods:
     beds: Callable[[], Iterable[BedState]]
     wires: dict[Place, tuple[str, ...]] = field(default_factory=dict)
     _kept: dict[str, str] = field(default_factory=dict)  # by an alarm's id
+    _of_box: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._of_box = frozenset(rule.id for rule in self.rules if rule.of_box)
 
     def causes(self, state: BedState) -> Mapping[str, CauseNow]:
         """The causes of this bed's alarms, by their keys; of those alone that others have, too."""
@@ -70,7 +74,7 @@ class Floods:
 
     def _may_share(self, alarm: Alarm) -> bool:
         return (alarm.state in SHOWN and alarm.body is not None and alarm.body.alarm_class == "technical"
-                and (alarm.device is not None or self.rules.named(alarm.rule).of_box))
+                and (alarm.device is not None or alarm.rule in self._of_box))
 
     def _cause(self, alarm: Alarm, lost: Mapping[Place, str]) -> str | None:
         if alarm.device is None:
@@ -80,7 +84,9 @@ class Floods:
     def _lost(self, beds: Mapping[str, BedState]) -> Iterator[tuple[Place, str]]:
         """The devices that are lost with others, and with what."""
         lost = {(bed, name): device for bed, state in beds.items() for name, device in state.devices.items()
-                if _is_missed(device) and device.link not in ("live", "wrong_device")}
+                if device.link not in ("live", "wrong_device") and _is_missed(device)}
+        if not lost:  # nearly always; every state that is sent asks, and each time it would be of all beds
+            return
         taken: set[Place] = set()
         for wire, places in sorted(self._by_wire(beds).items(), key=_widest):
             if len(places) > 1 and lost.keys() >= set(places) and taken.isdisjoint(places):
