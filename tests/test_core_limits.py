@@ -15,8 +15,10 @@ from edge.core.expression import compile_condition
 from edge.core.protocols import as_in_0_1_0
 from edge.core.rules import parse_rules
 from edge.core.state import Baseline, BedState, CheckIn, Determination, Device, LatestValue, Order, Session
+from edge.core.stories import run_story
 from edge.model import AlarmState, LinkChanged, Priority, Sample, Samples, Tick
 from tests.helpers.bed_story import BedStory, ticks
+from tests.helpers.rule_files import FILE
 
 NOW = 1_800_000_000.0
 HOUR = 3600.0
@@ -234,3 +236,11 @@ def long_hold(*parts: tuple[str, float, int]) -> str:
 ])
 def test_each_guard_of_a_hold_alone(parts: list[tuple[str, float, int]], state: str) -> None:
     assert long_hold(*parts) == state
+
+
+def test_a_file_without_the_key_lets_the_account_begin_anew_after_a_gap() -> None:
+    """As 0.1.0 did; with it the fiftieth saturation second comes as in tests/stories/RES-2.txt."""
+    rules = parse_rules(FILE.read_text().replace("satseconds_stand_still = true", ""))
+    run_story("given infusing, background: quiet\n1:00 spo2 85 for 9s\n1:09 spo2 none artifact\n"
+              "1:24 -> TEC-1:oximeter active\n"
+              "1:29 spo2 85 for 9s -> RES-2 pending\n1:38 spo2 85 -> RES-2 active", "RES-2", rules)

@@ -311,6 +311,6 @@ def test_these_tests_notice_when_it_breaks(fault: str, monkeypatch: pytest.Monke
     monkeypatch.setattr("tests.test_unwatched.RULES", parse_rules(BROKEN[fault](FILE.read_text() + BREATHING)))
     if fault == "TEC-10 never rises":
         with pytest.raises(AssertionError, match="s unwatched"):
-            search("very low saturation", 60, seed=371)
+            search("slow breathing", 60, seed=371)
     else:
         assert "TEC-1" in calm_hours(0.5, seed=1)

@@ -44,6 +44,8 @@ class Engine(msgspec.Struct, frozen=True, omit_defaults=True):
     cuff_answers_s: Seconds = 240.0
     # every valid determination counts, whichever cuff took it; false, as in 0.1.0: those of one cuff at a time
     every_cuff: bool = False
+    # over a gap the saturation seconds stand still; false, as in 0.1.0: they begin anew
+    satseconds_stand_still: bool = False
     levels: bool = False  # the rules of one group are one alarm with a level; words that no longer fit are updated
     update_apart_s: Seconds = 10.0  # with levels: the words of one alarm change no more often
     # What is believed of a patient; beyond it a reading is implausible, and a leap of SpO2 within so long is doubted.

@@ -124,7 +124,8 @@ def _count(state: BedState, account: Account, latest: LatestValue, covered_s: fl
         recent = [at_s for at_s in below.entered_s if latest.at_s - at_s < account.window_s]
         below.entered_s = [*recent, latest.at_s]
     if latest.before_s is None or latest.at_s - latest.before_s > state.engine.gap_s:
-        below.points, covered_s = 0.0, 1.0  # nobody knows what was in between: the account starts anew
+        covered_s = 1.0  # nobody knows what was in between: it is not counted
+        below.points = below.points if state.engine.satseconds_stand_still else 0.0
     below.points += (account.limit - max(latest.valid_value, 0.0)) * covered_s
 
 

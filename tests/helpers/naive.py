@@ -6,7 +6,8 @@ It works every answer out anew from the whole trace and keeps nothing but which 
                    all between; where there is none so far before it, unknown from interval + 60 s after the last
     SUSTAINED(p)   for so long every valid reading said p, no hole over 5 s, and 80 % of the time was seen:
                    a reading speaks for the 2 s before it, and for nothing before the word that came before it
-    SATSECONDS     sum of (limit - reading) x seconds seen below the limit; a reading at the limit empties it
+    SATSECONDS     sum of (limit - reading) x seconds seen below the limit; a reading at the limit empties it.
+                   In a hole it stands still, and the reading after it counts as if seen for one second
     a rule         is on from when its condition is true until its clear is
     a group        is one alarm: the highest rule that is on speaks, and has no data while its condition, without the
                    time to hold, is unknown. When a rule that latches no longer speaks, its picture stays until a rule
@@ -117,7 +118,7 @@ class Past:
             if value >= limit:
                 points = 0.0
             elif number == 0 or at_s - self.readings[number - 1][0] > HOLE_S:
-                points = limit - value  # what was before is not known: it begins anew, as if seen for one second
+                points += limit - value
             else:
                 assert last is not None
                 points += (limit - value) * min(SPEAKS_FOR_S, at_s - last.at_s)
