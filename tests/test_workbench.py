@@ -12,10 +12,11 @@ from typing import Any, cast
 
 import pytest
 
+import drivers
 from edge.app import workbench
 from edge.app.keeping import BedAtWork
 from edge.app.workbench import Workbench
-from edge.contract.payloads import Answer, CommandIn, ProbeNow
+from edge.contract.payloads import Answer, CardNow, CommandIn, ProbeNow
 
 AT = "serial:///dev/ttyUSB7?baud=9600"
 FOUND = {"found": [{"toml": "[[bed.device]]\n"}], "words": ["/dev/ttyS9: a pump"]}
@@ -24,7 +25,7 @@ FOUND = {"found": [{"toml": "[[bed.device]]\n"}], "words": ["/dev/ttyS9: a pump"
 def works() -> dict[str, BedAtWork]:
     """A bed with a pump."""
     places = {"pump": (AT, ""), "gone": ("tcp://10.0.0.7:4001", "")}
-    telemetry = SimpleNamespace(places=places, dialogues={"pump": None})
+    telemetry = SimpleNamespace(places=places, dialogues={"pump": None}, specs={"pump": "alaris_gh"})
     return {"chair-1": cast(BedAtWork, SimpleNamespace(telemetry=telemetry))}
 
 
@@ -34,13 +35,14 @@ async def bench(monkeypatch: pytest.MonkeyPatch, script: str = "") -> AsyncItera
     said: list[ProbeNow] = []
     made = Workbench(works(), lambda: said.append(cast(ProbeNow, made.now)), None, lambda: 0.0)
     monkeypatch.setattr(workbench, "COMMAND", (sys.executable, "-S", "-c", script))
-    running = asyncio.ensure_future(made.run())
+    running = [asyncio.ensure_future(made.run()), asyncio.ensure_future(made.show())]
     try:
         yield made, said
     finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        for one in running:
+            one.cancel()
+            with suppress(asyncio.CancelledError):
+                await one
 
 
 def ask(made: Workbench, verb: str, **args: Any) -> Answer:
@@ -112,3 +114,44 @@ async def test_edge_toml_is_read_again_where_somebody_can(monkeypatch: pytest.Mo
         made.read_again = lambda: asked.append(True)
         assert ask(made, "read_again").ok
         assert asked == [True]
+
+
+async def card(made: Workbench) -> CardNow:
+    """The one that is told next."""
+    async with asyncio.timeout(20):
+        while made.card is None:
+            await asyncio.sleep(0.01)
+    return made.card
+
+
+@pytest.mark.parametrize(("of", "begins"), [
+    ("nonin", "Nonin oximeter"), ("chair-1/pump", "Alaris / Asena GH"), ("nonn", "no driver is named 'nonn'")])
+async def test_a_wiring_card_is_told_for_a_while(monkeypatch: pytest.MonkeyPatch, of: str, begins: str) -> None:
+    monkeypatch.setattr(workbench, "CARD_S", 0.05)
+    async with bench(monkeypatch) as (made, said):
+        assert ask(made, "show_driver", of=of).ok
+        told = await card(made)
+        assert (told.of, told.lines[0].startswith(begins)) == (of, True)
+        async with asyncio.timeout(20):
+            while made.card is not None:
+                await asyncio.sleep(0.01)
+        assert len(said) == 2, "it is said to all, and that it is gone"
+
+
+async def test_every_driver_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with bench(monkeypatch) as (made, _):
+        assert ask(made, "show_driver").ok
+        assert {one.name for one in (await card(made)).drivers} == set(drivers.find())
+
+
+@pytest.mark.parametrize("of", ["chair-1/cuff", "chair-9/pump", "/pump", "--help x", "a" * 81])
+async def test_what_is_no_driver_has_no_card(monkeypatch: pytest.MonkeyPatch, of: str) -> None:
+    async with bench(monkeypatch) as (made, _):
+        refused = ask(made, "show_driver", of=of)
+        assert (refused.ok, (refused.reason or "").split(":")[0] in ("not_now", "bad_args")) == (False, True)
+
+
+async def test_one_card_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with bench(monkeypatch) as (made, _):
+        assert [ask(made, "show_driver", of="nonin").ok for _ in range(2)] == [True, False]
+        assert (await card(made)).of == "nonin"

@@ -126,7 +126,8 @@ class EdgeService:
         self._storage = Storage(
             journal, self._beds, now=clock.now, real_s=clock.real_s, apply=self._apply, note=self._note,
             keep_all=self._keeper.keep_all, changed=self._stream.status_changed, placed=self._placed)
-        self.workbench = Workbench(self._beds, self._stream.status_changed, config.edge.drivers, clock.now)
+        self.workbench = Workbench(self._beds, self._stream.status_changed, config.edge.drivers, clock.now,
+                                   accepted=config.edge.acceptance)
         self.reload: ReloadNow | None = None  # how edge.toml was last read again; the next heartbeat says it
         begun = journal.taken_begun()
         self._boot_beds(begun is not None or journal.unplaced)
@@ -157,6 +158,7 @@ class EdgeService:
         telemetry.counters[device.id] = dialogue.counters
         telemetry.dialogues[device.id] = dialogue
         telemetry.places[device.id] = device.at, unsure(device.place.path)
+        telemetry.specs[device.id] = device.spec
 
     async def reconfigure(self, found: Changes, specs: Mapping[str, Spec], tasks: Tasks, config_hash: str) -> None:
         """Go over to another edge.toml without a restart: what `found` names stops and starts, nothing else does."""
@@ -214,6 +216,7 @@ class EdgeService:
         """Everything that runs, by name."""
         return {"journal": self._watch(), "stream": self._stream.run(), "ticks": self._ticks(),
                 "flush": self._flushes(), "workbench": self.workbench.run(),
+                "cards": self.workbench.show(),
                 "sounder": self._sounder.run(), "anchor": self._anchor.run(),
                 **self._disk(), **self._devices.tasks()}
 
@@ -367,7 +370,7 @@ class EdgeService:
             other_boots=self._stream.other_boots(), storage=self._storage.now(),
             space=self._storage.space(), protocols=views.protocols(self._protocols) if self._protocols else (),
             sounder=self._sounder.now(), anchor=self._anchor.now(), reload=self.reload,
-            probe=self.workbench.now)
+            probe=self.workbench.now, card=self.workbench.card)
 
     def _console_changed(self, console: str, seen: ConsoleSeen) -> None:
         log.info("console %s is %s", console, seen.state)

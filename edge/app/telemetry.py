@@ -60,6 +60,7 @@ class Telemetry:
         self.counters: dict[str, Counters] = {}
         self.dialogues: dict[str, Dialogue] = {}
         self.places: dict[str, tuple[str, str]] = {}  # of each device: `at` and `unsure` of its LineNow
+        self.specs: dict[str, str] = {}  # by device: what its driver is found by
         self.causes: Callable[[BedState], Mapping[str, CauseNow]] = lambda _: {}  # of alarms, over all beds
 
     def close(self) -> None:

@@ -1,4 +1,5 @@
-"""What a technician asks of the box from the page: its ports, what is on one of them, and edge.toml read again.
+"""What a technician asks of the box from the page: its ports, what is on one of them, how a driver's device is
+connected, and edge.toml read again.
 
 A probe is a process of its own (`vigil probe`), with less of the processor than the beds: whatever comes over that wire
 delays nobody who is watched. A port that a device of edge.toml has is left alone.
@@ -17,9 +18,12 @@ from pathlib import Path
 
 import msgspec
 
+import drivers
+from edge.app.card import card
 from edge.app.keeping import BedAtWork
-from edge.contract.box import PortNow
-from edge.contract.box_verbs import BOX_VERBS, LookAtPorts, ProbePort, ReadAgain
+from edge.app.scale import scale_of
+from edge.contract.box import CARD_S, CardNow, DriverNow, PortNow
+from edge.contract.box_verbs import BOX_VERBS, LookAtPorts, ProbePort, ReadAgain, ShowDriver
 from edge.contract.payloads import Answer, CommandIn, ProbeNow
 from edge.field.device_url import parse_device_url
 from edge.field.discovery import ports
@@ -34,12 +38,15 @@ COMMAND = (sys.executable, "-m", "edge.cli", "probe", "--json")
 
 class Workbench:
     """`works` are the beds, as they are at any time; `changed` sends the status; `folder` is the clinic's own drivers;
-    `now` the edge clock."""
+    `now` the edge clock, `accepted` the folder of acceptance reports."""
 
     def __init__(self, works: Mapping[str, BedAtWork], changed: Callable[[], None], folder: Path | None,
-                 now: Callable[[], float]) -> None:
+                 now: Callable[[], float], *, accepted: Path | None = None) -> None:
         self._works, self._changed, self._folder, self._clock = works, changed, folder, now
+        self._accepted = accepted
         self._asked: asyncio.Queue[ProbeNow] = asyncio.Queue(1)
+        self._cards: asyncio.Queue[tuple[str, str]] = asyncio.Queue(1)  # what it is of, and the driver's name
+        self.card: CardNow | None = None
         self.now: ProbeNow | None = None
         self.read_again: Callable[[], None] | None = None  # set by who can
 
@@ -60,6 +67,8 @@ class Workbench:
                 if self.read_again is None:
                     return "not_now: this edge does not read its edge.toml again; start it anew"
                 self.read_again()
+            case ShowDriver(of=of):
+                return self._look_up(of)
             case LookAtPorts() if not self._busy:
                 self._say(ProbeNow(state="listed", since=iso(self._clock()), by=by, ports=self._ports()))
             case ProbePort(at=at) if not self._busy:
@@ -76,6 +85,40 @@ class Workbench:
                 assert self.now is not None
                 return f"not_now: {self.now.at} is being probed for {self.now.by}; wait until that is over"
         return ""
+
+    def _look_up(self, of: str) -> str:
+        """Why no card is looked up; "" where it is."""
+        bed, slash, device = of.partition("/")
+        work = self._works.get(bed) if slash else None
+        driver = of if not slash else work.telemetry.specs.get(device, "") if work is not None else ""
+        if slash and not driver:
+            return f"not_now: there is no device {of} at this edge"
+        if self._cards.full():
+            return "not_now: another card is being looked up; ask again in a moment"
+        self._cards.put_nowait((of, driver))
+        return ""
+
+    async def show(self) -> None:
+        """One card after the other, for ever; each is told for a while and then left out."""
+        while True:
+            asked: tuple[str, str] | None = None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CARD_S if self.card is not None else None):
+                    asked = await self._cards.get()
+            self.card = None if asked is None else await asyncio.to_thread(self._card, *asked)
+            self._changed()
+
+    def _card(self, of: str, driver: str) -> CardNow:
+        try:
+            found = drivers.find(self._folder, (Path(driver),) if driver.endswith(".toml") else ())
+        except ValueError as wrong:
+            return CardNow(of=of, lines=(str(wrong),))
+        if not driver:
+            return CardNow(of=of, drivers=tuple(DriverNow(name=one.name, title=one.title) for one in found.values()))
+        if driver not in found:
+            return CardNow(of=of, lines=(f"no driver is named {driver!r}",))
+        scale_of.cache_clear()  # a report may have come since
+        return CardNow(of=of, lines=tuple(card(found[driver], self._accepted).splitlines()))
 
     def _used(self) -> dict[str, str]:
         """The places that devices have now, each with whose it is."""

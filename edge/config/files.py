@@ -117,6 +117,7 @@ class EdgeTable(Clocked):
     protocols: FilePath | None = None  # default: protocols.toml beside the rules, where there is one
     interlock: Literal["off", "stop_only"] = "off"  # whether a pump may be stopped from here, once that is armed
     drivers: FilePath | None = None  # a folder with drivers of the clinic's own, beside those of the package
+    acceptance: FilePath | None = None  # a folder of reports that `vigil check --reports` wrote, for the drivers' scale
     signing_key: FilePath  # this edge's private key; default: edge.key in `data`, made at the first start
     console_keys: dict[Name, str] = Field(default_factory=dict)  # console -> its public key, or the path of its .pub
     consoles: Annotated[tuple[Name, ...], Field(strict=False)] = ("main",)  # whose stored-up-to it waits for

@@ -19,6 +19,7 @@ from edge.console.openapi import COMMAND_BODY, problems
 from edge.console.schemas import (
     BedNow,
     BoxRequest,
+    CardRequest,
     CommandOutcome,
     CommandRequest,
     Devices,
@@ -184,10 +185,11 @@ async def command_at(asked: CommandRequest, request: Request, console: ThisConso
 
 @router.post("/api/edges/{edge}/box", response_model=Done,
              responses=problems(400, 401, 403, 404, 409, 413, 422, 503, 504))
-async def box(asked: Annotated[BoxRequest | ProbeRequest, Body(discriminator="verb")], request: Request,
+async def box(asked: Annotated[BoxRequest | ProbeRequest | CardRequest, Body(discriminator="verb")], request: Request,
               console: ThisConsole, user: MayChange, edge: Id) -> Response:
-    """For the technician: the box's serial ports, what is on one of them, or edge.toml read again. It is begun; how it
-    goes and what came of it is in the edge's status (`probe`, `reload`), as /api/devices has it.
+    """For the technician: the box's serial ports, what is on one of them, how a driver's device is connected, or
+    edge.toml read again. It is begun; how it goes and what came of it is in the edge's status (`probe`, `card`,
+    `reload`), as /api/devices has it.
 
     409: refused as things stand, with why (the port is a device's, another probe runs). 503: not sent. 504: sent, but
     nobody said whether it was begun.

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edge.contract.box_verbs import MAX_AT
+from edge.contract.box_verbs import MAX_AT, MAX_OF
 from edge.model import Role
 
 
@@ -69,6 +69,13 @@ class ProbeRequest(StrictModel):
 
     verb: Literal["probe_port"]
     at: Annotated[str, Field(min_length=1, max_length=MAX_AT, pattern=r"^(/|[a-z+]+://)[!-~]+$")]
+
+
+class CardRequest(StrictModel):
+    """How a driver's device is connected? `of` is the driver, or bed/device; "" lists the drivers."""
+
+    verb: Literal["show_driver"]
+    of: Annotated[str, Field(max_length=MAX_OF, pattern=r"^[A-Za-z0-9_./-]*$")] = ""
 
 
 class CommandOutcome(BaseModel):

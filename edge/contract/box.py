@@ -7,6 +7,8 @@ from typing import Literal
 from edge.contract.vitals import Id, Payload, Time
 from edge.model import Priority
 
+CARD_S = 20.0  # real seconds for which a wiring card is told: long enough for every page that asked
+
 
 class StorageNow(Payload, frozen=True, kw_only=True):
     """The edge cannot write its record since then, for `reason`: so many events and inputs are in its memory alone, and
@@ -78,6 +80,22 @@ class ProbeNow(Payload, frozen=True, kw_only=True):
     at: str = ""
     says: tuple[str, ...] = ()
     toml: str = ""
+
+
+class DriverNow(Payload, frozen=True, kw_only=True):
+    """A driver that this edge has: its name for edge.toml, and the devices it is for."""
+
+    name: str
+    title: str
+
+
+class CardNow(Payload, frozen=True, kw_only=True):
+    """What a technician had looked up of a driver: its wiring card in `lines`, as `vigil devices` prints it; `of` names
+    the driver, or the device that has it as bed/device; "" for the list of all `drivers`. It stays for CARD_S."""
+
+    of: str
+    lines: tuple[str, ...] = ()
+    drivers: tuple[DriverNow, ...] = ()
 
 
 class NotedHead(Payload, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from edge.model import Role
 
 TECHNICIAN: frozenset[Role] = frozenset({"technician"})
 MAX_AT = 300  # characters of a device's place
+MAX_OF = 80  # characters of a driver's name, or of bed/device
 
 
 class LookAtPorts(Verb, frozen=True, kw_only=True):
@@ -29,6 +30,15 @@ class ProbePort(Verb, frozen=True, kw_only=True):
     at: Annotated[str, Meta(min_length=1, max_length=MAX_AT, pattern=r"^(/|[a-z+]+://)[!-~]+$(?!\n)", title="Where")]
 
 
+class ShowDriver(Verb, frozen=True, kw_only=True):
+    """The wiring card of a driver, or of a device's driver; the list of all where neither is named."""
+
+    verb: ClassVar[str] = "show_driver"
+    roles: ClassVar[frozenset[Role]] = TECHNICIAN
+
+    of: Annotated[str, Meta(max_length=MAX_OF, pattern=r"^[A-Za-z0-9_./-]*$(?!\n)", title="Driver, or bed/device")] = ""
+
+
 class ReadAgain(Verb, frozen=True, kw_only=True):
     """Read edge.toml again, and go over to it where it is good."""
 
@@ -36,4 +46,4 @@ class ReadAgain(Verb, frozen=True, kw_only=True):
     roles: ClassVar[frozenset[Role]] = TECHNICIAN
 
 
-BOX_VERBS: dict[str, type[Verb]] = {asked.verb: asked for asked in (LookAtPorts, ProbePort, ReadAgain)}
+BOX_VERBS: dict[str, type[Verb]] = {asked.verb: asked for asked in (LookAtPorts, ProbePort, ShowDriver, ReadAgain)}

@@ -31,6 +31,8 @@ from edge.contract.attention_now import Shelved as Shelved
 from edge.contract.attention_now import Signals as Signals
 from edge.contract.attention_now import ToldNow as ToldNow
 from edge.contract.box import AnchorNow as AnchorNow
+from edge.contract.box import CardNow as CardNow
+from edge.contract.box import DriverNow as DriverNow
 from edge.contract.box import NotedHead as NotedHead
 from edge.contract.box import ProbeNow as ProbeNow
 from edge.contract.box import ReloadNow as ReloadNow
@@ -268,7 +270,7 @@ class Status(Payload, frozen=True, kw_only=True):
     runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be
     believed; `other_boots` are boots other than this one that were alive lately under this edge's name: two boxes
     that call themselves the same. `storage`: null while the record can be written, `space`: while its disk has
-    room. `protocols`: by which it opens sessions, the first by itself. `reload`, `probe`: null until one is asked."""
+    room. `protocols`: by which it opens sessions, the first by itself. `reload`, `probe`, `card`: null until asked."""
 
     edge: Id
     boot: str
@@ -291,6 +293,7 @@ class Status(Payload, frozen=True, kw_only=True):
     anchor: AnchorNow | None = None
     reload: ReloadNow | None = None
     probe: ProbeNow | None = None
+    card: CardNow | None = None
 
 
 class Ack(Payload, frozen=True, kw_only=True):

@@ -46,7 +46,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     payloads.DeviceNow, payloads.Request, payloads.Gap, payloads.Shelved,
     payloads.StopNow, payloads.InterlockNow, payloads.AlarmLimitNow, payloads.State,
     payloads.ConsoleSeen, payloads.StorageNow, payloads.SpaceNow, payloads.SounderNow, payloads.AnchorNow,
-    payloads.ReloadNow, PortNow, payloads.ProbeNow,
+    payloads.ReloadNow, PortNow, payloads.ProbeNow, payloads.DriverNow, payloads.CardNow,
     payloads.Bounds, payloads.ProtocolNow, payloads.Status, Problem, model.DeviceAlarm, *events.KIND_OF,
 )
 _PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", types.NoneType: "null", Any: "unknown"}

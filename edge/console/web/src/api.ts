@@ -118,8 +118,8 @@ export async function hand(edge: string, asked: Hand): Promise<string | null> {
 }
 
 /** For the technician: begun, or why it is not. */
-export async function askBox(edge: string, verb: "look_at_ports" | "probe_port" | "read_again", at?: string): Promise<string | null> {
-  const response = await request("POST", `/api/edges/${encodeURIComponent(edge)}/box`, { verb, at });
+export async function askBox(edge: string, verb: "look_at_ports" | "probe_port" | "show_driver" | "read_again", args?: { at: string } | { of: string }): Promise<string | null> {
+  const response = await request("POST", `/api/edges/${encodeURIComponent(edge)}/box`, { verb, ...args });
   return response?.ok === true ? null : problemWords(await read(response, true)) ?? "The console does not answer. Try again.";
 }
 

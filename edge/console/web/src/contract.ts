@@ -516,6 +516,19 @@ export interface ProbeNow {
   toml: string;
 }
 
+/** A driver that this edge has: its name for edge.toml, and the devices it is for. */
+export interface DriverNow {
+  name: string;
+  title: string;
+}
+
+/** What a technician had looked up of a driver: its wiring card in `lines`, as `vigil devices` prints it; `of` names the driver, or the device that has it as bed/device; "" for the list of all `drivers`. It stays for CARD_S. */
+export interface CardNow {
+  of: string;
+  lines: string[];
+  drivers: DriverNow[];
+}
+
 /** From `low` to `high`, both allowed. */
 export interface Bounds {
   low: number;
@@ -533,7 +546,7 @@ export interface ProtocolNow {
   device_mg: number | null;
 }
 
-/** Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be believed; `other_boots` are boots other than this one that were alive lately under this edge's name: two boxes that call themselves the same. `storage`: null while the record can be written, `space`: while its disk has room. `protocols`: by which it opens sessions, the first by itself. `reload`, `probe`: null until one is asked. */
+/** Birth, heartbeat and death of an edge. `epoch` is the edge time of this boot's start, from which the edge clock runs `speed` times as fast as real time. `will` is the counter of the last will in force, the only old status to be believed; `other_boots` are boots other than this one that were alive lately under this edge's name: two boxes that call themselves the same. `storage`: null while the record can be written, `space`: while its disk has room. `protocols`: by which it opens sessions, the first by itself. `reload`, `probe`, `card`: null until asked. */
 export interface Status {
   edge: string;
   boot: string;
@@ -556,6 +569,7 @@ export interface Status {
   anchor: AnchorNow | null;
   reload: ReloadNow | null;
   probe: ProbeNow | null;
+  card: CardNow | null;
 }
 
 /** One problem document, as it goes over HTTP. A member that says nothing is left out. */

@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { idOf } from "./beds.ts";
 import { clockTime, stopwatch } from "./age.ts";
+import { Card } from "./card.tsx";
 import { InMaintenance, Maintain } from "./maintenance.tsx";
 import { Ports } from "./ports.tsx";
 import { RANK } from "./rank.ts";
@@ -62,16 +63,18 @@ const COLUMNS = ["Bed", "Device", "Link", "Since", "Driver", "Identity", "Frames
 function Line({ entry }: { entry: Entry }) {
   const { bed, device } = entry;
   const [open, setOpen] = useState(false);
+  const [carded, setCarded] = useState(false);
+  const { edge, bed: at } = idOf(bed);
   const since_s = store.since_s(device.since, bed);
   const wired = device.line !== undefined && device.line.frames.length > 0;
   return (
     <>
-      <tr class={device.link === "live" ? "" : "troubled"} data-edge={idOf(bed).edge} data-device={`${idOf(bed).bed}/${device.device}`}>
+      <tr class={device.link === "live" ? "" : "troubled"} data-edge={edge} data-device={`${at}/${device.device}`}>
         <td>{store.label(bed)}</td><td>{sentence(kindWord(device))}{device.device !== kindWord(device) && <small> {device.device}</small>}{device.role !== undefined && <small> {device.role === "drug" ? "gives the drug" : "carries"}</small>}</td>
         <td class="link-told"><b>{linkTrouble(device) ?? "Live"}</b>{device.reason !== "" && <small> {device.reason}</small>}
           {device.link !== "live" && <small class="remedy">➤ {linkRemedy(device.link)}</small>}</td>
         <td>{clockTime(device.since)}{since_s !== null && <small> {stopwatch(since_s)}</small>}</td>
-        <td>{device.driver}</td><td>{device.identity ?? "not told"}{device.line !== undefined && <small> bound {device.line.expected === null ? "by its port" : device.line.expected === device.identity ? "by it" : `to ${device.line.expected}`}</small>}
+        <td>{device.driver}<button class="to-wire" aria-expanded={carded} onClick={() => setCarded(!carded)}>Wiring card {carded ? "▴" : "▾"}</button></td><td>{device.identity ?? "not told"}{device.line !== undefined && <small> bound {device.line.expected === null ? "by its port" : device.line.expected === device.identity ? "by it" : `to ${device.line.expected}`}</small>}
           {device.line?.unsure && <small class="remedy">➤ {device.line.unsure}</small>}</td>
         <td class="n">{device.frames}</td><td class="n">{device.bad}{device.bad > 0 && <small> {(badShare(entry) * 100).toFixed(1)} %</small>}</td><td class="n">{device.late}</td>
         <td class="n">{device.understood}<small> of {device.received}</small></td>
@@ -81,6 +84,7 @@ function Line({ entry }: { entry: Entry }) {
           {wired && <button class="to-wire" aria-expanded={open} onClick={() => setOpen(!open)}>Wire {open ? "▴" : "▾"}</button>}</td>
       </tr>
       {open && device.line !== undefined && <tr class="wire"><td colSpan={COLUMNS.length}><Wire line={device.line} /></td></tr>}
+      {carded && <tr class="wire"><td colSpan={COLUMNS.length}><div class="wire-told"><Card edge={edge} of={`${at}/${device.device}`} /></div></td></tr>}
     </>
   );
 }

@@ -2,6 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { clockTime } from "./age.ts";
 import { askBox, statuses } from "./api.ts";
+import { Drivers } from "./card.tsx";
 import type { Status } from "./contract.ts";
 
 const LOOK_MS = 1000;
@@ -20,7 +21,7 @@ export function Ports() {
 function Box({ edge, ok, status }: { edge: string; ok: boolean; status: Status | null }) {
   const [at, setAt] = useState("");
   const [problem, setProblem] = useState<string | null>(null);
-  const ask = async (verb: Parameters<typeof askBox>[1], where?: string): Promise<void> => setProblem(await askBox(edge, verb, where));
+  const ask = async (verb: Parameters<typeof askBox>[1], where?: string): Promise<void> => setProblem(await askBox(edge, verb, where === undefined ? undefined : { at: where }));
   useEffect(() => void ask("look_at_ports"), []);
   const probe = status?.probe ?? null;
   const busy = !ok || probe?.state === "running";
@@ -47,6 +48,7 @@ function Box({ edge, ok, status }: { edge: string; ok: boolean; status: Status |
           {probe.toml !== "" && <><p>In edge.toml on {edge}, below its [[bed]]:</p><pre tabIndex={0}>{probe.toml}</pre></>}
         </div>
       )}
+      {ok && <Drivers edge={edge} />}
       <p><button disabled={!ok} onClick={() => void ask("read_again")}>Read edge.toml again</button>
         {status?.reload && <span role="status"> {clockTime(status.reload.at)} {status.reload.state === "refused" ? "refused, nothing is changed: " : ""}{status.reload.text}{status.reload.state === "restart" ? ": takes a restart" : ""}</span>}</p>
     </section>
