@@ -133,7 +133,7 @@ def _another_database(path: Path) -> None:
 
 @pytest.mark.parametrize(("spoil", "says"), [
     (lambda path: tampered(path, "UPDATE meta SET value = '99' WHERE key = 'schema'"), "newer vigil .schema 99"),
-    (lambda path: tampered(path, "DELETE FROM meta WHERE key = 'edge'"), "is not a journal"),
+    (lambda path: tampered(path, "DELETE FROM meta WHERE key = 'edge'"), "is damaged: its table 'meta'"),
     (lambda path: tampered(path, "UPDATE meta SET value = '0' WHERE key = 'schema'"), "has no schema version"),
     (_another_database, r"is not a journal: .*\(account"),
     (lambda path: path.write_bytes(b"[edge] # 37 \xc2\xb0C\n" * 100), "is not a journal: it is a text file"),

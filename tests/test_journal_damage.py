@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from edge.contract.events import Event, PendingEvent
+from edge.contract.events import Event, PendingEvent, RecordBegun
 from edge.journal import Journal, JournalDamaged, Reader, quarantine
 from edge.journal.database import DatabaseUrl, JournalFailing, Lock
 from edge.journal.verify import verify
@@ -122,6 +122,12 @@ def changed(path: Path, *statements: str) -> None:
     raw.close()
 
 
+def meta(path: Path, statement: str) -> None:
+    with sqlite3.connect(path) as raw:
+        raw.execute(statement)
+    raw.close()
+
+
 LAST_CHECKPOINT = f"UPDATE seal SET hash = {another('hash')} WHERE id = 5"
 # how it was damaged, after which event the record goes on, how far the console is
 DAMAGED: list[tuple[str, Callable[[Path], object], int, int]] = [
@@ -130,6 +136,11 @@ DAMAGED: list[tuple[str, Callable[[Path], object], int, int]] = [
     ("the newest event", lambda path: changed(path, "UPDATE event SET body = '{}' WHERE seq = 5"), 4, 3),
     ("an end is gone", lambda path: changed(path, "DELETE FROM event WHERE seq > 3"), 3, 3),
     ("a cursor", lambda path: changed(path, "UPDATE cursor SET event_hash = 'x'"), 5, 3),
+    ("the name of its edge", lambda path: meta(path, "UPDATE meta SET value = 'clinic-3' WHERE key = 'edge'"), 5, 3),
+    ("no edge", lambda path: meta(path, "UPDATE meta SET key = 'edgd' WHERE key = 'edge'"), 5, 3),
+    ("its version", lambda path: meta(path, "UPDATE meta SET value = 's' WHERE key = 'schema'"), 5, 3),
+    ("an older version", lambda path: meta(path, "UPDATE meta SET value = '1' WHERE key = 'schema'"), 5, 3),
+    ("where its name stands", lambda path: meta(path, "ALTER TABLE meta RENAME TO mete"), 5, 3),
     ("its first bytes", lambda path: path.write_bytes(b"x" * 100 + path.read_bytes()[100:]), 0, 0),
     ("all of it", lambda path: path.write_bytes(b"x" * 5000), 0, 0),
 ]
@@ -152,7 +163,8 @@ async def test_the_record_goes_on_after_the_last_that_can_be_believed(
     assert journal.head.at_s >= AT_S + after - 1 if after else True
     assert await journal.cursor("main") == cursor
     assert await journal.events_after(0, 10) == []
-    appended = journal.append([PendingEvent(None, None, AT_S + 9, body("alarm"))])
+    said = RecordBegun(damaged_file=begun.damaged_file, damage=begun.damage, after_seq=after)
+    appended = journal.append([PendingEvent(None, None, AT_S + 9, said)])
     assert await appended.stored
     await journal.move_cursor("main", after + 1)
     await journal.close()
@@ -214,9 +226,13 @@ async def test_killed_at_any_step_of_it_the_next_start_finishes(
                 each.release()
         else:
             assert step >= 6, "there are that many steps at least"
-    journal = opened(path)
-    assert journal.head.seq == 4
-    await journal.close()
+    for boot in ("b2", "b3"):  # until an event says so, each start does
+        journal = opened(path, boot)
+        begun = journal.taken_begun()
+        assert begun is not None
+        assert begun.damaged_file == str(tmp_path / "journal.db.damaged-1")
+        assert journal.head.seq == 4
+        await journal.close()
     assert (tmp_path / "journal.db.damaged-1").read_bytes() == spoilt
     verdict = verify(str(path))
     assert (verdict.ok, verdict.begins_after) == (True, 4)

@@ -23,7 +23,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from edge.aside import is_text
 from edge.journal import postgres, schema
-from edge.journal.chain import Unknown, Wrong, read_base
+from edge.journal.chain import FIRST, Unknown, Wrong, read_base
 from edge.migrating import TABLE, number, revisions
 from edge.postgres import NoDriver, engine, masked, shown
 
@@ -310,15 +310,22 @@ def _nothing_packs(connection: Connection) -> bool:
 
 
 def identity(place: DatabaseUrl, connection: Connection) -> tuple[int, str]:
-    """Schema version and edge id of what is there; (0, "") where nothing is. Raises JournalError if it is not ours."""
+    """Schema version and edge id of what is there; (0, "") where nothing is. Raises JournalError if it is not ours, and
+    JournalDamaged where the other tables are a journal's: what `connection` then reads follows from them."""
     tables = set(inspect(connection).get_table_names())
-    if schema.META.name not in tables:
+    ours = len(tables & schema.RECORD) >= len(schema.RECORD) - 1
+    if schema.META.name not in tables and not ours:
         if tables:
             raise JournalError(f"{place} is not a journal: it is a database with other tables ({min(tables)}, ...)")
         return 0, ""
+    connection.info[schema.VERSION], connection.info[schema.BASE] = schema.seen(connection, tables), FIRST
+    if schema.META.name not in tables:
+        raise place.damaged("its table 'meta' is missing")
     meta = dict(connection.execute(select(schema.META.c.key, schema.META.c.value)).all())
-    found, edge = number(meta.get("schema", "")), meta.get("edge", "")
-    if not found or not edge:
+    found, edge = number(str(meta.get("schema", ""))), meta.get("edge", "")
+    if not found or not isinstance(edge, str) or not edge:
+        if ours:
+            raise place.damaged("its table 'meta' has no schema version or no edge")
         raise JournalError(f"{place} is not a journal: its table 'meta' has no schema version or no edge")
     if found == schema.SEGMENTS_SINCE and schema.SEGMENT.name not in tables and _nothing_packs(connection):
         found -= 1

@@ -166,9 +166,10 @@ def _opened(place: DatabaseUrl) -> _Damaged:
         with place.translating_errors():
             identity(place, connection)
     except JournalError:
-        with suppress(SQLAlchemyError):
-            connection.close()
-        return _Damaged(None)
+        if schema.VERSION not in connection.info:
+            with suppress(SQLAlchemyError):
+                connection.close()
+            return _Damaged(None)
     return _Damaged(connection)
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, Self
 
+import msgspec
 from sqlalchemy import Connection, Select, func, select
 from sqlalchemy.exc import DBAPIError
 
-from edge.contract.events import Event
+from edge.contract.events import KIND_OF, Event, RecordBegun
 from edge.journal import chain, postgres, schema, segments
 from edge.journal.chain import FIRST, Base, Checkpoint, InputRow, Wrong
 from edge.journal.database import DatabaseUrl, JournalError, identity, reading
@@ -17,6 +18,7 @@ from edge.journal.schema import CHECKPOINT, EVENT, INPUT, SNAPSHOT, stored
 from edge.model import RecordedInput
 
 PAGE = 1000
+LOOKED_BACK = 100  # events: of so many, one at least can be believed
 
 
 class Ends(NamedTuple):
@@ -70,6 +72,22 @@ def believable_events(connection: Connection, after: int, limit: int) -> list[Ev
             row = connection.execute(stored(connection, EVENT).where(EVENT.c.seq == seq)).one()
             found.append(chain.read_event(row, row.seq, row.prev))
     return found
+
+
+def wrote_last(connection: Connection) -> str | None:
+    """The edge that the last events name of which one can be believed; None: there is none."""
+    last = believable_events(connection, ends(connection).seq - LOOKED_BACK, LOOKED_BACK)
+    return last[-1].edge if last else None
+
+
+def begun_is_told(connection: Connection, base: Base) -> bool:
+    """Whether an event of this record says that it goes on from `base`."""
+    told = select(EVENT.c.body).where(EVENT.c.kind == KIND_OF[RecordBegun]).order_by(EVENT.c.seq)
+    for body in connection.execute(told).scalars():
+        with suppress(msgspec.MsgspecError):
+            if msgspec.json.decode(body, type=RecordBegun).damaged_file == base.damaged_file:
+                return True
+    return False
 
 
 def checkpoint_before(connection: Connection, after_n: int) -> Checkpoint:

@@ -7,6 +7,7 @@ Portable between SQLite and PostgreSQL: times are integer milliseconds since 197
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     insert,
+    inspect,
     null,
     select,
     update,
@@ -88,6 +90,7 @@ STEPS = Path(__file__).parent / "migrations"
 SIGNED = (EVENT, CHECKPOINT, SNAPSHOT)
 SIGNED_SINCE = 2
 SEGMENTS_SINCE = 3
+RECORD = frozenset(table.name for table in (INPUT, CHECKPOINT, EVENT, SNAPSHOT, CURSOR))  # every version has them
 VERSION = "journal schema"  # under this key a connection's `info` says which version it reads,
 IN_STEP = "journal in step"  # under this one whether alembic's own table says the same version,
 BASE = "journal base"  # and under this one what its record goes on from (chain.Base); under the same key in META
@@ -108,6 +111,14 @@ def version() -> int:
 def revision(found: int) -> str:
     """Alembic's name for schema version `found`."""
     return f"{found:04}"
+
+
+def seen(connection: Connection, tables: Collection[str]) -> int:
+    """The version that `tables`, which are there, are of."""
+    if SEGMENT.name in tables:
+        return SEGMENTS_SINCE
+    columns = inspect(connection).get_columns(EVENT.name) if EVENT.name in tables else []
+    return SIGNED_SINCE if any(column["name"] == "sig" for column in columns) else 1
 
 
 def migrate(connection: Connection, found: int, edge: str, base: Base = FIRST) -> None:

@@ -25,7 +25,7 @@ from edge.journal.database import (
     writing,
 )
 from edge.journal.last import Last
-from edge.journal.reader import base_of, checkpoint_rows, ends, events_page
+from edge.journal.reader import base_of, begun_is_told, checkpoint_rows, ends, events_page, wrote_last
 from edge.journal.schema import CHECKPOINT, CURSOR, EVENT, INPUT
 
 # quick_check reads the whole file. Beyond this size a restart would keep a bed unwatched for too long: there the ends
@@ -74,6 +74,7 @@ class Store:
         if self.last is not None:
             self.last.note_journal()
         self._file, self._beside = self._at_place(), {}
+        self._look_for_untold(connection)
         return opened
 
     def open_again(self) -> Opened:
@@ -203,10 +204,19 @@ class Store:
         with self.place.translating_errors(), connection.begin():
             found, owner = identity(self.place, connection)
             if found and owner != self._edge:
+                if wrote_last(connection) == self._edge:
+                    raise self.place.damaged(f"its table 'meta' says that it is of edge {owner!r}, its events do not")
                 raise JournalError(f"journal {self.place} belongs to edge {owner!r}, not to {self._edge!r}")
             if found < schema.version() or not connection.info[schema.IN_STEP]:
                 schema.migrate(connection, found, self._edge)
             return self._ends(connection)
+
+    def _look_for_untold(self, connection: Connection) -> None:
+        """A record that was begun anew by a process which ended before it had said so."""
+        base = base_of(connection)
+        if base.damage and self.begun is None:
+            with self.place.translating_errors(), connection.begin():
+                self.begun = None if begun_is_told(connection, base) else base
 
     def _ends(self, connection: Connection) -> tuple[Checkpoint, int]:
         try:
