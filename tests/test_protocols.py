@@ -53,6 +53,7 @@ def test_the_first_protocol_runs_as_0_1_0_did_but_for_what_is_named_here() -> No
     gates = {gate["id"]: gate for gate in now.pop("ready")}
     assert gates.pop("no_baseline")["words"].startswith("no blood pressure of the last 30 minutes")
     assert gates.pop("drug_channel")["open"] == "pump_asked()"
+    assert gates.pop("programme")["open"] == "programme_differs(5)"
     gates["blood_pressure"]["open"] = "not known(baseline.sbp_mmhg)"
     assert list(gates.values()) == list(then.pop("ready"))
     assert (now.pop("pk")["name"], then.pop("pk")) == ("clements250", None)
@@ -226,7 +227,7 @@ BAD = [
     (TEXT.replace('like = "iv_racemic_40"', 'like = "iv_racemic"', 1), "no protocol above this one is named"),
     (TEXT.replace("low = 0.1, high = 1.0", "low = 1.1, high = 1.0"), "dose_mg_kg: low must not be above high"),
     ("[[protocols]]\nid = 'x'", "write [[protocol]] tables"),
-    (TEXT.replace('without = ["pulse"', 'without = ["puls"'), "has no gate 'puls'; did you mean 'pulse'?"),
+    (TEXT.replace('"pulse", "after', '"puls", "after'), "has no gate 'puls'; did you mean 'pulse'?"),
     (TEXT.replace("device_mg = 28", "device_mg = 0"), "device_mg must be mg, above 0, not 0"),
     (TEXT.replace("doses_mg = [56, 84]", "doses_mg = []"), "doses_mg must be a list of mg, not []"),
     (TEXT.replace("at_min = [15, 30", "at_min = [30, 15"), "at_min must rise from each time to the next"),

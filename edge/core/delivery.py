@@ -88,7 +88,7 @@ def programme_differs(context: RuleContext, pct: float) -> Truth:
     return programmed > 100.0 + pct or programmed + delivered < 100.0 - pct
 
 
-def programme_in_words(context: RuleContext, _: float) -> str | None:
+def programme_in_words(context: RuleContext, *_: float) -> str | None:
     """What the pump is programmed to give, and the ordered dose; None where they agree or it tells nothing."""
     session, programmed_mg = context.state.session, _programmed_mg(context)
     if session is None or programmed_mg is None or round(programmed_mg - session.order.dose_mg, 1) == 0:
