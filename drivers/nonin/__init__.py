@@ -30,7 +30,8 @@ What is made of it:
 
 * A packet gives pulse and SpO2 once, from the recording values: the same 4-beat average as the display's, but never
   held (a display keeps its last reading for 10 s after the finger left), and between SYNC and SREV: where SREV is not
-  the one already known, frames were lost or doubled. SNSA: invalid, sensor_off, at once.
+  the one already known, frames were lost or doubled. A number is questionable until two packets running say much the
+  same (6 /min, 2 %): the frames that hold it are few, and may be old ones come again. SNSA: invalid, at once.
 * OOT: the artifact lasts, the values are questionable. ARTF: one pulse of the average is bad; valid, reason artifact.
 * Missing with the finger in: unavailable, searching. A number the device cannot measure (pulse below 18 or above 321,
   SpO2 above 100): invalid, implausible, and the other one counts. Low perfusion: valid, reason low_perfusion.
@@ -85,6 +86,7 @@ from drivers.nonin.frames import (
 )
 
 PLETH_HZ = 75.0
+NEAR_BPM, NEAR_PCT = 6, 2  # by so much two packets may differ, a third of a second apart
 COLOUR_PACKETS = 9  # a pulse's perfusion colour is believed for 3 s
 NEW_DEVICE_PACKETS = 9  # another firmware number for 3 s: another device was plugged in
 SNSA, OOT, ARTF, SNSD = 0x08, 0x10, 0x20, 0x40
@@ -151,6 +153,7 @@ class Nonin:
         self._battery_before = False
         self._model: str | None = None
         self._low_perfusion, self._colour_age = False, 0
+        self._last: Numbers = (None, None)  # of the packet before
         self._last8: Numbers = (None, None)
 
     def on_open(self) -> Sequence[Request]:
@@ -195,10 +198,17 @@ class Nonin:
         verdict = _status(unplugged=SNSD in seen, off=SNSA in seen, out_of_track=OOT in seen, artifact=ARTF in seen,
                           low=self._low_perfusion)
         pulse, spo2 = (numbered[1] & 0x03) << 7 | (numbered[2] & 0x7F), numbered[3] & 0x7F
-        decoded: list[Decoded] = [*_readings(pulse, spo2, verdict), _wave(frames, status, df2)]
+        readings = self._followed(_readings(pulse, spo2, verdict))
+        decoded: list[Decoded] = [*readings, _wave(frames, status, df2)]
         self._last8 = None, None
         model = f"Nonin, data format {2 if df2 else 7}, firmware {numbered[4]}"
         return decoded + self._news(model, bool(numbered[8] & 0x01))
+
+    def _followed(self, readings: list[Reading]) -> list[Reading]:
+        """A packet's numbers; questionable where they are not near those of the packet before."""
+        before, self._last = self._last, (readings[0].value, readings[1].value)
+        near = not self._started or _repeats(before, self._last, NEAR_BPM, NEAR_PCT)
+        return readings if near else [_questioned(reading) for reading in readings]
 
     def _in_order(self, firmware: int) -> bool:
         """Whether frame 4 is where it belongs; not yet, before two packets agree. Raises BadFrame where it is not."""
@@ -227,7 +237,7 @@ class Nonin:
                           artifact=bool(first & 0x04), low=bool(first & 0x10))
         decoded = _readings(*numbers8(frame), verdict)
         before, self._last8 = self._last8, (decoded[0].value, decoded[1].value)
-        if self._started and verdict[0] is Validity.VALID and not _repeats(before, self._last8):
+        if self._started and not _repeats(before, self._last8, JUMP_BPM, JUMP_PCT):
             decoded = [_questioned(reading) for reading in decoded]
         return [*decoded, *self._news("Nonin, data format 8", bool(last & 0x01))]
 
@@ -254,15 +264,15 @@ class Nonin:
         return news
 
 
-def _repeats(before: Numbers, now: Numbers) -> bool:
-    """Whether each number of `now` stood there before, give or take what a second allows: with no checksum, one that
-    did not may be a flipped bit."""
-    pairs = zip(before, now, (JUMP_BPM, JUMP_PCT), strict=True)
+def _repeats(before: Numbers, now: Numbers, bpm: float, pct: float) -> bool:
+    """Whether each number of `now` stood there before, give or take so much: one that did not may be a flipped bit, or
+    an old one come again."""
+    pairs = zip(before, now, (bpm, pct), strict=True)
     return all(new is None or (old is not None and abs(new - old) <= jump) for old, new, jump in pairs)
 
 
 def _questioned(reading: Reading) -> Reading:
-    if reading.value is None:
+    if reading.validity is not Validity.VALID:
         return reading
     return replace(reading, validity=Validity.QUESTIONABLE, reason="low_signal_quality")
 

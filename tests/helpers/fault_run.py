@@ -124,7 +124,8 @@ class FaultRun(DialogueRun):
             return
         kind = self.faults.of_the_cable(data)
         if kind == "jump" and not self._modbus:
-            self._way.append((self.real_s, self._jump()))
+            under_way = b"".join(piece for _, piece in self._way)  # it waited through that minute too
+            self._way = deque([(self.real_s, under_way + self._jump())])
         elif kind in ("unplug", "flap", "path") and not self._cable:
             self._cable = self.faults.cable(kind, self.real_s)
         for due_s, piece in self.faults.through(data, self.real_s) if kind is None else ():
