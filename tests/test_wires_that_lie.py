@@ -99,8 +99,7 @@ def good_of(name: str) -> int:
 
 LATE = [  # which share of the readings stays where one transmission in ten is late: what is promised is 85 %
     (name, kind) for name in SPECS if name not in DOUBTFUL
-    for kind in (("late", "doubled", "stray", "echo", "split") if name in POLLED else ("late", "stray"))
-    if name != "suntech_advantage" or kind != "late"]  # its cuff is read as fast as the line allows
+    for kind in (("late", "doubled", "stray", "echo", "split") if name in POLLED else ("late", "stray"))]
 OTHERWISE = {  # a stray byte or a doubled response costs a bus without frame marks the quiet that follows
     "isco": ("doubled", "stray"), "modbus_vitals": ("doubled", "stray"), "acme_3000": ("doubled", "stray"),
     "vindum": ("doubled", "stray"),

@@ -97,11 +97,11 @@ from drivers.suntech_advantage.requests import (
 
 STATUS_EVERY_S = 2.0  # edge time; with its 1 s time-out and the line's quiet, one lost response is not yet silence
 LOW_MMHG, EMPTY_MMHG, RISEN_MMHG = 10, 5, 20
-EMPTY_POLLS = 15  # cuff pressures in 3 s
+EMPTY_POLLS = 8  # cuff pressures in 3 s
 READY_POLLS = 2
-READY_GIVE_UP_POLLS = 150  # 30 s
-BUSY_POLLS, BUSY_TRIES = 25, 12  # a busy module is tried again after 5 s, a minute long
-RESULT_POLLS, RESULT_TRIES = 5, 10
+READY_GIVE_UP_POLLS = 75  # 30 s
+BUSY_POLLS, BUSY_TRIES = 12, 12  # a busy module is tried again after 5 s, a minute long
+RESULT_POLLS, RESULT_TRIES = 3, 10
 ABORT_AFTER_S = 140.0  # edge time since the start; the module's own limit is 120 s
 ABORT_TRIES = 5
 STATUS_GIVE_UP_S = 30.0  # edge time after a determination was due

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from drivers.contract import Effect, FrameRequest, Request
 from drivers.suntech_advantage.frames import BP_LEN, HOST, SHORT_LEN, TEXT_LEN, encode
 
-CUFF_GAP_S, GAP_S, TIMEOUT_S = 0.2, 0.1, 2.0  # real time: the module's own pacing
+GAP_S, TIMEOUT_S = 0.1, 2.0  # real time: the module's own pacing
+CUFF_GAP_S = 0.4  # it allows 0.2; then a late response now and then cost a fifth of the pressures
 
 
 def _request(

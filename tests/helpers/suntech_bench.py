@@ -27,7 +27,7 @@ def new(**settings: object) -> Advantage:
 
 
 class Bench:
-    """Asks and answers a driver by hand. Edge time moves 0.2 s with every question."""
+    """Asks and answers a driver by hand. Edge time moves 0.4 s with every question."""
 
     def __init__(self, **settings: object) -> None:
         self.driver = new(**{"start_s": 0.0, **settings})
@@ -39,7 +39,7 @@ class Bench:
             self.driver.decode(ack("K"), say if say is VERSION else None)
 
     def next(self) -> FrameRequest | None:
-        self.at_s += 0.2
+        self.at_s += 0.4
         request = self.driver.next_request(self.at_s)
         assert request is None or isinstance(request, FrameRequest)
         return request
