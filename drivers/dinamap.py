@@ -16,15 +16,17 @@ nothing is started: of its commands only the three reads are sent. Its binary ou
 What is made of it:
 
 * No check: an SpO2 or pulse that is new is questionable, asked for again at once, and counts where four lines running
-  say it. A determination counts once, when its seconds have begun anew and two lines running hold the same three
-  numbers, SYS > MAP > DIA, taken at the same moment. What stands there at the opening is only remembered. An error
-  that two lines running say is a failed determination, once; its status is shown raw.
+  say it, or where four numbers in as many lines or a few more only rise or only fall. A determination counts once,
+  when its seconds have begun anew and two lines running hold the same three numbers, SYS > MAP > DIA, taken at the
+  same moment. What stands there at the opening is only remembered. An error that two lines running say is a failed
+  determination, once; its status is shown raw.
 * A read that got no response three times running is only tried once a minute: the monitor may lack that part.
 """
 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -43,6 +45,7 @@ from drivers.contract import (
 )
 from drivers.kit.cuffs import DETERMINATION, determination, failed
 from drivers.kit.listening import judged
+from drivers.kit.text import moves
 
 CR, LF = 0x0D, 0x0A
 LONGEST = 80
@@ -51,6 +54,8 @@ ABSENT = 3  # responses missed running
 TIMEOUT_S, LATENESS_S = 1.0, 2.0
 SILENT_AFTER_S = 7.0
 NEW_TIMES = 4  # lines running: old ones that come again may be two or three
+MOVING = 8  # lines in which so many different numbers rise or fall: what changes too fast to be said twice
+STEPS = {"spo2_pct": 4.0, "pulse_bpm": 8.0}  # by so much at most, from one line to the next
 AGREE_S = 5.0  # by so much may two lines differ in when a determination was taken
 SOON_S = 10.0  # a determination so young is new where none stood there before
 VALID, ERROR = "1", "3456789"
@@ -124,6 +129,7 @@ class Dinamap:
         self._missed = dict.fromkeys(self._due_s, 0)
         self._said: dict[str, tuple[float | None, int]] = {}  # the number of the line before, how many said it running
         self._counts: dict[str, float] = {}  # the last number that counted
+        self._lately: dict[str, deque[float]] = {name: deque(maxlen=MOVING) for name in self._due_s}
         self._age_s: float | None = None  # of the determination that stands there, as last told
         self._new: tuple[tuple[float, ...], float] | None = None  # one that was said once, and when it was taken
         self._status: str | None = None  # of the line before
@@ -181,12 +187,18 @@ class Dinamap:
         self._said[name] = now, times + 1 if now == before else 1
         if now is None:
             self._counts.pop(name, None)
-        elif now == self._counts.get(name) or self._said[name][1] >= NEW_TIMES:
+            self._lately[name].clear()
+        elif now == self._counts.get(name) or self._said[name][1] >= NEW_TIMES or self._moves(name, reading):
             self._counts[name] = now
         else:
             self._due_s[name] = float("-inf")
             return replace(reading, validity=Validity.QUESTIONABLE, reason="low_signal_quality")
         return reading
+
+    def _moves(self, name: str, reading: Reading) -> bool:
+        lately = self._lately[name]
+        lately.append(reading.value or 0.0)
+        return moves(lately, NEW_TIMES, STEPS[reading.metric])
 
     def _cuff(self, line: str) -> Sequence[Decoded]:
         found = _CUFF.fullmatch(line)

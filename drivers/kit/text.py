@@ -1,8 +1,9 @@
 """What drivers share whose devices push lines of text without a checksum: the framing, and when a line is believed.
 
 A flipped bit makes another digit of a digit, and nothing in the line tells. So a number that the line before did not
-say, give or take what can change from one to the next, is questionable until it repeats, and so is one that a single
-flipped bit makes of it; words and alarms count when two lines running say them.
+say, give or take what can change from one to the next, is questionable until it repeats, or until the lines go on in
+the same direction: a patient who desaturates. So is one that a single flipped bit makes of it; words and alarms count
+when two lines running say them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Generic, TypeVar
 
 from drivers.contract import BadFrame, Reading, Validity
@@ -18,6 +20,8 @@ from drivers.contract import BadFrame, Reading, Validity
 T = TypeVar("T")
 LF = 0x0A
 RECENT = 8  # lines
+LEAPS = 5.0  # times a jump: by so much at most a number changes from one line to the next while it truly moves
+ALIKE = 4.0  # and its largest step is at most so many times its smallest
 
 
 class Lines:
@@ -78,36 +82,57 @@ def number_of(text: str) -> float | None:
     return None if "-" in text else float(text)
 
 
+def moves(values: Sequence[float], distinct: int, most: float) -> bool:
+    """Whether these numbers, oldest first, only rise or only fall, over so many different ones, in steps of much the
+    same size, at most `most`: neither a flipped bit nor an old line that comes again looks like that."""
+    steps = [now - before for before, now in pairwise(values) if now != before]
+    sizes = [abs(step) for step in steps]
+    if len(sizes) < distinct - 1 or max(sizes) > min(most, ALIKE * min(sizes)):
+        return False
+    return all(step > 0 for step in steps) or all(step < 0 for step in steps)
+
+
 class Repeats:
     """Remembers the numbers of the lines before. `jumps` is how far each may move from one line to the next. `digits`:
     how each is written, on a line that no sum checks: one that a single flipped bit makes of the number before it is
     questionable until it repeats, unless it was believed in one of the last `RECENT` lines. `times`: so many lines
-    running must say what is new."""
+    running must say what is new, or one more must move in the same direction."""
 
     def __init__(self, jumps: Mapping[str, float], digits: Mapping[str, str] | None = None, times: int = 2) -> None:
         self._jumps, self._digits, self._times = jumps, digits or {}, times
         self._running = 0
         self._before: dict[str, float | None] = {}
+        self._lately: dict[str, deque[float]] = {metric: deque(maxlen=times + 1) for metric in jumps}
         self._recent: dict[str, deque[float]] = {metric: deque(maxlen=RECENT) for metric in self._digits}
 
     def forget(self) -> None:
         """Nothing was said before."""
         self._before.clear()
         self._running = 0
-        for recent in self._recent.values():
+        for recent in (*self._recent.values(), *self._lately.values()):
             recent.clear()
 
     def judged(self, readings: Sequence[Reading]) -> list[Reading]:
         """The line's readings; where a number has jumped, each number of the line is questionable."""
         before, self._before = self._before, {reading.metric: reading.value for reading in readings}
-        repeats = all(self._repeats(before.get(reading.metric), reading) for reading in readings)
-        self._running = self._running + 1 if repeats else 1
-        if repeats and self._running >= self._times:
+        moving = {reading.metric for reading in readings if self._moves(reading)}
+        goes_on = all(reading.metric in moving or self._repeats(before.get(reading.metric), reading)
+                      for reading in readings)
+        self._running = self._running + 1 if goes_on else 1
+        if goes_on and (moving or self._running >= self._times):
             return [self._sure(before.get(reading.metric), reading) for reading in readings]
         return [_questioned(reading) for reading in readings]
 
     def _repeats(self, before: float | None, now: Reading) -> bool:
         return now.value is None or (before is not None and abs(now.value - before) <= self._jumps[now.metric])
+
+    def _moves(self, now: Reading) -> bool:
+        lately = self._lately[now.metric]
+        if now.value is None:
+            lately.clear()
+            return False
+        lately.append(now.value)
+        return moves(lately, self._times + 1, LEAPS * self._jumps[now.metric])
 
     def _sure(self, before: float | None, now: Reading) -> Reading:
         if now.value is None or before is None or now.metric not in self._digits:
