@@ -314,6 +314,7 @@ class Spec:
     defined_at: Mapping[str, str] = field(default_factory=dict)  # metric -> file:line, where it is data
     agrees: tuple[Agreement, ...] = ()
     documents: tuple[str, ...] = ()  # of makers, that were read: number or title of each, and nothing else
+    unprobed: str = ""  # the form of it that a probe does not ask, why, and how it is found instead
     same_words: bool = False  # the device sends the very commands that are sent to it
     addressed: Callable[[str], tuple[Request, ...]] | None = None  # those of `requests` that name the device by the
     # serial number it gave, for this one; in `requests` they stand for the number of the golden table

@@ -324,6 +324,9 @@ DRIVER = Spec(
         "Known limits: a read acknowledges an alarm at the pump, so this driver shows it until the pump runs again."
         " The pump has no serial number to tell: two of them cannot be told apart."
     ),
+    unprobed=(
+        "a New Era pump in safe mode is not asked: from the first valid packet on it stops when no other comes in time."
+        " With no patient on it: vigil check PORT --driver new_era --set mode=safe"),
     make=lambda settings: NewEra(str(settings["mode"])),
     settings={"mode": Setting("basic", "which mode the pump is set to", ("basic", "safe"))},
 )

@@ -68,6 +68,20 @@ def test_bytes_that_come_by_themselves(raw: bytes, said: str) -> None:
     assert diagnose([], raw) == [said.format(bauds="")]
 
 
+@pytest.mark.parametrize("answer", [b"\r\nERROR\r\n", b"\r\n+CME ERROR: 10\r\n", b"\r\nOK\r\n"])
+@pytest.mark.parametrize("echoes", [True, False])
+def test_a_modem_is_a_modem_whether_it_echoes_or_not(answer: bytes, echoes: bool) -> None:
+    told = [Tried(spec, b"!QA\r", (b"!QA\r" if echoes else b"") + answer, Counters(since=0.0)) for spec in
+            SPECS.values()]
+    assert diagnose(told, b"") == ["seen, but there is no driver for it: a modem (OK, ERROR, NO CARRIER)"]
+
+
+@pytest.mark.parametrize("talker", ["GP", "GN", "GL", "GA", "GB", "GI", "BD", "QZ"])
+def test_a_positioning_receiver_is_one_whoever_made_it(talker: str) -> None:
+    sentences = f"${talker}RMC,081836,A,3751.65,S*62\r\n${talker}GGA,134658.00,5106.9*60\r\n".encode() * 3
+    assert diagnose([], sentences) == ["seen, but there is no driver for it: NMEA of a positioning receiver (GPS)"]
+
+
 def test_a_few_bytes_say_nothing() -> None:
     assert diagnose([], b"\x1b\x00") == []
 
@@ -168,6 +182,14 @@ def test_frames_that_fail_their_check_are_called_by_their_driver() -> None:
     (said,) = diagnose([spoiled], b"")
     seen = spoiled.counters
     assert said.startswith(f"frames as of {SPECS['alaris_gh'].title} (driver alaris_gh), but {seen.bad} of {seen.bad}")
+
+
+@pytest.mark.parametrize(("good", "says"), [(0, True), (1, False)])
+def test_lines_of_which_none_is_good_may_be_another_s(good: int, says: bool) -> None:
+    lines = b"ST,GS,+0012.3kg\r\n" * 9
+    counted = Counters(since=0.0, frames=good, bad=9 - good, received=len(lines), dropped=0)
+    (said,) = diagnose([Tried(SPECS["nellcor_ascii"], b"", lines, counted)], b"")
+    assert ("; or the text of a protocol that no driver knows: 'ST,GS,+0012.3kg" in said) is says
 
 
 def stream(name: str, seconds: int) -> bytes:

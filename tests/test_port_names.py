@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import drivers
 from edge.app.doubts import NOTHING_TELLS, warnings
 from edge.config.files import load_edge
 from edge.field import port_names
-from edge.field.port_names import lasting, links, unsure
+from edge.field.port_names import holders, lasting, links, unsure
 
 
 @dataclass
@@ -67,3 +69,18 @@ def test_each_doubt_of_an_edge_toml_has_its_line(tmp_path: Path) -> None:
     assert [line.partition(" may be")[0] for line in said] == [
         f"{file}:10: chair-1/nonin: /dev/ttyUSB8", f"{file}:14: chair-1/alaris: /dev/ttyUSB9"]
     assert [line.endswith(NOTHING_TELLS) for line in said] == [True, False], "an Alaris has a number"
+
+
+def test_the_program_that_has_a_port_is_named() -> None:
+    master, slave = os.openpty()
+    path = os.ttyname(slave)
+    os.close(slave)
+    try:
+        assert holders(path) == [], "this program is none of the others"
+        with subprocess.Popen(["cat", path], stdout=subprocess.DEVNULL) as other:
+            while not (found := holders(path)):
+                assert other.poll() is None
+            other.kill()
+        assert found == [f"cat {path} (process {other.pid})"]
+    finally:
+        os.close(master)

@@ -17,12 +17,14 @@ import pytest
 import drivers
 import simulators
 from drivers.contract import Decoded, FrameRequest, Request, Spec
-from edge.cli.probe import _words, place_of, run_probe
+from edge.cli.probe import _next, _words, place_of, run_probe
 from edge.clock import EdgeClock
-from edge.field.device_url import parse_device_url
+from edge.field.device_url import DeviceUrl, parse_device_url
+from edge.field.diagnosis import foreign
 from edge.field.dialogue import Dialogue
 from edge.field.discovery import FIRST_BYTE_S, SHORT_S, Found, longest_s, places, probe
 from edge.field.harmless import harmless
+from edge.field.link_state import Counters
 from simulators.contract import Twin
 from simulators.nonin import NoninTwin
 from simulators.patient import SimulatedPatient
@@ -142,7 +144,9 @@ def test_a_port_that_does_not_open_is_said_before_any_driver_listens(
 ) -> None:
     monkeypatch.setattr("edge.field.discovery._listen", None)
     assert run_probe(str(tmp_path / "ttyUSB9"), as_json=False) == 1
-    assert capsys.readouterr().out == f"{tmp_path}/ttyUSB9: cannot be asked: {tmp_path}/ttyUSB9 is not there\n"
+    said = capsys.readouterr().out.splitlines()
+    assert said == [f"{tmp_path}/ttyUSB9: cannot be asked: {tmp_path}/ttyUSB9 is not there",
+                    "next: plug it in; vigil ports lists the ports there are, each by the name to use"]
 
 
 @pytest.mark.slow
@@ -168,6 +172,82 @@ def test_what_is_said_where_nothing_is_found() -> None:
     silent = "nothing comes by itself: look at the cable, the device's power, and its own output setting"
     assert _words("/dev/ttyUSB0", tried, [], b"") == [asked, silent]
     assert _words("/dev/ttyUSB0", tried, [], b"\x1b\x00") == [asked, "what comes by itself: 1b 00"]
+
+
+SPECS = list(drivers.find().values())
+UNIT_1 = parse_device_url("modbus+rtu:///dev/ttyUSB0?unit=1")
+
+
+def after(tried: Sequence[Found], *, lost: bool = False, held: Sequence[str] = (), at: DeviceUrl = HERE,
+          known: bool = False) -> list[str]:
+    found = [] if lost else [one for one in tried if one.state == "live"]
+    return list(_next(at, list(tried), found, lost, list(held), known=known))
+
+
+def seen(name: str, at: DeviceUrl = HERE, *, state: str = "live", **counts: int) -> Found:
+    return Found(drivers.find()[name], at, Counters(since=0.0, **counts), state)
+
+
+@pytest.mark.parametrize(("said", "begins"), [
+    (after([seen("nonin", state="lost")], lost=True, held=["minicom (process 7)"]),
+     ["next: end the program that has this port: minicom (process 7)"]),
+    (after([seen("nonin", received=100, understood=100)], held=["cat /dev/ttyUSB0 (process 7)"]),
+     ["other programs have this port open and take some of its bytes: cat /dev/ttyUSB0 (process 7)"]),
+    (after([seen("nonin", state="lost")], lost=True), ["next: plug it in"]),
+    (after([seen("nonin", state="lost")], lost=True, at=parse_device_url("tcp://10.0.0.7:4001")),
+     ["next: look at the address"]),
+    (after([seen("nonin", received=1000, dropped=100)]), []),
+    (after([seen("nonin", received=1000, dropped=101)]), ["101 of 1000 bytes are not its own"]),
+    (after([seen("isco", UNIT_1)]),
+     ["others on this line have a unit number each: vigil probe 'modbus+rtu:///dev/ttyUSB0?unit=2'"]),
+    (after([seen("new_era", state="silent"), seen("isco", UNIT_1, state="silent")]),
+     ["a New Era pump in safe mode is not asked", "a Modbus device has a unit number of its own, and unit 1 was asked;"
+      " another one: vigil probe 'modbus+rtu:///dev/ttyUSB0?unit=2'", "next: vigil devices NAME says"]),
+    (after([seen("new_era", state="silent"), seen("isco", UNIT_1, state="silent")], known=True),
+     ["next: vigil devices NAME says"]),
+])
+def test_each_outcome_says_what_to_do_about_it(said: list[str], begins: list[str]) -> None:
+    assert [line.startswith(first) for line, first in zip(said, begins, strict=True)] == [True] * len(begins)
+
+
+async def test_an_adapter_that_is_pulled_ends_the_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was found before, and without a turn for each of the others."""
+    link, turns = tmp_path / "ttyUSB0", []
+    master, slave = os.openpty()
+    link.symlink_to(os.ttyname(slave))
+    monkeypatch.setattr("edge.field.discovery.FIRST_BYTE_S", 0.05)
+
+    async def listen(at: DeviceUrl, found: Found, *others: object, quiet: bool) -> None:
+        turns.append(found.spec.name)
+        if len(turns) == 3:
+            link.unlink()
+            found.state, found.reason = "lost", f"{link} hung up"
+
+    monkeypatch.setattr("edge.field.discovery._listen", listen)
+    try:
+        tried, _ = await probe(parse_device_url(f"serial://{link}"), SPECS, now=EdgeClock().now)
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert len(turns) == 3
+    assert [one.reason for one in tried] == [f"{link} is not there: it went away while it was probed"]
+
+
+async def test_another_s_stream_that_is_known_needs_no_turns(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    async def overhear(at: DeviceUrl, fitting: list[Spec]) -> tuple[bytes, None]:
+        return b"$BDGSV,4,1,13,02,63,161*71\r\n$GNRMC,081836,A,3751.65,S*62\r\n" * 3, None
+
+    async def opens(at: DeviceUrl, fitting: list[Spec]) -> str:
+        return ""
+
+    monkeypatch.setattr("edge.field.discovery._listen", None)
+    monkeypatch.setattr("edge.field.discovery._overhear", overhear)
+    monkeypatch.setattr("edge.field.discovery._opens", opens)
+    tried, raw = await probe(HERE, SPECS, now=EdgeClock().now)
+    assert tried == []
+    assert _words("/dev/ttyUSB0", tried, [], raw) == ["/dev/ttyUSB0: none of our devices"]
+    assert foreign(raw) == "seen, but there is no driver for it: NMEA of a positioning receiver (GPS)"
 
 
 # --- one talk, told the time: whose is it? ---------------------------------------------------------------------------

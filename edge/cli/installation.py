@@ -23,6 +23,7 @@ from edge.contract.vitals import ID_PATTERN
 from edge.demo.configuration import protocols_file, rules_file
 from edge.demo.enrol import enrol
 from edge.field.port_names import unsure
+from edge.field.ports import for_group
 from edge.process import BadUsage
 from edge.vocabulary import counted
 
@@ -200,7 +201,7 @@ def _ports(bed: BedTable) -> Iterator[Finding]:
         elif not os.path.exists(path):
             yield Finding(f"{name}: {path} is not there", False, "plug it in; vigil ports lists what is")
         elif not os.access(path, os.R_OK | os.W_OK):
-            yield Finding(f"{name}: this user may not use {path}", False, "add it to the group that owns it (dialout)")
+            yield Finding(f"{name}: this user may not use {path}", False, for_group(path))
         else:
             why = unsure(path)
             yield Finding(f"{name}: {path} is there", not why, why)

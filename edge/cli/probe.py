@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from edge.field import discovery
 from edge.field.device_url import DeviceUrl, parse_device_url
 from edge.field.diagnosis import NOTHING, diagnose
 from edge.field.discovery import Found, Turn
+from edge.field.port_names import holders
 from edge.process import BadUsage
 
 RAW_SHOWN = 64  # bytes
@@ -53,21 +55,60 @@ def run_probe(port: str, as_json: bool, folder: Path | None = None) -> int:
     at = place_of(port)
     logging.getLogger("edge.field").setLevel(logging.CRITICAL)  # what fails to respond is said at the end, once
     specs = list(find_drivers(folder).values())
+    held = holders(at.path) if at.path else []  # a pty's other end is always a program's
+    pty = os.path.realpath(at.path).startswith("/dev/pts/")
     progress = _Progress(discovery.longest_s(at, specs))
     tried, raw = uvloop.run(discovery.probe(at, specs, now=EdgeClock().now, began=progress))
     took_s = progress.so_far_s
     found = [one for one in tried if one.fits]
-    said = [] if found or any(one.state == "lost" for one in tried) else diagnose([one.tried() for one in tried], raw)
-    if raw and not found and (other := uvloop.run(discovery.other_line(at, specs))) is not None:
+    lost = any(one.state == "lost" for one in tried)
+    held = held if lost or not pty else []
+    said = [] if found or lost else diagnose([one.tried() for one in tried], raw)
+    if raw and tried and not found and (other := uvloop.run(discovery.other_line(at, specs))) is not None:
         said = [f"as of {other[0].title} on another line: driver = \"{other[0].name}\", at = \"{other[1]}\"", *said]
+    words = [*_words(port, tried, found, raw), *(line for line in said if line != NOTHING),
+             *_next(at, tried, found, lost, held, known=any(line != NOTHING for line in said))]
     if as_json:
         print(json.dumps({"port": port, "found": [_row(one) for one in found],
                           "raw": "" if found else raw[:RAW_SHOWN].hex(" "), "says": said, "took_s": round(took_s, 1),
-                          "words": [*_words(port, tried, found, raw), *(line for line in said if line != NOTHING)],
-                          "tried": [_turn(one) for one in tried]}))
+                          "words": words, "tried": [_turn(one) for one in tried]}))
     else:
-        print("\n".join([*_words(port, tried, found, raw), *(line for line in said if line != NOTHING)]))
+        print("\n".join(words))
     return 0 if found else 1
+
+
+def _next(at: DeviceUrl, tried: list[Found], found: list[Found], lost: bool, held: list[str], *,
+          known: bool) -> Iterator[str]:
+    """What a person does about it; `known`: what came has a name."""
+    if held:
+        others = "; ".join(held)
+        yield (f"next: end the program that has this port: {others}" if lost else
+               f"other programs have this port open and take some of its bytes: {others}; end them, and probe again")
+    elif lost and at.path and not os.path.exists(at.path):
+        yield "next: plug it in; vigil ports lists the ports there are, each by the name to use"
+    elif lost and at.path and os.access(at.path, os.R_OK | os.W_OK):
+        yield f"next: look which program has it, as root: fuser -v {at.path}"
+    elif lost and not at.path:
+        yield "next: look at the address, and at the power and network of the terminal server or device"
+    for one in found:
+        if one.others:
+            yield (f"{one.others} of {one.counters.received} bytes are not its own: another device or program on this"
+                   " line? A serial line carries one device")
+        if one.at.transport == "modbus+rtu":
+            yield f"others on this line have a unit number each: vigil probe '{_unit(one.at, 2)}'"
+    if found or lost or not tried:
+        return
+    rtu = next((one.at for one in tried if one.at.is_modbus), None)
+    if not known:
+        yield from (one.spec.unprobed for one in tried if one.spec.unprobed)
+    if rtu is not None and not known:
+        yield (f"a Modbus device has a unit number of its own, and unit {rtu.unit} was asked; another one:"
+               f" vigil probe '{_unit(rtu, rtu.unit + 1)}'")
+    yield "next: vigil devices NAME says which cable, line and menu a device needs"
+
+
+def _unit(at: DeviceUrl, unit: int) -> str:
+    return str(replace(at, unit=unit))
 
 
 def _row(found: Found) -> dict[str, object]:
@@ -97,6 +138,8 @@ def _words(port: str, tried: list[Found], found: list[Found], raw: bytes) -> lis
     gone = next((one.reason for one in tried if one.state == "lost"), "")
     if gone:
         return [f"{port}: cannot be asked: {gone}"]
+    if not tried and raw:
+        return [f"{port}: none of our devices"]
     asked = ", ".join(one.spec.name for one in tried) or "no driver uses this transport"
     lines.append(f"{port}: none of the drivers found its device ({asked})")
     lines.append(f"what comes by itself: {raw[:RAW_SHOWN].hex(' ')}" if raw else NOTHING)

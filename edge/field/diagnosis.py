@@ -19,13 +19,12 @@ PRINTABLE_SHARE, OURS_SHARE, RUN_SHARE = 0.95, 0.9, 0.6
 SHOWN = 48  # characters of a text
 RECOGNISED_FRAMES, RECOGNISED_SHARE = 3, 0.6
 NOT_SUPPORTED: tuple[tuple[str, re.Pattern[bytes]], ...] = (
-    ("MEDIBUS of a Dräger device (ESC, a command, a checksum and CR)", re.compile(rb"\x1b[\x21-\x7e][0-9A-F]{2}\r")),
     ("HL7 version 2 (MSH|...)", re.compile(rb"MSH\|\^~\\&")),
     ("ASTM E1394 of a laboratory device (H|\\^&)", re.compile(rb"H\|\\\^&")),
-    ("NMEA of a positioning receiver ($GP...)", re.compile(rb"\$G[PNL][A-Z]{3},")),
+    ("NMEA of a positioning receiver (GPS)", re.compile(rb"\$(?:G[A-Z]|BD|QZ)[A-Z]{3},")),
     ("Modbus ASCII; Vigil speaks Modbus RTU and TCP", re.compile(rb":(?:[0-9A-F]{2}){4,}\r\n")),
     ("a computer's console (login:)", re.compile(rb"login: ?")),
-    ("a modem (OK, ERROR, NO CARRIER)", re.compile(rb"\r\n(?:OK|ERROR|NO CARRIER|RING)\r\n")),
+    ("a modem (OK, ERROR, NO CARRIER)", re.compile(rb"\r\n(?:OK|ERROR|NO CARRIER|RING|\+CM[ES] ERROR: \S+)\r\n")),
 )
 NOTHING = "nothing comes by itself: look at the cable, the device's power, and its own output setting"
 OTHER_BAUD = "bytes of no form that is known here: most likely another baud rate, or other bits or parity"
@@ -47,6 +46,8 @@ def diagnose(tried: Sequence[Tried], raw: bytes) -> list[str]:
     came = max([raw, *(one.came for one in tried)], key=len, default=b"")
     if not came:
         return [NOTHING]
+    if (other := foreign(raw) or foreign(b"".join(one.came for one in tried))) is not None:
+        return [other]
     if any(one.sent for one in tried) and not raw and all(_ours(one) for one in tried if one.came):
         return [OUR_OWN]
     said = [*_failing(tried)]
@@ -54,6 +55,15 @@ def diagnose(tried: Sequence[Tried], raw: bytes) -> list[str]:
     if len(sample) >= ENOUGH:
         said += _form(sample, sorted({one.spec.line.baud for one in tried}), known=bool(said))
     return said
+
+
+def foreign(sample: bytes) -> str | None:
+    """Whose talk it is where that is known and no driver is for it; None: not known."""
+    if len(sample) < ENOUGH:
+        return None
+    least = 2 if len(sample) > 4 * ENOUGH else 1
+    return next((f"seen, but there is no driver for it: {name}" for name, pattern in NOT_SUPPORTED
+                 if len(pattern.findall(sample)) >= least), None)
 
 
 def _ours(one: Tried) -> bool:
@@ -77,14 +87,19 @@ def _failing(tried: Sequence[Tried]) -> list[str]:
         if seen.bad >= RECOGNISED_FRAMES and seen.bad > seen.frames and framed >= RECOGNISED_SHARE * seen.received:
             said.append(f"frames as of {one.spec.title} (driver {one.spec.name}), but {seen.bad} of"
                         f" {seen.bad + seen.frames} fail their check: noise, a bad ground, wrong bits or parity, or"
-                        " another model of it")
+                        " another model of it" + _or_text(one))
     return said
 
 
+def _or_text(one: Tried) -> str:
+    """Where not one frame was good, a text of lines may be anybody's."""
+    text = one.came[:SHOWN]
+    if one.counters.frames or not text or _printable(text) < PRINTABLE_SHARE * len(text):
+        return ""
+    return f"; or the text of a protocol that no driver knows: {text.decode('ascii', 'replace')!r}"
+
+
 def _form(sample: bytes, bauds: Sequence[int], *, known: bool) -> list[str]:
-    for name, pattern in NOT_SUPPORTED:
-        if len(pattern.findall(sample)) >= (2 if len(sample) > 4 * ENOUGH else 1):
-            return [f"seen, but there is no driver for it: {name}"]
     if units := _modbus_units(sample):
         return [f"Modbus RTU of unit {', '.join(map(str, units))}: another master is on this line; for a device of"
                 " ours write modbus+rtu://"]

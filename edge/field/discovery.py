@@ -21,7 +21,7 @@ from serial.tools.list_ports import comports
 from drivers.contract import Line, Spec, Wave
 from edge.field.device_url import DeviceUrl
 from edge.field.devices import Devices
-from edge.field.diagnosis import Tried, recognise
+from edge.field.diagnosis import ENOUGH, Tried, foreign, recognise
 from edge.field.harmless import LOOKS, harmless
 from edge.field.link_state import Counters
 from edge.field.port_names import lasting, links
@@ -38,6 +38,7 @@ KEPT = 4096  # bytes of each direction, for the diagnosis
 BAUDS = (9600, 19200, 115200, 38400, 57600, 4800, 2400, 1200)
 SEVEN, OPEN_LINE = Line(9600, bits=7), Line(9600)
 FRAMES = 2  # good frames that make a find
+OTHERS_SHARE = 0.1  # of the bytes: more that are not the device's are another's
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,13 @@ class Found:
     sent: bytearray = field(default_factory=bytearray)  # while it had the port, and what came; the first KEPT of each
     came: bytearray = field(default_factory=bytearray)
     heard: bool = False  # whether anything came, in this turn or in the one before
+    gone: bool = False  # whether the port went away in its turn
+
+    @property
+    def others(self) -> int:
+        """Bytes that came and are not this device's, where they are more than the beginning of a stream leaves."""
+        seen = self.counters
+        return seen.dropped if seen.dropped > max(ENOUGH, OTHERS_SHARE * seen.received) else 0
 
     @property
     def fits(self) -> bool:
@@ -151,15 +159,20 @@ async def probe(at: DeviceUrl, specs: Sequence[Spec], *, now: Callable[[], float
     if gone:
         return [Found(spec, place, state="lost", reason=gone) for spec, place in turns], b""
     raw, named = await _overhear(at, [spec for spec, place in turns if place == at])
+    if foreign(raw) is not None:
+        return [], raw
     tried: dict[str, Found] = {}
 
     async def fits(spec: Spec, place: DeviceUrl, seconds: float) -> bool:
         began(Turn(spec, place, seconds))
         found = Found(spec, place)
         await _listen(place, found, now, seconds, quiet=bool(raw))
+        if found.state == "lost" and (gone := await _opens(at, [spec])):
+            found.gone, found.reason = True, f"{gone}: it went away while it was probed"
+            tried.clear()  # whatever they would have found, it is not there any more
         found.heard = bool(found.came) or (spec.name in tried and tried[spec.name].heard)
         tried[spec.name] = found
-        return found.fits
+        return found.fits or found.gone
 
     first = [(spec, place) for spec, place in turns if spec is named]
     short = [(spec, place) for spec, place in turns if _asks(spec) and spec is not named]
@@ -168,7 +181,8 @@ async def probe(at: DeviceUrl, specs: Sequence[Spec], *, now: Callable[[], float
     for spec, place, seconds in plan:
         if await fits(spec, place, seconds):
             return list(tried.values()), raw
-    again = [one for one in turns if one[0] is not named and not (one[0].name in tried and one[1] != at)]
+    again = [one for one in turns if one[0] is not named and not (one[0].name in tried and one[1] != at)
+             and not (raw and one[0].name in tried and not tried[one[0].name].counters.frames)]
     for spec, place in sorted(again, key=lambda one: not (one[0].name in tried and tried[one[0].name].heard)):
         if await fits(spec, place, listens_s(spec)):
             return list(tried.values()), raw

@@ -13,6 +13,7 @@ import socket
 import termios
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import serial
 import serial_asyncio_fast
@@ -127,6 +128,17 @@ def wire(path: str, line: Line) -> Line:
     return replace(line, bits=8, parity="N", stop=1) if pty else line
 
 
+def for_group(path: str) -> str:
+    """What gives a user the right to this port."""
+    try:
+        group = Path(path).group()
+    except (OSError, KeyError):
+        group = "dialout"
+    if group == "root":
+        return "it belongs to root alone: a udev rule gives it to a group (GROUP=\"dialout\", MODE=\"0660\")"
+    return f"as root: usermod -aG {group} USER, the user of this program; then start it, or log in, anew"
+
+
 def _hung_up(at: DeviceUrl) -> str:
     gone = at.path and not os.path.exists(at.path)
     return f"{at.endpoint} is not there any more" if gone else f"{at.endpoint} hung up"
@@ -136,10 +148,10 @@ def _why(at: DeviceUrl, error: Exception) -> str:
     """Why it does not open, in a technician's words, without the library's own around them."""
     if at.path and not os.path.exists(at.path):
         return f"{at.path} is not there"
-    if "exclusively lock" in str(error):
+    if "exclusively lock" in str(error) or (isinstance(error, OSError) and error.errno == errno.EBUSY):
         return f"{at.path} is in use by another program"
     if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EACCES):
-        return f"{at.path}: permission denied; add the service's user to the group that owns it (dialout)"
+        return f"{at.path}: permission denied; {for_group(at.path)}"
     number = error.errno if isinstance(error, OSError) else next(iter(error.args), None)
     words = os.strerror(number).lower() if isinstance(number, int) and number > 0 else str(error)
     return f"{at.endpoint} does not open: {words}"
