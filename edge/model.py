@@ -122,6 +122,25 @@ class Command(Frozen, frozen=True, tag="command"):
     verb: str
     args: dict[str, Any]
     nonce: str = ""
+    objection: str = ""  # what other beds of the edge have against it; empty: nothing
+
+
+class Arrived(Frozen, frozen=True, tag="arrived"):
+    """A patient comes to this bed from another one of the edge, and the session with them. `carried` (JSON): all that
+    the other bed knew of this patient (edge.core.moving)."""
+
+    from_bed: str
+    carried: str
+    command: str  # the command that asked for it,
+    by: str  # who, and why
+    reason: str
+    whose: str = ""  # their word on the alarms of high priority that stood here
+
+
+class CameBack(Frozen, frozen=True, tag="came_back"):
+    """Devices of this bed that went to another bed with a patient are this bed's again: that session is over."""
+
+    devices: tuple[str, ...]
 
 
 class Tick(Frozen, frozen=True, tag="tick"):
@@ -208,7 +227,7 @@ class Configured(Frozen, frozen=True, tag="configured"):
 
 Input = (
     Samples | PumpStatus | DeviceAlarmsReported | LinkChanged | Command | Tick | Boot | Configured | WatchPaused
-    | StorageChanged | RecordDamaged | Restored | HeardChanged | ClockSkewed
+    | StorageChanged | RecordDamaged | Restored | HeardChanged | ClockSkewed | Arrived | CameBack
 )
 
 

@@ -250,6 +250,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     "delegate": {"to": "prescriber", "minutes": 10, "reason": "a second bed"},
     "device_back": {"device": "oximeter"}, "unshelve": {"shelf": "a-1"},
     "shelve": {"alarm": "a-1", "seq": 7, "minutes": 10, "reason": "the patient walks"},
+    "move_session": {"to": "chair-2", "reason": "the chair broke"},
     "hold": {"reason": "she feels unwell"}, "set_limit": {"limit": "spo2_low", "value": 91, "reason": "lung disease"},
 }
 

@@ -124,6 +124,7 @@ def test_the_full_state_of_a_bed_survives_the_wire() -> None:
                "estimate": {"model": "m", "blood_ng_ml": 1.5, "effect_ng_ml": 2.5, "degraded": True, "text": "t"},
                "next": [{"what": "bp", "text": "blood pressure", "at": "t"}],
                "held": {"by": "ann", "reason": "r", "at": "t"},
+               "stays": [{"bed": "c", "from": "t", "until": "t"}],
                "limits": [{"limit": "l", "title": "t", "unit": "%", "usual": 94.5, "least": 90.5, "most": 97.5,
                            "value": 91.5, "by": "hall", "reason": "r", "at": "t"}],
                "attested": [{"what": "gait", "so": False, "at": "t", "user": "ann"}],
@@ -360,7 +361,7 @@ def test_no_verb_starts_or_sets_a_pump() -> None:
                           "amend_order", "override_gate", "rebaseline", "attest", "device_off", "device_back",
                           "comment", "delegate", "undelegate", "maintain", "maintenance_over", "measure_bp",
                           "drug_channel", "dissociation", "arm_interlock", "disarm_interlock", "set_limit",
-                          "hold", "unhold"}
+                          "hold", "unhold", "move_session"}
     others = {verb: asked.roles for verb, asked in VERBS.items() if asked.roles != {"nurse", "prescriber"}}
     assert others == {"comment": {"nurse", "prescriber", "technician"}, "maintain": {"technician"},
                       "maintenance_over": {"nurse", "prescriber", "technician"}, "set_limit": {"prescriber"}}

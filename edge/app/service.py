@@ -24,6 +24,7 @@ from edge.app.anchor import Anchor
 from edge.app.hearing import Hearing
 from edge.app.keeping import BedAtWork, Keeper
 from edge.app.lines import FRAMES
+from edge.app.moves import Moves
 from edge.app.offered import Offered
 from edge.app.pulse import Pause, Pulse
 from edge.app.recovery import Recovered
@@ -38,7 +39,7 @@ from edge.clock import EdgeClock
 from edge.config.changes import Changes
 from edge.config.files import BedTable, DeviceTable, EdgeConfig
 from edge.contract.box_verbs import BOX_VERBS
-from edge.contract.commands import OFFER
+from edge.contract.commands import OFFER, MoveSession
 from edge.contract.events import (
     BrokerMoved,
     ClockStepped,
@@ -122,6 +123,7 @@ class EdgeService:
         self._rules = rules
         self._floods = Floods(rules, lambda: (work.bedside.state for work in self._beds.values()))
         self._beds = {bed.id: self._bed(bed, specs, recovered) for bed in config.bed}
+        self._moves = Moves(self._beds, self._devices, journal)
         self._keeper = Keeper(journal, self._beds, rules_text, protocols_text, self._began_s)
         self._storage = Storage(
             journal, self._beds, now=clock.now, real_s=clock.real_s, apply=self._apply, note=self._note,
@@ -218,11 +220,8 @@ class EdgeService:
                 "flush": self._flushes(), "workbench": self.workbench.run(),
                 "cards": self.workbench.show(),
                 "sounder": self._sounder.run(), "anchor": self._anchor.run(),
-                **self._disk(), **self._devices.tasks()}
-
-    def _disk(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """A simulation's folder is no clinic's disk."""
-        return {} if self._config.edge.simulated else {"disk": self._storage.look_at_disk()}
+                **({} if self._config.edge.simulated else {"disk": self._storage.look_at_disk()}),  # no clinic's disk
+                **self._devices.tasks()}
 
     # --- what comes in ------------------------------------------------------------------------------------------------
 
@@ -244,21 +243,24 @@ class EdgeService:
             given, at_s
         )  # first: what it cannot bear must not be read again at every start
         work.last_n = self._journal.record(bed, at_s, given)
-        return self._append(work, pending_events, at_s) if pending_events else None
+        return self._append([work], pending_events, at_s) if pending_events else None
 
-    def _append(self, work: BedAtWork, pending_events: Sequence[PendingEvent], at_s: float) -> Appended:
+    def _append(self, works: Sequence[BedAtWork], pending_events: Sequence[PendingEvent], at_s: float) -> Appended:
+        """What followed at these beds."""
         appended = self._journal.append(pending_events)
-        work.bedside.numbered(appended.events)
-        state = work.telemetry.state(at_s, appended.events[-1].seq)
-        work.unstored += 1
+        for work in works:
+            work.bedside.numbered(appended.events)
+            work.unstored += 1
+        states = [(work, work.telemetry.state(at_s, appended.events[-1].seq)) for work in works]
         events = None if self._journal.unplaced else appended.events
-        appended.stored.add_done_callback(partial(self._stored, work, events, state))
+        appended.stored.add_done_callback(partial(self._stored, states, events))
         return appended
 
-    def _stored(self, work: BedAtWork, events: tuple[Event, ...] | None, state: State,
+    def _stored(self, states: Sequence[tuple[BedAtWork, State]], events: tuple[Event, ...] | None,
                 stored: asyncio.Future[bool]) -> None:
         """`events` None: nobody knows their numbers yet; what they led to is shown all the same."""
-        work.unstored -= 1
+        for work, _ in states:
+            work.unstored -= 1
         if stored.cancelled() or (error := stored.exception()) is not None:
             if not self._broken.done() and not stored.cancelled():
                 assert error is not None
@@ -269,8 +271,9 @@ class EdgeService:
             self._stream.events(events)  # not stored while the store fails; the stream says so of each
         elif not self._journal.unplaced:  # now they do, and it was shown under them
             return
-        work.telemetry.send_state(state)
-        self._hearing.bed(state, self._clock.real_s())
+        for work, state in states:
+            work.telemetry.send_state(state)
+            self._hearing.bed(state, self._clock.real_s())
 
     def _placed(self, events: list[Event], more_n: int) -> None:
         """The journal is there at last: what came before has its numbers, and goes to the consoles as what is late."""
@@ -293,7 +296,8 @@ class EdgeService:
         at_s = self._clock.now()
         command = Command(
             sent.id, sent.console, sent.user, sent.role, sent.bed, sent.verb, sent.args, sent.nonce)
-        appended = self._apply(sent.bed, command, at_s)
+        moves = self._moves.move if sent.verb == MoveSession.verb else None
+        appended = self._append(*moves(command, at_s), at_s) if moves else self._apply(sent.bed, command, at_s)
         assert appended is not None, "a command always leads to an event"
         await asyncio.shield(appended.stored)
         refused = next((body.reason for body in (event.body for event in appended.events)
@@ -343,7 +347,8 @@ class EdgeService:
             self._apply(bed, WatchPaused(round(pause.real_s * self._clock.speed, 3), pause.why), at_s)
 
     def _tick(self, bed: str, work: BedAtWork, at_s: float) -> None:
-        self._apply(bed, Tick(), at_s)
+        for given in (*self._moves.look(bed), Tick()):
+            self._apply(bed, given, at_s)
         beds.instruct(self._devices, work.bedside.state, at_s)
         if not work.unstored:
             work.telemetry.refresh(at_s, self._sent_seq)

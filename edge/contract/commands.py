@@ -28,6 +28,7 @@ from edge.contract.attention_verbs import Undelegate as Undelegate
 from edge.contract.treatment_verbs import ArmInterlock as ArmInterlock
 from edge.contract.treatment_verbs import DisarmInterlock as DisarmInterlock
 from edge.contract.treatment_verbs import HoldTreatment as HoldTreatment
+from edge.contract.treatment_verbs import MoveSession as MoveSession
 from edge.contract.treatment_verbs import ReleaseHold as ReleaseHold
 from edge.contract.treatment_verbs import SetLimit as SetLimit
 from edge.contract.verb import MAX_LOT, MAX_PLANNED_MIN, Reason, WithReason, number, score, shown
@@ -273,7 +274,7 @@ VERBS: dict[str, type[Verb]] = {
                   StartSession, SetChecklist, GiveDose, EndInfusion, CloseSession, AmendOrder, OverrideGate,
                   Rebaseline, Attest, DeviceOff, DeviceBack, DrugChannel, MeasureBp, SayDissociation, Maintain,
                   MaintenanceOver, ArmInterlock, DisarmInterlock, SetLimit,
-                  HoldTreatment, ReleaseHold)
+                  HoldTreatment, ReleaseHold, MoveSession)
 }
 
 

@@ -46,6 +46,8 @@ from edge.contract.session_bodies import DeviceReturned as DeviceReturned
 from edge.contract.session_bodies import DoseGiven as DoseGiven
 from edge.contract.session_bodies import DrugChannelNamed as DrugChannelNamed
 from edge.contract.session_bodies import GateOverridden as GateOverridden
+from edge.contract.session_bodies import MovedFrom as MovedFrom
+from edge.contract.session_bodies import MovedTo as MovedTo
 from edge.contract.session_bodies import Order as Order
 from edge.contract.session_bodies import OrderAmended as OrderAmended
 from edge.contract.session_bodies import SessionClosed as SessionClosed
@@ -235,7 +237,7 @@ class Booted(Body, frozen=True, kw_only=True):
 EventBody = (
     AlarmMoved | SessionOpened | ChecklistSet | DoseGiven | SessionClosed
     | OrderAmended | GateOverridden | BaselineSet | Attested | DrugChannelNamed | CuffAsked
-    | InterlockMoved | PumpStop | LimitSet | TreatmentHeld
+    | InterlockMoved | PumpStop | LimitSet | TreatmentHeld | MovedTo | MovedFrom
     | DeviceAway | DeviceReturned
     | PhaseMoved | DissociationMoved | CheckedIn
     | Requested | AudioMoved | ShelfMoved | AlarmTold | AlarmCommented | Delegated | Informed | InMaintenance
@@ -250,7 +252,7 @@ BODIES: dict[EventKind, tuple[type[Body], ...]] = {
     "alarm": (AlarmMoved,),
     "session": (SessionOpened, ChecklistSet, DoseGiven, OrderAmended, GateOverridden, BaselineSet, Attested,
                 DrugChannelNamed, CuffAsked, InterlockMoved, PumpStop, LimitSet, TreatmentHeld,
-                SessionClosed),
+                MovedTo, MovedFrom, SessionClosed),
     "phase": (PhaseMoved,),
     "dissociation": (DissociationMoved,),
     "check_in": (CheckedIn,),

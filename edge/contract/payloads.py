@@ -52,6 +52,7 @@ from edge.contract.session_now import NextNow as NextNow
 from edge.contract.session_now import OpenNow as OpenNow
 from edge.contract.session_now import ProtocolNow as ProtocolNow
 from edge.contract.session_now import SessionNow as SessionNow
+from edge.contract.session_now import StayNow as StayNow
 from edge.contract.treatment_now import AlarmLimitNow as AlarmLimitNow
 from edge.contract.treatment_now import InterlockNow as InterlockNow
 from edge.contract.treatment_now import LimitNow as LimitNow
@@ -170,6 +171,7 @@ class DeviceNow(Payload, frozen=True, kw_only=True):
     role: PumpRole | UnsetType = UNSET  # of a pump: whether it gives the drug; absent where nobody has said
     off_until: Time | UnsetType = UNSET  # disconnected as planned, until then at the latest
     maintenance: MaintenanceNow | UnsetType = UNSET  # nothing of it is shown, counted or missed
+    gone_to: str | UnsetType = UNSET  # the bed to which it went with a patient: nothing of it is this bed's
     stops: bool | UnsetType = UNSET  # of a pump: it can be stopped from here, where that is armed
     alarms: tuple[DeviceAlarmNow, ...] = ()
 

@@ -154,3 +154,31 @@ class DeviceReturned(Body, frozen=True, kw_only=True):
     why: str
     command: str | UnsetType = UNSET
     by: str | UnsetType = UNSET
+
+
+class MovedTo(Body, frozen=True, kw_only=True, tag_field="change", tag="moved_to"):
+    """The session goes on at bed `to`; these devices of this bed are plugged over to it."""
+
+    to: str
+    phase: Phase
+    devices: tuple[str, ...]
+    delivered_mg: float
+    reason: str
+    command: str
+    by: str
+
+
+class MovedFrom(Body, frozen=True, kw_only=True, tag_field="change", tag="moved_from"):
+    """The session goes on here, and was at bed `from` until now. `devices` of this bed, each by the name it had there:
+    another one is to be on its line."""
+
+    from_: str = msgspec.field(name="from")
+    phase: Phase
+    order: Order
+    baseline: Baseline | None
+    devices: dict[str, str]
+    delivered_mg: float
+    reason: str
+    command: str
+    by: str
+    whose: str | UnsetType = UNSET  # a person's word on the alarms of high priority that stood

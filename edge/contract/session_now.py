@@ -79,6 +79,14 @@ class EstimateNow(Payload, frozen=True, kw_only=True):
     text: str = "model estimate, individual concentration may differ by 2x"
 
 
+class StayNow(Payload, frozen=True, kw_only=True):
+    """That the session was at another bed of this edge before."""
+
+    bed: str
+    from_: Time = msgspec.field(name="from")
+    until: Time
+
+
 class SessionNow(Payload, frozen=True, kw_only=True):
     """The open session of a bed. No patient: names live in the console's store alone."""
 
@@ -114,6 +122,7 @@ class SessionNow(Payload, frozen=True, kw_only=True):
     held: HeldNow | None = None
     limits: tuple[LimitNow, ...] = ()  # those that may be set for a patient, with what is set
     attested: tuple[AttestedNow, ...] = ()  # what is not named here, nobody has recorded
+    stays: tuple[StayNow, ...] = ()  # at other beds, before this one; oldest first
 
 
 class Bounds(Payload, frozen=True, kw_only=True):

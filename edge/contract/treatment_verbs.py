@@ -1,5 +1,5 @@
 """What a person may ask about a treatment besides its order: that its pump is stopped when certain alarms stand; limits
-of this patient; that it is held. Read through `commands`."""
+of this patient; that it is held; that it goes on at another bed. Read through `commands`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from edge.contract.verb import Reason, Verb, WithReason, number
+from edge.contract.verb import MAX_REASON, Reason, Verb, WithReason, number
 from edge.model import Role
 
 
@@ -48,3 +48,18 @@ class ReleaseHold(Verb, frozen=True, kw_only=True):
     """What was held may go on. Refused while something is open that the protocol asks for before."""
 
     verb: ClassVar[str] = "unhold"
+
+
+class MoveSession(WithReason, frozen=True, kw_only=True):
+    """The patient goes to another bed of the same edge, and the session with its order, dose, baseline and alarms goes
+    on there. `devices` of this bed are plugged over to that bed, each in the place of one of the same driver; the
+    others stay, and what they measure from now on is not this patient's."""
+
+    verb: ClassVar[str] = "move_session"
+
+    to: Annotated[str, Meta(min_length=1, max_length=32, title="To bed")]
+    devices: Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(
+        title="Plugged over with the patient", extra={"one": "device"})] | None = None
+    # where alarms of high priority stand at the other bed: whose they are, and what was done about them
+    whose: Annotated[str, Meta(max_length=MAX_REASON, pattern=r"\S", title="Whose are the alarms that stand there"),
+                     ] | None = None

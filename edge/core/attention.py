@@ -24,6 +24,8 @@ from edge.contract.events import (
     AlarmTold,
     Delegated,
     Informed,
+    MovedFrom,
+    MovedTo,
     PendingEvent,
     PhaseMoved,
     SessionClosed,
@@ -172,7 +174,7 @@ def _delegation(
     given = state.delegation
     if given is None:
         return
-    moved = any(isinstance(pending.body, SessionOpened | SessionClosed) for pending in news)
+    moved = any(isinstance(pending.body, SessionOpened | SessionClosed | MovedTo | MovedFrom) for pending in news)
     why = "the session has changed" if moved else "its time is up" if at_s >= given.until_s else ""
     if why:
         state.delegation = None

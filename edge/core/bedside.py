@@ -36,6 +36,7 @@ from edge.core import (
     dosing,
     interlock,
     maintenance,
+    moving,
     pk,
     presence,
     samples,
@@ -53,7 +54,9 @@ from edge.core.rules import RuleSet
 from edge.core.state import NO_PROTOCOLS, BedState, Device
 from edge.core.watching import look
 from edge.model import (
+    Arrived,
     Boot,
+    CameBack,
     ClockSkewed,
     Command,
     DeviceAlarmsReported,
@@ -181,7 +184,7 @@ class Bedside:
             case Restored():
                 self.restore(given.snapshot.encode())
                 return []
-            case Command():
+            case Command() | Arrived() | CameBack():
                 pending_events += commands.obey(self.state, self.rules, given, at_s)
         pending_events += self._session(at_s, timed=not isinstance(given, Samples))
         if metrics is None or determined:
@@ -230,7 +233,7 @@ class Bedside:
                     raise Misdirected(f"bed {bed}, device {given.device} got a sample of {sample.bed}/{sample.device}")
                 if sample.metric not in METRICS:
                     raise Misdirected(f"bed {bed}, device {given.device}: no metric is named {sample.metric!r}")
-        return not maintenance.is_dropped(self.state, given)
+        return not (maintenance.is_dropped(self.state, given) or moving.is_dropped(self.state, given))
 
     def _device(self, name: str) -> Device:
         return self.state.devices[name]
@@ -266,7 +269,8 @@ class Bedside:
         device.ever_live = device.ever_live or given.state == "live"
         if given.identity is not None:
             device.identity = given.identity
-            device.bound = given.identity if given.state == "live" else device.bound
+            if given.state == "live" and not moving.is_foreign(self.state, given.device):
+                device.bound, device.gone = given.identity, None
         if given.state != "live":
             device.pump = None
         yield self.state.event(at_s, LinkMoved(device=given.device, state=given.state, was=was, reason=given.reason,

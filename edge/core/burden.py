@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from msgspec import UNSET
 
-from edge.contract.events import AlarmMoved, Event, PendingEvent, SessionClosed, SessionOpened
+from edge.contract.events import AlarmMoved, Event, MovedFrom, MovedTo, PendingEvent, SessionClosed, SessionOpened
 from edge.core.alarms import ACTIVE
 from edge.core.arms import Arm, looks_at_readings
 from edge.core.replay import Replay, given
@@ -76,9 +76,10 @@ class Heard:
         self.last_s = max(self.last_s, event.at_s)
         if event.bed is None or event.session is None:
             pass
-        elif isinstance(body, SessionOpened):
+        elif isinstance(body, SessionOpened | MovedFrom):
             self.stays[event.bed, event.session] = Stay(event.bed, event.at_s)
-        elif isinstance(body, SessionClosed) and (stay := self.stays.get((event.bed, event.session))) is not None:
+        elif isinstance(body, SessionClosed | MovedTo) and (
+                stay := self.stays.get((event.bed, event.session))) is not None:
             stay.until_s = event.at_s
         if isinstance(body, AlarmMoved) and event.bed is not None:
             self._alarm(event.bed, event.session, event.at_s, body, rules)

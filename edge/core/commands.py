@@ -31,6 +31,7 @@ from edge.contract.commands import (
     Maintain,
     MaintenanceOver,
     MeasureBp,
+    MoveSession,
     OverrideGate,
     PauseAudio,
     Rebaseline,
@@ -66,6 +67,7 @@ from edge.core import (
     dosing,
     interlock,
     maintenance,
+    moving,
     samples,
     session,
     session_commands,
@@ -82,13 +84,17 @@ from edge.core.rules import RuleSet
 from edge.core.state import BedState, Dose, Order, Session
 from edge.core.state import CheckIn as CheckInEntered
 from edge.core.transitions import announce_anew, publish
-from edge.model import Command, iso
-
-KEPT_CLOSED = 200  # sessions whose ids are remembered, so that none is opened twice
+from edge.model import Arrived, CameBack, Command, iso
 
 
-def obey(state: BedState, rules: RuleSet, command: Command, at_s: float) -> Iterator[PendingEvent]:
-    """Do what `command` asks, or say why not; always at least one event that names the command."""
+def obey(
+    state: BedState, rules: RuleSet, command: Command | Arrived | CameBack, at_s: float,
+) -> Iterator[PendingEvent]:
+    """Do what `command` asks, or say why not: always at least one event that names the command. Or what follows here
+    from a command at another bed."""
+    if not isinstance(command, Command):
+        yield from moving.told(state, rules, command, at_s)
+        return
     try:
         args = parse(command.verb, command.args)
         yield from _VERBS[type(args)](state, rules, command, args, at_s)
@@ -104,6 +110,9 @@ def _start(
         raise Refused("session_open: close this bed's session first")
     if (held := next((name for name, one in state.devices.items() if one.maintenance is not None), None)) is not None:
         raise Refused(f"not_now: the {held} is in maintenance; end that first")
+    if (gone := next((name for name, one in state.devices.items() if one.gone is not None), None)) is not None:
+        raise Refused(f"not_now: the {gone} went to another bed with its patient; plug another one in, or say that it"
+                      " is back")
     if args.session in state.closed:
         raise Refused("session_closed: this session is over; open a new one under an id of its own")
     name = args.protocol or state.protocols.first.id
@@ -246,7 +255,8 @@ def _close(
     yield from audio.end_pause(state, at_s, "the session is closed")
     yield from shelf.clear(state, at_s, "the session is closed")
     yield from interlock.forget(state, at_s, "the session is closed")
-    state.closed = [*state.closed, current.id][-KEPT_CLOSED:]
+    moving.let_go(state)
+    state.closed = [*state.closed, current.id][-moving.KEPT_CLOSED:]
     state.session = None
     samples.forget_patient(state)
 
@@ -289,5 +299,5 @@ _VERBS: dict[type[Verb], Callable[..., Iterator[PendingEvent]]] = {
     DrugChannel: session_commands.name_drug_channel, MeasureBp: starting.measure_bp,
     SayDissociation: session_commands.say_dissociation,
     ArmInterlock: interlock.arm, DisarmInterlock: interlock.disarm, SetLimit: treatment_commands.set_limit,
-    HoldTreatment: treatment_commands.hold, ReleaseHold: treatment_commands.release,
+    HoldTreatment: treatment_commands.hold, ReleaseHold: treatment_commands.release, MoveSession: moving.leave,
 }

@@ -80,7 +80,7 @@ def programme_differs(context: RuleContext, pct: float) -> Truth:
     """Whether the pump's own programme gives more than the ordered dose, or less with what is already in, by more than
     `pct` percent. False for a pump that tells no programme."""
     session, latest = context.state.session, context.state.latest.get("vtbi_ml")
-    if session is None or latest is None or latest.valid_at_s is None or latest.valid_at_s < session.opened_s:
+    if session is None or latest is None or latest.valid_at_s is None or latest.valid_at_s < session.here_s:
         return False
     programmed, delivered = _programmed_pct(context), delivered_pct(context)
     if programmed is None or delivered is None:

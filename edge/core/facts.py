@@ -42,7 +42,7 @@ def _no_valid_s(context: RuleContext, metric: str) -> Number:
     if device is not None and device.away:
         return 0.0
     live_s = device.since_s if device and device.link == "live" and not last_s else 0.0
-    return context.at_s - max(last_s, state.boot_s, state.session.opened_s if state.session else 0.0, live_s)
+    return context.at_s - max(last_s, state.boot_s, state.session.here_s if state.session else 0.0, live_s)
 
 
 def _satseconds(context: RuleContext, metric: str, limit: float) -> Number:

@@ -22,7 +22,7 @@ def follow(state: BedState, at_s: float) -> Iterator[PendingEvent]:
         if device.off_until_s is not None and (at_s >= device.off_until_s or state.session is None):
             device.off_until_s = None
             yield state.event(at_s, DeviceReturned(device=name, why="the planned time is over"))
-        device.away = (device.off_until_s is not None or device.maintenance is not None
+        device.away = (device.off_until_s is not None or device.maintenance is not None or device.gone is not None
                        or (state.no_pump and device.kind == "pump"))
 
 

@@ -107,7 +107,9 @@ def device_off(state: BedState, _: RuleSet, command: Command, args: DeviceOff, a
 def device_back(state: BedState, _: RuleSet, command: Command, args: DeviceBack, at_s: float) -> Iterator[PendingEvent]:
     """It is missed again from now on."""
     device = _device(state, args.device)
-    if device.off_until_s is None:
+    if device.gone is not None:
+        device.gone = None
+    elif device.off_until_s is None:
         raise Refused(f"not_now: the {args.device} is not away as planned")
     device.off_until_s = None
     yield state.event(at_s, events.DeviceReturned(device=args.device, why="it is back", command=command.id,

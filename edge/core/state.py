@@ -82,6 +82,15 @@ class Maintenance(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Gone(msgspec.Struct, frozen=True):
+    """That a device went to bed `to` with the patient of `session`. `identity`: which one; None where it has no serial
+    number."""
+
+    to: str
+    identity: str | None
+    session: str
+
+
 class Device(msgspec.Struct):
     """What the bed knows of one of its devices."""
 
@@ -113,6 +122,8 @@ class Device(msgspec.Struct):
     own: dict[str, OwnValue] = {}  # what it measures itself, whichever device is the source
     off_until_s: float | None = None  # disconnected as planned, until then at the latest
     maintenance: Maintenance | None = None
+    gone: Gone | None = None  # it went to another bed with a patient
+    is_guest: bool = False  # it came from another bed with this patient
     away: bool = False  # it is no part of this session, or was disconnected as planned: nothing is missed of it
 
 
@@ -195,6 +206,14 @@ class Amendment(msgspec.Struct, frozen=True):
     was: Order
 
 
+class Stay(msgspec.Struct, frozen=True):
+    """That the session was at this bed, from and until when."""
+
+    bed: str
+    from_s: float
+    until_s: float
+
+
 class Session(msgspec.Struct, frozen=True):
     """One treatment of one patient in one bed. Replaced, never edited."""
 
@@ -236,6 +255,7 @@ class Session(msgspec.Struct, frozen=True):
     but_for_the_stay_s: float | None = None  # since then nothing but the minimum stay has kept the patient
     bp_at_s: tuple[float, ...] = ()  # when blood pressures were taken in this session,
     spo2_at_s: tuple[float, ...] = ()  # and when there was a valid SpO2, once in a while
+    stays: tuple[Stay, ...] = ()  # at other beds, before this one; oldest first
 
     @property
     def delivered_mg(self) -> float:
@@ -258,6 +278,11 @@ class Session(msgspec.Struct, frozen=True):
             for symptom in entered.gone:
                 found.pop(symptom, None)
         return found
+
+    @property
+    def here_s(self) -> float:
+        """Since when the patient has been at this bed."""
+        return self.stays[-1].until_s if self.stays else self.opened_s
 
     @property
     def is_open_period(self) -> bool:

@@ -16,7 +16,7 @@ is given; of one without a pump the whole dose is taken at 0:00, unless precheck
 MIN; weight KG; dose MG_KG; dose_mg MG; duration MIN; concentration MG_ML; age YEARS; first yes|no;
 hypertension yes|no; METRIC VALUE; two of each (oximeter-2 and cuff-2 as well); two pumps (pump-2 as well);
 role PUMP drug|carrier (as edge.toml says it); cuff by wire (its cuff can be started over the wire); pumps may be
-stopped (as edge.toml and their driver allow it);
+stopped (as edge.toml and their driver allow it); two beds (a second one with the same devices, for move);
 background: quiet (only saturation, pulse and pump).
 
 What can happen, joined by semicolons: the forms in `story_verbs.VERBS`, `story_attention.VERBS` and
@@ -28,6 +28,7 @@ What must hold then, after `->` (or the word `expect`), joined by commas:
     phase PHASE             dissociation STATE           open "..."             what is open before the next step
     no request              not open "..."               dose MG, primed MG (to 0.1 mg)
     interlock off|asked|armed                            stop none|sent|not_sent|unconfirmed|confirmed
+    bed story|story-2        where the patient is
     refused "..."           the command of this line was refused; one that is refused and not expected is a failure
     sound PRIORITY          what the bed sounds now, of all its alarms; none where it is quiet
     RULE[:device] [not] told WHO          a role, box or a name, since this alarm was announced
@@ -57,7 +58,19 @@ from edge.core.protocol import Protocol, Protocols
 from edge.core.protocols import as_in_0_1_0
 from edge.core.rules import RuleSet
 from edge.core.session import open_points
-from edge.core.story_bed import BED, DEVICES, OPENED_S, SECOND, SECOND_PUMP, T0, Heard, Pressure, Shown, StoryBed
+from edge.core.story_bed import (
+    BED,
+    DEVICES,
+    OPENED_S,
+    OTHER_BED,
+    SECOND,
+    SECOND_PUMP,
+    T0,
+    Heard,
+    Pressure,
+    Shown,
+    StoryBed,
+)
 from edge.core.story_verbs import METRIC, Unreadable, number, pressure, show_metric
 from edge.model import Dissociation, Phase, PumpRole, Tick
 
@@ -66,7 +79,7 @@ _PIECES = {mark: re.compile(rf'(?:[^{mark}"]|"[^"]*")+') for mark in ",;#"}
 _EXPECTED = re.compile(r"(?P<key>\S+?)(?: (?P<state>pending|active|acknowledged|latched|inactive))?"
                        r"(?: (?P<priority>high|medium|low|none))?(?P<no_data> no data)?(?: text \"(?P<text>[^\"]*)\")?")
 _SCENES = frozenset({"no session", "precheck", "infusing", "background: quiet", "two of each", "two pumps",
-                     "cuff by wire", "pumps may be stopped"})
+                     "cuff by wire", "pumps may be stopped", "two beds"})
 VERBS = story_verbs.VERBS | story_attention.VERBS | story_treatment.VERBS
 _MG = 0.1  # so exactly a dose is expected: what a pump gives between two of its words
 _ORDER = {"dose_mg": "dose_mg", "weight": "weight_kg", "dose": "dose_mg_kg", "duration": "duration_min",
@@ -177,11 +190,11 @@ def _given(words: str, rules: RuleSet, protocols: Protocols | None, heard: Heard
     devices = DEVICES + (SECOND if "two of each" in given else ()) + ((SECOND_PUMP,) if "two pumps" in given else ())
     interval_min = order.get("nibp_interval_min")
     starts, stops = _by_wire(given)
-    bed = StoryBed(Bedside(BED, devices, rules, protocols=protocols, roles=_roles(given), starts=starts, stops=stops),
-                   interval_min * 60 if isinstance(interval_min, float) else None, is_quiet,
-                   shown=shown, pressure=baseline, heard=heard)
-    for device, *_ in devices:
-        bed.link(device, "live")
+    beds = [Bedside(name, devices, rules, protocols=protocols, roles=_roles(given), starts=starts, stops=stops)
+            for name in (BED, OTHER_BED)[:2 if "two beds" in given else 1]]
+    bed = StoryBed(beds[0], interval_min * 60 if isinstance(interval_min, float) else None, is_quiet,
+                   shown=shown, pressure=baseline, other=None if beds[0] is beds[-1] else beds[-1], heard=heard)
+    bed.connect()
     if "no session" in given:
         bed.at_s = bed.volume_at_s = T0
     else:

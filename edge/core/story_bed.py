@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from edge.contract.events import CommandRefused, PendingEvent, numbered
-from edge.core import starting
+from edge.core import moving, starting
 from edge.core.alarms import Alarm
 from edge.core.bedside import Bedside
 from edge.model import (
@@ -36,7 +36,7 @@ from edge.vocabulary import ATTESTATIONS
 
 T0 = 1_800_000_000.0  # the infusion starts
 OPENED_S = T0 - 120  # the session is opened, the devices are connected
-BED = "story"
+BED, OTHER_BED = "story", "story-2"
 DEVICES: tuple[tuple[str, DeviceKind, str], ...] = (
     ("pump", "pump", "story"), ("cuff", "nibp", "story"), ("oximeter", "oximeter", "story"),
 )
@@ -103,6 +103,7 @@ class StoryBed:
     checks_in: bool = True
     check_in_at_s: float = T0
     attests: bool = True
+    other: Bedside | None = None  # to which the patient may go; only the bed where the patient is lives on
     heard: Heard | None = None  # is given each input of the bed, with its time
 
     def give(self, given: Input) -> list[PendingEvent]:
@@ -120,15 +121,40 @@ class StoryBed:
         return pending_events
 
     @property
+    def name(self) -> str:
+        """The bed where the patient is."""
+        return self.bedside.state.bed
+
+    @property
     def alarms(self) -> dict[str, Alarm]:
         """The bed's alarms by key: the rule's id, and `:device` for a rule that holds for each device."""
         return self.bedside.state.alarms
 
     def command(self, verb: str, args: dict[str, Any], user: str = "nurse", role: Role = "nurse") -> None:
         """A command of a person; `refusal` says why if it was refused."""
-        pending_events = self.give(Command(f"story-{self.seq}", "main", user, role, BED, verb, args))
+        self._answered(self.give(Command(f"story-{self.seq}", "main", user, role, self.name, verb, args)))
+
+    def _answered(self, pending_events: list[PendingEvent]) -> None:
         bodies = [pending.body for pending in pending_events]
         self.refusal = next((body.reason for body in bodies if isinstance(body, CommandRefused)), None)
+
+    def move(self, args: dict[str, Any]) -> None:
+        """The session goes to the other bed, and the story with it. What does not go along stands still there."""
+        assert self.other is not None
+        beds = {one.state.bed: one.state for one in (self.bedside, self.other)}
+        asked = Command(f"story-{self.seq}", "main", "nurse", "nurse", self.name, "move_session",
+                        {"to": self.other.state.bed, **args})
+        for bed, given in moving.inputs(beds, self.bedside.rules, asked, (), self.at_s):
+            if bed != self.name:
+                self.bedside, self.other = self.other, self.bedside
+            self._answered(self.give(given))
+            if self.refusal is not None:
+                return
+        taken = args.get("devices", [])
+        for device in taken:
+            self.give(LinkChanged(device, "live", "", f"{device} of {self.other.state.bed}"))
+        if "pump" not in taken:
+            self.pump, self.volume_ml = "stopped", 0.0
 
     def measure(self, found: Pressure | None, reason: str | None = None, by: str = "cuff") -> None:
         """The cuff completes a determination, or fails."""
@@ -143,13 +169,14 @@ class StoryBed:
     def send(self, device: str, shown: dict[str, Shown]) -> None:
         """One frame of a device."""
         self.give(Samples(device, tuple(
-            Sample(BED, device, metric, one.value, one.validity, self.at_s,
+            Sample(self.name, device, metric, one.value, one.validity, self.at_s,
                    None if one.validity == "valid" else one.reason) for metric, one in shown.items())))
 
     def link(self, device: str, state: LinkState) -> None:
         """Its connection is in that state now."""
         self.links[device] = state
-        self.give(LinkChanged(device, state, "the cable is out" if state == "lost" else ""))
+        named = None if self.other is None else f"{device} of {self.name}"
+        self.give(LinkChanged(device, state, "the cable is out" if state == "lost" else "", named))
 
     def restart(self, gap_s: float) -> None:
         """The edge is gone for so long; then its devices connect again."""
@@ -159,10 +186,19 @@ class StoryBed:
             if state == "live":
                 self.give(LinkChanged(device, "live"))
 
+    def connect(self) -> None:
+        """All devices are connected; those of the other bed too, where there is one."""
+        for device in self.bedside.state.devices:
+            self.link(device, "live")
+        for device in self.other.state.devices if self.other is not None else ():
+            assert self.other is not None
+            self.other.apply(LinkChanged(device, "live", "", f"{device} of {self.other.state.bed}"), self.at_s)
+
     def copy(self) -> StoryBed:
         """Another bed of which all is so now; what happens to the one is nothing to the other."""
-        return replace(self, bedside=self.bedside.copy(), pending_events=[*self.pending_events], raised={*self.raised},
-                       links={**self.links}, shown={**self.shown})
+        other = None if self.other is None else self.other.copy()
+        return replace(self, bedside=self.bedside.copy(), other=other, pending_events=[*self.pending_events],
+                       raised={*self.raised}, links={**self.links}, shown={**self.shown})
 
     def pass_until(self, until_s: float) -> None:
         """The seconds until then, each with what goes on by itself and a tick."""

@@ -14,6 +14,8 @@ from edge.core.story_verbs import Unreadable, number
 def holds(bed: StoryBed, words: list[str], _: str) -> str | None:
     """Whether it is as `words` have it: empty where it is, else how it is. None: no words of this module."""
     match words:
+        case ["bed", name]:
+            return "" if bed.name == name else f"bed {bed.name}"
         case ["interlock" | "stop" as which, word]:
             told = views.full(bed.bedside.state, bed.at_s).interlock
             said = ("off" if told is UNSET else told.state) if which == "interlock" else (
@@ -59,11 +61,23 @@ def _release(bed: StoryBed, _: list[str]) -> None:
     bed.command("unhold", {})
 
 
+def _move(bed: StoryBed, rest: list[str]) -> None:
+    if bed.other is None or "because" not in rest:
+        raise Unreadable(f"write {VERBS['move'][0]}")
+    what, why = rest[:rest.index("because")], rest[rest.index("because") + 1:]
+    devices = {"devices": what[1:]} if what[:1] == ["with"] else {}
+    if what[:1] not in ([], ["with"]):
+        raise Unreadable(f"write {VERBS['move'][0]}")
+    bed.move({"reason": " ".join(why), **devices})
+
+
 VERBS: dict[str, tuple[str, Callable[[StoryBed, list[str]], None]]] = {
     "arm": ("arm USER (that certain alarms stop the pump: one asks for it, another arms it)", _arm),
     "disarm": ("disarm [WHY]", _disarm),
     "hold": ("hold WHY (a person holds the treatment)", _hold),
     "unhold": ("unhold (it may go on)", _release),
     "limit": ("limit NAME VALUE|usual WHY (of this patient, set by a prescriber)", _limit),
+    "move": ("move [with DEVICE ...] because WHY (the patient goes to the other bed, and the devices that are named are"
+             " plugged over), in a story that is given two beds", _move),
     "stop": ("stop obeyed|ignored (what a pump does that is told to stop)", _stop),
 }

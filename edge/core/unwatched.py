@@ -59,7 +59,7 @@ def unwatched_s(context: RuleContext) -> Number:
 def watched_s(context: RuleContext) -> Number:
     """For how long there has been no such second, since anybody looked."""
     found, state = _of(context), context.state
-    since_s = max(state.boot_s, state.session.opened_s if state.session else 0.0, found.spans[-1][1] if found else 0.0)
+    since_s = max(state.boot_s, state.session.here_s if state.session else 0.0, found.spans[-1][1] if found else 0.0)
     return round(context.at_s - since_s, 3)
 
 

@@ -37,6 +37,7 @@ from edge.contract.payloads import (
     Shelved,
     Signals,
     State,
+    StayNow,
     StopNow,
     ToldNow,
     Vitals,
@@ -229,6 +230,8 @@ def _device(name: str, device: Device, counts: Counts | None, role: PumpRole | U
         now = replace(now, stops=True)
     if device.off_until_s is not None:
         now = replace(now, off_until=iso(device.off_until_s))
+    if device.gone is not None:
+        now = replace(now, gone_to=device.gone.to)
     if (work := device.maintenance) is not None:
         now = replace(now, maintenance=MaintenanceNow(since=iso(work.since_s), until=iso(work.until_s), by=work.by,
                                                       reason=work.reason))
@@ -245,7 +248,7 @@ def _shows_gap(state: BedState, at_s: float) -> bool:
     """Whether a time in which nobody watched still matters: this session's, or a late one."""
     if state.gap_s < GAP_LEAST_S:
         return False
-    is_of_session = state.session is not None and state.session.opened_s <= state.boot_s
+    is_of_session = state.session is not None and state.session.here_s <= state.boot_s
     return is_of_session or at_s - state.boot_s <= state.engine.gap_shown_s
 
 
@@ -274,7 +277,8 @@ def _session(session: Session, state: BedState, at_s: float) -> SessionNow:
             by=session.held.by, reason=session.held.reason, at=iso(session.held.at_s)),
         limits=tuple(_limit(limit, session) for limit in state.limits),
         attested=tuple(AttestedNow(what=what, so=seen.so, at=iso(seen.at_s), user=seen.user)
-                       for what, seen in session.attested.items()))
+                       for what, seen in session.attested.items()),
+        stays=tuple(StayNow(bed=one.bed, from_=iso(one.from_s), until=iso(one.until_s)) for one in session.stays))
 
 
 def _limit(limit: Limit, session: Session) -> LimitNow:

@@ -101,7 +101,7 @@ def look(state: BedState, watch: Watch, at_s: float) -> None:
     if not state.engine.unwatched_of_s or session is None or since_s is None:
         return
     unwatched.forget(state, at_s - state.engine.unwatched_of_s)
-    since_s = max(since_s, session.opened_s)
+    since_s = max(since_s, session.here_s)
     if since_s >= at_s:
         return
     said = {alarm.device for alarm in state.alarms.values() if alarm.rule in watch.said_by and alarm.state in ACTIVE}
@@ -202,4 +202,4 @@ def _is_expected(state: BedState, session: Session, metric: str) -> bool:
                 device.kind == "monitor" and metric in DETERMINATION and metric not in device.newest_s):
             return True
     latest = state.latest.get(metric)
-    return latest is not None and latest.valid_at_s is not None and latest.valid_at_s >= session.opened_s
+    return latest is not None and latest.valid_at_s is not None and latest.valid_at_s >= session.here_s

@@ -76,6 +76,17 @@ class Devices:
         if dialogue is not None and dialogue.stopper is not None:
             dialogue.stopper.stop(asked_s, until_s)
 
+    def is_named(self, bed: str, device: str) -> bool:
+        """Whether edge.toml names the serial number of what is to be on this line."""
+        dialogue = self._dialogues.get((bed, device))
+        return dialogue is not None and dialogue.link.is_named
+
+    def bind(self, bed: str, device: str, serial: str | None) -> None:
+        """Another device is to be on this line (`Link.bind`). Nothing for one that is out of service."""
+        dialogue = self._dialogues.get((bed, device))
+        if dialogue is not None:
+            dialogue.link.bind(serial)
+
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What runs for as long as the edge does, by name."""
         return {**{f"{CONNECTION} {name}": one.run() for name, one in self._connections.items()},

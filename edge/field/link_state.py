@@ -92,6 +92,11 @@ class Link:
         return self._expected
 
     @property
+    def is_named(self) -> bool:
+        """Whether edge.toml names that serial number."""
+        return self._configured
+
+    @property
     def up(self) -> bool:
         """Whether what comes now may count: the right device, and most of it understood."""
         return self._up and self.trusted
@@ -124,6 +129,14 @@ class Link:
             self._unproven_since = None
         self.trusted = self._expected is None
         self.named = False
+
+    def bind(self, serial: str | None) -> None:
+        """From now on this one is the bed's (None: the first that gives its serial number), and until it has identified
+        itself nothing counts. What edge.toml names stays."""
+        if not self._configured:
+            self._expected = serial
+            self._up = False
+            self.doubt()
 
     def handshake_ended(self, *, complete: bool) -> None:
         """All requests of the handshake were sent; `complete`: all of them got a response."""

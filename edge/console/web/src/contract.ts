@@ -176,6 +176,13 @@ export interface HeldNow {
   at: string;
 }
 
+/** That the session was at another bed of this edge before. */
+export interface StayNow {
+  bed: string;
+  from: string;
+  until: string;
+}
+
 /** The open session of a bed. No patient: names live in the console's store alone. */
 export interface SessionNow {
   id: string;
@@ -209,6 +216,7 @@ export interface SessionNow {
   held: HeldNow | null;
   limits: LimitNow[];
   attested: AttestedNow[];
+  stays: StayNow[];
 }
 
 /** One number an alarm rests on, and how old it was. */
@@ -372,6 +380,7 @@ export interface DeviceNow {
   role?: "drug" | "carrier";
   off_until?: string;
   maintenance?: MaintenanceNow;
+  gone_to?: string;
   stops?: boolean;
   alarms: DeviceAlarmNow[];
 }
@@ -748,6 +757,33 @@ export interface TreatmentHeld {
   by: string;
 }
 
+/** The session goes on at bed `to`; these devices of this bed are plugged over to it. */
+export interface MovedTo {
+  change: "moved_to";
+  to: string;
+  phase: Phase;
+  devices: string[];
+  delivered_mg: number;
+  reason: string;
+  command: string;
+  by: string;
+}
+
+/** The session goes on here, and was at bed `from` until now. `devices` of this bed, each by the name it had there: another one is to be on its line. */
+export interface MovedFrom {
+  change: "moved_from";
+  from: string;
+  phase: Phase;
+  order: Order;
+  baseline: Baseline | null;
+  devices: Record<string, string>;
+  delivered_mg: number;
+  reason: string;
+  command: string;
+  by: string;
+  whose?: string;
+}
+
 /** A session was closed, from phase `from`, with these discharge criteria unmet. */
 export interface SessionClosed {
   change: "closed";
@@ -1024,7 +1060,7 @@ export interface EventRecovered {
 /** The bodies an event of each kind may have. */
 export interface EventBodies {
   alarm: AlarmMoved;
-  session: SessionOpened | ChecklistSet | DoseGiven | OrderAmended | GateOverridden | BaselineSet | Attested | DrugChannelNamed | CuffAsked | InterlockMoved | PumpStop | LimitSet | TreatmentHeld | SessionClosed;
+  session: SessionOpened | ChecklistSet | DoseGiven | OrderAmended | GateOverridden | BaselineSet | Attested | DrugChannelNamed | CuffAsked | InterlockMoved | PumpStop | LimitSet | TreatmentHeld | MovedTo | MovedFrom | SessionClosed;
   phase: PhaseMoved;
   dissociation: DissociationMoved;
   check_in: CheckedIn;
@@ -1192,6 +1228,12 @@ export const VERBS = {
     reason: {"label": "Reason", "max_length": 200},
   } },
   unhold: { roles: CARERS, args: {
+  } },
+  move_session: { roles: CARERS, args: {
+    reason: {"label": "Reason", "max_length": 200},
+    to: {"label": "To bed", "max_length": 32},
+    devices: {"label": "Plugged over with the patient", "type": "words", "optional": true, "max_length": 64},
+    whose: {"label": "Whose are the alarms that stand there", "optional": true, "max_length": 200},
   } },
 } as const satisfies Record<string, { roles: readonly Role[]; args: Record<string, Argument> }>;
 export type Verb = keyof typeof VERBS;
