@@ -74,15 +74,17 @@ def test_a_limit_itself_is_not_a_breach(value: float, state: str) -> None:
     assert state_of(story, "RES-2") == state
 
 
-def test_saturation_seconds_do_not_outlive_a_hole() -> None:
+def test_saturation_seconds_stand_still_in_a_hole() -> None:
     story = BedStory().infusing()
     for _ in range(12):
         spo2(story, 87)
     for _ in range(60):
         spo2(story, None, "invalid")
-    for _ in range(5):
+    for _ in range(4):
         spo2(story, 87)
-    assert state_of(story, "RES-2") == "pending"
+    assert state_of(story, "RES-2") == "pending", "48 of them"
+    spo2(story, 87)
+    assert state_of(story, "RES-2") == "active"
 
 
 # --- validity ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from edge.core import session, views
+from edge.core import plausible, session, views
 from edge.core.alarms import Alarm
 from edge.core.bedside import Bedside
 from edge.core.context import RuleContext
@@ -192,6 +192,7 @@ def test_a_gap_is_shown_for_half_an_hour_or_the_session_it_fell_into(
 
 # --- what breaks a hold: each of its guards alone ---------------------------------------------------------------------
 
+ENGINE = FILE.read_text().partition("[attention]")[0]
 LONG = """
 [[rule]]
 id = "L-1"
@@ -199,7 +200,7 @@ title = "Long"
 class = "physiological"
 priority = "low"
 context = ["*"]
-when = "spo2_pct < 90"
+when = "METRIC < 90"
 hold_s = 40
 text = "Low"
 clears = "it ends"
@@ -208,16 +209,17 @@ source = "made up"
 """
 
 
-def long_hold(*parts: tuple[str, float, int]) -> str:
+def long_hold(metric: str, *parts: tuple[str, float, int]) -> str:
     """The state of an alarm with a hold of 40 s after low readings ("low") or ticks alone ("tick"), so far apart (s)
-    and so many."""
-    watched, at_s = Bedside("b", [("oximeter", "oximeter", "o")], parse_rules(LONG)), NOW
+    and so many; by the default [engine]."""
+    rules = parse_rules(ENGINE + LONG.replace("METRIC", metric))
+    watched, at_s = Bedside("b", [("oximeter", "oximeter", "o")], rules), NOW
     watched.apply(LinkChanged("oximeter", "live"), at_s)
     for what, apart_s, many in parts:
         for _ in range(many):
             at_s = round(at_s + apart_s, 3)
             if what == "low":
-                watched.apply(Samples("oximeter", (Sample("b", "oximeter", "spo2_pct", 85, "valid", at_s),)), at_s)
+                watched.apply(Samples("oximeter", (Sample("b", "oximeter", metric, 85, "valid", at_s),)), at_s)
             else:
                 watched.apply(Tick(), at_s)
     return watched.state.alarms["L-1"].state
@@ -235,7 +237,28 @@ def long_hold(*parts: tuple[str, float, int]) -> str:
     ([("low", 3.0, 30)], "pending"), ([("low", 2.5, 17)], "active"), ([("low", 2.6, 17)], "pending"),
 ])
 def test_each_guard_of_a_hold_alone(parts: list[tuple[str, float, int]], state: str) -> None:
-    assert long_hold(*parts) == state
+    assert long_hold("spo2_pct", *parts) == state
+
+
+@pytest.mark.parametrize(("parts", "state"), [  # it is stale after 15 s
+    ([("low", 2.5, 12), ("low", 7.5, 1), ("low", 2.5, 2)], "active"),  # half of them break no hold,
+    ([("low", 2.5, 12), ("low", 7.6, 1), ("low", 2.5, 2)], "pending"),  # more do
+    ([("low", 3.8, 13)], "active"),  # and each reading speaks for a fifth of them
+    ([("low", 3.9, 13)], "pending"),
+])
+def test_a_hold_of_what_comes_slowly(parts: list[tuple[str, float, int]], state: str) -> None:
+    assert long_hold("resp_bpm", *parts) == state
+
+
+@pytest.mark.parametrize(("apart_s", "leap", "validity"), [
+    (1.4, 21, "questionable"), (1.4, -21, "questionable"), (1.49, 21, "questionable"), (1.5, 21, "valid"),
+    (1.4, 20, "valid"), (1.4, -20, "valid"),
+])
+def test_a_leap_is_doubted_within_so_long(apart_s: float, leap: float, validity: str) -> None:
+    sample = Sample("b", "oximeter", "spo2_pct", 70 + leap, "valid", NOW + apart_s)
+    found = plausible.accepted([sample], {"spo2_pct": latest(70)}, parse_rules(ENGINE + LONG.replace(
+        "METRIC", "spo2_pct")).engine)
+    assert found["spo2_pct"].validity == validity
 
 
 def test_a_file_without_the_key_lets_the_account_begin_anew_after_a_gap() -> None:
