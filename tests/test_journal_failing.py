@@ -15,9 +15,10 @@ import pytest_asyncio
 
 from edge import points
 from edge.contract.events import Event, PendingEvent
-from edge.journal import Journal, JournalBusy, JournalError, Reader, confirming, journal, segments
+from edge.journal import Journal, JournalBusy, JournalError, Reader, confirming, journal, segments, store
 from edge.journal.last import Last
 from edge.journal.outage import Outage
+from edge.journal.putting_back import FileId, id_of
 from edge.journal.verify import verify
 from edge.model import Tick
 from tests.helpers.bodies import body
@@ -262,25 +263,89 @@ async def test_what_a_process_that_ends_had_no_journal_for_is_written_if_it_can_
     again.check(events=2, inputs=2)
 
 
-@pytest.mark.parametrize("elsewhere", [False, True])  # the box keeps a note that there is a journal
-async def test_a_file_that_is_removed_while_it_is_written_is_noticed_and_the_chain_goes_on(
-    tmp_path: Path, disk: Disk, elsewhere: bool,
+def removed(path: Path) -> None:
+    for file in path.parent.glob("journal.db*"):
+        file.unlink()
+
+
+def removed_alone(path: Path) -> None:
+    path.unlink()
+
+
+def replaced_by_an_older_one(path: Path) -> None:
+    with sqlite3.connect(path) as raw:
+        raw.execute("VACUUM INTO ?", (str(path.with_name("older")),))
+    raw.close()
+    with sqlite3.connect(path.with_name("older")) as older:
+        for change in ("DROP TRIGGER event_no_delete", "DROP TRIGGER seal_no_delete", "DROP TRIGGER input_no_delete",
+                       "DELETE FROM event WHERE seq = 3", "DELETE FROM seal WHERE id = 3",
+                       "DELETE FROM input WHERE n = 3"):
+            older.execute(change)
+    older.close()
+    path.with_name("older").rename(path)
+
+
+def folder_replaced(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("away"))
+    path.parent.mkdir()
+
+
+@pytest.mark.parametrize(("happened", "full"), [  # `full`: the disk was full already when it happened
+    (removed, False), (removed_alone, False), (replaced_by_an_older_one, False), (folder_replaced, False),
+    (removed, True)])
+async def test_a_file_that_is_removed_while_it_is_written_is_put_back_whole(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch, happened: Callable[[Path], None], full: bool,
 ) -> None:
-    kept = opened(tmp_path / "journal.db", last=Last(tmp_path / "last") if elsewhere else None)
+    if full:
+        monkeypatch.setattr(journal, "RETRY_S", 0.3)  # not in the middle of an attempt to write again
+    (tmp_path / "data").mkdir()
+    kept = opened(tmp_path / "data" / "journal.db", last=Last(tmp_path / "last") if full else None)
     for _ in range(3):
         await kept.event()
-    for file in kept.path.parent.glob("journal.db*"):
-        file.unlink()
-    assert await kept.event() == 4
+    if full:
+        disk.break_()
+        assert await kept.event() == 4
+    happened(kept.path)
+    assert await kept.event() == 4 + full
     assert not kept.on_disk[-1]
-    assert "its file was removed" in kept.told[0].reason
+    assert full or "its file was removed" in kept.told[0].reason
+    assert [event.seq for event in await kept.journal.events_after(0, 9)] == [*range(1, 5 + full)], "it is still read"
+    disk.mend()
     await kept.healed()
-    assert await kept.event() == 5
-    begun = kept.journal.taken_begun()
-    assert begun is not None
-    assert begun.checkpoint.event_seq == 3
-    kept.check(events=5, inputs=5)
+    assert await kept.event() == 5 + full
+    assert kept.on_disk[-1]
+    assert kept.journal.taken_begun() is None, "the chain is one"
     await kept.journal.close()
+    kept.check(events=5 + full, inputs=5 + full)
+    aside = sorted(found.name for found in kept.path.parent.glob("*.damaged-*"))
+    assert aside[:1] == (["journal.db.damaged-1"] if happened is replaced_by_an_older_one else [])
+
+
+async def test_ended_while_it_is_put_back_the_next_start_finishes(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = opened(tmp_path / "journal.db")
+    for _ in range(3):
+        await kept.event()
+    copies: list[Path] = []
+
+    def reached(here: points.Point) -> None:
+        if here == "quarantine":
+            copies.append(tmp_path / f"killed-{len(copies) + 1}")
+            shutil.copytree(tmp_path, copies[-1], ignore=shutil.ignore_patterns("killed-*", "*.lock"))
+
+    monkeypatch.setattr(points, "reached", reached)
+    removed(kept.path)
+    await kept.event()
+    await kept.healed()
+    await kept.journal.close()
+    monkeypatch.undo()
+    for killed in copies[1:]:  # at the first, nothing has a name yet
+        again = opened(killed / "journal.db", "b2")
+        assert await again.event() == 4, "what was stored is there"
+        await again.journal.close()
+        assert again.journal.taken_begun() is None
+    assert len(copies) == 3
 
 
 @pytest.mark.parametrize("end", ["-wal", "-shm", ".lock"])
@@ -323,6 +388,42 @@ async def test_a_folder_that_is_away_for_a_while_costs_nothing(kept: Kept, disk:
     await kept.healed()
     assert await kept.event() == 3
     kept.check(events=3, inputs=3)
+
+
+async def test_over_another_disk_nothing_is_begun_and_its_own_comes_back_whole(tmp_path: Path, disk: Disk,
+                                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    kept = opened(folder / "journal.db")
+    await kept.event()
+    folder.rename(tmp_path / "beneath")
+    folder.mkdir()  # what is mounted there now: empty, or with another journal
+    other = opened(folder / "journal.db", "b2")
+    await other.event()
+    await other.journal.close()
+    (folder / "journal.db").rename(folder / "other")
+
+    def seen(path: Path | str) -> FileId | None:
+        found = id_of(path)
+        return (-1, found[1]) if found and beneath.exists() else found
+
+    beneath = tmp_path / "beneath"
+    monkeypatch.setattr(store, "id_of", seen)
+    assert await kept.event() == 2
+    await kept.until(lambda: "another one is mounted over" in kept.told[-1].reason)
+    assert not (folder / "journal.db").exists(), "no record is begun there"
+    (folder / "other").rename(folder / "journal.db")
+    assert await kept.event() == 3
+    steps = kept.journal._writer.steps
+    await kept.until(lambda: kept.journal._writer.steps > steps + 1)
+    assert "another one is mounted over" in kept.told[-1].reason
+    assert [found.name for found in folder.glob("*.damaged-*")] == []
+    folder.rename(tmp_path / "unmounted")
+    beneath.rename(folder)
+    await kept.healed()
+    assert await kept.event() == 4
+    await kept.journal.close()
+    kept.check(events=4, inputs=4)
 
 
 async def test_a_disk_that_is_mounted_late_gets_no_second_journal_beneath_it(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
@@ -25,13 +25,17 @@ from edge.journal.database import (
     writing,
 )
 from edge.journal.last import Last
+from edge.journal.putting_back import FileId, has_no_name, id_of, put_back
 from edge.journal.reader import base_of, begun_is_told, checkpoint_rows, ends, events_page, wrote_last
 from edge.journal.schema import CHECKPOINT, CURSOR, EVENT, INPUT
 
 # quick_check reads the whole file. Beyond this size a restart would keep a bed unwatched for too long: there the ends
 # are checked on opening, every record when it is read, and all of it by `vigil verify`.
-NOWHERE = 0, 0
 QUICK_CHECK_UP_TO_BYTES = 256 * 1024 * 1024
+
+NOWHERE = 0, 0
+REMOVED = "its file was removed, or another one is in its place"
+OTHER_DISK = "its disk is not mounted, or another one is mounted over its folder"
 
 
 class Opened(NamedTuple):
@@ -51,8 +55,8 @@ class Store:
         self._edge = edge
         self.begun: Base | None = None  # the record was begun anew, from this
         self._lock: Lock | None = None
-        self._file: tuple[int, int] | None = None  # device and inode of the file that is open to be written
-        self._beside: dict[str, tuple[int, int]] = {}  # the same of its -wal and -shm files, as they were first seen
+        self._file: FileId | None = None  # the one that is open to be written
+        self._beside: dict[str, FileId] = {}  # its -wal and -shm files, as they were first seen
 
     def open(self) -> Opened:
         """The one connection that may write, to a journal created or migrated, and checked at its ends.
@@ -77,19 +81,30 @@ class Store:
         self._look_for_untold(connection)
         return opened
 
-    def open_again(self) -> Opened:
-        """The same after a fault. What could not be written then is brought to the disk before it is believed."""
+    def open_again(self, agree: Callable[[Checkpoint], None]) -> Opened:
+        """The same after a fault. What could not be written then is brought to the disk before it is believed.
+        `agree` raises JournalDamaged where it does not end as the caller wrote it."""
+        was = self._file
         if self._lock is None:
-            return self.open()
-        self._must_be_there()
-        self._lock_it()
-        write_wal_again(self.place)
-        connection = writing(self.place)
+            opened = self.open()
+        else:
+            self._must_be_there()
+            self._lock_it()
+            write_wal_again(self.place)
+            connection = writing(self.place)
+            try:
+                put_into_main_file(self.place, connection)
+                opened = Opened(connection, *self._prepared(connection))
+            except JournalError:
+                close(connection)
+                raise
         try:
-            put_into_main_file(self.place, connection)
-            opened = Opened(connection, *self._prepared(connection))
-        except JournalError:
-            close(connection)
+            agree(opened.checkpoint)
+        except JournalDamaged:
+            close(opened.connection)
+            now = self._at_place()
+            if was is not None and now is not None and now[0] != was[0]:
+                raise JournalFailing(f"journal {self.place}: {OTHER_DISK}") from None
             raise
         self._file, self._beside = self._at_place(), {}
         return opened
@@ -107,7 +122,7 @@ class Store:
         if self._file is None:
             return
         if self._at_place() != self._file:
-            raise JournalFailing(f"journal {self.place}: its file was removed, or another one is in its place")
+            raise JournalFailing(f"journal {self.place}: {REMOVED}")
         for end in ("-wal", "-shm", ".lock"):
             found = self._at_place(end)
             if found is None or (found == NOWHERE and end not in self._beside):
@@ -115,15 +130,30 @@ class Store:
             if self._beside.setdefault(end, found) != found:
                 raise JournalFailing(f"journal {self.place}: its {end} file was removed, or another one is there")
 
-    def _at_place(self, end: str = "") -> tuple[int, int] | None:
+    def _at_place(self, end: str = "") -> FileId | None:
         path = self.place.path
-        if path is None:
-            return None
+        return None if path is None else id_of(f"{path}{end}") or NOWHERE
+
+    @property
+    def adrift(self) -> bool:
+        """The file that is open is not at its place, and can be lost: it has no name, or its folder has another one. A
+        disk that was mounted over it, or came off, leaves it where it is."""
+        path, file = self.place.path, self._file
+        if path is None or file is None or self._at_place() == file:
+            return False
+        folder = id_of(path.parent)
+        return folder is None or folder[0] == file[0] or has_no_name(file)
+
+    def put_back(self, connection: Connection) -> None:
+        """What `connection` has of a file that is adrift is put in its place, and what is there now kept aside. Raises
+        JournalFailing; then `connection` is all there is."""
+        assert self.place.path is not None
+        self._must_be_there()
         try:
-            found = os.stat(f"{path}{end}")
-        except OSError:
-            return NOWHERE
-        return found.st_dev, found.st_ino
+            put_back(connection, self.place.path)
+        except (OSError, sqlite3.Error, SQLAlchemyError) as fault:
+            raise JournalFailing(f"journal {self.place}: {REMOVED}, and it cannot be put back: {fault}") from fault
+        self._file = self._at_place()
 
     def open_to_read(self) -> Opened | None:
         """What can still be read of it while it cannot be written; None: nothing, or nothing that can be believed."""
@@ -166,12 +196,19 @@ class Store:
             self._lock.release()
 
     def _must_be_there(self) -> None:
-        """A disk that is not mounted yet shows an empty folder: no new journal is begun in it. Where the folder is
-        still on the disk that the file was on, the file alone was removed."""
+        """A disk that is not mounted yet, or no longer, shows an empty folder, one that is mounted over it another: no
+        new journal is begun there. Where the folder is on the disk that the file was on, the file alone is gone."""
         path = self.place.path
-        if path is None or self.last is None or path.exists() or not self.last.had_journal:
+        if path is None:
             return
-        if self._file is not None and path.parent.exists() and path.parent.stat().st_dev == self._file[0]:
+        if self._file is not None:
+            folder = id_of(path.parent)
+            if folder is None:
+                raise JournalFailing(f"journal {self.place}: its folder is not there")
+            if folder[0] != self._file[0] and not path.exists():
+                raise JournalFailing(f"journal {self.place}: {OTHER_DISK}")
+            return
+        if self.last is None or path.exists() or not self.last.had_journal:
             return
         if not any(path.parent.glob(f"{path.name}.new-*")):
             raise JournalFailing(f"journal {self.place}: it is not there, though there was one; mount its disk, or, if"

@@ -217,10 +217,11 @@ class Writer:
                 self.held_events.extend(batch.events)
 
     def _fail(self, why: JournalError) -> None:
-        close(self._connection)
-        self._connection = self._packed = None  # whether what failed was packing, and how far it got, is looked up
-        if self._store_again is not None and (opened := self._store_again.open_to_read()) is not None:
-            self._connection = opened.connection
+        self._packed = None  # whether what failed was packing, and how far it got, is looked up
+        if self._store_again is None or self._connection is None or not self._store_again.adrift:
+            self._close()
+            if self._store_again is not None and (opened := self._store_again.open_to_read()) is not None:
+                self._connection = opened.connection
         if self.failing is None or str(self.failing) != str(why):
             self.failing = why
             self._on_changed()
@@ -228,18 +229,17 @@ class Writer:
     def _heal(self) -> None:
         """Open it again, and write what it lacks. It stays failing where that fails."""
         assert self._store_again is not None
-        close(self._connection)
-        self._connection = None
         try:
             try:
                 if isinstance(self.failing, JournalDamaged):
                     raise self.failing
-                opened = self._store_again.open_again()
-                self._connection = opened.connection
-                self.opened_ms = opened.at_ms
-                self._agree(opened.checkpoint)
+                if self._connection is not None and self._store_again.adrift:
+                    self._store_again.put_back(self._connection)
+                self._close()
+                opened = self._store_again.open_again(self._agree)
+                self._connection, self.opened_ms = opened.connection, opened.at_ms
             except JournalDamaged as damaged:
-                close(self._connection)
+                self._close()
                 after = self.checkpoint if self._placed else None
                 opened = self._store_again.begin_anew(damaged.what, after, self._sign)
                 self._connection, self.opened_ms = opened.connection, opened.at_ms
@@ -253,6 +253,10 @@ class Writer:
         else:
             self.failing = None
             self._on_changed()
+
+    def _close(self) -> None:
+        close(self._connection)
+        self._connection = None
 
     def _agree(self, stored: Checkpoint) -> None:
         """`stored`, the last checkpoint there really is, is of the last commit that was confirmed, or of the one that
