@@ -184,9 +184,11 @@ class Faults:
     def _replayed(self, data: bytes, request: bytes, now_s: float) -> bytes:
         if not self._rates.get("replay"):
             return b""
-        old = [said for at_s, asked, said in self._old if asked == request and now_s - at_s <= _OLD_S]
+        old = (said for at_s, asked, said in self._old if asked == request and now_s - at_s <= _OLD_S)
+        first = next(old, None)
+        again = b"" if first is None or not self._hit("replay", data) else self._rng.choice([first, *old])
         self._old.append((now_s, request, data))
-        return self._rng.choice(old) if old and self._hit("replay", data) else b""
+        return again
 
     def _swapped(self, sent: bytes, data: bytes) -> bytes:
         before, self._waiting = self._waiting, None

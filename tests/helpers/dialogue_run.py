@@ -24,11 +24,12 @@ class _Watched:
     def __init__(self, driver: Driver, note: Callable[[Sequence[Decoded]], None]) -> None:
         self.framing: Framing = driver.framing
         self._driver, self._note = driver, note
+        self._timed = driver if isinstance(driver, Timed) else None
         self.unmapped = unmapped_of(driver)
         self.on_open, self.is_response = driver.on_open, driver.is_response
 
     def next_request(self, at_s: float) -> Request | None:
-        due_s = self._driver.due_s if isinstance(self._driver, Timed) else at_s
+        due_s = at_s if self._timed is None else self._timed.due_s
         request = self._driver.next_request(at_s)
         assert request is None or due_s <= at_s, f"{request.name!r} comes {due_s - at_s:g} s before it is due"
         return request

@@ -43,6 +43,7 @@ class MovingPatient(StillPatient):
     def __init__(self) -> None:
         super().__init__()
         self.at_s = 0.0
+        self._turn = -1
         self._move()
 
     def step(self, dt_s: float) -> None:
@@ -51,12 +52,16 @@ class MovingPatient(StillPatient):
 
     def _move(self) -> None:
         turn = int(self.at_s // 40)
+        if turn == self._turn:
+            return
+        self._turn = turn
         self.spo2_pct = 99.0 - 3 * (turn % 4)
         self.pulse_bpm = 60.0 + 7 * (turn % 6)
         self.resp_bpm = 10.0 + 3 * (turn % 5)
         cycle = int(self.at_s // 400)
         self.sbp_mmhg, self.dbp_mmhg = 110.0 + 9 * (cycle % 5), 66.0 + 6 * (cycle % 4)
         self.map_mmhg = self.dbp_mmhg + (self.sbp_mmhg - self.dbp_mmhg) / 3
+        self.metrics = {metric: cast(float, getattr(self, name)) for metric, name in OF_PATIENT.items()}
 
 
 @dataclass(slots=True)
@@ -100,11 +105,11 @@ class FaultRun(DialogueRun):
             self._put(came)
 
     def _remember(self) -> None:
-        now = {metric: cast(float, getattr(self.patient, name)) for metric, name in OF_PATIENT.items()}
+        now = self.patient.metrics
         shown = self._front.display() if self._front is not None else {}
         if "infused_ml" in shown:
-            now["volume_infused_ml"] = cast(float, shown["infused_ml"])
-            now["rate_ml_h"] = cast(float, shown["rate_ml_h"]) if shown["running"] else 0.0
+            rate_ml_h = shown["rate_ml_h"] if shown["running"] else 0.0
+            now = {**now, "volume_infused_ml": cast(float, shown["infused_ml"]), "rate_ml_h": cast(float, rate_ml_h)}
         if not self._truth or self._truth[-1][1] != now:
             self._truth.append((self.real_s, now))
         while len(self._truth) > 2 and self._truth[1][0] < self.real_s - CUFF_STALE_S:
