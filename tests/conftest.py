@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import gc
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
-from playwright.async_api import Browser
 
-from tests.helpers.page_browser import Opened, chromium, opener
+if TYPE_CHECKING:  # each process of a run reads this file, and few of them open a browser
+    from playwright.async_api import Browser
+
+    from tests.helpers.page_browser import Opened
 
 # The files that take the longest. Those that do little but wait run beside all of them (./test), the first two first.
 LONGEST = ("test_demo_story.py", "test_demo_day.py", "test_stream.py", "test_probe.py", "test_stories.py",
@@ -36,14 +39,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """From here on garbage is collected, and what is there by now is no garbage."""
+    """From here on garbage is collected, seldom, and what is there by now is no garbage."""
     gc.enable()
     gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
 
 
 @pytest.fixture(scope="module")
 async def browser() -> AsyncIterator[Browser]:
     """Chromium on the page as its sources are now."""
+    from tests.helpers.page_browser import chromium
+
     async with chromium() as started:
         yield started
 
@@ -51,4 +57,6 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest.fixture
 def opened(browser: Browser) -> Opened:
     """Opens a page on a story."""
+    from tests.helpers.page_browser import opener
+
     return opener(browser)

@@ -73,17 +73,21 @@ UNIT = re.compile(r"_(pct|bpm|mmhg|c|ml_h|ml|s)$")
 
 
 @cache
-def modules() -> dict[str, tuple[Path, ast.Module]]:
+def modules() -> dict[str, Path]:
     found = {}
     for room in OURS:
         for path in sorted((ROOT / room).rglob("*.py")):
-            if "node_modules" in path.parts:
-                continue
-            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-            found[name] = path, ast.parse(path.read_text())
+            if "node_modules" not in path.parts:
+                found[".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")] = path
     return found
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
 def texts_of_the_tree() -> dict[Path, str]:
     """Whatever a person reads here: code, pages, configuration. Without what is installed, built or recorded."""
     kinds = {".py", ".md", ".toml", ".ts", ".tsx", ".css", ".service", ".txt", ".json", ".conf"}
@@ -118,7 +122,7 @@ def test_a_room_imports_only_whom_it_may_know(module: str) -> None:
     if module == "edge":
         return
     assert room is not None, f"{module} is in no room: put it in one, or give it a line in MAY"
-    for imported in imports(modules()[module][1]):
+    for imported in imports(parsed(modules()[module])):
         if imported.split(".")[0] in OURS and imported != "edge":
             assert within(imported, MAY[room]), f"{module} ({room}) may not know {imported}"
         for world in NEVER.get(room, ()):
@@ -126,14 +130,15 @@ def test_a_room_imports_only_whom_it_may_know(module: str) -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    graph = {module: {name for name in imports(tree) if name in modules() and name != module}
-             for module, (_, tree) in modules().items()}
+    graph = {module: {name for name in imports(parsed(path)) if name in modules() and name != module}
+             for module, path in modules().items()}
     TopologicalSorter(graph).prepare()  # raises CycleError, which names them
 
 
 @pytest.mark.parametrize("module", sorted(modules()))
 def test_laws_of_the_text(module: str) -> None:
-    path, tree = modules()[module]
+    path = modules()[module]
+    tree = parsed(path)
     name = path.relative_to(ROOT).as_posix()
     assert ast.get_docstring(tree), f"{name}: say its purpose in the docstring's first line"
     assert len(path.read_text().splitlines()) <= FILE_LINES, f"{name}: over {FILE_LINES} lines; two purposes, two files"
@@ -145,10 +150,21 @@ def test_laws_of_the_text(module: str) -> None:
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             assert length <= FUNCTION_LINES, f"{name}:{node.lineno}: {node.name} has {length} lines"
         if isinstance(node, ast.Call):
-            call = ast.unparse(node.func)
+            call = dotted(node.func)
             if call in ("time.time", "time.monotonic", "time.perf_counter", "datetime.now", "datetime.utcnow"):
                 assert name in CLOCK_MAY, f"{name}:{node.lineno}: time is an argument; ask edge.clock"
             assert call != "asyncio.create_task", f"{name}:{node.lineno}: a bare task dies unseen; use a TaskGroup"
+
+
+def dotted(node: ast.expr) -> str:
+    """A name as it is written, `asyncio.create_task`; of anything else what follows its last call or index."""
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def is_ours(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id in ("self", "cls")
 
 
 def own_names(tree: ast.Module) -> set[str]:
@@ -157,7 +173,7 @@ def own_names(tree: ast.Module) -> set[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found.add(node.name)
-        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("self", "cls"):
+        elif isinstance(node, ast.Attribute) and is_ours(node.value):
             found.add(node.attr)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -169,7 +185,7 @@ def private_of_others(tree: ast.Module) -> list[str]:
     """Private attributes and names that the module uses and another one owns."""
     own = own_names(tree)
     used = [(node.lineno, node.attr) for node in ast.walk(tree)
-            if isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "cls")]
+            if isinstance(node, ast.Attribute) and not is_ours(node.value)]
     used += [(node.lineno, alias.name) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
              for alias in node.names]
     return [f"line {line}: {name}" for line, name in used
@@ -179,7 +195,7 @@ def private_of_others(tree: ast.Module) -> list[str]:
 @pytest.mark.parametrize("module", sorted(modules()))
 def test_no_module_reaches_into_the_private_parts_of_another(module: str) -> None:
     """A library's private attribute changes without a word: find its public way, or another library."""
-    assert private_of_others(modules()[module][1]) == []
+    assert private_of_others(parsed(modules()[module])) == []
 
 
 @pytest.mark.parametrize("line", ["client._sock_close()", "from hashlib import _Hash", "super()._wait()"])
@@ -213,7 +229,7 @@ def test_what_vigil_is_is_stated_in_the_same_words_everywhere() -> None:
 def test_no_test_module_imports_another() -> None:
     """What tests share is in tests/helpers: a test module that moves or splits breaks no other."""
     for path in sorted((ROOT / "tests").rglob("*.py")):
-        wrong = [name for name in imports(ast.parse(path.read_text()))
+        wrong = [name for name in imports(parsed(path))
                  if name == "tests" or name.startswith("tests.test_")]
         assert not wrong, f"{path.name} imports {wrong[0]}: move what they share to tests/helpers"
 
@@ -239,7 +255,7 @@ def test_every_number_carries_its_unit() -> None:
 
 def test_the_field_names_no_device() -> None:
     names = set(drivers.find())
-    for module, (path, _) in modules().items():
+    for module, path in modules().items():
         if module.startswith("edge.field"):
             named = {name for name in names if re.search(rf"\b{name}\b", path.read_text())}
             assert not named, f"{module} names {named}"
@@ -353,7 +369,7 @@ def name_of(node: ast.expr) -> str:
 
 def test_no_clinical_number_stands_in_the_code_of_the_core() -> None:
     found = {f"{path.name} {name}" for path in (ROOT / "edge" / "core").glob("*.py")
-             if path.name not in TABLES_OF_DATA | STORIES for name in clinical_numbers(ast.parse(path.read_text()))}
+             if path.name not in TABLES_OF_DATA | STORIES for name in clinical_numbers(parsed(path))}
     assert found - set(MAY_BE_CODE) == set(), "put it into deploy/rules.toml or protocols.toml, with its EVIDENCE row"
     assert set(MAY_BE_CODE) - found == set()
 
