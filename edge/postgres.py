@@ -38,16 +38,32 @@ class NoDriver(Exception):
     """There is no way to this database from here; one line that says what to write or install."""
 
 
+_SECRET = f"(?:{'|'.join(SECRETS)})"
+_QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?=[\s&,;:)]|$)"""
+_IN_A_LINE = (
+    (re.compile(r"(://[^\s:/?]*):(?!\*\*\*@).*@"), r"\1:***@"),  # to the last @: there may be one in a password
+    (re.compile(r"(postgres[\w+]*:/?[^\s:/@]*):(?!/|\*\*\*@).*@", re.IGNORECASE), r"\1:***@"),
+    (re.compile(r"([\w.%+-]+):(?!\*\*\*@)[^\s\"'/][^\s\"']*@"), r"\1:***@"),  # where the slashes were forgotten
+    (re.compile(rf"\b({_SECRET}\s*=\s*+)(?!\*\*\*)(?:{_QUOTED}|[^&\n]*?(?=&|\s+\w+\s*=|$))",
+                re.IGNORECASE | re.MULTILINE), r"\1***"),
+)
+_QUERY = re.compile(rf"([?&]{_SECRET}=)[^&]*", re.IGNORECASE)
+_ADDRESS = re.compile(r"^((?>(?:[a-z][\w+.-]*://|(?:postgres|sqlite)[\w+.-]*:/)?)[^:]*):(?!\*\*\*@[^@]*$).*@",
+                      re.IGNORECASE | re.DOTALL)
+
+
 def masked(text: str) -> str:
-    """`text`, an address or a line with some, without passwords: user:***@host, password=***."""
-    text = re.sub(r"(://[^\s:/@\"']*):[^\s\"']*@", r"\1:***@", text)
-    text = re.sub(r"([\w.%+-]+):[^\s\"'/][^\s\"']*@", r"\1:***@", text)  # where the slashes were forgotten
-    return re.sub(rf"\b({'|'.join(SECRETS)})=[^&\s\"']*", r"\1=***", text, flags=re.IGNORECASE)
+    """A line of text without the passwords of the addresses in it: user:***@host, password=***. Where it is not clear
+    where a password ends, more is hidden than need be."""
+    for found, instead in _IN_A_LINE:
+        text = found.sub(instead, text)
+    return text
 
 
-def shown(url: URL) -> str:
-    """The address as a person may see it."""
-    return masked(url.render_as_string(hide_password=True))
+def shown_address(address: str) -> str:
+    """What should be an address or a path, and may be anything, as a person may see it: whatever lies between the first
+    colon after its scheme and the last @ can be a password."""
+    return masked(_ADDRESS.sub(r"\1:***@", _QUERY.sub(r"\1***", address)))
 
 
 def engine(url: URL, application: str, *, read_only: bool = False, autocommit: bool = False, keeps: bool = False,
@@ -56,6 +72,8 @@ def engine(url: URL, application: str, *, read_only: bool = False, autocommit: b
     one thread, and tries whether it still works before each transaction. Raises NoDriver."""
     if url.drivername not in ("postgresql", "postgresql+psycopg"):
         raise NoDriver(f"no database driver for {url.drivername}://; write postgresql+psycopg://")
+    if "@" in f"{url.host}{url.database}" or _QUERY.search(url.password or ""):  # and its errors would show the rest
+        raise NoDriver("an @ in a password is written %40, a : %3A, a / %2F")
     settings = {**SESSION, **(READING if read_only else {})}
     options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     theirs = url.query.get("options", "")

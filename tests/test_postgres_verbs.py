@@ -15,7 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from typer.testing import CliRunner
 
 from edge.cli import app
-from edge.console.database import NoStore, open_engine, words_of
+from edge.config.stores import store_url
+from edge.console.database import NoStore, open_engine, place_of, shown_place, words_of
 from edge.console.store import Store
 from edge.contract.events import PendingEvent
 from edge.contract.payloads import event_out
@@ -24,7 +25,7 @@ from edge.journal.database import DatabaseUrl
 from edge.journal.outage import Outage
 from edge.journal.verify import verify
 from edge.model import Tick
-from edge.postgres import masked, shown
+from edge.postgres import NoDriver, engine, masked, shown_address
 from tests.helpers.bodies import body
 from tests.helpers.console_server import served
 from tests.helpers.console_story import BED, EDGE, STATUS, hear, status
@@ -49,6 +50,14 @@ SECRETS = (PASSWORD, quote(PASSWORD, safe=""), "s3cret")
     ("postgres:/vigil:s3cret@db/vigil", "postgres:/vigil:***@db/vigil"),
     ("vigil:s3cret@db/vigil", "vigil:***@db/vigil"),
     ("cannot use 'postgresql://v:s3cret@db/x': PASSWORD=s3cret", "cannot use 'postgresql://v:***@db/x': PASSWORD=***"),
+    ("postgresql://vi@gil:s3cret@db/x", "postgresql://vi@gil:***@db/x"),
+    ("postgresql://vigil:a s3cret@db/x", "postgresql://vigil:***@db/x"),
+    ("postgresql://vigil:a's3cret@db/x: no route", "postgresql://vigil:***@db/x: no route"),
+    ("postgresql://db/x?password=a s3cret&user=v", "postgresql://db/x?password=***&user=v"),
+    ("host=db password = 'a \\' s3cret' user=v", "host=db password = *** user=v"),
+    ("host=db password=a s3cret", "host=db password=***"),
+    ("postgresql://vigil@db:5432/x?sslmode=verify-full&passfile=/etc/vigil/pgpass",
+     "postgresql://vigil@db:5432/x?sslmode=verify-full&passfile=/etc/vigil/pgpass"),
     ("/var/lib/vigil/journal.db", "/var/lib/vigil/journal.db"),
     ("sqlite:////var/lib/vigil/journal.db", "sqlite:////var/lib/vigil/journal.db"),
     ("2027-01-15T08:00:00.000Z nina@clinic", "2027-01-15T08:00:00.000Z nina@clinic"),
@@ -56,6 +65,35 @@ SECRETS = (PASSWORD, quote(PASSWORD, safe=""), "s3cret")
 def test_an_address_is_shown_without_what_opens_the_door(address: str, seen: str) -> None:
     assert masked(address) == seen
     assert masked(seen) == seen
+    assert "s3cret" not in shown_address(address)
+    assert shown_address(seen) == seen or " " in seen
+
+
+@pytest.mark.parametrize("password", [
+    "a s3cret b", "a@s3cret:b/c", "s3cret/s3cret@s3cret", "a%s3cret", "a's3cret", 'a"s3cret', "a?s3cret#", "/s3cret"])
+@pytest.mark.parametrize("address", [
+    "postgresql+psycopg://vigil:{}@127.0.0.1:1/db", "postgresql+psycopg://127.0.0.1:1/db?password={}&user=v",
+    "postgresql+psycopg://vigil@127.0.0.1:1/db?password={}", "postgres:/vigil:{}@127.0.0.1/db", "vigil:{}@127.0.0.1/db",
+    "postgresql+psycopg://vigil:{}@127.0.0.1:port/db", "host=127.0.0.1 password = '{}'"])
+def test_a_password_written_in_any_way_is_in_no_line(tmp_path: Path, address: str, password: str) -> None:
+    for given in {address.format(password), address.format(quote(password, safe=""))}:
+        told = [shown_address(given), shown_place(place_of(given)), shown_address(str(tmp_path / given))]
+        try:
+            told.append(str(DatabaseUrl(given)))
+            store_url(given, lambda path: path)
+        except (JournalError, ValueError) as refused:
+            told.append(str(refused))
+        assert all("s3cret" not in line for line in told), told
+        assert all("***" in line for line in told[:3]), told
+
+
+@pytest.mark.parametrize("address", [
+    "postgresql://vigil:s3cret/s3cret@s3cret@db/x", "postgresql://vigil:a@s3cret/c@db/x",
+    "postgresql://vigil@db:1/x?password=s3cret/s3cret@s3cret"])
+def test_an_address_whose_password_would_be_taken_for_a_server_is_refused(address: str) -> None:
+    """The server's name is in every error."""
+    with pytest.raises(NoDriver, match="an @ in a password is written %40"):
+        engine(make_url(address), "test")
 
 
 @pytest.mark.parametrize("journal", [
@@ -172,7 +210,7 @@ async def test_no_password_is_shown_logged_or_served_whatever_goes_wrong(
     name = str(make_url(good).database)
     wrong = server.address(name, "s3cret-but-wrong")
     gone = f"postgresql+psycopg://vigil:{quote(PASSWORD, safe='')}@127.0.0.1:1/{name}"
-    told, outages = [str(DatabaseUrl(good)), shown(make_url(gone))], list[Outage]()
+    told, outages = [str(DatabaseUrl(good)), shown_address(gone)], list[Outage]()
     for url in (good, wrong, gone, f"{good}&options=-csearch_path%3Dnowhere", f"{good}&nonsense=1"):
         for args in (["verify", url], ["journal", url], ["replay", url], ["replay", url, url],
                      ["verify", str(tmp_path / "none.db"), "--against", url],

@@ -17,7 +17,7 @@ from edge.console.database import place_of, words_of
 from edge.journal.database import JournalDamaged, JournalError
 from edge.journal.reader import Reader
 from edge.model import Command, iso
-from edge.postgres import masked
+from edge.postgres import shown_address
 from edge.process import BadUsage
 
 
@@ -30,7 +30,7 @@ def show_audit(
     `console`: a path or URL. `user`: only theirs are printed. `head`: N:HASH of a line that must be there. `against`: a
     journal; each command in it that came from this console must have its line. Raises BadUsage.
     """
-    place, shown = place_of(console), masked(console)
+    place, shown = place_of(console), shown_address(console)
     seq, digest = read_head(head) if head is not None else (0, "")
     asked: set[str] = set()
     last = None
@@ -86,4 +86,5 @@ def _not_asked(journal: str, asked: set[str]) -> str | None:
     if missing is None:
         return None
     n, command = missing
-    return f"input {n} of {journal} is {command.user}'s command {command.id} ({command.verb}), and no line tells of it"
+    return (f"input {n} of {shown_address(journal)} is {command.user}'s command {command.id} ({command.verb}), and no"
+            " line tells of it")

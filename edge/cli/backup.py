@@ -17,7 +17,7 @@ from edge.console.database import place_of
 from edge.contract.keys import BadKey, pinned_key
 from edge.journal.database import DatabaseUrl, JournalError, Lock
 from edge.journal.verify import Verdict, verify
-from edge.postgres import masked
+from edge.postgres import shown_address
 from edge.process import BadUsage
 
 # The console first: it has no event that the journal, read after it, has not.
@@ -75,7 +75,8 @@ def restore(backup: Path, data: Path, journal: str | None = None, console: str |
     _must_be_free(data, servers)
     for url in servers.values():
         if holds_something(url):
-            raise BadUsage(f"{masked(url)}: there is something already; stop edge and console, and give an empty one")
+            raise BadUsage(f"{shown_address(url)}: there is something already; stop edge and console, and give an empty"
+                           " one")
     verdict = _checked(backup)
     part = data / ".restore.part"
     there = data.exists()
@@ -91,7 +92,7 @@ def restore(backup: Path, data: Path, journal: str | None = None, console: str |
     except OSError as fault:
         raise BadUsage(f"--data {data}: {fault.strerror}; nothing is restored, and the backup is as it was") from None
     except JournalError as fault:
-        also = f"; {masked(console)} has the console's store already: empty it" if console is not None else ""
+        also = f"; {shown_address(console)} has the console's store already: empty it" if console is not None else ""
         raise BadUsage(f"{fault}{also}; then restore again") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -15,7 +15,7 @@ from edge.core.burden import Change, Heard, Load, Raise
 from edge.journal.database import JournalError
 from edge.journal.reader import Reader
 from edge.model import iso
-from edge.postgres import masked
+from edge.postgres import shown_address
 from edge.process import BadUsage
 from edge.vocabulary import counted
 
@@ -47,8 +47,8 @@ def compare(
     if picture is not None:
         _draw(findings, picture)
     if as_json:
-        print(json.dumps({"journals": [masked(journal) for journal in journals], "event_s": event_s, "events": events,
-                          "arms": [_as_json(finding) for finding in findings]}))
+        print(json.dumps({"journals": [shown_address(journal) for journal in journals], "event_s": event_s,
+                          "events": events, "arms": [_as_json(finding) for finding in findings]}))
     else:
         _print(findings, events, event_s, len(journals))
     return 0

@@ -29,7 +29,7 @@ from edge.journal.reader import Reader
 from edge.journal.size import size_of
 from edge.journal.verify import verify
 from edge.model import from_iso, iso
-from edge.postgres import masked
+from edge.postgres import shown_address
 from edge.process import BadUsage
 from edge.vocabulary import counted
 
@@ -44,7 +44,7 @@ def verify_journal(journal: str, key: str | None = None, against: Path | str | N
     console's store, a path or URL, whose events it must agree with. `head`: SEQ:HASH of an event that it must have, or
     a file of such heads (edge.app.anchor).
     """
-    shown = masked(str(against))
+    shown = shown_address(str(against))
     beside = Path(journal.removeprefix("sqlite:///")).with_name("edge.pub")
     try:
         public = pinned_key(key or str(beside)) if key or beside.is_file() else None
@@ -56,8 +56,7 @@ def verify_journal(journal: str, key: str | None = None, against: Path | str | N
         verdict = verify(journal, key=public, expected=expected)
     except (BadKey, JournalError) as wrong:
         raise BadUsage(str(wrong)) from None
-    if "://" in journal:
-        journal = place  # an address may hold a password
+    journal = place if "://" in journal else shown_address(journal)
     if not verdict.ok:
         print(f"{journal}: the chain does not hold: {verdict.problem}")
         return 1
@@ -83,7 +82,7 @@ def stored_hashes(console: str, journal: str, *, may_be_empty: bool = False) -> 
     """The hashes of the events of this journal's edge in a console's store, by number; a row that is damaged there
     tells nothing. None where the journal is so damaged that it does not say whose it is. Raises BadUsage,
     JournalError."""
-    place, shown = place_of(console), masked(console)
+    place, shown = place_of(console), shown_address(console)
     if isinstance(place, Path) and not place.is_file():
         raise BadUsage(f"--against {shown}: no such file; give a console.db")
     try:

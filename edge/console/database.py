@@ -16,7 +16,7 @@ from edge.console import damage
 from edge.console.tables import metadata
 from edge.console.upsert import alone
 from edge.migrating import TABLE, number, revisions, upgrade
-from edge.postgres import NoDriver, engine, masked
+from edge.postgres import NoDriver, engine, masked, shown_address
 
 HEAD = "0004"  # the newest step in migrations/versions
 STEPS = Path(__file__).parent / "migrations"
@@ -37,8 +37,8 @@ class StoreDamaged(NoStore):
     """The file is not what was written; `what` is wrong with it."""
 
     def __init__(self, path: Path, what: str) -> None:
-        super().__init__(f"{path}: is damaged ({what}); start the console: it keeps the file aside and goes on in a"
-                         " new one")
+        super().__init__(f"{shown_place(path)}: is damaged ({what}); start the console: it keeps the file aside and"
+                         " goes on in a new one")
         self.what = what
 
 
@@ -50,7 +50,7 @@ def place_of(address: str) -> Path | str:
 
 def shown_place(place: Path | str) -> str:
     """As a person may see it."""
-    return str(place) if isinstance(place, Path) else masked(place)
+    return shown_address(str(place))
 
 
 def words_of(fault: DBAPIError) -> str:
@@ -82,7 +82,7 @@ def _server(address: str) -> Engine:
         return engine(url, "vigil console", keeps=True)
     except (ArgumentError, ValueError, NoDriver) as wrong:
         why = wrong if isinstance(wrong, NoDriver) else "it is no address of a database"
-        raise NoStore(f"{masked(address)}: {why}") from None
+        raise NoStore(f"{shown_address(address)}: {why}") from None
 
 
 def _file(path: Path) -> Engine:

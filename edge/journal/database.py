@@ -25,7 +25,7 @@ from edge.aside import is_text
 from edge.journal import postgres, schema
 from edge.journal.chain import FIRST, Unknown, Wrong, read_base
 from edge.migrating import TABLE, number, revisions
-from edge.postgres import NoDriver, engine, masked, shown
+from edge.postgres import NoDriver, engine, masked, shown_address
 
 BUSY_TIMEOUT_MS = 5000
 WAL_KEPT_BYTES = 64 * 1024 * 1024  # what is left of the -wal file after a long reader made it grow
@@ -74,13 +74,14 @@ class DatabaseUrl:
         try:
             self.url: URL = _url(journal)
         except (ArgumentError, ValueError) as fault:  # a port that is no number
-            raise JournalError(f"journal {masked(journal)!r} is neither a path nor a database URL") from fault
+            raise JournalError(f"journal {shown_address(journal)!r} is neither a path nor a database URL") from fault
+        self._given = journal
         self.sqlite = self.url.get_backend_name() == "sqlite"
         name = self.url.database
         self.path: Path | None = Path(name).resolve() if self.sqlite and name and name != ":memory:" else None
 
     def __str__(self) -> str:
-        return str(self.path) if self.path else shown(self.url)
+        return shown_address(str(self.path or self._given))
 
     def damaged(self, what: str, known: str = "") -> JournalDamaged:
         """`what` is wrong, and what to do about it. `known` says what the consoles still have."""
@@ -96,7 +97,7 @@ class DatabaseUrl:
         if code == sqlite3.SQLITE_NOTADB and self.path is not None:
             with suppress(OSError):
                 if is_text(self.path):
-                    return JournalError(f"{self.path} is not a journal: it is a text file; give a journal.db")
+                    return JournalError(f"{self} is not a journal: it is a text file; give a journal.db")
             words = "it is no database: another file, or a journal whose first page is damaged"
         if (code in DAMAGED_CODES
                 or DAMAGED_WORDS.match(words) or of_a_row(fault)
