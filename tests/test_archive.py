@@ -114,10 +114,39 @@ async def test_while_an_edge_runs_it_drops_them_itself(
         assert not path.with_name("journal.db.drop").exists()
 
 
-async def test_a_note_of_another_journal_drops_nothing(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path.with_name("journal.db.drop").write_text('{"last_id": 1, "hash": "f00"}')
+@pytest.mark.parametrize("note", ['{"last_id": 1, "hash": "f00"}', "", '{"last_id": 9'])
+async def test_a_note_that_does_not_fit_drops_nothing_and_stops_nothing(path: Path, note: str) -> None:
+    path.with_name("journal.db.drop").write_text(note)
     async with running(path) as journal:
         await go_on(journal, 1)
+    assert dropped(path) == 0
+    with Reader(str(path)) as reader:
+        packed = reader.connection.exec_driver_sql("SELECT count(*) FROM segment").scalar()
+    assert packed and packed > 3, "they are still packed"
+    assert not path.with_name("journal.db.drop").exists()
+    assert path.with_name("journal.db.drop.refused").read_text() == note
+
+
+async def test_an_export_that_was_ended_before_it_dropped_is_taken_up(path: Path, tmp_path: Path) -> None:
+    async with running(path) as journal:
+        before = iso(journal.head.at_s - HOUR_S / 2)
+    for drops in (False, True):  # at first it is ended there
+        assert export_inputs(str(path), tmp_path / "archive", before, drops, None) == 0
+        (made,) = (tmp_path / "archive").iterdir()
+        assert dropped(path) == (verify(str(made)).inputs if drops else 0)
+
+
+async def test_another_file_by_the_name_of_an_export_is_left_as_it_is(path: Path, tmp_path: Path) -> None:
+    async with running(path) as journal:
+        before = iso(journal.head.at_s - HOUR_S / 2)
+    export_inputs(str(path), tmp_path / "archive", before, False, None)
+    (made,) = (tmp_path / "archive").iterdir()
+    made.unlink()
+    other = Journal.open(str(made), edge="clinic-1", boot="b1", wall=lambda: "now")
+    await go_on(other, 1)
+    await other.close()
+    with pytest.raises(BadUsage, match="there is something already"):
+        export_inputs(str(path), tmp_path / "archive", before, True, None)
     assert dropped(path) == 0
 
 

@@ -4,6 +4,7 @@ written when the store works again. Whatever the fault, the chain afterwards hol
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -346,6 +347,24 @@ async def test_ended_while_it_is_put_back_the_next_start_finishes(
         await again.journal.close()
         assert again.journal.taken_begun() is None
     assert len(copies) == 3
+
+
+@pytest.mark.parametrize(("end", "size"), [("", 100), ("-wal", 100), ("-wal", -1)])
+async def test_a_file_that_is_cut_off_while_it_is_written_is_noticed_with_the_next_commit(
+    kept: Kept, disk: Disk, end: str, size: int,
+) -> None:
+    for _ in range(3):
+        await kept.event()
+    file = f"{kept.path}{end}"
+    os.truncate(file, size if size > 0 else os.stat(file).st_size + size)
+    assert await kept.event() == 4
+    assert kept.on_disk == [True, True, True, False]
+    assert "file was cut off" in kept.told[0].reason
+    await kept.healed()
+    assert await kept.event() == 5
+    with Reader(str(kept.path)) as reader:
+        assert [event.seq for event in reader.events()][-2:] == [4, 5], "what came since is there, whatever was lost"
+    assert verify(str(kept.path)).ok
 
 
 @pytest.mark.parametrize("end", ["-wal", "-shm", ".lock"])

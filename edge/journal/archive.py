@@ -48,7 +48,8 @@ class Archive:
 
 def export(reader: Reader, folder: Path, before_ms: int) -> Archive | None:
     """The packed inputs from before `before_ms` (edge time) that are still here, in a new file in `folder`, which is on
-    the disk when this returns. None: there are none. Raises JournalError, JournalDamaged, OSError."""
+    the disk when this returns. An export that was cut short before anything was dropped is taken up. None: there are
+    none. Raises JournalError, JournalDamaged, OSError."""
     with reader.place.translating_errors():
         found = list(_old(reader.connection, before_ms))
         if not found:
@@ -61,7 +62,7 @@ def export(reader: Reader, folder: Path, before_ms: int) -> Archive | None:
     path = folder / f"journal-{_day(began_ms)}-{_day(last.at_ms)}-{first.first_n}.db"
     part = path.with_name(f"{path.name}.part")
     if path.exists():
-        raise JournalError(f"{path}: there is something already")
+        return _exported_before(path, reader, before, first)
     for left in (part, Path(f"{part}-wal"), Path(f"{part}-shm")):
         left.unlink(missing_ok=True)
     target = writing(DatabaseUrl(str(part)))
@@ -81,6 +82,19 @@ def export(reader: Reader, folder: Path, before_ms: int) -> Archive | None:
     return Archive(path, first.first_n, last.last_n, end.event_seq - before.event_seq, Dropped(end.id, end.hash))
 
 
+def _exported_before(path: Path, reader: Reader, before: Checkpoint, first: Segment) -> Archive:
+    """The file at `path`, where it begins with `first` and ends with a checkpoint of this journal."""
+    with Reader(str(path)) as made, made.place.translating_errors():
+        newest = stored(made.connection, CHECKPOINT).order_by(CHECKPOINT.c.id.desc()).limit(1)
+        row = made.connection.execute(newest).first()
+        began = made.base.checkpoint
+    end = None if row is None else Checkpoint(*row)
+    with reader.place.translating_errors():
+        if end is None or began != before or segments.kept(reader.connection, end.id) != end:
+            raise JournalError(f"{path}: there is something already")
+    return Archive(path, first.first_n, end.last_n, end.event_seq - before.event_seq, Dropped(end.id, end.hash))
+
+
 def drop(place: DatabaseUrl, upto: Dropped) -> bool:
     """Let go of what was exported. False: an edge is writing this journal, and does it when it packs next. Raises
     JournalBusy where that cannot be told it; JournalError."""
@@ -89,7 +103,7 @@ def drop(place: DatabaseUrl, upto: Dropped) -> bool:
     except JournalError:
         if place.path is None:
             raise
-        note = Path(f"{place.path}.drop")
+        note = _note(place.path)
         part = note.with_suffix(".part")
         part.write_bytes(msgspec.json.encode(upto))
         part.rename(note)
@@ -106,20 +120,26 @@ def drop(place: DatabaseUrl, upto: Dropped) -> bool:
     return True
 
 
-def drop_noted(connection: Connection, place: DatabaseUrl) -> Path | None:
-    """For the writer, in its transaction: drops what was noted beside the journal. The note, to be removed once that is
-    committed. Raises Wrong for a note that is of another journal."""
-    if place.path is None:
-        return None
-    note = Path(f"{place.path}.drop")
+def note_of(place: DatabaseUrl) -> Path | None:
+    """The note beside the journal that something was exported; None: there is none."""
+    note = None if place.path is None else _note(place.path)
+    return note if note is not None and note.exists() else None
+
+
+def drop_noted(connection: Connection, note: Path) -> None:
+    """For the writer, in its transaction: drops what `note` says. Raises Wrong where it is of another journal, or says
+    nothing."""
     try:
         upto = msgspec.json.decode(note.read_bytes(), type=Dropped)
     except FileNotFoundError:
-        return None
+        return
     except (OSError, msgspec.MsgspecError) as fault:
         raise Wrong(f"{note}: {fault}") from None
     _drop(connection, upto)
-    return note
+
+
+def _note(journal: Path) -> Path:
+    return Path(f"{journal}.drop")
 
 
 def _drop(connection: Connection, upto: Dropped) -> None:

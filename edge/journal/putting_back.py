@@ -28,6 +28,14 @@ def id_of(path: Path | str) -> FileId | None:
     return found.st_dev, found.st_ino
 
 
+def size_of(path: str) -> int:
+    """In bytes; 0 where there is none."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
 def has_no_name(file: FileId) -> bool:
     """Whether `file`, which this process has open, was removed: it is gone when it is closed."""
     for each in OPEN_FILES.iterdir() if OPEN_FILES.is_dir() else ():

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from edge.journal import chain, quarantine, schema
 from edge.journal.chain import START, Base, Checkpoint, Wrong
 from edge.journal.database import (
+    WAL_KEPT_BYTES,
     DatabaseUrl,
     JournalDamaged,
     JournalError,
@@ -25,7 +26,7 @@ from edge.journal.database import (
     writing,
 )
 from edge.journal.last import Last
-from edge.journal.putting_back import FileId, has_no_name, id_of, put_back
+from edge.journal.putting_back import FileId, has_no_name, id_of, put_back, size_of
 from edge.journal.reader import base_of, begun_is_told, checkpoint_rows, ends, events_page, wrote_last
 from edge.journal.schema import CHECKPOINT, CURSOR, EVENT, INPUT
 
@@ -57,6 +58,7 @@ class Store:
         self._lock: Lock | None = None
         self._file: FileId | None = None  # the one that is open to be written
         self._beside: dict[str, FileId] = {}  # its -wal and -shm files, as they were first seen
+        self._sizes: dict[str, int] = {}  # of the file and its -wal after the last commit
 
     def open(self) -> Opened:
         """The one connection that may write, to a journal created or migrated, and checked at its ends.
@@ -77,7 +79,7 @@ class Store:
             raise
         if self.last is not None:
             self.last.note_journal()
-        self._file, self._beside = self._at_place(), {}
+        self._file, self._beside, self._sizes = self._at_place(), {}, {}
         self._look_for_untold(connection)
         return opened
 
@@ -106,7 +108,7 @@ class Store:
             if was is not None and now is not None and now[0] != was[0]:
                 raise JournalFailing(f"journal {self.place}: {OTHER_DISK}") from None
             raise
-        self._file, self._beside = self._at_place(), {}
+        self._file, self._beside, self._sizes = self._at_place(), {}, {}
         return opened
 
     def _lock_it(self) -> None:
@@ -129,6 +131,14 @@ class Store:
                 continue  # SQLite makes it with the first commit
             if self._beside.setdefault(end, found) != found:
                 raise JournalFailing(f"journal {self.place}: its {end} file was removed, or another one is there")
+        for end, size in self._sizes.items():
+            if size_of(f"{self.place.path}{end}") < (min(size, WAL_KEPT_BYTES) if end else size):  # SQLite's own limit
+                raise JournalFailing(f"journal {self.place}: its {end or 'main'} file was cut off")
+
+    def committed(self) -> None:
+        """How far its files go now."""
+        if self._file is not None:
+            self._sizes = {end: size_of(f"{self.place.path}{end}") for end in ("", "-wal")}
 
     def _at_place(self, end: str = "") -> FileId | None:
         path = self.place.path

@@ -178,10 +178,8 @@ class Writer:
                 points.reached("packing")
                 segments.let_go(connection, self._keep_inputs, self._newest_ms)
                 points.reached("retention")
-                note = archive.drop_noted(connection, self.place)
             self._packed = packed
-            if note is not None:
-                note.unlink(missing_ok=True)
+            self._drop_noted(connection)
         except Wrong as fault:
             self._packs = False
             log.error("journal %s: inputs are no longer packed: %s", self.place, fault)
@@ -189,6 +187,21 @@ class Writer:
             if self._store_again is None:
                 raise
             self._fail(self.place.error(fault))
+
+    def _drop_noted(self, connection: Connection) -> None:
+        """Let go of what was exported. A note that does not fit is kept aside, lest it stop the packing for ever."""
+        note = archive.note_of(self.place)
+        if note is None:
+            return
+        try:
+            with connection.begin():
+                archive.drop_noted(connection, note)
+        except Wrong as fault:
+            refused = note.with_name(f"{note.name}.refused")
+            log.error("journal %s: nothing is dropped, and %s is kept as %s: %s", self.place, note.name, refused, fault)
+            note.rename(refused)
+        else:
+            note.unlink(missing_ok=True)
 
     # --- while the store fails ----------------------------------------------------------------------------------------
 
@@ -199,6 +212,8 @@ class Writer:
                 if self._store_again is not None and batches:
                     self._store_again.check_place()
                 self._store(batches)
+                if self._store_again is not None and batches:
+                    self._store_again.committed()
                 return True
             except JournalFailing as fault:
                 self._fail(fault)
