@@ -111,8 +111,9 @@ def test_a_bed_that_floods_takes_no_rounds_from_the_others(tmp_path: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(("profile", "more"), [("one-read", ["--no-record"]), ("four-reads", [])])
-def test_a_short_measurement_measures_everything(profile: str, more: list[str]) -> None:
+@pytest.mark.parametrize(("profile", "more", "kept"), [
+    ("one-read", ["--no-record"], "none"), ("four-reads", ["--record", "plain"], "plain")])
+def test_a_short_measurement_measures_everything(profile: str, more: list[str], kept: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "edge.cli", "bench", "--sizes", "3", "--seconds", "4", "--profile", profile, "--json",
          *more],
@@ -120,7 +121,7 @@ def test_a_short_measurement_measures_everything(profile: str, more: list[str]) 
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(done.stdout)["sizes"]
     assert (found["devices"], found["profile"], found["broker"]) == (3, profile, "embedded")
-    assert found["record"] == (not more)
+    assert (found["record"], found["record_kept"]) == (kept != "none", kept)
     assert found["arrived_of_answered_pct"] >= 95
     assert found["points_a_second"] == pytest.approx(12, abs=4)
     for spread in (found["wire_to_subscriber_ms"], found["wire_to_event_ms"], found["wire_to_page_ms"]):

@@ -387,8 +387,10 @@ def bench(
         str, typer.Option(help="four-reads: an ISCO's four blocks a round; one-read: one block.")] = "four-reads",
     broker: Annotated[str, typer.Option(help="embedded, or mosquitto where it is installed.")] = "embedded",
     busy: Annotated[int, typer.Option(min=0, max=64, help="Neighbours that take a processor each.")] = 0,
-    no_record: Annotated[
-        bool, typer.Option("--no-record", help="The edge keeps none: the difference is what it costs.")] = False,
+    record: Annotated[
+        str, typer.Option(help="What the edge keeps: full; plain: as 0.1.0; none. The difference is what it costs.")
+    ] = "full",
+    no_record: Annotated[bool, typer.Option("--no-record", help="The same as --record none.")] = False,
     core: Annotated[bool, typer.Option("--core", help="Only what judging costs: two hours, every rule.")] = False,
     mad: Annotated[bool, typer.Option("--mad", help="Also beside a bed whose devices are mad.")] = False,
     parsers: Annotated[bool, typer.Option("--parsers", help="Only what a byte costs each driver's framing.")] = False,
@@ -406,5 +408,5 @@ def bench(
     numbers = tuple(int(size) if size.isdigit() else 0 for size in sizes.split(","))
     if not all(0 < number <= 1024 for number in numbers):
         raise typer.BadParameter(f"--sizes takes numbers from 1 to 1024 with commas, as in 4,256, not {sizes!r}")
-    plan = Plan(numbers, seconds, profile, broker, busy, not no_record)
+    plan = Plan(numbers, seconds, profile, broker, busy, "none" if no_record else record)
     return run_bench(plan, as_json, mad)

@@ -46,6 +46,7 @@ EDGE = "bench"
 LOGIN = {"name": "bench", "password": "only for this benchmark"}
 DRIVERS = Path(__file__).parent / "bench_drivers"
 BROKERS = ("embedded", "mosquitto")
+RECORDS = ("full", "plain", "none")
 MADNESS = ("garbage", "hang", "fast")  # they flood; they take all and never respond; good frames, far too many
 
 
@@ -58,7 +59,7 @@ class Plan:
     profile: str = "four-reads"
     broker: str = "embedded"
     busy: int = 0  # neighbours that would like a whole processor each
-    record: bool = True  # False: the edge keeps none, to show what it costs
+    record: str = "full"  # what the edge keeps (edge/demo/bench_record.py), to show what the rest costs
     mad: str = ""  # what one more bed's devices do (MADNESS)
 
 
@@ -165,7 +166,8 @@ class Bench:
                   Service("broker", ["-c", str(self.data / "mosquitto.conf")], program=mosquitto(), urgent=True))
         return (broker, Service("console", ["console", "--config", str(self.data / "console.toml")]),
                 Service("edge", ["edge", "--config", str(self.data / "edge.toml")], urgent=True, program=(
-                    sys.executable, "-m", "edge.cli" if self.plan.record else "edge.demo.bench_no_record")))
+                    (sys.executable, "-m", "edge.cli") if self.plan.record == "full" else
+                    (sys.executable, "-m", "edge.demo.bench_record", self.plan.record))))
 
     async def _answers(self, url: str) -> None:
         async with asyncio.timeout(READY_WITHIN_S):
@@ -195,8 +197,8 @@ class Bench:
         subscriber = matched(fleet["answered"], arrived["rates"], window)
         rounds = sum(window[0] <= at_s < window[1] for pump in fleet["answered"] for _, at_s in pump)
         return {"devices": self.size, "seconds": self.plan.seconds, "profile": self.plan.profile,
-                "broker": self.plan.broker, "busy": self.plan.busy, "record": self.plan.record,
-                "mad": self.plan.mad,
+                "broker": self.plan.broker, "busy": self.plan.busy, "record": self.plan.record != "none",
+                "record_kept": self.plan.record, "mad": self.plan.mad,
                 "points_a_second": round(METRICS * rounds / (window[1] - window[0]), 1),
                 "arrived_of_answered_pct": round(100 * len(subscriber) / rounds, 1) if rounds else 0.0,
                 "wire_to_subscriber_ms": _spread(subscriber),
@@ -286,6 +288,8 @@ def run_bench(plan: Plan, as_json: bool, mad: bool = False) -> int:
         raise BadUsage(f"--profile {plan.profile}: there are {', '.join(PROFILES)}")
     if plan.broker not in BROKERS:
         raise BadUsage(f"--broker {plan.broker}: there are {', '.join(BROKERS)}")
+    if plan.record not in RECORDS:
+        raise BadUsage(f"--record {plan.record}: there are {', '.join(RECORDS)}")
     if plan.broker == "mosquitto":
         mosquitto()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -322,7 +326,7 @@ def compared(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _words(result: dict[str, Any]) -> str:
     busy = f", {result['busy']} busy neighbours" if result["busy"] else ""
-    busy += "" if result["record"] else ", no record"
+    busy += {"full": "", "none": ", no record"}.get(result["record_kept"], f", a {result['record_kept']} record")
     busy += f", one more bed whose devices are mad ({result['mad']})" if result["mad"] else ""
     lines = [f"{result['devices']} Modbus devices at 1 Hz, {result['profile']}, {result['broker']} broker,"
              f" {result['seconds']:g} s{busy}: {result['points_a_second']:g} points a second,"

@@ -1,6 +1,9 @@
-"""The edge without its record, for `vigil bench --no-record`: what the record costs is the difference.
+"""The edge with less of a record, for `vigil bench --record`: what the rest of it costs is the difference.
 
-Events are numbered, chained, signed and published as ever; nothing is encoded for the disk, packed or waited for.
+    none    events are numbered, chained, signed and published as ever; nothing is encoded for the disk, packed or
+            waited for
+    plain   as 0.1.0: rows, chained and committed before anything is published. No signatures, no packing and no
+            retention, no check of the place, nothing held in memory while the store fails
 """
 
 from __future__ import annotations
@@ -9,11 +12,14 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Self
 
 from edge.app.run import run_edge
 from edge.contract.events import PendingEvent
+from edge.journal import segments
 from edge.journal.journal import Journal
 from edge.journal.outage import Appended
+from edge.journal.writer import KEEP_ALL
 from edge.model import Input
 
 
@@ -37,14 +43,27 @@ class NoRecord(Journal):
             stored.set_result(True)
 
 
+class PlainRecord(Journal):
+    """Keeps what 0.1.0 kept, as it did."""
+
+    @classmethod
+    def open(cls, url: str, **how: Any) -> Self:
+        """The same place, with nothing that came later."""
+        return super().open(url, **how | {"holds": False, "sign": None, "keep_inputs": KEEP_ALL, "last": None})
+
+
 def _done() -> asyncio.Future[bool]:
     done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
     done.set_result(True)
     return done
 
 
+KINDS: dict[str, type[Journal]] = {"none": NoRecord, "plain": PlainRecord}
+
 if __name__ == "__main__":
     from edge.app import run
 
-    vars(run)["Journal"] = NoRecord
+    vars(run)["Journal"] = KINDS[sys.argv[1]]
+    if sys.argv[1] == "plain":
+        segments.ROWS = sys.maxsize  # inputs stay rows
     sys.exit(run_edge(Path(sys.argv[-1])))
