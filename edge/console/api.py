@@ -88,7 +88,7 @@ def _only(bed: Id, console: ThisConsole) -> At:
 
 async def _history(console: Console, at: At, minutes: int, metrics: str | None) -> Response:
     from_s = at.ingest.now_s() - minutes * 60
-    moments, cuffs = await console.store.read(history.rows_since, at.edge, at.bed, from_s)
+    moments, cuffs = await console.store.read(history.rows_of, at.edge, at.bed, from_s, at.ingest.beds.stays(at.bed))
     # vitals come at the pace of the wire, so on a fast clock they lie further apart in edge time
     gap_s = history.GAP_S * max(1.0, console.settings.speed)
     wanted = metrics.split(",") if metrics else []
@@ -126,7 +126,8 @@ async def history_at(console: ThisConsole, user: LoggedIn, at: Annotated[At, Dep
                      metrics: Metrics = None) -> Response:
     """The trend of the last `minutes` of edge time: nulls are gaps and never to be bridged. `metrics`: a comma list.
 
-    The cuff's numbers are in `determinations` alone, each cycle once.
+    The cuff's numbers are in `determinations` alone, each cycle once. Where the session of this bed was at another bed
+    before, the trend of that time is what was measured there.
     """
     return await _history(console, at, minutes, metrics)
 
@@ -141,7 +142,8 @@ async def bed_history(console: ThisConsole, user: LoggedIn, at: Annotated[At, De
 @router.get("/api/edges/{edge}/beds/{bed}/events", response_model=list[EventRead], responses=READ_BED)
 async def events_at(console: ThisConsole, user: LoggedIn, at: Annotated[At, Depends(_at)], limit: Limit = 200,
                     before: Before = None) -> Response:
-    """The last `limit` events of the bed, those below number `before`, newest first."""
+    """The last `limit` events of the bed, those below number `before`, newest first; with those of its session at the
+    beds where it was before."""
     return await _events(console, at, limit, before)
 
 

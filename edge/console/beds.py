@@ -104,6 +104,18 @@ class Beds:
         held = self._states.get(bed)
         return None if held is None else held[0]
 
+    def stays(self, bed: str) -> list[tuple[str, float]]:
+        """At which beds the session that is open here was before, each with until when (edge time, s); oldest first."""
+        held = self.state(bed)
+        session = None if held is None else held.session
+        return [] if session is None else [(one.bed, parse_time(one.until)) for one in session.stays]
+
+    def moved(self, bed: str) -> tuple[str, list[str]]:
+        """The session that is open here, and the beds where it was before."""
+        held = self.state(bed)
+        session = None if held is None else held.session
+        return ("", []) if session is None else (session.id, [one.bed for one in session.stays])
+
     def state_json(self, bed: str, edge_ok: bool, boot: str | None) -> Json | None:
         """The held state as it came, with the patient's name and whether it is live."""
         held = self._states.get(bed)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, delete, func, or_, select, update
 
 from edge.console.tables import edges, events, refused_events
 from edge.console.upsert import EVENTS, alone, insert
@@ -292,11 +292,14 @@ def sounded(connection: Connection, edge: str, seq: int, known: bool = False) ->
 
 def of_bed(
     connection: Connection, edge: str, bed: str, limit: int, before: int | None,
-    is_signed: Signed = lambda _hash, _sig: True,
+    is_signed: Signed = lambda _hash, _sig: True, moved: tuple[str, Sequence[str]] = ("", ()),
 ) -> tuple[list[bytes], list[int]]:
     """The JSON of the last `limit` events of `bed` below `before`, newest first; and the numbers of damaged ones,
-    which are left out: they are for `heal`."""
+    which are left out: they are for `heal`. `moved`: a session, and beds where it was before: with its events there."""
     wanted: ColumnElement[bool] = and_(events.c.edge == edge, events.c.bed == bed)
+    session, stays = moved
+    if stays:
+        wanted = or_(wanted, and_(events.c.edge == edge, events.c.bed.in_(stays), events.c.session == session))
     if before is not None:
         wanted = and_(wanted, events.c.seq < before)
     rows = connection.execute(select(events).where(wanted).order_by(events.c.seq.desc()).limit(limit)).mappings().all()

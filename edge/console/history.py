@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import msgspec
@@ -136,6 +137,22 @@ def rows_since(
     rows = connection.execute(cuffs.order_by(determinations.c.at_s)).mappings()
     return moments, [(row["at_s"], {metric: row[metric] for metric in DETERMINATION}) for row in rows
                      if sums.is_sound(determinations, row)]
+
+
+def rows_of(
+    connection: Connection, edge: str, bed: str, from_s: float, stays: Sequence[tuple[str, float]],
+) -> tuple[list[tuple[float, bytes]], list[Cuff]]:
+    """The same of a patient who was at other beds before: `stays` are these, each with until when; oldest first. Of
+    each bed only what it measured while they were there."""
+    moments: list[tuple[float, bytes]] = []
+    cuffs: list[Cuff] = []
+    begun_s = from_s
+    for where, until_s in (*stays, (bed, inf)):
+        rows, cycles = rows_since(connection, edge, where, max(from_s, begun_s))
+        moments += [row for row in rows if row[0] < until_s]
+        cuffs += [cycle for cycle in cycles if cycle[0] < until_s]
+        begun_s = until_s
+    return moments, cuffs
 
 
 def trend(moments: Sequence[tuple[float, bytes]], cuffs: Sequence[Cuff], metrics: Sequence[str],

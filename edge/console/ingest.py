@@ -360,16 +360,15 @@ class Ingest:
 
     async def events_of_bed(self, bed: str, limit: int, before: int | None) -> list[bytes]:
         """The last events of `bed` as JSON, newest first. A damaged one is left out and asked for again."""
-        found, damaged = await self._store.read(events.of_bed, self.edge, bed, limit, before, self.trust.is_signed)
+        found, damaged = await self._store.read(
+            events.of_bed, self.edge, bed, limit, before, self.trust.is_signed, self.beds.moved(bed))
         if damaged:
             await self._heal(damaged)
         return found
 
     async def check_record(self) -> None:
-        """Reads a few stored events back, each round further; what is not what was stored is asked for again.
-
-        Raises StoreBroken.
-        """
+        """Reads a few stored events back, each round further; what is not what was stored is asked for again. Raises
+        StoreBroken."""
         self._checked, wrong = await self._store.read(
             events.check, self.edge, self._checked, CHECKED, self.trust.is_signed)
         if wrong:

@@ -6,7 +6,7 @@ import { AlarmList } from "./alarmlist.tsx";
 import { CheckIn } from "./checkin.tsx";
 import { plain } from "./dose.ts";
 import { Events } from "./events.tsx";
-import { InMaintenance } from "./maintenance.tsx";
+import { GoneAlong, InMaintenance } from "./maintenance.tsx";
 import { Figure, FurtherTiles, Pressure, ToAlarm } from "./numbers.tsx";
 import { Band, phaseWords } from "./phase.tsx";
 import { Pleth } from "./pleth.tsx";
@@ -19,7 +19,7 @@ import { store } from "./state.ts";
 import { Trend } from "./trend.tsx";
 import type { BedState, Session } from "./feed.ts";
 import { vitalsOf } from "./vocabulary.ts";
-import { interlockWords, linkTrouble, nextWords, ownLimits } from "./words.ts";
+import { interlockWords, linkTrouble, nextWords, ownLimits, sentence } from "./words.ts";
 
 type Open = "nothing" | "check-in" | "session" | "start" | "events";
 
@@ -77,7 +77,7 @@ function OpenItems({ session }: { session: Session }) {
 function BedHead({ bed, state, session }: { bed: string; state: BedState | undefined; session: Session | null }) {
   const context = store.context(bed);
   const troubles = (state?.devices ?? []).flatMap((device) => {
-    const words = linkTrouble(device);
+    const words = device.gone_to === undefined ? linkTrouble(device) : null;
     return words === null ? [] : [`${stopwatch(store.since_s(device.since, bed) ?? 0)} ${words}`];
   });
   const order = session?.order ?? null;
@@ -93,6 +93,7 @@ function BedHead({ bed, state, session }: { bed: string; state: BedState | undef
       {order !== null && order.dose_mg !== null && (
         <span class="order">Order {plain(order.dose_mg)} mg {order.duration_min === null ? "by hand" : `in ${order.duration_min} min, ${order.weight_kg ?? "--"} kg`}</span>
       )}
+      {session?.stays?.map((stay) => <span key={stay.from} class="order">At {sentence(stay.bed.replaceAll("-", " "))} until {clockTime(stay.until)}</span>)}
       {state !== undefined && !state.live && <span class="last-known">Last known {clockTime(state.at)}</span>}
       {state?.gap && <span class="gap">⊘ {gapWords(state.gap)} ({state.gap.why === "restart" ? "restart" : `the box ${state.gap.why}`})</span>}
       {session?.held && <b class="link stop">HELD by {session.held.by} since {clockTime(session.held.at)}: {session.held.reason}</b>}
@@ -100,6 +101,7 @@ function BedHead({ bed, state, session }: { bed: string; state: BedState | undef
       {stop !== null && <b class={stop.urgent ? "link stop" : "request stop"} role={stop.urgent ? "alert" : undefined}>{stop.text}</b>}
       {troubles.length > 0 && <span class="link">⊘ {troubles.join("; ")}</span>}
       {(state?.devices ?? []).map((device) => <InMaintenance key={device.device} bed={bed} device={device} />)}
+      {(state?.devices ?? []).map((device) => <GoneAlong key={device.device} bed={bed} device={device} />)}
       {state?.request && <span class="request">➤ {state.request.text}</span>}
     </div>
   );

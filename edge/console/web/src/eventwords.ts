@@ -118,6 +118,8 @@ const CHANGES: Record<string, (body: Body) => string> = {
   pump_stop: (body) => `${STOP[word(body, "stop")]?.(word(body, "device")) ?? "Stop of the pump"}: ${word(body, "text")}`,
   held: (body) => (body["held"] === true ? "The treatment is held" : "The treatment may go on"),
   limit: (body) => `${word(body, "title")} of this patient: ${word(body, "value")} ${word(body, "unit")}, was ${word(body, "was")}, usual ${word(body, "usual")}`,
+  moved_to: (body) => `Goes on at ${word(body, "to")}${words(body, "devices").length > 0 ? ` with ${words(body, "devices").join(", ")}` : ""}`,
+  moved_from: (body) => `Goes on here, was at ${word(body, "from")}`,
   drug_channel: (body) => `The ${word(body, "device")} gives the drug`,
 };
 

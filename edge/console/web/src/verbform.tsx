@@ -1,6 +1,7 @@
 /** A form for any command that has none of its own: its fields are what the contract says of its arguments. */
 import { useState } from "preact/hooks";
 import { command } from "./api.ts";
+import { idOf, keyOf } from "./beds.ts";
 import { type Argument, type State, type Verb, VERBS } from "./contract.ts";
 import type { Device, Session } from "./feed.ts";
 import { NumberFields } from "./keypad.tsx";
@@ -15,7 +16,7 @@ const WITH_A_PLACE: ReadonlySet<string> = new Set(
 /** What a verb is called, where its name does not say it. */
 const NAMES: Partial<Record<string, string>> = {
   give_dose: "Dose given", rebaseline: "New baseline", device_off: "Disconnect a device", device_back: "Device is back",
-  dissociation: "Dissociation has begun, or is over", measure_bp: "Measure the blood pressure now", drug_channel: "Which pump gives the drug", arm_interlock: "Arm the stop of the pump", set_limit: "A limit of this patient", hold: "Hold the treatment", unhold: "Let the treatment go on", disarm_interlock: "Disarm the stop of the pump", delegate: "Alarms to somebody else",
+  dissociation: "Dissociation has begun, or is over", measure_bp: "Measure the blood pressure now", drug_channel: "Which pump gives the drug", arm_interlock: "Arm the stop of the pump", set_limit: "A limit of this patient", hold: "Hold the treatment", move_session: "To another bed", unhold: "Let the treatment go on", disarm_interlock: "Disarm the stop of the pump", delegate: "Alarms to somebody else",
 };
 
 /** Which of the bed's devices a verb can be about; a verb that is not here is about none. */
@@ -23,9 +24,15 @@ const OF_DEVICES: Partial<Record<string, (device: Device, all: readonly Device[]
   device_off: (device) => device.off_until === undefined,
   device_back: (device) => device.off_until !== undefined,
   arm_interlock: (device) => device.stops === true,
+  move_session: (device) => device.gone_to === undefined,
   disarm_interlock: (device) => device.stops === true,
   drug_channel: (device, all) => device.kind === "pump" && device.role !== "drug" && all.filter(({ kind }) => kind === "pump").length > 1,
 };
+
+/** The beds of the same edge at which nobody is treated: a patient may go there. */
+function freeBeds(bed: string): string[] {
+  return [...store.states].flatMap(([key, { session }]) => (key !== bed && idOf(key).edge === idOf(bed).edge && !session ? [idOf(key).bed] : []));
+}
 
 function devicesOf(bed: string, verb: string): Device[] {
   const all = store.states.get(bed)?.devices ?? [];
@@ -35,6 +42,7 @@ function devicesOf(bed: string, verb: string): Device[] {
 /** What a person must know before they ask for it. */
 const HELP: Partial<Record<string, string>> = {
   arm_interlock: "Certain alarms then stop the drug’s pump, once, until somebody disarms it or the session ends. Nothing is ever started from here: go on at the pump. It takes two people: a second one must arm it under their own name.",
+  move_session: "The session goes on at the other bed with its order, dose, baseline and alarms. Choose what is plugged over there with the patient; what you do not choose stays, and counts for this patient no more. A pump that infuses is stopped first, or plugged over.",
   hold: "The treatment does not begin, or does not go on, until somebody lets it. This does not stop the pump: stop it at the pump. Alarms stay in force.",
   unhold: "This does not start the pump: go on at the pump. What is asked before stands under “Still open before the next step”.",
   disarm_interlock: "No alarm stops the pump any more. It does not start the pump. Where a stop was not confirmed, say what the pump does now.",
@@ -66,6 +74,7 @@ export function furtherVerbs(bed: string, session: Session): Verb[] {
   return (Object.keys(VERBS) as Verb[]).filter((verb) => !WITH_A_PLACE.has(verb)
     && (VERBS[verb].roles as readonly string[]).some((one) => one === role) && (ONLY[verb]?.(session) ?? true)
     && (state === undefined || (WHEN[verb]?.(state) ?? true))
+    && (verb !== "move_session" || freeBeds(bed).length > 0)
     && (!(verb in OF_DEVICES) || devicesOf(bed, verb).length > 0));
 }
 
@@ -74,6 +83,16 @@ export function nameOf(verb: string): string {
 }
 
 type Texts = Readonly<Record<string, string>>;
+
+/** Of choices of which several may be made: those that are. */
+function chosen(text: string | undefined): string[] {
+  return (text ?? "").split(",").filter(Boolean);
+}
+
+function toggled(text: string | undefined, one: string): string {
+  const before = chosen(text);
+  return (before.includes(one) ? before.filter((other) => other !== one) : [...before, one]).join(",");
+}
 
 /** What was typed as the command's argument; a string: what is wrong with it. */
 function valueOf(argument: Argument, text: string): { value: unknown } | string {
@@ -91,7 +110,7 @@ function valueOf(argument: Argument, text: string): { value: unknown } | string 
 export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; verb: Verb; given?: Texts; back: () => void; close: () => void }) {
   const devices = devicesOf(bed, verb).map(({ device }) => device);
   const limits = store.states.get(bed)?.session?.limits ?? [];
-  const choicesOf = (key: string): readonly string[] | undefined => (key === "device" && verb in OF_DEVICES ? devices : key === "limit" ? limits.map(({ limit }) => limit) : undefined);
+  const choicesOf = (key: string): readonly string[] | undefined => (key === "device" && verb in OF_DEVICES ? devices : verb === "move_session" && key === "devices" ? devices : key === "to" && verb === "move_session" ? freeBeds(bed) : key === "limit" ? limits.map(({ limit }) => limit) : undefined);
   const takes = Object.entries(VERBS[verb].args as Record<string, Argument>).filter(([key]) => !(key in given))
     .map(([key, argument]) => [key, { ...argument, choices: choicesOf(key) ?? argument.choices ?? [] }] as const);
   const [texts, setTexts] = useState<Texts>({});
@@ -122,9 +141,10 @@ export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; 
       {verb === "set_limit" && <ul class="help">{limits.map((one) => <li key={one.limit}>{one.title}: {one.value ?? one.usual} {one.unit}, may be {one.least} to {one.most}{one.value !== null && ` (usual ${one.usual}; ${one.by}: ${one.reason})`}</li>)}</ul>}
       {numbers.length > 0 && <NumberFields texts={texts} change={change} fields={numbers.map(([key, { label, unit = "", presets = [], optional }]) => (
         { key, label, unit, presets, hint: optional ? "if known" : undefined }))} />}
-      {takes.flatMap(([key, { label, choices = [] }]) => (choices.length === 0 ? [] : [
+      {takes.flatMap(([key, { label, type, choices = [] }]) => (choices.length === 0 ? [] : [
+        type === "words" && <p key={`${key}-label`} class="help">{label}:</p>,
         <div key={key} class="presets reasons" role="group" aria-label={label}>
-          {choices.map((one) => <button key={one} type="button" aria-pressed={texts[key] === one} onClick={() => change(key, one)}>{limits.find(({ limit }) => key === "limit" && limit === one)?.title ?? sentence(one.replaceAll("_", " "))}</button>)}
+          {choices.map((one) => <button key={one} type="button" aria-pressed={chosen(texts[key]).includes(one)} onClick={() => change(key, type === "words" ? toggled(texts[key], one) : one)}>{limits.find(({ limit }) => key === "limit" && limit === one)?.title ?? (key === "to" ? store.label(keyOf({ edge: idOf(bed).edge, bed: one })) : undefined) ?? sentence(one.replaceAll("_", " "))}</button>)}
         </div>,
       ]))}
       {takes.filter(([, { type, choices = [] }]) => (type === undefined || type === "words") && choices.length === 0).map(([key, { label, type, optional }]) => (
