@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 from drivers.contract import Effect, Spec
-from drivers.loading import from_entry_points, from_folder, maps_in
+from drivers.loading import from_entry_points, from_folder, made, maps_in
 from drivers.modbus_map import spec_of
 
 GROUP = "vigil.drivers"
@@ -33,7 +33,9 @@ def find(folder: Path | None = None, maps: tuple[Path, ...] = ()) -> dict[str, S
             specs.append((spec, f"{__name__}.{module.name}"))
     specs += [(spec_of(path), str(path)) for path in maps_in(Path(__path__[0]))]
     if folder is not None:
-        specs += [(spec, str(path)) for spec, path in from_folder(folder, "DRIVER", Spec)]
+        for spec, path in from_folder(folder, "DRIVER", Spec):
+            made(spec.driver, path, folder)
+            specs.append((spec, str(path)))
         specs += [(spec_of(path), str(path)) for path in maps_in(folder)]
     specs += from_entry_points(GROUP, Spec)
     found: dict[str, tuple[Spec, str]] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TypeVar
@@ -52,6 +52,17 @@ def from_entry_points(group: str, wanted: type[T]) -> Iterator[tuple[T, str]]:
         if not isinstance(found, wanted):
             raise ValueError(f"{where}: is no {wanted.__name__}; mend or remove the package")
         yield found, where
+
+
+def made(make: Callable[[], object], module: Path, folder: Path) -> None:
+    """Makes what this module offers, once, so that a fault in it shows when the folder is read and not at a bed.
+
+    Raises ValueError with one line that names file and line.
+    """
+    try:
+        make()
+    except FAULTS as fault:
+        raise ValueError(f"{_place(fault, folder) or module}: {type(fault).__name__}: {_words(fault)}") from None
 
 
 def _loaded(module: Path, stem: str, folder: Path, name: str) -> object:

@@ -46,7 +46,10 @@ def not_toml(text: str, said: str) -> tuple[int, str]:
     at = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", said)
     line = int(at[1]) if at and at[1] else max(1, text.rstrip().count("\n") + 1)
     what = said[: at.start()] if at else said
-    return line, f"is not TOML: {what}; write key = value, with text in quotes"
+    twice = "twice" in what or "overwrite" in what
+    write = "it stands there already: take one out, or write [[name]] for several of a kind" if twice else (
+        "write key = value, with text in quotes")
+    return line, f"is not TOML: {what}; {write}"
 
 
 def _split(dotted: str) -> list[str]:

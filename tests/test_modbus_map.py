@@ -306,9 +306,10 @@ FAULTS = [
     (HEAD, "1: has no [[value]]; write one for each number"),
     (HEAD + SPO2.replace("input = 5\n", ""), "4: [[value]] needs one of coil, discrete, holding, input with an"),
     (HEAD + SPO2 + "holding = 4\n", "6: [[value]] needs one of coil, discrete, holding, input with an address"),
-    (HEAD + SPO2.replace("= 5", "= 70000"), "6: input 70000 is no address where addresses = 'pdu'; the first is 0"),
+    (HEAD + SPO2.replace("= 5", "= 70000"),
+     "6: input 70000 is no address where addresses = 'pdu'; the first is 0, the last 65535"),
     (HEAD + 'addresses = "from 1"\n' + SPO2.replace("= 5", "= 0"),
-     "7: input 0 is no address where addresses = 'from 1'; the first is 1"),
+     "7: input 0 is no address where addresses = 'from 1'; the first is 1, the last 65536"),
     (HEAD + SPO2.replace("= 5", "= 65535") + 'type = "u32"\n', "6: input 65535 takes 2 registers: beyond the last"),
     (HEAD + SPO2 + SPO2, "10: spo2_pct is there twice; give each metric one [[value]]"),
     (HEAD + SPO2 + SPO2.replace("spo2_pct", "mood"), "10: 'mood' is no metric: its name ends in its unit"),
@@ -346,11 +347,18 @@ FAULTS = [
     (HEAD + SPO2 + "mask = 0xFF00\nnone = [256]\n", "10: none: input 5 (u16, masked) never holds 256; it is from"),
     (HEAD + SPO2 + "[[check]]\ninput = 9\nequals = 65536\n", "11: equals: input 9 (u16) never holds 65536;"),
     (HEAD + SPO2 + "offset = -65536\n", "8: 'range' is never reached: input 5 (u16) with this scale is from"),
+    (HEAD + "[line]\nsilent_after_s = 2\n" + SPO2,
+     "5: 'silent_after_s' must be longer than poll_s + lateness_s (1 + 1), not 2: else it is silent between two good"),
+    (HEAD + "poll_s = 4\n" + SPO2, "1: is asked every 4 s and silent after 5 s; write [line] with silent_after_s = 16"),
+    (HEAD + SPO2 + "[device]\n", "9: is not TOML: Cannot declare ('device',) twice; it stands there already: take one"),
+    (HEAD + SPO2 + SPO2.replace("[[value]]", "[value]"), "9: is not TOML: Cannot declare ('value',) twice; it stands"),
+    (HEAD + SPO2 + "input = 9\n", "9: is not TOML: Cannot overwrite a value; it stands there already: take one out"),
     (HEAD + 'name = "My Pump"\n' + SPO2, "4: 'name' must be 1 to 32 of a-z, 0-9 and _, a letter first, not 'My Pump'"),
 ]
 
 
 @pytest.mark.parametrize("text", [  # as near as it may be
+    "[line]\nsilent_after_s = 2.01\n" + SPO2,
     SPO2 + 'type = "f32"\n' + PULSE, SPO2 + PULSE.replace("= 7", "= 6"), SPO2 + "none = [65535]\noffset = -65535\n",
     SPO2 + 'type = "s16"\nnone = [-32768]\n', SPO2 + PULSE.replace("input = 7", "holding = 5"),
     SPO2 + "mask = 0x00FF\nnone = [255]\n" + PULSE.replace("= 7", "= 5") + "mask = 0xFF00\n",

@@ -92,6 +92,24 @@ def test_a_faulty_twin_is_one_clear_line_of_vigil_simulate(
     assert capsys.readouterr().err == f"vigil simulate: {folder}{says.format(folder=folder)}\n"
 
 
+@pytest.mark.parametrize(("written", "instead", "says"), [
+    ('Delimited(b"V", b"\\r", 32)', 'Delimited(b"V", b"\\r")',
+     "{folder}/capnometer.py:32: TypeError: Delimited.__init__() missing 1 required positional argument: 'max_len'"),
+    ('frozenset({"etco2_mmhg", "resp_bpm"})', 'frozenset({"etco2_mmHg", "resp_bpm"})',
+     "driver 'capnometer': no metric 'etco2_mmHg'; did you mean 'etco2_mmhg'? there are spo2_pct, "),
+    ('effect="identify"', 'effect="identity"',
+     "{folder}/capnometer.py: request 'identify' has effect 'identity'; write"),
+])
+def test_a_faulty_driver_is_one_clear_line_before_it_is_at_a_bed(
+        folder: Path, written: str, instead: str, says: str) -> None:
+    path = folder / "capnometer.py"
+    assert written in path.read_text()
+    path.write_text(path.read_text().replace(written, instead))
+    with pytest.raises(BadUsage) as wrong:
+        list_devices("capnometer", as_json=True, folder=folder)
+    assert str(wrong.value).startswith(says.format(folder=folder))
+
+
 def test_vigil_simulate_without_the_folder_says_how_to_name_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_simulate(["capnometer"]) == 2
     assert "no twin named 'capnometer'" in (err := capsys.readouterr().err)

@@ -56,7 +56,8 @@ Raw = Mapping[tuple[int, int], bytes]  # (function, address) -> one register's t
 
 
 def _wiring(found: RegisterMap) -> str:
-    return found.wiring + ("" if found.serial else "\nNo serial number in this map: bound by its port")
+    unproven = "" if found.checks else "\nNo [[check]] in this map: nothing proves its addresses and the order of words"
+    return found.wiring + unproven + ("" if found.serial else "\nNo serial number in this map: bound by its port")
 
 
 def spec_of(path: Path) -> Spec:

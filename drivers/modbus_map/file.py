@@ -148,7 +148,7 @@ class _Reader:
             if table is not None:
                 table.done()
         return RegisterMap(
-            **head, **pump, **alive, line=self._line(), values=tuple(value for value, _ in values),
+            **head, **pump, **alive, line=self._line(head["poll_s"]), values=tuple(value for value, _ in values),
             checks=tuple(map(self._check, self._many("check"))), alarms=tuple(map(self._alarm, self._many("alarm"))),
             serial=serial, model=model, counter=counter, defined_at={value.metric: place for value, place in values})
 
@@ -185,16 +185,24 @@ class _Reader:
             "timeout_s": table.number("timeout_s", 0.05, 10.0, 1.0), "gap": table.whole("gap", 0, 100, 0),
         }
 
-    def _line(self) -> Line:
+    def _line(self, poll_s: float) -> Line:
         table = self._one("line")
         if table is None:
-            return Line(19200, 8, "E", 1)  # the standard's default (Modbus over serial line 1.02, 2.5.1)
+            line = Line(19200, 8, "E", 1)  # the standard's default (Modbus over serial line 1.02, 2.5.1)
+            if line.silent_after_s <= poll_s + line.lateness_s:
+                raise MapError(f"{self._path}:1: is asked every {poll_s:g} s and silent after {line.silent_after_s:g}"
+                               f" s; write [line] with silent_after_s = {4 * poll_s:g}")
+            return line
         line = Line(
             baud=table.whole("baud", 50, 4_000_000, 19200), bits=8,
             parity=cast("Any", table.text("parity", "E", ("N", "E", "O"))),
             stop=cast("Any", table.whole("stop", 1, 2, 1)),
             silent_after_s=table.number("silent_after_s", 0.5, 600.0, 5.0),
             lateness_s=table.number("lateness_s", 0.01, 60.0, 1.0))
+        if line.silent_after_s <= poll_s + line.lateness_s:
+            raise table.wrong("silent_after_s", f"'silent_after_s' must be longer than poll_s + lateness_s ({poll_s:g}"
+                                                f" + {line.lateness_s:g}), not {line.silent_after_s:g}: else it is"
+                                                " silent between two good responses")
         table.done()
         return line
 
@@ -245,7 +253,7 @@ class _Reader:
         address = written - first
         if not 0 <= address <= 0xFFFF:
             raise table.wrong(key, f"{key} {written} is no address where addresses = {self._counted!r}; the first is"
-                                   f" {first}")
+                                   f" {first}, the last {first + 0xFFFF}")
         return address, f"{key} {written}"
 
     def _flag(self, table: Table, name: str) -> Flag:

@@ -33,7 +33,10 @@ class Source:
             said = re.sub(r" \(at (line (\d+), column \d+|end of document)\)$", "", str(error))
             line = re.search(r"at line (\d+)", str(error))
             at = line[1] if line else max(1, text.rstrip().count("\n") + 1)
-            raise MapError(f"{path}:{at}: is not TOML: {said}; write key = value, with text in quotes") from None
+            twice = "twice" in said or "overwrite" in said
+            write = "it stands there already: take one out, or write [[name]] for several of a kind" if twice else (
+                "write key = value, with text in quotes")
+            raise MapError(f"{path}:{at}: is not TOML: {said}; {write}") from None
         self._lines = text.split("\n")
 
     def wrong(self, table: str, index: int, key: str | None, words: str) -> MapError:

@@ -27,9 +27,20 @@ HOW = """\
 def find_drivers(folder: Path | None) -> dict[str, Spec]:
     """Every driver, with the clinic's own in `folder`. Raises BadUsage."""
     try:
-        return drivers.find(folder)
+        found = drivers.find(folder)
     except ValueError as wrong:
         raise BadUsage(str(wrong)) from None
+    for spec in found.values():
+        _knows_metrics(spec)
+    return found
+
+
+def _knows_metrics(spec: Spec) -> None:
+    """Raises BadUsage where its numbers have another name than Vigil's."""
+    for unknown in sorted(spec.metrics - set(METRICS)):
+        near = difflib.get_close_matches(unknown, METRICS, n=1)
+        raise BadUsage(f"{spec.defined_at.get(unknown, f'driver {spec.name!r}')}: no metric {unknown!r}; "
+                       + (f"did you mean {near[0]!r}? " if near else "") + f"there are {', '.join(METRICS)}")
 
 
 def find_driver(name: str, folder: Path | None) -> Spec:
@@ -39,8 +50,7 @@ def find_driver(name: str, folder: Path | None) -> Spec:
             spec = spec_of(Path(name))
         except ValueError as wrong:
             raise BadUsage(str(wrong)) from None
-        if unknown := sorted(spec.metrics - set(METRICS)):
-            raise BadUsage(f"{spec.defined_at[unknown[0]]}: no metric {unknown[0]!r}; there are {', '.join(METRICS)}")
+        _knows_metrics(spec)
         return spec
     found = find_drivers(folder)
     if name not in found:
