@@ -47,6 +47,7 @@ from edge.core import (
     treatment_commands,
 )
 from edge.core.alarms import SHOWN, Alarm
+from edge.core.context import RuleContext
 from edge.core.judge import judge, requests
 from edge.core.protocol import Protocols
 from edge.core.protocols import as_in_0_1_0
@@ -162,6 +163,7 @@ class Bedside:
         pending_events: list[PendingEvent] = []
         metrics: tuple[str, ...] | None = None
         determined = False
+        context = RuleContext(self.state, at_s)  # asked of nothing before `given` has been taken in
         match given:
             case Samples():
                 metrics = tuple([sample.metric for sample in given.samples])
@@ -170,7 +172,7 @@ class Bedside:
                 pending_events += self._pump(given, at_s)
                 metrics = ()
             case Tick():
-                pending_events += self._tick(at_s)
+                pending_events += self._tick(context)
             case DeviceAlarmsReported():
                 pending_events += self._device_alarms(given, at_s)
             case LinkChanged():
@@ -186,11 +188,10 @@ class Bedside:
                 return []
             case Command() | Arrived() | CameBack():
                 pending_events += commands.obey(self.state, self.rules, given, at_s)
-        pending_events += self._session(at_s, timed=not isinstance(given, Samples))
-        if metrics is None or determined:
-            schedule.follow(self.state)
+        context = self._follow(context, pending_events, timed=not isinstance(given, Samples),
+                               scheduled=metrics is None or determined)
         if metrics is None or metrics:
-            pending_events += judge(self.state, self.rules, at_s, metrics)
+            pending_events += judge(context, self.rules, metrics)
         pending_events += shelf.review(self.state, at_s)
         if isinstance(given, Tick):
             pending_events += interlock.follow(self.state, self.rules, at_s)
@@ -200,11 +201,11 @@ class Bedside:
             pending_events += attention.review(self.state, self.rules, at_s, pending_events)
         return pending_events
 
-    def _tick(self, at_s: float) -> Iterator[PendingEvent]:
-        presence.note_taken(self.state, at_s)
-        yield from self._end_orphans(at_s)
-        look(self.state, self.rules.watch, at_s)
-        yield from starting.follow(self.state, at_s)
+    def _tick(self, context: RuleContext) -> Iterator[PendingEvent]:
+        presence.note_taken(self.state, context.at_s)
+        yield from self._end_orphans(context.at_s)
+        look(context, self.rules.watch)
+        yield from starting.follow(self.state, context.at_s)
 
     def _told_of_the_box(
         self, given: StorageChanged | HeardChanged | ClockSkewed | RecordDamaged, at_s: float,
@@ -318,15 +319,27 @@ class Bedside:
             self.state.session = replace(current, infusing_since_s=None, stopped_since_s=None,
                                          infusing_at_boot=infusing)
 
-    def _session(self, at_s: float, *, timed: bool) -> Iterator[PendingEvent]:
-        for phase, why in session.on_infusion(self.state, at_s):
+    def _follow(self, context: RuleContext, pending_events: list[PendingEvent], *, timed: bool,
+                scheduled: bool) -> RuleContext:
+        """The session and its schedule go on. What to judge by then: another context, where what this one has found
+        out may no longer be so."""
+        as_of = self.state.no_pump, self.state.interval_s()
+        pending_events += self._session(context, timed=timed)
+        if scheduled:
+            schedule.follow(self.state)
+        same = not pending_events and as_of == (self.state.no_pump, self.state.interval_s())
+        return context if same else RuleContext(self.state, context.at_s)
+
+    def _session(self, context: RuleContext, *, timed: bool) -> Iterator[PendingEvent]:
+        at_s = context.at_s
+        for phase, why in session.on_infusion(context):
             yield session.phase_moved(self.state, phase, why, at_s)
         if not timed:
             return
         yield from presence.follow(self.state, at_s)
         for phase, why in dosing.follow(self.state, at_s) if self.state.no_pump else ():
             yield session.phase_moved(self.state, phase, why, at_s)
-        for phase, why in session.on_time(self.state, at_s):
+        for phase, why in session.on_time(context):
             yield session.phase_moved(self.state, phase, why, at_s)
         pk.follow(self.state, at_s)
         for moved, basis in dissociation.follow(self.state, at_s):

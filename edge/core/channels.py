@@ -17,6 +17,9 @@ def _drug_pump(state: BedState, pumps: Mapping[str, Device]) -> str | None:
     named = state.session.drug_pump if state.session else None
     if named in pumps:
         return named
+    if len(pumps) == 1:  # nearly always
+        name, pump = next(iter(pumps.items()))
+        return None if pump.role == "carrier" else name
     open_ = [name for name, pump in pumps.items() if pump.role != "carrier"]
     if len(open_) > 1:
         open_ = [name for name in open_ if pumps[name].role == "drug"]

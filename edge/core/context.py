@@ -20,6 +20,12 @@ from edge.vocabulary import BY_FINGER, DETERMINATION, METRICS
 Number = float | None
 
 
+def _is_older(age_s: float, most_s: float) -> bool:
+    """Whether an age, to the millisecond, is above `most_s`. Rounding costs more than all else that is asked of a
+    reading, and nearly always need not be done."""
+    return age_s > most_s - 1 and round(age_s, 3) > most_s
+
+
 class RuleContext:
     """A `BedState` at `at_s`, for one of its devices or for the bed as a whole.
 
@@ -57,14 +63,17 @@ class RuleContext:
             determination = self._determination or self.newest_determination()
             value: Number = getattr(determination, key) if determination else None
             return value
-        latest = self.state.latest.get(key)
+        state = self.state
+        latest = state.latest.get(key)
         if latest is None or (latest.validity != "valid" and latest.validity not in BEYOND):
             return None
-        device = self.state.devices.get(latest.device)
+        device = state.devices.get(latest.device)
         if device is not None and device.link != "live":
             return None
-        most_s = self.state.longest_gap_s(key) if self.unbroken else METRICS[key].stale_after_s
-        return None if round(self.at_s - latest.at_s, 3) > most_s else BEYOND.get(latest.validity, latest.value)
+        most_s = state.longest_gap_s(key) if self.unbroken else METRICS[key].stale_after_s
+        if _is_older(self.at_s - latest.at_s, most_s):
+            return None
+        return latest.value if latest.validity == "valid" else BEYOND[latest.validity]
 
     def newest_determination(self) -> Determination | None:
         """The newest one, unless it is too old."""
@@ -205,7 +214,7 @@ class RuleContext:
 
     def has_gone_quiet(self, device: Device) -> bool:
         """Whether a pump is connected and yet has said nothing for longer than its word counts."""
-        if device.kind != "pump":
+        if device.kind != "pump" or self.at_s - device.pump_at_s <= METRICS["rate_ml_h"].stale_after_s:
             return False
         newest_s = max(device.pump_at_s, device.since_s, max(device.newest_s.values(), default=0.0))
         return self.at_s - newest_s > METRICS["rate_ml_h"].stale_after_s
@@ -237,7 +246,7 @@ class RuleContext:
         return rate_ml_h > 0 and not self._keeps_vein_open(rate_ml_h)
 
     def _fresh_rate(self, pump: Device) -> Number:
-        is_stale = round(self.at_s - pump.rate_at_s, 3) > METRICS["rate_ml_h"].stale_after_s
+        is_stale = _is_older(self.at_s - pump.rate_at_s, METRICS["rate_ml_h"].stale_after_s)
         return None if is_stale else pump.rate_ml_h
 
     def _keeps_vein_open(self, rate_ml_h: float) -> bool:

@@ -23,9 +23,9 @@ from edge.core.telling import request_text
 from edge.core.transitions import Judged, follow
 
 
-def judge(state: BedState, rules: RuleSet, at_s: float, metrics: tuple[str, ...] | None) -> Iterator[PendingEvent]:
+def judge(context: RuleContext, rules: RuleSet, metrics: tuple[str, ...] | None) -> Iterator[PendingEvent]:
     """Judge the rules that depend on `metrics` (None: all of them)."""
-    context = RuleContext(state, at_s)
+    state = context.state
     moving = {alarm.rule for alarm in state.alarms.values() if not alarm.is_at_rest}
     for cause in rules.asked(metrics, state.session):
         rule, rests = cause.rules[0], moving.isdisjoint(cause.ids)

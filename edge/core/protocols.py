@@ -26,7 +26,7 @@ from edge.core.protocol import (
     Schedules,
     Step,
 )
-from edge.core.state import BedState, Determination
+from edge.core.state import Determination
 from edge.core.tables import BadTable, read_table
 from edge.core.telling import IN_GATES
 from edge.toml_lines import Where, key_lines, line_of, not_toml
@@ -207,10 +207,9 @@ def gate_in_words(gate: Gate) -> str:
     return f"{_compiled(gate.open).words} -> {gate.words!r}"
 
 
-def open_of(gates: tuple[Gate, ...], state: BedState, at_s: float) -> list[tuple[Gate, str]]:
+def open_of(gates: tuple[Gate, ...], context: RuleContext) -> list[tuple[Gate, str]]:
     """The gates that are open, each with its words. What is unknown is not open: a gate that asks for a reading says
     so."""
-    context = RuleContext(state, at_s)
     return [(gate, _words(gate, context)) for gate in gates if _compiled(gate.open).evaluate(context) is True]
 
 

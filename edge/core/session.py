@@ -25,12 +25,11 @@ from edge.core.state import Baseline, BedState, Override, Session
 from edge.model import Phase, iso
 
 
-def on_infusion(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
+def on_infusion(context: RuleContext) -> list[tuple[Phase, str]]:
     """Follow the pump; the phases entered now, each with its reason."""
-    session = state.session
+    state, at_s, session = context.state, context.at_s, context.state.session
     if session is None or session.phase == "CLOSED" or state.no_pump:
         return []
-    context = RuleContext(state, at_s)
     running = context.infusing()
     session = _counted(session, running, at_s)
     state.session = session
@@ -123,21 +122,21 @@ def enter(state: BedState, phase: Phase, at_s: float, why: str) -> tuple[Phase, 
     return phase, why
 
 
-def on_time(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
+def on_time(context: RuleContext) -> list[tuple[Phase, str]]:
     """What readings and time allow: READY when nothing is open, DISCHARGE_READY when its criteria have held. Keeps
     since when each gate has been open."""
-    session = state.session
+    state, at_s, session = context.state, context.at_s, context.state.session
     if session is None:
         return []
     if session.phase == "PRECHECK":
         state.session = session = replace(session, baseline=baseline(state, at_s), unready_since_s=None)
-    points, moved = open_items(state, at_s), list[tuple[Phase, str]]()
+    points, moved = open_items(context), list[tuple[Phase, str]]()
     unmet = _unmet(points)
     if session.phase in ("PRECHECK", "READY"):
         moved = _precheck(state, session, unmet, at_s)
     elif session.phase in ("RECOVERY", "DISCHARGE_READY"):
         moved = _recovery(state, session, unmet, at_s)
-    _note_open(state, open_items(state, at_s) if moved else points, at_s)
+    _note_open(state, open_items(context) if moved else points, at_s)
     return moved
 
 
@@ -208,9 +207,9 @@ class OpenPoint(NamedTuple):
     override: Override | None
 
 
-def open_items(state: BedState, at_s: float) -> list[OpenPoint]:
+def open_items(context: RuleContext) -> list[OpenPoint]:
     """What is still open before the next step, before READY or before discharge; also what was overridden."""
-    session = state.session
+    state, session = context.state, context.state.session
     if session is None:
         return []
     gates: tuple[Gate, ...] = ()
@@ -223,7 +222,7 @@ def open_items(state: BedState, at_s: float) -> list[OpenPoint]:
     held = [] if session.held is None else [OpenPoint(HELD, held_in_words(session.held), None, None)]
     overrides = {one.gate: one for one in session.overrides}
     return held + [OpenPoint(gate, words, _can_be_met_s(state, session, gate), overrides.get(gate.id))
-                   for gate, words in open_of(gates, state, at_s)]
+                   for gate, words in open_of(gates, context)]
 
 
 def held_in_words(held: Held) -> str:
@@ -233,7 +232,7 @@ def held_in_words(held: Held) -> str:
 
 def open_points(state: BedState, at_s: float) -> list[str]:
     """The same in plain words, without what was overridden."""
-    return _unmet(open_items(state, at_s))
+    return _unmet(open_items(RuleContext(state, at_s)))
 
 
 def _unmet(points: list[OpenPoint]) -> list[str]:

@@ -22,6 +22,7 @@ from edge.contract.commands import (
 )
 from edge.contract.events import PendingEvent
 from edge.core import channels, dissociation, session
+from edge.core.context import RuleContext
 from edge.core.protocols import beyond
 from edge.core.refusal import Refused, open_session
 from edge.core.rules import RuleSet
@@ -57,7 +58,7 @@ def override_gate(
 ) -> Iterator[PendingEvent]:
     """The gate holds this session no longer."""
     current = open_session(state)
-    point = next((point for point in session.open_items(state, at_s) if point.gate.id == args.gate), None)
+    point = next((point for point in session.open_items(RuleContext(state, at_s)) if point.gate.id == args.gate), None)
     if point is None or point.override is not None:
         raise Refused(f"not_now: no gate {args.gate!r} is open")
     if command.role not in point.gate.override:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from edge.contract.events import LimitSet, PendingEvent, TreatmentHeld
 from edge.contract.treatment_verbs import HoldTreatment, ReleaseHold, SetLimit
 from edge.core import session
+from edge.core.context import RuleContext
 from edge.core.entered import Held, Limit, OwnLimit
 from edge.core.refusal import Refused, open_session
 from edge.core.rules import RuleSet
@@ -75,7 +76,7 @@ def release(state: BedState, _: RuleSet, command: Command, __: ReleaseHold, at_s
     current = open_session(state)
     if current.held is None:
         raise Refused("not_now: nobody holds the treatment")
-    unmet = [point.words for point in session.open_items(state, at_s)
+    unmet = [point.words for point in session.open_items(RuleContext(state, at_s))
              if point.override is None and point.gate is not session.HELD]
     if unmet and current.phase not in ("PRECHECK", "READY"):  # before the start the gates themselves keep it
         raise Refused(f"not_now: before it goes on: {'; '.join(unmet)}")

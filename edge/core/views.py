@@ -45,6 +45,7 @@ from edge.contract.payloads import (
 from edge.contract.treatment_now import HeldNow
 from edge.core import channels, pk
 from edge.core.alarms import SHOWN, Alarm, Delegation
+from edge.core.context import RuleContext
 from edge.core.dissociation import quiet_check_in
 from edge.core.entered import Limit
 from edge.core.protocol import OrderLimits, Protocols
@@ -253,7 +254,7 @@ def _shows_gap(state: BedState, at_s: float) -> bool:
 
 
 def _session(session: Session, state: BedState, at_s: float) -> SessionNow:
-    points = open_items(state, at_s)
+    points = open_items(RuleContext(state, at_s))
     return SessionNow(
         id=session.id, phase=session.phase, phase_since=iso(session.phase_since_s),
         dissociation="open" if session.is_open_period else "closed", dissociation_state=session.dissociation,

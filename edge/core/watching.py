@@ -95,8 +95,9 @@ def watch_over(rules: Sequence[Rule]) -> Watch:
             for use in part.uses if use.fact.name == "own_alarm" for name in use.arguments))
 
 
-def look(state: BedState, watch: Watch, at_s: float) -> None:
-    """Count the time since the last look, as it stands at `at_s`."""
+def look(context: RuleContext, watch: Watch) -> None:
+    """Count the time since the last look, as it stands now."""
+    state, at_s = context.state, context.at_s
     session, since_s, state.looked_s = state.session, state.looked_s, at_s
     if not state.engine.unwatched_of_s or session is None or since_s is None:
         return
@@ -107,7 +108,6 @@ def look(state: BedState, watch: Watch, at_s: float) -> None:
     said = {alarm.device for alarm in state.alarms.values() if alarm.rule in watch.said_by and alarm.state in ACTIVE}
     said |= {name for name, device in state.devices.items() if device.away}
     begun = {alarm.rule for alarm in state.alarms.values() if alarm.true_from_s is not None}
-    context = RuleContext(state, at_s)
     unknown = _unknown_now(context, session, watch)
     for one in watch.in_force(session):
         if not one.always and unknown.isdisjoint(one.needs) and one.rule.id not in begun:
