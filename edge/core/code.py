@@ -13,10 +13,15 @@ their arguments are bound by a name, numbers are `repr`s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from math import isfinite
 from typing import Any, Literal
+
+_NUMBERS = count(1)  # of names: no two conditions share one, so that many can be one function
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +32,23 @@ class Term:
     is_constant: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A condition as a Python expression of `context`, and what its other names are bound to."""
+
+    text: str
+    bound: Mapping[str, Any]
+
+
 class Code:
     """The source of one condition: hands out names, and knows what is bound to them."""
 
     def __init__(self) -> None:
         self._bound: dict[str, Any] = {}
-        self._count = 0
 
     def _name(self) -> str:
         """A name that nothing else uses."""
-        self._count += 1
-        return f"x{self._count}"
+        return f"x{next(_NUMBERS)}"
 
     def _bind(self, value: object) -> str:
         name = self._name()
@@ -47,6 +58,10 @@ class Code:
     def constant(self, number: float) -> Term:
         """A number as it is written."""
         return Term(f"({number!r})" if isfinite(number) else self._bind(number), is_constant=True)
+
+    def metric(self, key: str) -> str:
+        """The reading of a metric. `any_of` looks for this very form."""
+        return f"context.metric({key!r})"
 
     def call(self, compute: Callable[..., Any], arguments: Sequence[object]) -> str:
         """A call of `compute` with the rule context and these arguments."""
@@ -80,5 +95,31 @@ class Code:
 
     def function(self, source: str) -> Callable[..., Any]:
         """The function of the rule context that `source` is. Raises what `compile` raises of too deep a nesting."""
-        found: Callable[..., Any] = eval(compile(f"lambda context: {source}", "<condition>", "eval"), self._bound)
-        return found
+        return _function(f"{_ROOM[0]}{source}{_ROOM[1]}", self._bound)
+
+    def source(self, text: str) -> Source:
+        """`text` with what its names are bound to."""
+        return Source(text, self._bound)
+
+
+_ROOM = "(" * 4, ")" * 4  # what is so deeply nested that Python just takes it is still taken within any_of
+
+
+def _function(source: str, bound: Mapping[str, Any]) -> Callable[..., Any]:
+    found: Callable[..., Any] = eval(compile(f"lambda context: {source}", "<condition>", "eval"), dict(bound))
+    return found
+
+
+_METRIC = re.compile(r"context\.metric\('\w+'\)")
+
+
+def any_of(conditions: Sequence[Source], *, unknown: bool = False) -> Callable[..., Any]:
+    """One function of the rule context: whether any of these conditions is true; `unknown`: or unknown. A metric that
+    several of them look at is looked up once: each look costs more than a comparison."""
+    text = " or ".join(f"{one.text} is not False" if unknown else one.text for one in conditions) or "False"
+    named = [key for key, times in Counter(_METRIC.findall(text)).items() if times > 1]
+    for number, key in enumerate(named):
+        text = text.replace(key, f"m{number}")
+    names = ", ".join(f"m{number}" for number in range(len(named)))
+    bound = {name: value for one in conditions for name, value in one.bound.items()}
+    return _function(f"(lambda {names}: {text})({', '.join(named)})" if named else text, bound)

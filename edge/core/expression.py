@@ -18,7 +18,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from edge.core.code import Code, Term
+from edge.core.code import Code, Source, Term
 from edge.core.context import RuleContext
 from edge.core.fact import Account, Argument, Use
 from edge.core.facts import FACTS, FUNCTIONS, OWNERS
@@ -45,6 +45,7 @@ class Compiled:
 
     text: str
     evaluate: Condition
+    code: Source
     words: str
     branches: tuple[str, ...]  # in words, what is joined by the outermost "or"; or the whole
     uses: tuple[Use, ...]
@@ -83,7 +84,7 @@ def compile_condition(text: str) -> Compiled:
         raise ExpressionError(f"cannot read {text[:60]!r}: {wrong}") from None
     uses = tuple(compiler.uses)
     return Compiled(
-        text, evaluate, condition.words,
+        text, evaluate, compiler.source(condition.source), condition.words,
         condition.parts if condition.joined == "or" else (condition.words,), uses,
         metrics=tuple(dict.fromkeys(metric for use in uses for metric in use.metrics)),
         sampled=tuple(dict.fromkeys(metric for use in uses if use.fact.sampled for metric in use.metrics)),
@@ -141,7 +142,7 @@ class _Compiler:
         self.uses: list[Use] = []
         self.worse: dict[str, int] = {}
         self._code = Code()
-        self.function = self._code.function
+        self.function, self.source = self._code.function, self._code.source
 
     def condition(self, node: ast.expr) -> _Truth:
         match node:
@@ -211,6 +212,8 @@ class _Compiler:
         return _Number(self._code.constant(number), f"{number:g}")
 
     def _call(self, use: Use) -> str:
+        if use.fact.compute is RuleContext.metric:
+            return self._code.metric(*use.arguments)
         return self._code.call(use.fact.compute, use.arguments)
 
     def _arithmetic(self, left: ast.expr, op: type[ast.operator], right: ast.expr) -> _Number:

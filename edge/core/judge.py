@@ -27,13 +27,16 @@ def judge(context: RuleContext, rules: RuleSet, metrics: tuple[str, ...] | None)
     """Judge the rules that depend on `metrics` (None: all of them)."""
     state = context.state
     moving = {alarm.rule for alarm in state.alarms.values() if not alarm.is_at_rest}
-    for cause in rules.asked(metrics, state.session):
+    asked = rules.asked(metrics, state.session)
+    if not moving and not asked.begins(context):  # nearly always
+        return
+    for cause in asked.causes:
         rule, rests = cause.rules[0], moving.isdisjoint(cause.ids)
         if rule.for_each:
             for one in (context, *context.for_each(rule.for_each)) if rule.for_bed else context.for_each(rule.for_each):
                 if not rests or cause.begins(one):
                     yield from _judge_alone(state, rule, one)
-        elif rests and not cause.begins(context):  # nearly always
+        elif rests and not cause.begins(context):
             continue
         elif not rule.group:
             yield from _judge_alone(state, rule, context)

@@ -12,22 +12,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from string import Formatter
-from typing import Annotated, Any, Self, get_args
+from typing import Annotated, Any, get_args
 
 import msgspec
 from msgspec import Meta
 
 from edge.core import order
 from edge.core.alarms import family
-from edge.core.context import RuleContext
+from edge.core.asked import Asked, Round
 from edge.core.engine import Engine
 from edge.core.entered import Limit
 from edge.core.expression import Compiled, ExpressionError, compile_condition, nearest
 from edge.core.interlock_table import NO_INTERLOCK, InterlockTable, read_interlock
 from edge.core.ladder import NO_ATTENTION, Attention, read_attention
-from edge.core.pairs import Condition
 from edge.core.patient_limits import read_limits, varied
-from edge.core.rule import CONTEXTS, ContextName, Escalation, Rule, applies
+from edge.core.rule import CONTEXTS, ContextName, Escalation, Rule
 from edge.core.samples import Needs
 from edge.core.state import Session
 from edge.core.tables import BadTable, read_table
@@ -90,32 +89,6 @@ class RuleTable(msgspec.Struct, kw_only=True):
     device_priority: Flag = False
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A cause as it is asked in one phase: a rule alone, or a group, and which conditions may begin something."""
-
-    rules: tuple[Rule, ...]
-    ids: frozenset[str]
-    conditions: tuple[tuple[Condition, bool], ...]  # each with whether it is asked for a hold
-
-    @classmethod
-    def of(cls, rules: tuple[Rule, ...], session: Session | None) -> Self:
-        """With the conditions of those rules that apply."""
-        conditions: list[tuple[Condition, bool]] = []
-        for rule in rules:
-            if applies(rule.context, session):
-                conditions.append((rule.when.evaluate, rule.hold_s > 0))
-                conditions += [(rule.at_once.evaluate, False)] if rule.at_once else []
-        return cls(rules, frozenset(rule.id for rule in rules), tuple(conditions))
-
-    def begins(self, context: RuleContext) -> bool:
-        """Whether a condition of it is true."""
-        for condition, is_held in self.conditions:  # noqa: SIM110  # any() costs as much as the conditions
-            if condition(context.for_hold() if is_held else context):
-                return True
-        return False
-
-
 _When = tuple[tuple[str, ...] | None, Phase | None, bool]  # metrics, phase, whether the dissociation period is open
 
 
@@ -135,7 +108,7 @@ class RuleSet:
     limits: tuple[Limit, ...] = ()  # that may be set for a patient
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, compare=False, repr=False)  # of those rules
     variants: dict[tuple[tuple[str, float], ...], RuleSet] = field(default_factory=dict, compare=False, repr=False)
-    kept: dict[_When, tuple[Asked, ...]] = field(default_factory=dict, compare=False, repr=False)
+    kept: dict[_When, Round] = field(default_factory=dict, compare=False, repr=False)
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(self.rules)
@@ -160,7 +133,7 @@ class RuleSet:
                 tables=self.tables, variants=self.variants)
         return found
 
-    def asked(self, metrics: tuple[str, ...] | None, session: Session | None) -> tuple[Asked, ...]:
+    def asked(self, metrics: tuple[str, ...] | None, session: Session | None) -> Round:
         """The causes with a rule that looks at any of these metrics (None: all causes), as they are asked now. Kept: a
         device always sends the same, and phases are few."""
         when = (metrics, session.phase, session.is_open_period) if session else (metrics, None, False)
@@ -168,8 +141,8 @@ class RuleSet:
         if found is None:
             ids = {rule.id for rule in self.rules} if metrics is None else set().union(
                 *(self.by_metric.get(metric, frozenset()) for metric in metrics))
-            found = self.kept[when] = tuple(Asked.of(rules, session) for rules in self.causes
-                                            if any(rule.id in ids for rule in rules))
+            found = self.kept[when] = Round.of(Asked.of(rules, session) for rules in self.causes
+                                               if any(rule.id in ids for rule in rules))
         return found
 
 

@@ -15,16 +15,17 @@ counts name with `own_alarm`); and SpO2 that the cuff on its arm takes away.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from edge.core import unwatched
 from edge.core.alarms import ACTIVE
+from edge.core.asked import One, Together
 from edge.core.channels import drug_pump, pumps_of
 from edge.core.context import RuleContext
-from edge.core.expression import compile_condition
+from edge.core.expression import Compiled, compile_condition
 from edge.core.logic import Truth
-from edge.core.pairs import Condition
 from edge.core.rule import Rule, applies
 from edge.core.state import BedState, Session
 from edge.model import DeviceKind, Phase
@@ -45,13 +46,28 @@ class Watched:
     """A rule that must be answerable, and what can leave it unanswered: metrics, baseline values, the pump's word."""
 
     rule: Rule
-    is_so: Condition  # its `when`, or its `at_once`
+    is_so: Compiled  # its `when`, or its `at_once`
     metrics: tuple[str, ...]
     baselines: tuple[str, ...]
     needs: frozenset[str]  # both, baseline values as in BASELINE_OF
     of_pump: bool
     always: bool  # it asks more than readings: the word of a device, which may be missing while they are there
     above: tuple[str, ...]  # the higher tiers of its group
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """Such rules in one phase, and whether any that is asked `always` is true or unknown: nearly always none is."""
+
+    rules: tuple[Watched, ...]
+    speaks: Callable[[RuleContext], bool]
+
+    @classmethod
+    def of(cls, rules: Iterable[Watched]) -> Self:
+        """All of them."""
+        rules = tuple(rules)
+        return cls(rules, Together.of((One(one.rule.for_each, one.is_so.code) for one in rules if one.always),
+                                      unknown=True).any)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +78,14 @@ class Watch:
     metrics: frozenset[str] = frozenset()  # all that they look at
     baselines: frozenset[str] = frozenset()
     said_by: frozenset[str] = frozenset()
-    kept: dict[tuple[Phase, bool], tuple[Watched, ...]] = field(default_factory=dict, compare=False, repr=False)
+    kept: dict[tuple[Phase, bool], InForce] = field(default_factory=dict, compare=False, repr=False)
 
-    def in_force(self, session: Session) -> tuple[Watched, ...]:
+    def in_force(self, session: Session) -> InForce:
         """Those whose context applies. Kept: phases are few."""
         when = (session.phase, session.is_open_period)
         found = self.kept.get(when)
         if found is None:
-            found = self.kept[when] = tuple(one for one in self.rules if applies(one.rule.context, session))
+            found = self.kept[when] = InForce.of(one for one in self.rules if applies(one.rule.context, session))
         return found
 
 
@@ -85,7 +101,7 @@ def watch_over(rules: Sequence[Rule]) -> Watch:
         baselines = tuple(dict.fromkeys(value for use in uses for value in use.baselines))
         of_pump = any(use.fact.of_pump for use in uses)
         found.append(Watched(
-            rule, is_so.evaluate, metrics, baselines, frozenset({*metrics, *map(BASELINE_OF.format, baselines)}),
+            rule, is_so, metrics, baselines, frozenset({*metrics, *map(BASELINE_OF.format, baselines)}),
             of_pump, of_pump or bool(rule.for_each),
             tuple(other.id for other in rules if rule.group and other.group == rule.group and other.tier > rule.tier)))
     return Watch(
@@ -109,14 +125,16 @@ def look(context: RuleContext, watch: Watch) -> None:
     said |= {name for name, device in state.devices.items() if device.away}
     begun = {alarm.rule for alarm in state.alarms.values() if alarm.true_from_s is not None}
     unknown = _unknown_now(context, session, watch)
-    for one in watch.in_force(session):
-        if not one.always and unknown.isdisjoint(one.needs) and one.rule.id not in begun:
+    in_force = watch.in_force(session)
+    quiet = not in_force.speaks(context)
+    for one in in_force.rules:
+        if (quiet or not one.always) and unknown.isdisjoint(one.needs) and one.rule.id not in begun:
             continue  # nearly always: all is known, and nothing has begun that holes could keep from filling
         if state.no_pump and one.of_pump:
             continue
         missing = tuple([value for value in one.baselines if getattr(session.baseline, value, None) is None])
         contexts = context.for_each(one.rule.for_each) if one.rule.for_each else (context,)
-        found = [(where, truth) for where in contexts if (truth := one.is_so(where)) is not False]
+        found = [(where, truth) for where in contexts if (truth := one.is_so.evaluate(where)) is not False]
         if not missing and not found:
             continue
         for cause, metrics in _causes(state, session, one, missing, found):
