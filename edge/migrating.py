@@ -6,6 +6,7 @@ done in the caller's transaction, so a process that is killed on the way leaves 
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from alembic.migration import MigrationContext
     from alembic.runtime.migration import MigrationStep
 
+log = logging.getLogger(__name__)
 TABLE = "alembic_version"  # where alembic keeps the revision a database is at
 _ONE_AT_A_TIME = threading.Lock()  # alembic's `op` is one for the whole process
 
@@ -49,6 +51,7 @@ def upgrade(connection: Connection, folder: Path, found: str | None, each: Calla
     from alembic.runtime.migration import MigrationStep
     from alembic.script import ScriptDirectory
 
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # a dozen lines of its plugins; the one below tells it all
     steps = ScriptDirectory(str(folder))
 
     def after(heads: tuple[str, ...], _: MigrationContext) -> Iterable[MigrationStep]:
@@ -66,3 +69,4 @@ def upgrade(connection: Connection, folder: Path, found: str | None, each: Calla
             context.stamp(steps, found)
         with Operations.context(context):
             context.run_migrations()
+        log.info("the tables are brought along from step %s to %s", found or "0000", *context.get_current_heads())

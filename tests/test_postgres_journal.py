@@ -4,20 +4,31 @@ not yet there stops nobody; what is damaged is kept aside whole."""
 from __future__ import annotations
 
 import asyncio
+import gzip
+import re
+import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.event import listen, remove
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
 
+from edge import migrating
 from edge.contract.events import PendingEvent
-from edge.journal import Journal, JournalBusy, JournalError, Reader, journal, segments
+from edge.journal import Journal, JournalBusy, JournalError, Reader, journal, schema, segments
+from edge.journal.database import DatabaseUrl, JournalFailing
 from edge.journal.outage import Outage
 from edge.journal.segments import Retention
 from edge.journal.size import size_of
+from edge.journal.store import Store
 from edge.journal.verify import verify
 from edge.model import Tick
 from edge.postgres import hang_up
@@ -28,6 +39,7 @@ pytestmark = pytest.mark.slow
 AT_S = 1_700_000_000.25
 KNOWN_WITHIN_S = 5.0
 STATEMENTS = {False: 12, True: 10}  # how many are cut, of making a journal and of one that is there
+GOLDEN = Path(__file__).parent / "golden" / "journal-0.1.0.db.gz"
 APPEND_ONLY = "the journal is append-only"
 
 
@@ -317,3 +329,79 @@ async def test_what_is_no_journal_of_ours_is_refused_in_one_line(
         assert "\n" not in str(told.value)
         assert PASSWORD not in str(told.value)
         assert "vigil:***@" in str(told.value)
+
+
+# --- brought along ----------------------------------------------------------------------------------------------------
+
+
+def as_0_1_0_would_have_written_it(url: str, folder: Path) -> None:
+    """The golden journal's rows in tables of the first step alone, and nothing of alembic's."""
+    (folder / "versions").mkdir()
+    shutil.copy(schema.STEPS / "versions" / "r0001_vigil_0_1_0.py", folder / "versions")
+    (folder / "old.db").write_bytes(gzip.decompress(GOLDEN.read_bytes()))
+    engine = create_engine(url, poolclass=NullPool)
+    with closing(sqlite3.connect(folder / "old.db")) as old, engine.begin() as connection:
+        migrating.upgrade(connection, folder, None)
+        for name in ("meta", "input", "seal", "event", "snapshot", "cursor"):
+            for row in old.execute(f"SELECT * FROM {name}").fetchall():
+                connection.exec_driver_sql(f"INSERT INTO {name} VALUES ({', '.join(['%s'] * len(row))})", tuple(row))
+        connection.exec_driver_sql("DROP TABLE alembic_version")
+
+
+def test_an_older_one_cut_off_at_any_statement_is_brought_along_whole(
+        server: Server, url: str, tmp_path: Path) -> None:
+    as_0_1_0_would_have_written_it(url, tmp_path)
+    before, left, cut = verify(url), 0, 0
+    assert (before.problem, before.events) == (None, 70)
+
+    def end(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        nonlocal left
+        left -= statement.lstrip().startswith(("CREATE", "ALTER", "INSERT", "UPDATE", "DROP"))
+        if left < 0:
+            hang_up(connection)
+
+    while True:
+        left = cut
+        listen(Engine, "before_cursor_execute", end)
+        try:
+            store = Store(DatabaseUrl(url), "clinic-1")
+            store.open().connection.close()
+            break
+        except JournalFailing:
+            cut += 1
+        finally:
+            remove(Engine, "before_cursor_execute", end)
+        assert server.sql("SELECT value FROM meta WHERE key = 'schema'", url=url) == [("1",)]
+    assert cut > 20
+    assert verify(url) == before
+    assert server.sql("SELECT version_num FROM alembic_version", url=url) == [(schema.HEAD,)]
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.TABLES) == []
+
+
+@pytest.mark.parametrize("says", ["belongs to edge 'north', not to 'clinic-1'", "written by a newer vigil .schema 99"])
+async def test_an_edge_whose_server_comes_with_anothers_record_writes_not_a_byte_of_it(
+        server: Server, url: str, tmp_path: Path, says: str) -> None:
+    """And goes on behind its own, an older one, as soon as that is there."""
+    server.sql("CREATE SCHEMA mine", "CREATE SCHEMA others", url=url)
+    mine, others, place = (f"{url}&options=-csearch_path%3D{name}" for name in ("mine", "others", "place"))
+    as_0_1_0_would_have_written_it(mine, tmp_path)
+    await Journal.open(others, edge="north", boot="b1", wall=lambda: "now").close()
+    if "newer" in says:
+        server.sql("UPDATE others.meta SET value = '99' WHERE key = 'schema'", url=url)
+    before = server.sql("SELECT * FROM others.meta ORDER BY key", url=url)
+    kept = opened(place)
+    assert not await kept.event()
+    server.sql("ALTER SCHEMA others RENAME TO place", url=url)
+    async with asyncio.timeout(10):
+        while not re.search(says, kept.told[-1].reason):
+            await kept.event()
+            await asyncio.sleep(0.05)
+    server.sql("ALTER SCHEMA place RENAME TO others", "ALTER SCHEMA mine RENAME TO place", url=url)
+    healed = await kept.healed()
+    assert healed.events >= 1
+    await kept.journal.close()
+    verdict = verify(place)
+    assert (verdict.problem, verdict.events) == (None, 70 + healed.events)
+    assert server.sql("SELECT * FROM others.meta ORDER BY key", url=url) == before
+    assert server.sql("SELECT count(*) FROM others.event", url=url) == [(0,)]
