@@ -30,7 +30,7 @@ def read_table(struct: type[S], table: Mapping[str, Any], where: Where, of: str)
     """`table`, which stands at `where` and is called `of`, as `struct`. Raises BadTable."""
     if not isinstance(table, dict):
         raise BadTable(where, f"{of} must be a table, not {table!r}")
-    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+    fields = _fields(struct)
     for key in table:
         if key not in fields:
             raise BadTable((*where, key), f"no key {key!r} in {of}{nearest(key, fields)}")
@@ -47,6 +47,12 @@ def _value(struct: type[msgspec.Struct], field: msgspec.structs.FieldInfo, value
     except msgspec.ValidationError:
         must_be = _must_be(struct, field.name)
         raise BadTable(where, f"{field.encode_name} must be {must_be}, not {repr(value)[:60]}") from None
+
+
+@cache
+def _fields(struct: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    """Under their names in the file. Kept: a file has a hundred such tables, and each asking works out every type."""
+    return {field.encode_name: field for field in msgspec.structs.fields(struct)}
 
 
 @cache
