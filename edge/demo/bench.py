@@ -35,6 +35,8 @@ from edge.demo.bench_parts import METRICS, PROFILES
 from edge.demo.configuration import free_port, rules_file
 from edge.demo.enrol import enrol
 from edge.demo.services import Service, Services
+from edge.journal.database import DatabaseUrl
+from edge.journal.store import Store, close
 from edge.process import BadUsage, command_key
 
 WARM_S = 5.0  # real seconds before anything is counted
@@ -158,6 +160,9 @@ class Bench:
             f'[edge]\nid = "{EDGE}"\ndata = {data}\nrules = {json.dumps(str(rules_file()))}\nsimulated = true\n'
             f"drivers = {json.dumps(str(DRIVERS))}\n{mqtt}{beds}")
         (self.data / "mosquitto.conf").write_text(f"listener {self.mqtt} 127.0.0.1\nallow_anonymous true\n")
+        store = Store(DatabaseUrl(str(self.data / "journal.db")), EDGE)  # the edge starts as it does nearly always:
+        close(store.open().connection)  # a version's first start alone loads what makes tables, and keeps it
+        store.release()
 
     def _services(self) -> tuple[Service, ...]:
         """As systemd would run them: edge and broker before what only shows."""
