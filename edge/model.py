@@ -109,6 +109,7 @@ class LinkChanged(Frozen, frozen=True, tag="link"):
     state: LinkState
     reason: str = ""
     identity: str | None = None
+    ask: bool = False  # a person must say that it is this bed's own: nothing tells it from another
 
 
 class Command(Frozen, frozen=True, tag="command"):

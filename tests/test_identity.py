@@ -21,6 +21,7 @@ from edge.app.supervisor import Supervisor
 from edge.clock import EdgeClock
 from edge.config.files import load_edge
 from edge.contract.mqtt import Mqtt
+from edge.contract.payloads import CommandIn
 from edge.core.rules import parse_rules
 from edge.field.link_state import NAMELESS
 from edge.journal.journal import Journal
@@ -137,20 +138,28 @@ class Clinic:
     """Two beds with a pump each behind a path that stays; what is plugged in where can be changed."""
 
     folder: Path
+    driver: str = "alaris_gh"
     wires: list[PtyWire] = field(default_factory=list)
+    service: EdgeService = field(init=False)
 
     def __post_init__(self) -> None:
         clock = asyncio.get_running_loop().time
-        for number, rate_ml_h in RATES.items():
-            pump = cast(AlarisTwin, TWIN.make(patient(number), number))
-            pump.rate_ml_h = rate_ml_h
-            pump.hands["program"]()
-            pump.hands["start"]()
-            self.wires.append(PtyWire(pump, clock=clock, link=self.folder / f"port-{number}"))
+        for number in RATES:
+            twin = self._pump(number) if self.driver == "alaris_gh" else cast(
+                "Twin", TWINS[self.driver].make(patient(number), number))
+            self.wires.append(PtyWire(twin, clock=clock, link=self.folder / f"port-{number}"))
         (self.folder / "rules.toml").write_text(FILE.read_text())
         (self.folder / "edge.toml").write_text('[edge]\nid = "clinic-1"\ndata = "."\nrules = "rules.toml"\n' + "".join(
-            f'[[bed]]\nid = "chair-{number}"\n[[bed.device]]\nid = "pump"\ndriver = "alaris_gh"\n'
+            f'[[bed]]\nid = "chair-{number}"\n[[bed.device]]\nid = "pump"\ndriver = "{self.driver}"\n'
             f'at = "serial://{self.folder}/port-{number}"\n' for number in RATES))
+
+    @staticmethod
+    def _pump(number: int) -> AlarisTwin:
+        pump = cast(AlarisTwin, TWIN.make(patient(number), number))
+        pump.rate_ml_h = RATES[number]
+        pump.hands["program"]()
+        pump.hands["start"]()
+        return pump
 
     def swap(self) -> None:
         """Each into the other's port."""
@@ -166,7 +175,7 @@ class Clinic:
         """The edge runs, without a broker."""
         config, clock = load_edge(self.folder / "edge.toml", drivers.find), EdgeClock()
         journal = Journal.open(config.edge.journal, edge="clinic-1", boot=boot, wall=clock.wall)
-        service = EdgeService(
+        service = self.service = EdgeService(
             config, parse_rules(FILE.read_text()), FILE.read_text(), drivers.find(), clock=clock, journal=journal,
             recovered=await recover(journal), boot=boot, version="0", config_hash="0", key=b"k" * 32,
             mqtt=Mqtt("127.0.0.1", 1), signer=edge_signer(), console_keys={})
@@ -196,14 +205,14 @@ class Clinic:
                     found[one.bed] = one.input.state
         return list(found.values())
 
-    def rates(self) -> dict[str, list[float]]:
-        """Every rate that a bed was given."""
+    def rates(self, metric: str = "rate_ml_h") -> dict[str, list[float]]:
+        """Every rate (or other number) that a bed was given."""
         found: dict[str, list[float]] = {"chair-1": [], "chair-2": []}
         with Reader(str(self.folder / "journal.db")) as reader:
             for one in reader.inputs():
                 if isinstance(one.input, Samples) and one.bed is not None:
                     found[one.bed] += [sample.value for sample in one.input.samples
-                                       if sample.metric == "rate_ml_h" and sample.value is not None]
+                                       if sample.metric == metric and sample.value is not None]
         return found
 
     async def until(self, true: Callable[[], bool]) -> None:
@@ -233,5 +242,41 @@ async def test_two_pumps_swapped_while_all_runs_and_while_the_edge_is_down(tmp_p
         clinic.swap()
         await clinic.until(lambda: all(len(rates) > seen[bed] for bed, rates in clinic.rates().items()))
     clinic.none_is_wrong()
+    for wire in clinic.wires:
+        wire.close()
+
+
+async def said_back(clinic: Clinic, bed: str) -> str | None:
+    """A nurse says that this bed's device is its own; why that is refused."""
+    sent = CommandIn(id=f"{bed} {len(clinic.rates()[bed])}", console="main", user="nina", role="nurse", bed=bed,
+                     verb="device_back", args={"device": "pump"}, edge="clinic-1", issued="", expires="", nonce=bed,
+                     sig="")
+    return (await clinic.service._command(sent)).reason
+
+
+@pytest.mark.slow
+async def test_two_oximeters_that_nothing_tells_apart_give_no_number_after_a_swap_until_a_nurse_says_whose(
+    tmp_path: Path,
+) -> None:
+    clinic = Clinic(tmp_path, "nonin")
+    own = {f"chair-{number}": {patient(number).pulse_bpm} for number in RATES}
+
+    def pulses() -> dict[str, set[float | None]]:
+        return {bed: set(values) for bed, values in clinic.rates("pulse_bpm").items()}
+
+    async with clinic.running("b1"):
+        await clinic.until(lambda: pulses() == own)
+        clinic.swap()
+        await clinic.until(lambda: clinic.links() == ["wrong_device"] * 2)
+    async with clinic.running("b2"):  # a restart does not forget that it is asked
+        await clinic.until(lambda: clinic.links() == ["wrong_device"] * 2)
+        clinic.swap()
+        for bed in own:
+            assert await said_back(clinic, bed) is None
+        await clinic.until(lambda: clinic.links() == ["live"] * 2)
+        seen = {bed: len(values) for bed, values in clinic.rates("pulse_bpm").items()}
+        await clinic.until(lambda: all(len(values) > seen[bed] for bed, values in clinic.rates("pulse_bpm").items()))
+        assert await said_back(clinic, "chair-1") == "not_now: the pump is not away as planned"
+    assert pulses() == own, "never a number of the other bed"
     for wire in clinic.wires:
         wire.close()

@@ -81,6 +81,20 @@ async def test_a_technician_puts_a_device_in_maintenance_and_takes_it_back(opene
     assert (over["verb"], over["args"]) == ("maintenance_over", {"device": "pump"})
 
 
+async def test_a_nurse_says_that_a_device_that_nothing_tells_apart_is_the_beds_own(opened: Opened) -> None:
+    story = Story(beds=2, simulated=False)
+    device = story.beds["chair-1"].state["devices"][0]
+    device.update(link="wrong_device", ask=True, reason="away at the same time as chair-2/pump: look that each cable"
+                  " is at its own bed, then say for each that the device is back")
+    async with opened(story, "/bed/chair-1") as page:
+        head = page.locator(".bed-head")
+        await expect(head.locator(".link")).to_contain_text("Whose pump is this?")
+        await expect(head.locator(".maintenance")).to_contain_text("Away at the same time as chair-2/pump")
+        await head.get_by_role("button", name="It is this bed’s own").click()
+        await expect(head.locator(".link")).to_have_count(0)
+    assert [(one["verb"], one["args"]) for one in story.commands] == [("device_back", {"device": device["device"]})]
+
+
 async def test_alarms_of_one_cause_are_one_line_and_each_is_acknowledged_by_itself(opened: Opened) -> None:
     story = Story(beds=4)
     since, cause = iso(story.now() - 40), {"id": "wire 10.0.0.9", "text": "3 devices are not heard over 10.0.0.9"}

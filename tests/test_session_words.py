@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from edge.contract.events import GateOverridden, OrderAmended
+from edge.contract.events import DeviceReturned, GateOverridden, OrderAmended
 from edge.core.bedside import Bedside
-from edge.model import Command, from_iso
+from edge.model import Command, LinkChanged, from_iso
 from tests.helpers.bed_story import DEVICES, ORDER, T0, BedStory
 from tests.helpers.rule_files import PROTOCOLS, RULES
 
@@ -116,6 +116,25 @@ def test_a_snapshot_in_the_middle_of_all_this_is_taken_up_as_it_was() -> None:
     twin.restore(story.bed.snapshot())
     assert twin.state == story.bed.state
     assert msgspec.to_builtins(twin.state.devices["oximeter"])["off_until_s"] == T0 + 420
+
+
+def test_a_device_that_may_be_another_beds_is_this_ones_by_a_persons_word() -> None:
+    story = infusing(2)
+    why = "away at the same time as chair-2/oximeter"
+    story.give(LinkChanged("oximeter", "wrong_device", why, ask=True))
+    story.until(2.5)
+    device = next(one for one in story.full()["devices"] if one["device"] == "oximeter")
+    assert (device["link"], device["ask"], device["reason"]) == ("wrong_device", True, why)
+    twin = Bedside("chair-1", DEVICES, RULES, protocols=PROTOCOLS)
+    twin.restore(story.bed.snapshot())
+    assert twin.state.devices["oximeter"].ask, "a restart does not forget it"
+    story.give(LinkChanged("oximeter", "silent", "nothing received for 5 s"))
+    assert story.bed.state.devices["oximeter"].ask, "nor does a silence"
+    body = story.command("device_back", device="oximeter")[0].body
+    assert isinstance(body, DeviceReturned)
+    assert (body.why, body.by) == ("its cable was looked at: it is this bed's own", "nina")
+    said = story.reason(story.command("device_back", device="oximeter"))
+    assert said == "not_now: the oximeter is not away as planned"
 
 
 def test_closing_with_something_open_needs_a_reason_that_is_one() -> None:

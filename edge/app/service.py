@@ -39,7 +39,7 @@ from edge.clock import EdgeClock
 from edge.config.changes import Changes
 from edge.config.files import BedTable, DeviceTable, EdgeConfig
 from edge.contract.box_verbs import BOX_VERBS
-from edge.contract.commands import OFFER, MoveSession
+from edge.contract.commands import OFFER, DeviceBack, MoveSession
 from edge.contract.events import (
     BrokerMoved,
     ClockStepped,
@@ -154,7 +154,7 @@ class EdgeService:
         dialogue = self._devices.add(
             bed, device.id, specs[device.spec], device.place, decoded=partial(self._decoded, bed),
             wave=partial(self._wave, bed, device.id), identity=device.identity, settings=device.settings,
-            remembered=known.bound, may_stop=known.stops)
+            remembered=known.bound, may_stop=known.stops, asked=known.ask)
         dialogue.history.keep(FRAMES)
         self._floods.wires[bed, device.id] = wires(device.place.path, device.place.host, device.place.port)
         telemetry.counters[device.id] = dialogue.counters
@@ -303,6 +303,8 @@ class EdgeService:
         refused = next((body.reason for body in (event.body for event in appended.events)
                         if isinstance(body, CommandRefused)), None)
         if refused is None:
+            if sent.verb == DeviceBack.verb:
+                self._devices.confirm(sent.bed, str(sent.args.get("device")))
             return Answer(id=sent.id, ok=True)
         now = work.telemetry.state(at_s, self._journal.head.seq) if refused == "moved_on" else None
         return Answer(id=sent.id, ok=False, reason=refused, state=None if now is None else msgspec.to_builtins(now))

@@ -220,7 +220,8 @@ class DeviceOff(WithReason, frozen=True, kw_only=True):
 
 
 class DeviceBack(Verb, frozen=True, kw_only=True):
-    """A device that was disconnected as planned is back before its time."""
+    """A device that was disconnected as planned is back before its time; or one that may be another bed's is this
+    bed's own."""
 
     verb: ClassVar[str] = "device_back"
 

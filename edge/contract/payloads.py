@@ -169,6 +169,7 @@ class DeviceNow(Payload, frozen=True, kw_only=True):
     dropped: int = 0
     line: LineNow | UnsetType = UNSET
     role: PumpRole | UnsetType = UNSET  # of a pump: whether it gives the drug; absent where nobody has said
+    ask: bool | UnsetType = UNSET  # a person must say that it is this bed's own (device_back); until then no number
     off_until: Time | UnsetType = UNSET  # disconnected as planned, until then at the latest
     maintenance: MaintenanceNow | UnsetType = UNSET  # nothing of it is shown, counted or missed
     gone_to: str | UnsetType = UNSET  # the bed to which it went with a patient: nothing of it is this bed's

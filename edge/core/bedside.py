@@ -262,11 +262,14 @@ class Bedside:
 
     def _link(self, given: LinkChanged, at_s: float) -> Iterator[PendingEvent]:
         device = self._device(given.device)
-        if device.link == given.state and device.identity == given.identity and device.reason == given.reason:
+        if device.link == given.state and device.identity == given.identity and device.reason == given.reason and (
+                device.ask == given.ask):
             return
         was, device.link, device.reason = device.link, given.state, given.reason
         if was != given.state:
             device.since_s = at_s
+        if given.ask or given.state == "live":
+            device.ask = given.ask
         device.ever_live = device.ever_live or given.state == "live"
         if given.identity is not None:
             device.identity = given.identity

@@ -106,14 +106,15 @@ def device_off(state: BedState, _: RuleSet, command: Command, args: DeviceOff, a
 
 
 def device_back(state: BedState, _: RuleSet, command: Command, args: DeviceBack, at_s: float) -> Iterator[PendingEvent]:
-    """It is missed again from now on."""
+    """It is missed again from now on; or it is this bed's own, where nothing but a person can tell."""
     device = _device(state, args.device)
     if device.gone is not None:
         device.gone = None
-    elif device.off_until_s is None:
+    elif device.off_until_s is None and not device.ask:
         raise Refused(f"not_now: the {args.device} is not away as planned")
-    device.off_until_s = None
-    yield state.event(at_s, events.DeviceReturned(device=args.device, why="it is back", command=command.id,
+    why = "its cable was looked at: it is this bed's own" if device.ask else "it is back"
+    device.off_until_s, device.ask = None, False
+    yield state.event(at_s, events.DeviceReturned(device=args.device, why=why, command=command.id,
                                                   by=command.user))
 
 

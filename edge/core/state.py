@@ -120,6 +120,7 @@ class Device(msgspec.Struct):
     newest_s: dict[str, float] = {}  # when it last sent a reading of a metric
     alarms: tuple[DeviceAlarm, ...] = ()
     own: dict[str, OwnValue] = {}  # what it measures itself, whichever device is the source
+    ask: bool = False  # a person must say that it is this bed's own
     off_until_s: float | None = None  # disconnected as planned, until then at the latest
     maintenance: Maintenance | None = None
     gone: Gone | None = None  # it went to another bed with a patient

@@ -52,6 +52,8 @@ def _reason(context: RuleContext, rule: Rule) -> str:
     """Why it is so: the last of the rule's facts that can say so, else the state of the device's link."""
     reasons = [reason for use in rule.uses if (reason := use.reason(context))]
     device = context.this_device()
+    if not reasons and device and device.ask:
+        return "it may be another bed's: look at its cable, then say that it is back"
     if not reasons and device and device.link != "live":
         return _LINKS[device.link]
     return reasons[-1] if reasons else "no data"

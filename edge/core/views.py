@@ -229,6 +229,8 @@ def _device(name: str, device: Device, counts: Counts | None, role: PumpRole | U
                      for body in device.alarms))
     if device.stops:
         now = replace(now, stops=True)
+    if device.ask:
+        now = replace(now, ask=True)
     if device.off_until_s is not None:
         now = replace(now, off_until=iso(device.off_until_s))
     if device.gone is not None:

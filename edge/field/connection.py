@@ -17,6 +17,7 @@ from edge.field.ports import CHUNK, BytePort, PortLost
 FIRST_RETRY_S = 0.2
 LAST_RETRY_S = 1.0
 Tap = Callable[[bool, bytes], None]  # (whether we sent it, the bytes): all that goes over the wire, as it goes
+STALLED_S = 0.5  # so much later than it should, and this process (or the machine) has stood still
 REOPEN_AFTER_S = 5.0  # of silence beyond the first: a half-open connection never says that it is dead
 
 
@@ -57,7 +58,10 @@ class Connection:
                 port.write(request.frame)
                 if self._tap is not None:
                     self._tap(True, request.frame)
-            data = await port.read(dialogue.wake(loop.time()))
+            until_s = dialogue.wake(loop.time())
+            data = await port.read(until_s)
+            if (late_s := loop.time() - until_s) > STALLED_S:
+                dialogue.link.overslept(late_s, loop.time())
             if data:
                 if self._tap is not None:
                     self._tap(False, data)

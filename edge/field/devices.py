@@ -15,6 +15,7 @@ from edge.field.bus import Bus
 from edge.field.connection import Connection, Tap
 from edge.field.device_url import DeviceUrl
 from edge.field.dialogue import DecodedBy, Dialogue, WaveBy
+from edge.field.together import Mate, Together
 
 CONNECTION, BUS = "connection", "bus"  # how their tasks are named
 
@@ -42,18 +43,24 @@ class Devices:
         self._connections: dict[str, Connection] = {}
         self._buses: dict[str, Bus] = {}
         self._dialogues: dict[tuple[str, str], Dialogue] = {}
+        self._together = Together()
+        self._mates: dict[tuple[str, str], Mate] = {}
 
     def add(self, bed: str, device: str, spec: Spec, at: DeviceUrl, *, decoded: DecodedBy, wave: WaveBy,
             identity: str | None = None, settings: Mapping[str, object] | None = None,
             tap: Tap | None = None, remembered: str | None = None, quiet: bool = True,
-            may_stop: bool = False) -> Dialogue:
+            may_stop: bool = False, asked: bool = False) -> Dialogue:
         """One device; `tap` is given the bytes of a stream. `identity` is the serial number that edge.toml names,
         `remembered` the one that was bound before, where it names none. `quiet` False: the line was listened to just
-        now, and is quiet. `may_stop`: this pump may be stopped over the wire. Raises ValueError where settings or line
+        now, and is quiet. `may_stop`: this pump may be stopped over the wire. `asked`: a person must still say whose
+        it is. Raises ValueError where settings or line
         do not fit."""
         dialogue = Dialogue(bed, device, spec, at.line(spec.line), now=self._now, decoded=decoded, wave=wave,
                             identity=identity, settings=settings, speed=self._speed, quiet=not at.is_modbus,
                             remembered=remembered, may_stop=may_stop)
+        if spec.nameless and not at.is_modbus:  # a unit of a bus has a number
+            mate = self._mates[bed, device] = self._together.joins(f"{bed}/{device}", spec.name, asked=asked)
+            dialogue.link.among(mate)
         self._dialogues[bed, device] = dialogue
         if at.is_modbus:
             bus = self._buses.setdefault(at.endpoint, Bus(at, now=self._now, speed=self._speed))
@@ -87,6 +94,12 @@ class Devices:
         if dialogue is not None:
             dialogue.link.bind(serial)
 
+    def confirm(self, bed: str, device: str) -> None:
+        """A person has said that this is the bed's own device. Nothing for one that nobody asked about."""
+        dialogue = self._dialogues.get((bed, device))
+        if dialogue is not None:
+            dialogue.link.confirm()
+
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What runs for as long as the edge does, by name."""
         return {**{f"{CONNECTION} {name}": one.run() for name, one in self._connections.items()},
@@ -106,6 +119,8 @@ class Devices:
         """Take one device out of service; the others on its bus stay. Raises KeyError where there is none."""
         dialogue, name = self._dialogues.pop((bed, device)), f"{bed}/{device}"
         dialogue.retire()
+        if (mate := self._mates.pop((bed, device), None)) is not None:
+            self._together.leaves(mate)
         if self._connections.pop(name, None) is not None:
             await tasks.drop(f"{CONNECTION} {name}")
         for endpoint, bus in list(self._buses.items()):

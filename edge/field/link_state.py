@@ -4,7 +4,8 @@
     live         the device is who it should be, and most of the bytes that come are understood
     silent       no good frame for `silent_after_s`; the reason says what came instead
     lost         the port is gone or does not open
-    wrong_device another device is there, or it does not identify itself
+    wrong_device another device is there, or it does not identify itself; or, with `ask`, it may be another bed's
+                 (together.py), and a person must say that it is not
     unstable     the link was lost three times within 120 s: it is not to be relied on, whatever it is at this moment
 
 Identity. A device is bound to its bed by its own serial number: the one in edge.toml, else the first one it ever gave
@@ -22,6 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from drivers.contract import Decoded, Identity
+from edge.field.together import ASKED, Mate
 from edge.model import LinkChanged, LinkState
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ PATIENCE_S = 3.0  # the least time a sending device has to identify itself
 LOSSES, LOSSES_WITHIN_S = 3, 120.0  # so many losses in so long: unstable
 STAYS_UNSTABLE_S = 30.0  # of nothing at all, and an unstable link is plainly silent or lost
 STILL_COMING = 0.2  # of a silence: bytes that came later than that after the last good frame are worth a word
+ASLEEP_S, GRACE_S = 30.0, 1.0  # longer than that is a sleep of the machine; so long to hear what waited
 FADE_S = 1.0  # every so long the share of understood bytes forgets half of what it knows
 BROKEN: frozenset[LinkState] = frozenset({"silent", "lost", "wrong_device", "unstable"})
 
@@ -60,6 +63,8 @@ class Link:
     def __init__(self, bed: str, device: str, silent_after_s: float, *, now: Callable[[], float],
                  identity: str | None = None, remembered: str | None = None) -> None:
         self.counters = Counters(since=now())
+        self._mate: Mate | None = None  # itself among those that cannot be told from it
+        self._ask = ""  # why a person must say whose it is
         self.serial: str | None = None  # what the device on the line gave last
         self.changes: list[LinkChanged] = []
         self.trusted = identity is None and remembered is None  # whether what it sends may count
@@ -117,6 +122,18 @@ class Link:
         """The service has started: the device has not sent anything yet."""
         self.changes.append(self._last)
 
+    def among(self, mate: Mate) -> None:
+        """Nothing tells this device from those of `mate`'s kind."""
+        self._mate = mate
+        if mate.asked and self._expected is None:
+            self._ask, self.trusted = ASKED, False
+
+    def overslept(self, late_s: float, real_s: float) -> None:
+        """Nobody looked at the line for so much longer than was meant: what waits there is heard before it counts as
+        silent. Not after a sleep, in which anything may have happened."""
+        if self._up and late_s < ASLEEP_S:
+            self._last_good = max(self._last_good, real_s - self._silent_after_s + GRACE_S)
+
     def opened(self, real_s: float) -> None:
         """The connection is open; from here silence is measured."""
         self._last_good, self._open = real_s, True
@@ -127,7 +144,7 @@ class Link:
         """Somebody else may be on the line now: until the device has identified itself, nothing counts."""
         if self.trusted:
             self._unproven_since = None
-        self.trusted = self._expected is None
+        self.trusted = self._expected is None and not self._ask
         self.named = False
 
     def bind(self, serial: str | None) -> None:
@@ -172,11 +189,21 @@ class Link:
         self._last_good = real_s
         self._seen = self._counted
         self._refusal = ""
-        if self.trusted:
+        if not self._up and not self._ask and self._mate is not None and self._expected is None:
+            self._ask = self._mate.back(real_s)
+        if self._ask:
+            self.trusted = False
+            self._change("wrong_device", self._ask)
+        elif self.trusted:
             self._up = True
             self._rise(real_s)
         else:
             self._unproven(real_s)
+
+    def confirm(self) -> None:
+        """A person has said that this is the bed's own device."""
+        if self._ask:
+            self._ask, self.trusted = "", self._expected is None
 
     def refused(self, what: str) -> None:
         """The device refuses a request, or a frame fails its check: counted, never a value. `what` in words, or ""."""
@@ -215,6 +242,8 @@ class Link:
             self._change("live", self._remark)
 
     def _fall(self, state: LinkState, why: str, real_s: float) -> None:
+        if self._mate is not None and (self._up or self._ask):
+            self._mate.left(self._last_good)
         if self._up:
             self._up = False
             self._losses = [*self._losses[1 - LOSSES:], real_s]
@@ -275,7 +304,7 @@ class Link:
             self._change("wrong_device", f"expected {self._expected}, but it does not say its serial number")
 
     def _change(self, state: LinkState, reason: str) -> None:
-        changed = LinkChanged(self._device, state, reason, self.serial)
+        changed = LinkChanged(self._device, state, reason, self.serial, ask=bool(self._ask) and state == "wrong_device")
         if changed == self._last:
             return
         was, self._last = self.state, changed

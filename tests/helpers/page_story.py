@@ -324,6 +324,10 @@ class Story(Wire):
             bed.state["shelved"] = [{"shelf": "TEC-3:pump", "rule": "TEC-3", "title": found["title"], "device": "pump",
                                      "since": iso(self.now()), "until": found["shelved_until"], "by": by,
                                      "reason": args["reason"]}]
+        elif verb == "device_back":
+            device = next(one for one in bed.state["devices"] if one["device"] == args["device"])
+            device.pop("ask", None)
+            device.update(link="live", reason="")
         elif verb in ("maintain", "maintenance_over"):
             device = next(one for one in bed.state["devices"] if one["device"] == args["device"])
             device.pop("maintenance", None)

@@ -378,6 +378,7 @@ export interface DeviceNow {
   dropped: number;
   line?: LineNow;
   role?: "drug" | "carrier";
+  ask?: boolean;
   off_until?: string;
   maintenance?: MaintenanceNow;
   gone_to?: string;

@@ -72,7 +72,7 @@ function Line({ entry }: { entry: Entry }) {
       <tr class={device.link === "live" ? "" : "troubled"} data-edge={edge} data-device={`${at}/${device.device}`}>
         <td>{store.label(bed)}</td><td>{sentence(kindWord(device))}{device.device !== kindWord(device) && <small> {device.device}</small>}{device.role !== undefined && <small> {device.role === "drug" ? "gives the drug" : "carries"}</small>}</td>
         <td class="link-told"><b>{linkTrouble(device) ?? "Live"}</b>{device.reason !== "" && <small> {device.reason}</small>}
-          {device.link !== "live" && <small class="remedy">➤ {linkRemedy(device.link)}</small>}</td>
+          {device.link !== "live" && <small class="remedy">➤ {linkRemedy(device.link, device.ask)}</small>}</td>
         <td>{clockTime(device.since)}{since_s !== null && <small> {stopwatch(since_s)}</small>}</td>
         <td>{device.driver}<button class="to-wire" aria-expanded={carded} onClick={() => setCarded(!carded)}>Wiring card {carded ? "▴" : "▾"}</button></td><td>{device.identity ?? "not told"}{device.line !== undefined && <small> bound {device.line.expected === null ? "by its port" : device.line.expected === device.identity ? "by it" : `to ${device.line.expected}`}</small>}
           {device.line?.unsure && <small class="remedy">➤ {device.line.unsure}</small>}</td>

@@ -26,17 +26,18 @@ export function InMaintenance({ bed, device }: { bed: string; device: Device }) 
   );
 }
 
-/** It went to another bed with a patient: until a person says that it is back, nothing on its line is this bed's. */
+/** It went to another bed with a patient, or may be another bed's: until a person says that it is back, or whose it is,
+ * nothing on its line is this bed's. */
 export function GoneAlong({ bed, device }: { bed: string; device: Device }) {
   const [problem, setProblem] = useState<string | null>(null);
-  if (device.gone_to === undefined) return null;
+  if (device.gone_to === undefined && !device.ask) return null;
   const back = async (): Promise<void> => {
     const answer = await command(bed, "device_back", { device: device.device });
     setProblem(answer.ok ? null : refusal(answer));
   };
   return (
-    <span class="maintenance">{sentence(kindWord(device))} went to {sentence(device.gone_to.replaceAll("-", " "))} with its patient
-      <button onClick={() => void back()}>It is back</button>
+    <span class="maintenance">{device.gone_to === undefined ? <small>{sentence(device.reason)}</small> : `${sentence(kindWord(device))} went to ${sentence(device.gone_to.replaceAll("-", " "))} with its patient`}
+      <button onClick={() => void back()}>{device.gone_to === undefined ? "It is this bed’s own" : "It is back"}</button>
       {problem !== null && <em role="alert">{problem}</em>}
     </span>
   );

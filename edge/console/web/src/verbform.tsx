@@ -22,7 +22,7 @@ const NAMES: Partial<Record<string, string>> = {
 /** Which of the bed's devices a verb can be about; a verb that is not here is about none. */
 const OF_DEVICES: Partial<Record<string, (device: Device, all: readonly Device[]) => boolean>> = {
   device_off: (device) => device.off_until === undefined,
-  device_back: (device) => device.off_until !== undefined,
+  device_back: (device) => device.off_until !== undefined || device.ask === true,
   arm_interlock: (device) => device.stops === true,
   move_session: (device) => device.gone_to === undefined,
   disarm_interlock: (device) => device.stops === true,

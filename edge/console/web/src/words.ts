@@ -78,12 +78,14 @@ const LINK_REMEDY: Record<string, string> = {
 };
 
 /** What to do about a link that is not live; null: nothing. */
-export function linkRemedy(link: string): string | null {
+export function linkRemedy(link: string, ask?: boolean): string | null {
+  if (ask) return "Look that its cable is at its own bed; then a nurse says so on the bed’s page: “It is this bed’s own”.";
   return link === "live" ? null : LINK_REMEDY[link] ?? "Look at the device.";
 }
 
 /** What is wrong with a device's link, or null if nothing is. */
 export function linkTrouble(device: Device): string | null {
+  if (device.ask) return `Whose ${kindWord(device)} is this?`;
   return device.link === "live" ? null : linkWords(device.link, kindWord(device));
 }
 
