@@ -9,7 +9,11 @@ can finish what was cut short.
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
+
+from sqlalchemy import Engine, ExceptionContext, event
+from sqlalchemy.exc import DatabaseError
 
 from edge import points
 
@@ -67,6 +71,21 @@ def finish(path: Path) -> None:
         new.rename(path)
         points.reached("quarantine")
         to_disk(path.parent)
+
+
+def tells_damage(engine: Engine) -> Engine:
+    """What SQLite says of a damaged schema holds bytes of it, and Python's sqlite3 raises UnicodeDecodeError over them:
+    from here on it is sqlalchemy.exc.DatabaseError, as of any damaged file. The same engine."""
+    event.listen(engine, "handle_error", _as_damage)
+    return engine
+
+
+def _as_damage(context: ExceptionContext) -> DatabaseError | None:
+    if not isinstance(context.original_exception, UnicodeDecodeError):
+        return None
+    fault = sqlite3.DatabaseError("malformed database schema: what it says is no text")
+    fault.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return DatabaseError(context.statement, None, fault)
 
 
 def is_text(path: Path) -> bool:

@@ -201,6 +201,19 @@ async def test_a_damaged_file_is_kept_aside_and_the_console_serves_says_so_and_a
         console.store.close()
 
 
+def test_a_schema_that_is_no_text_is_damage_too(tmp_path: Path, truth: Truth) -> None:
+    """What SQLite says of it then is no UTF-8, and Python's sqlite3 raises another error over that."""
+    path = tmp_path / "console.db"
+    spoilt = truth.content.replace(b"accounts", b"\xfeccounts").replace(b"CREATE TABLE \xfe", b"CR.ATE TABLE \xfe")
+    assert spoilt.count(b"CR.ATE") == 1
+    path.write_bytes(spoilt)
+    assert damage.damage_of(path) == "its schema is no text"
+    with pytest.raises(StoreDamaged, match="start the console"):
+        Store(path)
+    Store(path, serves=clock).close()
+    assert (tmp_path / "console.db.damaged-1").read_bytes() == spoilt
+
+
 async def test_damage_that_shows_while_it_serves_costs_one_call(
     tmp_path: Path, truth: Truth, monkeypatch: pytest.MonkeyPatch,
 ) -> None:

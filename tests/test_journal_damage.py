@@ -124,8 +124,17 @@ def changed(path: Path, *statements: str) -> None:
 
 def meta(path: Path, statement: str) -> None:
     with sqlite3.connect(path) as raw:
-        raw.execute(statement)
+        raw.executescript(statement)
     raw.close()
+
+
+def no_text(path: Path) -> None:
+    """What SQLite says of it then is no UTF-8."""
+    good = path.read_bytes()
+    spoilt = good.replace(b"seal_no_update", b"\xfeeal_no_update")
+    spoilt = spoilt.replace(b"CREATE TRIGGER \xfe", b"CR.ATE TRIGGER \xfe")
+    assert spoilt != good
+    path.write_bytes(spoilt)
 
 
 LAST_CHECKPOINT = f"UPDATE seal SET hash = {another('hash')} WHERE id = 5"
@@ -141,6 +150,10 @@ DAMAGED: list[tuple[str, Callable[[Path], object], int, int]] = [
     ("its version", lambda path: meta(path, "UPDATE meta SET value = 's' WHERE key = 'schema'"), 5, 3),
     ("an older version", lambda path: meta(path, "UPDATE meta SET value = '1' WHERE key = 'schema'"), 5, 3),
     ("where its name stands", lambda path: meta(path, "ALTER TABLE meta RENAME TO mete"), 5, 3),
+    ("how far a console is", lambda path: meta(path, "CREATE TABLE spoilt AS SELECT console, NULL seq, event_hash,"
+                                                     " moved_at_ms FROM cursor; DROP TABLE cursor;"
+                                                     " ALTER TABLE spoilt RENAME TO cursor"), 5, 0),
+    ("its schema", no_text, 0, 0),
     ("its first bytes", lambda path: path.write_bytes(b"x" * 100 + path.read_bytes()[100:]), 0, 0),
     ("all of it", lambda path: path.write_bytes(b"x" * 5000), 0, 0),
 ]

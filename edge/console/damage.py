@@ -61,6 +61,8 @@ def damage_of(path: Path) -> str:
             return "" if said == "ok" else said.splitlines()[-1]
     except sqlite3.DatabaseError as fault:
         return str(fault) if fault.sqlite_errorcode & 0xFF in DAMAGED_CODES else ""
+    except UnicodeDecodeError:  # see aside.tells_damage
+        return "its schema is no text"
     except OSError:
         return ""
 
@@ -88,7 +90,7 @@ def open_to_read(path: Path) -> Engine:
         def connect(more: str = more) -> sqlite3.Connection:
             return sqlite3.connect(_address(path) + more, uri=True, isolation_level=None, check_same_thread=False)
 
-        opened = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+        opened = aside.tells_damage(create_engine("sqlite://", creator=connect, poolclass=StaticPool))
         try:
             with opened.begin() as connection:
                 connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
@@ -107,7 +109,7 @@ def _address(path: Path) -> str:
 def _take(path: Path, into: Connection) -> dict[str, int]:
     """What of the damaged file can be believed, and how many rows of each table."""
     whole = _as_long_as_it_was(path)
-    engine = create_engine(f"sqlite:///{_address(whole)}&uri=true", poolclass=NullPool)
+    engine = aside.tells_damage(create_engine(f"sqlite:///{_address(whole)}&uri=true", poolclass=NullPool))
     taken: dict[str, int] = {}
     try:
         with engine.connect() as out:

@@ -11,7 +11,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
-from edge.aside import finish
+from edge.aside import finish, tells_damage
 from edge.console import damage
 from edge.console.tables import metadata
 from edge.console.upsert import alone
@@ -90,7 +90,7 @@ def _file(path: Path) -> Engine:
     (sqlite.org/wal.html, "The WAL-reset bug"). FULL: at NORMAL a power cut takes committed events with it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     url = URL.create("sqlite", database=str(path))
-    opened = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+    opened = tells_damage(create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False}))
 
     @event.listens_for(opened, "connect")
     def _prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

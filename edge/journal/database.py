@@ -21,7 +21,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from edge.aside import is_text
+from edge.aside import is_text, tells_damage
 from edge.journal import postgres, schema
 from edge.journal.chain import FIRST, Unknown, Wrong, read_base
 from edge.migrating import TABLE, number, revisions
@@ -206,7 +206,8 @@ def writing(place: DatabaseUrl, *, damaged: bool = False) -> Connection:
     Raises JournalError, JournalBusy (PostgreSQL), JournalDamaged."""
     if place.sqlite:
         # Opened here, then used by the writer's thread alone.
-        file = create_engine(place.url, poolclass=NullPool, connect_args={"check_same_thread": False})
+        file = tells_damage(
+            create_engine(place.url, poolclass=NullPool, connect_args={"check_same_thread": False}))
         event.listen(file, "connect", _set_up)
         event.listen(file, "begin", _begin_immediate)
         with place.translating_errors():
@@ -297,7 +298,7 @@ def reading(place: DatabaseUrl, *, unchanging: bool = False) -> Connection:
         return sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True, isolation_level=None,
                                timeout=BUSY_TIMEOUT_MS / 1000, check_same_thread=False)
 
-    file = create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    file = tells_damage(create_engine("sqlite://", creator=connect, poolclass=NullPool))
     with place.translating_errors():
         return file.connect()
 

@@ -121,7 +121,7 @@ class _Damaged:
         """How far each console had stored, those that are not beyond `up_to`."""
         with suppress(DBAPIError):
             return [(console, seq, digest, at_ms) for console, seq, digest, at_ms in self._rows(select(CURSOR))
-                    if seq <= up_to]
+                    if (type(console), type(seq), type(digest), type(at_ms)) == (str, int, str, int) and seq <= up_to]
         return []
 
     def _base(self) -> Base:

@@ -309,6 +309,8 @@ def cursor_of(connection: Connection, console: str) -> int | None:
     row = connection.execute(select(CURSOR.c.seq, CURSOR.c.event_hash).where(CURSOR.c.console == console)).first()
     if row is None:
         return None
+    if not isinstance(row.seq, int):
+        raise Wrong(f"cursor of console {console!r}: {row.seq!r} is no number of an event")
     if row.seq >= base_of(connection).checkpoint.event_seq and row.event_hash != hash_at(connection, row.seq):
         raise Wrong(f"cursor of console {console!r}: event {row.seq} is not the one it stored")
     return int(row.seq)
