@@ -120,6 +120,21 @@ async def backup(data: Path, tmp_path: Path) -> Path:
     return tmp_path / "backup"
 
 
+@pytest.mark.parametrize(("name", "table"), [("console.db", b"accounts"), ("journal.db", b"seal_no_update")])
+def test_one_whose_schema_is_no_text_is_refused_in_one_line(
+    backup: Path, tmp_path: Path, name: str, table: bytes,
+) -> None:
+    file = backup / name
+    spoilt = file.read_bytes().replace(table, b"\xfe" + table[1:])
+    for verb in (b"TABLE", b"TRIGGER"):  # what SQLite says of it then is no UTF-8
+        spoilt = spoilt.replace(b"CREATE " + verb + b" \xfe", b"CR.ATE " + verb + b" \xfe")
+    file.write_bytes(spoilt)
+    with pytest.raises(BadUsage) as refused:
+        restore(backup, tmp_path / "box")
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "box").exists()
+
+
 @pytest.mark.parametrize("there", [False, True])
 def test_onto_a_disk_that_fills_all_is_restored_or_nothing(
     backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool,

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Table, create_engine, func, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
+from edge.aside import tells_damage
 from edge.console import tables
 from edge.console.database import HEAD, NoStore, SchemaTooNew, shown_place, words_of
 from edge.console.store import Store
@@ -72,7 +73,7 @@ def holds_something(place: str) -> bool:
 def reading_store(place: Path | str) -> Iterator[Connection]:
     """What is read is of one moment. Raises BadUsage, sqlalchemy.exc.DBAPIError."""
     try:
-        opened = (create_engine(f"sqlite:///file:{place}?mode=ro&uri=true", poolclass=NullPool)
+        opened = (tells_damage(create_engine(f"sqlite:///file:{place}?mode=ro&uri=true", poolclass=NullPool))
                   if isinstance(place, Path) else engine(make_url(place), "vigil backup", read_only=True))
     except (ArgumentError, ValueError, NoDriver) as wrong:
         why = wrong if isinstance(wrong, NoDriver) else "it is no address of a database"
