@@ -38,4 +38,12 @@ def told(work: Coroutine[Any, Any, T]) -> T:
     try:
         return loop.run_until_complete(work)
     finally:
+        loop.run_until_complete(_ended(asyncio.all_tasks(loop)))
         loop.close()
+
+
+async def _ended(left: set[asyncio.Task[Any]]) -> None:
+    """What still waits is told that it need not."""
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
