@@ -46,6 +46,15 @@ def bed(phase: Any, check_in: CheckIn | None = None, *, bp: tuple[float, float] 
         session=replace(opened, **(started | fields)))
 
 
+def test_a_pressure_beyond_the_measuring_range_makes_no_baseline() -> None:
+    state = bed("PRECHECK")
+    state.determinations = [Determination(NOW - 200, 40, 10, beyond=("sbp_mmhg", "dbp_mmhg")),
+                            Determination(NOW - 100, 120, 75)]
+    found = session.baseline(state, NOW)
+    assert found is not None
+    assert (found.sbp_mmhg, found.dbp_mmhg, found.quality) == (120, 75, "single")
+
+
 def is_open(state: BedState, point: str) -> bool:
     return any(point in words for words in session.open_points(state, NOW))
 

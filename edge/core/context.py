@@ -12,7 +12,7 @@ from typing import Any
 from edge.core.alarms import ACTIVE, Alarm, family
 from edge.core.channels import is_asked, of_the_drug
 from edge.core.logic import Truth, either
-from edge.core.plausible import BEYOND
+from edge.core.plausible import BEYOND, measured
 from edge.core.state import BedState, Determination, Device
 from edge.model import DeviceKind
 from edge.vocabulary import BY_FINGER, DETERMINATION, METRICS
@@ -61,8 +61,7 @@ class RuleContext:
     def _metric(self, key: str) -> Number:
         if key in DETERMINATION:
             determination = self._determination or self.newest_determination()
-            value: Number = getattr(determination, key) if determination else None
-            return value
+            return measured(determination, key) if determination else None
         state = self.state
         latest = state.latest.get(key)
         if latest is None or (latest.validity != "valid" and latest.validity not in BEYOND):

@@ -42,7 +42,8 @@ class Engine(msgspec.Struct, frozen=True, omit_defaults=True):
     cuff_most_of_s: Seconds = 900.0
     cuff_repeat_s: Seconds = 60.0
     cuff_answers_s: Seconds = 240.0
-    # every valid determination counts, whichever cuff took it; false, as in 0.1.0: those of one cuff at a time
+    # every valid determination counts, whichever cuff took it, and one beyond its range is a breach; false, as in
+    # 0.1.0: those of one cuff at a time, and such a one has failed
     every_cuff: bool = False
     # over a gap the saturation seconds stand still; false, as in 0.1.0: they begin anew
     satseconds_stand_still: bool = False

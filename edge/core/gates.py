@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 
 from edge.core.alarms import SHOWN
 from edge.core.context import Number, RuleContext
 from edge.core.dissociation import quiet_check_in
 from edge.core.logic import Truth, both
 from edge.core.pairs import Condition
+from edge.core.plausible import measured
 from edge.core.state import Determination
 from edge.model import PRIORITY_RANK, iso
 
@@ -46,7 +48,14 @@ def last_bp_age_s(context: RuleContext) -> Number:
 def last_bp_in_words(context: RuleContext) -> str | None:
     """The newest determination as a person writes it: 132/84."""
     last = last_bp(context)
-    return None if last is None else f"{last.sbp_mmhg:.0f}/{last.dbp_mmhg:.0f}"
+    return None if last is None else f"{_in_words(last, 'sbp_mmhg')}/{_in_words(last, 'dbp_mmhg')}"
+
+
+def _in_words(one: Determination, metric: str) -> str:
+    value = measured(one, metric)
+    if value is None or isfinite(value):
+        return "--" if value is None else f"{value:.0f}"
+    return f"{'>' if value > 0 else '<'}{getattr(one, metric):.0f}"
 
 
 def last_two_bp(context: RuleContext, condition: Condition) -> Truth:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from msgspec.structs import replace
 
 from edge.core.engine import Engine
-from edge.core.state import LatestValue
+from edge.core.state import Determination, LatestValue
 from edge.model import Sample
 from edge.vocabulary import DETERMINATION, METRICS
 
@@ -29,6 +29,14 @@ def as_number(sample: Sample) -> float | None:
     metric = METRICS[sample.metric]
     beyond = {"overflow": metric.high, "underflow": metric.low}.get(sample.validity)
     return sample.value if sample.validity == "valid" else beyond
+
+
+def measured(one: Determination, metric: str) -> float | None:
+    """What a determination is judged by; outside of the measuring range it is a breach in that direction."""
+    value: float | None = getattr(one, metric)
+    if metric not in one.beyond:
+        return value
+    return BEYOND["overflow" if value == METRICS[metric].high else "underflow"]
 
 
 def accepted(samples: Iterable[Sample], latest: Mapping[str, LatestValue], engine: Engine) -> dict[str, Sample]:

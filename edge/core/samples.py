@@ -10,7 +10,7 @@ from edge.core import cuff, plausible, sources, starting
 from edge.core.channels import gives_drug
 from edge.core.coverage import cover, covers_s
 from edge.core.fact import Account
-from edge.core.plausible import as_number, is_good
+from edge.core.plausible import BEYOND, as_number, is_good
 from edge.core.state import BedState, Below, Determination, LatestValue
 from edge.model import Sample
 from edge.vocabulary import DETERMINATION
@@ -134,12 +134,15 @@ def _determination(state: BedState, frame: Mapping[str, Sample]) -> bool:
     if sbp.validity == "measuring":
         return False
     starting.note_ended(state, sbp.at_s)
-    if dbp is None or sbp.validity != "valid" or dbp.validity != "valid" or sbp.value is None or dbp.value is None:
+    found = {sample.metric: as_number(sample) for sample in (sbp, dbp) if sample is not None}
+    beyond = tuple(sample.metric for sample in (sbp, dbp) if sample is not None and sample.validity in BEYOND)
+    high, low = found["sbp_mmhg"], found.get("dbp_mmhg")
+    if high is None or low is None or (beyond and not state.engine.every_cuff):  # 0.1.0 took it for a failed one
         state.failed_determinations += 1
         return True
     state.failed_determinations = 0
     mean, pulse = (frame[key].value if key in frame else None for key in DETERMINATION[2:])
-    state.determinations.append(Determination(sbp.at_s, sbp.value, dbp.value, mean, pulse))
+    state.determinations.append(Determination(sbp.at_s, high, low, mean, pulse, beyond))
     _forget_old(state, sbp.at_s)
     return True
 

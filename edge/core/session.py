@@ -174,7 +174,7 @@ def baseline(state: BedState, at_s: float) -> Baseline | None:
     course = state.protocol.course
     context = RuleContext(state, at_s)
     recent = [one for one in state.determinations if 0 <= round(at_s - one.at_s, 3) <= course.baseline_window_s
-              and not makes_no_baseline(state.protocol, context, one)]
+              and not one.beyond and not makes_no_baseline(state.protocol, context, one)]
     if not recent:
         return None
     apart = round(recent[-1].at_s - recent[0].at_s, 3) >= course.baseline_apart_s

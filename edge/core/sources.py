@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import combinations
-from math import inf, isfinite
+from math import inf, isfinite, isnan
 
 from edge.core.context import Number, RuleContext
 from edge.core.plausible import as_number, is_good
@@ -127,4 +127,7 @@ def mean_pressure(context: RuleContext) -> Number:
     measured, sbp, dbp = (context.metric(metric) for metric in ("map_mmhg", "sbp_mmhg", "dbp_mmhg"))
     if measured is not None:
         return measured
-    return None if sbp is None or dbp is None else round(dbp + (sbp - dbp) / 3.0, 1)
+    if sbp is None or dbp is None:
+        return None
+    mean = (sbp + 2.0 * dbp) / 3.0
+    return None if isnan(mean) else round(mean, 1)

@@ -55,6 +55,7 @@ class Determination(msgspec.Struct, frozen=True):
     dbp_mmhg: float
     map_mmhg: float | None = None
     nibp_pulse_bpm: float | None = None
+    beyond: tuple[str, ...] = ()  # metrics that are outside of the measuring range: the end of it stands for them
 
 
 class Below(msgspec.Struct):

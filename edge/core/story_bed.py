@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import Any, NamedTuple
 
 from edge.contract.events import CommandRefused, PendingEvent, numbered
@@ -66,6 +67,13 @@ class Pressure(NamedTuple):
 
 
 Heard = Callable[[Input, float], None]
+
+
+def _shown(value: float | None, reason: str | None) -> Shown:
+    """A value of a determination; an infinite one is beyond what the cuff can measure."""
+    if value is None or isfinite(value):
+        return Shown(value, "invalid" if value is None else "valid", reason)
+    return Shown(None, "overflow" if value > 0 else "underflow", "out_of_range")
 
 
 def device_of(metric: str) -> str:
@@ -161,8 +169,7 @@ class StoryBed:
         pressures = {"sbp_mmhg": found.sbp, "dbp_mmhg": found.dbp, "map_mmhg": found.mean} if found else {
             "sbp_mmhg": None, "dbp_mmhg": None, "map_mmhg": None}
         values = pressures | {"nibp_pulse_bpm": 70.0 if found else None}
-        self.send(by, {metric: Shown(value, "invalid" if value is None else "valid", reason)
-                       for metric, value in values.items()})
+        self.send(by, {metric: _shown(value, reason) for metric, value in values.items()})
         if by == "cuff":
             self.cuff_at_s = self.at_s
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from itertools import pairwise
+from math import inf
 from typing import get_args
 
 from edge.core.story_bed import Pressure, Shown, StoryBed, device_of
@@ -41,10 +42,12 @@ def number(word: str, what: str) -> float:
 
 
 def pressure(word: str) -> Pressure:
-    """`word`, S/D or S/D/MEAN in mmHg, as a blood pressure. Raises Unreadable."""
-    if not re.fullmatch(rf"{NUMBER}/{NUMBER}(/{NUMBER})?", word):
+    """`word`, S/D or S/D/MEAN in mmHg, as a blood pressure; S and D may be overflow or underflow. Raises Unreadable."""
+    found = f"({NUMBER}|overflow|underflow)"
+    if not re.fullmatch(rf"{found}/{found}(/{NUMBER})?", word):
         raise Unreadable(f"a blood pressure is S/D or S/D/MEAN, not {word!r}")
-    return Pressure(*map(float, word.split("/")))
+    beyond = {"overflow": inf, "underflow": -inf}
+    return Pressure(*(beyond[part] if part in beyond else float(part) for part in word.split("/")))
 
 
 def show_metric(bed: StoryBed, key: str, rest: list[str]) -> None:
@@ -324,7 +327,8 @@ def _pause(bed: StoryBed, rest: list[str]) -> None:
 
 
 VERBS: dict[str, tuple[str, Callable[[StoryBed, list[str]], None]]] = {
-    "bp": ("bp S/D[/MEAN], bp failed REASON, bp auto S/D (so at each interval) or bp off", _bp),
+    "bp": ("bp S/D[/MEAN], bp failed REASON, bp auto S/D (so at each interval) or bp off; S or D may be overflow or"
+           " underflow", _bp),
     "second": ("second spo2 VALUE or second bp S/D (a second oximeter, a second cuff), in a story that is given two of"
                " each; second pump infusing ML_H, second pump stopped or second volume ML, given two pumps", _second),
     "dissociation": ("dissociation begun|over WHY (a nurse says so)", _dissociation),

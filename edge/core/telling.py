@@ -45,7 +45,9 @@ def _rise(context: RuleContext, _: Rule) -> str | None:
     """How far the newest blood pressure is from its baseline: +21/-3 %."""
     rise_pct = FACTS["rise_pct"].compute
     sbp, dbp = rise_pct(context, "sbp_mmhg"), rise_pct(context, "dbp_mmhg")
-    return None if sbp is None or dbp is None else _blood_pressure(sbp, dbp, "+.0f").replace("-", "−") + " %"
+    if sbp is None or dbp is None or not isfinite(sbp) or not isfinite(dbp):
+        return None
+    return _blood_pressure(sbp, dbp, "+.0f").replace("-", "−") + " %"
 
 
 def _reason(context: RuleContext, rule: Rule) -> str:
@@ -183,7 +185,7 @@ def evidence(state: BedState, rule: Rule, context: RuleContext) -> tuple[Evidenc
     for metric in rule.metrics:
         if metric in DETERMINATION:
             for one in state.determinations[-rule.when.determinations:]:
-                found.append((metric, getattr(one, metric), one.at_s))
+                found.append((metric, None if metric in one.beyond else getattr(one, metric), one.at_s))
         elif metric in state.latest:
             latest = state.latest[metric]
             found.append((metric, latest.value, latest.at_s))
