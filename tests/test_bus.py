@@ -152,7 +152,7 @@ async def test_an_answer_said_twice_is_never_read_as_the_next(slave: Slave) -> N
     bus = Port(slave.at, FAST)
     for asked in (1, 2, 3):
         assert await bus.read(1, ModbusRequest("r", 4, asked, 1, effect="read")) == struct.pack(">H", asked)
-        await asyncio.sleep(0.04)
+        await until(lambda: bus.late == asked, 5)  # noqa: B023
     assert bus.late == 3
     bus.close()
 
