@@ -16,12 +16,12 @@ function useCard(edge: string, of: string): { card: CardNow | null; problem: str
     const look = async (): Promise<void> => {
       const told = (await statuses()).find((one) => one.edge === edge)?.status?.card;
       if (told?.of !== of) return;
-      clearInterval(timer);
+      window.clearInterval(timer);
       setCard(told);
     };
     void askBox(edge, "show_driver", { of }).then(setProblem);
-    timer = setInterval(() => void look(), LOOK_MS);
-    return () => clearInterval(timer);
+    timer = window.setInterval(() => void look(), LOOK_MS);
+    return () => window.clearInterval(timer);
   }, [edge, of]);
   return { card, problem };
 }
