@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -60,6 +61,7 @@ class Store:
         self._reads_alone = False
         self._engine = self._opened()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="console-store")
+        self._turn = threading.Lock()  # one connection: whoever asks from another thread waits
         self._at_work: Connection | None = None
 
     @property
@@ -186,10 +188,11 @@ class Store:
         return StoreBroken(why)
 
     def now(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same without a loop, for the command line and for tests. Raises sqlalchemy.exc.DBAPIError."""
+        """The same without a loop, for the command line and for tests, after what is at work. Raises
+        sqlalchemy.exc.DBAPIError."""
         assert self._engine is not None
         try:
-            with self._engine.begin() as connection:
+            with self._turn, self._engine.begin() as connection:
                 self._at_work = connection
                 return work(connection, *args, **kwargs)
         except DBAPIError as fault:
