@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from edge.field.link_state import Link
-from edge.field.together import ASKED, LOOK, Together
+from edge.field.together import ASKED, LONG_S, LOOK, Together
 
 
 @dataclass
@@ -17,13 +17,14 @@ class Ward:
 
     links: dict[str, Link] = field(default_factory=dict)
     away: set[str] = field(default_factory=set)
+    treated: set[str] = field(default_factory=set)
     real_s: float = 0.0
 
     def __post_init__(self) -> None:
         together = Together()
         for bed in ("chair-1", "chair-2", "chair-3"):
             link = self.links[bed] = Link(bed, "oximeter", 5.0, now=lambda: self.real_s)
-            link.among(together.joins(f"{bed}/oximeter", "nonin"))
+            link.among(together.joins(f"{bed}/oximeter", "nonin", lambda bed=bed: bed in self.treated))
             link.opened(0.0)
         self.run(3)
 
@@ -132,6 +133,18 @@ def test_one_that_goes_away_while_it_is_asked_is_still_asked() -> None:
     assert ward.asked == {"chair-1"}
 
 
+@pytest.mark.parametrize(("seconds", "treated", "asks"), [
+    (LONG_S, set(), False), (LONG_S - 1, set(), True), (LONG_S, {"chair-1"}, True), (LONG_S, {"chair-3"}, False)])
+def test_a_night_is_as_a_start_unless_somebody_is_treated(seconds: float, treated: set[str], asks: bool) -> None:
+    """The last good frame came at 3 s, and the next one comes a second after they are switched on."""
+    ward = Ward(treated=treated)
+    ward.out("chair-1", "chair-2")
+    ward.run(round(seconds) - 1)
+    ward.back("chair-1", "chair-2")
+    ward.run(5)
+    assert ward.asked == ({"chair-1", "chair-2"} if asks else set())
+
+
 @pytest.mark.parametrize(("stood_s", "asks"), [(8.0, False), (31.0 * 60, True)])
 def test_an_edge_that_stood_still_hears_what_waits_and_one_that_slept_asks(stood_s: float, asks: bool) -> None:
     ward = Ward()
@@ -146,7 +159,7 @@ def test_an_edge_that_stood_still_hears_what_waits_and_one_that_slept_asks(stood
 @pytest.mark.parametrize("asked", [True, False])
 def test_an_edge_that_starts_asks_what_was_asked_before_and_nothing_else(asked: bool) -> None:
     link = Link("chair-1", "oximeter", 5.0, now=lambda: 0.0)
-    link.among(Together().joins("chair-1/oximeter", "nonin", asked=asked))
+    link.among(Together().joins("chair-1/oximeter", "nonin", bool, asked=asked))
     link.opened(0.0)
     link.received(4, 1.0)
     link.understood(4)

@@ -101,7 +101,7 @@ class EdgeService:
         self._began_s = clock.now()
         self._sent_seq = journal.head.seq
         self._loop = asyncio.get_running_loop()
-        self._devices = Devices(now=clock.now, speed=config.edge.speed)
+        self._devices = Devices(now=clock.now, speed=config.edge.speed, in_use=self.in_session)
         self._broken: asyncio.Future[None] = self._loop.create_future()
         self._refusals = Refusals()
         verifier = CommandVerifier(key, config.edge.id, console_keys)

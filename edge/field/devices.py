@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from drivers.contract import Spec
@@ -33,13 +34,15 @@ class Tasks(Protocol):
 
 
 class Devices:
-    """`add` each device, then run the `tasks`. `now` is the edge clock, `speed` its seconds in a real one.
+    """`add` each device, then run the `tasks`. `now` is the edge clock, `speed` its seconds in a real one; `in_use`:
+    whether somebody is treated at a bed.
 
     While they run, `start` and `stop` change one device and no other.
     """
 
-    def __init__(self, *, now: Callable[[], float], speed: float = 1.0) -> None:
-        self._now, self._speed = now, speed
+    def __init__(self, *, now: Callable[[], float], speed: float = 1.0,
+                 in_use: Callable[[str], bool] = lambda _: True) -> None:
+        self._now, self._speed, self._in_use = now, speed, in_use
         self._connections: dict[str, Connection] = {}
         self._buses: dict[str, Bus] = {}
         self._dialogues: dict[tuple[str, str], Dialogue] = {}
@@ -53,13 +56,13 @@ class Devices:
         """One device; `tap` is given the bytes of a stream. `identity` is the serial number that edge.toml names,
         `remembered` the one that was bound before, where it names none. `quiet` False: the line was listened to just
         now, and is quiet. `may_stop`: this pump may be stopped over the wire. `asked`: a person must still say whose
-        it is. Raises ValueError where settings or line
-        do not fit."""
+        it is. Raises ValueError where settings or line do not fit."""
         dialogue = Dialogue(bed, device, spec, at.line(spec.line), now=self._now, decoded=decoded, wave=wave,
                             identity=identity, settings=settings, speed=self._speed, quiet=not at.is_modbus,
                             remembered=remembered, may_stop=may_stop)
         if spec.nameless and not at.is_modbus:  # a unit of a bus has a number
-            mate = self._mates[bed, device] = self._together.joins(f"{bed}/{device}", spec.name, asked=asked)
+            mate = self._mates[bed, device] = self._together.joins(
+                f"{bed}/{device}", spec.name, partial(self._in_use, bed), asked=asked)
             dialogue.link.among(mate)
         self._dialogues[bed, device] = dialogue
         if at.is_modbus:
