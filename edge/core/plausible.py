@@ -27,7 +27,7 @@ def is_good(validity: str, value: float | None) -> bool:
 def as_number(sample: Sample) -> float | None:
     """The value of a sample that can be judged by; beyond the device's range it is the end of that range."""
     metric = METRICS[sample.metric]
-    beyond = {"overflow": metric.high, "underflow": metric.low}.get(sample.validity)
+    beyond = {"overflow": float(metric.high), "underflow": float(metric.low)}.get(sample.validity)
     return sample.value if sample.validity == "valid" else beyond
 
 
