@@ -4,6 +4,7 @@ is; and nobody is asked where nothing can have been mixed up."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
@@ -24,7 +25,7 @@ class Ward:
         together = Together()
         for bed in ("chair-1", "chair-2", "chair-3"):
             link = self.links[bed] = Link(bed, "oximeter", 5.0, now=lambda: self.real_s)
-            link.among(together.joins(f"{bed}/oximeter", "nonin", lambda bed=bed: bed in self.treated))
+            link.among(together.joins(f"{bed}/oximeter", "nonin", partial(self.treated.__contains__, bed)))
             link.opened(0.0)
         self.run(3)
 
