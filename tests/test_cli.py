@@ -143,6 +143,7 @@ def test_a_wrong_console_toml_is_named(tmp_path: Path, text: str, says: str) -> 
     assert says in str(wrong.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("verb", "text", "says"), [
     ("console", 'data = "data"\nhost = "203.0.113.1"\nplain_http = true', "cannot listen on 203.0.113.1"),
     ("console", 'data = "broken"', "console.db: cannot be used"),

@@ -82,6 +82,7 @@ def test_a_block_of_any_length_is_missed(store: Store, missing: int) -> None:
     assert keep(store, *(journal.out(n) for n in range(11, 11 + missing))).cursor.seq == missing + 20
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32))
 @hypothesis_settings(max_examples=15, deadline=None)
 def test_doubled_and_shuffled_deliveries_end_the_same(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:

@@ -13,6 +13,7 @@ from edge.contract.commands import MAX_NOTE, MAX_REASON, BadCommand, parse
 from edge.core import dissociation
 from tests.helpers.console_server import COMMANDS, served
 from tests.helpers.console_story import BED
+from tests.helpers.parts import sampled
 
 PAGE = Path(__file__).parent.parent / "edge" / "console" / "web" / "src"
 CHECK_IN, CONTRACT = PAGE / "checkin.tsx", PAGE / "contract.ts"
@@ -56,7 +57,7 @@ ASKED: list[tuple[str, dict[str, Any], str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("verb", "args", "said"), ASKED)
+@pytest.mark.parametrize(("verb", "args", "said"), sampled(ASKED, 2))
 async def test_what_no_honest_page_asks_is_refused_in_one_line_and_never_sent(
         tmp_path: Path, verb: str, args: dict[str, Any], said: str | None) -> None:
     async with served(tmp_path) as home:

@@ -62,7 +62,7 @@ async def taken_up(folder: Path, bed: str) -> Bedside:
         await journal.close()
 
 
-@pytest.mark.parametrize("bed", sampled(((bed,) for bed in range(len(BEDS))), 2), ids=[bed.id for bed in BEDS])
+@pytest.mark.parametrize("bed", sampled(((bed,) for bed in range(len(BEDS))), 4), ids=[bed.id for bed in BEDS])
 async def test_every_set_of_devices_lives_from_precheck_into_its_infusion(tmp_path: Path, bed: int) -> None:
     past, lasted_s = await lived(tmp_path, bed, 8.0)
     assert lasted_s >= 480

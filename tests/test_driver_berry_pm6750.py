@@ -147,6 +147,7 @@ def test_a_line_lost_while_it_measures_is_a_failed_determination_and_its_result_
 # --- with its twin, through the dialogue ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_hour_of_numbers_and_determinations() -> None:
     run, _, _ = with_twin(3600.0)
     assert set(told(run, "spo2_pct")) == {98.0}

@@ -537,6 +537,7 @@ def test_any_row_deleted_moved_swapped_or_added_is_noticed(raw: Connection, tabl
                 assert swap is not False, (row, other)
 
 
+@pytest.mark.slow
 def test_tables_cut_at_different_ends_are_noticed(raw: Connection) -> None:
     chance = random.Random(7)
     checkpoints = [(0, 0, 0), *raw.exec_driver_sql("SELECT id, last_n, event_seq FROM seal").all()]

@@ -216,6 +216,7 @@ def edits(path: Path) -> Iterator[tuple[str, tuple[Any, ...]]]:
         yield "DELETE FROM seal WHERE id = ?", (numbers[2],)
 
 
+@pytest.mark.slow
 async def test_whatever_is_changed_in_a_segment_is_found_and_never_served(packed: Path, tmp_path: Path) -> None:
     truth, _, _ = contents(packed)
     all_edits, copy = list(edits(packed)), tmp_path / "copy.db"

@@ -41,6 +41,7 @@ def console(serve: Serve, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None
     console_run.run_console(folder / "console.toml")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("collector")
 @pytest.mark.parametrize("service", [edge_or_broker, console])
 def test_a_service_that_serves_keeps_what_stands_for_good(

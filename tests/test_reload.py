@@ -151,6 +151,7 @@ async def test_a_bed_with_an_open_session_is_not_taken_out(tmp_path: Path) -> No
         assert await edge.reloader.reload(), "nobody is at the other"
 
 
+@pytest.mark.slow
 async def test_a_device_is_added_and_taken_away_and_the_bus_of_another_stays(tmp_path: Path) -> None:
     async with staged(catalogue(["isco:modbus+tcp"], simulators.find(), beds=2), simulators.find()) as stage:
         first, second = (f"isco {row.at}" for row in stage.rows)

@@ -128,6 +128,7 @@ def test_a_console_that_lost_its_store_gets_everything_again_at_once() -> None:
     assert send_batch(backlog, 0.2) == (4, 13)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_everything_is_stored_in_the_end_whatever_the_broker_loses(data: st.DataObject) -> None:
     head, stored, at_s = 0, 0, 0.0
