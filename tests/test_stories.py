@@ -27,7 +27,7 @@ WHOLE = [  # of whole sessions: hours
     for path in sorted((HERE / "stories" / "course" / "whole").glob("*.txt"))
     for number, story in enumerate(stories_of(path.read_text()), 1)
 ]
-LONG_MIN = 15
+LONG_MIN = 10
 
 
 def minutes(story: str) -> int:
@@ -74,7 +74,8 @@ def stories_about(rule: str) -> list[str]:
 
 
 @pytest.mark.parametrize("rule", [
-    pytest.param(rule.id, marks=slow_if(minutes(stories_about(rule.id)[0]) > LONG_MIN)) for rule in RULES.rules])
+    pytest.param(rule.id, marks=slow_if(number % 3 != 0 or minutes(stories_about(rule.id)[0]) > LONG_MIN))
+    for number, rule in enumerate(RULES.rules)])
 def test_a_rule_that_never_fires_fails_its_stories(rule: str) -> None:
     # without the limits a prescriber may move: they name numbers that a rule that never fires has no more
     lines = re.sub(r"^\[\[limit\]\]\n(?:\S.*\n)+", "", FILE.read_text(), flags=re.MULTILINE).split("[[rule]]")
