@@ -1,5 +1,5 @@
-"""A damaged database file is kept aside whole, and a new one takes its place. Each step is a rename, so that a start
-can finish what was cut short.
+"""A damaged database file is kept aside whole, and a new one takes its place; so does a copy of one that was removed
+while it was written. Each step is a rename, so that a start can finish what was cut short.
 
     x.db.part     the new one while it is made
     x.db.new-1    the same, whole, and not yet in its place
@@ -13,6 +13,7 @@ import sqlite3
 from pathlib import Path
 
 from sqlalchemy import Engine, ExceptionContext, event
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import DatabaseError
 
 from edge import points
@@ -71,6 +72,22 @@ def finish(path: Path) -> None:
         new.rename(path)
         points.reached("quarantine")
         to_disk(path.parent)
+
+
+def put_back(cursor: DBAPICursor, path: Path) -> None:
+    """A file that was removed, renamed or replaced while it is open: SQLite goes on writing into it without an error,
+    and whoever closes it loses it. All that `cursor` sees is put into a file at `path`; what is there now is kept
+    aside. Where it is cut short the next start finishes it, once the copy is whole. Raises OSError, sqlite3.Error."""
+    part = new_part(path)
+    try:
+        cursor.execute("VACUUM INTO ?", (str(part),))
+    except sqlite3.Error:
+        part.unlink(missing_ok=True)  # a full disk is not to stay full of it
+        raise
+    if not path.exists():
+        for end in ("-wal", "-shm"):  # of the one that was removed
+            Path(f"{path}{end}").unlink(missing_ok=True)
+    put_in_place(path, part, free_number(path))
 
 
 def tells_damage(engine: Engine) -> Engine:

@@ -17,9 +17,9 @@ import pytest_asyncio
 from edge import points
 from edge.contract.events import Event, PendingEvent
 from edge.journal import Journal, JournalBusy, JournalError, Reader, confirming, journal, segments, store
+from edge.journal.file_id import FileId, id_of
 from edge.journal.last import Last
 from edge.journal.outage import Outage
-from edge.journal.putting_back import FileId, id_of
 from edge.journal.verify import verify
 from edge.model import Tick
 from tests.helpers.bodies import body

@@ -124,15 +124,9 @@ class Store:
             return
         log.error("%s was removed while the console serves: it is put back", place)
         place.parent.mkdir(parents=True, exist_ok=True)
-        part = aside.new_part(place)
         with closing(engine.raw_connection()) as connection:
-            connection.cursor().execute("VACUUM INTO ?", (str(part),))
+            aside.put_back(connection.cursor(), place)
         engine.dispose()
-        for end in ("-wal", "-shm"):  # of the one that was removed
-            Path(f"{place}{end}").unlink(missing_ok=True)
-        aside.to_disk(part)
-        part.rename(place)
-        aside.to_disk(place.parent)
         self._engine = open_engine(place)
 
     async def mend(self) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from edge import aside
 from edge.journal import chain, quarantine, schema
 from edge.journal.chain import START, Base, Checkpoint, Wrong
 from edge.journal.database import (
@@ -25,8 +26,8 @@ from edge.journal.database import (
     write_wal_again,
     writing,
 )
+from edge.journal.file_id import FileId, has_no_name, id_of, size_of
 from edge.journal.last import Last
-from edge.journal.putting_back import FileId, has_no_name, id_of, put_back, size_of
 from edge.journal.reader import base_of, begun_is_told, checkpoint_rows, ends, events_page, wrote_last
 from edge.journal.schema import CHECKPOINT, CURSOR, EVENT, INPUT
 
@@ -160,7 +161,7 @@ class Store:
         assert self.place.path is not None
         self._must_be_there()
         try:
-            put_back(connection, self.place.path)
+            aside.put_back(connection.connection.cursor(), self.place.path)
         except (OSError, sqlite3.Error, SQLAlchemyError) as fault:
             raise JournalFailing(f"journal {self.place}: {REMOVED}, and it cannot be put back: {fault}") from fault
         self._file = self._at_place()

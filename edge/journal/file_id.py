@@ -1,0 +1,37 @@
+"""Which file a journal has open, and whether that one can still be found: SQLite does not look."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+FileId = tuple[int, int]  # device and inode
+OPEN_FILES = Path("/proc/self/fd")  # Linux
+
+
+def id_of(path: Path | str) -> FileId | None:
+    """Which file is there; None: none, or it cannot be seen."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def size_of(path: str) -> int:
+    """In bytes; 0 where there is none."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def has_no_name(file: FileId) -> bool:
+    """Whether `file`, which this process has open, was removed: it is gone when it is closed."""
+    for each in OPEN_FILES.iterdir() if OPEN_FILES.is_dir() else ():
+        with suppress(OSError):
+            found = each.stat()
+            if (found.st_dev, found.st_ino) == file:
+                return found.st_nlink == 0
+    return False
