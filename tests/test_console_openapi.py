@@ -73,7 +73,7 @@ async def serving(data: Path) -> AsyncIterator[str]:
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
-            server.force_exit = server.should_exit = True
+            server.should_exit = True
             await served
 
 

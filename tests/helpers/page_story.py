@@ -473,8 +473,9 @@ async def playing(story: Story) -> AsyncIterator[Story]:
                 player.cancel()
             network.close()
             story.network.hang_up()
-            server.force_exit = server.should_exit = True
-            await asyncio.gather(*players, served, return_exceptions=True)
+            await asyncio.gather(*players, return_exceptions=True)
+            server.should_exit = True  # not by force: the console has closed its store before its folder goes
+            await served
 
 
 def _listener() -> socket.socket:
