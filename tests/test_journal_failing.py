@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from edge import points
+from edge import file_id, points
 from edge.contract.events import Event, PendingEvent
+from edge.file_id import FileId, id_of
 from edge.journal import Journal, JournalBusy, JournalError, Reader, confirming, journal, segments, store
-from edge.journal.file_id import FileId, id_of
 from edge.journal.last import Last
 from edge.journal.outage import Outage
 from edge.journal.verify import verify
@@ -427,7 +427,8 @@ async def test_over_another_disk_nothing_is_begun_and_its_own_comes_back_whole(t
         return (-1, found[1]) if found and beneath.exists() else found
 
     beneath = tmp_path / "beneath"
-    monkeypatch.setattr(store, "id_of", seen)
+    for module in (store, file_id):
+        monkeypatch.setattr(module, "id_of", seen)
     assert await kept.event() == 2
     await kept.until(lambda: "another one is mounted over" in kept.told[-1].reason)
     assert not (folder / "journal.db").exists(), "no record is begun there"

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from edge import aside
+from edge.file_id import FileId, id_of, is_adrift, size_of
 from edge.journal import chain, quarantine, schema
 from edge.journal.chain import START, Base, Checkpoint, Wrong
 from edge.journal.database import (
@@ -26,7 +27,6 @@ from edge.journal.database import (
     write_wal_again,
     writing,
 )
-from edge.journal.file_id import FileId, has_no_name, id_of, size_of
 from edge.journal.last import Last
 from edge.journal.reader import base_of, begun_is_told, checkpoint_rows, ends, events_page, wrote_last
 from edge.journal.schema import CHECKPOINT, CURSOR, EVENT, INPUT
@@ -147,13 +147,9 @@ class Store:
 
     @property
     def adrift(self) -> bool:
-        """The file that is open is not at its place, and can be lost: it has no name, or its folder has another one. A
-        disk that was mounted over it, or came off, leaves it where it is."""
+        """The file that is open is not at its place, and can be lost."""
         path, file = self.place.path, self._file
-        if path is None or file is None or self._at_place() == file:
-            return False
-        folder = id_of(path.parent)
-        return folder is None or folder[0] == file[0] or has_no_name(file)
+        return path is not None and file is not None and is_adrift(path, file)
 
     def put_back(self, connection: Connection) -> None:
         """What `connection` has of a file that is adrift is put in its place, and what is there now kept aside. Raises

@@ -1,4 +1,4 @@
-"""Which file a journal has open, and whether that one can still be found: SQLite does not look."""
+"""Which file a store has open, and whether that one can still be found: SQLite does not look."""
 
 from __future__ import annotations
 
@@ -35,3 +35,12 @@ def has_no_name(file: FileId) -> bool:
             if (found.st_dev, found.st_ino) == file:
                 return found.st_nlink == 0
     return False
+
+
+def is_adrift(path: Path, file: FileId) -> bool:
+    """Whether `file`, which is open, is not at `path`, and can be lost: it has no name, or its folder has another one.
+    A disk that was mounted over it, or came off, leaves it where it is."""
+    if id_of(path) == file:
+        return False
+    folder = id_of(path.parent)
+    return folder is None or folder[0] == file[0] or has_no_name(file)
