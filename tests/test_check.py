@@ -29,6 +29,7 @@ from simulators.capture import Capture
 from simulators.scenario import catalogue
 from tests.helpers.dialogue_run import DialogueRun, StillPatient
 from tests.helpers.stage_run import staged
+from tests.helpers.tap import declared, looked_at, tapping
 
 PLACE = parse_device_url("serial:///dev/ttyUSB0")
 
@@ -229,8 +230,12 @@ async def test_the_verb_prints_a_report_and_a_capture_plays(tmp_path: Path) -> N
         assert kept[1].read_text().startswith("Link acceptance report")
         code, said = await vigil("devices", "nonin", "--reports", str(tmp_path / "kept"))
         assert (code, f"{kept[0].name}: it is of a program on the same machine, no device" in said) == (0, True)
-        code, _ = await vigil("capture", at, str(tmp_path / "c.jsonl"), "--driver", "nonin", "--minutes", "0.03")
+        async with tapping(tmp_path) as tap:
+            code, _ = await vigil("capture", await tap.on(at), str(tmp_path / "c.jsonl"), "--driver", "nonin",
+                                  "--minutes", "0.03")
         assert code == 0
+        assert declared(tap.lines[parse_device_url(at).endpoint],
+                        {1: looked_at(drivers.find()["nonin"], known=True)}) > 0
     finally:
         process.terminate()
         await process.wait()

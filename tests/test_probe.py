@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -29,27 +29,43 @@ from simulators.contract import Twin
 from simulators.nonin import NoninTwin
 from simulators.patient import SimulatedPatient
 from tests.helpers.parts import slow_if
+from tests.helpers.tap import declared, looked_at, tapping
 
 HERE = parse_device_url("serial:///dev/ttyUSB0")
+UNITS = range(1, 4)  # of the twins on Modbus
 BY_ITSELF = {"berry_pm6750", "contec_cms50", "masimo_ascii", "nonin"}  # sends once a second or oftener, unasked
 
 
+class Twins(dict[str, str]):
+    """Where each driver's can be reached; and the serial numbers that were found, which requests may name."""
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        super().__init__(places)
+        self.serials: set[str | None] = {None}
+
+
 @pytest.fixture(scope="module")
-async def twins(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, str]]:
-    """One twin of every driver: where each can be reached."""
+async def twins(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twins]:
+    """One twin of every driver, each behind a tap: whatever was sent to it stands in a table, and is no more than a
+    probe may send."""
     ports = tmp_path_factory.mktemp("ports")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "edge.cli", "simulate", "--json", "--ports", str(ports), stdout=asyncio.subprocess.PIPE,
         stdin=asyncio.subprocess.DEVNULL)
     assert process.stdout is not None
     rows = json.loads(await asyncio.wait_for(process.stdout.readline(), 20))["twins"]
-    yield {row["driver"]: row["at"] for row in rows if "rtu" not in row["at"]}
+    async with tapping(ports) as tap:
+        twins = Twins({row["driver"]: await tap.on(row["at"]) for row in rows if "rtu" not in row["at"]})
+        yield twins
     process.terminate()
     await process.wait()
+    may = [request for spec in SPECS for serial in twins.serials for request in looked_at(spec, serial, known=False)]
+    counts = [declared(line, dict.fromkeys(UNITS, may)) for line in tap.lines.values()]
+    assert sum(count == 0 for count in counts) <= len(BY_ITSELF), "what is overheard is not asked"
 
 
 @pytest.mark.slow
-async def test_each_device_is_found(twins: dict[str, str]) -> None:
+async def test_each_device_is_found(twins: Twins) -> None:
     """All at the same time, each on its own port."""
     assert set(twins) == set(drivers.find())
     now = EdgeClock().now
@@ -59,6 +75,7 @@ async def test_each_device_is_found(twins: dict[str, str]) -> None:
         found = {one.spec.name: one for one in tried if one.fits}
         assert list(found) == [driver]
         one = found[driver]
+        twins.serials.add(one.identity)
         assert (one.counters.bad, str(one.at)) == (0, twins[driver])
         if driver in BY_ITSELF:
             assert tried == [one], "what is overheard has its turn first"
@@ -69,7 +86,7 @@ async def test_each_device_is_found(twins: dict[str, str]) -> None:
 
 
 @pytest.mark.slow
-async def test_what_the_verb_says_of_a_find(twins: dict[str, str]) -> None:
+async def test_what_the_verb_says_of_a_find(twins: Twins) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "edge.cli", "probe", "--json", twins["nonin"], stdout=asyncio.subprocess.PIPE)
     said, _ = await process.communicate()
