@@ -37,6 +37,7 @@ class Ward:
 
     def causes(self) -> dict[str, str]:
         """The causes of all alarms, by bed and alarm."""
+        self.floods.changed()
         return {f"{bed} {key}": cause.text for bed, bedside in self.beds.items()
                 for key, cause in self.floods.causes(bedside.state).items()}
 

@@ -7,7 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from edge.app.telemetry import STATE_EVERY_S, Telemetry
+import drivers
+from edge.app.telemetry import LINES_EVERY_S, STATE_EVERY_S, Telemetry
+from edge.field.dialogue import Dialogue
 from edge.stream.publisher import Stream
 from tests.helpers.bed_story import BedStory
 
@@ -37,4 +39,32 @@ async def test_a_number_that_moves_sends_no_state(spo2: float, again: bool, monk
     telemetry.refresh(story.at_s, 0)
     assert (sent.states == 2) is again
     monkeypatch.setattr(telemetry, "_loop", loop)
+    telemetry.close()
+
+
+@pytest.mark.parametrize(("counted", "later_s", "again"), [
+    ({"frames": 20, "received": 400, "understood": 400}, LINES_EVERY_S - 1, False),
+    ({"frames": 20, "received": 400, "understood": 400}, LINES_EVERY_S, True),
+    ({"bad": 1}, STATE_EVERY_S, True),
+    ({"late": 1}, STATE_EVERY_S, True),
+    ({"timeouts": 1}, STATE_EVERY_S, True),
+    ({"dropped": 1}, STATE_EVERY_S, True)], ids=str)
+async def test_a_wire_that_does_well_is_told_now_and_then_and_one_that_errs_at_the_next_turn(
+        counted: dict[str, int], later_s: float, again: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    story, sent = BedStory().opened(), Sent()
+    telemetry = Telemetry("clinic-1", "b1", False, story.bed, cast(Stream, sent), now=lambda: story.at_s)
+    spec = drivers.find()["nonin"]
+    dialogue = telemetry.dialogues["oximeter"] = Dialogue(
+        story.bed.state.bed, "oximeter", spec, spec.line, now=lambda: story.at_s, decoded=lambda *_: None,
+        wave=lambda *_: None)
+    telemetry.counters["oximeter"], telemetry.places["oximeter"] = dialogue.counters, ("", "")
+    began_s = asyncio.get_running_loop().time()
+    with monkeypatch.context() as clock:
+        clock.setattr(telemetry, "_loop", type("Then", (), {"time": staticmethod(lambda: began_s)}))
+        telemetry.send_state(telemetry.state(story.at_s, 0))
+        clock.setattr(telemetry, "_loop", type("Later", (), {"time": staticmethod(lambda: began_s + later_s)}))
+        for name, more in counted.items():
+            setattr(dialogue.counters, name, more)
+        telemetry.refresh(story.at_s, 0)
+    assert (sent.states == 2) is again
     telemetry.close()

@@ -49,6 +49,7 @@ class Hearing:
         self._sounding: dict[str, list[AlarmNow]] = {bed: [] for bed in beds}
         self._announced: dict[tuple[str, str], _Announced] = {}
         self._told = dict.fromkeys(self._sounding, HEARD)
+        self._says = False  # whether any of these is told that nobody may hear it
 
     def watch(self, beds: Collection[str]) -> None:
         """These beds are there from now on, and no others."""
@@ -96,10 +97,12 @@ class Hearing:
         late = {key for key, one in self._announced.items()
                 if self._confirms and not one.confirmed and at_s - one.since_s >= CONFIRMED_WITHIN_S}
         nobody = not any(self._live.values()) and at_s >= self._arrives_by_s
+        if not nobody and not late and not self._says:  # nearly always, fifty times a second
+            return {}
         now = {bed: self._heard(bed, nobody, {alarm for where, alarm in late if where == bed})
                for bed in self._sounding}
         changed = {bed: told for bed, told in now.items() if told != self._told[bed]}
-        self._told = now
+        self._told, self._says = now, any(told != HEARD for told in now.values())
         return changed
 
     def _heard(self, bed: str, nobody: bool, late: set[str]) -> HeardChanged:

@@ -143,8 +143,7 @@ class EdgeService:
             bedside.restore(recovered.beds[bed.id].snapshot())
         edge = self._config.edge
         work = BedAtWork(bedside, Telemetry(edge.id, self._boot, edge.simulated, bedside, self._stream,
-                                     now=self._clock.now))
-        work.telemetry.causes = self._floods.causes
+                                            now=self._clock.now, causes=self._floods.causes))
         for device in bed.device:
             self._add(device, specs, work)
         return work
@@ -156,7 +155,7 @@ class EdgeService:
             wave=partial(self._wave, bed, device.id), identity=device.identity, settings=device.settings,
             remembered=known.bound, may_stop=known.stops, asked=known.ask)
         dialogue.history.keep(FRAMES)
-        self._floods.wires[bed, device.id] = wires(device.place.path, device.place.host, device.place.port)
+        self._floods.reached((bed, device.id), wires(device.place.path, device.place.host, device.place.port))
         telemetry.counters[device.id] = dialogue.counters
         telemetry.dialogues[device.id] = dialogue
         telemetry.places[device.id] = device.at, unsure(device.place.path)
@@ -194,6 +193,7 @@ class EdgeService:
         for device in list(work.telemetry.dialogues):
             await self._devices.stop(bed, device, tasks)
         del self._beds[bed]
+        self._floods.changed()
         work.telemetry.close()
         self._stream.forget(bed)
 
@@ -239,15 +239,15 @@ class EdgeService:
 
     def _apply(self, bed: str, given: Input, at_s: float) -> Appended | None:
         work = self._beds[bed]
-        pending_events = work.bedside.apply(
-            given, at_s
-        )  # first: what it cannot bear must not be read again at every start
+        # first: what it cannot bear must not be read again at every start
+        pending_events = work.bedside.apply(given, at_s)
         work.last_n = self._journal.record(bed, at_s, given)
         return self._append([work], pending_events, at_s) if pending_events else None
 
     def _append(self, works: Sequence[BedAtWork], pending_events: Sequence[PendingEvent], at_s: float) -> Appended:
         """What followed at these beds."""
         appended = self._journal.append(pending_events)
+        self._floods.changed()
         for work in works:
             work.bedside.numbered(appended.events)
             work.unstored += 1

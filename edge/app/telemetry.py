@@ -25,6 +25,7 @@ GAP_S = 0.21  # at most five vitals in any second a bed, timers a little early o
 LATEST_S = 1.8  # and at least one in two, with its ages, whatever the devices do
 COALESCE_S = 0.02  # what belongs to one round of questions leaves together
 STATE_EVERY_S = 5.0
+LINES_EVERY_S = 20.0  # where nothing but the counts of wires that do well has changed
 WAVE_GAP_S = 0.2
 
 
@@ -43,7 +44,9 @@ class Telemetry:
     """One bed's way to the screens. `now` and `at_s` are edge seconds; everything else the loop's."""
 
     def __init__(self, edge: str, boot: str, simulated: bool, bedside: Bedside, stream: Stream, *,
-                 now: Callable[[], float]) -> None:
+                 now: Callable[[], float],
+                 causes: Callable[[BedState], Mapping[str, CauseNow]] = lambda _: {}) -> None:
+        """`causes` gives those of a bed's alarms, over all beds."""
         self._edge, self._boot, self._simulated = edge, boot, simulated
         self._bedside = bedside
         self._stream = stream
@@ -54,14 +57,14 @@ class Telemetry:
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._chunks: dict[str, _Chunk] = {}
-        self._state_like: State | None = None
-        self._state_due_s = 0.0
+        self._causes = causes
+        self._state_like: tuple[State, tuple[tuple[int, ...], ...]] | None = None
+        self._state_due_s = self._lines_due_s = 0.0
         self._phase_s = zlib.crc32(bedside.state.bed.encode()) % 1000 / 1000 * STATE_EVERY_S  # not all beds at once
         self.counters: dict[str, Counters] = {}
         self.dialogues: dict[str, Dialogue] = {}
         self.places: dict[str, tuple[str, str]] = {}  # of each device: `at` and `unsure` of its LineNow
         self.specs: dict[str, str] = {}  # by device: what its driver is found by
-        self.causes: Callable[[BedState], Mapping[str, CauseNow]] = lambda _: {}  # of alarms, over all beds
 
     def close(self) -> None:
         """The bed is not there any more: nothing leaves for it."""
@@ -119,31 +122,41 @@ class Telemetry:
 
     def state(self, at_s: float, seq: int) -> State:
         """The full state as of event `seq`; build it when it is true, send it (`send_state`) when it is stored."""
-        state = views.full(self._bedside.state, at_s, edge=self._edge, boot=self._boot, simulated=self._simulated,
-                           seq=seq, counts=self.counters, causes=self.causes(self._bedside.state))
-        devices = [with_line(device, self.dialogues[device.device], *self.places[device.device])
-                   if device.device in self.dialogues else device for device in state.devices]
+        state = self._state(at_s, seq, self.counters)
+        return msgspec.structs.replace(state, devices=[
+            with_line(device, self.dialogues[device.device], *self.places[device.device])
+            if device.device in self.dialogues else device for device in state.devices])
+
+    def _state(self, at_s: float, seq: int, counts: Mapping[str, Counters]) -> State:
+        state = self._bedside.state
         return msgspec.structs.replace(
-            state, devices=devices,
-            alarm_limits=tuple(margins.nearest(self._bedside.state, self._bedside.rules, at_s)) or msgspec.UNSET)
+            views.full(state, at_s, edge=self._edge, boot=self._boot, simulated=self._simulated, seq=seq, counts=counts,
+                       causes=self._causes(state)),
+            alarm_limits=tuple(margins.nearest(state, self._bedside.rules, at_s)) or msgspec.UNSET)
 
     def send_state(self, state: State) -> None:
         """Publish a state built before."""
         if self._closed:
             return
         self._state_due_s = self._next_state_s()
-        self._state_like = _timeless(state)
+        self._lines_due_s = self._loop.time() + LINES_EVERY_S
+        self._state_like = _steady(state), self._errors()
         self._stream.state(self._bedside.state.bed, encode(state))
 
     def refresh(self, at_s: float, seq: int) -> None:
         """Now and then, the state again if more than its time has changed; only when nothing waits for the disk."""
         if self._loop.time() < self._state_due_s:
             return
-        state = self.state(at_s, seq)
-        if _timeless(state) != self._state_like:
-            self.send_state(state)
+        like = _steady(self._state(at_s, seq, {})), self._errors()
+        if like != self._state_like or self._loop.time() >= self._lines_due_s:
+            self.send_state(self.state(at_s, seq))
         else:
             self._state_due_s = self._next_state_s()
+
+    def _errors(self) -> tuple[tuple[int, ...], ...]:
+        """What went wrong on the wires, counted: it is told with the next turn."""
+        return tuple((one.bad, one.late, one.timeouts, one.dropped, len(self.dialogues[device].unmapped))
+                     for device, one in self.counters.items())
 
     def _next_state_s(self) -> float:
         """The next turn of this bed after now: every STATE_EVERY_S, and its own."""
@@ -151,9 +164,12 @@ class Telemetry:
         return now_s + STATE_EVERY_S - (now_s - self._phase_s) % STATE_EVERY_S
 
 
-def _timeless(state: State) -> State:
-    """Without what moves with time and with each reading, which the vitals say: how far a number is from a limit."""
+def _steady(state: State) -> State:
+    """Without what moves with time, with each reading (how far a number is from a limit: the vitals say it) and with
+    each frame (what the wires have counted)."""
     limits = state.alarm_limits
     if not isinstance(limits, msgspec.UnsetType):
         limits = tuple(msgspec.structs.replace(one, margin=0.0) for one in limits)
-    return msgspec.structs.replace(state, at="", alarm_limits=limits)
+    devices = [msgspec.structs.replace(one, line=msgspec.UNSET, frames=0, bad=0, late=0, received=0, understood=0,
+                                       dropped=0) for one in state.devices]
+    return msgspec.structs.replace(state, at="", alarm_limits=limits, devices=devices)

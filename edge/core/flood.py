@@ -46,13 +46,15 @@ def _is_here(host: str) -> bool:
 
 @dataclass(slots=True)
 class Floods:
-    """`beds` gives all of them as they are now; `wires`: what each device is reached over."""
+    """`beds` gives all of them as they are now; `wires`: what each device is reached over. Whatever may have made other
+    causes of them (an event, another wiring) is said by `changed`."""
 
     rules: RuleSet
     beds: Callable[[], Iterable[BedState]]
     wires: dict[Place, tuple[str, ...]] = field(default_factory=dict)
     _kept: dict[str, str] = field(default_factory=dict)  # by an alarm's id
     _of_box: frozenset[str] = field(init=False)
+    _found: dict[str, dict[str, CauseNow]] | None = None  # by bed and an alarm's key; None: look again
 
     def __post_init__(self) -> None:
         self._of_box = frozenset(rule.id for rule in self.rules if rule.of_box)
@@ -61,6 +63,19 @@ class Floods:
         """The causes of this bed's alarms, by their keys; of those alone that others have, too."""
         if not any(map(self._may_share, state.alarms.values())):  # nearly always
             return {}
+        if self._found is None:  # every state that is sent asks, and each time it would be of all beds
+            self._found = self._look()
+        return self._found.get(state.bed, {})
+
+    def reached(self, place: Place, over: tuple[str, ...]) -> None:
+        """This device is reached over these."""
+        self.wires[place], self._found = over, None
+
+    def changed(self) -> None:
+        """Something happened at some bed."""
+        self._found = None
+
+    def _look(self) -> dict[str, dict[str, CauseNow]]:
         beds = {one.bed: one for one in self.beds()}
         lost = dict(self._lost(beds))
         found: dict[str, list[Alarm]] = {}
@@ -69,8 +84,13 @@ class Floods:
             if cause is not None:
                 found.setdefault(cause, []).append(alarm)
         self._kept = {alarm.id: cause for cause, alarms in found.items() for alarm in alarms}
-        return {alarm.key: CauseNow(id=cause, text=self._text(cause, alarms, beds))
-                for cause, alarms in found.items() if len(alarms) > 1 for alarm in alarms if alarm.bed == state.bed}
+        told: dict[str, dict[str, CauseNow]] = {}
+        for cause, alarms in found.items():
+            if len(alarms) > 1:
+                now = CauseNow(id=cause, text=self._text(cause, alarms, beds))
+                for alarm in alarms:
+                    told.setdefault(alarm.bed, {})[alarm.key] = now
+        return told
 
     def _may_share(self, alarm: Alarm) -> bool:
         return (alarm.state in SHOWN and alarm.body is not None and alarm.body.alarm_class == "technical"
@@ -85,7 +105,7 @@ class Floods:
         """The devices that are lost with others, and with what."""
         lost = {(bed, name): device for bed, state in beds.items() for name, device in state.devices.items()
                 if device.link not in ("live", "wrong_device") and _is_missed(device)}
-        if not lost:  # nearly always; every state that is sent asks, and each time it would be of all beds
+        if not lost:  # nearly always
             return
         taken: set[Place] = set()
         for wire, places in sorted(self._by_wire(beds).items(), key=_widest):
