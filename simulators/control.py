@@ -1,6 +1,7 @@
 """The simulators worked from outside: a socket that takes a person's hands as lines of JSON and answers each.
 
     -> {"do": "look"}                                                         <- {"ok": true, "beds": [...]}
+    -> {"do": "live", "past_s": 3000}, before {"do": "go", "past_s": 3060}    <- {"ok": true}, when it is done
     -> {"bed": "chair-1", "device": "pump", "do": "start"}                    <- {"ok": true}
     -> {"bed": "chair-1", "device": "pump", "do": "program", "rate_ml_h": 52.5, "vtbi_ml": 35}
     -> {"bed": "chair-1", "device": "patient", "do": "desaturation", "amount": 12, "over_s": 30}
@@ -45,6 +46,9 @@ class Control:
             raise ValueError(f'not understood: {shown!r}; write {{"do": "go"}} or {_HAND}')
         if asked["do"] == "go":
             self._stage.go(*_numbers(asked, "past_s"))
+            return {}
+        if asked["do"] == "live":
+            self._stage.live_until(*_numbers(asked, "past_s"))
             return {}
         if asked["do"] == "look":
             return {"beds": [bed | {"by_hand": bed["bed"] in self._by_hand} for bed in self._stage.look()]}

@@ -165,6 +165,7 @@ class Stage:
         self._wires: list[Wire] = []
         self._steps: list[Step] = []
         self._since_go_s: float | None = None
+        self._held = False  # whether a past is lived, and waits to be taken up
         self._came = 0  # patients who took another's place
 
     async def open(self) -> None:
@@ -273,10 +274,18 @@ class Stage:
     def go(self, past_s: float = 0.0) -> None:
         """The scenario begins, or is taken up `past_s` simulated seconds after it began: what pumps gave in them is in
         their patients, and every step until then is done. Said again, nothing."""
+        if self._since_go_s is None or self._held:
+            self.live_until(past_s)
+            self._held = False
+
+    def live_until(self, past_s: float) -> None:
+        """Before `go`: live the scenario until `past_s` simulated seconds after it began, and stop there until `go`.
+        Many beds take seconds for an hour, in which nothing is at the wires; said in good time, `go` finds it done."""
         if self._since_go_s is None:
-            self._since_go_s = 0.0
+            self._since_go_s, self._held = 0.0, True
             self._steps = sorted(self.scenario.steps, key=lambda step: step.at_min)
-            for _ in range(round(past_s / MOST_STEP_S)):
+        if self._held:
+            for _ in range(round((past_s - self._since_go_s) / MOST_STEP_S)):
                 self._live(MOST_STEP_S, alone=True)
 
     def do(self, bed: str, device: str, what: str, amount: float = 0.0, over_s: float = 0.0) -> None:
@@ -334,7 +343,7 @@ class Stage:
 
     def advance(self, real_s: float) -> None:
         """`real_s` real seconds have passed: everybody lives `speed` times that, then the wires are looked after."""
-        left = real_s * self._options.speed
+        left = 0.0 if self._held else real_s * self._options.speed
         while left > 0:
             dt_s = min(left, MOST_STEP_S)
             left -= dt_s

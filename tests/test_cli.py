@@ -123,6 +123,27 @@ def test_a_wrong_edge_toml_is_named_with_its_line(tmp_path: Path, old: str, new:
     assert "\n" not in str(wrong.value)
 
 
+def test_an_edge_that_waits_makes_nothing_of_its_record_before_the_word_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rules.toml").write_text(FILE.read_text())
+    (tmp_path / "edge.toml").write_text(EDGE)
+    began: list[str] = []
+
+    def begin(name: str, work: object) -> int:
+        began.append(name)
+        return 0
+
+    monkeypatch.setattr("edge.app.run.until_stopped", begin)
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    with pytest.raises(BadUsage, match="standard input has ended"):
+        run_edge(tmp_path / "edge.toml", wait_for_go=True)
+    assert began == []
+    monkeypatch.setattr("sys.stdin", io.StringIO("go\n"))
+    assert run_edge(tmp_path / "edge.toml", wait_for_go=True) == 0
+    assert began == ["edge"]
+
+
 def console_in(folder: Path, text: str) -> Path:
     for name in ("data", "broken"):
         (folder / name).mkdir()

@@ -35,6 +35,7 @@ async def test_it_opens_in_the_middle_of_things(tmp_path: Path) -> None:
         assert {bed: state["session"]["phase"] for bed, state in beds.items()} | {"chair-3": "before"} == {
             "chair-1": "INFUSING", "chair-2": "INFUSING", "chair-3": "before", "chair-4": "RECOVERY"}
         assert beds["chair-3"]["session"]["phase"] in ("PRECHECK", "READY")
+        assert [state["gap"] for state in beds.values()] == [None] * 4, "it is taken up before anybody is unwatched"
         assert 24 < beds["chair-1"]["session"]["dose_mg"] < 27, "minute 29 of 40, of 35 mg"
         assert 7 < beds["chair-2"]["session"]["dose_mg"] < 11, "minute 8 of 40, of 41 mg"
         assert {state["patient"] for state in beds.values()} == {

@@ -14,7 +14,7 @@ import pytest
 import simulators
 from simulators.control import Control, serve_control
 from simulators.patient import EPISODES
-from simulators.scenario import Scenario, calm
+from simulators.scenario import Scenario, calm, day
 from simulators.stage import PLUG, Stage
 from tests.helpers.stage_run import staged
 
@@ -140,3 +140,22 @@ async def test_a_name_no_socket_can_have_is_refused(tmp_path: Path) -> None:
     async with staged(ONE, simulators.find()) as stage:
         with pytest.raises(ValueError, match="longer than 100 bytes"):
             await serve_control(Control(stage), tmp_path / ("x" * 100))
+
+
+async def test_a_past_lived_in_good_time_is_the_one_that_go_lives_and_waits_for_it() -> None:
+    plan = day(2)
+    fronts = []
+    for beforehand in ((), (1500.0, 2000.0)):
+        async with staged(plan, simulators.find()) as stage:
+            control = Control(stage)
+            for past_s in beforehand:
+                assert asked(control, do="live", past_s=past_s) == {"ok": True}
+                stage.advance(60)  # real time goes by meanwhile, and nobody lives it
+            assert asked(control, do="go", past_s=2400) == {"ok": True}
+            assert asked(control, do="live", past_s=9000) == {"ok": True}, "it has gone on: nothing of that is lived"
+            before = shown(stage, "pump")["display"]["infused_ml"]
+            stage.advance(60)
+            fronts.append((before, shown(stage, "pump")["display"]["infused_ml"]))
+    assert fronts[0] == fronts[1]
+    before, after = fronts[0]
+    assert (before, after - before) == (pytest.approx(52.5 * 17 / 60, abs=0.1), pytest.approx(52.5 / 60, abs=0.01))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import signal
+import sys
 from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version as installed
@@ -76,8 +77,8 @@ def _read(path: Path) -> tuple[EdgeConfig, RuleSet, str]:
     return config, *read_rules(config.edge.rules)
 
 
-def run_edge(path: Path) -> int:
-    """`vigil edge`. Raises BadUsage."""
+def run_edge(path: Path, wait_for_go: bool = False) -> int:
+    """`vigil edge`. `wait_for_go`: it is ready to, and begins when a line comes on standard input. Raises BadUsage."""
     config, rules, text = _read(path)
     read_protocols(config.edge.protocols_file)  # refused before anything is made
     make_folder(config.edge.data)
@@ -90,6 +91,8 @@ def run_edge(path: Path) -> int:
         pin_neighbour(consoles, config.edge.consoles, config.edge.data, database="console.db", key="console.key")
     except (BadKey, OSError) as wrong:
         raise BadUsage(f"{path}: {wrong}") from None
+    if wait_for_go and not sys.stdin.readline():
+        raise BadUsage("--wait-for-go: standard input has ended, and no line came to begin")
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the Reloader waits for it: a start is not ended by it
     return until_stopped(
         "edge", lambda: _edge(path, config, rules, text, key, mqtt, config_hash(path), signer, consoles))

@@ -103,12 +103,14 @@ def edge(
     check: Annotated[bool, typer.Option("--check", help="Check edge.toml and the rules, and start nothing.")] = False,
     again: Annotated[bool, typer.Option(
         "--reload", help="Have the edge that runs with this file read it again, and say what came of it.")] = False,
+    wait_for_go: Annotated[bool, typer.Option(
+        "--wait-for-go", help="Read everything, then begin when a line comes on standard input.")] = False,
 ) -> int:
     """The edge service alone: reads the devices, judges, keeps the journal, streams over MQTT. With --reload, or on
     SIGHUP, the one that runs reads edge.toml again, checks all of it, and restarts only the devices that changed."""
     from edge.app.run import check_edge, reload_edge, run_edge
 
-    return check_edge(config) if check else reload_edge(config) if again else run_edge(config)
+    return check_edge(config) if check else reload_edge(config) if again else run_edge(config, wait_for_go)
 
 
 @app.command()

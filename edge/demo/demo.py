@@ -28,7 +28,7 @@ from edge.demo.configuration import (
 )
 from edge.demo.nurse import NotYet, Nurse
 from edge.demo.opening import name_patients, simulate_past
-from edge.demo.services import Service, Services
+from edge.demo.services import WAIT, Service, Services
 from edge.demo.shift import Hands, Shift
 from edge.process import BadUsage, cancel_on_signals, make_folder
 from simulators.control import LONGEST_PATH
@@ -102,8 +102,6 @@ class Demo:
         self.sites = [self._site(number) for number in range(options.edges)]
         self.services = Services(self.data / "pids.json", self.data, self._print)
         self.logins = new_logins()
-        self._began_s = 0.0  # the event loop's time at which the first process was started
-        self._starts_in_s = 0.0  # real seconds that one takes to start here, about
 
     def _site(self, number: int) -> Site:
         name = EDGE if number == 0 else f"{EDGE}-{number + 1}"
@@ -148,11 +146,10 @@ class Demo:
     # --- the services -------------------------------------------------------------------------------------------------
 
     async def _start(self) -> None:
-        self._began_s = asyncio.get_running_loop().time()
         for site in self.sites:
             await self.services.start(Service(f"simulators{site.suffix}", [
                 "simulate", "--scenario", self.options.chosen, "--beds", str(self.options.beds), "--speed",
-                str(self.options.speed), "--ports", str(site.ports), "--wait-for-go", "--port", str(self.ports.take()),
+                str(self.options.speed), "--ports", str(site.ports), WAIT, "--port", str(self.ports.take()),
                 "--control", str(site.socket), "--json",
             ], pipes=True, urgent=True))
         broker = await asyncio.to_thread(write_broker, self.shared, self.sites)
@@ -168,16 +165,19 @@ class Demo:
         simulators = self.services.all[f"simulators{site.suffix}"].process
         assert simulators is not None and simulators.stdout is not None
         line = await asyncio.wait_for(simulators.stdout.readline(), READY_WITHIN_S)
-        if not self._starts_in_s:
-            self._starts_in_s = asyncio.get_running_loop().time() - self._began_s
         if not line:
             raise BadUsage(f"the simulators did not start; see {self.data / f'simulators{site.suffix}.log'}")
         site.twins = json.loads(line)["twins"]
         day = self.options.chosen == "day"
         config = write_edge(self.shared, site, DAY_FIRST_CUFF_S if day else FIRST_CUFF_S * self.options.speed)
-        if day:
-            await self._go(site, await self._past(site, sessions))
-        await self.services.start(Service(f"edge{site.suffix}", ["edge", "--config", str(config)], urgent=True))
+        edge = Service(f"edge{site.suffix}", ["edge", "--config", str(config), *([WAIT] if day else [])], urgent=True,
+                       waits=day)
+        await self.services.start(edge)  # by the time the past is lived, it has read its program
+        if day and sessions:
+            await self._past(site, sessions)
+        elif day:
+            await self._go(site)
+        await self.services.go(edge)
 
     def _names(self, site: Site) -> dict[str, str]:
         """Session ids of a past that is to be lived; none where there is no past. It is lived once: a folder that has a
@@ -186,21 +186,18 @@ class Demo:
             return {}
         return name_patients(self.shared, site, self.options.beds, self.shared.epoch)
 
-    async def _past(self, site: Site, sessions: Mapping[str, str]) -> float:
-        """How much of the day is over, edge seconds."""
-        if not sessions:
-            return 0.0
+    async def _past(self, site: Site, sessions: Mapping[str, str]) -> None:
+        """What of the day is over."""
         if not self.options.as_json:
             about_s = PAST_S + PAST_BED_S * self.options.beds
             self._print(f"living the last hour at every bed first; about {about_s:.0f} s")
-        return await asyncio.to_thread(simulate_past, self.shared, site, sessions, self.clock.now,
-                                       self._starts_in_s)
+        await asyncio.to_thread(simulate_past, self.shared, site, sessions, self.clock.now)
 
-    async def _go(self, site: Site, past_s: float = 0.0) -> None:
+    async def _go(self, site: Site) -> None:
         process = self.services.all[f"simulators{site.suffix}"].process
         assert process is not None and process.stdin is not None
         with contextlib.suppress(ConnectionError):  # they have just died; started again, they wait with pumps stopped
-            process.stdin.write(json.dumps({"do": "go", "past_s": past_s}).encode() + b"\n")
+            process.stdin.write(json.dumps({"do": "go"}).encode() + b"\n")
             await process.stdin.drain()
 
     def _accounts(self) -> None:

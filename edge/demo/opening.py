@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -15,14 +16,16 @@ from edge.console.store import Store
 from edge.contract.keys import Count, own_key
 from edge.contract.signing import Signer
 from edge.demo.configuration import Shared, Site
-from edge.demo.nurse import CLEAR, DEEP, DURING, order, patient
+from edge.demo.nurse import CLEAR, DEEP, DURING, NotYet, order, patient
 from edge.demo.past import Act, Past
+from edge.demo.shift import Hands
 from edge.journal.journal import Journal
 from simulators.scenario import DAY_OPENS_MIN, day, day_starts_min
 
-AHEAD_S = 4.0  # real seconds by which the past is lived ahead, while it is stored and the edge starts
-EARLY_MOST_S = 1.8  # so long before its end the edge is started at most: clocks that differ by 2 s are said
+AHEAD_S = 4.0  # real seconds by which the past is lived ahead, while it is stored and the edge takes it up
+EARLY_S = 1.2  # so long before its end an edge that waits is told to go: clocks that differ by 2 s are said
 STARTS_IN_S = 12.0  # edge seconds from here to the first page, about
+TWINS_LIVE_S = DAY_OPENS_MIN * 60 - 2 * STARTS_IN_S  # the twins' own past, lived beside this one; the rest is short
 ON_BEFORE_S = 60.0  # a bed is switched on so long before its session is opened
 READY_AFTER_MIN = 5.5  # from opening a session until the pump is started; so the next cuff is due 2 min from now
 WAITING_SINCE_MIN = DAY_OPENS_MIN - 2.0  # the session of a bed whose pump nobody has started yet
@@ -42,17 +45,19 @@ def name_patients(shared: Shared, site: Site, beds: int, began_s: float) -> dict
     return sessions
 
 
-def simulate_past(
-    shared: Shared, site: Site, sessions: Mapping[str, str], now: Callable[[], float], start_s: float,
-) -> float:
-    """Live it, and store what edge and console keep of it. How long it was, in edge seconds. Blocks until the edge,
-    which takes about `start_s` real seconds to start, is to go on from it: nobody is unwatched in between."""
-    return asyncio.run(_live(shared, site, sessions, now, min(start_s, EARLY_MOST_S)))
+def simulate_past(shared: Shared, site: Site, sessions: Mapping[str, str], now: Callable[[], float]) -> None:
+    """Live it, here and at the twins, and store what edge and console keep of it. Blocks until the twins have gone on
+    from it and the edge, which waits, is to do so too: nobody is unwatched in between.
+
+    What takes long is done before the last seconds are lived: a machine that is busy with something else may take
+    five times as long for it, and whoever then took it up late would have to say that nobody watched.
+    """
+    asyncio.run(_live(shared, site, sessions, now))
 
 
-async def _live(
-    shared: Shared, site: Site, sessions: Mapping[str, str], now: Callable[[], float], early_s: float,
-) -> float:
+async def _live(shared: Shared, site: Site, sessions: Mapping[str, str], now: Callable[[], float]) -> None:
+    hands = Hands(site.socket)
+    twins = asyncio.ensure_future(_tell(hands, do="live", past_s=TWINS_LIVE_S))
     scenario = day(len(sessions))
     starts = day_starts_min(len(sessions))
     opened = {bed: (starts[bed] - READY_AFTER_MIN if bed in starts else WAITING_SINCE_MIN) * 60 for bed in sessions}
@@ -67,17 +72,31 @@ async def _live(
     signer = Signer(own_key(site.data / "edge.key"), Count(site.data / "edge.count", shared.epoch))
     journal = Journal.open(str(site.data / "journal.db"), edge=site.edge, boot=past.boot, wall=EdgeClock().wall,
                            sign=partial(signer.sign_hash, site.edge))
-    try:
-        lasted_s = await past.live(journal, began_s, lambda: now() + AHEAD_S * shared.speed)
-    finally:
-        await journal.close()
     store = Store(shared.data / "console.db")
+
+    def ahead_s() -> float:
+        return now() + AHEAD_S * shared.speed
+
     try:
+        await past.begin(journal, began_s)
+        lived_s = await past.live_until(ahead_s)
+        await store.run(history.append, past.recorder.take())
+        await twins
+        await _tell(hands, do="live", past_s=lived_s)
+        await past.live_until(ahead_s)
+        lasted_s = await past.end()
         await store.run(history.append, past.recorder.take())
     finally:
         store.close()
-    await asyncio.sleep(max(0.0, (began_s + lasted_s - now()) / shared.speed - early_s))
-    return lasted_s
+        await journal.close()
+    await asyncio.sleep(max(0.0, (began_s + lasted_s - now()) / shared.speed - EARLY_S))
+    await _tell(hands, do="go", past_s=lasted_s)
+
+
+async def _tell(hands: Hands, **words: object) -> None:
+    """Has the simulators do it, and waits until they have."""
+    with contextlib.suppress(NotYet):  # they have just died; started again, they wait with pumps stopped
+        await hands.request(**words)
 
 
 def _acts(bed: str, number: int, session: str, opened_s: float, started_min: float | None) -> list[Act]:

@@ -166,23 +166,35 @@ class Past:
 
     async def live(self, journal: Journal, began_s: float, now: Callable[[], float]) -> float:
         """From `began_s` (edge seconds since 1970) until `now()`, which goes on meanwhile. Its length in seconds."""
-        self._journal = journal
+        await self.begin(journal, began_s)
+        await self.live_until(now)
+        return await self.end()
+
+    async def begin(self, journal: Journal, began_s: float) -> None:
+        """The first moment: what is configured."""
+        self._journal, self._began_s, self._past_s = journal, began_s, 0.0
         await self._stage.open()
-        configured = self._configure(began_s)
-        n = journal.record(None, began_s, configured)
+        self._configured = self._configure(began_s)
+        self._configured_n = journal.record(None, began_s, self._configured)
         self._stage.go()
-        past_s = 0.0
-        while began_s + past_s < now():
-            past_s += STEP_S
-            self._step(round(began_s + past_s, 3), past_s)
-            if past_s % FLUSH_EVERY_S == 0:
-                await journal.flush()
-        at_s = round(began_s + past_s, 3)
+
+    async def live_until(self, now: Callable[[], float]) -> float:
+        """On until `now()`, which goes on meanwhile; may be said again. How long it has been, in seconds."""
+        while self._began_s + self._past_s < now():
+            self._past_s += STEP_S
+            self._step(round(self._began_s + self._past_s, 3), self._past_s)
+            if self._past_s % FLUSH_EVERY_S == 0:
+                await self._journal.flush()
+        return self._past_s
+
+    async def end(self) -> float:
+        """The beds as they are now, for whoever takes them up. Its length in seconds."""
+        at_s = round(self._began_s + self._past_s, 3)
         for bed in self._on:
-            journal.snapshot(bed, self._last_n[bed], at_s, self._beds[bed].snapshot())
-        journal.snapshot(CONFIGURED, n, at_s, encode(configured))
-        await journal.flush()
-        return past_s
+            self._journal.snapshot(bed, self._last_n[bed], at_s, self._beds[bed].snapshot())
+        self._journal.snapshot(CONFIGURED, self._configured_n, at_s, encode(self._configured))
+        await self._journal.flush()
+        return self._past_s
 
     def _configure(self, began_s: float) -> Configured:
         specs = drivers.find()

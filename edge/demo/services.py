@@ -21,6 +21,7 @@ RESTART_AFTER_S = 0.3  # real seconds; doubles up to a bound while a service die
 RESTART_AFTER_MAX_S = 5.0
 STOPS_WITHIN_S = 5.0
 URGENT = -5  # nice value
+WAIT = "--wait-for-go"
 _PR_SET_PDEATHSIG = 1
 
 
@@ -41,6 +42,7 @@ class Service:
     arguments: list[str]
     process: asyncio.subprocess.Process | None = None
     pipes: bool = False  # its standard input and output belong to us
+    waits: bool = False  # for the word to go, with WAIT among its arguments
     urgent: bool = False
     program: tuple[str, ...] = (sys.executable, "-m", "edge.cli")
 
@@ -63,13 +65,26 @@ class Services:
         """Start one, with its log in a file of its own."""
         self.all[service.name] = service
         pipe = asyncio.subprocess.PIPE if service.pipes else None
+        told = asyncio.subprocess.PIPE if service.pipes or service.waits else asyncio.subprocess.DEVNULL
         with (self.logs / f"{service.name}.log").open("ab") as out:
             service.process = await asyncio.create_subprocess_exec(  # a session of its own: Ctrl-C is ours to pass on
                 *service.program, *service.arguments,
-                stdin=pipe or asyncio.subprocess.DEVNULL, stdout=pipe or out, stderr=out,
+                stdin=told, stdout=pipe or out, stderr=out,
                 start_new_session=True, preexec_fn=partial(_prepare, service.urgent))
         self._write()
         return service
+
+    async def go(self, service: Service) -> None:
+        """`service` waits no longer; nor will it where it is started again."""
+        if not service.waits:
+            return
+        service.waits = False
+        service.arguments.remove(WAIT)
+        assert service.process is not None and service.process.stdin is not None
+        with contextlib.suppress(ConnectionError):  # it has just died, and is started again
+            service.process.stdin.write(b"go\n")
+            await service.process.stdin.drain()
+        service.process.stdin.close()
 
     def _write(self) -> None:
         pids = {name: service.pid for name, service in self.all.items()}
