@@ -59,7 +59,8 @@ async def test_a_store_that_is_removed_while_it_serves_is_put_back(tmp_path: Pat
     await opened.look()
     await opened.run(audit.add, START_S + 2, "anna", "logout")
     with closing(sqlite3.connect(folder / "console.db")) as raw:
-        assert raw.execute("SELECT what FROM audit ORDER BY n").fetchall() == [("login",), ("done",), ("logout",)]
+        assert raw.execute("SELECT what FROM audit ORDER BY n").fetchall() == [
+            ("login",), ("store put back",), ("done",), ("logout",)]
     opened.close()
 
 
@@ -68,11 +69,11 @@ async def test_one_that_cannot_be_put_back_is_said_until_it_can(tmp_path: Path) 
     await opened.run(audit.add, START_S, "anna", "login")
     shutil.rmtree(tmp_path / "data")
     (tmp_path / "data").write_text("a file, where its folder was")
-    with pytest.raises(StoreBroken, match="was removed, and cannot be put back"):
+    with pytest.raises(StoreBroken, match="was removed, or another file is in its place, and cannot be put back"):
         await opened.look()
     (tmp_path / "data").unlink()
     await opened.look()
-    assert lines(opened) == [("anna", "login")]
+    assert lines(opened) == [("anna", "login"), ("vigil", "store put back")]
     opened.close()
 
 

@@ -46,6 +46,7 @@ class Access:
         metadata.create_all(self._memory, tables=[accounts, web_sessions])
         self._waiting: deque[Work] = deque()
         self._put_n = 0
+        self._begun = store.begun  # since when memory is in the store, too
         self._copied: list[dict[str, Any]] = []
         self.lost = 0  # writes for which there was no room
 
@@ -58,7 +59,9 @@ class Access:
         """What `work(connection, ...)` reads of accounts and web sessions."""
         if not self._waiting:
             with suppress(StoreBroken):
-                return await self._store.read(work, *args, **kwargs)
+                found = await self._store.read(work, *args, **kwargs)
+                if self._begun == self._store.begun:
+                    return found
         return self._here(work, *args, **kwargs)
 
     async def put(
@@ -89,6 +92,7 @@ class Access:
 
     async def catch_up(self) -> None:
         """Stores what waits, in order. Raises StoreBroken."""
+        await self._put_back()
         while self._waiting:
             some = list(islice(self._waiting, AT_ONCE))
             await self._store.run(_do, some)
@@ -97,6 +101,16 @@ class Access:
         if self.lost:
             lost, self.lost = self.lost, 0
             await self.note(audit.add, self._now(), "vigil", "lines lost", lines=lost)
+
+    async def _put_back(self) -> None:
+        """A file that was begun anew while this console serves may have older accounts and sessions: the copy of the
+        accounts is as new as they are, and memory has the sessions. Raises StoreBroken."""
+        begun = self._store.begun
+        if self._begun != begun:
+            people, sessions, _ = self._here(_people)
+            newest = {row["name"]: row for row in (*people, *await asyncio.to_thread(account_copy.read, self._copy))}
+            await self._store.run(_put_back, list(newest.values()), sessions)
+            self._begun = begun
 
     async def load(self) -> None:
         """At a start: from the store, or from the copy where it cannot be read."""
@@ -109,7 +123,7 @@ class Access:
         """Takes what is stored into memory, and accounts that have changed into their copy; a store that has lost
         accounts gets them from the copy. Raises StoreBroken."""
         put_n = self._put_n
-        if self._waiting:
+        if self._waiting or self._begun != self._store.begun:
             return
         people, sessions, spoilt = await self._store.read(_people)
         if spoilt or not people:
@@ -119,7 +133,7 @@ class Access:
                 log.error("the store has lost %d accounts: they are taken from %s", len(lost), self._copy)
                 await self._store.run(_put_back, lost)
                 people = sorted([*people, *lost], key=lambda row: str(row["name"]))
-        if self._waiting or put_n != self._put_n:
+        if self._waiting or put_n != self._put_n or self._begun != self._store.begun:
             return  # memory has something newer
         self._fill(people, sessions)
         if people != self._copied:
@@ -161,10 +175,14 @@ def _people(connection: Connection) -> tuple[list[dict[str, Any]], list[dict[str
     return people, [dict(row) for row in sessions], len(people) < _count(connection)
 
 
-def _put_back(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    for row in rows:
-        connection.execute(insert(connection, accounts).values(**row).on_conflict_do_update(
-            index_elements=["name"], set_=row))
+def _put_back(
+    connection: Connection, people: Sequence[dict[str, Any]], sessions: Sequence[dict[str, Any]] = (),
+) -> None:
+    for table, rows in ((accounts, people), (web_sessions, sessions)):
+        key = next(iter(table.primary_key)).name
+        for row in rows:
+            connection.execute(insert(connection, table).values(**row).on_conflict_do_update(
+                index_elements=[key], set_=row))
 
 
 def _count(connection: Connection) -> int:

@@ -41,9 +41,12 @@ log = logging.getLogger(__name__)
 
 def is_damage(fault: DBAPIError) -> bool:
     """Whether it says that the file is not what was written; not that a disk is full, or cannot be written."""
-    code = getattr(fault.orig, "sqlite_errorcode", 0) & 0xFF
-    return isinstance(fault.orig, sqlite3.Error) and (
-        code in DAMAGED_CODES or str(fault.orig).startswith(DAMAGED_WORDS))
+    return isinstance(fault.orig, sqlite3.Error) and tells_damage(fault.orig)
+
+
+def tells_damage(fault: sqlite3.Error) -> bool:
+    """The same of what SQLite itself said."""
+    return getattr(fault, "sqlite_errorcode", 0) & 0xFF in DAMAGED_CODES or str(fault).startswith(DAMAGED_WORDS)
 
 
 def damage_of(path: Path) -> str:
@@ -67,16 +70,16 @@ def damage_of(path: Path) -> str:
         return ""
 
 
-def begin_anew(path: Path, damage: str, at_s: float, make: Callable[[Path], Engine]) -> None:
-    """The file goes aside, and a new one, made by `make`, takes its place. `at_s`: this console's time. Raises OSError,
-    sqlalchemy.exc.DBAPIError."""
+def begin_anew(path: Path, damage: str, at_s: float, make: Callable[[Path], Engine], take: bool = True) -> None:
+    """The file goes aside, and a new one, made by `make`, takes its place. `at_s`: this console's time. `take`: what is
+    there was the console's, and what of it can be believed is taken. Raises OSError, sqlalchemy.exc.DBAPIError."""
     number = aside.free_number(path)
     kept = aside.kept_as(path, number)
     part = aside.new_part(path)
     new = make(part)
     try:
         with new.begin() as connection:
-            taken = _take(path, connection)
+            taken = _take(path, connection) if take else {tables.accounts.name: _from_copy(path, connection)}
             audit.add(connection, at_s, "vigil", "store begun anew", damaged_file=kept.name, damage=damage, taken=taken)
     finally:
         new.dispose()

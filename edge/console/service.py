@@ -350,10 +350,19 @@ class Console:
                 await ingest.store_memory()
                 if ingest.memory_due:  # it could not be stored: it is worth more than what the new store has of it
                     return
+        await self._put_names_back()
         await self._load_stored()
         for ingest in self.edges.values():
             ingest.ack_due.set()
         self._renewed = self.store.renewed
+
+    async def _put_names_back(self) -> None:
+        """Who lies at each bed now, which a store that was begun anew may have lost. Raises StoreBroken."""
+        known = await self.store.read(patients.names)
+        for edge, bed in self.ward():
+            session, _ = self.edges[edge].beds.moved(bed)
+            if (name := self.patients.get(session)) is not None and session not in known:
+                await self.store.run(patients.name_session, session, edge, bed, name, self.settings.now())
 
     async def take_names(self) -> None:
         """Patients named at another console over the same database. Raises StoreBroken."""

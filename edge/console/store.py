@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
@@ -19,8 +19,9 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from edge import aside
-from edge.console import account_copy, damage
+from edge.console import account_copy, audit, damage
 from edge.console.database import NoStore, SchemaTooNew, StoreDamaged, open_engine, probe, words_of
+from edge.console.open_file import OTHER_DISK, OpenFile
 from edge.postgres import hang_up
 
 P = ParamSpec("P")
@@ -31,6 +32,8 @@ ANSWER_S: Final = 4.0  # real seconds a database server may take for one functio
 FILE_ANSWER_S: Final = 10.0  # the same for a disk: a busy one takes seconds
 SILENT = "the database does not answer"
 SILENT_DISK = "the disk does not answer"
+NOT_IN_PLACE = "was removed, or another file is in its place"
+WRITTEN_OVER = "somebody wrote over it while the console served"
 
 
 class StoreBroken(Exception):
@@ -42,7 +45,8 @@ class Store:
     """Runs functions of a connection, each in its own transaction, in the order they were asked for.
 
     `broken` says why the store does not work; None: the last write went well. `renewed` counts how often something
-    else than before came to be in it: what was read before is to be read again.
+    else than before came to be in it: what was read before is to be read again. `begun` counts how often that was a
+    new file for a damaged one: who has in memory what was in it puts it back.
     """
 
     def __init__(
@@ -57,9 +61,13 @@ class Store:
         self.shared = not isinstance(place, Path)
         self._place, self._serves, self._accounts = place, serves, accounts
         self.broken: str | None = None
-        self.renewed = 0
+        self.renewed = self.begun = 0
         self._reads_alone = False
         self._engine = self._opened()
+        self._file = self._seen()
+        if serves is None and self._engine is not None and not self.shared:
+            with closing(self._engine.raw_connection()) as connection:  # a serving console alone writes the main file
+                connection.cursor().execute("PRAGMA wal_autocheckpoint = 0")
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="console-store")
         self._turn = threading.Lock()  # one connection: whoever asks from another thread waits
         self._at_work: Connection | None = None
@@ -100,34 +108,57 @@ class Store:
         log.error("the console's store cannot be read (%s): it goes on without it", words_of(fault))
         return None
 
-    def _begun_anew(self, place: Path, what: str) -> Engine:
+    def _begun_anew(self, place: Path, what: str, take: bool = True) -> Engine:
         assert self._serves is not None
-        damage.begin_anew(place, what, self._serves(), open_engine)
+        damage.begin_anew(place, what, self._serves(), open_engine, take=take)
         return open_engine(place)
 
-    async def look(self) -> None:
-        """A file that somebody has removed while it serves is put back, as it is. Raises StoreBroken."""
-        if self._engine is None or not isinstance(self._place, Path):
-            return
-        looking = asyncio.get_running_loop().run_in_executor(self._thread, self._put_back, self._engine, self._place)
-        try:
-            async with asyncio.timeout(FILE_ANSWER_S):
-                await looking
-        except (OSError, DBAPIError, sqlite3.Error) as fault:
-            raise self._broke(f"{self._place} was removed, and cannot be put back: {fault}") from fault
-        except TimeoutError:
-            raise self._broke(SILENT_DISK) from None
+    def _seen(self) -> OpenFile | None:
+        """The file that is open to be written, of a console that serves."""
+        held = self._serves is not None and self._engine is not None and not self._reads_alone
+        return OpenFile(self._place) if held and isinstance(self._place, Path) else None
 
-    def _put_back(self, engine: Engine, place: Path) -> None:
-        """The connection that is open still has all of a file that is not there any more."""
-        if place.exists():
-            return
-        log.error("%s was removed while the console serves: it is put back", place)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with closing(engine.raw_connection()) as connection:
-            aside.put_back(connection.cursor(), place)
-        engine.dispose()
-        self._engine = open_engine(place)
+    async def look(self) -> None:
+        """What somebody did to the file while it serves is noticed, and made good. Raises StoreBroken."""
+        await self._on_thread(self._look)
+
+    def _look(self) -> None:
+        """What the open connection has of a file that is not at its place is put there; one that was written over is
+        damaged. Raises StoreBroken."""
+        with self._turn:
+            if self._file is None or (self._file.in_place and not self._file.written_over):
+                return
+            assert isinstance(self._place, Path)
+            if self._file.written_over:
+                self._renew(self._place, WRITTEN_OVER)
+            elif not self._file.adrift:
+                raise StoreBroken(f"{self._place}: {OTHER_DISK}")
+            else:
+                self._put_back(self._place)
+
+    def _put_back(self, place: Path) -> None:
+        """The connection that is open still has all of it; what lies at its place now is kept aside."""
+        assert self._engine is not None
+        assert self._serves is not None
+        log.error("%s %s: it is put back", place, NOT_IN_PLACE)
+        number = aside.free_number(place)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with closing(self._engine.raw_connection()) as connection:
+                aside.put_back(connection.cursor(), place)
+            self._engine.dispose()
+            self._engine = open_engine(place)
+            self._file = OpenFile(place)
+            kept = aside.kept_as(place, number)
+            with self._engine.begin() as connected:
+                audit.add(connected, self._serves(), "vigil", "store put back", kept=kept.name if kept.exists() else "")
+            self._file.noted()
+        except sqlite3.DatabaseError as fault:
+            if not damage.tells_damage(fault):
+                raise StoreBroken(f"{place} {NOT_IN_PLACE}, and cannot be put back: {fault}") from fault
+            self._renew(place, f"{NOT_IN_PLACE}, and {fault}", take=False)
+        except (OSError, DBAPIError, sqlite3.Error, NoStore) as fault:
+            raise StoreBroken(f"{place} {NOT_IN_PLACE}, and cannot be put back: {fault}") from fault
 
     async def mend(self) -> None:
         """Tries whether it can be written again. Raises StoreBroken."""
@@ -149,11 +180,16 @@ class Store:
         if self._engine is not None:
             self._engine.dispose()
         self._engine, self._reads_alone = opened, False
+        self._file = self._seen()
         self.renewed += 1
 
     async def run(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `work(connection, ...)`, which writes, returns, once committed. Raises StoreBroken."""
-        done = await self.read(work, *args, **kwargs)
+        def looked() -> T:
+            self._look()
+            return self.now(work, *args, **kwargs)
+
+        done = await self._on_thread(looked)
         if self.broken is not None:
             log.warning("the console's store works again")
             self.broken = None
@@ -161,15 +197,24 @@ class Store:
 
     async def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same for `work` that only reads: that it succeeds does not mean that the store can be written."""
+        def looked() -> T:
+            if self._file is not None and self._file.written_over:
+                self._look()
+            return self.now(work, *args, **kwargs)
+
+        return await self._on_thread(looked)
+
+    async def _on_thread(self, work: Callable[[], T]) -> T:
         if self._engine is None:
             raise StoreBroken(self.broken)
-        loop = asyncio.get_running_loop()
-        done = loop.run_in_executor(self._thread, lambda: self.now(work, *args, **kwargs))
+        done = asyncio.get_running_loop().run_in_executor(self._thread, work)
         try:
             async with asyncio.timeout(ANSWER_S if self.shared else FILE_ANSWER_S):
                 return await done
         except DBAPIError as error:
             raise self._broke(words_of(error)) from error
+        except StoreBroken as broken:
+            raise self._broke(str(broken)) from broken
         except TimeoutError:
             if self.shared:
                 hang_up(self._at_work)  # the thread gets an error, and goes on with the next
@@ -186,28 +231,42 @@ class Store:
         sqlalchemy.exc.DBAPIError."""
         assert self._engine is not None
         try:
-            with self._turn, self._engine.begin() as connection:
-                self._at_work = connection
-                return work(connection, *args, **kwargs)
+            with self._turn:
+                try:
+                    with self._engine.begin() as connection:
+                        self._at_work = connection
+                        return work(connection, *args, **kwargs)
+                finally:
+                    if self._file is not None:
+                        self._file.noted()
         except DBAPIError as fault:
             if self._serves is not None and isinstance(self._place, Path) and damage.is_damage(fault):
-                self._renew(self._place, words_of(fault))
+                with self._turn, suppress(StoreBroken):  # the next call says so
+                    self._renew(self._place, words_of(fault))
             raise
 
-    def _renew(self, place: Path, what: str) -> None:
-        """It was found to be damaged while it served."""
+    def _renew(self, place: Path, what: str, take: bool = True) -> None:
+        """It was found to be damaged while it served. `take`: what lies at its place is what is left of it. Raises
+        StoreBroken."""
         assert self._engine is not None
         self._engine.dispose()
         try:
-            self._engine = self._begun_anew(place, what)
+            self._engine = self._begun_anew(place, what, take)
         except (DBAPIError, OSError) as fault:  # no room for a new one: it stays as it is, and each call says so
             log.error("the damaged store cannot be kept aside: %s", fault)
-            return
+            raise StoreBroken(f"{place} is damaged ({what}), and cannot be kept aside: {fault}") from fault
         self._reads_alone = False
+        self._file = self._seen()
         self.renewed += 1
+        self.begun += 1
 
     def close(self) -> None:
-        """Waits for what was asked for, then closes the file."""
+        """Waits for what was asked for, then closes the file. What is in it alone is at its place before."""
         self._thread.shutdown(wait=True)
+        if self._file is not None and isinstance(self._place, Path) and self._place.parent.is_dir():
+            try:
+                self._look()
+            except StoreBroken as broken:
+                log.error("%s", broken)
         if self._engine is not None:
             self._engine.dispose()

@@ -105,16 +105,16 @@ def refusal(reason: str) -> str | None:
 
 
 def of_aside(kept: Sequence[Path]) -> Iterator[Trouble]:
-    """The console's own store was damaged, and goes on in a new file."""
+    """The console's own store was damaged or replaced, and goes on in a new file."""
     if kept:
         try:
             since_s = kept[-1].stat().st_mtime
         except OSError:  # moved away this moment
             return
-        yield Trouble("store", None, since_s, "This console's store was damaged, and goes on in a new file; the old one"
-                      f" is kept as {kept[-1].name}", "Events are fetched again from the edges by themselves; older"
-                      " trends may be lacking. Have its disk looked at, and move the old file out of the data folder:"
-                      " this line then goes.")
+        yield Trouble("store", None, since_s, "This console's store was damaged, or another file put in its place; it"
+                      f" goes on in a new one, and what was there is kept as {kept[-1].name}", "Events are fetched"
+                      " again from the edges by themselves; older trends may be lacking. Have its disk looked at, and"
+                      " move the old file out of the data folder: this line then goes.")
 
 
 def of_store(broken: str, since_s: float, access: Access) -> Trouble:
