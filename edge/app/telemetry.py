@@ -165,11 +165,11 @@ class Telemetry:
 
 
 def _steady(state: State) -> State:
-    """Without what moves with time, with each reading (how far a number is from a limit: the vitals say it) and with
-    each frame (what the wires have counted)."""
+    """Without what moves with time, with events of other beds, with each reading (how far a number is from a limit: the
+    vitals say it) and with each frame (what the wires have counted)."""
     limits = state.alarm_limits
     if not isinstance(limits, msgspec.UnsetType):
         limits = tuple(msgspec.structs.replace(one, margin=0.0) for one in limits)
     devices = [msgspec.structs.replace(one, line=msgspec.UNSET, frames=0, bad=0, late=0, received=0, understood=0,
                                        dropped=0) for one in state.devices]
-    return msgspec.structs.replace(state, at="", alarm_limits=limits, devices=devices)
+    return msgspec.structs.replace(state, at="", seq=0, alarm_limits=limits, devices=devices)
