@@ -26,7 +26,7 @@ from edge.app.supervisor import Supervisor
 from edge.clock import EdgeClock, since_boot_s
 from edge.config.broker import mqtt_of
 from edge.config.files import ConfigError, EdgeConfig, EdgeTable, config_hash, load_edge
-from edge.contract.keys import BadKey, Count, own_key, pin_neighbour, pinned_keys
+from edge.contract.keys import BadKey, Count, earlier_keys, own_key, pin_neighbour, pinned_keys
 from edge.contract.mqtt import Mqtt
 from edge.contract.signing import Signer
 from edge.core.rules import RuleSet
@@ -86,7 +86,8 @@ def run_edge(path: Path, wait_for_go: bool = False) -> int:
     mqtt = mqtt_of(config.mqtt)
     try:
         signer = Signer(own_key(config.edge.signing_key),
-                        Count(config.edge.signing_key.with_suffix(".count"), from_iso(EdgeClock().wall())))
+                        Count(config.edge.signing_key.with_suffix(".count"), from_iso(EdgeClock().wall())),
+                        earlier_keys(config.edge.signing_key))
         consoles = pinned_keys(config.edge.console_keys, config.edge.consoles, base=path.parent, data=config.edge.data)
         pin_neighbour(consoles, config.edge.consoles, config.edge.data, database="console.db", key="console.key")
     except (BadKey, OSError) as wrong:
@@ -107,7 +108,7 @@ async def _edge(path: Path, config: EdgeConfig, rules: RuleSet, text: str, key: 
     try:
         journal = Journal.open(edge.journal, edge=edge.id, boot=boot, wall=wall,
                                sign=partial(signer.sign_hash, edge.id), holds=True, keep_inputs=_retention(edge),
-                               last=_last(edge))
+                               last=_last(edge), signed=partial(signer.has_signed, edge.id))
     except JournalError as wrong:
         raise BadUsage(str(wrong)) from None
     clock = EdgeClock(edge.speed, edge.epoch, not_before=journal.head.at_s)

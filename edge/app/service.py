@@ -52,7 +52,7 @@ from edge.contract.events import (
 )
 from edge.contract.mqtt import Mqtt
 from edge.contract.payloads import Ack, Answer, CommandIn, ConsoleSeen, ReloadNow, State, Status
-from edge.contract.signing import Signer, hash_is_signed
+from edge.contract.signing import Signer
 from edge.core import views
 from edge.core.flood import Floods, wires
 from edge.core.protocol import Protocols
@@ -61,6 +61,7 @@ from edge.field.devices import Devices, Tasks
 from edge.field.port_names import unsure
 from edge.journal.journal import Journal
 from edge.journal.outage import Appended
+from edge.journal.outbox import Outbox
 from edge.model import (
     Boot,
     ClockSkewed,
@@ -107,9 +108,9 @@ class EdgeService:
         verifier = CommandVerifier(key, config.edge.id, console_keys)
         verifier.remember(recovered.nonces, self._began_s + NONCE_KEPT_S)
         self._stream = Stream(
-            mqtt, edge=config.edge.id, boot=boot, status=self._status, outbox=journal, consoles=config.edge.consoles,
-            signer=signer, console_keys=console_keys, verifier=verifier, on_command=self._command, now=clock.now,
-            on_refused=self._refused, on_consoles_changed=self._console_changed,
+            mqtt, edge=config.edge.id, boot=boot, status=self._status, outbox=Outbox(journal), signer=signer,
+            consoles=config.edge.consoles, console_keys=console_keys, verifier=verifier, on_command=self._command,
+            now=clock.now, on_refused=self._refused, on_consoles_changed=self._console_changed,
             on_broker_changed=self._broker_changed, on_fault=self._stream_fault, on_acked=self._acked)
         # Simulated patients need nobody to hear them, unless somebody tries just that.
         self._hearing = Hearing(config.edge.consoles, (bed.id for bed in config.bed), clock.real_s(),
@@ -118,7 +119,7 @@ class EdgeService:
         self._anchor = Anchor(config.anchor, config.edge.id, journal, partial(signer.sign_hash, config.edge.id),
                               now=clock.now, changed=self._stream.status_changed)
         self._offered = Offered(config.edge.id, journal, now=clock.now, note=self._note_all,
-                                is_signed=partial(hash_is_signed, signer.public, config.edge.id))
+                                is_signed=partial(signer.has_signed, config.edge.id))
         self._sounder = Sounder(port_of(config.sounder), self._hearing.wanted, self._stream.status_changed)
         self._rules = rules
         self._floods = Floods(rules, lambda: (work.bedside.state for work in self._beds.values()))
@@ -217,8 +218,7 @@ class EdgeService:
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Everything that runs, by name."""
         return {"journal": self._watch(), "stream": self._stream.run(), "ticks": self._ticks(),
-                "flush": self._flushes(), "workbench": self.workbench.run(),
-                "cards": self.workbench.show(),
+                "flush": self._flushes(), "workbench": self.workbench.run(), "cards": self.workbench.show(),
                 "sounder": self._sounder.run(), "anchor": self._anchor.run(),
                 **({} if self._config.edge.simulated else {"disk": self._storage.look_at_disk()}),  # no clinic's disk
                 **self._devices.tasks()}

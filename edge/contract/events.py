@@ -312,7 +312,8 @@ class PendingEvent(Frozen, frozen=True):
 class Event(Frozen, frozen=True):
     """A fact in the journal: numbered, hash-chained, never edited. `wall` is this machine's own UTC clock at commit.
     `body_json` is the canonical JSON of its body, byte for byte what was hashed. `sig` is the edge's signature over
-    `hash` (edge.contract.signing), None in journals of 0.1.0."""
+    `hash` (edge.contract.signing), None in journals of 0.1.0. `damaged`: what stands in its row, so many characters,
+    cannot be believed; number and hashes are all that is known of it, the rest is empty."""
 
     seq: int
     boot: str
@@ -326,6 +327,7 @@ class Event(Frozen, frozen=True):
     prev: str
     hash: str
     sig: str | None = None
+    damaged: int = 0
 
     @property
     def body(self) -> EventBody:

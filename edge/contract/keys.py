@@ -33,7 +33,8 @@ def public_text(key: VerifyKey) -> str:
 
 
 def own_key(path: Path) -> SigningKey:
-    """This side's private key at `path`, made with mode 0600 where there is none; its .pub is written beside it.
+    """This side's private key at `path`, made with mode 0600 where there is none; its .pub is written beside it, and
+    where that is of another key, which was changed, it is kept as one of `earlier_keys`.
 
     Raises BadKey for a file that holds none or that others may read, OSError where it cannot be read or written.
     """
@@ -44,8 +45,31 @@ def own_key(path: Path) -> SigningKey:
     key = SigningKey(_bytes(path.read_text().strip(), SECRET, str(path)))
     public, text = path.with_suffix(".pub"), public_text(key.verify_key) + "\n"
     if not public.exists() or public.read_text() != text:
+        with contextlib.suppress(BadKey):  # no key: there is nothing to keep of it
+            earlier = pinned_key(str(public))
+            if public.exists() and earlier not in (key.verify_key, *earlier_keys(path)):
+                write_whole(_earlier(path, 1 + len(_earlier_files(path))), public_text(earlier) + "\n", 0o644)
         write_whole(public, text, 0o644)
     return key
+
+
+def earlier_keys(path: Path) -> list[VerifyKey]:
+    """The public keys that belonged to the private key at `path` before it was changed: NAME.1.pub and so on."""
+    found: list[VerifyKey] = []
+    for public in _earlier_files(path):
+        try:
+            found.append(pinned_key(str(public)))
+        except BadKey as fault:  # what it has signed is not believed, and no start waits for that
+            log.warning("%s", fault)
+    return found
+
+
+def _earlier(path: Path, number: int) -> Path:
+    return path.with_suffix(f".{number}.pub")
+
+
+def _earlier_files(path: Path) -> list[Path]:
+    return sorted(path.parent.glob(f"{path.stem}.*.pub"))
 
 
 class Count:

@@ -220,7 +220,8 @@ class State(Payload, frozen=True, kw_only=True):
 
 class EventOut(Payload, frozen=True, kw_only=True):
     """An event as it travels. `late`: it comes from the backlog, and must never sound. `unstored`: the edge cannot
-    write its record now, and has this event in memory alone."""
+    write its record now, and has this event in memory alone. `damaged`: its row in the edge's record cannot be
+    believed; number and hashes are all that is known, and `withheld` is the size of what stands there."""
 
     seq: int
     boot: str
@@ -237,6 +238,7 @@ class EventOut(Payload, frozen=True, kw_only=True):
     hash_sig: str | None = None  # the journal's own signature over `hash`; null for events of 0.1.0
     withheld: int = 0  # so many bytes are more than the broker takes: `body` is left empty, `hash` is over the whole
     unstored: bool = False
+    damaged: bool = False
 
     def verify(self) -> bool:
         """Whether `hash` is of these contents, where nothing is withheld. Whether `prev` is the hash of `seq` - 1, and
@@ -384,7 +386,7 @@ def event_out(event: Event, late: bool, unstored: bool = False) -> EventOut:
     return EventOut(
         seq=event.seq, boot=event.boot, edge=event.edge, bed=event.bed, session=event.session, at=iso(event.at_s),
         wall=event.wall, kind=event.kind, late=late, body=msgspec.Raw(event.body_json), prev=event.prev,
-        hash=event.hash, hash_sig=event.sig, unstored=unstored)
+        hash=event.hash, hash_sig=event.sig, unstored=unstored, withheld=event.damaged, damaged=event.damaged > 0)
 
 
 def events_payload(events: Iterable[Event], late: bool) -> bytes:

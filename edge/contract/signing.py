@@ -38,7 +38,7 @@ import base64
 import binascii
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -92,10 +92,11 @@ def _hash_message(edge: str, event_hash: str) -> bytes:
 
 
 class Signer:
-    """Signs for one sender. `next_n` gives strictly rising counters (keys.Count)."""
+    """Signs for one sender. `next_n` gives strictly rising counters (keys.Count); `earlier`: its public keys before."""
 
-    def __init__(self, key: SigningKey, next_n: Callable[[], int]) -> None:
+    def __init__(self, key: SigningKey, next_n: Callable[[], int], earlier: Sequence[VerifyKey] = ()) -> None:
         self._key = key
+        self._earlier = earlier
         self.next_n = next_n
 
     @property
@@ -114,6 +115,10 @@ class Signer:
     def sign_hash(self, edge: str, event_hash: str) -> str:
         """The journal's own signature over an event's hash, base64."""
         return self._signature(_hash_message(edge, event_hash)).decode()
+
+    def has_signed(self, edge: str, event_hash: str, sig: str) -> bool:
+        """Whether this key, or one before it, made the journal's signature `sig` over an event's hash."""
+        return any(hash_is_signed(key, edge, event_hash, sig) for key in (self.public, *self._earlier))
 
     def _signature(self, message: bytes) -> bytes:
         return binascii.b2a_base64(self._key.sign(message).signature, newline=False)

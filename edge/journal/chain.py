@@ -152,8 +152,9 @@ def recorded(row: InputRow) -> RecordedInput:
         raise Unknown(f"input {n} is none this version of vigil knows: {fault}") from fault
 
 
-def read_event(row: Sequence[Any], seq: int, prev: str) -> Event:
-    """A stored event that must be number `seq`, chained to `prev`, with a hash that matches. Raises Wrong."""
+def told_event(row: Sequence[Any], seq: int, prev: str) -> Event:
+    """What a stored row says as event `seq` after the event with hash `prev`, with the hash and link that follow from
+    that; whether they are those that are stored is still to be checked. Raises Wrong."""
     number, boot, edge, bed, session, at_ms, wall, kind, text, before, stored, sig = row
     if number != seq:
         raise Wrong(f"event: gap after {seq - 1}: the next one is {number}" if number > seq
@@ -169,16 +170,23 @@ def read_event(row: Sequence[Any], seq: int, prev: str) -> Event:
     # Byte for byte, or a space or a repeated key could be slipped into what the hash was made over.
     if not isinstance(body, dict) or canonical(body).decode() != text:
         raise Wrong(f"event {seq}: its body is not the JSON that was hashed")
-    if before != prev:
-        raise Wrong(f"event {seq}: prev does not match the hash of event {seq - 1}")
     try:
         right = event_hash(seq=seq, boot=boot, edge=edge, bed=bed, session=session, at_s=at_ms / 1000, wall=wall,
-                           kind=kind, body=body, prev=before)
+                           kind=kind, body=body, prev=prev)
     except (ValueError, OverflowError, OSError):
         raise Wrong(f"event {seq}: its time is no time, so its hash does not match") from None
-    if stored != right:
+    return Event(seq, boot, edge, bed, session, at_ms / 1000, wall, kind, text, prev, right, sig)
+
+
+def read_event(row: Sequence[Any], seq: int, prev: str) -> Event:
+    """A stored event that must be number `seq`, chained to `prev`, with a hash that matches. Raises Wrong."""
+    event = told_event(row, seq, prev)
+    before, stored = row[9], row[10]
+    if before != prev:
+        raise Wrong(f"event {seq}: prev does not match the hash of event {seq - 1}")
+    if stored != event.hash:
         raise Wrong(f"event {seq}: its hash does not match")
-    return Event(seq, boot, edge, bed, session, at_ms / 1000, wall, kind, text, before, stored, sig)
+    return event
 
 
 def snapshot_hash(bed: str, n: int, at_ms: int, body: bytes) -> str:

@@ -24,9 +24,10 @@ from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError, Jou
 from edge.journal.jobs import Batch, Remember, Retry, SnapshotRow, Stop
 from edge.journal.last import Last
 from edge.journal.outage import Appended, Head, Outage
-from edge.journal.reader import believable_events, checkpoint_before, checkpoint_page, events_page, latest_snapshots
+from edge.journal.reader import checkpoint_before, checkpoint_page, events_page, latest_snapshots
 from edge.journal.schema import CURSOR
 from edge.journal.segments import Retention
+from edge.journal.serving import Keys, served
 from edge.journal.store import Opened, Store, cursor_of, hash_at
 from edge.journal.unplaced import Unplaced
 from edge.journal.writer import KEEP_ALL, Writer
@@ -49,13 +50,14 @@ class Journal:
 
     def __init__(self, store: Store, opened: Opened | None, failing: JournalError | None, *, edge: str, boot: str,
                  wall: Callable[[], str], sign: Callable[[str], str] | None, holds: bool,
-                 keep_inputs: Retention) -> None:
+                 keep_inputs: Retention, signed: Callable[[str, str], bool]) -> None:
         """For `open` alone."""
         self._unplaced = Unplaced(store.last) if opened is None else None
         connection, checkpoint, at_ms = opened or (None, START, 0)
         if self._unplaced is not None:
             checkpoint, at_ms = self._unplaced.checkpoint, self._unplaced.remembered.at_ms
         self._sign, self._store, self._place = sign, store, store.place
+        self._keys = Keys(sign, signed)
         self._edge, self._boot, self._wall = edge, boot, wall
         self._n, self._seq, self._hash = checkpoint.last_n, checkpoint.event_seq, checkpoint.event_hash
         self._at_ms = at_ms
@@ -80,6 +82,7 @@ class Journal:
     def open(
         cls, url: str, *, edge: str, boot: str, wall: Callable[[], str], sign: Callable[[str], str] | None = None,
         holds: bool = False, keep_inputs: Retention = KEEP_ALL, last: Last | None = None,
+        signed: Callable[[str, str], bool] = lambda *_: False,
     ) -> Self:
         """Open, or create, the journal of `edge` at a path or database URL, and check its ends. Blocks.
 
@@ -87,6 +90,7 @@ class Journal:
         thread. `holds`: where the store cannot be written, now or later, go on and keep what comes in memory; the
         caller watches (`watch`), and publishes what is not on the disk as such. Needs a running loop. `keep_inputs`:
         what of older inputs is kept; events always are. `last`: for a journal that may come later than this box does.
+        `signed(hash, sig)`: an earlier key of this edge made that signature, where the present one did not.
         Raises JournalBusy when another edge has it, JournalDamaged when it must be moved away first, JournalError for
         all else (another edge's, a newer schema; without `holds`: a store that fails).
         """
@@ -101,7 +105,7 @@ class Journal:
                 raise
             failing, opened = store.open_all_the_same(fault, sign)
         return cls(store, opened, failing, edge=edge, boot=boot, wall=wall, sign=sign, holds=holds,
-                   keep_inputs=keep_inputs)
+                   keep_inputs=keep_inputs, signed=signed)
 
     @property
     def head(self) -> Head:
@@ -171,24 +175,26 @@ class Journal:
             raise ValueError(f"a snapshot after input {n}, but only {self._n} are recorded")
         self._snapshots.append(SnapshotRow(bed, n, round(at_s * 1000), body))
 
-    async def events_after(self, seq: int, limit: int) -> list[Event]:
+    async def events_after(self, seq: int, limit: int, *, gaps: bool = False) -> list[Event]:
         """Up to `limit` events after number `seq`, in order: stored ones, and what is kept in memory. Raises
-        JournalDamaged at one that is not right."""
+        JournalDamaged at one that is not right; where it holds, that is told and left out (`gaps`: it stands as one,
+        and what is before a record that was begun anew comes, too)."""
         found: list[Event] = []
         try:
-            query = self._writer.query(lambda connection: events_page(connection, seq, limit))
-            found = await asyncio.wrap_future(query)
+            if self._confirmations is None:
+                query = self._writer.query(lambda connection: events_page(connection, seq, limit))
+                return await asyncio.wrap_future(query)
+            page = await asyncio.wrap_future(
+                self._writer.query(lambda connection: served(connection, seq, limit, self._keys, before_base=gaps)))
+            found = page.events
+            if page.damage:
+                self._on_damage(page.damage)
         except JournalFailing:
             if self._confirmations is None:
                 raise
-        except JournalDamaged as fault:
-            if self._confirmations is None:
-                raise
-            self._on_damage(fault.what)
-            query = self._writer.query(lambda connection: believable_events(connection, seq, limit))
-            found = await asyncio.wrap_future(query)
         after = found[-1].seq if found else seq
-        return found + self._writer.held_after(after, limit - len(found))
+        found = found + self._writer.held_after(after, limit - len(found))
+        return found if gaps else [event for event in found if not event.damaged]
 
     async def cursor(self, console: str) -> int:
         """The number up to which `console` has stored every event; 0 for an unknown one."""

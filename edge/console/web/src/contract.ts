@@ -1077,7 +1077,7 @@ export interface EventBodies {
   journal: StorageFailing | StorageHealed | RecordBegun | SpaceLow | EventRecovered;
 }
 
-/** An event as it travels. `late`: it comes from the backlog, and must never sound. `unstored`: the edge cannot write its record now, and has this event in memory alone. */
+/** An event as it travels. `late`: it comes from the backlog, and must never sound. `unstored`: the edge cannot write its record now, and has this event in memory alone. `damaged`: its row in the edge's record cannot be believed; number and hashes are all that is known, and `withheld` is the size of what stands there. */
 export interface EventOf<K extends EventKind> {
   kind: K;
   body: EventBodies[K];
@@ -1094,6 +1094,7 @@ export interface EventOf<K extends EventKind> {
   hash_sig: string | null;
   withheld: number;
   unstored: boolean;
+  damaged: boolean;
 }
 export type EdgeEvent = { [K in EventKind]: EventOf<K> }[EventKind];
 
