@@ -163,6 +163,29 @@ async def test_a_cadss_that_is_no_score_stays_as_typed_and_cannot_be_saved(opene
         assert [(asked["args"]["cadss"], asked["args"]["anxiety"]) for asked in story.commands] == [(45, 3)]
 
 
+async def test_a_saturation_that_is_due_is_entered_and_stands_as_an_entry(opened: Opened) -> None:
+    story = Story(beds=1)
+    session = story.beds["chair-1"].state["session"]
+    session |= {"spo2_due": iso(story.now() + 95),
+                "spo2_entered": {"pct": 91, "at": iso(story.now() - 600), "user": "anna"}}
+    async with opened(story, "/bed/chair-1") as page:
+        await expect(page.locator(".spo2-entered")).to_have_text(re.compile(r"SpO₂ 91 % entered at .* by anna"))
+        await expect(page.locator("[data-metric=spo2_pct] .digits").first).not_to_have_text("91")
+        button = page.get_by_role("button", name=re.compile("^Check-in"))
+        await expect(button.locator(".of-spo2")).to_have_text(re.compile(r"SpO₂ due in 1:\d\d"))
+        await button.click()
+        sheet = page.get_by_role("dialog")
+        field, save = sheet.locator("[name=spo2_pct]"), sheet.get_by_role("button", name="Save check-in")
+        for typed in ("29", "101", "9.6"):
+            await field.fill(typed)
+            await expect(sheet.get_by_role("alert")).to_have_text("SpO₂ read by hand: a whole number from 30 to 100")
+            await expect(save).to_be_disabled()
+        await field.fill("96")
+        await save.click()
+        await expect(sheet).to_have_count(0)
+        assert story.commands[0]["args"]["spo2_pct"] == 96
+
+
 async def test_a_note_too_long_is_told_and_not_cut(opened: Opened) -> None:
     story = Story(beds=1)
     async with opened(story, "/bed/chair-1") as page:

@@ -131,10 +131,13 @@ BECOMES_TRUE: dict[str, tuple[str, str, str]] = OF_METRICS | {
     "given_unready_s": ("given_unready_s() < 120", "protocol esketamine_rems, precheck",
                         "0:10 checklist open\n0:25 dose 1"),
     "bp_between": ("bp_between(10, 20)", "infusing", "0:10 bp 121/76"),
+    "last_spo2.pct": ("last_spo2.pct == 95", "infusing, no oximeter", "0:20 check-in spo2_pct=95"),
+    "last_spo2.age_s": ("last_spo2.age_s >= 60", "infusing, no oximeter", "0:20 check-in spo2_pct=95"),
     "spo2_between": ("spo2_between(40, 80)", "infusing", "0:10"),
 }
 IS_TRUE: dict[str, tuple[str, str]] = {  # fact: (condition, given)
     "bp_overdue_s": ("bp_overdue_s() == 0", "infusing"),
+    "spo2_overdue_s": ("spo2_overdue_s() == 0", "protocol esketamine_rems, no oximeter"),
     "differ": ("differ(spo2_pct, 60) == 0", "infusing"),  # a story's bed has one device of a kind
     "check_in.overdue_s": ("check_in.overdue_s == 0", "infusing"),
     "known": ("known(baseline.sbp_mmhg) and not known(session.ended_s)", "infusing"),

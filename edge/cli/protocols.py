@@ -36,6 +36,7 @@ def _explained(protocol: Protocol) -> str:
         f" {course.paused_for_s / 60:g} min is its end.",
         *_schedule("Cuff", protocol.schedule.cuff, "as ordered, or as edge.toml has it"),
         *_schedule("Check-ins", protocol.schedule.check_in, "none is due"),
+        *_schedule("Oximetry", protocol.schedule.oximetry, "none is due; where an oximeter measures, none is missed"),
         f"  Dissociation period: opens after {_opening(protocol)}; closes {period.closes_after_s / 60:g} min after"
         f" {since} at the earliest, with a check-in that shows a patient who is back (MOAA/S {period.back_moaas}, CADSS"
         f" at most {period.cadss_above}, distress at most {period.back_distress_at_most}).",

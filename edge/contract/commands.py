@@ -111,11 +111,19 @@ class CheckIn(Verb, frozen=True, kw_only=True):
     gone: Annotated[list[Annotated[str, Meta(min_length=1, max_length=MAX_SYMPTOM)]], Meta(
         title="Symptoms that are gone", extra={"one": "symptom"})] | None = None
     note: Annotated[str, Meta(max_length=MAX_NOTE, title="Note")] | None = None
+    # read off a device that Vigil does not read: an entry with its time, and never a live number
+    spo2_pct: Annotated[int, Meta(ge=30, le=100, title="SpO₂ read by hand", extra={"unit": "%"})] | None = None
+
+    @property
+    def says_how_it_is(self) -> bool:
+        """Whether it is more than a saturation: alone, that is no look at the patient."""
+        scores = (self.moaas, self.cadss, self.anxiety, self.distress, self.nausea)
+        said = self.symptoms or self.gone or (self.note or "").strip()
+        return bool(said) or any(score is not None for score in scores)
 
     def objection(self) -> tuple[str, str] | None:
         """An empty one says nothing."""
-        scores = (self.moaas, self.cadss, self.anxiety, self.distress, self.nausea)
-        if self.symptoms or self.gone or (self.note or "").strip() or any(score is not None for score in scores):
+        if self.says_how_it_is or self.spo2_pct is not None:
             both = sorted(set(self.symptoms or ()) & set(self.gone or ()))
             return ("bad_args", f"{both[0]!r} cannot be there and gone; name it once") if both else None
         return "bad_args", "an empty check-in says nothing: enter a score, a symptom or a note"

@@ -165,6 +165,7 @@ class CheckedIn(Body, frozen=True, kw_only=True):
     symptoms: tuple[str, ...]
     note: str
     gone: tuple[str, ...] | UnsetType = UNSET  # symptoms named before that are no more
+    spo2_pct: int | UnsetType = UNSET  # read off a device that Vigil does not read
     command: str
     by: str
 

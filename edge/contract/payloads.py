@@ -52,6 +52,7 @@ from edge.contract.session_now import NextNow as NextNow
 from edge.contract.session_now import OpenNow as OpenNow
 from edge.contract.session_now import ProtocolNow as ProtocolNow
 from edge.contract.session_now import SessionNow as SessionNow
+from edge.contract.session_now import SpotNow as SpotNow
 from edge.contract.session_now import StayNow as StayNow
 from edge.contract.treatment_now import AlarmLimitNow as AlarmLimitNow
 from edge.contract.treatment_now import InterlockNow as InterlockNow

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from edge.contract.events import Baseline, Order
 from edge.contract.treatment_now import HeldNow, LimitNow
@@ -25,6 +26,14 @@ class CheckInNow(Payload, frozen=True, kw_only=True):
     nausea: int | None = None
     symptoms: tuple[str, ...] = ()
     note: str = ""
+
+
+class SpotNow(Payload, frozen=True, kw_only=True):
+    """The last saturation, %, that a person entered: when and who. It is never a live number."""
+
+    pct: int
+    at: Time
+    user: str
 
 
 class DoseNow(Payload, frozen=True, kw_only=True):
@@ -52,7 +61,7 @@ class OpenNow(Payload, frozen=True, kw_only=True):
 
 class NextNow(Payload, frozen=True, kw_only=True):
     """What is next at this bed, and when (null: now; of start and resume: by when). `what`: held, precheck, start,
-    dose, bp, check_in, end, resume, leave, or close."""
+    dose, bp, check_in, oximetry, end, resume, leave, or close."""
 
     what: str
     text: str
@@ -123,6 +132,9 @@ class SessionNow(Payload, frozen=True, kw_only=True):
     limits: tuple[LimitNow, ...] = ()  # those that may be set for a patient, with what is set
     attested: tuple[AttestedNow, ...] = ()  # what is not named here, nobody has recorded
     stays: tuple[StayNow, ...] = ()  # at other beds, before this one; oldest first
+    # when a person has to measure the saturation; absent: none is due, or an oximeter measures by itself
+    spo2_due: Time | UnsetType = UNSET
+    spo2_entered: SpotNow | UnsetType = UNSET
 
 
 class Bounds(Payload, frozen=True, kw_only=True):

@@ -39,7 +39,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     events.Order, events.Baseline,
     payloads.CheckInNow, payloads.DoseNow, payloads.OpenNow, payloads.NextNow,
     payloads.AttestedNow, payloads.EstimateNow, payloads.LimitNow, treatment_now.HeldNow,
-    payloads.StayNow, payloads.SessionNow, events.Evidence, payloads.Signals, payloads.FallenLevel,
+    payloads.SpotNow, payloads.StayNow, payloads.SessionNow, events.Evidence, payloads.Signals, payloads.FallenLevel,
     payloads.CauseNow,
     payloads.ToldNow, payloads.CommentNow, payloads.DelegationNow, payloads.InformationNow, payloads.MaintenanceNow,
     payloads.AlarmNow, payloads.DeviceAlarmNow, payloads.LineMinute, payloads.LineFrame, payloads.LineNow,

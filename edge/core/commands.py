@@ -77,6 +77,7 @@ from edge.core import (
 )
 from edge.core.alarms import ACTIVE, SHOWN, Alarm, move
 from edge.core.context import RuleContext
+from edge.core.entered import Spot
 from edge.core.protocols import beyond
 from edge.core.refusal import Refused, open_session
 from edge.core.rule import applies
@@ -156,8 +157,14 @@ def _check_in(state: BedState, _: RuleSet, command: Command, args: CheckIn, at_s
         nausea=args.nausea, symptoms=tuple(args.symptoms or ()), note=(args.note or "").strip(),
         gone=tuple(args.gone or ()),
     )
-    state.session = replace(current, check_ins=(*current.check_ins, entered))
-    values = msgspec.structs.asdict(entered) | {"gone": entered.gone or msgspec.UNSET}
+    if args.spo2_pct is not None:
+        spot = Spot(at_s, args.spo2_pct, command.user)
+        current = replace(current, spots=(*current.spots, spot), spo2_at_s=(*current.spo2_at_s, at_s))
+    if args.says_how_it_is:
+        current = replace(current, check_ins=(*current.check_ins, entered))
+    state.session = current
+    values = msgspec.structs.asdict(entered) | {
+        "gone": entered.gone or UNSET, "spo2_pct": UNSET if args.spo2_pct is None else args.spo2_pct}
     yield state.event(at_s, CheckedIn(command=command.id, by=command.user,
                                       **{key: value for key, value in values.items() if key not in ("at_s", "user")}))
     for moved, basis in dissociation.on_check_in(state, entered, at_s):

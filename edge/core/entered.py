@@ -20,6 +20,14 @@ class CheckIn(msgspec.Struct, frozen=True):
     gone: tuple[str, ...] = ()  # symptoms of earlier check-ins that are no more
 
 
+class Spot(msgspec.Struct, frozen=True):
+    """A saturation, %, that a person read off a device that this bed does not read, and entered."""
+
+    at_s: float
+    pct: int
+    by: str
+
+
 class Dose(msgspec.Struct, frozen=True):
     """What the patient took by hand, from so many devices."""
 
@@ -45,6 +53,14 @@ class Attestation(msgspec.Struct, frozen=True):
     so: bool
     at_s: float
     user: str
+
+
+class Stay(msgspec.Struct, frozen=True):
+    """That the session was at this bed, from and until when."""
+
+    bed: str
+    from_s: float
+    until_s: float
 
 
 class Limit(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from edge.core import channels, delivery, dissociation, gates, pairs, sources, treatment, unwatched
+from edge.core import channels, delivery, dissociation, gates, oximetry, pairs, sources, treatment, unwatched
 from edge.core.context import Number, RuleContext
 from edge.core.fact import Account, Fact, Parameter, account_key
 from edge.core.logic import Truth
@@ -272,7 +272,7 @@ _METRIC, _LIMIT, _WINDOW = Parameter("metric"), Parameter("number", "limit"), Pa
 
 FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
     *_metric_facts(), *_baseline_facts(), *_check_in_facts(), *_session_facts(),
-    *_delivery_facts(),
+    *_delivery_facts(), *oximetry.facts(),
     Fact("pair", "", "in both of two blood pressures in a row: {0}", pairs.pair, (Parameter("condition"),), truth=True,
          denied="not in both of two blood pressures in a row: {0}", determinations=2),
     Fact("mean_pressure", "mmHg", "the mean pressure, measured or estimated", sources.mean_pressure,

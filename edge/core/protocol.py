@@ -64,6 +64,7 @@ class Schedules(msgspec.Struct, frozen=True):
 
     cuff: tuple[Step, ...] = ()
     check_in: tuple[Step, ...] = ()
+    oximetry: tuple[Step, ...] = ()  # met by an oximeter that measures; else by a saturation that a nurse enters
 
 
 class Course(msgspec.Struct, frozen=True):

@@ -1,10 +1,11 @@
-"""Schedules: how long after the last one the next blood pressure and the next check-in are due, by the protocol.
+"""Schedules: how long after the last one the next blood pressure, check-in and oximetry are due, by the protocol.
 
 A row's condition is asked as things stood at the last one, so that nothing falls due, or due no more, as time passes.
 """
 
 from __future__ import annotations
 
+from edge.core import oximetry
 from edge.core.context import RuleContext
 from edge.core.protocol import Step
 from edge.core.protocols import holds
@@ -15,11 +16,12 @@ def follow(state: BedState) -> None:
     """Keep how often things are due as the session, the readings and the alarms stand now."""
     session = state.session
     if session is None:
-        state.cuff_every_s = state.check_in_every_s = None
+        state.cuff_every_s = state.check_in_every_s = state.oximetry_every_s = None
         return
     schedule = state.protocol.schedule
     state.cuff_every_s = _every_s(state, session, schedule.cuff, state.last_bp_s(session))
     state.check_in_every_s = _every_s(state, session, schedule.check_in, state.last_check_in_s(session))
+    state.oximetry_every_s = _every_s(state, session, schedule.oximetry, oximetry.last_s(state, session))
 
 
 def _every_s(state: BedState, session: Session, steps: tuple[Step, ...], last_s: float) -> float | None:

@@ -189,10 +189,15 @@ def baseline(state: BedState, at_s: float) -> Baseline | None:
 
 
 def _finger(context: RuleContext, metric: str, before: Baseline | None) -> float | None:
-    """What the oximeter shows now; in a moment without it, what it showed before: the baseline is for the session."""
+    """What the oximeter shows now; in a moment without it, what a nurse has entered or it showed
+    before: the baseline is for the session."""
     value = context.metric(metric)
     kept: float | None = getattr(before, metric, None)
-    return value if value is not None and isfinite(value) else kept
+    if value is not None and isfinite(value):
+        return value
+    session = context.state.session
+    entered = session.spots[-1] if metric == "spo2_pct" and session is not None and session.spots else None
+    return kept if entered is None else float(entered.pct)
 
 
 HELD = Gate("held", "held()", "")  # nobody overrides it; a person lets the treatment go on

@@ -12,8 +12,9 @@ from edge.core.engine import Engine
 from edge.core.entered import Attestation as Attestation
 from edge.core.entered import CheckIn as CheckIn
 from edge.core.entered import Dose as Dose
-from edge.core.entered import Held, Limit, OwnLimit
+from edge.core.entered import Held, Limit, OwnLimit, Spot
 from edge.core.entered import Override as Override
+from edge.core.entered import Stay as Stay
 from edge.core.protocol import Protocol, Protocols
 from edge.core.stopping import Interlock, Stop
 from edge.model import (
@@ -208,14 +209,6 @@ class Amendment(msgspec.Struct, frozen=True):
     was: Order
 
 
-class Stay(msgspec.Struct, frozen=True):
-    """That the session was at this bed, from and until when."""
-
-    bed: str
-    from_s: float
-    until_s: float
-
-
 class Session(msgspec.Struct, frozen=True):
     """One treatment of one patient in one bed. Replaced, never edited."""
 
@@ -258,6 +251,7 @@ class Session(msgspec.Struct, frozen=True):
     bp_at_s: tuple[float, ...] = ()  # when blood pressures were taken in this session,
     spo2_at_s: tuple[float, ...] = ()  # and when there was a valid SpO2, once in a while
     stays: tuple[Stay, ...] = ()  # at other beds, before this one; oldest first
+    spots: tuple[Spot, ...] = ()  # saturations that were entered, oldest first
 
     @property
     def delivered_mg(self) -> float:
@@ -316,6 +310,7 @@ class BedState(msgspec.Struct):
     nibp_interval_s: float = 300.0
     cuff_every_s: float | None = None  # by the protocol's schedule; None: as ordered, or as nibp_interval_s
     check_in_every_s: float | None = None  # likewise; None: no check-in is due
+    oximetry_every_s: float | None = None  # likewise; None: no oximetry is due
     no_pump: bool = False  # the session's dose is given by hand: what a pump of this bed does is no part of it
     boot_s: float = 0.0
     gap_s: float = 0.0  # for so long before boot_s nobody watched,

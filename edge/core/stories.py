@@ -16,7 +16,7 @@ is given; of one without a pump the whole dose is taken at 0:00, unless precheck
 MIN; weight KG; dose MG_KG; dose_mg MG; duration MIN; concentration MG_ML; age YEARS; first yes|no;
 hypertension yes|no; METRIC VALUE; two of each (oximeter-2 and cuff-2 as well); two pumps (pump-2 as well);
 role PUMP drug|carrier (as edge.toml says it); cuff by wire (its cuff can be started over the wire); pumps may be
-stopped (as edge.toml and their driver allow it); two beds (a second one with the same devices, for move);
+stopped (as edge.toml and their driver allow it); two beds (a second one with the same devices, for move); no oximeter;
 background: quiet (only saturation, pulse and pump).
 
 What can happen, joined by semicolons: the forms in `story_verbs.VERBS`, `story_attention.VERBS` and
@@ -28,7 +28,7 @@ What must hold then, after `->` (or the word `expect`), joined by commas:
     phase PHASE             dissociation STATE           open "..."             what is open before the next step
     no request              not open "..."               dose MG, primed MG (to 0.1 mg)
     interlock off|asked|armed                            stop none|sent|not_sent|unconfirmed|confirmed
-    bed story|story-2        where the patient is
+    bed story|story-2        where the patient is        [no] next "..."         what a person has to do next
     refused "..."           the command of this line was refused; one that is refused and not expected is a failure
     sound PRIORITY          what the bed sounds now, of all its alarms; none where it is quiet
     RULE[:device] [not] told WHO          a role, box or a name, since this alarm was announced
@@ -70,16 +70,17 @@ from edge.core.story_bed import (
     Pressure,
     Shown,
     StoryBed,
+    device_of,
 )
 from edge.core.story_verbs import METRIC, Unreadable, number, pressure, show_metric
-from edge.model import Dissociation, Phase, PumpRole, Tick
+from edge.model import DeviceKind, Dissociation, Phase, PumpRole, Tick
 
 _LINE = re.compile(r"(?:(\d+):(\d\d(?:\.\d+)?))\s*(.*?)\s*(?:(?:->|\bexpect\b)\s*(.+))?", re.DOTALL)
 _PIECES = {mark: re.compile(rf'(?:[^{mark}"]|"[^"]*")+') for mark in ",;#"}
 _EXPECTED = re.compile(r"(?P<key>\S+?)(?: (?P<state>pending|active|acknowledged|latched|inactive))?"
                        r"(?: (?P<priority>high|medium|low|none))?(?P<no_data> no data)?(?: text \"(?P<text>[^\"]*)\")?")
 _SCENES = frozenset({"no session", "precheck", "infusing", "background: quiet", "two of each", "two pumps",
-                     "cuff by wire", "pumps may be stopped", "two beds"})
+                     "cuff by wire", "pumps may be stopped", "two beds", "no oximeter"})
 VERBS = story_verbs.VERBS | story_attention.VERBS | story_treatment.VERBS
 _MG = 0.1  # so exactly a dose is expected: what a pump gives between two of its words
 _ORDER = {"dose_mg": "dose_mg", "weight": "weight_kg", "dose": "dose_mg_kg", "duration": "duration_min",
@@ -187,7 +188,7 @@ def _given(words: str, rules: RuleSet, protocols: Protocols | None, heard: Heard
             case _:
                 raise Unreadable(f"cannot read {phrase!r}; write no session, precheck, infusing, protocol NAME,"
                                  f" baseline S/D, {', '.join(_ORDER)}, METRIC VALUE or background: quiet")
-    devices = DEVICES + (SECOND if "two of each" in given else ()) + ((SECOND_PUMP,) if "two pumps" in given else ())
+    devices, shown = _devices(given, shown)
     interval_min = order.get("nibp_interval_min")
     starts, stops = _by_wire(given)
     beds = [Bedside(name, devices, rules, protocols=protocols, roles=_roles(given), starts=starts, stops=stops)
@@ -200,6 +201,16 @@ def _given(words: str, rules: RuleSet, protocols: Protocols | None, heard: Heard
     else:
         _open_session(bed, order, "precheck" not in given)
     return bed
+
+
+def _devices(given: list[str], shown: dict[str, Shown]) -> tuple[tuple[tuple[str, DeviceKind, str], ...],
+                                                                 dict[str, Shown]]:
+    """The bed's devices, and what of `shown` they show."""
+    devices = DEVICES + (SECOND if "two of each" in given else ()) + ((SECOND_PUMP,) if "two pumps" in given else ())
+    if "no oximeter" not in given:
+        return devices, shown
+    return (tuple(one for one in devices if one[1] != "oximeter"),
+            {metric: one for metric, one in shown.items() if device_of(metric) != "oximeter"})
 
 
 def _by_wire(given: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

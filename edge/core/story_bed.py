@@ -229,7 +229,7 @@ class StoryBed:
             self._second_pump_reports()
         for device in ("oximeter", "cuff"):
             frame = {metric: one for metric, one in self.shown.items() if device_of(metric) == device}
-            if self.links[device] == "live" and frame:
+            if self.links.get(device) == "live" and frame:
                 self.send(device, frame)
         if self.second_spo2_pct is not None and self.links["oximeter-2"] == "live":
             self.send("oximeter-2", {"spo2_pct": Shown(self.second_spo2_pct)})

@@ -11,11 +11,15 @@ from edge.core.story_bed import StoryBed
 from edge.core.story_verbs import Unreadable, number
 
 
-def holds(bed: StoryBed, words: list[str], _: str) -> str | None:
+def holds(bed: StoryBed, words: list[str], quoted: str) -> str | None:
     """Whether it is as `words` have it: empty where it is, else how it is. None: no words of this module."""
     match words:
         case ["bed", name]:
             return "" if bed.name == name else f"bed {bed.name}"
+        case ["next"] | ["no", "next"]:
+            session = views.full(bed.bedside.state, bed.at_s).session
+            texts = [] if session is None else [one.text for one in session.next]
+            return "" if any(quoted in text for text in texts) is (words == ["next"]) else f"next {texts}"
         case ["interlock" | "stop" as which, word]:
             told = views.full(bed.bedside.state, bed.at_s).interlock
             said = ("off" if told is UNSET else told.state) if which == "interlock" else (

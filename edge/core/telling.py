@@ -11,7 +11,7 @@ from string import Formatter
 from msgspec import UNSET
 
 from edge.contract.events import AlarmMoved, Evidence
-from edge.core import channels, delivery, gates, treatment
+from edge.core import channels, delivery, gates, oximetry, treatment
 from edge.core.alarms import Alarm
 from edge.core.context import RuleContext
 from edge.core.facts import FACTS
@@ -97,7 +97,8 @@ IN_GATES: Mapping[str, Callable[[RuleContext], str | None]] = {
     **{name: partial(_attested, name) for name in ATTESTATIONS},
     "pumps": lambda context: " or ".join(channels.pumps_of(context.state)) or None,
     "programme": delivery.programme_in_words,
-    "last_bp": gates.last_bp_in_words, "symptoms": lambda context: treatment.symptoms_in_words(context, *SYMPTOMS),
+    "last_bp": gates.last_bp_in_words, "last_spo2": oximetry.in_words,
+    "symptoms": lambda context: treatment.symptoms_in_words(context, *SYMPTOMS),
 }
 # what a rule's text may name in braces; what is not known is shown as --
 PLACEHOLDERS: Mapping[str, Callable[[RuleContext, Rule], str | None]] = {

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from math import ceil, inf
 
 from edge.contract.payloads import NextNow
-from edge.core import dosing
+from edge.core import dosing, oximetry
+from edge.core.context import RuleContext
 from edge.core.session import HELD, OpenPoint, held_in_words
 from edge.core.state import BedState, Session
 from edge.model import iso
@@ -42,6 +43,8 @@ def _all(state: BedState, session: Session, points: list[OpenPoint], at_s: float
         yield "bp", "blood pressure", bp_due_s
     if check_in_due_s is not None:
         yield "check_in", "check-in", check_in_due_s
+    if (spo2_due_s := oximetry.asked_s(RuleContext(state, at_s))) is not None:
+        yield "oximetry", "oximetry: enter SpO₂", spo2_due_s
     if session.phase == "INFUSING":
         yield from _dose(state, session, at_s)
     elif session.phase == "PAUSED" and session.stopped_since_s is not None:

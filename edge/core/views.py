@@ -36,6 +36,7 @@ from edge.contract.payloads import (
     SessionNow,
     Shelved,
     Signals,
+    SpotNow,
     State,
     StayNow,
     StopNow,
@@ -43,7 +44,7 @@ from edge.contract.payloads import (
     Vitals,
 )
 from edge.contract.treatment_now import HeldNow
-from edge.core import channels, pk
+from edge.core import channels, oximetry, pk
 from edge.core.alarms import SHOWN, Alarm, Delegation
 from edge.core.context import RuleContext
 from edge.core.dissociation import quiet_check_in
@@ -281,7 +282,10 @@ def _session(session: Session, state: BedState, at_s: float) -> SessionNow:
         limits=tuple(_limit(limit, session) for limit in state.limits),
         attested=tuple(AttestedNow(what=what, so=seen.so, at=iso(seen.at_s), user=seen.user)
                        for what, seen in session.attested.items()),
-        stays=tuple(StayNow(bed=one.bed, from_=iso(one.from_s), until=iso(one.until_s)) for one in session.stays))
+        stays=tuple(StayNow(bed=one.bed, from_=iso(one.from_s), until=iso(one.until_s)) for one in session.stays),
+        spo2_due=UNSET if (due_s := oximetry.asked_s(RuleContext(state, at_s))) is None else iso(due_s),
+        spo2_entered=UNSET if not session.spots else SpotNow(
+            pct=session.spots[-1].pct, at=iso(session.spots[-1].at_s), user=session.spots[-1].by))
 
 
 def _limit(limit: Limit, session: Session) -> LimitNow:

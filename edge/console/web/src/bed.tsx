@@ -19,7 +19,7 @@ import { store } from "./state.ts";
 import { Trend } from "./trend.tsx";
 import type { BedState, Session } from "./feed.ts";
 import { vitalsOf } from "./vocabulary.ts";
-import { interlockWords, linkTrouble, nextWords, ownLimits, sentence } from "./words.ts";
+import { enteredWords, interlockWords, linkTrouble, nextWords, ownLimits, sentence } from "./words.ts";
 
 type Open = "nothing" | "check-in" | "session" | "start" | "events";
 
@@ -66,8 +66,17 @@ export function Bed({ bed }: { bed: string }) {
 
 function Due({ bed, session }: { bed: string; session: Session }) {
   const since_s = store.since_s(session.check_in_due, bed);
-  if (since_s === null) return null;
-  return <small>{since_s > 0 ? `overdue ${stopwatch(since_s)}` : `due in ${stopwatch(-since_s)}`}</small>;
+  const spo2_s = store.since_s(session.spo2_due ?? null, bed);
+  return (
+    <>
+      {since_s !== null && <small>{dueWords(since_s)}</small>}
+      {spo2_s !== null && <small class="of-spo2">SpO₂ {dueWords(spo2_s)}</small>}
+    </>
+  );
+}
+
+function dueWords(since_s: number): string {
+  return since_s > 0 ? `overdue ${stopwatch(since_s)}` : `due in ${stopwatch(-since_s)}`;
 }
 
 function OpenItems({ session }: { session: Session }) {
@@ -93,6 +102,7 @@ function BedHead({ bed, state, session }: { bed: string; state: BedState | undef
       {order !== null && order.dose_mg !== null && (
         <span class="order">Order {plain(order.dose_mg)} mg {order.duration_min === null ? "by hand" : `in ${order.duration_min} min, ${order.weight_kg ?? "--"} kg`}</span>
       )}
+      {session?.spo2_entered !== undefined && <span class="order spo2-entered">SpO₂ {enteredWords(session.spo2_entered)}</span>}
       {session?.stays?.map((stay) => <span key={stay.from} class="order">At {sentence(stay.bed.replaceAll("-", " "))} until {clockTime(stay.until)}</span>)}
       {state !== undefined && !state.live && <span class="last-known">Last known {clockTime(state.at)}</span>}
       {state?.gap && <span class="gap">⊘ {gapWords(state.gap)} ({state.gap.why === "restart" ? "restart" : `the box ${state.gap.why}`})</span>}

@@ -7,7 +7,7 @@ import { Sheet } from "./sheet.tsx";
 import { store } from "./state.ts";
 import { readScore } from "./typed.ts";
 import type { Session } from "./feed.ts";
-import { refusal, sentence, symptom } from "./words.ts";
+import { enteredWords, refusal, sentence, symptom } from "./words.ts";
 
 const MOAAS = [
   [5, "answers readily to name"], [4, "slow answer to name"], [3, "only when called loudly"], [2, "only when shaken"],
@@ -15,15 +15,16 @@ const MOAAS = [
 ] as const;
 const LIMITS = VERBS.check_in.args;
 const SCALES = ["anxiety", "distress", "nausea"] as const;
+const SPO2 = LIMITS.spo2_pct;
 const CADSS_MOST = LIMITS.cadss.max;
 const NOTE_MOST = LIMITS.note.max_length;
 
 interface Draft {
   moaas: number | null; anxiety: number | null; distress: number | null; nausea: number | null;
-  cadss: string; // as typed: what is no score is told, not made into one
+  cadss: string; spo2: string; // as typed: what is no number is told, not made into one
   symptoms: string[]; gone: string[]; note: string;
 }
-const EMPTY: Draft = { moaas: null, cadss: "", anxiety: null, distress: null, nausea: null, symptoms: [], gone: [], note: "" };
+const EMPTY: Draft = { moaas: null, cadss: "", spo2: "", anxiety: null, distress: null, nausea: null, symptoms: [], gone: [], note: "" };
 
 export function CheckIn({ bed, session, close }: { bed: string; session: Session; close: () => void }) {
   const [draft, change, forget] = useDraft<Draft>(`check-in ${session.id}`, EMPTY);
@@ -31,14 +32,15 @@ export function CheckIn({ bed, session, close }: { bed: string; session: Session
   const [sending, setSending] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
   const cadss = readScore(draft.cadss, CADSS_MOST);
+  const spo2 = readScore(draft.spo2, SPO2.max, SPO2.min);
   const scores = [draft.moaas, cadss.value, draft.anxiety, draft.distress, draft.nausea];
   const assessed = scores.filter((score) => score !== null).length;
   const noteLength = [...draft.note].length; // characters, as the console counts them
-  const empty = assessed === 0 && draft.symptoms.length === 0 && draft.gone.length === 0 && draft.note.trim() === "";
+  const empty = assessed === 0 && spo2.value === null && draft.symptoms.length === 0 && draft.gone.length === 0 && draft.note.trim() === "";
   const save = async (): Promise<void> => {
     setSending(true);
-    const { gone, ...found } = draft;
-    const answer = await command(bed, "check_in", { ...found, cadss: cadss.value, ...(gone.length > 0 && { gone }) });
+    const { gone, spo2: _, ...found } = draft;
+    const answer = await command(bed, "check_in", { ...found, cadss: cadss.value, ...(spo2.value !== null && { spo2_pct: spo2.value }), ...(gone.length > 0 && { gone }) });
     setSending(false);
     if (!answer.ok) return setProblem(refusal(answer));
     forget();
@@ -49,7 +51,7 @@ export function CheckIn({ bed, session, close }: { bed: string; session: Session
       <>
         <span>{assessed} of 5 assessed{assessed < 5 && ", the rest is saved as not assessed"}. Kept until saved.</span>
         {problem !== null && <em role="alert">{problem}</em>}
-        <button class="go" disabled={sending || empty || cadss.wrong || noteLength > NOTE_MOST} onClick={() => void save()}>{sending ? "Saving" : "Save check-in"}</button>
+        <button class="go" disabled={sending || empty || cadss.wrong || spo2.wrong || noteLength > NOTE_MOST} onClick={() => void save()}>{sending ? "Saving" : "Save check-in"}</button>
       </>
     }>
       <Scale name="moaas" label="MOAA/S" help="say the name" value={draft.moaas} choose={(moaas) => change({ moaas })} options={MOAAS} />
@@ -61,6 +63,12 @@ export function CheckIn({ bed, session, close }: { bed: string; session: Session
         <input name="cadss" inputMode="numeric" autoComplete="off" placeholder="not assessed" value={draft.cadss}
           onInput={(event) => change({ cadss: event.currentTarget.value })} />
         {cadss.wrong && <em role="alert">CADSS total: a whole number from 0 to {CADSS_MOST}</em>}
+      </div>
+      <div class="scale cadss">
+        <b>{SPO2.label}, %<small> {enteredWords(session.spo2_entered) ?? "from a device that Vigil does not read; kept as your entry, never shown as a live number"}</small></b>
+        <input name="spo2_pct" aria-label={`${SPO2.label}, %`} inputMode="numeric" autoComplete="off" placeholder="not measured" value={draft.spo2}
+          onInput={(event) => change({ spo2: event.currentTarget.value })} />
+        {spo2.wrong && <em role="alert">{SPO2.label}: a whole number from {SPO2.min} to {SPO2.max}</em>}
       </div>
       <Ticks name="symptoms" label="Symptoms" rows={Object.entries(SYMPTOMS)} ticked={draft.symptoms}
         change={(symptoms) => change({ symptoms, gone: draft.gone.filter((one) => !symptoms.includes(one)) })} />

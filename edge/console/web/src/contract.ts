@@ -131,7 +131,7 @@ export interface OpenNow {
   reason: string | null;
 }
 
-/** What is next at this bed, and when (null: now; of start and resume: by when). `what`: held, precheck, start, dose, bp, check_in, end, resume, leave, or close. */
+/** What is next at this bed, and when (null: now; of start and resume: by when). `what`: held, precheck, start, dose, bp, check_in, oximetry, end, resume, leave, or close. */
 export interface NextNow {
   what: string;
   text: string;
@@ -176,6 +176,13 @@ export interface HeldNow {
   at: string;
 }
 
+/** The last saturation, %, that a person entered: when and who. It is never a live number. */
+export interface SpotNow {
+  pct: number;
+  at: string;
+  user: string;
+}
+
 /** That the session was at another bed of this edge before. */
 export interface StayNow {
   bed: string;
@@ -217,6 +224,8 @@ export interface SessionNow {
   limits: LimitNow[];
   attested: AttestedNow[];
   stays: StayNow[];
+  spo2_due?: string;
+  spo2_entered?: SpotNow;
 }
 
 /** One number an alarm rests on, and how old it was. */
@@ -827,6 +836,7 @@ export interface CheckedIn {
   symptoms: string[];
   note: string;
   gone?: string[];
+  spo2_pct?: number;
   command: string;
   by: string;
 }
@@ -1139,6 +1149,7 @@ export const VERBS = {
     symptoms: {"label": "Symptoms", "type": "words", "optional": true, "max_length": 40},
     gone: {"label": "Symptoms that are gone", "type": "words", "optional": true, "max_length": 40},
     note: {"label": "Note", "optional": true, "max_length": 500},
+    spo2_pct: {"label": "SpO₂ read by hand", "type": "whole", "optional": true, "min": 30, "max": 100, "unit": "%"},
   } },
   start_session: { roles: CARERS, args: {
     weight_kg: {"label": "Weight", "type": "number", "min": 35, "max": 200, "unit": "kg", "unless": "dose_mg"},

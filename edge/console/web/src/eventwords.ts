@@ -90,7 +90,8 @@ function device(body: Body): string {
 function checkIn(body: Body): string {
   const scores = SCORES.flatMap(([key, name]) => (number(body, key) === null ? [] : [`${name} ${word(body, key)}`]));
   const note = word(body, "note").trim();
-  const parts = [...scores, ...words(body, "symptoms").map(symptom), ...words(body, "gone").map((one) => `no more: ${symptom(one)}`), note && `note: ${note}`];
+  const spo2 = number(body, "spo2_pct") === null ? [] : [`SpO₂ ${word(body, "spo2_pct")} % read by hand`];
+  const parts = [...scores, ...spo2, ...words(body, "symptoms").map(symptom), ...words(body, "gone").map((one) => `no more: ${symptom(one)}`), note && `note: ${note}`];
   return list([sentence(list(parts) || "nothing assessed"), by(body)]);
 }
 

@@ -1,7 +1,7 @@
 /** What a person typed into a number field, read strictly: a field is empty, a number, or wrong, and never guessed. Pure. */
 
 const PLAIN = /^(?:\d+[.,]?\d*|[.,]\d+)$/;
-const WHOLE = /^\d{1,2}$/;
+const WHOLE = /^\d+$/;
 
 export interface Read { value: number | null; wrong: boolean }
 
@@ -17,11 +17,11 @@ export function readNumber(text: string): Read {
   return { value, wrong: value === null && text.trim() !== "" };
 }
 
-/** A score: one or two digits, at most `most`. A sign or a decimal point is never dropped to make it one. */
-export function readScore(text: string, most: number): Read {
+/** A score, or another whole number: at most so many digits as `most` has. A sign or a decimal point is never dropped to make it one. */
+export function readScore(text: string, most: number, least = 0): Read {
   if (text === "") return { value: null, wrong: false };
-  const value = WHOLE.test(text) ? Number(text) : Number.NaN;
-  return value <= most ? { value, wrong: false } : { value: null, wrong: true };
+  const value = WHOLE.test(text) && text.length <= String(most).length ? Number(text) : Number.NaN;
+  return value >= least && value <= most ? { value, wrong: false } : { value: null, wrong: true };
 }
 
 /** What one key of the keypad makes of a field's text. */

@@ -115,6 +115,11 @@ export function nextWords(session: Pick<Session, "next"> | null | undefined): st
   return `Next: ${first.text}${first.at === null ? "" : ` ${nextTime(first)}`}`;
 }
 
+/** A saturation that a person entered: "96 % entered at 10:40 by anna". null: none was. */
+export function enteredWords(spot: Session["spo2_entered"]): string | null {
+  return spot === undefined ? null : `${spot.pct} % entered at ${clockTime(spot.at)} by ${spot.user}`;
+}
+
 /** How far numbers are from their next alarm, of the one that is nearest: "4 to the alarm at 93". null: no alarm compares them, or one has begun. */
 export function marginWords(limits: readonly AlarmLimitNow[] | undefined, numbers: readonly { metric: string; value: number | null; name?: string }[], decimals = 0): string | null {
   const [next] = numbers.flatMap(({ metric, value, name = "" }) => (limits ?? []).filter((one) => value !== null && one.metric === metric)

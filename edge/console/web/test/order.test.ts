@@ -26,6 +26,14 @@ for (const [typed, value, wrong] of SCORES) {
   test(`a score of 0 to 92 reads ${JSON.stringify(typed)} as ${wrong ? "wrong" : value}`, () => assert.deepEqual(readScore(typed, 92), { value, wrong }));
 }
 
+const WHOLES: [typed: string, value: number | null, wrong: boolean][] = [
+  ["", null, false], ["29", null, true], ["30", 30, false], ["97", 97, false], ["100", 100, false], ["101", null, true],
+  ["0097", null, true], ["97.5", null, true], ["-97", null, true],
+];
+for (const [typed, value, wrong] of WHOLES) {
+  test(`a whole number of 30 to 100 reads ${JSON.stringify(typed)} as ${wrong ? "wrong" : value}`, () => assert.deepEqual(readScore(typed, 100, 30), { value, wrong }));
+}
+
 test("the keypad writes one decimal sign and takes the last character back", () => {
   assert.deepEqual([pressed("7", "0"), pressed("7", "."), pressed("7.", "."), pressed("0,5", "."), pressed("70", "⌫"), pressed("", "⌫")], ["70", "7.", "7.", "0,5", "7", ""]);
 });
