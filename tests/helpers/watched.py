@@ -290,6 +290,10 @@ class Stopwatch:
             self.since_s = at_s
         self.longest_s = max(self.longest_s, at_s - self.since_s)
 
+    def is_over(self, *, at_s: float, left_s: float, limit_s: float) -> bool:
+        """Whether what is left is too short for a time above the limit, whatever comes."""
+        return at_s - self.since_s + left_s <= limit_s
+
 
 def trial(danger: str, number: int, rules: RuleSet = RULES, *, whole: bool = False) -> Found:
     """Live bed `number` of this danger. `whole`: with all four devices, and under all rules."""
@@ -311,8 +315,8 @@ def trial(danger: str, number: int, rules: RuleSet = RULES, *, whole: bool = Fal
         alone: Iterator[Kind | Mapping[str, Kind]] = one_by_one(random, told.values)
     else:
         alone = pattern(random)
-    watch = Stopwatch(T0)
-    for at in range(-lead_s, int(limit_s) + 80):
+    watch, ends_s = Stopwatch(T0), int(limit_s) + 80
+    for at in range(-lead_s, ends_s):
         _others(bed, others, phase)
         bed.at_s += offset_s
         if at < 0:
@@ -330,6 +334,8 @@ def trial(danger: str, number: int, rules: RuleSet = RULES, *, whole: bool = Fal
         if at == event_s and event != "none":
             bed.restart(random.choice((0.5, 3, 20))) if event == "restart" else bed.sleep(random.choice((3, 20)))
             watch.since_s = bed.at_s
+        if watch.is_over(at_s=bed.at_s, left_s=ends_s - 1 - at, limit_s=limit_s):
+            break
     return Found(watch.longest_s, limit_s, f"{phase}, {second or 'alone'}, {event} at {event_s}")
 
 

@@ -117,7 +117,7 @@ def on_the_same_arm(number: int, rules: RuleSet = RULES) -> Found:
     every, inflated = random.choice((45, 60, 75, 89, 90, 91, 100, 120, 150, 300)), random.choice((20, 35, 44, 60, 100))
     lost_s, lag_s = random.choice((20, 40, 60, 80, every)), random.choice((0, 3, 8))
     stuck, hole = random.random() < 0.15, random.choice(("bad", "doubt", "none"))
-    watch = Stopwatch(T0)
+    watch, limit_s = Stopwatch(T0), 60 + rules.engine.cuff_excuses_s
     for second in range(600):
         of_cycle, ends = second % every, min(inflated, every - 1)
         pressure = {"cuff_pressure_mmhg": 150.0 if of_cycle < ends or stuck else 0.0}
@@ -126,7 +126,9 @@ def on_the_same_arm(number: int, rules: RuleSet = RULES) -> Found:
                  {"spo2_pct": 80, "pulse_bpm": 70, "perfusion_index_pct": 3 + second % 7 / 10})
         bed.tick()
         watch.look(stands=bool(bed.standing("oximeter") & (deserved | TECHNICAL)), at_s=bed.at_s)
-    return Found(watch.longest_s, 60 + rules.engine.cuff_excuses_s,
+        if watch.is_over(at_s=bed.at_s, left_s=599 - second, limit_s=limit_s):
+            break
+    return Found(watch.longest_s, limit_s,
                  f"{phase}, every {every} s for {inflated} s, lost {lost_s} s, stuck {stuck}")
 
 
@@ -141,12 +143,14 @@ def two_pumps(number: int, rules: RuleSet = RULES) -> Found:
     bed.bed.state.devices["pump"].role, bed.bed.state.devices["pump-2"].role = "drug", "carrier"
     states: dict[str, PumpState] = {"fast": "infusing", "no rate": "infusing", "stopped": "stopped"}
     rates: dict[str, float | str] = {"fast": 210.0, "no rate": "invalid"}
-    ours, theirs, watch = pattern(random), pattern(random), Stopwatch(T0)
-    for _ in range(int(limit_s) + 120):
+    ours, theirs, watch, ends_s = pattern(random), pattern(random), Stopwatch(T0), int(limit_s) + 120
+    for second in range(ends_s):
         bed.send("pump", next(ours), {"rate_ml_h": rates.get(what, 0.0), "volume_infused_ml": 12.0},
                  states.get(what, "unknown"), ())
         bed.send("pump-2", next(theirs), {"rate_ml_h": 0.0, "volume_infused_ml": 1.0}, "stopped", ())
         bed.tick()
         watch.look(stands=bool(bed.standing("pump") & (deserved | TECHNICAL)), at_s=bed.at_s)
+        if watch.is_over(at_s=bed.at_s, left_s=ends_s - 1 - second, limit_s=limit_s):
+            break
     return Found(watch.longest_s, limit_s, what)
 
