@@ -17,6 +17,7 @@ It works every answer out anew from the whole trace and keeps nothing but which 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 Truth = bool | None
@@ -168,40 +169,60 @@ LONG: tuple[Rule, ...] = (  # no default rule: its hold is so long that holes an
 )
 
 
-def shown(trace: Trace) -> list[dict[str, str]]:
-    """After each word: what is shown of each rule, "active", "active, no data" or "latched"; HTN-R "asked" since the
-    last determination."""
-    on: set[str] = set()
-    speaks: dict[int, int | None] = {}
-    pictures: dict[int, int | None] = {}
-    asked, found = "", []
-    for count, word in enumerate(trace.words, 1):
-        past, states = Past(trace, count), {}
+@dataclass
+class Shown:
+    """What is shown of a trace so far. All that it keeps: which rules are on, which tier of each group speaks, whose
+    picture stays, and what is asked."""
+
+    on: set[str] = field(default_factory=set)
+    speaks: dict[int, int | None] = field(default_factory=dict)
+    pictures: dict[int, int | None] = field(default_factory=dict)
+    asked: str = ""
+
+    def apart(self) -> Shown:
+        """Another one from here on."""
+        return Shown(set(self.on), dict(self.speaks), dict(self.pictures), self.asked)
+
+    def after(self, trace: Trace, count: int) -> dict[str, str]:
+        """What is shown of each rule after the word before `count`, "active", "active, no data" or "latched"; HTN-R
+        "asked" since the last determination."""
+        past = Past(trace, count)
+        states: dict[str, str] = {}
         for number, group in enumerate((HTN, RES, LONG)):
-            for rule, _, begins, ends, _ in group:
-                if (ends if rule in on else begins)(past) is True:
-                    on ^= {rule}
-            before, top = speaks.get(number), next((n for n, rule in enumerate(group) if rule[0] in on), None)
-            picture = pictures.get(number)
-            if top is None:
-                picture = picture if picture is not None or before is None or not group[before][1] else before
-            elif before is None:
-                picture = picture if picture is not None and picture < top else None
-            elif top > before:
-                picture = picture if picture is not None or not group[before][1] else before
-            elif top < before:
-                picture = picture if picture is not None and picture < top else None
-            speaks[number], pictures[number] = top, picture
-            if picture is not None:
-                states[group[picture][0]] = "latched"
-            if top is not None:
-                rule, _, begins, _, now = group[top]
-                no_data = before is not None and (now or begins)(past) is None
-                states[rule] = "active, no data" if no_data else "active"
-        if word.kind == "bp" and len(word.values) == 2:
+            states |= self._of_group(past, number, group)
+        if (word := past.words[-1]).kind == "bp" and len(word.values) == 2:
             sbp, dbp = word.values
             once = every(past.last(past.above(1.20)), opposite(past.pair(past.above(1.20))), sbp < 180, dbp < 110)
             stands = any(states.get(rule[0], "").startswith("active") for rule in HTN)
-            asked = "asked" if trace.phase in COURSE and once and not stands else ""
-        found.append(states | ({"HTN-R": asked} if asked else {}))
-    return found
+            self.asked = "asked" if trace.phase in COURSE and once and not stands else ""
+        return states | ({"HTN-R": self.asked} if self.asked else {})
+
+    def _of_group(self, past: Past, number: int, group: tuple[Rule, ...]) -> dict[str, str]:
+        states = {}
+        for rule, _, begins, ends, _ in group:
+            if (ends if rule in self.on else begins)(past) is True:
+                self.on ^= {rule}
+        before, top = self.speaks.get(number), next((n for n, rule in enumerate(group) if rule[0] in self.on), None)
+        picture = self.pictures.get(number)
+        if top is None:
+            picture = picture if picture is not None or before is None or not group[before][1] else before
+        elif before is None:
+            picture = picture if picture is not None and picture < top else None
+        elif top > before:
+            picture = picture if picture is not None or not group[before][1] else before
+        elif top < before:
+            picture = picture if picture is not None and picture < top else None
+        self.speaks[number], self.pictures[number] = top, picture
+        if picture is not None:
+            states[group[picture][0]] = "latched"
+        if top is not None:
+            rule, _, begins, _, now = group[top]
+            no_data = before is not None and (now or begins)(past) is None
+            states[rule] = "active, no data" if no_data else "active"
+        return states
+
+
+def shown(trace: Trace) -> list[dict[str, str]]:
+    """After each word: what is shown."""
+    so_far = Shown()
+    return [so_far.after(trace, count) for count in range(1, len(trace.words) + 1)]
