@@ -69,6 +69,7 @@ from drivers.contract import (
     Validity,
 )
 from drivers.kit.framing import Delimited
+from drivers.kit.tally import Tally
 from drivers.kit.tracks import Rising
 
 START, END, ESC = b"!", b"\r", b"\x1b"
@@ -155,6 +156,8 @@ def _request(name: str, effect: Effect = "read") -> FrameRequest:
 SERIAL, PROTOCOL = _request("INST_SERIALNO", "identify"), _request("COMMS_PROTOCOL", "identify")
 SYRINGE, STATUS, ALARM = (_request(name) for name in ("SYRINGE_STATUS", "INF", "ALARM"))
 REQUESTS = (SERIAL, PROTOCOL, SYRINGE, STATUS, ALARM)
+NAMES = frozenset(request.name for request in REQUESTS)
+MODES = ("HLD", "SET")
 
 
 class AlarisGh:
@@ -167,6 +170,7 @@ class AlarisGh:
         self._due_s: dict[str, float] = {}
         self._flagged = False  # INF says that an alarm is on
         self._missed = 0  # INF without a response, running
+        self.unmapped = Tally()
         self._total = Rising()
         self._asked_s: float | None = None
         self._guessed = False  # the last alarms are a guess, for want of a response to ALARM
@@ -214,6 +218,8 @@ class AlarisGh:
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
         """What a response contains. A good frame that is no response is late or doubled, and gives nothing."""
         name, *fields = decode(frame)
+        if name not in NAMES:
+            self.unmapped.saw(f"message {name}")
         if request is None or request.name != name:
             return ()
         if name == STATUS.name:
@@ -223,6 +229,7 @@ class AlarisGh:
             self._guessed = False
             return (alarms,)
         if name == SYRINGE.name:
+            self._note("syringe", (*fields, "", "", "")[2], "CONF")
             return (_syringe(fields),)
         if len(fields) != 1 or not fields[0].strip():
             raise BadFrame(f"{name}: one field, not {fields}")
@@ -235,7 +242,7 @@ class AlarisGh:
     def _status(self, fields: Sequence[str]) -> Sequence[Decoded]:
         if not INF_FIELDS_LEAST <= len(fields) <= INF_FIELDS:
             raise BadFrame(f"INF: {INF_FIELDS + 1} fields, not {len(fields) + 1}")
-        number, flag, mode, rate, rate_unit, _, infused, infused_unit, pressure, pressure_unit, left = fields[:11]
+        number, flag, mode, rate, rate_unit, drug, infused, infused_unit, pressure, pressure_unit, left = fields[:11]
         serial = _serial(number)
         if self._serial is not None and serial != self._serial:
             return (Identity(serial, self._model),)
@@ -247,11 +254,18 @@ class AlarisGh:
             _time_left(left),
         )
         self._flagged, self._missed = flag.strip() == "A", 0
+        for what, said, *known in (("mode", mode, *MODES), ("flag", flag, "-", "A"), ("drug", drug),
+                                   ("log", (*fields, "")[11], "EVENT")):
+            self._note(what, said, *known)
         pump = Pump(_state(flag.strip(), mode.strip(), _number("rate_ml_h", rate)))
         if self._serial is None:
             self._serial = serial
             return (Identity(serial, self._model), *readings, pump)
         return (*readings, pump)
+
+    def _note(self, what: str, said: str, *known: str) -> None:
+        if (plain := said.strip()) and plain not in known:
+            self.unmapped.saw(f"{what} {plain}")
 
 
 def _serial(text: str) -> str:

@@ -67,6 +67,7 @@ from drivers.kit.cycle import Cycle
 from drivers.kit.framing import Counted
 from drivers.kit.listening import WELL, Verdict, judged, worst
 from drivers.kit.schedules import Schedule
+from drivers.kit.tally import Tally
 from drivers.kit.text import Repeats, Twice
 
 HEAD = b"\x55\xaa"
@@ -175,6 +176,7 @@ class BerryPm6750:
         self._settings = (*WAVES_SET, PATIENTS[patient])
         self._started = False
         self._last_result = b""
+        self.unmapped = Tally()
         self._forget()
 
     def _forget(self) -> None:
@@ -248,6 +250,8 @@ class BerryPm6750:
             found += self._oximeter(data)
         elif type_ == TEMPERATURE:
             found += self._temperature(data)
+        else:
+            self.unmapped.saw(f"type {type_:02X}")
         if not found and not self._cycle.owed:
             return found
         found = [*self._cycle.owed, *found]

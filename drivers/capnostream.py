@@ -61,6 +61,7 @@ from drivers.contract import (
     Validity,
 )
 from drivers.kit.listening import WELL, Verdict, judged, worst
+from drivers.kit.tally import Tally
 
 START_BYTE, ESCAPE, ESCAPED = 0x85, 0x80, (0x00, 0x05)
 WAVE, NUMERICS, IDENTITY = 0x00, 0x01, 0x04
@@ -101,6 +102,7 @@ MODULE_SAYS: Says = {
 SLOW_SAYS: Says = {
     0x02: ("silenced", "low", "Alarm sound off for a while"), 0x04: ("silenced", "low", "Alarm sound off"),
 }
+SLOW_OTHERS = (0x01, 0x08, 0x10, 0x20, 0x40, 0x80)  # not known to be alarms
 FAST_SAYS: Says = {
     0x04: ("sampling_line", "medium", "CO2 sampling line blocked"),
     0x40: ("sampling_line", "low", "CO2 sampling line not connected"),
@@ -199,6 +201,7 @@ class Capnostream:
 
     def __init__(self) -> None:
         self.framing: Framing = CapnostreamFraming()
+        self.unmapped = Tally()
         self._started = False
         self._forget()
 
@@ -230,12 +233,15 @@ class Capnostream:
         code, payload = message_of(frame)
         if code == WAVE and len(payload) >= WAVE_LEN:
             self._fast = payload[3]
+            self.unmapped.saw("CO2 wave")
         elif code == NUMERICS and len(payload) >= NUMERICS_LEN:
             return self._numerics(payload)
         elif code == IDENTITY:
             return self._who(payload)
         elif code in (WAVE, NUMERICS):
             raise BadFrame(f"message {code:02X} has only {len(payload)} bytes")
+        else:
+            self.unmapped.saw(f"message {code:02X}")
         return []
 
     def _who(self, payload: bytes) -> list[Decoded]:
@@ -247,6 +253,10 @@ class Capnostream:
     def _numerics(self, said: bytes) -> list[Decoded]:
         if said[25] not in IN_MMHG or said[24] in IN_MMHG:  # no pulse limit is so low
             raise BadFrame(f"numerics have no unit {said[25]} after a pulse limit {said[24]}: moved by a byte?")
+        if said[5] != NONE:
+            self.unmapped.saw("FiCO2")
+        for bit in (one for one in SLOW_OTHERS if said[9] & one):
+            self.unmapped.saw(f"slow status {bit:02X}")
         fast, self._fast = self._fast, 0
         co2, oximeter = worst(fast, FAST), worst(said[14], OXIMETER)
         if said[26] & 0x04 and co2 == WELL:
@@ -258,7 +268,7 @@ class Capnostream:
             judged("pulse_bpm", _scaled(said[8]), 18, 254, oximeter),
         ]
         alarms = (*_said("CO2", said[13], CO2_SAYS), *_said("SpO2", said[14], SPO2_SAYS),
-                  *_said("module", said[26], MODULE_SAYS), *_said("slow", said[9], SLOW_SAYS, silent=0xF9),
+                  *_said("module", said[26], MODULE_SAYS), *_said("slow", said[9], SLOW_SAYS, silent=sum(SLOW_OTHERS)),
                   *_said("fast", fast, FAST_SAYS, silent=0x3B))
         if not self._started or alarms != self._alarms:
             self._alarms = alarms

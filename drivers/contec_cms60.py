@@ -52,6 +52,7 @@ from drivers.contract import (
     Wave,
 )
 from drivers.kit.listening import Agreeing
+from drivers.kit.tally import Tally
 
 LENGTHS = {
     0x01: 9, 0x02: 9, 0x03: 9, 0x04: 9, 0x05: 9, 0x06: 4, 0x07: 8, 0x08: 8, 0x09: 6, 0x0A: 4, 0x0B: 4, 0x0C: 2,
@@ -159,6 +160,7 @@ class ContecCms60:
 
     def __init__(self) -> None:
         self.framing: Framing = ContecFraming()
+        self.unmapped = Tally()
         self._started = False
         self._forget()
 
@@ -220,9 +222,15 @@ class ContecCms60:
             case 0x0C if request is None or request.name not in (STOP.name, STOP_STORAGE.name):
                 return self._lost()
             case 0x0D:
+                self.unmapped.saw(f"disconnect notice, reason {payload[0]:02X}")
                 return self._lost()
-            case _:
+            case 0x0B:
+                if payload[1]:
+                    self.unmapped.saw(f"feedback to {payload[0]:02X}, reason {payload[1]:02X}")
+            case 0x0C:
                 pass
+            case other:
+                self.unmapped.saw(f"packet {other:02X}")
         return []
 
     def _decode_real_time(self, payload: bytes) -> list[Decoded]:

@@ -45,6 +45,7 @@ from drivers.contract import (
 )
 from drivers.kit.cuffs import DETERMINATION, determination, failed
 from drivers.kit.listening import judged
+from drivers.kit.tally import Tally
 from drivers.kit.text import moves
 
 CR, LF = 0x0D, 0x0A
@@ -120,6 +121,7 @@ class Dinamap:
 
     def __init__(self) -> None:
         self.framing: Framing = ReturnedLines()
+        self.unmapped = Tally()
         self._started = False
         self._now_s = 0.0
         self._forget()
@@ -177,6 +179,8 @@ class Dinamap:
         found = form.fullmatch(line)
         if found is None:
             raise BadFrame(f"{name}: {line!r}")
+        if found[1] != valid:
+            self.unmapped.saw(f"{line[1:3]} status {found[1]}")
         reading = judged(metric, _number(found[2]) if found[1] == valid else None, low, high)
         return [self._agreed(name, reading) if self._started else reading]
 
@@ -206,6 +210,8 @@ class Dinamap:
             raise BadFrame(f"cuff: {line!r}")
         status, age_s = found[1], _number(found[2])
         values = tuple(_number(text) for text in found.groups()[2:])
+        if status not in (VALID, *ERROR):
+            self.unmapped.saw(f"NA status {status}")
         decoded: list[Decoded] = []
         again, self._status = status == self._status, status
         if status != VALID and self._age_s is None:

@@ -41,12 +41,14 @@ from drivers.contract import (
     Validity,
 )
 from drivers.kit.listening import Listener
+from drivers.kit.tally import Tally
 from drivers.kit.text import Twice
 
 BLOCK, BLOCKS_S = 18, 50
 SEQUENCES, CYCLE = 200, 50
 HEART_RATE_AT, HEART_RATE_HEAD = 43, b"\x01\x00"
 NO_HEART_RATE = frozenset({0, 0xFF})
+OTHER_BITS = 0x81  # of byte 1
 POLYNOMIAL = 0xA1  # 85, reflected
 ALARMS = (
     (0x40, DeviceAlarm("unknown", "high", "crisis", "A crisis alarm on the monitor: read it there")),
@@ -111,6 +113,7 @@ class DinamapBinary(Listener):
 
     def __init__(self) -> None:
         self.framing: Framing = BlockFraming()
+        self.unmapped = Tally()
         self._started = False
         self._alarms: Twice[tuple[DeviceAlarm, ...]] = Twice()
         self._last = -1
@@ -127,8 +130,14 @@ class DinamapBinary(Listener):
             raise BadFrame(f"block {frame[0]} again")
         self._last = frame[0]
         decoded: list[Decoded] = []
-        if frame[0] % CYCLE == HEART_RATE_AT and frame[12:14] == HEART_RATE_HEAD:
+        if frame[0] % CYCLE != HEART_RATE_AT:
+            self.unmapped.saw("parameters of other blocks")
+        elif frame[12:14] == HEART_RATE_HEAD:
             decoded.append(_heart_rate(frame[14]))
+        else:
+            self.unmapped.saw(f"block {HEART_RATE_AT}: {frame[12:15].hex(' ')}")
+        if frame[1] & OTHER_BITS:
+            self.unmapped.saw(f"status {frame[1] & OTHER_BITS:02X}")
         alarms = tuple(alarm for bit, alarm in ALARMS if frame[1] & bit)
         if not self._started or self._alarms.is_news(alarms):
             decoded.append(DeviceAlarms(alarms))

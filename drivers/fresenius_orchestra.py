@@ -56,6 +56,7 @@ from drivers.contract import (
     Validity,
 )
 from drivers.kit.flow import Flow
+from drivers.kit.tally import Tally
 from drivers.kit.text import Repeats
 from drivers.kit.tracks import Rising
 
@@ -211,6 +212,7 @@ class FreseniusOrchestra:
         self._bytes = FreseniusFraming()
         self.framing: Framing = self._bytes
         self._address = address
+        self.unmapped = Tally()
         self._requests = MODULES[address]
         self._repeats = {metric: Repeats({metric: jump}) for metric, jump in JUMPS.items()}
         self._total = Rising()
@@ -283,12 +285,17 @@ class FreseniusOrchestra:
     # --- what comes ---------------------------------------------------------------------------------------------------
 
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
-        if frame == bytes((ENQ,)) or (len(frame) == 2 and frame[0] == NAK and frame[1] in NAK_ERRORS):
+        if frame == bytes((ENQ,)):
+            return ()
+        if len(frame) == 2 and frame[0] == NAK and frame[1] in NAK_ERRORS:
+            self.unmapped.saw(f"NAK {frame[1]:c}")
             return ()
         address, status, data = _parts(frame)
         self._out.append(ACKNOWLEDGE)
         if status in "EM":
             self._out.append((HEARD_BASE if address == BASE else MODULES[address].heard)[status])
+            if address != self._address or status == "M":
+                self.unmapped.saw(f"{address}{status};{data}")
             return self._told(_values(data)) if address == self._address and status == "E" else ()
         if request is None:
             return ()
@@ -323,6 +330,8 @@ class FreseniusOrchestra:
 
     def _told(self, values: Mapping[str, str]) -> Sequence[Decoded]:
         decoded: list[Decoded] = []
+        for letter in values.keys() - set("aedr"):
+            self.unmapped.saw(f"value {letter}")
         if "a" in values or "e" in values:
             found = [DeviceAlarm("unknown", "high" if letter == "a" else "medium", f"{letter} {values[letter]}",
                                  f"Pump {word} {values[letter]}; what it means is not known here")

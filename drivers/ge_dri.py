@@ -35,7 +35,7 @@ What is made of it:
   opening may be old, and is only remembered.
 * A record that comes twice, or one older than the last, says nothing, also where the line was lost meanwhile; the
   fourth older one running means that the monitor's clock was set back.
-* Not used: invasive pressures, ST, gases, flow, T2 to T4, waves, and the alarm texts of newer monitors (a language's).
+* Counted, not shown: invasive pressures (16, 30, 44, 58), T2 to T4 (94 on), other records. Not used: ST, gases, flow.
 """
 
 from __future__ import annotations
@@ -60,12 +60,14 @@ from drivers.contract import (
 )
 from drivers.kit.cuffs import DETERMINATION, determination, failed
 from drivers.kit.listening import WELL, Verdict, judged, worst
+from drivers.kit.tally import Tally
 
 FLAG, ESCAPE, FLIP = 0x7E, 0x7D, 0x20
 HEADER, LONGEST = 40, 1490  # bytes of a record
 SUBRECORD, UNION, CLASS_AT = 278, 4, 276
 DISPLAYED, AUXILIARY, END = 1, 4, 0xFF
 ECG, NIBP, TEMPERATURE, SPO2, CO2 = 0, 72, 86, 118, 132
+OTHERS = (("P1", 16, 4), ("P2", 30, 4), ("P3", 44, 4), ("P4", 58, 4), ("T2", 94, 1), ("T3", 102, 1), ("T4", 110, 1))
 EVERY_S = 5
 TIMEOUT_S = 2.0
 FOLLOWS_S, SET_BACK = 30, 4  # so many older ones running, each so soon after the other: the clock was set back
@@ -250,6 +252,7 @@ class GeDri:
 
     def __init__(self) -> None:
         self.framing: Framing = FlagFraming()
+        self.unmapped = Tally()
         self._started = False
         self._record: tuple[int, int] | None = None  # number and time of the last one; outlives a line that is lost
         self._older = (0, 0)  # the time of the last one that was older than that, and how many came running
@@ -284,9 +287,9 @@ class GeDri:
         record = _plain(frame)
         if record is None:
             raise BadFrame("not one whole record with a good sum")
-        number, level = record[2], record[3]
-        (time,) = struct.unpack_from("<I", record, 6)
-        if struct.unpack_from("<h", record, 14)[0] != 0:
+        number, level, time = struct.unpack_from("<BBxxI", record, 2)
+        if main := struct.unpack_from("<h", record, 14)[0]:
+            self.unmapped.saw(f"main type {main}")
             return ()
         subrecords = _subrecords(record)
         if self._started and self._is_old(number, time):
@@ -300,6 +303,9 @@ class GeDri:
                 raise BadFrame(f"displayed values of {len(data)} bytes")
             if type_ == DISPLAYED and data[CLASS_AT + 1] & 0x0F == 0:
                 decoded += self._displayed(data[UNION:], time, taken)
+            elif type_ != AUXILIARY:
+                of_class = f", class {data[CLASS_AT + 1] & 0x0F}" if type_ == DISPLAYED else ""
+                self.unmapped.saw(f"record {type_}{of_class}")
         if decoded and level != self._level:
             self._level = level
             decoded.append(Identity(None, f"GE S/5, DRI level {level}"))
@@ -319,6 +325,7 @@ class GeDri:
     def _displayed(self, union: bytes, time: int, taken: int | None) -> Sequence[Decoded]:
         ecg, nibp, spo2 = _group(union, ECG, 5), _group(union, NIBP, 4), _group(union, SPO2, 2)
         temperature, co2 = _group(union, TEMPERATURE, 1), _group(union, CO2, 4)
+        self._note_others(union, (ecg, nibp, spo2, temperature, co2))
         decoded: list[Decoded] = [
             *self._of(ECG, ecg, [self._heart(ecg)]),
             *self._of(SPO2, spo2, [_judged("spo2_pct", spo2.values[0], 0.01, spo2),
@@ -335,6 +342,14 @@ class GeDri:
             decoded.append(DeviceAlarms(alarms))
         return decoded
 
+    def _note_others(self, union: bytes, mapped: Sequence[Group]) -> None:
+        for name, at, count in OTHERS:
+            group = _group(union, at, count)
+            if group.there and max(group.values) > CONTROL:
+                self.unmapped.saw(name)
+        for code in {one for group in mapped if group.active for one in group.values if one <= CONTROL} - {*SPECIAL}:
+            self.unmapped.saw(f"no number {code}")
+
     def _of(self, at: int, group: Group, readings: list[Reading]) -> list[Reading]:
         """The readings of a group, as far as its module is or was there."""
         if group.there:
@@ -345,6 +360,7 @@ class GeDri:
 
     def _heart(self, ecg: Group) -> Reading:
         if ecg.active and ecg.status >> 3 & 0x0F not in ECG_SOURCES:
+            self.unmapped.saw(f"heart rate of source {ecg.status >> 3 & 0x0F}")
             return Reading("heart_rate_bpm", None, Validity.UNAVAILABLE)
         return _judged("heart_rate_bpm", ecg.values[0], 1, ecg, worst(ecg.status, NOISY))
 

@@ -51,6 +51,7 @@ from drivers.contract import (
     Validity,
 )
 from drivers.kit.framing import Delimited
+from drivers.kit.tally import Tally
 from drivers.kit.text import Repeats
 from drivers.kit.tracks import Rising
 
@@ -101,6 +102,7 @@ class Graseby3400:
     def __init__(self, rate_known: bool = False) -> None:
         self.framing: Framing = Delimited(START, END, MAX_FRAME)
         self._rate_known = rate_known
+        self.unmapped = Tally()
         self._repeats = {metric: Repeats({metric: jump}) for metric, jump in JUMPS.items()}
         self._total = Rising()
         self._asked_s: float | None = None
@@ -150,6 +152,8 @@ class Graseby3400:
         if told != checksum(frame[:-3]):
             raise BadFrame("checksum")
         name = command.decode()
+        if name not in EVERY_S:
+            self.unmapped.saw(f"response {name}")
         if request is None or request.name != name:
             return ()
         refused = ack == b"CE"

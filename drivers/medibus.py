@@ -57,6 +57,7 @@ from drivers.kit.text import Repeats
 ESC, SOH, CR, FLOW = 0x1B, 0x01, 0x0D, b"\x11\x13"
 LONGEST = 1600
 NOP, CORRUPT, ALARMS_CODE, DATA_CODE, INITIALISE, IDENTIFY = 0x30, 0x15, 0x27, 0x24, 0x51, 0x52
+KNOWN = frozenset({NOP, CORRUPT, ALARMS_CODE, DATA_CODE, INITIALISE, IDENTIFY})
 EVERY_S, ALARMS_EVERY_S, REFUSED_S = 1.0, 2.0, 60.0
 TIMEOUT_S = LATENESS_S = 3.0
 BEGIN_S = 1.0  # a machine that is not there is asked again soon
@@ -188,7 +189,11 @@ class Medibus:
         start, code, data = _parts(frame)
         if start == ESC:
             self._out.append(ANSWERS.get(code, UNKNOWN))
+            if code not in ANSWERS:
+                self.unmapped.saw(f"command {code:02X} {data[:8]}".strip())
             return ()
+        if code not in KNOWN:
+            self.unmapped.saw(f"response {code:02X}")
         if request is None:
             return ()
         if code == CORRUPT:

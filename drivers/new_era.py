@@ -63,6 +63,7 @@ from drivers.contract import (
 )
 from drivers.kit.framing import Counted, Delimited
 from drivers.kit.stops import StopOnce
+from drivers.kit.tally import Tally
 from drivers.kit.text import Twice
 from drivers.kit.unchecked import Unchecked
 
@@ -150,6 +151,7 @@ class NewEra:
         self._requests = SAFE if self._safe else BASIC
         self.framing: Framing = (Counted(STX, _safe_length, MAX_SAFE, _safe_good) if self._safe
                                  else Delimited(STX, ETX, MAX_BASIC))
+        self.unmapped = Tally()
         self._twice: Twice[str] = Twice()
         self._unchecked = Unchecked()
         self._stop = StopOnce()
@@ -211,6 +213,8 @@ class NewEra:
         status, error, alarm, data = self._split(frame)
         if alarm:
             return self._alarmed(alarm)
+        if error:
+            self.unmapped.saw(f"error {error}")
         if request is None:
             return ()
         name = _name(request)

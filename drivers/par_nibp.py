@@ -196,7 +196,7 @@ class ParNibp:
             return self._with_owed(self._cuff(*cuff.groups()))
         status = _STATUS.fullmatch(text)
         if status is None or checksum(frame[1:-4]) != frame[-4:-2]:
-            raise BadFrame("neither cuff, end nor a status with a good sum")
+            raise BadFrame(f"neither cuff, end nor a status with a good sum: {text!r}")
         return self._with_owed(self._status(*status.groups()))
 
     def _with_owed(self, decoded: Sequence[Decoded], *, heard: bool = True) -> Sequence[Decoded]:

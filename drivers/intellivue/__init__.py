@@ -74,7 +74,8 @@ LONGEST = 3000
 DATA = bytes.fromhex("E1 00 00 02")
 RENEW_S, ALIVE_S, EVENT_S = 300.0, 5.0, 3.0  # edge time
 INVOKE, RESULT, LINKED = 1, 2, 5
-EVENT, ACTION, CREATED, EXTENDED_POLL, NUMERICS = 1, 7, 0x0D06, 0xF13B, bytes.fromhex("00 01 00 06")
+EVENT, ACTION, CREATED, EXTENDED_POLL, POLLED_ALIVE = 1, 7, 0x0D06, 0xF13B, 0x0C16
+NUMERICS = bytes.fromhex("00 01 00 06")
 WAVE_OBJECTS = bytes.fromhex("00 01 00 09")
 SAMPLES, PLETH = 0x096E, 0x4BB4
 VALUE, VALUES, STAMP, SYSTEM, MODEL, LABEL = 0x0950, 0x094B, 0x0990, 0x0984, 0x0928, 0x0927
@@ -205,12 +206,14 @@ class Intellivue:
             return self._event(reader)
         if operation in (RESULT, LINKED) and command == ACTION:
             return self._polled(reader)
+        self.unmapped.saw(f"operation {operation}, command {command}")
         return ()
 
     def _event(self, reader: Reader) -> Sequence[Decoded]:
         reader.take(10)
         event, _ = reader.u16(), reader.u16()
         if event != CREATED:
+            self.unmapped.saw(f"event {event:04X}")
             return ()
         reader.take(6)
         attributes = reader.attributes()
@@ -224,6 +227,8 @@ class Intellivue:
         reader.take(6)
         action, _ = reader.u16(), reader.u16()
         if action != EXTENDED_POLL:
+            if action != POLLED_ALIVE:
+                self.unmapped.saw(f"action {action:04X}")
             return ()
         reader.take(4)
         time = int.from_bytes(reader.take(4), "big")
@@ -234,6 +239,7 @@ class Intellivue:
                 return ()
             return [wave for handle, attributes in observations(reader) for wave in self._wave(handle, attributes)]
         if polled != NUMERICS:
+            self.unmapped.saw(f"poll of {polled.hex(' ')}")
             return ()
         if self._started and self._is_old(time):
             return ()
@@ -267,6 +273,8 @@ class Intellivue:
         reader = Reader(attributes[SAMPLES])
         what, state = reader.u16(), reader.u16()
         data = reader.take(reader.u16())
+        if what != PLETH:
+            self.unmapped.saw(f"wave {what:04X}")
         if what != PLETH or form.rate_hz is None or form.bits != 16 or len(data) % 2:
             return []
         lost = worst(state, STATES)[0] is not Validity.VALID
@@ -309,6 +317,8 @@ class Intellivue:
         metric, units, low, high = METRICS[what]
         verdict = worst(state, STATES)
         value = None if number is None or unit not in units else round(number * units[unit], 2)
+        if number is not None and unit not in units:
+            self.unmapped.saw(f"{what:04X} in unit {unit:04X}")
         reading = judged(metric, value, low, high, verdict)
         other = {AIRWAY: RESPIRATION, RESPIRATION: AIRWAY}.get(what)
         if other is None:

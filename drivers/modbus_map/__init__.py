@@ -42,6 +42,7 @@ from drivers.contract import (
     Validity,
 )
 from drivers.kit.registers import Block, WholeResponses, is_number, response_bytes
+from drivers.kit.tally import Tally
 from drivers.kit.tracks import Track, doubted
 from drivers.modbus_map.file import CUFF, PLACES, Alarm, At, Flag, RegisterMap, Text, Value, read_map
 
@@ -114,6 +115,7 @@ class MapDriver:
         self.framing: Framing = WholeResponses()
         self._map = found
         self._opening, self._polled = requests_of(found)
+        self.unmapped = Tally()
         self._wrong = self._frozen = ""  # why nothing it sends can be believed; both outlive an opening
         self._last_alive: tuple[int, float] | None = None
         self._tracks = {"volume_infused_ml": Track(1), "volume_remaining_ml": Track(-1)}
@@ -220,7 +222,10 @@ class MapDriver:
         decoded += self._trusted(readings)
         at = self._map.state_at
         if at is not None:
-            decoded.append(Pump(self._map.states.get(_code(at, self._raw), "unknown")))
+            code = _code(at, self._raw)
+            if code not in self._map.states:
+                self.unmapped.saw(f"state {code}")
+            decoded.append(Pump(self._map.states.get(code, "unknown")))
         return decoded
 
     def _trusted(self, readings: list[Reading]) -> list[Reading]:

@@ -65,6 +65,7 @@ from drivers.contract import (
 from drivers.kit.cuffs import CUFF_MAX_MMHG, DETERMINATION, SCHEDULE, STUCK, cuff_pressure, failed, schedule_of
 from drivers.kit.framing import Counted
 from drivers.kit.schedules import Schedule
+from drivers.kit.tally import Tally
 from drivers.suntech_advantage.frames import (
     ACK_LEN,
     BP_LEN,
@@ -122,6 +123,7 @@ class Advantage:
     def __init__(self, schedule: Schedule, start: FrameRequest) -> None:
         self.framing: Framing = Counted(MODULE, reply_length, TEXT_LEN, sums_to_zero)
         self._schedule = schedule
+        self.unmapped = Tally()
         self._start = start
         self._now_s = 0.0
         self._phase: Phase = "idle"
@@ -318,6 +320,8 @@ class Advantage:
         return pressure
 
     def _result(self, frame: bytes) -> Sequence[Decoded]:
+        if frame[20] not in (0, *ERRORS) or frame[7] != 1:
+            self.unmapped.saw(f"result with status {frame[7]}, error {frame[20]}")
         if not self._started:
             found = result(frame)
             return failed(found) if isinstance(found, str) else found
