@@ -3,6 +3,7 @@ did what is stored when it can be, in order, with the time at which it was done.
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import sqlite3
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,10 +20,11 @@ from edge.console import access, account_copy, accounts, audit, patients, store,
 from edge.console.service import Console
 from edge.console.store import Store, StoreBroken
 from tests.helpers.console_server import quick_hashes, served
-from tests.helpers.console_story import BED, NURSE, START_S, Wire, settings, with_users
+from tests.helpers.console_story import BED, NURSE, START_S, TECHNICIAN, Wire, settings, with_users
 from tests.helpers.small_disk import fill
 from tests.helpers.small_disk import small_disk as small_disk
 
+COPIES = int(os.environ.get("VIGIL_MUTANTS", "0")) or 60
 ACKED = {"alarm": "a", "seq": 1}
 
 
@@ -247,24 +250,98 @@ async def test_a_store_that_cannot_be_read_at_a_start_is_served_without_and_take
 
 
 async def test_without_store_and_copy_a_start_is_refused(tmp_path: Path) -> None:
-    with_users(settings(tmp_path)).account_copy.unlink()
+    for copy in account_copy.both(with_users(settings(tmp_path)).account_copy):
+        copy.unlink()
     (tmp_path / "console.db").rename(tmp_path / "away")
     (tmp_path / "console.db").mkdir()
     with pytest.raises(Exception, match=r"disk I/O error|unable to open"):
         Console(settings(tmp_path), Wire())
 
 
+def spoilt(raw: bytes, chance: random.Random) -> bytes:
+    changed = bytearray(raw)
+    changed[chance.randrange(len(raw))] ^= 1 << chance.randrange(8)
+    return bytes(changed[:chance.randrange(len(raw))] if chance.random() < 0.1 else changed)
+
+
 def test_of_a_damaged_copy_no_false_account_is_believed(tmp_path: Path) -> None:
     told, chance = with_users(settings(tmp_path)), random.Random(1)
-    true, raw = account_copy.read(told.account_copy), told.account_copy.read_bytes()
+    one, two = account_copy.both(told.account_copy)
+    true, raw = account_copy.read(one), one.read_bytes()
     assert [row["name"] for row in true] == ["ann", "tom"]
-    for _ in range(60):
-        spoilt = bytearray(raw)
-        spoilt[chance.randrange(len(raw))] ^= 1 << chance.randrange(8)
-        told.account_copy.write_bytes(spoilt[:chance.randrange(len(raw))] if chance.random() < 0.1 else spoilt)
-        for row in account_copy.read(told.account_copy):
+    assert account_copy.holds(one, true)
+    read = 0
+    for _ in range(COPIES):
+        one.write_bytes(spoilt(raw, chance))
+        two.write_bytes(raw)
+        assert sums_of(account_copy.read(one)) == sums_of(true), "what is damaged in one is taken from the other"
+        two.write_bytes(spoilt(raw, chance))
+        for row in account_copy.read(one):
+            read += 1
             row["made_at_s"] = START_S  # when it was made is for people alone
             assert row in true
+    assert read > COPIES, "of two that are damaged each, most is there still"
+
+
+def sums_of(rows: list[dict[str, Any]]) -> list[int]:
+    return [row["sum"] for row in rows]
+
+
+async def test_a_damaged_copy_is_written_anew(tmp_path: Path) -> None:
+    told = with_users(settings(tmp_path))
+    console = Console(told, Wire())
+    await console.load()
+    for file in account_copy.both(told.account_copy):
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-20])
+        await console.access.look()
+        assert file.read_bytes() == whole
+    console.store.close()
+
+
+async def test_accounts_and_both_copies_damaged_at_once_are_one_line_and_a_way_back(tmp_path: Path) -> None:
+    told = with_users(settings(tmp_path))
+    accounts_gone(tmp_path / "console.db")
+    for file in account_copy.both(told.account_copy):
+        file.write_bytes(b"")
+    async with served(tmp_path, users=False) as home:
+        answer = await home.login()
+        assert answer.status_code == 503
+        assert answer.json()["detail"] == "nobody can sign in: this console has no accounts"
+        assert "vigil user --config console.toml NAME --role ROLE" in answer.json()["remedy"]
+        accounts.ensure_user(told.database, *NURSE, "nurse", START_S)  # as it says
+        assert (await home.login()).status_code == 200
+
+
+async def test_one_account_damaged_in_the_store_and_in_both_copies_is_said_until_it_has_a_new_password(
+    tmp_path: Path,
+) -> None:
+    told = with_users(settings(tmp_path))
+    a_row_spoilt(tmp_path / "console.db")
+    for file in account_copy.both(told.account_copy):
+        file.write_bytes(file.read_bytes().replace(b"ann", b"anm"))
+    async with served(tmp_path, users=False) as home:
+        for _ in range(2):
+            await home.console.access.look()
+        assert (await home.login()).status_code == 401
+        assert (await home.login(TECHNICIAN)).status_code == 200
+        (said,) = [one for one in home.console.troubles() if one.part == "accounts"]
+        assert said.what.startswith("1 of this console's accounts are damaged")
+        accounts.ensure_user(told.database, *NURSE, "nurse", START_S)
+        await home.console.access.look()
+        assert [one for one in home.console.troubles() if one.part == "accounts"] == []
+        assert (await home.login()).status_code == 200
+
+
+async def test_a_row_whose_name_was_spoilt_is_nobodys(tmp_path: Path) -> None:
+    with_users(settings(tmp_path))
+    a_name_spoilt(tmp_path / "console.db")
+    console = Console(settings(tmp_path), Wire())
+    await console.load()
+    assert [name for name, _ in console.store.now(accounts.users)] == ["ann", "tom"]
+    assert [one for one in console.troubles() if one.part == "accounts"] == []
+    assert lines(console.store) == [("vigil", "accounts taken from their copy")]
+    console.store.close()
 
 
 @pytest.mark.parametrize("text", ["", "7", "{}", "[7]", "[{}]", '[{"name": "ann", "role": "king"}]', "\xff"])

@@ -48,6 +48,7 @@ class Access:
         self._put_n = 0
         self._begun = store.begun  # since when memory is in the store, too
         self._copied: list[dict[str, Any]] = []
+        self.spoilt = 0  # accounts that are not as they were stored, in no copy either
         self.lost = 0  # writes for which there was no room
 
     @property
@@ -87,8 +88,8 @@ class Access:
             self.lost += 1
 
     def knows_nobody(self) -> bool:
-        """Whether the store is away, and no account is known without it."""
-        return self._store.broken is not None and not self._here(_count)
+        """Whether no account is known at all."""
+        return not self._here(_count)
 
     async def catch_up(self) -> None:
         """Stores what waits, in order. Raises StoreBroken."""
@@ -109,7 +110,7 @@ class Access:
         if self._begun != begun:
             people, sessions, _ = self._here(_people)
             newest = {row["name"]: row for row in (*people, *await asyncio.to_thread(account_copy.read, self._copy))}
-            await self._store.run(_put_back, list(newest.values()), sessions)
+            await self._store.run(_store_rows, list(newest.values()), sessions)
             self._begun = begun
 
     async def load(self) -> None:
@@ -121,27 +122,35 @@ class Access:
 
     async def look(self) -> None:
         """Takes what is stored into memory, and accounts that have changed into their copy; a store that has lost
-        accounts gets them from the copy. Raises StoreBroken."""
+        accounts gets them from the copy, and a copy that was damaged is written anew. Raises StoreBroken."""
         put_n = self._put_n
         if self._waiting or self._begun != self._store.begun:
             return
         people, sessions, spoilt = await self._store.read(_people)
         if spoilt or not people:
-            kept = await asyncio.to_thread(account_copy.read, self._copy)
-            names = {row["name"] for row in people}
-            if lost := [row for row in kept if row["name"] not in names]:
-                log.error("the store has lost %d accounts: they are taken from %s", len(lost), self._copy)
-                await self._store.run(_put_back, lost)
-                people = sorted([*people, *lost], key=lambda row: str(row["name"]))
+            people, spoilt = await self._take_from_copy(people, spoilt)
         if self._waiting or put_n != self._put_n or self._begun != self._store.begun:
             return  # memory has something newer
+        self.spoilt = spoilt
         self._fill(people, sessions)
-        if people != self._copied:
+        if people != self._copied or not await asyncio.to_thread(account_copy.holds, self._copy, people):
             try:
                 await asyncio.to_thread(account_copy.write, self._copy, people)
                 self._copied = people
             except OSError as fault:
                 log.warning("%s: the copy of the accounts cannot be written: %s", self._copy, fault.strerror)
+
+    async def _take_from_copy(self, people: list[dict[str, Any]], spoilt: int) -> tuple[list[dict[str, Any]], int]:
+        """All accounts, with those that the store has lost; and how many rows are still not what was stored."""
+        kept = await asyncio.to_thread(account_copy.read, self._copy)
+        names = {row["name"] for row in people}
+        if lost := [row for row in kept if row["name"] not in names]:
+            log.error("the store has lost %d accounts: they are taken from %s", len(lost), self._copy)
+            await self._store.run(_store_rows, lost)
+            await self._store.run(audit.add, self._now(), "vigil", "accounts taken from their copy", accounts=len(lost))
+        await self._store.run(_forget_spoilt)
+        people, _, spoilt = await self._store.read(_people)
+        return people, spoilt
 
     def _fill(self, people: Sequence[dict[str, Any]], sessions: Sequence[dict[str, Any]]) -> None:
         with self._memory.begin() as connection:
@@ -168,14 +177,21 @@ def _do(connection: Connection, writes: Sequence[Work]) -> None:
             log.error("what was done while the store did not work cannot be stored: %s", fault)
 
 
-def _people(connection: Connection) -> tuple[list[dict[str, Any]], list[dict[str, Any]], bool]:
-    """Accounts, web sessions, and whether a row of an account is not as it was stored."""
+def _people(connection: Connection) -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
+    """Accounts, web sessions, and how many rows of accounts are not as they were stored."""
     people = account_copy.rows_of(connection)
     sessions = connection.execute(select(web_sessions)).mappings()
-    return people, [dict(row) for row in sessions], len(people) < _count(connection)
+    return people, [dict(row) for row in sessions], _count(connection) - len(people)
 
 
-def _put_back(
+def _forget_spoilt(connection: Connection) -> None:
+    """A row whose name alone was spoilt is nobody's any more: its hash, which is salted, is that of a sound one."""
+    sound = account_copy.rows_of(connection)
+    spoilt = accounts.c.name.not_in([row["name"] for row in sound])
+    connection.execute(delete(accounts).where(spoilt, accounts.c.hash.in_([row["hash"] for row in sound])))
+
+
+def _store_rows(
     connection: Connection, people: Sequence[dict[str, Any]], sessions: Sequence[dict[str, Any]] = (),
 ) -> None:
     for table, rows in ((accounts, people), (web_sessions, sessions)):

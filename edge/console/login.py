@@ -44,7 +44,9 @@ async def _password_right(name: str, password: str, request: Request, console: C
     async with request.app.state.hashing:
         right = await asyncio.to_thread(accounts.check_password, known[0] if known else None, password)
     if known is None and console.access.knows_nobody():
-        raise StoreBroken(console.store.broken)
+        if console.store.broken is not None:
+            raise StoreBroken(console.store.broken)
+        raise Refused("no_accounts", "nobody can sign in: this console has no accounts")
     if known is None or not right:
         await console.access.note(audit.add, console.settings.now(), name if known else "?", "login refused")
         raise Refused("wrong_password", "wrong name or password")

@@ -117,6 +117,14 @@ def of_aside(kept: Sequence[Path]) -> Iterator[Trouble]:
                       " move the old file out of the data folder: this line then goes.")
 
 
+def of_accounts(access: Access, now_s: float) -> Iterator[Trouble]:
+    """Accounts that cannot be believed."""
+    if access.spoilt:
+        yield Trouble("accounts", None, now_s, f"{access.spoilt} of this console's accounts are damaged, and in no copy"
+                      " of them either", "Whoever cannot sign in needs a new password, from the technician, as the"
+                      " console's user: vigil user --config console.toml NAME --role ROLE.")
+
+
 def of_store(broken: str, since_s: float, access: Access) -> Trouble:
     """The console's own store does not work."""
     kept = f"; in its memory alone: {access.waiting} entries of what people did here" if access.waiting else ""

@@ -43,6 +43,9 @@ KINDS: dict[str, ProblemKind] = {
     # who asks
     "not_logged_in": ProblemKind(401, "Nobody is logged in", "Log in, then ask again."),
     "wrong_password": ProblemKind(401, "Wrong name or password", "Check both; an administrator can set a new one."),
+    "no_accounts": ProblemKind(
+        503, "This console has no accounts", "Watch at the devices; the technician makes them anew, as the console's"
+        " user: vigil user --config console.toml NAME --role ROLE."),
     "locked": ProblemKind(401, "The screen is locked", "Enter your password to unlock it."),
     "too_many_attempts": ProblemKind(429, "Too many wrong passwords", "Wait a minute, then try again."),
     "forbidden": ProblemKind(403, "Your role may not do this", "Ask somebody whose role may."),

@@ -57,6 +57,7 @@ export async function whoAmI(): Promise<Me | null | "unreachable"> {
 
 export async function login(name: string, password: string): Promise<Me | string> {
   const response = await request("POST", "/api/login", { name, password });
+  if (response?.status === 503) return problemWords(await read(response, true)) ?? "The console has a fault. Try again.";
   const me = await read<Me>(response);
   if (me !== null) return remember(me) as Me;
   if (response === null) return "The console does not answer. Try again.";
