@@ -89,7 +89,8 @@ OVERLAPS = """() => {
   return found;
 }"""
 
-SIDEWAYS = """() => [document.documentElement, ...document.querySelectorAll('.scroll, main, .rail-rows, .sheet-body')]
+SIDEWAYS = """() => [document.documentElement, ...document.querySelectorAll(
+    'header, .scroll, main, .rail-rows, .sheet-body, .devices .table')]
   .filter(box => box.scrollWidth > box.clientWidth + 1)
   .map(box => `${box.className} ${box.scrollWidth} > ${box.clientWidth}`)"""
 

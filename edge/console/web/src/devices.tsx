@@ -58,7 +58,7 @@ function AtTheBox() {
   return <details onToggle={() => setOpen(true)}><summary>Connect a device: ports, probe, edge.toml</summary>{open && <Ports />}</details>;
 }
 
-const COLUMNS = ["Bed", "Device", "Link", "Since", "Driver", "Identity", "Frames", "Bad", "Late", "Bytes understood", "Its own alarms"];
+const COLUMNS = ["Bed", "Device", "Link", "Since", "Driver", "Identity", "Frames", "Bad", "Late", "Bytes understood", "Its own alarms", "More"];
 
 function Line({ entry }: { entry: Entry }) {
   const { bed, device } = entry;
@@ -70,18 +70,19 @@ function Line({ entry }: { entry: Entry }) {
   return (
     <>
       <tr class={device.link === "live" ? "" : "troubled"} data-edge={edge} data-device={`${at}/${device.device}`}>
-        <td>{store.label(bed)}</td><td>{sentence(kindWord(device))}{device.device !== kindWord(device) && <small> {device.device}</small>}{device.role !== undefined && <small> {device.role === "drug" ? "gives the drug" : "carries"}</small>}</td>
-        <td class="link-told"><b>{linkTrouble(device) ?? "Live"}</b>{device.reason !== "" && <small> {device.reason}</small>}
+        <td data-is="Bed">{store.label(bed)}</td><td data-is="Device">{sentence(kindWord(device))}{device.device !== kindWord(device) && <small> {device.device}</small>}{device.role !== undefined && <small> {device.role === "drug" ? "gives the drug" : "carries"}</small>}</td>
+        <td class="link-told" data-is="Link"><b>{linkTrouble(device) ?? "Live"}</b>{device.reason !== "" && <small> {device.reason}</small>}
           {device.link !== "live" && <small class="remedy">➤ {linkRemedy(device.link, device.ask)}</small>}</td>
-        <td>{clockTime(device.since)}{since_s !== null && <small> {stopwatch(since_s)}</small>}</td>
-        <td>{device.driver}<button class="to-wire" aria-expanded={carded} onClick={() => setCarded(!carded)}>Wiring card {carded ? "▴" : "▾"}</button></td><td>{device.identity ?? "not told"}{device.line !== undefined && <small> bound {device.line.expected === null ? "by its port" : device.line.expected === device.identity ? "by it" : `to ${device.line.expected}`}</small>}
+        <td data-is="Since">{clockTime(device.since)}{since_s !== null && <small> {stopwatch(since_s)}</small>}</td>
+        <td data-is="Driver">{device.driver}</td><td data-is="Identity">{device.identity ?? "not told"}{device.line !== undefined && <small> bound {device.line.expected === null ? "by its port" : device.line.expected === device.identity ? "by it" : `to ${device.line.expected}`}</small>}
           {device.line?.unsure && <small class="remedy">➤ {device.line.unsure}</small>}</td>
-        <td class="n">{device.frames}</td><td class="n">{device.bad}{device.bad > 0 && <small> {(badShare(entry) * 100).toFixed(1)} %</small>}</td><td class="n">{device.late}</td>
-        <td class="n">{device.understood}<small> of {device.received}</small></td>
-        <td>{device.alarms.map(({ text, code }) => text || sentence(code)).join(", ")}
-          <InMaintenance bed={bed} device={device} />
-          <Maintain bed={bed} device={device} />
-          {wired && <button class="to-wire" aria-expanded={open} onClick={() => setOpen(!open)}>Wire {open ? "▴" : "▾"}</button>}</td>
+        <td class="n" data-is="Frames">{device.frames}</td><td class="n" data-is="Bad">{device.bad}{device.bad > 0 && <small> {(badShare(entry) * 100).toFixed(1)} %</small>}</td><td class="n" data-is="Late">{device.late}</td>
+        <td class="n" data-is="Bytes understood">{device.understood}<small> of {device.received}</small></td>
+        <td data-is="Its own alarms">{device.alarms.map(({ text, code }) => text || sentence(code)).join(", ")}<InMaintenance bed={bed} device={device} /></td>
+        <td class="more">
+          <button class="to-wire" aria-expanded={carded} onClick={() => setCarded(!carded)}>Wiring card {carded ? "▴" : "▾"}</button>
+          {wired && <button class="to-wire" aria-expanded={open} onClick={() => setOpen(!open)}>Wire {open ? "▴" : "▾"}</button>}
+          <Maintain bed={bed} device={device} /></td>
       </tr>
       {open && device.line !== undefined && <tr class="wire"><td colSpan={COLUMNS.length}><Wire line={device.line} /></td></tr>}
       {carded && <tr class="wire"><td colSpan={COLUMNS.length}><div class="wire-told"><Card edge={edge} of={`${at}/${device.device}`} /></div></td></tr>}
