@@ -14,6 +14,7 @@ import pytest
 from edge.stream import broker_guard
 from edge.stream.broker import BrokerFailed, embedded
 from edge.stream.broker_access import Access, BadAccess, access_text, covers, made_users, read_access
+from edge.stream.broker_refusals import Ledger
 
 ROOT = Path(__file__).parent.parent
 STATUS, EVENT = "vigil/1/clinic-1/status", "vigil/1/clinic-1/event"
@@ -280,7 +281,8 @@ async def test_a_receipt_costs_no_pace_for_a_message_that_was_given_and_any_othe
     for number in range(given):
         out.write(b"\x32\x06\x00\x01a\x00" + bytes((number,)) + b"x")
         out.write(b"\x30\x04\x00\x01ax")  # at QoS 0: there is no receipt for it
-    guarded = broker_guard.GuardedReader(reader, writer, b"", client, Access(), asyncio.Lock())  # type: ignore[arg-type]
+    guarded = broker_guard.GuardedReader(reader, writer, b"", client, Access(), asyncio.Lock(),  # type: ignore[arg-type]
+                                          Ledger(str))
     for number in range(acknowledged):
         reader.feed_data(b"\x40\x02\x00" + bytes((number,)))
         assert await guarded.read(4) == b"\x40\x02\x00" + bytes((number,))

@@ -5,12 +5,16 @@ The sizes are a telephone, two tablets, a laptop and a wall screen, and the lapt
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from playwright.async_api import Page, expect
 
+from edge.contract.broker_said import Refusals, RefusedClient
 from edge.model import iso
 from tests.helpers.page_browser import Opened, cut_off, until_drawn
 from tests.helpers.page_story import Story, busy
@@ -271,6 +275,33 @@ def with_wires(story: Story) -> Story:
             device["line"] = {"expected": "8002-51740", "timeouts": 2, "response_s": 0.041, "minutes": [minute] * 3,
                               "frames": frames}
     return story
+
+
+def refusing(story: Story) -> None:
+    """The broker has refused two programs, with long names."""
+    at = iso(story.now() - 60)
+    one = RefusedClient(why="topic", user="console-of-the-second-floor", client="c" * 64, count=4711, first=at, last=at,
+                        what="write vigil/1/clinic-1/bed/chair-1/state")
+    said = Refusals(since=at, refused=(one, msgspec.structs.replace(one, why="password", user=None, count=1)))
+    assert story.console is not None
+    story.console.links["clinic-1"] = SimpleNamespace(broker_said=said)  # type: ignore[assignment]
+
+
+async def test_a_technician_is_told_whom_the_broker_refused_and_a_nurse_is_not(opened: Opened) -> None:
+    story = busy(1, "technician")
+    async with opened(story, "/devices") as page:
+        await expect(page.locator(".devices")).to_contain_text("stands in its own log")
+        refusing(story)
+        await expect(page.locator(".refused summary")).to_contain_text("The broker refused 2 programs", timeout=8_000)
+        await expect(page.locator(".refused li").first).to_contain_text(
+            re.compile(r"User console-of-the-second-floor.*write vigil/1/clinic-1/bed/chair-1/state.*4711 times"))
+        await expect(page.locator(".refused li").last).to_contain_text(re.compile("No user name.*If it is ours"))
+        async for size in resized(page):
+            await sound(page, size)
+    nurse = busy(1)
+    async with opened(nurse) as page:
+        refusing(nurse)
+        assert (await (await page.request.get(nurse.url + "/api/devices")).json())["broker"] is None
 
 
 @pytest.mark.parametrize("beds", [4, 30])

@@ -146,6 +146,7 @@ def run_broker(host: str, port: int, passwords: Path | None = None, access: Path
     from edge.stream.broker import BrokerFailed, serve
 
     try:
-        return until_stopped("broker", lambda: serve(host, port, password_file=passwords, access_file=access))
+        return until_stopped("broker", lambda: serve(
+            host, port, password_file=passwords, access_file=access, now=EdgeClock().wall))
     except BrokerFailed as wrong:
         raise BadUsage(str(wrong)) from None

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 from edge.console import history
 from edge.console.accounts import User
 from edge.console.auth import LoggedIn, MayChange, ThisConsole, metrics_of
+from edge.console.broker_said import refused_by_broker
 from edge.console.errors import Refused
 from edge.console.ingest import Ingest
 from edge.console.metrics import CONTENT_TYPE
@@ -156,13 +157,15 @@ async def bed_events(console: ThisConsole, user: LoggedIn, at: Annotated[At, Dep
 
 @router.get("/api/devices", responses=READ)
 async def devices(console: ThisConsole, user: LoggedIn) -> Devices:
-    """Every bed's devices and each edge's own status; `edge` is the first one's."""
+    """Every bed's devices and each edge's own status; `edge` is the first one's. For a technician what the broker
+    refused, too."""
     rows = []
     for edge, bed in console.ward():
         state: dict[str, Any] = console.edges[edge].state_json(bed) or {}
         rows.append(DevicesOfBed(edge=edge, bed=bed, live=state.get("live", False), devices=state.get("devices", [])))
     edges = [_edge_now(ingest) for ingest in console.edges.values()]
-    return Devices(edge=edges[0], edges=edges, beds=rows)
+    told = refused_by_broker(link.broker_said for link in console.links.values())
+    return Devices(edge=edges[0], edges=edges, beds=rows, broker=told if user.role == "technician" else None)
 
 
 def _edge_now(ingest: Ingest) -> EdgeNow:

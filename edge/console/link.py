@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import secrets
 from typing import Protocol
 
 from edge.console.settings import Settings, Tls
+from edge.contract.broker_said import REFUSED_TOPIC, Refusals
 from edge.contract.mqtt import Connection, Mqtt, MqttError, Will, connected, keep_connected
 from edge.contract.payloads import (
+    BadPayload,
     Gone,
     ack_topic,
     answer_topic,
+    decode,
     encode,
     event_topic,
     gone_topic,
@@ -24,6 +29,7 @@ from edge.contract.signing import Signer
 
 ECHO_S = 4.0  # real seconds in which our own ack comes back to us
 MAX_PAYLOAD = 1 << 20
+log = logging.getLogger(__name__)
 
 
 class NotConnected(Exception):
@@ -71,6 +77,7 @@ class Link:
         self._mqtt = _mqtt(settings)
         self._context = self._mqtt.context()
         self._connection: Connection | None = None
+        self.broker_said: Refusals | None = None  # what the broker says it refused; None: it says nothing
 
     async def run(self, listener: Listener) -> None:
         """Connects, subscribes and hands over messages until cancelled; never ends by itself."""
@@ -90,11 +97,13 @@ class Link:
                 status_topic(edge), vitals_topic(edge, "+"), wave_topic(edge, "+", "+"), state_topic(edge, "+"),
                 event_topic(edge), answer_topic(edge, settings.name), self._ack_topic])
             self._connection = connection
+            with contextlib.suppress(MqttError):  # a broker that is not the embedded one need not allow this
+                await connection.subscribe([REFUSED_TOPIC])
             try:
                 listener.connected()
                 await self._listen(connection, listener)
             finally:
-                self._connection = None
+                self._connection = self.broker_said = None
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Sends at QoS 1 and waits for the broker's word. Raises NotConnected."""
@@ -127,8 +136,17 @@ class Link:
                 self._hears_itself = True
                 if self._limit is not None:
                     self._limit.reschedule(None)
+            elif message.topic == REFUSED_TOPIC:
+                self._hear_broker(message.payload)
             elif 0 < len(message.payload) <= MAX_PAYLOAD:
                 listener.receive(message.topic, message.payload, message.retained)
+
+
+    def _hear_broker(self, payload: bytes) -> None:
+        try:
+            self.broker_said = decode(Refusals, payload)
+        except BadPayload as wrong:
+            log.warning("what the broker says it refused is not understood: %s", wrong)
 
 
 def _mqtt(settings: Settings) -> Mqtt:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from edge.contract.box_verbs import MAX_AT, MAX_OF
+from edge.contract.broker_said import RefusedFor
 from edge.model import Role
 
 
@@ -118,12 +119,36 @@ class DevicesOfBed(BaseModel):
     devices: list[dict[str, Any]]
 
 
+class RefusedNow(BaseModel):
+    """What of one user the broker refused, how often, from first to last, and what to do about it."""
+
+    why: RefusedFor
+    user: str | None
+    client: str
+    what: str
+    count: int
+    first: str
+    last: str
+    remedy: str
+
+
+class RefusedByBroker(BaseModel):
+    """What the embedded broker refused since it began, the last first; `more` are no longer told singly. `told` False:
+    it tells nothing. Another broker writes what it refuses to its own log."""
+
+    told: bool
+    since: str | None
+    refused: list[RefusedNow]
+    more: int
+
+
 class Devices(BaseModel):
-    """All beds' devices, and each edge; `edge` is the first."""
+    """All beds' devices, and each edge; `edge` is the first. `broker`: for a technician alone."""
 
     edge: EdgeNow
     edges: list[EdgeNow]
     beds: list[DevicesOfBed]
+    broker: RefusedByBroker | None = None
 
 
 class DeterminationAt(BaseModel):

@@ -22,8 +22,11 @@ from amqtt.errors import BrokerError, PluginError
 from amqtt.plugins.base import BaseAuthPlugin
 from amqtt.session import Session
 
+from edge.contract.broker_said import REFUSED_TOPIC
+from edge.contract.payloads import encode
 from edge.stream.broker_access import BadAccess, read_access
 from edge.stream.broker_guard import Guard
+from edge.stream.broker_refusals import Ledger
 
 MAX_DEAF_S = 5  # how long a subscriber's full buffer may stay full; then it is cut off
 LISTENER = "default"
@@ -36,10 +39,10 @@ class BrokerFailed(Exception):
 
 async def serve(
     host: str = "127.0.0.1", port: int = 1883, *, password_file: Path | None = None, access_file: Path | None = None,
-    ready: Callable[[int], None] | None = None,
+    ready: Callable[[int], None] | None = None, now: Callable[[], str] = str,
 ) -> None:
     """Serve until cancelled; `ready` is called with the port once it listens. Raises BrokerFailed."""
-    async with embedded(host, port, password_file=password_file, access_file=access_file) as bound:
+    async with embedded(host, port, password_file=password_file, access_file=access_file, now=now) as bound:
         if ready is not None:
             ready(bound)
         await asyncio.Event().wait()
@@ -47,12 +50,14 @@ async def serve(
 
 @contextlib.asynccontextmanager
 async def embedded(
-    host: str = "127.0.0.1", port: int = 1883, *, password_file: Path | None = None, access_file: Path | None = None
+    host: str = "127.0.0.1", port: int = 1883, *, password_file: Path | None = None, access_file: Path | None = None,
+    now: Callable[[], str] = str,
 ) -> AsyncIterator[int]:
     """A broker as long as the body runs; gives the port it listens on (`port` 0: a free one). Raises BrokerFailed.
 
     The files are those of broker_access.py. Without a password file anybody on this machine is let in, and that is
-    said; without an access file each who is let in may read and write everything.
+    said; without an access file each who is let in may read and write everything. `now` gives the time of a refusal,
+    ISO 8601.
     """
     _require_loopback(host)
     for name, level in (("amqtt", logging.CRITICAL), ("transitions", logging.WARNING)):
@@ -68,13 +73,15 @@ async def embedded(
         await broker.start()
     except (BrokerError, PluginError) as error:
         raise BrokerFailed(f"the embedded broker cannot start: {error.__cause__ or error}") from None
-    guard = Guard(broker, LISTENER, access)
+    ledger = Ledger(now)
+    guard = Guard(broker, LISTENER, access, ledger)
+    await _tell(broker, ledger)
     try:
         server = await asyncio.start_server(guard.serve, host, port, reuse_address=True)
     except OSError as error:
         await broker.shutdown()
         raise BrokerFailed(f"the embedded broker cannot serve {host}:{port}: {error}") from None
-    looking = asyncio.get_running_loop().create_task(_look(guard))
+    looking = asyncio.get_running_loop().create_task(_look(guard, broker, ledger))
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -116,8 +123,17 @@ def _settings() -> dict[str, Any]:
     }
 
 
-async def _look(guard: Guard) -> None:
+async def _tell(broker: Broker, ledger: Ledger) -> None:
+    """What was refused, to who listens and to who comes later; the first, which says that this broker tells it, too."""
+    if (news := ledger.news()) is not None:
+        said = encode(news)
+        await broker.retain_message(None, REFUSED_TOPIC, said, 1)
+        await broker.internal_message_broadcast(REFUSED_TOPIC, said, 1)
+
+
+async def _look(guard: Guard, broker: Broker, ledger: Ledger) -> None:
     """amqtt would keep everything for a subscriber that is connected and does not read, one waiting task a message."""
     while True:
         await asyncio.sleep(1.0)
         guard.look(asyncio.get_running_loop().time(), MAX_DEAF_S)
+        await _tell(broker, ledger)

@@ -17,6 +17,8 @@ from pwdlib import PasswordHash
 from pwdlib.exceptions import PwdlibError
 from pwdlib.hashers.argon2 import Argon2Hasher
 
+from edge.contract.broker_said import REFUSED_TOPIC
+
 Right = Literal["read", "write"]
 ANYTHING: dict[Right, tuple[str, ...]] = {"read": ("#",), "write": ("#",)}
 
@@ -57,7 +59,15 @@ class Access:
             return False
 
     def may(self, user: str | None, right: Right, topic: str) -> bool:
-        """Whether `user` has this right on the whole of a topic or filter."""
+        """Whether `user` has this right on the whole of a topic or filter.
+
+        What begins with $ is the broker's own: nobody writes it, and what it has refused is read by whoever has shown
+        who he is.
+        """
+        if topic == REFUSED_TOPIC and right == "read":
+            return user is not None or not self.hashes
+        if topic.startswith("$") and right == "write":
+            return False
         rights = ANYTHING if self.rights is None else self.rights.get(user or "", {})
         return any(covers(allowed, topic) for allowed in rights.get(right, ()))
 

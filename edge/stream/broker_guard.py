@@ -20,7 +20,9 @@ from amqtt.broker import Broker
 from amqtt.errors import AMQTTError, MQTTError, NoDataError
 from amqtt.mqtt.connect import ConnectPacket
 
+from edge.contract.broker_said import RefusedFor
 from edge.stream.broker_access import Access
+from edge.stream.broker_refusals import Ledger
 
 CONNECT_S = 3.0  # real seconds for a CONNECT to come
 CONNECT_BYTES = 65_536  # its will included
@@ -83,10 +85,10 @@ class GuardedReader(ReaderAdapter):  # type: ignore[misc]
 
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, first: bytes, client: Client, access: Access,
-        turn: asyncio.Lock,
+        turn: asyncio.Lock, ledger: Ledger,
     ) -> None:
         self._reader, self._writer, self._client, self._access = reader, writer, client, access
-        self._turn = turn
+        self._turn, self._ledger = turn, ledger
         self._loop = asyncio.get_running_loop()
         self._packet, self._at = first, 0
         self._head = bytearray()  # of the packet being read; kept when amqtt gives up waiting in its middle
@@ -123,6 +125,7 @@ class GuardedReader(ReaderAdapter):  # type: ignore[misc]
         if length > PACKET_BYTES or self._head[-1] & 0x80:
             self._client.transport.abort()
             log.warning("client %r sends a packet of %d bytes; it is cut off", self._client.id, length)
+            self._ledger.add("size", self._client.user, self._client.id, f"a packet of {length} bytes")
             raise ConnectionAbortedError(f"a packet of {length} bytes")
         packet = bytes(self._head) + (await self._reader.readexactly(length) if length else b"")
         self._head.clear()
@@ -149,7 +152,7 @@ class GuardedReader(ReaderAdapter):  # type: ignore[misc]
     def _allowed(self, packet: bytes) -> bool:
         """Whether amqtt gets it. What it does not get is answered here, as a broker must."""
         kind = packet[0] >> 4
-        if self._access.rights is None or kind not in (PUBLISH, SUBSCRIBE):
+        if kind not in (PUBLISH, SUBSCRIBE):
             return True
         at = _body(packet)
         refused: tuple[str, ...]
@@ -173,6 +176,8 @@ class GuardedReader(ReaderAdapter):  # type: ignore[misc]
                 log.warning("client %r of user %r may not use %s; it goes nowhere", self._client.id, self._client.user,
                             ", ".join(refused)[:200])
             self._client.refused += 1
+            self._ledger.add("topic", self._client.user, self._client.id,
+                             f"{'write' if kind == PUBLISH else 'read'} {', '.join(refused)}")
             self._writer.write(answer)
         return not refused
 
@@ -187,10 +192,9 @@ class GuardedWriter(StreamWriterAdapter):  # type: ignore[misc]
     def write(self, data: bytes) -> None:
         """One packet."""
         if data[:1] and data[0] >> 4 == PUBLISH:
-            if self._access.rights is not None:
-                topic, _ = _text(bytes(data), _body(data))
-                if not self._access.may(self._client.user, "read", topic):
-                    return
+            topic, _ = _text(bytes(data), _body(data))
+            if not self._access.may(self._client.user, "read", topic):
+                return
             self._client.unacknowledged += (data[0] & 0x06) == 0x02
         super().write(data)
 
@@ -218,8 +222,8 @@ def _text(packet: bytes, at: int) -> tuple[str, int]:
 class Guard:
     """The listener's side of the broker: `serve` each connection."""
 
-    def __init__(self, broker: Broker, listener: str, access: Access) -> None:
-        self._broker, self._listener, self._access = broker, listener, access
+    def __init__(self, broker: Broker, listener: str, access: Access, ledger: Ledger) -> None:
+        self._broker, self._listener, self._access, self._ledger = broker, listener, access, ledger
         self.clients: dict[str, Client] = {}
         self._waiting: dict[asyncio.WriteTransport, None] = {}  # in the order they came
         self._users: Counter[str | None] = Counter()
@@ -248,6 +252,7 @@ class Guard:
             client.full_s = client.full_s + 1 if buffered > limit else 0
             if client.full_s >= max_deaf_s:
                 log.warning("client %r does not read; it is cut off", client.id)
+                self._ledger.add("deaf", client.user, client.id, "it does not read what it asked for")
                 client.transport.abort()
             elif client.keepalive_s and now_s - client.received_s > client.keepalive_s * 1.5 + 1:
                 log.info("client %r is silent; it is cut off", client.id)
@@ -282,7 +287,9 @@ class Guard:
         refused = await self._refused(user, connect)
         self._waiting.pop(writer.transport, None)
         if refused:
-            log.warning("client %r of user %r is refused: %s", connect.client_id, user, refused)
+            why, what = refused
+            log.warning("client %r of user %r is refused: %s", connect.client_id, user, what)
+            self._ledger.add(why, user, connect.client_id, what)
             writer.write(REFUSED)
             await writer.drain()
             writer.close()
@@ -294,7 +301,7 @@ class Guard:
         self._users[user] += 1
         try:
             await self._broker.external_connected(
-                GuardedReader(reader, writer, first, client, self._access, self._turn),
+                GuardedReader(reader, writer, first, client, self._access, self._turn, self._ledger),
                 GuardedWriter(writer, client, self._access), self._listener)
         finally:
             client.ended.set()
@@ -315,20 +322,20 @@ class Guard:
             Pace(PRODUCER_PER_S if producer else OTHER_PER_S, PRODUCER_BURST if producer else OTHER_BURST,
                  asyncio.get_running_loop().time()))
 
-    async def _refused(self, user: str | None, connect: ConnectPacket) -> str:
-        """Why it may not come in; "" if it may."""
+    async def _refused(self, user: str | None, connect: ConnectPacket) -> tuple[RefusedFor, str] | None:
+        """Why it may not come in; None if it may."""
         if not await asyncio.to_thread(self._access.known, user, connect.password):
-            return "wrong user or password"
+            return "password", "wrong user or password"
         if connect.will_flag and not self._access.may(user, "write", connect.will_topic or ""):
-            return f"it may not write {connect.will_topic}, the topic of its last will"
+            return "will", f"it may not write {connect.will_topic}, the topic of its last will"
         if (same := self.clients.get(connect.client_id)) is not None:
             if same.user != user:
-                return f"this client id is in use by user {same.user!r}"
+                return "client_id", f"this client id is in use by user {same.user!r}"
         elif len(self.clients) >= MAX_CONNECTIONS:
-            return f"there are {MAX_CONNECTIONS} clients already"
+            return "full", f"there are {MAX_CONNECTIONS} clients already"
         elif self._access.hashes and self._users[user] >= MAX_PER_USER:
-            return f"this user has {MAX_PER_USER} connections already"
-        return ""
+            return "full", f"this user has {MAX_PER_USER} connections already"
+        return None
 
     async def _take_over(self, client_id: str) -> None:
         """A second connection of one client ends the first, and waits for its end: amqtt keeps both."""

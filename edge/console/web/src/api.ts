@@ -129,6 +129,18 @@ export async function statuses(): Promise<readonly { edge: string; ok: boolean; 
   return (await read<{ edges: { edge: string; ok: boolean; status: Status | null }[] }>(await request("GET", "/api/devices")))?.edges ?? [];
 }
 
+/** What of one user the broker refused, how often, and what to do about it. */
+export interface RefusedNow {
+  why: string; user: string | null; client: string; what: string; count: number; first: string; last: string; remedy: string;
+}
+/** `told` false: this broker tells nothing of it. */
+export interface RefusedByBroker { told: boolean; since: string | null; refused: readonly RefusedNow[]; more: number }
+
+/** For a technician; null: not known now. */
+export async function refusedByBroker(): Promise<RefusedByBroker | null> {
+  return (await read<{ broker: RefusedByBroker | null }>(await request("GET", "/api/devices")))?.broker ?? null;
+}
+
 /** The accounts of a demonstration; none at any other console. */
 export async function demoLogins(): Promise<DemoLogin[]> {
   return (await read<DemoLogin[]>(await request("GET", "/api/simulation/logins"))) ?? [];

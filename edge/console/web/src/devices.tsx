@@ -6,6 +6,7 @@ import { Card } from "./card.tsx";
 import { InMaintenance, Maintain } from "./maintenance.tsx";
 import { Ports } from "./ports.tsx";
 import { RANK } from "./rank.ts";
+import { Refused } from "./refused.tsx";
 import { ScreenSize } from "./screen.tsx";
 import { store } from "./state.ts";
 import type { Device, Link } from "./feed.ts";
@@ -44,6 +45,7 @@ export function Devices() {
       </div>
       <ScreenSize />
       <AtTheBox />
+      <Refused />
       <div class="table" tabIndex={0} role="region" aria-label="All devices"><table>
         <thead><tr>{COLUMNS.map((column) => <th key={column}>{column}</th>)}</tr></thead>
         <tbody>{entries.sort(ORDERS[order]).map((entry) => <Line key={`${entry.bed} ${entry.device.device}`} entry={entry} />)}</tbody>
