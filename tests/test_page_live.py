@@ -163,6 +163,23 @@ async def test_what_is_next_stands_on_the_tile_and_on_the_page_while_nothing_ala
         await expect(tile).not_to_contain_text("Next")
         await page.goto(story.url + "/bed/chair-1")
         await expect(page.locator(".bed-head .next")).to_contain_text("Next: check-in at")
+        session["next"][0]["at"] = iso(story.now() - 60)
+        story.tell("chair-1")
+        await expect(page.locator(".bed-head .next")).to_have_text(
+            re.compile(r"^Next: check-in overdue since \d\d:\d\d$"))
+
+
+@pytest.mark.parametrize(("due_in_s", "words"), [
+    (None, r"next (1:0|0:5)\d$"), (605, r"next 10:0\d$|next 9:5\d$"), (-605, r"overdue 10:[01]\d$")])
+async def test_when_the_next_blood_pressure_is_due_is_what_the_edge_says(
+    opened: Opened, due_in_s: float | None, words: str
+) -> None:
+    """4 minutes after the last: the order's interval of 5 alone; a protocol that asks for one later or earlier."""
+    story = Story(beds=1)
+    if due_in_s is not None:
+        story.beds["chair-1"].state["session"]["bp_due"] = iso(story.now() + due_in_s)
+    async with opened(story) as page:
+        await expect(page.locator(".tile .due")).to_have_text(re.compile(words))
 
 
 # --- what is wrong, in words ------------------------------------------------------------------------------------------

@@ -36,7 +36,8 @@ export type Standing = "live" | "old" | "absent" | "none";
 
 export interface Shown { standing: Standing; value: number | null; age_s: number; why: string | null }
 
-export interface Context { now_ms: number; speed: number; nibp_interval_min: number | null; live: boolean }
+/** `bp_due_s`: so long until the next blood pressure is due, edge time, as the edge says; null: it says nothing. */
+export interface Context { now_ms: number; speed: number; nibp_interval_min: number | null; bp_due_s?: number | null; live: boolean }
 
 /** How one number is to be shown at this moment. `live` is false while the way to the page is broken. */
 export function show(metric: string, received: Received<Numeric> | undefined, context: Context): Shown {

@@ -91,6 +91,7 @@ function BedHead({ bed, state, session }: { bed: string; state: BedState | undef
   });
   const order = session?.order ?? null;
   const stop = interlockWords(state?.interlock);
+  const next = context.live ? nextWords(session, store.edge_ms(bed)) : null;
   return (
     <div class="bed-head">
       <Link to="/" class="back">← Ward</Link>
@@ -98,7 +99,7 @@ function BedHead({ bed, state, session }: { bed: string; state: BedState | undef
       <span class="patient">{session === null ? "" : state?.patient ?? "name not recorded"}</span>
       <b class="phase">{state === undefined ? "no data yet" : phaseWords(state, context.live)}</b>
       <Band session={session} />
-      {context.live && nextWords(session) !== null && <b class="next">{nextWords(session)}</b>}
+      {next !== null && <b class="next">{next}</b>}
       {order !== null && order.dose_mg !== null && (
         <span class="order">Order {plain(order.dose_mg)} mg {order.duration_min === null ? "by hand" : `in ${order.duration_min} min, ${order.weight_kg ?? "--"} kg`}</span>
       )}

@@ -100,11 +100,13 @@ export function FurtherTiles({ metrics, vitals, context }: FurtherOf) {
   return <div class="further-tiles">{metrics.map((metric) => <Figure key={metric.key} metric={metric} vitals={vitals} context={context} />)}</div>;
 }
 
-/** A blood pressure never stands alone: its age is beside it, and when the next one is due. */
+/** A blood pressure never stands alone: its age is beside it, and when the next one is due: by the protocol, as the edge
+ * says, or before the start by the cuff's own interval. */
 export function Pressure({ vitals, context, children }: { vitals: BedVitals | undefined; context: Context; children?: ComponentChildren }) {
   const sbp = shown("sbp_mmhg", vitals, context);
   const dbp = shown("dbp_mmhg", vitals, context);
-  const due_s = context.nibp_interval_min === null || sbp.standing === "none" ? null : context.nibp_interval_min * 60 - sbp.age_s;
+  const own_s = context.nibp_interval_min === null ? null : context.nibp_interval_min * 60 - sbp.age_s;
+  const due_s = sbp.standing === "none" ? null : context.bp_due_s ?? own_s;
   return (
     <div class={`figure pressure ${sbp.standing} of-sbp_mmhg`} data-metric="sbp_mmhg" data-standing={sbp.standing}>
       <span class="label">BP <small>mmHg</small></span>

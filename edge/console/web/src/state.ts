@@ -116,7 +116,9 @@ export class Store {
   context(key: string): Context {
     const state = this.states.get(key);
     const health = this.#edgeHealth.get(idOf(key).edge);
+    const bp_over_s = this.since_s(state?.session?.bp_due, key);
     return {
+      bp_due_s: bp_over_s === null ? null : -bp_over_s,
       now_ms: this.now_ms(), speed: this.edgeClock.speed, nibp_interval_min: state?.session?.order?.nibp_interval_min ?? null,
       live: this.broken() === null && state?.live !== false && health?.edge.ok !== false && health?.broker.ok !== false,
     };

@@ -114,7 +114,7 @@ function Tile({ bed, me }: { bed: string; me: Me }) {
         <Trouble bed={bed} state={state} />
       </div>
       <PumpLine vitals={vitals} context={context} session={session} devices={state?.devices ?? []} />
-      <Headline state={state} live={context.live} other={pumpSays(vitals, state?.devices ?? []) !== null} />
+      <Headline bed={bed} state={state} live={context.live} other={pumpSays(vitals, state?.devices ?? []) !== null} />
     </>
   );
   const label = `${store.label(bed)}${frame.priority === "none" ? "" : `, ${PRIORITY[frame.priority]} alarm`}`;
@@ -143,11 +143,11 @@ function Trouble({ bed, state }: { bed: string; state: BedState | undefined }) {
 }
 
 /** The bed's first alarm. `other`: the pump line above tells an alarm of the pump's own, so "No alarms" would be untrue. */
-function Headline({ state, live, other }: { state: BedState | undefined; live: boolean; other: boolean }) {
+function Headline({ bed, state, live, other }: { bed: string; state: BedState | undefined; live: boolean; other: boolean }) {
   const alarms = ranked(state?.alarms ?? []);
   const first = alarms[0];
   if (first === undefined) {
-    const next = live ? nextWords(state?.session) : null;
+    const next = live ? nextWords(state?.session, store.edge_ms(bed)) : null;
     return <div class="headline none"><span class="what">{state === undefined ? "" : noAlarms(live, other)}{next !== null && <>. <b class="next">{next}</b></>}</span></div>;
   }
   return (

@@ -108,11 +108,16 @@ function nextTime({ what, at }: Session["next"][number]): string {
   return `${latest ? "by" : "at"} ${clockTime(at)}`;
 }
 
-/** What is next at a bed, and when: "Next: check-in at 10:40". null: nothing, or an edge that does not say. */
-export function nextWords(session: Pick<Session, "next"> | null | undefined): string | null {
+/** What a person has to do by a time; the others come by themselves. */
+const DUE: ReadonlySet<string> = new Set(["bp", "check_in", "start", "resume", "dose"]);
+
+/** What is next at a bed, and when: "Next: check-in at 10:40", or since when it is overdue. null: nothing, or an edge that does not say. */
+export function nextWords(session: Pick<Session, "next"> | null | undefined, edge_ms: number | null = null): string | null {
   const first = session?.next?.[0];
   if (first === undefined) return null;
-  return `Next: ${first.text}${first.at === null ? "" : ` ${nextTime(first)}`}`;
+  if (first.at === null) return `Next: ${first.text}`;
+  const overdue = DUE.has(first.what) && edge_ms !== null && Date.parse(first.at) < edge_ms;
+  return `Next: ${first.text} ${overdue ? `overdue since ${clockTime(first.at)}` : nextTime(first)}`;
 }
 
 /** A saturation that a person entered: "96 % entered at 10:40 by anna". null: none was. */

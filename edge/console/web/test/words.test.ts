@@ -169,5 +169,9 @@ test("what is next stands with its time, which is the latest for what may be don
   assert.match(words("start", "start the pump", AT) ?? "", /^Next: start the pump by \d\d:\d\d$/);
   assert.match(words("resume", "go on", AT) ?? "", /^Next: go on by \d\d:\d\d$/);
   assert.equal(words("close", "close the session", null), "Next: close the session");
+  const late = (what: string, after_ms: number): string => nextWords({ next: [{ what, text: "it", at: AT }] }, Date.parse(AT) + after_ms) ?? "";
+  assert.match(late("check_in", 1), /^Next: it overdue since \d\d:\d\d$/);
+  assert.match(late("check_in", 0), /^Next: it at \d\d:\d\d$/);
+  assert.match(late("end", 1), /^Next: it at \d\d:\d\d$/, "it ends by itself");
   assert.equal(nextWords({ next: [] }), null);
 });
