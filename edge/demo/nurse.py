@@ -44,6 +44,7 @@ class Nurse:
         self.url, self.edge = url, edge
         self._login = {"name": name, "password": password}
         self._csrf = ""
+        self._ours: dict[str, str] = {}  # by bed the session that was opened here
         self._open = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
 
     def _call(self, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -84,6 +85,7 @@ class Nurse:
             session = shown[bed]["state"]["session"] if bed in shown else None
             if session is None or session["phase"] == "PRECHECK":
                 raise NotYet(f"{bed}: {session and session['open']}")
+            self._ours[bed] = session["id"]
 
     def open_sessions(self, beds: list[str]) -> None:
         """A session on every bed; one left open by an earlier demonstration is closed first."""
@@ -99,9 +101,12 @@ class Nurse:
         return [(minute + 0.3 * number, bed, scores) for minute, scores in rounds for number, bed in enumerate(beds)]
 
     def check_in(self, bed: str, scores: dict[str, Any]) -> None:
-        """Enter one; a console that is down right now loses nothing but this."""
+        """Enter one, unless the session is no longer ours: a person works that bed. A console that is down right now
+        loses nothing but this."""
         try:
-            self.do(bed, "check_in", scores)
+            session = self.beds()[bed]["state"]["session"]
+            if session is not None and self._ours.get(bed) == session["id"]:
+                self.do(bed, "check_in", scores)
         except NotYet as wrong:
             log.warning("check-in not entered: %s", wrong)
 
