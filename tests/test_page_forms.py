@@ -89,12 +89,45 @@ async def test_what_is_attested_is_chosen_from_what_can_be(opened: Opened) -> No
     async with opened(story, "/bed/chair-1") as page:
         await page.get_by_role("button", name="Session").click()
         sheet = page.get_by_role("dialog")
-        await sheet.get_by_role("button", name="Attest…").click()
-        await sheet.get_by_role("button", name="Escort").click()
+        await sheet.get_by_role("button", name="Confirm for discharge…").click()
+        await sheet.get_by_role("button", name="An adult takes the patient home").click()
+        await expect(sheet).to_contain_text("It is so: yes or no?")
         await sheet.get_by_role("button", name="It is so: yes").click()
-        await sheet.get_by_role("button", name="Record: attest").click()
+        await sheet.get_by_role("button", name="Record: confirm for discharge").click()
         await expect(sheet).to_have_count(0)
     assert (story.commands[0]["verb"], story.commands[0]["args"]) == ("attest", {"what": "escort", "so": True})
+
+
+async def test_an_open_item_that_is_attested_is_entered_beside_it_and_leads_back_to_the_others(opened: Opened) -> None:
+    story = Story(beds=1)
+    session = story.beds["chair-1"].state["session"]
+    session["phase"] = "RECOVERY"
+    gate: dict[str, Any] = {"overridden_by": None, "reason": None, "at": None, "override": []}
+    session["open_items"] = [{**gate, "gate": "gait", "text": "walks steadily: not recorded"},
+                             {**gate, "gate": "spo2", "text": "no live SpO₂"}]
+    async with opened(story, "/bed/chair-1") as page:
+        await page.get_by_role("button", name="Session").click()
+        sheet = page.get_by_role("dialog")
+        await expect(sheet.get_by_role("button", name="Record…")).to_have_count(1)
+        await sheet.get_by_role("button", name="Record…").click()
+        await expect(sheet.get_by_role("heading")).to_have_text("Walks steadily, Chair 1")
+        await sheet.get_by_role("button", name="It is so: no").click()
+        await sheet.get_by_role("button", name="Record: confirm for discharge").click()
+        await expect(sheet.get_by_role("heading", level=2)).to_have_text("Session, Chair 1")
+    assert (story.commands[0]["verb"], story.commands[0]["args"]) == ("attest", {"what": "gait", "so": False})
+
+
+@pytest.mark.parametrize(("phase", "words"), [
+    ("INFUSING", "Nothing: the infusion is running its course."),
+    ("PAUSED", "Nothing. The pump stands: go on at the pump, or enter that the infusion has ended."),
+    ("RECOVERY", "Nothing."),
+])
+async def test_where_nothing_is_open_it_says_what_goes_on(opened: Opened, phase: str, words: str) -> None:
+    story = Story(beds=1)
+    story.beds["chair-1"].state["session"]["phase"] = phase
+    async with opened(story, "/bed/chair-1") as page:
+        await page.get_by_role("button", name="Session").click()
+        await expect(page.get_by_role("dialog").get_by_text(words, exact=True)).to_be_visible()
 
 
 # --- the check-in -----------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { clockTime } from "./age.ts";
 import { command } from "./api.ts";
-import { type Verb, VERBS } from "./contract.ts";
+import { ATTESTATIONS, type Verb, VERBS } from "./contract.ts";
 import { plain } from "./dose.ts";
 import { useDraft } from "./drafts.ts";
 import { Sheet } from "./sheet.tsx";
@@ -18,23 +18,31 @@ const CHECKLIST = [
   "Weight measured today", "Allergies asked and recorded", "Fasting asked", "Contraindications and other medicines gone through",
   "Pregnancy asked where it applies", "Escort home confirmed", "Oxygen, suction, bag-mask and rescue medicines at hand",
 ] as const;
+/** What goes on while nothing is open. */
+const NOTHING_OPEN: Partial<Record<Phase, string>> = {
+  INFUSING: "Nothing: the infusion is running its course.",
+  PAUSED: "Nothing. The pump stands: go on at the pump, or enter that the infusion has ended.",
+  READY: "Nothing. The pump is set and started at the pump.",
+};
 const END_REASONS = ["Dose complete", "Patient's wish", "Blood pressure", "Distress", "Line or pump problem"] as const;
 const CLOSE_REASONS = ["Discharged", "Not started", "Transferred"] as const;
 const REASON_MOST = VERBS.close_session.args.reason.max_length;
 
-type Ask = "nothing" | Verb;
+/** An open item that a person attests has its entry beside it. */
+interface Ask { verb: Verb; given?: Readonly<Record<string, string>> }
 
 export function SessionPanel({ bed, session, close }: { bed: string; session: Session; close: () => void }) {
-  const [asking, setAsking] = useState<Ask>("nothing");
-  const [gate, setGate] = useState("");
+  const [asking, setAsking] = useState<Ask | null>(null);
   const infused = session.phase === "INFUSING" || session.phase === "PAUSED";
-  if (asking !== "nothing" && asking !== "end_infusion" && asking !== "close_session") return <VerbForm bed={bed} verb={asking} given={asking === "override_gate" ? { gate } : {}} back={() => setAsking("nothing")} close={close} />;
-  if (asking !== "nothing") return <Reason bed={bed} verb={asking} session={session} back={() => setAsking("nothing")} close={close} />;
+  const ask = (verb: Verb, given?: Ask["given"]): void => setAsking(given === undefined ? { verb } : { verb, given });
+  const back = (): void => setAsking(null);
+  if (asking?.verb === "end_infusion" || asking?.verb === "close_session") return <Reason bed={bed} verb={asking.verb} session={session} back={back} close={close} />;
+  if (asking !== null) return <VerbForm bed={bed} {...asking} back={back} close={close} />;
   return (
     <Sheet title={`Session, ${store.label(bed)}`} close={close} foot={
       <>
-        {infused && <button onClick={() => setAsking("end_infusion")}>End infusion…</button>}
-        <button onClick={() => setAsking("close_session")}>Close session…</button>
+        {infused && <button onClick={() => ask("end_infusion")}>End infusion…</button>}
+        <button onClick={() => ask("close_session")}>Close session…</button>
       </>
     }>
       <ol class="steps">
@@ -42,17 +50,17 @@ export function SessionPanel({ bed, session, close }: { bed: string; session: Se
       </ol>
       <OrderLine session={session} />
       <h3>Still open before the next step</h3>
-      {(session.open_items ?? []).length > 0 ? <OpenItems session={session} override={(id) => { setGate(id); setAsking("override_gate"); }} /> : session.open.length === 0 ? <p>{infused ? "Nothing: the infusion is running its course." : "Nothing."}</p> : <ul class="open-items">{session.open.map((item) => <li key={item}>☐ {sentence(item)}</li>)}</ul>}
+      {(session.open_items ?? []).length > 0 ? <OpenItems session={session} ask={ask} /> : session.open.length === 0 ? <p>{NOTHING_OPEN[session.phase] ?? "Nothing."}</p> : <ul class="open-items">{session.open.map((item) => <li key={item}>☐ {sentence(item)}</li>)}</ul>}
       {session.ready_min !== null && <p>Had there been no minimum stay: ready {Math.round(session.ready_min)} min after the start.</p>}
       {(session.phase === "PRECHECK" || session.phase === "READY") && <Checklist bed={bed} session={session} />}
       <h3>What you can record or ask for</h3>
-      <div class="verbs">{furtherVerbs(bed, session).map((verb) => <button key={verb} onClick={() => setAsking(verb)}>{nameOf(verb)}…</button>)}</div>
+      <div class="verbs">{furtherVerbs(bed, session).map((verb) => <button key={verb} onClick={() => ask(verb)}>{nameOf(verb)}…</button>)}</div>
     </Sheet>
   );
 }
 
-/** Each open gate: what is missing, from when it can be met, and who may go on in spite of it. */
-function OpenItems({ session, override }: { session: Session; override: (gate: string) => void }) {
+/** Each open gate: what is missing, from when it can be met, where it is entered, and who may go on in spite of it. */
+function OpenItems({ session, ask }: { session: Session; ask: (verb: Verb, given: Record<string, string>) => void }) {
   const role = store.me?.role;
   return (
     <ul class="open-items">
@@ -61,7 +69,8 @@ function OpenItems({ session, override }: { session: Session; override: (gate: s
           {overridden_by === null ? "☐" : "☑"} {sentence(text)}
           {from !== null && <small> from {clockTime(from)}</small>}
           {overridden_by !== null && <small> {overridden_by} goes on: {reason}</small>}
-          {overridden_by === null && who.some((one) => one === role) && <button type="button" onClick={() => override(gate)}>Go on without it…</button>}
+          {overridden_by === null && gate in ATTESTATIONS && VERBS.attest.roles.some((one) => one === role) && <button type="button" onClick={() => ask("attest", { what: gate })}>Record…</button>}
+          {overridden_by === null && who.some((one) => one === role) && <button type="button" onClick={() => ask("override_gate", { gate })}>Go on without it…</button>}
         </li>
       ))}
     </ul>
@@ -83,8 +92,8 @@ function OrderLine({ session }: { session: Session }) {
       Order: {order.weight_kg ?? "--"} kg × {order.dose_mg_kg ?? "--"} mg/kg = <b>{order.dose_mg === null ? "--" : plain(order.dose_mg)} mg</b> in {order.duration_min ?? "--"} min
       at {order.concentration_mg_ml ?? "--"} mg/mL. Cuff every {order.nibp_interval_min ?? "--"} min.
       {session.dose_mg !== null && <> Given so far: <b>{plain(session.dose_mg)} mg</b>{session.dose_mg_kg !== null && ` (${session.dose_mg_kg.toFixed(2)} mg/kg)`}.</>}
-      {session.primed_mg > 0 && <> Before the start, no dose: {plain(session.primed_mg)} mg.</>}
-      {session.after_end_mg > 0 && <> Of it after the end: {plain(session.after_end_mg)} mg.</>}
+      {plain(session.primed_mg) !== "0" && <> Before the start, no dose: {plain(session.primed_mg)} mg.</>}
+      {plain(session.after_end_mg) !== "0" && <> Of it after the end: {plain(session.after_end_mg)} mg.</>}
     </p>
   );
 }

@@ -2,7 +2,9 @@
 import "./style/simulation.css";
 import { useEffect, useState } from "preact/hooks";
 import { type Hand, hand, type SimulatedBed, type SimulatedDevice, simulatedBeds } from "./api.ts";
-import { keyOf } from "./beds.ts";
+import { keyOf, pathOf } from "./beds.ts";
+import { isClinical } from "./feed.ts";
+import { Link } from "./router.tsx";
 import { store } from "./state.ts";
 import { METRICS } from "./vocabulary.ts";
 
@@ -66,7 +68,7 @@ function Beside({ bed, act }: { bed: SimulatedBed; act: Act }) {
   const devices = [...bed.devices].sort((a, b) => Number(isPump(b)) - Number(isPump(a)));
   return (
     <section class="beside" data-bed={bed.bed} aria-label={store.label(keyOf(bed))}>
-      <h2>{store.label(keyOf(bed))}{bed.by_hand && <small> worked by you</small>}</h2>
+      <h2>{isClinical(store.me) ? <Link to={pathOf(bed, store.edges.length)}>{store.label(keyOf(bed))} →</Link> : store.label(keyOf(bed))}{bed.by_hand && <small> worked by you</small>}</h2>
       <div class="device" data-device="patient">
         <h3>Patient</h3>
         {Object.entries(bed.episodes).map(([kind, now]) => <Episode key={kind} bed={bed.bed} kind={kind} now={now} act={act} />)}

@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { command } from "./api.ts";
 import { idOf, keyOf } from "./beds.ts";
-import { type Argument, type State, type Verb, VERBS } from "./contract.ts";
+import { type Argument, ATTESTATIONS, type State, type Verb, VERBS } from "./contract.ts";
 import type { Device, Session } from "./feed.ts";
 import { NumberFields } from "./keypad.tsx";
 import { Sheet } from "./sheet.tsx";
@@ -15,7 +15,7 @@ const WITH_A_PLACE: ReadonlySet<string> = new Set(
 
 /** What a verb is called, where its name does not say it. */
 const NAMES: Partial<Record<string, string>> = {
-  give_dose: "Dose given", rebaseline: "New baseline", device_off: "Disconnect a device", device_back: "Device is back",
+  give_dose: "Dose given", attest: "Confirm for discharge", rebaseline: "New baseline", device_off: "Disconnect a device", device_back: "Device is back",
   dissociation: "Dissociation has begun, or is over", measure_bp: "Measure the blood pressure now", drug_channel: "Which pump gives the drug", arm_interlock: "Arm the stop of the pump", set_limit: "A limit of this patient", hold: "Hold the treatment", move_session: "To another bed", unhold: "Let the treatment go on", disarm_interlock: "Disarm the stop of the pump", delegate: "Alarms to somebody else",
 };
 
@@ -84,6 +84,12 @@ export function nameOf(verb: string): string {
 
 type Texts = Readonly<Record<string, string>>;
 
+/** What a form is about, where one of its arguments says it: the gate or the attestation that it was opened for. */
+function subject(verb: Verb, given: Texts): string | null {
+  const words = verb === "attest" ? ATTESTATIONS[given["what"] ?? ""] : undefined;
+  return words === undefined ? null : sentence(words);
+}
+
 /** Of choices of which several may be made: those that are. */
 function chosen(text: string | undefined): string[] {
   return (text ?? "").split(",").filter(Boolean);
@@ -97,7 +103,7 @@ function toggled(text: string | undefined, one: string): string {
 /** What was typed as the command's argument; a string: what is wrong with it. */
 function valueOf(argument: Argument, text: string): { value: unknown } | string {
   const { label, type, optional, min, max, max_length, unit = "" } = argument;
-  if (text.trim() === "") return optional ? { value: undefined } : `${label} is missing`;
+  if (text.trim() === "") return optional ? { value: undefined } : type === "flag" ? `${label}: yes or no?` : `${label} is missing`;
   if (type === "flag") return { value: text === "yes" };
   if (type === "words") return { value: text.split(",").map((word) => word.trim()).filter(Boolean) };
   if (type === undefined) return max_length !== undefined && [...text.trim()].length > max_length ? `${label}: at most ${max_length} characters` : { value: text.trim() };
@@ -106,7 +112,7 @@ function valueOf(argument: Argument, text: string): { value: unknown } | string 
   return (min !== undefined && value < min) || (max !== undefined && value > max) ? `${label} must be ${min ?? ""} to ${max ?? ""} ${unit}`.trim() : { value };
 }
 
-/** `given`: arguments that are known already, and not asked for. */
+/** `given`: arguments that are known already, and not asked for. An attestation is one of several, and leads back to them. */
 export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; verb: Verb; given?: Texts; back: () => void; close: () => void }) {
   const devices = devicesOf(bed, verb).map(({ device }) => device);
   const limits = store.states.get(bed)?.session?.limits ?? [];
@@ -126,10 +132,10 @@ export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; 
     const answer = await command(bed, verb, args);
     setSending(false);
     if (!answer.ok) return setProblem(refusal(answer));
-    close();
+    (subject(verb, given) === null ? close : back)();
   };
   return (
-    <Sheet title={`${nameOf(verb)}, ${store.label(bed)}`} close={close} foot={
+    <Sheet title={`${subject(verb, given) ?? nameOf(verb)}, ${store.label(bed)}`} close={close} foot={
       <>
         {problem !== null && <em role="alert">{problem}</em>}
         <span>{wrong.join(". ")}</span>
@@ -144,7 +150,7 @@ export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; 
       {takes.flatMap(([key, { label, type, choices = [] }]) => (choices.length === 0 ? [] : [
         type === "words" && <p key={`${key}-label`} class="help">{label}:</p>,
         <div key={key} class="presets reasons" role="group" aria-label={label}>
-          {choices.map((one) => <button key={one} type="button" aria-pressed={chosen(texts[key]).includes(one)} onClick={() => change(key, type === "words" ? toggled(texts[key], one) : one)}>{limits.find(({ limit }) => key === "limit" && limit === one)?.title ?? (key === "to" ? store.label(keyOf({ edge: idOf(bed).edge, bed: one })) : undefined) ?? sentence(one.replaceAll("_", " "))}</button>)}
+          {choices.map((one) => <button key={one} type="button" aria-pressed={chosen(texts[key]).includes(one)} onClick={() => change(key, type === "words" ? toggled(texts[key], one) : one)}>{limits.find(({ limit }) => key === "limit" && limit === one)?.title ?? (key === "to" ? store.label(keyOf({ edge: idOf(bed).edge, bed: one })) : undefined) ?? (verb === "attest" && key === "what" ? sentence(ATTESTATIONS[one] ?? one) : undefined) ?? sentence(one.replaceAll("_", " "))}</button>)}
         </div>,
       ]))}
       {takes.filter(([, { type, choices = [] }]) => (type === undefined || type === "words") && choices.length === 0).map(([key, { label, type, optional }]) => (
