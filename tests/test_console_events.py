@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, select
 
 from edge.console import events
+from edge.console.going_back import GoingBack
 from edge.console.store import Store
 from edge.console.tables import events as events_table
 from edge.console.tables import refused_events
@@ -221,3 +222,39 @@ def test_events_survive_closing_and_are_flushed_to_the_disk(tmp_path: Path) -> N
     kept = second.now(lambda connection: connection.execute(select(events_table.c.json)).scalar_one())
     assert msgspec.json.decode(kept, type=EventOut) == Journal().add()
     second.close()
+
+
+def test_a_console_goes_back_twice_as_far_each_time_and_gives_up_at_the_first_event_of_all() -> None:
+    journal, back = Journal("boot-2").fill(20), GoingBack()
+    cursor = events.Cursor(10, "h", "boot-1", 10, 0)
+
+    def refused(seq: int, why: events.Why = "fork") -> int:
+        back.appended(events.Appended([], [events.Refused(journal.out(seq), why)], cursor, []), "boot-2")
+        return back.after(cursor)
+
+    assert refused(12, "chain") == 10, "not the one that follows: it has overtaken others"
+    assert refused(11, "hash") == 10, "not the edge's own"
+    assert [refused(seq) for seq in (11, 10, 9, 7, 3)] == [9, 8, 6, 2, 0]
+    assert refused(1) == 10, "it has nothing that follows"
+    assert refused(11) == 10, "and is not asked again in this boot"
+
+
+def test_a_console_that_went_back_goes_on_over_what_it_has_and_a_new_cursor_ends_it() -> None:
+    journal, back = Journal("boot-2").fill(20), GoingBack()
+    cursor = events.Cursor(10, "h", "boot-1", 10, 0)
+    for seq in (11, 10, 9):
+        back.appended(events.Appended([], [events.Refused(journal.out(seq), "fork")], cursor, []), "boot-2")
+    assert back.after(cursor) == 6
+    back.appended(events.Appended([], [], cursor, [journal.out(8), journal.out(7)]), "boot-2")
+    assert back.after(cursor) == 8
+    moved = events.Cursor(9, "other", "boot-2", 9, 0)
+    back.appended(events.Appended([journal.out(9)], [], moved, []), "boot-2")
+    assert back.after(moved) == 9
+
+
+def test_an_edge_of_the_same_boot_is_not_asked_for_what_came_before() -> None:
+    back, cursor = GoingBack(), events.Cursor(10, "h", "boot-2", 10, 0)
+    wrong = events.Refused(Journal("boot-2").fill(11).out(11), "chain")
+    for live_boot in ("boot-2", None):
+        back.appended(events.Appended([], [wrong], cursor, []), live_boot)
+        assert back.after(cursor) == 10

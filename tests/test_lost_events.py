@@ -13,9 +13,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import Connection, select
 
 from edge.app.offered import Offered
-from edge.console import lost_events
+from edge.console import lost_events, tables
 from edge.console.lost_events import LostEvents
 from edge.console.service import Console
 from edge.contract.events import EventRecovered, PendingEvent, event_hash
@@ -67,6 +68,18 @@ class Edge:
             await self.kept.flush()
         await self.beat()
 
+    def unheard(self, count: int) -> None:
+        """So many alarms that no console hears."""
+        for n in range(count):
+            self.kept.append([PendingEvent("chair-1", "s1", START_S, body("alarm", text=f"unheard {n}"))])
+
+    async def send_late(self) -> None:
+        """What the console has not acknowledged, of the backlog; no more before it has."""
+        later = await self.kept.events_after(self.console.edges[EDGE].ack().seq, 3)
+        if later:
+            hear(self.console, EVENT, events_payload(later, True), False)
+        await self.console.edges[EDGE].store_batch()
+
     async def beat(self) -> None:
         hear(self.console, STATUS, status(START_S + next(SECONDS), boot=self.boot, seq=self.kept.head.seq), False)
         await self.console.edges[EDGE].store_batch()
@@ -89,6 +102,12 @@ async def a_console(folder: Path) -> AsyncIterator[Console]:
         yield console
     finally:
         console.store.close()
+
+
+def hashes(connection: Connection) -> list[str]:
+    """Of the events that the console has as the edge's own, in order."""
+    rows = connection.execute(select(tables.events).where(tables.events.c.edge == EDGE).order_by(tables.events.c.seq))
+    return [row.hash for row in rows]
 
 
 def texts(found: list[EventRecovered]) -> list[str]:
@@ -207,3 +226,36 @@ async def test_nothing_is_taken_that_the_edge_did_not_sign(tmp_path: Path, chang
 
 def test_what_is_offered_fits_into_a_command() -> None:
     assert lost_events.OFFERED_BYTES + 1000 < verifier.MAX_BYTES
+
+
+@pytest.mark.parametrize(("lost", "ahead", "boots"), [(1, 0, 1), (1, 1, 2), (7, 5, 1), (40, 1, 3)])
+async def test_an_edge_that_has_counted_beyond_what_it_lost_is_followed_from_where_the_two_part(
+    tmp_path: Path, disk: Disk, lost: int, ahead: int, boots: int,
+) -> None:
+    """The console hears nothing of the boots that follow the one that was lost, until they have counted further."""
+    async with a_console(tmp_path) as console:
+        one = Edge(tmp_path, "b0", console)
+        await one.say("stored 1", "stored 2")
+        disk.break_()
+        await one.say(*(f"lost {n}" for n in range(lost)))
+        with suppress(JournalError):
+            await one.kept.close()
+        disk.mend()
+        ingest = console.edges[EDGE]
+        assert ingest.cursor.seq == 2 + lost
+        for boot in range(boots):
+            later = Edge(tmp_path, f"b{boot + 1}", console)
+            later.unheard(-(-(lost + ahead) // boots))
+            await later.kept.flush()
+            if boot < boots - 1:
+                await later.kept.close()
+        await later.say("new")
+        for _ in range(later.kept.head.seq):
+            await later.beat()
+            await later.send_late()
+        assert ingest.cursor.seq == later.kept.head.seq
+        with Reader(str(tmp_path / "journal.db")) as reader:
+            assert console.store.now(hashes) == [event.hash for event in reader.events()]
+        await LostEvents(ingest, console.store, later.take).offer()
+        await later.kept.close()
+        assert texts(record(tmp_path)) == [f"lost {n}" for n in range(lost)]

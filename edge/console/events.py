@@ -77,10 +77,11 @@ def append(
     """Stores what is new and true of `delivery`, and moves the cursor over all that is now without a gap.
 
     An event may come before the ones it follows (live alarms overtake the backlog); it is stored, and anchored to the
-    chain once the gap is closed. `live_boot` is the boot whose heartbeat comes now: only its events can show that the
-    edge's journal itself was rewound (a lost disk, a restored backup), see `_set_aside`. Where a stored row and what
-    the edge says now disagree, and the row is not what was once stored, or was never signed, the row gives way. `at_s`
-    is edge time; `is_signed(hash, signature)` checks the edge's signature over an event's hash.
+    chain once the gap is closed. `live_boot` is the boot whose heartbeat comes now, and which has sent `delivery`: what
+    it says of a number that an earlier boot has taken shows that the edge's journal itself was rewound (a lost disk, a
+    restored backup, a boot that was ended while its store failed), see `_set_aside`. Where a stored row and what the
+    edge says now disagree, and the row is not what was once stored, or was never signed, the row gives way. `at_s` is
+    edge time; `is_signed(hash, signature)` checks the edge's signature over an event's hash.
     """
     alone(connection, EVENTS, edge)
     store = _Rows(connection, edge, at_s, is_signed)
@@ -176,8 +177,8 @@ def _place(store: _Rows, event: EventOut, live_boot: str | None) -> Why | Litera
     if taken is None:
         return None if linked else "chain"
     anchored = event.seq == 1 or before is not None
-    if linked and anchored and event.boot == live_boot and taken["boot"] != live_boot:
-        _set_aside(store.connection, event.edge, event.seq)
+    if linked and anchored and live_boot is not None and taken["boot"] not in (live_boot, event.boot):
+        _set_aside(store.connection, event, live_boot)
         return None
     if linked and _outranks(event, taken):
         store.put_away(taken)
@@ -190,12 +191,14 @@ def _outranks(event: EventOut, row: RowMapping) -> bool:
     return event.hash_sig is not None and row["sig"] is None
 
 
-def _set_aside(connection: Connection, edge: str, seq: int) -> None:
-    """The edge's journal went back to before `seq` and counts again: what we stored from there on keeps its place in
-    the store under another name (`edge#2`, ...), and the cursor goes back with the journal."""
+def _set_aside(connection: Connection, event: EventOut, live_boot: str) -> None:
+    """The edge's journal went back to before `event` and counted again: what we stored from there on of other boots
+    keeps its place in the store under another name (`edge#2`, ...), and the cursor goes back with the journal."""
+    edge, seq = event.edge, event.seq
     sides = select(func.count(func.distinct(events.c.edge))).where(is_aside(edge))
     name = f"{edge}#{connection.execute(sides).scalar_one() + 2}"
-    connection.execute(update(events).where(events.c.edge == edge, events.c.seq >= seq).values(edge=name))
+    others = and_(events.c.edge == edge, events.c.seq >= seq, events.c.boot.not_in((event.boot, live_boot)))
+    connection.execute(update(events).where(others).values(edge=name))
     before = _stored(connection, edge, seq - 1)
     cursor = cursor_of(connection, edge)
     if cursor.seq >= seq:

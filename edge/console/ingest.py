@@ -16,6 +16,7 @@ from edge.console import events, history
 from edge.console.beds import Beds, parse_time, wave_message
 from edge.console.edge_said import EdgeSaid
 from edge.console.feed import Feed, encode
+from edge.console.going_back import GoingBack
 from edge.console.health import Heartbeat, Part
 from edge.console.history import Recorder
 from edge.console.link import Publisher
@@ -87,7 +88,7 @@ class Ingest:
         self._checked = 0  # the stored events up to here were read back in this round
         self._live: deque[EventOut] = deque()
         self._late: deque[EventOut] = deque()
-        self._sounded = SoundedEvents()
+        self._sounded, self._going_back = SoundedEvents(), GoingBack()
         self._shown: dict[str, None] = {}  # hashes of events that went to the pages, where others store too
         self._before: events.Cursor = self.cursor  # what was stored before this start
         self._arrived = asyncio.Event()
@@ -282,8 +283,8 @@ class Ingest:
 
     def ack(self) -> Ack:
         """How far it is stored, as the ack to the edge."""
-        return Ack(console=self._settings.name, seq=self.cursor.seq, boot=self.heartbeat.boot or "",
-                   sounded_seq=self.cursor.sounded_seq or None, at=iso(self._settings.now()),
+        return Ack(console=self._settings.name, seq=self._going_back.after(self.cursor), at=iso(self._settings.now()),
+                   boot=self.heartbeat.boot or "", sounded_seq=self.cursor.sounded_seq or None,
                    sounded=self._sounded.told(self.beds.alarm_seqs()))
 
     async def store_events(self) -> None:
@@ -306,13 +307,13 @@ class Ingest:
             self.health_changed.set()
             return
         self._moved(kept.cursor)
+        self._going_back.appended(kept, live_boot)
         self.stored += len(kept.new)
         for refused in kept.refused:
             self.refused += 1
             self.refused_loop_s = asyncio.get_running_loop().time()
             self.last_refusal = f"event {refused.event.seq}: {refused.why}"
-            log.error("refused event %d of edge %s, boot %s: %s", refused.event.seq, self.edge, refused.event.boot,
-                      refused.why)
+            log.error("refused %s of edge %s, boot %s", self.last_refusal, self.edge, refused.event.boot)
         for event in [*kept.new, *self._others(kept)]:
             if event.kind == "stream":
                 self.edge_said.receive(event, self._settings.now() + from_iso(event.at) - self.now_s())
