@@ -6,7 +6,7 @@
 
     host     01 enable communication   02 disable   04 start real time   05 stop real time   06 link is active
     device   00 CO2 wave     number, CO2 (integer, 1/256; in the units of 25), fast status
-             01 numerics     0-3   device time, s (not used)
+             01 numerics     0-3   device time, s (only that it goes on)
                              4     etCO2, 1 mmHg, or 0.1 kPa or vol % by 25; FF none       5  FiCO2 (not used)
                              6     respiration, 1 /min, FF none
                              7     SpO2, 1 %, FF none          8  pulse, 1 /min, FF none
@@ -36,6 +36,9 @@ What is made of it:
 * That program met numerics moved by a byte with a good check. Byte 25 is then no unit, or byte 24 is one: refused.
 * No line, blocked, malfunction: etCO2 and respiration invalid. Start-up, self-maintenance, purge: calibrating. Pump
   off: unavailable. Sensor off or disconnected: SpO2 and pulse invalid; no pulse: unavailable.
+* Numerics whose time is before the last ones' or more than 30 s later are old, until three running follow each other
+  (the clock was set); the same time for more than four running is a feed that stands still: no number. A clock that
+  never went says nothing.
 * The fast status is that of the last wave since the numerics before. CO2 waves are not shown.
 """
 
@@ -60,6 +63,7 @@ from drivers.contract import (
     Spec,
     Validity,
 )
+from drivers.kit.clocks import Clocked
 from drivers.kit.listening import WELL, Verdict, judged, worst
 from drivers.kit.tally import Tally
 
@@ -67,6 +71,7 @@ START_BYTE, ESCAPE, ESCAPED = 0x85, 0x80, (0x00, 0x05)
 WAVE, NUMERICS, IDENTITY = 0x00, 0x01, 0x04
 WAVE_LEN, NUMERICS_LEN = 4, 27  # bytes of payload, at least
 NONE = 0xFF
+MOST_BETWEEN_S, STILL = 30.0, 4
 LINK_EVERY_S = 5.0
 STREAM_BYTES_S = 400  # 20 waves of 8 bytes and one numerics, with room for escapes and longer numerics
 MMHG_PER_KPA = 7.50062
@@ -202,6 +207,7 @@ class Capnostream:
     def __init__(self) -> None:
         self.framing: Framing = CapnostreamFraming()
         self.unmapped = Tally()
+        self._clock = Clocked(MOST_BETWEEN_S, STILL, cycle=2.0**32)  # outlives an opening
         self._started = False
         self._forget()
 
@@ -253,6 +259,9 @@ class Capnostream:
     def _numerics(self, said: bytes) -> list[Decoded]:
         if said[25] not in IN_MMHG or said[24] in IN_MMHG:  # no pulse limit is so low
             raise BadFrame(f"numerics have no unit {said[25]} after a pulse limit {said[24]}: moved by a byte?")
+        fault = self._clock.fault(float(int.from_bytes(said[:4], "big"))) if self._started else ""
+        if fault:
+            raise BadFrame(fault)
         if said[5] != NONE:
             self.unmapped.saw("FiCO2")
         for bit in (one for one in SLOW_OTHERS if said[9] & one):

@@ -4,7 +4,7 @@
         ALARM=0000 EXC=000800                                                           (one line, CR LF; no checksum)
 
     field    scale, unit            source and grade
-    date     MM/DD/YY HH:MM:SS      device clock, not used: Rad-8 operator's manual (A)
+    date     MM/DD/YY HH:MM:SS      device clock, only that it goes on is used: Rad-8 operator's manual (A)
     SN       text, all - where the device does not say it (a Radical-7 in a dock): A; the dashes from a capture (C)
     SPO2     1 %, three digits, --- none: A      BPM   1 /min, three digits, --- none: A
     PI       0.01 % (perfusion index), --.-- none; a Radical-7 leaves the % out: A; that from a capture (C)
@@ -26,6 +26,9 @@ What is made of it:
 * No checksum: a number that the line before did not say (give or take 2 %, 10 /min) is questionable until it repeats;
   serial number and alarms count when two lines running say them, and a line of another serial number is refused before.
   A driver that was never started is shown single lines, and takes each at its word.
+* A line whose date is before the last one's or more than 30 s later is old, until three running follow each other (the
+  clock was set); one date for more than three lines running is a feed that stands still: no number. A clock that never
+  went says nothing.
 * Alarms are the oximeter's own, by its own limits. Bits that are not known are shown raw.
 """
 
@@ -48,12 +51,14 @@ from drivers.contract import (
     Spec,
     Validity,
 )
+from drivers.kit.clocks import Clocked
 from drivers.kit.listening import Listener, Verdict, judged, worst
 from drivers.kit.tally import Tally
 from drivers.kit.text import Lines, Repeats, Twice, number_of, text_of
 
 LONGEST = 320  # bytes; a Radical-7 with every option on fills about 190
 STREAM_BYTES_S = 250
+MOST_BETWEEN_S, STILL = 30.0, 3
 DATED = re.compile(r"(?:0\d|1[0-2])/[0-3]\d/\d\d [0-2]\d:[0-5]\d:[0-5]\d ((?:[A-Z][A-Z0-9]*=\S+ ?)+)")
 NEEDED = ("SN", "SPO2", "BPM", "ALARM", "EXC")
 READ = frozenset({*NEEDED, "PI", "EXC1"})
@@ -95,6 +100,13 @@ def fields_of(frame: bytes) -> dict[str, str]:
     if len(fields) != len(pairs) or not all(name in fields for name in NEEDED):
         raise BadFrame("a line of ASCII 1 has each field once, and has " + ", ".join(NEEDED))
     return fields
+
+
+def made_s(frame: bytes) -> float:
+    """A line's date as seconds that grow with it; every month has 31 days here."""
+    month, day, year, hour, minute, second = (int(part) for part in re.findall(rb"\d\d", frame)[:6])
+    days = (year * 12 + month) * 31 + day
+    return ((days * 24 + hour) * 60 + minute) * 60.0 + second
 
 
 def _checked(fields: Mapping[str, str], name: str, form: re.Pattern[str]) -> str:
@@ -142,6 +154,7 @@ class MasimoAscii(Listener):
         self._serial: Twice[str] = Twice()
         self._alarms: Twice[tuple[DeviceAlarm, ...]] = Twice()
         self._numbers = Repeats(JUMPS, DIGITS)
+        self._clock, self._clocked = Clocked(MOST_BETWEEN_S, STILL), ""  # of this serial number; outlive an opening
 
     def on_open(self) -> Sequence[Request]:
         self._started = True
@@ -165,8 +178,13 @@ class MasimoAscii(Listener):
         decoded: list[Decoded] = []
         if self._serial.is_news(serial):
             decoded.append(identity)
+            if serial != self._clocked:
+                self._clock.forget()
+                self._clocked = serial
         if self._serial.value not in (None, serial):
             raise BadFrame(f"the serial number is {serial}, and was {self._serial.value}")
+        if fault := self._clock.fault(made_s(frame)):
+            raise BadFrame(fault)
         decoded += self._numbers.judged(readings)
         if self._alarms.is_news(alarms):
             decoded.append(DeviceAlarms(alarms))

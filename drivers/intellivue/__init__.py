@@ -33,6 +33,7 @@ What is made of it:
 * A determination counts once: when its date is another than before; what stands there at the opening is remembered.
 * Where the airway's respiration has a number, the other is not told. A reply older than the last says nothing, also
   where the line was lost meanwhile; the fourth older one running means that the monitor was restarted.
+* A reply whose time has not gone on for more than 5 s is of a monitor that stands still, and no number.
 * The monitor does not say which limit was passed: "in alarm" is told with the number's label.
 * The MAC address of the system id is the serial number. Polled for 10 minutes at a time, renewed every 5; a single poll
   of the monitor itself every 5 s keeps the association. Where nothing comes any more it is released and made anew.
@@ -49,6 +50,7 @@ from dataclasses import replace
 
 from drivers.contract import (
     Agreement,
+    BadFrame,
     Decoded,
     DeviceAlarm,
     DeviceAlarms,
@@ -82,6 +84,7 @@ VALUE, VALUES, STAMP, SYSTEM, MODEL, LABEL = 0x0950, 0x094B, 0x0990, 0x0984, 0x0
 SPECIAL = frozenset({0x7FFFFF, 0x800000, 0x7FFFFE, 0x800002, 0x800001})
 EXPONENTS = range(-4, 4)
 BACK_S, AIRWAY_S = 600, 5
+STILL_S = 5.0  # edge time
 FOLLOWS_S, SET_BACK = 4, 4  # so many older ones running, each so soon after the other: the clock was set back
 MMHG_PER_KPA = 7.50062
 PER_MIN, MMHG = {0x0AA0: 1.0, 0x0AE0: 1.0}, {0x0F20: 1.0, 0x0F03: MMHG_PER_KPA}
@@ -141,6 +144,7 @@ class Intellivue:
         self.unmapped = Tally()
         self._time: int | None = None  # of the last reply; outlives a line that is lost
         self._older = (0, 0)  # the time of the last one that was older than that, and how many came running
+        self._now_s = self._goes_s = 0.0  # edge time: now, and when the monitor's clock was last seen to go
         self._forget()
 
     def _forget(self) -> None:
@@ -162,6 +166,7 @@ class Intellivue:
         return [LEAVE, JOIN]
 
     def next_request(self, at_s: float) -> Request | None:
+        self._now_s = at_s
         if self._out:
             return self._out.popleft()
         if not self._joined:
@@ -255,7 +260,11 @@ class Intellivue:
         return self._time is not None and 0 < self._time - time < BACK_S * TICKS_S
 
     def _is_old(self, time: int) -> bool:
-        """Whether this reply is older than the last, and not by a clock that was set back."""
+        """Whether this reply is older than the last, and not by a clock set back. Raises BadFrame: it stands still."""
+        if time != self._time:
+            self._goes_s = self._now_s
+        elif self._now_s - self._goes_s > STILL_S:
+            raise BadFrame(f"the monitor's clock has stood still for {self._now_s - self._goes_s:.0f} s")
         if not self._is_behind(time):
             self._older = 0, 0
             return False

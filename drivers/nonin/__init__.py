@@ -32,6 +32,8 @@ What is made of it:
   held (a display keeps its last reading for 10 s after the finger left), and between SYNC and SREV: where SREV is not
   the one already known, frames were lost or doubled. A number is questionable until two packets running say much the
   same (6 /min, 2 %): the frames that hold it are few, and may be old ones come again. SNSA: invalid, at once.
+* TMR of a packet that is not up to 30 s after the last one's is an old packet, until three running follow each other;
+  the same for more than three is a feed that stands still: no number. One that never went says nothing.
 * OOT: the artifact lasts, the values are questionable. ARTF: one pulse of the average is bad; valid, reason artifact.
 * Missing with the finger in: unavailable, searching. A number the device cannot measure (pulse below 18 or above 321,
   SpO2 above 100): invalid, implausible, and the other one counts. Low perfusion: valid, reason low_perfusion.
@@ -64,6 +66,7 @@ from drivers.contract import (
     Validity,
     Wave,
 )
+from drivers.kit.clocks import Clocked
 from drivers.nonin.frames import (
     ACK,
     DF13_HEAD,
@@ -88,6 +91,7 @@ from drivers.nonin.frames import (
 PLETH_HZ = 75.0
 NEAR_BPM, NEAR_PCT = 6, 2  # by so much two packets may differ, a third of a second apart
 COLOUR_PACKETS = 9  # a pulse's perfusion colour is believed for 3 s
+TMR_MOST, TMR_STILL, TMR_CYCLE = 90, 3, 1 << 14  # thirds of a second
 NEW_DEVICE_PACKETS = 9  # another firmware number for 3 s: another device was plugged in
 SNSA, OOT, ARTF, SNSD = 0x08, 0x10, 0x20, 0x40
 GPRF, RPRF = 0x02, 0x04
@@ -144,7 +148,8 @@ class Nonin:
         self.framing: Framing = self._framing
         self._select = SELECT[format_]
         self._started = False
-        self._forget()
+        self._clock, self._clocked = Clocked(TMR_MOST, TMR_STILL, cycle=TMR_CYCLE), -1  # of this firmware; both
+        self._forget()  # outlive an opening
 
     def _forget(self) -> None:
         self._firmware: int | None = None
@@ -193,6 +198,8 @@ class Nonin:
         numbered = [0] + [frame[3] for frame in frames]  # FLOAT, numbered from 1 as in the table
         if not self._in_order(numbered[4]):
             return []
+        if fault := self._clock.fault((numbered[6] & 0x7F) << 7 | (numbered[7] & 0x7F)):
+            raise BadFrame(fault)
         self._note_perfusion(status)
         seen = {bit for bit in (SNSD, SNSA, OOT, ARTF) if any(byte & bit for byte in status)}
         verdict = _status(unplugged=SNSD in seen, off=SNSA in seen, out_of_track=OOT in seen, artifact=ARTF in seen,
@@ -217,6 +224,9 @@ class Nonin:
         self._firmware_reported = (firmware, times)
         if times >= (NEW_DEVICE_PACKETS if self._firmware is not None else 2 if self._started else 1):
             self._firmware = firmware
+            if firmware != self._clocked:
+                self._clock.forget()
+                self._clocked = firmware
         if self._firmware not in (None, firmware):
             raise BadFrame(f"frame 4 says firmware {firmware}, not {self._firmware}: frames were lost or doubled")
         return self._firmware is not None

@@ -1,0 +1,183 @@
+"""A device's own clock never gives a number its age: one in the future, one that stands still and one that goes back
+are gaps, or say nothing. Of every driver whose device sends a time; the others' say none.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from functools import reduce
+from operator import xor
+
+import pytest
+
+import drivers
+import simulators
+from drivers.ge_dri import framed as dri_framed
+from drivers.intellivue.frames import framed as intellivue_framed
+from drivers.intellivue.frames import payload_of
+from drivers.kit.clocks import MOVES, Clocked
+from tests.helpers.dialogue_run import START_S, STEP_S, DialogueRun, StillPatient
+
+SPECS = drivers.find()
+YEARS_S, HOUR_S = 10 * 365 * 86400.0, 3600.0
+BEFORE_S, MEANWHILE_S = 40.0, 60.0
+STILL_S = 16.0  # from then on nothing that stands still is shown; a monitor is asked every 5 s
+Clock = Callable[[float], float]  # the time a device would send, in its own seconds: what it sends instead
+
+
+def text_date(form: str, pattern: bytes) -> Callable[[bytes, Clock], bytes]:
+    """Rewrites the date in a line of text."""
+    def rewritten(frame: bytes, clock: Clock) -> bytes:
+        found = re.search(pattern, frame)
+        if found is None:
+            return frame
+        then, zero = datetime.strptime(found[0].decode(), form), datetime(2000, 1, 1)
+        now = zero + timedelta(seconds=clock((then - zero).total_seconds()))
+        return frame.replace(found[0], now.strftime(form).encode())
+
+    return rewritten
+
+
+def dri(frame: bytes, clock: Clock) -> bytes:
+    """Time, and where that stands still the number of the record too."""
+    plain = bytearray(frame[1:-1].replace(b"\x7d\x5e", b"\x7e").replace(b"\x7d\x5d", b"\x7d")[:-1])
+    (then,) = struct.unpack_from("<I", plain, 6)
+    now = round(clock(then))
+    struct.pack_into("<I", plain, 6, now & 0xFFFFFFFF)
+    if clock(then) == clock(then + 1):
+        plain[2] = 7
+    return dri_framed(bytes(plain))
+
+
+def philips(frame: bytes, clock: Clock) -> bytes:
+    """The relative time of a reply to a poll, in 1/8000 s."""
+    payload = bytearray(payload_of(frame))
+    at = 30 if payload[4:6] == b"\0\5" else 28
+    if payload[:4] != bytes.fromhex("E1000002") or payload[at - 8 : at - 6] != b"\xf1\x3b":
+        return frame
+    (then,) = struct.unpack_from(">I", payload, at)
+    struct.pack_into(">I", payload, at, round(clock(then / 8000) * 8000) & 0xFFFFFFFF)
+    return intellivue_framed(bytes(payload))
+
+
+def capnostream(frame: bytes, clock: Clock) -> bytes:
+    plain = bytearray(frame[1:-1].replace(b"\x80\x05", b"\x85").replace(b"\x80\x00", b"\x80"))
+    if plain[1] != 1:
+        return frame
+    (then,) = struct.unpack_from(">I", plain, 2)
+    struct.pack_into(">I", plain, 2, round(clock(then)) & 0xFFFFFFFF)
+    plain.append(reduce(xor, plain))
+    return b"\x85" + bytes(plain).replace(b"\x80", b"\x80\x00").replace(b"\x85", b"\x80\x05")
+
+
+def nonin(frame: bytes, clock: Clock) -> bytes:
+    """TMR of a packet of format 7, thirds of a second in 14 bits."""
+    if len(frame) != 125:
+        return frame
+    packet = bytearray(frame)
+    thirds = round(clock((packet[28] << 7 | packet[33]) / 3) * 3) & 0x3FFF
+    for number, value in ((5, thirds >> 7), (6, thirds & 0x7F)):
+        packet[5 * number + 3] = value
+        packet[5 * number + 4] = sum(packet[5 * number : 5 * number + 4]) & 0xFF
+    return bytes(packet)
+
+
+REWRITTEN: Mapping[str, Callable[[bytes, Clock], bytes]] = {
+    "ge_dri": dri, "intellivue": philips, "capnostream": capnostream, "nonin": nonin,
+    "masimo_ascii": text_date("%m/%d/%y %H:%M:%S", rb"\d\d/\d\d/\d\d \d\d:\d\d:\d\d"),
+    "nellcor_ascii": text_date("%d-%b-%y %H:%M:%S", rb"\d\d-\w{3}-\d\d \d\d:\d\d:\d\d"),
+}
+NO_TIME: Mapping[str, str] = {  # why the others' have none
+    "alaris_gh": "the number of a log entry is no time", "berry_pm6750": "none", "contec_cms50": "none",
+    "contec_cms60": "stored data has one, and is never asked for", "fresenius_orchestra": "none",
+    "dinamap": "seconds since the determination: test_driver_dinamap", "dinamap_binary": "a sequence, no time",
+    "graseby_3400": "none", "isco": "none", "legato": "none", "medibus": "its date is never asked for",
+    "modbus_vitals": "a counter: test_modbus_map", "new_era": "none", "par_nibp": "seconds to its next, not used",
+    "suntech_advantage": "none", "terumo_te": "none", "vindum": "none",
+}
+
+
+def test_a_device_sends_a_time_or_none() -> None:
+    assert REWRITTEN.keys() | NO_TIME.keys() <= SPECS.keys()
+    assert not REWRITTEN.keys() & NO_TIME.keys()
+
+
+class Hand:
+    """Sets the device's clock."""
+
+    def __init__(self, name: str, *, stands: bool = False) -> None:
+        spec = SPECS[name]
+        self.ahead_s, self.stands = 0.0, stands
+        self._stood_s: float | None = None
+        self.patient = StillPatient()
+        twin = simulators.find()[name].make(self.patient, 1)
+        self.run = DialogueRun(spec, twin, wire=self._wire)
+        cutting = spec.driver()
+        cutting.on_open()
+        self._cut, self._rewrite = cutting.framing, REWRITTEN[name]
+        self.metric = next(one for one in ("pulse_bpm", "heart_rate_bpm") if one in spec.metrics)
+        self.run.open()
+        self.run.run(BEFORE_S)
+
+    def _wire(self, data: bytes) -> bytes:
+        return b"".join(self._rewrite(frame, self._clock) for frame in self._cut.feed(data))
+
+    def _clock(self, then_s: float) -> float:
+        if not self.stands:
+            self._stood_s = None
+            return then_s + self.ahead_s
+        self._stood_s = then_s if self._stood_s is None else self._stood_s
+        return self._stood_s
+
+    def valid(self, since_s: float) -> list[float]:
+        """When valid numbers came, each stamped with no other time than that."""
+        found = []
+        for at_s, sample in self.run.samples(self.metric):
+            assert abs(sample.at_s - START_S - at_s) <= STEP_S, "a number has the age of its arrival"
+            if sample.validity == "valid" and at_s > since_s:
+                found.append(at_s)
+        return found
+
+
+@pytest.mark.parametrize("ahead_s", [YEARS_S, HOUR_S, -HOUR_S, -20.0])
+@pytest.mark.parametrize("name", REWRITTEN)
+def test_a_clock_that_is_set_costs_a_gap_at_most(name: str, ahead_s: float) -> None:
+    hand = Hand(name)
+    assert hand.valid(BEFORE_S - 10)
+    hand.ahead_s = ahead_s
+    hand.run.run(MEANWHILE_S)
+    assert hand.valid(BEFORE_S + MEANWHILE_S - 10), "it goes on by its new clock"
+
+
+@pytest.mark.parametrize("name", REWRITTEN)
+def test_what_stands_still_is_shown_no_more_and_says_why(name: str) -> None:
+    hand = Hand(name)
+    hand.stands = True
+    hand.run.run(MEANWHILE_S)
+    assert hand.valid(BEFORE_S + STILL_S) == []
+    hand.stands = False
+    hand.run.run(MEANWHILE_S)
+    assert hand.valid(BEFORE_S + 2 * MEANWHILE_S - 10), "and again once it goes"
+
+
+@pytest.mark.parametrize("name", ["masimo_ascii", "capnostream", "nonin"])
+def test_a_clock_that_never_went_says_nothing(name: str) -> None:
+    """One whose battery is empty, or whose model has none."""
+    assert Hand(name, stands=True).valid(BEFORE_S - 10)
+
+
+@pytest.mark.parametrize(("times", "faults"), [
+    ([7] * 20, 0), ([1, 2, 3, 4, 4, 4, 4], 0), ([1, 2, 3, 4, 4, 4, 4, 4], 1), ([1, 2, 3, 3, 3, 3, 3, 3], 0),
+    ([1, 2, 3, 4, 34], 0), ([1, 2, 3, 4, 35], 1), ([1, 2, 3, 4, 99, 100, 101, 102], 2), ([1, 2, 3, 4, 3, 5], 1),
+    ([1, 2, 3, 4, 99, 5, 6], 1), ([60, 61, 62, 63, 0, 1], 0),
+])
+def test_when_a_message_is_not_of_now(times: list[int], faults: int) -> None:
+    """At the limit and one step beyond: 30 s between two, three that stand still, the cycle of 64."""
+    clock = Clocked(30, still=3, cycle=64 if 63 in times else None)
+    assert sum(bool(clock.fault(float(one))) for one in times) == faults
+    assert MOVES == 3
+
+
