@@ -22,6 +22,10 @@ Point = Literal[
     "retention",  # packed inputs lose their bodies, not committed
     "quarantine",  # between two steps of putting a damaged journal aside
     "migration",  # between two steps of making an older journal a newer one, not committed
+    "console_before_store",  # a console has something to store
+    "console_in_commit",  # it is written, and not committed
+    "console_after_commit",  # it is committed, and the edge has no word of it
+    "console_after_ack",  # the edge is told that it is stored, and no page has it yet
 ]
 
 

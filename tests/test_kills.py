@@ -22,7 +22,8 @@ from tests.helpers.killing import Ended, Life, lived
 
 KILLS = int(os.environ.get("VIGIL_KILLS", "0"))
 OF_THE_STREAM = {"before_publish", "after_publish", "before_cursor", "after_cursor"}  # tests/test_kills_edge.py
-POINTS: list[points.Point] = [point for point in get_args(points.Point) if point not in OF_THE_STREAM]
+POINTS: list[points.Point] = [  # those of a console: tests/test_kills_console.py
+    point for point in get_args(points.Point) if point not in OF_THE_STREAM and not point.startswith("console_")]
 OLD = Path(__file__).parent / "golden" / "journal-0.1.0.db.gz"
 LATEST = {"quarantine": 5, "migration": 3, "retention": 4, "packing": 4, "healing": 4}  # how often a life comes there
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from edge import points
 from edge.console import accounts, audit, history, patients, troubles
 from edge.console.access import Access
 from edge.console.accounts import User
@@ -140,6 +141,7 @@ class Console:
             ack = msgspec.structs.replace(self.edges[edge].ack(), run=link.run_id if link and link.run_id else None)
             topic = ack_topic(edge, self.settings.name)
             await self.edges[edge].publisher.publish(topic, self.signer.sign(topic, encode_payload(ack)))
+            points.reached("console_after_ack")
         except NotConnected:
             return
 

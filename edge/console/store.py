@@ -18,7 +18,7 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from edge import aside
+from edge import aside, points
 from edge.console import account_copy, audit, damage
 from edge.console.database import NoStore, SchemaTooNew, StoreDamaged, open_engine, probe, words_of
 from edge.console.open_file import OTHER_DISK, OpenFile
@@ -185,9 +185,17 @@ class Store:
 
     async def run(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `work(connection, ...)`, which writes, returns, once committed. Raises StoreBroken."""
+        def written(connection: Connection) -> T:
+            done = work(connection, *args, **kwargs)
+            points.reached("console_in_commit")
+            return done
+
         def looked() -> T:
             self._look()
-            return self.now(work, *args, **kwargs)
+            points.reached("console_before_store")
+            done = self.now(written)
+            points.reached("console_after_commit")
+            return done
 
         done = await self._on_thread(looked)
         if self.broken is not None:

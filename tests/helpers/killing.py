@@ -107,7 +107,8 @@ def live(life: Life, said: Connection) -> None:
 
 
 FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["tests.helpers.killing", "edge.app.run", "edge.app.service"])
+FORKED.set_forkserver_preload([
+    "tests.helpers.killing", "edge.app.run", "edge.app.service", "edge.cli.copying", "edge.console.service"])
 
 
 @dataclass(frozen=True)
