@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -302,6 +303,19 @@ async def test_the_ack_names_console_boot_and_the_highest_alarm_that_sounded(con
     assert (ack.console, ack.seq, ack.boot, ack.sounded_seq, ack.sounded) == ("main", 3, "boot-7", 2, (1, 2))
     lines = [(what, detail["seq"]) for _, what, _, detail in console.store.now(audit.lines)]
     assert lines == [("sounded", 2), ("sounded", 1), ("sounded unknown", 99)]
+
+
+async def test_nobody_but_who_treats_patients_is_believed_to_have_heard_an_alarm(console: Console, wire: Wire) -> None:
+    page = console.join(dataclasses.replace(ANN, role="technician"))
+    hear(console, STATUS, status(boot="boot-7"), False)
+    hear(console, EVENT, Journal("boot-7").fill(3).payload(1, 3), False)
+    await console.edges[EDGE].store_batch()
+    for claim in ({"t": "sound", "state": "on"}, {"t": "sounded", "seq": 2}):
+        assert await console.receive_from_page(page, json.dumps(claim))
+    await console.acknowledge(EDGE)
+    assert (wire.acks()[-1].sounded_seq, wire.acks()[-1].sounded) == (None, ())
+    assert console.health()["sound"]["ok"] is False, "its page does not sound, whatever it says"
+    assert [what for _, what, _, _ in console.store.now(audit.lines)] == ["sound on", "sounded refused"]
 
 
 async def test_an_alarm_the_state_lists_may_sound_before_its_event_is_stored(console: Console) -> None:

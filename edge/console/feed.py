@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from edge.console.accounts import User
+from edge.contract.commands import NURSE
 
 QUEUE = 256  # messages a page may lag behind: more than ten seconds of a full ward
 
@@ -33,6 +34,11 @@ class Page:
         self._waiting: deque[str] = deque()
         self._wake = asyncio.Event()
         self._sounded: deque[tuple[str, int]] = deque(maxlen=256)
+
+    @property
+    def sounds(self) -> bool:
+        """Whether alarms sound here: with whoever treats patients, and nobody else is believed to have heard one."""
+        return self.user.role in NURSE
 
     def first_sounded(self, edge: str, seq: int) -> bool:
         """Whether the page says for the first time, as far as remembered, that it sounded `seq` of `edge`."""
@@ -111,8 +117,8 @@ class Feed:
         return any(page.watching == (edge, bed) for page in self._pages)
 
     def audible(self) -> bool:
-        """Whether some page has its sound on."""
-        return any(page.sound == "on" and page.cut_code is None for page in self._pages)
+        """Whether some page that sounds alarms has its sound on."""
+        return any(page.sounds and page.sound == "on" and page.cut_code is None for page in self._pages)
 
     def keys(self) -> set[str]:
         """The web sessions of all pages."""

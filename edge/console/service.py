@@ -297,6 +297,9 @@ class Console:
     async def _receive_sounded(self, page: Page, edge: str, seq: int) -> None:
         if edge not in self.edges or not page.first_sounded(edge, seq):
             return
+        if not page.sounds:
+            await self._note(page.user, "sounded refused", edge, seq=seq)
+            return
         try:
             known = await self.edges[edge].sounded(seq)
         except StoreBroken:
