@@ -144,6 +144,7 @@ def test_closing_with_something_open_needs_a_reason_that_is_one() -> None:
     story.command("end_infusion")
     said = story.reason(story.command("close_session", reason="Discharged"))
     assert said.startswith("reason_needed: 'Discharged' says nothing of what is open: ")
+    assert said.endswith(". Write why the session ends all the same"), "what to do next"
     assert story.reason(story.command("close_session", reason="fetched by her brother")) == ""
 
 

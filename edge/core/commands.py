@@ -252,7 +252,8 @@ def _close(
     if current.phase != "DISCHARGE_READY" and not reason:
         raise Refused("reason_needed: " + ("; ".join(unmet) or f"the session is in {current.phase}"))
     if unmet and state.protocol.course.persons_word and not says_why(reason):
-        raise Refused(f"reason_needed: {reason!r} says nothing of what is open: {'; '.join(unmet)}")
+        raise Refused(f"reason_needed: {reason!r} says nothing of what is open: {'; '.join(unmet)}."
+                      " Write why the session ends all the same")
     whose = _word_on_high(state, args.whose)
     session.enter(state, "CLOSED", at_s, reason)
     yield state.event(at_s, SessionClosed(
