@@ -117,6 +117,29 @@ async def test_an_open_item_that_is_attested_is_entered_beside_it_and_leads_back
     assert (story.commands[0]["verb"], story.commands[0]["args"]) == ("attest", {"what": "gait", "so": False})
 
 
+async def test_a_checklist_is_ticked_once_by_whichever_screen(opened: Opened) -> None:
+    """An edge that does not say whether it is confirmed has it ticked on this screen, as ever."""
+    story = Story(beds=1)
+    session = story.beds["chair-1"].state["session"]
+    session["phase"] = "PRECHECK"
+    async with opened(story, "/bed/chair-1") as page:
+        await page.get_by_role("button", name="Session").click()
+        listed = page.get_by_role("dialog").locator(".checklist")
+        await expect(listed.get_by_role("button", name=re.compile("still to tick"))).to_be_disabled()
+        for item in await listed.locator("button[aria-pressed]").all():
+            await item.click()
+        await listed.get_by_role("button", name="Confirm checklist").click()
+        await expect(listed).to_contain_text("☑ Confirmed")
+        assert (story.commands[0]["verb"], story.commands[0]["args"]) == ("checklist", {"done": True})
+    story = Story(beds=1)
+    story.beds["chair-1"].state["session"] |= {"phase": "PRECHECK", "checklist": True}
+    async with opened(story, "/bed/chair-1") as page:
+        await page.get_by_role("button", name="Session").click()
+        listed = page.get_by_role("dialog").locator(".checklist")
+        await expect(listed).to_contain_text("☑ Confirmed")
+        await expect(listed.get_by_role("button")).to_have_count(0)
+
+
 @pytest.mark.parametrize(("phase", "words"), [
     ("INFUSING", "Nothing: the infusion is running its course."),
     ("PAUSED", "Nothing. The pump stands: go on at the pump, or enter that the infusion has ended."),

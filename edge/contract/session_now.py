@@ -135,6 +135,7 @@ class SessionNow(Payload, frozen=True, kw_only=True):
     # when a person has to measure the saturation; absent: none is due, or an oximeter measures by itself
     spo2_due: Time | UnsetType = UNSET
     spo2_entered: SpotNow | UnsetType = UNSET
+    checklist: bool | None = None  # whether the list before the start is confirmed; null: an edge that does not say
 
 
 class Bounds(Payload, frozen=True, kw_only=True):

@@ -226,6 +226,7 @@ export interface SessionNow {
   stays: StayNow[];
   spo2_due?: string;
   spo2_entered?: SpotNow;
+  checklist: boolean | null;
 }
 
 /** One number an alarm rests on, and how old it was. */

@@ -3,7 +3,7 @@ import { clockTime } from "./age.ts";
 import { keyOf } from "./beds.ts";
 import { store } from "./state.ts";
 import type { BedState, Session } from "./feed.ts";
-import { DISSOCIATION, PHASE } from "./words.ts";
+import { DISSOCIATION, phaseName } from "./words.ts";
 
 function minutes(seconds: number | null): number | null {
   return seconds === null ? null : Math.max(0, Math.floor(seconds / 60));
@@ -19,7 +19,7 @@ export function infusedMinutes(session: Session, state: BedState, live: boolean)
 export function phaseWords(state: BedState, live: boolean): string {
   const session = state.session;
   if (session === null || session.phase === "CLOSED") return "No session";
-  const words = session.held ? `HELD, ${PHASE[session.phase].toLowerCase()}` : PHASE[session.phase];
+  const words = session.held ? `HELD, ${phaseName(session.phase, session).toLowerCase()}` : phaseName(session.phase, session);
   if (session.phase === "INFUSING" || session.phase === "PAUSED") {
     const infused = infusedMinutes(session, state, live);
     const planned = session.order?.duration_min ?? null;

@@ -10,7 +10,7 @@ import { store } from "./state.ts";
 import { highOf, isSaid, Whose } from "./whose.tsx";
 import { furtherVerbs, nameOf, VerbForm } from "./verbform.tsx";
 import type { Phase, Session } from "./feed.ts";
-import { PHASE, refusal, sentence } from "./words.ts";
+import { PHASE, phaseName, refusal, sentence } from "./words.ts";
 
 const STEPS: readonly Phase[] = ["PRECHECK", "READY", "INFUSING", "RECOVERY", "DISCHARGE_READY"];
 const CHECKLIST = [
@@ -46,7 +46,7 @@ export function SessionPanel({ bed, session, close }: { bed: string; session: Se
       </>
     }>
       <ol class="steps">
-        {STEPS.map((step) => <li key={step} class={at(session.phase) === step ? "here" : ""} aria-current={at(session.phase) === step ? "step" : undefined}>{PHASE[step]}</li>)}
+        {STEPS.map((step) => <li key={step} class={at(session.phase) === step ? "here" : ""} aria-current={at(session.phase) === step ? "step" : undefined}>{phaseName(step, session)}</li>)}
       </ol>
       <OrderLine session={session} />
       <h3>Still open before the next step</h3>
@@ -103,7 +103,8 @@ interface Ticks { done: string[] }
 function Checklist({ bed, session }: { bed: string; session: Session }) {
   const [{ done }, change] = useDraft<Ticks>(`checklist ${session.id}`, { done: [] });
   const [problem, setProblem] = useState<string | null>(null);
-  const [confirmed, setConfirmed] = useState(false);
+  const [sent, setConfirmed] = useState(false);
+  const confirmed = sent || session.checklist === true;
   const left = CHECKLIST.length - done.length;
   const confirm = async (): Promise<void> => {
     const answer = await command(bed, "checklist", { done: true });
@@ -111,6 +112,7 @@ function Checklist({ bed, session }: { bed: string; session: Session }) {
     setConfirmed(answer.ok);
   };
   const toggle = (item: string): void => change({ done: done.includes(item) ? done.filter((one) => one !== item) : [...done, item] });
+  if (confirmed) return <div class="checklist"><h3>Pre-check list</h3><p>☑ Confirmed</p></div>;
   return (
     <div class="checklist">
       <h3>Pre-check list</h3>
@@ -118,8 +120,8 @@ function Checklist({ bed, session }: { bed: string; session: Session }) {
         <button key={item} type="button" aria-pressed={done.includes(item)} onClick={() => toggle(item)}>{done.includes(item) ? "☑" : "☐"} {item}</button>
       ))}
       {problem !== null && <em role="alert">{problem}</em>}
-      <button class="go" disabled={left > 0 || confirmed} onClick={() => void confirm()}>
-        {confirmed ? "Checklist confirmed ✓" : left > 0 ? `${left} still to tick` : "Confirm checklist"}
+      <button class="go" disabled={left > 0} onClick={() => void confirm()}>
+        {left > 0 ? `${left} still to tick` : "Confirm checklist"}
       </button>
     </div>
   );

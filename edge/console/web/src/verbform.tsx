@@ -19,6 +19,9 @@ const NAMES: Partial<Record<string, string>> = {
   dissociation: "Dissociation has begun, or is over", measure_bp: "Measure the blood pressure now", drug_channel: "Which pump gives the drug", arm_interlock: "Arm the stop of the pump", set_limit: "A limit of this patient", hold: "Hold the treatment", move_session: "To another bed", unhold: "Let the treatment go on", disarm_interlock: "Disarm the stop of the pump", delegate: "Alarms to somebody else",
 };
 
+/** What is done when it is asked for; the others record what a person did or saw. */
+const ASKS: ReadonlySet<string> = new Set(["measure_bp", "hold", "unhold", "arm_interlock", "disarm_interlock"] satisfies Verb[]);
+
 /** Which of the bed's devices a verb can be about; a verb that is not here is about none. */
 const OF_DEVICES: Partial<Record<string, (device: Device, all: readonly Device[]) => boolean>> = {
   device_off: (device) => device.off_until === undefined,
@@ -103,7 +106,7 @@ function toggled(text: string | undefined, one: string): string {
 /** What was typed as the command's argument; a string: what is wrong with it. */
 function valueOf(argument: Argument, text: string): { value: unknown } | string {
   const { label, type, optional, min, max, max_length, unit = "" } = argument;
-  if (text.trim() === "") return optional ? { value: undefined } : type === "flag" ? `${label}: yes or no?` : `${label} is missing`;
+  if (text.trim() === "") return optional ? { value: undefined } : type === "flag" ? `${label}: yes or no?` : `${label}: not entered`;
   if (type === "flag") return { value: text === "yes" };
   if (type === "words") return { value: text.split(",").map((word) => word.trim()).filter(Boolean) };
   if (type === undefined) return max_length !== undefined && [...text.trim()].length > max_length ? `${label}: at most ${max_length} characters` : { value: text.trim() };
@@ -140,7 +143,7 @@ export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; 
         {problem !== null && <em role="alert">{problem}</em>}
         <span>{wrong.join(". ")}</span>
         <button onClick={back}>Back</button>
-        <button class="go" disabled={sending || wrong.length > 0} onClick={() => void confirm()}>{sending ? "Sending" : `Record: ${nameOf(verb).toLowerCase()}`}</button>
+        <button class="go" disabled={sending || wrong.length > 0} onClick={() => void confirm()}>{sending ? "Sending" : ASKS.has(verb) ? nameOf(verb) : `Record: ${nameOf(verb).toLowerCase()}`}</button>
       </>
     }>
       {HELP[verb] !== undefined && <p class="help">{HELP[verb]}</p>}

@@ -12,6 +12,11 @@ export const PHASE: Record<Phase, string> = {
   DISCHARGE_READY: "Ready for discharge", CLOSED: "Closed",
 };
 
+/** A drug that a person gives by hand or takes is not infused. */
+export function phaseName(phase: Phase, session: Pick<Session, "route"> | null): string {
+  return phase === "INFUSING" && session?.route === "nasal" ? "Dosing" : PHASE[phase];
+}
+
 export const PUMP: Record<PumpState, string> = {
   infusing: "Infusing", stopped: "Stopped", paused: "Paused", alarm: "Pump alarm", unknown: "State unknown",
 };

@@ -6,7 +6,7 @@ import { kindOf, sentenceOf } from "../src/eventwords.ts";
 import { idOf, labelOf, matching, pathOf } from "../src/beds.ts";
 import { placeOf } from "../src/place.ts";
 import type { EdgeEvent } from "../src/feed.ts";
-import { deviceSays, interlockWords, linkRemedy, linkWords, nextWords, marginWords, noAlarms, overWords, ownLimits } from "../src/words.ts";
+import { deviceSays, interlockWords, linkRemedy, linkWords, nextWords, marginWords, noAlarms, overWords, ownLimits, phaseName } from "../src/words.ts";
 
 const AT = "2026-09-21T12:00:00.000Z";
 const event = (kind: string, body: EdgeEvent["body"]): EdgeEvent => ({ edge: "clinic-1", seq: 1, bed: "chair-1", at: AT, kind, late: false, body });
@@ -160,6 +160,13 @@ for (const [link, words] of [
     assert.match(linkRemedy(link) ?? "", /^[A-Z].*[.?]$/);
   });
 }
+
+test("a nasal drug is not infused", () => {
+  assert.equal(phaseName("INFUSING", { route: "nasal" }), "Dosing");
+  assert.equal(phaseName("INFUSING", { route: "intravenous" }), "Infusing");
+  assert.equal(phaseName("INFUSING", null), "Infusing");
+  assert.equal(phaseName("RECOVERY", { route: "nasal" }), "Recovery");
+});
 
 test("nothing is to be done about a live link", () => assert.equal(linkRemedy("live"), null));
 
