@@ -10,16 +10,18 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 log = logging.getLogger(__name__)
 
 RESTART_AFTER_S = 0.3  # real seconds; doubles up to a bound while a service dies at once
 RESTART_AFTER_MAX_S = 5.0
 STOPS_WITHIN_S = 5.0
+WRITE_AGAIN_S = 2.0
 URGENT = -5  # nice value
 WAIT = "--wait-for-go"
 _PR_SET_PDEATHSIG = 1
@@ -53,7 +55,8 @@ class Service:
 
 @dataclass(slots=True)
 class Services:
-    """All services. `file` always holds their present pids."""
+    """All services. `file` holds their present pids, as soon as it can be written. No disk that is full or read-only
+    ends them, or keeps one from being started again."""
 
     file: Path
     logs: Path
@@ -66,7 +69,7 @@ class Services:
         self.all[service.name] = service
         pipe = asyncio.subprocess.PIPE if service.pipes else None
         told = asyncio.subprocess.PIPE if service.pipes or service.waits else asyncio.subprocess.DEVNULL
-        with (self.logs / f"{service.name}.log").open("ab") as out:
+        with self._log(service.name) as out:
             service.process = await asyncio.create_subprocess_exec(  # a session of its own: Ctrl-C is ours to pass on
                 *service.program, *service.arguments,
                 stdin=told, stdout=pipe or out, stderr=out,
@@ -86,11 +89,28 @@ class Services:
             await service.process.stdin.drain()
         service.process.stdin.close()
 
+    @contextlib.contextmanager
+    def _log(self, name: str) -> Iterator[IO[bytes] | None]:
+        """The file for what it says; None, for this terminal, where there can be none."""
+        try:
+            out = (self.logs / f"{name}.log").open("ab")
+        except OSError as fault:
+            self.changed(f"{fault}: what {name} says stands here")
+            yield None
+            return
+        with out:
+            yield out
+
     def _write(self) -> None:
         pids = {name: service.pid for name, service in self.all.items()}
         new = self.file.with_suffix(".new")
-        new.write_text(json.dumps(pids))
-        new.replace(self.file)
+        try:
+            new.write_text(json.dumps(pids))
+            new.replace(self.file)
+        except OSError as fault:
+            log.warning("%s cannot be written, and is tried again: %s", self.file, fault)
+            if not self.stopping:
+                asyncio.get_running_loop().call_later(WRITE_AGAIN_S, self._write)
 
     async def keep(self, service: Service) -> None:
         """Start `service` again whenever it ends, for as long as the demonstration lasts."""
