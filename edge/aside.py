@@ -2,6 +2,7 @@
 while it was written. Each step is a rename, so that a start can finish what was cut short.
 
     x.db.part     the new one while it is made
+    x.db.back     the copy of one that was removed, while it is made
     x.db.new-1    the same, whole, and not yet in its place
     x.db.damaged-1 (and -wal)    the damaged one, as it was
 """
@@ -19,6 +20,7 @@ from sqlalchemy.exc import DatabaseError
 from edge import points
 
 ENDS = ("", "-wal")
+CUT_SHORT = "it was removed, and the copy that was being made of it is not whole"
 TEXT_BYTES = 4096
 NOT_IN_TEXT = frozenset(range(32)) - frozenset(b"\r\n\t")
 
@@ -42,12 +44,19 @@ def kept(path: Path) -> list[Path]:
     return sorted(there, key=lambda found: int(found.name.rpartition("-")[2]))
 
 
-def new_part(path: Path) -> Path:
+def new_part(path: Path, kind: str = "part") -> Path:
     """Where the new one is made; nothing is there. Raises OSError."""
-    part = path.with_name(f"{path.name}.part")
-    for end in (*ENDS, "-shm"):
+    part = path.with_name(f"{path.name}.{kind}")
+    for end in (*ENDS, "-shm", "-journal"):
         Path(f"{part}{end}").unlink(missing_ok=True)
     return part
+
+
+def left_of(path: Path) -> Path:
+    """The file at `path`, or, where that was removed and the process ended before `put_back` had a whole copy, what
+    there is of the copy: as good as damaged, whatever it looks like."""
+    back = path.with_name(f"{path.name}.back")
+    return back if back.exists() and not path.exists() else path
 
 
 def put_in_place(path: Path, part: Path, number: int) -> None:
@@ -62,32 +71,44 @@ def finish(path: Path) -> None:
     """The same where it was cut short, at a start. Raises OSError."""
     for new in path.parent.glob(f"{path.name}.new-*"):
         aside = path.with_name(new.name.replace(".new-", ".damaged-"))
+        old = left_of(path)
+        if old != path:
+            _forget_ends(path)
+            Path(f"{old}-journal").unlink(missing_ok=True)  # of a copy that was not whole: what was there before it
         for end in ENDS:
-            old, kept_old = Path(f"{path}{end}"), Path(f"{aside}{end}")
-            if old.exists() and not kept_old.exists():
+            one, kept_one = Path(f"{old}{end}"), Path(f"{aside}{end}")
+            if one.exists() and not kept_one.exists():
                 points.reached("quarantine")
-                old.rename(kept_old)
+                one.rename(kept_one)
         Path(f"{path}-shm").unlink(missing_ok=True)
         points.reached("quarantine")
         new.rename(path)
         points.reached("quarantine")
         to_disk(path.parent)
+    if (back := path.with_name(f"{path.name}.back")).exists() and path.exists():  # another file was put there meanwhile
+        back.rename(kept_as(path, free_number(path)))
 
 
 def put_back(cursor: DBAPICursor, path: Path) -> None:
     """A file that was removed, renamed or replaced while it is open: SQLite goes on writing into it without an error,
     and whoever closes it loses it. All that `cursor` sees is put into a file at `path`; what is there now is kept
-    aside. Where it is cut short the next start finishes it, once the copy is whole. Raises OSError, sqlite3.Error."""
-    part = new_part(path)
+    aside. Where it is cut short the next start finishes it, once the copy is whole; before that the copy is what is
+    left (`left_of`). Raises OSError, sqlite3.Error."""
+    back = new_part(path, "back")
     try:
-        cursor.execute("VACUUM INTO ?", (str(part),))
+        cursor.execute("VACUUM INTO ?", (str(back),))
     except sqlite3.Error:
-        part.unlink(missing_ok=True)  # a full disk is not to stay full of it
+        new_part(path, "back")  # a full disk is not to stay full of it
         raise
     if not path.exists():
-        for end in ("-wal", "-shm"):  # of the one that was removed
-            Path(f"{path}{end}").unlink(missing_ok=True)
-    put_in_place(path, part, free_number(path))
+        _forget_ends(path)
+    put_in_place(path, back, free_number(path))
+
+
+def _forget_ends(path: Path) -> None:
+    """Those of the one that was removed: SQLite would take them for another's."""
+    for end in ("-wal", "-shm"):
+        Path(f"{path}{end}").unlink(missing_ok=True)
 
 
 def tells_damage(engine: Engine) -> Engine:

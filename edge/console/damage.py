@@ -111,7 +111,8 @@ def _address(path: Path) -> str:
 
 def _take(path: Path, into: Connection) -> dict[str, int]:
     """What of the damaged file can be believed, and how many rows of each table."""
-    whole = _as_long_as_it_was(path)
+    left = aside.left_of(path)
+    whole = _as_long_as_it_was(left)
     engine = aside.tells_damage(create_engine(f"sqlite:///{_address(whole)}&uri=true", poolclass=NullPool))
     taken: dict[str, int] = {}
     try:
@@ -129,7 +130,7 @@ def _take(path: Path, into: Connection) -> dict[str, int]:
     finally:
         engine.dispose()
         taken[tables.accounts.name] = taken.get(tables.accounts.name, 0) + _from_copy(path, into)
-        if whole != path:
+        if whole != left:
             for end in (*aside.ENDS, "-shm"):
                 Path(f"{whole}{end}").unlink(missing_ok=True)
     return taken

@@ -11,7 +11,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
-from edge.aside import finish, tells_damage
+from edge.aside import CUT_SHORT, finish, left_of, tells_damage
 from edge.console import damage
 from edge.console.tables import metadata
 from edge.console.upsert import alone
@@ -63,7 +63,7 @@ def open_engine(place: Path | str) -> Engine:
     along. Raises SchemaTooNew, NoStore, sqlalchemy.exc.DBAPIError."""
     if isinstance(place, Path):
         finish(place)
-        if what := damage.damage_of(place):
+        if what := CUT_SHORT if left_of(place) != place else damage.damage_of(place):
             raise StoreDamaged(place, what)
     opened = _file(place) if isinstance(place, Path) else _server(place)
     with ExitStack() as undo:

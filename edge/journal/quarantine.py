@@ -36,7 +36,7 @@ def begin_anew(place: DatabaseUrl, edge: str, damage: str, after: Checkpoint | N
         raise JournalDamaged(f"journal {place} is damaged: {damage}", damage)
     try:
         number = aside.free_number(place.path)
-        with _opened(place) as found:
+        with _opened(DatabaseUrl(str(aside.left_of(place.path)))) as found:
             checkpoint = found.last_good() if after is None else after
             base = Base(checkpoint, found.at_ms(checkpoint), str(aside.kept_as(place.path, number)), damage)
             snapshots, cursors = found.snapshots(), found.cursors(checkpoint.event_seq)

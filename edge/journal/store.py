@@ -69,6 +69,8 @@ class Store:
         self._must_be_there()
         self._lock_it()
         quarantine.finish(self.place)
+        if self.place.path is not None and aside.left_of(self.place.path) != self.place.path:
+            raise self.place.damaged(aside.CUT_SHORT)
         with suppress(JournalFailing):  # opening it to be written will say so
             write_wal_again(self.place)
         self._look_for_damage()
@@ -217,7 +219,7 @@ class Store:
             return
         if self.last is None or path.exists() or not self.last.had_journal:
             return
-        if not any(path.parent.glob(f"{path.name}.new-*")):
+        if aside.left_of(path) == path and not any(path.parent.glob(f"{path.name}.new-*")):
             raise JournalFailing(f"journal {self.place}: it is not there, though there was one; mount its disk, or, if"
                                  f" it is gone for good, remove {self.last.folder}")
 
