@@ -219,6 +219,7 @@ class Capnostream:
     def on_open(self) -> Sequence[Request]:
         self._forget()
         self._started = True
+        self._clock.away()
         return [STOP, DISABLE, ENABLE, START]
 
     def next_request(self, at_s: float) -> Request | None:

@@ -161,6 +161,7 @@ class MasimoAscii(Listener):
         self._serial.tell_again()
         self._alarms.forget()
         self._numbers.forget()
+        self._clock.away()
         return []
 
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:

@@ -181,3 +181,11 @@ def test_when_a_message_is_not_of_now(times: list[int], faults: int) -> None:
     assert MOVES == 3
 
 
+@pytest.mark.parametrize(("then", "fault"), [(900, False), (5, False), (4, False), (3, True)])
+def test_after_the_line_was_away_any_time_may_have_passed(then: int, fault: bool) -> None:
+    clock = Clocked(30, still=3)
+    assert not any(clock.fault(float(one)) for one in (1, 2, 3, 4))
+    clock.away()
+    assert bool(clock.fault(float(then))) is fault
+
+

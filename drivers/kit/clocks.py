@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 MOVES = 3  # so many small steps running, and the clock is known to go: a hurt one would make few of them
 
 
@@ -11,6 +13,7 @@ class Clocked:
     A clock that was never seen to go says nothing. Of one that was: a message that is older than the last, or more
     than `most` later, is an old one come again, until `times` running follow each other (the clock was set); and the
     same time for more than `still` messages running means that nothing new comes. `cycle`: where the clock begins anew.
+    While the line was away any time may have passed.
     """
 
     def __init__(self, most: float, still: int, times: int = 3, cycle: float | None = None) -> None:
@@ -22,6 +25,11 @@ class Clocked:
         self._last: float | None = None  # of the last message that followed
         self._other: float | None = None  # of the last that did not
         self._steps = self._same = self._running = 0
+        self._away = False
+
+    def away(self) -> None:
+        """The line was opened anew: the next message may be of any time after the last."""
+        self._away = True
 
     def fault(self, made: float) -> str:
         """Why a message made then is not of now, in words; empty where it is, or where the clock says nothing."""
@@ -34,8 +42,9 @@ class Clocked:
             return f"the device's clock has stood still for {self._same} messages" if (
                 goes and self._same > self._still) else ""
         self._same = 0
-        if 0 < step <= self._most:
+        if 0 < step <= (math.inf if self._away else self._most):
             self._last, self._other, self._running = made, None, 0
+            self._away = False
             self._steps = min(self._steps + 1, MOVES)
             return ""
         near = self._other is not None and 0 <= self._step(made, self._other) <= self._most

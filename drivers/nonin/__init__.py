@@ -163,6 +163,7 @@ class Nonin:
 
     def on_open(self) -> Sequence[Request]:
         self._forget()
+        self._clock.away()
         self._started = self._framing.streaming = self._framing.reply_due = True
         return [self._select]
 
