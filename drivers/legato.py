@@ -245,6 +245,8 @@ class Legato:
     def _number(self, name: str, found: re.Match[str] | None, said: str) -> Reading:
         metric = "rate_ml_h" if name == RATE.name else "volume_infused_ml"
         if found is None or not said:
+            if name == RATE.name:
+                self._unchecked.interrupt()
             return Reading(metric, None, Validity.UNAVAILABLE)
         unit_ml = ML[found[3]]
         value = round(float(found[1]) * unit_ml * (PER_HOUR[found[4]] if name == RATE.name else 1.0), 9)

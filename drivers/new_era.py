@@ -276,6 +276,8 @@ class NewEra:
         if metric == "rate_ml_h" and status != "I":
             value = 0.0 if status in STANDS_STILL and not refused else None
         if value is None or not self._status or self._status != status:
+            if metric == "rate_ml_h":
+                self._unchecked.interrupt()
             return Reading(metric, None, Validity.UNAVAILABLE)
         if not LIMITS[metric][0] <= value <= LIMITS[metric][1]:
             return Reading(metric, None, Validity.INVALID, "implausible")

@@ -34,6 +34,10 @@ class Unchecked:
         self.rate_ml_h = rate_ml_h
         return Reading("rate_ml_h", rate_ml_h)
 
+    def interrupt(self) -> None:
+        """A response said no rate: what is said next does not run on from what was said before."""
+        self._rates = (-1.0, 0)
+
     def volume(self, volume_ml: float, requested_s: float, step_ml: float) -> Reading:
         """The volume, requested at edge time `requested_s` and told in steps of `step_ml`; questionable until it
         counts."""
