@@ -5,15 +5,17 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from edge.contract import asyncapi, typescript
 from edge.contract.asyncapi import CHANNELS, Channel
+from edge.contract.broker_said import RefusedFor
 from edge.contract.events import BODIES
 from edge.contract.examples import EXAMPLES
 from edge.contract.payloads import decode, encode
+from edge.stream.broker_refusals import Ledger
 from edge.vocabulary import METRICS
 from tests.helpers.bodies import rows
 from tests.helpers.schema import faults
@@ -36,6 +38,20 @@ def test_the_example_of_a_payload_fits_its_schema_and_reads_as_its_type(channel:
     for spoilt in (example | {"more": 1}, {name: value for name, value in example.items() if name != "sig"},
                    example | {"n": "1"}):
         assert list(faults(spoilt, payload, SCHEMAS)), "a closed schema refuses what it does not name"
+
+
+def test_what_the_broker_says_of_itself_fits_its_schema_and_is_the_only_one_unsigned() -> None:
+    message: dict[str, Any] = DOCUMENT["components"]["messages"]["refused"]["payload"]
+    ledger = Ledger(lambda: "2026-01-31T09:05:00.250Z")
+    for why in get_args(RefusedFor):
+        ledger.add(why, None, "x", "y")
+    told = json.loads(encode(ledger.news()))
+    for said in (EXAMPLES["refused"], told):
+        assert list(faults(said, message, SCHEMAS)) == []
+        assert list(faults(said | {"sig": ""}, message, SCHEMAS)), "it is closed, too"
+    told["refused"][0]["why"] = "because"
+    assert list(faults(told, message, SCHEMAS))
+    assert "sig" not in SCHEMAS["Refusals"]["properties"]
 
 
 @pytest.mark.parametrize(("kind", "text"), rows())

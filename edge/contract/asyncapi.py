@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edge.contract import payloads as contract
+from edge.contract.broker_said import REFUSED_TOPIC, Refusals
 from edge.contract.examples import EXAMPLES
 from edge.contract.schemas import REF, components
 from edge.contract.topics import ROOT
@@ -55,6 +56,10 @@ CHANNELS = (
             "The answer to a command, by its id."),
 )
 
+BROKERS = Channel("refused", REFUSED_TOPIC, Refusals, 1, "receive",
+                  "Whom the embedded broker refused, and why, from itself: the one message that nobody signs. Another"
+                  " broker says nothing of it.", retain=True)
+
 _PARAMETERS = {
     "edge": "the edge's id, [a-z0-9-]{1,32}",
     "bed": "the bed's id, [a-z0-9-]{1,32}",
@@ -71,15 +76,15 @@ def document() -> dict[str, Any]:
             "title": "Vigil on MQTT",
             "version": VERSION,
             "description": "MQTT 3.1.1, QoS 0 and 1. Payloads are JSON. Times are UTC, ISO 8601 with milliseconds"
-            " and Z, of the edge clock. Every payload ends with its sender's counter and signature. Fields may be"
-            " added, never renamed. " + STATEMENT,
+            " and Z, of the edge clock. Every payload of an edge or a console ends with its sender's counter and"
+            " signature. Fields may be added, never renamed. " + STATEMENT,
         },
         "defaultContentType": "application/json",
-        "channels": {channel.name: _channel(channel) for channel in CHANNELS},
+        "channels": {channel.name: _channel(channel) for channel in (*CHANNELS, BROKERS)},
         "operations": {channel.name: _operation(channel) for channel in CHANNELS},
         "components": {
-            "messages": {channel.name: _message(channel) for channel in CHANNELS},
-            "schemas": components([channel.payload for channel in CHANNELS]),
+            "messages": {channel.name: _message(channel) for channel in (*CHANNELS, BROKERS)},
+            "schemas": components([channel.payload for channel in CHANNELS], [BROKERS.payload]),
         },
     }
 

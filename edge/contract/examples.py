@@ -57,6 +57,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         513, id="9b1d", edge=_EDGE, console="main", user="ann", role="nurse", bed=_BED, verb="acknowledge",
         args={"alarm": "chair-1.HTN-3.1", "seq": 4711}, issued=_AT, expires="2026-01-31T09:05:10.250Z",
         nonce="5f0c7a11e2d94b6c"),
+    "refused": {"since": _AT, "more": 0, "refused": [
+        {"why": "password", "user": "edge-clinic-1", "client": "edge-clinic-1", "what": "wrong user or password",
+         "count": 3, "first": _AT, "last": _AT}]},
     "answer": _signed(
         88206, id="9b1d", ok=False, reason="moved_on", state=None, nonce="5f0c7a11e2d94b6c", boot=_BOOT, at=_AT),
 }

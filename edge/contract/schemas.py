@@ -25,11 +25,13 @@ SIGNED: Schema = {
 }
 
 
-def components(payloads: Iterable[type[contract.Payload]]) -> dict[str, Schema]:
-    """Every schema by name: the payloads signed, events by kind, commands by verb."""
+def components(
+    payloads: Iterable[type[contract.Payload]], unsigned: Iterable[type[contract.Payload]] = ()
+) -> dict[str, Schema]:
+    """Every schema by name: the payloads signed, events by kind, commands by verb; `unsigned` as they are."""
     named = list(payloads)
     _, found = msgspec.json.schema_components(
-        [*named, *events.KIND_OF, *commands.VERBS.values()], ref_template=REF + "{name}")
+        [*named, *unsigned, *events.KIND_OF, *commands.VERBS.values()], ref_template=REF + "{name}")
     closed = {name: _closed(schema) for name, schema in found.items()}
     for payload in named:
         closed[payload.__name__] = _signed(closed[payload.__name__])
