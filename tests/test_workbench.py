@@ -144,7 +144,7 @@ async def test_every_driver_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
         assert {one.name for one in (await card(made)).drivers} == set(drivers.find())
 
 
-@pytest.mark.parametrize("of", ["chair-1/cuff", "chair-9/pump", "/pump", "--help x", "a" * 81])
+@pytest.mark.parametrize("of", ["chair-1/cuff", "chair-9/pump", "/pump", "--help x", "a" * 81, "edge.toml"])
 async def test_what_is_no_driver_has_no_card(monkeypatch: pytest.MonkeyPatch, of: str) -> None:
     async with bench(monkeypatch) as (made, _):
         refused = ask(made, "show_driver", of=of)

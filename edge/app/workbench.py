@@ -91,6 +91,8 @@ class Workbench:
         bed, slash, device = of.partition("/")
         work = self._works.get(bed) if slash else None
         driver = of if not slash else work.telemetry.specs.get(device, "") if work is not None else ""
+        if not slash and driver.endswith(".toml"):  # a file is read only where edge.toml names it for a device
+            return f"bad_args: {of} is a file; write the driver's name, or bed/device"
         if slash and not driver:
             return f"not_now: there is no device {of} at this edge"
         if self._cards.full():
