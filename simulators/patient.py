@@ -12,6 +12,7 @@ from simulators.physiology import (
     PULSE_BPM_PER_NG_ML,
     SBP_MMHG_PER_NG_ML,
     Ketamine,
+    Tolerance,
     pleth_at,
 )
 
@@ -106,8 +107,8 @@ _SD = {"sbp": (2.0, 120.0), "dbp": (1.2, 120.0), "pulse": (1.2, 20.0), "spo2": (
 class SimulatedPatient:
     """A patient whose pressures follow the drug in them.
 
-    `response` is the g of the pressure model: 1 the median, 3 a hyper-responder. `concentration_mg_ml` is what is in
-    the pump. The same seed gives the same patient.
+    `response` is the g of the pressure model: 1 the median, 3 a hyper-responder. `tolerance` is the share of the drug
+    that the pressure gets used to. `concentration_mg_ml` is what is in the pump. The same seed gives the same patient.
     """
 
     def __init__(
@@ -117,10 +118,11 @@ class SimulatedPatient:
         concentration_mg_ml: float = 1.0,
         baseline: Baseline | None = None,
         response: float = 1.0,
+        tolerance: float = 0.0,
     ) -> None:
         rng = random.Random(f"patient {seed}")
         self.baseline = baseline or Baseline()
-        self.ketamine = Ketamine(weight_kg)
+        self.ketamine, self._tolerance = Ketamine(weight_kg), Tolerance(tolerance)
         self._mg_min_per_ml_h = concentration_mg_ml / 60.0
         self._response = response
         self._rate_ml_h = 0.0
@@ -142,7 +144,8 @@ class SimulatedPatient:
         """The next person with the same body: nothing infused yet, no episode, another day."""
         rate_ml_h, concentration_mg_ml = self._rate_ml_h, self._mg_min_per_ml_h * 60.0
         SimulatedPatient.__init__(
-            self, seed, self.ketamine.weight_kg, concentration_mg_ml, self.baseline, self._response)
+            self, seed, self.ketamine.weight_kg, concentration_mg_ml, self.baseline, self._response,
+            self._tolerance.share)
         self._rate_ml_h = rate_ml_h
 
     def episodes(self) -> dict[str, float]:
@@ -163,6 +166,7 @@ class SimulatedPatient:
 
     def step(self, dt_s: float) -> None:
         self.ketamine.step(dt_s / 60.0, self._rate_ml_h * self._mg_min_per_ml_h)
+        self._tolerance.step(dt_s / 60.0, self.ketamine.effect_ng_ml)
         for ramp in self._ramps.values():
             ramp.step(dt_s)
         self._since_noise_s += dt_s
@@ -176,9 +180,9 @@ class SimulatedPatient:
     def _feel(self) -> None:
         """What the sensors would find now."""
         rest, wander, effect = self.baseline, self._wander, self._response * self.ketamine.effect_ng_ml
-        pressure = self._ramps["hypertension"].now
-        sbp = rest.sbp_mmhg + SBP_MMHG_PER_NG_ML * effect + pressure + wander["sbp"].value
-        dbp = rest.dbp_mmhg + DBP_MMHG_PER_NG_ML * effect + _DBP_PER_SBP * pressure + wander["dbp"].value
+        pressure, presses = self._ramps["hypertension"].now, effect - self._response * self._tolerance.used_to_ng_ml
+        sbp = rest.sbp_mmhg + SBP_MMHG_PER_NG_ML * presses + pressure + wander["sbp"].value
+        dbp = rest.dbp_mmhg + DBP_MMHG_PER_NG_ML * presses + _DBP_PER_SBP * pressure + wander["dbp"].value
         quicker = PULSE_BPM_PER_NG_ML * effect + self._ramps["tachycardia"].now
         self.sbp_mmhg, self.dbp_mmhg, self.map_mmhg = sbp, dbp, dbp + (sbp - dbp) / 3.0
         self._pulse = max(rest.pulse_bpm + quicker + wander["pulse"].value, 20.0)

@@ -60,6 +60,23 @@ class Ketamine:
         )
 
 
+@dataclass(slots=True)
+class Tolerance:
+    """How the pressure gets used to the drug while it is there: from what the effect site has, `used_to_ng_ml` is taken
+    away, which follows `share` of it with this time constant. Simulator grade: chosen so that the pressure is as
+    published (simulators/cohort.py). A share of 0 is no tolerance."""
+
+    share: float = 0.0
+    tau_min: float = 45.0
+    used_to_ng_ml: float = 0.0
+
+    def step(self, dt_min: float, effect_ng_ml: float) -> None:
+        """`dt_min` minutes, at whose end the effect site has this much."""
+        if self.share:
+            keep = math.exp(-dt_min / self.tau_min)
+            self.used_to_ng_ml = self.used_to_ng_ml * keep + (1 - keep) * self.share * effect_ng_ml
+
+
 def _pulse_shape(phase: float) -> float:
     """One beat of a finger pleth: the systolic peak, the dicrotic notch, the smaller wave after it."""
     systole = math.exp(-(((phase - 0.25) / 0.11) ** 2))

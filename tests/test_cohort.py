@@ -114,7 +114,7 @@ def lived(*raises: tuple[str, AlarmClass, Priority], rise: float = 10.0, cadss: 
           ready_min: float | None = 101.0) -> Lived:
     raised = [Raise("chair-1", "s", rule, rule, None, priority, kind, 60.0, 120.0) for rule, kind, priority in raises]
     heard = Heard(raised, {("chair-1", "s"): Stay("chair-1", 0, 3600)}, 3600)
-    return Lived(CALM, heard, (rise, rise / 2), cadss, 4, 5, 4, ready_min)
+    return Lived(CALM, heard, (rise, rise / 2), cadss, 4, 5, 4, ready_min, (rise >= 20, rise >= 40))
 
 
 def test_what_a_cohort_shows() -> None:
@@ -126,6 +126,7 @@ def test_what_a_cohort_shows() -> None:
     ])
     assert (figures.sbp_rise[0], figures.dbp_rise[0]) == (15, 7.5)
     assert (figures.severe, figures.raised_fifth, figures.dissociated) == (0.25, 0.5, 0.5)
+    assert (figures.sbp_fifth, figures.dbp_fifth) == (0.5, 0.25)
     assert (figures.sbp_rise_dissociated, figures.sbp_rise_others) == (30, 0)
     assert (figures.serious_a_session, figures.quiet, figures.technical_a_session) == (0.5, 0.75, 0.25)
     assert (figures.ready_min, figures.never_ready) == (101, 0.25)

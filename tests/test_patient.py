@@ -126,6 +126,22 @@ def test_the_dose_raises_the_pressure_by_the_calibrated_mean() -> None:
     assert pressure(patient) - pressure(rested) == pytest.approx(0.108 * 148.37, rel=0.005)
 
 
+def test_a_pressure_that_gets_used_to_the_drug_comes_back_while_the_drug_is_still_there() -> None:
+    """Published: greatest 40 min after the start (Yale 2024), back within 1.5 h after the end (Szarmach 2020)."""
+    people = [SimulatedPatient(3, 70.0, response=response, tolerance=0.7) for response in (1.29, 0.0)]
+    rises = []
+    for minute in range(131):
+        rises.append(pressure(people[0]) - pressure(people[1]))
+        for person in people:
+            person.infuse(70.0 * DOSE_MG_KG * 1.5 if minute < 40 else 0.0)
+            for _ in range(60):
+                person.step(1.0)
+    assert rises[40] == pytest.approx(16.0, abs=0.1), "the mean rise of the cohort"
+    assert rises.index(max(rises)) == 42
+    assert 0 <= rises[130] < 1.0
+    assert people[0].ketamine.effect_ng_ml > 30
+
+
 def pressure(patient: Patient) -> float:
     assert patient.sbp_mmhg is not None
     return patient.sbp_mmhg

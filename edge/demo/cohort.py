@@ -45,6 +45,7 @@ DEVICES: tuple[tuple[str, DeviceKind, str], ...] = (
 T0 = 1_800_000_000.0  # any moment: nothing depends on the date
 ATTESTED_S = 95 * 60.0  # after the start, when the nurse goes through what discharge asks for
 PEAK_MIN = 40.0  # when the published rise was greatest
+FIFTH = 0.20  # of the baseline
 SEVERE = "HTN-3"
 AIM = {"medium or high physiological alarms, a session": "aim: up to 2"}
 PUBLISHED: dict[str, dict[str, str]] = {  # beside which figure; sources: simulators/cohort.py
@@ -53,7 +54,7 @@ PUBLISHED: dict[str, dict[str, str]] = {  # beside which figure; sources: simula
         "diastolic rise at 40 min, mmHg": "+11.0 (8.45)",
         "the systolic rise with, without dissociation": "larger with, 741 infusions",
         "sessions with severe hypertension (HTN-3)": "0.98 %",
-        "with 20 % over the baseline twice, or worse": "24 % by systolic, 32 % by diastolic, computed",
+        "20 % over the baseline at 40 min": "24 % by systolic, 32 % by diastolic, computed",
     },
     "esketamine_rems": AIM | {
         "sessions with severe hypertension (HTN-3)": "0.9 % reported as raised, 1,486,213 sessions",
@@ -75,6 +76,7 @@ class Lived:
     moaas: int  # the lowest,
     moaas_at_most: int  # and from where on that is sedation
     ready_min: float | None  # when the discharge gate opened, in minutes after the start
+    fifth: tuple[bool, bool] = (False, False)  # whether these are 20 % of the baseline or more
 
 
 def run_cohort(count: int, seed: int, rules: Path, *, faults: bool, as_json: bool,
@@ -144,8 +146,10 @@ def infuse(number: int, *, seed: int, rules: RuleSet, protocols: Protocols | Non
                 risen.append(((found["sbp_mmhg"] or 0.0) - session.baseline.sbp_mmhg,
                               (found["dbp_mmhg"] or 0.0) - session.baseline.dbp_mmhg))
     rise = (fmean(sbp for sbp, _ in risen), fmean(dbp for _, dbp in risen)) if risen else (0.0, 0.0)
-    shows = bed.state.protocol.dissociation
-    return Lived(person, heard, rise, cadss, shows.cadss_above, moaas, shows.moaas_at_most, ready_min)
+    session, shows = bed.state.session, bed.state.protocol.dissociation
+    rest = session.baseline if session else None
+    fifth = (rise[0] >= FIFTH * rest.sbp_mmhg, rise[1] >= FIFTH * rest.dbp_mmhg) if rest else (False, False)
+    return Lived(person, heard, rise, cadss, shows.cadss_above, moaas, shows.moaas_at_most, ready_min, fifth)
 
 
 def _inputs(person: Person, second: Second, at_s: float) -> Iterator[Input]:
@@ -211,6 +215,8 @@ class Figures:
     quiet: float  # sessions with no such alarm
     technical_a_session: float
     load: Load
+    sbp_fifth: float = 0.0  # 20 % over the baseline at 40 min
+    dbp_fifth: float = 0.0
 
     @classmethod
     def of(cls, found: Sequence[Lived]) -> Figures:
@@ -233,7 +239,8 @@ class Figures:
             never_ready=1 - len(ready) / len(found), serious_a_session=_mean(serious),
             quiet=_mean(not count for count in serious),
             technical_a_session=_mean(sum(raised.alarm_class == "technical" for raised in one) for one in raises),
-            load=load([lived.heard for lived in found]))
+            load=load([lived.heard for lived in found]),
+            sbp_fifth=_mean(lived.fifth[0] for lived in found), dbp_fifth=_mean(lived.fifth[1] for lived in found))
 
     def lines(self, seed: int, given: Given = INFUSION) -> Iterator[str]:
         """As a person reads it."""
@@ -244,7 +251,8 @@ class Figures:
             ("the systolic rise with, without dissociation",
              f"{self.sbp_rise_dissociated:+.1f}, {self.sbp_rise_others:+.1f}"),
             ("sessions with severe hypertension (HTN-3)", f"{self.severe:.2%}"),
-            ("with 20 % over the baseline twice, or worse", f"{self.raised_fifth:.1%}"),
+            ("20 % over the baseline at 40 min", f"{self.sbp_fifth:.1%}, {self.dbp_fifth:.1%}"),
+            ("either of them twice in the visit, or worse", f"{self.raised_fifth:.1%}"),
             ("dissociation in a check-in (CADSS)", f"{self.dissociated:.1%}"),
             ("sedation in a check-in (MOAA/S)", f"{self.sedated:.1%}"),
             ("ready for discharge, min after the start",
