@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.app.recovery import EMPTY
 from edge.contract.events import BrokerMoved, ClockStepped, StorageFailing, StorageHealed
 from tests.helpers.edge_run import EdgeRun, edge_running
 from tests.helpers.small_disk import fill, standing, storage
@@ -37,6 +38,12 @@ async def watches(run: EdgeRun, since_s: float) -> None:
     """A reading that was taken after `since_s` is published."""
     await run.until(lambda: any(at_s > since_s + 1 and word["value"] for at_s, word in run.numerics("spo2_pct")),
                     WATCHES_WITHIN_S, "it watches")
+
+
+def remove(folder: Path) -> None:
+    """The journal, as a person would."""
+    for file in folder.glob("journal.db*"):
+        file.unlink()
 
 
 async def broker(run: EdgeRun, runs: bool) -> None:
@@ -102,3 +109,18 @@ async def test_full_disk_without_a_broker_while_the_clock_is_set_and_kills_in_th
     assert any(abs(step_s - STEP_S) < 2 for step_s in steps)
     brokers = [event.body.broker for event in run.events_recorded("stream") if isinstance(event.body, BrokerMoved)]
     assert "lost" in brokers
+
+
+@pytest.mark.slow
+async def test_a_record_that_was_removed_while_its_edge_was_down_is_missed_at_every_bed(tmp_path: Path) -> None:
+    """The open session is gone with it: a bed without one, and nothing said, would look as if all were well."""
+    async with edge_running(tmp_path, "nonin", speed=1) as run:
+        await run.until(run.states, WATCHES_WITHIN_S, "it has started")
+        assert run.states()[-1]["alarms"] == [], "a first start misses nothing"
+        await run.kill_edge()
+        remove(tmp_path)
+        await run.start_edge()
+        await run.until(lambda: [alarm for alarm in run.states()[-1]["alarms"] if alarm["rule"] == "TEC-12"],
+                        WATCHES_WITHIN_S, "the alarm")
+        (alarm,) = [alarm for alarm in run.states()[-1]["alarms"] if alarm["rule"] == "TEC-12"]
+        assert EMPTY in alarm["text"]

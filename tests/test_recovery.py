@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edge.app.recovery import recover
+from edge.app.recovery import EMPTY, recover
 from edge.core.replay import differences
 from edge.core.rules import parse_rules
 from edge.journal.reader import Reader
@@ -43,9 +43,13 @@ async def test_a_restart_takes_up_everything(tmp_path: Path, snapshot_at: int) -
     await again.close()
 
 
-async def test_a_first_start_recalls_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("first", "damage"), [(True, ""), (False, EMPTY)])
+async def test_a_start_with_an_empty_record_recalls_nothing_and_says_so_where_it_is_not_the_first(
+    tmp_path: Path, first: bool, damage: str,
+) -> None:
     kept = journal(tmp_path, "boot-1")
-    assert (await recover(kept)).beds == {}
+    recovered = await recover(kept, first=first)
+    assert (recovered.beds, recovered.damage) == ({}, damage)
     await kept.close()
 
 

@@ -338,11 +338,13 @@ def test_a_key_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path) -> Non
 def test_counters_rise_over_restarts(tmp_path: Path, what: str, later_s: float, lost: bool) -> None:
     path = tmp_path / "edge.count"
     count = Count(path, NOW)
+    assert not count.was_used
     given = [count() for _ in range(1000)]
     assert given == sorted(set(given))
     if lost:
         path.write_text("")
-    assert Count(path, NOW + later_s)() > given[-1]
+    again = Count(path, NOW + later_s)
+    assert again.was_used and again() > given[-1]
     assert given[-1] < MAX_N
 
 

@@ -13,6 +13,7 @@ from edge.journal.database import JournalDamaged, JournalFailing
 from edge.journal.journal import Journal
 from edge.model import Command, Configured, RecordedInput
 
+EMPTY = "it is empty, though this edge has kept one; open the session of each patient again"
 CONFIGURED = "_configured"  # the snapshot that keeps the configuration; no bed can have such a name
 NONCES_BACK = 5000  # inputs looked through for commands that could still be sent again
 NUMBERED_BACK = 2000  # events looked through for the numbers of the alarms that stand
@@ -29,21 +30,22 @@ class Recovered:
         self.damage = damage  # what of the record could not be believed, and so was not taken up
 
 
-async def recover(journal: Journal) -> Recovered:
+async def recover(journal: Journal, *, first: bool = False) -> Recovered:
     """Every bed as it was at the last stored input. Blocks for as long as that takes (a start). Where the store cannot
-    be read now, the beds begin with nothing: watching does not wait for it."""
+    be read now, the beds begin with nothing: watching does not wait for it. `first`: this edge has never started
+    before, so that an empty record is no loss."""
     try:
-        return await _recover(journal)
+        return await _recover(journal, first)
     except JournalFailing as fault:
         log.error("nothing is taken up from the last boot: %s", fault)
         return Recovered({}, [])
 
 
-async def _recover(journal: Journal) -> Recovered:
+async def _recover(journal: Journal, first: bool) -> Recovered:
     snapshots = journal.snapshots()
     configured = snapshots.pop(CONFIGURED, None)
     if configured is None:
-        return Recovered({}, [])
+        return Recovered({}, [], "" if first or journal.unplaced else EMPTY)
     replay = Replay()
     replay.configure(_CONFIGURED.decode(configured[2]))
     for bed, (_, _, body) in snapshots.items():

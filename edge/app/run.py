@@ -85,9 +85,8 @@ def run_edge(path: Path, wait_for_go: bool = False) -> int:
     key = command_key(config.edge.command_key, make=True)
     mqtt = mqtt_of(config.mqtt)
     try:
-        signer = Signer(own_key(config.edge.signing_key),
-                        Count(config.edge.signing_key.with_suffix(".count"), from_iso(EdgeClock().wall())),
-                        earlier_keys(config.edge.signing_key))
+        count = Count(config.edge.signing_key.with_suffix(".count"), from_iso(EdgeClock().wall()))
+        signer = Signer(own_key(config.edge.signing_key), count, earlier_keys(config.edge.signing_key))
         consoles = pinned_keys(config.edge.console_keys, config.edge.consoles, base=path.parent, data=config.edge.data)
         pin_neighbour(consoles, config.edge.consoles, config.edge.data, database="console.db", key="console.key")
     except (BadKey, OSError) as wrong:
@@ -96,11 +95,12 @@ def run_edge(path: Path, wait_for_go: bool = False) -> int:
         raise BadUsage("--wait-for-go: standard input has ended, and no line came to begin")
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the Reloader waits for it: a start is not ended by it
     return until_stopped(
-        "edge", lambda: _edge(path, config, rules, text, key, mqtt, config_hash(path), signer, consoles))
+        "edge", lambda: _edge(path, config, rules, text, key, mqtt, config_hash(path), signer, consoles,
+                              first=not count.was_used))
 
 
 async def _edge(path: Path, config: EdgeConfig, rules: RuleSet, text: str, key: bytes, mqtt: Mqtt, digest: str,
-                signer: Signer, consoles: Mapping[str, VerifyKey]) -> None:
+                signer: Signer, consoles: Mapping[str, VerifyKey], *, first: bool) -> None:
     boot = secrets.token_hex(8)
     edge = config.edge
     protocols, protocols_text = read_protocols(edge.protocols_file)
@@ -113,7 +113,7 @@ async def _edge(path: Path, config: EdgeConfig, rules: RuleSet, text: str, key: 
         raise BadUsage(str(wrong)) from None
     clock = EdgeClock(edge.speed, edge.epoch, not_before=journal.head.at_s)
     try:
-        recovered = await recover(journal)
+        recovered = await recover(journal, first=first)
         service = EdgeService(
             config, rules, text, drivers.find(edge.drivers, config.maps), clock=clock, journal=journal,
             recovered=recovered, boot=boot, version=installed("vigil"), config_hash=digest, key=key, mqtt=mqtt,

@@ -79,6 +79,7 @@ class Count:
     def __init__(self, path: Path, wall_s: float) -> None:
         """`path` keeps the counter up to which some may have been given; `wall_s`: seconds since 1970."""
         self._path = path
+        self.was_used = path.exists()  # by an earlier start
         try:
             kept = int(path.read_text())
         except (OSError, ValueError):  # not there yet, or damaged: the clock is left
