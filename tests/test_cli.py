@@ -271,7 +271,7 @@ def test_an_account_needs_a_real_password(typed: Typed, tmp_path: Path) -> None:
     config.write_text('edge = "clinic-1"\ndata = "data"\n')
     code, _, err = typed("user", "--config", str(config), "nina", "--role", "doctor", stdin="a long enough one\n")
     assert (code, err) == (
-        2, "vigil: --role must be one of nurse, technician, prescriber, not 'doctor'\n")
+        2, "vigil: --role must be one of nurse, technician, prescriber, administrator, not 'doctor'\n")
     assert "made, prescriber" in typed("user", "--config", str(config), "paul", "--role", "prescriber",
                                        stdin="a long enough one\n")[1]
     code, _, err = typed("user", "--config", str(config), "nina", stdin="short\n")

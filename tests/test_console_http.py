@@ -257,7 +257,9 @@ WHOLE: dict[str, dict[str, Any]] = {
 
 async def test_every_verb_by_every_role(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
-        for who, role in ((NURSE, "nurse"), (TECHNICIAN, "technician")):
+        boss = ("adam", "a long password")
+        home.console.store.now(accounts.put_account, boss[0], accounts.hash_password(boss[1]), "administrator", START_S)
+        for who, role in ((NURSE, "nurse"), (TECHNICIAN, "technician"), (boss, "administrator")):
             await home.login(who)
             for verb, asked in VERBS.items():
                 answer = await home.command(verb, WHOLE.get(verb))
@@ -457,7 +459,8 @@ async def test_the_openapi_names_every_route_with_its_shape(tmp_path: Path) -> N
         assert set(told["paths"]) == {
             "/api/login", "/api/logout", "/api/me", "/api/beds", "/api/beds/{bed}/history", "/api/beds/{bed}/events",
             "/api/devices", "/api/beds/{bed}/commands", "/healthz", "/metrics", "/api/renew", "/api/unlock",
-            "/api/edges/{edge}/box",
+            "/api/edges/{edge}/box", "/api/accounts", "/api/audit",
+            *(f"/api/accounts/{what}" for what in ("add", "disable", "password")),
             *(f"/api/edges/{{edge}}/beds/{{bed}}/{what}" for what in ("history", "events", "commands"))}
         schema = told["paths"][COMMANDS.replace(BED, "{bed}")]["post"]["responses"]["409"]
         assert schema["content"]["application/problem+json"]["schema"]["$ref"].endswith("CommandRefused")

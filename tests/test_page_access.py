@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -13,23 +12,10 @@ from sqlalchemy import Connection, update
 
 from edge.console import service
 from edge.console.tables import web_sessions
-from edge.console.web import build_page
-from tests.helpers.page_browser import Opened, figure, until, with_high
+from tests.helpers.page_browser import Opened, complaints, figure, until, with_high
 from tests.helpers.page_story import PASSWORD, Story, busy
 
 pytestmark = pytest.mark.slow
-
-TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-
-
-async def complaints(page: Page) -> list[str]:
-    """What axe finds, each as rule, element and why."""
-    build_page.install_packages(everything=True)
-    await page.evaluate((build_page.WEB / "node_modules" / "axe-core" / "axe.min.js").read_text())
-    found: dict[str, Any] = await page.evaluate(
-        "tags => axe.run({exclude: ['.watermark']}, {runOnly: {type: 'tag', values: tags}})", TAGS)  # pure decoration
-    return [f"{rule['id']}: {node['target']} {node['failureSummary']}"
-            for rule in found["violations"] for node in rule["nodes"]]
 
 
 async def nothing(page: Page) -> None:

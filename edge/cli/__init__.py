@@ -125,7 +125,7 @@ def console(config: Annotated[Path, typer.Option(help="console.toml.")]) -> int:
 def user(
     config: Annotated[Path, typer.Option(help="console.toml.")],
     name: Annotated[str, typer.Argument(help="The login.")],
-    role: Annotated[str, typer.Option(help="nurse, prescriber or technician.")] = "nurse",
+    role: Annotated[str, typer.Option(help="nurse, prescriber, technician or administrator.")] = "nurse",
 ) -> int:
     """Make a console account, or give it a new password: asked twice, or one line on standard input."""
     from edge.console.run import put_user

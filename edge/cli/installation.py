@@ -64,7 +64,7 @@ url = "mqtt://127.0.0.1:1883"
 NEXT = """\
 {folder}: edge.toml, console.toml, rules.toml, protocols.toml, and keys that know each other. Next:
 1. vigil ports; vigil probe PORT       write what it prints at a bed in {folder}/edge.toml
-2. vigil user --config {folder}/console.toml NAME --role technician
+2. vigil user --config {folder}/console.toml NAME --role administrator    who makes the other accounts on the page
 3. vigil broker; vigil edge --config {folder}/edge.toml; vigil console --config {folder}/console.toml
 4. vigil doctor {folder}               says what is missing or wrong"""
 

@@ -8,19 +8,21 @@ import secrets
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import cast, get_args
+from typing import cast
 
 from pwdlib import PasswordHash
 from pwdlib.exceptions import UnknownHashError
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
-from edge.console import account_copy, sums
+from edge.console import account_copy, audit, sums
 from edge.console.store import Store
 from edge.console.tables import accounts, web_sessions
 from edge.console.upsert import insert
+from edge.contract.accounts import ADMINISTRATOR, ROLES, name_objection
 from edge.model import Role
 
 LINGER_S = 15 * 60.0  # real seconds a session whose time is up stays locked after its page was last on the live feed
+DISABLED = "!"  # before the hash of an account that nobody may use: no password has such a hash
 COOKIE_S = 30 * 86400  # real seconds a browser keeps the cookie: when a session ends the server says
 
 
@@ -55,8 +57,15 @@ def hash_password(password: str) -> str:
     return _hasher().hash(password)
 
 
+def is_disabled(hashed: str | None) -> bool:
+    """Whether an account with this hash is disabled."""
+    return hashed is not None and hashed.startswith(DISABLED)
+
+
 def check_password(stored: str | None, password: str) -> bool:
     """Whether `password` is the one. An unknown name (None) takes as long as a known one. Never on the event loop."""
+    if is_disabled(stored):
+        stored = None
     try:
         right = _hasher().verify(password, stored or _dummy_hash())
     except UnknownHashError:
@@ -116,7 +125,7 @@ def user_of(connection: Connection, token: str, now_s: float, linger_s: float = 
                    accounts.c.role, accounts.c.hash, accounts.c.sum)
     row = connection.execute(found.join(accounts, accounts.c.name == web_sessions.c.name).where(
         web_sessions.c.token_hash == _key(token), _holds(now_s, linger_s))).mappings().one_or_none()
-    if row is None or not sums.is_sound(accounts, row):
+    if row is None or not sums.is_sound(accounts, row) or is_disabled(row["hash"]):
         return None
     expires_s = row["expires_s"]
     return User(row["name"], cast(Role, row["role"]), row["token_hash"], row["csrf"], expires_s, expires_s <= now_s)
@@ -148,10 +157,20 @@ def equal(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode(), expected.encode())
 
 
+def everybody(connection: Connection) -> list[tuple[str, Role, str, float]]:
+    """All accounts by name: role, hash, and when each was made."""
+    found = select(accounts.c.name, accounts.c.role, accounts.c.hash, accounts.c.made_at_s).order_by(accounts.c.name)
+    return [(row.name, cast(Role, row.role), row.hash, row.made_at_s) for row in connection.execute(found)]
+
+
 def users(connection: Connection) -> list[tuple[str, Role]]:
-    """All accounts by name."""
-    found = select(accounts.c.name, accounts.c.role).order_by(accounts.c.name)
-    return [(row.name, cast(Role, row.role)) for row in connection.execute(found)]
+    """All accounts that can come in, by name."""
+    return [(name, role) for name, role, hashed, _ in everybody(connection) if not is_disabled(hashed)]
+
+
+def administrators(connection: Connection) -> set[str]:
+    """The names of those who can manage accounts."""
+    return {name for name, role in users(connection) if role == ADMINISTRATOR}
 
 
 def count(connection: Connection) -> int:
@@ -159,22 +178,33 @@ def count(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(accounts)).scalar_one()
 
 
-def ensure_user(database: Path | str, name: str, password: str, role: Role, at_s: float) -> bool:
+def _put_by(connection: Connection, by: str, name: str, hashed: str, role: Role, at_s: float) -> None:
+    what = "account made" if account(connection, name) is None else "account given a new password"
+    put_account(connection, name, hashed, role, at_s)
+    if by:
+        audit.add(connection, at_s, by, what, account=name, role=role)
+
+
+def ensure_user(database: Path | str, name: str, password: str, role: Role, at_s: float, by: str = "") -> bool:
     """For the command line: `name` can log in with `password` as `role` afterwards. True where that changed anything.
+    `by`: who says so, for the audit; without it there is no line.
 
     `database` is `Settings.database`; where it is a file, no console may have it open. Raises ValueError for a role or
-    name that is none, OSError where the copy of the accounts cannot be written.
+    name that is none, and for the last administrator, who stays one; OSError where the copy of the accounts cannot be
+    written.
     """
-    if role not in get_args(Role):
-        raise ValueError(f"no role {role!r}: write one of {', '.join(get_args(Role))}")
-    if not 1 <= len(name) <= 64 or not name.isprintable():
-        raise ValueError(f"no name for an account: {name!r}: write 1 to 64 printable characters")
+    if role not in ROLES:
+        raise ValueError(f"no role {role!r}: write one of {', '.join(ROLES)}")
+    if (wrong := name_objection(name)) is not None:
+        raise ValueError(wrong)
     store = Store(database)
     try:
         known = store.now(account, name)
         if known is not None and known[1] == role and check_password(known[0], password):
             return False
-        store.now(put_account, name, hash_password(password), role, at_s)
+        if role != ADMINISTRATOR and store.now(administrators) == {name}:
+            raise ValueError(f"{name} is the last administrator; make another one first")
+        store.now(_put_by, by, name, hash_password(password), role, at_s)
         if isinstance(database, Path):
             account_copy.write(account_copy.beside(database), store.now(account_copy.rows_of))
         return True

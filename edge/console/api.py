@@ -11,7 +11,7 @@ from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 
 from edge.console import history
 from edge.console.accounts import User
-from edge.console.auth import LoggedIn, MayChange, ThisConsole, metrics_of
+from edge.console.auth import MayChange, ThisConsole, Watching, metrics_of
 from edge.console.broker_said import refused_by_broker
 from edge.console.errors import Refused
 from edge.console.ingest import Ingest
@@ -41,9 +41,9 @@ MAX_MINUTES = 1440
 METRICS_PATTERN = r"^[a-z0-9_]{1,40}(,[a-z0-9_]{1,40}){0,31}$"
 JSON = "application/json"
 
-READ = problems(401, 503)
-READ_BED = problems(401, 404, 422, 503)
-READ_ONLY_BED = problems(401, 404, 409, 422, 503)
+READ = problems(401, 403, 503)
+READ_BED = problems(401, 403, 404, 422, 503)
+READ_ONLY_BED = problems(401, 403, 404, 409, 422, 503)
 COMMAND: dict[str, Any] = {"response_model": CommandOutcome, "openapi_extra": COMMAND_BODY,
                            "responses": problems(400, 401, 403, 404, 409, 413, 422, 503, 504)}
 
@@ -116,14 +116,14 @@ async def _command(asked: CommandRequest, request: Request, console: Console, us
 
 
 @router.get("/api/beds", responses=READ)
-async def beds(console: ThisConsole, user: LoggedIn) -> list[BedNow]:
+async def beds(console: ThisConsole, user: Watching) -> list[BedNow]:
     """Every bed of every edge with its last state and vitals. `live` says whether the state is what is now."""
     return [BedNow(edge=edge, bed=bed, state=console.edges[edge].state_json(bed),
                    vitals=console.edges[edge].beds.vitals_json(bed)) for edge, bed in console.ward()]
 
 
 @router.get("/api/edges/{edge}/beds/{bed}/history", response_model=History, responses=READ_BED)
-async def history_at(console: ThisConsole, user: LoggedIn, at: Annotated[At, Depends(_at)], minutes: Minutes = 120,
+async def history_at(console: ThisConsole, user: Watching, at: Annotated[At, Depends(_at)], minutes: Minutes = 120,
                      metrics: Metrics = None) -> Response:
     """The trend of the last `minutes` of edge time: nulls are gaps and never to be bridged. `metrics`: a comma list.
 
@@ -134,14 +134,14 @@ async def history_at(console: ThisConsole, user: LoggedIn, at: Annotated[At, Dep
 
 
 @router.get("/api/beds/{bed}/history", response_model=History, responses=READ_ONLY_BED)
-async def bed_history(console: ThisConsole, user: LoggedIn, at: Annotated[At, Depends(_only)], minutes: Minutes = 120,
+async def bed_history(console: ThisConsole, user: Watching, at: Annotated[At, Depends(_only)], minutes: Minutes = 120,
                       metrics: Metrics = None) -> Response:
     """As with the edge in the address; for a bed whose id one edge alone has."""
     return await _history(console, at, minutes, metrics)
 
 
 @router.get("/api/edges/{edge}/beds/{bed}/events", response_model=list[EventRead], responses=READ_BED)
-async def events_at(console: ThisConsole, user: LoggedIn, at: Annotated[At, Depends(_at)], limit: Limit = 200,
+async def events_at(console: ThisConsole, user: Watching, at: Annotated[At, Depends(_at)], limit: Limit = 200,
                     before: Before = None) -> Response:
     """The last `limit` events of the bed, those below number `before`, newest first; with those of its session at the
     beds where it was before."""
@@ -149,14 +149,14 @@ async def events_at(console: ThisConsole, user: LoggedIn, at: Annotated[At, Depe
 
 
 @router.get("/api/beds/{bed}/events", response_model=list[EventRead], responses=READ_ONLY_BED)
-async def bed_events(console: ThisConsole, user: LoggedIn, at: Annotated[At, Depends(_only)], limit: Limit = 200,
+async def bed_events(console: ThisConsole, user: Watching, at: Annotated[At, Depends(_only)], limit: Limit = 200,
                      before: Before = None) -> Response:
     """As with the edge in the address; for a bed whose id one edge alone has."""
     return await _events(console, at, limit, before)
 
 
 @router.get("/api/devices", responses=READ)
-async def devices(console: ThisConsole, user: LoggedIn) -> Devices:
+async def devices(console: ThisConsole, user: Watching) -> Devices:
     """Every bed's devices and each edge's own status; `edge` is the first one's. For a technician what the broker
     refused, too."""
     rows = []

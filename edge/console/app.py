@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 import uvicorn
 from fastapi import FastAPI
 
-from edge.console import api, errors, live, login, pages, simulation
+from edge.console import administration, api, errors, live, login, pages, simulation
 from edge.console.link import Publisher
 from edge.console.metrics import Metrics
 from edge.console.openapi import add_openapi
@@ -62,6 +62,7 @@ def create_app(settings: Settings, publisher: Publisher | None = None) -> FastAP
     app.state.on_crash = lambda: None
     app.include_router(login.router)
     app.include_router(api.router)
+    app.include_router(administration.router)
     app.include_router(live.router)
     if settings.simulated and settings.simulators:
         app.include_router(simulation.router)

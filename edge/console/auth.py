@@ -13,6 +13,7 @@ from edge.console.errors import Refused
 from edge.console.metrics import Metrics
 from edge.console.security import COOKIE, LoginLimiter, same_origin
 from edge.console.service import Console
+from edge.contract.accounts import ADMINISTRATOR
 
 
 def console_of(connection: HTTPConnection) -> Console:
@@ -77,7 +78,15 @@ async def may_change(user: Annotated[User, Depends(with_token)]) -> User:
     return user
 
 
+async def watching(user: Annotated[User, Depends(logged_in)]) -> User:
+    """The user, or 403 for whoever sees no patient and no device."""
+    if user.role == ADMINISTRATOR:
+        raise Refused("forbidden", "an administrator sees accounts, and no beds")
+    return user
+
+
 LoggedIn = Annotated[User, Depends(logged_in)]
+Watching = Annotated[User, Depends(watching)]
 HasToken = Annotated[User, Depends(with_token)]
 MayChange = Annotated[User, Depends(may_change)]
 SameOrigin = Annotated[None, Depends(from_our_page)]

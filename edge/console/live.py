@@ -14,6 +14,7 @@ from edge.console.auth import console_of, user_of_cookie
 from edge.console.feed import Page
 from edge.console.security import same_origin
 from edge.console.service import Console
+from edge.contract.accounts import ADMINISTRATOR
 
 CLOSE_S = 1.0  # real seconds a page has to take the reason why it is cut
 GONE = frozenset({1000, 1005, 1006})  # the page ended it itself
@@ -41,6 +42,9 @@ async def live(socket: WebSocket) -> None:
     user = await user_of_cookie(socket, console)
     if user is None:
         await socket.send_denial_response(PlainTextResponse("not logged in", 401))
+        return
+    if user.role == ADMINISTRATOR:
+        await socket.send_denial_response(PlainTextResponse("an administrator sees accounts, and no beds", 403))
         return
     await socket.accept()
     page = console.join(user)

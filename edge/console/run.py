@@ -9,7 +9,6 @@ import sys
 from getpass import getpass
 from pathlib import Path
 from time import sleep
-from typing import get_args
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -21,12 +20,10 @@ from edge.console.accounts import ensure_user
 from edge.console.database import NoStore, SchemaTooNew, place_of, shown_place, words_of
 from edge.console.settings import Settings, Tls
 from edge.console.store import Store
+from edge.contract.accounts import ROLES, password_objection
 from edge.contract.keys import BadKey, own_key, pin_neighbour, pinned_keys
-from edge.model import Role
 from edge.process import BadUsage, keep_for_good, log_to_stderr, loop_first, make_folder
 
-MIN_PASSWORD = 10
-ROLES: tuple[Role, ...] = get_args(Role)
 TRY_AGAIN_S = 2.0  # real seconds
 log = logging.getLogger(__name__)
 
@@ -129,13 +126,15 @@ def put_user(path: Path, name: str, role: str) -> int:
             raise BadUsage("the two passwords differ; try again")
     else:
         password = sys.stdin.readline().rstrip("\n")
-    if len(password) < MIN_PASSWORD:
-        raise BadUsage(f"a password needs at least {MIN_PASSWORD} characters")
+    if (no_password := password_objection(password)) is not None:
+        raise BadUsage(no_password)
     make_folder(config.data)
     place = place_of(config.database)
     try:
-        made = ensure_user(place, name, password, role, EdgeClock().now())
+        made = ensure_user(place, name, password, role, EdgeClock().now(), "vigil user")
     except (DBAPIError, SchemaTooNew, NoStore) as wrong:
         raise _cannot_use(place, words_of(wrong) if isinstance(wrong, DBAPIError) else str(wrong)) from None
+    except ValueError as refused:
+        raise BadUsage(str(refused)) from None
     print(f"{name}: {'made' if made else 'new password'}, {role}")
     return 0

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edge.contract.accounts import MAX_NAME, MAX_PASSWORD, MIN_PASSWORD
 from edge.contract.box_verbs import MAX_AT, MAX_OF
 from edge.contract.broker_said import RefusedFor
 from edge.model import Role
@@ -17,17 +18,72 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+Password = Annotated[str, Field(min_length=1, max_length=MAX_PASSWORD)]
+FreshPassword = Annotated[str, Field(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD)]
+
+
 class Login(StrictModel):
     """Name and password."""
 
-    name: Annotated[str, Field(min_length=1, max_length=64)]
-    password: Annotated[str, Field(min_length=1, max_length=256)]
+    name: Name
+    password: Password
 
 
 class Unlock(StrictModel):
     """The password of whoever is logged in."""
 
-    password: Annotated[str, Field(min_length=1, max_length=256)]
+    password: Password
+
+
+class AccountNamed(StrictModel):
+    """The account that is meant."""
+
+    name: Name
+
+
+class NewPassword(StrictModel):
+    """The account that is meant, and its password from now on."""
+
+    name: Name
+    password: FreshPassword
+
+
+class NewAccount(StrictModel):
+    """An account to be made."""
+
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"^\S(.*\S)?$")]
+    role: Role
+    password: FreshPassword
+
+
+class AccountNow(BaseModel):
+    """An account. `disabled`: nobody comes in under it until it gets a new password."""
+
+    name: str
+    role: Role
+    disabled: bool
+    made_at: str
+
+
+class AuditLine(BaseModel):
+    """Who did what when, by this console's clock; never a patient's name."""
+
+    n: int
+    at: str
+    user: str
+    what: str
+    edge: str | None
+    bed: str | None
+    detail: dict[str, Any]
+
+
+class Audit(BaseModel):
+    """Lines, newest first. `broken`: the first that is not as it was written, and why; it and what is older are not
+    told."""
+
+    lines: list[AuditLine]
+    broken: str | None
 
 
 class Me(BaseModel):

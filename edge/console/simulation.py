@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from edge.console.auth import LoggedIn, MayChange, ThisConsole
+from edge.console.auth import MayChange, ThisConsole, Watching
 from edge.console.errors import Refused
 from edge.console.openapi import problems
 from edge.console.schemas import Done, StrictModel
@@ -70,7 +70,7 @@ class DemoLogin(BaseModel):
 
 
 @router.get("")
-async def look(console: ThisConsole, user: LoggedIn) -> list[SimulatedBed]:
+async def look(console: ThisConsole, user: Watching) -> list[SimulatedBed]:
     """Every simulated bed with its devices, as they are this second. 503: the simulators do not answer."""
     beds: list[SimulatedBed] = []
     for edge, socket in console.settings.simulators.items():
@@ -91,7 +91,7 @@ async def logins(console: ThisConsole) -> list[DemoLogin]:
 
 @router.post("/{edge}")
 async def work(
-    hand: Hand, console: ThisConsole, user: MayChange,
+    hand: Hand, console: ThisConsole, user: MayChange, _: Watching,
     edge: Annotated[str, Path(pattern=ID_PATTERN.replace("(?!\\n)$", "$"), max_length=32)],
 ) -> Done:
     """Does it at once. 404: no such edge is simulated. 409: refused, with why. 503: the simulators do not answer."""

@@ -51,6 +51,11 @@ KINDS: dict[str, ProblemKind] = {
     "forbidden": ProblemKind(403, "Your role may not do this", "Ask somebody whose role may."),
     "foreign_page": ProblemKind(403, "The request does not come from this console's page", "Use that page."),
     "no_token": ProblemKind(403, "The X-CSRF header is missing or wrong", "GET /api/me tells what to send."),
+    # accounts
+    "account_exists": ProblemKind(409, "There is an account of that name", "Write another name."),
+    "account_disabled": ProblemKind(409, "The account is disabled already", "A new password enables it."),
+    "last_administrator": ProblemKind(409, "Somebody must manage accounts", "Make another administrator first."),
+    "no_such_account": ProblemKind(404, "No such account", "GET /api/accounts lists them."),
     # what is asked
     "not_found": ProblemKind(404, "No such address", "See /openapi.json for the addresses there are."),
     "no_such_bed": ProblemKind(404, "No such bed", "GET /api/beds lists the beds."),

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 
 from edge import model
-from edge.contract import events, payloads, treatment_now
+from edge.contract import accounts, events, payloads, treatment_now
 from edge.contract.box import PortNow
 from edge.contract.commands import MAX_PATIENT_NAME, VERBS, Argument, arguments
 from edge.contract.problems import Problem
@@ -58,7 +58,8 @@ def text() -> str:
     statement = f"export const STATEMENT = {_json(model.STATEMENT)};"
     parts = [HEAD, "/** What Vigil is, wherever that is stated. */", statement, "",
              *(f"export type {name} = {_literals(literal)};" for name, literal in WORDS.items()), "",
-             *(_interface(struct) for struct in STRUCTS), _events(), _verbs(), _symptoms(), _attestations(), _metrics(),
+             *(_interface(struct) for struct in STRUCTS), _events(), _verbs(), _accounts(),
+             _symptoms(), _attestations(), _metrics(),
              _sound()]
     return "\n".join(parts)
 
@@ -131,7 +132,7 @@ def _verbs() -> str:
         "  min?: number; max?: number; max_length?: number; unit?: string; remedy?: string;",
         "  presets?: readonly number[]; usual_min?: number; usual_max?: number; unless?: string;",
         "  choices?: readonly string[];", "}", "",
-        f"const CARERS = {_json(sorted(NURSE))} as const;", "export const VERBS = {", *verbs,
+        f"export const CARERS = {_json(sorted(NURSE))} as const;", "export const VERBS = {", *verbs,
         "} as const satisfies Record<string, { roles: readonly Role[]; args: Record<string, Argument> }>;",
         "export type Verb = keyof typeof VERBS;", "",
         "/** Of the name that comes with start_session and stays in the console. */",
@@ -145,6 +146,17 @@ def _argument(argument: Argument) -> dict[str, Any]:
             "presets": argument.presets, "usual_min": argument.usual_min, "usual_max": argument.usual_max,
             "unless": argument.unless, "choices": argument.choices}
     return {name: value for name, value in said.items() if value not in (None, "", ())}
+
+
+def _accounts() -> str:
+    """Roles, and what an account must be."""
+    return "\n".join([
+        f"export const ROLES: readonly Role[] = {_json(accounts.ROLES)};",
+        "/** Who manages accounts, and sees and does nothing clinical. */",
+        f"export const ADMINISTRATOR: Role = {_json(accounts.ADMINISTRATOR)};",
+        "/** What a name and a password must be, characters. */",
+        f"export const ACCOUNT = {{ name_max: {accounts.MAX_NAME}, password_min: {accounts.MIN_PASSWORD},"
+        f" password_max: {accounts.MAX_PASSWORD} }} as const;", ""])
 
 
 def _symptoms() -> str:

@@ -132,8 +132,8 @@ def free_port(wanted: int | None) -> int:
 
 
 def new_logins() -> list[Login]:
-    """A nurse, a technician and a prescriber, with passwords nobody has had."""
-    roles: tuple[Role, ...] = ("nurse", "technician", "prescriber")
+    """A nurse, a technician, a prescriber and an administrator, with passwords nobody has had."""
+    roles: tuple[Role, ...] = ("nurse", "technician", "prescriber", "administrator")
     return [Login(role, secrets.token_urlsafe(9), role) for role in roles]
 
 

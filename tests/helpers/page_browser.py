@@ -14,6 +14,7 @@ from edge.model import iso
 from tests.helpers import waiting
 from tests.helpers.page_story import PASSWORD, Story, alarm, playing
 
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 SCREENS = ((1280, 800), (1024, 768), (768, 1024))
 Opened = Callable[..., AbstractAsyncContextManager[Page]]
 
@@ -60,6 +61,16 @@ def _note_command(story: Story, asked: Request) -> None:
     if asked.method == "POST" and asked.url.endswith("/commands"):
         bed = asked.url.split("/")[-2]
         story.commands.append({"bed": bed, "csrf": asked.headers.get("x-csrf"), **(asked.post_data_json or {})})
+
+
+async def complaints(page: Page) -> list[str]:
+    """What axe finds, each as rule, element and why."""
+    build_page.install_packages(everything=True)
+    await page.evaluate((build_page.WEB / "node_modules" / "axe-core" / "axe.min.js").read_text())
+    found: dict[str, Any] = await page.evaluate(
+        "tags => axe.run({exclude: ['.watermark']}, {runOnly: {type: 'tag', values: tags}})", TAGS)  # pure decoration
+    return [f"{rule['id']}: {node['target']} {node['failureSummary']}"
+            for rule in found["violations"] for node in rule["nodes"]]
 
 
 async def until(true: Callable[[], bool], what: str, within_s: float = 6) -> None:

@@ -2,7 +2,7 @@
 import type { ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { idOf, matching, pathOf } from "./beds.ts";
-import { STATEMENT } from "./contract.ts";
+import { ADMINISTRATOR, STATEMENT } from "./contract.ts";
 import { Bed } from "./bed.tsx";
 import { NotLive, SoundOff } from "./banner.tsx";
 import { Lock } from "./lock.tsx";
@@ -47,7 +47,7 @@ function useShortcuts(): void {
 
 /** The tab's title: the highest alarm and its bed, readable while another tab is in front. */
 function title(): string {
-  if (!store.me) return "Vigil";
+  if (!store.me || store.me.role === ADMINISTRATOR) return "Vigil";
   const first = everywhere()[0];
   if (first === undefined) return store.broken() === null ? "Vigil" : "NOT LIVE - Vigil";
   const { bed, alarm } = first;
@@ -74,6 +74,7 @@ export function App() {
   });
   if (store.me === undefined) return <div class="opening" role="status">NOT LIVE: waiting for the console</div>;
   if (store.me === null) return <Login statement={STATEMENT} />;
+  if (store.me.role === ADMINISTRATOR) return <Administration me={store.me} />;
   const broken = store.broken();
   return (
     <div class={broken === null ? "frame" : "frame not-live"} data-live={broken === null}>
@@ -96,7 +97,8 @@ export function App() {
 }
 
 /** What a nurse's page need not load. */
-const LATER: Record<"simulation" | "devices", () => Promise<ComponentType>> = {
+const LATER: Record<"accounts" | "simulation" | "devices", () => Promise<ComponentType>> = {
+  accounts: async () => (await import("./accounts.tsx")).Accounts,
   simulation: async () => (await import("./simulation.tsx")).Simulation,
   devices: async () => (await import("./devices.tsx")).Devices,
 };
@@ -105,6 +107,21 @@ function Later({ page }: { page: keyof typeof LATER }) {
   const [Loaded, setLoaded] = useState<ComponentType | null>(null);
   useEffect(() => void LATER[page]().then((loaded) => setLoaded(() => loaded)), []);
   return Loaded === null ? <p role="status">Opening</p> : <Loaded />;
+}
+
+/** Accounts, and nothing of a bed. */
+function Administration({ me }: { me: Me }) {
+  return (
+    <div class="frame">
+      <Lock />
+      <header>
+        <b class="name">Vigil</b>
+        <span class="who">{me.name}{me.name !== me.role && `, ${me.role}`}</span>
+        <button class="quiet" onClick={() => void signOut()}>Sign out</button>
+      </header>
+      <div class="scroll"><main><Later page="accounts" /></main><footer>{STATEMENT}</footer></div>
+    </div>
+  );
 }
 
 function View({ me, place }: { me: Me; place: Place }) {

@@ -3,7 +3,7 @@
 /** What Vigil is, wherever that is stated. */
 export const STATEMENT = "Vigil is a research and evaluation system: a secondary display, not cleared or certified as a medical device. The bedside devices' own alarms stay in force; whoever operates it decides its status where it is used.";
 
-export type Role = "nurse" | "technician" | "prescriber";
+export type Role = "nurse" | "technician" | "prescriber" | "administrator";
 export type Priority = "high" | "medium" | "low" | "none";
 export type AlarmState = "pending" | "active" | "acknowledged" | "latched" | "inactive";
 export type AlarmClass = "physiological" | "technical";
@@ -1117,7 +1117,7 @@ export interface Argument { // no `type`: text
   choices?: readonly string[];
 }
 
-const CARERS = ["nurse", "prescriber"] as const;
+export const CARERS = ["nurse", "prescriber"] as const;
 export const VERBS = {
   acknowledge: { roles: CARERS, args: {
   } },
@@ -1254,6 +1254,12 @@ export type Verb = keyof typeof VERBS;
 
 /** Of the name that comes with start_session and stays in the console. */
 export const MAX_PATIENT_NAME = 80;
+
+export const ROLES: readonly Role[] = ["nurse", "technician", "prescriber", "administrator"];
+/** Who manages accounts, and sees and does nothing clinical. */
+export const ADMINISTRATOR: Role = "administrator";
+/** What a name and a password must be, characters. */
+export const ACCOUNT = { name_max: 64, password_min: 10, password_max: 256 } as const;
 
 /** Symptoms that rules know, each in words; a check-in offers them. */
 export const SYMPTOMS: Readonly<Record<string, string>> = {"chest_pain": "chest pain", "dyspnoea": "short of breath", "severe_headache": "sudden severe headache", "visual_disturbance": "visual disturbance", "seizure": "seizure", "focal_deficit": "weakness on one side", "suicidal_thoughts": "suicidal thoughts", "agitation": "agitated", "calls_for_help": "calls for help", "dissociation": "dissociation", "dizziness": "dizziness", "vomiting": "vomiting"};

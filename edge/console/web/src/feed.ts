@@ -1,4 +1,5 @@
 /** What the console says to the page beyond the contract (contract.ts): the live feed's messages, and whoever is signed in. */
+import { CARERS } from "./contract.ts";
 import type { EventKind, EventOf, ProtocolNow, Role, State, Vitals, Wave as WaveOnWire } from "./contract.ts";
 
 export type {
@@ -10,7 +11,7 @@ export interface User { name: string; role: Role }
 
 /** Whether they care for patients: they see names, acknowledge, and hear alarms. */
 export function isClinical(user: User | null | undefined): boolean {
-  return user != null && user.role !== "technician";
+  return CARERS.some((role) => role === user?.role);
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Who is signed in, and what runs while they are: feed, sound, ticker. Wires the parts; holds no state of its own. */
 import { login, logout, renewal, unlock, whenLocked, whoAmI } from "./api.ts";
 import { Sounder } from "./audio.ts";
+import { ADMINISTRATOR } from "./contract.ts";
 import { forgetDrafts } from "./drafts.ts";
 import { endOf, isRenewalDue, type Lease, leaseOf } from "./lease.ts";
 import { Live } from "./live.ts";
@@ -88,7 +89,7 @@ function signedIn(me: Me): void {
   lastName = me.name;
   lost = false;
   know(me);
-  live.start();
+  if (me.role !== ADMINISTRATOR) live.start(); // who manages accounts sees no bed
   void keepAwake();
 }
 
@@ -118,7 +119,8 @@ function leave(): void {
   store.forget();
 }
 
-async function checkSignedIn(): Promise<void> {
+/** Asks whether this screen is still signed in; if not, it says so. */
+export async function checkSignedIn(): Promise<void> {
   if ((await whoAmI()) !== null || !store.me) return;
   lost = sounds();
   leave();
