@@ -14,7 +14,8 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 from typer.testing import CliRunner
 
-from edge.cli import app
+from edge.cli import app, backup
+from edge.cli.copying import holds_something
 from edge.config.stores import store_url
 from edge.console.database import NoStore, open_engine, place_of, shown_place, words_of
 from edge.console.store import Store
@@ -160,6 +161,10 @@ def vigil(*args: str) -> str:
     return result.output
 
 
+def ended(*_: str) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.slow
 async def test_a_record_on_a_server_is_read_backed_up_and_restored(
         server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,6 +183,12 @@ async def test_a_record_on_a_server_is_read_backed_up_and_restored(
     assert "50 events are as they were" in vigil("verify", str(to / "journal.db"), "--against", str(to / "console.db"))
     # back to another server, and to files
     there, beside = server.database(), server.database()
+    with pytest.MonkeyPatch.context() as patched:  # one that is ended between the two databases
+        patched.setattr(backup, "copy_journal", ended)
+        with pytest.raises(KeyboardInterrupt):
+            backup.restore(to, tmp_path / "box", there, beside)
+    assert holds_something(beside)
+    assert not holds_something(there)
     vigil("restore", str(to), "--data", str(tmp_path / "box"), "--journal", there, "--console", beside)
     assert not (tmp_path / "box" / "journal.db").exists()
     assert (tmp_path / "box" / "edge.count").read_text() == "7"

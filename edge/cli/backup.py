@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import sys
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from edge.aside import ENDS, to_disk
-from edge.cli.copying import copy_console, copy_journal, holds_something
+from edge.aside import ENDS, kept_as, to_disk
+from edge.cli.copying import copy_console, copy_journal, holds_something, is_copy
 from edge.cli.records import stored_hashes
+from edge.console.damage import damage_of
 from edge.console.database import place_of
 from edge.contract.keys import BadKey, pinned_key
 from edge.journal.database import DatabaseUrl, JournalError, Lock
@@ -22,7 +24,9 @@ from edge.process import BadUsage
 
 # The console first: it has no event that the journal, read after it, has not.
 DATABASES = ("console.db", "journal.db")
-KEYS = ("*.key", "*.pub", "*.count", "keys/*.pub")
+KEYS = ("*.key", "*.pub", "*.count", "keys/*.pub", "console.accounts", "console.accounts.2")
+UNFINISHED = "unfinished"  # a file of this name is in a backup until it is whole
+PLACING = "placing"  # what a restore puts in place: a line a file, its inode and the time of its last change in ns
 
 
 def back_up(data: Path, to: Path, journal: str | None = None, console: str | None = None) -> int:
@@ -37,19 +41,43 @@ def back_up(data: Path, to: Path, journal: str | None = None, console: str | Non
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True, mode=0o700)
+        (part / UNFINISHED).touch()
         _copy_stores(data, part, journal, console)
+        damage = _without_damaged(part)
         for pattern in KEYS:
             for key in data.glob(pattern):
                 (part / key.relative_to(data)).parent.mkdir(exist_ok=True)
                 shutil.copy2(key, part / key.relative_to(data))
+                to_disk(part / key.relative_to(data))
         verdict = _checked(part)
-        part.rename(to)
+        _finish(part, to)
     except (OSError, sqlite3.Error, JournalError) as fault:
         raise BadUsage(f"{to}: the backup cannot be made ({fault}); nothing is left of it") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
     print(f"{to}: {verdict.events} events and {verdict.inputs} inputs, checked; with {', '.join(_names(to))}")
+    if damage:
+        print(f"{data / 'console.db'} is damaged ({damage}): it is in the backup as console.db.damaged-1; a console"
+              " begins a new one, and fetches its events from the journal", file=sys.stderr)
     return 0
+
+
+def _finish(part: Path, to: Path) -> None:
+    """All of it is there, and on the disk: it gets its name. Raises OSError."""
+    for found in part.rglob("*"):
+        to_disk(found)
+    (part / UNFINISHED).unlink()
+    to_disk(part)
+    part.rename(to)
+    to_disk(to.parent)
+
+
+def _without_damaged(part: Path) -> str:
+    """A console's store that is damaged keeps nobody from a backup of the journal. What is damaged of it, or ""."""
+    what = damage_of(part / "console.db")
+    if what:
+        (part / "console.db").rename(kept_as(part / "console.db", 1))
+    return what
 
 
 def _copy_stores(data: Path, part: Path, journal: str | None, console: str | None) -> None:
@@ -67,14 +95,18 @@ def _copy_stores(data: Path, part: Path, journal: str | None, console: str | Non
 def restore(backup: Path, data: Path, journal: str | None = None, console: str | None = None) -> int:
     """`vigil restore`: a backup into the data folder of a box that has none, the stores into empty databases where
     their addresses are given. Raises BadUsage, and changes nothing."""
+    if (backup / UNFINISHED).exists():
+        raise BadUsage(f"{backup}: this backup was cut short and is not whole; give another, or make a new one")
     if not (backup / "journal.db").is_file():
         raise BadUsage(f"{backup}: no backup, there is no journal.db in it")
     if console is not None and not (backup / "console.db").is_file():
         raise BadUsage(f"--console: there is no console.db in {backup}; leave it out")
     servers = {name: url for name, url in (("console.db", console), ("journal.db", journal)) if url is not None}
+    _undo(data)
     _must_be_free(data, servers)
+    done = console is not None and holds_something(console) and is_copy(backup / "console.db", console)
     for url in servers.values():
-        if holds_something(url):
+        if holds_something(url) and not (done and url == console):
             raise BadUsage(f"{shown_address(url)}: there is something already; stop edge and console, and give an empty"
                            " one")
     verdict = _checked(backup)
@@ -84,7 +116,7 @@ def restore(backup: Path, data: Path, journal: str | None = None, console: str |
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True, mode=0o700)
         copied = _copy_files(backup, part, set(servers))
-        if console is not None:
+        if console is not None and not done:  # one that was ended between the two has copied it
             copy_console(backup / "console.db", console)
         if journal is not None:
             copy_journal(str(backup / "journal.db"), journal)
@@ -133,8 +165,30 @@ def _copy_files(backup: Path, part: Path, without: set[str]) -> list[Path]:
     return sorted(copied, key=lambda inside: inside.name == "journal.db")
 
 
+def _undo(data: Path) -> None:
+    """A restore that was ended while it put files in place is undone, as far as nobody has worked with them since.
+    Where the last one is in its place, it was done."""
+    part = data / ".restore.part"
+    if not (part / PLACING).is_file():
+        return
+    noted = [line.split(" ", 2) for line in (part / PLACING).read_text().splitlines()]
+    if not noted or not (part / noted[-1][2]).exists():
+        return
+    for inode, at_ns, name in noted:
+        found = data / name
+        untouched = found.is_file() and (found.stat().st_ino, found.stat().st_mtime_ns) == (int(inode), int(at_ns))
+        if untouched and not (part / name).exists() and not Path(f"{found}-wal").exists():
+            found.unlink()
+
+
 def _put_in_place(copied: list[Path], part: Path, data: Path) -> None:
     """All of it is copied: each file by a rename. Raises OSError."""
+    told = [(part / inside).stat() for inside in copied]
+    (part / "noting").write_text("".join(
+        f"{found.st_ino} {found.st_mtime_ns} {inside}\n" for inside, found in zip(copied, told, strict=True)))
+    to_disk(part / "noting")
+    (part / "noting").rename(part / PLACING)
+    to_disk(part)
     for inside in copied:
         (data / inside).parent.mkdir(exist_ok=True)
         (part / inside).rename(data / inside)

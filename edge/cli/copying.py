@@ -5,8 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, Table, create_engine, func, inspect, make_url, select, text
+from sqlalchemy import (
+    Connection,
+    Row,
+    Table,
+    create_engine,
+    func,
+    inspect,
+    literal,
+    make_url,
+    select,
+    text,
+)
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -17,6 +29,7 @@ from edge.console.store import Store
 from edge.journal import schema
 from edge.journal.database import DatabaseUrl, identity, writing
 from edge.journal.reader import Reader, moment
+from edge.migrating import TABLE
 from edge.postgres import NoDriver, engine, one_moment
 from edge.process import BadUsage
 
@@ -61,12 +74,26 @@ def console_hashes(place: Path | str, edge: str) -> list[tuple[int, str, bytes]]
 
 
 def holds_something(place: str) -> bool:
-    """Whether a database on a server has any table. Raises BadUsage."""
+    """Whether a database on a server has any row: a copy that was cut short leaves empty tables. Raises BadUsage."""
     try:
         with reading_store(place) as connection:
-            return bool(inspect(connection).get_table_names())
+            return any(connection.execute(select(literal(1)).select_from(text(f'"{name}"')).limit(1)).first()
+                       for name in inspect(connection).get_table_names() if name != TABLE)
     except DBAPIError as fault:
         raise BadUsage(f"{shown_place(place)}: cannot be used ({words_of(fault)})") from None
+
+
+def is_copy(source: Path, target: str) -> bool:
+    """Whether a console's store on a server is what is in `source`, row by row. Raises BadUsage."""
+    try:
+        with reading_store(source) as ours, reading_store(target) as there:
+            return all(_rows(ours, each) == _rows(there, each) for each in tables.metadata.sorted_tables)
+    except DBAPIError:
+        return False
+
+
+def _rows(connection: Connection, of: Table) -> list[Row[Any]]:
+    return sorted(connection.execute(select(of)).all(), key=repr)
 
 
 @contextmanager
