@@ -87,8 +87,15 @@ export function gapWords({ from, to }: { from: string; to: string }): string {
   return `Not watched for ${Math.max(1, Math.round((Date.parse(to) - Date.parse(from)) / 1000))} s at ${clockTime(to)}`;
 }
 
+/** A text of the edge's, which knows no wall: "until 04:33 UTC" as "until 06:33" where it is. `near`: about when it was said. */
+export function onTheWall(text: string, near: string): string {
+  const day = new Date(near);
+  if (Number.isNaN(day.getTime())) return text;
+  return text.replace(/\b([01]\d|2[0-3]):([0-5]\d) UTC\b/g, (_, hours: string, minutes: string) => clockTime(new Date(day).setUTCHours(Number(hours), Number(minutes))));
+}
+
 /** hh:mm on the wall of whoever looks. */
-export function clockTime(iso: string | null | undefined): string {
+export function clockTime(iso: string | number | null | undefined): string {
   const at = iso ? new Date(iso) : null;
   if (at === null || Number.isNaN(at.getTime())) return "--:--";
   return `${String(at.getHours()).padStart(2, "0")}:${String(at.getMinutes()).padStart(2, "0")}`;

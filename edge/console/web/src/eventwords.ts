@@ -1,5 +1,5 @@
 /** One event of the journal in one plain line. Pure. */
-import { clockTime, stopwatch } from "./age.ts";
+import { clockTime, onTheWall, stopwatch } from "./age.ts";
 import { plain } from "./dose.ts";
 import type { DeviceAlarm, EdgeEvent } from "./feed.ts";
 import { DISSOCIATION, linkWords, overWords, PHASE, refusal, sentence, symptom, whoWords } from "./words.ts";
@@ -206,5 +206,5 @@ export function kindOf(event: EdgeEvent): string {
 }
 
 export function sentenceOf(event: EdgeEvent): string {
-  return (WRITERS[event.kind] ?? other)(event.body, event.at);
+  return onTheWall((WRITERS[event.kind] ?? other)(event.body, event.at), event.at);
 }

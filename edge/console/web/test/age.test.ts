@@ -1,7 +1,7 @@
 /** A number dies by itself: by its own age, the server's word, a broken feed, or a delay on the way. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ageOf, ageWords, type Context, gapWords, receive, show, staleAfter, stopwatch } from "../src/age.ts";
+import { ageOf, ageWords, type Context, gapWords, onTheWall, receive, show, staleAfter, stopwatch } from "../src/age.ts";
 import { EdgeClock, Monotonic } from "../src/clock.ts";
 import { brokenHop } from "../src/liveness.ts";
 import type { Hops, Numeric } from "../src/feed.ts";
@@ -91,4 +91,13 @@ test("ages in words", () => {
 test("a gap within a minute is told by its length, not as from 02:29 to 02:29", () => {
   assert.match(gapWords({ from: "2026-09-21T08:29:10.000Z", to: "2026-09-21T08:29:13.400Z" }), /^Not watched for 3 s at \d\d:29$/);
   assert.match(gapWords({ from: "2026-09-21T08:29:10.000Z", to: "2026-09-21T08:31:00.000Z" }), /^Not watched \d\d:29 to \d\d:31$/);
+});
+
+test("the edge's times in a text are those of the wall here", () => {
+  const wall = (utc: string): string => `${String(new Date(utc).getHours()).padStart(2, "0")}:${String(new Date(utc).getMinutes()).padStart(2, "0")}`;
+  const near = "2026-09-21T12:00:00.000Z";
+  assert.equal(onTheWall("not watched for 69 s until 04:33 UTC", near), `not watched for 69 s until ${wall("2026-09-21T04:33:00.000Z")}`);
+  assert.equal(onTheWall("yes, 23:59 UTC; no, 00:01 UTC", near), `yes, ${wall("2026-09-21T23:59:00.000Z")}; no, ${wall("2026-09-21T00:01:00.000Z")}`);
+  for (const text of ["24:00 UTC", "4:33 UTC", "04:33", "04:60 UTC", "UTC"]) assert.equal(onTheWall(text, near), text);
+  assert.equal(onTheWall("until 04:33 UTC", "never"), "until 04:33 UTC");
 });
