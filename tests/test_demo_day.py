@@ -75,6 +75,7 @@ async def play_a_session(data: Path) -> None:
         await expect(beside).to_contain_text("worked by you", timeout=SEEN_WITHIN_MS)
 
         await until_ready(demo, "chair-3")
+        await expect(beside).to_contain_text("A session is open here.", timeout=SEEN_WITHIN_MS)
         await pump.get_by_label("Rate, mL/h").fill("60")
         await pump.get_by_role("button", name="Program").click()
         await expect(pump.locator(".front")).to_contain_text("Rate 60.0 mL/h", timeout=SEEN_WITHIN_MS)

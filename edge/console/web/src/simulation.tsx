@@ -73,6 +73,7 @@ function Beside({ bed, act }: { bed: SimulatedBed; act: Act }) {
         <h3>Patient</h3>
         {Object.entries(bed.episodes).map(([kind, now]) => <Episode key={kind} bed={bed.bed} kind={kind} now={now} act={act} />)}
         <button onClick={() => void act({ bed: bed.bed, device: "patient", do: "next" })}>Next patient comes</button>
+        {store.states.get(keyOf(bed))?.session && <p class="help">A session is open here. It stays the last patient’s until it is closed on the bed’s page.</p>}
       </div>
       {devices.map((device) => <Device key={device.device} bed={bed.bed} device={device} act={act} />)}
     </section>
