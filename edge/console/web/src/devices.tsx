@@ -1,4 +1,5 @@
 /** Every device at every bed, for the technician: the worst first, or in the order of a column. */
+import "./style/devices.css";
 import { useState } from "preact/hooks";
 import { idOf } from "./beds.ts";
 import { clockTime, stopwatch } from "./age.ts";
