@@ -169,3 +169,14 @@ def test_it_says_when_the_patient_would_have_been_ready_but_for_the_minimum_stay
     assert {one["gate"] for one in told["open_items"]} == {"after_the_end", "after_the_start"}
     story.command("check_in", moaas=5, cadss=9, distress=1)
     assert story.until(46.2).full()["session"]["ready_min"] is None, "a relapse: not any more"
+
+
+def test_the_state_says_when_the_words_of_an_alarm_were_true() -> None:
+    """They say how long ago something was, and stand for as long as nothing moves the alarm."""
+    story = infusing(1)
+    shown = []
+    for minute in (16, 20, 26, 30):
+        story.until(minute)
+        [alarm] = [alarm for alarm in story.full()["alarms"] if alarm["rule"] == "DIS-4"]
+        shown.append((alarm["text"], round((from_iso(alarm["text_at"]) - T0) / 60)))
+    assert shown == [("Check-in overdue: none for 15 min", 15)] * 2 + [("Check-in overdue: none for 25 min", 25)] * 2

@@ -104,8 +104,8 @@ class AlarmNow(Payload, frozen=True, kw_only=True):
     """Where one alarm stands. `seq` is the event that moved it last: an acknowledgement names the one the nurse saw.
     `no_data`: what it is about cannot be told now, so it stays; `no_data_since`: since when. `worst`: a higher level
     that has fallen and that nobody has acknowledged. `sound`: at this priority it sounds until somebody acknowledges
-    it, even where it is over or has fallen; absent: at its own while it is active. The rest is what that event said
-    (AlarmMoved)."""
+    it, even where it is over or has fallen; absent: at its own while it is active. `text_at`: when `text` was true.
+    The rest is what that event said (AlarmMoved)."""
 
     alarm: str
     rule: str
@@ -132,6 +132,7 @@ class AlarmNow(Payload, frozen=True, kw_only=True):
     level: int | UnsetType = UNSET
     alarm_phase: AlarmPhase | UnsetType = UNSET
     no_data_since: Time | UnsetType = UNSET
+    text_at: Time | UnsetType = UNSET
     worst: FallenLevel | UnsetType = UNSET
     signals: Signals | UnsetType = UNSET
     shelved_until: Time | UnsetType = UNSET

@@ -118,6 +118,7 @@ class Alarm(msgspec.Struct, frozen=True):
     climbed_s: float = 0.0  # up to when the steps of the ladder were looked at
     told: tuple[Told, ...] = ()  # since it was announced
     next_told: Told | None = None  # if nobody acknowledges it until then
+    text_s: float = 0.0  # when the words of `body` were true
     reminded_s: float | None = None  # of its acknowledgement, last
     comments: tuple[Comment, ...] = ()
     kept_sound: Priority = "none"  # what sounds on, fallen or over, until somebody acknowledges it (`latch_sound`)

@@ -122,6 +122,6 @@ def _moved(state: BedState, from_key: str, to_key: str) -> Alarm:
                                      acknowledged_at_s=None, by=None, about=())
     return replace(tier, id=before.id, state=before.state, since_s=before.since_s, seq=before.seq, by=before.by,
                    heard_seq=before.heard_seq, acknowledged_at_s=before.acknowledged_at_s, body=before.body,
-                   worst=before.worst, told_s=before.told_s, announced_s=before.announced_s,
+                   worst=before.worst, told_s=before.told_s, text_s=before.text_s, announced_s=before.announced_s,
                    climbed_s=before.climbed_s, told=before.told, reminded_s=before.reminded_s,
                    comments=before.comments, kept_sound=before.kept_sound)

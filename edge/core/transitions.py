@@ -169,6 +169,7 @@ def publish(state: BedState, rule: Rule, alarm: Alarm, was: AlarmState, context:
             superseded: str | None = None, command: str | None = None, alarm_phase: AlarmPhase | None = None,
             body: AlarmMoved | None = None) -> PendingEvent:
     """The event of an alarm's move; `state.alarms` keeps what it says. `body`: this, instead of how things are now."""
+    text_s = alarm.text_s if body is not None else context.at_s
     body = replace(body or alarm_moved(state, rule, alarm, was, context, superseded), command=command or UNSET)
     alarm = replace(alarm, kept_sound=_kept_sound(rule, alarm))
     if state.engine.levels:
@@ -178,7 +179,7 @@ def publish(state: BedState, rule: Rule, alarm: Alarm, was: AlarmState, context:
         if not is_same:  # whoever acknowledged has not seen this; who was told is told anew
             alarm = replace(alarm, announced_s=None, reminded_s=None,
                             comments=() if phase == "start" else alarm.comments)
-    state.alarms[alarm.key] = replace(alarm, body=body, told_s=context.at_s)
+    state.alarms[alarm.key] = replace(alarm, body=body, told_s=context.at_s, text_s=text_s)
     return state.event(context.at_s, body)
 
 

@@ -177,6 +177,7 @@ def _alarm(alarm: Alarm, shelf: Shelf | None, cause: CauseNow | UnsetType, *, is
         dissociation=body.dissociation, superseded_by=body.superseded_by, command=body.command,
         level=body.level, alarm_phase=body.alarm_phase, worst=_fallen(alarm),
         no_data_since=UNSET if alarm.no_data_since_s is None else iso(alarm.no_data_since_s),
+        text_at=iso(alarm.text_s) if alarm.text_s else UNSET,
         signals=_signals(alarm, is_paused=is_paused or shelf is not None, is_shelved=shelf is not None),
         shelved_until=UNSET if shelf is None else iso(shelf.until_s),
         told=tuple(ToldNow(who=one.who, at=iso(one.at_s)) for one in alarm.told) or UNSET,

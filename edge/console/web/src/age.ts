@@ -87,6 +87,11 @@ export function gapWords({ from, to }: { from: string; to: string }): string {
   return `Not watched for ${Math.max(1, Math.round((Date.parse(to) - Date.parse(from)) / 1000))} s at ${clockTime(to)}`;
 }
 
+/** A text that says how long ago something was is true at one moment: "the last one 25 min ago (at 03:09)". */
+export function dated(text: string, at: string | undefined): string {
+  return at !== undefined && /\b\d+ (?:min|s) ago\b|\bnone for \d+ min\b/.test(text) ? `${text} (at ${clockTime(at)})` : text;
+}
+
 /** A text of the edge's, which knows no wall: "until 04:33 UTC" as "until 06:33" where it is. `near`: about when it was said. */
 export function onTheWall(text: string, near: string): string {
   const day = new Date(near);

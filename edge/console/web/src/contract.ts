@@ -294,7 +294,7 @@ export interface MaintenanceNow {
   reason: string;
 }
 
-/** Where one alarm stands. `seq` is the event that moved it last: an acknowledgement names the one the nurse saw. `no_data`: what it is about cannot be told now, so it stays; `no_data_since`: since when. `worst`: a higher level that has fallen and that nobody has acknowledged. `sound`: at this priority it sounds until somebody acknowledges it, even where it is over or has fallen; absent: at its own while it is active. The rest is what that event said (AlarmMoved). */
+/** Where one alarm stands. `seq` is the event that moved it last: an acknowledgement names the one the nurse saw. `no_data`: what it is about cannot be told now, so it stays; `no_data_since`: since when. `worst`: a higher level that has fallen and that nobody has acknowledged. `sound`: at this priority it sounds until somebody acknowledges it, even where it is over or has fallen; absent: at its own while it is active. `text_at`: when `text` was true. The rest is what that event said (AlarmMoved). */
 export interface AlarmNow {
   alarm: string;
   rule: string;
@@ -321,6 +321,7 @@ export interface AlarmNow {
   level?: number;
   alarm_phase?: "start" | "continue" | "update" | "escalate" | "deescalate" | "end" | "reset";
   no_data_since?: string;
+  text_at?: string;
   worst?: FallenLevel;
   signals?: Signals;
   shelved_until?: string;

@@ -1,6 +1,6 @@
 /** What the page knows: the one store, fed by the live feed, read by every view. */
 import { idOf, keyOf, labelOf } from "./beds.ts";
-import { type Context, onTheWall, receive, type Received } from "./age.ts";
+import { type Context, dated, onTheWall, receive, type Received } from "./age.ts";
 import { EdgeClock, Monotonic } from "./clock.ts";
 import { type Broken, brokenHop, brokenEdge } from "./liveness.ts";
 import type { InformationNow, ProtocolNow } from "./contract.ts";
@@ -264,6 +264,7 @@ export const store = new Store();
 /** The times in the texts of a state that has just been read, as the wall's clock has them. */
 function tellLocally(state: BedState): void {
   const { session } = state;
+  for (const alarm of state.alarms) alarm.text = dated(alarm.text, alarm.text_at);
   for (const told of [...state.alarms, ...(session?.next ?? []), ...(session?.open_items ?? [])]) told.text = onTheWall(told.text, state.at);
   if (session) session.open = session.open.map((text) => onTheWall(text, state.at));
 }

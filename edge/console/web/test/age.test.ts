@@ -1,7 +1,7 @@
 /** A number dies by itself: by its own age, the server's word, a broken feed, or a delay on the way. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ageOf, ageWords, type Context, gapWords, onTheWall, receive, show, staleAfter, stopwatch } from "../src/age.ts";
+import { ageOf, ageWords, type Context, dated, gapWords, onTheWall, receive, show, staleAfter, stopwatch } from "../src/age.ts";
 import { EdgeClock, Monotonic } from "../src/clock.ts";
 import { brokenHop } from "../src/liveness.ts";
 import type { Hops, Numeric } from "../src/feed.ts";
@@ -100,4 +100,11 @@ test("the edge's times in a text are those of the wall here", () => {
   assert.equal(onTheWall("yes, 23:59 UTC; no, 00:01 UTC", near), `yes, ${wall("2026-09-21T23:59:00.000Z")}; no, ${wall("2026-09-21T00:01:00.000Z")}`);
   for (const text of ["24:00 UTC", "4:33 UTC", "04:33", "04:60 UTC", "UTC"]) assert.equal(onTheWall(text, near), text);
   assert.equal(onTheWall("until 04:33 UTC", "never"), "until 04:33 UTC");
+});
+
+test("a text that ages says when it was true", () => {
+  const said = "2026-09-21T12:00:00.000Z";
+  for (const text of ["the last one 25 min ago", "none for 15 min", "taken 8 s ago"]) assert.match(dated(`Check-in overdue: ${text}`, said), /^Check-in overdue: .* \(at \d\d:\d\d\)$/);
+  for (const text of ["SpO₂ 88 %: low oxygen saturation", "for 15 min above 180", "not watched for 69 s until 04:33 UTC"]) assert.equal(dated(text, said), text);
+  assert.equal(dated("the last one 25 min ago", undefined), "the last one 25 min ago", "an edge that does not say");
 });
