@@ -1,7 +1,8 @@
 """How a store's tables are brought along: by alembic, whose steps are the files of one folder, oldest first.
 
 A step that was released is never edited: what is wrong in it is put right by the next. All that one start has to do is
-done in the caller's transaction, so a process that is killed on the way leaves what was there before.
+done in the caller's transaction, so a process that is killed on the way leaves what was there before. Each step changes
+the tables: a store that says it is newer than any, and has the tables of a step that there is, was damaged (`step_of`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, create_engine, inspect
 
 if TYPE_CHECKING:
     from alembic.migration import MigrationContext
@@ -40,6 +41,32 @@ def revisions(connection: Connection) -> list[str]:
 def number(revision: str) -> int | None:
     """The number a revision of ours is; None: it is none of any version's."""
     return int(revision) if re.fullmatch(r"[0-9]{1,9}", revision) else None
+
+
+Shape = frozenset[tuple[str, str]]  # of a database: table and column
+
+
+def shape_of(connection: Connection) -> Shape:
+    """Its tables, but alembic's own. Raises sqlalchemy.exc.DBAPIError."""
+    found = inspect(connection)
+    return frozenset((table, column["name"]) for table in found.get_table_names() if table != TABLE
+                     for column in found.get_columns(table))
+
+
+def shapes(folder: Path) -> list[Shape]:
+    """What the tables are after each step of `folder`."""
+    found: list[Shape] = []
+    made = create_engine("sqlite://")
+    with made.begin() as connection:
+        upgrade(connection, folder, None, lambda: found.append(shape_of(connection)))
+    made.dispose()
+    return found
+
+
+def step_of(connection: Connection, folder: Path) -> int | None:
+    """The number of the step whose tables these are, whatever they say; None: they are of none that is known here."""
+    shape = shape_of(connection)
+    return next((number for number, known in enumerate(shapes(folder), 1) if known == shape), None)
 
 
 def upgrade(connection: Connection, folder: Path, found: str | None, each: Callable[[], None] = _nothing) -> None:

@@ -125,12 +125,25 @@ def test_a_file_of_a_later_version_is_refused_in_one_line_and_left_as_it_is(tmp_
     path = tmp_path / "console.db"
     Store(path).close()
     with closing(sqlite3.connect(path)) as file:
-        file.executescript(newer)
+        file.executescript(f"{newer}; ALTER TABLE events ADD COLUMN next")
     before = path.read_bytes()
     with pytest.raises(database.SchemaTooNew, match="written by a later version of Vigil") as refused:
         Store(path)
     assert "\n" not in str(refused.value)
     assert path.read_bytes() == before
+
+
+def test_a_file_that_says_it_is_newer_and_is_none_is_damaged_and_the_console_serves(tmp_path: Path) -> None:
+    """A bit of its number is flipped: the tables are those of a version that we know."""
+    path = tmp_path / "console.db"
+    Store(path).close()
+    with closing(sqlite3.connect(path)) as file:
+        file.executescript("UPDATE alembic_version SET version_num = '0084'")
+    with pytest.raises(database.StoreDamaged, match="it says schema 84, its tables are those of schema 4"):
+        Store(path)
+    store = Store(path, serves=lambda: 1.0)
+    assert [kept.name for kept in store.aside] == ["console.db.damaged-1"]
+    store.close()
 
 
 @pytest.mark.parametrize("other", ["TABLE account (name TEXT)", "TABLE alembic_version (version_num TEXT)"])

@@ -131,8 +131,11 @@ def _another_database(path: Path) -> None:
     raw.close()
 
 
+NEWER = "UPDATE meta SET value = '99' WHERE key = 'schema'", "ALTER TABLE event ADD next TEXT"
+
+
 @pytest.mark.parametrize(("spoil", "says"), [
-    (lambda path: tampered(path, "UPDATE meta SET value = '99' WHERE key = 'schema'"), "newer vigil .schema 99"),
+    (lambda path: tampered(path, *NEWER), "newer vigil .schema 99"),
     (lambda path: tampered(path, "DELETE FROM meta WHERE key = 'edge'"), "is damaged: its table 'meta'"),
     (lambda path: tampered(path, "UPDATE meta SET value = '0' WHERE key = 'schema'"), "has no schema version"),
     (_another_database, r"is not a journal: .*\(account"),

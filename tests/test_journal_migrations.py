@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import Engine
 
+from edge import migrating
+from edge.console import database
 from edge.contract.events import Event
 from edge.journal import Journal, JournalError, Reader, schema
 from edge.journal.verify import verify
@@ -209,17 +212,74 @@ def said_half(path: Path) -> bool:
 # --- what says another thing than it is -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("newer", [
-    "UPDATE meta SET value = '4' WHERE key = 'schema'", "UPDATE alembic_version SET version_num = '0004'",
-    "UPDATE alembic_version SET version_num = '9999'", "INSERT INTO alembic_version VALUES ('0004')"])
-def test_one_of_a_newer_version_is_refused_in_one_line_and_left_as_it_is(tmp_path: Path, newer: str) -> None:
-    path = changed(tmp_path, newer)
+NEWER = ["UPDATE meta SET value = '4' WHERE key = 'schema'", "UPDATE alembic_version SET version_num = '0004'",
+         "UPDATE alembic_version SET version_num = '9999'", "INSERT INTO alembic_version VALUES ('0004')"]
+
+
+STEPS = ["ALTER TABLE event ADD COLUMN next TEXT", "CREATE TABLE next (id INTEGER PRIMARY KEY)",
+         "ALTER TABLE cursor RENAME COLUMN moved_at_ms TO at_ms"]
+
+
+@pytest.mark.parametrize(("newer", "step"), sampled(product(NEWER, STEPS), 4))
+def test_one_of_a_newer_version_is_refused_in_one_line_and_left_as_it_is(
+    tmp_path: Path, newer: str, step: str,
+) -> None:
+    path = changed(tmp_path, f"{newer}; {step}")
     before = path.read_bytes()
     for attempt in (opened, lambda path: Reader(str(path))):
         with pytest.raises(JournalError, match=r"written by a newer vigil \(schema .*, this one knows 3\)") as refused:
             attempt(path)
         assert "\n" not in str(refused.value)
     assert path.read_bytes() == before
+
+
+def test_each_step_changes_the_tables_so_they_tell_what_a_store_is() -> None:
+    for folder, head in ((schema.STEPS, schema.HEAD), (database.STEPS, database.HEAD)):
+        found = migrating.shapes(folder)
+        assert len(set(found)) == len(found) == int(head)
+
+
+def held(path: Path, edge: str = EDGE) -> Journal:
+    return Journal.open(str(path), edge=edge, boot="b9", wall=lambda: "w", holds=True)
+
+
+@pytest.mark.parametrize("name", sampled(((name,) for name in FORMATS), 2))
+async def test_one_that_says_it_is_newer_and_is_none_is_damaged_and_the_edge_watches(tmp_path: Path, name: str) -> None:
+    """A bit of its number is flipped: the tables are those of a version that we know."""
+    path = of_format(tmp_path / "journal.db", name)
+    with closing(sqlite3.connect(path)) as file:
+        file.executescript("UPDATE meta SET value = '7' WHERE key = 'schema'")
+    journal = held(path)
+    begun = journal.taken_begun()
+    assert begun is not None
+    assert begun.damage == f"its table 'meta' says schema 7, its tables are those of schema {FORMATS[name][0]}"
+    assert path.with_name("journal.db.damaged-1").exists()
+    assert begun.checkpoint.event_seq == journal.head.seq > 0, "nothing of it is lost"
+    assert journal.snapshots()
+    await journal.close()
+    assert verify(str(path)).ok
+
+
+async def test_another_edges_record_that_is_damaged_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = changed(tmp_path, "UPDATE meta SET value = '7' WHERE key = 'schema'")
+    before = records_of(path)
+    for _ in range(2):  # the lock is let go
+        with pytest.raises(JournalError, match=r"belongs to edge '.*', not to 'north'"):
+            held(path, "north")
+    assert records_of(path) == before
+
+
+def records_of(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as file:
+        return list(file.iterdump())
+
+
+def test_what_alembics_own_table_alone_says_is_put_right(tmp_path: Path) -> None:
+    for newer in NEWER[1:]:
+        path = changed(tmp_path, newer)
+        opened(path).close_now()
+        assert said(path) == HEAD
+        path.unlink()
 
 
 @pytest.mark.parametrize("nonsense", sampled(((each,) for each in (

@@ -312,7 +312,8 @@ async def test_a_damaged_one_is_kept_aside_whole_and_a_new_one_goes_on(server: S
 
 
 @pytest.mark.parametrize(("statements", "says"), [
-    (["UPDATE meta SET value = '99' WHERE key = 'schema'"], "written by a newer vigil .schema 99"),
+    (["UPDATE meta SET value = '99' WHERE key = 'schema'", "ALTER TABLE event ADD COLUMN next TEXT"],
+     "written by a newer vigil .schema 99"),
     ([], "belongs to edge 'north', not to 'clinic-1'"),
     (["DROP TABLE meta, event, seal"], "is not a journal: it is a database with other tables"),
 ])
@@ -388,7 +389,8 @@ async def test_an_edge_whose_server_comes_with_anothers_record_writes_not_a_byte
     as_0_1_0_would_have_written_it(mine, tmp_path)
     await Journal.open(others, edge="north", boot="b1", wall=lambda: "now").close()
     if "newer" in says:
-        server.sql("UPDATE others.meta SET value = '99' WHERE key = 'schema'", url=url)
+        server.sql("UPDATE others.meta SET value = '99' WHERE key = 'schema'",
+                   "ALTER TABLE others.event ADD COLUMN next TEXT", url=url)
     before = server.sql("SELECT * FROM others.meta ORDER BY key", url=url)
     kept = opened(place)
     assert not await kept.event()

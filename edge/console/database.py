@@ -15,7 +15,7 @@ from edge.aside import CUT_SHORT, finish, left_of, tells_damage
 from edge.console import damage
 from edge.console.tables import metadata
 from edge.console.upsert import alone
-from edge.migrating import TABLE, number, revisions, upgrade
+from edge.migrating import TABLE, number, revisions, step_of, upgrade
 from edge.postgres import NoDriver, engine, masked, shown_address
 
 HEAD = "0004"  # the newest step in migrations/versions
@@ -145,6 +145,8 @@ def _revision(connection: Connection, place: Path | str) -> str | None:
     newest = max(number(step) or 0 for step in [*said, ""])
     if newest > int(HEAD) or file > USER_VERSION:
         newer = f"schema {newest}" if newest > int(HEAD) else f"user_version {file}"
+        if isinstance(place, Path) and (step := step_of(connection, STEPS)):
+            raise StoreDamaged(place, f"it says {newer}, its tables are those of schema {step}")
         raise SchemaTooNew(f"{shown}: written by a later version of Vigil ({newer}; this one knows {HEAD}); start that"
                            " version, or give this one another data folder or database")
     if not said and file < USER_VERSION:

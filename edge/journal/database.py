@@ -18,13 +18,13 @@ from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, create_engine, event, inspect, make_url, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchTableError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from edge.aside import is_text, tells_damage
 from edge.journal import postgres, schema
 from edge.journal.chain import FIRST, Unknown, Wrong, read_base
-from edge.migrating import TABLE, number, revisions
+from edge.migrating import TABLE, number, revisions, step_of
 from edge.postgres import NoDriver, engine, masked, shown_address
 
 BUSY_TIMEOUT_MS = 5000
@@ -112,6 +112,8 @@ class DatabaseUrl:
             yield
         except DBAPIError as fault:
             raise self.error(fault) from fault
+        except NoSuchTableError as fault:  # its administrator moves things about while we look
+            raise JournalFailing(f"journal {self}: its table {fault} went away") from fault
         except Wrong as fault:
             raise self.damaged(str(fault)) from fault
         except Unknown as fault:
@@ -333,7 +335,11 @@ def identity(place: DatabaseUrl, connection: Connection) -> tuple[int, str]:
         found -= 1
     steps = revisions(connection) if TABLE in tables else []
     newest = max(found, *(number(step) or 0 for step in steps), 0)
-    if newest > schema.version():
+    step = step_of(connection, schema.STEPS) if newest > schema.version() else None
+    if step is not None and found > schema.version():
+        connection.info[schema.BASE] = read_base(meta.get(schema.BASE))
+        raise place.damaged(f"its table 'meta' says schema {found}, its tables are those of schema {step}")
+    if newest > schema.version() and step is None:  # what alembic's own table alone says is put right
         raise JournalError(f"journal {place} was written by a newer vigil (schema {newest}, this one knows"
                            f" {schema.version()}): update vigil, or give it another journal")
     connection.info[schema.IN_STEP] = steps == [schema.revision(found)]

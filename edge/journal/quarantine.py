@@ -18,7 +18,7 @@ from edge import aside
 from edge.journal import chain, postgres, schema
 from edge.journal.chain import Base, Checkpoint, Wrong
 from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError, JournalFailing, identity, reading, writing
-from edge.journal.reader import base_of, checkpoint_rows
+from edge.journal.reader import base_of, checkpoint_rows, wrote_last
 from edge.journal.schema import CHECKPOINT, CURSOR, EVENT, SNAPSHOT, stored
 
 Signing = Callable[[str], str] | None
@@ -29,7 +29,8 @@ LOOKED_BACK = 10_000  # checkpoints tried from the end, which is more than an ho
 
 def begin_anew(place: DatabaseUrl, edge: str, damage: str, after: Checkpoint | None, sign: Signing) -> Base:
     """Keep the journal at `place` aside, and put a new one there that goes on after `after` (None: the last checkpoint
-    that can be believed). Raises JournalFailing; JournalDamaged where the store is in memory alone."""
+    that can be believed). Raises JournalFailing; JournalDamaged where the store is in memory alone; JournalError where
+    it is another edge's."""
     if not place.sqlite:
         return _begin_anew_on_server(place, edge, damage, after, sign)
     if place.path is None:
@@ -37,6 +38,7 @@ def begin_anew(place: DatabaseUrl, edge: str, damage: str, after: Checkpoint | N
     try:
         number = aside.free_number(place.path)
         with _opened(DatabaseUrl(str(aside.left_of(place.path)))) as found:
+            found.must_be_of(edge, place)
             checkpoint = found.last_good() if after is None else after
             base = Base(checkpoint, found.at_ms(checkpoint), str(aside.kept_as(place.path, number)), damage)
             snapshots, cursors = found.snapshots(), found.cursors(checkpoint.event_seq)
@@ -55,6 +57,7 @@ def _begin_anew_on_server(
     connection = writing(place, damaged=True)  # nobody else writes it meanwhile
     try:
         with _opened(place) as found:
+            found.must_be_of(edge, place)
             checkpoint = found.last_good() if after is None else after
             at_ms, snapshots = found.at_ms(checkpoint), found.snapshots()
             cursors = found.cursors(checkpoint.event_seq)
@@ -90,6 +93,15 @@ class _Damaged:
         if self._connection is not None:
             with suppress(SQLAlchemyError):
                 self._connection.close()
+
+    def must_be_of(self, edge: str, place: DatabaseUrl) -> None:
+        """Raises JournalError where the last events that can be believed are another edge's."""
+        owner = None
+        if self._connection is not None:
+            with suppress(DBAPIError):
+                owner = wrote_last(self._connection)
+        if owner not in (None, edge):
+            raise JournalError(f"journal {place} belongs to edge {owner!r}, not to {edge!r}")
 
     def last_good(self) -> Checkpoint:
         """The newest checkpoint that goes on after the one before, whose inputs and last event are as it says; what the

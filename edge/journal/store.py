@@ -187,14 +187,17 @@ class Store:
         if isinstance(fault, JournalDamaged):
             try:
                 return None, self.begin_anew(fault.what, None, sign)
-            except JournalError as again:
+            except (JournalFailing, JournalDamaged) as again:
                 return again, None
+            except JournalError:  # another edge's
+                self.release()
+                raise
         return fault, self.open_to_read()
 
     def begin_anew(self, damage: str, after: Checkpoint | None, sign: Callable[[str], str] | None) -> Opened:
         """The damaged journal is kept aside whole, and a new one begun that goes on after checkpoint `after` (None: the
         last of it that can be believed), with its snapshots and cursors. Raises JournalFailing, and the JournalDamaged
-        it was told where the store is no file."""
+        it was told where the store is no file; JournalError where the record is another edge's."""
         base = quarantine.begin_anew(self.place, self._edge, damage, after, sign)
         self.begun = base
         return self.open()
