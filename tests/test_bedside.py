@@ -27,7 +27,7 @@ def test_a_whole_session() -> None:
     assert story.session.delivered_mg == pytest.approx(35, rel=0.01)
 
 
-def test_the_dissociation_period_as_in_clinical_7_5() -> None:
+def test_the_dissociation_period_opens_and_closes_in_a_whole_session() -> None:
     """Start 5:00; check-ins at 62 (CADSS 9), 82 and 97 (quiet); without a concentration estimate it ends at 100."""
     story = BedStory().infused()
     story.until(62).command("check_in", cadss=9, moaas=5, distress=1)

@@ -169,7 +169,7 @@ VECTORS: list[tuple[tuple[float, float], int, str, str]] = [  # baseline, interv
 
 
 @pytest.mark.parametrize(("baseline", "interval_min", "readings", "expected"), VECTORS, ids=list("ABCDEFGHI"))
-def test_the_vectors_of_clinical_7_5(
+def test_the_pressure_alarms_of_sessions_worked_out_by_hand(
     baseline: tuple[float, float], interval_min: int, readings: str, expected: str,
 ) -> None:
     story = BedStory().until(-10)
