@@ -215,6 +215,38 @@ async def test_a_payload_outside_the_contract_changes_nothing(console: Console, 
     assert (read(page), ingest.bad + ingest.trust.refused.total(), ingest.beds.ids()) == ([], 1, [])
 
 
+def drawn(messages: list[str]) -> list[tuple[str, Any]]:
+    return [(one["t"], one.get("beds") or one.get("bed")) for one in map(json.loads, messages)
+            if one["t"] in ("ward", "state", "vitals")]
+
+
+async def test_what_is_retained_of_a_bed_that_its_edge_no_longer_has_is_not_shown(console: Console) -> None:
+    ingest = console.edges[EDGE]
+    page = console.join(ANN)
+    hear(console, STATUS, status(beds=["chair-9"]))
+    read(page)
+    hear(console, STATE, state(), True)
+    hear(console, VITALS, vitals(spo2_pct=97), False)
+    assert (drawn(read(page)), ingest.beds.ids(), ingest.state_json(BED)) == ([], ["chair-9"], None)
+    hear(console, STATUS, status(START_S + 2, beds=["chair-9", BED]))
+    assert drawn(read(page)) == [("ward", ["chair-9", BED]), ("state", BED)], "it waited until the edge named the bed"
+    hear(console, VITALS, vitals(START_S + 2, spo2_pct=97), False)
+    assert drawn(read(page)) == [("vitals", BED)]
+    hear(console, STATUS, status(START_S + 4, beds=["chair-9"]))
+    assert (ingest.beds.ids(), ingest.state_json(BED), ingest.beds.vitals_json(BED)) == (["chair-9"], None, None)
+
+
+async def test_the_clearing_of_a_retained_state_is_no_news_and_not_counted(console: Console) -> None:
+    hear(console, STATUS, status())
+    hear(console, STATE, state(), False)
+    ingest = console.edges[EDGE]
+    before = ingest.state_json(BED)
+    ingest.receive(STATE, b"", False)
+    assert (ingest.state_json(BED), ingest.bad, ingest.trust.refused.total()) == (before, 0, 0)
+    ingest.receive(VITALS, b"", False)
+    assert ingest.bad + ingest.trust.refused.total() == 1, "of anything else nothing is no payload"
+
+
 async def test_another_edges_topics_are_not_ours(console: Console) -> None:
     for topic in ("vigil/1/clinic-2/status", "vigil/2/clinic-1/status"):
         console.edges[EDGE].receive(topic, signed(topic, status()), False)

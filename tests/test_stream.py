@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import aiomqtt
 import msgspec
 import pytest
 
@@ -72,6 +73,38 @@ async def test_birth_heartbeat_and_a_clean_death(world: World) -> None:
     await until(lambda: retained.statuses(), within_s=2)
     task.cancel()
     assert retained.statuses()[0].state == "dead"
+
+
+async def states_of(port: int) -> set[str]:
+    """The beds of which the broker retains a state, as whoever comes in now is told."""
+    found, last = set[str](), contract.state_topic("clinic-1", "asked")
+    async with asyncio.timeout(6), aiomqtt.Client("127.0.0.1", port) as late:
+        await late.subscribe(contract.state_topic("clinic-1", "+"), qos=1)
+        await late.publish(last, b"?", qos=1)
+        async for message in late.messages:
+            if message.topic.value == last:
+                break
+            found |= {message.topic.value} & {contract.state_topic("clinic-1", f"chair-{n}") for n in (1, 2)}
+    return found  # amqtt tells whoever subscribes of other retained topics, too
+
+
+@pytest.mark.slow
+async def test_a_bed_that_is_taken_out_leaves_no_state_on_the_broker(world: World) -> None:
+    """At once, and again at the next connect: it may have been taken out while the broker was away."""
+    await until(lambda: world.stream.up, within_s=6)
+    for bed in ("chair-1", "chair-2"):
+        world.stream.state(bed, b'{"bed":"%s"}' % bed.encode())
+    world.stream.forget("chair-2")
+    gone = contract.state_topic("clinic-1", "chair-2")
+    await until(lambda: (gone, b"") in world.console.heard, within_s=6)
+    assert await states_of(world.broker.port) == {contract.state_topic("clinic-1", "chair-1")}
+    world.broker.kill()
+    await world.broker.start()
+    async with aiomqtt.Client("127.0.0.1", world.broker.port) as other:
+        await other.publish(gone, b"as it was", qos=1, retain=True)
+    before = len(world.console.heard)
+    await until(lambda: (gone, b"") in world.console.heard[before:], within_s=10)
+    assert gone not in await states_of(world.broker.port)
 
 
 @pytest.mark.slow

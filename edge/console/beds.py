@@ -44,6 +44,7 @@ class Beds:
         self._vitals: dict[str, Json] = {}
         self._vitals_at: dict[str, float] = {}
         self._ids: dict[str, None] = {}
+        self._is_named = False  # the edge has said which beds it has
 
     def ids(self) -> list[str]:
         """Every bed known, in the edge's order."""
@@ -51,12 +52,16 @@ class Beds:
 
     def set_ids(self, beds: list[str]) -> bool:
         """The edge named its beds: these, in this order. One it no longer has goes. Whether they are others."""
-        others = list(self._ids) != beds
+        others, self._is_named = list(self._ids) != beds, True
         self._ids = dict.fromkeys(beds)
         for held in (self._states, self._vitals, self._vitals_at):
             for bed in [bed for bed in held if bed not in self._ids]:
                 del held[bed]
         return others
+
+    def is_named(self, bed: str) -> bool:
+        """Whether the edge has this bed, by its own word; before it has named any, whether it may."""
+        return not self._is_named or bed in self._ids
 
     def new_boot(self) -> None:
         """The edge started again; its clock may have, too."""
@@ -78,7 +83,8 @@ class Beds:
         return True
 
     def receive_vitals(self, payload: bytes, bed: str) -> Vitals | None:
-        """Takes vitals; None where they are older than what is held. Raises BadPayload."""
+        """Takes vitals; None where they are older than what is held, or of a bed that the edge has not named. Raises
+        BadPayload."""
         vitals, raw = read(Vitals, payload, self._edge, bed)
         at_s = parse_time(vitals.at)
         for numeric in vitals.numerics.values():
@@ -87,6 +93,8 @@ class Beds:
             parse_time(other.at)
         if vitals.pump is not None:
             parse_time(vitals.pump.at)
+        if not self.is_named(bed):
+            return None
         if 0 < self._vitals_at.get(bed, at_s) - at_s < REORDER_S:
             return None
         self._vitals_at[bed] = at_s

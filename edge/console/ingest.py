@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from edge.console import events, history
-from edge.console.beds import Beds, parse_time, wave_message
+from edge.console.beds import Beds, parse_time, read, wave_message
 from edge.console.edge_said import EdgeSaid
 from edge.console.feed import Feed, encode
 from edge.console.going_back import GoingBack
@@ -125,7 +125,7 @@ class Ingest:
     def receive(self, topic: str, payload: bytes, retained: bool) -> None:
         """One message. What is not signed, not fresh or outside the contract is counted and dropped."""
         parsed = parse_topic(topic)
-        if parsed is None or parsed.edge != self.edge or self._is_idle_wave(parsed):
+        if parsed is None or parsed.edge != self.edge or self._says_nothing(parsed, payload):
             return
         loop_s = asyncio.get_running_loop().time()
         for checked in self.trust.check(parsed, topic, payload, loop_s, self._settings.now()):
@@ -139,9 +139,11 @@ class Ingest:
         if self.trust.two_boxes(loop_s) != self.heartbeat.two_boxes:
             self._note_two_boxes()
 
-    def _is_idle_wave(self, topic: Topic) -> bool:
-        """Whether it is a wave that nobody looks at: most are, and checking them costs."""
-        return topic.kind == "wave" and not self._feed.watched(self.edge, topic.bed or "")
+    def _says_nothing(self, topic: Topic, payload: bytes) -> bool:
+        """Whether it is a wave that nobody looks at (most are; checking them costs), or clears a retained state."""
+        if topic.kind == "wave":
+            return not self._feed.watched(self.edge, topic.bed or "")
+        return topic.kind == "state" and not payload
 
     def _count_bad(self, topic: str, error: BadPayload) -> None:
         self.bad += 1
@@ -169,8 +171,7 @@ class Ingest:
 
     def _receive_status(self, payload: bytes, retained: bool) -> None:
         status = self._status(payload)
-        at_s = parse_time(status.at)
-        loop_s = asyncio.get_running_loop().time()
+        at_s, loop_s = parse_time(status.at), asyncio.get_running_loop().time()
         was, protocols = (self.heartbeat.part.ok, self.heartbeat.boot), self.heartbeat.protocols
         if status.other_boots or self.heartbeat.is_past(status):
             self.trust.second_box(loop_s)
@@ -190,8 +191,7 @@ class Ingest:
 
     def _receive_known_status(self, payload: bytes) -> None:
         """The very status that was believed last before this console started again: no sign of life, but true."""
-        status = self._status(payload)
-        self.heartbeat.last = status
+        self.heartbeat.last = status = self._status(payload)
         self.beds.set_ids(status.beds)
         self._take_early()
 
@@ -209,8 +209,7 @@ class Ingest:
                 self._count_bad(state_topic(self.edge, bed), error)
 
     def _note_two_boxes(self) -> None:
-        was = self.heartbeat.part.ok
-        loop_s = asyncio.get_running_loop().time()
+        was, loop_s = self.heartbeat.part.ok, asyncio.get_running_loop().time()
         self.heartbeat.set_two_boxes(self.trust.two_boxes(loop_s), self.edge, self._settings.now())
         if self.heartbeat.part.ok != was:
             self.edge_changed()
@@ -218,8 +217,7 @@ class Ingest:
 
     def _receive_state(self, payload: bytes, bed: str, retained: bool) -> None:
         """A retained state may have been made after the status that is retained with it: it waits for the next one."""
-        last = self.heartbeat.last
-        early = self._early.pop(bed, None)
+        last, early = self.heartbeat.last, self._early.pop(bed, None)
         if retained:
             state = decode(State, payload)
             if last is None or (state.boot == last.boot and state.seq > last.seq):
@@ -227,7 +225,10 @@ class Ingest:
                     raise BadPayload(f"a state as of event {state.seq}, but the edge says that it has {last.seq}")
                 self._early[bed] = payload
                 return
-        if self.beds.receive_state(payload, bed, self.heartbeat.boot):
+        if not self.beds.is_named(bed):  # of a new bed, or of one that is no more: until the edge's status names it
+            read(State, payload, self.edge, bed)
+            self._early[bed] = payload
+        elif self.beds.receive_state(payload, bed, self.heartbeat.boot):
             self.publish_state(bed)
 
     def _receive_vitals(self, payload: bytes, bed: str) -> None:
@@ -251,8 +252,7 @@ class Ingest:
 
     def tick(self) -> None:
         """Real time passed: notices a silent edge."""
-        was = self.heartbeat.part.ok
-        loop_s = asyncio.get_running_loop().time()
+        was, loop_s = self.heartbeat.part.ok, asyncio.get_running_loop().time()
         self.heartbeat.tick(loop_s, self._settings.now())
         if self.trust.two_boxes(loop_s) != self.heartbeat.two_boxes:
             self._note_two_boxes()

@@ -42,6 +42,7 @@ from edge.stream.verifier import CommandVerifier, Refusal
 
 LIVE_MAX = 2000  # events waiting for the live lane; beyond it they go late
 ANSWERS_MAX = 256
+CLEARED = b""  # retained: there is nothing any more
 log = logging.getLogger(__name__)
 
 
@@ -135,8 +136,12 @@ class Stream:
             self._retained.put(topic, payload)
 
     def forget(self, bed: str) -> None:
-        """The bed is not there any more: its state is not said again. A console goes by the beds of the status."""
-        self._states.pop(contract.state_topic(self._edge, bed), None)
+        """The bed is not there any more: what the broker retains of it is cleared, now and at the next connect. A
+        console goes by the beds of the status."""
+        topic = contract.state_topic(self._edge, bed)
+        self._states[topic] = CLEARED
+        if self._up:
+            self._retained.put(topic, CLEARED)
 
     def events(self, events: Sequence[Event]) -> None:
         """Events to send, oldest first: already committed, or (the outbox's `stored_seq` tells) kept in memory while
@@ -245,7 +250,8 @@ class Stream:
             self._on_fault(TooLarge(topic, 0, len(payload)))
             return
         try:
-            await client.publish(topic, self._signer.sign(topic, payload), qos=qos, retain=retain)
+            signed = payload and self._signer.sign(topic, payload)  # what clears is empty: a broker asks for that
+            await client.publish(topic, signed, qos=qos, retain=retain)
         except (MqttError, asyncio.CancelledError):  # cancelled: another lane saw first that the connection broke
             self._size.failed(topic, len(payload), at_s)
             raise
