@@ -81,6 +81,8 @@ NUMBERS = [  # the registers, the keys of [[value]], and what it is: a value, or
     ("42C23333", 'unit = "%"\ntype = "f32"\nresolution = 0.1\nrange = [0, 100]', 97.1),
     ("4058400000000000", 'unit = "%"\ntype = "f64"\nrange = [0, 100]', 97.0),
     ("C479F99A", 'unit = "%"\ntype = "f32"\nrange = [0, 100]\nnone = [-999.9]', "unavailable"),
+    ("42C26666", 'unit = "%"\ntype = "f32"\nrange = [0, 97.2]', 97.2),  # 97.1999969 and 97.2000046 are its neighbours
+    ("42C26667", 'unit = "%"\ntype = "f32"\nrange = [0, 97.2]', "overflow"),
 ]
 
 
@@ -94,6 +96,24 @@ def test_a_number(tmp_path: Path, raw: str, keys: str, expected: float | str) ->
         assert (reading.value, expected in (reading.validity.value, reading.reason)) == (None, True)
     else:
         assert reading.value == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(("check", "raw", "says"), [
+    ("equals = 3.1415927", "40490FDB", ""), ("equals = 3.1415927", "40490FDC", "holds 3.14159298, not 3.14159274"),
+    ("range = [0.1, 0.3]", "3E99999A", ""), ("range = [0.1, 0.3]", "3E99999B", "holds 0.300000042"),
+])
+def test_a_check_of_a_float_is_of_the_float_that_the_register_can_hold(
+        tmp_path: Path, check: str, raw: str, says: str) -> None:
+    """3.1415927 has no float of 32 bits; the nearest is meant, and its neighbour is another number."""
+    driver = driver_of(a_map(tmp_path, f'{HEAD}{SPO2}[[check]]\nname = "pi"\nholding = 1\ntype = "f32"\n{check}\n'))
+    words = struct.unpack(">2H", bytes.fromhex(raw))
+    registers = {(3, 1 + place): word for place, word in enumerate(words)}
+    (request,) = [cast("ModbusRequest", one) for one in driver.on_open()]
+    if not says:
+        assert driver.decode(response(request, registers), request) == ()
+        return
+    with pytest.raises(SelfCheckFailed, match=says):
+        driver.decode(response(request, registers), request)
 
 
 UNITS = [("rate_ml_h", "mL/min", 120.0), ("rate_ml_h", "uL/h", 0.002), ("volume_infused_ml", "L", 2000.0),

@@ -202,8 +202,10 @@ class MapDriver:
                 continue
             value = _number(check.at, raw)
             if not (math.isfinite(value) and check.low <= value <= check.high):
-                wanted = f"{check.low:g}" if check.low == check.high else f"{check.low:g} to {check.high:g}"
-                return (f"self-check {check.name!r}: {check.at.written} holds {value:g}, not {wanted}: word order,"
+                ends = dict.fromkeys((check.low, check.high))
+                form = ".9g" if any(f"{value:g}" == f"{end:g}" for end in ends) else "g"
+                wanted = " to ".join(f"{end:{form}}" for end in ends)
+                return (f"self-check {check.name!r}: {check.at.written} holds {value:{form}}, not {wanted}: word order,"
                         " addresses counted from 1, or another device?")
         return ""
 

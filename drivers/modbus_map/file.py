@@ -314,9 +314,11 @@ class _Reader:
             tuple(self._invalid(inner, metric) for inner in table.inners("invalid_when")))
         self._holds(table, "none", at, value.none)
         self._reaches(table, value)
-        if at.field.type in FLOATS:  # 999.9 of the manual, as the wire has it
-            form = FORMATS[at.field.type]
-            value = replace(value, none=frozenset(struct.unpack(form, struct.pack(form, one))[0] for one in value.none))
+        if at.field.type in FLOATS:
+            ends = [_held(at, (end - value.offset) / value.factor) * value.factor + value.offset
+                    for end in (value.low, value.high)]
+            value = replace(value, none=frozenset(_held(at, one) for one in value.none),
+                            low=min(value.low, *ends), high=max(value.high, *ends))
         table.done()
         return value
 
@@ -345,9 +347,11 @@ class _Reader:
             raise table.wrong(None, "[[check]] needs either equals = ... or range = [lowest, highest]")
         if table.has("range"):
             low, high = self._range(table, "range")
+            low, high = min(low, _held(at, low)), max(high, _held(at, high))
         else:
-            low = high = table.number("equals", -math.inf, math.inf)
+            low = table.number("equals", -math.inf, math.inf)
             self._holds(table, "equals", at, [low])
+            low = high = _held(at, low)
         table.done()
         return Check(name, at, low, high)
 
@@ -397,3 +401,11 @@ class _Reader:
         at, alive_s = self._at(table, "alive", ("u16", "u32")), table.number("within_s", 0.5, 600.0, 5.0)
         table.done()
         return {"alive": at, "alive_s": alive_s}
+
+
+def _held(at: At, number: float) -> float:
+    """3.1416 of the manual as the register has it: a float of 32 bits has fewer digits."""
+    if at.field.type not in FLOATS or not abs(number) <= raw_range(at.field, 0)[1]:
+        return number
+    form = FORMATS[at.field.type]
+    return float(struct.unpack(form, struct.pack(form, number))[0])
