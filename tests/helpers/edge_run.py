@@ -48,12 +48,12 @@ class EdgeRun:
     twins: list[dict[str, str]] = field(default_factory=list)
     heard: list[Decoded] = field(default_factory=list)
     began_s: float = 0.0  # edge time at which the simulated lives began
-    store: Path | None = None  # the folder of the journal, where it is not `data`
+    store: Path | str | None = None  # the folder of the journal, where it is not `data`, or a server's address
     services: Services | None = None
 
     @property
     def journal(self) -> str:
-        return str((self.store or self.data) / "journal.db")
+        return self.store if isinstance(self.store, str) else str((self.store or self.data) / "journal.db")
 
     async def kill_edge(self) -> None:
         """kill -9."""
@@ -135,12 +135,12 @@ class EdgeRun:
 @contextlib.asynccontextmanager
 async def edge_running(
     data: Path, *simulate: str, speed: float, settings: Mapping[str, Mapping[str, float]] | None = None,
-    store: Path | None = None,
+    store: Path | str | None = None,
 ) -> AsyncIterator[EdgeRun]:
     """Broker, `vigil simulate` with these arguments, and an edge over all its twins, for as long as the body runs.
 
-    `settings` are driver settings by driver; `store` is another folder for the journal. All three must run to the end,
-    and end cleanly.
+    `settings` are driver settings by driver; `store` is another folder for the journal, or a server's address. All
+    three must run to the end, and end cleanly.
     """
     clock = EdgeClock(speed)
     epoch = clock.now()
@@ -189,8 +189,9 @@ async def _end(services: Services) -> None:
 
 
 def _edge_toml(run: EdgeRun, epoch: float, settings: Mapping[str, Mapping[str, float]]) -> str:
+    journal = run.journal if isinstance(run.store, str) else f"sqlite:///{run.journal}"
     parts = [f'[edge]\nid = "{EDGE}"\ndata = "{run.data}"\nrules = "{rules_file()}"\nsimulated = true\n'
-             f'speed = {run.speed}\nepoch = {epoch}\njournal = "sqlite:///{run.journal}"\n[mqtt]\nurl = "mqtt://127.0.0.1:{run.mqtt}"\n']
+             f'speed = {run.speed}\nepoch = {epoch}\njournal = "{journal}"\n[mqtt]\nurl = "mqtt://127.0.0.1:{run.mqtt}"\n']
     bed = None
     for twin in run.twins:
         if twin["bed"] != bed:
