@@ -52,6 +52,9 @@ stamp_now() {
       find edge/console/web -type f -not -path '*/node_modules/*' -not -path '*/__pycache__/*' | LC_ALL=C sort | xargs cat; } | cksum
 }
 
+# two at once in one checkout, ./run beside ./test: each would take the environment from under the other
+exec 9<deploy/setup.sh
+! command -v flock >/dev/null 2>&1 || flock 9
 if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     make_venv
 fi
@@ -67,3 +70,4 @@ if [ "$(cat .venv/vigil-stamp 2>/dev/null)" != "$stamp" ] &&
         fail "could not install Vigil (its page is built by the Node in the lock; see the lines above)"
     echo "$stamp" >.venv/vigil-stamp
 fi
+exec 9<&-
