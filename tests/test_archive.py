@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from edge.cli.records import export_inputs, replay_journal
-from edge.contract.events import PendingEvent
+from edge.contract.events import Event, PendingEvent
+from edge.core.replay import differences
 from edge.journal import Journal, JournalDamaged, Reader, segments
 from edge.journal.verify import verify
-from edge.model import Tick, iso
+from edge.model import RecordedInput, Tick, iso
 from edge.process import BadUsage
 from tests.helpers.bodies import body
 
@@ -173,3 +174,24 @@ async def test_what_is_damaged_is_not_exported_and_nothing_is_dropped(path: Path
 def test_a_day_that_is_none(path: Path, tmp_path: Path, before: str, says: str) -> None:
     with pytest.raises(BadUsage, match=says):
         export_inputs(str(path), tmp_path / "archive", before, False, None)
+
+
+def test_a_replay_reads_events_as_it_comes_to_them(path: Path) -> None:
+    """A month of them is more than memory should hold at once."""
+    read = 0
+    with Reader(str(path)) as reader, Reader(str(path)) as others:
+        events = list(others.events())
+
+        def one_by_one() -> Iterator[Event]:
+            nonlocal read
+            for event in events:
+                read += 1
+                yield event
+
+        def checked() -> Iterator[RecordedInput]:
+            for recorded in reader.inputs():
+                assert read <= 2 + sum(event.at_s <= recorded.at_s for event in events), "of what is to come, none"
+                yield recorded
+
+        assert list(differences(checked(), one_by_one())) == []
+    assert read == len(events) > 20

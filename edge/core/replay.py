@@ -5,7 +5,6 @@ With other rules it answers "what would this threshold have done?".
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -105,7 +104,7 @@ def differences(
     the first; if not, each bed is compared from the first `Restored` on.
     """
     replay = Replay(rules)
-    expected = deque(event for event in events if event.bed is not None and event.kind not in OF_THE_EDGE)
+    expected = _Ahead(event for event in events if event.bed is not None and event.kind not in OF_THE_EDGE)
     if rules is not None:
         yield from _loosely(replay, given(inputs, whole=whole), list(expected))
         return
@@ -113,10 +112,9 @@ def differences(
     for recorded in given(inputs, whole=whole):
         n = recorded.n
         if isinstance(recorded.input, Restored):
-            while expected and expected[0].seq <= recorded.input.after_seq:
-                expected.popleft()
+            expected.pass_over(recorded.input.after_seq)
         for pending in replay.give(recorded):
-            event = expected.popleft() if expected else None
+            event = next(expected, None)
             if event is None or not same(pending, event):
                 yield Difference(n, event, pending)
                 return
@@ -124,6 +122,23 @@ def differences(
                 replay.beds[pending.bed].numbered([event])
     for event in expected:
         yield Difference(n, event, None)
+
+
+class _Ahead(Iterator[Event]):
+    """Events as they are read, one of them ahead: a month of them is more than memory should hold."""
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        self._events, self._first = iter(events), list[Event]()
+
+    def __next__(self) -> Event:
+        return self._first.pop() if self._first else next(self._events)
+
+    def pass_over(self, seq: int) -> None:
+        """Goes on behind event `seq`."""
+        for event in self:
+            if event.seq > seq:
+                self._first.append(event)
+                return
 
 
 def _loosely(replay: Replay, inputs: Iterable[RecordedInput], events: list[Event]) -> Iterator[Difference]:
