@@ -3,29 +3,34 @@
 The archive is a journal: `vigil verify` and `vigil replay` take it. It goes on from the checkpoint before its first
 input, and has the events of its time, too; events stay in the journal as well. Checked before anything is dropped.
 
-Only the edge may write its journal. While one runs, what was exported is noted beside the journal (journal.db.drop),
-and the edge drops it when it packs next.
+Only the edge may write its journal. While one runs, what was exported is noted beside the journal (journal.db.drop; on
+a server under the key `drop` in its table `meta`), and the edge drops it when it packs next.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from edge.aside import to_disk
 from edge.journal import schema, segments
 from edge.journal.chain import Base, Checkpoint, Wrong
-from edge.journal.database import DatabaseUrl, JournalError, Lock, writing
+from edge.journal.database import DatabaseUrl, JournalBusy, JournalError, Lock, writing
 from edge.journal.reader import PAGE, Reader, moment
-from edge.journal.schema import CHECKPOINT, EVENT, SEGMENT, stored
+from edge.journal.schema import CHECKPOINT, EVENT, META, SEGMENT, stored
 from edge.journal.segments import Segment
 from edge.model import iso
+from edge.postgres import engine
+
+NOTED, REFUSED = "drop", "drop refused"  # keys of META, on a server
+log = logging.getLogger(__name__)
 
 
 class Dropped(msgspec.Struct, frozen=True):
@@ -97,7 +102,7 @@ def _exported_before(path: Path, reader: Reader, before: Checkpoint, first: Segm
 
 def drop(place: DatabaseUrl, upto: Dropped) -> bool:
     """Let go of what was exported. False: an edge is writing this journal, and does it when it packs next. Raises
-    JournalBusy where that cannot be told it; JournalError."""
+    JournalError."""
     try:
         lock = Lock(place)
     except JournalError:
@@ -109,7 +114,13 @@ def drop(place: DatabaseUrl, upto: Dropped) -> bool:
         part.rename(note)
         return False
     try:
-        connection = writing(place)
+        try:
+            connection = writing(place)
+        except JournalBusy:
+            if place.sqlite:
+                raise
+            _note_on_server(place, upto)
+            return False
         try:
             with place.translating_errors(), connection.begin():
                 _drop(connection, upto)
@@ -136,6 +147,34 @@ def drop_noted(connection: Connection, note: Path) -> None:
     except (OSError, msgspec.MsgspecError) as fault:
         raise Wrong(f"{note}: {fault}") from None
     _drop(connection, upto)
+
+
+def drop_noted_on_server(place: DatabaseUrl, connection: Connection) -> None:
+    """The same of what is noted on a server; a note that does not fit is kept there under another key."""
+    with connection.begin():
+        note = connection.execute(select(META.c.value).where(META.c.key == NOTED)).scalar()
+    if note is None:
+        return
+    try:
+        with connection.begin():
+            _drop(connection, msgspec.json.decode(note, type=Dropped))
+            connection.execute(delete(META).where(META.c.key == NOTED))
+    except (Wrong, msgspec.MsgspecError) as fault:
+        log.error("journal %s: nothing is dropped: %s", place, fault)
+        with connection.begin():
+            connection.execute(delete(META).where(META.c.key == REFUSED))
+            connection.execute(update(META).where(META.c.key == NOTED).values(key=REFUSED))
+
+
+def _note_on_server(place: DatabaseUrl, upto: Dropped) -> None:
+    said = {"key": NOTED, "value": msgspec.json.encode(upto).decode()}
+    server = engine(place.url, "vigil journal")
+    try:
+        with place.translating_errors(), server.begin() as connection:
+            connection.execute(delete(META).where(META.c.key == NOTED))
+            connection.execute(insert(META).values(said))
+    finally:
+        server.dispose()
 
 
 def _note(journal: Path) -> Path:

@@ -192,6 +192,8 @@ class Writer:
         """Let go of what was exported. A note that does not fit is kept aside, lest it stop the packing for ever."""
         note = archive.note_of(self.place)
         if note is None:
+            if not self.place.sqlite:
+                archive.drop_noted_on_server(self.place, connection)
             return
         try:
             with connection.begin():
