@@ -5,18 +5,24 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+import os
+import random
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import DBAPIError
 from typer.testing import CliRunner
 
 from edge.cli import app, backup
+from edge.cli.audit import show_audit
 from edge.cli.copying import holds_something
+from edge.cli.records import verify_journal
 from edge.config.stores import store_url
+from edge.console import audit
 from edge.console.database import NoStore, open_engine, place_of, shown_place, words_of
 from edge.console.store import Store
 from edge.contract.events import PendingEvent
@@ -32,6 +38,7 @@ from tests.helpers.console_server import served
 from tests.helpers.console_story import BED, EDGE, STATUS, hear, status
 from tests.helpers.postgres import PASSWORD, Server, postgres
 
+MANY = int(os.environ.get("VIGIL_TAMPER", "0")) or 2
 AT_S = 1_800_000_000.0
 SECRETS = (PASSWORD, quote(PASSWORD, safe=""), "s3cret")
 
@@ -201,8 +208,6 @@ async def test_a_record_on_a_server_is_read_backed_up_and_restored(
         await kept.append([PendingEvent(BED, None, AT_S + 99, body("alarm", text="on"))]).stored
         await kept.close()
         assert verify(url).events == 61
-    from edge.console import audit
-
     kept_there = Store(beside)
     for what in ("one", "two"):  # it numbers on from what was copied
         kept_there.now(audit.add, AT_S, "anna", what)
@@ -253,3 +258,65 @@ async def test_no_password_is_shown_logged_or_served_whatever_goes_wrong(
     told += [caplog.text, repr(outages)]
     assert all("s3cret" not in line for line in told), [line for line in told if "s3cret" in line]
     assert sum("***" in line for line in told) > 10
+
+
+TAMPERED = {  # by somebody who has the server's password
+    "edited": ("UPDATE audit SET what = 'nothing' WHERE n = :n", "UPDATE event SET body = 'x' WHERE seq = :n"),
+    "removed": ("DELETE FROM audit WHERE n = :n", "DELETE FROM event WHERE seq = :n"),
+    "reordered": ("UPDATE audit SET n = -n WHERE n IN (:n, :n + 1);"
+                  "UPDATE audit SET n = CASE n WHEN -:n THEN :n + 1 ELSE :n END WHERE n < 0",
+                  "UPDATE event SET seq = -seq WHERE seq IN (:n, :n + 1);"
+                  "UPDATE event SET seq = CASE seq WHEN -:n THEN :n + 1 ELSE :n END WHERE seq < 0"),
+    "cut off": ("DELETE FROM audit WHERE n > :n", "DELETE FROM event WHERE seq > :n"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120 + MANY)
+async def test_whatever_was_made_of_a_record_on_a_server_is_found(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    chance, journal, console = random.Random(1), server.database(), server.database()
+    await written(journal, monkeypatch)
+    stored_by_a_console(journal, console)
+    kept = Store(console)
+    for n in range(12):
+        kept.now(audit.add, AT_S + n, "anna", "sounded", seq=n)
+    *_, last = kept.now(lambda connection: list(audit.walk(connection)))
+    kept.close()
+    verify_head = {"console": f"{last.n}:{last.hash}"}
+    assert show_audit(console, head=verify_head["console"]) == 0
+    assert verify_journal(journal, against=console) == 0
+    capsys.readouterr()
+    for url, which, upto in ((console, 0, 11), (journal, 1, 49)):
+        opened, table = engine(make_url(url), "somebody"), ("audit", "event")[which]
+        for kind, changes in TAMPERED.items():
+            for _ in range(MANY):
+                n = chance.randrange(1, upto)
+                with opened.begin() as connection:
+                    rows = [dict(row) for row in connection.execute(text(f"SELECT * FROM {table}")).mappings()]
+                    change(connection, table, changes[which].split(";"), n)
+                found = show_audit(url, head=verify_head["console"]) if which == 0 else (
+                    verify_journal(url, against=console))
+                assert found == 1, (kind, n)
+                said = capsys.readouterr()
+                assert "the chain does not hold" in said.out + said.err
+                assert PASSWORD not in said.out + said.err
+                with opened.begin() as connection:
+                    change(connection, table, [f"DELETE FROM {table}"], 0, rows)
+        opened.dispose()
+    assert show_audit(console, head=verify_head["console"]) == 0
+    assert verify_journal(journal, against=console) == 0, "it was put back each time"
+
+
+def change(
+    connection: Connection, table: str, statements: list[str], n: int, rows: Sequence[dict[str, Any]] = (),
+) -> None:
+    """Past the guards that are there against slips."""
+    connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
+    for statement in statements:
+        connection.execute(text(statement), {"n": n})
+    for row in rows:
+        names, values = ", ".join(f'"{name}"' for name in row), ", ".join(f":{name}" for name in row)
+        connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), row)
+    connection.execute(text(f"ALTER TABLE {table} ENABLE TRIGGER USER"))
