@@ -196,9 +196,9 @@ def _asks(spec: Spec) -> bool:
 
 async def _opens(at: DeviceUrl, fitting: list[Spec]) -> str:
     """Why the port does not open, in words; empty where it does, or where only a Modbus master can tell."""
-    if at.is_modbus or not fitting:
+    if at.transport == "modbus+tcp" or not fitting:
         return ""
-    port = BytePort(at, at.line(fitting[0].line))
+    port = BytePort(replace(at, transport="serial") if at.path else at, at.line(fitting[0].line))
     try:
         await port.open()
     except PortLost as gone:
