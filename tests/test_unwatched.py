@@ -19,7 +19,7 @@ from edge.core.bedside import Bedside
 from edge.core.rules import parse_rules
 from edge.core.state import Baseline, Determination, Order, Session
 from edge.field.link_state import Link
-from edge.model import DeviceKind, Phase, PumpStatus, Sample, Samples, Tick
+from edge.model import Command, DeviceKind, Phase, PumpStatus, Sample, Samples, Tick
 from edge.vocabulary import DETERMINATION
 from tests.helpers.rule_files import FILE
 from tests.helpers.watched import WatchedBed
@@ -272,15 +272,23 @@ def test_holes_that_keep_a_hold_from_filling_count_also_before_there_is_a_baseli
 # --- and what is no fault raises nothing ------------------------------------------------------------------------------
 
 
+LEAVES_S, AWAY_S = 700, 590
+
+
 def ordinary(bed: Bed, random: Random, holes: list[int]) -> None:
-    """A second of a bed whose devices are well: a finger that moves now and then, and a cuff on its arm."""
+    """A second of a bed whose devices are well: a finger that moves now and then, a cuff on its arm, and once an hour
+    the patient goes to the toilet, as planned."""
     second = int(bed.at_s - T0)
+    if second % 3600 == LEAVES_S:
+        bed.bed.apply(Command(f"off {second}", "c", "nurse", "nurse", "bed", "device_off", {
+            "device": "oximeter", "minutes": 10, "reason": "to the toilet"}), bed.at_s)
     of_cycle = second % int(INTERVAL_S)
     inflated = of_cycle < 40
     if not holes and random.random() < 1 / 1200:  # three losses an hour, each of 3 to 14 s
         holes += [0] * random.randint(3, 14)
     arm = 5 <= of_cycle < 45
-    bed.send("oximeter", "bad" if arm or holes else "good", {"spo2_pct": 97, "pulse_bpm": 70})
+    away = LEAVES_S <= second % 3600 < LEAVES_S + AWAY_S
+    bed.send("oximeter", "gone" if away else "bad" if arm or holes else "good", {"spo2_pct": 97, "pulse_bpm": 70})
     del holes[:1]
     bed.send("pump", "good", {"rate_ml_h": 52, "volume_infused_ml": second / 60})
     bed.send("capno", "good", {"resp_bpm": 14})
@@ -296,7 +304,7 @@ def calm_hours(hours: float, seed: int) -> set[str]:
     return bed.raised & TECHNICAL
 
 
-def test_an_ordinary_finger_and_a_cuff_on_its_arm_raise_nothing() -> None:
+def test_an_ordinary_finger_a_cuff_on_its_arm_and_a_planned_absence_raise_nothing() -> None:
     assert calm_hours(HOURS, seed=1) == set()
 
 
@@ -304,6 +312,26 @@ BROKEN: dict[str, Callable[[str], str]] = {
     "TEC-10 never rises": lambda text: text.replace("unwatched_s() > 30", "unwatched_s() > 60"),
     "the cuff excuses nothing": lambda text: text.replace("cuff_excuses_s = 60", "cuff_excuses_s = 0"),
 }
+
+
+def test_an_absence_longer_than_planned_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.test_unwatched.LEAVES_S", 0)
+    monkeypatch.setattr("tests.test_unwatched.AWAY_S", 620)
+    assert "TEC-1" in calm_hours(0.2, seed=1)
+
+
+@pytest.mark.parametrize("gives", [True, False])
+def test_a_monitor_is_asked_for_spo2_while_the_oximeter_is_away_where_it_has_given_it(gives: bool) -> None:
+    bed = Bed()
+    for second in range(60):
+        if second == 10:
+            bed.bed.apply(Command("off", "c", "nurse", "nurse", "bed", "device_off", {
+                "device": "oximeter", "minutes": 10, "reason": "to the toilet"}), bed.at_s)
+        spo2 = {"spo2_pct": 97.0} if gives and second == 0 else {}
+        bed.send("capno", "good", {"resp_bpm": 14.0} | spo2)
+        bed.send("oximeter", "good" if second < 10 else "gone", {"spo2_pct": 97, "pulse_bpm": 70})
+        bed.tick()
+    assert ("TEC-1" in bed.standing_of("capno")) is gives
 
 
 @pytest.mark.parametrize("fault", BROKEN)
