@@ -43,7 +43,11 @@ def begin_anew(place: DatabaseUrl, edge: str, damage: str, after: Checkpoint | N
             base = Base(checkpoint, found.at_ms(checkpoint), str(aside.kept_as(place.path, number)), damage)
             snapshots, cursors = found.snapshots(), found.cursors(checkpoint.event_seq)
             part = aside.new_part(place.path)
-            _make(DatabaseUrl(str(part)), partial(_fill, edge, base, snapshots, cursors, sign))
+            try:
+                _make(DatabaseUrl(str(part)), partial(_fill, edge, base, snapshots, cursors, sign))
+            except JournalError:
+                aside.new_part(place.path)  # a full disk is not to stay full of it
+                raise
         aside.put_in_place(place.path, part, number)
     except OSError as fault:
         words = f"journal {place}: damaged ({damage}), and cannot be kept aside: {fault.strerror}"

@@ -61,8 +61,9 @@ class Store:
         self._beside: dict[str, FileId] = {}  # its -wal and -shm files, as they were first seen
         self._sizes: dict[str, int] = {}  # of the file and its -wal after the last commit
 
-    def open(self) -> Opened:
-        """The one connection that may write, to a journal created or migrated, and checked at its ends.
+    def open(self, *, whole: bool = True) -> Opened:
+        """The one connection that may write, to a journal created or migrated, and checked at its ends; before that
+        (`whole`), by SQLite.
 
         Raises JournalFailing, JournalBusy, JournalDamaged; JournalError for another edge's, and a newer one.
         """
@@ -73,7 +74,7 @@ class Store:
             raise self.place.damaged(aside.CUT_SHORT)
         with suppress(JournalFailing):  # opening it to be written will say so
             write_wal_again(self.place)
-        self._look_for_damage()
+        self._look_for_damage(whole)
         connection = writing(self.place)
         try:
             opened = Opened(connection, *self._prepared(connection))
@@ -90,8 +91,8 @@ class Store:
         """The same after a fault. What could not be written then is brought to the disk before it is believed.
         `agree` raises JournalDamaged where it does not end as the caller wrote it."""
         was = self._file
-        if self._lock is None:
-            opened = self.open()
+        if self._lock is None or (was is None and self.place.path is not None):  # never opened: it may be damaged
+            opened = self.open(whole=self._lock is None)
         else:
             self._must_be_there()
             self._lock_it()
@@ -226,7 +227,7 @@ class Store:
             raise JournalFailing(f"journal {self.place}: it is not there, though there was one; mount its disk, or, if"
                                  f" it is gone for good, remove {self.last.folder}")
 
-    def _look_for_damage(self) -> None:
+    def _look_for_damage(self, whole: bool) -> None:
         """Before anything is written there, and without a byte of it changed: what is damaged is kept as it is."""
         path = self.place.path
         if path is None or not path.is_file():
@@ -237,7 +238,7 @@ class Store:
             return  # opening it to be written will say so
         try:
             with self.place.translating_errors(), connection.begin():
-                if path.stat().st_size <= QUICK_CHECK_UP_TO_BYTES:
+                if whole and path.stat().st_size <= QUICK_CHECK_UP_TO_BYTES:
                     said = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
                     if said != "ok":
                         raise Wrong(f"SQLite's quick_check says {str(said).splitlines()[-1]!r}")
