@@ -120,7 +120,8 @@ class Store:
 
     async def look(self) -> None:
         """What somebody did to the file while it serves is noticed, and made good. Raises StoreBroken."""
-        await self._on_thread(self._look)
+        if self._file is not None:  # none where it could not be opened: `mend` tries that
+            await self._on_thread(self._look)
 
     def _look(self) -> None:
         """What the open connection has of a file that is not at its place is put there; one that was written over is
