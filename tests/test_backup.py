@@ -82,7 +82,7 @@ async def test_the_drill(data: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     again.record("chair-1", life.at_s, Tick())
     await again.append([PendingEvent(None, None, life.at_s, body("boot"))]).stored
     await again.close()
-    verdict = verify(str(box / "journal.db"), key=own_key(data / "edge.key").verify_key)
+    verdict = verify(str(box / "journal.db"), keys=[own_key(data / "edge.key").verify_key])
     assert (verdict.problem, verdict.events) == (None, found[1].events + 1)
     assert f"{found[1].events} events" in capsys.readouterr().out
 

@@ -420,11 +420,11 @@ def rechained(path: Path, from_seq: int, sign: Callable[[str], str | None]) -> N
 
 def test_a_chain_made_anew_by_somebody_without_the_key_is_found(copy: Path) -> None:
     key = EDGE_KEY.verify_key
-    assert verify(str(copy), key=key) == verify(str(copy))
+    assert verify(str(copy), keys=[key]) == verify(str(copy))
     other = Signer(SigningKey(b"x" * 32), itertools.count().__next__)
     rechained(copy, 7, partial(other.sign_hash, "clinic-1"))
     assert verify(str(copy)).ok, "the hashes alone cannot show it"
-    verdict = verify(str(copy), key=key)
+    verdict = verify(str(copy), keys=[key])
     assert (verdict.ok, verdict.events, verdict.problem) == (False, 6, "event 7: its signature is not this edge's")
 
 
@@ -436,12 +436,12 @@ def test_a_chain_made_anew_with_its_signatures_left_out_is_found(copy: Path) -> 
 def test_a_record_stripped_of_every_signature_is_no_older_record_once_there_is_a_key(copy: Path) -> None:
     tampered(copy, "UPDATE event SET sig = NULL", "UPDATE seal SET sig = NULL", "UPDATE snapshot SET sig = NULL")
     assert verify(str(copy)).signed_from is None
-    assert "event 1" in str(verify(str(copy), key=EDGE_KEY.verify_key).problem)
+    assert "event 1" in str(verify(str(copy), keys=[EDGE_KEY.verify_key]).problem)
 
 
 def test_a_snapshot_put_in_by_somebody_else_is_found(copy: Path) -> None:
     tampered(copy, "UPDATE snapshot SET sig = NULL")
-    assert str(verify(str(copy), key=EDGE_KEY.verify_key).problem).startswith("snapshot of chair-1 after input")
+    assert str(verify(str(copy), keys=[EDGE_KEY.verify_key]).problem).startswith("snapshot of chair-1 after input")
 
 
 async def test_a_journal_of_0_1_0_goes_on_signed_and_says_from_where(tmp_path: Path) -> None:
@@ -450,12 +450,12 @@ async def test_a_journal_of_0_1_0_goes_on_signed_and_says_from_where(tmp_path: P
     with Reader(str(path)) as reader:
         old = [event.sig for event in reader.events()]
         assert (reader.version, set(old)) == (1, {None})
-    assert verify(str(path), key=EDGE_KEY.verify_key).problem is not None
+    assert verify(str(path), keys=[EDGE_KEY.verify_key]).problem is not None
     assert verify(str(path)).signed_from is None
     journal = opened(path, boot="b2")
     await journal.append([alarm(1)]).stored
     await journal.close()
-    verdict = verify(str(path), key=EDGE_KEY.verify_key)
+    verdict = verify(str(path), keys=[EDGE_KEY.verify_key])
     assert (verdict.ok, verdict.signed_from) == (True, len(old) + 1)
 
 
@@ -483,7 +483,7 @@ def noticed(raw: Connection, *changes: tuple[str, tuple[Any, ...]]) -> bool | No
             raw.exec_driver_sql(statement, values)
         if contents(raw) == before:
             return None
-        Walk(key=EDGE_KEY.verify_key).run(raw, "clinic-1")
+        Walk(keys=[EDGE_KEY.verify_key]).run(raw, "clinic-1")
     except IntegrityError:
         return None
     except (Wrong, DBAPIError):

@@ -111,8 +111,8 @@ async def test_packed_or_not_it_is_the_same_record(packed: Path, monkeypatch: py
     assert counted(rows)["segment"] == 0
     assert contents(packed) == contents(rows)
     public = EDGE_KEY.verify_key
-    assert verify(str(packed), key=public) == verify(str(rows), key=public)
-    assert verify(str(packed), key=public).ok
+    assert verify(str(packed), keys=[public]) == verify(str(rows), keys=[public])
+    assert verify(str(packed), keys=[public]).ok
 
 
 async def test_it_is_read_from_any_number_on_and_gone_on_with(packed: Path) -> None:
@@ -127,7 +127,7 @@ async def test_it_is_read_from_any_number_on_and_gone_on_with(packed: Path) -> N
         await journal.flush()
     await journal.close()
     assert counted(packed)["input"] <= 2 * 20 + 3
-    verdict = verify(str(packed), key=EDGE_KEY.verify_key)
+    verdict = verify(str(packed), keys=[EDGE_KEY.verify_key])
     assert (verdict.problem, verdict.inputs) == (None, len(inputs) + 60)
 
 
@@ -259,7 +259,7 @@ def test_the_database_itself_refuses_to_lose_a_record(tmp_path: Path, packed: Pa
 async def test_old_inputs_are_let_go_of_and_the_chain_holds(tmp_path: Path, keep: Retention) -> None:
     path = tmp_path / "journal.db"
     await written(path, keep=keep)
-    verdict = verify(str(path), key=EDGE_KEY.verify_key)
+    verdict = verify(str(path), keys=[EDGE_KEY.verify_key])
     assert (verdict.problem, verdict.inputs) == (None, 180)
     assert 0 < verdict.dropped < 180
     inputs, events, _ = contents(path)

@@ -115,7 +115,7 @@ def texts(found: list[EventRecovered]) -> list[str]:
 
 
 def record(folder: Path) -> list[EventRecovered]:
-    verdict = verify(str(folder / "journal.db"), key=SIGNER.public)
+    verdict = verify(str(folder / "journal.db"), keys=[SIGNER.public])
     assert verdict.problem is None
     with Reader(str(folder / "journal.db")) as reader:
         return [event.body for event in reader.events() if isinstance(event.body, EventRecovered)]

@@ -17,10 +17,11 @@ import pytest
 from nacl.signing import SigningKey
 from sqlalchemy import select
 
+from edge.cli.records import verify_journal
 from edge.console import events, tables
 from edge.console.store import Store
 from edge.contract.events import Event, PendingEvent
-from edge.contract.keys import earlier_keys, own_key
+from edge.contract.keys import earlier_keys, own_key, signing_keys
 from edge.contract.payloads import EventOut, decode, encode, event_out
 from edge.contract.signing import Signer, hash_is_signed
 from edge.journal import Journal
@@ -199,7 +200,7 @@ GAPS: list[tuple[str, str, set[int]]] = [
 
 async def true_all_the_same(record: Made, store: Store, what: str) -> None:
     place, truth = record
-    assert not verify(place, key=EDGE_KEY.verify_key).ok
+    assert not verify(place, keys=[EDGE_KEY.verify_key]).ok
     async with served(place) as (journal, told):
         true(truth, found := await fetched(journal, store))
         assert all(event.hash_sig for event in found.values())
@@ -342,3 +343,20 @@ async def test_what_is_in_no_record_at_all_is_a_gap_behind_what_the_console_has(
         assert told == [f"events {where} are in no record that can be read" for where in ("5 to 9", "10 to 11")]
 
 
+
+
+async def test_a_record_is_verified_by_all_the_keys_that_its_edge_had_each_in_its_time(tmp_path: Path) -> None:
+    place, path = str(tmp_path / "journal.db"), tmp_path / "edge.key"
+    keys = []
+    for boot in range(12):  # so that edge.10.pub comes after edge.9.pub
+        path.unlink(missing_ok=True)
+        keys.append(own_key(path))
+        journal = opened(place, f"b{boot}", Signer(keys[-1], lambda: 1))
+        await written(journal, 2, 1 + 2 * boot)
+        await journal.close()
+    found = signing_keys(str(tmp_path / "edge.pub"))
+    assert found == [key.verify_key for key in keys]
+    assert verify(place, keys=found).ok
+    assert verify_journal(place) == 0
+    for wrong in (found[-1:], found[1:], found[::-1], [*found[:5], *found[6:]]):
+        assert "its signature is not this edge's" in str(verify(place, keys=wrong).problem)

@@ -331,7 +331,8 @@ def replay(
 def verify(
     journal: Journal,
     key: Annotated[str | None, typer.Option(
-        help="The edge's public key, or its .pub file; default: edge.pub beside the journal.")] = None,
+        help="The edge's public key, or its .pub file, with those before it (edge.1.pub ...); default: edge.pub beside"
+             " the journal.")] = None,
     against: Annotated[str | None, typer.Option(
         help="A console.db, or a database URL: what it has stored must be there, unchanged; so an end that was cut off"
              " is found.")] = None,

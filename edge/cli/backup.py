@@ -16,7 +16,7 @@ from edge.cli.copying import copy_console, copy_journal, holds_something, is_cop
 from edge.cli.records import stored_hashes
 from edge.console.damage import damage_of
 from edge.console.database import place_of
-from edge.contract.keys import BadKey, pinned_key
+from edge.contract.keys import BadKey, signing_keys
 from edge.journal.database import DatabaseUrl, JournalError, Lock
 from edge.journal.verify import Verdict, verify
 from edge.postgres import shown_address
@@ -226,8 +226,8 @@ def _checked(folder: Path) -> Verdict:
     try:
         console = folder / "console.db"
         expected = stored_hashes(str(console), str(journal), may_be_empty=True) if console.is_file() else {}
-        key = pinned_key(str(public)) if public.is_file() else None
-        verdict = verify(str(journal), key=key, expected=expected)
+        keys = signing_keys(str(public)) if public.is_file() else []
+        verdict = verify(str(journal), keys=keys, expected=expected)
     except (BadKey, JournalError) as fault:
         raise BadUsage(str(fault)) from None
     if not verdict.ok:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from nacl.signing import VerifyKey
@@ -22,7 +23,7 @@ def read_head(text: str) -> tuple[int, str]:
     return int(seq), digest
 
 
-def noted_heads(head: str, journal: str, key: VerifyKey | None) -> dict[int, str]:
+def noted_heads(head: str, journal: str, keys: Sequence[VerifyKey]) -> dict[int, str]:
     """`SEQ:HASH`, or the lines of a file that an edge's [anchor] wrote: hashes by number, of this journal's edge.
     Raises BadUsage, JournalError."""
     path = Path(head)
@@ -42,7 +43,7 @@ def noted_heads(head: str, journal: str, key: VerifyKey | None) -> dict[int, str
                            ) from None
         if noted.edge != edge:
             continue
-        if key is not None and not hash_is_signed(key, edge, noted.hash, noted.sig):
+        if keys and not any(hash_is_signed(key, edge, noted.hash, noted.sig) for key in keys):
             raise BadUsage(f"--head {head}:{number}: not signed by this edge's key: somebody else wrote it")
         if found.setdefault(noted.seq, noted.hash) != noted.hash:
             raise BadUsage(f"--head {head}:{number}: another head of event {noted.seq} than before: two records bear"

@@ -15,7 +15,7 @@ from edge.cli.copying import console_hashes
 from edge.cli.heads import noted_heads
 from edge.config.files import protocols_beside
 from edge.console.database import place_of, words_of
-from edge.contract.keys import BadKey, pinned_key
+from edge.contract.keys import BadKey, signing_keys
 from edge.contract.payloads import BadPayload, EventOut, decode
 from edge.core.explain import explain
 from edge.core.protocol import Protocols
@@ -40,20 +40,21 @@ def verify_journal(journal: str, key: str | None = None, against: Path | str | N
                    head: str | None = None) -> int:
     """`vigil verify`: 0 if chain and signatures hold, 1 with the first bad record if not.
 
-    `key`: the edge's public key or its .pub file; None: edge.pub beside the journal, where there is one. `against`: a
+    `key`: the edge's public key, or its .pub file, which brings those before it; None: edge.pub beside the journal,
+    where there is one. `against`: a
     console's store, a path or URL, whose events it must agree with. `head`: SEQ:HASH of an event that it must have, or
     a file of such heads (edge.app.anchor).
     """
     shown = shown_address(str(against))
     beside = Path(journal.removeprefix("sqlite:///")).with_name("edge.pub")
     try:
-        public = pinned_key(key or str(beside)) if key or beside.is_file() else None
+        keys = signing_keys(key or str(beside)) if key or beside.is_file() else []
         place = str(DatabaseUrl(journal))
         expected = {} if against is None else stored_hashes(str(against), journal)
-        for seq, digest in noted_heads(head, journal, public).items() if head is not None else ():
+        for seq, digest in noted_heads(head, journal, keys).items() if head is not None else ():
             if expected.setdefault(seq, digest) != digest:
                 raise BadUsage(f"--head {head}: {shown} has another hash of event {seq}, {expected[seq]}")
-        verdict = verify(journal, key=public, expected=expected)
+        verdict = verify(journal, keys=keys, expected=expected)
     except (BadKey, JournalError) as wrong:
         raise BadUsage(str(wrong)) from None
     journal = place if "://" in journal else shown_address(journal)
@@ -73,7 +74,7 @@ def verify_journal(journal: str, key: str | None = None, against: Path | str | N
         print("no event is signed: it was written before edges had keys")
     else:
         before = f", events 1 to {signed - 1} are from before this edge had a key" if signed > 1 else ""
-        whose = "by this edge's key" if public is not None else "but by whom is not checked: write --key edge.pub"
+        whose = "by this edge's key" if keys else "but by whom is not checked: write --key edge.pub"
         print(f"signed from event {signed} on, {whose}{before}")
     return 0
 

@@ -54,7 +54,8 @@ def own_key(path: Path) -> SigningKey:
 
 
 def earlier_keys(path: Path) -> list[VerifyKey]:
-    """The public keys that belonged to the private key at `path` before it was changed: NAME.1.pub and so on."""
+    """The public keys that belonged to the private key at `path` before it was changed: NAME.1.pub and so on, oldest
+    first."""
     found: list[VerifyKey] = []
     for public in _earlier_files(path):
         try:
@@ -69,7 +70,15 @@ def _earlier(path: Path, number: int) -> Path:
 
 
 def _earlier_files(path: Path) -> list[Path]:
-    return sorted(path.parent.glob(f"{path.stem}.*.pub"))
+    numbered = ((found.stem.rpartition(".")[2], found) for found in path.parent.glob(f"{path.stem}.*.pub"))
+    return [found for _, found in sorted((int(number), found) for number, found in numbered if number.isdecimal())]
+
+
+def signing_keys(text: str) -> list[VerifyKey]:
+    """A public key as `pinned_key` takes it, the last, and where it is a file those before it (`earlier_keys`). Raises
+    BadKey."""
+    key = pinned_key(text)
+    return [key] if text.startswith(PUBLIC) else [*earlier_keys(Path(text)), key]
 
 
 class Count:

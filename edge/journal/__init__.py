@@ -13,7 +13,7 @@ Promised:
 * Two programs never write one journal (JournalBusy); any number may read it meanwhile (`Reader`).
 
 Each event and checkpoint bears the edge's signature: who recomputes every hash after his change is found by the public
-key (`verify(..., key=)`).
+key (`verify(..., keys=)`).
 
 Not promised: that nobody cut the same last commits off all tables; only a number and hash kept elsewhere, as each
 console does, shows that (`verify(..., expect_seq=, expect_hash=)`).

@@ -40,21 +40,21 @@ class Verdict:
 
 
 def verify(
-    journal: str, *, key: VerifyKey | None = None, expect_seq: int | None = None, expect_hash: str | None = None,
+    journal: str, *, keys: Sequence[VerifyKey] = (), expect_seq: int | None = None, expect_hash: str | None = None,
     expected: Mapping[int, str] = NOTHING,
 ) -> Verdict:
     """Check the journal at a path or database URL; an edge may be writing it meanwhile.
 
-    `key`: the edge's public key. With it every signature is checked, and nothing may be unsigned once anything was
-    signed, nor all of it be unsigned: so a record whose hashes were all made anew by somebody without the private key
-    is found. `expect_seq`, and `expect_hash` of that event, are what someone else has stored (a console), `expected`
-    the hashes of many events by their numbers: only so is it noticed that the end of the whole record was cut off, or
-    all of it written anew by somebody with the key. Raises JournalError where there is no journal to check, or a newer
-    one.
+    `keys`: the edge's public key, after those that it had before. With it every signature is checked, none is by a key
+    older than the one before, and nothing may be unsigned once anything was signed, nor all of it be unsigned: so a
+    record whose hashes were all made anew by somebody without the private key is found. `expect_seq`, and `expect_hash`
+    of that event, are what someone else has stored (a console), `expected` the hashes of many events by their numbers:
+    only so is it noticed that the end of the whole record was cut off, or all of it written anew by somebody with the
+    key. Raises JournalError where there is no journal to check, or a newer one.
     """
     if expect_hash is not None and expect_seq is None:
         raise ValueError("expect_hash needs expect_seq: the number of the event that has this hash")
-    walk = Walk(expect_seq, expect_hash, key, expected)
+    walk = Walk(expect_seq, expect_hash, keys, expected)
     try:
         with Reader(journal) as reader, reader.place.translating_errors(), moment(reader.connection):
             walk.run(reader.connection, reader.edge)
@@ -68,13 +68,14 @@ class Walk:
     """Goes through checkpoints, and with each through the inputs and events of its commit."""
 
     def __init__(
-        self, expect_seq: int | None = None, expect_hash: str | None = None, key: VerifyKey | None = None,
+        self, expect_seq: int | None = None, expect_hash: str | None = None, keys: Sequence[VerifyKey] = (),
         expected: Mapping[int, str] = NOTHING,
     ) -> None:
         self.signed_from: int | None = None
         self.begins_after = 0
         self.dropped = 0
-        self._key = key
+        self._keys = keys
+        self._oldest = 0  # of these, that may have signed what comes
         self._edge = ""
         self._unsigned_boot: str | None = None
         self._signed_from_n = 0  # the first input under a signed checkpoint
@@ -116,7 +117,7 @@ class Walk:
                             f" {before.last_n} and event {before.event_seq}")
         self._anchored()
         self._snapshots_signed(connection)
-        if self._key is not None and self.seq > self.begins_after and self.signed_from is None:
+        if self._keys and self.seq > self.begins_after and self.signed_from is None:
             first = self.begins_after + 1
             raise Wrong(f"event {first}: neither it nor any event after it is signed, but this edge has a key")
 
@@ -126,8 +127,12 @@ class Walk:
             if before:
                 raise Wrong(f"{what}: it is not signed, but what is before it is")
             return False
-        if self._key is not None and not hash_is_signed(self._key, self._edge, digest, sig):
-            raise Wrong(f"{what}: its signature is not this edge's")
+        if self._keys:
+            by = next((number for number in range(self._oldest, len(self._keys))
+                       if hash_is_signed(self._keys[number], self._edge, digest, sig)), None)
+            if by is None:
+                raise Wrong(f"{what}: its signature is not this edge's")
+            self._oldest = by
         return True
 
     def _checkpoint_signed(self, checkpoint: Checkpoint) -> None:
@@ -138,6 +143,7 @@ class Walk:
     def _snapshots_signed(self, connection: Connection) -> None:
         """A snapshot is a cache, and passed over where it is damaged; but none may be somebody else's."""
         for bed, n, at_ms, body, digest, sig in connection.execute(stored(connection, SNAPSHOT)).all():
+            self._oldest = 0  # it may be of a bed that is no more
             what = f"snapshot of {bed} after input {n}"
             if digest == chain.snapshot_hash(bed, n, at_ms, bytes(body)):
                 self._signed(what, digest, sig, 0 < self._signed_from_n <= n)
