@@ -128,7 +128,8 @@ def test_the_full_state_of_a_bed_survives_the_wire() -> None:
                "limits": [{"limit": "l", "title": "t", "unit": "%", "usual": 94.5, "least": 90.5, "most": 97.5,
                            "value": 91.5, "by": "hall", "reason": "r", "at": "t"}],
                "attested": [{"what": "gait", "so": False, "at": "t", "user": "ann"}],
-               "symptoms": ["seizure"],
+               "symptoms": ["seizure"], "checklist": True, "spo2_due": "t",
+               "spo2_entered": {"pct": 93, "at": "t", "user": "ann"},
                "check_in": {"at": "t", "user": "ann", "moaas": 5, "cadss": 3, "anxiety": 1, "distress": None,
                             "nausea": 0, "symptoms": ["pale"], "note": "n"}}
     device = {"device": "pump", "kind": "pump", "driver": "d", "identity": None, "link": "silent", "since": "t",

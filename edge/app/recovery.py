@@ -30,7 +30,7 @@ class Recovered:
         self.damage = damage  # what of the record could not be believed, and so was not taken up
 
 
-async def recover(journal: Journal, *, first: bool = False) -> Recovered:
+async def recover(journal: Journal, *, first: bool = True) -> Recovered:
     """Every bed as it was at the last stored input. Blocks for as long as that takes (a start). Where the store cannot
     be read now, the beds begin with nothing: watching does not wait for it. `first`: this edge has never started
     before, so that an empty record is no loss."""
