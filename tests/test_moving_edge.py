@@ -38,6 +38,7 @@ def pump(edge: Running, name: str) -> DeviceNow:
     return views.full(state(edge, name), edge.service._clock.now()).devices[0]
 
 
+@pytest.mark.slow
 async def test_the_pump_that_is_plugged_over_counts_at_the_other_bed_and_no_other(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     batches: list[Batch] = []
@@ -80,6 +81,7 @@ async def test_the_pump_that_is_plugged_over_counts_at_the_other_bed_and_no_othe
     assert edge.inputs(Arrived, B) == 1 and edge.inputs(Command, A) == 2
 
 
+@pytest.mark.slow
 async def test_a_pump_that_is_out_with_a_patient_is_back_when_the_session_is_over(tmp_path: Path) -> None:
     async with staged(catalogue(["alaris_gh"], simulators.find(), beds=2), simulators.find()) as stage:
         places = [f"alaris_gh {row.at}" for row in stage.rows]
