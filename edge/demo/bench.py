@@ -159,7 +159,8 @@ class Bench:
         (self.data / "edge.toml").write_text(
             f'[edge]\nid = "{EDGE}"\ndata = {data}\nrules = {json.dumps(str(rules_file()))}\nsimulated = true\n'
             f"drivers = {json.dumps(str(DRIVERS))}\n{mqtt}{beds}")
-        (self.data / "mosquitto.conf").write_text(f"listener {self.mqtt} 127.0.0.1\nallow_anonymous true\n")
+        (self.data / "mosquitto.conf").write_text(
+            f"listener {self.mqtt} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n")
         store = Store(DatabaseUrl(str(self.data / "journal.db")), EDGE)  # the edge starts as it does nearly always:
         close(store.open().connection)  # a version's first start alone loads what makes tables, and keeps it
         store.release()

@@ -108,7 +108,8 @@ class BrokerProcess:
             self.port: int = probe.getsockname()[1]
         if kind == "mosquitto":
             config = folder / "mosquitto.conf"
-            config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n{options}\n")
+            config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
+                              f"set_tcp_nodelay true\n{options}\n")
             self._argv = [str(MOSQUITTO), "-c", str(config)]
         else:
             serve = f"import asyncio; from edge.stream.broker import serve; asyncio.run(serve(port={self.port}))"
