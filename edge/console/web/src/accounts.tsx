@@ -1,6 +1,7 @@
 /** For the administrator: who may come in, and who did what. A password is typed here and shown nowhere. */
+import "./style/accounts.css";
 import { useEffect, useState } from "preact/hooks";
-import { type Account, accounts, type Audit, auditLines, changeAccount } from "./api.ts";
+import { type Account, accounts, type Audit, auditLines, changeAccount } from "./administration.ts";
 import { ACCOUNT, type Role, ROLES } from "./contract.ts";
 import { checkSignedIn } from "./session.ts";
 import { store } from "./state.ts";
@@ -26,7 +27,7 @@ export function Accounts() {
   };
   return (
     <div class="admin">
-      <div class="devices-head">
+      <div class="admin-head">
         <h1 tabIndex={-1}>Accounts</h1>
         <button class="go" onClick={() => setDoing({ how: "add" })}>Add an account…</button>
       </div>

@@ -1,6 +1,6 @@
 /** Requests to the console's server. Nothing here throws for what a server or a network may do: the answer says it. */
 import { idOf } from "./beds.ts";
-import type { Problem, Role, Status } from "./contract.ts";
+import type { Problem, Status } from "./contract.ts";
 import type { Answer, BedState, EdgeEvent, History, Me } from "./feed.ts";
 
 const WAIT_MS = 8000;
@@ -15,7 +15,7 @@ export function whenLocked(told: () => void): void {
   onLocked = told;
 }
 
-function problemWords(body: Partial<Problem> | null): string | null {
+export function problemWords(body: Partial<Problem> | null): string | null {
   return typeof body?.detail === "string" && typeof body.title === "string" ? [body.detail || body.title, body.remedy].filter(Boolean).join(" ") : null;
 }
 
@@ -25,7 +25,7 @@ function bedPath(key: string): string {
   return `/api/edges/${encodeURIComponent(edge)}/beds/${encodeURIComponent(bed)}`;
 }
 
-async function request(method: string, path: string, body?: unknown): Promise<Response | null> {
+export async function request(method: string, path: string, body?: unknown): Promise<Response | null> {
   try {
     return await fetch(path, {
       method, credentials: "same-origin", cache: "no-store", signal: AbortSignal.timeout(WAIT_MS),
@@ -37,7 +37,7 @@ async function request(method: string, path: string, body?: unknown): Promise<Re
   }
 }
 
-async function read<T>(response: Response | null, any = false): Promise<T | null> {
+export async function read<T>(response: Response | null, any = false): Promise<T | null> {
   if (response === null || !(response.ok || any)) return null;
   return (await response.json().catch(() => null)) as T | null;
 }
@@ -144,28 +144,6 @@ export async function refusedByBroker(): Promise<RefusedByBroker | null> {
 /** The accounts of a demonstration; none at any other console. */
 export async function demoLogins(): Promise<DemoLogin[]> {
   return (await read<DemoLogin[]>(await request("GET", "/api/simulation/logins"))) ?? [];
-}
-
-export interface Account { name: string; role: Role; disabled: boolean; made_at: string }
-export interface AuditLine {
-  n: number; at: string; user: string; what: string; edge: string | null; bed: string | null; detail: Readonly<Record<string, unknown>>;
-}
-export interface Audit { lines: AuditLine[]; broken: string | null }
-
-/** Every account; null: they cannot be asked for now. */
-export async function accounts(): Promise<Account[] | null> {
-  return read<Account[]>(await request("GET", "/api/accounts"));
-}
-
-/** For the administrator. null: done, else why not. */
-export async function changeAccount(how: "add" | "disable" | "password", body: { name: string; role?: Role; password?: string }): Promise<string | null> {
-  const response = await request("POST", `/api/accounts/${how}`, body);
-  return response?.ok === true ? null : problemWords(await read(response, true)) ?? "The console does not answer. Try again.";
-}
-
-/** The last lines of the audit below number `before`, newest first; null: it cannot be read now. */
-export async function auditLines(before: number | null): Promise<Audit | null> {
-  return read<Audit>(await request("GET", `/api/audit${before === null ? "" : `?before=${before}`}`));
 }
 
 export async function history(bed: string, minutes: number, metrics: readonly string[]): Promise<History | null> {
