@@ -4,7 +4,7 @@ the middle of it."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -17,16 +17,11 @@ from edge.journal import Journal, JournalError, segments
 from edge.journal.verify import verify
 from edge.model import Tick, iso
 from tests.helpers.bodies import body
-from tests.helpers.postgres import Server, postgres
+from tests.helpers.postgres import Server
+from tests.helpers.postgres import server as server
 
 pytestmark = pytest.mark.slow
 AT_S, HOUR_S, ROWS = 1_800_000_000.0, 3600.0, 20
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with postgres() as server:
-        yield server
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import asyncio
 import itertools
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +26,10 @@ from edge.contract.freshness import Memory
 from edge.contract.payloads import EventOut, event_topic
 from tests.helpers.console_server import served
 from tests.helpers.console_story import BED, EDGE, START_S, Journal, hear
-from tests.helpers.postgres import PASSWORD, Server, postgres
+from tests.helpers.postgres import PASSWORD, Server
+from tests.helpers.postgres import server as server
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with postgres() as server:
-        yield server
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import gzip
 import re
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +33,8 @@ from edge.journal.verify import verify
 from edge.model import Tick
 from edge.postgres import hang_up
 from tests.helpers.bodies import body
-from tests.helpers.postgres import PASSWORD, Server, postgres
+from tests.helpers.postgres import PASSWORD, Server
+from tests.helpers.postgres import server as server
 
 pytestmark = pytest.mark.slow
 AT_S = 1_700_000_000.25
@@ -41,12 +42,6 @@ KNOWN_WITHIN_S = 5.0
 STATEMENTS = {False: 12, True: 10}  # how many are cut, of making a journal and of one that is there
 GOLDEN = Path(__file__).parent / "golden" / "journal-0.1.0.db.gz"
 APPEND_ONLY = "the journal is append-only"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with postgres() as server:
-        yield server
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,8 @@ from edge.journal import Journal, Reader, journal, segments
 from edge.journal.verify import verify
 from edge.model import Sample, Samples, Tick
 from tests.helpers.bodies import body
-from tests.helpers.postgres import Server, postgres
+from tests.helpers.postgres import Server
+from tests.helpers.postgres import server as server
 
 AT_S = 1_700_000_000.0
 STORIES = int(os.environ.get("VIGIL_MODEL", "4"))
@@ -218,12 +218,6 @@ class Both(RuleBasedStateMachine):
         with Reader(self.sides[0].url) as here, Reader(self.sides[1].url) as there:
             assert list(there.events()) == list(here.events()) == self.told
             assert list(there.inputs()) == list(here.inputs())
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with postgres() as server:
-        yield server
 
 
 @pytest.mark.long

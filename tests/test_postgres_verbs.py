@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -36,7 +36,8 @@ from edge.postgres import NoDriver, engine, masked, shown_address
 from tests.helpers.bodies import body
 from tests.helpers.console_server import served
 from tests.helpers.console_story import BED, EDGE, STATUS, hear, status
-from tests.helpers.postgres import PASSWORD, Server, postgres
+from tests.helpers.postgres import PASSWORD, Server
+from tests.helpers.postgres import server as server
 
 MANY = int(os.environ.get("VIGIL_TAMPER", "0")) or 2
 AT_S = 1_800_000_000.0
@@ -129,12 +130,6 @@ def test_a_configuration_is_refused_without_its_password(tmp_path: Path, file: s
 
 
 # --- with a server ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with postgres() as server:
-        yield server
 
 
 async def written(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

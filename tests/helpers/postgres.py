@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
+import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
@@ -116,3 +117,10 @@ def postgres() -> Iterator[Server]:
             server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """One for all tests of a file."""
+    with postgres() as server:
+        yield server
