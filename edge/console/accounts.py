@@ -189,7 +189,7 @@ def ensure_user(database: Path | str, name: str, password: str, role: Role, at_s
     """For the command line: `name` can log in with `password` as `role` afterwards. True where that changed anything.
     `by`: who says so, for the audit; without it there is no line.
 
-    `database` is `Settings.database`; where it is a file, no console may have it open. Raises ValueError for a role or
+    `database` is `Settings.database`; a console may have it open. Raises ValueError for a role or
     name that is none, and for the last administrator, who stays one; OSError where the copy of the accounts cannot be
     written.
     """
