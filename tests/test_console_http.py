@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from edge.console import accounts, audit, pages, patients
-from edge.console.security import HEADERS, LoginLimiter
+from edge.console.security import HEADERS, Limiter
 from edge.contract.commands import VERBS
 from edge.contract.freshness import ConsoleFreshness
 from edge.contract.payloads import Answer, CommandIn, command_topic, encode, event_topic
@@ -149,7 +149,7 @@ async def test_a_shift_lasts_as_long_on_a_fast_clock(tmp_path: Path) -> None:
 
 async def test_wrong_passwords_run_out_and_right_ones_do_not(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
-        home.app.state.limiter = LoginLimiter(burst=3, every_s=1e9)
+        home.app.state.limiter = Limiter(burst=3, every_s=1e9)
         for _ in range(5):
             assert (await home.login()).status_code == 200
         tried = [(await home.login(("ann", "guess"))).status_code for _ in range(4)]
@@ -160,7 +160,7 @@ async def test_wrong_passwords_run_out_and_right_ones_do_not(tmp_path: Path) -> 
 
 
 def test_guesses_come_back_with_time() -> None:
-    limiter = LoginLimiter(burst=2, every_s=6)
+    limiter = Limiter(burst=2, every_s=6)
     assert [limiter.allow("a", at_s) for at_s in (0, 0, 0, 5.9, 6.1, 6.2)] == [True, True, False, False, True, False]
 
 

@@ -26,6 +26,7 @@ import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 
 from edge.clock import EdgeClock
+from edge.console import live
 from edge.console.accounts import ensure_user
 from edge.console.app import create_app, server_config
 from edge.console.service import Console
@@ -431,8 +432,10 @@ async def shake(address: str, token: str | None, origin: str | None) -> tuple[in
     return int(head.split()[1]), raw
 
 
-async def test_the_live_feed_opens_only_for_who_is_logged_in_on_our_own_page(tmp_path: Path) -> None:
-    async with served(tmp_path) as (_, address, _):
+async def test_the_live_feed_opens_only_for_who_is_logged_in_on_our_own_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(tmp_path) as (console, address, _):
         right = await cookie(address)
         tokens = {"right": right, "wrong": "vigil_session=x", None: None}
         for token, origin, expected in DOOR:
@@ -440,6 +443,13 @@ async def test_the_live_feed_opens_only_for_who_is_logged_in_on_our_own_page(tmp
             code, raw = await shake(address, tokens[token], told)
             raw.close()
             assert code == expected, (token, origin)
+        await until(lambda: not console.feed.pages_of(NURSE[0]), 5, "they are gone")
+        monkeypatch.setattr(live, "MAX_PAGES", 1)
+        first = await shake(address, right, None)
+        second = await shake(address, right, None)
+        assert (first[0], second[0]) == (101, 429), "of one account no more pages than MAX_PAGES"
+        first[1].close()
+        second[1].close()
 
 
 async def test_a_page_that_does_not_read_is_cut_and_the_others_are_not_delayed(tmp_path: Path) -> None:

@@ -23,6 +23,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
+def trend_of(
+    store: Store, from_s: float, stays: list[tuple[str, float]]
+) -> tuple[list[tuple[float, bytes]], list[history.Cuff]]:
+    """What is read of bed B, part after part."""
+    read = [store.now(history.rows_of, EDGE, part) for part in history.parts(B, from_s, START_S + 200, stays)]
+    return [row for rows, _ in read for row in rows], [cycle for _, cycles in read for cycle in cycles]
+
+
 def test_of_each_bed_only_what_it_measured_while_the_patient_was_there(store: Store) -> None:
     moved_s = START_S + 60
     rows: list[Row | Determination] = []
@@ -30,13 +38,13 @@ def test_of_each_bed_only_what_it_measured_while_the_patient_was_there(store: St
         rows += [Row(EDGE, bed, START_S + second, {"spo2_pct": value}) for second in (0, 59, 60, 61, 120)]
         rows += [Determination(EDGE, bed, START_S + second, {"sbp_mmhg": value + 40}) for second in (30, 90)]
     store.now(history.append, rows)
-    moments, cuffs = store.now(history.rows_of, EDGE, B, START_S - 10, [(A, moved_s)])
+    moments, cuffs = trend_of(store, START_S - 10, [(A, moved_s)])
     assert [(at_s - START_S, history.decode_numerics(told)["spo2_pct"]) for at_s, told in moments] == [
         (0, 97), (59, 97), (60, 84), (61, 84), (120, 84)]
     assert [(at_s - START_S, values["sbp_mmhg"]) for at_s, values in cuffs] == [(30, 137), (90, 124)]
-    alone, _ = store.now(history.rows_of, EDGE, B, START_S - 10, [])
+    alone, _ = trend_of(store, START_S - 10, [])
     assert len(alone) == 5, "of a bed whose patient was nowhere else, all"
-    late, _ = store.now(history.rows_of, EDGE, B, moved_s + 30, [(A, moved_s)])
+    late, _ = trend_of(store, moved_s + 30, [(A, moved_s)])
     assert [at_s - START_S for at_s, _ in late] == [120]
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from edge.console import accounts, audit
 from edge.console.accounts import User
-from edge.console.auth import LoggedIn, MayChange, ThisConsole
+from edge.console.auth import LoggedIn, MayChange, ThisConsole, password_turn
 from edge.console.errors import Refused
 from edge.console.openapi import problems
 from edge.console.schemas import AccountNamed, AccountNow, Audit, AuditLine, Done, NewAccount, NewPassword
@@ -25,7 +25,7 @@ from edge.contract.events import GENESIS
 from edge.model import Role, iso
 
 router = APIRouter(prefix="/api")
-CHANGE = problems(400, 401, 403, 404, 409, 413, 422, 503)
+CHANGE = problems(400, 401, 403, 404, 409, 413, 422, 429, 503)
 
 
 class NotChanged(ValueError):
@@ -123,7 +123,7 @@ async def add(asked: NewAccount, request: Request, console: ThisConsole, user: M
     """Makes an account. For an administrator; 409 where there is one of that name."""
     if (wrong := name_objection(asked.name)) is not None:
         raise Refused("bad_request", wrong, where="name")
-    return await _change(console, make, user.name, asked.name, asked.role, await _hashed(request, asked.password))
+    return await _change(console, make, user.name, asked.name, asked.role, await _hashed(request, user, asked.password))
 
 
 @router.post("/accounts/disable", responses=CHANGE)
@@ -136,7 +136,7 @@ async def end(asked: AccountNamed, console: ThisConsole, user: MayAdministrate) 
 async def password(asked: NewPassword, request: Request, console: ThisConsole, user: MayAdministrate) -> Done:
     """Gives an account a new password, enables it if it was disabled, and ends its web sessions. For an
     administrator."""
-    return await _change(console, set_password, user.name, asked.name, await _hashed(request, asked.password))
+    return await _change(console, set_password, user.name, asked.name, await _hashed(request, user, asked.password))
 
 
 @router.get("/audit", responses=problems(401, 403, 422, 503))
@@ -149,10 +149,10 @@ async def read_audit(
     return await console.store.read(newest, before, limit)
 
 
-async def _hashed(request: Request, password: str) -> str:
+async def _hashed(request: Request, by: User, password: str) -> str:
     if (wrong := password_objection(password)) is not None:
         raise Refused("bad_request", wrong, where="password")
-    async with request.app.state.hashing:
+    async with password_turn(request, by.key):
         return await asyncio.to_thread(accounts.hash_password, password)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -32,7 +34,8 @@ from edge.console.schemas import (
     History,
     ProbeRequest,
 )
-from edge.console.service import Console
+from edge.console.service import MAX_WAITING_READS, Console
+from edge.console.turns import TooManyWait
 from edge.contract.commands import VERBS
 from edge.contract.payloads import ID_PATTERN
 from edge.contract.problems import MEDIA_TYPE, of_reason
@@ -42,8 +45,8 @@ METRICS_PATTERN = r"^[a-z0-9_]{1,40}(,[a-z0-9_]{1,40}){0,31}$"
 JSON = "application/json"
 
 READ = problems(401, 403, 503)
-READ_BED = problems(401, 403, 404, 422, 503)
-READ_ONLY_BED = problems(401, 403, 404, 409, 422, 503)
+READ_BED = problems(401, 403, 404, 422, 429, 503)
+READ_ONLY_BED = problems(401, 403, 404, 409, 422, 429, 503)
 COMMAND: dict[str, Any] = {"response_model": CommandOutcome, "openapi_extra": COMMAND_BODY,
                            "responses": problems(400, 401, 403, 404, 409, 413, 422, 503, 504)}
 
@@ -87,18 +90,36 @@ def _only(bed: Id, console: ThisConsole) -> At:
     return At(found[0], bed, console.edges[found[0]])
 
 
-async def _history(console: Console, at: At, minutes: int, metrics: str | None) -> Response:
-    from_s = at.ingest.now_s() - minutes * 60
-    moments, cuffs = await console.store.read(history.rows_of, at.edge, at.bed, from_s, at.ingest.beds.stays(at.bed))
+async def _history(console: Console, at: At, user: User, minutes: int, metrics: str | None) -> Response:
+    now_s = at.ingest.now_s()
     # vitals come at the pace of the wire, so on a fast clock they lie further apart in edge time
     gap_s = history.GAP_S * max(1.0, console.settings.speed)
     wanted = metrics.split(",") if metrics else []
-    return Response(await asyncio.to_thread(history.trend, moments, cuffs, wanted, gap_s), media_type=JSON)
+    moments: list[tuple[float, bytes]] = []
+    cuffs: list[history.Cuff] = []
+    async with _reading(console, user):
+        for part in history.parts(at.bed, now_s - minutes * 60, now_s, at.ingest.beds.stays(at.bed)):
+            rows, cycles = await console.store.read(history.rows_of, at.edge, part)
+            moments += rows
+            cuffs += cycles
+        return Response(await asyncio.to_thread(history.trend, moments, cuffs, wanted, gap_s), media_type=JSON)
 
 
-async def _events(console: Console, at: At, limit: int, before: int | None) -> Response:
-    found = await at.ingest.events_of_bed(at.bed, limit, before)
+async def _events(console: Console, at: At, user: User, limit: int, before: int | None) -> Response:
+    async with _reading(console, user):
+        found = await at.ingest.events_of_bed(at.bed, limit, before)
     return Response(b"[" + b",".join(found) + b"]", media_type=JSON)
+
+
+@asynccontextmanager
+async def _reading(console: Console, user: User) -> AsyncIterator[None]:
+    """Waits for a turn to read much; 429 where too many requests of this account wait."""
+    try:
+        async with console.reading.turn(user.name):
+            yield
+    except TooManyWait:
+        raise Refused("too_many_reads", f"{MAX_WAITING_READS} requests of this account wait already",
+                      headers={"Retry-After": "5"}) from None
 
 
 async def _command(asked: CommandRequest, request: Request, console: Console, user: User, at: At) -> Response:
@@ -130,14 +151,14 @@ async def history_at(console: ThisConsole, user: Watching, at: Annotated[At, Dep
     The cuff's numbers are in `determinations` alone, each cycle once. Where the session of this bed was at another bed
     before, the trend of that time is what was measured there.
     """
-    return await _history(console, at, minutes, metrics)
+    return await _history(console, at, user, minutes, metrics)
 
 
 @router.get("/api/beds/{bed}/history", response_model=History, responses=READ_ONLY_BED)
 async def bed_history(console: ThisConsole, user: Watching, at: Annotated[At, Depends(_only)], minutes: Minutes = 120,
                       metrics: Metrics = None) -> Response:
     """As with the edge in the address; for a bed whose id one edge alone has."""
-    return await _history(console, at, minutes, metrics)
+    return await _history(console, at, user, minutes, metrics)
 
 
 @router.get("/api/edges/{edge}/beds/{bed}/events", response_model=list[EventRead], responses=READ_BED)
@@ -145,14 +166,14 @@ async def events_at(console: ThisConsole, user: Watching, at: Annotated[At, Depe
                     before: Before = None) -> Response:
     """The last `limit` events of the bed, those below number `before`, newest first; with those of its session at the
     beds where it was before."""
-    return await _events(console, at, limit, before)
+    return await _events(console, at, user, limit, before)
 
 
 @router.get("/api/beds/{bed}/events", response_model=list[EventRead], responses=READ_ONLY_BED)
 async def bed_events(console: ThisConsole, user: Watching, at: Annotated[At, Depends(_only)], limit: Limit = 200,
                      before: Before = None) -> Response:
     """As with the edge in the address; for a bed whose id one edge alone has."""
-    return await _events(console, at, limit, before)
+    return await _events(console, at, user, limit, before)
 
 
 @router.get("/api/devices", responses=READ)

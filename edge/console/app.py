@@ -12,17 +12,19 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 import uvicorn
 from fastapi import FastAPI
 
-from edge.console import administration, api, errors, live, login, pages, simulation
+from edge.console import administration, api, connections, errors, live, login, pages, simulation
 from edge.console.link import Publisher
 from edge.console.metrics import Metrics
 from edge.console.openapi import add_openapi
-from edge.console.security import LoginLimiter, SecurityMiddleware
+from edge.console.security import Limiter, SecurityMiddleware
 from edge.console.service import Console, vigil_version
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
+from edge.console.turns import Turns
 from edge.model import STATEMENT
 
 MAX_HASHING = 2  # passwords at once: a flood of logins may not take every core from the alarms
+MAX_WAITING = 20  # passwords that wait, of one screen or host: some two seconds' worth
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +58,8 @@ def create_app(settings: Settings, publisher: Publisher | None = None) -> FastAP
     app = FastAPI(
         title="Vigil console", version=vigil_version(), description=STATEMENT, lifespan=lifespan, docs_url=None,
         redoc_url=None)
-    app.state.limiter = LoginLimiter()
-    app.state.hashing = asyncio.Semaphore(MAX_HASHING)
+    app.state.limiter = Limiter()
+    app.state.hashing = Turns(MAX_HASHING, MAX_WAITING)
     app.state.crash = None
     app.state.on_crash = lambda: None
     app.include_router(login.router)
@@ -107,7 +109,7 @@ class _Server(uvicorn.Server):
 def server_config(app: FastAPI) -> uvicorn.Config:
     """How the app is to be served: a dead page is noticed within ten seconds, and no request is logged."""
     return uvicorn.Config(
-        app, http="httptools", ws=live.CuttableWebSocket, lifespan="on", log_config=None, access_log=False,
+        app, http=connections.BoundedHttp, ws=live.CuttableWebSocket, lifespan="on", log_config=None, access_log=False,
         server_header=False, ws_max_size=16_384, ws_ping_interval=5.0, ws_ping_timeout=5.0,
         ws_per_message_deflate=False, timeout_graceful_shutdown=3)
 

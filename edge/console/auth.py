@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import Depends, Header
@@ -11,8 +13,9 @@ from edge.console import accounts
 from edge.console.accounts import User
 from edge.console.errors import Refused
 from edge.console.metrics import Metrics
-from edge.console.security import COOKIE, LoginLimiter, same_origin
+from edge.console.security import COOKIE, Limiter, same_origin
 from edge.console.service import Console
+from edge.console.turns import TooManyWait, Turns
 from edge.contract.accounts import ADMINISTRATOR
 
 
@@ -28,10 +31,22 @@ def metrics_of(connection: HTTPConnection) -> Metrics:
     return metrics
 
 
-def limiter_of(connection: HTTPConnection) -> LoginLimiter:
+def limiter_of(connection: HTTPConnection) -> Limiter:
     """Its count of failed logins."""
-    limiter: LoginLimiter = connection.app.state.limiter
+    limiter: Limiter = connection.app.state.limiter
     return limiter
+
+
+@asynccontextmanager
+async def password_turn(connection: HTTPConnection, where: str) -> AsyncIterator[None]:
+    """Waits for a turn at a password, which costs a core; 429 where too many wait that were typed at `where`."""
+    turns: Turns = connection.app.state.hashing
+    try:
+        async with turns.turn(where):
+            yield
+    except TooManyWait:
+        raise Refused("too_many_attempts", "too many passwords at once; try again in a few seconds",
+                      headers={"Retry-After": "5"}) from None
 
 
 ThisConsole = Annotated[Console, Depends(console_of)]

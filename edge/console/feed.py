@@ -120,6 +120,10 @@ class Feed:
         """Whether some page that sounds alarms has its sound on."""
         return any(page.sounds and page.sound == "on" and page.cut_code is None for page in self._pages)
 
+    def pages_of(self, account: str) -> int:
+        """How many pages this account has open."""
+        return sum(page.user.name == account for page in self._pages)
+
     def keys(self) -> set[str]:
         """The web sessions of all pages."""
         return {page.user.key for page in self._pages}

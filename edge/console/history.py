@@ -19,6 +19,7 @@ from edge.vocabulary import DETERMINATION
 
 KEEP_S = 7 * 86400.0
 EVERY_S = 1.0
+PART_S = 1800.0  # edge time that is read at once: some 1,800 rows, with their checksums some 40 ms
 GAP_S = 15.0  # rows further apart than this are not joined by a line
 SHOWN = frozenset({"valid", "questionable"})
 
@@ -35,6 +36,15 @@ class Row:
     bed: str
     at_s: float
     numerics: dict[str, float]  # by metric; of a second device metric@device
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A time of one bed, from `from_s` on and before `until_s`, edge time."""
+
+    bed: str
+    from_s: float
+    until_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,35 +134,41 @@ def prune(connection: Connection, edge: str, beds: Iterable[str], before_s: floa
 
 
 def rows_since(
-    connection: Connection, edge: str, bed: str, from_s: float,
+    connection: Connection, edge: str, bed: str, from_s: float, until_s: float = inf,
 ) -> tuple[list[tuple[float, bytes]], list[Cuff]]:
-    """What is stored of the bed from edge time `from_s` on: moments as (time, JSON), and determinations; oldest first.
-    What a bad disk changed is left out."""
+    """What is stored of the bed from edge time `from_s` on, before `until_s`: moments as (time, JSON), and
+    determinations; oldest first. What a bad disk changed is left out."""
     found = select(vitals).where(
-        vitals.c.edge == edge, vitals.c.bed == bed, vitals.c.at_s >= from_s)
+        vitals.c.edge == edge, vitals.c.bed == bed, vitals.c.at_s >= from_s, vitals.c.at_s < until_s)
     stored = connection.execute(found.order_by(vitals.c.at_s)).mappings()
     moments = [(row["at_s"], row["numerics"]) for row in stored if sums.is_sound(vitals, row)]
     cuffs = select(determinations).where(
-        determinations.c.edge == edge, determinations.c.bed == bed, determinations.c.at_s >= from_s)
+        determinations.c.edge == edge, determinations.c.bed == bed, determinations.c.at_s >= from_s,
+        determinations.c.at_s < until_s)
     rows = connection.execute(cuffs.order_by(determinations.c.at_s)).mappings()
     return moments, [(row["at_s"], {metric: row[metric] for metric in DETERMINATION}) for row in rows
                      if sums.is_sound(determinations, row)]
 
 
-def rows_of(
-    connection: Connection, edge: str, bed: str, from_s: float, stays: Sequence[tuple[str, float]],
-) -> tuple[list[tuple[float, bytes]], list[Cuff]]:
-    """The same of a patient who was at other beds before: `stays` are these, each with until when; oldest first. Of
-    each bed only what it measured while they were there."""
-    moments: list[tuple[float, bytes]] = []
-    cuffs: list[Cuff] = []
+def parts(bed: str, from_s: float, now_s: float, stays: Sequence[tuple[str, float]]) -> list[Part]:
+    """How a trend is read: no part takes the store longer than an alarm may wait. `stays` are the beds where the
+    patient was before, each with until when; oldest first. Of each bed only what it measured while they were there."""
+    found: list[Part] = []
     begun_s = from_s
     for where, until_s in (*stays, (bed, inf)):
-        rows, cycles = rows_since(connection, edge, where, max(from_s, begun_s))
-        moments += [row for row in rows if row[0] < until_s]
-        cuffs += [cycle for cycle in cycles if cycle[0] < until_s]
+        at_s = max(from_s, begun_s)
+        while at_s + PART_S < min(until_s, now_s):
+            found.append(Part(where, at_s, at_s + PART_S))
+            at_s += PART_S
+        if at_s < until_s:
+            found.append(Part(where, at_s, until_s))
         begun_s = until_s
-    return moments, cuffs
+    return found
+
+
+def rows_of(connection: Connection, edge: str, part: Part) -> tuple[list[tuple[float, bytes]], list[Cuff]]:
+    """What is stored of one part of a trend."""
+    return rows_since(connection, edge, part.bed, part.from_s, part.until_s)
 
 
 def trend(moments: Sequence[tuple[float, bytes]], cuffs: Sequence[Cuff], metrics: Sequence[str],

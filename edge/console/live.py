@@ -12,11 +12,13 @@ from websockets.http11 import Request as Handshake
 
 from edge.console.auth import console_of, user_of_cookie
 from edge.console.feed import Page
-from edge.console.security import same_origin
+from edge.console.security import Limiter, same_origin
 from edge.console.service import Console
 from edge.contract.accounts import ADMINISTRATOR
 
 CLOSE_S = 1.0  # real seconds a page has to take the reason why it is cut
+MAX_PAGES = 50  # of one account: a ward's screens, and some
+BURST, PER_S = 300.0, 5.0  # messages a page may send: one for each alarm that sounds, and as it comes and goes
 GONE = frozenset({1000, 1005, 1006})  # the page ended it itself
 
 router = APIRouter()
@@ -34,7 +36,8 @@ class CuttableWebSocket(WebSocketsSansIOProtocol):
 
 @router.websocket("/live")
 async def live(socket: WebSocket) -> None:
-    """Hello, every bed, a beat; then all that happens. 403 for another site's page, 401 without a login."""
+    """Hello, every bed, a beat; then all that happens. 403 for another site's page, 401 without a login, 429 for
+    an account with MAX_PAGES open."""
     console = console_of(socket)
     if not same_origin(socket.headers, console.settings.origins):
         await socket.send_denial_response(PlainTextResponse("not this console's page", 403))
@@ -45,6 +48,9 @@ async def live(socket: WebSocket) -> None:
         return
     if user.role == ADMINISTRATOR:
         await socket.send_denial_response(PlainTextResponse("an administrator sees accounts, and no beds", 403))
+        return
+    if console.feed.pages_of(user.name) >= MAX_PAGES:
+        await socket.send_denial_response(PlainTextResponse(f"{user.name} has {MAX_PAGES} pages open already", 429))
         return
     await socket.accept()
     page = console.join(user)
@@ -75,7 +81,10 @@ async def _feed(socket: WebSocket, page: Page) -> None:
 
 
 async def _receive(socket: WebSocket, console: Console, page: Page) -> None:
+    loop, pace = asyncio.get_running_loop(), Limiter(BURST, 1 / PER_S)
     while True:
+        while not pace.allow("", loop.time()):  # meanwhile nothing is read of it, and nothing kept
+            await asyncio.sleep(1 / PER_S)
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
             page.cut(1000)

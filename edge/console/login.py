@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from fastapi import APIRouter, Request, Response
 
-from edge.console import accounts, audit
+from edge.console import accounts, audit, known_screen
 from edge.console.accounts import User
-from edge.console.auth import HasToken, LoggedIn, MayChange, SameOrigin, ThisConsole, limiter_of
+from edge.console.auth import HasToken, LoggedIn, MayChange, SameOrigin, ThisConsole, limiter_of, password_turn
 from edge.console.errors import Refused
 from edge.console.openapi import problems
 from edge.console.schemas import Done, Login, Me, Unlock
@@ -25,23 +25,32 @@ router = APIRouter(prefix="/api")
 async def login(asked: Login, request: Request, response: Response, console: ThisConsole, _: SameOrigin) -> Me:
     """Opens a web session and sets its cookie. 401 for a wrong name or password, 429 after too many of them."""
     settings, access = console.settings, console.access
-    role = await _password_right(asked.name, asked.password, request, console)
+    screen = known_screen.screen_of(settings.signing_key, asked.name, request.cookies)
+    role = await _password_right(asked.name, asked.password, request, console, screen or _host(request))
     token, csrf = tokens = accounts.new_tokens()
     await access.put(accounts.open_session, asked.name, settings.now(), _length_s(console), tokens)
     await access.note(audit.add, settings.now(), asked.name, "login")
     response.set_cookie(COOKIE, token, max_age=accounts.COOKIE_S, httponly=True, samesite="strict",
                         secure=settings.secure_cookies, path="/")
+    if screen is None:
+        response.set_cookie(known_screen.cookie_name(asked.name), known_screen.made(settings.signing_key, asked.name),
+                            max_age=accounts.COOKIE_S, httponly=True, samesite="strict",
+                            secure=settings.secure_cookies, path="/api/login")
     return _me(console, User(asked.name, role, "", csrf, settings.now() + _length_s(console)))
 
 
-async def _password_right(name: str, password: str, request: Request, console: Console) -> Role:
-    """The role of the account whose password this is. Raises Refused."""
-    limiter = limiter_of(request)
-    key = f"{name}|{request.client.host if request.client else ''}"
-    if not limiter.allow(key, asyncio.get_running_loop().time()):
-        raise Refused("too_many_attempts", "too many wrong passwords; wait a minute", headers={"Retry-After": "60"})
-    known = await console.access.ask(accounts.account, name)
-    async with request.app.state.hashing:
+def _host(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+async def _password_right(name: str, password: str, request: Request, console: Console, where: str) -> Role:
+    """The role of the account whose password this is. Wrong ones are counted, and turns taken, by `where` it was typed.
+    Raises Refused."""
+    limiter, key = limiter_of(request), f"{name}|{where}"
+    async with password_turn(request, where):
+        if not limiter.allow(key, asyncio.get_running_loop().time()):
+            raise Refused("too_many_attempts", "too many wrong passwords; wait a minute", headers={"Retry-After": "60"})
+        known = await console.access.ask(accounts.account, name)
         right = await asyncio.to_thread(accounts.check_password, known[0] if known else None, password)
     if known is None and console.access.knows_nobody():
         if console.store.broken is not None:
@@ -79,7 +88,7 @@ async def renew(console: ThisConsole, user: MayChange) -> Me:
 @router.post("/unlock", responses=problems(400, 401, 403, 413, 422, 429, 503))
 async def unlock(asked: Unlock, request: Request, console: ThisConsole, user: HasToken) -> Me:
     """The user of a locked session gives the password again, and it holds anew from now."""
-    await _password_right(user.name, asked.password, request, console)
+    await _password_right(user.name, asked.password, request, console, user.key)
     await console.access.note(audit.add, console.settings.now(), user.name, "unlock")
     return await _renewed(console, user)
 

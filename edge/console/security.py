@@ -49,7 +49,7 @@ class _Bucket:
     at_s: float
 
 
-class LoginLimiter:
+class Limiter:
     """A token bucket for each key: `burst` tries at once, then one every `every_s` real seconds."""
 
     def __init__(self, burst: float = 10, every_s: float = 6.0) -> None:

@@ -24,6 +24,7 @@ from edge.console.lost_events import LostEvents
 from edge.console.pages import build
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
+from edge.console.turns import Turns
 from edge.contract.keys import Count
 from edge.contract.payloads import HEARTBEAT_S, ack_topic
 from edge.contract.payloads import encode as encode_payload
@@ -36,6 +37,7 @@ PRUNE_EVERY_S = 600.0
 SEEN_EVERY_S = 60.0
 PING_EVERY_S = 5.0
 REMEMBER_EVERY_S = 30.0
+READING, MAX_WAITING_READS = 2, 40  # trends and event lists read at once, and waiting of one account
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +83,7 @@ class Console:
         self.access = Access(self.store, settings.account_copy, settings.now)
         self._renewed = self.store.renewed
         self.feed = Feed()
+        self.reading = Turns(READING, MAX_WAITING_READS)  # of what takes the store long, by account
         self.version = vigil_version()
         self.patients: dict[str, str] = {}  # session id -> name
         self.health_changed = asyncio.Event()

@@ -1,0 +1,217 @@
+"""Who asks the console for much, or guesses passwords, keeps nobody else waiting and nobody out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import uvicorn
+from fastapi import WebSocket
+from uvicorn.server import ServerState
+
+from edge.console import history, known_screen, live
+from edge.console.accounts import User
+from edge.console.connections import MAX_CONNECTIONS, REQUEST_S, BoundedHttp
+from edge.console.feed import Page
+from edge.console.security import Limiter
+from edge.console.service import Console
+from edge.console.turns import TooManyWait, Turns
+from tests.helpers.console_server import served
+from tests.helpers.console_story import BED, CONSOLE_KEY, NURSE, START_S, TECHNICIAN
+from tests.helpers.told_time import told
+
+
+async def _settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_places_go_round_the_keys_and_a_full_lane_refuses_its_own_alone() -> None:
+    turns, done, hold = Turns(1, 3), [], asyncio.Event()
+
+    async def ask(key: str) -> None:
+        async with turns.turn(key):
+            await hold.wait()
+            done.append(key)
+
+    async with asyncio.TaskGroup() as tasks:
+        for key in ("flood", "flood", "flood", "flood", "nurse", "nurse"):
+            tasks.create_task(ask(key))
+        await _settle()
+        with pytest.raises(TooManyWait):
+            await ask("flood")
+        hold.set()
+    assert done == ["flood", "flood", "nurse", "flood", "nurse", "flood"]
+    await ask("flood")  # the place is free again
+
+
+async def test_who_leaves_while_waiting_or_just_called_loses_no_place() -> None:
+    turns, hold, done = Turns(1, 3), asyncio.Event(), []
+
+    async def ask(key: str) -> None:
+        async with turns.turn(key):
+            await hold.wait()
+            done.append(key)
+
+    first, leaves, called, last = (asyncio.ensure_future(ask(key)) for key in "abcd")
+    await _settle()
+    leaves.cancel()
+    first.cancel()
+    await asyncio.sleep(0)  # the first ends, and calls the third
+    called.cancel()
+    await _settle()
+    hold.set()
+    await last
+    await ask("e")
+    assert done == ["d", "e"]
+
+
+async def test_nobody_who_guesses_elsewhere_keeps_a_nurse_out_where_she_works(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        home.app.state.limiter = Limiter(burst=3, every_s=1e9)
+        assert (await home.login()).status_code == 200
+        known = known_screen.cookie_name(NURSE[0])
+        screen = home.http.cookies[known]
+        del home.http.cookies[known]
+        tried = [(await home.login((NURSE[0], "guess"))).status_code for _ in range(4)]
+        assert tried == [401, 401, 401, 429]
+        headers = {"X-CSRF": (await home.http.get("/api/me")).json()["csrf"]}
+        unlock = await home.http.post("/api/unlock", json={"password": NURSE[1]}, headers=headers)
+        assert unlock.status_code == 200, "her open screen"
+        home.http.cookies[known] = screen
+        assert (await home.login()).status_code == 200, "her own screen, after it was signed out"
+        home.http.cookies[known] = known_screen.made(CONSOLE_KEY, TECHNICIAN[0])
+        assert (await home.login()).status_code == 429, "what was made for another name is worth nothing"
+
+
+@pytest.mark.parametrize("cookie", ["", ".", "x", "screen.", "screen.ü", "screen." + "0" * 64, "0" * 10_000])
+def test_what_this_console_did_not_make_is_no_known_screen(cookie: str) -> None:
+    assert known_screen.screen_of(CONSOLE_KEY, "ann", {known_screen.cookie_name("ann"): cookie}) is None
+
+
+async def test_a_day_of_trend_is_read_in_parts_between_which_an_alarm_is_stored(tmp_path: Path) -> None:
+    day_s = 86_400.0
+    stays = [("chair-2", START_S - 80_000), ("chair-3", START_S - 40_000)]
+    parts = history.parts(BED, START_S - day_s, START_S, stays)
+    assert parts[0].from_s == START_S - day_s
+    assert all(before.until_s == after.from_s for before, after in itertools.pairwise(parts))
+    assert max(part.until_s - part.from_s for part in parts[:-1]) <= history.PART_S
+    assert START_S - parts[-1].from_s <= history.PART_S
+    assert parts[-1].until_s == float("inf")
+    assert list(dict.fromkeys(part.bed for part in parts)) == ["chair-2", "chair-3", BED]
+    async with served(tmp_path) as home:
+        await home.login(TECHNICIAN)
+        home.console.reading = Turns(0, 0)
+        for what in ("history?minutes=1440", "events"):
+            refused = await home.http.get(f"/api/beds/{BED}/{what}")
+            assert (refused.status_code, refused.json()["type"]) == (429, "/problems/too_many_reads")
+
+
+# --- connections ------------------------------------------------------------------------------------------------------
+
+
+class ToldTransport(asyncio.Transport):
+    """Takes what is written."""
+
+    aborted = False
+
+    def pause_reading(self) -> None:
+        return
+
+    def resume_reading(self) -> None:
+        return
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def close(self) -> None:
+        return
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        return
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+
+async def _nothing(_scope: Any, _receive: Any, _send: Any) -> None:
+    await asyncio.Event().wait()
+
+
+def _connected(state: ServerState, config: uvicorn.Config) -> tuple[BoundedHttp, ToldTransport]:
+    http, transport = BoundedHttp(config, state, {}), ToldTransport()
+    http.connection_made(transport)
+    return http, transport
+
+
+REQUEST = b"POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@pytest.mark.parametrize(("cut", "aborted"), [(0, True), (10, True), (len(REQUEST) - 1, True), (len(REQUEST), False)])
+def test_a_request_comes_whole_in_its_time_or_its_connection_goes(cut: int, aborted: bool) -> None:
+    async def story() -> None:
+        http, transport = _connected(ServerState(), uvicorn.Config(_nothing))
+        http.data_received(REQUEST[:cut])
+        await asyncio.sleep(REQUEST_S - 0.01)
+        assert not transport.aborted
+        await asyncio.sleep(0.02)
+        assert transport.aborted is aborted
+        if cut == len(REQUEST):
+            http.data_received(REQUEST[:10])  # the next one, begun and not ended
+            await asyncio.sleep(REQUEST_S + 0.01)
+            assert transport.aborted
+        http.connection_lost(None)
+
+    told(story())
+
+
+def test_of_too_many_connections_the_oldest_makes_room() -> None:
+    async def story() -> None:
+        state, config = ServerState(), uvicorn.Config(_nothing)
+        made: list[tuple[BoundedHttp, ToldTransport]] = []
+        for _ in range(MAX_CONNECTIONS + 1):
+            assert not any(transport.aborted for _, transport in made)
+            made.append(_connected(state, config))
+            await asyncio.sleep(0.001)
+        assert [transport.aborted for _, transport in made] == [True] + [False] * MAX_CONNECTIONS
+        for http, _ in made:
+            http.connection_lost(None)
+
+    told(story())
+
+
+class Chatter:
+    """A page's socket that always has one more thing to say."""
+
+    said = 0
+
+    async def receive(self) -> dict[str, str]:
+        self.said += 1
+        return {"type": "websocket.receive", "text": "{}"}
+
+
+class Listener:
+    """A console that takes it all."""
+
+    async def receive_from_page(self, _page: Page, _text: str) -> bool:
+        return True
+
+
+def test_of_a_page_that_always_talks_no_more_is_read_than_of_a_full_ward() -> None:
+    async def story() -> int:
+        socket = Chatter()
+        page = Page(User("tom", "technician", "key", "csrf", 0.0))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(10):
+                await live._receive(cast("WebSocket", socket), cast("Console", Listener()), page)
+        return socket.said
+
+    said = told(story())
+    assert live.BURST <= said <= live.BURST + 10 * live.PER_S + 1
