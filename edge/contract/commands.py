@@ -111,7 +111,7 @@ class CheckIn(Verb, frozen=True, kw_only=True):
     gone: Annotated[list[Annotated[str, Meta(min_length=1, max_length=MAX_SYMPTOM)]], Meta(
         title="Symptoms that are gone", extra={"one": "symptom"})] | None = None
     note: Annotated[str, Meta(max_length=MAX_NOTE, title="Note")] | None = None
-    # read off a device that Vigil does not read: an entry with its time, and never a live number
+    # read off a device that Vigil does not read: rules judge it, with its time and author; it is never a live number
     spo2_pct: Annotated[int, Meta(ge=30, le=100, title="SpO₂ read by hand", extra={"unit": "%"})] | None = None
 
     @property

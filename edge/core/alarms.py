@@ -103,6 +103,7 @@ class Alarm(msgspec.Struct, frozen=True):
     clear_since_s: float | None = msgspec.field(default=None, name="over_since_s")
     acknowledged_at_s: float | None = None
     at_once: bool = False  # raised by its rule's at_once, not by a hold
+    entered_s: float | None = None  # it rests on what a person entered then, and on nothing measured
     quiet_to: Priority = "none"  # up to here an acknowledgement holds that was made under another name of its cause
     no_data: bool = False
     no_data_since_s: float | None = None  # since when what it is about cannot be told

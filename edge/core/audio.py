@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edge.contract.events import AudioMoved, PendingEvent
+from edge.core.alarms import Alarm
 from edge.core.state import BedState
 from edge.model import PRIORITY_RANK, Priority
 
@@ -22,3 +23,9 @@ def end_pause(state: BedState, at_s: float, why: str) -> Iterator[PendingEvent]:
     until_s, state.audio_paused_until_s = state.audio_paused_until_s, None
     if until_s is not None and until_s > at_s:
         yield state.event(at_s, AudioMoved(paused_until=None, why=why))
+
+
+def acknowledgement_expired(state: BedState, alarm: Alarm, at_s: float) -> bool:
+    """Whether a high alarm has been acknowledged for so long that it is announced again."""
+    return (alarm.state == "acknowledged" and alarm.priority == "high" and alarm.acknowledged_at_s is not None
+            and at_s - alarm.acknowledged_at_s >= state.engine.acknowledged_for_s)

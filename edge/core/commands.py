@@ -158,7 +158,7 @@ def _check_in(state: BedState, _: RuleSet, command: Command, args: CheckIn, at_s
         gone=tuple(args.gone or ()),
     )
     if args.spo2_pct is not None:
-        spot = Spot(at_s, args.spo2_pct, command.user)
+        spot = Spot(at_s, args.spo2_pct, command.user, beside=_measured_now(state, "spo2_pct", at_s))
         current = replace(current, spots=(*current.spots, spot), spo2_at_s=(*current.spo2_at_s, at_s))
     if args.says_how_it_is:
         current = replace(current, check_ins=(*current.check_ins, entered))
@@ -169,6 +169,12 @@ def _check_in(state: BedState, _: RuleSet, command: Command, args: CheckIn, at_s
                                       **{key: value for key, value in values.items() if key not in ("at_s", "user")}))
     for moved, basis in dissociation.on_check_in(state, entered, at_s):
         yield state.event(at_s, DissociationMoved(state=moved, basis=basis, command=command.id, by=command.user))
+
+
+def _measured_now(state: BedState, metric: str, at_s: float) -> tuple[str, float] | None:
+    """What a device of this bed measures of it now, and which."""
+    value = RuleContext(state, at_s).metric(metric)
+    return None if value is None else (state.latest[metric].device, value)
 
 
 def _give_dose(state: BedState, _: RuleSet, command: Command, args: GiveDose, at_s: float) -> Iterator[PendingEvent]:

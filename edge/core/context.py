@@ -11,9 +11,10 @@ from typing import Any
 
 from edge.core.alarms import ACTIVE, Alarm, family
 from edge.core.channels import is_asked, of_the_drug
+from edge.core.entered import Spot
 from edge.core.logic import Truth, either
 from edge.core.plausible import BEYOND, measured
-from edge.core.state import BedState, Determination, Device
+from edge.core.state import BedState, Determination, Device, Session
 from edge.model import DeviceKind
 from edge.vocabulary import BY_FINGER, DETERMINATION, METRICS
 
@@ -34,7 +35,8 @@ class RuleContext:
     come in.
     """
 
-    __slots__ = ("_determination", "_found", "_of", "_readings", "_unbroken", "at_s", "device", "state", "unbroken")
+    __slots__ = ("_determination", "_found", "_of", "_readings", "_unbroken", "at_s", "device", "entries", "state",
+                 "unbroken")
 
     def __init__(self, state: BedState, at_s: float, device: str | None = None,
                  determination: Determination | None = None, *, unbroken: bool = False,
@@ -48,6 +50,7 @@ class RuleContext:
         self._found: dict[Any, Any] = {} if found is None else found  # of all devices, whether for a hold or not
         self._unbroken: RuleContext | None = None
         self._of: dict[str | tuple[DeviceKind, ...], list[RuleContext]] = {}  # by a device's name, or kinds of them
+        self.entries: dict[str, Spot] = {}  # by metric, what it takes from a person and not from a device
 
     # --- readings -----------------------------------------------------------------------------------------------------
 
@@ -89,6 +92,34 @@ class RuleContext:
             self._unbroken = RuleContext(self.state, self.at_s, self.device, unbroken=True, found=self._found,
                                          readings=self._found.setdefault("unbroken", {}))
         return self._unbroken
+
+    def as_entered(self) -> RuleContext | None:
+        """The same as a person has entered it: each entry for `entered_for_s` of rules.toml, unless the metric has been
+        measured since. None where there is no such entry."""
+        session = self.state.session
+        if session is None or not session.spots:  # nearly always
+            return None
+        key = ("entered", self.device)
+        if key not in self._found:
+            self._found[key] = self._as_entered(session)
+        found: RuleContext | None = self._found[key]
+        return found
+
+    def _as_entered(self, session: Session) -> RuleContext | None:
+        newest = {spot.metric: spot for spot in session.spots}
+        entries = {metric: spot for metric, spot in newest.items()
+                   if round(self.at_s - spot.at_s, 3) < self.state.engine.entered_for_s
+                   and not self._is_measured_since(metric, max(spot.at_s, session.here_s))}
+        if not entries:
+            return None
+        found = RuleContext(self.state, self.at_s, self.device, self._determination,
+                            readings={metric: float(spot.value) for metric, spot in entries.items()})
+        found.entries, found._unbroken = entries, found  # an entry speaks at once: it fills no hold
+        return found
+
+    def _is_measured_since(self, metric: str, since_s: float) -> bool:
+        latest = self.state.latest.get(metric)
+        return latest is not None and latest.valid_at_s is not None and latest.valid_at_s > since_s
 
     def for_each(self, kinds: tuple[DeviceKind, ...]) -> list[RuleContext]:
         """The same for each of the bed's devices of these kinds."""

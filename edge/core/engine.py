@@ -42,6 +42,9 @@ class Engine(msgspec.Struct, frozen=True, omit_defaults=True):
     cuff_most_of_s: Seconds = 900.0
     cuff_repeat_s: Seconds = 60.0
     cuff_answers_s: Seconds = 240.0
+    # What a person has read or counted, and entered, raises and ends alarms for so long, unless it is measured since.
+    # 0, as in 0.1.0: no rule over a stream looks at it.
+    entered_for_s: Seconds = 0.0
     # every valid determination counts, whichever cuff took it, and one beyond its range is a breach; false, as in
     # 0.1.0: those of one cuff at a time, and such a one has failed
     every_cuff: bool = False

@@ -21,11 +21,14 @@ class CheckIn(msgspec.Struct, frozen=True):
 
 
 class Spot(msgspec.Struct, frozen=True):
-    """A saturation, %, that a person read off a device that this bed does not read, and entered."""
+    """What a person read off a device that this bed does not read, or counted, and entered: a `metric`, in its unit.
+    `beside`: what a device of this bed measured of it in that moment, and which."""
 
     at_s: float
-    pct: int
+    value: int = msgspec.field(name="pct")  # JSON as when it could only be a saturation
     by: str
+    metric: str = "spo2_pct"
+    beside: tuple[str, float] | None = None
 
 
 class Dose(msgspec.Struct, frozen=True):

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec.structs import replace
 
 from edge.contract.events import PendingEvent, Requested
-from edge.core import coverage, levels
+from edge.core import by_entry, coverage, levels
 from edge.core.alarms import ACTIVE, Alarm
+from edge.core.audio import acknowledgement_expired
 from edge.core.context import RuleContext
 from edge.core.hold import Hold, Progress
 from edge.core.logic import either, negate
@@ -28,15 +29,15 @@ def judge(context: RuleContext, rules: RuleSet, metrics: tuple[str, ...] | None)
     state = context.state
     moving = {alarm.rule for alarm in state.alarms.values() if not alarm.is_at_rest}
     asked = rules.asked(metrics, state.session)
-    if not moving and not asked.begins(context):  # nearly always
+    if not moving and not by_entry.begins(asked, context):  # nearly always
         return
     for cause in asked.causes:
         rule, rests = cause.rules[0], moving.isdisjoint(cause.ids)
         if rule.for_each:
             for one in (context, *context.for_each(rule.for_each)) if rule.for_bed else context.for_each(rule.for_each):
-                if not rests or cause.begins(one):
+                if not rests or by_entry.begins(cause, one):
                     yield from _judge_alone(state, rule, one)
-        elif rests and not cause.begins(context):
+        elif rests and not by_entry.begins(cause, context):
             continue
         elif not rule.group:
             yield from _judge_alone(state, rule, context)
@@ -63,7 +64,8 @@ def requests(state: BedState, rules: RuleSet, at_s: float) -> Iterator[PendingEv
 def _judge_alone(state: BedState, rule: Rule, context: RuleContext) -> Iterator[PendingEvent]:
     key = rule.id if context.device is None else f"{rule.id}:{context.device}"
     alarm = state.alarms.get(key) or Alarm(key, rule.id, state.bed, device=context.device)
-    yield from follow(state, rule, alarm, context, _judged(state, rule, alarm, context))
+    judged = _judged(state, rule, alarm, context)
+    yield from follow(state, rule, alarm, by_entry.told_by(rule, state.alarms.get(key), judged, context), judged)
 
 
 def _is_in_force(rule: Rule, context: RuleContext) -> bool:
@@ -82,6 +84,8 @@ def _judge_levels(state: BedState, rules: Sequence[Rule], context: RuleContext) 
         judged = _judged(state, rule, state.alarms.get(rule.id) or Alarm(rule.id, rule.id, state.bed), context)
         if levels.settle(state, rule, judged) and top is None:
             top, found = rule, judged
+    if speaks := top or levels.speaking(state, rules):
+        context = by_entry.told_by(speaks, state.alarms[speaks.id], found, context)
     yield from levels.follow_group(state, rules, top, found, context)
 
 
@@ -109,8 +113,9 @@ def _judged(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> 
     if not _is_in_force(rule, context):
         return Judged("clear")
     if alarm.on or alarm.state in ACTIVE:
-        return _judge_active(state, rule, alarm, context)
-    return _judge_inactive(state, rule, alarm, context)
+        return (by_entry.active(state, rule, alarm, context)
+                or _judge_active(state, rule, state.alarms.get(alarm.key, alarm), context))
+    return by_entry.raised(rule, context) or _judge_inactive(state, rule, alarm, context)
 
 
 def _judge_inactive(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> Judged:
@@ -148,15 +153,10 @@ def _judge_active(state: BedState, rule: Rule, alarm: Alarm, context: RuleContex
         state.alarms[alarm.key] = alarm
     if verdict == "held":
         return Judged("clear", truth)
-    if cleared is not True and _acknowledgement_expired(state, alarm, context.at_s):
+    if cleared is not True and acknowledgement_expired(state, alarm, context.at_s):
         return Judged("expire", truth)
     return Judged("unknown" if cleared is None else None, truth)
 
 
 def _hold(state: BedState, for_s: float) -> Hold:
     return Hold(for_s, state.engine.gap_s, state.engine.coverage)
-
-
-def _acknowledgement_expired(state: BedState, alarm: Alarm, at_s: float) -> bool:
-    return (alarm.state == "acknowledged" and alarm.priority == "high" and alarm.acknowledged_at_s is not None
-            and at_s - alarm.acknowledged_at_s >= state.engine.acknowledged_for_s)

@@ -32,7 +32,8 @@ def settle(state: BedState, rule: Rule, judged: Judged) -> bool:
     on = judged.trigger == "held" or (was_on and judged.trigger != "clear")
     kept = replace(alarm, on=on)
     if judged.trigger == "held":
-        kept = replace(kept, at_once=judged.at_once, clear_since_s=None, unknown_since_s=None)
+        kept = replace(kept, at_once=judged.at_once, entered_s=judged.entered_s, clear_since_s=None,
+                       unknown_since_s=None)
     elif judged.trigger == "clear":
         kept = replace(kept, true_since_s=None, clear_since_s=None, unknown_since_s=None)
     if alarm.state not in SHOWN:
@@ -43,13 +44,18 @@ def settle(state: BedState, rule: Rule, judged: Judged) -> bool:
     return on
 
 
+def speaking(state: BedState, rules: Sequence[Rule]) -> Rule | None:
+    """The tier at whose level the alarm of a group stands."""
+    return next((rule for rule in rules if rule.id in state.alarms and state.alarms[rule.id].state in ACTIVE), None)
+
+
 def follow_group(
     state: BedState, rules: Sequence[Rule], top: Rule | None, judged: Judged, context: RuleContext,
 ) -> Iterator[PendingEvent]:
     """Move the alarm of a group to its level. `rules`: highest tier first; `top`: the highest that is on, `judged` what
     was found of it."""
     shown = [rule for rule in rules if (alarm := state.alarms.get(rule.id)) is not None and alarm.state in SHOWN]
-    speaks = next((rule for rule in shown if state.alarms[rule.id].state in ACTIVE), None)
+    speaks = speaking(state, rules)
     if speaks is None:
         if top is not None:
             yield from _begin(state, shown, top, judged, context)

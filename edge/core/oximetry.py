@@ -1,7 +1,8 @@
 """Oximetry by a protocol's schedule: the saturation as last measured or entered, and when the next one is due.
 
 An oximeter that measures meets the schedule by itself. A saturation that a nurse has read elsewhere and entered is a
-record with its time and its name: it meets what asks for oximetry, and no rule takes it for a live number.
+record with its time and its name: it meets what asks for oximetry, rules judge it (`by_entry.py`), and nothing shows it
+as a live number.
 Percent; times: edge clock, s.
 """
 
@@ -32,7 +33,8 @@ def newest(state: BedState) -> Newest | None:
     session, latest = state.session, state.latest.get("spo2_pct")
     if session is None:
         return None
-    entered = [Newest(one.pct, one.at_s, one.by) for one in session.spots[-1:]]
+    spot = session.entered("spo2_pct")
+    entered = [] if spot is None else [Newest(spot.value, spot.at_s, spot.by)]
     if latest is None or latest.valid_value is None or (latest.valid_at_s or 0.0) < session.here_s:
         return entered[0] if entered else None
     is_below = latest.valid_value <= METRICS["spo2_pct"].low  # of what can be measured: the end of it stands for it

@@ -196,8 +196,8 @@ def _finger(context: RuleContext, metric: str, before: Baseline | None) -> float
     if value is not None and isfinite(value):
         return value
     session = context.state.session
-    entered = session.spots[-1] if metric == "spo2_pct" and session is not None and session.spots else None
-    return kept if entered is None else float(entered.pct)
+    entered = session.entered(metric) if session is not None else None
+    return kept if entered is None else float(entered.value)
 
 
 HELD = Gate("held", "held()", "")  # nobody overrides it; a person lets the treatment go on

@@ -77,14 +77,26 @@ _Said = tuple[str, OwnValue]
 
 
 def _pairs(context: RuleContext, metric: str, within_s: float) -> list[tuple[_Said, _Said]]:
+    entered = _entered(context, metric, within_s)
     said = [(name, device.own[metric]) for name, device in context.state.devices.items()
             if metric in device.own and device.link == "live"]
     if len(said) < 2:  # nearly always
-        return []
+        return entered
     old_s = context.state.stale_after_s(metric)
     said = [(name, own) for name, own in said if context.at_s - own.at_s <= old_s]
-    return [(one, other) for one, other in combinations(said, 2)
-            if round(abs(one[1].at_s - other[1].at_s), 3) <= within_s and isfinite(one[1].value + other[1].value)]
+    return entered + [
+        (one, other) for one, other in combinations(said, 2)
+        if round(abs(one[1].at_s - other[1].at_s), 3) <= within_s and isfinite(one[1].value + other[1].value)]
+
+
+def _entered(context: RuleContext, metric: str, within_s: float) -> list[tuple[_Said, _Said]]:
+    """What a person has entered within the last `within_s`, and what a device measured in that moment."""
+    session = context.state.session
+    spot = session.entered(metric) if session is not None and session.spots else None
+    if spot is None or spot.beside is None or round(context.at_s - spot.at_s, 3) > within_s:
+        return []
+    (name, value), at_s = spot.beside, spot.at_s
+    return [((name, OwnValue(value, at_s, at_s)), (f"{spot.by}'s entry", OwnValue(float(spot.value), at_s, at_s)))]
 
 
 def bp_overdue_s(context: RuleContext) -> Number:

@@ -251,7 +251,7 @@ class Session(msgspec.Struct, frozen=True):
     bp_at_s: tuple[float, ...] = ()  # when blood pressures were taken in this session,
     spo2_at_s: tuple[float, ...] = ()  # and when there was a valid SpO2, once in a while
     stays: tuple[Stay, ...] = ()  # at other beds, before this one; oldest first
-    spots: tuple[Spot, ...] = ()  # saturations that were entered, oldest first
+    spots: tuple[Spot, ...] = ()  # what a person has read and entered, oldest first
 
     @property
     def delivered_mg(self) -> float:
@@ -274,6 +274,10 @@ class Session(msgspec.Struct, frozen=True):
             for symptom in entered.gone:
                 found.pop(symptom, None)
         return found
+
+    def entered(self, metric: str) -> Spot | None:
+        """What a person has entered of it last."""
+        return next((spot for spot in reversed(self.spots) if spot.metric == metric), None)
 
     @property
     def here_s(self) -> float:

@@ -117,10 +117,16 @@ def alarm_moved(state: BedState, rule: Rule, alarm: Alarm, was: AlarmState, cont
         rule=rule.id, alarm=alarm.id, title=rule.title, state=alarm.state, was=was, priority=alarm.priority,
         alarm_class=rule.alarm_class, device=alarm.device, since=iso(alarm.since_s) if alarm.since_s else None,
         text=_text(rule, alarm, context, superseded), why=rule.why, clears=rule.clears,
-        limit=rule.at_once_limit if alarm.at_once and rule.at_once_limit else rule.limit,
+        limit=_limit(rule, alarm, context),
         evidence=evidence(state, rule, context), by=alarm.by, phase=session.phase if session else None,
         dissociation=session.dissociation if session else None, superseded_by=superseded or UNSET,
     )
+
+
+def _limit(rule: Rule, alarm: Alarm, context: RuleContext) -> str:
+    if context.entries:
+        return f"{rule.limit}; one that a person enters counts at once"
+    return rule.at_once_limit if alarm.at_once and rule.at_once_limit else rule.limit
 
 
 def request_text(state: BedState, rule: Rule, context: RuleContext) -> tuple[str, tuple[Evidence, ...]]:
@@ -130,7 +136,7 @@ def request_text(state: BedState, rule: Rule, context: RuleContext) -> tuple[str
 
 def _text(rule: Rule, alarm: Alarm, context: RuleContext, superseded: str | None) -> str:
     if alarm.state == "inactive" and alarm.id:
-        return _ended(rule, context, superseded)
+        return _ended(rule, alarm, context, superseded)
     if alarm.state == "latched" and alarm.body:  # what it was about, not how things are by now
         return alarm.body.text
     return _filled(rule.text, rule, context)
@@ -154,11 +160,14 @@ def no_longer_fits(rule: Rule, said: AlarmMoved, text: str, context: RuleContext
     return False
 
 
+_AUTHOR = re.compile(r", entered by .* at \d\d:\d\d UTC$")
+
+
 def _wording(text: str) -> str:
-    return re.sub(r"[-+−]?\d+(?:\.\d+)?", "#", text)
+    return re.sub(r"[-+−]?\d+(?:\.\d+)?", "#", _AUTHOR.sub("", text))
 
 
-def _ended(rule: Rule, context: RuleContext, superseded: str | None) -> str:
+def _ended(rule: Rule, alarm: Alarm, context: RuleContext, superseded: str | None) -> str:
     """Which other alarm covers it now, or what ended it, if the rule has a text for that; else that it is over."""
     heirs = context.active(superseded) if superseded and rule.ended else []
     heirs += [heir for name in sorted(rule.clear.rules) for heir in context.active(name)] if rule.clear else []
@@ -166,6 +175,8 @@ def _ended(rule: Rule, context: RuleContext, superseded: str | None) -> str:
         return f"{rule.title}: see {heirs[0].body.title if heirs[0].body else heirs[0].rule}"
     if rule.ended and applies(rule.context, context.state.session) and _is_clear(rule, context):
         return _filled(rule.ended, rule, context)
+    if alarm.entered_s is not None and round(context.at_s - alarm.entered_s, 3) >= context.state.engine.entered_for_s:
+        return f"{rule.title}: entered at {iso(alarm.entered_s)[11:16]} UTC, and nothing known since"
     return f"{rule.title}: over"
 
 
@@ -177,7 +188,13 @@ def _is_clear(rule: Rule, context: RuleContext) -> bool:
 def _filled(text: str, rule: Rule, context: RuleContext) -> str:
     names = {name for _, name, _, _ in Formatter().parse(text) if name}
     filled = text.format_map({name: PLACEHOLDERS[name](context, rule) or "--" for name in names})
-    return _UNIT_OF_WORDS.sub(r"\1", filled)
+    return _UNIT_OF_WORDS.sub(r"\1", filled) + _author(rule, context)
+
+
+def _author(rule: Rule, context: RuleContext) -> str:
+    """Who entered what these words say, and when; nothing where a device measured it."""
+    entry = next((context.entries[metric] for metric in rule.metrics if metric in context.entries), None)
+    return "" if entry is None else f", entered by {entry.by} at {iso(entry.at_s)[11:16]} UTC"
 
 
 def evidence(state: BedState, rule: Rule, context: RuleContext) -> tuple[Evidence, ...]:
@@ -187,6 +204,8 @@ def evidence(state: BedState, rule: Rule, context: RuleContext) -> tuple[Evidenc
         if metric in DETERMINATION:
             for one in state.determinations[-rule.when.determinations:]:
                 found.append((metric, None if metric in one.beyond else getattr(one, metric), one.at_s))
+        elif metric in context.entries:
+            found.append((metric, float(context.entries[metric].value), context.entries[metric].at_s))
         elif metric in state.latest:
             latest = state.latest[metric]
             found.append((metric, latest.value, latest.at_s))

@@ -26,11 +26,13 @@ from edge.model import PRIORITY_RANK, AlarmPhase, AlarmState, Priority
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What a rule triggers (None: nothing), whether its condition is true, and whether it was `at_once`."""
+    """What a rule triggers (None: nothing), whether its condition is true, and whether it was `at_once`. `entered_s`:
+    when a person entered what makes it true."""
 
     trigger: Trigger | None
     truth: Truth = None
     at_once: bool = False
+    entered_s: float | None = None
 
 
 def follow(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext, judged: Judged, *,
@@ -59,7 +61,7 @@ def follow(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext, judg
         before = _of_one_cause(state, rule, moved)
         if before is None:
             yield from end_pause(state, context.at_s, f"{rule.id} is new")
-        moved = replace(moved, at_once=judged.at_once, quiet_to="none")
+        moved = replace(moved, at_once=judged.at_once, entered_s=judged.entered_s, quiet_to="none")
     moved = _settled(state, moved, alarm, context.at_s, superseded=superseded is not None)
     if before is not None and before.state == "acknowledged":
         moved = replace(moved, state="acknowledged", acknowledged_at_s=before.acknowledged_at_s, by=before.by,

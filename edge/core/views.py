@@ -286,8 +286,8 @@ def _session(session: Session, state: BedState, at_s: float) -> SessionNow:
         stays=tuple(StayNow(bed=one.bed, from_=iso(one.from_s), until=iso(one.until_s)) for one in session.stays),
         checklist=session.checklist,
         spo2_due=UNSET if (due_s := oximetry.asked_s(RuleContext(state, at_s))) is None else iso(due_s),
-        spo2_entered=UNSET if not session.spots else SpotNow(
-            pct=session.spots[-1].pct, at=iso(session.spots[-1].at_s), user=session.spots[-1].by))
+        spo2_entered=UNSET if (spot := session.entered("spo2_pct")) is None else SpotNow(
+            pct=spot.value, at=iso(spot.at_s), user=spot.by))
 
 
 def _limit(limit: Limit, session: Session) -> LimitNow:

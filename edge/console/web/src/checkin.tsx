@@ -65,7 +65,7 @@ export function CheckIn({ bed, session, close }: { bed: string; session: Session
         {cadss.wrong && <em role="alert">CADSS total: a whole number from 0 to {CADSS_MOST}</em>}
       </div>
       <div class="scale cadss">
-        <b>{SPO2.label}, %<small> {enteredWords(session.spo2_entered) ?? "from a device that Vigil does not read; kept as your entry, never shown as a live number"}</small></b>
+        <b>{SPO2.label}, %<small> {enteredWords(session.spo2_entered) ?? "from a device that Vigil does not read; a low one raises the alarm under your name; never shown as a live number"}</small></b>
         <input name="spo2_pct" aria-label={`${SPO2.label}, %`} inputMode="numeric" autoComplete="off" placeholder="not measured" value={draft.spo2}
           onInput={(event) => change({ spo2: event.currentTarget.value })} />
         {spo2.wrong && <em role="alert">{SPO2.label}: a whole number from {SPO2.min} to {SPO2.max}</em>}

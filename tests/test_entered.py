@@ -1,0 +1,55 @@
+"""What a nurse enters with a check-in, and each rule that judges it: a table, at each limit and a unit short of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge.contract.commands import CheckIn
+from edge.core.rules import parse_rules
+from edge.core.stories import run_story
+from tests.helpers.rule_files import FILE, PROTOCOLS, RULES
+
+NONE = "-"
+PROBE_OFF = "given infusing, background: quiet\n0:10  spo2 none sensor_off\n"
+TABLE = """
+spo2_pct   94  -       | 93  RES-1 low  | 90 RES-1 low | 89 RES-2 medium | 85 RES-2 medium | 84 RES-3 high
+moaas       4  -       |  3  SED-1 medium | 2 SED-1 medium | 1 SED-2 high | 0 SED-2 high
+anxiety     6  -       |  7  DIS-3 medium | 10 DIS-3 medium
+distress    6  -       |  7  DIS-3 medium | 10 DIS-3 medium
+nausea     10  -
+cadss      92  -
+"""
+ROWS = {line.split()[0]: line.split(None, 1)[1] for line in TABLE.strip().splitlines()}
+NOT_NUMBERS = {"symptoms", "gone", "note"}  # symptoms: stories/SYM-1.txt, HTN-4.txt and DIS-3.txt
+
+
+def test_the_table_has_every_number_that_can_be_entered() -> None:
+    assert set(ROWS) == set(CheckIn.__struct_fields__) - NOT_NUMBERS
+
+
+@pytest.mark.parametrize("key", ROWS)
+def test_what_is_entered_raises_what_the_table_says_and_nothing_else(key: str) -> None:
+    """`run_story` fails where an alarm sounds that the story does not name."""
+    for cell in ROWS[key].split("|"):
+        value, *expected = cell.split()
+        alarm = "nothing" if expected == [NONE] else f"{expected[0]} active {expected[1]}"
+        bed = run_story(f"{PROBE_OFF}0:15  check-in {key}={value} -> {alarm}\n",
+                        key, RULES, protocols=PROTOCOLS)
+        raised = {one.rule for one in bed.alarms.values() if one.state == "active"}
+        assert raised == set(expected[:1]) - {NONE}, cell
+
+
+def test_an_alarm_by_entry_says_who_entered_it_when_and_what_of_it_is_evidence() -> None:
+    bed = run_story(f"{PROBE_OFF}0:15  check-in spo2_pct=84 -> RES-3 active\n", "said", RULES, protocols=PROTOCOLS)
+    body = bed.alarms["RES-3"].body
+    assert body is not None
+    assert body.text == "SpO₂ 84 %: very low oxygen saturation, entered by nurse at 08:00 UTC"
+    assert body.limit == "85 % for 10 s; one that a person enters counts at once"
+    assert [(one.metric, one.value) for one in body.evidence] == [("spo2_pct", 84.0)]
+    assert bed.bedside.state.latest["spo2_pct"].value is None  # no live number
+
+
+def test_rules_that_do_not_say_for_how_long_look_at_no_entry() -> None:
+    """As in 0.1.0: so a journal that was judged by such rules is judged alike."""
+    silent = parse_rules("\n".join(line for line in FILE.read_text().splitlines() if "entered_for_s" not in line))
+    run_story(f"{PROBE_OFF}0:15  check-in spo2_pct=84 -> nothing\n", "as before", silent, protocols=PROTOCOLS)
