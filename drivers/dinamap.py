@@ -17,9 +17,9 @@ What is made of it:
 
 * No check: an SpO2 or pulse that is new is questionable, asked for again at once, and counts where four lines running
   say it, or where four numbers in as many lines or a few more only rise or only fall. A determination counts once,
-  when its seconds have begun anew and two lines running hold the same three numbers, SYS > MAP > DIA, taken at the
-  same moment. What stands there at the opening is only remembered. An error that two lines running say is a failed
-  determination, once; its status is shown raw.
+  when two lines running hold the same three numbers, SYS > MAP > DIA, taken at the same moment, which is later than
+  that of the last and less than 90 s ago (a hurt digit of the seconds makes no new one). What stands there at the
+  opening is only remembered. An error that two lines running say is a failed determination, once; shown raw.
 * A read that got no response three times running is only tried once a minute: the monitor may lack that part.
 """
 
@@ -58,7 +58,8 @@ NEW_TIMES = 4  # lines running: old ones that come again may be two or three
 MOVING = 8  # lines in which so many different numbers rise or fall: what changes too fast to be said twice
 STEPS = {"spo2_pct": 4.0, "pulse_bpm": 8.0}  # by so much at most, from one line to the next
 AGREE_S = 5.0  # by so much may two lines differ in when a determination was taken
-SOON_S = 10.0  # a determination so young is new where none stood there before
+SOON_S = 10.0  # a determination so young is new where none stood there before, or one line alone says what did
+FRESH_S = 90.0  # one that was taken longer ago is not shown as of now; a read that was given up is tried once a minute
 VALID, ERROR = "1", "3456789"
 
 _CUFF = re.compile(r" NA(\d)..([ \d]{4})([ \d-]{3})([ \d-]{3})([ \d-]{3}).+")
@@ -132,7 +133,8 @@ class Dinamap:
         self._said: dict[str, tuple[float | None, int]] = {}  # the number of the line before, how many said it running
         self._counts: dict[str, float] = {}  # the last number that counted
         self._lately: dict[str, deque[float]] = {name: deque(maxlen=MOVING) for name in self._due_s}
-        self._age_s: float | None = None  # of the determination that stands there, as last told
+        self._taken_s: float | None = None  # when the determination that stands there was taken, edge time
+        self._sure = False  # two lines said so
         self._new: tuple[tuple[float, ...], float] | None = None  # one that was said once, and when it was taken
         self._status: str | None = None  # of the line before
         self._failed = False  # the error that stands was told
@@ -214,8 +216,8 @@ class Dinamap:
             self.unmapped.saw(f"NA status {status}")
         decoded: list[Decoded] = []
         again, self._status = status == self._status, status
-        if status != VALID and self._age_s is None:
-            self._age_s = SOON_S
+        if status != VALID and self._taken_s is None:
+            self._taken_s = self._now_s - SOON_S
         if status in ERROR:
             self._new = None
             if (again and not self._failed) or not self._started:
@@ -234,15 +236,16 @@ class Dinamap:
         result = determination(*numbers, None)
         if not self._started:
             return result or tuple(Reading(metric, None, Validity.INVALID, "implausible") for metric in DETERMINATION)
-        before, self._age_s = self._age_s, age_s
+        taken_s, before = self._now_s - age_s, self._taken_s
         new, self._new = self._new, None
-        if before is None:
+        if before is None or abs(taken_s - before) <= AGREE_S:
+            self._sure, self._taken_s = before is not None, taken_s
             return ()
-        if age_s < before:
-            self._new = numbers, self._now_s - age_s
+        if new is None or new[0] != numbers or abs(taken_s - new[1]) > AGREE_S:
+            self._new = numbers, taken_s
             return ()
-        agrees = new is not None and new[0] == numbers and abs(self._now_s - age_s - new[1]) <= AGREE_S
-        return (result or failed("implausible")) if agrees else ()
+        oldest_s, self._sure, self._taken_s = FRESH_S if self._sure else SOON_S, True, taken_s
+        return (result or failed("implausible")) if taken_s > before and age_s <= oldest_s else ()
 
     def _alarms(self, status: str) -> Sequence[Decoded]:
         raw = f"NA status {status}"
