@@ -39,6 +39,8 @@ What is made of it:
 * Numerics whose time is before the last ones' or more than 30 s later are old, until three running follow each other
   (the clock was set); the same time for more than four running is a feed that stands still: no number. A clock that
   never went says nothing.
+* The check, an XOR, does not see two bytes that changed places, nor one bit of two bytes. So a number that jumps is
+  doubtful until it repeats (etCO2 with respiration, SpO2 with pulse); alarms count when two running say them.
 * The fast status is that of the last wave since the numerics before. CO2 waves are not shown.
 """
 
@@ -66,6 +68,7 @@ from drivers.contract import (
 from drivers.kit.clocks import Clocked
 from drivers.kit.listening import WELL, Verdict, judged, worst
 from drivers.kit.tally import Tally
+from drivers.kit.text import Repeats, Twice
 
 START_BYTE, ESCAPE, ESCAPED = 0x85, 0x80, (0x00, 0x05)
 WAVE, NUMERICS, IDENTITY = 0x00, 0x01, 0x04
@@ -73,6 +76,7 @@ WAVE_LEN, NUMERICS_LEN = 4, 27  # bytes of payload, at least
 NONE = 0xFF
 MOST_BETWEEN_S, STILL = 30.0, 4
 LINK_EVERY_S = 5.0
+JUMPS: Mapping[str, float] = {"etco2_mmhg": 3.0, "resp_bpm": 2.0, "spo2_pct": 2.0, "pulse_bpm": 4.0}
 STREAM_BYTES_S = 400  # 20 waves of 8 bytes and one numerics, with room for escapes and longer numerics
 MMHG_PER_KPA = 7.50062
 IN_MMHG = {1: 1.0, 2: 0.1 * MMHG_PER_KPA, 3: None}  # unit of byte 25: what a count is in mmHg
@@ -212,7 +216,8 @@ class Capnostream:
         self._forget()
 
     def _forget(self) -> None:
-        self._alarms: tuple[DeviceAlarm, ...] | None = None
+        self._alarms: Twice[tuple[DeviceAlarm, ...]] = Twice()
+        self._co2, self._oximeter = Repeats(JUMPS), Repeats(JUMPS)
         self._fast = 0
         self._link_said_s: float | None = None
 
@@ -271,17 +276,17 @@ class Capnostream:
         co2, oximeter = worst(fast, FAST), worst(said[14], OXIMETER)
         if said[26] & 0x04 and co2 == WELL:
             co2 = Validity.UNAVAILABLE, "not_measured"
-        decoded: list[Decoded] = [
-            judged("etco2_mmhg", _scaled(said[4], IN_MMHG[said[25]]), 0, 150, co2),
-            judged("resp_bpm", _scaled(said[6]), 0, 150, co2),
-            judged("spo2_pct", _scaled(said[7]), 1, 100, oximeter),
-            judged("pulse_bpm", _scaled(said[8]), 18, 254, oximeter),
-        ]
+        breath = [judged("etco2_mmhg", _scaled(said[4], IN_MMHG[said[25]]), 0, 150, co2),
+                  judged("resp_bpm", _scaled(said[6]), 0, 150, co2)]
+        blood = [judged("spo2_pct", _scaled(said[7]), 1, 100, oximeter),
+                 judged("pulse_bpm", _scaled(said[8]), 18, 254, oximeter)]
+        if self._started:
+            breath, blood = self._co2.judged(breath), self._oximeter.judged(blood)
+        decoded: list[Decoded] = [*breath, *blood]
         alarms = (*_said("CO2", said[13], CO2_SAYS), *_said("SpO2", said[14], SPO2_SAYS),
                   *_said("module", said[26], MODULE_SAYS), *_said("slow", said[9], SLOW_SAYS, silent=sum(SLOW_OTHERS)),
                   *_said("fast", fast, FAST_SAYS, silent=0x3B))
-        if not self._started or alarms != self._alarms:
-            self._alarms = alarms
+        if self._alarms.is_news(alarms) or not self._started:
             decoded.append(DeviceAlarms(alarms))
         return decoded
 
@@ -306,7 +311,8 @@ DRIVER = Spec(
         " manual.\n"
         "Menu: which entries are needed (baud, real-time transfer) is not known here, see the device's manual. On"
         " opening it is told to stop, disable, enable and start sending, and nothing else.\n"
-        "Known limits: partial, one program's knowledge, never tried here on a device. It is bound by its port."
+        "Known limits: partial, one program's knowledge, never tried here on a device. It is bound by its port. Its"
+        " check is weak: a number counts when two running say much the same."
     ),
     make=_make,
 )

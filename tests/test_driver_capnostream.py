@@ -111,6 +111,17 @@ def test_any_frame_is_heard_or_is_a_bad_frame(data: bytes) -> None:
             pass
 
 
+def test_bytes_that_changed_places_have_a_good_check_and_are_no_number_of_now() -> None:
+    driver = started(DRIVER)
+    for turn in range(2):
+        assert {one[1] for one in last(listen(driver, NUMBERS)).values()} == {VALID if turn else Validity.QUESTIONABLE}
+    plain = bytearray(message_of(NUMBERS)[1])
+    plain[6], plain[7] = plain[7], plain[6]  # respiration and SpO2
+    moved = last(listen(driver, framed(1, bytes(plain))))
+    assert set(moved) == set(METRICS), "its check is good"
+    assert {one[1] for one in moved.values()} == {Validity.QUESTIONABLE}
+
+
 @pytest.mark.parametrize("frame", [NUMBERS, ESCAPES], ids=["plain", "escapes"])
 def test_one_bad_byte_anywhere_is_never_another_number(frame: bytes) -> None:
     true = last(listen(started(DRIVER), frame))
@@ -126,7 +137,9 @@ def test_a_quiet_minute() -> None:
     run.run(62.0)
     assert len(run.readings("etco2_mmhg")) >= 58
     for metric, value in zip(METRICS, (38.0, 14.0, 98.0, 72.0), strict=True):
-        assert {(one.value, one.validity) for _, one in run.readings(metric)} == {(value, VALID)}
+        first, *others = [one for _, one in run.readings(metric)]
+        assert (first.value, first.validity) == (value, Validity.QUESTIONABLE), "nothing said it before"
+        assert {(one.value, one.validity) for one in others} == {(value, VALID)}
     assert [item for _, batch in run.decoded for item in batch if isinstance(item, Identity)] == [
         Identity("B355987654", "Capnostream, software 45.67")]
     assert alarms(run) == [[]]
