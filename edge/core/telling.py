@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from math import isfinite
 from string import Formatter
 
@@ -28,6 +28,7 @@ _LINKS: dict[LinkState, str] = {  # for a nurse; the technician's page has the l
 
 
 # "above the measuring range /min": a unit behind what is no number
+_NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?")
 _UNIT_OF_WORDS = re.compile(r"((?:above|below) the measuring range) (?:%|/min|mmHg|mL/h|mg)(?!\w)")
 
 
@@ -164,7 +165,7 @@ _AUTHOR = re.compile(r", entered by .* at \d\d:\d\d UTC$")
 
 
 def _wording(text: str) -> str:
-    return re.sub(r"[-+−]?\d+(?:\.\d+)?", "#", _AUTHOR.sub("", text))
+    return _NUMBER.sub("#", _AUTHOR.sub("", text))
 
 
 def _ended(rule: Rule, alarm: Alarm, context: RuleContext, superseded: str | None) -> str:
@@ -186,9 +187,16 @@ def _is_clear(rule: Rule, context: RuleContext) -> bool:
 
 
 def _filled(text: str, rule: Rule, context: RuleContext) -> str:
-    names = {name for _, name, _, _ in Formatter().parse(text) if name}
-    filled = text.format_map({name: PLACEHOLDERS[name](context, rule) or "--" for name in names})
-    return _UNIT_OF_WORDS.sub(r"\1", filled) + _author(rule, context)
+    filled = text.format_map({name: PLACEHOLDERS[name](context, rule) or "--" for name in _names(text)})
+    if " the measuring range " in filled:
+        filled = _UNIT_OF_WORDS.sub(r"\1", filled)
+    return filled + _author(rule, context)
+
+
+@lru_cache(maxsize=1024)
+def _names(text: str) -> tuple[str, ...]:
+    """The placeholders of a rule's text. An active alarm's is filled at each reading, and parsed once."""
+    return tuple(dict.fromkeys(name for _, name, _, _ in Formatter().parse(text) if name))
 
 
 def _author(rule: Rule, context: RuleContext) -> str:
