@@ -21,7 +21,7 @@ TEXT = FILE.read_text()
 
 def severe() -> BedStory:
     """Six seconds after the start of an infusion: 190/100, HTN-3, HIGH."""
-    story = BedStory().infusing()
+    story = BedStory(long_step_s=2.0).infusing()
     story.bp(190, 100)
     return story
 

@@ -29,7 +29,7 @@ def test_a_whole_session() -> None:
 
 def test_the_dissociation_period_opens_and_closes_in_a_whole_session() -> None:
     """Start 5:00; check-ins at 62 (CADSS 9), 82 and 97 (quiet); without a concentration estimate it ends at 100."""
-    story = BedStory().infused()
+    story = BedStory(long_step_s=2.0).infused()
     story.until(62).command("check_in", cadss=9, moaas=5, distress=1)
     story.until(82).command("check_in", **QUIET)
     story.until(97).command("check_in", **QUIET)

@@ -14,7 +14,7 @@ from tests.helpers.rule_files import PROTOCOLS, RULES
 
 
 def bed(**order: Any) -> BedStory:
-    story = BedStory()
+    story = BedStory(long_step_s=2.0)
     story.bed = Bedside("chair-1", DEVICES, RULES, protocols=PROTOCOLS)
     for device in story.bed.state.devices.values():
         device.link = "live"

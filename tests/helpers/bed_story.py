@@ -16,7 +16,7 @@ from tests.helpers.bodies import body_of
 from tests.helpers.rule_files import RULES
 
 T0 = 1_800_000_000.0
-LONG_S = 120.0
+LONG_S, LONG_STEP_S = 120.0, 4.0  # in a long while every fourth second is lived: still a stream without a hole (5 s)
 DEVICES: tuple[tuple[str, DeviceKind, str], ...] = (
     ("pump", "pump", "p"), ("cuff", "nibp", "c"), ("oximeter", "oximeter", "o"),
 )
@@ -27,9 +27,11 @@ LIVED: dict[tuple[object, ...], tuple[bytes, dict[str, Any]]] = {}
 
 
 class BedStory:
-    """A bed that is lived through second by second; times are minutes since the pump starts."""
+    """A bed that is lived through second by second; times are minutes since the pump starts. `long_step_s`: how far
+    apart the seconds of a long while are; 2 where a test asks for the second, or the tenth of a minute, in it."""
 
-    def __init__(self, *more: tuple[str, DeviceKind, str]) -> None:
+    def __init__(self, *more: tuple[str, DeviceKind, str], long_step_s: float = LONG_STEP_S) -> None:
+        self.long_step_s = long_step_s
         self.bed = Bedside("chair-1", (*DEVICES, *more), RULES)
         self.at_s = T0 - 900
         self.pending_events: list[PendingEvent] = []
@@ -71,10 +73,10 @@ class BedStory:
         return self.give(Command(f"c{self.seq}", "main", "nina", "nurse", "chair-1", verb, args))
 
     def until(self, minute: float) -> BedStory:
-        """Second by second; in a long while every other second, which still is a stream without a hole."""
+        """Second by second; in a long while every `long_step_s`."""
         until_s = T0 + minute * 60
         while self.at_s < until_s - 0.5:
-            step_s = 2.0 if until_s - self.at_s > LONG_S else 1.0
+            step_s = self.long_step_s if until_s - self.at_s > LONG_S else 1.0
             self.at_s += step_s
             if self.pump == "infusing":
                 self.volume_ml += self.rate_ml_h / 3600 * step_s
@@ -119,7 +121,7 @@ class BedStory:
 
     def _lived(self, how: str, live: Callable[[], None]) -> BedStory:
         """Lives so the first time, and goes on from there whenever the same is asked of a chair as new."""
-        key = (how, self.bed.snapshot(), self.at_s, self.rate_ml_h, self.pump, self.spo2)
+        key = (how, self.bed.snapshot(), self.at_s, self.rate_ml_h, self.pump, self.spo2, self.long_step_s)
         if key not in LIVED:
             live()
             LIVED[key] = (self.bed.snapshot(), dict(vars(self), pending_events=list(self.pending_events)))
