@@ -25,7 +25,7 @@ from tests.helpers.journal_files import AT_S, another, crashed
 from tests.helpers.parts import sampled
 
 NAMES = ("journal.db", "journal.db-wal")
-MUTANTS = int(os.environ.get("VIGIL_MUTANTS", "0")) or 250
+MUTANTS = int(os.environ.get("VIGIL_MUTANTS", "0")) or 120
 
 
 def opened(path: Path, boot: str = "b9") -> Journal:

@@ -54,7 +54,7 @@ def until_polls(run: FaultRun, polls: int, frames: int) -> FaultRun:
 DOUBTFUL = frozenset({"dinamap_binary"})  # all of its numbers are questionable
 EXPLORES = settings().max_examples > 100  # --hypothesis-profile=explore: every case, and ten times as long
 POLLS, MANY_POLLS = (2_000, 100_000) if EXPLORES else (600, 10_000)
-CASES = [(name, kind) for name, spec in SPECS.items() for kind in kinds_of(spec)][::1 if EXPLORES else 3]
+CASES = [(name, kind) for name, spec in SPECS.items() for kind in kinds_of(spec)][::1 if EXPLORES else 5]
 
 
 @cache
