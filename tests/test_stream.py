@@ -103,7 +103,7 @@ async def test_a_bed_that_is_taken_out_leaves_no_state_on_the_broker(world: Worl
     async with aiomqtt.Client("127.0.0.1", world.broker.port) as other:
         await other.publish(gone, b"as it was", qos=1, retain=True)
     before = len(world.console.heard)
-    await until(lambda: (gone, b"") in world.console.heard[before:], within_s=10)
+    await until(lambda: (gone, b"") in world.console.heard[before:], within_s=20)
     assert gone not in await states_of(world.broker.port)
 
 

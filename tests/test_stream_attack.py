@@ -341,7 +341,7 @@ async def test_garbage_and_replays_keep_no_signed_command_waiting_and_forged_wor
             world.commit(3)
             await until(lambda: world.box.cursors.get("main") == 3)
             forger = signer(SigningKey(b"x" * 32), 10**9)
-            async with aiomqtt.Client("127.0.0.1", broker.port, timeout=5) as flood:
+            async with aiomqtt.Client("127.0.0.1", broker.port, timeout=20) as flood:
                 flood.pending_calls_threshold = 10_000
                 for number in range(1500):
                     await flood.publish(COMMAND, b'{"garbage":%d}' % number, qos=0)
