@@ -20,7 +20,8 @@ if TYPE_CHECKING:  # each process of a run reads this file, and few of them open
 
 # The files that take the longest. Those that do little but wait run beside all of them (./test), the first two first.
 LONGEST = ("test_demo_story.py", "test_demo_day.py", "test_stream.py", "test_probe.py", "test_stories.py",
-           "test_recorded.py", "test_demo_page.py")
+           "test_recorded.py", "test_demo_page.py", "test_page_live.py", "test_wires_that_lie.py", "test_page_sizes.py",
+           "test_journal_damage.py", "test_page_sight.py", "test_console_openapi.py", "test_postgres_journal.py")
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)
