@@ -32,8 +32,8 @@ def _metric_facts() -> Iterable[Fact]:
 def _no_valid_s(context: RuleContext, metric: str) -> Number:
     """Since anybody could have seen one. A questionable reading is not valid: the rules cannot judge by it, and whoever
     relies on them must know. That the link came back is no news of the patient: it counts only for a device that has
-    never said anything. A monitor that has never given it (a capnograph) is not asked for it while whoever gave it is
-    away as planned."""
+    never said anything. A monitor that has never given it (a capnograph) is not asked for it where another device of
+    this bed gives it, be that away as planned or without a finger: one cause, one alarm."""
     state = context.state
     if context.is_excused(metric):
         return 0.0
@@ -41,8 +41,7 @@ def _no_valid_s(context: RuleContext, metric: str) -> Number:
     last_s = (latest.valid_at_s if latest else None) or 0.0
     giver = state.devices.get(latest.device) if latest else None
     device = context.this_device() or giver
-    if device is not None and (device.away or (
-            giver is not None and giver.away and device.kind == "monitor" and metric not in device.newest_s)):
+    if device is not None and (device.away or (giver and giver is not device and device.never_gave(metric))):
         return 0.0
     live_s = device.since_s if device and device.link == "live" and not last_s else 0.0
     return context.at_s - max(last_s, state.boot_s, state.session.here_s if state.session else 0.0, live_s)

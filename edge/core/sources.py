@@ -123,7 +123,7 @@ def _cuff(state: BedState) -> str | None:
 
 
 def _measures_pressure(device: Device) -> bool:
-    return device.kind == "nibp" or (device.kind == "monitor" and "sbp_mmhg" in device.newest_s)
+    return device.kind in ("nibp", "monitor") and not device.never_gave("sbp_mmhg")
 
 
 def cuff_failed_apart_s(context: RuleContext) -> Number:

@@ -129,6 +129,10 @@ class Device(msgspec.Struct):
     is_guest: bool = False  # it came from another bed with this patient
     away: bool = False  # it is no part of this session, or was disconnected as planned: nothing is missed of it
 
+    def never_gave(self, metric: str) -> bool:
+        """Of a monitor, which may lack a module: it is asked for what it has sent. Other kinds measure theirs."""
+        return self.kind == "monitor" and metric not in self.newest_s
+
 
 class CuffCycle(msgspec.Struct):
     """The newest inflation of the bed's cuff, and the loss of SpO2 that it excuses (edge clock, s)."""
@@ -265,8 +269,7 @@ class Session(msgspec.Struct, frozen=True):
 
     @property
     def symptoms(self) -> dict[str, float]:
-        """The symptoms that stand, each with when it was named last: from the check-in that names it until a later one
-        names it as gone."""
+        """The symptoms that stand, each with when it was named last: until a later check-in names it as gone."""
         found: dict[str, float] = {}
         for entered in self.check_ins:
             if entered.symptoms:

@@ -216,8 +216,7 @@ def _is_expected(state: BedState, session: Session, metric: str) -> bool:
     """What its kinds of device always measure; anything else from its first valid reading in this session on. A
     monitor may have no cuff: pressures are expected of one that sends them."""
     for device in state.devices.values():
-        if device.kind in GIVES.get(metric, ()) and not (
-                device.kind == "monitor" and metric in DETERMINATION and metric not in device.newest_s):
+        if device.kind in GIVES.get(metric, ()) and not (metric in DETERMINATION and device.never_gave(metric)):
             return True
     latest = state.latest.get(metric)
     return latest is not None and latest.valid_at_s is not None and latest.valid_at_s >= session.here_s
