@@ -334,6 +334,28 @@ def test_a_monitor_is_asked_for_spo2_while_the_oximeter_is_away_where_it_has_giv
     assert ("TEC-1" in bed.standing_of("capno")) is gives
 
 
+def test_a_lost_finger_at_a_bed_with_a_capnograph_is_one_alarm() -> None:
+    bed = Bed()
+    for second in range(40):
+        bed.send("capno", "good", {"resp_bpm": 14.0})
+        bed.send("oximeter", "good" if second < 10 else "bad", {"spo2_pct": 97, "pulse_bpm": 70})
+        bed.tick()
+    assert "TEC-1" in bed.standing_of("oximeter")
+    assert "TEC-1" not in bed.standing_of("capno")
+
+
+@pytest.mark.parametrize("back_s", [0, 2])
+def test_a_finger_that_moved_just_before_the_cuff_on_its_arm_inflated_is_no_loss(back_s: int) -> None:
+    """Also where it was back for two seconds before the cuff took it away."""
+    bed = Bed()
+    for second in range(60):
+        lost = 10 <= second < 58 and not 21 <= second < 21 + back_s
+        bed.send("oximeter", "bad" if lost else "good", {"spo2_pct": 97, "pulse_bpm": 70})
+        bed.send("cuff", "good", {"cuff_pressure_mmhg": 150.0 if 18 <= second < 58 else 0.0})
+        bed.tick()
+    assert not bed.raised & {"TEC-1", "TEC-10"}
+
+
 @pytest.mark.parametrize("fault", BROKEN)
 def test_these_tests_notice_when_it_breaks(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.test_unwatched.RULES", parse_rules(BROKEN[fault](FILE.read_text() + BREATHING)))

@@ -14,8 +14,8 @@ SPO2 = "spo2_pct"
 
 
 def follow(state: BedState, samples: Iterable[Sample]) -> None:
-    """Note when the cuff inflates, and the first loss of SpO2 in each inflation. A series of inflations close on one
-    another excuses nothing after the first."""
+    """Note when the cuff inflates, and the first loss of SpO2 in each inflation, or the one it began in. A series of
+    inflations close on one another excuses nothing after the first."""
     if not state.engine.cuff_excuses_s:
         return
     for sample in samples:
@@ -42,9 +42,18 @@ def _inflated(state: BedState, at_s: float) -> None:
 
 def _lost(state: BedState, sample: Sample) -> None:
     cuff, latest = state.cuff, state.latest.get(SPO2)
-    if cuff is None or cuff.excuses_from_s is not None or latest is None or latest.device != sample.device \
-            or latest.valid_at_s is None or latest.valid_at_s != latest.at_s:
+    if cuff is None or latest is None or latest.device != sample.device or latest.valid_at_s is None:
+        return
+    if cuff.excuses_from_s is not None and cuff.excuses_from_s >= cuff.began_s:  # a loss before it is not yet its own
+        return
+    if latest.valid_at_s != latest.at_s and not _joins(state, sample, round(cuff.began_s - latest.valid_at_s, 3)):
         return
     is_series = cuff.follows_s is not None and cuff.began_s - cuff.follows_s < state.engine.cuff_apart_s
     if not is_series and cuff.began_s <= sample.at_s <= cuff.seen_s + covers_s(state.engine, SPO2):
         cuff.excuses_from_s = latest.valid_at_s
+
+
+def _joins(state: BedState, sample: Sample, before_s: float) -> bool:
+    """Whether a loss that began before the inflation may be over by now but for the cuff; a probe that says it is off
+    the finger is off."""
+    return 0 < before_s < state.engine.cuff_joins_s and sample.reason != "sensor_off"

@@ -33,6 +33,7 @@ class Engine(msgspec.Struct, frozen=True, omit_defaults=True):
     unwatched_of_s: Seconds = 0.0
     pair_late_s: Seconds = 60.0  # after a determination was due: from then a pair that could be is unknown
     cuff_excuses_s: Seconds = 0.0  # SpO2 that is lost while the cuff inflates is no loss for so long
+    cuff_joins_s: Seconds = 0.0  # nor what was lost less than that before it: nobody can see whether it is back
     cuff_apart_s: Seconds = 90.0  # but not in a cycle that began sooner than that after the one before
     cuff_inflated_mmhg: Pressure = 20.0  # above it
     # A cuff that is started over the wire: so long after the last one, and at most so many in so long; a failed one is
