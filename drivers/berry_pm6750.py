@@ -27,6 +27,9 @@ What is made of it:
   where the board was seen to measure; a status that stands since before is the last one's. Where the board restarts
   while it measures and then shows the last result again, its cuff never rose above that systolic pressure: not
   measured. It has no pulse from the cuff.
+* The check is weak: a result, or over-pressure, counts when two statuses running say it, and never where the board
+  measures on. Of a board that says it once, and nothing while its cuff is idle, it counts after 2.5 s where the cuff
+  rose above that systolic pressure.
 * None is started while the cuff holds more than 10 mmHg, or the board initialises or measures; where that lasts for
   30 s, or the board does not begin within 15 s, it is a failed one. Over-pressure holds: none until the line is opened
   again. One that has not ended after 140 s is stopped; a stop that does not help is sent again, five times in all, and
@@ -85,6 +88,7 @@ JUMPS = {"heart_rate_bpm": 4.0, "resp_bpm": 2.0, "spo2_pct": 2.0, "pulse_bpm": 4
 
 LOW_MMHG = 10
 LONGEST_S = 140.0  # edge time
+SAID_ONCE_S, GIVEN_UP_S = 2.5, 10.0  # edge time after an end that is not said again; of a board that says all again
 SETTLE_S = 5.0  # after an opening or a command, before waves mean that the board was switched on again
 RESULTS: Mapping[int, str] = {
     2: "user_abort", 3: "overpressure", 4: "cuff_loose", 5: "timeout", 6: "module_error", 7: "artifact",
@@ -181,6 +185,8 @@ class BerryPm6750:
 
     def _forget(self) -> None:
         self._cuff: tuple[int, int] | None = None  # its status and pressure, as last told
+        self._end: tuple[int, bytes, float] | None = None  # a status, its result, and when it was said: not yet again
+        self._says_again = False  # the board was heard while its cuff is idle
         self._repeats = {type_: Repeats(JUMPS) for type_ in SIZES}
         self._rhythm: Twice[tuple[DeviceAlarm, ...]] = Twice()
         self._unknown: dict[int, DeviceAlarm] = {}  # of each type, its code that is not known
@@ -204,7 +210,10 @@ class BerryPm6750:
     def next_request(self, at_s: float) -> Request | None:
         stop = self._cycle.turn(at_s)
         if stop is not None or self._cycle.phase == "stopping":
+            self._end = None
             return stop
+        if self._end is not None and at_s - self._end[2] >= (GIVEN_UP_S if self._says_again else SAID_ONCE_S):
+            self._cycle.owed += self._finish(*self._end[:2], once=True)
         return self._cycle.begin(at_s, ready=self._is_ready()) or self._settings_due(at_s)
 
     def _is_ready(self) -> bool:
@@ -312,6 +321,7 @@ class BerryPm6750:
         self._note(CUFF, "NIBP", status, {FINISHED, MEASURING, *RESULTS})
         cycle = self._cycle
         if status == MEASURING:
+            self._end = None
             if cycle.phase in ("idle", "starting"):
                 cycle.enter("measuring", cycle.now_s if cycle.phase == "idle" else cycle.since_s)
                 cycle.top_mmhg = 0
@@ -319,22 +329,31 @@ class BerryPm6750:
             return (cuff_pressure(mmhg),)
         cycle.stuck = False
         if not self._started:
-            return () if status in (INITIALISING, INITIALISED) else self._result(status, data)
+            return () if status in (INITIALISING, INITIALISED) else self._result(status, data[2:])
         if cycle.phase == "stopping":
             cycle.end("timeout")
         elif cycle.phase == "measuring":
-            found = self._result(status, data)
-            cycle.held = cycle.held or status == OVERPRESSURE
-            cycle.end(None, good=found[0].value is not None)
-            return found
+            before, self._end = self._end, (status, data[2:], cycle.now_s)
+            if status not in (FINISHED, OVERPRESSURE) or (before is not None and before[:2] == self._end[:2]):
+                return self._finish(status, data[2:])
+        else:
+            self._says_again = True
         return ()
 
-    def _result(self, status: int, data: bytes) -> tuple[Reading, ...]:
+    def _finish(self, status: int, result: bytes, *, once: bool = False) -> tuple[Reading, ...]:
+        """The determination is over. `once`: the board did not say so again."""
+        self._end, cycle = None, self._cycle
+        found = failed("not_measured") if once and self._says_again else self._result(status, result, once)
+        cycle.held = cycle.held or status == OVERPRESSURE
+        cycle.end(None, good=found[0].value is not None)
+        return found
+
+    def _result(self, status: int, result: bytes, once: bool = False) -> tuple[Reading, ...]:
         if status != FINISHED:
             return failed(RESULTS.get(status, "module_error"))
-        sbp, mean, dbp = data[2:]
-        again, self._last_result = data[2:] == self._last_result, data[2:]
-        if again and self._started and self._cycle.top_mmhg < sbp:
+        sbp, mean, dbp = result
+        again, self._last_result = result == self._last_result, result
+        if (again or once) and self._started and self._cycle.top_mmhg < sbp:
             return failed("not_measured")
         return determination(sbp, dbp, mean, None) or failed("implausible")
 
@@ -357,7 +376,8 @@ DRIVER = Spec(
         "Menu: nothing has to be chosen on the board; it sends as soon as it is on.\n"
         "Known limits: no ECG wave, no pulse from the cuff, no serial number (it is bound by its port); how it says"
         " that it has no heart rate, respiration or temperature is unknown: before use pull each lead and probe"
-        " once, and see that the number goes."
+        " once, and see that the number goes. Its check lets one hurt frame in 256 through: a number counts when it"
+        " is said again, but the result of a board that says it only once is then believed."
     ),
     make=lambda settings: BerryPm6750(schedule_of("berry_pm6750", settings), str(settings["patient"])),
     settings={**SCHEDULE, "patient": Setting("adult", "how high the cuff inflates at first", tuple(PATIENTS))},

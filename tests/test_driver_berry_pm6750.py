@@ -66,17 +66,40 @@ def started_cuff(driver: Driver, at_s: float) -> None:
     assert driver.next_request(at_s + 30.0) is START
 
 
+@pytest.mark.parametrize(("idle", "top_mmhg", "after_s", "systolic"), [
+    (False, 150, 2.5, [118.0]),
+    (False, 150, 2.4, []),
+    (False, 116, 2.5, ["not_measured"]),  # it never rose above the systolic pressure
+    (True, 150, 9.9, []),
+    (True, 150, 10.0, ["not_measured"]),
+])
+def test_a_result_that_is_said_once(idle: bool, top_mmhg: int, after_s: float, systolic: list[object]) -> None:
+    """By a board that was never heard while its cuff is idle; another would have said it again."""
+    driver = DRIVER.driver(SOON)
+    driver.on_open()
+    driver.next_request(0.0)
+    listen(driver, RESULT if idle else b"")
+    assert driver.next_request(30.0) is START
+    listen(driver, encode(0x03, 0x04, top_mmhg // 2, 0, 0, 0) + RESULT)
+    driver.next_request(30.0 + after_s)
+    assert of(listen(driver, encode(0x05, 0, 36, 7)), "sbp_mmhg") == systolic
+
+
 @pytest.mark.parametrize(("what", "before", "after", "systolic"), [
-    ("a result", b"", MEASURING + RESULT, [118.0]),
+    ("a result", b"", MEASURING + RESULT * 2, [118.0]),
     ("it repeats", b"", MEASURING + RESULT * 3, [118.0]),
-    ("the last one still stands", RESULT * 2, RESULT * 2 + MEASURING * 2 + RESULT, [118.0]),
+    ("said once, and it measures on", b"", MEASURING + RESULT + MEASURING + RESULT, []),
+    ("hurt, then as it is", b"", MEASURING + encode(0x03, 0, 0, 182, 88, 72) + RESULT * 2, [118.0]),
+    ("as it is, then hurt", b"", MEASURING + RESULT + encode(0x03, 0, 0, 182, 88, 72) + RESULT, []),
+    ("an over-pressure said once", b"", MEASURING + encode(0x03, 0x0C, 0, 0, 0, 0) + MEASURING, []),
+    ("the last one still stands", RESULT * 2, RESULT * 2 + MEASURING * 2 + RESULT * 2, [118.0]),
     ("it never began", RESULT * 2, RESULT * 9, []),
-    ("the board restarts and shows an older one", MEASURING + RESULT, encode(0x03, 0x04, 40, 0, 0, 0) + RESULT,
+    ("the board restarts and shows an older one", MEASURING + RESULT * 2, encode(0x03, 0x04, 40, 0, 0, 0) + RESULT * 2,
      [118.0, "not_measured"]),
-    ("the same numbers, measured", MEASURING + RESULT, MEASURING + RESULT, [118.0, 118.0]),
+    ("the same numbers, measured", MEASURING + RESULT * 2, MEASURING + RESULT * 2, [118.0, 118.0]),
     ("the board initialises", b"", MEASURING + encode(0x03, 0x24, 0, 0, 0, 0) + RESULT, ["module_error"]),
     ("an error with old pressures", b"", MEASURING + encode(0x03, 0x1C, 0, 118, 88, 72), ["artifact"]),
-    ("a result it began before", MEASURING + RESULT, b"", [118.0]),
+    ("a result it began before", MEASURING + RESULT * 2, b"", [118.0]),
 ])
 def test_a_result_counts_once_and_where_it_was_measured(
     what: str, before: bytes, after: bytes, systolic: list[float | str]

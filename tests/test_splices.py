@@ -27,7 +27,6 @@ ROWS = {name: [row for row in frames(name) if not row.bad] for name in SPECS}
 GOOD_SHARE = 0.7
 STREAM_EVERY_S = 1.0
 WEAK = {  # and which numbers
-    "berry_pm6750": "a sum of 8 bits: a determination, which the board says once",
     "graseby_3400": "a sum of 8 bits: the volume, near the last one",
     "masimo_ascii": "no check: the perfusion index, near the last one",
     "par_nibp": "no check: the pressure while the cuff moves, which says no more than that it is up",
