@@ -5,16 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.helpers.mutate import (
-    Mutant,
-    of_condition,
-    of_file,
-    of_line,
-    of_module,
-    stories,
-    survives_as_module,
-    survives_as_rules,
-)
+from tests.helpers.mutants import Mutant, changed_functions, of_condition, of_file, of_line, of_module
+from tests.helpers.mutate import stories, survives_as_module, survives_as_rules
 from tests.helpers.rule_files import FILE
 
 
@@ -61,6 +53,22 @@ def test_every_rule_has_mutants() -> None:
     text = FILE.read_text()
     assert {mutant.of for mutant in of_file(text)} == {
         "[engine]", *(part.split('"')[1] for part in text.split("[[rule]]")[1:])}
+
+
+def test_a_mutant_of_a_file_is_the_file_but_for_one_line() -> None:
+    text = FILE.read_text()
+    changed = next(of_file(text)).text
+    assert changed.count("\n") == text.count("\n")
+    assert sum(one != other for one, other in zip(text.split("\n"), changed.split("\n"), strict=True)) == 1
+
+
+def test_of_a_module_s_mutant_the_functions_are_found_and_none_where_the_import_is_changed() -> None:
+    """Those around it, too; a lambda by its place, for all have one name."""
+    found = {one.label: changed_functions(one) for one in of_module("asked")}
+    names = {label: {old.co_name for old, new in codes.items() if old != new} for label, codes in found.items()}
+    assert next(name for label, name in names.items() if "and <-> or in now(context)" in label) == {
+        "_joined", "<lambda>"}
+    assert next(name for label, name in names.items() if "line 62: False" in label) == set()
 
 
 @pytest.mark.slow
