@@ -68,5 +68,5 @@ def test_of_two_pumps() -> None:
 
 
 def test_they_notice_when_it_breaks() -> None:
-    broken = parse_rules(FILE.read_text().replace("unwatched_s() > 30", "unwatched_s() > 60"))
+    broken = parse_rules(FILE.read_text().replace("'PRO-7') > 30", "'PRO-7') > 60"))
     assert max(trial("pulse 35", number, broken).longest_s for number in range(13)) > 120

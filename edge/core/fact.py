@@ -74,6 +74,7 @@ class Fact:
     names: Callable[..., tuple[str, ...]] | None = None  # what it is so of; a new name is announced anew
     account: Callable[..., Account] | None = None
     baselines: Callable[..., tuple[str, ...]] | None = None  # the baseline values it compares with
+    lost: Callable[..., tuple[str, ...]] | None = None  # the metrics that it says are missing
     of_person: bool = False  # it is what a nurse enters, not what a device measures
     of_box: bool = False  # it is about the box, whichever bed asks
     of_pump: bool = False  # it is the pump's own word
@@ -120,6 +121,11 @@ class Use:
     def baselines(self) -> tuple[str, ...]:
         """The baseline values it compares with, by metric."""
         return self.fact.baselines(*self.arguments) if self.fact.baselines else ()
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """The metrics that it says are missing."""
+        return self.fact.lost(*self.arguments) if self.fact.lost else ()
 
     def reason(self, context: RuleContext) -> str | None:
         """Why it is so now, in a few words."""

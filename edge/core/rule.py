@@ -10,6 +10,7 @@ from edge.core.expression import Compiled
 from edge.core.fact import Use
 from edge.core.state import Session
 from edge.model import AlarmClass, DeviceKind, Phase, Priority
+from edge.vocabulary import BY_FINGER
 
 PHASES: tuple[Phase, ...] = get_args(Phase)
 EVERYWHERE = "*"
@@ -75,6 +76,13 @@ class Rule:
     def metrics(self) -> list[str]:
         """The metrics it looks at, in the order it names them."""
         return list(dict.fromkeys(metric for use in self.uses for metric in use.metrics))
+
+    @property
+    def lost(self) -> frozenset[str]:
+        """The metrics that its alarm says are missing, with what is lost together with them; none: all that its device
+        gives."""
+        lost = {metric for part in (self.when, self.at_once) if part for use in part.uses for metric in use.lost}
+        return frozenset(lost | (BY_FINGER if lost & BY_FINGER else set()))
 
     @property
     def worse(self) -> Mapping[str, int]:

@@ -15,6 +15,7 @@ from edge.core.entered import Dose as Dose
 from edge.core.entered import Held, Limit, OwnLimit, Spot
 from edge.core.entered import Override as Override
 from edge.core.entered import Stay as Stay
+from edge.core.lacking import Unwatched
 from edge.core.protocol import Protocol, Protocols
 from edge.core.stopping import Interlock, Stop
 from edge.model import (
@@ -141,14 +142,6 @@ class CuffCycle(msgspec.Struct):
     seen_s: float  # when it was last seen inflated
     follows_s: float | None = None  # when the inflation before it began
     excuses_from_s: float | None = None  # the last valid SpO2 before it was lost in this inflation
-
-
-class Unwatched(msgspec.Struct):
-    """When, lately, rules could not be answered for one cause (a device, or no baseline)."""
-
-    spans: list[tuple[float, float]] = []  # stretches of the last while, oldest first; stretches that touch are one
-    rules: dict[str, float] = {}  # the titles of those rules, each with when it last could not be answered
-    metrics: dict[str, float] = {}  # what they lacked, likewise
 
 
 class Baseline(msgspec.Struct, frozen=True):
@@ -314,6 +307,7 @@ class BedState(msgspec.Struct):
     engine: Engine = Engine()
     protocols: Protocols = NO_PROTOCOLS
     limits: tuple[Limit, ...] = ()  # that may be set for a patient
+    said_by: dict[str, frozenset[str]] = {}  # by rule: what its alarm says is missing; see edge.core.unwatched
     nibp_interval_s: float = 300.0
     cuff_every_s: float | None = None  # by the protocol's schedule; None: as ordered, or as nibp_interval_s
     check_in_every_s: float | None = None  # likewise; None: no check-in is due

@@ -21,6 +21,7 @@ from edge.core.rule import Rule, applies
 from edge.core.rules import RuleSet
 from edge.core.state import BedState
 from edge.core.telling import alarm_moved, no_longer_fits, told_now
+from edge.core.unwatched import is_more_than
 from edge.model import PRIORITY_RANK, AlarmPhase, AlarmState, Priority
 
 
@@ -77,7 +78,9 @@ def follow(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext, judg
 
 def _of_one_cause(state: BedState, rule: Rule, alarm: Alarm) -> Alarm | None:
     """The alarm that has told of the same cause until now, if this one is no more urgent: it hands over, and nothing
-    is new."""
+    is new. One that goes on, of what else is missing, hands nothing over."""
+    if is_more_than(state, alarm.device, rule.id):
+        return None
     return next((one for one in state.alarms.values() if one.rule in rule.continues and one.state in ACTIVE
                  and alarm.device in (None, one.device)
                  and PRIORITY_RANK[alarm.priority] <= max(PRIORITY_RANK[one.priority], PRIORITY_RANK[one.quiet_to])),

@@ -9,8 +9,8 @@ A second of a rule counts against a cause (a device, or no baseline) while
 
 In force: its context applies, and every reading it looks at is expected of this bed. Pressures are expected from the
 start of the infusion on; before that, what is open before READY asks for them. Not counted: requests; rules over what a
-nurse enters; the seconds in which another alarm already says so of the same device (those that the rules over these
-counts name with `own_alarm`); and SpO2 that the cuff on its arm takes away.
+nurse enters; the seconds in which another alarm already says so of the same device and the same metrics (those that
+the rules over these counts name); and SpO2 that the cuff on its arm takes away.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from edge.core import unwatched
-from edge.core.alarms import ACTIVE
+from edge.core.alarms import ACTIVE, family
 from edge.core.asked import One, Together
 from edge.core.channels import drug_pump, pumps_of
 from edge.core.context import RuleContext
@@ -77,7 +77,7 @@ class Watch:
     rules: tuple[Watched, ...] = ()
     metrics: frozenset[str] = frozenset()  # all that they look at
     baselines: frozenset[str] = frozenset()
-    said_by: frozenset[str] = frozenset()
+    said_by: dict[str, frozenset[str]] = field(default_factory=dict)  # what they say is missing; see BedState.said_by
     kept: dict[tuple[Phase, bool], InForce] = field(default_factory=dict, compare=False, repr=False)
 
     def in_force(self, session: Session) -> InForce:
@@ -106,9 +106,17 @@ def watch_over(rules: Sequence[Rule]) -> Watch:
             tuple(other.id for other in rules if rule.group and other.group == rule.group and other.tier > rule.tier)))
     return Watch(
         tuple(found), frozenset(metric for one in found for metric in one.metrics),
-        frozenset(value for one in found for value in one.baselines), frozenset(
-            name for rule in rules for part in rule.conditions.values() if part.of_watching
-            for use in part.uses if use.fact.name == "own_alarm" for name in use.arguments))
+        frozenset(value for one in found for value in one.baselines), _said_by(rules))
+
+
+def _said_by(rules: Sequence[Rule]) -> dict[str, frozenset[str]]:
+    """By rule that others name beside these counts, what its alarm says is missing. One named with `own_alarm` says so
+    of all that its device gives, as it did before alarms were told apart by that."""
+    uses = [use for rule in rules for part in rule.conditions.values() if part.of_watching for use in part.uses]
+    whole = {name for use in uses if use.fact.name == "own_alarm" for name in use.rules}
+    parts = {name for use in uses if use.fact in unwatched.FACTS for name in use.rules}
+    return {rule.id: rule.lost if names.isdisjoint(whole) else unwatched.ALL for rule in rules
+            if not (names := {rule.id, family(rule.id)}).isdisjoint(whole | parts)}
 
 
 def look(context: RuleContext, watch: Watch) -> None:
@@ -121,8 +129,8 @@ def look(context: RuleContext, watch: Watch) -> None:
     since_s = max(since_s, session.here_s)
     if since_s >= at_s:
         return
-    said = {alarm.device for alarm in state.alarms.values() if alarm.rule in watch.said_by and alarm.state in ACTIVE}
-    said |= {name for name, device in state.devices.items() if device.away}
+    away = {name: unwatched.ALL for name, device in state.devices.items() if device.away}
+    said = {**unwatched.said_now(state), **away}
     begun = {alarm.rule for alarm in state.alarms.values() if alarm.true_from_s is not None}
     unknown = _unknown_now(context, session, watch)
     in_force = watch.in_force(session)
@@ -138,9 +146,9 @@ def look(context: RuleContext, watch: Watch) -> None:
         if not missing and not found:
             continue
         for cause, metrics in _causes(state, session, one, missing, found):
-            if cause not in said:
-                counted_for = unwatched.taking_turns(state, cause, metrics, said)
-                unwatched.count(state, counted_for, since_s, at_s, one.rule.title, metrics)
+            if (lacking := unwatched.unsaid(metrics, said.get(cause))) is not None:
+                counted_for = unwatched.taking_turns(state, cause, lacking, said)
+                unwatched.count(state, counted_for, since_s, at_s, one.rule.title, lacking)
 
 
 def _unknown_now(context: RuleContext, session: Session, watch: Watch) -> set[str]:
