@@ -25,7 +25,9 @@ What is made of it:
 
 * A result counts with S 1, M 00 or 03, nine digits, the patient that is set, SYS > MAP > DIA, once, after the end of a
   determination that was started here and was seen to inflate. The module's error frames may carry the pressures of the
-  one before (so its manual's own example): they are never read.
+  one before (so its manual's own example): they are never read. The sum is weak: a result, or over-pressure, counts
+  when two statuses running say it, so it is asked for once more, five times at most.
+* A cuff pressure has no check: one that is further from the one before than a cuff moves in a second is questionable.
 * Where the end was lost (no pressure for 5 s), a result equal to the one before is not measured: it may be that one.
 * A status without pressures while it measures is a module that was restarted. Its mode is set again.
 * Schedule: drivers/kit/schedules.py. None is started unless the module was ready or in error within the last 6 s.
@@ -66,6 +68,7 @@ from drivers.kit.cuffs import (
 from drivers.kit.cycle import Cycle
 from drivers.kit.framing import Delimited
 from drivers.kit.schedules import Schedule
+from drivers.kit.text import Repeats
 
 START_BYTE, END_BYTE = b"\x02", b"\r"
 LONGEST = 48
@@ -73,6 +76,8 @@ GAP_S = 1.1  # real seconds between two commands
 EVERY_S, TIMEOUT_S, LATENESS_S = 2.0, 3.0, 1.0
 SILENT_AFTER_S = 7.0  # one lost response costs EVERY_S + TIMEOUT_S + LATENESS_S
 KNOWN_S, LONGEST_S, STILL_S = 6.0, 120.0, 5.0  # edge time
+ASKED = 5  # times, for one result
+CUFF_STEP_MMHG = 60.0  # between two cuff pressures: up in a second, or let go
 PUSHED_S = 1.1  # after the end the result may come by itself
 RISEN_MMHG = 20
 MEASURES, MAY_START = frozenset("389"), frozenset("12")
@@ -129,6 +134,9 @@ class ParNibp:
     def _forget(self) -> None:
         self._cuff_s = 0.0  # when the last cuff pressure came
         self._seen_end = False
+        self._once: tuple[str, ...] | None = None  # what the status after the end said
+        self._asked = 0  # times, for this result
+        self._mmhg = Repeats({"cuff_pressure_mmhg": CUFF_STEP_MMHG})
         self._state: tuple[str, float] | None = None  # S of the last status, and when
         self._status_s = float("-inf")
         self._to_set: deque[FrameRequest] = deque()
@@ -156,7 +164,7 @@ class ParNibp:
         if cycle.phase == "measuring" and at_s - self._cuff_s >= STILL_S:
             cycle.enter("ended", at_s - PUSHED_S)
         if cycle.phase == "ended" and at_s - cycle.since_s >= PUSHED_S:
-            cycle.phase = "asking"
+            cycle.phase, self._asked = "asking", self._asked + 1
             return STATUS
         return self._idle(at_s) if cycle.phase == "idle" else None
 
@@ -165,7 +173,8 @@ class ParNibp:
             return self._to_set.popleft()
         start = self._cycle.begin(at_s, ready=self._is_ready(at_s))
         if start is not None:
-            self._seen_end = False
+            self._seen_end, self._once, self._asked = False, None, 0
+            self._mmhg.forget()
             return start
         if at_s - self._status_s < EVERY_S:
             return None
@@ -179,9 +188,16 @@ class ParNibp:
         return request is STATUS and frame[1:2] == b"S"
 
     def on_timeout(self, request: Request) -> Sequence[Decoded]:
-        if self._cycle.phase == "asking":
+        if self._cycle.phase == "asking" and not self._asks_again():
             self._cycle.end("timeout")
         return self._with_owed((), heard=False)
+
+    def _asks_again(self) -> bool:
+        """Whether the result is asked for once more."""
+        if self._asked >= ASKED:
+            return False
+        self._cycle.enter("ended", self._cycle.now_s)
+        return True
 
     # --- what comes ---------------------------------------------------------------------------------------------------
 
@@ -228,7 +244,7 @@ class ParNibp:
             self._cycle.phase = "measuring"
         if mmhg <= CUFF_MAX_MMHG:
             self._cycle.top_mmhg = max(self._cycle.top_mmhg, mmhg)
-        return (cuff_pressure(mmhg),)
+        return self._mmhg.judged((cuff_pressure(mmhg),)) if self._started else (cuff_pressure(mmhg),)
 
     def _status(
         self, state: str, patient: str, _cycle: str, error: str, pressures: str, pulse: str
@@ -248,6 +264,12 @@ class ParNibp:
         if self._cycle.phase == "asking" and state in MEASURES:  # it was not the end
             self._cycle.phase, self._cuff_s = "measuring", self._cycle.now_s
         if self._cycle.phase not in ("ended", "asking") or state in MEASURES:
+            return ()
+        said, before = (state, patient, error, pressures, pulse), self._once
+        if (found[0].value is not None or error == OVERPRESSURE) and said != before:
+            self._once = said
+            if not self._asks_again():
+                self._cycle.end("not_measured")
             return ()
         if patient != self._patient:
             self._to_set.extend(self._mode)
@@ -304,7 +326,9 @@ DRIVER = Spec(
         " cycle is switched off.\n"
         "Menu: nothing to choose on the module; the setting `patient` is whom it measures.\n"
         "Known limits: combined boards with SpO2 (19200 baud, FD ... FE) are not read. No serial number: it is bound"
-        " by its port. Which pressure it inflates to at first is the module's own choice for the patient that is set."
+        " by its port. Neither cuff pressures nor its end mark has a check, and a result's is weak: a number counts"
+        " when it is said again. Which pressure it inflates to at first is the module's own choice for the patient that"
+        " is set."
     ),
     make=lambda settings: ParNibp(schedule_of("par_nibp", settings), str(settings["patient"])),
     settings={**SCHEDULE, "patient": Setting("adult", "how the module inflates and what it allows", tuple(PATIENTS))},
