@@ -77,11 +77,17 @@ def test_what_the_session_needs_is_not_taken_from_it(device: str) -> None:
     assert ends(story) == []
 
 
-@pytest.mark.parametrize(("other", "device", "taken"), [
-    (SECOND, "oximeter", True), (MONITOR, "oximeter", True), (MONITOR, "cuff", True), (SECOND, "cuff", False),
-    (MONITOR, "monitor", False), (MONITOR, "pump", False)])
-def test_one_that_another_covers_may_be(other: tuple[str, DeviceKind, str], device: str, taken: bool) -> None:
+@pytest.mark.parametrize(("other", "sends", "device", "taken"), [
+    (SECOND, "", "oximeter", True), (SECOND, "", "cuff", False),
+    (MONITOR, "spo2_pct", "oximeter", True), (MONITOR, "sbp_mmhg", "oximeter", False),
+    (MONITOR, "sbp_mmhg", "cuff", True), (MONITOR, "resp_bpm", "cuff", False),  # a capnograph covers nothing
+    (MONITOR, "resp_bpm", "oximeter", False), (MONITOR, "", "oximeter", False),
+    (MONITOR, "spo2_pct", "monitor", False), (MONITOR, "spo2_pct", "pump", False)])
+def test_one_that_another_covers_may_be(other: tuple[str, DeviceKind, str], sends: str, device: str,
+                                        taken: bool) -> None:
     story = BedStory(other).opened()
+    if sends:
+        story.say(other[0], **{sends: 97.0})
     assert (maintain(story, device) == "") is taken
 
 

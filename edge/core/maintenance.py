@@ -14,7 +14,9 @@ from edge.core import channels
 from edge.core.refusal import Refused
 from edge.core.rules import RuleSet
 from edge.core.state import BedState, Device, Maintenance
-from edge.model import Command, DeviceAlarmsReported, Input, PumpStatus, Samples, iso
+from edge.model import Command, DeviceAlarmsReported, DeviceKind, Input, PumpStatus, Samples, iso
+
+_MEASURES: dict[DeviceKind, str] = {"nibp": "sbp_mmhg", "oximeter": "spo2_pct"}
 
 
 def is_dropped(state: BedState, given: Input) -> bool:
@@ -70,9 +72,11 @@ def is_needed(state: BedState, name: str) -> bool:
 
 
 def _covers(other: Device, device: Device) -> bool:
-    """Whether `other` measures what `device` does. Two monitors may measure different things: none covers another."""
+    """Whether `other` measures what `device` does. Two monitors may measure different things: none covers another; and
+    a monitor may lack the module, so it covers what it has sent."""
     same = other.kind == device.kind and device.kind != "monitor"
-    covers = same or (other.kind == "monitor" and device.kind in ("nibp", "oximeter"))
+    metric = _MEASURES.get(device.kind)
+    covers = same or (other.kind == "monitor" and metric is not None and not other.never_gave(metric))
     return covers and other.link == "live" and other.maintenance is None and other.off_until_s is None
 
 
