@@ -170,9 +170,10 @@ DRIVER = Spec(
         " here, see the monitor's own manual.\n"
         "Menu: the step that switches the binary output on is unknown here, see the monitor's own manual. It sends"
         " by itself while it is on.\n"
-        "Known limits: cuff, SpO2, waves and the names of the alarms are not read, and the heart rate is marked as"
-        " doubtful: use the driver dinamap where the monitor can be set to its host communications. No serial"
-        " number; it is bound by its port."
+        "Known limits: cuff, SpO2, waves and the names of the alarms are not read. The heart rate is always marked as"
+        " doubtful, since what its field says is known from one monitor's bytes and no document: it may keep an alarm"
+        " and neither raises nor ends one. Use the driver dinamap where the monitor can be set to its host"
+        " communications. No serial number; it is bound by its port."
     ),
     make=_make,
     agrees=(Agreement("capture", "C: capture of a Pro 1000"),),

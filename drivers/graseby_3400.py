@@ -207,7 +207,8 @@ DRIVER = Spec(
         " with the pump's display; then set rate = \"as_displayed\". Until then the rate is shown as questionable.\n"
         "Known limits: once START on the pump's front was pressed it may refuse to tell rate and volume, and only"
         " its state is known. It does not tell which alarm it has, nor who it is: two such pumps cannot be told"
-        " apart."
+        " apart. The check of a line lets one hurt one in 256 through; such a volume passes only where the pump could"
+        " have come to it from the last."
     ),
     make=lambda settings: Graseby3400(settings["rate"] == "as_displayed"),
     settings={"rate": Setting("unconfirmed", "whether a person found the rate told to be the one displayed",

@@ -214,7 +214,8 @@ DRIVER = Spec(
         "Cable: RS-232 on the device's (or its docking station's) DB-9, null-modem cable (TX, RX crossed, GND).\n"
         "Menu: set the serial output to ASCII 1: a Rad-8 leaves the factory on ASCII 2, of which nothing is"
         " understood. The way to it differs by model and is not known here.\n"
-        "Known limits: the bits of ALARM are one user's reading; there is no serial number (it is bound by its port)."
+        "Known limits: the bits of ALARM are one user's reading; one that says dashes for SN is bound by its port. Its"
+        " lines have no check: a hurt number that is near the last one (2 %, 10 /min, perfusion index 2 %) passes."
     ),
     make=_make,
 )
