@@ -235,6 +235,14 @@ def test_no_test_module_imports_another() -> None:
         assert not wrong, f"{path.name} imports {wrong[0]}: move what they share to tests/helpers"
 
 
+def test_a_file_of_tests_starts_one_browser_at_most() -> None:
+    """What a page's tests share is conftest.py's, once a file: Chromium takes as long to start as most of them take."""
+    for path in sorted((ROOT / "tests").glob("test_*.py")):
+        called = [dotted(node.func) for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
+        starts = [name for name in called if name == "chromium" or name.endswith("chromium.launch")]
+        assert len(starts) <= 1, f"{path.name} starts {len(starts)} browsers: take the fixtures `browser` and `opened`"
+
+
 def test_every_driver_has_its_twin_and_its_golden_table() -> None:
     found = drivers.find()
     assert {"alaris_gh", "contec_cms60", "isco", "nonin", "suntech_advantage"} <= set(found)
