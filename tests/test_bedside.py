@@ -162,7 +162,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("close_session", {}, "the pump is infusing"),
     ("end_infusion", {"reason": "x"}, "stop it at the pump first"),
     ("checklist", {}, "done must be"),
-    ("check_in", {"moas": 3}, "moas is not one; check_in takes anxiety, cadss, distress, gone, moaas"),
+    ("check_in", {"moas": 3}, "moas is not one; check_in takes anxiety, cadss, dbp_mmhg, distress, gone, moaas"),
     ("audio_pause", {"seconds": 600}, "seconds is not one; audio_pause takes none"),
     ("set_rate", {"rate_ml_h": 100}, "unknown_verb"),
 ]

@@ -13,6 +13,9 @@ NONE = "-"
 PROBE_OFF = "given infusing, background: quiet\n0:10  spo2 none sensor_off\n"
 TABLE = """
 spo2_pct   94  -       | 93  RES-1 low  | 90 RES-1 low | 89 RES-2 medium | 85 RES-2 medium | 84 RES-3 high
+resp_bpm    8  -       |  7  RES-4 medium | 5 RES-4 medium | 4 RES-5 high | 0 RES-5 high
+sbp_mmhg   179/109 -   | 150/110 HTN-2 medium | 180/100 HTN-3 high | 150/119 HTN-2 medium | 150/120 HTN-3 high
+dbp_mmhg   80/60 -     | 79/60 CAR-5 high
 moaas       4  -       |  3  SED-1 medium | 2 SED-1 medium | 1 SED-2 high | 0 SED-2 high
 anxiety     6  -       |  7  DIS-3 medium | 10 DIS-3 medium
 distress    6  -       |  7  DIS-3 medium | 10 DIS-3 medium
@@ -33,7 +36,8 @@ def test_what_is_entered_raises_what_the_table_says_and_nothing_else(key: str) -
     for cell in ROWS[key].split("|"):
         value, *expected = cell.split()
         alarm = "nothing" if expected == [NONE] else f"{expected[0]} active {expected[1]}"
-        bed = run_story(f"{PROBE_OFF}0:15  check-in {key}={value} -> {alarm}\n",
+        entered = f"{key}={value}" if "/" not in value else "sbp_mmhg={} dbp_mmhg={}".format(*value.split("/"))
+        bed = run_story(f"{PROBE_OFF}0:15  check-in {entered} -> {alarm}\n",
                         key, RULES, protocols=PROTOCOLS)
         raised = {one.rule for one in bed.alarms.values() if one.state == "active"}
         assert raised == set(expected[:1]) - {NONE}, cell
@@ -53,3 +57,18 @@ def test_rules_that_do_not_say_for_how_long_look_at_no_entry() -> None:
     """As in 0.1.0: so a journal that was judged by such rules is judged alike."""
     silent = parse_rules("\n".join(line for line in FILE.read_text().splitlines() if "entered_for_s" not in line))
     run_story(f"{PROBE_OFF}0:15  check-in spo2_pct=84 -> nothing\n", "as before", silent, protocols=PROTOCOLS)
+
+
+def test_a_blood_pressure_by_hand_is_a_determination_with_its_author_and_no_live_number() -> None:
+    """It pairs with the cuff's, is due no more, ends what it raised, and leaves the cuff's own failures as they are."""
+    story = ("given infusing, background: quiet\n0:10  bp failed cuff_leak; bp failed cuff_leak -> TEC-2:cuff active\n"
+             "1:00  check-in sbp_mmhg=165 dbp_mmhg=90 -> HTN-2 inactive, TEC-2:cuff active\n"
+             "2:00  check-in sbp_mmhg=165 dbp_mmhg=90 -> HTN-2 active medium text \"165/90 mmHg\", TEC-2:cuff active\n"
+             "3:00  check-in sbp_mmhg=130 dbp_mmhg=80 -> HTN-2 latched\n"
+             "4:00  check-in sbp_mmhg=100 dbp_mmhg=95 -> refused \"100/95 mmHg is no blood pressure\"\n"
+             "4:10  check-in sbp_mmhg=100 -> refused \"two numbers\"\n")
+    bed = run_story(story, "by hand", RULES, protocols=PROTOCOLS)
+    body = bed.alarms["HTN-2"].body
+    assert body is not None
+    assert body.text.endswith(", entered by nurse at 08:02 UTC")
+    assert bed.bedside.state.latest["sbp_mmhg"].value is None

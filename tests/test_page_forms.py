@@ -237,9 +237,15 @@ async def test_a_saturation_that_is_due_is_entered_and_stands_as_an_entry(opened
             await expect(sheet.get_by_role("alert")).to_have_text("SpO₂ read by hand: a whole number from 30 to 100")
             await expect(save).to_be_disabled()
         await field.fill("96")
+        await sheet.locator("[name=sbp_mmhg]").fill("182")  # a blood pressure by hand is two numbers
+        await expect(sheet.get_by_role("alert")).to_have_text(re.compile("two numbers"))
+        await expect(save).to_be_disabled()
+        await sheet.locator("[name=dbp_mmhg]").fill("104")
         await save.click()
         await expect(sheet).to_have_count(0)
-        assert story.commands[0]["args"]["spo2_pct"] == 96
+        args = story.commands[0]["args"]
+        assert (args["spo2_pct"], args["sbp_mmhg"], args["dbp_mmhg"]) == (96, 182, 104)
+        assert "resp_bpm" not in args
 
 
 async def test_a_note_too_long_is_told_and_not_cut(opened: Opened) -> None:

@@ -113,17 +113,22 @@ class CheckIn(Verb, frozen=True, kw_only=True):
     note: Annotated[str, Meta(max_length=MAX_NOTE, title="Note")] | None = None
     # read off a device that Vigil does not read: rules judge it, with its time and author; it is never a live number
     spo2_pct: Annotated[int, Meta(ge=30, le=100, title="SpO₂ read by hand", extra={"unit": "%"})] | None = None
+    resp_bpm: Annotated[int, Meta(ge=0, le=60, title="Respiration counted", extra={"unit": "/min"})] | None = None
+    sbp_mmhg: Annotated[int, Meta(ge=40, le=300, title="Systolic by hand", extra={"unit": "mmHg"})] | None = None
+    dbp_mmhg: Annotated[int, Meta(ge=20, le=200, title="Diastolic by hand", extra={"unit": "mmHg"})] | None = None
 
     @property
     def says_how_it_is(self) -> bool:
-        """Whether it is more than a saturation: alone, that is no look at the patient."""
+        """Whether it is more than what was measured: alone, that is no look at the patient."""
         scores = (self.moaas, self.cadss, self.anxiety, self.distress, self.nausea)
         said = self.symptoms or self.gone or (self.note or "").strip()
         return bool(said) or any(score is not None for score in scores)
 
     def objection(self) -> tuple[str, str] | None:
         """An empty one says nothing."""
-        if self.says_how_it_is or self.spo2_pct is not None:
+        if (self.sbp_mmhg is None) != (self.dbp_mmhg is None):
+            return "bad_args", "a blood pressure is two numbers: enter systolic and diastolic"
+        if self.says_how_it_is or any(one is not None for one in (self.spo2_pct, self.resp_bpm, self.sbp_mmhg)):
             both = sorted(set(self.symptoms or ()) & set(self.gone or ()))
             return ("bad_args", f"{both[0]!r} cannot be there and gone; name it once") if both else None
         return "bad_args", "an empty check-in says nothing: enter a score, a symptom or a note"

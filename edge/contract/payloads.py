@@ -45,6 +45,7 @@ from edge.contract.lines import LineMinute as LineMinute
 from edge.contract.lines import LineNow as LineNow
 from edge.contract.session_now import AttestedNow as AttestedNow
 from edge.contract.session_now import Bounds as Bounds
+from edge.contract.session_now import BpNow as BpNow
 from edge.contract.session_now import CheckInNow as CheckInNow
 from edge.contract.session_now import DoseNow as DoseNow
 from edge.contract.session_now import EstimateNow as EstimateNow

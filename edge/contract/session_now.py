@@ -36,6 +36,15 @@ class SpotNow(Payload, frozen=True, kw_only=True):
     user: str
 
 
+class BpNow(Payload, frozen=True, kw_only=True):
+    """The last blood pressure, mmHg, that a person measured and entered. It is never a live number."""
+
+    sbp_mmhg: int
+    dbp_mmhg: int
+    at: Time
+    user: str
+
+
 class DoseNow(Payload, frozen=True, kw_only=True):
     """What the patient took by hand at `at`: so many devices, together `mg`."""
 
@@ -135,6 +144,7 @@ class SessionNow(Payload, frozen=True, kw_only=True):
     # when a person has to measure the saturation; absent: none is due, or an oximeter measures by itself
     spo2_due: Time | UnsetType = UNSET
     spo2_entered: SpotNow | UnsetType = UNSET
+    bp_entered: BpNow | UnsetType = UNSET  # where it is the newest
     checklist: bool | None = None  # whether the list before the start is confirmed; null: an edge that does not say
 
 

@@ -188,6 +188,7 @@ class Bedside:
                 return []
             case Command() | Arrived() | CameBack():
                 pending_events += commands.obey(self.state, self.rules, given, at_s)
+                determined = self._is_by_hand(at_s)
         context = self._follow(context, pending_events, timed=not isinstance(given, Samples),
                                scheduled=metrics is None or determined)
         if metrics is None or metrics:
@@ -195,11 +196,15 @@ class Bedside:
         pending_events += shelf.review(self.state, at_s)
         if isinstance(given, Tick):
             pending_events += interlock.follow(self.state, self.rules, at_s)
-        if determined and not self.state.failed_determinations:  # last: an alarm that stands needs no repeat
+        if determined and (not self.state.failed_determinations or self._is_by_hand(at_s)):  # last: an alarm needs none
             pending_events += requests(self.state, self.rules, at_s)
         if pending_events or isinstance(given, Tick):
             pending_events += attention.review(self.state, self.rules, at_s, pending_events)
         return pending_events
+
+    def _is_by_hand(self, at_s: float) -> bool:
+        """Whether a person has entered a blood pressure now."""
+        return any(one.at_s == at_s and one.by is not None for one in self.state.determinations[-1:])
 
     def _tick(self, context: RuleContext) -> Iterator[PendingEvent]:
         presence.note_taken(self.state, context.at_s)

@@ -78,11 +78,12 @@ from edge.core import (
 from edge.core.alarms import ACTIVE, SHOWN, Alarm, move
 from edge.core.context import RuleContext
 from edge.core.entered import Spot
+from edge.core.plausible import is_believed
 from edge.core.protocols import beyond
 from edge.core.refusal import Refused, open_session
 from edge.core.rule import applies
 from edge.core.rules import RuleSet
-from edge.core.state import BedState, Dose, Order, Session
+from edge.core.state import BedState, Determination, Dose, Order, Session
 from edge.core.state import CheckIn as CheckInEntered
 from edge.core.transitions import announce_anew, publish
 from edge.model import Arrived, CameBack, Command, iso
@@ -157,18 +158,33 @@ def _check_in(state: BedState, _: RuleSet, command: Command, args: CheckIn, at_s
         nausea=args.nausea, symptoms=tuple(args.symptoms or ()), note=(args.note or "").strip(),
         gone=tuple(args.gone or ()),
     )
-    if args.spo2_pct is not None:
-        spot = Spot(at_s, args.spo2_pct, command.user, beside=_measured_now(state, "spo2_pct", at_s))
-        current = replace(current, spots=(*current.spots, spot), spo2_at_s=(*current.spo2_at_s, at_s))
+    current = _with_measured(state, current, args, command.user, at_s)
     if args.says_how_it_is:
         current = replace(current, check_ins=(*current.check_ins, entered))
     state.session = current
-    values = msgspec.structs.asdict(entered) | {
-        "gone": entered.gone or UNSET, "spo2_pct": UNSET if args.spo2_pct is None else args.spo2_pct}
+    values = msgspec.structs.asdict(entered) | {"gone": entered.gone or UNSET} | {
+        name: UNSET if (value := getattr(args, name)) is None else value for name in MEASURED}
     yield state.event(at_s, CheckedIn(command=command.id, by=command.user,
                                       **{key: value for key, value in values.items() if key not in ("at_s", "user")}))
     for moved, basis in dissociation.on_check_in(state, entered, at_s):
         yield state.event(at_s, DissociationMoved(state=moved, basis=basis, command=command.id, by=command.user))
+
+
+MEASURED = ("spo2_pct", "resp_bpm", "sbp_mmhg", "dbp_mmhg")  # what a check-in may carry besides how the patient is
+
+
+def _with_measured(state: BedState, current: Session, args: CheckIn, user: str, at_s: float) -> Session:
+    """With what was read or counted; a blood pressure is a determination. Raises Refused."""
+    if args.sbp_mmhg is not None and args.dbp_mmhg is not None:
+        if not is_believed(args.sbp_mmhg, args.dbp_mmhg, state.engine):
+            raise Refused(f"bad_args: {args.sbp_mmhg}/{args.dbp_mmhg} mmHg is no blood pressure; read it again")
+        samples.enter(state, Determination(at_s, args.sbp_mmhg, args.dbp_mmhg, by=user))
+    for metric in ("spo2_pct", "resp_bpm"):
+        value = getattr(args, metric)
+        if value is not None:
+            spot = Spot(at_s, value, user, metric, _measured_now(state, metric, at_s))
+            current = replace(current, spots=(*current.spots, spot))
+    return current if args.spo2_pct is None else replace(current, spo2_at_s=(*current.spo2_at_s, at_s))
 
 
 def _measured_now(state: BedState, metric: str, at_s: float) -> tuple[str, float] | None:

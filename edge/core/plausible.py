@@ -69,6 +69,13 @@ def _is_possible(frame: Mapping[str, Sample], engine: Engine) -> bool:
     return sbp - dbp >= engine.pulse_pressure_least_mmhg and (mean is None or sbp > mean > dbp)
 
 
+def is_believed(sbp_mmhg: float, dbp_mmhg: float, engine: Engine) -> bool:
+    """Whether this can be a patient's blood pressure."""
+    return (engine.sbp_least_mmhg <= sbp_mmhg <= engine.sbp_most_mmhg
+            and engine.dbp_least_mmhg <= dbp_mmhg <= engine.dbp_most_mmhg
+            and sbp_mmhg - dbp_mmhg >= engine.pulse_pressure_least_mmhg)
+
+
 def _saturation(sample: Sample, latest: LatestValue | None, engine: Engine) -> Sample:
     if not _within(engine.spo2_least_pct, sample, engine.spo2_most_pct):
         return _implausible(sample)

@@ -147,6 +147,12 @@ def _determination(state: BedState, frame: Mapping[str, Sample]) -> bool:
     return True
 
 
+def enter(state: BedState, determination: Determination) -> None:
+    """Take in a blood pressure that a person measured by hand: of the cuff it says nothing."""
+    state.determinations.append(determination)
+    _forget_old(state, determination.at_s)
+
+
 def _forget_old(state: BedState, at_s: float) -> None:
     """Keep what a baseline or a pair may still need, and the last two however old they are."""
     kept_s = max(state.pair_window_s(), *(one.course.baseline_window_s for one in state.protocols.by_id.values()))

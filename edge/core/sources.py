@@ -80,6 +80,8 @@ def _pairs(context: RuleContext, metric: str, within_s: float) -> list[tuple[_Sa
     entered = _entered(context, metric, within_s)
     said = [(name, device.own[metric]) for name, device in context.state.devices.items()
             if metric in device.own and device.link == "live"]
+    said += [(f"{one.by}'s entry", OwnValue(getattr(one, metric), one.at_s, one.at_s))
+             for one in context.state.determinations[-1:] if one.by is not None and metric in ("sbp_mmhg", "dbp_mmhg")]
     if len(said) < 2:  # nearly always
         return entered
     old_s = context.state.stale_after_s(metric)

@@ -49,15 +49,14 @@ class LatestValue(msgspec.Struct):
     covered: list[tuple[float, float]] = []  # the stretches of the last while that valid readings cover
 
 
-class Determination(msgspec.Struct, frozen=True):
-    """One completed, valid NIBP cycle."""
-
+class Determination(msgspec.Struct, frozen=True):  # one completed, valid measurement
     at_s: float
     sbp_mmhg: float
     dbp_mmhg: float
     map_mmhg: float | None = None
     nibp_pulse_bpm: float | None = None
     beyond: tuple[str, ...] = ()  # metrics that are outside of the measuring range: the end of it stands for them
+    by: str | None = None  # who measured it by hand and entered it
 
 
 class Below(msgspec.Struct):

@@ -14,10 +14,11 @@ from edge.contract.events import AlarmMoved, Evidence
 from edge.core import channels, delivery, gates, oximetry, treatment
 from edge.core.alarms import Alarm
 from edge.core.context import RuleContext
+from edge.core.entered import Spot
 from edge.core.facts import FACTS
 from edge.core.logic import negate
 from edge.core.rule import Rule, applies
-from edge.core.state import BedState
+from edge.core.state import BedState, Determination
 from edge.model import AlarmState, LinkState, iso
 from edge.vocabulary import ATTESTATIONS, DETERMINATION, METRICS, SYMPTOMS
 
@@ -201,8 +202,11 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _author(rule: Rule, context: RuleContext) -> str:
     """Who entered what these words say, and when; nothing where a device measured it."""
-    entry = next((context.entries[metric] for metric in rule.metrics if metric in context.entries), None)
-    return "" if entry is None else f", entered by {entry.by} at {iso(entry.at_s)[11:16]} UTC"
+    entry: Spot | Determination | None = next(
+        (context.entries[metric] for metric in rule.metrics if metric in context.entries), None)
+    if entry is None and any(metric in DETERMINATION for metric in rule.metrics):
+        entry = context.newest_determination()
+    return "" if entry is None or entry.by is None else f", entered by {entry.by} at {iso(entry.at_s)[11:16]} UTC"
 
 
 def evidence(state: BedState, rule: Rule, context: RuleContext) -> tuple[Evidence, ...]:

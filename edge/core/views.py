@@ -13,6 +13,7 @@ from edge.contract.payloads import (
     AlarmNow,
     AttestedNow,
     Bounds,
+    BpNow,
     CauseNow,
     CheckInNow,
     CommentNow,
@@ -287,7 +288,14 @@ def _session(session: Session, state: BedState, at_s: float) -> SessionNow:
         checklist=session.checklist,
         spo2_due=UNSET if (due_s := oximetry.asked_s(RuleContext(state, at_s))) is None else iso(due_s),
         spo2_entered=UNSET if (spot := session.entered("spo2_pct")) is None else SpotNow(
-            pct=spot.value, at=iso(spot.at_s), user=spot.by))
+            pct=spot.value, at=iso(spot.at_s), user=spot.by),
+        bp_entered=_bp_entered(state))
+
+
+def _bp_entered(state: BedState) -> BpNow | UnsetType:
+    last = state.determinations[-1] if state.determinations else None
+    return UNSET if last is None or last.by is None else BpNow(
+        sbp_mmhg=round(last.sbp_mmhg), dbp_mmhg=round(last.dbp_mmhg), at=iso(last.at_s), user=last.by)
 
 
 def _limit(limit: Limit, session: Session) -> LimitNow:

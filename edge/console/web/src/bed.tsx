@@ -19,7 +19,7 @@ import { store } from "./state.ts";
 import { Trend } from "./trend.tsx";
 import type { BedState, Session } from "./feed.ts";
 import { vitalsOf } from "./vocabulary.ts";
-import { enteredWords, interlockWords, linkTrouble, nextWords, ownLimits, sentence } from "./words.ts";
+import { bpWords, enteredWords, interlockWords, linkTrouble, nextWords, ownLimits, sentence } from "./words.ts";
 
 type Open = "nothing" | "check-in" | "session" | "start" | "events";
 
@@ -104,6 +104,7 @@ function BedHead({ bed, state, session }: { bed: string; state: BedState | undef
         <span class="order">Order {plain(order.dose_mg)} mg {order.duration_min === null ? "by hand" : `in ${order.duration_min} min, ${order.weight_kg ?? "--"} kg`}</span>
       )}
       {session?.spo2_entered !== undefined && <span class="order spo2-entered">SpO₂ {enteredWords(session.spo2_entered)}</span>}
+      {session?.bp_entered !== undefined && <span class="order">Blood pressure {bpWords(session.bp_entered)}</span>}
       {session?.stays?.map((stay) => <span key={stay.from} class="order">At {sentence(stay.bed.replaceAll("-", " "))} until {clockTime(stay.until)}</span>)}
       {state !== undefined && !state.live && <span class="last-known">Last known {clockTime(state.at)}</span>}
       {state?.gap && <span class="gap">⊘ {gapWords(state.gap)} ({state.gap.why === "restart" ? "restart" : `the box ${state.gap.why}`})</span>}

@@ -7,7 +7,7 @@ import { Sheet } from "./sheet.tsx";
 import { store } from "./state.ts";
 import { readScore } from "./typed.ts";
 import type { Session } from "./feed.ts";
-import { enteredWords, refusal, sentence, symptom } from "./words.ts";
+import { bpWords, enteredWords, refusal, sentence, symptom } from "./words.ts";
 
 const MOAAS = [
   [5, "answers readily to name"], [4, "slow answer to name"], [3, "only when called loudly"], [2, "only when shaken"],
@@ -15,16 +15,16 @@ const MOAAS = [
 ] as const;
 const LIMITS = VERBS.check_in.args;
 const SCALES = ["anxiety", "distress", "nausea"] as const;
-const SPO2 = LIMITS.spo2_pct;
+const READ = ["spo2_pct", "resp_bpm", "sbp_mmhg", "dbp_mmhg"] as const; // what is read or counted, each as typed
 const CADSS_MOST = LIMITS.cadss.max;
 const NOTE_MOST = LIMITS.note.max_length;
 
 interface Draft {
   moaas: number | null; anxiety: number | null; distress: number | null; nausea: number | null;
-  cadss: string; spo2: string; // as typed: what is no number is told, not made into one
+  cadss: string; read: Partial<Record<(typeof READ)[number], string>>; // as typed: what is no number is told, not made into one
   symptoms: string[]; gone: string[]; note: string;
 }
-const EMPTY: Draft = { moaas: null, cadss: "", spo2: "", anxiety: null, distress: null, nausea: null, symptoms: [], gone: [], note: "" };
+const EMPTY: Draft = { moaas: null, cadss: "", read: {}, anxiety: null, distress: null, nausea: null, symptoms: [], gone: [], note: "" };
 
 export function CheckIn({ bed, session, close }: { bed: string; session: Session; close: () => void }) {
   const [draft, change, forget] = useDraft<Draft>(`check-in ${session.id}`, EMPTY);
@@ -32,15 +32,18 @@ export function CheckIn({ bed, session, close }: { bed: string; session: Session
   const [sending, setSending] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
   const cadss = readScore(draft.cadss, CADSS_MOST);
-  const spo2 = readScore(draft.spo2, SPO2.max, SPO2.min);
+  const read = READ.map((key) => ({ key, found: readScore(draft.read[key] ?? "", LIMITS[key].max, LIMITS[key].min) }));
+  const said: Partial<Record<(typeof READ)[number], string | null>> = { spo2_pct: enteredWords(session.spo2_entered) ?? "read elsewhere: it is judged, and never shown as live", sbp_mmhg: bpWords(session.bp_entered) };
+  const half = (read[2]?.found.value === null) !== (read[3]?.found.value === null); // a blood pressure is two numbers
   const scores = [draft.moaas, cadss.value, draft.anxiety, draft.distress, draft.nausea];
   const assessed = scores.filter((score) => score !== null).length;
   const noteLength = [...draft.note].length; // characters, as the console counts them
-  const empty = assessed === 0 && spo2.value === null && draft.symptoms.length === 0 && draft.gone.length === 0 && draft.note.trim() === "";
+  const empty = assessed === 0 && read.every(({ found }) => found.value === null) && draft.symptoms.length === 0 && draft.gone.length === 0 && draft.note.trim() === "";
   const save = async (): Promise<void> => {
     setSending(true);
-    const { gone, spo2: _, ...found } = draft;
-    const answer = await command(bed, "check_in", { ...found, cadss: cadss.value, ...(spo2.value !== null && { spo2_pct: spo2.value }), ...(gone.length > 0 && { gone }) });
+    const { gone, read: _, ...rest } = draft;
+    const measured = Object.fromEntries(read.filter(({ found }) => found.value !== null).map(({ key, found }) => [key, found.value]));
+    const answer = await command(bed, "check_in", { ...rest, cadss: cadss.value, ...measured, ...(gone.length > 0 && { gone }) });
     setSending(false);
     if (!answer.ok) return setProblem(refusal(answer));
     forget();
@@ -51,25 +54,19 @@ export function CheckIn({ bed, session, close }: { bed: string; session: Session
       <>
         <span>{assessed} of 5 assessed{assessed < 5 && ", the rest is saved as not assessed"}. Kept until saved.</span>
         {problem !== null && <em role="alert">{problem}</em>}
-        <button class="go" disabled={sending || empty || cadss.wrong || spo2.wrong || noteLength > NOTE_MOST} onClick={() => void save()}>{sending ? "Saving" : "Save check-in"}</button>
+        <button class="go" disabled={sending || empty || cadss.wrong || read.some(({ found }) => found.wrong) || half || noteLength > NOTE_MOST} onClick={() => void save()}>{sending ? "Saving" : "Save check-in"}</button>
       </>
     }>
       <Scale name="moaas" label="MOAA/S" help="say the name" value={draft.moaas} choose={(moaas) => change({ moaas })} options={MOAAS} />
       {SCALES.map((key) => (
         <Scale key={key} name={key} label={LIMITS[key].label} help={`${LIMITS[key].max} worst`} value={draft[key]} choose={(value) => change({ [key]: value })} options={Array.from({ length: LIMITS[key].max + 1 }, (_, score) => [score, ""] as const)} />
       ))}
-      <div class="scale cadss">
-        <b>CADSS total<small> 0 to {CADSS_MOST}</small></b>
-        <input name="cadss" inputMode="numeric" autoComplete="off" placeholder="not assessed" value={draft.cadss}
-          onInput={(event) => change({ cadss: event.currentTarget.value })} />
-        {cadss.wrong && <em role="alert">CADSS total: a whole number from 0 to {CADSS_MOST}</em>}
-      </div>
-      <div class="scale cadss">
-        <b>{SPO2.label}, %<small> {enteredWords(session.spo2_entered) ?? "from a device that Vigil does not read; a low one raises the alarm under your name; never shown as a live number"}</small></b>
-        <input name="spo2_pct" aria-label={`${SPO2.label}, %`} inputMode="numeric" autoComplete="off" placeholder="not measured" value={draft.spo2}
-          onInput={(event) => change({ spo2: event.currentTarget.value })} />
-        {spo2.wrong && <em role="alert">{SPO2.label}: a whole number from {SPO2.min} to {SPO2.max}</em>}
-      </div>
+      <Typed name="cadss" label="CADSS total" help={`0 to ${CADSS_MOST}`} empty="not assessed" typed={draft.cadss} type={(typed) => change({ cadss: typed })}
+        wrong={cadss.wrong ? `CADSS total: a whole number from 0 to ${CADSS_MOST}` : ""} />
+      {read.map(({ key, found }) => (
+        <Typed key={key} name={key} label={`${LIMITS[key].label}, ${LIMITS[key].unit}`} help={said[key] ?? ""} empty="not measured" typed={draft.read[key] ?? ""} type={(typed) => change({ read: { ...draft.read, [key]: typed } })}
+          wrong={found.wrong ? `${LIMITS[key].label}: a whole number from ${LIMITS[key].min} to ${LIMITS[key].max}` : half && key === "dbp_mmhg" ? "A blood pressure is two numbers" : ""} />
+      ))}
       <Ticks name="symptoms" label="Symptoms" rows={Object.entries(SYMPTOMS)} ticked={draft.symptoms}
         change={(symptoms) => change({ symptoms, gone: draft.gone.filter((one) => !symptoms.includes(one)) })} />
       {session.symptoms.length > 0 && (
@@ -82,6 +79,16 @@ export function CheckIn({ bed, session, close }: { bed: string; session: Session
         {noteLength > NOTE_MOST && <em role="alert">{noteLength} characters: {noteLength - NOTE_MOST} too many</em>}
       </label>
     </Sheet>
+  );
+}
+
+function Typed(props: { name: string; label: string; help: string; empty: string; typed: string; type: (typed: string) => void; wrong: string }) {
+  return (
+    <div class="scale cadss">
+      <b>{props.label}<small> {props.help}</small></b>
+      <input name={props.name} aria-label={props.label} inputMode="numeric" autoComplete="off" placeholder={props.empty} value={props.typed} onInput={(event) => props.type(event.currentTarget.value)} />
+      {props.wrong !== "" && <em role="alert">{props.wrong}</em>}
+    </div>
   );
 }
 

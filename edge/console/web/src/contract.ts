@@ -183,6 +183,14 @@ export interface SpotNow {
   user: string;
 }
 
+/** The last blood pressure, mmHg, that a person measured and entered. It is never a live number. */
+export interface BpNow {
+  sbp_mmhg: number;
+  dbp_mmhg: number;
+  at: string;
+  user: string;
+}
+
 /** That the session was at another bed of this edge before. */
 export interface StayNow {
   bed: string;
@@ -226,6 +234,7 @@ export interface SessionNow {
   stays: StayNow[];
   spo2_due?: string;
   spo2_entered?: SpotNow;
+  bp_entered?: BpNow;
   checklist: boolean | null;
 }
 
@@ -839,6 +848,9 @@ export interface CheckedIn {
   note: string;
   gone?: string[];
   spo2_pct?: number;
+  resp_bpm?: number;
+  sbp_mmhg?: number;
+  dbp_mmhg?: number;
   command: string;
   by: string;
 }
@@ -1152,6 +1164,9 @@ export const VERBS = {
     gone: {"label": "Symptoms that are gone", "type": "words", "optional": true, "max_length": 40},
     note: {"label": "Note", "optional": true, "max_length": 500},
     spo2_pct: {"label": "SpO₂ read by hand", "type": "whole", "optional": true, "min": 30, "max": 100, "unit": "%"},
+    resp_bpm: {"label": "Respiration counted", "type": "whole", "optional": true, "min": 0, "max": 60, "unit": "/min"},
+    sbp_mmhg: {"label": "Systolic by hand", "type": "whole", "optional": true, "min": 40, "max": 300, "unit": "mmHg"},
+    dbp_mmhg: {"label": "Diastolic by hand", "type": "whole", "optional": true, "min": 20, "max": 200, "unit": "mmHg"},
   } },
   start_session: { roles: CARERS, args: {
     weight_kg: {"label": "Weight", "type": "number", "min": 35, "max": 200, "unit": "kg", "unless": "dose_mg"},

@@ -90,8 +90,12 @@ function device(body: Body): string {
 function checkIn(body: Body): string {
   const scores = SCORES.flatMap(([key, name]) => (number(body, key) === null ? [] : [`${name} ${word(body, key)}`]));
   const note = word(body, "note").trim();
-  const spo2 = number(body, "spo2_pct") === null ? [] : [`SpO₂ ${word(body, "spo2_pct")} % read by hand`];
-  const parts = [...scores, ...spo2, ...words(body, "symptoms").map(symptom), ...words(body, "gone").map((one) => `no more: ${symptom(one)}`), note && `note: ${note}`];
+  const given = (key: string, said: string): string[] => (number(body, key) === null ? [] : [said]);
+  const read = [
+    ...given("spo2_pct", `SpO₂ ${word(body, "spo2_pct")} % read by hand`), ...given("resp_bpm", `respiration ${word(body, "resp_bpm")} /min counted`),
+    ...given("sbp_mmhg", `blood pressure ${word(body, "sbp_mmhg")}/${word(body, "dbp_mmhg")} mmHg by hand`),
+  ];
+  const parts = [...scores, ...read, ...words(body, "symptoms").map(symptom), ...words(body, "gone").map((one) => `no more: ${symptom(one)}`), note && `note: ${note}`];
   return list([sentence(list(parts) || "nothing assessed"), by(body)]);
 }
 

@@ -130,6 +130,11 @@ export function enteredWords(spot: Session["spo2_entered"]): string | null {
   return spot === undefined ? null : `${spot.pct} % entered at ${clockTime(spot.at)} by ${spot.user}`;
 }
 
+/** A blood pressure that a person measured by hand: "182/104 mmHg entered at 10:40 by anna". null: none was. */
+export function bpWords(bp: Session["bp_entered"]): string | null {
+  return bp === undefined ? null : `${bp.sbp_mmhg}/${bp.dbp_mmhg} mmHg entered at ${clockTime(bp.at)} by ${bp.user}`;
+}
+
 /** How far numbers are from their next alarm, of the one that is nearest: "4 to the alarm at 93". null: no alarm compares them, or one has begun. */
 export function marginWords(limits: readonly AlarmLimitNow[] | undefined, numbers: readonly { metric: string; value: number | null; name?: string }[], decimals = 0): string | null {
   const [next] = numbers.flatMap(({ metric, value, name = "" }) => (limits ?? []).filter((one) => value !== null && one.metric === metric)

@@ -47,6 +47,7 @@ const TOLD: [kind: string, body: EdgeEvent["body"], kindWord: string, words: str
   ["check_in", { moaas: 5, cadss: null, anxiety: 3, distress: null, nausea: null, symptoms: ["chest_pain"], note: "pale", by: "anna" }, "Check-in", "MOAA/S 5, anxiety 3, chest pain, note: pale, by anna"],
   ["check_in", { moaas: null, cadss: null, anxiety: null, distress: null, nausea: null, symptoms: ["focal_deficit", "itching_skin"], gone: ["dyspnoea"], note: "", by: "anna" }, "Check-in", "Weakness on one side, itching skin, no more: short of breath, by anna"],
   ["check_in", { moaas: null, cadss: null, anxiety: null, distress: null, nausea: null, symptoms: [], note: "", by: "anna" }, "Check-in", "Nothing assessed, by anna"],
+  ["check_in", { moaas: null, cadss: null, anxiety: null, distress: null, nausea: null, symptoms: [], note: "", resp_bpm: 7, sbp_mmhg: 182, dbp_mmhg: 104, by: "anna" }, "Check-in", "Respiration 7 /min counted, blood pressure 182/104 mmHg by hand, by anna"],
   ["check_in", { moaas: null, cadss: null, anxiety: null, distress: null, nausea: null, symptoms: [], note: "", spo2_pct: 96, by: "anna" }, "Check-in", "SpO₂ 96 % read by hand, by anna"],
   ["boot", { step_s: -3600.012 }, "Start", "The clock of the box was set by -3600.012 s"],
   ["boot", { gap_s: 31, why: "slept" }, "Start", "Nobody watched for 0:31: the box slept"],
