@@ -15,7 +15,18 @@ from edge.core.alarms import ACTIVE
 from edge.core.rules import RuleSet, parse_rules
 from edge.model import Command, DeviceAlarm
 from tests.helpers.rule_files import FILE, RULES
-from tests.helpers.watched import DANGERS, HOLD_S, Danger, Devices, Kind, WatchedBed, judged_by, measured, one_by_one
+from tests.helpers.watched import (
+    DANGERS,
+    HOLD_S,
+    T0,
+    Danger,
+    Devices,
+    Kind,
+    WatchedBed,
+    judged_by,
+    measured,
+    one_by_one,
+)
 
 DEVICES: Devices = (("monitor", "monitor", "-"), ("pump", "pump", "-"))
 WELL: Mapping[str, float | str] = {"spo2_pct": 97, "pulse_bpm": 70, "resp_bpm": 14, "etco2_mmhg": 38}
@@ -167,3 +178,21 @@ def test_it_notices_when_one_alarm_speaks_for_all() -> None:
     broken = parse_rules(text)
     assert broken.hash != RULES.hash
     assert any(found[0] > found[1] for number in range(99) for found in [longest_s(number, broken)])
+
+
+# --- nothing measures it ----------------------------------------------------------------------------------------------
+
+
+def test_of_a_bed_without_a_cuff_a_blood_pressure_is_overdue_all_the_same() -> None:
+    devices: Devices = (("oximeter", "oximeter", "-"), ("capno", "monitor", "-"), ("pump", "pump", "-"))
+    bed = WatchedBed(devices, RULES, "INFUSING")
+    due_s = bed.bed.state.determinations[-1].at_s - T0 + bed.interval_s
+    stood: dict[tuple[str, str], float] = {}
+    for second in range(int(due_s) + 700):
+        bed.send("oximeter", "good", {"spo2_pct": 97, "pulse_bpm": 70, "perfusion_index_pct": 3 + second % 7 / 10})
+        bed.send("capno", "good", {"resp_bpm": 14, "etco2_mmhg": 38})
+        bed.send("pump", "good", {"rate_ml_h": 52.5, "volume_infused_ml": 10.0 + second * 0.01}, "infusing", ())
+        bed.tick()
+        stood |= {(alarm.key, alarm.priority): second - due_s for alarm in bed.bed.state.alarms.values()
+                  if alarm.rule == "PRO-1" and alarm.state == "active" and (alarm.key, alarm.priority) not in stood}
+    assert stood == {("PRO-1", "low"): 300, ("PRO-1", "medium"): 600}

@@ -102,8 +102,8 @@ def _entered(context: RuleContext, metric: str, within_s: float) -> list[tuple[_
 
 
 def bp_overdue_s(context: RuleContext) -> Number:
-    """How long ago the next blood pressure was due, for the device it comes from; 0 before it is due, before the
-    infusion, and for any other device."""
+    """How long ago the next blood pressure was due, for the device it comes from (where none of the bed's measures it,
+    for the bed); 0 before it is due, before the infusion, and for any other device."""
     due_s = context.state.bp_due_s()
     if due_s is None or context.device != _cuff(context.state):
         return 0.0
