@@ -26,6 +26,7 @@ from edge.field.dialogue import Dialogue
 from edge.field.discovery import FIRST_BYTE_S, SHORT_S, Found, longest_s, places, probe
 from edge.field.harmless import harmless
 from edge.field.link_state import Counters
+from edge.field.ports import taken
 from simulators.contract import ModbusTwin, Twin
 from simulators.modbus import ModbusLine
 from simulators.nonin import NoninTwin
@@ -277,6 +278,29 @@ async def test_a_port_that_is_in_use_is_left_alone(place: str, monkeypatch: pyte
         in_use.close()
         os.close(master)
         os.close(slave)
+
+
+@pytest.mark.parametrize(("host", "place"), [
+    ("127.0.0.1", "tcp://127.0.0.1:{}"), ("127.0.0.1", "tcp://localhost:{}"),
+    ("127.0.0.1", "modbus+tcp://127.0.0.1:{}?unit=1"), ("::1", "tcp://[::1]:{}"),
+])
+async def test_a_terminal_server_that_is_in_use_is_left_alone(
+    host: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may give up the one that has it, as the service, for the next: no second connection is tried."""
+    monkeypatch.setattr("edge.field.discovery._opens", None)
+    came: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: came.append(writer), host, 0)
+    port = server.sockets[0].getsockname()[1]
+    at = parse_device_url(place.format(port))
+    assert taken(at) == "", "nobody is there yet"
+    _, in_use = await asyncio.open_connection(host, port)
+    tried, raw = await probe(at, SPECS, now=EdgeClock().now)
+    assert {one.reason for one in tried} == {f"{at.endpoint} is in use by another program of this machine"}
+    assert (raw, len(came)) == (b"", 1)
+    for writer in (in_use, *came):
+        writer.close()
+    server.close()
 
 
 async def test_an_adapter_that_is_pulled_ends_the_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

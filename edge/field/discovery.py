@@ -25,7 +25,7 @@ from edge.field.diagnosis import ENOUGH, Tried, foreign, recognise
 from edge.field.harmless import LOOKS, harmless
 from edge.field.link_state import Counters
 from edge.field.port_names import lasting, links
-from edge.field.ports import BytePort, PortLost, wire
+from edge.field.ports import BytePort, PortLost, taken, wire
 from edge.model import Input, LinkChanged, Samples
 
 LISTEN_S = 2.0  # real seconds of a long turn; more where the device may be late
@@ -155,7 +155,8 @@ async def probe(at: DeviceUrl, specs: Sequence[Spec], *, now: Callable[[], float
     """Each of `specs` that can be at this port, up to the first whose device is there; and the first bytes that came by
     themselves. `began` is told each turn as it begins."""
     turns = places(at, specs)
-    gone = await _opens(at, [spec for spec, _ in turns])
+    in_use = "" if at.path else await asyncio.to_thread(taken, at)
+    gone = in_use or await _opens(at, [spec for spec, _ in turns])
     if gone:
         return [Found(spec, place, state="lost", reason=gone) for spec, place in turns], b""
     raw, named = await _overhear(at, [spec for spec, place in turns if place == at])

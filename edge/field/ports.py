@@ -10,9 +10,11 @@ import asyncio
 import errno
 import os
 import socket
+import sys
 import termios
 from dataclasses import replace
 from functools import partial
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 import serial
@@ -24,6 +26,7 @@ from edge.field.device_url import DeviceUrl
 OPEN_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
 CHUNK = 4096
+ESTABLISHED = "01"  # in /proc/net/tcp
 MAX_UNSENT = 4096  # bytes a network device may leave untaken before the line counts as jammed
 
 
@@ -120,6 +123,33 @@ class BytePort:
         sock = self._writer.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def taken(at: DeviceUrl) -> str:
+    """Why a network port is not to be opened beside whoever has it: a program of this machine is connected there, and
+    a terminal server may drop it for another. Empty where nobody is. (Linux: /proc/net/tcp, see proc_net_tcp.)"""
+    try:
+        there = {_plain(one[4][0]) for one in socket.getaddrinfo(at.host, at.port, type=socket.SOCK_STREAM)}
+    except OSError:  # the opening says so
+        return ""
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        for line in table.read_text().splitlines()[1:] if table.exists() else ():
+            _, _, remote, state, *_ = line.split()
+            address, _, port = remote.partition(":")
+            if state == ESTABLISHED and int(port, 16) == at.port and _plain(_address(address)) in there:
+                return f"{at.endpoint} is in use by another program of this machine"
+    return ""
+
+
+def _address(said: str) -> bytes:
+    """Of words of 32 bits, each as this processor holds it, in hex."""
+    words = (int(said[begins : begins + 8], 16) for begins in range(0, len(said), 8))
+    return b"".join(word.to_bytes(4, sys.byteorder) for word in words)
+
+
+def _plain(address: str | int | bytes) -> IPv4Address | IPv6Address:
+    plain = ip_address(address)
+    return plain if plain.version == 4 else plain.ipv4_mapped or plain
 
 
 def wire(path: str, line: Line) -> Line:
