@@ -1,8 +1,9 @@
 """The fast tests of the core in a process of their own, in which one module of it is another from the import on.
 
-    python -m tests.helpers.cold MODULE SOURCE NOTES FILE...
+    python -m tests.helpers.cold MODULE SOURCE NOTES SECONDS FILE...
 
-Exits 0 where all pass; otherwise a line says which test failed. The quick ones (`Notes` of `warm.py`) go first.
+Exits 0 where all pass; otherwise a line says which test failed. It ends by a
+signal after so many seconds of a processor. The quick ones (`Notes` of `warm.py`) go first.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import pytest
 from tests.helpers.warm import NEVER_S, read_notes
 
 SAYS = "noticed by "
-LONGEST_S = 600  # of a processor, for all of them
+STARTS_S = 10  # of a processor, until all tests are collected
 
 
 class Another(MetaPathFinder, Loader):
@@ -56,9 +57,9 @@ class QuickFirst:
             sys.stdout.write(f"\n{SAYS}{report.nodeid}\n")
 
 
-def main(module: str, source: str, notes: str, *files: str) -> int:
+def main(module: str, source: str, notes: str, most_s: str, *files: str) -> int:
     """0 where all pass."""
-    resource.setrlimit(resource.RLIMIT_CPU, (LONGEST_S, LONGEST_S))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(most_s) + STARTS_S,) * 2)
     sys.meta_path.insert(0, Another(module, Path(source)))
     return int(pytest.main(["-x", "-q", "-s", "-m", "not slow", "-p", "no:cacheprovider", *files],
                            plugins=[QuickFirst(read_notes(Path(notes)).lasts_s)]))

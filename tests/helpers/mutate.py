@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -107,12 +108,21 @@ def _comes_true(story: Story, tell: Callable[[str, str], object]) -> bool:
     return True
 
 
+@cache
+def _live() -> dict[CodeType, list[FunctionType]]:
+    """The core's functions in this process, by their code. What one of them makes later comes from its code."""
+    gc.unfreeze()  # what pytest's collection has frozen is not found otherwise
+    found: dict[CodeType, list[FunctionType]] = {}
+    for one in gc.get_objects():
+        if isinstance(one, FunctionType) and (one.__module__ or "").startswith("edge.core."):
+            found.setdefault(one.__code__, []).append(one)
+    return found
+
+
 def exchanged(mutant: Mutant) -> Iterator[tuple[FunctionType, CodeType]]:
     """The functions of this process that the mutant of a module changes, each with its new code."""
-    new = changed_functions(mutant)
-    for one in gc.get_objects():
-        if isinstance(one, FunctionType) and one.__module__ == mutant.of and one.__code__ in new:
-            yield one, new[one.__code__]
+    for code, new in changed_functions(mutant).items():
+        yield from ((one, new) for one in _live().get(code, ()))
 
 
 def survives_as_module(mutant: Mutant, known: list[Story]) -> bool | None:
@@ -154,7 +164,8 @@ def told_as_module(mutant: Mutant, warm: Warm) -> str | None:
         for one, code in found:
             one.__code__ = code
 
-    who = warm.noticed_by(warm.of_function(called(name, one.__code__) for one, _ in found), change) if found else None
+    tests = warm.of_function(called(name, one.__code__) for one, _ in found)
+    who = warm.noticed_by(sorted(tests, key=lambda test: name not in test.nodeid), change) if found else None
     return who or (_told_cold(mutant, warm) if not found or name in AT_IMPORT else None)
 
 
@@ -163,10 +174,13 @@ def _told_cold(mutant: Mutant, warm: Warm) -> str | None:
     with TemporaryDirectory() as folder:
         source = Path(folder) / "source.py"
         source.write_text(mutant.text)
-        done = subprocess.run([sys.executable, "-m", "tests.helpers.cold", mutant.of, source, warm.notes_in, *files()],
-                              cwd=HERE.parent, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.helpers.cold", mutant.of, source, warm.notes_in, f"{warm.most_s:.0f}",
+             *files()],
+            cwd=HERE.parent, capture_output=True, text=True, check=False)
     found = re.search(f"^{SAYS}(.*)", done.stdout, re.M)
-    return None if done.returncode == 0 else found[1] if found else "the import"
+    has_had_its_time = done.returncode < 0 and not found
+    return None if done.returncode == 0 or has_had_its_time else found[1] if found else "the import"
 
 
 def told_as_rules(mutant: Mutant, warm: Warm) -> str | None:
@@ -229,10 +243,12 @@ def survives(what: str) -> Callable[[Mutant], bool | None]:
     return lambda mutant: survives_as_module(mutant, known)
 
 
-def told(what: str, warm: Warm, noticed: Counter[str]) -> Callable[[Mutant], bool | None]:
+def told(what: str, warm: Warm, noticed: Counter[str], *, only_warm: bool) -> Callable[[Mutant], bool | None]:
     """The same of the fast tests; `noticed` counts in which file it was."""
     def lived(mutant: Mutant) -> bool | None:
         try:
+            if only_warm and what not in TOLD and not changed_functions(mutant):
+                return None
             who = TOLD.get(what, told_as_module)(mutant, warm)
         except (RulesError, ProtocolsError):
             return None
@@ -266,20 +282,22 @@ def main() -> int:
     parser.add_argument("--tests", action="store_true")
     parser.add_argument("--notes", type=Path)
     parser.add_argument("--longest", type=float, default=60, help="of a test, in seconds of a processor")
+    parser.add_argument("--most", type=float, default=600, help="seconds of a processor for a mutant, until it lives")
+    parser.add_argument("--warm", action="store_true", help="of modules only what is changed in functions")
     asked = parser.parse_args()
     counted: list[tuple[int, int]] = []
 
     def work(warm: Warm | None) -> None:
         for what in asked.what:
             noticed: Counter[str] = Counter()
-            lives = told(what, warm, noticed) if warm else survives(what)
+            lives = told(what, warm, noticed, only_warm=asked.warm) if warm else survives(what)
             count, found = survivors(mutants_of(what, asked.sample, asked.seed, asked.of), lives)
             counted.append((count, len(found)))
             print(f"{what}: {count - len(found)} of {count} die", dict(noticed.most_common()), flush=True)
 
     if asked.tests:
         with TemporaryDirectory() as folder:
-            collected(files(), Warm(work, asked.notes or Path(folder) / "notes.json", asked.longest))
+            collected(files(), Warm(work, asked.notes or Path(folder) / "notes.json", asked.longest, asked.most))
     else:
         work(None)
     return 0 if counted and sum(alive for _, alive in counted) * 20 <= sum(count for count, _ in counted) else 1

@@ -64,6 +64,7 @@ class Warm:
     work: Callable[[Warm], None]
     notes_in: Path
     longest_s: float  # of a processor: a test that takes longer, looked at, is left out
+    most_s: float  # of a processor, for a mutant: nobody noticed it by then
     items: list[pytest.Item] = field(default_factory=list)
     notes: Notes = field(default_factory=Notes)
     killers: dict[str, int] = field(default_factory=dict)  # tests, by how many mutants each has noticed
@@ -77,8 +78,12 @@ class Warm:
         return True
 
     def _find_out(self) -> None:
-        self._told([], self._write_notes)
-        self.notes = read_notes(self.notes_in)
+        while any(item.nodeid not in self.notes.lasts_s for item in self.items):
+            before = len(self.notes.lasts_s)
+            self._told([], self._write_notes)
+            self.notes = read_notes(self.notes_in)
+            if len(self.notes.lasts_s) == before:
+                raise RuntimeError(f"{self.notes_in}: no test could be looked at")
         known = self.notes.lasts_s
         left_out = sum(known.get(item.nodeid, NEVER_S) == NEVER_S for item in self.items)
         print(f"{len(self.items)} tests without {left_out} that are too long or fail", file=sys.stderr, flush=True)
@@ -156,7 +161,10 @@ class Warm:
                 os.dup2(silent, 1)
                 os.dup2(silent, 2)
                 prepare()
+                begun_s = time.process_time()
                 for item in items:
+                    if time.process_time() - begun_s > self.most_s:
+                        break
                     last = item.nodeid
                     os.write(writes, f"{last}\n".encode())
                     signal.setitimer(signal.ITIMER_PROF, TIMES * self.notes.lasts_s[last] + MORE_S)
