@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from edge.core import sources
 from edge.core.bedside import Bedside
 from edge.core.context import RuleContext
 from edge.core.logic import Truth
@@ -93,6 +94,15 @@ def test_each_determination_is_of_one_cuff_and_each_counts() -> None:
     story.bp(None, None)
     story.say("cuff-2", sbp_mmhg=150, dbp_mmhg=90, map_mmhg=110)
     assert (story.bed.state.determinations[-1].sbp_mmhg, story.bed.state.failed_determinations) == (150, 0)
+
+
+def test_of_three_devices_the_two_that_differ_most_are_compared() -> None:
+    story = BedStory(SECOND, ("oximeter-3", "oximeter", "p")).opened()
+    for name, value in (("oximeter", 97.0), ("oximeter-2", 96.0), ("oximeter-3", 90.0)):
+        story.say(name, spo2_pct=value)
+    context = RuleContext(story.bed.state, story.at_s)
+    assert sources.differ(context, "spo2_pct", 60) == 7.0
+    assert sources.differ_in_words(context, "spo2_pct", 60) == "oximeter 97 and oximeter-3 90"
 
 
 # --- pumps ------------------------------------------------------------------------------------------------------------

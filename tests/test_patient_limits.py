@@ -23,6 +23,17 @@ def told(story: str) -> StoryBed:
     return run_story(GIVEN + story, "limits", RULES, None, PROTOCOLS)
 
 
+def test_the_default_bounds_are_those_of_the_table() -> None:
+    """Drawn by hand: the rule's own number, the least and the most that may be set, and which other numbers move."""
+    assert {limit.id: (limit.rule, limit.number, limit.least, limit.most, *limit.moves) for limit in RULES.limits} == {
+        "spo2_low": ("RES-1", 94, 90, 97, 95),
+        "spo2_very_low": ("RES-2", 90, 86, 93, 92),
+        "pulse_high": ("CAR-1", 120, 100, 135, 115),
+        "pulse_low": ("CAR-3", 50, 42, 54, 53),
+        "resp_low": ("RES-4", 8, 6, 12, 10),
+    }
+
+
 @pytest.mark.parametrize("limit", RULES.limits, ids=lambda limit: limit.id)
 @pytest.mark.parametrize("which", ["least", "most"])
 def test_only_its_own_rule_is_another_and_says_so(limit: object, which: str) -> None:
