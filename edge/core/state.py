@@ -49,7 +49,9 @@ class LatestValue(msgspec.Struct):
     covered: list[tuple[float, float]] = []  # the stretches of the last while that valid readings cover
 
 
-class Determination(msgspec.Struct, frozen=True):  # one completed, valid measurement
+class Determination(msgspec.Struct, frozen=True):
+    """One completed, valid measurement of the blood pressure."""
+
     at_s: float
     sbp_mmhg: float
     dbp_mmhg: float
