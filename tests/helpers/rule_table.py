@@ -49,7 +49,7 @@ TEC-1  | low    | medium at risk | -     | -          | 0   | 5  | tech    | ses
 TEC-2  | medium | -              | -     | -          | 0   | 0  | tech    | session    | nibp monitor
 TEC-3  | low    | medium at risk | -     | -          | 10  | 5  | tech    | always     | pump
 TEC-10 | low    | medium at risk | -     | -          | 0   | 0  | tech    | session    | pump nibp oximeter monitor bed
-PRO-1  | low    | medium         | -     | -          | 0   | 0  | tech    | course     | nibp monitor
+PRO-1  | low    | medium         | -     | -          | 0   | 0  | tech    | course     | nibp monitor bed
 PRO-9  | low    | medium         | -     | -          | 0   | 0  | tech    | course     | -
 PRO-3  | medium | -              | latch | -          | 5   | 0  | tech    | to the end | -
 PRO-5  | medium | -              | latch | -          | 0   | 0  | tech    | by hand    | -
