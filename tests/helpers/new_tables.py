@@ -41,7 +41,7 @@ def _upgrade(connection: Connection, folder: Path, found: str | None, each: Call
             if statement == STEP:
                 each()
             else:
-                connection.exec_driver_sql(statement, parameters or None)
+                connection.exec_driver_sql(statement, parameters or None).close()
         migrating.log.info("the tables are brought along from step 0000 to %s", *migrating.revisions(connection))
     else:
         _made[folder] = _watched(connection, folder, each)
