@@ -507,6 +507,7 @@ def other_values(value: Any, chance: random.Random) -> list[Any]:
     return [flipped, value + " ", value[:-1], None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", sampled(((table,) for table in COLUMNS), 3))
 def test_any_field_of_any_row_changed_is_noticed(raw: Connection, table: str) -> None:
     chance = random.Random(table)

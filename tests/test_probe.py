@@ -303,6 +303,7 @@ async def test_a_terminal_server_that_is_in_use_is_left_alone(
     server.close()
 
 
+@pytest.mark.slow
 async def test_an_adapter_that_is_pulled_ends_the_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever was found before, and without a turn for each of the others."""
     link, turns = tmp_path / "ttyUSB0", []

@@ -76,6 +76,7 @@ def test_a_check_of_edge_toml_starts_nothing(tmp_path: Path, capsys: pytest.Capt
 # --- while it runs ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_one_bed_gets_another_oximeter_and_the_other_bed_does_not_notice(tmp_path: Path) -> None:
     async with staged(catalogue(["nonin:tcp"], simulators.find(), beds=3), simulators.find()) as stage:
         places = [row.at for row in stage.rows]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 
 from edge.contract.events import DeviceReturned, GateOverridden, OrderAmended
 from edge.core.bedside import Bedside
@@ -153,6 +154,7 @@ def test_under_0_1_0_any_reason_did() -> None:
     assert story.reason(story.command("close_session", reason="Discharged")) == ""
 
 
+@pytest.mark.slow
 def test_it_says_when_the_patient_would_have_been_ready_but_for_the_minimum_stay() -> None:
     story = infusing(5)
     story.pump = "stopped"

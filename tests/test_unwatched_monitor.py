@@ -168,6 +168,7 @@ def tells(rule: str, danger: Danger) -> bool:
     return rule in danger.deserved | {"TEC-4", "TEC-10"} or not SAID.get(rule, frozenset()).isdisjoint(danger.values)
 
 
+@pytest.mark.slow
 def test_of_a_monitor_of_everything() -> None:
     assert [found for number in range(MANY or 5) if (found := longest_s(number))[0] > found[1]] == []
 
