@@ -146,8 +146,7 @@ def is_more_than(state: BedState, device: str | None, rule: str) -> bool:
 _BUT = Parameter("rule", many=True, optional=True, form=" that no alarm {} says")
 FACTS = (
     Fact("unwatched_s", "s", "the time lately in which a rule could not be answered for want of this device's"
-         " readings{0}", _unwatched_s, (_BUT,), reason=_in_words, names=_mostly,
-         of_watching=True),
+         " readings{0}", _unwatched_s, (_BUT,), reason=_in_words, names=_mostly, of_watching=True),
     Fact("watched_s", "s", "the time since a rule could last not be answered for want of this device's readings{0}",
          _watched_s, (_BUT,), of_watching=True),
 )
