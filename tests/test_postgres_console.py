@@ -167,10 +167,10 @@ class Shown:
         self._publish = home.console.feed.publish
         home.console.feed.publish = self
 
-    def __call__(self, message: str) -> None:
+    def __call__(self, message: str, less: Any = None) -> None:
         said = json.loads(message)
         self.seqs += [said["event"]["seq"]] if said["t"] == "event" else []
-        self._publish(message)
+        self._publish(message, less)
 
 
 # --- a server that is not there ---------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ from edge.console.schemas import (
 )
 from edge.console.service import MAX_WAITING_READS, Console
 from edge.console.turns import TooManyWait
+from edge.console.without_patient import answer_without, sees_patients
 from edge.contract.commands import VERBS
 from edge.contract.payloads import ID_PATTERN
 from edge.contract.problems import MEDIA_TYPE, of_reason
@@ -107,7 +108,7 @@ async def _history(console: Console, at: At, user: User, minutes: int, metrics: 
 
 async def _events(console: Console, at: At, user: User, limit: int, before: int | None) -> Response:
     async with _reading(console, user):
-        found = await at.ingest.events_of_bed(at.bed, limit, before)
+        found = await at.ingest.events_of_bed(at.bed, limit, before, sees_patients(user.role))
     return Response(b"[" + b",".join(found) + b"]", media_type=JSON)
 
 
@@ -128,7 +129,8 @@ async def _command(asked: CommandRequest, request: Request, console: Console, us
     outcome = await console.commands.perform(user, at.edge, at.bed, asked.verb, asked.args)
     metrics_of(request).command(asked.verb if asked.verb in VERBS else "unknown", outcome.status,
                                 loop.time() - started_s)
-    answer = {"ok": outcome.ok, "reason": outcome.reason, "state": outcome.state, "session": outcome.session}
+    state = outcome.state if sees_patients(user.role) else answer_without(outcome.state)
+    answer = {"ok": outcome.ok, "reason": outcome.reason, "state": state, "session": outcome.session}
     if outcome.ok:
         return Response(msgspec.json.encode(answer), media_type=JSON)
     told = msgspec.structs.replace(of_reason(outcome.reason or "refused", instance=request.url.path),
@@ -138,8 +140,9 @@ async def _command(asked: CommandRequest, request: Request, console: Console, us
 
 @router.get("/api/beds", responses=READ)
 async def beds(console: ThisConsole, user: Watching) -> list[BedNow]:
-    """Every bed of every edge with its last state and vitals. `live` says whether the state is what is now."""
-    return [BedNow(edge=edge, bed=bed, state=console.edges[edge].state_json(bed),
+    """Every bed of every edge with its last state and vitals. `live` says whether the state is what is now. For a
+    technician without what is a patient's."""
+    return [BedNow(edge=edge, bed=bed, state=console.edges[edge].state_json(bed, sees_patients(user.role)),
                    vitals=console.edges[edge].beds.vitals_json(bed)) for edge, bed in console.ward()]
 
 
@@ -165,7 +168,7 @@ async def bed_history(console: ThisConsole, user: Watching, at: Annotated[At, De
 async def events_at(console: ThisConsole, user: Watching, at: Annotated[At, Depends(_at)], limit: Limit = 200,
                     before: Before = None) -> Response:
     """The last `limit` events of the bed, those below number `before`, newest first; with those of its session at the
-    beds where it was before."""
+    beds where it was before. For a technician those of devices, alarms and the edge alone, without the session."""
     return await _events(console, at, user, limit, before)
 
 

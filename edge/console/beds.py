@@ -6,7 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import msgspec
+
 from edge.console.feed import encode
+from edge.console.without_patient import state_without
 from edge.contract.payloads import BadPayload, Payload, State, Vitals, Wave, decode
 from edge.model import from_iso
 
@@ -132,6 +135,14 @@ class Beds:
         session = held[0].session
         patient = None if session is None else self._patients.get(session.id)
         return held[1] | {"patient": patient, "live": self.live(bed, edge_ok, boot)}
+
+    def state_without_patient(self, bed: str, edge_ok: bool, boot: str | None) -> Json | None:
+        """The held state as whoever treats nobody gets it, and whether it is live."""
+        held = self._states.get(bed)
+        if held is None:
+            return None
+        less: Json = msgspec.to_builtins(state_without(held[0]))
+        return less | {"patient": None, "live": self.live(bed, edge_ok, boot)}
 
     def vitals_json(self, bed: str) -> Json | None:
         """The held vitals as they came."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -296,15 +296,19 @@ def sounded(connection: Connection, edge: str, seq: int, known: bool = False) ->
 def of_bed(
     connection: Connection, edge: str, bed: str, limit: int, before: int | None,
     is_signed: Signed = lambda _hash, _sig: True, moved: tuple[str, Sequence[str]] = ("", ()),
+    kinds: Collection[str] | None = None,
 ) -> tuple[list[bytes], list[int]]:
     """The JSON of the last `limit` events of `bed` below `before`, newest first; and the numbers of damaged ones,
-    which are left out: they are for `heal`. `moved`: a session, and beds where it was before: with its events there."""
+    which are left out: they are for `heal`. `moved`: a session, and beds where it was before: with its events there.
+    `kinds`: of these alone; None: of every kind."""
     wanted: ColumnElement[bool] = and_(events.c.edge == edge, events.c.bed == bed)
     session, stays = moved
     if stays:
         wanted = or_(wanted, and_(events.c.edge == edge, events.c.bed.in_(stays), events.c.session == session))
     if before is not None:
         wanted = and_(wanted, events.c.seq < before)
+    if kinds is not None:
+        wanted = and_(wanted, events.c.kind.in_(kinds))
     rows = connection.execute(select(events).where(wanted).order_by(events.c.seq.desc()).limit(limit)).mappings().all()
     sound = [is_sound(row, is_signed) for row in rows]
     return ([row["json"] for row, good in zip(rows, sound, strict=True) if good],

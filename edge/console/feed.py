@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import msgspec
 
 from edge.console.accounts import User
-from edge.contract.commands import NURSE
+from edge.console.without_patient import event_without, sees_patients
+from edge.contract.payloads import EventOut
 
 QUEUE = 256  # messages a page may lag behind: more than ten seconds of a full ward
 
@@ -38,7 +39,12 @@ class Page:
     @property
     def sounds(self) -> bool:
         """Whether alarms sound here: with whoever treats patients, and nobody else is believed to have heard one."""
-        return self.user.role in NURSE
+        return self.sees_patients
+
+    @property
+    def sees_patients(self) -> bool:
+        """Whether it may know who lies where."""
+        return sees_patients(self.user.role)
 
     def first_sounded(self, edge: str, seq: int) -> bool:
         """Whether the page says for the first time, as far as remembered, that it sounded `seq` of `edge`."""
@@ -101,10 +107,29 @@ class Feed:
         """The page is gone."""
         self._pages.discard(page)
 
-    def publish(self, message: str) -> None:
-        """To every page."""
-        for page in self._pages:
+    def publish(self, message: str, without_patient: Callable[[], str | None] | None = None) -> None:
+        """To every page. A message about a patient comes with `without_patient`: what pages get instead that may not
+        know of one (None: nothing), made once, and only where such a page is open."""
+        others = [page for page in self._pages if not page.sees_patients] if without_patient is not None else []
+        for page in self._pages.difference(others):
             self._send(page, message)
+        if others and without_patient is not None and (less := without_patient()) is not None:
+            for page in others:
+                self._send(page, less)
+
+    def publish_state(self, state: dict[str, Any], without_patient: Callable[[], dict[str, Any] | None]) -> None:
+        """A bed's state to every page, as `publish`."""
+        def less() -> str | None:
+            return None if (said := without_patient()) is None else encode({**said, "t": "state"})
+
+        self.publish(encode({**state, "t": "state"}), less)
+
+    def publish_event(self, event: EventOut) -> None:
+        """A stored event to every page, as `publish`."""
+        def less() -> str | None:
+            return None if (said := event_without(event)) is None else encode({"t": "event", "event": said})
+
+        self.publish(encode({"t": "event", "event": event}), less)
 
     def publish_wave(self, edge: str, bed: str, message: str) -> None:
         """To the pages that watch this bed."""

@@ -21,9 +21,11 @@ from edge.console.health import Heartbeat, Part
 from edge.console.history import Recorder
 from edge.console.link import Publisher
 from edge.console.settings import Settings
+from edge.console.shown import ShownEvents
 from edge.console.sounded import SoundedEvents
 from edge.console.store import Store, StoreBroken
 from edge.console.trust import Trust
+from edge.console.without_patient import KINDS, events_without
 from edge.contract.events import GENESIS
 from edge.contract.payloads import (
     Ack,
@@ -89,8 +91,7 @@ class Ingest:
         self._live: deque[EventOut] = deque()
         self._late: deque[EventOut] = deque()
         self._sounded, self._going_back = SoundedEvents(), GoingBack()
-        self._shown: dict[str, None] = {}  # hashes of events that went to the pages, where others store too
-        self._before: events.Cursor = self.cursor  # what was stored before this start
+        self._shown = ShownEvents(self.cursor)
         self._arrived = asyncio.Event()
         self.memory_due = False  # what was believed last is to be stored
         self._bad_topics: set[str] = set()
@@ -98,7 +99,7 @@ class Ingest:
 
     async def load(self) -> None:
         """Reads back what was stored before. Raises StoreBroken."""
-        self.cursor = self._before = await self._store.read(events.cursor_of, self.edge)
+        self.cursor = self._shown.before = await self._store.read(events.cursor_of, self.edge)
         self.recorded = await self._store.read(events.beds_of, self.edge)
         self.trust.remember(await self._store.read(events.memory_of, self.edge))
 
@@ -271,11 +272,13 @@ class Ingest:
     def publish_state(self, bed: str) -> None:
         """The held state of `bed` to every page."""
         if (message := self.state_json(bed)) is not None:
-            self._feed.publish(encode({**message, "t": "state"}))
+            self._feed.publish_state(message, lambda: self.state_json(bed, sees_patients=False))
 
-    def state_json(self, bed: str) -> dict[str, Any] | None:
-        """The held state of `bed`, with the patient's name and whether it is what is now."""
-        return self.beds.state_json(bed, self.heartbeat.part.ok, self.heartbeat.boot)
+    def state_json(self, bed: str, sees_patients: bool = True) -> dict[str, Any] | None:
+        """The held state of `bed`, and whether it is what is now: with the patient's name, or without what is a
+        patient's."""
+        said = self.beds.state_json if sees_patients else self.beds.state_without_patient
+        return said(bed, self.heartbeat.part.ok, self.heartbeat.boot)
 
     def now_s(self) -> float:
         """What the edge's clock says now, by its heartbeats; this console's own time before the first."""
@@ -314,26 +317,12 @@ class Ingest:
             self.refused_loop_s = asyncio.get_running_loop().time()
             self.last_refusal = f"event {refused.event.seq}: {refused.why}"
             log.error("refused %s of edge %s, boot %s", self.last_refusal, self.edge, refused.event.boot)
-        for event in [*kept.new, *self._others(kept)]:
+        others = self._shown.others(kept, self.heartbeat.boot) if self._store.shared else []
+        for event in [*kept.new, *others]:
             if event.kind == "stream":
                 self.edge_said.receive(event, self._settings.now() + from_iso(event.at) - self.now_s())
-            self._feed.publish(encode({"t": "event", "event": event}))
+            self._feed.publish_event(event)
         self.ack_due.set()
-
-    def _others(self, kept: events.Appended) -> list[EventOut]:
-        """Those that another console over the same database stored first: new to the pages of this one, once."""
-        if not self._store.shared:
-            return []
-        self._shown |= dict.fromkeys(event.hash for event in kept.new)
-        others: list[EventOut] = []
-        for event in kept.known:
-            begun_anew = event.boot == self.heartbeat.boot != self._before.boot
-            if event.hash not in self._shown and (begun_anew or event.seq > self._before.top):
-                self._shown[event.hash] = None
-                others.append(event)
-        while len(self._shown) > MAX_WAITING:
-            del self._shown[next(iter(self._shown))]
-        return others
 
     def _moved(self, cursor: events.Cursor) -> None:
         self._sounded.back_to(cursor.sounded_seq)
@@ -359,13 +348,15 @@ class Ingest:
         """Whether the edge has this bed, or had it: what is stored of a bed is there while its edge is not."""
         return bed in self.beds.ids() or bed in self.recorded
 
-    async def events_of_bed(self, bed: str, limit: int, before: int | None) -> list[bytes]:
-        """The last events of `bed` as JSON, newest first. A damaged one is left out and asked for again."""
+    async def events_of_bed(self, bed: str, limit: int, before: int | None, sees_patients: bool = True) -> list[bytes]:
+        """The last events of `bed` as JSON, newest first, or those of them that are no patient's. A damaged one is left
+        out and asked for again."""
+        kinds, moved = (None, self.beds.moved(bed)) if sees_patients else (KINDS, ("", []))
         found, damaged = await self._store.read(
-            events.of_bed, self.edge, bed, limit, before, self.trust.is_signed, self.beds.moved(bed))
+            events.of_bed, self.edge, bed, limit, before, self.trust.is_signed, moved, kinds)
         if damaged:
             await self._heal(damaged)
-        return found
+        return found if sees_patients else events_without(found)
 
     async def check_record(self) -> None:
         """Reads a few stored events back, each round further; what is not what was stored is asked for again. Raises

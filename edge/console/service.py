@@ -25,6 +25,7 @@ from edge.console.pages import build
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
 from edge.console.turns import Turns
+from edge.console.without_patient import sees_patients
 from edge.contract.keys import Count
 from edge.contract.payloads import HEARTBEAT_S, ack_topic
 from edge.contract.payloads import encode as encode_payload
@@ -264,7 +265,8 @@ class Console:
         for edge, ingest in self.edges.items():
             first += [encode(ingest.heartbeat.protocols_json(edge))] if ingest.heartbeat.protocols else []
         for edge, bed in self.ward():
-            state, vitals = self.edges[edge].state_json(bed), self.edges[edge].beds.vitals_json(bed)
+            state = self.edges[edge].state_json(bed, sees_patients(user.role))
+            vitals = self.edges[edge].beds.vitals_json(bed)
             first += [] if state is None else [encode({**state, "t": "state"})]
             first += [] if vitals is None else [encode({**vitals, "t": "vitals"})]
         return self.feed.join(user, [*first, self.beat()])

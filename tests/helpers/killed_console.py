@@ -61,7 +61,7 @@ class Told:
             self.acked = decode(Ack, payload).seq
             self._said.send(("ack", self.acked))
 
-    def show(self, message: str) -> None:
+    def show(self, message: str, _less: object = None) -> None:
         """A page has it."""
         read = json.loads(message)
         if read["t"] == "event":
@@ -120,7 +120,7 @@ async def _live(life: Life, said: Connection) -> None:
     await console.load()
     ingest = console.edges[EDGE]
     said.send(("begun", ingest.cursor.seq))
-    console.feed.publish = wire.show  # type: ignore[method-assign]
+    console.feed.publish = wire.show  # type: ignore[method-assign, assignment]
     if life.sabotage:
         SABOTAGES[life.sabotage](console)
 
