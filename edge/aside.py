@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Engine, ExceptionContext, event
@@ -20,7 +21,9 @@ from sqlalchemy.exc import DatabaseError
 from edge import points
 
 ENDS = ("", "-wal")
+BESIDE = (*ENDS, "-shm", "-journal")
 CUT_SHORT = "it was removed, and the copy that was being made of it is not whole"
+OTHERS = 0o077
 TEXT_BYTES = 4096
 NOT_IN_TEXT = frozenset(range(32)) - frozenset(b"\r\n\t")
 
@@ -47,9 +50,23 @@ def kept(path: Path) -> list[Path]:
 def new_part(path: Path, kind: str = "part") -> Path:
     """Where the new one is made; nothing is there. Raises OSError."""
     part = path.with_name(f"{path.name}.{kind}")
-    for end in (*ENDS, "-shm", "-journal"):
+    for end in BESIDE:
         Path(f"{part}{end}").unlink(missing_ok=True)
     return part
+
+
+def make_private(path: Path) -> None:
+    """The database at `path`, which need not be there yet, what lies beside it and what is kept aside of it are for
+    this user's eyes alone: SQLite gives what it makes beside a file that file's mode. Where a file cannot be changed
+    (it is another user's, or the disk takes nothing) its owner decides; `vigil doctor` says so."""
+    with suppress(OSError):  # whoever opens it says what is wrong
+        path.touch(mode=0o600, exist_ok=False)
+    for file in (path, *kept(path)):
+        for end in BESIDE:
+            one = Path(f"{file}{end}")
+            with suppress(OSError):
+                if one.stat().st_mode & OTHERS:
+                    one.chmod(0o600)
 
 
 def left_of(path: Path) -> Path:
@@ -95,6 +112,7 @@ def put_back(cursor: DBAPICursor, path: Path) -> None:
     aside. Where it is cut short the next start finishes it, once the copy is whole; before that the copy is what is
     left (`left_of`). Raises OSError, sqlite3.Error."""
     back = new_part(path, "back")
+    back.touch(mode=0o600)  # SQLite takes an empty file for none
     try:
         cursor.execute("VACUUM INTO ?", (str(back),))
     except sqlite3.Error:

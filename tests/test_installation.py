@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,8 @@ FAULTS: list[tuple[Callable[[Path], object], list[str]]] = [  # what is done to 
     (change("edge.toml", '[[bed]]\nid = "b"', '[[bed]]\nid = "c"\n[[bed]]\nid = "b"'), ["c: no device; vigil probe"]),
     (change("edge.toml", "mqtt://127.0.0.1:", "mqtt://127.0.0.1:1 # "), ["edge.toml:"]),
     (lambda folder: (folder / "data" / "console.db").write_bytes(b"x" * 99), ["data/console.db: cannot be read"]),
+    (lambda folder: (folder / "data" / "console.db").chmod(0o644),  # the edge's folder, and the console's
+     ["data/console.db: others may read it; chmod 600 "] * 2),
     (lambda folder: (folder / "data" / "keys" / "main.pub").write_text("x"),
      ["edge.toml: data/keys/main.pub is not an Ed25519 key"]),
     (lambda folder: (folder / "data" / "keys" / "clinic-7.pub").unlink(),
@@ -121,6 +125,19 @@ def test_each_fault_is_one_line_with_its_remedy(
     assert len(found) == len(said), found
     for line, begins in zip(found, said, strict=True):
         assert line.startswith(begins)
+
+
+def test_accounts_without_a_checksum_are_counted(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    see_installation(whole, as_json=False)
+    assert "1 account\n" in (said := capsys.readouterr().out), said
+    with closing(sqlite3.connect(whole / "data" / "console.db")) as store:
+        store.execute("UPDATE accounts SET sum = NULL")
+        store.commit()
+    assert lacks(whole, capsys) == [], "such an account works"
+    see_installation(whole, as_json=False)
+    said = capsys.readouterr().out
+    assert "1 account, 1 without a checksum" in said
+    assert "NAME gives a new password, and with it one: tina" in said
 
 
 def test_an_installation_just_made(clinic: Path, capsys: pytest.CaptureFixture[str]) -> None:

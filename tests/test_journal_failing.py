@@ -541,3 +541,22 @@ async def test_another_edge_is_turned_away_all_the_same(kept: Kept, disk: Disk) 
     disk.opens = True
     with pytest.raises(JournalBusy):
         opened(kept.path, "b2")
+
+
+def readable_by_others(folder: Path) -> list[str]:
+    return [found.name for found in folder.glob("journal.db*") if found.stat().st_mode & 0o077]
+
+
+@pytest.mark.parametrize("old", [False, True])
+async def test_nobody_else_reads_it(tmp_path: Path, old: bool) -> None:
+    path = tmp_path / "journal.db"
+    if old:  # as one of 0.1.0 is
+        await (one := opened(path, "b1")).event()
+        await one.journal.close()
+        for file in (path, path.with_name("journal.db.damaged-1")):
+            file.touch()
+            file.chmod(0o644)
+    kept = opened(path, "b2")
+    await kept.event()
+    assert not readable_by_others(tmp_path)
+    await kept.journal.close()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import drivers
 from edge.app.run import read_protocols, read_rules
+from edge.aside import OTHERS
 from edge.config.broker import mqtt_of
 from edge.config.files import BedTable, ConfigError, EdgeConfig, MqttTable, load_console, load_edge
 from edge.console.database import place_of
@@ -156,6 +157,7 @@ def _folder(data: Path) -> Iterator[Finding]:
         free = shutil.disk_usage(data).free
         enough = free >= LEAST_FREE
         yield Finding(f"{data}: {free / 1e9:.1f} GB free", enough, "" if enough else "make room")
+        yield from _private(data)
 
 
 def _neighbours(file: Path, data: Path, given: dict[str, str], names: tuple[str, ...], kind: str) -> Iterator[Finding]:
@@ -214,7 +216,21 @@ def _accounts(file: Path, database: Path) -> Finding:
         return Finding(f"{database}: no account yet", False, remedy)
     try:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as store:
-            roles = [str(role) for (role,) in store.execute("SELECT role FROM accounts")]
+            names = [str(name) for (name,) in store.execute("SELECT name FROM accounts ORDER BY name")]
+            summed = any(column[1] == "sum" for column in store.execute("PRAGMA table_info(accounts)"))
+            unsummed = [str(name) for (name,) in store.execute(
+                "SELECT name FROM accounts WHERE sum IS NULL ORDER BY name")] if summed else names
     except sqlite3.Error as wrong:
         return Finding(f"{database}: cannot be read ({wrong})", False, "run this as the user the console runs as")
-    return Finding(f"{database}: {counted(len(roles), 'account')}", bool(roles), "" if roles else remedy)
+    found = f"{database}: {counted(len(names), 'account')}"
+    if not unsummed:
+        return Finding(found, bool(names), "" if names else remedy)
+    return Finding(f"{found}, {len(unsummed)} without a checksum: what a bad disk made of one would be believed", True,
+                   f"vigil user --config {file} NAME gives a new password, and with it one: {', '.join(unsummed)}")
+
+
+def _private(data: Path) -> Iterator[Finding]:
+    """Who can read a database there reads who did what, and, in a console's, patients' names."""
+    for file in sorted(data.glob("*.db*")):
+        if file.stat().st_mode & OTHERS:
+            yield Finding(f"{file}: others may read it", False, f"chmod 600 {file}")

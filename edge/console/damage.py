@@ -149,7 +149,7 @@ def _as_long_as_it_was(path: Path) -> Path:
     copy = path.with_name(f"{path.name}.reading")
     for end in aside.ENDS:
         if Path(f"{path}{end}").exists():
-            shutil.copyfile(f"{path}{end}", f"{copy}{end}")
+            shutil.copy(f"{path}{end}", f"{copy}{end}")  # with its mode
     os.truncate(copy, was)
     return copy
 

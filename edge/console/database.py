@@ -11,7 +11,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
-from edge.aside import CUT_SHORT, finish, left_of, tells_damage
+from edge.aside import CUT_SHORT, finish, left_of, make_private, tells_damage
 from edge.console import damage
 from edge.console.tables import metadata
 from edge.console.upsert import alone
@@ -71,8 +71,6 @@ def open_engine(place: Path | str) -> Engine:
         with opened.begin() as connection:
             migrate(connection, place)
         undo.pop_all()
-    if isinstance(place, Path):
-        place.chmod(0o600)
     return opened
 
 
@@ -89,6 +87,7 @@ def _file(path: Path) -> Engine:
     """One connection alone: SQLite before 3.51.3 can corrupt a WAL that two connections write and checkpoint
     (sqlite.org/wal.html, "The WAL-reset bug"). FULL: at NORMAL a power cut takes committed events with it."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path)
     url = URL.create("sqlite", database=str(path))
     opened = tells_damage(create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False}))
 

@@ -21,7 +21,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchTableError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from edge.aside import is_text, tells_damage
+from edge.aside import is_text, make_private, tells_damage
 from edge.journal import postgres, schema
 from edge.journal.chain import FIRST, Unknown, Wrong, read_base
 from edge.migrating import TABLE, number, revisions, step_of
@@ -207,6 +207,8 @@ def writing(place: DatabaseUrl, *, damaged: bool = False) -> Connection:
     """The one connection that may write. `damaged`: what is there need not be a journal, it is to be kept aside.
     Raises JournalError, JournalBusy (PostgreSQL), JournalDamaged."""
     if place.sqlite:
+        if place.path is not None and place.path.parent.is_dir():
+            make_private(place.path)
         # Opened here, then used by the writer's thread alone.
         file = tells_damage(
             create_engine(place.url, poolclass=NullPool, connect_args={"check_same_thread": False}))
