@@ -23,7 +23,7 @@ from edge import points
 ENDS = ("", "-wal")
 BESIDE = (*ENDS, "-shm", "-journal")
 CUT_SHORT = "it was removed, and the copy that was being made of it is not whole"
-OTHERS = 0o077
+OTHERS, GROUP = 0o007, 0o070
 TEXT_BYTES = 4096
 NOT_IN_TEXT = frozenset(range(32)) - frozenset(b"\r\n\t")
 
@@ -57,8 +57,9 @@ def new_part(path: Path, kind: str = "part") -> Path:
 
 def make_private(path: Path) -> None:
     """The database at `path`, which need not be there yet, what lies beside it and what is kept aside of it are for
-    this user's eyes alone: SQLite gives what it makes beside a file that file's mode. Where a file cannot be changed
-    (it is another user's, or the disk takes nothing) its owner decides; `vigil doctor` says so."""
+    this user's eyes alone: SQLite gives what it makes beside a file that file's mode. A group alone that may read it
+    is somebody's purpose (a backup's, say) and stays. Where a file cannot be changed (it is another user's, or the disk
+    takes nothing) its owner decides. `vigil doctor` names both."""
     with suppress(OSError):  # whoever opens it says what is wrong
         path.touch(mode=0o600, exist_ok=False)
     for file in (path, *kept(path)):

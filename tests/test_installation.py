@@ -127,6 +127,13 @@ def test_each_fault_is_one_line_with_its_remedy(
         assert line.startswith(begins)
 
 
+def test_a_group_that_may_read_is_said_once_more(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (whole / "data" / "console.db").chmod(0o640)
+    assert lacks(whole, capsys) == [], "somebody's purpose"
+    see_installation(whole, as_json=False)
+    assert "data/console.db: its group may read it; where nobody wants that: chmod 600 " in capsys.readouterr().out
+
+
 def test_accounts_without_a_checksum_are_counted(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
     see_installation(whole, as_json=False)
     assert "1 account\n" in (said := capsys.readouterr().out), said

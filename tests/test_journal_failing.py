@@ -543,20 +543,21 @@ async def test_another_edge_is_turned_away_all_the_same(kept: Kept, disk: Disk) 
         opened(kept.path, "b2")
 
 
-def readable_by_others(folder: Path) -> list[str]:
-    return [found.name for found in folder.glob("journal.db*") if found.stat().st_mode & 0o077]
+def modes(folder: Path) -> set[int]:
+    return {found.stat().st_mode & 0o777 for found in folder.glob("journal.db*") if found.suffix != ".lock"}
 
 
-@pytest.mark.parametrize("old", [False, True])
-async def test_nobody_else_reads_it(tmp_path: Path, old: bool) -> None:
+@pytest.mark.parametrize("old, new", [(None, 0o600), (0o644, 0o600), (0o664, 0o600), (0o640, 0o640)])
+async def test_nobody_else_reads_it(tmp_path: Path, old: int | None, new: int) -> None:
+    """A group alone was given it on purpose."""
     path = tmp_path / "journal.db"
-    if old:  # as one of 0.1.0 is
+    if old is not None:  # as one of 0.1.0 is
         await (one := opened(path, "b1")).event()
         await one.journal.close()
         for file in (path, path.with_name("journal.db.damaged-1")):
             file.touch()
-            file.chmod(0o644)
+            file.chmod(old)
     kept = opened(path, "b2")
     await kept.event()
-    assert not readable_by_others(tmp_path)
+    assert modes(tmp_path) == {new}
     await kept.journal.close()

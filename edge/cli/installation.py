@@ -15,7 +15,7 @@ from pathlib import Path
 
 import drivers
 from edge.app.run import read_protocols, read_rules
-from edge.aside import OTHERS
+from edge.aside import GROUP, OTHERS
 from edge.config.broker import mqtt_of
 from edge.config.files import BedTable, ConfigError, EdgeConfig, MqttTable, load_console, load_edge
 from edge.console.database import place_of
@@ -232,5 +232,8 @@ def _accounts(file: Path, database: Path) -> Finding:
 def _private(data: Path) -> Iterator[Finding]:
     """Who can read a database there reads who did what, and, in a console's, patients' names."""
     for file in sorted(data.glob("*.db*")):
-        if file.stat().st_mode & OTHERS:
+        mode = file.stat().st_mode
+        if mode & OTHERS:
             yield Finding(f"{file}: others may read it", False, f"chmod 600 {file}")
+        elif mode & GROUP:
+            yield Finding(f"{file}: its group may read it", True, f"where nobody wants that: chmod 600 {file}")
