@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edge.cli.records import export_inputs, replay_journal
@@ -60,6 +61,26 @@ def dropped(path: Path) -> int:
     verdict = verify(str(path))
     assert verdict.ok, verdict.problem
     return verdict.dropped
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+async def test_of_what_is_left_without_its_archive_a_replay_says_that_nothing_can_be_judged(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool,
+) -> None:
+    async with running(path) as journal:
+        before = iso(journal.head.at_s - HOUR_S / 2)
+    assert export_inputs(str(path), tmp_path / "archive", before, True, None) == 0
+    capsys.readouterr()
+    assert replay_journal(str(path), None, as_json) == 1, "that is no agreement"
+    said = capsys.readouterr().out
+    if as_json:
+        told = msgspec.json.decode(said)
+        assert (told["differences"], told["judged_from"]) == ([], {})
+        assert told["unjudged"] == told["events"]
+        return
+    assert " of beds, up to event " in said
+    assert "nothing can be judged: no bed's state stands in this record, where an edge writes it every 24 hours" in said
+    assert ", 0 differences" in said
 
 
 async def test_what_is_exported_verifies_and_replays_and_is_dropped_here(

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from edge.cli import main
 from edge.core.arms import all_that_was_sent, at_once, limits_alone, looks_at_readings
 from edge.core.burden import Heard, Raise, Stay, changes, load, missed
-from edge.core.replay import given
+from edge.core.replay import Scope, given
 from edge.model import (
     BedConfigured,
     Configured,
@@ -215,7 +215,7 @@ GIVEN: list[tuple[str, list[Input], bool, str]] = [
 def test_which_inputs_a_replay_is_given(inputs: list[Input], whole: bool, expected: str) -> None:
     recorded = [RecordedInput(number, "b", None if one is CONFIGURED else "chair-1", float(number), one)
                 for number, one in enumerate(inputs)]
-    assert "".join(type(one.input).__name__[0] for one in given(recorded, whole=whole)) == expected
+    assert "".join(type(one.input).__name__[0] for one in given(recorded, Scope(whole))) == expected
 
 
 # --- as a person types it ---------------------------------------------------------------------------------------------

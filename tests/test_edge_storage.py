@@ -29,7 +29,7 @@ from edge.contract.events import (
 )
 from edge.contract.mqtt import Mqtt
 from edge.contract.payloads import CommandIn, State, decode
-from edge.core.replay import differences
+from edge.core.replay import Scope, differences
 from edge.core.rules import parse_rules
 from edge.journal import Journal, Reader, journal, segments
 from edge.journal.last import Last
@@ -349,9 +349,11 @@ async def test_of_what_retention_leaves_a_replay_begins_where_the_beds_were_kept
     assert verdict.dropped >= 40
     with Reader(str(path)) as reader:
         assert next(reader.inputs()).n == verdict.dropped + 1
-        assert [str(found) for found in differences(reader.inputs(), reader.events(), whole=False)] == []
+        assert [str(found) for found in differences(reader.inputs(), reader.events(), scope=Scope(False))] == []
         inputs = [recorded for recorded in reader.inputs() if not isinstance(recorded.input, Restored)]
-        assert list(differences(inputs, reader.events(), whole=False)), "without what was kept it could not"
+        assert list(differences(inputs, reader.events(), scope=(scope := Scope(False)))) == []
+        assert not scope.judged, "without what was kept nothing can be judged"
+        assert scope.unjudged
 
 
 async def test_a_disk_that_fills_is_an_event_and_stands_in_the_status_until_there_is_room(

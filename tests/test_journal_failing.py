@@ -547,7 +547,7 @@ def modes(folder: Path) -> set[int]:
     return {found.stat().st_mode & 0o777 for found in folder.glob("journal.db*") if found.suffix != ".lock"}
 
 
-@pytest.mark.parametrize("old, new", [(None, 0o600), (0o644, 0o600), (0o664, 0o600), (0o640, 0o640)])
+@pytest.mark.parametrize(("old", "new"), [(None, 0o600), (0o644, 0o600), (0o664, 0o600), (0o640, 0o640)])
 async def test_nobody_else_reads_it(tmp_path: Path, old: int | None, new: int) -> None:
     """A group alone was given it on purpose."""
     path = tmp_path / "journal.db"

@@ -14,6 +14,7 @@ from edge.core.bedside import Bedside
 from edge.journal.journal import Journal
 from edge.model import Configured, Restored, encode
 
+KEEP_EVERY_S = 86_400.0  # edge seconds: of what retention leaves, a replay can begin within a day
 
 @dataclass(slots=True)
 class BedAtWork:

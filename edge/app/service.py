@@ -22,7 +22,7 @@ from drivers.contract import Spec, Wave
 from edge.app import beds
 from edge.app.anchor import Anchor
 from edge.app.hearing import Hearing
-from edge.app.keeping import BedAtWork, Keeper
+from edge.app.keeping import KEEP_EVERY_S, BedAtWork, Keeper
 from edge.app.lines import FRAMES
 from edge.app.moves import Moves
 from edge.app.offered import Offered
@@ -83,7 +83,6 @@ TICK_S = 1.0  # edge seconds
 SLICE_S = 0.02  # real seconds: how finely the beds' ticks are spread
 SNAPSHOT_EVERY_S = 30.0  # real seconds: a restart replays at most so much
 FLUSH_S = 0.5
-KEEP_EVERY_S = 86_400.0  # edge seconds: of what retention leaves, a replay can begin within a day
 ALIVE_EVERY_S = 1.0  # real seconds: systemd's watchdog waits ten
 NONCE_KEPT_S = 600.0
 

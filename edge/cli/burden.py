@@ -63,7 +63,7 @@ def _judge(journals: Sequence[str], arms: Sequence[Arm], event_s: float) -> tupl
                 # What is an event is asked of the last arm's limits, by readings that can be judged by.
                 truth = Arm("truth", arms[-1].rules, at_once)
                 heard[str(reader.place)] = burden.listen(
-                    reader.inputs(), [*arms, truth], whole=first is None or first.n == 1)
+                    reader.inputs(), [*arms, truth], whole=first is not None and first.n == 1)
         except JournalError as wrong:
             raise BadUsage(str(wrong)) from None
     findings = [Finding(

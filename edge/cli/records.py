@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
+from edge.app.keeping import KEEP_EVERY_S
 from edge.app.run import read_protocols, read_rules
 from edge.cli.copying import console_hashes
 from edge.cli.heads import noted_heads
@@ -19,7 +20,7 @@ from edge.contract.keys import BadKey, signing_keys
 from edge.contract.payloads import BadPayload, EventOut, decode
 from edge.core.explain import explain
 from edge.core.protocol import Protocols
-from edge.core.replay import differences
+from edge.core.replay import Scope, differences
 from edge.core.rule import Rule
 from edge.core.rules import RuleSet
 from edge.core.stories import Begun, StoryError, run_story, stories_of
@@ -164,25 +165,43 @@ def _key_beside(journal: str) -> str | None:
 
 
 def replay_journal(journal: str, rules: Path | None, as_json: bool) -> int:
-    """`vigil replay`: 0 without a difference, 1 with."""
+    """`vigil replay`: 0 without a difference, 1 with, or where nothing of what was recorded can be judged."""
     other = read_rules(rules)[0] if rules else None
     try:
         with Reader(journal) as reader:
             first = next(reader.inputs(), None)
-            found = list(differences(reader.inputs(), reader.events(), other, whole=first is None or first.n == 1))
+            scope = Scope(whole=first is not None and first.n == 1)
+            found = list(differences(reader.inputs(), reader.events(), other, scope))
             head = sum(1 for _ in reader.events())
     except JournalError as wrong:
         raise BadUsage(str(wrong)) from None
+    nothing = bool(scope.unjudged) and not (scope.whole or scope.judged)
     if as_json:
-        print(json.dumps({"events": head, "differences": [str(difference) for difference in found]}))
-        return 1 if found else 0
+        print(json.dumps({"events": head, "differences": [str(difference) for difference in found],
+                          "unjudged": scope.unjudged, "judged_from": {
+                              str(bed): {"input": begun.n, "at": iso(begun.at_s)}
+                              for bed, begun in scope.judged.items()}}))
+        return 1 if found or nothing else 0
     for difference in found[:SHOWN]:
         print(difference)
     if len(found) > SHOWN:
         print(f"and {len(found) - SHOWN} more")
+    _print_unjudged(scope)
     print(f"{counted(head, 'event')} recorded, {counted(len(found), 'difference')}"
           + ("" if rules else " (the recorded rules)"))
-    return 1 if found else 0
+    return 1 if found or nothing else 0
+
+
+def _print_unjudged(scope: Scope) -> None:
+    if (last := scope.last_unjudged) is None:
+        return
+    print(f"{counted(scope.unjudged, 'event')} of beds, up to event {last.seq} of {iso(last.at_s)}, not judged: this"
+          " record has not all inputs that led there; the file they were exported to has them")
+    for bed, begun in scope.judged.items():
+        print(f"{bed}: judged from input {begun.n} of {iso(begun.at_s)} on")
+    if not (scope.whole or scope.judged):
+        print("nothing can be judged: no bed's state stands in this record, where an edge writes it every"
+              f" {KEEP_EVERY_S / 3600:g} hours")
 
 
 def check_rules(path: Path) -> int:

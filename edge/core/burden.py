@@ -14,7 +14,7 @@ from msgspec import UNSET
 from edge.contract.events import AlarmMoved, Event, MovedFrom, MovedTo, PendingEvent, SessionClosed, SessionOpened
 from edge.core.alarms import ACTIVE
 from edge.core.arms import Arm, looks_at_readings
-from edge.core.replay import Replay, given
+from edge.core.replay import Replay, Scope, given
 from edge.core.rules import RuleSet
 from edge.model import AlarmClass, Priority, RecordedInput
 
@@ -123,10 +123,10 @@ class Heard:
 
 
 def listen(inputs: Iterable[RecordedInput], arms: Sequence[Arm], *, whole: bool = True) -> list[Heard]:
-    """What each arm makes of one journal, read once. `whole`: see `replay.given`."""
+    """What each arm makes of one journal, read once. `whole`: the inputs begin with the first."""
     replays = [Replay(arm.rules, arm.change) for arm in arms]
     heard = [Heard() for _ in arms]
-    for recorded in given(inputs, whole=whole):
+    for recorded in given(inputs, Scope(whole)):
         for arm, replay, ears in zip(arms, replays, heard, strict=True):
             ears.last_s = max(ears.last_s, recorded.at_s)
             for event in replay.give(arm.hear(recorded)):

@@ -6,7 +6,8 @@ With other rules it answers "what would this threshold have done?".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -50,24 +51,47 @@ class Replay:
         return self.beds[recorded.bed].apply(recorded.input, recorded.at_s)
 
 
-def given(inputs: Iterable[RecordedInput], *, whole: bool = True) -> Iterator[RecordedInput]:
-    """Those of a journal's inputs that a replay is given, in order.
+@dataclass(slots=True)
+class Scope:
+    """Which events of a record a replay can judge: those of which all that led to them is there. `whole`: the inputs
+    begin with the first."""
 
-    A `Restored` is left out where a replay comes to it by itself. `whole`: the inputs begin with the first; if not,
-    each bed is told nothing before its first `Restored`.
+    whole: bool = True
+    judged: dict[str | None, RecordedInput] = field(default_factory=dict)  # of a part: beds, and from where on
+    unjudged: int = 0
+    last_unjudged: Event | None = None
+
+    def judges(self, bed: str | None) -> bool:
+        """Whether what `bed` remembers is known by now."""
+        return self.whole or bed in self.judged
+
+    def leave(self, event: Event) -> None:
+        """It is not judged."""
+        self.unjudged += 1
+        if self.last_unjudged is None or event.seq > self.last_unjudged.seq:
+            self.last_unjudged = event
+
+
+def given(inputs: Iterable[RecordedInput], scope: Scope) -> Iterator[RecordedInput]:
+    """Those of a journal's inputs that a replay is given, in order; `scope` is told from where on a bed is judged.
+
+    A `Restored` is left out where a replay comes to it by itself. Of a part, each bed is told nothing before its first
+    `Restored`; one that a later configuration brings is new.
     """
-    configured = False
-    unknown: set[str | None] = set()  # beds whose state is not known yet
+    beds: set[str] | None = None  # that were configured
     for recorded in inputs:
-        if isinstance(recorded.input, Restored):
-            if not (recorded.input.lost or recorded.bed in unknown):
+        if isinstance(recorded.input, Configured):
+            now = {bed.bed for bed in recorded.input.beds}
+            for bed in now - beds if beds is not None else ():
+                scope.judged.setdefault(bed, recorded)
+            beds = now | (beds or set())
+        elif beds is None:
+            continue
+        elif isinstance(recorded.input, Restored):
+            if not recorded.input.lost and scope.judges(recorded.bed):
                 continue
-            unknown.discard(recorded.bed)
-        elif isinstance(recorded.input, Configured):
-            if not (configured or whole):
-                unknown |= {bed.bed for bed in recorded.input.beds}
-            configured = True
-        elif recorded.bed in unknown or not configured:
+            scope.judged.setdefault(recorded.bed, recorded)
+        elif not scope.judges(recorded.bed):
             continue
         yield recorded
 
@@ -95,21 +119,23 @@ def brief(body: object) -> str:
 
 
 def differences(
-    inputs: Iterable[RecordedInput], events: Iterable[Event], rules: RuleSet | None = None, *, whole: bool = True,
+    inputs: Iterable[RecordedInput], events: Iterable[Event], rules: RuleSet | None = None, scope: Scope | None = None,
 ) -> Iterator[Difference]:
     """Replay `inputs` and compare with `events`, both in journal order.
 
     With the recorded rules the two must agree one by one, but for the events that are followed by a `Restored`: what
-    led to them is not in the record. With other rules they are matched by what they say. `whole`: the inputs begin with
-    the first; if not, each bed is compared from the first `Restored` on.
+    led to them is not in the record. With other rules they are matched by what they say. `scope` (None: the inputs
+    begin with the first) says in the end what was not judged; of a part, each bed is from its first `Restored` on.
     """
+    scope = scope or Scope()
     replay = Replay(rules)
-    expected = _Ahead(event for event in events if event.bed is not None and event.kind not in OF_THE_EDGE)
+    of_beds = (event for event in events if event.bed is not None and event.kind not in OF_THE_EDGE)
     if rules is not None:
-        yield from _loosely(replay, given(inputs, whole=whole), list(expected))
+        yield from _loosely(replay, given(inputs, scope), list(of_beds), scope)
         return
+    expected = _Ahead(of_beds, scope)
     n = 0
-    for recorded in given(inputs, whole=whole):
+    for recorded in given(inputs, scope):
         n = recorded.n
         if isinstance(recorded.input, Restored):
             expected.pass_over(recorded.input.after_seq)
@@ -125,27 +151,44 @@ def differences(
 
 
 class _Ahead(Iterator[Event]):
-    """Events as they are read, one of them ahead: a month of them is more than memory should hold."""
+    """The events that `scope` judges, as they are read, one of them ahead: a month of them is more than memory should
+    hold."""
 
-    def __init__(self, events: Iterable[Event]) -> None:
-        self._events, self._first = iter(events), list[Event]()
+    def __init__(self, events: Iterable[Event], scope: Scope) -> None:
+        self._events, self._first, self._scope = iter(events), list[Event](), scope
 
     def __next__(self) -> Event:
-        return self._first.pop() if self._first else next(self._events)
+        while True:
+            event = self._read()
+            if self._scope.judges(event.bed):
+                return event
+            self._scope.leave(event)
 
     def pass_over(self, seq: int) -> None:
         """Goes on behind event `seq`."""
-        for event in self:
-            if event.seq > seq:
-                self._first.append(event)
-                return
+        with suppress(StopIteration):
+            while (event := self._read()).seq <= seq:
+                self._scope.leave(event)
+            self._first.append(event)
+
+    def _read(self) -> Event:
+        return self._first.pop() if self._first else next(self._events)
 
 
-def _loosely(replay: Replay, inputs: Iterable[RecordedInput], events: list[Event]) -> Iterator[Difference]:
-    waiting: dict[tuple[object, ...], list[Event]] = {}
+Waiting = dict[tuple[object, ...], list[Event]]
+
+
+def _loosely(
+    replay: Replay, inputs: Iterable[RecordedInput], events: list[Event], scope: Scope,
+) -> Iterator[Difference]:
+    waiting: Waiting = {}
     for event in events:
         waiting.setdefault(_likeness(event.bed, event.at_s, event.kind, event.body), []).append(event)
+    heard_s: dict[str | None, float] = {}  # of each bed, the last
     for recorded in inputs:
+        if isinstance(recorded.input, Restored):
+            _leave_unheard(waiting, recorded.bed, heard_s.get(recorded.bed), recorded.input.after_seq, scope)
+        heard_s[recorded.bed] = recorded.at_s
         for pending in replay.give(recorded):
             found = waiting.get(_likeness(pending.bed, pending.at_s, pending.kind, pending.body))
             if not found:
@@ -155,7 +198,19 @@ def _loosely(replay: Replay, inputs: Iterable[RecordedInput], events: list[Event
             if pending.bed is not None:
                 replay.beds[pending.bed].numbered([event])
     for event in sorted((event for left in waiting.values() for event in left), key=lambda event: event.seq):
-        yield Difference(0, event, None)
+        if scope.judges(event.bed):
+            yield Difference(0, event, None)
+        else:
+            scope.leave(event)
+
+
+def _leave_unheard(waiting: Waiting, bed: str | None, after_s: float | None, upto: int, scope: Scope) -> None:
+    """What a bed concluded after `after_s` (None: ever), up to event `upto`, of inputs that are not in the record."""
+    for left in waiting.values():
+        for event in [one for one in left if one.bed == bed and one.seq <= upto]:
+            if after_s is None or event.at_s > after_s:
+                left.remove(event)
+                scope.leave(event)
 
 
 def _likeness(bed: str | None, at_s: float, kind: str, body: object) -> tuple[object, ...]:

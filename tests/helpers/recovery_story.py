@@ -8,7 +8,7 @@ from edge.app.recovery import CONFIGURED
 from edge.core.bedside import Bedside
 from edge.core.rules import parse_rules
 from edge.journal.journal import Journal
-from edge.model import BedConfigured, Boot, Configured, DeviceKind, Input, Sample, Samples, Tick, encode
+from edge.model import BedConfigured, Boot, Configured, DeviceKind, Input, Restored, Sample, Samples, Tick, encode
 from tests.helpers.rule_files import FILE
 
 DEVICES: tuple[tuple[str, DeviceKind, str], ...] = (("cuff", "nibp", "c"), ("oximeter", "oximeter", "o"))
@@ -53,6 +53,12 @@ class Life:
 
     def snapshot(self) -> None:
         self.kept.snapshot("chair-1", self.last, self.at_s, self.bed.snapshot())
+
+    def keep_all(self) -> None:
+        """A replay can begin here."""
+        self.kept.record(None, self.at_s, Configured(TEXT, (BedConfigured("chair-1", 300.0, DEVICES),)))
+        told = Restored(self.bed.snapshot().decode(), self.kept.head.seq, lost=False)
+        self.last = self.kept.record("chair-1", self.at_s, told)
 
     def second(self, value: float) -> None:
         self.at_s += 1.0
