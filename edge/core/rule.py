@@ -75,7 +75,8 @@ class Rule:
     @property
     def metrics(self) -> list[str]:
         """The metrics it looks at, in the order it names them."""
-        return list(dict.fromkeys(metric for use in self.uses for metric in use.metrics))
+        return list(dict.fromkeys(metric for part in (self.when, self.at_once, self.clear) if part
+                                  for metric in part.metrics))
 
     @property
     def lost(self) -> frozenset[str]:
