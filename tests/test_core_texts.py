@@ -58,6 +58,14 @@ def test_an_alarm_that_the_end_of_a_session_ends_is_over_without_a_value() -> No
     assert said(story, "RES-2")[-1] == ("inactive", "Low oxygen saturation: over")
 
 
+def test_a_picture_that_stays_says_nothing_new() -> None:
+    story = BedStory().infusing()
+    story.command("check_in", anxiety=8)
+    story.command("check_in", anxiety=2, distress=1)
+    ticks(story, 11)
+    assert [state for state, _ in said(story, "DIS-3")] == ["active", "latched"]
+
+
 def test_the_limit_is_that_of_what_fired() -> None:
     held, dips = BedStory().infusing(), BedStory().infusing()
     low(held, 89, 15)
