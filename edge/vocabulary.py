@@ -91,6 +91,8 @@ METRICS: dict[str, Metric] = {
 }
 DETERMINATION = ("sbp_mmhg", "dbp_mmhg", "map_mmhg", "nibp_pulse_bpm")  # the four that come together, once
 BY_FINGER = frozenset({"spo2_pct", "pulse_bpm", "perfusion_index_pct"})  # lost where a cuff stops the arm's blood
+LOST_WITH: dict[str, frozenset[str]] = {  # a finger without a saturation has no pulse; one without a pulse may have one
+    "spo2_pct": BY_FINGER, **dict.fromkeys(DETERMINATION, frozenset(DETERMINATION))}
 WAVES = frozenset({"pleth"})
 SYMPTOMS: dict[str, str] = {  # that rules may name; a nurse may write others, which no rule knows
     "chest_pain": "chest pain", "dyspnoea": "short of breath", "severe_headache": "sudden severe headache",

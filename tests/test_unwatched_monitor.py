@@ -13,12 +13,13 @@ import pytest
 
 from edge.core.alarms import ACTIVE
 from edge.core.rules import RuleSet, parse_rules
-from edge.model import Command, DeviceAlarm
+from edge.model import Command, DeviceAlarm, PumpStatus
 from tests.helpers.rule_files import FILE, RULES
 from tests.helpers.watched import (
     DANGERS,
     HOLD_S,
     T0,
+    TECHNICAL,
     Danger,
     Devices,
     Kind,
@@ -35,6 +36,13 @@ SAID = {"TEC-1": frozenset(FINGER), "TEC-2": frozenset(CUFF), "PRO-1": frozenset
 OVERDUE_S, LOST_S = 620, 40  # by then PRO-1, or TEC-1, stands
 
 
+def acknowledge(bed: WatchedBed, rule: str) -> None:
+    """A nurse has seen this alarm."""
+    alarm = next(alarm for alarm in bed.bed.state.alarms.values() if alarm.rule == rule)
+    bed.bed.apply(Command(f"c{bed.at_s}", "main", "nina", "nurse", "bed", "acknowledge", {
+        "alarm": alarm.id, "seq": alarm.seq}), round(bed.at_s, 3))
+
+
 class Monitored(WatchedBed):
     """A bed with one monitor for everything, and a pump that runs."""
 
@@ -43,16 +51,17 @@ class Monitored(WatchedBed):
         self.second, self.determines = 0, "good"
 
     def live(self, for_s: int, *lost: str, values: Mapping[str, float | str] = WELL,
-             kinds: Mapping[str, Kind] | None = None, alarms: tuple[DeviceAlarm, ...] = ()) -> None:
+             kinds: Mapping[str, Kind] | None = None, alarms: tuple[DeviceAlarm, ...] = (),
+             gone: bool = False) -> None:
         """So many seconds: these metrics are invalid, the others as `kinds` says, or valid. A cuff that `determines`
-        measures every five minutes, or fails."""
+        measures every five minutes, or fails. `gone`: the monitor's cable is out."""
         for _ in range(for_s):
             moving = dict(values) | {"perfusion_index_pct": 3 + self.second % 7 / 10}
             each = dict.fromkeys(moving, "good") | dict(kinds or {}) | dict.fromkeys(lost, "bad")
             if self.second % 300 == 0 and self.determines != "none":
                 moving |= measured(120 + self.second / 300, 75)
                 each |= dict.fromkeys((*CUFF, "map_mmhg", "nibp_pulse_bpm"), self.determines)
-            self.send("monitor", each, moving, None, alarms)
+            self.send("monitor", "gone" if gone else each, moving, None, alarms)
             volume_ml = round(10 + self.second * 52.5 / 3600, 2)
             self.send("pump", "good", {"rate_ml_h": 52.5, "volume_infused_ml": volume_ml}, "infusing", ())
             self.tick()
@@ -64,9 +73,7 @@ class Monitored(WatchedBed):
 
     def acknowledge(self, rule: str) -> None:
         """A nurse has seen it."""
-        alarm = next(alarm for alarm in self.bed.state.alarms.values() if alarm.rule == rule)
-        self.bed.apply(Command("c", "main", "nina", "nurse", "bed", "acknowledge", {
-            "alarm": alarm.id, "seq": alarm.seq}), round(self.at_s, 3))
+        acknowledge(self, rule)
 
 
 def overdue(bed: Monitored) -> None:
@@ -134,6 +141,59 @@ def test_whoever_knows_of_the_pulse_does_not_know_of_the_breath() -> None:
     before = bed.of("TEC-10")
     bed.live(1, "pulse_bpm", *BREATH)
     assert (before, bed.of("TEC-10")) == ("acknowledged", "active")
+
+
+@pytest.mark.parametrize(("known", "then", "state"), [
+    ((FINGER,), {"gone": True}, "active"),
+    ((BREATH,), {"gone": True}, "active"),
+    ((FINGER, BREATH), {"gone": True}, "active"),  # a cuff, too
+    ((("pulse_bpm",),), FINGER, "active"),
+    ((("pulse_bpm",), BREATH), FINGER, "active"),
+])
+def test_an_acknowledgement_holds_for_no_more_than_was_told(
+    known: tuple[tuple[str, ...], ...], then: Mapping[str, bool] | tuple[str, ...], state: str,
+) -> None:
+    bed = Monitored()
+    bed.live(LOST_S)
+    for number in range(len(known)):
+        lost = [metric for metrics in known[:number + 1] for metric in metrics]
+        bed.live(60, *lost)
+        for rule in ("TEC-1", "TEC-10"):
+            if bed.of(rule) == "active":
+                bed.acknowledge(rule)
+    rule = "TEC-4" if isinstance(then, Mapping) else "TEC-1"
+    assert bed.of(rule) == "inactive"
+    bed.live(20, *lost, *(() if isinstance(then, Mapping) else then), gone=isinstance(then, Mapping))
+    assert bed.of(rule) == state
+
+
+@pytest.mark.parametrize(("lost", "state"), [(FINGER, "acknowledged"), (("pulse_bpm",), "active")])
+def test_of_an_oximeter_nothing_more_is_lost_with_its_cable(lost: tuple[str, ...], state: str) -> None:
+    devices: Devices = (("oximeter", "oximeter", "-"),)
+    bed = WatchedBed(devices, RULES, "INFUSING")
+    seconds = ["good"] * LOST_S + ["lost"] * 60 + ["gone"] * 20
+    for second, kind in enumerate(seconds):
+        values = {"spo2_pct": 97, "pulse_bpm": 70, "perfusion_index_pct": 3 + second % 7 / 10}
+        bed.send("oximeter", dict.fromkeys(lost, "bad") if kind == "lost" else kind, values)
+        bed.tick()
+        if kind == "lost":
+            for alarm in list(bed.bed.state.alarms.values()):
+                if alarm.state == "active" and alarm.rule in ("TEC-1", "TEC-10"):
+                    acknowledge(bed, alarm.rule)
+    assert {alarm.rule: alarm.state for alarm in bed.bed.state.alarms.values()
+            if alarm.rule in TECHNICAL and alarm.state in ACTIVE} == {"TEC-4": state}
+
+
+def test_of_a_pump_that_is_no_longer_heard_more_is_lost_than_its_rate() -> None:
+    bed = WatchedBed((("pump", "pump", "-"),), RULES, "INFUSING")
+    for kind in ["good"] * LOST_S + ["bad"] * 60 + ["gone"] * 20:
+        bed.send("pump", kind if kind == "gone" else {"rate_ml_h": kind}, {"rate_ml_h": 52.5}, None, ())
+        if kind != "gone":
+            bed.bed.apply(PumpStatus("pump", "infusing"), bed.at_s)
+        bed.tick()
+        if "TEC-10" in bed.standing("pump"):
+            acknowledge(bed, "TEC-10")
+    assert bed.bed.state.alarms["TEC-3:pump"].state == "active"
 
 
 # --- drawn ------------------------------------------------------------------------------------------------------------

@@ -107,7 +107,8 @@ class Bedside:
         """As edge.toml and rules.toml have it now; what is known of the devices they still name stays."""
         self.state.nibp_interval_s = self._nibp_interval_s
         self.state.engine, self.state.protocols = self.rules.engine, self.protocols
-        self.state.limits, self.state.said_by = self._rules.limits, self._rules.watch.said_by
+        self.state.limits = self._rules.limits
+        self.state.said_by, self.state.watched = self._rules.watch.said_by, self._rules.watch.metrics
         known = self.state.devices
         self.state.devices = {
             name: known[name] if name in known and known[name].driver == driver else Device(kind, driver)
@@ -132,7 +133,7 @@ class Bedside:
 
     def snapshot(self) -> bytes:
         """All this bed remembers, as JSON."""
-        return _ENCODER.encode(replace(self.state, protocols=NO_PROTOCOLS, limits=(), said_by={}))
+        return _ENCODER.encode(replace(self.state, protocols=NO_PROTOCOLS, limits=(), said_by={}, watched=frozenset()))
 
     def restore(self, snapshot: bytes) -> None:
         """Take up what `snapshot` remembers. Raises msgspec.MsgspecError where it is not one."""

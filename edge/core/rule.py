@@ -10,7 +10,7 @@ from edge.core.expression import Compiled
 from edge.core.fact import Use
 from edge.core.state import Session
 from edge.model import AlarmClass, DeviceKind, Phase, Priority
-from edge.vocabulary import BY_FINGER
+from edge.vocabulary import LOST_WITH
 
 PHASES: tuple[Phase, ...] = get_args(Phase)
 EVERYWHERE = "*"
@@ -82,8 +82,8 @@ class Rule:
     def lost(self) -> frozenset[str]:
         """The metrics that its alarm says are missing, with what is lost together with them; none: all that its device
         gives."""
-        lost = {metric for part in (self.when, self.at_once) if part for use in part.uses for metric in use.lost}
-        return frozenset(lost | (BY_FINGER if lost & BY_FINGER else set()))
+        return frozenset(metric for part in (self.when, self.at_once) if part for use in part.uses for lost in use.lost
+                         for metric in LOST_WITH.get(lost, (lost,)))
 
     @property
     def worse(self) -> Mapping[str, int]:

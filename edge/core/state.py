@@ -309,6 +309,7 @@ class BedState(msgspec.Struct):
     protocols: Protocols = NO_PROTOCOLS
     limits: tuple[Limit, ...] = ()  # that may be set for a patient
     said_by: dict[str, frozenset[str]] = {}  # by rule: what its alarm says is missing; see edge.core.unwatched
+    watched: frozenset[str] = frozenset()  # the metrics that rules look at
     nibp_interval_s: float = 300.0
     cuff_every_s: float | None = None  # by the protocol's schedule; None: as ordered, or as nibp_interval_s
     check_in_every_s: float | None = None  # likewise; None: no check-in is due

@@ -21,7 +21,7 @@ from edge.core.rule import Rule, applies
 from edge.core.rules import RuleSet
 from edge.core.state import BedState
 from edge.core.telling import alarm_moved, no_longer_fits, told_now
-from edge.core.unwatched import is_more_than
+from edge.core.unwatched import is_more_than, is_news
 from edge.model import PRIORITY_RANK, AlarmPhase, AlarmState, Priority
 
 
@@ -77,13 +77,15 @@ def follow(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext, judg
 
 
 def _of_one_cause(state: BedState, rule: Rule, alarm: Alarm) -> Alarm | None:
-    """The alarm that has told of the same cause until now, if this one is no more urgent: it hands over, and nothing
-    is new. One that goes on, of what else is missing, hands nothing over."""
-    if is_more_than(state, alarm.device, rule.id):
+    """The alarm that has told of the same cause until now, if this one is no more urgent and tells of nothing more: it
+    hands over, and nothing is new. One that goes on, of what else is missing, hands nothing over; and one that still
+    sounds hands over before one that is acknowledged."""
+    told = [one for one in state.alarms.values() if one.rule in rule.continues and one.state in ACTIVE
+            and alarm.device in (None, one.device)]
+    if not told or is_more_than(state, alarm.device, rule.id) or is_news(state, alarm.device, rule.id, told):
         return None
-    return next((one for one in state.alarms.values() if one.rule in rule.continues and one.state in ACTIVE
-                 and alarm.device in (None, one.device)
-                 and PRIORITY_RANK[alarm.priority] <= max(PRIORITY_RANK[one.priority], PRIORITY_RANK[one.quiet_to])),
+    return next((one for one in sorted(told, key=lambda one: one.state == "acknowledged")
+                 if PRIORITY_RANK[alarm.priority] <= max(PRIORITY_RANK[one.priority], PRIORITY_RANK[one.quiet_to])),
                 None)
 
 

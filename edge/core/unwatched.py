@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from edge.core.alarms import ACTIVE
+from edge.core.alarms import ACTIVE, Alarm
 from edge.core.context import Number, RuleContext
 from edge.core.fact import Fact, Parameter
 from edge.core.lacking import Span, Unwatched
 from edge.core.state import BedState
-from edge.vocabulary import BY_FINGER, DETERMINATION, METRICS
+from edge.vocabulary import LOST_WITH, METRICS
 
 BASELINE = ""
 ALL: frozenset[str] = frozenset()  # of what is said: whatever the device gives
@@ -130,17 +130,39 @@ def _in_words(context: RuleContext, *_: str) -> str | None:
 
 
 def _mostly(context: RuleContext, *_: str) -> tuple[str, ...]:
-    """What was mostly missing: whoever knows that one thing is does not know it of the next. What a finger gives is
-    lost together, and so is what a cuff gives."""
+    """What was mostly missing, with what is lost together with it: whoever knows that one thing is missing does not
+    know it of the next."""
     found = _of(context)
     return () if found is None else tuple(dict.fromkeys(
-        "finger" if what in BY_FINGER else "cuff" if what in DETERMINATION else what for what in found.mostly))
+        lost for what in found.mostly for lost in sorted(LOST_WITH.get(what, (what,)))))
 
 
 def is_more_than(state: BedState, device: str | None, rule: str) -> bool:
     """Whether the device lacked lately more than what this rule's alarm says."""
     found, said = state.unwatched.get(device or BASELINE), state.said_by.get(rule, ALL)
     return found is not None and said != ALL and any(what not in said for what in found.lacked)
+
+
+def is_news(state: BedState, device: str | None, rule: str, told: Iterable[Alarm]) -> bool:
+    """Whether this rule's alarm says of something that it is missing of which none of these alarms of the device said
+    so. An alarm says so of what its rule is about; one over these counts of what it names."""
+    if rule not in state.said_by:
+        return False
+    known: set[str] = set()
+    for alarm in told:
+        said = state.said_by.get(alarm.rule)
+        if said == ALL:
+            return False
+        known |= said or set(alarm.about)
+    return not (state.said_by[rule] or _given(state, device)) <= known
+
+
+def _given(state: BedState, device: str | None) -> frozenset[str]:
+    """What rules look at of all that the device gives; of a pump its own word as well, for that is whether it runs."""
+    found = state.devices.get(device or "")
+    if found is None:
+        return frozenset()
+    return state.watched & found.newest_s.keys() | ({_OWN_WORD} if found.kind == "pump" else frozenset())
 
 
 _BUT = Parameter("rule", many=True, optional=True, form=" that no alarm {} says")
