@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from edge.cli.audit import show_audit
-from edge.console import accounts, audit
+from edge.console import account_copy, accounts, audit
 from edge.console.accounts import ensure_user
 from edge.console.run import put_user
 from edge.console.security import COOKIE
@@ -195,6 +195,35 @@ def command_line(folder: Path, name: str, role: str, monkeypatch: pytest.MonkeyP
                                          ' "mqtt://127.0.0.1:1883"\n')
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{password}\n"))
     assert put_user(folder / "console.toml", name, role) == 0
+
+
+def test_the_command_line_disables_an_account_and_a_new_password_lets_it_in_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With the copy that a console reads while its store is broken; and an account keeps its role."""
+    file, database = tmp_path / "console.toml", tmp_path / "data" / "console.db"
+
+    def may_come_in() -> tuple[list[tuple[str, str]], list[bool]]:
+        with accounts.opened(database) as store:
+            copied = account_copy.read(account_copy.beside(database))
+            return list(store.now(accounts.users)), [accounts.is_disabled(row["hash"]) for row in copied]
+
+    with quick_hashes():
+        for name, role in (("adam", "administrator"), ("tom", "technician")):
+            command_line(tmp_path, name, role, monkeypatch, "long enough")
+        assert put_user(file, "tom", disabled=True) == 0
+        assert capsys.readouterr().out.endswith("tom: disabled; a new password lets it in again\n")
+        assert may_come_in() == ([("adam", "administrator")], [False, True])
+        for name, words in (("tom", "is disabled already: A new"), ("adam", "last administrator: Make another"),
+                            ("eve", "no account 'eve'")):
+            with pytest.raises(BadUsage, match=words):
+                put_user(file, name, disabled=True)
+        monkeypatch.setattr("sys.stdin", io.StringIO("long enough\n"))
+        assert put_user(file, "tom") == 0
+        assert may_come_in() == ([("adam", "administrator"), ("tom", "technician")], [False, False])
+    with accounts.opened(database) as store:
+        assert [what for _, what, _, _ in store.now(audit.lines)][-2:] == [
+            "account disabled", "account given a new password and enabled"]
 
 
 def test_the_command_line_agrees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

@@ -125,12 +125,16 @@ def console(config: Annotated[Path, typer.Option(help="console.toml.")]) -> int:
 def user(
     config: Annotated[Path, typer.Option(help="console.toml.")],
     name: Annotated[str, typer.Argument(help="The login.")],
-    role: Annotated[str, typer.Option(help="nurse, prescriber, technician or administrator.")] = "nurse",
+    role: Annotated[str | None, typer.Option(
+        help="nurse, prescriber, technician or administrator. Left out: as it is; a new one: nurse.")] = None,
+    disable: Annotated[bool, typer.Option("--disable", help="Nobody signs in under it, and its screens are signed out,"
+                                          " until it gets a new password.")] = False,
 ) -> int:
-    """Make a console account, or give it a new password: asked twice, or one line on standard input."""
+    """Make a console account, or give it a new password: asked twice, or one line on standard input. That also lets a
+    disabled one in again."""
     from edge.console.run import put_user
 
-    return put_user(config, name, role)
+    return put_user(config, name, role, disable)
 
 
 @app.command()

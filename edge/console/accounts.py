@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from pwdlib import PasswordHash
 from pwdlib.exceptions import UnknownHashError
@@ -179,7 +181,9 @@ def count(connection: Connection) -> int:
 
 
 def _put_by(connection: Connection, by: str, name: str, hashed: str, role: Role, at_s: float) -> None:
-    what = "account made" if account(connection, name) is None else "account given a new password"
+    was = account(connection, name)
+    again = " and enabled" if was is not None and is_disabled(was[0]) else ""
+    what = "account made" if was is None else f"account given a new password{again}"
     put_account(connection, name, hashed, role, at_s)
     if by:
         audit.add(connection, at_s, by, what, account=name, role=role)
@@ -197,16 +201,36 @@ def ensure_user(database: Path | str, name: str, password: str, role: Role, at_s
         raise ValueError(f"no role {role!r}: write one of {', '.join(ROLES)}")
     if (wrong := name_objection(name)) is not None:
         raise ValueError(wrong)
-    store = Store(database)
-    try:
+    with opened(database) as store:
         known = store.now(account, name)
         if known is not None and known[1] == role and check_password(known[0], password):
             return False
         if role != ADMINISTRATOR and store.now(administrators) == {name}:
             raise ValueError(f"{name} is the last administrator; make another one first")
-        store.now(_put_by, by, name, hash_password(password), role, at_s)
-        if isinstance(database, Path):
-            account_copy.write(account_copy.beside(database), store.now(account_copy.rows_of))
+        change_now(store, database, _put_by, by, name, hash_password(password), role, at_s)
         return True
+
+
+def role_of(database: Path | str, name: str) -> Role | None:
+    """For the command line: the role of this account; None where there is none."""
+    with opened(database) as store:
+        known = store.now(account, name)
+    return None if known is None else known[1]
+
+
+def change_now(store: Store, database: Path | str, change: Callable[..., None], *args: Any) -> None:
+    """For the command line: changes accounts, and their copy beside the file. Raises OSError where that cannot be
+    written, and what `change` raises."""
+    store.now(change, *args)
+    if isinstance(database, Path):
+        account_copy.write(account_copy.beside(database), store.now(account_copy.rows_of))
+
+
+@contextmanager
+def opened(database: Path | str) -> Iterator[Store]:
+    """For the command line: the store, which a console may have open, too."""
+    store = Store(database)
+    try:
+        yield store
     finally:
         store.close()

@@ -16,15 +16,18 @@ from edge.clock import EdgeClock
 from edge.config.broker import mqtt_of, password_of
 from edge.config.files import ConfigError, ConsoleConfig, load_console
 from edge.console import app
-from edge.console.accounts import ensure_user
+from edge.console.accounts import change_now, ensure_user, opened, role_of
+from edge.console.administration import NotChanged, disable
 from edge.console.database import NoStore, SchemaTooNew, place_of, shown_place, words_of
 from edge.console.settings import Settings, Tls
 from edge.console.store import Store
 from edge.contract.accounts import ROLES, password_objection
 from edge.contract.keys import BadKey, own_key, pin_neighbour, pinned_keys
+from edge.contract.problems import KINDS
 from edge.process import BadUsage, keep_for_good, log_to_stderr, loop_first, make_folder
 
 TRY_AGAIN_S = 2.0  # real seconds
+BY = "vigil user"  # who changes accounts from the command line, for the audit
 log = logging.getLogger(__name__)
 
 
@@ -112,14 +115,38 @@ def _server_of(config: ConsoleConfig) -> str | None:
     return place if isinstance(place, str) else None
 
 
-def put_user(path: Path, name: str, role: str) -> int:
-    """`vigil user`. Raises BadUsage."""
-    if role not in ROLES:
+def put_user(path: Path, name: str, role: str | None = None, disabled: bool = False) -> int:
+    """`vigil user`: without a `role` an account keeps its own, and a new one is a nurse's. Raises BadUsage."""
+    if role is not None and role not in ROLES:
         raise BadUsage(f"--role must be one of {', '.join(ROLES)}, not {role!r}")
     try:
         config = load_console(path)
     except ConfigError as wrong:
         raise BadUsage(str(wrong)) from None
+    password = "" if disabled else _new_password()
+    make_folder(config.data)
+    place, now_s = place_of(config.database), EdgeClock().now()
+    try:
+        if disabled:
+            with opened(place) as store:
+                change_now(store, place, disable, BY, now_s, name)
+            print(f"{name}: disabled; a new password lets it in again")
+            return 0
+        role = role or role_of(place, name) or "nurse"
+        made = ensure_user(place, name, password, role, now_s, BY)
+    except (DBAPIError, SchemaTooNew, NoStore) as wrong:
+        raise _cannot_use(place, words_of(wrong) if isinstance(wrong, DBAPIError) else str(wrong)) from None
+    except NotChanged as refused:
+        kind, words = refused.args
+        raise BadUsage(f"{words}: {KINDS[kind].remedy}") from None
+    except ValueError as refused:
+        raise BadUsage(str(refused)) from None
+    print(f"{name}: {'made' if made else 'new password'}, {role}")
+    return 0
+
+
+def _new_password() -> str:
+    """Asked twice, or one line on standard input. Raises BadUsage."""
     if sys.stdin.isatty():
         password = getpass("password: ")
         if getpass("again: ") != password:
@@ -128,13 +155,4 @@ def put_user(path: Path, name: str, role: str) -> int:
         password = sys.stdin.readline().rstrip("\n")
     if (no_password := password_objection(password)) is not None:
         raise BadUsage(no_password)
-    make_folder(config.data)
-    place = place_of(config.database)
-    try:
-        made = ensure_user(place, name, password, role, EdgeClock().now(), "vigil user")
-    except (DBAPIError, SchemaTooNew, NoStore) as wrong:
-        raise _cannot_use(place, words_of(wrong) if isinstance(wrong, DBAPIError) else str(wrong)) from None
-    except ValueError as refused:
-        raise BadUsage(str(refused)) from None
-    print(f"{name}: {'made' if made else 'new password'}, {role}")
-    return 0
+    return password
