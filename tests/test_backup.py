@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import random
 import shutil
 import sqlite3
 import stat
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from edge.app.recovery import recover
 from edge.cli.backup import back_up, restore
+from edge.console.audit import add
 from edge.console.events import append
 from edge.console.store import Store
 from edge.contract.events import PendingEvent
@@ -221,3 +225,118 @@ async def test_of_a_store_that_fails_what_is_on_the_disk_is_saved(
         if how == "full":
             await kept.close()
             store.close()
+
+
+# --- of what is damaged -----------------------------------------------------------------------------------------------
+
+
+def written(file: Path, *statements: str) -> None:
+    """As a bad disk would, rows are changed."""
+    with closing(sqlite3.connect(file)) as raw:
+        triggers = raw.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
+            raw.execute(f"DROP TRIGGER {name}")
+        for statement in statements:
+            raw.execute(statement)
+        for _, sql in triggers:
+            raw.execute(sql)
+        raw.commit()
+
+
+def zeroed(file: Path, at: int, size: int) -> None:
+    with file.open("r+b") as raw:
+        raw.seek(at)
+        raw.write(bytes(size))
+
+
+@pytest.fixture
+async def lived(data: Path) -> Path:
+    """A bed's day in both stores, in their main files."""
+    kept = opened(data, "b1")
+    life = Life(kept)
+    life.begin("b1")
+    for n in range(8):
+        life.second(97.0)
+        await kept.append([PendingEvent("chair-1", None, life.at_s, body("alarm", text=str(n)))]).stored
+    await kept.close()
+    with closing(Store(data / "console.db")) as store:
+        for name in ("Ada", "Bo"):
+            store.now(add, AT_S, name, "asked")
+    return data
+
+
+DAMAGES: list[tuple[str, Callable[[Path], object], list[str]]] = [  # what is done to a data folder, what is said
+    ("an event's body", lambda data: written(data / "journal.db", "UPDATE event SET at_ms = 5 WHERE seq = 3"),
+     ["journal.db: event 3: its hash does not match"]),
+    ("two", lambda data: written(data / "journal.db", "UPDATE event SET at_ms = 5 WHERE seq IN (3, 7)"),
+     ["journal.db: event 3: its hash does not match", "journal.db: event 7: its hash does not match"]),
+    ("an event that is gone", lambda data: written(data / "journal.db", "DELETE FROM event WHERE seq = 4"),
+     ["journal.db: event 4 is missing"]),
+    ("an input", lambda data: written(data / "journal.db", "UPDATE input SET at_ms = 5 WHERE n = 6"),
+     ["does not match"]),
+    ("a checkpoint that is gone", lambda data: written(data / "journal.db", "DELETE FROM seal WHERE id = 3"),
+     ["journal.db: checkpoint 3 is missing"]),
+    ("no database", lambda data: zeroed(data / "journal.db", 0, 100), ["journal.db: it is no database"]),
+    ("the console's audit", lambda data: written(data / "console.db", "UPDATE audit SET at_s = 5 WHERE n = 2"),
+     ["console.db: audit: line 2: its hash does not match"]),
+    ("no console's store", lambda data: zeroed(data / "console.db", 0, 100), ["console.db: file is not a database"]),
+]
+
+
+@pytest.mark.parametrize(("damage", "said"), [row[1:] for row in DAMAGES], ids=[row[0] for row in DAMAGES])
+async def test_what_is_damaged_is_saved_as_it_is_and_said(
+    lived: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], object], said: list[str],
+) -> None:
+    damage(lived)
+    saved, box = tmp_path / "saved", tmp_path / "box"
+    assert back_up(lived, saved) == 1
+    noted = (saved / "damaged").read_text().splitlines()
+    assert [one for one, words in zip(noted, said, strict=True) if words in one] == noted
+    told = capsys.readouterr().err
+    assert restore(saved, box) == 1
+    for err in (told, capsys.readouterr().err):
+        assert [line.strip() for line in err.splitlines()[1:]] == noted
+    assert {found.name for found in box.iterdir()} >= {"journal.db", "console.db", "edge.key"}
+    assert {"damaged", "SHA256SUMS"}.isdisjoint(found.name for found in box.iterdir())
+    kept = Journal.open(str(box / "journal.db"), edge="clinic-1", boot="b2", wall=lambda: "now", holds=True)
+    await kept.append([PendingEvent(None, None, AT_S + 99, body("boot"))]).stored
+    assert kept.outage is None
+    await kept.close()
+    with closing(Store(box / "console.db", serves=lambda: AT_S)):
+        """It starts."""
+    content = (saved / "journal.db").read_bytes()
+    (saved / "journal.db").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(BadUsage, match=r"journal\.db is not as it was when the backup was made|does not hold"):
+        restore(saved, tmp_path / "other")
+
+
+def test_a_byte_that_is_another_in_any_file_of_a_backup_is_found(lived: Path, tmp_path: Path) -> None:
+    saved, chance = tmp_path / "saved", random.Random(5)
+    assert back_up(lived, saved) == 0
+    files = [found for found in saved.rglob("*") if found.is_file() and not found.name.endswith(("-wal", "-shm"))]
+    assert {found.name for found in files} >= {"journal.db", "console.db", "edge.key", "edge.pub", "main.pub",
+                                               "SHA256SUMS"}
+    for file in files:
+        for _ in range(3):
+            whole = file.read_bytes()
+            at = chance.randrange(len(whole))
+            file.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << chance.randrange(8)]) + whole[at + 1:])
+            with pytest.raises(BadUsage) as refused:
+                restore(saved, tmp_path / "box")
+            assert "\n" not in str(refused.value), (file, at)
+            assert not (tmp_path / "box").exists()
+            file.write_bytes(whole)
+    assert restore(saved, tmp_path / "box") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("room_kb", [40, 400])
+def test_onto_a_disk_that_fills_nothing_is_left_of_a_backup(lived: Path, small_disk: Path, room_kb: int) -> None:
+    filler = fill(small_disk)
+    os.truncate(filler, filler.stat().st_size - room_kb * 1024)
+    if room_kb < 100:
+        with pytest.raises(BadUsage, match="nothing is left of it"):
+            back_up(lived, small_disk / "saved")
+        assert list(small_disk.iterdir()) == [filler]
+    else:
+        assert back_up(lived, small_disk / "saved") == 0

@@ -193,8 +193,9 @@ def test_a_damaged_console_keeps_nobody_from_a_backup(
     with (data / "console.db").open("r+b") as raw:
         raw.seek((page - 1) * 4096)
         raw.write(bytes(4096))
-    assert back_up(data, tmp_path / "saved") == 0
-    assert "console.db is damaged" in capsys.readouterr().err
-    assert restore(tmp_path / "saved", tmp_path / "box") == 0
-    assert (tmp_path / "box" / "console.db.damaged-1").exists()
-    assert not (tmp_path / "box" / "console.db").exists()
+    assert back_up(data, tmp_path / "saved") == 1
+    assert "\n  console.db: " in capsys.readouterr().err
+    assert restore(tmp_path / "saved", tmp_path / "box") == 1
+    assert "\n  console.db: " in capsys.readouterr().err
+    with closing(Store(tmp_path / "box" / "console.db", serves=lambda: AT_S)) as store:
+        assert [found.name for found in store.aside] == ["console.db.damaged-1"], "what can be believed is taken"

@@ -1,7 +1,11 @@
-"""`vigil backup` and `vigil restore`: a data folder, whole and consistent, while everything runs."""
+"""`vigil backup` and `vigil restore`: a data folder, whole and consistent, while everything runs.
+
+A store that is damaged is saved as it is, and said: edge and console take what can be believed of it, as at any start.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sqlite3
@@ -11,14 +15,14 @@ from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from edge.aside import ENDS, kept_as, to_disk
+from edge.aside import ENDS, to_disk
 from edge.cli.copying import copy_console, copy_journal, holds_something, is_copy
 from edge.cli.records import stored_hashes
-from edge.console.damage import damage_of
+from edge.console.damage import damage_of, damaged_rows, tells_damage
 from edge.console.database import place_of
 from edge.contract.keys import BadKey, signing_keys
 from edge.journal.database import DatabaseUrl, JournalError, Lock
-from edge.journal.verify import Verdict, verify
+from edge.journal.verify import Verdict, damaged_records, verify
 from edge.postgres import shown_address
 from edge.process import BadUsage
 
@@ -26,12 +30,17 @@ from edge.process import BadUsage
 DATABASES = ("console.db", "journal.db")
 KEYS = ("*.key", "*.pub", "*.count", "keys/*.pub", "console.accounts", "console.accounts.2")
 UNFINISHED = "unfinished"  # a file of this name is in a backup until it is whole
+DAMAGED = "damaged"  # in a backup: what of it is not as it was written, a line each, beginning with the file
+SUMS = "SHA256SUMS"  # of each file in it, as sha256sum writes them
+OF_BACKUP = frozenset({DAMAGED, SUMS})
+SHOWN = 20
 PLACING = "placing"  # what a restore puts in place: a line a file, its inode and the time of its last change in ns
 
 
 def back_up(data: Path, to: Path, journal: str | None = None, console: str | None = None) -> int:
     """`vigil backup`: what `data` holds, into the new folder `to`, as files; `journal` and `console` are read from a
-    database server where their addresses are given. Raises BadUsage; nothing is left there then."""
+    database server where their addresses are given. 1 where some of it is damaged: that is there as it is, and said.
+    Raises BadUsage; nothing is left there then."""
     if journal is None and not (data / "journal.db").is_file():
         raise BadUsage(f"--data {data}: no journal.db there; give the folder that edge.toml names as data, and"
                        " --journal URL where edge.toml has one")
@@ -43,23 +52,31 @@ def back_up(data: Path, to: Path, journal: str | None = None, console: str | Non
         part.mkdir(parents=True, mode=0o700)
         (part / UNFINISHED).touch()
         _copy_stores(data, part, journal, console)
-        damage = _without_damaged(part)
         for pattern in KEYS:
             for key in data.glob(pattern):
                 (part / key.relative_to(data)).parent.mkdir(exist_ok=True)
                 shutil.copy2(key, part / key.relative_to(data))
                 to_disk(part / key.relative_to(data))
-        verdict = _checked(part)
+        verdict, damage = _looked_at(part)
+        if damage:
+            (part / DAMAGED).write_text("".join(f"{line}\n" for line in damage))
+        _write_sums(part)
         _finish(part, to)
     except (OSError, sqlite3.Error, JournalError) as fault:
         raise BadUsage(f"{to}: the backup cannot be made ({fault}); nothing is left of it") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
     print(f"{to}: {verdict.events} events and {verdict.inputs} inputs, checked; with {', '.join(_names(to))}")
-    if damage:
-        print(f"{data / 'console.db'} is damaged ({damage}): it is in the backup as console.db.damaged-1; a console"
-              " begins a new one, and fetches its events from the journal", file=sys.stderr)
-    return 0
+    return _say(to, damage, "is damaged, and saved as it is")
+
+
+def _say(backup: Path, damage: list[str], what: str) -> int:
+    """Names what of `backup` is damaged; 1 where anything is."""
+    for line in [f"{backup}: some of it {what}:", *(f"  {line}" for line in damage[:SHOWN])] if damage else ():
+        print(line, file=sys.stderr)
+    if len(damage) > SHOWN:
+        print(f"  and {len(damage) - SHOWN} more: {backup / DAMAGED} names all", file=sys.stderr)
+    return 1 if damage else 0
 
 
 def _finish(part: Path, to: Path) -> None:
@@ -72,12 +89,38 @@ def _finish(part: Path, to: Path) -> None:
     to_disk(to.parent)
 
 
-def _without_damaged(part: Path) -> str:
-    """A console's store that is damaged keeps nobody from a backup of the journal. What is damaged of it, or ""."""
-    what = damage_of(part / "console.db")
-    if what:
-        (part / "console.db").rename(kept_as(part / "console.db", 1))
-    return what
+def _looked_at(part: Path) -> tuple[Verdict, list[str]]:
+    """How far the journal there is good, and what of it and of the console's store is not as it was written, beginning
+    with the file. Raises BadUsage where keys, or the stores' versions, do not fit."""
+    journal, console = part / "journal.db", part / "console.db"
+    of_console = damaged_rows(console) if console.is_file() else []
+    verdict = _verdict(part, with_console=not (of_console and damage_of(console)))
+    found = damaged_records(str(journal)) if not verdict.ok else []
+    if not verdict.ok and not found:
+        found = [str(verdict.problem)]
+    return verdict, [*(f"journal.db: {what}" for what in found), *(f"console.db: {what}" for what in of_console)]
+
+
+def _write_sums(part: Path) -> None:
+    files = sorted(found.relative_to(part) for found in part.rglob("*") if found.is_file())
+    (part / SUMS).write_text("".join(f"{_sum(part / inside)}  {inside}\n" for inside in files
+                                     if inside.name != UNFINISHED and not inside.name.endswith("-shm")))
+
+
+def _sum(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _changed(backup: Path) -> list[str]:
+    """The files that are not as they were when the backup was made; none is known of one made before there were sums.
+    Raises OSError."""
+    if not (backup / SUMS).is_file():
+        return []
+    lines = (backup / SUMS).read_bytes().splitlines()
+    said = [line.decode("utf-8", "replace").partition("  ") for line in lines]
+    return [name or SUMS for digest, _, name in said
+            if not (backup / name).is_file() or _sum(backup / name) != digest]
 
 
 def _copy_stores(data: Path, part: Path, journal: str | None, console: str | None) -> None:
@@ -99,6 +142,7 @@ def restore(backup: Path, data: Path, journal: str | None = None, console: str |
         raise BadUsage(f"{backup}: this backup was cut short and is not whole; give another, or make a new one")
     if not (backup / "journal.db").is_file():
         raise BadUsage(f"{backup}: no backup, there is no journal.db in it")
+    damage = (backup / DAMAGED).read_text(errors="replace").splitlines() if (backup / DAMAGED).is_file() else []
     if console is not None and not (backup / "console.db").is_file():
         raise BadUsage(f"--console: there is no console.db in {backup}; leave it out")
     servers = {name: url for name, url in (("console.db", console), ("journal.db", journal)) if url is not None}
@@ -109,13 +153,13 @@ def restore(backup: Path, data: Path, journal: str | None = None, console: str |
         if holds_something(url) and not (done and url == console):
             raise BadUsage(f"{shown_address(url)}: there is something already; stop edge and console, and give an empty"
                            " one")
-    verdict = _checked(backup)
+    verdict = _as_it_was_made(backup, damage)
     part = data / ".restore.part"
     there = data.exists()
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True, mode=0o700)
-        copied = _copy_files(backup, part, set(servers))
+        copied = _copy_files(backup, part, OF_BACKUP | set(servers), bool(damage))
         if console is not None and not done:  # one that was ended between the two has copied it
             copy_console(backup / "console.db", console)
         if journal is not None:
@@ -132,7 +176,20 @@ def restore(backup: Path, data: Path, journal: str | None = None, console: str |
             with suppress(OSError):  # what was restored is in it
                 data.rmdir()
     print(f"{data}: {verdict.events} events and {verdict.inputs} inputs, checked; start edge and console")
-    return 0
+    return _say(backup, damage, "was damaged when it was saved; edge and console take what can be believed of it")
+
+
+def _as_it_was_made(backup: Path, damage: list[str]) -> Verdict:
+    """What is in it, where that is as it was when it was made. Raises BadUsage."""
+    try:
+        changed = _changed(backup)
+    except OSError as fault:
+        raise BadUsage(f"{backup}: cannot be read: {fault.strerror}") from None
+    verdict = _verdict(backup, with_console=False) if damage else _checked(backup)
+    if changed or (damage and not (backup / SUMS).is_file()):
+        what = ", ".join(changed) or SUMS
+        raise BadUsage(f"{backup}: {what} is not as it was when the backup was made; give another")
+    return verdict
 
 
 def _must_be_free(data: Path, servers: Mapping[str, str]) -> None:
@@ -150,13 +207,14 @@ def _must_be_free(data: Path, servers: Mapping[str, str]) -> None:
             raise BadUsage(f"--data {data}: {busy}; stop it first") from None
 
 
-def _copy_files(backup: Path, part: Path, without: set[str]) -> list[Path]:
+def _copy_files(backup: Path, part: Path, without: frozenset[str], damaged: bool) -> list[Path]:
     """Copies what a data folder needs of `backup` into `part`, to the disk. Their paths in it, the journal's last: a
     folder that has one is restored. Raises OSError."""
     copied: list[Path] = []
     for found in sorted(backup.rglob("*")):
         inside = found.relative_to(backup)
-        if found.is_dir() or found.name in without or found.name.endswith((".lock", "-wal", "-shm")):
+        beside = (".lock", "-shm") if damaged else (".lock", "-wal", "-shm")
+        if found.is_dir() or found.name in without or found.name.endswith(beside):
             continue
         (part / inside).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(found, part / inside)
@@ -212,6 +270,14 @@ def _copy_database(source: Path, target: Path) -> None:
         finally:
             for end in (*ENDS, "-shm"):
                 Path(f"{beside}{end}").unlink(missing_ok=True)
+    except sqlite3.DatabaseError as fault:
+        if not tells_damage(fault):
+            raise
+        for end in ENDS:  # SQLite cannot read it: as it is
+            target.with_name(f"{target.name}{end}").unlink(missing_ok=True)
+            if Path(f"{source}{end}").exists():
+                shutil.copyfile(f"{source}{end}", f"{target}{end}")
+                Path(f"{target}{end}").chmod(0o600)
     target.chmod(0o600)
 
 
@@ -220,18 +286,24 @@ def _copy_moment(address: str, target: Path) -> None:
         running.backup(copy)
 
 
-def _checked(folder: Path) -> Verdict:
-    """The journal there, against the console's store beside it. Raises BadUsage where it does not hold."""
+def _verdict(folder: Path, *, with_console: bool = True) -> Verdict:
+    """Of the journal there, against the console's store beside it. Raises BadUsage."""
     journal, public = folder / "journal.db", folder / "edge.pub"
     try:
         console = folder / "console.db"
-        expected = stored_hashes(str(console), str(journal), may_be_empty=True) if console.is_file() else {}
+        compared = with_console and console.is_file()
+        expected = stored_hashes(str(console), str(journal), may_be_empty=True) if compared else {}
         keys = signing_keys(str(public)) if public.is_file() else []
-        verdict = verify(str(journal), keys=keys, expected=expected)
+        return verify(str(journal), keys=keys, expected=expected)
     except (BadKey, JournalError) as fault:
         raise BadUsage(str(fault)) from None
+
+
+def _checked(folder: Path) -> Verdict:
+    """The same where it holds. Raises BadUsage."""
+    verdict = _verdict(folder)
     if not verdict.ok:
-        raise BadUsage(f"{journal}: the chain does not hold: {verdict.problem}")
+        raise BadUsage(f"{folder / 'journal.db'}: the chain does not hold: {verdict.problem}")
     return verdict
 
 

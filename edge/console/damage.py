@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import quote
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, Engine, Table, create_engine, inspect, literal_column, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, StaticPool
@@ -68,6 +69,31 @@ def damage_of(path: Path) -> str:
         return "its schema is no text"
     except OSError:
         return ""
+
+
+def damaged_rows(path: Path) -> list[str]:
+    """What of a console's file is not as it was written, in words, without a name of a patient: the file, or rows."""
+    if what := damage_of(path):
+        return [what]
+    found: list[str] = []
+    engine = aside.tells_damage(create_engine(f"sqlite:///{_address(path)}&uri=true", poolclass=NullPool))
+    try:
+        with engine.connect() as out:
+            for table in (tables.accounts, tables.patients, tables.vitals, tables.determinations):
+                columns = {column["name"] for column in inspect(out).get_columns(table.name)}
+                query = select(literal_column("rowid").label("row_number"), *(
+                    column for column in table.c if column.name in columns))
+                found += [f"{table.name}: row {row['row_number']} does not match its checksum"
+                          for row in out.execute(query).mappings() if not sums.is_sound(table, row)]
+            for _ in audit.walk(out):
+                """Each line is checked."""
+    except audit.Broken as fault:
+        found.append(f"audit: {fault}")
+    except (DBAPIError, sqlite3.Error, msgspec.MsgspecError, TypeError, ValueError) as fault:
+        found.append(str(fault.args[0] if fault.args else fault).splitlines()[0])
+    finally:
+        engine.dispose()
+    return found
 
 
 def begin_anew(path: Path, damage: str, at_s: float, make: Callable[[Path], Engine], take: bool = True) -> None:

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 from nacl.signing import VerifyKey
 from sqlalchemy import Column, Connection, Table
+from sqlalchemy.exc import DBAPIError
 
 from edge.contract.events import GENESIS
 from edge.contract.signing import hash_is_signed
 from edge.journal import chain
 from edge.journal.chain import START, Checkpoint, InputRow, Wrong
 from edge.journal.database import JournalDamaged
-from edge.journal.reader import PAGE, Reader, base_of, ends, has_segments, moment
+from edge.journal.reader import PAGE, Reader, base_of, checkpoint_rows, ends, has_segments, moment
 from edge.journal.schema import CHECKPOINT, EVENT, INPUT, SNAPSHOT, stored
 from edge.journal.segments import Segment, covering
 from edge.journal.segments import read as read_segment
 
 NOTHING: Mapping[int, str] = MappingProxyType({})
+MOST_NAMED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,61 @@ def verify(
         words = str(fault.__cause__) if isinstance(fault.__cause__, Wrong) else f"after {walk.where()}: {fault}"
         return Verdict(False, walk.seq, walk.n, walk.hash, words, walk.signed_from, walk.begins_after, walk.dropped)
     return Verdict(True, walk.seq, walk.n, walk.hash, None, walk.signed_from, walk.begins_after, walk.dropped)
+
+
+def damaged_records(journal: str) -> list[str]:
+    """Each event, checkpoint and packed part that is not as it was written, in words, up to MOST_NAMED. Raises
+    JournalError where it cannot be read now."""
+    try:
+        with Reader(journal) as reader, reader.place.translating_errors(), moment(reader.connection):
+            return list(islice(_damaged(reader.connection), MOST_NAMED))
+    except JournalDamaged as fault:
+        return [fault.what]
+
+
+def _damaged(connection: Connection) -> Iterator[str]:
+    upto, base, packs = ends(connection), base_of(connection).checkpoint, has_segments(connection)
+    prev: str | None = base.event_hash
+    for seq in range(base.event_seq + 1, upto.seq + 1):
+        row = None
+        with _naming(f"event {seq}") as wrong:
+            row = connection.execute(stored(connection, EVENT).where(EVENT.c.seq == seq)).first()
+            if row is None:
+                raise Wrong(f"event {seq} is missing")
+            prev = chain.read_event(row, seq, prev if prev is not None else row.prev).hash
+        if wrong:
+            prev = None  # the next one is judged by itself
+        yield from wrong
+    before: Checkpoint | None = base
+    number = base.id
+    while number < upto.id:
+        number += 1
+        with _naming(f"checkpoint {number}") as wrong:
+            if packs and (segment := covering(connection, number)) is not None:
+                number, before = segment.last_id, None
+                *_, (before, _) = read_segment(connection, segment, base)
+                continue
+            row = connection.execute(stored(connection, CHECKPOINT).where(CHECKPOINT.c.id == number)).first()
+            if row is None:
+                raise Wrong(f"checkpoint {number} is missing")
+            found = chain.typed_checkpoint(row, number - 1)
+            checkpoint_rows(connection, found if before is None else chain.read_checkpoint(row, before))
+            before = found
+        if wrong:
+            before = None
+        yield from wrong
+
+
+@contextmanager
+def _naming(what: str) -> Iterator[list[str]]:
+    """Says what is wrong inside, if anything."""
+    wrong: list[str] = []
+    try:
+        yield wrong
+    except Wrong as fault:
+        wrong.append(str(fault))
+    except DBAPIError as fault:
+        wrong.append(f"{what} cannot be read: {str(fault.orig).splitlines()[0]}")
 
 
 class Walk:
