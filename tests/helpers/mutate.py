@@ -2,10 +2,11 @@
 
     python -m tests.helpers.mutate rules|protocols|MODULE...|core [--sample N] [--seed N] [--of ID] [--tests]
 
-A mutant of rules is laid beside `rule_table.py`, and any is told stories until one of them does not come true. With
-`--tests` it is told the fast tests of the core instead (`warm.py`); what nobody notices is printed. `core`: a sample
-over all modules. `EQUIVALENT` names those that nobody could tell from what is written. `--of`: those of this rule or
-protocol alone. `--notes FILE` keeps which test calls what, which takes two minutes to find out.
+A mutant of rules or protocols is laid beside `rule_table.py` and `conditions.txt`, and any is told stories until one of
+them does not come true. With `--tests` it is told the fast tests of the core instead (`warm.py`); what nobody notices
+is printed. `core`: a sample over all modules. `EQUIVALENT` names those that nobody could tell from what is written.
+`--of`: those of this rule or protocol alone. `--notes FILE` keeps which test calls what, which takes two minutes to
+find out.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from edge.core.alarms import family
 from edge.core.protocols import ProtocolsError, parse_protocols
 from edge.core.rules import RulesError, parse_rules
 from edge.core.stories import StoryError, run_story, stories_of
+from tests.helpers import conditions
 from tests.helpers.cold import SAYS
+from tests.helpers.conditions import of_protocols, of_rules, wrong
 from tests.helpers.mutants import Mutant, changed_functions, of_file, of_module
 from tests.helpers.rule_files import FILE, HERE, PROTOCOLS, RULES
 from tests.helpers.rule_table import differences
@@ -37,7 +40,11 @@ EQUIVALENT = {
     "HTN-R: when: 110 -> 111 at 226": "from a diastolic of 110 HTN-2 stands, and then nobody is asked",
     "TEC-13: when: 60 -> 59 at 17": "of two saturations neither is older than 10 s",
     "TEC-13: when: 60 -> 61 at 17": "of two saturations neither is older than 10 s",
+    "iv_racemic_40: baseline_never: 90 -> 91 at 30": "a diastolic of 91 is none at any age: the end says so again",
+    "iv_racemic_40: baseline_never: dbp_mmhg > 90 -> 1 < 0 at 19": "a diastolic of 91 is none at any age, as above",
 }
+DRAWN = list(conditions.rows(conditions.FILE.read_text()))
+CONDITIONS = of_rules(RULES) | of_protocols(PROTOCOLS)
 
 
 # --- who notices ------------------------------------------------------------------------------------------------------
@@ -76,8 +83,9 @@ def survives_as_rules(mutant: Mutant, known: list[Story]) -> bool | None:
         rules = parse_rules(mutant.text)
     except RulesError:
         return None
-    return not differences(rules) and _all_true(of_rule(mutant.of, known), lambda name, text: run_story(
-        text, name, rules, name if name in WATCHING else None, PROTOCOLS), known)
+    return not differences(rules) and not _said_otherwise(of_rules(rules)) and _all_true(
+        of_rule(mutant.of, known), lambda name, text: run_story(
+            text, name, rules, name if name in WATCHING else None, PROTOCOLS), known)
 
 
 def survives_as_protocols(mutant: Mutant, known: list[Story]) -> bool | None:
@@ -86,8 +94,13 @@ def survives_as_protocols(mutant: Mutant, known: list[Story]) -> bool | None:
         protocols = parse_protocols(mutant.text)
     except ProtocolsError:
         return None
-    return _all_true(list(known), lambda name, text: run_story(
+    return not _said_otherwise(of_protocols(protocols)) and _all_true(list(known), lambda name, text: run_story(
         text, name, RULES, name if name in WATCHING else None, protocols), known)
+
+
+def _said_otherwise(now: dict[str, str]) -> list[str]:
+    """Of the conditions that are others now: what the table says otherwise."""
+    return wrong({of: text for of, text in now.items() if text != CONDITIONS.get(of)}, DRAWN)
 
 
 def _all_true(known: list[Story], tell: Callable[[str, str], object], order: list[Story]) -> bool:
@@ -142,10 +155,10 @@ def survives_as_module(mutant: Mutant, known: list[Story]) -> bool | None:
 
 # --- the fast tests of the core ---------------------------------------------------------------------------------------
 
-OF_THE_CORE = ("alarm_life", "asked", "attention", "bedside", "burden", "cohort", "core_*", "evidence", "flood", "hold",
-               "interlock", "ledger", "logic", "maintenance", "margins", "mistakes", "moving", "patient_limits", "pk",
-               "protocols", "pulse", "restart_exact", "rule_words", "rules", "rules_explain", "second_evaluator",
-               "session_words", "shelf", "starting", "stories", "story_language", "unwatched")
+OF_THE_CORE = ("alarm_life", "asked", "attention", "bedside", "burden", "cohort", "conditions", "core_*", "evidence",
+               "flood", "hold", "interlock", "ledger", "logic", "maintenance", "margins", "mistakes", "moving",
+               "patient_limits", "pk", "protocols", "pulse", "restart_exact", "rule_words", "rules", "rules_explain",
+               "second_evaluator", "session_words", "shelf", "starting", "stories", "story_language", "unwatched")
 AT_IMPORT = ("asked", "code", "engine", "entered", "expression", "fact", "facts", "interlock_table", "ladder", "order",
              "patient_limits", "protocol", "protocols", "rule", "rules", "tables", "watching")  # work done by then
 
@@ -187,7 +200,8 @@ def told_as_rules(mutant: Mutant, warm: Warm) -> str | None:
     """The test that notices these rules, of those that name the rule or its family; None: nobody does. Raises
     RulesError where they are refused."""
     rules = parse_rules(mutant.text)
-    word = re.compile(r"RULES|stor" if mutant.of == "[engine]" else rf"\b{family(mutant.of)}-|\bdifferences\b|EVIDENCE")
+    word = re.compile(r"RULES|stor" if mutant.of == "[engine]" else
+                      rf"\b{family(mutant.of)}-|\bdifferences\b|EVIDENCE|drawn")
 
     def change() -> None:
         for name in rules.__slots__:
@@ -206,7 +220,8 @@ def told_as_protocols(mutant: Mutant, warm: Warm) -> str | None:
         PROTOCOLS.by_id.update(protocols.by_id)  # type: ignore[attr-defined]
         _as_written(FILE.with_name("protocols.toml"), mutant.text)
 
-    return warm.noticed_by(warm.that_mention(re.compile(r"PROTOCOLS|protocols|course|run_story|EVIDENCE")), change)
+    word = re.compile(r"PROTOCOLS|protocols|course|run_story|EVIDENCE|drawn")
+    return warm.noticed_by(warm.that_mention(word), change)
 
 
 def _as_written(file: Path, text: str) -> None:
