@@ -71,6 +71,12 @@ def test_of_a_module_s_mutant_the_functions_are_found_and_none_where_the_import_
     assert next(name for label, name in names.items() if "line 62: False" in label) == set()
 
 
+def test_the_digits_of_a_rounded_time_are_left_as_they_are() -> None:
+    found = [one.label.partition(": ")[2] for one in of_module("cuff")]
+    assert any(": 0 -> 1" in label for label in found)
+    assert not any(": 3 -> 4" in label for label in found)
+
+
 @pytest.mark.slow
 def test_a_hold_that_counts_wrongly_is_noticed() -> None:
     """A module's functions are changed in the running process, and are afterwards what they were."""

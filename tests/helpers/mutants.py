@@ -172,6 +172,12 @@ class _Change(ast.NodeTransformer):
     def visit_keyword(self, node: ast.keyword) -> ast.AST:
         return node if node.arg in OF_A_CLASS else self.generic_visit(node)
 
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if ast.unparse(node.func) == "round" and [ast.unparse(one) for one in node.args[1:]] == ["3"]:
+            node.args[0] = self.visit(node.args[0])  # not the digits: times are whole milliseconds (edge/clock.py)
+            return node
+        return self.generic_visit(node)
+
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         if isinstance(node.value, bool):
             if self._is_it(node, f"{node.value} -> {not node.value}"):
