@@ -32,6 +32,12 @@ GOLDEN = [
 EMPTY: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
 
 
+def test_a_milligram_in_a_litre_is_1000_ng_ml() -> None:
+    model = MODELS["clements250"]
+    litres = model.v1_l_kg * 70
+    assert concentrations(model, (litres, 0.0, 0.0, 2 * litres), 70) == pytest.approx((1000, 2000))
+
+
 @pytest.mark.parametrize(("name", "minute", "blood", "effect"), GOLDEN)
 def test_it_is_what_the_model_gives(name: str, minute: float, blood: float, effect: float) -> None:
     model = MODELS[name]

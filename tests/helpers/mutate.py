@@ -40,6 +40,7 @@ EQUIVALENT = {
     "HTN-R: when: 110 -> 111 at 226": "from a diastolic of 110 HTN-2 stands, and then nobody is asked",
     "TEC-13: when: 60 -> 59 at 17": "of two saturations neither is older than 10 s",
     "TEC-13: when: 60 -> 61 at 17": "of two saturations neither is older than 10 s",
+    "SED-1: clear: left out": "MOAA/S is a whole number: what is not at most 3 is at least 4",
     "iv_racemic_40: baseline_never: 90 -> 91 at 30": "a diastolic of 91 is none at any age: the end says so again",
     "iv_racemic_40: baseline_never: dbp_mmhg > 90 -> 1 < 0 at 19": "a diastolic of 91 is none at any age, as above",
     "unwatched: > -> >= in end_s > from_s": "a stretch that ends where the window begins has no length in it",
