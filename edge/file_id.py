@@ -19,12 +19,14 @@ def id_of(path: Path | str) -> FileId | None:
     return found.st_dev, found.st_ino
 
 
-def size_of(path: str) -> int:
-    """In bytes; 0 where there is none."""
+def written(path: Path | str) -> tuple[int, int] | None:
+    """When the file was written last, in ns since 1970, and its size in bytes; None: none is there. Who alone writes
+    it, and notes this after each time, knows by it that somebody else did."""
     try:
-        return os.stat(path).st_size
+        found = os.stat(path)
     except OSError:
-        return 0
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def has_no_name(file: FileId) -> bool:

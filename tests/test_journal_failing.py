@@ -367,6 +367,79 @@ async def test_a_file_that_is_cut_off_while_it_is_written_is_noticed_with_the_ne
     assert verify(str(kept.path)).ok
 
 
+def overwrite(path: Path, content: bytes) -> None:
+    """In place, as `cp` and `dd` do it."""
+    with path.open("r+b") as file:
+        file.write(content)
+
+
+def whole_copy(path: Path) -> bytes:
+    copy = path.with_name("out")
+    with sqlite3.connect(path) as raw:
+        raw.execute("VACUUM INTO ?", (str(copy),))
+    raw.close()
+    content = copy.read_bytes()
+    copy.unlink()
+    return content
+
+
+async def another_edges(path: Path) -> bytes:
+    """Of another clinic, with a bed of the same name."""
+    other = Journal.open(str(path.with_name("other.db")), edge="clinic-2", boot="b1", wall=lambda: "now")
+    other.snapshot("chair-1", other.record("chair-1", AT_S + 1e6, Tick()), AT_S + 1e6, b"another patient's")
+    await other.append([PendingEvent("chair-1", None, AT_S + 1e6, body("alarm", text="x"))]).stored
+    await other.close()
+    return whole_copy(path.with_name("other.db"))
+
+
+@pytest.mark.parametrize("what", ["noise", "a page of noise", "older", "another edge's"])
+async def test_a_file_that_somebody_writes_over_is_said_and_the_record_goes_on_in_a_new_one(
+    tmp_path: Path, disk: Disk, what: str,
+) -> None:
+    (tmp_path / "data").mkdir()
+    kept = opened(tmp_path / "data" / "journal.db")
+    for k in range(3):
+        kept.journal.snapshot("chair-1", kept.journal.record("chair-1", AT_S, Tick()), AT_S, b"%d" % k)
+        await kept.event()
+    older = whole_copy(kept.path)
+    await kept.event()
+    await kept.journal.close()  # all of it is in the main file
+    kept = opened(kept.path, "b2")
+    size = kept.path.stat().st_size
+    overwrite(kept.path, {"noise": bytes(range(256)) * (size // 256), "a page of noise": bytes(range(256)) * 16,
+                          "older": older, "another edge's": await another_edges(kept.path)}[what])
+    for alone in kept.path.parent.glob("o*"):
+        alone.unlink()
+    assert await kept.event() == 5
+    assert not kept.on_disk[-1]
+    assert "somebody wrote over its file" in kept.told[0].reason
+    await kept.healed()
+    assert await kept.event() == 6
+    assert kept.on_disk[-1]
+    begun = kept.journal.taken_begun()
+    assert begun is not None
+    assert (begun.checkpoint.event_seq, begun.at_ms) == (4, round(AT_S * 1000)), "what was written is not there"
+    assert begun.damage.startswith("somebody wrote over its file")
+    assert kept.journal.snapshots() == {}, "they may be another patient's"
+    await kept.journal.close()
+    verdict = verify(str(kept.path))
+    assert (verdict.problem, verdict.begins_after, verdict.events) == (None, 4, 6)
+    assert kept.path.with_name("journal.db.damaged-1").exists()
+
+
+async def test_a_file_that_is_touched_is_looked_at_and_goes_on(kept: Kept, disk: Disk) -> None:
+    for _ in range(3):
+        await kept.event()
+    overwrite(kept.path, kept.path.read_bytes())
+    assert await kept.event() == 4
+    assert not kept.on_disk[-1]
+    await kept.healed()
+    assert await kept.event() == 5
+    assert kept.on_disk[-1]
+    assert kept.journal.taken_begun() is None
+    kept.check(events=5, inputs=5)
+
+
 @pytest.mark.parametrize("end", ["-wal", "-shm", ".lock"])
 async def test_a_file_beside_it_that_is_removed_takes_nothing_with_it(kept: Kept, disk: Disk, end: str) -> None:
     for _ in range(3):

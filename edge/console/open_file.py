@@ -3,10 +3,9 @@ does not look."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from edge.file_id import FileId, id_of, is_adrift
+from edge.file_id import FileId, id_of, is_adrift, written
 
 OTHER_DISK = "its disk is not mounted, or another one is mounted over its folder"
 
@@ -21,13 +20,13 @@ class OpenFile:
     def __init__(self, path: Path) -> None:
         self._path, self._file = path, id_of(path)
         self._beside: dict[str, FileId] = {}
-        self._written = _written(path)
+        self._written = written(path)
         self.noted()
 
     def noted(self) -> None:
         """The connection has ended a transaction."""
         if id_of(self._path) == self._file:
-            self._written = _written(self._path)
+            self._written = written(self._path)
 
     @property
     def in_place(self) -> bool:
@@ -52,13 +51,4 @@ class OpenFile:
     @property
     def written_over(self) -> bool:
         """Whether somebody else changed the very file: what the connection sees is now partly theirs."""
-        return id_of(self._path) == self._file and _written(self._path) != self._written
-
-
-def _written(path: Path) -> tuple[int, int] | None:
-    """When it was written last, in ns, and its size in bytes."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size
+        return id_of(self._path) == self._file and written(self._path) != self._written

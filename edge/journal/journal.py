@@ -66,7 +66,7 @@ class Journal:
         self._loop = asyncio.get_running_loop() if holds else None
         self._confirmations = Confirmations(self._loop, self._look) if self._loop else None
         self._writer = Writer(self._place, connection, checkpoint, sign, store=store if holds else None,
-                              failing=failing, on_changed=self._changed, keep_inputs=keep_inputs)
+                              failing=failing, on_changed=self._changed, keep_inputs=keep_inputs, at_ms=at_ms)
         self._on_outage: Callable[[Outage], None] | None = None
         self._on_damage: Callable[[str], None] = lambda _: None
         self._on_placed: Callable[[list[Event], int], None] = lambda *_: None

@@ -27,20 +27,24 @@ Cursors = list[tuple[str, int, str, int]]  # console, seq, the event's hash, at_
 LOOKED_BACK = 10_000  # checkpoints tried from the end, which is more than an hour of them
 
 
-def begin_anew(place: DatabaseUrl, edge: str, damage: str, after: Checkpoint | None, sign: Signing) -> Base:
+def begin_anew(
+    place: DatabaseUrl, edge: str, damage: str, after: Checkpoint | None, sign: Signing, at_ms: int | None = None,
+) -> Base:
     """Keep the journal at `place` aside, and put a new one there that goes on after `after` (None: the last checkpoint
-    that can be believed). Raises JournalFailing; JournalDamaged where the store is in memory alone; JournalError where
-    it is another edge's."""
+    that can be believed). `at_ms`: the time of `after`, where nothing else is taken of the file. Raises JournalFailing;
+    JournalDamaged where the store is in memory alone; JournalError where it is another edge's."""
     if not place.sqlite:
         return _begin_anew_on_server(place, edge, damage, after, sign)
     if place.path is None:
         raise JournalDamaged(f"journal {place} is damaged: {damage}", damage)
     try:
         number = aside.free_number(place.path)
-        with _opened(DatabaseUrl(str(aside.left_of(place.path)))) as found:
+        left = DatabaseUrl(str(aside.left_of(place.path)))
+        with _opened(left) if at_ms is None else _Damaged(None) as found:
             found.must_be_of(edge, place)
             checkpoint = found.last_good() if after is None else after
-            base = Base(checkpoint, found.at_ms(checkpoint), str(aside.kept_as(place.path, number)), damage)
+            time_ms = found.at_ms(checkpoint) if at_ms is None else at_ms
+            base = Base(checkpoint, time_ms, str(aside.kept_as(place.path, number)), damage)
             snapshots, cursors = found.snapshots(), found.cursors(checkpoint.event_seq)
             part = aside.new_part(place.path)
             try:

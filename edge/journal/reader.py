@@ -14,7 +14,7 @@ from edge.contract.events import KIND_OF, Event, RecordBegun
 from edge.journal import chain, postgres, schema, segments
 from edge.journal.chain import FIRST, Base, Checkpoint, InputRow, Wrong
 from edge.journal.database import DatabaseUrl, JournalError, identity, reading
-from edge.journal.schema import CHECKPOINT, EVENT, INPUT, SNAPSHOT, stored
+from edge.journal.schema import CHECKPOINT, EVENT, INPUT, SEGMENT, SNAPSHOT, stored
 from edge.model import RecordedInput
 
 PAGE = 1000
@@ -61,6 +61,22 @@ def events_page(connection: Connection, after: int, limit: int) -> list[Event]:
         found.append(chain.read_event(row, seq, prev))
         prev = found[-1].hash
     return found
+
+
+def each_is_there(connection: Connection) -> None:
+    """Every event is as it was written, and no input or checkpoint is missing. Raises Wrong."""
+    base, last = base_of(connection).checkpoint, ends(connection)
+    seq = base.event_seq
+    while page := events_page(connection, seq, PAGE):
+        seq = page[-1].seq
+    inputs, checkpoints, packed_inputs, packed_checkpoints = connection.execute(select(*(
+        query.scalar_subquery() for query in (
+            select(func.count()).select_from(INPUT), select(func.count()).select_from(CHECKPOINT),
+            select(func.coalesce(func.sum(SEGMENT.c.last_n - SEGMENT.c.first_n + 1), 0)),
+            select(func.coalesce(func.sum(SEGMENT.c.last_id - SEGMENT.c.first_id), 0)))))).one()
+    if (seq, inputs + packed_inputs, checkpoints + packed_checkpoints) != (
+            last.seq, last.n - base.last_n, last.id - base.id):
+        raise Wrong("some of its inputs or checkpoints are missing")
 
 
 def believable_events(connection: Connection, after: int, limit: int) -> list[Event]:

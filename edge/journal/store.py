@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from edge import aside
-from edge.file_id import FileId, id_of, is_adrift, size_of
+from edge.file_id import FileId, id_of, is_adrift, written
 from edge.journal import chain, quarantine, schema
 from edge.journal.chain import START, Base, Checkpoint, Wrong
 from edge.journal.database import (
@@ -28,7 +28,15 @@ from edge.journal.database import (
     writing,
 )
 from edge.journal.last import Last
-from edge.journal.reader import base_of, begun_is_told, checkpoint_rows, ends, events_page, wrote_last
+from edge.journal.reader import (
+    base_of,
+    begun_is_told,
+    checkpoint_rows,
+    each_is_there,
+    ends,
+    events_page,
+    wrote_last,
+)
 from edge.journal.schema import CHECKPOINT, CURSOR, EVENT, INPUT
 
 # quick_check reads the whole file. Beyond this size a restart would keep a bed unwatched for too long: there the ends
@@ -37,6 +45,7 @@ QUICK_CHECK_UP_TO_BYTES = 256 * 1024 * 1024
 
 NOWHERE = 0, 0
 REMOVED = "its file was removed, or another one is in its place"
+WRITTEN_OVER = "somebody wrote over its file while it was open"
 OTHER_DISK = "its disk is not mounted, or another one is mounted over its folder"
 
 
@@ -59,7 +68,8 @@ class Store:
         self._lock: Lock | None = None
         self._file: FileId | None = None  # the one that is open to be written
         self._beside: dict[str, FileId] = {}  # its -wal and -shm files, as they were first seen
-        self._sizes: dict[str, int] = {}  # of the file and its -wal after the last commit
+        self._written: dict[str, tuple[int, int]] = {}  # the file and its -wal: after the last commit
+        self._written_over = False  # what there is now may be another's
 
     def open(self, *, whole: bool = True) -> Opened:
         """The one connection that may write, to a journal created or migrated, and checked at its ends; before that
@@ -83,7 +93,8 @@ class Store:
             raise
         if self.last is not None:
             self.last.note_journal()
-        self._file, self._beside, self._sizes = self._at_place(), {}, {}
+        self._file, self._beside, self._written = self._at_place(), {}, {}
+        self.committed()
         self._look_for_untold(connection)
         return opened
 
@@ -96,6 +107,7 @@ class Store:
         else:
             self._must_be_there()
             self._lock_it()
+            self._look_whole()
             write_wal_again(self.place)
             connection = writing(self.place)
             try:
@@ -112,7 +124,8 @@ class Store:
             if was is not None and now is not None and now[0] != was[0]:
                 raise JournalFailing(f"journal {self.place}: {OTHER_DISK}") from None
             raise
-        self._file, self._beside, self._sizes = self._at_place(), {}, {}
+        self._file, self._beside, self._written = self._at_place(), {}, {}
+        self._written_over = False
         return opened
 
     def _lock_it(self) -> None:
@@ -124,7 +137,7 @@ class Store:
 
     def check_place(self) -> None:
         """What is written must be what a reader opens: a file that was removed, or has a disk mounted over it, takes
-        all that is written without an error. Raises JournalFailing."""
+        all that is written without an error, and so does one that somebody wrote over. Raises JournalFailing."""
         if self._file is None:
             return
         if self._at_place() != self._file:
@@ -135,14 +148,20 @@ class Store:
                 continue  # SQLite makes it with the first commit
             if self._beside.setdefault(end, found) != found:
                 raise JournalFailing(f"journal {self.place}: its {end} file was removed, or another one is there")
-        for end, size in self._sizes.items():
-            if size_of(f"{self.place.path}{end}") < (min(size, WAL_KEPT_BYTES) if end else size):  # SQLite's own limit
+        for end, (at_ns, size) in self._written.items():
+            now = written(f"{self.place.path}{end}") or (0, 0)
+            if now[1] < (min(size, WAL_KEPT_BYTES) if end else size):  # SQLite's own limit
                 raise JournalFailing(f"journal {self.place}: its {end or 'main'} file was cut off")
+            if now[0] != at_ns and not end:
+                self._written_over = True
+                raise JournalFailing(f"journal {self.place}: {WRITTEN_OVER}")
 
     def committed(self) -> None:
-        """How far its files go now."""
-        if self._file is not None:
-            self._sizes = {end: size_of(f"{self.place.path}{end}") for end in ("", "-wal")}
+        """How far its files go now, and when they were written, if anything was: in WAL mode this connection alone
+        writes into the main file, with a checkpoint at the end of a commit (sqlite.org/wal.html, "Checkpointing")."""
+        if self._file is not None and (not self._written or written(f"{self.place.path}-wal") != self._written["-wal"]):
+            found = ((end, written(f"{self.place.path}{end}")) for end in ("", "-wal"))
+            self._written = {end: at or (0, 0) for end, at in found}
 
     def _at_place(self, end: str = "") -> FileId | None:
         path = self.place.path
@@ -195,12 +214,19 @@ class Store:
                 raise
         return fault, self.open_to_read()
 
-    def begin_anew(self, damage: str, after: Checkpoint | None, sign: Callable[[str], str] | None) -> Opened:
+    def begin_anew(
+        self, damage: str, after: Checkpoint | None, sign: Callable[[str], str] | None, at_ms: int = 0,
+    ) -> Opened:
         """The damaged journal is kept aside whole, and a new one begun that goes on after checkpoint `after` (None: the
-        last of it that can be believed), with its snapshots and cursors. Raises JournalFailing, and the JournalDamaged
-        it was told where the store is no file; JournalError where the record is another edge's."""
-        base = quarantine.begin_anew(self.place, self._edge, damage, after, sign)
+        last of it that can be believed), with its snapshots and cursors; without them where somebody wrote over it:
+        they may be of another time, or of others' beds. `at_ms`: the time of what was written last. Raises
+        JournalFailing, and the JournalDamaged it was told where the store is no file; JournalError where the record is
+        another edge's."""
+        alone = self._written_over and after is not None
+        damage = f"{WRITTEN_OVER}: {damage}" if alone else damage
+        base = quarantine.begin_anew(self.place, self._edge, damage, after, sign, at_ms if alone else None)
         self.begun = base
+        self._written_over = False
         return self.open()
 
     def release(self) -> None:
@@ -226,6 +252,26 @@ class Store:
         if aside.left_of(path) == path and not any(path.parent.glob(f"{path.name}.new-*")):
             raise JournalFailing(f"journal {self.place}: it is not there, though there was one; mount its disk, or, if"
                                  f" it is gone for good, remove {self.last.folder}")
+
+    def _look_whole(self) -> None:
+        """Where somebody wrote over it: it is as it was, event by event, or damaged. Raises JournalDamaged,
+        JournalFailing."""
+        if not self._written_over:
+            return
+        self._look_for_damage(whole=True)
+        try:
+            connection = reading(self.place)
+        except JournalFailing:
+            raise
+        except JournalError as fault:  # no file
+            raise self.place.damaged(str(fault)) from fault
+        try:
+            with self.place.translating_errors(), connection.begin():
+                if identity(self.place, connection)[1] != self._edge:
+                    raise Wrong("it is another's")
+                each_is_there(connection)
+        finally:
+            close(connection)
 
     def _look_for_damage(self, whole: bool) -> None:
         """Before anything is written there, and without a byte of it changed: what is damaged is kept as it is."""

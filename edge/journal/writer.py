@@ -48,7 +48,7 @@ class Writer:
         self, place: DatabaseUrl, connection: Connection | None, checkpoint: Checkpoint,
         sign: Callable[[str], str] | None = None, *, store: Store | None = None,
         failing: JournalError | None = None, on_changed: Callable[[], None] = lambda: None,
-        keep_inputs: Retention = KEEP_ALL,
+        keep_inputs: Retention = KEEP_ALL, at_ms: int = 0,
     ) -> None:
         """`sign` makes this edge's signature over a hash. `store`: keep in memory what cannot be written, and open this
         again; `failing`: it could not be opened to be written, and `connection` can at most be read.
@@ -61,7 +61,7 @@ class Writer:
         self.held_events: list[Event] = []  # in memory alone, in order
         self.steps = 0  # commits, and attempts to write again, that came to an end, well or not
         self._attempted = checkpoint
-        self.opened_ms = 0  # the time of the last input or event, when it was opened again
+        self.opened_ms = at_ms  # the time of the last input or event, when it was opened last
         self._placed = failing is None or connection is not None  # whether `checkpoint` is of this journal
         self._packs = True  # until something is found damaged
         self._packed: Checkpoint | None = None  # the last of what is packed
@@ -136,6 +136,7 @@ class Writer:
             while True:
                 self._taken.append(self._queue.get_nowait())
         batches = [job for job in self._taken if isinstance(job, Batch)]
+        self._look_at_files()
         on_disk = self._write_or_hold(batches)
         for batch in batches:
             batch.settle(on_disk)
@@ -151,6 +152,19 @@ class Writer:
             self.steps += 1
         self._taken = []
         return going
+
+    def _look_at_files(self) -> None:
+        """What somebody else did to them is noticed before anything more is written there."""
+        if self._store_again is not None and self.failing is None:
+            try:
+                self._store_again.check_place()
+            except JournalFailing as fault:
+                self._fail(fault)
+
+    def _note_files(self) -> None:
+        """A transaction of our own may have ended."""
+        if self._store_again is not None and self.failing is None:
+            self._store_again.committed()
 
     def _remember(self, batches: list[Batch]) -> None:
         """On the box itself, for a start at which the journal is not there yet."""
@@ -180,6 +194,7 @@ class Writer:
                 points.reached("retention")
             self._packed = packed
             self._drop_noted(connection)
+            self._note_files()
         except Wrong as fault:
             self._packs = False
             log.error("journal %s: inputs are no longer packed: %s", self.place, fault)
@@ -211,14 +226,9 @@ class Writer:
         """Whether they are on the disk now; if not, they are kept."""
         if self.failing is None:
             try:
-                if self._store_again is not None and batches:
-                    self._store_again.check_place()
                 self._store(batches)
-                if self._store_again is not None and batches:
-                    self._store_again.committed()
+                self._note_files()
                 return True
-            except JournalFailing as fault:
-                self._fail(fault)
             except DBAPIError as fault:
                 if self._store_again is None:
                     raise
@@ -258,7 +268,8 @@ class Writer:
             except JournalDamaged as damaged:
                 self._close()
                 after = self.checkpoint if self._placed else None
-                opened = self._store_again.begin_anew(damaged.what, after, self._sign)
+                at_ms = max(self._newest_ms, self.opened_ms)
+                opened = self._store_again.begin_anew(damaged.what, after, self._sign, at_ms)
                 self._connection, self.opened_ms = opened.connection, opened.at_ms
                 if after is None:
                     self._agree(opened.checkpoint)
@@ -269,6 +280,7 @@ class Writer:
             self._fail(self.place.error(fault))
         else:
             self.failing = None
+            self._note_files()
             self._on_changed()
 
     def _close(self) -> None:
@@ -357,6 +369,7 @@ class Writer:
                 raise self.failing or JournalFailing(f"journal {self.place} cannot be read")
             with self.place.translating_errors(), self._connection.begin():
                 found = job.question(self._connection)
+            self._note_files()
         except JournalError as fault:
             job.result.set_exception(fault)
             if isinstance(fault.__cause__, DBAPIError) and not of_a_row(fault.__cause__):  # the database's own fault
