@@ -102,7 +102,7 @@ def test_of_three_devices_the_two_that_differ_most_are_compared() -> None:
         story.say(name, spo2_pct=value)
     context = RuleContext(story.bed.state, story.at_s)
     assert sources.differ(context, "spo2_pct", 60) == 7.0
-    assert sources.differ_in_words(context, "spo2_pct", 60) == "oximeter 97 and oximeter-3 90"
+    assert sources.differ_in_words(context, "spo2_pct", 60) == "SpO₂: oximeter 97 and oximeter-3 90 %"
 
 
 # --- pumps ------------------------------------------------------------------------------------------------------------

@@ -33,6 +33,14 @@ def test_what_ends_an_alarm_is_said_with_its_value() -> None:
                                     ("inactive", "SpO₂ 95 %: 92 % or more again")]
 
 
+def test_a_pump_against_its_order_says_rate_and_programme_and_not_what_is_in_so_far() -> None:
+    story = BedStory().infusing()
+    story.rate_ml_h = 47.2
+    story.until(0.5)
+    assert said(story, "INF-1") == [(
+        "active", "The pump does not run as ordered: 47.2 mL/h, 0.67 mg/kg/h: 90 % of the ordered 52.5 mL/h")]
+
+
 def without_levels(text: str) -> BedStory:
     """A bed whose rules are judged tier by tier, as 0.1.0 had it."""
     story = BedStory()

@@ -96,6 +96,11 @@ def programme_in_words(context: RuleContext, *_: float) -> str | None:
     return f"its programme gives {programmed_mg:.1f} mg; ordered are {session.order.dose_mg:.1f} mg"
 
 
+def against_order_in_words(context: RuleContext) -> str | None:
+    """How programme and rate of the pump stand to the order."""
+    return "; ".join(filter(None, (programme_in_words(context), rate_in_words(context)))) or None
+
+
 def _programmed_pct(context: RuleContext) -> Number:
     session, programmed_mg = context.state.session, _programmed_mg(context)
     if session is None or programmed_mg is None:

@@ -228,7 +228,10 @@ def _long_open_s(context: RuleContext) -> Number:
 
 def _long_open_in_words(context: RuleContext) -> str | None:
     times, given = context.state.protocol.dissociation, "dose" if context.state.no_pump else "infusion"
-    return f"more than {times.long_after_s / 60:g} minutes since the {times.counted_from} of the {given}"
+    session = context.state.session
+    from_s = dissociation.counted_from_s(context.state, session) if session else None
+    since = f"since the {times.counted_from} of the {given}"
+    return None if from_s is None else f"{(context.at_s - from_s) / 60:.0f} minutes {since}"
 
 
 def _of_order(name: str) -> Callable[[RuleContext], Truth]:

@@ -70,7 +70,8 @@ def differ(context: RuleContext, metric: str, within_s: float) -> Number:
 def differ_in_words(context: RuleContext, metric: str, within_s: float) -> str | None:
     """What the two that differ most say."""
     pairs = sorted(_pairs(context, metric, within_s), key=lambda two: abs(two[0][1].value - two[1][1].value))
-    return f"{' and '.join(f'{name} {own.value:.0f}' for name, own in pairs[-1])}" if pairs else None
+    both = " and ".join(f"{name} {own.value:.0f}" for name, own in pairs[-1]) if pairs else ""
+    return f"{METRICS[metric].label}: {both} {METRICS[metric].unit}" if pairs else None
 
 
 _Said = tuple[str, OwnValue]
@@ -145,3 +146,11 @@ def mean_pressure(context: RuleContext) -> Number:
         return None
     mean = (sbp + 2.0 * dbp) / 3.0
     return None if isnan(mean) else round(mean, 1)
+
+
+def mean_in_words(context: RuleContext) -> str | None:
+    """The mean pressure, and that it is estimated where it is."""
+    mean = mean_pressure(context)
+    if mean is None or not isfinite(mean):
+        return None
+    return f"{'about ' if context.metric('map_mmhg') is None else ''}{mean:.0f}"

@@ -11,7 +11,7 @@ from string import Formatter
 from msgspec import UNSET
 
 from edge.contract.events import AlarmMoved, Evidence
-from edge.core import channels, delivery, gates, oximetry, treatment
+from edge.core import channels, delivery, gates, oximetry, sources, treatment
 from edge.core.alarms import Alarm
 from edge.core.context import RuleContext
 from edge.core.entered import Spot
@@ -30,6 +30,7 @@ _LINKS: dict[LinkState, str] = {  # for a nurse; the technician's page has the l
 
 # "above the measuring range /min": a unit behind what is no number
 _NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?")
+_UNKNOWN = "--"
 _UNIT_OF_WORDS = re.compile(r"((?:above|below) the measuring range) (?:%|/min|mmHg|mL/h|mg)(?!\w)")
 
 
@@ -106,6 +107,7 @@ IN_GATES: Mapping[str, Callable[[RuleContext], str | None]] = {
 PLACEHOLDERS: Mapping[str, Callable[[RuleContext, Rule], str | None]] = {
     **{name: _plain(word) for name, word in IN_GATES.items()},
     "bed": lambda context, _: context.state.bed, "device": lambda context, _: context.device,
+    "mean": _plain(sources.mean_in_words), "against_order": _plain(delivery.against_order_in_words),
     "baseline": _baseline, "rise": _rise, "reason": _reason, "reasons": _reasons, "alarms": _alarms,
 }
 
@@ -150,7 +152,10 @@ def told_now(rule: Rule, context: RuleContext) -> str:
 
 
 def no_longer_fits(rule: Rule, said: AlarmMoved, text: str, context: RuleContext) -> bool:
-    """Whether `text` must replace what was said: other words, a newer determination, or a number that is worse."""
+    """Whether `text` must replace what was said: other words, a newer determination, or a number that is worse. Words
+    that no longer know what was said do not: that nothing is heard is told beside them."""
+    if _UNKNOWN in text and _UNKNOWN not in said.text:
+        return False
     if _wording(text) != _wording(said.text):
         return True
     for one in said.evidence:
@@ -188,7 +193,7 @@ def _is_clear(rule: Rule, context: RuleContext) -> bool:
 
 
 def _filled(text: str, rule: Rule, context: RuleContext) -> str:
-    filled = text.format_map({name: PLACEHOLDERS[name](context, rule) or "--" for name in _names(text)})
+    filled = text.format_map({name: PLACEHOLDERS[name](context, rule) or _UNKNOWN for name in _names(text)})
     if " the measuring range " in filled:
         filled = _UNIT_OF_WORDS.sub(r"\1", filled)
     return filled + _author(rule, context)

@@ -16,7 +16,7 @@ from edge.core.context import Number, RuleContext
 from edge.core.fact import Fact, Parameter
 from edge.core.lacking import Span, Unwatched
 from edge.core.state import BedState
-from edge.vocabulary import LOST_WITH, METRICS
+from edge.vocabulary import DETERMINATION, LOST_WITH, METRICS
 
 BASELINE = ""
 ALL: frozenset[str] = frozenset()  # of what is said: whatever the device gives
@@ -123,10 +123,16 @@ def _in_words(context: RuleContext, *_: str) -> str | None:
     found = _of(context)
     if found is None:
         return None
-    missing = " and ".join(METRICS[metric].label for metric in METRICS if metric in found.metrics)
-    what = f"no baseline {missing}" if context.device is None else missing or "its state and alarms"
+    missing = " and ".join(dict.fromkeys(map(_named, (metric for metric in METRICS if metric in found.metrics))))
+    what = f"no baseline of {missing}" if context.device is None else missing or "its state and alarms"
     of_s, lacked_s = context.state.engine.unwatched_of_s, _unwatched_s(context) or 0.0
     return f"{what} for {lacked_s:.0f} of the last {of_s:.0f} s; not watched: {', '.join(found.rules)}"
+
+
+def _named(metric: str) -> str:
+    """A metric in the middle of a sentence."""
+    label = METRICS[metric].label
+    return "blood pressure" if metric in DETERMINATION else label.lower() if label.isalpha() else label
 
 
 def _mostly(context: RuleContext, *_: str) -> tuple[str, ...]:
