@@ -7,10 +7,12 @@ import os
 import random
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from edge.cli.audit import show_audit
 from edge.console import audit
@@ -131,3 +133,92 @@ def test_bad_usage_is_one_line(console: Path, name: str, more: dict[str, str], s
     with pytest.raises(BadUsage, match=says) as refused:
         show_audit(str(console.with_name(name)), **more)  # type: ignore[arg-type]
     assert "\n" not in str(refused.value)
+
+
+# --- what the console notes itself ------------------------------------------------------------------------------------
+
+
+def serving(path: Path) -> Store:
+    return Store(path, serves=lambda: AT_S + 99)
+
+
+def lived(path: Path, *users: str) -> None:
+    with closing(serving(path)) as store:
+        for user in users:
+            store.now(audit.add, AT_S, user, "login")
+
+
+def cut(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        raw.execute("DELETE FROM audit WHERE n >= 4")
+
+
+def made_anew(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        raw.execute("UPDATE audit SET user = 'eve' WHERE n = 5")
+        anew(raw)
+
+
+def gone(path: Path) -> None:
+    path.unlink()
+    Store(path).close()
+
+
+@pytest.mark.parametrize(("happened", "lost", "after"), [(cut, 2, 3), (made_anew, 1, 5), (gone, 5, 0)])
+def test_an_end_that_was_cut_off_is_found_and_then_said_once_in_a_line_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], happened: Callable[[Path], None], lost: int, after: int,
+) -> None:
+    path = tmp_path / "console.db"
+    lived(path, "ann", "bob", "cem", "dan", "eva")
+    noted = head(path)
+    assert audit.noted_in(path).read_text() == f"{noted}\n"
+    assert show_audit(str(path)) == 0
+    happened(path)
+    assert show_audit(str(path)) == 1
+    assert "noted elsewhere" in capsys.readouterr().err
+    for _ in range(2):
+        with closing(serving(path)) as store:
+            found = store.now(audit.lines)
+            assert store.lost_lines in (lost, 0)
+        assert [line[3] for line in found if line[1] == "audit lines lost"] == [
+            {"noted": 5, "hash": noted.partition(":")[2], "after": after}], "once"
+        assert show_audit(str(path)) == 0, "nobody is accused for ever"
+    lived(path, "fay")
+    assert show_audit(str(path), head=noted) == 1
+
+
+def test_a_line_that_is_taken_back_is_not_noted_nor_one_of_a_store_that_does_not_serve(tmp_path: Path) -> None:
+    path = tmp_path / "console.db"
+    lived(path, "ann")
+    noted = audit.noted_in(path).read_text()
+
+    def taken_back(connection: Connection) -> None:
+        audit.add(connection, AT_S, "bob", "login")
+        raise KeyError
+
+    with closing(serving(path)) as store, pytest.raises(KeyError):
+        store.now(taken_back)
+    with closing(Store(path)) as store:
+        store.now(audit.add, AT_S, "cem", "login")
+    assert audit.noted_in(path).read_text() == noted
+    assert show_audit(str(path)) == 0
+    lived(path, "dan")
+    assert audit.noted_in(path).read_text() == f"{head(path)}\n"
+    assert head(path).startswith("3:")
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"\xff", b"5:abc\n", b"0:" + b"a" * 64 + b"\n"])
+def test_a_head_that_cannot_be_told_is_one_line_and_made_anew(tmp_path: Path, spoilt: bytes) -> None:
+    path = tmp_path / "console.db"
+    lived(path, "ann")
+    file = audit.noted_in(path)
+    file.write_bytes(spoilt)
+    with pytest.raises(BadUsage, match="cannot be read") as refused:
+        show_audit(str(path))
+    assert "\n" not in str(refused.value)
+    lived(path, "bob")
+    assert file.read_text() == f"{head(path)}\n"
+    assert show_audit(str(path), noted=file) == 0
+    file.unlink()
+    with pytest.raises(BadUsage, match="no such file"):
+        show_audit(str(path), noted=file)

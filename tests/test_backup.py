@@ -17,7 +17,7 @@ import pytest
 
 from edge.app.recovery import recover
 from edge.cli.backup import back_up, restore
-from edge.console.audit import add
+from edge.console.audit import add, lines
 from edge.console.events import append
 from edge.console.store import Store
 from edge.contract.events import PendingEvent
@@ -308,6 +308,21 @@ async def test_what_is_damaged_is_saved_as_it_is_and_said(
     (saved / "journal.db").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(BadUsage, match=r"journal\.db is not as it was when the backup was made|does not hold"):
         restore(saved, tmp_path / "other")
+
+
+def test_over_an_audit_that_went_further_a_restore_says_what_the_console_then_does(
+    lived: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert back_up(lived, tmp_path / "saved") == 0
+    with closing(Store(lived / "console.db", serves=lambda: AT_S)) as store:
+        store.now(add, AT_S, "Cy", "asked")
+    for file in (*lived.glob("*.db"), *lived.glob("*.db-*")):
+        file.unlink()
+    assert restore(tmp_path / "saved", lived) == 0
+    assert "the console's audit went up to line 3, the backup's ends at 2" in capsys.readouterr().err
+    with closing(Store(lived / "console.db", serves=lambda: AT_S)) as store:
+        assert [line[1] for line in store.now(lines)] == ["asked", "asked", "audit lines lost"]
+        assert store.lost_lines == 1
 
 
 def test_a_byte_that_is_another_in_any_file_of_a_backup_is_found(lived: Path, tmp_path: Path) -> None:

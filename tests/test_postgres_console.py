@@ -16,6 +16,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, event, select
 from sqlalchemy.engine import Engine
 
+from edge.cli.audit import show_audit
 from edge.console import audit, database, events, history, patients, store
 from edge.console.accounts import account, ensure_user
 from edge.console.history import Determination, Row
@@ -81,6 +82,27 @@ def test_its_tables_are_those_the_code_knows_and_its_numbers_have_64_bits(url: s
         edge=EDGE, seq=2**63 - 1, boot="b", at_s=0.1, kind="k", prev="p", hash="h", json=b"")))
     assert kept.now(events.seqs, EDGE) == [2**63 - 1]
     kept.close()
+
+
+def test_an_end_of_the_audit_that_was_cut_off_is_found_by_what_each_console_noted(
+    server: Server, url: str, tmp_path: Path,
+) -> None:
+    folders = tmp_path / "one", tmp_path / "two"
+    kept = []
+    for folder in folders:
+        folder.mkdir()
+        kept.append(Store(url, serves=lambda: START_S, accounts=folder / "console.accounts"))
+    for k in range(6):
+        kept[k % 2].now(audit.add, START_S, "nina", "login")
+    for one in kept:
+        one.close()
+    notes = [folder / "console.db.audit" for folder in folders]
+    assert [note.read_text()[:2] for note in notes] == ["5:", "6:"]
+    assert [show_audit(url, noted=note) for note in notes] == [0, 0]
+    server.sql("DELETE FROM audit WHERE n = 6", url=url)
+    assert [show_audit(url, noted=note) for note in (None, *notes)] == [0, 0, 1]
+    Store(url, serves=lambda: START_S, accounts=folders[1] / "console.accounts").close()
+    assert [show_audit(url, noted=note) for note in notes] == [0, 0]
 
 
 def test_a_stranger_cannot_break_it_with_the_character_it_cannot_hold(url: str) -> None:

@@ -356,13 +356,13 @@ def audit(
     head: Annotated[str | None, typer.Option(help="N:HASH of a line that must be there, as noted elsewhere.")] = None,
     against: Annotated[
         str | None, typer.Option(help="A journal: each command in it must have its line here.")] = None,
+    noted: Annotated[Path | None, typer.Option(help="The console's console.db.audit, if not beside it.")] = None,
     as_json: Json = False,
 ) -> int:
-    """Who did what through a console, and when; 1 and the first line that is not as it was written if the chain of
-    hashes does not hold."""
+    """Who did what through a console, and when; 1, with the first line that is not as it was written."""
     from edge.cli.audit import show_audit
 
-    return show_audit(console, user=user, head=head, against=against, as_json=as_json)
+    return show_audit(console, user=user, head=head, against=against, noted=noted, as_json=as_json)
 
 
 @app.command("journal")

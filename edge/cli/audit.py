@@ -23,15 +23,17 @@ from edge.process import BadUsage
 
 def show_audit(
     console: str, *, user: str | None = None, head: str | None = None, against: str | None = None,
-    as_json: bool = False,
+    noted: Path | None = None, as_json: bool = False,
 ) -> int:
     """0 where the chain holds, 1 with the first line that is not as it was written.
 
     `console`: a path or URL. `user`: only theirs are printed. `head`: N:HASH of a line that must be there. `against`: a
-    journal; each command in it that came from this console must have its line. Raises BadUsage.
+    journal; each command in it that came from this console must have its line. `noted`: the file in which the console
+    notes its last line (None: the one beside `console`). Raises BadUsage.
     """
     place, shown = place_of(console), shown_address(console)
-    seq, digest = read_head(head) if head is not None else (0, "")
+    heads = [audit.Head(*read_head(head))] if head is not None else []
+    heads += _noted(place, noted)  # before the lines are read: the console goes on
     asked: set[str] = set()
     last = None
     problem = None
@@ -42,12 +44,12 @@ def show_audit(
             for line in audit.walk(connection):
                 if line.what.startswith("ask "):
                     asked.add(str(line.detail.get("id")))
-                if line.n == seq and line.hash != digest:
+                if any(each.n == line.n and each.hash != line.hash for each in heads):
                     raise Broken(line.n, "its hash is not the one that was noted elsewhere")
                 if user in (None, line.user):
                     print(json.dumps(asdict(line)) if as_json else _words(line))
                 last = line
-            if seq > (last.n if last else 0):
+            if (seq := max((each.n for each in heads), default=0)) > (last.n if last else 0):
                 raise Broken(seq, f"the lines end at {last.n if last else 0}, but it was noted elsewhere: the end is"
                                   " missing")
     except Broken as fault:
@@ -63,6 +65,21 @@ def show_audit(
     ended = f"{last.n} lines; head {last.n}:{last.hash}" if last else "0 lines"
     print(f"{shown}: the chain holds: {ended}", file=sys.stderr)
     return 0
+
+
+def _noted(place: Path | str, given: Path | None) -> list[audit.Head]:
+    """What the console has noted. Raises BadUsage."""
+    file = given or (audit.noted_in(place) if isinstance(place, Path) else None)
+    if file is None:
+        return []
+    try:
+        found = audit.noted(file)
+    except (OSError, ValueError) as fault:
+        raise BadUsage(f"{file}: the head that the console noted cannot be read ({fault}); it is made anew with the"
+                       " next line") from None
+    if found is None and given is not None:
+        raise BadUsage(f"--noted {file}: no such file; give console.db.audit of the console's data folder")
+    return [] if found is None else [found]
 
 
 def _words(line: Line) -> str:

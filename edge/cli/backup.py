@@ -15,9 +15,12 @@ from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from sqlalchemy.exc import DBAPIError
+
 from edge.aside import ENDS, to_disk
-from edge.cli.copying import copy_console, copy_journal, holds_something, is_copy
+from edge.cli.copying import copy_console, copy_journal, holds_something, is_copy, reading_store
 from edge.cli.records import stored_hashes
+from edge.console import audit
 from edge.console.damage import damage_of, damaged_rows, tells_damage
 from edge.console.database import place_of
 from edge.contract.keys import BadKey, signing_keys
@@ -176,7 +179,22 @@ def restore(backup: Path, data: Path, journal: str | None = None, console: str |
             with suppress(OSError):  # what was restored is in it
                 data.rmdir()
     print(f"{data}: {verdict.events} events and {verdict.inputs} inputs, checked; start edge and console")
+    _say_lost_lines(data, console)
     return _say(backup, damage, "was damaged when it was saved; edge and console take what can be believed of it")
+
+
+def _say_lost_lines(data: Path, console: str | None) -> None:
+    """Where the console has noted a line of the audit that is not in what was restored: it will say so itself, once."""
+    file = data / "console.db"
+    with suppress(ValueError, DBAPIError):  # a store that is damaged, which is said anyway
+        noted = audit.noted(audit.noted_in(file))
+        if noted is None or (console is None and not file.is_file()):
+            return
+        with reading_store(file if console is None else place_of(console)) as connection:
+            last = audit.last(connection)
+            if not audit.has(connection, noted):
+                print(f"the console's audit went up to line {noted.n}, the backup's ends at {last.n if last else 0}:"
+                      " the console will say in a line of it that the others are lost", file=sys.stderr)
 
 
 def _as_it_was_made(backup: Path, damage: list[str]) -> Verdict:

@@ -1,14 +1,17 @@
 """Who did what through this console, refusals included; never a patient's name. Each line is chained to the one before.
 
-A line that was edited, taken out, put in or moved is found by `vigil audit`. That the last ones were cut off only shows
-whoever has noted a head (number and hash) elsewhere, or the edge's journal, which has every command by its id.
+A line that was edited, taken out, put in or moved is found by `vigil audit`. That the last ones were cut off shows a
+head (number and hash) that was noted elsewhere: the console notes the last one in a file of its data folder; whoever
+can write there, too, is found by one noted on another box, or by the edge's journal, which has every command by its id.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,9 +20,12 @@ from sqlalchemy import Connection, Row, insert, select
 from edge.console.tables import audit
 from edge.console.upsert import AUDIT, alone
 from edge.contract.events import GENESIS
+from edge.contract.keys import write_whole
 from edge.model import canonical
 
 PAGE = 1000
+ADDED = "audit lines"  # a connection's: its transaction has added some
+HEAD = re.compile(r"([1-9][0-9]*):([0-9a-f]{64})\n")
 
 
 class Broken(Exception):
@@ -64,6 +70,57 @@ def add(
     connection.execute(insert(audit).values(
         n=n, at_s=at_s, user=user, what=what, edge=edge, bed=bed, detail=said, prev=prev,
         hash=line_hash(n, at_s, user, what, edge, bed, said, prev)))
+    connection.info[ADDED] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A line's number and hash."""
+
+    n: int
+    hash: str
+
+
+def noted_in(database: Path) -> Path:
+    """Where the head of the audit in the console's `database` is noted."""
+    return database.with_name(f"{database.name}.audit")
+
+
+def noted(file: Path) -> Head | None:
+    """What is noted there; None: nothing. Raises OSError, ValueError where it is no head."""
+    try:
+        found = HEAD.fullmatch(file.read_text("ascii"))
+    except FileNotFoundError:
+        return None
+    if found is None:
+        raise ValueError("it is no N:HASH")
+    return Head(int(found[1]), found[2])
+
+
+def note(file: Path, head: Head) -> None:
+    """All of it, or what was there stays. Raises OSError."""
+    write_whole(file, f"{head.n}:{head.hash}\n", 0o600)
+
+
+def last(connection: Connection) -> Head | None:
+    """The last line; None: there is none."""
+    row = connection.execute(select(audit.c.n, audit.c.hash).order_by(audit.c.n.desc()).limit(1)).first()
+    return Head(row.n, row.hash) if row else None
+
+
+def has(connection: Connection, head: Head) -> bool:
+    """Whether that line is there, as it was noted."""
+    return connection.execute(select(audit.c.hash).where(audit.c.n == head.n)).scalar() == head.hash
+
+
+def say_lost(connection: Connection, at_s: float, head: Head) -> int:
+    """Adds a line where `head`, which was noted, is not there. How many lines are lost; 0: none."""
+    if has(connection, head):
+        return 0
+    end = last(connection)
+    after = end.n if end else 0
+    add(connection, at_s, "vigil", "audit lines lost", noted=head.n, hash=head.hash, after=after)
+    return max(1, head.n - after)  # one at least: that one is another now
 
 
 def walk(connection: Connection) -> Iterator[Line]:

@@ -237,7 +237,8 @@ class Console:
         found = [trouble for ingest in self.edges.values()
                  for trouble in troubles.of_edge(ingest, loop_s, now_s, speed)]
         broken = self.store.broken
-        found = [*troubles.of_aside(self.store.aside), *troubles.of_accounts(self.access, now_s), *found]
+        found = [*troubles.of_aside(self.store.aside), *troubles.of_audit(self.store.lost_lines, now_s),
+                 *troubles.of_accounts(self.access, now_s), *found]
         return found if broken is None else [troubles.of_store(broken, self._console_part.since_s, self.access), *found]
 
     def simulated(self) -> bool:

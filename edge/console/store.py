@@ -62,6 +62,9 @@ class Store:
         self._place, self._serves, self._accounts = place, serves, accounts
         self.broken: str | None = None
         self.renewed = self.begun = 0
+        self.lost_lines = 0  # of the audit: they were noted beside it, and are not in it
+        beside = place.parent if isinstance(place, Path) else accounts.parent if accounts else None
+        self._head = audit.noted_in(beside / "console.db") if beside and serves else None
         self._reads_alone = False
         self._engine = self._opened()
         self._file = self._seen()
@@ -71,6 +74,7 @@ class Store:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="console-store")
         self._turn = threading.Lock()  # one connection: whoever asks from another thread waits
         self._at_work: Connection | None = None
+        self._note_audit()
 
     @property
     def aside(self) -> list[Path]:
@@ -182,6 +186,7 @@ class Store:
             self._engine.dispose()
         self._engine, self._reads_alone = opened, False
         self._file = self._seen()
+        self._note_audit()
         self.renewed += 1
 
     async def run(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -244,7 +249,12 @@ class Store:
                 try:
                     with self._engine.begin() as connection:
                         self._at_work = connection
-                        return work(connection, *args, **kwargs)
+                        connection.info.pop(audit.ADDED, None)  # of one that was rolled back
+                        done = work(connection, *args, **kwargs)
+                        added = connection.info.pop(audit.ADDED, False)
+                    if added:
+                        self._note_audit()
+                    return done
                 finally:
                     if self._file is not None:
                         self._file.noted()
@@ -253,6 +263,25 @@ class Store:
                 with self._turn, suppress(StoreBroken):  # the next call says so
                     self._renew(self._place, words_of(fault))
             raise
+
+    def _note_audit(self) -> None:
+        """The head of the audit is noted beside it, once it is on the disk. Where the one before is in it no longer,
+        the file is an older one or another, and a line of the audit says so, once. What cannot be noted now is with
+        the next line."""
+        if self._head is None or self._serves is None or self._engine is None or self._reads_alone:
+            return
+        try:
+            with self._engine.begin() as connection:
+                before = _noted(self._head)
+                lost = audit.say_lost(connection, self._serves(), before) if before else 0
+                head = audit.last(connection)
+            if lost:
+                self.lost_lines += lost
+                log.error("%d lines of the audit were noted in %s, and are not in the store", lost, self._head)
+            if head is not None and head != before:
+                audit.note(self._head, head)
+        except (OSError, DBAPIError) as fault:
+            log.error("the head of the audit cannot be noted in %s: %s", self._head, fault)
 
     def _renew(self, place: Path, what: str, take: bool = True) -> None:
         """It was found to be damaged while it served. `take`: what lies at its place is what is left of it. Raises
@@ -265,6 +294,7 @@ class Store:
             log.error("the damaged store cannot be kept aside: %s", fault)
             raise StoreBroken(f"{place} is damaged ({what}), and cannot be kept aside: {fault}") from fault
         self._reads_alone = False
+        self._note_audit()
         self._file = self._seen()
         self.renewed += 1
         self.begun += 1
@@ -279,3 +309,12 @@ class Store:
                 log.error("%s", broken)
         if self._engine is not None:
             self._engine.dispose()
+
+
+def _noted(file: Path) -> audit.Head | None:
+    """The head that is noted; one that cannot be told is said, and made anew. Raises OSError."""
+    try:
+        return audit.noted(file)
+    except ValueError as fault:
+        log.error("%s: %s; whether lines of the audit are lost is not known", file, fault)
+        return None

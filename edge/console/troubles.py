@@ -117,6 +117,15 @@ def of_aside(kept: Sequence[Path]) -> Iterator[Trouble]:
                       " move the old file out of the data folder: this line then goes.")
 
 
+def of_audit(lost: int, now_s: float) -> Iterator[Trouble]:
+    """The store is an older one than this console's, or another."""
+    if lost:
+        yield Trouble("audit", None, now_s, f"{lost} lines of the audit were stored by this console, and are not there"
+                      " any more: its store was overwritten, or put back from a backup", "Nothing to do where a backup"
+                      " was restored. Otherwise tell whoever is responsible for the record: vigil audit shows after"
+                      " which line. This goes when the console is started again.")
+
+
 def of_accounts(access: Access, now_s: float) -> Iterator[Trouble]:
     """Accounts that cannot be believed."""
     if access.spoilt:
