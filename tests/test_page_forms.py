@@ -66,9 +66,11 @@ async def test_a_session_is_not_closed_over_a_high_alarm_without_a_word(opened: 
 async def test_a_gate_is_overridden_by_whom_it_lets_for_a_reason(opened: Opened) -> None:
     story = Story(beds=1)
     gate = {"since": iso(story.now()), "at": None, "overridden_by": None, "reason": None}
+    story.beds["chair-1"].state["session"].update(phase="READY", infusion_started=None)
     story.beds["chair-1"].state["session"]["open_items"] = [
         {**gate, "gate": "escort", "text": "an escort home", "override": ["nurse", "prescriber"]},
         {**gate, "gate": "spo2", "text": "no live SpO₂", "override": []},
+        {**gate, "gate": "held", "text": "held by anna: waits", "override": []},
         {**gate, "gate": "gait", "text": "walks steadily", "override": ["nurse"], "overridden_by": "beate",
          "reason": "wheelchair"},
     ]
@@ -76,7 +78,11 @@ async def test_a_gate_is_overridden_by_whom_it_lets_for_a_reason(opened: Opened)
         await page.get_by_role("button", name="Session").click()
         sheet = page.get_by_role("dialog")
         await expect(sheet.locator(".open-items li")).to_have_text(
-            [re.compile("☐ An escort home"), "☐ No live SpO₂", "☑ Walks steadily beate goes on: wheelchair"])
+            [re.compile("☐ An escort home"), "☐ No live SpO₂", re.compile("☐ Held by anna: waits"),
+             "☑ Walks steadily beate goes on: wheelchair"])
+        await expect(sheet.get_by_role("button", name="Dissociation has begun")).to_have_count(0)  # nothing is given yet
+        await sheet.get_by_role("button", name="Let the treatment go on…").click()
+        await sheet.get_by_role("button", name="Back").click()
         await sheet.get_by_role("button", name="Go on without it…").click()
         await sheet.locator("[name=reason]").fill("her sister is on the way")
         await sheet.get_by_role("button", name="Record: override gate").click()

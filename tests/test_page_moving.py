@@ -1,6 +1,9 @@
-"""Holds the page to a session that goes to another bed: where to, what is plugged over, and how it looks afterwards."""
+"""Holds the page to a session that goes to another bed (where to, what is plugged over, how it looks afterwards), and
+to a device that is away as planned."""
 
 from __future__ import annotations
+
+import re
 
 import pytest
 from playwright.async_api import expect
@@ -41,14 +44,21 @@ async def test_both_beds_say_where_the_session_was_and_where_the_pump_is(
     story = Story(beds=2)
     old, new = story.beds["chair-1"].state, story.beds["chair-2"].state
     old["session"], old["devices"][0]["gone_to"], old["devices"][0]["link"] = None, "chair-2", "lost"
+    new["devices"][1]["off_until"] = iso(story.now() + 600)
     new["session"]["stays"] = [{"bed": "chair-1", "from": iso(story.now() - 900), "until": iso(story.now() - 300)}]
     async with opened(story, "/bed/chair-2", screen=screen) as page:
         await expect(page.locator(".bed-head")).to_contain_text("At Chair 1 until")
+        off = re.compile(r"Oximeter off as planned until \d\d:\d\d")
+        await expect(page.locator(".bed-head")).to_contain_text(off)
+        await page.locator(".bed-head").get_by_role("button", name="It is back").click()
+        await page.goto(story.url)
+        await expect(page.locator("[data-bed=chair-2] .notes")).to_contain_text(off)
         await page.goto(story.url + "/bed/chair-1")
         await expect(page.locator(".bed-head")).to_contain_text("Pump went to Chair 2 with its patient")
         await page.locator(".bed-head").get_by_role("button", name="It is back").click()
         await expect(page.locator(".bed-head")).not_to_contain_text("connection")
-    assert [(one["verb"], one["args"]) for one in story.commands] == [("device_back", {"device": "pump"})]
+    assert [(one["verb"], one["args"]) for one in story.commands] == [
+        ("device_back", {"device": name}) for name in ("oximeter", "pump")]
 
 
 async def test_with_no_free_bed_nobody_is_sent_anywhere(opened: Opened) -> None:

@@ -45,6 +45,9 @@ def _all(state: BedState, session: Session, points: list[OpenPoint], at_s: float
         yield "check_in", "check-in", check_in_due_s
     if (spo2_due_s := oximetry.asked_s(RuleContext(state, at_s))) is not None:
         yield "oximetry", "oximetry: enter SpO₂", spo2_due_s
+    for name, device in state.devices.items():
+        if device.off_until_s is not None:
+            yield "device", f"the planned absence of the {name} is over", device.off_until_s
     if session.phase == "INFUSING":
         yield from _dose(state, session, at_s)
     elif session.phase == "PAUSED" and session.stopped_since_s is not None:
@@ -59,7 +62,7 @@ def _all(state: BedState, session: Session, points: list[OpenPoint], at_s: float
 def _dose(state: BedState, session: Session, at_s: float) -> Iterator[_Next]:
     device_s, order = dosing.next_device_s(state), session.order
     if device_s is not None:
-        yield "dose", f"the next device; {session.delivered_mg:g} of {order.dose_mg:g} mg are in", device_s
+        yield "dose", f"the next device ({session.delivered_mg:g} of {order.dose_mg:g} mg are in)", device_s
     elif order.duration_min is not None:
         yield "end", "end of the infusion", at_s + max(0.0, order.duration_min * 60 - session.infused_s)
 

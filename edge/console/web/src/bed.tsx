@@ -16,10 +16,11 @@ import { SessionPanel } from "./sessionpanel.tsx";
 import { live } from "./session.ts";
 import { StartSession } from "./startsession.tsx";
 import { store } from "./state.ts";
+import { unseen } from "./troubles.tsx";
 import { Trend } from "./trend.tsx";
 import type { BedState, Session } from "./feed.ts";
 import { vitalsOf } from "./vocabulary.ts";
-import { bpWords, enteredWords, interlockWords, linkTrouble, nextWords, ownLimits, sentence } from "./words.ts";
+import { bpWords, enteredWords, interlockWords, nextWords, ownLimits, sentence } from "./words.ts";
 
 type Open = "nothing" | "check-in" | "session" | "start" | "events";
 
@@ -85,10 +86,7 @@ function OpenItems({ session }: { session: Session }) {
 
 function BedHead({ bed, state, session }: { bed: string; state: BedState | undefined; session: Session | null }) {
   const context = store.context(bed);
-  const troubles = (state?.devices ?? []).flatMap((device) => {
-    const words = device.gone_to === undefined ? linkTrouble(device) : null;
-    return words === null ? [] : [`${stopwatch(store.since_s(device.since, bed) ?? 0)} ${words}`];
-  });
+  const troubles = unseen(bed, (state?.devices ?? []).filter(({ gone_to, off_until }) => gone_to === undefined && off_until === undefined));
   const order = session?.order ?? null;
   const stop = interlockWords(state?.interlock);
   const next = context.live ? nextWords(session, store.edge_ms(bed)) : null;

@@ -4,7 +4,7 @@ import { clockTime } from "./age.ts";
 import { command } from "./api.ts";
 import { VERBS } from "./contract.ts";
 import type { Device } from "./feed.ts";
-import { kindWord, refusal, sentence } from "./words.ts";
+import { kindWord, linkTrouble, refusal, sentence } from "./words.ts";
 
 const { minutes: MINUTES, reason: REASON } = VERBS.maintain.args;
 const REASONS = ["Cable or sensor changed", "Test", "Cleaning"] as const;
@@ -26,18 +26,19 @@ export function InMaintenance({ bed, device }: { bed: string; device: Device }) 
   );
 }
 
-/** It went to another bed with a patient, or may be another bed's: until a person says that it is back, or whose it is,
- * nothing on its line is this bed's. */
+/** It is off as planned; or it went to another bed with a patient, or may be another bed's: until a person says that it is
+ * back, or whose it is, nothing on its line is this bed's. */
 export function GoneAlong({ bed, device }: { bed: string; device: Device }) {
   const [problem, setProblem] = useState<string | null>(null);
-  if (device.gone_to === undefined && !device.ask) return null;
+  const away = device.gone_to === undefined ? device.off_until === undefined ? null : linkTrouble(device) : `${sentence(kindWord(device))} went to ${sentence(device.gone_to.replaceAll("-", " "))} with its patient`;
+  if (away === null && !device.ask) return null;
   const back = async (): Promise<void> => {
     const answer = await command(bed, "device_back", { device: device.device });
     setProblem(answer.ok ? null : refusal(answer));
   };
   return (
-    <span class="maintenance">{device.gone_to === undefined ? <small>{sentence(device.reason)}</small> : `${sentence(kindWord(device))} went to ${sentence(device.gone_to.replaceAll("-", " "))} with its patient`}
-      <button onClick={() => void back()}>{device.gone_to === undefined ? "It is this bed’s own" : "It is back"}</button>
+    <span class="maintenance">{away ?? <small>{sentence(device.reason)}</small>}
+      <button onClick={() => void back()}>{away === null ? "It is this bed’s own" : "It is back"}</button>
       {problem !== null && <em role="alert">{problem}</em>}
     </span>
   );

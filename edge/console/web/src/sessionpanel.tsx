@@ -19,6 +19,7 @@ const CHECKLIST = [
   "Pregnancy asked where it applies", "Escort home confirmed", "Oxygen, suction, bag-mask and rescue medicines at hand",
 ] as const;
 /** What goes on while nothing is open. */
+const DOSING = "Nothing: the next device comes in its time.";
 const NOTHING_OPEN: Partial<Record<Phase, string>> = {
   INFUSING: "Nothing: the infusion is running its course.",
   PAUSED: "Nothing. The pump stands: go on at the pump, or enter that the infusion has ended.",
@@ -50,7 +51,7 @@ export function SessionPanel({ bed, session, close }: { bed: string; session: Se
       </ol>
       <OrderLine session={session} />
       <h3>Still open before the next step</h3>
-      {(session.open_items ?? []).length > 0 ? <OpenItems session={session} ask={ask} /> : session.open.length === 0 ? <p>{NOTHING_OPEN[session.phase] ?? "Nothing."}</p> : <ul class="open-items">{session.open.map((item) => <li key={item}>☐ {sentence(item)}</li>)}</ul>}
+      {(session.open_items ?? []).length > 0 ? <OpenItems session={session} ask={ask} /> : session.open.length === 0 ? <p>{session.phase === "INFUSING" && session.route === "nasal" ? DOSING : NOTHING_OPEN[session.phase] ?? "Nothing."}</p> : <ul class="open-items">{session.open.map((item) => <li key={item}>☐ {sentence(item)}</li>)}</ul>}
       {session.ready_min !== null && <p>Had there been no minimum stay: ready {Math.round(session.ready_min)} min after the start.</p>}
       {(session.phase === "PRECHECK" || session.phase === "READY") && <Checklist bed={bed} session={session} />}
       <h3>What you can record or ask for</h3>
@@ -70,6 +71,7 @@ function OpenItems({ session, ask }: { session: Session; ask: (verb: Verb, given
           {from !== null && <small> from {clockTime(from)}</small>}
           {overridden_by !== null && <small> {overridden_by} goes on: {reason}</small>}
           {overridden_by === null && gate in ATTESTATIONS && VERBS.attest.roles.some((one) => one === role) && <button type="button" onClick={() => ask("attest", { what: gate })}>Record…</button>}
+          {gate === "held" && VERBS.unhold.roles.some((one) => one === role) && <button type="button" onClick={() => ask("unhold", {})}>{nameOf("unhold")}…</button>}
           {overridden_by === null && who.some((one) => one === role) && <button type="button" onClick={() => ask("override_gate", { gate })}>Go on without it…</button>}
         </li>
       ))}

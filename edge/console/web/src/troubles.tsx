@@ -1,6 +1,17 @@
 /** What is wrong besides what is not live: each in plain words of the console's, with what to do next. */
-import { clockTime } from "./age.ts";
+import { clockTime, stopwatch } from "./age.ts";
+import type { Device } from "./feed.ts";
 import { store } from "./state.ts";
+import { linkTrouble } from "./words.ts";
+
+/** What cannot be seen of these devices, for how long and of which: the age first, so that it is never what is cut off. */
+export function unseen(bed: string, devices: readonly Device[]): string[] {
+  return devices.flatMap((device) => {
+    const words = linkTrouble(device);
+    const since_s = device.off_until === undefined ? store.since_s(device.since, bed) : null;
+    return words === null ? [] : [since_s === null ? words : `${stopwatch(since_s)} ${words}`];
+  });
+}
 
 export function Troubles() {
   if (store.troubles.length === 0) return null;

@@ -46,10 +46,15 @@ function devicesOf(bed: string, verb: string): Device[] {
 const HELP: Partial<Record<string, string>> = {
   arm_interlock: "Certain alarms then stop the drug’s pump, once, until somebody disarms it or the session ends. Nothing is ever started from here: go on at the pump. It takes two people: a second one must arm it under their own name.",
   move_session: "The session goes on at the other bed with its order, dose, baseline and alarms. Choose what is plugged over there with the patient; what you do not choose stays, and counts for this patient no more. A pump that infuses is stopped first, or plugged over.",
+  device_off: "Until then nothing is missed of it; afterwards it is again, by itself. Other alarms stay in force.",
+  rebaseline: "The blood pressures of the last while become the baseline that alarms and discharge compare with.",
   hold: "The treatment does not begin, or does not go on, until somebody lets it. This does not stop the pump: stop it at the pump. Alarms stay in force.",
   unhold: "This does not start the pump: go on at the pump. What is asked before stands under “Still open before the next step”.",
   disarm_interlock: "No alarm stops the pump any more. It does not start the pump. Where a stop was not confirmed, say what the pump does now.",
 };
+
+const BEGUN: Record<string, string> = { yes: "It has begun", no: "It is over" };
+const MAY_BE_LEFT_OUT = "may be left out";
 
 /** A verb that has a meaning in some states of a bed alone. */
 const WHEN: Partial<Record<string, (state: State) => boolean>> = {
@@ -61,6 +66,7 @@ const WHEN: Partial<Record<string, (state: State) => boolean>> = {
 const ONLY: Partial<Record<string, (session: Session) => boolean>> = {
   give_dose: isByHand,
   drug_channel: (session) => !isByHand(session),
+  dissociation: ({ infusion_started }) => infusion_started !== null,
   set_limit: ({ limits }) => (limits ?? []).length > 0,
   hold: ({ held, phase }) => !held && phase !== "RECOVERY" && phase !== "DISCHARGE_READY",
   unhold: ({ held }) => Boolean(held),
@@ -68,6 +74,11 @@ const ONLY: Partial<Record<string, (session: Session) => boolean>> = {
 
 function isByHand({ order }: Session): boolean {
   return order?.dose_mg != null && order.dose_mg_kg === null;
+}
+
+/** Whether an order of this kind has that number. */
+function isOf(session: Session | null | undefined, key: string): boolean {
+  return session && isByHand(session) ? (VERBS.start_session.args as Record<string, Argument>)[key]?.unless === undefined : key !== "dose_mg";
 }
 
 /** The verbs that whoever is signed in may ask for in this session, besides those that have a place of their own. */
@@ -118,9 +129,10 @@ function valueOf(argument: Argument, text: string): { value: unknown } | string 
 /** `given`: arguments that are known already, and not asked for. An attestation is one of several, and leads back to them. */
 export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; verb: Verb; given?: Texts; back: () => void; close: () => void }) {
   const devices = devicesOf(bed, verb).map(({ device }) => device);
-  const limits = store.states.get(bed)?.session?.limits ?? [];
+  const session = store.states.get(bed)?.session;
+  const limits = session?.limits ?? [];
   const choicesOf = (key: string): readonly string[] | undefined => (key === "device" && verb in OF_DEVICES ? devices : verb === "move_session" && key === "devices" ? devices : key === "to" && verb === "move_session" ? freeBeds(bed) : key === "limit" ? limits.map(({ limit }) => limit) : undefined);
-  const takes = Object.entries(VERBS[verb].args as Record<string, Argument>).filter(([key]) => !(key in given))
+  const takes = Object.entries(VERBS[verb].args as Record<string, Argument>).filter(([key]) => !(key in given) && (verb !== "amend_order" || isOf(session, key)))
     .map(([key, argument]) => [key, { ...argument, choices: choicesOf(key) ?? argument.choices ?? [] }] as const);
   const [texts, setTexts] = useState<Texts>({});
   const [sending, setSending] = useState(false);
@@ -148,22 +160,22 @@ export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; 
     }>
       {HELP[verb] !== undefined && <p class="help">{HELP[verb]}</p>}
       {verb === "set_limit" && <ul class="help">{limits.map((one) => <li key={one.limit}>{one.title}: {one.value ?? one.usual} {one.unit}, may be {one.least} to {one.most}{one.value !== null && ` (usual ${one.usual}; ${one.by}: ${one.reason})`}</li>)}</ul>}
-      {numbers.length > 0 && <NumberFields texts={texts} change={change} fields={numbers.map(([key, { label, unit = "", presets = [], optional }]) => (
-        { key, label, unit, presets, hint: optional ? "if known" : undefined }))} />}
       {takes.flatMap(([key, { label, type, choices = [] }]) => (choices.length === 0 ? [] : [
         type === "words" && <p key={`${key}-label`} class="help">{label}:</p>,
         <div key={key} class="presets reasons" role="group" aria-label={label}>
           {choices.map((one) => <button key={one} type="button" aria-pressed={chosen(texts[key]).includes(one)} onClick={() => change(key, type === "words" ? toggled(texts[key], one) : one)}>{limits.find(({ limit }) => key === "limit" && limit === one)?.title ?? (key === "to" ? store.label(keyOf({ edge: idOf(bed).edge, bed: one })) : undefined) ?? (verb === "attest" && key === "what" ? sentence(ATTESTATIONS[one] ?? one) : undefined) ?? sentence(one.replaceAll("_", " "))}</button>)}
         </div>,
       ]))}
+      {numbers.length > 0 && <NumberFields texts={texts} change={change} fields={numbers.map(([key, { label, unit = "", presets = [], optional }]) => (
+        { key, label, unit, presets, hint: optional ? MAY_BE_LEFT_OUT : undefined }))} />}
       {takes.filter(([, { type, choices = [] }]) => (type === undefined || type === "words") && choices.length === 0).map(([key, { label, type, optional }]) => (
         <label key={key} class="patient-field"><span>{label}</span>
-          <input name={key} autoComplete="off" placeholder={type === "words" ? "one after the other, with commas" : optional ? "if known" : "not entered"} value={texts[key] ?? ""} onInput={(event) => change(key, event.currentTarget.value)} />
+          <input name={key} autoComplete="off" placeholder={type === "words" ? "one after the other, with commas" : optional ? MAY_BE_LEFT_OUT : "not entered"} value={texts[key] ?? ""} onInput={(event) => change(key, event.currentTarget.value)} />
         </label>
       ))}
       <div class="flags">
         {takes.filter(([, { type }]) => type === "flag").map(([key, { label }]) => (
-          ["yes", "no"].map((word) => <button key={key + word} type="button" aria-pressed={texts[key] === word} onClick={() => change(key, word)}>{label}: {word}</button>)
+          ["yes", "no"].map((word) => <button key={key + word} type="button" aria-pressed={texts[key] === word} onClick={() => change(key, word)}>{key === "begun" ? BEGUN[word] : `${label}: ${word}`}</button>)
         ))}
       </div>
     </Sheet>

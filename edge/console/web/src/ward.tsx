@@ -1,7 +1,7 @@
 /** The ward: one fixed tile a bed, always in the same place, read in a glance from across the room. */
 import type { RefObject } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { clockTime, gapWords, stopwatch } from "./age.ts";
+import { clockTime, gapWords } from "./age.ts";
 import { idOf, pathOf } from "./beds.ts";
 import { Figure, Further, Pressure } from "./numbers.tsx";
 import { Band, phaseWords } from "./phase.tsx";
@@ -9,10 +9,11 @@ import { PumpLine, pumpSays } from "./pump.tsx";
 import { frameOf, ranked } from "./rank.ts";
 import { Link } from "./router.tsx";
 import { store } from "./state.ts";
+import { unseen } from "./troubles.tsx";
 import { isClinical } from "./feed.ts";
 import type { BedState, Me } from "./feed.ts";
 import { vitalsOf } from "./vocabulary.ts";
-import { interlockWords, linkTrouble, nextWords, noAlarms, ownLimits, PRIORITY, SYMBOL } from "./words.ts";
+import { interlockWords, nextWords, noAlarms, ownLimits, PRIORITY, SYMBOL } from "./words.ts";
 
 /** How many columns fit that many beds, wide and upright. */
 function columns(beds: number): { wide: number; upright: number } {
@@ -125,13 +126,8 @@ function Tile({ bed, me }: { bed: string; me: Me }) {
   );
 }
 
-/** What cannot be seen, for how long and from which device: the age first, so that it is never what is cut off. */
 function Trouble({ bed, state }: { bed: string; state: BedState | undefined }) {
-  const troubled = (state?.devices ?? []).flatMap((device) => {
-    const words = linkTrouble(device);
-    const since_s = store.since_s(device.since, bed);
-    return words === null ? [] : [since_s === null ? words : `${stopwatch(since_s)} ${words}`];
-  });
+  const troubled = unseen(bed, state?.devices ?? []);
   const request = state?.request?.text;
   const gap = state?.gap;
   const stop = interlockWords(state?.interlock);

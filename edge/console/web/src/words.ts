@@ -88,8 +88,9 @@ export function linkRemedy(link: string, ask?: boolean): string | null {
   return link === "live" ? null : LINK_REMEDY[link] ?? "Look at the device.";
 }
 
-/** What is wrong with a device's link, or null if nothing is. */
+/** Why nothing may come from a device: what is wrong with its link, or that it is off as planned; null: nothing. */
 export function linkTrouble(device: Device): string | null {
+  if (device.off_until !== undefined) return `${sentence(kindWord(device))} off as planned until ${clockTime(device.off_until)}`;
   if (device.ask) return `Whose ${kindWord(device)} is this?`;
   return device.link === "live" ? null : linkWords(device.link, kindWord(device));
 }
