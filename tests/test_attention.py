@@ -279,6 +279,7 @@ REFUSED = [
      "role must be one of 'nurse', 'prescriber', 'technician', 'box', not 'doctor'"),
     ("after_s = 60 }", "after_s = 120 }", "each step must come later than the one before it"),
     ('class = "technical"\nsteps', "steps", "'medium' has a ladder already; write its steps there"),
+    ('rules = ["INF", ', 'rules = ["INV", ', "no rule is named 'INV'; did you mean 'INF'"),
     ("remind_after_s = 150", "remind_after = 150", "no key 'remind_after' in [attention]"),
     ("remind_after_s = 150", "remind_after_s = -1", "remind_after_s must be seconds, 0 to 86400, not -1"),
     ('priority = "high"\nsteps', 'priority = "none"\nsteps',
@@ -311,9 +312,11 @@ def test_without_the_table_nobody_is_told_twice() -> None:
     assert delegated(story).startswith("not_now: rules.toml does not say")
 
 
-def test_the_ladder_of_a_class_comes_before_that_of_any() -> None:
+def test_the_ladder_of_a_rule_comes_before_that_of_a_class_and_this_before_that_of_any() -> None:
     attention = RULES.attention
-    assert attention.ladder_of("medium", "technical")[1] == Step("technician", 120)
-    assert attention.ladder_of("medium", "physiological")[1] == Step("nurse", 120)
-    assert attention.ladder_of("low", "physiological") == ()
+    assert attention.ladder_of("medium", "technical", "TEC-4")[1] == Step("technician", 120)
+    assert attention.ladder_of("medium", "physiological", "HTN-2")[1] == Step("nurse", 120)
+    assert attention.ladder_of("low", "physiological", "HTN-1") == ()
+    for rule in ("INF-1", "PRO-1", "DIS-6"):  # a pump against its order is no technician's
+        assert attention.ladder_of("medium", "technical", rule)[1] == Step("nurse", 120)
     assert isinstance(attention.ladders[0], Ladder)

@@ -80,7 +80,7 @@ async def test_a_gate_is_overridden_by_whom_it_lets_for_a_reason(opened: Opened)
         await expect(sheet.locator(".open-items li")).to_have_text(
             [re.compile("☐ An escort home"), "☐ No live SpO₂", re.compile("☐ Held by anna: waits"),
              "☑ Walks steadily beate goes on: wheelchair"])
-        await expect(sheet.get_by_role("button", name="Dissociation has begun")).to_have_count(0)  # nothing is given yet
+        await expect(sheet.get_by_role("button", name="Dissociation has begun")).to_have_count(0)
         await sheet.get_by_role("button", name="Let the treatment go on…").click()
         await sheet.get_by_role("button", name="Back").click()
         await sheet.get_by_role("button", name="Go on without it…").click()

@@ -62,7 +62,7 @@ def review(state: BedState, rules: RuleSet, at_s: float, news: Sequence[PendingE
 
 def steps(state: BedState, attention: Attention, alarm: Alarm, alarm_class: AlarmClass) -> list[tuple[str, float]]:
     """Who is to be told of this alarm, and how long after it was announced."""
-    found = [(step.role, step.after_s) for step in attention.ladder_of(alarm.sound, alarm_class)]
+    found = [(step.role, step.after_s) for step in attention.ladder_of(alarm.sound, alarm_class, alarm.rule)]
     given = state.delegation
     if given is None or not found or given.to == found[0][0]:
         return [(str(who), after_s) for who, after_s in found]

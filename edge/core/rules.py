@@ -168,7 +168,6 @@ def _rule_set(data: Mapping[str, Any], digest: str) -> RuleSet:
                        f"write [[rule]] tables, [engine], [attention], [interlock] and [[limit]], not "
                        f"{', '.join(extra) or 'an empty file'}")
     engine = read_table(Engine, data.get("engine", {}), ("engine",), "[engine]")
-    attention = read_attention(data.get("attention", {}))
     rules: list[Rule] = []
     for number, table in enumerate(tables):
         try:
@@ -177,6 +176,7 @@ def _rule_set(data: Mapping[str, Any], digest: str) -> RuleSet:
             raise BadTable(wrong.where, f"{table.get('id', '[[rule]]')}: {wrong}") from None
     for number, rule in enumerate(rules):
         _check_among(rule, rules, ("rule", number))
+    attention = read_attention(data.get("attention", {}), [rule.id for rule in rules])
     written = {table["id"]: table for table in tables}
     limits = read_limits(data.get("limit", []), written)
     interlock = read_interlock(data.get("interlock"), rules)
