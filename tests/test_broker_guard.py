@@ -11,7 +11,7 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
-from edge.stream import broker_guard
+from edge.stream import broker_guard, broker_limits
 from edge.stream.broker import BrokerFailed, embedded
 from edge.stream.broker_access import Access, BadAccess, access_text, covers, made_users, read_access
 from edge.stream.broker_refusals import Ledger
@@ -249,12 +249,12 @@ async def test_who_floods_is_slowed_over_all_its_connections_and_nobody_waits_fo
                 await asyncio.sleep(0.05)
     assert max(took_s) < 2.0, took_s
     flooded_s = time.monotonic() - began_s
-    most = broker_guard.OTHER_BURST + broker_guard.OTHER_PER_S * flooded_s
+    most = broker_limits.OTHER_BURST + broker_limits.OTHER_PER_S * flooded_s
     assert garbage <= most + connections, "its burst, and 50 a second since"
 
 
 async def test_who_always_has_more_keeps_no_other_connection_of_its_user_waiting() -> None:
-    pace, taken = broker_guard.Pace(1000.0, 1.0, 0.0), list[str]()
+    pace, taken = broker_limits.Pace(1000.0, 1.0, 0.0), list[str]()
 
     async def read(name: str, packets: int) -> None:
         for _ in range(packets):
@@ -271,12 +271,14 @@ async def test_a_receipt_costs_no_pace_for_a_message_that_was_given_and_any_othe
 ) -> None:
     taken: list[int] = []
 
-    class Counting(broker_guard.Pace):
-        async def take(self) -> None:
+    class Counting(broker_limits.Pace):
+        async def take(self, count: float = 1) -> None:
             taken.append(1)
 
     reader, writer = asyncio.StreamReader(), Written()
-    client = broker_guard.Client("a", None, 5, writer.transport, Counting(1.0, 1.0, 0.0), 0.0)
+    share = broker_limits.Share(False, 0.0)
+    share.packets = Counting(1.0, 1.0, 0.0)
+    client = broker_guard.Client("a", None, 5, writer.transport, share, 0.0)
     out = broker_guard.GuardedWriter(writer, client, Access())  # type: ignore[arg-type]
     for number in range(given):
         out.write(b"\x32\x06\x00\x01a\x00" + bytes((number,)) + b"x")

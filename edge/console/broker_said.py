@@ -18,6 +18,8 @@ REMEDIES: dict[RefusedFor, str] = {
     "client_id": "Two programs use one client id: give one of them another name, or end it.",
     "full": "End programs that need not be connected; one that connects again and again has a fault.",
     "size": "If it is ours it has a fault: keep its log and tell who maintains it. " + _STRANGER,
+    "much": "If it is ours it has a fault: keep its log and tell who maintains it. If not, give that user a new"
+            " password.",
     "deaf": "The program hangs, or is too slow for what it asked for: start it again, or ask for fewer topics.",
 }
 

@@ -13,7 +13,7 @@ from edge.contract.payloads import Payload, Time
 
 REFUSED_TOPIC = "$SYS/broker/vigil/refused"  # retained, QoS 1
 
-RefusedFor = Literal["password", "will", "topic", "client_id", "full", "size", "deaf"]
+RefusedFor = Literal["password", "will", "topic", "client_id", "full", "size", "deaf", "much"]
 
 
 class RefusedClient(Payload, frozen=True, kw_only=True):

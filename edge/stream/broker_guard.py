@@ -22,6 +22,7 @@ from amqtt.mqtt.connect import ConnectPacket
 
 from edge.contract.broker_said import RefusedFor
 from edge.stream.broker_access import Access
+from edge.stream.broker_limits import BYTES_A_PACKET, TOPIC_BYTES, Share
 from edge.stream.broker_refusals import Ledger
 
 CONNECT_S = 3.0  # real seconds for a CONNECT to come
@@ -30,36 +31,12 @@ PACKET_BYTES = 262_144
 MAX_CONNECTIONS = 100  # an edge, its consoles, and people who look
 MAX_PER_USER = 20
 MAX_WAITING = 50  # sockets that have not said CONNECT; beyond it the oldest makes room
-PRODUCER_PER_S, OTHER_PER_S = 2000.0, 100.0  # packets of a user who may write events, and of any other
-PRODUCER_BURST, OTHER_BURST = 400.0, 100.0  # so many at once
 TURN = 8  # rounds of the event loop in which amqtt hands on one message
 TAKEOVER_S = 2.0
-CONNECT, PUBLISH, PUBACK, SUBSCRIBE = 1, 3, 4, 8
+CONNECT, PUBLISH, PUBACK, SUBSCRIBE, UNSUBSCRIBE = 1, 3, 4, 8, 10
 MAX_HEADER = 5
 REFUSED = b"\x20\x02\x00\x05"  # CONNACK, not authorised
 log = logging.getLogger(__name__)
-
-
-class Pace:
-    """How fast the packets of one user are taken, over all its connections: `burst` at once, and `per_s`; each
-    connection in its turn, so that one that always has more keeps no other of the same user waiting."""
-
-    def __init__(self, per_s: float, burst: float, now_s: float) -> None:
-        self._per_s, self._burst = per_s, burst
-        self._tokens, self._filled_s = burst, now_s
-        self._turn = asyncio.Lock()
-
-    async def take(self) -> None:
-        """Until one more packet may be read."""
-        async with self._turn:
-            while (short := 1 - self._filled(asyncio.get_running_loop().time())) > 0:
-                await asyncio.sleep(short / self._per_s)
-            self._tokens -= 1
-
-    def _filled(self, now_s: float) -> float:
-        self._tokens = min(self._burst, self._tokens + (now_s - self._filled_s) * self._per_s)
-        self._filled_s = now_s
-        return self._tokens
 
 
 @dataclass(eq=False, slots=True)
@@ -70,7 +47,7 @@ class Client:
     user: str | None
     keepalive_s: int
     transport: asyncio.WriteTransport
-    pace: Pace
+    share: Share
     received_s: float
     refused: int = 0  # packets that it had no right to
     unacknowledged: int = 0  # messages at QoS 1 that it was given and has not acknowledged
@@ -115,13 +92,13 @@ class GuardedReader(ReaderAdapter):  # type: ignore[misc]
     async def _next(self) -> bytes:
         if not self._head:
             self._head += await self._reader.readexactly(1)
-        if not self._counted:
-            if not self._acknowledges():
-                await self._client.pace.take()
-            self._counted = True
         while len(self._head) < 2 or (self._head[-1] & 0x80 and len(self._head) < MAX_HEADER):
             self._head += await self._reader.readexactly(1)
         length = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(self._head[1:]))
+        if not self._counted:
+            if not self._acknowledges():
+                await self._client.share.packets.take(1 + min(length, PACKET_BYTES) // BYTES_A_PACKET)
+            self._counted = True
         if length > PACKET_BYTES or self._head[-1] & 0x80:
             self._client.transport.abort()
             log.warning("client %r sends a packet of %d bytes; it is cut off", self._client.id, length)
@@ -143,7 +120,9 @@ class GuardedReader(ReaderAdapter):  # type: ignore[misc]
 
     async def _take_turn(self, packet: bytes) -> None:
         """Messages go in one at a time, first come first served (asyncio.Lock is fair), each when the one before is
-        handed on."""
+        handed on; subscriptions at their pace, for each brings all that is retained."""
+        if packet[0] >> 4 == SUBSCRIBE:
+            await self._client.share.filters.take(len(_filters(packet, options=1)))
         if packet[0] >> 4 == PUBLISH:
             async with self._turn:
                 for _ in range(TURN):
@@ -152,34 +131,55 @@ class GuardedReader(ReaderAdapter):  # type: ignore[misc]
     def _allowed(self, packet: bytes) -> bool:
         """Whether amqtt gets it. What it does not get is answered here, as a broker must."""
         kind = packet[0] >> 4
-        if kind not in (PUBLISH, SUBSCRIBE):
-            return True
-        at = _body(packet)
-        refused: tuple[str, ...]
         try:
             if kind == PUBLISH:
-                topic, at = _text(packet, at)
-                refused = () if self._access.may(self._client.user, "write", topic) else (topic,)
-                answer = b"\x40\x02" + packet[at : at + 2] if packet[0] & 0x06 == 0x02 else b""
-            else:
-                identifier, at, filters = packet[at : at + 2], at + 2, []
-                while at < len(packet):
-                    wanted, at = _text(packet, at)
-                    filters.append(wanted)
-                    at += 1
-                refused = tuple(f for f in filters if not self._access.may(self._client.user, "read", f))
-                answer = bytes((0x90, 2 + len(filters))) + identifier + b"\x80" * len(filters)
+                return self._may_publish(packet)
+            if kind == SUBSCRIBE:
+                return self._may_subscribe(packet)
+            if kind == UNSUBSCRIBE:
+                self._client.share.unsubscribe(self._client.id, _filters(packet, options=0))
         except (IndexError, UnicodeDecodeError):
-            refused, answer = ("what is no topic",), b""
-        if refused:
-            if not self._client.refused:  # once a connection: whoever floods does not fill the log
-                log.warning("client %r of user %r may not use %s; it goes nowhere", self._client.id, self._client.user,
-                            ", ".join(refused)[:200])
-            self._client.refused += 1
-            self._ledger.add("topic", self._client.user, self._client.id,
-                             f"{'write' if kind == PUBLISH else 'read'} {', '.join(refused)}")
-            self._writer.write(answer)
-        return not refused
+            self._refuse("topic", "what is no topic", b"")
+            return False
+        return True
+
+    def _may_publish(self, packet: bytes) -> bool:
+        topic, at = _text(packet, _body(packet))
+        qos = packet[0] >> 1 & 3
+        answer = b"\x40\x02" + packet[at : at + 2] if qos == 1 else b""
+        if not self._access.may(self._client.user, "write", topic):
+            self._refuse("topic", f"write {topic}", answer)
+        elif len(topic) > TOPIC_BYTES:
+            self._refuse("much", f"a topic of {len(topic)} characters", answer)
+        elif qos > 1:  # amqtt would keep it until its sender asks for it again, for ever
+            self._refuse("much", "a message of QoS 2; write 0 or 1", answer)
+        elif packet[0] & 1 and (why := self._client.share.keep(topic, len(packet) - at - 2 * (qos == 1))) is not None:
+            self._refuse("much", why, answer)
+        else:
+            return True
+        return False
+
+    def _may_subscribe(self, packet: bytes) -> bool:
+        wanted, at = _filters(packet, options=1), _body(packet)
+        answer = bytes((0x90,)) + _length(2 + len(wanted)) + packet[at : at + 2] + b"\x80" * len(wanted)
+        forbidden = [one for one in wanted if not self._access.may(self._client.user, "read", one)]
+        if forbidden:
+            self._refuse("topic", f"read {', '.join(forbidden)}", answer)
+        elif max(map(len, wanted), default=0) > TOPIC_BYTES:
+            self._refuse("much", f"a topic of more than {TOPIC_BYTES} characters", answer)
+        elif (why := self._client.share.subscribe(self._client.id, wanted)) is not None:
+            self._refuse("much", why, answer)
+        else:
+            return True
+        return False
+
+    def _refuse(self, why: RefusedFor, what: str, answer: bytes) -> None:
+        if not self._client.refused:  # once a connection: whoever floods does not fill the log
+            log.warning("client %r of user %r may not: %s; it goes nowhere", self._client.id, self._client.user,
+                        what[:200])
+        self._client.refused += 1
+        self._ledger.add(why, self._client.user, self._client.id, what)
+        self._writer.write(answer)
 
 
 class GuardedWriter(StreamWriterAdapter):  # type: ignore[misc]
@@ -211,6 +211,27 @@ def _body(packet: bytes) -> int:
     return at + 1
 
 
+def _length(length: int) -> bytes:
+    """As a fixed header has it: seven bits a byte, the lowest first."""
+    written = bytearray()
+    while True:
+        length, low = divmod(length, 128)
+        written.append(low | (0x80 if length else 0))
+        if not length:
+            return bytes(written)
+
+
+def _filters(packet: bytes, options: int) -> list[str]:
+    """The filters of a SUBSCRIBE (`options` 1: each has a byte of them) or UNSUBSCRIBE. Raises IndexError,
+    UnicodeDecodeError."""
+    at, found = _body(packet) + 2, []
+    while at < len(packet):
+        wanted, at = _text(packet, at)
+        found.append(wanted)
+        at += options
+    return found
+
+
 def _text(packet: bytes, at: int) -> tuple[str, int]:
     """The string at `at`, and where it ends. Raises IndexError, UnicodeDecodeError."""
     end = at + 2 + (packet[at] << 8 | packet[at + 1])
@@ -227,7 +248,7 @@ class Guard:
         self.clients: dict[str, Client] = {}
         self._waiting: dict[asyncio.WriteTransport, None] = {}  # in the order they came
         self._users: Counter[str | None] = Counter()
-        self._paces: dict[str, Pace] = {}  # by user; where nobody is asked who he is, by client id
+        self._shares: dict[str, Share] = {}  # by user; where nobody is asked who he is, by client id
         self._turn = asyncio.Lock()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -295,8 +316,9 @@ class Guard:
             writer.close()
             return
         await self._take_over(connect.client_id)
-        client = Client(connect.client_id, user, connect.keep_alive, writer.transport,
-                        self._pace(user, connect.client_id), asyncio.get_running_loop().time())
+        share = self._share(user, connect.client_id)
+        client = Client(connect.client_id, user, connect.keep_alive, writer.transport, share,
+                        asyncio.get_running_loop().time())
         self.clients[client.id] = client
         self._users[user] += 1
         try:
@@ -308,26 +330,32 @@ class Guard:
             self._users[user] -= 1
             if self.clients.get(client.id) is client:
                 del self.clients[client.id]
+                share.gone(client.id)
             if client.refused > 1:
                 log.warning("client %r of user %r: %d packets went nowhere", client.id, user, client.refused)
-            if not self._access.hashes:
-                self._paces.pop(client.id, None)
+            if not self._access.hashes and not share.kept:
+                self._shares.pop(client.id, None)
 
-    def _pace(self, user: str | None, client_id: str) -> Pace:
-        """The one of this user."""
+    def _share(self, user: str | None, client_id: str) -> Share:
+        """The one of this user, who has shown who it is; where nobody is asked, of this client."""
         producer = self._access.may(user, "write", "vigil/1/+/event") or any(
             right.endswith("/event") for right in (self._access.rights or {}).get(user or "", {}).get("write", ()))
-        return self._paces.setdefault(
-            user or "" if self._access.hashes else client_id,
-            Pace(PRODUCER_PER_S if producer else OTHER_PER_S, PRODUCER_BURST if producer else OTHER_BURST,
-                 asyncio.get_running_loop().time()))
+        return self._shares.setdefault(user or "" if self._access.hashes else client_id,
+                                       Share(producer, asyncio.get_running_loop().time()))
 
     async def _refused(self, user: str | None, connect: ConnectPacket) -> tuple[RefusedFor, str] | None:
         """Why it may not come in; None if it may."""
         if not await asyncio.to_thread(self._access.known, user, connect.password):
             return "password", "wrong user or password"
-        if connect.will_flag and not self._access.may(user, "write", connect.will_topic or ""):
-            return "will", f"it may not write {connect.will_topic}, the topic of its last will"
+        share, will = self._share(user, connect.client_id), connect.will_topic or ""
+        if self._access.hashes and not share.connects.taken(asyncio.get_running_loop().time()):
+            return "full", "this user connects again and again"
+        if connect.will_flag and not self._access.may(user, "write", will):
+            return "will", f"it may not write {will}, the topic of its last will"
+        if connect.will_flag and len(will) > TOPIC_BYTES:
+            return "much", f"the topic of its last will has {len(will)} characters"
+        if connect.will_retain_flag and (why := share.keep(will, len(connect.will_message or b""))) is not None:
+            return "much", f"its last will would stay: {why}"
         if (same := self.clients.get(connect.client_id)) is not None:
             if same.user != user:
                 return "client_id", f"this client id is in use by user {same.user!r}"
