@@ -35,6 +35,7 @@ DeviceKind = Literal["pump", "nibp", "oximeter", "monitor"]
 PumpRole = Literal["drug", "carrier"]
 Dissociation = Literal["none", "expected", "observed", "resolving", "resolved"]
 Phase = Literal["PRECHECK", "READY", "INFUSING", "PAUSED", "RECOVERY", "DISCHARGE_READY", "CLOSED"]
+MAX_BEDS = 1024  # of one edge
 Role = Literal["nurse", "technician", "prescriber", "administrator"]
 InformationKind = Literal["reminder", "infusion_ended", "delegation"]
 Route = Literal["intravenous", "subcutaneous", "nasal"]

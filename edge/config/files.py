@@ -23,7 +23,7 @@ from edge.config.messages import causes, nearest, say
 from edge.config.sharing import Taken, sharing_faults
 from edge.config.stores import store_url
 from edge.field.device_url import DeviceUrl, parse_device_url
-from edge.model import PumpRole
+from edge.model import MAX_BEDS, PumpRole
 from edge.toml_lines import Where, key_lines, line_of, not_toml
 from edge.vocabulary import METRICS
 
@@ -338,6 +338,8 @@ def _edge_faults(config: EdgeConfig, catalogue: Catalogue | None) -> Iterator[tu
         except ValueError as error:
             yield ("edge", "drivers"), f"drivers: {error}"
             return
+    if len(config.bed) > MAX_BEDS:
+        yield ("bed", MAX_BEDS), f"there are {len(config.bed)} beds; one edge has at most {MAX_BEDS}"
     beds: set[str] = set()
     taken: dict[str, Taken] = {}
     for b, bed in enumerate(config.bed):

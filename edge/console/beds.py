@@ -11,7 +11,7 @@ import msgspec
 from edge.console.feed import encode
 from edge.console.without_patient import state_without
 from edge.contract.payloads import BadPayload, Payload, State, Vitals, Wave, decode
-from edge.model import from_iso
+from edge.model import MAX_BEDS, from_iso
 
 Json = dict[str, Any]
 P = TypeVar("P", bound=Payload)
@@ -64,7 +64,7 @@ class Beds:
 
     def is_named(self, bed: str) -> bool:
         """Whether the edge has this bed, by its own word; before it has named any, whether it may."""
-        return not self._is_named or bed in self._ids
+        return bed in self._ids or (not self._is_named and len(self._ids) < MAX_BEDS)
 
     def new_boot(self) -> None:
         """The edge started again; its clock may have, too."""

@@ -14,12 +14,14 @@ import msgspec
 
 from edge.console import events, history
 from edge.console.beds import Beds, parse_time, read, wave_message
+from edge.console.early import EarlyStates
 from edge.console.edge_said import EdgeSaid
 from edge.console.feed import Feed, encode
 from edge.console.going_back import GoingBack
 from edge.console.health import Heartbeat, Part
 from edge.console.history import Recorder
 from edge.console.link import Publisher
+from edge.console.security import Limiter
 from edge.console.settings import Settings
 from edge.console.shown import ShownEvents
 from edge.console.sounded import SoundedEvents
@@ -40,11 +42,12 @@ from edge.contract.payloads import (
     state_topic,
 )
 from edge.contract.signing import Verified
-from edge.model import from_iso, iso
+from edge.model import MAX_BEDS, from_iso, iso
 
 BATCH = 200  # events a commit: about 0.1 s, so that a live alarm never waits longer for the backlog
 MAX_WAITING = 20_000  # events in memory; beyond it they are dropped, not acknowledged, and sent again
 GAP_S = 5.0  # real seconds a gap may be open before the screen says so
+NEW_BED_S = 10.0  # real seconds after which an edge may name one more bed, beyond twice as many as it may have
 REFUSED_S = 30.0  # real seconds after a refusal until the record is well again
 CHECKED = 20  # stored events read back a second
 
@@ -95,7 +98,8 @@ class Ingest:
         self._arrived = asyncio.Event()
         self.memory_due = False  # what was believed last is to be stored
         self._bad_topics: set[str] = set()
-        self._early: dict[str, bytes] = {}  # bed -> a retained state above the status's seq
+        self._early = EarlyStates()  # retained ones above the status's seq, and of beds it does not name
+        self._new_beds = Limiter(2 * MAX_BEDS, NEW_BED_S)
 
     async def load(self) -> None:
         """Reads back what was stored before. Raises StoreBroken."""
@@ -142,9 +146,8 @@ class Ingest:
 
     def _says_nothing(self, topic: Topic, payload: bytes) -> bool:
         """Whether it is a wave that nobody looks at (most are; checking them costs), or clears a retained state."""
-        if topic.kind == "wave":
-            return not self._feed.watched(self.edge, topic.bed or "")
-        return topic.kind == "state" and not payload
+        return (topic.kind == "wave" and not self._feed.watched(self.edge, topic.bed or "")) or (
+            topic.kind == "state" and not payload)
 
     def _count_bad(self, topic: str, error: BadPayload) -> None:
         self.bad += 1
@@ -171,8 +174,9 @@ class Ingest:
             self._feed.publish_wave(self.edge, bed, wave_message(payload, self.edge, bed, topic.name or ""))
 
     def _receive_status(self, payload: bytes, retained: bool) -> None:
-        status = self._status(payload)
-        at_s, loop_s = parse_time(status.at), asyncio.get_running_loop().time()
+        status, loop_s = self._status(payload), asyncio.get_running_loop().time()
+        at_s = parse_time(status.at)
+        self._take_new_beds(status, loop_s)
         was, protocols = (self.heartbeat.part.ok, self.heartbeat.boot), self.heartbeat.protocols
         if status.other_boots or self.heartbeat.is_past(status):
             self.trust.second_box(loop_s)
@@ -202,8 +206,13 @@ class Ingest:
             raise BadPayload(f"says edge {status.edge!r}")
         return status
 
+    def _take_new_beds(self, status: Status, loop_s: float) -> None:  # Raises BadPayload: they come as in no clinic
+        for bed in set(status.beds).difference(self.beds.ids()):
+            if not self._new_beds.allow("", loop_s):
+                raise BadPayload(f"one more new bed, {bed}: more than {2 * MAX_BEDS} at once")
+
     def _take_early(self) -> None:
-        for bed, state in list(self._early.items()):
+        for bed, state in self._early.all():
             try:
                 self._receive_state(state, bed, True)
             except BadPayload as error:
@@ -218,17 +227,17 @@ class Ingest:
 
     def _receive_state(self, payload: bytes, bed: str, retained: bool) -> None:
         """A retained state may have been made after the status that is retained with it: it waits for the next one."""
-        last, early = self.heartbeat.last, self._early.pop(bed, None)
+        last, early = self.heartbeat.last, self._early.take(bed)
         if retained:
             state = decode(State, payload)
             if last is None or (state.boot == last.boot and state.seq > last.seq):
                 if early is not None and last is not None and state.at <= last.at:
                     raise BadPayload(f"a state as of event {state.seq}, but the edge says that it has {last.seq}")
-                self._early[bed] = payload
+                self._early.hold(bed, payload)
                 return
         if not self.beds.is_named(bed):  # of a new bed, or of one that is no more: until the edge's status names it
             read(State, payload, self.edge, bed)
-            self._early[bed] = payload
+            self._early.hold(bed, payload)
         elif self.beds.receive_state(payload, bed, self.heartbeat.boot):
             self.publish_state(bed)
 

@@ -26,6 +26,7 @@ Reason = Literal[
 MAX_N = 2**53 - 1  # the largest whole number that every JSON reader keeps exactly
 AHEAD_S = 5.0  # real seconds a payload's time may be ahead of the edge's clock: its statuses come every 2 s
 WINDOW = 512  # counters remembered in a lane where each payload counts
+MAX_LANES = 16_384  # topics of one edge: a bed has its vitals, its state and some waves
 _EACH_COUNTS = frozenset({"event", "answer", "command"})
 
 
@@ -139,6 +140,8 @@ class Freshness:
             return "other_boot"
         lane = self._lanes.get(topic)
         if lane is None:
+            if len(self._lanes) >= MAX_LANES:
+                return "bad_shape"
             lane = self._lanes[topic] = _Lane(kind)
         reason = lane.reason(n, self._floor)
         if reason is None and self._ahead(claim, now_s):

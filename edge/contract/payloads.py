@@ -72,6 +72,7 @@ from edge.contract.vitals import Vitals as Vitals
 from edge.contract.vitals import Wave as Wave
 from edge.contract.vitals import WaveName as WaveName
 from edge.model import (
+    MAX_BEDS,
     AlarmClass,
     AlarmPhase,
     AlarmState,
@@ -286,7 +287,7 @@ class Status(Payload, frozen=True, kw_only=True):
     at: Time
     version: str
     config: str
-    beds: list[Id]
+    beds: Annotated[list[Id], msgspec.Meta(max_length=MAX_BEDS)]
     seq: int
     speed: float = 1.0
     epoch: Time = ""

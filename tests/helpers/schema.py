@@ -11,8 +11,8 @@ TYPES: dict[str, tuple[type, ...]] = {
     "boolean": (bool,), "null": (type(None),),
 }
 KNOWN = {"type", "properties", "required", "additionalProperties", "oneOf", "anyOf", "allOf", "enum", "const", "$ref",
-         "items", "pattern", "minimum", "maximum", "minLength", "maxLength", "maxProperties", "title", "description",
-         "default"}
+         "items", "maxItems", "pattern", "minimum", "maximum", "minLength", "maxLength", "maxProperties", "title",
+         "description", "default"}
 
 
 def faults(value: Any, schema: dict[str, Any], schemas: dict[str, Any], where: str = "$") -> Iterator[str]:
@@ -37,6 +37,8 @@ def faults(value: Any, schema: dict[str, Any], schemas: dict[str, Any], where: s
     if isinstance(value, dict):
         yield from _object(value, schema, schemas, where)
     if isinstance(value, list):
+        if len(value) > schema.get("maxItems", len(value)):
+            yield f"{where} has {len(value)} items"
         for place, item in enumerate(value):
             yield from faults(item, schema.get("items", {}), schemas, f"{where}[{place}]")
     if isinstance(value, str):
