@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 import pytest
 
 from edge.core.bedside import Misdirected
+from edge.core.plausible import accepted, is_believed, measured
+from edge.core.state import Determination
 from edge.model import (
     Command,
     DeviceAlarmsReported,
@@ -18,7 +21,9 @@ from edge.model import (
     Tick,
     Validity,
 )
+from edge.vocabulary import METRICS
 from tests.helpers.bed_story import T0, BedStory, spo2, state_of, text_of, ticks
+from tests.helpers.rule_files import RULES
 
 LOW, HIGH, NONE, DOUBT = 88.0, 97.0, None, -1.0  # DOUBT: questionable
 
@@ -217,3 +222,22 @@ def test_what_is_not_of_this_bed_is_our_own_fault_and_says_so(given: Input, says
         story.give(given)
     assert str(wrong.value) == says
     assert story.bed.snapshot() == before
+
+
+@pytest.mark.parametrize(("sbp", "dbp", "believed"), [
+    (40, 30, True), (39, 29, False), (40, 31, False), (300, 200, True), (301, 200, False), (300, 201, False),
+    (40, 20, True), (40, 19, False),
+])
+def test_what_a_nurse_measures_is_believed_as_what_a_cuff_does(sbp: float, dbp: float, believed: bool) -> None:
+    assert is_believed(sbp, dbp, RULES.engine) is believed
+
+
+def test_a_pressure_beyond_the_range_is_a_breach_in_its_direction() -> None:
+    one = Determination(T0, METRICS["sbp_mmhg"].high, METRICS["dbp_mmhg"].low, beyond=("sbp_mmhg", "dbp_mmhg"))
+    assert (measured(one, "sbp_mmhg"), measured(one, "dbp_mmhg")) == (inf, -inf)
+    assert measured(Determination(T0, 120, 75, beyond=("dbp_mmhg",)), "sbp_mmhg") == 120
+
+
+def test_a_systolic_alone_is_possible() -> None:
+    given = Sample("bed", "cuff", "sbp_mmhg", 120, "valid", T0)
+    assert accepted([given], {}, RULES.engine) == {"sbp_mmhg": given}
