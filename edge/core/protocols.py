@@ -207,10 +207,9 @@ def gate_in_words(gate: Gate) -> str:
     return f"{_compiled(gate.open).words} -> {gate.words!r}"
 
 
-def open_of(gates: tuple[Gate, ...], context: RuleContext) -> list[tuple[Gate, str]]:
-    """The gates that are open, each with its words. What is unknown is not open: a gate that asks for a reading says
-    so."""
-    return [(gate, _words(gate, context)) for gate in gates if _compiled(gate.open).evaluate(context) is True]
+def open_of(gates: tuple[Gate, ...], context: RuleContext) -> list[Gate]:
+    """The gates that are open. What is unknown is not open: a gate that asks for a reading says so."""
+    return [gate for gate in gates if _compiled(gate.open).evaluate(context) is True]
 
 
 @cache
@@ -227,7 +226,8 @@ def waits_s(condition: str) -> tuple[tuple[str, float], ...]:
     return tuple(found)
 
 
-def _words(gate: Gate, context: RuleContext) -> str:
+def words_of(gate: Gate, context: RuleContext) -> str:
+    """What an open gate says now."""
     return gate.words.format_map({name: IN_GATES[name](context) or "--" for name in _filled_in(gate.words)})
 
 

@@ -20,7 +20,7 @@ from edge.core.dissociation import counted_from_s
 from edge.core.entered import Held
 from edge.core.logic import Truth
 from edge.core.protocol import Gate
-from edge.core.protocols import makes_no_baseline, open_of, waits_s
+from edge.core.protocols import makes_no_baseline, open_of, waits_s, words_of
 from edge.core.state import Baseline, BedState, Override, Session
 from edge.model import Phase, iso
 
@@ -130,17 +130,18 @@ def on_time(context: RuleContext) -> list[tuple[Phase, str]]:
         return []
     if session.phase == "PRECHECK":
         state.session = session = replace(session, baseline=baseline(state, at_s), unready_since_s=None)
-    points, moved = open_items(context), list[tuple[Phase, str]]()
-    unmet = _unmet(points)
+    gates, moved = _open_gates(context), list[tuple[Phase, str]]()
+    unmet = _not_overridden(session, gates)
     if session.phase in ("PRECHECK", "READY"):
-        moved = _precheck(state, session, unmet, at_s)
+        moved = _precheck(context, session, unmet)
     elif session.phase in ("RECOVERY", "DISCHARGE_READY"):
-        moved = _recovery(state, session, unmet, at_s)
-    _note_open(state, open_items(context) if moved else points, at_s)
+        moved = _recovery(context, session, unmet)
+    _note_open(state, _open_gates(context) if moved else gates, at_s)
     return moved
 
 
-def _precheck(state: BedState, session: Session, unmet: list[str], at_s: float) -> list[tuple[Phase, str]]:
+def _precheck(context: RuleContext, session: Session, unmet: list[Gate]) -> list[tuple[Phase, str]]:
+    state, at_s = context.state, context.at_s
     if session.phase == "PRECHECK":
         return [] if unmet else [enter(state, "READY", at_s, "precheck complete")]
     course = state.protocol.course
@@ -153,14 +154,16 @@ def _precheck(state: BedState, session: Session, unmet: list[str], at_s: float) 
         return []
     since = session.unready_since_s if session.unready_since_s is not None else at_s
     state.session = replace(session, unready_since_s=since)
-    return [enter(state, "PRECHECK", at_s, unmet[0])] if at_s - since >= course.open_for_s else []
+    return [enter(state, "PRECHECK", at_s, _said(unmet[0], context))] if at_s - since >= course.open_for_s else []
 
 
-def _recovery(state: BedState, session: Session, unmet: list[str], at_s: float) -> list[tuple[Phase, str]]:
+def _recovery(context: RuleContext, session: Session, unmet: list[Gate]) -> list[tuple[Phase, str]]:
+    state, at_s = context.state, context.at_s
     if unmet:
         if session.ready_for_discharge_since_s is not None:
             state.session = session = replace(session, ready_for_discharge_since_s=None)
-        return [enter(state, "RECOVERY", at_s, unmet[0])] if session.phase == "DISCHARGE_READY" else []
+        back = session.phase == "DISCHARGE_READY"
+        return [enter(state, "RECOVERY", at_s, _said(unmet[0], context))] if back else []
     since = session.ready_for_discharge_since_s if session.ready_for_discharge_since_s is not None else at_s
     state.session = replace(session, ready_for_discharge_since_s=since)
     for_s = state.protocol.course.discharge_for_s
@@ -217,6 +220,15 @@ def open_items(context: RuleContext) -> list[OpenPoint]:
     state, session = context.state, context.state.session
     if session is None:
         return []
+    overrides = {one.gate: one for one in session.overrides}
+    return [OpenPoint(gate, _said(gate, context), _can_be_met_s(state, session, gate), overrides.get(gate.id))
+            for gate in _open_gates(context)]
+
+
+def _open_gates(context: RuleContext) -> list[Gate]:
+    """The gates of it. Asked every second: their words are not."""
+    state, session = context.state, context.state.session
+    assert session is not None
     gates: tuple[Gate, ...] = ()
     if session.phase in ("PRECHECK", "READY"):
         gates = state.protocol.ready
@@ -224,10 +236,19 @@ def open_items(context: RuleContext) -> list[OpenPoint]:
         gates = state.protocol.discharge
     elif session.held is not None:
         gates = state.protocol.go_on
-    held = [] if session.held is None else [OpenPoint(HELD, held_in_words(session.held), None, None)]
-    overrides = {one.gate: one for one in session.overrides}
-    return held + [OpenPoint(gate, words, _can_be_met_s(state, session, gate), overrides.get(gate.id))
-                   for gate, words in open_of(gates, context)]
+    return [*([] if session.held is None else [HELD]), *(open_of(gates, context) if gates else ())]
+
+
+def _said(gate: Gate, context: RuleContext) -> str:
+    session = context.state.session
+    if gate is HELD and session is not None and session.held is not None:
+        return held_in_words(session.held)
+    return words_of(gate, context)
+
+
+def _not_overridden(session: Session, gates: list[Gate]) -> list[Gate]:
+    overridden = {one.gate for one in session.overrides}
+    return [gate for gate in gates if gate.id not in overridden] if overridden else gates
 
 
 def held_in_words(held: Held) -> str:
@@ -237,11 +258,7 @@ def held_in_words(held: Held) -> str:
 
 def open_points(state: BedState, at_s: float) -> list[str]:
     """The same in plain words, without what was overridden."""
-    return _unmet(open_items(RuleContext(state, at_s)))
-
-
-def _unmet(points: list[OpenPoint]) -> list[str]:
-    return [point.words for point in points if point.override is None]
+    return [point.words for point in open_items(RuleContext(state, at_s)) if point.override is None]
 
 
 def _can_be_met_s(state: BedState, session: Session, gate: Gate) -> float | None:
@@ -255,23 +272,23 @@ def _can_be_met_s(state: BedState, session: Session, gate: Gate) -> float | None
     return max(times, default=None)
 
 
-def _note_open(state: BedState, points: list[OpenPoint], at_s: float) -> None:
+def _note_open(state: BedState, gates: list[Gate], at_s: float) -> None:
     """Keep since when each gate has been open."""
     assert state.session is not None
-    _note_but_for_the_stay(state, points, at_s)
+    _note_but_for_the_stay(state, gates, at_s)
     known = state.session.open_since_s
-    now = {point.gate.id: known.get(point.gate.id, at_s) for point in points}
+    now = {gate.id: known.get(gate.id, at_s) for gate in gates}
     if now != known:
         state.session = replace(state.session, open_since_s=now)
 
 
-def _note_but_for_the_stay(state: BedState, points: list[OpenPoint], at_s: float) -> None:
+def _note_but_for_the_stay(state: BedState, gates: list[Gate], at_s: float) -> None:
     """Keep since when nothing but time alone, from the start or the end of the dose, has kept the patient here."""
     session = state.session
     assert session is not None
     after = session.phase in ("RECOVERY", "DISCHARGE_READY")
-    kept = any(point.override is None and not _is_a_stay(point.gate) for point in points)
-    since_s = None if kept or not after else session.but_for_the_stay_s or at_s
+    since_s = session.but_for_the_stay_s or at_s if after and all(
+        _is_a_stay(gate) for gate in _not_overridden(session, gates)) else None
     if since_s != session.but_for_the_stay_s:
         state.session = replace(session, but_for_the_stay_s=since_s)
 
