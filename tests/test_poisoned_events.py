@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -26,6 +27,7 @@ from edge.contract.payloads import EventOut, decode, encode, event_out
 from edge.contract.signing import Signer, hash_is_signed
 from edge.journal import Journal
 from edge.journal.outbox import Outbox
+from edge.journal.postgres import in_options
 from edge.journal.verify import verify
 from edge.model import Tick
 from tests.helpers.bodies import body
@@ -311,21 +313,50 @@ async def test_what_somebody_else_signed_or_wrote_is_never_signed_by_the_edge(tm
         assert "event 1: its signature is not this edge's" in told[0]
 
 
-async def test_what_is_before_a_record_that_was_begun_anew_comes_from_the_one_kept_aside(
-    file: Made, store: Store,
-) -> None:
-    place, truth = Path(file[0]), file[1]
-    for boot in ("b4", "b5"):  # twice, one behind the other
-        in_file(place, f"UPDATE event SET at_ms = at_ms + 1 WHERE seq = {len(truth)}",
-                "UPDATE event SET body = '{}' WHERE seq = 3")
+async def begun_twice(record: Made, store: Store, spoil: Callable[..., object]) -> None:
+    """Once, and behind that again."""
+    place, truth = record
+    for boot in ("b4", "b5"):
+        spoil(f"UPDATE event SET at_ms = at_ms + 1 WHERE seq = {len(truth)}",
+              "UPDATE event SET body = '{}' WHERE seq = 3")
         truth.pop()
-        journal = opened(str(place), boot)
+        journal = opened(place, boot)
         assert journal.head.seq == len(truth)
         truth += await written(journal, 3, len(truth) + 1)
         await journal.close()
-    async with served(str(place)) as (journal, _):
+    async with served(place) as (journal, _):
         true(truth, await fetched(journal, store), {3})
         assert [event.seq for event in await journal.events_after(0, 100)] == [13, 14, 15, 16][-3:]
+
+
+async def test_what_is_before_a_record_that_was_begun_anew_comes_from_the_one_kept_aside(
+    file: Made, store: Store,
+) -> None:
+    await begun_twice(file, store, partial(in_file, file[0]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("schema", ["public", 'Ward "1"'])
+async def test_so_it_comes_from_the_schemas_of_a_server(server: Server, store: Store, schema: str) -> None:
+    url = server.database()
+    if schema != "public":
+        server.sql('CREATE SCHEMA "Ward ""1"""', url=url)
+        url += f"&options={quote(f'-csearch_path={in_options(schema)}')}"
+    record = url, await made(url)
+    await begun_twice(record, store, lambda *how: server.sql(
+        "ALTER TABLE event DISABLE TRIGGER USER", *how, url=url))
+
+
+async def test_what_somebody_wrote_over_it_is_no_source_of_what_was_before(file: Made, store: Store) -> None:
+    """Another edge's, kept aside in its place: a gap of ours, never an event of theirs."""
+    place, truth = file
+    in_file(place, f"UPDATE event SET at_ms = at_ms + 1 WHERE seq = {len(truth)}")
+    truth.pop()
+    await opened(place, "b4").close()
+    in_file(Path(f"{place}.damaged-1"), "UPDATE meta SET value = 'clinic-2' WHERE key = 'edge'")
+    async with served(place) as (journal, _):
+        truth += await written(journal, 5, len(truth) + 1)
+        true(truth, await fetched(journal, store), set(range(1, len(truth) - 4)))
 
 
 async def test_what_is_in_no_record_at_all_is_a_gap_behind_what_the_console_has(file: Made, store: Store) -> None:
@@ -360,3 +391,22 @@ async def test_a_record_is_verified_by_all_the_keys_that_its_edge_had_each_in_it
     assert verify_journal(place) == 0
     for wrong in (found[-1:], found[1:], found[::-1], [*found[:5], *found[6:]]):
         assert "its signature is not this edge's" in str(verify(place, keys=wrong).problem)
+
+
+async def test_a_gap_is_filled_when_its_event_comes_again_signed_and_the_chain_has_its_hash(
+    file: Made, store: Store, tmp_path: Path,
+) -> None:
+    place, truth = file
+    whole = shutil.copy(place, tmp_path / "saved.db")
+    in_file(place, "UPDATE event SET body = '{}' WHERE seq IN (6, 7)")
+    async with served(place) as (journal, _):
+        true(truth, await fetched(journal, store), {6, 7})
+    async with served(str(whole)) as (journal, _):  # as it was saved
+        sent = [decode(EventOut, encode(event_out(event, True))) for event in await journal.events_after(0, 100)]
+    is_signed = partial(hash_is_signed, EDGE_KEY.verify_key, EDGE)
+    unsigned = [msgspec.structs.replace(event, hash_sig=None) for event in sent]
+    for again, filled in ((unsigned, []), (sent[6:7], [7]), (sent, [6])):
+        kept = store.now(events.append, EDGE, again, None, AT_S, is_signed)
+        assert ([event.seq for event in kept.new], kept.refused, kept.cursor.seq) == (filled, [], LAST)
+    async with served(str(whole)) as (journal, _):
+        true(truth, await fetched(journal, store))

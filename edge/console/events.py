@@ -168,9 +168,12 @@ def _place(store: _Rows, event: EventOut, live_boot: str | None) -> Why | Litera
     if event.seq == 1 and event.prev != GENESIS:
         return "chain"
     before, taken = store.get(event.seq - 1), store.get(event.seq)
-    if taken is not None and taken["hash"] == event.hash:
-        return "duplicate"
     linked = event.seq == 1 or before is None or before["hash"] == event.prev
+    if taken is not None and taken["hash"] == event.hash:
+        if not (linked and _fills(event, taken)):
+            return "duplicate"
+        store.put_away(taken)
+        return None
     if before is not None and not linked and _outranks(event, before):
         store.put_away(before)
         before, linked = None, True
@@ -184,6 +187,11 @@ def _place(store: _Rows, event: EventOut, live_boot: str | None) -> Why | Litera
         store.put_away(taken)
         return None
     return "fork"
+
+
+def _fills(event: EventOut, row: RowMapping) -> bool:
+    """Whether the row is a gap, and this the event that the chain has there: the edge's record has it again."""
+    return not event.damaged and event.hash_sig is not None and decode(EventOut, row["json"]).damaged
 
 
 def _outranks(event: EventOut, row: RowMapping) -> bool:

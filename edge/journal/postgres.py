@@ -44,6 +44,13 @@ def bytes_of(connection: Connection, tables: Iterable[Table]) -> int:
     return sum(int(size.scalar_one()) for size in sizes)
 
 
+def in_options(schema: str) -> str:
+    """A schema's name as the search path in a connection's options: quoted, and what ends a word there escaped
+    (postgresql.org/docs/15/libpq-connect.html, "options")."""
+    quoted = '"' + schema.replace('"', '""') + '"'
+    return "".join(f"\\{each}" if each.isspace() or each == "\\" else each for each in quoted)
+
+
 def set_aside(connection: Connection) -> str:
     """Move everything of the journal into a new schema beside this one, whose name it returns. Part of the caller's
     transaction."""

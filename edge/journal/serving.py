@@ -22,7 +22,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from edge.contract.events import KIND_OF, Event, RecordBegun
-from edge.journal import chain
+from edge.journal import chain, postgres
 from edge.journal.chain import Base, Checkpoint, Wrong
 from edge.journal.database import DatabaseUrl, JournalError, identity, of_a_row, reading
 from edge.journal.reader import base_of, checkpoint_rows, events_page
@@ -242,7 +242,7 @@ class _Mending:
 
     def _before(self, base: Base, after: int, limit: int) -> Served:
         """What is before the record begins: in the one that is kept aside, else a gap."""
-        kept = _kept(self._connection, base)
+        kept = _kept(self._connection, base, self._edge)
         try:
             found = Served([], "") if kept is None else served(kept, after, limit, self._keys)
         except DBAPIError:
@@ -261,20 +261,22 @@ class _Mending:
         return Served(gaps, f"events {after + 1} to {after + limit} are in no record that can be read")
 
 
-def _kept(connection: Connection, base: Base) -> Connection | None:
-    """The damaged record that this one goes on from, to be read; None: it is not there, or nothing of it can be."""
+def _kept(connection: Connection, base: Base, edge: str) -> Connection | None:
+    """The damaged record that this one goes on from, to be read; None: it is not there, nothing of it can be, or it is
+    another edge's, which somebody wrote over this one's."""
     if not base.damaged_file:
         return None
     where, url = base.damaged_file, connection.engine.url
     if connection.dialect.name != "sqlite":
-        options = f"-csearch_path={where.removeprefix('schema ')}"
+        options = f"-csearch_path={postgres.in_options(where.removeprefix('schema '))}"
         where = url.update_query_dict({"options": options}).render_as_string(hide_password=False)
     kept: Connection | None = None
     try:
         place = DatabaseUrl(where)
         kept = reading(place)
         with place.translating_errors():
-            identity(place, kept)
+            if identity(place, kept)[1] != edge:
+                raise Wrong("it is another's")
     except JournalError:
         close(kept)
         return None
