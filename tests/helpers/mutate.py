@@ -43,6 +43,8 @@ EQUIVALENT = {
     "SED-1: clear: left out": "MOAA/S is a whole number: what is not at most 3 is at least 4",
     "iv_racemic_40: baseline_never: 90 -> 91 at 30": "a diastolic of 91 is none at any age: the end says so again",
     "iv_racemic_40: baseline_never: dbp_mmhg > 90 -> 1 < 0 at 19": "a diastolic of 91 is none at any age, as above",
+    "coverage: 0.0 -> 1.0": "both are in 1970, before any reading",
+    "coverage: 1.0 -> 2.0": "of what nothing is sampled, all is covered, and no more is asked for",
     "cuff: 0.0 -> 1.0": "neither is the pressure of an inflated cuff",
     "unwatched: > -> >= in end_s > from_s": "a stretch that ends where the window begins has no length in it",
 }
@@ -158,11 +160,11 @@ def survives_as_module(mutant: Mutant, known: list[Story]) -> bool | None:
 
 # --- the fast tests of the core ---------------------------------------------------------------------------------------
 
-OF_THE_CORE = ("alarm_life", "asked", "attention", "bedside", "burden", "cohort", "conditions", "core_*", "cuff",
-               "evidence", "flood", "hold", "interlock", "ledger", "logic", "maintenance", "margins", "mistakes",
-               "moving", "patient_limits", "pk", "protocols", "pulse", "restart_exact", "rule_words", "rules",
-               "rules_explain", "second_evaluator", "session_words", "shelf", "starting", "stories", "story_language",
-               "unwatched")
+OF_THE_CORE = ("alarm_life", "asked", "attention", "bedside", "burden", "cohort", "conditions", "core_*", "coverage",
+               "cuff", "evidence", "flood", "hold", "interlock", "ledger", "logic", "maintenance", "margins",
+               "mistakes", "moving", "patient_limits", "pk", "protocols", "pulse", "restart_exact", "rule_words",
+               "rules", "rules_explain", "second_evaluator", "session_words", "shelf", "starting", "stories",
+               "story_language", "unwatched")
 AT_IMPORT = ("asked", "code", "engine", "entered", "expression", "fact", "facts", "interlock_table", "ladder", "order",
              "patient_limits", "protocol", "protocols", "rule", "rules", "tables", "watching")  # work done by then
 
