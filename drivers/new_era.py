@@ -30,9 +30,10 @@ from the first response that has it until the pump runs again; and in safe mode 
 pump's own communication time-out, after which it STOPS when nothing valid comes. Basic mode is therefore the default.
 
 Only the state says whether the set rate is what flows: it is the rate while infusing, and the rate is 0 while it
-stands still; withdrawing and purging have none. Basic mode has no checksum: drivers/kit/unchecked.py says when a rate
-or a volume counts there; a status counts when two responses running say it. The form of a response names its request;
-an error or alarm could answer any, and holds no number. Lateness is unknown; taken as 1 s.
+stands still; withdrawing and purging have none. Basic mode has no checksum, and in neither does a response say when it
+was made: drivers/kit/unchecked.py says when a rate or a volume counts; a status counts when two responses running say
+it. In safe mode a driver that was never started is shown single frames, and takes each at its word. The form of a
+response names its request; an error or alarm could answer any, and holds no number. Lateness is unknown; taken as 1 s.
 """
 
 from __future__ import annotations
@@ -154,6 +155,7 @@ class NewEra:
         self.unmapped = Tally()
         self._twice: Twice[str] = Twice()
         self._unchecked = Unchecked()
+        self._at_its_word = self._safe  # until it is started; then a good frame may still be an old one
         self._stop = StopOnce()
         self._forget()
 
@@ -169,6 +171,7 @@ class NewEra:
 
     def on_open(self) -> Sequence[Request]:
         self._forget()
+        self._at_its_word = False
         return (self._requests["VER"],)
 
     def stop(self, asked_s: float, until_s: float) -> None:
@@ -259,10 +262,9 @@ class NewEra:
 
     def _counted(self, status: str) -> Sequence[Decoded]:
         """The state, from the response on that makes it count."""
-        if not self._safe:
-            self._twice.is_news(status)
-            if self._twice.value != status:
-                return ()
+        self._twice.is_news(status)
+        if self._twice.value != status and not self._at_its_word:
+            return ()
         self._status = status
         if status in ("I", "W", "X"):
             self._alarm = None
@@ -281,7 +283,7 @@ class NewEra:
             return Reading(metric, None, Validity.UNAVAILABLE)
         if not LIMITS[metric][0] <= value <= LIMITS[metric][1]:
             return Reading(metric, None, Validity.INVALID, "implausible")
-        if self._safe:
+        if self._at_its_word:
             return Reading(metric, value)
         if metric == "rate_ml_h":
             return self._unchecked.rate(value)

@@ -94,9 +94,9 @@ def moves(values: Sequence[float], distinct: int, most: float) -> bool:
 
 class Repeats:
     """Remembers the numbers of the lines before. `jumps` is how far each may move from one line to the next. `digits`:
-    how each is written, on a line that no sum checks: one that a single flipped bit makes of the number before it is
-    questionable until it repeats, unless it was believed in one of the last `RECENT` lines. `times`: so many lines
-    running must say what is new, or one more must move in the same direction."""
+    how each is written, on a line that no sum checks ("b": as bits, not as text): one that a single flipped bit makes
+    of the number before it is questionable until it repeats, unless it was believed in one of the last `RECENT` lines.
+    `times`: so many lines running must say what is new, or one more must move in the same direction."""
 
     def __init__(self, jumps: Mapping[str, float], digits: Mapping[str, str] | None = None, times: int = 2) -> None:
         self._jumps, self._digits, self._times = jumps, digits or {}, times
@@ -138,15 +138,18 @@ class Repeats:
         if now.value is None or before is None or now.metric not in self._digits:
             return now
         recent, form = self._recent[now.metric], self._digits[now.metric]
-        sure = now.value == before or now.value in recent or not _one_bit(format(before, form), format(now.value, form))
+        sure = now.value == before or now.value in recent or not _one_bit(before, now.value, form)
         if sure:
             recent.append(now.value)
         return now if sure else _questioned(now)
 
 
-def _one_bit(one: str, other: str) -> bool:
-    """Whether one flipped bit makes the one of the other."""
-    return sum((a ^ b).bit_count() for a, b in zip(one.encode(), other.encode(), strict=False)) == 1
+def _one_bit(one: float, other: float, form: str) -> bool:
+    """Whether one flipped bit makes the one of the other, both written in this form."""
+    if form == "b":
+        return (int(one) ^ int(other)).bit_count() == 1
+    pairs = zip(format(one, form).encode(), format(other, form).encode(), strict=False)
+    return sum((a ^ b).bit_count() for a, b in pairs) == 1
 
 
 class Dated:

@@ -37,10 +37,10 @@ What is made of it:
 * OOT: the artifact lasts, the values are questionable. ARTF: one pulse of the average is bad; valid, reason artifact.
 * Missing with the finger in: unavailable, searching. A number the device cannot measure (pulse below 18 or above 321,
   SpO2 above 100): invalid, implausible, and the other one counts. Low perfusion: valid, reason low_perfusion.
-* Format 8 has no checksum: three frames running must be alike, or six have its form, before it is believed at all;
-  once it is, a number that the frame before did not say (a jump, the first after missing or finger out) is
-  questionable until it repeats. Reserved bits say nothing. A driver that was never started is shown single frames,
-  and takes each at its word.
+* Format 8 has neither checksum nor time: three frames running must be alike, or six have its form, before it is
+  believed at all; once it is, a number that the frame before did not say (give or take 2 %, 4 /min) or that one flipped
+  bit makes of it is questionable until it repeats. Reserved bits say nothing. A driver that was never started is shown
+  single frames, and takes each at its word.
 * Format 13: one from memory is not of now and gives no number; one of now is valid, reason spot_check_only. Between
   spot checks such a device is silent, and the link state says so: continuous watching needs 2, 7 or 8.
 """
@@ -67,6 +67,7 @@ from drivers.contract import (
     Wave,
 )
 from drivers.kit.clocks import Clocked
+from drivers.kit.text import Repeats
 from drivers.nonin.frames import (
     ACK,
     DF13_HEAD,
@@ -74,8 +75,6 @@ from drivers.nonin.frames import (
     HR_HIGH,
     HR_LOW,
     HR_MISSING,
-    JUMP_BPM,
-    JUMP_PCT,
     NAK,
     PACKET,
     SPO2_HIGH,
@@ -90,6 +89,8 @@ from drivers.nonin.frames import (
 
 PLETH_HZ = 75.0
 NEAR_BPM, NEAR_PCT = 6, 2  # by so much two packets may differ, a third of a second apart
+JUMPS8 = {"spo2_pct": 2.0, "pulse_bpm": 4.0}  # from one frame of format 8 to the next, a second later
+BITS8 = dict.fromkeys(JUMPS8, "b")
 COLOUR_PACKETS = 9  # a pulse's perfusion colour is believed for 3 s
 TMR_MOST, TMR_STILL, TMR_CYCLE = 90, 3, 1 << 14  # thirds of a second
 NEW_DEVICE_PACKETS = 9  # another firmware number for 3 s: another device was plugged in
@@ -149,6 +150,7 @@ class Nonin:
         self._select = SELECT[format_]
         self._started = False
         self._clock, self._clocked = Clocked(TMR_MOST, TMR_STILL, cycle=TMR_CYCLE), -1  # of this firmware; both
+        self._numbers8 = Repeats(JUMPS8, BITS8)
         self._forget()  # outlive an opening
 
     def _forget(self) -> None:
@@ -159,7 +161,7 @@ class Nonin:
         self._model: str | None = None
         self._low_perfusion, self._colour_age = False, 0
         self._last: Numbers = (None, None)  # of the packet before
-        self._last8: Numbers = (None, None)
+        self._numbers8.forget()
 
     def on_open(self) -> Sequence[Request]:
         self._forget()
@@ -208,14 +210,14 @@ class Nonin:
         pulse, spo2 = (numbered[1] & 0x03) << 7 | (numbered[2] & 0x7F), numbered[3] & 0x7F
         readings = self._followed(_readings(pulse, spo2, verdict))
         decoded: list[Decoded] = [*readings, _wave(frames, status, df2)]
-        self._last8 = None, None
+        self._numbers8.forget()
         model = f"Nonin, data format {2 if df2 else 7}, firmware {numbered[4]}"
         return decoded + self._news(model, bool(numbered[8] & 0x01))
 
     def _followed(self, readings: list[Reading]) -> list[Reading]:
         """A packet's numbers; questionable where they are not near those of the packet before."""
         before, self._last = self._last, (readings[0].value, readings[1].value)
-        near = not self._started or _repeats(before, self._last, NEAR_BPM, NEAR_PCT)
+        near = not self._started or _near(before, self._last)
         return readings if near else [_questioned(reading) for reading in readings]
 
     def _in_order(self, firmware: int) -> bool:
@@ -247,9 +249,8 @@ class Nonin:
         verdict = _status(unplugged=False, off=bool(last & 0x08), out_of_track=bool(first & 0x20),
                           artifact=bool(first & 0x04), low=bool(first & 0x10))
         decoded = _readings(*numbers8(frame), verdict)
-        before, self._last8 = self._last8, (decoded[0].value, decoded[1].value)
-        if self._started and not _repeats(before, self._last8, JUMP_BPM, JUMP_PCT):
-            decoded = [_questioned(reading) for reading in decoded]
+        if self._started:
+            decoded = self._numbers8.judged(decoded)
         return [*decoded, *self._news("Nonin, data format 8", bool(last & 0x01))]
 
     def _decode_spot_check(self, frame: bytes) -> list[Decoded]:
@@ -275,10 +276,10 @@ class Nonin:
         return news
 
 
-def _repeats(before: Numbers, now: Numbers, bpm: float, pct: float) -> bool:
-    """Whether each number of `now` stood there before, give or take so much: one that did not may be a flipped bit, or
-    an old one come again."""
-    pairs = zip(before, now, (bpm, pct), strict=True)
+def _near(before: Numbers, now: Numbers) -> bool:
+    """Whether each number of `now` stood there before, give or take a little: one that did not may be an old one come
+    again."""
+    pairs = zip(before, now, (NEAR_BPM, NEAR_PCT), strict=True)
     return all(new is None or (old is not None and abs(new - old) <= jump) for old, new, jump in pairs)
 
 
