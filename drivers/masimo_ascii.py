@@ -23,9 +23,9 @@ What is made of it:
 * A line counts with its date, SN, SPO2, BPM, ALARM and EXC, each once; fields are found by name, never by column.
 * No sensor, sensor off, defective or unknown sensor: invalid. Pulse search: unavailable, whatever number stands there.
   Interference, too much light, low signal IQ: questionable. Low perfusion: valid, with its reason.
-* No checksum: a number that the line before did not say (give or take 2 %, 10 /min) is questionable until it repeats;
-  serial number and alarms count when two lines running say them, and a line of another serial number is refused before.
-  A driver that was never started is shown single lines, and takes each at its word.
+* No checksum: a number that the line before did not say (give or take 2 %, 4 /min, index 1 %) is questionable until it
+  repeats; serial number and alarms count when two lines running say them, and a line of another serial number is
+  refused before. A driver that was never started is shown single lines, and takes each at its word.
 * A line whose date is before the last one's or more than 30 s later is old, until three running follow each other (the
   clock was set); one date for more than three lines running is a feed that stands still: no number. A clock that never
   went says nothing.
@@ -67,7 +67,7 @@ INDEX = re.compile(r"\d\d\.\d\d|--\.--")
 SERIAL = re.compile(r"[0-9A-Z]{4,16}|-+")
 BITS = re.compile(r"[0-9A-F]{4,8}")
 PULSE_LOW, PULSE_HIGH, INDEX_HIGH = 18, 321, 20.0  # what an oximeter can say
-JUMPS = {"spo2_pct": 2.0, "pulse_bpm": 10.0, "perfusion_index_pct": 2.0}
+JUMPS = {"spo2_pct": 2.0, "pulse_bpm": 4.0, "perfusion_index_pct": 1.0}
 DIGITS = {"spo2_pct": "03.0f", "pulse_bpm": "03.0f", "perfusion_index_pct": "05.2f"}
 
 NO_NUMBER: tuple[tuple[int, Verdict], ...] = (
@@ -214,8 +214,7 @@ DRIVER = Spec(
         "Cable: RS-232 on the device's (or its docking station's) DB-9, null-modem cable (TX, RX crossed, GND).\n"
         "Menu: set the serial output to ASCII 1: a Rad-8 leaves the factory on ASCII 2, of which nothing is"
         " understood. The way to it differs by model and is not known here.\n"
-        "Known limits: the bits of ALARM are one user's reading; one that says dashes for SN is bound by its port. Its"
-        " lines have no check: a hurt number that is near the last one (2 %, 10 /min, perfusion index 2 %) passes."
+        "Known limits: the bits of ALARM are one user's reading; one that says dashes for SN is bound by its port."
     ),
     make=_make,
 )

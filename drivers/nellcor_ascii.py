@@ -25,7 +25,7 @@ What is made of it:
 
 * SD, SO: invalid. PS: unavailable, whatever stands there: an N-560 printed 0, and 96 and 63 too, while it searched. LP,
   LM: invalid. MO: questionable, artifact.
-* No checksum: a number that the line before did not say (give or take 4 %, 20 /min) is questionable until it repeats,
+* No checksum: a number that the line before did not say (give or take 3 %, 6 /min) is questionable until it repeats,
   and alarms count when two lines running say them. A driver that was never started takes each line at its word.
 * A line whose TIME is not up to 30 s later than the last one's is old, or stands still: no number, until three running
   follow each other (the clock was set).
@@ -68,7 +68,7 @@ VERSION = re.compile(r"(N-\w+|NPB-\w+) +VERSION +([\w.]+) .*")
 REST_OF_HEAD = re.compile(r"TIME +%SpO2 +BPM +PA +Status|[A-Z]+ +\d+SAT-S")
 WHOLE = re.compile("|".join(form.pattern for form in (DATA, VERSION, REST_OF_HEAD)))
 PULSE_LOW, PULSE_HIGH = 18, 321  # what an oximeter can say
-JUMPS = {"spo2_pct": 4.0, "pulse_bpm": 20.0}
+JUMPS = {"spo2_pct": 3.0, "pulse_bpm": 6.0}
 DIGITS = {"spo2_pct": "3.0f", "pulse_bpm": "3.0f"}
 
 STATES: dict[str, Verdict] = {  # the first that is there counts
@@ -185,8 +185,7 @@ DRIVER = Spec(
         " isolated adapter; the pins are not known here, see the device's manual.\n"
         "Menu: the serial port has to be set to ASCII and 9600; the way there differs by model and is not known"
         " here. Never type into this port: control-C opens a menu, and the lines stop.\n"
-        "Known limits: no waves, no serial number (it is bound by its port). Its lines have no check: a hurt number"
-        " that is near the last one (4 %, 20 /min) passes."
+        "Known limits: no waves, no serial number (it is bound by its port)."
     ),
     make=_make,
 )
