@@ -64,6 +64,7 @@ from drivers.contract import (
     Request,
     Spec,
     Validity,
+    Weak,
 )
 from drivers.kit.clocks import Clocked
 from drivers.kit.listening import WELL, Verdict, judged, worst
@@ -311,8 +312,9 @@ DRIVER = Spec(
         " manual.\n"
         "Menu: which entries are needed (baud, real-time transfer) is not known here, see the device's manual. On"
         " opening it is told to stop, disable, enable and start sending, and nothing else.\n"
-        "Known limits: partial, one program's knowledge, never tried here on a device. It is bound by its port. Its"
-        " check is weak: a number counts when two running say much the same."
+        "Known limits: partial, one program's knowledge, never tried here on a device. It is bound by its"
+        " port."
     ),
+    weak=Weak("its check, an exclusive or of the bytes, does not see two that changed places", JUMPS),
     make=_make,
 )

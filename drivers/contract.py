@@ -296,6 +296,20 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
+class Weak:
+    """What the check of a line lets through, where a wire has hurt or joined what the device said (drivers/README.md).
+
+    `near`: metric -> how far a wrong number that counts at once may be from the last, in the metric's unit; what is
+    further has to be said again, or go on in one direction. `volume`: a wrong volume counts where the pump could have
+    come to it from the last.
+    """
+
+    check: str  # what check there is, as a sentence: "Its lines have no check"
+    near: Mapping[str, float] = field(default_factory=dict)
+    volume: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """A driver as others find it: `DRIVER = Spec(...)` in its module."""
 
@@ -313,6 +327,7 @@ class Spec:
     settings: Mapping[str, Setting] = field(default_factory=dict)
     defined_at: Mapping[str, str] = field(default_factory=dict)  # metric -> file:line, where it is data
     agrees: tuple[Agreement, ...] = ()
+    weak: Weak | None = None  # None: nothing that was hurt is known to count
     documents: tuple[str, ...] = ()  # of makers, that were read: number or title of each, and nothing else
     unprobed: str = ""  # the form of it that a probe does not ask, why, and how it is found instead
     same_words: bool = False  # the device sends the very commands that are sent to it

@@ -42,6 +42,7 @@ from drivers.contract import (
     Request,
     Spec,
     Validity,
+    Weak,
 )
 from drivers.kit.cuffs import DETERMINATION, determination, failed
 from drivers.kit.listening import judged
@@ -267,6 +268,7 @@ DRIVER = Spec(
     line=Line(baud=9600, silent_after_s=SILENT_AFTER_S, lateness_s=LATENESS_S),
     metrics=frozenset({*DETERMINATION, "spo2_pct", "pulse_bpm"}),
     requests=REQUESTS,
+    weak=Weak("its lines have neither a known check nor a time, and four that go on in one direction count", STEPS),
     wiring=(
         "Line: 9600 8N1, no flow control.\n"
         "Cable: host port of the monitor (15-pin on many; see its manual) to an isolated adapter; the pins are not"

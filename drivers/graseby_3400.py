@@ -49,6 +49,7 @@ from drivers.contract import (
     Setting,
     Spec,
     Validity,
+    Weak,
 )
 from drivers.kit.framing import Delimited
 from drivers.kit.tally import Tally
@@ -198,6 +199,7 @@ DRIVER = Spec(
     line=Line(baud=9600, silent_after_s=SILENT_AFTER_S, lateness_s=LATENESS_S),
     metrics=frozenset(LIMITS),
     requests=REQUESTS,
+    weak=Weak("its check lets one hurt line in 256 through", volume=True),
     wiring=(
         "Line: 9600 8N1, no flow control; the known host holds RTS and DTR high.\n"
         "Cable: RS-232 of the pump to an isolated USB adapter; connector and pins are not known here, see the pump's"
@@ -207,8 +209,7 @@ DRIVER = Spec(
         " with the pump's display; then set rate = \"as_displayed\". Until then the rate is shown as questionable.\n"
         "Known limits: once START on the pump's front was pressed it may refuse to tell rate and volume, and only"
         " its state is known. It does not tell which alarm it has, nor who it is: two such pumps cannot be told"
-        " apart. The check of a line lets one hurt one in 256 through; such a volume passes only where the pump could"
-        " have come to it from the last."
+        " apart."
     ),
     make=lambda settings: Graseby3400(settings["rate"] == "as_displayed"),
     settings={"rate": Setting("unconfirmed", "whether a person found the rate told to be the one displayed",

@@ -50,6 +50,7 @@ from drivers.contract import (
     Request,
     Spec,
     Validity,
+    Weak,
 )
 from drivers.kit.flow import Flow
 from drivers.kit.text import Twice
@@ -307,5 +308,6 @@ DRIVER = Spec(
         "Known limits: the rate is questionable for some seconds after each start, until the volume agrees with it;"
         " with a ramp it may stay so. It is bound by its port."
     ),
+    weak=Weak("its lines have no check", volume=True),
     make=lambda settings: Legato(),
 )

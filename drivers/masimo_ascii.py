@@ -50,6 +50,7 @@ from drivers.contract import (
     Request,
     Spec,
     Validity,
+    Weak,
 )
 from drivers.kit.clocks import Clocked
 from drivers.kit.listening import Listener, Verdict, judged, worst
@@ -205,6 +206,7 @@ DRIVER = Spec(
     source="Rad-8 operator's manual, serial output (lines and EXC); lines captured from a Rad-8 and two Radical-7; the"
            " ALARM bits from one user's Rad-8 (grade C)",
     agrees=(Agreement("capture", "REAL: Rad-8 of hansmuc/NellcorN560Seriell"),),
+    weak=Weak("its lines have no check", JUMPS),
     documents=("Masimo Rad-8 operator's manual",),
     line=Line(baud=9600, silent_after_s=4.5, stream_bytes_s=STREAM_BYTES_S),
     metrics=frozenset({"pulse_bpm", "spo2_pct", "perfusion_index_pct"}),

@@ -50,6 +50,7 @@ from drivers.contract import (
     Request,
     Spec,
     Validity,
+    Weak,
 )
 from drivers.kit.listening import WELL, Listener, Verdict, judged
 from drivers.kit.text import Dated, Lines, Repeats, Twice, number_of, text_of
@@ -176,6 +177,7 @@ DRIVER = Spec(
         Agreement("capture", "REAL: an N-560's log (2017)"),
         Agreement("capture", "REAL: an N-560 of hansmuc/NellcorN560Seriell"),
     ),
+    weak=Weak("its lines have no check", JUMPS),
     line=Line(baud=9600, silent_after_s=6.5, stream_bytes_s=STREAM_BYTES_S, lateness_s=PROBE_S),
     metrics=frozenset({"pulse_bpm", "spo2_pct"}),
     requests=(),

@@ -61,6 +61,7 @@ from drivers.contract import (
     Setting,
     Spec,
     Validity,
+    Weak,
 )
 from drivers.kit.framing import Counted, Delimited
 from drivers.kit.stops import StopOnce
@@ -316,6 +317,7 @@ DRIVER = Spec(
     grade="M, S",
     source="NE-1000 manual #1200-01 pp. 33-35; nesp_lib 2.0.0 and labmcp-new-era 0.1.2, which agree with each other",
     agrees=(Agreement("program", "P: seen between two independent programs"),),
+    weak=Weak("its basic mode has no check", volume=True),
     documents=("New Era manual #1200-01",),
     line=Line(baud=19200, silent_after_s=5.0, lateness_s=LATENESS_S),
     metrics=frozenset(LIMITS),

@@ -55,6 +55,7 @@ from drivers.contract import (
     Request,
     Setting,
     Spec,
+    Weak,
 )
 from drivers.kit.cuffs import (
     CUFF_MAX_MMHG,
@@ -317,6 +318,7 @@ DRIVER = Spec(
            " itself was not read",
     agrees=(Agreement("capture", "REAL, bench of a NIBP2020"),),
     line=Line(baud=4800, silent_after_s=SILENT_AFTER_S, lateness_s=LATENESS_S),
+    weak=Weak("its cuff pressures have no check", {"cuff_pressure_mmhg": CUFF_STEP_MMHG}),
     metrics=frozenset({*DETERMINATION, "cuff_pressure_mmhg"}),
     requests=(STATUS, MANUAL, *PATIENTS.values(), START, STOP),
     wiring=(
@@ -326,8 +328,8 @@ DRIVER = Spec(
         " cycle is switched off.\n"
         "Menu: nothing to choose on the module; the setting `patient` is whom it measures.\n"
         "Known limits: combined boards with SpO2 (19200 baud, FD ... FE) are not read. No serial number: it is bound"
-        " by its port. Neither cuff pressures nor its end mark has a check, and a result's is weak: a number counts"
-        " when it is said again. Which pressure it inflates to at first is the module's own choice for the patient that"
+        " by its port. Its end mark has no check, and a result's is weak: it counts when it is said again."
+        " Which pressure it inflates to at first is the module's own choice for the patient that"
         " is set."
     ),
     make=lambda settings: ParNibp(schedule_of("par_nibp", settings), str(settings["patient"])),

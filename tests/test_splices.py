@@ -7,6 +7,7 @@ whole frames bring every framing in step again: test_parsers.py.)
 
 from __future__ import annotations
 
+import math
 import os
 import random
 from collections.abc import Mapping, Sequence
@@ -15,23 +16,25 @@ from functools import cache
 import pytest
 
 import drivers
+import simulators
 from drivers.contract import BadFrame, Decoded, FrameRequest, Reading, Spec
+from edge.app.card import card
 from edge.vocabulary import METRICS
 from simulators.contract import Hands
-from tests.helpers.dialogue_run import DialogueRun
+from tests.helpers.dialogue_run import DialogueRun, StillPatient
 from tests.helpers.golden_table import Row, frames
+from tests.helpers.parts import sampled
+from tests.helpers.small_steps import furthest
 
 TRANSMISSIONS = int(os.environ.get("VIGIL_SPLICES", "150"))
 SPECS = {name: spec for name, spec in drivers.find().items() if not spec.transports[0].startswith("modbus")}
 ROWS = {name: [row for row in frames(name) if not row.bad] for name in SPECS}
 GOOD_SHARE = 0.7
 STREAM_EVERY_S = 1.0
-WEAK = {  # and which numbers
-    "graseby_3400": "a sum of 8 bits: the volume, near the last one",
-    "masimo_ascii": "no check: the perfusion index, near the last one",
-    "par_nibp": "no check: the pressure while the cuff moves, which says no more than that it is up",
-}
+WEAK = frozenset({"graseby_3400", "masimo_ascii", "par_nibp"})  # of those whose card says so: seldom
+VOLUME = "volume_infused_ml"
 PASS = 1 / 256
+SMALL_STEPS = max(400, TRANSMISSIONS // 10)
 SAID = {"new_era": {("rate_ml_h", 10.0)}}  # by a pump that stands still, so it is no rate there
 
 
@@ -52,6 +55,12 @@ def held(name: str) -> frozenset[tuple[str, float]]:
     """Every number of the device's golden frames; a pump that stands still has no rate."""
     more = {("rate_ml_h", 0.0), *SAID.get(name, ())}
     return frozenset(more.union(*(numbers(SPECS[name], row) for row in ROWS[name])))
+
+
+def passing(name: str) -> dict[str, float]:
+    """The numbers that may pass by the driver's wiring card, and how far from the truth."""
+    weak = SPECS[name].weak
+    return {} if weak is None else {**weak.near, **({VOLUME: math.inf} if weak.volume else {})}
 
 
 def is_held(name: str, metric: str, value: float) -> bool:
@@ -110,7 +119,7 @@ def test_no_number_that_no_frame_held(name: str) -> None:
     device = Splicer(name, 1)
     run = DialogueRun(SPECS[name], device)
     run.open()
-    wrong: list[object] = []
+    wrong: list[tuple[int, str, float]] = []
     kept = 0
     while device.said < TRANSMISSIONS:
         before = device.said
@@ -125,4 +134,52 @@ def test_no_number_that_no_frame_held(name: str) -> None:
         assert device.said > before
     most = 2 * PASS * device.spliced if name in WEAK else 0
     assert len(wrong) <= most, wrong
+    assert {metric for _, metric, _ in wrong} <= passing(name).keys()
     print(f"{name}: {device.said} transmissions, {kept} valid numbers")
+
+
+CUFFS = {name for name, spec in SPECS.items() if spec.kind == "nibp"}  # few numbers: nothing moves between two lines
+
+
+@pytest.mark.parametrize("name", sampled(((name,) for name in SPECS if name not in CUFFS), 3))
+def test_what_passes_of_small_steps_is_what_the_card_says(name: str) -> None:
+    """One transmission in ten joined with one of a moment ago."""
+    may = passing(name)
+    for metric, far in furthest(name, SMALL_STEPS).items():
+        assert metric in may, f"{name}: {metric} passed, {far:g} from the truth, and its card does not say so"
+        assert far <= may[metric]
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_card_says_what_passes_in_one_sentence(name: str) -> None:
+    said = [line for line in card(SPECS[name]).splitlines() if line.startswith("what a bad wire can get through: ")]
+    assert len(said) == bool(passing(name))
+    for metric, far in passing(name).items():
+        words = "a volume that the pump could have come to" if metric == VOLUME else (
+            f"{METRICS[metric].label} within {far:g} {METRICS[metric].unit} of the last")
+        assert words in said[0]
+
+
+NEAR: list[tuple[str, dict[str, object], str, float]] = [
+    ("masimo_ascii", {}, "pulse_bpm", 97.0), ("masimo_ascii", {}, "spo2_pct", 96.0),
+    ("nellcor_ascii", {}, "pulse_bpm", 97.0), ("nellcor_ascii", {}, "spo2_pct", 95.0),
+    ("capnostream", {}, "pulse_bpm", 97.0), ("capnostream", {}, "resp_bpm", 14.0),
+    ("nonin", {"format": "df8"}, "pulse_bpm", 93.0), ("nonin", {"format": "df8"}, "spo2_pct", 95.0)]
+
+
+@pytest.mark.parametrize(("name", "chosen", "metric", "value"), NEAR)
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_so_far_and_no_further_counts_at_once(
+        name: str, chosen: dict[str, object], metric: str, value: float, beyond: int) -> None:
+    """What the card says of each number, at its limit and one more."""
+    patient = StillPatient()
+    setattr(patient, metric, value)
+    run = DialogueRun(SPECS[name], simulators.find()[name].make(patient, 1), settings=chosen)
+    run.open()
+    run.run(30)
+    run.forget()
+    now = value + passing(name)[metric] + beyond
+    setattr(patient, metric, now)
+    run.run(10)
+    first = next(sample for _, sample in run.samples(metric) if sample.value == now)
+    assert first.validity == ("questionable" if beyond else "valid")

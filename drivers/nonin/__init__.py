@@ -65,6 +65,7 @@ from drivers.contract import (
     Spec,
     Validity,
     Wave,
+    Weak,
 )
 from drivers.kit.clocks import Clocked
 from drivers.kit.text import Repeats
@@ -304,6 +305,7 @@ DRIVER = Spec(
     transports=("serial", "tcp"),
     grade="A",
     source="Nonin 9560 OEM specification 6470-000-01; frame values also from pufferfish-software's unit tests",
+    weak=Weak("a frame of data format 8 has neither check nor time, where that format is sent", JUMPS8),
     documents=("Nonin 6470-000-01",),
     line=Line(baud=9600, silent_after_s=4.5, stream_bytes_s=75 * FRAME),
     metrics=frozenset({"spo2_pct", "pulse_bpm"}),

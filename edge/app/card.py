@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import drivers
-from drivers.contract import FrameRequest, Request, Spec
+from drivers.contract import FrameRequest, Request, Spec, Weak
 from edge.app.scale import Criterion, reports_in, scale_of
+from edge.vocabulary import METRICS
 
 OWN = "own"  # in the place of a level: the driver is not of this repository
 
@@ -33,9 +34,21 @@ def card(spec: Spec, accepted: Path | None = None) -> str:
         for key, s in spec.settings.items()) or "  none"
     return (f"{spec.title} ({spec.name})\nkind {spec.kind}; {', '.join(spec.transports)}; "
             f"{line.baud} {line.bits}{line.parity}{line.stop}\nevidence: grade {spec.grade}; {spec.source}\n"
-            f"wiring:\n{_indented(spec.wiring)}\nnumbers: {', '.join(sorted(spec.metrics))}\nsettings:\n{settings}\n"
+            f"wiring:\n{_indented(spec.wiring)}\n{lets_through(spec.weak)}"
+            f"numbers: {', '.join(sorted(spec.metrics))}\nsettings:\n{settings}\n"
             f"every request it can send to the device, and its effect there:\n{requests}\n"
             f"scale: {level(spec, accepted)}, by these files\n{_scale(spec, accepted)}{_reports(spec, accepted)}")
+
+
+def lets_through(weak: Weak | None) -> str:
+    """What a wire that hurts bytes can get past the line's check, in one sentence; empty where nothing is known to."""
+    if weak is None:
+        return ""
+    near = [f"{METRICS[metric].label} within {far:g} {METRICS[metric].unit} of the last" for metric, far in
+            weak.near.items()]
+    volume = ["a volume that the pump could have come to from the last"] if weak.volume else []
+    said = "; ".join(near + volume)
+    return f"what a bad wire can get through: {weak.check}, so a hurt number can pass for a new one: {said}\n"
 
 
 def _request(request: Request) -> str:
