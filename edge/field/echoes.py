@@ -1,8 +1,9 @@
 """Our own requests as they would come back: an adapter that echoes, a loop-back plug, joined wires.
 
-Right after it was sent, such a frame is none of the device's. Shorter than LEAST_ECHO, it could be one. Where both
-sides say the same words (`Spec.same_words`) it could be too: there an echo is taken off as long as no response came
-before the echo of its request, which on an adapter that echoes cannot be.
+Right after it was sent, such a frame is none of the device's. Shorter than LEAST_ECHO, it could be one; before the echo
+of a longer one, as an acknowledgement that a framing takes for the next frame's, it is ours. Where both sides say the
+same words (`Spec.same_words`) it could be too: there an echo is taken off as long as no response came before the echo
+of its request, which on an adapter that echoes cannot be.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class Echoes:
                               if len(frame) >= LEAST_ECHO]
                     for request in spec.requests if isinstance(request, FrameRequest)}
         self._own: deque[bytes] = deque(maxlen=8)  # what was sent lately, as its echo would be
+        self._brief = b""  # the last that was too short to have one, since then
         self._last = b""
         self._sent_s = 0.0
         self._none = False  # the line has shown that it does not echo
@@ -37,8 +39,11 @@ class Echoes:
         """It goes out now."""
         self._sent_s = real_s
         self._last = request.frame if isinstance(request, FrameRequest) and request in self._of else b""
-        if isinstance(request, FrameRequest):
-            self._own.extend(self._of.get(request, ()))
+        if not isinstance(request, FrameRequest):
+            return
+        if len(request.frame) < LEAST_ECHO:
+            self._brief = request.frame
+        self._own.extend(self._of.get(request, ()))
 
     def begins(self, data: bytes) -> bool:
         """Whether what comes begins with what was sent last."""
@@ -46,9 +51,13 @@ class Echoes:
 
     def is_echo(self, frame: bytes, real_s: float) -> bool:
         """Whether it is our own. Then the next one like it is not."""
-        if self._none or frame not in self._own or real_s - self._sent_s >= ECHO_WITHIN_S:
+        if self._none or real_s - self._sent_s >= ECHO_WITHIN_S:
             return False
-        self._own.remove(frame)
+        ours = frame.removeprefix(self._brief) if frame not in self._own else frame
+        if ours not in self._own:
+            return False
+        self._own.remove(ours)
+        self._brief = b""
         return True
 
     def answered(self, request: Request) -> None:
