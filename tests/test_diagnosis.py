@@ -3,6 +3,7 @@ show."""
 
 from __future__ import annotations
 
+import math
 import random
 from typing import cast
 
@@ -11,7 +12,7 @@ import pytest
 import drivers
 import simulators
 from drivers.contract import FrameRequest, Spec
-from edge.field.diagnosis import NOTHING, OTHER_BAUD, SLOWER, Tried, diagnose, recognise
+from edge.field.diagnosis import FEW, HELD, NOTHING, OTHER_BAUD, SLOWER, Tried, diagnose, recognise
 from edge.field.link_state import OUR_OWN, Counters
 from simulators.contract import Hands, Twin
 from tests.helpers.dialogue_run import DialogueRun, StillPatient
@@ -37,6 +38,17 @@ def read_faster(text: bytes, times: int) -> bytes:
     return bytes(seen)
 
 
+def read_slower(text: bytes, bits: float) -> bytes:
+    """What a reader sees while so many bits go by in one of its own; without a stop bit Linux hands over 00."""
+    line = "".join("0" + f"{byte:08b}"[::-1] + "1" for byte in text) + "1" * 400
+    seen, at = bytearray(), 0.0
+    while (at := float(line.find("0", math.ceil(at)))) >= 0:
+        byte = [line[int(at + bits * (place + 1.5))] for place in range(9)]
+        seen.append(int("".join(byte[7::-1]), 2) if byte[8] == "1" else 0)
+        at = float(line.find("1", int(at + bits * 9.5)))
+    return bytes(seen)
+
+
 def crc(frame: bytes) -> bytes:
     value = 0xFFFF
     for byte in frame:
@@ -58,6 +70,10 @@ MODBUS = crc(bytes((17, 3, 0, 4, 0, 2))) + crc(bytes((17, 3, 4, 1, 2, 3, 4)))
     (read_faster(TEXT, 2), SLOWER),
     (read_faster(TEXT, 4), SLOWER),
     (read_faster(TEXT, 8), SLOWER),
+    (bytes(40), HELD),
+    (read_slower(TEXT * 4, 2), OTHER_BAUD),
+    (read_slower(TEXT * 4, 6), OTHER_BAUD),
+    (read_slower(TEXT * 9, 12), OTHER_BAUD),
     (MODBUS * 4, "Modbus RTU of unit 17: another master is on this line; for a device of ours write modbus+rtu://"),
     (b"MSH|^~\\&|MON|ICU|" * 4,
      "seen, but there is no driver for it: HL7 version 2 (MSH|...)"),
@@ -170,6 +186,12 @@ def test_our_own_bytes_are_no_sign_of_life(name: str) -> None:
     run.run(20.0)
     assert [(state, reason) for _, state, reason in run.links()][-1:] == [("silent", OUR_OWN)]
     assert "live" not in {state for _, state, _ in run.links()}
+
+
+def test_a_few_bytes_that_answered_are_shown() -> None:
+    """Where nothing comes by itself either, a technician would look for a cable that is not broken."""
+    answered = Tried(SPECS["graseby_3400"], b"<CHCK>93\r", b"<OK\x06\r", Counters(since=0.0, received=5))
+    assert diagnose([answered], b"") == [FEW.format(count=5, shown="3c 4f 4b 06 0d")]
 
 
 def test_silence_after_requests_is_silence() -> None:

@@ -28,6 +28,9 @@ NOT_SUPPORTED: tuple[tuple[str, re.Pattern[bytes]], ...] = (
 )
 NOTHING = "nothing comes by itself: look at the cable, the device's power, and its own output setting"
 OTHER_BAUD = "bytes of no form that is known here: most likely another baud rate, or other bits or parity"
+HELD = ("nothing but zeros: the device sends at a far lower baud rate than was tried ({bauds}), or the line is held"
+        " low: a wire, or the polarity of the adapter")
+FEW = "only {count} bytes answered, too few to tell what they are: {shown}"
 SLOWER = "bytes like long runs of equal bits: the device sends at a lower baud rate than was tried ({bauds})"
 
 
@@ -54,6 +57,8 @@ def diagnose(tried: Sequence[Tried], raw: bytes) -> list[str]:
     sample = raw if len(raw) >= ENOUGH else came
     if len(sample) >= ENOUGH:
         said += _form(sample, sorted({one.spec.line.baud for one in tried}), known=bool(said))
+    elif not raw:
+        said.append(FEW.format(count=len(came), shown=came.hex(" ")))
     return said
 
 
@@ -110,7 +115,10 @@ def _form(sample: bytes, bauds: Sequence[int], *, known: bool) -> list[str]:
     if _printable(sample) >= PRINTABLE_SHARE * len(sample):
         text = sample[:SHOWN].decode("ascii", "replace")
         return [f"text of a protocol that no driver knows: {text!r}"]
-    if sum(map(_slow, sample)) >= RUN_SHARE * len(sample) and len(set(sample)) > 2:
+    told = [byte for byte in sample if byte]  # 00 stands for a byte without its stop bit, too, of a faster sender
+    if not told:
+        return [HELD.format(bauds=", ".join(map(str, bauds)))]
+    if sum(map(_slow, told)) >= RUN_SHARE * len(told) and {*told} != {0xFF}:
         return [SLOWER.format(bauds=", ".join(map(str, bauds)))]
     return [OTHER_BAUD]
 
