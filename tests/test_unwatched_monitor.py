@@ -167,6 +167,21 @@ def test_an_acknowledgement_holds_for_no_more_than_was_told(
     assert bed.of(rule) == state
 
 
+@pytest.mark.parametrize(("more", "state"), [((), "acknowledged"), (BREATH, "active")])
+def test_what_is_known_is_handed_on_in_silence_only_where_nothing_else_is_missing(
+    more: tuple[str, ...], state: str,
+) -> None:
+    bed = Monitored()
+    bed.live(LOST_S)
+    for _ in range(5):  # the finger comes and goes: no hold of TEC-1 fills
+        bed.live(12, *FINGER, *more)
+        bed.live(1, *more)
+    assert (bed.of("TEC-1"), bed.of("TEC-10")) == ("inactive", "active")
+    bed.acknowledge("TEC-10")
+    bed.live(20, *FINGER, *more)
+    assert bed.of("TEC-1") == state
+
+
 @pytest.mark.parametrize(("lost", "state"), [(FINGER, "acknowledged"), (("pulse_bpm",), "active")])
 def test_of_an_oximeter_nothing_more_is_lost_with_its_cable(lost: tuple[str, ...], state: str) -> None:
     devices: Devices = (("oximeter", "oximeter", "-"),)
