@@ -59,6 +59,8 @@ def test_the_first_protocol_runs_as_0_1_0_did_but_for_what_is_named_here() -> No
     assert (now.pop("pk")["name"], then.pop("pk")) == ("clements250", None)
     assert len(now["schedule"].pop("cuff")) == 4, "0.1.0 had the cuff as ordered"
     then["schedule"].pop("cuff")
+    assert len(now["schedule"].pop("oximetry")) == 2
+    assert then["schedule"].pop("oximetry") == (), "0.1.0 asked for none"
     held = [gate["id"] for gate in now.pop("go_on")]
     assert held == ["held_blood_pressure", "held_check_in", "held_alarm"]
     assert then.pop("go_on") == (), "0.1.0 has no hold"
