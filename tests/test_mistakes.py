@@ -68,6 +68,7 @@ def refused(tmp_path: Path, name: str, text: str) -> str:
     ('"etco2_mmhg > 60"', '"etco2_mmhg > 60', "when: is not TOML"),
     ("etco2_mmhg > 60", "rise_pct(etco2_mmhg) > 20", "when: CO2-1: rise_pct(etco2_mmhg): nobody takes a baseline"),
     ("> 60", "> 151", "'etco2_mmhg > 151': etCO₂ is from 0 to 150 mmHg; write a limit within that"),
+    ("> 60", "> 0.6", "'etco2_mmhg > 0.6': etCO₂ is in whole mmHg; write a limit in that unit"),
     ("etco2_mmhg > 60", "-1 > etco2_mmhg", "'-1 > etco2_mmhg': etCO₂ is from 0 to 150"),
     ("etco2_mmhg > 60", "pair(etco2_mmhg > 60)", "pair(...) is of blood pressures, and etco2_mmhg is measured apart"),
     ("etco2_mmhg > 60", "device_reports(no_breth)", "no device has an alarm of that name; did you mean 'no_breath'?"),
@@ -97,6 +98,10 @@ def test_of_a_changed_default(was: str, now: str, said: str, tmp_path: Path) -> 
     ("session.ended_s < 5400", "session.ended_s < 90 min", "open: cannot read"),
     ('[[protocol.discharge]]', '[[protocol.discharge]]\nid = "after_the_end"\nopen = "dissociation_open()"\n'
      'words = "-"\n[[protocol.discharge]]', "id: im_ketamine: the gate 'after_the_end' is here twice"),
+    ('[[protocol.discharge]]', '[[protocol.discharge]]\nid = "heavy"\nopen = "weight > 130"\nwords = "-"\n'
+     '[[protocol.discharge]]', "open: no metric is named 'weight'"),
+    ("[[protocol.schedule.cuff]]", "[protocol.order]\ndose_mg_kg = { low = 0.1, high = 2 }\n[[protocol.schedule.cuff]]",
+     "dose_mg_kg: im_ketamine: an order's dose_mg_kg is from 0.1 to 1 mg/kg; write limits within that"),
     ("every_min = 7", "every_min = 7\nearly_min = 3", "early_min: im_ketamine: early_min is for the times of at_min"),
     ("[[protocol.schedule.cuff]]", "[[protocol.schedule.cuff]]\nevery_min = 5\n[[protocol.schedule.cuff]]",
      "[[protocol.schedule.cuff]]: im_ketamine: the row before this one has no when, so it always counts"),

@@ -10,9 +10,11 @@ import ast
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from itertools import islice, product
+from math import inf
 from pathlib import PurePath
 from typing import Any
 
+from edge.contract.commands import arguments
 from edge.core.context import Number, RuleContext
 from edge.core.expression import Compiled, compile_condition, nearest
 from edge.core.fact import Use
@@ -113,6 +115,8 @@ def _beyond(metric: str, limit: ast.expr, comparison: ast.Compare) -> Iterator[s
     if not known.low <= number <= known.high:
         yield (f"{ast.unparse(comparison)!r}: {known.label} is from {known.low:g} to {known.high:g} {known.unit}; write"
                " a limit within that")
+    elif known.decimals == 0 and 0 < number < 1:
+        yield f"{ast.unparse(comparison)!r}: {known.label} is in whole {known.unit}; write a limit in that unit"
 
 
 def _number(node: ast.expr) -> float | None:
@@ -165,6 +169,10 @@ def of_protocols(data: Mapping[str, Any], codes: Collection[str]) -> Found:
                     yield (*where, key, at, "id"), f"{own}: the gate {gate!r} is here twice; give each its own id"
         for key, steps in table.get("schedule", {}).items():
             yield from _of_schedule(steps, (*where, "schedule", key), own)
+        for key, limits in table.get("order", {}).items():
+            can_be = next(one for one in arguments("start_session") if one.name == key)
+            if limits["low"] < (can_be.least or 0) or limits["high"] > (can_be.most or inf):
+                yield (*where, "order", key), f"{own}: an order's {key} is {can_be.must_be()}; write limits within that"
         by_hand = table.get("by_hand", {})
         for dose in by_hand.get("doses_mg", ()):
             if round(dose / by_hand["device_mg"], 6) % 1:

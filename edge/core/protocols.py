@@ -66,7 +66,7 @@ def _protocols(data: Mapping[str, Any]) -> Protocols:
     written: dict[str, Mapping[str, Any]] = {}
     for number, table in enumerate(tables):
         whole = _whole(table, written, ("protocol", number))
-        protocol = _protocol(whole, ("protocol", number))
+        protocol = _protocol(whole, table, ("protocol", number))
         written[protocol.id] = whole
         if protocol.id in found:
             raise BadTable(("protocol", number, "id"), "this id is used twice; give each protocol its own")
@@ -111,7 +111,8 @@ def _gates(base: list[dict[str, Any]], own: Any) -> Any:
 GATES = ("ready", "discharge", "go_on")
 
 
-def _protocol(table: Mapping[str, Any], where: Where) -> Protocol:
+def _protocol(table: Mapping[str, Any], written: Mapping[str, Any], where: Where) -> Protocol:
+    """`table`: with all it takes over; `written`: as it stands in the file."""
     parts: dict[str, Any] = dict(table)
     if "by_hand" in table:
         parts["by_hand"] = read_table(ByHand, table["by_hand"], (*where, "by_hand"), "[protocol.by_hand]")
@@ -133,12 +134,17 @@ def _protocol(table: Mapping[str, Any], where: Where) -> Protocol:
             raise BadTable((*where, "order", key), f"{key}: low must not be above high")
     for key in GATES:
         gates = table.get(key, [])
-        parts[key] = tuple(_gate(one, (*where, key, number), key) for number, one in enumerate(gates)) \
+        parts[key] = tuple(_gate(one, (*where, key, _place(one, written.get(key, []))), key) for one in gates) \
             if isinstance(gates, list) else ()
     protocol = read_table(Protocol, parts, where, "[[protocol]]")
     if protocol.baseline_never:
         _check_condition(protocol.baseline_never, (*where, "baseline_never"))
     return protocol
+
+
+def _place(gate: Any, own: list[Any]) -> int:
+    """Which of a protocol's own gates it is; one that was taken over was read where it stands."""
+    return next((number for number, mine in enumerate(own) if mine is gate), 0)
 
 
 def _schedules(table: Any, where: Where) -> Schedules:
