@@ -14,9 +14,8 @@ from edge.core import channels
 from edge.core.refusal import Refused
 from edge.core.rules import RuleSet
 from edge.core.state import BedState, Device, Maintenance
-from edge.model import Command, DeviceAlarmsReported, DeviceKind, Input, PumpStatus, Samples, iso
-
-_MEASURES: dict[DeviceKind, str] = {"nibp": "sbp_mmhg", "oximeter": "spo2_pct"}
+from edge.core.watching import GIVES
+from edge.model import Command, DeviceAlarmsReported, Input, PumpStatus, Samples, iso
 
 
 def is_dropped(state: BedState, given: Input) -> bool:
@@ -75,7 +74,7 @@ def _covers(other: Device, device: Device) -> bool:
     """Whether `other` measures what `device` does. Two monitors may measure different things: none covers another; and
     a monitor may lack the module, so it covers what it has sent."""
     same = other.kind == device.kind and device.kind != "monitor"
-    metric = _MEASURES.get(device.kind)
+    metric = next((metric for metric, kinds in GIVES.items() if kinds[0] == device.kind), None)
     covers = same or (other.kind == "monitor" and metric is not None and not other.never_gave(metric))
     return covers and other.link == "live" and other.maintenance is None and other.off_until_s is None
 
