@@ -14,6 +14,7 @@ from edge.app.keeping import KEEP_EVERY_S
 from edge.app.run import read_protocols, read_rules
 from edge.cli.copying import console_hashes
 from edge.cli.heads import noted_heads
+from edge.cli.older import lacking
 from edge.config.files import protocols_beside
 from edge.console.database import place_of, words_of
 from edge.contract.keys import BadKey, signing_keys
@@ -24,6 +25,7 @@ from edge.core.replay import Scope, differences
 from edge.core.rule import Rule
 from edge.core.rules import RuleSet
 from edge.core.stories import Begun, StoryError, run_story, stories_of
+from edge.demo.configuration import rules_file
 from edge.journal.archive import drop, export
 from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError
 from edge.journal.reader import Reader
@@ -205,9 +207,11 @@ def _print_unjudged(scope: Scope) -> None:
 
 
 def check_rules(path: Path) -> int:
-    """`vigil rules check`."""
-    rules, _ = read_rules(path)
+    """`vigil rules check`: whether they can be used; and what those of this version have besides."""
+    rules, text = read_rules(path)
     print(f"{path}: {counted(len(rules.rules), 'rule')}, all good: {', '.join(rule.id for rule in rules.rules)}")
+    for line in lacking(text, rules_file().read_text("utf-8")):
+        print(f"{path}: unlike {rules_file().name} of this version: {line}")
     return 0
 
 
