@@ -36,7 +36,8 @@ LIMITS: list[tuple[str, str, float, float, float]] = [
     ("amend_order", "duration_min", 30, 120, 1), ("amend_order", "concentration_mg_ml", 0.2, 10, 0.1),
     ("amend_order", "dose_mg", 1, 500, 1), ("amend_order", "nibp_interval_min", 2, 30, 1),
     ("set_limit", "value", 0, 1000, 0.1), ("check_in", "spo2_pct", 30, 100, 1),
-    ("check_in", "resp_bpm", 0, 60, 1), ("check_in", "sbp_mmhg", 40, 300, 1), ("check_in", "dbp_mmhg", 20, 200, 1),
+    ("check_in", "resp_bpm", 0, 60, 1), ("check_in", "pulse_bpm", 0, 300, 1),
+    ("check_in", "sbp_mmhg", 40, 300, 1), ("check_in", "dbp_mmhg", 20, 200, 1),
     ("device_off", "minutes", 1, 10, 0.1), ("delegate", "minutes", 1, 60, 1), ("maintain", "minutes", 1, 60, 1),
 ]
 
@@ -81,7 +82,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("checklist", {}, "bad_args: done must be true or false, not None"),
     ("check_in", {"moaas": 2.5}, "bad_args: moaas must be a whole number from 0 to 5, or left out, not 2.5"),
     ("check_in", {"moas": 3}, "bad_args: moas is not one; check_in takes anxiety, cadss, dbp_mmhg, distress, gone,"
-                              " moaas, nausea, note, resp_bpm, sbp_mmhg, spo2_pct, symptoms"),
+                              " moaas, nausea, note, pulse_bpm, resp_bpm, sbp_mmhg, spo2_pct, symptoms"),
     ("check_in", {"symptoms": "dizzy"},
      "bad_args: symptoms must be a list of words of at most 40 characters, or left out, not 'dizzy'"),
     ("check_in", {"symptoms": ["pale", ""]},

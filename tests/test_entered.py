@@ -14,6 +14,7 @@ PROBE_OFF = "given infusing, background: quiet\n0:10  spo2 none sensor_off\n"
 TABLE = """
 spo2_pct   94  -       | 93  RES-1 low  | 90 RES-1 low | 89 RES-2 medium | 85 RES-2 medium | 84 RES-3 high
 resp_bpm    8  -       |  7  RES-4 medium | 5 RES-4 medium | 4 RES-5 high | 0 RES-5 high
+pulse_bpm 120  -       | 121 CAR-1 medium | 140 CAR-1 medium | 141 CAR-2 high | 55 - | 49 CAR-3 medium | 39 CAR-4 high
 sbp_mmhg   179/109 -   | 150/110 HTN-2 medium | 180/100 HTN-3 high | 150/119 HTN-2 medium | 150/120 HTN-3 high
 dbp_mmhg   80/60 -     | 79/60 CAR-5 high
 moaas       4  -       |  3  SED-1 medium | 2 SED-1 medium | 1 SED-2 high | 0 SED-2 high

@@ -114,6 +114,7 @@ class CheckIn(Verb, frozen=True, kw_only=True):
     # read off a device that Vigil does not read: rules judge it, with its time and author; it is never a live number
     spo2_pct: Annotated[int, Meta(ge=30, le=100, title="SpO₂ read by hand", extra={"unit": "%"})] | None = None
     resp_bpm: Annotated[int, Meta(ge=0, le=60, title="Respiration counted", extra={"unit": "/min"})] | None = None
+    pulse_bpm: Annotated[int, Meta(ge=0, le=300, title="Pulse counted", extra={"unit": "/min"})] | None = None
     sbp_mmhg: Annotated[int, Meta(ge=40, le=300, title="Systolic by hand", extra={"unit": "mmHg"})] | None = None
     dbp_mmhg: Annotated[int, Meta(ge=20, le=200, title="Diastolic by hand", extra={"unit": "mmHg"})] | None = None
 
@@ -128,7 +129,8 @@ class CheckIn(Verb, frozen=True, kw_only=True):
         """An empty one says nothing."""
         if (self.sbp_mmhg is None) != (self.dbp_mmhg is None):
             return "bad_args", "a blood pressure is two numbers: enter systolic and diastolic"
-        if self.says_how_it_is or any(one is not None for one in (self.spo2_pct, self.resp_bpm, self.sbp_mmhg)):
+        measured = (self.spo2_pct, self.resp_bpm, self.pulse_bpm, self.sbp_mmhg)
+        if self.says_how_it_is or any(one is not None for one in measured):
             both = sorted(set(self.symptoms or ()) & set(self.gone or ()))
             return ("bad_args", f"{both[0]!r} cannot be there and gone; name it once") if both else None
         return "bad_args", "an empty check-in says nothing: enter a score, a symptom or a note"

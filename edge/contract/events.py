@@ -167,6 +167,7 @@ class CheckedIn(Body, frozen=True, kw_only=True):
     gone: tuple[str, ...] | UnsetType = UNSET  # symptoms named before that are no more
     spo2_pct: int | UnsetType = UNSET  # read off a device that Vigil does not read,
     resp_bpm: int | UnsetType = UNSET  # counted,
+    pulse_bpm: int | UnsetType = UNSET
     sbp_mmhg: int | UnsetType = UNSET  # or measured by hand
     dbp_mmhg: int | UnsetType = UNSET
     command: str

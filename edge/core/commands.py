@@ -170,7 +170,8 @@ def _check_in(state: BedState, _: RuleSet, command: Command, args: CheckIn, at_s
         yield state.event(at_s, DissociationMoved(state=moved, basis=basis, command=command.id, by=command.user))
 
 
-MEASURED = ("spo2_pct", "resp_bpm", "sbp_mmhg", "dbp_mmhg")  # what a check-in may carry besides how the patient is
+SPOTS = ("spo2_pct", "resp_bpm", "pulse_bpm")  # each a reading of its own
+MEASURED = (*SPOTS, "sbp_mmhg", "dbp_mmhg")  # what a check-in may carry besides how the patient is
 
 
 def _with_measured(state: BedState, current: Session, args: CheckIn, user: str, at_s: float) -> Session:
@@ -179,7 +180,7 @@ def _with_measured(state: BedState, current: Session, args: CheckIn, user: str, 
         if not is_believed(args.sbp_mmhg, args.dbp_mmhg, state.engine):
             raise Refused(f"bad_args: {args.sbp_mmhg}/{args.dbp_mmhg} mmHg is no blood pressure; read it again")
         samples.enter(state, Determination(at_s, args.sbp_mmhg, args.dbp_mmhg, by=user))
-    for metric in ("spo2_pct", "resp_bpm"):
+    for metric in SPOTS:
         value = getattr(args, metric)
         if value is not None:
             spot = Spot(at_s, value, user, metric, _measured_now(state, metric, at_s))

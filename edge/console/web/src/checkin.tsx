@@ -15,7 +15,7 @@ const MOAAS = [
 ] as const;
 const LIMITS = VERBS.check_in.args;
 const SCALES = ["anxiety", "distress", "nausea"] as const;
-const READ = ["spo2_pct", "resp_bpm", "sbp_mmhg", "dbp_mmhg"] as const; // what is read or counted, each as typed
+const READ = ["spo2_pct", "resp_bpm", "sbp_mmhg", "dbp_mmhg", "pulse_bpm"] as const; // what is read or counted, each as typed
 const CADSS_MOST = LIMITS.cadss.max;
 const NOTE_MOST = LIMITS.note.max_length;
 

@@ -849,6 +849,7 @@ export interface CheckedIn {
   gone?: string[];
   spo2_pct?: number;
   resp_bpm?: number;
+  pulse_bpm?: number;
   sbp_mmhg?: number;
   dbp_mmhg?: number;
   command: string;
@@ -1165,6 +1166,7 @@ export const VERBS = {
     note: {"label": "Note", "optional": true, "max_length": 500},
     spo2_pct: {"label": "SpO₂ read by hand", "type": "whole", "optional": true, "min": 30, "max": 100, "unit": "%"},
     resp_bpm: {"label": "Respiration counted", "type": "whole", "optional": true, "min": 0, "max": 60, "unit": "/min"},
+    pulse_bpm: {"label": "Pulse counted", "type": "whole", "optional": true, "min": 0, "max": 300, "unit": "/min"},
     sbp_mmhg: {"label": "Systolic by hand", "type": "whole", "optional": true, "min": 40, "max": 300, "unit": "mmHg"},
     dbp_mmhg: {"label": "Diastolic by hand", "type": "whole", "optional": true, "min": 20, "max": 200, "unit": "mmHg"},
   } },

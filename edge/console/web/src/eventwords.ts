@@ -92,7 +92,7 @@ function checkIn(body: Body): string {
   const note = word(body, "note").trim();
   const given = (key: string, said: string): string[] => (number(body, key) === null ? [] : [said]);
   const read = [
-    ...given("spo2_pct", `SpO₂ ${word(body, "spo2_pct")} % read by hand`), ...given("resp_bpm", `respiration ${word(body, "resp_bpm")} /min counted`),
+    ...given("spo2_pct", `SpO₂ ${word(body, "spo2_pct")} % read by hand`), ...given("resp_bpm", `respiration ${word(body, "resp_bpm")} /min counted`), ...given("pulse_bpm", `pulse ${word(body, "pulse_bpm")} /min counted`),
     ...given("sbp_mmhg", `blood pressure ${word(body, "sbp_mmhg")}/${word(body, "dbp_mmhg")} mmHg by hand`),
   ];
   const parts = [...scores, ...read, ...words(body, "symptoms").map(symptom), ...words(body, "gone").map((one) => `no more: ${symptom(one)}`), note && `note: ${note}`];
