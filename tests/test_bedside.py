@@ -8,10 +8,21 @@ import pytest
 
 from edge.contract.events import PendingEvent
 from edge.core.bedside import Bedside
-from edge.model import Boot, DeviceAlarm, DeviceAlarmsReported, LinkChanged, Priority
+from edge.model import Boot, DeviceAlarm, DeviceAlarmsReported, LinkChanged, LinkState, Priority
 from tests.helpers.bed_story import DEVICES, ORDER, QUIET, T0, BedStory
 from tests.helpers.bodies import body_of
 from tests.helpers.rule_files import RULES
+
+
+def test_a_person_is_asked_whose_a_device_is_until_it_is_live() -> None:
+    bed = Bedside("chair-1", DEVICES, RULES)
+    asked = []
+    told: tuple[tuple[LinkState, bool], ...] = (
+        ("live", False), ("wrong_device", True), ("silent", False), ("live", False))
+    for second, (state, ask) in enumerate(told):
+        bed.apply(LinkChanged("oximeter", state, ask=ask), T0 + second)
+        asked.append(bed.state.devices["oximeter"].ask)
+    assert asked == [False, True, True, False]
 
 
 def test_a_whole_session() -> None:

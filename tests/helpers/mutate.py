@@ -161,10 +161,10 @@ def survives_as_module(mutant: Mutant, known: list[Story]) -> bool | None:
 # --- the fast tests of the core ---------------------------------------------------------------------------------------
 
 OF_THE_CORE = ("alarm_life", "asked", "attention", "bedside", "burden", "cohort", "conditions", "core_*", "coverage",
-               "cuff", "evidence", "flood", "hold", "interlock", "ledger", "logic", "maintenance", "margins",
-               "mistakes", "moving", "patient_limits", "pk", "protocols", "pulse", "restart_exact", "rule_words",
-               "rules", "rules_explain", "second_evaluator", "session_words", "shelf", "starting", "stories",
-               "story_language", "unwatched", "unwatched_monitor")
+               "cuff", "entered", "evidence", "flood", "hold", "interlock", "ledger", "logic", "maintenance",
+               "margins", "mistakes", "moving", "patient_limits", "pk", "protocols", "pulse", "restart_exact",
+               "rule_words", "rules", "rules_explain", "second_evaluator", "session_words", "shelf", "starting",
+               "stories", "story_language", "unwatched", "unwatched_monitor")
 AT_IMPORT = ("asked", "code", "engine", "entered", "expression", "fact", "facts", "interlock_table", "ladder", "order",
              "patient_limits", "protocol", "protocols", "rule", "rules", "tables", "watching")  # work done by then
 
