@@ -8,7 +8,9 @@ spoke (`host->dev` or `dev->host`), `ts` when (time of day; a step back by half 
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +18,8 @@ from typing import Literal
 from simulators.contract import Hands
 
 DAY_S = 86400.0
+ANSWERS_S = 1.0  # what a device says so soon after a request answers it
+CHATTY = 4  # times as much as its host a device that is asked may say, in records; one that streams says far more
 SEAM_S = 1.0  # the gap between the end of a looped capture and its beginning
 START_REAL_TIME = bytes.fromhex("7D 81 A1")  # a Contec V7 host asks for the stream
 TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d):([0-5]\d(?:\.\d+)?)", re.ASCII)
@@ -112,7 +116,10 @@ def _time_of_day_s(text: str) -> float:
 
 
 class ReplayTwin:
-    """Plays what the device said in a capture, each record at its own time since the first reader came; reads nothing.
+    """Plays what the device said in a capture, each record at its own time since the first reader came.
+
+    A device that is asked answers when it is asked: each request with what was said to the same bytes in the capture,
+    one time after the other, as late as it came there; to others, and when those are over, it says nothing.
 
     The session goes on: whoever opens the port again gets the rest, and after its end there is silence.
     It begins anew for a new reader (`rewind`; the wire calls it, see `simulators.wire.NEW_READER_S`), not for a link
@@ -121,11 +128,13 @@ class ReplayTwin:
     """
 
     def __init__(self, capture: Capture, *, loop: bool = False) -> None:
-        self._said = [(record.at_s, record.data) for record in capture.records if record.direction == "dev->host"]
+        self._capture, self._again = capture, loop
+        self._said, self._answers = _parted(capture)
         self._loop = loop and bool(self._said)
         self._connected = False
         self._next = 0
-        self._now_s = 0.0
+        self._now_s = self._lived_s = 0.0
+        self._under_way: list[tuple[float, bytes]] = []
         self.hands: Hands = {"rewind": self.rewind}
 
     def connect(self) -> None:
@@ -134,12 +143,16 @@ class ReplayTwin:
     def rewind(self) -> None:
         """From the beginning."""
         self._next, self._now_s = 0, 0.0
+        self._under_way.clear()
+        self._answers = _parted(self._capture)[1]
 
     def step(self, dt_s: float) -> bytes:
         if not self._connected:
             return b""
         self._now_s += dt_s
-        said = bytearray()
+        self._lived_s += dt_s
+        said = bytearray(b"".join(data for due_s, data in self._under_way if due_s <= self._lived_s + 1e-6))
+        self._under_way = [one for one in self._under_way if one[0] > self._lived_s + 1e-6]
         while True:
             while self._next < len(self._said) and self._said[self._next][0] <= self._now_s + 1e-6:
                 said += self._said[self._next][1]
@@ -151,4 +164,32 @@ class ReplayTwin:
             self._next = 0
 
     def feed(self, data: bytes) -> bytes:
-        return b""
+        answers = self._answers.get(data)
+        if not answers or not self._connected:
+            return b""
+        answer = answers.popleft()
+        if self._again:
+            answers.append(answer)
+        self._under_way += [(self._lived_s + late_s, said) for late_s, said in answer if late_s > 0]
+        return b"".join(said for late_s, said in answer if late_s <= 0)
+
+
+Said = list[tuple[float, bytes]]  # when, and what
+
+
+def _parted(capture: Capture) -> tuple[Said, dict[bytes, deque[Said]]]:
+    """What the device said by itself, by the time of the capture, and what it answered, by request; of one that streams
+    all of it is by itself."""
+    hosts = sum(record.direction == "host->dev" for record in capture.records)
+    asked = CHATTY * hosts >= len(capture.records) - hosts
+    said: Said = []
+    answers: dict[bytes, deque[Said]] = {}
+    asked_s, answer = -math.inf, said
+    for record in capture.records:
+        if record.direction == "dev->host":
+            soon = asked and record.at_s - asked_s <= ANSWERS_S
+            (answer if soon else said).append((record.at_s - asked_s if soon else record.at_s, record.data))
+        else:
+            asked_s, answer = record.at_s, []
+            answers.setdefault(record.data, deque()).append(answer)
+    return said, answers

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import csv
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+import drivers
+import simulators
 from drivers.contec_cms60 import AGREE, DRIVER
 from drivers.contract import Decoded, Reading, Validity, Wave
+from edge.model import Samples
 from simulators.capture import FORM, SEAM_S, Capture, ReplayTwin
+from simulators.contract import Twin
+from tests.helpers.dialogue_run import DialogueRun, StillPatient
+from tests.helpers.parts import sampled
 
 GOLDEN = Path(__file__).parent / "golden"
 SESSION = Capture.read(GOLDEN / "cms60c_session.jsonl")
@@ -209,3 +217,53 @@ def test_the_real_session_through_the_driver_is_what_was_decoded() -> None:
     without_number = [row for row in decoded if row["probe_error"] == "1" or row["searching"] == "1"]
     assert (len(without_number), len(decoded) - len(without_number)) == (893, 284)
     assert {(row["pr"], row["spo2"]) for row in decoded if row not in without_number} == {("82", "97")}
+
+
+# --- every driver's device, recorded and played ---------------------------------------------------------------------
+
+SPECS = {name: spec for name, spec in drivers.find().items() if not spec.transports[0].startswith("modbus")}
+RECORDED_S, KEPT = 40.0, 0.9
+
+
+class Recorded:
+    """A twin, and what both sides say as a capture has it."""
+
+    def __init__(self, twin: Twin) -> None:
+        self.hands, self._twin = twin.hands, twin
+        self.lines, self._now = "", datetime(2026, 1, 31, 10)
+
+    def connect(self) -> None:
+        self._twin.connect()
+
+    def step(self, dt_s: float) -> bytes:
+        self._now += timedelta(seconds=dt_s)
+        return self._note("dev->host", self._twin.step(dt_s))
+
+    def feed(self, data: bytes) -> bytes:
+        self._note("host->dev", data)
+        return self._note("dev->host", self._twin.feed(data))
+
+    def _note(self, direction: str, data: bytes) -> bytes:
+        if data:
+            self.lines += line(f"{self._now:%H:%M:%S.%f}", data.hex(" "), direction)
+        return data
+
+
+def numbers(run: DialogueRun) -> list[tuple[str, float]]:
+    run.open()
+    run.run(RECORDED_S)
+    return [(sample.metric, sample.value) for _, one in run.inputs if isinstance(one, Samples)
+            for sample in one.samples if sample.value is not None]
+
+
+@pytest.mark.parametrize("name", sampled(((name,) for name in SPECS), 4))
+def test_what_is_played_gives_the_numbers_that_were_recorded(name: str) -> None:
+    """Of a device that is asked, too, at whatever moment it is asked."""
+    twin = Recorded(cast("Twin", simulators.find()[name].make(StillPatient(), 1)))
+    for hand in ("program", "start"):
+        twin.hands.get(hand, lambda: None)()
+    told = numbers(DialogueRun(SPECS[name], twin))
+    again = numbers(DialogueRun(SPECS[name], ReplayTwin(Capture.parse(twin.lines))))
+    assert told
+    assert len(again) >= KEPT * len(told)
+    assert set(again) <= set(told)
