@@ -13,13 +13,14 @@ import uvicorn
 from fastapi import WebSocket
 from uvicorn.server import ServerState
 
-from edge.console import history, known_screen, live
+from edge.console import history, known_screen, link, live
 from edge.console.accounts import User
 from edge.console.connections import MAX_CONNECTIONS, REQUEST_S, BoundedHttp
 from edge.console.feed import Page
 from edge.console.security import Limiter
 from edge.console.service import Console
 from edge.console.turns import TooManyWait, Turns
+from edge.contract.mqtt import Received
 from tests.helpers.console_server import served
 from tests.helpers.console_story import BED, CONSOLE_KEY, NURSE, START_S, TECHNICIAN
 from tests.helpers.told_time import told
@@ -215,3 +216,30 @@ def test_of_a_page_that_always_talks_no_more_is_read_than_of_a_full_ward() -> No
 
     said = told(story())
     assert live.BURST <= said <= live.BURST + 10 * live.PER_S + 1
+
+
+class Costly:
+    """Takes a message for so long, by a clock that the test tells."""
+
+    def __init__(self, cost_s: float) -> None:
+        self.cost_s, self.now_s = cost_s, 0.0
+
+    def connected(self) -> None:
+        """Subscribed."""
+
+    def disconnected(self, reason: str) -> None:
+        """Gone."""
+
+    def receive(self, topic: str, payload: bytes, retained: bool) -> None:
+        """A message."""
+        self.now_s += self.cost_s
+
+
+@pytest.mark.parametrize(("cost_s", "rest_s"), [(0.0, 0.0), (0.0019, 0.0), (0.03, 0.03)])
+async def test_an_edge_waits_for_as_long_as_its_message_cost(
+    cost_s: float, rest_s: float, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that one that floods leaves the others half of the process; a message that costs little waits for nobody."""
+    edge = Costly(cost_s)
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: edge.now_s)
+    assert link._received(edge, Received("t", b"x", False)) == rest_s

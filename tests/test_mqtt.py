@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from edge.config.broker import mqtt_of
 from edge.config.files import MqttTable
 from edge.contract import mqtt as client
-from edge.contract.mqtt import Mqtt, MqttError, connected, keep_connected
+from edge.contract.mqtt import Connection, Mqtt, MqttError, Received, connected, keep_connected
 
 CONNACK = bytes([0x20, 2, 0, 0])
 NOT_AUTHORISED = bytes([0x20, 2, 0, 5])
@@ -82,6 +82,27 @@ async def test_a_broker_that_does_not_let_us_in_leaves_no_socket(
             async with connected(Mqtt(port=one.port), None, "x"):
                 pass
         await asyncio.wait_for(one.gone.wait(), 5)
+
+
+async def test_where_messages_wait_without_end_other_tasks_have_their_turns() -> None:
+    """One edge that floods its connection keeps the console from no other edge's message."""
+    connection, turns = Connection(Mqtt(), None, "x", None), 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    running = asyncio.ensure_future(other())
+    connection._client._came.extend([Received("t", b"x", False)] * 100)
+    taken = 0
+    async for _message in connection.messages():
+        taken += 1
+        if taken == 100:
+            break
+    running.cancel()
+    assert turns >= 99
 
 
 async def test_a_stop_while_it_connects_stops_and_leaves_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:

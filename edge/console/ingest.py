@@ -321,11 +321,11 @@ class Ingest:
         self._moved(kept.cursor)
         self._going_back.appended(kept, live_boot)
         self.stored += len(kept.new)
-        for refused in kept.refused:
-            self.refused += 1
+        if kept.refused:
+            self.refused += len(kept.refused)
             self.refused_loop_s = asyncio.get_running_loop().time()
-            self.last_refusal = f"event {refused.event.seq}: {refused.why}"
-            log.error("refused %s of edge %s, boot %s", self.last_refusal, self.edge, refused.event.boot)
+            self.last_refusal = f"event {kept.refused[-1].event.seq}: {kept.refused[-1].why}"
+            log.error("refused %d of edge %s, the last %s", len(kept.refused), self.edge, self.last_refusal)
         others = self._shown.others(kept, self.heartbeat.boot) if self._store.shared else []
         for event in [*kept.new, *others]:
             if event.kind == "stream":

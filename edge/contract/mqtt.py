@@ -191,6 +191,7 @@ class Connection:
         """Every message as it comes. Ends with MqttError when the connection does."""
         while True:
             yield await self._client.next()
+            await asyncio.sleep(0)  # where messages wait without end, other tasks have their turn between two
 
     async def open(self) -> None:
         """CONNECT, and the broker's yes. Raises MqttError."""
