@@ -69,7 +69,7 @@ def _of_limits(rules: RuleSet, codes: Collection[str]) -> Found:
     """A bound of a patient's limit at which the rule would be a mistake."""
     for number, limit in enumerate(rules.limits):
         for key, value in (("least", limit.least), ("most", limit.most)):
-            rule = rules.of_patient(((limit.id, value),)).named(limit.rule)
+            rule = rules.rule_with(limit.rule, [(limit, value)])
             for condition in rule.conditions.values():
                 for words in of_condition(condition, codes):
                     yield ("limit", number, key), f"{limit.id}: {words}"

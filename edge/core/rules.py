@@ -125,13 +125,16 @@ class RuleSet:
             values = dict(own)
             limits = {limit.id: (limit, values[limit.id]) for limit in self.limits if limit.id in values
                       and limit.least <= values[limit.id] <= limit.most}
-            rules = [rule if rule.id not in self.tables else _rule(
-                varied(self.tables[rule.id], [one for one in limits.values() if one[0].rule == rule.id]), (), [])
-                for rule in self.rules]
+            rules = [rule if rule.id not in self.tables else self.rule_with(
+                rule.id, [one for one in limits.values() if one[0].rule == rule.id]) for rule in self.rules]
             found = self.variants[own] = replace(
                 assemble(rules, self.engine, self.hash, self.attention, self.interlock), limits=self.limits,
                 tables=self.tables, variants=self.variants)
         return found
+
+    def rule_with(self, rule_id: str, limits: list[tuple[Limit, float]]) -> Rule:
+        """This rule, which has limits that may be set, with these set to these values."""
+        return _rule(varied(self.tables[rule_id], limits), (), [])
 
     def asked(self, metrics: tuple[str, ...] | None, session: Session | None) -> Round:
         """The causes with a rule that looks at any of these metrics (None: all causes), as they are asked now. Kept: a
