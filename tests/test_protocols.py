@@ -227,6 +227,7 @@ BAD = [
     (TEXT.replace("{moaas}", "{moas}"), "words name {moas}, which nothing fills in; did you mean 'moaas'?"),
     (TEXT.replace('id = "iv_racemic_40_q15"', 'id = "iv_racemic_40"'), "this id is used twice"),
     (TEXT.replace('like = "iv_racemic_40"', 'like = "iv_racemic"', 1), "no protocol above this one is named"),
+    ('[[protocol]]\nid = "a"\nlike = "b"\n' + TEXT, "is named 'b'; write the one that is meant first"),
     (TEXT.replace("low = 0.1, high = 1.0", "low = 1.1, high = 1.0"), "dose_mg_kg: low must not be above high"),
     ("[[protocols]]\nid = 'x'", "write [[protocol]] tables"),
     (TEXT.replace('"pulse", "after', '"puls", "after'), "has no gate 'puls'; did you mean 'pulse'?"),

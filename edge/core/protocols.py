@@ -85,7 +85,8 @@ def _whole(table: Any, before: Mapping[str, Mapping[str, Any]], where: Where) ->
         return table
     like = table["like"]
     if like not in before:
-        raise BadTable((*where, "like"), f"no protocol above this one is named {like!r}{nearest(str(like), before)}")
+        raise BadTable((*where, "like"), f"no protocol above this one is named {like!r}"
+                       + (nearest(str(like), before) if before else "; write the one that is meant first"))
     base, own = before[like], {key: value for key, value in table.items() if key not in ("like", "without")}
     if "by_hand" in own:  # the limits of a pump have no meaning then
         base = {key: value for key, value in base.items() if key != "pk"} | {"order": {}}
