@@ -186,7 +186,8 @@ class Story(Wire):
         super().__init__()
         self.speed, self.role, self.simulated, self.edge = speed, role, simulated, edge
         self.skew_s, self.beside = skew_s, beside
-        self._start = asyncio.get_running_loop().time()
+        self._loop = asyncio.get_running_loop()
+        self._start = self._loop.time()
         self.beds = {name: Bed(name, self) for name in (f"chair-{n + 1}" for n in range(beds))}
         self.status: Json = {}  # what its heartbeat says besides
         self.beating = True  # whether the edge's heartbeat goes on
@@ -206,8 +207,8 @@ class Story(Wire):
         return self.console_s() + self.skew_s
 
     def console_s(self) -> float:
-        """The console's clock, seconds."""
-        return EPOCH + (asyncio.get_running_loop().time() - self._start) * self.speed
+        """The console's clock, seconds; its store asks for it from threads of its own."""
+        return EPOCH + (self._loop.time() - self._start) * self.speed
 
     # --- what the edge says -------------------------------------------------------------------------------------------
 
