@@ -46,8 +46,8 @@ function devicesOf(bed: string, verb: string): Device[] {
 const HELP: Partial<Record<string, string>> = {
   arm_interlock: "Certain alarms then stop the drug’s pump, once, until somebody disarms it or the session ends. Nothing is ever started from here: go on at the pump. It takes two people: a second one must arm it under their own name.",
   move_session: "The session goes on at the other bed with its order, dose, baseline and alarms. Choose what is plugged over there with the patient; what you do not choose stays, and counts for this patient no more. A pump that infuses is stopped first, or plugged over.",
-  device_off: "Until then nothing is missed of it; afterwards it is again, by itself. Other alarms stay in force.",
-  rebaseline: "The blood pressures of the last while become the baseline that alarms and discharge compare with.",
+  device_off: "Until then nothing is missed of it; then it is again, by itself.",
+  rebaseline: "The last blood pressures become the baseline of alarms and discharge.",
   hold: "The treatment does not begin, or does not go on, until somebody lets it. This does not stop the pump: stop it at the pump. Alarms stay in force.",
   unhold: "This does not start the pump: go on at the pump. What is asked before stands under “Still open before the next step”.",
   disarm_interlock: "No alarm stops the pump any more. It does not start the pump. Where a stop was not confirmed, say what the pump does now.",
