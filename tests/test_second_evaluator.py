@@ -37,7 +37,7 @@ why = "-"
 source = "-"
 """
 HEAD, *TABLES = FILE.read_text().split("[[rule]]")
-HEAD = HEAD.partition("[interlock]")[0]  # it names rules that are not among these
+HEAD = HEAD.partition("[attention]")[0]  # ladders and the interlock name rules that are not among these
 RULES = parse_rules("[[rule]]".join([HEAD, *(table for table in TABLES if table.split('"')[1] in NAMES)]) + LONG_1)
 DEVICES: tuple[tuple[str, DeviceKind, str], ...] = (("cuff", "nibp", "naive"), ("oximeter", "oximeter", "naive"))
 
