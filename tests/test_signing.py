@@ -318,11 +318,16 @@ def test_a_key_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path) -> Non
     (tmp_path / "bad.key").write_text("ed25519-secret:AAAA")
     (tmp_path / "bad.key").chmod(0o600)
     (tmp_path / "bad.pub").write_bytes(b"\xff\xfe")
+    for name, content in (("noise.key", b"+\x9d"), ("spoilt.key", b"ed25519-secret:\x9dAAA")):
+        (tmp_path / name).write_bytes(content)
+        (tmp_path / name).chmod(0o600)
 
     def bad() -> Iterator[str]:
         for wrong in (lambda: own_key(tmp_path / "open.key"), lambda: own_key(tmp_path / "bad.key"),
                       lambda: pinned_key("nowhere.pub", tmp_path), lambda: pinned_key("bad.pub", tmp_path),
-                      lambda: pinned_key("ed25519:%%%"), lambda: pinned_key("bad.key", tmp_path)):
+                      lambda: pinned_key("ed25519:%%%"), lambda: pinned_key("bad.key", tmp_path),
+                      lambda: own_key(tmp_path / "noise.key"), lambda: own_key(tmp_path / "spoilt.key"),
+                      lambda: pinned_key("ed25519:é")):
             with pytest.raises(BadKey) as error:
                 wrong()
             yield str(error.value)

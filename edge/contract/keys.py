@@ -7,7 +7,6 @@ as NAME.pub, one line `ed25519:<base64>`, and is what the other side pins. Whoev
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import logging
 import os
@@ -42,9 +41,9 @@ def own_key(path: Path) -> SigningKey:
         _make(path)
     if path.stat().st_mode & 0o077:
         raise BadKey(f"others may read {path}; it is a private key: chmod 600 {path}")
-    key = SigningKey(_bytes(path.read_text().strip(), SECRET, str(path)))
+    key = SigningKey(_bytes(path.read_text(errors="replace").strip(), SECRET, str(path)))
     public, text = path.with_suffix(".pub"), public_text(key.verify_key) + "\n"
-    if not public.exists() or public.read_text() != text:
+    if not public.exists() or public.read_text(errors="replace") != text:
         with contextlib.suppress(BadKey):  # no key: there is nothing to keep of it
             earlier = pinned_key(str(public))
             if public.exists() and earlier not in (key.verify_key, *earlier_keys(path)):
@@ -162,7 +161,7 @@ def _make(path: Path) -> None:
 def _bytes(text: str, prefix: str, where: str) -> bytes:
     try:
         raw = base64.b64decode(text.removeprefix(prefix), validate=True) if text.startswith(prefix) else b""
-    except binascii.Error:
+    except ValueError:  # no base64, or not even ASCII
         raw = b""
     if len(raw) != KEY_BYTES:
         raise BadKey(f"{where} is not an Ed25519 key; it is one line {prefix}<base64 of {KEY_BYTES} bytes>")
