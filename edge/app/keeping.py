@@ -16,6 +16,7 @@ from edge.model import Configured, Restored, encode
 
 KEEP_EVERY_S = 86_400.0  # edge seconds: of what retention leaves, a replay can begin within a day
 
+
 @dataclass(slots=True)
 class BedAtWork:
     """One bed of a running edge."""
