@@ -25,13 +25,18 @@ install_packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1
 }
 
+# The system's own comes first: the distribution keeps it up to date, and builds it for speed, which one from a version
+# manager need not be. One that can make an environment as it is comes before one that needs a package for that.
 find_python() {
-    for candidate in python3 python3.11 python3.12 python3.13 python3.14; do
-        if command -v "$candidate" >/dev/null 2>&1 &&
-            "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-            command -v "$candidate"
-            return
-        fi
+    for needed in 'import ensurepip, venv' ''; do
+        for candidate in /usr/bin/python3 python3 python3.11 python3.12 python3.13 python3.14; do
+            if command -v "$candidate" >/dev/null 2>&1 &&
+                "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null &&
+                "$candidate" -c "$needed" 2>/dev/null; then
+                command -v "$candidate"
+                return
+            fi
+        done
     done
     fail "needs Python 3.11 or newer; on Debian 12: apt-get install python3"
 }
