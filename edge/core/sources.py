@@ -12,7 +12,7 @@ from edge.core.context import Number, RuleContext
 from edge.core.plausible import as_number, is_good
 from edge.core.state import BedState, Device, OwnValue
 from edge.model import DeviceAlarm, Sample
-from edge.vocabulary import BY_FINGER, METRICS
+from edge.vocabulary import BY_FINGER, DETERMINATION, METRICS
 
 KEPT = {key for key, metric in METRICS.items() if metric.group == "vital"} | {"sbp_mmhg", "dbp_mmhg", "map_mmhg"}
 
@@ -24,7 +24,8 @@ def keep(state: BedState, samples: Iterable[Sample]) -> None:
             continue
         own, value = state.devices[sample.device].own, as_number(sample)
         if value is None or not is_good(sample.validity, sample.value):
-            own.pop(sample.metric, None)
+            if sample.metric not in DETERMINATION:  # a cuff that fails takes back nothing that it measured
+                own.pop(sample.metric, None)
             continue
         before = own.get(sample.metric)
         same_s = before.since_s if before is not None and before.value == value else sample.at_s
@@ -81,8 +82,7 @@ def _pairs(context: RuleContext, metric: str, within_s: float) -> list[tuple[_Sa
     entered = _entered(context, metric, within_s)
     said = [(name, device.own[metric]) for name, device in context.state.devices.items()
             if metric in device.own and device.link == "live"]
-    said += [(f"{one.by}'s entry", OwnValue(getattr(one, metric), one.at_s, one.at_s))
-             for one in context.state.determinations[-1:] if one.by is not None and metric in ("sbp_mmhg", "dbp_mmhg")]
+    said += _by_hand(context.state, metric)
     if len(said) < 2:  # nearly always
         return entered
     old_s = context.state.stale_after_s(metric)
@@ -90,6 +90,14 @@ def _pairs(context: RuleContext, metric: str, within_s: float) -> list[tuple[_Sa
     return entered + [
         (one, other) for one, other in combinations(said, 2)
         if round(abs(one[1].at_s - other[1].at_s), 3) <= within_s and isfinite(one[1].value + other[1].value)]
+
+
+def _by_hand(state: BedState, metric: str) -> list[_Said]:
+    """The newest blood pressure that each person has entered, whatever a cuff has measured since."""
+    if metric not in ("sbp_mmhg", "dbp_mmhg"):
+        return []
+    newest = {one.by: one for one in state.determinations if one.by is not None}
+    return [(f"{by}'s entry", OwnValue(getattr(one, metric), one.at_s, one.at_s)) for by, one in newest.items()]
 
 
 def _entered(context: RuleContext, metric: str, within_s: float) -> list[tuple[_Said, _Said]]:
