@@ -16,6 +16,7 @@ import difflib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, get_args
 
 from edge.core.code import Code, Source, Term
@@ -93,6 +94,15 @@ def compile_condition(text: str) -> Compiled:
         determinations=max((use.fact.determinations for use in uses), default=1),
         worse=compiler.worse,
     )
+
+
+@lru_cache(maxsize=256)
+def parts_of(text: str, word: Literal["and", "or"]) -> tuple[Compiled, ...]:
+    """What the outermost "and", or "or", of a condition joins, each a condition; the whole, where it joins nothing."""
+    tree = ast.parse(text.strip(), mode="eval").body
+    is_joined = isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And if word == "and" else ast.Or)
+    values = tree.values if is_joined and isinstance(tree, ast.BoolOp) else [tree]
+    return tuple(compile_condition(ast.unparse(value)) for value in values)
 
 
 _INSTEAD = (  # what is often written, and what to write for it

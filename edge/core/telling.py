@@ -15,6 +15,7 @@ from edge.core import channels, delivery, gates, oximetry, sources, treatment
 from edge.core.alarms import Alarm
 from edge.core.context import RuleContext
 from edge.core.entered import Spot
+from edge.core.expression import parts_of
 from edge.core.facts import FACTS
 from edge.core.logic import negate
 from edge.core.rule import Rule, applies
@@ -65,8 +66,13 @@ def _reason(context: RuleContext, rule: Rule) -> str:
 
 
 def _reasons(context: RuleContext, rule: Rule) -> str | None:
-    """Why it is so: what each of the rule's facts says, once."""
-    return "; ".join(dict.fromkeys(reason for use in rule.uses if (reason := use.reason(context)))) or None
+    """Why it is so: what the facts of what is true now say; else of what keeps the alarm from its end; else all."""
+    causes = [part for condition in (rule.when, rule.at_once) if condition
+              for part in parts_of(condition.text, "or") if part.evaluate(context) is True]
+    if not causes and rule.clear:
+        causes = [part for part in parts_of(rule.clear.text, "and") if part.evaluate(context) is not True]
+    uses = [use for part in causes for use in part.uses] or rule.uses
+    return "; ".join(dict.fromkeys(reason for use in uses if (reason := use.reason(context)))) or None
 
 
 def _alarms(context: RuleContext, rule: Rule) -> str | None:

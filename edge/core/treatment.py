@@ -53,8 +53,9 @@ def upset(context: RuleContext) -> Number:
 
 
 def upset_in_words(context: RuleContext) -> str | None:
-    """Anxiety and distress as last assessed, each that was."""
-    return ", ".join(f"{name} {value:.0f} of 10" for name, value in _upset(context).items()) or None
+    """The worse of anxiety and distress as last assessed: both where they are alike."""
+    found, worst = _upset(context), upset(context)
+    return ", ".join(f"{name} {value:.0f} of 10" for name, value in found.items() if value == worst) or None
 
 
 def _upset(context: RuleContext) -> dict[str, float]:
