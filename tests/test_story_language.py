@@ -133,6 +133,8 @@ BECOMES_TRUE: dict[str, tuple[str, str, str]] = OF_METRICS | {
     "bp_between": ("bp_between(10, 20)", "infusing", "0:10 bp 121/76"),
     "last_spo2.pct": ("last_spo2.pct == 95", "infusing, no oximeter", "0:20 check-in spo2_pct=95"),
     "last_spo2.age_s": ("last_spo2.age_s >= 60", "infusing, no oximeter", "0:20 check-in spo2_pct=95"),
+    "measured_or_entered": ("measured_or_entered(pulse_bpm, 60) == 80", "infusing, no oximeter",
+                            "0:20 check-in pulse_bpm=80"),
     "spo2_between": ("spo2_between(40, 80)", "infusing", "0:10"),
 }
 IS_TRUE: dict[str, tuple[str, str]] = {  # fact: (condition, given)

@@ -109,7 +109,7 @@ class RuleContext:
         newest = {spot.metric: spot for spot in session.spots}
         entries = {metric: spot for metric, spot in newest.items()
                    if round(self.at_s - spot.at_s, 3) < self.state.engine.entered_for_s
-                   and not self._is_measured_since(metric, max(spot.at_s, session.here_s))}
+                   and not self.is_measured_since(metric, max(spot.at_s, session.here_s))}
         if not entries:
             return None
         found = RuleContext(self.state, self.at_s, self.device, self._determination,
@@ -117,7 +117,8 @@ class RuleContext:
         found.entries, found._unbroken = entries, found  # an entry speaks at once: it fills no hold
         return found
 
-    def _is_measured_since(self, metric: str, since_s: float) -> bool:
+    def is_measured_since(self, metric: str, since_s: float) -> bool:
+        """Whether a device has measured it later than that."""
         latest = self.state.latest.get(metric)
         return latest is not None and latest.valid_at_s is not None and latest.valid_at_s > since_s
 

@@ -277,7 +277,7 @@ _METRIC, _LIMIT, _WINDOW = Parameter("metric"), Parameter("number", "limit"), Pa
 
 FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
     *_metric_facts(), *_baseline_facts(), *_check_in_facts(), *_session_facts(),
-    *_delivery_facts(), *oximetry.facts(),
+    *_delivery_facts(), *oximetry.facts(), *gates.facts(),
     Fact("pair", "", "in both of two blood pressures in a row: {0}", pairs.pair, (Parameter("condition"),), truth=True,
          denied="not in both of two blood pressures in a row: {0}", determinations=2),
     Fact("mean_pressure", "mmHg", "the mean pressure, measured or estimated", sources.mean_pressure,

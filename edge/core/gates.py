@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import isfinite
 
 from edge.core.alarms import SHOWN
 from edge.core.context import Number, RuleContext
 from edge.core.dissociation import quiet_check_in
+from edge.core.fact import Fact, Parameter
 from edge.core.logic import Truth, both
 from edge.core.pairs import Condition
 from edge.core.plausible import measured
@@ -20,6 +21,22 @@ Quantity = Callable[[RuleContext], Number]
 def known(context: RuleContext, quantity: Quantity) -> Truth:
     """Whether a number is known now. Of all facts this one is never unknown."""
     return quantity(context) is not None
+
+
+def _measured_or_entered(context: RuleContext, metric: str, within_s: float) -> Number:
+    """As a device measures it now; where none does, as a person entered it within the last `within_s`, unless a device
+    has measured it since."""
+    now, session = context.metric(metric), context.state.session
+    spot = session.entered(metric) if now is None and session is not None else None
+    if spot is None or session is None or round(context.at_s - spot.at_s, 3) > within_s:
+        return now
+    return None if context.is_measured_since(metric, max(spot.at_s, session.here_s)) else float(spot.value)
+
+
+def facts() -> Iterable[Fact]:
+    """What gates alone ask for; the others stand with all facts."""
+    yield Fact("measured_or_entered", "{}", "{0}, measured now or entered within {1} s", _measured_or_entered,
+               (Parameter("metric"), Parameter("number", "seconds")))
 
 
 def checklist(context: RuleContext) -> Truth:
