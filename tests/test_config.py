@@ -9,6 +9,7 @@ import pytest
 
 from drivers.contract import Driver, Line, Setting, Spec
 from edge.config.files import ConfigError, ConsoleConfig, EdgeConfig, config_hash, load_console, load_edge
+from edge.console.run import console_settings
 from edge.toml_lines import key_lines, line_of
 
 
@@ -179,7 +180,10 @@ def test_a_good_console_file_means_what_it_says(tmp_path: Path) -> None:
     assert isinstance(config, ConsoleConfig)
     assert (config.name, config.edge, config.host, config.port) == ("main", "clinic-1", "127.0.0.1", 0)
     assert config.command_key == Path("/d/command.key")
-    assert config.origins == ("https://a.example",)
+    assert (config.origins, config.proxies) == (("https://a.example",), ())
+    behind = CONSOLE.replace("/d", str(tmp_path)).replace("port = 0", 'proxies = ["10.0.0.0/24", "::1"]')
+    path = _write(tmp_path, behind)
+    assert console_settings(load_console(path), path).proxies == ("10.0.0.0/24", "::1")
     assert (config.mqtt.host, config.mqtt.port) == ("::1", 8883)
 
 
@@ -193,6 +197,10 @@ def test_a_good_console_file_means_what_it_says(tmp_path: Path) -> None:
      " plain_password, url, user"),
     ("https://a.example", "a.example", "4: origins: 'a.example' is no address a page comes from; write"
      " https://vigil.clinic.example"),
+    ("port = 0", 'proxies = ["*"]', "3: proxies: '*' is no address of a proxy; write 127.0.0.1, or a network as"
+     " 10.0.0.0/24"),
+    ("port = 0", 'proxies = ["10.0.0.1/24"]', "3: proxies: '10.0.0.1/24' is no address of a proxy; write 127.0.0.1, or"
+     " a network as 10.0.0.0/24"),
     ("[mqtt]", "[mqttt]", "5: no key 'mqttt' in the file; did you mean 'mqtt'?"),
 ])
 def test_a_fault_in_the_console_file_is_one_exact_line(tmp_path: Path, old: str, new: str, said: str) -> None:

@@ -8,6 +8,7 @@ import itertools
 from pathlib import Path
 from typing import Any, cast
 
+import httpx
 import pytest
 import uvicorn
 from fastapi import WebSocket
@@ -15,13 +16,14 @@ from uvicorn.server import ServerState
 
 from edge.console import history, known_screen, link, live
 from edge.console.accounts import User
+from edge.console.app import server_config
 from edge.console.connections import MAX_CONNECTIONS, REQUEST_S, BoundedHttp
 from edge.console.feed import Page
 from edge.console.security import Limiter
 from edge.console.service import Console
 from edge.console.turns import TooManyWait, Turns
 from edge.contract.mqtt import Received
-from tests.helpers.console_server import served
+from tests.helpers.console_server import ORIGIN, served
 from tests.helpers.console_story import BED, CONSOLE_KEY, NURSE, START_S, TECHNICIAN
 from tests.helpers.told_time import told
 
@@ -87,6 +89,27 @@ async def test_nobody_who_guesses_elsewhere_keeps_a_nurse_out_where_she_works(tm
         assert (await home.login()).status_code == 200, "her own screen, after it was signed out"
         home.http.cookies[known] = known_screen.made(CONSOLE_KEY, TECHNICIAN[0])
         assert (await home.login()).status_code == 429, "what was made for another name is worth nothing"
+
+
+# whose word is taken, where the requests come from, whether they count by the addresses they tell
+PROXIES = [((), "127.0.0.1", False), (("127.0.0.1",), "127.0.0.1", True), (("127.0.0.1",), "10.0.0.9", False),
+           (("10.0.0.0/24",), "10.0.0.9", True), (("10.0.0.0/24",), "127.0.0.1", False)]
+
+
+@pytest.mark.parametrize(("proxies", "peer", "believed"), PROXIES)
+async def test_for_whom_a_request_is_made_a_named_proxy_alone_may_tell(
+    tmp_path: Path, proxies: tuple[str, ...], peer: str, believed: bool,
+) -> None:
+    """Else who guesses passwords makes up an address for each."""
+    async with served(tmp_path) as home:
+        home.app.state.limiter = Limiter(burst=3, every_s=1e9)
+        config = server_config(home.app, proxies)
+        config.load()
+        way = httpx.ASGITransport(config.loaded_app, client=(peer, 1))
+        async with httpx.AsyncClient(transport=way, base_url=ORIGIN) as http:
+            tried = [(await http.post("/api/login", json={"name": NURSE[0], "password": "guess"},
+                                      headers={"X-Forwarded-For": f"192.0.2.{n}"})).status_code for n in range(4)]
+    assert tried == [401, 401, 401, 401 if believed else 429]
 
 
 @pytest.mark.parametrize("cookie", ["", ".", "x", "screen.", "screen.ü", "screen." + "0" * 64, "0" * 10_000])

@@ -29,6 +29,17 @@ def on_loopback(host: str) -> bool:
         return False
 
 
+def _proxy(text: str) -> str:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no address of a proxy; write 127.0.0.1, or a network as 10.0.0.0/24") from None
+    return text
+
+
+Proxy = Annotated[str, AfterValidator(_proxy)]
+
+
 class Table(BaseModel):
     """Base of every table: strict, closed and unchangeable."""
 

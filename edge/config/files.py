@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
 from drivers.contract import Line, Spec
-from edge.config.base import FilePath, Table, from_file, on_loopback
+from edge.config.base import FilePath, Proxy, Table, from_file, on_loopback
 from edge.config.box import AnchorTable, SounderTable
 from edge.config.messages import causes, nearest, say
 from edge.config.sharing import Taken, sharing_faults
@@ -245,6 +245,7 @@ class ConsoleConfig(Clocked):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     lock_after_min: Annotated[float, Field(ge=5, le=720)] = 720  # nobody touches a screen for so long: it locks
     origins: Annotated[tuple[Origin, ...], Field(strict=False)] = ()  # other addresses pages may come from (a proxy's)
+    proxies: Annotated[tuple[Proxy, ...], Field(strict=False)] = ()  # whose X-Forwarded-For is believed
     mqtt: MqttTable = Field(default_factory=MqttTable)
     simulation: SimulationTable = Field(default_factory=SimulationTable)
 

@@ -106,12 +106,13 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def server_config(app: FastAPI) -> uvicorn.Config:
-    """How the app is to be served: a dead page is noticed within ten seconds, and no request is logged."""
+def server_config(app: FastAPI, proxies: tuple[str, ...] = ()) -> uvicorn.Config:
+    """How the app is to be served: a dead page is noticed within ten seconds, and no request is logged. Of `proxies`
+    alone it is believed for whom they ask: uvicorn by itself believes every program on this machine."""
     return uvicorn.Config(
         app, http=connections.BoundedHttp, ws=live.CuttableWebSocket, lifespan="on", log_config=None, access_log=False,
-        server_header=False, ws_max_size=16_384, ws_ping_interval=5.0, ws_ping_timeout=5.0,
-        ws_per_message_deflate=False, timeout_graceful_shutdown=3)
+        server_header=False, proxy_headers=bool(proxies), forwarded_allow_ips=list(proxies), ws_max_size=16_384,
+        ws_ping_interval=5.0, ws_ping_timeout=5.0, ws_per_message_deflate=False, timeout_graceful_shutdown=3)
 
 
 async def serve(settings: Settings, on_ready: Callable[[str], None] | None = None) -> None:
@@ -125,7 +126,7 @@ async def serve(settings: Settings, on_ready: Callable[[str], None] | None = Non
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.create_server((settings.host, settings.port), family=family, backlog=256)
     app = create_app(settings)
-    server = _Server(server_config(app))
+    server = _Server(server_config(app, settings.proxies))
     app.state.on_crash = server.stop
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_announce(server, listener, on_ready or _ignore))

@@ -103,7 +103,7 @@ def console_settings(config: ConsoleConfig, path: Path) -> Settings:
         config.name, config.edge_ids, config.data, clock.now, own, edges,
         mqtt_host=mqtt.host, mqtt_port=mqtt.port, mqtt_user=mqtt.user, mqtt_password=password_of(mqtt),
         tls=Tls(mqtt.ca, mqtt.cert, mqtt.key) if mqtt.tls else None, speed=config.speed, epoch=config.epoch or 0.0,
-        host=config.host, port=config.port, origins=config.origins, simulated=config.simulated,
+        host=config.host, port=config.port, origins=config.origins, proxies=config.proxies, simulated=config.simulated,
         simulators=config.simulation.sockets, demo_logins=config.simulation.logins,
         lock_after_s=config.lock_after_min * 60.0,
         server=_server_of(config), secure_cookies=any(origin.startswith("https://") for origin in config.origins),

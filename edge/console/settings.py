@@ -28,6 +28,7 @@ class Settings:
 
     `edges` are those whose beds it shows.
     `origins` are the only pages allowed to act on it ("https://console.clinic"); empty: the address it is served at.
+    `proxies` are the addresses and networks whose word is taken for where a request comes from (X-Forwarded-For).
     `lock_after_s`: real seconds without a touch after which a screen locks; it goes on showing and sounding.
     `signing_key` signs all that this console says; `edge_keys` are the public keys of the edges it believes. What an
     edge without a key there says is not believed.
@@ -51,6 +52,7 @@ class Settings:
     secure_cookies: bool = False
     lock_after_s: float = LONG_SHIFT_S
     origins: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
     simulated: bool = False
     simulators: Mapping[str, Path] = field(default_factory=dict)  # edge -> the socket that works its simulated devices
     demo_logins: Path | None = None  # accounts of a demonstration, given to whoever opens its page
