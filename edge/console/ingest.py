@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,6 +19,7 @@ from edge.console.feed import Feed, encode
 from edge.console.going_back import GoingBack
 from edge.console.health import Heartbeat, Part
 from edge.console.history import Recorder
+from edge.console.lanes import Lanes
 from edge.console.link import Publisher
 from edge.console.security import Limiter
 from edge.console.settings import Settings
@@ -44,8 +44,6 @@ from edge.contract.payloads import (
 from edge.contract.signing import Verified
 from edge.model import MAX_BEDS, from_iso, iso
 
-BATCH = 200  # events a commit: about 0.1 s, so that a live alarm never waits longer for the backlog
-MAX_WAITING = 20_000  # events in memory; beyond it they are dropped, not acknowledged, and sent again
 GAP_S = 5.0  # real seconds a gap may be open before the screen says so
 NEW_BED_S = 10.0  # real seconds after which an edge may name one more bed, beyond twice as many as it may have
 REFUSED_S = 30.0  # real seconds after a refusal until the record is well again
@@ -91,11 +89,9 @@ class Ingest:
         self.commands = Part(True, now_s)  # whether commands get through to the edge and back
         self._gap_loop_s: float | None = None  # since when an event is missing
         self._checked = 0  # the stored events up to here were read back in this round
-        self._live: deque[EventOut] = deque()
-        self._late: deque[EventOut] = deque()
+        self.lanes = Lanes(settings.speed)
         self._sounded, self._going_back = SoundedEvents(), GoingBack()
         self._shown = ShownEvents(self.cursor)
-        self._arrived = asyncio.Event()
         self.memory_due = False  # what was believed last is to be stored
         self._bad_topics: set[str] = set()
         self._early = EarlyStates()  # retained ones above the status's seq, and of beds it does not name
@@ -250,13 +246,8 @@ class Ingest:
             self._feed.publish(encode({**said, "t": "vitals"}))
 
     def _receive_event(self, event: EventOut, retained: bool) -> None:
-        if len(self._live) + len(self._late) >= MAX_WAITING:
+        if not self.lanes.put(msgspec.structs.replace(event, late=retained or event.late)):
             self.dropped += 1
-        elif retained or event.late:
-            self._late.append(msgspec.structs.replace(event, late=True))
-        else:
-            self._live.append(event)
-        self._arrived.set()
 
     # --- what follows -------------------------------------------------------------------------------------------------
 
@@ -300,24 +291,23 @@ class Ingest:
                    sounded=self._sounded.told(self.beds.alarm_seqs()))
 
     async def store_events(self) -> None:
-        """Stores what comes, live events before late ones, for ever."""
+        """Stores what comes, live events before late ones and at their pace, for ever."""
         while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            while self._live or self._late:
-                await self.store_batch()
+            await self.lanes.due()
+            await self.store_batch()
 
     async def store_batch(self) -> None:
-        """Stores up to BATCH events in one commit, then shows the new ones."""
-        lane = self._live or self._late
-        batch = [lane.popleft() for _ in range(min(BATCH, len(lane)))]
+        """Stores some events in one commit, then shows the new ones."""
+        batch = self.lanes.take(len(self.beds.ids()), asyncio.get_running_loop().time())
         live_boot = self.heartbeat.boot if self.heartbeat.part.ok else None
         try:
             kept = await self._store.run(events.append, self.edge, batch, live_boot, self.now_s(), self.trust.is_signed)
         except StoreBroken:
+            self.lanes.give_back(batch)
             self.dropped += len(batch)  # never acknowledged, so the edge sends them again
             self.health_changed.set()
             return
+        self.lanes.give_back(kept.known)
         self._moved(kept.cursor)
         self._going_back.appended(kept, live_boot)
         self.stored += len(kept.new)

@@ -51,6 +51,11 @@ def of_edge(ingest: Ingest, loop_s: float, now_s: float, speed: float) -> Iterat
     if not record.ok:
         yield Trouble("record", edge, record.since_s, f"The record of {edge} is not whole: {record.reason}",
                       "It is asked for again from the edge's journal by itself; if this stays, tell the technician.")
+    if (held_s := ingest.lanes.held_since_s(loop_s)) is not None:
+        yield Trouble("record", edge, now_s - (loop_s - held_s) * speed, f"{edge} sends more events than this console"
+                      f" stores at once: {len(ingest.lanes)} wait here, more perhaps at the edge", "Numbers and alarms"
+                      " go on. After a long outage this ends by itself. Else something at that edge, or somebody with"
+                      " its key, sends without end, and fills the disk: tell the technician.")
     last = ingest.heartbeat.last
     if last is not None and ingest.heartbeat.part.ok:
         yield from _of_box(last, now_s)

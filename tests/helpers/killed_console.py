@@ -73,8 +73,9 @@ def acknowledges_before_it_stores(console: Console) -> None:
     real = Ingest.store_batch
 
     async def store_batch(self: Ingest) -> None:
-        if self._late and self._late[0].seq == self.cursor.seq + 1:
-            was, self.cursor = self.cursor, replace(self.cursor, seq=self._late[-1].seq)
+        late = [waiting.event for waiting in self.lanes.late]
+        if late and late[0].seq == self.cursor.seq + 1:
+            was, self.cursor = self.cursor, replace(self.cursor, seq=late[-1].seq)
             await console.acknowledge(EDGE)
             self.cursor = was
         await real(self)
@@ -87,8 +88,8 @@ def shows_before_it_stores(console: Console) -> None:
     real = Ingest.store_batch
 
     async def store_batch(self: Ingest) -> None:
-        for event in [*self._live, *self._late]:
-            console.feed.publish(json.dumps({"t": "event", "event": {"seq": event.seq}}))
+        for waiting in [*self.lanes.live, *self.lanes.late]:
+            console.feed.publish(json.dumps({"t": "event", "event": {"seq": waiting.event.seq}}))
         await real(self)
 
     Ingest.store_batch = store_batch  # type: ignore[method-assign]
@@ -126,7 +127,7 @@ async def _live(life: Life, said: Connection) -> None:
 
     async def hear(topic: str, payload: bytes) -> None:
         ingest.receive(topic, signed(topic, payload, signer), False)
-        while ingest._live or ingest._late:
+        while ingest.lanes:
             await ingest.store_batch()
 
     await hear(STATUS, status(START_S + life.number))
