@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import types
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -121,29 +122,39 @@ def _events() -> str:
 def _verbs() -> str:
     """Every verb with who may ask it and what it takes. `unless`: needed, but where this other is given."""
     verbs: list[str] = []
+    asks = {verb: [each for each in arguments(verb) if each.by == "person" and each.name not in KNOWN]
+            for verb in VERBS}
+    often = Counter(_json(_argument(each)) for takes in asks.values() for each in takes)
+    shared = {told: _name_of(told) for told, times in often.items() if times > 2}  # each stands in the page once
     for verb, asked in VERBS.items():
-        takes = [f"    {each.name}: {_json(_argument(each))}," for each in arguments(verb)
-                 if each.by == "person" and each.name not in KNOWN]
+        takes = [f"    {each.name}: {shared.get(told := _json(_argument(each)), told)}," for each in asks[verb]]
         roles = "CARERS" if asked.roles == NURSE else _json(sorted(asked.roles))
         verbs += [f"  {verb}: {{ roles: {roles}, args: {{", *takes, "  } },"]
     return "\n".join([
         "/** What a form needs to ask for an argument; `min` and `max` are allowed, outside `usual` asks once more. */",
         "export interface Argument { // no `type`: text",
         '  label: string; type?: "number" | "whole" | "words" | "flag"; optional?: boolean;',
-        "  min?: number; max?: number; max_length?: number; unit?: string; remedy?: string;",
+        "  min?: number; max?: number; max_length?: number; unit?: string;",
         "  presets?: readonly number[]; usual_min?: number; usual_max?: number; unless?: string;",
         "  choices?: readonly string[];", "}", "",
-        f"export const CARERS = {_json(sorted(NURSE))} as const;", "export const VERBS = {", *verbs,
+        f"export const CARERS = {_json(sorted(NURSE))} as const;",
+        *(f"const {name} = {told} as const;" for told, name in shared.items()), "export const VERBS = {", *verbs,
         "} as const satisfies Record<string, { roles: readonly Role[]; args: Record<string, Argument> }>;",
         "export type Verb = keyof typeof VERBS;", "",
         "/** Of the name that comes with start_session and stays in the console. */",
         f"export const MAX_PATIENT_NAME = {MAX_PATIENT_NAME};", ""])
 
 
+def _name_of(told: str) -> str:
+    """Of an argument that several verbs take."""
+    argument = json.loads(told)
+    return str(argument["label"]).upper() + ("_IF_ANY" if argument.get("optional") else "")
+
+
 def _argument(argument: Argument) -> dict[str, Any]:
     said = {"label": argument.label, "type": None if argument.type == "text" else argument.type,
             "optional": argument.optional or None, "min": argument.least, "max": argument.most,
-            "max_length": argument.max_length, "unit": argument.unit, "remedy": argument.remedy,
+            "max_length": argument.max_length, "unit": argument.unit,
             "presets": argument.presets, "usual_min": argument.usual_min, "usual_max": argument.usual_max,
             "unless": argument.unless, "choices": argument.choices}
     return {name: value for name, value in said.items() if value not in (None, "", ())}

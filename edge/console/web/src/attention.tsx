@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import { clockTime, stopwatch } from "./age.ts";
 import { command } from "./api.ts";
 import { VERBS } from "./contract.ts";
+import { TextField } from "./keypad.tsx";
 import { store } from "./state.ts";
 import type { Alarm, BedState } from "./feed.ts";
 import { refusal, toldWords, whoWords } from "./words.ts";
@@ -38,7 +39,7 @@ export function CommentForm({ bed, alarm }: { bed: string; alarm: Alarm }) {
   };
   return (
     <form class="comment-form" onSubmit={(event) => void send(event)}>
-      <label class="patient-field"><span>Comment</span><input name="comment" autoComplete="off" value={text} onInput={(event) => setText(event.currentTarget.value)} /></label>
+      <TextField label="Comment" name="comment" text={text} change={setText} />
       <button disabled={length === 0 || length > COMMENT.max_length}>{length > COMMENT.max_length ? `At most ${COMMENT.max_length} characters` : "Add comment"}</button>
       {problem !== null && <em role="alert">{problem}</em>}
     </form>

@@ -1126,12 +1126,15 @@ export type EdgeEvent = { [K in EventKind]: EventOf<K> }[EventKind];
 /** What a form needs to ask for an argument; `min` and `max` are allowed, outside `usual` asks once more. */
 export interface Argument { // no `type`: text
   label: string; type?: "number" | "whole" | "words" | "flag"; optional?: boolean;
-  min?: number; max?: number; max_length?: number; unit?: string; remedy?: string;
+  min?: number; max?: number; max_length?: number; unit?: string;
   presets?: readonly number[]; usual_min?: number; usual_max?: number; unless?: string;
   choices?: readonly string[];
 }
 
 export const CARERS = ["nurse", "prescriber"] as const;
+const REASON = {"label": "Reason", "max_length": 200} as const;
+const REASON_IF_ANY = {"label": "Reason", "optional": true, "max_length": 200} as const;
+const DEVICE = {"label": "Device", "max_length": 64} as const;
 export const VERBS = {
   acknowledge: { roles: CARERS, args: {
   } },
@@ -1141,13 +1144,13 @@ export const VERBS = {
   delegate: { roles: CARERS, args: {
     to: {"label": "To (nurse, prescriber, or a name)", "max_length": 80},
     minutes: {"label": "For", "type": "number", "min": 1, "max": 60, "unit": "min", "presets": [5, 15, 30]},
-    reason: {"label": "Reason", "max_length": 200},
+    reason: REASON,
   } },
   undelegate: { roles: CARERS, args: {
   } },
   shelve: { roles: CARERS, args: {
     minutes: {"label": "For", "type": "number", "min": 1, "max": 30, "unit": "min", "presets": [5, 10, 15]},
-    reason: {"label": "Reason", "max_length": 200},
+    reason: REASON,
   } },
   unshelve: { roles: CARERS, args: {
   } },
@@ -1174,7 +1177,7 @@ export const VERBS = {
     weight_kg: {"label": "Weight", "type": "number", "min": 35, "max": 200, "unit": "kg", "unless": "dose_mg"},
     dose_mg_kg: {"label": "Dose", "type": "number", "min": 0.1, "max": 1.0, "unit": "mg/kg", "presets": [0.5, 0.75, 1], "usual_max": 0.75, "unless": "dose_mg"},
     duration_min: {"label": "Duration", "type": "number", "min": 30, "max": 120, "unit": "min", "presets": [40, 60], "usual_min": 40, "unless": "dose_mg"},
-    concentration_mg_ml: {"label": "Concentration", "type": "number", "min": 0.2, "max": 10, "unit": "mg/mL", "remedy": "an undiluted vial must never run", "presets": [0.5, 1, 2], "unless": "dose_mg"},
+    concentration_mg_ml: {"label": "Concentration", "type": "number", "min": 0.2, "max": 10, "unit": "mg/mL", "presets": [0.5, 1, 2], "unless": "dose_mg"},
     dose_mg: {"label": "Dose given by hand", "type": "number", "optional": true, "min": 1, "max": 500, "unit": "mg", "presets": [56, 84]},
     protocol: {"label": "Protocol", "optional": true, "max_length": 64},
     nibp_interval_min: {"label": "Cuff interval", "type": "number", "optional": true, "min": 2, "max": 30, "unit": "min", "presets": [5, 10]},
@@ -1193,76 +1196,76 @@ export const VERBS = {
     minutes_ago: {"label": "Taken so long ago", "type": "number", "optional": true, "min": 0, "max": 60, "unit": "min"},
   } },
   end_infusion: { roles: CARERS, args: {
-    reason: {"label": "Reason", "optional": true, "max_length": 200},
+    reason: REASON_IF_ANY,
   } },
   close_session: { roles: CARERS, args: {
-    reason: {"label": "Reason", "optional": true, "max_length": 200},
+    reason: REASON_IF_ANY,
     whose: {"label": "Whose are the alarms that stand", "optional": true, "max_length": 200},
   } },
   amend_order: { roles: CARERS, args: {
-    reason: {"label": "Reason", "max_length": 200},
+    reason: REASON,
     prescriber: {"label": "Ordered by", "max_length": 80},
     weight_kg: {"label": "Weight", "type": "number", "optional": true, "min": 35, "max": 200, "unit": "kg"},
     dose_mg_kg: {"label": "Dose", "type": "number", "optional": true, "min": 0.1, "max": 1.0, "unit": "mg/kg", "usual_max": 0.75},
     duration_min: {"label": "Duration", "type": "number", "optional": true, "min": 30, "max": 120, "unit": "min", "usual_min": 40},
-    concentration_mg_ml: {"label": "Concentration", "type": "number", "optional": true, "min": 0.2, "max": 10, "unit": "mg/mL", "remedy": "an undiluted vial must never run"},
+    concentration_mg_ml: {"label": "Concentration", "type": "number", "optional": true, "min": 0.2, "max": 10, "unit": "mg/mL"},
     dose_mg: {"label": "Dose given by hand", "type": "number", "optional": true, "min": 1, "max": 500, "unit": "mg"},
     nibp_interval_min: {"label": "Cuff interval", "type": "number", "optional": true, "min": 2, "max": 30, "unit": "min"},
   } },
   override_gate: { roles: CARERS, args: {
-    reason: {"label": "Reason", "max_length": 200},
+    reason: REASON,
     gate: {"label": "Gate", "max_length": 64},
   } },
   rebaseline: { roles: CARERS, args: {
-    reason: {"label": "Reason", "max_length": 200},
+    reason: REASON,
   } },
   attest: { roles: CARERS, args: {
     what: {"label": "What", "choices": ["escort", "oriented", "no_dissociation", "gait", "fluids", "mood"]},
     so: {"label": "It is so", "type": "flag"},
   } },
   device_off: { roles: CARERS, args: {
-    reason: {"label": "Reason", "max_length": 200},
-    device: {"label": "Device", "max_length": 64},
+    reason: REASON,
+    device: DEVICE,
     minutes: {"label": "For", "type": "number", "min": 1, "max": 10, "unit": "min", "presets": [5, 10]},
   } },
   device_back: { roles: CARERS, args: {
-    device: {"label": "Device", "max_length": 64},
+    device: DEVICE,
   } },
   drug_channel: { roles: CARERS, args: {
     device: {"label": "Pump", "max_length": 64},
-    reason: {"label": "Reason", "optional": true, "max_length": 200},
+    reason: REASON_IF_ANY,
   } },
   measure_bp: { roles: CARERS, args: {
   } },
   dissociation: { roles: CARERS, args: {
-    reason: {"label": "Reason", "max_length": 200},
+    reason: REASON,
     begun: {"label": "It has begun (no: it is over)", "type": "flag"},
   } },
   maintain: { roles: ["technician"], args: {
-    device: {"label": "Device", "max_length": 64},
+    device: DEVICE,
     minutes: {"label": "For", "type": "number", "min": 1, "max": 60, "unit": "min", "presets": [10, 30]},
-    reason: {"label": "Reason", "max_length": 200},
+    reason: REASON,
   } },
   maintenance_over: { roles: ["nurse", "prescriber", "technician"], args: {
-    device: {"label": "Device", "max_length": 64},
+    device: DEVICE,
   } },
   arm_interlock: { roles: CARERS, args: {
   } },
   disarm_interlock: { roles: CARERS, args: {
-    reason: {"label": "Reason", "optional": true, "max_length": 200},
+    reason: REASON_IF_ANY,
   } },
   set_limit: { roles: ["prescriber"], args: {
-    reason: {"label": "Reason", "max_length": 200},
+    reason: REASON,
     limit: {"label": "Limit", "max_length": 40},
     value: {"label": "Value (none: the usual one)", "type": "number", "optional": true, "min": 0, "max": 1000},
   } },
   hold: { roles: CARERS, args: {
-    reason: {"label": "Reason", "max_length": 200},
+    reason: REASON,
   } },
   unhold: { roles: CARERS, args: {
   } },
   move_session: { roles: CARERS, args: {
-    reason: {"label": "Reason", "max_length": 200},
+    reason: REASON,
     to: {"label": "To bed", "max_length": 32},
     devices: {"label": "Plugged over with the patient", "type": "words", "optional": true, "max_length": 64},
     whose: {"label": "Whose are the alarms that stand there", "optional": true, "max_length": 200},

@@ -6,6 +6,15 @@ const KEYS = ["7", "8", "9", "4", "5", "6", "1", "2", "3", ".", "0", "⌫"];
 
 export interface Field { key: string; label: string; unit: string; presets: readonly number[]; hint: string | undefined }
 
+/** One line of text. */
+export function TextField(props: { label: string; name: string; text: string; change: (text: string) => void; placeholder?: string }) {
+  return (
+    <label class="patient-field"><span>{props.label}</span>
+      <input name={props.name} autoComplete="off" placeholder={props.placeholder} value={props.text} onInput={(event) => props.change(event.currentTarget.value)} />
+    </label>
+  );
+}
+
 /** Fields beside one keypad that serves whichever is chosen. */
 export function NumberFields(props: {
   fields: readonly Field[]; texts: Readonly<Record<string, string>>; change: (key: string, text: string) => void;

@@ -4,6 +4,7 @@ import { clockTime } from "./age.ts";
 import { command } from "./api.ts";
 import { VERBS } from "./contract.ts";
 import type { Device } from "./feed.ts";
+import { TextField } from "./keypad.tsx";
 import { kindWord, linkTrouble, refusal, sentence } from "./words.ts";
 
 const { minutes: MINUTES, reason: REASON } = VERBS.maintain.args;
@@ -62,7 +63,7 @@ export function Maintain({ bed, device }: { bed: string; device: Device }) {
       <div class="presets reasons">
         {REASONS.map((one) => <button key={one} type="button" aria-pressed={reason === one} onClick={() => setReason(one)}>{one}</button>)}
       </div>
-      <label class="patient-field"><span>Reason</span><input name="maintenance-reason" autoComplete="off" value={reason} onInput={(event) => setReason(event.currentTarget.value)} /></label>
+      <TextField label="Reason" name="maintenance-reason" text={reason} change={setReason} />
       <div class="presets">
         {MINUTES.presets.map((minutes) => <button key={minutes} type="button" disabled={!ready} onClick={() => void begin(minutes)}>{minutes} min</button>)}
         <button type="button" onClick={() => setOpen(false)}>Back</button>

@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import { clockTime } from "./age.ts";
 import { command } from "./api.ts";
 import { VERBS } from "./contract.ts";
+import { TextField } from "./keypad.tsx";
 import { isPaused } from "./rank.ts";
 import { store } from "./state.ts";
 import type { Alarm, BedState } from "./feed.ts";
@@ -30,7 +31,7 @@ export function Shelve({ bed, alarm }: { bed: string; alarm: Alarm }) {
       <div class="presets reasons">
         {REASONS.map((one) => <button key={one} type="button" aria-pressed={reason === one} onClick={() => setReason(one)}>{one}</button>)}
       </div>
-      <label class="patient-field"><span>Reason</span><input name="shelve-reason" autoComplete="off" value={reason} onInput={(event) => setReason(event.currentTarget.value)} /></label>
+      <TextField label="Reason" name="shelve-reason" text={reason} change={setReason} />
       <div class="presets">
         {MINUTES.presets.map((minutes) => <button key={minutes} type="button" disabled={!ready} onClick={() => void shelve(minutes)}>Shelve {minutes} min</button>)}
       </div>

@@ -5,7 +5,7 @@ import { idOf } from "./beds.ts";
 import type { ProtocolNow } from "./contract.ts";
 import { cautions, EMPTY_ORDER, fieldsOf, FLAGS, isByHand, type Order, type OrderDraft, type OrderField, plain, problems, readOrder, total } from "./dose.ts";
 import { useDraft } from "./drafts.ts";
-import { NumberFields } from "./keypad.tsx";
+import { NumberFields, TextField } from "./keypad.tsx";
 import { Sheet } from "./sheet.tsx";
 import { store } from "./state.ts";
 import { highOf, isSaid, Whose } from "./whose.tsx";
@@ -39,9 +39,7 @@ export function StartSession({ bed, close }: { bed: string; close: () => void })
           </select>
         </label>
       )}
-      <label class="patient-field"><span>Patient</span>
-        <input name="patient" autoComplete="off" placeholder="not entered" value={draft.patient} onInput={(event) => change({ patient: event.currentTarget.value })} />
-      </label>
+      <TextField label="Patient" name="patient" placeholder="not entered" text={draft.patient} change={(patient) => change({ patient })} />
       <NumberFields key={protocol?.id} fields={fields} texts={Object.fromEntries(fields.map(({ key }) => [key, draft[key] ?? ""]))} change={(key, text) => change({ [key]: text })} />
       <p class="help">{fields.map(allowed).filter(Boolean).join("; ")}</p>
       <div class="flags">

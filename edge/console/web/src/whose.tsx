@@ -1,6 +1,7 @@
 /** Alarms of high priority that stand as a session begins or ends: a person says whose they are, and what was done. */
 import { VERBS } from "./contract.ts";
 import type { Alarm } from "./feed.ts";
+import { TextField } from "./keypad.tsx";
 import { store } from "./state.ts";
 import { SYMBOL } from "./words.ts";
 
@@ -27,7 +28,7 @@ export function Whose({ high, whose, change }: { high: readonly Alarm[]; whose: 
       <div class="presets reasons">
         {WORDS.map((one) => <button key={one} type="button" aria-pressed={whose === one} onClick={() => change(one)}>{one}</button>)}
       </div>
-      <label class="patient-field"><span>{WHOSE.label}, and what was done</span><input name="whose" autoComplete="off" value={whose} onInput={(event) => change(event.currentTarget.value)} /></label>
+      <TextField label={`${WHOSE.label}, and what was done`} name="whose" text={whose} change={change} />
     </div>
   );
 }
