@@ -428,9 +428,30 @@ async def test_a_dose_by_hand_is_ordered_without_a_pump_and_recorded_when_it_is_
         await expect(sheet).to_have_count(0)
         assert (story.commands[1]["verb"], story.commands[1]["args"]) == (
             "give_dose", {"devices": 3, "lots": ["A12", "B7"]})
+        story.beds["chair-1"].state["session"].update(phase="INFUSING", dose_mg=28, route="nasal")
+        story.tell("chair-1")
+        await expect(page.locator(".pump-card")).to_have_text("DoseBy hand28 of 84 mg")
+        await page.get_by_role("button", name=re.compile("^Session")).click()
+        await sheet.get_by_role("button", name="Hold the treatment…").click()
+        await expect(sheet).to_contain_text("until somebody lets it. Alarms stay in force.")
+        await expect(sheet).not_to_contain_text("pump")
+        await sheet.get_by_role("button", name="Back").click()
+        await sheet.get_by_role("button", name="End dosing…").click()
+        await expect(sheet).to_contain_text("This records that no further device is given.")
+        await sheet.get_by_role("button", name="Distress").click()
+        await expect(sheet.get_by_role("button", name="Record: dosing ended")).to_be_enabled()
+        await expect(sheet).not_to_contain_text(re.compile("pump|infusion"))
 
 
-async def test_a_dose_by_a_pump_is_not_given_by_hand(opened: Opened) -> None:
+async def test_a_dose_by_a_pump_is_not_given_by_hand_and_is_read_back_when_it_is_amended(opened: Opened) -> None:
     async with opened(Story(beds=1), "/bed/chair-1") as page:
         await page.get_by_role("button", name=re.compile("^Session")).click()
-        await expect(page.get_by_role("dialog").get_by_role("button", name="Dose given…")).to_have_count(0)
+        sheet = page.get_by_role("dialog")
+        await expect(sheet.get_by_role("button", name="Dose given…")).to_have_count(0)
+        await sheet.get_by_role("button", name="Amend order…").click()  # 35 mg in 40 min, 28 of them in
+        await sheet.locator("[name=dose_mg_kg]").fill("0.6")
+        await sheet.locator("[name=reason]").fill("partial response")
+        said = sheet.locator(".sheet-foot span")
+        await expect(said).to_have_text("Ordered by: not entered")
+        await sheet.locator("[name=prescriber]").fill("Dr Berg")
+        await expect(said).to_have_text("New order: 42 mg in 42 mL, 63 mL/h for 40 min. 28 mg are in: 13 min to go")

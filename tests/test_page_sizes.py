@@ -196,6 +196,11 @@ async def test_all_that_can_be_asked_of_a_session_at_every_size(opened: Opened) 
             for button in await sheet.get_by_role("button").all():
                 await button.evaluate("element => element.scrollIntoView({block: 'nearest'})")  # as by the keyboard
                 await in_sight(page, button)
+        await page.set_viewport_size({"width": 390, "height": 844})
+        await sheet.get_by_role("button", name="Disconnect a device…").click()  # far down, and it opens at its head
+        await expect(sheet.get_by_role("heading")).to_have_text("Disconnect a device, Chair 1")
+        for shown in (sheet.get_by_role("heading"), sheet.get_by_role("button", name="Cuff")):
+            await expect(shown).to_be_in_viewport(ratio=0.98)
 
 
 # --- a bed that measures more than most: a capnometer of the clinic's own, and what else the vocabulary knows -------

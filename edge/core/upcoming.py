@@ -29,7 +29,7 @@ _Next = tuple[str, str, float | None]
 def _all(state: BedState, session: Session, points: list[OpenPoint], at_s: float) -> Iterator[_Next]:
     course, by_hand = state.protocol.course, state.protocol.by_hand
     if session.held is not None:
-        yield "held", f"{held_in_words(session.held)}; {_stop_or_wait(session)}", None
+        yield "held", f"{held_in_words(session.held)}; {_stop_or_wait(state, session)}", None
         points = [point for point in points if point.gate is not HELD]
     if session.phase == "PRECHECK":
         yield from (("precheck", point.words, None) for point in points)
@@ -76,5 +76,7 @@ def _leave(state: BedState, points: list[OpenPoint], at_s: float) -> Iterator[_N
     yield from (("leave", words, None) for words in asked)
 
 
-def _stop_or_wait(session: Session) -> str:
-    return "stop the pump" if session.phase == "INFUSING" else "it goes on when a person says so"
+def _stop_or_wait(state: BedState, session: Session) -> str:
+    if session.phase != "INFUSING":
+        return "it goes on when a person says so"
+    return "give no further device" if state.no_pump else "stop the pump"

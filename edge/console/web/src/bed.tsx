@@ -20,7 +20,7 @@ import { unseen } from "./troubles.tsx";
 import { Trend } from "./trend.tsx";
 import type { BedState, Session } from "./feed.ts";
 import { vitalsOf } from "./vocabulary.ts";
-import { bpWords, enteredWords, interlockWords, nextWords, ownLimits, sentence } from "./words.ts";
+import { bpWords, byHand, enteredWords, interlockWords, nextWords, ownLimits, sentence } from "./words.ts";
 
 type Open = "nothing" | "check-in" | "session" | "start" | "events";
 
@@ -131,7 +131,7 @@ function Numbers({ bed, session }: { bed: string; session: Session | null }) {
         <FromBaseline bed={bed} session={session} />
         <ToAlarm of={PRESSURES} vitals={vitals} context={context} limits={limits} />
       </Pressure>
-      <div class="pump-card"><span class="label">Pump</span><PumpLine vitals={vitals} context={context} session={session} devices={store.states.get(bed)?.devices ?? []} /></div>
+      <div class="pump-card"><span class="label">{byHand(session) ? "Dose" : "Pump"}</span><PumpLine vitals={vitals} context={context} session={session} devices={store.states.get(bed)?.devices ?? []} /></div>
       <FurtherTiles metrics={metrics.filter(({ always }) => !always)} vitals={vitals} context={context} />
     </div>
   );

@@ -52,7 +52,7 @@ export function readOrder(draft: OrderDraft, fields = fieldsOf(null)): Order {
 export interface Total { dose_mg: number; volume_ml: number; rate_ml_h: number }
 
 /** mg, mL and mL/h of an order; null while a number is missing. */
-export function total(order: Order): Total | null {
+export function total(order: Omit<Order, "patient">): Total | null {
   const { weight_kg, dose_mg_kg, duration_min, concentration_mg_ml } = order;
   if (weight_kg == null || dose_mg_kg == null || !duration_min || !concentration_mg_ml) return null;
   const dose_mg = weight_kg * dose_mg_kg;

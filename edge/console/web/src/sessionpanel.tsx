@@ -5,12 +5,13 @@ import { command } from "./api.ts";
 import { ATTESTATIONS, type Verb, VERBS } from "./contract.ts";
 import { plain } from "./dose.ts";
 import { useDraft } from "./drafts.ts";
+import { TextField } from "./keypad.tsx";
 import { Sheet } from "./sheet.tsx";
 import { store } from "./state.ts";
 import { highOf, isSaid, Whose } from "./whose.tsx";
 import { furtherVerbs, nameOf, VerbForm } from "./verbform.tsx";
 import type { Phase, Session } from "./feed.ts";
-import { PHASE, phaseName, refusal, sentence } from "./words.ts";
+import { byHand, PHASE, phaseName, refusal, sentence } from "./words.ts";
 
 const STEPS: readonly Phase[] = ["PRECHECK", "READY", "INFUSING", "RECOVERY", "DISCHARGE_READY"];
 const CHECKLIST = [
@@ -19,7 +20,9 @@ const CHECKLIST = [
   "Pregnancy asked where it applies", "Escort home confirmed", "Oxygen, suction, bag-mask and rescue medicines at hand",
 ] as const;
 /** What goes on while nothing is open. */
-const DOSING = "Nothing: the next device comes in its time.";
+const NOTHING_OPEN_BY_HAND: Partial<Record<Phase, string>> = {
+  INFUSING: "Nothing: the next device comes in its time.", READY: "Nothing. Give the first device, then enter “Dose given”.",
+};
 const NOTHING_OPEN: Partial<Record<Phase, string>> = {
   INFUSING: "Nothing: the infusion is running its course.",
   PAUSED: "Nothing. The pump stands: go on at the pump, or enter that the infusion has ended.",
@@ -42,7 +45,7 @@ export function SessionPanel({ bed, session, close }: { bed: string; session: Se
   return (
     <Sheet title={`Session, ${store.label(bed)}`} close={close} foot={
       <>
-        {infused && <button onClick={() => ask("end_infusion")}>End infusion…</button>}
+        {infused && <button onClick={() => ask("end_infusion")}>End {dosing(session)}…</button>}
         <button onClick={() => ask("close_session")}>Close session…</button>
       </>
     }>
@@ -51,7 +54,7 @@ export function SessionPanel({ bed, session, close }: { bed: string; session: Se
       </ol>
       <OrderLine session={session} />
       <h3>Still open before the next step</h3>
-      {(session.open_items ?? []).length > 0 ? <OpenItems session={session} ask={ask} /> : session.open.length === 0 ? <p>{session.phase === "INFUSING" && session.route === "nasal" ? DOSING : NOTHING_OPEN[session.phase] ?? "Nothing."}</p> : <ul class="open-items">{session.open.map((item) => <li key={item}>☐ {sentence(item)}</li>)}</ul>}
+      {(session.open_items ?? []).length > 0 ? <OpenItems session={session} ask={ask} /> : session.open.length === 0 ? <p>{(byHand(session) ? NOTHING_OPEN_BY_HAND : NOTHING_OPEN)[session.phase] ?? "Nothing."}</p> : <ul class="open-items">{session.open.map((item) => <li key={item}>☐ {sentence(item)}</li>)}</ul>}
       {session.ready_min !== null && <p>Had there been no minimum stay: ready {Math.round(session.ready_min)} min after the start.</p>}
       {(session.phase === "PRECHECK" || session.phase === "READY") && <Checklist bed={bed} session={session} />}
       <h3>What you can record or ask for</h3>
@@ -86,7 +89,7 @@ function at(phase: Phase): Phase {
 function OrderLine({ session }: { session: Session }) {
   const order = session.order;
   if (order === null) return <p>No order recorded</p>;
-  if (order.dose_mg !== null && order.dose_mg_kg === null) {
+  if (order.dose_mg !== null && byHand(session)) {
     return <p class="order-line">Order: <b>{plain(order.dose_mg)} mg</b>, given by hand. Taken so far: <b>{plain(session.doses.reduce((sum, { mg }) => sum + mg, 0))} mg</b>.</p>;
   }
   return (
@@ -129,8 +132,14 @@ function Checklist({ bed, session }: { bed: string; session: Session }) {
   );
 }
 
+/** What of the dose ends. */
+function dosing(session: Session): string {
+  return byHand(session) ? "dosing" : "infusion";
+}
+
 function Reason(props: { bed: string; verb: "end_infusion" | "close_session"; session: Session; back: () => void; close: () => void }) {
   const ending = props.verb === "end_infusion";
+  const hand = byHand(props.session);
   const high = ending ? [] : highOf(props.bed);
   const [reason, setReason] = useState("");
   const [whose, setWhose] = useState("");
@@ -146,21 +155,21 @@ function Reason(props: { bed: string; verb: "end_infusion" | "close_session"; se
   const long = [...reason.trim()].length > REASON_MOST;
   const early = !ending && props.session.phase !== "DISCHARGE_READY";
   return (
-    <Sheet title={`${ending ? "End infusion" : "Close session"}, ${store.label(props.bed)}`} close={props.close} foot={
+    <Sheet title={`${ending ? `End ${dosing(props.session)}` : "Close session"}, ${store.label(props.bed)}`} close={props.close} foot={
       <>
         {problem !== null && <em role="alert">{problem}</em>}
         <button onClick={props.back}>Back</button>
         <button class="go" disabled={sending || long || reason.trim() === "" || !isSaid(high, whose)} onClick={() => void confirm()}>
-          {reason.trim() === "" ? "Choose a reason" : !isSaid(high, whose) ? "Say whose the alarm is" : long ? `Reason: at most ${REASON_MOST} characters` : ending ? "Record: infusion ended" : "Close this session"}
+          {reason.trim() === "" ? "Choose a reason" : !isSaid(high, whose) ? "Say whose the alarm is" : long ? `Reason: at most ${REASON_MOST} characters` : ending ? `Record: ${dosing(props.session)} ended` : "Close this session"}
         </button>
       </>
     }>
-      {ending && <p class="help">This records that the infusion is over. It does not stop the pump: stop it at the pump.</p>}
+      {ending && <p class="help">{hand ? "This records that no further device is given." : "This records that the infusion is over. It does not stop the pump: stop it at the pump."}</p>}
       {early && <p class="caution">➤ Not all discharge criteria are met: {props.session.open.map(sentence).join("; ") || PHASE[props.session.phase]}.</p>}
       <div class="presets reasons">
-        {(ending ? END_REASONS : CLOSE_REASONS).map((one) => <button key={one} type="button" aria-pressed={reason === one} onClick={() => setReason(one)}>{one}</button>)}
+        {(!ending ? CLOSE_REASONS : hand ? END_REASONS.slice(0, -1) : END_REASONS).map((one) => <button key={one} type="button" aria-pressed={reason === one} onClick={() => setReason(one)}>{one}</button>)}
       </div>
-      <label class="patient-field"><span>Reason</span><input name="reason" autoComplete="off" value={reason} onInput={(event) => setReason(event.currentTarget.value)} /></label>
+      <TextField label="Reason" name="reason" text={reason} change={setReason} />
       <Whose high={high} whose={whose} change={setWhose} />
     </Sheet>
   );

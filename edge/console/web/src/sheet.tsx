@@ -7,6 +7,7 @@ export function Sheet(props: { title: string; close: () => void; children: Compo
   useEffect(() => {
     const before = document.activeElement;
     box.current?.focus();
+    box.current?.firstElementChild?.scrollIntoView({ block: "nearest" }); // a sheet longer than the screen
     return () => {
       if (before instanceof HTMLElement) before.focus();
     };

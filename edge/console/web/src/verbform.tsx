@@ -3,12 +3,13 @@ import { useState } from "preact/hooks";
 import { command } from "./api.ts";
 import { idOf, keyOf } from "./beds.ts";
 import { type Argument, ATTESTATIONS, type State, type Verb, VERBS } from "./contract.ts";
+import { plain, total } from "./dose.ts";
 import type { Device, Session } from "./feed.ts";
-import { NumberFields } from "./keypad.tsx";
+import { NumberFields, TextField } from "./keypad.tsx";
 import { Sheet } from "./sheet.tsx";
 import { store } from "./state.ts";
 import { readNumber } from "./typed.ts";
-import { refusal, sentence } from "./words.ts";
+import { byHand, refusal, sentence } from "./words.ts";
 
 const WITH_A_PLACE: ReadonlySet<string> = new Set(
   ["acknowledge", "override_gate", "audio_pause", "audio_resume", "start_session", "checklist", "check_in", "end_infusion", "close_session", "shelve", "unshelve", "comment", "undelegate", "maintain", "maintenance_over"] satisfies Verb[]);
@@ -64,21 +65,18 @@ const WHEN: Partial<Record<string, (state: State) => boolean>> = {
 
 /** A verb that has a meaning in some sessions alone. */
 const ONLY: Partial<Record<string, (session: Session) => boolean>> = {
-  give_dose: isByHand,
-  drug_channel: (session) => !isByHand(session),
+  give_dose: byHand,
+  drug_channel: (session) => !byHand(session),
+  arm_interlock: (session) => !byHand(session),
   dissociation: ({ infusion_started }) => infusion_started !== null,
   set_limit: ({ limits }) => (limits ?? []).length > 0,
   hold: ({ held, phase }) => !held && phase !== "RECOVERY" && phase !== "DISCHARGE_READY",
   unhold: ({ held }) => Boolean(held),
 };
 
-function isByHand({ order }: Session): boolean {
-  return order?.dose_mg != null && order.dose_mg_kg === null;
-}
-
 /** Whether an order of this kind has that number. */
 function isOf(session: Session | null | undefined, key: string): boolean {
-  return session && isByHand(session) ? (VERBS.start_session.args as Record<string, Argument>)[key]?.unless === undefined : key !== "dose_mg";
+  return byHand(session) ? (VERBS.start_session.args as Record<string, Argument>)[key]?.unless === undefined : key !== "dose_mg";
 }
 
 /** The verbs that whoever is signed in may ask for in this session, besides those that have a place of their own. */
@@ -90,6 +88,21 @@ export function furtherVerbs(bed: string, session: Session): Verb[] {
     && (state === undefined || (WHEN[verb]?.(state) ?? true))
     && (verb !== "move_session" || freeBeds(bed).length > 0)
     && (!(verb in OF_DEVICES) || devicesOf(bed, verb).length > 0));
+}
+
+/** What a person must know of this session before they ask for it: of a dose by hand, nothing about a pump. */
+function helpOf(verb: string, session: Session | null | undefined): string | undefined {
+  return byHand(session) ? HELP[verb]?.replace(/[^.]*\bpump\b[^.]*\./g, "") : HELP[verb];
+}
+
+/** An order as it will be, read back: the dose, at which rate and for how long, and what of it is still to come. */
+function amended(session: Session, typed: Readonly<Record<string, unknown>>): string {
+  const order = { ...session.order, ...typed };
+  const sum = total(order);
+  if (sum === null) return `New order: ${plain(order.dose_mg ?? 0)} mg`;
+  const given = session.dose_mg ?? 0;
+  const left = Math.max(0, 1 - given / sum.dose_mg) * (order.duration_min ?? 0);
+  return `New order: ${plain(sum.dose_mg)} mg in ${plain(sum.volume_ml)} mL, ${plain(sum.rate_ml_h)} mL/h for ${order.duration_min} min${given > 0 ? `. ${plain(given)} mg are in: ${plain(left, 0)} min to go` : ""}`;
 }
 
 export function nameOf(verb: string): string {
@@ -140,11 +153,12 @@ export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; 
   const change = (key: string, text: string): void => setTexts((before) => ({ ...before, [key]: text }));
   const read = takes.map(([key, argument]) => [key, valueOf(argument, texts[key] ?? "")] as const);
   const wrong = read.flatMap(([, value]) => (typeof value === "string" ? [value] : []));
+  const typed = Object.fromEntries(read.flatMap(([key, value]) => (typeof value === "string" || value.value === undefined ? [] : [[key, value.value]])));
+  const help = helpOf(verb, session);
   const numbers = takes.filter(([, { type }]) => type === "number" || type === "whole");
   const confirm = async (): Promise<void> => {
     setSending(true);
-    const args = { ...given, ...Object.fromEntries(read.flatMap(([key, value]) => (typeof value === "string" || value.value === undefined ? [] : [[key, value.value]]))) };
-    const answer = await command(bed, verb, args);
+    const answer = await command(bed, verb, { ...given, ...typed });
     setSending(false);
     if (!answer.ok) return setProblem(refusal(answer));
     (subject(verb, given) === null ? close : back)();
@@ -153,12 +167,12 @@ export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; 
     <Sheet title={`${subject(verb, given) ?? nameOf(verb)}, ${store.label(bed)}`} close={close} foot={
       <>
         {problem !== null && <em role="alert">{problem}</em>}
-        <span>{wrong.join(". ")}</span>
+        <span>{wrong.join(". ") || (verb === "amend_order" && session && <b>{amended(session, typed)}</b>)}</span>
         <button onClick={back}>Back</button>
         <button class="go" disabled={sending || wrong.length > 0} onClick={() => void confirm()}>{sending ? "Sending" : ASKS.has(verb) ? nameOf(verb) : `Record: ${nameOf(verb).toLowerCase()}`}</button>
       </>
     }>
-      {HELP[verb] !== undefined && <p class="help">{HELP[verb]}</p>}
+      {help !== undefined && <p class="help">{help}</p>}
       {verb === "set_limit" && <ul class="help">{limits.map((one) => <li key={one.limit}>{one.title}: {one.value ?? one.usual} {one.unit}, may be {one.least} to {one.most}{one.value !== null && ` (usual ${one.usual}; ${one.by}: ${one.reason})`}</li>)}</ul>}
       {takes.flatMap(([key, { label, type, choices = [] }]) => (choices.length === 0 ? [] : [
         type === "words" && <p key={`${key}-label`} class="help">{label}:</p>,
@@ -169,9 +183,7 @@ export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; 
       {numbers.length > 0 && <NumberFields texts={texts} change={change} fields={numbers.map(([key, { label, unit = "", presets = [], optional }]) => (
         { key, label, unit, presets, hint: optional ? MAY_BE_LEFT_OUT : undefined }))} />}
       {takes.filter(([, { type, choices = [] }]) => (type === undefined || type === "words") && choices.length === 0).map(([key, { label, type, optional }]) => (
-        <label key={key} class="patient-field"><span>{label}</span>
-          <input name={key} autoComplete="off" placeholder={type === "words" ? "one after the other, with commas" : optional ? MAY_BE_LEFT_OUT : "not entered"} value={texts[key] ?? ""} onInput={(event) => change(key, event.currentTarget.value)} />
-        </label>
+        <TextField key={key} label={label} name={key} placeholder={type === "words" ? "one after the other, with commas" : optional ? MAY_BE_LEFT_OUT : "not entered"} text={texts[key] ?? ""} change={(text) => change(key, text)} />
       ))}
       <div class="flags">
         {takes.filter(([, { type }]) => type === "flag").map(([key, { label }]) => (

@@ -17,6 +17,11 @@ export function phaseName(phase: Phase, session: Pick<Session, "route"> | null):
   return phase === "INFUSING" && session?.route === "nasal" ? "Dosing" : PHASE[phase];
 }
 
+/** Whether a person gives the dose, and no pump. */
+export function byHand(session: Session | null | undefined): boolean {
+  return session?.order?.dose_mg != null && session.order.dose_mg_kg === null;
+}
+
 export const PUMP: Record<PumpState, string> = {
   infusing: "Infusing", stopped: "Stopped", paused: "Paused", alarm: "Pump alarm", unknown: "State unknown",
 };
