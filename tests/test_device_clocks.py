@@ -18,7 +18,7 @@ import simulators
 from drivers.ge_dri import framed as dri_framed
 from drivers.intellivue.frames import framed as intellivue_framed
 from drivers.intellivue.frames import payload_of
-from drivers.kit.clocks import MOVES, Clocked
+from drivers.kit.clocks import AHEAD_S, BEHIND_S, MOVES, SETTLE_S, Clocked, InStep
 from tests.helpers.dialogue_run import START_S, STEP_S, DialogueRun, StillPatient
 
 SPECS = drivers.find()
@@ -189,3 +189,31 @@ def test_after_the_line_was_away_any_time_may_have_passed(then: int, fault: bool
     assert bool(clock.fault(float(then))) is fault
 
 
+def faults(*messages: tuple[float, float]) -> list[bool]:
+    """Which of these messages, by edge time and the device's, are not of now."""
+    clock = InStep(cycle_s=1000.0)
+    return [bool(clock.fault(made_s, at_s)) for at_s, made_s in messages]
+
+
+@pytest.mark.parametrize(("at_s", "made_s", "fault"), [
+    (110.0, 5.0 + AHEAD_S, False), (110.0, 5.0625 + AHEAD_S, True),
+    (110.0, 5.0 - BEHIND_S, False), (110.0, 4.9375 - BEHIND_S, True)])
+def test_how_far_from_the_edges_clock_a_message_of_now_may_be(at_s: float, made_s: float, fault: bool) -> None:
+    """Where the device's clock begins anew, too."""
+    assert faults((100.0, 995.0), (at_s, made_s)) == [False, fault]
+
+
+def test_a_burst_in_small_steps_is_not_of_now_nor_what_follows_until_both_clocks_have_gone_alike() -> None:
+    burst = [(10.0, 10.0 + step / 10) for step in range(1, 600)]
+    told = faults((10.0, 10.0), *burst, (10.0 + SETTLE_S - 0.1, 69.8 + SETTLE_S), (10.0 + SETTLE_S, 69.9 + SETTLE_S))
+    assert told == [False] * 3 + [True] * 598 + [False]
+
+
+def test_old_messages_among_those_of_now_neither_count_nor_move_what_is_punctual() -> None:
+    told = faults((10.0, 10.0), (70.0, 70.0), (70.0, 11.0), (70.5, 70.5), (72.5, 13.5), (73.0, 73.0))
+    assert told == [False, False, True, False, True, False]
+
+
+def test_a_clock_that_drifts_stays_in_step() -> None:
+    assert not any(faults(*((float(at_s), at_s * 1.0001) for at_s in range(0, 100_000, 100))))
+    assert not any(faults(*((float(at_s), at_s * 0.9999) for at_s in range(0, 100_000, 100))))

@@ -33,7 +33,8 @@ What is made of it:
 * A determination counts once: when its date is another than before; what stands there at the opening is remembered.
 * Where the airway's respiration has a number, the other is not told. A reply older than the last says nothing, also
   where the line was lost meanwhile; the fourth older one running means that the monitor was restarted.
-* A reply whose time has not gone on for more than 5 s is of a monitor that stands still, and no number.
+* A reply whose time has not gone on for more than 5 s is of a monitor that stands still, and no number. Nor is one
+  whose time runs ahead of the edge's clock, or comes more than 5 s late by it: of a burst that something held up.
 * The monitor does not say which limit was passed: "in alarm" is told with the number's label.
 * The MAC address of the system id is the serial number. Polled for 10 minutes at a time, renewed every 5; a single poll
   of the monitor itself every 5 s keeps the association. Where nothing comes any more it is released and made anew.
@@ -67,6 +68,7 @@ from drivers.contract import (
     Wave,
 )
 from drivers.intellivue.frames import BEGIN, END, TICKS_S, Form, Reader, framed, observations, payload_of
+from drivers.kit.clocks import InStep
 from drivers.kit.cuffs import DETERMINATION, determination
 from drivers.kit.framing import Delimited
 from drivers.kit.listening import Verdict, judged, worst
@@ -145,6 +147,7 @@ class Intellivue:
         self._time: int | None = None  # of the last reply; outlives a line that is lost
         self._older = (0, 0)  # the time of the last one that was older than that, and how many came running
         self._now_s = self._goes_s = 0.0  # edge time: now, and when the monitor's clock was last seen to go
+        self._in_step = InStep(2**32 / TICKS_S)  # outlives a line that is lost too
         self._forget()
 
     def _forget(self) -> None:
@@ -239,8 +242,9 @@ class Intellivue:
         time = int.from_bytes(reader.take(4), "big")
         reader.take(8)
         polled = reader.take(4)
+        out_of_step = self._in_step.fault(time / TICKS_S, self._now_s) if self._now_s else ""
         if polled == WAVE_OBJECTS:
-            if self._started and self._is_behind(time):
+            if self._started and (out_of_step or self._is_behind(time)):
                 return ()
             return [wave for handle, attributes in observations(reader) for wave in self._wave(handle, attributes)]
         if polled != NUMERICS:
@@ -249,6 +253,8 @@ class Intellivue:
         if self._started and self._is_old(time):
             return ()
         self._time = time
+        if self._started and out_of_step:
+            raise BadFrame(out_of_step)
         decoded = [one for _, attributes in observations(reader) for one in self._observed(attributes, time)]
         alarms = tuple(dict.fromkeys(self._says[what] for what in sorted(self._says)))
         if alarms != self._told and (decoded or alarms or self._told):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 
 MOVES = 3  # so many small steps running, and the clock is known to go: a hurt one would make few of them
+AHEAD_S, BEHIND_S = 0.25, 5.0  # of the punctual: what is further from it was held up on its way
+SETTLE_S = 2.0  # edge time for which the two clocks go alike before their difference is believed
+DRIFT = 0.01  # of the edge time that passes: by so much at most the difference moves on (a crystal drifts 0.0001)
 
 
 class Clocked:
@@ -60,3 +63,46 @@ class Clocked:
         """How much later; negative where it is earlier."""
         step = made - before
         return step if self._cycle is None else (step + self._cycle / 2) % self._cycle - self._cycle / 2
+
+
+class InStep:
+    """For messages that say when they were made, by a clock that goes as the edge's does, whatever time it shows.
+
+    A burst of old messages (a terminal server held them up) says more of the device's time than of the edge's has
+    passed: what runs ahead is not of now, and nor is what follows until the two clocks have gone alike for `SETTLE_S`
+    of edge time. What comes `BEHIND_S` later than the punctual is old. `cycle_s`: where the device's clock begins anew.
+    """
+
+    def __init__(self, cycle_s: float) -> None:
+        self._cycle_s = cycle_s
+        self._known: tuple[float, float] | None = None  # edge and device time of a punctual message
+        self._other: tuple[float, float] | None = None  # of the first of those that are not
+        self._since_s = 0.0  # edge time since when those go alike
+
+    def fault(self, made_s: float, at_s: float) -> str:
+        """Why a message made at `made_s` (device) that came at `at_s` (edge) is not of now, in words; empty: it is."""
+        now = at_s, made_s
+        late_s = 0.0 if self._known is None else self._late_s(self._known, now)
+        if -AHEAD_S <= late_s <= BEHIND_S:
+            self._known, self._other = self._followed(self._known, now, late_s), None
+            return ""
+        other_s = math.inf if self._other is None else self._late_s(self._other, now)
+        if self._other is None or not -AHEAD_S <= other_s <= BEHIND_S:
+            self._other, self._since_s = now, at_s
+        elif at_s - self._since_s >= SETTLE_S:
+            self._known, self._other = now, None
+            return ""
+        return f"by the device's clock it comes {abs(late_s):.1f} s {'early' if late_s < 0 else 'late'}"
+
+    def _late_s(self, start: tuple[float, float], now: tuple[float, float]) -> float:
+        """How much more edge time than device time has passed since `start`."""
+        made_s = (now[1] - start[1] + self._cycle_s / 2) % self._cycle_s - self._cycle_s / 2
+        return now[0] - start[0] - made_s
+
+    @staticmethod
+    def _followed(known: tuple[float, float] | None, now: tuple[float, float], late_s: float) -> tuple[float, float]:
+        """What is punctual from now on: as punctual as this one, but for what the clocks may have drifted apart."""
+        if known is None:
+            return now
+        most_s = DRIFT * max(now[0] - known[0], 0.0)
+        return now[0], now[1] + late_s - min(max(late_s, -most_s), most_s)
