@@ -218,6 +218,19 @@ def test_what_came_at_once_is_no_pace_by_which_the_next_would_be_of_now() -> Non
     assert [late.count(turn) for turn in (400, 500, 640)] == [3, 3, 3]
 
 
+@pytest.mark.parametrize(("length", "count", "fits"), [
+    (20, 780, True), (20, 820, False), (120, 960, True), (120, 961, False)])
+def test_two_seconds_of_what_comes_usually_may_come_at_once_or_eight_frames_of_those_of_late(
+        length: int, count: int, fits: bool) -> None:
+    """400 bytes a second, which may become four times as many, but not at once; frames that were longer before it was
+    told to send shorter ones count no more."""
+    pace = Pace(10_000.0, 5.0, 1.0)
+    for turn in range(1, 2000):
+        assert pace.of_now(20, turn * 0.05, turn * 0.05, awaited=False) or turn < 3
+        pace.frame(3000 if turn < 1900 else length)
+    assert pace.of_now(count, 100.0, 100.0, awaited=False) is fits
+
+
 @pytest.mark.parametrize(("pieces", "floods"), [
     ([(0.0, 16_384)], [False]),  # after a pause so many may come at once
     ([(0.0, 16_385)], [True]),

@@ -7,13 +7,16 @@ waveforms are off), and then a minute of it would pass for a second: so what cam
 from __future__ import annotations
 
 import math
+from collections import deque
 
 SLACK = 1.3  # a device's clock, and the buffers on the way, may be off by so much
 CAP_S = 1.0  # real seconds of a stream that may come at once and still be of now
 EARLY_CAP_S, EARLY_BYTES = 0.25, 400.0  # the same before its pace is known, and no less: of one that sends little, what
 # it may send in a second can be a minute
 USUAL = 4.0  # times what came lately: more than that is no stream that has become livelier
+AT_ONCE = 2.0  # times what comes in a second lately: more at once has been held up
 FRAMES = 8.0  # and so many of the longest frame always come at once
+LAST = 8  # frames among which the longest is: a device may be told to send shorter ones
 LATELY_S = 10.0  # edge seconds
 PAUSE_S = 1.0  # a longer silence says nothing of the pace
 FLOOD = 4.0  # times what the line carries: more is never parsed, so that a flood costs nobody else's time
@@ -26,12 +29,12 @@ class Pace:
 
     def __init__(self, most_bytes_s: float, silent_after_s: float, speed: float) -> None:
         self._most, self._silent_after_s, self._speed = SLACK * most_bytes_s, silent_after_s, speed
-        self._longest = 0  # bytes of a frame
+        self._lengths: deque[int] = deque(maxlen=LAST)  # bytes of a frame
         self.opened(0.0, 0.0)
 
     def frame(self, length: int) -> None:
         """A good frame of so many bytes came."""
-        self._longest = max(self._longest, length)
+        self._lengths.append(length)
 
     def opened(self, at_s: float, real_s: float) -> None:
         """The connection was opened: what comes first may be of any age."""
@@ -45,9 +48,10 @@ class Pace:
         """
         passed_s = max(at_s - self._at_s, 0.0)
         most, cap = self._most, min(self._most * CAP_S, max(self._most * EARLY_CAP_S, EARLY_BYTES))
-        if self._longest and at_s - self._opened_at_s >= KNOWN_AFTER_S:
-            most = min(most, max(USUAL * self._lately, FRAMES * self._longest))
-            cap = most * CAP_S
+        if self._lengths and at_s - self._opened_at_s >= KNOWN_AFTER_S:
+            least = FRAMES * max(self._lengths)
+            most = min(most, max(USUAL * self._lately, least))
+            cap = min(most, max(AT_ONCE * self._lately, least)) * CAP_S
         if real_s - self._real_s >= self._silent_after_s:
             self._allowed = 0.0  # after a stall the first that comes is the oldest
             self._opened_at_s = at_s  # and what comes then may be a stream that begins: its pace is not known yet
