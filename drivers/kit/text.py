@@ -20,6 +20,7 @@ from drivers.contract import BadFrame, Reading, Validity
 T = TypeVar("T")
 LF = 0x0A
 RECENT = 8  # lines
+FLIPPED_TIMES = 3  # lines running in which the same bit is hardly ever flipped
 LEAPS = 5.0  # times a jump: by so much at most a number changes from one line to the next while it truly moves
 ALIKE = 4.0  # and its largest step is at most so many times its smallest
 
@@ -104,10 +105,13 @@ class Repeats:
         self._before: dict[str, float | None] = {}
         self._lately: dict[str, deque[float]] = {metric: deque(maxlen=times + 1) for metric in jumps}
         self._recent: dict[str, deque[float]] = {metric: deque(maxlen=RECENT) for metric in self._digits}
+        self._same = dict.fromkeys(self._digits, 0)  # lines running that said this very number
+        self._doubted: set[str] = set()  # whose number of the line before was questionable
 
     def forget(self) -> None:
         """Nothing was said before."""
         self._before.clear()
+        self._doubted.clear()
         self._running = 0
         for recent in (*self._recent.values(), *self._lately.values()):
             recent.clear()
@@ -115,6 +119,15 @@ class Repeats:
     def judged(self, readings: Sequence[Reading]) -> list[Reading]:
         """The line's readings; where a number has jumped, each number of the line is questionable."""
         before, self._before = self._before, {reading.metric: reading.value for reading in readings}
+        for reading in readings:
+            if reading.metric in self._same:
+                again = reading.value == before.get(reading.metric)
+                self._same[reading.metric] = self._same[reading.metric] + 1 if again else 1
+        judged = self._judged(readings, before)
+        self._doubted = {one.metric for one in judged if one.validity is Validity.QUESTIONABLE}
+        return judged
+
+    def _judged(self, readings: Sequence[Reading], before: Mapping[str, float | None]) -> list[Reading]:
         moving = {reading.metric for reading in readings if self._moves(reading)}
         goes_on = all(reading.metric in moving or self._repeats(before.get(reading.metric), reading)
                       for reading in readings)
@@ -138,10 +151,20 @@ class Repeats:
         if now.value is None or before is None or now.metric not in self._digits:
             return now
         recent, form = self._recent[now.metric], self._digits[now.metric]
-        sure = now.value == before or now.value in recent or not _one_bit(before, now.value, form)
+        sure = now.value in recent or ((
+            now.value == before or not _one_bit(before, now.value, form)) and not self._may_be_hurt(before, now))
         if sure:
             recent.append(now.value)
         return now if sure else _questioned(now)
+
+    def _may_be_hurt(self, before: float, now: Reading) -> bool:
+        """Whether a number that has jumped from what was believed last may be that with a bit or two flipped."""
+        value, recent, same = now.value, self._recent[now.metric], self._same[now.metric]
+        if value is None or not recent or abs(value - recent[-1]) <= self._jumps[now.metric]:
+            return False
+        if value != before:
+            return now.metric in self._doubted
+        return same < FLIPPED_TIMES and _one_bit(recent[-1], value, self._digits[now.metric])
 
 
 def _one_bit(one: float, other: float, form: str) -> bool:

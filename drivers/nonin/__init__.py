@@ -39,8 +39,9 @@ What is made of it:
   SpO2 above 100): invalid, implausible, and the other one counts. Low perfusion: valid, reason low_perfusion.
 * Format 8 has neither checksum nor time: three frames running must be alike, or six have its form, before it is
   believed at all; once it is, a number that the frame before did not say (give or take 2 %, 4 /min) or that one flipped
-  bit makes of it is questionable until it repeats. Reserved bits say nothing. A driver that was never started is shown
-  single frames, and takes each at its word.
+  bit makes of it is questionable until it repeats, and one that has jumped by one flipped bit until three frames
+  running say it. Reserved bits say nothing. A driver that was never started is shown single frames, and takes each at
+  its word.
 * Format 13: one from memory is not of now and gives no number; one of now is valid, reason spot_check_only. Between
   spot checks such a device is silent, and the link state says so: continuous watching needs 2, 7 or 8.
 """
