@@ -70,18 +70,6 @@ def test_a_good_wire_shows_what_is_true(name: str) -> None:
     assert bool(run.kept) is (name not in DOUBTFUL), "and something is judged"
 
 
-FORMS: list[tuple[str, dict[str, object], str]] = [  # what a setting chooses, and how a wire lies that hurts it most
-    ("nonin", {"format": "df8"}, "flip"), ("nonin", {"format": "df8"}, "replay"),
-    ("new_era", {"mode": "safe"}, "replay")]
-
-
-@pytest.mark.parametrize(("name", "chosen", "kind"), FORMS)
-def test_nor_in_the_other_form_that_a_setting_chooses(name: str, chosen: dict[str, object], kind: str) -> None:
-    run = fault_run(SPECS[name], TWINS[name], {kind: 0.1}, 1, chosen).go(SECONDS)
-    assert run.wrong == []
-    assert run.kept
-
-
 @pytest.mark.parametrize("name", sampled(((name,) for name in SPECS), 2))
 def test_no_value_is_wrong_where_everything_happens_together(name: str) -> None:
     """So many requests, or three times the frames, or ten minutes of a device that says little; then a good wire."""
