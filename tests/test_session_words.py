@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import msgspec
@@ -9,6 +10,9 @@ import pytest
 
 from edge.contract.events import DeviceReturned, GateOverridden, OrderAmended
 from edge.core.bedside import Bedside
+from edge.core.context import RuleContext
+from edge.core.session import open_items
+from edge.core.upcoming import upcoming as soonest
 from edge.model import Command, LinkChanged, from_iso
 from tests.helpers.bed_story import DEVICES, ORDER, T0, BedStory
 from tests.helpers.rule_files import PROTOCOLS, RULES
@@ -77,6 +81,12 @@ def test_after_it_says_from_when_the_patient_may_leave_and_what_is_asked() -> No
     assert round((from_iso(leave[-1][1] or leave[0][1] or "") - T0) / 60) in (105, 106)
     assert ("walks steadily: not recorded", None) in leave
     assert not any("60 minutes" in text for text, _ in leave), "time alone brings it, nobody is asked for it"
+    state, at_s = story.bed.state, story.at_s
+    points = open_items(RuleContext(state, at_s))
+    due_s = min(state.bp_due_s() or inf, state.check_in_due_s() or inf)
+    for kept_s, first in ((due_s, {"bp", "check_in"}), (due_s - 1, {"leave"})):  # what the stay waits for is asked then
+        moved = [one if one.at_s is None else one._replace(at_s=kept_s) for one in points]
+        assert soonest(state, moved, at_s)[0].what in first
     since = told["gait"]["since"]
     assert {one["gate"]: one for one in story.until(7).full()["session"]["open_items"]}["gait"]["since"] == since
 

@@ -14,12 +14,19 @@ from edge.model import iso
 
 
 def upcoming(state: BedState, points: Iterable[OpenPoint], at_s: float) -> tuple[NextNow, ...]:
-    """What is next, soonest first; what has no time is next now. `points`: what is still open."""
+    """What is next, soonest first; what has no time is next now, and what is asked before the patient leaves when no
+    time keeps them any more. `points`: what is still open."""
     session = state.session
     if session is None:
         return ()
     unmet = [point for point in points if point.override is None]
-    found = sorted(_all(state, session, unmet, at_s), key=lambda one: -inf if one[2] is None else one[2])
+    kept_s = max((point.at_s for point in unmet if point.at_s is not None), default=-inf)
+
+    def when_s(one: _Next) -> float:
+        what, _, due_s = one
+        return due_s if due_s is not None else kept_s if what == "leave" else -inf
+
+    found = sorted(_all(state, session, unmet, at_s), key=when_s)
     return tuple(NextNow(what=what, text=text, at=None if due_s is None else iso(due_s)) for what, text, due_s in found)
 
 
