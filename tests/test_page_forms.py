@@ -84,8 +84,9 @@ async def test_a_gate_is_overridden_by_whom_it_lets_for_a_reason(opened: Opened)
         await sheet.get_by_role("button", name="Let the treatment go on…").click()
         await sheet.get_by_role("button", name="Back").click()
         await sheet.get_by_role("button", name="Go on without it…").click()
+        await expect(sheet.locator(".caution")).to_have_text("➤ An escort home")
         await sheet.locator("[name=reason]").fill("her sister is on the way")
-        await sheet.get_by_role("button", name="Record: override gate").click()
+        await sheet.get_by_role("button", name="Record: go on without it").click()
         await expect(sheet).to_have_count(0)
     assert story.commands[0]["args"] == {"gate": "escort", "reason": "her sister is on the way"}
 

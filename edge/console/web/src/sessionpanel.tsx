@@ -75,7 +75,7 @@ function OpenItems({ session, ask }: { session: Session; ask: (verb: Verb, given
           {overridden_by !== null && <small> {overridden_by} goes on: {reason}</small>}
           {overridden_by === null && gate in ATTESTATIONS && VERBS.attest.roles.some((one) => one === role) && <button type="button" onClick={() => ask("attest", { what: gate })}>Record…</button>}
           {gate === "held" && VERBS.unhold.roles.some((one) => one === role) && <button type="button" onClick={() => ask("unhold", {})}>{nameOf("unhold")}…</button>}
-          {overridden_by === null && who.some((one) => one === role) && <button type="button" onClick={() => ask("override_gate", { gate })}>Go on without it…</button>}
+          {overridden_by === null && who.some((one) => one === role) && <button type="button" onClick={() => ask("override_gate", { gate })}>{nameOf("override_gate")}…</button>}
         </li>
       ))}
     </ul>

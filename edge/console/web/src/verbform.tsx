@@ -16,7 +16,7 @@ const WITH_A_PLACE: ReadonlySet<string> = new Set(
 
 /** What a verb is called, where its name does not say it. */
 const NAMES: Partial<Record<string, string>> = {
-  give_dose: "Dose given", attest: "Confirm for discharge", rebaseline: "New baseline", device_off: "Disconnect a device", device_back: "Device is back",
+  override_gate: "Go on without it", give_dose: "Dose given", attest: "Confirm for discharge", rebaseline: "New baseline", device_off: "Disconnect a device", device_back: "Device is back",
   dissociation: "Dissociation has begun, or is over", measure_bp: "Measure the blood pressure now", drug_channel: "Which pump gives the drug", arm_interlock: "Arm the stop of the pump", set_limit: "A limit of this patient", hold: "Hold the treatment", move_session: "To another bed", unhold: "Let the treatment go on", disarm_interlock: "Disarm the stop of the pump", delegate: "Alarms to somebody else",
 };
 
@@ -155,6 +155,7 @@ export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; 
   const wrong = read.flatMap(([, value]) => (typeof value === "string" ? [value] : []));
   const typed = Object.fromEntries(read.flatMap(([key, value]) => (typeof value === "string" || value.value === undefined ? [] : [[key, value.value]])));
   const help = helpOf(verb, session);
+  const item = session?.open_items?.find(({ gate }) => gate === given["gate"]);
   const numbers = takes.filter(([, { type }]) => type === "number" || type === "whole");
   const confirm = async (): Promise<void> => {
     setSending(true);
@@ -172,6 +173,7 @@ export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; 
         <button class="go" disabled={sending || wrong.length > 0} onClick={() => void confirm()}>{sending ? "Sending" : ASKS.has(verb) ? nameOf(verb) : `Record: ${nameOf(verb).toLowerCase()}`}</button>
       </>
     }>
+      {item !== undefined && <p class="caution">➤ {sentence(item.text)}</p>}
       {help !== undefined && <p class="help">{help}</p>}
       {verb === "set_limit" && <ul class="help">{limits.map((one) => <li key={one.limit}>{one.title}: {one.value ?? one.usual} {one.unit}, may be {one.least} to {one.most}{one.value !== null && ` (usual ${one.usual}; ${one.by}: ${one.reason})`}</li>)}</ul>}
       {takes.flatMap(([key, { label, type, choices = [] }]) => (choices.length === 0 ? [] : [
