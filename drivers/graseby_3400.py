@@ -23,7 +23,8 @@ The START key on the pump's front ends the computer's part: commands are then re
 the state is told, and rate and volume are unavailable, with the alarm `attention` to say why. An unknown STAT is shown
 as it is, and the state is unknown.
 
-The sum lets one in 256 garbled frames through, so a number that is new counts as questionable until it repeats. Each
+The sum lets one in 256 garbled frames through, so a number that is new counts as questionable until it repeats, and a
+volume that stands still while the pump infuses, for longer than it took to rise, is questionable until it rises. Each
 response repeats its request's name; a late one to the same request is caught by the quiet after a time-out. The pump
 says nothing of itself: there is no serial number, and two such pumps cannot be told apart.
 """
@@ -114,6 +115,7 @@ class Graseby3400:
         self._missed = 0
         self._refused: set[str] = set()  # requests that the pump refused the last time
         self._total.forget()
+        self._runs = False
         self._asked_s = None
         for repeats in self._repeats.values():
             repeats.forget()
@@ -169,6 +171,7 @@ class Graseby3400:
 
     def _state(self, status: str) -> Sequence[Decoded]:
         state = STATES.get(status, "unknown")
+        self._runs = state == "infusing"
         alarms = [ALARM] if status == "ALRM" else []
         if status not in STATES:
             alarms.append(DeviceAlarm("unknown", "medium", status, f"Pump status {status}"))
@@ -186,7 +189,9 @@ class Graseby3400:
         (reading,) = self._repeats[metric].judged((Reading(metric, value),))
         if metric == "rate_ml_h" and not self._rate_known:
             return replace(reading, validity=Validity.QUESTIONABLE)
-        return self._total.judged(reading, self._asked_s, 0.0, STEP_ML) if metric == "volume_infused_ml" else reading
+        if metric == "rate_ml_h":
+            return reading
+        return self._total.judged(reading, self._asked_s, 0.0, STEP_ML, self._runs)
 
 
 DRIVER = Spec(

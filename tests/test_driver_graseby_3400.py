@@ -212,3 +212,27 @@ def test_two_time_outs_and_nothing_late_are_a_new_beginning() -> None:
     run.wire = bytes
     run.run(8)
     assert run.readings("volume_infused_ml")[0][1].validity is Validity.QUESTIONABLE
+
+
+def volume(driver: Graseby3400, at_s: float, tenths: int, status: str = "INFS") -> Validity:
+    """What is made of a volume, the pump's state read just before it."""
+    driver.next_request(at_s)
+    driver.decode(encode(f"OKCHCK{status}"), CHECK)
+    (reading,) = driver.decode(encode(f"OKTOTL{status}{tenths}"), TOTAL)
+    assert isinstance(reading, Reading)
+    return reading.validity
+
+
+@pytest.mark.parametrize(("status", "still_s", "validity"), [
+    ("INFS", 18, Validity.VALID), ("INFS", 19, Validity.QUESTIONABLE), ("STBY", 19, Validity.VALID),
+    ("STBY", 60, Validity.VALID)])
+def test_a_volume_that_stands_still_while_the_pump_infuses_is_an_old_one_repeated(
+        status: str, still_s: int, validity: Validity) -> None:
+    """It rose by 0.1 mL every 10 s: after 3 s more than one and a half such steps, unless the pump stands."""
+    driver = Graseby3400(rate_known=True)
+    driver.on_open()
+    told = [volume(driver, float(at_s), at_s // 10) for at_s in range(60)]
+    assert set(told[30:]) == {Validity.VALID}
+    told = [volume(driver, float(50 + after_s), 5, status) for after_s in range(10, still_s + 1)]
+    assert told[-1] is validity
+    assert volume(driver, 51.0 + still_s, 6) is Validity.VALID, "as soon as it rises"

@@ -90,7 +90,7 @@ UNSEEN = frozenset({"freeze"})  # what repeats what it said before, in good fram
 OF_TCP = frozenset({"one"})
 WORST = {  # what hurts a form most
     "nonin": ("flip", "jump", "replay"), "intellivue": ("jump", "delay"), "new_era": ("replay",), "isco": ("words",),
-    "graseby_3400": ("flip", "replay"), "fresenius_orchestra": ("replay", "delay")}
+    "graseby_3400": ("flip", "replay", "freeze"), "fresenius_orchestra": ("replay", "delay")}
 SECONDS = 200.0
 EVERYTHING = {True: 0.004, False: 0.0004}  # of each kind, for one transmission: of one that is asked, of a stream
 

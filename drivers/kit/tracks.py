@@ -22,6 +22,8 @@ FIRST, AGAIN = 3, 6  # rounds running, before anything is believed; and after it
 FITTING, FASTER_TIMES = 3, 4  # of a count that only grows, before anything is believed; where it ran faster than told
 HOLE_S = 10.0  # edge time without a count: what comes then may be as old as the hole
 LATELY_S, LEAST_S, POINTS = 30.0, 1.0, 64  # what a count itself shows of the rate
+RISES = 6  # by which it is known how fast it rises
+STILL_STEPS, STILL_S = 1.5, 3.0  # of these a running pump's count may owe; and for so long it may be late
 UNEVEN = 0.5  # of what an even rise would be
 
 Point = tuple[float | None, float]  # when, and how much
@@ -75,7 +77,8 @@ class Rising:
     set it, or a syringe was put in), for `FASTER_TIMES` where the pump only ran faster than it told. After an opening
     or a hole of `HOLE_S`, `FITTING` rounds running must follow each other.
 
-    How fast the pump runs is what two rounds running told, or, where that is more, what the count itself has shown."""
+    How fast the pump runs is what two rounds running told, or, where that is more, what the count itself has shown.
+    The count of a pump that runs, and that stands still for longer than it took to rise, is an old one repeated."""
 
     def __init__(self) -> None:
         self.forget()
@@ -86,12 +89,15 @@ class Rising:
         self._elsewhere: list[Point] = []  # those that do not count, running
         self._told_ml_h: float | None = None
         self._slack_ml = SLACK_ML
+        self._rises: deque[tuple[float, float]] = deque(maxlen=RISES)  # when it rose, and to what
+        self._before_ml: float | None = None
 
     def judged(self, reading: Reading, at_s: float | None, rate_ml_h: float | None = None,
-               step_ml: float = 0.0) -> Reading:
+               step_ml: float = 0.0, runs: bool = False) -> Reading:
         """The reading, questionable where its number, mL, cannot follow the last. `at_s`: when it was asked for, edge
         seconds; None: nobody asked, so that the first counts, and how fast it rises is not known. `rate_ml_h`: what the
-        pump tells of its rate with it; None: nothing, and it may be any. `step_ml`: how finely it is told."""
+        pump tells of its rate with it; None: nothing, and it may be any. `step_ml`: how finely it is told. `runs`: the
+        pump says that it infuses."""
         if reading.value is None:
             return reading
         self._slack_ml = max(SLACK_ML, 1.01 * step_ml)
@@ -107,7 +113,20 @@ class Rising:
         while self._counted and _since(self._counted[0], at_s) > LATELY_S:
             self._counted.popleft()
         self._counted.append(now)
-        return reading
+        return doubted(reading) if self._stands(at_s, reading.value, step_ml) and runs else reading
+
+    def _stands(self, at_s: float | None, volume_ml: float, step_ml: float) -> bool:
+        """Whether it has stood still for longer than a count does that goes on as it rose."""
+        if at_s is None:
+            return False
+        before_ml, self._before_ml = self._before_ml, volume_ml
+        if before_ml is not None and volume_ml != before_ml:
+            self._rises.append((at_s, volume_ml))
+        if len(self._rises) < FITTING or self._rises[-1][1] < self._rises[0][1]:
+            return False
+        (began_s, began_ml), (rose_s, rose_ml) = self._rises[0], self._rises[-1]
+        owed_ml = (rose_ml - began_ml) / max(rose_s - began_s, LEAST_S) * (at_s - rose_s - STILL_S)
+        return owed_ml > STILL_STEPS * max(step_ml, SLACK_ML)
 
     def _counts(self, now: Point, fastest_ml_h: float) -> bool:
         known = self._counted[-1] if self._counted else None
