@@ -67,6 +67,13 @@ def test_of_two_pumps() -> None:
     assert wrong(MANY or 6, lambda number: too_long(two_pumps(number))) == []
 
 
+@pytest.mark.parametrize("number", [26217, 26539])
+def test_of_a_pump_that_stopped_and_is_heard_for_one_second_in_seven(number: int) -> None:
+    assert not too_long(two_pumps(number))
+    late = parse_rules(FILE.read_text().replace("unwatched_ahead_s = 20", "unwatched_ahead_s = 0"))
+    assert too_long(two_pumps(number, late))
+
+
 def test_they_notice_when_it_breaks() -> None:
     broken = parse_rules(FILE.read_text().replace("'PRO-7') > 30", "'PRO-7') > 60"))
     assert max(trial("pulse 35", number, broken).longest_s for number in range(13)) > 120

@@ -3,8 +3,9 @@
 A second of a rule counts against a cause (a device, or no baseline) while
 
     its condition is unknown for want of a reading of that device, or of the device's own word;
-    it has a hold, its condition is true, no valid reading has said otherwise for longer than the hold, and yet neither
-        it nor a higher tier of its group is active: holes keep the hold from filling;
+    it has a hold, its condition is true, no valid reading has said otherwise for longer than the hold (less
+        `unwatched_ahead_s`, for a long one), and yet neither it nor a higher tier of its group is active: holes keep
+        the hold from filling;
     it compares with a baseline value that does not exist, from the start of the infusion on.
 
 In force: its context applies, and every reading it looks at is expected of this bed. Pressures are expected from the
@@ -199,9 +200,11 @@ def _never_fills(context: RuleContext, one: Watched) -> bool:
     alarms, rule = context.state.alarms, one.rule
     if any(name in alarms and alarms[name].state in ACTIVE for name in one.above):
         return False
+    engine = context.state.engine
+    ahead_s = engine.unwatched_ahead_s if rule.hold_s >= engine.unwatched_of_s else 0.0  # what it counted is forgotten
     alarm = alarms.get(rule.id if context.device is None else f"{rule.id}:{context.device}")
     return (alarm is not None and alarm.state not in ACTIVE and rule.hold_s > 0 and alarm.true_from_s is not None
-            and context.at_s - alarm.true_from_s > rule.hold_s)
+            and context.at_s - alarm.true_from_s > rule.hold_s - ahead_s)
 
 
 def _source(state: BedState, metric: str) -> str | None:
