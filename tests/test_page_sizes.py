@@ -127,9 +127,17 @@ CRAMPED = """() => [
     .map(digits => `${digits.textContent} is not drawn`)]"""
 
 
+# A form's label that leaves its column, under the input beside it; a pressure's rise of which half a line is drawn.
+HALVES = """() => [
+  ...[...document.querySelectorAll('label span')].filter(label => label.scrollWidth > label.clientWidth + 1),
+  ...[...document.querySelectorAll('.numbers .baseline')].filter(rise => [...rise.getClientRects()]
+    .some(line => line.bottom > rise.closest('.numbers > *').getBoundingClientRect().bottom + 1))]
+  .map(element => `${element.textContent} is not drawn whole`)"""
+
+
 async def sound(page: Page, size: str = "") -> None:
     """Nothing cut, overlaid, too small or wider than the screen."""
-    for measure in (DIGITS, SIDEWAYS, OVERLAPS, SMALL, CRAMPED):
+    for measure in (DIGITS, SIDEWAYS, OVERLAPS, SMALL, CRAMPED, HALVES):
         assert (size, await page.evaluate(measure)) == (size, [])
 
 
