@@ -7,6 +7,7 @@ VIGIL_SCHEMATHESIS=N: N examples of every operation, and sequences of them; by h
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import socket
 import sys
@@ -18,17 +19,19 @@ import httpx
 import pytest
 import uvicorn
 
+from edge.console.accounts import ensure_user
 from edge.console.app import create_app, server_config
 from edge.console.service import Console
 from edge.contract.events import CommandRefused
-from edge.contract.payloads import Answer, CommandIn
-from edge.model import Command
+from edge.contract.payloads import HEARTBEAT_S, Answer, CommandIn
+from edge.model import Command, Role
 from tests.helpers.bed_story import BedStory
 from tests.helpers.console_server import AnsweringEdge, quick_hashes
 from tests.helpers.console_story import (
     BED,
     EDGE,
     NURSE,
+    START_S,
     STATE,
     STATUS,
     TECHNICIAN,
@@ -59,7 +62,10 @@ async def serving(data: Path) -> AsyncIterator[str]:
     wire, bed = AnsweringEdge(), BedStory()
     wire.reply = lambda sent: answer(bed, sent)
     with quick_hashes():
-        app = create_app(with_users(settings(data)), wire)
+        told = with_users(settings(data))
+        for role, login in OTHERS.items():
+            ensure_user(told.database, *login, role, START_S)
+        app = create_app(told, wire)
         server = uvicorn.Server(server_config(app))
         listener = socket.create_server(("127.0.0.1", 0))
         served = asyncio.create_task(server.serve([listener]))
@@ -70,11 +76,20 @@ async def serving(data: Path) -> AsyncIterator[str]:
         console.edges[EDGE].connected()
         for topic, payload in ((STATUS, status()), (STATE, state()), (VITALS, vitals(spo2_pct=97))):
             hear(console, topic, payload)
+        beats = asyncio.create_task(beating(console))
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
+            beats.cancel()
             server.should_exit = True
             await served
+
+
+async def beating(console: Console) -> None:
+    """In a long search the edge stays alive: to a dead one no command goes."""
+    for beat in itertools.count(1) if EXAMPLES else ():
+        hear(console, STATUS, status(START_S + beat / 1000))
+        await asyncio.sleep(HEARTBEAT_S)
 
 
 async def log_in(url: str, who: tuple[str, str]) -> list[str]:
@@ -94,6 +109,9 @@ COMMANDS = ("--include-path-regex", "edges.*commands")
 # who asks, and what is sampled of it where no number is asked for
 ASKERS = [("nobody", None, "fuzzing", ()), ("a technician", TECHNICIAN, "fuzzing", ()),
           ("a nurse", NURSE, "coverage,fuzzing", COMMANDS)]
+OTHERS: dict[Role, tuple[str, str]] = {"prescriber": ("pia", "write it down"), "administrator": ("ada", "let them in")}
+if EXAMPLES:
+    ASKERS += [(f"the {role}", login, "fuzzing", ()) for role, login in OTHERS.items()]
 
 
 @pytest.mark.parametrize(("who", "login", "phases", "only"), ASKERS)
