@@ -217,3 +217,8 @@ def test_old_messages_among_those_of_now_neither_count_nor_move_what_is_punctual
 def test_a_clock_that_drifts_stays_in_step() -> None:
     assert not any(faults(*((float(at_s), at_s * 1.0001) for at_s in range(0, 100_000, 100))))
     assert not any(faults(*((float(at_s), at_s * 0.9999) for at_s in range(0, 100_000, 100))))
+
+
+def test_messages_that_come_a_little_late_now_and_then_are_all_of_now() -> None:
+    """By up to a second; the earliest of them are punctual."""
+    assert not any(faults(*((float(at_s), at_s - (at_s % 7) / 6) for at_s in range(7, 7000))))

@@ -7,7 +7,8 @@ import math
 MOVES = 3  # so many small steps running, and the clock is known to go: a hurt one would make few of them
 AHEAD_S, BEHIND_S = 0.25, 5.0  # of the punctual: what is further from it was held up on its way
 SETTLE_S = 2.0  # edge time for which the two clocks go alike before their difference is believed
-DRIFT = 0.01  # of the edge time that passes: by so much at most the difference moves on (a crystal drifts 0.0001)
+DRIFT, EARLIER = 0.01, 0.1  # of the edge time that passes: by so much at most the punctual moves on, and back where
+# something came earlier (a crystal drifts 0.0001; the others were held up a little)
 
 
 class Clocked:
@@ -104,5 +105,5 @@ class InStep:
         """What is punctual from now on: as punctual as this one, but for what the clocks may have drifted apart."""
         if known is None:
             return now
-        most_s = DRIFT * max(now[0] - known[0], 0.0)
-        return now[0], now[1] + late_s - min(max(late_s, -most_s), most_s)
+        passed_s = max(now[0] - known[0], 0.0)
+        return now[0], now[1] + late_s - min(max(late_s, -EARLIER * passed_s), DRIFT * passed_s)
