@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from edge.console.app import create_app
 from edge.contract.commands import MAX_NOTE, MAX_REASON, BadCommand, parse
 from edge.core import dissociation
 from tests.helpers.console_server import COMMANDS, served
-from tests.helpers.console_story import BED
+from tests.helpers.console_story import BED, settings
 from tests.helpers.parts import sampled
+from tests.helpers.schema import faults
 
 PAGE = Path(__file__).parent.parent / "edge" / "console" / "web" / "src"
 CHECK_IN, CONTRACT = PAGE / "checkin.tsx", PAGE / "contract.ts"
@@ -55,6 +57,23 @@ ASKED: list[tuple[str, dict[str, Any], str | None]] = [
     ("end_infusion", {"reason": "\t"}, "reason must not be blank"),
     ("end_infusion", {"reason": "Distress"}, None),
 ]
+
+
+ORDER = {"weight_kg": 70, "dose_mg_kg": 0.5, "duration_min": 40, "concentration_mg_ml": 1}
+STARTS: list[dict[str, Any]] = [ORDER, *({**ORDER, name: None} for name in ORDER), {"dose_mg": 56}, {"dose_mg": None},
+                                {**ORDER, "weight_kg": None, "dose_mg": 56}]
+
+
+@pytest.mark.parametrize("args", STARTS)
+def test_what_the_document_says_may_begin_a_session_and_nothing_else_does(tmp_path: Path, args: dict[str, Any]) -> None:
+    schemas = create_app(settings(tmp_path)).openapi()["components"]["schemas"]
+    fits = not list(faults(args, schemas["StartSession"], schemas))
+    try:
+        parse("start_session", {"session": "session-1", **args})
+    except BadCommand:
+        assert not fits
+    else:
+        assert fits
 
 
 @pytest.mark.parametrize(("verb", "args", "said"), sampled(ASKED, 2))

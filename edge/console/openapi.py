@@ -57,7 +57,8 @@ def _components() -> Json:
     start["properties"].pop("session")  # the console gives it
     start["required"] = []
     needed = [each for each in arguments("start_session") if each.unless]
-    start["anyOf"] = [{"required": [each.name for each in needed]},
+    start["anyOf"] = [{"required": [each.name for each in needed],
+                       "properties": {each.name: {"type": "number"} for each in needed}},
                       *({"required": [name], "properties": {name: {"type": "number"}}}
                         for name in dict.fromkeys(each.unless for each in needed))]
     start["properties"]["patient"] = {
