@@ -133,7 +133,7 @@ class Repeats:
                       for reading in readings)
         self._running = self._running + 1 if goes_on else 1
         if goes_on and (moving or self._running >= self._times):
-            return [self._sure(before.get(reading.metric), reading) for reading in readings]
+            return [self._sure(before.get(reading.metric), reading, reading.metric in moving) for reading in readings]
         return [_questioned(reading) for reading in readings]
 
     def _repeats(self, before: float | None, now: Reading) -> bool:
@@ -147,23 +147,25 @@ class Repeats:
         lately.append(now.value)
         return moves(lately, self._times + 1, LEAPS * self._jumps[now.metric])
 
-    def _sure(self, before: float | None, now: Reading) -> Reading:
+    def _sure(self, before: float | None, now: Reading, moves: bool) -> Reading:
         if now.value is None or before is None or now.metric not in self._digits:
             return now
         recent, form = self._recent[now.metric], self._digits[now.metric]
         sure = now.value in recent or ((
-            now.value == before or not _one_bit(before, now.value, form)) and not self._may_be_hurt(before, now))
+            now.value == before or not _one_bit(before, now.value, form)) and not self._may_be_hurt(before, now, moves))
         if sure:
             recent.append(now.value)
         return now if sure else _questioned(now)
 
-    def _may_be_hurt(self, before: float, now: Reading) -> bool:
-        """Whether a number that has jumped from what was believed last may be that with a bit or two flipped."""
+    def _may_be_hurt(self, before: float, now: Reading, moves: bool) -> bool:
+        """Whether a number that has jumped from what was believed last may be that with a bit or two flipped. One that
+        goes on in one direction is no such number, however doubtful the line before was: a saturation that falls fast
+        would not be seen for as long as it falls."""
         value, recent, same = now.value, self._recent[now.metric], self._same[now.metric]
         if value is None or not recent or abs(value - recent[-1]) <= self._jumps[now.metric]:
             return False
         if value != before:
-            return now.metric in self._doubted
+            return now.metric in self._doubted and not moves
         return same < FLIPPED_TIMES and _one_bit(recent[-1], value, self._digits[now.metric])
 
 
