@@ -52,6 +52,7 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 async def test_the_drill(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept, store = opened(data, "b1"), Store(data / "console.db")
     life = Life(kept)

@@ -120,6 +120,7 @@ async def read_many(bus: Port, n: int, timeout_s: float) -> tuple[int, int, list
     return right, unanswered, wrong
 
 
+@pytest.mark.slow
 async def test_s1_a_late_rtu_answer_is_never_read_as_the_next(slave: Slave) -> None:
     slave.takes_s = lambda n: 0.25 if n % 6 == 0 else 0.0
     bus = Port(slave.at, Line(19200, lateness_s=0.3))
@@ -174,6 +175,7 @@ async def test_an_answer_to_something_else_is_no_answer(slave: Slave, spoil: Cal
     bus.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_an_adapter_that_echoes_costs_one_request(slave: Slave, at_once: bool) -> None:
     """The request itself looks like the response where it reads 17 to 24 coils at 300 to 3FF: 01 01 03 .. 00 18 CRC."""

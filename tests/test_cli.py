@@ -79,6 +79,7 @@ def test_bad_usage_is_one_line_and_exit_2(typed: Typed, arguments: tuple[str, ..
     assert len(err.strip().splitlines()) == 1, err
 
 
+@pytest.mark.slow
 def test_bad_usage_ends_the_process_so(tmp_path: Path) -> None:
     done = vigil("edge", "--config", str(tmp_path / "edge.toml"))
     assert (done.returncode, done.stdout) == (2, "")

@@ -67,6 +67,7 @@ async def running(path: Path, bed: Bed) -> AsyncIterator[Dialogue]:
         assert task.cancelled(), task.exception()
 
 
+@pytest.mark.slow
 async def test_a_pulled_cable_is_noticed_and_a_plugged_one_heals_for_ever(tmp_path: Path) -> None:
     bed, pty = Bed(), Pty(tmp_path / "by-id")
     async with running(pty.path, bed) as link:
@@ -100,6 +101,7 @@ async def test_another_device_plugged_into_the_same_port_is_refused(tmp_path: Pa
     pty.unplug()
 
 
+@pytest.mark.slow
 async def test_a_half_open_connection_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal server that was switched off and on does not say that the old connection is dead."""
     monkeypatch.setattr("edge.field.connection.REOPEN_AFTER_S", 0.1)

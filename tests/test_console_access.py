@@ -140,6 +140,7 @@ async def test_of_more_than_there_is_room_for_the_rest_is_counted_and_people_sti
         assert home.console.store.now(audit.lines)[-1] == ("vigil", "lines lost", None, {"lines": 4})
 
 
+@pytest.mark.slow
 async def test_a_disk_that_does_not_answer_keeps_nobody_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -164,6 +164,7 @@ def test_guesses_come_back_with_time() -> None:
     assert [limiter.allow("a", at_s) for at_s in (0, 0, 0, 5.9, 6.1, 6.2)] == [True, True, False, False, True, False]
 
 
+@pytest.mark.slow
 def test_ensure_user_says_whether_it_changed_anything(tmp_path: Path) -> None:
     path = tmp_path / "console.db"
     assert accounts.ensure_user(path, "ann", "one", "nurse", START_S)

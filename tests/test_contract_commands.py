@@ -147,6 +147,7 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st
 NAMES = sorted({each.name for verb in VERBS for each in arguments(verb)})
 
 
+@pytest.mark.slow
 @given(st.sampled_from([*VERBS, "", "x\n"]), st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=9), JSON))
 def test_whatever_comes_is_taken_or_refused_in_one_short_line(verb: str, args: dict[str, Any]) -> None:
     try:

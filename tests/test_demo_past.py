@@ -62,6 +62,7 @@ async def taken_up(folder: Path, bed: str) -> Bedside:
         await journal.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bed", sampled(((bed,) for bed in range(len(BEDS))), 4), ids=[bed.id for bed in BEDS])
 async def test_every_set_of_devices_lives_from_precheck_into_its_infusion(tmp_path: Path, bed: int) -> None:
     past, lasted_s = await lived(tmp_path, bed, 8.0)
@@ -86,6 +87,7 @@ async def test_every_set_of_devices_lives_from_precheck_into_its_infusion(tmp_pa
     assert len(rows) == pytest.approx(lasted_s / 5, abs=2), "a trend of the whole past"
 
 
+@pytest.mark.slow
 async def test_what_happened_then_became_an_alarm_then(tmp_path: Path) -> None:
     desaturation = Step(7.0, "chair-1", PATIENT, "desaturation", amount=11.0, over_s=1.0)
     over = Step(8.0, "chair-1", PATIENT, "desaturation", amount=0.0, over_s=1.0)

@@ -194,6 +194,7 @@ def test_a_determination_that_fails_says_why(hand: str, reason: str) -> None:
     assert told(run, "sbp_mmhg") == [reason]
 
 
+@pytest.mark.slow
 def test_over_pressure_holds_until_the_line_is_opened_again() -> None:
     run, twin, _ = with_twin()
     twin.hands["overpressure"]()

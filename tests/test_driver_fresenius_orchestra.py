@@ -126,6 +126,7 @@ def test_a_session_that_is_gone_is_opened_again(error: str, again: bool) -> None
 # --- driver and twin --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", sampled([("1",), ("5",), ("",)], 3))
 def test_an_infusion_to_the_end_of_its_volume(address: str) -> None:
     run, twin, patient = with_twin(address)

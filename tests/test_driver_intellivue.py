@@ -245,6 +245,7 @@ def test_nothing_is_asked_of_a_monitor_that_ends_or_refuses_it(first: int) -> No
 # --- with its twin, through the dialogue ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_twenty_minutes_of_numbers_and_determinations() -> None:
     run = opened(DRIVER, IntellivueTwin(StillPatient()), 1200.0)
     assert (set(told(run, "spo2_pct")), set(told(run, "pulse_bpm"))) == ({98.0}, {72.0})

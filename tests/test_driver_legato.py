@@ -87,6 +87,7 @@ def test_a_limit_switch_is_an_alarm_that_stays_while_its_star_comes() -> None:
     assert said == ["infusing", "alarm", "alarm", "alarm", "infusing", "infusing"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("polled", [False, True])
 def test_an_infusion_to_the_end_of_its_volume(polled: bool) -> None:
     run, twin, patient = with_twin(polled=polled)

@@ -148,6 +148,7 @@ def test_an_alarm_the_read_has_acknowledged_is_shown_until_the_pump_runs() -> No
 # --- driver and twin --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_an_infusion_to_the_end_of_its_volume(mode: str) -> None:
     run, twin, patient = with_twin(mode)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
+import pytest
+
 import drivers
 import simulators
 from drivers.contract import DeviceAlarms, Pump
@@ -23,6 +25,7 @@ def with_twin() -> tuple[DialogueRun, MapTwin]:
     return run, twin
 
 
+@pytest.mark.slow
 def test_an_infusion_to_the_end_of_its_volume() -> None:
     run, twin = with_twin()
     run.run(5)

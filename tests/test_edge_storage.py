@@ -112,6 +112,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
         yield disk
 
 
+@pytest.mark.slow
 async def test_it_alarms_at_every_bed_goes_on_and_writes_all_of_it_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: Disk,
 ) -> None:
@@ -140,6 +141,7 @@ async def test_it_alarms_at_every_bed_goes_on_and_writes_all_of_it_afterwards(
         assert [str(difference) for difference in differences(reader.inputs(), reader.events())] == []
 
 
+@pytest.mark.slow
 async def test_the_box_itself_sounds_within_five_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: Disk,
 ) -> None:
@@ -296,6 +298,7 @@ async def test_a_damaged_journal_is_put_aside_its_beds_are_taken_up_and_every_sc
         assert sent.told(RecordBegun) == []
 
 
+@pytest.mark.slow
 async def test_inputs_for_which_there_was_no_room_are_counted_and_a_replay_goes_on_behind_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: Disk,
 ) -> None:

@@ -179,6 +179,7 @@ async def test_of_more_inputs_than_there_is_room_for_each_is_counted_and_events_
     kept.check(events=16, inputs=11)
 
 
+@pytest.mark.slow
 async def test_ten_thousand_events_and_ten_minutes_of_30_beds_are_kept(kept: Kept, disk: Disk) -> None:
     disk.break_()
     await kept.event()
@@ -519,6 +520,7 @@ async def test_over_another_disk_nothing_is_begun_and_its_own_comes_back_whole(t
     kept.check(events=4, inputs=4)
 
 
+@pytest.mark.slow
 async def test_a_disk_that_is_mounted_late_gets_no_second_journal_beneath_it(tmp_path: Path) -> None:
     mounted, last = tmp_path / "mounted", Last(tmp_path / "last")
     mounted.mkdir()
