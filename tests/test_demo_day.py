@@ -29,6 +29,14 @@ async def played(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[asyn
     task.cancel()
 
 
+def has_risen(demo: Demo, bed: str, rule: str) -> bool:
+    """Whether the record says so since this start: on a busy machine it may do so before anybody listens."""
+    told = demo.journal()
+    began = max(seq for seq, kind, _, _ in told if kind == "boot")
+    return any(body["rule"] == rule and body["state"] == "active" for seq, kind, where, body in told
+               if seq > began and kind == "alarm" and where == bed)
+
+
 async def test_it_opens_in_the_middle_of_things(tmp_path: Path) -> None:
     async with running(tmp_path) as demo:
         beds = {bed["state"]["bed"]: bed["state"] for bed in await demo.get("/api/beds")}
@@ -43,7 +51,7 @@ async def test_it_opens_in_the_middle_of_things(tmp_path: Path) -> None:
         trend = await demo.get("/api/beds/chair-1/history?minutes=60")
         assert len(trend["at"]) > 300, "its half hour is in the trend"
 
-        await demo.until(lambda: ("chair-2", "RES-2", "medium") in demo.active(), TROUBLE_WITHIN_S, "trouble at once")
+        await demo.until(lambda: has_risen(demo, "chair-2", "RES-2"), TROUBLE_WITHIN_S, "trouble at once")
         await demo.until(lambda: ("chair-1", "HTN-3", "high") in demo.active(), HIGH_WITHIN_S, "a HIGH")
         await demo.until(lambda: ("chair-3", "INFUSING") in [(e["bed"], e["body"]["phase"]) for e in
                                                              demo.events("phase")], 240, "the next infusion begins")
