@@ -29,6 +29,7 @@ from edge.journal.verify import verify
 from edge.model import Tick
 from edge.process import BadUsage
 from tests.helpers.bodies import body
+from tests.helpers.journal_files import behind_triggers
 from tests.helpers.recovery_story import Life
 from tests.helpers.small_disk import fill, remount
 from tests.helpers.small_disk import small_disk as small_disk
@@ -231,19 +232,6 @@ async def test_of_a_store_that_fails_what_is_on_the_disk_is_saved(
 # --- of what is damaged -----------------------------------------------------------------------------------------------
 
 
-def written(file: Path, *statements: str) -> None:
-    """As a bad disk would, rows are changed."""
-    with closing(sqlite3.connect(file)) as raw:
-        triggers = raw.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
-        for name, _ in triggers:
-            raw.execute(f"DROP TRIGGER {name}")
-        for statement in statements:
-            raw.execute(statement)
-        for _, sql in triggers:
-            raw.execute(sql)
-        raw.commit()
-
-
 def zeroed(file: Path, at: int, size: int) -> None:
     with file.open("r+b") as raw:
         raw.seek(at)
@@ -267,18 +255,18 @@ async def lived(data: Path) -> Path:
 
 
 DAMAGES: list[tuple[str, Callable[[Path], object], list[str]]] = [  # what is done to a data folder, what is said
-    ("an event's body", lambda data: written(data / "journal.db", "UPDATE event SET at_ms = 5 WHERE seq = 3"),
+    ("an event's body", lambda data: behind_triggers(data / "journal.db", "UPDATE event SET at_ms = 5 WHERE seq = 3"),
      ["journal.db: event 3: its hash does not match"]),
-    ("two", lambda data: written(data / "journal.db", "UPDATE event SET at_ms = 5 WHERE seq IN (3, 7)"),
+    ("two", lambda data: behind_triggers(data / "journal.db", "UPDATE event SET at_ms = 5 WHERE seq IN (3, 7)"),
      ["journal.db: event 3: its hash does not match", "journal.db: event 7: its hash does not match"]),
-    ("an event that is gone", lambda data: written(data / "journal.db", "DELETE FROM event WHERE seq = 4"),
+    ("an event that is gone", lambda data: behind_triggers(data / "journal.db", "DELETE FROM event WHERE seq = 4"),
      ["journal.db: event 4 is missing"]),
-    ("an input", lambda data: written(data / "journal.db", "UPDATE input SET at_ms = 5 WHERE n = 6"),
+    ("an input", lambda data: behind_triggers(data / "journal.db", "UPDATE input SET at_ms = 5 WHERE n = 6"),
      ["does not match"]),
-    ("a checkpoint that is gone", lambda data: written(data / "journal.db", "DELETE FROM seal WHERE id = 3"),
+    ("a checkpoint that is gone", lambda data: behind_triggers(data / "journal.db", "DELETE FROM seal WHERE id = 3"),
      ["journal.db: checkpoint 3 is missing"]),
     ("no database", lambda data: zeroed(data / "journal.db", 0, 100), ["journal.db: it is no database"]),
-    ("the console's audit", lambda data: written(data / "console.db", "UPDATE audit SET at_s = 5 WHERE n = 2"),
+    ("the console's audit", lambda data: behind_triggers(data / "console.db", "UPDATE audit SET at_s = 5 WHERE n = 2"),
      ["console.db: audit: line 2: its hash does not match"]),
     ("no console's store", lambda data: zeroed(data / "console.db", 0, 100), ["console.db: file is not a database"]),
 ]

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -31,6 +30,7 @@ from edge.journal.postgres import in_options
 from edge.journal.verify import verify
 from edge.model import Tick
 from tests.helpers.bodies import body
+from tests.helpers.journal_files import behind_triggers
 from tests.helpers.postgres import Server, postgres
 from tests.helpers.stream_world import EDGE_KEY
 
@@ -119,20 +119,6 @@ def true(truth: Sequence[Event], found: dict[int, EventOut], gaps: AbstractSet[i
             assert got.hash_sig is None or hash_is_signed(EDGE_KEY.verify_key, EDGE, got.hash, got.hash_sig)
 
 
-def in_file(path: Path | str, *statements: str) -> None:
-    """As a disk would, behind the triggers, also while it is open."""
-    with closing(sqlite3.connect(path)) as raw:
-        triggers = raw.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'event'")
-        kept = triggers.fetchall()
-        for name, _ in kept:
-            raw.execute(f"DROP TRIGGER {name}")
-        for statement in statements:
-            raw.execute(statement)
-        for _, again in kept:
-            raw.execute(again)
-        raw.commit()
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     with postgres() as server:
@@ -214,7 +200,7 @@ async def true_all_the_same(record: Made, store: Store, what: str) -> None:
 async def test_what_still_proves_itself_reaches_the_console_with_a_signature_it_believes(
     file: Made, store: Store, what: str, how: str,
 ) -> None:
-    in_file(file[0], how)
+    behind_triggers(file[0], how)
     await true_all_the_same(file, store, what)
 
 
@@ -242,7 +228,7 @@ async def gap_and_on(record: Made, store: Store, gaps: set[int], spoil: Callable
 async def test_what_nothing_proves_is_a_gap_and_the_stream_goes_on_behind_it(
     file: Made, store: Store, what: str, how: str, gaps: set[int],
 ) -> None:
-    await gap_and_on(file, store, gaps, partial(in_file, file[0], how))
+    await gap_and_on(file, store, gaps, partial(behind_triggers, file[0], how))
 
 
 @pytest.mark.slow
@@ -257,7 +243,7 @@ async def test_so_it_is_from_a_server(
 @pytest.mark.parametrize("page", [1, 2, 3, 7, 200])
 async def test_a_gap_is_the_same_whichever_page_it_is_on(file: Made, store: Store, page: int) -> None:
     place, truth = file
-    in_file(place, "UPDATE event SET body = '{}' WHERE seq IN (2, 3, 7)",
+    behind_triggers(place, "UPDATE event SET body = '{}' WHERE seq IN (2, 3, 7)",
             f"UPDATE event SET hash = {HASH} WHERE seq = 5", f"UPDATE event SET prev = {PREV} WHERE seq = 11",
             f"UPDATE event SET sig = {SIG} WHERE seq IN (4, 8, 9)")
     async with served(place) as (journal, _):
@@ -292,7 +278,7 @@ async def test_after_the_key_was_changed_the_console_that_knows_the_new_one_gets
     keys = Signer(now, lambda: 1, earlier_keys(path))
     async with served(place, keys) as (journal, told):
         truth += await written(journal, 2, LAST + 1)
-        in_file(place, f"UPDATE event SET sig = {SIG} WHERE seq = 6")
+        behind_triggers(place, f"UPDATE event SET sig = {SIG} WHERE seq = 6")
         found = await fetched(journal, store, now)
         assert [event.hash for event in truth] == [found[event.seq].hash for event in truth]
         assert all(hash_is_signed(now.verify_key, EDGE, event.hash, event.hash_sig or "") for event in found.values())
@@ -332,7 +318,7 @@ async def begun_twice(record: Made, store: Store, spoil: Callable[..., object]) 
 async def test_what_is_before_a_record_that_was_begun_anew_comes_from_the_one_kept_aside(
     file: Made, store: Store,
 ) -> None:
-    await begun_twice(file, store, partial(in_file, file[0]))
+    await begun_twice(file, store, partial(behind_triggers, file[0]))
 
 
 @pytest.mark.slow
@@ -350,10 +336,10 @@ async def test_so_it_comes_from_the_schemas_of_a_server(server: Server, store: S
 async def test_what_somebody_wrote_over_it_is_no_source_of_what_was_before(file: Made, store: Store) -> None:
     """Another edge's, kept aside in its place: a gap of ours, never an event of theirs."""
     place, truth = file
-    in_file(place, f"UPDATE event SET at_ms = at_ms + 1 WHERE seq = {len(truth)}")
+    behind_triggers(place, f"UPDATE event SET at_ms = at_ms + 1 WHERE seq = {len(truth)}")
     truth.pop()
     await opened(place, "b4").close()
-    in_file(Path(f"{place}.damaged-1"), "UPDATE meta SET value = 'clinic-2' WHERE key = 'edge'")
+    behind_triggers(Path(f"{place}.damaged-1"), "UPDATE meta SET value = 'clinic-2' WHERE key = 'edge'")
     async with served(place) as (journal, _):
         truth += await written(journal, 5, len(truth) + 1)
         true(truth, await fetched(journal, store), set(range(1, len(truth) - 4)))
@@ -365,7 +351,7 @@ async def test_what_is_in_no_record_at_all_is_a_gap_behind_what_the_console_has(
         out = [decode(EventOut, encode(event_out(event, True))) for event in (await Outbox(journal).events_after(0, 4))]
         store.now(events.append, EDGE, out, None, AT_S)
         await journal.move_cursor("main", 4)
-    in_file(place, f"UPDATE event SET at_ms = at_ms + 1 WHERE seq = {LAST}")
+    behind_triggers(place, f"UPDATE event SET at_ms = at_ms + 1 WHERE seq = {LAST}")
     await opened(str(place), "b4").close()
     place.with_name("journal.db.damaged-1").unlink()
     async with served(str(place)) as (journal, told):
@@ -398,7 +384,7 @@ async def test_a_gap_is_filled_when_its_event_comes_again_signed_and_the_chain_h
 ) -> None:
     place, truth = file
     whole = shutil.copy(place, tmp_path / "saved.db")
-    in_file(place, "UPDATE event SET body = '{}' WHERE seq IN (6, 7)")
+    behind_triggers(place, "UPDATE event SET body = '{}' WHERE seq IN (6, 7)")
     async with served(place) as (journal, _):
         true(truth, await fetched(journal, store), {6, 7})
     async with served(str(whole)) as (journal, _):  # as it was saved

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from edge.contract.events import Event, PendingEvent
@@ -36,3 +38,17 @@ async def crashed(folder: Path) -> tuple[list[Event], list[RecordedInput]]:
 def another(column: str) -> str:
     """SQL for another hash than the one in `column`: one digit is changed, whichever it was."""
     return f"CASE substr({column}, 1, 1) WHEN 'f' THEN '0' ELSE 'f' END || substr({column}, 2)"
+
+
+def behind_triggers(file: Path | str, *statements: str) -> None:
+    """As a bad disk would, rows of a journal's or a console's file are changed, also while it is open: the triggers
+    that refuse it are away meanwhile."""
+    with closing(sqlite3.connect(file)) as raw:
+        triggers = raw.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
+            raw.execute(f"DROP TRIGGER {name}")
+        for statement in statements:
+            raw.execute(statement)
+        for _, sql in triggers:
+            raw.execute(sql)
+        raw.commit()
