@@ -364,3 +364,15 @@ def test_these_tests_notice_when_it_breaks(fault: str, monkeypatch: pytest.Monke
             search("slow breathing", 60, seed=371)
     else:
         assert "TEC-1" in calm_hours(0.5, seed=1)
+
+
+@pytest.mark.parametrize(("ahead_s", "said"), [(20, {"INF-3"}), (31, {"INF-3"}), (32, {"INF-3", "TEC-10"})])
+def test_a_long_hold_that_fills_is_no_hole(ahead_s: int, said: set[str]) -> None:
+    rules = parse_rules(FILE.read_text().replace("unwatched_ahead_s = 20", f"unwatched_ahead_s = {ahead_s}"))
+    bed, found = WatchedBed((("pump", "pump", "-"),), rules, "INFUSING"), set[str]()
+    for second in range(122):
+        assert ("INF-3" in found) == (second > 120)
+        bed.send("pump", "good", {"rate_ml_h": 0.0, "volume_infused_ml": 10.0}, "stopped", ())
+        bed.tick()
+        found |= bed.standing("pump") & {"INF-3", "TEC-10"}
+    assert found == said
