@@ -32,7 +32,7 @@ class Engine(msgspec.Struct, frozen=True, omit_defaults=True):
     # and what is asked of two determinations or of a device's own alarms is "no" where nobody can know.
     unwatched_of_s: Seconds = 0.0
     unwatched_mostly_s: Seconds = 0.0  # of them a metric that was missing for longer is named; 0: none is told apart
-    unwatched_ahead_s: Seconds = 0.0  # holes count so long before a hold that is not shorter than that is over
+    unwatched_ahead_s: Seconds = 0.0  # a hold as long as that, kept open by holes, counts from so long before its end
     pair_late_s: Seconds = 60.0  # after a determination was due: from then a pair that could be is unknown
     cuff_excuses_s: Seconds = 0.0  # SpO2 that is lost while the cuff inflates is no loss for so long
     cuff_joins_s: Seconds = 0.0  # nor what was lost less than that before it: nobody can see whether it is back

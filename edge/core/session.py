@@ -226,7 +226,7 @@ def open_items(context: RuleContext) -> list[OpenPoint]:
 
 
 def _open_gates(context: RuleContext) -> list[Gate]:
-    """The gates of it. Asked every second: their words are not."""
+    """The same as gates, without their words: these are asked for every second, and nobody reads them then."""
     state, session = context.state, context.state.session
     assert session is not None
     gates: tuple[Gate, ...] = ()
