@@ -153,7 +153,7 @@ def test_an_installation_just_made(clinic: Path, capsys: pytest.CaptureFixture[s
     broker = ("broker mqtt://127.0.0.1:1: no connection (Connection refused); start vigil-broker or mosquitto, or"
               " correct [mqtt] url")
     probe = "no device; vigil probe PORT prints what to write as [[bed.device]]"
-    user = "data/console.db: no account yet; vigil user --config console.toml NAME --role technician"
+    user = "data/console.db: no account yet; vigil user --config console.toml NAME --role administrator"
     assert lacks(clinic, capsys) == [broker, f"bed-1: {probe}", f"bed-2: {probe}", broker, user]
 
 

@@ -62,10 +62,11 @@ data = "data"
 [mqtt]
 url = "mqtt://127.0.0.1:1883"
 """
+FIRST_USER = "vigil user --config {} NAME --role administrator"  # who makes the other accounts on the page
 NEXT = """\
 {folder}: edge.toml, console.toml, rules.toml, protocols.toml, and keys that know each other. Next:
 1. vigil ports; vigil probe PORT       write what it prints at a bed in {folder}/edge.toml
-2. vigil user --config {folder}/console.toml NAME --role administrator    who makes the other accounts on the page
+2. {first_user}    who makes the other accounts on the page
 3. vigil broker; vigil edge --config {folder}/edge.toml; vigil console --config {folder}/console.toml
 4. vigil doctor {folder}               says what is missing or wrong"""
 
@@ -87,7 +88,7 @@ def make_installation(folder: Path, edge: str, beds: int) -> int:
     except OSError as wrong:
         raise BadUsage(f"{folder}: cannot be made ({wrong.strerror}); give a folder that this user may write") from None
     enrol({edge: folder / "data"}, {"main": folder / "data"})
-    print(NEXT.format(folder=folder))
+    print(NEXT.format(folder=folder, first_user=FIRST_USER.format(f"{folder}/console.toml")))
     return 0
 
 
@@ -211,7 +212,7 @@ def _ports(bed: BedTable) -> Iterator[Finding]:
 
 def _accounts(file: Path, database: Path) -> Finding:
     """Whether somebody can log in."""
-    remedy = f"vigil user --config {file} NAME --role technician"
+    remedy = FIRST_USER.format(file)
     if not database.is_file():
         return Finding(f"{database}: no account yet", False, remedy)
     try:
