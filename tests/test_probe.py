@@ -22,21 +22,19 @@ from edge.cli.probe import _next, _words, place_of, run_probe
 from edge.clock import EdgeClock
 from edge.field.device_url import DeviceUrl, parse_device_url
 from edge.field.diagnosis import foreign
-from edge.field.dialogue import Dialogue
 from edge.field.discovery import FIRST_BYTE_S, SHORT_S, Found, longest_s, places, probe
 from edge.field.harmless import harmless
 from edge.field.link_state import Counters
 from edge.field.ports import taken
-from simulators.contract import ModbusTwin, Twin
+from simulators.contract import ModbusTwin
 from simulators.modbus import ModbusLine
-from simulators.nonin import NoninTwin
 from simulators.patient import SimulatedPatient
 from simulators.wire import PtyWire
 from tests.helpers.golden_table import wire
 from tests.helpers.parts import slow_if
+from tests.helpers.probing import ASKED, HERE, SERIAL, first_round, listens, responded, talk
 from tests.helpers.tap import declared, looked_at, tapping
 
-HERE = parse_device_url("serial:///dev/ttyUSB0")
 UNITS = range(1, 4)  # of the twins on Modbus
 MEASURED = 23  # drivers, of which the times below are
 MORE_S = 4.0  # of one more driver that asks: a short turn and a long one
@@ -346,37 +344,7 @@ async def test_another_s_stream_that_is_known_needs_no_turns(
 
 # --- one talk, told the time: whose is it? ---------------------------------------------------------------------------
 
-SERIAL = {name: spec for name, spec in drivers.find().items() if "serial" in spec.transports}
 SEEDS = range(8)
-
-
-def talk(name: str, seed: int, format_: str | None = None) -> Twin:
-    """A device that has been on the line for a while."""
-    twin = cast("Twin", simulators.find()[name].make(SimulatedPatient(seed), seed))
-    twin.connect()
-    if isinstance(twin, NoninTwin) and format_:
-        twin.format = format_
-    twin.step(6.0 + seed / 77)  # past the time a Nonin may be told its format, and in the middle of a frame
-    return twin
-
-
-def listens(spec: Spec, twin: Twin, seconds: float = 6.0) -> Found:
-    """What the driver makes of it, without waiting."""
-    found = Found(spec, HERE)
-    clock = [0.0]
-    dialogue = Dialogue("probe", spec.name, harmless(spec, known=False), spec.line, now=lambda: clock[0],
-                        decoded=found.decoded, wave=lambda wave, at_s: None)
-    found.counters = dialogue.counters
-    dialogue.opened(0.0, 0.0)
-    while clock[0] < seconds:
-        clock[0] += 0.02
-        request = dialogue.next_request(clock[0], clock[0])
-        sent = twin.feed(request.frame) if isinstance(request, FrameRequest) else b""
-        data = sent + twin.step(0.02)
-        if data:
-            dialogue.received(data, clock[0], clock[0])
-    return found
-
 
 TALKS = [*((name, None) for name in SERIAL), *(("nonin", format_) for format_ in ("df2", "df8"))]
 
@@ -395,3 +363,10 @@ def test_lucky_frames_among_noise_are_no_find() -> None:
     lucky = [listens(SERIAL["contec_cms60"], talk("nonin", seed)) for seed in SEEDS]
     assert any(found.counters.frames >= 2 for found in lucky), "the noise is lucky enough to be worth this test"
     assert not any(found.fits for found in lucky)
+
+
+@pytest.mark.parametrize("name", [pytest.param(spec.name, marks=slow_if(number % 4 != 2))  # dinamap among them
+                                  for number, spec in enumerate(ASKED)])
+def test_a_device_that_does_not_see_the_port_close_is_found_in_the_first_round(name: str) -> None:
+    """What the driver before has asked stands in its input: its own first request must be understood all the same."""
+    assert [found.spec.name for found in first_round(talk(name, 1)) if responded(found)] == [name]

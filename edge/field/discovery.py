@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from serial.tools.list_ports import comports
 
-from drivers.contract import Line, Spec, Wave
+from drivers.contract import FrameRequest, Line, Spec, Wave
 from edge.field.device_url import DeviceUrl
 from edge.field.devices import Devices
 from edge.field.diagnosis import ENOUGH, Tried, foreign, recognise
@@ -38,6 +38,7 @@ KEPT = 4096  # bytes of each direction, for the diagnosis
 BAUDS = (9600, 19200, 115200, 38400, 57600, 4800, 2400, 1200)
 SEVEN, OPEN_LINE = Line(9600, bits=7), Line(9600)
 FRAMES = 2  # good frames that make a find
+LINE_ENDS = (b"\r", b"\r\n")  # of a request that is a line of text
 OTHERS_SHARE = 0.1  # of the bytes: more that are not the device's are another's
 
 
@@ -128,7 +129,11 @@ def listens_s(spec: Spec) -> float:
 
 def places(at: DeviceUrl, specs: Sequence[Spec]) -> list[tuple[Spec, DeviceUrl]]:
     """Each of `specs` that can be at this port, and how it is written for it, the cheapest first: those that only ask,
-    then those that set how their device sends, then those that send nothing; on a serial port Modbus RTU comes last."""
+    then those that set how their device sends, then those that send nothing; on a serial port Modbus RTU comes last.
+
+    A device behind three wires does not see that the port was closed: what the one before was asked is still in its
+    input. A request that begins with no mark of its own is understood only after the end of a line. So those that ask
+    in lines follow each other, before the others."""
     found = sorted(((spec, at) for spec in specs if at.transport in spec.transports), key=lambda one: _cost(one[0]))
     if at.transport == "serial":
         rtu = replace(at, transport="modbus+rtu")
@@ -137,9 +142,10 @@ def places(at: DeviceUrl, specs: Sequence[Spec]) -> list[tuple[Spec, DeviceUrl]]
     return found
 
 
-def _cost(spec: Spec) -> tuple[bool, bool, float]:
+def _cost(spec: Spec) -> tuple[bool, bool, bool, float]:
     asks = harmless(spec, known=False).driver().on_open()
-    return (not _asks(spec), any(request.effect not in LOOKS for request in asks), spec.line.lateness_s)
+    lines = all(isinstance(one, FrameRequest) and one.frame.endswith(LINE_ENDS) for one in asks)
+    return not _asks(spec), any(one.effect not in LOOKS for one in asks), not lines, spec.line.lateness_s
 
 
 def longest_s(at: DeviceUrl, specs: Sequence[Spec]) -> float:
