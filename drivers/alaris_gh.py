@@ -70,7 +70,7 @@ from drivers.contract import (
 )
 from drivers.kit.framing import Delimited
 from drivers.kit.tally import Tally
-from drivers.kit.tracks import Rising
+from drivers.kit.tracks import Rising, doubted
 
 START, END, ESC = b"!", b"\r", b"\x1b"
 MAX_FRAME = 200  # bytes; the longest one seen has 80
@@ -246,10 +246,13 @@ class AlarisGh:
         serial = _serial(number)
         if self._serial is not None and serial != self._serial:
             return (Identity(serial, self._model),)
+        state = _state(flag.strip(), mode.strip(), _number("rate_ml_h", rate))
+        total = self._total.judged(_reading("volume_infused_ml", infused, infused_unit), self._asked_s,
+                                   _number("rate_ml_h", rate), runs=state == "infusing")
+        flows = _reading("rate_ml_h", rate, rate_unit)
         readings = (
-            _reading("rate_ml_h", rate, rate_unit),
-            self._total.judged(_reading("volume_infused_ml", infused, infused_unit), self._asked_s,
-                               _number("rate_ml_h", rate)),
+            doubted(flows) if self._total.stands else flows,
+            total,
             _reading("line_pressure_mmhg", pressure, pressure_unit),
             _time_left(left),
         )
@@ -257,7 +260,7 @@ class AlarisGh:
         for what, said, *known in (("mode", mode, *MODES), ("flag", flag, "-", "A"), ("drug", drug),
                                    ("log", (*fields, "")[11], "EVENT")):
             self._note(what, said, *known)
-        pump = Pump(_state(flag.strip(), mode.strip(), _number("rate_ml_h", rate)))
+        pump = Pump(state)
         if self._serial is None:
             self._serial = serial
             return (Identity(serial, self._model), *readings, pump)

@@ -296,8 +296,8 @@ class Isco:
         highest, self._rate_ml_h = max(self._rate_ml_h, now), now
         by_name = {one.metric: one.value for one in volumes}
         dispensed, remaining = by_name.get("volume_infused_ml"), by_name.get("volume_remaining_ml")
-        true = remaining is not None and self._remaining.fits(remaining, highest, self._at_s)
-        true_too = dispensed is not None and self._dispensed.fits(dispensed, highest, self._at_s)
+        true = remaining is not None and self._remaining.fits(remaining, highest, self._at_s, runs=running)
+        true_too = dispensed is not None and self._dispensed.fits(dispensed, highest, self._at_s, runs=running)
         if running and rate.value == 0:  # the coils say that it moves
             rate = doubted(rate)
         told = [rate, *volumes, pressure]

@@ -256,11 +256,11 @@ class Legato:
         if not self._started:
             return Reading(metric, value)
         if name == VOLUME.name:
-            return self._volume(value, unit_ml * 10.0 ** -len(found[2] or ""))
+            return self._volume(value, unit_ml * 10.0 ** -len(found[2] or ""), runs=said == ">")
         return self._rate(value, said)
 
-    def _volume(self, value_ml: float, step_ml: float) -> Reading:
-        reading = self._unchecked.volume(value_ml, self._due_s[VOLUME] - EVERY_S, step_ml)
+    def _volume(self, value_ml: float, step_ml: float, *, runs: bool) -> Reading:
+        reading = self._unchecked.volume(value_ml, self._due_s[VOLUME] - EVERY_S, step_ml, runs=runs)
         if reading.validity is Validity.VALID and self._unchecked.rate_ml_h is not None:
             seen = self._flow.heard(self._due_s[VOLUME] - EVERY_S, self._unchecked.rate_ml_h, value_ml)
             self._agrees = seen.agrees

@@ -288,7 +288,7 @@ class NewEra:
             return Reading(metric, value)
         if metric == "rate_ml_h":
             return self._unchecked.rate(value)
-        return self._unchecked.volume(value, self._read_s, _step_ml(value))
+        return self._unchecked.volume(value, self._read_s, _step_ml(value), runs=status == "I")
 
 
 def _step_ml(volume_ml: float) -> float:

@@ -54,7 +54,7 @@ from drivers.contract import (
     Validity,
 )
 from drivers.kit.framing import Delimited
-from drivers.kit.tracks import Rising
+from drivers.kit.tracks import Rising, doubted
 
 STX, ETX = b"\x02", b"\x03"
 LONGEST = 700
@@ -193,8 +193,9 @@ class TerumoTe:
         if state in ("stopped", "paused") and bits & STOPPING:
             state = "alarm"
         flows = self._rate(doing, rate)
-        return (flows, self._total.judged(_reading("volume_infused_ml", volume / 100),
-                                          self._now_s if self._started else None, flows.value),
+        total = self._total.judged(_reading("volume_infused_ml", volume / 100), self._now_s if self._started else None,
+                                   flows.value, runs=state == "infusing")
+        return (doubted(flows) if self._total.stands else flows, total,
                 Reading("vtbi_ml", None, Validity.UNAVAILABLE) if vtbi in (NO_LIMIT, OFF)
                 else _reading("vtbi_ml", vtbi / 10), Pump(state), *self._alarmed(tuple(alarms)))
 

@@ -134,3 +134,24 @@ def test_one_that_nobody_asked_for_may_have_risen_by_anything() -> None:
     rising = Rising()
     told = [rising.judged(Reading("volume_infused_ml", volume), None).validity for volume in (5.0, 30.0, 29.0)]
     assert told == [Validity.VALID, Validity.VALID, Validity.QUESTIONABLE]
+
+
+STOOD = [STEP * n for n in range(20)]
+
+
+@pytest.mark.parametrize(("rate", "runs", "standing_s", "stands"), [
+    (RATE, True, 8, False), (RATE, True, 9, True), (RATE, False, 60, False), (RATE / 10, True, 54, False),
+    (RATE / 10, True, 55, True), (RATE * 10, True, 9, True), (0.0, True, 9, True)])
+def test_a_volume_that_stands_still_while_the_pump_runs_is_an_old_one(
+        rate: float, runs: bool, standing_s: int, stands: bool) -> None:
+    """By what it has shown, or by what the pump tells where that is less: 0.075 mL owed, and 3 s."""
+    rising, track = Rising(), Track(1)
+    for n, volume in enumerate(STOOD):
+        rising.judged(Reading("volume_infused_ml", volume), float(n), RATE, runs=runs)
+        track.fits(volume, RATE, float(n), runs=runs)
+    last = Reading("volume_infused_ml", STOOD[-1])
+    told = [rising.judged(last, float(len(STOOD) - 1 + n), rate, runs=runs) for n in range(1, standing_s + 1)]
+    assert (told[-1].validity is Validity.QUESTIONABLE, rising.stands) == (stands, stands)
+    if rate:
+        fits = [track.fits(STOOD[-1], rate, float(len(STOOD) - 1 + n), runs=runs) for n in range(1, standing_s + 1)]
+        assert fits[-1] is not stands

@@ -29,6 +29,31 @@ UNEVEN = 0.5  # of what an even rise would be
 Point = tuple[float | None, float]  # when, and how much
 
 
+class Standing:
+    """Whether a volume stands still that goes on while the pump runs: for longer than it would take by what it has
+    shown, or by what the pump tells of its rate where that is less."""
+
+    def __init__(self) -> None:
+        self._moves: deque[tuple[float, float]] = deque(maxlen=RISES)  # when it moved, and to what
+        self._before_ml: float | None = None
+
+    def seen(self, at_s: float, volume_ml: float, rate_ml_h: float | None, step_ml: float) -> bool:
+        """One volume, asked for at edge time `at_s`; `rate_ml_h` None: the pump tells none. Whether it has stood still
+        for too long."""
+        before_ml, self._before_ml = self._before_ml, volume_ml
+        if before_ml is not None and volume_ml != before_ml:
+            if self._moves and (volume_ml - before_ml) * (self._moves[-1][1] - self._moves[0][1]) < 0:
+                self._moves.clear()  # it was set, or is an old one: how fast it moves must be seen anew
+            self._moves.append((at_s, volume_ml))
+        if len(self._moves) < FITTING:
+            return False
+        (began_s, began_ml), (moved_s, moved_ml) = self._moves[0], self._moves[-1]
+        speed_ml_s = abs(moved_ml - began_ml) / max(moved_s - began_s, LEAST_S)
+        if rate_ml_h is not None:
+            speed_ml_s = min(speed_ml_s, rate_ml_h / 3600.0)
+        return speed_ml_s * (at_s - moved_s - STILL_S) > STILL_STEPS * max(step_ml, SLACK_ML)
+
+
 class Track:
     """One volume. `sign` 1: it grows with what is infused; -1: it shrinks."""
 
@@ -38,12 +63,18 @@ class Track:
 
     def forget(self) -> None:
         """Nothing is known (the line was opened)."""
+        self._standing = Standing()
         self._known: tuple[float, float] | None = None  # when, and how much
         self._candidate: tuple[float, float] | None = None  # the same of what is elsewhere
         self._rounds = 0
 
-    def fits(self, volume_ml: float, rate_ml_h: float, at_s: float) -> bool:
-        """Whether the volume is where it must be, with a rate of at most `rate_ml_h` since the last that fitted."""
+    def fits(self, volume_ml: float, rate_ml_h: float, at_s: float, *, runs: bool = False) -> bool:
+        """Whether the volume is where it must be, with a rate of at most `rate_ml_h` since the last that fitted; one
+        that stands still while the pump `runs` is an old one repeated (`Standing`)."""
+        stands = self._standing.seen(at_s, volume_ml, rate_ml_h, 0.0)
+        return self._leads(volume_ml, rate_ml_h, at_s) and not (stands and runs)
+
+    def _leads(self, volume_ml: float, rate_ml_h: float, at_s: float) -> bool:
         if self._known is not None and self._led(self._known, volume_ml, rate_ml_h, at_s):
             self._believe(volume_ml, at_s)
             return True
@@ -78,7 +109,7 @@ class Rising:
     or a hole of `HOLE_S`, `FITTING` rounds running must follow each other.
 
     How fast the pump runs is what two rounds running told, or, where that is more, what the count itself has shown.
-    The count of a pump that runs, and that stands still for longer than it took to rise, is an old one repeated."""
+    The count of a pump that runs, and that stands still, is an old one repeated (`Standing`)."""
 
     def __init__(self) -> None:
         self.forget()
@@ -89,8 +120,8 @@ class Rising:
         self._elsewhere: list[Point] = []  # those that do not count, running
         self._told_ml_h: float | None = None
         self._slack_ml = SLACK_ML
-        self._rises: deque[tuple[float, float]] = deque(maxlen=RISES)  # when it rose, and to what
-        self._before_ml: float | None = None
+        self._standing = Standing()
+        self.stands = False  # the pump says that it runs, and its count has not moved for too long
 
     def judged(self, reading: Reading, at_s: float | None, rate_ml_h: float | None = None,
                step_ml: float = 0.0, runs: bool = False) -> Reading:
@@ -100,6 +131,8 @@ class Rising:
         pump says that it infuses."""
         if reading.value is None:
             return reading
+        still = at_s is not None and self._standing.seen(at_s, reading.value, rate_ml_h or None, step_ml)
+        self.stands = still and runs
         self._slack_ml = max(SLACK_ML, 1.01 * step_ml)
         told_ml_h, self._told_ml_h = self._told_ml_h, rate_ml_h
         fastest_ml_h = MOST_ML_H
@@ -113,20 +146,7 @@ class Rising:
         while self._counted and _since(self._counted[0], at_s) > LATELY_S:
             self._counted.popleft()
         self._counted.append(now)
-        return doubted(reading) if self._stands(at_s, reading.value, step_ml) and runs else reading
-
-    def _stands(self, at_s: float | None, volume_ml: float, step_ml: float) -> bool:
-        """Whether it has stood still for longer than a count does that goes on as it rose."""
-        if at_s is None:
-            return False
-        before_ml, self._before_ml = self._before_ml, volume_ml
-        if before_ml is not None and volume_ml != before_ml:
-            self._rises.append((at_s, volume_ml))
-        if len(self._rises) < FITTING or self._rises[-1][1] < self._rises[0][1]:
-            return False
-        (began_s, began_ml), (rose_s, rose_ml) = self._rises[0], self._rises[-1]
-        owed_ml = (rose_ml - began_ml) / max(rose_s - began_s, LEAST_S) * (at_s - rose_s - STILL_S)
-        return owed_ml > STILL_STEPS * max(step_ml, SLACK_ML)
+        return doubted(reading) if self.stands else reading
 
     def _counts(self, now: Point, fastest_ml_h: float) -> bool:
         known = self._counted[-1] if self._counted else None

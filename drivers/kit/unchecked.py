@@ -38,11 +38,11 @@ class Unchecked:
         """A response said no rate: what is said next does not run on from what was said before."""
         self._rates = (-1.0, 0)
 
-    def volume(self, volume_ml: float, requested_s: float, step_ml: float) -> Reading:
+    def volume(self, volume_ml: float, requested_s: float, step_ml: float, *, runs: bool) -> Reading:
         """The volume, requested at edge time `requested_s` and told in steps of `step_ml`; questionable until it
-        counts."""
+        counts, and where it stands still while the pump says that it `runs`."""
         told = Reading("volume_infused_ml", volume_ml)
-        reading = self._total.judged(told, requested_s, self.rate_ml_h or 0.0, step_ml)
+        reading = self._total.judged(told, requested_s, self.rate_ml_h or 0.0, step_ml, runs)
         return reading if reading.validity is Validity.VALID else _questionable("volume_infused_ml", volume_ml)
 
 

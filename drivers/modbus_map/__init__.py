@@ -239,10 +239,11 @@ class MapDriver:
         now = rate if rate is not None else max((one.high for one in self._map.values if one.metric == "rate_ml_h"),
                                                 default=FASTEST_ML_H)
         highest, self._rate_ml_h = max(self._rate_ml_h, now), now
+        runs = self._map.states.get(_code(self._map.state_at, self._raw)) == "infusing"
         doubtful = set()
         for metric, track in self._tracks.items():
             volume = values.get(metric)
-            if metric in values and (volume is None or not track.fits(volume, highest, self._at_s)):
+            if metric in values and (volume is None or not track.fits(volume, highest, self._at_s, runs=runs)):
                 doubtful.add(self._response_with(metric))
         return [doubted(one) if self._response_with(one.metric) in doubtful else one for one in readings]
 
