@@ -16,10 +16,15 @@ nothing is started: of its commands only the three reads are sent. Its binary ou
 What is made of it:
 
 * No check: an SpO2 or pulse that is new is questionable, asked for again at once, and counts where four lines running
-  say it, or where four numbers in as many lines or a few more only rise or only fall. A determination counts once,
-  when two lines running hold the same three numbers, SYS > MAP > DIA, taken at the same moment, which is later than
-  that of the last and less than 90 s ago (a hurt digit of the seconds makes no new one). What stands there at the
-  opening is only remembered. An error that two lines running say is a failed determination, once; shown raw.
+  say it, or where four numbers in as many lines or a few more only rise or only fall. A line that comes besides the
+  one that was asked for, and says another number, shows that one of the two is old: both count for nothing.
+* No time, but for the seconds since the determination: those go on. Where they have not for 6 s, what comes is an old
+  answer again, and every number is questionable; a new one counts only when they went on after it was first said.
+  Before the first determination, and while an error stands, nothing shows that an answer is old.
+* A determination counts once, when two lines running hold the same three numbers, SYS > MAP > DIA, taken at the same
+  moment, which is later than that of the last and less than 90 s ago (a hurt digit of the seconds makes no new one).
+  What stands there at the opening is only remembered. An error that two lines running say is a failed determination,
+  once; shown raw.
 * A read that got no response three times running is only tried once a minute: the monitor may lack that part.
 """
 
@@ -29,6 +34,7 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from drivers.contract import (
     BadFrame,
@@ -44,6 +50,7 @@ from drivers.contract import (
     Validity,
     Weak,
 )
+from drivers.kit.clocks import Aged
 from drivers.kit.cuffs import DETERMINATION, determination, failed
 from drivers.kit.listening import judged
 from drivers.kit.tally import Tally
@@ -56,6 +63,8 @@ ABSENT = 3  # responses missed running
 TIMEOUT_S, LATENESS_S = 1.0, 2.0
 SILENT_AFTER_S = 7.0
 NEW_TIMES = 4  # lines running: old ones that come again may be two or three
+SECONDS_AGAIN_S = 1.0  # the seconds are asked for again at once, where they can have gone on, to prove a number
+OLDEST_S = 9999.0  # more seconds do not stand in a line
 MOVING = 8  # lines in which so many different numbers rise or fall: what changes too fast to be said twice
 STEPS = {"spo2_pct": 4.0, "pulse_bpm": 8.0}  # by so much at most, from one line to the next
 AGREE_S = 5.0  # by so much may two lines differ in when a determination was taken
@@ -80,6 +89,14 @@ CUFF, SPO2, PULSE = (FrameRequest(name, encode(letters), effect="read", timeout_
                      for name, letters in (("cuff", "NA"), ("spo2", "OA"), ("pulse", "RA")))
 REQUESTS = (CUFF, SPO2, PULSE)
 HEADS = {CUFF.name: b" NA", SPO2.name: b" OA", PULSE.name: b" RA"}
+
+
+class Said(NamedTuple):
+    """What the lines of one read have said, running."""
+
+    number: float | None
+    times: int  # lines
+    since_s: float  # edge time of the first of them
 
 
 class ReturnedLines:
@@ -126,12 +143,14 @@ class Dinamap:
         self.unmapped = Tally()
         self._started = False
         self._now_s = 0.0
+        self._aged = Aged()  # outlives an opening
         self._forget()
 
     def _forget(self) -> None:
         self._due_s = dict.fromkeys((request.name for request in REQUESTS), float("-inf"))
         self._missed = dict.fromkeys(self._due_s, 0)
-        self._said: dict[str, tuple[float | None, int]] = {}  # the number of the line before, how many said it running
+        self._said: dict[str, Said] = {}
+        self._aged_s = float("-inf")  # when its seconds were asked for last
         self._counts: dict[str, float] = {}  # the last number that counted
         self._lately: dict[str, deque[float]] = {name: deque(maxlen=MOVING) for name in self._due_s}
         self._taken_s: float | None = None  # when the determination that stands there was taken, edge time
@@ -153,6 +172,8 @@ class Dinamap:
             return None
         absent = self._missed[request.name] >= ABSENT
         self._due_s[request.name] = at_s + (RARELY_S if absent else EVERY_S)
+        if request is CUFF:
+            self._aged_s = at_s
         return request
 
     @property
@@ -173,10 +194,16 @@ class Dinamap:
         line = frame.decode("ascii").strip("\r\n")
         name = next(name for name, head in HEADS.items() if line.startswith(head.decode()))
         if request is None or request.name != name:
+            self._besides(name, line)
             return ()
         self._missed[name] = 0
         if name == CUFF.name:
             return self._cuff(line)
+        reading = self._reading(name, line)
+        return [self._agreed(name, reading) if self._started else reading]
+
+    def _reading(self, name: str, line: str) -> Reading:
+        """The number of a line of SpO2 or pulse. Raises BadFrame."""
         form, valid, metric, low, high = ((_SPO2, "1", "spo2_pct", 1, 100) if name == SPO2.name
                                           else (_PULSE, "2", "pulse_bpm", 20, 321))
         found = form.fullmatch(line)
@@ -184,23 +211,43 @@ class Dinamap:
             raise BadFrame(f"{name}: {line!r}")
         if found[1] != valid:
             self.unmapped.saw(f"{line[1:3]} status {found[1]}")
-        reading = judged(metric, _number(found[2]) if found[1] == valid else None, low, high)
-        return [self._agreed(name, reading) if self._started else reading]
+        return judged(metric, _number(found[2]) if found[1] == valid else None, low, high)
+
+    def _besides(self, name: str, line: str) -> None:
+        """A line that nobody waits for: of it and the answer before, one is old where they differ."""
+        if name == CUFF.name:
+            self._new = None
+        elif name in self._said and self._reading(name, line).value != self._said[name].number:
+            self._forget_number(name)
+
+    def _forget_number(self, name: str) -> None:
+        self._said.pop(name, None)
+        self._counts.pop(name, None)
+        self._lately[name].clear()
 
     def _agreed(self, name: str, reading: Reading) -> Reading:
-        """A number counts where so many lines running said it, or it is the last that counted; else it is asked for
-        again at once."""
-        (before, times), now = self._said.get(name, (None, 0)), reading.value
-        self._said[name] = now, times + 1 if now == before else 1
-        if now is None:
+        """A number counts where so many lines running said it, and the monitor's seconds went on since the first of
+        them, or it is the last that counted; else it is asked for again at once."""
+        before, number, now_s = self._said.get(name), reading.value, self._now_s
+        again = before is not None and number == before.number
+        said = self._said[name] = Said(number, before.times + 1, before.since_s) if again and before else Said(
+            number, 1, now_s)
+        if number is None:
             self._counts.pop(name, None)
             self._lately[name].clear()
-        elif now == self._counts.get(name) or self._said[name][1] >= NEW_TIMES or self._moves(name, reading):
-            self._counts[name] = now
-        else:
+            return reading
+        moves = self._moves(name, reading)
+        if not self._aged.holds(now_s):
+            self._forget_number(name)
+        elif number == self._counts.get(name) or moves or (
+                said.times >= NEW_TIMES and self._aged.proven_s > said.since_s):
+            self._counts[name] = number
+            return reading
+        elif said.times < NEW_TIMES:
             self._due_s[name] = float("-inf")
-            return replace(reading, validity=Validity.QUESTIONABLE, reason="low_signal_quality")
-        return reading
+        elif now_s - self._aged_s >= SECONDS_AGAIN_S:
+            self._due_s[name] = self._due_s[CUFF.name] = float("-inf")
+        return replace(reading, validity=Validity.QUESTIONABLE, reason="low_signal_quality")
 
     def _moves(self, name: str, reading: Reading) -> bool:
         lately = self._lately[name]
@@ -215,6 +262,8 @@ class Dinamap:
         values = tuple(_number(text) for text in found.groups()[2:])
         if status not in (VALID, *ERROR):
             self.unmapped.saw(f"NA status {status}")
+        tells = status == VALID and age_s is not None and age_s < OLDEST_S
+        self._aged.told(age_s if tells else None, self._now_s)
         decoded: list[Decoded] = []
         again, self._status = status == self._status, status
         if status != VALID and self._taken_s is None:
@@ -268,7 +317,7 @@ DRIVER = Spec(
     line=Line(baud=9600, silent_after_s=SILENT_AFTER_S, lateness_s=LATENESS_S),
     metrics=frozenset({*DETERMINATION, "spo2_pct", "pulse_bpm"}),
     requests=REQUESTS,
-    weak=Weak("its lines have neither a known check nor a time, and four that go on in one direction count", STEPS),
+    weak=Weak("its lines have no known check, and four that go on in one direction count", STEPS),
     wiring=(
         "Line: 9600 8N1, no flow control.\n"
         "Cable: host port of the monitor (15-pin on many; see its manual) to an isolated adapter; the pins are not"
@@ -277,8 +326,9 @@ DRIVER = Spec(
         " is not known here. The monitor's own cycle runs the cuff.\n"
         "Before use compare SpO2, pulse and two determinations with the monitor's screen.\n"
         "Known limits: partial: parts of the lines are unknown, never tried here on a device. The cuff is not"
-        " started here; errors are shown raw; no serial number, it is bound by its port. Its lines have neither a known"
-        " check nor a time: behind a terminal server an old SpO2 or pulse that comes twice is taken for a new one."
+        " started here; errors are shown raw; no serial number, it is bound by its port. Its lines have no known"
+        " check, and no time but the seconds since the determination: before the first one, after one that failed, or"
+        " where only the answers to one request are old, an old SpO2 or pulse that comes again is taken for a new one."
     ),
     make=lambda settings: Dinamap(),
 )

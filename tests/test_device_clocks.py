@@ -18,7 +18,7 @@ import simulators
 from drivers.ge_dri import framed as dri_framed
 from drivers.intellivue.frames import framed as intellivue_framed
 from drivers.intellivue.frames import payload_of
-from drivers.kit.clocks import AHEAD_S, BEHIND_S, MOVES, SETTLE_S, Clocked, InStep
+from drivers.kit.clocks import AHEAD_S, BEHIND_S, MOVES, PROVEN_S, SETTLE_S, Aged, Clocked, InStep
 from tests.helpers.dialogue_run import START_S, STEP_S, DialogueRun, StillPatient
 
 SPECS = drivers.find()
@@ -222,3 +222,30 @@ def test_a_clock_that_drifts_stays_in_step() -> None:
 def test_messages_that_come_a_little_late_now_and_then_are_all_of_now() -> None:
     """By up to a second; the earliest of them are punctual."""
     assert not any(faults(*((float(at_s), at_s - (at_s % 7) / 6) for at_s in range(7, 7000))))
+
+
+OLD_S = 100.0
+GOES = [(float(at), OLD_S + at) for at in range(0, 10, 2)]  # edge time, and the age that is told
+LAST_S = GOES[-1][0]
+
+
+@pytest.mark.parametrize(("what", "told", "asked_s", "holds"), [
+    ("an age that goes on, at the limit", GOES, LAST_S + PROVEN_S, True),
+    ("nothing since", GOES, LAST_S + PROVEN_S + 0.1, False),
+    ("one that stands still", [*GOES, (LAST_S + 2, OLD_S + LAST_S)], LAST_S + 2, False),
+    ("it was asked for again at once", [*GOES, (LAST_S + 1.5, OLD_S + LAST_S)], LAST_S + 2, True),
+    ("an old one among those of now", [*GOES, (LAST_S + 2, OLD_S + 1)], LAST_S + 2, True),
+    ("old ones, each as old as the last", [*GOES, *((LAST_S + n, OLD_S + n) for n in range(2, 12, 2))],
+     LAST_S + 10, False),
+    ("it goes on after it stood still", [*GOES, (LAST_S + 2, OLD_S + LAST_S), (LAST_S + 4, OLD_S + LAST_S + 4)],
+     LAST_S + 4, True),
+    ("a new result", [*GOES, (LAST_S + 2, 1.0), (LAST_S + 4, 3.0)], LAST_S + 4 + PROVEN_S, True),
+    ("no result any more", [*GOES, (LAST_S + 2, None)], LAST_S + 99, True),
+    ("one that never went", [(at_s, OLD_S) for at_s, _ in GOES], LAST_S + 99, True),
+])
+def test_an_age_proves_what_comes_as_long_as_it_goes_on(
+        what: str, told: list[tuple[float, float | None]], asked_s: float, holds: bool) -> None:
+    aged = Aged()
+    for at_s, age_s in told:
+        aged.told(age_s, at_s)
+    assert aged.holds(asked_s) is holds

@@ -78,6 +78,48 @@ def test_a_number_that_is_new_is_questionable_and_asked_for_again_at_once() -> N
     assert (driver.next_request(0.1), driver.next_request(0.1)) == (SPO2, None)
 
 
+def test_of_two_lines_to_one_request_neither_counts() -> None:
+    driver = Dinamap()
+    driver.on_open()
+    told: list[object] = []
+    for spo2 in (97, 97, 97, 97, 88, 97, 97, 97, 97):
+        told += driver.decode(f" OA1{spo2:03d}xx\r".encode(), SPO2)
+        driver.decode(b" OA1097xx\r", None)  # what it says now, behind what it said before
+    assert [one.validity.value for one in told if isinstance(one, Reading)] == [
+        *["questionable"] * 3, "valid", *["questionable"] * 4, "valid"]
+
+
+class Frozen:
+    """A wire on which each request gets the answer it got before, from `since_s` on."""
+
+    def __init__(self, twin: DinamapTwin, since_s: float) -> None:
+        self.hands, self._twin, self._left_s = twin.hands, twin, since_s
+        self._said: dict[bytes, bytes] = {}
+
+    def connect(self) -> None:
+        self._twin.connect()
+
+    def step(self, dt_s: float) -> bytes:
+        self._left_s -= dt_s
+        return self._twin.step(dt_s)
+
+    def feed(self, data: bytes) -> bytes:
+        if self._left_s > 0:
+            self._said[data] = self._twin.feed(data)
+        return self._said[data]
+
+
+def test_old_answers_that_come_again_give_no_number_where_its_seconds_stand_still() -> None:
+    run = opened(DRIVER, Frozen(DinamapTwin(StillPatient()), 100.0), 100.0)
+    assert {one.validity.value for _, one in run.readings("spo2_pct")[-10:]} == {"valid"}
+    run.run(3.0)
+    run.forget()
+    run.run(60.0)
+    for metric in ("spo2_pct", "pulse_bpm"):
+        told = [one.validity.value for _, one in run.readings(metric)]
+        assert len(told) > 20 and set(told) == {"questionable"}
+
+
 def test_a_stray_byte_before_a_line_costs_nothing_but_itself() -> None:
     framing = Dinamap().framing
     assert framing.feed(b"\x80 OA1097xx\r\nA NA1\r") == [b" OA1097xx\r", b" NA1\r"]

@@ -86,7 +86,6 @@ FORMS = [
     *(Form("isco", {"words": one}, turned(one)) for one in ("CDAB", "BADC", "DCBA")),
 ]
 OF_MODBUS = frozenset({"exception", "words", "shift", "wrong", "unit"})
-UNSEEN = frozenset({"freeze"})  # what repeats what it said before, in good frames, shows nothing of it
 OF_TCP = frozenset({"one"})
 WORST = {  # what hurts a form most
     "nonin": ("flip", "jump", "replay"), "intellivue": ("jump", "delay"), "new_era": ("replay",), "isco": ("words",),
@@ -97,7 +96,7 @@ EVERYTHING = {True: 0.004, False: 0.0004}  # of each kind, for one transmission:
 
 def kinds_of(spec: Spec) -> list[str]:
     modbus = spec.transports[0].startswith("modbus")
-    return [kind for kind in KINDS if kind not in OF_TCP | UNSEEN and (modbus or kind not in OF_MODBUS)]
+    return [kind for kind in KINDS if kind not in OF_TCP and (modbus or kind not in OF_MODBUS)]
 
 
 def named(form: Form) -> str:

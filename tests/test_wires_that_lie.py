@@ -24,10 +24,6 @@ MAP = Path(__file__).parent.parent / "deploy" / "modbus_map.example.toml"
 SPECS = {**drivers.find(), "acme_3000": spec_of(MAP)}
 TWINS = {**simulators.find(), "acme_3000": twin_of(MAP)}
 OF_MODBUS = frozenset({"exception", "words", "shift", "wrong", "unit"})
-# A device that repeats what it said before, in good frames, shows nothing of it; one with a counter does.
-UNSEEN = frozenset({"freeze"})
-# Nor does one old line among those of now, where its numbers are no further from them than two lines' may be.
-NEAR = frozenset({"dinamap"})
 OF_TCP = frozenset({"one"})  # a second connection: tests/test_faults.py
 POLLED = [name for name, spec in SPECS.items() if spec.line.stream_bytes_s is None]
 STREAMS = [name for name in SPECS if name not in POLLED]
@@ -74,8 +70,7 @@ def test_a_good_wire_shows_what_is_true(name: str) -> None:
 def test_no_value_is_wrong_where_everything_happens_together(name: str) -> None:
     """So many requests, or three times the frames, or ten minutes of a device that says little; then a good wire."""
     rate = EVERYTHING if name in POLLED else EVERYTHING / 20
-    unseen = UNSEEN | {"replay"} if name in NEAR else UNSEEN
-    rates = {kind: rate for kind in kinds_of(SPECS[name]) if kind not in unseen}
+    rates = dict.fromkeys(kinds_of(SPECS[name]), rate)
     run = until_polls(fault_run(SPECS[name], TWINS[name], rates, 3), POLLS, 3 * POLLS)
     assert run.wrong == []
     run.faults = None
@@ -89,7 +84,7 @@ def test_no_value_is_wrong_where_everything_happens_together(name: str) -> None:
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_no_value_is_wrong_under_any_one_of_them(name: str, kind: str) -> None:
     run = run_of(name, {kind: SUPPLE[name]}, SECONDS)
-    assert kind in UNSEEN or (kind == "replay" and name in NEAR) or run.wrong == []
+    assert run.wrong == []
 
 
 def good_of(name: str) -> int:
@@ -146,7 +141,7 @@ def test_none_in_many_thousand_polls(name: str) -> None:
 @pytest.mark.parametrize("name", ["terumo_te", "legato", "dinamap", "medibus"])
 def test_none_in_thousands_where_everything_happens_together(name: str) -> None:
     """Those through which some got in every few thousand; what goes through a syringe starts anew again and again."""
-    rates = {kind: EVERYTHING for kind in kinds_of(SPECS[name]) if kind not in UNSEEN}
+    rates = dict.fromkeys(kinds_of(SPECS[name]), EVERYTHING)
     run = fault_run(SPECS[name], TWINS[name], rates, 11)
     while run.polls < (100_000 if EXPLORES else 4_000):
         run.go(100)

@@ -7,6 +7,9 @@ import math
 MOVES = 3  # so many small steps running, and the clock is known to go: a hurt one would make few of them
 AHEAD_S, BEHIND_S = 0.25, 5.0  # of the punctual: what is further from it was held up on its way
 SETTLE_S = 2.0  # edge time for which the two clocks go alike before their difference is believed
+AGED_S = 3.0  # edge time: by so much an age may lag that is told in whole seconds, some time after it was asked for
+BEHIND_AGE_S = 1.5  # one that lags so much behind the one before does not go on
+PROVEN_S = 6.0  # edge time for which an age that has gone on proves what else the device says
 DRIFT, EARLIER = 0.01, 0.1  # of the edge time that passes: by so much at most the punctual moves on, and back where
 # something came earlier (a crystal drifts 0.0001; the others were held up a little)
 
@@ -107,3 +110,44 @@ class InStep:
             return now
         passed_s = max(now[0] - known[0], 0.0)
         return now[0], now[1] + late_s - min(max(late_s, -EARLIER * passed_s), DRIFT * passed_s)
+
+
+class Aged:
+    """For a device that is asked, and tells how long ago its last result was taken: no clock, but while that result
+    stands its age goes on as the edge's clock does. Where it does not, old answers come again, and nothing else that
+    comes the same way is of now. One whose age was never seen to go on says nothing.
+    """
+
+    def __init__(self) -> None:
+        self._steps = 0
+        self._known_s: float | None = None  # edge time at which the result that stands was taken
+        self._last: tuple[float, float] | None = None  # when the last age was told, and what it was
+        self._proven_s = self._told_s = -math.inf
+
+    def told(self, age_s: float | None, at_s: float) -> None:
+        """An age, told at edge time `at_s`; None: the device has no result."""
+        last, self._last = self._last, None if age_s is None else (at_s, age_s)
+        if age_s is None:
+            self._known_s = None
+            return
+        taken_s, gone_s = at_s - age_s, 0.0 if last is None else age_s - last[1]
+        if last is not None and 0 <= gone_s < at_s - last[0] - BEHIND_AGE_S:
+            self._proven_s = -math.inf
+        elif self._known_s is not None and abs(taken_s - self._known_s) <= AGED_S:
+            if gone_s > 0:
+                self._proves(taken_s if taken_s < self._known_s else self._known_s + DRIFT * gone_s, at_s)
+        elif last is not None and gone_s > 0 and abs(at_s - last[0] - gone_s) <= AGED_S and taken_s >= self._told_s:
+            self._proves(taken_s, at_s)  # a new result, which two running tell: taken after the last was told
+
+    def _proves(self, taken_s: float, at_s: float) -> None:
+        self._steps = min(self._steps + 1, MOVES)
+        self._known_s, self._proven_s, self._told_s = taken_s, at_s, at_s - AGED_S
+
+    @property
+    def proven_s(self) -> float:
+        """Edge time up to which what came is proven; infinity where the device tells nothing that could prove it."""
+        return self._proven_s if self._steps >= MOVES and self._known_s is not None else math.inf
+
+    def holds(self, at_s: float) -> bool:
+        """Whether what comes now may be of now."""
+        return at_s - self.proven_s <= PROVEN_S
