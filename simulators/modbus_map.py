@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from drivers.modbus_map.encoding import put_flag, put_text, put_value
-from drivers.modbus_map.file import CUFF, Check, RegisterMap, read_map
+from drivers.modbus_map.file import read_map
+from drivers.modbus_map.parts import CUFF, At, Check, RegisterMap
+from drivers.modbus_map.spans import raw_range
 from simulators.contract import Hands, ModbusTwin, Refused, TwinSpec
 from simulators.modbus import NoResponse
 from simulators.patient import Patient
@@ -101,7 +103,8 @@ class MapTwin:
             for flag in value.invalid_when:
                 put_flag(self._raw, flag, on=number is None)
             if number is not None:
-                put_value(self._raw, value.at, self._in_steps((number - value.offset) / value.factor, value.resolution))
+                put_value(self._raw, value.at, _that_fits(value.at, self._in_steps(
+                    (number - value.offset) / value.factor, value.resolution)))
             else:
                 put_value(self._raw, value.at, min(value.none, default=0.0))
         self._show_alarms()
@@ -202,9 +205,15 @@ def _of_pump(pump: SyringePump, metric: str) -> float | None:
     }.get(metric)
 
 
+def _that_fits(at: At, number: float) -> float:
+    """`number`, or the nearest to it that its register can hold: a device shows no more either."""
+    low, high = raw_range(at.field, at.mask)
+    return min(max(number, low), high)
+
+
 def _of_check(check: Check) -> float:
     """A number that holds, a whole one where there is one."""
-    middle = (check.low + check.high) / 2
+    middle = check.low / 2 + check.high / 2
     return middle if check.at.field.type.startswith("f") else min(max(round(middle), check.low), check.high)
 
 

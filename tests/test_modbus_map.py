@@ -29,6 +29,7 @@ EXAMPLE = Path(__file__).parent.parent / "deploy" / "modbus_map.example.toml"
 HEAD = '[device]\nkind = "monitor"\nsource = "a test"\n'
 SPO2 = '[[value]]\nmetric = "spo2_pct"\ninput = 5\nunit = "%"\nrange = [0, 100]\n'
 PULSE = '[[value]]\nmetric = "pulse_bpm"\ninput = 7\nunit = "/min"\nrange = [0, 300]\n'
+ALARM = '[[alarm]]\ncode = "occlusion"\npriority = "high"\ninput = 9\nbit = 1\n'
 
 
 def a_map(folder: Path, text: str, name: str = "m.toml") -> Path:
@@ -373,12 +374,36 @@ FAULTS = [
     (HEAD + SPO2 + "[device]\n", "9: is not TOML: Cannot declare ('device',) twice; it stands there already: take one"),
     (HEAD + SPO2 + SPO2.replace("[[value]]", "[value]"), "9: is not TOML: Cannot declare ('value',) twice; it stands"),
     (HEAD + SPO2 + "input = 9\n", "9: is not TOML: Cannot overwrite a value; it stands there already: take one out"),
+    (HEAD + SPO2 + "scale = 1e-320\n", "9: 'scale' must not be 0, nor less than 1e-12"),
+    (HEAD + SPO2 + "mask = 0\n", "9: 'mask' must be from 1 to "),
+    (HEAD + SPO2 + "mask = 0x10000\n", "9: 'mask' must be at most 0xFFFF: input 5 is u16"),
+    (HEAD + SPO2 + "bit = -1\n", "9: 'bit' must be from 0 to 63, not -1"),
+    (HEAD + SPO2 + "resolution = 101\n", "9: 'resolution' must be smaller than 'range' is wide (100)"),
+    (HEAD + 'title = "a\\nb"\n' + SPO2, "4: 'title' must be one line of text that can be shown, not 'a\\nb'"),
+    (HEAD + SPO2 + "[identity]\nserial = { holding = 1, length = 8, mask = 3 }\n", "10: serial: a text has no 'mask'"),
+    (HEAD + SPO2 + "[determination]\ninput = 5\n", "5: spo2_pct is read from input 5, and so is [determination];"),
+    (HEAD + SPO2 + "[alive]\ninput = 5\n", "5: spo2_pct is read from input 5, and so is [alive]; one address is wrong"),
+    (HEAD + SPO2 + '[[check]]\ninput = 9\ntype = "f32"\nequals = 1e39\n', "12: equals: input 9 (f32) never holds"),
+    (HEAD + SPO2 + "[[check]]\ninput = 9\nrange = [65536, 70000]\n", "11: 'range' is never reached: input 9 (u16)"),
+    (HEAD + SPO2 + "[[check]]\ninput = 9\nrange = [1.2, 1.8]\n", "11: 'range' is never reached: input 9 (u16) is from"),
+    (HEAD + SPO2 + '[[check]]\ninput = 9\ntype = "f32"\nrange = [1e39, 1e40]\n', "12: 'range' is never reached: in"),
+    (HEAD + SPO2 + "[[check]]\ninput = 9\nrange = [0, 65535]\n", "11: 'range' holds whatever input 9 has (0 to 65535)"),
+    (HEAD + SPO2 + 2 * ALARM, "15: input 9 bit 1 is there twice; give each bit or code one [[alarm]]"),
+    (HEAD + SPO2 + ALARM + ALARM.replace("bit = 1", "equals = 2"), "15: input 9 is read by its bits and by its codes;"),
+    (HEAD.replace("monitor", "pump") + SPO2 + '[pump]\nholding = 1\nstates = { 1 = "stopped", 0x1 = "paused" }\n',
+     "11: states: 0x1 is there twice; give each code one word"),
+    ("a = " + 9000 * "[", "1: is not TOML: brackets in brackets in brackets"),
+    (250_000 * "# x\n", "1: lacks [device]; write [device]"),
+    (250_000 * "# x\n" + "#", "1: is longer than 1 MB; name the register map itself"),
+    (HEAD + SPO2.replace('"spo2_pct"', str(999 * [1])), "5: 'metric' must be text in quotes, not [1, 1, 1, 1, 1, "),
     (HEAD + 'name = "My Pump"\n' + SPO2, "4: 'name' must be 1 to 32 of a-z, 0-9 and _, a letter first, not 'My Pump'"),
 ]
 
 
 @pytest.mark.parametrize("text", [  # as near as it may be
     "[line]\nsilent_after_s = 2.01\n" + SPO2,
+    SPO2 + "mask = 0xFFFF\nresolution = 100\n" + ALARM + ALARM.replace("1", "2"),
+    SPO2 + "[[check]]\ninput = 9\nrange = [0, 65534]\n[[check]]\ninput = 10\nrange = [1.2, 2]\n",
     SPO2 + 'type = "f32"\n' + PULSE, SPO2 + PULSE.replace("= 7", "= 6"), SPO2 + "none = [65535]\noffset = -65535\n",
     SPO2 + 'type = "s16"\nnone = [-32768]\n', SPO2 + PULSE.replace("input = 7", "holding = 5"),
     SPO2 + "mask = 0x00FF\nnone = [255]\n" + PULSE.replace("= 7", "= 5") + "mask = 0xFF00\n",
@@ -474,6 +499,11 @@ def test_vigil_devices_shows_a_map(capsys: pytest.CaptureFixture[str]) -> None:
     assert "deploy/modbus_map.example.toml" in capsys.readouterr().out
     list_devices(None, as_json=False)
     assert "\nmodbus_map " in capsys.readouterr().out
+
+
+def test_what_a_register_cannot_hold_is_as_near_as_it_can(tmp_path: Path) -> None:
+    path = a_map(tmp_path, HEAD + SPO2 + "scale = 0.001\n" + PULSE + "scale = 1e6\n")
+    assert MapTwin(read_map(path), StillPatient()).raw == {(4, 5): 0xFFFF, (4, 7): 0}
 
 
 def test_the_twin_of_a_map_has_its_line_and_hands() -> None:

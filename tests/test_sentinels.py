@@ -22,7 +22,8 @@ from drivers.intellivue import frames as intellivue
 from drivers.kit.listening import BELIEVED
 from drivers.kit.registers import FLOATS, FORMATS, ordered
 from drivers.modbus_map import Raw, reading_of
-from drivers.modbus_map.file import At, Value, read_map
+from drivers.modbus_map.file import read_map
+from drivers.modbus_map.parts import At, Value
 from drivers.par_nibp import checksum
 from tests.helpers.golden_table import Row, frames, wordless
 

@@ -44,7 +44,8 @@ from drivers.contract import (
 from drivers.kit.registers import Block, WholeResponses, is_number, response_bytes
 from drivers.kit.tally import Tally
 from drivers.kit.tracks import Track, doubted
-from drivers.modbus_map.file import CUFF, PLACES, Alarm, At, Flag, RegisterMap, Text, Value, read_map
+from drivers.modbus_map.file import PLACES, read_map
+from drivers.modbus_map.parts import CUFF, Alarm, At, Flag, RegisterMap, Text, Value
 
 NAME = "modbus_map"
 MOST_REGISTERS, MOST_COILS = 120, 1900  # in one request; the standard allows 125 and 2000 (6.1 to 6.4)
@@ -296,7 +297,7 @@ def _in_steps(number: float, step: float) -> bool:
 def _alarms(alarms: Sequence[Alarm], raw: Raw) -> Iterable[DeviceAlarm]:
     for alarm in alarms:
         if _is_set(alarm.flag, raw) and alarm.code != "none":
-            yield DeviceAlarm(alarm.code, alarm.priority, _raw_code(alarm), alarm.text)
+            yield DeviceAlarm(alarm.code, alarm.priority, alarm.raw, alarm.text)
     yield from _unnamed(alarms, raw)
 
 
@@ -315,13 +316,6 @@ def _unnamed(alarms: Sequence[Alarm], raw: Raw) -> Iterable[DeviceAlarm]:
         for bit in range(16 * whole.field.width):
             if held >> bit & 1 and not any(one.flag.at.mask >> bit & 1 for one in here):
                 yield DeviceAlarm("unknown", "medium", f"{whole.written} bit {bit}", f"the device's bit {bit}")
-
-
-def _raw_code(alarm: Alarm) -> str:
-    at = alarm.flag.at
-    if alarm.by_value:
-        return f"{at.written} = {alarm.flag.equals}"
-    return at.written + (f" bit {at.mask.bit_length() - 1}" if at.mask else "")
 
 
 # --- bytes ------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import struct
 from collections.abc import MutableMapping
 
 from drivers.kit.registers import field_words
-from drivers.modbus_map.file import At, Flag, Text
+from drivers.modbus_map.parts import At, Flag, Text
 
 Registers = MutableMapping[tuple[int, int], int]  # (function, address) -> a register, or a coil
 

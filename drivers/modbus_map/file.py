@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from drivers.contract import ALARMS, REASONS, DeviceKind, Line, Priority, PumpState, Transport
 from drivers.kit.registers import FLOATS, FORMATS, ByteOrder, Field
+from drivers.modbus_map.parts import CUFF, Alarm, At, Check, Flag, RegisterMap, Text, Value
 from drivers.modbus_map.spans import Spans, raw_range
 from drivers.modbus_map.tables import MapError, Source, Table, near
 from drivers.modbus_map.units import units_of
@@ -28,99 +29,8 @@ ORDERS: tuple[ByteOrder, ...] = get_args(ByteOrder)
 MODBUS: tuple[Transport, ...] = ("modbus+tcp", "modbus+rtu")
 COUNTED = ("pdu", "from 1", "modicon")  # how the manual counts addresses
 MODICON = {1: 1, 2: 10001, 3: 40001, 4: 30001}
-CUFF = ("sbp_mmhg", "dbp_mmhg", "map_mmhg", "nibp_pulse_bpm")
+LEAST_SCALE = 1e-12
 EXACT = 2**53  # what a code or a bit is read from fits a float
-
-
-@dataclass(frozen=True, slots=True)
-class At:
-    """Where a value is. `mask` picks bits of a register (0: all), moved down to the lowest."""
-
-    function: Literal[1, 2, 3, 4]
-    field: Field
-    written: str  # as in the map, for people: `holding 74`
-    mask: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """One bit, or one code of a register: set or not."""
-
-    at: At
-    equals: int = 1
-    reason: str = ""  # why the value is invalid where it is set
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A number of the map: raw times `factor` plus `offset` is `metric`, plausible from `low` to `high`."""
-
-    metric: str
-    at: At
-    factor: float
-    offset: float
-    low: float
-    high: float
-    none: frozenset[float] = frozenset()  # raw numbers that mean: no value
-    resolution: float = 0.0  # raw steps the device counts in; 0: not known
-    invalid_when: tuple[Flag, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A register whose value is known: it proves addresses, word order and scale."""
-
-    name: str
-    at: At
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """One alarm of the device; code "none" is a bit or code that means nothing is wrong."""
-
-    flag: Flag
-    code: str
-    priority: Priority
-    text: str
-    by_value: bool  # a code of the register, not a bit of it
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Registers that hold ASCII, two characters each, or one number."""
-
-    at: At
-    registers: int = 0  # 0: a number
-
-
-@dataclass(frozen=True, slots=True)
-class RegisterMap:
-    """One map file."""
-
-    name: str
-    title: str
-    kind: DeviceKind
-    source: str
-    grade: str
-    wiring: str
-    transports: tuple[Transport, ...]
-    line: Line
-    poll_s: float
-    timeout_s: float
-    gap: int
-    values: tuple[Value, ...]
-    checks: tuple[Check, ...] = ()
-    alarms: tuple[Alarm, ...] = ()
-    states: Mapping[int, PumpState] = field(default_factory=dict)
-    state_at: At | None = None
-    serial: Text | None = None
-    model: Text | None = None
-    counter: At | None = None  # changes with every determination of a cuff
-    alive: At | None = None  # changes with every measurement
-    alive_s: float = 0.0
-    defined_at: Mapping[str, str] = field(default_factory=dict)  # metric -> file:line
 
 
 def read_map(path: Path) -> RegisterMap:
@@ -142,6 +52,7 @@ class _Reader:
         pump, alive = self._pump(head["kind"], device), self._alive()
         values = self._values()
         counter = self._counter(values)
+        self._apart(values, {"[pump]": pump.get("state_at"), "[determination]": counter, "[alive]": alive.get("alive")})
         identity = self._one("identity")
         serial, model = (self._text(identity, key) for key in ("serial", "model"))
         for table in (device, identity):
@@ -149,7 +60,7 @@ class _Reader:
                 table.done()
         return RegisterMap(
             **head, **pump, **alive, line=self._line(head["poll_s"]), values=tuple(value for value, _ in values),
-            checks=tuple(map(self._check, self._many("check"))), alarms=tuple(map(self._alarm, self._many("alarm"))),
+            checks=tuple(map(self._check, self._many("check"))), alarms=tuple(self._alarms()),
             serial=serial, model=model, counter=counter, defined_at={value.metric: place for value, place in values})
 
     def _tables(self) -> None:
@@ -180,7 +91,8 @@ class _Reader:
         self._words = table.text("words", "ABCD", ORDERS)
         return {
             "name": name, "title": table.text("title", name), "kind": table.text("kind", choices=KINDS),
-            "source": table.text("source"), "grade": table.text("grade", "D"), "wiring": table.text("wiring", "-"),
+            "source": table.text("source"), "grade": table.text("grade", "D"),
+            "wiring": table.text("wiring", "-", lines=True),
             "transports": table.texts("transports", MODBUS, MODBUS), "poll_s": table.number("poll_s", 0.1, 60.0, 1.0),
             "timeout_s": table.number("timeout_s", 0.05, 10.0, 1.0), "gap": table.whole("gap", 0, 100, 0),
         }
@@ -228,6 +140,9 @@ class _Reader:
             raise table.wrong(named[0], f"{named[0]} {address} takes {width} registers: beyond the last address, 65535")
         if bit >= 16 * width or (bit >= 0 and mask):
             raise table.wrong("bit", f"'bit' must be from 0 to {16 * width - 1}, and stands without 'mask'")
+        if mask >> 16 * width or (registers and (mask or bit >= 0)):
+            raise table.wrong("mask", "a text has no 'mask' and no 'bit'" if registers else
+                              f"'mask' must be at most 0x{(1 << 16 * width) - 1:X}: {written} is {kind}")
         if (bit >= 0 or mask) and kind[0] != "u":
             raise table.wrong("type", f"bits are read from u16, u32 or u64, not {kind}")
         at = At(function, place, written, 1 << bit if bit >= 0 else mask)
@@ -294,6 +209,14 @@ class _Reader:
             raise MapError(f"{self._path}:1: has no [[value]]; write one for each number")
         return found
 
+    def _apart(self, values: list[tuple[Value, str]], others: Mapping[str, At | None]) -> None:
+        """No number is also a pump's state, or what tells a new one from an old one."""
+        for value, place in values:
+            for title, at in others.items():
+                if at is not None and value.at == replace(at, field=replace(at.field, name=value.metric)):
+                    raise MapError(f"{place}: {value.metric} is read from {at.written}, and so is {title}; one address"
+                                   " is wrong")
+
     def _value(self, table: Table) -> Value:
         metric = table.text("metric")
         units = units_of(metric)
@@ -305,9 +228,11 @@ class _Reader:
         unit = table.text("unit", choices=tuple(units))
         times, plus = units[unit]
         scale, offset = table.number("scale", -1e9, 1e9, 1.0), table.number("offset", -1e9, 1e9, 0.0)
-        if scale == 0:
-            raise table.wrong("scale", "'scale' must not be 0")
+        if abs(scale) < LEAST_SCALE:
+            raise table.wrong("scale", f"'scale' must not be 0, nor less than {LEAST_SCALE:g}")
         low, high = self._range(table, "range")
+        if table.number("resolution", 0.0, 1e9, 0.0) > high - low:
+            raise table.wrong("resolution", f"'resolution' must be smaller than 'range' is wide ({high - low:g})")
         value = Value(
             metric, at, scale * times, offset * times + plus, low * times + plus, high * times + plus,
             frozenset(table.numbers("none", ())), table.number("resolution", 0.0, 1e9, 0.0) / abs(scale),
@@ -346,14 +271,41 @@ class _Reader:
         if table.has("equals") == table.has("range"):
             raise table.wrong(None, "[[check]] needs either equals = ... or range = [lowest, highest]")
         if table.has("range"):
-            low, high = self._range(table, "range")
-            low, high = min(low, _held(at, low)), max(high, _held(at, high))
+            low, high = self._range_of_check(table, at)
         else:
             low = table.number("equals", -math.inf, math.inf)
             self._holds(table, "equals", at, [low])
             low = high = _held(at, low)
         table.done()
         return Check(name, at, low, high)
+
+    def _range_of_check(self, table: Table, at: At) -> tuple[float, float]:
+        """A check proves something: a number in the register may fail it, and one may hold."""
+        low, high = self._range(table, "range")
+        least, most = raw_range(at.field, at.mask)
+        inside = (max(low, least), min(high, most))
+        if inside[0] > inside[1] or (at.field.type not in FLOATS and math.ceil(inside[0]) > inside[1]):
+            raise table.wrong("range", f"'range' is never reached: {at.written} ({at.field.type}) is from {least:g} to"
+                                       f" {most:g}" + ("" if at.field.type in FLOATS else ", in whole numbers"))
+        if low <= least and most <= high:
+            raise table.wrong("range", f"'range' holds whatever {at.written} has ({least:g} to {most:g}), and proves"
+                                       " nothing; write what this device has there")
+        return min(low, _held(at, inside[0])), max(high, _held(at, inside[1]))
+
+    def _alarms(self) -> Iterator[Alarm]:
+        """Each bit or code once, and a register is read by its bits or by its codes."""
+        found: list[Alarm] = []
+        for table in self._many("alarm"):
+            alarm = self._alarm(table)
+            at = alarm.flag.at
+            here = [one for one in found if (one.flag.at.function, one.flag.at.field.address)
+                    == (at.function, at.field.address)]
+            if any((one.flag.at.mask, one.flag.equals) == (at.mask, alarm.flag.equals) for one in here):
+                raise table.wrong("code", f"{alarm.raw} is there twice; give each bit or code one [[alarm]]")
+            if any(one.by_value != alarm.by_value for one in here):
+                raise table.wrong("code", f"{at.written} is read by its bits and by its codes; it is one or the other")
+            found.append(alarm)
+            yield alarm
 
     def _alarm(self, table: Table) -> Alarm:
         code = table.text("code", choices=(*sorted(ALARMS), "none"))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from drivers.kit.registers import FLOATS, Field
+
+LARGEST = {"f32": (2 - 2**-23) * 2.0**127, "f64": (2 - 2**-52) * 2.0**1023}  # IEEE 754
 
 
 class Spans:
@@ -42,6 +42,6 @@ def raw_range(field: Field, mask: int) -> tuple[float, float]:
     if mask:
         return 0, mask >> ((mask & -mask).bit_length() - 1)
     if field.type in FLOATS:
-        return -math.inf, math.inf
+        return -LARGEST[field.type], LARGEST[field.type]
     bits = 16 * field.width
     return (0, 2**bits - 1) if field.type[0] == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)

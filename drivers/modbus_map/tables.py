@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 _MISSING: Any = object()
+SHOWN = 80  # characters of what is refused
+MOST_BYTES = 1_000_000  # of a map: thousands of values
 
 
 class MapError(ValueError):
@@ -23,8 +25,11 @@ class Source:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            text = _text_of(path)
             self.raw: dict[str, Any] = tomllib.loads(text)
+        except RecursionError:
+            raise MapError(f"{path}:1: is not TOML: brackets in brackets in brackets; write key = value, with text in"
+                           " quotes") from None
         except OSError as error:
             raise MapError(f"{path}: cannot be read ({error.strerror}); name a file that is there") from None
         except UnicodeDecodeError:
@@ -54,6 +59,15 @@ class Source:
         return MapError(f"{self.path}:{at + 1}: {words}")
 
 
+def _text_of(path: Path) -> str:
+    """Raises OSError, UnicodeDecodeError; MapError for what is no map by its size (a device without an end)."""
+    with path.open("rb") as file:
+        held = file.read(MOST_BYTES + 1)
+    if len(held) > MOST_BYTES:
+        raise MapError(f"{path}:1: is longer than {MOST_BYTES // 1_000_000} MB; name the register map itself")
+    return held.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+
+
 class Table:
     """One table; `taken` keys are known, `done` refuses the others."""
 
@@ -81,30 +95,34 @@ class Table:
             return default
         return self._raw[key]
 
-    def text(self, key: str, default: str = _MISSING, choices: Collection[str] = ()) -> str:
-        """A text, one of `choices` where there are any."""
+    def text(self, key: str, default: str = _MISSING, choices: Collection[str] = (), *, lines: bool = False) -> str:
+        """A text that can be shown, one of `choices` where there are any; `lines`: it may be several."""
         value = self._taken(key, default)
         if not isinstance(value, str) or not (value.strip() or value == default):
-            raise self.wrong(key, f"{key!r} must be text in quotes, not {value!r}")
+            raise self.wrong(key, f"{key!r} must be text in quotes, not {_shown(value)}")
+        if not (value.replace("\n", "") if lines else value).isprintable():
+            raise self.wrong(key, f"{key!r} must be {'text' if lines else 'one line of text'} that can be shown, not"
+                                  f" {_shown(value)}")
         if choices and value not in choices and value != default:
-            raise self.wrong(key, f"{key!r} must be one of {', '.join(choices)}, not {value!r}{near(value, choices)}")
+            raise self.wrong(key, f"{key!r} must be one of {', '.join(choices)}, not"
+                                  f" {_shown(value)}{near(value, choices)}")
         return value
 
     def number(self, key: str, low: float, high: float, default: float = _MISSING) -> float:
         """A finite number from `low` to `high`."""
         value = self._taken(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise self.wrong(key, f"{key!r} must be a number, not {value!r}")
+            raise self.wrong(key, f"{key!r} must be a number, not {_shown(value)}")
         if not low <= value <= high:
-            raise self.wrong(key, f"{key!r} must be from {low:g} to {high:g}, not {value!r}")
+            raise self.wrong(key, f"{key!r} must be from {low:g} to {high:g}, not {_shown(value)}")
         return float(value)
 
     def whole(self, key: str, low: int, high: int, default: int = _MISSING) -> int:
         """A whole number from `low` to `high`."""
         value = self._taken(key, default)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise self.wrong(key, f"{key!r} must be a whole number, not {value!r}")
-        if not low <= value <= high and value != default:
+            raise self.wrong(key, f"{key!r} must be a whole number, not {_shown(value)}")
+        if not low <= value <= high and key in self._raw:
             raise self.wrong(key, f"{key!r} must be from {low} to {high}, not {value}")
         return value
 
@@ -114,14 +132,14 @@ class Table:
         good = isinstance(value, list | tuple) and all(
             isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one) for one in value)
         if not good:
-            raise self.wrong(key, f"{key!r} must be a list of numbers in [ ], not {value!r}")
+            raise self.wrong(key, f"{key!r} must be a list of numbers in [ ], not {_shown(value)}")
         return tuple(float(one) for one in value)
 
     def texts(self, key: str, default: tuple[str, ...], choices: Collection[str]) -> tuple[str, ...]:
         """A list of texts, each one of `choices`."""
         value = self._taken(key, list(default))
         if not isinstance(value, list) or not value or not all(one in choices for one in value):
-            raise self.wrong(key, f"{key!r} must be a list of {', '.join(choices)}, not {value!r}")
+            raise self.wrong(key, f"{key!r} must be a list of {', '.join(choices)}, not {_shown(value)}")
         return tuple(value)
 
     def inner(self, key: str) -> Table | None:
@@ -136,20 +154,24 @@ class Table:
             return []
         value = self._raw[key]
         if not isinstance(value, list):
-            raise self.wrong(key, f"{key!r} must be a list of tables, as in [{{ input = 3, bit = 0 }}], not {value!r}")
+            raise self.wrong(key, f"{key!r} must be a list of tables, as in [{{ input = 3, bit = 0 }}], not"
+                                  f" {_shown(value)}")
         return [self._inside(key, one) for one in value]
 
     def coded(self, key: str, choices: Collection[str]) -> dict[int, str]:
         """A table of whole numbers (also 0x10) to one of `choices` each."""
         value = self._taken(key, _MISSING)
         if not isinstance(value, Mapping) or not value:
-            raise self.wrong(key, f"{key!r} must be a table, as in {{ 0 = \"{min(choices)}\" }}, not {value!r}")
+            raise self.wrong(key, f"{key!r} must be a table, as in {{ 0 = \"{min(choices)}\" }}, not {_shown(value)}")
         found: dict[int, str] = {}
         for code, word in value.items():
             try:
-                found[int(code, 0)] = word
+                number = int(code, 0)
             except ValueError:
                 raise self.wrong(key, f"{key}: {code!r} must be a whole number, as in 3 or 0x10") from None
+            if number in found:
+                raise self.wrong(key, f"{key}: {code} is there twice; give each code one word")
+            found[number] = word
             if word not in choices:
                 raise self.wrong(key, f"{key}: {word!r} must be one of {', '.join(choices)}{near(word, choices)}")
         return found
@@ -177,6 +199,12 @@ class _Inner(Table):
 
     def wrong(self, key: str | None, words: str) -> MapError:
         return self._outer.wrong(self._key, f"{self._key}: {words}")
+
+
+def _shown(value: object) -> str:
+    """What stands there, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def near(word: object, known: Collection[str]) -> str:
