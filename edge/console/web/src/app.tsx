@@ -1,10 +1,10 @@
 /** The page's frame: what is always there (banners, rail, footer), and the one view below it. */
-import type { ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { idOf, matching, pathOf } from "./beds.ts";
 import { ADMINISTRATOR, STATEMENT } from "./contract.ts";
 import { Bed } from "./bed.tsx";
 import { NotLive, SoundOff } from "./banner.tsx";
+import { Later } from "./later.tsx";
 import { Lock } from "./lock.tsx";
 import { Login } from "./login.tsx";
 import type { Place } from "./place.ts";
@@ -94,19 +94,6 @@ export function App() {
       <Announcer />
     </div>
   );
-}
-
-/** What a nurse's page need not load. */
-const LATER: Record<"accounts" | "simulation" | "devices", () => Promise<ComponentType>> = {
-  accounts: async () => (await import("./accounts.tsx")).Accounts,
-  simulation: async () => (await import("./simulation.tsx")).Simulation,
-  devices: async () => (await import("./devices.tsx")).Devices,
-};
-
-function Later({ page }: { page: keyof typeof LATER }) {
-  const [Loaded, setLoaded] = useState<ComponentType | null>(null);
-  useEffect(() => void LATER[page]().then((loaded) => setLoaded(() => loaded)), []);
-  return Loaded === null ? <p role="status">Opening</p> : <Loaded />;
 }
 
 /** Accounts, and nothing of a bed. */

@@ -5,7 +5,7 @@ import { idOf } from "./beds.ts";
 import { AlarmList } from "./alarmlist.tsx";
 import { CheckIn } from "./checkin.tsx";
 import { plain } from "./dose.ts";
-import { Events } from "./events.tsx";
+import { Later } from "./later.tsx";
 import { GoneAlong, InMaintenance } from "./maintenance.tsx";
 import { Figure, FurtherTiles, Pressure, ToAlarm } from "./numbers.tsx";
 import { Band, phaseWords } from "./phase.tsx";
@@ -14,6 +14,7 @@ import { PumpLine } from "./pump.tsx";
 import { Link } from "./router.tsx";
 import { SessionPanel } from "./sessionpanel.tsx";
 import { live } from "./session.ts";
+import { Sheet } from "./sheet.tsx";
 import { StartSession } from "./startsession.tsx";
 import { store } from "./state.ts";
 import { unseen } from "./troubles.tsx";
@@ -60,7 +61,7 @@ export function Bed({ bed }: { bed: string }) {
       {open === "check-in" && session !== null && <CheckIn bed={bed} session={session} close={close} />}
       {open === "session" && session !== null && <SessionPanel bed={bed} session={session} close={close} />}
       {open === "start" && session === null && <StartSession bed={bed} close={close} />}
-      {open === "events" && <Events bed={bed} close={close} />}
+      {open === "events" && <Sheet title={`Events, ${store.label(bed)}`} close={close}><Later page="events" bed={bed} /></Sheet>}
     </div>
   );
 }

@@ -3,11 +3,10 @@ import { useEffect, useState } from "preact/hooks";
 import { clockTime } from "./age.ts";
 import { events } from "./api.ts";
 import { kindOf, sentenceOf } from "./eventwords.ts";
-import { Sheet } from "./sheet.tsx";
 import { store } from "./state.ts";
 import type { EdgeEvent } from "./feed.ts";
 
-export function Events({ bed, close }: { bed: string; close: () => void }) {
+export function Events({ bed }: { bed: string }) {
   const [listed, setListed] = useState<EdgeEvent[] | null | undefined>(undefined);
   const count = store.events.get(bed) ?? 0;
   useEffect(() => {
@@ -20,7 +19,7 @@ export function Events({ bed, close }: { bed: string; close: () => void }) {
     };
   }, [bed, count]);
   return (
-    <Sheet title={`Events, ${store.label(bed)}`} close={close}>
+    <>
       {listed === undefined && <p>Reading</p>}
       {listed === null && <p role="alert">The events cannot be read now.</p>}
       {listed?.length === 0 && <p>None yet.</p>}
@@ -31,6 +30,6 @@ export function Events({ bed, close }: { bed: string; close: () => void }) {
           </tr>
         ))}
       </tbody></table>
-    </Sheet>
+    </>
   );
 }
