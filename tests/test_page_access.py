@@ -184,3 +184,61 @@ async def test_the_screen_is_kept_awake_while_it_watches(opened: Opened) -> None
     async with opened(story, script=script) as page:
         await expect(page.locator(".frame")).to_be_visible()
         assert await page.evaluate("window.asked") == ["screen"]
+
+
+# --- by keyboard ------------------------------------------------------------------------------------------------------
+
+FOCUSED = "document.activeElement.closest('.sheet, .rail, header, main')?.className.split(' ')[0] ?? 'nothing'"
+
+
+async def test_over_a_form_tab_goes_round_it_and_the_alarms_and_finds_nothing_that_lies_under_it(opened: Opened) -> None:
+    story = Story(beds=2)
+    with_high(story)
+    async with opened(story, "/bed/chair-1") as page:
+        await page.get_by_role("button", name="Session").press("Enter")
+        await expect(page.get_by_role("dialog")).to_be_focused()
+        places = []
+        for _ in range(await page.locator(".sheet :is(button, input), .rail :is(a, button)").count()):
+            await page.keyboard.press("Tab")
+            places.append(await page.evaluate(FOCUSED))
+        last = places.index("rail")
+        assert set(places[:last]) == {"sheet"} and set(places[last:]) == {"rail"}, places
+        await page.keyboard.press("Tab")
+        await expect(page.get_by_role("button", name="Close", exact=True)).to_be_focused()
+        await page.keyboard.press("Shift+Tab")
+        assert await page.evaluate(FOCUSED) == "rail"
+        await page.keyboard.press("2")  # a bed's number, were there no form
+        await page.keyboard.press("w")
+        await page.get_by_role("button", name="Close", exact=True).focus()
+        await page.keyboard.press("a")
+        await expect(page.locator(".rail .to-bed").first).to_be_focused()
+        await page.keyboard.press("Escape")
+        await expect(page.get_by_role("button", name="Session")).to_be_focused()
+        await expect(page.locator("h1")).to_have_text("Chair 1")
+
+
+async def test_what_vanishes_or_goes_grey_under_the_focus_hands_it_on(opened: Opened) -> None:
+    story = Story(beds=1)
+    with_high(story)
+    async with opened(story, "/bed/chair-1") as page:
+        acknowledge = page.locator("[data-alarm=a1] .acknowledge")
+        story.refuse_next = "moved_on"
+        await acknowledge.press("Enter")  # grey while it is sent
+        await expect(page.locator("[data-alarm=a1] .refused")).to_be_visible()
+        await expect(acknowledge).to_be_focused()
+        await acknowledge.press("Enter")
+        await expect(page.locator("[data-alarm=a1] .tell")).to_be_focused()
+        await page.get_by_role("button", name="Session").press("Enter")
+        for form in ("Hold the treatment…", "Close session…"):  # one form after another
+            await page.get_by_role("button", name=form).press("Enter")
+            await expect(page.get_by_role("dialog")).to_be_focused()
+            await page.get_by_role("button", name="Back").press("Enter")
+            await expect(page.get_by_role("heading", name="Session, Chair 1")).to_be_visible()
+        await page.keyboard.press("Escape")
+        await expect(page.get_by_role("button", name="Session")).to_be_focused()
+        await page.get_by_role("button", name="Session").press("Enter")
+        await page.get_by_role("button", name="Close session…").press("Enter")
+        await page.get_by_role("button", name="Not started").press("Enter")
+        await page.get_by_role("button", name="This patient's, over now").press("Enter")
+        await page.get_by_role("button", name="Close this session").press("Enter")
+        await expect(page.locator("h1")).to_be_focused()  # what opened the form is gone with the session

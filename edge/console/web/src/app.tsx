@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { idOf, matching, pathOf } from "./beds.ts";
 import { ADMINISTRATOR, STATEMENT } from "./contract.ts";
 import { Bed } from "./bed.tsx";
+import { keepFocus } from "./focus.ts";
 import { NotLive, SoundOff } from "./banner.tsx";
 import { Later } from "./later.tsx";
 import { Lock } from "./lock.tsx";
@@ -27,13 +28,15 @@ function useStore(): void {
   useEffect(() => store.subscribe(() => redraw((count) => count + 1)), []);
 }
 
-/** a: the first alarm. w: the ward. 1 to 9: that bed. Not while someone types. */
+/** a: the first alarm that is in sight. w: the ward. 1 to 9: that bed; these two not over a form. None while someone types. */
 function useShortcuts(): void {
   useEffect(() => {
     const pressed = (event: KeyboardEvent): void => {
       const target = event.target as HTMLElement;
       if (event.ctrlKey || event.altKey || event.metaKey || target.matches("input, textarea, select")) return;
-      if (event.key === "a") (document.querySelector<HTMLElement>(`main ${FIRST}`) ?? document.querySelector<HTMLElement>(FIRST))?.focus();
+      const form = document.querySelector(".sheet") !== null;
+      if (event.key === "a") (document.querySelector<HTMLElement>(form ? FIRST : `main ${FIRST}`) ?? document.querySelector<HTMLElement>(FIRST))?.focus();
+      else if (form) return;
       else if (event.key === "w") go("/");
       else if (/^[1-9]$/.test(event.key) && isClinical(store.me)) {
         const bed = store.beds[Number(event.key) - 1];
@@ -71,6 +74,7 @@ export function App() {
   useFocusOnMove(JSON.stringify(place));
   useEffect(() => {
     document.title = title();
+    keepFocus();
   });
   if (store.me === undefined) return <div class="opening" role="status">NOT LIVE: waiting for the console</div>;
   if (store.me === null) return <Login statement={STATEMENT} />;

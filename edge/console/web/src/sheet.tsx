@@ -2,15 +2,18 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
+let opener: Element | null = null; // what had the focus before the first of the forms that follow each other
+
 export function Sheet(props: { title: string; close: () => void; children: ComponentChildren; foot?: ComponentChildren }) {
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
     const before = document.activeElement;
+    if (before !== document.body && before?.closest(".sheet") === null) opener = before;
     box.current?.focus();
     box.current?.firstElementChild?.scrollIntoView({ block: "nearest" }); // a sheet longer than the screen
-    return () => {
-      if (before instanceof HTMLElement) before.focus();
-    };
+    return () => void requestAnimationFrame(() => {
+      if (opener instanceof HTMLElement && document.querySelector(".sheet") === null) opener.focus();
+    });
   }, []);
   return (
     <div class="sheet" role="dialog" aria-label={props.title} tabIndex={-1} ref={box}>
