@@ -191,7 +191,7 @@ async def test_the_screen_is_kept_awake_while_it_watches(opened: Opened) -> None
 FOCUSED = "document.activeElement.closest('.sheet, .rail, header, main')?.className.split(' ')[0] ?? 'nothing'"
 
 
-async def test_over_a_form_tab_goes_round_it_and_the_alarms_and_finds_nothing_that_lies_under_it(opened: Opened) -> None:
+async def test_over_a_form_tab_goes_round_it_and_the_alarms_and_finds_nothing_under_it(opened: Opened) -> None:
     story = Story(beds=2)
     with_high(story)
     async with opened(story, "/bed/chair-1") as page:

@@ -235,7 +235,7 @@ def waits_s(condition: str) -> tuple[tuple[str, float], ...]:
 
 def words_of(gate: Gate, context: RuleContext) -> str:
     """What an open gate says now."""
-    return gate.words.format_map({name: IN_GATES[name](context) or "--" for name in _filled_in(gate.words)})
+    return gate.words.format_map({name: IN_GATES[name](context) or "not recorded" for name in _filled_in(gate.words)})
 
 
 @cache

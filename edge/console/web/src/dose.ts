@@ -1,5 +1,6 @@
 /** The form of an order under its protocol, its arithmetic, its limits, and what is wrong with it in words. Pure. */
-import { type Argument, MAX_PATIENT_NAME, type ProtocolNow, VERBS } from "./contract.ts";
+import { clockTime } from "./age.ts";
+import { type Argument, MAX_PATIENT_NAME, type ProtocolNow, type SessionNow, VERBS } from "./contract.ts";
 import { parseNumber, readNumber } from "./typed.ts";
 
 const ARGUMENTS = VERBS.start_session.args;
@@ -84,6 +85,29 @@ export function cautions(order: Order, fields = fieldsOf(null)): string[] {
     if (usual_min !== undefined && value < usual_min) return [`${label} below ${usual_min} ${unit}`];
     return usual_max !== undefined && value > usual_max ? [`${label} above ${usual_max} ${unit}`] : [];
   });
+}
+
+/** How a dose by hand is taken: "3 devices of 28 mg". "": an edge that does not tell its protocol. */
+export function inDevices(dose_mg: number, protocol: ProtocolNow | null): string {
+  const device_mg = protocol?.device_mg ?? null;
+  return device_mg === null ? "" : `${counted(dose_mg / device_mg, "device")} of ${plain(device_mg)} mg`;
+}
+
+/** "84 mg: 3 devices of 28 mg". */
+export function devices(dose_mg: number, protocol: ProtocolNow | null): string {
+  return [`${plain(dose_mg)} mg`, inDevices(dose_mg, protocol)].filter(Boolean).join(": ");
+}
+
+export function counted(many: number, what: string): string {
+  return `${plain(many)} ${what}${many === 1 ? "" : "s"}`;
+}
+
+/** What of an order by hand is taken, device by device, and what is to come: "28 mg (13:05 1 device, lot A1). 2 devices to go". */
+export function takenWords(session: Pick<SessionNow, "doses">, ordered_mg: number, protocol: ProtocolNow | null): string {
+  const taken_mg = session.doses.reduce((sum, { mg }) => sum + mg, 0);
+  const each = session.doses.map(({ at, devices: many, lots }) => `${clockTime(at)} ${counted(many, "device")}${lots.length > 0 ? `, lot ${lots.join(", ")}` : ""}`);
+  const left = Math.max(0, ordered_mg - taken_mg) / (protocol?.device_mg ?? Infinity);
+  return `${plain(taken_mg)} mg${each.length > 0 ? ` (${each.join("; ")})` : ""}${left > 0 ? `. ${counted(left, "device")} to go` : ""}`;
 }
 
 /** A number as it is written on a syringe label: no trailing zeros, at most `decimals`. */

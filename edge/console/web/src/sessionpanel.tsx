@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { clockTime } from "./age.ts";
 import { command } from "./api.ts";
 import { ATTESTATIONS, type Verb, VERBS } from "./contract.ts";
-import { plain } from "./dose.ts";
+import { inDevices, plain, takenWords } from "./dose.ts";
 import { useDraft } from "./drafts.ts";
 import { TextField } from "./keypad.tsx";
 import { Sheet } from "./sheet.tsx";
@@ -14,11 +14,13 @@ import type { Phase, Session } from "./feed.ts";
 import { byHand, PHASE, phaseName, refusal, sentence } from "./words.ts";
 
 const STEPS: readonly Phase[] = ["PRECHECK", "READY", "INFUSING", "RECOVERY", "DISCHARGE_READY"];
-const CHECKLIST = [
-  "Identity checked with two identifiers", "Consent given", "Order read: drug, mg/kg, total mg, duration, concentration",
-  "Weight measured today", "Allergies asked and recorded", "Fasting asked", "Contraindications and other medicines gone through",
+/** What is ticked before the start. `hand`: the patient takes the dose, and nothing about it goes by weight or by a pump. */
+const CHECKLIST = (hand: boolean): readonly string[] => [
+  "Identity checked with two identifiers", "Consent given",
+  ...(hand ? ["Order read: drug, total mg, number of devices", "Devices counted, their lots and expiry dates read"] : ["Order read: drug, mg/kg, total mg, duration, concentration", "Weight measured today"]),
+  "Allergies asked and recorded", "Fasting asked", "Contraindications and other medicines gone through",
   "Pregnancy asked where it applies", "Escort home confirmed", "Oxygen, suction, bag-mask and rescue medicines at hand",
-] as const;
+];
 /** What goes on while nothing is open. */
 const NOTHING_OPEN_BY_HAND: Partial<Record<Phase, string>> = {
   INFUSING: "Nothing: the next device comes in its time.", READY: "Nothing. Give the first device, then enter “Dose given”.",
@@ -52,7 +54,7 @@ export function SessionPanel({ bed, session, close }: { bed: string; session: Se
       <ol class="steps">
         {STEPS.map((step) => <li key={step} class={at(session.phase) === step ? "here" : ""} aria-current={at(session.phase) === step ? "step" : undefined}>{phaseName(step, session)}</li>)}
       </ol>
-      <OrderLine session={session} />
+      <OrderLine bed={bed} session={session} />
       <h3>Still open before the next step</h3>
       {(session.open_items ?? []).length > 0 ? <OpenItems session={session} ask={ask} /> : session.open.length === 0 ? <p>{(byHand(session) ? NOTHING_OPEN_BY_HAND : NOTHING_OPEN)[session.phase] ?? "Nothing."}</p> : <ul class="open-items">{session.open.map((item) => <li key={item}>☐ {sentence(item)}</li>)}</ul>}
       {session.ready_min !== null && <p>Had there been no minimum stay: ready {Math.round(session.ready_min)} min after the start.</p>}
@@ -73,9 +75,9 @@ function OpenItems({ session, ask }: { session: Session; ask: (verb: Verb, given
           {overridden_by === null ? "☐" : "☑"} {sentence(text)}
           {from !== null && <small> from {clockTime(from)}</small>}
           {overridden_by !== null && <small> {overridden_by} goes on: {reason}</small>}
-          {overridden_by === null && gate in ATTESTATIONS && VERBS.attest.roles.some((one) => one === role) && <button type="button" onClick={() => ask("attest", { what: gate })}>Record…</button>}
+          {overridden_by === null && gate in ATTESTATIONS && VERBS.attest.roles.some((one) => one === role) && <button type="button" aria-label={`Record… ${text}`} onClick={() => ask("attest", { what: gate })}>Record…</button>}
           {gate === "held" && VERBS.unhold.roles.some((one) => one === role) && <button type="button" onClick={() => ask("unhold", {})}>{nameOf("unhold")}…</button>}
-          {overridden_by === null && who.some((one) => one === role) && <button type="button" onClick={() => ask("override_gate", { gate })}>{nameOf("override_gate")}…</button>}
+          {overridden_by === null && who.some((one) => one === role) && <button type="button" aria-label={`${nameOf("override_gate")}… ${text}`} onClick={() => ask("override_gate", { gate })}>{nameOf("override_gate")}…</button>}
         </li>
       ))}
     </ul>
@@ -86,11 +88,12 @@ function at(phase: Phase): Phase {
   return phase === "PAUSED" ? "INFUSING" : phase;
 }
 
-function OrderLine({ session }: { session: Session }) {
+function OrderLine({ bed, session }: { bed: string; session: Session }) {
   const order = session.order;
   if (order === null) return <p>No order recorded</p>;
   if (order.dose_mg !== null && byHand(session)) {
-    return <p class="order-line">Order: <b>{plain(order.dose_mg)} mg</b>, given by hand. Taken so far: <b>{plain(session.doses.reduce((sum, { mg }) => sum + mg, 0))} mg</b>.</p>;
+    const protocol = store.protocolOf(bed, order);
+    return <p class="order-line">Order: <b>{plain(order.dose_mg)} mg</b>, given by hand, {inDevices(order.dose_mg, protocol)}. Taken so far: <b>{takenWords(session, order.dose_mg, protocol)}</b>.</p>;
   }
   return (
     <p class="order-line">
@@ -110,7 +113,8 @@ function Checklist({ bed, session }: { bed: string; session: Session }) {
   const [problem, setProblem] = useState<string | null>(null);
   const [sent, setConfirmed] = useState(false);
   const confirmed = sent || session.checklist === true;
-  const left = CHECKLIST.length - done.length;
+  const items = CHECKLIST(byHand(session));
+  const left = items.filter((item) => !done.includes(item)).length;
   const confirm = async (): Promise<void> => {
     const answer = await command(bed, "checklist", { done: true });
     setProblem(answer.ok ? null : refusal(answer));
@@ -121,7 +125,7 @@ function Checklist({ bed, session }: { bed: string; session: Session }) {
   return (
     <div class="checklist">
       <h3>Pre-check list</h3>
-      {CHECKLIST.map((item) => (
+      {items.map((item) => (
         <button key={item} type="button" aria-pressed={done.includes(item)} onClick={() => toggle(item)}>{done.includes(item) ? "☑" : "☐"} {item}</button>
       ))}
       {problem !== null && <em role="alert">{problem}</em>}

@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { command } from "./api.ts";
 import { idOf } from "./beds.ts";
 import type { ProtocolNow } from "./contract.ts";
-import { cautions, EMPTY_ORDER, fieldsOf, FLAGS, isByHand, type Order, type OrderDraft, type OrderField, plain, problems, readOrder, total } from "./dose.ts";
+import { cautions, devices, EMPTY_ORDER, fieldsOf, FLAGS, inDevices, isByHand, type Order, type OrderDraft, type OrderField, plain, problems, readOrder, total } from "./dose.ts";
 import { useDraft } from "./drafts.ts";
 import { NumberFields, TextField } from "./keypad.tsx";
 import { Sheet } from "./sheet.tsx";
@@ -70,17 +70,10 @@ function list(wrong: string[]): string {
 }
 
 function Echo({ order, protocol }: { order: Order; protocol: ProtocolNow | null }) {
-  if (isByHand(protocol)) return <b>{devices(order, protocol)}</b>;
+  if (isByHand(protocol)) return <b>{devices(order.dose_mg ?? 0, protocol)}</b>;
   const sum = total(order);
   if (sum === null) return null;
   return <b>{plain(sum.dose_mg)} mg in {plain(sum.volume_ml)} mL, {plain(sum.rate_ml_h)} mL/h</b>;
-}
-
-/** "84 mg: 3 devices of 28 mg". */
-function devices(order: Order, protocol: ProtocolNow | null): string {
-  const dose_mg = order.dose_mg ?? 0;
-  const device_mg = protocol?.device_mg ?? null;
-  return device_mg === null ? `${plain(dose_mg)} mg` : `${plain(dose_mg)} mg: ${plain(dose_mg / device_mg)} devices of ${plain(device_mg)} mg`;
 }
 
 interface Read { bed: string; order: Order; protocol: ProtocolNow | null; fields: readonly OrderField[]; yes: readonly string[] }
@@ -139,7 +132,7 @@ function ByHand({ order, protocol }: { order: Order; protocol: ProtocolNow | nul
   return (
     <>
       <p class="big">{plain(order.dose_mg ?? 0)} mg {protocol?.drug} <small>{protocol?.route}</small></p>
-      <p class="big">{devices(order, protocol).split(": ")[1]}</p>
+      <p class="big">{inDevices(order.dose_mg ?? 0, protocol)}</p>
       <p>Cuff as the protocol says. Age {order.age_years ?? "not recorded"}.</p>
     </>
   );

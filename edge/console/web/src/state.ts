@@ -3,7 +3,7 @@ import { idOf, keyOf, labelOf } from "./beds.ts";
 import { type Context, dated, onTheWall, receive, type Received } from "./age.ts";
 import { EdgeClock, Monotonic } from "./clock.ts";
 import { type Broken, brokenHop, brokenEdge } from "./liveness.ts";
-import type { InformationNow, ProtocolNow } from "./contract.ts";
+import type { InformationNow, Order, ProtocolNow } from "./contract.ts";
 import { audible, RANK } from "./rank.ts";
 import type { BedState, EdgeEvent, EdgeHealth, Hops, Me, Numeric, OtherNumeric, Priority, Pump, ServerMessage, Trouble, Vitals, Wave } from "./feed.ts";
 
@@ -64,6 +64,11 @@ export class Store {
   edge_ms(key: string): number | null {
     const now_ms = this.edgeClock.now_ms(this.now_ms());
     return now_ms === null ? null : now_ms + (this.#offsets_ms.get(idOf(key).edge) ?? 0);
+  }
+
+  /** The protocol of a session's order; null: its edge does not tell it. */
+  protocolOf(key: string, order: Order | null | undefined): ProtocolNow | null {
+    return this.protocols.get(idOf(key).edge)?.find(({ id }) => id === order?.protocol) ?? null;
   }
 
   /** How people call a bed. */

@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { command } from "./api.ts";
 import { idOf, keyOf } from "./beds.ts";
 import { type Argument, ATTESTATIONS, type State, type Verb, VERBS } from "./contract.ts";
-import { plain, total } from "./dose.ts";
+import { devices, plain, takenWords, total } from "./dose.ts";
 import type { Device, Session } from "./feed.ts";
 import { NumberFields, TextField } from "./keypad.tsx";
 import { Sheet } from "./sheet.tsx";
@@ -95,11 +95,17 @@ function helpOf(verb: string, session: Session | null | undefined): string | und
   return byHand(session) ? HELP[verb]?.replace(/[^.]*\bpump\b[^.]*\./g, "") : HELP[verb];
 }
 
+/** A dose by hand in its devices, and what of it is taken. */
+function byHandWords(bed: string, session: Session, dose_mg: number): string {
+  const protocol = store.protocolOf(bed, session.order);
+  return `${devices(dose_mg, protocol)}. Taken so far: ${takenWords(session, dose_mg, protocol)}`;
+}
+
 /** An order as it will be, read back: the dose, at which rate and for how long, and what of it is still to come. */
-function amended(session: Session, typed: Readonly<Record<string, unknown>>): string {
+function amended(bed: string, session: Session, typed: Readonly<Record<string, unknown>>): string {
   const order = { ...session.order, ...typed };
   const sum = total(order);
-  if (sum === null) return `New order: ${plain(order.dose_mg ?? 0)} mg`;
+  if (sum === null) return `New order: ${byHandWords(bed, session, order.dose_mg ?? 0)}`;
   const given = session.dose_mg ?? 0;
   const left = Math.max(0, 1 - given / sum.dose_mg) * (order.duration_min ?? 0);
   return `New order: ${plain(sum.dose_mg)} mg in ${plain(sum.volume_ml)} mL, ${plain(sum.rate_ml_h)} mL/h for ${order.duration_min} min${given > 0 ? `. ${plain(given)} mg are in: ${plain(left, 0)} min to go` : ""}`;
@@ -141,12 +147,12 @@ function valueOf(argument: Argument, text: string): { value: unknown } | string 
 
 /** `given`: arguments that are known already, and not asked for. An attestation is one of several, and leads back to them. */
 export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; verb: Verb; given?: Texts; back: () => void; close: () => void }) {
-  const devices = devicesOf(bed, verb).map(({ device }) => device);
+  const here = devicesOf(bed, verb).map(({ device }) => device);
   const session = store.states.get(bed)?.session;
   const limits = session?.limits ?? [];
-  const choicesOf = (key: string): readonly string[] | undefined => (key === "device" && verb in OF_DEVICES ? devices : verb === "move_session" && key === "devices" ? devices : key === "to" && verb === "move_session" ? freeBeds(bed) : key === "limit" ? limits.map(({ limit }) => limit) : undefined);
+  const choicesOf = (key: string): readonly string[] | undefined => (key === "device" && verb in OF_DEVICES ? here : verb === "move_session" && key === "devices" ? here : key === "to" && verb === "move_session" ? freeBeds(bed) : key === "limit" ? limits.map(({ limit }) => limit) : undefined);
   const takes = Object.entries(VERBS[verb].args as Record<string, Argument>).filter(([key]) => !(key in given) && (verb !== "amend_order" || isOf(session, key)))
-    .map(([key, argument]) => [key, { ...argument, choices: choicesOf(key) ?? argument.choices ?? [] }] as const);
+    .map(([key, argument]) => [key, { ...argument, choices: choicesOf(key) ?? argument.choices ?? [], presets: key === "dose_mg" ? store.protocolOf(bed, session?.order)?.doses_mg ?? [] : argument.presets ?? [] }] as const);
   const [texts, setTexts] = useState<Texts>({});
   const [sending, setSending] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
@@ -168,13 +174,14 @@ export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; 
     <Sheet title={`${subject(verb, given) ?? nameOf(verb)}, ${store.label(bed)}`} close={close} foot={
       <>
         {problem !== null && <em role="alert">{problem}</em>}
-        <span>{wrong.join(". ") || (verb === "amend_order" && session && <b>{amended(session, typed)}</b>)}</span>
+        <span>{wrong.join(". ") || (verb === "amend_order" && session && <b>{amended(bed, session, typed)}</b>)}</span>
         <button onClick={back}>Back</button>
         <button class="go" disabled={sending || wrong.length > 0} onClick={() => void confirm()}>{sending ? "Sending" : ASKS.has(verb) ? nameOf(verb) : `Record: ${nameOf(verb).toLowerCase()}`}</button>
       </>
     }>
       {item !== undefined && <p class="caution">➤ {sentence(item.text)}</p>}
       {help !== undefined && <p class="help">{help}</p>}
+      {verb === "give_dose" && session && <p class="order-line">Order: {byHandWords(bed, session, session.order?.dose_mg ?? 0)}.</p>}
       {verb === "set_limit" && <ul class="help">{limits.map((one) => <li key={one.limit}>{one.title}: {one.value ?? one.usual} {one.unit}, may be {one.least} to {one.most}{one.value !== null && ` (usual ${one.usual}; ${one.by}: ${one.reason})`}</li>)}</ul>}
       {takes.flatMap(([key, { label, type, choices = [] }]) => (choices.length === 0 ? [] : [
         type === "words" && <p key={`${key}-label`} class="help">{label}:</p>,
@@ -182,7 +189,7 @@ export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; 
           {choices.map((one) => <button key={one} type="button" aria-pressed={chosen(texts[key]).includes(one)} onClick={() => change(key, type === "words" ? toggled(texts[key], one) : one)}>{limits.find(({ limit }) => key === "limit" && limit === one)?.title ?? (key === "to" ? store.label(keyOf({ edge: idOf(bed).edge, bed: one })) : undefined) ?? (verb === "attest" && key === "what" ? sentence(ATTESTATIONS[one] ?? one) : undefined) ?? sentence(one.replaceAll("_", " "))}</button>)}
         </div>,
       ]))}
-      {numbers.length > 0 && <NumberFields texts={texts} change={change} fields={numbers.map(([key, { label, unit = "", presets = [], optional }]) => (
+      {numbers.length > 0 && <NumberFields texts={texts} change={change} fields={numbers.map(([key, { label, unit = "", presets, optional }]) => (
         { key, label, unit, presets, hint: optional ? MAY_BE_LEFT_OUT : undefined }))} />}
       {takes.filter(([, { type, choices = [] }]) => (type === undefined || type === "words") && choices.length === 0).map(([key, { label, type, optional }]) => (
         <TextField key={key} label={label} name={key} placeholder={type === "words" ? "one after the other, with commas" : optional ? MAY_BE_LEFT_OUT : "not entered"} text={texts[key] ?? ""} change={(text) => change(key, text)} />
