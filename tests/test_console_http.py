@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from edge.console import accounts, audit, pages, patients
+from edge.console.app import listening_at
 from edge.console.security import HEADERS, Limiter
 from edge.contract.commands import VERBS
 from edge.contract.freshness import ConsoleFreshness
@@ -400,6 +402,13 @@ async def test_every_answer_wears_its_headers(tmp_path: Path) -> None:
             assert {name: answer.headers[name] for name in HEADERS} == HEADERS, path
             assert "cache-control" in answer.headers
         assert "unsafe" not in HEADERS["Content-Security-Policy"]
+
+
+def test_no_part_of_an_answer_waits_for_the_acknowledgement_of_the_one_before() -> None:
+    with listening_at("127.0.0.1") as listener, socket.create_connection(listener.getsockname()):
+        taken, _ = listener.accept()
+        with taken:
+            assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_a_trend_an_event_list_and_the_devices_are_what_was_heard(tmp_path: Path) -> None:

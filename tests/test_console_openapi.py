@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +19,7 @@ import pytest
 import uvicorn
 
 from edge.console.accounts import ensure_user
-from edge.console.app import create_app, server_config
+from edge.console.app import create_app, listening_at, server_config
 from edge.console.service import Console
 from edge.contract.events import CommandRefused
 from edge.contract.payloads import HEARTBEAT_S, Answer, CommandIn
@@ -67,7 +66,7 @@ async def serving(data: Path) -> AsyncIterator[str]:
             ensure_user(told.database, *login, role, START_S)
         app = create_app(told, wire)
         server = uvicorn.Server(server_config(app))
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = listening_at("127.0.0.1")
         served = asyncio.create_task(server.serve([listener]))
         while not server.started:
             await asyncio.sleep(0.01)

@@ -28,7 +28,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from edge.clock import EdgeClock
 from edge.console import live
 from edge.console.accounts import ensure_user
-from edge.console.app import create_app, server_config
+from edge.console.app import create_app, listening_at, server_config
 from edge.console.service import Console
 from edge.contract.freshness import ConsoleFreshness
 from edge.contract.payloads import (
@@ -391,7 +391,7 @@ async def _flow(edge: FakeEdge) -> None:
 @asynccontextmanager
 async def served(data: Path) -> AsyncIterator[tuple[Console, str, uvicorn.Server]]:
     app = create_app(with_users(settings(data)), Wire())
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listening_at("127.0.0.1")
     server = uvicorn.Server(server_config(app))
     serving = asyncio.ensure_future(server._serve([listener]))
     await until(lambda: server.started, 10, "serving")

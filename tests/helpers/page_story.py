@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import socket
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,7 +17,7 @@ import uvicorn
 
 from edge.console import history
 from edge.console.accounts import ensure_user
-from edge.console.app import create_app, server_config
+from edge.console.app import create_app, listening_at, server_config
 from edge.console.feed import Page
 from edge.console.service import Console
 from edge.contract.payloads import (
@@ -451,7 +450,7 @@ async def playing(story: Story) -> AsyncIterator[Story]:
         ensure_user(told.database, "nurse", PASSWORD, msgspec.convert(story.role, Role), story.console_s())
         app = create_app(told, story)
         server = uvicorn.Server(server_config(app))
-        served = asyncio.create_task(server.serve([_listener()]))
+        served = asyncio.create_task(server.serve([listening_at("127.0.0.1")]))
         while not server.started:
             await asyncio.sleep(0.01)
         console: Console = app.state.console
@@ -477,7 +476,3 @@ async def playing(story: Story) -> AsyncIterator[Story]:
             await asyncio.gather(*players, return_exceptions=True)
             server.should_exit = True  # not by force: the console has closed its store before its folder goes
             await served
-
-
-def _listener() -> socket.socket:
-    return socket.create_server(("127.0.0.1", 0))
