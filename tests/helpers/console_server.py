@@ -20,6 +20,7 @@ from edge.console import accounts
 from edge.console.app import create_app
 from edge.console.link import NotConnected
 from edge.console.service import Console
+from edge.contract.commands import PING
 from edge.contract.payloads import Answer, CommandIn, answer_topic, decode, encode
 from tests.helpers.console_story import (
     BED,
@@ -71,9 +72,11 @@ class AnsweringEdge(Wire):
             hear(self.console, answer_topic(edge, "main"), encode(replace(answer, nonce=nonce, boot=boot)))
 
     def commands(self) -> list[tuple[CommandIn, dict[str, Any]]]:
-        """Every command sent, as the contract reads it and as it was written."""
-        return [(decode(CommandIn, payload), json.loads(payload)) for topic, payload in self.sent
+        """Every command sent, as the contract reads it and as it was written; not the console's own pings, which leave
+        every few real seconds."""
+        sent = [(decode(CommandIn, payload), json.loads(payload)) for topic, payload in self.sent
                 if topic.endswith("/command")]
+        return [(command, written) for command, written in sent if command.verb != PING]
 
 
 @dataclass
