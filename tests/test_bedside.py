@@ -91,6 +91,22 @@ def test_a_lost_pump_link_ends_nothing_and_the_dose_catches_up() -> None:
     assert "RECOVERY" not in story.phases()
 
 
+def test_what_a_pump_said_counts_no_more_when_its_link_is_lost_and_another_patient_has_had_nothing_of_it() -> None:
+    story = BedStory().infusing().until(1)
+    pump = story.bed.state.devices["pump"]
+    assert (pump.pump, pump.infused) == ("infusing", True)
+    story.at_s += 0.25
+    assert story.vitals()["pump"]["age_s"] == 0.2
+    story.give(LinkChanged("pump", "live", "a word of its own"))
+    assert pump.pump == "infusing"
+    story.give(LinkChanged("pump", "lost"))
+    assert pump.pump is None
+    story.command("end_infusion", reason="stopped at the pump")
+    story.command("close_session", reason="sent to hospital")
+    assert story.bed.state.session is None
+    assert (pump.infused, pump.run_since_s, pump.run_ml, pump.own) == (False, None, 0.0, {})
+
+
 def test_pause_and_resume() -> None:
     story = BedStory().infusing().until(10)
     story.pump = "stopped"

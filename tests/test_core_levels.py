@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge.core.alarms import Alarm
 from edge.core.bedside import Bedside
 from edge.core.rules import parse_rules
 from edge.core.state import BedState
@@ -34,6 +35,18 @@ def test_a_rise_a_worse_number_and_a_fall_are_one_alarm() -> None:
     assert moves(story) == ["HTN-1 start 1", "HTN-1 update 1", "HTN-2 escalate 2", "HTN-2 update 2",
                             "HTN-1 deescalate 1", "HTN-2 end 2"]
     assert len({body.alarm for body in alarms_in(story.pending_events) if body.rule.startswith("HTN")}) == 1
+
+
+OF_THE_ALARM = ("id", "state", "priority", "seq", "heard_seq", "body", "worst", "kept_sound", "no_data",
+                "no_data_since_s", "acknowledged_at_s", "by", "about")
+
+
+def test_a_level_that_hands_over_keeps_nothing_of_the_alarm() -> None:
+    story = pressures(BedStory().infusing(), (185, 99))
+    alarm = now(story)
+    assert story.reason(story.command("acknowledge", alarm=alarm["alarm"], seq=alarm["seq"])) == ""
+    left, blank = pressures(story, (152, 91)).bed.state.alarms["HTN-3"], Alarm("HTN-3", "HTN-3", "chair-1")
+    assert [getattr(left, name) for name in OF_THE_ALARM] == [getattr(blank, name) for name in OF_THE_ALARM]
 
 
 def test_a_change_of_words_does_not_refuse_the_acknowledgement_of_what_was_heard_and_a_rise_does() -> None:

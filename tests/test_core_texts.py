@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from edge.core.bedside import Bedside
+from edge.core.context import RuleContext
+from edge.core.facts import FACTS
 from edge.core.rules import parse_rules
 from edge.model import DeviceAlarm, DeviceAlarmsReported, LinkChanged
-from tests.helpers.bed_story import DEVICES, BedStory, alarms_in, spo2, ticks
+from tests.helpers.bed_story import DEVICES, T0, BedStory, alarms_in, spo2, ticks
 from tests.helpers.bodies import body_of
 from tests.helpers.rule_files import FILE
 
@@ -119,6 +121,15 @@ def test_how_far_a_blood_pressure_is_from_its_baseline() -> None:
     story.until(8).bp(151, 70)
     assert said(story, "HTN-1") == [
         ("active", "Blood pressure 151/70 mmHg, +24/−8 % against baseline 122/76: raised")]
+
+
+def test_how_old_the_last_saturation_is() -> None:
+    story = BedStory().infusing()
+    state, said = story.bed.state, FACTS["spo2_overdue_s"].reason
+    assert said is not None
+    assert said(RuleContext(state, story.at_s + 3600)) == "the last one 60 min ago"
+    state.latest.clear()
+    assert said(RuleContext(state, T0 + 3600)) == "none for 60 min"
 
 
 def test_the_devices_own_alarm() -> None:

@@ -73,3 +73,19 @@ def test_a_blood_pressure_by_hand_is_a_determination_with_its_author_and_no_live
     assert body is not None
     assert body.text.endswith(", entered by nurse at 08:02 UTC")
     assert bed.bedside.state.latest["sbp_mmhg"].value is None
+
+
+NOW_SAID = [
+    ("an entry beside a finger that measures is what raised it",
+     "0:15  check-in spo2_pct=84 -> RES-3 active text \"SpO₂ 84 %\""),
+    ("a finger that measures speaks for itself, whatever is entered beside it",
+     "0:10  spo2 88\n0:40  check-in spo2_pct=87\n1:20  -> RES-2 active text \"SpO₂ 88 %\""),
+    ("where nothing is measured any more, the entry is what is known",
+     "0:10  spo2 88\n0:40  spo2 none sensor_off; check-in spo2_pct=86 -> RES-2 active\n"
+     "1:20  -> RES-2 active text \"SpO₂ 86 %\", TEC-1:oximeter active"),
+]
+
+
+@pytest.mark.parametrize(("why", "story"), NOW_SAID)
+def test_an_alarm_says_the_number_that_it_rests_on(why: str, story: str) -> None:
+    run_story(f"given infusing, background: quiet\n{story}\n", why, RULES, protocols=PROTOCOLS)

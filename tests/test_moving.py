@@ -15,6 +15,7 @@ from edge.model import (
     Boot,
     CameBack,
     Command,
+    DeviceKind,
     Input,
     LinkChanged,
     PumpState,
@@ -325,6 +326,35 @@ def test_a_pump_nobody_hears_is_left_behind_by_a_persons_word_alone() -> None:
 def test_without_a_serial_number_an_infusing_pump_is_stopped_first() -> None:
     ward = Ward(serials=False).infusing()
     assert ward.move(devices=["pump"]).startswith("not_now: the pump has no serial number")
+
+
+NO_PUMP: tuple[tuple[str, DeviceKind, str], ...] = (("cuff", "nibp", "c"), ("oximeter", "oximeter", "o"))
+NASAL = {name: value for name, value in ORDER.items() if name not in ("dose_mg_kg", "duration_min",
+                                                                      "concentration_mg_ml")}
+
+
+@pytest.mark.parametrize(("order", "ended", "line"), [
+    (ORDER, False, "not_now: chair-2 has no pump, and the dose is not over"),
+    (ORDER, True, ""),
+    ({**NASAL, "protocol": "esketamine_rems", "dose_mg": 56}, False, ""),
+], ids=["before the end", "after it", "a dose by hand"])
+def test_a_bed_without_a_pump_takes_whoever_needs_none(order: dict[str, Any], ended: bool, line: str) -> None:
+    ward = Ward()
+    ward.beds[B] = Bedside(B, NO_PUMP, RULES, protocols=PROTOCOLS)
+    if not ended:
+        assert ward.ask(A, "start_session", **order) == ""
+    else:
+        ward.infusing().pump(A, "stopped", 5.75)
+        assert ward.ask(A, "end_infusion", reason="she has had enough") == ""
+    refused = ward.move()
+    assert refused.startswith(line) and bool(refused) is bool(line), refused
+
+
+@pytest.mark.parametrize(("goes", "stays"), [(["pump"], set()), (["oximeter"], {"rate_ml_h", "volume_infused_ml"})])
+def test_what_a_device_said_last_goes_with_it(goes: list[str], stays: set[str]) -> None:
+    ward = Ward().opened()
+    assert ward.move(devices=goes) == ""
+    assert ward.state(A).latest.keys() == stays
 
 
 def test_a_device_takes_the_place_of_one_of_its_driver() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from edge.core import pk
 from edge.core.bedside import Bedside
 from edge.core.facts import FACTS
 from edge.core.pk import advance, concentrations
 from edge.core.protocol import PkModel
+from edge.core.state import Pk
 from tests.helpers.bed_story import DEVICES, ORDER, BedStory
 from tests.helpers.rule_files import PROTOCOLS, RULES
 
@@ -96,6 +99,16 @@ def test_a_bed_draws_it_from_what_its_pump_delivered_and_says_when_it_is_not_hea
     told = story.until(30).full()["session"]["estimate"]
     assert told["degraded"] is False
     assert (told["blood_ng_ml"], told["effect_ng_ml"]) == pytest.approx((146.9, 112.4), rel=0.02)
+
+
+def test_it_is_shown_to_a_tenth_of_a_nanogram() -> None:
+    story = BedStory()
+    story.bed = Bedside("chair-1", DEVICES, RULES, protocols=PROTOCOLS)
+    story.bed.state.session = replace(
+        BedStory().infusing().session, pk=Pk(story.at_s, 0.0, (9.87654321, 1.0, 1.0, 1.23456789)))
+    blood, effect, _ = pk.now(story.bed.state, story.session, story.at_s) or (0.0, 0.0, False)
+    told = story.full()["session"]["estimate"]
+    assert (told["blood_ng_ml"], told["effect_ng_ml"]) == (float(f"{blood:.1f}"), float(f"{effect:.1f}"))
 
 
 def test_no_rule_and_no_gate_can_ask_for_it() -> None:

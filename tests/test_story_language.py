@@ -8,6 +8,7 @@ from edge.core.facts import FACTS
 from edge.core.rules import RuleSet, parse_rules
 from edge.core.stories import StoryError, run_story, stories_of
 from edge.core.story_bed import T0, StoryBed
+from edge.model import Input, Samples
 from edge.vocabulary import DETERMINATION, METRICS
 from tests.helpers.parts import sampled
 from tests.helpers.rule_files import FILE, HERE, PROTOCOLS, RULES
@@ -209,6 +210,8 @@ BAD = [
     ("given infusing\n0:20 alarm pump occlusion urgent", 2, "high, medium or low, not 'urgent'"),
     ("given infusing\n0:20 check-in moaas", 2, "write check-in moaas=5 cadss=2"),
     ("given infusing\n0:20 check-in moas=5", 2, "the command was refused: bad_args"),
+    ("given infusing\n0:20 delegate", 2, "write delegate nurse|prescriber|NAME 10min WHY"),
+    ("given infusing\n0:20 device cuff", 2, "write device NAME off 5min WHY or device NAME back"),
     ("given infusing\n0:20 ack HTN-3", 2, "no alarm HTN-3 to acknowledge"),
     ("given infusing\n0:20\n0:10 bp 150/90", 3, "0:10 is in the past: it is 0:20 already"),
     ("given infusing\n0:20 -> HTN-33 active", 2, "no rule is named 'HTN-33'; did you mean 'HTN-3'?"),
@@ -259,14 +262,47 @@ def test_expect_says_the_same_as_an_arrow() -> None:
 
 
 def test_in_the_background_cuff_pump_and_check_ins_go_on() -> None:
-    bed = tell("given infusing, baseline 118/70\n11:00")
+    bed = tell("given protocol iv_racemic_40, infusing, baseline 118/70\n10:00")
     state = bed.bedside.state
     assert [(one.sbp_mmhg, one.dbp_mmhg, one.at_s - T0) for one in state.determinations[2:]] == [
         (118, 70, 300), (118, 70, 600)]
     assert state.session is not None
     assert [one.at_s - T0 for one in state.session.check_ins] == [600]
-    assert round(state.session.delivered_mg, 1) == round(35 * 11 / 40, 1)
+    assert round(state.session.delivered_mg, 1) == round(35 * 10 / 40, 1)
     assert state.latest["resp_bpm"].value == 14
+
+
+def heard_in(text: str) -> list[tuple[float, Input]]:
+    """Every input of the story's bed, with its time after the infusion's start."""
+    found: list[tuple[float, Input]] = []
+    run_story(text, "story.txt", RULES, heard=lambda given, at_s: found.append((at_s - T0, given)))
+    return found
+
+
+def test_a_device_whose_cable_is_out_sends_nothing_and_one_without_a_number_sends_no_frame() -> None:
+    heard = heard_in("given infusing, background: quiet\n0:10 link oximeter lost\n0:14")
+    sent = [(at_s, one) for at_s, one in heard if isinstance(one, Samples) and at_s > 0]
+    assert {one.device for at_s, one in sent if at_s > 10} == {"pump"}
+    assert {one.device for _, one in sent} == {"pump", "oximeter"} and all(one.samples for _, one in sent)
+
+
+@pytest.mark.parametrize("given", ["infusing", "infusing, cuff by wire"])
+def test_the_cuff_measures_when_it_is_due_and_never_before_the_start_or_in_a_quiet_background(given: str) -> None:
+    def measured(text: str) -> list[float]:
+        return [at_s for at_s, one in heard_in(text)
+                if isinstance(one, Samples) and one.device == "cuff" and at_s > -30]
+
+    assert measured(f"given {given}, nibp 2\n2:00") == [120]
+    assert measured(f"given {given}, nibp 2, background: quiet\n2:00") == []
+
+
+def test_a_second_pump_counts_what_it_gives_in_an_hour_and_each_event_has_its_number() -> None:
+    bed = tell("given infusing, two pumps, role pump drug, role pump-2 carrier, background: quiet\n0:01")
+    bed.second_pump, bed.second_rate_ml_h = "infusing", 360.0
+    bed.pass_until(bed.at_s + 100)
+    assert bed.second_ml == pytest.approx(10.0 - 0.1)
+    assert bed.seq == len(bed.pending_events) > 0
+    assert bed.other is None
 
 
 @pytest.mark.slow

@@ -37,9 +37,10 @@ def begins(asked: _Asks, context: RuleContext) -> bool:
 def raised(rule: Rule, context: RuleContext) -> Judged | None:
     """That an entry raises this rule; None: it is judged by what is measured."""
     entered = _entry(rule, context)
-    if entered is None or rule.when.evaluate(entered) is not True:
+    truth = None if entered is None else rule.when.evaluate(entered)
+    if entered is None or truth is not True:
         return None
-    return Judged("held", True, entered_s=_made_s(rule, entered))
+    return Judged("held", truth, entered_s=_made_s(rule, entered))
 
 
 def active(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext) -> Judged | None:

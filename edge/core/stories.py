@@ -192,7 +192,7 @@ def _given(words: str, rules: RuleSet, protocols: Protocols | None, heard: Heard
     interval_min = order.get("nibp_interval_min")
     starts, stops = _by_wire(given)
     beds = [Bedside(name, devices, rules, protocols=protocols, roles=_roles(given), starts=starts, stops=stops)
-            for name in (BED, OTHER_BED)[:2 if "two beds" in given else 1]]
+            for name in ((BED, OTHER_BED) if "two beds" in given else (BED,))]
     bed = StoryBed(beds[0], interval_min * 60 if isinstance(interval_min, float) else None, is_quiet,
                    shown=shown, pressure=baseline, other=None if beds[0] is beds[-1] else beds[-1], heard=heard)
     bed.connect()

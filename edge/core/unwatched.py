@@ -89,11 +89,11 @@ def _of(context: RuleContext) -> Unwatched | None:
         return found
     lacked = {what: spans for what, spans in found.lacked.items() if said and what not in said}
     metrics = {metric: at_s for metric, at_s in found.metrics.items() if metric in lacked}
-    return Unwatched(_together(lacked.values()), found.rules, metrics, lacked,
+    return Unwatched(together(lacked.values()), found.rules, metrics, lacked,
                      [what for what in found.mostly if what in lacked]) if lacked else None
 
 
-def _together(lacked: Iterable[list[Span]]) -> list[Span]:
+def together(lacked: Iterable[list[Span]]) -> list[Span]:
     """The stretches of all, oldest first; those that touch are one."""
     together: list[Span] = []
     for begin_s, end_s in sorted(span for spans in lacked for span in spans):
