@@ -12,6 +12,7 @@ from sqlalchemy import Connection, update
 
 from edge.console import service
 from edge.console.tables import web_sessions
+from edge.model import iso
 from tests.helpers.page_browser import Opened, complaints, figure, until, with_high
 from tests.helpers.page_story import PASSWORD, Story, busy
 
@@ -184,6 +185,23 @@ async def test_the_screen_is_kept_awake_while_it_watches(opened: Opened) -> None
     async with opened(story, script=script) as page:
         await expect(page.locator(".frame")).to_be_visible()
         assert await page.evaluate("window.asked") == ["screen"]
+
+
+# --- a part of the page that fails ------------------------------------------------------------------------------------
+
+
+async def test_a_part_of_the_page_that_fails_says_so_and_stops_nothing_else(opened: Opened) -> None:
+    story = Story(beds=1)
+    broken = [{"seq": 1, "kind": "session", "at": iso(story.now()), "late": False, "body": None}]
+    async with opened(story, "/bed/chair-1") as page:
+        await page.route("**/events?*", lambda route: route.fulfill(json=broken))
+        await page.get_by_role("button", name="Events").click()
+        await expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("This part of the page failed")
+        with_high(story)
+        story.tell("chair-1")
+        await expect(page.locator(".rail .row")).to_contain_text("SBP 184 above limit 180")
+        await page.keyboard.press("Escape")
+        await expect(page.locator("[data-alarm=a1]")).to_be_visible()
 
 
 # --- by keyboard ------------------------------------------------------------------------------------------------------

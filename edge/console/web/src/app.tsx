@@ -4,6 +4,7 @@ import { idOf, matching, pathOf } from "./beds.ts";
 import { ADMINISTRATOR, STATEMENT } from "./contract.ts";
 import { Bed } from "./bed.tsx";
 import { keepFocus } from "./focus.ts";
+import { Guard } from "./guard.tsx";
 import { NotLive, SoundOff } from "./banner.tsx";
 import { Later } from "./later.tsx";
 import { Lock } from "./lock.tsx";
@@ -89,9 +90,9 @@ export function App() {
       <OldPage />
       <Troubles />
       <TopBar me={store.me} place={place} />
-      <Rail me={store.me} broken={broken !== null} />
+      <Guard><Rail me={store.me} broken={broken !== null} /></Guard>
       <div class="scroll">
-        <main><View me={store.me} place={place} /></main>
+        <main><Guard key={JSON.stringify(place)}><View me={store.me} place={place} /></Guard></main>
         <footer>{STATEMENT}</footer>
       </div>
       {store.isSimulated() && <div class="watermark" aria-hidden="true"><span>SIMULATED - NOT A PATIENT</span></div>}

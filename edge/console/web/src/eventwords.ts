@@ -1,6 +1,7 @@
 /** One event of the journal in one plain line. Pure. */
 import { clockTime, onTheWall, stopwatch } from "./age.ts";
-import { plain } from "./dose.ts";
+import type { Order } from "./contract.ts";
+import { counted, plain } from "./dose.ts";
 import type { DeviceAlarm, EdgeEvent } from "./feed.ts";
 import { DISSOCIATION, linkWords, overWords, PHASE, refusal, sentence, symptom, whoWords } from "./words.ts";
 
@@ -113,8 +114,8 @@ const STOP: Record<string, (pump: string) => string> = {
 
 /** What changed in a session, but for its opening, its checklist and its end. */
 const CHANGES: Record<string, (body: Body) => string> = {
-  dose: (body) => `${word(body, "devices")} devices given: ${word(body, "mg")} mg`,
-  amended: (body) => `Order amended, ordered by ${word(body, "prescriber")}`,
+  dose: (body) => list([`${counted(number(body, "devices") ?? 0, "device")} given: ${word(body, "mg")} mg`, words(body, "lots").length > 0 ? `lot ${words(body, "lots").join(", ")}` : ""]),
+  amended: (body) => list([["Order amended", ordered(body["order"])].filter(Boolean).join(": "), `ordered by ${word(body, "prescriber")}`]),
   override: (body) => `Goes on in spite of: ${word(body, "text")}`,
   baseline: () => "New baseline",
   attested: (body) => `${sentence(word(body, "what"))}: ${body["so"] === true ? "yes" : "no"}`,
@@ -137,10 +138,14 @@ function session(body: Body): string {
   }
   const change = CHANGES[word(body, "change")];
   if (change !== undefined) return list([change(body), word(body, "reason") || word(body, "why"), by(body)]);
-  const order = body["order"] as Record<string, number> | undefined;
-  const dose = order?.["dose_mg"];
-  const minutes = order?.["duration_min"];
-  return list(["Opened", by(body), dose === undefined || minutes === undefined ? "" : `order ${plain(dose)} mg in ${plain(minutes)} min`]);
+  return list(["Opened", by(body), ordered(body["order"]).replace(/^(?=.)/, "order ")]);
+}
+
+/** "35 mg in 40 min"; of a dose by hand "84 mg by hand". "": an order that says no dose. */
+function ordered(order: unknown): string {
+  const { dose_mg, duration_min } = (order ?? {}) as Partial<Order>;
+  if (dose_mg == null) return "";
+  return `${plain(dose_mg)} mg ${duration_min == null ? "by hand" : `in ${plain(duration_min)} min`}`;
 }
 
 /** Who was told of an alarm, what was said about it, to whom alarms go, what was said for information. */
@@ -176,7 +181,7 @@ function journal(body: Body): string {
 /** An event that the record had lost, as the console had it. */
 function recovered(body: Body): string {
   const at = word(body, "of_at");
-  const said = (WRITERS[word(body, "of_kind")] ?? other)(body["of_body"] as Body, at);
+  const said = (WRITERS[word(body, "of_kind")] ?? other)((body["of_body"] ?? {}) as Body, at);
   return `Of ${clockTime(at)}, lost here and given back by console ${word(body, "console")}: ${said}`;
 }
 

@@ -1,6 +1,7 @@
 /** A form over one bed's curves: the live numbers and the alarm rail stay in sight. */
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
+import { Guard } from "./guard.tsx";
 
 let opener: Element | null = null; // what had the focus before the first of the forms that follow each other
 
@@ -18,7 +19,7 @@ export function Sheet(props: { title: string; close: () => void; children: Compo
   return (
     <div class="sheet" role="dialog" aria-label={props.title} tabIndex={-1} ref={box}>
       <div class="sheet-head"><h2>{props.title}</h2><button onClick={props.close}>Close</button></div>
-      <div class="sheet-body">{props.children}</div>
+      <div class="sheet-body"><Guard>{props.children}</Guard></div>
       {props.foot !== undefined && <div class="sheet-foot">{props.foot}</div>}
     </div>
   );

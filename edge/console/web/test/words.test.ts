@@ -60,6 +60,9 @@ const TOLD: [kind: string, body: EdgeEvent["body"], kindWord: string, words: str
   ["phase", { phase: "RECOVERY", why: "the ordered dose is in" }, "Phase", "Recovery: the ordered dose is in"],
   ["dissociation", { state: "observed", basis: "nurse: check-in", by: "anna" }, "Dissociation", "Dissociation observed (nurse: check-in), by anna"],
   ["session", { change: "opened", phase: "PRECHECK", by: "anna", order: { dose_mg: 35, duration_min: 40 } }, "Session", "Opened, by anna, order 35 mg in 40 min"],
+  ["session", { change: "opened", phase: "PRECHECK", by: "anna", order: { dose_mg: 84, duration_min: null } }, "Session", "Opened, by anna, order 84 mg by hand"],
+  ["session", { change: "amended", by: "anna", prescriber: "Dr Berg", reason: "pressure", order: { dose_mg: 56, duration_min: null } }, "Session", "Order amended: 56 mg by hand, ordered by Dr Berg, pressure, by anna"],
+  ["session", { change: "dose", by: "anna", devices: 1, mg: 28, lots: ["A17", "B2"] }, "Session", "1 device given: 28 mg, lot A17, B2, by anna"],
   ["session", { change: "closed", phase: "CLOSED", by: "anna", reason: "Discharged", delivered_mg: 35, unmet: ["no check-in"] }, "Session", "Closed, by anna, Discharged, 35 mg given, unmet: no check-in"],
   ["session", { change: "checklist", done: true, by: "anna" }, "Session", "Checklist confirmed, by anna"],
   ["command", { ok: false, verb: "start_session", reason: "bad_args: weight_kg must be a number", by: "anna" }, "Refused", "Start session: Weight kg must be a number, by anna"],
@@ -74,6 +77,12 @@ for (const [kind, body, kindWord, words] of TOLD) {
     assert.equal(sentenceOf(event(kind, body)).replace(/until \d\d:\d\d/, "until HH:MM"), words);
   });
 }
+
+test("whatever of an event is not known, it is told", () => {
+  for (const [kind, body] of TOLD) for (const key of Object.keys(body)) for (const value of [null, undefined, {}, [], 0, "?"]) {
+    assert.equal(typeof sentenceOf(event(kind, { ...body, [key]: value })), "string", `${kind} ${key} ${String(value)}`);
+  }
+});
 
 test("what is over names its device where the title does not", () => {
   assert.equal(overWords("No connection to a monitor", "oximeter"), "No connection to a monitor (oximeter): over");
