@@ -23,7 +23,7 @@ from edge.field.acceptance import REPORT, Report, check, judge
 from edge.field.device_url import parse_device_url
 from edge.field.history import History
 from edge.field.link_state import Counters
-from edge.model import LinkChanged
+from edge.model import LinkChanged, PumpState, PumpStatus, Sample, Samples
 from edge.process import BadUsage
 from simulators.capture import Capture
 from simulators.scenario import catalogue
@@ -114,6 +114,65 @@ def test_the_printed_report_says_the_verdict_first_and_why() -> None:
     assert unfit[2:4] == ["verdict   NOT FIT: mend what stands below, and check again",
                           "FAULT     3 requests got no response"]
     assert unfit[-1] == "checked by ____________________  date ____________"
+
+
+def printed(report: Report, at: str = "serial:///dev/ttyUSB0") -> list[str]:
+    return _lines(report, parse_device_url(at), "2026-01-31T09:00:00.000Z")
+
+
+def long_history(run: DialogueRun) -> None:
+    run.dialogue.history.keep(acceptance.FRAMES)
+
+
+@pytest.mark.parametrize(("name", "says"), [
+    ("dinamap_binary", "heart_rate_bpm 72 questionable"), ("berry_pm6750", "spo2_pct 98; pulse_bpm 72"),
+    ("medibus", "nothing of use by itself")])  # the response to a request is shown all the same
+def test_the_last_frames_are_those_that_say_something(name: str, says: str) -> None:
+    page = printed(listened(name, long_history))
+    frames = page[page.index("last frames that say something, and what was asked") + 1 : -2]
+    assert len(frames) == 8
+    assert any(line.endswith(f"  {says}") for line in frames)
+
+
+def test_a_number_that_is_always_doubted_is_remarked_and_one_that_is_so_now_and_then_is_not() -> None:
+    report = listened("dinamap_binary")
+    says = "heart_rate_bpm was questionable every time: it raises no alarm and ends none"
+    assert says in report.remarks
+    assert "heart_rate_bpm            120     0     120        72        72  1.0 s" in printed(report)
+    report.metrics["heart_rate_bpm"].seen(72.0, 999.0)
+    report.remarks.clear()
+    assert report.dialogue is not None
+    judge(report, report.dialogue)
+    assert says not in report.remarks
+
+
+def test_what_does_not_come_any_more_is_missing_until_the_end() -> None:
+    report = Report(drivers.find()["nonin"], PLACE, since_s=100.0)
+    sample = Sample("b", "d", "spo2_pct", 98.0, "valid", 103.0)
+    report.given([Samples("d", (sample,))], 103.0, False)
+    report.ended(104.0)
+    assert report.metrics["spo2_pct"].gap_s == 3.0, "from the beginning to the first"
+    report.ended(160.0)
+    assert report.metrics["spo2_pct"].gap_s == 57.0
+
+
+@pytest.mark.parametrize(("states", "says"), [
+    (["unknown", "unknown"], True), (["unknown", "stopped"], False), ([], False)])
+def test_a_pump_that_never_says_what_it_does_is_remarked(states: list[PumpState], says: bool) -> None:
+    report = listened(spoil=lambda run: run.inputs.clear())
+    report.pump.clear()
+    report.remarks.clear()
+    report.given([PumpStatus("pump", state) for state in states], 0.0, False)
+    assert report.dialogue is not None
+    judge(report, report.dialogue)
+    assert ("the pump never said what it does: start it, and check again" in report.remarks) == says
+    assert any(line.startswith("pump      ") for line in printed(report)) == bool(states)
+
+
+@pytest.mark.parametrize(("at", "said"), [("serial:///dev/pts/3", True), ("serial:///dev/ttyUSB0", False)])
+def test_the_page_says_where_it_is_about_no_device(at: str, said: bool) -> None:
+    says = "NO DEVICE what responded is a program of this machine; this page is about no device"
+    assert (says in printed(listened(), at)) == said
 
 
 @pytest.mark.parametrize(("at", "ours"), [

@@ -27,7 +27,7 @@ from edge.process import BadUsage, make_folder
 from edge.vocabulary import METRICS
 
 PTYS = Path("/dev/pts")
-SHOWN = 8  # of the last frames
+SHOWN, KEPT = 8, 40  # of the last frames: on the page, and as JSON
 FIT = "FIT: this link may serve a bed"
 NOT_FIT = "NOT FIT: mend what stands below, and check again"
 
@@ -129,7 +129,7 @@ def _plain(report: Report, began: str) -> dict[str, object]:
         "metrics": {name: asdict(metric) for name, metric in report.metrics.items()},
         "links": [{"at": iso(at_s), "state": state, "reason": why} for at_s, state, why in report.links],
         "frames": [{"at": iso(one.at_s), "way": ">" if one.sent else "<", "hex": one.data.hex(" "), "is": one.words()}
-                   for one in history.frames],
+                   for one in list(history.frames)[-KEPT:]],
     }
 
 
@@ -161,6 +161,8 @@ def _lines(report: Report, at: DeviceUrl, began: str) -> list[str]:
     return [
         f"Link acceptance report    {began}", "",
         f"verdict   {FIT if report.fit else NOT_FIT}",
+        *(("NO DEVICE what responded is a program of this machine; this page is about no device",)
+          if _is_of_this_machine(at) else ()),
         *(f"FAULT     {fault}" for fault in report.faults), *(f"remark    {remark}" for remark in report.remarks), "",
         f"port      {at}",
         f"device    {spec.title} (driver {spec.name}, evidence grade {spec.grade})",
@@ -170,10 +172,12 @@ def _lines(report: Report, at: DeviceUrl, began: str) -> list[str]:
         f"frames    {counted.frames} good, {counted.bad} bad, {counted.late} late, {counted.timeouts} without response",
         f"bytes     {counted.received} received, {counted.understood} understood, {counted.dropped} foreign",
         *_times(report, report.dialogue.history),
-        "", f"{'number':22} {'count':>6} {'none':>5} {'lowest':>9} {'highest':>9}  longest gap",
-        *(f"{name:22} {one.count:6} {one.invalid:5} {_number(name, one.low):>9} {_number(name, one.high):>9}"
-          f"  {one.gap_s:.1f} s" for name, one in sorted(report.metrics.items())),
-        "", "last frames", *map(_frame, list(report.dialogue.history.frames)[-SHOWN:]), "",
+        *((f"pump      {', '.join(f'{state} {count} times' for state, count in report.pump.most_common())}",)
+          if report.pump else ()),
+        "", f"{'number':22} {'count':>6} {'none':>5} {'doubted':>7} {'lowest':>9} {'highest':>9}  longest gap",
+        *(f"{name:22} {one.count:6} {one.invalid:5} {one.questionable:7} {_number(name, one.low):>9}"
+          f" {_number(name, one.high):>9}  {one.gap_s:.1f} s" for name, one in sorted(report.metrics.items())),
+        "", "last frames that say something, and what was asked", *map(_frame, _telling(report.dialogue.history)), "",
         "checked by ____________________  date ____________",
     ]
 
@@ -185,6 +189,12 @@ def _times(report: Report, history: History) -> Iterator[str]:
     if report.noticed_s is not None:
         back = "never" if report.back_s is None else f"{report.back_s:.1f} s"
         yield f"cable     out: noticed after {report.noticed_s:.1f} s; in again: live {back} after its first byte"
+
+
+def _telling(history: History) -> list[Seen]:
+    """The last frames without those of a stream that say nothing by themselves; all, where there are no others."""
+    frames = list(history.frames)
+    return ([one for one in frames if one.sent or one.name or one.decoded or one.why] or frames)[-SHOWN:]
 
 
 def _frame(one: Seen) -> str:

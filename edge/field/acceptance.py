@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
@@ -16,7 +17,7 @@ from edge.field.devices import Devices
 from edge.field.dialogue import Dialogue
 from edge.field.harmless import harmless
 from edge.field.link_state import Counters
-from edge.model import Input, LinkChanged, Samples
+from edge.model import Input, LinkChanged, PumpStatus, Samples
 
 LOOK_S = 0.05
 TENTHS = 10  # of the time: so often it is told how far it is
@@ -25,6 +26,7 @@ PATIENCE_S = 60.0  # for a person to pull a cable, or to put it back
 BAD_SHARE, LOST_SHARE = 0.01, 0.01  # of all frames and requests: more, and the wire is not fit
 UNDERSTOOD_SHARE = 0.95  # of the bytes: less, and it is not
 UNDER_WAY_BYTES = 256  # a frame or two that were not whole yet
+FRAMES = 400  # kept: of a stream that is mostly waves, some seconds
 SAID = 5  # falls of the link, one by one
 NOTICED_WITHIN_S, BACK_WITHIN_S = 2.0, 3.0  # beyond what the line itself takes; after a pull, and after a plug
 
@@ -42,17 +44,23 @@ class Metric:
 
     count: int = 0
     invalid: int = 0
+    questionable: int = 0
     low: float | None = None
     high: float | None = None
     last_s: float | None = None
     gap_s: float = 0.0
 
-    def seen(self, value: float | None, at_s: float) -> None:
-        """One sample came."""
+    def passed(self, at_s: float) -> None:
+        """So far it was without it since it last came."""
         if self.last_s is not None:
             self.gap_s = max(self.gap_s, at_s - self.last_s)
+
+    def seen(self, value: float | None, at_s: float, *, questionable: bool = False) -> None:
+        """One sample came."""
+        self.passed(at_s)
         self.last_s = at_s
         self.count += 1
+        self.questionable += questionable
         if value is None:
             self.invalid += 1
         else:
@@ -71,6 +79,8 @@ class Report:
     before: Counters = field(default_factory=lambda: Counters(since=0.0))  # what it took until it was live
     links_before: int = 0  # so many of `links` are of then
     live_after_s: float | None = None
+    since_s: float | None = None  # edge time from which on it is listened to
+    pump: Counter[str] = field(default_factory=Counter)  # states, how often each
     metrics: dict[str, Metric] = field(default_factory=dict)
     links: list[tuple[float, str, str]] = field(default_factory=list)  # edge time, state, reason
     identity: str | None = None
@@ -104,7 +114,15 @@ class Report:
                 self.identity = one.identity or self.identity
             elif isinstance(one, Samples):
                 for sample in one.samples:
-                    self.metrics.setdefault(sample.metric, Metric()).seen(sample.value, at_s)
+                    self.metrics.setdefault(sample.metric, Metric(last_s=self.since_s)).seen(
+                        sample.value, at_s, questionable=sample.validity == "questionable")
+            elif isinstance(one, PumpStatus):
+                self.pump[one.state] += 1
+
+    def ended(self, at_s: float) -> None:
+        """The listening is over: what has not come since is missing until now."""
+        for metric in self.metrics.values():
+            metric.passed(at_s)
 
 
 async def check(at: DeviceUrl, spec: Spec, seconds: float, *, now: Callable[[], float],
@@ -117,8 +135,9 @@ async def check(at: DeviceUrl, spec: Spec, seconds: float, *, now: Callable[[], 
     dialogue = report.dialogue = devices.add("check", spec.name, harmless(spec, known=True), at,
                                              decoded=report.given, wave=_ignore, settings=settings)
     running = asyncio.ensure_future(devices.run())
+    dialogue.history.keep(FRAMES)
     try:
-        await _watch(report, dialogue, running, seconds, progress, enough or asyncio.Event())
+        await _watch(report, dialogue, running, seconds, progress, enough or asyncio.Event(), now)
         if prompt is not None and report.live_after_s is not None and not (enough and enough.is_set()):
             await _pull(report, dialogue, running, prompt)
     finally:
@@ -140,7 +159,7 @@ async def _until(running: asyncio.Future[None], true: Callable[[], bool], within
 
 
 async def _watch(report: Report, dialogue: Dialogue, running: asyncio.Future[None], seconds: float,
-                 progress: Progress | None, enough: asyncio.Event) -> None:
+                 progress: Progress | None, enough: asyncio.Event, now: Callable[[], float]) -> None:
     limit_s = LIVE_WITHIN_S + dialogue.line.lateness_s
     report.live_after_s = await _until(running, lambda: report.state == "live" or enough.is_set(), limit_s)
     if report.state != "live":
@@ -149,6 +168,7 @@ async def _watch(report: Report, dialogue: Dialogue, running: asyncio.Future[Non
         when = "ended before it was live" if enough.is_set() else f"not live within {limit_s:g} s"
         report.faults.append(f"{when}: {why or 'nothing received'}")
         return
+    report.since_s = now()
     report.before, report.links_before = replace(dialogue.counters), len(report.links)
     for tenth in range(TENTHS):
         part_s = await _until(running, enough.is_set, seconds / TENTHS)
@@ -157,6 +177,7 @@ async def _watch(report: Report, dialogue: Dialogue, running: asyncio.Future[Non
             break
         if progress is not None:
             progress(report, report.seconds)
+    report.ended(now())
     judge(report, dialogue)
 
 
@@ -177,6 +198,11 @@ def judge(report: Report, dialogue: Dialogue) -> None:
         faults.append("no number came: is a patient (or a finger) on it, is the pump on?")
     for name, count in sorted(dialogue.unmapped.items()):
         remarks.append(f"sent, and not shown by this driver: {name}, {count} times")
+    for name, metric in sorted(report.metrics.items()):
+        if metric.questionable and metric.questionable == metric.count - metric.invalid:
+            remarks.append(f"{name} was questionable every time: it raises no alarm and ends none")
+    if report.pump and set(report.pump) == {"unknown"}:
+        remarks.append("the pump never said what it does: start it, and check again")
     missing = sorted(report.spec.metrics - set(report.metrics))
     if missing:
         remarks.append(f"never seen: {', '.join(missing)}")
