@@ -37,8 +37,8 @@ What is made of it:
 * No line, blocked, malfunction: etCO2 and respiration invalid. Start-up, self-maintenance, purge: calibrating. Pump
   off: unavailable. Sensor off or disconnected: SpO2 and pulse invalid; no pulse: unavailable.
 * Numerics whose time is before the last ones' or more than 30 s later are old, until three running follow each other
-  (the clock was set); the same time for more than four running is a feed that stands still: no number. A clock that
-  never went says nothing.
+  (the clock was set); the same time for more than four running is a feed that stands still: no number. Nor is what
+  comes more than 5 s late by that clock, for as long as it does. A clock that never went says nothing.
 * The check, an XOR, does not see two bytes that changed places, nor one bit of two bytes. So a number that jumps is
   doubtful until it repeats (etCO2 with respiration, SpO2 with pulse); alarms count when two running say them.
 * The fast status is that of the last wave since the numerics before. CO2 waves are not shown.
@@ -66,7 +66,7 @@ from drivers.contract import (
     Validity,
     Weak,
 )
-from drivers.kit.clocks import Clocked
+from drivers.kit.clocks import Clocked, InStep
 from drivers.kit.listening import WELL, Verdict, judged, worst
 from drivers.kit.tally import Tally
 from drivers.kit.text import Repeats, Twice
@@ -76,6 +76,7 @@ WAVE, NUMERICS, IDENTITY = 0x00, 0x01, 0x04
 WAVE_LEN, NUMERICS_LEN = 4, 27  # bytes of payload, at least
 NONE = 0xFF
 MOST_BETWEEN_S, STILL = 30.0, 4
+GRAIN_S = 1.0  # of its clock
 LINK_EVERY_S = 5.0
 JUMPS: Mapping[str, float] = {"etco2_mmhg": 3.0, "resp_bpm": 2.0, "spo2_pct": 2.0, "pulse_bpm": 4.0}
 STREAM_BYTES_S = 400  # 20 waves of 8 bytes and one numerics, with room for escapes and longer numerics
@@ -213,6 +214,7 @@ class Capnostream:
         self.framing: Framing = CapnostreamFraming()
         self.unmapped = Tally()
         self._clock = Clocked(MOST_BETWEEN_S, STILL, cycle=2.0**32)  # outlives an opening
+        self._in_step = InStep(2.0**32, GRAIN_S)  # so does it
         self._started = False
         self._forget()
 
@@ -235,6 +237,9 @@ class Capnostream:
             return None
         self._link_said_s = at_s
         return LINK_ACTIVE
+
+    def heard_at(self, at_s: float, unsure_s: float) -> None:
+        self._in_step.heard(at_s, unsure_s)
 
     def is_response(self, frame: bytes, request: Request) -> bool:
         return request == ENABLE and frame[2:3] == bytes((IDENTITY,))
@@ -266,8 +271,8 @@ class Capnostream:
     def _numerics(self, said: bytes) -> list[Decoded]:
         if said[25] not in IN_MMHG or said[24] in IN_MMHG:  # no pulse limit is so low
             raise BadFrame(f"numerics have no unit {said[25]} after a pulse limit {said[24]}: moved by a byte?")
-        fault = self._clock.fault(float(int.from_bytes(said[:4], "big"))) if self._started else ""
-        if fault:
+        made_s = float(int.from_bytes(said[:4], "big"))
+        if self._started and (fault := self._clock.fault(made_s) or self._in_step.fault(made_s)):
             raise BadFrame(fault)
         if said[5] != NONE:
             self.unmapped.saw("FiCO2")

@@ -237,6 +237,15 @@ class Timed(Protocol):
 
 
 @runtime_checkable
+class Heard(Protocol):
+    """What a driver may have besides, whose device says when it made what it sends: it is told when that came."""
+
+    def heard_at(self, at_s: float, unsure_s: float) -> None:
+        """What `decode` is given next came at edge time `at_s`, and may have waited here for `unsure_s` of it."""
+        ...
+
+
+@runtime_checkable
 class CuffDriver(Protocol):
     """A driver whose cuff the host starts, and may be told when (beside Driver)."""
 

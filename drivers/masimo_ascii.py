@@ -27,8 +27,8 @@ What is made of it:
   repeats; serial number and alarms count when two lines running say them, and a line of another serial number is
   refused before. A driver that was never started is shown single lines, and takes each at its word.
 * A line whose date is before the last one's or more than 30 s later is old, until three running follow each other (the
-  clock was set); one date for more than three lines running is a feed that stands still: no number. A clock that never
-  went says nothing.
+  clock was set); one date for more than three lines running is a feed that stands still: no number. Nor is
+  what comes more than 5 s late by it, for as long as it does. A clock that never went says nothing.
 * Alarms are the oximeter's own, by its own limits. Bits that are not known are shown raw.
 """
 
@@ -52,7 +52,7 @@ from drivers.contract import (
     Validity,
     Weak,
 )
-from drivers.kit.clocks import Clocked
+from drivers.kit.clocks import Clocked, InStep
 from drivers.kit.listening import Listener, Verdict, judged, worst
 from drivers.kit.tally import Tally
 from drivers.kit.text import Lines, Repeats, Twice, number_of, text_of
@@ -60,6 +60,7 @@ from drivers.kit.text import Lines, Repeats, Twice, number_of, text_of
 LONGEST = 320  # bytes; a Radical-7 with every option on fills about 190
 STREAM_BYTES_S = 250
 MOST_BETWEEN_S, STILL = 30.0, 3
+GRAIN_S = 1.0  # of its clock
 DATED = re.compile(r"(?:0\d|1[0-2])/[0-3]\d/\d\d [0-2]\d:[0-5]\d:[0-5]\d ((?:[A-Z][A-Z0-9]*=\S+ ?)+)")
 NEEDED = ("SN", "SPO2", "BPM", "ALARM", "EXC")
 READ = frozenset({*NEEDED, "PI", "EXC1"})
@@ -156,6 +157,7 @@ class MasimoAscii(Listener):
         self._alarms: Twice[tuple[DeviceAlarm, ...]] = Twice()
         self._numbers = Repeats(JUMPS, DIGITS)
         self._clock, self._clocked = Clocked(MOST_BETWEEN_S, STILL), ""  # of this serial number; outlive an opening
+        self._in_step = InStep(grain_s=GRAIN_S)  # so does it
 
     def on_open(self) -> Sequence[Request]:
         self._started = True
@@ -164,6 +166,9 @@ class MasimoAscii(Listener):
         self._numbers.forget()
         self._clock.away()
         return []
+
+    def heard_at(self, at_s: float, unsure_s: float) -> None:
+        self._in_step.heard(at_s, unsure_s)
 
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
         fields = fields_of(frame)
@@ -182,10 +187,11 @@ class MasimoAscii(Listener):
             decoded.append(identity)
             if serial != self._clocked:
                 self._clock.forget()
+                self._in_step.forget()
                 self._clocked = serial
         if self._serial.value not in (None, serial):
             raise BadFrame(f"the serial number is {serial}, and was {self._serial.value}")
-        if fault := self._clock.fault(made_s(frame)):
+        if fault := self._clock.fault(made_s(frame)) or self._in_step.fault(made_s(frame)):
             raise BadFrame(fault)
         decoded += self._numbers.judged(readings)
         if self._alarms.is_news(alarms):

@@ -28,7 +28,7 @@ What is made of it:
 * No checksum: a number that the line before did not say (give or take 3 %, 6 /min) is questionable until it repeats,
   and alarms count when two lines running say them. A driver that was never started takes each line at its word.
 * A line whose TIME is not up to 30 s later than the last one's is old, or stands still: no number, until three running
-  follow each other (the clock was set).
+  follow each other (the clock was set). One that comes more than 5 s late by its date is old for as long as it does.
 * Limits, lost pulse, battery and sound are the oximeter's own alarms. A number with * and no word for it is one too.
 * The first head gives model and version. There is no serial number.
 """
@@ -52,12 +52,14 @@ from drivers.contract import (
     Validity,
     Weak,
 )
+from drivers.kit.clocks import InStep
 from drivers.kit.listening import WELL, Listener, Verdict, judged
 from drivers.kit.text import Dated, Lines, Repeats, Twice, number_of, text_of
 
 LONGEST = 120  # bytes; the head's first line has about 80
 STREAM_BYTES_S = 260  # a head and a line; else one line every 2 s
 PROBE_S = 4.0  # two lines take longer than a probe's 3 s; nothing is asked, so lateness has no other use here
+GRAIN_S = 1.0  # of its clock
 MOST_BETWEEN_S = 30.0  # of two lines, a few lost between them
 MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 DATA = re.compile(
@@ -121,6 +123,7 @@ class NellcorAscii(Listener):
         self._alarms: Twice[tuple[DeviceAlarm, ...]] = Twice()
         self._numbers = Repeats(JUMPS, DIGITS)
         self._dated = Dated(MOST_BETWEEN_S)
+        self._in_step = InStep(grain_s=GRAIN_S)  # outlives an opening
 
     def on_open(self) -> Sequence[Request]:
         self._started = True
@@ -129,6 +132,9 @@ class NellcorAscii(Listener):
         self._numbers.forget()
         self._dated.forget()
         return []
+
+    def heard_at(self, at_s: float, unsure_s: float) -> None:
+        self._in_step.heard(at_s, unsure_s)
 
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
         line = text_of(frame)
@@ -144,6 +150,8 @@ class NellcorAscii(Listener):
         *made, spo2, spo2_beyond, pulse, pulse_beyond, status = data.groups()
         if self._started and not self._dated.follows(_made_s(*made)):
             raise BadFrame(f"of {made[3]}:{made[4]}:{made[5]}, which does not follow the line before")
+        if self._started and (fault := self._in_step.fault(_made_s(*made))):
+            raise BadFrame(fault)
         words = status.split()
         verdict = next((verdict for word, verdict in STATES.items() if word in words), WELL)
         readings = [judged("pulse_bpm", number_of(pulse), PULSE_LOW, PULSE_HIGH, verdict),

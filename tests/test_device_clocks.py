@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import reduce
@@ -169,6 +170,29 @@ def test_a_clock_that_never_went_says_nothing(name: str) -> None:
     assert Hand(name, stands=True).valid(BEFORE_S - 10)
 
 
+LATE_S = 30.0
+
+
+@pytest.mark.parametrize("name", [name for name in REWRITTEN if SPECS[name].line.stream_bytes_s])
+def test_a_line_that_comes_late_is_not_shown_for_as_long_as_it_does(name: str) -> None:
+    """Something holds up all that comes for half a minute, and gives it out as evenly as it came."""
+    hand, held, late_s = Hand(name), deque[tuple[float, bytes]](), LATE_S
+
+    def wire(data: bytes) -> bytes:
+        held.append((hand.run.at_s, data))
+        came = b""
+        while held and held[0][0] <= hand.run.at_s - late_s:
+            came += held.popleft()[1]
+        return came
+
+    hand.run.wire = wire
+    hand.run.run(LATE_S + 180)
+    assert hand.valid(BEFORE_S + 1) == []
+    late_s = 0.0  # it comes in time again
+    hand.run.run(30)
+    assert hand.valid(BEFORE_S + LATE_S + 180 + 10)
+
+
 @pytest.mark.parametrize(("times", "faults"), [
     ([7] * 20, 0), ([1, 2, 3, 4, 4, 4, 4], 0), ([1, 2, 3, 4, 4, 4, 4, 4], 1), ([1, 2, 3, 3, 3, 3, 3, 3], 0),
     ([1, 2, 3, 4, 34], 0), ([1, 2, 3, 4, 35], 1), ([1, 2, 3, 4, 99, 100, 101, 102], 2), ([1, 2, 3, 4, 3, 5], 1),
@@ -192,7 +216,11 @@ def test_after_the_line_was_away_any_time_may_have_passed(then: int, fault: bool
 def faults(*messages: tuple[float, float]) -> list[bool]:
     """Which of these messages, by edge time and the device's, are not of now."""
     clock = InStep(cycle_s=1000.0)
-    return [bool(clock.fault(made_s, at_s)) for at_s, made_s in messages]
+    found = []
+    for at_s, made_s in messages:
+        clock.heard(at_s, 0.0)
+        found.append(bool(clock.fault(made_s)))
+    return found
 
 
 @pytest.mark.parametrize(("at_s", "made_s", "fault"), [
@@ -212,6 +240,24 @@ def test_a_burst_in_small_steps_is_not_of_now_nor_what_follows_until_both_clocks
 def test_old_messages_among_those_of_now_neither_count_nor_move_what_is_punctual() -> None:
     told = faults((10.0, 10.0), (70.0, 70.0), (70.0, 11.0), (70.5, 70.5), (72.5, 13.5), (73.0, 73.0))
     assert told == [False, False, True, False, True, False]
+
+
+def test_what_comes_late_is_old_for_as_long_as_it_does_and_a_clock_that_went_back_was_set() -> None:
+    """The device's time goes on from one message to the next, whatever holds them up."""
+    late = [(40.0 + at_s, 11.0 + at_s) for at_s in range(200)]
+    assert faults((9.0, 9.0), (10.0, 10.0), *late) == [False] * 2 + [True] * 200
+    assert faults((9.0, 9.0), (10.0, 10.0), *late, (240.0, 240.0)) == [False] * 2 + [True] * 200 + [False]
+    gone_back = [(12.0, 2.0), (12.0 + SETTLE_S / 2, 2.0 + SETTLE_S / 2), (12.0 + SETTLE_S, 2.0 + SETTLE_S)]
+    assert faults((9.0, 9.0), (10.0, 10.0), *gone_back) == [False] * 2 + [True] * 2 + [False]
+
+
+def test_a_clock_that_never_went_is_never_late_and_what_waited_here_is_of_now() -> None:
+    assert not any(faults(*((float(at_s), 7.0) for at_s in range(100))))
+    clock = InStep()
+    for made_s, at_s, unsure_s, fault in ((0, 0, 0, False), (1, 1, 0, False), (2, 2 + BEHIND_S + 9, 9, False),
+                                          (3, 3 + BEHIND_S + 9, 8, True)):
+        clock.heard(at_s, unsure_s)
+        assert bool(clock.fault(made_s)) is fault
 
 
 def test_a_clock_that_drifts_stays_in_step() -> None:

@@ -34,7 +34,8 @@ What is made of it:
 * Where the airway's respiration has a number, the other is not told. A reply older than the last says nothing, also
   where the line was lost meanwhile; the fourth older one running means that the monitor was restarted.
 * A reply whose time has not gone on for more than 5 s is of a monitor that stands still, and no number. Nor is one
-  whose time runs ahead of the edge's clock, or comes more than 5 s late by it: of a burst that something held up.
+  whose time runs ahead of the edge's clock, or comes more than 5 s late by it: something held it up. That lasts until
+  it comes in time again, or the monitor's clock has gone back.
 * The monitor does not say which limit was passed: "in alarm" is told with the number's label.
 * The MAC address of the system id is the serial number. Polled for 10 minutes at a time, renewed every 5; a single poll
   of the monitor itself every 5 s keeps the association. Where nothing comes any more it is released and made anew.
@@ -195,6 +196,9 @@ class Intellivue:
     def on_timeout(self, request: Request) -> Sequence[Decoded]:
         return ()
 
+    def heard_at(self, at_s: float, unsure_s: float) -> None:
+        self._in_step.heard(at_s, unsure_s)
+
     # --- what comes ---------------------------------------------------------------------------------------------------
 
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
@@ -242,7 +246,7 @@ class Intellivue:
         time = int.from_bytes(reader.take(4), "big")
         reader.take(8)
         polled = reader.take(4)
-        out_of_step = self._in_step.fault(time / TICKS_S, self._now_s) if self._now_s else ""
+        out_of_step = self._in_step.fault(time / TICKS_S) if self._started else ""
         if polled == WAVE_OBJECTS:
             if self._started and (out_of_step or self._is_behind(time)):
                 return ()

@@ -70,44 +70,75 @@ class Clocked:
 
 
 class InStep:
-    """For messages that say when they were made, by a clock that goes as the edge's does, whatever time it shows.
+    """For messages that say when they were made, by a clock that goes as the edge's does, whatever time it shows. It is
+    told in steps of `grain_s`; `cycle_s`: where it begins anew. One that was never seen to go says nothing.
 
     A burst of old messages (a terminal server held them up) says more of the device's time than of the edge's has
     passed: what runs ahead is not of now, and nor is what follows until the two clocks have gone alike for `SETTLE_S`
-    of edge time. What comes `BEHIND_S` later than the punctual is old. `cycle_s`: where the device's clock begins anew.
+    of edge time. What comes `BEHIND_S` later than the punctual is old. It is for as long as it stays late: a line that
+    holds everything up makes the device's time go on from one message to the next, and shows nothing else. Only a clock
+    that went back was set, or began anew, and counts once it has gone alike for as long.
     """
 
-    def __init__(self, cycle_s: float) -> None:
-        self._cycle_s = cycle_s
+    def __init__(self, cycle_s: float | None = None, grain_s: float = 0.0) -> None:
+        self._cycle_s, self._ahead_s = cycle_s, AHEAD_S + grain_s
         self._known: tuple[float, float] | None = None  # edge and device time of a punctual message
         self._other: tuple[float, float] | None = None  # of the first of those that are not
         self._since_s = 0.0  # edge time since when those go alike
+        self._newest_s = 0.0  # device time of the last message that was punctual, or came after one that was
+        self._goes = False
+        self._heard: tuple[float, float] | None = None
 
-    def fault(self, made_s: float, at_s: float) -> str:
-        """Why a message made at `made_s` (device) that came at `at_s` (edge) is not of now, in words; empty: it is."""
-        now = at_s, made_s
-        late_s = 0.0 if self._known is None else self._late_s(self._known, now)
-        if -AHEAD_S <= late_s <= BEHIND_S:
-            self._known, self._other = self._followed(self._known, now, late_s), None
+    def heard(self, at_s: float, unsure_s: float) -> None:
+        """The next message came at edge time `at_s`, and may have waited here for `unsure_s` of it."""
+        self._heard = at_s, unsure_s
+
+    def forget(self) -> None:
+        """Another device is there."""
+        self._known = self._other = None
+        self._goes = False
+
+    def fault(self, made_s: float) -> str:
+        """Why a message made at `made_s` (device) is not of now, in words; empty: it is, or the clock says nothing, or
+        nobody said when it came."""
+        if self._heard is None:
             return ""
+        at_s, unsure_s = self._heard
+        now = at_s, made_s
+        if self._known is None:
+            return self._believed(now, now)
+        late_s, went_s = self._late_s(self._known, now), self._step_s(self._newest_s, made_s)
+        behind_s = BEHIND_S + unsure_s
+        self._goes = self._goes or went_s > 0
+        if not self._goes or -self._ahead_s <= late_s <= behind_s:
+            return self._believed(self._followed(self._known, now, late_s) if self._goes else now, now)
+        words = f"by the device's clock it comes {abs(late_s):.1f} s {'early' if late_s < 0 else 'late'}"
+        if late_s > 0 and went_s >= 0:
+            self._newest_s, self._other = made_s, None
+            return words
         other_s = math.inf if self._other is None else self._late_s(self._other, now)
-        if self._other is None or not -AHEAD_S <= other_s <= BEHIND_S:
+        if self._other is None or not -self._ahead_s <= other_s <= behind_s:
             self._other, self._since_s = now, at_s
         elif at_s - self._since_s >= SETTLE_S:
-            self._known, self._other = now, None
-            return ""
-        return f"by the device's clock it comes {abs(late_s):.1f} s {'early' if late_s < 0 else 'late'}"
+            return self._believed(now, now)
+        return words
+
+    def _believed(self, punctual: tuple[float, float], now: tuple[float, float]) -> str:
+        self._known, self._other, self._newest_s = punctual, None, now[1]
+        return ""
+
+    def _step_s(self, before_s: float, made_s: float) -> float:
+        """How much later by the device; negative where it is earlier."""
+        step_s = made_s - before_s
+        return step_s if self._cycle_s is None else (step_s + self._cycle_s / 2) % self._cycle_s - self._cycle_s / 2
 
     def _late_s(self, start: tuple[float, float], now: tuple[float, float]) -> float:
         """How much more edge time than device time has passed since `start`."""
-        made_s = (now[1] - start[1] + self._cycle_s / 2) % self._cycle_s - self._cycle_s / 2
-        return now[0] - start[0] - made_s
+        return now[0] - start[0] - self._step_s(start[1], now[1])
 
     @staticmethod
-    def _followed(known: tuple[float, float] | None, now: tuple[float, float], late_s: float) -> tuple[float, float]:
+    def _followed(known: tuple[float, float], now: tuple[float, float], late_s: float) -> tuple[float, float]:
         """What is punctual from now on: as punctual as this one, but for what the clocks may have drifted apart."""
-        if known is None:
-            return now
         passed_s = max(now[0] - known[0], 0.0)
         return now[0], now[1] + late_s - min(max(late_s, -EARLIER * passed_s), DRIFT * passed_s)
 

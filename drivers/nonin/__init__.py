@@ -33,7 +33,8 @@ What is made of it:
   the one already known, frames were lost or doubled. A number is questionable until two packets running say much the
   same (6 /min, 2 %): the frames that hold it are few, and may be old ones come again. SNSA: invalid, at once.
 * TMR of a packet that is not up to 30 s after the last one's is an old packet, until three running follow each other;
-  the same for more than three is a feed that stands still: no number. One that never went says nothing.
+  the same for more than three is a feed that stands still: no number. One that comes more than 5 s late by it is old
+  for as long as it does. One that never went says nothing.
 * OOT: the artifact lasts, the values are questionable. ARTF: one pulse of the average is bad; valid, reason artifact.
 * Missing with the finger in: unavailable, searching. A number the device cannot measure (pulse below 18 or above 321,
   SpO2 above 100): invalid, implausible, and the other one counts. Low perfusion: valid, reason low_perfusion.
@@ -68,7 +69,7 @@ from drivers.contract import (
     Wave,
     Weak,
 )
-from drivers.kit.clocks import Clocked
+from drivers.kit.clocks import Clocked, InStep
 from drivers.kit.text import Repeats
 from drivers.nonin.frames import (
     ACK,
@@ -95,6 +96,7 @@ JUMPS8 = {"spo2_pct": 2.0, "pulse_bpm": 4.0}  # from one frame of format 8 to th
 BITS8 = dict.fromkeys(JUMPS8, "b")
 COLOUR_PACKETS = 9  # a pulse's perfusion colour is believed for 3 s
 TMR_MOST, TMR_STILL, TMR_CYCLE = 90, 3, 1 << 14  # thirds of a second
+TMR_S = 1 / 3
 NEW_DEVICE_PACKETS = 9  # another firmware number for 3 s: another device was plugged in
 SNSA, OOT, ARTF, SNSD = 0x08, 0x10, 0x20, 0x40
 GPRF, RPRF = 0x02, 0x04
@@ -152,8 +154,9 @@ class Nonin:
         self._select = SELECT[format_]
         self._started = False
         self._clock, self._clocked = Clocked(TMR_MOST, TMR_STILL, cycle=TMR_CYCLE), -1  # of this firmware; both
+        self._in_step = InStep(TMR_CYCLE * TMR_S, TMR_S)  # outlive an opening, and so does it
         self._numbers8 = Repeats(JUMPS8, BITS8)
-        self._forget()  # outlive an opening
+        self._forget()
 
     def _forget(self) -> None:
         self._firmware: int | None = None
@@ -181,6 +184,9 @@ class Nonin:
     def on_timeout(self, request: Request) -> Sequence[Decoded]:
         return []  # more than 5 s after its connect a Nonin ignores the choice; what it sends is decoded all the same
 
+    def heard_at(self, at_s: float, unsure_s: float) -> None:
+        self._in_step.heard(at_s, unsure_s)
+
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
         if frame in (ACK, NAK):
             return []
@@ -203,7 +209,9 @@ class Nonin:
         numbered = [0] + [frame[3] for frame in frames]  # FLOAT, numbered from 1 as in the table
         if not self._in_order(numbered[4]):
             return []
-        if fault := self._clock.fault((numbered[6] & 0x7F) << 7 | (numbered[7] & 0x7F)):
+        made = (numbered[6] & 0x7F) << 7 | (numbered[7] & 0x7F)
+        if fault := self._clock.fault(made) or (
+                self._in_step.fault(made * TMR_S) if self._started else ""):
             raise BadFrame(fault)
         self._note_perfusion(status)
         seen = {bit for bit in (SNSD, SNSA, OOT, ARTF) if any(byte & bit for byte in status)}
@@ -231,6 +239,7 @@ class Nonin:
             self._firmware = firmware
             if firmware != self._clocked:
                 self._clock.forget()
+                self._in_step.forget()
                 self._clocked = firmware
         if self._firmware not in (None, firmware):
             raise BadFrame(f"frame 4 says firmware {firmware}, not {self._firmware}: frames were lost or doubled")

@@ -13,9 +13,8 @@ says counts, as of the moment of its request: older than that it cannot be. The 
 the first request after every opening, for the response to somebody else's request. What a device sends by itself is
 decoded at any time.
 
-Our own requests may come back (an adapter that echoes, a loop-back plug): they are no frames of the device.
-Bytes have an age. A device that streams sends so many bytes a second, and a line carries so many: what comes faster
-has waited on the way (a stalled network, a terminal server): counted as late. A flood (pace.py) is thrown away unread.
+Our own requests may come back (an adapter that echoes, a loop-back plug): they are no frames of the device. Bytes have
+an age (pace.py): what comes faster than the device sends has waited on the way, and is late. A flood is thrown away.
 
 Byte streams and Modbus are the same dialogue: a stream's bytes go to `received`; a Modbus bus sends the request as a
 PDU and gives the response to `responded`, an exception to `refused`, nothing at all to `no_response`. The quiet of a
@@ -32,7 +31,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from drivers.contract import BadFrame, Decoded, FrameRequest, Line, Request, SelfCheckFailed, Spec, Timed, Wave
+from drivers.contract import BadFrame, Decoded, FrameRequest, Heard, Line, Request, SelfCheckFailed, Spec, Timed, Wave
 from edge.field.echoes import Echoes
 from edge.field.history import History
 from edge.field.link_state import Counters, Link
@@ -48,6 +47,7 @@ LONGEST_REST_S = 1.0  # without such a look, for what else time brings
 LATE_S = 0.002  # so much after it is due, lest a loop's clock of milliseconds wakes it just before
 HANDSHAKE_EVERY_S = 3.0  # how often a device that is silent, wrong or unproven is identified again
 DOUBT_AFTER_MISSED = 2  # so many time-outs in a row, and the cable may be in another device
+UNSURE_S = 1.0  # real time for which this process may be held up, and what came waits here
 SETTLE_S = 0.1  # of quiet after a late response, in case it comes twice
 READ_ONLY = frozenset({"identify", "read"})
 
@@ -86,6 +86,7 @@ class Dialogue:
         self._driver = spec.driver(settings)
         self.unmapped: Mapping[str, int] = getattr(self._driver, "unmapped", {})  # drivers.contract.Unmapping
         self._timed = self._driver if isinstance(self._driver, Timed) else None
+        self._heard_at = self._driver.heard_at if isinstance(self._driver, Heard) else _nowhere
         self._speed, self._passed_at_s = speed, 0.0
         self.cuff = spec.cuff_of(self._driver)
         self.stopper = spec.stop_of(self._driver) if may_stop else None
@@ -145,7 +146,7 @@ class Dialogue:
     # --- the connection -----------------------------------------------------------------------------------------------
 
     def retire(self) -> None:
-        """The device is taken out of service: whatever still comes of it goes nowhere."""
+        """Taken out of service: whatever still comes goes nowhere."""
         self._decoded = self._wave = _nowhere
 
     def begin(self, at_s: float) -> None:
@@ -214,10 +215,8 @@ class Dialogue:
 
     def _due(self, at_s: float) -> bool:
         """Whether a request waits; the driver gives one where none does. It is kept until its turn."""
-        if not self._queue:
-            request = self._driver.next_request(at_s)
-            if request is not None:
-                self._queue.append(Pending(request, request.retries))
+        if not self._queue and (request := self._driver.next_request(at_s)) is not None:
+            self._queue.append(Pending(request, request.retries))
         return bool(self._queue)
 
     def _free(self, request: Request, real_s: float) -> bool:
@@ -258,6 +257,7 @@ class Dialogue:
         """These bytes came on a stream."""
         framing, link = self._driver.framing, self.link
         link.received(len(data), real_s)
+        self._heard_at(at_s, UNSURE_S * self._speed)
         if self._flood.has(len(data), real_s):
             framing.flush()
             data = b""

@@ -6,7 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from drivers.contract import Decoded, Driver, FrameRequest, Framing, Reading, Request, Spec, Timed, Wave, unmapped_of
+from drivers.contract import (
+    Decoded,
+    Driver,
+    FrameRequest,
+    Framing,
+    Heard,
+    Reading,
+    Request,
+    Spec,
+    Timed,
+    Wave,
+    unmapped_of,
+)
 from edge import model
 from edge.field.dialogue import Dialogue
 from edge.field.modbus import where
@@ -27,6 +39,8 @@ class _Watched:
         self._timed = driver if isinstance(driver, Timed) else None
         self.unmapped = unmapped_of(driver)
         self.on_open, self.is_response = driver.on_open, driver.is_response
+        if isinstance(driver, Heard):
+            self.heard_at = driver.heard_at
 
     def next_request(self, at_s: float) -> Request | None:
         due_s = at_s if self._timed is None else self._timed.due_s
