@@ -21,8 +21,8 @@ Grade A for the layout: documents 8005313 and M1017617, with their example reque
     no number: -32767 invalid, -32766 not updated, -32764 below range, -32763 above, -32762 not calibrated; others
     up to -32001. Auxiliary, type 4: time of the last NIBP at 0 (s, Unix)
 
-Sent: a request for the displayed values once, every 5 s. None is told to come by itself, since it is not known whether
-a request for that begins its interval anew; records that come all the same are read.
+Sent: a request for the displayed values once, every 5 s; none to come by itself (does that begin its interval anew? It
+is not known). Records that come all the same are read.
 
 What is made of it:
 
@@ -34,7 +34,7 @@ What is made of it:
   bit goes; and not while that bit is set. Where the auxiliary record comes, its time decides. What stands there at the
   opening may be old, and is only remembered.
 * A record that comes twice, or one older than the last, says nothing, also where the line was lost meanwhile; the
-  fourth older one running means that the monitor's clock was set back.
+  fourth older one running means that the monitor's clock was set back. One 5 s late by that clock is no number.
 * Counted, not shown: invasive pressures (16, 30, 44, 58), T2 to T4 (94 on), other records. Not used: ST, gases, flow.
 """
 
@@ -58,22 +58,20 @@ from drivers.contract import (
     Spec,
     Validity,
 )
+from drivers.kit.clocks import InStep
 from drivers.kit.cuffs import DETERMINATION, determination, failed
 from drivers.kit.listening import WELL, Verdict, judged, worst
 from drivers.kit.tally import Tally
 
 FLAG, ESCAPE, FLIP = 0x7E, 0x7D, 0x20
-HEADER, LONGEST = 40, 1490  # bytes of a record
-SUBRECORD, UNION, CLASS_AT = 278, 4, 276
+HEADER, LONGEST, SUBRECORD, UNION, CLASS_AT = 40, 1490, 278, 4, 276  # bytes of a record, and of what is displayed
 DISPLAYED, AUXILIARY, END = 1, 4, 0xFF
 ECG, NIBP, TEMPERATURE, SPO2, CO2 = 0, 72, 86, 118, 132
 OTHERS = (("P1", 16, 4), ("P2", 30, 4), ("P3", 44, 4), ("P4", 58, 4), ("T2", 94, 1), ("T3", 102, 1), ("T4", 110, 1))
-EVERY_S = 5
-TIMEOUT_S = 2.0
+EVERY_S, GRAIN_S, TIMEOUT_S = 5, 1.0, 2.0  # GRAIN_S: of its clock
 FOLLOWS_S, SET_BACK = 30, 4  # so many older ones running, each so soon after the other: the clock was set back
 SOON_S = 2 * EVERY_S  # how old a determination may be that stands there at the opening
-WATER_MMHG = 47.0
-CONTROL = -32001  # a value up to here is none
+WATER_MMHG, CONTROL = 47.0, -32001  # a value up to CONTROL is none
 SPECIAL: Mapping[int, Verdict] = {
     -32767: (Validity.INVALID, None), -32766: (Validity.UNAVAILABLE, None), -32764: (Validity.UNDERFLOW, None),
     -32763: (Validity.OVERFLOW, None), -32762: (Validity.CALIBRATING, None),
@@ -87,8 +85,7 @@ NOISY: tuple[tuple[int, Verdict], ...] = (
 SAMPLES: tuple[tuple[int, Verdict], ...] = (
     (0x18, (Validity.CALIBRATING, None)), (0x20, (Validity.INVALID, "pneumatic_fault")),
     (0x40, (Validity.INVALID, "pneumatic_fault")))
-ECG_SOURCES = frozenset({1, 9})
-MEASURES, OLD = 0x20, 0x100
+ECG_SOURCES, MEASURES, OLD = frozenset({1, 9}), 0x20, 0x100
 ASYSTOLE = (0x04, DeviceAlarm("asystole", "high", "ECG asystole", "Asystole, says the monitor"))
 CO2_SAYS = (
     (0x84, DeviceAlarm("no_breath", "high", "CO2 apnoea", "No breath, says the monitor")),
@@ -256,6 +253,7 @@ class GeDri:
         self._started = False
         self._record: tuple[int, int] | None = None  # number and time of the last one; outlives a line that is lost
         self._older = (0, 0)  # the time of the last one that was older than that, and how many came running
+        self._in_step = InStep(grain_s=GRAIN_S)  # outlives it, too
         self._forget()
 
     def _forget(self) -> None:
@@ -283,18 +281,24 @@ class GeDri:
     def on_timeout(self, request: Request) -> Sequence[Decoded]:
         return ()
 
+    def heard_at(self, at_s: float, unsure_s: float) -> None:
+        self._in_step.heard(at_s, unsure_s)
+
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
         record = _plain(frame)
         if record is None:
             raise BadFrame("not one whole record with a good sum")
-        number, level, time = struct.unpack_from("<BBxxI", record, 2)
-        if main := struct.unpack_from("<h", record, 14)[0]:
+        number, level, time, main = struct.unpack_from("<BBxxI4xh", record, 2)
+        if main:
             self.unmapped.saw(f"main type {main}")
             return ()
         subrecords = _subrecords(record)
+        late = self._in_step.fault(time)
         if self._started and self._is_old(number, time):
             return ()
         self._record = number, time
+        if self._started and late:
+            raise BadFrame(late)
         taken = next((struct.unpack_from("<I", data)[0] for type_, data in subrecords
                       if type_ == AUXILIARY and len(data) >= 4), None)
         decoded: list[Decoded] = []
@@ -390,10 +394,6 @@ def _alarms(ecg: Group, co2: Group) -> tuple[DeviceAlarm, ...]:
     return (*found, *(alarm for bits, alarm in CO2_SAYS if co2.there and co2.status & bits))
 
 
-def _make(settings: Mapping[str, str | int | float]) -> GeDri:
-    return GeDri()
-
-
 DRIVER = Spec(
     name="ge_dri",
     title="GE Datex-Ohmeda S/5, B650, B850 (DRI computer interface; numbers, no waves)",
@@ -416,5 +416,5 @@ DRIVER = Spec(
         " itself at most, so numbers are up to 5 s old when they come. No waves, no serial number (it is bound by"
         " its port), no alarm texts, one temperature."
     ),
-    make=_make,
+    make=lambda settings: GeDri(),
 )

@@ -173,7 +173,7 @@ def test_a_clock_that_never_went_says_nothing(name: str) -> None:
 LATE_S = 30.0
 
 
-@pytest.mark.parametrize("name", [name for name in REWRITTEN if SPECS[name].line.stream_bytes_s])
+@pytest.mark.parametrize("name", [name for name in REWRITTEN if SPECS[name].line.stream_bytes_s or name == "ge_dri"])
 def test_a_line_that_comes_late_is_not_shown_for_as_long_as_it_does(name: str) -> None:
     """Something holds up all that comes for half a minute, and gives it out as evenly as it came."""
     hand, held, late_s = Hand(name), deque[tuple[float, bytes]](), LATE_S
