@@ -14,7 +14,7 @@ from edge.console import service
 from edge.console.tables import web_sessions
 from edge.model import iso
 from tests.helpers.page_browser import Opened, complaints, figure, until, with_high
-from tests.helpers.page_story import PASSWORD, Story, busy
+from tests.helpers.page_story import PASSWORD, Story, alarm, busy
 
 pytestmark = pytest.mark.slow
 
@@ -246,6 +246,15 @@ async def test_what_vanishes_or_goes_grey_under_the_focus_hands_it_on(opened: Op
         await expect(acknowledge).to_be_focused()
         await acknowledge.press("Enter")
         await expect(page.locator("[data-alarm=a1] .tell")).to_be_focused()
+        high, (second, third) = story.beds["chair-1"].state["alarms"], (
+            alarm(name, "medium", name, iso(story.now()), 60) for name in ("a2", "a3"))
+        story.beds["chair-1"].state["alarms"] = [second, third]
+        story.tell("chair-1")
+        await page.locator("[data-alarm=a2] .acknowledge").focus()
+        story.beds["chair-1"].state["alarms"] = [third]
+        story.tell("chair-1")  # over, and gone: a second Enter is not to acknowledge another
+        await expect(page.locator("[data-alarm=a3] .tell")).to_be_focused()
+        story.beds["chair-1"].state["alarms"] = high
         await page.get_by_role("button", name="Session").press("Enter")
         for form in ("Hold the treatment…", "Close session…"):  # one form after another
             await page.get_by_role("button", name=form).press("Enter")

@@ -1,5 +1,6 @@
 /** Where the keyboard is: with a form open Tab stays with what is in sight, and what vanishes under the focus hands it on. */
-const TAKES = ":is(a[href], button, input, select, textarea):not(:disabled)";
+const TAKES = ":is(a[href], button, input, select, textarea, summary):not(:disabled)";
+const HARMLESS = "a[href], [aria-expanded], input, select, textarea, summary"; // a second Enter does nothing to a patient, and acknowledges nothing unseen
 
 /** What was in reach when the focus came, the focused one last: what stands before it goes before what stands behind. */
 let reach: HTMLElement[] = [];
@@ -14,7 +15,7 @@ function follows(one: Node, other: Node): boolean {
 
 function remember(event: FocusEvent): void {
   const now = event.target as HTMLElement;
-  const near = all(now.closest(".sheet-body, .sheet-foot, .rail, main") ?? document);
+  const near = all(now.closest(".sheet-body, .sheet-foot, .rail, aside, main") ?? document);
   reach = !now.matches(TAKES) ? [] : [...near.filter((one) => follows(now, one)).reverse(), ...near.filter((one) => follows(one, now)), now];
 }
 
@@ -32,11 +33,11 @@ function round(event: KeyboardEvent): void {
   next.focus();
 }
 
-/** Gives the focus back after a redraw: to the same, once it takes it again, or to what stood nearest before it. */
+/** Gives the focus back after a redraw: to the same, once it takes it again, or to what is harmless and stood nearest, before it rather than behind. */
 export function keepFocus(): void {
   const last = reach.at(-1);
   if (last === undefined || document.activeElement !== document.body || (last.isConnected && last.matches(":disabled"))) return;
-  const next = reach.findLast((one) => one.isConnected && one.matches(TAKES)) ?? document.querySelector<HTMLElement>(".sheet") ?? document.querySelector<HTMLElement>("main h1");
+  const next = reach.findLast((one) => one.isConnected && one.matches(TAKES) && (one === last || one.matches(HARMLESS))) ?? document.querySelector<HTMLElement>(".sheet") ?? document.querySelector<HTMLElement>("main h1");
   next?.focus({ preventScroll: true });
 }
 

@@ -25,7 +25,8 @@ export function phaseWords(state: BedState, live: boolean): string {
     const planned = session.order?.duration_min ?? null;
     return `${words} ${infused ?? "--"} min${planned === null ? "" : ` of ${planned}`}`;
   }
-  const inPhase = live ? minutes(store.since_s(session.infusion_ended ?? session.phase_since, keyOf(state))) : null;
+  const since = (session.phase === "RECOVERY" ? session.infusion_ended : null) ?? session.phase_since; // recovery counts from the end of the dose
+  const inPhase = live ? minutes(store.since_s(since, keyOf(state))) : null;
   return inPhase === null ? words : `${words} ${inPhase} min`;
 }
 

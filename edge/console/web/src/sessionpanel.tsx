@@ -11,7 +11,7 @@ import { store } from "./state.ts";
 import { highOf, isSaid, Whose } from "./whose.tsx";
 import { furtherVerbs, nameOf, VerbForm } from "./verbform.tsx";
 import type { Phase, Session } from "./feed.ts";
-import { byHand, PHASE, phaseName, refusal, sentence } from "./words.ts";
+import { byHand, nextWords, PHASE, phaseName, refusal, sentence } from "./words.ts";
 
 const STEPS: readonly Phase[] = ["PRECHECK", "READY", "INFUSING", "RECOVERY", "DISCHARGE_READY"];
 /** What is ticked before the start. `hand`: the patient takes the dose, and nothing about it goes by weight or by a pump. */
@@ -56,7 +56,7 @@ export function SessionPanel({ bed, session, close }: { bed: string; session: Se
       </ol>
       <OrderLine bed={bed} session={session} />
       <h3>Still open before the next step</h3>
-      {(session.open_items ?? []).length > 0 ? <OpenItems session={session} ask={ask} /> : session.open.length === 0 ? <p>{(byHand(session) ? NOTHING_OPEN_BY_HAND : NOTHING_OPEN)[session.phase] ?? "Nothing."}</p> : <ul class="open-items">{session.open.map((item) => <li key={item}>☐ {sentence(item)}</li>)}</ul>}
+      {(session.open_items ?? []).length > 0 ? <OpenItems session={session} ask={ask} /> : session.open.length === 0 ? <p>{(byHand(session) ? NOTHING_OPEN_BY_HAND : NOTHING_OPEN)[session.phase] ?? ["Nothing", nextWords(session)].filter(Boolean).join(". ") + "."}</p> : <ul class="open-items">{session.open.map((item) => <li key={item}>☐ {sentence(item)}</li>)}</ul>}
       {session.ready_min !== null && <p>Had there been no minimum stay: ready {Math.round(session.ready_min)} min after the start.</p>}
       {(session.phase === "PRECHECK" || session.phase === "READY") && <Checklist bed={bed} session={session} />}
       <h3>What you can record or ask for</h3>
