@@ -116,6 +116,18 @@ def test_a_power_strip_is_devices_that_are_lost_together(lost: int, last_after_s
     assert ward.causes() == ({f"{bed} TEC-4:{device}": said for bed, device in places} if one_line else {})
 
 
+def test_what_is_lost_with_its_gateway_is_not_counted_again_with_what_else_is_lost_then() -> None:
+    ward = Ward(3)
+    for bed in ("bed-1", "bed-2"):
+        ward.floods.wires[bed, "pump"] = GATEWAY
+    for bed, device in (("bed-1", "pump"), ("bed-2", "pump"), ("bed-3", "cuff")):
+        ward.link(bed, device, "lost")
+    ward.wait(11)
+    assert len(ward.alarms()) == 3
+    assert set(ward.causes()) == {"bed-1 TEC-3:pump", "bed-2 TEC-3:pump"}
+    assert all("over 10.0.0.9:502" in said for said in ward.causes().values())
+
+
 def test_what_was_lost_together_stays_one_line_while_it_comes_back_and_nothing_joins_it() -> None:
     ward = Ward(4)
     for bed in ("bed-1", "bed-2", "bed-3"):

@@ -109,7 +109,7 @@ def test_no_session_begins_meanwhile_and_a_nurse_may_end_it() -> None:
 
 
 @pytest.mark.parametrize(("verb", "device", "says"), [
-    ("maintain", "scales", "bad_args: this bed has no device 'scales'; it has pump, cuff, oximeter"),
+    ("maintain", "s" * 41, f"bad_args: this bed has no device '{'s' * 40}'; it has pump, cuff, oximeter"),
     ("maintenance_over", "cuff", "not_now: the cuff is not in maintenance"),
     ("maintain", "pump", "not_now: the pump is in maintenance already, by tim")])
 def test_what_is_refused(verb: str, device: str, says: str) -> None:

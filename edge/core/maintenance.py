@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from edge.contract.commands import Maintain, MaintenanceOver
 from edge.contract.events import DeviceReturned, InMaintenance, PendingEvent
 from edge.core import channels
-from edge.core.refusal import Refused
+from edge.core.refusal import Refused, named_device
 from edge.core.rules import RuleSet
 from edge.core.state import BedState, Device, Maintenance
 from edge.core.watching import GIVES
@@ -26,7 +26,7 @@ def is_dropped(state: BedState, given: Input) -> bool:
 
 def begin(state: BedState, _: RuleSet, command: Command, args: Maintain, at_s: float) -> Iterator[PendingEvent]:
     """From now on. Raises Refused."""
-    device = _device(state, args.device)
+    device = named_device(state, args.device)
     if device.maintenance is not None:
         raise Refused(f"not_now: the {args.device} is in maintenance already, by {device.maintenance.by}")
     if is_needed(state, args.device):
@@ -40,7 +40,7 @@ def begin(state: BedState, _: RuleSet, command: Command, args: Maintain, at_s: f
 
 def end(state: BedState, _: RuleSet, command: Command, args: MaintenanceOver, at_s: float) -> Iterator[PendingEvent]:
     """Before its time. Raises Refused."""
-    device = _device(state, args.device)
+    device = named_device(state, args.device)
     if device.maintenance is None:
         raise Refused(f"not_now: the {args.device} is not in maintenance")
     device.maintenance = None
@@ -86,9 +86,3 @@ def _forget(state: BedState, name: str) -> None:
     device.pump, device.pump_at_s, device.known_at_s, device.infused = None, 0.0, None, False
     device.rate_ml_h, device.rate_at_s, device.volume_ml, device.run_since_s = None, 0.0, None, None
     device.alarms, device.own = (), {}
-
-
-def _device(state: BedState, name: str) -> Device:
-    if name not in state.devices:
-        raise Refused(f"bad_args: this bed has no device {name[:40]!r}; it has {', '.join(state.devices) or 'none'}")
-    return state.devices[name]

@@ -27,7 +27,7 @@ from edge.contract.events import AlarmMoved, MovedFrom, MovedTo, PendingEvent
 from edge.core import audio, channels, interlock, samples, session, shelf
 from edge.core.alarms import ACTIVE, SHOWN, Alarm
 from edge.core.context import RuleContext
-from edge.core.refusal import Refused, open_session
+from edge.core.refusal import Refused, named_device, open_session
 from edge.core.rule import applies
 from edge.core.rules import RuleSet
 from edge.core.state import BedState, Determination, Device, Gone, Session, Stay
@@ -124,10 +124,7 @@ def places_of(state: BedState, other: BedState, names: Collection[str]) -> dict[
     else the only one of that driver. Raises Refused."""
     places: dict[str, str] = {}
     for name in dict.fromkeys(names):
-        if name not in state.devices:
-            known = ", ".join(state.devices) or "none"
-            raise Refused(f"bad_args: {state.bed} has no device {name[:40]!r}; it has {known}")
-        driver = state.devices[name].driver
+        driver = named_device(state, name, state.bed).driver
         same = [one for one, device in other.devices.items() if device.driver == driver and one not in places]
         if name in same:
             same = [name]

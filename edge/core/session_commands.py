@@ -24,9 +24,9 @@ from edge.contract.events import PendingEvent
 from edge.core import channels, dissociation, session
 from edge.core.context import RuleContext
 from edge.core.protocols import beyond
-from edge.core.refusal import Refused, open_session
+from edge.core.refusal import Refused, named_device, open_session
 from edge.core.rules import RuleSet
-from edge.core.state import Amendment, Attestation, BedState, Device, Override
+from edge.core.state import Amendment, Attestation, BedState, Override
 from edge.model import Command, iso
 
 AMENDED = ("weight_kg", "dose_mg_kg", "duration_min", "concentration_mg_ml", "nibp_interval_min")
@@ -96,7 +96,7 @@ def attest(state: BedState, _: RuleSet, command: Command, args: Attest, at_s: fl
 
 def device_off(state: BedState, _: RuleSet, command: Command, args: DeviceOff, at_s: float) -> Iterator[PendingEvent]:
     """Nothing is missed of this device until then."""
-    current, device = open_session(state), _device(state, args.device)
+    current, device = open_session(state), named_device(state, args.device)
     if device.kind == "pump" and channels.gives_drug(state, args.device) and current.phase in ("INFUSING", "PAUSED"):
         raise Refused("not_now: a pump is not done without while its dose is not over")
     device.off_until_s, device.away = at_s + args.minutes * 60, True
@@ -107,7 +107,7 @@ def device_off(state: BedState, _: RuleSet, command: Command, args: DeviceOff, a
 
 def device_back(state: BedState, _: RuleSet, command: Command, args: DeviceBack, at_s: float) -> Iterator[PendingEvent]:
     """It is missed again from now on; or it is this bed's own, where nothing but a person can tell."""
-    device = _device(state, args.device)
+    device = named_device(state, args.device)
     if device.gone is not None:
         device.gone = None
     elif device.off_until_s is None and not device.ask:
@@ -138,7 +138,7 @@ def name_drug_channel(
     state: BedState, _: RuleSet, command: Command, args: DrugChannel, at_s: float,
 ) -> Iterator[PendingEvent]:
     """From now on this pump moves the session. Where it runs already, its run began the infusion."""
-    current, device = open_session(state), _device(state, args.device)
+    current, device = open_session(state), named_device(state, args.device)
     reason = (args.reason or "").strip()
     if device.kind != "pump":
         raise Refused(f"bad_args: the {args.device} is no pump; this bed's are {', '.join(channels.pumps_of(state))}")
@@ -160,9 +160,3 @@ def name_drug_channel(
         del state.latest[metric]
     yield state.event(at_s, events.DrugChannelNamed(device=args.device, was=was, reason=reason, command=command.id,
                                                  by=command.user))
-
-
-def _device(state: BedState, name: str) -> Device:
-    if name not in state.devices:
-        raise Refused(f"bad_args: this bed has no device {name[:40]!r}; it has {', '.join(state.devices) or 'none'}")
-    return state.devices[name]

@@ -11,7 +11,7 @@ from edge.contract.treatment_verbs import HoldTreatment, ReleaseHold, SetLimit
 from edge.core import session
 from edge.core.context import RuleContext
 from edge.core.entered import Held, Limit, OwnLimit
-from edge.core.refusal import Refused, open_session
+from edge.core.refusal import SHOWN_CHARS, Refused, open_session
 from edge.core.rules import RuleSet
 from edge.core.state import BedState, Session
 from edge.model import Command
@@ -50,7 +50,7 @@ def _limit(rules: RuleSet, name: str) -> Limit:
     found = next((limit for limit in rules.limits if limit.id == name), None)
     if found is None:
         known = ", ".join(limit.id for limit in rules.limits) or "none"
-        raise Refused(f"bad_args: no limit {name[:40]!r} can be set for a patient; these can: {known}")
+        raise Refused(f"bad_args: no limit {name[:SHOWN_CHARS]!r} can be set for a patient; these can: {known}")
     return found
 
 
