@@ -15,12 +15,14 @@ import pytest
 
 import drivers
 import simulators
+from drivers.contract import Heard
 from edge.app.scale import ROOT, Evidence, read_report
 from edge.cli.capture import run_capture
 from edge.cli.check import _is_of_this_machine, _lines, _plain, run_check
 from edge.field import acceptance
 from edge.field.acceptance import REPORT, Report, check, judge
 from edge.field.device_url import parse_device_url
+from edge.field.harmless import harmless
 from edge.field.history import History
 from edge.field.link_state import Counters
 from edge.model import LinkChanged, PumpState, PumpStatus, Sample, Samples
@@ -189,6 +191,28 @@ def test_a_link_that_falls_is_unfit_and_says_why() -> None:
         run.wire = lambda data: b"" if 30 < run.real_s < 50 else data
 
     assert "the link was silent: nothing received for 6 s" in listened(spoil=spoil).faults
+
+
+HEARD = [name for name, spec in drivers.find().items() if isinstance(spec.driver(), Heard)]
+
+
+@pytest.mark.parametrize("name", HEARD)
+def test_a_check_hears_that_a_line_is_late_by_the_device_s_own_clock(name: str) -> None:
+    """As in service: what came a while ago is no number, in a check, a probe or a recording either."""
+    run = DialogueRun(harmless(drivers.find()[name], known=True), simulators.find()[name].make(StillPatient(), 1))
+    run.open()
+    run.run(30)
+    assert samples_of(run)[-1].validity == "valid"
+    run.delay(each=1, late_s=12.0)
+    run.run(14)
+    run.forget()
+    run.run(20)
+    assert [one for one in samples_of(run) if one.validity == "valid"] == []
+
+
+def samples_of(run: DialogueRun) -> list[Sample]:
+    return [sample for _, one in run.inputs if isinstance(one, Samples) for sample in one.samples
+            if sample.metric == "spo2_pct"]
 
 
 def test_a_feed_without_a_number_is_unfit() -> None:

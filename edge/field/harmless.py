@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from drivers.contract import Decoded, Driver, Effect, Request, Spec, unmapped_of
+from drivers.contract import Decoded, Driver, Effect, Heard, Request, Spec, unmapped_of
 
 LATER_S = 7200.0  # edge seconds: long after it is over
 QUIET_SETTINGS = {"start_s": LATER_S}  # a driver that has such a setting does nothing by itself meanwhile
@@ -31,6 +31,8 @@ class _Harmless:
         self.framing = driver.framing
         self._driver, self._effects = driver, effects
         self.unmapped = unmapped_of(driver)
+        if isinstance(driver, Heard):
+            self.heard_at = driver.heard_at
 
     def on_open(self) -> Sequence[Request]:
         return [request for request in self._driver.on_open() if request.effect in self._effects]
