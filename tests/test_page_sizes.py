@@ -230,6 +230,16 @@ UNDRAWN = """() => {
 }"""
 
 
+# How much of what is scrolled is seen between the bar of what to do and the page's lower edge.
+BELOW_THE_BAR = """() => {
+  const [main, bar] = ['main', '.actions'].map(one => document.querySelector(one));
+  main.scrollTop = getComputedStyle(bar).position === 'sticky' ? 30 : 0;
+  const left = main.scrollTop === 0 ? 0 : main.getBoundingClientRect().bottom - bar.getBoundingClientRect().bottom;
+  main.scrollTop = 0;
+  return left;
+}"""
+
+
 def measuring(told: dict[str, tuple[float, str, str]]) -> Story:
     """A quiet ward whose first bed has such a device."""
     story = Story(beds=2)
@@ -252,6 +262,7 @@ async def test_what_a_bed_measures_besides_has_a_tile_a_line_and_a_place_on_the_
                 await in_sight(page, tile)
                 await expect(page.locator(".trend-head")).to_contain_text(label)
             assert await cut_off(page, ".further-tiles .digits") == []
+            assert await page.evaluate(BELOW_THE_BAR) < 1, size
             await until_drawn(page, f"({UNDRAWN})().length === 0")
             await sound(page, size)
             await in_sight(page, page.get_by_role("button", name="Check-in"))
