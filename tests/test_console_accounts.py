@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from edge.cli.audit import show_audit
-from edge.console import account_copy, accounts, audit
+from edge.console import account_copy, accounts, administration, audit
 from edge.console.accounts import ensure_user
 from edge.console.run import put_user
 from edge.console.security import COOKIE
@@ -170,6 +170,7 @@ async def test_the_audit_is_read_in_pages_newest_first_and_tells_where_it_was_ch
         assert numbers == list(range(len(numbers), 0, -1))
         page = (await home.http.get("/api/audit", params={"limit": 2, "before": 4})).json()
         assert ([line["n"] for line in page["lines"]], page["broken"]) == ([3, 2], None)
+        assert (await home.http.get("/api/audit", params={"before": 1})).json() == {"lines": [], "broken": None}
         assert whole["lines"][0] | {"detail": None, "n": 0} == {
             "n": 0, "at": "2027-01-15T08:00:00.000Z", "user": "ann", "what": "ask 3", "edge": EDGE, "bed": BED,
             "detail": None}
@@ -179,6 +180,30 @@ async def test_the_audit_is_read_in_pages_newest_first_and_tells_where_it_was_ch
         told = (await home.http.get("/api/audit")).json()
         assert ([line["n"] for line in told["lines"]], told["broken"]) == (
             [numbers[0]], f"line {middle}: its hash does not match")
+
+
+async def test_a_fault_of_our_own_is_a_problem_that_says_whom_to_tell(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("a bug")
+
+    async with administered(tmp_path) as home:
+        monkeypatch.setattr(administration, "newest", broken)
+        told = await home.http.get("/api/audit")
+        assert (told.status_code, told.headers["content-type"]) == (500, "application/problem+json")
+        assert told.json() == {"type": "/problems/internal", "title": "The console has an error of its own",
+                               "status": 500, "detail": "The console has an error of its own",
+                               "remedy": "Tell the administrator; its log names it.", "instance": "/api/audit"}
+
+
+async def test_a_name_that_cannot_be_seen_whole_is_refused_in_words(tmp_path: Path) -> None:
+    async with administered(tmp_path) as home:
+        for name in ("0\x02", "a\u00adb", " ann", "ann\u2028", "a\ue000"):
+            told = await change(home, "add", name=name, role="nurse", password="long enough")
+            assert told.status_code == 422
+            assert told.json()["detail"] == "name: it has characters that may not stand there"
+        told = await change(home, "add", name="Zoë O’Néill 2 中", role="nurse", password="long enough")
+        assert told.status_code == 200
 
 
 async def test_where_the_store_does_not_work_no_account_is_changed(tmp_path: Path) -> None:

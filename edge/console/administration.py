@@ -78,7 +78,7 @@ def newest(connection: Connection, before: int | None, limit: int) -> Audit:
     rows = connection.execute(found if before is None else found.where(lines.c.n < before)).all()
     told: list[AuditLine] = []
     broken = None
-    for row, older in zip(rows, [*rows[1:], None], strict=True):
+    for row, older in zip(rows, [*rows[1:], None][:len(rows)], strict=True):
         if len(told) == limit:
             break
         n, prev = (older.n + 1, older.hash) if older is not None else (1, GENESIS)

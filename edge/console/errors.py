@@ -16,6 +16,10 @@ from edge.contract.problems import MEDIA_TYPE, Problem, problem
 OF_STATUS = {400: "not_json", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 WORDS = {"not_json": "the body is not text in UTF-8", "not_found": "no such address",
          "method_not_allowed": "this address does not take that method"}
+PLAIN = {  # pydantic's own words where a person needs others
+    "extra_forbidden": "there is no such field",
+    "string_pattern_mismatch": "it has characters that may not stand there",
+}
 
 
 class Refused(Exception):
@@ -48,7 +52,8 @@ def add_handlers(app: FastAPI) -> None:
             at = first["loc"][-1] + 1
             return response(problem("not_json", f"the body is not JSON (at character {at})", where="body"), request)
         where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
-        return response(problem("bad_request", f"{where}: {first['msg']}", where=where), request)
+        words = PLAIN.get(first["type"], first["msg"])
+        return response(problem("bad_request", f"{where}: {words}", where=where), request)
 
     @app.exception_handler(HTTPException)
     async def by_status(request: Request, error: HTTPException) -> Response:
@@ -56,6 +61,10 @@ def add_handlers(app: FastAPI) -> None:
         detail = WORDS.get(kind, str(error.detail))
         of = msgspec.structs.replace(problem(kind, detail), status=error.status_code)
         return response(of, request, error.headers)
+
+    @app.exception_handler(500)
+    async def own_fault(request: Request, _: Exception) -> Response:
+        return response(problem("internal"), request)  # what it was goes on into the log
 
     @app.exception_handler(StoreBroken)
     async def broken(request: Request, _: StoreBroken) -> Response:

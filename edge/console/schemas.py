@@ -42,6 +42,11 @@ class AccountNamed(StrictModel):
     name: Name
 
 
+# What is printable: letters, marks, digits, punctuation, symbols, and the space, with which none begins or ends.
+SEEN = r"\p{L}\p{M}\p{N}\p{P}\p{S}"
+PRINTABLE = rf"^[{SEEN}]([{SEEN} ]*[{SEEN}])?$"
+
+
 class NewPassword(StrictModel):
     """The account that is meant, and its password from now on."""
 
@@ -52,7 +57,7 @@ class NewPassword(StrictModel):
 class NewAccount(StrictModel):
     """An account to be made."""
 
-    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"^\S(.*\S)?$")]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=PRINTABLE)]
     role: Role
     password: FreshPassword
 

@@ -64,10 +64,13 @@ KINDS: dict[str, ProblemKind] = {
     "ambiguous_bed": ProblemKind(
         409, "Several edges have a bed of that name", "Write /api/edges/EDGE/beds/BED/... instead."),
     "no_such_edge": ProblemKind(404, "No such edge", "GET /api/edges lists the edges."),
-    "method_not_allowed": ProblemKind(405, "This address does not take that method", "See /openapi.json."),
+    "method_not_allowed": ProblemKind(
+        405, "This address does not take that method", "See /openapi.json for those it takes."),
     "too_large": ProblemKind(413, "The request is too large", "Send less."),
     "not_json": ProblemKind(422, "The body is not JSON", "Send a JSON object."),
-    "bad_request": ProblemKind(422, "The request is not of the shape it must have", "See /openapi.json."),
+    "bad_request": ProblemKind(
+        422, "The request is not of the shape it must have",
+        "Correct what is named; /openapi.json says how it is written."),
     # a command, refused before it was sent
     "unknown_verb": ProblemKind(422, "No such command", "See /openapi.json for the commands there are."),
     "bad_args": ProblemKind(422, "The command cannot be meant", "Correct what is named, then ask again."),
