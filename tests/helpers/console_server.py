@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -104,11 +105,15 @@ class Server:
                                     headers={name: value for name, value in told.items() if value != "-"})
 
 
+@cache
+def _cheap() -> PasswordHash:
+    return PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
+
+
 @contextmanager
 def quick_hashes() -> Iterator[None]:
     """Argon2 at its cheapest: what is tested is who passes, not how long guessing takes."""
-    cheap = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
-    with patch.object(accounts, "_hasher", lambda: cheap):
+    with patch.object(accounts, "_hasher", _cheap):
         accounts._dummy_hash.cache_clear()
         yield
     accounts._dummy_hash.cache_clear()

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from nacl.signing import SigningKey
 
+from edge.console import account_copy, accounts
 from edge.console.accounts import ensure_user
 from edge.console.link import NotConnected
 from edge.console.service import Console
@@ -69,10 +70,26 @@ def settings(data: Path, clock: Callable[[], float] | None = None, **more: Any) 
     return Settings(data=data, now=clock or Clock(), **told)
 
 
+_made: dict[Callable[..., object], dict[str, bytes]] = {}  # by name, the files of a console with two accounts
+
+
 def with_users(told: Settings) -> Settings:
-    """The same, with a nurse and a technician who can log in."""
-    ensure_user(told.database, *NURSE, "nurse", START_S)
-    ensure_user(told.database, *TECHNICIAN, "technician", START_S)
+    """The same, with a nurse and a technician who can log in. Such a folder is made once a process, for each way
+    to hash passwords; each later one that is new begins with a copy."""
+    place = told.database
+    made = _made.get(accounts._hasher)
+    if isinstance(place, Path) and made and not any(place.with_name(name).exists() for name in made):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        for name, whole in made.items():
+            place.with_name(name).touch(mode=0o600)
+            place.with_name(name).write_bytes(whole)
+        return told
+    is_new = isinstance(place, Path) and not place.exists()
+    ensure_user(place, *NURSE, "nurse", START_S)
+    ensure_user(place, *TECHNICIAN, "technician", START_S)
+    if isinstance(place, Path) and is_new:
+        _made[accounts._hasher] = {path.name: path.read_bytes() for path in
+                                   (place, *account_copy.both(account_copy.beside(place))) if path.exists()}
     return told
 
 
