@@ -20,6 +20,8 @@ from edge.model import RecordedInput, Tick, iso
 from edge.process import BadUsage
 from tests.helpers.bodies import body
 
+pytestmark = pytest.mark.slow
+
 OLD = Path(__file__).parent / "golden" / "journal-0.1.0.db.gz"
 HOUR_S = 3600.0
 

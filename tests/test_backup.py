@@ -34,6 +34,8 @@ from tests.helpers.recovery_story import Life
 from tests.helpers.small_disk import fill, remount
 from tests.helpers.small_disk import small_disk as small_disk
 
+pytestmark = pytest.mark.slow
+
 AT_S = 1_800_000_000.0
 
 
@@ -53,7 +55,6 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.slow
 async def test_the_drill(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept, store = opened(data, "b1"), Store(data / "console.db")
     life = Life(kept)
@@ -172,7 +173,6 @@ def test_onto_a_disk_that_fills_all_is_restored_or_nothing(
     assert verify(str(box / "journal.db")).ok
 
 
-@pytest.mark.slow
 def test_onto_a_disk_that_is_full(backup: Path, small_disk: Path) -> None:
     filler = fill(small_disk)
     with pytest.raises(BadUsage, match="No space left on device"):
@@ -203,7 +203,6 @@ async def test_under_an_edge_that_runs_nothing_is_restored(backup: Path, data: P
     await kept.close()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", ["full", "read-only"])
 async def test_of_a_store_that_fails_what_is_on_the_disk_is_saved(
     data: Path, small_disk: Path, tmp_path: Path, how: str,
@@ -333,7 +332,6 @@ def test_a_byte_that_is_another_in_any_file_of_a_backup_is_found(lived: Path, tm
     assert restore(saved, tmp_path / "box") == 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("room_kb", [40, 400])
 def test_onto_a_disk_that_fills_nothing_is_left_of_a_backup(lived: Path, small_disk: Path, room_kb: int) -> None:
     filler = fill(small_disk)

@@ -30,6 +30,8 @@ from tests.helpers.small_disk import fill, remount
 from tests.helpers.small_disk import small_disk as small_disk
 from tests.helpers.stream_world import Box
 
+pytestmark = pytest.mark.slow
+
 STATUS, EVENT = status_topic(EDGE), event_topic(EDGE)
 MUTANTS = int(os.environ.get("VIGIL_MUTANTS", "0")) or 8
 COUNT, ROWS = 40, 100
@@ -273,7 +275,6 @@ def test_ended_between_any_two_steps_the_next_start_finishes(
     assert step > 3
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", ["full", "read-only"])
 async def test_on_a_disk_that_takes_nothing_it_starts_serves_what_is_there_and_heals(
     truth: Truth, small_disk: Path, how: str,

@@ -37,6 +37,8 @@ from tests.helpers.console_story import (
 )
 from tests.helpers.parts import sampled
 
+pytestmark = pytest.mark.slow
+
 NEW_WORD, PATIENT = "another word", "Ada"
 EVENT = event_topic(EDGE)
 

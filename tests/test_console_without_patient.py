@@ -23,6 +23,8 @@ from tests.helpers.bodies import rows
 from tests.helpers.console_server import Server, served
 from tests.helpers.console_story import BED, EDGE, NURSE, START_S, STATE, TECHNICIAN, VITALS, Journal, hear, vitals
 
+pytestmark = pytest.mark.slow
+
 NAME = "Ada Lovelace"
 SESSION = "session-1"  # the id that Journal gives: whoever has it and the console's store has the name
 AT = iso(START_S)

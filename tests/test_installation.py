@@ -20,6 +20,8 @@ from edge.console.accounts import ensure_user
 from edge.console.database import place_of
 from edge.process import BadUsage
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def clinic(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:

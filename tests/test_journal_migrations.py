@@ -27,6 +27,8 @@ from edge.journal.verify import verify
 from edge.model import RecordedInput, Tick
 from tests.helpers.parts import sampled
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = Path(__file__).parent / "golden" / "journal-0.1.0.db.gz"
 EDGE = "clinic-1"
 SIGNED = ";".join(f"ALTER TABLE {name} ADD COLUMN sig TEXT" for name in ("event", "seal", "snapshot"))
@@ -131,7 +133,6 @@ async def test_one_that_is_up_to_date_needs_no_alembic(tmp_path: Path, monkeypat
     assert verify(str(path)).inputs == 1135
 
 
-@pytest.mark.slow
 def test_who_opens_one_that_is_up_to_date_loads_no_alembic(tmp_path: Path) -> None:
     path = of_format(tmp_path / "journal.db", "3: by alembic")
     code = ("import sys; from edge.app import run; from edge.journal.database import DatabaseUrl;"

@@ -33,6 +33,8 @@ from tests.helpers.bodies import body
 from tests.helpers.console_story import EDGE, SIGNER, START_S, Wire, hear, settings, status
 from tests.helpers.faulty_store import Disk, faulty
 
+pytestmark = pytest.mark.slow
+
 STATUS, EVENT = status_topic(EDGE), event_topic(EDGE)
 SECONDS = itertools.count(1)
 IS_SIGNED = partial(hash_is_signed, SIGNER.public, EDGE)

@@ -34,6 +34,8 @@ from tests.helpers.journal_files import behind_triggers
 from tests.helpers.postgres import Server, postgres
 from tests.helpers.stream_world import EDGE_KEY
 
+pytestmark = pytest.mark.slow
+
 EDGE, AT_S = "clinic-1", 1_700_000_000.0
 ANOTHER = SigningKey(b"a" * 32)
 LAST = 12
@@ -204,7 +206,6 @@ async def test_what_still_proves_itself_reaches_the_console_with_a_signature_it_
     await true_all_the_same(file, store, what)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("what", "how"), [TRUE_ALL_THE_SAME[0], TRUE_ALL_THE_SAME[-2]])
 async def test_so_it_does_from_a_server(database: Made, server: Server, store: Store, what: str, how: str) -> None:
     server.sql("ALTER TABLE event DISABLE TRIGGER USER", how, url=database[0])
@@ -231,7 +232,6 @@ async def test_what_nothing_proves_is_a_gap_and_the_stream_goes_on_behind_it(
     await gap_and_on(file, store, gaps, partial(behind_triggers, file[0], how))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("what", "how", "gaps"), [GAPS[0], GAPS[1], GAPS[-3]])
 async def test_so_it_is_from_a_server(
     database: Made, server: Server, store: Store, what: str, how: str, gaps: set[int],
@@ -321,7 +321,6 @@ async def test_what_is_before_a_record_that_was_begun_anew_comes_from_the_one_ke
     await begun_twice(file, store, partial(behind_triggers, file[0]))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("schema", ["public", 'Ward "1"'])
 async def test_so_it_comes_from_the_schemas_of_a_server(server: Server, store: Store, schema: str) -> None:
     url = server.database()

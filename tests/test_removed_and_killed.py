@@ -23,6 +23,8 @@ from edge.journal.verify import verify
 from edge.model import Tick
 from tests.helpers.bodies import body
 
+pytestmark = pytest.mark.slow
+
 AT_S, EVENTS = 1_700_000_000.0, 30
 
 
@@ -96,7 +98,6 @@ async def killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return taken
 
 
-@pytest.mark.slow
 async def test_an_edge_that_ends_while_its_journal_is_put_back_starts_again(
     killed: list[Path], tmp_path: Path,
 ) -> None:
@@ -178,7 +179,6 @@ async def test_ended_while_it_begins_anew_the_next_start_finishes(
     assert len(copies) >= 3
 
 
-@pytest.mark.slow
 def test_a_console_that_ends_while_its_store_is_put_back_starts_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -24,6 +24,8 @@ from tests.helpers.journal_files import another
 from tests.helpers.parts import sampled
 from tests.helpers.stream_world import EDGE_KEY
 
+pytestmark = pytest.mark.slow
+
 EVENTS = 12
 AT_S = 1_700_000_000.0
 

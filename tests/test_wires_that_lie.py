@@ -20,6 +20,8 @@ from simulators.modbus_map import twin_of
 from tests.helpers.fault_run import FaultRun, fault_run
 from tests.helpers.parts import sampled
 
+pytestmark = pytest.mark.slow
+
 MAP = Path(__file__).parent.parent / "deploy" / "modbus_map.example.toml"
 SPECS = {**drivers.find(), "acme_3000": spec_of(MAP)}
 TWINS = {**simulators.find(), "acme_3000": twin_of(MAP)}
@@ -80,7 +82,6 @@ def test_no_value_is_wrong_where_everything_happens_together(name: str) -> None:
     assert run.kept or SPECS[name].kind == "nibp" or name in DOUBTFUL, "a cuff's next determination is minutes away"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_no_value_is_wrong_under_any_one_of_them(name: str, kind: str) -> None:
     run = run_of(name, {kind: SUPPLE[name]}, SECONDS)
@@ -108,7 +109,6 @@ def test_85_percent_of_the_readings_stay(name: str, kind: str) -> None:
     assert kept >= 0.85 * good_of(name)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", POLLED)
 def test_an_adapter_that_always_echoes_costs_next_to_nothing(name: str) -> None:
     run = run_of(name, {"echo": 1.0}, SECONDS)
@@ -118,7 +118,6 @@ def test_an_adapter_that_always_echoes_costs_next_to_nothing(name: str) -> None:
     assert run.dialogue.counters.bad <= 5, "our own bytes are no bad frames; a Modbus port learns it"
 
 
-@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["alaris_gh", "isco", "acme_3000"])
@@ -136,7 +135,6 @@ def test_none_in_many_thousand_polls(name: str) -> None:
     assert run.wrong == []
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["terumo_te", "legato", "dinamap", "medibus"])
 def test_none_in_thousands_where_everything_happens_together(name: str) -> None:
