@@ -1,7 +1,8 @@
 """How old the bytes of a stream may be: a device sends so many a second, and what comes faster has waited on the way.
 
 The most a device may send is its driver's to say, or the line's. What it does send may be far less (a board whose
-waveforms are off), and then a minute of it would pass for a second: so what came lately counts too.
+waveforms are off), and then a minute of it would pass for a second: so what came lately counts too. And what was held
+up may come in small pieces, a little faster than it was sent (`CatchingUp`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ LATELY_S = 10.0  # edge seconds
 PAUSE_S = 1.0  # a longer silence says nothing of the pace
 FLOOD = 4.0  # times what the line carries: more is never parsed, so that a flood costs nobody else's time
 FLOOD_BYTES = 16_384.0  # and so many may always come at once, after a pause
+HELD_S = 1.5  # real time in which nothing comes: a stream was held up, or lost it
+EVEN_S = 4.0  # real time in which what follows shows which: what was held up comes faster
+PAID_S = 0.1  # edge time: owing no more, it has caught up
+FASTER = 1.08  # times the usual
+MANY = 20.0  # of the longest frame ever must come in that time: of fewer nobody can say how fast they come
+LONGEST_S = 60.0  # edge time: by so much at most a stream is held up
 KNOWN_AFTER_S = 5.0  # edge seconds after the opening from which on "lately" means anything
 
 
@@ -30,16 +37,20 @@ class Pace:
     def __init__(self, most_bytes_s: float, silent_after_s: float, speed: float) -> None:
         self._most, self._silent_after_s, self._speed = SLACK * most_bytes_s, silent_after_s, speed
         self._lengths: deque[int] = deque(maxlen=LAST)  # bytes of a frame
+        self._longest = 0
+        self._catching_up = CatchingUp(speed)
         self.opened(0.0, 0.0)
 
     def frame(self, length: int) -> None:
         """A good frame of so many bytes came."""
         self._lengths.append(length)
+        self._longest = max(self._longest, length)
 
     def opened(self, at_s: float, real_s: float) -> None:
         """The connection was opened: what comes first may be of any age."""
         self._allowed, self._at_s, self._real_s, self._opened_at_s = 0.0, at_s, real_s, at_s
-        self._lately = 0.0  # bytes an edge second
+        self._lately = self._weight = 0.0  # bytes, and in how many edge seconds; the older, the less they count
+        self._catching_up.forget()
 
     def of_now(self, count: int, at_s: float, real_s: float, *, awaited: bool) -> bool:
         """Whether so many bytes can have been sent since the last ones came; if not, nobody knows how old they are.
@@ -50,19 +61,63 @@ class Pace:
         most, cap = self._most, min(self._most * CAP_S, max(self._most * EARLY_CAP_S, EARLY_BYTES))
         if self._lengths and at_s - self._opened_at_s >= KNOWN_AFTER_S:
             least = FRAMES * max(self._lengths)
-            most = min(most, max(USUAL * self._lately, least))
-            cap = min(most, max(AT_ONCE * self._lately, least)) * CAP_S
+            lately = self._lately / self._weight if self._weight else 0.0
+            most = min(most, max(USUAL * lately, least))
+            cap = min(most, max(AT_ONCE * lately, least)) * CAP_S
         if real_s - self._real_s >= self._silent_after_s:
             self._allowed = 0.0  # after a stall the first that comes is the oldest
             self._opened_at_s = at_s  # and what comes then may be a stream that begins: its pace is not known yet
         else:
             self._allowed = min(cap * self._speed, self._allowed + most * passed_s)
         keep = math.exp(-min(passed_s, PAUSE_S) / LATELY_S)
-        self._lately = self._lately * keep + min(count, self._most * passed_s) / LATELY_S  # a burst is no pace
+        self._lately = self._lately * keep + min(count, self._most * passed_s)  # a burst is no pace
+        self._weight = self._weight * keep + min(passed_s, PAUSE_S)
         self._at_s, self._real_s = at_s, real_s
+        held_up = self._catching_up.has(count, at_s, self._longest or math.inf)
         fits = count <= self._allowed or awaited
         self._allowed = max(self._allowed - count, 0.0) if fits else 0.0
-        return fits
+        return fits and (awaited or not held_up)
+
+
+class CatchingUp:
+    """Whether a stream that comes at an even pace was held up, and what comes is what it owes: old, though no more at
+    once than usual. So after a gap nothing is of now until it has come at its usual pace for `EVEN_S` (then what is
+    missing is lost), or nothing is owed any more."""
+
+    def __init__(self, speed: float) -> None:
+        self._held_s, self._even_s = HELD_S * speed, EVEN_S * speed  # edge time
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing is known of its pace (the line was opened)."""
+        self._bytes = self._over_s = 0.0  # what came of late while it was not behind, and in how long
+        self._owed = 0.0  # bytes
+        self._at_s: float | None = None
+        self._since_s: float | None = None  # from when on it has been behind
+        self._came: deque[tuple[float, int]] = deque()  # since then, within `_even_s`
+
+    def has(self, count: int, at_s: float, longest: float) -> bool:
+        """Whether these bytes are owed. `longest`: bytes of a frame, infinite where none is known."""
+        passed_s, self._at_s = 0.0 if self._at_s is None else max(at_s - self._at_s, 0.0), at_s
+        usual = self._bytes / self._over_s if self._over_s else 0.0  # bytes an edge second
+        if self._since_s is None and passed_s <= self._held_s:
+            keep = math.exp(-passed_s / LATELY_S)
+            self._bytes, self._over_s = self._bytes * keep + count, self._over_s * keep + passed_s
+            return False
+        if self._over_s < min(self._even_s, LATELY_S / 2) or usual * self._even_s < MANY * longest:
+            return False
+        self._owed = min(max(self._owed + usual * passed_s - count, 0.0), usual * LONGEST_S)
+        self._since_s = at_s if self._since_s is None else self._since_s
+        self._came.append((at_s, count))
+        while self._came[0][0] <= at_s - self._even_s:
+            self._came.popleft()
+        even = at_s - self._since_s >= self._even_s and (
+            sum(count for _, count in self._came) <= FASTER * usual * self._even_s)
+        if even or self._owed <= PAID_S * usual:
+            self._since_s, self._owed = None, 0.0
+            self._came.clear()
+            return False
+        return True
 
 
 class Flood:
