@@ -18,7 +18,7 @@ from tests.helpers.rule_files import PROTOCOLS, RULES
 
 KE0 = 0.693147 / 6.1
 MODELS = {
-    "clements250": PkModel("clements250", 1.7522, 0.0109, 0.0186, 0.0137, KE0),
+    "clements250": PkModel("clements250", 1.7522, 0.0109, 0.0186, 0.0137, 0.1136),
     "domino": PkModel("domino", 0.063, 0.4381, 0.5921, 0.2470, KE0, 0.5900, 0.0146),
     "hijazi": PkModel("hijazi", 1.08, 0.0333, 0.0088, 0.0030, KE0),
 }
@@ -33,6 +33,10 @@ GOLDEN = [
     ("hijazi", 40, 225.34, 196.47), ("hijazi", 60, 99.65, 139.20), ("hijazi", 120, 13.15, 17.56),
 ]
 EMPTY: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+
+
+def test_the_model_of_the_shipped_protocols_is_the_one_that_is_checked_here() -> None:
+    assert {one.pk for one in PROTOCOLS.by_id.values() if one.by_hand is None} == {MODELS["clements250"]}
 
 
 def test_a_milligram_in_a_litre_is_1000_ng_ml() -> None:

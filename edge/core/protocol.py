@@ -49,8 +49,8 @@ class ByHand(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One row of a schedule: how long after the last one the next is due. The first row whose condition is true, as it
-    stood at the last one, counts."""
+    """One row of a schedule: how long after the last one the next is due. The first row counts whose condition is true,
+    as it stood at the last one, and of whose fixed times one is left."""
 
     when: Annotated[str, Meta(description='a condition, as in "phase(INFUSING)"')] = ""  # always
     every_min: Minutes = 0  # so often; 0: only at the times of at_min

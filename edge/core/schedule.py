@@ -32,7 +32,8 @@ def _every_s(state: BedState, session: Session, steps: tuple[Step, ...], last_s:
             continue
         if step.ordered and session.order.nibp_interval_min is not None:
             return None
-        return _after_s(step, session.started_s, last_s)
+        if (after_s := _after_s(step, session.started_s, last_s)) is not None:
+            return after_s  # where all fixed times of a row are done, the next row counts
     return None
 
 

@@ -164,8 +164,8 @@ def survives_as_module(mutant: Mutant, known: list[Story]) -> bool | None:
 OF_THE_CORE = ("alarm_life", "asked", "attention", "bedside", "burden", "cohort", "conditions", "core_*", "coverage",
                "cuff", "entered", "evidence", "flood", "hold", "interlock", "ledger", "logic", "maintenance",
                "margins", "mistakes", "moving", "patient_limits", "pk", "protocols", "pulse", "restart_exact",
-               "rule_words", "rules", "rules_explain", "second_evaluator", "session_words", "shelf", "starting",
-               "stories", "story_language", "unwatched", "unwatched_monitor")
+               "rule_words", "rules", "rules_explain", "schedules", "second_evaluator", "session_words", "shelf",
+               "starting", "stories", "story_language", "unwatched", "unwatched_monitor")
 AT_IMPORT = ("asked", "code", "engine", "entered", "expression", "fact", "facts", "interlock_table", "ladder", "order",
              "patient_limits", "protocol", "protocols", "rule", "rules", "tables", "watching")  # work done by then
 
@@ -227,7 +227,7 @@ def told_as_protocols(mutant: Mutant, warm: Warm) -> str | None:
         PROTOCOLS.by_id.update(protocols.by_id)  # type: ignore[attr-defined]
         _as_written(FILE.with_name("protocols.toml"), mutant.text)
 
-    word = re.compile(r"PROTOCOLS|protocols|course|run_story|EVIDENCE|drawn")
+    word = re.compile(r"PROTOCOLS|protocol|course|run_story|EVIDENCE|drawn")
     return warm.noticed_by(warm.that_mention(word), change)
 
 

@@ -1,0 +1,73 @@
+"""How soon the next blood pressure, check-in and oximetry are due after the last one: a row a limit, by protocol."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge.core import schedule
+from edge.core.state import BedState, CheckIn, Determination, LatestValue, Order, Session
+from edge.model import Dissociation
+from tests.helpers.rule_files import PROTOCOLS
+
+NOW = 1_800_000_000.0  # the last of each was just now
+IV, Q15, FIXED = "iv_racemic_40", "iv_racemic_40_q15", "iv_racemic_40_fixed"
+PAIN, NASAL = "iv_racemic_pain", "esketamine_rems"
+
+# protocol, minutes since the start and since the end; then the minutes to the next cuff, check-in and oximetry
+TABLE: list[tuple[str, float, float | None, tuple[float, float, float]]] = [
+    (IV, 20, None, (5, 10, 10)),
+    (IV, 70, 30, (10, 10, 15)),
+    (IV, 71, 30.1, (15, 15, 15)),
+    (Q15, 20, None, (10, 10, 10)),
+    (Q15, 70, 30, (15, 10, 15)),
+    (FIXED, 0, None, (15, 10, 10)),
+    (FIXED, 11.9, None, (3.1, 10, 10)),
+    (FIXED, 12, None, (18, 10, 10)),  # up to three minutes early: the one at 15 is done
+    (FIXED, 26.9, None, (3.1, 10, 10)),
+    (FIXED, 27, None, (18, 10, 10)),
+    (FIXED, 41.9, 1, (3.1, 10, 15)),
+    (FIXED, 42, 1, (18, 10, 15)),
+    (FIXED, 56.9, 16, (3.1, 10, 15)),
+    (FIXED, 57, 16, (33, 10, 15)),
+    (FIXED, 86.9, 46, (3.1, 15, 15)),
+    (FIXED, 87, 46, (30, 15, 15)),  # the last of the fixed ones is done: as afterwards
+    (FIXED, 90, 49, (30, 15, 15)),
+    (PAIN, 59.9, None, (15, 15, 10)),
+    (PAIN, 60, None, (30, 30, 10)),
+    (NASAL, 0, None, (40, 20, 20)),
+    (NASAL, 34.9, None, (5.1, 20, 20)),
+    (NASAL, 35, None, (40, 20, 20)),  # up to five minutes early: the one at 40 is done
+]
+
+
+def due_min(protocol: str, started_min: float, ended_min: float | None, *, moaas: int = 5, spo2_pct: float = 97.0,
+            dissociation: Dissociation = "none", nibp_min: float | None = None) -> tuple[float | None, ...]:
+    """In how many minutes the next ones are due."""
+    session = Session(
+        "s", "bed", Order(protocol, 70, 0.5, 40, 1, nibp_interval_min=nibp_min),
+        "INFUSING" if ended_min is None else "RECOVERY", NOW, NOW - 9000, "nina", started_s=NOW - started_min * 60,
+        ended_s=None if ended_min is None else NOW - ended_min * 60, dissociation=dissociation,
+        check_ins=(CheckIn(NOW, "nina", moaas=moaas),))
+    state = BedState("bed", protocols=PROTOCOLS, session=session, determinations=[Determination(NOW, 120, 75)],
+                     latest={"spo2_pct": LatestValue("oximeter", spo2_pct, "valid", None, NOW, spo2_pct, NOW)})
+    schedule.follow(state)
+    return tuple(None if every_s is None else round(every_s / 60, 2)
+                 for every_s in (state.cuff_every_s, state.check_in_every_s, state.oximetry_every_s))
+
+
+@pytest.mark.parametrize(("protocol", "started_min", "ended_min", "expected"), TABLE)
+def test_how_soon_the_next_ones_are_due(
+    protocol: str, started_min: float, ended_min: float | None, expected: tuple[float, float, float],
+) -> None:
+    assert due_min(protocol, started_min, ended_min) == expected
+
+
+def test_oximetry_is_closer_while_a_patient_dissociates_is_sedated_or_was_low() -> None:
+    assert due_min(IV, 70, 31, dissociation="observed")[2] == 10
+    assert [due_min(NASAL, 20, 20, moaas=score)[2] for score in (5, 4)] == [20, 10]
+    assert [due_min(NASAL, 20, 20, spo2_pct=value)[2] for value in (94, 93)] == [20, 10]
+
+
+def test_an_interval_in_the_order_counts_where_the_row_says_so() -> None:
+    assert due_min(IV, 20, None, nibp_min=7) == (None, 10, 10), "as ordered"
+    assert due_min(FIXED, 12, None, nibp_min=7) == (18, 10, 10), "fixed times stay"
