@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
+from typing import Any
 
 Where = tuple[str | int, ...]  # the way to a key: ("bed", 0, "device", 1, "at")
 
@@ -11,6 +13,14 @@ _PART = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
 _DOTTED = rf"{_PART}(?:\s*\.\s*{_PART})*"
 _HEADER = re.compile(rf"\s*(\[\[?)\s*({_DOTTED})\s*\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(rf"\s*({_DOTTED})\s*=")
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """What the text says. Raises TOMLDecodeError."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise tomllib.TOMLDecodeError("brackets in brackets in brackets (at line 1, column 1)") from None
 
 
 def key_lines(text: str) -> dict[Where, int]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from drivers.bounded import read_file
 from simulators.contract import Hands
 
 DAY_S = 86400.0
@@ -47,7 +48,7 @@ class Capture:
     def read(cls, path: str | Path) -> Capture:
         """The capture in this file. Raises ValueError, one line: file, line, what is wrong, what to write instead."""
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = read_file(Path(path)).decode("utf-8").replace("\r\n", "\n")
         except UnicodeDecodeError:
             raise ValueError(f"{path}: is no text; give a file of lines like {FORM}") from None
         except OSError as error:

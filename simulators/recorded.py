@@ -8,10 +8,12 @@ without a row, and every minute after the last, has nothing to measure.
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from drivers.bounded import read_file
 from simulators.physiology import pleth_at
 
 _COLUMNS = ("PULSE_bpm", "RESP_pm", "SpO2_pct", "NBPSys_mmHg", "NBPDias_mmHg", "NBPMean_mmHg")
@@ -61,19 +63,18 @@ class RecordedPatient:
 def load(path: Path) -> dict[int, Row]:
     """The rows by minute. Raises ValueError."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.reader(file)
-            header = [name.strip() for name in next(reader, [])]
-            missing = [name for name in ("minute", *_COLUMNS) if name not in header]
-            if missing:
-                raise ValueError(f"{path}:1: no column {', '.join(missing)}")
-            rows: dict[int, Row] = {}
-            for cells in reader:
-                where = f"{path}:{reader.line_num}"
-                if cells and len(cells) != len(header):
-                    raise ValueError(f"{where}: {len(cells)} cells, but the header names {len(header)} columns")
-                if cells:
-                    _add(rows, dict(zip(header, cells, strict=True)), where)
+        reader = csv.reader(io.StringIO(read_file(path).decode("utf-8"), newline=""))
+        header = [name.strip() for name in next(reader, [])]
+        missing = [name for name in ("minute", *_COLUMNS) if name not in header]
+        if missing:
+            raise ValueError(f"{path}:1: no column {', '.join(missing)}")
+        rows: dict[int, Row] = {}
+        for cells in reader:
+            where = f"{path}:{reader.line_num}"
+            if cells and len(cells) != len(header):
+                raise ValueError(f"{where}: {len(cells)} cells, but the header names {len(header)} columns")
+            if cells:
+                _add(rows, dict(zip(header, cells, strict=True)), where)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:

@@ -339,6 +339,13 @@ def test_bad_usage_is_one_line(words: dict[str, object], says: str) -> None:
     assert str(wrong.value).startswith(says)
 
 
+def test_a_capture_of_nothing_says_why_and_leaves_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "c.jsonl"
+    assert run_capture("/dev/null", path, "nonin", 0.1, None) == 1
+    assert capsys.readouterr().out == f"{path}: 0 records, 0 bytes of the device: /dev/null is no serial port\n"
+    assert not path.exists()
+
+
 def test_a_capture_overwrites_no_file(tmp_path: Path) -> None:
     (tmp_path / "c.jsonl").write_text("")
     with pytest.raises(BadUsage, match="give a file that is not there yet"):

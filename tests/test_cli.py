@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -12,6 +13,7 @@ from typing import get_args
 
 import pytest
 
+from drivers.bounded import read_file
 from drivers.contract import Effect
 from edge.app.run import run_edge
 from edge.cli import main
@@ -47,6 +49,12 @@ BAD = [
     (("demo", "--data", "/tmp/is this real?"), "cannot stand in a port's address"),
     (("broker", "--port", "99999"), "65535"),
     (("probe", ""), "no port"),
+    (("edge", "--check", "--config", "/dev/zero"), "/dev/zero: cannot be read (File too large); give --config"),
+    (("rules", "check", "/dev/zero"), "/dev/zero: cannot be read (File too large); give the path of a rules.toml"),
+    (("protocols", "check", "/tmp"), "/tmp: cannot be read (Is a directory); give the path of a protocols.toml"),
+    (("simulate", "nonin", "--play", "/dev/zero"), "/dev/zero: cannot be read (File too large); give a file of lines"),
+    (("simulate", "nonin", "--patient", "/dev/zero"), "/dev/zero: File too large"),
+    (("capture", "/dev/null", "/tmp", "--driver", "nonin"), "/tmp: cannot be written (File exists); give a file"),
 ]
 
 
@@ -77,6 +85,28 @@ def test_bad_usage_is_one_line_and_exit_2(typed: Typed, arguments: tuple[str, ..
     assert (code, out) == (2, ""), err
     assert says in err
     assert len(err.strip().splitlines()) == 1, err
+
+
+@pytest.mark.parametrize("verb", [("edge", "--check", "--config"), ("console", "--config"), ("rules", "check"),
+                                  ("protocols", "check")])
+def test_a_file_of_brackets_and_a_pipe_that_nobody_writes_to_are_one_line(
+        typed: Typed, tmp_path: Path, verb: tuple[str, ...]) -> None:
+    deep, pipe = tmp_path / "deep.toml", tmp_path / "pipe.toml"
+    deep.write_text("a = " + 9000 * "[")
+    os.mkfifo(pipe)
+    code, out, err = typed(*verb, str(deep))
+    says = f"{deep}:1: is not TOML: brackets in brackets in brackets; write key = value, with text in quotes\n"
+    assert (code, out, err) == (2, "", f"vigil: {says}")
+    code, out, err = typed(*verb, str(pipe))
+    assert (code, out, err.startswith(f"vigil: {pipe}:1: "), err.count("\n")) == (2, "", True, 1)
+
+
+def test_a_file_is_read_to_its_length_and_not_beyond(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 100)
+    assert read_file(path, 100) == b"x" * 100
+    with pytest.raises(OSError, match="File too large"):
+        read_file(path, 99)
 
 
 @pytest.mark.slow

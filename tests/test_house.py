@@ -40,7 +40,7 @@ MAY = {
     "edge.clock": {"edge.model"},
     "edge.contract": {"edge.model", "edge.vocabulary", "edge.sound", "edge.contract"},
     "edge.config": {"edge.model", "edge.vocabulary", "edge.toml_lines", "edge.postgres", "edge.config",
-                    "edge.field.device_url", "drivers.contract"},
+                    "edge.field.device_url", "drivers.contract", "drivers.bounded"},
     "edge.config.broker": {"edge.config", "edge.contract", "edge.process"},
     "edge.core": {"edge.model", "edge.vocabulary", "edge.toml_lines", "edge.contract", "edge.core"},
     "edge.field": {"edge.model", "edge.vocabulary", "edge.field", "drivers.contract"},

@@ -148,7 +148,8 @@ async def test_a_port_opens_once_and_again_when_it_is_free(cable: Cable) -> None
 
 async def test_what_cannot_be_opened_says_why(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for path, said in [(tmp_path / "none", "is not there"), (tmp_path / "file", "does not open: .*")]:
+    for path, said in [(tmp_path / "none", "is not there"), (tmp_path / "file", "is no serial port"),
+                       (tmp_path, "is no serial port"), (Path("/dev/null"), "is no serial port")]:
         with pytest.raises(PortLost, match=f"^{path} {said}$"):
             await BytePort(DeviceUrl("serial", path=str(path)), LINE).open()
     with pytest.raises(PortLost, match=r"^127\.0\.0\.1:1 does not open: .*"):

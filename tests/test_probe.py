@@ -174,6 +174,13 @@ def test_a_port_that_does_not_open_is_said_before_any_driver_listens(
                     "next: plug it in; vigil ports lists the ports there are, each by the name to use"]
 
 
+def test_what_is_no_port_is_said_and_nobody_is_asked_to_end_a_program(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_probe("/dev/null", as_json=False) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "/dev/null: cannot be asked: /dev/null is no serial port",
+        "next: vigil ports lists the ports there are, each by the name to use"]
+
+
 @pytest.mark.slow
 def test_a_dumb_port_is_said_to_be_dumb(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import math
 import re
 import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
+
+from drivers.bounded import read_file
 
 _MISSING: Any = object()
 SHOWN = 80  # characters of what is refused
@@ -61,10 +64,12 @@ class Source:
 
 def _text_of(path: Path) -> str:
     """Raises OSError, UnicodeDecodeError; MapError for what is no map by its size (a device without an end)."""
-    with path.open("rb") as file:
-        held = file.read(MOST_BYTES + 1)
-    if len(held) > MOST_BYTES:
-        raise MapError(f"{path}:1: is longer than {MOST_BYTES // 1_000_000} MB; name the register map itself")
+    try:
+        held = read_file(path, MOST_BYTES)
+    except OSError as wrong:
+        if wrong.errno != errno.EFBIG:
+            raise
+        raise MapError(f"{path}:1: is longer than {MOST_BYTES // 1_000_000} MB; name the register map itself") from None
     return held.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from drivers.bounded import read_file
 from drivers.contract import ALARMS
 from edge.core.mistakes import check_protocols, check_rules
 from edge.core.protocol import Protocols
@@ -38,6 +39,8 @@ def read_protocols(path: Path | None) -> tuple[Protocols | None, str]:
 
 def _text(path: Path, kind: str) -> str:
     try:
-        return path.read_text("utf-8-sig")  # some editors put a byte order mark before the first line
-    except (OSError, UnicodeDecodeError) as wrong:
-        raise BadUsage(f"{path}: cannot be read ({wrong}); give the path of a {kind}") from None
+        return read_file(path).decode("utf-8-sig").replace("\r\n", "\n")  # some editors begin with a byte order mark
+    except OSError as wrong:
+        raise BadUsage(f"{path}: cannot be read ({wrong.strerror}); give the path of a {kind}") from None
+    except UnicodeDecodeError as wrong:
+        raise BadUsage(f"{path}: is not UTF-8 text (byte {wrong.start}); save it as UTF-8") from None

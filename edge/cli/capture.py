@@ -19,7 +19,7 @@ from edge.clock import EdgeClock
 from edge.field.device_url import DeviceUrl
 from edge.field.devices import Devices
 from edge.field.harmless import harmless
-from edge.model import Input, iso
+from edge.model import Input, LinkChanged, iso
 from edge.process import BadUsage, cancel_on_signals
 
 
@@ -29,6 +29,7 @@ class _Writer:
     def __init__(self, file: TextIO, clock: EdgeClock) -> None:
         self._file, self._clock = file, clock
         self.count = self.bytes = 0
+        self.why = ""  # nothing comes, in words
 
     def tap(self, sent: bool, data: bytes) -> None:
         """These bytes go over the wire now."""
@@ -38,8 +39,13 @@ class _Writer:
                           "ts": iso(self._clock.now())[11:23], "hex": data.hex(" ")}), file=self._file, flush=True)
 
 
+    def decoded(self, inputs: Sequence[Input], at_s: float, more: bool) -> None:
+        """The bytes alone count; and where none come, why."""
+        self.why = next((one.reason for one in inputs if isinstance(one, LinkChanged)), self.why)
+
+
 def run_capture(port: str, path: Path, driver: str, seconds: float, folder: Path | None) -> int:
-    """`vigil capture`: 0, or 1 where the device sent nothing. Raises BadUsage."""
+    """`vigil capture`: 0, or 1 where the device sent nothing; no file where nothing was sent. Raises BadUsage."""
     spec, at = find_driver(driver, folder), place_of(port)
     if at.is_modbus or at.transport not in spec.transports:
         raise BadUsage(f"driver {spec.name!r} is not recorded at {at.transport}://; a capture is of a byte stream")
@@ -52,13 +58,16 @@ def run_capture(port: str, path: Path, driver: str, seconds: float, folder: Path
     with file:
         writer = _Writer(file, clock)
         uvloop.run(_record(at, spec, seconds, clock, writer))
-    print(f"{path}: {writer.count} records, {writer.bytes} bytes of the device")
+    if not writer.count:
+        path.unlink()
+    print(f"{path}: {writer.count} records, {writer.bytes} bytes of the device"
+          + ("" if writer.bytes else f": {writer.why or 'nothing came'}"))
     return 0 if writer.bytes else 1
 
 
 async def _record(at: DeviceUrl, spec: Spec, seconds: float, clock: EdgeClock, writer: _Writer) -> None:
     devices = Devices(now=clock.now)
-    devices.add("capture", spec.name, harmless(spec, known=True), at, decoded=_ignore, wave=_ignore_wave,
+    devices.add("capture", spec.name, harmless(spec, known=True), at, decoded=writer.decoded, wave=_ignore_wave,
                 tap=writer.tap)
     running = asyncio.ensure_future(devices.run())
     cancel_on_signals(running)
@@ -66,10 +75,6 @@ async def _record(at: DeviceUrl, spec: Spec, seconds: float, clock: EdgeClock, w
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
-
-
-def _ignore(inputs: Sequence[Input], at_s: float, more: bool) -> None:
-    """The bytes alone count."""
 
 
 def _ignore_wave(wave: Wave, at_s: float) -> None:

@@ -162,7 +162,7 @@ def _lines(report: Report, at: DeviceUrl, began: str) -> list[str]:
         f"Link acceptance report    {began}", "",
         f"verdict   {FIT if report.fit else NOT_FIT}",
         *(("NO DEVICE what responded is a program of this machine; this page is about no device",)
-          if _is_of_this_machine(at) else ()),
+          if report.live_after_s is not None and _is_of_this_machine(at) else ()),
         *(f"FAULT     {fault}" for fault in report.faults), *(f"remark    {remark}" for remark in report.remarks), "",
         f"port      {at}",
         f"device    {spec.title} (driver {spec.name}, evidence grade {spec.grade})",

@@ -20,6 +20,7 @@ from edge.field.device_url import DeviceUrl, parse_device_url
 from edge.field.diagnosis import NOTHING, diagnose
 from edge.field.discovery import Found, Turn
 from edge.field.port_names import holders
+from edge.field.ports import NO_PORT
 from edge.process import BadUsage
 
 RAW_SHOWN = 64  # bytes
@@ -62,7 +63,8 @@ def run_probe(port: str, as_json: bool, folder: Path | None = None) -> int:
     took_s = progress.so_far_s
     found = [one for one in tried if one.fits]
     lost = any(one.state == "lost" for one in tried)
-    held = held if lost or not pty else []
+    no_port = any(one.reason.endswith(NO_PORT) for one in tried)
+    held = held if (lost or not pty) and not no_port else []
     said = [] if found or lost else diagnose([one.tried() for one in tried], raw)
     if raw and tried and not found and (other := uvloop.run(discovery.other_line(at, specs))) is not None:
         said = [f"as of {other[0].title} on another line: driver = \"{other[0].name}\", at = \"{other[1]}\"", *said]
@@ -84,6 +86,8 @@ def _next(at: DeviceUrl, tried: list[Found], found: list[Found], lost: bool, hel
         others = "; ".join(held)
         yield (f"next: end the program that has this port: {others}" if lost else
                f"other programs have this port open and take some of its bytes: {others}; end them, and probe again")
+    elif lost and any(one.reason.endswith(NO_PORT) for one in tried):
+        yield "next: vigil ports lists the ports there are, each by the name to use"
     elif lost and at.path and not os.path.exists(at.path):
         yield "next: plug it in; vigil ports lists the ports there are, each by the name to use"
     elif lost and at.path and os.access(at.path, os.R_OK | os.W_OK):

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
+from drivers.bounded import read_file
 from drivers.contract import Line, Spec
 from edge.config.base import FilePath, Proxy, Table, from_file, on_loopback
 from edge.config.box import AnchorTable, SounderTable
@@ -24,7 +25,7 @@ from edge.config.sharing import Taken, sharing_faults
 from edge.config.stores import store_url
 from edge.field.device_url import DeviceUrl, parse_device_url
 from edge.model import MAX_BEDS, PumpRole
-from edge.toml_lines import Where, key_lines, line_of, not_toml
+from edge.toml_lines import Where, key_lines, line_of, not_toml, parsed
 from edge.vocabulary import METRICS
 
 MAPPED = "modbus_map"  # the driver that is told by a file what the device is
@@ -289,7 +290,7 @@ def config_hash(path: Path) -> str:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError as error:
         raise ConfigError(path, None, f"cannot be read ({error.strerror}); give --config the path of a file") from None
 
@@ -297,7 +298,7 @@ def _read(path: Path) -> bytes:
 def _load(model: type[T], path: Path, more: Callable[[T], Iterator[tuple[Where, str]]]) -> T:
     try:
         text = _read(path).decode("utf-8-sig")  # some editors put a byte order mark before the first line
-        raw = tomllib.loads(text)
+        raw = parsed(text)
     except UnicodeDecodeError as error:
         raise ConfigError(path, None, f"is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:

@@ -29,7 +29,7 @@ from edge.core.protocol import (
 from edge.core.state import Determination
 from edge.core.tables import BadTable, read_table
 from edge.core.telling import IN_GATES
-from edge.toml_lines import Where, key_lines, line_of, not_toml
+from edge.toml_lines import Where, key_lines, line_of, not_toml, parsed
 
 
 class ProtocolsError(ValueError):
@@ -39,7 +39,7 @@ class ProtocolsError(ValueError):
 def parse_protocols(text: str, name: str | PurePath = "protocols.toml") -> Protocols:
     """The protocols in `text`. Raises ProtocolsError with one line that names `name` and the line that is wrong."""
     try:
-        data = tomllib.loads(text)
+        data = parsed(text)
     except tomllib.TOMLDecodeError as wrong:
         line, what = not_toml(text, str(wrong))
         raise ProtocolsError(f"{name}:{line}: {what}") from None

@@ -33,7 +33,7 @@ from edge.core.tables import BadTable, read_table
 from edge.core.telling import PLACEHOLDERS
 from edge.core.watching import Watch, watch_over
 from edge.model import AlarmClass, DeviceKind, Phase, Priority
-from edge.toml_lines import Where, key_lines, line_of, not_toml
+from edge.toml_lines import Where, key_lines, line_of, not_toml, parsed
 from edge.vocabulary import METRICS
 
 Text = Annotated[str, Meta(min_length=1, description='text, as in "..."')]
@@ -152,7 +152,7 @@ class RuleSet:
 def parse_rules(text: str, name: str | PurePath = "rules.toml") -> RuleSet:
     """The rules in `text`. Raises RulesError with one line that names `name` and the line of the key that is wrong."""
     try:
-        data = tomllib.loads(text)
+        data = parsed(text)
     except tomllib.TOMLDecodeError as wrong:
         line, what = not_toml(text, str(wrong))
         raise RulesError(f"{name}:{line}: {what}") from None

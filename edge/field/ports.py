@@ -26,6 +26,7 @@ from edge.field.device_url import DeviceUrl
 OPEN_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
 CHUNK = 4096
+NO_PORT = "is no serial port"
 ESTABLISHED = "01"  # in /proc/net/tcp
 MAX_UNSENT = 4096  # bytes a network device may leave untaken before the line counts as jammed
 
@@ -178,10 +179,14 @@ def _why(at: DeviceUrl, error: Exception) -> str:
     """Why it does not open, in a technician's words, without the library's own around them."""
     if at.path and not os.path.exists(at.path):
         return f"{at.path} is not there"
+    if at.path and (os.path.isdir(at.path) or os.strerror(errno.ENOTTY) in str(error)):
+        return f"{at.path} {NO_PORT}"
     if "exclusively lock" in str(error) or (isinstance(error, OSError) and error.errno == errno.EBUSY):
         return f"{at.path} is in use by another program"
     if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EACCES):
         return f"{at.path}: permission denied; {for_group(at.path)}"
     number = error.errno if isinstance(error, OSError) else next(iter(error.args), None)
     words = os.strerror(number).lower() if isinstance(number, int) and number > 0 else str(error)
+    if isinstance(error, socket.gaierror):
+        words = (error.strerror or str(error)).lower()
     return f"{at.endpoint} does not open: {words}"
