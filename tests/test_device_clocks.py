@@ -19,7 +19,7 @@ import simulators
 from drivers.ge_dri import framed as dri_framed
 from drivers.intellivue.frames import framed as intellivue_framed
 from drivers.intellivue.frames import payload_of
-from drivers.kit.clocks import AHEAD_S, BEHIND_S, MOVES, PROVEN_S, SETTLE_S, Aged, Clocked, InStep
+from drivers.kit.clocks import AHEAD_S, BEHIND_S, GONE_S, MOVES, PROVEN_S, SETTLE_S, Aged, Clocked, InStep
 from tests.helpers.dialogue_run import START_S, STEP_S, DialogueRun, StillPatient
 
 SPECS = drivers.find()
@@ -249,6 +249,32 @@ def test_what_comes_late_is_old_for_as_long_as_it_does_and_a_clock_that_went_bac
     assert faults((9.0, 9.0), (10.0, 10.0), *late, (240.0, 240.0)) == [False] * 2 + [True] * 200 + [False]
     gone_back = [(12.0, 2.0), (12.0 + SETTLE_S / 2, 2.0 + SETTLE_S / 2), (12.0 + SETTLE_S, 2.0 + SETTLE_S)]
     assert faults((9.0, 9.0), (10.0, 10.0), *gone_back) == [False] * 2 + [True] * 2 + [False]
+
+
+@pytest.mark.parametrize(("silent_s", "went_s", "faults_of"), [
+    (3600.0, 3540.0, [True, True, False]),  # set back by a minute while it was away
+    (GONE_S + 9, GONE_S, [True, True, False]), (GONE_S + 9, GONE_S - 0.1, [True, True, True]),
+    (GONE_S, 1.0, [True, True, True]),  # nothing is lacking: all of it is held up
+])
+def test_a_clock_that_comes_late_after_it_was_away_may_have_been_set(
+        silent_s: float, went_s: float, faults_of: list[bool]) -> None:
+    clock = InStep()
+    again = [(10.0 + silent_s + more_s, 10.0 + went_s + more_s) for more_s in (0.0, SETTLE_S / 2, SETTLE_S)]
+    told = []
+    for at_s, made_s in [(9.0, 9.0), (10.0, 10.0), *again]:
+        clock.heard(at_s, 0.0)
+        told.append(bool(clock.fault(made_s)))
+    assert told == [False, False, *faults_of]
+
+
+@pytest.mark.parametrize("name", REWRITTEN)
+def test_a_device_whose_clock_is_set_back_while_it_is_away_is_shown_again(name: str) -> None:
+    hand = Hand(name)
+    hand.run.wire = lambda data: b""
+    hand.run.run(10 * MEANWHILE_S)
+    hand.ahead_s, hand.run.wire = -2 * MEANWHILE_S, hand._wire
+    hand.run.run(MEANWHILE_S)
+    assert hand.valid(BEFORE_S + 11 * MEANWHILE_S - 10)
 
 
 def test_a_clock_that_never_went_is_never_late_and_what_waited_here_is_of_now() -> None:

@@ -7,6 +7,7 @@ import math
 MOVES = 3  # so many small steps running, and the clock is known to go: a hurt one would make few of them
 AHEAD_S, BEHIND_S = 0.25, 5.0  # of the punctual: what is further from it was held up on its way
 SETTLE_S = 2.0  # edge time for which the two clocks go alike before their difference is believed
+GONE_S = 60.0  # nothing for so long, while the device's clock went on for so long: it was away, and may have been set
 AGED_S = 3.0  # edge time: by so much an age may lag that is told in whole seconds, some time after it was asked for
 BEHIND_AGE_S = 1.5  # one that lags so much behind the one before does not go on
 PROVEN_S = 6.0  # edge time for which an age that has gone on proves what else the device says
@@ -76,8 +77,9 @@ class InStep:
     A burst of old messages (a terminal server held them up) says more of the device's time than of the edge's has
     passed: what runs ahead is not of now, and nor is what follows until the two clocks have gone alike for `SETTLE_S`
     of edge time. What comes `BEHIND_S` later than the punctual is old. It is for as long as it stays late: a line that
-    holds everything up makes the device's time go on from one message to the next, and shows nothing else. Only a clock
-    that went back was set, or began anew, and counts once it has gone alike for as long.
+    holds everything up makes the device's time go on from one message to the next, and shows nothing else. A clock that
+    went back was set, or began anew, and counts once it has gone alike for as long; so does one that comes late after
+    `GONE_S` of which no message was heard (held up, they would have come).
     """
 
     def __init__(self, cycle_s: float | None = None, grain_s: float = 0.0) -> None:
@@ -86,7 +88,8 @@ class InStep:
         self._other: tuple[float, float] | None = None  # of the first of those that are not
         self._since_s = 0.0  # edge time since when those go alike
         self._newest_s = 0.0  # device time of the last message that was punctual, or came after one that was
-        self._goes = False
+        self._goes = self._may_be_set = False
+        self._last: tuple[float, float] | None = None  # edge and device time of the last message
         self._heard: tuple[float, float] | None = None
 
     def heard(self, at_s: float, unsure_s: float) -> None:
@@ -95,8 +98,8 @@ class InStep:
 
     def forget(self) -> None:
         """Another device is there."""
-        self._known = self._other = None
-        self._goes = False
+        self._known = self._other = self._last = None
+        self._goes = self._may_be_set = False
 
     def fault(self, made_s: float) -> str:
         """Why a message made at `made_s` (device) is not of now, in words; empty: it is, or the clock says nothing, or
@@ -108,12 +111,14 @@ class InStep:
         if self._known is None:
             return self._believed(now, now)
         late_s, went_s = self._late_s(self._known, now), self._step_s(self._newest_s, made_s)
+        self._may_be_set |= self._was_away(now)
+        self._last = now
         behind_s = BEHIND_S + unsure_s
         self._goes = self._goes or went_s > 0
         if not self._goes or -self._ahead_s <= late_s <= behind_s:
             return self._believed(self._followed(self._known, now, late_s) if self._goes else now, now)
         words = f"by the device's clock it comes {abs(late_s):.1f} s {'early' if late_s < 0 else 'late'}"
-        if late_s > 0 and went_s >= 0:
+        if late_s > 0 and went_s >= 0 and not self._may_be_set:
             self._newest_s, self._other = made_s, None
             return words
         other_s = math.inf if self._other is None else self._late_s(self._other, now)
@@ -125,7 +130,14 @@ class InStep:
 
     def _believed(self, punctual: tuple[float, float], now: tuple[float, float]) -> str:
         self._known, self._other, self._newest_s = punctual, None, now[1]
+        self._last, self._may_be_set = now, False
         return ""
+
+    def _was_away(self, now: tuple[float, float]) -> bool:
+        """Not where it comes as late as the last did: then messages are only rare."""
+        return (self._last is not None and now[0] - self._last[0] >= GONE_S
+                and self._step_s(self._last[1], now[1]) >= GONE_S
+                and self._late_s(self._last, now) > self._ahead_s)
 
     def _step_s(self, before_s: float, made_s: float) -> float:
         """How much later by the device; negative where it is earlier."""
