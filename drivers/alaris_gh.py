@@ -70,7 +70,7 @@ from drivers.contract import (
 )
 from drivers.kit.framing import Delimited
 from drivers.kit.tally import Tally
-from drivers.kit.tracks import Rising, doubted
+from drivers.kit.tracks import BY_VOLUME, Rising, doubted
 
 START, END, ESC = b"!", b"\r", b"\x1b"
 MAX_FRAME = 200  # bytes; the longest one seen has 80
@@ -351,6 +351,7 @@ DRIVER = Spec(
     title="Alaris / Asena GH syringe pump",
     kind="pump",
     transports=("serial", "tcp"),
+    age=BY_VOLUME,
     grade="S, captured responses C",
     source="OpenICE Asena driver, MDDT captures of two real pumps, infupy; no maker's manual is public",
     agrees=(

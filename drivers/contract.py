@@ -337,6 +337,7 @@ class Spec:
     defined_at: Mapping[str, str] = field(default_factory=dict)  # metric -> file:line, where it is data
     agrees: tuple[Agreement, ...] = ()
     weak: Weak | None = None  # None: nothing that was hurt is known to count
+    age: str = ""  # what shows that an old number comes again, where no time of the device's own does (`Heard`)
     documents: tuple[str, ...] = ()  # of makers, that were read: number or title of each, and nothing else
     unprobed: str = ""  # the form of it that a probe does not ask, why, and how it is found instead
     same_words: bool = False  # the device sends the very commands that are sent to it

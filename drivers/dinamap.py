@@ -312,6 +312,7 @@ DRIVER = Spec(
     title="GE DINAMAP PRO, ProCare, CARESCAPE V100 (partial: reads the cuff's result, SpO2 and pulse)",
     kind="monitor",
     transports=("serial", "tcp"),
+    age="the seconds since its determination, while they go on",
     grade="C",
     source="three public clients, of which one says what the lines hold; the maker's manuals were not read",
     line=Line(baud=9600, silent_after_s=SILENT_AFTER_S, lateness_s=LATENESS_S),

@@ -55,7 +55,7 @@ from drivers.contract import (
 from drivers.kit.framing import Delimited
 from drivers.kit.tally import Tally
 from drivers.kit.text import Repeats
-from drivers.kit.tracks import Rising
+from drivers.kit.tracks import BY_VOLUME, Rising
 
 START, END = b"<", b"\r"
 MAX_FRAME = 40  # bytes; the longest one known has 21
@@ -199,6 +199,7 @@ DRIVER = Spec(
     title="Graseby 3400 anaesthesia syringe pump",
     kind="pump",
     transports=("serial", "tcp"),
+    age=BY_VOLUME,
     grade="S",
     source="STANPUMP by S. Shafer, GR_3400.C (a host that ran this pump in studies); no maker's document, no capture",
     line=Line(baud=9600, silent_after_s=SILENT_AFTER_S, lateness_s=LATENESS_S),

@@ -70,7 +70,7 @@ from drivers.kit.registers import (
     reading,
     response_bytes,
 )
-from drivers.kit.tracks import Track, doubted
+from drivers.kit.tracks import BY_VOLUME, Track, doubted
 
 ROUND_S = 1.0
 MISSED = 2
@@ -372,6 +372,7 @@ DRIVER = Spec(
     title="Teledyne ISCO D-series / SyriXus syringe pump",
     kind="pump",
     transports=("modbus+tcp", "modbus+rtu"),
+    age=BY_VOLUME,
     grade="S",
     source="epics-modules/SyringePump (register map); SyriXus manual p. 7-1, 7-3 (line, word order)",
     documents=("Teledyne ISCO SyriXus manual",),

@@ -54,6 +54,7 @@ from drivers.contract import (
 )
 from drivers.kit.flow import Flow
 from drivers.kit.text import Twice
+from drivers.kit.tracks import BY_VOLUME
 from drivers.kit.unchecked import Unchecked
 
 LF, CR, STAR, XON = 0x0A, 0x0D, 0x2A, 0x11
@@ -290,6 +291,7 @@ DRIVER = Spec(
     title="KD Scientific Legato, Harvard Pump 11 Elite and PHD Ultra syringe pumps",
     kind="pump",
     transports=("serial", "tcp"),
+    age=BY_VOLUME,
     grade="C, S",
     source="a recording of a real Legato (firmware v3.0.6) published with python-syringe-pump, and that program's"
            " parser; no maker's document",

@@ -67,6 +67,7 @@ from drivers.kit.framing import Counted, Delimited
 from drivers.kit.stops import StopOnce
 from drivers.kit.tally import Tally
 from drivers.kit.text import Twice
+from drivers.kit.tracks import BY_VOLUME
 from drivers.kit.unchecked import Unchecked
 
 STX, ETX, CR = b"\x02", b"\x03", b"\r"
@@ -314,6 +315,7 @@ DRIVER = Spec(
     title="New Era NE-1000 family syringe pump (WPI Aladdin)",
     kind="pump",
     transports=("serial", "tcp"),
+    age=BY_VOLUME,
     grade="M, S",
     source="NE-1000 manual #1200-01 pp. 33-35; nesp_lib 2.0.0 and labmcp-new-era 0.1.2, which agree with each other",
     agrees=(Agreement("program", "P: seen between two independent programs"),),

@@ -313,6 +313,7 @@ DRIVER = Spec(
     title="PAR / Medlab NIBP2010, NIBP2020 cuff module (pressure-only board)",
     kind="nibp",
     transports=("serial", "tcp"),
+    age="a result that does not belong to its own start",
     grade="B",
     source="three programs that quote the maker's manual, two that ran real modules, frames of a real one; the manual"
            " itself was not read",

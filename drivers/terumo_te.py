@@ -54,7 +54,7 @@ from drivers.contract import (
     Validity,
 )
 from drivers.kit.framing import Delimited
-from drivers.kit.tracks import Rising, doubted
+from drivers.kit.tracks import BY_VOLUME, Rising, doubted
 
 STX, ETX = b"\x02", b"\x03"
 LONGEST = 700
@@ -242,6 +242,7 @@ DRIVER = Spec(
     title="Terumo Terufusion TE-SS730, TE-SS830(P) syringe and TE-LF630 volumetric pumps",
     kind="pump",
     transports=("serial", "tcp"),
+    age=BY_VOLUME,
     grade="M, line settings unknown",
     source="instruction manuals TE-SS830P pp. 121-127, TE-SS730 pp. 94-96, TE-LF630 p. 80, with printed exchanges",
     agrees=(Agreement("printed", "M: printed in the TE-SS830P manual"),),

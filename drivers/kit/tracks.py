@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from drivers.contract import Reading, Validity
 
+BY_VOLUME = "a volume that stands still while the pump says that it runs"  # see `Spec.age`
 SLACK_ML = 0.05  # what a device rounds, and the moment it counts at
 EARLY_S = 1.0  # seconds by which its count may be older or newer than the response
 FASTER = 1.2  # a pump may be so much faster than it says

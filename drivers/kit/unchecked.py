@@ -1,6 +1,7 @@
 """What is believed of a pump's rate and volume where the line has no checksum: a flipped bit makes another digit.
 
-A new rate counts when `NEW_TIMES` responses running say it, the one that counted before when two do. A volume counts
+A new rate counts when `NEW_TIMES` responses running say it, the one that counted before when two do; none while the
+volume stands still and the pump says that it runs. A volume counts
 where it follows from the last that counted and from the rate (drivers/kit/tracks.py, `Rising`).
 """
 
@@ -29,7 +30,7 @@ class Unchecked:
         """The rate; questionable until it counts."""
         last, times = self._rates
         self._rates = (rate_ml_h, times + 1 if rate_ml_h == last else 1)
-        if self._rates[1] < (2 if rate_ml_h == self.rate_ml_h else NEW_TIMES):
+        if self._total.stands or self._rates[1] < (2 if rate_ml_h == self.rate_ml_h else NEW_TIMES):
             return _questionable("rate_ml_h", rate_ml_h)
         self.rate_ml_h = rate_ml_h
         return Reading("rate_ml_h", rate_ml_h)

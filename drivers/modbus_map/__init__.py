@@ -43,7 +43,7 @@ from drivers.contract import (
 )
 from drivers.kit.registers import Block, WholeResponses, is_number, response_bytes
 from drivers.kit.tally import Tally
-from drivers.kit.tracks import Track, doubted
+from drivers.kit.tracks import BY_VOLUME, Track, doubted
 from drivers.modbus_map.file import PLACES, read_map
 from drivers.modbus_map.parts import CUFF, Alarm, At, Flag, RegisterMap, Text, Value
 
@@ -51,6 +51,7 @@ NAME = "modbus_map"
 MOST_REGISTERS, MOST_COILS = 120, 1900  # in one request; the standard allows 125 and 2000 (6.1 to 6.4)
 NEAR = 1e-4  # of a step: how far from a whole number of steps a float may be and still be one
 DIGITS = 9  # behind the point: 368 times 0.1 is 36.8
+VOLUMES = {"volume_infused_ml": 1, "volume_remaining_ml": -1}  # and which way each goes
 FASTEST_ML_H = 2000.0  # where the map has no rate
 MISSED = 2
 
@@ -70,7 +71,14 @@ def spec_of(path: Path) -> Spec:
         name=found.name, title=found.title, kind=found.kind, transports=found.transports, grade=found.grade,
         source=found.source, line=found.line, metrics=frozenset(value.metric for value in found.values),
         requests=(*opening, *polled), wiring=_wiring(found), make=lambda settings: MapDriver(found),
-        defined_at=found.defined_at)
+        defined_at=found.defined_at, age=_age(found))
+
+
+def _age(found: RegisterMap) -> str:
+    if found.alive is not None:
+        return "its counter"
+    volumes = any(value.metric in VOLUMES for value in found.values)
+    return BY_VOLUME if volumes and "infusing" in found.states.values() else ""
 
 
 def requests_of(found: RegisterMap) -> tuple[list[ModbusRequest], list[ModbusRequest]]:
@@ -119,7 +127,7 @@ class MapDriver:
         self.unmapped = Tally()
         self._wrong = self._frozen = ""  # why nothing it sends can be believed; both outlive an opening
         self._last_alive: tuple[int, float] | None = None
-        self._tracks = {"volume_infused_ml": Track(1), "volume_remaining_ml": Track(-1)}
+        self._tracks = {metric: Track(sign) for metric, sign in VOLUMES.items()}
         self._forget()
 
     def _forget(self) -> None:

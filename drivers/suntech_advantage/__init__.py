@@ -385,6 +385,7 @@ DRIVER = Spec(
     title="SunTech Advantage OEM cuff module",
     kind="nibp",
     transports=("serial", "tcp"),
+    age="a result that does not belong to its own start",
     grade="B, status and version C",
     source="four independent public clients and their test vectors; no maker's manual was found",
     agrees=(Agreement("program", "a published unit test"),),

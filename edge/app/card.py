@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import drivers
-from drivers.contract import FrameRequest, Request, Spec, Weak
+from drivers.contract import FrameRequest, Heard, Request, Spec, Weak
 from edge.app.scale import Criterion, reports_in, scale_of
 from edge.vocabulary import METRICS
 
@@ -34,7 +34,7 @@ def card(spec: Spec, accepted: Path | None = None) -> str:
         for key, s in spec.settings.items()) or "  none"
     return (f"{spec.title} ({spec.name})\nkind {spec.kind}; {', '.join(spec.transports)}; "
             f"{line.baud} {line.bits}{line.parity}{line.stop}\nevidence: grade {spec.grade}; {spec.source}\n"
-            f"wiring:\n{_indented(spec.wiring)}\n{lets_through(spec.weak)}"
+            f"wiring:\n{_indented(spec.wiring)}\n{lets_through(spec.weak)}{shows_age(spec)}"
             f"numbers: {', '.join(sorted(spec.metrics))}\nsettings:\n{settings}\n"
             f"every request it can send to the device, and its effect there:\n{requests}\n"
             f"scale: {level(spec, accepted)}, by these files\n{_scale(spec, accepted)}{_reports(spec, accepted)}")
@@ -49,6 +49,17 @@ def lets_through(weak: Weak | None) -> str:
     volume = ["a volume that the pump could have come to from the last"] if weak.volume else []
     said = "; ".join(near + volume)
     return f"what a bad wire can get through: {weak.check}, so a hurt number can pass for a new one: {said}\n"
+
+
+def shows_age(spec: Spec) -> str:
+    """What shows how old a number is, in one sentence."""
+    if isinstance(spec.driver(), Heard):
+        said = "the device's own time, but not by how much a line was late from its first opening on"
+    elif spec.line.stream_bytes_s:
+        said = "nothing: what comes steadily late, or again and again, counts as of now"
+    else:
+        said = f"when it was asked for; that an old answer comes again, {spec.age or 'nothing'}"
+    return f"what shows how old a number is: {said}\n"
 
 
 def _request(request: Request) -> str:
