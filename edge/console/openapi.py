@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 from edge.contract.commands import MAX_PATIENT_NAME, VERBS, arguments
 from edge.contract.problems import KINDS, MEDIA_TYPE, Problem
+from edge.contract.verb import SEEN
 
 Json = dict[str, Any]
 REF = "#/components/schemas/{name}"
@@ -49,6 +50,8 @@ def _components() -> Json:
         for argument in schemas[struct.__name__]["properties"].values():
             if "pattern" in argument:  # Python's way to say that no line end may follow
                 argument["pattern"] = argument["pattern"].replace("(?!\\n)$", "$")
+    for verb, name in ("comment", "comment"), ("delegate", "to"):  # kept without what cannot be seen
+        schemas[VERBS[verb].__name__]["properties"][name]["pattern"] = f"[{SEEN}]"
     _require_a_value(schemas[VERBS["check_in"].__name__])
     amended = schemas[VERBS["amend_order"].__name__]
     amended["anyOf"] = [{"required": [name], "properties": {name: {"type": "number"}}}

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from edge.contract.accounts import MAX_NAME, MAX_PASSWORD, MIN_PASSWORD
 from edge.contract.box_verbs import MAX_AT, MAX_OF
 from edge.contract.broker_said import RefusedFor
+from edge.contract.verb import SEEN
 from edge.model import Role
 
 
@@ -20,6 +21,7 @@ class StrictModel(BaseModel):
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 Password = Annotated[str, Field(min_length=1, max_length=MAX_PASSWORD)]
+PRINTABLE = rf"^[{SEEN}]([{SEEN} ]*[{SEEN}])?$"
 FreshPassword = Annotated[str, Field(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD)]
 
 
@@ -40,11 +42,6 @@ class AccountNamed(StrictModel):
     """The account that is meant."""
 
     name: Name
-
-
-# What is printable: letters, marks, digits, punctuation, symbols, and the space, with which none begins or ends.
-SEEN = r"\p{L}\p{M}\p{N}\p{P}\p{S}"
-PRINTABLE = rf"^[{SEEN}]([{SEEN} ]*[{SEEN}])?$"
 
 
 class NewPassword(StrictModel):
