@@ -266,6 +266,10 @@ async def test_what_a_bed_measures_besides_has_a_tile_a_line_and_a_place_on_the_
             await until_drawn(page, f"({UNDRAWN})().length === 0")
             await sound(page, size)
             await in_sight(page, page.get_by_role("button", name="Check-in"))
+            await page.get_by_role("button", name="Check-in").press("Enter")
+            await expect(page.get_by_role("button", name="Save check-in")).to_be_in_viewport(ratio=0.98)  # unscrolled
+            assert (size, await page.evaluate(HALVES)) == (size, [])
+            await page.keyboard.press("Escape")
         await page.goto(page.url.replace("/bed/chair-1", "/"))
         await live(page)
         for metric, (_, _, digits) in list(told.items())[:2]:

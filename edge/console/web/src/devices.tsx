@@ -2,7 +2,7 @@
 import "./style/devices.css";
 import { useState } from "preact/hooks";
 import { idOf } from "./beds.ts";
-import { clockTime, stopwatch } from "./age.ts";
+import { ageWords, clockTime } from "./age.ts";
 import { Card } from "./card.tsx";
 import { InMaintenance, Maintain } from "./maintenance.tsx";
 import { Ports } from "./ports.tsx";
@@ -11,7 +11,7 @@ import { Refused } from "./refused.tsx";
 import { ScreenSize } from "./screen.tsx";
 import { store } from "./state.ts";
 import type { Device, Link } from "./feed.ts";
-import { kindWord, linkRemedy, linkTrouble, sentence } from "./words.ts";
+import { counted, kindWord, linkRemedy, linkTrouble, sentence } from "./words.ts";
 
 interface Entry { bed: string; device: Device }
 const LINK_RANK: Record<Link, number> = { wrong_device: 5, lost: 4, unstable: 3, silent: 2, connecting: 1, live: 0 };
@@ -76,7 +76,7 @@ function Line({ entry }: { entry: Entry }) {
         <td data-is="Bed">{store.label(bed)}</td><td data-is="Device">{sentence(kindWord(device))}{device.device !== kindWord(device) && <small> {device.device}</small>}{device.role !== undefined && <small> {device.role === "drug" ? "gives the drug" : "carries"}</small>}</td>
         <td class="link-told" data-is="Link"><b>{linkTrouble(device) ?? "Live"}</b>{device.reason !== "" && <small> {device.reason}</small>}
           {device.link !== "live" && <small class="remedy">➤ {linkRemedy(device.link, device.ask)}</small>}</td>
-        <td data-is="Since">{clockTime(device.since)}{since_s !== null && <small> {stopwatch(since_s)}</small>}</td>
+        <td data-is="Since">{clockTime(device.since)}{since_s !== null && <small> {ageWords(since_s)}</small>}</td>
         <td data-is="Driver">{device.driver}</td><td data-is="Identity">{device.identity ?? "not told"}{device.line !== undefined && <small> bound {device.line.expected === null ? "by its port" : device.line.expected === device.identity ? "by it" : `to ${device.line.expected}`}</small>}
           {device.line?.unsure && <small class="remedy">➤ {device.line.unsure}</small>}</td>
         <td class="n" data-is="Frames">{device.frames}</td><td class="n" data-is="Bad">{device.bad}{device.bad > 0 && <small> {(badShare(entry) * 100).toFixed(1)} %</small>}</td><td class="n" data-is="Late">{device.late}</td>
@@ -98,7 +98,7 @@ function Wire({ line }: { line: NonNullable<Device["line"]> }) {
   const unmapped = Object.entries(line.unmapped);
   return (
     <div class="wire-told">
-      <p>{line.at && <><code>{line.at}</code>; </>}{line.timeouts} requests without a response
+      <p>{line.at && <><code>{line.at}</code>; </>}{counted(line.timeouts, "request")} without a response
         {line.response_s !== null && <>; 95 % of the responses within {Math.round(line.response_s * 1000)} ms</>}</p>
       {unmapped.length > 0 && <p>Sent, and not shown by this driver: {unmapped.map(([name, count]) => `${name} (${count} times)`).join(", ")}</p>}
       {line.minutes.map((minute) => <p key={minute.at}>{clockTime(minute.at)} {minute.frames} frames, {minute.bad} bad, {minute.late} late, {minute.foreign} foreign bytes of {minute.received}</p>)}

@@ -2,6 +2,7 @@
 import { clockTime } from "./age.ts";
 import { type Argument, MAX_PATIENT_NAME, type ProtocolNow, type SessionNow, VERBS } from "./contract.ts";
 import { parseNumber, readNumber } from "./typed.ts";
+import { counted } from "./words.ts";
 
 const ARGUMENTS = VERBS.start_session.args;
 const BY_PUMP = ["weight_kg", "dose_mg_kg", "duration_min", "concentration_mg_ml", "nibp_interval_min", "age_years"] as const;
@@ -96,10 +97,6 @@ export function inDevices(dose_mg: number, protocol: ProtocolNow | null): string
 /** "84 mg: 3 devices of 28 mg". */
 export function devices(dose_mg: number, protocol: ProtocolNow | null): string {
   return [`${plain(dose_mg)} mg`, inDevices(dose_mg, protocol)].filter(Boolean).join(": ");
-}
-
-export function counted(many: number, what: string): string {
-  return `${plain(many)} ${what}${many === 1 ? "" : "s"}`;
 }
 
 /** What of an order by hand is taken, device by device, and what is to come: "28 mg (13:05 1 device, lot A1). 2 devices to go". */

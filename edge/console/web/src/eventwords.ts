@@ -1,9 +1,9 @@
 /** One event of the journal in one plain line. Pure. */
 import { clockTime, onTheWall, stopwatch } from "./age.ts";
 import type { Order } from "./contract.ts";
-import { counted, plain } from "./dose.ts";
+import { plain } from "./dose.ts";
 import type { DeviceAlarm, EdgeEvent } from "./feed.ts";
-import { DISSOCIATION, linkWords, overWords, PHASE, refusal, sentence, symptom, whoWords } from "./words.ts";
+import { counted, DISSOCIATION, linkWords, overWords, PHASE, refusal, sentence, symptom, whoWords } from "./words.ts";
 
 const KIND: Record<string, string> = {
   check_in: "Check-in", link: "Connection", audio: "Sound", shelf: "Sound", attention: "Attention", boot: "Start", command: "Refused", journal: "Record",
@@ -151,7 +151,7 @@ function ordered(order: unknown): string {
 /** Who was told of an alarm, what was said about it, to whom alarms go, what was said for information. */
 function attention(body: Body): string {
   switch (body["change"]) {
-    case "told": return `${sentence(whoWords(word(body, "who")))} told: ${word(body, "text") || word(body, "title")} (${word(body, "priority").toUpperCase()})`;
+    case "told": return `${sentence(whoWords(word(body, "who")))} was told: ${word(body, "text") || word(body, "title")} (${word(body, "priority").toUpperCase()})`;
     case "comment": return `${list(["Comment", by(body)])} on “${word(body, "title")}”: ${word(body, "comment")}`;
     case "delegated": {
       const until = word(body, "until");

@@ -34,7 +34,7 @@ function Others({ metrics, vitals, context }: { metrics: readonly string[]; vita
 function below(figure: Shown): ComponentChildren {
   switch (figure.standing) {
     case "live": return figure.why === null ? ageWords(figure.age_s) : `${ageWords(figure.age_s)}, ${reasonWords(figure.why)}`;
-    case "old": return <><span class="old-word">old: </span>{stopwatch(figure.age_s)}</>;
+    case "old": return <><span class="old-word">old: </span>{ageWords(figure.age_s)}</>;
     case "absent": return reasonWords(figure.why);
     case "none": return "no data yet";
   }

@@ -1,5 +1,5 @@
 /** What the pump says of itself: state or its own alarm, rate, and what is in. Of a dose by hand: what is in. */
-import { ageOf, type Context, pumpIsLive, stopwatch } from "./age.ts";
+import { ageOf, ageWords, type Context, pumpIsLive } from "./age.ts";
 import { plain } from "./dose.ts";
 import { shown } from "./numbers.tsx";
 import type { BedVitals } from "./state.ts";
@@ -30,7 +30,7 @@ export function PumpLine({ vitals, context, session, devices }: Shown) {
     <div class={live ? "pump live" : "pump old"} data-standing={live ? "live" : "old"}>
       {(says === null || pump.latest.state !== "alarm") && <b>{PUMP[pump.latest.state]}</b>}
       {says !== null && <b class="says">{says}</b>}
-      {!live && <em>old: {stopwatch(ageOf(pump, context.now_ms, context.speed))}</em>}
+      {!live && <em>old: {ageWords(ageOf(pump, context.now_ms, context.speed))}</em>}
       <span class={`part ${rate.standing}`}><i>{number(rate.value, 1)}</i> mL/h</span>
       <span class={`part ${volume.standing}`}><i>{number(volume.value, 1)}</i> mL</span>
       {dose}

@@ -1,5 +1,5 @@
 /** What is wrong besides what is not live: each in plain words of the console's, with what to do next. */
-import { clockTime, stopwatch } from "./age.ts";
+import { ageWords, clockTime } from "./age.ts";
 import type { Device } from "./feed.ts";
 import { store } from "./state.ts";
 import { linkTrouble } from "./words.ts";
@@ -9,7 +9,7 @@ export function unseen(bed: string, devices: readonly Device[]): string[] {
   return devices.flatMap((device) => {
     const words = linkTrouble(device);
     const since_s = device.off_until === undefined ? store.since_s(device.since, bed) : null;
-    return words === null ? [] : [since_s === null ? words : `${stopwatch(since_s)} ${words}`];
+    return words === null ? [] : [since_s === null ? words : `${ageWords(since_s)}: ${words}`];
   });
 }
 

@@ -221,3 +221,8 @@ export function latchedWords(alarm: Alarm): string {
 export function number(value: number | null, decimals = 0): string {
   return value === null ? "--" : value.toFixed(decimals);
 }
+
+/** "1 device", "2.5 devices". */
+export function counted(many: number, what: string): string {
+  return `${Number(many.toFixed(1))} ${what}${many === 1 ? "" : "s"}`;
+}
