@@ -4,6 +4,7 @@ change is a line of the chained audit; and the command line agrees."""
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from edge.console.run import put_user
 from edge.console.security import COOKIE
 from edge.console.store import Store
 from edge.contract.accounts import ROLES
+from edge.contract.seen import ALL_SEEN, WITH_SOMETHING, is_seen
 from edge.process import BadUsage
 from tests.helpers.console_server import COMMANDS, ORIGIN, Server, quick_hashes, served
 from tests.helpers.console_story import BED, EDGE, NURSE, START_S, TECHNICIAN, settings
@@ -194,6 +196,15 @@ async def test_a_fault_of_our_own_is_a_problem_that_says_whom_to_tell(
         assert told.json() == {"type": "/problems/internal", "title": "The console has an error of its own",
                                "status": 500, "detail": "The console has an error of its own",
                                "remedy": "Tell the administrator; its log names it.", "instance": "/api/audit"}
+
+
+def test_what_the_schema_lets_through_is_what_a_person_sees() -> None:
+    whole, part = re.compile(ALL_SEEN), re.compile(WITH_SOMETHING)
+    for code in (*range(0xD800), *range(0xE000, 0x20000), *range(0xE0000, 0xE0200), 0xEFFFF, 0xF0000, 0xFFFFD, 0xFFFFE,
+                 0xFFFFF, 0x100000, 0x10FFFD, 0x10FFFE):  # what lies between is all letters, or assigned to nothing
+        seen = is_seen(chr(code)) and code != ord(" ")
+        assert (whole.match(chr(code)) is not None, part.match(chr(code)) is not None) == (seen, seen), hex(code)
+    assert whole.match("a b") and not whole.match(" b") and not whole.match("a ") and not part.match("  ")
 
 
 async def test_a_name_that_cannot_be_seen_whole_is_refused_in_words(tmp_path: Path) -> None:

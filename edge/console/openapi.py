@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 from edge.contract.commands import MAX_PATIENT_NAME, VERBS, arguments
 from edge.contract.problems import KINDS, MEDIA_TYPE, Problem
-from edge.contract.verb import SEEN
+from edge.contract.seen import WITH_SOMETHING
 
 Json = dict[str, Any]
 REF = "#/components/schemas/{name}"
@@ -51,7 +51,7 @@ def _components() -> Json:
             if "pattern" in argument:  # Python's way to say that no line end may follow
                 argument["pattern"] = argument["pattern"].replace("(?!\\n)$", "$")
     for verb, name in ("comment", "comment"), ("delegate", "to"):  # kept without what cannot be seen
-        schemas[VERBS[verb].__name__]["properties"][name]["pattern"] = f"[{SEEN}]"
+        schemas[VERBS[verb].__name__]["properties"][name]["pattern"] = WITH_SOMETHING
     _require_a_value(schemas[VERBS["check_in"].__name__])
     amended = schemas[VERBS["amend_order"].__name__]
     amended["anyOf"] = [{"required": [name], "properties": {name: {"type": "number"}}}

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from edge.contract.accounts import MAX_NAME, MAX_PASSWORD, MIN_PASSWORD
 from edge.contract.box_verbs import MAX_AT, MAX_OF
 from edge.contract.broker_said import RefusedFor
-from edge.contract.verb import SEEN
+from edge.contract.seen import ALL_SEEN
 from edge.model import Role
 
 
@@ -21,7 +21,6 @@ class StrictModel(BaseModel):
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 Password = Annotated[str, Field(min_length=1, max_length=MAX_PASSWORD)]
-PRINTABLE = rf"^[{SEEN}]([{SEEN} ]*[{SEEN}])?$"
 FreshPassword = Annotated[str, Field(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD)]
 
 
@@ -54,7 +53,7 @@ class NewPassword(StrictModel):
 class NewAccount(StrictModel):
     """An account to be made."""
 
-    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=PRINTABLE)]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=ALL_SEEN)]
     role: Role
     password: FreshPassword
 

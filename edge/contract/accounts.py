@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+from edge.contract.seen import is_seen
 from edge.model import Role
 
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -16,7 +17,7 @@ MIN_PASSWORD, MAX_PASSWORD = 10, 256
 
 def name_objection(name: str) -> str | None:
     """Why nobody can log in under this name, in one line."""
-    if 1 <= len(name) <= MAX_NAME and name.isprintable():
+    if 1 <= len(name) <= MAX_NAME and all(map(is_seen, name)):
         return None
     return f"no name for an account: {name[:MAX_NAME]!r}: write 1 to {MAX_NAME} printable characters"
 

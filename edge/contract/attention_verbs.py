@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from edge.contract.seen import is_seen
 from edge.contract.verb import MAX_NOTE, MAX_PATIENT_NAME, NURSE, Reason, Verb, number, shown
 from edge.model import Role
 
@@ -18,7 +19,7 @@ NOBODY = frozenset({"administrator", "box", "nobody", "technician"})
 def in_one_line(text: str) -> str:
     """What a person wrote, as it is kept and shown: composed (NFC), in one line, without characters that cannot be
     seen or that turn the direction of writing."""
-    letters = (letter if letter.isprintable() else " " for letter in unicodedata.normalize("NFC", text))
+    letters = (letter if is_seen(letter) else " " for letter in unicodedata.normalize("NFC", text))
     return " ".join("".join(letters).split())
 
 

@@ -40,9 +40,6 @@ def score(label: str, most: int) -> Meta:
     return Meta(ge=0, le=most, title=label)
 
 
-# What can be seen, as JSON Schema writes it: letters, marks, digits, punctuation, symbols (isprintable: and the space).
-SEEN = r"\p{L}\p{M}\p{N}\p{P}\p{S}"
-
 Reason = Annotated[str, Meta(max_length=MAX_REASON, pattern=r"\S", title="Reason")]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from edge.contract.broker_said import Refusals, RefusedClient, RefusedFor
+from edge.contract.seen import is_seen
 
 MOST = 32  # told singly
 LONGEST = 64  # characters of what a stranger calls itself
@@ -18,7 +19,7 @@ LONGEST_WHAT = 160
 
 def shortened(text: str, most: int = LONGEST) -> str:
     """What a stranger wrote, fit for a screen: no control characters, no more than `most` characters."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text[:most])
+    return "".join(letter if is_seen(letter) else "\N{REPLACEMENT CHARACTER}" for letter in text[:most])
 
 
 class Ledger:
