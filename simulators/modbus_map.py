@@ -11,7 +11,7 @@ from pathlib import Path
 
 from drivers.modbus_map.encoding import put_flag, put_text, put_value
 from drivers.modbus_map.file import read_map
-from drivers.modbus_map.parts import CUFF, At, Check, RegisterMap
+from drivers.modbus_map.parts import CUFF, At, Check, Power, RegisterMap
 from drivers.modbus_map.spans import raw_range
 from simulators.contract import Hands, ModbusTwin, Refused, TwinSpec
 from simulators.modbus import NoResponse
@@ -102,9 +102,12 @@ class MapTwin:
             number = self._numbers(value.metric)
             for flag in value.invalid_when:
                 put_flag(self._raw, flag, on=number is None)
+            if value.power is not None:
+                put_value(self._raw, value.power.at, _power_of(value.power))
             if number is not None:
+                power = 1.0 if value.power is None else 10.0 ** (value.power.sign * _power_of(value.power))
                 put_value(self._raw, value.at, _that_fits(value.at, self._in_steps(
-                    (number - value.offset) / value.factor, value.resolution)))
+                    (number - value.offset) / value.factor, value.resolution) / power))
             else:
                 put_value(self._raw, value.at, min(value.none, default=0.0))
         self._show_alarms()
@@ -203,6 +206,11 @@ def _of_pump(pump: SyringePump, metric: str) -> float | None:
         "time_remaining_s": pump.to_go_ml / rate * 3600.0 if rate > 0 else None,
         "line_pressure_mmhg": PRESSURE_MMHG, "battery_pct": BATTERY_PCT,
     }.get(metric)
+
+
+def _power_of(power: Power) -> int:
+    """Which power of ten it has: one decimal, where that may be."""
+    return min(max(-power.sign, power.low), power.high)
 
 
 def _that_fits(at: At, number: float) -> float:

@@ -99,6 +99,69 @@ def test_a_number(tmp_path: Path, raw: str, keys: str, expected: float | str) ->
         assert reading.value == pytest.approx(expected, abs=1e-5)
 
 
+POWERS = [  # the number's register, that of its power of ten, the keys, and what it is
+    (978, 0xFFFF, "exponent = { holding = 8 }", 97.8), (9, 1, "exponent = { holding = 8 }", 90.0),
+    (97, 0, "exponent = { holding = 8 }", 97.0), (9783, 0xFFFE, "exponent = { holding = 8, range = [-2, 0] }", 97.83),
+    (9783, 0xFFFD, "exponent = { holding = 8, range = [-2, 0] }", "implausible"),
+    (9, 1, "exponent = { holding = 8, range = [-2, 0] }", "implausible"),
+    (978, 0x8000, "exponent = { holding = 8 }", "implausible"), (0xFFFF, 0, "exponent = { holding = 8 }", "overflow"),
+    (0xFFFF, 9, "exponent = { holding = 8, range = [-2, 9] }\nnone = [0xFFFF]", "unavailable"),
+    (978, 1, "decimals = { holding = 8 }", 97.8), (978, 7, "decimals = { holding = 8 }", "implausible"),
+    (978, 0x2100, "decimals = { holding = 8, mask = 0x0F00 }", 97.8),
+    (489, 0xFFFF, "exponent = { holding = 8 }\nscale = 2", 97.8),
+    (978, 0xFFFF, "exponent = { holding = 8 }\nresolution = 0.2", 97.8),
+    (977, 0xFFFF, "exponent = { holding = 8 }\nresolution = 0.2", "implausible"),
+]
+
+
+@pytest.mark.parametrize(("raw", "power", "keys", "expected"), POWERS)
+def test_a_power_of_ten_is_read_with_its_number(
+        tmp_path: Path, raw: int, power: int, keys: str, expected: float | str) -> None:
+    value = f'[[value]]\nmetric = "spo2_pct"\nholding = 7\nunit = "%"\nrange = [0, 100]\n{keys}\n'
+    (reading,) = said(driver_of(a_map(tmp_path, HEAD + value)), {(3, 7): raw, (3, 8): power})
+    assert isinstance(reading, Reading)
+    if isinstance(expected, str):
+        assert (reading.value, expected in (reading.validity.value, reading.reason)) == (None, True)
+    else:
+        assert reading.value == expected
+
+
+def test_a_power_of_ten_for_several_numbers_and_their_twin(tmp_path: Path) -> None:
+    path = a_map(tmp_path, f"{HEAD}gap = 1\n{SPO2}exponent = {{ input = 8 }}\n{PULSE}exponent = {{ input = 8 }}\n")
+    driver, twin = driver_of(path), MapTwin(read_map(path), StillPatient(spo2_pct=97.8, pulse_bpm=72.0))
+    assert twin.raw == {(4, 5): 978, (4, 7): 720, (4, 8): 0xFFFF}
+    assert [(request.address, request.count) for request in spec_of(path).requests
+            if isinstance(request, ModbusRequest)] == [(5, 4)], "all in one, of one moment"
+    assert [one.value for one in said(driver, twin.raw) if isinstance(one, Reading)] == [97.8, 72.0]
+
+
+@pytest.mark.parametrize(("keys", "says"), [
+    ("exponent = { input = 7 }\n", "5: spo2_pct at input 5 and its power of ten at input 7 are not read together; write"
+                                   " gap = 1 in [device], where the device lets what lies between be read"),
+    ("exponent = { holding = 6 }\n", "5: spo2_pct at input 5 and its power of ten at holding 6 are not read together;"
+                                     " they are too far apart, or of two kinds"),
+    ("exponent = { input = 900 }\n", "5: spo2_pct at input 5 and its power of ten at input 900 are not read together;"),
+    ("exponent = { input = 6 }\ndecimals = { input = 6 }\n", "10: 'exponent' and 'decimals' say the same; write one"),
+    ("exponent = { coil = 6 }\n", "9: exponent: is in a register of its own: write holding or input"),
+    ("decimals = { input = 5 }\n", "9: decimals: is in a register of its own"),
+    ("exponent = { input = 6, range = [-13, 0] }\n", "9: exponent: 'range' must be two whole numbers from -12 to 12"),
+    ("exponent = { input = 6, range = [-0.5, 0] }\n", "9: exponent: 'range' must be two whole numbers from -12 to 12"),
+    ("decimals = { input = 6, range = [-3, -1] }\n", "9: decimals: 'range' is never reached: input 6 is from 0 to"),
+    ("exponent = { input = 6, type = \"f32\" }\n", "9: exponent: 'type' must be one of s16, u16, not 'f32'"),
+    ("exponent = { input = 65536 }\n", "9: exponent: input 65536 is no address"),
+    ("exponent = { input = 6, base = 2 }\n", "9: exponent: no key 'base' in exponent = { };"),
+    ("exponent = -1\n", "9: 'exponent' must be a table in { }, not -1"),
+    ("exponent = { input = 5 }\n", "9: exponent: input 5 (s16, 1 register) overlaps input 5 of spo2_pct"),
+    ("exponent = { input = 6, range = [-9, -8] }\noffset = 101\n", "8: 'range' is never reached: input 5 (u16)"),
+])
+def test_a_power_of_ten_written_wrongly_is_one_line(tmp_path: Path, keys: str, says: str) -> None:
+    path = a_map(tmp_path, HEAD + SPO2 + keys)
+    with pytest.raises(MapError) as wrong:
+        spec_of(path)
+    assert str(wrong.value).startswith(f"{path}:{says}")
+    assert "\n" not in str(wrong.value)
+
+
 @pytest.mark.parametrize(("check", "raw", "says"), [
     ("equals = 3.1415927", "40490FDB", ""), ("equals = 3.1415927", "40490FDC", "holds 3.14159298, not 3.14159274"),
     ("range = [0.1, 0.3]", "3E99999A", ""), ("range = [0.1, 0.3]", "3E99999B", "holds 0.300000042"),

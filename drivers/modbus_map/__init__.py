@@ -44,8 +44,9 @@ from drivers.contract import (
 from drivers.kit.registers import Block, WholeResponses, is_number, response_bytes
 from drivers.kit.tally import Tally
 from drivers.kit.tracks import BY_VOLUME, Track, doubted
-from drivers.modbus_map.file import PLACES, read_map
+from drivers.modbus_map.file import MOST_GAP, PLACES, read_map
 from drivers.modbus_map.parts import CUFF, Alarm, At, Flag, RegisterMap, Text, Value
+from drivers.modbus_map.tables import MapError
 
 NAME = "modbus_map"
 MOST_REGISTERS, MOST_COILS = 120, 1900  # in one request; the standard allows 125 and 2000 (6.1 to 6.4)
@@ -67,6 +68,7 @@ def spec_of(path: Path) -> Spec:
     """The driver of the map in `path`. Raises ValueError: one line with file and line."""
     found = read_map(path)
     opening, polled = requests_of(found)
+    _check_powers(found, polled)
     return Spec(
         name=found.name, title=found.title, kind=found.kind, transports=found.transports, grade=found.grade,
         source=found.source, line=found.line, metrics=frozenset(value.metric for value in found.values),
@@ -81,10 +83,28 @@ def _age(found: RegisterMap) -> str:
     return BY_VOLUME if volumes and "infusing" in found.states.values() else ""
 
 
+def _check_powers(found: RegisterMap, polled: Sequence[ModbusRequest]) -> None:
+    """A number and its power of ten are of one moment only where one response has both. Raises MapError."""
+    for value in found.values:
+        if value.power is None:
+            continue
+        at, power = value.at.field.address, value.power.at.field.address
+        if value.at.function != value.power.at.function or not any(
+                one.function == value.at.function and one.address <= min(at, power)
+                and max(at + value.at.field.width, power + 1) <= one.address + one.count for one in polled):
+            apart = power - at - value.at.field.width if power > at else at - power - 1
+            write = f"write gap = {apart} in [device], where the device lets what lies between be read" if (
+                value.at.function == value.power.at.function and apart <= MOST_GAP) else (
+                "they are too far apart, or of two kinds: leave this number out, or write its scale")
+            raise MapError(f"{found.defined_at[value.metric]}: {value.metric} at {value.at.written} and its power of"
+                           f" ten at {value.power.at.written} are not read together; {write}")
+
+
 def requests_of(found: RegisterMap) -> tuple[list[ModbusRequest], list[ModbusRequest]]:
     """What is read at every opening, and what in every round."""
     once = [(one.at, one.registers) for one in (found.serial, found.model) if one is not None]
     often = [value.at for value in found.values]
+    often += [value.power.at for value in found.values if value.power is not None]
     often += [flag.at for value in found.values for flag in value.invalid_when]
     often += [alarm.flag.at for alarm in found.alarms]
     often += [at for at in (found.state_at, found.counter, found.alive) if at is not None]
@@ -286,8 +306,14 @@ def reading_of(value: Value, raw: Raw) -> Reading:
         if _is_set(flag, raw):
             return Reading(value.metric, None, Validity.INVALID, flag.reason)
     number = _number(value.at, raw)
+    power = 0 if value.power is None else _code(value.power.at, raw)
+    if value.power is not None and not value.power.low <= power <= value.power.high:
+        return Reading(value.metric, None, Validity.INVALID, "implausible")
     if number in value.none or (math.isnan(number) and any(map(math.isnan, value.none))):
         return Reading(value.metric, None, Validity.UNAVAILABLE)
+    if value.power is not None:
+        power *= value.power.sign
+        number = number * 10.0**power if power >= 0 else number / 10.0**-power
     scaled = number * value.factor + value.offset
     if not is_number(number) or not _in_steps(number, value.resolution):
         return Reading(value.metric, None, Validity.INVALID, "implausible")

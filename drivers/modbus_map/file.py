@@ -15,7 +15,7 @@ from typing import Any, Literal, cast, get_args
 
 from drivers.contract import ALARMS, REASONS, DeviceKind, Line, Priority, PumpState, Transport
 from drivers.kit.registers import FLOATS, FORMATS, ByteOrder, Field
-from drivers.modbus_map.parts import CUFF, Alarm, At, Check, Flag, RegisterMap, Text, Value
+from drivers.modbus_map.parts import CUFF, Alarm, At, Check, Flag, Power, RegisterMap, Text, Value
 from drivers.modbus_map.spans import Spans, raw_range
 from drivers.modbus_map.tables import MapError, Source, Table, near
 from drivers.modbus_map.units import units_of
@@ -27,6 +27,8 @@ STATES: tuple[PumpState, ...] = get_args(PumpState)
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 ORDERS: tuple[ByteOrder, ...] = get_args(ByteOrder)
 MODBUS: tuple[Transport, ...] = ("modbus+tcp", "modbus+rtu")
+POWERS = {"exponent": (-6.0, 6.0), "decimals": (0.0, 6.0)}  # what a device says that has no `range` for it
+MOST_GAP = 100
 COUNTED = ("pdu", "from 1", "modicon")  # how the manual counts addresses
 MODICON = {1: 1, 2: 10001, 3: 40001, 4: 30001}
 LEAST_SCALE = 1e-12
@@ -94,7 +96,7 @@ class _Reader:
             "source": table.text("source"), "grade": table.text("grade", "D"),
             "wiring": table.text("wiring", "-", lines=True),
             "transports": table.texts("transports", MODBUS, MODBUS), "poll_s": table.number("poll_s", 0.1, 60.0, 1.0),
-            "timeout_s": table.number("timeout_s", 0.05, 10.0, 1.0), "gap": table.whole("gap", 0, 100, 0),
+            "timeout_s": table.number("timeout_s", 0.05, 10.0, 1.0), "gap": table.whole("gap", 0, MOST_GAP, 0),
         }
 
     def _line(self, poll_s: float) -> Line:
@@ -121,7 +123,7 @@ class _Reader:
     # --- where things are ---------------------------------------------------------------------------------------------
 
     def _at(self, table: Table, name: str, types: tuple[str, ...] = TYPES, *, registers: int = 0,
-            bits: bool = False) -> At:
+            bits: bool = False, default: str = "u16") -> At:
         """The one place that `table` names. `registers` is how many a text takes; `bits` may be of any other's."""
         named = [place for place in PLACES if table.has(place)]
         if len(named) != 1:
@@ -131,7 +133,7 @@ class _Reader:
         address, written = self._address(table, named[0], function)
         if function in (1, 2):
             return At(function, Field(name, address, "coil"), written)
-        kind = "u16" if registers else table.text("type", "u16", types)
+        kind = "u16" if registers else table.text("type", default, types)
         mask, bit = table.whole("mask", 1, EXACT, 0), table.whole("bit", 0, 63, -1)
         words = cast(ByteOrder, table.text("words", self._words, ORDERS))
         place = Field(name, address, cast("Any", kind), words=words)
@@ -233,13 +235,14 @@ class _Reader:
         low, high = self._range(table, "range")
         if table.number("resolution", 0.0, 1e9, 0.0) > high - low:
             raise table.wrong("resolution", f"'resolution' must be smaller than 'range' is wide ({high - low:g})")
+        power = self._power(table, metric, at)
         value = Value(
             metric, at, scale * times, offset * times + plus, low * times + plus, high * times + plus,
             frozenset(table.numbers("none", ())), table.number("resolution", 0.0, 1e9, 0.0) / abs(scale),
-            tuple(self._invalid(inner, metric) for inner in table.inners("invalid_when")))
+            tuple(self._invalid(inner, metric) for inner in table.inners("invalid_when")), power)
         self._holds(table, "none", at, value.none)
         self._reaches(table, value)
-        if at.field.type in FLOATS:
+        if at.field.type in FLOATS and power is None:
             ends = [_held(at, (end - value.offset) / value.factor) * value.factor + value.offset
                     for end in (value.low, value.high)]
             value = replace(value, none=frozenset(_held(at, one) for one in value.none),
@@ -247,8 +250,31 @@ class _Reader:
         table.done()
         return value
 
+    def _power(self, table: Table, metric: str, number: At) -> Power | None:
+        """The register of its power of ten, where it has one: in the same request, else the two need not be of one
+        moment, and a device that changes its own scale would be ten times out for a round."""
+        found = {key: inner for key in POWERS if (inner := table.inner(key)) is not None}
+        if len(found) > 1:
+            raise table.wrong("decimals", "'exponent' and 'decimals' say the same; write one")
+        for key, inner in found.items():
+            at = self._at(inner, f"{metric}'s {key}", ("s16", "u16"), default="s16" if key == "exponent" else "u16")
+            if at.field.type == "coil" or (at.function, at.field.address) == (number.function, number.field.address):
+                raise inner.wrong(None, "is in a register of its own: write holding or input")
+            low, high = self._range(inner, "range") if inner.has("range") else POWERS[key]
+            if not (low == int(low) and high == int(high) and -12 <= low <= high <= 12):
+                raise inner.wrong("range", f"'range' must be two whole numbers from -12 to 12, not {[low, high]}")
+            least, most = raw_range(at.field, at.mask)
+            if high < least or low > most:
+                raise inner.wrong("range", f"'range' is never reached: {at.written} is from {least:g} to {most:g}")
+            inner.done()
+            return Power(at, -1 if key == "decimals" else 1, int(low), int(high))
+        return None
+
     def _reaches(self, table: Table, value: Value) -> None:
-        ends = [raw * value.factor + value.offset for raw in raw_range(value.at.field, value.at.mask)]
+        powers = [1.0] if value.power is None else [
+            10.0 ** (value.power.sign * end) for end in (value.power.low, value.power.high)]
+        ends = [raw * power * value.factor + value.offset
+                for raw in raw_range(value.at.field, value.at.mask) for power in powers]
         if max(ends) < value.low or min(ends) > value.high:
             raise table.wrong("range", f"'range' is never reached: {value.at.written} ({value.at.field.type}) with this"
                                        f" scale is from {min(ends):g} to {max(ends):g} {value.metric}")

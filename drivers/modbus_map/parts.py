@@ -32,8 +32,20 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True)
+class Power:
+    """A register that says by which power of ten a number is to be multiplied; `sign` -1: how many decimals it has.
+    From `low` to `high` is what the device may say."""
+
+    at: At
+    sign: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
 class Value:
-    """A number of the map: raw times `factor` plus `offset` is `metric`, plausible from `low` to `high`."""
+    """A number of the map: raw times `factor` (and its `power` of ten) plus `offset` is `metric`, plausible from `low`
+    to `high`."""
 
     metric: str
     at: At
@@ -44,6 +56,7 @@ class Value:
     none: frozenset[float] = frozenset()  # raw numbers that mean: no value
     resolution: float = 0.0  # raw steps the device counts in; 0: not known
     invalid_when: tuple[Flag, ...] = ()
+    power: Power | None = None
 
 
 @dataclass(frozen=True, slots=True)
