@@ -4,6 +4,7 @@ are gaps, or say nothing. Of every driver whose device sends a time; the others'
 
 from __future__ import annotations
 
+import random
 import re
 import struct
 from collections import deque
@@ -284,6 +285,29 @@ def test_a_clock_that_never_went_is_never_late_and_what_waited_here_is_of_now() 
                                           (3, 3 + BEHIND_S + 9, 8, True)):
         clock.heard(at_s, unsure_s)
         assert bool(clock.fault(made_s)) is fault
+
+
+@pytest.mark.parametrize(("speed", "stalls_s"), [(1.0, 1.0), (72.0, 0.4)])
+@pytest.mark.parametrize("name", [name for name in REWRITTEN if SPECS[name].line.stream_bytes_s])
+def test_a_loop_that_stands_still_now_and_then_makes_nothing_late_or_early(
+        name: str, speed: float, stalls_s: float) -> None:
+    """Real seconds, and a recording that is played fast."""
+    rng, until_s, held = random.Random(1), 0.0, b""
+
+    def wire(data: bytes) -> bytes:
+        nonlocal until_s, held
+        held += data
+        if run.real_s < until_s:
+            return b""
+        if rng.random() < 0.05:
+            until_s = run.real_s + rng.random() * stalls_s
+        came, held = held, b""
+        return came
+
+    run = DialogueRun(SPECS[name], simulators.find()[name].make(StillPatient(), 1), speed=speed, wire=wire)
+    run.open()
+    run.run(90.0 * speed**0.5)
+    assert (run.bad, run.dialogue.state) == (0, "live")
 
 
 def test_a_clock_that_drifts_stays_in_step() -> None:

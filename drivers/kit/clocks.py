@@ -6,6 +6,7 @@ import math
 
 MOVES = 3  # so many small steps running, and the clock is known to go: a hurt one would make few of them
 AHEAD_S, BEHIND_S = 0.25, 5.0  # of the punctual: what is further from it was held up on its way
+JITTER = 0.25  # of what may have waited here: what is punctual may itself have waited so long
 SETTLE_S = 2.0  # edge time for which the two clocks go alike before their difference is believed
 GONE_S = 60.0  # nothing for so long, while the device's clock went on for so long: it was away, and may have been set
 AGED_S = 3.0  # edge time: by so much an age may lag that is told in whole seconds, some time after it was asked for
@@ -113,16 +114,16 @@ class InStep:
         late_s, went_s = self._late_s(self._known, now), self._step_s(self._newest_s, made_s)
         self._may_be_set |= self._was_away(now)
         self._last = now
-        behind_s = BEHIND_S + unsure_s
+        ahead_s, behind_s = self._ahead_s + JITTER * unsure_s, BEHIND_S + unsure_s
         self._goes = self._goes or went_s > 0
-        if not self._goes or -self._ahead_s <= late_s <= behind_s:
+        if not self._goes or -ahead_s <= late_s <= behind_s:
             return self._believed(self._followed(self._known, now, late_s) if self._goes else now, now)
         words = f"by the device's clock it comes {abs(late_s):.1f} s {'early' if late_s < 0 else 'late'}"
         if late_s > 0 and went_s >= 0 and not self._may_be_set:
             self._newest_s, self._other = made_s, None
             return words
         other_s = math.inf if self._other is None else self._late_s(self._other, now)
-        if self._other is None or not -self._ahead_s <= other_s <= behind_s:
+        if self._other is None or not -ahead_s <= other_s <= behind_s:
             self._other, self._since_s = now, at_s
         elif at_s - self._since_s >= SETTLE_S:
             return self._believed(now, now)
