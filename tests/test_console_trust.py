@@ -17,6 +17,7 @@ from edge.console import events, troubles
 from edge.console.accounts import User
 from edge.console.feed import Page
 from edge.console.ingest import Ingest
+from edge.console.metrics import Metrics
 from edge.console.service import Console
 from edge.contract.clocks import ClockOffset
 from edge.contract.events import CommandRejected, ConsoleMoved, EventBody, PayloadsRejected, PayloadTooLarge
@@ -131,6 +132,8 @@ async def test_what_the_edge_did_not_sign_is_counted_named_and_changes_nothing(
             ingest.heartbeat.part.ok) == before
     assert (ingest.stored, ingest.cursor.seq) == (0, 0)
     assert dict(ingest.trust.refused) == {reason: 2}
+    counted = f'vigil_console_messages_refused_total{{edge="{EDGE}",reason="{reason}"}} 2.0'
+    assert counted in Metrics(console).text().decode()
     [trouble] = [each for each in console.troubles() if each.part == "signatures"]
     assert trouble.what.startswith(f"Messages refused in the name of {EDGE}: 2 ")
     assert topic in trouble.what

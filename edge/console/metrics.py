@@ -49,6 +49,12 @@ class _Numbers(Collector):
             for edge, ingest in edges.items():
                 counter.add_metric([edge], of(ingest))
             yield counter
+        disbelieved = CounterMetricFamily(
+            "vigil_console_messages_refused", "MQTT messages not believed, by why", labels=["edge", "reason"])
+        for edge, ingest in edges.items():
+            for reason, count in ingest.trust.refused.items():
+                disbelieved.add_metric([edge, reason], count)
+        yield disbelieved
         yield CounterMetricFamily("vigil_console_clients_cut", "Pages cut because they were too slow", feed.cut_slow)
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from edge.console.access import Access
 from edge.console.health import Trouble
 from edge.console.ingest import Ingest
+from edge.console.trust import WORDS
 from edge.contract.clocks import SKEW_S
 from edge.contract.payloads import Status
-from edge.model import from_iso, iso
+from edge.model import from_iso
 
 # what a broker's refusal says (MQTT 3.1.1, 3.2.2.3 and 3.9.3, as our client writes it), and what to do
 REFUSALS = (
@@ -32,7 +33,7 @@ def of_edge(ingest: Ingest, loop_s: float, now_s: float, speed: float) -> Iterat
                       " folder, or name it in edge_keys of console.toml; then start the console again.")
     elif trust.last is not None and loop_s - trust.last.loop_s < REFUSED_SHOWN_S:
         yield Trouble("signatures", edge, trust.last.at_s, f"Messages refused in the name of {edge}: {trust.words()};"
-                      f" the last {trust.last.reason.replace('_', ' ')}, {iso(trust.last.at_s)}, on {trust.last.topic}",
+                      f" the last one {WORDS[trust.last.reason]}, on {trust.last.topic}",
                       "Something else speaks on the broker, or the edge has a new key. Tell the technician; what was"
                       " refused is neither shown nor stored.")
     if not ingest.broker.ok and (refused := refusal(ingest.broker.reason or "")) is not None:
