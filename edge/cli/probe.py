@@ -17,7 +17,7 @@ from edge.cli.catalogue import find_drivers
 from edge.clock import EdgeClock, since_boot_s
 from edge.field import discovery
 from edge.field.device_url import DeviceUrl, parse_device_url
-from edge.field.diagnosis import NOTHING, diagnose
+from edge.field.diagnosis import BY_ITSELF, NOTHING, diagnose
 from edge.field.discovery import Found, Turn
 from edge.field.port_names import holders
 from edge.field.ports import NO_PORT
@@ -146,7 +146,8 @@ def _words(port: str, tried: list[Found], found: list[Found], raw: bytes) -> lis
         return [f"{port}: none of our devices"]
     asked = ", ".join(one.spec.name for one in tried) or "no driver uses this transport"
     lines.append(f"{port}: none of the drivers found its device ({asked})")
-    lines.append(f"what comes by itself: {raw[:RAW_SHOWN].hex(' ')}" if raw else NOTHING)
+    lines.append(f"what comes by itself: {raw[:RAW_SHOWN].hex(' ')}" if raw else
+                 BY_ITSELF if any(one.came for one in tried) else NOTHING)
     return lines
 
 

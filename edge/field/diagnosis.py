@@ -16,6 +16,8 @@ from edge.field.link_state import OUR_OWN, Counters
 
 ENOUGH = 24  # bytes that show a form
 PRINTABLE_SHARE, OURS_SHARE, RUN_SHARE = 0.95, 0.9, 0.6
+PART_SHARE = 0.15
+SEVERAL = 5  # drivers that had their turn: of so many, one that alone is answered says something
 SHOWN = 48  # characters of a text
 RECOGNISED_FRAMES, RECOGNISED_SHARE = 3, 0.6
 NOT_SUPPORTED: tuple[tuple[str, re.Pattern[bytes]], ...] = (
@@ -26,11 +28,15 @@ NOT_SUPPORTED: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ("a computer's console (login:)", re.compile(rb"login: ?")),
     ("a modem (OK, ERROR, NO CARRIER)", re.compile(rb"\r\n(?:OK|ERROR|NO CARRIER|RING|\+CM[ES] ERROR: \S+)\r\n")),
 )
-NOTHING = "nothing comes by itself: look at the cable, the device's power, and its own output setting"
+BY_ITSELF = "nothing comes by itself"
+NOTHING = (f"{BY_ITSELF}, and nobody answers: look at the cable, the device's power, its own output setting, and its"
+           " baud rate and parity, which one that has to be asked must share")
 OTHER_BAUD = "bytes of no form that is known here: most likely another baud rate, or other bits or parity"
 HELD = ("nothing but zeros: the device sends at a far lower baud rate than was tried ({bauds}), or the line is held"
         " low: a wire, or the polarity of the adapter")
 FEW = "only {count} bytes answered, too few to tell what they are: {shown}"
+ALONE = ("it answers the requests of {title} (driver {name}) and nobody else's, with {count} bytes that are not"
+         " understood: most likely its device, with noise, a bad ground, wrong bits or parity, or another model of it")
 SLOWER = "bytes like long runs of equal bits: the device sends at a lower baud rate than was tried ({bauds})"
 
 
@@ -53,7 +59,7 @@ def diagnose(tried: Sequence[Tried], raw: bytes) -> list[str]:
         return [other]
     if any(one.sent for one in tried) and not raw and all(_ours(one) for one in tried if one.came):
         return [OUR_OWN]
-    said = [*_failing(tried)]
+    said = [*_failing(tried)] or [*_alone(tried, raw)] or [*_partly(tried, raw)]
     sample = raw if len(raw) >= ENOUGH else came
     if len(sample) >= ENOUGH:
         said += _form(sample, sorted({one.spec.line.baud for one in tried}), known=bool(said))
@@ -94,6 +100,15 @@ def _failing(tried: Sequence[Tried]) -> list[str]:
                         f" {seen.bad + seen.frames} fail their check: noise, a bad ground, wrong bits or parity, or"
                         " another model of it" + _or_text(one))
     return said
+
+
+def _alone(tried: Sequence[Tried], raw: bytes) -> list[str]:
+    """Whose request alone was answered, by a device that says nothing by itself: it is most likely that driver's."""
+    answered = [one for one in tried if one.came]
+    if raw or len(answered) != 1 or not answered[0].sent or len(tried) < SEVERAL:
+        return []
+    (one,) = answered
+    return [ALONE.format(title=one.spec.title, name=one.spec.name, count=len(one.came))]
 
 
 def _or_text(one: Tried) -> str:
@@ -172,14 +187,31 @@ def recognise(raw: bytes, specs: Sequence[Spec]) -> Spec | None:
     """The device that sends these bytes by itself: most of them stand in frames that its driver takes."""
     best, share = None, RECOGNISED_SHARE
     for spec in specs:
-        driver, frames, taken = spec.driver(), 0, 0
-        driver.on_open()
-        for frame in driver.framing.feed(raw):
-            try:
-                driver.decode(frame, None)
-            except BadFrame:
-                continue
-            frames, taken = frames + 1, taken + len(frame)
+        frames, taken = _taken(raw, spec)
         if frames >= RECOGNISED_FRAMES and taken > share * len(raw):
             best, share = spec, taken / len(raw)
     return best
+
+
+def _partly(tried: Sequence[Tried], raw: bytes) -> list[str]:
+    """Whose frames the bytes hold between much that is none: a part, and of no other driver half as much."""
+    shares = sorted(((taken / len(raw), one.spec) for one in tried for frames, taken in [_taken(raw, one.spec)]
+                     if frames >= RECOGNISED_FRAMES), key=lambda found: found[0], reverse=True) if raw else []
+    if not shares or shares[0][0] < PART_SHARE or (len(shares) > 1 and 2 * shares[1][0] > shares[0][0]):
+        return []
+    share, spec = shares[0]
+    return [f"{share:.0%} of the bytes are whole frames as of {spec.title} (driver {spec.name}), the others are none:"
+            " noise, a bad ground, or a second device on this line"]
+
+
+def _taken(raw: bytes, spec: Spec) -> tuple[int, int]:
+    """How many frames of these bytes its driver takes, and how many bytes those are."""
+    driver, frames, taken = spec.driver(), 0, 0
+    driver.on_open()
+    for frame in driver.framing.feed(raw):
+        try:
+            driver.decode(frame, None)
+        except BadFrame:
+            continue
+        frames, taken = frames + 1, taken + len(frame)
+    return frames, taken
