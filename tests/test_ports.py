@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import termios
+import threading
 import tty
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,6 +155,28 @@ async def test_what_cannot_be_opened_says_why(tmp_path: Path) -> None:
             await BytePort(DeviceUrl("serial", path=str(path)), LINE).open()
     with pytest.raises(PortLost, match=r"^127\.0\.0\.1:1 does not open: .*"):
         await BytePort(parse_device_url("tcp://127.0.0.1:1"), LINE).open()
+
+
+async def test_an_opening_that_is_given_up_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe whose turn is over, or a device that is taken out, while the kernel still opens its port."""
+    may_go, closed = threading.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    class Slow:
+        def __init__(self, *arguments: object, **options: object) -> None:
+            assert may_go.wait(20)
+
+        def close(self) -> None:
+            loop.call_soon_threadsafe(closed.set)
+
+    monkeypatch.setattr("edge.field.ports.serial.Serial", Slow)
+    opening = asyncio.ensure_future(BytePort(DeviceUrl("serial", path="/dev/ttyUSB0"), LINE).open())
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    may_go.set()
+    await asyncio.wait_for(closed.wait(), 20)
 
 
 async def test_a_terminal_server_is_a_byte_stream_too() -> None:

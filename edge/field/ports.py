@@ -52,6 +52,9 @@ class BytePort:
                 await (self._open_serial() if self._at.path else self._open_tcp())
         except TimeoutError:
             raise PortLost(f"{self._at.endpoint} does not open within {OPEN_TIMEOUT_S:g} s") from None
+        except asyncio.CancelledError:
+            self._let_go()
+            raise
         except (OSError, termios.error, ValueError) as error:
             raise PortLost(_why(self._at, error)) from None
 
@@ -119,11 +122,22 @@ class BytePort:
         transport, _ = await serial_asyncio_fast.connection_for_serial(loop, lambda: protocol, port)
         self._reader, self._writer, self._port = reader, asyncio.StreamWriter(transport, protocol, reader, loop), port
 
+    def _let_go(self) -> None:
+        """Nobody waits for the opening any more: what it opens is closed, else its lock would keep others out."""
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.add_done_callback(_close_opened)
+
     async def _open_tcp(self) -> None:
         self._reader, self._writer = await asyncio.open_connection(self._at.host, self._at.port)
         sock = self._writer.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def _close_opened(opening: asyncio.Future[serial.Serial]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 def taken(at: DeviceUrl) -> str:
