@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from edge.core import plausible, session, views
+from edge.core import dissociation, plausible, session, views
 from edge.core.alarms import Alarm
 from edge.core.bedside import Bedside
 from edge.core.context import RuleContext
@@ -110,6 +110,29 @@ DISCHARGE: list[tuple[dict[str, Any], str | None]] = [
 def test_what_is_open_before_discharge(change: dict[str, Any], point: str | None) -> None:
     state = bed("RECOVERY", **{"check_in": QUIET, **change})
     assert session.open_points(state, NOW) == [] if point is None else is_open(state, point)
+
+
+def test_a_patient_is_ready_once_when_nothing_has_been_open_for_five_minutes() -> None:
+    state = bed("RECOVERY", QUIET)
+
+    def phases(at_s: float) -> list[str]:
+        state.latest = {key: replace(one, at_s=at_s, valid_at_s=at_s) for key, one in state.latest.items()}
+        return [phase for phase, _ in session.on_time(RuleContext(state, at_s))]
+
+    assert [phases(NOW + after_s) for after_s in (0, 299, 300, 301)] == [[], [], ["DISCHARGE_READY"], []]
+
+
+@pytest.mark.parametrize(("scores", "now"), [
+    ((9,), "observed"), ((9, 8), "resolving"), ((9, 9), "observed"), ((8, 9), "observed"), ((None, 9), "observed"),
+    ((9, 8, 9), "observed"), ((9, 4), "resolving"),
+])
+def test_a_dissociation_fades_that_is_less_than_in_the_check_in_before(
+    scores: tuple[int | None, ...], now: str,
+) -> None:
+    found = tuple(CheckIn(NOW - 60 + n, "nina", moaas=5, cadss=cadss, distress=3) for n, cadss in enumerate(scores))
+    state = bed("RECOVERY", dissociation="observed", check_ins=found)
+    dissociation.follow(state, NOW)
+    assert state.session is not None and state.session.dissociation == now
 
 
 def test_a_check_in_counts_from_20_minutes_after_the_end() -> None:

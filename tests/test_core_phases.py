@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edge.core.alarms import SHOWN
-from edge.model import LinkChanged, PumpState, PumpStatus, Tick
+from edge.model import Boot, LinkChanged, PumpState, PumpStatus, Tick
 from tests.helpers.bed_story import ORDER, QUIET, T0, BedStory, ticks
 from tests.helpers.bodies import body_of
 from tests.helpers.parts import sampled
@@ -136,3 +136,13 @@ def test_discharge_waits_an_hour_after_the_end_and_100_minutes_after_the_start(s
             entered = (story.at_s - T0) / 60
             break
     assert entered == pytest.approx(ready_min, abs=1.1)
+
+
+def test_an_infusion_that_a_restart_fell_into_is_one_until_the_pump_says_that_it_stopped() -> None:
+    story = BedStory().infusing()
+    story.give(Boot("again", 5.0))
+    story.give(LinkChanged("pump", "live"))
+    assert story.session.infusing_at_boot
+    story.pump = "stopped"
+    story.until(0.2)
+    assert (story.session.infusing_at_boot, story.session.infusing_since_s) == (False, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import inf
 
 import pytest
 
@@ -315,3 +316,15 @@ def test_what_was_measured_of_another_patient_stands_beside_nothing() -> None:
     assert story.reason(story.command("close_session", reason="to the ward", whose="hers: seen")) == ""
     story.bp(118, 74)
     assert others(story) == []
+
+
+@pytest.mark.parametrize(("told", "words"), [
+    ({"sbp_mmhg": 150.0, "dbp_mmhg": 90.0}, "about 110"),
+    ({"sbp_mmhg": 150.0, "dbp_mmhg": 90.0, "map_mmhg": 112.0}, "112"),
+    ({"sbp_mmhg": 150.0}, None), ({"sbp_mmhg": inf, "dbp_mmhg": 90.0}, None),
+])
+def test_a_mean_pressure_that_nobody_measured_is_said_to_be_estimated(
+    told: dict[str, float], words: str | None, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(RuleContext, "metric", lambda _, metric: told.get(metric))
+    assert sources.mean_in_words(RuleContext(BedStory().bed.state, 0.0)) == words

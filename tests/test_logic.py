@@ -96,6 +96,24 @@ def test_any_text_is_a_condition_or_an_expression_error(text: str) -> None:
         pass
 
 
+CHECKED_IN = ("moaas", "cadss", "anxiety", "distress", "nausea", "age_s", "overdue_s", "upset")
+KINDS = {  # what a fact is about, that others go by
+    "of_person": {f"check_in.{key}" for key in CHECKED_IN} | {
+        "symptom", "symptom_within", "checklist", "quiet_check_in", "pump_asked", "attested", "first_session",
+        "hypertension", "given_unready_s"},
+    "of_watching": {"spo2_overdue_s", "unwatched_s", "watched_s", "identical_s", "bp_overdue_s", "gap_s",
+                    "since_gap_s"},
+    "of_box": {"gap_s", "since_gap_s", "storage_failing", "unheard", "no_console", "clock_skew_s",
+               "record_damaged_s"},
+    "of_pump": {"pump.rate_pct", "pump.rate_mg_kg_h", "infusing", "programme_differs", "runs", "no_word_s"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_of_a_person_of_the_watching_of_the_box_and_of_a_pump(kind: str) -> None:
+    assert {name for name, fact in FACTS.items() if getattr(fact, kind)} == KINDS[kind]
+
+
 def test_every_fact_can_be_asked_and_said() -> None:
     """Each by its own name, in a bed of which nothing is known; and its sentence has a place for each argument."""
     examples = {"metric": "spo2_pct", "number": "90", "condition": "spo2_pct < 90", "word": "pump", "rule": "HTN",

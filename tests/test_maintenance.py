@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from edge.contract.events import DeviceReturned, InMaintenance
-from edge.model import Boot, Command, DeviceKind, LinkChanged, Role
-from tests.helpers.bed_story import T0, BedStory
+from edge.core import maintenance
+from edge.core.bedside import Bedside
+from edge.model import Boot, Command, DeviceKind, LinkChanged, PumpRole, Role
+from tests.helpers.bed_story import DEVICES, ORDER, T0, BedStory
+from tests.helpers.rule_files import PROTOCOLS, RULES
 
 SECOND: tuple[str, DeviceKind, str] = ("oximeter-2", "oximeter", "o")
 MONITOR: tuple[str, DeviceKind, str] = ("monitor", "monitor", "m")
@@ -129,3 +132,16 @@ def test_a_restart_does_not_end_it() -> None:
     again.give(LinkChanged("oximeter", "live"))
     seconds(again, 5)
     assert "spo2_pct" not in again.vitals()["numerics"]
+
+
+NASAL: dict[str, Any] = {
+    "session": "session-1", "protocol": "esketamine_rems", "weight_kg": 70, "dose_mg": 56, "checklist": True}
+
+
+@pytest.mark.parametrize(("order", "needed"), [(ORDER, {"pump"}), (NASAL, set())])
+def test_a_pump_is_needed_that_gives_the_drug(order: dict[str, Any], needed: set[str]) -> None:
+    roles: dict[str, PumpRole] = {"pump": "drug", "pump-2": "carrier"}
+    story = BedStory()
+    story.bed = Bedside("chair-1", (*DEVICES, ("pump-2", "pump", "p")), RULES, protocols=PROTOCOLS, roles=roles)
+    assert story.reason(story.command("start_session", **order)) == ""
+    assert {name for name in roles if maintenance.is_needed(story.bed.state, name)} == needed

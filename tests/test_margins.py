@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from edge.core import margins
-from edge.core.rules import RuleSet
+from edge.core.rules import RuleSet, parse_rules
 from edge.core.stories import run_story
 from edge.core.story_bed import StoryBed
-from tests.helpers.rule_files import PROTOCOLS, RULES
+from tests.helpers.rule_files import FILE, PROTOCOLS, RULES
 
 GIVEN = "given infusing, background: quiet\n"
 
@@ -60,3 +60,21 @@ def test_what_is_not_known_or_does_not_apply_says_nothing() -> None:
     assert ("resp_bpm", -1) not in away(quiet)
     breathing = told("1:00 resp 14\n")
     assert away(breathing)["resp_bpm", -1] == ("RES-4", 7, 7)
+
+
+def test_a_limit_of_what_has_tenths_is_reached_by_the_next_tenth() -> None:
+    warm = parse_rules(FILE.read_text() + """
+[[rule]]
+id = "WARM-1"
+class = "physiological"
+priority = "low"
+context = ["*"]
+title = "-"
+text = "-"
+clears = "-"
+why = "-"
+source = "-"
+when = "temp_c > 38.5"
+""")
+    rule, at, margin = away(told("1:00 temp_c 37.2\n"), warm)["temp_c", 1]
+    assert (rule, round(at, 6), margin) == ("WARM-1", 38.6, 1.4)

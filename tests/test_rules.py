@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import asdict
 
 from edge.core.bedside import Bedside
+from edge.core.engine import Engine
 from edge.core.rules import RulesError, parse_rules
 from edge.model import Sample, Samples, Tick
 from tests.helpers.bed_story import DEVICES, BedStory, spo2, state_of
@@ -153,3 +155,22 @@ def test_the_numbers_of_the_engine_are_the_clinics(gap_s: str, raised: bool) -> 
 def test_the_default_rules_are_those_of_the_table() -> None:
     """Priority, latch, group, times, contexts and devices, drawn by hand; the conditions have their stories."""
     assert differences(RULES) == []
+
+
+NOT_WRITTEN = {  # what counts where a file says nothing: as 0.1.0
+    "gap_s": 5.0, "gap_of_staleness": 0.5, "coverage": 0.8, "stream_s": 2.0, "stream_of_staleness": 0.2,
+    "pair_apart_s": 60.0, "pair_within_s": 600.0, "pair_within_intervals": 1.2, "pair_spare_s": 60.0,
+    "pair_late_s": 60.0, "nibp_stale_after_interval_s": 300.0, "acknowledged_for_s": 600.0, "update_apart_s": 10.0,
+    "unwatched_of_s": 0.0, "unwatched_mostly_s": 0.0, "unwatched_ahead_s": 0.0, "entered_for_s": 0.0,
+    "cuff_excuses_s": 0.0, "cuff_joins_s": 0.0, "cuff_apart_s": 90.0, "cuff_inflated_mmhg": 20.0,
+    "cuff_pause_s": 30.0, "cuff_most": 8.0, "cuff_most_of_s": 900.0, "cuff_repeat_s": 60.0, "cuff_answers_s": 240.0,
+    "every_cuff": False, "satseconds_stand_still": False, "levels": False,
+    "spo2_least_pct": 30.0, "spo2_most_pct": 100.0, "spo2_leap_pct": 20.0, "spo2_leap_within_s": 1.5,
+    "sbp_least_mmhg": 40.0, "sbp_most_mmhg": 300.0, "dbp_least_mmhg": 20.0, "dbp_most_mmhg": 200.0,
+    "pulse_pressure_least_mmhg": 10.0, "counter_noise_ml": 0.5, "counter_spare_ml": 1.0, "audio_pause_s": 120.0,
+    "gap_shown_s": 1800.0,
+}
+
+
+def test_a_file_that_says_nothing_of_the_engine_is_judged_as_by_0_1_0() -> None:
+    assert asdict(Engine()) == NOT_WRITTEN

@@ -1,10 +1,18 @@
-"""How soon the next blood pressure, check-in and oximetry are due after the last one: a row a limit, by protocol."""
+"""How soon the next blood pressure, check-in and oximetry are due after the last one: a row a limit, by protocol. And
+when the dissociation period of a dose by hand ends, which is counted from its start."""
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from edge.core import schedule
+import pytest
+from msgspec.structs import replace
+
+from edge.core import dissociation, dosing, schedule
+from edge.core.context import RuleContext
+from edge.core.entered import Dose
+from edge.core.facts import FACTS
+from edge.core.protocol import ByHand
 from edge.core.state import BedState, CheckIn, Determination, LatestValue, Order, Session
 from edge.model import Dissociation
 from tests.helpers.rule_files import PROTOCOLS
@@ -40,16 +48,21 @@ TABLE: list[tuple[str, float, float | None, tuple[float, float, float]]] = [
 ]
 
 
-def due_min(protocol: str, started_min: float, ended_min: float | None, *, moaas: int = 5, spo2_pct: float = 97.0,
-            dissociation: Dissociation = "none", nibp_min: float | None = None) -> tuple[float | None, ...]:
-    """In how many minutes the next ones are due."""
+def lived(protocol: str, started_min: float, ended_min: float | None, check_in: CheckIn, *, spo2_pct: float = 97.0,
+          dissociation: Dissociation = "none", nibp_min: float | None = None) -> BedState:
+    """A bed so long after its start and its end."""
     session = Session(
         "s", "bed", Order(protocol, 70, 0.5, 40, 1, nibp_interval_min=nibp_min),
         "INFUSING" if ended_min is None else "RECOVERY", NOW, NOW - 9000, "nina", started_s=NOW - started_min * 60,
-        ended_s=None if ended_min is None else NOW - ended_min * 60, dissociation=dissociation,
-        check_ins=(CheckIn(NOW, "nina", moaas=moaas),))
-    state = BedState("bed", protocols=PROTOCOLS, session=session, determinations=[Determination(NOW, 120, 75)],
-                     latest={"spo2_pct": LatestValue("oximeter", spo2_pct, "valid", None, NOW, spo2_pct, NOW)})
+        ended_s=None if ended_min is None else NOW - ended_min * 60, dissociation=dissociation, check_ins=(check_in,))
+    return BedState("bed", protocols=PROTOCOLS, session=session, determinations=[Determination(NOW, 120, 75)],
+                    latest={"spo2_pct": LatestValue("oximeter", spo2_pct, "valid", None, NOW, spo2_pct, NOW)})
+
+
+def due_min(protocol: str, started_min: float, ended_min: float | None, *, moaas: int = 5,
+            **more: Any) -> tuple[float | None, ...]:
+    """In how many minutes the next ones are due. `more`: of `lived`."""
+    state = lived(protocol, started_min, ended_min, CheckIn(NOW, "nina", moaas=moaas), **more)
     schedule.follow(state)
     return tuple(None if every_s is None else round(every_s / 60, 2)
                  for every_s in (state.cuff_every_s, state.check_in_every_s, state.oximetry_every_s))
@@ -71,3 +84,33 @@ def test_oximetry_is_closer_while_a_patient_dissociates_is_sedated_or_was_low() 
 def test_an_interval_in_the_order_counts_where_the_row_says_so() -> None:
     assert due_min(IV, 20, None, nibp_min=7) == (None, 10, 10), "as ordered"
     assert due_min(FIXED, 12, None, nibp_min=7) == (18, 10, 10), "fixed times stay"
+
+
+@pytest.mark.parametrize(("seen_s", "started_s", "quiet", "now"), [
+    (4499, 5400, False, "resolving"),  # the check-in is too old
+    (4500, 5399, True, "resolving"),
+    (4500, 5400, True, "resolved"),
+])
+def test_the_period_of_a_dose_by_hand_ends_by_the_time_from_its_start(
+    seen_s: float, started_s: float, quiet: bool, now: Dissociation,
+) -> None:
+    check_in = CheckIn(NOW - started_s + seen_s, "nina", moaas=5, cadss=2, distress=1)
+    state = lived(NASAL, started_s / 60, started_s / 60 - 6, check_in, dissociation="resolving")
+    assert (dissociation.quiet_check_in(state, NOW) is not None) is quiet
+    dissociation.follow(state, NOW)
+    assert state.session is not None and state.session.dissociation == now
+
+
+@pytest.mark.parametrize(("seen_s", "quiet"), [(2399, False), (2400, True)])
+def test_a_patient_may_be_back_forty_minutes_after_the_first_device(seen_s: float, quiet: bool) -> None:
+    state = lived(NASAL, seen_s / 60, 10, CheckIn(NOW, "nina", moaas=5, cadss=2, distress=1))
+    assert (dissociation.quiet_check_in(state, NOW) is not None) is quiet
+
+
+def test_the_next_device_and_what_is_long_of_a_dose_by_hand() -> None:
+    state = lived(NASAL, 10, None, CheckIn(NOW, "nina"))
+    assert state.session is not None
+    state.session = replace(state.session, doses=(Dose(NOW, 28, 1, "nina"),))
+    assert dosing.next_device_s(state) == NOW + 300
+    assert FACTS["dissociation.long_s"].compute(RuleContext(state, NOW)) == 600 - 7200
+    assert PROTOCOLS.by_id[NASAL].by_hand == ByHand(device_mg=28, doses_mg=(56, 84), apart_s=300)

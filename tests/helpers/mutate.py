@@ -46,7 +46,9 @@ EQUIVALENT = {
     "coverage: 0.0 -> 1.0": "both are in 1970, before any reading",
     "coverage: 1.0 -> 2.0": "of what nothing is sampled, all is covered, and no more is asked for",
     "cuff: 0.0 -> 1.0": "neither is the pressure of an inflated cuff",
+    "gates: > -> >= in value > 0": "there the value is infinite",
     "story_bed: < -> <= in self.at_s < T0": "no story has anything due in the second in which it starts",
+    "telling: > -> >= in value > 0": "there the value is infinite",
     "unwatched: > -> >= in end_s > from_s": "a stretch that ends where the window begins has no length in it",
 }
 DRAWN = list(conditions.rows(conditions.FILE.read_text()))
