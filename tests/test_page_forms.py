@@ -37,6 +37,7 @@ async def test_an_alarm_of_the_equipment_is_shelved_for_a_reason_and_sounds_agai
         await expect(kept).to_contain_text("nurse: Device being changed")
         await expect(row).to_be_visible()
         await expect(row.get_by_role("button", name=re.compile("^Shelve"))).to_have_count(0)
+        await expect(row.locator(".tell")).to_be_focused()  # its button is gone: on to no text field
         await kept.get_by_role("button", name="Sound again").click()
         await expect(kept).to_have_count(0)
     asked, taken_back = story.commands

@@ -1,6 +1,6 @@
 /** Where the keyboard is: with a form open Tab stays with what is in sight, and what vanishes under the focus hands it on. */
 const TAKES = ":is(a[href], button, input, select, textarea, summary):not(:disabled)";
-const HARMLESS = "a[href], [aria-expanded], input, select, textarea, summary"; // a second Enter does nothing to a patient, and acknowledges nothing unseen
+const HARMLESS = "a[href], [aria-expanded], summary"; // a second Enter does nothing to a patient and acknowledges nothing unseen; a text field would open a telephone's keys
 
 /** What was in reach when the focus came, the focused one last: what stands before it goes before what stands behind. */
 let reach: HTMLElement[] = [];
