@@ -155,3 +155,23 @@ def test_a_volume_that_stands_still_while_the_pump_runs_is_an_old_one(
     if rate:
         fits = [track.fits(STOOD[-1], rate, float(len(STOOD) - 1 + n), runs=runs) for n in range(1, standing_s + 1)]
         assert fits[-1] is not stands
+
+
+def test_a_pump_that_runs_again_owes_nothing_for_its_pause() -> None:
+    rising = Rising()
+    volumes = [*STOOD, *[STOOD[-1]] * 62]
+    told = [rising.judged(Reading("volume_infused_ml", volume), float(n), RATE, runs=n < 20 or n >= 80).validity
+            for n, volume in enumerate(volumes)]
+    assert set(told[2:]) == {Validity.VALID}
+
+
+@pytest.mark.parametrize(("rate", "step_ml", "after_s"), [(RATE, 0.0, 14), (RATE, 0.2, 24), (None, 0.0, None)])
+def test_a_volume_that_never_moved_is_held_to_the_rate_that_is_told(
+        rate: float | None, step_ml: float, after_s: int | None) -> None:
+    """0.15 mL owed where nobody says how finely it is told, and 3 s."""
+    rising = Rising()
+    stands = []
+    for n in range(100):
+        rising.judged(Reading("volume_infused_ml", 1.0), float(n), rate, step_ml, runs=True)
+        stands.append(rising.stands)
+    assert (stands.index(True) if any(stands) else None) == after_s

@@ -8,6 +8,7 @@ there for `AGAIN` rounds (somebody set the counter to zero, or refilled the cyli
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import replace
 from itertools import pairwise
@@ -15,6 +16,7 @@ from itertools import pairwise
 from drivers.contract import Reading, Validity
 
 BY_VOLUME = "a volume that stands still while the pump says that it runs"  # see `Spec.age`
+COARSE_ML = 0.1  # no pump here tells its volume less finely, but where it is known to
 SLACK_ML = 0.05  # what a device rounds, and the moment it counts at
 EARLY_S = 1.0  # seconds by which its count may be older or newer than the response
 FASTER = 1.2  # a pump may be so much faster than it says
@@ -31,28 +33,32 @@ Point = tuple[float | None, float]  # when, and how much
 
 
 class Standing:
-    """Whether a volume stands still that goes on while the pump runs: for longer than it would take by what it has
-    shown, or by what the pump tells of its rate where that is less."""
+    """Whether a volume stands still while the pump runs: for longer than it would take by what it has shown, or by what
+    the pump tells of its rate where that is less or nothing was shown yet."""
 
     def __init__(self) -> None:
         self._moves: deque[tuple[float, float]] = deque(maxlen=RISES)  # when it moved, and to what
         self._before_ml: float | None = None
+        self._runs_s: float | None = None  # since when the pump says that it runs
 
-    def seen(self, at_s: float, volume_ml: float, rate_ml_h: float | None, step_ml: float) -> bool:
-        """One volume, asked for at edge time `at_s`; `rate_ml_h` None: the pump tells none. Whether it has stood still
-        for too long."""
+    def seen(self, at_s: float, volume_ml: float, rate_ml_h: float | None, step_ml: float, *, runs: bool) -> bool:
+        """One volume, asked for at edge time `at_s`; `rate_ml_h` None: the pump tells none. `runs`: it says that it
+        infuses. Whether the volume has stood still for too long."""
+        self._runs_s = (at_s if self._runs_s is None else self._runs_s) if runs else None
         before_ml, self._before_ml = self._before_ml, volume_ml
         if before_ml is not None and volume_ml != before_ml:
             if self._moves and (volume_ml - before_ml) * (self._moves[-1][1] - self._moves[0][1]) < 0:
                 self._moves.clear()  # it was set, or is an old one: how fast it moves must be seen anew
             self._moves.append((at_s, volume_ml))
-        if len(self._moves) < FITTING:
+        if self._runs_s is None:
             return False
+        still_s = at_s - max(self._runs_s, self._moves[-1][0] if self._moves else self._runs_s) - STILL_S
+        told_ml_s = math.inf if rate_ml_h is None else rate_ml_h / 3600.0
+        if len(self._moves) < FITTING:  # how finely it is told is not seen yet
+            return told_ml_s < math.inf and told_ml_s * still_s > STILL_STEPS * max(step_ml, COARSE_ML)
         (began_s, began_ml), (moved_s, moved_ml) = self._moves[0], self._moves[-1]
         speed_ml_s = abs(moved_ml - began_ml) / max(moved_s - began_s, LEAST_S)
-        if rate_ml_h is not None:
-            speed_ml_s = min(speed_ml_s, rate_ml_h / 3600.0)
-        return speed_ml_s * (at_s - moved_s - STILL_S) > STILL_STEPS * max(step_ml, SLACK_ML)
+        return min(speed_ml_s, told_ml_s) * still_s > STILL_STEPS * max(step_ml, SLACK_ML)
 
 
 class Track:
@@ -72,8 +78,8 @@ class Track:
     def fits(self, volume_ml: float, rate_ml_h: float, at_s: float, *, runs: bool = False) -> bool:
         """Whether the volume is where it must be, with a rate of at most `rate_ml_h` since the last that fitted; one
         that stands still while the pump `runs` is an old one repeated (`Standing`)."""
-        stands = self._standing.seen(at_s, volume_ml, rate_ml_h, 0.0)
-        return self._leads(volume_ml, rate_ml_h, at_s) and not (stands and runs)
+        stands = self._standing.seen(at_s, volume_ml, rate_ml_h, 0.0, runs=runs)
+        return self._leads(volume_ml, rate_ml_h, at_s) and not stands
 
     def _leads(self, volume_ml: float, rate_ml_h: float, at_s: float) -> bool:
         if self._known is not None and self._led(self._known, volume_ml, rate_ml_h, at_s):
@@ -132,8 +138,8 @@ class Rising:
         pump says that it infuses."""
         if reading.value is None:
             return reading
-        still = at_s is not None and self._standing.seen(at_s, reading.value, rate_ml_h or None, step_ml)
-        self.stands = still and runs
+        told_ml_h = rate_ml_h or None
+        self.stands = at_s is not None and self._standing.seen(at_s, reading.value, told_ml_h, step_ml, runs=runs)
         self._slack_ml = max(SLACK_ML, 1.01 * step_ml)
         told_ml_h, self._told_ml_h = self._told_ml_h, rate_ml_h
         fastest_ml_h = MOST_ML_H
