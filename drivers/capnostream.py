@@ -59,6 +59,7 @@ from drivers.contract import (
     FrameRequest,
     Framing,
     Identity,
+    Late,
     Line,
     Priority,
     Request,
@@ -272,8 +273,10 @@ class Capnostream:
         if said[25] not in IN_MMHG or said[24] in IN_MMHG:  # no pulse limit is so low
             raise BadFrame(f"numerics have no unit {said[25]} after a pulse limit {said[24]}: moved by a byte?")
         made_s = float(int.from_bytes(said[:4], "big"))
-        if self._started and (fault := self._clock.fault(made_s) or self._in_step.fault(made_s)):
+        if self._started and (fault := self._clock.fault(made_s)):
             raise BadFrame(fault)
+        if self._started and (fault := self._in_step.fault(made_s)):
+            raise Late(fault)
         if said[5] != NONE:
             self.unmapped.saw("FiCO2")
         for bit in (one for one in SLOW_OTHERS if said[9] & one):

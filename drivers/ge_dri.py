@@ -31,8 +31,7 @@ What is made of it:
 * etCO2 in mmHg is its share of the ambient pressure that stands beside it. Where the monitor corrects for wet gas, 47
   mmHg of water vapour are taken off, and it is questionable: that the bit means this is deduced (D).
 * A determination counts once: where the monitor was seen to measure, where its numbers change, or where the old-data
-  bit goes; and not while that bit is set. Where the auxiliary record comes, its time decides. What stands there at the
-  opening may be old, and is only remembered.
+  bit goes; not while that is set. Where the auxiliary record comes, its time decides. One at the opening may be old.
 * A record that comes twice, or one older than the last, says nothing, also where the line was lost meanwhile; the
   fourth older one running means that the monitor's clock was set back. One 5 s late by that clock is no number.
 * Counted, not shown: invasive pressures (16, 30, 44, 58), T2 to T4 (94 on), other records. Not used: ST, gases, flow.
@@ -52,6 +51,7 @@ from drivers.contract import (
     FrameRequest,
     Framing,
     Identity,
+    Late,
     Line,
     Reading,
     Request,
@@ -298,7 +298,7 @@ class GeDri:
             return ()
         self._record = number, time
         if self._started and late:
-            raise BadFrame(late)
+            raise Late(late)
         taken = next((struct.unpack_from("<I", data)[0] for type_, data in subrecords
                       if type_ == AUXILIARY and len(data) >= 4), None)
         decoded: list[Decoded] = []

@@ -45,6 +45,7 @@ from drivers.contract import (
     DeviceAlarms,
     Framing,
     Identity,
+    Late,
     Line,
     Reading,
     Request,
@@ -191,8 +192,10 @@ class MasimoAscii(Listener):
                 self._clocked = serial
         if self._serial.value not in (None, serial):
             raise BadFrame(f"the serial number is {serial}, and was {self._serial.value}")
-        if fault := self._clock.fault(made_s(frame)) or self._in_step.fault(made_s(frame)):
+        if fault := self._clock.fault(made_s(frame)):
             raise BadFrame(fault)
+        if fault := self._in_step.fault(made_s(frame)):
+            raise Late(fault)
         decoded += self._numbers.judged(readings)
         if self._alarms.is_news(alarms):
             decoded.append(DeviceAlarms(alarms))

@@ -46,6 +46,7 @@ from drivers.contract import (
     DeviceAlarms,
     Framing,
     Identity,
+    Late,
     Line,
     Request,
     Spec,
@@ -151,7 +152,7 @@ class NellcorAscii(Listener):
         if self._started and not self._dated.follows(_made_s(*made)):
             raise BadFrame(f"of {made[3]}:{made[4]}:{made[5]}, which does not follow the line before")
         if self._started and (fault := self._in_step.fault(_made_s(*made))):
-            raise BadFrame(fault)
+            raise Late(fault)
         words = status.split()
         verdict = next((verdict for word, verdict in STATES.items() if word in words), WELL)
         readings = [judged("pulse_bpm", number_of(pulse), PULSE_LOW, PULSE_HIGH, verdict),

@@ -53,13 +53,13 @@ def says(name: str, words: str) -> bool:
     return words in said[0]
 
 
-@pytest.mark.parametrize("name", sampled(((name,) for name in POLLED), 3))
+@pytest.mark.parametrize("name", sampled(((name,) for name in POLLED), 5))
 def test_an_old_answer_that_comes_again_is_known_by_what_the_card_says(name: str) -> None:
     """A number is old from 15 s on."""
     assert bool(run_of(name, late=False).wrong) is says(name, "comes again, nothing")
 
 
-@pytest.mark.parametrize("name", sampled(((name,) for name in STREAMS), 3))
+@pytest.mark.parametrize("name", sampled(((name,) for name in STREAMS), 5))
 def test_a_line_that_comes_late_is_known_where_the_device_sends_its_time(name: str) -> None:
     shown = bool(run_of(name, late=True).wrong)
     assert shown is (says(name, "nothing: what comes steadily late") and name not in DOUBTFUL)

@@ -61,7 +61,7 @@ def good_run(name: str) -> FaultRun:
     return run_of(name, {}, SECONDS)
 
 
-@pytest.mark.parametrize("name", sampled(((name,) for name in SPECS), 2))
+@pytest.mark.parametrize("name", sampled(((name,) for name in SPECS), 4))
 def test_a_good_wire_shows_what_is_true(name: str) -> None:
     run = good_run(name)
     assert run.wrong == []
@@ -103,7 +103,7 @@ OTHERWISE = {  # a stray byte or a doubled response costs a bus without frame ma
 
 
 @pytest.mark.parametrize(("name", "kind"), sampled(
-    (case for case in LATE if case[1] not in OTHERWISE.get(case[0], ())), 7))
+    (case for case in LATE if case[1] not in OTHERWISE.get(case[0], ())), 9))
 def test_85_percent_of_the_readings_stay(name: str, kind: str) -> None:
     kept = sum(run_of(name, {kind: SUPPLE[name]}, SECONDS).kept.values())
     assert kept >= 0.85 * good_of(name)

@@ -60,6 +60,7 @@ from drivers.contract import (
     FrameRequest,
     Framing,
     Identity,
+    Late,
     Line,
     Reading,
     Request,
@@ -258,7 +259,7 @@ class Intellivue:
             return ()
         self._time = time
         if self._started and out_of_step:
-            raise BadFrame(out_of_step)
+            raise Late(out_of_step)
         decoded = [one for _, attributes in observations(reader) for one in self._observed(attributes, time)]
         alarms = tuple(dict.fromkeys(self._says[what] for what in sorted(self._says)))
         if alarms != self._told and (decoded or alarms or self._told):

@@ -60,6 +60,7 @@ from drivers.contract import (
     FrameRequest,
     Framing,
     Identity,
+    Late,
     Line,
     Reading,
     Request,
@@ -210,9 +211,10 @@ class Nonin:
         if not self._in_order(numbered[4]):
             return []
         made = (numbered[6] & 0x7F) << 7 | (numbered[7] & 0x7F)
-        if fault := self._clock.fault(made) or (
-                self._in_step.fault(made * TMR_S) if self._started else ""):
+        if fault := self._clock.fault(made):
             raise BadFrame(fault)
+        if self._started and (fault := self._in_step.fault(made * TMR_S)):
+            raise Late(fault)
         self._note_perfusion(status)
         seen = {bit for bit in (SNSD, SNSA, OOT, ARTF) if any(byte & bit for byte in status)}
         verdict = _status(unplugged=SNSD in seen, off=SNSA in seen, out_of_track=OOT in seen, artifact=ARTF in seen,

@@ -263,8 +263,8 @@ class Dialogue:
             data = b""
         if self._echoes.begins(data):
             link.echoed(0)
-        awaited = self._pending is not None and not self.line.stream_bytes_s
-        of_now = self._pace.of_now(len(data), at_s, real_s, awaited=awaited)
+        awaits = self._pending is not None and not self.line.stream_bytes_s
+        of_now = self._pace.of_now(len(data), at_s, real_s, awaited=awaits)
         for frame in framing.feed(data):
             if self._echoes.is_echo(frame, real_s):
                 link.echoed(len(frame))
@@ -272,8 +272,7 @@ class Dialogue:
             elif of_now or self._is_awaited(frame):
                 self._frame(frame, at_s, real_s)
             else:
-                link.counters.late += 1
-                link.understood(len(frame))
+                link.late(len(frame))
         link.counters.dropped = framing.dropped + self._flood.thrown
 
     def responded(self, data: bytes, at_s: float, real_s: float) -> None:
@@ -317,7 +316,10 @@ class Dialogue:
         try:
             items = self._driver.decode(frame, request)
         except BadFrame as bad:
-            self.link.refused(str(bad) if isinstance(bad, SelfCheckFailed) else "")
+            if bad.late:
+                self.link.late(len(frame))
+            else:
+                self.link.refused(str(bad) if isinstance(bad, SelfCheckFailed) else "")
             self.history.came(frame, at_s, request, None, str(bad))
             return
         self.link.understood(len(frame))
@@ -341,12 +343,10 @@ class Dialogue:
         return self._pending is not None and self._driver.is_response(frame, self._pending.request)
 
     def _is_late(self, frame: bytes, at_s: float, real_s: float) -> bool:
-        """Whether this is the response to an overdue request. Then nothing else of that kind is on its way, unless one
-        before it never came."""
+        """Whether this is the response to an overdue request: then no other is on its way, unless one never came."""
         for request, overdue in self._overdue.items():
             if self._driver.is_response(frame, request):
-                self.counters.late += 1
-                self.link.understood(len(frame))
+                self.link.late(len(frame))
                 certain, overdue.seen = real_s >= self._unseen_until and not overdue.seen, True
                 if real_s >= self._unseen_until:
                     overdue.until = min(overdue.until, real_s + SETTLE_S)

@@ -178,6 +178,11 @@ class Link:
         self.counters.understood += count
         self._understood += count
 
+    def late(self, count: int) -> None:
+        """A good frame of so many bytes came, and is not of now."""
+        self.counters.late += 1
+        self.understood(count)
+
     def good(self, items: Sequence[Decoded], real_s: float) -> None:
         """A good frame came, and this is what it says. Among bytes that are mostly rubbish it is no sign of life."""
         self.counters.frames += 1
