@@ -142,7 +142,7 @@ class Options:
     faults: Mapping[str, float] | None = None
     port: int = 0  # of the first Modbus TCP server; 0: any free one
     ports: Path | None = None  # folder for links to the ptys
-    patient: Callable[[], Patient] | None = None  # for every bed, instead of a simulated one
+    patient: Callable[[], Patient] | None = None  # of every bed, not a simulated one; lives from `go` on
     instead: Mapping[str, Callable[[], Twin]] | None = None
     journal: TextIO | None = None  # every fault as a line of JSON
 
@@ -166,6 +166,7 @@ class Stage:
         self._steps: list[Step] = []
         self._since_go_s: float | None = None
         self._held = False  # whether a past is lived, and waits to be taken up
+        self._last_s = 0.0  # real time up to which everybody has lived
         self._came = 0  # patients who took another's place
 
     async def open(self) -> None:
@@ -277,6 +278,7 @@ class Stage:
         if self._since_go_s is None or self._held:
             self.live_until(past_s)
             self._held = False
+            self._last_s = self._clock()  # it begins now, and not when its time was last looked at
 
     def live_until(self, past_s: float) -> None:
         """Before `go`: live the scenario until `past_s` simulated seconds after it began, and stop there until `go`.
@@ -358,7 +360,7 @@ class Stage:
                 step = self._steps.pop(0)
                 self.do(step.bed, step.device, step.do, step.amount, step.over_s)
             self._since_go_s += dt_s
-        for patient in self._lived:
+        for patient in self._lived if self._since_go_s is not None or self._options.patient is None else ():
             patient.step(dt_s)
         for placed in self._placed.values():
             if not alone:
@@ -368,12 +370,11 @@ class Stage:
 
     async def run(self) -> None:
         """Live on until cancelled."""
-        last_s = self._clock()
+        self._last_s = self._clock()
         while True:
             await asyncio.sleep(TICK_S)
-            now_s = self._clock()
-            self.advance(now_s - last_s)
-            last_s = now_s
+            before_s, self._last_s = self._last_s, self._clock()
+            self.advance(self._last_s - before_s)
 
     def close(self) -> None:
         """Pull every plug; the links go too."""

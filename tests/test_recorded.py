@@ -226,7 +226,7 @@ def signal(column: str) -> list[Word]:
 
 
 def minute(run: EdgeRun, at_s: float) -> int:
-    return int((at_s - run.began_s) / MINUTE_S)
+    return max(int((at_s - run.began_s) / MINUTE_S), 0)  # before the beginning the devices feel the first
 
 
 COLUMNS = [("spo2_pct", "SpO2_pct"), ("pulse_bpm", "PULSE_bpm")]

@@ -172,7 +172,8 @@ def simulate(
     patient: Annotated[Path | None, typer.Option(help="Take the vitals from a recorded patient (CSV).")] = None,
     ports: Annotated[Path | None, typer.Option(help="A folder for links to the ptys that survive replugging.")] = None,
     wait_for_go: Annotated[
-        bool, typer.Option("--wait-for-go", help='Begin the scenario when {"do":"go"} comes on stdin.')] = False,
+        bool, typer.Option("--wait-for-go", help='Begin the scenario, or a recorded patient, when {"do":"go"} comes on'
+                                                 " stdin.")] = False,
     journal: Annotated[Path | None, typer.Option(help="Write every fault put on a wire to this file (JSON).")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="First TCP port; 0: any free ones.")] = 0,
     control: Annotated[

@@ -155,6 +155,9 @@ async def edge_running(
         await _simulators(services, run, simulate)
         (data / "edge.toml").write_text(_edge_toml(run, epoch, settings or {}))
         await services.start(Service("edge", ["edge", "--config", str(data / "edge.toml")]))
+        await run.until(lambda: any(one.said.get("state") == "alive" for one in run.heard), STARTS_WITHIN_S,
+                        _said(data, "edge"))
+        await _go(services, run)
         yield run
         ended = [name for name, service in services.all.items()
                  if service.process is None or service.process.returncode is not None]
@@ -168,14 +171,23 @@ async def edge_running(
 
 
 async def _simulators(services: Services, run: EdgeRun, simulate: tuple[str, ...]) -> None:
-    """Start them, and note who stands where and when their lives began."""
+    """Start them, and note who stands where."""
     service = await services.start(Service("simulators", [
-        "simulate", *simulate, "--json", "--ports", str(run.data / "ports"), "--speed", str(run.speed)], pipes=True))
+        "simulate", *simulate, "--json", "--wait-for-go", "--ports", str(run.data / "ports"),
+        "--speed", str(run.speed)], pipes=True))
     assert service.process is not None and service.process.stdout is not None
     line = await asyncio.wait_for(service.process.stdout.readline(), STARTS_WITHIN_S)
-    run.began_s = run.clock.now()
     assert line, _said(run.data, "simulators")
     run.twins = json.loads(line)["twins"]
+
+
+async def _go(services: Services, run: EdgeRun) -> None:
+    """The simulated lives begin: not before this moment, however slow the machine."""
+    process = services.all["simulators"].process
+    assert process is not None and process.stdin is not None
+    run.began_s = run.clock.now()
+    process.stdin.write(b'{"do": "go"}\n')
+    await process.stdin.drain()
 
 
 async def _end(services: Services) -> None:
