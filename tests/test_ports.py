@@ -15,6 +15,7 @@ import pytest
 from drivers.contract import Line
 from edge.app.supervisor import Supervisor, TaskDied
 from edge.field.device_url import DeviceUrl, parse_device_url
+from edge.field.modbus import ModbusPort
 from edge.field.ports import BytePort, PortLost
 
 LINE = Line(9600)
@@ -177,6 +178,31 @@ async def test_an_opening_that_is_given_up_keeps_nobody_out(monkeypatch: pytest.
         await opening
     may_go.set()
     await asyncio.wait_for(closed.wait(), 20)
+
+
+async def test_a_modbus_line_whose_opening_is_given_up_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a probe's turn may fall into it; the next turn found the port in use by another program: by us."""
+    connecting, said = asyncio.Event(), list[str]()
+
+    class Client:
+        connected = False
+
+        async def connect(self) -> bool:
+            connecting.set()
+            await asyncio.Event().wait()
+            raise AssertionError("it never connects")
+
+        def close(self) -> None:
+            said.append("closed")
+
+    monkeypatch.setattr("edge.field.modbus._client", lambda *arguments: Client())
+    line = Line(9600, lateness_s=0.01)
+    opening = asyncio.ensure_future(ModbusPort(parse_device_url("modbus+rtu:///dev/ttyUSB0?unit=1"), line).open())
+    await connecting.wait()
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert said == ["closed"]
 
 
 async def test_a_terminal_server_is_a_byte_stream_too() -> None:

@@ -182,6 +182,9 @@ class ModbusPort:
             opened = await outcome(client.connect(), CONNECT_TIMEOUT_S)
         except (TimeoutError, OSError, termios.error, ModbusException):
             opened = False
+        except asyncio.CancelledError:  # nobody waits for it any more; open, its lock would keep the next one out
+            client.close()
+            raise
         if not opened:
             client.close()
             raise PortLost(f"{self._at.endpoint} does not open")
