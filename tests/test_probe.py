@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import sys
+import threading
+import tty
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -181,20 +183,37 @@ def test_what_is_no_port_is_said_and_nobody_is_asked_to_end_a_program(capsys: py
         "next: vigil ports lists the ports there are, each by the name to use"]
 
 
-@pytest.mark.slow
-def test_a_dumb_port_is_said_to_be_dumb(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("says", "raw", "words"), [
+    pytest.param(b"", "", "nothing comes by itself, and nobody answers", marks=pytest.mark.slow),
+    (b"MSH|^~\\&|LAB|A|B|C|2026\r" * 3, "4d 53 48 7c", "seen, but there is no driver for it: HL7 version 2"),
+])
+def test_a_dumb_port_is_said_to_be_dumb_and_a_stranger_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], says: bytes, raw: str, words: str
 ) -> None:
     monkeypatch.setattr("edge.field.discovery.listens_s", lambda spec: 0.2)
-    monkeypatch.setattr("edge.field.discovery.SHORT_S", 0.1)
-    monkeypatch.setattr("edge.field.discovery.FIRST_BYTE_S", 0.1)
+    for name, seconds in (("SHORT_S", 0.1), ("LISTEN_S", 0.2), ("FIRST_BYTE_S", 0.1), ("STREAM_S", 0.2)):
+        monkeypatch.setattr(f"edge.field.discovery.{name}", seconds)
     master, slave = os.openpty()
+    tty.setraw(slave)
+    talking = threading.Event()
+
+    def talk_on() -> None:
+        while not talking.wait(0.02):  # whoever opens the port throws away what came before
+            os.write(master, says)
+
+    talker = threading.Thread(target=talk_on)
+    if says:
+        talker.start()
     try:
         code, said = run_probe(os.ttyname(slave), as_json=True), json.loads(capsys.readouterr().out)
     finally:
+        talking.set()
+        if says:
+            talker.join()
         os.close(master)
         os.close(slave)
-    assert (code, said["found"], said["raw"]) == (1, [], "")
+    assert (code, said["found"], said["raw"][: len(raw)]) == (1, [], raw)
+    assert words in " ".join(said["words"])
 
 
 def test_what_is_said_where_nothing_is_found() -> None:

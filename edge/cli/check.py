@@ -185,7 +185,8 @@ def _lines(report: Report, at: DeviceUrl, began: str) -> list[str]:
 def _times(report: Report, history: History) -> Iterator[str]:
     responses = [history.response_s(share) for share in (0.5, 0.95, 1.0)]
     took = " ".join(f"{one * 1000:.0f}" for one in responses if one is not None)
-    yield f"response  {took + ' ms (median, 95 %, longest)' if took else 'it sends by itself'}"
+    without = "it sends by itself" if report.counted.frames else "none"
+    yield f"response  {took + ' ms (median, 95 %, longest)' if took else without}"
     if report.noticed_s is not None:
         back = "never" if report.back_s is None else f"{report.back_s:.1f} s"
         yield f"cable     out: noticed after {report.noticed_s:.1f} s; in again: live {back} after its first byte"
