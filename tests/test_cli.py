@@ -54,6 +54,8 @@ BAD = [
     (("protocols", "check", "/tmp"), "/tmp: cannot be read (Is a directory); give the path of a protocols.toml"),
     (("simulate", "nonin", "--play", "/dev/zero"), "/dev/zero: cannot be read (File too large); give a file of lines"),
     (("simulate", "nonin", "--patient", "/dev/zero"), "/dev/zero: File too large"),
+    *((("verify", place), "there is no journal at") for place in ("", ".", "/")),
+    *((("audit", place), "no such file; give a console.db") for place in ("", ".", "/")),
     (("capture", "/dev/null", "/tmp", "--driver", "nonin"), "/tmp: cannot be written (File exists); give a file"),
 ]
 

@@ -32,14 +32,14 @@ def show_audit(
     notes its last line (None: the one beside `console`). Raises BadUsage.
     """
     place, shown = place_of(console), shown_address(console)
+    if isinstance(place, Path) and not place.is_file():
+        raise BadUsage(f"{shown}: no such file; give a console.db")
     heads = [audit.Head(*read_head(head))] if head is not None else []
     heads += _noted(place, noted)  # before the lines are read: the console goes on
     asked: set[str] = set()
     last = None
     problem = None
     try:
-        if isinstance(place, Path) and not place.is_file():
-            raise BadUsage(f"{shown}: no such file; give a console.db")
         with reading_store(place) as connection:
             for line in audit.walk(connection):
                 if line.what.startswith("ask "):

@@ -49,9 +49,9 @@ def verify_journal(journal: str, key: str | None = None, against: Path | str | N
     a file of such heads (edge.app.anchor).
     """
     shown = shown_address(str(against))
-    beside = Path(journal.removeprefix("sqlite:///")).with_name("edge.pub")
+    key = key or _key_beside(journal)
     try:
-        keys = signing_keys(key or str(beside)) if key or beside.is_file() else []
+        keys = signing_keys(key) if key else []
         place = str(DatabaseUrl(journal))
         expected = {} if against is None else stored_hashes(str(against), journal)
         for seq, digest in noted_heads(head, journal, keys).items() if head is not None else ():
@@ -162,7 +162,7 @@ def export_inputs(journal: str, folder: Path, before: str, drops: bool, key: str
 
 
 def _key_beside(journal: str) -> str | None:
-    beside = Path(journal.removeprefix("sqlite:///")).with_name("edge.pub")
+    beside = Path(journal.removeprefix("sqlite:///")).parent / "edge.pub"
     return str(beside) if beside.is_file() else None
 
 
