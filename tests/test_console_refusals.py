@@ -150,6 +150,16 @@ async def test_a_body_that_is_not_json_is_told_where(tmp_path: Path, body: bytes
         assert (answer.status_code, answer.json()["detail"], answer.json()["where"]) == (422, said, "body")
 
 
+async def test_what_is_of_another_shape_is_told_in_words_that_are_not_a_programs(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        await home.login()
+        for path, said in ((f"/api/beds/{BED}/history?minutes=x", "query.minutes: it must be a whole number"),
+                           ("/api/beds/Chair%201/events", "path.bed: it has characters that may not stand there")):
+            assert (await home.http.get(path)).json()["detail"] == said
+        answer = await home.http.post(COMMANDS, json=[], headers={"X-CSRF": home.csrf})
+        assert answer.json()["detail"] == "body: it must be a JSON object"
+
+
 ODD = [
     ("GET", "/api/nowhere", 404), ("GET", "/nowhere", 404), ("GET", "/api/beds/chair-9/events", 404),
     ("GET", "/api/beds/Chair%201/events", 422), ("GET", "/api/beds/..%2f..%2fetc/events", 404),

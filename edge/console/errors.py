@@ -17,7 +17,8 @@ OF_STATUS = {400: "not_json", 404: "not_found", 405: "method_not_allowed", 413: 
 WORDS = {"not_json": "the body is not text in UTF-8", "not_found": "no such address",
          "method_not_allowed": "this address does not take that method"}
 PLAIN = {  # pydantic's own words where a person needs others
-    "extra_forbidden": "there is no such field",
+    "extra_forbidden": "there is no such field", "model_attributes_type": "it must be a JSON object",
+    "int_parsing": "it must be a whole number", "union_tag_not_found": "its verb is missing",
     "string_pattern_mismatch": "it has characters that may not stand there",
 }
 
