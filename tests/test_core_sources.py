@@ -11,6 +11,7 @@ from edge.core import sources
 from edge.core.bedside import Bedside
 from edge.core.context import RuleContext
 from edge.core.logic import Truth
+from edge.core.state import Determination
 from edge.model import (
     Boot,
     DeviceAlarm,
@@ -328,3 +329,23 @@ def test_a_mean_pressure_that_nobody_measured_is_said_to_be_estimated(
 ) -> None:
     monkeypatch.setattr(RuleContext, "metric", lambda _, metric: told.get(metric))
     assert sources.mean_in_words(RuleContext(BedStory().bed.state, 0.0)) == words
+
+
+@pytest.mark.parametrize(("running", "at_s"), [(True, 39.0), (False, 37.0)])
+def test_when_the_pumps_last_said_whether_they_run(running: bool, at_s: float) -> None:
+    story = BedStory(("pump-2", "pump", "p"), ("pump-3", "pump", "p"), ("pump-4", "pump", "p"))
+    told: tuple[tuple[str, PumpState, float], ...] = (
+        ("pump", "infusing", 38.0), ("pump-2", "infusing", 39.0), ("pump-3", "stopped", 40.0),
+        ("pump-4", "stopped", 37.0))
+    for name, said, said_s in told:
+        pump = story.bed.state.devices[name]
+        pump.link, pump.pump, pump.pump_at_s, pump.rate_ml_h, pump.rate_at_s = "live", said, said_s, 5.0, said_s
+    assert RuleContext(story.bed.state, 41.0).status_at_s(running) == at_s
+
+
+@pytest.mark.parametrize(("taken_s", "unknown"), [
+    ((), True), ((-400,), True), ((-700, -400), False), ((-1100, -400), True), ((-800, -100), False)])
+def test_whether_a_pair_could_be_that_is_not_found(taken_s: tuple[int, ...], unknown: bool) -> None:
+    story = BedStory().infusing()
+    story.bed.state.determinations = [Determination(story.at_s + at_s, 120, 75) for at_s in taken_s]
+    assert RuleContext(story.bed.state, story.at_s).pair_is_unknown() is unknown

@@ -38,6 +38,7 @@ TABLES = "write [[rule]] tables, [engine], [attention], [interlock] and [[limit]
 ONE = rules_of(A_1="spo2_pct < 90") + 'hold_s = 3\nraise = [{ priority = "high", when = "spo2_pct < 80" }]\n'
 WRONG: list[tuple[str, str, str]] = [  # what stands in ONE, what is written instead, line and words of the refusal
     ("hold_s = 3", 'hold_s = "3"', "13: A-1: hold_s must be seconds, 0 or more, not '3'"),
+    ("hold_s = 3", "hold_s = 1000000000", "13: A-1: hold_s must be seconds, 0 or more, not 1000000000"),
     ("hold_s = 3", "hold_s = true", "13: A-1: hold_s must be seconds, 0 or more, not True"),
     ("hold_s = 3", "hold_s = -1", "13: A-1: hold_s must be seconds"),
     ("hold_s = 3", "holds_s = 3", "13: A-1: no key 'holds_s' in [[rule]]; did you mean 'hold_s'?"),

@@ -43,6 +43,8 @@ EQUIVALENT = {
     "SED-1: clear: left out": "MOAA/S is a whole number: what is not at most 3 is at least 4",
     "iv_racemic_40: baseline_never: 90 -> 91 at 30": "a diastolic of 91 is none at any age: the end says so again",
     "iv_racemic_40: baseline_never: dbp_mmhg > 90 -> 1 < 0 at 19": "a diastolic of 91 is none at any age, as above",
+    "code: > -> >= in times > 1": "how often a metric is looked up changes no answer",
+    "code: > -> < in times > 1": "how often a metric is looked up changes no answer",
     "coverage: 0.0 -> 1.0": "both are in 1970, before any reading",
     "coverage: 1.0 -> 2.0": "of what nothing is sampled, all is covered, and no more is asked for",
     "cuff: 0.0 -> 1.0": "neither is the pressure of an inflated cuff",
