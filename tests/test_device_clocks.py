@@ -20,7 +20,7 @@ import simulators
 from drivers.ge_dri import framed as dri_framed
 from drivers.intellivue.frames import framed as intellivue_framed
 from drivers.intellivue.frames import payload_of
-from drivers.kit.clocks import AHEAD_S, BEHIND_S, GONE_S, MOVES, PROVEN_S, SETTLE_S, Aged, Clocked, InStep
+from drivers.kit.clocks import AHEAD_S, BEHIND_S, GONE_S, MOVES, PROVEN_S, SETTLE_S, Aged, Cadence, Clocked, InStep
 from tests.helpers.dialogue_run import START_S, STEP_S, DialogueRun, StillPatient
 from tests.helpers.parts import sampled
 
@@ -346,3 +346,21 @@ def test_an_age_proves_what_comes_as_long_as_it_goes_on(
     for at_s, age_s in told:
         aged.told(age_s, at_s)
     assert aged.holds(asked_s) is holds
+
+
+@pytest.mark.parametrize(("what", "times", "unsure_s", "bursts"), [
+    ("one a second", [float(n) for n in range(20)], 1.0, 0), ("a little faster", [n / 1.25 for n in range(50)], 0.0, 0),
+    ("a minute at once", [*range(10), *[10.0] * 60], 1.0, 58),
+    ("two that waited here", [*range(10), 11.0, 11.0], 1.0, 0),
+    ("a minute at the opening", [5.0] * 60, 1.0, 59), ("and then one a second", [*[5.0] * 60, 6.0, 7.0, 8.0], 1.0, 59),
+    ("twice as often", [n / 2 for n in range(100)], 0.0, 50),
+])
+def test_what_comes_more_often_than_its_device_sends_was_held_up(
+        what: str, times: list[float], unsure_s: float, bursts: int) -> None:
+    cadence = Cadence(1.0)
+    assert not cadence.is_burst(), "nobody says when"
+    told = []
+    for at_s in times:
+        cadence.heard(at_s, unsure_s)
+        told.append(cadence.is_burst())
+    assert sum(told) == bursts

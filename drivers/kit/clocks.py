@@ -6,6 +6,7 @@ import math
 
 MOVES = 3  # so many small steps running, and the clock is known to go: a hurt one would make few of them
 AHEAD_S, BEHIND_S = 0.25, 5.0  # of the punctual: what is further from it was held up on its way
+FASTER = 1.3  # times as often as is said a message may come: its device's clock, and what lies between, may be off
 JITTER = 0.25  # of what may have waited here: what is punctual may itself have waited so long
 SETTLE_S = 2.0  # edge time for which the two clocks go alike before their difference is believed
 GONE_S = 60.0  # nothing for so long, while the device's clock went on for so long: it was away, and may have been set
@@ -154,6 +155,40 @@ class InStep:
         """What is punctual from now on: as punctual as this one, but for what the clocks may have drifted apart."""
         passed_s = max(now[0] - known[0], 0.0)
         return now[0], now[1] + late_s - min(max(late_s, -EARLIER * passed_s), DRIFT * passed_s)
+
+
+class Cadence:
+    """For messages without a time of which one comes every `every_s`: what comes sooner than that, and did not wait
+    here, was held up on its way. Of the first ones after an opening none may have waited here."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._heard: tuple[float, float] | None = None
+        self._last_s = 0.0
+        self.opened()
+
+    def opened(self) -> None:
+        """The line was opened."""
+        self._room = 1.0  # messages that may come now
+        self._came = 0  # those of now, up to `MOVES`
+
+    def heard(self, at_s: float, unsure_s: float) -> None:
+        """The next message came at edge time `at_s`, and may have waited here for `unsure_s` of it."""
+        self._heard = at_s, unsure_s
+
+    def is_burst(self) -> bool:
+        """Whether the message that came is one too many; not, where nobody said when it came."""
+        if self._heard is None:
+            return False
+        at_s, unsure_s = self._heard
+        passed_s, self._last_s = max(at_s - self._last_s, 0.0), at_s
+        most = 1.0 + (unsure_s / self._every_s if self._came >= MOVES else 0.0)
+        self._room = min(self._room + FASTER * passed_s / self._every_s, most)
+        if self._room < 1.0:
+            return True
+        self._room -= 1.0
+        self._came = min(self._came + 1, MOVES)
+        return False
 
 
 class Aged:

@@ -38,11 +38,11 @@ What is made of it:
 * OOT: the artifact lasts, the values are questionable. ARTF: one pulse of the average is bad; valid, reason artifact.
 * Missing with the finger in: unavailable, searching. A number the device cannot measure (pulse below 18 or above 321,
   SpO2 above 100): invalid, implausible, and the other one counts. Low perfusion: valid, reason low_perfusion.
-* Format 8 has neither checksum nor time: three frames running must be alike, or six have its form, before it is
-  believed at all; once it is, a number that the frame before did not say (give or take 2 %, 4 /min) or that one flipped
-  bit makes of it is questionable until it repeats, and one that has jumped by one flipped bit until three frames
-  running say it. Reserved bits say nothing. A driver that was never started is shown single frames, and takes each at
-  its word.
+* Format 8 comes once a second: what comes sooner was held up, and is late. It has neither checksum nor time: three
+  frames running must be alike, or six have its form, before it is believed at all; once it is, a number that the frame
+  before did not say (give or take 2 %, 4 /min) or that one flipped bit makes of it is questionable until it repeats,
+  and one that has jumped by one flipped bit until three frames running say it. Reserved bits say nothing. A driver that
+  was never started is shown single frames, and takes each at its word.
 * Format 13: one from memory is not of now and gives no number; one of now is valid, reason spot_check_only. Between
   spot checks such a device is silent, and the link state says so: continuous watching needs 2, 7 or 8.
 """
@@ -70,7 +70,7 @@ from drivers.contract import (
     Wave,
     Weak,
 )
-from drivers.kit.clocks import Clocked, InStep
+from drivers.kit.clocks import Cadence, Clocked, InStep
 from drivers.kit.text import Repeats
 from drivers.nonin.frames import (
     ACK,
@@ -93,6 +93,7 @@ from drivers.nonin.frames import (
 
 PLETH_HZ = 75.0
 NEAR_BPM, NEAR_PCT = 6, 2  # by so much two packets may differ, a third of a second apart
+EVERY8_S = 1.0
 JUMPS8 = {"spo2_pct": 2.0, "pulse_bpm": 4.0}  # from one frame of format 8 to the next, a second later
 BITS8 = dict.fromkeys(JUMPS8, "b")
 COLOUR_PACKETS = 9  # a pulse's perfusion colour is believed for 3 s
@@ -156,7 +157,7 @@ class Nonin:
         self._started = False
         self._clock, self._clocked = Clocked(TMR_MOST, TMR_STILL, cycle=TMR_CYCLE), -1  # of this firmware; both
         self._in_step = InStep(TMR_CYCLE * TMR_S, TMR_S)  # outlive an opening, and so does it
-        self._numbers8 = Repeats(JUMPS8, BITS8)
+        self._numbers8, self._cadence8 = Repeats(JUMPS8, BITS8), Cadence(EVERY8_S)
         self._forget()
 
     def _forget(self) -> None:
@@ -172,6 +173,7 @@ class Nonin:
     def on_open(self) -> Sequence[Request]:
         self._forget()
         self._clock.away()
+        self._cadence8.opened()
         self._started = self._framing.streaming = self._framing.reply_due = True
         return [self._select]
 
@@ -187,6 +189,7 @@ class Nonin:
 
     def heard_at(self, at_s: float, unsure_s: float) -> None:
         self._in_step.heard(at_s, unsure_s)
+        self._cadence8.heard(at_s, unsure_s)
 
     def decode(self, frame: bytes, request: Request | None) -> Sequence[Decoded]:
         if frame in (ACK, NAK):
@@ -258,6 +261,8 @@ class Nonin:
     def _decode_four(self, frame: bytes) -> list[Decoded]:
         if not fours(frame):
             raise BadFrame("format 8 has b7 set in its first byte alone")
+        if self._started and self._cadence8.is_burst():
+            raise Late("format 8 comes once a second")
         first, last = frame[0], frame[3]
         verdict = _status(unplugged=False, off=bool(last & 0x08), out_of_track=bool(first & 0x20),
                           artifact=bool(first & 0x04), low=bool(first & 0x10))
