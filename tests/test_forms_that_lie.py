@@ -12,7 +12,7 @@ import pytest
 
 import drivers
 import simulators
-from drivers.contract import Spec
+from drivers.contract import Heard, Spec
 from simulators.contract import Hands, ModbusTwin, Twin, TwinSpec
 from simulators.faults import KINDS
 from simulators.fresenius_orchestra import FreseniusTwin
@@ -96,7 +96,8 @@ EVERYTHING = {True: 0.004, False: 0.0004}  # of each kind, for one transmission:
 
 def kinds_of(spec: Spec) -> list[str]:
     modbus = spec.transports[0].startswith("modbus")
-    return [kind for kind in KINDS if kind not in OF_TCP and (modbus or kind not in OF_MODBUS)]
+    unseen = set() if spec.age or isinstance(spec.driver(), Heard) else {"freeze"}  # as its card says
+    return [kind for kind in KINDS if kind not in OF_TCP | unseen and (modbus or kind not in OF_MODBUS)]
 
 
 def named(form: Form) -> str:

@@ -12,7 +12,7 @@ from hypothesis import settings
 
 import drivers
 import simulators
-from drivers.contract import FrameRequest, Spec
+from drivers.contract import FrameRequest, Heard, Spec
 from drivers.modbus_map import spec_of
 from simulators.contract import Hands
 from simulators.faults import KINDS
@@ -36,7 +36,8 @@ SUPPLE = {name: 0.1 if name in POLLED else 0.01 for name in SPECS}  # a stream h
 
 def kinds_of(spec: Spec) -> list[str]:
     modbus = spec.transports[0].startswith("modbus")
-    return [kind for kind in KINDS if kind not in OF_TCP and (modbus or kind not in OF_MODBUS)]
+    unseen = set() if spec.age or isinstance(spec.driver(), Heard) else {"freeze"}  # as its card says
+    return [kind for kind in KINDS if kind not in OF_TCP | unseen and (modbus or kind not in OF_MODBUS)]
 
 
 def run_of(name: str, rates: dict[str, float], seconds: float, seed: int = 1) -> FaultRun:
