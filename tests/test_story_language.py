@@ -8,7 +8,7 @@ from edge.core.facts import FACTS
 from edge.core.rules import RuleSet, parse_rules
 from edge.core.stories import StoryError, run_story, stories_of
 from edge.core.story_bed import T0, StoryBed
-from edge.model import Input, Samples
+from edge.model import Input, Samples, WatchPaused
 from edge.vocabulary import DETERMINATION, METRICS
 from tests.helpers.parts import sampled
 from tests.helpers.rule_files import FILE, HERE, PROTOCOLS, RULES
@@ -271,7 +271,8 @@ def test_in_the_background_cuff_pump_and_check_ins_go_on() -> None:
         (118, 70, 300), (118, 70, 600)]
     assert state.session is not None
     assert [one.at_s - T0 for one in state.session.check_ins] == [600]
-    assert round(state.session.delivered_mg, 1) == round(35 * 10 / 40, 1)
+    assert state.session.delivered_mg == pytest.approx(35 / 2400 * 601, abs=0.001), "from the second before"
+    assert state.session.opened_s == T0 - 120
     assert state.latest["resp_bpm"].value == 14
 
 
@@ -287,6 +288,11 @@ def test_a_device_whose_cable_is_out_sends_nothing_and_one_without_a_number_send
     sent = [(at_s, one) for at_s, one in heard if isinstance(one, Samples) and at_s > 0]
     assert {one.device for at_s, one in sent if at_s > 10} == {"pump"}
     assert {one.device for _, one in sent} == {"pump", "oximeter"} and all(one.samples for _, one in sent)
+
+
+def test_a_machine_that_slept_tells_its_bed_so_when_it_is_awake() -> None:
+    heard = heard_in("given infusing, background: quiet\n0:10 pause 20s -> TEC-7 active")
+    assert [(at_s, one.gap_s) for at_s, one in heard if isinstance(one, WatchPaused)] == [(30, 20)]
 
 
 @pytest.mark.parametrize("given", ["infusing", "infusing, cuff by wire"])
