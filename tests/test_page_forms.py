@@ -148,24 +148,25 @@ async def test_a_checklist_is_ticked_once_by_whichever_screen(opened: Opened) ->
         await expect(listed.get_by_role("button")).to_have_count(0)
 
 
-@pytest.mark.parametrize(("phase", "words"), [
-    ("INFUSING", "Nothing: the infusion is running its course."),
-    ("PAUSED", "Nothing. The pump stands: go on at the pump, or enter that the infusion has ended."),
-    ("RECOVERY", "Nothing."),
-    ("DISCHARGE_READY", "Nothing. Next: the patient may leave: close the session."),
-])
-async def test_where_nothing_is_open_it_says_what_goes_on(opened: Opened, phase: str, words: str) -> None:
+async def test_where_nothing_is_open_it_says_what_goes_on(opened: Opened) -> None:
     story = Story(beds=1)
-    story.beds["chair-1"].state["session"]["phase"] = phase
-    if phase == "DISCHARGE_READY":
-        next_step = {"what": "leave", "text": "the patient may leave: close the session", "at": None}
-        story.beds["chair-1"].state["session"].update(
-            next=[next_step], phase_since=iso(story.now() - 130), infusion_ended=iso(story.now() - 7200))
+    session = story.beds["chair-1"].state["session"]
     async with opened(story, "/bed/chair-1") as page:
-        if phase == "DISCHARGE_READY":
-            await expect(page.locator(".bed-head .phase")).to_have_text("Ready for discharge 2 min")
         await page.get_by_role("button", name="Session").click()
-        await expect(page.get_by_role("dialog").get_by_text(words, exact=True)).to_be_visible()
+        sheet = page.get_by_role("dialog")
+        for phase, words in (
+                ("INFUSING", "Nothing: the infusion is running its course."),
+                ("PAUSED", "Nothing. The pump stands: go on at the pump, or enter that the infusion has ended."),
+                ("RECOVERY", "Nothing."),
+                ("DISCHARGE_READY", "Nothing. Next: the patient may leave: close the session.")):
+            session["phase"] = phase
+            if phase == "DISCHARGE_READY":
+                next_step = {"what": "leave", "text": "the patient may leave: close the session", "at": None}
+                session.update(
+                    next=[next_step], phase_since=iso(story.now() - 130), infusion_ended=iso(story.now() - 7200))
+            story.tell("chair-1")
+            await expect(sheet.get_by_text(words, exact=True)).to_be_visible()
+        await expect(page.locator(".bed-head .phase")).to_have_text("Ready for discharge 2 min")
 
 
 # --- the check-in -----------------------------------------------------------------------------------------------------
