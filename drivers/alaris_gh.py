@@ -70,6 +70,7 @@ from drivers.contract import (
 )
 from drivers.kit.framing import Delimited
 from drivers.kit.tally import Tally
+from drivers.kit.text import step_of
 from drivers.kit.tracks import BY_VOLUME, Rising, doubted
 
 START, END, ESC = b"!", b"\r", b"\x1b"
@@ -248,7 +249,7 @@ class AlarisGh:
             return (Identity(serial, self._model),)
         state = _state(flag.strip(), mode.strip(), _number("rate_ml_h", rate))
         total = self._total.judged(_reading("volume_infused_ml", infused, infused_unit), self._asked_s,
-                                   _number("rate_ml_h", rate), runs=state == "infusing")
+                                   _number("rate_ml_h", rate), step_of(infused), state == "infusing")
         flows = _reading("rate_ml_h", rate, rate_unit)
         readings = (
             doubted(flows) if self._total.stands else flows,

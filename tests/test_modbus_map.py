@@ -251,6 +251,45 @@ def test_the_example_reads_a_pump() -> None:
     assert DeviceAlarms(()) in decoded
 
 
+COARSE = """[device]
+kind = "pump"
+source = "a test"
+[pump]
+holding = 1
+states = {{ 1 = "infusing" }}
+[[value]]
+metric = "rate_ml_h"
+holding = 2
+unit = "mL/h"
+scale = 0.1
+range = [0, 1200]
+[[value]]
+metric = "volume_infused_ml"
+holding = 3
+type = "{kind}"
+unit = "mL"
+{registers}
+range = [0, 1000]
+"""
+
+
+@pytest.mark.parametrize(("kind", "step_ml", "registers"), [
+    ("u16", 1.0, "scale = 1.0"), ("u16", 0.1, "scale = 0.1"), ("f32", 1.0, "resolution = 1.0")])
+def test_a_pump_that_counts_coarsely_is_believed_from_the_start(
+        tmp_path: Path, kind: str, step_ml: float, registers: str) -> None:
+    path = a_map(tmp_path, COARSE.format(kind=kind, registers=registers))
+    driver, doubtful = driver_of(path), []
+    driver.on_open()
+    for at_s in range(1200):
+        raw = {(3, 1): 1, (3, 2): 525}
+        counted = 52.5 * at_s / 3600 // step_ml
+        held = struct.unpack(">2H", struct.pack(">f", counted * step_ml)) if kind == "f32" else (int(counted),)
+        raw.update({(3, 3 + place): word for place, word in enumerate(held)})
+        doubtful += [at_s for one in said(driver, raw, float(at_s))
+                     if isinstance(one, Reading) and one.validity != "valid"]
+    assert max(doubtful) == 1, "two rounds, before anything is believed"
+
+
 ALARMS = [  # what the device holds, in the manual's counting, and the alarms it makes: code, raw
     ({}, []),
     ({(2, 0): 1}, [("occlusion", "discrete 1")]),

@@ -157,6 +157,34 @@ def test_a_volume_that_stands_still_while_the_pump_runs_is_an_old_one(
         assert fits[-1] is not stands
 
 
+@pytest.mark.parametrize(("step_ml", "is_told", "rate"), [
+    (0.1, False, 5.0), (0.1, False, 52.5), (0.5, False, 200.0), (1.0, False, 52.5), (1.0, True, 5.0),
+    (1.0, True, 52.5)])
+def test_a_coarse_count_is_believed_once_it_is_known_how_coarse(step_ml: float, is_told: bool, rate: float) -> None:
+    """From the start where that is told, else from its third move on; and where it stands, it is noticed, too."""
+    rising, track, told = Rising(), Track(1), step_ml if is_told else 0.0
+    known_s = FITTING if is_told else 3 * 3600.0 * step_ml / rate + AGAIN
+
+    def believed(volume: float, at_s: float) -> set[bool]:
+        judged = rising.judged(Reading("volume_infused_ml", volume), at_s, rate, told, True)
+        return {judged.validity is Validity.VALID, track.fits(volume, rate, at_s, step_ml=told, runs=True)}
+
+    for at_s in range(3000):
+        volume = rate * at_s / 3600.0 // step_ml * step_ml
+        assert believed(volume, float(at_s)) == {True} or at_s < known_s, at_s
+    left_s = round(3 * 3600.0 * step_ml / rate)
+    assert [believed(volume, 3000.0 + more_s) for more_s in range(left_s)][-1] == {False}
+
+
+@pytest.mark.parametrize(("leap_ml", "fits"), [(0.06, True), (0.12, False)])
+def test_a_fine_count_that_stood_twice_is_no_coarse_one(leap_ml: float, fits: bool) -> None:
+    """What a stall of eight seconds made of it, 0.12 mL, is no step of it."""
+    track = Track(1)
+    for n in [*range(20), *[19] * 7, *range(27, 40), *[39] * 7, 47, 48]:
+        track.fits(STEP * n, RATE, float(n), runs=True)
+    assert track.fits(STEP * 48 + leap_ml, RATE, 49.0, runs=True) is fits
+
+
 def test_a_pump_that_runs_again_owes_nothing_for_its_pause() -> None:
     rising = Rising()
     volumes = [*STOOD, *[STOOD[-1]] * 62]

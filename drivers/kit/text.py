@@ -83,6 +83,11 @@ def number_of(text: str) -> float | None:
     return None if "-" in text else float(text)
 
 
+def step_of(text: str) -> float:
+    """By how much a number of these digits moves at least: 0.1 for "12.5"."""
+    return 10.0 ** -len(text.strip().partition(".")[2])
+
+
 def moves(values: Sequence[float], distinct: int, most: float) -> bool:
     """Whether these numbers, oldest first, only rise or only fall, over so many different ones, in steps of much the
     same size, at most `most`: neither a flipped bit nor an old line that comes again looks like that."""

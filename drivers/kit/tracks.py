@@ -17,6 +17,7 @@ from drivers.contract import Reading, Validity
 
 BY_VOLUME = "a volume that stands still while the pump says that it runs"  # see `Spec.age`
 COARSE_ML = 0.1  # no pump here tells its volume less finely, but where it is known to
+ROUNDED = 1.01  # of a step: what its own rounding may add
 SLACK_ML = 0.05  # what a device rounds, and the moment it counts at
 EARLY_S = 1.0  # seconds by which its count may be older or newer than the response
 FASTER = 1.2  # a pump may be so much faster than it says
@@ -26,6 +27,7 @@ FITTING, FASTER_TIMES = 3, 4  # of a count that only grows, before anything is b
 HOLE_S = 10.0  # edge time without a count: what comes then may be as old as the hole
 LATELY_S, LEAST_S, POINTS = 30.0, 1.0, 64  # what a count itself shows of the rate
 RISES = 6  # by which it is known how fast it rises
+COARSE_MOVES = 2  # of a volume, and it is known how coarse it is
 STILL_STEPS, STILL_S = 1.5, 3.0  # of these a running pump's count may owe; and for so long it may be late
 UNEVEN = 0.5  # of what an even rise would be
 
@@ -38,8 +40,15 @@ class Standing:
 
     def __init__(self) -> None:
         self._moves: deque[tuple[float, float]] = deque(maxlen=RISES)  # when it moved, and to what
+        self._steps: deque[float] = deque(maxlen=RISES)  # by how much, where it stood before; else 0
         self._before_ml: float | None = None
+        self._stood = False
         self._runs_s: float | None = None  # since when the pump says that it runs
+
+    @property
+    def step_ml(self) -> float:
+        """How finely the volume is told, by what it has shown: one that always stands between two moves is coarse."""
+        return min(self._steps) if len(self._steps) >= COARSE_MOVES else 0.0
 
     def seen(self, at_s: float, volume_ml: float, rate_ml_h: float | None, step_ml: float, *, runs: bool) -> bool:
         """One volume, asked for at edge time `at_s`; `rate_ml_h` None: the pump tells none. `runs`: it says that it
@@ -50,6 +59,9 @@ class Standing:
             if self._moves and (volume_ml - before_ml) * (self._moves[-1][1] - self._moves[0][1]) < 0:
                 self._moves.clear()  # it was set, or is an old one: how fast it moves must be seen anew
             self._moves.append((at_s, volume_ml))
+            self._steps.append(abs(volume_ml - before_ml) if self._stood else 0.0)
+        self._stood = volume_ml == before_ml
+        step_ml = max(step_ml, self.step_ml)
         if self._runs_s is None:
             return False
         still_s = at_s - max(self._runs_s, self._moves[-1][0] if self._moves else self._runs_s) - STILL_S
@@ -74,11 +86,15 @@ class Track:
         self._known: tuple[float, float] | None = None  # when, and how much
         self._candidate: tuple[float, float] | None = None  # the same of what is elsewhere
         self._rounds = 0
+        self._slack_ml = SLACK_ML
 
-    def fits(self, volume_ml: float, rate_ml_h: float, at_s: float, *, runs: bool = False) -> bool:
+    def fits(self, volume_ml: float, rate_ml_h: float, at_s: float, *,
+             step_ml: float = 0.0, runs: bool = False) -> bool:
         """Whether the volume is where it must be, with a rate of at most `rate_ml_h` since the last that fitted; one
-        that stands still while the pump `runs` is an old one repeated (`Standing`)."""
-        stands = self._standing.seen(at_s, volume_ml, rate_ml_h, 0.0, runs=runs)
+        that stands still while the pump `runs` is an old one repeated (`Standing`). `step_ml`: how finely it is told,
+        where that is known."""
+        stands = self._standing.seen(at_s, volume_ml, rate_ml_h, step_ml, runs=runs)
+        self._slack_ml = max(SLACK_ML, ROUNDED * max(step_ml, self._standing.step_ml))
         return self._leads(volume_ml, rate_ml_h, at_s) and not stands
 
     def _leads(self, volume_ml: float, rate_ml_h: float, at_s: float) -> bool:
@@ -95,7 +111,7 @@ class Track:
 
     def _led(self, start: tuple[float, float], volume_ml: float, rate_ml_h: float, at_s: float) -> bool:
         """Whether it can have come here from there, at that rate at most; back it never goes."""
-        moved, slack = self._sign * (volume_ml - start[1]), SLACK_ML + rate_ml_h * EARLY_S / 3600.0
+        moved, slack = self._sign * (volume_ml - start[1]), self._slack_ml + rate_ml_h * EARLY_S / 3600.0
         return -SLACK_ML <= moved <= FASTER * rate_ml_h * (at_s - start[0]) / 3600.0 + slack
 
     def _believe(self, volume_ml: float, at_s: float) -> None:
@@ -140,7 +156,7 @@ class Rising:
             return reading
         told_ml_h = rate_ml_h or None
         self.stands = at_s is not None and self._standing.seen(at_s, reading.value, told_ml_h, step_ml, runs=runs)
-        self._slack_ml = max(SLACK_ML, 1.01 * step_ml)
+        self._slack_ml = max(SLACK_ML, ROUNDED * max(step_ml, self._standing.step_ml))
         told_ml_h, self._told_ml_h = self._told_ml_h, rate_ml_h
         fastest_ml_h = MOST_ML_H
         if rate_ml_h is not None:

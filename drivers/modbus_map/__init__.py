@@ -41,7 +41,7 @@ from drivers.contract import (
     Spec,
     Validity,
 )
-from drivers.kit.registers import Block, WholeResponses, is_number, response_bytes
+from drivers.kit.registers import FLOATS, Block, WholeResponses, is_number, response_bytes
 from drivers.kit.tally import Tally
 from drivers.kit.tracks import BY_VOLUME, Track, doubted
 from drivers.modbus_map.file import MOST_GAP, PLACES, read_map
@@ -272,12 +272,16 @@ class MapDriver:
         doubtful = set()
         for metric, track in self._tracks.items():
             volume = values.get(metric)
-            if metric in values and (volume is None or not track.fits(volume, highest, self._at_s, runs=runs)):
+            if metric in values and (volume is None or not track.fits(
+                    volume, highest, self._at_s, step_ml=step_of(self._value(metric), self._raw), runs=runs)):
                 doubtful.add(self._response_with(metric))
         return [doubted(one) if self._response_with(one.metric) in doubtful else one for one in readings]
 
+    def _value(self, metric: str) -> Value:
+        return next(value for value in self._map.values if value.metric == metric)
+
     def _response_with(self, metric: str) -> ModbusRequest:
-        at = next(value.at for value in self._map.values if value.metric == metric)
+        at = self._value(metric).at
         return next(one for one in self._polled if one.function == at.function
                     and one.address <= at.field.address < one.address + one.count)
 
@@ -321,6 +325,13 @@ def reading_of(value: Value, raw: Raw) -> Reading:
         beyond = Validity.OVERFLOW if scaled > value.high else Validity.UNDERFLOW
         return Reading(value.metric, None, beyond, "out_of_range")
     return Reading(value.metric, round(scaled, DIGITS))
+
+
+def step_of(value: Value, raw: Raw) -> float:
+    """How finely the number is told, in the unit of its metric; 0: it is a float, and the map does not say."""
+    if value.resolution or value.at.field.type in FLOATS:
+        return abs(value.factor) * value.resolution
+    return abs(value.factor) * (1.0 if value.power is None else 10.0 ** (value.power.sign * _code(value.power.at, raw)))
 
 
 def _in_steps(number: float, step: float) -> bool:
