@@ -158,26 +158,30 @@ async def test_what_cannot_be_opened_says_why(tmp_path: Path) -> None:
         await BytePort(parse_device_url("tcp://127.0.0.1:1"), LINE).open()
 
 
-async def test_an_opening_that_is_given_up_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A probe whose turn is over, or a device that is taken out, while the kernel still opens its port."""
-    may_go, closed = threading.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
+@pytest.mark.parametrize("is_open", [False, True])
+async def test_an_opening_that_is_given_up_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch, is_open: bool) -> None:
+    """A probe whose turn is over, or a device that is taken out, while the kernel opens its port, or just has."""
+    may_go, done, closed = threading.Event(), threading.Event(), list[str]()
 
     class Slow:
         def __init__(self, *arguments: object, **options: object) -> None:
             assert may_go.wait(20)
+            done.set()
 
         def close(self) -> None:
-            loop.call_soon_threadsafe(closed.set)
+            closed.append("closed")
 
     monkeypatch.setattr("edge.field.ports.serial.Serial", Slow)
     opening = asyncio.ensure_future(BytePort(DeviceUrl("serial", path="/dev/ttyUSB0"), LINE).open())
     await asyncio.sleep(0)
+    if is_open:
+        may_go.set()
+        assert done.wait(20)  # the loop has not heard of it
     opening.cancel()
+    may_go.set()
     with pytest.raises(asyncio.CancelledError):
         await opening
-    may_go.set()
-    await asyncio.wait_for(closed.wait(), 20)
+    assert closed == ["closed"], "before the next one opens it"
 
 
 async def test_a_modbus_line_whose_opening_is_given_up_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,7 +144,7 @@ def places(at: DeviceUrl, specs: Sequence[Spec]) -> list[tuple[Spec, DeviceUrl]]
 
 def _cost(spec: Spec) -> tuple[bool, bool, bool, float]:
     asks = harmless(spec, known=False).driver().on_open()
-    lines = all(isinstance(one, FrameRequest) and one.frame.endswith(LINE_ENDS) for one in asks)
+    lines = bool(asks) and all(isinstance(one, FrameRequest) and one.frame.endswith(LINE_ENDS) for one in asks)
     return not _asks(spec), any(one.effect not in LOOKS for one in asks), not lines, spec.line.lateness_s
 
 

@@ -53,7 +53,7 @@ class BytePort:
         except TimeoutError:
             raise PortLost(f"{self._at.endpoint} does not open within {OPEN_TIMEOUT_S:g} s") from None
         except asyncio.CancelledError:
-            self._let_go()
+            await self._let_go()
             raise
         except (OSError, termios.error, ValueError) as error:
             raise PortLost(_why(self._at, error)) from None
@@ -111,22 +111,24 @@ class BytePort:
             self._opening = loop.run_in_executor(
                 None, partial(serial.Serial, self._at.path, baudrate=line.baud, bytesize=line.bits, parity=line.parity,
                               stopbits=line.stop, exclusive=True))
-        opening = self._opening
         try:
-            port = await asyncio.shield(opening)
-        finally:
-            if opening.done():
-                self._opening = None
+            port = await asyncio.shield(self._opening)
+        except (OSError, termios.error, ValueError):
+            self._opening = None
+            raise
+        self._opening = None
         reader = asyncio.StreamReader(loop=loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
         transport, _ = await serial_asyncio_fast.connection_for_serial(loop, lambda: protocol, port)
         self._reader, self._writer, self._port = reader, asyncio.StreamWriter(transport, protocol, reader, loop), port
 
-    def _let_go(self) -> None:
-        """Nobody waits for the opening any more: what it opens is closed, else its lock would keep others out."""
+    async def _let_go(self) -> None:
+        """Nobody waits for the opening any more. What it opens is closed, within CLOSE_TIMEOUT_S before this ends: its
+        lock would keep the next one out."""
         opening, self._opening = self._opening, None
         if opening is not None:
             opening.add_done_callback(_close_opened)
+            await asyncio.wait([opening], timeout=CLOSE_TIMEOUT_S)
 
     async def _open_tcp(self) -> None:
         self._reader, self._writer = await asyncio.open_connection(self._at.host, self._at.port)
