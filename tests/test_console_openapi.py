@@ -105,12 +105,13 @@ BED_OF_ALL = f"""[parameters]
 """
 COMMANDS = ("--include-path-regex", "edges.*commands")
 
-# who asks, and what is sampled of it where no number is asked for
-ASKERS = [("nobody", None, "fuzzing", ()), ("a technician", TECHNICIAN, "fuzzing", ()),
-          ("a nurse", NURSE, "coverage,fuzzing", COMMANDS)]
+# who asks, and what is sampled of it where no number is asked for (what nobody gets: test_console_http.py)
+Asker = tuple[str, tuple[str, str] | None, str, tuple[str, ...]]
+ASKERS: list[Asker] = [("a technician", TECHNICIAN, "fuzzing", ()), ("a nurse", NURSE, "coverage,fuzzing", COMMANDS)]
 OTHERS: dict[Role, tuple[str, str]] = {"prescriber": ("pia", "write it down"), "administrator": ("ada", "let them in")}
 if EXAMPLES:
     ASKERS += [(f"the {role}", login, "fuzzing", ()) for role, login in OTHERS.items()]
+    ASKERS += [("nobody", None, "fuzzing", ())]
 
 
 @pytest.mark.parametrize(("who", "login", "phases", "only"), ASKERS)
