@@ -340,8 +340,14 @@ async def test_a_failed_commit_reaches_all_who_wait_and_all_who_come(
     good = journal.append([alarm(0)])
     await good.stored
     await fault(journal, monkeypatch)
-    verifier = threading.Event()
-    held = journal._writer.query(lambda _: verifier.wait(10))
+    inside, verifier = threading.Event(), threading.Event()
+
+    def hold(_: Connection) -> bool:
+        inside.set()
+        return verifier.wait(10)
+
+    held = journal._writer.query(hold)
+    assert inside.wait(10)  # else the first of those that wait is taken in the same turn
     big = PendingEvent(None, None, AT_S, body("alarm", text="x" * 100_000))
     waiting: list[Appended] = [journal.append([big]) for _ in range(3)]
     verifier.set()  # until now all of them stood behind a question
