@@ -53,7 +53,7 @@ from drivers.contract import (
     Weak,
 )
 from drivers.kit.flow import Flow
-from drivers.kit.text import Twice
+from drivers.kit.text import Twice, step_of
 from drivers.kit.tracks import BY_VOLUME
 from drivers.kit.unchecked import Unchecked
 
@@ -257,7 +257,7 @@ class Legato:
         if not self._started:
             return Reading(metric, value)
         if name == VOLUME.name:
-            return self._volume(value, unit_ml * 10.0 ** -len(found[2] or ""), runs=said == ">")
+            return self._volume(value, unit_ml * step_of(found[1]), runs=said == ">")
         return self._rate(value, said)
 
     def _volume(self, value_ml: float, step_ml: float, *, runs: bool) -> Reading:

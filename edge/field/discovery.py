@@ -102,7 +102,6 @@ class Found:
             elif isinstance(given, Samples):
                 self.metrics |= {sample.metric: sample.value for sample in given.samples}
 
-
     def tap(self, sent: bool, data: bytes) -> None:
         """These bytes go over the wire now."""
         kept = self.sent if sent else self.came
