@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import socket
 import struct
 import tty
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -20,6 +19,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from drivers.contract import BadFrame, Decoded, Framing, Identity, Line, ModbusRequest, Reading, Request, Spec
 from edge import model
+from edge.demo.configuration import free_port
 from edge.field.bus import Bus
 from edge.field.device_url import DeviceUrl, parse_device_url
 from edge.field.devices import Devices
@@ -333,12 +333,6 @@ def maker(driver: Registers) -> Callable[[Mapping[str, str | int | float]], Regi
 def spec_of(driver: Registers) -> Spec:
     return Spec("r", "R", "monitor", ("modbus+tcp", "modbus+rtu"), "D", "", FAST, frozenset(),
                 (SERIAL, PULSE, COILS), "", maker(driver))
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @pytest.fixture

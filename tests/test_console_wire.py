@@ -44,6 +44,7 @@ from edge.contract.payloads import (
     event_topic,
 )
 from edge.contract.signing import Verified, Verifier
+from edge.demo.configuration import free_port
 from tests.helpers.console_story import (
     BED,
     CONSOLE_KEY,
@@ -85,13 +86,6 @@ run(Settings(name="main", edges=("clinic-1",), data=data, now=EdgeClock().now, s
              edge_keys={"clinic-1": edge.verify_key}, mqtt_port=mqtt, port=port),
     lambda address: print(address, flush=True))
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 async def end(process: Process, number: signal.Signals) -> int:

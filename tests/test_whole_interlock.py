@@ -76,7 +76,7 @@ class Service:
 @contextlib.asynccontextmanager
 async def serving(folder: Path) -> AsyncIterator[Service]:
     """The whole of it, with a pump that infuses in a session."""
-    service, mqtt, http = Service(folder), free_port(0), free_port(0)
+    service, mqtt, http = Service(folder), free_port(), free_port()
     clinic = folder / "clinic"
     make_installation(clinic, "clinic-1", 1)
     try:

@@ -117,7 +117,7 @@ class Bench:
                       for _ in range(self.plan.busy)]
         try:
             ports = await fleet.start()
-            self.mqtt, self.http = free_port(0), free_port(0)  # now, lest the fleet takes one of them
+            self.mqtt, self.http = free_port(), free_port()  # now, lest the fleet takes one of them
             url = f"http://127.0.0.1:{self.http}"
             subscriber = Part("subscriber", EDGE, str(self.mqtt))
             page = Part("page", EDGE, url, LOGIN["name"], LOGIN["password"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import secrets
 import shutil
 import socket
@@ -19,6 +20,8 @@ from edge.stream.broker_access import access_text, made_users
 
 EDGE, CONSOLE = "demo", "main"
 ANY_TRIES = 20
+_LOWEST_PORT = 10_000
+_OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")  # ip(7)
 _DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
 
@@ -94,7 +97,7 @@ class Ports:
 
     def take(self, wanted: int | None = 0) -> int:
         """`wanted`, or, for None, 8080 where it is free, or any (0). Raises BadUsage where the wanted one is taken."""
-        for port in [wanted] if wanted else [0] * ANY_TRIES if wanted == 0 else [8080, *[0] * ANY_TRIES]:
+        for port in [wanted] if wanted else _any_ports() if wanted == 0 else [8080, *_any_ports()]:
             try:
                 return self._taken(port)
             except OSError as wrong:
@@ -122,7 +125,19 @@ class Ports:
             name.close()
 
 
-def free_port(wanted: int | None) -> int:
+def _any_ports() -> list[int]:
+    """Ports to try, below those that the kernel gives to outgoing connections.
+
+    Who calls a service again and again while it is away is given such a port at times, and in the end the service's
+    own: then it is connected to itself (TCP's simultaneous open), and the service finds its port taken.
+    """
+    first_outgoing = int(_OUTGOING.read_text().split()[0])
+    if first_outgoing - _LOWEST_PORT < ANY_TRIES:
+        return [0] * ANY_TRIES
+    return random.sample(range(_LOWEST_PORT, first_outgoing), ANY_TRIES)
+
+
+def free_port(wanted: int | None = 0) -> int:
     """A port that is free now: for whoever takes it at once. Raises BadUsage."""
     ports = Ports()
     try:

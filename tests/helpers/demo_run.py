@@ -89,7 +89,7 @@ class Demo:
 async def running(data: Path, *arguments: str) -> AsyncIterator[Demo]:
     """`vigil demo --json` with these arguments, for as long as the body runs; it must end cleanly."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "edge.cli", "demo", "--json", "--data", str(data), "--port", str(free_port(0)),
+        sys.executable, "-m", "edge.cli", "demo", "--json", "--data", str(data), "--port", str(free_port()),
         *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     assert process.stdout is not None and process.stderr is not None
     try:

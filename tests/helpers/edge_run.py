@@ -144,7 +144,7 @@ async def edge_running(
     """
     clock = EdgeClock(speed)
     epoch = clock.now()
-    run = EdgeRun(data, free_port(0), speed, EdgeClock(speed, epoch), store=store)
+    run = EdgeRun(data, free_port(), speed, EdgeClock(speed, epoch), store=store)
     services = run.services = Services(data / "pids.json", data, lambda line: None)
     listening: asyncio.Future[None] | None = None
     try:

@@ -34,6 +34,7 @@ from edge.contract.payloads import (
     parse_topic,
 )
 from edge.contract.signing import Signer
+from edge.demo.configuration import free_port
 from edge.model import iso
 from edge.stream.faults import StreamFault
 from edge.stream.publisher import Stream
@@ -103,9 +104,7 @@ class BrokerProcess:
 
     def __init__(self, kind: str, folder: Path, options: str = "") -> None:
         """`options`: more lines of mosquitto's configuration."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         if kind == "mosquitto":
             config = folder / "mosquitto.conf"
             config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
