@@ -122,7 +122,7 @@ class Heard:
         return outlived or until - raised.from_s > STALE_S
 
 
-def listen(inputs: Iterable[RecordedInput], arms: Sequence[Arm], *, whole: bool = True) -> list[Heard]:
+def listen(inputs: Iterable[RecordedInput], arms: Sequence[Arm], *, whole: bool) -> list[Heard]:
     """What each arm makes of one journal, read once. `whole`: the inputs begin with the first."""
     replays = [Replay(arm.rules, arm.change) for arm in arms]
     heard = [Heard() for _ in arms]

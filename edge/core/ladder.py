@@ -14,13 +14,13 @@ import msgspec
 from msgspec import Meta
 
 from edge.core.alarms import family
+from edge.core.engine import Seconds
 from edge.core.expression import nearest
 from edge.core.tables import BadTable, read_table
 from edge.model import AlarmClass, Priority
 from edge.toml_lines import Where
 
 Recipient = Literal["nurse", "prescriber", "technician", "box"]  # roles, and the sounder of the box itself
-Seconds = Annotated[float, Meta(ge=0, le=86_400, description="seconds, 0 to 86400")]
 _Ladders = Annotated[list[dict[str, Any]], Meta(description="[[attention.ladder]] tables")]
 _Steps = Annotated[list[dict[str, Any]], Meta(min_length=1, description="a list of { role = ..., after_s = ... }")]
 

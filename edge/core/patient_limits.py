@@ -17,10 +17,9 @@ from msgspec import Meta
 
 from edge.core.entered import Limit
 from edge.core.expression import nearest
-from edge.core.tables import BadTable, read_table
+from edge.core.tables import BadTable, Text, read_table
 from edge.toml_lines import Where
 
-Text = Annotated[str, Meta(min_length=1, description='text, as in "..."')]
 Number = Annotated[float, Meta(description="a number")]
 NUMBER = re.compile(r"(?<![\w.{])\d+(?:\.\d+)?(?![\w]*\})")
 CONDITIONS, WORDS = ("when", "at_once", "clear"), ("title", "text", "ended", "limit", "at_once_limit", "clears")

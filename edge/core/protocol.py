@@ -11,10 +11,10 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta
 
+from edge.core.engine import Seconds
 from edge.model import Role, Route
 
 Text = Annotated[str, Meta(min_length=1, description='text, as in "..."')]
-Seconds = Annotated[float, Meta(ge=0, le=86_400, description="seconds, 0 to 86400")]
 Minutes = Annotated[float, Meta(ge=0, le=240, description="minutes, 0 to 240")]
 Number = Annotated[float, Meta(ge=0, le=1000, description="a number, 0 to 1000")]
 Score = Annotated[int, Meta(ge=0, le=100, description="a whole number, 0 to 100")]

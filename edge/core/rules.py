@@ -29,14 +29,13 @@ from edge.core.patient_limits import read_limits, varied
 from edge.core.rule import CONTEXTS, ContextName, Escalation, Rule
 from edge.core.samples import Needs
 from edge.core.state import Session
-from edge.core.tables import BadTable, read_table
+from edge.core.tables import BadTable, Text, read_table
 from edge.core.telling import PLACEHOLDERS
 from edge.core.watching import Watch, watch_over
 from edge.model import AlarmClass, DeviceKind, Phase, Priority
 from edge.toml_lines import Where, key_lines, line_of, not_toml, parsed
 from edge.vocabulary import METRICS
 
-Text = Annotated[str, Meta(min_length=1, description='text, as in "..."')]
 ConditionText = Annotated[str, Meta(description='a condition, as in "spo2_pct < 90"')]
 Seconds = Annotated[float, Meta(ge=0, lt=1e9, description="seconds, 0 or more")]
 Flag = Annotated[bool, Meta(description="true or false")]

@@ -87,7 +87,7 @@ class StoryBed:
 
     bedside: Bedside
     interval_s: float | None  # None: whenever the bed says that one is due
-    is_quiet: bool = False
+    is_quiet: bool
     at_s: float = OPENED_S
     seq: int = 0
     pending_events: list[PendingEvent] = field(default_factory=list)

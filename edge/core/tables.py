@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import msgspec
 
@@ -16,6 +16,7 @@ from edge.core.expression import nearest
 from edge.toml_lines import Where
 
 S = TypeVar("S", bound=msgspec.Struct)
+Text = Annotated[str, msgspec.Meta(min_length=1, description='text, as in "..."')]
 
 
 class BadTable(ValueError):

@@ -95,7 +95,7 @@ def start(state: BedState, rule: Rule, alarm: Alarm, was: AlarmState, context: R
     yield from end_pause(state, context.at_s, f"{rule.id} is new")
     state.alarm_count += 1
     alarm = replace(alarm, id=f"{alarm.bed}.{alarm.key}.{state.alarm_count}", since_s=context.at_s, at_once=at_once,
-                    acknowledged_at_s=None, by=None, no_data=False, no_data_since_s=None, seq=0, heard_seq=0,
+                    acknowledged_at_s=None, by=None, no_data=False, no_data_since_s=None,
                     about=tuple(sorted(rule.when.names(context))), priority=priority_of(state, rule, None, context))
     yield publish(state, rule, alarm, was, context, alarm_phase="start")
 
