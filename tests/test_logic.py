@@ -14,6 +14,7 @@ from edge.core.facts import FACTS, FUNCTIONS
 from edge.core.logic import Truth, both, either, negate
 from edge.core.protocols import as_in_0_1_0
 from edge.core.state import BedState, Determination, LatestValue
+from edge.vocabulary import METRICS
 
 T, F, U = True, False, None
 AND = {(T, T): T, (T, F): F, (T, U): U, (F, T): F, (F, F): F, (F, U): F, (U, T): U, (U, F): F, (U, U): U}
@@ -106,11 +107,12 @@ KINDS = {  # what a fact is about, that others go by
     "of_box": {"gap_s", "since_gap_s", "storage_failing", "unheard", "no_console", "clock_skew_s",
                "record_damaged_s"},
     "of_pump": {"pump.rate_pct", "pump.rate_mg_kg_h", "infusing", "programme_differs", "runs", "no_word_s"},
+    "sampled": set(METRICS),
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_of_a_person_of_the_watching_of_the_box_and_of_a_pump(kind: str) -> None:
+def test_what_is_of_a_person_of_the_watching_of_the_box_of_a_pump_and_a_stream(kind: str) -> None:
     assert {name for name, fact in FACTS.items() if getattr(fact, kind)} == KINDS[kind]
 
 
