@@ -11,12 +11,15 @@ import pytest
 from msgspec.structs import replace
 
 from edge.cli import main
+from edge.contract.events import Booted, PendingEvent, numbered
 from edge.core.arms import all_that_was_sent, at_once, limits_alone, looks_at_readings
+from edge.core.bedside import Bedside
 from edge.core.burden import Heard, Raise, Stay, changes, load, missed
-from edge.core.replay import Scope, given
+from edge.core.replay import Scope, differences, given
 from edge.model import (
     BedConfigured,
     Configured,
+    DeviceKind,
     Input,
     Priority,
     RecordedInput,
@@ -216,6 +219,21 @@ def test_which_inputs_a_replay_is_given(inputs: list[Input], whole: bool, expect
     recorded = [RecordedInput(number, "b", None if one is CONFIGURED else "chair-1", float(number), one)
                 for number, one in enumerate(inputs)]
     assert "".join(type(one.input).__name__[0] for one in given(recorded, Scope(whole))) == expected
+
+
+def test_what_followed_from_lost_inputs_is_left_and_all_else_is_compared() -> None:
+    devices: tuple[tuple[str, DeviceKind, str], ...] = (("oximeter", "oximeter", "o"),)
+    told: list[tuple[str, float, Input]] = [
+        ("", 0, Configured("", tuple(BedConfigured(bed, 300.0, devices) for bed in ("chair-1", "chair-2")))),
+        ("chair-1", 1, Tick()), ("chair-2", 1.5, Tick()), ("chair-1", 3, Tick()),
+        ("chair-1", 5, Restored(Bedside("chair-1", devices, RULES).snapshot().decode(), 5, lost=True))]
+    inputs = [RecordedInput(number, "b", bed or None, at_s, one) for number, (bed, at_s, one) in enumerate(told)]
+    concluded = [("chair-1", 2.9), ("chair-1", 3), ("chair-1", 3.1), ("chair-2", 3.1), ("chair-1", 4), ("chair-1", 4.1)]
+    events = [numbered(PendingEvent(bed, None, at_s, Booted(gap_s=seq, boot="b")), seq=seq, boot="b", edge="e", wall="",
+                       prev="") for seq, (bed, at_s) in enumerate(concluded, 1)]
+    scope = Scope()
+    found = [one.recorded.seq for one in differences(inputs, events, RULES, scope) if one.recorded]
+    assert (found, scope.unjudged) == ([1, 2, 4, 6], 2), "of a bed, after its last input, before what it remembered"
 
 
 # --- as a person types it ---------------------------------------------------------------------------------------------

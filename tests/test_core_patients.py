@@ -8,8 +8,18 @@ from msgspec import UNSET
 from edge.contract.events import PendingEvent
 from edge.core.bedside import Bedside
 from edge.core.rules import parse_rules
-from edge.model import Boot, DeviceAlarm, DeviceAlarmsReported, LinkChanged, Tick
-from tests.helpers.bed_story import DEVICES, ORDER, BedStory, alarms_in, spo2, state_of, ticks
+from edge.model import (
+    Boot,
+    ClockSkewed,
+    DeviceAlarm,
+    DeviceAlarmsReported,
+    HeardChanged,
+    LinkChanged,
+    StorageChanged,
+    Tick,
+    Undelivered,
+)
+from tests.helpers.bed_story import DEVICES, ORDER, T0, BedStory, alarms_in, spo2, state_of, ticks
 from tests.helpers.bodies import body_of
 from tests.helpers.rule_files import FILE, RULES
 
@@ -135,6 +145,18 @@ def test_a_pause_ends_with_its_session() -> None:
 
 
 # --- a restart --------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_box_said_of_itself_is_forgotten_at_a_restart_until_it_is_said_anew() -> None:
+    bed = Bedside("chair-1", DEVICES, RULES)
+    before = bed.copy().state
+    for given in (StorageChanged("full"), ClockSkewed(3.0, "main"),
+                  HeardChanged("nobody", (Undelivered("a", "high", "HTN-3"),), no_console=True)):
+        bed.apply(given, T0)
+    of_the_box = ("storage_failing", "skew_s", "unheard", "undelivered", "no_console")
+    assert all(getattr(bed.state, name) != getattr(before, name) for name in of_the_box)
+    bed.apply(Boot("boot-2", 2.0), T0 + 2)
+    assert [getattr(bed.state, name) for name in of_the_box] == [getattr(before, name) for name in of_the_box]
 
 
 def test_a_pause_does_not_survive_a_restart() -> None:
