@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import multiprocessing
+import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import uvloop
 
@@ -18,6 +20,9 @@ KEY_BYTES = 32
 SWITCH_S = 0.0005
 YOUNG = 10_000  # objects that Python's collector of garbage lets come before it looks; at its 700, it looks at inputs
 # and events that wait for the disk, ten times a second
+
+Of = TypeVar("Of")
+Found = TypeVar("Found")
 
 
 class BadUsage(Exception):
@@ -87,3 +92,24 @@ def until_stopped(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> i
 
     uvloop.run(main())
     return 0
+
+
+def in_processes(one: Callable[[Of], Found], many: Sequence[Of]) -> Iterator[Found]:
+    """`one` of each of `many`, in their order; all processors work. What a process raises is raised here."""
+    if len(many) == 1:
+        yield one(many[0])
+        return
+    # fork: a compiled rule cannot be handed over to a process in another way
+    with multiprocessing.get_context("fork").Pool(os.cpu_count(), _remember, (one,)) as pool:
+        yield from pool.imap(_recalled, many)
+
+
+_one: list[Callable[[Any], Any]] = []
+
+
+def _remember(one: Callable[[Any], Any]) -> None:
+    _one[:] = [one]
+
+
+def _recalled(of: Any) -> Any:
+    return _one[0](of)

@@ -11,10 +11,11 @@ import pytest
 from msgspec.structs import replace
 
 from edge.cli import main
+from edge.cli.burden import journals_in
 from edge.contract.events import Booted, PendingEvent, numbered
 from edge.core.arms import all_that_was_sent, at_once, limits_alone, looks_at_readings
 from edge.core.bedside import Bedside
-from edge.core.burden import Heard, Raise, Stay, changes, load, missed
+from edge.core.burden import Heard, Raise, Stay, changes, load, outcome
 from edge.core.replay import Scope, differences, given
 from edge.model import (
     BedConfigured,
@@ -37,8 +38,8 @@ OLD = gzip.decompress((HERE / "golden" / "journal-0.1.0.db.gz").read_bytes())
 
 def raised(from_s: float, until_s: float | None = None, rule: str = "RES-2", *, group: str = "RES",
            priority: Priority = "medium", session: str | None = "s1", bed: str = "chair-1",
-           of_readings: bool = True) -> Raise:
-    return Raise(bed, session, rule, group, None, priority, "physiological", from_s, until_s, of_readings)
+           of_readings: bool = True, called: bool = True) -> Raise:
+    return Raise(bed, session, rule, group, None, priority, "physiological", from_s, until_s, of_readings, called)
 
 
 def heard(*raises: Raise, last_s: float = 3600.0, until_s: float | None = 3600.0) -> Heard:
@@ -77,6 +78,7 @@ MISSED: list[tuple[str, Raise, list[Raise], bool]] = [
     ("raised as it was over", raised(10, 30), [raised(30, 40)], False),
     ("raised after it", raised(10, 30), [raised(30.1, 40)], True),
     ("a higher level of the same alarm", raised(10, 30), [raised(25, 30, "RES-3")], False),
+    ("a level to which the alarm fell", raised(10, 30), [raised(25, 30, called=False)], False),
     ("another alarm", raised(10, 30), [raised(25, 30, "HTN-2", group="HTN")], True),
     ("at another bed", raised(10, 30), [raised(25, 30, bed="chair-2")], True),
     ("it stands at the end", raised(3580, None), [], True),
@@ -87,7 +89,31 @@ MISSED: list[tuple[str, Raise, list[Raise], bool]] = [
 
 @pytest.mark.parametrize(("event", "raises", "expected"), [row[1:] for row in MISSED], ids=[row[0] for row in MISSED])
 def test_which_events_an_arm_misses(event: Raise, raises: list[Raise], expected: bool) -> None:
-    assert bool(missed(heard(event), heard(*raises), 15.0)) is expected
+    assert bool(outcome(heard(event), heard(*raises), 15.0).missed) is expected
+
+
+LOW, HIGH = raised(10, 30, priority="low"), raised(30, 60, "RES-3", priority="high")
+TELLS: list[tuple[str, list[Raise], list[Raise], list[float], int, int]] = [
+    ("after its hold", [HIGH], [raised(40, 60, "RES-3", priority="high")], [10], 0, 0),
+    ("it stood already", [HIGH], [raised(5, 60, "RES-3", priority="high")], [0], 0, 0),
+    ("as something less", [HIGH], [raised(40, 60, priority="low")], [], 1, 0),
+    ("as something less first", [HIGH], [raised(31, 50, priority="low"), raised(50, 60, priority="high")], [20], 0, 0),
+    ("two levels, each in its time", [LOW, HIGH],
+     [raised(25, 40, priority="low"), raised(40, 60, "RES-3", priority="high")], [15, 10], 0, 0),
+    ("an alarm of no event", [HIGH], [raised(40, 60, priority="high"), raised(100, 110)], [10], 0, 1),
+    ("one that fell there called nobody", [HIGH], [raised(40, 60, priority="high"), raised(100, 110, called=False)],
+     [10], 0, 0),
+    ("an event of a fallen level", [raised(10, 30, called=False)], [raised(20, 30)], [10], 0, 0),
+    ("no alarm of readings is of no event", [], [raised(10, 30, of_readings=False)], [], 0, 0),
+]
+
+
+@pytest.mark.parametrize(("events", "raises", "after_s", "too_low", "of_no_event"), [row[1:] for row in TELLS],
+                         ids=[row[0] for row in TELLS])
+def test_when_and_how_urgently_an_arm_tells_of_events(events: list[Raise], raises: list[Raise], after_s: list[float],
+                                                      too_low: int, of_no_event: int) -> None:
+    found = outcome(heard(*events), heard(*raises), 15.0)
+    assert (list(found.after_s), len(found.too_low), found.of_no_event) == (after_s, too_low, of_no_event)
 
 
 # --- the load ---------------------------------------------------------------------------------------------------------
@@ -100,6 +126,12 @@ def test_rates_are_by_patient_hour_and_by_ten_minutes_of_who_watches() -> None:
     assert (found.sessions, found.patient_h, found.raised, found.outside_sessions) == (2, 2.0, 12, 1)
     assert (found.an_hour, round(found.a_span, 6)) == (6.0, round(12 / 9, 6)), "90 minutes with a patient: nine spans"
     assert found.by_priority == {"low": 12, "medium": 0, "high": 0}
+
+
+def test_a_level_to_which_an_alarm_fell_called_nobody() -> None:
+    one = heard(raised(10, 20), raised(20, 30, called=False), raised(40, 50, session=None, called=False))
+    assert (load([one]).raised, load([one]).outside_sessions) == (1, 0)
+    assert changes(heard(raised(10, 20)), one) == []
 
 
 @pytest.mark.parametrize(("count", "floods"), [(10, 0), (11, 1)])
@@ -153,9 +185,10 @@ def test_a_rise_to_a_higher_level_calls_again_and_a_fall_does_not() -> None:
         for _ in range(seconds):
             spo2(story, value)
     found = [raised for raised in ears_of(story).raises if raised.group == RULES.named("RES-2").group]
-    assert [(raised.rule, raised.until_s is None) for raised in found] == [("RES-2", False), ("RES-3", False)]
-    low, very_low = found
-    assert low.until_s == very_low.from_s, "one alarm, called twice"
+    assert [(raised.rule, raised.called, raised.until_s is None) for raised in found] == [
+        ("RES-2", True, False), ("RES-3", True, False), ("RES-2", False, False), ("RES-1", False, False)]
+    low, very_low, low_again, _ = found
+    assert (low.until_s, very_low.until_s) == (very_low.from_s, low_again.from_s), "one alarm, called twice"
     assert low.of_readings and (low.session, low.bed) == ("session-1", "chair-1")
 
 
@@ -280,9 +313,20 @@ def test_the_three_arms_as_a_table_and_a_picture(
     rows = {line[:24].strip(): line[24:].split() for line in out.splitlines()}
     assert rows["alarms"] == ["18", "18", "16"]
     assert rows["chattering"] == ["1", "1", "0", "0"]
+    assert rows["of the first arm's"][3:] == ["published:", "100%,", "74%,", "14%"]
     assert "RES-2: 2 lost, 2 moved" in out
     drawn = picture.read_text()
     assert "limits alone" in drawn and "src=" not in drawn and "xlink:href=\"http" not in drawn
+
+
+def test_a_folder_is_all_its_journals(
+    journals: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "console.db").touch()
+    assert journals_in([str(tmp_path), "postgresql+psycopg://db/vigil"]) == [*journals, "postgresql+psycopg://db/vigil"]
+    (empty := tmp_path / "empty").mkdir()
+    assert typed(monkeypatch, str(empty)) == 2
+    assert f"{empty}: no journal is in this folder; give a journal.db, or a folder" in capsys.readouterr().err
 
 
 def test_a_picture_that_cannot_be_written_is_one_line(

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from statistics import fmean
 
 import pytest
 
+from edge.cli.records import replay_journal, verify_journal
 from edge.core.burden import Heard, Raise, Stay
-from edge.demo.cohort import Figures, Lived, run_cohort
+from edge.demo.cohort import Figures, Lived, infuse, run_cohort
+from edge.demo.cohort_record import Keep
+from edge.journal.reader import Reader
 from edge.model import AlarmClass, Priority
 from edge.process import BadUsage
-from simulators.cohort import DURATION_MIN, NASAL, Episode, Person, Second, draw, live
-from tests.helpers.rule_files import FILE
+from simulators.cohort import DURATION_MIN, INFUSION, NASAL, Episode, Person, Second, draw, live
+from tests.helpers.rule_files import FILE, PROTOCOLS, RULES
 
 CALM = replace(draw(3, 1, faults=False), episodes=(), response=1.0, weight_kg=70.0, cuff_on_probe_arm=False)
 
@@ -158,3 +163,25 @@ def test_two_infusions_without_faults_raise_no_technical_alarm(capsys: pytest.Ca
     figures = json.loads(capsys.readouterr().out)
     assert (figures["infusions"], figures["technical_a_session"], figures["never_ready"]) == (2, 0, 0)
     assert 100 <= figures["ready_min"] <= 112
+
+
+# --- its record -------------------------------------------------------------------------------------------------------
+
+
+def test_a_session_leaves_a_journal_that_verifies_replays_and_is_the_same_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hashes, live = set[str](), partial(infuse, 3, seed=1, rules=RULES, protocols=PROTOCOLS, faults=True,
+                                       given=replace(INFUSION, course_min=-6.0))
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        keep = Keep.begin(folder, FILE.read_text(), FILE.with_name("protocols.toml").read_text())
+        found = live(keep=keep)
+        assert verify_journal(str(folder / "cohort-000003.db")) == 0
+        hashes.add(capsys.readouterr().out.partition("last hash ")[2].partition("\n")[0])
+    assert len(hashes) == 1 and found == live()
+    assert replay_journal(str(folder / "cohort-000003.db"), None, as_json=False) == 0
+    assert "0 differences" in capsys.readouterr().out
+    with Reader(str(folder / "cohort-000003.db")) as reader:
+        assert reader.edge == "simulated-cohort"
+    with pytest.raises(BadUsage, match="something is in this folder; give one that is new or empty"):
+        Keep.begin(folder, "", "")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from edge.cli import site
+from edge.cli import rulebook, site
 from edge.model import STATEMENT
 from simulators.faults import KINDS
 
@@ -18,12 +18,7 @@ app = typer.Typer(
     help="Vigil watches over ketamine infusions: it reads the pump, the cuff and the oximeter at each bed, judges "
     "them against the patient's own baseline, and puts every event on the nurse's screen. " + STATEMENT,
 )
-rules_app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Validate rules, say them in words, run their stories.")
-app.add_typer(rules_app, name="rules")
-protocols_app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Validate protocols, say them in words.")
-app.add_typer(protocols_app, name="protocols")
+rulebook.add_to(app)
 site.add_to(app)
 
 FAULTS = ", ".join(KINDS)
@@ -32,15 +27,16 @@ DriversFolder = Annotated[Path | None, typer.Option("--drivers", help="A folder 
 ReportsFolder = Annotated[Path | None, typer.Option(
     "--reports", help="The folder of this clinic's acceptance reports: vigil check puts them there, vigil devices reads"
                       " them.")]
-File = Annotated[Path, typer.Argument(help="A rules.toml.")]
-ProtocolsFile = Annotated[Path, typer.Argument(help="A protocols.toml.")]
 CohortSize = Annotated[int | None, typer.Option(
     min=1, max=100_000, help="No devices: live so many simulated infusions of different people, and print what the"
                              " rules raise beside published figures.")]
 CohortRules = Annotated[Path | None, typer.Option(help="With --cohort: the rules; default: as shipped.")]
-CohortProtocol = Annotated[str, typer.Option(
-    "--protocol", help="With --cohort: how the drug is given, iv_racemic_40 or esketamine_rems.")]
+CohortProtocol = Annotated[str | None, typer.Option(
+    "--protocol", help="With --cohort: how the drug is given, iv_racemic_40 (the default) or esketamine_rems.")]
 FaultFree = Annotated[bool, typer.Option("--fault-free", help="With --cohort: nobody moves, no sensor slips.")]
+CohortKeep = Annotated[Path | None, typer.Option(
+    "--keep", help="With --cohort: a new folder, into which each session leaves its journal. `vigil replay FOLDER"
+                   " --arms` judges them in other ways.")]
 Journal = Annotated[str, typer.Argument(help="journal.db, or a database URL.")]
 
 
@@ -182,7 +178,7 @@ def simulate(
         Path | None, typer.Option("--simulators", help="A folder with twins of your own, as `--drivers` is of drivers.")
     ] = None,
     cohort: CohortSize = None, rules: CohortRules = None, fault_free: FaultFree = False, as_json: Json = False,
-    protocol: CohortProtocol = "iv_racemic_40",
+    protocol: CohortProtocol = None, keep: CohortKeep = None,
 ) -> int:
     """Only the simulators: twins on real ptys and TCP ports; prints where each can be reached."""
     if cohort is not None:
@@ -190,7 +186,9 @@ def simulate(
         from edge.demo.configuration import rules_file
 
         return run_cohort(cohort, seed, rules or rules_file(), faults=not fault_free, as_json=as_json,
-                          protocol=protocol)
+                          protocol=protocol or "iv_racemic_40", keep=keep)
+    if rules or keep or protocol or fault_free:
+        raise typer.BadParameter("--rules, --keep, --protocol and --fault-free are for --cohort N")
     from simulators.serve import run_simulate
 
     return run_simulate(
@@ -260,53 +258,11 @@ def capture(
     return run_capture(port, file, driver, minutes * 60, drivers)
 
 
-@protocols_app.command("check")
-def protocols_check(file: ProtocolsFile) -> int:
-    """Validate the protocols."""
-    from edge.cli.protocols import check_protocols
-
-    return check_protocols(file)
-
-
-@protocols_app.command("explain")
-def protocols_explain(file: ProtocolsFile) -> int:
-    """Say each protocol in words."""
-    from edge.cli.protocols import explain_protocols
-
-    return explain_protocols(file)
-
-
-@rules_app.command("check")
-def rules_check(file: File) -> int:
-    """Validate the rules."""
-    from edge.cli.records import check_rules
-
-    return check_rules(file)
-
-
-@rules_app.command("explain")
-def rules_explain(file: File) -> int:
-    """Say each rule in words."""
-    from edge.cli.records import explain_rules
-
-    return explain_rules(file)
-
-
-@rules_app.command("test")
-def rules_test(
-    file: File,
-    stories: Annotated[Path | None, typer.Option(help="Folder of stories, one text file a rule.")] = None,
-) -> int:
-    """Run the rules' stories."""
-    from edge.cli.records import test_rules
-
-    return test_rules(file, stories)
-
-
 @app.command()
 def replay(
     journals: Annotated[list[str], typer.Argument(
-        metavar="journal", help="journal.db, or a database URL; several: what each would have raised.")],
+        metavar="journal", help="journal.db, a database URL, or a folder of journals; several: what each would have"
+                                " raised.")],
     rules: Annotated[list[Path] | None, typer.Option(
         help="Judge by these rules instead of the recorded ones; several times: compare them all.")] = None,
     burden: Annotated[bool, typer.Option(
@@ -323,9 +279,10 @@ def replay(
     With several journals or rules, or one of the other options: what would have been raised, gained, lost, moved and
     missed, and its load (ANSI/ISA-18.2).
     """
-    if burden or arms or picture is not None or len(journals) > 1 or len(rules or []) > 1:
-        from edge.cli.burden import compare
+    from edge.cli.burden import compare, journals_in
 
+    journals = journals_in(journals)
+    if burden or arms or picture is not None or len(journals) > 1 or len(rules or []) > 1:
         return compare(journals, rules or [], arms=arms, event_s=event_s, as_json=as_json, picture=picture)
     from edge.cli.records import replay_journal
 

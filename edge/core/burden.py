@@ -16,7 +16,7 @@ from edge.core.alarms import ACTIVE
 from edge.core.arms import Arm, looks_at_readings
 from edge.core.replay import Replay, Scope, given
 from edge.core.rules import RuleSet
-from edge.model import AlarmClass, Priority, RecordedInput
+from edge.model import PRIORITY_RANK, AlarmClass, Priority, RecordedInput
 
 SAME_WITHIN_S = 60.0  # two alarms of one rule that begin so close are one, judged in two ways
 MOVED_BY_S = 1.0  # by less, it did not move: an edge judges once a second
@@ -33,7 +33,7 @@ PRIORITY_AIM = {"low": 0.80, "medium": 0.15, "high": 0.05}
 
 @dataclass(frozen=True, slots=True)
 class Raise:
-    """One time that somebody was called: an alarm began, or rose to this rule's level. Times: edge clock, s."""
+    """An alarm at one level: it began, rose (somebody was called) or fell there. Times: edge clock, s."""
 
     bed: str
     session: str | None
@@ -45,6 +45,7 @@ class Raise:
     from_s: float
     until_s: float | None = None  # None: it still stands
     of_readings: bool = False  # it compares readings of a patient with a limit
+    called: bool = True  # False: it fell to this rule's level, and called nobody
 
     def overlaps(self, other: Raise) -> bool:
         """Whether there is a moment at which both stand."""
@@ -63,7 +64,7 @@ class Stay:
 
 @dataclass(slots=True)
 class Heard:
-    """All that was raised in one journal under one arm, in order, and the sessions in which."""
+    """All alarms of one journal under one arm, in order, and the sessions in which."""
 
     raises: list[Raise] = field(default_factory=list)
     stays: dict[tuple[str, str], Stay] = field(default_factory=dict)  # by bed and session
@@ -88,13 +89,14 @@ class Heard:
         key = (bed, body.alarm)
         begins = (body.state == "active" and body.was not in ACTIVE if body.alarm_phase is UNSET
                   else body.alarm_phase in ("start", "escalate"))
-        if (begins or body.state not in ACTIVE) and (place := self._standing.pop(key, None)) is not None:
+        falls = body.alarm_phase == "deescalate"
+        if (begins or falls or body.state not in ACTIVE) and (place := self._standing.pop(key, None)) is not None:
             self.raises[place] = replace(self.raises[place], until_s=at_s)
-        if begins:
+        if begins or falls:
             rule = rules.named(body.rule)
             self._standing[key] = len(self.raises)
             self.raises.append(Raise(bed, session, body.rule, rule.group or rule.id, body.device, body.priority,
-                                     body.alarm_class, at_s, of_readings=looks_at_readings(rule)))
+                                     body.alarm_class, at_s, of_readings=looks_at_readings(rule), called=not falls))
 
     @property
     def patient_s(self) -> float:
@@ -171,22 +173,48 @@ def changes(before: Heard, after: Heard) -> list[Change]:
 def _by_likeness(raises: Iterable[Raise]) -> dict[tuple[str | None, ...], list[Raise]]:
     found: dict[tuple[str | None, ...], list[Raise]] = {}
     for raised in raises:
-        found.setdefault((raised.bed, raised.session, raised.rule, raised.device), []).append(raised)
+        if raised.called:
+            found.setdefault((raised.bed, raised.session, raised.rule, raised.device), []).append(raised)
     return found
 
 
-def missed(truth: Heard, arm: Heard, event_s: float) -> list[Raise]:
-    """The events in which `arm` raised nothing of their kind. An event: a limit was broken for at least `event_s` by
-    readings that can be judged by, which is what the arm without artefacts (`truth`) hears."""
-    return [event for event in truth.raises if is_event(event, truth.last_s, event_s)
-            and not any(raised.overlaps(event) for raised in arm.raises
-                        if (raised.bed, raised.session, raised.group) == (event.bed, event.session, event.group))]
-
-
 def is_event(raised: Raise, last_s: float, event_s: float) -> bool:
-    """Whether it is of a patient's readings, in a session, and lasted."""
+    """Whether it is of a patient's readings, in a session, and lasted. An event: a limit was broken for at least
+    `event_s` by readings that can be judged by, which is what the arm without artefacts hears."""
     until = last_s if raised.until_s is None else raised.until_s
     return raised.of_readings and raised.session is not None and until - raised.from_s >= event_s
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an arm made of the events of one journal."""
+
+    missed: tuple[Raise, ...]  # events in which nothing of their kind was raised,
+    too_low: tuple[Raise, ...]  # or nothing as urgent
+    after_s: tuple[float, ...]  # of the others: from their beginning to an alarm as urgent
+    of_no_event: int  # alarms of readings that called somebody, and overlap no event of their kind
+
+
+def outcome(truth: Heard, arm: Heard, event_s: float) -> Outcome:
+    """What `arm` made of the events that `truth` heard, the arm without artefacts."""
+    events = [raised for raised in truth.raises if is_event(raised, truth.last_s, event_s)]
+    missed, too_low, after_s = list[Raise](), list[Raise](), list[float]()
+    for event in events:
+        told = [raised for raised in arm.raises if _of_one_kind(raised, event) and raised.overlaps(event)]
+        urgent = [max(0.0, raised.from_s - event.from_s) for raised in told
+                  if PRIORITY_RANK[raised.priority] >= PRIORITY_RANK[event.priority]]
+        if urgent:
+            after_s.append(min(urgent))
+        else:
+            (too_low if told else missed).append(event)
+    called = [raised for raised in arm.raises if raised.called and raised.of_readings and raised.session is not None]
+    of_no_event = sum(not any(_of_one_kind(raised, event) and raised.overlaps(event) for event in events)
+                      for raised in called)
+    return Outcome(tuple(missed), tuple(too_low), tuple(after_s), of_no_event)
+
+
+def _of_one_kind(one: Raise, other: Raise) -> bool:
+    return (one.bed, one.session, one.group) == (other.bed, other.session, other.group)
 
 
 # --- the load ---------------------------------------------------------------------------------------------------------
@@ -214,8 +242,8 @@ class Load:
 def load(journals: Sequence[Heard]) -> Load:
     """The load of one arm over several journals; one person hears all of a journal's beds."""
     inside = [(heard, raised) for heard in journals for raised in heard.raises if raised.session is not None]
-    raises = [raised for _, raised in inside]
-    outside = sum(raised.session is None for heard in journals for raised in heard.raises)
+    raises = [raised for _, raised in inside if raised.called]
+    outside = sum(raised.session is None and raised.called for heard in journals for raised in heard.raises)
     patient_h = sum(heard.patient_s for heard in journals) / 3600
     attended_s = sum(heard.attended_s for heard in journals)
     spans = attended_s / SPAN_S
@@ -239,16 +267,20 @@ def _share(part: float, whole: float) -> float:
 
 def _floods(heard: Heard) -> int:
     """In how many spans of ten minutes, by the clock, there was a flood."""
-    spans = Counter(int(raised.from_s // SPAN_S) for raised in heard.raises if raised.session is not None)
+    spans = Counter(int(raised.from_s // SPAN_S) for raised in _called_in_sessions(heard))
     return sum(count > FLOOD for count in spans.values())
 
 
 def _chatters(heard: Heard) -> int:
     """How often one rule at one bed began to chatter."""
     found = 0
-    for raises in _by_likeness(raised for raised in heard.raises if raised.session is not None).values():
+    for raises in _by_likeness(_called_in_sessions(heard)).values():
         found += sum(1 for _ in _bursts([raised.from_s for raised in raises]))
     return found
+
+
+def _called_in_sessions(heard: Heard) -> Iterator[Raise]:
+    return (raised for raised in heard.raises if raised.called and raised.session is not None)
 
 
 def _bursts(times: Sequence[float]) -> Iterator[float]:

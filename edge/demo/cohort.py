@@ -6,10 +6,8 @@ Each session is judged by a bed of its own, as in service, in told time; no wire
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -17,13 +15,13 @@ from statistics import fmean, pstdev
 
 from edge.app.run import read_protocols, read_rules
 from edge.config.files import protocols_beside
-from edge.contract.events import numbered
 from edge.core.bedside import Bedside
 from edge.core.burden import Heard, Load, load
 from edge.core.protocol import Protocols
 from edge.core.rules import RuleSet
-from edge.model import Boot, Command, DeviceKind, Input, LinkChanged, PumpStatus, Sample, Samples, Tick, Validity
-from edge.process import BadUsage
+from edge.demo.cohort_record import BED, DEVICES, Give, Keep, unrecorded
+from edge.model import Boot, Command, Input, LinkChanged, PumpStatus, Sample, Samples, Tick, Validity
+from edge.process import BadUsage, in_processes
 from edge.vocabulary import ATTESTATIONS
 from simulators.cohort import (
     BEFORE_MIN,
@@ -39,9 +37,6 @@ from simulators.cohort import (
     live,
 )
 
-BED = "chair-1"
-DEVICES: tuple[tuple[str, DeviceKind, str], ...] = (
-    ("pump", "pump", "cohort"), ("cuff", "nibp", "cohort"), ("oximeter", "oximeter", "cohort"))
 T0 = 1_800_000_000.0  # any moment: nothing depends on the date
 ATTESTED_S = 95 * 60.0  # after the start, when the nurse goes through what discharge asks for
 PEAK_MIN = 40.0  # when the published rise was greatest
@@ -80,17 +75,18 @@ class Lived:
 
 
 def run_cohort(count: int, seed: int, rules: Path, *, faults: bool, as_json: bool,
-               protocol: str = INFUSION.protocol) -> int:
-    """Live `count` sessions of this protocol under the rules of this file and print what they raised; 0. Raises
-    BadUsage."""
+               protocol: str = INFUSION.protocol, keep: Path | None = None) -> int:
+    """Live `count` sessions of this protocol under the rules of this file and print what they raised; 0. `keep`: a new
+    folder, into which each leaves its journal. Raises BadUsage."""
     given = GIVEN.get(protocol)
     if given is None:
         raise BadUsage(f"--protocol {protocol}: no cohort is known of it; write {' or '.join(GIVEN)}")
-    judged, _ = read_rules(rules)
-    protocols, _ = read_protocols(protocols_beside(rules))
-    one = partial(infuse, seed=seed, rules=judged, protocols=protocols, faults=faults, given=given)
+    judged, rules_text = read_rules(rules)
+    protocols, protocols_text = read_protocols(protocols_beside(rules))
+    kept = Keep.begin(keep, rules_text, protocols_text) if keep else None
+    one = partial(infuse, seed=seed, rules=judged, protocols=protocols, faults=faults, given=given, keep=kept)
     found: list[Lived] = []
-    for lived in _each(one, range(count)):
+    for lived in in_processes(one, range(count)):
         found.append(lived)
         if sys.stderr.isatty():
             print(f"\r{len(found)} of {count} sessions", end="", file=sys.stderr, flush=True)
@@ -101,39 +97,27 @@ def run_cohort(count: int, seed: int, rules: Path, *, faults: bool, as_json: boo
     return 0
 
 
-def _each(one: Callable[[int], Lived], numbers: Sequence[int]) -> Iterator[Lived]:
-    if len(numbers) == 1:
-        yield one(numbers[0])
-        return
-    # fork: the rules are compiled once, and a compiled rule cannot be handed over otherwise
-    with multiprocessing.get_context("fork").Pool(os.cpu_count(), _remember, (one,)) as pool:
-        yield from pool.imap(_recalled, numbers)
-
-
-_one: list[Callable[[int], Lived]] = []
-
-
-def _remember(one: Callable[[int], Lived]) -> None:
-    _one[:] = [one]
-
-
-def _recalled(number: int) -> Lived:
-    return _one[0](number)
-
-
 def infuse(number: int, *, seed: int, rules: RuleSet, protocols: Protocols | None, faults: bool,
-           given: Given = INFUSION) -> Lived:
-    """One session of the cohort, judged."""
+           given: Given = INFUSION, keep: Keep | None = None) -> Lived:
+    """One session of the cohort, judged; `keep` takes its record."""
     person = draw(number, seed, faults=faults, given=given)
-    bed, heard = Bedside(BED, DEVICES, rules, nibp_interval_s=given.cuff_every_s, protocols=protocols), Heard()
-    seq, cadss, moaas, ready_min, risen = 0, 0, 5, None, list[tuple[float, float]]()
+    bed = Bedside(BED, DEVICES, rules, nibp_interval_s=given.cuff_every_s, protocols=protocols)
+    if keep is None:
+        return _judged(person, seed, bed, unrecorded(bed))
+    return keep.live(_session(person), bed, T0 - 60 * BEFORE_MIN, partial(_judged, person, seed, bed))
+
+
+def _session(person: Person) -> str:
+    return f"cohort-{person.number:06d}"
+
+
+def _judged(person: Person, seed: int, bed: Bedside, give: Give) -> Lived:
+    heard, cadss, moaas, ready_min, risen = Heard(), 0, 5, None, list[tuple[float, float]]()
     for second in live(person, seed):
         at_s = T0 + second.at_s
         for told in (*_inputs(person, second, at_s), *_answers(bed, second)):
-            for pending in bed.apply(told, at_s):
-                seq += 1
-                bed.numbered([numbered(pending, seq=seq, boot="", edge="", wall="", prev="")])
-                heard.hear(pending, rules)
+            for event in give(told, at_s):
+                heard.hear(event, bed.rules)
         heard.last_s = at_s
         session = bed.state.session
         cadss = max(cadss, (second.check_in or {}).get("cadss", 0))
@@ -168,7 +152,7 @@ def _inputs(person: Person, second: Second, at_s: float) -> Iterator[Input]:
         order = {"protocol": person.given.protocol, "dose_mg": person.dose_mg} if by_hand else {
             "dose_mg_kg": DOSE_MG_KG, "duration_min": DURATION_MIN, "concentration_mg_ml": 1.0}
         yield Command("open", "cohort", "nurse", "nurse", BED, "start_session", {
-            "session": f"cohort-{person.number:06d}", "weight_kg": person.weight_kg, "checklist": True, **order})
+            "session": _session(person), "weight_kg": person.weight_kg, "checklist": True, **order})
     if second.device:
         yield Command(f"device {second.at_s:g}", "cohort", "nurse", "nurse", BED, "give_dose", {"devices": 1})
     if second.at_s == ATTESTED_S:
