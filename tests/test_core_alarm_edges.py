@@ -12,7 +12,7 @@ from edge.app.recovery import recover
 from edge.contract.events import PendingEvent
 from edge.core.bedside import Bedside
 from edge.core.rules import RulesError, parse_rules
-from edge.model import Boot, Command, DeviceAlarm, DeviceAlarmsReported, LinkChanged, Sample, Samples, Tick
+from edge.model import Boot, Command, DeviceAlarm, DeviceAlarmsReported, LinkChanged, LinkState, Sample, Samples, Tick
 from tests.helpers.bed_story import DEVICES, ORDER, BedStory, alarms_in, spo2, state_of, text_of, ticks
 from tests.helpers.recovery_story import Life, bp, journal
 from tests.helpers.rule_files import FILE, RULES
@@ -66,8 +66,45 @@ def test_a_latched_alarm_that_comes_again_is_a_new_one() -> None:
     story.bp(186, 100)
     second = story.bed.state.alarms["HTN-3"]
     assert second.state == "active"
-    assert second.id != first.id
+    assert (first.id, second.id, second.worst) == ("chair-1.HTN-3.1", "chair-1.HTN-3.2", None)
     assert story.reason(story.command("acknowledge", alarm=first.id, seq=first.seq)) == "moved_on"
+
+
+def test_what_a_move_of_a_single_alarm_is_called() -> None:
+    story = BedStory().infusing()
+    battery = DeviceAlarm("low_battery", "low", "b", "battery low")
+    occlusion, door = DeviceAlarm("occlusion", "high", "o", "occlusion"), DeviceAlarm("door_open", "low", "d", "door")
+
+    def reported(*alarms: DeviceAlarm) -> list[tuple[str, str]]:
+        story.at_s += 30
+        told = alarms_in(story.give(DeviceAlarmsReported("pump", alarms)))
+        return [(str(body.alarm_phase), body.state) for body in told if body.rule == "INF-4"]
+
+    assert reported(battery) == [("start", "active")]
+    assert reported(battery, door) == [("update", "active")]
+    assert reported(battery, occlusion) == [("escalate", "active")]
+    alarm = story.bed.state.alarms["INF-4:pump"]
+    told = alarms_in(story.command("acknowledge", alarm=alarm.id, seq=alarm.seq))
+    assert [(body.alarm_phase, body.state) for body in told] == [("continue", "acknowledged")]
+    assert reported(battery, occlusion, door) == [("continue", "active")]
+
+
+def test_what_ended_must_hold_again_before_it_is_raised() -> None:
+    story = BedStory().infusing()
+    told: tuple[tuple[LinkState, int, bool], ...] = (
+        ("lost", 11, True), ("live", 6, False), ("lost", 9, False), ("lost", 1, True))
+    for state, seconds, is_active in told:
+        story.give(LinkChanged("cuff", state))
+        ticks(story, seconds)
+        assert (state_of(story, "TEC-4:cuff") == "active") is is_active, (state, seconds)
+
+
+@pytest.mark.parametrize(("after_s", "phases"), [(9.9, []), (10, ["update"])])
+def test_the_words_of_an_alarm_change_at_most_every_ten_seconds(after_s: float, phases: list[str]) -> None:
+    story = BedStory().infusing()
+    story.bp(185, 100)
+    story.at_s += after_s
+    assert [body.alarm_phase for body in alarms_in(story.bp(190, 100)) if body.rule == "HTN-3"] == phases
 
 
 def test_a_latched_alarm_is_taken_away_by_its_acknowledgement() -> None:
@@ -77,7 +114,8 @@ def test_a_latched_alarm_is_taken_away_by_its_acknowledgement() -> None:
     story.bp(140, 85)
     alarm = story.bed.state.alarms["HTN-3"]
     pending_events = story.command("acknowledge", alarm=alarm.id, seq=alarm.seq)
-    assert [body.state for body in alarms_in(pending_events) if body.rule == "HTN-3"] == ["inactive"]
+    assert [(body.alarm_phase, body.state) for body in alarms_in(pending_events) if body.rule == "HTN-3"] == [
+        ("reset", "inactive")]
     assert story.reason(story.command("acknowledge", alarm=alarm.id, seq=alarm.seq)) == "moved_on"
 
 

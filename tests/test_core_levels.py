@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from edge.core.alarms import Alarm
 from edge.core.bedside import Bedside
 from edge.core.rules import parse_rules
@@ -95,6 +97,46 @@ def test_a_level_that_has_fallen_stands_beside_until_somebody_acknowledges() -> 
     assert "worst" not in now(story)
 
 
+SEVERE, RAISED, HIGH, WELL = (185.0, 99.0), (152.0, 91.0), (165.0, 95.0), (120.0, 75.0)
+
+
+@pytest.mark.parametrize(("readings", "level", "was", "worst"), [
+    ((SEVERE, RAISED), "HTN-1", "active", "HTN-3"),
+    ((SEVERE, RAISED, RAISED, HIGH, HIGH), "HTN-2", "active", "HTN-3"),  # a rise that is not up to it
+    ((SEVERE, RAISED, RAISED, HIGH, SEVERE), "HTN-3", "active", None),
+    ((SEVERE, WELL, RAISED, RAISED), "HTN-1", "latched", "HTN-3"),  # a new alarm, beside the picture of the old one
+    ((SEVERE, WELL, SEVERE), "HTN-3", "latched", None),
+])
+def test_the_worst_stands_beside_a_lower_level(
+    readings: tuple[tuple[float, float], ...], level: str, was: str, worst: str | None,
+) -> None:
+    alarm = now(pressures(BedStory().infusing(), *readings))
+    assert (alarm["rule"], alarm["was"], alarm.get("worst", {}).get("rule")) == (level, was, worst)
+
+
+def test_nothing_stands_beside_a_level_where_somebody_had_acknowledged_the_higher_one() -> None:
+    story = pressures(BedStory().infusing(), SEVERE)
+    story.command("acknowledge", alarm=now(story)["alarm"], seq=now(story)["seq"])
+    fallen = now(pressures(story, RAISED))
+    assert (fallen["rule"], fallen["state"], "worst" in fallen) == ("HTN-1", "acknowledged", False)
+
+
+def test_what_latches_with_its_sound_sounds_on_at_a_lower_level_and_when_it_is_over() -> None:
+    story = pressures(BedStory().infusing(), SEVERE)
+    severe = story.bed.state.alarms["HTN-3"]
+    story.command("check_in", symptoms=["chest_pain"])
+    assert (severe.sound, story.bed.state.alarms["HTN-4"].sound) == ("high", "high")
+    story.command("check_in", gone=["chest_pain"])
+    low = pressures(story, RAISED, RAISED).bed.state.alarms["HTN-1"]
+    assert (low.priority, low.sound, low.announced_s is None) == ("low", "high", False)
+    over = pressures(story, WELL).bed.state.alarms["HTN-4"]
+    assert (over.state, over.sound, over.announced_s) == ("latched", "high", low.announced_s), "its ladder goes on"
+    story.command("acknowledge", alarm=over.id, seq=over.seq)
+    assert story.bed.state.alarms["HTN-4"].sound == "none"
+    over = pressures(story, SEVERE, WELL).bed.state.alarms["HTN-3"]
+    assert (over.state, over.sound, over.announced_s) == ("latched", "none", None)
+
+
 def test_an_alarm_kept_by_silence_says_since_when() -> None:
     story = BedStory().infusing()
     for _ in range(20):
@@ -116,6 +158,20 @@ def test_each_level_has_its_own_hold_and_its_own_clear_under_a_higher_one() -> N
             spo2(story, value)
     assert [move for move in moves(story, "RES") if "update" not in move] == [
         "RES-2 start 2", "RES-3 escalate 3", "RES-2 deescalate 2", "RES-3 end 3"]
+
+
+def test_since_when_it_is_true_is_known_of_what_must_hold_and_of_what_counts_at_once() -> None:
+    story = BedStory().infusing()
+    story.bp(186, 100)
+    pressure_s = story.at_s
+    spo2(story, 84)
+    low_s = story.at_s
+    spo2(story, None)
+    spo2(story, 84)
+    alarms = story.bed.state.alarms
+    assert (alarms["HTN-3"].true_from_s, alarms["RES-3"].true_from_s) == (pressure_s, low_s)
+    spo2(story, 97)
+    assert alarms["RES-3"].true_from_s is None
 
 
 def test_a_snapshot_carries_the_level_over_and_rules_without_levels_know_none() -> None:

@@ -116,6 +116,11 @@ def test_what_is_of_a_person_of_the_watching_of_the_box_of_a_pump_and_a_stream(k
     assert {name for name, fact in FACTS.items() if getattr(fact, kind)} == KINDS[kind]
 
 
+def test_two_facts_are_about_the_last_two_blood_pressures() -> None:
+    two = {name: fact.determinations for name, fact in FACTS.items() if fact.determinations != 1}
+    assert two == {"pair": 2, "last_two_bp": 2}
+
+
 def test_every_fact_can_be_asked_and_said() -> None:
     """Each by its own name, in a bed of which nothing is known; and its sentence has a place for each argument."""
     examples = {"metric": "spo2_pct", "number": "90", "condition": "spo2_pct < 90", "word": "pump", "rule": "HTN",

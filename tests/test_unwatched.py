@@ -16,10 +16,8 @@ from hypothesis import settings
 from drivers.contract import Reading
 from edge.core.alarms import ACTIVE
 from edge.core.bedside import Bedside
-from edge.core.lacking import Span
 from edge.core.rules import parse_rules
 from edge.core.state import Baseline, Determination, Order, Session
-from edge.core.unwatched import together
 from edge.field.link_state import Link
 from edge.model import Command, DeviceKind, Phase, PumpStatus, Sample, Samples, Tick
 from edge.vocabulary import DETERMINATION
@@ -241,18 +239,6 @@ def test_two_oximeters_that_take_turns_watch_nobody(danger: str, hole: Kind) -> 
             bed.tick()
             unwatched = 0 if bed.standing & (deserved | TECHNICAL) else unwatched + 1
             assert unwatched <= within_s(deserved), f"{turn_s} s each"
-
-
-@pytest.mark.parametrize(("lacked", "found"), [
-    ([[]], []),
-    ([[(1, 2)], [(2, 3)]], [(1, 3)]),  # those that touch are one
-    ([[(1, 2)], [(2.001, 3)]], [(1, 2), (2.001, 3)]),
-    ([[(1, 2), (5, 6)], [(1, 4)]], [(1, 4), (5, 6)]),
-    ([[(1, 9)], [(2, 3), (8, 9)]], [(1, 9)]),
-    ([[(1, 2), (3, 4)], [(4, 7)]], [(1, 2), (3, 7)]),
-])
-def test_stretches_of_several_metrics_together(lacked: list[list[Span]], found: list[Span]) -> None:
-    assert together(lacked) == found
 
 
 def test_no_baseline_is_said_within_half_a_minute() -> None:

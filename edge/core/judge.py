@@ -134,7 +134,7 @@ def _judge_inactive(state: BedState, rule: Rule, alarm: Alarm, context: RuleCont
         state.alarms[alarm.key] = replace(alarm, true_since_s=progress.since_s, true_from_s=from_s,
                                           unknown_since_s=progress.unknown_since_s)
     if verdict == "held":
-        return Judged("held", True)
+        return Judged("held", truth)
     if verdict == "broken":
         return Judged("clear", truth)
     return Judged("true" if truth else "unknown", truth)

@@ -78,7 +78,7 @@ def _begin(
         latched = state.alarms[rule.id]
         worst = latched.body if rule.tier > top.tier and worst is None else worst
         kept_sound = max(kept_sound, latched.kept_sound, key=PRIORITY_RANK.__getitem__)
-        state.alarms[rule.id] = replace(latched, state="inactive", id="", body=None, seq=0, worst=None,
+        state.alarms[rule.id] = replace(latched, state="inactive", id="", body=None, worst=None,
                                         kept_sound="none")
     if worst is not None:
         was = "latched"

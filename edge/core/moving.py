@@ -280,7 +280,7 @@ def _take_over(state: BedState, rules: RuleSet, alarm: Alarm, at_s: float) -> It
     state.alarm_count += 1
     own = f"{state.bed}.{key}.{state.alarm_count}"
     kept = replace(
-        alarm, key=key, bed=state.bed, id=own if alarm.id else "", seq=0, heard_seq=0, true_since_s=None,
+        alarm, key=key, bed=state.bed, id=own if alarm.id else "", true_since_s=None,
         true_from_s=None, unknown_since_s=None, clear_since_s=None, no_data=False, no_data_since_s=None,
         worst=None if alarm.worst is None else replace(alarm.worst, alarm=own))
     state.alarms[key] = kept
