@@ -220,7 +220,7 @@ async def recomputed(path: Path, chance: random.Random) -> None:
     await written(path, texts)
 
 
-@pytest.mark.timeout(120 + MANY)
+@pytest.mark.timeout(300 + MANY)
 @pytest.mark.parametrize("kind", [*RAW, "cut off", "recomputed"])
 async def test_whatever_was_made_of_the_record_is_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str,

@@ -85,7 +85,7 @@ CHANGES = {  # what is done to line :n (and :m); and whether only a noted head s
 }
 
 
-@pytest.mark.timeout(120 + MANY)
+@pytest.mark.timeout(300 + MANY)
 @pytest.mark.parametrize("change", CHANGES)
 def test_whatever_is_changed_is_found(console: Path, capsys: pytest.CaptureFixture[str], change: str) -> None:
     chance, noted, (words, needs_head) = random.Random(change), head(console), CHANGES[change]

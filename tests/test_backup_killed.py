@@ -101,7 +101,6 @@ def every(verb: Callable[..., int], args: Callable[[int], tuple[Path, ...]], che
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_a_backup_that_is_killed_is_no_backup_and_the_next_one_is(data: Path, tmp_path: Path) -> None:
     truth = said_by(data)
 
@@ -127,7 +126,6 @@ def test_a_backup_that_is_killed_is_no_backup_and_the_next_one_is(data: Path, tm
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("there", [False, True])
 def test_a_restore_that_is_killed_is_done_by_the_next_try(data: Path, tmp_path: Path, there: bool) -> None:
     truth, saved = said_by(data), tmp_path / "saved"

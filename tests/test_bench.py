@@ -103,14 +103,12 @@ def test_a_byte_costs_no_parser_more_than_a_microsecond() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 def test_a_bed_that_floods_takes_no_rounds_from_the_others(tmp_path: Path) -> None:
     found = uvloop.run(Bench(Plan((3,), 3.0, mad="garbage"), 3, tmp_path).run())
     assert (found["mad"], found["arrived_of_answered_pct"] >= 95) == ("garbage", True)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize(("profile", "more", "kept"), [
     ("one-read", ["--no-record"], "none"), ("four-reads", ["--record", "plain"], "plain")])
 def test_a_short_measurement_measures_everything(profile: str, more: list[str], kept: str) -> None:

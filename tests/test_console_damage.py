@@ -125,7 +125,7 @@ def check(store: Store, truth: Truth) -> Counter[str]:
                    aside=bool(store.aside))
 
 
-@pytest.mark.timeout(120 + 2 * MUTANTS)
+@pytest.mark.timeout(300 + 2 * MUTANTS)
 def test_whatever_was_changed_it_serves_nothing_false_and_fetches_the_rest_again(tmp_path: Path, truth: Truth) -> None:
     chance, lost = random.Random(1), Counter[str]()
     for number in range(MUTANTS):

@@ -14,7 +14,7 @@ import pytest
 from edge.model import from_iso
 from tests.helpers.demo_run import Demo, running
 
-pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 SAID_WITHIN_S = 6.0
 BACK_WITHIN_S = 15.0

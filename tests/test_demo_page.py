@@ -15,7 +15,7 @@ from playwright.async_api import Page, async_playwright, expect
 
 from tests.helpers.demo_run import Demo, running
 
-pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 SAID_WITHIN_MS = 6_000
 BACK_WITHIN_MS = 20_000

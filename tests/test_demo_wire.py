@@ -24,7 +24,7 @@ from tests.helpers.demo_run import Demo, running
 from tests.helpers.schema import faults
 from tests.helpers.tap import Tap, declared, in_service, tapping
 
-pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 DOCUMENT = json.loads((Path(__file__).parent.parent / "deploy" / "asyncapi.json").read_text())
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]

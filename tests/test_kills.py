@@ -70,7 +70,7 @@ def lives(folder: Path, point: points.Point, count: int, number: int) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120 + KILLS)
+@pytest.mark.timeout(300 + KILLS)
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_there_it_has_all_that_it_confirmed(tmp_path: Path, point: points.Point) -> None:
     chance = random.Random(point)

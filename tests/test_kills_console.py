@@ -61,7 +61,7 @@ def lives(folder: Path, kills: list[tuple[points.Point, int]], sabotage: str = "
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120 + 2 * KILLS)
+@pytest.mark.timeout(300 + 2 * KILLS)
 def test_killed_there_it_goes_on_where_it_was_and_has_each_event_once(tmp_path: Path) -> None:
     chance = random.Random(1)
     for number in range(max(1, KILLS // len(POINTS))):
@@ -82,7 +82,7 @@ def test_who_tells_it_before_it_is_stored_is_found(tmp_path: Path, sabotage: str
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120 + 2 * KILLS)
+@pytest.mark.timeout(300 + 2 * KILLS)
 def test_one_of_two_consoles_over_one_database_is_killed_and_the_other_has_all(tmp_path: Path) -> None:
     chance = random.Random(2)
     with postgres() as server:

@@ -25,7 +25,7 @@ OF_THE_STORE: tuple[points.Point, ...] = ("before_store", "in_commit", "after_co
 POINTS: tuple[points.Point, ...] = (
     "before_publish", "after_publish", "before_cursor", "after_commit",
     *(("after_cursor", "before_store", "in_commit") if KILLS else ()))  # tests/test_kills.py has the last two, too
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + 10 * KILLS)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 + 10 * KILLS)]
 
 
 def check(here: World) -> None:

@@ -218,7 +218,7 @@ def site(truth: Truth, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60 + 10 * MUTANTS)
+@pytest.mark.timeout(300 + 10 * MUTANTS)
 @pytest.mark.parametrize("file", FILES if MANY else FILES[::6])
 async def test_a_changed_file_is_true_or_a_line(site: Path, truth: Truth, file: str) -> None:
     chance, said = random.Random(file), Counter[str]()

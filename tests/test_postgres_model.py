@@ -222,7 +222,7 @@ class Both(RuleBasedStateMachine):
 
 @pytest.mark.long
 @pytest.mark.slow
-@pytest.mark.timeout(0 if STORIES > 20 else 120)
+@pytest.mark.timeout(0 if STORIES > 20 else 300)
 def test_both_databases_hold_the_same_record_whatever_is_done(
         server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "RETRY_S", 0.02)

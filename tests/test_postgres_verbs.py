@@ -267,7 +267,7 @@ TAMPERED = {  # by somebody who has the server's password
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120 + MANY)
+@pytest.mark.timeout(300 + MANY)
 async def test_whatever_was_made_of_a_record_on_a_server_is_found(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -109,7 +109,7 @@ def failing(share: float, seed: int) -> Callable[[], bool]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120 + CUTS)
+@pytest.mark.timeout(300 + CUTS)
 @pytest.mark.parametrize("share", [0.0, 0.05])
 async def test_whatever_the_power_takes_nothing_confirmed_is_lost(tmp_path: Path, share: float) -> None:
     for turn in range(max(1, CUTS // 200)):

@@ -24,7 +24,7 @@ from simulators.capture import Capture
 from tests.helpers.bodies import body_of
 from tests.helpers.edge_run import EdgeRun, edge_running
 
-pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 GOLDEN = Path(__file__).parent / "golden"
 SESSION, DECODED = GOLDEN / "cms60c_session.jsonl", GOLDEN / "cms60c_realtime_decoded.csv"
@@ -326,12 +326,18 @@ def test_a_real_desaturation_is_a_high_alarm_and_a_gap_does_not_end_it(patient: 
 
 
 ISCO_SETTLES = 4  # rounds
+HELD_UP_S = 25.0  # a machine held up for a third of a second: at this speed a technical alarm is right then
 OF_THIS_PATIENT = {"RES-1", "RES-2", "RES-3", "HTN-3", "CAR-1", "CAR-2", "CAR-3", "CAR-5"}  # a pulse of 277, 74/10 mmHg
 
 
 def test_nothing_else_is_said_of_the_patient(patient: EdgeRun) -> None:
     active = [event for event in patient.events_recorded("alarm") if body_of(event).state == "active"]
-    assert {body_of(event).rule for event in active} <= OF_THIS_PATIENT
+    rules = {body_of(event).rule for event in active}
+    technical = {rule for rule in rules if rule.startswith("TEC-")}
+    assert rules - technical <= OF_THIS_PATIENT
+    holes_s = [later.at_s - earlier.at_s for metric in ("spo2_pct", "rate_ml_h")
+               for earlier, later in itertools.pairwise(patient.samples(metric))]
+    assert not technical or max(holes_s) > HELD_UP_S, (technical, "and everything was heard")
     low = [event for event in active if body_of(event).rule == "RES-2"]
     assert low and minute(patient, low[0].at_s) >= 36, "88 % there, and never below 90 % before"
     pump = [recorded.input.state for recorded in patient.recorded() if isinstance(recorded.input, PumpStatus)]

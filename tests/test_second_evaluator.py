@@ -112,7 +112,7 @@ def agree(bed: Bedside, naive: Shown, trace: Trace, since: int) -> dict[str, str
 
 @pytest.mark.parametrize(("first", "traces"), [
     *((part, 5_000) for part in (0, 600, 1_200, 1_800)),
-    pytest.param(FIRST or 2_400, MORE or 30_000, marks=[pytest.mark.slow, pytest.mark.timeout(120 + MORE // 100)])])
+    pytest.param(FIRST or 2_400, MORE or 30_000, marks=[pytest.mark.slow, pytest.mark.timeout(300 + MORE // 100)])])
 def test_the_core_and_the_second_evaluator_agree_on_every_trace(first: int, traces: int) -> None:
     on: set[str] = set()
     number = first

@@ -22,7 +22,7 @@ MANY = int(os.environ.get("VIGIL_PATTERNS", "0"))
 FIRST = int(os.environ.get("VIGIL_FIRST", "0"))
 WHOLE = 10  # of so many one is of a bed with all its devices, under all rules
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + MANY)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 + MANY)]
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,7 @@ from edge.demo.configuration import free_port
 from tests.helpers.page_browser import chromium
 from tests.helpers.waiting import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 NURSES = (("anna", "anna's password"), ("ben", "ben's password"))
 BED = "/api/edges/clinic-1/beds/chair-1"

@@ -120,7 +120,6 @@ def test_an_adapter_that_always_echoes_costs_next_to_nothing(name: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["alaris_gh", "isco", "acme_3000"])
 def test_none_in_many_thousand_polls(name: str) -> None:
     """The law of this house: a late, doubled, swapped or foreign response is never another value. With
@@ -136,7 +135,6 @@ def test_none_in_many_thousand_polls(name: str) -> None:
     assert run.wrong == []
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["terumo_te", "legato", "dinamap", "medibus"])
 def test_none_in_thousands_where_everything_happens_together(name: str) -> None:
     """Those through which some got in every few thousand; what goes through a syringe starts anew again and again."""
