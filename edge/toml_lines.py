@@ -45,8 +45,10 @@ def key_lines(text: str) -> dict[Where, int]:
 
 
 def line_of(lines: Mapping[Where, int], where: Where) -> int:
-    """The line of a key, or of the nearest table around it."""
+    """The line of a key, of the first of several tables, or of the nearest table around it."""
     while where not in lines:
+        if (*where, 0) in lines:
+            return lines[*where, 0]
         where = where[:-1]
     return lines[where]
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from edge.app.files import read_protocols, read_rules
+from edge.cli.protocols import check_protocols
 from edge.core.mistakes import ends_as_it_begins
 from edge.core.rules import parse_rules
+from edge.core.wording import apart
 from edge.process import BadUsage
 from tests.helpers.rule_files import FILE, RULES
 
@@ -87,6 +89,18 @@ def test_of_a_rule_over_a_capnometer(was: str, now: str, said: str, tmp_path: Pa
     ("pair_apart_s = 60", "pair_apart_s = 601", "pair_apart_s must not be above pair_within_s"),
     ("device_alarm(attention)", "device_alarm(atention)", "device_alarm(atention): no device has an alarm"),
     ("[engine]\n", "[engine\n", "is not TOML: Expected ']'"),
+    ("tier = 3", "tier = 0", "tier: HTN-1: it would hide HTN-3, more urgent and with a lower tier of group 'HTN'"),
+    ('priority = "high", when = "session.overrun_s > 300"', 'priority = "medium", when = "session.overrun_s > 300"',
+     "raise: INF-6: raise 1 is no more urgent than the rule itself, which is 'medium'"),
+    ('id = "RES-3"\n', 'id = "RES-3"\nat_once_limit = "80"\n', "at_once_limit: RES-3: nothing raises it at once"),
+    ('id = "RES-3"\n', 'id = "RES-3"\nfor_bed = true\n', "for_bed: RES-3: without for_each the alarm is the bed's"),
+    ('id = "RES-3"\n', 'id = "RES-3"\nfor_each = ["oximeter"]\n', "group: RES-3: an alarm for each device is in no"),
+    ('group = "RES"\ntier = 3\n', "tier = 3\n", "tier: RES-3: a tier is of a group; write the group, too"),
+    ('id = "RES-3"\n', 'id = "RES-3"\ndevice_priority = true\n', "device_priority: RES-3: its condition passes no"),
+    ("request = true\n", "request = true\nhold_s = 30\n", "hold_s: HTN-R: a request is made at once"),
+    ("request = true\n", "", "priority: HTN-R: nobody would be told of an alarm without priority"),
+    ("check_in.moaas <= 3", "check_in.moaas <= 6", "when: SED-1: 'check_in.moaas <= 6': MOAA/S is a whole number"),
+    ("sbp_mmhg >= 1.20 * b", "baseline.sbp_mmhg > 400 and sbp_mmhg >= 1.20 * b", "'baseline.sbp_mmhg > 400': SBP is"),
 ])
 def test_of_a_changed_default(was: str, now: str, said: str, tmp_path: Path) -> None:
     assert was in RULES_TEXT
@@ -109,6 +123,32 @@ def test_of_a_changed_default(was: str, now: str, said: str, tmp_path: Path) -> 
     ("[[protocol.schedule.cuff]]",
      "[protocol.by_hand]\ndevice_mg = 28\ndoses_mg = [56, 60]\napart_s = 300\n[[protocol.schedule.cuff]]",
      "doses_mg: im_ketamine: 60 mg is no whole number of devices of 28 mg"),
+    ("[[protocol.schedule.cuff]]",
+     "[protocol.by_hand]\ndevice_mg = 28\ndoses_mg = [56, 56]\napart_s = 300\n[[protocol.schedule.cuff]]",
+     "doses_mg: im_ketamine: 56 mg is here twice; write each dose once"),
+    ("[[protocol.schedule.cuff]]",
+     "[protocol.by_hand]\ndevice_mg = 28\ndoses_mg = [-28]\napart_s = 300\n[[protocol.schedule.cuff]]",
+     "doses_mg: doses_mg must be a list of mg, each above 0, not [-28]"),
+    ('like = "iv_racemic_40"', 'like = "iv_racemic_40"\nwithout = "spo2_low"',
+     "without: without must be a list of gates, as in ['spo2_low']"),
+    ("every_min = 7", "every_min = 1.9", "every_min: im_ketamine: a cuff may not measure so often: every 2 min"),
+    ("every_min = 7", "at_min = [0, 5]\nearly_min = 5", "early_min: im_ketamine: early_min reaches from minute 5 back"),
+    ("[[protocol.schedule.cuff]]", "[[protocol.schedule.check_in]]\nevery_min = 9\nordered = true\n"
+     "[[protocol.schedule.cuff]]", "ordered: im_ketamine: an order has an interval of the cuff alone"),
+    ('words = "90 minutes after the end"', 'words = "-"\noverride = ["technician"]',
+     "override: im_ketamine: a technician cannot override a gate; write nurse or prescriber"),
+    ("session.ended_s < 5400", "check_in.nausea > 10",
+     "open: im_ketamine: 'check_in.nausea > 10': Nausea is a whole number from 0 to 10, so this is always so or never"),
+    ("session.ended_s < 5400", "check_in.moaas <= 5", "'check_in.moaas <= 5': MOAA/S is a whole number from 0 to 5"),
+    ("[[protocol.schedule.cuff]]", "[protocol.dissociation]\nback_moaas = 6\n[[protocol.schedule.cuff]]",
+     "back_moaas: im_ketamine: back_moaas is a MOAA/S, of at most 5"),
+    ("[[protocol.schedule.cuff]]", "[protocol.dissociation]\nmoaas_at_most = 5\n[[protocol.schedule.cuff]]",
+     "moaas_at_most: im_ketamine: a MOAA/S of 5 would be both dissociation and a patient who is back"),
+    ("[[protocol.schedule.cuff]]", "[protocol.dissociation]\nlong_after_s = 3599\n[[protocol.schedule.cuff]]",
+     "[protocol.dissociation]: im_ketamine: closes_after_s must not be above long_after_s, which is 3599"),
+    ("[[protocol.schedule.cuff]]", "[protocol.pk]\nname = '-'\nv1_l_kg = 1\nk10 = 0.1\nk12 = 0\nk21 = 0\nke0 = 0\n"
+     "[[protocol.schedule.cuff]]", "ke0: im_ketamine: ke0 must be above 0"),
+    ("[[protocol]]", "[[protocl]]", "[[protocl]]: no key 'protocl' here; write [[protocol]] tables"),
 ])
 def test_of_a_protocol_of_ones_own(was: str, now: str, said: str, tmp_path: Path) -> None:
     assert said in refused(tmp_path, "protocols.toml", PROTOCOLS_TEXT + THIRD.replace(was, now, 1))
@@ -126,3 +166,29 @@ def test_what_a_journal_has_recorded_is_not_refused() -> None:
     rules = parse_rules(RULES_TEXT + OWN.replace("< 55", "< 62"))
     assert ends_as_it_begins(rules.named("CO2-1")) == "etCO₂ 61"
     assert not any(ends_as_it_begins(rule) for rule in RULES)
+
+
+def test_a_gate_asks_for_an_alarm_that_the_rules_have(tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text(RULES_TEXT)
+    file = tmp_path / "protocols.toml"
+    for named, good in (("HTN", True), ("HTN-3", True), ("HTN-9", False)):
+        file.write_text(PROTOCOLS_TEXT + THIRD.replace("session.ended_s < 5400", f"standing('{named}')"))
+        assert read_protocols(file)[0], "what is not known is not refused"
+        if good:
+            assert check_protocols(file) == 0
+            continue
+        with pytest.raises(BadUsage, match=r"im_ketamine: no rule or family is named 'HTN-9'; did you mean"):
+            check_protocols(file)
+
+
+def test_words_that_name_another_number_than_is_asked_are_told() -> None:
+    assert [line for rule in RULES for line in apart(rule)] == []
+    for was, now, said in (
+        ('when = "spo2_pct < 90"', 'when = "spo2_pct < 88"',
+         "RES-2: limit says 90, and what is asked is 88: '90 % for 15 s'; change the words with the number"),
+        ('clear = "pulse_bpm > 45"', 'clear = "pulse_bpm > 48"',
+         "CAR-4: clears says 45, and what is asked is 48: 'above 45'; change the words with the number"),
+        ("violations(spo2_pct, 90, 60)", "violations(spo2_pct, 90, 120)", "RES-2: at_once_limit says 60, and"),
+    ):
+        changed = parse_rules(RULES_TEXT.replace(was, now, 1))
+        assert said in "\n".join(line for rule in changed for line in apart(rule))

@@ -235,7 +235,7 @@ BAD = [
     ("[[protocols]]\nid = 'x'", "write [[protocol]] tables"),
     (TEXT.replace('"pulse", "after', '"puls", "after'), "has no gate 'puls'; did you mean 'pulse'?"),
     (TEXT.replace("device_mg = 28", "device_mg = 0"), "device_mg must be mg, above 0, not 0"),
-    (TEXT.replace("doses_mg = [56, 84]", "doses_mg = []"), "doses_mg must be a list of mg, not []"),
+    (TEXT.replace("doses_mg = [56, 84]", "doses_mg = []"), "doses_mg must be a list of mg, each above 0, not []"),
     (TEXT.replace("at_min = [15, 30", "at_min = [30, 15"), "at_min must rise from each time to the next"),
     (TEXT.replace("every_min = 20", "ordered = true"), "needs every_min = minutes, or at_min"),
     (TEXT.replace("phase(RECOVERY, DISCHARGE_READY)", "phase(RECOVER)"), "no phase is named 'RECOVER'"),

@@ -24,14 +24,15 @@ def read_rules(path: Path) -> tuple[RuleSet, str]:
         raise BadUsage(str(wrong)) from None
 
 
-def read_protocols(path: Path | None) -> tuple[Protocols | None, str]:
-    """The protocols in a file, and its text; (None, "") where there is none. Raises BadUsage."""
+def read_protocols(path: Path | None, rules: RuleSet | None = None) -> tuple[Protocols | None, str]:
+    """The protocols in a file, and its text; (None, "") where there is none. `rules`: by which they are to be used, so
+    that no gate asks for an alarm that none of them has. Raises BadUsage."""
     if path is None:
         return None, ""
     text = _text(path, "protocols.toml")
     try:
         protocols = parse_protocols(text, path)
-        check_protocols(text, path, ALARMS)
+        check_protocols(text, path, ALARMS, rules)
         return protocols, text
     except ProtocolsError as wrong:
         raise BadUsage(str(wrong)) from None

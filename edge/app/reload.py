@@ -46,8 +46,8 @@ def _read(path: Path) -> _Read:
     """Raises ConfigError, BadUsage, OSError or ValueError, each with one line."""
     drivers.find.cache_clear()  # a driver or a map may be another too
     config = load_edge(path, drivers.find)
-    read_rules(config.edge.rules)
-    read_protocols(config.edge.protocols_file)
+    rules, _ = read_rules(config.edge.rules)
+    read_protocols(config.edge.protocols_file, rules)
     return _Read(config, drivers.find(config.edge.drivers, config.maps), _digests(config), _written(config),
                  config_hash(path))
 

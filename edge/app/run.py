@@ -44,8 +44,8 @@ ANSWERS_S, LOOK_S = 10.0, 0.05  # real seconds
 
 def check_edge(path: Path) -> int:
     """`vigil edge --check`: 0 where this configuration would start. Raises BadUsage with its one line."""
-    config, _, _ = _read(path)
-    read_protocols(config.edge.protocols_file)
+    config, rules, _ = _read(path)
+    read_protocols(config.edge.protocols_file, rules)
     for warning in warnings(path, config, drivers.find(config.edge.drivers, config.maps)):
         print(f"warning: {warning}")
     devices = sum(len(bed.device) for bed in config.bed)
@@ -80,7 +80,7 @@ def _read(path: Path) -> tuple[EdgeConfig, RuleSet, str]:
 def run_edge(path: Path, wait_for_go: bool = False) -> int:
     """`vigil edge`. `wait_for_go`: it is ready to, and begins when a line comes on standard input. Raises BadUsage."""
     config, rules, text = _read(path)
-    read_protocols(config.edge.protocols_file)  # refused before anything is made
+    read_protocols(config.edge.protocols_file, rules)  # refused before anything is made
     make_folder(config.edge.data)
     key = command_key(config.edge.command_key, make=True)
     mqtt = mqtt_of(config.mqtt)
@@ -103,7 +103,7 @@ async def _edge(path: Path, config: EdgeConfig, rules: RuleSet, text: str, key: 
                 signer: Signer, consoles: Mapping[str, VerifyKey], *, first: bool) -> None:
     boot = secrets.token_hex(8)
     edge = config.edge
-    protocols, protocols_text = read_protocols(edge.protocols_file)
+    protocols, protocols_text = read_protocols(edge.protocols_file, rules)
     wall = EdgeClock().wall
     try:
         journal = Journal.open(edge.journal, edge=edge.id, boot=boot, wall=wall,

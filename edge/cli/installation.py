@@ -121,8 +121,8 @@ def see_installation(folder: Path, as_json: bool) -> int:
 def _edge(file: Path) -> Iterator[Finding]:
     try:
         config = load_edge(file, drivers.find)
-        read_rules(config.edge.rules)
-        read_protocols(config.edge.protocols_file)
+        rules, _ = read_rules(config.edge.rules)
+        read_protocols(config.edge.protocols_file, rules)
     except (ConfigError, BadUsage) as wrong:
         yield Finding(str(wrong), False, "correct this line; the rest was not looked at")
         return

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.app.run import read_protocols
+from edge.app.run import read_protocols, read_rules
 from edge.core.protocol import Protocol, Step
 from edge.core.protocols import condition_in_words, gate_in_words
 
 
 def check_protocols(file: Path) -> int:
-    """`vigil protocols check`: 0 where the file can be used. Raises BadUsage with its one line."""
-    found, _ = read_protocols(file)
+    """`vigil protocols check`: 0 where the file can be used, with the rules beside it, if there are any. Raises
+    BadUsage with its one line."""
+    rules = read_rules(beside)[0] if (beside := file.with_name("rules.toml")).is_file() else None
+    found, _ = read_protocols(file, rules)
     assert found is not None
     print(f"{file}: good: {', '.join(found.by_id)}")
     return 0

@@ -25,6 +25,7 @@ from edge.core.replay import Scope, differences
 from edge.core.rule import Rule
 from edge.core.rules import RuleSet
 from edge.core.stories import Begun, StoryError, run_story, stories_of
+from edge.core.wording import apart
 from edge.demo.configuration import rules_file
 from edge.journal.archive import drop, export
 from edge.journal.database import DatabaseUrl, JournalDamaged, JournalError
@@ -207,11 +208,14 @@ def _print_unjudged(scope: Scope) -> None:
 
 
 def check_rules(path: Path) -> int:
-    """`vigil rules check`: whether they can be used; and what those of this version have besides."""
+    """`vigil rules check`: whether they can be used; what those of this version have besides, and which words seem
+    to be of another number than is asked."""
     rules, text = read_rules(path)
     print(f"{path}: {counted(len(rules.rules), 'rule')}, all good: {', '.join(rule.id for rule in rules.rules)}")
     for line in lacking(text, rules_file().read_text("utf-8")):
         print(f"{path}: unlike {rules_file().name} of this version: {line}")
+    for line in (line for rule in rules for line in apart(rule)):
+        print(f"{path}: {line}")
     return 0
 
 
@@ -228,7 +232,7 @@ def test_rules(path: Path, stories: Path | None) -> int:
     folder = stories or _stories_beside(path)
     if not folder.is_dir():
         raise BadUsage(f"--stories {folder}: no such folder; give the one with a text file a rule")
-    protocols, _ = read_protocols(protocols_beside(path))
+    protocols, _ = read_protocols(protocols_beside(path), rules)
     begun: Begun = {}
     bad = sum(_print_story_run(rules, rule, folder, protocols, begun) for rule in rules.rules)
     print(f"{counted(len(rules.rules), 'rule')}, {bad} without a true story")

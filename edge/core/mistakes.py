@@ -9,30 +9,39 @@ from __future__ import annotations
 import ast
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
-from itertools import islice, product
+from itertools import chain, islice, pairwise, product
 from math import inf
 from pathlib import PurePath
 from typing import Any
 
-from edge.contract.commands import arguments
+from edge.contract.commands import OverrideGate, arguments
+from edge.core.alarms import family
 from edge.core.context import Number, RuleContext
 from edge.core.expression import Compiled, compile_condition, nearest
 from edge.core.fact import Use
 from edge.core.facts import FUNCTIONS
-from edge.core.protocols import GATES, ProtocolsError
+from edge.core.protocol import Protocol
+from edge.core.protocols import GATES, ProtocolsError, parse_protocols
 from edge.core.rule import Rule
 from edge.core.rules import RulesError, RuleSet
 from edge.core.state import Baseline, BedState
+from edge.model import PRIORITY_RANK
 from edge.toml_lines import Where, key_lines, line_of
 from edge.vocabulary import DETERMINATION, METRICS
 
 BASELINES = frozenset(METRICS) & frozenset(Baseline.__struct_fields__)
 TOLD_BY_DEVICES = ("device_alarm", "device_reports")  # facts whose words are codes of device alarms
+SAID_IN = {"check_in": ("check_in",), "session": ("start_session",)}  # where a person says what such a fact gives
+OF_AN_ALARM = {  # keys that have no meaning for a request, and the fields of a rule
+    "hold_s": "hold_s", "at_once": "at_once", "clear": "clear", "clear_hold_s": "clear_hold_s", "latch": "latch",
+    "group": "group", "for_each": "for_each", "raise": "escalations", "continues": "continues", "ended": "ended"}
+PRESSED = ("baseline", "last_bp")
 TRIED = 4000  # so many combinations of readings at the limits of a rule
 ORDERED = (  # numbers of [engine] of which the first is not above the second
     ("spo2_least_pct", "spo2_most_pct"), ("sbp_least_mmhg", "sbp_most_mmhg"), ("dbp_least_mmhg", "dbp_most_mmhg"),
     ("pair_apart_s", "pair_within_s"),
 )
+PERIOD_ORDERED = (("closes_after_s", "long_after_s"), ("closes_below_ng_ml", "fades_below_ng_ml"))
 Found = Iterator[tuple[Where, str]]
 
 
@@ -43,9 +52,12 @@ def check_rules(rules: RuleSet, text: str, name: str | PurePath, codes: Collecti
         raise RulesError(f"{name}:{line_of(key_lines(text), where)}: {words}")
 
 
-def check_protocols(text: str, name: str | PurePath, codes: Collection[str]) -> None:
-    """The same of a protocols.toml that can be read. Raises ProtocolsError."""
-    for where, words in of_protocols(tomllib.loads(text), codes):
+def check_protocols(text: str, name: str | PurePath, codes: Collection[str], rules: RuleSet | None = None) -> None:
+    """The same of a protocols.toml that can be read. `rules`: whose alarms its conditions may name; None: not known.
+    Raises ProtocolsError."""
+    data = tomllib.loads(text)
+    for where, words in chain(
+            of_protocols(data, codes, rules), _of_periods(data, parse_protocols(text).by_id)):
         raise ProtocolsError(f"{name}:{line_of(key_lines(text), where)}: {words}")
 
 
@@ -59,10 +71,40 @@ def of_rules(rules: RuleSet, codes: Collection[str]) -> Found:
         for key, condition in rule.conditions.items():
             for words in of_condition(condition, codes):
                 yield (*where, key.partition(".")[0]), f"{rule.id}: {words}"
+        for key, words in of_keys(rule):
+            yield (*where, key), f"{rule.id}: {words}"
+        for other in rules:
+            if rule.group and other.group == rule.group and other.tier < rule.tier and (
+                    PRIORITY_RANK[other.priority] > PRIORITY_RANK[rule.priority]):
+                yield (*where, "tier"), (f"{rule.id}: it would hide {other.id}, more urgent and with a lower tier"
+                                         f" of group {rule.group!r}; give the more urgent one the higher tier")
         if rule.clear is not None and (found := ends_as_it_begins(rule)):
             yield (*where, "clear"), (f"{rule.id}: clear is true while the rule's own condition is, at {found}: the"
                                       " alarm would end as it begins; let it end beyond what raises it")
     yield from _of_limits(rules, codes)
+
+
+def of_keys(rule: Rule) -> Iterator[tuple[str, str]]:
+    """Keys that a rule has, each with why it does nothing there."""
+    if rule.request:
+        for key in OF_AN_ALARM:
+            if getattr(rule, OF_AN_ALARM[key]):
+                yield key, f"a request is made at once, for each blood pressure, and ends with the next: take {key} out"
+    elif rule.priority == "none":
+        yield "priority", "nobody would be told of an alarm without priority; write low, medium or high"
+    for number, step in enumerate(rule.escalations):
+        if PRIORITY_RANK[step.priority] <= PRIORITY_RANK[rule.priority]:
+            yield "raise", f"raise {number + 1} is no more urgent than the rule itself, which is {rule.priority!r}"
+    if rule.at_once_limit and rule.at_once is None:
+        yield "at_once_limit", "nothing raises it at once; write at_once, or take at_once_limit out"
+    if rule.for_bed and not rule.for_each:
+        yield "for_bed", "without for_each the alarm is the bed's in any case; take for_bed out"
+    if rule.group and rule.for_each:
+        yield "group", "an alarm for each device is in no group; take group and tier out, or for_each"
+    if rule.tier and not rule.group:
+        yield "tier", "a tier is of a group; write the group, too"
+    if rule.device_priority and not any(use.fact.alarms for use in rule.when.uses):
+        yield "device_priority", "its condition passes no device's alarm on, as device_alarm() does; take it out"
 
 
 def _of_limits(rules: RuleSet, codes: Collection[str]) -> Found:
@@ -88,6 +130,8 @@ def of_condition(condition: Compiled, codes: Collection[str]) -> Iterator[str]:
                 yield from _beyond(metric, limit, node)
             case ast.Compare(left=limit, comparators=[ast.Name(id=metric)]):
                 yield from _beyond(metric, limit, node)
+            case ast.Compare(left=ast.Attribute(value=ast.Name(id=owner), attr=name), comparators=[limit]):
+                yield from _never_said(owner, name, limit, node)
             case ast.Call(func=ast.Name(id=name), args=[inner]) if FUNCTIONS[name].determinations > 1:
                 others = [one.id for one in ast.walk(inner) if isinstance(one, ast.Name) and one.id in METRICS
                           and one.id not in DETERMINATION]
@@ -117,6 +161,25 @@ def _beyond(metric: str, limit: ast.expr, comparison: ast.Compare) -> Iterator[s
                " a limit within that")
     elif known.decimals == 0 and 0 < number < 1:
         yield f"{ast.unparse(comparison)!r}: {known.label} is in whole {known.unit}; write a limit in that unit"
+
+
+def _never_said(owner: str, name: str, limit: ast.expr, comparison: ast.Compare) -> Iterator[str]:
+    """A limit that no person's entry passes, or that each does; or one of a pressure that cannot be measured."""
+    number = _number(limit)
+    if number is None:
+        return
+    if owner in PRESSED and name in METRICS:
+        yield from _beyond(name, limit, comparison)
+        return
+    said = next((one for verb in SAID_IN.get(owner, ()) for one in arguments(verb) if one.name == name), None)
+    if said is None or said.least is None or said.most is None:
+        return
+    sign = type(comparison.ops[0])
+    always = not said.least <= number <= said.most or (sign, number) in (
+        (ast.Gt, said.most), (ast.LtE, said.most), (ast.Lt, said.least), (ast.GtE, said.least))
+    if always:
+        yield (f"{ast.unparse(comparison)!r}: {said.label} is {said.must_be()}, so this is always so or never; write a"
+               " limit within that")
 
 
 def _number(node: ast.expr) -> float | None:
@@ -154,16 +217,25 @@ def ends_as_it_begins(rule: Rule) -> str:
     return ""
 
 
-def of_protocols(data: Mapping[str, Any], codes: Collection[str]) -> Found:
+def of_protocols(data: Mapping[str, Any], codes: Collection[str], rules: RuleSet | None = None) -> Found:
     """Each mistake in the tables of a protocols.toml."""
+    alarms = {name for rule in rules for name in (rule.id, family(rule.id))} if rules else set()
     for number, table in enumerate(data["protocol"]):
         where: Where = ("protocol", number)
         own = table["id"]
         for path, condition in _conditions(table):
-            for words in of_condition(compile_condition(condition), codes):
+            compiled = compile_condition(condition)
+            for words in of_condition(compiled, codes):
                 yield (*where, *path), f"{own}: {words}"
+            for name in sorted(compiled.rules - alarms if rules else ()):
+                yield (*where, *path), f"{own}: no rule or family is named {name!r}{nearest(name, alarms)}"
         for key in GATES:
-            ids = [gate["id"] for gate in table.get(key, ())]
+            gates = table.get(key, ())
+            ids = [gate["id"] for gate in gates]
+            for at, role in ((at, role) for at, gate in enumerate(gates) for role in gate.get("override", ())):
+                if role not in OverrideGate.roles:
+                    yield (*where, key, at, "override"), (f"{own}: a {role} cannot override a gate; write"
+                                                          f" {' or '.join(sorted(OverrideGate.roles))}")
             for at, gate in enumerate(ids):
                 if gate in ids[:at]:
                     yield (*where, key, at, "id"), f"{own}: the gate {gate!r} is here twice; give each its own id"
@@ -174,7 +246,10 @@ def of_protocols(data: Mapping[str, Any], codes: Collection[str]) -> Found:
             if limits["low"] < (can_be.least or 0) or limits["high"] > (can_be.most or inf):
                 yield (*where, "order", key), f"{own}: an order's {key} is {can_be.must_be()}; write limits within that"
         by_hand = table.get("by_hand", {})
-        for dose in by_hand.get("doses_mg", ()):
+        doses = by_hand.get("doses_mg", ())
+        for dose in doses:
+            if doses.count(dose) > 1:
+                yield (*where, "by_hand", "doses_mg"), f"{own}: {dose:g} mg is here twice; write each dose once"
             if round(dose / by_hand["device_mg"], 6) % 1:
                 yield (*where, "by_hand", "doses_mg"), (
                     f"{own}: {dose:g} mg is no whole number of devices of {by_hand['device_mg']:g} mg")
@@ -198,7 +273,43 @@ def _of_schedule(steps: list[Mapping[str, Any]], where: Where, protocol: str) ->
         if at and not steps[at - 1].get("when"):
             yield (*where, at), (f"{protocol}: the row before this one has no when, so it always counts and this one"
                                  " never; write its when, or put it last")
-        if step.get("early_min") and not step.get("at_min"):
+        times = step.get("at_min", ())
+        if step.get("early_min") and not times:
             yield (*where, at, "early_min"), (f"{protocol}: early_min is for the times of at_min; write these, or take"
                                               " it out")
+        for before, after in pairwise(times):
+            if step.get("early_min", 0) >= after - before:
+                yield (*where, at, "early_min"), (
+                    f"{protocol}: early_min reaches from minute {after:g} back to minute {before:g}, so that one"
+                    f" measurement would count for both; write less than {after - before:g}")
+        if where[-1] != "cuff" and "ordered" in step:
+            yield (*where, at, "ordered"), (f"{protocol}: an order has an interval of the cuff alone; take ordered out")
+        interval = next(one for one in arguments("start_session") if one.name == "nibp_interval_min")
+        if where[-1] == "cuff" and 0 < step.get("every_min", 0) < (interval.least or 0):
+            yield (*where, at, "every_min"), (f"{protocol}: a cuff may not measure so often: every {interval.least:g}"
+                                              " min at most")
 
+
+def _of_periods(data: Mapping[str, Any], protocols: Mapping[str, Protocol]) -> Found:
+    """A dissociation period that cannot end, or ends as it opens, with what it takes over from another protocol."""
+    scores = {one.name: one for one in arguments("check_in")}
+    for number, table in enumerate(data["protocol"]):
+        protocol, where = protocols[table["id"]], ("protocol", number)
+        period = protocol.dissociation
+        for key, score in (("moaas_at_most", "moaas"), ("back_moaas", "moaas"), ("cadss_above", "cadss"),
+                           ("back_distress_at_most", "distress")):
+            if getattr(period, key) > (most := scores[score].most or 0):
+                yield (*where, "dissociation", key), (f"{protocol.id}: {key} is a {scores[score].label}, of at most"
+                                                      f" {most:g}")
+        if period.moaas_at_most >= period.back_moaas:
+            yield (*where, "dissociation", "moaas_at_most"), (
+                f"{protocol.id}: a MOAA/S of {period.back_moaas} would be both dissociation and a patient who is back;"
+                " moaas_at_most must be below back_moaas")
+        for low, high in PERIOD_ORDERED:
+            least, most = getattr(period, low), getattr(period, high)
+            if least is not None and most is not None and least > most:
+                yield (*where, "dissociation", low), f"{protocol.id}: {low} must not be above {high}, which is {most:g}"
+        for key in ("k10", "ke0"):
+            if protocol.pk is not None and not getattr(protocol.pk, key):
+                yield (*where, "pk", key), (f"{protocol.id}: {key} must be above 0: the drug would never go, or never"
+                                            " come where it acts")

@@ -18,6 +18,7 @@ Text = Annotated[str, Meta(min_length=1, description='text, as in "..."')]
 Minutes = Annotated[float, Meta(ge=0, le=240, description="minutes, 0 to 240")]
 Number = Annotated[float, Meta(ge=0, le=1000, description="a number, 0 to 1000")]
 Score = Annotated[int, Meta(ge=0, le=100, description="a whole number, 0 to 100")]
+Mg = Annotated[float, Meta(gt=0, le=1000, description="mg, above 0")]
 Part = Annotated[float, Meta(gt=0, le=1, description="a part, above 0 and at most 1")]
 
 
@@ -43,8 +44,8 @@ class OrderLimits(msgspec.Struct, frozen=True):
 class ByHand(msgspec.Struct, frozen=True):
     """A dose that a nurse hands to the patient, device by device, and no pump gives."""
 
-    device_mg: Annotated[float, Meta(gt=0, le=1000, description="mg, above 0")]  # in one device
-    doses_mg: Annotated[tuple[float, ...], Meta(min_length=1, description="a list of mg")]  # what may be ordered
+    device_mg: Mg  # in one device
+    doses_mg: Annotated[tuple[Mg, ...], Meta(min_length=1, description="a list of mg, each above 0")]  # may be ordered
     apart_s: Seconds  # from one device to the next
 
 

@@ -94,7 +94,9 @@ def _whole(table: Any, before: Mapping[str, Mapping[str, Any]], where: Where) ->
               if isinstance(own.get(key), dict)}
     without = table.get("without", [])
     known = [gate["id"] for key in GATES for gate in base.get(key, [])]
-    for name in without if isinstance(without, list) else [without]:
+    if not isinstance(without, list):
+        raise BadTable((*where, "without"), f"without must be a list of gates, as in [{without!r}]")
+    for name in without:
         if name not in known:
             raise BadTable((*where, "without"), f"{like} has no gate {name!r}{nearest(str(name), known)}")
     kept = {key: [gate for gate in base.get(key, []) if gate["id"] not in without] for key in GATES}

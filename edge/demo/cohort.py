@@ -82,7 +82,7 @@ def run_cohort(count: int, seed: int, rules: Path, *, faults: bool, as_json: boo
     if given is None:
         raise BadUsage(f"--protocol {protocol}: no cohort is known of it; write {' or '.join(GIVEN)}")
     judged, rules_text = read_rules(rules)
-    protocols, protocols_text = read_protocols(protocols_beside(rules))
+    protocols, protocols_text = read_protocols(protocols_beside(rules), judged)
     kept = Keep.begin(keep, rules_text, protocols_text) if keep else None
     one = partial(infuse, seed=seed, rules=judged, protocols=protocols, faults=faults, given=given, keep=kept)
     found: list[Lived] = []
