@@ -29,13 +29,9 @@ from typing import Literal, Protocol, runtime_checkable
 class BadFrame(Exception):
     """The bytes are not a good frame of this protocol: counted and dropped by the dialogue, never a value."""
 
-    late = False
-
 
 class Late(BadFrame):
     """A good frame, which is not of now: counted as late."""
-
-    late = True
 
 
 class SelfCheckFailed(BadFrame):

@@ -29,13 +29,24 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
-from drivers.contract import BadFrame, Decoded, FrameRequest, Heard, Line, Request, SelfCheckFailed, Spec, Timed, Wave
+from drivers.contract import (
+    BadFrame,
+    Decoded,
+    Heard,
+    Late,
+    Line,
+    Request,
+    SelfCheckFailed,
+    Spec,
+    Timed,
+    Wave,
+)
 from edge.field.echoes import Echoes
 from edge.field.history import History
 from edge.field.link_state import Counters, Link
 from edge.field.pace import Flood, Pace
+from edge.field.pending import Overdue, Pending, gap_s, is_distinct
 from edge.field.stamping import inputs
 from edge.model import Input, LinkState
 
@@ -50,24 +61,6 @@ DOUBT_AFTER_MISSED = 2  # so many time-outs in a row, and the cable may be in an
 UNSURE_S = 1.0  # real time for which this process may be held up, and what came waits here
 SETTLE_S = 0.1  # of quiet after a late response, in case it comes twice
 READ_ONLY = frozenset({"identify", "read"})
-
-
-@dataclass(slots=True)
-class Pending:
-    """A request that waits for its turn or for its response; `tries` more are allowed."""
-
-    request: Request
-    tries: int
-    handshake: bool = False
-
-
-@dataclass(slots=True)
-class Overdue:
-    """A request that timed out. Until `until` its response may come; `seen`: it has."""
-
-    until: float
-    sent_at_s: float
-    seen: bool = False
 
 
 class Dialogue:
@@ -228,7 +221,7 @@ class Dialogue:
         if over and not self._overdue:
             self._driver.framing.flush()  # what was begun and never ended
         responsive = self.link.up and self._missed < DOUBT_AFTER_MISSED  # else it is polled slowly
-        return all(responsive and _named(request) and _named(old) and request != old for old in self._overdue)
+        return all(responsive and is_distinct(request) and is_distinct(old) and request != old for old in self._overdue)
 
     def _send(self, pending: Pending, at_s: float, real_s: float) -> Request:
         request = pending.request
@@ -237,7 +230,7 @@ class Dialogue:
         self._sent_s, self._sent_at_s = real_s, at_s
         self._echoes.sent(request, real_s)
         if request.timeout_s is None:
-            self._not_before = real_s + _gap_s(request)
+            self._not_before = real_s + gap_s(request)
             self._handshake_ends(pending, real_s)
         else:
             self._pending = pending
@@ -293,7 +286,7 @@ class Dialogue:
         pending, self._pending = self._pending, None
         assert pending is not None, "no response to nothing"
         self._overdue[pending.request] = Overdue(real_s + self._quiet_s, self._sent_at_s)
-        self._not_before = real_s + _gap_s(pending.request)
+        self._not_before = real_s + gap_s(pending.request)
         if pending.tries > 0:
             pending.tries -= 1
             self._queue.appendleft(pending)
@@ -316,7 +309,7 @@ class Dialogue:
         try:
             items = self._driver.decode(frame, request)
         except BadFrame as bad:
-            if bad.late:
+            if isinstance(bad, Late):
                 self.link.late(len(frame))
             else:
                 self.link.refused(str(bad) if isinstance(bad, SelfCheckFailed) else "")
@@ -330,7 +323,7 @@ class Dialogue:
             self._echoes.answered(pending.request)
             self._pending = None
             self._missed = 0
-            self._not_before = max(self._not_before, real_s + _gap_s(pending.request))
+            self._not_before = max(self._not_before, real_s + gap_s(pending.request))
             self.history.response(real_s - self._sent_s)
             more = self._due(at_s)
         self.link.good(items, real_s)
@@ -350,7 +343,7 @@ class Dialogue:
                 certain, overdue.seen = real_s >= self._unseen_until and not overdue.seen, True
                 if real_s >= self._unseen_until:
                     overdue.until = min(overdue.until, real_s + SETTLE_S)
-                if certain and _named(request) and self.link.up:
+                if certain and is_distinct(request) and self.link.up:
                     self._missed, self._in_doubt = 0, False  # the device that was asked is there
                     self._late_all_the_same(frame, request, overdue.sent_at_s, at_s)
                 else:
@@ -385,7 +378,7 @@ class Dialogue:
         if pending.handshake:
             self._handshake_ends(pending, real_s)
         elif self._missed >= DOUBT_AFTER_MISSED:
-            self._in_doubt = any(_named(old) and not overdue.seen for old, overdue in self._overdue.items())
+            self._in_doubt = any(is_distinct(old) and not overdue.seen for old, overdue in self._overdue.items())
             if not self._in_doubt:
                 self._handshake(real_s)
 
@@ -409,12 +402,3 @@ class Dialogue:
 
 def _nowhere(*_: object) -> None:
     """Nobody listens any more."""
-
-
-def _named(request: Request) -> bool:
-    """Whether its response names it: no other such request's can be taken for it."""
-    return isinstance(request, FrameRequest) and request.distinct
-
-
-def _gap_s(request: Request) -> float:
-    return request.gap_s if isinstance(request, FrameRequest) else 0.0
