@@ -274,11 +274,13 @@ async def test_a_pulled_cable_is_noticed_and_its_return_timed(
 
 @pytest.mark.slow
 async def test_nothing_on_the_port_is_unfit_with_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(acceptance, "LIVE_WITHIN_S", 0.3)
+    """It is said as soon as the port has been tried for a while, however long a device may take to be live."""
+    assert acceptance.SHUT_S <= 3
+    monkeypatch.setattr(acceptance, "SHUT_S", 0.3)
     at = parse_device_url(f"serial://{tmp_path}/ttyUSB9")
     report = await check(at, drivers.find()["contec_cms60"], 1.0, now=asyncio.get_running_loop().time)
     assert not report.fit
-    assert report.faults[0].endswith(f"{tmp_path}/ttyUSB9 is not there")
+    assert report.faults == [f"the port cannot be opened: {tmp_path}/ttyUSB9 is not there"]
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from edge.model import Input, LinkChanged, PumpStatus, Samples
 LOOK_S = 0.05
 TENTHS = 10  # of the time: so often it is told how far it is
 LIVE_WITHIN_S = 15.0  # of the start; longer, and the check is over
+SHUT_S = 3.0  # a port that has not opened for so long: nobody waits for the rest
 PATIENCE_S = 60.0  # for a person to pull a cable, or to put it back
 BAD_SHARE, LOST_SHARE = 0.01, 0.01  # of all frames and requests: more, and the wire is not fit
 UNDERSTOOD_SHARE = 0.95  # of the bytes: less, and it is not
@@ -161,11 +162,16 @@ async def _until(running: asyncio.Future[None], true: Callable[[], bool], within
 async def _watch(report: Report, dialogue: Dialogue, running: asyncio.Future[None], seconds: float,
                  progress: Progress | None, enough: asyncio.Event, now: Callable[[], float]) -> None:
     limit_s = LIVE_WITHIN_S + dialogue.line.lateness_s
-    report.live_after_s = await _until(running, lambda: report.state == "live" or enough.is_set(), limit_s)
+
+    def is_shut() -> bool:
+        return report.state == "lost" and now() - report.links[-1][0] >= SHUT_S
+
+    report.live_after_s = await _until(running, lambda: report.state == "live" or enough.is_set() or is_shut(), limit_s)
     if report.state != "live":
         report.live_after_s = None
         why = report.links[-1][2] if report.links else ""
-        when = "ended before it was live" if enough.is_set() else f"not live within {limit_s:g} s"
+        when = ("ended before it was live" if enough.is_set() else "the port cannot be opened" if is_shut()
+                else f"not live within {limit_s:g} s")
         report.faults.append(f"{when}: {why or 'nothing received'}")
         return
     report.since_s = now()
