@@ -20,7 +20,7 @@ COARSE_ML = 0.1  # no pump here tells its volume less finely, but where it is kn
 ROUNDED = 1.01  # of a step: what its own rounding may add
 SLACK_ML = 0.05  # what a device rounds, and the moment it counts at
 EARLY_S = 1.0  # seconds by which its count may be older or newer than the response
-FASTER = 1.2  # a pump may be so much faster than it says
+UNTOLD = 1.2  # a pump may be so much faster than it says
 MOST_ML_H = 1200.0  # no pump of these infuses faster
 FIRST, AGAIN = 3, 6  # rounds running, before anything is believed; and after it is elsewhere
 FITTING, FASTER_TIMES = 3, 4  # of a count that only grows, before anything is believed; where it ran faster than told
@@ -112,7 +112,7 @@ class Track:
     def _led(self, start: tuple[float, float], volume_ml: float, rate_ml_h: float, at_s: float) -> bool:
         """Whether it can have come here from there, at that rate at most; back it never goes."""
         moved, slack = self._sign * (volume_ml - start[1]), self._slack_ml + rate_ml_h * EARLY_S / 3600.0
-        return -SLACK_ML <= moved <= FASTER * rate_ml_h * (at_s - start[0]) / 3600.0 + slack
+        return -SLACK_ML <= moved <= UNTOLD * rate_ml_h * (at_s - start[0]) / 3600.0 + slack
 
     def _believe(self, volume_ml: float, at_s: float) -> None:
         self._known, self._candidate, self._rounds = (at_s, volume_ml), None, 0
@@ -217,7 +217,7 @@ class Rising:
         if now[0] is None or start[0] is None:
             return now[1] >= start[1]
         passed_s = now[0] - start[0]
-        most_ml = (fastest_ml_h if fastest_ml_h == MOST_ML_H else FASTER * fastest_ml_h) * (passed_s + EARLY_S) / 3600.0
+        most_ml = (fastest_ml_h if fastest_ml_h == MOST_ML_H else UNTOLD * fastest_ml_h) * (passed_s + EARLY_S) / 3600.0
         return passed_s <= HOLE_S and 0 <= now[1] - start[1] <= most_ml + self._slack_ml
 
 

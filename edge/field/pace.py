@@ -25,7 +25,7 @@ FLOOD_BYTES = 16_384.0  # and so many may always come at once, after a pause
 HELD_S = 1.5  # real time in which nothing comes: a stream was held up, or lost it
 EVEN_S = 2.5  # real time in which what follows shows which: what was held up comes faster
 PAID_S = 0.1  # edge time: owing no more, it has caught up
-FASTER = 1.08  # times the usual
+CATCHES_UP = 1.08  # times the usual
 MANY = 20.0  # of the longest frame ever must come in that time: of fewer nobody can say how fast they come
 LONGEST_S = 60.0  # edge time: by so much at most a stream is held up
 KNOWN_AFTER_S = 5.0  # edge seconds after the opening from which on "lately" means anything
@@ -112,7 +112,7 @@ class CatchingUp:
         while self._came[0][0] <= at_s - self._even_s:
             self._came.popleft()
         even = at_s - self._since_s >= self._even_s and (
-            sum(count for _, count in self._came) <= FASTER * usual * self._even_s)
+            sum(count for _, count in self._came) <= CATCHES_UP * usual * self._even_s)
         if even or self._owed <= PAID_S * usual:
             self._since_s, self._owed = None, 0.0
             self._came.clear()
