@@ -20,7 +20,19 @@ import simulators
 from drivers.ge_dri import framed as dri_framed
 from drivers.intellivue.frames import framed as intellivue_framed
 from drivers.intellivue.frames import payload_of
-from drivers.kit.clocks import AHEAD_S, BEHIND_S, GONE_S, MOVES, PROVEN_S, SETTLE_S, Aged, Cadence, Clocked, InStep
+from drivers.kit.clocks import (
+    AHEAD_S,
+    BEHIND_S,
+    EVEN_TIMES,
+    GONE_S,
+    MOVES,
+    PROVEN_S,
+    SETTLE_S,
+    Aged,
+    Cadence,
+    Clocked,
+    InStep,
+)
 from tests.helpers.dialogue_run import START_S, STEP_S, DialogueRun, StillPatient
 from tests.helpers.parts import sampled
 
@@ -354,13 +366,18 @@ def test_an_age_proves_what_comes_as_long_as_it_goes_on(
     ("two that waited here", [*range(10), 11.0, 11.0], 1.0, 0),
     ("a minute at the opening", [5.0] * 60, 1.0, 59), ("and then one a second", [*[5.0] * 60, 6.0, 7.0, 8.0], 1.0, 59),
     ("twice as often", [n / 2 for n in range(100)], 0.0, 50),
+    ("two were lost", [*range(10), *range(12, 30)], 1.0, 0),
+    ("three were lost, or held up: twelve seconds show which", [*range(10), *range(13, 60)], 1.0, EVEN_TIMES),
+    ("held up for a minute, and a little too fast", [*range(10), *(70 + n / 1.06 for n in range(500))], 1.0, 500),
+    ("as fast as a clock may be wrong", [*range(10), *(70 + n / 1.05 for n in range(500))], 1.0, EVEN_TIMES),
+    ("and even again", [*range(10), *(70 + n / 1.2 for n in range(60)), *range(120, 150)], 1.0, 60 + EVEN_TIMES - 3),
 ])
 def test_what_comes_more_often_than_its_device_sends_was_held_up(
         what: str, times: list[float], unsure_s: float, bursts: int) -> None:
     cadence = Cadence(1.0)
-    assert not cadence.is_burst(), "nobody says when"
+    assert not cadence.is_late(), "nobody says when"
     told = []
     for at_s in times:
         cadence.heard(at_s, unsure_s)
-        told.append(cadence.is_burst())
+        told.append(cadence.is_late())
     assert sum(told) == bursts

@@ -261,7 +261,7 @@ class Nonin:
     def _decode_four(self, frame: bytes) -> list[Decoded]:
         if not fours(frame):
             raise BadFrame("format 8 has b7 set in its first byte alone")
-        if self._started and self._cadence8.is_burst():
+        if self._started and self._cadence8.is_late():
             raise Late("format 8 comes once a second")
         first, last = frame[0], frame[3]
         verdict = _status(unplugged=False, off=bool(last & 0x08), out_of_track=bool(first & 0x20),
