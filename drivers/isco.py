@@ -69,6 +69,7 @@ from drivers.kit.registers import (
     is_number,
     reading,
     response_bytes,
+    told,
 )
 from drivers.kit.tracks import BY_VOLUME, Track, doubted
 
@@ -332,7 +333,7 @@ def _scaled(metric: str, value: float, factor: float | None) -> Reading:
     scaled = value * factor
     if metric == "rate_ml_h" and -ZERO_ML_H <= scaled < SMALLEST:
         scaled = 0.0
-    return reading(metric, scaled, LIMITS[metric])
+    return reading(metric, told(scaled, "f32", factor), LIMITS[metric])
 
 
 def _alarms(coils: Mapping[str, float]) -> tuple[DeviceAlarm, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import struct
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ import pytest
 import drivers
 import simulators
 from drivers.contract import BadFrame, Decoded, DeviceAlarms, Identity, ModbusRequest, Pump, Reading, SelfCheckFailed
-from drivers.kit.registers import Field, field_words, ordered, packed
+from drivers.kit.registers import Field, Type, field_words, ordered, packed, told
 from drivers.modbus_map import MapDriver, spec_of
 from drivers.modbus_map.encoding import put_value
 from drivers.modbus_map.file import read_map
@@ -97,6 +98,16 @@ def test_a_number(tmp_path: Path, raw: str, keys: str, expected: float | str) ->
         assert (reading.value, expected in (reading.validity.value, reading.reason)) == (None, True)
     else:
         assert reading.value == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(("number", "type_", "step", "offset", "expected"), [
+    (37.999998855, "f32", 1.0, 0.0, 38.0), (368 * 0.1, "u16", 0.1, 0.0, 36.8), (0.125 * 3, "s16", 0.125, 0.0, 0.375),
+    (310.149993896, "f32", 1.0, -273.15, 37.0), (5 * 7.500616827, "u16", 7.500616827, 0.0, 37.5),
+    (-50 * 0.07500616827, "s16", 0.07500616827, 0.0, -3.7503), (16777215.0, "f32", 1.0, 0.0, 16777220.0),
+    (1234567.875, "f64", 1.0, 0.0, 1234567.875), (0.0, "f32", 1.0, 4.5, 4.5), (math.inf, "f32", 1.0, 0.0, math.inf)])
+def test_a_number_has_the_digits_that_its_register_tells(
+        number: float, type_: Type, step: float, offset: float, expected: float) -> None:
+    assert told(number, type_, step, offset) == expected
 
 
 POWERS = [  # the number's register, that of its power of ten, the keys, and what it is

@@ -67,6 +67,7 @@ def test_a_good_wire_shows_what_is_true(name: str) -> None:
     run = good_run(name)
     assert run.wrong == []
     assert bool(run.kept) is (name not in DOUBTFUL), "and something is judged"
+    assert run.long == set(), "38, not 37.999998855"
 
 
 @pytest.mark.parametrize("name", sampled(((name,) for name in SPECS), 2))

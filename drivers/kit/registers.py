@@ -26,6 +26,8 @@ ByteOrder = Literal["ABCD", "CDAB", "BADC", "DCBA"]  # A: the most significant b
 FORMATS: Mapping[Type, str] = {
     "u16": ">H", "s16": ">h", "u32": ">I", "s32": ">i", "f32": ">f", "u64": ">Q", "s64": ">q", "f64": ">d"}
 FLOATS = frozenset({"f32", "f64"})
+SIGNIFICANT: Mapping[Type, int] = {"f32": 7, "f64": 15}  # decimal digits that the float carries (24 and 53 bits)
+SPARE = 2  # digits beyond the first of a step: 0.25 and 0.125 have them
 SMALLEST = 1e-9  # no device measures or sets less in any unit; a float misread is mostly far below
 _COILS = frozenset({1, 2})
 
@@ -76,7 +78,8 @@ class Block:
     def readings(self, frame: bytes, limits: Mapping[str, tuple[float, float]]) -> list[Reading]:
         """A reading for every field with a metric, each held to its `limits` (see `reading`). Raises BadFrame."""
         values = self.decode(frame)
-        return [reading(f.metric, values[f.name], limits[f.metric]) for f in self.fields if f.metric is not None]
+        return [reading(f.metric, told(values[f.name], f.type, f.scale), limits[f.metric])
+                for f in self.fields if f.metric is not None]
 
 
 def reading(metric: str, value: float, limits: tuple[float, float]) -> Reading:
@@ -89,6 +92,16 @@ def reading(metric: str, value: float, limits: tuple[float, float]) -> Reading:
 def is_number(value: float) -> bool:
     """Whether a device may have said `value`: no NaN, no infinity, and not what a float in another order looks like."""
     return math.isfinite(value) and (value == 0 or abs(value) >= SMALLEST)
+
+
+def told(number: float, type_: Type, step: float, offset: float = 0.0) -> float:
+    """`number` (registers of `type_` times a scale) plus `offset`, with as many digits as the float carries, or as its
+    `step` has (what one more in the register makes of it): 38 and 36.8, not 37.999998855 and 36.800000000000004."""
+    if number == 0 or not math.isfinite(number):
+        return number + offset
+    if type_ in FLOATS:
+        return round(number + offset, SIGNIFICANT[type_] - 1 - math.floor(math.log10(abs(number))))
+    return round(number + offset, SPARE - math.floor(math.log10(abs(step))))
 
 
 def _value(field: Field, frame: bytes, offset: int) -> float:

@@ -41,7 +41,7 @@ from drivers.contract import (
     Spec,
     Validity,
 )
-from drivers.kit.registers import FLOATS, Block, WholeResponses, is_number, response_bytes
+from drivers.kit.registers import FLOATS, Block, WholeResponses, is_number, response_bytes, told
 from drivers.kit.tally import Tally
 from drivers.kit.tracks import BY_VOLUME, Track, doubted
 from drivers.modbus_map.file import MOST_GAP, PLACES, read_map
@@ -51,7 +51,6 @@ from drivers.modbus_map.tables import MapError
 NAME = "modbus_map"
 MOST_REGISTERS, MOST_COILS = 120, 1900  # in one request; the standard allows 125 and 2000 (6.1 to 6.4)
 NEAR = 1e-4  # of a step: how far from a whole number of steps a float may be and still be one
-DIGITS = 9  # behind the point: 368 times 0.1 is 36.8
 VOLUMES = {"volume_infused_ml": 1, "volume_remaining_ml": -1}  # and which way each goes
 FASTEST_ML_H = 2000.0  # where the map has no rate
 MISSED = 2
@@ -318,19 +317,25 @@ def reading_of(value: Value, raw: Raw) -> Reading:
     if value.power is not None:
         power *= value.power.sign
         number = number * 10.0**power if power >= 0 else number / 10.0**-power
-    scaled = number * value.factor + value.offset
+    product = number * value.factor
+    scaled = product + value.offset
     if not is_number(number) or not _in_steps(number, value.resolution):
         return Reading(value.metric, None, Validity.INVALID, "implausible")
     if not value.low <= scaled <= value.high:
         beyond = Validity.OVERFLOW if scaled > value.high else Validity.UNDERFLOW
         return Reading(value.metric, None, beyond, "out_of_range")
-    return Reading(value.metric, round(scaled, DIGITS))
+    return Reading(value.metric, told(product, value.at.field.type, _told_step(value, raw), value.offset))
 
 
 def step_of(value: Value, raw: Raw) -> float:
     """How finely the number is told, in the unit of its metric; 0: it is a float, and the map does not say."""
     if value.resolution or value.at.field.type in FLOATS:
         return abs(value.factor) * value.resolution
+    return _told_step(value, raw)
+
+
+def _told_step(value: Value, raw: Raw) -> float:
+    """What one more in the register makes of the number."""
     return abs(value.factor) * (1.0 if value.power is None else 10.0 ** (value.power.sign * _code(value.power.at, raw)))
 
 

@@ -33,6 +33,7 @@ OF_PATIENT: Mapping[str, str] = {
     "perfusion_index_pct": "perfusion_index_pct",
 }
 OF_PUMP: Mapping[str, str] = {"rate_ml_h": "rate_ml_h", "volume_infused_ml": "infused_ml"}
+DIGITS = 7  # a float of 32 bits carries no more, and no volume here has them
 BROKEN_S = 1.0  # a lost connection is opened again after so long
 MODBUS_GAP_S = 0.0
 
@@ -72,6 +73,7 @@ class FaultRun(DialogueRun):
     patient: MovingPatient = field(default_factory=MovingPatient)
     wrong: list[tuple[float, str, float, float, float]] = field(default_factory=list)  # at, what, value, low, high
     kept: Counter[str] = field(default_factory=Counter)  # valid samples by metric
+    long: set[tuple[str, float]] = field(default_factory=set)  # with more digits than any device here tells
     polls: int = 0
     _way: deque[tuple[float, bytes]] = field(default_factory=deque)
     _truth: deque[tuple[float, dict[str, float]]] = field(default_factory=deque)
@@ -243,6 +245,8 @@ class FaultRun(DialogueRun):
                 for sample in one.samples:
                     if sample.validity == "valid" and sample.value is not None:
                         self.kept[sample.metric] += 1
+                        if sample.value != float(f"{sample.value:.{DIGITS}g}"):
+                            self.long.add((sample.metric, sample.value))
                         self._judge(sample.metric, sample.value)
             else:
                 self.inputs.append((at_s - START_S, one))
