@@ -24,7 +24,9 @@ that connected falls silent.
 
 So the volume says what the pump does (drivers/kit/flow.py): it infuses while the volume rises, and stands still some
 seconds after it no longer does. A rate counts while it agrees with the volume's rise, and is questionable until then;
-while the pump stands still the set rate is no flow, and is unavailable. An alarm without flow is the state `alarm`.
+while the pump stands still the set rate is no flow, and is unavailable. A pump that stands still and an old response
+that comes again look alike: a volume that does not rise while a rate is set is questionable until it rises. An alarm
+without flow is the state `alarm`.
 What the pump sends by itself is decoded as if it had been asked for. A module that lost its session (0D, 1E) is
 connected again.
 """
@@ -355,7 +357,9 @@ class FreseniusOrchestra:
         if not self._started:
             return Reading(metric, value)
         reading = self._repeats[metric].judged((Reading(metric, value),))[0]
-        return self._total.judged(reading, self._now_s, told_ml_h) if metric == "volume_infused_ml" else reading
+        if metric != "volume_infused_ml":
+            return reading
+        return self._total.judged(reading, self._now_s, told_ml_h, runs=bool(told_ml_h))
 
     def _flowing(self, rate: Reading, volume: Reading) -> Sequence[Decoded]:
         """Rate, volume and what the pump does, as far as the volume says it."""
@@ -366,7 +370,7 @@ class FreseniusOrchestra:
         state: PumpState = seen.state
         if state == "stopped" and rate.value > 0:
             rate = Reading("rate_ml_h", None, Validity.UNAVAILABLE, "not_measured")
-        elif not seen.agrees and rate.validity is Validity.VALID:
+        elif (self._total.stands or not seen.agrees) and rate.validity is Validity.VALID:
             rate = replace(rate, validity=Validity.QUESTIONABLE, reason="low_signal_quality")
         alarmed = any(one.raw.startswith("a ") for one in self._alarms.get(self._requests.alarm.name, ()))
         return rate, volume, Pump("alarm" if alarmed and state != "infusing" else state)
@@ -385,6 +389,7 @@ DRIVER = Spec(
     title="Fresenius Vial Orchestra (Module DPS in its base) and Pilote C syringe pumps",
     kind="pump",
     transports=("serial", "tcp"),
+    age="a volume that stands still while a rate is set",
     grade="S",
     source="infupy by J. Jaffard (ISC), whose settings come from Fresenius documentation; no maker's document, no"
            " capture",

@@ -55,7 +55,7 @@ from drivers.contract import (
 from drivers.kit.framing import Delimited
 from drivers.kit.tally import Tally
 from drivers.kit.text import Repeats
-from drivers.kit.tracks import BY_VOLUME, Rising
+from drivers.kit.tracks import BY_VOLUME, Rising, doubted
 
 START, END = b"<", b"\r"
 MAX_FRAME = 40  # bytes; the longest one known has 21
@@ -190,7 +190,7 @@ class Graseby3400:
         if metric == "rate_ml_h" and not self._rate_known:
             return replace(reading, validity=Validity.QUESTIONABLE)
         if metric == "rate_ml_h":
-            return reading
+            return doubted(reading) if self._total.stands else reading
         return self._total.judged(reading, self._asked_s, 0.0, STEP_ML, self._runs)
 
 
