@@ -7,7 +7,8 @@ machine; 9600 8E1 here.
 
     command   ESC 1B  code [data] CC CR        either side may send one; one is outstanding at a time
     response  SOH 01  code [data] CC CR        CC: sum of all before it, low byte, two hex digits (example: 7A)    A
-    30 no operation  51 initialise  52 identify  24 measured data  27 alarms  55 stop  15 (response): corrupt      A
+    30 no operation  51 initialise  52 identify  24 measured data  27 alarms  28 date and time  55 stop            A
+    15 (response): corrupt                                                                                         A
     11, 13 (DC1, DC3) may stand anywhere and are skipped
     A side that has heard nothing for 3 s has lost the other: then 51 again. A response takes 10 s at most.        A
 
@@ -16,15 +17,19 @@ machine; 9600 8E1 here.
       EB SpO2 %  E1 pulse (both of the example)                                                                    A
       D5 respiration by CO2, else D6   E6 etCO2 mmHg, else E3 kPa                                                  S
     alarms: priority 1, code 2, words 12; none: no data                                                            S
+    date and time: HH:MM:SS, then the date in the machine's language ("09:11:4806-OKT-21")                         S
+      (W. Kaisers' MEDIBUS server, MIT licence, with this example)
     identity: number 4, 'name', revisions                                                                          A
 
-Sent: 51, 52, then 24 every second and 27 every two, which also keep the connection; to the machine's own commands, the
-response to 51 and to 30, and "corrupt" to all others (this host has nothing to tell). Nothing is set or configured.
+Sent: 51, 52, then 24 every second, 27 and 28 every three, which also keep the connection; to the machine's
+own commands, the response to 51 and to 30, and "corrupt" to all others (this host has nothing to tell). Nothing is set.
 
 What is made of it: the sum misses two digits that changed places, and an old response may come again, so a number that
 is new is questionable until three responses running say it. A response names its command. One later than 3 s cannot
-be: the connection is lost by then (D). A number that was there and is missing is unavailable. A code that is not mapped
-is not shown; an alarm that is not known is shown with its words.
+be: the connection is lost by then (D). Numbers have no time; the machine's time of day, asked for before them, shows
+that old answers come again: while it does not go on as the edge's clock does, numbers are questionable (kit/clocks.py).
+A machine that has no time is asked once a minute, and nothing shows it. A number that was there and is missing is
+unavailable. A code that is not mapped is not shown; an alarm that is not known is shown with its words.
 """
 
 from __future__ import annotations
@@ -50,15 +55,18 @@ from drivers.contract import (
     Spec,
     Validity,
 )
+from drivers.kit.clocks import GoesOn
 from drivers.kit.listening import judged
 from drivers.kit.tally import Tally
 from drivers.kit.text import Repeats
+from drivers.kit.tracks import doubted
 
 ESC, SOH, CR, FLOW = 0x1B, 0x01, 0x0D, b"\x11\x13"
 LONGEST = 1600
-NOP, CORRUPT, ALARMS_CODE, DATA_CODE, INITIALISE, IDENTIFY = 0x30, 0x15, 0x27, 0x24, 0x51, 0x52
-KNOWN = frozenset({NOP, CORRUPT, ALARMS_CODE, DATA_CODE, INITIALISE, IDENTIFY})
-EVERY_S, ALARMS_EVERY_S, REFUSED_S = 1.0, 2.0, 60.0
+NOP, CORRUPT, ALARMS_CODE, DATA_CODE, TIME_CODE, INITIALISE, IDENTIFY = 0x30, 0x15, 0x27, 0x24, 0x28, 0x51, 0x52
+KNOWN = frozenset({NOP, CORRUPT, ALARMS_CODE, DATA_CODE, TIME_CODE, INITIALISE, IDENTIFY})
+DAY_S = 86_400.0
+EVERY_S, RARELY_S, REFUSED_S = 1.0, 3.0, 60.0
 TIMEOUT_S = LATENESS_S = 3.0
 BEGIN_S = 1.0  # a machine that is not there is asked again soon
 SILENT_AFTER_S = 6.0  # a machine says something every 3 s, or has lost its host
@@ -79,6 +87,7 @@ ALARMS: Mapping[str, tuple[str, Priority]] = {
 }
 
 _WHO = re.compile(r"([0-9A-F]{4})'([^']*)'([\d.:]*)")
+_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d):([0-5]\d).*")
 _VALUE = re.compile(r" *(\d{1,4}(?:\.\d{0,2})?) *|\D{4}")
 
 
@@ -98,6 +107,8 @@ def _answer(name: str, code: int, effect: Effect) -> FrameRequest:
 
 BEGIN, WHO = _command("initialise", INITIALISE, "mode", BEGIN_S), _command("identify", IDENTIFY, "identify")
 DATA, ALARM = _command("measured_data", DATA_CODE, "read"), _command("alarms", ALARMS_CODE, "read")
+TIME = _command("time", TIME_CODE, "read")
+EVERY: Mapping[FrameRequest, float] = {TIME: RARELY_S, DATA: EVERY_S, ALARM: RARELY_S}
 BEGUN = _answer("initialised", INITIALISE, "mode")
 ALIVE, UNKNOWN = _answer("alive", NOP, "read"), _answer("corrupt", CORRUPT, "read")
 ANSWERS = {INITIALISE: BEGUN, NOP: ALIVE}
@@ -141,6 +152,7 @@ class Medibus:
     def __init__(self) -> None:
         self.framing: Framing = MedibusFraming()
         self._repeats = Repeats(JUMPS, times=3)
+        self._time = GoesOn(DAY_S)  # outlives an opening
         self.unmapped = Tally()
         self._started = False
         self._forget()
@@ -148,7 +160,7 @@ class Medibus:
     def _forget(self) -> None:
         self._out: deque[FrameRequest] = deque(maxlen=4)
         self._begun = False
-        self._due_s = {DATA: float("-inf"), ALARM: float("-inf")}
+        self._due_s = dict.fromkeys(EVERY, float("-inf"))
         self._now_s = float("-inf")
         self._seen: set[str] = set()  # metrics that were there
         self._told: tuple[DeviceAlarm, ...] | None = None
@@ -170,7 +182,7 @@ class Medibus:
         request = min(self._due_s, key=lambda one: self._due_s[one])
         if at_s < self._due_s[request]:
             return None
-        self._due_s[request] = at_s + (EVERY_S if request is DATA else ALARMS_EVERY_S)
+        self._due_s[request] = at_s + EVERY[request]
         return request
 
     def is_response(self, frame: bytes, request: Request) -> bool:
@@ -210,14 +222,31 @@ class Medibus:
             return (Identity(None, f"Draeger {found[2]} {found[3]}".strip()),)
         if code == DATA_CODE:
             return self._measured(data)
+        if code == TIME_CODE:
+            return self._timed(data)
         return self._alarms(data) if code == ALARMS_CODE else ()
 
     def _refused(self, request: Request) -> Sequence[Decoded]:
         """Not understood, or it has no such thing: no number is left, and no alarm."""
-        if request.name == ALARM.name:
-            self._due_s[ALARM] = self._now_s + REFUSED_S
+        if request in (ALARM, TIME):
+            self._due_s[request] = self._now_s + REFUSED_S
+            if request == TIME:
+                self._time.forget()
             return ()
         return self._measured("") if request.name == DATA.name else ()
+
+    def _timed(self, data: str) -> Sequence[Decoded]:
+        found = _TIME.fullmatch(data)
+        if not any(one.isdigit() for one in data):
+            self.unmapped.saw("no time")
+            self._time.forget()
+            return ()
+        if found is None:
+            raise BadFrame(f"no time: {data!r}")
+        hours, minutes, seconds = (int(part) for part in found.groups())
+        if self._started:
+            self._time.told(3600.0 * hours + 60.0 * minutes + seconds, self._now_s)
+        return ()
 
     def _measured(self, data: str) -> Sequence[Decoded]:
         if len(data) % 6:
@@ -233,7 +262,10 @@ class Medibus:
                     raise BadFrame(f"{code}: {value!r}")
                 values[code] = float(found[1]) if found[1] else None
         readings = [reading for metric in METRICS for reading in self._metric(metric, values)]
-        return self._repeats.judged(readings) if self._started else readings
+        if not self._started:
+            return readings
+        told = self._repeats.judged(readings)
+        return told if self._time.holds(self._now_s) else [doubted(one) for one in told]
 
     def _metric(self, metric: str, values: Mapping[str, float | None]) -> list[Reading]:
         there = [(values[code], factor) for code, factor in METRICS[metric] if code in values]
@@ -284,7 +316,8 @@ DRIVER = Spec(
     line=Line(baud=9600, parity="E", silent_after_s=SILENT_AFTER_S, lateness_s=LATENESS_S),
     metrics=frozenset(METRICS),
     same_words=True,
-    requests=(BEGIN, WHO, DATA, ALARM, BEGUN, ALIVE, UNKNOWN),
+    age="the machine's time of day, asked for before its numbers, where it has one",
+    requests=(BEGIN, WHO, TIME, DATA, ALARM, BEGUN, ALIVE, UNKNOWN),
     wiring=(
         "Line: 9600 8E1, or what is set on the machine (?baud=...&parity=N); no flow control.\n"
         "Cable: the machine's COM port (9-pin D) to an isolated adapter.\n"
@@ -293,8 +326,8 @@ DRIVER = Spec(
         "Known limits: which codes a machine sends, and how its values are written, is said in a document for each"
         " machine that is not known here: compare every number with its display before use. No waves, no airway"
         " pressures, no serial number (it is bound by its port). Several alarms of ventilation are shown as unknown,"
-        " with the machine's own words. Its lines have no time: behind a terminal server an old one that comes again"
-        " may be taken for a new one."
+        " with the machine's own words. Of a machine that refuses to tell its time of day an old answer that comes"
+        " again may be taken for a new one."
     ),
     make=lambda settings: Medibus(),
 )

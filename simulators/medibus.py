@@ -2,7 +2,7 @@
 
 Chosen here: it initialises its host in turn; it sends a no operation when it has said nothing for 2 s; a host that is
 silent for 3 s has lost it, and has to initialise it again; etCO2 is 38 mmHg; there is an alarm for a low SpO2 and one
-for a probe that is off.
+for a probe that is off. Its clock begins at 09:11:48, and a restart leaves it going.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from drivers.medibus import (
     ALARMS_CODE,
     CORRUPT,
     DATA_CODE,
+    DAY_S,
     ESC,
     IDENTIFY,
     INITIALISE,
     NOP,
     SOH,
+    TIME_CODE,
     MedibusFraming,
     framed,
 )
@@ -29,6 +31,7 @@ from simulators.probe import Probe, whole
 LOST_S, QUIET_S = 3.0, 2.0
 ETCO2_MMHG, SPO2_LOW = 38, 90
 STOP = 0x55
+BEGAN_S = 9 * 3600 + 11 * 60 + 48.0
 
 
 class MedibusTwin:
@@ -39,6 +42,7 @@ class MedibusTwin:
         self._probe = Probe(patient)
         self.hands: Hands = {**self._probe.hands, "restart": self._restart}
         self._framing = MedibusFraming()
+        self.day_s = BEGAN_S  # its clock
         self._restart()
 
     def _restart(self) -> None:
@@ -55,6 +59,7 @@ class MedibusTwin:
 
     def step(self, dt_s: float) -> bytes:
         self._probe.live(dt_s)
+        self.day_s = (self.day_s + dt_s) % DAY_S
         self._silent_s += dt_s
         self._quiet_s += dt_s
         if self._begun and self._silent_s > LOST_S:
@@ -85,13 +90,18 @@ class MedibusTwin:
         if code == STOP:
             self._restart()
             return framed(SOH, STOP)
-        said = {NOP: "", IDENTIFY: "0161'Twin'01.00:04.00", DATA_CODE: self._data(), ALARMS_CODE: self._alarms()}
+        said = {NOP: "", IDENTIFY: "0161'Twin'01.00:04.00", DATA_CODE: self._data(), ALARMS_CODE: self._alarms(),
+                TIME_CODE: self._time()}
         return framed(SOH, code, said[code]) if code in said else framed(SOH, CORRUPT)
 
     def _data(self) -> str:
         resp = whole(self.patient.resp_bpm, 0, 120)
         numbers = {"EB": self._probe.spo2_pct, "E1": self._probe.pulse_bpm, "D5": resp, "E6": ETCO2_MMHG, "78": 5}
         return "".join(f"{code}{number:3d} " for code, number in numbers.items() if number is not None)
+
+    def _time(self) -> str:
+        minutes, seconds = divmod(int(self.day_s), 60)
+        return f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}06-OKT-21"
 
     def _alarms(self) -> str:
         spo2 = self._probe.spo2_pct

@@ -25,12 +25,15 @@ from drivers.kit.clocks import (
     BEHIND_S,
     EVEN_TIMES,
     GONE_S,
+    LATELY_S,
     MOVES,
     PROVEN_S,
     SETTLE_S,
+    TOLD_S,
     Aged,
     Cadence,
     Clocked,
+    GoesOn,
     InStep,
 )
 from tests.helpers.dialogue_run import START_S, STEP_S, DialogueRun, StillPatient
@@ -109,7 +112,7 @@ NO_TIME: Mapping[str, str] = {  # why the others' have none
     "alaris_gh": "the number of a log entry is no time", "berry_pm6750": "none", "contec_cms50": "none",
     "contec_cms60": "stored data has one, and is never asked for", "fresenius_orchestra": "none",
     "dinamap": "seconds since the determination: test_driver_dinamap", "dinamap_binary": "a sequence, no time",
-    "graseby_3400": "none", "isco": "none", "legato": "none", "medibus": "its date is never asked for",
+    "graseby_3400": "none", "isco": "none", "legato": "none", "medibus": "its time of day, asked for apart: GoesOn",
     "modbus_vitals": "a counter: test_modbus_map", "new_era": "none", "par_nibp": "seconds to its next, not used",
     "suntech_advantage": "none", "terumo_te": "none", "vindum": "none",
 }
@@ -381,3 +384,32 @@ def test_what_comes_more_often_than_its_device_sends_was_held_up(
         cadence.heard(at_s, unsure_s)
         told.append(cadence.is_late())
     assert sum(told) == bursts
+
+
+GOING = [(float(at_s), 86_390.0 + at_s) for at_s in range(10)]  # once a second, for ten seconds before midnight
+STILL_FOR = int(BEHIND_S + TOLD_S)
+
+
+@pytest.mark.parametrize(("what", "told", "asked_s", "holds"), [
+    ("one that never went", [(at_s, 7.0) for at_s in range(60)], 60.0, True),
+    ("two steps are too few", [*GOING[:MOVES], (4.0, GOING[2][1] - 60)], 4.0, True),
+    ("three show that it goes", [*GOING[:MOVES + 1], (4.0, GOING[3][1] - 60)], 4.0, False),
+    ("it goes on over midnight", [*GOING, *((at_s, at_s - 10.0) for at_s in range(10, 20))], 20.0, True),
+    ("it stands still", [*GOING, *((9.0 + more, GOING[9][1]) for more in range(1, STILL_FOR - 1))], 15.0, True),
+    ("for too long", [*GOING, *((9.0 + more, GOING[9][1]) for more in range(1, STILL_FOR))], 15.0, False),
+    ("at its first time after that it may be of one moment alone",
+     [*GOING, *((9.0 + more, GOING[9][1]) for more in range(1, 9)), (18.0, 8.0)], 18.0, False),
+    ("at its second it goes on", [*GOING, *((9.0 + more, GOING[9][1]) for more in range(1, 9)), (18.0, 8.0),
+                                  (19.0, 9.0)], 19.0, True),
+    ("summer time began", [*GOING, (10.0, 3600.0), (10.0 + SETTLE_S - 0.5, 3600.0 + SETTLE_S - 0.5)], 11.5, False),
+    ("and goes on", [*GOING, (10.0, 3600.0), (10.0 + SETTLE_S, 3600.0 + SETTLE_S)], 12.0, True),
+    ("it is told no more", GOING, 9.0 + LATELY_S, True), ("since too long", GOING, 9.1 + LATELY_S, False),
+])
+def test_a_time_that_is_asked_for_proves_what_comes_beside_it(
+        what: str, told: list[tuple[float, float]], asked_s: float, holds: bool) -> None:
+    clock = GoesOn(86_400.0)
+    for at_s, made_s in told:
+        clock.told(made_s % 86_400.0, at_s)
+    assert clock.holds(asked_s) is holds
+    clock.forget()
+    assert clock.holds(asked_s)

@@ -16,6 +16,8 @@ GONE_S = 60.0  # nothing for so long, while the device's clock went on for so lo
 AGED_S = 3.0  # edge time: by so much an age may lag that is told in whole seconds, some time after it was asked for
 BEHIND_AGE_S = 1.5  # one that lags so much behind the one before does not go on
 PROVEN_S = 6.0  # edge time for which an age that has gone on proves what else the device says
+LATELY_S = 8.0  # edge time for which a time that goes on proves what else the device says
+TOLD_S = 2.0  # a time of day is told in whole seconds, and within a second of being asked for
 DRIFT, EARLIER = 0.01, 0.1  # of the edge time that passes: by so much at most the punctual moves on, and back where
 # something came earlier (a crystal drifts 0.0001; the others were held up a little)
 
@@ -248,3 +250,36 @@ class Aged:
     def holds(self, at_s: float) -> bool:
         """Whether what comes now may be of now."""
         return at_s - self.proven_s <= PROVEN_S
+
+
+class GoesOn:
+    """For a device that is asked, and is asked for its time too, apart from its numbers: those are of now while that
+    time goes on as the edge's clock does (`InStep`), and goes on from the last time told. `cycle_s`: where it begins
+    anew. One that was never seen to go says nothing."""
+
+    def __init__(self, cycle_s: float) -> None:
+        self._cycle_s = cycle_s
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing was told before."""
+        self._in_step = InStep(self._cycle_s, TOLD_S)
+        self._last: tuple[float, float] | None = None  # when the last time was told, and what it was
+        self._proven_s: float | None = None
+        self._steps = 0  # running, up to `MOVES`
+
+    def told(self, made_s: float, at_s: float) -> None:
+        """The time `made_s`, asked for at edge time `at_s`."""
+        last, self._last = self._last, (at_s, made_s)
+        self._in_step.heard(at_s, 0.0)
+        late = self._in_step.fault(made_s)
+        passed_s, went_s = (0.0, 0.0) if last is None else (at_s - last[0], (made_s - last[1]) % self._cycle_s)
+        if late or abs(went_s - passed_s) > TOLD_S:
+            self._proven_s = -math.inf if self._steps >= MOVES else None
+        else:
+            self._steps = min(self._steps + (went_s > 0), MOVES)
+            self._proven_s = at_s if self._steps >= MOVES else None
+
+    def holds(self, at_s: float) -> bool:
+        """Whether what comes now may be of now."""
+        return self._proven_s is None or at_s - self._proven_s <= LATELY_S
