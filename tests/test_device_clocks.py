@@ -378,12 +378,22 @@ def test_an_age_proves_what_comes_as_long_as_it_goes_on(
 def test_what_comes_more_often_than_its_device_sends_was_held_up(
         what: str, times: list[float], unsure_s: float, bursts: int) -> None:
     cadence = Cadence(1.0)
-    assert not cadence.is_late(), "nobody says when"
+    assert cadence.told() == "now", "nobody says when"
     told = []
     for at_s in times:
         cadence.heard(at_s, unsure_s)
-        told.append(cadence.is_late())
-    assert sum(told) == bursts
+        told.append(cadence.told())
+    assert len(told) - told.count("now") == bursts
+
+
+def test_after_an_opening_that_is_not_the_first_twelve_seconds_are_unsure() -> None:
+    cadence, told = Cadence(1.0), []
+    for at_s in range(60):
+        if at_s in (0, 5, 8):
+            cadence.opened()
+        cadence.heard(float(at_s), 1.0)
+        told.append(cadence.told())
+    assert told == ["now"] * 5 + ["unsure"] * (2 + EVEN_TIMES) + ["now"] * (53 - EVEN_TIMES)
 
 
 GOING = [(float(at_s), 86_390.0 + at_s) for at_s in range(10)]  # once a second, for ten seconds before midnight

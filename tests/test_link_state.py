@@ -13,7 +13,6 @@ import drivers
 import simulators
 from drivers.contract import FrameRequest, Spec
 from edge.field.link_state import FEW_UNDERSTOOD, LOSSES_WITHIN_S, NONE_UNDERSTOOD, STAYS_UNSTABLE_S, TOO_LATE
-from edge.field.pace import EVEN_S, HELD_S, Flood, Pace
 from simulators.alaris_gh import AlarisTwin
 from simulators.contract import ModbusTwin, Refused, Twin
 from simulators.isco import IscoTwin
@@ -205,88 +204,6 @@ def test_what_a_stalled_network_hands_over_at_once_is_late_and_never_live(name: 
     run.run(5)
     assert states(run)[-1] == "live"
     assert len(run.samples(number)) > given
-
-
-def test_what_came_at_once_is_no_pace_by_which_the_next_would_be_of_now() -> None:
-    pace, late = Pace(10_000.0, 5.0, 1.0), []
-    for turn in range(1, 700):
-        at_s = turn * 0.05
-        for count in (4096, 4096, 3808) if turn in (400, 500, 640) else (10,):  # a minute at once, as it is read
-            if not pace.of_now(count, at_s, at_s, awaited=False):
-                late.append(turn)
-        pace.frame(20)
-    assert [late.count(turn) for turn in (400, 500, 640)] == [3, 3, 3]
-
-
-@pytest.mark.parametrize(("length", "count", "fits"), [
-    (20, 780, True), (20, 820, False), (120, 960, True), (120, 961, False)])
-def test_two_seconds_of_what_comes_usually_may_come_at_once_or_eight_frames_of_those_of_late(
-        length: int, count: int, fits: bool) -> None:
-    """400 bytes a second, which may become four times as many, but not at once; frames that were longer before it was
-    told to send shorter ones count no more."""
-    pace = Pace(10_000.0, 5.0, 1.0)
-    for turn in range(1, 2000):
-        assert pace.of_now(20, turn * 0.05, turn * 0.05, awaited=False) or turn < 3
-        pace.frame(3000 if turn < 1900 else length)
-    assert pace.of_now(count, 100.0, 100.0, awaited=False) is fits
-
-
-EVEN = 20  # bytes each 0.05 s
-
-
-def held_up(gap_s: float, faster: float, lasts_s: float, frame: int = 20) -> list[bool]:
-    """What is of now of a stream that stops for `gap_s`, and then comes so many times faster."""
-    pace, told, turn = Pace(10_000.0, 60.0, 1.0), [], 0
-    for turn in range(1, 400):
-        assert pace.of_now(EVEN, turn * 0.05, turn * 0.05, awaited=False) or turn < 3
-        pace.frame(frame)
-    for piece in range(round(lasts_s / 0.05)):
-        at_s = turn * 0.05 + gap_s + piece * 0.05
-        told.append(pace.of_now(round(EVEN * faster), at_s, at_s, awaited=False))
-    return told
-
-
-@pytest.mark.parametrize("faster", [1.1, 1.2, 1.9, 3.0])
-def test_what_a_gap_owes_is_old_however_little_comes_at_once(faster: float) -> None:
-    owed_s = 20.0 / (faster - 1.0)
-    told = held_up(20.0, faster, owed_s + 5.0)
-    caught_up = told.index(True) * 0.05
-    assert caught_up == pytest.approx(owed_s, abs=2.0) and all(told[told.index(True):])
-
-
-@pytest.mark.parametrize(("gap_s", "faster", "old_s"), [
-    (20.0, 1.0, EVEN_S), (20.0, 0.5, EVEN_S), (HELD_S + 0.05, 1.0, EVEN_S), (HELD_S, 1.0, 0.0)])
-def test_what_a_gap_has_lost_costs_some_seconds_more_and_a_short_one_nothing(
-        gap_s: float, faster: float, old_s: float) -> None:
-    assert held_up(gap_s, faster, 10.0).index(True) * 0.05 == pytest.approx(old_s)
-
-
-def test_of_few_large_frames_nobody_can_say_how_fast_they_come() -> None:
-    assert all(held_up(20.0, 1.2, 10.0, frame=1000))
-
-
-@pytest.mark.parametrize("speed", [1.0, 72.0])
-def test_two_seconds_in_which_this_process_stood_still_come_at_once_and_are_of_now(speed: float) -> None:
-    """Real ones, however fast a recording is played; from when its pace is known."""
-    pace = Pace(10_000.0, 60.0, speed)
-    for turn in range(1, 400):
-        real_s = turn * 0.05
-        pace.of_now(round(EVEN * speed), real_s * speed, real_s, awaited=False)
-        pace.frame(20)
-    for real_s, count in ((21.9, 39 * EVEN), (21.95, EVEN)):
-        assert pace.of_now(round(count * speed), real_s * speed, real_s, awaited=False)
-
-
-@pytest.mark.parametrize(("pieces", "floods"), [
-    ([(0.0, 16_384)], [False]),  # after a pause so many may come at once
-    ([(0.0, 16_385)], [True]),
-    ([(0.0, 16_384), (0.0, 1)], [False, True]),
-    ([(0.0, 16_384), (0.1, 400), (0.1, 1)], [False, False, True]),  # four times 1000 bytes a second
-    ([(0.0, 16_384), (0.1, 401), (0.1, 400)], [False, True, False]),  # what is thrown away takes no room
-])
-def test_more_than_four_lines_carry_is_a_flood(pieces: list[tuple[float, int]], floods: list[bool]) -> None:
-    flood = Flood(1000.0)
-    assert [flood.has(count, at_s) for at_s, count in pieces] == floods
 
 
 def test_a_flood_is_counted_unread_and_the_device_is_heard_behind_it() -> None:

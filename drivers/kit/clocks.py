@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from typing import Literal
 
 MOVES = 3  # so many small steps running, and the clock is known to go: a hurt one would make few of them
 AHEAD_S, BEHIND_S = 0.25, 5.0  # of the punctual: what is further from it was held up on its way
 BURST = 1.3  # times as often as is said a message may come: its device's clock, and what lies between, may be off
 GAP_TIMES = 3.5  # of the time from one to the next: more is a gap
-EVEN_TIMES, EVEN = 12, 0.95  # so many show how fast they come; no less than that share of their time is even
+EVEN_TIMES, ANYHOW_TIMES = 12, 300  # so many show how fast they come
+EVEN, MISSES = 0.95, 1.2  # of that time: no less is even; more, and one is missing between
 JITTER = 0.25  # of what may have waited here: what is punctual may itself have waited so long
 SETTLE_S = 2.0  # edge time for which the two clocks go alike before their difference is believed
 GONE_S = 60.0  # nothing for so long, while the device's clock went on for so long: it was away, and may have been set
@@ -164,30 +166,36 @@ class InStep:
 
 class Cadence:
     """For messages without a time of which one comes every `every_s`: what comes sooner than that, and did not wait
-    here, was held up on its way. Of the first ones after an opening none may have waited here. After a gap it may all
-    have been held up, and come a little faster than it was sent: nothing is of now until `EVEN_TIMES` running have come
-    no faster than that (the clocks may differ by `EVEN`); then what is missing is lost."""
+    here, was held up on its way. Of the first ones after an opening none may have waited here. After a gap, or an
+    opening that is not the first, all of it may have been held up, and come a little faster than it was sent: nothing
+    is sure until `EVEN_TIMES` of those without one missing between, or `ANYHOW_TIMES` of all, have come no faster than
+    that (the clocks may differ by `EVEN`); then what is missing is lost."""
 
     def __init__(self, every_s: float) -> None:
         self._every_s = every_s
         self._heard: tuple[float, float] | None = None
         self._last_s = 0.0
+        self._after_gap = False  # what comes may be old
+        self._near: deque[float] = deque(maxlen=EVEN_TIMES)  # since then: times from one to the next
+        self._all: deque[float] = deque(maxlen=ANYHOW_TIMES)  # these, with what may be missing between
+        self._came = 0  # those of now since the opening, up to `MOVES`
         self.opened()
 
     def opened(self) -> None:
-        """The line was opened."""
+        """The line was opened, or nobody was heard and it was begun anew."""
         self._room = 1.0  # messages that may come now
-        self._came = 0  # those of now, up to `MOVES`
-        self._after_gap: deque[float] | None = None  # when those came that may be old; None: there was no gap
+        if self._came:
+            self._gap()
+        self._came = 0
 
     def heard(self, at_s: float, unsure_s: float) -> None:
         """The next message came at edge time `at_s`, and may have waited here for `unsure_s` of it."""
         self._heard = at_s, unsure_s
 
-    def is_late(self) -> bool:
-        """Whether the message that came is not of now; not, where nobody said when it came."""
+    def told(self) -> Literal["now", "unsure", "late"]:
+        """What the message that came is; of now, where nobody said when it came."""
         if self._heard is None:
-            return False
+            return "now"
         at_s, unsure_s = self._heard
         passed_s, self._last_s = max(at_s - self._last_s, 0.0), at_s
         most = 1.0 + (unsure_s / self._every_s if self._came >= MOVES else 0.0)
@@ -196,19 +204,26 @@ class Cadence:
         if not burst:
             self._room -= 1.0
             if passed_s > GAP_TIMES * self._every_s and self._came:
-                self._after_gap = deque(maxlen=EVEN_TIMES + 1)
+                self._gap()
+                passed_s = 0.0
             self._came = min(self._came + 1, MOVES)
-        return self._is_owed(at_s) or burst
+        unsure = self._after_gap and not self._is_even(passed_s)
+        self._after_gap = unsure
+        return "late" if burst else "unsure" if unsure else "now"
 
-    def _is_owed(self, at_s: float) -> bool:
-        """Whether this one may be of those that were held up."""
-        if self._after_gap is None:
-            return False
-        self._after_gap.append(at_s)
-        if len(self._after_gap) <= EVEN_TIMES or at_s - self._after_gap[0] < EVEN * EVEN_TIMES * self._every_s:
-            return True
-        self._after_gap = None
-        return False
+    def _gap(self) -> None:
+        self._after_gap = True
+        self._near.clear()
+        self._all.clear()
+
+    def _is_even(self, passed_s: float) -> bool:
+        """Whether those since the gap came no faster than they are sent; `passed_s` since the one before."""
+        if passed_s > 0:
+            self._all.append(passed_s)
+            if passed_s <= MISSES * self._every_s:
+                self._near.append(passed_s)
+        return any(len(these) == these.maxlen and sum(these) >= EVEN * len(these) * self._every_s
+                   for these in (self._near, self._all))
 
 
 class Aged:

@@ -261,7 +261,8 @@ class Nonin:
     def _decode_four(self, frame: bytes) -> list[Decoded]:
         if not fours(frame):
             raise BadFrame("format 8 has b7 set in its first byte alone")
-        if self._started and self._cadence8.is_late():
+        told = self._cadence8.told() if self._started else "now"
+        if told == "late":
             raise Late("format 8 comes once a second")
         first, last = frame[0], frame[3]
         verdict = _status(unplugged=False, off=bool(last & 0x08), out_of_track=bool(first & 0x20),
@@ -269,6 +270,8 @@ class Nonin:
         decoded = _readings(*numbers8(frame), verdict)
         if self._started:
             decoded = self._numbers8.judged(decoded)
+        if told == "unsure":
+            decoded = [_questioned(reading) for reading in decoded]
         return [*decoded, *self._news("Nonin, data format 8", bool(last & 0x01))]
 
     def _decode_spot_check(self, frame: bytes) -> list[Decoded]:

@@ -24,8 +24,10 @@ FLOOD = 4.0  # times what the line carries: more is never parsed, so that a floo
 FLOOD_BYTES = 16_384.0  # and so many may always come at once, after a pause
 HELD_S = 1.5  # real time in which nothing comes: a stream was held up, or lost it
 EVEN_S = 2.5  # real time in which what follows shows which: what was held up comes faster
+HOLE_S = 0.25  # real time: a longer pause in what was held up (the device was asked to begin anew) is no slower pace
+CHUNKED, FEW = 24.0, 5.0  # times `EVEN_S`: where by then most of the time were pauses, all comes so, and they count
 PAID_S = 0.1  # edge time: owing no more, it has caught up
-CATCHES_UP = 1.08  # times the usual
+CATCHES_UP = 1.05  # times the usual
 MANY = 20.0  # of the longest frame ever must come in that time: of fewer nobody can say how fast they come
 LONGEST_S = 60.0  # edge time: by so much at most a stream is held up
 KNOWN_AFTER_S = 5.0  # edge seconds after the opening from which on "lately" means anything
@@ -82,10 +84,11 @@ class Pace:
 class CatchingUp:
     """Whether a stream that comes at an even pace was held up, and what comes is what it owes: old, though no more at
     once than usual. So after a gap nothing is of now until it has come at its usual pace for `EVEN_S` (then what is
-    missing is lost), or nothing is owed any more."""
+    missing is lost), or nothing is owed any more. Pauses count for nothing there: a device that nobody heard was asked
+    to begin anew, and what was held up has holes."""
 
     def __init__(self, speed: float) -> None:
-        self._held_s, self._even_s = HELD_S * speed, EVEN_S * speed  # edge time
+        self._held_s, self._even_s, self._hole_s = HELD_S * speed, EVEN_S * speed, HOLE_S * speed  # edge time
         self.forget()
 
     def forget(self) -> None:
@@ -94,7 +97,9 @@ class CatchingUp:
         self._owed = 0.0  # bytes
         self._at_s: float | None = None
         self._since_s: float | None = None  # from when on it has been behind
-        self._came: deque[tuple[float, int]] = deque()  # since then, within `_even_s`
+        self._flowed_s = 0.0  # since then, without pauses
+        self._came: deque[tuple[float, int]] = deque()  # of late, since then: after how long, and how many bytes
+        self._came_s = 0.0  # all of these
 
     def has(self, count: int, at_s: float, longest: float) -> bool:
         """Whether these bytes are owed. `longest`: bytes of a frame, infinite where none is known."""
@@ -107,17 +112,25 @@ class CatchingUp:
         if self._over_s < min(self._even_s, LATELY_S / 2) or usual * self._even_s < MANY * longest:
             return False
         self._owed = min(max(self._owed + usual * passed_s - count, 0.0), usual * LONGEST_S)
-        self._since_s = at_s if self._since_s is None else self._since_s
-        self._came.append((at_s, count))
-        while self._came[0][0] <= at_s - self._even_s:
-            self._came.popleft()
-        even = at_s - self._since_s >= self._even_s and (
-            sum(count for _, count in self._came) <= CATCHES_UP * usual * self._even_s)
+        if self._since_s is None:
+            self._since_s, self._flowed_s, self._came_s = at_s, 0.0, 0.0
+        elif passed_s <= self._hole_s or at_s - self._since_s >= max(CHUNKED * self._even_s, FEW * self._flowed_s):
+            self._flowed(passed_s, count)
+        even = self._came_s >= self._even_s and (
+            sum(count for _, count in self._came) <= CATCHES_UP * usual * self._came_s)
         if even or self._owed <= PAID_S * usual:
             self._since_s, self._owed = None, 0.0
             self._came.clear()
             return False
         return True
+
+    def _flowed(self, passed_s: float, count: int) -> None:
+        """So many bytes came, so long after those before."""
+        self._flowed_s += passed_s
+        self._came_s += passed_s
+        self._came.append((passed_s, count))
+        while self._came_s - self._came[0][0] >= self._even_s:
+            self._came_s -= self._came.popleft()[0]
 
 
 class Flood:
