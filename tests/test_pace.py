@@ -1,5 +1,4 @@
-"""How old the bytes of a stream may be, by how many come in how short a time: what came at once, what a gap owes, a flood.
-"""
+"""How old the bytes of a stream may be, by how many come in how short a time: at once, after a gap, in a flood."""
 
 from __future__ import annotations
 
