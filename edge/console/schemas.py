@@ -53,6 +53,7 @@ class NewPassword(StrictModel):
 class NewAccount(StrictModel):
     """An account to be made."""
 
+    model_config = ConfigDict(extra="forbid", regex_engine="python-re")  # the other one has no look-ahead
     name: Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=ALL_SEEN)]
     role: Role
     password: FreshPassword
