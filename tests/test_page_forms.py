@@ -23,7 +23,9 @@ async def test_an_alarm_of_the_equipment_is_shelved_for_a_reason_and_sounds_agai
     pump = alarm("a2", "medium", "No connection to the pump", iso(story.now() - 30), 51, title="Pump not connected",
                  **{"class": "technical"})
     patient = alarm("a3", "medium", "SpO₂ 88 %", iso(story.now() - 30), 52)
-    story.beds["chair-1"].state["alarms"] = [pump, patient]
+    others = [alarm(f"b{number}", "medium", "Blood pressure 165/98 mmHg", iso(story.now() - 30), 60 + number)
+              for number in range(5)]
+    story.beds["chair-1"].state["alarms"] = [pump, patient, *others]
     async with opened(story, "/bed/chair-1") as page:
         row, other = page.locator("[data-alarm=a2]"), page.locator("[data-alarm=a3]")
         await other.locator(".tell").click()
@@ -38,6 +40,7 @@ async def test_an_alarm_of_the_equipment_is_shelved_for_a_reason_and_sounds_agai
         await expect(row).to_be_visible()
         await expect(row.get_by_role("button", name=re.compile("^Shelve"))).to_have_count(0)
         await expect(row.locator(".tell")).to_be_focused()  # its button is gone: on to no text field
+        await expect(row.locator(".tell")).to_be_in_viewport(ratio=0.9)  # in a list that is scrolled
         await kept.get_by_role("button", name="Sound again").click()
         await expect(kept).to_have_count(0)
     asked, taken_back = story.commands
@@ -87,6 +90,10 @@ async def test_a_gate_is_overridden_by_whom_it_lets_for_a_reason(opened: Opened)
         await sheet.get_by_role("button", name="Go on without it…").click()
         await expect(sheet.locator(".caution")).to_have_text("➤ An escort home")
         await sheet.locator("[name=reason]").fill("her sister is on the way")
+        await page.keyboard.press("Escape")  # what was typed is there when the form is opened again
+        await page.get_by_role("button", name="Session").press("Enter")
+        await sheet.get_by_role("button", name="Go on without it…").click()
+        await expect(sheet.locator("[name=reason]")).to_have_value("her sister is on the way")
         await sheet.get_by_role("button", name="Record: go on without it").click()
         await expect(sheet).to_have_count(0)
     assert story.commands[0]["args"] == {"gate": "escort", "reason": "her sister is on the way"}
@@ -136,9 +143,9 @@ async def test_a_checklist_is_ticked_once_by_whichever_screen(opened: Opened) ->
         await expect(listed.get_by_role("button", name=re.compile("still to tick"))).to_be_disabled()
         for item in await listed.locator("button[aria-pressed]").all():
             await item.click()
-        await listed.get_by_role("button", name="Confirm checklist").click()
+        await listed.get_by_role("button", name="Confirm checklist").dblclick()  # once is meant, and once is asked
         await expect(listed).to_contain_text("☑ Confirmed")
-        assert (story.commands[0]["verb"], story.commands[0]["args"]) == ("checklist", {"done": True})
+        assert [(asked["verb"], asked["args"]) for asked in story.commands] == [("checklist", {"done": True})]
     story = Story(beds=1)
     story.beds["chair-1"].state["session"] |= {"phase": "PRECHECK", "checklist": True}
     async with opened(story, "/bed/chair-1") as page:

@@ -84,7 +84,17 @@ export async function unlock(password: string): Promise<Me | string> {
   return response.status === 429 ? "Too many tries. Wait a minute." : "The password is wrong.";
 }
 
-export async function command(bed: string, verb: string, args: Record<string, unknown> = {}): Promise<Answer> {
+const underway = new Map<string, Promise<Answer>>(); // what has no answer yet
+
+/** A second Enter while the first is on its way is the same one. */
+export function command(bed: string, verb: string, args: Record<string, unknown> = {}): Promise<Answer> {
+  const key = JSON.stringify([bed, verb, args]);
+  const answer = underway.get(key) ?? send(bed, verb, args).finally(() => underway.delete(key));
+  underway.set(key, answer);
+  return answer;
+}
+
+async function send(bed: string, verb: string, args: Record<string, unknown>): Promise<Answer> {
   const response = await request("POST", `${bedPath(bed)}/commands`, { verb, args });
   if (response === null) return { ok: false, status: 0, reason: "no_answer" };
   const body = (await response.json().catch(() => null)) as Partial<Answer & Problem> | null;

@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import { clockTime, stopwatch } from "./age.ts";
 import { command } from "./api.ts";
 import { VERBS } from "./contract.ts";
+import { useDraft } from "./drafts.ts";
 import { TextField } from "./keypad.tsx";
 import { store } from "./state.ts";
 import type { Alarm, BedState } from "./feed.ts";
@@ -28,18 +29,18 @@ export function Comments({ alarm }: { alarm: Alarm }) {
 
 /** Under an alarm's meaning: a line about it, for whoever comes next. */
 export function CommentForm({ bed, alarm }: { bed: string; alarm: Alarm }) {
-  const [text, setText] = useState("");
+  const [{ text }, change, forget] = useDraft(bed + alarm.alarm, { text: "" });
   const [problem, setProblem] = useState<string | null>(null);
   const length = [...text.trim()].length;
   const send = async (event: Event): Promise<void> => {
     event.preventDefault();
     const answer = await command(bed, "comment", { alarm: alarm.alarm, comment: text.trim() });
     setProblem(answer.ok ? null : refusal(answer));
-    if (answer.ok) setText("");
+    if (answer.ok) forget();
   };
   return (
     <form class="comment-form" onSubmit={(event) => void send(event)}>
-      <TextField label="Comment" name="comment" text={text} change={setText} />
+      <TextField label="Comment" name="comment" text={text} change={(typed) => change({ text: typed })} />
       <button disabled={length === 0 || length > COMMENT.max_length}>{length > COMMENT.max_length ? `At most ${COMMENT.max_length} characters` : "Add comment"}</button>
       {problem !== null && <em role="alert">{problem}</em>}
     </form>

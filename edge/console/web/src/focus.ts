@@ -38,7 +38,7 @@ export function keepFocus(): void {
   const last = reach.at(-1);
   if (last === undefined || document.activeElement !== document.body || (last.isConnected && last.matches(":disabled"))) return;
   const next = reach.findLast((one) => one.isConnected && one.matches(TAKES) && (one === last || one.matches(HARMLESS))) ?? document.querySelector<HTMLElement>(".sheet") ?? document.querySelector<HTMLElement>("main h1");
-  next?.focus({ preventScroll: true });
+  next?.focus({ preventScroll: !next.matches(TAKES) }); // what takes keys is in sight; a form or a page does not jump to its head
 }
 
 addEventListener("focusin", remember);

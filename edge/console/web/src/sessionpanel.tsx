@@ -145,8 +145,8 @@ function Reason(props: { bed: string; verb: "end_infusion" | "close_session"; se
   const ending = props.verb === "end_infusion";
   const hand = byHand(props.session);
   const high = ending ? [] : highOf(props.bed);
-  const [reason, setReason] = useState("");
-  const [whose, setWhose] = useState("");
+  const [{ reason }, change, forget] = useDraft(props.session.id + props.verb, { reason: "" });
+  const [whose, setWhose] = useState(""); // other alarms may stand by then
   const [sending, setSending] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
   const confirm = async (): Promise<void> => {
@@ -154,6 +154,7 @@ function Reason(props: { bed: string; verb: "end_infusion" | "close_session"; se
     const answer = await command(props.bed, props.verb, { reason: reason.trim(), ...(high.length > 0 && { whose: whose.trim() }) });
     setSending(false);
     if (!answer.ok) return setProblem(refusal(answer));
+    forget();
     props.close();
   };
   const long = [...reason.trim()].length > REASON_MOST;
@@ -171,9 +172,9 @@ function Reason(props: { bed: string; verb: "end_infusion" | "close_session"; se
       {ending && <p class="help">{hand ? "This records that no further device is given." : "This records that the infusion is over. It does not stop the pump: stop it at the pump."}</p>}
       {early && <p class="caution">➤ Not all discharge criteria are met: {props.session.open.map(sentence).join("; ") || PHASE[props.session.phase]}.</p>}
       <div class="presets reasons">
-        {(!ending ? CLOSE_REASONS : hand ? END_REASONS.slice(0, -1) : END_REASONS).map((one) => <button key={one} type="button" aria-pressed={reason === one} onClick={() => setReason(one)}>{one}</button>)}
+        {(!ending ? CLOSE_REASONS : hand ? END_REASONS.slice(0, -1) : END_REASONS).map((one) => <button key={one} type="button" aria-pressed={reason === one} onClick={() => change({ reason: one })}>{one}</button>)}
       </div>
-      <TextField label="Reason" name="reason" text={reason} change={setReason} />
+      <TextField label="Reason" name="reason" text={reason} change={(text) => change({ reason: text })} />
       <Whose high={high} whose={whose} change={setWhose} />
     </Sheet>
   );

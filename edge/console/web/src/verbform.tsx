@@ -4,6 +4,7 @@ import { command } from "./api.ts";
 import { idOf, keyOf } from "./beds.ts";
 import { type Argument, ATTESTATIONS, type State, type Verb, VERBS } from "./contract.ts";
 import { devices, plain, takenWords, total } from "./dose.ts";
+import { useDraft } from "./drafts.ts";
 import type { Device, Session } from "./feed.ts";
 import { NumberFields, TextField } from "./keypad.tsx";
 import { Sheet } from "./sheet.tsx";
@@ -153,10 +154,12 @@ export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; 
   const choicesOf = (key: string): readonly string[] | undefined => (key === "device" && verb in OF_DEVICES ? here : verb === "move_session" && key === "devices" ? here : key === "to" && verb === "move_session" ? freeBeds(bed) : key === "limit" ? limits.map(({ limit }) => limit) : undefined);
   const takes = Object.entries(VERBS[verb].args as Record<string, Argument>).filter(([key]) => !(key in given) && (verb !== "amend_order" || isOf(session, key)))
     .map(([key, argument]) => [key, { ...argument, choices: choicesOf(key) ?? argument.choices ?? [], presets: key === "dose_mg" ? store.protocolOf(bed, session?.order)?.doses_mg ?? [] : argument.presets ?? [] }] as const);
-  const [texts, setTexts] = useState<Texts>({});
+  const [kept, enter, forget] = useDraft<Texts>([session?.id, verb, ...Object.values(given)].join(), {}); // what is typed; what is tapped is asked anew
+  const [taps, setTaps] = useState<Texts>({});
+  const texts = { ...kept, ...taps };
   const [sending, setSending] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
-  const change = (key: string, text: string): void => setTexts((before) => ({ ...before, [key]: text }));
+  const change = (key: string, text: string): void => setTaps((before) => ({ ...before, [key]: text }));
   const read = takes.map(([key, argument]) => [key, valueOf(argument, texts[key] ?? "")] as const);
   const wrong = read.flatMap(([, value]) => (typeof value === "string" ? [value] : []));
   const typed = Object.fromEntries(read.flatMap(([key, value]) => (typeof value === "string" || value.value === undefined ? [] : [[key, value.value]])));
@@ -168,6 +171,7 @@ export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; 
     const answer = await command(bed, verb, { ...given, ...typed });
     setSending(false);
     if (!answer.ok) return setProblem(refusal(answer));
+    forget();
     (subject(verb, given) === null ? close : back)();
   };
   return (
@@ -189,10 +193,10 @@ export function VerbForm({ bed, verb, given = {}, back, close }: { bed: string; 
           {choices.map((one) => <button key={one} type="button" aria-pressed={chosen(texts[key]).includes(one)} onClick={() => change(key, type === "words" ? toggled(texts[key], one) : one)}>{limits.find(({ limit }) => key === "limit" && limit === one)?.title ?? (key === "to" ? store.label(keyOf({ edge: idOf(bed).edge, bed: one })) : undefined) ?? (verb === "attest" && key === "what" ? sentence(ATTESTATIONS[one] ?? one) : undefined) ?? sentence(one.replaceAll("_", " "))}</button>)}
         </div>,
       ]))}
-      {numbers.length > 0 && <NumberFields texts={texts} change={change} fields={numbers.map(([key, { label, unit = "", presets, optional }]) => (
+      {numbers.length > 0 && <NumberFields texts={texts} change={(key, text) => enter({ [key]: text })} fields={numbers.map(([key, { label, unit = "", presets, optional }]) => (
         { key, label, unit, presets, hint: optional ? MAY_BE_LEFT_OUT : undefined }))} />}
       {takes.filter(([, { type, choices = [] }]) => (type === undefined || type === "words") && choices.length === 0).map(([key, { label, type, optional }]) => (
-        <TextField key={key} label={label} name={key} placeholder={type === "words" ? "one after the other, with commas" : optional ? MAY_BE_LEFT_OUT : "not entered"} text={texts[key] ?? ""} change={(text) => change(key, text)} />
+        <TextField key={key} label={label} name={key} placeholder={type === "words" ? "one after the other, with commas" : optional ? MAY_BE_LEFT_OUT : "not entered"} text={texts[key] ?? ""} change={(text) => enter({ [key]: text })} />
       ))}
       <div class="flags">
         {takes.filter(([, { type }]) => type === "flag").map(([key, { label }]) => (
