@@ -440,6 +440,18 @@ def busy(beds: int, role: str = "nurse") -> Story:
     return story
 
 
+def crowded(story: Story) -> Story:
+    """Its first bed has five HIGH alarms, with the longest texts that the rules have."""
+    since = iso(story.now() - 60)
+    story.beds["chair-1"].state["alarms"] = [alarm(f"h{number}", "high", text, since, 60 + number) for number, text in
+                                             enumerate((
+        "The pump does not run as ordered: 60.4 mL/h, 0.86 mg/kg/h: 115 % of the ordered 52.5 mL/h",
+        "More than the ordered dose has been given: 36.8 mg, 0.53 mg/kg, of the ordered 35.0 mg",
+        "The pump has infused for longer than ordered: 45 of 40 min", "A nurse has entered: chest pain",
+        "Blood pressure 205/117 mmHg: severe hypertension"))]
+    return story
+
+
 @contextlib.asynccontextmanager
 async def playing(story: Story) -> AsyncIterator[Story]:
     """Serves the console with `story` as its edge; the page is at `story.url`."""
