@@ -6,6 +6,7 @@ import { keyOf, pathOf } from "./beds.ts";
 import { isClinical } from "./feed.ts";
 import { Link } from "./router.tsx";
 import { store } from "./state.ts";
+import { parseNumber } from "./typed.ts";
 import { METRICS } from "./vocabulary.ts";
 
 const LOOK_MS = 1000;
@@ -122,20 +123,25 @@ function front(display: SimulatedDevice["display"]): string {
 }
 
 function Program({ bed, device, act }: { bed: string; device: SimulatedDevice; act: Act }) {
+  const [wrong, setWrong] = useState("");
   const enter = (event: SubmitEvent): void => {
     event.preventDefault();
     const fields = new FormData(event.currentTarget as HTMLFormElement);
-    const number = (name: string): number => Number(fields.get(name));
-    void act({ bed, device: device.device, do: "program", rate_ml_h: number("rate_ml_h"), vtbi_ml: number("vtbi_ml") });
+    const number = (name: string): number | null => parseNumber(String(fields.get(name)));
+    const [rate_ml_h, vtbi_ml] = [number("rate_ml_h"), number("vtbi_ml")];
+    if (rate_ml_h === null || vtbi_ml === null) return setWrong("Rate and volume must be numbers");
+    setWrong("");
+    void act({ bed, device: device.device, do: "program", rate_ml_h, vtbi_ml });
   };
-  const field = (name: string, label: string) => (
-    <label>{label}<input name={name} type="number" step="any" min="0" required defaultValue={String(device.display[name] ?? "")} /></label>
+  const field = (name: string, label: string) => ( // a number's field drops the comma of "60,4" in some browsers
+    <label>{label}<input name={name} inputMode="decimal" autoComplete="off" required defaultValue={String(device.display[name] ?? "")} /></label>
   );
   return (
     <form onSubmit={enter}>
       {field("rate_ml_h", "Rate, mL/h")}
       {field("vtbi_ml", "Volume, mL")}
       <button>Program</button>
+      {wrong !== "" && <em role="alert">{wrong}</em>}
     </form>
   );
 }
