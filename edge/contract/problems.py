@@ -63,7 +63,7 @@ KINDS: dict[str, ProblemKind] = {
     "no_such_bed": ProblemKind(404, "No such bed", "GET /api/beds lists the beds."),
     "ambiguous_bed": ProblemKind(
         409, "Several edges have a bed of that name", "Write /api/edges/EDGE/beds/BED/... instead."),
-    "no_such_edge": ProblemKind(404, "No such edge", "GET /api/edges lists the edges."),
+    "no_such_edge": ProblemKind(404, "No such edge", "GET /api/devices lists the edges."),
     "method_not_allowed": ProblemKind(
         405, "This address does not take that method", "See /openapi.json for those it takes."),
     "too_large": ProblemKind(413, "The request is too large", "Send less."),

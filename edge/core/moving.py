@@ -129,8 +129,9 @@ def places_of(state: BedState, other: BedState, names: Collection[str]) -> dict[
         if name in same:
             same = [name]
         if len(same) != 1:
-            raise Refused(f"not_now: {other.bed} has {'several devices' if same else 'no device'} of driver {driver}"
-                          f" that the {name} could take the place of")
+            raise Refused(f"not_now: the {name} cannot be plugged in at {other.bed}, which has"
+                          f" {'several devices' if same else 'no device'} of its kind ({driver}): choose another bed,"
+                          " or leave it here")
         places[same[0]] = name
     return places
 
