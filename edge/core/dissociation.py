@@ -22,7 +22,9 @@ def follow(state: BedState, at_s: float) -> list[tuple[Dissociation, str]]:
     if session is None or session.started_s is None:
         return []
     if session.dissociation == "none":
-        return _opening_by_hand(state, session, at_s) if state.protocol.by_hand else _opening(state, session, at_s)
+        if state.protocol.by_hand:
+            return _opening_by_hand(state, session.started_s, at_s)
+        return _opening(state, session, at_s)
     if session.dissociation in ("resolving", "resolved") and session.ended_s is None:
         return [_to(state, "expected", at_s, "the pump infuses again")]
     if session.dissociation in ("expected", "observed") and _is_fading(state, session, at_s):
@@ -38,9 +40,9 @@ def counted_from_s(state: BedState, session: Session) -> float | None:
     return session.started_s if state.protocol.dissociation.counted_from == "start" else session.ended_s
 
 
-def _opening_by_hand(state: BedState, session: Session, at_s: float) -> list[tuple[Dissociation, str]]:
+def _opening_by_hand(state: BedState, started_s: float, at_s: float) -> list[tuple[Dissociation, str]]:
     after_s = state.protocol.dissociation.opens_after_s
-    if session.started_s is None or at_s - session.started_s < after_s:
+    if at_s - started_s < after_s:
         return []
     return [_to(state, "expected", at_s, f"clock: {after_s / 60:g} minutes after the first dose")]
 
@@ -53,8 +55,9 @@ def _opening(state: BedState, session: Session, at_s: float) -> list[tuple[Disso
         return [_to(state, "expected", at_s, f"clock: {times.opens_after_s / 60:g} minutes of infusion")]
     if (order.mg_kg(session.delivered_mg) or 0.0) >= times.opens_after_mg_kg:
         return [_to(state, "expected", at_s, f"dose: {times.opens_after_mg_kg:.2f} mg/kg delivered")]
-    effect = pk.at_effect(state, session, at_s) if times.opens_from_ng_ml is not None else None
-    if effect is not None and effect[0] >= (times.opens_from_ng_ml or 0.0):
+    from_ng_ml = times.opens_from_ng_ml
+    effect = None if from_ng_ml is None else pk.at_effect(state, session, at_s)
+    if effect is not None and from_ng_ml is not None and effect[0] >= from_ng_ml:
         return [_to(state, "expected", at_s, f"model estimate: {effect[0]:.0f} ng/mL where it acts")]
     return []
 

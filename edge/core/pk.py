@@ -24,9 +24,10 @@ ORDER, HALVINGS_TO = 12, 0.25  # of the series, for a matrix whose norm is at mo
 
 def advance(model: PkModel, amounts: tuple[float, ...], mg: float, for_s: float) -> tuple[float, ...]:
     """The amounts (central, two peripheral, and at the effect site) after `for_s` in which `mg` went in evenly."""
+    for_s = round(for_s, 3)
     if for_s <= 0:
         return (amounts[0] + mg, *amounts[1:])
-    step = _step(model, round(for_s, 3) / 60)
+    step = _step(model, for_s / 60)
     column = (*amounts, mg / (for_s / 60))
     return tuple(sum(row[n] * column[n] for n in range(5)) for row in step[:4])
 
@@ -87,7 +88,7 @@ def _step(model: PkModel, minutes: float) -> Matrix:
              (model.k13, 0.0, -model.k31, 0.0, 0.0), (ke0, 0.0, 0.0, -ke0, 0.0), (0.0,) * 5)
     scaled = tuple(tuple(value * minutes for value in row) for row in rates)
     norm = max(sum(map(abs, row)) for row in scaled)
-    halvings = max(0, math.ceil(math.log2(norm / HALVINGS_TO))) if norm > 0 else 0
+    halvings = max(0, math.ceil(math.log2(norm / HALVINGS_TO)))
     small = tuple(tuple(value / 2**halvings for value in row) for row in scaled)
     unit = tuple(tuple(float(i == j) for j in range(5)) for i in range(5))
     total = term = unit

@@ -14,7 +14,7 @@ from importlib import import_module
 from inspect import CO_NEWLOCALS
 from itertools import pairwise
 from types import CodeType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.helpers.rule_files import FILE
 
@@ -139,6 +139,13 @@ class _Change(ast.NodeTransformer):
 
     def __init__(self, which: int) -> None:
         self.which, self.count, self.what = which, 0, ""
+        self._way: list[ast.AST] = []  # to the node that is visited
+
+    def visit(self, node: ast.AST) -> Any:
+        self._way.append(node)
+        changed = super().visit(node)
+        self._way.pop()
+        return changed
 
     def _is_it(self, node: ast.AST, what: str) -> bool:
         self.count += 1
@@ -179,10 +186,11 @@ class _Change(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        of = f" in {ast.unparse(next(one for one in self._way[-2::-1] if not isinstance(one, ast.UnaryOp)))}"
         if isinstance(node.value, bool):
-            if self._is_it(node, f"{node.value} -> {not node.value}"):
+            if self._is_it(node, f"{node.value} -> {not node.value}{of}"):
                 return ast.copy_location(ast.Constant(not node.value), node)
-        elif isinstance(node.value, int | float) and self._is_it(node, f"{node.value} -> {node.value + 1}"):
+        elif isinstance(node.value, int | float) and self._is_it(node, f"{node.value} -> {node.value + 1}{of}"):
             return ast.copy_location(ast.Constant(node.value + 1), node)
         return node
 
