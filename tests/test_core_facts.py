@@ -1,12 +1,22 @@
-"""What a bed knows of time, at the limit and a step beside it: how late things are, and when they were last seen."""
+"""Single facts of a bed that is written down: how late things are, what the pump gives against the order, what each
+device says for itself; at the limit and a step beside it."""
 
 from __future__ import annotations
 
-import pytest
+from math import inf
+from typing import Any
 
-from edge.core import presence, sources
+import pytest
+from msgspec.structs import replace
+
+from edge.core import delivery, presence, sources
 from edge.core.context import RuleContext
-from edge.core.state import BedState, Determination, Device, LatestValue, Order, Session
+from edge.core.entered import Spot
+from edge.core.state import BedState, Determination, Device, LatestValue, Order, OwnValue, Session
+from edge.core.stopping import Stop
+from edge.model import LinkState, PumpState, Sample, Undelivered, Validity
+from edge.vocabulary import BY_FINGER
+from tests.helpers.rule_files import PROTOCOLS
 
 NOW = 1_800_000_000.0
 ORDER = Order("iv_racemic_40", 70, 0.5, 40, 1.0)  # a blood pressure every five minutes
@@ -15,7 +25,7 @@ ORDER = Order("iv_racemic_40", 70, 0.5, 40, 1.0)  # a blood pressure every five 
 def bed() -> BedState:
     """In an infusion that has just begun."""
     session = Session("s", "b", ORDER, "INFUSING", NOW, NOW - 600, "nina", started_s=NOW)
-    return BedState("b", session=session, devices={
+    return BedState("b", protocols=PROTOCOLS, session=session, devices={
         "oximeter": Device("oximeter", "o", link="live"), "cuff": Device("nibp", "c", link="live")})
 
 
@@ -34,3 +44,184 @@ def test_a_saturation_is_remembered_once_a_minute_from_the_opening_on() -> None:
         presence.note_taken(state, NOW + at_s)
     assert state.session is not None
     assert [at_s - NOW for at_s in state.session.spo2_at_s] == [-600, -540, -480]
+
+
+# --- what the pump gives against the order ----------------------------------------------------------------------------
+
+
+def infused(rate_ml_h: float | None = 31.0, order: Order = ORDER, **change: Any) -> RuleContext:
+    """Its pump says that it infuses, at this rate."""
+    state = bed()
+    assert state.session is not None
+    state.session = replace(state.session, order=order, **change)
+    state.devices["pump"] = Device("pump", "p", link="live", pump="infusing", pump_at_s=NOW, rate_ml_h=rate_ml_h,
+                                   rate_at_s=NOW)
+    return RuleContext(state, NOW)
+
+
+@pytest.mark.parametrize(("context", "mg_kg_h", "pct", "words"), [
+    (infused(), 0.44, 59.05, "31.0 mL/h, 0.44 mg/kg/h: 59 % of the ordered 52.5 mL/h"),
+    (infused(2000), inf, inf, "a rate above what can be measured; ordered are 52.5 mL/h"),
+    (infused(order=replace(ORDER, weight_kg=None)), None, None, None),
+    (infused(order=replace(ORDER, concentration_mg_ml=None)), 0, None, None),
+    (infused(None), None, None, None), (RuleContext(BedState("b", protocols=PROTOCOLS), NOW), None, None, None),
+])
+def test_the_rate_against_the_order(
+    context: RuleContext, mg_kg_h: float | None, pct: float | None, words: str | None,
+) -> None:
+    assert delivery.rate_mg_kg_h(context) == mg_kg_h
+    assert (delivery.rate_pct(context), delivery.rate_in_words(context)) == (pct, words)
+
+
+def test_the_dose_and_the_time_against_the_order() -> None:
+    context = infused(delivered_ml=11.111, infused_s=2460.0)
+    assert (delivery.delivered_pct(context), delivery.delivered_mg_kg(context)) == (31.75, 0.16)
+    assert (delivery.overrun_s(context), delivery.overrun_in_words(context)) == (60, "41 of 40 min")
+    for unknown in (infused(order=replace(ORDER, duration_min=None)), RuleContext(BedState("b"), NOW)):
+        assert (delivery.overrun_s(unknown), delivery.overrun_in_words(unknown)) == (None, None)
+
+
+@pytest.mark.parametrize(("vtbi_ml", "delivered_ml", "said_s", "differs", "words"), [
+    (36.75, 0, 0, False, "36.8"), (36.8, 0, 0, True, "36.8"), (36.7514, 0, 0, False, "36.8"),
+    (33.25, 0, 0, False, "33.2"), (33.2, 0, 0, True, "33.2"),
+    (20, 13.25, 0, False, "20.0"), (20, 13.2, 0, True, "20.0"), (35.04, 0, 0, False, None),
+    (35.06, 0, 0, False, "35.1"), (36, 0, 0, False, "36.0"), (36.8, 0, -61, None, None), (36.8, 0, -600, None, None),
+    (36.8, 0, -600.1, False, None),
+])
+def test_a_programme_that_gives_more_or_less_than_was_ordered(
+    vtbi_ml: float, delivered_ml: float, said_s: float, differs: bool | None, words: str | None,
+) -> None:
+    context = infused(delivered_ml=delivered_ml)
+    assert delivery.programme_differs(context, 5) is False, "it tells none"
+    said_s += NOW
+    context.state.latest["vtbi_ml"] = LatestValue("pump", vtbi_ml, "valid", None, said_s, vtbi_ml, said_s)
+    context = RuleContext(context.state, NOW)
+    assert delivery.programme_differs(context, 5) is differs
+    says = f"its programme gives {words} mg; ordered are 35.0 mg"
+    assert delivery.programme_in_words(context) == (says if words else None)
+    rate = delivery.rate_in_words(context)
+    assert delivery.against_order_in_words(context) == (f"{says}; {rate}" if words else rate)
+    context = RuleContext(context.state, NOW)
+    context.state.session = None
+    assert delivery.against_order_in_words(context) is None
+    assert delivery.programme_differs(context, 5) is False
+
+
+@pytest.mark.parametrize(("device", "link", "pump", "says"), [
+    ("pump", "live", "infusing", "says that it infuses"),
+    ("pump", "live", "stopped", "does not say that it stands still"),
+    ("pump", "lost", "infusing", "is not connected"), ("gone", "live", "infusing", "is not connected"),
+])
+def test_a_stop_that_is_not_confirmed(device: str, link: LinkState, pump: PumpState, says: str) -> None:
+    state = infused().state
+    assert (delivery.stop_unconfirmed(RuleContext(state, NOW)), delivery.stop_in_words(RuleContext(state, NOW))) == (
+        False, None)
+    state.devices["pump"].link, state.devices["pump"].pump = link, pump
+    state.stop = Stop(device, "a", "RES-3", "low", NOW, NOW + 5)
+    assert [delivery.stop_unconfirmed(RuleContext(state, NOW + after_s)) for after_s in (4.9, 5, 6)] == [
+        False, True, True]
+    assert delivery.stop_in_words(RuleContext(state, NOW)) == f"the {device} {says}, asked to stop because of: low"
+    state.stop = replace(state.stop, confirmed_s=NOW + 4)
+    assert not delivery.stop_unconfirmed(RuleContext(state, NOW + 5))
+
+
+# --- what each device says for itself ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("metric", "then", "value", "validity", "kept"), [
+    ("spo2_pct", 97, 97, "valid", (97, NOW + 1, NOW)), ("spo2_pct", 97, 96, "valid", (96, NOW + 1, NOW + 1)),
+    ("spo2_pct", 97, None, "invalid", None), ("spo2_pct", 97, 96, "questionable", None),
+    ("spo2_pct", 97, None, "measuring", (97, NOW, NOW)), ("spo2_pct", 97, None, "underflow", (0, NOW + 1, NOW + 1)),
+    ("sbp_mmhg", 120, None, "invalid", (120, NOW, NOW)), ("rate_ml_h", 30, 30, "valid", None),
+])
+def test_what_a_device_measures_is_kept_with_since_when_it_is_the_same(
+    metric: str, then: float, value: float | None, validity: Validity, kept: tuple[float, float, float] | None,
+) -> None:
+    state = bed()
+    sources.keep(state, [Sample("b", "oximeter", metric, then, "valid", NOW)])
+    sources.keep(state, [Sample("b", "oximeter", metric, value, validity, NOW + 1)])
+    own = state.devices["oximeter"].own.get(metric)
+    assert (None if own is None else (own.value, own.at_s, own.since_s)) == kept
+
+
+@pytest.mark.parametrize(("skew_s", "words"), [
+    (0, None), (0.5, "that of console main is 0.5 s ahead of that of the box"),
+    (-3, "that of console main is 3 s behind that of the box")])
+def test_which_clock_is_off(skew_s: float, words: str | None) -> None:
+    assert sources.skewed(RuleContext(BedState("b", skew_s=skew_s, skew_console="main"), NOW)) == words
+
+
+@pytest.mark.parametrize(("unheard", "texts", "words"), [
+    ("", (), None), ("no console", (), "no console"), ("no console", ("low", "high"), "no console: low; high")])
+def test_why_nobody_may_hear(unheard: str, texts: tuple[str, ...], words: str | None) -> None:
+    told = tuple(Undelivered(text, "high", text) for text in texts)
+    assert sources.unheard_in_words(RuleContext(BedState("b", unheard=unheard, undelivered=told), NOW)) == words
+
+
+@pytest.mark.parametrize(("change", "link", "seconds"), [
+    ({}, "live", 90), ({}, "lost", 0), ({"pulse_bpm": None}, "live", 0),
+    ({"pulse_bpm": OwnValue(70, NOW - 10, NOW - 100)}, "live", 90),
+    ({"pulse_bpm": OwnValue(70, NOW - 10.1, NOW - 100)}, "live", 0),
+])
+def test_for_how_long_a_finger_is_the_same(
+    change: dict[str, OwnValue | None], link: LinkState, seconds: float,
+) -> None:
+    state = bed()
+    assert sources.identical_s(RuleContext(state, NOW, "oximeter")) == 0, "it has sent nothing"
+    same = {metric: OwnValue(70, NOW, NOW - 90) for metric in BY_FINGER} | change
+    state.devices["oximeter"].own = {metric: own for metric, own in same.items() if own is not None}
+    state.devices["oximeter"].link = link
+    assert sources.identical_s(RuleContext(state, NOW, "oximeter")) == seconds
+
+
+@pytest.mark.parametrize(("one", "other", "difference"), [
+    ((97, 0), (90, 0), 7), ((97, 0), (90, -8), 7), ((97, 0), (90, -8.1), 0), ((97, -10), (90, -10), 7),
+    ((97, -10.1), (90, -10), 0), ((inf, 0), (90, 0), 0), ((97, 0), None, 0),
+])
+def test_by_how_much_two_devices_differ(
+    one: tuple[float, float], other: tuple[float, float] | None, difference: float,
+) -> None:
+    state = bed()
+    state.devices["oximeter-2"] = Device("oximeter", "o", link="live")
+    for name, said in (("oximeter", one), ("oximeter-2", other)):
+        if said is not None:
+            state.devices[name].own["spo2_pct"] = OwnValue(said[0], NOW + said[1], NOW + said[1])
+    context = RuleContext(state, NOW)
+    assert sources.differ(context, "spo2_pct", 8) == difference
+    assert sources.differ_in_words(context, "spo2_pct", 8) == (
+        "SpO₂: oximeter 97 and oximeter-2 90 %" if difference else None)
+
+
+@pytest.mark.parametrize(("after_s", "difference"), [(60, 5), (60.1, 0)])
+def test_an_entry_is_compared_with_what_was_measured_then(after_s: float, difference: float) -> None:
+    state = bed()
+    assert state.session is not None
+    state.session = replace(state.session, spots=(Spot(NOW, 92, "nina", "spo2_pct", ("oximeter", 97.0)),))
+    context = RuleContext(state, NOW + after_s)
+    assert sources.differ(context, "spo2_pct", 60) == difference
+
+
+@pytest.mark.parametrize(("taken_s", "words"), [
+    ((), None), ((3660,), "the last one 61 min ago"), ((6000, 3660), "the last one 61 min ago")])
+def test_how_old_the_newest_blood_pressure_is(taken_s: tuple[float, ...], words: str | None) -> None:
+    state = bed()
+    state.determinations = [Determination(NOW - before_s, 120, 75) for before_s in taken_s]
+    assert sources.bp_age_in_words(RuleContext(state, NOW)) == words
+
+
+@pytest.mark.parametrize(("failed", "spo2", "seconds"), [(0, True, inf), (1, True, 40), (1, False, inf)])
+def test_how_far_a_failed_measurement_is_from_the_last_saturation(failed: int, spo2: bool, seconds: float) -> None:
+    state = bed()
+    state.failed_determinations = failed
+    state.latest["sbp_mmhg"] = LatestValue("cuff", None, "invalid", None, NOW)
+    if spo2:
+        state.latest["spo2_pct"] = LatestValue("oximeter", 97, "valid", None, NOW - 40, 97, NOW - 40)
+    assert sources.cuff_failed_apart_s(RuleContext(state, NOW)) == seconds
+
+
+@pytest.mark.parametrize(("mean", "pressure", "words"), [(None, 110.7, "about 111"), (112, 112, "112")])
+def test_a_mean_pressure_is_estimated_to_a_tenth(mean: float | None, pressure: float, words: str) -> None:
+    state = bed()
+    state.determinations = [Determination(NOW, 150, 91, mean)]
+    context = RuleContext(state, NOW)
+    assert (sources.mean_pressure(context), sources.mean_in_words(context)) == (pressure, words)

@@ -9,7 +9,7 @@ from itertools import combinations
 from math import inf, isfinite, isnan
 
 from edge.core.context import Number, RuleContext
-from edge.core.plausible import as_number, is_good
+from edge.core.plausible import as_number
 from edge.core.state import BedState, Device, OwnValue
 from edge.model import DeviceAlarm, Sample
 from edge.vocabulary import BY_FINGER, DETERMINATION, METRICS
@@ -23,7 +23,7 @@ def keep(state: BedState, samples: Iterable[Sample]) -> None:
         if sample.metric not in KEPT or sample.validity == "measuring":
             continue
         own, value = state.devices[sample.device].own, as_number(sample)
-        if value is None or not is_good(sample.validity, sample.value):
+        if value is None:
             if sample.metric not in DETERMINATION:  # a cuff that fails takes back nothing that it measured
                 own.pop(sample.metric, None)
             continue

@@ -55,6 +55,7 @@ EQUIVALENT = {
     "pk: 0.25 -> 1.25 in (12, 0.25)": "twelve terms are enough for that: to nine digits",
     "story_bed: 1800000000.0 -> 1800000001.0 in T0 = 1800000000.0": "any time will do",
     "levels: > -> >= in top.tier > speaks.tier": "each tier of a group is one rule's: these are two",
+    "sources: > -> >= in skew_s > 0": "without a skew nothing is said",
     "story_bed: < -> <= in self.at_s < T0": "no story has anything due in the second in which it starts",
     "telling: > -> >= in value > 0": "there the value is infinite",
     "unwatched: > -> >= in end_s > from_s": "a stretch that ends where the window begins has no length in it",
