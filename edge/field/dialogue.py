@@ -42,6 +42,7 @@ from drivers.contract import (
     Timed,
     Wave,
 )
+from edge.field.contradictions import TWO_ANSWER, Contradictions
 from edge.field.echoes import Echoes
 from edge.field.history import History
 from edge.field.link_state import Counters, Link
@@ -86,7 +87,7 @@ class Dialogue:
         effects = READ_ONLY | ({"stop_pump"} if may_stop else set())
         self._allowed = frozenset(one for one in spec.requests if spec.kind != "pump" or one.effect in effects)
         self._addressed = spec.addressed
-        self._echoes = Echoes(spec, settings)
+        self._echoes, self._others = Echoes(spec, settings), Contradictions()
         self._decoded, self._wave = decoded, wave
         self._quiet_s = line.lateness_s if quiet else 0.0
         self._queue: deque[Pending] = deque()
@@ -155,6 +156,7 @@ class Dialogue:
         self._pending = None
         self._not_before = real_s + (self._quiet_s if quiet else 0.0)
         self._pace.opened(at_s, real_s)
+        self._others.forget()
         self._driver.framing.flush()
         self.link.opened(real_s)
         self._handshake(real_s)
@@ -326,10 +328,24 @@ class Dialogue:
             self._not_before = max(self._not_before, real_s + gap_s(pending.request))
             self.history.response(real_s - self._sent_s)
             more = self._due(at_s)
-        self.link.good(items, real_s)
-        self._deliver(self._inputs(items, at_s) if self.link.up and not self._in_doubt else [], at_s, more=more)
+        if counts := self._is_of_one(frame, pending):
+            self.link.good(items, real_s)
+        counts = counts and self.link.up and not self._in_doubt
+        self._deliver(self._inputs(items, at_s) if counts else [], at_s, more=more)
         if pending:
             self._handshake_ends(pending, real_s)
+
+    def _is_of_one(self, frame: bytes, pending: Pending | None) -> bool:
+        """Whether this device alone answers; one that sends by itself may send what looks like an answer."""
+        if self.line.stream_bytes_s:
+            return True
+        if pending is None:
+            self._others.besides(frame, self._driver.is_response)
+        else:
+            self._others.answered(pending.request, frame)
+        if self._others.many:
+            self.link.refused(TWO_ANSWER)
+        return not self._others.many
 
     def _is_awaited(self, frame: bytes) -> bool:
         """Whether this is the response to the request in flight: not one that was sent before that request."""
