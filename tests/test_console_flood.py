@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,12 +15,13 @@ import uvicorn
 from fastapi import WebSocket
 from uvicorn.server import ServerState
 
-from edge.console import history, known_screen, link, live
+from edge.console import audit, history, known_screen, link, live
 from edge.console.accounts import User
 from edge.console.app import server_config
 from edge.console.connections import MAX_CONNECTIONS, REQUEST_S, BoundedHttp
 from edge.console.feed import Page
-from edge.console.security import Limiter
+from edge.console.pace import Pace
+from edge.console.security import COOKIE, Limiter
 from edge.console.service import Console
 from edge.console.turns import TooManyWait, Turns
 from edge.contract.mqtt import Received
@@ -133,6 +135,50 @@ async def test_a_day_of_trend_is_read_in_parts_between_which_an_alarm_is_stored(
         for what in ("history?minutes=1440", "events"):
             refused = await home.http.get(f"/api/beds/{BED}/{what}")
             assert (refused.status_code, refused.json()["type"]) == (429, "/problems/too_many_reads")
+
+
+async def test_who_asks_faster_than_people_do_is_refused_unwritten_named_and_keeps_nobody_else_out(
+        tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        await home.login()
+        hers, her_token = home.http.cookies[COOKIE], home.csrf
+        await home.login()  # the same password, from the same host
+        home.console.pace = Pace(Limiter(3, 1e9), Limiter(1, 1e9))
+        said = {"alarm": "none", "comment": "again"}
+        asked = [await home.command("comment", said) for _ in range(6)]
+        assert [one.status_code for one in asked] == [200] * 4 + [429] * 2
+        assert asked[-1].json()["title"] == "This account asks faster than people do"
+        assert len(home.wire.commands()) == 4
+        lines = await home.console.store.read(audit.lines)
+        assert [what for _, what, *_ in lines].count("ask comment") == 4
+        assert [detail for _, what, _, detail in lines if what == "login"] == [{"from": "127.0.0.1"}] * 2
+        home.http.cookies.set(COOKIE, hers)
+        assert (await home.command("comment", said, {"X-CSRF": her_token})).status_code == 200, "her own screen's"
+        (trouble,) = home.console.troubles()
+        assert trouble.part == "accounts"
+        assert "in the name of ann than people ask: 2 commands" in trouble.what
+
+
+def test_a_ward_at_once_then_the_pace_of_people() -> None:
+    ann, console = User("ann", "nurse", "key", "", 1e12), Pace()
+    assert all(console.may_ask(ann, "10.0.0.7", 0.0, START_S) for _ in range(300 + 5))
+    assert not console.may_ask(ann, "10.0.0.7", 0.1, START_S)
+    assert console.may_ask(ann, "10.0.0.8", 0.1, START_S), "elsewhere"
+    assert console.may_ask(replace(ann, name="bob"), "10.0.0.7", 0.1, START_S)
+    assert console.may_ask(ann, "10.0.0.7", 0.21, START_S)
+    assert len(list(console.troubles(60.0))) == 1
+    assert not list(console.troubles(60.1))
+
+
+async def test_sound_that_goes_on_and_off_without_end_fills_no_audit(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        home.console.pace = Pace(notes=Limiter(3, 1e9))
+        page = Page(User("ann", "nurse", "key", "", 1e12))
+        for state in ("on", "blocked") * 4:
+            assert await home.console.receive_from_page(page, f'{{"t":"sound","state":"{state}"}}')
+        lines = await home.console.store.read(audit.lines)
+        assert [what for _, what, *_ in lines if what.startswith("sound ")] == ["sound on", "sound blocked", "sound on"]
+        assert page.sound == "blocked", "what the screen said last counts all the same"
 
 
 # --- connections ------------------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ import uvicorn
 
 from edge.console.accounts import ensure_user
 from edge.console.app import create_app, listening_at, server_config
+from edge.console.pace import Pace
+from edge.console.security import Limiter
 from edge.console.service import Console
 from edge.contract.events import CommandRefused
 from edge.contract.payloads import HEARTBEAT_S, Answer, CommandIn
@@ -71,6 +73,7 @@ async def serving(data: Path) -> AsyncIterator[str]:
         while not server.started:
             await asyncio.sleep(0.01)
         console: Console = app.state.console
+        console.pace = Pace(Limiter(1e9, 1.0))  # a search asks faster than people do
         wire.console = console
         console.edges[EDGE].connected()
         for topic, payload in ((STATUS, status()), (STATE, state()), (VITALS, vitals(spo2_pct=97))):

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 
 from edge.console import history
 from edge.console.accounts import User
-from edge.console.auth import MayChange, ThisConsole, Watching, metrics_of
+from edge.console.auth import MayCommand, ThisConsole, Watching, metrics_of
 from edge.console.broker_said import refused_by_broker
 from edge.console.errors import Refused
 from edge.console.ingest import Ingest
@@ -49,7 +49,7 @@ READ = problems(401, 403, 503)
 READ_BED = problems(401, 403, 404, 422, 429, 503)
 READ_ONLY_BED = problems(401, 403, 404, 409, 422, 429, 503)
 COMMAND: dict[str, Any] = {"response_model": CommandOutcome, "openapi_extra": COMMAND_BODY,
-                           "responses": problems(400, 401, 403, 404, 409, 413, 422, 503, 504)}
+                           "responses": problems(400, 401, 403, 404, 409, 413, 422, 429, 503, 504)}
 
 router = APIRouter()
 
@@ -201,21 +201,22 @@ def _edge_now(ingest: Ingest) -> EdgeNow:
 
 
 @router.post("/api/edges/{edge}/beds/{bed}/commands", **COMMAND)
-async def command_at(asked: CommandRequest, request: Request, console: ThisConsole, user: MayChange,
+async def command_at(asked: CommandRequest, request: Request, console: ThisConsole, user: MayCommand,
                      at: Annotated[At, Depends(_at)]) -> Response:
     """Signs the command, sends it to the edge and waits for its answer, at most 5 s.
 
     409: the edge refused it for `reason` as things stand (no session, a phase, an alarm that has moved on, an order
     beyond its protocol); `state` is what is true now. 403: this role may not. 422: not of the shape it must have, and
-    not sent. 503: not sent. 504: sent, but nobody said whether it was done.
+    not sent. 429: this account asks faster than people do, and it is not sent. 503: not sent. 504: sent, but nobody
+    said whether it was done.
     """
     return await _command(asked, request, console, user, at)
 
 
 @router.post("/api/edges/{edge}/box", response_model=Done,
-             responses=problems(400, 401, 403, 404, 409, 413, 422, 503, 504))
+             responses=problems(400, 401, 403, 404, 409, 413, 422, 429, 503, 504))
 async def box(asked: Annotated[BoxRequest | ProbeRequest | CardRequest, Body(discriminator="verb")], request: Request,
-              console: ThisConsole, user: MayChange, edge: Id) -> Response:
+              console: ThisConsole, user: MayCommand, edge: Id) -> Response:
     """For the technician: the box's serial ports, what is on one of them, how a driver's device is connected, or
     edge.toml read again. It is begun; how it goes and what came of it is in the edge's status (`probe`, `card`,
     `reload`), as /api/devices has it.
@@ -235,7 +236,7 @@ async def box(asked: Annotated[BoxRequest | ProbeRequest | CardRequest, Body(dis
 
 
 @router.post("/api/beds/{bed}/commands", **COMMAND)
-async def bed_command(asked: CommandRequest, request: Request, console: ThisConsole, user: MayChange,
+async def bed_command(asked: CommandRequest, request: Request, console: ThisConsole, user: MayCommand,
                       at: Annotated[At, Depends(_only)]) -> Response:
     """As with the edge in the address; for a bed whose id one edge alone has."""
     return await _command(asked, request, console, user, at)

@@ -57,7 +57,7 @@ def create_app(settings: Settings, publisher: Publisher | None = None) -> FastAP
 
     app = FastAPI(
         title="Vigil console", version=vigil_version(), description=STATEMENT, lifespan=lifespan, docs_url=None,
-        redoc_url=None)
+        redoc_url=None, openapi_url=None)
     app.state.limiter = Limiter()
     app.state.hashing = Turns(MAX_HASHING, MAX_WAITING)
     app.state.crash = None

@@ -9,7 +9,16 @@ from fastapi import APIRouter, Request, Response
 
 from edge.console import accounts, audit, known_screen
 from edge.console.accounts import User
-from edge.console.auth import HasToken, LoggedIn, MayChange, SameOrigin, ThisConsole, limiter_of, password_turn
+from edge.console.auth import (
+    HasToken,
+    LoggedIn,
+    MayChange,
+    SameOrigin,
+    ThisConsole,
+    host_of,
+    limiter_of,
+    password_turn,
+)
 from edge.console.errors import Refused
 from edge.console.openapi import problems
 from edge.console.schemas import Done, Login, Me, Unlock
@@ -26,10 +35,10 @@ async def login(asked: Login, request: Request, response: Response, console: Thi
     """Opens a web session and sets its cookie. 401 for a wrong name or password, 429 after too many of them."""
     settings, access = console.settings, console.access
     screen = known_screen.screen_of(settings.signing_key, asked.name, request.cookies)
-    role = await _password_right(asked.name, asked.password, request, console, screen or _host(request))
+    role = await _password_right(asked.name, asked.password, request, console, screen or host_of(request))
     token, csrf = tokens = accounts.new_tokens()
     await access.put(accounts.open_session, asked.name, settings.now(), _length_s(console), tokens)
-    await access.note(audit.add, settings.now(), asked.name, "login")
+    await access.note(audit.add, settings.now(), asked.name, "login", **_from(request))
     response.set_cookie(COOKIE, token, max_age=accounts.COOKIE_S, httponly=True, samesite="strict",
                         secure=settings.secure_cookies, path="/")
     if screen is None:
@@ -37,10 +46,6 @@ async def login(asked: Login, request: Request, response: Response, console: Thi
                             max_age=accounts.COOKIE_S, httponly=True, samesite="strict",
                             secure=settings.secure_cookies, path="/api/login")
     return _me(console, User(asked.name, role, "", csrf, settings.now() + _length_s(console)))
-
-
-def _host(request: Request) -> str:
-    return request.client.host if request.client else ""
 
 
 async def _password_right(name: str, password: str, request: Request, console: Console, where: str) -> Role:
@@ -57,10 +62,16 @@ async def _password_right(name: str, password: str, request: Request, console: C
             raise StoreBroken(console.store.broken)
         raise Refused("no_accounts", "nobody can sign in: this console has no accounts")
     if known is None or not right:
-        await console.access.note(audit.add, console.settings.now(), name if known else "?", "login refused")
+        await console.access.note(audit.add, console.settings.now(), name if known else "?", "login refused",
+                                  **_from(request))
         raise Refused("wrong_password", "wrong name or password")
     limiter.forget(key)
     return known[1]
+
+
+def _from(request: Request) -> dict[str, str]:
+    """Of a line of the audit: from where somebody came in, or tried to."""
+    return {"from": host} if (host := host_of(request)) else {}
 
 
 def _length_s(console: Console) -> float:
@@ -89,7 +100,7 @@ async def renew(console: ThisConsole, user: MayChange) -> Me:
 async def unlock(asked: Unlock, request: Request, console: ThisConsole, user: HasToken) -> Me:
     """The user of a locked session gives the password again, and it holds anew from now."""
     await _password_right(user.name, asked.password, request, console, user.key)
-    await console.access.note(audit.add, console.settings.now(), user.name, "unlock")
+    await console.access.note(audit.add, console.settings.now(), user.name, "unlock", **_from(request))
     return await _renewed(console, user)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
 from edge.contract.commands import MAX_PATIENT_NAME, VERBS, arguments
@@ -79,6 +79,8 @@ def _components() -> Json:
 def add_openapi(app: FastAPI) -> None:
     """The document of `app`, made once, with what FastAPI cannot know of our own types."""
 
+    written_once: list[bytes] = []
+
     def document() -> Json:
         if app.openapi_schema is None:
             told = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
@@ -88,6 +90,13 @@ def add_openapi(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def written() -> Response:
+        """The document, written once: whoever asks for it again and again keeps no alarm waiting."""
+        if not written_once:
+            written_once.append(msgspec.json.encode(document()))
+        return Response(written_once[0], media_type="application/json")
 
 
 def _refused_commands(told: Json) -> None:

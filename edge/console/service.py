@@ -21,6 +21,7 @@ from edge.console.health import Json, Part, Trouble, together, troubles_json
 from edge.console.ingest import Ingest
 from edge.console.link import Link, NotConnected, Publisher
 from edge.console.lost_events import LostEvents
+from edge.console.pace import Pace
 from edge.console.pages import build
 from edge.console.settings import Settings
 from edge.console.store import Store, StoreBroken
@@ -84,6 +85,7 @@ class Console:
         self.access = Access(self.store, settings.account_copy, settings.now)
         self._renewed = self.store.renewed
         self.feed = Feed()
+        self.pace = Pace()
         self.reading = Turns(READING, MAX_WAITING_READS)  # of what takes the store long, by account
         self.version = vigil_version()
         self.patients: dict[str, str] = {}  # session id -> name
@@ -238,7 +240,7 @@ class Console:
                  for trouble in troubles.of_edge(ingest, loop_s, now_s, speed)]
         broken = self.store.broken
         found = [*troubles.of_aside(self.store.aside), *troubles.of_audit(self.store.lost_lines, now_s),
-                 *troubles.of_accounts(self.access, now_s), *found]
+                 *troubles.of_accounts(self.access, now_s), *self.pace.troubles(loop_s), *found]
         return found if broken is None else [troubles.of_store(broken, self._console_part.since_s, self.access), *found]
 
     def simulated(self) -> bool:
@@ -298,7 +300,8 @@ class Console:
             return
         page.sound = state
         self.health_changed.set()
-        await self._note(page.user, f"sound {state}")
+        if self.pace.may_note(page.user, asyncio.get_running_loop().time()):
+            await self._note(page.user, f"sound {state}")
 
     async def _receive_sounded(self, page: Page, edge: str, seq: int) -> None:
         if edge not in self.edges or not page.first_sounded(edge, seq):

@@ -50,6 +50,8 @@ KINDS: dict[str, ProblemKind] = {
     "too_many_attempts": ProblemKind(429, "Too many wrong passwords", "Wait a minute, then try again."),
     "too_many_reads": ProblemKind(
         429, "This account asks for too much at once", "Wait for what was asked before, then ask again."),
+    "too_many_commands": ProblemKind(
+        429, "This account asks faster than people do", "Wait two seconds, then ask again."),
     "forbidden": ProblemKind(403, "Your role may not do this", "Ask somebody whose role may."),
     "foreign_page": ProblemKind(403, "The request does not come from this console's page", "Use that page."),
     "no_token": ProblemKind(403, "The X-CSRF header is missing or wrong", "GET /api/me tells what to send."),
