@@ -45,7 +45,7 @@ class Raise:
     from_s: float
     until_s: float | None = None  # None: it still stands
     of_readings: bool = False  # it compares readings of a patient with a limit
-    called: bool = True  # False: it fell to this rule's level, and called nobody
+    called: bool = True  # False: it fell to this rule's level, or goes on acknowledged under another name
 
     def overlaps(self, other: Raise) -> bool:
         """Whether there is a moment at which both stand."""
@@ -93,10 +93,10 @@ class Heard:
         if (begins or falls or body.state not in ACTIVE) and (place := self._standing.pop(key, None)) is not None:
             self.raises[place] = replace(self.raises[place], until_s=at_s)
         if begins or falls:
-            rule = rules.named(body.rule)
+            rule, called = rules.named(body.rule), not falls and body.state == "active"
             self._standing[key] = len(self.raises)
             self.raises.append(Raise(bed, session, body.rule, rule.group or rule.id, body.device, body.priority,
-                                     body.alarm_class, at_s, of_readings=looks_at_readings(rule), called=not falls))
+                                     body.alarm_class, at_s, of_readings=looks_at_readings(rule), called=called))
 
     @property
     def patient_s(self) -> float:

@@ -68,7 +68,7 @@ def follow(state: BedState, rule: Rule, alarm: Alarm, context: RuleContext, judg
         moved = replace(moved, state="acknowledged", acknowledged_at_s=before.acknowledged_at_s, by=before.by,
                         quiet_to=max(before.priority, before.quiet_to, key=PRIORITY_RANK.__getitem__))
     state.alarms[alarm.key] = moved
-    if "pending" in (alarm.state, moved.state) and moved.state != "active":
+    if "pending" in (alarm.state, moved.state) and moved.state not in ACTIVE:
         return
     yield publish(state, rule, moved, alarm.state, context, superseded=superseded)
     if before is not None:  # whoever was told of this cause was told
