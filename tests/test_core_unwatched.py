@@ -154,9 +154,9 @@ def test_a_stretch_counts_as_far_as_it_is_in_the_window(at_s: float, unwatched_s
 
 
 @pytest.mark.parametrize(("device", "lacked", "at_s", "words"), [
-    ("monitor", (SPO2,), 100, "SpO₂ for 30 of the last 60 s; not watched: a rule"),
-    ("monitor", (PULSE, SPO2), 131, "SpO₂ and pulse for 29 of the last 60 s; not watched: a rule"),
-    ("monitor", (), 160, "its state and alarms for 0 of the last 60 s; not watched: a rule"),
+    ("monitor", (SPO2,), 100, "SpO₂ from the monitor for 30 of the last 60 s; not watched: a rule"),
+    ("monitor", (PULSE, SPO2), 131, "SpO₂ and pulse from the monitor for 29 of the last 60 s; not watched: a rule"),
+    ("monitor", (), 160, "state and alarms of the monitor for 0 of the last 60 s; not watched: a rule"),
     (None, ("dbp_mmhg", SBP), 100, "no baseline of blood pressure for 30 of the last 60 s; not watched: a rule"),
     ("pump", (), 100, None),
 ])

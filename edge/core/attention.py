@@ -52,7 +52,8 @@ def review(state: BedState, rules: RuleSet, at_s: float, news: Sequence[PendingE
     for pending in news:
         body = pending.body
         if isinstance(body, PhaseMoved) and body.phase == "RECOVERY":
-            yield from _inform(state, attention, at_s, "infusion_ended", f"The infusion has ended: {body.why}")
+            given = "dose has been given, or is ended" if state.no_pump else "infusion has ended"
+            yield from _inform(state, attention, at_s, "infusion_ended", f"The {given}: {body.why}")
     if state.information and at_s - state.information[0].at_s >= attention.information_for_s:
         state.information = tuple(one for one in state.information if at_s - one.at_s < attention.information_for_s)
 

@@ -78,6 +78,7 @@ class Fact:
     of_person: bool = False  # it is what a nurse enters, not what a device measures
     of_box: bool = False  # it is about the box, whichever bed asks
     of_pump: bool = False  # it is the pump's own word
+    of_link: bool = False  # it is about the device's connection
     of_watching: bool = False  # it is about whether rules can be answered
 
     def use(self, *arguments: Any) -> Use:

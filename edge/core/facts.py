@@ -109,12 +109,6 @@ def _device_alarm(context: RuleContext, *codes: str) -> Truth:
     return None if context.has_gone_quiet(device) else False
 
 
-def _device_reports(context: RuleContext, *codes: str) -> Truth:
-    """Whether any device of this bed that is connected has one of these alarms of its own."""
-    return any(alarm.code in codes for device in context.state.devices.values() if device.link == "live"
-               for alarm in device.alarms)
-
-
 def _reason_gap(context: RuleContext) -> str | None:
     state = context.state
     return f"{_gap_s(context):.0f} s until {iso(state.boot_s)[11:16]} UTC" if state.gap_s else None
@@ -296,19 +290,20 @@ FACTS: Mapping[str, Fact] = {fact.name: fact for fact in (
          lambda context: float(context.state.failed_determinations), reason=_reason_of_determination,
          lost=lambda: DETERMINATION),
     Fact("link_down", "", "the device cannot be reached", _link_down, truth=True,
-         denied="the device can be reached"),
+         denied="the device can be reached", of_link=True),
     Fact("link_live", "", "the {0} is connected", _link_live,
-         (Parameter("word", "kind", optional=True, absent="device"),), truth=True, denied="the {0} is not connected"),
+         (Parameter("word", "kind", optional=True, absent="device"),), truth=True, denied="the {0} is not connected",
+         of_link=True),
     Fact("link_unstable", "", "the device's connection comes and goes", _link_unstable, truth=True,
-         denied="the device's connection does not come and go"),
+         denied="the device's connection does not come and go", of_link=True),
     Fact("own_alarm", "", "an alarm {0} of this device is active", _own_alarm, (Parameter("rule", many=True),),
          truth=True, denied="no alarm {0} of this device is active"),
     *unwatched.FACTS,
     Fact("device_alarm", "", "the device has an alarm of its own{0}", _device_alarm,
          (Parameter("word", "code", many=True, optional=True, form=" other than {}"),), truth=True,
          denied="the device has no alarm of its own{0}", alarms=_alarms_but),
-    Fact("device_reports", "", "a device reports {0}", _device_reports, (Parameter("word", "code", many=True),),
-         truth=True, denied="no device reports {0}"),
+    Fact("device_reports", "", "a device reports {0}", sources.has_reported, (Parameter("word", "code", many=True),),
+         truth=True, denied="no device reports {0}", reason=sources.reported_in_words),
     Fact("identical_s", "s", "the time for which the device has sent the same numbers", sources.identical_s,
          of_watching=True),
     Fact("differ", "{}", "the difference between two devices' {0} within {1} s", sources.differ,

@@ -9,6 +9,7 @@ from itertools import combinations
 from math import inf, isfinite, isnan
 
 from edge.core.context import Number, RuleContext
+from edge.core.logic import Truth
 from edge.core.plausible import as_number
 from edge.core.state import BedState, Device, OwnValue
 from edge.model import DeviceAlarm, Sample
@@ -162,3 +163,18 @@ def mean_in_words(context: RuleContext) -> str | None:
     if mean is None or not isfinite(mean):
         return None
     return f"{'about ' if context.metric('map_mmhg') is None else ''}{mean:.0f}"
+
+
+def has_reported(context: RuleContext, *codes: str) -> Truth:
+    """Whether any device of this bed that is connected has one of these alarms of its own."""
+    return bool(_reported(context, codes))
+
+
+def _reported(context: RuleContext, codes: tuple[str, ...]) -> list[str]:
+    return [f"the {name}'s own alarm: {alarm.text}" for name, device in context.state.devices.items()
+            if device.link == "live" for alarm in device.alarms if alarm.code in codes]
+
+
+def reported_in_words(context: RuleContext, *codes: str) -> str | None:
+    """Which device has which of these alarms."""
+    return "; ".join(_reported(context, codes)) or None

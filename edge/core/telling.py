@@ -12,10 +12,11 @@ from msgspec import UNSET
 
 from edge.contract.events import AlarmMoved, Evidence
 from edge.core import channels, delivery, gates, oximetry, sources, treatment
-from edge.core.alarms import Alarm
+from edge.core.alarms import ACTIVE, Alarm
 from edge.core.context import RuleContext
 from edge.core.entered import Spot
 from edge.core.expression import parts_of
+from edge.core.fact import Use
 from edge.core.facts import FACTS
 from edge.core.logic import negate
 from edge.core.rule import Rule, applies
@@ -72,7 +73,14 @@ def _reasons(context: RuleContext, rule: Rule) -> str | None:
     if not causes and rule.clear:
         causes = [part for part in parts_of(rule.clear.text, "and") if part.evaluate(context) is not True]
     uses = [use for part in causes for use in part.uses] or rule.uses
-    return "; ".join(dict.fromkeys(reason for use in uses if (reason := use.reason(context)))) or None
+    return "; ".join(dict.fromkeys(
+        said for use in uses if (said := use.reason(context) or _reading(use, context)))) or None
+
+
+def _reading(use: Use, context: RuleContext) -> str | None:
+    """What a condition compares, where that is a reading: Respiration 4 /min."""
+    value = _in_numbers(use.fact.name, context) if use.fact.name in METRICS else None
+    return None if value is None else f"{METRICS[use.fact.name].label} {value} {use.unit}"
 
 
 def _alarms(context: RuleContext, rule: Rule) -> str | None:
@@ -149,7 +157,11 @@ def _text(rule: Rule, alarm: Alarm, context: RuleContext, superseded: str | None
         return _ended(rule, alarm, context, superseded)
     if alarm.state == "latched" and alarm.body:  # what it was about, not how things are by now
         return alarm.body.text
-    return _filled(rule.text, rule, context)
+    text = _filled(rule.text, rule, context)
+    said = alarm.body if context.state.engine.levels and alarm.body and alarm.body.rule == rule.id else None
+    if said is None or said.state not in ACTIVE:
+        return text
+    return said.text if _knows_less(text, said.text) or _is_without_reason(rule, context) else text
 
 
 def told_now(rule: Rule, context: RuleContext) -> str:
@@ -160,7 +172,7 @@ def told_now(rule: Rule, context: RuleContext) -> str:
 def no_longer_fits(rule: Rule, said: AlarmMoved, text: str, context: RuleContext) -> bool:
     """Whether `text` must replace what was said: other words, a newer determination, or a number that is worse. Words
     that no longer know what was said do not: that nothing is heard is told beside them."""
-    if _UNKNOWN in text and _UNKNOWN not in said.text:
+    if _knows_less(text, said.text) or (_is_without_reason(rule, context) and text != said.text):
         return False
     if _wording(text) != _wording(said.text):
         return True
@@ -171,6 +183,18 @@ def no_longer_fits(rule: Rule, said: AlarmMoved, text: str, context: RuleContext
         if value is not None and one.value is not None and (value - one.value) * direction > 0:
             return True
     return False
+
+
+def _knows_less(text: str, said: str) -> bool:
+    return _UNKNOWN in text and _UNKNOWN not in said
+
+
+def _is_without_reason(rule: Rule, context: RuleContext) -> bool:
+    """Whether nothing of what the rule asks says why it is so any more: what was said stands until it ends."""
+    device = context.this_device()
+    if "{reason}" not in rule.text or any(use.reason(context) for use in rule.uses):
+        return False
+    return device is None or device.link == "live" or not any(use.fact.of_link for use in rule.uses)
 
 
 _AUTHOR = re.compile(r", entered by .* at \d\d:\d\d UTC$")

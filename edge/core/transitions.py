@@ -176,8 +176,10 @@ def publish(state: BedState, rule: Rule, alarm: Alarm, was: AlarmState, context:
             superseded: str | None = None, command: str | None = None, alarm_phase: AlarmPhase | None = None,
             body: AlarmMoved | None = None) -> PendingEvent:
     """The event of an alarm's move; `state.alarms` keeps what it says. `body`: this, instead of how things are now."""
-    text_s = alarm.text_s if body is not None else context.at_s
-    body = replace(body or alarm_moved(state, rule, alarm, was, context, superseded), command=command or UNSET)
+    said = body or alarm_moved(state, rule, alarm, was, context, superseded)
+    is_as_said = alarm.body is not None and alarm.body.state in ACTIVE and said.text == alarm.body.text
+    text_s = alarm.text_s if body is not None or is_as_said else context.at_s
+    body = replace(said, command=command or UNSET)
     alarm = replace(alarm, kept_sound=_kept_sound(rule, alarm))
     if state.engine.levels:
         phase = body.alarm_phase or alarm_phase or _phase(was, alarm.state, body, alarm.body)

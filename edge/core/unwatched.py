@@ -124,7 +124,9 @@ def _in_words(context: RuleContext, *_: str) -> str | None:
     if found is None:
         return None
     missing = " and ".join(dict.fromkeys(map(_named, (metric for metric in METRICS if metric in found.metrics))))
-    what = f"no baseline of {missing}" if context.device is None else missing or "its state and alarms"
+    device = context.device
+    what = (f"no baseline of {missing}" if device is None else f"{missing} from the {device}" if missing
+            else f"state and alarms of the {device}")
     of_s, lacked_s = context.state.engine.unwatched_of_s, _unwatched_s(context) or 0.0
     return f"{what} for {lacked_s:.0f} of the last {of_s:.0f} s; not watched: {', '.join(found.rules)}"
 
