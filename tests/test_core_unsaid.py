@@ -26,7 +26,7 @@ SAYS: dict[str, Any] = {
     "Pk.amounts": (0.0, 0.0, 0.0, 0.0), "Coverage.share": 1.0, "Fact.determinations": 1, "Parameter.form": "{}",
     "Attention.lost_together": 1_000_000, "_AttentionTable.lost_together": 1_000_000,
     "PkModel.degraded_after_s": 30, "Protocol.route": "intravenous", "DissociationTimes.counted_from": "end",
-    "Escalation.context": {"*"}, "EscalationTable.context": ["*"], "Scope.whole": True,
+    "Escalation.context": {"*"}, "EscalationTable.context": ["*"], "Scope.whole": True, "Raise.called": True,
 }
 NOT_HERE = {Engine, StoryBed, story_bed.Shown}  # test_rules.py has the one; the others are what a story's bed does
 

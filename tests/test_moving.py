@@ -363,8 +363,10 @@ def test_a_device_takes_the_place_of_one_of_its_driver() -> None:
     assert moving.places_of(ward.state(A), ward.state(B), ["pump-2", "pump"]) == {"pump-2": "pump-2", "pump": "pump"}
     ward.beds[B] = Bedside(B, (("left", "pump", "p"), ("right", "pump", "p")), RULES, protocols=PROTOCOLS)
     ward.opened()
-    assert ward.move(devices=["pump"]).startswith("not_now: chair-2 has several devices of driver p")
-    assert ward.move(devices=["cuff"]).startswith("not_now: chair-2 has no device of driver c")
+    assert ward.move(devices=["pump"]).startswith(
+        "not_now: the pump cannot be plugged in at chair-2, which has several devices of its kind (p)")
+    assert ward.move(devices=["cuff"]).startswith(
+        "not_now: the cuff cannot be plugged in at chair-2, which has no device of its kind (c)")
 
 
 # --- there, back, and again -------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def test_of_real_frames_what_is_not_read_has_its_name() -> None:
     assert {"4A15 ABP", "4A16 ABP", "4A17 ABP", "4261 PVC"} <= found.keys()
     read = [name for name in found if name.startswith(("4BB8", "4182")) and "in unit" not in name]
     assert read == [], "SpO2 and heart rate are read; one row has a unit that nobody knows"
-    assert unmapped_of(told("medibus")) == {"code 78": 1}
+    assert unmapped_of(told("medibus")) == {"code 78": 1, "no time": 1}, "a machine that says --:--:-- has no time"
 
 
 @pytest.mark.parametrize(("spco", "pvi", "said"), [
