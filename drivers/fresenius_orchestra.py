@@ -370,7 +370,7 @@ class FreseniusOrchestra:
         state: PumpState = seen.state
         if state == "stopped" and rate.value > 0:
             rate = Reading("rate_ml_h", None, Validity.UNAVAILABLE, "not_measured")
-        elif (self._total.stands or not seen.agrees) and rate.validity is Validity.VALID:
+        elif not (self._total.proves and seen.agrees) and rate.validity is Validity.VALID:
             rate = replace(rate, validity=Validity.QUESTIONABLE, reason="low_signal_quality")
         alarmed = any(one.raw.startswith("a ") for one in self._alarms.get(self._requests.alarm.name, ()))
         return rate, volume, Pump("alarm" if alarmed and state != "infusing" else state)

@@ -176,6 +176,16 @@ def test_a_coarse_count_is_believed_once_it_is_known_how_coarse(step_ml: float, 
     assert [believed(volume, 3000.0 + more_s) for more_s in range(left_s)][-1] == {False}
 
 
+def test_what_stands_beside_a_count_that_cannot_follow_is_no_more_of_now_than_that() -> None:
+    """The rate of before a new syringe, with the volume of then."""
+    rising, rate = Rising(), Reading("rate_ml_h", 52.5)
+    told = []
+    for at_s, volume in enumerate((0.0, 0.01, 0.02, 7.0, 0.04, 0.05)):
+        rising.judged(Reading("volume_infused_ml", volume), float(at_s), 52.5, runs=True)
+        told.append(rising.beside(rate).validity)
+    assert told == [*[Validity.VALID] * 3, Validity.QUESTIONABLE, *[Validity.VALID] * 2]
+
+
 @pytest.mark.parametrize(("leap_ml", "fits"), [(0.06, True), (0.12, False)])
 def test_a_fine_count_that_stood_twice_is_no_coarse_one(leap_ml: float, fits: bool) -> None:
     """What a stall of eight seconds made of it, 0.12 mL, is no step of it."""

@@ -145,6 +145,16 @@ class Rising:
         self._slack_ml = SLACK_ML
         self._standing = Standing()
         self.stands = False  # the pump says that it runs, and its count has not moved for too long
+        self.strays = False  # the count that came last cannot follow those that counted
+
+    @property
+    def proves(self) -> bool:
+        """Whether what stood beside the count that came last may be of now."""
+        return not self.stands and not self.strays
+
+    def beside(self, reading: Reading) -> Reading:
+        """What stood beside that count, as far as it proves it."""
+        return reading if self.proves else doubted(reading)
 
     def judged(self, reading: Reading, at_s: float | None, rate_ml_h: float | None = None,
                step_ml: float = 0.0, runs: bool = False) -> Reading:
@@ -162,8 +172,11 @@ class Rising:
         if rate_ml_h is not None:
             fastest_ml_h = max(rate_ml_h if told_ml_h is None else min(rate_ml_h, told_ml_h), self._shown_ml_h())
         now = at_s, reading.value
+        known = bool(self._counted)
         if not self._counts(now, fastest_ml_h):
+            self.strays = known
             return doubted(reading)
+        self.strays = False
         if self._elsewhere:
             self._counted, self._elsewhere = deque(self._elsewhere[:-1], maxlen=POINTS), []
         while self._counted and _since(self._counted[0], at_s) > LATELY_S:
