@@ -71,7 +71,7 @@ from drivers.contract import (
 from drivers.kit.framing import Delimited
 from drivers.kit.tally import Tally
 from drivers.kit.text import step_of
-from drivers.kit.tracks import BY_VOLUME, Rising, doubted
+from drivers.kit.tracks import BY_VOLUME, Rising
 
 START, END, ESC = b"!", b"\r", b"\x1b"
 MAX_FRAME = 200  # bytes; the longest one seen has 80
@@ -250,13 +250,10 @@ class AlarisGh:
         state = _state(flag.strip(), mode.strip(), _number("rate_ml_h", rate))
         total = self._total.judged(_reading("volume_infused_ml", infused, infused_unit), self._asked_s,
                                    _number("rate_ml_h", rate), step_of(infused), state == "infusing")
-        flows = _reading("rate_ml_h", rate, rate_unit)
-        readings = (
-            doubted(flows) if self._total.stands else flows,
-            total,
-            _reading("line_pressure_mmhg", pressure, pressure_unit),
-            _time_left(left),
-        )
+        flows, *others = map(self._total.beside, (
+            _reading("rate_ml_h", rate, rate_unit), _reading("line_pressure_mmhg", pressure, pressure_unit),
+            _time_left(left)))
+        readings = (flows, total, *others)
         self._flagged, self._missed = flag.strip() == "A", 0
         for what, said, *known in (("mode", mode, *MODES), ("flag", flag, "-", "A"), ("drug", drug),
                                    ("log", (*fields, "")[11], "EVENT")):
@@ -353,6 +350,7 @@ DRIVER = Spec(
     kind="pump",
     transports=("serial", "tcp"),
     age=BY_VOLUME,
+    names_itself="always",
     grade="S, captured responses C",
     source="OpenICE Asena driver, MDDT captures of two real pumps, infupy; no maker's manual is public",
     agrees=(

@@ -309,6 +309,7 @@ DRIVER = Spec(
     title="Capnostream 20 / 35 capnograph with pulse oximetry (partial: no waves, no IPI, no trends)",
     kind="monitor",
     transports=("serial", "tcp"),
+    names_itself="opening",
     grade="C",
     source="one open-source program that ran with such devices (mdpnp, OpenICE); the maker's document was not read",
     line=Line(baud=115200, silent_after_s=3.5, stream_bytes_s=STREAM_BYTES_S, lateness_s=1.5),
@@ -320,8 +321,8 @@ DRIVER = Spec(
         " manual.\n"
         "Menu: which entries are needed (baud, real-time transfer) is not known here, see the device's manual. On"
         " opening it is told to stop, disable, enable and start sending, and nothing else.\n"
-        "Known limits: partial, one program's knowledge, never tried here on a device. It is bound by its"
-        " port."
+        "Known limits: partial, one program's knowledge, never tried here on a device. One that does not"
+        " say its serial number is bound by its port."
     ),
     weak=Weak("its check, an exclusive or of the bytes, does not see two that changed places", JUMPS),
     make=_make,

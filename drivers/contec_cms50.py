@@ -42,6 +42,7 @@ from drivers.contract import (
     Spec,
     Validity,
     Wave,
+    Weak,
 )
 from drivers.kit.listening import WELL, Agreeing, Listener, Verdict, judged
 from drivers.kit.text import Twice
@@ -186,6 +187,7 @@ DRIVER = Spec(
     documents=("Contec communication protocol V5.1",),
     line=Line(baud=19200, parity="O", silent_after_s=3.0, stream_bytes_s=PACKETS_S * PACKET),
     metrics=frozenset({"pulse_bpm", "spo2_pct"}),
+    weak=Weak("its packets have no check", wave=True, alike=AGREE),
     requests=(),
     wiring=(
         "Line: 19200 8O1, no flow control. A newer CMS50D+ may send without parity (?parity=N); one of protocol V7.0"

@@ -50,6 +50,7 @@ from drivers.contract import (
     Spec,
     Validity,
     Wave,
+    Weak,
 )
 from drivers.kit.listening import Agreeing
 from drivers.kit.tally import Tally
@@ -290,6 +291,7 @@ DRIVER = Spec(
     documents=("Contec communication protocol V7.0",),
     line=Line(baud=115200, silent_after_s=3.0, stream_bytes_s=FRAMES_S * LENGTHS[REAL_TIME]),
     metrics=frozenset(METRICS),
+    weak=Weak("its packets have no check", wave=True, alike=AGREE),
     requests=REQUESTS,
     wiring=(
         "Line: 115200 8N1, no flow control: XON/XOFF must be off, since its two bytes are data here.\n"

@@ -320,6 +320,8 @@ class Weak:
     check: str  # what check there is, as a sentence: "Its lines have no check"
     near: Mapping[str, float] = field(default_factory=dict)
     volume: bool = False
+    wave: bool = False  # a wave is shown as it comes
+    alike: int = 0  # any number that is hurt in the same way in so many frames running counts; 0: none does
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +344,8 @@ class Spec:
     agrees: tuple[Agreement, ...] = ()
     weak: Weak | None = None  # None: nothing that was hurt is known to count
     age: str = ""  # what shows that an old number comes again, where no time of the device's own does (`Heard`)
+    names_itself: Literal["", "opening", "always"] = ""  # when it says its serial number: never, where asked at an
+    # opening, or with its numbers
     documents: tuple[str, ...] = ()  # of makers, that were read: number or title of each, and nothing else
     unprobed: str = ""  # the form of it that a probe does not ask, why, and how it is found instead
     same_words: bool = False  # the device sends the very commands that are sent to it

@@ -292,6 +292,7 @@ DRIVER = Spec(
     kind="pump",
     transports=("serial", "tcp"),
     age=BY_VOLUME,
+    names_itself="opening",
     grade="C, S",
     source="a recording of a real Legato (firmware v3.0.6) published with python-syringe-pump, and that program's"
            " parser; no maker's document",
@@ -308,7 +309,7 @@ DRIVER = Spec(
         "A bench pump, not for use on humans. Before use, infuse 10 mL/h into a cup and compare rate and volume with"
         " the pump's display.\n"
         "Known limits: the rate is questionable for some seconds after each start, until the volume agrees with it;"
-        " with a ramp it may stay so. It is bound by its port."
+        " with a ramp it may stay so. One whose version has no serial number is bound by its port."
     ),
     weak=Weak("its lines have no check", volume=True),
     make=lambda settings: Legato(),

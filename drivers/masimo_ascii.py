@@ -211,6 +211,7 @@ DRIVER = Spec(
     title="Masimo oximeter (Rad-8, Radical-7, Rad-87; serial output ASCII 1)",
     kind="oximeter",
     transports=("serial", "tcp"),
+    names_itself="always",
     grade="A",
     source="Rad-8 operator's manual, serial output (lines and EXC); lines captured from a Rad-8 and two Radical-7; the"
            " ALARM bits from one user's Rad-8 (grade C)",

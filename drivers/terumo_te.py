@@ -54,7 +54,7 @@ from drivers.contract import (
     Validity,
 )
 from drivers.kit.framing import Delimited
-from drivers.kit.tracks import BY_VOLUME, Rising, doubted
+from drivers.kit.tracks import BY_VOLUME, Rising
 
 STX, ETX = b"\x02", b"\x03"
 LONGEST = 700
@@ -195,9 +195,9 @@ class TerumoTe:
         flows = self._rate(doing, rate)
         total = self._total.judged(_reading("volume_infused_ml", volume / 100), self._now_s if self._started else None,
                                    flows.value, runs=state == "infusing")
-        return (doubted(flows) if self._total.stands else flows, total,
-                Reading("vtbi_ml", None, Validity.UNAVAILABLE) if vtbi in (NO_LIMIT, OFF)
-                else _reading("vtbi_ml", vtbi / 10), Pump(state), *self._alarmed(tuple(alarms)))
+        left = Reading("vtbi_ml", None, Validity.UNAVAILABLE) if vtbi in (NO_LIMIT, OFF) else (
+            _reading("vtbi_ml", vtbi / 10))
+        return (self._total.beside(flows), total, self._total.beside(left), Pump(state), *self._alarmed(tuple(alarms)))
 
     @staticmethod
     def _rate(doing: int, rate: int) -> Reading:
@@ -243,6 +243,7 @@ DRIVER = Spec(
     kind="pump",
     transports=("serial", "tcp"),
     age=BY_VOLUME,
+    names_itself="always",
     grade="M, line settings unknown",
     source="instruction manuals TE-SS830P pp. 121-127, TE-SS730 pp. 94-96, TE-LF630 p. 80, with printed exchanges",
     agrees=(Agreement("printed", "M: printed in the TE-SS830P manual"),),

@@ -387,6 +387,7 @@ DRIVER = Spec(
     title="Philips IntelliVue (RS-232 Data Export; numbers, and the SpO2 wave)",
     kind="monitor",
     transports=("serial", "tcp"),
+    names_itself="opening",
     grade="B, test data C",
     source="a published capture of a real monitor (JVSCapture, 2,887 frames); five public programs; the Data Export"
            " guide was not read",

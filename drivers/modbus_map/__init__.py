@@ -72,7 +72,8 @@ def spec_of(path: Path) -> Spec:
         name=found.name, title=found.title, kind=found.kind, transports=found.transports, grade=found.grade,
         source=found.source, line=found.line, metrics=frozenset(value.metric for value in found.values),
         requests=(*opening, *polled), wiring=_wiring(found), make=lambda settings: MapDriver(found),
-        defined_at=found.defined_at, age=_age(found))
+        defined_at=found.defined_at, age=_age(found),
+        names_itself="" if found.serial is None else "opening")
 
 
 def _age(found: RegisterMap) -> str:

@@ -34,7 +34,7 @@ def card(spec: Spec, accepted: Path | None = None) -> str:
         for key, s in spec.settings.items()) or "  none"
     return (f"{spec.title} ({spec.name})\nkind {spec.kind}; {', '.join(spec.transports)}; "
             f"{line.baud} {line.bits}{line.parity}{line.stop}\nevidence: grade {spec.grade}; {spec.source}\n"
-            f"wiring:\n{_indented(spec.wiring)}\n{lets_through(spec.weak)}{shows_age(spec)}"
+            f"wiring:\n{_indented(spec.wiring)}\n{lets_through(spec.weak)}{shows_age(spec)}{tells_apart(spec)}"
             f"numbers: {', '.join(sorted(spec.metrics))}\nsettings:\n{settings}\n"
             f"every request it can send to the device, and its effect there:\n{requests}\n"
             f"scale: {level(spec, accepted)}, by these files\n{_scale(spec, accepted)}{_reports(spec, accepted)}")
@@ -47,7 +47,9 @@ def lets_through(weak: Weak | None) -> str:
     near = [f"{METRICS[metric].label} within {far:g} {METRICS[metric].unit} of the last" for metric, far in
             weak.near.items()]
     volume = ["a volume that the pump could have come to from the last"] if weak.volume else []
-    said = "; ".join(near + volume)
+    wave = ["its wave"] if weak.wave else []
+    alike = [f"any number that is hurt in the same way in {weak.alike} frames running"] if weak.alike else []
+    said = "; ".join(near + volume + wave + alike)
     return f"what a bad wire can get through: {weak.check}, so a hurt number can pass for a new one: {said}\n"
 
 
@@ -57,9 +59,20 @@ def shows_age(spec: Spec) -> str:
         said = "the device's own time, but not by how much a line was late from its first opening on"
     elif spec.line.stream_bytes_s:
         said = "nothing: what comes steadily late, or again and again, counts as of now"
+        said += ", and what was held up once it catches up by less than 5 %"
     else:
         said = f"when it was asked for; that an old answer comes again, {spec.age or 'nothing'}"
     return f"what shows how old a number is: {said}\n"
+
+
+def tells_apart(spec: Spec) -> str:
+    """What tells its answers from those of another such device, in one sentence."""
+    said = {
+        "always": "its serial number, which comes with its numbers",
+        "opening": "its serial number, asked for at each opening; one that takes its place meanwhile counts",
+        "": "nothing: whole answers of another one on this line count as its own",
+    }[spec.names_itself]
+    return f"what tells it from another such device: {said}\n"
 
 
 def _request(request: Request) -> str:
