@@ -509,6 +509,13 @@ FAULTS = [
     (250_000 * "# x\n", "1: lacks [device]; write [device]"),
     (250_000 * "# x\n" + "#", "1: is longer than 1 MB; name the register map itself"),
     (HEAD + SPO2.replace('"spo2_pct"', str(999 * [1])), "5: 'metric' must be text in quotes, not [1, 1, 1, 1, 1, "),
+    (HEAD + SPO2 + "mask = 0b101\n", "9: 'mask' must be bits side by side, not 0x5: others are between"),
+    (HEAD + SPO2 + "[alive]\ninput = 9\nwithin_s = 1\n", "11: 'within_s' must be longer than poll_s (1), not 1"),
+    (HEAD + SPO2 + "[determination]\ninput = 9\n", "9: [determination] is for a cuff's numbers; none is here"),
+    (HEAD + SPO2 + "[identity]\n", "9: [identity] names neither serial nor model; write one, or leave it out"),
+    (HEAD + SPO2 + ALARM.replace("9", "5"), "13: input 5 bit 1 is a bit of spo2_pct, which is read from all of"),
+    (HEAD.replace("monitor", "pump") + SPO2 + '[pump]\nholding = 1\nstates = { 0 = "stopped", 1 = "paused" }\n',
+     "11: 'states' has no code for \"infusing\": this pump would never be seen to run"),
     (HEAD + 'name = "My Pump"\n' + SPO2, "4: 'name' must be 1 to 32 of a-z, 0-9 and _, a letter first, not 'My Pump'"),
 ]
 
@@ -519,6 +526,7 @@ FAULTS = [
     SPO2 + "[[check]]\ninput = 9\nrange = [0, 65534]\n[[check]]\ninput = 10\nrange = [1.2, 2]\n",
     SPO2 + 'type = "f32"\n' + PULSE, SPO2 + PULSE.replace("= 7", "= 6"), SPO2 + "none = [65535]\noffset = -65535\n",
     SPO2 + 'type = "s16"\nnone = [-32768]\n', SPO2 + PULSE.replace("input = 7", "holding = 5"),
+    SPO2 + "mask = 0b110\n[alive]\ninput = 9\nwithin_s = 1.1\n" + ALARM.replace("9", "6"),
     SPO2 + "mask = 0x00FF\nnone = [255]\n" + PULSE.replace("= 7", "= 5") + "mask = 0xFF00\n",
 ])
 def test_what_shares_no_register_or_all_of_one_is_read(tmp_path: Path, text: str) -> None:

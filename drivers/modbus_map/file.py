@@ -51,18 +51,22 @@ class _Reader:
         device = self._one("device", needed=True)
         assert device is not None
         head = self._device(device)
-        pump, alive = self._pump(head["kind"], device), self._alive()
+        pump, alive = self._pump(head["kind"], device), self._alive(head["poll_s"])
         values = self._values()
         counter = self._counter(values)
         self._apart(values, {"[pump]": pump.get("state_at"), "[determination]": counter, "[alive]": alive.get("alive")})
+        if counter is not None and not any(value.metric in CUFF for value, _ in values):
+            raise self._source.wrong("determination", 0, None, "[determination] is for a cuff's numbers; none is here")
         identity = self._one("identity")
         serial, model = (self._text(identity, key) for key in ("serial", "model"))
+        if identity is not None and serial is None and model is None:
+            raise identity.wrong(None, "[identity] names neither serial nor model; write one, or leave it out")
         for table in (device, identity):
             if table is not None:
                 table.done()
         return RegisterMap(
             **head, **pump, **alive, line=self._line(head["poll_s"]), values=tuple(value for value, _ in values),
-            checks=tuple(map(self._check, self._many("check"))), alarms=tuple(self._alarms()),
+            checks=tuple(map(self._check, self._many("check"))), alarms=tuple(self._alarms(values)),
             serial=serial, model=model, counter=counter, defined_at={value.metric: place for value, place in values})
 
     def _tables(self) -> None:
@@ -147,6 +151,8 @@ class _Reader:
                               f"'mask' must be at most 0x{(1 << 16 * width) - 1:X}: {written} is {kind}")
         if (bit >= 0 or mask) and kind[0] != "u":
             raise table.wrong("type", f"bits are read from u16, u32 or u64, not {kind}")
+        if mask and mask // (mask & -mask) & (mask // (mask & -mask) + 1):
+            raise table.wrong("mask", f"'mask' must be bits side by side, not 0x{mask:X}: others are between")
         at = At(function, place, written, 1 << bit if bit >= 0 else mask)
         if not bits and (overlap := self._spans.take(function, place, width, written)):
             raise table.wrong(named[0], overlap)
@@ -318,8 +324,8 @@ class _Reader:
                                        " nothing; write what this device has there")
         return min(low, _held(at, inside[0])), max(high, _held(at, inside[1]))
 
-    def _alarms(self) -> Iterator[Alarm]:
-        """Each bit or code once, and a register is read by its bits or by its codes."""
+    def _alarms(self, values: list[tuple[Value, str]]) -> Iterator[Alarm]:
+        """Each bit or code once, and a register is read by its bits, by its codes or as one of `values`."""
         found: list[Alarm] = []
         for table in self._many("alarm"):
             alarm = self._alarm(table)
@@ -330,6 +336,11 @@ class _Reader:
                 raise table.wrong("code", f"{alarm.raw} is there twice; give each bit or code one [[alarm]]")
             if any(one.by_value != alarm.by_value for one in here):
                 raise table.wrong("code", f"{at.written} is read by its bits and by its codes; it is one or the other")
+            whole = next((one for one, _ in values if not one.at.mask and at.mask and one.at.function == at.function
+                          and 0 <= at.field.address - one.at.field.address < one.at.field.width), None)
+            if whole is not None:
+                raise table.wrong("bit", f"{alarm.raw} is a bit of {whole.metric}, which is read from all of"
+                                         f" {whole.at.written}; one address is wrong, or the number needs a 'mask'")
             found.append(alarm)
             yield alarm
 
@@ -357,6 +368,8 @@ class _Reader:
             raise table.wrong(None, f"[pump] is for kind = \"pump\", not {kind!r}")
         at, states = self._at(table, "state", ("u16", "u32"), bits=True), table.coded("states", STATES)
         self._holds(table, "states", at, states)
+        if "infusing" not in states.values():
+            raise table.wrong("states", "'states' has no code for \"infusing\": this pump would never be seen to run")
         table.done()
         return {"state_at": at, "states": states}
 
@@ -372,11 +385,13 @@ class _Reader:
         table.done()
         return at
 
-    def _alive(self) -> dict[str, Any]:
+    def _alive(self, poll_s: float) -> dict[str, Any]:
         table = self._one("alive")
         if table is None:
             return {}
         at, alive_s = self._at(table, "alive", ("u16", "u32")), table.number("within_s", 0.5, 600.0, 5.0)
+        if alive_s <= poll_s:
+            raise table.wrong("within_s", f"'within_s' must be longer than poll_s ({poll_s:g}), not {alive_s:g}")
         table.done()
         return {"alive": at, "alive_s": alive_s}
 
