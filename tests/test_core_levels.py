@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from edge.contract.events import AlarmMoved
 from edge.core.alarms import Alarm
 from edge.core.bedside import Bedside
 from edge.core.rules import parse_rules
@@ -112,6 +113,17 @@ def test_the_worst_stands_beside_a_lower_level(
 ) -> None:
     alarm = now(pressures(BedStory().infusing(), *readings))
     assert (alarm["rule"], alarm["was"], alarm.get("worst", {}).get("rule")) == (level, was, worst)
+
+
+def test_an_alarm_that_ends_beside_the_picture_of_an_older_one_ends_under_its_own_id() -> None:
+    story = pressures(BedStory().infusing(), SEVERE, WELL, RAISED, RAISED, WELL)
+    told = [(body.alarm.removeprefix("chair-1."), body.was, body.state) for event in story.pending_events
+            if isinstance(body := event.body, AlarmMoved) and body.rule.startswith("HTN-")]
+    assert told == [("HTN-3.1", "inactive", "active"), ("HTN-3.1", "active", "latched"),
+                    ("HTN-1.2", "latched", "active"), ("HTN-1.2", "active", "latched")]
+    picture = now(story)
+    assert (picture["alarm"], "185/99" in picture["text"]) == ("chair-1.HTN-1.2", True)
+    assert story.reason(story.command("acknowledge", alarm=picture["alarm"], seq=picture["seq"])) == ""
 
 
 def test_nothing_stands_beside_a_level_where_somebody_had_acknowledged_the_higher_one() -> None:

@@ -96,7 +96,7 @@ def _end(state: BedState, speaks: Rule, context: RuleContext) -> Iterator[Pendin
     latched = _moved(state, speaks.id, worst.rule)
     latched = replace(latched, state="latched", priority=worst.priority, body=worst, worst=None, acknowledged_at_s=None)
     state.alarms[worst.rule] = latched
-    ended = replace(worst, state="latched", was="active", alarm_phase="end")
+    ended = replace(worst, alarm=alarm.id, state="latched", was="active", alarm_phase="end")
     yield publish(state, speaks, latched, "active", context, body=ended)
 
 
