@@ -38,7 +38,7 @@ Phase = Literal["PRECHECK", "READY", "INFUSING", "PAUSED", "RECOVERY", "DISCHARG
 MAX_BEDS = 1024  # of one edge
 Role = Literal["nurse", "technician", "prescriber", "administrator"]
 InformationKind = Literal["reminder", "infusion_ended", "delegation"]
-Route = Literal["intravenous", "subcutaneous", "nasal"]
+Route = Literal["intravenous", "subcutaneous", "nasal", "intramuscular"]
 PRIORITY_RANK: dict[str, int] = {"none": 0, "low": 1, "medium": 2, "high": 3}
 SILENCE = frozenset({"silent", "lost", "wrong_device", "unstable"})
 

@@ -15,7 +15,7 @@ from edge.core import views
 from edge.core.bedside import Bedside
 from edge.core.context import RuleContext
 from edge.core.protocol import Protocol
-from edge.core.protocols import ProtocolsError, as_in_0_1_0, parse_protocols
+from edge.core.protocols import ProtocolsError, as_in_0_1_0, condition_in_words, parse_protocols
 from edge.model import LinkChanged, PumpStatus, Sample, Samples, Tick
 from edge.process import BadUsage
 from tests.helpers.bed_story import DEVICES, ORDER, BedStory
@@ -277,3 +277,13 @@ def test_a_form_is_told_every_protocol_with_its_limits_or_its_doses() -> None:
                               "concentration_mg_ml": Bounds(low=0.2, high=10)}
     assert (nasal.drug, nasal.route, nasal.limits) == ("esketamine", "nasal", {})
     assert (nasal.doses_mg, nasal.device_mg) == ((56, 84), 28)
+
+
+@pytest.mark.parametrize(("condition", "words"), [
+    ("spo2_pct < 0", "SpO₂ is below what can be measured"),
+    ("spo2_pct >= 0", "SpO₂ is not below what can be measured"),
+    ("spo2_pct > 0", "SpO₂ is above 0 %"),
+    ("spo2_pct < 1", "SpO₂ is below 1 %"),
+])
+def test_a_reading_beyond_its_range_is_told_as_that(condition: str, words: str) -> None:
+    assert condition_in_words(condition) == words

@@ -82,12 +82,12 @@ def _opening(protocol: Protocol) -> str:
 def _schedule(title: str, steps: tuple[Step, ...], otherwise: str) -> list[str]:
     if not steps:
         return [f"  {title}: {otherwise}."]
-    return [f"  {title}:", *(f"    {_step(step)}" for step in steps)]
+    return [f"  {title}:", *(f"    {_step(step, alone=len(steps) == 1)}" for step in steps)]
 
 
-def _step(step: Step) -> str:
+def _step(step: Step, *, alone: bool) -> str:
     parts = [f"every {step.every_min:g} min"] if step.every_min else []
     if step.at_min:
         parts.append(f"at {', '.join(f'{minute:g}' for minute in step.at_min)} min from the start")
-    where = f"while {condition_in_words(step.when)}" if step.when else "otherwise"
+    where = f"while {condition_in_words(step.when)}" if step.when else "always" if alone else "otherwise"
     return f"{' and '.join(parts)}, {where}{', unless ordered otherwise' if step.ordered else ''}"

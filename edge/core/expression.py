@@ -194,6 +194,9 @@ class _Compiler:
         if that.is_share:
             word = {"below": "less than", "above": "more than"}.get(word, word)
         source = self._code.operated(this.term, sign, that.term).source
+        if isinstance(left, ast.Name) and left.id in METRICS and that.term.is_constant and sign in ("<", ">=") and (
+                float(that.words) == METRICS[left.id].low):
+            return _Truth(source, f"{this.words} is {'' if sign == '<' else 'not '}below what can be measured")
         return _Truth(source, f"{this.with_unit(that.unit)} is {word} {that.with_unit(this.unit)}")
 
     def quantity(self, node: ast.expr) -> _Number:

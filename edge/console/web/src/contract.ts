@@ -14,7 +14,7 @@ export type LinkState = "connecting" | "live" | "silent" | "lost" | "wrong_devic
 export type DeviceKind = "pump" | "nibp" | "oximeter" | "monitor";
 export type Validity = "valid" | "questionable" | "measuring" | "calibrating" | "invalid" | "unavailable" | "overflow" | "underflow";
 export type EventKind = "alarm" | "session" | "phase" | "dissociation" | "check_in" | "request" | "audio" | "shelf" | "attention" | "command" | "link" | "device" | "boot" | "stream" | "journal";
-export type Route = "intravenous" | "subcutaneous" | "nasal";
+export type Route = "intravenous" | "subcutaneous" | "nasal" | "intramuscular";
 
 /** The latest word on one metric. `value` is null unless `validity` is valid or questionable. */
 export interface Numeric {

@@ -13,8 +13,8 @@ export const PHASE: Record<Phase, string> = {
 };
 
 /** A drug that a person gives by hand or takes is not infused. */
-export function phaseName(phase: Phase, session: Pick<Session, "route"> | null): string {
-  return phase === "INFUSING" && session?.route === "nasal" ? "Dosing" : PHASE[phase];
+export function phaseName(phase: Phase, session: Session | null): string {
+  return phase === "INFUSING" && byHand(session) ? "Dosing" : PHASE[phase];
 }
 
 /** Whether a person gives the dose, and no pump. */

@@ -5,7 +5,7 @@ import { clockTime } from "../src/age.ts";
 import { kindOf, sentenceOf } from "../src/eventwords.ts";
 import { idOf, labelOf, matching, pathOf } from "../src/beds.ts";
 import { placeOf } from "../src/place.ts";
-import type { EdgeEvent } from "../src/feed.ts";
+import type { EdgeEvent, Session } from "../src/feed.ts";
 import { deviceSays, interlockWords, linkRemedy, linkWords, nextWords, marginWords, noAlarms, overWords, ownLimits, phaseName } from "../src/words.ts";
 
 const AT = "2026-09-21T12:00:00.000Z";
@@ -171,11 +171,15 @@ for (const [link, words] of [
   });
 }
 
-test("a nasal drug is not infused", () => {
-  assert.equal(phaseName("INFUSING", { route: "nasal" }), "Dosing");
-  assert.equal(phaseName("INFUSING", { route: "intravenous" }), "Infusing");
+test("a dose by hand is not infused, whatever its route", () => {
+  const given = (route: string, dose_mg: number | null) =>
+    ({ route, order: { dose_mg, dose_mg_kg: dose_mg === null ? 0.5 : null } }) as Session;
+  assert.equal(phaseName("INFUSING", given("nasal", 56)), "Dosing");
+  assert.equal(phaseName("INFUSING", given("intramuscular", 35)), "Dosing");
+  assert.equal(phaseName("INFUSING", given("subcutaneous", null)), "Infusing");
+  assert.equal(phaseName("INFUSING", given("intravenous", null)), "Infusing");
   assert.equal(phaseName("INFUSING", null), "Infusing");
-  assert.equal(phaseName("RECOVERY", { route: "nasal" }), "Recovery");
+  assert.equal(phaseName("RECOVERY", given("nasal", 56)), "Recovery");
 });
 
 test("nothing is to be done about a live link", () => assert.equal(linkRemedy("live"), null));
