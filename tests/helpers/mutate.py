@@ -49,6 +49,8 @@ EQUIVALENT = {
     "coverage: 1.0 -> 2.0 in default=1.0": "of what nothing is sampled, all is covered, and no more is asked for",
     "cuff: 0.0 -> 1.0 in sample.value or 0.0": "neither is the pressure of an inflated cuff",
     "gates: > -> >= in value > 0": "there the value is infinite",
+    "gates: 0 -> 1 in value > 0": "there the value is infinite",
+    "starting: 0.0 -> 1.0 in ended_s[-most] + engine.cuff_most_of_s if len(ended_s) >= most else 0.0": "both in 1970",
     "pk: 0 -> 1 in max(0, math.ceil(math.log2(norm / HALVINGS_TO)))": "halved once more it is the same to 15 digits",
     "pk: 1 -> 2 in ORDER + 1": "a term more of the series is below the last digit",
     "pk: 12 -> 13 in (12, 0.25)": "likewise",
