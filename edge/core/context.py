@@ -245,7 +245,7 @@ class RuleContext:
 
     def has_gone_quiet(self, device: Device) -> bool:
         """Whether a pump is connected and yet has said nothing for longer than its word counts."""
-        if device.kind != "pump" or self.at_s - device.pump_at_s <= METRICS["rate_ml_h"].stale_after_s:
+        if device.kind != "pump":
             return False
         newest_s = max(device.pump_at_s, device.since_s, max(device.newest_s.values(), default=0.0))
         return self.at_s - newest_s > METRICS["rate_ml_h"].stale_after_s
