@@ -28,17 +28,18 @@ class Newest(NamedTuple):
 
 
 def newest(state: BedState) -> Newest | None:
-    """What was measured at this bed or entered in this session last, however old it is; None: nothing. Infinite: beyond
+    """What was measured at this bed or entered in this session last, however old it is; None: nothing. Infinite: below
     what the device can measure."""
     session, latest = state.session, state.latest.get("spo2_pct")
     if session is None:
         return None
     spot = session.entered("spo2_pct")
     entered = [] if spot is None else [Newest(spot.value, spot.at_s, spot.by)]
-    if latest is None or latest.valid_value is None or (latest.valid_at_s or 0.0) < session.here_s:
+    if (latest is None or latest.valid_value is None or latest.valid_at_s is None
+            or latest.valid_at_s < session.here_s):
         return entered[0] if entered else None
     is_below = latest.valid_value <= METRICS["spo2_pct"].low  # of what can be measured: the end of it stands for it
-    measured = Newest(BEYOND["underflow"] if is_below else latest.valid_value, latest.valid_at_s or 0.0)
+    measured = Newest(BEYOND["underflow"] if is_below else latest.valid_value, latest.valid_at_s)
     return max([measured, *entered], key=lambda one: one.at_s)
 
 
@@ -46,7 +47,7 @@ def last_s(state: BedState, session: Session) -> float:
     """From when the next one is counted: the last one, at whichever bed, or the start."""
     begun_s = session.opened_s if session.started_s is None else session.started_s
     last = newest(state)
-    return max(begun_s, session.spo2_at_s[-1] if session.spo2_at_s else 0.0, last.at_s if last else 0.0)
+    return max([begun_s, *session.spo2_at_s[-1:], *([] if last is None else [last.at_s])])
 
 
 def due_s(state: BedState) -> float | None:
@@ -78,11 +79,11 @@ def _age_s(context: RuleContext) -> Number:
 
 
 def in_words(context: RuleContext) -> str | None:
-    """The saturation as last known, as a person reads it."""
+    """The saturation as last known, as a person reads it; above 100 % there is none."""
     last = newest(context.state)
-    if last is None or isfinite(last.pct):
-        return None if last is None else f"{last.pct:.0f}"
-    return f"{'above' if last.pct > 0 else 'below'} the measuring range"
+    if last is None:
+        return None
+    return f"{last.pct:.0f}" if isfinite(last.pct) else "below the measuring range"
 
 
 def _age_in_words(context: RuleContext) -> str | None:
