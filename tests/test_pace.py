@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.field.pace import CHUNKED, EVEN_S, HELD_S, Flood, Pace
+from edge.field.pace import ANYHOW_S, CHUNKED, EVEN_S, HELD_S, REOPENED_S, Flood, Pace
 
 
 def test_what_came_at_once_is_no_pace_by_which_the_next_would_be_of_now() -> None:
@@ -34,12 +34,14 @@ def test_two_seconds_of_what_comes_usually_may_come_at_once_or_eight_frames_of_t
 EVEN = 20  # bytes each 0.05 s
 
 
-def held_up(gap_s: float, faster: float, lasts_s: float, frame: int = 20) -> list[bool]:
+def held_up(gap_s: float, faster: float, lasts_s: float, frame: int = 20, *, reopened: bool = False) -> list[bool]:
     """What is of now of a stream that stops for `gap_s`, and then comes so many times faster."""
     pace, told, turn = Pace(10_000.0, 60.0, 1.0), [], 0
     for turn in range(1, 400):
         assert pace.of_now(EVEN, turn * 0.05, turn * 0.05, awaited=False) or turn < 3
         pace.frame(frame)
+    if reopened:
+        pace.opened(turn * 0.05 + gap_s, turn * 0.05 + gap_s)
     for piece in range(round(lasts_s / 0.05)):
         at_s = turn * 0.05 + gap_s + piece * 0.05
         told.append(pace.of_now(round(EVEN * faster), at_s, at_s, awaited=False))
@@ -86,6 +88,15 @@ def test_pauses_in_what_was_held_up_are_no_slower_pace() -> None:
 def test_a_line_on_which_all_comes_in_pieces_is_of_now_again_after_a_minute() -> None:
     told = with_pauses(1.0, on_s=0.05, off_s=0.3, seconds=80.0)
     assert told.index(True) * 0.35 == pytest.approx(CHUNKED * EVEN_S, abs=2 * EVEN_S)
+
+
+@pytest.mark.parametrize(("gap_s", "faster", "old_s"), [
+    (20.0, 1.0, REOPENED_S), (0.5, 1.0, REOPENED_S), (20.0, 1.1, ANYHOW_S), (20.0, 1.5, ANYHOW_S), (20.0, 3.0, 10.0)])
+def test_what_was_kept_while_the_line_was_closed_is_old(gap_s: float, faster: float, old_s: float) -> None:
+    """What comes faster for half a minute, and never ends, is of another device or another setting."""
+    told = held_up(gap_s, faster, ANYHOW_S + 5.0, reopened=True)
+    assert told.index(True) * 0.05 == pytest.approx(old_s, abs=0.2)
+    assert all(told[told.index(True) + 40:])
 
 
 def test_of_few_large_frames_nobody_can_say_how_fast_they_come() -> None:

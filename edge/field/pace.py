@@ -24,11 +24,13 @@ FLOOD = 4.0  # times what the line carries: more is never parsed, so that a floo
 FLOOD_BYTES = 16_384.0  # and so many may always come at once, after a pause
 HELD_S = 1.5  # real time in which nothing comes: a stream was held up, or lost it
 EVEN_S = 2.5  # real time in which what follows shows which: what was held up comes faster
+REOPENED_S = 1.5  # the same after an opening: what is put back is to be read again in three seconds
 HOLE_S = 0.25  # real time: a longer pause in what was held up (the device was asked to begin anew) is no slower pace
 CHUNKED, FEW = 24.0, 5.0  # times `EVEN_S`: where by then most of the time were pauses, all comes so, and they count
 PAID_S = 0.1  # edge time: owing no more, it has caught up
 CATCHES_UP = 1.05  # times the usual
 MANY = 20.0  # of the longest frame ever must come in that time: of fewer nobody can say how fast they come
+ANYHOW_S = 30.0  # edge time
 LONGEST_S = 60.0  # edge time: by so much at most a stream is held up
 KNOWN_AFTER_S = 5.0  # edge seconds after the opening from which on "lately" means anything
 
@@ -52,7 +54,7 @@ class Pace:
         """The connection was opened: what comes first may be of any age."""
         self._allowed, self._at_s, self._real_s, self._opened_at_s = 0.0, at_s, real_s, at_s
         self._lately = self._weight = 0.0  # bytes, and in how many edge seconds; the older, the less they count
-        self._catching_up.forget()
+        self._catching_up.opened(at_s)
 
     def of_now(self, count: int, at_s: float, real_s: float, *, awaited: bool) -> bool:
         """Whether so many bytes can have been sent since the last ones came; if not, nobody knows how old they are.
@@ -89,10 +91,8 @@ class CatchingUp:
 
     def __init__(self, speed: float) -> None:
         self._held_s, self._even_s, self._hole_s = HELD_S * speed, EVEN_S * speed, HOLE_S * speed  # edge time
-        self.forget()
-
-    def forget(self) -> None:
-        """Nothing is known of its pace (the line was opened)."""
+        self._reopened_s = REOPENED_S * speed
+        self._shows_s = self._even_s  # of what comes, and it is known how fast it comes
         self._bytes = self._over_s = 0.0  # what came of late while it was not behind, and in how long
         self._owed = 0.0  # bytes
         self._at_s: float | None = None
@@ -100,6 +100,18 @@ class CatchingUp:
         self._flowed_s = 0.0  # since then, without pauses
         self._came: deque[tuple[float, int]] = deque()  # of late, since then: after how long, and how many bytes
         self._came_s = 0.0  # all of these
+        self._opened_s = -math.inf
+
+    def opened(self, at_s: float) -> None:
+        """The line was opened. What was kept meanwhile may come as it comes after a gap; but where it comes faster for
+        `ANYHOW_S`, another device is there, or it sends more than before."""
+        self._since_s, self._owed, self._flowed_s, self._came_s = None, 0.0, 0.0, 0.0
+        self._came.clear()
+        if self._at_s is not None and self._over_s:
+            self._since_s = self._opened_s = at_s
+            self._shows_s = self._reopened_s
+            self._owed = self._bytes / self._over_s * min(at_s - self._at_s, LONGEST_S)
+            self._at_s = at_s
 
     def has(self, count: int, at_s: float, longest: float) -> bool:
         """Whether these bytes are owed. `longest`: bytes of a frame, infinite where none is known."""
@@ -113,12 +125,13 @@ class CatchingUp:
             return False
         self._owed = min(max(self._owed + usual * passed_s - count, 0.0), usual * LONGEST_S)
         if self._since_s is None:
-            self._since_s, self._flowed_s, self._came_s = at_s, 0.0, 0.0
+            self._since_s, self._shows_s, self._flowed_s, self._came_s = at_s, self._even_s, 0.0, 0.0
         elif passed_s <= self._hole_s or at_s - self._since_s >= max(CHUNKED * self._even_s, FEW * self._flowed_s):
             self._flowed(passed_s, count)
-        even = self._came_s >= self._even_s and (
+        even = self._came_s >= self._shows_s and (
             sum(count for _, count in self._came) <= CATCHES_UP * usual * self._came_s)
-        if even or self._owed <= PAID_S * usual:
+        known = at_s - self._opened_s >= ANYHOW_S and self._since_s == self._opened_s
+        if even or known or self._owed <= PAID_S * usual:
             self._since_s, self._owed = None, 0.0
             self._came.clear()
             return False
@@ -129,7 +142,7 @@ class CatchingUp:
         self._flowed_s += passed_s
         self._came_s += passed_s
         self._came.append((passed_s, count))
-        while self._came_s - self._came[0][0] >= self._even_s:
+        while self._came_s - self._came[0][0] >= self._shows_s:
             self._came_s -= self._came.popleft()[0]
 
 
