@@ -359,6 +359,11 @@ async def test_the_devices_and_their_wires_at_every_size(opened: Opened, beds: i
             await sound(page, size)
             await in_sight(page, page.get_by_role("button", name="Sign out"))
             await in_sight(page, page.locator("tbody tr").last.locator("td").first)
+        find = page.get_by_label("Find")
+        for wanted, count in (("chair 2", 33 if beds == 30 else 3), ("CHAIR 2 PUMP", 1), ("no such thing", 0)):
+            await find.fill(wanted)
+            await expect(page.locator("tbody tr[data-device]")).to_have_count(count)
+        await expect(page.locator(".devices")).to_contain_text("No device is found by “no such thing”.")
 
 
 async def test_the_simulation_page_at_every_size(opened: Opened) -> None:

@@ -34,23 +34,31 @@ const ORDERS: Record<string, (a: Entry, b: Entry) => number> = {
   Late: (a, b) => b.device.late - a.device.late,
 };
 
+/** By what of it a device is found. */
+function words({ bed, device }: Entry): string {
+  return [store.label(bed), kindWord(device), device.device, device.driver, device.identity, linkTrouble(device) ?? "live"].join(" ").toLowerCase();
+}
+
 export function Devices() {
   const [order, setOrder] = useState("Trouble");
+  const [wanted, setWanted] = useState("");
   const entries = store.beds.flatMap((bed) => (store.states.get(bed)?.devices ?? []).map((device) => ({ bed, device })));
+  const found = entries.filter((entry) => words(entry).includes(wanted.trim().toLowerCase()));
   const broken = entries.filter(({ device }) => device.link !== "live").length;
   return (
     <div class="devices">
       <div class="devices-head">
         <h1 tabIndex={-1}>Devices</h1><b>{broken === 0 ? `All ${entries.length} live` : `${broken} of ${entries.length} not live`}</b>
         <span class="ranges">Order by {Object.keys(ORDERS).map((key) => <button key={key} aria-pressed={key === order} onClick={() => setOrder(key)}>{key}</button>)}</span>
+        <label>Find <input type="search" value={wanted} placeholder="bed, driver, serial number" onInput={(event) => setWanted(event.currentTarget.value)} /></label>
       </div>
       <ScreenSize />
       <AtTheBox />
       <Refused />
       <div class="table" tabIndex={0} role="region" aria-label="All devices"><table>
         <thead><tr>{COLUMNS.map((column) => <th key={column}>{column}</th>)}</tr></thead>
-        <tbody>{entries.sort(ORDERS[order]).map((entry) => <Line key={`${entry.bed} ${entry.device.device}`} entry={entry} />)}</tbody>
-      </table></div>
+        <tbody>{found.sort(ORDERS[order]).map((entry) => <Line key={`${entry.bed} ${entry.device.device}`} entry={entry} />)}</tbody>
+      </table>{found.length === 0 && <p role="status">No device is found by “{wanted}”.</p>}</div>
     </div>
   );
 }
