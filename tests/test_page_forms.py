@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 
 from edge.model import iso
 from tests.helpers.page_browser import Opened
-from tests.helpers.page_story import Story, alarm
+from tests.helpers.page_story import Story, alarm, session
 
 pytestmark = pytest.mark.slow
 
@@ -359,6 +359,22 @@ async def test_what_cannot_be_read_is_named_and_kept_and_is_never_missing(opened
             await expect(go).to_be_enabled()
         await go.click()
         await expect(sheet).to_contain_text("Age not recorded")
+        await page.keyboard.press("Escape")
+        story.beds["chair-1"].state.update(session=session(iso(story.now()), "s-2"), patient="Anna")
+        story.tell("chair-1")  # a colleague has started it elsewhere, and closes it
+        await expect(page.locator(".bed-head")).to_contain_text("Anna")
+        story.beds["chair-1"].state.update(session=None, patient=None)
+        story.tell("chair-1")
+        await page.get_by_role("button", name="Start session").click()
+        for field in ("patient", "weight_kg", "dose_mg_kg"):  # the next patient is not found under that name
+            await expect(sheet.locator(f"[name={field}]")).to_have_value("")
+        await sheet.locator("[name=patient]").fill("Berta")
+        await page.evaluate("typed_ms = performance.now()")
+        for later_ms, there in ((3_595_000, "Berta"), (3_600_000, "")):  # nor under one of an hour ago
+            await page.keyboard.press("Escape")
+            await page.evaluate(f"performance.now = () => typed_ms + {later_ms}")
+            await page.get_by_role("button", name="Start session").click()
+            await expect(sheet.locator("[name=patient]")).to_have_value(there)
 
 
 # --- how a session ends -----------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import type { Problem, Status } from "./contract.ts";
 import type { Answer, BedState, EdgeEvent, History, Me } from "./feed.ts";
 
 const WAIT_MS = 8000;
+const SILENT = "The console does not answer. Try again.";
 
 export interface DevicesOfBed { bed: string; devices: BedState["devices"] }
 
@@ -60,7 +61,7 @@ export async function login(name: string, password: string): Promise<Me | string
   if (response?.status === 503) return problemWords(await read(response, true)) ?? "The console has a fault. Try again.";
   const me = await read<Me>(response);
   if (me !== null) return remember(me) as Me;
-  if (response === null) return "The console does not answer. Try again.";
+  if (response === null) return SILENT;
   if (response.status === 429) return "Too many tries. Wait a minute.";
   return response.status < 500 ? "Name or password is wrong." : "The console has a fault. Try again.";
 }
@@ -80,7 +81,7 @@ export async function unlock(password: string): Promise<Me | string> {
   const response = await request("POST", "/api/unlock", { password });
   const me = await read<Me>(response);
   if (me !== null) return remember(me) as Me;
-  if (response === null) return "The console does not answer. Try again.";
+  if (response === null) return SILENT;
   return response.status === 429 ? "Too many tries. Wait a minute." : "The password is wrong.";
 }
 
@@ -125,13 +126,13 @@ export async function hand(edge: string, asked: Hand): Promise<string | null> {
   const response = await request("POST", `/api/simulation/${encodeURIComponent(edge)}`, asked);
   if (response?.ok === true) return null;
   const problem = await response?.json().catch(() => null) as { detail?: string } | null | undefined;
-  return problem?.detail ?? "The console does not answer. Try again.";
+  return problem?.detail ?? SILENT;
 }
 
 /** For the technician: begun, or why it is not. */
 export async function askBox(edge: string, verb: "look_at_ports" | "probe_port" | "show_driver" | "read_again", args?: { at: string } | { of: string }): Promise<string | null> {
   const response = await request("POST", `/api/edges/${encodeURIComponent(edge)}/box`, { verb, ...args });
-  return response?.ok === true ? null : problemWords(await read(response, true)) ?? "The console does not answer. Try again.";
+  return response?.ok === true ? null : problemWords(await read(response, true)) ?? SILENT;
 }
 
 /** Each edge's last status. */

@@ -29,7 +29,7 @@ export function Comments({ alarm }: { alarm: Alarm }) {
 
 /** Under an alarm's meaning: a line about it, for whoever comes next. */
 export function CommentForm({ bed, alarm }: { bed: string; alarm: Alarm }) {
-  const [{ text }, change, forget] = useDraft(bed + alarm.alarm, { text: "" });
+  const [{ text }, change, forget] = useDraft(bed + alarm.alarm + alarm.since, { text: "" });
   const [problem, setProblem] = useState<string | null>(null);
   const length = [...text.trim()].length;
   const send = async (event: Event): Promise<void> => {

@@ -2,6 +2,7 @@
 import { idOf, keyOf, labelOf } from "./beds.ts";
 import { type Context, dated, onTheWall, receive, type Received } from "./age.ts";
 import { EdgeClock, Monotonic } from "./clock.ts";
+import { forgetStart } from "./drafts.ts";
 import { type Broken, brokenHop, brokenEdge } from "./liveness.ts";
 import type { InformationNow, Order, ProtocolNow } from "./contract.ts";
 import { audible, RANK } from "./rank.ts";
@@ -249,6 +250,7 @@ export class Store {
     this.#know(keyOf(state));
     tellLocally(state);
     this.states.set(keyOf(state), state);
+    if (state.session) forgetStart(keyOf(state));
     if (state.live) for (const { alarm } of state.alarms) this.#seenLive.add(alarm);
   }
 
