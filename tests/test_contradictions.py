@@ -1,4 +1,4 @@
-"""Two devices that answer on one line: once three answers contradict each other nothing counts, and it is said."""
+"""Two devices that answer on one line: once four answers contradict each other nothing counts, and it is said."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import drivers
 import simulators
 from drivers.contract import FrameRequest
-from edge.field.contradictions import LATELY, MANY, TWO_ANSWER, Contradictions
+from edge.field.contradictions import LATELY, MANY, SOON_S, TWO_ANSWER, Contradictions
 from simulators.contract import Twin
 from tests.helpers.dialogue_run import DialogueRun, StillPatient
 
@@ -22,19 +22,28 @@ def is_response(frame: bytes, request: object) -> bool:
 
 @pytest.mark.parametrize(("frames", "many"), [
     (["a1"] * 9, False), (["a1", "a1"] * 9, False), (["a1 a2"] * (MANY - 1), False), (["a1 a2"] * MANY, True),
-    (["a1 a2", "a1 a2", "b1", "b1", "b1", "a1 a2"], True), (["a1 b2"] * 9, False),
+    (["a1 a2", "a1 a2", "b1", "b1", "b1", "a1 a2", "a1 a2"], True), (["a1 b2"] * 9, False),
+    (["a1 a2", "a1"] * 9, False),
     (["a1 a2"] * MANY + ["a1"] * (LATELY - MANY), True), (["a1 a2"] * MANY + ["a1"] * (LATELY - MANY + 1), False)])
-def test_three_of_five_that_differ_are_two_devices(frames: list[str], many: bool) -> None:
+def test_four_of_five_that_differ_are_two_devices(frames: list[str], many: bool) -> None:
     """The first answer to each request, and what comes with it."""
     others = Contradictions()
-    others.besides(b"a1", is_response)
-    for told in frames:
+    others.besides(b"a1", 0.0, is_response)
+    for real_s, told in enumerate(frames, 1):
         first, *more = (one.encode() for one in told.split())
-        others.answered(ASKED if first[:1] == b"a" else OTHER, first)
+        others.answered(ASKED if first[:1] == b"a" else OTHER, first, real_s)
         for one in more:
-            others.besides(one, is_response)
+            others.besides(one, real_s + SOON_S, is_response)
     assert others.many is many
     others.forget()
+    assert not others.many
+
+
+def test_what_a_device_sends_by_itself_is_no_other_ones_answer() -> None:
+    others = Contradictions()
+    for real_s in range(9):
+        others.answered(ASKED, b"a1", real_s)
+        others.besides(b"a2", real_s + SOON_S + 0.01, is_response)
     assert not others.many
 
 

@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 from drivers.contract import Request
 
-LATELY, MANY = 5, 3  # of so many times that one thing was asked so often came two answers that differ: no old answer
+LATELY, MANY = 5, 4  # of so many times that one thing was asked so often came two answers that differ: no old answer
 # comes again so often
+SOON_S = 0.5  # real time within which two that hear the same request answer; a device that sends by itself, too, since
+# a former host told it to, does so at any time, and every second time it is asked at most (an S/5: every 10 s)
 TWO_ANSWER = "two devices answer on this line, or old answers come with the new ones"
 
 
@@ -20,18 +22,21 @@ class Contradictions:
 
     def forget(self) -> None:
         """The line was opened."""
-        self._last: tuple[Request, bytes] | None = None
+        self._last: tuple[Request, bytes, float] | None = None
         self._lately: dict[Request, deque[bool]] = {}
 
-    def answered(self, request: Request, frame: bytes) -> None:
+    def answered(self, request: Request, frame: bytes, real_s: float) -> None:
         """The first answer to `request`."""
-        self._last = request, frame
+        self._last = request, frame, real_s
         self._lately.setdefault(request, deque(maxlen=LATELY)).append(False)
 
-    def besides(self, frame: bytes, is_response: Callable[[bytes, Request], bool]) -> None:
+    def besides(self, frame: bytes, real_s: float, is_response: Callable[[bytes, Request], bool]) -> None:
         """A frame that nobody waited for: perhaps another answer to the last request."""
-        if self._last is not None and frame != self._last[1] and is_response(frame, self._last[0]):
-            self._lately[self._last[0]][-1] = True
+        if self._last is None:
+            return
+        request, first, at_s = self._last
+        if real_s - at_s <= SOON_S and frame != first and is_response(frame, request):
+            self._lately[request][-1] = True
 
     @property
     def many(self) -> bool:

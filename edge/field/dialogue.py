@@ -328,21 +328,21 @@ class Dialogue:
             self._not_before = max(self._not_before, real_s + gap_s(pending.request))
             self.history.response(real_s - self._sent_s)
             more = self._due(at_s)
-        if counts := self._is_of_one(frame, pending):
+        if counts := self._is_of_one(frame, pending, real_s):
             self.link.good(items, real_s)
         counts = counts and self.link.up and not self._in_doubt
         self._deliver(self._inputs(items, at_s) if counts else [], at_s, more=more)
         if pending:
             self._handshake_ends(pending, real_s)
 
-    def _is_of_one(self, frame: bytes, pending: Pending | None) -> bool:
+    def _is_of_one(self, frame: bytes, pending: Pending | None, real_s: float) -> bool:
         """Whether this device alone answers; one that sends by itself may send what looks like an answer."""
         if self.line.stream_bytes_s:
             return True
         if pending is None:
-            self._others.besides(frame, self._driver.is_response)
+            self._others.besides(frame, real_s, self._driver.is_response)
         else:
-            self._others.answered(pending.request, frame)
+            self._others.answered(pending.request, frame, real_s)
         if self._others.many:
             self.link.refused(TWO_ANSWER)
         return not self._others.many
