@@ -7,8 +7,12 @@ import re
 import pytest
 
 from drivers.contract import ALARMS
+from edge.contract.events import AlarmMoved
+from edge.core.alarms import ACTIVE, SHOWN
+from edge.core.bedside import Bedside
 from edge.core.rules import parse_rules
 from edge.core.stories import Begun, StoryError, run_story, stories_of
+from edge.core.story_bed import StoryBed
 from tests.helpers.parts import slow_if
 from tests.helpers.rule_files import FILE, HERE, PROTOCOLS, RULES
 
@@ -43,6 +47,18 @@ TOLD += [pytest.param(name, story, id=f"whole-{name}-{number}", marks=pytest.mar
          for name, number, story in WHOLE]
 
 
+def as_shown(bedside: Bedside) -> dict[str, tuple[str, str, str]]:
+    """The alarms of a bed by id: state, rule, priority."""
+    return {alarm.id: (alarm.state, alarm.rule, alarm.priority)
+            for alarm in bedside.state.alarms.values() if alarm.state in SHOWN}
+
+
+def as_told(name: str, bed: StoryBed) -> dict[str, tuple[str, str, str]]:
+    """The same of this bed, by the last event of each alarm."""
+    return {body.alarm: (body.state, body.rule, body.priority) for event in bed.pending_events
+            if event.bed == name and isinstance(body := event.body, AlarmMoved)}
+
+
 @pytest.mark.parametrize(("name", "story"), TOLD)
 def test_the_story_comes_true(name: str, story: str) -> None:
     """Every alarm of every rule counts here, not only those of the story's own family; but a rule over whether the bed
@@ -50,6 +66,11 @@ def test_the_story_comes_true(name: str, story: str) -> None:
     of = name if name in OVER_WATCHING else None
     bed = run_story(story, f"{name}.txt", RULES, of, PROTOCOLS, begun=BEGUN)
     assert bed.pending_events
+    for one in (bed.bedside, bed.other):
+        if one is not None:
+            shown, told = as_shown(one), as_told(one.state.bed, bed)
+            assert {key: told.get(key) for key in shown} == shown, "who goes by events knows what stands"
+            assert {key for key, (state, *_) in told.items() if state in ACTIVE} <= shown.keys(), "and what is over"
 
 
 @pytest.mark.parametrize("number", [0, 1])
