@@ -24,6 +24,8 @@ What is made of it:
   come again; a lost one at once. Told when
   it changes and once a second.
 * "SpO2 is dropping" is the device's own alarm, where two packets running say it. Without a finger there is none.
+* A wave that repeats itself exactly in less than a heart beat is an old piece that comes again: the numbers with it are
+  questionable (kit/living.py).
 * The device does not say who it is.
 """
 
@@ -45,6 +47,7 @@ from drivers.contract import (
     Weak,
 )
 from drivers.kit.listening import WELL, Agreeing, Listener, Verdict, judged
+from drivers.kit.living import BY_WAVE, Living
 from drivers.kit.text import Twice
 
 PACKET = 5
@@ -144,6 +147,7 @@ class ContecCms50(Listener):
         self._numbers = Agreeing(AGREE, every=PACKETS_S)
         self._alarms: Twice[tuple[DeviceAlarm, ...]] = Twice()
         self._wave: list[int | None] = []
+        self._living = Living(PACKETS_S)
 
     def on_open(self) -> Sequence[Request]:
         self._started = True
@@ -163,10 +167,12 @@ class ContecCms50(Listener):
         alarms = (DROPPING,) if frame[0] & 0x20 and verdict is WELL else ()
         if not self._started:
             return [*readings, DeviceAlarms(alarms)]
-        decoded: list[Decoded] = [*self._numbers.news(readings)]
+        sample = None if frame[2] & 0x10 else frame[1]
+        self._living.sample(sample)
+        decoded: list[Decoded] = [*self._numbers.news([self._living.beside(one) for one in readings])]
         if self._alarms.is_news(alarms):
             decoded.append(DeviceAlarms(alarms))
-        self._wave.append(None if frame[2] & 0x10 else frame[1])
+        self._wave.append(sample)
         if len(self._wave) == WAVE_PACKETS:
             decoded.append(Wave("pleth", float(PACKETS_S), 0, 127, tuple(self._wave)))
             self._wave.clear()
@@ -187,6 +193,7 @@ DRIVER = Spec(
     documents=("Contec communication protocol V5.1",),
     line=Line(baud=19200, parity="O", silent_after_s=3.0, stream_bytes_s=PACKETS_S * PACKET),
     metrics=frozenset({"pulse_bpm", "spo2_pct"}),
+    age=BY_WAVE,
     weak=Weak("its packets have no check", wave=True, alike=AGREE),
     requests=(),
     wiring=(

@@ -22,6 +22,8 @@ What is made of it:
 * A number is reported when it changes and once a second (60 frames). A lost one at once; a new one when eight frames
   running say it (33 ms), since one may hold a flipped bit and a bad wire may send that twice. A driver that was
   never started is shown single frames: it believes each, and reports it.
+* A wave that repeats itself exactly in less than a heart beat is an old piece that comes again: the numbers with it are
+  questionable (kit/living.py).
 * Probe error: invalid, sensor_off; searching: invalid, searching; both override any value, possible or not. PI out of
   reach or flagged invalid is simply unavailable.
 * Low SpO2 is the device's own alarm, reported when it begins and ends, and believed like a new number; a device without
@@ -53,6 +55,7 @@ from drivers.contract import (
     Weak,
 )
 from drivers.kit.listening import Agreeing
+from drivers.kit.living import BY_WAVE, Living
 from drivers.kit.tally import Tally
 
 LENGTHS = {
@@ -172,6 +175,7 @@ class ContecCms60:
         self._low_running = (False, 0)  # of the last frame, and how many frames running had it
         self._frames = 0  # real-time ones
         self._wave: list[int | None] = []
+        self._living = Living(FRAMES_S)
         self._ended = False
         self._frames_before = -1
         self._still_since_s: float | None = None
@@ -238,9 +242,13 @@ class ContecCms60:
         readings = _real_time(payload)
         self._ended = False
         self._frames += 1
-        decoded: list[Decoded] = [*(self._numbers.news(readings) if self._started else readings)]
+        sample = None if payload[0] & 0x80 else payload[1] & 0x7F
+        if self._started:
+            self._living.sample(sample)
+            readings = self._numbers.news([self._living.beside(one) for one in readings])
+        decoded: list[Decoded] = [*readings]
         decoded += self._decode_alarm(payload[0] & 0xA0 == 0x20 and not payload[1] & 0x80)
-        self._wave.append(None if payload[0] & 0x80 else payload[1] & 0x7F)
+        self._wave.append(sample)
         if len(self._wave) == WAVE_FRAMES:
             decoded.append(Wave("pleth", float(FRAMES_S), 0, 127, tuple(self._wave)))
             self._wave.clear()
@@ -291,6 +299,7 @@ DRIVER = Spec(
     documents=("Contec communication protocol V7.0",),
     line=Line(baud=115200, silent_after_s=3.0, stream_bytes_s=FRAMES_S * LENGTHS[REAL_TIME]),
     metrics=frozenset(METRICS),
+    age=BY_WAVE,
     weak=Weak("its packets have no check", wave=True, alike=AGREE),
     requests=REQUESTS,
     wiring=(

@@ -60,6 +60,11 @@ def test_an_old_answer_that_comes_again_is_known_by_what_the_card_says(name: str
 
 
 @pytest.mark.parametrize("name", sampled(((name,) for name in STREAMS), 5))
+def test_a_piece_of_a_stream_that_comes_again_and_again_is_known_by_what_the_card_says(name: str) -> None:
+    assert bool(run_of(name, late=False).wrong) is (says(name, "or again and again") and name not in DOUBTFUL)
+
+
+@pytest.mark.parametrize("name", sampled(((name,) for name in STREAMS), 5))
 def test_a_line_that_comes_late_is_known_where_the_device_sends_its_time(name: str) -> None:
     shown = bool(run_of(name, late=True).wrong)
     assert shown is (says(name, "nothing: what comes steadily late") and name not in DOUBTFUL)

@@ -228,7 +228,8 @@ def test_the_spo2_wave_comes_at_the_rate_that_was_counted() -> None:
     waves = [one for _, batch in run.decoded for one in batch if isinstance(one, Wave)]
     assert {(one.name, one.low, one.high, len(one.samples)) for one in waves} == {("pleth", 0, 100, 15)}
     assert {one.rate_hz for one in waves[20:]} <= {60.0, 61.0}
-    assert set(waves[-1].samples) == {50}
+    samples = [sample for wave in waves for sample in wave.samples if sample is not None]
+    assert (min(samples), max(samples)) == (10, 90)
     assert len(waves) > 90, "and all of it after the first seconds"
 
 

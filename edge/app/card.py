@@ -58,8 +58,9 @@ def shows_age(spec: Spec) -> str:
     if isinstance(spec.driver(), Heard):
         said = "the device's own time, but not by how much a line was late from its first opening on"
     elif spec.line.stream_bytes_s:
-        said = "nothing: what comes steadily late, or again and again, counts as of now"
+        said = "nothing: what comes steadily late" + ("" if spec.age else ", or again and again,") + " counts as of now"
         said += ", and what was held up once it catches up by less than 5 %"
+        said += f"; that it comes again and again, {spec.age}" if spec.age else ""
     else:
         said = f"when it was asked for; that an old answer comes again, {spec.age or 'nothing'}"
     return f"what shows how old a number is: {said}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
@@ -209,6 +210,7 @@ class StillPatient:
     map_mmhg: float | None = 91.3
     resp_bpm: float | None = 14.0
     rates: list[float] = field(default_factory=list)
+    samples: int = 0  # of the pulse wave, so far
 
     def step(self, dt_s: float) -> None:
         """Nothing changes."""
@@ -218,5 +220,6 @@ class StillPatient:
         self.rates.append(rate_ml_h)
 
     def pleth(self, t_s: float) -> float:
-        """A flat line."""
-        return 0.5
+        """A wave that lives: no two beats are alike."""
+        self.samples += 1
+        return 0.5 + 0.4 * math.sin(self.samples / 9.1)

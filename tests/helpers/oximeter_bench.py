@@ -3,6 +3,7 @@ sends, and frames with one bad byte."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -22,13 +23,15 @@ class Finger:
     dbp_mmhg: float | None = None
     map_mmhg: float | None = None
     resp_bpm: float | None = None
+    samples: int = 0  # of the pulse wave, so far
 
     def step(self, dt_s: float) -> None: ...
 
     def infuse(self, rate_ml_h: float) -> None: ...
 
     def pleth(self, t_s: float) -> float:
-        return 0.25 + t_s % 0.5
+        self.samples += 1
+        return 0.5 + 0.25 * math.sin(self.samples / 8.3)
 
 
 def listen(driver: Driver, data: bytes) -> list[Decoded]:
