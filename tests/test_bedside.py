@@ -70,14 +70,6 @@ def test_a_fast_infusion_opens_the_period_by_dose() -> None:
     assert story.until(3).dissociation() == [("expected", 2.0)]
 
 
-def test_a_relapse_opens_it_again() -> None:
-    story = BedStory().infusing().until(40)
-    story.pump = "stopped"
-    story.until(90).command("check_in", **QUIET)
-    story.until(101).command("check_in", cadss=12)
-    assert [state for state, _ in story.dissociation()][-2:] == ["resolved", "observed"]
-
-
 def test_a_lost_pump_link_ends_nothing_and_the_dose_catches_up() -> None:
     story = BedStory().infusing().until(20)
     story.give(LinkChanged("pump", "lost", "the cable is out"))

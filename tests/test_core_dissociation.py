@@ -134,7 +134,9 @@ def test_it_closes_by_the_clock_or_sooner_by_the_estimate_and_never_without_a_qu
     state = bed(effect, monkeypatch, **told)
     assert moved(state) == (("resolved", why) if why else ("", ""))
     assert state.session is not None and state.session.dissociation_opened_s == 1.0
-    changes: tuple[dict[str, Any], ...] = ({"check_ins": ()}, {"infusing_since_s": NOW}, {"phase": "PAUSED"})
+    changes: tuple[dict[str, Any], ...] = (
+        {"check_ins": ()}, {"infusing_since_s": NOW}, {"phase": "PAUSED"},
+        {"check_ins": (entered(60, 4, symptoms=("dissociation",)),)})
     for change in changes:
         assert moved(bed(effect, monkeypatch, **{**told, **change})) == ("", "")
 

@@ -200,14 +200,6 @@ def test_an_infusion_that_is_resumed_in_recovery_opens_the_period_again() -> Non
     assert (story.session.phase, story.session.dissociation) == ("INFUSING", "expected")
 
 
-def test_an_infusion_after_the_period_was_over_opens_it_again() -> None:
-    story = BedStory().infused().until(90)
-    story.command("check_in", **QUIET)
-    assert story.until(101).session.dissociation == "resolved"
-    story.pump = "infusing"
-    assert story.until(102).session.is_open_period
-
-
 def test_a_paused_pump_that_cannot_be_heard_has_not_ended() -> None:
     story = BedStory().infusing().until(10)
     story.pump = "stopped"

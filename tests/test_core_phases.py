@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from edge.core.alarms import SHOWN
@@ -99,17 +97,6 @@ def test_a_ticked_dissociation_opens_the_period() -> None:
     assert story.dissociation() == []
     story.command("check_in", moaas=5, cadss=4, distress=1, symptoms=["dizziness", "dissociation"])
     assert story.dissociation() == [("observed", 1.0)]
-
-
-@pytest.mark.parametrize(("symptoms", "state"), sampled(
-    [(["dissociation"], "resolving"), (["dizziness"], "resolved")], 2))
-def test_a_ticked_dissociation_keeps_it_open(symptoms: list[str], state: str) -> None:
-    story = BedStory().infusing().until(40)
-    story.pump = "stopped"
-    story.until(95).command("check_in", **QUIET, symptoms=symptoms)
-    assert story.until(102).session.dissociation == state
-    session: dict[str, Any] = story.full()["session"]
-    assert session["quiet"] is (state == "resolved")
 
 
 @pytest.mark.parametrize(("stops_min", "ready_min"), sampled([(40, 105), (10, 105), (50, 115)], 3))

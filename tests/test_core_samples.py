@@ -9,8 +9,10 @@ from msgspec.structs import replace
 
 from edge.core import samples, session
 from edge.core.context import RuleContext
+from edge.core.entered import Dose, Held, Override
 from edge.core.fact import Account
 from edge.core.logic import Truth
+from edge.core.protocol import Gate
 from edge.core.samples import Needs
 from edge.core.state import Baseline, BedState, Below, Determination, Device, LatestValue, Order, Session
 from edge.model import LinkState, Phase, Sample, Validity
@@ -165,3 +167,146 @@ def test_a_baseline_keeps_what_the_oximeter_showed(
         state.latest["spo2_pct"] = LatestValue("first", shows, "valid", None, NOW, shows, NOW)
     now = session.baseline(state, NOW)
     assert now is not None and (now.spo2_pct, now.map_mmhg) == (pct, None)
+
+
+# --- what is open -----------------------------------------------------------------------------------------------------
+
+
+def gated(monkeypatch: pytest.MonkeyPatch, phase: Phase, gates: list[Gate], **change: Any) -> BedState:
+    """These gates are open."""
+    monkeypatch.setattr(session, "open_of", lambda *_: gates)
+    monkeypatch.setattr(session, "words_of", lambda gate, _: f"{gate.id} is open")
+    return bed(phase, **change)
+
+
+def moved(state: BedState) -> list[tuple[Phase, str]]:
+    return session.on_time(RuleContext(state, NOW))
+
+
+OPEN, STAY = Gate("cuff", "spo2_pct < 94", ""), Gate("stay", "session.ended_s < 3600", "")
+
+
+@pytest.mark.parametrize(("phase", "gates", "change", "now"), [
+    ("PRECHECK", [], {}, [("READY", "precheck complete")]), ("PRECHECK", [OPEN], {}, []),
+    ("READY", [], {"phase_since_s": NOW - COURSE.ready_for_s}, []),
+    ("READY", [], {"phase_since_s": NOW - COURSE.ready_for_s - 0.1},
+     [("PRECHECK", "ready for 30 minutes without a start; measure the blood pressure again")]),
+    ("READY", [OPEN], {}, []), ("READY", [OPEN], {"unready_since_s": NOW - COURSE.open_for_s + 0.1}, []),
+    ("READY", [OPEN, STAY], {"unready_since_s": NOW - COURSE.open_for_s}, [("PRECHECK", "cuff is open")]),
+    ("READY", [], {"unready_since_s": NOW - 60}, []),
+    ("RECOVERY", [], {}, []), ("RECOVERY", [OPEN], {"ready_for_discharge_since_s": NOW - 999}, []),
+    ("RECOVERY", [], {"ready_for_discharge_since_s": NOW - COURSE.discharge_for_s + 0.1}, []),
+    ("RECOVERY", [], {"ready_for_discharge_since_s": NOW - COURSE.discharge_for_s},
+     [("DISCHARGE_READY", "all discharge criteria have held for 5 minutes")]),
+    ("DISCHARGE_READY", [], {"ready_for_discharge_since_s": NOW - 999}, []),
+    ("DISCHARGE_READY", [OPEN, STAY], {}, [("RECOVERY", "cuff is open")]), ("INFUSING", [OPEN], {}, []),
+])
+def test_how_the_phase_follows_what_is_open(
+    phase: Phase, gates: list[Gate], change: dict[str, Any], now: list[tuple[Phase, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state = gated(monkeypatch, phase, gates, **change)
+    assert moved(state) == now
+    assert state.session is not None
+    if phase == "READY" and not now:
+        assert (state.session.unready_since_s is None) is (not gates)
+    if phase == "RECOVERY":
+        assert (state.session.ready_for_discharge_since_s is None) is bool(gates)
+
+
+@pytest.mark.parametrize(("phase", "gates", "since_s", "now_s"), [
+    ("RECOVERY", [STAY], None, 0), ("RECOVERY", [STAY], -60, -60), ("RECOVERY", [], None, 0),
+    ("RECOVERY", [OPEN], -60, None),
+    ("RECOVERY", [STAY, OPEN], None, None), ("READY", [STAY], None, None),
+    ("INFUSING", [], None, None),
+])
+def test_since_when_time_alone_has_kept_the_patient(
+    phase: Phase, gates: list[Gate], since_s: float | None, now_s: float | None, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state = gated(monkeypatch, phase, gates, but_for_the_stay_s=None if since_s is None else NOW + since_s)
+    moved(state)
+    assert state.session is not None
+    assert state.session.but_for_the_stay_s == (None if now_s is None else NOW + now_s)
+
+
+def test_since_when_each_gate_is_open_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = gated(monkeypatch, "RECOVERY", [OPEN, STAY], open_since_s={"cuff": NOW - 60, "gone": NOW - 60})
+    moved(state)
+    assert state.session is not None and state.session.open_since_s == {"cuff": NOW - 60, "stay": NOW}
+    state.session = replace(state.session, overrides=(Override("cuff", NOW, "nina", "seen"),))
+    assert session.open_points(state, NOW) == ["stay is open"]
+    state.session = replace(state.session, held=Held("anna", "she is anxious", NOW), overrides=())
+    assert session.open_points(state, NOW) == ["held by anna: she is anxious", "cuff is open", "stay is open"]
+
+
+@pytest.mark.parametrize(("infusing_s", "unready", "phase", "why"), [
+    (-60, False, "READY", "the pump infuses"), (-60, True, "PAUSED", "the pump infuses, before the precheck was done"),
+    (-60, False, "PRECHECK", "the pump infuses, before the precheck was done"),
+])
+def test_a_start_before_the_precheck_is_marked(
+    infusing_s: float, unready: bool, phase: Phase, why: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(RuleContext, "infusing", lambda _: True)
+    monkeypatch.setattr(RuleContext, "status_at_s", lambda *_: NOW)
+    state = bed(phase, started_s=None, infusing_since_s=NOW + infusing_s, unready_start=unready,
+                baseline=Baseline(120, 75, 1, "single"))
+    assert session.on_infusion(RuleContext(state, NOW)) == [("INFUSING", why)]
+    assert state.session is not None and state.session.baseline == Baseline(120, 75, 1, "single")
+    assert (state.session.started_s, state.session.unready_start) == (NOW + infusing_s, "before" in why)
+
+
+@pytest.mark.parametrize(("doses", "stopped_s", "ended_s"), [
+    ((), None, 0), ((), -30, -30), ((-90, -60), -30, -60)])
+def test_when_a_dose_ended_that_a_nurse_ends(
+    doses: tuple[float, ...], stopped_s: float | None, ended_s: float,
+) -> None:
+    state = bed(doses=tuple(Dose(NOW + one, 28, 1, "nina") for one in doses), infusing_at_boot=True,
+                stopped_since_s=None if stopped_s is None else NOW + stopped_s, infusing_since_s=NOW, infused_at_s=NOW)
+    assert session.end_infusion(state, NOW, "enough") == ("RECOVERY", "enough")
+    found = state.session
+    assert found is not None and found.ended_s == NOW + ended_s
+    assert (found.infusing_since_s, found.infused_at_s, found.infusing_at_boot) == (None, None, False)
+
+
+# --- two pumps, failed pressures, another patient ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("source", "by", "taken"), [
+    ("drug", "saline", False), ("saline", "drug", True), ("drug", "drug", True), ("saline", "saline", False)])
+def test_of_two_pumps_the_drug_s_rate_counts(source: str, by: str, taken: bool) -> None:
+    state = bed()
+    state.devices = {"drug": Device("pump", "p", link="live", role="drug"),
+                     "saline": Device("pump", "p", link="live", role="carrier")}
+    state.latest["rate_ml_h"] = LatestValue(source, 30, "valid", None, NOW - 1)
+    samples.observe(state, [sample(by, 50, metric="rate_ml_h")], Needs())
+    assert (state.latest["rate_ml_h"].value == 50) is taken
+
+
+@pytest.mark.parametrize(("sbp", "dbp", "failed", "pressures", "completed"), [
+    ((120, "valid"), (75, "valid"), 0, 1, True), ((None, "invalid"), (None, "invalid"), 2, 0, True),
+    ((None, "measuring"), (None, "measuring"), 1, 0, False), ((120, "valid"), None, 2, 0, True),
+    ((None, "overflow"), (75, "valid"), 0, 1, True),
+])
+def test_what_a_cuff_completes(
+    sbp: tuple[float | None, Validity], dbp: tuple[float | None, Validity] | None, failed: int, pressures: int,
+    completed: bool,
+) -> None:
+    state = bed()
+    state.devices["cuff"], state.failed_determinations = Device("nibp", "c", link="live"), 1
+    frame = [sample("cuff", sbp[0], 0, sbp[1], "sbp_mmhg")]
+    if dbp is not None:
+        frame.append(sample("cuff", dbp[0], 0, dbp[1], "dbp_mmhg"))
+    assert samples.observe(state, frame, Needs()) is completed
+    assert (state.failed_determinations, len(state.determinations)) == (failed, pressures)
+
+
+def test_another_patient_has_nothing_of_what_was_measured() -> None:
+    state = bed()
+    state.devices["pump"] = Device("pump", "p", infused=True, run_since_s=NOW, run_ml=3.0)
+    for name, metric in (("first", "spo2_pct"), ("pump", "rate_ml_h"), ("gone", "pulse_bpm")):
+        state.latest[metric] = LatestValue(name, 97, "valid", None, NOW)
+    state.failed_determinations = 2
+    samples.forget_patient(state)
+    pump = state.devices["pump"]
+    assert (list(state.latest), state.failed_determinations) == (["rate_ml_h"], 0)
+    assert (pump.infused, pump.run_since_s, pump.run_ml, pump.own) == (False, None, 0, {})

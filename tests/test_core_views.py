@@ -240,7 +240,7 @@ def test_of_what_is_entered_the_last_is_shown_and_what_is_not_there_is_left_out(
     assert now.session is not None and now.session.check_in is not None and now.session.order is not None
     assert (now.session.check_in.at, now.session.order.nibp_interval_min) == (iso(NOW - 30), 7)
     assert [one.value for one in now.session.limits] == [None, 92]
-    assert now.session.bp_entered is UNSET
+    assert (now.session.bp_entered, now.session.quiet) == (UNSET, False)
     state.determinations = [Determination(NOW - before_s, 120.4, 75, by="nina") for before_s in (90, 30)]
     state.information = (Information(NOW, "infusion_ended", "over"),)
     now = views.full(state, NOW)
@@ -249,3 +249,5 @@ def test_of_what_is_entered_the_last_is_shown_and_what_is_not_there_is_left_out(
     state.determinations.append(Determination(NOW, 120, 75))
     now = views.full(state, NOW)
     assert now.session is not None and now.session.bp_entered is UNSET, "a cuff has measured since"
+    over = views.full(bed(ended_s=NOW - 3600, check_ins=(CheckIn(NOW - 60, "nina", 5, 2, distress=1),)), NOW).session
+    assert over is not None and over.quiet
