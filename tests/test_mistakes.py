@@ -74,6 +74,11 @@ def refused(tmp_path: Path, name: str, text: str) -> str:
     ("etco2_mmhg > 60", "-1 > etco2_mmhg", "'-1 > etco2_mmhg': etCO₂ is from 0 to 150"),
     ("etco2_mmhg > 60", "pair(etco2_mmhg > 60)", "pair(...) is of blood pressures, and etco2_mmhg is measured apart"),
     ("etco2_mmhg > 60", "device_reports(no_breth)", "no device has an alarm of that name; did you mean 'no_breath'?"),
+    ("etco2_mmhg > 60", "link_down()", "when: CO2-1: link_down(...) asks a device, and this rule is of none; write"),
+    ("etco2_mmhg > 60", "device_alarm()", "device_alarm(...) asks a device, and this rule is of none"),
+    ("etco2_mmhg > 60", "link_live(oxymeter)", "no kind of device has that name; did you mean 'oximeter'?"),
+    ("etco2_mmhg > 60", "etco2_mmhg > 60 and standing('CO2-1')", "CO2-1: it asks for its own alarm"),
+    ("etco2_mmhg > 60", "satseconds(spo2_pct, 101) > 5", "satseconds(spo2_pct, 101): SpO₂ is from 0 to 100 %"),
     ("< 55", "< 62", "clear: CO2-1: clear is true while the rule's own condition is, at etCO₂ 61: the alarm would end"),
 ])
 def test_of_a_rule_over_a_capnometer(was: str, now: str, said: str, tmp_path: Path) -> None:

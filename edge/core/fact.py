@@ -79,6 +79,7 @@ class Fact:
     of_box: bool = False  # it is about the box, whichever bed asks
     of_pump: bool = False  # it is the pump's own word
     of_link: bool = False  # it is about the device's connection
+    of_device: bool = False  # it is of the alarm's own device, unless it is told a kind: of none, nobody can know
     of_watching: bool = False  # it is about whether rules can be answered
 
     def use(self, *arguments: Any) -> Use:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import chain, islice, pairwise, product
 from math import inf
 from pathlib import PurePath
-from typing import Any
+from typing import Any, get_args
 
 from edge.contract.commands import OverrideGate, arguments
 from edge.core.alarms import family
@@ -25,11 +25,12 @@ from edge.core.protocols import GATES, ProtocolsError, parse_protocols
 from edge.core.rule import Rule
 from edge.core.rules import RulesError, RuleSet
 from edge.core.state import Baseline, BedState
-from edge.model import PRIORITY_RANK
+from edge.model import PRIORITY_RANK, DeviceKind
 from edge.toml_lines import Where, key_lines, line_of
 from edge.vocabulary import DETERMINATION, METRICS
 
 BASELINES = frozenset(METRICS) & frozenset(Baseline.__struct_fields__)
+KINDS = frozenset(get_args(DeviceKind))
 TOLD_BY_DEVICES = ("device_alarm", "device_reports")  # facts whose words are codes of device alarms
 SAID_IN = {"check_in": ("check_in",), "session": ("start_session",)}  # where a person says what such a fact gives
 OF_AN_ALARM = {  # keys that have no meaning for a request, and the fields of a rule
@@ -92,6 +93,13 @@ def of_keys(rule: Rule) -> Iterator[tuple[str, str]]:
                 yield key, f"a request is made at once, for each blood pressure, and ends with the next: take {key} out"
     elif rule.priority == "none":
         yield "priority", "nobody would be told of an alarm without priority; write low, medium or high"
+    for key, condition in rule.conditions.items():
+        for use in condition.uses if not rule.for_each else ():
+            if use.fact.of_device and not any(name in KINDS for name in use.arguments):
+                yield key.partition(".")[0], (f"{use.fact.name}(...) asks a device, and this rule is of none; write"
+                                              " for_each, as in for_each = [\"pump\"]")
+    if rule.id in rule.when.rules:
+        yield "when", f"it asks for its own alarm, which nothing else raises; take standing({rule.id!r}) out"
     for number, step in enumerate(rule.escalations):
         if PRIORITY_RANK[step.priority] <= PRIORITY_RANK[rule.priority]:
             yield "raise", f"raise {number + 1} is no more urgent than the rule itself, which is {rule.priority!r}"
@@ -144,6 +152,15 @@ def _of_use(use: Use, codes: Collection[str]) -> Iterator[str]:
     for metric in use.baselines:
         if metric not in BASELINES:
             yield f"{use.fact.name}({metric}): nobody takes a baseline of it; known: {', '.join(sorted(BASELINES))}"
+    if use.fact.name == "link_live":
+        for kind in use.arguments:
+            if kind not in KINDS:
+                yield f"link_live({kind}): no kind of device has that name{nearest(str(kind), KINDS)}"
+    if use.account is not None:
+        known = METRICS[use.account.metric]
+        if not known.low <= use.account.limit <= known.high:
+            yield (f"{use.fact.name}({use.account.metric}, {use.account.limit:g}): {known.label} is from {known.low:g}"
+                   f" to {known.high:g} {known.unit}; write a limit within that")
     if use.fact.name in TOLD_BY_DEVICES:
         for code in use.arguments:
             if code not in codes:
