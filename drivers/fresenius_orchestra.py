@@ -25,8 +25,8 @@ that connected falls silent.
 So the volume says what the pump does (drivers/kit/flow.py): it infuses while the volume rises, and stands still some
 seconds after it no longer does. A rate counts while it agrees with the volume's rise, and is questionable until then;
 while the pump stands still the set rate is no flow, and is unavailable. A pump that stands still and an old response
-that comes again look alike: a volume that does not rise while a rate is set is questionable until it rises. An alarm
-without flow is the state `alarm`.
+that comes again look alike: a volume that does not rise while a rate is set is questionable until it rises, from the
+opening on. An alarm without flow is the state `alarm`.
 What the pump sends by itself is decoded as if it had been asked for. A module that lost its session (0D, 1E) is
 connected again.
 """
@@ -60,7 +60,7 @@ from drivers.contract import (
 from drivers.kit.flow import Flow
 from drivers.kit.tally import Tally
 from drivers.kit.text import Repeats
-from drivers.kit.tracks import Rising
+from drivers.kit.tracks import Rising, doubted
 
 STX, ETX, ENQ, ACK, DC4, NAK = 0x02, 0x03, 0x05, 0x06, 0x14, 0x15
 NAK_ERRORS = b"1245678"
@@ -368,10 +368,13 @@ class FreseniusOrchestra:
             return rate, volume, Pump("unknown")
         seen = self._flow.heard(self._now_s, rate.value, volume.value)
         state: PumpState = seen.state
+        told_ml_h = rate.value
         if state == "stopped" and rate.value > 0:
             rate = Reading("rate_ml_h", None, Validity.UNAVAILABLE, "not_measured")
         elif not (self._total.proves and seen.agrees) and rate.validity is Validity.VALID:
             rate = replace(rate, validity=Validity.QUESTIONABLE, reason="low_signal_quality")
+        if self._started and told_ml_h > 0 and state != "infusing":
+            volume = doubted(volume)
         alarmed = any(one.raw.startswith("a ") for one in self._alarms.get(self._requests.alarm.name, ()))
         return rate, volume, Pump("alarm" if alarmed and state != "infusing" else state)
 

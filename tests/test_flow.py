@@ -51,6 +51,14 @@ def test_one_that_never_ran_is_unknown_until_three_tenths_of_a_millilitre_should
     assert not any(one.agrees for one in seen.values())
 
 
+def test_after_a_volume_that_fell_it_must_be_seen_to_rise() -> None:
+    """It was set to nothing, or is an old one that came again."""
+    flow = Flow()
+    told = [flow.heard(float(at_s), 52.5, volume).state
+            for at_s, volume in enumerate((7.0, 7.014, 7.028, 6.0, 6.0, 6.014))]
+    assert told == ["unknown", "infusing", "infusing", "unknown", "unknown", "infusing"]
+
+
 @pytest.mark.parametrize("rate", [5.0, 52.5])
 def test_a_coarse_volume_is_not_taken_for_a_pump_that_stands_still(rate: float) -> None:
     seen = dict(pump(lambda _: rate, lambda _: rate, 1500, grain_ml=0.1))

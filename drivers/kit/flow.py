@@ -2,7 +2,7 @@
 
     the volume rises ........................ infusing
     it does not, and by the rate three steps should have risen ...... stopped
-    between the two ......................... as it was; unknown where nothing was seen yet
+    between the two ......................... as it was; unknown where nothing was seen yet, or it fell
 
 A step is the smallest rise ever seen (how fine the volume is told), but no less than what flows in two seconds. A rate
 agrees where the volume rose by what it gives, within a quarter and a step, over the last 30 s and four steps.
@@ -47,6 +47,8 @@ class Flow:
         if rate_ml_s != self._rate_ml_s or rose_ml < 0:
             self._points.clear()
             self._rate_ml_s, self._rose_s = rate_ml_s, at_s
+        if rose_ml < 0:  # it was set, or is an old one: what the pump does must be seen anew
+            self._state = "unknown"
         if rose_ml > 0:
             self._rose_s = at_s
             self._grain_ml = min(rose_ml, self._grain_ml or rose_ml)
