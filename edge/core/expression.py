@@ -194,9 +194,9 @@ class _Compiler:
         if that.is_share:
             word = {"below": "less than", "above": "more than"}.get(word, word)
         source = self._code.operated(this.term, sign, that.term).source
-        if isinstance(left, ast.Name) and left.id in METRICS and that.term.is_constant and sign in ("<", ">=") and (
-                float(that.words) == METRICS[left.id].low):
-            return _Truth(source, f"{this.words} is {'' if sign == '<' else 'not '}below what can be measured")
+        if isinstance(left, ast.Name) and left.id in METRICS and isinstance(rights[0], ast.Constant) and (
+                sign in ("<", ">=") and rights[0].value == METRICS[left.id].low):
+            return _Truth(source, f"{this.words} is {'below what can be ' if sign == '<' else ''}measured")
         return _Truth(source, f"{this.with_unit(that.unit)} is {word} {that.with_unit(this.unit)}")
 
     def quantity(self, node: ast.expr) -> _Number:
