@@ -281,7 +281,7 @@ def test_a_form_is_told_every_protocol_with_its_limits_or_its_doses() -> None:
 
 @pytest.mark.parametrize(("condition", "words"), [
     ("spo2_pct < 0", "SpO₂ is below what can be measured"),
-    ("spo2_pct >= 0", "SpO₂ is not below what can be measured"),
+    ("spo2_pct >= 0", "SpO₂ is measured"), ("spo2_pct < 0 + 0", "SpO₂ is below 0 + 0 %"),
     ("spo2_pct > 0", "SpO₂ is above 0 %"),
     ("spo2_pct < 1", "SpO₂ is below 1 %"),
 ])
