@@ -15,7 +15,7 @@ BY_WAVE = "a wave that repeats itself exactly, in pieces shorter than a heart be
 
 
 class Living:
-    """Given the wave, sample after sample, `rate_hz` of them a second."""
+    """Given the wave, sample after sample, `rate_hz` of them a second, each from 0 to 255."""
 
     def __init__(self, rate_hz: float) -> None:
         self._samples: deque[int] = deque(maxlen=round(LASTS_S * rate_hz))
@@ -51,7 +51,7 @@ class Living:
         return doubted(reading) if self.repeats else reading
 
     def _is_repeated(self) -> bool:
-        held = list(self._samples)
+        held = bytes(self._samples)
         if len(held) < (self._samples.maxlen or 0):
             return False
         return any(held[step:] == held[:-step] for step in range(1, self._longest + 1))
