@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from edge.core.bedside import Bedside
 from edge.core.context import RuleContext
 from edge.core.facts import FACTS
 from edge.core.rules import parse_rules
+from edge.core.telling import no_longer_fits
 from edge.model import DeviceAlarm, DeviceAlarmsReported, LinkChanged
 from tests.helpers.bed_story import DEVICES, T0, BedStory, alarms_in, spo2, ticks
 from tests.helpers.bodies import body_of
-from tests.helpers.rule_files import FILE
+from tests.helpers.rule_files import FILE, RULES
 
 
 def said(story: BedStory, rule: str) -> list[tuple[str, str]]:
@@ -50,6 +52,20 @@ def without_levels(text: str) -> BedStory:
     story.bed.restore(BedStory().infusing().bed.snapshot())
     story.at_s = BedStory().infusing().at_s
     return story
+
+
+@pytest.mark.parametrize(("metric", "said_of_it", "changes"), [
+    ("spo2_pct", 89, True), ("spo2_pct", 88, False), ("spo2_pct", 87, False),  # it shows 88: a lower one is worse
+    ("pulse_bpm", 60, False), ("pulse_bpm", 80, False),  # of the pulse this rule says nothing
+])
+def test_words_are_said_anew_for_a_number_that_is_worse(metric: str, said_of_it: float, changes: bool) -> None:
+    story = BedStory().infusing()
+    low(story, 88, 15)
+    body = story.bed.state.alarms["RES-2"].body
+    assert body is not None
+    then = replace(body, evidence=(replace(body.evidence[0], metric=metric, value=said_of_it),))
+    context = RuleContext(story.bed.state, story.at_s)
+    assert no_longer_fits(RULES.named("RES-2"), then, body.text, context) is changes
 
 
 def test_a_lower_tier_that_a_higher_one_takes_over_is_not_over() -> None:

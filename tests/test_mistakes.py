@@ -10,6 +10,8 @@ import pytest
 
 from edge.app.files import read_protocols, read_rules
 from edge.cli.protocols import check_protocols
+from edge.core import mistakes
+from edge.core.expression import compile_condition
 from edge.core.mistakes import ends_as_it_begins
 from edge.core.rules import parse_rules
 from edge.core.wording import apart
@@ -165,6 +167,11 @@ def test_what_is_right_is_taken_also_with_a_byte_order_mark(tmp_path: Path) -> N
     assert read_rules(tmp_path / "rules.toml")[0].named("CO2-1")
     protocols, _ = read_protocols(tmp_path / "protocols.toml")
     assert protocols is not None and protocols.named("im_ketamine")
+
+
+@pytest.mark.parametrize(("limit", "found"), [("0", 0), ("0.9", 1), ("1", 0), ("1.5", 0), ("100", 0), ("100.5", 1)])
+def test_a_limit_of_what_is_in_whole_numbers_is_no_part(limit: str, found: int) -> None:
+    assert len(list(mistakes.of_condition(compile_condition(f"spo2_pct < {limit}"), ()))) == found
 
 
 def test_what_a_journal_has_recorded_is_not_refused() -> None:

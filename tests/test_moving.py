@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import UNSET
 
 from edge.contract.events import AlarmMoved, CommandRefused, MovedFrom, MovedTo, PendingEvent, numbered
 from edge.core import moving, views
@@ -298,6 +299,8 @@ def test_what_is_in_the_way_is_said(before: Any, args: dict[str, Any], line: str
     assert refused.startswith(line) and bool(refused) is bool(line), refused
     assert (ward.state(A).session is None) is (not line)
     assert line == "" or not isinstance(ward.told[-1].body, MovedTo | MovedFrom)
+    whose = [one.body.whose for one in ward.told if isinstance(one.body, MovedFrom)]
+    assert whose == ([] if line else [args.get("whose", UNSET)])
 
 
 def test_a_session_that_is_not_there_does_not_move() -> None:

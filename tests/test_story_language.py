@@ -244,6 +244,15 @@ def test_what_cannot_be_read_or_is_not_so_is_one_line(text: str, line: int, says
     assert "\n" not in str(wrong.value)
 
 
+def test_a_check_in_is_entered_every_ten_minutes_by_itself() -> None:
+    bed = tell("given infusing, nibp 30\n0:02")
+    bed.at_s = T0 + 597
+    for _ in range(5):
+        bed.pass_second()
+    assert bed.bedside.state.session is not None
+    assert [one.at_s - T0 for one in bed.bedside.state.session.check_ins] == [600]
+
+
 def test_lines_are_counted_from_the_start_of_the_file() -> None:
     first, second = stories_of("given infusing\n1:00\n===\n# two\ngiven infusing\n1:00 bp\n")
     tell(first)

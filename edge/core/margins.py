@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, floor, isfinite
+from typing import Literal
 
 from edge.contract.payloads import AlarmLimitNow
 from edge.core.context import Number, RuleContext
@@ -43,7 +44,7 @@ class AlarmLimit:
     metric: str
     rule: Rule
     at: float
-    worse: int
+    worse: Literal[1, -1]
     twice: bool
 
 
@@ -67,7 +68,7 @@ def nearest(state: BedState, rules: RuleSet, at_s: float) -> list[AlarmLimitNow]
         if away is not None and away > 0 and (before is None or away < before.margin):
             found[one.metric, one.worse] = AlarmLimitNow(
                 metric=one.metric, rule=one.rule.id, title=one.rule.title, priority=one.rule.priority, at=one.at,
-                worse=1 if one.worse > 0 else -1, twice=one.twice, margin=away)
+                worse=one.worse, twice=one.twice, margin=away)
     return list(found.values())
 
 
@@ -82,6 +83,7 @@ def _limit(rule: Rule, compared: Compared, context: RuleContext) -> AlarmLimit |
         return None
     steps, step = 10 ** METRICS[compared.metric].decimals, 1 / 10 ** METRICS[compared.metric].decimals
     exact = compared.number * of * steps
+    worse: Literal[1, -1]
     match compared.sign:
         case ast.GtE:
             at, worse = ceil(exact - _ALMOST) * step, 1
