@@ -474,3 +474,22 @@ async def test_the_openapi_names_every_route_with_its_shape(tmp_path: Path) -> N
             *(f"/api/edges/{{edge}}/beds/{{bed}}/{what}" for what in ("history", "events", "commands"))}
         schema = told["paths"][COMMANDS.replace(BED, "{bed}")]["post"]["responses"]["409"]
         assert schema["content"]["application/problem+json"]["schema"]["$ref"].endswith("CommandRefused")
+
+
+async def test_what_is_entered_for_one_patient_does_not_reach_the_next(tmp_path: Path) -> None:
+    """A page that was cut off may not know yet that another session is open at its bed."""
+    async with served(tmp_path) as home:
+        async def commented(session: object) -> httpx.Response:
+            said = {"verb": "comment", "args": {"alarm": "none", "comment": "calm"}, "session": session}
+            return await home.http.post(COMMANDS, json=said, headers={"X-CSRF": home.csrf, "Origin": ORIGIN})
+
+        await home.login()
+        assert (await commented("s-1")).status_code == 200, "none is open: the edge decides"
+        hear(home.console, STATE, state(START_S + 1, seq=2, session="s-2"))
+        refused = await commented("s-1")
+        assert (refused.status_code, refused.json()["type"]) == (409, "/problems/other_session")
+        assert "another session is open at this bed now" in refused.json()["detail"]
+        assert len(home.wire.commands()) == 1, "it is not sent"
+        assert [(await commented(seen)).status_code for seen in ("s-2", None, 7)] == [200, 200, 422]
+        await home.login(TECHNICIAN)
+        assert (await commented("2026-11-30T10:00:00.000Z")).status_code == 200, "who is told of no session's id"

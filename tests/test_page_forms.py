@@ -194,6 +194,14 @@ async def test_a_check_in_opens_empty_and_sends_not_assessed_as_null(opened: Ope
         await expect(sheet).to_have_count(0)
         assert story.commands[0]["args"] == {"moaas": 4, "cadss": None, "anxiety": None, "distress": 7, "nausea": None,
                                              "symptoms": ["chest_pain"], "note": ""}
+        assert story.commands[0]["session"] == "s-chair-1"
+        await page.get_by_role("button", name=re.compile("^Check-in")).click()
+        await sheet.locator("[data-scale=distress]").get_by_role("button", name="7", exact=True).click()
+        story.beds["chair-1"].state.update(session=session(iso(story.now()), "s-2"), patient="Berta")
+        story.tell("chair-1")  # the next patient: what was seen of the one before is not saved for her
+        await expect(page.locator(".bed-head")).to_contain_text("Berta")
+        await expect(sheet.get_by_role("heading")).to_have_text("Check-in, Chair 1, Berta")
+        await expect(sheet).to_contain_text("0 of 5 assessed")
 
 
 async def test_a_symptom_that_stands_is_entered_as_gone_and_is_never_there_and_gone_at_once(opened: Opened) -> None:

@@ -126,7 +126,8 @@ async def _reading(console: Console, user: User) -> AsyncIterator[None]:
 async def _command(asked: CommandRequest, request: Request, console: Console, user: User, at: At) -> Response:
     loop = asyncio.get_running_loop()
     started_s = loop.time()
-    outcome = await console.commands.perform(user, at.edge, at.bed, asked.verb, asked.args)
+    seen = asked.session if sees_patients(user.role) else None  # a technician is told of no session's id
+    outcome = await console.commands.perform(user, at.edge, at.bed, asked.verb, asked.args, seen)
     metrics_of(request).command(asked.verb if asked.verb in VERBS else "unknown", outcome.status,
                                 loop.time() - started_s)
     state = outcome.state if sees_patients(user.role) else answer_without(outcome.state)

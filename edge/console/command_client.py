@@ -96,13 +96,18 @@ class CommandClient:
         if waiting is not None and not waiting.done():
             waiting.set_result(answer)
 
-    async def perform(self, user: User, edge: str, bed: str, verb: str, args: dict[str, Any]) -> Outcome:
-        """Does the whole of it; takes up to ANSWER_S real seconds. Never raises for a broken world."""
+    async def perform(self, user: User, edge: str, bed: str, verb: str, args: dict[str, Any],
+                      seen: str | None = None) -> Outcome:
+        """Does the whole of it; takes up to ANSWER_S real seconds. `seen`: the session that the user saw at the bed.
+        Never raises for a broken world."""
         asked = NewCommand(user, edge, bed, verb, dict(args), str(uuid.uuid4()))
         if verb not in VERBS:
             return Outcome(422, False, "unknown_verb")
         if user.role not in VERBS[verb].roles:
             return await self._audited(asked, Outcome(403, False, "forbidden"))
+        if seen is not None and self._edges[edge].beds.moved(bed)[0] not in (seen, ""):
+            return await self._audited(asked, Outcome(409, False, "other_session: another session is open at this bed"
+                                                      " now; look who is there, then enter it anew"))
         if not _sendable(asked.args):
             return Outcome(422, False, "bad_args")
         if verb == "start_session":

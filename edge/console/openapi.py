@@ -28,7 +28,10 @@ def _asked(verb: str) -> Json:
     """A command's body: its verb, and the arguments that verb takes; they may be left out where none is needed."""
     needed = verb == "check_in" or any(not each.optional and each.by == "person" for each in arguments(verb))
     return {"type": "object", "additionalProperties": False, "required": ["verb", "args"] if needed else ["verb"],
-            "properties": {"verb": {"const": verb}, "args": {"$ref": REF.format(name=VERBS[verb].__name__)}}}
+            "properties": {
+                "verb": {"const": verb}, "args": {"$ref": REF.format(name=VERBS[verb].__name__)},
+                "session": {"type": ["string", "null"], "maxLength": 64, "description": "The one that was seen at the"
+                            " bed; where another one is open there by now, nothing is sent."}}}
 
 
 def _require_a_value(check_in: Json) -> None:

@@ -111,10 +111,12 @@ class Done(BaseModel):
 
 
 class CommandRequest(StrictModel):
-    """A verb of the contract and its arguments. `start_session` may carry `patient`, a name that stays here."""
+    """A verb of the contract and its arguments. `start_session` may carry `patient`, a name that stays here. `session`:
+    the one that was seen at the bed; where another one is open there by now, nothing is sent."""
 
     verb: Annotated[str, Field(min_length=1, max_length=64)]
     args: dict[str, Any] = {}
+    session: Annotated[str | None, Field(max_length=64)] = None
 
 
 class BoxRequest(StrictModel):

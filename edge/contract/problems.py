@@ -83,6 +83,7 @@ KINDS: dict[str, ProblemKind] = {
     "no_answer": ProblemKind(504, "The edge did not answer", "Look whether it was done before you ask again."),
     # a command, refused by the edge: well formed, and not to be done as things stand (RFC 9110, 15.5.10)
     "moved_on": ProblemKind(409, "It has changed since you saw it", "Look at the bed again, then ask again."),
+    "other_session": ProblemKind(409, "Another session is open at this bed", "Look who is there, then enter it anew."),
     "already_acknowledged": ProblemKind(409, "Somebody has acknowledged it already", "Nothing more to do."),
     "already_shelved": ProblemKind(409, "Somebody has shelved it already", "Nothing more to do."),
     "not_technical": ProblemKind(409, "Only an alarm of the equipment can be shelved", "Acknowledge it instead."),

@@ -1,6 +1,7 @@
 /** Requests to the console's server. Nothing here throws for what a server or a network may do: the answer says it. */
 import { idOf } from "./beds.ts";
 import type { Problem, Status } from "./contract.ts";
+import { store } from "./state.ts";
 import type { Answer, BedState, EdgeEvent, History, Me } from "./feed.ts";
 
 const WAIT_MS = 8000;
@@ -96,7 +97,7 @@ export function command(bed: string, verb: string, args: Record<string, unknown>
 }
 
 async function send(bed: string, verb: string, args: Record<string, unknown>): Promise<Answer> {
-  const response = await request("POST", `${bedPath(bed)}/commands`, { verb, args });
+  const response = await request("POST", `${bedPath(bed)}/commands`, { verb, args, session: store.states.get(bed)?.session?.id });
   if (response === null) return { ok: false, status: 0, reason: "no_answer" };
   const body = (await response.json().catch(() => null)) as Partial<Answer & Problem> | null;
   const reason = typeof body?.reason === "string" ? body.reason : null;

@@ -58,8 +58,8 @@ export function Bed({ bed }: { bed: string }) {
         {session !== null && <button onClick={() => setOpen("session")}>Session<OpenItems session={session} /></button>}
         <button onClick={() => setOpen("events")}>Events</button>
       </nav>
-      {open === "check-in" && session !== null && <CheckIn bed={bed} session={session} close={close} />}
-      {open === "session" && session !== null && <SessionPanel bed={bed} session={session} close={close} />}
+      {open === "check-in" && session !== null && <CheckIn key={session.id} bed={bed} session={session} close={close} />}
+      {open === "session" && session !== null && <SessionPanel key={session.id} bed={bed} session={session} close={close} />}
       {open === "start" && session === null && <StartSession bed={bed} close={close} />}
       {open === "events" && <Sheet title={`Events, ${store.label(bed)}`} close={close}><Later page="events" bed={bed} /></Sheet>}
     </div>
