@@ -44,6 +44,8 @@ BAD = [
     (("bench", "--profile", "none"), "--profile none: there are four-reads, one-read"),
     (("bench", "--broker", "none"), "--broker none: there are embedded, mosquitto"),
     (("simulate", "teapot"), "teapot"),
+    (("simulate", "nonin", "--keep", "somewhere"), "--rules, --keep, --protocol and --fault-free are for --cohort N"),
+    (("simulate", "--cohort", "1", "--keep", "/dev/null"), "--keep /dev/null: File exists; give a folder that can be"),
     (("demo", "--port", "99999"), "65535"),
     (("demo", "--data", __file__), "no folder for data can be made there"),
     (("demo", "--data", "/tmp/is this real?"), "cannot stand in a port's address"),
