@@ -140,6 +140,8 @@ def test_every_fact_can_be_asked_and_said() -> None:
     ("sbp_mmhg < 1.15 * baseline.sbp_mmhg", "SBP is less than 15 % above the baseline SBP"),
     ("pulse_bpm < 0.75 * baseline.pulse_bpm", "Pulse is less than 25 % below the baseline Pulse"),
     ("spo2_pct < baseline.spo2_pct - 2", "SpO₂ is below the baseline SpO₂ − 2 %"),
+    ("sbp_mmhg >= 2 * dbp_mmhg", "SBP is at least 2 × DBP"),
+    ("sbp_mmhg >= 10 + baseline.sbp_mmhg", "SBP is at least 10 mmHg + the baseline SBP"),
     ("pair(dbp_mmhg >= 110)", "in both of two blood pressures in a row: DBP is at least 110 mmHg"),
     ("not pair(dbp_mmhg >= 110)", "not in both of two blood pressures in a row: DBP is at least 110 mmHg"),
     ("not standing(HTN)", "no alarm HTN is active"),
