@@ -1,13 +1,13 @@
 /** A form over one bed's curves: the live numbers and the alarm rail stay in sight. */
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { Guard } from "./guard.tsx";
 
 let opener: Element | null = null; // what had the focus before the first of the forms that follow each other
 
 export function Sheet(props: { title: string; close: () => void; children: ComponentChildren; foot?: ComponentChildren }) {
   const box = useRef<HTMLDivElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => { // before anybody can press a key: a later focus would take it from the button it was meant for
     const before = document.activeElement;
     if (before !== document.body && before?.closest(".sheet") === null) opener = before;
     box.current?.focus();
