@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import serial
 
 from drivers.contract import Line
 from edge.app.supervisor import Supervisor, TaskDied
@@ -207,6 +208,24 @@ async def test_a_modbus_line_whose_opening_is_given_up_is_closed(monkeypatch: py
     with pytest.raises(asyncio.CancelledError):
         await opening
     assert said == ["closed"]
+
+
+@pytest.mark.parametrize("turns", range(10))
+async def test_a_line_is_free_whenever_its_opening_is_given_up(turns: int) -> None:
+    """After so many turns of the event loop: before, while and after the kernel has opened it."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    place = parse_device_url(f"modbus+rtu://{os.ttyname(slave)}?unit=1")
+    port = ModbusPort(place, Line(9600, lateness_s=0.0))
+    opening = asyncio.ensure_future(port.open())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    opening.cancel()
+    await asyncio.wait([opening])
+    port.close()  # as a bus does that ends
+    serial.Serial(os.ttyname(slave), exclusive=True).close()
+    os.close(master)
+    os.close(slave)
 
 
 async def test_a_terminal_server_is_a_byte_stream_too() -> None:

@@ -14,22 +14,25 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 LOOK_S = 0.05  # so often
+ENDS_S = 1.0  # within which what was cancelled ends
 
 
 async def outcome(work: Coroutine[Any, Any, T], timeout_s: float = math.inf,
                   hopeless: Callable[[], bool] = lambda: False) -> T:
     """What `work` gives or raises. It is cancelled with us, after `timeout_s` real seconds, or as soon as it is
-    `hopeless`. Raises TimeoutError."""
+    `hopeless`; and has ended before we go on, `ENDS_S` later at most. Raises TimeoutError."""
     loop = asyncio.get_running_loop()
     task, until_s = loop.create_task(work), loop.time() + timeout_s
     try:
         while not task.done() and not hopeless() and (left_s := until_s - loop.time()) > 0:
             await asyncio.wait([task], timeout=min(left_s, LOOK_S))
+        in_time = task.done()
     finally:
         if not task.done():
             task.cancel()
             task.add_done_callback(_nobody_waits)
-    if not task.done():
+            await asyncio.wait([task], timeout=ENDS_S)
+    if not in_time:
         raise TimeoutError
     return task.result()
 
