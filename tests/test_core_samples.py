@@ -184,6 +184,7 @@ def moved(state: BedState) -> list[tuple[Phase, str]]:
 
 
 OPEN, STAY = Gate("cuff", "spo2_pct < 94", ""), Gate("stay", "session.ended_s < 3600", "")
+BOTH = Gate("both", "not known(session.ended_s) or session.ended_s < 3600 or spo2_pct < 94", "")
 
 
 @pytest.mark.parametrize(("phase", "gates", "change", "now"), [
@@ -217,7 +218,7 @@ def test_how_the_phase_follows_what_is_open(
 @pytest.mark.parametrize(("phase", "gates", "since_s", "now_s"), [
     ("RECOVERY", [STAY], None, 0), ("RECOVERY", [STAY], -60, -60), ("RECOVERY", [], None, 0),
     ("RECOVERY", [OPEN], -60, None),
-    ("RECOVERY", [STAY, OPEN], None, None), ("READY", [STAY], None, None),
+    ("RECOVERY", [STAY, OPEN], None, None), ("READY", [STAY], None, None), ("RECOVERY", [BOTH], -60, None),
     ("INFUSING", [], None, None),
 ])
 def test_since_when_time_alone_has_kept_the_patient(

@@ -31,6 +31,8 @@ from edge.core.tables import BadTable, read_table
 from edge.core.telling import IN_GATES
 from edge.toml_lines import Where, key_lines, line_of, not_toml, parsed
 
+OF_A_STAY = {"session.ended_s", "session.started_s", "known"}  # what a condition asks that time alone ends
+
 
 class ProtocolsError(ValueError):
     """protocols.toml cannot be used: file and line, what is wrong, what to write instead."""
@@ -233,6 +235,12 @@ def waits_s(condition: str) -> tuple[tuple[str, float], ...]:
             case ast.Call(func=ast.Name(id="quiet_check_in")):
                 found.append(("check_in", 0.0))
     return tuple(found)
+
+
+@cache
+def is_a_stay(condition: str) -> bool:
+    """Whether it waits for time since the start or the end of the dose, and for nothing else."""
+    return bool(waits_s(condition)) and all(use.fact.name in OF_A_STAY for use in _compiled(condition).uses)
 
 
 def words_of(gate: Gate, context: RuleContext) -> str:

@@ -20,7 +20,7 @@ from edge.core.dissociation import counted_from_s
 from edge.core.entered import Held
 from edge.core.logic import Truth
 from edge.core.protocol import Gate
-from edge.core.protocols import makes_no_baseline, open_of, waits_s, words_of
+from edge.core.protocols import is_a_stay, makes_no_baseline, open_of, waits_s, words_of
 from edge.core.state import Baseline, BedState, Override, Session
 from edge.model import Phase, iso
 
@@ -288,14 +288,9 @@ def _note_but_for_the_stay(state: BedState, gates: list[Gate], at_s: float) -> N
     assert session is not None
     after = session.phase in ("RECOVERY", "DISCHARGE_READY")
     since_s = session.but_for_the_stay_s or at_s if after and all(
-        _is_a_stay(gate) for gate in _not_overridden(session, gates)) else None
+        is_a_stay(gate.open) for gate in _not_overridden(session, gates)) else None
     if since_s != session.but_for_the_stay_s:
         state.session = replace(session, but_for_the_stay_s=since_s)
-
-
-def _is_a_stay(gate: Gate) -> bool:
-    """Whether it waits for time since the start or the end of the dose, and for nothing else."""
-    return bool(waits_s(gate.open)) and all(name in ("ended_s", "started_s") for name, _ in waits_s(gate.open))
 
 
 def _minutes(seconds: float) -> str:
