@@ -56,15 +56,17 @@ def without_levels(text: str) -> BedStory:
 
 @pytest.mark.parametrize(("metric", "said_of_it", "changes"), [
     ("spo2_pct", 89, True), ("spo2_pct", 88, False), ("spo2_pct", 87, False),  # it shows 88: a lower one is worse
-    ("pulse_bpm", 60, False), ("pulse_bpm", 80, False),  # of the pulse this rule says nothing
+    ("pulse_bpm", 60, False), ("pulse_bpm", 80, False),  # it is 70: of the pulse this rule says nothing
 ])
 def test_words_are_said_anew_for_a_number_that_is_worse(metric: str, said_of_it: float, changes: bool) -> None:
     story = BedStory().infusing()
     low(story, 88, 15)
+    story.say("oximeter", spo2_pct=88.0, pulse_bpm=70.0)
     body = story.bed.state.alarms["RES-2"].body
     assert body is not None
     then = replace(body, evidence=(replace(body.evidence[0], metric=metric, value=said_of_it),))
     context = RuleContext(story.bed.state, story.at_s)
+    assert context.metric("pulse_bpm") == 70
     assert no_longer_fits(RULES.named("RES-2"), then, body.text, context) is changes
 
 
