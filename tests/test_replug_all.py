@@ -25,6 +25,7 @@ from edge.model import Input
 from simulators.scenario import catalogue
 from simulators.stage import Options, Stage
 from tests.helpers.stage_run import staged
+from tests.helpers.waiting import until
 
 TURNS = int(os.environ.get("VIGIL_REPLUGS", "3"))
 KNOWN_S, AGAIN_S, LOADED = 2.0, 3.0, 5.0  # so much slower may a loaded machine be at one time
@@ -93,7 +94,7 @@ WAYS: Sequence[Callable[[Ward, random.Random], Awaitable[None]]] = (plainly, els
 
 
 def left_over() -> tuple[int, int]:
-    """Descriptors and tasks."""
+    """Descriptors and tasks; while a request is on its way it has tasks of its own."""
     return len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks())
 
 
@@ -128,7 +129,9 @@ async def test_every_device_is_live_again_in_three_seconds_every_time(ward: Ward
             again[device].append(took_s)
         if turn == 0:
             before = left_over()
-    assert left_over() == before, "descriptors and tasks"
+    assert before is not None
+    most_files, most_tasks = before
+    await until(lambda: left_over()[0] <= most_files and left_over()[1] <= most_tasks, 5, "nothing is left over")
     for device in ward.links:
         print(f"{device}: known after at most {max(known[device]):.2f} s, live again after {max(again[device]):.2f} s")
         assert sorted(known[device])[TURNS // 2] <= KNOWN_S, device
