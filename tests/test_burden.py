@@ -315,8 +315,17 @@ def test_the_three_arms_as_a_table_and_a_picture(
     assert rows["chattering"] == ["1", "1", "0", "0"]
     assert rows["of the first arm's"][3:] == ["published:", "100%,", "74%,", "14%"]
     assert "RES-2: 2 lost, 2 moved" in out
+    assert "events missed\n" not in out, "none is"
     drawn = picture.read_text()
     assert "limits alone" in drawn and "src=" not in drawn and "xlink:href=\"http" not in drawn
+
+
+def test_which_events_are_missed_is_printed(
+    journals: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed(monkeypatch, journals[0], "--arms", "--event-s", "1") == 0
+    _, _, said = capsys.readouterr().out.partition("\nthe recorded rules: events missed\n")
+    assert said.startswith(f"  2026-09-21T14:25:25.000Z {journals[0]} chair-1 session-1: RES-2 for 1 s\n\n")
 
 
 def test_a_folder_is_all_its_journals(

@@ -156,8 +156,30 @@ def _print(findings: Sequence[Finding], events: int, event_s: float, journals: i
     for row in table:
         print("  ".join(text.ljust(width) if column == 0 else text.rjust(width)
                         for column, (text, width) in enumerate(zip(row, widths, strict=True))).rstrip())
+    for finding in findings:
+        _print_events(f"{finding.name}: events missed", finding.missed)
+        _print_events(f"{finding.name}: events told as less", finding.too_low)
     for finding in findings[1:]:
         _print_changes(findings[0].name, finding)
+
+
+def _print_events(title: str, events: Sequence[tuple[str, Raise]]) -> None:
+    """Which limit was broken, where, from when on and for how long."""
+    if events:
+        print(f"\n{title}")
+    for journal, event in events[:SHOWN]:
+        lasted = "to the end" if event.until_s is None else f"for {event.until_s - event.from_s:.0f} s"
+        print(f"  {_where(journal, event)}: {event.rule} {lasted}")
+    _print_more(len(events))
+
+
+def _where(journal: str, raised: Raise) -> str:
+    return f"{iso(raised.from_s)} {journal} {raised.bed} {raised.session or 'no session'}"
+
+
+def _print_more(count: int) -> None:
+    if count > SHOWN:
+        print(f"  and {count - SHOWN} more: write --json for all of them")
 
 
 def _against(findings: Sequence[Finding]) -> list[list[str]]:
@@ -185,12 +207,9 @@ def _print_changes(first: str, finding: Finding) -> None:
         print(f"  {rule}: " + ", ".join(f"{rules[rule, kind]} {kind}" for kind in ("gained", "lost", "moved")
                                         if rules[rule, kind]))
     for journal, change in finding.changes[:SHOWN]:
-        raised = change.raised
         by = f" by {change.by_s:+.0f} s" if change.kind == "moved" else ""
-        print(f"  {iso(raised.from_s)} {journal} {raised.bed} {raised.session or 'no session'}:"
-              f" {raised.rule} {change.kind}{by}")
-    if len(finding.changes) > SHOWN:
-        print(f"  and {len(finding.changes) - SHOWN} more: write --json for all of them")
+        print(f"  {_where(journal, change.raised)}: {change.raised.rule} {change.kind}{by}")
+    _print_more(len(finding.changes))
 
 
 def _draw(findings: Sequence[Finding], path: Path) -> None:
