@@ -25,10 +25,10 @@ from drivers.kit.clocks import (
     BEHIND_S,
     EVEN_TIMES,
     GONE_S,
-    LATELY_S,
     MOVES,
     PROVEN_S,
     SETTLE_S,
+    TIME_PROVEN_S,
     TOLD_S,
     Aged,
     Cadence,
@@ -413,7 +413,7 @@ STILL_FOR = int(BEHIND_S + TOLD_S)
                                   (19.0, 9.0)], 19.0, True),
     ("summer time began", [*GOING, (10.0, 3600.0), (10.0 + SETTLE_S - 0.5, 3600.0 + SETTLE_S - 0.5)], 11.5, False),
     ("and goes on", [*GOING, (10.0, 3600.0), (10.0 + SETTLE_S, 3600.0 + SETTLE_S)], 12.0, True),
-    ("it is told no more", GOING, 9.0 + LATELY_S, True), ("since too long", GOING, 9.1 + LATELY_S, False),
+    ("it is told no more", GOING, 9.0 + TIME_PROVEN_S, True), ("since too long", GOING, 9.1 + TIME_PROVEN_S, False),
 ])
 def test_a_time_that_is_asked_for_proves_what_comes_beside_it(
         what: str, told: list[tuple[float, float]], asked_s: float, holds: bool) -> None:

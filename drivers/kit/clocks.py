@@ -18,7 +18,7 @@ GONE_S = 60.0  # nothing for so long, while the device's clock went on for so lo
 AGED_S = 3.0  # edge time: by so much an age may lag that is told in whole seconds, some time after it was asked for
 BEHIND_AGE_S = 1.5  # one that lags so much behind the one before does not go on
 PROVEN_S = 6.0  # edge time for which an age that has gone on proves what else the device says
-LATELY_S = 8.0  # edge time for which a time that goes on proves what else the device says
+TIME_PROVEN_S = 8.0  # the same, of a time that is asked for
 TOLD_S = 2.0  # a time of day is told in whole seconds, and within a second of being asked for
 DRIFT, EARLIER = 0.01, 0.1  # of the edge time that passes: by so much at most the punctual moves on, and back where
 # something came earlier (a crystal drifts 0.0001; the others were held up a little)
@@ -297,4 +297,4 @@ class GoesOn:
 
     def holds(self, at_s: float) -> bool:
         """Whether what comes now may be of now."""
-        return self._proven_s is None or at_s - self._proven_s <= LATELY_S
+        return self._proven_s is None or at_s - self._proven_s <= TIME_PROVEN_S
