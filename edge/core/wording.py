@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 from edge.core.expression import Compiled
+from edge.core.patient_limits import NUMBER
 from edge.core.rule import Rule
 
-_NUMBER = re.compile(r"(?<![\w.{])\d+(?:\.\d+)?(?![\w}])")
 _IN_BRACES = re.compile(r"\{[^}]*\}")
 
 
@@ -28,7 +28,7 @@ def apart(rule: Rule) -> Iterator[str]:
         ("clears", rule.clears, [rule.clear], rule.clear_hold_s),
         ("ended", rule.ended, [rule.clear], rule.clear_hold_s),
     ):
-        said = {float(number) for number in _NUMBER.findall(_IN_BRACES.sub("", words))}
+        said = {float(number) for number in NUMBER.findall(_IN_BRACES.sub("", words))}
         asked = {hold_s} - {0.0} | {number for one in conditions if one for number in _numbers(one)}
         wrong = {one for one in said if not any(one in _told(number) for number in asked)}
         unsaid = {number for number in asked if said.isdisjoint(_told(number))}
