@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from drivers.contract import Request
 
-LATELY, MANY = 5, 4  # of so many times that one thing was asked so often came two answers that differ: no old answer
-# comes again so often
-SOON_S = 0.5  # real time within which two that hear the same request answer; a device that sends by itself, too, since
-# a former host told it to, does so at any time, and every second time it is asked at most (an S/5: every 10 s)
+LATELY, MANY = 5, 4  # of the last so many answers to one request so many had another one beside them: two devices; an
+# old answer does not come again so often
+SOON_S = 0.5  # real time: two that hear one request answer so close together. What a device sends by itself, such as an
+# S/5 that a former host set to, comes at any time
 TWO_ANSWER = "two devices answer on this line, or old answers come with the new ones"
 
 
