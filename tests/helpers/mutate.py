@@ -1,12 +1,13 @@
 """Who notices a mutant (`mutants.py`) of the rules, the protocols or a module of the core.
 
-    python -m tests.helpers.mutate rules|protocols|MODULE...|core [--sample N] [--seed N] [--of ID] [--tests]
+    python -m tests.helpers.mutate rules|protocols|MODULE...|core.MODULE...|core [--sample N] [--seed N] [--of ID]
+        [--tests]
 
 A mutant of rules or protocols is laid beside `rule_table.py` and `conditions.txt`, and any is told stories until one of
 them does not come true. With `--tests` it is told the fast tests of the core instead (`warm.py`); what nobody notices
-is printed. `core`: a sample over all modules. `EQUIVALENT` names those that nobody could tell from what is written.
-`--of`: those of this rule or protocol alone. `--notes FILE` keeps which test calls what, which takes two minutes to
-find out.
+is printed. `core`: all modules; `core.rules` and `core.protocols` are modules, not the files. `EQUIVALENT` names those
+that nobody could tell from what is written. `--of`: those of this rule or protocol alone. `--notes FILE` keeps which
+test calls what, which takes two minutes to find out.
 """
 
 from __future__ import annotations
@@ -155,6 +156,7 @@ def _live() -> dict[CodeType, list[FunctionType]]:
     for one in gc.get_objects():
         if isinstance(one, FunctionType) and (one.__module__ or "").startswith("edge.core."):
             found.setdefault(one.__code__, []).append(one)
+    gc.freeze()  # a copy of the process that collects garbage would copy all of it
     return found
 
 
@@ -185,7 +187,7 @@ OF_THE_CORE = ("alarm_life", "asked", "attention", "bedside", "burden", "cohort"
                "cuff", "entered", "evidence", "flood", "hold", "interlock", "ledger", "logic", "maintenance",
                "margins", "mistakes", "moving", "patient_limits", "pk", "protocols", "pulse", "restart_exact",
                "rule_words", "rules", "rules_explain", "schedules", "second_evaluator", "session_words", "shelf",
-               "starting", "stories", "story_language", "unwatched", "unwatched_monitor")
+               "starting", "stories", "story_language", "story_verbs", "unwatched", "unwatched_monitor")
 AT_IMPORT = ("asked", "code", "engine", "entered", "expression", "fact", "facts", "interlock_table", "ladder", "order",
              "patient_limits", "protocol", "protocols", "rule", "rules", "tables", "watching")  # work done by then
 
@@ -268,7 +270,8 @@ def mutants_of(what: str, sample: int = 0, seed: int = 1, of: str = "") -> list[
     if what in TOLD:
         found = list(of_file(FILE.with_name(f"{what}.toml").read_text()))
     else:
-        found = [one for name in (MODULES if what == "core" else [what]) for one in of_module(name)]
+        names = MODULES if what == "core" else [what.removeprefix("core.")]
+        found = [one for name in names for one in of_module(name)]
     found = sorted((one for one in found if of in ("", one.of)), key=lambda one: one.of == "[engine]")
     found = Random(seed).sample(found, min(sample, len(found))) if sample else found
     return [one for one in found if re.sub(r"line \d+: ", "", one.label) not in EQUIVALENT]
