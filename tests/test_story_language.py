@@ -6,7 +6,7 @@ import pytest
 
 from edge.core.facts import FACTS
 from edge.core.rules import RuleSet, parse_rules
-from edge.core.stories import StoryError, run_story, stories_of
+from edge.core.stories import Begun, StoryError, run_story, stories_of
 from edge.core.story_bed import T0, StoryBed
 from edge.model import Input, Samples, WatchPaused
 from edge.vocabulary import DETERMINATION, METRICS
@@ -44,8 +44,12 @@ def rules(when: str, *more: str) -> RuleSet:
                        .replace('"low"', '"medium"') + 'for_each = ["oximeter"]\n')
 
 
+BEGUN: Begun = {}
+
+
 def tell(text: str, by: RuleSet = RULES, of: str | None = None) -> StoryBed:
-    return run_story(text, "story.txt", by, of, PROTOCOLS if "protocol" in text else None)
+    return run_story(text, "story.txt", by, of, PROTOCOLS if "protocol" in text else None,
+                     begun=BEGUN if by is RULES else None)
 
 
 OF_METRICS = {
