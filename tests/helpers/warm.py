@@ -16,9 +16,10 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from cProfile import Profile
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType
 
 import pytest
 
@@ -102,18 +103,14 @@ class Warm:
                     notes.write(json.dumps([item.nodeid, lasts_s, calls]) + "\n")
 
     def _looked_at(self, item: pytest.Item) -> tuple[float, list[Called]]:
-        seen: set[CodeType] = set()
-
-        def look(frame: FrameType, _event: str, _arg: object) -> None:
-            seen.add(frame.f_code)
-
-        begun_s, fails = time.process_time(), True
+        begun_s, fails, look = time.process_time(), True, Profile(builtins=False)
         signal.setitimer(signal.ITIMER_PROF, self.longest_s)
-        sys.settrace(look)
+        look.enable()
         with suppress(_TooLong):
             fails = self._fails(item)
-        sys.settrace(None)
+        look.disable()
         signal.setitimer(signal.ITIMER_PROF, 0)
+        seen = {entry.code for entry in look.getstats() if isinstance(entry.code, CodeType)}
         calls = sorted(called(Path(code.co_filename).stem, code) for code in seen if code.co_filename.startswith(CORE))
         return (NEVER_S, []) if fails else (round(time.process_time() - begun_s, 4), calls)
 
