@@ -223,6 +223,13 @@ BAD = [
     ("given infusing\n0:20 -> TEC-4 active", 2, "write TEC-4:cuff or TEC-4:oximeter or TEC-4:pump, not TEC-4"),
     ("given infusing\n0:20 -> HTN-3 loud", 2, "cannot read 'HTN-3 loud'; write RULE[:device] STATE"),
     ("given infusing\n0:20 -> phase OVER", 2, "write one of PRECHECK, READY, INFUSING"),
+    ("given infusing\n0:20 -> dissociation open", 2, "write one of none, expected, observed, resolving, resolved, not"),
+    ("given infusing\n0:20 -> HTN-3 high", 2, "cannot read 'HTN-3 high'; write RULE[:device] STATE"),
+    ("given infusing\n0:20 -> HTN-3:cuff active", 2, "write HTN-3, not HTN-3:cuff"),
+    ("given protocol nasal", 1, "no protocol is named 'nasal'"),
+    ("given protocol", 1, "cannot read 'protocol'"),
+    ("given protocol esketamine_rems nasal", 1, "cannot read 'protocol esketamine_rems nasal'"),
+    ("# nothing\n", 0, "story.txt: an empty story; write 'given ...' and what happens"),
     # and what is read, and is not so
     ("given infusing\n0:20 bp 190/90 -> nothing", 2, "expected nothing, but HTN-3"),
     ("given infusing\n0:20 bp 190/90 -> HTN-3 active low", 2, "expected HTN-3 active low, found HTN-3 active high"),
@@ -230,10 +237,27 @@ BAD = [
     ("given infusing\n0:20 bp 120/75 -> request", 2, "expected a request, got none"),
     ('given infusing\n0:20 bp 146/86 -> request text "at once"', 2, "expected a request that says 'at once', found"),
     ("given infusing, background: quiet\n0:20 -> dose 0.1\n0:21 -> dose 0.2", 3, "expected dose 0.2 mg, found 0.00 mg"),
+    ("given infusing, background: quiet\n0:20 -> dose 0.1, primed 0.1\n0:21 -> primed 0.2", 3, "found 0.00 mg"),
+    ("given no session\n0:10 -> dose 0.1, primed 0\n0:11 -> dose 0.2", 3, "expected dose 0.2 mg, found 0.00 mg"),
+    ("given no session\n0:10 -> phase READY", 2, "expected phase READY, found no session"),
+    ("given no session\n0:10 -> dissociation none", 2, "expected dissociation none, found no session"),
+    ("given infusing\n0:20 bp 146/86 -> no request", 2, "expected no request, but 'Blood pressure 146/86"),
     ("given infusing\n0:20 -> shelved TEC-2:cuff", 2, "shelved nothing"),
+    ("given infusing\n0:20 -> not delegated nobody", 2, "expected not delegated nobody, found delegated nobody"),
+    ("given infusing\n0:20 -> sound high", 2, "expected sound high, found sound none"),
+    ("given infusing\n0:20 bp 190/90 -> HTN-3 active, sound low", 2, "expected sound low, found sound high"),
+    ("given infusing\n0:20 bp 190/90 -> HTN-3 not told nurse, HTN-3 told box", 2, "found HTN-3 told "),
+    ("given infusing\n0:20 bp 190/90 -> HTN-3 commented", 2, "expected HTN-3 commented, found HTN-3 commented []"),
+    ("given infusing\n0:20 -> reminder", 2, "expected reminder, found reminder []"),
+    ("given infusing\n0:20 -> bed story, bed story-2", 2, "expected bed story-2, found bed story"),
+    ('given infusing\n0:20 -> next "end of the", next "home"', 2, "found next ['blood pressure'"),
+    ("given infusing\n0:20 -> no next", 2, "expected no next, found next ['blood pressure'"),
+    ("given infusing\n0:20 -> interlock armed", 2, "expected interlock armed, found interlock off"),
+    ("given infusing\n0:20 -> stop sent", 2, "expected stop sent, found stop none"),
     ("given infusing\n0:20 -> phase RECOVERY", 2, "expected phase RECOVERY, found INFUSING"),
     ("given infusing\n5:00 -> dissociation none", 2, "expected dissociation none, found expected"),
     ('given precheck\n0:10 -> open "checklist"', 2, "expected 'checklist' to be open, found []"),
+    ('given precheck\n0:10 checklist open -> not open "checklist"', 2, "expected 'checklist' not to be open, found ["),
     ('given infusing\n0:20 close-session -> refused "no_session"', 2, "a refusal 'no_session', found 'not_now"),
     ("given infusing\n0:20 bp 190/90 -> HTN-3 active no data", 2, "HTN-3 active no data, found HTN-3 active high"),
 ]
@@ -243,7 +267,7 @@ BAD = [
 def test_what_cannot_be_read_or_is_not_so_is_one_line(text: str, line: int, says: str) -> None:
     with pytest.raises(StoryError) as wrong:
         tell(text)
-    assert str(wrong.value).startswith(f"story.txt:{line}: "), wrong.value
+    assert str(wrong.value).startswith(f"story.txt:{line}: " if line else "story.txt: "), wrong.value
     assert says in str(wrong.value)
     assert "\n" not in str(wrong.value)
 

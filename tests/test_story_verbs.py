@@ -1,4 +1,4 @@
-"""What each form of a story's verbs gives the bed or sets, and one line for what is none of them."""
+"""What a story begins with, what each form of its verbs gives the bed or sets, and what is no form of any."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edge.core.stories import VERBS, run_story
+from edge.core.stories import VERBS, Begun, own_family, run_story
 from edge.core.story_bed import T0, Pressure, Shown, StoryBed
 from edge.core.story_verbs import METRIC, Unreadable, show_metric
 from edge.model import (
@@ -30,6 +30,7 @@ from edge.model import (
 from tests.helpers.rule_files import PROTOCOLS, RULES
 
 NOW = T0 + 10
+FOUND = {"spo2_pct": Shown(97.0), "pulse_bpm": Shown(70.0)}  # what an oximeter shows from the beginning
 MANY = "infusing, background: quiet, two of each, two pumps, role pump drug, role pump-2 carrier"
 KEPT = {one.name for one in fields(StoryBed)} - {
     "bedside", "pending_events", "seq", "raised", "heard", "refusal", "other"}
@@ -52,6 +53,37 @@ def told(line: str, given: str) -> tuple[StoryBed, list[Input]]:
         else:
             show_metric(bed, METRIC[word], rest)
     return bed, found
+
+
+def test_what_a_story_begins_with_where_it_says_nothing() -> None:
+    bed = run_story("given infusing\n0:01", "story.txt", RULES)
+    session = bed.bedside.state.session
+    assert session is not None and session.baseline is not None
+    assert (session.order.weight_kg, session.order.dose_mg_kg, session.order.duration_min) == (70, 0.5, 40)
+    assert (session.order.concentration_mg_ml, session.order.nibp_interval_min, bed.interval_s) == (1, 5, 300)
+    assert (session.baseline.sbp_mmhg, session.baseline.dbp_mmhg, bed.pressure) == (120, 75, Pressure(120, 75))
+    assert [one.at_s - T0 for one in bed.bedside.state.determinations] == [-110, -40]
+    assert bed.shown == FOUND | {"resp_bpm": Shown(14.0)}
+    assert (session.checklist, bed.rate_ml_h, bed.dose_ml, bed.other) == (True, 52.5, 35, None)
+    nasal = begun("protocol esketamine_rems").bedside.state.session
+    assert nasal is not None and (nasal.order.dose_mg, nasal.doses[0].devices) == (56, 2)
+
+
+def test_a_beginning_that_was_kept_is_as_one_that_was_lived() -> None:
+    kept: Begun = {}
+    run_story("given infusing, background: quiet\n1:02", "first", RULES, begun=kept)
+    for at in ("1:00", "1:01"):
+        after, alone = (run_story(f"given infusing, background: quiet\n{at} spo2 96", "this", RULES, begun=begun)
+                        for begun in (kept, None))
+        assert (after.bedside.snapshot(), after.at_s, after.seq) == (alone.bedside.snapshot(), alone.at_s, alone.seq)
+
+
+@pytest.mark.parametrize(("rule", "family"), [
+    ("HTN-3", {"HTN-1", "HTN-2", "HTN-3", "HTN-4", "HTN-R"}), ("TEC-4", {"TEC-1", "TEC-4", "TEC-10"}),
+    ("DIS-4", {"DIS-4"}),
+])
+def test_whose_alarms_count_in_the_story_of_a_rule(rule: str, family: set[str]) -> None:
+    assert own_family(rule, RULES) == family
 
 
 # --- what a person asks -----------------------------------------------------------------------------------------------
@@ -179,6 +211,15 @@ def test_what_sounds_where_nobody_hears_it_is_named_as_it_stands() -> None:
         VERBS["unheard"][1](bed, ["why:", "HTN-3", "HTN-9"])
 
 
+def test_who_acknowledges_a_level_that_has_fallen_acknowledges_the_alarm() -> None:
+    bed = run_story("""given infusing, background: quiet
+        0:05 link cuff lost
+        0:10 link cuff live; bp 190/90 -> HTN-3 active
+        1:10 bp 165/90 -> HTN-2 active, HTN-3 latched
+        1:15 ack HTN-3 -> HTN-2 acknowledged, HTN-3 inactive""", "story.txt", RULES)
+    assert bed.alarms["HTN-2"].by == "nurse"
+
+
 MEASURED: list[tuple[str, str, list[tuple[float | None, str, str | None]]]] = [  # systolic, diastolic, mean, pulse
     ("bp 150/90", "cuff", [(150, "valid", None), (90, "valid", None), (None, "invalid", None), (70, "valid", None)]),
     ("bp 150/90/110", "cuff", [(150, "valid", None), (90, "valid", None), (110, "valid", None), (70, "valid", None)]),
@@ -206,7 +247,6 @@ def test_what_a_cuff_says_of_a_determination(
 
 # --- what goes on from then on ----------------------------------------------------------------------------------------
 
-FOUND = {"spo2_pct": Shown(97.0), "pulse_bpm": Shown(70.0)}
 SET: list[tuple[str, dict[str, Any]]] = [
     ("spo2 88", {"shown": FOUND | {"spo2_pct": Shown(88.0)}}),
     ("spo2 none sensor_off", {"shown": FOUND | {"spo2_pct": Shown(None, "invalid", "sensor_off")}}),
