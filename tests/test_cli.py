@@ -29,6 +29,8 @@ def vigil(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 BAD = [
     (("dance",), "No such command 'dance'"),
+    (("dan\nce",), "No such command 'dan\\nce'"),
+    (("edge", "--config", "/nowhere/a\nb\u202e.toml"), r"/nowhere/a\nb\u202e.toml: cannot be read"),
     (("demo", "--beds", "none"), "--beds"),
     (("demo", "--scenario", "tragedy"), "no scenario is named 'tragedy'; there are story, calm, day"),
     (("edge", "--config", "/nowhere/edge.toml"), "/nowhere/edge.toml: cannot be read"),

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from edge.cli import rulebook, site
+from edge.contract.seen import is_seen
 from edge.model import STATEMENT
 from simulators.faults import KINDS
 
@@ -47,16 +48,21 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except BadUsage as wrong:
-        print(f"vigil: {wrong}", file=sys.stderr)
+        print(f"vigil: {_one_line(str(wrong))}", file=sys.stderr)
         code = 2
     except typer.TyperException as wrong:
         said = wrong.format_message()
         whole_help = said.startswith("Usage:")  # what is said where no verb was given
-        print(said if whole_help else f"vigil: {said} See: vigil --help", file=sys.stderr)
+        print(said if whole_help else f"vigil: {_one_line(said)} See: vigil --help", file=sys.stderr)
         code = 2
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     sys.exit(code or 0)
+
+
+def _one_line(said: str) -> str:
+    """With what a person typed or a file is named: a line end in it, or what hides or turns letters, is written out."""
+    return "".join(letter if is_seen(letter) else repr(letter)[1:-1] for letter in said)
 
 
 def _version(asked: bool) -> None:
