@@ -13,7 +13,7 @@ import pytest
 
 from edge.stream import broker_guard, broker_limits
 from edge.stream.broker import BrokerFailed, embedded
-from edge.stream.broker_access import Access, BadAccess, access_text, covers, made_users, read_access
+from edge.stream.broker_access import Access, BadAccess, access_text, covers, made_users, meets, read_access
 from edge.stream.broker_refusals import Ledger
 
 ROOT = Path(__file__).parent.parent
@@ -28,6 +28,13 @@ STATUS, EVENT = "vigil/1/clinic-1/status", "vigil/1/clinic-1/event"
 ])
 def test_a_filter_covers_what_it_takes_in_whole(allowed: str, wanted: str, answer: bool) -> None:
     assert covers(allowed, wanted) is answer
+
+
+@pytest.mark.parametrize(("one", "other", "answer"), [
+    ("#", "a/b", True), ("a/+", "+/b", True), ("a/+", "+/b/c", False), ("a/b", "a/c", False), ("a/b", "a/b", True),
+    ("a/#", "a/b/c", True), ("b/#", "a/+", False), ("a", "a/b", False)])
+def test_two_filters_meet_where_a_topic_is_in_both(one: str, other: str, answer: bool) -> None:
+    assert meets(one, other) is meets(other, one) is answer
 
 
 def test_the_shipped_access_list_is_one_and_says_what_ours_says(tmp_path: Path) -> None:

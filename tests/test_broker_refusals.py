@@ -18,7 +18,7 @@ from edge.contract.payloads import decode
 from edge.contract.signing import Signer
 from edge.model import iso
 from edge.stream.broker import embedded
-from edge.stream.broker_access import Access, access_text, made_users
+from edge.stream.broker_access import Access, access_text, made_users, read_access
 from edge.stream.broker_refusals import LONGEST, MOST, Ledger
 from tests.helpers.console_story import settings
 from tests.helpers.waiting import until
@@ -65,6 +65,14 @@ def test_what_begins_with_a_dollar_is_the_brokers_own(rights: dict[str, dict[str
     assert access.may("looker", "read", REFUSED_TOPIC)
     assert not access.may(None, "read", REFUSED_TOPIC), "who has not shown who he is"
     assert Access().may(None, "read", REFUSED_TOPIC), "where nobody is asked"
+
+
+def test_what_was_refused_is_told_to_who_reads_events_and_to_no_edge(tmp_path: Path) -> None:
+    (tmp_path / "access").write_text(access_text({"a": ["main"], "b": ["main"]}, ["looker"], anonymous=True))
+    access = Access(dict.fromkeys(("edge-a", "edge-b", "console-main", "looker"), "hash"),
+                    read_access(None, tmp_path / "access").rights)
+    may = {user: access.may(user, "read", REFUSED_TOPIC) for user in [*access.hashes, None, "nobody"]}
+    assert [user for user, allowed in may.items() if allowed] == ["console-main", "looker"]
 
 
 def test_each_refusal_has_its_remedy_and_another_broker_is_said() -> None:

@@ -18,8 +18,10 @@ from pwdlib.exceptions import PwdlibError
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from edge.contract.broker_said import REFUSED_TOPIC
+from edge.contract.topics import event_topic
 
 Right = Literal["read", "write"]
+EVENTS = event_topic("+")  # of all edges
 ANYTHING: dict[Right, tuple[str, ...]] = {"read": ("#",), "write": ("#",)}
 
 
@@ -36,6 +38,17 @@ def covers(allowed: str, wanted: str) -> bool:
         if number == len(want) or want[number] == "#" or (level != want[number] and level != "+"):
             return False
     return len(have) == len(want)
+
+
+def meets(one: str, other: str) -> bool:
+    """Whether some topic is taken in by both filters."""
+    these, those = one.split("/"), other.split("/")
+    for this, that in zip(these, those, strict=False):
+        if "#" in (this, that):
+            return True
+        if this != that and "+" not in (this, that):
+            return False
+    return len(these) == len(those)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +74,22 @@ class Access:
     def may(self, user: str | None, right: Right, topic: str) -> bool:
         """Whether `user` has this right on the whole of a topic or filter.
 
-        What begins with $ is the broker's own: nobody writes it, and what it has refused is read by whoever has shown
-        who he is.
+        What begins with $ is the broker's own: nobody writes it. What it has refused tells of every user, so it is read
+        by who has shown who he is and may read what edges record; an edge may not.
         """
         if topic == REFUSED_TOPIC and right == "read":
-            return user is not None or not self.hashes
+            return (user is not None or not self.hashes) and self.may_some(user, "read", EVENTS)
         if topic.startswith("$") and right == "write":
             return False
+        return any(covers(allowed, topic) for allowed in self._of(user, right))
+
+    def may_some(self, user: str | None, right: Right, topics: str) -> bool:
+        """Whether `user` has this right on one of the topics of a filter at least."""
+        return any(meets(allowed, topics) for allowed in self._of(user, right))
+
+    def _of(self, user: str | None, right: Right) -> tuple[str, ...]:
         rights = ANYTHING if self.rights is None else self.rights.get(user or "", {})
-        return any(covers(allowed, topic) for allowed in rights.get(right, ()))
+        return tuple(rights.get(right, ()))
 
 
 _HASHING = PasswordHash((Argon2Hasher(),))

@@ -21,7 +21,7 @@ from amqtt.errors import AMQTTError, MQTTError, NoDataError
 from amqtt.mqtt.connect import ConnectPacket
 
 from edge.contract.broker_said import RefusedFor
-from edge.stream.broker_access import Access
+from edge.stream.broker_access import EVENTS, Access
 from edge.stream.broker_limits import BYTES_A_PACKET, TOPIC_BYTES, Share
 from edge.stream.broker_refusals import Ledger
 
@@ -338,8 +338,7 @@ class Guard:
 
     def _share(self, user: str | None, client_id: str) -> Share:
         """The one of this user, who has shown who it is; where nobody is asked, of this client."""
-        producer = self._access.may(user, "write", "vigil/1/+/event") or any(
-            right.endswith("/event") for right in (self._access.rights or {}).get(user or "", {}).get("write", ()))
+        producer = self._access.may_some(user, "write", EVENTS)
         return self._shares.setdefault(user or "" if self._access.hashes else client_id,
                                        Share(producer, asyncio.get_running_loop().time()))
 
