@@ -272,6 +272,30 @@ async def test_who_always_has_more_keeps_no_other_connection_of_its_user_waiting
     assert taken[:24].count("modest") == 5, "each in its turn"
 
 
+async def test_connections_of_a_user_share_its_pace_by_size() -> None:
+    """The largest packets, on as many connections as a user may have, go when small ones have gone."""
+    pace, taken = broker_limits.Pace(20_000.0, 65.0, 0.0), list[str]()
+
+    async def read(name: str, size: float, packets: int) -> None:
+        for _ in range(packets):
+            await pace.take(size, name)
+            taken.append(name)
+
+    await asyncio.gather(*(read(f"greedy {number}", 65, 3) for number in range(15)), read("modest", 1, 20))
+    assert taken.count("modest") == 20
+    assert len(taken[: len(taken) - taken[::-1].index("modest")]) <= 22, "all of them before the second that is large"
+
+
+async def test_who_goes_while_waiting_takes_nothing_of_the_pace() -> None:
+    pace = broker_limits.Pace(1e-6, 2.0, asyncio.get_running_loop().time())
+    await pace.take(1, "a")
+    leaves = asyncio.ensure_future(pace.take(2, "b"))
+    await asyncio.sleep(0)
+    leaves.cancel()
+    await asyncio.wait([leaves])
+    await pace.take(1, "c")
+
+
 @pytest.mark.parametrize(("given", "acknowledged", "counted"), [(0, 3, 3), (2, 2, 0), (2, 3, 1), (3, 2, 0)])
 async def test_a_receipt_costs_no_pace_for_a_message_that_was_given_and_any_other_does(
     given: int, acknowledged: int, counted: int
@@ -279,7 +303,7 @@ async def test_a_receipt_costs_no_pace_for_a_message_that_was_given_and_any_othe
     taken: list[int] = []
 
     class Counting(broker_limits.Pace):
-        async def take(self, count: float = 1) -> None:
+        async def take(self, count: float = 1, who: object = None) -> None:
             taken.append(1)
 
     reader, writer = asyncio.StreamReader(), Written()

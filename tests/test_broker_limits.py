@@ -156,7 +156,7 @@ async def test_a_long_packet_counts_as_several_and_a_filter_as_one(share: Share)
     taken: list[float] = []
 
     class Counting(Pace):
-        async def take(self, count: float = 1) -> None:
+        async def take(self, count: float = 1, who: object = None) -> None:
             taken.append(count)
 
     share.packets = share.filters = Counting(1.0, 1.0, 0.0)

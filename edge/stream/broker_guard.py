@@ -97,7 +97,8 @@ class GuardedReader(ReaderAdapter):  # type: ignore[misc]
         length = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(self._head[1:]))
         if not self._counted:
             if not self._acknowledges():
-                await self._client.share.packets.take(1 + min(length, PACKET_BYTES) // BYTES_A_PACKET)
+                size = 1 + min(length, PACKET_BYTES) // BYTES_A_PACKET
+                await self._client.share.packets.take(size, self._client.id)
             self._counted = True
         if length > PACKET_BYTES or self._head[-1] & 0x80:
             self._client.transport.abort()
@@ -122,7 +123,7 @@ class GuardedReader(ReaderAdapter):  # type: ignore[misc]
         """Messages go in one at a time, first come first served (asyncio.Lock is fair), each when the one before is
         handed on; subscriptions at their pace, for each brings all that is retained."""
         if packet[0] >> 4 == SUBSCRIBE:
-            await self._client.share.filters.take(len(_filters(packet, options=1)))
+            await self._client.share.filters.take(len(_filters(packet, options=1)), self._client.id)
         if packet[0] >> 4 == PUBLISH:
             async with self._turn:
                 for _ in range(TURN):
