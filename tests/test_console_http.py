@@ -204,6 +204,7 @@ MATRIX = [
     ("nurse", "http://evil.test", "-", "right", 403),
     ("nurse", "http://evil.test", "cross-site", "right", 403),
     ("nurse", "http://console.test.evil.test", "-", "right", 403),
+    ("nurse", "http://[::1", "-", "right", 403),
     ("nurse", "http://console.test:81", "-", "right", 403),
     ("nurse", "null", "-", "right", 403),
     ("nurse", "", "-", "right", 403),
