@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 from edge.console import audit, history, known_screen, link, live
 from edge.console.accounts import User
 from edge.console.app import server_config
-from edge.console.connections import MAX_CONNECTIONS, REQUEST_S, BoundedHttp
+from edge.console.connections import HEAD_BYTES, MAX_CONNECTIONS, REQUEST_S, BoundedHttp
 from edge.console.feed import Page
 from edge.console.pace import Pace
 from edge.console.security import COOKIE, Limiter
@@ -237,6 +237,25 @@ def test_a_request_comes_whole_in_its_time_or_its_connection_goes(cut: int, abor
             http.data_received(REQUEST[:10])  # the next one, begun and not ended
             await asyncio.sleep(REQUEST_S + 0.01)
             assert transport.aborted
+        http.connection_lost(None)
+
+    told(story())
+
+
+@pytest.mark.parametrize(("beyond", "aborted"), [(0, False), (1, True)])
+def test_a_head_without_an_end_ends_its_connection(beyond: int, aborted: bool) -> None:
+    """httptools keeps all of it, and copies it with each piece: eight such held a console up for eleven seconds."""
+    async def story() -> None:
+        http, transport = _connected(ServerState(), uvicorn.Config(_nothing))
+        http.data_received(REQUEST)  # a head that ends counts for nothing in the next one
+        begun = b"GET / HTTP/1.1\r\nX: "
+        http.data_received(begun)
+        left = HEAD_BYTES - len(begun) + beyond
+        while left:
+            piece = min(left, 8192)
+            http.data_received(b"a" * piece)
+            left -= piece
+        assert transport.aborted is aborted
         http.connection_lost(None)
 
     told(story())
