@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 from edge.console import audit, history, known_screen, link, live
 from edge.console.accounts import User
 from edge.console.app import server_config
+from edge.console.command_client import AT_ONCE
 from edge.console.connections import HEAD_BYTES, MAX_CONNECTIONS, REQUEST_S, BoundedHttp
 from edge.console.feed import Page
 from edge.console.pace import Pace
@@ -26,7 +27,7 @@ from edge.console.service import Console
 from edge.console.turns import TooManyWait, Turns
 from edge.contract.mqtt import Received
 from tests.helpers.console_server import ORIGIN, served
-from tests.helpers.console_story import BED, CONSOLE_KEY, NURSE, START_S, TECHNICIAN
+from tests.helpers.console_story import BED, CONSOLE_KEY, EDGE, NURSE, START_S, TECHNICIAN
 from tests.helpers.told_time import told
 
 
@@ -157,6 +158,33 @@ async def test_who_asks_faster_than_people_do_is_refused_unwritten_named_and_kee
         (trouble,) = home.console.troubles()
         assert trouble.part == "accounts"
         assert "in the name of ann than people ask: 2 commands" in trouble.what
+
+
+async def test_who_asks_for_much_at_once_keeps_no_other_screens_command_waiting(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        said = {"alarm": "none", "comment": "again"}
+        tom = [User("tom", "technician", f"key-{number}", "", 1e12) for number in range(2)]
+        ann = User("ann", "nurse", "key-ann", "", 1e12)
+        ask = home.console.commands.perform
+        done = await asyncio.gather(*(ask(tom[number % 2], EDGE, BED, "comment", said) for number in range(40)),
+                                    ask(ann, EDGE, BED, "comment", said))
+        assert [outcome.status for outcome in done] == [200] * 41
+        asked = [command.user for command, _ in home.wire.commands()]
+        assert asked.index("ann") <= AT_ONCE + 2, "after what was on its way, and one of each screen that waited before"
+
+
+@pytest.mark.parametrize("places", [Turns(0, 1), Turns(0, 0)])
+async def test_a_command_whose_turn_does_not_come_is_refused_unsent_and_unwritten(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, places: Turns) -> None:
+    monkeypatch.setattr("edge.console.command_client.ANSWER_S", 0.01)
+    async with served(tmp_path) as home:
+        await home.login()
+        home.console.commands._ways[EDGE] = places
+        answer = await home.command("comment", {"alarm": "none", "comment": "again"})
+        assert (answer.status_code, answer.json()["type"]) == (503, "/problems/not_sent")
+        assert home.wire.commands() == []
+        lines = await home.console.store.read(audit.lines)
+        assert [what for _, what, *_ in lines] == ["login"]
 
 
 def test_a_ward_at_once_then_the_pace_of_people() -> None:

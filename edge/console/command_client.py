@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +20,7 @@ from edge.console.accounts import User, users
 from edge.console.ingest import Ingest
 from edge.console.link import NotConnected
 from edge.console.settings import Settings
+from edge.console.turns import TooManyWait, Turns
 from edge.contract.box_verbs import BOX_VERBS
 from edge.contract.commands import MAX_PATIENT_NAME, NURSE, OFFER, PING, VERBS, BadCommand, Delegate, parse
 from edge.contract.payloads import Answer, CommandOut, command_topic, encode
@@ -27,6 +30,8 @@ from edge.model import iso
 
 ANSWER_S = 5.0  # real seconds
 EXPIRES_AFTER_S = 10.0  # real seconds until a command that hangs on the way is worth nothing
+AT_ONCE = 4  # commands to one edge: each is two lines of the audit, written one after the other, before its answer goes
+WAITING = 400  # of one screen
 
 NOT_DONE = frozenset({403, 409, 422, 503})  # the edge has not opened the session; after 504 nobody knows
 
@@ -89,6 +94,7 @@ class CommandClient:
         self._edges = edges
         self._signer = signer
         self._waiting: dict[tuple[str, str], asyncio.Future[Answer]] = {}  # by edge and the command's nonce
+        self._ways: defaultdict[str, Turns] = defaultdict(lambda: Turns(AT_ONCE, WAITING))  # by edge
 
     def answered(self, edge: str, answer: Answer) -> None:
         """An answer of `edge` came. One whose nonce nobody waits for (late, or twice) is dropped."""
@@ -98,11 +104,29 @@ class CommandClient:
 
     async def perform(self, user: User, edge: str, bed: str, verb: str, args: dict[str, Any],
                       seen: str | None = None) -> Outcome:
-        """Does the whole of it; takes up to ANSWER_S real seconds. `seen`: the session that the user saw at the bed.
-        Never raises for a broken world."""
+        """Does the whole of it; takes up to ANSWER_S real seconds, and as long until its turn comes. `seen`: the
+        session that the user saw at the bed. Never raises for a broken world."""
         asked = NewCommand(user, edge, bed, verb, dict(args), str(uuid.uuid4()))
         if verb not in VERBS:
             return Outcome(422, False, "unknown_verb")
+        async with self._turn(asked) as is_mine:
+            return await self._perform(asked, seen) if is_mine else Outcome(503, False, "not_sent")
+
+    @asynccontextmanager
+    async def _turn(self, asked: NewCommand) -> AsyncIterator[bool]:
+        """Waits for a place on the way to the edge. The screens come in turn: who asks for hundreds at once, as who has
+        stolen a password does, keeps nobody else's command waiting. False: none came within ANSWER_S."""
+        async with AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    await held.enter_async_context(self._ways[asked.edge].turn(asked.user.key))
+                is_mine = True
+            except (TimeoutError, TooManyWait):
+                is_mine = False
+            yield is_mine
+
+    async def _perform(self, asked: NewCommand, seen: str | None) -> Outcome:
+        user, edge, bed, verb = asked.user, asked.edge, asked.bed, asked.verb
         if user.role not in VERBS[verb].roles:
             return await self._audited(asked, Outcome(403, False, "forbidden"))
         if seen is not None and self._edges[edge].beds.moved(bed)[0] not in (seen, ""):
@@ -164,10 +188,13 @@ class CommandClient:
         """A verb of BOX_VERBS, for the edge as a whole. Never raises for a broken world."""
         bed = next(iter(self._edges[edge].beds.ids()), "none")  # a command has one; the edge does not look at it
         asked = NewCommand(user, edge, bed, verb, args, str(uuid.uuid4()))
-        if user.role not in BOX_VERBS[verb].roles:
-            return await self._audited(asked, Outcome(403, False, "forbidden"))
-        await self._record(asked, None, None)
-        return await self._audited(asked, await self._send(asked))
+        async with self._turn(asked) as is_mine:
+            if not is_mine:
+                return Outcome(503, False, "not_sent")
+            if user.role not in BOX_VERBS[verb].roles:
+                return await self._audited(asked, Outcome(403, False, "forbidden"))
+            await self._record(asked, None, None)
+            return await self._audited(asked, await self._send(asked))
 
     async def ping(self, edge: str) -> str | None:
         """Whether a command gets to `edge` and its answer back: None, or why not. It does nothing and is not stored."""

@@ -80,6 +80,7 @@ KINDS: dict[str, ProblemKind] = {
         422, "The patient's name cannot be kept", f"Write a name of at most {MAX_PATIENT_NAME} characters."),
     "store_broken": ProblemKind(503, "The console's store does not work", "Free or mend its disk; it heals by itself."),
     "no_broker": ProblemKind(503, "The broker is not reached", "See the status line; it reconnects by itself."),
+    "not_sent": ProblemKind(503, "Too much is asked at once", "Nothing was done. Wait a little, then ask again."),
     "no_answer": ProblemKind(504, "The edge did not answer", "Look whether it was done before you ask again."),
     # a command, refused by the edge: well formed, and not to be done as things stand (RFC 9110, 15.5.10)
     "moved_on": ProblemKind(409, "It has changed since you saw it", "Look at the bed again, then ask again."),
