@@ -195,10 +195,11 @@ def _measured_now(state: BedState, metric: str, at_s: float) -> tuple[str, float
 
 
 def _give_dose(state: BedState, _: RuleSet, command: Command, args: GiveDose, at_s: float) -> Iterator[PendingEvent]:
-    open_session(state)
-    by_hand = state.protocol.by_hand
-    mg = args.devices * by_hand.device_mg if by_hand else 0.0
-    given = Dose(at_s - (args.minutes_ago or 0.0) * 60, mg, args.devices, command.user, tuple(args.lots or ()))
+    current, by_hand = open_session(state), state.protocol.by_hand
+    if by_hand is None:
+        raise Refused(f"not_now: under {current.order.protocol} a pump gives the dose")
+    given = Dose(at_s - (args.minutes_ago or 0.0) * 60, args.devices * by_hand.device_mg, args.devices, command.user,
+                 tuple(args.lots or ()))
     try:
         moved = dosing.give(state, given, at_s)
     except dosing.NotGiven as refused:

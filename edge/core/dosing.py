@@ -15,10 +15,8 @@ class NotGiven(ValueError):
 
 def give(state: BedState, given: Dose, at_s: float) -> list[tuple[Phase, str]]:
     """Note what was given; the phases entered now, each with its reason. Raises NotGiven."""
-    session, by_hand = state.session, state.protocol.by_hand
+    session = state.session
     assert session is not None
-    if by_hand is None:
-        raise NotGiven(f"not_now: under {session.order.protocol} a pump gives the dose")
     if session.phase not in ("PRECHECK", "READY", "INFUSING"):
         raise NotGiven(f"not_now: no dose is due, the phase is {session.phase}")
     earliest_s = max(session.opened_s, session.doses[-1].at_s if session.doses else 0.0)

@@ -49,6 +49,7 @@ EQUIVALENT = {
     "attention: 0.0 -> 1.0 in alarm.reminded_s or 0.0": "both are in 1970",
     "code: > -> >= in times > 1": "how often a metric is looked up changes no answer",
     "code: > -> < in times > 1": "how often a metric is looked up changes no answer",
+    "commands: and <-> or in args.sbp_mmhg is not None and args.dbp_mmhg is not None": "CheckIn takes both or neither",
     "context: 1 -> 2 in most_s - 1": "how soon it is rounded changes no answer",
     "context: > -> >= in age_s > most_s - 1": "how soon it is rounded changes no answer",
     "context: 0.0 -> 1.0 in default=0.0": "both are in 1970",
