@@ -69,6 +69,14 @@ def test_what_a_story_begins_with_where_it_says_nothing() -> None:
     assert nasal is not None and (nasal.order.dose_mg, nasal.doses[0].devices) == (56, 2)
 
 
+def test_which_devices_a_story_is_given() -> None:
+    bare = run_story("given no session, no oximeter, vtbi 35", "story.txt", RULES)
+    assert (bare.shown, set(bare.links)) == ({"vtbi_ml": Shown(35.0)}, {"pump", "cuff"})
+    many = run_story("given no session, two pumps, pumps may be stopped, two of each", "story.txt", RULES)
+    assert {name: one.stops for name, one in many.bedside.state.devices.items()} == {
+        "pump": True, "pump-2": True, "cuff": False, "cuff-2": False, "oximeter": False, "oximeter-2": False}
+
+
 def test_a_beginning_that_was_kept_is_as_one_that_was_lived() -> None:
     kept: Begun = {}
     run_story("given infusing, background: quiet\n1:02", "first", RULES, begun=kept)
