@@ -52,7 +52,7 @@ class NoninTwin:
         self._beat = 0.0  # beats since the start, whole and part
         self._display = (HR_MISSING, SPO2_MISSING)
         self._display_s = 0.0  # since the last update
-        self._packet = self._display, self._display  # what this packet says: values change three times a second
+        self._packet = self._display, self._display, 0  # what this packet says: pulse and SpO2, shown, and its time
         self._set_at: tuple[datetime, float] = (EPOCH, 0.0)
         self._buffer = bytearray()
 
@@ -180,7 +180,7 @@ class NoninTwin:
     def _stream_frame(self, ago_s: float) -> bytes:
         number = self._frame % PACKET_FRAMES
         if number == 0:
-            self._packet = self._recorded(), self._displayed()
+            self._packet = self._recorded(), self._displayed(), int(self._lived_s * 3) & 0x3FFF
         value = self._float(number + 1, *self._packet)
         wave = 0.0 if self._off else min(max(self.patient.pleth(ago_s), 0.0), 1.0)
         if self.format == "df2":
@@ -190,9 +190,8 @@ class NoninTwin:
         self._frame += 1
         return body + bytes((sum(body) & 0xFF,))
 
-    def _float(self, number: int, recorded: tuple[int, int], display: tuple[int, int]) -> int:
-        """The byte FLOAT of frame 1..25."""
-        thirds = int(self._lived_s * 3) & 0x3FFF
+    def _float(self, number: int, recorded: tuple[int, int], display: tuple[int, int], thirds: int) -> int:
+        """The byte FLOAT of frame 1..25. A packet's time is of one moment, though two frames say it."""
         stat2 = (0x20 if recorded[0] != HR_MISSING and not self._moving else 0) | self._battery_low
         pulses = {1: recorded[0], 14: recorded[0], 20: display[0], 22: display[0]}
         if number in pulses:

@@ -168,6 +168,21 @@ def test_a_packet_is_of_one_moment(format_: str) -> None:
     assert pulses == {127.0, 128.0}
 
 
+@pytest.mark.parametrize("phase", [18, 19, 20, 21])
+def test_its_time_is_of_one_moment_too(phase: int) -> None:
+    """Two frames of a packet say it; at 42.7 s, 128 thirds, the first of them counts on, here while they are sent."""
+    twin = twin_of("df7")
+    twin.step(phase / 75)
+    twin.connect()  # packets begin here
+    driver, times = started(), []
+    for at in range(0, len(said := twin.step(44.0)), PACKET):
+        if frames := driver.framing.feed(said[at:at + PACKET]):
+            driver.decode(frames[0], None)  # none is said to be of another time
+            times.append(frames[0][28] << 7 | frames[0][33])
+    assert times == sorted(times)
+    assert times[-1] > 128
+
+
 @pytest.mark.parametrize("format_", STREAMS)
 def test_a_finger_out_for_twenty_seconds_leaves_no_held_value(format_: str) -> None:
     patient = Finger()
