@@ -272,18 +272,67 @@ async def test_who_always_has_more_keeps_no_other_connection_of_its_user_waiting
     assert taken[:24].count("modest") == 5, "each in its turn"
 
 
+class Cut(asyncio.WriteTransport):
+    """A transport that may be cut off."""
+
+    def abort(self) -> None:
+        """Nothing is left of it."""
+
+
+@pytest.mark.parametrize(("sent", "what"), [
+    (b"GET / HTTP/1.1\r\n\r\n", "no CONNECT"), (b"\x10\x80\x80\x80\x32", "a CONNECT of more than 65536 bytes"),
+    (b"\x10\x02\xff\xff", "no CONNECT that can be read"), (b"\x10", "no CONNECT within 0.001 s")])
+async def test_who_says_no_connect_is_counted_and_fills_no_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, sent: bytes, what: str
+) -> None:
+    monkeypatch.setattr(broker_guard, "CONNECT_S", 0.001)
+    ledger = Ledger(str)
+    guard, writer = broker_guard.Guard(None, "", Access(), ledger), Written()
+    writer.transport = Cut()
+    for _ in range(60):
+        reader = asyncio.StreamReader()
+        reader.feed_data(sent)
+        await guard.serve(reader, writer)  # type: ignore[arg-type]
+    told = ledger.news()
+    assert told is not None
+    assert [(one.why, one.user, one.what, one.count) for one in told.refused] == [("size", None, what, 60)]
+    assert len(caplog.records) == broker_guard.LINES_BURST
+
+
+async def test_of_too_many_that_say_nothing_the_oldest_goes_and_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_guard, "MAX_WAITING", 1)
+    ledger = Ledger(str)
+    guard = broker_guard.Guard(None, "", Access(), ledger)
+    mute = []
+    for _ in range(2):
+        writer = Written()
+        writer.transport = Cut()
+        mute.append(asyncio.ensure_future(guard.serve(asyncio.StreamReader(), writer)))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    for one in mute:
+        one.cancel()
+    await asyncio.wait(mute)
+    told = ledger.news()
+    assert told is not None
+    assert [(one.why, one.count) for one in told.refused] == [("full", 1)]
+
+
 async def test_connections_of_a_user_share_its_pace_by_size() -> None:
     """The largest packets, on as many connections as a user may have, go when small ones have gone."""
-    pace, taken = broker_limits.Pace(20_000.0, 65.0, 0.0), list[str]()
+    pace, taken = broker_limits.Pace(400.0, 65.0, 0.0), list[str]()
 
     async def read(name: str, size: float, packets: int) -> None:
         for _ in range(packets):
             await pace.take(size, name)
             taken.append(name)
 
-    await asyncio.gather(*(read(f"greedy {number}", 65, 3) for number in range(15)), read("modest", 1, 20))
-    assert taken.count("modest") == 20
-    assert len(taken[: len(taken) - taken[::-1].index("modest")]) <= 22, "all of them before the second that is large"
+    greedy = [asyncio.ensure_future(read(f"greedy {number}", 65, 9)) for number in range(15)]
+    await asyncio.sleep(0)
+    await read("modest", 1, 20)
+    for one in greedy:
+        one.cancel()
+    await asyncio.wait(greedy)
+    assert len(taken) - taken.count("modest") <= 2, "all that is small before the second that is large"
 
 
 async def test_who_goes_while_waiting_takes_nothing_of_the_pace() -> None:

@@ -22,8 +22,8 @@ from amqtt.mqtt.connect import ConnectPacket
 
 from edge.contract.broker_said import RefusedFor
 from edge.stream.broker_access import EVENTS, Access
-from edge.stream.broker_limits import BYTES_A_PACKET, TOPIC_BYTES, Share
-from edge.stream.broker_refusals import Ledger
+from edge.stream.broker_limits import BYTES_A_PACKET, TOPIC_BYTES, Pace, Share
+from edge.stream.broker_refusals import Ledger, shortened
 
 CONNECT_S = 3.0  # real seconds for a CONNECT to come
 CONNECT_BYTES = 65_536  # its will included
@@ -33,6 +33,7 @@ MAX_PER_USER = 20
 MAX_WAITING = 50  # sockets that have not said CONNECT; beyond it the oldest makes room
 TURN = 8  # rounds of the event loop in which amqtt hands on one message
 TAKEOVER_S = 2.0
+LINES_PER_S, LINES_BURST = 0.1, 50.0  # in the log, of who was not let in
 CONNECT, PUBLISH, PUBACK, SUBSCRIBE, UNSUBSCRIBE = 1, 3, 4, 8, 10
 MAX_HEADER = 5
 REFUSED = b"\x20\x02\x00\x05"  # CONNACK, not authorised
@@ -204,6 +205,25 @@ class GuardedWriter(StreamWriterAdapter):  # type: ignore[misc]
         return None
 
 
+class NoConnect(MQTTError):  # type: ignore[misc]
+    """What came first is no CONNECT that is taken."""
+
+
+async def _packet(reader: asyncio.StreamReader) -> bytes:
+    """The CONNECT that must come first. Raises NoConnect, EOFError, OSError."""
+    first = await reader.readexactly(2)
+    length, shift = first[1] & 0x7F, 7
+    if first[0] >> 4 != CONNECT:
+        raise NoConnect("no CONNECT")
+    while first[-1] & 0x80 and shift <= 21:
+        first += await reader.readexactly(1)
+        length |= (first[-1] & 0x7F) << shift
+        shift += 7
+    if first[-1] & 0x80 or length > CONNECT_BYTES:
+        raise NoConnect(f"a CONNECT of more than {CONNECT_BYTES} bytes")
+    return first + await reader.readexactly(length)
+
+
 def _body(packet: bytes) -> int:
     """Where the body of a packet begins."""
     at = 1
@@ -251,6 +271,7 @@ class Guard:
         self._users: Counter[str | None] = Counter()
         self._shares: dict[str, Share] = {}  # by user; where nobody is asked who he is, by client id
         self._turn = asyncio.Lock()
+        self._lines = Pace(LINES_PER_S, LINES_BURST, asyncio.get_running_loop().time())
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, from its first byte to its end. Never raises but for a stop."""
@@ -287,19 +308,17 @@ class Guard:
         self._waiting[transport] = None
         if len(self._waiting) > MAX_WAITING:
             next(iter(self._waiting)).abort()
-        async with asyncio.timeout(CONNECT_S):
-            first = await reader.readexactly(2)
-            length, shift = first[1] & 0x7F, 7
-            if first[0] >> 4 != CONNECT:
-                raise MQTTError("no CONNECT")
-            while first[-1] & 0x80 and shift <= 21:
-                first += await reader.readexactly(1)
-                length |= (first[-1] & 0x7F) << shift
-                shift += 7
-            if first[-1] & 0x80 or length > CONNECT_BYTES:
-                raise MQTTError(f"a CONNECT of {length} bytes")
-            first += await reader.readexactly(length)
-        return first, await ConnectPacket.from_stream(BufferReader(first))
+            self._note("full", None, "", f"{MAX_WAITING} connections that have not said CONNECT already")
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                first = await _packet(reader)
+            return first, await ConnectPacket.from_stream(BufferReader(first))
+        except TimeoutError:
+            self._note("size", None, "", f"no CONNECT within {CONNECT_S:g} s")
+            raise
+        except (AMQTTError, MQTTError, NoDataError) as wrong:
+            self._note("size", None, "", str(wrong) if isinstance(wrong, NoConnect) else "no CONNECT that can be read")
+            raise
 
     async def _admitted(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, first: bytes, connect: ConnectPacket
@@ -310,8 +329,7 @@ class Guard:
         self._waiting.pop(writer.transport, None)
         if refused:
             why, what = refused
-            log.warning("client %r of user %r is refused: %s", connect.client_id, user, what)
-            self._ledger.add(why, user, connect.client_id, what)
+            self._note(why, user, connect.client_id, what)
             writer.write(REFUSED)
             await writer.drain()
             writer.close()
@@ -342,6 +360,12 @@ class Guard:
         producer = self._access.may_some(user, "write", EVENTS)
         return self._shares.setdefault(user or "" if self._access.hashes else client_id,
                                        Share(producer, asyncio.get_running_loop().time()))
+
+    def _note(self, why: RefusedFor, user: str | None, client: str, what: str) -> None:
+        """Told to the technician; of many, some stand in the log, too: whoever comes again and again fills no disk."""
+        self._ledger.add(why, user, client, what)
+        if self._lines.taken(asyncio.get_running_loop().time()):
+            log.warning("client %r of user %r is refused: %s", shortened(client), user and shortened(user), what)
 
     async def _refused(self, user: str | None, connect: ConnectPacket) -> tuple[RefusedFor, str] | None:
         """Why it may not come in; None if it may."""

@@ -22,7 +22,7 @@ export function Refused() {
     <details class="refused" open>
       <summary>⊘ The broker refused {all === 1 ? "one program" : `${all} programs or topics`}, last at {clockTime(last.last)}</summary>
       <ul>{broker.refused.map((one) => <li key={`${one.why} ${one.user} ${one.what}`}><One one={one} /></li>)}</ul>
-      {broker.more > 0 && <p>{broker.more} older ones are no longer told singly; the broker’s log has them.</p>}
+      {broker.more > 0 && <p>{broker.more} older ones are no longer told singly; the broker’s log has some of them.</p>}
     </details>
   );
 }
