@@ -19,36 +19,37 @@ MAX_KEPT = 2048  # retained messages of one user: an edge has one, and one for e
 MAX_KEPT_BYTES = 32 * 2**20
 MAX_FILTERS = 200  # of one user: a console has eight for each edge; amqtt compares each with each message of anybody
 SUBSCRIBE_PER_S, SUBSCRIBE_BURST = 4.0, 2.0 * MAX_FILTERS  # filters; each brings all that is retained
-MOST_TAGS = 100  # connections remembered by their last packet; those that are behind are as new ones
+MOST_ENDS = 100  # connections remembered by their last packet; those that are behind are as new ones
 CONNECT_PER_S, CONNECT_BURST = 1.0, 40.0  # amqtt compares all filters with all that is retained at each
 
 
 class Pace:
     """How fast the packets of one user are taken, over all its connections: `burst` at once, and `per_s`.
 
-    Connections share it by size, not by packet: each waiting packet has a tag, its connection's last one (or that of
-    what was taken last, if that is more) and its own size; the lowest goes first (self-clocked fair queueing, Golestani
-    1994). So whoever sends the largest packets without end keeps no small one of the same user waiting.
+    Connections share it by size, not by packet: a packet begins where its connection's last one ended, or with the
+    first of those that wait, if that is later; which ends first goes first (fair queueing; Demers, Keshav and Shenker
+    1989). So whoever sends the largest packets without end keeps no small one of the same user waiting.
     """
 
     def __init__(self, per_s: float, burst: float, now_s: float) -> None:
         self._per_s, self._burst = per_s, burst
         self._tokens, self._filled_s = burst, now_s
-        self._tag = 0.0  # of what was taken last
-        self._tags: dict[object, float] = {}  # by connection, of its last packet
-        self._queue: list[tuple[float, int, float, asyncio.Future[None]]] = []  # a heap: tag, number, size, its future
+        self._begun = 0.0  # where what was taken last began
+        self._ends: dict[object, float] = {}  # by connection, of its last packet
+        self._queue: list[tuple[float, int, float, asyncio.Future[None]]] = []  # a heap: end, number, size, its future
         self._number = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
 
     async def take(self, count: float = 1, who: object = None) -> None:
         """Until `count` more of connection `who` may be read; what is more than `burst` counts as that."""
         count, loop = min(count, self._burst), asyncio.get_running_loop()
-        tag = self._tags[who] = max(self._tag, self._tags.get(who, 0.0)) + count
+        first = min((end - size for end, _, size, came in self._queue if not came.done()), default=self._begun)
+        end = self._ends[who] = max(first, self._ends.get(who, 0.0)) + count
         if not self._queue and self._filled(loop.time()) >= count:
-            self._spend(tag, count)
+            self._spend(end, count)
             return
         came: asyncio.Future[None] = loop.create_future()
-        heapq.heappush(self._queue, (tag, next(self._number), count, came))
+        heapq.heappush(self._queue, (end, next(self._number), count, came))
         self._give(loop)
         await came
 
@@ -65,20 +66,20 @@ class Pace:
             self._timer.cancel()
             self._timer = None
         while self._queue:
-            tag, _, count, came = self._queue[0]
+            end, _, count, came = self._queue[0]
             if not came.done():  # else its connection waits no longer
                 if (short := count - self._filled(loop.time())) > 0:
                     self._timer = loop.call_later(short / self._per_s, self._give, loop)
                     return
-                self._spend(tag, count)
+                self._spend(end, count)
                 came.set_result(None)
             heapq.heappop(self._queue)
 
-    def _spend(self, tag: float, count: float) -> None:
+    def _spend(self, end: float, count: float) -> None:
         self._tokens -= count
-        self._tag = tag
-        if len(self._tags) > MOST_TAGS:
-            self._tags = {who: last for who, last in self._tags.items() if last > tag}
+        self._begun = end - count
+        if len(self._ends) > MOST_ENDS:
+            self._ends = {who: last for who, last in self._ends.items() if last > self._begun}
 
     def _filled(self, now_s: float) -> float:
         self._tokens = min(self._burst, self._tokens + (now_s - self._filled_s) * self._per_s)
