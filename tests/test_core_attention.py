@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from edge.contract.commands import Delegate
 from edge.contract.events import AlarmTold, Delegated, Informed, PendingEvent, PhaseMoved
-from edge.core import attention
+from edge.core import attention, audio
 from edge.core.alarms import Alarm, Delegation, Information, Told
 from edge.core.ladder import Attention, Ladder, Step
 from edge.core.state import BedState, Shelf
@@ -153,3 +153,26 @@ def test_what_stands_is_told_to_whom_it_is_delegated(
     assert told([one.body for one in events]) == who
     assert all(one.body.step == 1 for one in events if isinstance(one.body, AlarmTold))
     assert state.delegation is not None and state.delegation.until_s == NOW + 600
+
+
+# --- the sound --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("until_s", "runs"), [(None, False), (-0.1, False), (0, False), (0.1, True)])
+def test_a_pause_of_the_sound_is_over_with_its_time(until_s: float | None, runs: bool, severe: Alarm) -> None:
+    state = bed(severe)
+    state.audio_paused_until_s = None if until_s is None else NOW + until_s
+    assert audio.sounds(state, NOW) == ("none" if runs else "high")
+    assert len(list(audio.end_pause(state, NOW, "HTN-3 is more urgent"))) == runs, "what is over is not ended again"
+    assert state.audio_paused_until_s is None
+
+
+@pytest.mark.parametrize(("state", "priority", "before_s", "expired"), [
+    ("acknowledged", "high", 600, True), ("acknowledged", "high", 599.9, False), ("acknowledged", "medium", 600, False),
+    ("acknowledged", "high", None, False), ("active", "high", 600, False)])
+def test_an_acknowledgement_of_a_high_alarm_is_over_after_ten_minutes(
+    state: AlarmState, priority: Any, before_s: float | None, expired: bool, severe: Alarm,
+) -> None:
+    alarm = replace(severe, state=state, priority=priority,
+                    acknowledged_at_s=None if before_s is None else NOW - before_s)
+    assert audio.acknowledgement_expired(bed(), alarm, NOW) is expired

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from edge.core import dose, pk
 from edge.core.engine import Engine
+from edge.core.entered import Stay
 from edge.core.state import BedState, Device, Order, Pk, Session
 from edge.model import PumpState, Sample, Validity
 from edge.vocabulary import METRICS
@@ -31,6 +32,27 @@ def bed(volume_ml: float | None = 10.0, *, doubtful: bool = False, **change: Any
 def told(state: BedState, metric: str, value: float | None, at_s: float, validity: Validity = "valid") -> Device:
     dose.count(state, [Sample("b", "pump", metric, value, validity, at_s)])
     return state.devices["pump"]
+
+
+@pytest.mark.parametrize(("change", "mg", "ml_h", "given_mg", "primed_mg"), [
+    ({}, 35, 52.5, 5, 2), ({"concentration_mg_ml": 2.0}, 35, 26.25, 10, 4), ({"dose_mg_kg": None}, 0, 0, 5, 2),
+    ({"weight_kg": None}, 0, 0, 5, 2), ({"by_hand_mg": 56.0}, 56, 84, 5, 2), ({"duration_min": None}, 35, None, 5, 2),
+    ({"concentration_mg_ml": None}, 35, None, 0, 0),
+])
+def test_what_an_order_and_what_was_given_come_to(
+    change: dict[str, Any], mg: float, ml_h: float | None, given_mg: float, primed_mg: float,
+) -> None:
+    order = replace(ORDER, **change)
+    session = bed(order=order, primed_ml=2.0).session
+    assert session is not None
+    assert (order.dose_mg, order.rate_ml_h) == (mg, ml_h)
+    assert (session.delivered_mg, session.primed_mg) == (given_mg, primed_mg)
+
+
+@pytest.mark.parametrize(("until_s", "here_s"), [((), NOW - 1200), ((-90,), NOW - 90), ((-90, -60), NOW - 60)])
+def test_since_when_a_patient_is_at_this_bed(until_s: tuple[float, ...], here_s: float) -> None:
+    session = bed(stays=tuple(Stay("other", NOW - 999, NOW + one) for one in until_s)).session
+    assert session is not None and session.here_s == here_s
 
 
 @pytest.mark.parametrize(("before_ml", "doubtful", "after_s", "reads_ml", "grown_ml", "kept_ml"), [

@@ -12,9 +12,21 @@ from msgspec.structs import replace
 from edge.core import delivery, presence, sources
 from edge.core.context import RuleContext
 from edge.core.entered import Spot
-from edge.core.state import BedState, Determination, Device, LatestValue, Order, OwnValue, Session
+from edge.core.facts import FACTS
+from edge.core.state import (
+    Baseline,
+    BedState,
+    Below,
+    CuffCycle,
+    Determination,
+    Device,
+    LatestValue,
+    Order,
+    OwnValue,
+    Session,
+)
 from edge.core.stopping import Stop
-from edge.model import LinkState, PumpState, Sample, Undelivered, Validity
+from edge.model import DeviceAlarm, LinkState, PumpState, Sample, Undelivered, Validity
 from edge.vocabulary import BY_FINGER
 from tests.helpers.rule_files import PROTOCOLS
 
@@ -44,6 +56,179 @@ def test_a_saturation_is_remembered_once_a_minute_from_the_opening_on() -> None:
         presence.note_taken(state, NOW + at_s)
     assert state.session is not None
     assert [at_s - NOW for at_s in state.session.spo2_at_s] == [-600, -540, -480]
+
+
+@pytest.mark.parametrize(("of", "valid_s", "change", "seconds"), [
+    # of which device; when the oximeter's last valid one was; and what else is so. Opened 600 s ago, linked 10 s ago
+    ("oximeter", 30, {}, 30), ("oximeter", 601, {}, 600), (None, 30, {}, 30), (None, None, {}, 10),
+    ("oximeter", None, {}, 10), ("oximeter", None, {"link": "lost"}, 600), ("oximeter", 5, {"link": "lost"}, 5),
+    ("oximeter", 30, {"away": True}, 0), (None, 30, {"away": True}, 0),
+    ("monitor", 30, {}, 0), ("monitor", None, {}, 0),  # it has never given one, and the oximeter gives it
+])
+def test_for_how_long_there_was_no_valid_reading(
+    of: str | None, valid_s: float | None, change: dict[str, Any], seconds: float,
+) -> None:
+    state = bed()
+    state.devices["oximeter"] = replace(Device("oximeter", "o", link="live", since_s=NOW - 10), **change)
+    state.devices["monitor"] = Device("monitor", "m", link="live", since_s=NOW - 20)
+    assert asked("no_valid_s", state, "spo2_pct", device="oximeter") == (
+        0 if "away" in change else 600 if "link" in change else 10), "nobody has given one"
+    assert asked("no_valid_s", state, "spo2_pct", device="monitor") == 20
+    valid_at_s = None if valid_s is None else NOW - valid_s
+    state.latest["spo2_pct"] = LatestValue("oximeter", None, "invalid", None, NOW, None, valid_at_s)
+    assert asked("no_valid_s", state, "spo2_pct", device=of) == seconds
+    state.boot_s = NOW - 3
+    assert asked("no_valid_s", state, "spo2_pct", device=of) == min(seconds, 3)
+    state.devices["monitor"].newest_s["spo2_pct"] = NOW - 60
+    assert asked("no_valid_s", state, "spo2_pct", device="monitor") == 3, "it has given one: it is asked for more"
+    state.engine, state.cuff = replace(state.engine, cuff_excuses_s=60), CuffCycle(NOW - 5, NOW, None, valid_at_s)
+    assert (asked("no_valid_s", state, "spo2_pct", device="monitor") == 0) is (valid_s is not None and valid_s < 60)
+
+
+def asked(name: str, state: BedState, *arguments: Any, device: str | None = None) -> Any:
+    """The fact of this name, in the bed as it is now."""
+    return FACTS[name].compute(RuleContext(state, NOW, device), *arguments)
+
+
+@pytest.mark.parametrize(("below", "points", "times"), [
+    (None, 0, 0), (Below(7, is_below=True, entered_s=[NOW - 60, NOW - 59.9, NOW]), 7, 2),
+    (Below(7, is_below=False, entered_s=[NOW - 1]), 7, 0)])
+def test_what_is_counted_below_a_limit(below: Below | None, points: float, times: float) -> None:
+    state = bed()
+    state.below = {} if below is None else {"spo2_pct<90": below}
+    assert asked("satseconds", state, "spo2_pct", 90.0) == points
+    assert asked("violations", state, "spo2_pct", 90.0, 60.0) == times
+
+
+@pytest.mark.parametrize(("baseline", "value", "rise_pct", "fall_pct"), [
+    (120, 138, 15, -15), (97, 90, -700 / 97, 7.22), (None, 138, None, None), (0, 138, None, None),
+    (120, None, None, None)])
+def test_how_far_a_reading_is_from_its_baseline(
+    baseline: float | None, value: float | None, rise_pct: float | None, fall_pct: float | None,
+) -> None:
+    state = bed()
+    assert state.session is not None
+    at_first = None if baseline is None else Baseline(baseline, 75, 2, "pair")
+    state.session = replace(state.session, baseline=at_first)
+    state.determinations = [] if value is None else [Determination(NOW, value, 75)]
+    found = asked("rise_pct", state, "sbp_mmhg"), asked("fall_pct", state, "sbp_mmhg")
+    assert found == (pytest.approx(rise_pct), fall_pct)
+    state.session = None
+    assert asked("rise_pct", state, "sbp_mmhg") is None
+
+
+@pytest.mark.parametrize(("link", "ever_live", "opened", "down", "live", "unstable"), [
+    ("connecting", False, False, False, False, False), ("connecting", True, False, True, False, False),
+    ("connecting", False, True, True, False, False), ("live", True, True, False, True, False),
+    ("lost", True, False, True, False, False), ("unstable", True, True, True, False, True)])
+def test_whether_a_device_is_connected(
+    link: LinkState, ever_live: bool, opened: bool, down: bool, live: bool, unstable: bool,
+) -> None:
+    state = bed()
+    state.session = state.session if opened else None
+    state.devices["oximeter"] = Device("oximeter", "o", link=link, ever_live=ever_live)
+    found = [asked(name, state, device="oximeter") for name in ("link_down", "link_live", "link_unstable")]
+    assert found == [down, live, unstable]
+    assert [asked(name, state) for name in ("link_down", "link_live", "link_unstable")] == [None] * 3, "of none"
+    assert (asked("link_live", state, "oximeter"), asked("link_live", state, "pump")) == (live, False)
+
+
+@pytest.mark.parametrize(("link", "watched_s", "alarms", "quiet", "is_so"), [
+    ("live", 60, ["occlusion"], False, True), ("live", 60, ["near_end"], False, False),
+    ("live", 60, ["near_end"], True, None), ("live", 60, ["occlusion"], True, True),
+    ("lost", 60, ["occlusion"], False, None), ("lost", 0, ["occlusion"], False, True), ("lost", 0, [], False, False)])
+def test_whether_a_device_has_an_alarm_of_its_own(
+    link: LinkState, watched_s: float, alarms: list[str], quiet: bool, is_so: bool | None,
+) -> None:
+    state = bed()
+    state.engine = replace(state.engine, unwatched_of_s=watched_s)
+    state.devices["pump"] = Device("pump", "p", link=link, pump_at_s=NOW - (11 if quiet else 1), alarms=tuple(
+        DeviceAlarm(code, "high", code, code) for code in alarms))
+    assert asked("device_alarm", state, "near_end", device="pump") is is_so
+    assert asked("device_alarm", state, "near_end") is None
+
+
+@pytest.mark.parametrize(("known_s", "since_s", "word_s", "sent_s", "boot_s", "seconds"), [
+    (30, 99, 0, None, 99, 30), (None, 40, 0, None, 99, 40), (30, 99, 10, 5, 99, 25), (30, 99, 5, 10, 99, 25),
+    (30, 99, 0, None, 20, 20), (None, 40, NOW, None, 99, 0)])
+def test_for_how_long_a_pump_has_not_said_whether_it_runs(
+    known_s: float | None, since_s: float, word_s: float, sent_s: float | None, boot_s: float, seconds: float,
+) -> None:
+    state = bed()
+    state.boot_s = NOW - boot_s
+    pump = Device("pump", "p", link="live", since_s=NOW - since_s, pump_at_s=NOW - word_s,
+                  known_at_s=None if known_s is None else NOW - known_s,
+                  newest_s={} if sent_s is None else {"rate_ml_h": NOW - sent_s})
+    state.devices["pump"] = pump
+    assert asked("no_word_s", state, device="pump") == seconds
+    assert asked("no_word_s", state) is None
+    words = FACTS["no_word_s"].reason
+    assert words is not None
+    assert words(RuleContext(state, NOW, "pump")) == "it does not say whether it runs"
+    pump.link = "lost"
+    assert (words(RuleContext(state, NOW, "pump")), words(RuleContext(state, NOW))) == (None, None)
+
+
+@pytest.mark.parametrize(("gap_s", "gaps_s", "seconds", "words"), [
+    (40, 40, 40, "40 s until 08:00 UTC"), (40, 90, 90, "90 s until 08:00 UTC"), (0, 0, 0, None)])
+def test_how_long_nobody_watched(gap_s: float, gaps_s: float, seconds: float, words: str | None) -> None:
+    state = bed()
+    state.boot_s, state.gap_s, state.gaps_s = NOW, gap_s, gaps_s
+    said = FACTS["gap_s"].reason
+    assert said is not None
+    assert (asked("gap_s", state), said(RuleContext(state, NOW + 9))) == (seconds, words)
+
+
+@pytest.mark.parametrize(("phase", "unready", "is_so"), [
+    ("PRECHECK", False, True), ("READY", False, False), ("INFUSING", True, True), ("INFUSING", False, False)])
+def test_a_start_before_the_precheck(phase: Any, unready: bool, is_so: bool) -> None:
+    state = bed()
+    assert state.session is not None
+    state.session = replace(state.session, phase=phase, unready_start=unready)
+    assert asked("started_unready", state) is is_so
+    state.session = None
+    assert asked("started_unready", state) is False
+
+
+@pytest.mark.parametrize(("change", "long_s", "words", "open_s"), [
+    ({}, None, None, None), ({"ended_s": NOW - 3600}, 0, "60 minutes since the end of the infusion", None),
+    ({"ended_s": NOW - 3660, "dissociation_opened_s": NOW - 7200, "dissociation": "resolving"}, 60,
+     "61 minutes since the end of the infusion", 7200),
+    ({"ended_s": NOW - 61 * 60 * 60, "dissociation_opened_s": NOW - 60, "dissociation": "resolved"}, 60 * 3600,
+     "3660 minutes since the end of the infusion", None)])
+def test_how_long_a_dissociation_period_is_open(
+    change: dict[str, Any], long_s: float | None, words: str | None, open_s: float | None,
+) -> None:
+    state, said = bed(), FACTS["dissociation.long_s"].reason
+    assert state.session is not None and said is not None
+    state.session = replace(state.session, **change)
+    assert (asked("dissociation.long_s", state), said(RuleContext(state, NOW))) == (long_s, words)
+    assert asked("session.dissociation_s", state) == open_s
+
+
+@pytest.mark.parametrize(("change", "known"), [
+    ({}, (70, None, 0.5, 35, 2400, 0, 0, 0, None, 300, 0)),
+    ({"order": replace(ORDER, duration_min=None, age_years=40, nibp_interval_min=15), "delivered_ml": 3.0,
+      "infused_s": 90, "started_s": None, "ended_s": NOW - 30, "phase_since_s": NOW - 20},
+     (70, 40, 0.5, 35, None, 3, 90, None, 30, 900, 20))])
+def test_what_is_known_of_a_session(change: dict[str, Any], known: tuple[float | None, ...]) -> None:
+    state = bed()
+    assert state.session is not None
+    state.session = replace(state.session, **change)
+    names = ("weight_kg", "age_years", "dose_mg_kg", "dose_mg", "duration_s", "delivered_mg", "infused_s", "started_s",
+             "ended_s", "nibp_interval_s", "phase_s")
+    assert tuple(asked(f"session.{name}", state) for name in names) == known
+    state.session = None
+    assert [asked(f"session.{name}", state) for name in names] == [None] * len(names)
+
+
+@pytest.mark.parametrize(("name", "field", "words"), [
+    ("storage_failing", "storage_failing", "the disk is full"), ("record_damaged_s", "record_damage", "line 7")])
+def test_what_is_wrong_with_the_record_is_said(name: str, field: str, words: str) -> None:
+    said = FACTS[name].reason
+    assert said is not None
+    for told in ("", words):
+        assert said(RuleContext(replace(bed(), **{field: told}), NOW)) == (told or None)
 
 
 # --- what the pump gives against the order ----------------------------------------------------------------------------

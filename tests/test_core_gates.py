@@ -110,6 +110,11 @@ def test_a_pump_that_infuses_beside_a_dose_by_hand(no_pump: bool, infused: bool,
     state.no_pump = no_pump
     state.devices = {"pump": Device("pump", "p", infused=infused), "cuff": Device("nibp", "c", infused=True)}
     assert (gates.stray_pumps(now(state)), gates.has_stray_pump(now(state))) == (stray, bool(stray))
+    stray_in_words, asked_in_words = FACTS["stray_infusion"].reason, FACTS["pump_asked"].reason
+    assert stray_in_words is not None and asked_in_words is not None
+    assert (stray_in_words(now(state)), asked_in_words(now(state))) == (", ".join(stray) or None, "pump")
+    state.devices.pop("pump")
+    assert asked_in_words(now(state)) is None
 
 
 def test_what_a_person_has_seen_in_words() -> None:

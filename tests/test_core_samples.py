@@ -72,7 +72,6 @@ ACCOUNT = Account("spo2_pct", 90, 60)
 @pytest.mark.parametrize(("before_s", "value", "was", "points", "entered"), [
     (1, 88, Below(), 2, [0]), (1, 90, Below(7, is_below=True), 0, []), (2, 88, Below(7, is_below=True), 11, []),
     (5, 88, Below(7, is_below=True), 11, []),  # a reading covers the 2 s before it
-    (5.1, 88, Below(7, is_below=True), 9, []),  # after a gap it counts for a second, and nothing of the gap does
     (1, 88, Below(7, entered_s=[NOW - 60, NOW - 59.9]), 9, [-59.9, 0]), (1, -1, Below(), 90, [0]),
 ])
 def test_what_is_counted_below_a_limit(
@@ -86,6 +85,16 @@ def test_what_is_counted_below_a_limit(
     samples.observe(state, [given], Needs({"spo2_pct": (ACCOUNT,)}))
     now = state.below[ACCOUNT.key]
     assert (now.points, [round(at_s - NOW, 1) for at_s in now.entered_s]) == (points, entered)
+
+
+@pytest.mark.parametrize(("stand_still", "points"), [(True, 9), (False, 2)])  # as in 0.1.0 they begin anew
+def test_what_is_counted_stands_still_over_a_gap(stand_still: bool, points: float) -> None:
+    state = bed()
+    state.engine = replace(state.engine, satseconds_stand_still=stand_still)
+    state.latest["spo2_pct"] = LatestValue("first", 88, "valid", None, NOW - 5.1, 88, NOW - 5.1)
+    state.below[ACCOUNT.key] = Below(7, is_below=True)
+    samples.observe(state, [sample("first", 88)], Needs({"spo2_pct": (ACCOUNT,)}))
+    assert state.below[ACCOUNT.key].points == points
 
 
 @pytest.mark.parametrize(("taken_s", "kept"), [
@@ -276,11 +285,35 @@ def test_when_a_dose_ended_that_a_nurse_ends(
     ("drug", "saline", False), ("saline", "drug", True), ("drug", "drug", True), ("saline", "saline", False)])
 def test_of_two_pumps_the_drug_s_rate_counts(source: str, by: str, taken: bool) -> None:
     state = bed()
-    state.devices = {"drug": Device("pump", "p", link="live", role="drug"),
-                     "saline": Device("pump", "p", link="live", role="carrier")}
+    state.devices = {"saline": Device("pump", "p", link="live", role="carrier"),
+                     "drug": Device("pump", "p", link="live", role="drug")}
     state.latest["rate_ml_h"] = LatestValue(source, 30, "valid", None, NOW - 1)
     samples.observe(state, [sample(by, 50, metric="rate_ml_h")], Needs())
     assert (state.latest["rate_ml_h"].value == 50) is taken
+
+
+@pytest.mark.parametrize(("every_cuff", "sbp", "dbp", "taken"), [
+    (True, 120, 75, True), (True, None, None, False), (True, 120, None, False), (True, None, 75, False),
+    (False, 120, 75, False)])
+def test_of_two_cuffs_every_valid_pressure_counts(
+    every_cuff: bool, sbp: float | None, dbp: float | None, taken: bool,
+) -> None:
+    state = bed()
+    state.engine = replace(state.engine, every_cuff=every_cuff)
+    state.latest["sbp_mmhg"] = LatestValue("first", 118, "valid", None, NOW - 60)
+    frame = [sample("second", value, 0, "invalid" if value is None else "valid", metric)
+             for metric, value in (("sbp_mmhg", sbp), ("dbp_mmhg", dbp))]
+    samples.observe(state, frame, Needs())
+    assert (state.latest["sbp_mmhg"].device == "second", len(state.determinations)) == (taken, int(taken))
+
+
+@pytest.mark.parametrize(("before_s", "covered_s"), [(None, 0), (-1, 0), (0.5, 0.5), (2, 2), (2.1, 2)])
+def test_a_reading_covers_at_most_two_seconds_before_it(before_s: float | None, covered_s: float) -> None:
+    state = bed()
+    if before_s is not None:
+        state.latest["spo2_pct"] = LatestValue("first", 97, "valid", None, NOW - before_s)
+    samples.observe(state, [sample("first", 97)], Needs(coverage_s={"spo2_pct": 60}))
+    assert state.latest["spo2_pct"].covered == [(NOW - covered_s, NOW)]
 
 
 @pytest.mark.parametrize(("sbp", "dbp", "failed", "pressures", "completed"), [

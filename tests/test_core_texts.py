@@ -9,8 +9,9 @@ from edge.core.bedside import Bedside
 from edge.core.context import RuleContext
 from edge.core.facts import FACTS
 from edge.core.rules import parse_rules
-from edge.core.telling import no_longer_fits
-from edge.model import DeviceAlarm, DeviceAlarmsReported, LinkChanged
+from edge.core.state import Baseline, BedState, Determination, Device, LatestValue, Order, Session
+from edge.core.telling import PLACEHOLDERS, no_longer_fits
+from edge.model import DeviceAlarm, DeviceAlarmsReported, LinkChanged, LinkState, Validity
 from tests.helpers.bed_story import DEVICES, T0, BedStory, alarms_in, spo2, ticks
 from tests.helpers.bodies import body_of
 from tests.helpers.rule_files import FILE, RULES
@@ -164,3 +165,50 @@ def test_rules_that_do_not_say_how_they_end_say_what_0_1_0_said() -> None:
     low(story, 88, 15)
     low(story, 80, 10)
     assert said(story, "RES-2")[-1] == ("inactive", "Low oxygen saturation: over")
+
+
+# --- one placeholder of a text ----------------------------------------------------------------------------------------
+
+
+def filled(name: str, state: BedState, rule: str = "HTN-1", device: str | None = None) -> str | None:
+    return PLACEHOLDERS[name](RuleContext(state, T0, device), RULES.named(rule))
+
+
+@pytest.mark.parametrize(("baseline", "beyond", "rise", "against"), [
+    (Baseline(120, 75, 2, "pair"), (), "+25/−20 %", "120/75"), (None, (), None, None),
+    (Baseline(120, 75, 2, "pair"), ("sbp_mmhg",), None, "120/75"),
+    (Baseline(120, 75, 2, "pair"), ("dbp_mmhg",), None, "120/75"),
+])
+def test_a_pressure_beyond_the_range_is_so_far_from_no_baseline(
+    baseline: Baseline | None, beyond: tuple[str, ...], rise: str | None, against: str | None,
+) -> None:
+    session = Session("s", "b", Order("iv_racemic_40", 70, 0.5, 40, 1.0), "INFUSING", T0, T0, "nina", baseline=baseline)
+    state = BedState("b", session=session, determinations=[Determination(T0, 150, 60, beyond=beyond)])
+    assert (filled("rise", state), filled("baseline", state)) == (rise, against)
+
+
+@pytest.mark.parametrize(("value", "validity", "words"), [
+    (4, "valid", "4"), (None, "overflow", "above the measuring range"),
+    (None, "underflow", "below the measuring range"), (None, "invalid", None)])
+def test_a_reading_in_numbers_or_beyond_them(value: float | None, validity: Validity, words: str | None) -> None:
+    state = BedState("b", latest={"resp_bpm": LatestValue("m", value, validity, None, T0)})
+    assert filled("resp_bpm", state) == words
+    assert filled("reasons", state, "RES-5") == (f"Respiration {words} /min" if words else None)
+
+
+@pytest.mark.parametrize(("link", "ask", "reported", "words"), [
+    ("live", False, None, "no data"), ("lost", False, None, "cable or port gone"), ("lost", False, "sensor_off",
+                                                                                   "sensor off"),
+    ("live", True, None, "it may be another bed's: look at its cable, then say that it is back"),
+    ("lost", True, "sensor_off", "sensor off"),
+])
+def test_why_a_device_gives_nothing(link: LinkState, ask: bool, reported: str | None, words: str) -> None:
+    state = BedState("b", devices={"oximeter": Device("oximeter", "o", link=link, ask=ask)}, latest={
+        "spo2_pct": LatestValue("oximeter", None, "invalid", reported, T0)})
+    assert filled("reason", state, "TEC-1", "oximeter") == words
+    assert filled("reason", state, "TEC-1") == (words if reported else "no data")
+
+
+@pytest.mark.parametrize(("pumps", "words"), [((), None), (("one",), "one"), (("one", "two"), "one or two")])
+def test_which_pumps_may_give_the_drug(pumps: tuple[str, ...], words: str | None) -> None:
+    assert filled("pumps", BedState("b", devices={name: Device("pump", "p") for name in pumps})) == words

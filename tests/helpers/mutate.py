@@ -70,6 +70,14 @@ EQUIVALENT = {
     "sources: > -> >= in skew_s > 0": "without a skew nothing is said",
     "story_bed: < -> <= in self.at_s < T0": "no story has anything due in the second in which it starts",
     "telling: > -> >= in value > 0": "there the value is infinite",
+    "facts: 0.0 -> 1.0 in default=0.0": "both are in 1970",
+    "facts: 0.0 -> 1.0 in device.since_s if device and device.link == 'live' and (not last_s) else 0.0": "both in 1970",
+    "facts: 0.0 -> 1.0 in state.session.here_s if state.session else 0.0": "both are in 1970",
+    "samples: < -> <= in names.index(sample.device) < names.index(latest.device)": "these are never one device",
+    "state: 0.0 -> 1.0 in self.determinations[-1].at_s if self.determinations else 0.0": "both are in 1970",
+    "state: 0.0 -> 1.0 in session.check_ins[-1].at_s if session.check_ins else 0.0": "both are in 1970",
+    "telling: 0 -> 1 in value > 0": "there the value is infinite",
+    "watching: and <-> or in quiet or not one.always": "how much is asked where all is known changes no answer",
     "unwatched: > -> >= in end_s > from_s": "a stretch that ends where the window begins has no length in it",
 }
 DRAWN = list(conditions.rows(conditions.FILE.read_text()))
