@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from edge.contract.events import PendingEvent
+from edge.contract.events import AlarmTold, PendingEvent, numbered
 from edge.core.bedside import Bedside
-from edge.model import Boot, DeviceAlarm, DeviceAlarmsReported, LinkChanged, LinkState, Priority
+from edge.model import Boot, DeviceAlarm, DeviceAlarmsReported, LinkChanged, LinkState, Priority, Tick
 from tests.helpers.bed_story import DEVICES, ORDER, QUIET, T0, BedStory
 from tests.helpers.bodies import body_of
 from tests.helpers.rule_files import RULES
@@ -231,6 +232,57 @@ def test_an_audio_pause_ends_by_itself() -> None:
     assert story.full()["audio_paused_until"] is not None
     story.until(7.1)
     assert story.full()["audio_paused_until"] is None
+
+
+def asked(pending_events: list[PendingEvent]) -> list[str]:
+    return [body_of(pending).rule for pending in pending_events if pending.kind == "request"]
+
+
+def test_a_person_is_asked_once_for_each_blood_pressure_that_a_cuff_or_a_person_measured() -> None:
+    story = BedStory().infusing()
+    state = story.bed.state
+    assert asked(story.bp(150, 92)) == ["HTN-R"]
+    story.at_s += 1
+    assert state.request is not None and state.check_in_every_s is not None
+    for given in (story.give(Tick()), story.say("oximeter", spo2_pct=98.0), story.bp(None, None),
+                  story.command("check_in", moaas=5)):
+        assert asked(given) == []
+    assert state.request is not None and state.failed_determinations == 1
+    story.at_s += 900
+    assert asked(story.command("check_in", sbp_mmhg=151, dbp_mmhg=93)) == ["HTN-R"], "whatever the cuff has failed at"
+    story.at_s += 1
+    assert asked(story.command("check_in", moaas=5)) == []
+    assert state.request is not None
+    story.at_s += 900
+    assert asked(story.bp(122, 76)) == []
+    assert state.request is None, "it ends with the next blood pressure"
+
+
+def test_who_is_told_is_told_at_once_and_later_without_other_news() -> None:
+    def told() -> list[str]:
+        return [one.who for one in map(body_of, given) if isinstance(one, AlarmTold) and one.rule == "HTN-3"]
+
+    story = BedStory().infusing()
+    given = story.bp(186, 100)
+    assert told() == ["nurse"]
+    for after_s, who in ((59.0, []), (1.0, ["prescriber"]), (30.0, [])):
+        story.at_s += after_s
+        given = story.give(Tick())
+        assert told() == who
+
+
+def test_an_alarm_is_numbered_by_its_own_event_of_its_own_bed() -> None:
+    story = BedStory().infusing()
+    first = story.bp(186, 100)[0]
+    story.give(DeviceAlarmsReported("pump", (DeviceAlarm("occlusion", "high", "AL_OCCLU", "occlusion"),)))
+    alarms = story.bed.state.alarms
+    seqs = {key: alarm.seq for key, alarm in alarms.items()}
+    assert seqs["HTN-3"] < seqs["INF-4:pump"]
+    event = numbered(first, seq=99, boot="", edge="", wall="", prev="")
+    story.bed.numbered([replace(event, bed="chair-2")])
+    assert {key: alarm.seq for key, alarm in alarms.items()} == seqs
+    story.bed.numbered([event])
+    assert {key: alarm.seq for key, alarm in alarms.items()} == {**seqs, "HTN-3": 99}
 
 
 def test_a_crash_forgets_nothing_and_shows_the_gap() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 from msgspec.structs import replace
 
+from edge.core.alarms import Alarm
 from edge.core.bedside import Bedside
 from edge.core.context import RuleContext
 from edge.core.facts import FACTS
 from edge.core.rules import parse_rules
 from edge.core.state import Baseline, BedState, Determination, Device, LatestValue, Order, Session
-from edge.core.telling import PLACEHOLDERS, no_longer_fits
+from edge.core.telling import PLACEHOLDERS, alarm_moved, no_longer_fits
 from edge.model import DeviceAlarm, DeviceAlarmsReported, LinkChanged, LinkState, Validity
 from tests.helpers.bed_story import DEVICES, T0, BedStory, alarms_in, spo2, ticks
 from tests.helpers.bodies import body_of
@@ -212,3 +216,74 @@ def test_why_a_device_gives_nothing(link: LinkState, ask: bool, reported: str | 
 @pytest.mark.parametrize(("pumps", "words"), [((), None), (("one",), "one"), (("one", "two"), "one or two")])
 def test_which_pumps_may_give_the_drug(pumps: tuple[str, ...], words: str | None) -> None:
     assert filled("pumps", BedState("b", devices={name: Device("pump", "p") for name in pumps})) == words
+
+
+# --- what an alarm says now, after what it has said -------------------------------------------------------------------
+
+
+def bed(spo2_pct: float | None = None, reason: str | None = None, link: LinkState = "live") -> BedState:
+    """Of its oximeter this saturation, or why there is none; two pumps, of which nobody has said which gives the drug;
+    a blood pressure that nina has measured."""
+    session = Session("s", "b", Order("iv_racemic_40", 70, 0.5, 40, 1.0), "INFUSING", T0, T0, "nina",
+                      baseline=Baseline(120, 75, 2, "pair"))
+    state = BedState("b", engine=RULES.engine, session=session)
+    state.devices = {"oximeter": Device("oximeter", "o", link=link), "pump": Device("pump", "p", link=link)}
+    state.latest["spo2_pct"] = LatestValue("oximeter", spo2_pct, "valid" if spo2_pct else "invalid", reason, T0 - 0.25)
+    state.determinations = [Determination(T0, 150, 92, by="nina")]
+    return state
+
+
+def says(rule: str, now: BedState, device: str | None = None, superseded: str | None = None, **change: Any) -> Any:
+    """The body of an alarm of this rule as things are."""
+    alarm = replace(Alarm(rule, rule, "b", id="a", device=device, state="active"), **change)
+    return alarm_moved(now, RULES.named(rule), alarm, "active", RuleContext(now, T0, device), superseded)
+
+
+@pytest.mark.parametrize(("rule", "device", "then", "now", "keeps"), [
+    ("RES-2", None, bed(88), bed(), True), ("RES-2", None, bed(88), bed(87), False),
+    ("RES-2", None, bed(), bed(), True),
+    ("TEC-1", "oximeter", bed(None, "sensor_off"), bed(), True),
+    ("TEC-1", "oximeter", bed(None, "sensor_off"), bed(link="lost"), False),  # that is its link's word
+    ("TEC-1", "oximeter", bed(None, "sensor_off"), bed(None, "artifact"), False),
+    ("TEC-2", "pump", bed(), bed(link="lost"), True),
+])
+def test_words_that_know_less_or_have_no_reason_leave_what_was_said(
+    rule: str, device: str | None, then: BedState, now: BedState, keeps: bool,
+) -> None:
+    said, new = says(rule, then, device), says(rule, now, device)
+    assert (says(rule, now, device, body=said).text == said.text) is (keeps or said.text == new.text)
+    assert says(rule, now, device, body=msgspec.structs.replace(said, rule="RES-9")).text == new.text
+    assert says(rule, now, device, body=msgspec.structs.replace(said, state="latched")).text == new.text
+    fits = not no_longer_fits(RULES.named(rule), said, new.text, RuleContext(now, T0, device))
+    assert fits is (keeps or said.text == new.text)
+
+
+@pytest.mark.parametrize(("rule", "change", "superseded", "words"), [
+    ("RES-2", {}, None, "Low oxygen saturation: over"), ("RES-2", {}, "RES", "Low oxygen saturation: see RES-3"),
+    ("RES-2", {"entered_s": T0 - 1199.9}, None, "Low oxygen saturation: over"),
+    ("RES-2", {"entered_s": T0 - 1200}, None, "Low oxygen saturation: entered at 07:40 UTC, and nothing known since"),
+    ("RES-2", {"entered_s": T0 - 1260}, None, "Low oxygen saturation: entered at 07:39 UTC, and nothing known since"),
+    ("TEC-1", {}, None, "No SpO₂: see TEC-4"),
+])
+def test_what_is_said_of_an_end_that_no_reading_made(
+    rule: str, change: dict[str, Any], superseded: str | None, words: str,
+) -> None:
+    state = bed()
+    state.alarms = {one: Alarm(one, one, "b", state="active") for one in ("RES-3", "TEC-4")}
+    assert says(rule, state, superseded=superseded, state="inactive", **change).text == words
+
+
+@pytest.mark.parametrize(("rule", "author"), [
+    ("HTN-1", ", entered by nina at 08:00 UTC"), ("RES-2", ""), ("TEC-4", "")])
+def test_who_has_entered_what_is_said(rule: str, author: str) -> None:
+    body = says(rule, bed(88), "oximeter")
+    assert ("entered by" in body.text, body.text.endswith(author)) == (bool(author), True)
+    ages = [(one.metric, one.age_s) for one in body.evidence]
+    assert ages == {"HTN-1": [("sbp_mmhg", 0), ("dbp_mmhg", 0)], "RES-2": [("spo2_pct", 0.2)], "TEC-4": []}[rule]
+
+
+@pytest.mark.parametrize(("at_once", "limit"), [
+    (False, "90 % for 15 s"), (True, RULES.named("RES-2").at_once_limit)])
+def test_the_limit_of_what_fired(at_once: bool, limit: str) -> None:
+    assert says("RES-2", bed(88), at_once=at_once).limit == limit
+    assert says("RES-3", bed(88), at_once=at_once).limit == RULES.named("RES-3").limit

@@ -4,8 +4,11 @@ line and what to write instead. What a journal has recorded is replayed as it wa
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from edge.app.files import read_protocols, read_rules
@@ -169,9 +172,50 @@ def test_what_is_right_is_taken_also_with_a_byte_order_mark(tmp_path: Path) -> N
     assert protocols is not None and protocols.named("im_ketamine")
 
 
-@pytest.mark.parametrize(("limit", "found"), [("0", 0), ("0.9", 1), ("1", 0), ("1.5", 0), ("100", 0), ("100.5", 1)])
-def test_a_limit_of_what_is_in_whole_numbers_is_no_part(limit: str, found: int) -> None:
-    assert len(list(mistakes.of_condition(compile_condition(f"spo2_pct < {limit}"), ()))) == found
+@pytest.mark.parametrize(("condition", "found"), [
+    *((f"spo2_pct < {limit}", found) for limit, found in (  # what is in whole numbers is no part
+        ("0", 0), ("0.9", 1), ("1", 0), ("1.5", 0), ("100", 0), ("100.5", 1), ("-1", 1))),
+    *((f"satseconds(spo2_pct, {limit}) > 5", found) for limit, found in (("0", 0), ("100", 0), ("100.5", 1))),
+    *((f"check_in.moaas {limit}", found) for limit, found in (
+        ("> 0", 0), (">= 0", 1), ("< 0", 1), ("<= 0", 0), (">= 5", 0), ("> 5", 1), ("<= 5", 1), ("< 5", 0),
+        ("< 6", 1), ("> -1", 1))),
+    ("last_bp.sbp_mmhg > 300", 0), ("last_bp.sbp_mmhg > 301", 1), ("last_bp.age_s > 99999", 0),
+    ("session.weight_kg > 34", 1), ("session.weight_kg > 35", 0), ("session.phase_s > 9", 0),
+])
+def test_what_can_never_be_answered_or_always_is_so(condition: str, found: int) -> None:
+    assert len(list(mistakes.of_condition(compile_condition(condition), ()))) == found
+
+
+@pytest.mark.parametrize(("when", "clear", "at"), [
+    ("spo2_pct >= 100", "spo2_pct > 99", "SpO₂ 100"), ("resp_bpm <= 0", "resp_bpm < 1", "Respiration 0"),
+    ("temp_c > 38", "temp_c < 38.1", ""), ("temp_c > 38", "temp_c < 38.2", "Temperature 38.1"),
+])
+def test_where_an_alarm_would_end_as_it_begins(when: str, clear: str, at: str) -> None:
+    rule = replace(RULES.named("RES-2"), when=compile_condition(when), clear=compile_condition(clear))
+    assert ends_as_it_begins(rule) == at
+
+
+@pytest.mark.parametrize(("key", "step", "found"), [
+    ("check_in", {"at_min": [0, 1]}, 0), ("check_in", {"at_min": [0, 1], "early_min": 0.9}, 0),
+    ("check_in", {"at_min": [0, 1], "early_min": 1}, 1), ("check_in", {"every_min": 1}, 0),
+    ("cuff", {"at_min": [0, 40]}, 0), ("cuff", {"every_min": 0}, 0), ("cuff", {"every_min": 0.5}, 1),
+    ("cuff", {"every_min": 1.9}, 1), ("cuff", {"every_min": 2}, 0),
+])
+def test_of_a_schedule(key: str, step: dict[str, Any], found: int) -> None:
+    assert len(list(mistakes._of_schedule([step], ("protocol", 0, "schedule", key), "own"))) == found
+
+
+@pytest.mark.parametrize(("limits", "found"), [
+    ({"low": 0.1, "high": 1}, 0), ({"low": 0.09, "high": 1}, 1), ({"low": 0.2, "high": 1.1}, 1),
+    ({"low": 0.2, "high": 0.9}, 0)])
+def test_of_the_limits_of_an_order(limits: dict[str, float], found: int) -> None:
+    assert len(list(mistakes.of_protocols({"protocol": [{"id": "own", "order": {"dose_mg_kg": limits}}]}, ()))) == found
+
+
+def test_the_least_that_is_believed_may_be_the_most() -> None:
+    for least, where in ((300, []), (300.5, [("engine", "sbp_least_mmhg")])):
+        rules = replace(RULES, engine=msgspec.structs.replace(RULES.engine, sbp_least_mmhg=least), rules=(), limits=())
+        assert [where for where, _ in mistakes.of_rules(rules, ())] == where
 
 
 def test_what_a_journal_has_recorded_is_not_refused() -> None:

@@ -185,7 +185,7 @@ def _never_said(owner: str, name: str, limit: ast.expr, comparison: ast.Compare)
     number = _number(limit)
     if number is None:
         return
-    if owner in PRESSED and name in METRICS:
+    if owner in PRESSED:
         yield from _beyond(name, limit, comparison)
         return
     said = next((one for verb in SAID_IN.get(owner, ()) for one in arguments(verb) if one.name == name), None)
