@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edge.core.stories import VERBS, Begun, own_family, run_story
+from edge.core.stories import VERBS, Begun, StoryError, own_family, run_story
 from edge.core.story_bed import T0, Pressure, Shown, StoryBed
 from edge.core.story_verbs import METRIC, Unreadable, show_metric
 from edge.model import (
@@ -78,12 +78,12 @@ def test_which_devices_a_story_is_given() -> None:
 
 
 def test_a_beginning_that_was_kept_is_as_one_that_was_lived() -> None:
-    kept: Begun = {}
-    run_story("given infusing, background: quiet\n1:02", "first", RULES, begun=kept)
-    for at in ("1:00", "1:01"):
-        after, alone = (run_story(f"given infusing, background: quiet\n{at} spo2 96", "this", RULES, begun=begun)
-                        for begun in (kept, None))
-        assert (after.bedside.snapshot(), after.at_s, after.seq) == (alone.bedside.snapshot(), alone.at_s, alone.seq)
+    """Where it is a minute long, and a bit more is asked for."""
+    given, kept = "infusing, background: quiet", Begun()
+    run_story(f"given {given}\n1:02", "first", RULES, begun=kept)
+    assert [one.at_s - T0 for one in kept[given]] == [0, 60]
+    after, alone = (run_story(f"given {given}\n1:00.5 spo2 96", "this", RULES, begun=by) for by in (kept, None))
+    assert (after.bedside.snapshot(), after.at_s, after.seq) == (alone.bedside.snapshot(), alone.at_s, alone.seq)
 
 
 @pytest.mark.parametrize(("rule", "family"), [
@@ -92,6 +92,30 @@ def test_a_beginning_that_was_kept_is_as_one_that_was_lived() -> None:
 ])
 def test_whose_alarms_count_in_the_story_of_a_rule(rule: str, family: set[str]) -> None:
     assert own_family(rule, RULES) == family
+
+
+def test_what_a_story_names_is_its_business_whoever_s_it_is() -> None:
+    story = "given infusing, background: quiet\n0:10 link cuff lost -> nothing\n0:40 -> TEC-4:cuff active"
+    run_story(story, "story.txt", RULES, "HTN-3")
+    with pytest.raises(StoryError, match="expected nothing, but TEC-4:cuff"):
+        run_story(f"{story}, nothing", "story.txt", RULES, "HTN-3")
+
+
+@pytest.mark.parametrize(("of", "background", "counts"), [
+    ("TEC-10", "", True), ("TEC-10", ", background: quiet", False), ("RES-2", "", False), (None, "", False),
+])
+def test_whether_the_bed_is_watched_counts_in_its_own_stories_alone(
+    of: str | None, background: str, counts: bool,
+) -> None:
+    """And there only where the background is whole."""
+    story = f"given infusing{background}" + "\n".join([
+        "", "0:10 spo2 none sensor_off", "0:24 spo2 80", "0:25 spo2 none sensor_off", "0:39 spo2 80",
+        "0:40 spo2 none sensor_off", "0:42"])
+    if not counts:
+        run_story(story, "story.txt", RULES, of)
+        return
+    with pytest.raises(StoryError, match="nobody expected TEC-10"):
+        run_story(story, "story.txt", RULES, of)
 
 
 # --- what a person asks -----------------------------------------------------------------------------------------------
