@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+from dataclasses import replace as change
 from pathlib import Path
 
 import pytest
@@ -218,6 +219,7 @@ def test_without_artefacts_only_the_time_is_left_out() -> None:
     assert kept.named("HTN-2").when.text == RULES.named("HTN-2").when.text
     assert kept.named("RES-2").hold_s == 0
     assert kept.named("TEC-4").hold_s == RULES.named("TEC-4").hold_s > 0, "what looks at no reading is the same"
+    assert not looks_at_readings(change(RULES.named("RES-2"), alarm_class="technical"))
 
 
 @pytest.mark.parametrize(("value", "validity", "heard_as"), [

@@ -53,7 +53,7 @@ def three(rules: RuleSet | None, name: str) -> list[Arm]:
 
 def looks_at_readings(rule: Rule) -> bool:
     """Whether a rule compares readings of a patient with a limit."""
-    return rule.alarm_class == "physiological" and bool(rule.when.sampled or rule.when.determinations > 1)
+    return rule.alarm_class == "physiological" and bool(rule.when.sampled)
 
 
 def at_once(rules: RuleSet) -> RuleSet:

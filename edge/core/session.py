@@ -100,9 +100,10 @@ def _stopped(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
 
 
 def end(state: BedState, ended_s: float, at_s: float, why: str) -> tuple[Phase, str]:
-    """The dose ended at `ended_s`; recovery begins."""
+    """The dose ended at `ended_s`; recovery begins. Nothing is left to hold, and who went on in spite of a gate before
+    the dose has said nothing of what is asked before the patient leaves, though it has the same name."""
     assert state.session is not None
-    state.session = replace(state.session, ended_s=ended_s, held=None)  # the dose is over: nothing is left to hold
+    state.session = replace(state.session, ended_s=ended_s, held=None, overrides=())
     return enter(state, "RECOVERY", at_s, why)
 
 
