@@ -221,17 +221,50 @@ def test_a_snapshot_names_no_protocols_and_is_taken_up_by_those_of_the_file() ->
     assert twin.state == story.bed.state
 
 
+FIRST = "[[protocol]]".join(TEXT.split("[[protocol]]")[:2])
+OWN = FIRST + '''
+[[protocol]]
+id = "our_own"
+title = "With gates of our own"
+like = "iv_racemic_40"
+'''
+LAST = OWN.count("\n") + 1
+GATE = '''
+[[protocol.ready]]
+id = "{}"
+open = "session.weight_kg < 45"
+words = "light"
+'''
+
+
+def test_a_gate_of_ones_own_takes_the_place_of_one_of_its_name_or_comes_after_all() -> None:
+    base, mine = SHIPPED.first, parse_protocols(OWN + GATE.format("pulse") + GATE.format("light")).by_id["our_own"]
+    assert [gate.id for gate in mine.ready] == [*(gate.id for gate in base.ready), "light"]
+    assert [gate.id for gate in mine.ready if gate.words == "light"] == ["pulse", "light"]
+    assert mine.discharge == base.discharge
+
+
+@pytest.mark.parametrize(("low", "fine"), [(0.9, True), (1.0, True), (1.1, False)])
+def test_a_limit_may_leave_one_value(low: float, fine: bool) -> None:
+    text = FIRST.replace("low = 0.1, high = 1.0", f"low = {low}, high = 1.0")
+    if fine:
+        parse_protocols(text)
+        return
+    with pytest.raises(ProtocolsError, match="dose_mg_kg: low must not be above high"):
+        parse_protocols(text)
+
+
 BAD = [
     ("", "protocols.toml:1: write [[protocol]] tables"),
     ("[[protocol]]\nid = 3", "needs"),
-    (TEXT.replace("complete = 0.97", "complete = 97"), "complete must be a part, above 0 and at most 1, not 97"),
-    (TEXT.replace("pump_for_s = 3 ", "pump_fors = 3 "), "no key 'pump_fors' in [protocol.course]; did you mean"),
-    (TEXT.replace('open = "not checklist()"', 'open = "not check_list()"'), "did you mean 'checklist'?"),
-    (TEXT.replace("{moaas}", "{moas}"), "words name {moas}, which nothing fills in; did you mean 'moaas'?"),
+    (FIRST.replace("complete = 0.97", "complete = 97"), "complete must be a part, above 0 and at most 1, not 97"),
+    (FIRST.replace("pump_for_s = 3 ", "pump_fors = 3 "), "no key 'pump_fors' in [protocol.course]; did you mean"),
+    (FIRST.replace('open = "not checklist()"', 'open = "not check_list()"'), "did you mean 'checklist'?"),
+    (FIRST.replace("{moaas}", "{moas}"), "words name {moas}, which nothing fills in; did you mean 'moaas'?"),
     (TEXT.replace('id = "iv_racemic_40_q15"', 'id = "iv_racemic_40"'), "this id is used twice"),
     (TEXT.replace('like = "iv_racemic_40"', 'like = "iv_racemic"', 1), "no protocol above this one is named"),
     ('[[protocol]]\nid = "a"\nlike = "b"\n' + TEXT, "is named 'b'; write the one that is meant first"),
-    (TEXT.replace("low = 0.1, high = 1.0", "low = 1.1, high = 1.0"), "dose_mg_kg: low must not be above high"),
+    (FIRST.replace("low = 0.1, high = 1.0", "low = 1.1, high = 1.0"), "dose_mg_kg: low must not be above high"),
     ("[[protocols]]\nid = 'x'", "write [[protocol]] tables"),
     (TEXT.replace('"pulse", "after', '"puls", "after'), "has no gate 'puls'; did you mean 'pulse'?"),
     (TEXT.replace("device_mg = 28", "device_mg = 0"), "device_mg must be mg, above 0, not 0"),
@@ -243,6 +276,21 @@ BAD = [
     (TEXT.replace("[protocol.by_hand]", "[protocol.order]\ndose_mg_kg = { low = 1, high = 2 }\n[protocol.by_hand]"),
      "a dose given by hand has no limits of a pump: take dose_mg_kg out"),
     ("not = [toml", "protocols.toml:1: is not TOML"),
+    ("protocol = []", "write [[protocol]] tables"), ("protocol = 3", "write [[protocol]] tables"),
+    ("protocol = [3]", "[[protocol]] must be a table"),
+    ("more = 1\nless = 1\n" + FIRST, "protocols.toml:2: no key 'less' here; write [[protocol]] tables"),
+    ('unknown = "iv_racemic"\n' + FIRST, "no protocol is named 'iv_racemic'; did you mean 'iv_racemic_40"),
+    (OWN + "[protocol.schedule.cuff]\nevery_min = 5",
+     "cuff must be a list of rows: write [[protocol.schedule.cuff]] for each"),
+    (OWN + "[[protocol.schedule.cuf]]\nevery_min = 5", "no key 'cuf' in [protocol.schedule]; did you mean 'cuff'?"),
+    *((f"{OWN}{line}", f"protocols.toml:{LAST}: {key} must be a list of gates: write [[protocol.{key}]] for each")
+      for key, line in (("ready", "ready = 3"), ("discharge", "[protocol.discharge]"), ("go_on", "[protocol.go_on]"))),
+    (OWN + "ready = [3]", "[[protocol.ready]] must be a table"),
+    (OWN.replace('like = "iv_racemic_40"', "like = []"), "no protocol above this one is named []"),
+    (OWN + GATE.format("pulse").replace('"pulse"', "[]"), "id must be text"),
+    (OWN + GATE.format("light") * 2, "the gate 'light' stands twice here; give each its own id"),
+    (FIRST.replace('id = "no_baseline"', 'id = "blood_pressure"'), "the gate 'blood_pressure' stands twice here"),
+    (OWN + "without = 3", "without must be a list of gates, as in [3]"), (OWN + "schedule = 3", "must be a table"),
 ]
 
 

@@ -86,7 +86,7 @@ def _whole(table: Any, before: Mapping[str, Mapping[str, Any]], where: Where) ->
     if "like" not in table:
         return table
     like = table["like"]
-    if like not in before:
+    if not isinstance(like, str) or like not in before:
         raise BadTable((*where, "like"), f"no protocol above this one is named {like!r}"
                        + (nearest(str(like), before) if before else "; write the one that is meant first"))
     base, own = before[like], {key: value for key, value in table.items() if key not in ("like", "without")}
@@ -107,7 +107,7 @@ def _whole(table: Any, before: Mapping[str, Mapping[str, Any]], where: Where) ->
 
 def _gates(base: list[dict[str, Any]], own: Any) -> Any:
     """Gates of the same id replace, others come after."""
-    if not isinstance(own, list) or not all(isinstance(gate, dict) for gate in own):
+    if not isinstance(own, list) or not all(isinstance(gate, dict) and isinstance(gate.get("id"), str) for gate in own):
         return own
     named = {gate.get("id"): gate for gate in own}
     return [named.pop(gate["id"], gate) for gate in base] + list(named.values())
@@ -139,12 +139,22 @@ def _protocol(table: Mapping[str, Any], written: Mapping[str, Any], where: Where
             raise BadTable((*where, "order", key), f"{key}: low must not be above high")
     for key in GATES:
         gates = table.get(key, [])
-        parts[key] = tuple(_gate(one, (*where, key, _place(one, written.get(key, []))), key) for one in gates) \
-            if isinstance(gates, list) else ()
+        if not isinstance(gates, list):  # one table, as [protocol.ready], would be none
+            raise BadTable((*where, key), f"{key} must be a list of gates: write [[protocol.{key}]] for each")
+        _check_ids(written.get(key, []), (*where, key))
+        parts[key] = tuple(_gate(one, (*where, key, _place(one, written.get(key, []))), key) for one in gates)
     protocol = read_table(Protocol, parts, where, "[[protocol]]")
     if protocol.baseline_never:
         _check_condition(protocol.baseline_never, (*where, "baseline_never"))
     return protocol
+
+
+def _check_ids(own: list[Any], where: Where) -> None:
+    """Of two gates of one name the later would take the place of the other."""
+    ids = [gate.get("id") for gate in own if isinstance(gate, dict)]
+    for number, name in enumerate(ids):
+        if name in ids[:number]:
+            raise BadTable((*where, number, "id"), f"the gate {name!r} stands twice here; give each its own id")
 
 
 def _place(gate: Any, own: list[Any]) -> int:
@@ -155,9 +165,12 @@ def _place(gate: Any, own: list[Any]) -> int:
 def _schedules(table: Any, where: Where) -> Schedules:
     if not isinstance(table, dict):
         raise BadTable(where, "[protocol.schedule] must be a table")
-    rows = {key: tuple(_step(one, (*where, key, number), f"[[protocol.schedule.{key}]]")
-                       for number, one in enumerate(steps)) if isinstance(steps, list) else steps
-            for key, steps in table.items()}
+    rows = dict(table)
+    for key in Schedules.__struct_fields__:
+        steps, of = table.get(key, []), f"[[protocol.schedule.{key}]]"
+        if not isinstance(steps, list):
+            raise BadTable((*where, key), f"{key} must be a list of rows: write {of} for each")
+        rows[key] = tuple(_step(one, (*where, key, number), of) for number, one in enumerate(steps))
     return read_table(Schedules, rows, where, "[protocol.schedule]")
 
 

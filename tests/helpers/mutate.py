@@ -70,6 +70,9 @@ EQUIVALENT = {
     "pk: 1 -> 2 in ORDER + 1": "a term more of the series is below the last digit",
     "pk: 12 -> 13 in (12, 0.25)": "likewise",
     "pk: 0.25 -> 1.25 in (12, 0.25)": "twelve terms are enough for that: to nine digits",
+    "protocols: 0 -> 1 in next((number for number, mine in enumerate(own) if mine is gate), 0)":
+        "what is taken over was read without an error where it stands",
+    "protocols: 0.0 -> 1.0 in ('check_in', 0.0)": "of a check-in the protocol's own time counts",
     "stories: 60 -> 61 in bed.at_s + 60": "a beginning that is kept a second later changes no story",
     "story_bed: 1800000000.0 -> 1800000001.0 in T0 = 1800000000.0": "any time will do",
     "levels: > -> >= in top.tier > speaks.tier": "each tier of a group is one rule's: these are two",
