@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,13 @@ import pytest
 
 from edge.app.recovery import recover
 from edge.contract.events import PendingEvent
+from edge.core import judge
+from edge.core.alarms import Alarm
 from edge.core.bedside import Bedside
+from edge.core.context import RuleContext
+from edge.core.expression import compile_condition
 from edge.core.rules import RulesError, parse_rules
+from edge.core.state import BedState, Device, LatestValue
 from edge.model import Boot, Command, DeviceAlarm, DeviceAlarmsReported, LinkChanged, LinkState, Sample, Samples, Tick
 from tests.helpers.bed_story import DEVICES, ORDER, BedStory, alarms_in, spo2, state_of, text_of, ticks
 from tests.helpers.recovery_story import Life, bp, journal
@@ -270,3 +276,79 @@ def test_words_that_say_nothing_or_would_be_cut_are_refused(verb: str, args: dic
     before = story.session
     assert says in story.reason(story.command(verb, **args))
     assert story.session == before
+
+
+# --- what a rule triggers ---------------------------------------------------------------------------------------------
+
+NOW = 1_800_000_000.0
+RULE = changed(RULES.named("RES-2"), hold_s=10.0, at_once=compile_condition("spo2_pct < 70"), clear_hold_s=20.0)
+NO_CLEAR = changed(RULE, clear=None)
+
+
+def at(seconds: float | None) -> float | None:
+    return None if seconds is None else NOW + seconds
+
+
+def known(value: float | None) -> BedState:
+    """One saturation, after a stream of them; or none."""
+    return BedState("b", engine=RULES.engine, latest={"spo2_pct": LatestValue(
+        "o", value, "valid" if value else "invalid", None, NOW, value, NOW, NOW - 1, [(NOW - 60, NOW)])})
+
+
+@pytest.mark.parametrize(("before", "value", "trigger", "truth", "after"), [
+    # true since, true from, unknown since; what is read; the trigger; the same three
+    ((None, None, None), 97, "clear", False, None), ((None, None, None), None, "clear", None, None),
+    ((None, None, None), 88, "true", True, (-1, 0, None)), ((-5, -5, None), 88, "true", True, (-5, -5, None)),
+    ((-9.9, -9.9, None), 88, "true", True, (-9.9, -9.9, None)), ((-10, -10, None), 88, "held", True, (-10, -10, None)),
+    ((-5, -5, None), 97, "clear", False, (None, None, None)), ((-5, -5, None), None, "unknown", None, (-5, -5, 0)),
+    ((-9, -9, -5), None, "unknown", None, (-9, -9, -5)), ((-9, -9, -5.1), None, "clear", None, (None, -9, None)),
+    ((None, -9, None), None, "clear", None, (None, -9, None)), ((None, -9, None), 97, "clear", False, (None,) * 3),
+    ((None, -9, None), 88, "true", True, (-1, -9, None)), ((None, None, None), 69, "held", True, None),
+])
+def test_what_a_rule_triggers_that_is_not_on(
+    before: tuple[float | None, ...], value: float | None, trigger: str, truth: bool | None,
+    after: tuple[float | None, ...] | None,
+) -> None:
+    since_s, from_s, unknown_s = map(at, before)
+    alarm = Alarm("RES-2", "RES-2", "b", true_since_s=since_s, true_from_s=from_s, unknown_since_s=unknown_s)
+    state = known(value)
+    judged = judge._judged(state, RULE, alarm, RuleContext(state, NOW))
+    assert (judged.trigger, judged.truth, judged.at_once) == (trigger, truth, value == 69)
+    kept = state.alarms.get("RES-2", alarm)
+    assert (kept.true_since_s, kept.true_from_s, kept.unknown_since_s) == tuple(map(at, after or before))
+
+
+@pytest.mark.parametrize(("rule", "clear_s", "acknowledged_s", "value", "trigger", "truth", "now_s"), [
+    (RULE, None, None, 88, None, True, None), (RULE, None, None, 91, None, False, None),
+    (RULE, None, None, 92, None, False, 0), (RULE, -19.9, None, 92, None, False, -19.9),
+    (RULE, -20, None, 92, "clear", False, -20), (RULE, -20, None, 91, None, False, None),
+    (RULE, -5, None, None, "unknown", None, -5), (RULE, None, -600, 88, "expire", True, None),
+    (RULE, None, -599.9, 88, None, True, None), (RULE, -5, -600, 92, None, False, -5),
+    (RULE, -5, -600, None, "expire", None, -5), (RULE, None, None, 69, None, True, None),
+    (NO_CLEAR, -20, None, 90, "clear", False, -20), (NO_CLEAR, -20, None, 89, None, True, None),
+    (changed(NO_CLEAR, when=compile_condition("spo2_pct < 50")), -20, None, 69, None, True, None),
+    (changed(NO_CLEAR, when=compile_condition("spo2_pct < 50")), -20, None, 70, "clear", False, -20),
+    (changed(NO_CLEAR, clear_hold_s=0.0), None, None, 90, "clear", False, None),
+])
+def test_what_a_rule_triggers_that_is_on(
+    rule: Any, clear_s: float | None, acknowledged_s: float | None, value: float | None, trigger: str | None,
+    truth: bool | None, now_s: float | None,
+) -> None:
+    alarm = Alarm("RES-2", "RES-2", "b", state="acknowledged" if acknowledged_s else "active", priority="high",
+                  clear_since_s=at(clear_s), acknowledged_at_s=at(acknowledged_s))
+    for one in (alarm, msgspec.structs.replace(alarm, state="inactive", on=True)) if not acknowledged_s else (alarm,):
+        state = known(value)
+        judged = judge._judged(state, rule, one, RuleContext(state, NOW))
+        assert (judged.trigger, judged.truth) == (trigger, truth)
+        assert state.alarms.get("RES-2", one).clear_since_s == at(now_s)
+
+
+@pytest.mark.parametrize(("of_pump", "no_pump", "away", "in_force"), [
+    (False, False, False, True), (False, False, True, False), (True, True, False, False), (True, False, False, True),
+    (False, True, False, True)])
+def test_which_rules_are_in_force(of_pump: bool, no_pump: bool, away: bool, in_force: bool) -> None:
+    state = BedState("b", no_pump=no_pump, devices={"pump": Device("pump", "p", away=away)})
+    rule = changed(RULES.named("RES-2"), of_pump=of_pump)
+    assert judge._is_in_force(rule, RuleContext(state, NOW, "pump")) is in_force
+    assert judge._is_in_force(rule, RuleContext(state, NOW)) is not (of_pump and no_pump)
+    assert not judge._is_in_force(RULES.named("INF-3"), RuleContext(state, NOW, "pump")), "without a session"

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from edge.contract.events import DeviceReturned
+from edge.core import oximetry, presence
 from edge.core.alarms import Alarm
 from edge.core.context import RuleContext
 from edge.core.entered import Spot
 from edge.core.logic import Truth
-from edge.core.state import BedState, CuffCycle, Determination, Device, LatestValue, Order, Session
+from edge.core.state import (
+    BedState,
+    CuffCycle,
+    Determination,
+    Device,
+    Gone,
+    LatestValue,
+    Order,
+    Session,
+)
 from edge.model import LinkState, PumpState
 from tests.helpers.rule_files import PROTOCOLS, RULES
 
@@ -142,3 +154,92 @@ def test_a_pump_that_says_nothing_has_gone_quiet(
     device = Device(kind, "p", pump_at_s=NOW - word_s, since_s=NOW - since_s,
                     newest_s={} if sent_s is None else {"rate_ml_h": NOW - sent_s})
     assert now(bed()).has_gone_quiet(device) is quiet
+
+
+# --- what is remembered of a session, and what a bed does without -----------------------------------------------------
+
+
+def test_a_saturation_is_remembered_once_a_minute_from_the_opening_on() -> None:
+    state = bed(opened_s=NOW - 600)
+    for at_s in (-600.5, -600, -541, -540, -480.5, -480):
+        state.latest["spo2_pct"] = LatestValue("oximeter", 97, "valid", None, NOW + at_s, 97, NOW + at_s)
+        presence.note_taken(state, NOW + at_s)
+    assert state.session is not None
+    assert [at_s - NOW for at_s in state.session.spo2_at_s] == [-600, -540, -480]
+
+
+def test_each_blood_pressure_is_remembered_once_from_the_opening_on() -> None:
+    state = bed(opened_s=NOW - 600)
+    for at_s in (-600.5, -600, -600, -300, -300, -299):
+        state.determinations = [Determination(NOW + at_s, 120, 75)]
+        presence.note_taken(state, NOW)
+    assert state.session is not None
+    assert [at_s - NOW for at_s in state.session.bp_at_s] == [-600, -300, -299]
+
+
+@pytest.mark.parametrize(("change", "after_s", "away", "returned"), [
+    ({}, 0, False, 0), ({"off_until_s": NOW}, -0.1, True, 0), ({"off_until_s": NOW}, 0, False, 1),
+    ({"gone": Gone("chair-2", None, "s")}, 0, True, 0),
+])
+def test_which_devices_a_bed_does_without(change: dict[str, Any], after_s: float, away: bool, returned: int) -> None:
+    state = bed()
+    state.devices = {"pump": Device("pump", "p"), "oximeter": replace(Device("oximeter", "o"), **change)}
+    events = [one for one in presence.follow(state, NOW + after_s) if isinstance(one.body, DeviceReturned)]
+    assert (state.devices["oximeter"].away, len(events), state.devices["pump"].away) == (away, returned, False)
+
+
+@pytest.mark.parametrize(("protocol", "pump_away"), [
+    ("iv_racemic_40", False), ("esketamine_rems", True), (None, False)])
+def test_a_pump_is_away_where_the_dose_is_given_by_hand(protocol: str | None, pump_away: bool) -> None:
+    state = bed() if protocol is None else bed(order=replace(ORDER, protocol=protocol))
+    state.session = state.session if protocol else None
+    state.devices = {"pump": Device("pump", "p"), "oximeter": Device("oximeter", "o", off_until_s=NOW + 60)}
+    list(presence.follow(state, NOW))
+    assert (state.no_pump, state.devices["pump"].away) == (pump_away, pump_away)
+    assert state.devices["oximeter"].away is (protocol is not None), "a planned time ends with its session"
+
+
+@pytest.mark.parametrize(("measured", "entered", "found", "words", "age"), [
+    # percent and seconds ago; opened 3600 s ago, started 3000 s ago
+    (None, None, None, None, "none for 50 min"), ((97, 60), None, (97, 60, None), "97", "the last one 1 min ago"),
+    ((97, 3600), None, (97, 3600, None), "97", "the last one 50 min ago"),
+    ((97, 3601), None, None, None, "none for 50 min"),
+    ((97, 3601), (93, 30), (93, 30, "nina"), "93", "the last one 0 min ago, 93 % entered by nina"),
+    ((97, 60), (93, 30), (93, 30, "nina"), "93", "the last one 0 min ago, 93 % entered by nina"),
+    ((97, 30), (93, 61), (97, 30, None), "97", "the last one 0 min ago"),
+    ((0, 60), None, (-inf, 60, None), "below the measuring range", "the last one 1 min ago"),
+    ((1, 60), None, (1, 60, None), "1", "the last one 1 min ago"),
+])
+def test_the_saturation_as_last_known(
+    measured: tuple[float, float] | None, entered: tuple[int, float] | None,
+    found: tuple[float, float, str | None] | None, words: str | None, age: str,
+) -> None:
+    state = bed(spots=() if entered is None else (Spot(NOW - entered[1], entered[0], "nina"),))
+    if measured is not None:
+        at_s = NOW - measured[1]
+        state.latest["spo2_pct"] = LatestValue("o", measured[0], "valid", None, at_s, measured[0], at_s)
+    now_known = oximetry.newest(state)
+    assert now_known == (None if found is None else (found[0], NOW - found[1], found[2]))
+    assert oximetry.in_words(now(state)) == words
+    asked = {fact.name: fact for fact in oximetry.facts()}
+    assert asked["last_spo2.pct"].compute(now(state)) == (None if found is None else found[0])
+    assert asked["last_spo2.age_s"].compute(now(state)) == (None if found is None else found[1])
+    said = asked["spo2_overdue_s"].reason
+    assert said is not None and said(now(state)) == age
+    state.session = None
+    assert (oximetry.newest(state), said(now(state))) == (None, None)
+
+
+@pytest.mark.parametrize(("every_s", "started", "taken_s", "due_s", "overdue_s"), [
+    (None, True, None, None, 0), (600, False, None, None, 0), (600, True, None, -2400, 2400),
+    (600, True, 300, 300, 0), (600, True, 601, -1, 1), (600, True, 600, 0, 0)])
+def test_when_the_next_oximetry_is_due(
+    every_s: float | None, started: bool, taken_s: float | None, due_s: float | None, overdue_s: float,
+) -> None:
+    state = bed(spo2_at_s=() if taken_s is None else (NOW - 2900, NOW - taken_s), **{} if started else {
+        "started_s": None})
+    state.oximetry_every_s = every_s
+    assert oximetry.due_s(state) == (None if due_s is None else NOW + due_s) == oximetry.asked_s(now(state))
+    assert next(one for one in oximetry.facts() if one.name == "spo2_overdue_s").compute(now(state)) == overdue_s
+    state.latest["spo2_pct"] = LatestValue("o", 97, "valid", None, NOW, 97, NOW)
+    assert oximetry.asked_s(now(state)) is None, "it measures by itself"

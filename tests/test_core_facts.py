@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from edge.core import delivery, presence, sources
+from edge.core import delivery, sources
 from edge.core.context import RuleContext
 from edge.core.entered import Spot
 from edge.core.facts import FACTS
@@ -47,15 +47,6 @@ def test_how_late_a_blood_pressure_is(device: str, after_s: float, late_s: float
     state = bed()
     state.determinations = [Determination(NOW, 120, 75)]
     assert sources.bp_overdue_s(RuleContext(state, NOW + after_s, device)) == late_s
-
-
-def test_a_saturation_is_remembered_once_a_minute_from_the_opening_on() -> None:
-    state = bed()
-    for at_s in (-600.5, -600, -541, -540, -480.5, -480):
-        state.latest["spo2_pct"] = LatestValue("oximeter", 97, "valid", None, NOW + at_s, 97, NOW + at_s)
-        presence.note_taken(state, NOW + at_s)
-    assert state.session is not None
-    assert [at_s - NOW for at_s in state.session.spo2_at_s] == [-600, -540, -480]
 
 
 @pytest.mark.parametrize(("of", "valid_s", "change", "seconds"), [

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec import UNSET
+from msgspec.structs import asdict, replace
 
 from edge.contract.events import PendingEvent
+from edge.core.alarms import Alarm
 from edge.core.bedside import Bedside
 from edge.core.rules import parse_rules
+from edge.core.state import Device, Gone, Order, Session
 from edge.model import (
+    AlarmState,
     Boot,
     ClockSkewed,
     DeviceAlarm,
@@ -18,6 +24,7 @@ from edge.model import (
     StorageChanged,
     Tick,
     Undelivered,
+    WatchPaused,
 )
 from tests.helpers.bed_story import DEVICES, ORDER, T0, BedStory, alarms_in, spo2, state_of, ticks
 from tests.helpers.bodies import body_of
@@ -215,3 +222,66 @@ def test_a_gap_after_which_the_pump_stands_still_does_not_count(boots: int) -> N
     story.until(9)
     assert story.session.infused_s == pytest.approx(240, abs=2)
     assert story.dissociation() == []
+
+
+# --- what a connection and a pause of the watch leave -----------------------------------------------------------------
+
+
+def wired(**change: Any) -> Bedside:
+    """A bed whose pump is connected, has infused, and is bound to this bed."""
+    bed = Bedside("chair-1", DEVICES, RULES)
+    bed.state.devices["pump"] = replace(Device("pump", "p", link="live", since_s=T0, ever_live=True, identity="A",
+                                               bound="A", pump="infusing"), **change)
+    return bed
+
+
+@pytest.mark.parametrize(("change", "given", "expected"), [
+    ({}, LinkChanged("pump", "live", identity="A"), {}), ({"ask": True}, LinkChanged("pump", "live", identity="A"), {
+        "ask": False}),
+    ({}, LinkChanged("pump", "live", identity="A", ask=True), {"ask": True}),
+    ({}, LinkChanged("pump", "live", "slow", identity="A"), {"reason": "slow"}),
+    ({}, LinkChanged("pump", "live", identity="B"), {"identity": "B", "bound": "B"}),
+    ({}, LinkChanged("pump", "wrong_device", identity="B"), {
+        "link": "wrong_device", "identity": "B", "since_s": T0 + 9, "pump": None}),
+    ({}, LinkChanged("pump", "lost"), {"link": "lost", "since_s": T0 + 9, "pump": None}),
+    ({"ask": True}, LinkChanged("pump", "lost"), {"link": "lost", "since_s": T0 + 9, "pump": None}),
+    ({}, LinkChanged("pump", "lost", ask=True), {"link": "lost", "since_s": T0 + 9, "pump": None, "ask": True}),
+    ({"link": "lost", "ever_live": False}, LinkChanged("pump", "live", identity="A"), {
+        "link": "live", "ever_live": True, "since_s": T0 + 9}),
+    ({"link": "lost", "ever_live": False}, LinkChanged("pump", "silent"), {
+        "link": "silent", "since_s": T0 + 9, "pump": None}),
+    ({"bound": None, "link": "lost"}, LinkChanged("pump", "silent", identity="B"), {
+        "link": "silent", "identity": "B", "since_s": T0 + 9, "pump": None}),
+    ({"bound": None, "gone": Gone("chair-2", "B", "s")}, LinkChanged("pump", "live", identity="A", ask=True), {
+        "bound": "A", "gone": None, "ask": True}),
+])
+def test_what_a_word_of_a_connection_changes(
+    change: dict[str, Any], given: LinkChanged, expected: dict[str, Any],
+) -> None:
+    bed = wired(**change)
+    events = [pending for pending in bed.apply(given, T0 + 9) if pending.kind == "link"]
+    assert len(events) == bool(expected), "what is as it was is no news"
+    found, was = asdict(bed.state.devices["pump"]), asdict(wired(**change).state.devices["pump"])
+    assert {key: value for key, value in found.items() if value != was[key]} == expected
+
+
+@pytest.mark.parametrize(("since_s", "before_s", "gaps_s"), [(60, 30, 50), (60.5, 30, 20), (1, 0, 20)])
+def test_gaps_close_on_one_another_are_one(since_s: float, before_s: float, gaps_s: float) -> None:
+    bed = wired()
+    bed.state.boot_s, bed.state.gaps_s = T0 - since_s, before_s
+    bed.apply(WatchPaused(20.0, "slept"), T0)
+    assert (bed.state.gap_s, bed.state.gaps_s, bed.state.boot_s) == (20, gaps_s, T0)
+
+
+@pytest.mark.parametrize(("since_s", "at_boot", "now"), [(None, False, False), (None, True, True), (T0, False, True)])
+def test_what_was_timed_before_nobody_watched_begins_anew(since_s: float | None, at_boot: bool, now: bool) -> None:
+    bed = wired()
+    bed.state.session = Session("s", "chair-1", Order("iv_racemic_40", 70, 0.5, 40, 1.0), "INFUSING", T0 - 60, T0 - 900,
+                                "nina", started_s=T0 - 60, infusing_since_s=since_s, infusing_at_boot=at_boot)
+    timed: dict[str, Any] = dict.fromkeys(("true_since_s", "true_from_s", "unknown_since_s", "clear_since_s"), T0 - 5)
+    states: tuple[AlarmState, ...] = ("pending", "latched")
+    bed.state.alarms = {state: Alarm(state, "RES-2", "chair-1", state=state, **timed) for state in states}
+    bed._begin_holds_anew(T0, 20.0, "slept")
+    assert bed.state.session.infusing_at_boot is now
+    assert [alarm.state for alarm in bed.state.alarms.values()] == ["inactive", "latched"]
+    assert all(getattr(alarm, key) is None for alarm in bed.state.alarms.values() for key in timed)

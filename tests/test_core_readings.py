@@ -9,7 +9,7 @@ import pytest
 
 from edge.core.bedside import Misdirected
 from edge.core.plausible import accepted, is_believed, measured
-from edge.core.state import Determination
+from edge.core.state import Determination, LatestValue
 from edge.model import (
     Command,
     DeviceAlarmsReported,
@@ -21,7 +21,7 @@ from edge.model import (
     Tick,
     Validity,
 )
-from edge.vocabulary import METRICS
+from edge.vocabulary import DETERMINATION, METRICS
 from tests.helpers.bed_story import T0, BedStory, spo2, state_of, text_of, ticks
 from tests.helpers.rule_files import RULES
 
@@ -238,6 +238,39 @@ def test_a_pressure_beyond_the_range_is_a_breach_in_its_direction() -> None:
     assert measured(Determination(T0, 120, 75, beyond=("dbp_mmhg",)), "sbp_mmhg") == 120
 
 
-def test_a_systolic_alone_is_possible() -> None:
-    given = Sample("bed", "cuff", "sbp_mmhg", 120, "valid", T0)
-    assert accepted([given], {}, RULES.engine) == {"sbp_mmhg": given}
+@pytest.mark.parametrize(("sbp", "dbp", "mean", "possible"), [
+    (120, 75, 90, True), (120, None, None, True), (None, 75, None, True), (None, 75, 60, True), (40, 30, None, True),
+    (39, None, None, False), (300, 200, None, True), (301, None, None, False), (None, 20, None, True),
+    (None, 19, None, False), (None, 200, None, True), (None, 201, None, False), (120, 110, None, True),
+    (120, 111, None, False), (120, 75, 75, False), (120, 75, 76, True), (120, 75, 120, False), (120, 75, 119, True),
+])
+def test_which_numbers_of_a_cuff_are_possible(
+    sbp: float | None, dbp: float | None, mean: float | None, possible: bool,
+) -> None:
+    given = {metric: Sample("bed", "cuff", metric, value, "valid", T0) for metric, value in (
+        ("sbp_mmhg", sbp), ("dbp_mmhg", dbp), ("map_mmhg", mean), ("cuff_pressure_mmhg", 7)) if value is not None}
+    found = accepted(given.values(), {}, RULES.engine)
+    assert found["cuff_pressure_mmhg"].validity == "valid"
+    if possible:
+        assert found == given
+    else:
+        assert {one.reason for metric, one in found.items() if metric in DETERMINATION} == {"implausible"}
+
+
+@pytest.mark.parametrize(("value", "said", "device", "was", "before_s", "validity"), [
+    (30, "valid", "o", None, 1, "valid"), (29.9, "valid", "o", None, 1, "invalid"), (100, "valid", "o", 98, 1, "valid"),
+    (101, "valid", "o", 98, 1, "invalid"), (78, "valid", "o", 98, 1.4, "valid"),
+    (77.9, "valid", "o", 98, 1.4, "questionable"), (77.9, "valid", "o", 98, 1.5, "valid"),
+    (77.9, "valid", "other", 98, 1, "valid"), (77.9, "valid", "o", None, 1, "valid"), (97, "valid", "o", 60, 1,
+                                                                                       "questionable"),
+    (None, "underflow", "o", 98, 1, "questionable"), (None, "underflow", "o", 98, 1.5, "underflow"),
+    (None, "invalid", "o", 98, 1, "invalid"),
+])
+def test_which_saturation_is_believed(
+    value: float | None, said: Validity, device: str, was: float | None, before_s: float, validity: Validity,
+) -> None:
+    latest = {"spo2_pct": LatestValue("o", was, "valid", None, T0, was, None if was is None else T0)}
+    given = Sample("bed", device, "spo2_pct", value, said, T0 + before_s)
+    assert accepted([given], latest, RULES.engine)["spo2_pct"].validity == validity
+    if value != 29.9 and value != 101:
+        assert accepted([given], {}, RULES.engine)["spo2_pct"] == given, "there was none before"

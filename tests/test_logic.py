@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.core.context import RuleContext
+from edge.core.engine import Engine
 from edge.core.expression import ExpressionError, compile_condition
 from edge.core.facts import FACTS, FUNCTIONS
 from edge.core.logic import Truth, both, either, negate
@@ -65,6 +66,25 @@ def test_a_stale_value_is_unknown() -> None:
 def test_a_pair_is_60_s_to_w_apart(apart_s: float, expected: Truth) -> None:
     state = BedState(bed="b", determinations=[Determination(AT_S - apart_s, 150, 90), Determination(AT_S, 150, 90)])
     assert compile_condition("pair(sbp_mmhg >= 150)").evaluate(RuleContext(state, AT_S)) is expected
+
+
+@pytest.mark.parametrize(("taken", "watched", "in_0_1_0"), [
+    # seconds ago, and the mean pressure: 100 and more counts; what is so where the watch counts, and as in 0.1.0
+    ([], U, F), ([(0, 100)], F, F), ([(360, 100)], F, F), ([(360.1, 100)], U, F), ([(360.1, 99)], U, F),
+    ([(60, 100), (0, 100)], T, T), ([(59, 100), (0, 100)], F, F), ([(60, 99), (0, 100)], F, F),
+    ([(60, 100), (0, 99)], F, F), ([(300, 100), (200, 99), (0, 100)], F, F), ([(120, 100), (30, 100), (0, 100)], T, F),
+    ([(120, 99), (30, 100), (0, 100)], F, F), ([(60, None), (0, 100)], U, U), ([(60, None), (0, 99)], F, F),
+    ([(300, 100), (60, None), (0, 100)], U, U), ([(600, 100), (0, 100)], T, T), ([(600.1, 100), (0, 100)], F, F),
+    ([(60, 100), (0, None)], U, U), ([(700, 100), (601, 100)], U, U),
+])
+def test_what_is_so_in_two_pressures_in_a_row(
+    taken: list[tuple[float, float | None]], watched: Truth, in_0_1_0: Truth,
+) -> None:
+    ask = compile_condition("pair(map_mmhg >= 100)").evaluate
+    for counts_s, expected in ((60.0, watched), (0.0, in_0_1_0)):
+        state = BedState("b", engine=Engine(unwatched_of_s=counts_s),
+                         determinations=[Determination(AT_S - one, 150, 90, mean) for one, mean in taken])
+        assert ask(RuleContext(state, AT_S)) is expected
 
 
 BAD = [

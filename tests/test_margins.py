@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from edge.core import margins
+from edge.core.context import RuleContext
 from edge.core.rules import RuleSet, parse_rules
+from edge.core.state import Baseline, BedState, Order, Session
 from edge.core.stories import run_story
 from edge.core.story_bed import StoryBed
 from tests.helpers.rule_files import FILE, PROTOCOLS, RULES
@@ -34,6 +36,24 @@ def away(bed: StoryBed, rules: RuleSet | None = None) -> dict[tuple[str, int], t
 def test_what_alone_raises_an_alarm(condition: str, found: list[str]) -> None:
     assert [" ".join(filter(None, (one.metric, one.sign.__name__, f"{one.number:g}", one.baseline,
                                    "twice" if one.twice else ""))) for one in margins.compared_in(condition)] == found
+
+
+@pytest.mark.parametrize(("condition", "at", "worse"), [
+    ("spo2_pct < 94", 93, -1), ("spo2_pct <= 94", 94, -1), ("pulse_bpm > 120", 121, 1), ("pulse_bpm >= 120", 120, 1),
+    ("temp_c > 38.5", 38.6, 1), ("temp_c > 38.55", 38.6, 1), ("temp_c >= 38.55", 38.6, 1), ("temp_c < 35.5", 35.4, -1),
+    ("temp_c < 35.55", 35.5, -1), ("temp_c <= 35.55", 35.5, -1),
+    # in floating point 1.2 x 120 is a little less than 144, and 1.1 x 120 a little more than 132
+    *((f"sbp_mmhg {sign} * baseline.sbp_mmhg", at, worse) for sign, at, worse in (
+        (">= 1.2", 144, 1), ("> 1.2", 145, 1), ("<= 1.2", 144, -1), ("< 1.2", 143, -1),
+        (">= 1.1", 132, 1), ("> 1.1", 133, 1), ("<= 1.1", 132, -1), ("< 1.1", 131, -1))),
+    ("map_mmhg >= 1.2 * baseline.map_mmhg", None, 1),
+])
+def test_the_first_number_that_is_an_alarm(condition: str, at: float | None, worse: int) -> None:
+    session = Session("s", "b", Order("iv_racemic_40", 70, 0.5, 40, 1.0), "INFUSING", 0, 0, "nina",
+                      baseline=Baseline(120, 75, 2, "pair"))
+    (compared,) = margins.compared_in(condition)
+    found = margins._limit(RULES.named("RES-2"), compared, RuleContext(BedState("b", session=session), 0))
+    assert (None if found is None else (found.at, found.worse)) == (None if at is None else (at, worse))
 
 
 def test_each_number_at_its_limit_and_one_less() -> None:
