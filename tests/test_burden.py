@@ -13,16 +13,18 @@ from msgspec.structs import replace
 
 from edge.cli import main
 from edge.cli.burden import journals_in
-from edge.contract.events import Booted, PendingEvent, numbered
+from edge.contract.events import Booted, Event, PendingEvent, numbered
 from edge.core.arms import all_that_was_sent, at_once, limits_alone, looks_at_readings
 from edge.core.bedside import Bedside
 from edge.core.burden import Heard, Raise, Stay, changes, load, outcome
-from edge.core.replay import Scope, differences, given
+from edge.core.replay import Replay, Scope, differences, given
+from edge.core.rules import parse_rules
 from edge.model import (
     BedConfigured,
     Configured,
     DeviceKind,
     Input,
+    LinkChanged,
     Priority,
     RecordedInput,
     Restored,
@@ -77,6 +79,8 @@ MISSED: list[tuple[str, Raise, list[Raise], bool]] = [
     ("nothing raised, but shorter than an event", raised(10, 24.9), [], False),
     ("nothing raised, just an event", raised(10, 25), [], True),
     ("raised as it was over", raised(10, 30), [raised(30, 40)], False),
+    ("raised until it began", raised(20, 40), [raised(5, 20)], False),
+    ("raised until just before it", raised(20, 40), [raised(5, 19.9)], True),
     ("raised after it", raised(10, 30), [raised(30.1, 40)], True),
     ("a higher level of the same alarm", raised(10, 30), [raised(25, 30, "RES-3")], False),
     ("a level to which the alarm fell", raised(10, 30), [raised(25, 30, called=False)], False),
@@ -129,6 +133,12 @@ def test_rates_are_by_patient_hour_and_by_ten_minutes_of_who_watches() -> None:
     assert found.by_priority == {"low": 12, "medium": 0, "high": 0}
 
 
+def test_a_stay_within_another_adds_nothing_to_who_watches() -> None:
+    one = heard()
+    one.stays["chair-2", "s2"] = Stay("chair-2", 600.0, 1200.0)
+    assert (one.attended_s, one.patient_s) == (3600, 4200)
+
+
 def test_a_level_to_which_an_alarm_fell_called_nobody() -> None:
     one = heard(raised(10, 20), raised(20, 30, called=False), raised(40, 50, session=None, called=False))
     assert (load([one]).raised, load([one]).outside_sessions) == (1, 0)
@@ -146,6 +156,11 @@ def test_more_than_ten_in_ten_minutes_are_a_flood(count: int, floods: int) -> No
 ])
 def test_three_within_a_minute_chatter(times: tuple[float, ...], count: int) -> None:
     assert load([heard(*(raised(at_s, at_s + 5) for at_s in times))]).chattering == count
+
+
+def test_what_called_nobody_or_no_patients_nurse_does_not_chatter() -> None:
+    assert load([heard(*(raised(at_s, at_s + 5, called=False) for at_s in (0, 20, 40)))]).chattering == 0
+    assert load([heard(*(raised(at_s, at_s + 5, session=None) for at_s in (0, 20, 40)))]).chattering == 0
 
 
 @pytest.mark.parametrize(("one", "stale"), [
@@ -269,6 +284,81 @@ def test_what_followed_from_lost_inputs_is_left_and_all_else_is_compared() -> No
     scope = Scope()
     found = [one.recorded.seq for one in differences(inputs, events, RULES, scope) if one.recorded]
     assert (found, scope.unjudged) == ([1, 2, 4, 6], 2), "of a bed, after its last input, before what it remembered"
+
+
+RULE = """[[rule]]
+id = "T-1"
+class = "technical"
+priority = "low"
+context = ["*"]
+title = "t"
+text = "t"
+clears = "-"
+why = "-"
+source = "-"
+for_each = ["oximeter"]
+when = "link_down()"
+"""
+
+
+def recorded_bed() -> tuple[list[RecordedInput], list[Event]]:
+    """A bed whose oximeter is lost, is back and is lost again, and what followed."""
+    told: list[Input] = [Configured(RULE, (BedConfigured("chair-1", 300.0, (("oximeter", "oximeter", "o"),)),))]
+    for link in ("live", "lost", "live", "lost"):
+        told += [LinkChanged("oximeter", link), Tick()]
+    inputs = [RecordedInput(number, "b", "chair-1" if number > 1 else None, float(number), one)
+              for number, one in enumerate(told, 1)]
+    replay, events = Replay(), list[Event]()
+    for one in inputs:
+        for pending in replay.give(one):
+            events.append(numbered(pending, seq=len(events) + 1, boot="b", edge="e", wall="", prev=""))
+            replay.beds["chair-1"].numbered(events[-1:])
+    return inputs, events
+
+
+def test_a_replay_and_a_record_part_at_the_first_event_that_is_another() -> None:
+    inputs, events = recorded_bed()
+    assert len(events) > 3 and list(differences(inputs, events)) == []
+    more = numbered(PendingEvent("chair-1", None, 9.0, Booted(gap_s=1, boot="b")), seq=99, boot="b", edge="e", wall="",
+                    prev="")
+    assert [(one.n, one.recorded, one.replayed) for one in differences(inputs, [*events, more])] == [(9, more, None)]
+    assert [(one.n, one.recorded) for one in differences([], [more])] == [(0, more)]
+    (short,) = differences(inputs, events[:-1])
+    assert short.recorded is None and short.replayed is not None and short.n == 8
+    for other in (replace(events[1], at_s=8.5), replace(events[1], bed="chair-2"), replace(events[1], session="s"),
+                  replace(events[1], kind="boot"), replace(events[1], body_json=more.body_json)):
+        (found,) = differences(inputs, [events[0], other, *events[2:]])
+        assert (found.recorded, found.replayed is not None) == (other, True)
+
+
+def test_with_other_rules_events_are_matched_by_what_they_say() -> None:
+    inputs, events = recorded_bed()
+    assert list(differences(inputs, events, parse_rules(RULE))) == []
+    found = list(differences(inputs, events, parse_rules(RULE.replace("T-1", "T-2"))))
+    alarms = [one for one in events if one.kind == "alarm"]
+    assert [one.recorded for one in found if one.replayed is None] == alarms
+    assert {one.n for one in found if one.recorded is not None} == {0}
+
+
+def test_what_is_not_judged_is_counted_and_the_last_of_it_named() -> None:
+    _, events = recorded_bed()
+    scope = Scope()
+    for seq in (1, 3, 2):
+        scope.leave(events[seq - 1])
+    assert (scope.unjudged, scope.last_unjudged) == (3, events[2])
+
+
+@pytest.mark.parametrize("upto", [1, 2])
+def test_events_of_inputs_that_were_lost_are_passed_over(upto: int) -> None:
+    inputs, events = recorded_bed()
+    bed = Replay()
+    for one in inputs[:4]:
+        bed.give(one)
+    again = RecordedInput(4, "b", "chair-1", 4.0, Restored(bed.beds["chair-1"].snapshot().decode(), upto, lost=True))
+    later = [one for one in events if one.at_s > 4]
+    scope = Scope()
+    assert list(differences([inputs[0], again, *inputs[4:]], [*events[:upto], *later], scope=scope)) == []
+    assert scope.unjudged == upto
 
 
 # --- as a person types it ---------------------------------------------------------------------------------------------

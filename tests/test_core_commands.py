@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from edge.core import commands, moving, session
+from edge.contract.commands import MoveSession
+from edge.contract.events import AlarmMoved
+from edge.core import commands, moving, session, treatment_commands
+from edge.core.alarms import Alarm
 from edge.core.context import RuleContext
 from edge.core.protocol import ByHand, Protocols
 from edge.core.protocols import as_in_0_1_0
-from edge.core.state import BedState, Device, Gone, LatestValue, Order, Session
-from edge.model import Arrived, Command, DeviceAlarm, LinkChanged, PumpStatus, Role, iso
+from edge.core.state import BedState, CheckIn, Determination, Device, Gone, LatestValue, Order, Session
+from edge.model import Arrived, Command, DeviceAlarm, LinkChanged, Phase, PumpStatus, Role, iso
 from tests.helpers.rule_files import PROTOCOLS, RULES
 
 NOW = 1_800_000_000.0
@@ -50,6 +54,14 @@ def test_how_often_the_cuff_measures_where_no_interval_is_ordered(
     (opened,) = ask(state, "start_session", START | asked)
     assert state.session is not None and state.session.order.nibp_interval_min == interval_min
     assert (opened.order.nibp_interval_min, opened.whose) == (interval_min, UNSET)
+
+
+def test_an_order_is_published_to_a_hundredth() -> None:
+    state = bed(opened=False)
+    (opened,) = ask(state, "start_session", START | {"weight_kg": 70.123, "whose": "nobody's"})
+    assert (opened.order.dose_mg, opened.whose) == (35.06, "nobody's")
+    (amended,) = ask(state, "amend_order", {"dose_mg_kg": 0.7, "prescriber": "Dr Hall", "reason": "she is stable"})
+    assert (amended.order.dose_mg, amended.was.dose_mg) == (49.09, 35.06)
 
 
 def test_a_check_in_says_what_is_no_more() -> None:
@@ -105,6 +117,40 @@ def test_who_overrode_a_gate_before_the_dose_has_said_nothing_of_discharge() -> 
                            if point.override is None]
 
 
+@pytest.mark.parametrize(("value", "fine"), [(90, True), (89.9, False), (97, True), (97.1, False)])
+def test_a_limit_of_a_patients_own_stands_within_its_bounds(value: float, fine: bool) -> None:
+    state = bed()
+    (said,) = ask(state, "set_limit", {"limit": "spo2_low", "value": value, "reason": "COPD"}, role="prescriber")
+    assert state.session is not None
+    if not fine:
+        assert said.reason == f"bad_args: SpO₂, awareness must be from 90 to 97 %, not {value}; usual is 94"
+        return
+    assert (said.value, said.was, said.usual) == (value, 94, 94)
+    assert [(one.limit, one.value) for one in state.session.limits] == [("spo2_low", value)]
+    of_patient = treatment_commands.rules_of(RULES, state.session)
+    assert next(one.number for one in of_patient.limits if one.id == "spo2_low") == 94
+    assert f"spo2_pct < {value:g}" in of_patient.named("RES-1").when.text
+    assert treatment_commands.rules_of(RULES, bed().session) is RULES
+
+
+@pytest.mark.parametrize(("phase", "seen_s", "says"), [
+    ("INFUSING", None, "not_now: before it goes on: a blood pressure of the last 5 minutes; a check-in of"),
+    ("INFUSING", 60, ""), ("PAUSED", 301, "not_now: before it goes on: "), ("PRECHECK", None, ""), ("READY", None, ""),
+])
+def test_what_was_held_goes_on_when_nothing_is_open(phase: Phase, seen_s: float | None, says: str) -> None:
+    state = bed(phase=phase)
+    assert state.session is not None
+    held = ask(state, "hold", {"reason": "she is anxious"})
+    assert held[0].held is True and [one.phase for one in held[1:]] == (["PRECHECK"] if phase == "READY" else [])
+    if seen_s is not None:
+        state.session = replace(state.session, check_ins=(CheckIn(NOW - seen_s, "nina", moaas=5),))
+        state.determinations = [Determination(NOW - seen_s, 120, 75)]
+    goes_on = ask(state, "unhold", {})[0]
+    assert goes_on.reason.startswith(says)
+    if not says:
+        assert goes_on.held is False and state.session is not None and state.session.held is None
+
+
 # --- the patient goes to another bed ----------------------------------------------------------------------------------
 
 KNOWN: dict[str, Any] = {"link": "live", "identity": "P1", "bound": "P1", "volume_of": "P1"}
@@ -131,10 +177,28 @@ def at_two() -> tuple[BedState, BedState]:
 MOVE: dict[str, Any] = {"to": "c", "reason": "the chair broke", "devices": ["pump"]}
 
 
+SAID = AlarmMoved(rule="RES-3", alarm="b.RES-3.1", title="t", state="inactive", was="active", priority="high",
+                  alarm_class="physiological", device=None, since=None, text="t", why="w", clears="c", limit="84",
+                  evidence=(), by=None, phase="RECOVERY", dissociation=None)
+
+
+def test_an_alarm_that_comes_along_is_told_where_it_stands() -> None:
+    _, other = at_two()
+    alarms = [Alarm("RES-3", "RES-3", "b", id="b.RES-3.1", state="active", no_data=True, body=SAID),
+              Alarm("RES-2", "RES-2", "b", on=True, body=replace(SAID, rule="RES-2"))]
+    what = moving.Carried(Session("s", "c", ORDER, "RECOVERY", NOW, NOW, "nina"), [], [], alarms, {})
+    told = Arrived("b", msgspec.json.encode(what).decode(), "c", "nina", "the chair broke")
+    said: list[Any] = [pending.body for pending in commands.obey(other, RULES, told, NOW)]
+    assert [(one.rule, one.alarm_phase) for one in said[1:]] == [("RES-3", "continue")]
+    assert (other.alarms["RES-3"].no_data, other.alarms["RES-3"].id) == (False, "c.RES-3.1")
+    assert (other.alarms["RES-2"].state, other.alarms["RES-2"].id) == ("inactive", "")
+
+
 def test_a_device_that_goes_along_is_nothing_to_the_bed_it_left() -> None:
     one, _ = at_two()
-    (moved,) = ask(one, "move_session", MOVE)
-    assert (moved.to, moved.devices, moved.delivered_mg, moved.phase) == ("c", ("pump",), 0.33, "RECOVERY")
+    one.alarms = {"RES-3": Alarm("RES-3", "RES-3", "b", body=SAID)}
+    (moved,) = ask(one, "move_session", MOVE)  # an alarm that is over is not ended once more
+    assert (one.alarms, moved.to, moved.devices, moved.delivered_mg) == ({}, "c", ("pump",), 0.33)
     assert one.devices["pump"] == Device("pump", "p", link="live", identity="P1", volume_at_s=NOW - 1,
                                          volume_doubtful=True, away=True, gone=Gone("c", "P1", "s"))
     assert (one.session, one.closed, list(one.latest)) == (None, ["s"], ["battery_pct"])
@@ -154,6 +218,29 @@ def test_a_device_that_comes_along_goes_on_with_its_own_counter(whose: str) -> N
     assert (other.closed, list(other.latest)) == (["s-1"], ["battery_pct"])
     moving.let_go(other)
     assert (other.devices["pump"].is_guest, other.devices["pump"].bound) == (False, None)
+
+
+@pytest.mark.parametrize(("change", "devices", "goes_on"), [
+    ({"infusing_since_s": NOW - 9}, ["pump"], True), ({"infusing_at_boot": True}, ["pump"], True),
+    ({}, ["pump"], False), ({"infusing_since_s": NOW - 9}, ["oximeter"], False),
+])
+def test_what_goes_along_of_an_infusion_and_of_a_pumps_alarms(
+    change: dict[str, Any], devices: list[str], goes_on: bool,
+) -> None:
+    one, other = at_two()
+    assert one.session is not None
+    one.session = replace(one.session, drug_pump="pump", **change)
+    one.alarms = {key: Alarm(key, rule, "b", device=device, state="active") for key, rule, device in (
+        ("TEC-8:pump", "TEC-8", "pump"), ("TEC-8:second", "TEC-8", "second"), ("RES-2", "RES-2", None),
+        ("TEC-11", "TEC-11", None))}
+    other.devices["pump-b"] = other.devices.pop("pump")
+    with_them = MoveSession(to="c", reason="the chair broke", devices=devices)
+    told = moving.carried(one, other, with_them, RULES, NOW)
+    pump = "pump-b" if devices == ["pump"] else None
+    now = told.session
+    assert (now.infusing_at_boot, now.drug_pump, now.infusing_since_s) == (goes_on, pump, None)
+    assert [(alarm.rule, alarm.device) for alarm in told.alarms] == [
+        *([("TEC-8", pump)] if pump else []), ("RES-2", None)]
 
 
 def test_a_counter_of_another_pump_does_not_go_along() -> None:

@@ -132,6 +132,18 @@ def test_how_long_it_has_infused(
     assert (*(None if one is None else one - NOW for one in times), found.infused_s) == now
 
 
+@pytest.mark.parametrize(("running", "stopped_s", "flagged"), [
+    (True, None, False), (False, None, False), (False, -30, False), (None, None, True)])
+def test_what_a_restart_fell_into_is_over_with_the_pumps_first_word(
+    running: Truth, stopped_s: float | None, flagged: bool, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(RuleContext, "infusing", lambda _: running)
+    monkeypatch.setattr(RuleContext, "status_at_s", lambda *_: NOW - 999)
+    state = bed(infusing_at_boot=True, stopped_since_s=None if stopped_s is None else NOW + stopped_s)
+    session.on_infusion(RuleContext(state, NOW))
+    assert state.session is not None and state.session.infusing_at_boot is flagged
+
+
 @pytest.mark.parametrize(("phase", "running", "since_s", "change", "moved"), [
     ("READY", True, COURSE.pump_for_s, {"started_s": None}, "INFUSING"),
     ("READY", True, COURSE.pump_for_s - 0.1, {"started_s": None}, ""),
@@ -176,6 +188,9 @@ def test_a_baseline_keeps_what_the_oximeter_showed(
         state.latest["spo2_pct"] = LatestValue("first", shows, "valid", None, NOW, shows, NOW)
     now = session.baseline(state, NOW)
     assert now is not None and (now.spo2_pct, now.map_mmhg) == (pct, None)
+    state.engine = replace(RULES.engine, unwatched_of_s=0)  # as 0.1.0: what it shows now, or nothing
+    then = session.baseline(state, NOW)
+    assert then is not None and then.spo2_pct == shows
 
 
 # --- what is open -----------------------------------------------------------------------------------------------------
@@ -237,6 +252,14 @@ def test_since_when_time_alone_has_kept_the_patient(
     moved(state)
     assert state.session is not None
     assert state.session.but_for_the_stay_s == (None if now_s is None else NOW + now_s)
+
+
+def test_from_when_time_alone_meets_a_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = Gate("seen", "not quiet_check_in()", "")
+    state = gated(monkeypatch, "RECOVERY", [OPEN, STAY, seen], ended_s=NOW - 60)
+    after_s = state.protocol.dissociation.back_after_s
+    assert [point.at_s for point in session.open_items(RuleContext(state, NOW))] == [
+        None, NOW - 60 + 3600, NOW - 60 + after_s]
 
 
 def test_since_when_each_gate_is_open_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ def objection(
     names."""
     state, other = beds[from_bed], beds.get(args.to)
     if other is None:
-        return f"bad_args: this edge has no bed {args.to[:32]!r}; it has {', '.join(beds)}"
+        return f"bad_args: this edge has no bed {args.to!r}; it has {', '.join(beds)}"
     if other is state:
         return f"bad_args: the session is at {args.to} already"
     if other.session is not None:
@@ -220,11 +220,10 @@ def _end_alarms(state: BedState, rules: RuleSet, goes_on: str, at_s: float) -> I
         if rule.alarm_class == "technical" and applies(rule.context, None):
             continue
         if alarm.state in SHOWN and alarm.body is not None:
-            ended = replace(alarm, state="inactive", true_since_s=None, clear_since_s=None, acknowledged_at_s=None,
-                            on=False, worst=None)
             body = replace(alarm.body, state="inactive", was=alarm.state, alarm_phase="end", command=UNSET,
                            text=f"{alarm.body.title}: {goes_on}")
-            yield publish(state, rule, ended, alarm.state, RuleContext(state, at_s, alarm.device), body=body)
+            yield publish(state, rule, replace(alarm, state="inactive"), alarm.state,
+                          RuleContext(state, at_s, alarm.device), body=body)
         state.alarms.pop(key)
 
 
