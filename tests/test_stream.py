@@ -301,7 +301,7 @@ async def test_vitals_leave_at_once_and_are_forgotten_while_there_is_no_broker(w
     world.stream.vitals("chair-1", b'{"old":1}')
     world.stream.wave("chair-1", "pleth", b'{"old":1}')
     await world.broker.start()
-    await until(lambda: world.stream.up)
+    await until(lambda: world.stream.up and world.console.subscribed == 2)
     world.stream.wave("chair-1", "pleth", b'{"new":1}')
     world.stream.vitals("chair-1", b'{"new":1}')
     await until(lambda: all(b'{"new":1}' in world.console.of(kind) for kind in ("vitals", "wave")))

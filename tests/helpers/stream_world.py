@@ -146,6 +146,7 @@ class Console:
         self.events: list[EventOut] = []
         self.store: dict[int, EventOut] = {}
         self.acks = self.greets = True
+        self.subscribed = 0  # how often
         self.signer = Signer(CONSOLE_KEY, itertools.count(1).__next__)
         self._client: aiomqtt.Client | None = None
 
@@ -182,6 +183,7 @@ class Console:
                 async with aiomqtt.Client("127.0.0.1", self._port, timeout=2, keepalive=5) as self._client:
                     self._client.pending_calls_threshold = 1000
                     await self._client.subscribe("vigil/1/#", qos=1)
+                    self.subscribed += 1
                     if self.greets:
                         await self.ack()
                     await self._hear(self._client)
