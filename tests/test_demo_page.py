@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
 from tests.helpers.demo_run import Demo, running
 
@@ -23,12 +23,10 @@ NOT_LIVE = ".banner-not-live"
 
 
 @pytest.fixture
-async def page() -> AsyncIterator[Page]:
-    async with async_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required"]
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
-        yield await browser.new_page(viewport={"width": 1280, "height": 800})
-        await browser.close()
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    page = await browser.new_page(viewport={"width": 1280, "height": 800})
+    yield page
+    await page.close()
 
 
 async def login(page: Page, demo: Demo) -> None:
