@@ -11,13 +11,13 @@ from msgspec.structs import replace
 
 from edge.contract.commands import MoveSession
 from edge.contract.events import AlarmMoved
-from edge.core import commands, moving, session, treatment_commands
+from edge.core import commands, moving, session, transitions, treatment_commands
 from edge.core.alarms import Alarm
 from edge.core.context import RuleContext
 from edge.core.protocol import ByHand, Protocols
 from edge.core.protocols import as_in_0_1_0
 from edge.core.state import BedState, CheckIn, Determination, Device, Gone, LatestValue, Order, Session
-from edge.model import Arrived, Command, DeviceAlarm, LinkChanged, Phase, PumpStatus, Role, iso
+from edge.model import Arrived, Command, DeviceAlarm, Dissociation, LinkChanged, Phase, PumpStatus, Role, iso
 from tests.helpers.rule_files import PROTOCOLS, RULES
 
 NOW = 1_800_000_000.0
@@ -115,6 +115,110 @@ def test_who_overrode_a_gate_before_the_dose_has_said_nothing_of_discharge() -> 
     assert ask(state, "override_gate", {"gate": "pulse", "reason": "still"}, role="prescriber")[0].gate == "pulse"
     assert "pulse" not in [point.gate.id for point in session.open_items(RuleContext(state, NOW))
                            if point.override is None]
+
+
+# --- a device that is away, the period, and which pump gives the drug -------------------------------------------------
+
+
+def with_two_pumps(drug: str | None = "pump", **change: Any) -> BedState:
+    state = bed(drug_pump=drug, **change)
+    state.devices["second"] = Device("pump", "q", link="live")
+    state.latest = {metric: LatestValue(device, 5.0, "valid", None, NOW, 5.0, NOW) for metric, device in (
+        ("rate_ml_h", "pump"), ("spo2_pct", "oximeter"), ("battery_pct", "second"))}
+    return state
+
+
+@pytest.mark.parametrize(("device", "phase", "fine"), [
+    ("pump", "INFUSING", False), ("pump", "PAUSED", False), ("pump", "RECOVERY", True), ("second", "INFUSING", True),
+    ("oximeter", "INFUSING", True),
+])
+def test_a_device_is_done_without_unless_it_gives_the_drug(device: str, phase: Phase, fine: bool) -> None:
+    state = with_two_pumps(phase=phase)
+    (said,) = ask(state, "device_off", {"device": device, "minutes": 5, "reason": "the bathroom"})
+    if not fine:
+        assert said.reason == "not_now: a pump is not done without while its dose is not over"
+        return
+    assert (state.devices[device].off_until_s, state.devices[device].away) == (NOW + 300, True)
+    assert said.until == iso(NOW + 300)
+
+
+@pytest.mark.parametrize(("change", "why"), [
+    ({"off_until_s": NOW + 60}, "it is back"), ({"gone": Gone("c", "P1", "s")}, "it is back"),
+    ({"ask": True}, "its cable was looked at: it is this bed's own"),
+    ({}, "not_now: the oximeter is not away as planned"),
+])
+def test_a_device_is_back_that_was_away_or_asked_for(change: dict[str, Any], why: str) -> None:
+    state = bed()
+    state.devices["oximeter"] = Device("oximeter", "o", link="live", **change)
+    (said,) = ask(state, "device_back", {"device": "oximeter"})
+    assert (said.why if change else said.reason) == why
+    assert state.devices["oximeter"] == Device("oximeter", "o", link="live")
+
+
+@pytest.mark.parametrize(("begun", "was", "change", "now"), [
+    (True, "none", {}, "observed"), (True, "none", {"started_s": None}, "not_now: nothing has been given yet"),
+    (True, "expected", {}, "observed"), (True, "observed", {}, "not_now: the period is open already"),
+    (True, "resolving", {"ended_s": NOW - 60}, "observed"), (True, "resolved", {"ended_s": NOW - 60}, "observed"),
+    (False, "observed", {}, "not_now: the infusion is not over; the period ends after it at the earliest"),
+    (False, "observed", {"ended_s": NOW - 60}, "resolved"), (False, "expected", {"ended_s": NOW - 60}, "resolved"),
+    (False, "none", {"ended_s": NOW - 60}, "not_now: the period is not open already"),
+    (False, "resolved", {"ended_s": NOW - 60}, "not_now: the period is not open already"),
+])
+def test_a_person_says_that_the_period_is_open_or_over(
+    begun: bool, was: Dissociation, change: dict[str, Any], now: str,
+) -> None:
+    state = bed(dissociation=was, **change)
+    (said,) = ask(state, "dissociation", {"begun": begun, "reason": "she says so"})
+    if now.startswith("not_now"):
+        assert said.reason == now
+    else:
+        assert state.session is not None
+        assert (said.state, state.session.dissociation, said.basis) == (now, now, "nurse: she says so")
+
+
+@pytest.mark.parametrize(("rate", "since_s"), [(52.5, NOW - 9), (0.1, NOW - 9), (0.0, None), (None, None)])
+def test_the_run_of_the_pump_that_is_named_began_the_infusion(rate: float | None, since_s: float | None) -> None:
+    state = with_two_pumps(None, started_s=None, phase="READY", primed_ml=2.0, stopped_since_s=NOW - 60)
+    pump = state.devices["second"]
+    pump.pump, pump.rate_ml_h, pump.run_since_s, pump.run_ml = "infusing", rate, NOW - 9, 0.5
+    (said,) = ask(state, "drug_channel", {"device": "second"})
+    now = state.session
+    assert now is not None
+    assert (now.drug_pump, now.infusing_since_s, now.infused_at_s, now.stopped_since_s) == (
+        "second", since_s, since_s, None)
+    assert (now.primed_ml, said.device, said.was, said.reason) == (2.5, "second", None, "")
+    assert list(state.latest) == ["spo2_pct", "battery_pct"]
+
+
+@pytest.mark.parametrize(("device", "change", "reason", "says"), [
+    ("oximeter", {}, "", "bad_args: the oximeter is no pump; this bed's are pump, second"),
+    ("pump", {}, "the other one", "not_now: the pump is the drug's already"),
+    ("second", {}, "", "reason_needed: the infusion has begun"), ("second", {}, "ok", "reason_needed: the infusion"),
+    ("second", {}, "the line is blocked", ""), ("second", {"started_s": None}, "", ""),
+])
+def test_which_pump_gives_the_drug_is_said_for_a_reason(
+    device: str, change: dict[str, Any], reason: str, says: str,
+) -> None:
+    state = with_two_pumps(infusing_since_s=NOW - 9, primed_ml=2.0, **change)
+    state.devices["second"].pump, state.devices["second"].run_ml = "stopped", 0.5
+    (said,) = ask(state, "drug_channel", {"device": device} | ({"reason": reason} if reason else {}))
+    assert state.session is not None
+    if says:
+        assert said.reason.startswith(says) and state.session.drug_pump == "pump"
+    else:
+        assert (said.was, state.session.drug_pump, state.session.infusing_since_s) == ("pump", "second", None)
+        assert state.session.primed_ml == 2.0
+
+
+def test_an_order_is_amended_to_another_one() -> None:
+    state = bed()
+    more = {"prescriber": "Dr Hall", "reason": "she is stable"}
+    assert ask(state, "amend_order", {"dose_mg_kg": 0.5} | more)[0].reason == "bad_args: the order says so already"
+    assert ask(state, "amend_order", {"dose_mg_kg": 0.6} | more)[0].was.dose_mg_kg == 0.5
+    assert state.session is not None and [one.was.dose_mg_kg for one in state.session.amendments] == [0.5]
+
+
+# --- a limit of a patient's own, and what is held ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("value", "fine"), [(90, True), (89.9, False), (97, True), (97.1, False)])
@@ -243,13 +347,14 @@ def test_what_goes_along_of_an_infusion_and_of_a_pumps_alarms(
         *([("TEC-8", pump)] if pump else []), ("RES-2", None)]
 
 
-def test_a_counter_of_another_pump_does_not_go_along() -> None:
+@pytest.mark.parametrize(("bound", "of"), [("P1", "P7"), ("P1", None), (None, None)])
+def test_a_counter_of_another_pump_does_not_go_along(bound: str | None, of: str | None) -> None:
     one, other = at_two()
-    one.devices["pump"].volume_of = "P7"
+    one.devices["pump"].bound, one.devices["pump"].volume_of = bound, of
     (_, told) = moving.inputs({"b": one, "c": other}, RULES, Command(
         "c", "main", "nina", "nurse", "b", "move_session", MOVE), (), NOW)[1]
     assert isinstance(told, Arrived)
-    assert moving.read(told.carried).devices == {"pump": moving.Counter("pump", "P1")}
+    assert moving.read(told.carried).devices == {"pump": moving.Counter("pump", bound)}
 
 
 @pytest.mark.parametrize(("gone", "identity", "foreign"), [
@@ -267,3 +372,16 @@ def test_what_comes_on_the_line_of_a_device_that_went_away(
     assert moving.over([state]) == {}, "its session goes on"
     state.session = None
     assert moving.over([state]) == ({"b": ("pump",)} if gone else {})
+
+
+# --- an alarm that is over --------------------------------------------------------------------------------------------
+
+
+def test_an_alarm_that_is_over_lacks_no_data() -> None:
+    state, rule = bed(), RULES.named("CAR-4")
+    alarm = Alarm("CAR-4", "CAR-4", "b", id="b.CAR-4.1", state="active", priority="high", no_data=True,
+                  no_data_since_s=NOW - 9, true_since_s=NOW - 60, body=SAID)
+    state.alarms = {"CAR-4": alarm}
+    list(transitions.follow(state, rule, alarm, RuleContext(state, NOW), transitions.Judged("clear", truth=False)))
+    over = state.alarms["CAR-4"]
+    assert (over.state, over.no_data, over.no_data_since_s) == ("latched", False, None)

@@ -13,8 +13,8 @@ from edge.core.context import RuleContext
 from edge.core.entered import Dose
 from edge.core.facts import FACTS
 from edge.core.protocol import ByHand
-from edge.core.state import BedState, CheckIn, Determination, LatestValue, Order, Session
-from edge.model import Dissociation
+from edge.core.state import Baseline, BedState, CheckIn, Determination, LatestValue, Order, Session
+from edge.model import Dissociation, Phase
 from tests.helpers.rule_files import PROTOCOLS
 
 NOW = 1_800_000_000.0  # the last of each was just now
@@ -114,3 +114,74 @@ def test_the_next_device_and_what_is_long_of_a_dose_by_hand() -> None:
     assert dosing.next_device_s(state) == NOW + 300
     assert FACTS["dissociation.long_s"].compute(RuleContext(state, NOW)) == 600 - 7200
     assert PROTOCOLS.by_id[NASAL].by_hand == ByHand(device_mg=28, doses_mg=(56, 84), apart_s=300)
+
+
+# --- a dose by hand ---------------------------------------------------------------------------------------------------
+
+
+def dosed(phase: Phase, *doses_s: float, **change: Any) -> BedState:
+    """A bed at which so long ago a device of 28 mg was given, of 56 mg that are ordered."""
+    session = Session("s", "bed", Order(NASAL, 70, None, None, None, by_hand_mg=56), phase, NOW, NOW - 900, "nina",
+                      doses=tuple(Dose(NOW - before_s, 28, 1, "nina") for before_s in doses_s),
+                      started_s=NOW - doses_s[0] if doses_s else None)
+    return BedState("bed", protocols=PROTOCOLS, session=replace(session, **change))
+
+
+IN, OF_ALL = "the first device was given", "the ordered dose is in"
+GIVEN: list[tuple[Phase, tuple[float, ...], int, float, list[tuple[str, str]]]] = [  # devices, and how long ago
+    ("READY", (), 1, 0, [("INFUSING", IN)]), ("READY", (), 2, 0, [("INFUSING", IN), ("RECOVERY", OF_ALL)]),
+    ("PRECHECK", (), 1, 900, [("INFUSING", f"{IN}, before the precheck was done")]),
+    ("INFUSING", (600,), 1, 0, [("RECOVERY", OF_ALL)]), ("INFUSING", (600,), 1, 600, [("RECOVERY", OF_ALL)]),
+]
+
+
+@pytest.mark.parametrize(("phase", "doses_s", "devices", "before_s", "moved"), GIVEN)
+def test_the_phases_follow_what_was_given(
+    phase: Phase, doses_s: tuple[float, ...], devices: int, before_s: float, moved: list[tuple[str, str]],
+) -> None:
+    state = dosed(phase, *doses_s)
+    state.determinations = [Determination(NOW - 1000, 120, 75), Determination(NOW - 930, 121, 76)]
+    assert dosing.give(state, Dose(NOW - before_s, 28.0 * devices, devices, "nina"), NOW) == moved
+    now = state.session
+    assert now is not None and now.unready_start is (phase == "PRECHECK")
+    assert (now.started_s, len(now.doses)) == (NOW - (doses_s[0] if doses_s else before_s), len(doses_s) + 1)
+    assert (now.baseline is not None) is (not doses_s), "it is that of the start"
+    assert now.ended_s == (NOW - before_s if moved[-1][0] == "RECOVERY" else None)
+
+
+@pytest.mark.parametrize(("phase", "doses_s", "devices", "before_s", "says"), [
+    ("READY", (), 1, 900.1, "bad_args: minutes_ago must be at most 15, after"),
+    ("INFUSING", (600,), 1, 600.1, "bad_args: minutes_ago must be at most 10, after"),
+    ("INFUSING", (630, 570), 1, 570.1, "bad_args: minutes_ago must be at most 9, after"),
+    ("READY", (), 3, 0, "beyond_order: with these 84 mg it were 84 mg; ordered are 56 mg"),
+    ("INFUSING", (600,), 2, 0, "beyond_order: with these 56 mg it were 84 mg; ordered are 56 mg"),
+    ("RECOVERY", (600,), 1, 0, "not_now: no dose is due, the phase is RECOVERY"),
+])
+def test_a_dose_that_cannot_have_been_given_so(
+    phase: Phase, doses_s: tuple[float, ...], devices: int, before_s: float, says: str,
+) -> None:
+    with pytest.raises(dosing.NotGiven) as refused:
+        dosing.give(dosed(phase, *doses_s), Dose(NOW - before_s, 28.0 * devices, devices, "nina"), NOW)
+    assert str(refused.value).startswith(says)
+
+
+def test_a_start_before_a_baseline_keeps_the_one_that_was_taken() -> None:
+    was = Baseline(118, 71, 1, "single")
+    state = dosed("READY", baseline=was)
+    dosing.give(state, Dose(NOW, 28, 1, "nina"), NOW)
+    assert state.session is not None and state.session.baseline == was
+
+
+@pytest.mark.parametrize(("phase", "doses_s", "over_s"), [
+    ("INFUSING", (), None), ("INFUSING", (9000, LIMIT_S := PROTOCOLS.by_id[NASAL].course.paused_for_s), None),
+    ("INFUSING", (9000, LIMIT_S + 0.1), LIMIT_S + 0.1), ("RECOVERY", (9000,), None),
+])
+def test_a_dose_that_is_not_gone_on_with_is_over(
+    phase: Phase, doses_s: tuple[float, ...], over_s: float | None,
+) -> None:
+    state = dosed(phase, *doses_s)
+    said = [] if over_s is None else [("RECOVERY", f"no further device for {LIMIT_S / 60:g} minutes")]
+    assert dosing.follow(state, NOW) == said
+    assert state.session is not None and state.session.ended_s == (None if over_s is None else NOW - over_s)
+    due_s = NOW - doses_s[-1] + 300 if doses_s and phase == "INFUSING" and over_s is None else None
+    assert dosing.next_device_s(state) == due_s
