@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from edge.contract.events import AlarmMoved
+from edge.core import levels
 from edge.core.alarms import Alarm
 from edge.core.bedside import Bedside
 from edge.core.rules import parse_rules
 from edge.core.state import BedState
+from edge.core.transitions import Judged
 from tests.helpers.bed_story import DEVICES, BedStory, alarms_in, spo2
-from tests.helpers.rule_files import FILE
+from tests.helpers.rule_files import FILE, RULES
 
 
 def pressures(story: BedStory, *readings: tuple[float, float], every_s: float = 300) -> BedStory:
@@ -200,3 +202,46 @@ def test_a_snapshot_carries_the_level_over_and_rules_without_levels_know_none() 
     assert {alarm["rule"]: alarm["state"] for alarm in before.full()["alarms"] if alarm["rule"].startswith("HTN")} == {
         "HTN-3": "latched", "HTN-1": "active"}
     assert not any("level" in alarm for alarm in before.full()["alarms"])
+
+
+# --- how a tier stands ------------------------------------------------------------------------------------------------
+
+TIMED: dict[str, Any] = {"true_since_s": 5.0, "clear_since_s": 6.0, "unknown_since_s": 7.0}
+
+
+@pytest.mark.parametrize(("alarm", "trigger", "on", "state", "timers"), [
+    (None, "clear", False, None, None), (None, "true", False, None, None),
+    (None, "held", True, "inactive", (None, None, None)),
+    ({"state": "pending"}, "held", True, "inactive", (5, None, None)),
+    ({"state": "pending"}, "true", False, "pending", (5, 6, 7)),
+    ({}, "true", False, "pending", (5, 6, 7)), ({"on": True}, "unknown", True, "inactive", (5, 6, 7)),
+    ({"on": True}, None, True, "inactive", (5, 6, 7)), ({"on": True}, "clear", False, "inactive", (None, None, None)),
+    ({"state": "active"}, None, True, "active", (5, 6, 7)),
+    ({"state": "active"}, "clear", False, "active", (None, None, None)),
+    ({"state": "latched"}, "held", True, "latched", (5, None, None)), ({}, None, False, "inactive", (5, 6, 7)),
+])
+def test_how_a_tier_stands_after_it_was_judged(
+    alarm: dict[str, Any] | None, trigger: Any, on: bool, state: str | None, timers: tuple[float | None, ...] | None,
+) -> None:
+    bed = BedState("b")
+    if alarm is not None:
+        bed.alarms = {"HTN-3": Alarm("HTN-3", "HTN-3", "b", **{**TIMED, **alarm})}
+    assert levels.settle(bed, RULES.named("HTN-3"), Judged(trigger, at_once=True, entered_s=9.0)) is on
+    if state is None:
+        assert bed.alarms == {}
+        return
+    kept = bed.alarms["HTN-3"]
+    assert (kept.state, kept.on, kept.at_once, kept.entered_s) == (
+        state, on, trigger == "held", 9 if trigger == "held" else None)
+    assert (kept.true_since_s, kept.clear_since_s, kept.unknown_since_s) == timers
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_record_that_an_alarm_moves_to_keeps_its_own_timers(known: bool) -> None:
+    state = BedState("b", alarms={"HTN-3": Alarm("HTN-3", "HTN-3", "b", id="a", state="active", since_s=3.0)})
+    if known:
+        state.alarms["HTN-1"] = Alarm("HTN-1", "HTN-1", "b", on=True, **TIMED)
+    now = levels._moved(state, "HTN-3", "HTN-1")
+    assert (now.key, now.id, now.state, now.since_s, now.on) == ("HTN-1", "a", "active", 3, known)
+    assert (now.true_since_s, now.clear_since_s, now.unknown_since_s) == ((5, 6, 7) if known else (None,) * 3)
+    assert (state.alarms["HTN-3"].state, state.alarms["HTN-3"].id) == ("inactive", "")

@@ -75,15 +75,9 @@ def refused(tmp_path: Path, name: str, text: str) -> str:
     ('"etco2_mmhg > 60"', '"etco2_mmhg > 60', "when: is not TOML"),
     ("etco2_mmhg > 60", "rise_pct(etco2_mmhg) > 20", "when: CO2-1: rise_pct(etco2_mmhg): nobody takes a baseline"),
     ("> 60", "> 151", "'etco2_mmhg > 151': etCO₂ is from 0 to 150 mmHg; write a limit within that"),
-    ("> 60", "> 0.6", "'etco2_mmhg > 0.6': etCO₂ is in whole mmHg; write a limit in that unit"),
-    ("etco2_mmhg > 60", "-1 > etco2_mmhg", "'-1 > etco2_mmhg': etCO₂ is from 0 to 150"),
-    ("etco2_mmhg > 60", "pair(etco2_mmhg > 60)", "pair(...) is of blood pressures, and etco2_mmhg is measured apart"),
-    ("etco2_mmhg > 60", "device_reports(no_breth)", "no device has an alarm of that name; did you mean 'no_breath'?"),
     ("etco2_mmhg > 60", "link_down()", "when: CO2-1: link_down(...) asks a device, and this rule is of none; write"),
     ("etco2_mmhg > 60", "device_alarm()", "device_alarm(...) asks a device, and this rule is of none"),
-    ("etco2_mmhg > 60", "link_live(oxymeter)", "no kind of device has that name; did you mean 'oximeter'?"),
     ("etco2_mmhg > 60", "etco2_mmhg > 60 and standing('CO2-1')", "CO2-1: it asks for its own alarm"),
-    ("etco2_mmhg > 60", "satseconds(spo2_pct, 101) > 5", "satseconds(spo2_pct, 101): SpO₂ is from 0 to 100 %"),
     ("< 55", "< 62", "clear: CO2-1: clear is true while the rule's own condition is, at etCO₂ 61: the alarm would end"),
 ])
 def test_of_a_rule_over_a_capnometer(was: str, now: str, said: str, tmp_path: Path) -> None:
@@ -92,12 +86,10 @@ def test_of_a_rule_over_a_capnometer(was: str, now: str, said: str, tmp_path: Pa
 
 @pytest.mark.parametrize(("was", "now", "said"), [
     ('clear = "spo2_pct >= 88"', 'clear = "spo2_pct >= 84"', "clear: RES-3: clear is true while"),
-    ("sbp_mmhg >= 180", "sbp_mmhg >= 18", "when: HTN-3: 'sbp_mmhg >= 18': SBP is from 40 to 300 mmHg"),
     ("sbp_least_mmhg = 40", "sbp_least_mmhg = 300", "sbp_least_mmhg: [engine]: sbp_least_mmhg must not be above"),
     ("most = 97\n", "most = 101\n", "spo2_low: 'spo2_pct < 101.0': SpO₂ is from 0 to 100 %; write a limit"),
     ("moves = [95]\n", "", "spo2_low: with 97 the alarm of RES-1 would end as it begins, at SpO₂ 95; name the number"),
     ("pair_apart_s = 60", "pair_apart_s = 601", "pair_apart_s must not be above pair_within_s"),
-    ("device_alarm(attention)", "device_alarm(atention)", "device_alarm(atention): no device has an alarm"),
     ("[engine]\n", "[engine\n", "is not TOML: Expected ']'"),
     ("tier = 3", "tier = 0", "tier: HTN-1: it would hide HTN-3, more urgent and with a lower tier of group 'HTN'"),
     ('priority = "high", when = "session.overrun_s > 300"', 'priority = "medium", when = "session.overrun_s > 300"',
@@ -109,8 +101,6 @@ def test_of_a_rule_over_a_capnometer(was: str, now: str, said: str, tmp_path: Pa
     ('id = "RES-3"\n', 'id = "RES-3"\ndevice_priority = true\n', "device_priority: RES-3: its condition passes no"),
     ("request = true\n", "request = true\nhold_s = 30\n", "hold_s: HTN-R: a request is made at once"),
     ("request = true\n", "", "priority: HTN-R: nobody would be told of an alarm without priority"),
-    ("check_in.moaas <= 3", "check_in.moaas <= 6", "when: SED-1: 'check_in.moaas <= 6': MOAA/S is a whole number"),
-    ("sbp_mmhg >= 1.20 * b", "baseline.sbp_mmhg > 400 and sbp_mmhg >= 1.20 * b", "'baseline.sbp_mmhg > 400': SBP is"),
 ])
 def test_of_a_changed_default(was: str, now: str, said: str, tmp_path: Path) -> None:
     assert was in RULES_TEXT
@@ -121,7 +111,7 @@ def test_of_a_changed_default(was: str, now: str, said: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(("was", "now", "said"), [
     ("session.ended_s < 5400", "session.ended_s < 90 min", "open: cannot read"),
     ('[[protocol.discharge]]', '[[protocol.discharge]]\nid = "after_the_end"\nopen = "dissociation_open()"\n'
-     'words = "-"\n[[protocol.discharge]]', "id: im_ketamine: the gate 'after_the_end' is here twice"),
+     'words = "-"\n[[protocol.discharge]]', "id: the gate 'after_the_end' stands twice here"),
     ('[[protocol.discharge]]', '[[protocol.discharge]]\nid = "heavy"\nopen = "weight > 130"\nwords = "-"\n'
      '[[protocol.discharge]]', "open: no metric is named 'weight'"),
     ("[[protocol.schedule.cuff]]", "[protocol.order]\ndose_mg_kg = { low = 0.1, high = 2 }\n[[protocol.schedule.cuff]]",
@@ -149,7 +139,6 @@ def test_of_a_changed_default(was: str, now: str, said: str, tmp_path: Path) -> 
      "override: im_ketamine: a technician cannot override a gate; write nurse or prescriber"),
     ("session.ended_s < 5400", "check_in.nausea > 10",
      "open: im_ketamine: 'check_in.nausea > 10': Nausea is a whole number from 0 to 10, so this is always so or never"),
-    ("session.ended_s < 5400", "check_in.moaas <= 5", "'check_in.moaas <= 5': MOAA/S is a whole number from 0 to 5"),
     ("[[protocol.schedule.cuff]]", "[protocol.dissociation]\nback_moaas = 6\n[[protocol.schedule.cuff]]",
      "back_moaas: im_ketamine: back_moaas is a MOAA/S, of at most 5"),
     ("[[protocol.schedule.cuff]]", "[protocol.dissociation]\nmoaas_at_most = 5\n[[protocol.schedule.cuff]]",
@@ -184,6 +173,24 @@ def test_what_is_right_is_taken_also_with_a_byte_order_mark(tmp_path: Path) -> N
 ])
 def test_what_can_never_be_answered_or_always_is_so(condition: str, found: int) -> None:
     assert len(list(mistakes.of_condition(compile_condition(condition), ()))) == found
+
+
+@pytest.mark.parametrize(("condition", "said"), [
+    ("etco2_mmhg > 0.6", "'etco2_mmhg > 0.6': etCO₂ is in whole mmHg; write a limit in that unit"),
+    ("-1 > etco2_mmhg", "'-1 > etco2_mmhg': etCO₂ is from 0 to 150 mmHg"),
+    ("sbp_mmhg >= 18", "'sbp_mmhg >= 18': SBP is from 40 to 300 mmHg"),
+    ("baseline.sbp_mmhg > 400", "'baseline.sbp_mmhg > 400': SBP is"),
+    ("pair(etco2_mmhg > 60)", "pair(...) is of blood pressures, and etco2_mmhg is measured apart"),
+    ("device_reports(no_breth)", "no device has an alarm of that name; did you mean 'no_breath'?"),
+    ("device_alarm(no_breth)", "device_alarm(no_breth): no device has an alarm"),
+    ("link_live(oxymeter)", "no kind of device has that name; did you mean 'oximeter'?"),
+    ("satseconds(spo2_pct, 101) > 5", "satseconds(spo2_pct, 101): SpO₂ is from 0 to 100 %"),
+    ("check_in.moaas <= 6", "'check_in.moaas <= 6': MOAA/S is a whole number from 0 to 5"),
+    ("check_in.moaas <= 5", "'check_in.moaas <= 5': MOAA/S is a whole number from 0 to 5"),
+])
+def test_what_is_said_of_a_condition(condition: str, said: str) -> None:
+    (words,) = mistakes.of_condition(compile_condition(condition), ("no_breath",))
+    assert said in words
 
 
 @pytest.mark.parametrize(("when", "clear", "at"), [

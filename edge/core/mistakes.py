@@ -248,14 +248,10 @@ def of_protocols(data: Mapping[str, Any], codes: Collection[str], rules: RuleSet
                 yield (*where, *path), f"{own}: no rule or family is named {name!r}{nearest(name, alarms)}"
         for key in GATES:
             gates = table.get(key, ())
-            ids = [gate["id"] for gate in gates]
             for at, role in ((at, role) for at, gate in enumerate(gates) for role in gate.get("override", ())):
                 if role not in OverrideGate.roles:
                     yield (*where, key, at, "override"), (f"{own}: a {role} cannot override a gate; write"
                                                           f" {' or '.join(sorted(OverrideGate.roles))}")
-            for at, gate in enumerate(ids):
-                if gate in ids[:at]:
-                    yield (*where, key, at, "id"), f"{own}: the gate {gate!r} is here twice; give each its own id"
         for key, steps in table.get("schedule", {}).items():
             yield from _of_schedule(steps, (*where, "schedule", key), own)
         for key, limits in table.get("order", {}).items():
