@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from edge.core import by_entry, oximetry
+from edge.core import by_entry, oximetry, treatment
 from edge.core.alarms import Alarm
 from edge.core.context import RuleContext
 from edge.core.entered import Spot
 from edge.core.facts import FACTS
-from edge.core.state import BedState, LatestValue, Order, Session
+from edge.core.state import BedState, CheckIn, LatestValue, Order, Session
 from edge.core.transitions import Judged
 from tests.helpers.rule_files import PROTOCOLS, RULES
 
@@ -162,3 +162,25 @@ def test_how_late_the_next_oximetry_is(every_s: float | None, before_s: float, l
 def test_how_old_the_last_saturation_is_in_words(state: BedState, words: str | None) -> None:
     reason = FACTS["spo2_overdue_s"].reason
     assert reason is not None and reason(now(state)) == words
+
+
+@pytest.mark.parametrize(("before_s", "new"), [(599.9, True), (600, True), (600.1, False)])
+def test_a_symptom_is_new_for_so_long(before_s: float, new: bool) -> None:
+    context = now(bed(check_ins=(CheckIn(NOW - before_s, "nina", symptoms=("headache",)),)))
+    assert FACTS["symptom_within"].compute(context, 600, "headache") is new
+    assert FACTS["symptom_within"].compute(context, 600, "seizure") is False
+
+
+def test_how_long_nobody_has_asked_is_said_in_minutes() -> None:
+    asked = now(bed(check_ins=(CheckIn(NOW - 9030, "nina"),), started_s=NOW - 9990))
+    assert treatment.check_in_age_in_words(asked) == "the last one 150 min ago"
+    assert treatment.check_in_age_in_words(now(bed())) == "none for 50 min"
+    assert treatment.check_in_age_in_words(now(BedState("b"))) is None
+
+
+def test_a_check_in_is_late_from_the_second_in_which_it_is_due() -> None:
+    state = bed(started_s=NOW - 3000)
+    state.check_in_every_s = 3000
+    late_s = FACTS["check_in.overdue_s"].compute
+    assert [late_s(RuleContext(state, NOW + after_s)) for after_s in (-1, 0, 1)] == [0, 0, 1]
+    assert late_s(now(BedState("b"))) == 0

@@ -12,10 +12,13 @@ from msgspec.structs import replace
 from edge.contract.payloads import AlarmNow, Signals
 from edge.core import views
 from edge.core.alarms import Alarm, Information, Told
-from edge.core.entered import CheckIn, Limit, OwnLimit
+from edge.core.entered import CheckIn, Held, Limit, Override, OwnLimit
+from edge.core.protocol import Gate
+from edge.core.session import OpenPoint
 from edge.core.state import BedState, Determination, Device, LatestValue, Order, OwnValue, Pk, Session, Shelf
 from edge.core.stopping import Interlock, Stop
-from edge.model import AlarmState, LinkState, Priority, PumpRole, PumpState, SignalState, iso
+from edge.core.upcoming import upcoming
+from edge.model import AlarmState, LinkState, Phase, Priority, PumpRole, PumpState, SignalState, iso
 from tests.helpers.bed_story import BedStory
 from tests.helpers.rule_files import PROTOCOLS, RULES
 
@@ -251,3 +254,36 @@ def test_of_what_is_entered_the_last_is_shown_and_what_is_not_there_is_left_out(
     assert now.session is not None and now.session.bp_entered is UNSET, "a cuff has measured since"
     over = views.full(bed(ended_s=NOW - 3600, check_ins=(CheckIn(NOW - 60, "nina", 5, 2, distress=1),)), NOW).session
     assert over is not None and over.quiet
+
+
+# --- what is next -----------------------------------------------------------------------------------------------------
+
+ANY = Gate("any", "spo2_pct < 94", "")
+POINTS = [OpenPoint(ANY, "now", None, None), OpenPoint(ANY, "due", NOW, None), OpenPoint(ANY, "later", NOW + 0.5, None),
+          OpenPoint(ANY, "never mind", NOW + 999, Override("any", NOW, "hall", "her own normal"))]
+COURSE = PROTOCOLS.first.course
+NEXT: list[tuple[Phase, dict[str, Any], list[tuple[str, str, float | None]]]] = [  # what, its words, and in how long
+    ("PRECHECK", {}, [("precheck", "now", None), ("precheck", "due", None), ("precheck", "later", None)]),
+    ("READY", {}, [("start", "start the pump", COURSE.ready_for_s)]),
+    ("INFUSING", {"infused_s": 2399.0}, [("end", "end of the infusion", 1)]),
+    ("INFUSING", {"infused_s": 2500.0}, [("end", "end of the infusion", 0)]),
+    ("PAUSED", {}, []),
+    ("PAUSED", {"stopped_since_s": NOW - 60}, [
+        ("resume", "go on at the pump, or enter that the infusion has ended", COURSE.paused_for_s - 60)]),
+    ("RECOVERY", {"ended_s": NOW - 60}, [
+        ("leave", "now", None), ("leave", "due", None), ("leave", "may leave at the earliest", 301)]),
+    ("DISCHARGE_READY", {"ended_s": NOW - 60}, [("close", "the patient may leave: close the session", None)]),
+    ("INFUSING", {"infused_s": 2400.0, "held": Held("nina", "she is anxious", NOW)}, [
+        ("held", "held by nina: she is anxious; stop the pump", None), ("end", "end of the infusion", 0)]),
+    ("PAUSED", {"held": Held("nina", "she is anxious", NOW)}, [
+        ("held", "held by nina: she is anxious; it goes on when a person says so", None)]),
+]
+
+
+@pytest.mark.parametrize(("phase", "change", "expected"), NEXT)
+def test_what_is_next_at_a_bed(
+    phase: Phase, change: dict[str, Any], expected: list[tuple[str, str, float | None]],
+) -> None:
+    state = bed(phase=phase, **change)
+    found = [(one.what, one.text, one.at) for one in upcoming(state, POINTS, NOW) if one.what not in ("bp", "check_in")]
+    assert found == [(what, text, None if in_s is None else iso(NOW + in_s)) for what, text, in_s in expected]

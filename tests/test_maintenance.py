@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from edge.contract.commands import Maintain
 from edge.contract.events import DeviceReturned, InMaintenance
 from edge.core import maintenance
 from edge.core.bedside import Bedside
-from edge.model import Boot, Command, DeviceKind, LinkChanged, PumpRole, Role
+from edge.core.state import BedState, Device, LatestValue, Maintenance, Order, OwnValue, Session
+from edge.model import Boot, Command, DeviceAlarm, DeviceKind, LinkChanged, PumpRole, PumpStatus, Role, iso
 from tests.helpers.bed_story import DEVICES, ORDER, T0, BedStory
 from tests.helpers.rule_files import PROTOCOLS, RULES
 
@@ -145,3 +147,47 @@ def test_a_pump_is_needed_that_gives_the_drug(order: dict[str, Any], needed: set
     story.bed = Bedside("chair-1", (*DEVICES, ("pump-2", "pump", "p")), RULES, protocols=PROTOCOLS, roles=roles)
     assert story.reason(story.command("start_session", **order)) == ""
     assert {name for name in roles if maintenance.is_needed(story.bed.state, name)} == needed
+
+
+def test_what_a_device_in_maintenance_has_said_is_forgotten() -> None:
+    now_s = T0
+    pump = Device("pump", "p", link="live", identity="P1", pump="infusing", pump_at_s=now_s, known_at_s=now_s,
+                  infused=True, rate_ml_h=5.0, rate_at_s=now_s, volume_ml=3.0, run_since_s=now_s, run_ml=0.5,
+                  alarms=(DeviceAlarm("x", "low", "x", "x"),), own={"rate_ml_h": OwnValue(5.0, now_s, now_s)})
+    state = BedState("b", devices={"pump": pump, "oximeter": Device("oximeter", "o", link="live")}, latest={
+        metric: LatestValue(device, 5.0, "valid", None, now_s) for metric, device in (
+            ("rate_ml_h", "pump"), ("spo2_pct", "oximeter"))})
+    command = Command("c", "main", "tim", "technician", "b", "maintain", {})
+    (said,) = maintenance.begin(state, RULES, command, Maintain(device="pump", minutes=30, reason="a new line"), now_s)
+    assert isinstance(said.body, InMaintenance) and said.body.maintenance_until == iso(now_s + 1800)
+    work = Maintenance(now_s, now_s + 1800, "tim", "a new line")
+    assert state.devices["pump"] == Device("pump", "p", link="live", identity="P1", run_ml=0.5, maintenance=work,
+                                           away=True)
+    assert list(state.latest) == ["spo2_pct"]
+    assert maintenance.is_dropped(state, PumpStatus("pump", "infusing"))
+    assert not maintenance.is_dropped(state, PumpStatus("oximeter", "infusing"))
+    assert not maintenance.is_dropped(state, LinkChanged("pump", "lost"))
+
+
+LIVE: dict[str, Any] = {"link": "live"}
+COVERS: list[tuple[str, DeviceKind, DeviceKind, dict[str, Any], bool]] = [  # whether the second is needed no more
+    ("two of a kind", "oximeter", "oximeter", LIVE, True), ("of another kind", "oximeter", "nibp", LIVE, False),
+    ("two monitors", "monitor", "monitor", LIVE, False), ("lost", "oximeter", "oximeter", {"link": "lost"}, False),
+    ("in maintenance, too", "oximeter", "oximeter", LIVE | {"maintenance": Maintenance(T0, T0, "t", "x")}, False),
+    ("away as planned", "oximeter", "oximeter", LIVE | {"off_until_s": T0}, False),
+    ("a monitor that has sent it", "oximeter", "monitor", LIVE | {"newest_s": {"spo2_pct": T0}}, True),
+    ("a monitor that has not", "oximeter", "monitor", LIVE | {"newest_s": {"sbp_mmhg": T0}}, False),
+    ("a monitor for a cuff", "nibp", "monitor", LIVE | {"newest_s": {"sbp_mmhg": T0}}, True),
+    ("a monitor that is lost", "nibp", "monitor", {"link": "lost", "newest_s": {"sbp_mmhg": T0}}, False),
+]
+
+
+@pytest.mark.parametrize(("kind", "by", "change", "covered"), [row[1:] for row in COVERS],
+                         ids=[row[0] for row in COVERS])
+def test_which_device_covers_another(kind: DeviceKind, by: DeviceKind, change: dict[str, Any], covered: bool) -> None:
+    session = Session("s", "b", Order("iv_racemic_40", 70, 0.5, 40, 1.0), "INFUSING", T0, T0, "nina")
+    state = BedState("b", protocols=PROTOCOLS, session=session, devices={
+        "one": Device(kind, "x", link="live"), "other": Device(by, "y", **change)})
+    assert maintenance.is_needed(state, "one") is not covered
+    state.session = None
+    assert not maintenance.is_needed(state, "one")

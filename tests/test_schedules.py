@@ -30,6 +30,7 @@ TABLE: list[tuple[str, float, float | None, tuple[float, float, float]]] = [
     (Q15, 70, 30, (15, 10, 15)),
     (FIXED, 0, None, (15, 10, 10)),
     (FIXED, 11.9, None, (3.1, 10, 10)),
+    (FIXED, 11.96, None, (3.04, 10, 10)),
     (FIXED, 12, None, (18, 10, 10)),  # up to three minutes early: the one at 15 is done
     (FIXED, 26.9, None, (3.1, 10, 10)),
     (FIXED, 27, None, (18, 10, 10)),
