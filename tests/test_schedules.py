@@ -12,7 +12,7 @@ from edge.core import dissociation, dosing, schedule
 from edge.core.context import RuleContext
 from edge.core.entered import Dose
 from edge.core.facts import FACTS
-from edge.core.protocol import ByHand
+from edge.core.protocol import ByHand, Protocols
 from edge.core.state import Baseline, BedState, CheckIn, Determination, LatestValue, Order, Session
 from edge.model import Dissociation, Phase
 from tests.helpers.rule_files import PROTOCOLS
@@ -164,6 +164,14 @@ def test_a_dose_that_cannot_have_been_given_so(
     with pytest.raises(dosing.NotGiven) as refused:
         dosing.give(dosed(phase, *doses_s), Dose(NOW - before_s, 28.0 * devices, devices, "nina"), NOW)
     assert str(refused.value).startswith(says)
+
+
+@pytest.mark.parametrize(("part", "phases"), [(0.5, ["INFUSING", "RECOVERY"]), (0.51, ["INFUSING"])])
+def test_what_part_of_the_dose_is_all_of_it(part: float, phases: list[str]) -> None:
+    nasal = PROTOCOLS.by_id[NASAL]
+    state = dosed("READY")
+    state.protocols = Protocols({NASAL: replace(nasal, course=replace(nasal.course, complete=part))})
+    assert [phase for phase, _ in dosing.give(state, Dose(NOW, 28, 1, "nina"), NOW)] == phases
 
 
 def test_a_start_before_a_baseline_keeps_the_one_that_was_taken() -> None:

@@ -8,8 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from edge.contract.events import ShelfMoved
+from edge.core import shelf
+from edge.core.alarms import Alarm
+from edge.core.state import BedState, Shelf
 from edge.model import Boot, LinkChanged, WatchPaused
-from tests.helpers.bed_story import BedStory, spo2, state_of, ticks
+from tests.helpers.bed_story import T0, BedStory, spo2, state_of, ticks
 
 LOST = "TEC-4:oximeter"
 
@@ -161,3 +164,21 @@ def test_it_is_remembered_whole() -> None:
     again.at_s = story.at_s
     again.bed.restore(story.bed.snapshot())
     assert again.full()["shelved"] == story.full()["shelved"]
+
+
+@pytest.mark.parametrize(("change", "until_s", "why"), [
+    (None, 60, ""), (None, 0, "its time is up"), ({"state": "inactive", "about": ("b",), "priority": "high"}, 60, ""),
+    ({"about": ("a",)}, 60, ""), ({"about": ("a", "b")}, 60, "it has something new"), ({"about": ()}, 60, ""),
+    ({"priority": "high"}, 60, "it is more urgent now"),
+    ({"state": "acknowledged", "priority": "high"}, 0.1, "it is more urgent now"),
+    ({}, 0, "its time is up"), ({}, 0.1, ""),
+])
+def test_what_brings_an_alarm_back(change: dict[str, Any] | None, until_s: float, why: str) -> None:
+    alarm = Alarm("TEC-4:cuff", "TEC-4", "b", device="cuff", state="active", priority="medium", about=("a",))
+    kept = Shelf("TEC-4:cuff", "TEC-4", "cuff", "t", T0 - 60, T0 + until_s, "nina", "known", about=("a",))
+    other = replace(kept, key="TEC-4:pump", until_s=T0 + 999)
+    state = BedState("b", shelves={one.key: one for one in (kept, other)},
+                     alarms={} if change is None else {alarm.key: replace(alarm, **change)})
+    told: list[Any] = [pending.body for pending in shelf.review(state, T0)]
+    assert [one.why.startswith(why) and one.until is None for one in told] == ([True] if why else [])
+    assert list(state.shelves) == (["TEC-4:pump"] if why else ["TEC-4:cuff", "TEC-4:pump"])

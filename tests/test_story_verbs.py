@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from functools import cache
 from math import inf
 from typing import Any
 
 import pytest
 
-from edge.core.stories import VERBS, Begun, StoryError, own_family, run_story
-from edge.core.story_bed import T0, Pressure, Shown, StoryBed
-from edge.core.story_verbs import METRIC, Unreadable, show_metric
+from edge.core.stories import VERBS, run_story
+from edge.core.story_bed import Pressure, Shown, StoryBed
+from edge.core.story_verbs import Unreadable
 from edge.model import (
     Boot,
     ClockSkewed,
@@ -27,95 +26,19 @@ from edge.model import (
     Undelivered,
     WatchPaused,
 )
-from tests.helpers.rule_files import PROTOCOLS, RULES
+from tests.helpers.rule_files import RULES
+from tests.helpers.story_line import FOUND, MANY, NOW, begun, say
 
-NOW = T0 + 10
-FOUND = {"spo2_pct": Shown(97.0), "pulse_bpm": Shown(70.0)}  # what an oximeter shows from the beginning
-MANY = "infusing, background: quiet, two of each, two pumps, role pump drug, role pump-2 carrier"
 KEPT = {one.name for one in fields(StoryBed)} - {
     "bedside", "pending_events", "seq", "raised", "heard", "refusal", "other"}
-
-
-@cache
-def begun(given: str) -> StoryBed:
-    """Ten seconds after the start; nobody has said anything."""
-    return run_story(f"given {given}\n0:10", "story.txt", RULES, None, PROTOCOLS)
 
 
 def told(line: str, given: str) -> tuple[StoryBed, list[Input]]:
     """A bed after this line, and what it was given."""
     bed, found = begun(given).copy(), list[Input]()
     bed.heard = lambda one, _: found.append(one)
-    for deed in line.split("; "):
-        word, *rest = deed.split()
-        if word in VERBS:
-            VERBS[word][1](bed, rest)
-        else:
-            show_metric(bed, METRIC[word], rest)
+    say(bed, line)
     return bed, found
-
-
-def test_what_a_story_begins_with_where_it_says_nothing() -> None:
-    bed = run_story("given infusing\n0:01", "story.txt", RULES)
-    session = bed.bedside.state.session
-    assert session is not None and session.baseline is not None
-    assert (session.order.weight_kg, session.order.dose_mg_kg, session.order.duration_min) == (70, 0.5, 40)
-    assert (session.order.concentration_mg_ml, session.order.nibp_interval_min, bed.interval_s) == (1, 5, 300)
-    assert (session.baseline.sbp_mmhg, session.baseline.dbp_mmhg, bed.pressure) == (120, 75, Pressure(120, 75))
-    assert [one.at_s - T0 for one in bed.bedside.state.determinations] == [-110, -40]
-    assert bed.shown == FOUND | {"resp_bpm": Shown(14.0)}
-    assert (session.checklist, bed.rate_ml_h, bed.dose_ml, bed.other) == (True, 52.5, 35, None)
-    nasal = begun("protocol esketamine_rems").bedside.state.session
-    assert nasal is not None and (nasal.order.dose_mg, nasal.doses[0].devices) == (56, 2)
-
-
-def test_which_devices_a_story_is_given() -> None:
-    bare = run_story("given no session, no oximeter, vtbi 35", "story.txt", RULES)
-    assert (bare.shown, set(bare.links)) == ({"vtbi_ml": Shown(35.0)}, {"pump", "cuff"})
-    many = run_story("given no session, two pumps, pumps may be stopped, two of each", "story.txt", RULES)
-    assert {name: one.stops for name, one in many.bedside.state.devices.items()} == {
-        "pump": True, "pump-2": True, "cuff": False, "cuff-2": False, "oximeter": False, "oximeter-2": False}
-
-
-def test_a_beginning_that_was_kept_is_as_one_that_was_lived() -> None:
-    """Where it is a minute long, and a bit more is asked for."""
-    given, kept = "infusing, background: quiet", Begun()
-    run_story(f"given {given}\n1:02", "first", RULES, begun=kept)
-    assert [one.at_s - T0 for one in kept[given]] == [0, 60]
-    after, alone = (run_story(f"given {given}\n1:00.5 spo2 96", "this", RULES, begun=by) for by in (kept, None))
-    assert (after.bedside.snapshot(), after.at_s, after.seq) == (alone.bedside.snapshot(), alone.at_s, alone.seq)
-
-
-@pytest.mark.parametrize(("rule", "family"), [
-    ("HTN-3", {"HTN-1", "HTN-2", "HTN-3", "HTN-4", "HTN-R"}), ("TEC-4", {"TEC-1", "TEC-4", "TEC-10"}),
-    ("DIS-4", {"DIS-4"}),
-])
-def test_whose_alarms_count_in_the_story_of_a_rule(rule: str, family: set[str]) -> None:
-    assert own_family(rule, RULES) == family
-
-
-def test_what_a_story_names_is_its_business_whoever_s_it_is() -> None:
-    story = "given infusing, background: quiet\n0:10 link cuff lost -> nothing\n0:40 -> TEC-4:cuff active"
-    run_story(story, "story.txt", RULES, "HTN-3")
-    with pytest.raises(StoryError, match="expected nothing, but TEC-4:cuff"):
-        run_story(f"{story}, nothing", "story.txt", RULES, "HTN-3")
-
-
-@pytest.mark.parametrize(("of", "background", "counts"), [
-    ("TEC-10", "", True), ("TEC-10", ", background: quiet", False), ("RES-2", "", False), (None, "", False),
-])
-def test_whether_the_bed_is_watched_counts_in_its_own_stories_alone(
-    of: str | None, background: str, counts: bool,
-) -> None:
-    """And there only where the background is whole."""
-    story = f"given infusing{background}" + "\n".join([
-        "", "0:10 spo2 none sensor_off", "0:24 spo2 80", "0:25 spo2 none sensor_off", "0:39 spo2 80",
-        "0:40 spo2 none sensor_off", "0:42"])
-    if not counts:
-        run_story(story, "story.txt", RULES, of)
-        return
-    with pytest.raises(StoryError, match="nobody expected TEC-10"):
-        run_story(story, "story.txt", RULES, of)
 
 
 # --- what a person asks -----------------------------------------------------------------------------------------------

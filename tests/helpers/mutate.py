@@ -213,7 +213,7 @@ OF_THE_CORE = ("alarm_life", "asked", "attention", "bedside", "burden", "cohort"
                "cuff", "entered", "evidence", "flood", "hold", "interlock", "ledger", "logic", "maintenance",
                "margins", "mistakes", "moving", "patient_limits", "pk", "protocols", "pulse", "restart_exact",
                "rule_words", "rules", "rules_explain", "schedules", "second_evaluator", "session_words", "shelf",
-               "starting", "stories", "story_language", "story_verbs", "unwatched", "unwatched_monitor")
+               "starting", "stories", "story_bed", "story_language", "story_verbs", "unwatched", "unwatched_monitor")
 AT_IMPORT = ("asked", "code", "engine", "entered", "expression", "fact", "facts", "interlock_table", "ladder", "order",
              "patient_limits", "protocol", "protocols", "rule", "rules", "tables", "watching")  # work done by then
 
