@@ -341,6 +341,7 @@ def test_a_pump_alarm_is_at_least_medium(priority: Priority, expected: str) -> N
 
 def test_a_restart_follows_the_present_configuration() -> None:
     story = BedStory().infusing().until(5)
+    assert story.bed.state.nibp_interval_s == 300.0
     story.bp(186, 100)
     story.give(DeviceAlarmsReported("pump", (DeviceAlarm("occlusion", "high", "AL_OCCLU", "occlusion"),)))
     assert {"HTN-3", "INF-4:pump"} <= set(story.bed.state.alarms)

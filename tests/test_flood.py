@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
+import pytest
+from msgspec.structs import replace
+
+from edge.core.alarms import Alarm
 from edge.core.bedside import Bedside
 from edge.core.flood import Floods, wires
-from edge.model import DeviceKind, LinkChanged, LinkState, RecordDamaged, Sample, Samples, StorageChanged, Tick
+from edge.core.state import BedState, Device, Maintenance
+from edge.model import DeviceKind, LinkChanged, LinkState, RecordDamaged, Sample, Samples, StorageChanged, Tick, iso
 from tests.helpers.rule_files import RULES
 
 T0 = 1_800_000_000.0
@@ -102,16 +107,32 @@ def test_what_is_reached_over_a_serial_port(path: str, other: str, shared: str |
     assert set(wires(path, "", 0)) & set(wires(other, "", 0)) == ({shared} if shared else set())
 
 
+@pytest.mark.parametrize("change", [
+    {"off_until_s": T0}, {"maintenance": Maintenance(T0, T0 + 60, "tim", "a cable")}, {"away": True}])
+def test_a_device_that_nobody_misses_is_none_of_those_over_a_wire(change: dict[str, Any]) -> None:
+    state = BedState("bed-1", devices={"pump": Device("pump", "x"), "cuff": replace(Device("nibp", "x"), **change)})
+    places = [("bed-1", "pump"), ("bed-1", "cuff"), ("bed-1", "taken out"), ("bed-9", "pump")]
+    floods = Floods(RULES, lambda: [state], dict.fromkeys(places, ("/dev/x",)))
+    assert floods._by_wire({"bed-1": state}) == {"/dev/x": [("bed-1", "pump")]}
+    alarms = [Alarm(rule, rule, "bed-1", device="cuff") for rule in ("TEC-4", "TEC-2")]
+    assert floods._text("wire /dev/x", alarms, {"bed-1": state}).startswith("1 device is not heard over x: look at")
+
+
 @pytest.mark.parametrize(("lost", "last_after_s", "one_line"), [(3, 10, True), (3, 11, False), (2, 0, False)])
 def test_a_power_strip_is_devices_that_are_lost_together(lost: int, last_after_s: int, one_line: bool) -> None:
     ward = Ward(3)
     places = [("bed-1", "cuff"), ("bed-2", "oximeter"), ("bed-3", "cuff")][:lost]
-    for bed, device in places[:-1]:
-        ward.link(bed, device, "lost")
-    ward.wait(last_after_s)
+    ward.floods.wires = {place: (f"/dev/{place}",) for place in places}  # each over its own
+    ward.link(*places[0], "lost")
+    ward.wait(1)
+    for place in places[1:-1]:
+        ward.link(*place, "lost")
+    ward.wait(last_after_s - 1)
     ward.link(*places[-1], "silent")
     ward.wait(11)
     assert len(ward.alarms()) == lost
+    ids = {cause.id for bedside in ward.beds.values() for cause in ward.floods.causes(bedside.state).values()}
+    assert ids == ({f"together {iso(T0)}"} if one_line else set())
     said = "3 devices were lost within 10 s: look at power and network"
     assert ward.causes() == ({f"{bed} TEC-4:{device}": said for bed, device in places} if one_line else {})
 

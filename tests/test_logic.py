@@ -127,13 +127,35 @@ KINDS = {  # what a fact is about, that others go by
     "of_box": {"gap_s", "since_gap_s", "storage_failing", "unheard", "no_console", "clock_skew_s",
                "record_damaged_s"},
     "of_pump": {"pump.rate_pct", "pump.rate_mg_kg_h", "infusing", "programme_differs", "runs", "no_word_s"},
+    "of_link": {"link_down", "link_live", "link_unstable"},
+    "of_device": {"link_down", "link_live", "link_unstable", "own_alarm", "device_alarm", "identical_s", "runs",
+                  "no_word_s"},
     "sampled": set(METRICS),
+}
+TAKES = {  # * of which there may be several, ? that may be left out
+    "pair": "condition", "last_two_bp": "condition", "known": "quantity", "attested": "attestation",
+    "phase": "phase*", "standing": "rule", "own_alarm": "rule*", "unwatched_s": "rule*?", "watched_s": "rule*?",
+    "no_valid_s": "metric", "rise_pct": "metric", "fall_pct": "metric", "satseconds": "metric, number",
+    "violations": "metric, number, number", "differ": "metric, number", "measured_or_entered": "metric, number",
+    "link_live": "word?", "device_alarm": "word*?", "device_reports": "word*", "programme_differs": "number",
+    "symptom": "symptom*", "symptom_within": "number, symptom*", "bp_between": "number, number",
+    "spo2_between": "number, number",
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_of_a_person_of_the_watching_of_the_box_of_a_pump_and_a_stream(kind: str) -> None:
     assert {name for name, fact in FACTS.items() if getattr(fact, kind)} == KINDS[kind]
+
+
+def test_what_a_fact_takes_and_which_are_told_to_the_hundredth() -> None:
+    takes = {name: [f"{one.takes}{'*' * one.many}{'?' * one.optional}" for one in fact.parameters]
+             for name, fact in FACTS.items()}
+    assert {name: ", ".join(found) for name, found in takes.items() if found} == TAKES
+    assert {name: fact.decimals for name, fact in FACTS.items() if fact.decimals and name not in METRICS} == {
+        "pump.rate_mg_kg_h": 2, "session.delivered_mg_kg": 2}
+    assert all(FACTS[key].decimals == metric.decimals for key, metric in METRICS.items())
+    assert [name for name, fact in FACTS.items() if fact.truth != bool(fact.denied)] == []
 
 
 def test_two_facts_are_about_the_last_two_blood_pressures() -> None:

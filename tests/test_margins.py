@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from edge.core import margins
 from edge.core.context import RuleContext
+from edge.core.expression import compile_condition
+from edge.core.rule import Rule
 from edge.core.rules import RuleSet, parse_rules
-from edge.core.state import Baseline, BedState, Order, Session
+from edge.core.state import Baseline, BedState, LatestValue, Order, Session
 from edge.core.stories import run_story
 from edge.core.story_bed import StoryBed
 from tests.helpers.rule_files import FILE, PROTOCOLS, RULES
@@ -54,6 +58,27 @@ def test_the_first_number_that_is_an_alarm(condition: str, at: float | None, wor
     (compared,) = margins.compared_in(condition)
     found = margins._limit(RULES.named("RES-2"), compared, RuleContext(BedState("b", session=session), 0))
     assert (None if found is None else (found.at, found.worse)) == (None if at is None else (at, worse))
+
+
+FAST = replace(RULES.named("CAR-1"), clear=None)
+
+
+@pytest.mark.parametrize(("rules", "no_pump", "pulse", "found"), [
+    ((FAST,), True, 70, {("CAR-1", 51)}), ((replace(FAST, of_pump=True),), True, 70, set()),
+    ((replace(FAST, of_pump=True),), False, 70, {("CAR-1", 51)}), ((replace(FAST, request=True),), False, 70, set()),
+    ((replace(FAST, context=frozenset({"READY"})),), False, 70, set()), ((FAST,), False, 120, {("CAR-1", 1)}),
+    ((FAST,), False, 121, set()), ((FAST, replace(FAST, id="OWN-1")), False, 70, {("CAR-1", 51)}),
+    ((FAST, replace(FAST, id="OWN-1", when=compile_condition("pulse_bpm > 119"))), False, 70, {("OWN-1", 50)}),
+    ((RULES.named("CAR-3"),), False, None, set()),  # above all that can be measured: how far is that
+])
+def test_which_limit_is_the_next(
+    rules: tuple[Rule, ...], no_pump: bool, pulse: float | None, found: set[tuple[str, float]],
+) -> None:
+    session = Session("s", "b", Order("iv_racemic_40", 70, 0.5, 40, 1.0), "INFUSING", 0, 0, "nina")
+    state = BedState("b", session=session, no_pump=no_pump, latest={
+        "pulse_bpm": LatestValue("o", pulse, "valid" if pulse else "overflow", None, 0)})
+    next_up = margins.nearest(state, replace(RULES, rules=rules), 0)
+    assert {(one.rule, one.margin) for one in next_up} == found
 
 
 def test_each_number_at_its_limit_and_one_less() -> None:

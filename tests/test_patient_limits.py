@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from dataclasses import fields
 
 import pytest
@@ -10,10 +11,11 @@ import pytest
 from edge.contract.events import LimitSet
 from edge.core import views
 from edge.core.bedside import Bedside
-from edge.core.patient_limits import varied
+from edge.core.patient_limits import read_limits, varied
 from edge.core.rules import RulesError, parse_rules
 from edge.core.stories import run_story
 from edge.core.story_bed import StoryBed
+from edge.core.tables import BadTable
 from tests.helpers.rule_files import FILE, PROTOCOLS, RULES
 
 GIVEN = "given infusing, background: quiet\n"
@@ -134,3 +136,13 @@ def test_what_may_be_set_is_of_the_rules_and_no_memory_of_a_bed() -> None:
     assert b"spo2_low" not in bed.snapshot()
     bed.restore(bed.snapshot())
     assert bed.state.limits == RULES.limits
+
+
+@pytest.mark.parametrize(("least", "most", "taken"), [
+    (90, 90, True), (86, 90, True), (90, 93, True), (90.5, 93, False), (86, 89.5, False)])
+def test_the_usual_number_is_within_its_bounds(least: float, most: float, taken: bool) -> None:
+    table = {"id": "own", "title": "-", "unit": "%", "rule": "OWN-1", "number": 90.0, "least": float(least),
+             "most": float(most)}
+    refused = nullcontext() if taken else pytest.raises(BadTable, match="90 is not from least")
+    with refused:
+        read_limits([table], {"OWN-1": {"when": "spo2_pct < 90"}})

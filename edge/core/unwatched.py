@@ -84,7 +84,7 @@ def _since(spans: Iterable[Span], before_s: float) -> list[Span]:
 def _of(context: RuleContext) -> Unwatched | None:
     """What nobody says of the device, or of the bed."""
     found = context.state.unwatched.get(context.device or BASELINE)
-    said = None if found is None or context.device is None else said_now(context.state).get(context.device)
+    said = None if found is None else said_now(context.state).get(context.device or BASELINE)
     if found is None or said is None:
         return found
     lacked = {what: spans for what, spans in found.lacked.items() if said and what not in said}

@@ -22,7 +22,8 @@ CONDITIONS = ("when", "at_once", "clear", "open", "baseline_never")
 PRIORITIES = {"low": "medium", "medium": "low", "high": "medium"}
 MAY_BE_LEFT_OUT = ("at_once", "clear", "clear_hold_s", "raise", "latch", "device_priority", "for_bed", "override",
                    "ordered", "group")
-OF_A_CLASS = {"frozen", "slots", "kw_only", "compare", "repr", "strict"}  # and of zip: they only refuse our own bugs
+# of a class, of zip and of a cache: they only refuse our own bugs, or say how much is written down or kept at hand
+OF_A_CLASS = {"frozen", "slots", "kw_only", "compare", "repr", "strict", "omit_defaults", "maxsize"}
 TURNED = {"<": ("<=", ">"), "<=": ("<", ">="), ">": (">=", "<"), ">=": (">", "<="), "==": ("!=",), "!=": ("==",)}
 
 
@@ -175,6 +176,9 @@ class _Change(ast.NodeTransformer):
         if isinstance(node.op, ast.Not) and self._is_it(node, f"without not in {ast.unparse(node)}"):
             return node.operand
         return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        return node if ast.unparse(node.value) == "Literal" else self.generic_visit(node)  # a type
 
     def visit_keyword(self, node: ast.keyword) -> ast.AST:
         return node if node.arg in OF_A_CLASS else self.generic_visit(node)
