@@ -141,9 +141,10 @@ class FakeEdge:
     verifier: Verifier = field(default_factory=lambda: Verifier(CONSOLE_KEY.verify_key, ConsoleFreshness("boot-1")))
     client: aiomqtt.Client | None = None
     busy: bool = True
+    over: bool = False
 
     async def run(self) -> None:
-        while True:
+        while not self.over:
             try:
                 async with aiomqtt.Client("127.0.0.1", self.port, identifier=f"edge-{secrets.token_hex(4)}",
                                           keepalive=5, timeout=3) as client:
@@ -205,6 +206,7 @@ async def working(edge: FakeEdge) -> AsyncIterator[FakeEdge]:
     try:
         yield edge
     finally:
+        edge.over = True  # a cancel in the moment in which its connection breaks is lost: the group raises that alone
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
