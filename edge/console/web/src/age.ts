@@ -63,10 +63,10 @@ export function pumpIsLive(pump: Received<Pump>, context: Context): boolean {
   return context.live && !pump.latest.stale && ageOf(pump, context.now_ms, context.speed) <= staleAfter("pump", null, context.speed);
 }
 
-/** An age in words a glance takes in: "now", "12 s", "4 min", "1 h 05". */
-export function ageWords(age_s: number): string {
+/** An age in words a glance takes in: "now" (`live` alone: what is old is never "now"), "12 s", "4 min", "1 h 05". */
+export function ageWords(age_s: number, live = true): string {
   const whole = Math.max(0, Math.floor(age_s));
-  if (whole < 3) return "now";
+  if (whole < 3 && live) return "now";
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min`;
   return `${Math.floor(whole / 3600)} h ${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")}`;

@@ -34,7 +34,7 @@ function Others({ metrics, vitals, context }: { metrics: readonly string[]; vita
 function below(figure: Shown): ComponentChildren {
   switch (figure.standing) {
     case "live": return figure.why === null ? ageWords(figure.age_s) : `${ageWords(figure.age_s)}, ${reasonWords(figure.why)}`;
-    case "old": return <><span class="old-word">old: </span>{ageWords(figure.age_s)}</>;
+    case "old": return <><span class="old-word">old: </span>{ageWords(figure.age_s, false)}</>;
     case "absent": return reasonWords(figure.why);
     case "none": return "no data yet";
   }
@@ -113,7 +113,7 @@ export function Pressure({ vitals, context, children }: { vitals: BedVitals | un
       <span class="digits">{number(sbp.value)}/{number(dbp.value)}</span>
       <span class="below">
         {sbp.standing === "none" ? "not measured yet" : sbp.standing === "absent" ? reasonWords(sbp.why) : (
-          <b class="age">{sbp.standing === "old" && <span class="old-word">old: </span>}{ageWords(sbp.age_s)}</b>
+          <b class="age">{sbp.standing === "old" && <span class="old-word">old: </span>}{ageWords(sbp.age_s, sbp.standing !== "old")}</b>
         )}
         {context.live && due_s !== null && <span class="due">{due_s >= 0 ? ` next ${stopwatch(due_s)}` : ` overdue ${stopwatch(-due_s)}`}</span>}
         {children}

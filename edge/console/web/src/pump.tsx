@@ -30,7 +30,7 @@ export function PumpLine({ vitals, context, session, devices }: Shown) {
     <div class={live ? "pump live" : "pump old"} data-standing={live ? "live" : "old"}>
       {(says === null || pump.latest.state !== "alarm") && <b>{PUMP[pump.latest.state]}</b>}
       {says !== null && <b class="says">{says}</b>}
-      {!live && <em>old: {ageWords(ageOf(pump, context.now_ms, context.speed))}</em>}
+      {!live && <em>old: {ageWords(ageOf(pump, context.now_ms, context.speed), false)}</em>}
       <span class={`part ${rate.standing}`}><i>{number(rate.value, 1)}</i> mL/h</span>
       <span class={`part ${volume.standing}`}><i>{number(volume.value, 1)}</i> mL</span>
       {dose}

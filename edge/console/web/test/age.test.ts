@@ -84,7 +84,8 @@ for (const [name, silent_s, behind_s, latest, hop] of FEEDS) {
 }
 
 test("ages in words", () => {
-  assert.deepEqual([0, 12, 240, 3900].map(ageWords), ["now", "12 s", "4 min", "1 h 05"]);
+  assert.deepEqual([0, 12, 240, 3900].map((age_s) => ageWords(age_s)), ["now", "12 s", "4 min", "1 h 05"]);
+  assert.equal(ageWords(2.9, false), "2 s", "what is old is never now");
   assert.deepEqual([42, 725, 3720].map(stopwatch), ["0:42", "12:05", "1:02:00"]);
 });
 
