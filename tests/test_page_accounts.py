@@ -51,6 +51,7 @@ async def test_accounts_are_managed_on_the_page_and_no_bed_is_seen(
         nina = page.locator("[data-account=nina]")
         await expect(nina).to_contain_text("nurse")
         await nina.get_by_role("button", name="Disable").click()
+        await expect(page.get_by_role("heading", name="Disable nina")).to_be_focused()  # and so in sight
         await page.get_by_role("button", name="Disable this account").click()
         await expect(nina).to_contain_text("disabled")
         await expect(nina.get_by_role("button", name="Disable")).to_have_count(0)

@@ -1,6 +1,6 @@
 /** For the administrator: who may come in, and who did what. A password is typed here and shown nowhere. */
 import "./style/accounts.css";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { type Account, accounts, type Audit, auditLines, changeAccount } from "./administration.ts";
 import { ACCOUNT, type Role, ROLES } from "./contract.ts";
 import { checkSignedIn } from "./session.ts";
@@ -30,6 +30,7 @@ export function Accounts() {
       <div class="admin-head">
         <h1 tabIndex={-1}>Accounts</h1>
         <button class="go" onClick={() => setDoing({ how: "add" })}>Add an account…</button>
+        <a href="#audit">Who did what</a>
       </div>
       {told !== "" && <p role="status">{told}</p>}
       {doing !== null && <Change key={doing.how + (doing.how === "add" ? "" : doing.of.name)} doing={doing} back={() => setDoing(null)} done={done} />}
@@ -52,6 +53,8 @@ export function Accounts() {
 function Change({ doing, back, done }: { doing: NonNullable<Doing>; back: () => void; done: (words: string) => void }) {
   const [problem, setProblem] = useState<string | null>(null);
   const [sending, setSending] = useState(false);
+  const head = useRef<HTMLHeadingElement>(null);
+  useEffect(() => head.current?.focus(), []); // it stands above the list, which may be long
   const of = doing.how === "add" ? null : doing.of;
   const title = of === null ? "Add an account" : doing.how === "disable" ? `Disable ${of.name}` : `A new password for ${of.name}`;
   const submit = async (event: SubmitEvent): Promise<void> => {
@@ -70,7 +73,7 @@ function Change({ doing, back, done }: { doing: NonNullable<Doing>; back: () => 
   };
   return (
     <form class="account-form" aria-label={title} onSubmit={(event) => void submit(event)}>
-      <h2>{title}</h2>
+      <h2 ref={head} tabIndex={-1}>{title}</h2>
       {of === null && (
         <>
           <label>Name<input name="name" autoComplete="off" autoCapitalize="none" required maxLength={ACCOUNT.name_max} /></label>
@@ -107,7 +110,7 @@ function AuditTrail() {
   const lines = audit?.lines ?? [];
   const first = lines.at(-1)?.n ?? 1;
   return (
-    <section class="audit" aria-label="Audit">
+    <section class="audit" id="audit" aria-label="Audit">
       <h2>Who did what</h2>
       <ol>
         {lines.map((line) => (
