@@ -135,6 +135,12 @@ HALVES = """() => [
   .map(element => `${element.textContent} is not drawn whole`)"""
 
 
+# A troubled device's bar, where it lies over the first letter of its bed.
+COVERED = """() => [...document.querySelectorAll('.devices tr')].flatMap(row => [row, row.cells[0]])
+  .map(box => getComputedStyle(box))
+  .filter(({boxShadow, paddingLeft}) => boxShadow !== 'none' && parseFloat(paddingLeft) < 10).length"""
+
+
 async def sound(page: Page, size: str = "") -> None:
     """Nothing cut, overlaid, too small or wider than the screen."""
     for measure in (DIGITS, SIDEWAYS, OVERLAPS, SMALL, CRAMPED, HALVES):
@@ -359,6 +365,7 @@ async def test_the_devices_and_their_wires_at_every_size(opened: Opened, beds: i
             await sound(page, size)
             await in_sight(page, page.get_by_role("button", name="Sign out"))
             await in_sight(page, page.locator("tbody tr").last.locator("td").first)
+            assert (size, await page.evaluate(COVERED)) == (size, 0)
         find = page.get_by_label("Find")
         for wanted, count in (("chair 2", 33 if beds == 30 else 3), ("CHAIR 2 PUMP", 1), ("no such thing", 0)):
             await find.fill(wanted)
