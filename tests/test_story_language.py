@@ -246,7 +246,7 @@ BAD = [
     ("given infusing\n0:20 -> not delegated nobody", 2, "expected not delegated nobody, found delegated nobody"),
     ("given infusing\n0:20 -> sound high", 2, "expected sound high, found sound none"),
     ("given infusing\n0:20 bp 190/90 -> HTN-3 active, sound low", 2, "expected sound low, found sound high"),
-    ("given infusing\n0:20 bp 190/90 -> HTN-3 not told nurse, HTN-3 told box", 2, "found HTN-3 told "),
+    ("given infusing\n0:20 bp 190/90 -> HTN-3 not told nurse, HTN-3 told box", 2, "found HTN-3 told nurse"),
     ("given infusing\n0:20 bp 190/90 -> HTN-3 commented", 2, "expected HTN-3 commented, found HTN-3 commented []"),
     ("given infusing\n0:20 -> reminder", 2, "expected reminder, found reminder []"),
     ("given infusing\n0:20 -> bed story, bed story-2", 2, "expected bed story-2, found bed story"),

@@ -309,6 +309,11 @@ def test_what_a_verb_cannot_read_is_one_line(line: str, says: str) -> None:
     assert says in str(wrong.value) and "\n" not in str(wrong.value)
 
 
+def test_where_there_are_two_beds_a_move_names_its_devices_after_with() -> None:
+    with pytest.raises(Unreadable, match=r"^write move \[with DEVICE"):
+        say(begun("infusing, background: quiet, two beds").copy(), "move pump because it is broken")
+
+
 @pytest.mark.parametrize("line", [
     "second spo2 91", "second bp 150/90", "second pump infusing 30", "second pump stopped", "second volume 3"])
 def test_a_second_device_speaks_only_where_the_story_has_one(line: str) -> None:

@@ -85,6 +85,8 @@ EQUIVALENT = {
     "levels: False -> True in latch=False": "what is not shown does not latch",
     "levels: > -> >= in top.tier > speaks.tier": "each tier of a group is one rule's: these are two",
     "sources: > -> >= in skew_s > 0": "without a skew nothing is said",
+    "story_bed: 0 -> 1 in value > 0": "there the value is infinite",
+    "story_bed: > -> >= in value > 0": "there the value is infinite",
     "story_bed: < -> <= in self.at_s < T0": "no story has anything due in the second in which it starts",
     "telling: > -> >= in value > 0": "there the value is infinite",
     "facts: 0.0 -> 1.0 in default=0.0": "both are in 1970",
