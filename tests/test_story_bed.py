@@ -158,3 +158,12 @@ def test_what_the_nurse_enters_by_herself(phase: Phase, change: dict[str, Any], 
     assert asked == [*([("check_in", QUIET_CHECK_IN)] if checks_in else []), *(
         ("attest", {"what": what, "so": True}) for what in ATTESTATIONS if attested)]
     assert QUIET_CHECK_IN == {"moaas": 5, "cadss": 2, "anxiety": 1, "distress": 1, "nausea": 0}
+
+
+@pytest.mark.parametrize(("line", "counts_ml"), [
+    ("move because it is broken", 0.0), ("move with pump because it is broken", 5.0)])
+def test_the_pump_at_the_other_bed_has_given_nothing_unless_it_is_the_same(line: str, counts_ml: float) -> None:
+    bed = begun("precheck, two beds, background: quiet").copy()
+    bed.volume_ml = 5.0
+    say(bed, line)
+    assert (bed.refusal, bed.name, bed.pump, bed.volume_ml) == (None, "story-2", "stopped", counts_ml)
