@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace as replaced
 
+from edge.core.state import Determination
+from edge.core.stopping import Stop
 from edge.core.stories import Begun, StoryError, own_family, run_story
 from edge.core.story_bed import QUIET_CHECK_IN, T0, Pressure, Shown
-from edge.model import Command, Input, Phase, PumpStatus, Samples, Tick
+from edge.model import Command, Input, LinkState, Phase, PumpStatus, Samples, Tick
 from edge.vocabulary import ATTESTATIONS
 from tests.helpers.rule_files import RULES
 from tests.helpers.story_line import FOUND, MANY, NOW, begun, say
@@ -130,13 +132,13 @@ def test_seconds_are_whole_and_the_last_is_left_to_what_happens_in_it() -> None:
 
 def test_where_the_background_is_whole_a_pump_counts_and_stops_when_all_is_in() -> None:
     bed = begun("infusing").copy()
-    bed.volume_ml = 34.98
+    bed.volume_ml, bed.rate_ml_h = 33.0, 3600.0
     found = list[str]()
     bed.heard = lambda one, _: found.append(as_said(one))
     for _ in range(2):
         bed.pass_second()
     assert [one for one in found if one.startswith("pump")] == [
-        "pump infusing", "pump rate_ml_h=52.5 volume_infused_ml=34.995",
+        "pump infusing", "pump rate_ml_h=3600 volume_infused_ml=34",
         "pump stopped", "pump rate_ml_h=0 volume_infused_ml=35"]
     assert begun("infusing").volume_ml == pytest.approx(52.5 / 3600 * 11)
 
@@ -167,3 +169,47 @@ def test_the_pump_at_the_other_bed_has_given_nothing_unless_it_is_the_same(line:
     bed.volume_ml = 5.0
     say(bed, line)
     assert (bed.refusal, bed.name, bed.pump, bed.volume_ml) == (None, "story-2", "stopped", counts_ml)
+
+
+WIRE = "infusing, cuff by wire"
+
+
+@pytest.mark.parametrize(("given", "change", "cuff", "before_s", "measures"), [
+    ("infusing", {}, "live", 299, True), ("infusing", {}, "live", 298, False), ("infusing", {}, "lost", 299, False),
+    ("infusing", {"pressure": None}, "live", 299, False), ("infusing", {"is_quiet": True}, "live", 299, False),
+    ("infusing", {"interval_s": None}, "live", 299, True), ("infusing", {"interval_s": None}, "live", 298, False),
+    ("precheck", {"interval_s": None}, "live", 299, False), (WIRE, {}, "live", 299, True),
+    (WIRE, {}, "live", 298, False), ("precheck, cuff by wire", {}, "live", 299, False),
+])
+def test_when_the_cuff_measures_by_itself(
+    given: str, change: dict[str, Any], cuff: LinkState, before_s: float, measures: bool,
+) -> None:
+    """By the order, and, where there is no interval or the wire starts it, when the bed says that one is due."""
+    bed = replace(begun(given).copy(), **{"cuff_at_s": NOW - before_s, **change})
+    state = bed.bedside.state
+    assert state.session is not None
+    state.session = replaced(state.session, started_s=None if "precheck" in given else NOW - 999)
+    state.determinations = [Determination(NOW - before_s, 120, 75)]
+    bed.links["cuff"] = cuff
+    found = list[str]()
+    bed.heard = lambda one, _: found.append(as_said(one))
+    bed.pass_second()
+    assert [one for one in found if one.startswith("cuff")] == (
+        ["cuff sbp_mmhg=120 dbp_mmhg=75 nibp_pulse_bpm=70"] if measures else [])
+
+
+@pytest.mark.parametrize(("device", "change", "line", "stops"), [
+    ("pump", {"sent_s": NOW}, "heard", True), ("pump", {"sent_s": NOW + 1}, "heard", False),
+    ("pump", {}, "heard", False),
+    ("pump", {"sent_s": NOW, "confirmed_s": NOW}, "heard", False), ("pump", {"sent_s": NOW}, "stop ignored", False),
+    ("pump", {"sent_s": NOW}, "link pump lost", False), ("pump-2", {"sent_s": NOW}, "heard", True),
+    ("pump-2", {"sent_s": NOW}, "link pump-2 lost", False),
+])
+def test_a_pump_that_is_told_to_stop_does_so(device: str, change: dict[str, Any], line: str, stops: bool) -> None:
+    bed = say(begun(MANY).copy(), f"second pump infusing 30; {line}")
+    bed.bedside.state.stop = Stop(device, "a", "RES-3", "low", NOW, NOW + 5, **change)
+    bed.go_on()
+    bed.at_s += 1
+    bed.go_on()
+    stopped = device if stops else ""
+    assert (bed.pump == "stopped", bed.second_pump == "stopped") == (stopped == "pump", stopped == "pump-2")
