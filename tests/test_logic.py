@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from edge.core.context import RuleContext
 from edge.core.engine import Engine
-from edge.core.expression import ExpressionError, compile_condition
+from edge.core.expression import ExpressionError, compile_condition, parts_of
 from edge.core.facts import FACTS, FUNCTIONS
 from edge.core.logic import Truth, both, either, negate
 from edge.core.protocols import as_in_0_1_0
-from edge.core.state import BedState, Determination, LatestValue
+from edge.core.rule import applies
+from edge.core.state import BedState, Determination, LatestValue, Order, Session
+from edge.model import Phase
 from edge.vocabulary import METRICS
 
 T, F, U = True, False, None
@@ -99,6 +101,11 @@ BAD = [
     ("spo2_pct <", "cannot read"),
     ("pulse_bpm if 1 else 2", "is not a condition"),
     ("(lambda: 1)() > 0", "no function is named ''"),
+    ("violations(spo2_pct, True, 60) > 1", "write a number here, not 'True'"),
+    ("violations(spo2_pct, '90', 60) > 1", "write a number here"),
+    ("violations(spo2_pct, spo2_pct, 60) > 1", "write a number here"),
+    ("spo2_pct < 60, 5", "a comma parts 'spo2_pct < 60, 5'; write"),
+    (f"spo2_pct < {'9' * 400}", f"cannot read 'spo2_pct < {'9' * 49}': int too large"),
 ]
 
 
@@ -107,6 +114,33 @@ def test_what_cannot_be_understood_is_said(text: str, says: str) -> None:
     with pytest.raises(ExpressionError) as wrong:
         compile_condition(text)
     assert says in str(wrong.value)
+
+
+@pytest.mark.parametrize(("context", "phase", "is_open", "holds"), [
+    ({"*"}, None, False, True), ({"*"}, "READY", False, True), ({"NO_SESSION"}, None, False, True),
+    ({"NO_SESSION"}, "READY", False, False), ({"READY"}, None, False, False), ({"READY"}, "READY", False, True),
+    ({"READY"}, "RECOVERY", True, False), ({"DISSOCIATION"}, "RECOVERY", True, True),
+    ({"DISSOCIATION"}, "RECOVERY", False, False), ({"DISSOCIATION"}, None, False, False)])
+def test_where_a_rule_applies(context: set[str], phase: Phase | None, is_open: bool, holds: bool) -> None:
+    session = None if phase is None else Session(
+        "s", "b", Order("iv_racemic_40", 70, 0.5, 40, 1.0), phase, 0, 0, "nina",
+        dissociation="resolving" if is_open else "none")
+    assert applies(frozenset(context), session) is holds
+
+
+def test_what_a_condition_is_made_of() -> None:
+    text = "spo2_pct < 90 or sbp_mmhg >= 180 or pulse_bpm > 120 or resp_bpm <= 8 or temp_c == 37"
+    found = compile_condition(text)
+    assert found.worse == {"spo2_pct": -1, "sbp_mmhg": 1, "pulse_bpm": 1, "resp_bpm": -1, "temp_c": 0}
+    assert (len(found.branches), found.determinations) == (5, 1)
+    assert [part.text for part in parts_of(text, "or")] == text.split(" or ")
+    assert [part.words for part in parts_of(text, "and")] == [found.words]
+    both_text = "spo2_pct < 90 and infusing()"
+    assert compile_condition(both_text).branches == ("SpO₂ is below 90 % and the pump infuses",)
+    assert [part.text for part in parts_of(both_text, "and")] == both_text.split(" and ")
+    assert [part.text for part in parts_of(both_text, "or")] == [both_text]
+    assert [part.text for part in parts_of("infusing()", "and")] == ["infusing()"]
+    assert (compile_condition("1 > 2").determinations, compile_condition("pair(sbp_mmhg > 9)").determinations) == (1, 2)
 
 
 @given(st.text(max_size=60))
@@ -190,6 +224,10 @@ def test_every_fact_can_be_asked_and_said() -> None:
     ("not link_live(oximeter)", "the oximeter is not connected"),
     ("not infusing()", "the pump does not infuse"),
     ("not not infusing()", "the pump infuses"),
+    ("not pair(dbp_mmhg >= 110) and not infusing()",
+     "(not in both of two blood pressures in a row: DBP is at least 110 mmHg) and the pump does not infuse"),
+    ("sbp_mmhg >= 1.00 * baseline.sbp_mmhg", "SBP is at least 0 % above the baseline SBP"),
+    ("sbp_mmhg >= 1.005 * baseline.sbp_mmhg", "SBP is at least 0.5 % above the baseline SBP"),
     ("not device_alarm()", "the device has no alarm of its own"),
     ("device_alarm(near_end, vtbi_done)", "the device has an alarm of its own other than near end, vtbi done"),
     ("not spo2_pct < 90", "not (SpO₂ is below 90 %)"),

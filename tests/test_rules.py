@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Annotated
+
+import msgspec
 import pytest
 from msgspec.structs import asdict
 
+from edge.core import rules, tables
 from edge.core.bedside import Bedside
 from edge.core.engine import Engine
+from edge.core.expression import compile_condition
+from edge.core.fact import Account
 from edge.core.rules import RulesError, parse_rules
 from edge.model import Sample, Samples, Tick
 from tests.helpers.bed_story import DEVICES, BedStory, spo2, state_of
@@ -175,3 +182,29 @@ NOT_WRITTEN = {  # what counts where a file says nothing: as 0.1.0
 
 def test_a_file_that_says_nothing_of_the_engine_is_judged_as_by_0_1_0() -> None:
     assert asdict(Engine()) == NOT_WRITTEN
+
+
+@pytest.mark.parametrize(("when", "hold_s", "window_s", "covered"), [
+    ("satseconds(spo2_pct, 90) >= 50", 0.0, 0.0, {}), ("violations(spo2_pct, 90, 0.5) >= 3", 0.0, 0.5, {}),
+    ("violations(spo2_pct, 90, 60) >= 3 or satseconds(spo2_pct, 90) > 5", 0.0, 60.0, {}),
+    ("spo2_pct < 90 and satseconds(spo2_pct, 90) > 5", 0.5, 0.0, {"spo2_pct": 0.5})])
+def test_what_a_rule_needs_kept(when: str, hold_s: float, window_s: float, covered: dict[str, float]) -> None:
+    rule = replace(RULES.named("RES-2"), when=compile_condition(when), at_once=None, clear=None, hold_s=hold_s,
+                   clear_hold_s=0.0)
+    needs = rules._needs([rule])
+    assert (needs.accounts, needs.coverage_s) == ({"spo2_pct": (Account("spo2_pct", 90.0, window_s),)}, covered)
+
+
+class Silent(msgspec.Struct):
+    """Says of its key no word of what it must be."""
+
+    number: Annotated[int, msgspec.Meta(ge=0)]
+    text: tables.Text = "-"
+
+
+def test_what_is_refused_is_cut_short_and_a_key_that_does_not_say_what_it_must_be_is_our_own_fault() -> None:
+    with pytest.raises(tables.BadTable) as wrong:
+        tables.read_table(Silent, {"number": 1, "text": list("x" * 99)}, (), "it")
+    assert str(wrong.value) == f"text must be text, as in \"...\", not {str(list('x' * 99))[:60]}"
+    with pytest.raises(TypeError, match=r"Silent\.number does not say"):
+        tables.read_table(Silent, {"number": -1}, (), "it")

@@ -37,6 +37,7 @@ def test_times_and_urgency_are_said() -> None:
     assert "raised       when SpO₂ is below 90 %, for 15 s" in res
     assert "at once      when one of these is so:" in res
     assert "ends         when SpO₂ is at least 92 %, for 10 s" in res
+    assert "says at end  SpO₂ <SpO₂> %: 92 % or more again\n" in res
     tec = explain_rule(RULES.named("TEC-1"), RULES)
     assert "more urgent  MEDIUM while infusing, while paused, in the dissociation period, when the time" in tec
     assert "without a valid SpO₂ is at least 30 s; while it is active it becomes no less urgent" in tec

@@ -99,9 +99,8 @@ def compile_condition(text: str) -> Compiled:
 @lru_cache(maxsize=256)
 def parts_of(text: str, word: Literal["and", "or"]) -> tuple[Compiled, ...]:
     """What the outermost "and", or "or", of a condition joins, each a condition; the whole, where it joins nothing."""
-    tree = ast.parse(text.strip(), mode="eval").body
-    is_joined = isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And if word == "and" else ast.Or)
-    values = tree.values if is_joined and isinstance(tree, ast.BoolOp) else [tree]
+    tree, join = ast.parse(text.strip(), mode="eval").body, ast.And if word == "and" else ast.Or
+    values = tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, join) else [tree]
     return tuple(compile_condition(ast.unparse(value)) for value in values)
 
 

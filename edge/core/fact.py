@@ -102,7 +102,7 @@ class Use:
     @property
     def unit(self) -> str:
         """What its number is in, as a nurse reads it."""
-        return self.fact.unit.format(*(METRICS[metric].unit for metric in self._taking("metric")[:1]))
+        return self.fact.unit.format(*(METRICS[metric].unit for metric in self._taking("metric")))
 
     @property
     def metrics(self) -> tuple[str, ...]:
