@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from edge.contract.commands import MoveSession
 from edge.contract.events import AlarmMoved
-from edge.core import commands, moving, session, transitions, treatment_commands
+from edge.core import commands, moving, session, treatment_commands
 from edge.core.alarms import Alarm
 from edge.core.context import RuleContext
 from edge.core.protocol import ByHand, Protocols
@@ -372,16 +372,3 @@ def test_what_comes_on_the_line_of_a_device_that_went_away(
     assert moving.over([state]) == {}, "its session goes on"
     state.session = None
     assert moving.over([state]) == ({"b": ("pump",)} if gone else {})
-
-
-# --- an alarm that is over --------------------------------------------------------------------------------------------
-
-
-def test_an_alarm_that_is_over_lacks_no_data() -> None:
-    state, rule = bed(), RULES.named("CAR-4")
-    alarm = Alarm("CAR-4", "CAR-4", "b", id="b.CAR-4.1", state="active", priority="high", no_data=True,
-                  no_data_since_s=NOW - 9, true_since_s=NOW - 60, body=SAID)
-    state.alarms = {"CAR-4": alarm}
-    list(transitions.follow(state, rule, alarm, RuleContext(state, NOW), transitions.Judged("clear", truth=False)))
-    over = state.alarms["CAR-4"]
-    assert (over.state, over.no_data, over.no_data_since_s) == ("latched", False, None)
