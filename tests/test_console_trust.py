@@ -114,6 +114,12 @@ ATTACKS: list[tuple[str, str, Callable[[], bytes], str]] = [
     ("a genuine payload with one byte changed", VITALS,
      lambda: signed(VITALS, vitals(spo2_pct=97)).replace(b"97.0", b"80.0"), "forged"),
     ("an answer nobody signed", ANSWER, lambda: encode(Answer(id="x", ok=True)), "unsigned"),
+    ("an answer by another key", ANSWER, lambda: forged(encode(Answer(id="x", ok=True)), ANSWER), "forged"),
+    ("a state of the boot before", STATE, lambda: signed(STATE, state(START_S + 1, boot="boot-0")), "other_boot"),
+    ("vitals of the boot before", VITALS, lambda: signed(VITALS, vitals(START_S + 1, boot="boot-0", spo2_pct=80)),
+     "other_boot"),
+    ("a megabyte", VITALS, lambda: b'{"numerics":"' + b"9" * 2**20 + b'"}', "unsigned"),
+    ("nothing, as who wipes what is retained", STATUS, bytes, "unsigned"),
 ]
 
 
@@ -139,6 +145,16 @@ async def test_what_the_edge_did_not_sign_is_counted_named_and_changes_nothing(
     assert topic in trouble.what
     hear(console, VITALS, vitals(START_S + 1, spo2_pct=96))
     assert [message["t"] for message in read(page)] == ["vitals"], "the genuine ones go on"
+
+
+async def test_a_retained_state_that_is_wiped_stays_on_the_screens(console: Console) -> None:
+    ingest = console.edges[EDGE]
+    before, page = ingest.state_json(BED), console.join(ANN)
+    read(page)
+    for retained in (False, True):
+        ingest.receive(STATE, b"", retained)
+    assert (ingest.state_json(BED), read(page)) == (before, [])
+    assert not ingest.trust.refused, "an edge clears that of a bed that is no more so, too"
 
 
 ACK = "vigil/1/clinic-1/ack/main"
