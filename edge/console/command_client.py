@@ -94,7 +94,8 @@ class CommandClient:
         self._edges = edges
         self._signer = signer
         self._waiting: dict[tuple[str, str], asyncio.Future[Answer]] = {}  # by edge and the command's nonce
-        self._ways: defaultdict[str, Turns] = defaultdict(lambda: Turns(AT_ONCE, WAITING))  # by edge
+        # by edge and account; with no account: of all of them
+        self._ways: defaultdict[tuple[str, str], Turns] = defaultdict(lambda: Turns(AT_ONCE, WAITING))
 
     def answered(self, edge: str, answer: Answer) -> None:
         """An answer of `edge` came. One whose nonce nobody waits for (late, or twice) is dropped."""
@@ -114,12 +115,14 @@ class CommandClient:
 
     @asynccontextmanager
     async def _turn(self, asked: NewCommand) -> AsyncIterator[bool]:
-        """Waits for a place on the way to the edge. The screens come in turn: who asks for hundreds at once, as who has
-        stolen a password does, keeps nobody else's command waiting. False: none came within ANSWER_S."""
+        """Waits for a place on the way to the edge. The accounts come in turn, and the screens of each: who asks for
+        hundreds at once on a hundred screens, as who has stolen a password does, keeps nobody else's command waiting.
+        False: none came within ANSWER_S."""
         async with AsyncExitStack() as held:
             try:
                 async with asyncio.timeout(ANSWER_S):
-                    await held.enter_async_context(self._ways[asked.edge].turn(asked.user.key))
+                    for account, key in ((asked.user.name, asked.user.key), ("", asked.user.name)):
+                        await held.enter_async_context(self._ways[asked.edge, account].turn(key))
                 is_mine = True
             except (TimeoutError, TooManyWait):
                 is_mine = False
