@@ -318,6 +318,12 @@ def test_what_a_rule_triggers_that_is_not_on(
     assert (kept.true_since_s, kept.true_from_s, kept.unknown_since_s) == tuple(map(at, after or before))
 
 
+def test_what_counts_at_once_is_true_from_then_on() -> None:
+    state, alarm = known(88), Alarm("RES-2", "RES-2", "b")
+    assert judge._judged(state, changed(RULE, hold_s=0.0), alarm, RuleContext(state, NOW)).trigger == "held"
+    assert (state.alarms["RES-2"].true_from_s, state.alarms["RES-2"].true_since_s) == (NOW, None)
+
+
 @pytest.mark.parametrize(("rule", "clear_s", "acknowledged_s", "value", "trigger", "truth", "now_s"), [
     (RULE, None, None, 88, None, True, None), (RULE, None, None, 91, None, False, None),
     (RULE, None, None, 92, None, False, 0), (RULE, -19.9, None, 92, None, False, -19.9),

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from edge.contract.commands import Delegate
+from edge.contract.commands import CommentAlarm, Delegate
 from edge.contract.events import AlarmTold, Delegated, Informed, PendingEvent, PhaseMoved
 from edge.core import attention, audio
-from edge.core.alarms import Alarm, Delegation, Information, Told
+from edge.core.alarms import Alarm, Comment, Delegation, Information, Told
 from edge.core.ladder import Attention, Ladder, Step
 from edge.core.state import BedState, Shelf
 from edge.model import AlarmState, Command
@@ -153,6 +153,15 @@ def test_what_stands_is_told_to_whom_it_is_delegated(
     assert told([one.body for one in events]) == who
     assert all(one.body.step == 1 for one in events if isinstance(one.body, AlarmTold))
     assert state.delegation is not None and state.delegation.until_s == NOW + 600
+
+
+@pytest.mark.parametrize(("before", "kept"), [(0, 1), (18, 19), (19, 20), (20, 20)])
+def test_the_last_comments_of_an_alarm_are_kept(before: int, kept: int, severe: Alarm) -> None:
+    state = bed(replace(severe, comments=tuple(Comment(NOW, "nina", str(number)) for number in range(before))))
+    command = Command("c", "main", "nina", "nurse", "b", "comment_alarm", {})
+    list(attention.comment(state, BY, command, CommentAlarm(alarm=severe.id, comment="seen"), NOW))
+    found = state.alarms["HTN-3"].comments
+    assert (len(found), found[-1].text) == (kept, "seen")
 
 
 # --- the sound --------------------------------------------------------------------------------------------------------

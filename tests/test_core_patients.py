@@ -8,9 +8,11 @@ import pytest
 from msgspec import UNSET
 from msgspec.structs import asdict, replace
 
-from edge.contract.events import PendingEvent
+from edge.contract.events import LinkMoved, PendingEvent
+from edge.core import schedule
 from edge.core.alarms import Alarm
 from edge.core.bedside import Bedside
+from edge.core.context import RuleContext
 from edge.core.rules import parse_rules
 from edge.core.state import Device, Gone, Order, Session
 from edge.model import (
@@ -285,3 +287,14 @@ def test_what_was_timed_before_nobody_watched_begins_anew(since_s: float | None,
     assert bed.state.session.infusing_at_boot is now
     assert [alarm.state for alarm in bed.state.alarms.values()] == ["inactive", "latched"]
     assert all(getattr(alarm, key) is None for alarm in bed.state.alarms.values() for key in timed)
+
+
+def test_what_was_found_out_is_asked_anew_where_something_has_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    bed = wired()
+    context = RuleContext(bed.state, T0)
+    happened = bed.state.event(T0, LinkMoved(device="pump", state="live", was="lost", reason="", identity=None))
+    assert bed._follow(context, [], timed=False, scheduled=True) is context
+    assert bed._follow(context, [happened], timed=False, scheduled=True) is not context
+    monkeypatch.setattr(schedule, "follow", lambda state: setattr(state, "nibp_interval_s", 600.0))
+    assert bed._follow(context, [], timed=False, scheduled=False) is context
+    assert bed._follow(context, [], timed=False, scheduled=True) is not context, "how old a pressure may be has changed"

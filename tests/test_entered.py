@@ -83,6 +83,9 @@ NOW_SAID = [
     ("where nothing is measured any more, the entry is what is known",
      "0:10  spo2 88\n0:40  spo2 none sensor_off; check-in spo2_pct=86 -> RES-2 active\n"
      "1:20  -> RES-2 active text \"SpO₂ 86 %\", TEC-1:oximeter active"),
+    ("an entry that ends it is what it says at its end",
+     "0:10  spo2 none sensor_off\n0:15  check-in spo2_pct=89 -> RES-2 active\n"
+     "0:20  check-in spo2_pct=95 -> RES-2 inactive text \"SpO₂ 95 %: 92 % or more again, entered by nurse\""),
 ]
 
 
