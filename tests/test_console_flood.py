@@ -12,7 +12,7 @@ from typing import Any, cast
 import httpx
 import pytest
 import uvicorn
-from fastapi import WebSocket
+from fastapi import FastAPI, WebSocket
 from uvicorn.server import ServerState
 
 from edge.console import audit, history, known_screen, link, live
@@ -296,6 +296,18 @@ def test_a_head_without_an_end_ends_its_connection(beyond: int, aborted: bool) -
         http.connection_lost(None)
 
     told(story())
+
+
+def test_requests_that_are_none_fill_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        config = server_config(cast("FastAPI", _nothing))
+        for _ in range(9):
+            http, _ = _connected(ServerState(), config)
+            http.data_received(b"\xff\x00 / HTTP/1.1\r\n\r\n")
+            http.connection_lost(None)
+
+    told(story())
+    assert not caplog.records
 
 
 def test_of_too_many_connections_the_oldest_makes_room() -> None:
