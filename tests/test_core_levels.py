@@ -204,6 +204,14 @@ def test_a_snapshot_carries_the_level_over_and_rules_without_levels_know_none() 
     assert not any("level" in alarm for alarm in before.full()["alarms"])
 
 
+@pytest.mark.parametrize(("after_s", "state"), [(599, "acknowledged"), (600, "active")])
+def test_an_acknowledgement_of_a_level_is_over_after_ten_minutes(after_s: float, state: str) -> None:
+    story = pressures(BedStory().infusing(), SEVERE)
+    assert story.reason(story.command("acknowledge", alarm=now(story)["alarm"], seq=now(story)["seq"])) == ""
+    pressures(story, SEVERE, every_s=after_s)
+    assert (now(story)["rule"], now(story)["state"]) == ("HTN-3", state)
+
+
 # --- how a tier stands ------------------------------------------------------------------------------------------------
 
 TIMED: dict[str, Any] = {"true_since_s": 5.0, "clear_since_s": 6.0, "unknown_since_s": 7.0}

@@ -96,6 +96,7 @@ EQUIVALENT = {
     "facts: 0.0 -> 1.0 in default=0.0": "both are in 1970",
     "facts: 0.0 -> 1.0 in device.since_s if device and device.link == 'live' and (not last_s) else 0.0": "both in 1970",
     "facts: 0.0 -> 1.0 in state.session.here_s if state.session else 0.0": "both are in 1970",
+    "presence: 1 -> 2 in -1:": "they rise: the last is the newest",
     "rules: False -> True in (metrics, None, False)": "any key will do that no session has",
     "samples: < -> <= in names.index(sample.device) < names.index(latest.device)": "these are never one device",
     "state: 0.0 -> 1.0 in self.determinations[-1].at_s if self.determinations else 0.0": "both are in 1970",
