@@ -255,6 +255,16 @@ def test_what_was_held_goes_on_when_nothing_is_open(phase: Phase, seen_s: float 
         assert goes_on.held is False and state.session is not None and state.session.held is None
 
 
+def test_what_was_seen_before_the_dose_was_all_in_is_seen_anew_before_the_patient_leaves() -> None:
+    state = bed(phase="PAUSED", stopped_since_s=NOW - 60)
+    ask(state, "attest", {"what": "gait", "so": True})
+    assert state.session is not None and state.session.attested["gait"].so
+    ask(state, "end_infusion", {})
+    assert "gait" in [point.gate.id for point in session.open_items(RuleContext(state, NOW))]
+    ask(state, "attest", {"what": "gait", "so": True})
+    assert "gait" not in [point.gate.id for point in session.open_items(RuleContext(state, NOW))]
+
+
 # --- the patient goes to another bed ----------------------------------------------------------------------------------
 
 KNOWN: dict[str, Any] = {"link": "live", "identity": "P1", "bound": "P1", "volume_of": "P1"}

@@ -113,3 +113,12 @@ def test_an_alarm_that_is_over_lacks_no_data() -> None:
     list(transitions.follow(state, rule, alarm, RuleContext(state, NOW), Judged("clear", truth=False)))
     over = state.alarms["CAR-4"]
     assert (over.state, over.no_data, over.no_data_since_s) == ("latched", False, None)
+
+
+def test_an_alarm_that_becomes_active_ends_a_pause_and_says_what_made_it_so() -> None:
+    state, alarm = bed(state="pending", id="", quiet_to="high")
+    state.audio_paused_until_s = NOW + 60
+    moved = follow(state, alarm, Judged("held", truth=True, at_once=True, entered_s=NOW - 3))
+    now = state.alarms["RES-4"]
+    assert [type(one).__name__ for one in moved] == ["AudioMoved", "AlarmMoved"] and state.audio_paused_until_s is None
+    assert (now.state, now.at_once, now.entered_s, now.quiet_to) == ("active", True, NOW - 3, "none")

@@ -100,10 +100,10 @@ def _stopped(state: BedState, at_s: float) -> list[tuple[Phase, str]]:
 
 
 def end(state: BedState, ended_s: float, at_s: float, why: str) -> tuple[Phase, str]:
-    """The dose ended at `ended_s`; recovery begins. Nothing is left to hold, and who went on in spite of a gate before
-    the dose has said nothing of what is asked before the patient leaves, though it has the same name."""
+    """The dose ended at `ended_s`; recovery begins. Nothing is left to hold; and what a person said before, of a gate
+    or of the patient's gait, is said of a patient who had not had all of it: before they leave it is asked anew."""
     assert state.session is not None
-    state.session = replace(state.session, ended_s=ended_s, held=None, overrides=())
+    state.session = replace(state.session, ended_s=ended_s, held=None, overrides=(), attested={})
     return enter(state, "RECOVERY", at_s, why)
 
 
