@@ -9,11 +9,13 @@ import pytest
 from msgspec.structs import replace
 
 from edge.contract.events import DeviceReturned
-from edge.core import oximetry, presence
+from edge.core import channels, oximetry, presence
 from edge.core.alarms import Alarm
 from edge.core.context import RuleContext
 from edge.core.entered import Spot
 from edge.core.logic import Truth
+from edge.core.protocol import Protocols
+from edge.core.protocols import as_in_0_1_0
 from edge.core.state import (
     BedState,
     CuffCycle,
@@ -24,7 +26,7 @@ from edge.core.state import (
     Order,
     Session,
 )
-from edge.model import LinkState, PumpState
+from edge.model import LinkState, PumpRole, PumpState
 from tests.helpers.rule_files import PROTOCOLS, RULES
 
 NOW = 1_800_000_000.0
@@ -142,6 +144,18 @@ def test_whether_the_pump_infuses_and_how_fast(state: BedState, infusing: Truth,
 
 def test_of_no_pump_nothing_was_ever_said() -> None:
     assert (now(bed()).status_at_s(True), now(bed()).status_at_s(False)) == (0, 0)
+
+
+@pytest.mark.parametrize(("protocols", "second", "found"), [
+    (PROTOCOLS, "carrier", ["one"]), (PROTOCOLS, None, ["one"]), (PROTOCOLS, "drug", ["one", "two"]),
+    (as_in_0_1_0(), "carrier", ["one", "two"])])
+def test_whose_word_moves_the_session(protocols: Protocols, second: PumpRole | None, found: list[str]) -> None:
+    state = replace(bed(), protocols=protocols)
+    state.devices = {"cuff": Device("nibp", "c"), "one": Device("pump", "one", role="drug"),
+                     "two": Device("pump", "two", role=second)}
+    assert [pump.driver for pump in channels.of_the_drug(state)] == found
+    state.devices.pop("two")
+    assert [pump.driver for pump in channels.of_the_drug(state)] == ["one"]
 
 
 @pytest.mark.parametrize(("kind", "word_s", "since_s", "sent_s", "quiet"), [

@@ -137,6 +137,10 @@ def test_whether_a_device_has_an_alarm_of_its_own(
         DeviceAlarm(code, "high", code, code) for code in alarms))
     assert asked("device_alarm", state, "near_end", device="pump") is is_so
     assert asked("device_alarm", state, "near_end") is None
+    said, reports = FACTS["device_reports"].reason, link == "live" and "occlusion" in alarms
+    assert said is not None and asked("device_reports", state, "occlusion", "air") is reports
+    assert said(RuleContext(state, NOW), "occlusion", "air") == (
+        "the pump's own alarm: occlusion" if reports else None)
 
 
 @pytest.mark.parametrize(("known_s", "since_s", "word_s", "sent_s", "boot_s", "seconds"), [

@@ -51,6 +51,7 @@ EQUIVALENT = {
     "code: > -> >= in times > 1": "how often a metric is looked up changes no answer",
     "code: > -> < in times > 1": "how often a metric is looked up changes no answer",
     "commands: and <-> or in args.sbp_mmhg is not None and args.dbp_mmhg is not None": "CheckIn takes both or neither",
+    "channels: > -> >= in len(pumps) > 1": "one pump alone is the drug's, and where it is not, no other is",
     "code: 1 -> 2 in count(1)": "any names will do that are not the same",
     "context: 1 -> 2 in most_s - 1": "how soon it is rounded changes no answer",
     "context: > -> >= in age_s > most_s - 1": "how soon it is rounded changes no answer",
