@@ -71,6 +71,7 @@ class Compiled:
         return frozenset(name for use in self.uses for name in use.names(context))
 
 
+@lru_cache(maxsize=512)  # a file is read anew where something in it has changed, and little has
 def compile_condition(text: str) -> Compiled:
     """`text` as a condition. Raises ExpressionError."""
     try:
