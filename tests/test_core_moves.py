@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as changed
 from typing import Any
 
 import pytest
@@ -122,3 +123,94 @@ def test_an_alarm_that_becomes_active_ends_a_pause_and_says_what_made_it_so() ->
     now = state.alarms["RES-4"]
     assert [type(one).__name__ for one in moved] == ["AudioMoved", "AlarmMoved"] and state.audio_paused_until_s is None
     assert (now.state, now.at_once, now.entered_s, now.quiet_to) == ("active", True, NOW - 3, "none")
+    assert (now.id, now.since_s) == ("b.RES-4.1", NOW)
+
+
+# --- one cause, under another name ------------------------------------------------------------------------------------
+
+LOST = changed(RULES.named("TEC-4"), escalations=())  # low; it goes on where TEC-1 has told of the same
+Was = tuple[str, str, AlarmState, Priority, Priority]  # rule, device, how it stands, its priority, and quiet up to
+ONE: Was = ("TEC-1", "oximeter", "active", "low", "none")
+HANDED: list[tuple[str, list[Was], AlarmState, str | None]] = [  # what has told, and how it goes on; of whom it has it
+    ("nothing", [], "active", None), ("the same cause", [ONE], "active", "TEC-1"),
+    ("one that is over", [("TEC-1", "oximeter", "inactive", "low", "none")], "active", None),
+    ("another cause", [("TEC-2", "oximeter", "active", "high", "none")], "active", None),
+    ("of another device", [("TEC-1", "cuff", "active", "high", "none")], "active", None),
+    ("less urgent", [("TEC-1", "oximeter", "active", "none", "none")], "active", None),
+    ("quiet up to that", [("TEC-1", "oximeter", "active", "none", "low")], "active", "TEC-1"),
+    ("more urgent", [("TEC-1", "oximeter", "active", "high", "none")], "active", "TEC-1"),
+    ("acknowledged", [("TEC-1", "oximeter", "acknowledged", "low", "none")], "acknowledged", "TEC-1"),
+    ("one that sounds, before one that is acknowledged",
+     [("TEC-1", "oximeter", "acknowledged", "low", "none"), ("TEC-10", "oximeter", "active", "low", "none")], "active",
+     "TEC-10"),
+]
+
+
+@pytest.mark.parametrize(("told", "now", "of"), [row[1:] for row in HANDED], ids=[row[0] for row in HANDED])
+def test_who_was_told_of_a_cause_is_not_told_anew_under_another_name(
+    told: list[Was], now: AlarmState, of: str | None,
+) -> None:
+    state, _ = bed()
+    state.devices["oximeter"] = Device("oximeter", "o")
+    state.alarms = {f"{rule}:{device}": Alarm(
+        f"{rule}:{device}", rule, "b", device=device, state=stands, priority=priority, quiet_to=quiet, by=f"who {rule}",
+        announced_s=NOW - len(rule)) for rule, device, stands, priority, quiet in told}
+    state.audio_paused_until_s = NOW + 60
+    alarm = Alarm("TEC-4:oximeter", "TEC-4", "b", device="oximeter", state="pending", true_since_s=NOW - 9)
+    list(transitions.follow(state, LOST, alarm, RuleContext(state, NOW, "oximeter"), Judged("held", truth=True)))
+    found = state.alarms["TEC-4:oximeter"]
+    assert (found.state, found.announced_s) == (now, None if of is None else NOW - len(of))
+    assert (state.audio_paused_until_s is None) is (of is None), "a pause ends for what is new"
+    assert found.by == ("who TEC-1" if now == "acknowledged" else None)
+
+
+def test_a_group_s_new_alarm_has_a_name_of_its_own_and_lacks_no_data() -> None:
+    state, alarm = bed(no_data=True, no_data_since_s=NOW - 9, by="nina", acknowledged_at_s=NOW - 9)
+    list(transitions.start(state, SLOW, alarm, "inactive", RuleContext(state, NOW), at_once=True))
+    now = state.alarms["RES-4"]
+    assert (now.id, now.no_data, now.no_data_since_s, now.by, now.at_once, now.since_s) == (
+        "b.RES-4.1", False, None, None, True, NOW)
+
+
+@pytest.mark.parametrize(("now", "trigger", "since_s"), [
+    ("inactive", "clear", None), ("latched", "clear", None), ("active", None, NOW - 60)])
+def test_a_hold_that_ends_unnoticed_begins_anew(now: AlarmState, trigger: Any, since_s: float | None) -> None:
+    state, alarm = bed(state=now, true_since_s=NOW - 60)
+    assert follow(state, alarm, Judged(trigger, trigger is None)) == []
+    assert state.alarms["RES-4"].true_since_s == since_s
+
+
+@pytest.mark.parametrize(("was", "quiet", "now"), [
+    ("low", "none", "active"), ("medium", "none", "acknowledged"), ("high", "none", "acknowledged"),
+    ("low", "medium", "acknowledged"), ("none", "low", "active"),
+])
+def test_what_is_more_urgent_than_what_was_acknowledged_is_announced(
+    was: Priority, quiet: Priority, now: AlarmState,
+) -> None:
+    state, alarm = bed(state="acknowledged", priority=was, quiet_to=quiet)
+    state.audio_paused_until_s = NOW + 60
+    rule = changed(SLOW, priority="medium", escalations=())
+    list(transitions.follow(state, rule, alarm, RuleContext(state, NOW), Judged(None, truth=True)))
+    assert state.alarms["RES-4"].state == now
+    assert (state.audio_paused_until_s is None) is (now == "active")
+
+
+@pytest.mark.parametrize(("was", "by", "since_s"), [
+    ("active", "RES-5", NOW - 60), ("active", None, None), ("pending", "RES-5", None)])
+def test_a_lower_tier_that_is_taken_over_keeps_its_hold(was: AlarmState, by: str | None, since_s: float | None) -> None:
+    state, alarm = bed(state=was, true_since_s=NOW - 60)
+    list(transitions.follow(state, SLOW, alarm, RuleContext(state, NOW), Judged("clear", truth=False), superseded=by))
+    assert state.alarms["RES-4"].state in ("inactive", "latched") and state.alarms["RES-4"].true_since_s == since_s
+
+
+@pytest.mark.parametrize(("stood", "text", "own", "since_s"), [
+    ("active", None, False, NOW - 99), ("active", "other words", False, NOW), ("inactive", None, False, NOW),
+    ("active", "other words", True, NOW - 99),
+])
+def test_since_when_an_alarm_has_said_so(stood: AlarmState, text: str | None, own: bool, since_s: float) -> None:
+    state, alarm = bed()
+    assert alarm.body is not None
+    body = replace(alarm.body, state=stood, text=text or alarm.body.text)
+    transitions.publish(state, SLOW, replace(alarm, body=body, text_s=NOW - 99), "active", RuleContext(state, NOW),
+                        body=alarm.body if own else None)
+    assert state.alarms["RES-4"].text_s == since_s
