@@ -238,6 +238,7 @@ def test_every_fact_can_be_asked_and_said() -> None:
     ("sbp_mmhg > baseline.sbp_mmhg + 40", "SBP is above the baseline SBP + 40 mmHg"),
     ("pulse_bpm > 120 and (spo2_pct < 90 or link_down())",
      "Pulse is above 120 /min and (SpO₂ is below 90 % or the device cannot be reached)"),
+    ("satseconds(spo2_pct, 90) >= 50", "the sum of (90 − SpO₂) × seconds below 90 is at least 50 %·s"),
     ("no_valid_s(spo2_pct) >= 15", "the time without a valid SpO₂ is at least 15 s"),
 ])
 def test_a_condition_in_words(text: str, words: str) -> None:
