@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from edge.core.asked import Asked
+from edge.core.asked import Asked, One, Round, Together
 from edge.core.code import any_of
 from edge.core.context import RuleContext
 from edge.core.expression import ExpressionError, compile_condition
 from edge.core.stories import run_story
-from edge.model import DeviceAlarm, DeviceAlarmsReported, Input, LinkChanged, Sample, Samples, Tick
+from edge.model import DeviceAlarm, DeviceAlarmsReported, DeviceKind, Input, LinkChanged, Sample, Samples, Tick
 from tests.helpers.rule_files import PROTOCOLS, RULES
 
 LIVED = run_story("given infusing\n2:00 spo2 97 -> nothing\n", "asked", RULES, "RES-1", PROTOCOLS)
@@ -90,3 +94,28 @@ def test_a_round_is_not_always_quiet() -> None:
     assert not asked.begins(RuleContext(bed.state, AT_S))
     bed.apply(_of("oximeter", spo2_pct=84), AT_S)
     assert asked.begins(RuleContext(bed.state, AT_S))
+
+
+@pytest.mark.parametrize(("hold_s", "is_held"), [(0.0, False), (0.5, True), (15.0, True)])
+def test_a_condition_with_a_hold_is_asked_for_it_and_what_is_so_at_once_is_not(hold_s: float, is_held: bool) -> None:
+    rule = replace(RULES.named("RES-2"), hold_s=hold_s, at_once=RULES.named("RES-3").when)
+    assert Asked.of((rule,), None).conditions == ((rule.when, is_held), (rule.at_once, False))
+
+
+@pytest.mark.parametrize(("for_bed", "kinds", "of"), [
+    (False, (), [()]), (True, (), [()]), (False, ("oximeter",), [("oximeter",)]),
+    (True, ("oximeter",), [("oximeter",), ()]),
+])
+def test_a_rule_is_asked_of_its_devices_and_of_the_bed_where_it_says_so(
+    for_bed: bool, kinds: tuple[DeviceKind, ...], of: list[tuple[DeviceKind, ...]], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = list[One]()
+
+    def together(conditions: Iterable[One]) -> Any:
+        found.extend(conditions)
+        return Together(lambda _: False, ())
+
+    monkeypatch.setattr(Together, "of", together)
+    rule = replace(RULES.named("RES-2"), for_bed=for_bed, for_each=kinds, at_once=None)
+    Round.of([Asked.of((rule,), None)])
+    assert [one.kinds for one in found] == of and {one.is_held for one in found} == {True}

@@ -28,6 +28,7 @@ def test_what_a_story_begins_with_where_it_says_nothing() -> None:
     assert [one.at_s - T0 for one in bed.bedside.state.determinations] == [-110, -40]
     assert bed.shown == FOUND | {"resp_bpm": Shown(14.0)}
     assert (session.checklist, bed.rate_ml_h, bed.dose_ml, bed.other) == (True, 52.5, 35, None)
+    assert bed.seq == len(bed.pending_events) > 0, "each event has its number"
     nasal = begun("protocol esketamine_rems").bedside.state.session
     assert nasal is not None and (nasal.order.dose_mg, nasal.doses[0].devices) == (56, 2)
 
