@@ -107,9 +107,9 @@ FUNCTIONS = {name: _stub(fact) for name, fact in facts.FUNCTIONS.items()}
 
 
 def _says(condition: str) -> Callable[[Any], Truth]:
-    """A condition that asks a row instead of a bed."""
+    """A condition that asks a row instead of a bed; compiled anew: what is kept asks beds."""
     with patch.object(expression, "FACTS", FACTS), patch.object(expression, "FUNCTIONS", FUNCTIONS):
-        return expression.compile_condition(condition).evaluate
+        return expression.compile_condition.__wrapped__(condition).evaluate
 
 
 def of_rules(rules: Iterable[Rule]) -> dict[str, str]:
