@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from edge.contract.commands import ArmInterlock, DisarmInterlock, MeasureBp
-from edge.contract.events import CuffAsked, PendingEvent, Requested
+from edge.contract.events import CuffAsked, PendingEvent, PumpStop, Requested
 from edge.core import gates, interlock, starting
 from edge.core.alarms import Alarm
 from edge.core.context import RuleContext
@@ -269,6 +269,21 @@ def test_a_stop_is_sent_as_soon_as_the_pump_is_there_and_never_too_late(
     state.devices["pump"].link = "live"
     list(interlock.follow(state, RULES, NOW + after_s))
     assert state.stop is not None and (state.stop.sent_s is not None) is sent
+
+
+@pytest.mark.parametrize(("own", "other", "waits"), [
+    ("active", "inactive", True), ("acknowledged", "inactive", True), ("inactive", "active", False),
+    ("latched", "inactive", False),
+])
+def test_a_stop_that_was_not_sent_waits_while_its_own_alarm_stands(
+    own: AlarmState, other: AlarmState, waits: bool, ended: Alarm,
+) -> None:
+    state = stoppable(ended)
+    state.devices["pump"].link = "lost"
+    list(interlock.follow(state, RULES, NOW))
+    state.alarms = {"A": replace(ended, state=own), "B": replace(ended, id="b", rule="TEC-4", state=other)}
+    said = [one.body.stop for one in interlock.follow(state, RULES, NOW + 1) if isinstance(one.body, PumpStop)]
+    assert (said, state.stop is not None) == ([] if waits else ["withdrawn"], waits)
 
 
 WORKED_ON = Maintenance(NOW, NOW + 60, "tom", "")
