@@ -286,6 +286,26 @@ def test_a_stop_that_was_not_sent_waits_while_its_own_alarm_stands(
     assert (said, state.stop is not None) == ([] if waits else ["withdrawn"], waits)
 
 
+@pytest.mark.parametrize(("device", "says", "after_s", "confirmed_s", "now"), [
+    ("pump", "stopped", 0.1, None, "confirmed"), ("pump", "stopped", 0, None, "waits"),
+    ("pump", "stopped", -1, None, "waits"), ("pump", "paused", 1, None, "confirmed"),
+    ("pump", "infusing", 1, None, "waits"), ("pump", "unknown", 1, None, "waits"), ("pump", None, 1, None, "waits"),
+    ("second", "stopped", 1, None, "waits"), ("pump", "stopped", 2, NOW + 1, "stood already"),
+    ("pump", "infusing", 2, NOW + 1, "forgotten"), ("second", "infusing", 2, NOW + 1, "stood already"),
+])
+def test_a_stop_is_confirmed_by_its_own_pump_and_by_a_later_word(
+    device: str, says: PumpState | None, after_s: float, confirmed_s: float | None, now: str,
+) -> None:
+    state = bed(phase="INFUSING", ended_s=None)
+    state.devices = {name: Device("pump", "p", link="live", pump=says) for name in ("pump", "second")}
+    state.stop = Stop("pump", "x", "RES-5", "", NOW, NOW + 5, NOW, confirmed_s)
+    said = [one.body.stop for one in interlock.heard(state, device, NOW + after_s) if isinstance(one.body, PumpStop)]
+    assert said == (["confirmed"] if now == "confirmed" else [])
+    assert (state.stop is None) is (now == "forgotten")
+    if state.stop is not None:
+        assert state.stop.confirmed_s == (NOW + after_s if now == "confirmed" else confirmed_s)
+
+
 WORKED_ON = Maintenance(NOW, NOW + 60, "tom", "")
 
 
