@@ -85,7 +85,8 @@ class SetChecklist(Verb, frozen=True, kw_only=True):
 
 class GiveDose(Verb, frozen=True, kw_only=True):
     """The patient has taken the drug by hand, from `devices` devices of the protocol's strength, so many minutes ago
-    (left out: now). It says what happened; nothing is started by it."""
+    (left out: now). It says what happened; nothing is started by it. Sooner after the last device than the protocol
+    has them apart it needs a reason."""
 
     verb: ClassVar[str] = "give_dose"
 
@@ -93,6 +94,7 @@ class GiveDose(Verb, frozen=True, kw_only=True):
     lots: Annotated[list[Annotated[str, Meta(min_length=1, max_length=MAX_LOT)]], Meta(
         title="Lot numbers", extra={"one": "lot number"})] | None = None
     minutes_ago: Annotated[float, number("Taken so long ago", 0, 60, "min")] | None = None
+    reason: Reason | None = None
 
 
 class CheckIn(Verb, frozen=True, kw_only=True):

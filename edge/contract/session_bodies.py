@@ -54,7 +54,8 @@ class ChecklistSet(Body, frozen=True, kw_only=True, tag_field="change", tag="che
 
 
 class DoseGiven(Body, frozen=True, kw_only=True, tag_field="change", tag="dose"):
-    """The patient took the drug by hand at `given`: so many devices, together `mg`; `delivered_mg` is all since t0."""
+    """The patient took the drug by hand at `given`: so many devices, together `mg`; `delivered_mg` is all since t0.
+    `reason`: of one that came sooner than the protocol has them apart."""
 
     devices: int
     mg: float
@@ -63,6 +64,7 @@ class DoseGiven(Body, frozen=True, kw_only=True, tag_field="change", tag="dose")
     delivered_mg: float
     command: str
     by: str
+    reason: str | UnsetType = UNSET
 
 
 class SessionClosed(Body, frozen=True, kw_only=True, tag_field="change", tag="closed"):

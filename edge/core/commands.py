@@ -201,12 +201,13 @@ def _give_dose(state: BedState, _: RuleSet, command: Command, args: GiveDose, at
     given = Dose(at_s - (args.minutes_ago or 0.0) * 60, args.devices * by_hand.device_mg, args.devices, command.user,
                  tuple(args.lots or ()))
     try:
-        moved = dosing.give(state, given, at_s)
+        moved = dosing.give(state, given, at_s, args.reason or "")
     except dosing.NotGiven as refused:
         raise Refused(str(refused)) from None
     yield state.event(at_s, DoseGiven(
         devices=given.devices, mg=given.mg, lots=given.lots, given=iso(given.at_s),
-        delivered_mg=round(open_session(state).delivered_mg, 2), command=command.id, by=command.user))
+        delivered_mg=round(open_session(state).delivered_mg, 2), command=command.id, by=command.user,
+        reason=args.reason or UNSET))
     for phase, why in moved:
         yield session.phase_moved(state, phase, why, at_s)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from edge.contract.commands import says_why
 from edge.core import session as course
 from edge.core.state import BedState, Dose
 from edge.model import Phase
@@ -13,10 +14,12 @@ class NotGiven(ValueError):
     """A dose that cannot have been given so; the message begins with a code and says what to do."""
 
 
-def give(state: BedState, given: Dose, at_s: float) -> list[tuple[Phase, str]]:
-    """Note what was given; the phases entered now, each with its reason. Raises NotGiven."""
-    session = state.session
+def give(state: BedState, given: Dose, at_s: float, reason: str = "") -> list[tuple[Phase, str]]:
+    """Note what was given; the phases entered now, each with its reason. `reason`: why so soon after the last device,
+    where it is sooner than the protocol has them apart. Raises NotGiven."""
+    session, by_hand = state.session, state.protocol.by_hand
     assert session is not None
+    assert by_hand is not None
     if session.phase not in ("PRECHECK", "READY", "INFUSING"):
         raise NotGiven(f"not_now: no dose is due, the phase is {session.phase}")
     earliest_s = max(session.opened_s, session.doses[-1].at_s if session.doses else 0.0)
@@ -26,6 +29,13 @@ def give(state: BedState, given: Dose, at_s: float) -> list[tuple[Phase, str]]:
     if session.delivered_mg + given.mg > session.order.dose_mg:
         raise NotGiven(f"beyond_order: with these {given.mg:g} mg it were {session.delivered_mg + given.mg:g} mg;"
                        f" ordered are {session.order.dose_mg:g} mg: amend the order first")
+    if session.doses and not says_why(reason):
+        after_s = round(given.at_s - session.doses[-1].at_s, 3)
+        if after_s < by_hand.apart_s:
+            minutes, seconds = divmod(int(after_s), 60)
+            raise NotGiven(f"reason_needed: the last device was taken {minutes}:{seconds:02d} min before this one, and"
+                           f" they are to be {by_hand.apart_s / 60:g} min apart; enter when this one was taken, or why"
+                           " so soon")
     unready = session.unready_start or session.phase == "PRECHECK"
     if session.started_s is None:
         session = replace(session, started_s=given.at_s, baseline=course.baseline(state, given.at_s)

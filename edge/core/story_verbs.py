@@ -191,12 +191,14 @@ def _checklist(bed: StoryBed, rest: list[str]) -> None:
 
 
 def _dose(bed: StoryBed, rest: list[str]) -> None:
-    match = re.fullmatch(r"(\d)( lot \S+)*( (\d+)min ago)?", " ".join(rest))
+    said, _, reason = " ".join(rest).partition(" because ")
+    match = re.fullmatch(r"(\d)( lot \S+)*( (\d+)min ago)?", said)
     if match is None:
         raise Unreadable(f"write {VERBS['dose'][0]}")
     lots = [word for before, word in pairwise(rest) if before == "lot"]
     ago = {"minutes_ago": float(match[4])} if match[4] else {}
-    bed.command("give_dose", {"devices": int(match[1]), **({"lots": lots} if lots else {}), **ago})
+    why = {"reason": reason} if reason else {}
+    bed.command("give_dose", {"devices": int(match[1]), **({"lots": lots} if lots else {}), **ago, **why})
 
 
 def _attest(bed: StoryBed, rest: list[str]) -> None:
@@ -346,7 +348,7 @@ VERBS: dict[str, tuple[str, Callable[[StoryBed, list[str]], None]]] = {
     "amend": ("amend dose_mg_kg|duration_min|... VALUE WHY", _amend),
     "rebaseline": ("rebaseline WHY", _rebaseline),
     "device": ("device NAME off 5min WHY or device NAME back (disconnected as planned)", _device),
-    "dose": ("dose DEVICES [lot WORD ...] [5min ago] (given by hand)", _dose),
+    "dose": ("dose DEVICES [lot WORD ...] [5min ago] [because WHY] (given by hand)", _dose),
     "end-infusion": ("end-infusion [WHY]", _end),
     "close-session": ("close-session [WHY] [whose: WORDS]", _close),
     "open-session": ("open-session [WHOSE] (another one, by the first protocol)", _open_session),

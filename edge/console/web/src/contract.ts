@@ -664,7 +664,7 @@ export interface ChecklistSet {
   by: string;
 }
 
-/** The patient took the drug by hand at `given`: so many devices, together `mg`; `delivered_mg` is all since t0. */
+/** The patient took the drug by hand at `given`: so many devices, together `mg`; `delivered_mg` is all since t0. `reason`: of one that came sooner than the protocol has them apart. */
 export interface DoseGiven {
   change: "dose";
   devices: number;
@@ -674,6 +674,7 @@ export interface DoseGiven {
   delivered_mg: number;
   command: string;
   by: string;
+  reason?: string;
 }
 
 /** The order is `order` now, as `prescriber` ordered; it was `was`. */
@@ -1194,6 +1195,7 @@ export const VERBS = {
     devices: {"label": "Devices", "type": "whole", "min": 1, "max": 6},
     lots: {"label": "Lot numbers", "type": "words", "optional": true, "max_length": 40},
     minutes_ago: {"label": "Taken so long ago", "type": "number", "optional": true, "min": 0, "max": 60, "unit": "min"},
+    reason: REASON_IF_ANY,
   } },
   end_infusion: { roles: CARERS, args: {
     reason: REASON_IF_ANY,
