@@ -17,6 +17,7 @@ from edge.core.alarms import Alarm
 from edge.core.context import RuleContext
 from edge.core.entered import Attestation, Dose, Spot
 from edge.core.facts import FACTS
+from edge.core.interlock_table import read_interlock
 from edge.core.refusal import Refused
 from edge.core.state import BedState, CuffCycle, Determination, Device, LatestValue, Maintenance, Order, Session
 from edge.core.stopping import Interlock, Stop
@@ -354,3 +355,10 @@ def test_a_person_takes_it_back(armed: bool, waiting: bool, reason: str | None, 
     told = found if isinstance(found, str) else [msgspec.to_builtins(one.body).get("why", "") for one in found]
     assert told == (says if ":" in says else [says])
     assert isinstance(found, str) or (state.interlock, state.stop) == (None, None)
+
+
+@pytest.mark.parametrize(("rule", "stops"), [
+    ("RES-3", {"RES-3"}), ("RES-2", {"RES-2", "RES-3"}), ("RES-1", {"RES-1", "RES-2", "RES-3"}), ("SYM-1", {"SYM-1"})])
+def test_the_higher_tiers_of_a_group_stop_a_pump_too(rule: str, stops: set[str]) -> None:
+    table = {"stops": [{"rule": rule, "priority": "medium"}], "confirm_s": 5, "second_within_s": 120}
+    assert read_interlock(table, RULES.rules).stops[0].rules == stops
