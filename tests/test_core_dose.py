@@ -136,6 +136,14 @@ def test_the_amounts_are_kept_every_ten_seconds(heard_s: float, kept_s: float) -
     assert state.session is not None and state.session.pk is not None and state.session.pk.at_s == NOW + kept_s
 
 
+def test_the_first_amounts_are_of_all_that_went_in_since_the_start() -> None:
+    state = bed(started_s=NOW - 10, delivered_ml=0.5)
+    state.devices["pump"].volume_at_s = NOW
+    pk.follow(state, NOW)
+    assert state.session is not None and state.session.pk is not None and state.session.pk.mg == 0.5
+    assert sum(state.session.pk.amounts[:3]) == pytest.approx(0.5, rel=0.02)
+
+
 def test_a_dose_of_a_second_has_begun_to_act_and_one_of_no_time_has_not() -> None:
     model = PROTOCOLS.by_id["iv_racemic_40"].pk
     assert model is not None

@@ -88,6 +88,7 @@ EQUIVALENT = {
     "stories: 60 -> 61 in bed.at_s + 60": "a beginning that is kept a second later changes no story",
     "story_bed: 1800000000.0 -> 1800000001.0 in T0 = 1800000000.0": "any time will do",
     "levels: False -> True in latch=False": "what is not shown does not latch",
+    "interlock_table: > -> >= in rule.tier > named.tier": "each tier of a group is one rule's, and the named one is in",
     "levels: > -> >= in top.tier > speaks.tier": "each tier of a group is one rule's: these are two",
     "sources: > -> >= in skew_s > 0": "without a skew nothing is said",
     "story_bed: 0 -> 1 in value > 0": "there the value is infinite",
