@@ -80,7 +80,8 @@ def test_a_dose_is_of_the_minute_in_which_it_was_given() -> None:
     assert (given.given, given.mg, given.delivered_mg, given.lots) == (iso(NOW - 300), 9.3333, 9.33, ("A1",))
     assert (moved.phase, moved.started, moved.delivered_mg) == ("INFUSING", iso(NOW - 300), 9.33)
     (now,) = ask(state, "give_dose", {"devices": 1})
-    assert (now.given, now.lots, now.delivered_mg) == (iso(NOW), (), 18.67)
+    assert (now.given, now.lots, now.delivered_mg, now.reason) == (iso(NOW), (), 18.67, UNSET)
+    assert ask(state, "give_dose", {"devices": 1, "reason": "two were ready"})[0].reason == "two were ready"
 
 
 

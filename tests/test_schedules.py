@@ -142,7 +142,7 @@ def test_the_phases_follow_what_was_given(
 ) -> None:
     state = dosed(phase, *doses_s)
     state.determinations = [Determination(NOW - 1000, 120, 75), Determination(NOW - 930, 121, 76)]
-    assert dosing.give(state, Dose(NOW - before_s, 28.0 * devices, devices, "nina"), NOW) == moved
+    assert dosing.give(state, Dose(NOW - before_s, 28.0 * devices, devices, "nina"), NOW, "both at once") == moved
     now = state.session
     assert now is not None and now.unready_start is (phase == "PRECHECK")
     assert (now.started_s, len(now.doses)) == (NOW - (doses_s[0] if doses_s else before_s), len(doses_s) + 1)
