@@ -43,7 +43,7 @@ def states(run: DialogueRun) -> list[str]:
     return [state for before, state in zip(["", *links], links, strict=False) if state != before]
 
 
-@pytest.mark.parametrize("name", sampled(((name,) for name in SPECS), 2))
+@pytest.mark.parametrize("name", sampled(((name,) for name in SPECS), 4))
 def test_a_good_wire_is_live_at_once_and_stays_so(name: str) -> None:
     run = opened(name)
     run.run(300)
@@ -65,7 +65,7 @@ SPELLS = [(gone_s, back_s, name) for gone_s, back_s in ((9, 1), (8, 2), (12, 6),
           if back_s > EVERY_S.get(name, 0)]
 
 
-@pytest.mark.parametrize(("gone_s", "back_s", "name"), sampled(SPELLS, 9))
+@pytest.mark.parametrize(("gone_s", "back_s", "name"), sampled(SPELLS, 17))
 def test_a_link_that_comes_and_goes_is_unstable_and_never_called_live_again(
     name: str, gone_s: float, back_s: float
 ) -> None:
@@ -172,7 +172,7 @@ def test_seven_bits_instead_of_eight_are_called_what_they_are(name: str) -> None
     assert run.links()[-1][2] in (NONE_UNDERSTOOD, FEW_UNDERSTOOD)
 
 
-@pytest.mark.parametrize("name", sampled(((name,) for name in SERIAL), 2))
+@pytest.mark.parametrize("name", sampled(((name,) for name in SERIAL), 4))
 def test_every_byte_that_comes_is_understood_or_dropped_or_bad_or_held(name: str) -> None:
     dice = random.Random(7)
     run = opened(name, lambda data: bytes(b ^ (dice.random() < 0.002) << dice.randrange(8) for b in data))

@@ -13,6 +13,7 @@ from simulators.patient import Patient, SimulatedPatient
 from simulators.physiology import K10, Ketamine
 from simulators.recorded import RecordedPatient
 from simulators.scenario import BEDS, DOSE_MG_KG, Bed
+from tests.helpers.parts import sampled
 
 MIMIC = Path(__file__).parent / "golden" / "mimic_s25047_numerics_1min.csv"
 RATE = 0.875  # 35 mg over 40 min, mg/min
@@ -105,7 +106,7 @@ def session(bed: Bed, seed: int, minutes: int = 150) -> list[tuple[float, ...]]:
     return [tuple(math.nan if value is None else value for value in row) for row in told]
 
 
-@pytest.mark.parametrize("bed", BEDS, ids=lambda bed: str(bed.id))
+@pytest.mark.parametrize("bed", sampled(((bed,) for bed in BEDS), 4), ids=lambda bed: str(bed.id))
 def test_a_calm_patient_never_reaches_a_fifth_above_any_baseline_measured(bed: Bed) -> None:
     for seed in range(8):
         rows = session(bed, seed)

@@ -31,7 +31,7 @@ WHOLE = [  # of whole sessions: hours
     for path in sorted((HERE / "stories" / "course" / "whole").glob("*.txt"))
     for number, story in enumerate(stories_of(path.read_text()), 1)
 ]
-LONG_MIN = 10
+LONG_MIN = 5
 
 
 def minutes(story: str) -> int:
