@@ -63,7 +63,7 @@ from tests.helpers.console_story import (
     vitals,
     with_users,
 )
-from tests.helpers.waiting import until
+from tests.helpers.waiting import ended, until
 
 pytestmark = pytest.mark.slow
 
@@ -141,10 +141,9 @@ class FakeEdge:
     verifier: Verifier = field(default_factory=lambda: Verifier(CONSOLE_KEY.verify_key, ConsoleFreshness("boot-1")))
     client: aiomqtt.Client | None = None
     busy: bool = True
-    over: bool = False
 
     async def run(self) -> None:
-        while not self.over:
+        while True:
             try:
                 async with aiomqtt.Client("127.0.0.1", self.port, identifier=f"edge-{secrets.token_hex(4)}",
                                           keepalive=5, timeout=3) as client:
@@ -206,10 +205,7 @@ async def working(edge: FakeEdge) -> AsyncIterator[FakeEdge]:
     try:
         yield edge
     finally:
-        edge.over = True  # a cancel in the moment in which its connection breaks is lost: the group raises that alone
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await ended(task)
 
 
 @dataclass

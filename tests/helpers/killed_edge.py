@@ -25,6 +25,7 @@ from simulators.nellcor_ascii import HEAD, WIDTH
 from tests.helpers.killing import FORKED, end_at
 from tests.helpers.rule_files import FILE
 from tests.helpers.stream_world import CONSOLE_KEY, MOSQUITTO, BrokerProcess
+from tests.helpers.waiting import ended
 
 EDGE = "clinic-1"
 VALUES = range(90, 100)  # SpO2 that the oximeter shows, one after the other
@@ -149,8 +150,6 @@ async def world(folder: Path) -> AsyncIterator[World]:
     try:
         yield here
     finally:
-        console.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await console
+        await ended(console)
         server.close()
         broker.kill()

@@ -223,7 +223,10 @@ class World:
 
     async def stop(self, name: str) -> None:
         task = self.tasks.pop(name)
-        task.cancel()
+        if name == "console":
+            await waiting.ended(task)
+            return
+        task.cancel()  # once: a stream that is told to stop does
         await asyncio.gather(task, return_exceptions=True)
 
 

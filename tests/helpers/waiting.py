@@ -8,8 +8,12 @@ something comes, and not how busy the neighbours were.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
+from typing import Any
+
+AGAIN_S = 0.2  # until a cancel that was lost is said again
 
 
 async def until(holds: Callable[[], object], within_s: float = 5.0, what: str = "it did not happen",
@@ -22,3 +26,14 @@ async def until(holds: Callable[[], object], within_s: float = 5.0, what: str = 
         await asyncio.sleep(every_s)
     assert holds(), f"not within {within_s:g} s: {what}"
     return time.monotonic() - began_s
+
+
+async def ended(task: asyncio.Task[Any]) -> None:
+    """Ends a task that goes on by itself; raises what it fell by. A cancel may be lost: `asyncio.wait_for` of Python
+    3.11, and so aiomqtt, takes a reply that comes together with it for all, and a TaskGroup the error of one of its
+    tasks. Whoever then connects again would do so for ever, so it is told again until it has ended."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=AGAIN_S)
+    with contextlib.suppress(asyncio.CancelledError):
+        task.result()
