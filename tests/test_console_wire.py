@@ -31,6 +31,7 @@ from edge.console.accounts import ensure_user
 from edge.console.app import create_app, listening_at, server_config
 from edge.console.service import Console
 from edge.contract.freshness import ConsoleFreshness
+from edge.contract.mqtt import Connection, Mqtt, MqttError, connected, keep_connected
 from edge.contract.payloads import (
     HEARTBEAT_S,
     Ack,
@@ -139,24 +140,26 @@ class FakeEdge:
     acks: list[Ack] = field(default_factory=list)
     commands: list[CommandIn] = field(default_factory=list)
     verifier: Verifier = field(default_factory=lambda: Verifier(CONSOLE_KEY.verify_key, ConsoleFreshness("boot-1")))
-    client: aiomqtt.Client | None = None
+    client: Connection | None = None
     busy: bool = True
 
     async def run(self) -> None:
-        while True:
-            try:
-                async with aiomqtt.Client("127.0.0.1", self.port, identifier=f"edge-{secrets.token_hex(4)}",
-                                          keepalive=5, timeout=3) as client:
-                    self.client = client
-                    await client.subscribe([(command_topic(EDGE), 1), (ack_topic(EDGE, "main"), 1)])
-                    async with asyncio.TaskGroup() as tasks:
-                        tasks.create_task(self._beat(client))
-                        tasks.create_task(self._hear(client))
-            except* aiomqtt.MqttError:
-                self.client = None
-            await asyncio.sleep(0.2)
+        await keep_connected(self._connected, lambda why: None)
 
-    async def _beat(self, client: aiomqtt.Client) -> None:
+    async def _connected(self) -> None:
+        """One connection's life, by Vigil's own client: with aiomqtt's a cancel may be lost, and a group with a
+        task that has lost its own never ends."""
+        async with connected(Mqtt(port=self.port), None, f"edge-{secrets.token_hex(4)}") as client:
+            self.client = client
+            try:
+                await client.subscribe([command_topic(EDGE), ack_topic(EDGE, "main")])
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._beat(client))
+                    tasks.create_task(self._hear(client))
+            finally:
+                self.client = None
+
+    async def _beat(self, client: Connection) -> None:
         while True:
             now_s = self.clock.now()
             seq = len(self.journal.events)
@@ -165,22 +168,20 @@ class FakeEdge:
             await client.publish(VITALS, signed(VITALS, vitals(now_s, spo2_pct=97)), qos=0)
             await asyncio.sleep(HEARTBEAT_S / 4)
 
-    async def _hear(self, client: aiomqtt.Client) -> None:
-        async for message in client.messages:
-            payload = message.payload
-            assert isinstance(payload, bytes)
-            if message.topic.value == ack_topic(EDGE, "main"):
-                self.acks.append(decode(Ack, payload))
+    async def _hear(self, client: Connection) -> None:
+        async for message in client.messages():
+            if message.topic == ack_topic(EDGE, "main"):
+                self.acks.append(decode(Ack, message.payload))
                 await self._send_again(client, self.acks[-1].seq)
-            elif message.topic.value == command_topic(EDGE):  # amqtt greets with what others asked to be retained
-                await self._answer(client, payload)
+            elif message.topic == command_topic(EDGE):  # amqtt greets with what others asked to be retained
+                await self._answer(client, message.payload)
 
-    async def _send_again(self, client: aiomqtt.Client, stored: int) -> None:
+    async def _send_again(self, client: Connection, stored: int) -> None:
         if stored < len(self.journal.events):
             payload = self.journal.payload(stored + 1, min(stored + 50, len(self.journal.events)), late=True)
             await client.publish(event_topic(EDGE), signed(event_topic(EDGE), payload), qos=1)
 
-    async def _answer(self, client: aiomqtt.Client, payload: bytes) -> None:
+    async def _answer(self, client: Connection, payload: bytes) -> None:
         command = decode(CommandIn, payload)
         self.commands.append(command)
         checked = self.verifier.check(command_topic(EDGE), payload, 0.0)
@@ -193,7 +194,7 @@ class FakeEdge:
     async def happen(self) -> int:
         """One more event, published live if there is a broker."""
         event = self.journal.add()
-        with contextlib.suppress(aiomqtt.MqttError):
+        with contextlib.suppress(MqttError):
             if self.client is not None:
                 await self.client.publish(event_topic(EDGE), signed(event_topic(EDGE), encode(event)), qos=1)
         return event.seq
