@@ -53,6 +53,8 @@ ASKED: list[tuple[str, str, dict[str, Any]]] = [
     ("dose 1 lot A1", "give_dose", {"devices": 1, "lots": ["A1"]}),
     ("dose 3 12min ago", "give_dose", {"devices": 3, "minutes_ago": 12.0}),
     ("dose 1", "give_dose", {"devices": 1}),
+    ("dose 1 lot A1 1min ago because lot B2 leaked", "give_dose",
+     {"devices": 1, "lots": ["A1"], "minutes_ago": 1.0, "reason": "lot B2 leaked"}),
     ("attest gait yes", "attest", {"what": "gait", "so": True}),
     ("attest escort no", "attest", {"what": "escort", "so": False}),
     ("amend dose_mg_kg 0.6 she is stable", "amend_order",

@@ -195,7 +195,7 @@ def _dose(bed: StoryBed, rest: list[str]) -> None:
     match = re.fullmatch(r"(\d)( lot \S+)*( (\d+)min ago)?", said)
     if match is None:
         raise Unreadable(f"write {VERBS['dose'][0]}")
-    lots = [word for before, word in pairwise(rest) if before == "lot"]
+    lots = [word for before, word in pairwise(said.split()) if before == "lot"]
     ago = {"minutes_ago": float(match[4])} if match[4] else {}
     why = {"reason": reason} if reason else {}
     bed.command("give_dose", {"devices": int(match[1]), **({"lots": lots} if lots else {}), **ago, **why})
