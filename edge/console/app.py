@@ -110,10 +110,10 @@ def server_config(app: FastAPI, proxies: tuple[str, ...] = ()) -> uvicorn.Config
     """How the app is to be served: a dead page is noticed within ten seconds, and no request is logged. Of `proxies`
     alone it is believed for whom they ask: uvicorn by itself believes every program on this machine. Its log has errors
     alone: a line for each request that is none, or WebSocket that is refused, lets anybody fill it."""
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     return uvicorn.Config(
-        app, http=connections.BoundedHttp, ws=live.CuttableWebSocket, lifespan="on", log_config=None, access_log=False,
-        server_header=False, proxy_headers=bool(proxies), forwarded_allow_ips=list(proxies), ws_max_size=16_384,
+        app, http=connections.BoundedHttp, ws=live.CuttableWebSocket, lifespan="on", log_config=None,
+        log_level=logging.ERROR, access_log=False, server_header=False, proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies), ws_max_size=16_384,
         ws_ping_interval=5.0, ws_ping_timeout=5.0, ws_per_message_deflate=False, timeout_graceful_shutdown=3)
 
 

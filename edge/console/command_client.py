@@ -31,7 +31,7 @@ from edge.model import iso
 ANSWER_S = 5.0  # real seconds
 EXPIRES_AFTER_S = 10.0  # real seconds until a command that hangs on the way is worth nothing
 AT_ONCE = 4  # commands to one edge: each is two lines of the audit, written one after the other, before its answer goes
-WAITING = 400  # of one screen
+WAITING = 400  # of one screen, and of one account
 
 NOT_DONE = frozenset({403, 409, 422, 503})  # the edge has not opened the session; after 504 nobody knows
 
